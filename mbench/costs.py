@@ -1,0 +1,60 @@
+"""What a layer costs by its shape alone: multiply-adds, parameters, bytes. No torch, no measurement.
+
+`params` are the weights of convolutions and of the fully connected layer, as the paper counts them (arXiv:1704.04861,
+table 2): no biases, no BatchNorm. `biases` are what inference adds to that once BatchNorm is folded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from mbench.models import LayerSpec
+from mbench.records import Op
+
+DTYPE_BYTES = {"float32": 4}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Costs of a layer or of a sum of layers. Bytes are of one inference at the variant's batch and dtype."""
+
+    macs: int
+    params: int
+    biases: int
+    weight_bytes: int
+    activation_bytes: int
+    """Input plus output, each counted once."""
+
+
+def of_layer(spec: LayerSpec, dtype: str = "float32") -> Costs:
+    """Return the costs of one layer."""
+    width = DTYPE_BYTES[dtype]
+    params = biases = macs = 0
+    if spec.is_conv:
+        params = spec.output_shape[1] * (spec.input_shape[1] // spec.groups) * spec.kernel**2
+        macs = params * spec.output_shape[0] * spec.output_shape[2] * spec.output_shape[3]
+    elif spec.op == "dense":
+        params = spec.input_shape[1] * spec.output_shape[1]
+        macs = params * spec.output_shape[0]
+    if params:
+        biases = spec.output_shape[1]
+    activations = math.prod(spec.input_shape) + math.prod(spec.output_shape)
+    return Costs(
+        macs=macs, params=params, biases=biases, weight_bytes=(params + biases) * width, activation_bytes=activations * width
+    )
+
+
+def total(costs: Iterable[Costs]) -> Costs:
+    """Return the sum, field by field."""
+    items = list(costs)
+    return Costs(**{field.name: sum(getattr(item, field.name) for item in items) for field in dataclasses.fields(Costs)})
+
+
+def split_by_op(specs: Iterable[LayerSpec]) -> dict[Op, Costs]:
+    """Return the costs summed by kind of layer, in order of first appearance (the paper's table 2)."""
+    groups: dict[Op, list[Costs]] = {}
+    for spec in specs:
+        groups.setdefault(spec.op, []).append(of_layer(spec))
+    return {op: total(items) for op, items in groups.items()}

@@ -1,0 +1,52 @@
+"""The errors that mbench raises on purpose, each with the exit code that the command line gives it.
+
+Every message is one line: what failed, the value it got, what was expected, and what to do. An exception of another
+type that reaches the command line is a defect of mbench.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MbenchError(Exception):
+    """Base of all expected errors; `exit_code` is the process's exit status."""
+
+    exit_code = 2
+
+
+class UsageError(MbenchError):
+    """The caller asked for something that does not exist or cannot be (exit 2)."""
+
+
+class RecordError(MbenchError):
+    """A record file cannot be read, is of another version, or breaks the format (exit 2)."""
+
+
+class TargetError(MbenchError):
+    """A target's description is wrong, or the target is not known (exit 2)."""
+
+
+class BuildError(MbenchError):
+    """A network could not be compiled (exit 4)."""
+
+    exit_code = 4
+
+
+class MeasureError(MbenchError):
+    """A compiled network could not be measured (exit 4)."""
+
+    exit_code = 4
+
+
+class OutputError(MbenchError):
+    """A result could not be written (exit 4)."""
+
+    exit_code = 4
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest known name, or nothing if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,475 @@
+"""The record of a run: frozen types, reading, writing, validation, JSON schema.
+
+A record holds what was seen (raw samples, SI units) and what is needed to read it; everything that can be derived is
+derived where it is shown. Nothing here measures, compiles, computes statistics or formats for people.
+
+A field that could not be had is null, and the `missing` of the struct around it says why, by dotted path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mbench.errors import OutputError, RecordError
+
+FORMAT_VERSION = 1
+
+Seconds = Annotated[float, Meta(ge=0, description="seconds")]
+Joules = Annotated[float, Meta(ge=0, description="joules")]
+Count = Annotated[int, Meta(ge=0)]
+Bytes = Annotated[int, Meta(ge=0, description="bytes")]
+PositiveInt = Annotated[int, Meta(gt=0)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+Op = Literal["conv2d", "depthwise_conv2d", "pointwise_conv2d", "dense", "pool", "other"]
+Family = Literal["x86", "arm", "gpu"]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base: immutable, and an unknown field is an error (`kw_only` is not inherited, so each type says it)."""
+
+
+# ---------------------------------------------------------------------------------------------------------- hardware
+class Figure(_Strict, kw_only=True):
+    """A figure of a target's description: its value in SI units, and the source it is from or the reason it is guessed."""
+
+    value: Annotated[float, Meta(ge=0)]
+    source: str | None = None
+    estimate: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a figure that says neither or both."""
+        if bool(self.source) == bool(self.estimate):
+            raise ValueError("a figure needs `source` (where it is published) or `estimate` (how it was guessed), one of the two")
+
+
+class Cache(_Strict, kw_only=True):
+    """One cache level. `shared_by` cores use one copy."""
+
+    bytes: Figure
+    shared_by: PositiveInt = 1
+    line_bytes: PositiveInt = 64
+
+
+class Processor(_Strict, kw_only=True):
+    """The processor of a target, as schedules and roofline need it. Frequencies in hertz; unknown figures are null."""
+
+    cores: PositiveInt
+    vector_bits: PositiveInt
+    vector_registers: PositiveInt | None = None
+    frequency_hz: Figure | None = None
+    flops_per_cycle: dict[str, Figure] = {}
+    """By dtype, for one core (x86, arm) or one streaming multiprocessor (gpu)."""
+    issue_width: Figure | None = None
+    fma_units: Figure | None = None
+    l1d: Cache | None = None
+    l2: Cache | None = None
+    l3: Cache | None = None
+    requires: tuple[str, ...] = ()
+    """Features that the machine must have to execute code for this target, in the words of /proc/cpuinfo."""
+
+
+class Peaks(_Strict, kw_only=True):
+    """Ceilings of the whole target, all cores: FLOP/s by dtype, bytes/s by level (`L1`, `L2`, `L3`, `DRAM`)."""
+
+    flops_per_s: dict[str, Figure] = {}
+    bytes_per_s: dict[str, Figure] = {}
+
+
+class EnergyCoefficients(_Strict, kw_only=True):
+    """What the energy model multiplies: joules an operation, joules a byte at each level, and static watts."""
+
+    multiply_j: dict[str, Figure]
+    add_j: dict[str, Figure]
+    bytes_j: dict[str, Figure]
+    """By level: `L1`, `L2`, `L3`, `DRAM`."""
+    static_w: Figure | None = None
+
+
+class Target(_Strict, kw_only=True):
+    """A hardware target, as its target.toml describes it."""
+
+    name: Name
+    family: Family
+    description: str
+    aliases: tuple[str, ...] = ()
+    default_device: Literal["local", "emulated"]
+    threads: PositiveInt
+    tvm: dict[str, str | int]
+    """The TVM target, as `tvm.target.Target` takes it."""
+    processor: Processor
+    peaks: Peaks = Peaks()
+    energy: EnergyCoefficients | None = None
+    emulation: dict[str, str] = {}
+    """`qemu_cpu`: what QEMU user mode calls this processor."""
+
+
+class Conditions(_Strict, kw_only=True):
+    """What the machine was doing at one moment. Null: this machine does not tell."""
+
+    at_utc: str
+    load_1min: float | None = None
+    governor: str | None = None
+    turbo: bool | None = None
+    frequency_hz: float | None = None
+    temperature_c: float | None = None
+    steal_s: Seconds | None = None
+    """Processor time that the hypervisor gave to others, since boot (/proc/stat)."""
+
+
+class Host(_Strict, kw_only=True):
+    """The machine that compiled, and that measured too when the device is `local`."""
+
+    name: str
+    os: str
+    architecture: str
+    cpu: str
+    cores_physical: int | None
+    cores_logical: int
+    features: tuple[str, ...]
+    caches_bytes: dict[str, int]
+    memory_bytes: Bytes
+    virtual_machine: str | None
+    versions: dict[str, str]
+    conditions: Conditions
+
+
+class Calibration(_Strict, kw_only=True):
+    """Ceilings of the device as measured with mbench's own kernels, at `threads` threads."""
+
+    method: str
+    measured_at_utc: str
+    threads: PositiveInt
+    flops_per_s: dict[str, float]
+    bytes_per_s: dict[str, float]
+    working_set_bytes: dict[str, int]
+    """How many bytes each level's kernel went through, all threads together."""
+
+
+class Device(_Strict, kw_only=True):
+    """Where the artifacts ran."""
+
+    kind: Literal["local", "rpc", "emulated", "none"]
+    name: str
+    calibration: Calibration | None = None
+    missing: dict[str, str] = {}
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+class Settings(_Strict, kw_only=True):
+    """What was asked for."""
+
+    variants: tuple[Name, ...]
+    threads: PositiveInt
+    batch: PositiveInt
+    dtype: str
+    number: PositiveInt
+    """Runs a sample of end-to-end latency averages over; 1 keeps percentiles true."""
+    repeat: PositiveInt
+    """End-to-end samples of each twin of the A/A pair."""
+    layer_repeat: PositiveInt
+    """Instrumented runs: samples of each layer."""
+    block: PositiveInt
+    """Consecutive runs of one twin before the other takes over (A B B A)."""
+    warmup_max_s: Seconds
+    timeout_s: Seconds
+    compile_only: bool = False
+
+
+# ------------------------------------------------------------------------------------------------------------ result
+class Variant(_Strict, kw_only=True):
+    """A network: its name and what the name means."""
+
+    name: Name
+    family: str
+    width_multiplier: Annotated[float, Meta(gt=0)]
+    resolution: PositiveInt
+    convolution: Literal["depthwise_separable", "standard"]
+    batch: PositiveInt
+    dtype: str
+
+
+class ArtifactInfo(_Strict, kw_only=True):
+    """What was compiled. `schedules` names the rule that made each kernel; `fallbacks` are kernels that no rule took."""
+
+    digest: str
+    library_bytes: Bytes
+    compile_s: Seconds
+    cached: bool
+    schedules: dict[str, str]
+    fallbacks: dict[str, str] = {}
+    """Kernel to the reason."""
+
+
+class Numerics(_Strict, kw_only=True):
+    """The output against PyTorch's. `max_rel_error` is the largest absolute error over the largest magnitude of the reference."""
+
+    max_abs_error: float | None
+    max_rel_error: float | None
+    tolerance: float
+    """Largest `max_rel_error` that passes."""
+    reference: str
+    passed: bool
+    detail: str | None = None
+
+
+class EndToEnd(_Strict, kw_only=True):
+    """Whole runs. `twin_latency_s` is a second copy of the same library, alternated with the first: the A/A pair."""
+
+    latency_s: tuple[Seconds, ...] | None
+    twin_latency_s: tuple[Seconds, ...] | None
+    method: str
+    threads: PositiveInt | None = None
+    """As the runtime reports it."""
+    affinity: tuple[int, ...] | None = None
+    warmup_runs: Count | None = None
+    warmup_s: Seconds | None = None
+    conditions_before: Conditions | None = None
+    conditions_after: Conditions | None = None
+
+
+class Memory(_Strict, kw_only=True):
+    """Bytes. Planned by the compiler, but for `process_peak_bytes`: the resident set of the process that measured."""
+
+    weight_bytes: Bytes
+    activation_peak_bytes: Bytes
+    workspace_bytes: Bytes
+    process_peak_bytes: Bytes | None
+    method: str
+
+
+class MeteredEnergy(_Strict, kw_only=True):
+    """Energy of one run as a meter saw it over a window of many. The idle power is not taken off."""
+
+    energy_j: Joules
+    method: str
+    window_s: Seconds
+    runs: PositiveInt
+
+
+class Energy(_Strict, kw_only=True):
+    """Energy of one run. `energy_j` is a model of operations, bytes and static power; `measured` is a meter, or null."""
+
+    energy_j: Joules | None
+    method: str
+    components_j: dict[str, Joules]
+    """`arithmetic`, `L1`, `L2`, `L3`, `DRAM`, `static`."""
+    coefficients: EnergyCoefficients | None
+    measured: MeteredEnergy | None = None
+
+
+class Books(_Strict, kw_only=True):
+    """How the layers, the runtime between them and the whole fit: layer_sum + overhead + unattributed = end_to_end.
+
+    Medians. `unattributed_s` is what is left; it is negative where the instrumented run was slower than the plain one.
+    """
+
+    end_to_end_s: Seconds
+    layer_sum_s: Seconds
+    overhead_s: Seconds
+    unattributed_s: float
+    instrument_cost_s: Seconds
+    """What the instrument adds to one reading; already taken off the layers and the overhead."""
+
+
+class Roofline(_Strict, kw_only=True):
+    """Where a layer stands under the ceilings. `bound` names the lowest ceiling: `compute`, or the level that feeds it."""
+
+    flops_per_s: float
+    arithmetic_intensity: float
+    """FLOPs a byte of input, weights and output."""
+    bound: str
+    fraction_of_peak: float
+    """Of the measured peak FLOP/s."""
+    fraction_of_bound: float
+    """Of what `bound` allows at this intensity."""
+
+
+class Counters(_Strict, kw_only=True):
+    """Exact counts of executed instructions of one layer."""
+
+    instructions: Count
+    loads: Count
+    stores: Count
+    load_bytes: Bytes
+    store_bytes: Bytes
+    vector_instructions: Count
+    fma_instructions: Count
+
+
+class Layer(_Strict, kw_only=True):
+    """One layer of the network, with every kernel that was made for it. Shapes are NCHW (networks' own order)."""
+
+    index: Count
+    name: Name
+    op: Op
+    kernel: str
+    """The compiled function; several, in order, are joined by ` + `."""
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    kernel_size: tuple[int, ...] | None
+    stride: tuple[int, ...] | None
+    groups: int | None
+    macs: Count
+    params: Count
+    weight_bytes: Bytes
+    activation_bytes: Bytes
+    """Input plus output."""
+    workspace_bytes: Bytes
+    latency_s: tuple[Seconds, ...] | None
+    energy_j: Joules | None
+    energy_method: str | None
+    counters: Counters | None
+    roofline: Roofline | None
+
+
+class Result(_Strict, kw_only=True):
+    """What one variant showed."""
+
+    variant: Variant
+    artifact: ArtifactInfo
+    numerics: Numerics | None
+    end_to_end: EndToEnd
+    memory: Memory
+    energy: Energy
+    books: Books | None
+    layers: tuple[Layer, ...]
+    missing: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+
+
+class Failure(_Strict, kw_only=True):
+    """A variant that could not be built or measured, and why."""
+
+    variant: Name
+    stage: str
+    reason: str
+    detail: str = ""
+
+
+class Record(_Strict, kw_only=True):
+    """What one run saw."""
+
+    format_version: Literal[1]
+    run_id: Name
+    created_at_utc: str
+    mbench_version: str
+    host: Host
+    target: Target
+    device: Device
+    settings: Settings
+    results: tuple[Result, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the variants that were asked for and have no result."""
+        done = {result.variant.name for result in self.results}
+        return tuple(name for name in self.settings.variants if name not in done)
+
+
+# ------------------------------------------------------------------------------------------------- reading and writing
+def encode(record: Record) -> bytes:
+    """Return the record as one line of JSON, times and energies at nine significant digits."""
+    plain = msgspec.to_builtins(record)
+    return json.dumps(_rounded(plain), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
+
+
+def decode(data: bytes, *, source: str) -> Record:
+    """Return the record in `data`; `source` names it in errors.
+
+    Raises:
+        RecordError: not JSON, cut short, another format version, or a field that breaks the format.
+    """
+    if not data.strip():
+        raise RecordError(f"{source}: the file is empty; expected a record that 'mbench run' wrote")
+    try:
+        head = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{source}: not a whole JSON document ({error}); was it cut short?") from error
+    version = head.get("format_version") if isinstance(head, dict) else None
+    if version is None:
+        raise RecordError(f"{source}: no format_version; expected a record that 'mbench run' wrote")
+    if version != FORMAT_VERSION:
+        raise RecordError(
+            f"{source}: format_version is {version!r}, this mbench reads {FORMAT_VERSION}; use the mbench that wrote it"
+        )
+    try:
+        return msgspec.json.decode(data, type=Record)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"{source}: not a valid record: {error}") from error
+
+
+def read(path: str | os.PathLike[str]) -> Record:
+    """Read and validate one record file.
+
+    Raises:
+        RecordError: the file cannot be read, or is not a valid record of this version.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+    return decode(data, source=str(path))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: a reader sees the old content or the new, never a part.
+
+    Raises:
+        OutputError: the folder is missing, not writable, or full. The old content, if any, is untouched.
+    """
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another folder with --output") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write(path: Path, record: Record) -> None:
+    """Write one record file atomically.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    write_atomically(path, encode(record))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a record file."""
+    schema = msgspec.json.schema(Record)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"mbench record, format_version {FORMAT_VERSION}",
+        **schema,
+    }

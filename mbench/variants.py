@@ -1,0 +1,104 @@
+"""Names of variants: `mobilenet_v1_1.0_224`, its baselines by suffix, and grids by braces. Pure text, no torch.
+
+Name: family, width multiplier, resolution, then `_shallow` and `_standard` as wanted, in this order:
+`mobilenet_v1_0.5_160_shallow_standard`. Braces and commas make grids: `mobilenet_v1_{0.25,0.5}_{128,224}`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+
+from mbench import models
+from mbench.errors import UsageError, did_you_mean
+from mbench.records import Variant
+
+DTYPES = ("float32",)
+DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
+WIDTHS = ("0.25", "0.5", "0.75", "1.0")
+RESOLUTIONS = ("128", "160", "192", "224")
+MIN_RESOLUTION = 32
+MAX_RESOLUTION = 4096
+MAX_WIDTH = 1.4
+
+_NAME = re.compile(r"(?P<family>.+?)_(?P<width>[^_]*)_(?P<resolution>[^_]*)(?P<shallow>_shallow)?(?P<standard>_standard)?")
+
+
+def catalog() -> tuple[str, ...]:
+    """Return the names that `mbench variants` lists: the paper's grid and its baselines."""
+    grid = [f"mobilenet_v1_{width}_{resolution}" for width in WIDTHS for resolution in RESOLUTIONS]
+    return (*grid, "mobilenet_v1_1.0_224_shallow", "mobilenet_v1_1.0_224_standard")
+
+
+def expand(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return the canonical names that the patterns stand for, each once, in order.
+
+    Raises:
+        UsageError: a brace is not closed, or a name is not a variant's.
+    """
+    names = (parse(name).name for pattern in patterns for name in _expand_braces(pattern))
+    return tuple(dict.fromkeys(names))
+
+
+def _expand_braces(pattern: str) -> Iterator[str]:
+    parts = re.split(r"\{([^{}]*)\}", pattern)
+    if any(brace in part for part in parts for brace in "{}"):
+        raise UsageError(
+            f"variant pattern {pattern!r}: a brace is not closed or is nested; "
+            "expected braces as in 'mobilenet_v1_{0.25,0.5}_224'"
+        )
+    choices = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
+    return ("".join(choice) for choice in itertools.product(*choices))
+
+
+def parse(name: str, *, batch: int = 1, dtype: str = "float32") -> Variant:
+    """Return the variant that a name stands for; its own name is canonical (`1` becomes `1.0`).
+
+    Raises:
+        UsageError: the family is not known, or the width multiplier, resolution, batch or dtype is out of range.
+    """
+    match = _NAME.fullmatch(name)
+    family = match["family"] + (match["shallow"] or "") if match else ""
+    if match is None or family not in models.FAMILIES:
+        raise UsageError(f"variant {name!r} is not known{did_you_mean(name, catalog()) or ';'} see 'mbench variants'")
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype {dtype!r} is not supported; expected one of: {', '.join(DTYPES)}")
+    if batch < 1:
+        raise UsageError(f"batch {batch} is not positive; expected 1 or more")
+    width, resolution = _width(match["width"], name), _resolution(match["resolution"], name)
+    return Variant(
+        name=f"{match['family']}_{width}_{resolution}{match['shallow'] or ''}{match['standard'] or ''}",
+        family=family,
+        width_multiplier=width,
+        resolution=resolution,
+        convolution="standard" if match["standard"] else "depthwise_separable",
+        batch=batch,
+        dtype=dtype,
+    )
+
+
+def _width(text: str, name: str) -> float:
+    expected = f"expected a number above 0 and at most {MAX_WIDTH}, such as 0.25 or 1.0"
+    if not re.fullmatch(r"-?\d+(\.\d+)?", text):
+        raise UsageError(f"variant {name!r}: width multiplier {text!r} is not a number; {expected}")
+    width = float(text)
+    if not 0 < width <= MAX_WIDTH:
+        raise UsageError(f"variant {name!r}: width multiplier {text} is out of range; {expected}")
+    return width
+
+
+def _resolution(text: str, name: str) -> int:
+    expected = f"expected a whole number from {MIN_RESOLUTION} to {MAX_RESOLUTION}, such as 128 or 224"
+    if not re.fullmatch(r"-?\d+", text):
+        raise UsageError(f"variant {name!r}: resolution {text!r} is not a whole number; {expected}")
+    resolution = int(text)
+    if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
+        raise UsageError(f"variant {name!r}: resolution {text} is out of range; {expected}")
+    return resolution
+
+
+def counterpart(variant: Variant) -> str:
+    """Return the name of the same network with the other kind of convolution."""
+    stem = variant.name.removesuffix("_standard")
+    return stem if variant.convolution == "standard" else f"{stem}_standard"
