@@ -133,6 +133,10 @@ class Host(_Strict, kw_only=True):
     cpu: str
     cores_physical: int | None
     cores_logical: int
+    cores_usable: PositiveInt | None = None
+    """Physical cores that this process may run on (its affinity)."""
+    processors_usable: PositiveInt | None = None
+    """Logical processors that this process may run on (its affinity)."""
     features: tuple[str, ...]
     caches_bytes: dict[str, int]
     memory_bytes: Bytes

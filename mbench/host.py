@@ -1,0 +1,318 @@
+"""This machine: what it is, what it is doing, and the target `host` that stands for it.
+
+Reads /proc and /sys below `root`, so that a recorded tree can be replayed. Compiles and times nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Collection
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import mbench
+from mbench import targets
+from mbench.errors import TargetError
+from mbench.records import Cache, Conditions, Figure, Host, Processor, Target
+
+ROOT = Path("/")
+_CPUS = "sys/devices/system/cpu"
+# What code generation and `requires` ask about, in the words of /proc/cpuinfo.
+_X86_FEATURES = {
+    *("cx16", "lahf_lm", "popcnt", "pni", "ssse3", "sse4_1", "sse4_2", "abm", "avx", "avx2", "bmi1", "bmi2", "f16c"),
+    *("fma", "movbe", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16"),
+    *("avx512_fp16", "avx512vbmi", "avx512_vbmi2", "avx512ifma", "avx512_bitalg", "avx512_vpopcntdq", "avx_vnni"),
+    *("amx_tile", "amx_int8", "amx_bf16"),
+}
+_ARM_FEATURES = {
+    *("asimd", "asimdhp", "asimddp", "asimdrdm", "asimdfhm", "fphp", "atomics", "crc32", "fcma", "i8mm", "bf16"),
+    *("sve", "sve2", "svei8mm", "svebf16", "sme"),
+}
+_DISTRIBUTIONS = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
+_ARM_PARTS = {
+    "0xd03": "Cortex-A53",
+    "0xd08": "Cortex-A72",
+    "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1",
+    "0xd40": "Neoverse-V1",
+    "0xd49": "Neoverse-N2",
+    "0xd4f": "Neoverse-V2",
+}
+"""Part numbers of implementer 0x41. Source: Linux, arch/arm64/include/asm/cputype.h."""
+_CPU_SENSORS = {"coretemp", "k10temp", "zenpower", "cpu_thermal", "x86_pkg_temp", "cpu-thermal"}
+
+
+def describe(*, root: Path = ROOT, processors: Collection[int] | None = None, machine: str | None = None) -> Host:
+    """Return what this machine is, and its conditions now.
+
+    Args:
+        root: where /proc, /sys and /etc are.
+        processors: the logical processors that this process may run on; by default its affinity.
+        machine: the architecture; by default what `uname -m` says.
+    """
+    usable = sorted(processors if processors is not None else _affinity())
+    cpuinfo = _cpuinfo(root)
+    flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
+    cores = _cores(root)
+    return Host(
+        name=platform.node(),
+        os=_os_name(root),
+        architecture={"arm64": "aarch64", "amd64": "x86_64"}.get(name := (machine or platform.machine()).lower(), name),
+        cpu=_cpu_name(root, cpuinfo),
+        cores_physical=len(set(cores.values())) or _sysctl_int("hw.physicalcpu"),
+        cores_logical=len(cores) or os.cpu_count() or 1,
+        cores_usable=len({cores[number] for number in usable if number in cores}) or None,
+        processors_usable=len(usable) or None,
+        features=tuple(sorted((_X86_FEATURES | _ARM_FEATURES).intersection(flags))),
+        caches_bytes={level: size for level, (size, _, _) in caches(root=root).items()},
+        memory_bytes=_memory_bytes(root),
+        virtual_machine=_virtual_machine(root, flags),
+        versions=_versions(),
+        conditions=conditions(root=root),
+    )
+
+
+def conditions(*, root: Path = ROOT) -> Conditions:
+    """Return what the machine is doing now; what it does not tell is null."""
+    policy = root / _CPUS / "cpu0/cpufreq"
+    frequency_khz = _read_int(policy / "scaling_cur_freq")
+    return Conditions(
+        at_utc=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        load_1min=_load(root),
+        governor=_read(policy / "scaling_governor"),
+        turbo=_turbo(root),
+        frequency_hz=None if frequency_khz is None else frequency_khz * 1e3,
+        temperature_c=_temperature_c(root),
+        steal_s=_steal_s(root),
+    )
+
+
+def caches(*, root: Path = ROOT) -> dict[str, tuple[int, int, int]]:
+    """Return the first processor's data caches by level (`L1d`, `L2`, `L3`): bytes, cores that share it, line bytes."""
+    found = {}
+    cores = _cores(root)
+    for folder in sorted((root / _CPUS / "cpu0/cache").glob("index*")):
+        kind, level, size = (_read(folder / name) for name in ("type", "level", "size"))
+        if kind not in ("Data", "Unified") or level is None or size is None:
+            continue
+        sharers = {cores.get(number, (0, number)) for number in _numbers(_read(folder / "shared_cpu_list") or "0")}
+        found["L1d" if level == "1" else f"L{level}"] = (
+            _size_bytes(size),
+            max(1, len(sharers)),
+            _read_int(folder / "coherency_line_size") or 64,
+        )
+    if not found and sys.platform == "darwin" and root == ROOT:
+        names = {"L1d": "hw.l1dcachesize", "L2": "hw.l2cachesize", "L3": "hw.l3cachesize"}
+        line = _sysctl_int("hw.cachelinesize") or 64
+        found = {level: (size, 1, line) for level, name in names.items() if (size := _sysctl_int(name))}
+    return found
+
+
+def target(host: Host, *, triple: str, mcpu: str, root: Path = ROOT) -> Target:
+    """Return the target `host`. Its peaks are empty: a run measures them.
+
+    Raises:
+        TargetError: the architecture is neither x86_64 nor arm64.
+    """
+    bits, registers = _vectors(host)
+    found = {level: _cache(level, values) for level, values in caches(root=root).items()}
+    highest = _read_int(root / _CPUS / "cpu0/cpufreq/cpuinfo_max_freq")
+    cores = host.cores_usable or host.cores_physical or host.cores_logical
+    return Target(
+        name="host",
+        family="x86" if host.architecture == "x86_64" else "arm",
+        description=f"this machine: {host.cpu}",
+        default_device="local",
+        threads=host.processors_usable or host.cores_logical,
+        tvm={"kind": "llvm", "mtriple": triple, "mcpu": mcpu, "num-cores": cores},
+        processor=Processor(
+            cores=cores,
+            vector_bits=bits,
+            vector_registers=registers,
+            frequency_hz=Figure(value=highest * 1e3, source=f"the kernel: /{_CPUS}/cpu0/cpufreq/cpuinfo_max_freq")
+            if highest
+            else None,
+            l1d=found.get("L1d"),
+            l2=found.get("L2"),
+            l3=found.get("L3"),
+        ),
+        energy=targets.default_energy(),
+    )
+
+
+def _cache(level: str, values: tuple[int, int, int]) -> Cache:
+    size, shared_by, line_bytes = values
+    where = "sysctl hw" if sys.platform == "darwin" else f"/{_CPUS}/cpu0/cache"
+    return Cache(
+        bytes=Figure(value=size, source=f"the kernel: {where}, {level}"), shared_by=shared_by, line_bytes=line_bytes
+    )
+
+
+def _vectors(host: Host) -> tuple[int, int]:
+    """Return the width in bits and the number of the vector registers. SVE counts as its 128-bit part."""
+    if host.architecture == "aarch64":
+        return 128, 32
+    if host.architecture != "x86_64":
+        raise TargetError(
+            f"target 'host': {host.architecture} is neither x86_64 nor arm64; name a target, see 'mbench targets'"
+        )
+    if {"avx512f", "avx512vl"} <= set(host.features):
+        return 512, 32
+    return (256, 16) if {"avx2", "fma"} <= set(host.features) else (128, 16)
+
+
+# ---------------------------------------------------------------------------------------------------------- what it is
+def _affinity() -> Collection[int]:
+    if sys.platform == "linux":
+        return os.sched_getaffinity(0)
+    return range(os.cpu_count() or 1)
+
+
+def _cpuinfo(root: Path) -> dict[str, str]:
+    """Return the fields of the first processor in /proc/cpuinfo."""
+    fields: dict[str, str] = {}
+    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
+        key, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(key.strip(), value.strip())
+    return fields
+
+
+def _cpu_name(root: Path, cpuinfo: dict[str, str]) -> str:
+    if name := cpuinfo.get("model name"):
+        return name
+    part = _ARM_PARTS.get(cpuinfo.get("CPU part", "")) if cpuinfo.get("CPU implementer") == "0x41" else None
+    board = (_read(root / "proc/device-tree/model") or "").rstrip("\0")
+    if part and board:
+        return f"{part} ({board})"
+    return part or board or _sysctl("machdep.cpu.brand_string") or platform.processor() or "unknown"
+
+
+def _os_name(root: Path) -> str:
+    for line in (_read(root / "etc/os-release") or "").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip("\"'")
+    return f"{platform.system()} {platform.release()}"
+
+
+def _cores(root: Path) -> dict[int, tuple[int, int]]:
+    """Return (package, core) of each logical processor that is online."""
+    cores = {}
+    for folder in (root / _CPUS).glob("cpu[0-9]*"):
+        core = _read_int(folder / "topology/core_id")
+        if core is not None:
+            cores[int(folder.name[3:])] = (_read_int(folder / "topology/physical_package_id") or 0, core)
+    return cores
+
+
+def _memory_bytes(root: Path) -> int:
+    found = re.search(r"^MemTotal:\s+(\d+) kB", _read(root / "proc/meminfo") or "", re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else _sysctl_int("hw.memsize") or 0
+
+
+def _virtual_machine(root: Path, flags: Collection[str]) -> str | None:
+    """Return what the machine is virtualised by; null on bare metal."""
+    detector = shutil.which("systemd-detect-virt") if root == ROOT else None
+    if detector:
+        answer = subprocess.run(
+            [detector, "--vm"], capture_output=True, text=True, timeout=10, check=False
+        ).stdout.strip()
+        return None if answer in ("none", "") else answer
+    products = " ".join(_read(root / "sys/class/dmi/id" / name) or "" for name in ("sys_vendor", "product_name"))
+    for word in (
+        "KVM",
+        "QEMU",
+        "VMware",
+        "VirtualBox",
+        "Xen",
+        "Virtual Machine",
+        "Amazon EC2",
+        "Google Compute Engine",
+    ):
+        if word in products and ".metal" not in products:
+            return word.lower()
+    return "hypervisor" if "hypervisor" in flags else None
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "mbench": mbench.__version__}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+# -------------------------------------------------------------------------------------------------- what it is doing
+def _load(root: Path) -> float | None:
+    text = _read(root / "proc/loadavg")
+    if text is not None:
+        return float(text.split()[0])
+    return os.getloadavg()[0] if root == ROOT else None
+
+
+def _turbo(root: Path) -> bool | None:
+    no_turbo = _read_int(root / _CPUS / "intel_pstate/no_turbo")
+    if no_turbo is not None:
+        return no_turbo == 0
+    boost = _read_int(root / _CPUS / "cpufreq/boost")
+    return None if boost is None else boost == 1
+
+
+def _temperature_c(root: Path) -> float | None:
+    """Return the hottest sensor of the processor."""
+    readings = []
+    for folder, name, pattern in (("hwmon", "name", "temp*_input"), ("thermal", "type", "temp")):
+        for sensor in (root / "sys/class" / folder).glob("*"):
+            if _read(sensor / name) in _CPU_SENSORS:
+                readings += [value for path in sensor.glob(pattern) if (value := _read_int(path)) is not None]
+    return max(readings) / 1e3 if readings else None
+
+
+def _steal_s(root: Path) -> float | None:
+    first = (_read(root / "proc/stat") or "").split("\n", maxsplit=1)[0].split()
+    return int(first[8]) / os.sysconf("SC_CLK_TCK") if len(first) > 8 and first[0] == "cpu" else None
+
+
+# -------------------------------------------------------------------------------------------------------------- reading
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _read_int(path: Path) -> int | None:
+    text = _read(path)
+    return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else None
+
+
+def _numbers(text: str) -> list[int]:
+    """Return the numbers of a list such as `0-3,8`."""
+    ends = [part.partition("-") for part in text.split(",")]
+    return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]
+
+
+def _size_bytes(text: str) -> int:
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    return int(text.rstrip("KMG")) * units.get(text[-1], 1)
+
+
+def _sysctl(name: str) -> str | None:
+    """Ask macOS."""
+    if sys.platform != "darwin":
+        return None
+    answer = subprocess.run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, timeout=10, check=False)
+    return answer.stdout.strip() or None
+
+
+def _sysctl_int(name: str) -> int | None:
+    text = _sysctl(name)
+    return int(text) if text is not None and text.isdigit() else None

@@ -1,0 +1,283 @@
+"""The registry of hardware targets: folders with a target.toml, from mbench, from other packages and from `--targets`.
+
+Reads descriptions and says what this machine can do with them. Imports neither tvm nor torch; LLVM's opinion on an
+mcpu is in `mbench.compile.llvm`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from mbench import resources
+from mbench.compile import linker
+from mbench.errors import BuildError, TargetError, did_you_mean
+from mbench.records import EnergyCoefficients, Host, Target
+
+_T = TypeVar("_T")
+
+ENTRY_POINTS = "mbench.targets"
+_FILE = "target.toml"
+_DETECTED = ("host", "cuda")
+"""Names that stand for what this machine has."""
+_LEVELS = ("L1", "L2", "L3", "DRAM")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """What this machine can do with a target. `reason` says why not, and what to do; it is empty where all works."""
+
+    compile: bool
+    measure: bool
+    reason: str = ""
+
+
+# -------------------------------------------------------------------------------------------------------------- look-up
+def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
+    """Return the target called `name`, or known by it as an alias; `-` and `_` are the same, and so is the case.
+
+    `host` is this machine, as the kernel and LLVM describe it; `cuda` is the target for this machine's GPU.
+
+    Args:
+        name: of the target.
+        extra_dirs: more folders of target folders.
+
+    Raises:
+        TargetError: the name is not known, or a description is wrong.
+    """
+    if name == "host":
+        from mbench.compile import llvm
+
+        return llvm.host_target()
+    known = _index(extra_dirs)
+    if name == "cuda":
+        name = _cuda_name(known)
+    for candidate in (name, _plain(name)):
+        if candidate in known:
+            return known[candidate][0]
+    hint = did_you_mean(_plain(name), (*_DETECTED, *known)) or ";"
+    raise TargetError(f"target '{name}' is not known{hint} see 'mbench targets'")
+
+
+def available(extra_dirs: Iterable[Path] = ()) -> dict[str, Path]:
+    """Return the target.toml of each target, by name, sorted. `host` and `cuda` are detected, and not among them.
+
+    Raises:
+        TargetError: two targets have one name, or a folder of targets cannot be read.
+    """
+    found: dict[str, Path] = {}
+    for folder in _folders(extra_dirs):
+        for file in sorted(folder.glob(f"*/{_FILE}")):
+            name = file.parent.name
+            if name in found:
+                raise TargetError(
+                    f"target '{name}' is described twice, in {found[name]} and in {file}; rename one of them"
+                )
+            found[name] = file
+    return dict(sorted(found.items()))
+
+
+def default_energy() -> EnergyCoefficients:
+    """Return the energy coefficients of a target that has none of its own. Source: Horowitz, ISSCC 2014."""
+    file = _energy_file()
+    return _convert(_parse(file), EnergyCoefficients, file)
+
+
+def _index(extra_dirs: Iterable[Path]) -> dict[str, tuple[Target, Path]]:
+    """Return each target with its file, by name and by alias."""
+    files = available(extra_dirs)
+    found = {name: (_read(file), file) for name, file in files.items()}
+    for target, file in list(found.values()):
+        for alias in target.aliases:
+            if alias in found or alias in _DETECTED:
+                other = found[alias][1] if alias in found else "mbench itself"
+                raise TargetError(
+                    f"target name '{alias}' is taken twice, in {other} and as an alias in {file}; rename one"
+                )
+            found[alias] = (target, file)
+    return found
+
+
+def _folders(extra_dirs: Iterable[Path]) -> Iterator[Path]:
+    yield resources.data_dir("targets")
+    for entry in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        yield _package_folder(entry)
+    for folder in map(Path, extra_dirs):
+        if not any(folder.glob(f"*/{_FILE}")):
+            raise TargetError(f"--targets {folder}: no target folders there; expected {folder}/NAME/{_FILE}")
+        yield folder
+
+
+def _package_folder(entry: metadata.EntryPoint) -> Path:
+    """Return the folder of a package, or of a module's file, without running its code."""
+    try:
+        spec = importlib.util.find_spec(entry.module)
+    except ImportError as error:
+        raise TargetError(
+            f"entry point '{entry.name}' of group {ENTRY_POINTS}: {error}; fix or remove that package"
+        ) from error
+    if spec is not None and spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    if spec is not None and spec.origin:
+        return Path(spec.origin).parent
+    raise TargetError(
+        f"entry point '{entry.name}' of group {ENTRY_POINTS}: no module '{entry.module}'; fix or remove that package"
+    )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+# -------------------------------------------------------------------------------------------------------------- reading
+def _read(file: Path) -> Target:
+    raw = _parse(file)
+    raw["energy"] = (
+        {**_parse(_energy_file()), **energy} if isinstance(energy := raw.get("energy", {}), dict) else energy
+    )
+    target = _convert(raw, Target, file)
+    for key, wrong in _inconsistencies(target, file):
+        raise TargetError(f"{file}: {key}: {wrong}")
+    return target
+
+
+def _energy_file() -> Path:
+    return resources.data_dir("targets") / "energy_default.toml"
+
+
+def _inconsistencies(target: Target, file: Path) -> Iterator[tuple[str, str]]:
+    """Yield what types cannot say, as key and complaint."""
+    if target.name != file.parent.name:
+        yield "name", f"expected '{file.parent.name}', the folder's name, got '{target.name}'"
+    if target.name in _DETECTED:
+        yield "name", f"'{target.name}' stands for what the machine has; choose another"
+    kind = target.tvm.get("kind")
+    if kind is None:
+        yield "tvm.kind", "missing; expected what tvm.target.Target takes, such as 'llvm'"
+    for key in ("mtriple", "mcpu") if kind == "llvm" else ():
+        if not isinstance(target.tvm.get(key), str):
+            yield f"tvm.{key}", f"expected a string, got {target.tvm.get(key)!r}"
+    if (target.family == "gpu") == (kind == "llvm"):
+        yield "family", f"'{target.family}' does not go with tvm.kind '{kind}'"
+    for key, levels in (
+        ("peaks.bytes_per_s", target.peaks.bytes_per_s),
+        ("energy.bytes_j", target.energy.bytes_j if target.energy else {}),
+    ):
+        for level in levels:
+            if level not in _LEVELS:
+                yield f"{key}.{level}", f"expected one of {', '.join(_LEVELS)}"
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TargetError(f"{file}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{file}: not valid TOML: {error}") from error
+
+
+def _convert(raw: dict[str, Any], kind: type[_T], file: Path) -> _T:
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        said, _, path = str(error).partition(" - at `$")
+        key = _with_names(path.rstrip("`").lstrip("."), raw, kind, said)
+        named = re.search(r"field `(\w+)`", said)
+        if named:
+            key = f"{key}.{named.group(1)}".lstrip(".")
+            said = "missing" if "missing" in said else "unknown key"
+        raise TargetError(f"{file}: {key}: {said[0].lower()}{said[1:]}") from error
+
+
+def _with_names(path: str, raw: dict[str, Any], kind: type[Any], said: str) -> str:
+    """Return `path` with the key that msgspec leaves out of a table's path (`peaks.flops_per_s[...].value`)."""
+    before, dots, after = path.partition("[...]")
+    if not dots:
+        return path
+    table: Any = raw
+    *parents, last = before.split(".")
+    for part in parents:
+        table = table[part]
+    whole = table[last]
+    for key in whole:
+        table[last] = {key: whole[key]}
+        try:
+            msgspec.convert(raw, kind)
+        except msgspec.ValidationError as error:
+            if str(error).startswith(said):
+                return f"{before}.{key}{after}"
+    return path
+
+
+# ----------------------------------------------------------------------------------------------------- what can be done
+def support(target: Target, host: Host) -> Support:
+    """Return what `host` can do with `target`: compile for it, and measure on itself."""
+    if target.tvm["kind"] == "cuda":
+        return _support_cuda()
+    try:
+        linker.find(str(target.tvm["mtriple"]), machine=host.architecture)
+    except BuildError as error:
+        return Support(compile=False, measure=False, reason=str(error))
+    wanted = linker.architecture(str(target.tvm["mtriple"]))
+    if wanted != host.architecture:
+        return Support(
+            compile=True,
+            measure=False,
+            reason=f"compile only: it needs {wanted}, and this machine is {host.architecture}",
+        )
+    lacking = [feature for feature in target.processor.requires if feature not in host.features]
+    if lacking:
+        return Support(
+            compile=True, measure=False, reason=f"compile only: this processor ({host.cpu}) lacks {', '.join(lacking)}"
+        )
+    return Support(compile=True, measure=True)
+
+
+def _support_cuda() -> Support:
+    if shutil.which("nvcc"):
+        return Support(
+            compile=True, measure=False, reason="compile only: measuring on a GPU is not in this version yet"
+        )
+    return Support(
+        compile=False,
+        measure=False,
+        reason="compiling for CUDA needs nvcc, which is not on PATH; install the CUDA toolkit",
+    )
+
+
+def cuda_gpu() -> tuple[str, str] | None:
+    """Return the architecture (`sm_90`) and the name of this machine's first NVIDIA GPU, or null. Asks nvidia-smi."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return None
+    try:
+        answer = subprocess.run(
+            [command, "--query-gpu=compute_cap,name", "--format=csv,noheader"],
+            capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.match(r"(\d+)\.(\d+),\s*(.+)", answer.stdout)
+    return (f"sm_{found.group(1)}{found.group(2)}", found.group(3).strip()) if found else None
+
+
+def _cuda_name(known: dict[str, tuple[Target, Path]]) -> str:
+    by_arch = {str(target.tvm.get("arch")): target.name for target, _ in known.values() if target.family == "gpu"}
+    choices = ", ".join(sorted(by_arch.values()))
+    gpu = cuda_gpu()
+    if gpu is None:
+        raise TargetError(f"target 'cuda': nvidia-smi shows no GPU on this machine; name the target: {choices}")
+    if gpu[0] not in by_arch:
+        raise TargetError(f"target 'cuda': there is none for {gpu[1]} ({gpu[0]}); name one: {choices}")
+    return by_arch[gpu[0]]
