@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
-_DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
-NOT_AVAILABLE = "–"
+import math
+import re
+
+_DECIMAL = (
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "µ"),
+    (1e-9, "n"),
+    (1e-12, "p"),
+)
+NOT_AVAILABLE = "\u2013"
+
+_BY_NAME = (
+    (r"flops_per_s\b", "FLOP/s"),
+    (r"bytes_per_s\b", "B/s"),
+    (r"bytes_j\b", "J/B"),
+    (r"_hz\b", "Hz"),
+    (r"_j\b", "J"),
+    (r"_w\b", "W"),
+    (r"_s\b", "s"),
+    (r"bytes\b", "B"),
+)
+"""The unit that a record's field is in, by what its name holds."""
 
 
 def scaled(value: float | None, unit: str, digits: int = 3) -> str:
@@ -13,7 +38,7 @@ def scaled(value: float | None, unit: str, digits: int = 3) -> str:
     if value == 0:
         return f"0 {unit}"
     factor, prefix = next(((f, p) for f, p in _DECIMAL if abs(value) >= f * 0.9995), _DECIMAL[-1])
-    number = value / factor
+    number = float(f"{value / factor:.{digits}g}")
     decimals = max(0, digits - len(str(int(abs(number)))))
     return f"{number:.{decimals}f} {prefix}{unit}"
 
@@ -56,3 +81,59 @@ def percent(value: float | None, decimals: int = 1) -> str:
 def ratio(value: float | None) -> str:
     """Return a ratio: 6.4 → `6.40x`."""
     return NOT_AVAILABLE if value is None else f"{value:.2f}x"
+
+
+def times(value: float | None) -> str:
+    """Return a ratio in words, to two significant digits: 6.43 → `6.4 times`, 0.58 → `0.58 times`."""
+    return NOT_AVAILABLE if value is None else f"{_significant(value, 2)} times"
+
+
+def change(value: float | None, decimals: int = 1) -> str:
+    """Return a relative change with its sign: 0.012 → `+1.2 %`."""
+    return NOT_AVAILABLE if value is None else f"{100 * value:+.{decimals}f} %"
+
+
+def intensity(value: float | None) -> str:
+    """Return an arithmetic intensity: `12.3 FLOP/B`."""
+    return NOT_AVAILABLE if value is None else f"{_significant(value, 3)} FLOP/B"
+
+
+def shape(value: tuple[int, ...] | None) -> str:
+    """Return a shape or a kernel size: (1, 3, 224, 224) → `1x3x224x224`."""
+    return NOT_AVAILABLE if value is None else "x".join(str(side) for side in value)
+
+
+def frequency(value: float | None) -> str:
+    """Return a frequency: `2.10 GHz`."""
+    return scaled(value, "Hz")
+
+
+def power(value: float | None) -> str:
+    """Return a power: `15.0 W`."""
+    return scaled(value, "W")
+
+
+def scientific(value: float | None) -> str:
+    """Return an error or another number that may be tiny: `2.1e-06`."""
+    return NOT_AVAILABLE if value is None else f"{value:.2g}"
+
+
+def timestamp(value: str) -> str:
+    """Return an ISO 8601 time in UTC for reading: `2025-03-01 12:00 UTC`; what is not one comes back as it is."""
+    match = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", value)
+    return f"{match[1]} {match[2]} UTC" if match else value
+
+
+def _significant(value: float, digits: int) -> str:
+    """Round to significant digits, never in exponent notation: 1234.5, 2 → `1200`."""
+    rounded = float(f"{value:.{digits}g}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded)))) if rounded else 0
+    return f"{rounded:.{decimals}f}"
+
+
+def named(name: str, value: float | None) -> str:
+    """Return a value in the unit that its name ends with: `frequency_hz`, 2.1e9 → `2.10 GHz`; no unit: the number."""
+    for suffix, unit in _BY_NAME:
+        if re.search(suffix, name):
+            return scaled(value, unit)
+    return NOT_AVAILABLE if value is None else _significant(value, 3)

@@ -1,0 +1,230 @@
+"""Tables for the terminal: what `mbench show` and the end of `mbench run` print, in 80 columns. Renderables only.
+
+Only `mbench.cli` prints. Text from a record is added as plain `rich.text.Text`, so that no name is read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.box import Box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mbench import costs, pairs, stats, units
+from mbench.models import LayerSpec
+from mbench.records import Layer, Record, Result
+
+SLOWEST = 6
+_RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+"""A rule under the heads and nothing else; readable in a pipe and in any encoding."""
+
+
+def record_tables(record: Record, *, slowest: int = SLOWEST) -> list[RenderableType]:
+    """Return what one record says, top to bottom: totals, pair, noise, slowest layers, warnings, failures."""
+    parts: list[RenderableType] = [_origin(record)]
+    if record.results:
+        parts.append(_totals(record))
+    parts.extend(_comparison(record))
+    parts.extend(_noise(record))
+    parts.extend(_slowest(result, slowest) for result in record.results if _timed(result))
+    parts.extend(_warnings(record))
+    parts.extend(_failures(record))
+    return parts
+
+
+def layers_table(specs: Sequence[LayerSpec], *, title: str | None = None) -> RenderableType:
+    """Return a network's layers with their multiply-adds and parameters, and how these split by kind of layer."""
+    layers = _table(title or "Layers", ("layer", "op"), ("output", "stride", "MACs", "params"))
+    for spec in specs:
+        cost = costs.of_layer(spec)
+        stride = str(spec.stride) if spec.is_conv else units.NOT_AVAILABLE
+        _row(
+            layers,
+            spec.name,
+            spec.op,
+            units.shape(spec.output_shape),
+            stride,
+            units.count(cost.macs),
+            units.count(cost.params),
+        )
+    return Group(layers, _split(specs))
+
+
+def _split(specs: Sequence[LayerSpec]) -> Table:
+    split = costs.split_by_op(specs)
+    whole = costs.total(split.values())
+    table = _table("By kind of layer", ("op",), ("MACs", "share", "params", "share"))
+    for op, cost in split.items():
+        _row(table, op, *_shares(cost, whole))
+    _row(table, "all", *_shares(whole, whole))
+    return table
+
+
+def _shares(part: costs.Costs, whole: costs.Costs) -> tuple[str, ...]:
+    pairs_ = ((part.macs, whole.macs), (part.params, whole.params))
+    return tuple(
+        text for own, total in pairs_ for text in (units.count(own), units.percent(pairs.ratio(own, total), 2))
+    )
+
+
+def _origin(record: Record) -> Text:
+    target, device = record.target, record.device
+    where = f"target {target.name}, device {device.kind} ({device.name}), {record.settings.threads} threads"
+    return _text(f"{record.run_id}: {where}, {record.settings.dtype}, batch {record.settings.batch}\n{record.host.cpu}")
+
+
+def _totals(record: Record) -> Table:
+    table = _table("Totals", ("variant",), ("latency", "MACs", "params", "memory", "energy*", "output"))
+    table.padding = (0, 0, 0, 0)
+    found = {pair.standard.variant.name: pair for pair in pairs.of_record(record)}
+    for result in record.results:
+        _row(
+            table, result.variant.name, _latency(result.end_to_end.latency_s), units.count(pairs.macs(result)),
+            units.count(pairs.params(result)), units.data_size(pairs.peak_bytes(result)),
+            units.joules(result.energy.energy_j), _numerics(result),
+        )  # fmt: skip
+        if result.variant.name in found:
+            _row(table, "  ratio standard/separable", *_ratios(found[result.variant.name]), "")
+    table.caption = _text(
+        "latency: median of end-to-end runs (10th-90th percentile); MACs: multiply-adds;\n"
+        "memory: weights + activations at their peak + workspace, as planned;\n"
+        "*energy: modelled, not measured" + _metered(record)
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _ratios(pair: pairs.Pair) -> tuple[str, ...]:
+    top, under = pair.standard, pair.separable
+    values = (
+        pair.achieved,
+        pair.promised,
+        pairs.ratio(pairs.params(top), pairs.params(under)),
+        pairs.ratio(pairs.peak_bytes(top), pairs.peak_bytes(under)),
+        pairs.ratio(top.energy.energy_j, under.energy.energy_j),
+    )
+    return tuple(units.ratio(value) for value in values)
+
+
+def _metered(record: Record) -> str:
+    found = [(result.variant.name, result.energy.measured) for result in record.results]
+    return "".join(f"; measured {units.joules(m.energy_j)} for {name} ({m.method})" for name, m in found if m)
+
+
+def _latency(samples: Sequence[float] | None) -> str:
+    if not samples:
+        return units.NOT_AVAILABLE
+    low, middle, high = (units.seconds(value) for value in stats.quantiles(samples, (0.1, 0.5, 0.9)))
+    unit = middle.split()[1]
+    if low.endswith(f" {unit}") and high.endswith(f" {unit}"):
+        return f"{middle}\n({low.split()[0]}-{high.split()[0]})"
+    return f"{middle}\n({low} - {high})"
+
+
+def _numerics(result: Result) -> str:
+    if result.numerics is None:
+        return units.NOT_AVAILABLE
+    return "ok" if result.numerics.passed else "WRONG"
+
+
+def _comparison(record: Record) -> Iterator[Text]:
+    for pair in pairs.of_record(record):
+        name = pair.separable.variant.name
+        got = units.times(pair.achieved) if pair.achieved else "not measured"
+        yield _text(
+            f"Standard over depthwise-separable ({name}): latency {got}; "
+            f"{units.times(pair.promised)} promised by the multiply-adds."
+        )
+    for name, other in pairs.unpaired(record):
+        yield _text(f"To compare {name} with the other kind of convolution, run {other} with it.")
+
+
+def _noise(record: Record) -> Iterator[Text]:
+    for result in record.results:
+        noise = pairs.noise(record, result)
+        if noise is not None:
+            visible = units.change(noise.smallest_visible_change)
+            yield _text(
+                f"Noise (A/A, {noise.pairs} pairs): smallest change visible in {result.variant.name}: {visible}."
+            )
+        elif not _timed(result):
+            reason = pairs.why_missing(result, "end_to_end.latency_s")
+            yield _text(f"No latency for {result.variant.name}: {reason}.", style="yellow")
+
+
+def _slowest(result: Result, count: int) -> Table:
+    whole = pairs.latency_s(result)
+    timed = [(seconds, layer) for layer in result.layers if (seconds := pairs.layer_latency_s(layer)) is not None]
+    ranked = sorted(timed, key=lambda item: (-item[0], item[1].index))[:count]
+    title = f"Slowest layers of {result.variant.name}"
+    table = _table(title, ("layer", "op"), ("latency", "share", "FLOP/s", "bound", "of roof"))
+    for seconds, layer in ranked:
+        share = units.percent(pairs.ratio(seconds, whole))
+        _row(table, layer.name, layer.op, units.seconds(seconds), share, *_roof(layer))
+    return table
+
+
+def _roof(layer: Layer) -> tuple[str, str, str]:
+    roof = layer.roofline
+    if roof is None:
+        return (units.NOT_AVAILABLE,) * 3
+    return units.scaled(roof.flops_per_s, ""), roof.bound, units.percent(roof.fraction_of_bound, 0)
+
+
+def _warnings(record: Record) -> Iterator[Text]:
+    for result in record.results:
+        for warning in result.warnings:
+            yield _text(f"warning: {result.variant.name}: {warning}", style="yellow")
+        if result.numerics is not None and not result.numerics.passed:
+            yield _text(f"WRONG OUTPUT: {result.variant.name}: {_numerics_detail(result)}", style="bold red")
+        if result.artifact.fallbacks:
+            names = ", ".join(result.artifact.fallbacks)
+            yield _text(f"note: {result.variant.name}: compiled without a schedule rule: {names}")
+
+
+def _numerics_detail(result: Result) -> str:
+    numerics = result.numerics
+    assert numerics is not None
+    error = (
+        f"relative error {units.scientific(numerics.max_rel_error)}, tolerance {units.scientific(numerics.tolerance)}"
+    )
+    return f"{error} against {numerics.reference}" + (f"; {numerics.detail}" if numerics.detail else "")
+
+
+def _failures(record: Record) -> Iterator[Text]:
+    for failure in record.failures:
+        yield _text(f"FAILED: {failure.variant} ({failure.stage}): {failure.reason}", style="bold red")
+    reported = {failure.variant for failure in record.failures}
+    for name in record.unfinished():
+        if name not in reported:
+            yield _text(f"UNFINISHED: {name} has no result", style="bold red")
+
+
+def _timed(result: Result) -> bool:
+    return bool(result.end_to_end.latency_s)
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(
+        show_edge=False,
+        title=_text(title, style="bold"),
+        title_justify="left",
+        box=_RULED,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(_text(cell) for cell in cells))
+
+
+def _text(text: str, *, style: str = "") -> Text:
+    return Text("".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text), style=style)

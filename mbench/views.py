@@ -1,0 +1,198 @@
+"""What the page says of a record, gathered for its templates: estimates beside the record's own structs, and sentences.
+
+Values stay in SI units (the templates format them with `mbench.units`); statistics are those of `mbench.stats`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import msgspec
+
+from mbench import pairs, stats, units
+from mbench.records import Figure, Layer, Record, Result, Variant
+
+_INSTRUCTIONS = {
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+    "avx": "AVX",
+    "sse4_2": "SSE4.2",
+    "sve": "SVE",
+    "asimd": "NEON",
+}
+_FAMILIES = {"x86": "x86-64", "arm": "arm64", "gpu": "GPU"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Estimates over raw samples, in seconds."""
+
+    low_s: float
+    median_s: float
+    high_s: float
+    samples: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerView:
+    """A layer with what is derived for it."""
+
+    layer: Layer
+    latency: Latency | None
+    share: float | None
+    """Of the median end-to-end latency."""
+    schedule: str | None
+    fallback: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResultView:
+    """A result with what is derived for it."""
+
+    result: Result
+    label: str
+    latency: Latency | None
+    noise: stats.Noise | None
+    macs: int
+    params: int
+    peak_bytes: int
+    layers: tuple[LayerView, ...]
+
+    def why(self, path: str) -> str:
+        """Return why the result's field at `path` is null."""
+        return pairs.why_missing(self.result, path)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairView:
+    """A pair with its two results' views."""
+
+    pair: pairs.Pair
+    separable: ResultView
+    standard: ResultView
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordView:
+    """A record with what is derived for it."""
+
+    record: Record
+    headlines: tuple[str, ...]
+    results: tuple[ResultView, ...]
+    pairs: tuple[PairView, ...]
+    unpaired: tuple[tuple[str, str], ...]
+    unfinished: tuple[str, ...]
+    figures: tuple[tuple[str, Figure], ...]
+    """The figures of the target's description, by dotted path."""
+
+
+def of_record(record: Record) -> RecordView:
+    """Return what the page shows of one record."""
+    views = {result.variant.name: _of_result(record, result) for result in record.results}
+    found = tuple(
+        PairView(pair=pair, separable=views[pair.separable.variant.name], standard=views[pair.standard.variant.name])
+        for pair in pairs.of_record(record)
+    )
+    reported = {failure.variant for failure in record.failures}
+    return RecordView(
+        record=record,
+        headlines=tuple(_headlines(record, found, tuple(views.values()))),
+        results=tuple(views.values()),
+        pairs=found,
+        unpaired=pairs.unpaired(record),
+        unfinished=tuple(name for name in record.unfinished() if name not in reported),
+        figures=tuple(target_figures(record.target)),
+    )
+
+
+def _of_result(record: Record, result: Result) -> ResultView:
+    whole = _latency(result.end_to_end.latency_s)
+    return ResultView(
+        result=result,
+        label=label(result.variant),
+        latency=whole,
+        noise=pairs.noise(record, result),
+        macs=pairs.macs(result),
+        params=pairs.params(result),
+        peak_bytes=pairs.peak_bytes(result),
+        layers=tuple(_of_layer(layer, result, whole) for layer in result.layers),
+    )
+
+
+def _of_layer(layer: Layer, result: Result, whole: Latency | None) -> LayerView:
+    latency = _latency(layer.latency_s)
+    fallbacks = result.artifact.fallbacks
+    reasons = (fallbacks[kernel] for kernel in (layer.kernel, *layer.kernel.split(" + ")) if kernel in fallbacks)
+    return LayerView(
+        layer=layer,
+        latency=latency,
+        share=pairs.ratio(latency.median_s, whole.median_s) if latency and whole else None,
+        schedule=pairs.schedule(layer, result),
+        fallback=next(reasons, None),
+    )
+
+
+def _latency(samples: tuple[float, ...] | None) -> Latency | None:
+    if not samples:
+        return None
+    low, middle, high = stats.quantiles(samples, (0.1, 0.5, 0.9))
+    return Latency(low_s=low, median_s=middle, high_s=high, samples=len(samples))
+
+
+def label(variant: Variant) -> str:
+    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`."""
+    family = variant.family.replace("mobilenet_v", "MobileNetV").replace("_", " ")
+    standard = ", standard convolutions" if variant.convolution == "standard" else ""
+    return f"{family} {variant.width_multiplier} {variant.resolution}{standard}"
+
+
+def where(record: Record) -> str:
+    """Return where the record's networks ran, for people: `host (x86-64, AVX-512), 2 threads`."""
+    required = record.target.processor.requires
+    instructions = next((words for feature, words in _INSTRUCTIONS.items() if feature in required), None)
+    kind = ", ".join(filter(None, (_FAMILIES[record.target.family], instructions)))
+    threads = record.settings.threads
+    return f"{record.target.name} ({kind}), {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _headlines(record: Record, found: tuple[PairView, ...], results: tuple[ResultView, ...]) -> Iterator[str]:
+    """One sentence for each pair, and one for each network that is in none."""
+    paired = {
+        name for view in found for name in (view.separable.result.variant.name, view.standard.result.variant.name)
+    }
+    for view in found:
+        yield f"{_speed(view.separable, record)}{_saving(view.pair)}"
+    for result in results:
+        if result.result.variant.name not in paired:
+            yield f"{_speed(result, record)}; {units.count(result.macs)} multiply-adds."
+    if not results:
+        yield f"Nothing to show on {where(record)}: no variant could be built and measured."
+
+
+def _speed(view: ResultView, record: Record) -> str:
+    spent = units.seconds(view.latency.median_s) if view.latency else "latency not measured"
+    return f"{view.label} on {where(record)}: {spent}"
+
+
+def _saving(pair: pairs.Pair) -> str:
+    promised = units.times(pair.promised)
+    achieved = pair.achieved
+    if achieved is None:
+        return f"; {promised} fewer multiply-adds than with standard convolutions."
+    faster = f"{units.times(achieved)} faster" if achieved >= 1 else f"{units.times(1 / achieved)} slower"
+    return f", {faster} than with standard convolutions; {promised} was promised by the multiply-adds."
+
+
+def target_figures(value: object, path: str = "") -> Iterator[tuple[str, Figure]]:
+    """Yield every figure inside a struct of the record with its dotted path, in the order of the fields."""
+    if isinstance(value, Figure):
+        yield path, value
+        return
+    items: Iterator[tuple[str, object]] = iter(())
+    if isinstance(value, msgspec.Struct):
+        items = ((field.name, getattr(value, field.name)) for field in msgspec.structs.fields(value))
+    elif isinstance(value, dict):
+        items = ((str(key), item) for key, item in value.items())
+    for key, item in items:
+        yield from target_figures(item, f"{path}.{key}" if path else key)

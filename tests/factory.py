@@ -1,0 +1,251 @@
+"""Records for tests, made without compiling: shapes and costs are true, times are drawn from a seeded generator."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from mbench import costs, models, variants
+from mbench.models import LayerSpec
+from mbench.records import (
+    ArtifactInfo,
+    Books,
+    Cache,
+    Calibration,
+    Conditions,
+    Device,
+    EndToEnd,
+    Energy,
+    EnergyCoefficients,
+    Failure,
+    Figure,
+    Host,
+    Layer,
+    Memory,
+    Numerics,
+    Peaks,
+    Processor,
+    Record,
+    Result,
+    Roofline,
+    Settings,
+    Target,
+)  # fmt: skip
+
+PAIR = variants.DEFAULT
+NO_LATENCY = "compiled only, as --compile-only asked: nothing ran"
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "</script>",
+    "{{7*7}}",
+    "[bold]x[/bold] \u2028&amp;",
+)
+PEAK_FLOPS = 2.0e11
+DRAM_BYTES_PER_S = 2.0e10
+REACHED = {
+    "conv2d": 0.55,
+    "depthwise_conv2d": 0.10,
+    "pointwise_conv2d": 0.60,
+    "dense": 0.04,
+    "pool": 0.02,
+    "other": 0.02,
+}
+READING_S = 1.0e-7
+
+
+def record(
+    names: Sequence[str] = PAIR, *, latency: bool = True, failed: Sequence[str] = (),
+    run_id: str = "20250301-120000-test", block: int = 10, repeat: int = 100, layer_repeat: int = 20,
+) -> Record:  # fmt: skip
+    """Return a valid record; `latency=False`: it only compiled; `failed`: variants that could not be built."""
+    settings = Settings(
+        variants=(*names, *failed), threads=2, batch=1, dtype="float32", number=1, repeat=repeat,
+        layer_repeat=layer_repeat, block=block, warmup_max_s=5.0, timeout_s=600.0, compile_only=not latency,
+    )  # fmt: skip
+    kind = "local" if latency else "none"
+    missing = {} if latency else {"calibration": NO_LATENCY}
+    return Record(
+        format_version=1, run_id=run_id, created_at_utc="2025-03-01T12:00:00Z", mbench_version="0.1.0", host=_host(),
+        target=_target(), device=Device(
+            kind=kind, name="testhost", calibration=_calibration() if latency else None, missing=missing
+        ),
+        settings=settings, results=tuple(_result(name, settings) for name in names),
+        failures=tuple(
+            Failure(variant=name, stage="build", reason="out of registers", detail="line 1\nline 2") for name in failed
+        ),
+    )  # fmt: skip
+
+
+def hostile(base: Record) -> Record:
+    """Return the record with markup in every name that comes from outside."""
+    script, image, close, braces, rich = HOSTILE
+    replace = msgspec.structs.replace
+
+    def spoil(result: Result) -> Result:
+        layers = tuple(
+            replace(layer, name=f"{layer.name}{script}", kernel=f"{image}{close}") for layer in result.layers[:3]
+        )
+        variant = replace(result.variant, name=f"{script}{result.variant.name}", family=f"{braces}{image}")
+        return replace(
+            result,
+            variant=variant,
+            layers=layers,
+            warnings=HOSTILE,
+            missing={**result.missing, close + script: image + rich},
+        )
+
+    return replace(
+        base, host=replace(base.host, name=script + close, cpu=image + braces), results=tuple(map(spoil, base.results)),
+        device=replace(base.device, name=rich + script), target=replace(base.target, name=image, description=rich),
+        failures=(Failure(variant=script, stage=close, reason=image + braces, detail="\n".join(HOSTILE)),),
+    )  # fmt: skip
+
+
+def _figure(value: float) -> Figure:
+    return Figure(value=value, estimate="a test's invention")
+
+
+def _host() -> Host:
+    return Host(
+        name="testhost", os="Linux 6.1", architecture="x86_64", cpu="Test CPU @ 2.0 GHz", cores_physical=1,
+        cores_logical=2,
+        features=("avx2", "avx512f", "fma"), caches_bytes={"L1d": 32768, "L2": 1048576, "L3": 34603008},
+        memory_bytes=8 * 10**9, virtual_machine="kvm",
+        versions={"python": "3.11.7", "tvm": "0.27.0", "torch": "2.13.0"},
+        conditions=Conditions(at_utc="2025-03-01T12:00:00Z", load_1min=0.2),
+    )  # fmt: skip
+
+
+def _target() -> Target:
+    processor = Processor(
+        cores=2, vector_bits=512, frequency_hz=_figure(2.0e9), flops_per_cycle={"float32": _figure(64)},
+        l1d=Cache(bytes=Figure(value=32768, source="sysfs")), requires=("avx512f",),
+    )  # fmt: skip
+    return Target(
+        name="host", family="x86", description="this machine", default_device="local", threads=2,
+        tvm={"kind": "llvm", "mcpu": "skylake-avx512"}, processor=processor,
+        peaks=Peaks(flops_per_s={"float32": _figure(PEAK_FLOPS)}, bytes_per_s={"DRAM": _figure(DRAM_BYTES_PER_S)}),
+        energy=_coefficients(),
+    )  # fmt: skip
+
+
+def _coefficients() -> EnergyCoefficients:
+    paper = "Horowitz, ISSCC 2014, 45 nm"
+    return EnergyCoefficients(
+        multiply_j={"float32": Figure(value=3.7e-12, source=paper)},
+        add_j={"float32": Figure(value=0.9e-12, source=paper)},
+        bytes_j={"DRAM": Figure(value=2.4e-10, source=paper)}, static_w=_figure(1.5),
+    )  # fmt: skip
+
+
+def _calibration() -> Calibration:
+    return Calibration(
+        method="fused multiply-adds and a triad, best of 5", measured_at_utc="2025-03-01T12:00:00Z", threads=2,
+        flops_per_s={"float32": PEAK_FLOPS}, bytes_per_s={"L1": 4e11, "L2": 1.5e11, "DRAM": DRAM_BYTES_PER_S},
+        working_set_bytes={"L1": 32768, "L2": 1048576, "DRAM": 268435456},
+    )  # fmt: skip
+
+
+def _samples(generator: random.Random, centre: float, count: int) -> tuple[float, ...]:
+    return tuple(centre * (1 + abs(generator.gauss(0, 0.02))) for _ in range(count))
+
+
+def _result(name: str, settings: Settings) -> Result:
+    variant = variants.parse(name, batch=settings.batch, dtype=settings.dtype)
+    generator = random.Random(name)
+    layers = tuple(_layer(index, spec, settings, generator) for index, spec in enumerate(models.layers(variant)))
+    missing = {"memory.process_peak_bytes": "a test has no process", "energy.measured": "no meter: no RAPL, no NVML"}
+    if settings.compile_only:
+        missing |= dict.fromkeys(
+            ("end_to_end.latency_s", "layers.latency_s", "books", "numerics", "layers.roofline"), NO_LATENCY
+        )
+    else:
+        missing["layers.counters"] = "only the emulated device counts instructions"
+    books, end_to_end = _end_to_end(layers, settings, generator)
+    return Result(
+        variant=variant, artifact=_artifact(layers), end_to_end=end_to_end, memory=_memory(layers), layers=layers,
+        numerics=None if settings.compile_only else Numerics(
+            max_abs_error=1e-5, max_rel_error=2e-6, tolerance=1e-4, reference="torch 2.13.0, float32", passed=True,
+        ),
+        energy=_energy(layers, books), books=books, missing=missing,
+    )  # fmt: skip
+
+
+def _artifact(layers: Sequence[Layer]) -> ArtifactInfo:
+    schedules = {layer.kernel: f"x86.{layer.op}" for layer in layers if layer.op != "pool"}
+    fallbacks = {layer.kernel: "no rule for reductions" for layer in layers if layer.op == "pool"}
+    return ArtifactInfo(
+        digest="0" * 64, library_bytes=10**6, compile_s=12.0, cached=False, schedules=schedules, fallbacks=fallbacks
+    )
+
+
+def _layer(index: int, spec: LayerSpec, settings: Settings, generator: random.Random) -> Layer:
+    cost = costs.of_layer(spec, settings.dtype)
+    seconds = 2 * cost.macs / (REACHED[spec.op] * PEAK_FLOPS) + cost.activation_bytes / (10 * DRAM_BYTES_PER_S) + 2e-6
+    samples = None if settings.compile_only else _samples(generator, seconds, settings.layer_repeat)
+    return Layer(
+        index=index, name=spec.name, op=spec.op, kernel=f"fused_{spec.op}{index}_add_relu",
+        input_shape=spec.input_shape,
+        output_shape=spec.output_shape, kernel_size=(spec.kernel, spec.kernel) if spec.is_conv else None,
+        stride=(spec.stride, spec.stride) if spec.is_conv else None, groups=spec.groups if spec.is_conv else None,
+        macs=cost.macs, params=cost.params, weight_bytes=cost.weight_bytes, activation_bytes=cost.activation_bytes,
+        workspace_bytes=0, latency_s=samples, energy_j=4.6e-12 * cost.macs + 2.4e-10 * cost.weight_bytes,
+        energy_method="model: operations and DRAM bytes times coefficients", counters=None,
+        roofline=_roofline(cost, samples) if samples else None,
+    )  # fmt: skip
+
+
+def _roofline(cost: costs.Costs, samples: Sequence[float]) -> Roofline:
+    rate = 2 * cost.macs / sorted(samples)[len(samples) // 2]
+    intensity = 2 * cost.macs / (cost.weight_bytes + cost.activation_bytes)
+    roof = min(PEAK_FLOPS, intensity * DRAM_BYTES_PER_S)
+    return Roofline(
+        flops_per_s=rate, arithmetic_intensity=intensity, bound="compute" if roof == PEAK_FLOPS else "DRAM",
+        fraction_of_peak=rate / PEAK_FLOPS, fraction_of_bound=rate / roof if roof else 0.0,
+    )  # fmt: skip
+
+
+def _end_to_end(layers: Sequence[Layer], settings: Settings, generator: random.Random) -> tuple[Books | None, EndToEnd]:
+    method = "perf_counter around one run; worker process; A/A pair"
+    if settings.compile_only:
+        return None, EndToEnd(latency_s=None, twin_latency_s=None, method=method)
+    layer_sum = sum(sorted(layer.latency_s)[len(layer.latency_s) // 2] for layer in layers if layer.latency_s)
+    first, twin = (_samples(generator, layer_sum * 1.03, settings.repeat) for _ in range(2))
+    whole = sorted(first)[len(first) // 2]
+    books = Books(
+        end_to_end_s=whole, layer_sum_s=layer_sum, overhead_s=0.02 * layer_sum, unattributed_s=whole - 1.02 * layer_sum,
+        instrument_cost_s=READING_S,
+    )  # fmt: skip
+    moment = Conditions(
+        at_utc="2025-03-01T12:00:05Z",
+        load_1min=0.9,
+        governor="performance",
+        turbo=True,
+        frequency_hz=2.0e9,
+        steal_s=1.0,
+    )
+    return books, EndToEnd(
+        latency_s=first, twin_latency_s=twin, method=method, threads=2, affinity=(0, 1), warmup_runs=50, warmup_s=0.5,
+        conditions_before=moment, conditions_after=moment,
+    )  # fmt: skip
+
+
+def _memory(layers: Sequence[Layer]) -> Memory:
+    return Memory(
+        weight_bytes=sum(layer.weight_bytes for layer in layers),
+        activation_peak_bytes=max(layer.activation_bytes for layer in layers),
+        workspace_bytes=0, process_peak_bytes=None, method="planned by the compiler",
+    )  # fmt: skip
+
+
+def _energy(layers: Sequence[Layer], books: Books | None) -> Energy:
+    arithmetic = sum(4.6e-12 * layer.macs for layer in layers)
+    memory = sum(2.4e-10 * layer.weight_bytes for layer in layers)
+    parts = {"arithmetic": arithmetic, "DRAM": memory} | ({"static": 1.5 * books.end_to_end_s} if books else {})
+    return Energy(
+        energy_j=sum(parts.values()), method="model: operations, DRAM bytes and static power times coefficients",
+        components_j=parts, coefficients=_coefficients(),
+    )  # fmt: skip
