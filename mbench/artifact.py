@@ -1,0 +1,150 @@
+"""An artifact: a compiled network as a plain folder that can be copied, cached, and measured anywhere.
+
+    artifact.json   what it is: digest, variant, target, kernels, layers, memory plan, and a hash of each other file
+    model.so        the library: code, the VM's program, and the weights
+    reference.npz   `input` (N, 3, R, R) and PyTorch's own `output` (N, 1000) for it
+
+Reading and writing only: neither tvm nor torch is needed. `mbench.compile.build` makes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from mbench.errors import BuildError
+from mbench.records import Op, Variant
+
+MANIFEST = "artifact.json"
+LIBRARY = "model.so"
+REFERENCE = "reference.npz"
+ENTRY = "main"
+CALIBRATION_ENTRY = "instrument_calibration"
+CALIBRATION_CALLS = 32
+
+
+class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One layer as compiled: its shapes (NCHW), costs, and the kernels that run for it. Bytes are of one inference."""
+
+    name: str
+    op: Op
+    kernels: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    kernel_size: tuple[int, ...] | None
+    stride: tuple[int, ...] | None
+    groups: int | None
+    macs: int
+    params: int
+    weight_bytes: int
+    activation_bytes: int
+    workspace_bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about an artifact but its bulk."""
+
+    digest: str
+    inputs: dict[str, str]
+    """What went into the digest, by name."""
+    variant: Variant
+    target: str
+    compile_s: float
+    schedules: dict[str, str]
+    fallbacks: dict[str, str]
+    narrow: dict[str, int]
+    """Kernels that use less than half of each vector register, with the lanes in use."""
+    calls: tuple[tuple[str, int], ...]
+    """(kernel, index of its layer) in order of execution."""
+    layers: tuple[LayerPlan, ...]
+    weight_bytes: int
+    activation_peak_bytes: int
+    workspace_bytes: int
+    files: dict[str, str]
+    """SHA-256 by file name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """A manifest and the folder that it lies in."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def library(self) -> Path:
+        """The shared library."""
+        return self.folder / LIBRARY
+
+    @property
+    def reference(self) -> Path:
+        """Input and expected output."""
+        return self.folder / REFERENCE
+
+    @property
+    def library_bytes(self) -> int:
+        """Size of the library, weights included."""
+        return self.library.stat().st_size
+
+
+def load(folder: Path) -> Artifact:
+    """Read an artifact and check every file against its hash.
+
+    Raises:
+        BuildError: it is missing, unreadable, or was changed since it was written.
+    """
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        for name, expected in manifest.files.items():
+            found = _sha256(folder / name)
+            if found != expected:
+                raise BuildError(f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged")
+    except (OSError, msgspec.DecodeError) as error:
+        raise BuildError(f"artifact {folder}: cannot be read: {error}") from error
+    return Artifact(folder, manifest)
+
+
+def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
+    """Move the files of a finished build into `folder`, whole or not at all; an artifact that is there already stays.
+
+    Args:
+        manifest: without hashes; they are added here.
+        files: a scratch folder on the same file system with the library and the reference.
+        folder: where the artifact shall lie.
+    """
+    hashes = {path.name: _sha256(path) for path in sorted(files.iterdir())}
+    whole = msgspec.structs.replace(manifest, files=hashes)
+    (files / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
+    try:
+        files.rename(folder)
+    except OSError:  # another process was first, or a damaged one lies there
+        try:
+            return load(folder)
+        except BuildError:
+            discard(folder)
+            files.rename(folder)
+    return Artifact(folder, whole)
+
+
+def scratch(parent: Path) -> Path:
+    """Return a fresh folder under `parent`, for a build to work in."""
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder, first by renaming it so that nobody meets it half gone."""
+    aside = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,182 @@
+"""Build: a pure function of (variant, target) to an artifact, cached by the digest of all that goes into it.
+
+`build` is called in a process of its own (see `mbench.pipeline`); this module imports torch and tvm only when it has to
+compile, so that taking an artifact from the cache is quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mbench import artifact, costs, models
+from mbench.artifact import Artifact, LayerPlan, Manifest
+from mbench.compile import linker
+from mbench.errors import BuildError
+from mbench.records import Target, Variant
+
+if TYPE_CHECKING:
+    from mbench.compile.lower import Lowered
+    from mbench.compile.schedules import Machine, Scheduled
+
+HOST_TRIPLE = f"{platform.machine()}-linux-gnu"
+_VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
+
+
+def digest_inputs(variant: Variant, target: Target) -> dict[str, str]:
+    """Return everything that decides what is built, by name. Thread counts do not: TVM shares out loops at run time."""
+    described = {
+        "variant": msgspec.json.encode(variant).decode(),
+        "tvm_target": msgspec.json.encode(target.tvm, order="deterministic").decode(),
+        "processor": f"{target.family} {target.processor.vector_bits} {target.processor.vector_registers}",
+        "sources": _source_digest(),
+    }
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    return {**described, **versions}
+
+
+def digest(inputs: dict[str, str]) -> str:
+    """Return the address of an artifact: 32 hexadecimal digits."""
+    return hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()[:32]
+
+
+def _source_digest() -> str:
+    """Hash the code that decides what is built: networks, lowering, schedules."""
+    package = Path(__file__).resolve().parent.parent
+    files = [*package.glob("compile/**/*.py"), *package.glob("models/*.py"), package / "artifact.py"]
+    hashed = hashlib.sha256()
+    for file in sorted(files):
+        hashed.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+    return hashed.hexdigest()
+
+
+def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = True) -> tuple[Artifact, bool]:
+    """Return the artifact of a variant for a target, and whether it came from the cache.
+
+    Args:
+        variant: what to build.
+        target: what for.
+        cache: the folder that artifacts lie in, by digest.
+        use_cache: whether one that is there already may be taken. A damaged one never is.
+
+    Raises:
+        BuildError: lowering, code generation or linking failed.
+    """
+    inputs = digest_inputs(variant, target)
+    folder = cache / digest(inputs)
+    if folder.exists():
+        if use_cache:
+            try:
+                return artifact.load(folder), True
+            except BuildError:
+                pass  # damaged: build it again
+        artifact.discard(folder)
+    work = artifact.scratch(cache)
+    try:
+        manifest = _compile(variant, target, inputs, work)
+        return artifact.store(manifest, work, folder), False
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _compile(variant: Variant, target: Target, inputs: dict[str, str], work: Path) -> Manifest:
+    start = time.perf_counter()
+    host_triple = str(target.tvm.get("mtriple", HOST_TRIPLE))
+    compiler = linker.find(host_triple)
+    import numpy as np
+
+    from mbench.compile import codegen, lower, memory, pack
+    from mbench.compile.schedules import Machine, schedule_all
+
+    lowered = lower.lower(variant)
+    tvm_target = codegen.tvm_target(target, host_triple)
+    with tvm_target:
+        kernels = schedule_all(lower.kernel_calls(lowered.module), Machine.of(target))
+        module = pack.install(lowered.module, kernels)
+    planned = codegen.plan(module, tvm_target)
+    codegen.link(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, compiler)
+    np.savez(work / artifact.REFERENCE, input=lowered.example, output=lowered.expected)
+    layers = _layer_plans(variant, lowered, kernels)
+    names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
+    index = {layer.name: number for number, layer in enumerate(layers)}
+    return Manifest(
+        digest=digest(inputs),
+        inputs=inputs,
+        variant=variant,
+        target=target.name,
+        compile_s=time.perf_counter() - start,
+        schedules={names[name]: kernel.description for name, kernel in kernels.items()},
+        fallbacks={names[name]: kernel.reason for name, kernel in kernels.items() if kernel.reason},
+        narrow={names[name]: lanes for name, lanes in _narrow(kernels, Machine.of(target)).items()},
+        calls=tuple((names[call.kernel], index[call.layer]) for call in lowered.calls),
+        layers=layers,
+        weight_bytes=memory.constant_bytes(module),
+        activation_peak_bytes=memory.arena_bytes(planned) + lowered.example.nbytes,
+        workspace_bytes=max(layer.workspace_bytes for layer in layers),
+        files={},
+    )
+
+
+def _narrow(kernels: dict[str, Scheduled], machine: Machine) -> dict[str, int]:
+    """Return the kernels whose channels leave more than half of each vector empty, with the lanes in use."""
+    lanes = {name: kernel.plan.lanes for name, kernel in kernels.items()}
+    return {name: used for name, used in lanes.items() if used is not None and 2 * used < machine.lanes}
+
+
+def _layer_plans(variant: Variant, lowered: Lowered, kernels: dict[str, Scheduled]) -> tuple[LayerPlan, ...]:
+    """Return the network's layers, led by the input's change of layout if the compiler made one."""
+    from mbench.compile import lower, memory, pack
+
+    workspace = {name: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
+    called: dict[str, list[str]] = {}
+    for call in lowered.calls:
+        called.setdefault(call.layer, []).append(call.kernel)
+    plans = []
+    for spec in models.layers(variant):
+        cost = costs.of_layer(spec, variant.dtype)
+        plans.append(
+            LayerPlan(
+                name=spec.name,
+                op=spec.op,
+                kernels=tuple(pack.installed_name(name, kernels[name]) for name in called[spec.name]),
+                input_shape=spec.input_shape,
+                output_shape=spec.output_shape,
+                kernel_size=(spec.kernel, spec.kernel) if spec.is_conv or spec.op == "pool" else None,
+                stride=(spec.stride, spec.stride) if spec.is_conv else None,
+                groups=spec.groups if spec.is_conv else None,
+                macs=cost.macs,
+                params=cost.params,
+                weight_bytes=cost.weight_bytes,
+                activation_bytes=cost.activation_bytes,
+                workspace_bytes=max(workspace[name] for name in called[spec.name]),
+            )
+        )
+    layout = called.get(lower.INPUT_LAYOUT, [])
+    if layout:
+        shape = lowered.example.shape
+        plans.insert(
+            0,
+            LayerPlan(
+                name=lower.INPUT_LAYOUT,
+                op="other",
+                kernels=tuple(pack.installed_name(name, kernels[name]) for name in layout),
+                input_shape=shape,
+                output_shape=shape,
+                kernel_size=None,
+                stride=None,
+                groups=None,
+                macs=0,
+                params=0,
+                weight_bytes=0,
+                activation_bytes=2 * lowered.example.nbytes,
+                workspace_bytes=max(workspace[name] for name in layout),
+            ),
+        )
+    return tuple(plans)

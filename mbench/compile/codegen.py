@@ -1,0 +1,88 @@
+"""Relax with scheduled kernels → a planned program → machine code → a shared library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax, te
+from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
+from tvm.relax.backend.cuda import pipeline as cuda_passes
+from tvm.support import cc
+
+from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ENTRY
+from mbench.errors import BuildError
+from mbench.records import Target
+
+_CALIBRATION_ELEMENTS = 16
+
+
+def tvm_target(target: Target, host_triple: str) -> tvm.target.Target:
+    """Return TVM's own target; code that runs beside a GPU is for `host_triple`."""
+    if target.tvm["kind"] == "llvm":
+        return tvm.target.Target(dict(target.tvm))
+    return tvm.target.Target(dict(target.tvm), host={"kind": "llvm", "mtriple": host_triple})
+
+
+def plan(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """Add the instrument's calibration, lower calls, and plan which activations share which storage."""
+    passes = cuda_passes if target.kind.name == "cuda" else cpu_passes
+    if target.kind.name != "cuda":
+        module = _with_calibration(module)
+    with target:
+        lowered = tvm.transform.Sequential(passes.dataflow_lower_passes(target))(module)
+        return relax.transform.StaticPlanBlockMemory()(lowered)
+
+
+def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
+    """Generate machine code and the VM's program.
+
+    Raises:
+        BuildError: TVM or the device's compiler refused.
+    """
+    passes = cuda_passes if target.kind.name == "cuda" else cpu_passes
+    try:
+        with target:
+            final = tvm.transform.Sequential(passes.finalize_passes(target))(planned)
+        return relax.build(final, target, relax_pipeline=None)
+    except (RuntimeError, ValueError, tvm.error.TVMError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise BuildError(f"code generation for {target.kind.name} failed: {(lines or ['no message'])[-1]}") from error
+
+
+def link(executable: Any, path: Path, compiler: str) -> None:
+    """Link into a shared library with a C++ compiler.
+
+    Raises:
+        BuildError: the compiler or linker failed.
+    """
+    try:
+        executable.export_library(str(path), fcompile=cc.cross_compiler(compiler))
+    except (RuntimeError, OSError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise BuildError(f"linking with {compiler!r} failed: {(lines or ['no message'])[-1]}") from error
+
+
+def _with_calibration(module: tvm.IRModule) -> tvm.IRModule:
+    """Add a function that calls a kernel of next to no work many times; it shows what the instrument itself costs.
+
+    The kernel takes as many tensors as a convolution with bias: the cost depends on them.
+    """
+    shape = (_CALIBRATION_ELEMENTS,)
+    inputs = [te.placeholder(shape, "float32", name) for name in ("x", "weight", "bias")]
+    result = te.compute(shape, lambda i: inputs[0][i] + inputs[1][i] * inputs[2][i], "y")
+    kernel = te.create_prim_func([*inputs, result]).with_attr("op_pattern", 8)  # opaque: never fused
+    builder = relax.BlockBuilder(module)
+    called = builder.add_func(kernel, "instrument_null")
+    x = relax.Var("x", relax.TensorType(shape, "float32"))
+    zeros = relax.const(np.zeros(shape, "float32"))
+    with builder.function(CALIBRATION_ENTRY, [x]):
+        with builder.dataflow():
+            y = x
+            for _ in range(CALIBRATION_CALLS):
+                y = builder.emit(relax.call_tir(called, [y, zeros, zeros], relax.TensorType(shape, "float32")))
+            y = builder.emit_output(y)
+        builder.emit_func_output(y)
+    return builder.get()

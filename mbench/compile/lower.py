@@ -1,0 +1,166 @@
+"""torch → Relax: BatchNorm folded, NHWC, one fused PrimFunc a layer, and the list of which kernel serves which layer.
+
+Nothing is scheduled or built here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+import tvm
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from tvm import relax, tirx
+from tvm.relax.frontend.torch import from_exported_program
+
+from mbench import models
+from mbench.compile.kernel import Kernel
+from mbench.errors import BuildError
+from mbench.models import network
+from mbench.records import Variant
+
+INPUT_LAYOUT = "input_layout"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelCall:
+    """One call of a compiled function, in order of execution. `layer` is the layer's name; `anchor`: it does the work."""
+
+    kernel: str
+    layer: str
+    anchor: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lowered:
+    """A network as Relax, with what it is checked against.
+
+    `module` takes the (N, 3, R, R) input and returns (N, 1000); `expected` is PyTorch's own output for `example`.
+    """
+
+    module: tvm.IRModule
+    calls: tuple[KernelCall, ...]
+    example: np.ndarray
+    expected: np.ndarray
+
+
+def lower(variant: Variant) -> Lowered:
+    """Lower a variant.
+
+    Raises:
+        BuildError: a kernel could not be matched to the layer it should come from.
+    """
+    reference = network.build(variant)
+    example = network.example_input(variant)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.export and TVM's importer warn of their own internals
+        expected = reference(example).numpy()
+        exported = torch.export.export(_fold_batchnorm(reference), (example,))
+        module = from_exported_program(exported, keep_params_as_input=False, unwrap_unit_return_tuple=True)
+    module = _fuse(module)
+    calls = _attribute(module, models.layers(variant))
+    return Lowered(module=module, calls=calls, example=example.numpy(), expected=expected)
+
+
+def _fold_batchnorm(reference: nn.Sequential) -> nn.Sequential:
+    """Return the same network with each BatchNorm folded into its convolution."""
+    folded = nn.Sequential()
+    for name, module in reference.named_children():
+        if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
+            folded.add_module(name, nn.Sequential(fuse_conv_bn_eval(module[0], module[1]), *module[2:]))
+        else:
+            folded.add_module(name, module)
+    return folded.eval()
+
+
+def _fuse(module: tvm.IRModule) -> tvm.IRModule:
+    passes = [
+        relax.transform.DecomposeOpsForInference(),
+        relax.transform.CanonicalizeBindings(),
+        relax.transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "HWIO"]}),
+        relax.transform.Normalize(),
+        _fold_layouts(),
+        relax.transform.FoldConstant(),
+        relax.get_pipeline("zero"),
+        relax.transform.DeadCodeElimination(),
+    ]
+    return tvm.transform.Sequential(passes)(module)
+
+
+@relax.expr_functor.mutator
+class _FoldLayouts(relax.PyExprMutator):
+    """Transposes and reshapes constants with numpy. FoldConstant does the same through LLVM, in seconds instead of ms."""
+
+    def visit_call_(self, call: Any) -> Any:
+        call = self.visit_expr_post_order(call)
+        source = call.args[0] if call.args else None
+        if isinstance(source, relax.Var):
+            source = self.lookup_binding(source)
+        if not isinstance(source, tvm.ir.Constant):
+            return call
+        value = source.value.numpy()
+        if call.op.name == "relax.permute_dims":
+            axes = None if call.attrs.axes is None else [int(axis) for axis in call.attrs.axes]
+            return relax.const(np.ascontiguousarray(np.transpose(value, axes)))
+        if call.op.name == "relax.reshape":
+            return relax.const(value.reshape([int(extent) for extent in call.ty.shape]))
+        return call
+
+
+def _fold_layouts() -> tvm.transform.Pass:
+    @tvm.transform.module_pass(opt_level=0, name="FoldLayouts")
+    def run(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        folder = _FoldLayouts(module)
+        folder.builder_.update_func(module.get_global_var("main"), folder.visit_expr(module["main"]))
+        return folder.builder_.get()
+
+    return run
+
+
+def _attribute(module: tvm.IRModule, specs: tuple[models.LayerSpec, ...]) -> tuple[KernelCall, ...]:
+    """Match the calls in `main` with the layers, in order.
+
+    A kernel that convolves, multiplies matrices or pools is the anchor of the next layer, and its shapes must be that
+    layer's. Any other kernel belongs to the layer before it; those before the first anchor lay out the input.
+    """
+    waiting = list(specs)
+    layer = INPUT_LAYOUT
+    calls: list[KernelCall] = []
+    for kernel, function in kernel_calls(module):
+        anchor = Kernel(function).anchor is not None
+        if anchor:
+            if not waiting or not _same_shape(function, waiting[0]):
+                wanted = waiting[0] if waiting else "no further layer"
+                raise BuildError(f"kernel {kernel!r} does not compute the layer expected next, {wanted}")
+            layer = waiting.pop(0).name
+        calls.append(KernelCall(kernel=kernel, layer=layer, anchor=anchor))
+    if waiting:
+        raise BuildError(f"no kernel computes layer {waiting[0].name!r}")
+    return tuple(calls)
+
+
+def kernel_calls(module: tvm.IRModule) -> list[tuple[str, tirx.PrimFunc]]:
+    """Return the (name, PrimFunc) that `main` calls, in order of execution."""
+    call_tir = tvm.ir.Op.get("relax.call_tir")
+    values = [binding.value for block in module["main"].body.blocks for binding in block.bindings]
+    called = [value.args[0] for value in values if getattr(value, "op", None) == call_tir]
+    return [(str(var.name_hint), module[var]) for var in called]
+
+
+def _same_shape(function: tirx.PrimFunc, spec: models.LayerSpec) -> bool:
+    shapes = [tuple(int(extent) for extent in var.shape) for var in function.params]
+    if spec.op == "pool":
+        return shapes[0] == _nhwc(spec.input_shape) and np.prod(shapes[-1]) == np.prod(spec.output_shape)
+    if spec.op == "dense":
+        return shapes[0] == spec.input_shape and shapes[-1] == spec.output_shape
+    weights = (spec.kernel, spec.kernel, spec.input_shape[1] // spec.groups, spec.output_shape[1])
+    return (shapes[0], shapes[1], shapes[-1]) == (_nhwc(spec.input_shape), weights, _nhwc(spec.output_shape))
+
+
+def _nhwc(shape: tuple[int, ...]) -> tuple[int, ...]:
+    batch, channels, height, width = shape
+    return (batch, height, width, channels)

@@ -1,0 +1,36 @@
+"""Rules for GPUs: what TVM's dlight has, matrix products and reductions. It has no rule for convolution.
+
+Good enough to compile for an architecture; not good enough to measure it by.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tvm import target as tvm_target
+from tvm import tirx
+from tvm.s_tir import dlight
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.schedules import Machine, Plan, Rule
+
+
+def _by_dlight(rule: Any, kernel: Kernel, _machine: Machine) -> Plan | None:
+    schedule = rule.apply(kernel.function, tvm_target.Target.current(), False)
+    if schedule is None or isinstance(schedule, list):
+        return None
+    return Plan(function=schedule.mod["main"])
+
+
+def fallback(kernel: Kernel, _machine: Machine) -> tirx.PrimFunc:
+    """Correct and slow: the output's elements shared out to threads."""
+    schedule = dlight.gpu.Fallback().apply(kernel.function, tvm_target.Target.current(), False)
+    return schedule.mod["main"]
+
+
+RULES: dict[str, Rule] = {
+    "gpu.matmul": partial(_by_dlight, dlight.gpu.Matmul()),
+    "gpu.gemv": partial(_by_dlight, dlight.gpu.GEMV()),
+    "gpu.reduction": partial(_by_dlight, dlight.gpu.Reduction()),
+}
