@@ -34,6 +34,7 @@ _ARM_FEATURES = {
     *("asimd", "asimdhp", "asimddp", "asimdrdm", "asimdfhm", "fphp", "atomics", "crc32", "fcma", "i8mm", "bf16"),
     *("sve", "sve2", "svei8mm", "svebf16", "sme"),
 }
+KNOWN_FEATURES = _X86_FEATURES | _ARM_FEATURES
 _DISTRIBUTIONS = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 _ARM_PARTS = {
     "0xd03": "Cortex-A53",
@@ -69,9 +70,9 @@ def describe(*, root: Path = ROOT, processors: Collection[int] | None = None, ma
         cores_logical=len(cores) or os.cpu_count() or 1,
         cores_usable=len({cores[number] for number in usable if number in cores}) or None,
         processors_usable=len(usable) or None,
-        features=tuple(sorted((_X86_FEATURES | _ARM_FEATURES).intersection(flags))),
+        features=tuple(sorted(KNOWN_FEATURES.intersection(flags))),
         caches_bytes={level: size for level, (size, _, _) in caches(root=root).items()},
-        memory_bytes=_memory_bytes(root),
+        memory_bytes=_meminfo_bytes(root, "MemTotal") or _sysctl_int("hw.memsize") or 0,
         virtual_machine=_virtual_machine(root, flags),
         versions=_versions(),
         conditions=conditions(root=root),
@@ -91,6 +92,11 @@ def conditions(*, root: Path = ROOT) -> Conditions:
         temperature_c=_temperature_c(root),
         steal_s=_steal_s(root),
     )
+
+
+def available_memory_bytes(*, root: Path = ROOT) -> int | None:
+    """Return the memory that can be had without swapping; null where the machine does not tell."""
+    return _meminfo_bytes(root, "MemAvailable")
 
 
 def caches(*, root: Path = ROOT) -> dict[str, tuple[int, int, int]]:
@@ -120,7 +126,7 @@ def target(host: Host, *, triple: str, mcpu: str, root: Path = ROOT) -> Target:
     Raises:
         TargetError: the architecture is neither x86_64 nor arm64.
     """
-    bits, registers = _vectors(host)
+    bits, registers = vectors(host)
     found = {level: _cache(level, values) for level, values in caches(root=root).items()}
     highest = _read_int(root / _CPUS / "cpu0/cpufreq/cpuinfo_max_freq")
     cores = host.cores_usable or host.cores_physical or host.cores_logical
@@ -154,8 +160,12 @@ def _cache(level: str, values: tuple[int, int, int]) -> Cache:
     )
 
 
-def _vectors(host: Host) -> tuple[int, int]:
-    """Return the width in bits and the number of the vector registers. SVE counts as its 128-bit part."""
+def vectors(host: Host) -> tuple[int, int]:
+    """Return the width in bits and the number of the vector registers. SVE counts as its 128-bit part.
+
+    Raises:
+        TargetError: the architecture is neither x86_64 nor arm64.
+    """
     if host.architecture == "aarch64":
         return 128, 32
     if host.architecture != "x86_64":
@@ -211,9 +221,9 @@ def _cores(root: Path) -> dict[int, tuple[int, int]]:
     return cores
 
 
-def _memory_bytes(root: Path) -> int:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", _read(root / "proc/meminfo") or "", re.MULTILINE)
-    return int(found.group(1)) * 1024 if found else _sysctl_int("hw.memsize") or 0
+def _meminfo_bytes(root: Path, field: str) -> int | None:
+    found = re.search(rf"^{field}:\s+(\d+) kB", _read(root / "proc/meminfo") or "", re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else None
 
 
 def _virtual_machine(root: Path, flags: Collection[str]) -> str | None:

@@ -69,6 +69,15 @@ def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
     raise TargetError(f"target '{name}' is not known{hint} see 'mbench targets'")
 
 
+def load_all(extra_dirs: Iterable[Path] = ()) -> dict[str, Target]:
+    """Return every target by name, sorted, without those that are detected.
+
+    Raises:
+        TargetError: a description is wrong, or two share a name.
+    """
+    return {name: target for name, (target, _) in sorted(_index(extra_dirs).items()) if name == target.name}
+
+
 def available(extra_dirs: Iterable[Path] = ()) -> dict[str, Path]:
     """Return the target.toml of each target, by name, sorted. `host` and `cuda` are detected, and not among them.
 
@@ -223,8 +232,13 @@ def _with_names(path: str, raw: dict[str, Any], kind: type[Any], said: str) -> s
 # ----------------------------------------------------------------------------------------------------- what can be done
 def support(target: Target, host: Host) -> Support:
     """Return what `host` can do with `target`: compile for it, and measure on itself."""
-    if target.tvm["kind"] == "cuda":
+    kind = target.tvm["kind"]
+    if kind == "cuda":
         return _support_cuda()
+    if kind != "llvm":
+        return Support(
+            compile=False, measure=False, reason=f"tvm.kind '{kind}' is not in this version; it has llvm and cuda"
+        )
     try:
         linker.find(str(target.tvm["mtriple"]), machine=host.architecture)
     except BuildError as error:
@@ -234,7 +248,7 @@ def support(target: Target, host: Host) -> Support:
         return Support(
             compile=True,
             measure=False,
-            reason=f"compile only: it needs {wanted}, and this machine is {host.architecture}",
+            reason=f"compile only: measuring needs an {wanted} machine, and this one is {host.architecture}",
         )
     lacking = [feature for feature in target.processor.requires if feature not in host.features]
     if lacking:

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mbench import doctor, host, targets
+from mbench.records import Host
+
+
+@pytest.fixture
+def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """Return a machine that all is well with, its tools on PATH, and an empty root."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("g++", "aarch64-linux-gnu-g++", "nvcc"):
+        (tools / name).write_text("#!/bin/sh\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    machine = host.describe(root=tmp_path, processors=range(8), machine="x86_64")
+    return msgspec.structs.replace(
+        machine,
+        cores_logical=8,
+        cores_usable=4,
+        features=targets.load("x86_64_v3").processor.requires,
+        versions={"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1", "torch": "2.13.0"},
+        conditions=msgspec.structs.replace(machine.conditions, load_1min=0.1, governor="performance", turbo=False),
+    )
+
+
+def found(machine: Host, root: Path) -> dict[str, list[doctor.Check]]:
+    by_name: dict[str, list[doctor.Check]] = {}
+    for check in doctor.checks(machine, root=root):
+        by_name.setdefault(check.name, []).append(check)
+    return by_name
+
+
+def one(machine: Host, root: Path, name: str) -> doctor.Check:
+    (check,) = found(machine, root)[name]
+    return check
+
+
+def conditions(machine: Host, **values: Any) -> Host:
+    return msgspec.structs.replace(machine, conditions=msgspec.structs.replace(machine.conditions, **values))
+
+
+def test_a_quiet_machine_lacks_only_a_meter(quiet: Host, tmp_path: Path) -> None:
+    wrong = {
+        check.name: check.status
+        for checks in found(quiet, tmp_path).values()
+        for check in checks
+        if check.status != "ok"
+    }
+    assert wrong == {"power meter": "missing"}
+
+
+def test_whatever_is_wrong_has_a_hint_and_nothing_spans_lines(quiet: Host, tmp_path: Path) -> None:
+    (tmp_path / "bin/nvcc").unlink()
+    busy = conditions(quiet, load_1min=7.0, governor="powersave", turbo=True)
+    for checks in found(busy, tmp_path).values():
+        for check in checks:
+            assert "\n" not in check.text + check.hint
+            assert bool(check.hint) == (check.status != "ok"), check
+
+
+def test_what_can_be_compiled_and_measured(quiet: Host, tmp_path: Path) -> None:
+    checks = found(quiet, tmp_path)
+    assert [check.text for check in checks["targets x86"]] == [
+        "x86_64_v2, x86_64_v3: compile and measure",
+        f"x86_64_v4: compile only: this processor ({quiet.cpu}) lacks avx512bw, avx512cd, avx512dq, avx512f, avx512vl",
+    ]
+    assert "256-bit vectors" in checks["target host"][0].text
+    assert "4 cores, 8 processors" in checks["target host"][0].text
+    assert "compile only" in checks["targets arm"][0].text
+    assert "arm64_cortex_a72" in checks["targets arm"][0].text
+    assert "not in this version yet" in checks["targets gpu"][0].text
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "hint"),
+    [
+        ("g++", "targets x86", "apt install g++)"),
+        ("aarch64-linux-gnu-g++", "targets arm", "apt install g++-aarch64-linux-gnu"),
+        ("nvcc", "targets gpu", "install the CUDA toolkit"),
+    ],
+)
+def test_a_missing_tool(quiet: Host, tmp_path: Path, tool: str, name: str, hint: str) -> None:
+    (tmp_path / "bin" / tool).unlink()
+    check = one(quiet, tmp_path, name)
+    assert check.status == "missing"
+    assert hint in check.hint
+
+
+def test_a_missing_package_and_a_wrong_version(quiet: Host, tmp_path: Path) -> None:
+    machine = msgspec.structs.replace(quiet, versions={"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.15"})
+    assert one(machine, tmp_path, "torch").status == "missing"
+    check = one(machine, tmp_path, "apache-tvm-ffi version")
+    assert (check.status, check.hint) == ("warn", "pip install apache-tvm-ffi==0.1.14.post1")
+
+
+def test_an_architecture_without_a_target(quiet: Host, tmp_path: Path) -> None:
+    assert one(msgspec.structs.replace(quiet, architecture="riscv64"), tmp_path, "target host").status == "missing"
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [({"load_1min": 3.0}, "load"), ({"governor": "powersave"}, "governor"), ({"turbo": True}, "turbo")],
+)
+def test_bad_conditions(quiet: Host, tmp_path: Path, values: dict[str, Any], name: str) -> None:
+    assert one(quiet, tmp_path, name).status == "ok"
+    assert one(conditions(quiet, **values), tmp_path, name).status == "warn"
+
+
+def test_what_a_machine_does_not_tell_is_not_checked(quiet: Host, tmp_path: Path) -> None:
+    silent = conditions(quiet, load_1min=None, governor=None, turbo=None)
+    assert not {"load", "governor", "turbo"} & set(found(silent, tmp_path))
+
+
+def test_a_virtual_machine(quiet: Host, tmp_path: Path) -> None:
+    check = one(
+        msgspec.structs.replace(conditions(quiet, steal_s=12.34), virtual_machine="kvm"), tmp_path, "virtual machine"
+    )
+    assert check.status == "warn"
+    assert check.text == "kvm; the hypervisor took 12.3 s of processor time since boot"
+
+
+def test_one_processor(quiet: Host, tmp_path: Path) -> None:
+    assert one(msgspec.structs.replace(quiet, processors_usable=1), tmp_path, "processors").status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [("max 100000", "ok", "none"), ("800000 100000", "ok", "none"), ("150000 100000", "warn", "1.5 of 8 processors")],
+)
+def test_a_quota(quiet: Host, tmp_path: Path, text: str, status: str, said: str) -> None:
+    file = tmp_path / "sys/fs/cgroup/cpu.max"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{text}\n")
+    check = one(quiet, tmp_path, "processor quota")
+    assert (check.status, check.text) == (status, said)
+
+
+def test_power_meters(quiet: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = tmp_path / "sys/class/powercap/intel-rapl:0/energy_uj"
+    counter.parent.mkdir(parents=True)
+    counter.write_text("123\n")
+    check = one(quiet, tmp_path, "power meter")
+    assert (check.status, check.text) == ("ok", "1 RAPL counters")
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != counter)
+    check = one(quiet, tmp_path, "power meter")
+    assert (check.status, check.text) == ("missing", "RAPL is there, and only root may read it")
+    assert "chmod" in check.hint
+
+
+@pytest.mark.parametrize(("available_kb", "status"), [(8_000_000, "ok"), (500_000, "warn")])
+def test_memory(quiet: Host, tmp_path: Path, available_kb: int, status: str) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text(f"MemTotal: 16000000 kB\nMemAvailable: {available_kb} kB\n")
+    assert one(quiet, tmp_path, "memory").status == status
+
+
+def test_disk(quiet: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(tmp_path / "cache") in one(quiet, tmp_path, "cache").text
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10_000_000}))
+    check = one(quiet, tmp_path, "cache")
+    assert (check.status, check.text) == ("warn", f"10.0 MB free in {tmp_path / 'cache'}")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert one(quiet, tmp_path, "cache").status == "missing"
+
+
+def test_this_machine_quickly() -> None:
+    durations_s = []
+    for _ in range(3):  # the first reads modules from disk, and any may be disturbed
+        start = time.perf_counter()
+        assert len(doctor.checks()) >= 10
+        durations_s.append(time.perf_counter() - start)
+    assert min(durations_s) < 0.3

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+import tvm
+
+from mbench import host, targets
+from mbench.compile import linker, llvm
+from mbench.errors import BuildError, TargetError
+from mbench.records import Target
+
+SHIPPED = sorted(targets.available())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_tvm_takes_each_shipped_target(name: str) -> None:
+    described = targets.load(name).tvm
+    taken = tvm.target.Target(described)
+    assert taken.kind.name == described["kind"]
+    for key in described.keys() - {"kind"}:
+        assert taken.attrs[key] == described[key], key
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_llvm_knows_each_shipped_mcpu(name: str) -> None:
+    llvm.check_llvm(targets.load(name))
+
+
+def changed(**tvm_keys: str) -> Target:
+    target = targets.load("arm64_cortex_a72")
+    return msgspec.structs.replace(target, tvm={**target.tvm, **tvm_keys})
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"mcpu": "cortex-a722"},
+            "tvm.mcpu 'cortex-a722' is not a processor that LLVM knows for aarch64-linux-gnu; did you mean 'cortex-a72'?",
+        ),
+        (
+            {"mcpu": "x86-64-v3"},
+            "tvm.mcpu 'x86-64-v3' is not a processor that LLVM knows for aarch64-linux-gnu; it knows ",
+        ),
+        (
+            {"mtriple": "x86_64-linux-gnu"},
+            "tvm.mcpu 'cortex-a72' is not a processor that LLVM knows for x86_64-linux-gnu",
+        ),
+        ({"mtriple": "pdp11-linux"}, "tvm.mtriple 'pdp11-linux' is of an architecture that LLVM does not know"),
+    ],
+)
+def test_what_llvm_does_not_know_is_refused(keys: dict[str, str], said: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        llvm.check_llvm(changed(**keys))
+    assert str(caught.value).startswith(f"target 'arm64_cortex_a72': {said}")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_host_cpu_is_one_that_llvm_knows() -> None:
+    found = llvm.host_target()
+    assert found.name == "host"
+    assert found == targets.load("host")
+    llvm.check_llvm(found)
+    tvm.target.Target(found.tvm)
+    triple = str(found.tvm["mtriple"])
+    assert linker.architecture(triple) == host.describe().architecture
+    assert len(triple.split("-")) == 3
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, *, triple: str, mcpu: str) -> None:
+    real = llvm._call
+    answers = {"target.llvm_get_system_triple": triple, "target.llvm_get_system_cpu": mcpu}
+    monkeypatch.setattr(llvm, "_call", lambda name, *given: answers[name] if name in answers else real(name, *given))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "expected"),
+    [
+        (set(), "skylake-avx512"),
+        ({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}, "x86-64-v3"),
+        ({"avx512vl", "fma"}, "x86-64-v2"),
+        ({"avx512vl", "avx2", "sse4_2"}, "x86-64"),
+    ],
+)
+def test_a_vector_unit_that_a_hypervisor_hides_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, hidden: set[str], expected: str
+) -> None:
+    fake(monkeypatch, triple="x86_64-conda-linux-gnu", mcpu="skylake-avx512")
+    features = set(targets.load("x86_64_v4").processor.requires) - hidden
+    assert llvm.host_cpu(features) == ("x86_64-linux-gnu", expected)
+
+
+def test_arm64_and_macos_keep_what_llvm_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(monkeypatch, triple="arm64-apple-darwin23.1.0", mcpu="apple-m1")
+    assert llvm.host_cpu(["asimd"]) == ("arm64-apple-darwin23.1.0", "apple-m1")
+
+
+# --------------------------------------------------------------------------------------------------------------- linker
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    return tmp_path
+
+
+def install(folder: Path, name: str) -> None:
+    (folder / name).write_text("#!/bin/sh\n")
+    (folder / name).chmod(0o755)
+
+
+def test_the_native_linker(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BuildError, match=r"none of c\+\+, g\+\+, clang\+\+ is on PATH; .*apt install g\+\+"):
+        linker.find("x86_64-linux-gnu", machine="x86_64")
+    install(tools, "clang++")
+    assert linker.find("x86_64-linux-gnu", machine="x86_64") == "clang++"
+    install(tools, "g++")
+    assert linker.find("x86_64-linux-gnu", machine="x86_64") == "g++"
+    install(tools, "ccache")
+    monkeypatch.setenv("CXX", "ccache g++")
+    assert linker.find("arm64-apple-darwin23", machine="arm64") == "ccache g++"
+    monkeypatch.setenv("CXX", "icpx")
+    with pytest.raises(BuildError, match=r"\$CXX is 'icpx', which is not on PATH"):
+        linker.find("x86_64-linux-gnu", machine="x86_64")
+
+
+def test_cross_linkers_ignore_cxx(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tools, "g++")
+    monkeypatch.setenv("CXX", "g++")
+    with pytest.raises(BuildError, match=r"'aarch64-linux-gnu-g\+\+'.*apt install g\+\+-aarch64-linux-gnu"):
+        linker.find("aarch64-linux-gnu", machine="x86_64")
+    install(tools, "aarch64-linux-gnu-g++")
+    assert linker.find("aarch64-linux-gnu", machine="x86_64") == "aarch64-linux-gnu-g++"
+    assert linker.find("aarch64-linux-gnu", machine="arm64") == "g++"
+    with pytest.raises(BuildError, match="install a cross compiler"):
+        linker.find("riscv64-linux-gnu", machine="x86_64")
+
+
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="no qemu-aarch64")
+def test_qemu_knows_the_processors_of_arm64() -> None:
+    """`-cpu help` lists them (and exits 1 in some versions)."""
+    known = subprocess.run(["qemu-aarch64", "-cpu", "help"], capture_output=True, text=True, check=False).stdout.split()
+    assert "max" in known
+    for target in targets.load_all().values():
+        if target.family == "arm":
+            assert target.emulation["qemu_cpu"].split(",")[0] in known, target.name

@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mbench import host, records, resources, targets
+from mbench.errors import TargetError
+
+SHIPPED = sorted(targets.available())
+TVM = """
+[tvm]
+kind = "llvm"
+mtriple = "aarch64-linux-gnu"
+mcpu = "cortex-a72"
+"""
+MINIMAL = f"""
+name = "board"
+family = "arm"
+description = "a board"
+default_device = "local"
+threads = 4
+{TVM}
+[processor]
+cores = 4
+vector_bits = 128
+"""
+
+
+def write(folder: Path, text: str = MINIMAL, *, name: str = "board") -> Path:
+    """Write a target's folder below `folder`, and return `folder`."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "target.toml").write_text(text)
+    return folder
+
+
+def figures(value: Any, path: str = "") -> Iterator[tuple[str, records.Figure]]:
+    if isinstance(value, records.Figure):
+        yield path, value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from figures(getattr(value, name), f"{path}.{name}")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from figures(item, f"{path}.{key}")
+
+
+def error_line(folder: Path, name: str = "board") -> str:
+    with pytest.raises(TargetError) as caught:
+        targets.load(name, extra_dirs=[folder])
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------------------- shipped
+def test_the_targets_that_users_are_told_of_are_there() -> None:
+    assert {
+        *("x86_64_v2", "x86_64_v3", "x86_64_v4", "arm64_cortex_a53", "arm64_cortex_a72", "arm64_cortex_a76"),
+        *(
+            "arm64_neoverse_n1",
+            "arm64_neoverse_v2",
+            "arm64_apple_m1",
+            "cuda_sm80",
+            "cuda_sm87",
+            "cuda_sm89",
+            "cuda_sm90",
+        ),
+    } == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_figure_says_where_it_is_from(name: str) -> None:
+    found = dict(figures(targets.load(name)))
+    assert len(found) > 20
+    for path, figure in found.items():
+        said = figure.source or figure.estimate or ""
+        assert bool(figure.source) != bool(figure.estimate), path
+        assert len(said) > 20, f"{path}: {said!r} names no document and gives no reason"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_description_is_complete(name: str) -> None:
+    target = targets.load(name)
+    processor = target.processor
+    for field in ("vector_registers", "frequency_hz", "issue_width", "fma_units", "l1d", "l2"):
+        assert getattr(processor, field) is not None, field
+    assert "float32" in processor.flops_per_cycle
+    assert "float32" in target.peaks.flops_per_s
+    assert {"L1", "L2", "DRAM"} <= set(target.peaks.bytes_per_s)
+    assert ("L3" in target.peaks.bytes_per_s) == (processor.l3 is not None)
+    assert target.energy is not None
+    assert target.energy.static_w is not None
+    assert target.threads == (1 if target.family == "gpu" else processor.cores)
+    assert target.tvm.get("num-cores", processor.cores) == processor.cores
+    assert ("qemu_cpu" in target.emulation) == (target.family != "gpu")
+    assert target.default_device == ("emulated" if target.family == "arm" else "local")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_peaks_follow_from_what_a_core_does_in_a_cycle(name: str) -> None:
+    target = targets.load(name)
+    assert target.processor.frequency_hz is not None
+    for dtype, per_cycle in target.processor.flops_per_cycle.items():
+        derived = per_cycle.value * target.processor.cores * target.processor.frequency_hz.value
+        assert target.peaks.flops_per_s[dtype].value == pytest.approx(derived, rel=0.01), dtype
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("cuda")])
+def test_float32_per_cycle_follows_from_the_vector_units(name: str) -> None:
+    processor = targets.load(name).processor
+    assert processor.fma_units is not None
+    multiply_adds = max(1, processor.fma_units.value)  # without FMA: one multiply and one add, on ports of their own
+    assert processor.flops_per_cycle["float32"].value == processor.vector_bits / 32 * multiply_adds * 2
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_nearer_memory_is_faster_and_smaller(name: str) -> None:
+    target = targets.load(name)
+    rates = [
+        target.peaks.bytes_per_s[level].value
+        for level in ("L1", "L2", "L3", "DRAM")
+        if level in target.peaks.bytes_per_s
+    ]
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) == len(rates)
+    caches = (target.processor.l1d, target.processor.l2, target.processor.l3)
+    sizes = [cache.bytes.value * target.processor.cores / cache.shared_by for cache in caches if cache]
+    assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_required_features_are_ones_that_the_host_is_asked_for(name: str) -> None:
+    assert set(targets.load(name).processor.requires) <= host.KNOWN_FEATURES
+
+
+def test_horowitz_energy_in_joules() -> None:
+    energy = targets.load("arm64").energy
+    assert energy is not None
+    assert energy.multiply_j["float32"].value == pytest.approx(3.7e-12)
+    assert energy.add_j["float32"].value == pytest.approx(0.9e-12)
+    assert energy.multiply_j["int8"].value == pytest.approx(0.2e-12)
+    assert energy.add_j["int8"].value == pytest.approx(0.03e-12)
+    assert energy.bytes_j["L1"].value * 8 == pytest.approx(20e-12)
+    assert energy.bytes_j["L2"].value * 8 == pytest.approx(100e-12)
+    assert 1.3e-9 < energy.bytes_j["DRAM"].value * 8 < 2.6e-9
+
+
+# -------------------------------------------------------------------------------------------------------------- look-up
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("arm64", "arm64_cortex_a72"),
+        ("cortex_a72", "arm64_cortex_a72"),
+        ("cortex-a72", "arm64_cortex_a72"),
+        ("neoverse-v2", "arm64_neoverse_v2"),
+        ("apple-m1", "arm64_apple_m1"),
+        ("x86-64-v3", "x86_64_v3"),
+        ("sm_80", "cuda_sm80"),
+        ("CUDA_SM90", "cuda_sm90"),
+    ],
+)
+def test_aliases(asked: str, name: str) -> None:
+    assert targets.load(asked).name == name
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(TargetError) as caught:
+        targets.load("arm65")
+    assert str(caught.value) == "target 'arm65' is not known; did you mean 'arm64'? see 'mbench targets'"
+
+
+def test_an_unknown_name_with_nothing_near() -> None:
+    with pytest.raises(TargetError) as caught:
+        targets.load("zzz")
+    assert str(caught.value) == "target 'zzz' is not known; see 'mbench targets'"
+
+
+def test_a_folder_of_the_user(tmp_path: Path) -> None:
+    folder = write(tmp_path, MINIMAL.replace("threads = 4", 'threads = 3\naliases = ["mine"]'))
+    target = targets.load("mine", extra_dirs=[folder])
+    assert (target.name, target.threads) == ("board", 3)
+    assert target.energy == targets.default_energy()
+    assert list(targets.available([folder])) == sorted([*SHIPPED, "board"])
+    assert "board" in targets.load_all([folder])
+    assert "mine" not in targets.load_all([folder])
+    with pytest.raises(TargetError):
+        targets.load("mine")
+
+
+def test_part_of_the_energy_can_be_given(tmp_path: Path) -> None:
+    own = '[energy]\nstatic_w = {value = 5, estimate = "measured at the plug"}\n'
+    energy = targets.load("board", extra_dirs=[write(tmp_path, MINIMAL + own)]).energy
+    assert energy is not None
+    assert energy.static_w is not None
+    assert energy.static_w.value == 5
+    assert energy.multiply_j == targets.default_energy().multiply_j
+
+
+def test_a_folder_without_targets(tmp_path: Path) -> None:
+    assert str(tmp_path) in error_line(tmp_path)
+    assert "NAME/target.toml" in error_line(tmp_path / "missing")
+
+
+def test_an_installed_package_adds_targets_and_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "vendor_boards")
+    (tmp_path / "vendor_boards/__init__.py").write_text("raise RuntimeError('target folders are data')")
+    information = tmp_path / "vendor_boards-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor-boards\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[mbench.targets]\nvendor = vendor_boards\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert targets.load("board").description == "a board"
+    assert targets.available()["board"] == tmp_path / "vendor_boards/board/target.toml"
+
+
+def test_an_entry_point_that_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    information = tmp_path / "gone-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: gone\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[mbench.targets]\ngone = gone_boards\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TargetError, match=r"entry point 'gone' .* 'gone_boards'"):
+        targets.load("arm64")
+
+
+def test_importing_is_cheap() -> None:
+    code = (
+        "import sys, mbench.targets, mbench.host, mbench.doctor; print(*({'tvm', 'torch', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+# ---------------------------------------------------------------------------------------------------- bad descriptions
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (MINIMAL.replace("cores = 4", 'cores = "four"'), "processor.cores", "expected `int`, got `str`"),
+        (MINIMAL.replace("cores = 4", "cores = 0"), "processor.cores", "expected `int` >= 1"),
+        (MINIMAL.replace("cores = 4\n", ""), "processor.cores", "missing"),
+        (MINIMAL.replace('family = "arm"', 'family = "riscv"'), "family", "invalid enum value 'riscv'"),
+        (MINIMAL.replace("family", "fmaily"), "fmaily", "unknown key"),
+        (MINIMAL + "fma = 2\n", "processor.fma", "unknown key"),
+        (MINIMAL + "[processor.l1d]\nbytes = 32768\n", "processor.l1d.bytes", "expected `object`, got `int`"),
+        (
+            MINIMAL + "[peaks.flops_per_s]\nfloat32 = {value = 1}\n",
+            "peaks.flops_per_s.float32",
+            "a figure needs `source`",
+        ),
+        (
+            MINIMAL + "[peaks.flops_per_s]\n"
+            'int8 = {value = 1, source = "x"}\nfloat32 = {value = 1, source = "x", estimate = "y"}\n',
+            "peaks.flops_per_s.float32",
+            "a figure needs `source`",
+        ),
+        (MINIMAL + '[peaks.bytes_per_s]\nL1 = {source = "x"}\n', "peaks.bytes_per_s.L1.value", "missing"),
+        (
+            MINIMAL + '[peaks.bytes_per_s]\nL9 = {value = 1, source = "x"}\n',
+            "peaks.bytes_per_s.L9",
+            "expected one of L1, L2",
+        ),
+        (MINIMAL + "[energy.add_j]\nint8 = 3\n", "energy.add_j.int8", "expected `object`, got `int`"),
+        (MINIMAL.replace('mcpu = "cortex-a72"', ""), "tvm.mcpu", "expected a string, got None"),
+        (MINIMAL.replace('kind = "llvm"', ""), "tvm.kind", "missing"),
+        (MINIMAL.replace('kind = "llvm"', 'kind = "cuda"'), "family", "'arm' does not go with tvm.kind 'cuda'"),
+        (
+            MINIMAL.replace('name = "board"', 'name = "other"'),
+            "name",
+            "expected 'board', the folder's name, got 'other'",
+        ),
+    ],
+)
+def test_a_wrong_description_names_file_key_and_what_was_expected(
+    tmp_path: Path, text: str, key: str, said: str
+) -> None:
+    assert text != MINIMAL
+    line = error_line(write(tmp_path, text)).lower()
+    assert line.startswith(f"{tmp_path}/board/target.toml: {key}: {said}".lower())
+
+
+def test_an_energy_that_is_no_table(tmp_path: Path) -> None:
+    line = error_line(write(tmp_path, MINIMAL.replace(TVM, f"energy = 3\n{TVM}")))
+    assert line.startswith(f"{tmp_path}/board/target.toml: energy: expected `object")
+
+
+def test_a_syntax_error(tmp_path: Path) -> None:
+    line = error_line(write(tmp_path, MINIMAL.replace("threads = 4", "threads = = 4")))
+    assert line.startswith(f"{tmp_path}/board/target.toml: not valid TOML: ")
+    assert "line 6" in line
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "board/target.toml").write_bytes(b"name = '\xff'")
+    assert "not valid TOML" in error_line(tmp_path)
+
+
+def test_two_folders_of_one_name(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a"), write(tmp_path / "b")
+    with pytest.raises(TargetError) as caught:
+        targets.available([first, second])
+    assert f"{first}/board/target.toml" in str(caught.value)
+    assert f"{second}/board/target.toml" in str(caught.value)
+
+
+def test_the_name_of_a_shipped_target(tmp_path: Path) -> None:
+    folder = write(tmp_path, MINIMAL.replace('name = "board"', 'name = "x86_64_v3"'), name="x86_64_v3")
+    line = error_line(folder, "x86_64_v3")
+    assert str(resources.data_dir("targets") / "x86_64_v3/target.toml") in line
+    assert f"{folder}/x86_64_v3/target.toml" in line
+
+
+@pytest.mark.parametrize("alias", ["arm64", "cuda_sm80", "host", "cuda"])
+def test_an_alias_that_is_taken(tmp_path: Path, alias: str) -> None:
+    line = error_line(write(tmp_path, MINIMAL.replace("threads", f'aliases = ["{alias}"]\nthreads')))
+    assert f"'{alias}' is taken twice" in line
+    assert f"{tmp_path}/board/target.toml" in line
+    assert ("arm64_cortex_a72/target.toml" in line) == (alias == "arm64")
+
+
+# ---------------------------------------------------------------------------------------------------- what can be done
+def machine(architecture: str, *features: str) -> records.Host:
+    return msgspec.structs.replace(
+        host.describe(), architecture=architecture, features=tuple(features), cpu="a processor"
+    )
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the only folder on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("CXX", raising=False)
+    return folder
+
+
+def install(folder: Path, name: str, answer: str = "") -> None:
+    (folder / name).write_text(f"#!/bin/sh\necho '{answer}'\n")
+    (folder / name).chmod(0o755)
+
+
+def test_x86_is_measured_where_the_features_are(tools: Path) -> None:
+    install(tools, "g++")
+    v3 = targets.load("x86_64_v3")
+    assert targets.support(v3, machine("x86_64", *v3.processor.requires)) == targets.Support(compile=True, measure=True)
+    lacking = targets.support(v3, machine("x86_64", *(word for word in v3.processor.requires if word != "fma")))
+    assert (lacking.compile, lacking.measure) == (True, False)
+    assert lacking.reason == "compile only: this processor (a processor) lacks fma"
+
+
+def test_arm64_on_x86(tools: Path) -> None:
+    install(tools, "g++")
+    nothing = targets.support(targets.load("arm64"), machine("x86_64"))
+    assert (nothing.compile, nothing.measure) == (False, False)
+    assert "apt install g++-aarch64-linux-gnu" in nothing.reason
+    install(tools, "aarch64-linux-gnu-g++")
+    compiles = targets.support(targets.load("arm64"), machine("x86_64"))
+    assert (compiles.compile, compiles.measure) == (True, False)
+    assert compiles.reason == "compile only: measuring needs an aarch64 machine, and this one is x86_64"
+
+
+def test_arm64_on_arm64(tools: Path) -> None:
+    install(tools, "c++")
+    assert targets.support(targets.load("arm64"), machine("aarch64", "asimd", "crc32")).measure
+    assert not targets.support(targets.load("arm64_cortex_a76"), machine("aarch64", "asimd", "crc32")).measure
+
+
+def test_cuda(tools: Path) -> None:
+    nothing = targets.support(targets.load("cuda_sm80"), machine("x86_64"))
+    assert (nothing.compile, nothing.measure) == (False, False)
+    assert "nvcc" in nothing.reason
+    install(tools, "nvcc")
+    compiles = targets.support(targets.load("cuda_sm80"), machine("x86_64"))
+    assert (compiles.compile, compiles.measure) == (True, False)
+    assert "not in this version yet" in compiles.reason
+
+
+def test_a_kind_that_mbench_cannot_compile_for(tmp_path: Path) -> None:
+    folder = write(tmp_path, MINIMAL.replace('kind = "llvm"', 'kind = "vulkan"').replace('"arm"', '"gpu"'))
+    nothing = targets.support(targets.load("board", extra_dirs=[folder]), machine("x86_64"))
+    assert (nothing.compile, nothing.measure) == (False, False)
+    assert "'vulkan' is not in this version" in nothing.reason
+
+
+def test_cuda_takes_the_target_of_the_gpu(tools: Path) -> None:
+    with pytest.raises(TargetError, match="no GPU on this machine; name the target: cuda_sm80, "):
+        targets.load("cuda")
+    install(tools, "nvidia-smi", "9.0, NVIDIA H100 80GB HBM3")
+    assert targets.cuda_gpu() == ("sm_90", "NVIDIA H100 80GB HBM3")
+    assert targets.load("cuda").name == "cuda_sm90"
+    install(tools, "nvidia-smi", "7.5, Tesla T4")
+    with pytest.raises(TargetError, match=r"none for Tesla T4 \(sm_75\)"):
+        targets.load("cuda")
+    install(tools, "nvidia-smi", "NVIDIA-SMI has failed")
+    assert targets.cuda_gpu() is None
