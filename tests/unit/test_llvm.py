@@ -40,7 +40,8 @@ def changed(**tvm_keys: str) -> Target:
     [
         (
             {"mcpu": "cortex-a722"},
-            "tvm.mcpu 'cortex-a722' is not a processor that LLVM knows for aarch64-linux-gnu; did you mean 'cortex-a72'?",
+            "tvm.mcpu 'cortex-a722' is not a processor that LLVM knows for aarch64-linux-gnu"
+            "; did you mean 'cortex-a72'?",
         ),
         (
             {"mcpu": "x86-64-v3"},
