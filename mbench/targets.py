@@ -201,7 +201,7 @@ def _convert(raw: dict[str, Any], kind: type[_T], file: Path) -> _T:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         said, _, path = str(error).partition(" - at `$")
-        key = _with_names(path.rstrip("`").lstrip("."), raw, kind, said)
+        key = _with_names(path.rstrip("`").lstrip("."), raw, kind, str(error))
         named = re.search(r"field `(\w+)`", said)
         if named:
             key = f"{key}.{named.group(1)}".lstrip(".")
@@ -209,7 +209,7 @@ def _convert(raw: dict[str, Any], kind: type[_T], file: Path) -> _T:
         raise TargetError(f"{file}: {key}: {said[0].lower()}{said[1:]}") from error
 
 
-def _with_names(path: str, raw: dict[str, Any], kind: type[Any], said: str) -> str:
+def _with_names(path: str, raw: dict[str, Any], kind: type[Any], whole_error: str) -> str:
     """Return `path` with the key that msgspec leaves out of a table's path (`peaks.flops_per_s[...].value`)."""
     before, dots, after = path.partition("[...]")
     if not dots:
@@ -224,7 +224,7 @@ def _with_names(path: str, raw: dict[str, Any], kind: type[Any], said: str) -> s
         try:
             msgspec.convert(raw, kind)
         except msgspec.ValidationError as error:
-            if str(error).startswith(said):
+            if str(error) == whole_error:
                 return f"{before}.{key}{after}"
     return path
 

@@ -141,12 +141,12 @@ def test_required_features_are_ones_that_the_host_is_asked_for(name: str) -> Non
 def test_horowitz_energy_in_joules() -> None:
     energy = targets.load("arm64").energy
     assert energy is not None
-    assert energy.multiply_j["float32"].value == pytest.approx(3.7e-12)
-    assert energy.add_j["float32"].value == pytest.approx(0.9e-12)
-    assert energy.multiply_j["int8"].value == pytest.approx(0.2e-12)
-    assert energy.add_j["int8"].value == pytest.approx(0.03e-12)
-    assert energy.bytes_j["L1"].value * 8 == pytest.approx(20e-12)
-    assert energy.bytes_j["L2"].value * 8 == pytest.approx(100e-12)
+    assert energy.multiply_j["float32"].value / 1e-12 == pytest.approx(3.7)
+    assert energy.add_j["float32"].value / 1e-12 == pytest.approx(0.9)
+    assert energy.bytes_j["L1"].value * 8 / 1e-12 == pytest.approx(20)
+    assert energy.multiply_j["int8"].value / 1e-12 == pytest.approx(0.2)
+    assert energy.add_j["int8"].value / 1e-12 == pytest.approx(0.03)
+    assert energy.bytes_j["L2"].value * 8 / 1e-12 == pytest.approx(100)
     assert 1.3e-9 < energy.bytes_j["DRAM"].value * 8 < 2.6e-9
 
 
@@ -280,6 +280,12 @@ def test_a_wrong_description_names_file_key_and_what_was_expected(
     assert text != MINIMAL
     line = error_line(write(tmp_path, text)).lower()
     assert line.startswith(f"{tmp_path}/board/target.toml: {key}: {said}".lower())
+
+
+def test_the_first_of_two_wrong_figures_is_named(tmp_path: Path) -> None:
+    rates = '[peaks.flops_per_s]\nint8 = {value = 1, source = "x"}\nfloat32 = {value = 1}\n'
+    line = error_line(write(tmp_path, MINIMAL + rates + "[peaks.bytes_per_s]\nL1 = {value = 1}\n"))
+    assert line.startswith(f"{tmp_path}/board/target.toml: peaks.flops_per_s.float32: a figure needs")
 
 
 def test_an_energy_that_is_no_table(tmp_path: Path) -> None:
