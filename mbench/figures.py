@@ -48,8 +48,10 @@ def layer_latency(layers: pd.DataFrame) -> go.Figure | None:
     for op, rows in layers[layers["latency_s"].notna()].groupby("op", sort=False):
         figure.add_trace(_layer_bars(str(op), rows))
     order = [_category(index, name) for index, name in zip(layers["layer_index"], layers["layer"], strict=True)]
-    figure.update_xaxes(categoryorder="array", categoryarray=order, tickvals=order, ticktext=list(layers["layer"]))
-    figure.update_xaxes(tickangle=-60, automargin=True)
+    figure.update_xaxes(
+        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[_escape(name) for name in layers["layer"]]
+    )
+    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
     figure.update_yaxes(tickformat="~s", ticksuffix="s", rangemode="tozero")
     figure.update_layout(barmode="overlay", bargap=0.25)
     return figure
@@ -109,7 +111,7 @@ def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
             )
         )
     figure.add_hline(y=1, line_width=1, line_dash="dot")
-    figure.update_xaxes(type="category", tickangle=-60, automargin=True)
+    figure.update_xaxes(type="category", tickangle=-60, automargin=True, showgrid=False)
     figure.update_yaxes(ticksuffix="x", rangemode="tozero")
     figure.update_layout(barmode="group", bargap=0.3)
     return figure

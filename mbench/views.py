@@ -14,14 +14,15 @@ from mbench import pairs, stats, units
 from mbench.records import Figure, Layer, Record, Result, Variant
 
 _INSTRUCTIONS = {
-    "avx512f": "AVX-512",
+    "avx512f": "AVX\u2011512",
     "avx2": "AVX2",
     "avx": "AVX",
     "sse4_2": "SSE4.2",
     "sve": "SVE",
     "asimd": "NEON",
 }
-_FAMILIES = {"x86": "x86-64", "arm": "arm64", "gpu": "GPU"}
+_FAMILIES = {"x86": "x86\u201164", "arm": "arm64", "gpu": "GPU"}
+"""For sentences; the hyphen is one that does not break."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,16 +172,21 @@ def _headlines(record: Record, found: tuple[PairView, ...], results: tuple[Resul
 
 
 def _speed(view: ResultView, record: Record) -> str:
-    spent = units.seconds(view.latency.median_s) if view.latency else "latency not measured"
+    spent = _tied(units.seconds(view.latency.median_s)) if view.latency else "latency not measured"
     return f"{view.label} on {where(record)}: {spent}"
 
 
+def _tied(text: str) -> str:
+    """Keep a number and its unit on one line."""
+    return text.replace(" ", "\u00a0")
+
+
 def _saving(pair: pairs.Pair) -> str:
-    promised = units.times(pair.promised)
+    promised = _tied(units.times(pair.promised))
     achieved = pair.achieved
     if achieved is None:
         return f"; {promised} fewer multiply-adds than with standard convolutions."
-    faster = f"{units.times(achieved)} faster" if achieved >= 1 else f"{units.times(1 / achieved)} slower"
+    faster = f"{_tied(units.times(achieved))} faster" if achieved >= 1 else f"{_tied(units.times(1 / achieved))} slower"
     return f", {faster} than with standard convolutions; {promised} was promised by the multiply-adds."
 
 
