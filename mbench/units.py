@@ -136,4 +136,4 @@ def named(name: str, value: float | None) -> str:
     for suffix, unit in _BY_NAME:
         if re.search(suffix, name):
             return scaled(value, unit)
-    return NOT_AVAILABLE if value is None else _significant(value, 3)
+    return NOT_AVAILABLE if value is None else f"{value:g}"

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import factory
+import pandas as pd
+import pytest
+
+import mbench
+from mbench import frame, records, stats
+from mbench.errors import RecordError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    records.write(tmp_path / "a.json", factory.record(run_id="a"))
+    records.write(tmp_path / "b.json", factory.record(latency=False, run_id="b"))
+    return tmp_path
+
+
+def test_a_row_for_each_network_and_layer() -> None:
+    record = factory.record()
+    table = frame.from_records([record])
+    assert tuple(table.columns) == frame.COLUMNS
+    assert (table["scope"] == "network").sum() == 2
+    assert (table["scope"] == "layer").sum() == 29 + 16
+
+
+def test_values_are_the_records() -> None:
+    record = factory.record()
+    result = record.results[0]
+    table = frame.from_records([record])
+    network = table[(table["scope"] == "network") & (table["variant"] == result.variant.name)].iloc[0]
+    assert network["latency_s"] == stats.median(result.end_to_end.latency_s or ())
+    assert network["samples"] == 100
+    assert network["activation_bytes"] == result.memory.activation_peak_bytes
+    layer = table[(table["layer"] == "block3.pw")].iloc[0]
+    expected = next(item for item in result.layers if item.name == "block3.pw")
+    assert layer["latency_p10_s"] < layer["latency_s"] < layer["latency_p90_s"]
+    assert layer["macs"] == expected.macs
+    assert layer["schedule"] == "x86.pointwise_conv2d"
+    assert expected.roofline is not None
+    assert layer["fraction_of_bound"] == expected.roofline.fraction_of_bound
+    assert layer["width_multiplier"] == 1.0
+
+
+def test_the_sum_over_layers_is_the_network() -> None:
+    table = frame.from_records([factory.record()])
+    sums = table[table["scope"] == "layer"].groupby("variant")["macs"].sum()
+    networks = table[table["scope"] == "network"].set_index("variant")["macs"]
+    assert sums.to_dict() == networks.to_dict()
+
+
+def test_missing_stays_missing() -> None:
+    table = frame.from_records([factory.record(latency=False)])
+    for name in ("latency_s", "latency_p10_s", "samples", "flops_per_s", "bound", "process_peak_bytes"):
+        assert table[name].isna().all(), name
+    assert table[table["scope"] == "network"]["layer"].isna().all()
+    assert table["macs"].notna().all()
+
+
+def test_types_do_not_depend_on_what_is_missing() -> None:
+    full, empty = frame.from_records([factory.record()]), frame.from_records([])
+    assert full.dtypes.to_dict() == empty.dtypes.to_dict()
+    assert len(empty) == 0
+
+
+def test_a_run_counts_once() -> None:
+    record = factory.record()
+    assert len(frame.from_records([record, record])) == len(frame.from_records([record]))
+
+
+def test_file_folder_glob_and_several(folder: Path) -> None:
+    def runs(paths: object) -> list[str]:
+        return list(frame.load(paths)["run_id"].unique())  # type: ignore[arg-type]
+
+    assert runs(folder / "a.json") == ["a"]
+    assert runs(str(folder)) == ["a", "b"]
+    assert runs(str(folder / "*.json")) == ["a", "b"]
+    assert runs([folder / "b.json", folder / "a.json", folder]) == ["b", "a"]
+
+
+def test_a_file_named_like_a_glob_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "run[1].json"
+    records.write(path, factory.record())
+    assert frame.files(path) == (path,)
+
+
+def test_nothing_there_is_an_error(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "*.json", tmp_path / "none.json"):
+        with pytest.raises(RecordError, match=r"no record there|cannot be read"):
+            frame.load(path)
+
+
+def test_a_bad_record_is_an_error(folder: Path) -> None:
+    (folder / "c.json").write_text('{"format_version": 1}')
+    with pytest.raises(RecordError, match=r"c\.json"):
+        frame.load(folder)
+
+
+def test_blocks_of_a_pair() -> None:
+    from mbench import pairs
+
+    [pair] = pairs.of_record(factory.record(latency=False))
+    table = frame.of_blocks(pair)
+    assert len(table) == 13
+    assert table["achieved"].isna().all()
+    assert table["promised"].iloc[0] == pytest.approx(1 / (1 / 64 + 1 / 9))
+
+
+def test_public_name_and_lazy_pandas() -> None:
+    assert mbench.load is frame.load
+    code = "import sys, mbench.frame; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert isinstance(frame.from_records([]), pd.DataFrame)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import factory
+import msgspec
+import pytest
+
+from mbench import pairs, stats
+
+
+def test_the_papers_saving() -> None:
+    """Oracle: arXiv:1704.04861, table 4: 569 and 4866 million multiply-adds, 4.2 and 29.3 million parameters."""
+    [pair] = pairs.of_record(factory.record())
+    assert pairs.macs(pair.separable) / 1e6 == pytest.approx(569, abs=0.5)
+    assert pairs.macs(pair.standard) / 1e6 == pytest.approx(4866, rel=0.001)
+    assert pairs.params(pair.separable) / 1e6 == pytest.approx(4.2, abs=0.05)
+    assert pairs.params(pair.standard) / 1e6 == pytest.approx(29.3, abs=0.05)
+    assert pair.promised == pytest.approx(4866 / 569, rel=0.001)
+
+
+def test_a_blocks_promise_is_the_papers_formula() -> None:
+    """Oracle: section 3.1: depthwise-separable over standard is 1/N + 1/Dk²."""
+    [pair] = pairs.of_record(factory.record())
+    blocks = pair.blocks()
+    assert [block.name for block in blocks] == [f"block{number}" for number in range(1, 14)]
+    for block in blocks:
+        assert block.promised == pytest.approx(1 / (1 / block.channels + 1 / 9))
+        assert block.cost_ratio == pytest.approx(1 / block.promised)
+
+
+def test_achieved_is_the_ratio_of_medians() -> None:
+    [pair] = pairs.of_record(factory.record())
+    layers = {layer.name: layer for layer in (*pair.separable.layers, *pair.standard.layers)}
+    seconds = {name: stats.median(layer.latency_s or ()) for name, layer in layers.items() if layer.latency_s}
+    block = pair.blocks()[4]
+    assert block.achieved == pytest.approx(seconds["block5.conv"] / (seconds["block5.dw"] + seconds["block5.pw"]))
+    whole = [stats.median(half.end_to_end.latency_s or ()) for half in (pair.standard, pair.separable)]
+    assert pair.achieved == pytest.approx(whole[0] / whole[1])
+
+
+def test_without_latency_the_promise_stays() -> None:
+    [pair] = pairs.of_record(factory.record(latency=False))
+    assert pair.achieved is None
+    assert pair.promised is not None
+    assert all(block.achieved is None and block.promised > 1 for block in pair.blocks())
+
+
+def test_a_single_network_has_no_pair_and_names_its_counterpart() -> None:
+    name, standard = factory.PAIR
+    assert pairs.of_record(factory.record((name,))) == ()
+    assert pairs.unpaired(factory.record((name,))) == ((name, standard),)
+    assert pairs.unpaired(factory.record((standard,))) == ((standard, name),)
+    assert pairs.unpaired(factory.record()) == ()
+
+
+@pytest.mark.parametrize(("over", "under"), [(None, 1.0), (1.0, None), (1.0, 0.0)])
+def test_no_ratio(over: float | None, under: float | None) -> None:
+    assert pairs.ratio(over, under) is None
+
+
+def test_reasons_are_found_by_path_parent_or_part() -> None:
+    [result] = factory.record(factory.PAIR[:1]).results
+    result = msgspec.structs.replace(result, missing={"books": "b", "layers.counters": "c"})
+    assert pairs.why_missing(result, "books.overhead_s") == "b"
+    assert pairs.why_missing(result, "layers.counters") == "c"
+    assert pairs.why_missing(result, "layers") == "c"
+    assert pairs.why_missing(result, "energy") == "the record gives no reason"
+
+
+def test_schedules_of_joined_kernels() -> None:
+    [result] = factory.record(factory.PAIR[:1]).results
+    artifact = msgspec.structs.replace(result.artifact, schedules={"a": "rule1", "b": "rule2", "c": "rule1"})
+    result = msgspec.structs.replace(result, artifact=artifact)
+
+    def schedule(kernel: str) -> str | None:
+        return pairs.schedule(msgspec.structs.replace(result.layers[0], kernel=kernel), result)
+
+    assert schedule("a") == "rule1"
+    assert schedule("a + b + c") == "rule1 + rule2"
+    assert schedule("d") is None
