@@ -23,7 +23,7 @@ from mbench.errors import BuildError
 from mbench.records import Target, Variant
 
 if TYPE_CHECKING:
-    from mbench.compile.lower import Lowered
+    from mbench.compile.lower import KernelCall
     from mbench.compile.schedules import Machine, Scheduled
 
 HOST_TRIPLE = f"{platform.machine()}-linux-gnu"
@@ -68,6 +68,7 @@ def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = Tr
 
     Raises:
         BuildError: lowering, code generation or linking failed.
+        TargetError: LLVM does not know the target's processor.
     """
     inputs = digest_inputs(variant, target)
     folder = cache / digest(inputs)
@@ -92,9 +93,10 @@ def _compile(variant: Variant, target: Target, inputs: dict[str, str], work: Pat
     compiler = linker.find(host_triple)
     import numpy as np
 
-    from mbench.compile import codegen, lower, memory, pack
+    from mbench.compile import codegen, llvm, lower, memory, pack
     from mbench.compile.schedules import Machine, schedule_all
 
+    llvm.check_llvm(target)
     lowered = lower.lower(variant)
     tvm_target = codegen.tvm_target(target, host_triple)
     with tvm_target:
@@ -103,19 +105,22 @@ def _compile(variant: Variant, target: Target, inputs: dict[str, str], work: Pat
     planned = codegen.plan(module, tvm_target)
     codegen.link(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, compiler)
     np.savez(work / artifact.REFERENCE, input=lowered.example, output=lowered.expected)
-    layers = _layer_plans(variant, lowered, kernels)
     names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
+    calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
+    workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
+    layers = _layer_plans(variant, calls, workspace)
     index = {layer.name: number for number, layer in enumerate(layers)}
+    used = {names[name]: kernel for name, kernel in kernels.items() if names[name] in dict(calls)}
     return Manifest(
         digest=digest(inputs),
         inputs=inputs,
         variant=variant,
         target=target.name,
         compile_s=time.perf_counter() - start,
-        schedules={names[name]: kernel.description for name, kernel in kernels.items()},
-        fallbacks={names[name]: kernel.reason for name, kernel in kernels.items() if kernel.reason},
-        narrow={names[name]: lanes for name, lanes in _narrow(kernels, Machine.of(target)).items()},
-        calls=tuple((names[call.kernel], index[call.layer]) for call in lowered.calls),
+        schedules={name: kernel.description for name, kernel in used.items()},
+        fallbacks={name: kernel.reason for name, kernel in used.items() if kernel.reason},
+        narrow=_narrow(used, Machine.of(target)),
+        calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
         weight_bytes=memory.constant_bytes(module),
         activation_peak_bytes=memory.arena_bytes(planned) + lowered.example.nbytes,
@@ -130,53 +135,58 @@ def _narrow(kernels: dict[str, Scheduled], machine: Machine) -> dict[str, int]:
     return {name: used for name, used in lanes.items() if used is not None and 2 * used < machine.lanes}
 
 
-def _layer_plans(variant: Variant, lowered: Lowered, kernels: dict[str, Scheduled]) -> tuple[LayerPlan, ...]:
-    """Return the network's layers, led by the input's change of layout if the compiler made one."""
-    from mbench.compile import lower, memory, pack
+def _surviving(
+    calls: tuple[KernelCall, ...], names: dict[str, str], called: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Return (kernel, layer) of the calls that are left in the planned program, in order.
 
-    workspace = {name: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
-    called: dict[str, list[str]] = {}
-    for call in lowered.calls:
-        called.setdefault(call.layer, []).append(call.kernel)
+    Raises:
+        BuildError: the program calls something that was not attributed to a layer.
+    """
+    waiting = list(called)
+    kept = []
+    for call in calls:
+        if waiting and names[call.kernel] == waiting[0]:
+            kept.append((waiting.pop(0), call.layer))
+    if waiting:
+        raise BuildError(f"kernel {waiting[0]!r} is called but belongs to no layer")
+    return tuple(kept)
+
+
+def _layer_plans(
+    variant: Variant, calls: tuple[tuple[str, str], ...], workspace: dict[str, int]
+) -> tuple[LayerPlan, ...]:
+    """Return the network's layers, led by the input's change of layout if the compiler made one."""
+    kernels: dict[str, tuple[str, ...]] = {}
+    for kernel, layer in calls:
+        kernels[layer] = (*kernels.get(layer, ()), kernel)
     plans = []
-    for spec in models.layers(variant):
+    for spec in (*_input_layout(variant, kernels), *models.layers(variant)):
         cost = costs.of_layer(spec, variant.dtype)
+        square = (spec.kernel, spec.kernel) if spec.is_conv or spec.op == "pool" else None
         plans.append(
             LayerPlan(
                 name=spec.name,
                 op=spec.op,
-                kernels=tuple(pack.installed_name(name, kernels[name]) for name in called[spec.name]),
+                kernels=kernels[spec.name],
                 input_shape=spec.input_shape,
                 output_shape=spec.output_shape,
-                kernel_size=(spec.kernel, spec.kernel) if spec.is_conv or spec.op == "pool" else None,
+                kernel_size=square,
                 stride=(spec.stride, spec.stride) if spec.is_conv else None,
                 groups=spec.groups if spec.is_conv else None,
                 macs=cost.macs,
                 params=cost.params,
                 weight_bytes=cost.weight_bytes,
                 activation_bytes=cost.activation_bytes,
-                workspace_bytes=max(workspace[name] for name in called[spec.name]),
+                workspace_bytes=max(workspace[kernel] for kernel in kernels[spec.name]),
             )
         )
-    layout = called.get(lower.INPUT_LAYOUT, [])
-    if layout:
-        shape = lowered.example.shape
-        plans.insert(
-            0,
-            LayerPlan(
-                name=lower.INPUT_LAYOUT,
-                op="other",
-                kernels=tuple(pack.installed_name(name, kernels[name]) for name in layout),
-                input_shape=shape,
-                output_shape=shape,
-                kernel_size=None,
-                stride=None,
-                groups=None,
-                macs=0,
-                params=0,
-                weight_bytes=0,
-                activation_bytes=2 * lowered.example.nbytes,
-                workspace_bytes=max(workspace[name] for name in layout),
-            ),
-        )
     return tuple(plans)
+
+
+def _input_layout(variant: Variant, kernels: dict[str, tuple[str, ...]]) -> list[models.LayerSpec]:
+    from mbench.compile.lower import INPUT_LAYOUT
+
+    shape = (variant.batch, 3, variant.resolution, variant.resolution)
+    named = [INPUT_LAYOUT] if INPUT_LAYOUT in kernels else []
+    return [models.LayerSpec(name=name, op="other", input_shape=shape, output_shape=shape) for name in named]

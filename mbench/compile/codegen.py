@@ -36,6 +36,13 @@ def plan(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
         return relax.transform.StaticPlanBlockMemory()(lowered)
 
 
+def called_kernels(planned: tvm.IRModule) -> tuple[str, ...]:
+    """Return the kernels that `main` still calls, in order: planning turns reshapes into views, which cost nothing."""
+    values = [binding.value for block in planned["main"].body.blocks for binding in block.bindings]
+    called = [getattr(value, "op", None) for value in values]
+    return tuple(str(operator.name_hint) for operator in called if isinstance(operator, tvm.ir.GlobalVar))
+
+
 def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     """Generate machine code and the VM's program.
 

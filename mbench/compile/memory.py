@@ -49,6 +49,7 @@ def workspace_bytes(function: tirx.PrimFunc) -> int:
         transform.PlanAndUpdateBufferAllocationLocation(),
         transform.ConvertBlocksToOpaque(),
         transform.CompactBufferAllocation(),
+        transform.LowerOpaqueBlock(),
     )
     lowered = tvm.transform.Sequential(passes)(tvm.IRModule({"main": function}))
     scopes = calculate_allocated_bytes(lowered["main"])["main"]

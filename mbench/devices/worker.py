@@ -1,0 +1,115 @@
+"""The other side of a device: a process that loads compiled code, runs it and answers over a pipe.
+
+Messages: ("stage", name, fraction), then ("done", answer) or ("error", message). Whatever the compiled code or the
+runtime prints goes to a log file, never into the messages.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from mbench.errors import MbenchError
+from mbench.measure.observation import Observation, Plan
+from mbench.records import Calibration, Target
+
+Send = Callable[[str, float], None]
+
+
+def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Run one job and send its answer."""
+    become_quiet_child(log)
+    os.environ["TVM_NUM_THREADS"] = str(threads)
+
+    def send(stage: str, fraction: float) -> None:
+        pipe.send(("stage", stage, fraction))
+
+    try:
+        answer = job(send, *arguments)
+    except MbenchError as error:
+        pipe.send(("error", str(error)))
+    except MemoryError:
+        pipe.send(("error", "out of memory"))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes this variant's failure; the log has the rest
+        import traceback
+
+        traceback.print_exc()
+        pipe.send(("error", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"))
+    else:
+        pipe.send(("done", answer))
+
+
+def become_quiet_child(log: str = os.devnull) -> None:
+    """Leave Ctrl-C to the parent, write to `log`, and end when the parent does, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def calibrate(send: Send, target: Target, threads: int) -> Calibration:
+    """Job: measure the ceilings of this machine."""
+    send("calibrating", 0.0)
+    from mbench.measure import calibrate as ceilings
+    from mbench.measure.session import threads_in_use
+
+    threads_in_use(threads)
+    return ceilings.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
+
+
+def measure(send: Send, folder: Path, plan: Plan) -> Observation:
+    """Job: check an artifact's numerics, then time it."""
+    send("loading", 0.0)
+    from mbench import artifact, host
+    from mbench.measure import latency, memory, meters, numerics, session
+
+    first = session.Session(artifact.load(folder))
+    seen: dict[str, Any] = {"threads": session.threads_in_use(plan.threads), "affinity": session.affinity()}
+    send("checking", 0.0)
+    seen["numerics"] = numerics.compare(first.run(), first.expected, plan.tolerance)
+    if not seen["numerics"].passed:
+        return Observation(**seen)
+    seen["conditions_before"] = host.conditions()
+    send("warming up", 0.0)
+    seen["warmup_runs"], seen["warmup_s"] = latency.warm_up(first, plan.warmup_max_s)
+    seen["process_peak_bytes"] = memory.process_peak_bytes()
+    twin = session.Session(first.artifact)
+    send("measuring", 0.0)
+    seen["latency_s"], seen["twin_latency_s"] = latency.pair(
+        first,
+        twin,
+        number=plan.number,
+        repeat=plan.repeat,
+        block=plan.block,
+        progress=lambda fraction: send("measuring", fraction),
+    )
+    send("measuring layers", 0.0)
+    seen["calls_s"], seen["overhead_s"], seen["instrument_cost_s"] = latency.layers(
+        twin, repeat=plan.layer_repeat, progress=lambda fraction: send("measuring layers", fraction)
+    )
+    found = meters.find()
+    if found:
+        send("metering energy", 0.0)
+    seen["energy"] = meters.measure(first.run, found)
+    seen["energy_missing"] = None if found else meters.MISSING
+    seen["conditions_after"] = host.conditions()
+    return Observation(**seen)

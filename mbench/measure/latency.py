@@ -1,0 +1,124 @@
+"""Latency: end to end with an A/A pair, and layer by layer with the instrument's own cost calibrated and taken off.
+
+Two runs of the same code differ by noise. So end to end is measured as a pair of two loaded copies, alternating in
+blocks (A B B A …): the first copy's samples are the latency, the difference between the copies is the noise floor.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tvm
+
+from mbench import artifact
+from mbench.errors import MeasureError
+from mbench.measure.session import Session
+
+METHOD = "one run a sample, the runtime's steady clock; two copies of the program in one process, alternating in blocks"
+_STEADY = 0.02
+_WARMUP_BLOCK = 5
+_CALIBRATION_RUNS = 30
+
+Progress = Callable[[float], None]
+
+
+def warm_up(session: Session, max_s: float, clock: Callable[[], float] = time.perf_counter) -> tuple[int, float]:
+    """Run until three blocks in a row have medians within 2 %, or `max_s` has passed; return (runs, seconds)."""
+    timer = session.timer(number=1, repeat=_WARMUP_BLOCK)
+    start, medians = clock(), []
+    while clock() - start < max_s:
+        medians.append(statistics.median(timer()))
+        last = medians[-3:]
+        if len(last) == 3 and max(last) <= min(last) * (1 + _STEADY):
+            break
+    return len(medians) * (_WARMUP_BLOCK + 1), clock() - start
+
+
+def pair(
+    first: Session, twin: Session, *, number: int, repeat: int, block: int, progress: Progress = lambda _: None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return `repeat` samples of each of two sessions, in seconds, taken in alternating blocks A B B A."""
+    timers = [session.timer(number=number, repeat=block) for session in (first, twin)]
+    samples: tuple[list[float], list[float]] = ([], [])
+    blocks = -(-repeat // block)
+    for index in range(blocks):
+        for which in (0, 1) if index % 2 == 0 else (1, 0):
+            samples[which].extend(timers[which]())
+        progress((index + 1) / blocks)
+    return tuple(samples[0][:repeat]), tuple(samples[1][:repeat])
+
+
+def layers(
+    session: Session, *, repeat: int, progress: Progress = lambda _: None
+) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
+    """Time every kernel in place, run after run.
+
+    Returns:
+        The seconds of each kernel call (one tuple of `repeat` samples a call), the seconds between the kernels in each
+        run, and the instrument's cost of one reading in seconds, which is taken off both.
+
+    Raises:
+        MeasureError: the kernels that ran are not those of the artifact.
+    """
+    cost = instrument_cost(session)
+    expected = [kernel for kernel, _ in session.artifact.manifest.calls]
+    kernels, overheads = [], []
+    instrument = _Instrument(session.vm)
+    for index in range(repeat):
+        events = instrument.run(artifact.ENTRY, session.input)
+        kernel_events = [(name, seconds) for name, seconds in events if not name.startswith("vm.builtin.")]
+        if [name for name, _ in kernel_events] != expected:
+            raise MeasureError(f"{len(kernel_events)} kernels ran, not the {len(expected)} that the artifact names")
+        kernels.append([max(0.0, seconds - cost) for _, seconds in kernel_events])
+        builtin = [max(0.0, seconds - cost) for name, seconds in events if name.startswith("vm.builtin.")]
+        overheads.append(sum(builtin))
+        progress((index + 1) / repeat)
+    instrument.remove()
+    return tuple(zip(*kernels, strict=True)), tuple(overheads), cost
+
+
+def instrument_cost(session: Session) -> float:
+    """Return the seconds that the instrument adds to one reading.
+
+    A chain of kernels of 16 elements, with the allocations between them, is read under the instrument; what the whole
+    chain takes without it is its own, the rest is the instrument's, the same for every reading.
+    """
+    vm = session.vm
+    x = tvm.runtime.tensor(session.expected.ravel()[:16].copy(), session.device)
+    evaluate = vm.time_evaluator(artifact.CALIBRATION_ENTRY, session.device, number=1, repeat=_CALIBRATION_RUNS)
+    plain = statistics.median(evaluate(x).results)
+    instrument = _Instrument(vm)
+    chains = [instrument.run(artifact.CALIBRATION_ENTRY, x) for _ in range(_CALIBRATION_RUNS)]
+    instrument.remove()
+    read = statistics.median(sum(seconds for _, seconds in chain) for chain in chains)
+    return max(0.0, (read - plain) / len(chains[0]))
+
+
+class _Instrument:
+    """The VM calls it before and after each kernel and each builtin. Source: VirtualMachine.set_instrument."""
+
+    def __init__(self, vm: Any) -> None:
+        self._vm = vm
+        self._events: list[tuple[str, float]] = []
+        self._start = 0
+        vm.set_instrument(self._read)
+
+    def _read(self, _function: Any, name: str, before: bool, _result: Any, *_arguments: Any) -> int:  # noqa: FBT001
+        now = time.perf_counter_ns()
+        if before:
+            self._start = time.perf_counter_ns()
+        else:
+            self._events.append((name, (now - self._start) * 1e-9))
+        return 0
+
+    def run(self, entry: str, x: Any) -> list[tuple[str, float]]:
+        self._events.clear()
+        self._vm[entry](x)
+        return list(self._events)
+
+    def remove(self) -> None:
+        """Leave an instrument that asks for nothing; the VM has no way to have none."""
+        self._vm.set_instrument(lambda *_: 0)
