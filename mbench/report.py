@@ -88,8 +88,9 @@ def _section(anchor: str, record: Record) -> Section:
 
 def _speedups(anchor: str, view: views.RecordView) -> Iterator[Chart]:
     for number, found in enumerate(view.pairs, start=1):
-        untimed = [half for half in (found.separable, found.standard) if not half.latency]
-        reason = untimed[0].why("layers.latency_s") if untimed else "the two networks have no block in common"
+        halves = (found.separable, found.standard)
+        untimed = [half for half in halves if not any(row.latency for row in half.layers)]
+        reason = untimed[0].why("layers.latency_s") if untimed else "the two networks have no timed block in common"
         yield _chart(
             f"{anchor}{number}",
             f"Speed-up promised and achieved, block by block: {found.separable.label}",

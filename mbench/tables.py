@@ -137,19 +137,18 @@ def _comparison(record: Record) -> Iterator[Text]:
             f"Standard over depthwise-separable ({name}): latency {got}; "
             f"{units.times(pair.promised)} promised by the multiply-adds."
         )
-    for name, other in pairs.unpaired(record):
-        yield _text(f"To compare {name} with the other kind of convolution, run {other} with it.")
+    others = [other for _, other in pairs.unpaired(record)]
+    if others:
+        yield _text(f"To compare with the other kind of convolution, run also: {', '.join(others)}.")
 
 
 def _noise(record: Record) -> Iterator[Text]:
+    found = [(result.variant.name, pairs.noise(record, result)) for result in record.results]
+    visible = [f"{units.change(noise.smallest_visible_change)} in {name}" for name, noise in found if noise]
+    if visible:
+        yield _text(f"Smallest slow-down that a comparison of this length would show: {', '.join(visible)}.")
     for result in record.results:
-        noise = pairs.noise(record, result)
-        if noise is not None:
-            visible = units.change(noise.smallest_visible_change)
-            yield _text(
-                f"Noise (A/A, {noise.pairs} pairs): smallest change visible in {result.variant.name}: {visible}."
-            )
-        elif not _timed(result):
+        if not _timed(result):
             reason = pairs.why_missing(result, "end_to_end.latency_s")
             yield _text(f"No latency for {result.variant.name}: {reason}.", style="yellow")
 

@@ -156,6 +156,18 @@ def test_without_latency_the_rest_is_shown() -> None:
     assert len(html) < 500_000  # no figure, so no plotly
 
 
+def test_whole_runs_without_layers_say_why() -> None:
+    record = factory.record()
+    untimed = [msgspec.structs.replace(layer, latency_s=None, roofline=None) for layer in record.results[0].layers]
+    missing = {"layers.latency_s": "the instrument broke", "layers.roofline": "no times"}
+    found = page(with_result(record, layers=tuple(untimed), missing=missing))
+    assert found.text.count("No figure: the instrument broke.") == 2
+    assert "Layers without latency: the instrument broke." in found.text
+    assert "Layers without a roofline: no times." in found.text
+    assert "7.8 times faster" in found.text
+    assert set(found.data) == {"run1-depth2-data"}
+
+
 def test_one_network_says_what_to_run() -> None:
     found = page(factory.record(factory.PAIR[:1]))
     assert "mbench run mobilenet_v1_1.0_224 mobilenet_v1_1.0_224_standard" in found.text
