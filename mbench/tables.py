@@ -36,11 +36,11 @@ def record_tables(record: Record, *, slowest: int = SLOWEST) -> list[RenderableT
 
 def layers_table(specs: Sequence[LayerSpec], *, title: str | None = None) -> RenderableType:
     """Return a network's layers with their multiply-adds and parameters, and how these split by kind of layer."""
-    layers = _table(title or "Layers", ("layer", "op"), ("output", "stride", "MACs", "params"))
+    layers = ruled(title or "Layers", ("layer", "op"), ("output", "stride", "MACs", "params"))
     for spec in specs:
         cost = costs.of_layer(spec)
         stride = str(spec.stride) if spec.is_conv else units.NOT_AVAILABLE
-        _row(
+        add_row(
             layers,
             spec.name,
             spec.op,
@@ -55,10 +55,10 @@ def layers_table(specs: Sequence[LayerSpec], *, title: str | None = None) -> Ren
 def _split(specs: Sequence[LayerSpec]) -> Table:
     split = costs.split_by_op(specs)
     whole = costs.total(split.values())
-    table = _table("By kind of layer", ("op",), ("MACs", "share", "params", "share"))
+    table = ruled("By kind of layer", ("op",), ("MACs", "share", "params", "share"))
     for op, cost in split.items():
-        _row(table, op, *_shares(cost, whole))
-    _row(table, "all", *_shares(whole, whole))
+        add_row(table, op, *_shares(cost, whole))
+    add_row(table, "all", *_shares(whole, whole))
     return table
 
 
@@ -76,17 +76,17 @@ def _origin(record: Record) -> Text:
 
 
 def _totals(record: Record) -> Table:
-    table = _table("Totals", ("variant",), ("latency", "MACs", "params", "memory", "energy*", "output"))
+    table = ruled("Totals", ("variant",), ("latency", "MACs", "params", "memory", "energy*", "output"))
     table.padding = (0, 0, 0, 0)
     found = {pair.standard.variant.name: pair for pair in pairs.of_record(record)}
     for result in record.results:
-        _row(
+        add_row(
             table, result.variant.name, _latency(result.end_to_end.latency_s), units.count(pairs.macs(result)),
             units.count(pairs.params(result)), units.data_size(pairs.peak_bytes(result)),
             units.joules(result.energy.energy_j), _numerics(result),
         )  # fmt: skip
         if result.variant.name in found:
-            _row(table, "  ratio standard/separable", *_ratios(found[result.variant.name]), "")
+            add_row(table, "  ratio standard/separable", *_ratios(found[result.variant.name]), "")
     table.caption = _text(
         "latency: median of end-to-end runs (10th-90th percentile); MACs: multiply-adds;\n"
         "memory: weights + activations at their peak + workspace, as planned;\n"
@@ -158,10 +158,10 @@ def _slowest(result: Result, count: int) -> Table:
     timed = [(seconds, layer) for layer in result.layers if (seconds := pairs.layer_latency_s(layer)) is not None]
     ranked = sorted(timed, key=lambda item: (-item[0], item[1].index))[:count]
     title = f"Slowest layers of {result.variant.name}"
-    table = _table(title, ("layer", "op"), ("latency", "share", "FLOP/s", "bound", "of roof"))
+    table = ruled(title, ("layer", "op"), ("latency", "share", "FLOP/s", "bound", "of roof"))
     for seconds, layer in ranked:
         share = units.percent(pairs.ratio(seconds, whole))
-        _row(table, layer.name, layer.op, units.seconds(seconds), share, *_roof(layer))
+        add_row(table, layer.name, layer.op, units.seconds(seconds), share, *_roof(layer))
     return table
 
 
@@ -205,7 +205,8 @@ def _timed(result: Result) -> bool:
     return bool(result.end_to_end.latency_s)
 
 
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+def ruled(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    """Return an empty table with a rule under its heads; columns named in `right` are aligned to the right."""
     table = Table(
         show_edge=False,
         title=_text(title, style="bold"),
@@ -221,7 +222,8 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     return table
 
 
-def _row(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row of plain text: nothing in it is read as markup."""
     table.add_row(*(_text(cell) for cell in cells))
 
 

@@ -20,6 +20,7 @@ WIDTHS = ("0.25", "0.5", "0.75", "1.0")
 RESOLUTIONS = ("128", "160", "192", "224")
 MIN_RESOLUTION = 32
 MAX_RESOLUTION = 4096
+MIN_WIDTH = 0.01
 MAX_WIDTH = 1.4
 
 _NAME = re.compile(r"(?P<family>.+?)_(?P<width>[^_]*)_(?P<resolution>[^_]*)(?P<shallow>_shallow)?(?P<standard>_standard)?")
@@ -79,18 +80,18 @@ def parse(name: str, *, batch: int = 1, dtype: str = "float32") -> Variant:
 
 
 def _width(text: str, name: str) -> float:
-    expected = f"expected a number above 0 and at most {MAX_WIDTH}, such as 0.25 or 1.0"
+    expected = f"expected a number from {MIN_WIDTH} to {MAX_WIDTH}, such as 0.25 or 1.0"
     if not re.fullmatch(r"-?\d+(\.\d+)?", text):
         raise UsageError(f"variant {name!r}: width multiplier {text!r} is not a number; {expected}")
     width = float(text)
-    if not 0 < width <= MAX_WIDTH:
+    if not MIN_WIDTH <= width <= MAX_WIDTH:
         raise UsageError(f"variant {name!r}: width multiplier {text} is out of range; {expected}")
     return width
 
 
 def _resolution(text: str, name: str) -> int:
     expected = f"expected a whole number from {MIN_RESOLUTION} to {MAX_RESOLUTION}, such as 128 or 224"
-    if not re.fullmatch(r"-?\d+", text):
+    if not re.fullmatch(r"-?\d{1,20}", text):
         raise UsageError(f"variant {name!r}: resolution {text!r} is not a whole number; {expected}")
     resolution = int(text)
     if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:

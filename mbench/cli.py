@@ -1,0 +1,328 @@
+"""The command line. Alone prints and exits; everything else returns or raises.
+
+Results go to standard output, progress and errors to standard error. Imports are made inside the commands: `--help`
+must not wait for what it does not use.
+
+Exit codes: 0 done; 1 regression; 2 wrong use or bad input; 3 no verdict; 4 something could not be built or measured
+(the rest is still recorded). An interrupted run (Ctrl-C, SIGTERM) ends with 130.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from mbench import __version__
+from mbench.errors import MbenchError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mbench.records import Host, Record, Target
+
+INTERRUPTED = 130
+FAILED = 4
+_COLUMNS = 80
+
+_path = click.Path(path_type=Path)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+_targets_option = click.option(
+    "--targets", "extra_dirs", type=_path, multiple=True, metavar="DIR", help="More folders of target folders."
+)
+
+
+def run_command_line() -> None:
+    """Run `mbench` with the process's arguments and exit."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):  # a terminal without "µ" gets "?", not an error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = main.main(prog_name="mbench", standalone_mode=False)
+    except MbenchError as error:
+        _stop(str(error), error.exit_code)
+    except click.exceptions.Abort:
+        _stop("interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _stop("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    click.echo(f"mbench: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _COLUMNS})
+@click.version_option(__version__, prog_name="mbench")
+def main() -> None:
+    """Say what a MobileNet costs on a piece of hardware, layer by layer."""
+
+
+# ------------------------------------------------------------------------------------------------------------------ run
+@main.command()
+@click.argument("patterns", nargs=-1, metavar="[VARIANT]...")
+@click.option("--target", "target_name", default=None, metavar="NAME", help="Hardware target.  [default: host]")
+@click.option("--device", default=None, metavar="D", help="Where to run.  [default: the target's]")
+@click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
+@click.option("--batch", type=int, default=None, metavar="N", help="Images a run.  [default: 1]")
+@click.option("--dtype", default=None, metavar="T", help="Type of weights and activations.  [default: float32]")
+@click.option(
+    "-o", "--output", type=_path, default=Path("mbench-results"), show_default=True, metavar="DIR", help="Where to write."
+)
+@click.option("--repeat", type=click.IntRange(3, 100_000), default=None, help="End-to-end samples.  [default: 100]")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), default=None, help="Seconds of silence after which a variant is given up.  [default: 600]")  # fmt: skip
+@click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
+@click.option("--no-cache", is_flag=True, help="Build and calibrate anew.")
+@click.option("--resume", type=_path, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
+@_targets_option
+@_json_option
+def run(patterns: tuple[str, ...], resume: Path | None, output: Path, **options: Any) -> int:
+    """Compile, measure, check and explain; write a record and a page.
+
+    VARIANT is a name such as mobilenet_v1_0.5_160 or a grid such as
+    'mobilenet_v1_{0.25,0.5}_{128,224}'; without one, mobilenet_v1_1.0_224 and
+    its baseline with standard convolutions.
+    """
+    from mbench import host, pipeline, progress, records
+
+    machine = host.describe()
+    if resume is not None:
+        _refuse_with_resume(patterns, options)
+        job = pipeline.resumed(resume, machine, use_cache=not options["no_cache"])
+    else:
+        job = _job(patterns, output, machine, options)
+    console = _console(stderr=True)
+    code = 0
+    try:
+        with progress.show(console, job.settings.variants) as shown:
+            pipeline.run(job, shown)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except OutputError as error:
+        if not job.path.exists():
+            raise
+        click.echo(f"mbench: {error}", err=True)
+        code = FAILED
+    record = records.read(job.path)
+    page = _write_page(record, job.path)
+    if options["as_json"]:
+        click.echo(records.encode(record), nl=False)
+    else:
+        _print_record(record)
+    _say_where(job.path, page, console)
+    if code == INTERRUPTED:
+        done, asked = len(record.results), len(record.settings.variants)
+        console.print(f"interrupted: {done} of {asked} variants are recorded; go on with: mbench run --resume {job.path}")
+    return code or (FAILED if record.failures else 0)
+
+
+def _refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> None:
+    taken = ("target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s")
+    given = [f"--{name.removesuffix('_name').removesuffix('_s')}" for name in taken if options[name] is not None]
+    given += ["--compile-only"] if options["compile_only"] else []
+    given += ["VARIANT"] if patterns else []
+    if given:
+        raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
+
+
+def _job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[str, Any]) -> Any:
+    from mbench import pipeline, targets, variants
+    from mbench.records import Settings
+
+    names = variants.expand(patterns or variants.DEFAULT)
+    batch, dtype = options["batch"] if options["batch"] is not None else 1, options["dtype"] or "float32"
+    for name in names:
+        variants.parse(name, batch=batch, dtype=dtype)
+    _prepare(output)
+    target = pipeline.resolve_target(options["target_name"] or "host", options["extra_dirs"])
+    support = targets.support(target, machine)
+    if not support.compile or not (support.measure or options["compile_only"]):
+        raise UsageError(f"target '{target.name}': {support.reason}")
+    settings = Settings(
+        variants=names,
+        threads=_threads(options["threads"], target, machine, compile_only=options["compile_only"]),
+        batch=batch,
+        dtype=dtype,
+        number=1,
+        repeat=options["repeat"] or 100,
+        layer_repeat=max(3, (options["repeat"] or 100) // 2),
+        block=10,
+        warmup_max_s=3.0,
+        timeout_s=options["timeout_s"] or 600.0,
+        compile_only=options["compile_only"],
+    )
+    return pipeline.Job(
+        target=target,
+        host=machine,
+        device=_device(options["device"], target),
+        settings=settings,
+        path=output / f"{pipeline.new_run_id()}.json",
+        use_cache=not options["no_cache"],
+    )
+
+
+def _prepare(output: Path) -> None:
+    """Make the output folder, and notice now, not after an hour, that nothing can be written there."""
+    try:
+        output.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise UsageError(f"--output {output}: the folder {output.parent} does not exist; make it first") from None
+    except OSError as error:
+        raise UsageError(f"--output {output}: cannot be made: {error.strerror}; choose another folder") from error
+    if not os.access(output, os.W_OK | os.X_OK):
+        raise UsageError(f"--output {output}: you may not write there; choose another folder")
+
+
+def _threads(asked: int | None, target: Target, machine: Host, *, compile_only: bool) -> int:
+    if compile_only:
+        limit, default, where = target.threads, target.threads, f"target '{target.name}'"
+    else:
+        limit = machine.processors_usable or machine.cores_logical
+        default, where = min(limit, machine.cores_usable or limit), "this machine"
+    if asked is None:
+        return default
+    if not 1 <= asked <= limit:
+        raise UsageError(f"--threads {asked} is out of range; expected 1 to {limit}, the processors of {where}")
+    return asked
+
+
+def _device(asked: str | None, target: Target) -> str:
+    from mbench import devices
+
+    if asked is None:
+        return "local"
+    if asked.startswith("rpc://") or asked == "emulated":
+        raise UsageError(f"--device {asked}: this version measures on 'local' alone; see 'mbench targets {target.name}'")
+    if asked not in devices.OPENERS:
+        raise UsageError(f"--device {asked!r} is not known; expected one of: {', '.join(devices.OPENERS)}")
+    return asked
+
+
+def _write_page(record: Record, path: Path) -> Path | None:
+    from mbench import report
+
+    page = path.with_suffix(".html")
+    try:
+        report.write(page, [record])
+    except OutputError as error:
+        click.echo(f"mbench: {error}", err=True)
+        return None
+    return page
+
+
+def _say_where(record: Path, page: Path | None, console: Console) -> None:
+    console.print(f"record  {record}", soft_wrap=True, highlight=False)
+    if page:
+        console.print(f"page    {page}", soft_wrap=True, highlight=False)
+
+
+# ---------------------------------------------------------------------------------------------------- reading what is
+@main.command()
+@click.argument("record", type=_path)
+@_json_option
+def show(record: Path, as_json: bool) -> None:
+    """Print what RECORD says: totals, the comparison, the slowest layers."""
+    from mbench import records
+
+    read = records.read(record)
+    if as_json:
+        click.echo(records.encode(read), nl=False)
+    else:
+        _print_record(read)
+
+
+@main.command()
+@click.argument("paths", type=_path, nargs=-1, required=True, metavar="RECORD...")
+@click.option("-o", "--output", type=_path, required=True, metavar="FILE.html", help="The page to write.")
+def report(paths: tuple[Path, ...], output: Path) -> None:
+    """Make one page of one or several records."""
+    from mbench import records
+    from mbench import report as pages
+
+    pages.write(output, [records.read(path) for path in paths])
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a record."""
+    from mbench import records
+
+    click.echo(json.dumps(records.json_schema(), indent=2))
+
+
+@main.command(name="variants")
+@click.argument("name", required=False)
+@_json_option
+def list_variants(name: str | None, as_json: bool) -> None:
+    """List the networks, or the layers of the one called NAME."""
+    from mbench import listings, variants
+
+    found = variants.expand([name] if name else variants.catalog())
+    layers = name is not None and len(found) == 1
+    listing = listings.layers(found[0]) if layers else listings.variants(found)
+    _print_listing(listing, as_json=as_json)
+
+
+@main.command(name="targets")
+@click.argument("name", required=False)
+@_targets_option
+@_json_option
+def list_targets(name: str | None, extra_dirs: tuple[Path, ...], as_json: bool) -> None:
+    """List the hardware targets and what this machine can do with each, or show NAME."""
+    from mbench import host, listings, pipeline
+
+    machine = host.describe()
+    if name:
+        listing = listings.target(pipeline.resolve_target(name, extra_dirs), machine)
+    else:
+        listing = listings.targets(machine, extra_dirs)
+    _print_listing(listing, as_json=as_json)
+
+
+@main.command()
+@_json_option
+def doctor(as_json: bool) -> None:
+    """Say what this machine can run and measure, what is missing, and whether it is quiet."""
+    from mbench import listings
+
+    _print_listing(listings.doctor(), as_json=as_json)
+
+
+# ------------------------------------------------------------------------------------------------------------- printing
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _COLUMNS
+    return Console(file=stream, width=width, highlight=False)
+
+
+def _print_record(record: Record) -> None:
+    from mbench import tables
+
+    console = _console()
+    for part in tables.record_tables(record):
+        console.print(part)
+
+
+def _print_listing(listing: Any, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(listing.data, indent=2, ensure_ascii=False))
+        return
+    console = _console()
+    for part in listing.parts:
+        console.print(part)

@@ -1,0 +1,321 @@
+"""The main job: variants for a target → artifacts → measurements → a record, written after every step.
+
+Building is a pure function run through a `concurrent.futures.Executor`; measuring holds a device alone, so it begins
+when all builds are done. This process imports neither torch nor tvm: whatever happens to them happens to a child.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import functools
+import multiprocessing
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+import mbench
+from mbench import calibrations, devices, host, records, resources, results, targets, variants
+from mbench.artifact import Artifact
+from mbench.compile import build as builder
+from mbench.devices import worker
+from mbench.devices.local import WorkerDied
+from mbench.errors import BuildError, MeasureError, UsageError
+from mbench.measure import numerics
+from mbench.measure.observation import Plan
+from mbench.records import Calibration, Device, Failure, Host, Record, Result, Settings, Target
+
+MAX_BUILDERS = 2
+COMPILE_ONLY = "not measured: --compile-only"
+
+
+class Progress(Protocol):
+    """Is told what the run is doing."""
+
+    def stage(self, variant: str, stage: str, fraction: float) -> None:
+        """`variant` is at `stage`, `fraction` of it done (0 to 1)."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something to the user."""
+        ...
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A run: what to measure, on what, and where to write."""
+
+    target: Target
+    host: Host
+    device: str
+    settings: Settings
+    path: Path
+    """The record file."""
+    use_cache: bool = True
+    before: Record | None = None
+    """The record to go on with."""
+
+
+@contextmanager
+def children() -> Iterator[concurrent.futures.Executor]:
+    """Yield an executor of processes that compile; none of them outlives the block, however it is left."""
+    context = multiprocessing.get_context("spawn")
+    workers = max(1, min(MAX_BUILDERS, host.describe().processors_usable or 1))
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=worker.become_quiet_child)
+    try:
+        yield pool
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
+    """Return a target by name; `host` is asked of LLVM in a child process.
+
+    Raises:
+        TargetError: the name is not known, or its description is wrong.
+    """
+    if name != "host":
+        return targets.load(name, extra_dirs=extra_dirs)
+    with children() as pool:
+        return pool.submit(targets.load, "host").result()
+
+
+def run(job: Job, progress: Progress) -> Record:
+    """Build and measure every variant that has no result yet; return the record, which is on disk too.
+
+    Raises:
+        OutputError: the record could not be written. Everything that was measured up to then was.
+        TargetError: LLVM does not know the target's processor.
+    """
+    record = _without_retried(job.before) if job.before else _empty(job)
+    records.write(job.path, record)
+    builds = _build_all(job, record.unfinished(), progress)
+    for name, built in builds.items():
+        if isinstance(built, Failure):
+            record = _keep(job, record, built)
+    ready = {name: built for name, built in builds.items() if not isinstance(built, Failure)}
+    if job.settings.compile_only:
+        for artifact, cached in ready.values():
+            record = _keep(job, record, _compiled_only(job, artifact, cached=cached))
+        return record
+    return _measure_all(job, record, ready, progress) if ready else record
+
+
+def _without_retried(record: Record) -> Record:
+    """Leave out the failures of variants that will be tried again: those without a result."""
+    again = set(record.unfinished())
+    kept = tuple(failure for failure in record.failures if failure.variant not in again)
+    return msgspec.structs.replace(record, failures=kept)
+
+
+def _empty(job: Job) -> Record:
+    now = datetime.datetime.now(datetime.UTC)
+    kind = "none" if job.settings.compile_only else job.device
+    return Record(
+        format_version=1,
+        run_id=job.path.stem,
+        created_at_utc=now.isoformat(timespec="seconds"),
+        mbench_version=mbench.__version__,
+        host=job.host,
+        target=job.target,
+        device=Device(kind=kind, name=kind, missing={"calibration": COMPILE_ONLY} if kind == "none" else {}),
+        settings=job.settings,
+    )
+
+
+def new_run_id() -> str:
+    """Return a name for a run that no other run has: UTC time and six random digits."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+# ---------------------------------------------------------------------------------------------------------------- build
+def _build_all(
+    job: Job, names: tuple[str, ...], progress: Progress
+) -> dict[str, tuple[Artifact, bool] | Failure]:
+    """Build all variants side by side. If a build takes its process down, the rest are built one by one."""
+    builds: dict[str, tuple[Artifact, bool] | Failure] = {}
+    settings = job.settings
+    task = functools.partial(
+        builder.build, target=job.target, cache=resources.cache_dir() / "artifacts", use_cache=job.use_cache
+    )
+    with children() as pool:
+        futures = {
+            pool.submit(task, variants.parse(name, batch=settings.batch, dtype=settings.dtype)): name for name in names
+        }
+        for name in names:
+            progress.stage(name, "compiling", 0.0)
+        for future in concurrent.futures.as_completed(futures):
+            name = futures[future]
+            try:
+                builds[name] = future.result()
+            except BuildError as error:
+                builds[name] = Failure(variant=name, stage="compiling", reason=str(error))
+            except BrokenProcessPool:
+                continue
+            progress.stage(name, "compiling", 1.0)
+    for name in names:
+        if name not in builds:
+            builds[name] = _build_alone(name, task, settings)
+            progress.stage(name, "compiling", 1.0)
+    return {name: builds[name] for name in names}
+
+
+def _build_alone(
+    name: str, task: Callable[..., tuple[Artifact, bool]], settings: Settings
+) -> tuple[Artifact, bool] | Failure:
+    with children() as pool:
+        try:
+            return pool.submit(task, variants.parse(name, batch=settings.batch, dtype=settings.dtype)).result()
+        except BuildError as error:
+            return Failure(variant=name, stage="compiling", reason=str(error))
+        except BrokenProcessPool:
+            return Failure(variant=name, stage="compiling", reason="the process that compiled it died; out of memory?")
+
+
+# -------------------------------------------------------------------------------------------------------------- measure
+def _measure_all(
+    job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress
+) -> Record:
+    device = devices.open_device(
+        job.device, lock_dir=resources.cache_dir(), timeout_s=job.settings.timeout_s, waiting=progress.note
+    )
+    try:
+        local = as_run_here(job.target, job.host)
+        described, calibration = _calibrated(job, device, local, progress)
+        record = msgspec.structs.replace(record, device=described)
+        for name, (artifact, cached) in ready.items():
+            record = _keep(
+                job, record, *_measure(job, device, artifact, progress, cached=cached, target=local, ceilings=calibration)
+            )
+            progress.stage(name, "done", 1.0)
+    finally:
+        device.close()
+    return record
+
+
+def _calibrated(
+    job: Job, device: devices.Device, target: Target, progress: Progress
+) -> tuple[Device, Calibration | None]:
+    """Return the device as the record names it, with the ceilings that a short measurement shows."""
+    report = functools.partial(progress.stage, "machine")
+    described = Device(kind=job.device, name=device.name)
+    try:
+        found = calibrations.ceilings(
+            device, target, job.host, job.settings.threads, report, use_cache=job.use_cache
+        )
+    except MeasureError as error:
+        progress.note(f"the machine's ceilings could not be measured: {error}")
+        return msgspec.structs.replace(described, missing={"calibration": str(error)}), None
+    return msgspec.structs.replace(described, calibration=found), found
+
+
+def _measure(
+    job: Job,
+    device: devices.Device,
+    artifact: Artifact,
+    progress: Progress,
+    *,
+    cached: bool,
+    target: Target,
+    ceilings: Calibration | None,
+) -> tuple[Result | Failure, ...]:
+    settings = job.settings
+    name = artifact.manifest.variant.name
+    plan = Plan(
+        threads=settings.threads,
+        number=settings.number,
+        repeat=settings.repeat,
+        layer_repeat=settings.layer_repeat,
+        block=settings.block,
+        warmup_max_s=settings.warmup_max_s,
+        tolerance=numerics.TOLERANCE[settings.dtype],
+    )
+    try:
+        seen = device.measure(artifact, plan, functools.partial(progress.stage, name))
+    except WorkerDied as error:
+        return (Failure(variant=name, stage=error.stage, reason=str(error), detail=error.detail),)
+    made = results.result(
+        artifact,
+        cached=cached,
+        target=target,
+        threads=settings.threads,
+        observation=seen,
+        calibration=ceilings,
+        reason="the machine's ceilings could not be measured",
+    )
+    if seen.numerics.passed:
+        return (made,)
+    reason = f"wrong result: {seen.numerics.detail}"
+    return (made, Failure(variant=name, stage="checking", reason=reason))
+
+
+def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
+    return results.result(
+        artifact,
+        cached=cached,
+        target=job.target,
+        threads=job.settings.threads,
+        observation=None,
+        calibration=None,
+        reason=COMPILE_ONLY,
+    )
+
+
+def as_run_here(target: Target, machine: Host) -> Target:
+    """Return a target with the caches and cores of the machine that executes it, in place of the reference machine's."""
+    tvm = target.tvm
+    here = host.target(machine, triple=str(tvm["mtriple"]), mcpu=str(tvm["mcpu"])).processor
+    processor = msgspec.structs.replace(
+        target.processor, cores=here.cores, frequency_hz=here.frequency_hz, l1d=here.l1d, l2=here.l2, l3=here.l3
+    )
+    return msgspec.structs.replace(target, processor=processor)
+
+
+def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:
+    """Add to the record and write it."""
+    record = msgspec.structs.replace(
+        record,
+        results=(*record.results, *(item for item in found if isinstance(item, Result))),
+        failures=(*record.failures, *(item for item in found if isinstance(item, Failure))),
+    )
+    records.write(job.path, record)
+    return record
+
+
+# --------------------------------------------------------------------------------------------------------------- resume
+def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
+    """Return the job that goes on where a record stopped, with the record's own target and settings.
+
+    Raises:
+        RecordError: the file is not a record.
+        UsageError: it was made on another machine, or nothing is left to do.
+    """
+    before = records.read(path)
+    for what, then, now in (
+        ("host", before.host.name, machine.name),
+        ("processor", before.host.cpu, machine.cpu),
+        ("versions", before.host.versions, machine.versions),
+    ):
+        if then != now:
+            raise UsageError(f"{path}: {what} was {then}, here it is {now}; a record holds one machine: start a new run")
+    if not before.unfinished():
+        raise UsageError(f"{path}: nothing is left to do; every variant has its result")
+    device = "local" if before.device.kind == "none" else before.device.kind
+    return Job(
+        target=before.target,
+        host=machine,
+        device=device,
+        settings=before.settings,
+        path=path,
+        use_cache=use_cache,
+        before=before,
+    )

@@ -1,0 +1,228 @@
+"""From an artifact and what a device saw of it to the result in a record. Arithmetic only."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from mbench.artifact import Artifact
+from mbench.measure import energy, latency, memory, roofline
+from mbench.measure.observation import Observation
+from mbench.records import (
+    ArtifactInfo,
+    Books,
+    Calibration,
+    EndToEnd,
+    Energy,
+    Layer,
+    Memory,
+    Result,
+    Target,
+)
+
+NO_COUNTERS = "exact counts of executed instructions are not in this version"
+_ABOVE_CEILING = 1.1
+_STEAL_SHARE = 0.01
+
+
+def result(
+    artifact: Artifact,
+    *,
+    cached: bool,
+    target: Target,
+    threads: int,
+    observation: Observation | None,
+    calibration: Calibration | None,
+    reason: str,
+) -> Result:
+    """Return the result of one variant.
+
+    Args:
+        artifact: what was built.
+        cached: whether it came from the cache.
+        target: with the caches of the machine that it ran on.
+        threads: that it ran with, or would.
+        observation: what was seen; None if it was only compiled.
+        calibration: the device's ceilings, if measured.
+        reason: why what is missing is missing.
+    """
+    seen = observation
+    layers, components = _layers(artifact, target, threads, seen, calibration)
+    joules = energy.total(components)
+    coefficients = target.energy
+    return Result(
+        variant=artifact.manifest.variant,
+        artifact=_artifact_info(artifact, cached=cached),
+        numerics=seen.numerics if seen else None,
+        end_to_end=_end_to_end(seen),
+        memory=Memory(
+            weight_bytes=artifact.manifest.weight_bytes,
+            activation_peak_bytes=artifact.manifest.activation_peak_bytes,
+            workspace_bytes=artifact.manifest.workspace_bytes,
+            process_peak_bytes=seen.process_peak_bytes if seen else None,
+            method=memory.METHOD,
+        ),
+        energy=Energy(
+            energy_j=sum(joules.values()) if coefficients else None,
+            method=energy.method(coefficients, timed=_timed(seen)) if coefficients else "the target has no coefficients",
+            components_j=joules,
+            coefficients=coefficients,
+            measured=seen.energy if seen else None,
+        ),
+        books=_books(seen),
+        layers=layers,
+        missing=_missing(seen, calibration, reason),
+        warnings=tuple(_warnings(artifact, seen, layers)),
+    )
+
+
+def _timed(seen: Observation | None) -> bool:
+    return seen is not None and seen.latency_s is not None
+
+
+def _artifact_info(artifact: Artifact, *, cached: bool) -> ArtifactInfo:
+    manifest = artifact.manifest
+    return ArtifactInfo(
+        digest=manifest.digest,
+        library_bytes=artifact.library_bytes,
+        compile_s=manifest.compile_s,
+        cached=cached,
+        schedules=manifest.schedules,
+        fallbacks=manifest.fallbacks,
+    )
+
+
+def _end_to_end(seen: Observation | None) -> EndToEnd:
+    if seen is None:
+        return EndToEnd(latency_s=None, twin_latency_s=None, method="not measured")
+    return EndToEnd(
+        latency_s=seen.latency_s,
+        twin_latency_s=seen.twin_latency_s,
+        method=latency.METHOD if seen.latency_s else "not measured",
+        threads=seen.threads,
+        affinity=seen.affinity,
+        warmup_runs=seen.warmup_runs,
+        warmup_s=seen.warmup_s,
+        conditions_before=seen.conditions_before,
+        conditions_after=seen.conditions_after,
+    )
+
+
+def _layers(
+    artifact: Artifact, target: Target, threads: int, seen: Observation | None, calibration: Calibration | None
+) -> tuple[tuple[Layer, ...], list[dict[str, float]]]:
+    """Return the layers, and the modelled joules of each by component."""
+    manifest = artifact.manifest
+    held = roofline.capacities(target, threads)
+    layers, components = [], []
+    for index, plan in enumerate(manifest.layers):
+        samples = _layer_samples(artifact, index, seen)
+        median = statistics.median(samples) if samples else None
+        dtype = manifest.variant.dtype
+        joules = (
+            energy.components(plan, target.energy, held, dtype=dtype, latency_s=median) if target.energy else {}
+        )
+        components.append(joules)
+        place = roofline.place(plan, median, calibration, held, dtype) if median and calibration else None
+        layers.append(
+            Layer(
+                index=index,
+                name=plan.name,
+                op=plan.op,
+                kernel=" + ".join(plan.kernels),
+                input_shape=plan.input_shape,
+                output_shape=plan.output_shape,
+                kernel_size=plan.kernel_size,
+                stride=plan.stride,
+                groups=plan.groups,
+                macs=plan.macs,
+                params=plan.params,
+                weight_bytes=plan.weight_bytes,
+                activation_bytes=plan.activation_bytes,
+                workspace_bytes=plan.workspace_bytes,
+                latency_s=samples,
+                energy_j=sum(joules.values()) if target.energy else None,
+                energy_method=energy.method(target.energy, timed=median is not None) if target.energy else None,
+                counters=None,
+                roofline=place,
+            )
+        )
+    return tuple(layers), components
+
+
+def _layer_samples(artifact: Artifact, index: int, seen: Observation | None) -> tuple[float, ...] | None:
+    """Return a layer's seconds run by run: the sum over its kernels."""
+    if seen is None or seen.calls_s is None:
+        return None
+    calls = [
+        samples
+        for (_, layer), samples in zip(artifact.manifest.calls, seen.calls_s, strict=True)
+        if layer == index
+    ]
+    return tuple(sum(parts) for parts in zip(*calls, strict=True))
+
+
+def _books(seen: Observation | None) -> Books | None:
+    if seen is None or seen.latency_s is None or seen.calls_s is None or seen.overhead_s is None:
+        return None
+    whole = statistics.median(seen.latency_s)
+    layer_sum = statistics.median(sum(run) for run in zip(*seen.calls_s, strict=True))
+    overhead = statistics.median(seen.overhead_s)
+    return Books(
+        end_to_end_s=whole,
+        layer_sum_s=layer_sum,
+        overhead_s=overhead,
+        unattributed_s=whole - layer_sum - overhead,
+        instrument_cost_s=seen.instrument_cost_s or 0.0,
+    )
+
+
+def _missing(seen: Observation | None, calibration: Calibration | None, reason: str) -> dict[str, str]:
+    """Say why each field that is null is null."""
+    missing = {"layers.counters": NO_COUNTERS}
+    if seen is None:
+        missing["numerics"] = reason
+    if not _timed(seen):
+        why = reason if seen is None else f"not timed, since the result is wrong: {seen.numerics.detail}"
+        fields = ("end_to_end.latency_s", "end_to_end.twin_latency_s", "books", "layers.latency_s", "layers.roofline")
+        missing.update(dict.fromkeys((*fields, "memory.process_peak_bytes", "energy.measured"), why))
+        return missing
+    assert seen is not None
+    if calibration is None:
+        missing["layers.roofline"] = reason
+    if seen.energy is None and seen.energy_missing:
+        missing["energy.measured"] = seen.energy_missing
+    if seen.process_peak_bytes is None:
+        missing["memory.process_peak_bytes"] = "this system does not tell (no VmHWM in /proc/self/status)"
+    return missing
+
+
+def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer, ...]) -> Iterator[str]:
+    manifest = artifact.manifest
+    if manifest.fallbacks:
+        names = ", ".join(manifest.fallbacks)
+        yield f"no schedule rule took {names}: as TVM made them, slow; their times say little about the hardware"
+    if manifest.narrow:
+        names = ", ".join(layer.name for layer in manifest.layers if set(layer.kernels) & set(manifest.narrow))
+        yield f"channel counts that fill less than half of a vector register: {names}; their kernels are slow"
+    if seen is None or not seen.latency_s:
+        return
+    above = [layer.name for layer in layers if layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_CEILING]
+    if above:
+        yield (
+            f"{', '.join(above)}: faster than the ceiling that was measured; "
+            "the ceiling was disturbed or is reused from a slower moment; measure it again with --no-cache"
+        )
+    yield from _disturbances(seen)
+
+
+def _disturbances(seen: Observation) -> Iterator[str]:
+    before, after = seen.conditions_before, seen.conditions_after
+    if before is None or after is None or before.steal_s is None or after.steal_s is None or not seen.latency_s:
+        return
+    stolen = after.steal_s - before.steal_s
+    runtime = sum(seen.latency_s) + sum(seen.twin_latency_s or ())
+    if runtime and stolen > _STEAL_SHARE * runtime:
+        yield f"the hypervisor gave {stolen:.2f} s of processor time to others while this was measured"
+
+
