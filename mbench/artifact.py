@@ -104,7 +104,9 @@ def load(folder: Path) -> Artifact:
         for name, expected in manifest.files.items():
             found = _sha256(folder / name)
             if found != expected:
-                raise BuildError(f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged")
+                raise BuildError(
+                    f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged"
+                )
     except (OSError, msgspec.DecodeError) as error:
         raise BuildError(f"artifact {folder}: cannot be read: {error}") from error
     return Artifact(folder, manifest)

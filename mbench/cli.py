@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -81,10 +81,22 @@ def main() -> None:
 @click.option("--batch", type=int, default=None, metavar="N", help="Images a run.  [default: 1]")
 @click.option("--dtype", default=None, metavar="T", help="Type of weights and activations.  [default: float32]")
 @click.option(
-    "-o", "--output", type=_path, default=Path("mbench-results"), show_default=True, metavar="DIR", help="Where to write."
+    "-o",
+    "--output",
+    type=_path,
+    default=Path("mbench-results"),
+    show_default=True,
+    metavar="DIR",
+    help="Where to write.",
 )
 @click.option("--repeat", type=click.IntRange(3, 100_000), default=None, help="End-to-end samples.  [default: 100]")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), default=None, help="Seconds of silence after which a variant is given up.  [default: 600]")  # fmt: skip
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=1),
+    default=None,
+    help="Seconds of silence after which a variant is given up.  [default: 600]",
+)
 @click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
 @click.option("--no-cache", is_flag=True, help="Build and calibrate anew.")
 @click.option("--resume", type=_path, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
@@ -126,7 +138,9 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path, **options:
     _say_where(job.path, page, console)
     if code == INTERRUPTED:
         done, asked = len(record.results), len(record.settings.variants)
-        console.print(f"interrupted: {done} of {asked} variants are recorded; go on with: mbench run --resume {job.path}")
+        console.print(
+            f"interrupted: {done} of {asked} variants are recorded; go on with: mbench run --resume {job.path}"
+        )
     return code or (FAILED if record.failures else 0)
 
 
@@ -200,16 +214,18 @@ def _threads(asked: int | None, target: Target, machine: Host, *, compile_only: 
     return asked
 
 
-def _device(asked: str | None, target: Target) -> str:
+def _device(asked: str | None, target: Target) -> Literal["local"]:
     from mbench import devices
 
     if asked is None:
         return "local"
     if asked.startswith("rpc://") or asked == "emulated":
-        raise UsageError(f"--device {asked}: this version measures on 'local' alone; see 'mbench targets {target.name}'")
+        raise UsageError(
+            f"--device {asked}: this version measures on 'local' alone; see 'mbench targets {target.name}'"
+        )
     if asked not in devices.OPENERS:
         raise UsageError(f"--device {asked!r} is not known; expected one of: {', '.join(devices.OPENERS)}")
-    return asked
+    return "local"
 
 
 def _write_page(record: Record, path: Path) -> Path | None:

@@ -42,14 +42,20 @@ def of_layer(spec: LayerSpec, dtype: str = "float32") -> Costs:
         biases = spec.output_shape[1]
     activations = math.prod(spec.input_shape) + math.prod(spec.output_shape)
     return Costs(
-        macs=macs, params=params, biases=biases, weight_bytes=(params + biases) * width, activation_bytes=activations * width
+        macs=macs,
+        params=params,
+        biases=biases,
+        weight_bytes=(params + biases) * width,
+        activation_bytes=activations * width,
     )
 
 
 def total(costs: Iterable[Costs]) -> Costs:
     """Return the sum, field by field."""
     items = list(costs)
-    return Costs(**{field.name: sum(getattr(item, field.name) for item in items) for field in dataclasses.fields(Costs)})
+    return Costs(
+        **{field.name: sum(getattr(item, field.name) for item in items) for field in dataclasses.fields(Costs)}
+    )
 
 
 def split_by_op(specs: Iterable[LayerSpec]) -> dict[Op, Costs]:

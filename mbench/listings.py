@@ -1,4 +1,4 @@
-"""What `mbench variants`, `targets` and `doctor` list: the same content as renderables and as plain data for `--json`."""
+"""What `mbench variants`, `targets` and `doctor` list: the same content as renderables and as data for `--json`."""
 
 from __future__ import annotations
 

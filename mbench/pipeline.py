@@ -28,7 +28,7 @@ from mbench.devices.local import WorkerDied
 from mbench.errors import BuildError, MeasureError, UsageError
 from mbench.measure import numerics
 from mbench.measure.observation import Plan
-from mbench.records import Calibration, Device, Failure, Host, Record, Result, Settings, Target
+from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target
 
 MAX_BUILDERS = 2
 COMPILE_ONLY = "not measured: --compile-only"
@@ -51,7 +51,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     target: Target
     host: Host
-    device: str
+    device: DeviceKind
     settings: Settings
     path: Path
     """The record file."""
@@ -98,9 +98,7 @@ def run(job: Job, progress: Progress) -> Record:
     record = _without_retried(job.before) if job.before else _empty(job)
     records.write(job.path, record)
     builds = _build_all(job, record.unfinished(), progress)
-    for name, built in builds.items():
-        if isinstance(built, Failure):
-            record = _keep(job, record, built)
+    record = _keep(job, record, *(built for built in builds.values() if isinstance(built, Failure)))
     ready = {name: built for name, built in builds.items() if not isinstance(built, Failure)}
     if job.settings.compile_only:
         for artifact, cached in ready.values():
@@ -118,7 +116,7 @@ def _without_retried(record: Record) -> Record:
 
 def _empty(job: Job) -> Record:
     now = datetime.datetime.now(datetime.UTC)
-    kind = "none" if job.settings.compile_only else job.device
+    kind: DeviceKind = "none" if job.settings.compile_only else job.device
     return Record(
         format_version=1,
         run_id=job.path.stem,
@@ -138,9 +136,7 @@ def new_run_id() -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------- build
-def _build_all(
-    job: Job, names: tuple[str, ...], progress: Progress
-) -> dict[str, tuple[Artifact, bool] | Failure]:
+def _build_all(job: Job, names: tuple[str, ...], progress: Progress) -> dict[str, tuple[Artifact, bool] | Failure]:
     """Build all variants side by side. If a build takes its process down, the rest are built one by one."""
     builds: dict[str, tuple[Artifact, bool] | Failure] = {}
     settings = job.settings
@@ -182,9 +178,7 @@ def _build_alone(
 
 
 # -------------------------------------------------------------------------------------------------------------- measure
-def _measure_all(
-    job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress
-) -> Record:
+def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress) -> Record:
     device = devices.open_device(
         job.device, lock_dir=resources.cache_dir(), timeout_s=job.settings.timeout_s, waiting=progress.note
     )
@@ -194,7 +188,9 @@ def _measure_all(
         record = msgspec.structs.replace(record, device=described)
         for name, (artifact, cached) in ready.items():
             record = _keep(
-                job, record, *_measure(job, device, artifact, progress, cached=cached, target=local, ceilings=calibration)
+                job,
+                record,
+                *_measure(job, device, artifact, progress, cached=cached, target=local, ceilings=calibration),
             )
             progress.stage(name, "done", 1.0)
     finally:
@@ -209,9 +205,7 @@ def _calibrated(
     report = functools.partial(progress.stage, "machine")
     described = Device(kind=job.device, name=device.name)
     try:
-        found = calibrations.ceilings(
-            device, target, job.host, job.settings.threads, report, use_cache=job.use_cache
-        )
+        found = calibrations.ceilings(device, target, job.host, job.settings.threads, report, use_cache=job.use_cache)
     except MeasureError as error:
         progress.note(f"the machine's ceilings could not be measured: {error}")
         return msgspec.structs.replace(described, missing={"calibration": str(error)}), None
@@ -271,7 +265,7 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
 
 
 def as_run_here(target: Target, machine: Host) -> Target:
-    """Return a target with the caches and cores of the machine that executes it, in place of the reference machine's."""
+    """Return a target with the caches and cores of the machine that executes it, not the reference machine's."""
     tvm = target.tvm
     here = host.target(machine, triple=str(tvm["mtriple"]), mcpu=str(tvm["mcpu"])).processor
     processor = msgspec.structs.replace(
@@ -306,10 +300,12 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         ("versions", before.host.versions, machine.versions),
     ):
         if then != now:
-            raise UsageError(f"{path}: {what} was {then}, here it is {now}; a record holds one machine: start a new run")
+            raise UsageError(
+                f"{path}: {what} was {then}, here it is {now}; a record holds one machine: start a new run"
+            )
     if not before.unfinished():
         raise UsageError(f"{path}: nothing is left to do; every variant has its result")
-    device = "local" if before.device.kind == "none" else before.device.kind
+    device: DeviceKind = "local" if before.device.kind == "none" else before.device.kind
     return Job(
         target=before.target,
         host=machine,

@@ -37,8 +37,8 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # ---------------------------------------------------------------------------------------------------------- hardware
-class Figure(_Strict, kw_only=True):
-    """A figure of a target's description: its value in SI units, and the source it is from or the reason it is guessed."""
+class Figure(_Strict, frozen=True, kw_only=True):
+    """A figure of a target's description: its value in SI units, and where it is from or how it was guessed."""
 
     value: Annotated[float, Meta(ge=0)]
     source: str | None = None
@@ -47,10 +47,12 @@ class Figure(_Strict, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse a figure that says neither or both."""
         if bool(self.source) == bool(self.estimate):
-            raise ValueError("a figure needs `source` (where it is published) or `estimate` (how it was guessed), one of the two")
+            raise ValueError(
+                "a figure needs `source` (where it is published) or `estimate` (how it was guessed), one of the two"
+            )
 
 
-class Cache(_Strict, kw_only=True):
+class Cache(_Strict, frozen=True, kw_only=True):
     """One cache level. `shared_by` cores use one copy."""
 
     bytes: Figure
@@ -58,7 +60,7 @@ class Cache(_Strict, kw_only=True):
     line_bytes: PositiveInt = 64
 
 
-class Processor(_Strict, kw_only=True):
+class Processor(_Strict, frozen=True, kw_only=True):
     """The processor of a target, as schedules and roofline need it. Frequencies in hertz; unknown figures are null."""
 
     cores: PositiveInt
@@ -76,14 +78,14 @@ class Processor(_Strict, kw_only=True):
     """Features that the machine must have to execute code for this target, in the words of /proc/cpuinfo."""
 
 
-class Peaks(_Strict, kw_only=True):
+class Peaks(_Strict, frozen=True, kw_only=True):
     """Ceilings of the whole target, all cores: FLOP/s by dtype, bytes/s by level (`L1`, `L2`, `L3`, `DRAM`)."""
 
     flops_per_s: dict[str, Figure] = {}
     bytes_per_s: dict[str, Figure] = {}
 
 
-class EnergyCoefficients(_Strict, kw_only=True):
+class EnergyCoefficients(_Strict, frozen=True, kw_only=True):
     """What the energy model multiplies: joules an operation, joules a byte at each level, and static watts."""
 
     multiply_j: dict[str, Figure]
@@ -93,7 +95,7 @@ class EnergyCoefficients(_Strict, kw_only=True):
     static_w: Figure | None = None
 
 
-class Target(_Strict, kw_only=True):
+class Target(_Strict, frozen=True, kw_only=True):
     """A hardware target, as its target.toml describes it."""
 
     name: Name
@@ -111,7 +113,7 @@ class Target(_Strict, kw_only=True):
     """`qemu_cpu`: what QEMU user mode calls this processor."""
 
 
-class Conditions(_Strict, kw_only=True):
+class Conditions(_Strict, frozen=True, kw_only=True):
     """What the machine was doing at one moment. Null: this machine does not tell."""
 
     at_utc: str
@@ -124,7 +126,7 @@ class Conditions(_Strict, kw_only=True):
     """Processor time that the hypervisor gave to others, since boot (/proc/stat)."""
 
 
-class Host(_Strict, kw_only=True):
+class Host(_Strict, frozen=True, kw_only=True):
     """The machine that compiled, and that measured too when the device is `local`."""
 
     name: str
@@ -145,7 +147,7 @@ class Host(_Strict, kw_only=True):
     conditions: Conditions
 
 
-class Calibration(_Strict, kw_only=True):
+class Calibration(_Strict, frozen=True, kw_only=True):
     """Ceilings of the device as measured with mbench's own kernels, at `threads` threads."""
 
     method: str
@@ -157,17 +159,20 @@ class Calibration(_Strict, kw_only=True):
     """How many bytes each level's kernel went through, all threads together."""
 
 
-class Device(_Strict, kw_only=True):
+DeviceKind = Literal["local", "rpc", "emulated", "none"]
+
+
+class Device(_Strict, frozen=True, kw_only=True):
     """Where the artifacts ran."""
 
-    kind: Literal["local", "rpc", "emulated", "none"]
+    kind: DeviceKind
     name: str
     calibration: Calibration | None = None
     missing: dict[str, str] = {}
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
-class Settings(_Strict, kw_only=True):
+class Settings(_Strict, frozen=True, kw_only=True):
     """What was asked for."""
 
     variants: tuple[Name, ...]
@@ -188,7 +193,7 @@ class Settings(_Strict, kw_only=True):
 
 
 # ------------------------------------------------------------------------------------------------------------ result
-class Variant(_Strict, kw_only=True):
+class Variant(_Strict, frozen=True, kw_only=True):
     """A network: its name and what the name means."""
 
     name: Name
@@ -200,8 +205,8 @@ class Variant(_Strict, kw_only=True):
     dtype: str
 
 
-class ArtifactInfo(_Strict, kw_only=True):
-    """What was compiled. `schedules` names the rule that made each kernel; `fallbacks` are kernels that no rule took."""
+class ArtifactInfo(_Strict, frozen=True, kw_only=True):
+    """What was compiled. `schedules` names the rule of each kernel; `fallbacks` are the kernels that no rule took."""
 
     digest: str
     library_bytes: Bytes
@@ -212,8 +217,8 @@ class ArtifactInfo(_Strict, kw_only=True):
     """Kernel to the reason."""
 
 
-class Numerics(_Strict, kw_only=True):
-    """The output against PyTorch's. `max_rel_error` is the largest absolute error over the largest magnitude of the reference."""
+class Numerics(_Strict, frozen=True, kw_only=True):
+    """The output against PyTorch's. `max_rel_error`: the largest error over the largest magnitude of the reference."""
 
     max_abs_error: float | None
     max_rel_error: float | None
@@ -224,7 +229,7 @@ class Numerics(_Strict, kw_only=True):
     detail: str | None = None
 
 
-class EndToEnd(_Strict, kw_only=True):
+class EndToEnd(_Strict, frozen=True, kw_only=True):
     """Whole runs. `twin_latency_s` is a second copy of the same library, alternated with the first: the A/A pair."""
 
     latency_s: tuple[Seconds, ...] | None
@@ -239,7 +244,7 @@ class EndToEnd(_Strict, kw_only=True):
     conditions_after: Conditions | None = None
 
 
-class Memory(_Strict, kw_only=True):
+class Memory(_Strict, frozen=True, kw_only=True):
     """Bytes. Planned by the compiler, but for `process_peak_bytes`: the resident set of the process that measured."""
 
     weight_bytes: Bytes
@@ -249,7 +254,7 @@ class Memory(_Strict, kw_only=True):
     method: str
 
 
-class MeteredEnergy(_Strict, kw_only=True):
+class MeteredEnergy(_Strict, frozen=True, kw_only=True):
     """Energy of one run as a meter saw it over a window of many. The idle power is not taken off."""
 
     energy_j: Joules
@@ -258,8 +263,8 @@ class MeteredEnergy(_Strict, kw_only=True):
     runs: PositiveInt
 
 
-class Energy(_Strict, kw_only=True):
-    """Energy of one run. `energy_j` is a model of operations, bytes and static power; `measured` is a meter, or null."""
+class Energy(_Strict, frozen=True, kw_only=True):
+    """Energy of one run. `energy_j` is a model of operations, bytes and static power; `measured` is a meter's."""
 
     energy_j: Joules | None
     method: str
@@ -269,7 +274,7 @@ class Energy(_Strict, kw_only=True):
     measured: MeteredEnergy | None = None
 
 
-class Books(_Strict, kw_only=True):
+class Books(_Strict, frozen=True, kw_only=True):
     """How the layers, the runtime between them and the whole fit: layer_sum + overhead + unattributed = end_to_end.
 
     Medians. `unattributed_s` is what is left; it is negative where the instrumented run was slower than the plain one.
@@ -283,8 +288,8 @@ class Books(_Strict, kw_only=True):
     """What the instrument adds to one reading; already taken off the layers and the overhead."""
 
 
-class Roofline(_Strict, kw_only=True):
-    """Where a layer stands under the ceilings. `bound` names the lowest ceiling: `compute`, or the level that feeds it."""
+class Roofline(_Strict, frozen=True, kw_only=True):
+    """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that feeds it."""
 
     flops_per_s: float
     arithmetic_intensity: float
@@ -296,7 +301,7 @@ class Roofline(_Strict, kw_only=True):
     """Of what `bound` allows at this intensity."""
 
 
-class Counters(_Strict, kw_only=True):
+class Counters(_Strict, frozen=True, kw_only=True):
     """Exact counts of executed instructions of one layer."""
 
     instructions: Count
@@ -308,7 +313,7 @@ class Counters(_Strict, kw_only=True):
     fma_instructions: Count
 
 
-class Layer(_Strict, kw_only=True):
+class Layer(_Strict, frozen=True, kw_only=True):
     """One layer of the network, with every kernel that was made for it. Shapes are NCHW (networks' own order)."""
 
     index: Count
@@ -334,7 +339,7 @@ class Layer(_Strict, kw_only=True):
     roofline: Roofline | None
 
 
-class Result(_Strict, kw_only=True):
+class Result(_Strict, frozen=True, kw_only=True):
     """What one variant showed."""
 
     variant: Variant
@@ -349,7 +354,7 @@ class Result(_Strict, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-class Failure(_Strict, kw_only=True):
+class Failure(_Strict, frozen=True, kw_only=True):
     """A variant that could not be built or measured, and why."""
 
     variant: Name
@@ -358,7 +363,7 @@ class Failure(_Strict, kw_only=True):
     detail: str = ""
 
 
-class Record(_Strict, kw_only=True):
+class Record(_Strict, frozen=True, kw_only=True):
     """What one run saw."""
 
     format_version: Literal[1]
@@ -451,7 +456,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another folder with --output") from error
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror}; choose another folder with --output"
+        ) from error
 
 
 def _umask() -> int:

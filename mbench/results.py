@@ -64,7 +64,9 @@ def result(
         ),
         energy=Energy(
             energy_j=sum(joules.values()) if coefficients else None,
-            method=energy.method(coefficients, timed=_timed(seen)) if coefficients else "the target has no coefficients",
+            method=energy.method(coefficients, timed=_timed(seen))
+            if coefficients
+            else "the target has no coefficients",
             components_j=joules,
             coefficients=coefficients,
             measured=seen.energy if seen else None,
@@ -119,9 +121,7 @@ def _layers(
         samples = _layer_samples(artifact, index, seen)
         median = statistics.median(samples) if samples else None
         dtype = manifest.variant.dtype
-        joules = (
-            energy.components(plan, target.energy, held, dtype=dtype, latency_s=median) if target.energy else {}
-        )
+        joules = energy.components(plan, target.energy, held, dtype=dtype, latency_s=median) if target.energy else {}
         components.append(joules)
         place = roofline.place(plan, median, calibration, held, dtype) if median and calibration else None
         layers.append(
@@ -155,9 +155,7 @@ def _layer_samples(artifact: Artifact, index: int, seen: Observation | None) -> 
     if seen is None or seen.calls_s is None:
         return None
     calls = [
-        samples
-        for (_, layer), samples in zip(artifact.manifest.calls, seen.calls_s, strict=True)
-        if layer == index
+        samples for (_, layer), samples in zip(artifact.manifest.calls, seen.calls_s, strict=True) if layer == index
     ]
     return tuple(sum(parts) for parts in zip(*calls, strict=True))
 
@@ -224,5 +222,3 @@ def _disturbances(seen: Observation) -> Iterator[str]:
     runtime = sum(seen.latency_s) + sum(seen.twin_latency_s or ())
     if runtime and stolen > _STEAL_SHARE * runtime:
         yield f"the hypervisor gave {stolen:.2f} s of processor time to others while this was measured"
-
-

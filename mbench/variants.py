@@ -23,7 +23,9 @@ MAX_RESOLUTION = 4096
 MIN_WIDTH = 0.01
 MAX_WIDTH = 1.4
 
-_NAME = re.compile(r"(?P<family>.+?)_(?P<width>[^_]*)_(?P<resolution>[^_]*)(?P<shallow>_shallow)?(?P<standard>_standard)?")
+_NAME = re.compile(
+    r"(?P<family>.+?)_(?P<width>[^_]*)_(?P<resolution>[^_]*)(?P<shallow>_shallow)?(?P<standard>_standard)?"
+)
 
 
 def catalog() -> tuple[str, ...]:

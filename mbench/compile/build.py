@@ -144,10 +144,7 @@ def _surviving(
         BuildError: the program calls something that was not attributed to a layer.
     """
     waiting = list(called)
-    kept = []
-    for call in calls:
-        if waiting and names[call.kernel] == waiting[0]:
-            kept.append((waiting.pop(0), call.layer))
+    kept = [(waiting.pop(0), call.layer) for call in calls if waiting[:1] == [names[call.kernel]]]
     if waiting:
         raise BuildError(f"kernel {waiting[0]!r} is called but belongs to no layer")
     return tuple(kept)

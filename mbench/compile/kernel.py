@@ -51,8 +51,14 @@ class Kernel:
         """Return the function as scheduled so far."""
         return self.schedule.mod["main"]
 
-    def block(self, name: str) -> Any:
-        """Return the schedule's handle of a block."""
+    def block(self, name: str | None) -> Any:
+        """Return the schedule's handle of a block.
+
+        Raises:
+            ValueError: there is no name, as for the anchor of an element-wise kernel.
+        """
+        if name is None:
+            raise ValueError("the kernel has no such block")
         return self.schedule.get_sblock(name)
 
     def _reduces(self, name: str) -> bool:

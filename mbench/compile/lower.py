@@ -28,7 +28,7 @@ INPUT_LAYOUT = "input_layout"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelCall:
-    """One call of a compiled function, in order of execution. `layer` is the layer's name; `anchor`: it does the work."""
+    """One call of a compiled function, in order of execution. `layer` is the layer's name."""
 
     kernel: str
     layer: str
@@ -92,8 +92,8 @@ def _fuse(module: tvm.IRModule) -> tvm.IRModule:
 
 
 @relax.expr_functor.mutator
-class _FoldLayouts(relax.PyExprMutator):
-    """Transposes and reshapes constants with numpy. FoldConstant does the same through LLVM, in seconds instead of ms."""
+class _FoldLayouts(relax.PyExprMutator):  # type: ignore[misc]
+    """Transposes and reshapes constants with numpy. FoldConstant does it through LLVM, in seconds."""
 
     def visit_call_(self, call: Any) -> Any:
         call = self.visit_expr_post_order(call)
@@ -112,7 +112,7 @@ class _FoldLayouts(relax.PyExprMutator):
 
 
 def _fold_layouts() -> tvm.transform.Pass:
-    @tvm.transform.module_pass(opt_level=0, name="FoldLayouts")
+    @tvm.transform.module_pass(opt_level=0, name="FoldLayouts")  # type: ignore[untyped-decorator]
     def run(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
         folder = _FoldLayouts(module)
         folder.builder_.update_func(module.get_global_var("main"), folder.visit_expr(module["main"]))

@@ -57,4 +57,4 @@ def workspace_bytes(function: tirx.PrimFunc) -> int:
 
 
 def _tensor_bytes(tensor: Any) -> int:
-    return math.prod(int(extent) for extent in tensor.shape) * tvm.DataType(str(tensor.dtype)).itemsize
+    return math.prod(int(extent) for extent in tensor.shape) * int(tvm.DataType(str(tensor.dtype)).itemsize)

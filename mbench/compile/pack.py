@@ -38,18 +38,19 @@ def packed_weights(weights: np.ndarray, tile: int) -> np.ndarray:
 
 
 @relax.expr_functor.mutator
-class _PackWeights(relax.PyExprMutator):
+class _PackWeights(relax.PyExprMutator):  # type: ignore[misc]
     def __init__(self, module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> None:
         super().__init__(module)
-        self._kernels = {name: kernel for name, kernel in kernels.items() if kernel.plan.weight_tile is not None}
+        self._kernels = kernels
+        self._tiles = {name: kernel.plan.weight_tile for name, kernel in kernels.items() if kernel.plan.weight_tile}
 
     def visit_call_(self, call: Any) -> Any:
         call = self.visit_expr_post_order(call)
-        if call.op != tvm.ir.Op.get("relax.call_tir") or call.args[0].name_hint not in self._kernels:
+        if call.op != tvm.ir.Op.get("relax.call_tir") or call.args[0].name_hint not in self._tiles:
             return call
         name = call.args[0].name_hint
         kernel = self._kernels[name]
         arguments = list(call.args[1].fields)
-        arguments[1] = relax.const(packed_weights(arguments[1].value.numpy(), kernel.plan.weight_tile))
+        arguments[1] = relax.const(packed_weights(arguments[1].value.numpy(), self._tiles[name]))
         function = self.builder_.add_func(kernel.plan.function, installed_name(name, kernel))
         return relax.Call(call.op, [function, relax.Tuple(arguments)], call.attrs, call.ty_args)

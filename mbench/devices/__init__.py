@@ -1,4 +1,4 @@
-"""Where an artifact runs. A device calibrates itself and measures artifacts, one at a time, and holds its hardware alone.
+"""Where an artifact runs. A device calibrates itself and measures one artifact at a time, holding its hardware alone.
 
 `local` measures on this machine, in a worker process of its own. Others are added to `OPENERS` by kind.
 """

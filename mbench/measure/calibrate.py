@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import psutil
 import tvm
-from tvm.script import tirx as T
+from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.records import Calibration, Target
 
@@ -34,8 +34,11 @@ _MEMORY_SHARE = 8
 def _peak_kernel(threads: int, lanes: int) -> Any:
     chains, steps = _CHAINS, _STEPS
 
-    @T.prim_func(s_tir=True)
-    def peak(x: T.Buffer((threads, chains + 2, lanes), "float32"), y: T.Buffer((threads, chains, lanes), "float32")):
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def peak(  # type: ignore[no-untyped-def]
+        x: T.Buffer((threads, chains + 2, lanes), "float32"),  # type: ignore[valid-type]
+        y: T.Buffer((threads, chains, lanes), "float32"),  # type: ignore[valid-type]
+    ):
         T.func_attr({"tirx.noalias": True})
         for t in T.parallel(threads):
             acc = T.alloc_buffer((chains, lanes), "float32", scope="local")
@@ -56,8 +59,11 @@ def _peak_kernel(threads: int, lanes: int) -> Any:
 def _read_kernel(threads: int, lanes: int, lines: int, passes: int) -> Any:
     chains = _READERS
 
-    @T.prim_func(s_tir=True)
-    def read(x: T.Buffer((threads, lines, chains, lanes), "float32"), y: T.Buffer((threads, chains, lanes), "float32")):
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def read(  # type: ignore[no-untyped-def]
+        x: T.Buffer((threads, lines, chains, lanes), "float32"),  # type: ignore[valid-type]
+        y: T.Buffer((threads, chains, lanes), "float32"),  # type: ignore[valid-type]
+    ):
         T.func_attr({"tirx.noalias": True})
         for t in T.parallel(threads):
             acc = T.alloc_buffer((chains, lanes), "float32", scope="local")
@@ -105,7 +111,7 @@ def calibrate(target: Target, threads: int, *, progress: Callable[[float], None]
 
 
 def _working_sets(target: Target, threads: int) -> dict[str, int]:
-    """Return the bytes to go through at each level: half of what the threads' caches hold, well beyond the last for DRAM."""
+    """Return the bytes to go through at each level: half of what the threads' caches hold; for DRAM, far more."""
     processor = target.processor
     sizes: dict[str, int] = {}
     last = 0
@@ -128,4 +134,4 @@ def _best(kernel: Any, target: Any, data: np.ndarray, result_shape: tuple[int, .
     x, y = tvm.runtime.tensor(data), tvm.runtime.tensor(np.zeros(result_shape, "float32"))
     first = library.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=1)(x, y).results[0]
     number = max(1, int(_SAMPLE_S / max(first, 1e-7)))
-    return min(library.mod.time_evaluator("main", tvm.cpu(), number=number, repeat=_SAMPLES)(x, y).results)
+    return float(min(library.mod.time_evaluator("main", tvm.cpu(), number=number, repeat=_SAMPLES)(x, y).results))

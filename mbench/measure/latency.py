@@ -94,7 +94,7 @@ def instrument_cost(session: Session) -> float:
     chains = [instrument.run(artifact.CALIBRATION_ENTRY, x) for _ in range(_CALIBRATION_RUNS)]
     instrument.remove()
     read = statistics.median(sum(seconds for _, seconds in chain) for chain in chains)
-    return max(0.0, (read - plain) / len(chains[0]))
+    return max(0.0, float(read - plain) / len(chains[0]))
 
 
 class _Instrument:
@@ -106,7 +106,7 @@ class _Instrument:
         self._start = 0
         vm.set_instrument(self._read)
 
-    def _read(self, _function: Any, name: str, before: bool, _result: Any, *_arguments: Any) -> int:  # noqa: FBT001
+    def _read(self, _function: Any, name: str, before: bool, _result: Any, *_arguments: Any) -> int:
         now = time.perf_counter_ns()
         if before:
             self._start = time.perf_counter_ns()

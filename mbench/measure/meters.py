@@ -1,4 +1,4 @@
-"""Energy meters of the machine: RAPL, and sensors over hwmon. A network is looped for a window that the meter can see."""
+"""Energy meters of the machine: RAPL, and sensors over hwmon. A network is looped for a window that a meter can see."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from typing import Protocol
 from mbench.records import MeteredEnergy
 
 WINDOW_S = 1.0
-MISSING = "no energy meter that can be read: looked for RAPL (/sys/class/powercap/*/energy_uj) and hwmon (energy*_input)"
+MISSING = (
+    "no energy meter that can be read: looked for RAPL (/sys/class/powercap/*/energy_uj) and hwmon (energy*_input)"
+)
 
 
 class Meter(Protocol):
     """Something that counts joules."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the meter is called."""
+        ...
 
     def read_j(self) -> float:
         """Return the counter, in joules."""

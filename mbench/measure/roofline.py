@@ -27,7 +27,9 @@ def level_of(working_set_bytes: float, held: dict[str, float]) -> str:
     return next(level for level, size in held.items() if working_set_bytes <= size)
 
 
-def place(layer: LayerPlan, latency_s: float, calibration: Calibration, held: dict[str, float], dtype: str) -> Roofline | None:
+def place(
+    layer: LayerPlan, latency_s: float, calibration: Calibration, held: dict[str, float], dtype: str
+) -> Roofline | None:
     """Return a layer's place, or None if it does no multiply-adds or took no time that could be told from none."""
     moved = layer.activation_bytes + layer.weight_bytes
     peak = calibration.flops_per_s.get(dtype)

@@ -90,9 +90,13 @@ def _block(word: str, index: int, shape: tuple[int, ...], variant: Variant) -> I
     reduced = (batch, channels, side, side)
     final = (batch, out, side, side)
     if kind == "conv":
-        yield LayerSpec(name=f"conv{index}", op="conv2d", input_shape=shape, output_shape=final, kernel=kernel, stride=stride)
+        yield LayerSpec(
+            name=f"conv{index}", op="conv2d", input_shape=shape, output_shape=final, kernel=kernel, stride=stride
+        )
     elif variant.convolution == "standard":
-        yield LayerSpec(name=f"block{index}.conv", op="conv2d", input_shape=shape, output_shape=final, kernel=kernel, stride=stride)
+        yield LayerSpec(
+            name=f"block{index}.conv", op="conv2d", input_shape=shape, output_shape=final, kernel=kernel, stride=stride
+        )
     else:
         yield LayerSpec(
             name=f"block{index}.dw", op="depthwise_conv2d", input_shape=shape, output_shape=reduced,

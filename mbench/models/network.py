@@ -7,6 +7,7 @@ and variance that its input really has on a fixed batch of random images, so tha
 
 from __future__ import annotations
 
+import math
 import zlib
 
 import torch
@@ -17,6 +18,7 @@ from mbench.records import Variant
 
 SEED = 20170417
 _CALIBRATION_IMAGES = 4
+_CALIBRATION_PIXELS = 64  # of each channel of the smallest map, or its mean and variance would be noise
 _MANTISSA_BITS = 8
 
 
@@ -51,12 +53,14 @@ def _module(spec: models.LayerSpec) -> nn.Module:
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU())
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def _fill(network: nn.Sequential, variant: Variant) -> None:
     """Draw the weights layer by layer and set each BatchNorm's statistics to what flows through it."""
     resolution = variant.resolution
     images = torch.Generator().manual_seed(SEED)
-    x = torch.randn(_CALIBRATION_IMAGES, 3, resolution, resolution, generator=images)
+    smallest = min(math.prod(spec.input_shape[2:]) for spec in models.layers(variant) if spec.op != "dense")
+    count = max(_CALIBRATION_IMAGES, -(-_CALIBRATION_PIXELS // smallest))
+    x = torch.randn(count, 3, resolution, resolution, generator=images)
     for name, module in network.named_children():
         generator = torch.Generator().manual_seed(SEED ^ zlib.crc32(name.encode()))
         for part in module if isinstance(module, nn.Sequential) else (module,):

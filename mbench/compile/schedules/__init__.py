@@ -27,7 +27,7 @@ class Machine:
     """float32 elements in a vector register."""
     registers: int
     broadcasts_from_memory: bool
-    """Whether a multiply-add can take one operand from memory and broadcast it (x86), or needs it in a register (arm)."""
+    """Whether a multiply-add can broadcast one operand from memory (x86), or needs it in a register (arm)."""
 
     @classmethod
     def of(cls, target: Target) -> Machine:

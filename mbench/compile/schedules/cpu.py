@@ -36,7 +36,7 @@ def channel_vector(channels: int, lanes: int) -> int:
 
 
 def register_tile(width: int, channels: int, machine: Machine) -> tuple[int, int, int]:
-    """Return (rows, vectors, lanes) of the tile that does most multiply-adds for each load and still fits the registers.
+    """Return (rows, vectors, lanes) of the tile that does most multiply-adds a load and still fits the registers.
 
     Each step needs rows x vectors accumulators, the vectors of weights, and one broadcast input; on Arm an input of
     each row.
@@ -116,9 +116,7 @@ def depthwise(kernel: Kernel, machine: Machine) -> Plan | None:
     rows = largest_divisor(width, min(_DEPTHWISE_ROWS, (machine.registers - vectors - 1) // vectors))
     tiled = _tile_convolution(kernel, rows, vectors, lanes)
     ky, kx, _ = tiled.reduction
-    schedule.reorder(
-        tiled.line, tiled.channel, tiled.tile, *tiled.reduction, tiled.row, tiled.vector, tiled.lane
-    )
+    schedule.reorder(tiled.line, tiled.channel, tiled.tile, *tiled.reduction, tiled.row, tiled.vector, tiled.lane)
     schedule.parallel(schedule.fuse(tiled.line, tiled.channel))
     schedule.unroll(ky)
     schedule.unroll(kx)
@@ -159,7 +157,7 @@ def pointwise(kernel: Kernel, machine: Machine) -> Plan | None:
 
 
 def standard(kernel: Kernel, machine: Machine) -> Plan | None:
-    """k x k convolution: the input is padded once; the weights of a tile of channels stay in cache over the lines."""
+    """Convolution k x k: the input is padded once; the weights of a tile of channels stay in cache over the lines."""
     if kernel.anchor is None or not kernel.anchor.startswith("conv2d_nhwc"):
         return None
     plan = _convolve(kernel, machine, channels_outside=True)
@@ -228,7 +226,7 @@ def pool(kernel: Kernel, machine: Machine) -> Plan | None:
 
 
 def elementwise(kernel: Kernel, machine: Machine) -> Plan | None:
-    """Transposes, reshapes and what is left of activations: one pass over the output, lines shared out to the threads."""
+    """Transposes, reshapes, activations left over: one pass over the output, lines shared out to the threads."""
     if kernel.anchor is not None:
         return None
     schedule = kernel.schedule
