@@ -90,7 +90,7 @@ def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = Tr
 def _compile(variant: Variant, target: Target, inputs: dict[str, str], work: Path) -> Manifest:
     start = time.perf_counter()
     host_triple = str(target.tvm.get("mtriple", HOST_TRIPLE))
-    compiler = linker.find(host_triple)
+    link = linker.find(host_triple)
     import numpy as np
 
     from mbench.compile import codegen, llvm, lower, memory, pack
@@ -103,7 +103,7 @@ def _compile(variant: Variant, target: Target, inputs: dict[str, str], work: Pat
         kernels = schedule_all(lower.kernel_calls(lowered.module), Machine.of(target))
         module = pack.install(lowered.module, kernels)
     planned = codegen.plan(module, tvm_target)
-    codegen.link(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, compiler)
+    codegen.export(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, link)
     np.savez(work / artifact.REFERENCE, input=lowered.example, output=lowered.expected)
     names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
     calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))

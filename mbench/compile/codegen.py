@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import tvm
 from tvm import relax, te
 from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as cuda_passes
-from tvm.support import cc
 
 from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ENTRY
+from mbench.compile import linker
 from mbench.errors import BuildError
 from mbench.records import Target
 
@@ -59,17 +60,17 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
         raise BuildError(f"code generation for {target.kind.name} failed: {(lines or ['no message'])[-1]}") from error
 
 
-def link(executable: Any, path: Path, compiler: str) -> None:
-    """Link into a shared library with a C++ compiler.
+def export(executable: Any, path: Path, command: Sequence[str]) -> None:
+    """Write the machine code, the VM's program and the weights as a shared library, linked by `command`.
 
     Raises:
-        BuildError: the compiler or linker failed.
+        BuildError: the linker failed.
     """
-    try:
-        executable.export_library(str(path), fcompile=cc.cross_compiler(compiler))
-    except (RuntimeError, OSError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise BuildError(f"linking with {compiler!r} failed: {(lines or ['no message'])[-1]}") from error
+
+    def link(output: str, objects: list[str], **_options: Any) -> None:
+        linker.link(command, objects, Path(output))
+
+    executable.export_library(str(path), fcompile=link)
 
 
 def _with_calibration(module: tvm.IRModule) -> tvm.IRModule:

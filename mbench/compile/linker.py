@@ -1,15 +1,24 @@
-"""The C++ compiler that links a compiled network into a shared library. Looks for it; runs nothing."""
+"""What links a compiled network into a shared library: a C++ compiler of the system, else the one that pip brought.
+
+The package `ziglang` holds a C compiler and linker for every architecture, so that a machine with Python and nothing
+else can build too.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
+import shlex
 import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from mbench.errors import BuildError
 
 _NATIVE = ("c++", "g++", "clang++")
-_PACKAGES = {"aarch64": "g++-aarch64-linux-gnu", "x86_64": "g++-x86-64-linux-gnu"}
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -19,33 +28,52 @@ def architecture(name: str) -> str:
     return _ARCHITECTURES.get(first, first)
 
 
-def find(triple: str, *, machine: str | None = None) -> str:
-    """Return the command that links for `triple`; `$CXX` is taken where the triple is of this machine's architecture.
+def find(triple: str, *, machine: str | None = None) -> tuple[str, ...]:
+    """Return the words of the command that links for `triple`.
+
+    In this order: `$CXX` (where the triple is of this machine's architecture), the system's C++ compiler for the
+    architecture, the package ziglang.
+
+    Args:
+        triple: as LLVM writes it, such as `aarch64-linux-gnu`.
+        machine: the architecture of this machine; by default asked of the system.
 
     Raises:
         BuildError: there is none; the message says what to install.
     """
     wanted = architecture(triple)
-    if wanted == architecture(machine or platform.machine()):
-        return _native()
-    command = f"{wanted}-linux-gnu-g++"
-    if shutil.which(command):
-        return command
-    package = _PACKAGES.get(wanted)
-    hint = f"install it (Debian and Ubuntu: apt install {package})" if package else "install a cross compiler for it"
-    raise BuildError(f"linking for {triple} needs the C++ compiler '{command}', which is not on PATH; {hint}")
-
-
-def _native() -> str:
-    chosen = os.environ.get("CXX")
+    native = wanted == architecture(machine or platform.machine())
+    chosen = shlex.split(os.environ.get("CXX", "")) if native else []
     if chosen:
-        if shutil.which(chosen.split()[0] if chosen.split() else chosen):
-            return chosen
-        raise BuildError(f"$CXX is {chosen!r}, which is not on PATH; set it to a C++ compiler or unset it")
-    for command in _NATIVE:
+        if shutil.which(chosen[0]):
+            return tuple(chosen)
+        raise BuildError(f"$CXX is {' '.join(chosen)!r}, which is not on PATH; set it to a C++ compiler or unset it")
+    commands = _NATIVE if native else (f"{wanted}-linux-gnu-g++",)
+    for command in commands:
         if shutil.which(command):
-            return command
+            return (command,)
+    if _has_ziglang():
+        return (sys.executable, "-m", "ziglang", "cc", "-target", "native" if native else f"{wanted}-linux-gnu")
+    package = "g++" if native else f"g++-{wanted.replace('_', '-')}-linux-gnu"
     raise BuildError(
-        f"linking needs a C++ compiler, and none of {', '.join(_NATIVE)} is on PATH; "
-        "install one (Debian and Ubuntu: apt install g++)"
+        f"linking for {triple} needs a C++ compiler, and none of {', '.join(commands)} is on PATH; "
+        f"install one (Debian and Ubuntu: apt install {package}, anywhere: pip install ziglang)"
     )
+
+
+def _has_ziglang() -> bool:
+    return importlib.util.find_spec("ziglang") is not None
+
+
+def link(command: Sequence[str], objects: Sequence[str], library: Path) -> None:
+    """Link object files into a shared library.
+
+    Raises:
+        BuildError: the linker failed; the message has its last line.
+    """
+    words = [*command, "-shared", "-fPIC", "-o", str(library), *objects]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        name = " ".join(command)
+        raise BuildError(f"linking with '{name}' failed (status {done.returncode}): {(said or ['no message'])[-1]}")

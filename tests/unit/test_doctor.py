@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from mbench import doctor, host, targets
+from mbench.compile import linker
 from mbench.records import Host
 
 
@@ -21,6 +22,7 @@ def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(linker, "_has_ziglang", lambda: False)
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
     machine = host.describe(root=tmp_path, processors=range(8), machine="x86_64")
     return msgspec.structs.replace(
@@ -84,7 +86,7 @@ def test_what_can_be_compiled_and_measured(quiet: Host, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tool", "name", "hint"),
     [
-        ("g++", "targets x86", "apt install g++)"),
+        ("g++", "targets x86", "apt install g++,"),
         ("aarch64-linux-gnu-g++", "targets arm", "apt install g++-aarch64-linux-gnu"),
         ("nvcc", "targets gpu", "install the CUDA toolkit"),
     ],

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from mbench import host, records, resources, targets
+from mbench.compile import linker
 from mbench.errors import TargetError
 
 SHIPPED = sorted(targets.available())
@@ -342,6 +343,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(linker, "_has_ziglang", lambda: False)
     return folder
 
 
