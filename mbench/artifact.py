@@ -9,6 +9,7 @@ Reading and writing only: neither tvm nor torch is needed. `mbench.compile.build
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -102,13 +103,15 @@ def load(folder: Path) -> Artifact:
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
         for name, expected in manifest.files.items():
-            found = _sha256(folder / name)
+            found = _seal(manifest) if name == MANIFEST else _sha256(folder / name)
             if found != expected:
                 raise BuildError(
                     f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged"
                 )
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BuildError(f"artifact {folder}: cannot be read: {error}") from error
+    if manifest.files.keys() != {MANIFEST, LIBRARY, REFERENCE}:
+        raise BuildError(f"artifact {folder}: {MANIFEST} does not list its files; it was damaged")
     return Artifact(folder, manifest)
 
 
@@ -120,8 +123,9 @@ def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
         files: a scratch folder on the same file system with the library and the reference.
         folder: where the artifact shall lie.
     """
-    hashes = {path.name: _sha256(path) for path in sorted(files.iterdir())}
+    hashes = {name: _sha256(files / name) for name in (LIBRARY, REFERENCE)}
     whole = msgspec.structs.replace(manifest, files=hashes)
+    whole = msgspec.structs.replace(whole, files={**hashes, MANIFEST: _seal(whole)})
     (files / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
     try:
         files.rename(folder)
@@ -143,8 +147,15 @@ def scratch(parent: Path) -> Path:
 def discard(folder: Path) -> None:
     """Remove a folder, first by renaming it so that nobody meets it half gone."""
     aside = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
-    folder.rename(aside)
+    with contextlib.suppress(FileNotFoundError):  # another process was first
+        folder.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _seal(manifest: Manifest) -> str:
+    """Return the hash of a manifest, but for the place where the hash itself stands."""
+    files = {name: value for name, value in manifest.files.items() if name != MANIFEST}
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(manifest, files=files))).hexdigest()
 
 
 def _sha256(path: Path) -> str:

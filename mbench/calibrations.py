@@ -11,6 +11,7 @@ import msgspec
 
 from mbench import records, resources
 from mbench.devices import Device
+from mbench.measure import activity
 from mbench.records import Calibration, Host, Target
 
 MAX_AGE = datetime.timedelta(days=1)
@@ -25,7 +26,7 @@ def ceilings(
     *,
     use_cache: bool,
 ) -> Calibration:
-    """Return the ceilings of a device at `threads` threads, measured now or less than a day ago.
+    """Return the ceilings of a device at `threads` threads, measured now or, undisturbed, less than a day ago.
 
     Raises:
         MeasureError: they could not be measured.
@@ -35,6 +36,8 @@ def ceilings(
     if kept is not None:
         return kept
     measured = device.calibrate(target, threads, report)
+    if (measured.others_busy or 0.0) > activity.DISTURBED:
+        return measured  # used now, and warned of; not kept for later runs
     file.parent.mkdir(parents=True, exist_ok=True)
     records.write_atomically(file, msgspec.json.encode(measured))
     return measured

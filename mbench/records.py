@@ -157,6 +157,8 @@ class Calibration(_Strict, frozen=True, kw_only=True):
     bytes_per_s: dict[str, float]
     working_set_bytes: dict[str, int]
     """How many bytes each level's kernel went through, all threads together."""
+    others_busy: float | None = None
+    """Processors that other processes kept busy meanwhile; the ceilings are too low if they were."""
 
 
 DeviceKind = Literal["local", "rpc", "emulated", "none"]
@@ -240,6 +242,10 @@ class EndToEnd(_Strict, frozen=True, kw_only=True):
     affinity: tuple[int, ...] | None = None
     warmup_runs: Count | None = None
     warmup_s: Seconds | None = None
+    wall_s: Seconds | None = None
+    """From the first warm-up to the last sample."""
+    others_busy_s: Seconds | None = None
+    """Processor time that other processes of this machine used meanwhile."""
     conditions_before: Conditions | None = None
     conditions_after: Conditions | None = None
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 
 from mbench.artifact import Artifact
-from mbench.measure import energy, latency, memory, roofline
+from mbench.measure import activity, energy, latency, memory, roofline
 from mbench.measure.observation import Observation
 from mbench.records import (
     ArtifactInfo,
@@ -74,7 +74,7 @@ def result(
         books=_books(seen),
         layers=layers,
         missing=_missing(seen, calibration, reason),
-        warnings=tuple(_warnings(artifact, seen, layers)),
+        warnings=tuple((*_warnings(artifact, seen, layers), *_low_ceilings(calibration))),
     )
 
 
@@ -105,6 +105,8 @@ def _end_to_end(seen: Observation | None) -> EndToEnd:
         affinity=seen.affinity,
         warmup_runs=seen.warmup_runs,
         warmup_s=seen.warmup_s,
+        wall_s=seen.wall_s,
+        others_busy_s=seen.others_busy_s,
         conditions_before=seen.conditions_before,
         conditions_after=seen.conditions_after,
     )
@@ -214,7 +216,18 @@ def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer,
     yield from _disturbances(seen)
 
 
+def _low_ceilings(calibration: Calibration | None) -> Iterator[str]:
+    if calibration is not None and (calibration.others_busy or 0.0) > activity.DISTURBED:
+        yield (
+            f"other processes kept {calibration.others_busy:.2f} processors busy while the machine's ceilings were "
+            "measured: they are too low, and the fractions of them too high"
+        )
+
+
 def _disturbances(seen: Observation) -> Iterator[str]:
+    if seen.wall_s and seen.others_busy_s and seen.others_busy_s > activity.DISTURBED * seen.wall_s:
+        share = seen.others_busy_s / seen.wall_s
+        yield f"other processes kept {share:.2f} processors busy while this was measured: stop them and run it again"
     before, after = seen.conditions_before, seen.conditions_after
     if before is None or after is None or before.steal_s is None or after.steal_s is None or not seen.latency_s:
         return

@@ -80,7 +80,7 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     """Job: check an artifact's numerics, then time it."""
     send("loading", 0.0)
     from mbench import artifact, host
-    from mbench.measure import latency, memory, meters, numerics, session
+    from mbench.measure import activity, latency, memory, meters, numerics, session
 
     first = session.Session(artifact.load(folder))
     seen: dict[str, Any] = {"threads": session.threads_in_use(plan.threads), "affinity": session.affinity()}
@@ -89,6 +89,7 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     if not seen["numerics"].passed:
         return Observation(**seen)
     seen["conditions_before"] = host.conditions()
+    watch = activity.Watch()
     send("warming up", 0.0)
     seen["warmup_runs"], seen["warmup_s"] = latency.warm_up(first, plan.warmup_max_s)
     seen["process_peak_bytes"] = memory.process_peak_bytes()
@@ -106,6 +107,7 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     seen["calls_s"], seen["overhead_s"], seen["instrument_cost_s"] = latency.layers(
         twin, repeat=plan.layer_repeat, progress=lambda fraction: send("measuring layers", fraction)
     )
+    seen["wall_s"], seen["others_busy_s"] = watch.read_s()
     found = meters.find()
     if found:
         send("metering energy", 0.0)

@@ -15,6 +15,7 @@ import psutil
 import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.measure import activity
 from mbench.records import Calibration, Target
 
 METHOD = (
@@ -86,6 +87,7 @@ def calibrate(target: Target, threads: int, *, progress: Callable[[float], None]
     """Measure the ceilings of this machine at `threads` threads with code for `target`."""
     lanes = target.processor.vector_bits // 32
     tvm_target = tvm.target.Target(dict(target.tvm))
+    watch = activity.Watch()
     flops = threads * _CHAINS * _STEPS * lanes * 2
     shape = (threads, _CHAINS + 2, lanes)
     # x ← x/2 + 1/2 stays at 1/2 … 1: finite, and no denormals
@@ -100,6 +102,7 @@ def calibrate(target: Target, threads: int, *, progress: Callable[[float], None]
         passes = max(1, threads * _MIN_BYTES_A_CALL // data.nbytes)
         kernel = _read_kernel(threads, lanes, lines, passes)
         bandwidth[level] = passes * data.nbytes / _best(kernel, tvm_target, data, (threads, _READERS, lanes))
+    wall, others = watch.read_s()
     return Calibration(
         method=METHOD,
         measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -107,6 +110,7 @@ def calibrate(target: Target, threads: int, *, progress: Callable[[float], None]
         flops_per_s={"float32": flops / seconds},
         bytes_per_s=bandwidth,
         working_set_bytes=sizes,
+        others_busy=others / wall,
     )
 
 

@@ -28,6 +28,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     process_peak_bytes: int | None = None
     warmup_runs: int | None = None
     warmup_s: float | None = None
+    wall_s: float | None = None
+    others_busy_s: float | None = None
     latency_s: tuple[float, ...] | None = None
     twin_latency_s: tuple[float, ...] | None = None
     calls_s: tuple[tuple[float, ...], ...] | None = None

@@ -1,0 +1,33 @@
+"""What other processes did meanwhile. The load average does not tell: it lags by a minute and counts our own work."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+DISTURBED = 0.05
+"""Processors that others kept busy, above which a measurement is called disturbed."""
+
+
+def busy_s() -> float:
+    """Return the seconds that all processors together were busy since boot, whoever kept them so."""
+    times = psutil.cpu_times()
+    return float(sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq")))
+
+
+def own_s() -> float:
+    """Return the processor seconds of this process and all of its threads."""
+    return time.process_time()
+
+
+class Watch:
+    """Watches from when it is made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._others = busy_s() - own_s()
+
+    def read_s(self) -> tuple[float, float]:
+        """Return the seconds since, and the processor seconds that other processes used in them."""
+        return time.perf_counter() - self._start, max(0.0, busy_s() - own_s() - self._others)
