@@ -66,6 +66,7 @@ class Bars:
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
             console=console,
+            refresh_per_second=2,  # drawing takes time from what is being measured
         )
         self._tasks: dict[str, TaskID] = {}
         self._all = self.progress.add_task("all", total=float(len(names)), stage="")

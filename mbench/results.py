@@ -74,7 +74,7 @@ def result(
         books=_books(seen),
         layers=layers,
         missing=_missing(seen, calibration, reason),
-        warnings=tuple((*_warnings(artifact, seen, layers), *_low_ceilings(calibration))),
+        warnings=(*_warnings(artifact, seen, layers), *_low_ceilings(calibration)),
     )
 
 

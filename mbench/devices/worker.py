@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -21,6 +22,7 @@ from mbench.measure.observation import Observation, Plan
 from mbench.records import Calibration, Target
 
 Send = Callable[[str, float], None]
+_REPORT_INTERVAL_S = 0.5
 
 
 def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -28,11 +30,8 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
     become_quiet_child(log)
     os.environ["TVM_NUM_THREADS"] = str(threads)
 
-    def send(stage: str, fraction: float) -> None:
-        pipe.send(("stage", stage, fraction))
-
     try:
-        answer = job(send, *arguments)
+        answer = job(_sparing(pipe), *arguments)
     except MbenchError as error:
         pipe.send(("error", str(error)))
     except MemoryError:
@@ -44,6 +43,20 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
         pipe.send(("error", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"))
     else:
         pipe.send(("done", answer))
+
+
+def _sparing(pipe: Connection) -> Send:
+    """Return what sends a new stage at once, and how far it is twice a second: each message wakes the parent."""
+    last_stage, last_s = "", 0.0
+
+    def send(stage: str, fraction: float) -> None:
+        nonlocal last_stage, last_s
+        now = time.monotonic()
+        if stage != last_stage or now - last_s >= _REPORT_INTERVAL_S:
+            last_stage, last_s = stage, now
+            pipe.send(("stage", stage, fraction))
+
+    return send
 
 
 def become_quiet_child(log: str = os.devnull) -> None:
