@@ -25,7 +25,7 @@ from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
 from mbench.devices.local import WorkerDied
-from mbench.errors import BuildError, MeasureError, UsageError
+from mbench.errors import BuildError, MeasureError, TargetError, UsageError
 from mbench.measure import numerics
 from mbench.measure.observation import Plan
 from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target
@@ -97,7 +97,12 @@ def run(job: Job, progress: Progress) -> Record:
     """
     record = _without_retried(job.before) if job.before else _empty(job)
     records.write(job.path, record)
-    builds = _build_all(job, record.unfinished(), progress)
+    try:
+        builds = _build_all(job, record.unfinished(), progress)
+    except TargetError:
+        if not record.results:  # nothing was made: leave nothing behind
+            job.path.unlink()
+        raise
     record = _keep(job, record, *(built for built in builds.values() if isinstance(built, Failure)))
     ready = {name: built for name, built in builds.items() if not isinstance(built, Failure)}
     if job.settings.compile_only:
@@ -265,13 +270,19 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
 
 
 def as_run_here(target: Target, machine: Host) -> Target:
-    """Return a target with the caches and cores of the machine that executes it, not the reference machine's."""
+    """Return a target with the caches, cores and static power of the machine that executes it.
+
+    A target's own are its reference machine's. Static power of this one is not known, unless the target is `host`.
+    """
     tvm = target.tvm
     here = host.target(machine, triple=str(tvm["mtriple"]), mcpu=str(tvm["mcpu"])).processor
     processor = msgspec.structs.replace(
         target.processor, cores=here.cores, frequency_hz=here.frequency_hz, l1d=here.l1d, l2=here.l2, l3=here.l3
     )
-    return msgspec.structs.replace(target, processor=processor)
+    energy = target.energy
+    if energy is not None and target.name != "host":
+        energy = msgspec.structs.replace(energy, static_w=None)
+    return msgspec.structs.replace(target, processor=processor, energy=energy)
 
 
 def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:
