@@ -148,12 +148,16 @@ def _convolve(kernel: Kernel, machine: Machine, *, channels_outside: bool) -> Pl
 
 
 def pointwise(kernel: Kernel, machine: Machine) -> Plan | None:
-    """1x1 convolution: a matrix product over the pixels of a line; input lines stay in cache over the channels."""
+    """1x1 convolution: a matrix product over the pixels of a line.
+
+    Of input and weights the larger is read once and the smaller stays in cache: lines outside, or channels outside.
+    """
     if kernel.anchor is None or not kernel.anchor.startswith("conv2d_nhwc") or kernel.extents[4:6] != (1, 1):
         return None
     if "pad_temp" in kernel.blocks:
         kernel.schedule.compute_inline(kernel.block("pad_temp"))
-    return _convolve(kernel, machine, channels_outside=False)
+    batch, height, width, channels, _, _, inputs = kernel.extents
+    return _convolve(kernel, machine, channels_outside=inputs * channels > batch * height * width * inputs)
 
 
 def standard(kernel: Kernel, machine: Machine) -> Plan | None:
