@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from conftest import require
+
+from mbench import artifact, models, targets, variants
+from mbench.artifact import LIBRARY, MANIFEST, REFERENCE, Artifact
+from mbench.compile import build, linker
+from mbench.errors import BuildError, TargetError
+from mbench.models import network
+from mbench.records import Target
+
+VARIANT = variants.parse("mobilenet_v1_0.25_32")
+EM_X86_64, EM_AARCH64, EM_CUDA = 62, 183, 190  # <elf.h>
+
+
+@pytest.fixture(scope="module")
+def host() -> Target:
+    return targets.load("host")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture(scope="module")
+def built(cache: Path, host: Target) -> Artifact:
+    done, cached = build.build(VARIANT, host, cache)
+    assert not cached
+    return done
+
+
+@pytest.fixture
+def no_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_(*_: object) -> None:
+        raise AssertionError("compiled, though the artifact was there")
+
+    monkeypatch.setattr(build, "_compile", compile_)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def machine_of(library: Path) -> int:
+    """Return e_machine of an ELF file."""
+    header = library.read_bytes()[:20]
+    assert header[:4] == b"\x7fELF"
+    return int(struct.unpack_from("<H", header, 18)[0])
+
+
+# ------------------------------------------------------------------------------------------------------ what is built
+def test_the_artifact_holds_a_library_and_torchs_reference(built: Artifact, cache: Path) -> None:
+    assert sorted(path.name for path in built.folder.iterdir()) == sorted([LIBRARY, MANIFEST, REFERENCE])
+    assert [path.name for path in cache.iterdir() if path.name.startswith(".")] == []
+    x = network.example_input(VARIANT)
+    with torch.no_grad():
+        expected = network.build(VARIANT)(x).numpy()
+    with np.load(built.reference) as reference:
+        np.testing.assert_array_equal(reference["input"], x.numpy())
+        np.testing.assert_allclose(reference["output"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_manifest_attributes_every_kernel_to_its_layer(built: Artifact) -> None:
+    manifest = built.manifest
+    names = [layer.name for layer in manifest.layers]
+    expected = [spec.name for spec in models.layers(VARIANT)]
+    assert names == ["input_layout", *expected]
+    assert [index for _, index in manifest.calls] == sorted(index for _, index in manifest.calls)
+    for index, layer in enumerate(manifest.layers):
+        assert layer.kernels == tuple(kernel for kernel, of in manifest.calls if of == index)
+        assert layer.kernels
+    assert {kernel for kernel, _ in manifest.calls} == manifest.schedules.keys()
+    assert manifest.fallbacks == {}
+    depthwise = next(layer for layer in manifest.layers if layer.name == "block2.dw")
+    assert (depthwise.kernel_size, depthwise.stride, depthwise.groups) == ((3, 3), (2, 2), 16)
+
+
+def test_kernels_that_leave_most_of_a_vector_empty_are_named(tmp_path: Path) -> None:
+    # 0.33 of 64 channels is 21: no vector divides them
+    require(shutil.which("g++"), "needs g++")
+    variant = variants.parse("mobilenet_v1_0.33_33")
+    done, _ = build.build(variant, targets.load("x86_64_v3"), tmp_path)
+    assert 1 in done.manifest.narrow.values()
+    assert all(2 * lanes < 8 for lanes in done.manifest.narrow.values())
+    assert done.manifest.narrow.keys() < done.manifest.schedules.keys()
+
+
+# ------------------------------------------------------------------------------------------------------------ the cache
+@pytest.mark.usefixtures("no_compiling")
+def test_the_second_build_is_from_the_cache(built: Artifact, host: Target, cache: Path) -> None:
+    assert build.build(VARIANT, host, cache) == (built, True)
+
+
+def test_without_the_cache_it_is_built_again_byte_for_byte(built: Artifact, host: Target, tmp_path: Path) -> None:
+    shutil.copytree(built.folder, tmp_path / built.folder.name)
+    hashes = {name: sha256(built.folder / name) for name in (LIBRARY, REFERENCE)}
+    before = (tmp_path / built.folder.name / MANIFEST).stat().st_ino
+    again, cached = build.build(VARIANT, host, tmp_path, use_cache=False)
+    assert not cached
+    assert (again.folder / MANIFEST).stat().st_ino != before
+    assert {name: sha256(again.folder / name) for name in hashes} == hashes
+    assert [path.name for path in tmp_path.iterdir()] == [again.folder.name]
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink])
+@pytest.mark.parametrize("name", [LIBRARY, REFERENCE, MANIFEST])
+def test_a_damaged_artifact_is_built_again(
+    name: str,
+    damage: Callable[[Path], None],
+    built: Artifact,
+    host: Target,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / built.folder.name
+    shutil.copytree(built.folder, folder)
+    damage(folder / name)
+    with pytest.raises(BuildError):
+        artifact.load(folder)
+
+    def compile_(_variant: Any, _target: Any, _inputs: Any, work: Path) -> artifact.Manifest:
+        for file in (LIBRARY, REFERENCE):  # what compiling would give, without the seconds that it takes
+            shutil.copy(built.folder / file, work / file)
+        return built.manifest
+
+    monkeypatch.setattr(build, "_compile", compile_)
+    again, cached = build.build(VARIANT, host, tmp_path)
+    assert not cached
+    assert artifact.load(folder) == again
+    assert sha256(again.library) == sha256(built.library)
+
+
+def test_two_processes_may_build_into_one_cache_at_once(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib\n"
+        "from mbench import targets, variants\n"
+        "from mbench.compile import build\n"
+        "target = targets.load('host')\n"
+        "done, _ = build.build(variants.parse('mobilenet_v1_0.25_32'), target, pathlib.Path(sys.argv[1]))\n"
+        "print(done.folder.name, done.manifest.files['model.so'])\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = {process.communicate(timeout=120)[0] for process in running}
+    assert [process.returncode for process in running] == [0, 0]
+    assert len(said) == 1
+    folder, library = said.pop().split()
+    assert artifact.load(tmp_path / folder).manifest.files[LIBRARY] == library
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+
+
+# ----------------------------------------------------------------------------------------------------------- the digest
+def digest(variant: variants.Variant, target: Target) -> str:
+    return build.digest(build.digest_inputs(variant, target))
+
+
+def changed(target: Target, **changes: object) -> Target:
+    return msgspec.structs.replace(target, **changes)
+
+
+def test_the_digest_is_the_folders_name_and_lists_what_went_in(built: Artifact, host: Target) -> None:
+    assert built.folder.name == built.manifest.digest == digest(VARIANT, host)
+    assert len(built.manifest.digest) == 32
+    assert built.manifest.inputs["torch"] == importlib.metadata.version("torch")
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        variants.parse("mobilenet_v1_0.5_32"),
+        variants.parse("mobilenet_v1_0.25_33"),
+        variants.parse("mobilenet_v1_0.25_32_standard"),
+        variants.parse("mobilenet_v1_0.25_32_shallow"),
+        variants.parse("mobilenet_v1_0.25_32", batch=2),
+    ],
+    ids=lambda variant: f"{variant.name}, {variant.batch}",
+)
+def test_another_variant_has_another_digest(variant: variants.Variant, host: Target) -> None:
+    assert digest(variant, host) != digest(VARIANT, host)
+
+
+def test_what_changes_the_code_changes_the_digest(host: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = [digest(VARIANT, host)]
+    processor = host.processor
+    seen.append(digest(VARIANT, changed(host, tvm={**host.tvm, "mcpu": "x86-64"})))
+    seen.append(digest(VARIANT, changed(host, tvm={**host.tvm, "num-cores": 77})))
+    seen.append(digest(VARIANT, changed(host, processor=changed(processor, vector_bits=processor.vector_bits * 2))))
+    seen.append(digest(VARIANT, changed(host, processor=changed(processor, vector_registers=7))))
+    seen.append(digest(VARIANT, changed(host, family="arm" if host.family == "x86" else "x86")))
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "_source_digest", lambda: "other sources")
+        seen.append(digest(VARIANT, host))
+    version = importlib.metadata.version
+    for name in ("apache-tvm", "apache-tvm-ffi", "torch", "numpy"):
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                importlib.metadata, "version", lambda asked, name=name: "0.0" if asked == name else version(asked)
+            )
+            seen.append(digest(VARIANT, host))
+    assert len(set(seen)) == len(seen)
+
+
+def test_what_does_not_change_the_code_does_not_change_the_digest(host: Target) -> None:
+    same = [
+        host,
+        changed(host, name="other"),
+        changed(host, description="other", aliases=("another",)),
+        changed(host, threads=host.threads + 7),
+        changed(host, energy=None),
+        changed(host, tvm=dict(reversed(host.tvm.items()))),
+        changed(host, processor=changed(host.processor, l2=None)),
+    ]
+    assert len({digest(VARIANT, target) for target in same}) == 1
+
+
+def test_the_source_digest_follows_the_text_of_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "mbench"
+    shutil.copytree(Path(build.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    right = build._source_digest()
+    monkeypatch.setattr(build, "__file__", str(package / "compile" / "build.py"))
+    assert build._source_digest() == right
+    seen = {right}
+    for file in ("compile/schedules/cpu.py", "models/network.py", "models/mobilenet_v1.py", "artifact.py"):
+        with (package / file).open("a") as text:
+            text.write("#\n")
+        seen.add(build._source_digest())
+    assert len(seen) == 5
+    (package / "report.py").write_text("# shows what was built\n")
+    assert build._source_digest() in seen
+
+
+# ------------------------------------------------------------------------------------------------- what cannot be built
+def left_behind(cache: Path) -> list[str]:
+    return [path.name for path in cache.iterdir()] if cache.exists() else []
+
+
+def test_a_failing_linker_is_an_error_of_one_line(
+    host: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "/bin/false")
+    with pytest.raises(BuildError) as caught:
+        build.build(VARIANT, host, tmp_path)
+    assert str(caught.value) == "linking with '/bin/false' failed (status 1): no message"
+    assert left_behind(tmp_path) == []
+
+
+def test_a_linker_that_complains_is_quoted(host: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "c++ --no-such-option")
+    require(shutil.which("c++"), "needs c++")
+    with pytest.raises(BuildError, match=r"linking with 'c\+\+ --no-such-option' failed \(status \d+\): .*") as caught:
+        build.build(VARIANT, host, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert left_behind(tmp_path) == []
+
+
+def test_no_compiler_at_all_is_an_error_that_says_what_to_install(
+    host: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(linker, "_has_ziglang", lambda: False)
+    with pytest.raises(BuildError, match=r"needs a C\+\+ compiler, and none of .* is on PATH; install one") as caught:
+        build.build(VARIANT, host, tmp_path / "cache")
+    assert "\n" not in str(caught.value)
+    assert left_behind(tmp_path / "cache") == []
+
+
+def test_a_processor_that_llvm_does_not_know_is_refused(tmp_path: Path) -> None:
+    target = targets.load("x86_64_v3")
+    wrong = changed(target, tvm={**target.tvm, "mcpu": "x86-64-v33"})
+    with pytest.raises(TargetError, match=r"tvm\.mcpu 'x86-64-v33' is not a processor that LLVM knows"):
+        build.build(VARIANT, wrong, tmp_path)
+    assert left_behind(tmp_path) == []
+
+
+def test_attribution_that_fails_is_an_error_of_the_build(
+    host: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mbench.compile import codegen
+
+    called = codegen.called_kernels
+    monkeypatch.setattr(codegen, "called_kernels", lambda planned: (*called(planned), "stranger"))
+    with pytest.raises(BuildError, match="kernel 'stranger' is called but belongs to no layer"):
+        build.build(VARIANT, host, tmp_path)
+    assert left_behind(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------------------- other machines
+def test_arm64_code_is_arm64_code(built: Artifact, tmp_path: Path) -> None:
+    require(shutil.which("aarch64-linux-gnu-g++"), "needs aarch64-linux-gnu-g++")
+    done, _ = build.build(VARIANT, targets.load("arm64_cortex_a72"), tmp_path)
+    assert machine_of(done.library) == EM_AARCH64
+    assert done.manifest.fallbacks == {}
+    require(targets.load("host").family == "x86", "needs an x86-64 machine, for the difference")
+    assert machine_of(built.library) == EM_X86_64
+
+
+def test_cuda_code_is_in_the_library_and_nvcc_takes_it(tmp_path: Path) -> None:
+    require(shutil.which("nvcc"), "needs nvcc")
+    done, _ = build.build(VARIANT, targets.load("cuda_sm80"), tmp_path)
+    assert done.manifest.fallbacks  # there is no rule for depthwise convolution, and the artifact says so
+    content = done.library.read_bytes()
+    start = content.index(b"\n#ifdef __CUDACC_RTC__")
+    (length,) = struct.unpack_from("<Q", content, start - 8)
+    source = tmp_path / "kernels.cu"
+    source.write_bytes(content[start : start + length])
+    for kernel in done.manifest.schedules:
+        assert f"{kernel}_kernel(".encode() in source.read_bytes(), kernel
+    cubin = tmp_path / "kernels.cubin"
+    subprocess.run(["nvcc", "-arch=sm_80", "-cubin", "-o", cubin, source], check=True, capture_output=True)
+    assert machine_of(cubin) == EM_CUDA
