@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import msgspec
 
 from mbench import records, resources
 from mbench.devices import Device
+from mbench.errors import OutputError
 from mbench.measure import activity
 from mbench.records import Calibration, Host, Target
 
@@ -38,8 +40,9 @@ def ceilings(
     measured = device.calibrate(target, threads, report)
     if (measured.others_busy or 0.0) > activity.DISTURBED:
         return measured  # used now, and warned of; not kept for later runs
-    file.parent.mkdir(parents=True, exist_ok=True)
-    records.write_atomically(file, msgspec.json.encode(measured))
+    with contextlib.suppress(OSError, OutputError):  # a full disk: the next run measures them again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        records.write_atomically(file, msgspec.json.encode(measured))
     return measured
 
 
@@ -54,7 +57,7 @@ def _file(device: Device, target: Target, host: Host, threads: int) -> Path:
 def _read(file: Path) -> Calibration | None:
     try:
         kept = msgspec.json.decode(file.read_bytes(), type=Calibration)
-    except (OSError, msgspec.DecodeError):
+        age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(kept.measured_at_utc)
+    except (OSError, msgspec.DecodeError, ValueError, TypeError):  # none, or damaged: its time may be no time at all
         return None
-    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(kept.measured_at_utc)
-    return kept if age < MAX_AGE else None
+    return kept if datetime.timedelta(0) <= age < MAX_AGE else None

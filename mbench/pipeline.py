@@ -7,15 +7,19 @@ when all builds are done. This process imports neither torch nor tvm: whatever h
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime
 import functools
 import multiprocessing
 import secrets
+import shutil
+import tempfile
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -24,14 +28,17 @@ from mbench import calibrations, devices, host, records, resources, results, tar
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
-from mbench.devices.local import WorkerDied
-from mbench.errors import BuildError, MeasureError, TargetError, UsageError
+from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
 from mbench.measure import numerics
 from mbench.measure.observation import Plan
 from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target
 
 MAX_BUILDERS = 2
 COMPILE_ONLY = "not measured: --compile-only"
+_ABANDONED_S = 86_400.0
+_DETAIL_CHARACTERS = 2000
+
+_T = TypeVar("_T")
 
 
 class Progress(Protocol):
@@ -60,7 +67,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The record to go on with."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def children() -> Iterator[concurrent.futures.Executor]:
     """Yield an executor of processes that compile; none of them outlives the block, however it is left."""
     context = multiprocessing.get_context("spawn")
@@ -85,7 +92,10 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
     if name != "host":
         return targets.load(name, extra_dirs=extra_dirs)
     with children() as pool:
-        return pool.submit(targets.load, "host").result()
+        try:
+            return _submit(pool, targets.load, "host").result()
+        except BrokenProcessPool as error:
+            raise BuildError("target 'host': the process that asked LLVM about this machine died; try again") from error
 
 
 def run(job: Job, progress: Progress) -> Record:
@@ -141,45 +151,72 @@ def new_run_id() -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------- build
-def _build_all(job: Job, names: tuple[str, ...], progress: Progress) -> dict[str, tuple[Artifact, bool] | Failure]:
+Build = tuple[Artifact, bool] | Failure
+"""An artifact and whether it came from the cache, or why there is none."""
+
+
+def _build_all(job: Job, names: tuple[str, ...], progress: Progress) -> dict[str, Build]:
     """Build all variants side by side. If a build takes its process down, the rest are built one by one."""
-    builds: dict[str, tuple[Artifact, bool] | Failure] = {}
+    builds: dict[str, Build] = {}
     settings = job.settings
-    task = functools.partial(
-        builder.build, target=job.target, cache=resources.cache_dir() / "artifacts", use_cache=job.use_cache
-    )
-    with children() as pool:
-        futures = {
-            pool.submit(task, variants.parse(name, batch=settings.batch, dtype=settings.dtype)): name for name in names
-        }
-        for name in names:
-            progress.stage(name, "compiling", 0.0)
-        for future in concurrent.futures.as_completed(futures):
-            name = futures[future]
-            try:
-                builds[name] = future.result()
-            except BuildError as error:
-                builds[name] = Failure(variant=name, stage="compiling", reason=str(error))
-            except BrokenProcessPool:
-                continue
-            progress.stage(name, "compiling", 1.0)
-    for name in names:
-        if name not in builds:
-            builds[name] = _build_alone(name, task, settings)
-            progress.stage(name, "compiling", 1.0)
+    cache = resources.cache_dir() / "artifacts"
+    _remove_abandoned(cache)
+    task = functools.partial(builder.build, target=job.target, cache=cache, use_cache=job.use_cache)
+    tasks = {
+        name: functools.partial(task, variants.parse(name, batch=settings.batch, dtype=settings.dtype))
+        for name in names
+    }
+    for group in (names, *((name,) for name in names)):
+        waiting = [name for name in group if name not in builds]
+        for name, built in _build_some({name: tasks[name] for name in waiting}, progress):
+            builds[name] = built
+            progress.stage(name, *("failed", 1.0) if isinstance(built, Failure) else ("compiling", 1.0))
+        if len(group) == 1 and waiting and group[0] not in builds:
+            reason = "the process that compiled it died; out of memory?"
+            builds[group[0]] = Failure(variant=group[0], stage="compiling", reason=reason)
+            progress.stage(group[0], "failed", 1.0)
     return {name: builds[name] for name in names}
 
 
-def _build_alone(
-    name: str, task: Callable[..., tuple[Artifact, bool]], settings: Settings
-) -> tuple[Artifact, bool] | Failure:
-    with children() as pool:
-        try:
-            return pool.submit(task, variants.parse(name, batch=settings.batch, dtype=settings.dtype)).result()
-        except BuildError as error:
-            return Failure(variant=name, stage="compiling", reason=str(error))
-        except BrokenProcessPool:
-            return Failure(variant=name, stage="compiling", reason="the process that compiled it died; out of memory?")
+def _build_some(tasks: dict[str, Callable[[], tuple[Artifact, bool]]], progress: Progress) -> Iterator[tuple[str, Build]]:
+    """Yield each build as it is done; those that were under way when a process died are left out."""
+    if not tasks:
+        return
+    with children() as pool, contextlib.suppress(BrokenProcessPool):
+        futures = {}
+        for name, task in tasks.items():
+            futures[_submit(pool, task)] = name
+            progress.stage(name, "compiling", 0.0)
+        for future in concurrent.futures.as_completed(futures):
+            with contextlib.suppress(BrokenProcessPool):
+                yield futures[future], _built(future, futures[future])
+
+
+def _built(future: concurrent.futures.Future[tuple[Artifact, bool]], name: str) -> Build:
+    """Return what a build made. Whatever went wrong is this variant's failure, except that its target is wrong."""
+    try:
+        return future.result()
+    except (TargetError, BrokenProcessPool):
+        raise
+    except BuildError as error:
+        return Failure(variant=name, stage="compiling", reason=str(error))
+    except Exception as error:  # noqa: BLE001 - recorded, with where it came from; the other variants go on
+        said = next(iter(str(error).splitlines()), "")
+        detail = "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
+        return Failure(variant=name, stage="compiling", reason=f"{type(error).__name__}: {said}", detail=detail)
+
+
+def _submit(pool: concurrent.futures.Executor, task: Callable[..., _T], *arguments: Any) -> concurrent.futures.Future[_T]:
+    with worker.deaf_children():
+        return pool.submit(task, *arguments)
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Remove what builds left that were killed, once it is surely theirs: a day old."""
+    for folder in (*cache.glob(".building-*"), *cache.glob(".gone-*")):
+        with contextlib.suppress(OSError):  # another run was first
+            if time.time() - folder.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(folder)
 
 
 # -------------------------------------------------------------------------------------------------------------- measure
@@ -197,7 +234,8 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
                 record,
                 *_measure(job, device, artifact, progress, cached=cached, target=local, ceilings=calibration),
             )
-            progress.stage(name, "done", 1.0)
+            failed = any(failure.variant == name for failure in record.failures)
+            progress.stage(name, "failed" if failed else "done", 1.0)
     finally:
         device.close()
     return record
@@ -240,8 +278,9 @@ def _measure(
     )
     try:
         seen = device.measure(artifact, plan, functools.partial(progress.stage, name))
-    except WorkerDied as error:
-        return (Failure(variant=name, stage=error.stage, reason=str(error), detail=error.detail),)
+    except MeasureError as error:
+        stage, detail = getattr(error, "stage", "measuring"), getattr(error, "detail", "")
+        return (Failure(variant=name, stage=stage, reason=str(error), detail=detail),)
     made = results.result(
         artifact,
         cached=cached,

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 SHARES = {
     "compiling": 0.35,
@@ -18,8 +19,11 @@ SHARES = {
     "measuring layers": 0.85,
     "metering energy": 0.95,
     "done": 1.0,
+    "failed": 1.0,
 }
 """How much of a variant's work is done when a stage begins; compiling counts from 0 to its own share."""
+_ALL_SHOWN = 12
+"""Up to so many variants have a bar each; of more, only the one that is measured."""
 _NEXT = dict(zip(list(SHARES)[2:], [*list(SHARES.values())[3:], 1.0], strict=True))
 
 
@@ -54,6 +58,13 @@ class Lines:
         self._console.print(text, markup=False, soft_wrap=True)
 
 
+class _TimeLeft(TimeRemainingColumn):
+    """The time left over all; one variant alone says nothing about it while it waits for its turn."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.fields["part"] else super().render(task)
+
+
 class Bars:
     """For terminals: one bar a variant, and one over all with the time that is left."""
 
@@ -64,14 +75,16 @@ class Bars:
             BarColumn(bar_width=14),
             TextColumn("{task.fields[stage]:16}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
+            _TimeLeft(compact=True),
             console=console,
             refresh_per_second=2,  # drawing takes time from what is being measured
         )
         self._tasks: dict[str, TaskID] = {}
-        self._all = self.progress.add_task("all", total=float(len(names)), stage="")
+        self._all = self.progress.add_task("all", total=float(len(names)), stage="", part=False)
+        self._few = len(names) <= _ALL_SHOWN
         for name in names:
-            self._tasks[name] = self.progress.add_task(name, total=1.0, stage="waiting", start=False)
+            fields = {"stage": "waiting", "part": True}
+            self._tasks[name] = self.progress.add_task(name, total=1.0, start=False, visible=self._few, **fields)
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """Move the variant's bar and the one over all."""
@@ -80,7 +93,9 @@ class Bars:
             return
         task = self._tasks[variant]
         self.progress.start_task(task)
-        self.progress.update(task, completed=share(stage, fraction), stage=stage)
+        shown = self._few or stage not in ("compiling", "done")
+        word = "compiled" if (stage, fraction) == ("compiling", 1.0) else stage
+        self.progress.update(task, completed=share(stage, fraction), stage=word, visible=shown)
         done = sum(entry.completed for entry in self.progress.tasks if entry.id != self._all)
         self.progress.update(self._all, completed=done, stage="")
 

@@ -416,7 +416,7 @@ def decode(data: bytes, *, source: str) -> Record:
         raise RecordError(f"{source}: the file is empty; expected a record that 'mbench run' wrote")
     try:
         head = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{source}: not a whole JSON document ({error}); was it cut short?") from error
     version = head.get("format_version") if isinstance(head, dict) else None
     if version is None:
@@ -459,9 +459,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
-    except OSError as error:
+    except BaseException as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise OutputError(
             f"{path}: cannot be written: {error.strerror}; choose another folder with --output"
         ) from error

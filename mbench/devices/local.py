@@ -63,7 +63,8 @@ class LocalDevice:
         ours, theirs = context.Pipe(duplex=False)
         with tempfile.NamedTemporaryFile(prefix="mbench-worker-", suffix=".log") as log, ours:
             process = context.Process(target=worker.main, args=(theirs, log.name, threads, job, arguments), daemon=True)
-            process.start()
+            with worker.deaf_children():
+                process.start()
             theirs.close()
             try:
                 return self._listen(process, ours, Path(log.name), report)

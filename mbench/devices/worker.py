@@ -6,12 +6,13 @@ runtime prints goes to a log file, never into the messages.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -57,6 +58,16 @@ def _sparing(pipe: Connection) -> Send:
             pipe.send(("stage", stage, fraction))
 
     return send
+
+
+@contextlib.contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that are started inside do not hear Ctrl-C, not even before they have become quiet."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def become_quiet_child(log: str = os.devnull) -> None:
