@@ -178,7 +178,9 @@ def _build_all(job: Job, names: tuple[str, ...], progress: Progress) -> dict[str
     return {name: builds[name] for name in names}
 
 
-def _build_some(tasks: dict[str, Callable[[], tuple[Artifact, bool]]], progress: Progress) -> Iterator[tuple[str, Build]]:
+def _build_some(
+    tasks: dict[str, Callable[[], tuple[Artifact, bool]]], progress: Progress
+) -> Iterator[tuple[str, Build]]:
     """Yield each build as it is done; those that were under way when a process died are left out."""
     if not tasks:
         return
@@ -206,7 +208,9 @@ def _built(future: concurrent.futures.Future[tuple[Artifact, bool]], name: str) 
         return Failure(variant=name, stage="compiling", reason=f"{type(error).__name__}: {said}", detail=detail)
 
 
-def _submit(pool: concurrent.futures.Executor, task: Callable[..., _T], *arguments: Any) -> concurrent.futures.Future[_T]:
+def _submit(
+    pool: concurrent.futures.Executor, task: Callable[..., _T], *arguments: Any
+) -> concurrent.futures.Future[_T]:
     with worker.deaf_children():
         return pool.submit(task, *arguments)
 

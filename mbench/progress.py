@@ -83,8 +83,9 @@ class Bars:
         self._all = self.progress.add_task("all", total=float(len(names)), stage="", part=False)
         self._few = len(names) <= _ALL_SHOWN
         for name in names:
-            fields = {"stage": "waiting", "part": True}
-            self._tasks[name] = self.progress.add_task(name, total=1.0, start=False, visible=self._few, **fields)
+            self._tasks[name] = self.progress.add_task(
+                name, total=1.0, start=False, visible=self._few, stage="waiting", part=True
+            )
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """Move the variant's bar and the one over all."""
