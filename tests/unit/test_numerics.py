@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mbench.measure import numerics
+
+EXPECTED = np.linspace(-4, 5, 1000, dtype="float32").reshape(1, 1000)
+TOLERANCE = 1e-4
+
+
+def with_one(value: float) -> np.ndarray:
+    output = EXPECTED.copy()
+    output[0, 123] = value
+    return output
+
+
+def test_equal_outputs_pass() -> None:
+    seen = numerics.compare(EXPECTED.copy(), EXPECTED, TOLERANCE)
+    assert (seen.passed, seen.max_abs_error, seen.max_rel_error, seen.detail) == (True, 0.0, 0.0, None)
+    assert seen.tolerance == TOLERANCE
+
+
+def test_the_error_is_relative_to_the_largest_magnitude() -> None:
+    expected = np.array([[-8.0, 1.0, 0.001]], "float32")
+    seen = numerics.compare(np.array([[-8.0, 1.5, 0.001]], "float32"), expected, TOLERANCE)
+    assert seen.max_abs_error == 0.5
+    assert seen.max_rel_error == 0.0625  # 0.5 of 8
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(0.99, True), (1.01, False)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_tolerance_is_the_limit(factor: float, passes: bool, sign: int) -> None:
+    error = sign * factor * TOLERANCE * 5  # 5 is the largest magnitude
+    seen = numerics.compare(EXPECTED + np.where(np.arange(1000) == 0, error, 0).astype("float32"), EXPECTED, TOLERANCE)
+    assert seen.passed is passes
+    assert (seen.detail is None) is passes
+
+
+def test_what_failed_is_said() -> None:
+    seen = numerics.compare(with_one(10.0), EXPECTED, TOLERANCE)
+    assert seen.detail is not None
+    assert seen.detail.startswith("max_rel_error is ")
+    assert seen.detail.endswith(", above the tolerance 0.0001")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_output_that_is_not_finite_fails(value: float) -> None:
+    seen = numerics.compare(with_one(value), EXPECTED, TOLERANCE)
+    assert not seen.passed
+    assert seen.detail == "1 of 1000 outputs are not finite"
+    assert seen.max_abs_error is None
+    assert seen.max_rel_error is None
+
+
+@pytest.mark.parametrize("shape", [(1000,), (1, 999), (2, 1000), (1000, 1)])
+def test_another_shape_fails(shape: tuple[int, ...]) -> None:
+    seen = numerics.compare(np.zeros(shape, "float32"), EXPECTED, TOLERANCE)
+    assert not seen.passed
+    assert seen.detail == f"output has shape {shape}, PyTorch's has (1, 1000)"
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_a_constant_reference_is_no_test(value: float) -> None:
+    constant = np.full((1, 1000), value, "float32")
+    seen = numerics.compare(constant, constant, TOLERANCE)
+    assert not seen.passed
+    assert seen.detail == "PyTorch's output is constant: it would pass whatever the kernels do"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_reference_that_is_not_finite_never_passes(value: float) -> None:
+    assert not numerics.compare(EXPECTED.copy(), with_one(value), TOLERANCE).passed
+
+
+def test_an_image_of_a_batch_that_is_wrong_fails() -> None:
+    expected = np.concatenate([EXPECTED, 2 * EXPECTED])
+    swapped = expected[::-1].copy()
+    assert not numerics.compare(swapped, expected, TOLERANCE).passed
