@@ -21,6 +21,7 @@ from mbench.records import (
 )
 
 NO_COUNTERS = "exact counts of executed instructions are not in this version"
+NO_ROOFLINE = "a layer without multiply-adds has no place under a roofline of FLOP/s"
 _ABOVE_CEILING = 1.1
 _STEAL_SHARE = 0.01
 
@@ -188,8 +189,7 @@ def _missing(seen: Observation | None, calibration: Calibration | None, reason: 
         missing.update(dict.fromkeys((*fields, "memory.process_peak_bytes", "energy.measured"), why))
         return missing
     assert seen is not None
-    if calibration is None:
-        missing["layers.roofline"] = reason
+    missing["layers.roofline"] = reason if calibration is None else NO_ROOFLINE
     if seen.energy is None and seen.energy_missing:
         missing["energy.measured"] = seen.energy_missing
     if seen.process_peak_bytes is None:
