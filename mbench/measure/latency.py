@@ -6,6 +6,7 @@ blocks (A B B A …): the first copy's samples are the latency, the difference b
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -70,8 +71,10 @@ def layers(
     for index in range(repeat):
         events = instrument.run(artifact.ENTRY, session.input)
         kernel_events = [(name, seconds) for name, seconds in events if not name.startswith("vm.builtin.")]
-        if [name for name, _ in kernel_events] != expected:
-            raise MeasureError(f"{len(kernel_events)} kernels ran, not the {len(expected)} that the artifact names")
+        ran = [name for name, _ in kernel_events]
+        if ran != expected:
+            seen, named = next(pair for pair in itertools.zip_longest(ran, expected) if pair[0] != pair[1])
+            raise MeasureError(f"kernel {seen or 'none'!r} ran where the artifact names {named or 'none'!r}; build it again")
         kernels.append([max(0.0, seconds - cost) for _, seconds in kernel_events])
         builtin = [max(0.0, seconds - cost) for name, seconds in events if name.startswith("vm.builtin.")]
         overheads.append(sum(builtin))

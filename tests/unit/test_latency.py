@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mbench import targets, variants
+from mbench.artifact import Artifact
+from mbench.compile import build
+from mbench.errors import MeasureError
+from mbench.measure import latency
+from mbench.measure.session import Session
+
+
+class Clock:
+    """Says what time it is; sessions turn it on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeSession:
+    """Runs take what they are told to take, in order; each block is written into a diary."""
+
+    def __init__(self, seconds: Iterator[float], clock: Clock, name: str = "A", diary: list[str] | None = None) -> None:
+        self.seconds, self.clock, self.name = seconds, clock, name
+        self.diary = diary if diary is not None else []
+        self.asked: list[tuple[int, int]] = []
+
+    def timer(self, *, number: int, repeat: int) -> Callable[[], tuple[float, ...]]:
+        self.asked.append((number, repeat))
+
+        def run() -> tuple[float, ...]:
+            self.diary.append(self.name)
+            samples = tuple(next(self.seconds) for _ in range(repeat))
+            self.clock.now += number * sum(samples)
+            return samples
+
+        return run
+
+
+def blocks(*medians: float) -> Iterator[float]:
+    """Five runs of each duration, the last one for ever."""
+    return itertools.chain.from_iterable(
+        itertools.repeat(seconds, 5) for seconds in itertools.chain(medians, itertools.repeat(medians[-1]))
+    )
+
+
+def warm_up(session: FakeSession, max_s: float) -> tuple[int, float]:
+    return latency.warm_up(session, max_s, session.clock)  # type: ignore[arg-type]
+
+
+# -------------------------------------------------------------------------------------------------------------- warm-up
+@pytest.mark.parametrize(
+    ("medians", "needed"),
+    [
+        ((1.0,), 3),
+        ((9.0, 4.0, 2.0, 1.0), 6),  # 9 4 2 1 1 1
+        ((1.03, 1.0, 1.0, 1.0), 4),  # 3 % apart is not steady
+        ((1.019, 1.0, 1.01), 3),  # within 2 %
+        ((2.0, 1.0, 1.0, 2.0, 1.0), 7),  # 1 1 is too few; then 1 1 1
+    ],
+)
+def test_warming_up_ends_when_three_blocks_agree(medians: tuple[float, ...], needed: int) -> None:
+    clock = Clock()
+    session = FakeSession(blocks(*medians), clock)
+    runs, seconds = warm_up(session, max_s=1e9)
+    assert len(session.diary) == needed
+    assert runs == 6 * needed  # five timed runs a block, and the one that the timer throws away
+    assert seconds == clock.now
+
+
+def test_one_slow_run_in_a_block_does_not_count() -> None:
+    durations = itertools.cycle([1.0, 1.0, 1.0, 1.0, 50.0])
+    session = FakeSession(durations, Clock())
+    assert warm_up(session, max_s=1e9)[0] == 18
+
+
+def test_warming_up_gives_up_after_its_time() -> None:
+    clock = Clock()
+    never_steady = itertools.chain.from_iterable(itertools.repeat(1.0 + 0.5 * (n % 2), 5) for n in itertools.count())
+    session = FakeSession(never_steady, clock)
+    runs, seconds = warm_up(session, max_s=100.0)
+    assert 100 <= seconds < 108  # the block that was running is let finish
+    assert runs == 6 * len(session.diary)
+
+
+def test_without_time_nothing_runs() -> None:
+    session = FakeSession(blocks(1.0), Clock())
+    assert warm_up(session, max_s=0.0) == (0, 0.0)
+    assert session.diary == []
+
+
+# ------------------------------------------------------------------------------------------------------------- the pair
+def pair(repeat: int, block: int, **options: Any) -> tuple[list[str], tuple[tuple[float, ...], tuple[float, ...]], Any]:
+    diary: list[str] = []
+    clock = Clock()
+    first = FakeSession(itertools.count(0.0), clock, "A", diary)
+    twin = FakeSession(itertools.count(1000.0), clock, "B", diary)
+    seen = latency.pair(first, twin, number=3, repeat=repeat, block=block, **options)  # type: ignore[arg-type]
+    return diary, seen, first
+
+
+def test_two_copies_alternate_in_blocks() -> None:
+    diary, _, first = pair(repeat=20, block=5)
+    assert "".join(diary) == "ABBAABBA"
+    assert first.asked == [(3, 5)]
+
+
+def test_each_copys_samples_are_its_own_in_order() -> None:
+    _, (first, twin), _ = pair(repeat=20, block=5)
+    assert first == tuple(map(float, range(20)))
+    assert twin == tuple(map(float, range(1000, 1020)))
+
+
+@pytest.mark.parametrize(("repeat", "block", "rounds"), [(7, 5, 2), (3, 5, 1), (10, 5, 2), (4, 1, 4)])
+def test_as_many_samples_as_were_asked_for(repeat: int, block: int, rounds: int) -> None:
+    diary, (first, twin), _ = pair(repeat=repeat, block=block)
+    assert (len(first), len(twin)) == (repeat, repeat)
+    assert (diary.count("A"), diary.count("B")) == (rounds, rounds)
+
+
+def test_progress_goes_up_to_one() -> None:
+    told: list[float] = []
+    pair(repeat=20, block=5, progress=told.append)
+    assert told == [0.25, 0.5, 0.75, 1.0]
+
+
+# ------------------------------------------------------------------------------------------------------- layer by layer
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    variant, cache = variants.parse("mobilenet_v1_0.25_32"), tmp_path_factory.mktemp("artifacts")
+    return Session(build.build(variant, targets.load("host"), cache)[0])
+
+
+def test_every_kernel_is_timed_in_every_run(session: Session) -> None:
+    told: list[float] = []
+    calls, overheads, cost = latency.layers(session, repeat=4, progress=told.append)
+    assert [len(samples) for samples in calls] == [4] * len(session.artifact.manifest.calls)
+    assert len(overheads) == 4
+    assert told == [0.25, 0.5, 0.75, 1.0]
+    assert 0 < cost < 100e-6  # about a microsecond
+    assert sum(min(samples) for samples in calls) > 0
+    assert all(seconds >= 0 for samples in calls for seconds in samples)
+
+
+def with_calls(session: Session, calls: tuple[tuple[str, int], ...]) -> Any:
+    """Return the same program with a manifest that names other kernels."""
+    other = object.__new__(Session)
+    vars(other).update(vars(session))
+    manifest = msgspec.structs.replace(session.artifact.manifest, calls=calls)
+    other.artifact = Artifact(Path(session.artifact.folder), manifest)
+    return other
+
+
+@pytest.mark.parametrize("change", ["one fewer", "one more", "two swapped", "renamed"])
+def test_other_kernels_than_the_artifacts_are_an_error(session: Session, change: str) -> None:
+    calls = session.artifact.manifest.calls
+    (first, _), (second, _), (last, _) = calls[0], calls[1], calls[-1]
+    wrong, said = {
+        "one fewer": (calls[:-1], f"kernel '{last}' ran where the artifact names 'none'"),
+        "one more": ((*calls, calls[0]), f"kernel 'none' ran where the artifact names '{first}'"),
+        "two swapped": ((calls[1], calls[0], *calls[2:]), f"kernel '{first}' ran where the artifact names '{second}'"),
+        "renamed": ((("stranger", 0), *calls[1:]), f"kernel '{first}' ran where the artifact names 'stranger'"),
+    }[change]
+    with pytest.raises(MeasureError, match=said):
+        latency.layers(with_calls(session, wrong), repeat=2)
+
+
+def test_after_the_instrument_is_gone_runs_are_as_they_were(session: Session) -> None:
+    before = session.run()
+    latency.layers(session, repeat=1)
+    assert (session.run() == before).all()
+
+
+def test_the_cost_of_a_reading_is_taken_off(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, overheads, _ = latency.layers(session, repeat=3)
+    monkeypatch.setattr(latency, "instrument_cost", lambda _: 1.0)  # a second: more than any kernel takes
+    free, no_overheads, cost = latency.layers(session, repeat=3)
+    assert cost == 1.0
+    assert {seconds for samples in free for seconds in samples} == {0.0}
+    assert set(no_overheads) == {0.0}
+    assert sum(map(sum, calls)) + sum(overheads) > 0
