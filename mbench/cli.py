@@ -9,13 +9,17 @@ Exit codes: 0 done; 1 regression; 2 wrong use or bad input; 3 no verdict; 4 some
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
 import sys
+import tempfile
+import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
 
 import click
 
@@ -23,12 +27,14 @@ from mbench import __version__
 from mbench.errors import MbenchError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
+    from mbench.listings import Listing
     from mbench.records import Host, Record, Target
 
 INTERRUPTED = 130
 FAILED = 4
+WRONG_USE = 2
 _COLUMNS = 80
 
 _path = click.Path(path_type=Path)
@@ -48,22 +54,61 @@ def run_command_line() -> None:
         code = main.main(prog_name="mbench", standalone_mode=False)
     except MbenchError as error:
         _stop(str(error), error.exit_code)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _stop("interrupted", INTERRUPTED)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _stop("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(WRONG_USE)
+    except click.ClickException as error:
+        _stop(_click_message(error), WRONG_USE)
+    except SystemExit:  # click's answer to a reader that goes away while it prints help
+        _discard(sys.stdout)
         sys.exit(0)
+    except Exception:  # noqa: BLE001 - a defect of mbench; Python itself would exit with 1, which means a regression
+        traceback.print_exc()
+        sys.exit(FAILED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _click_message(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    separator = "" if message.endswith("?") else ";"
+    return f"{message}{separator} see '{context.command_path} --help'" if context else message
+
+
 def _stop(message: str, code: int) -> NoReturn:
-    click.echo(f"mbench: {message}", err=True)
+    _tell(f"mbench: {message}")
     sys.exit(code)
+
+
+def _tell(message: str) -> None:
+    """Print one line on standard error, whatever is in it."""
+    line = "".join(char if char.isprintable() else " " if char.isspace() else "\ufffd" for char in message)
+    try:
+        click.echo(line, err=True)
+    except OSError:  # nobody reads it
+        _discard(sys.stderr)
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[None]:
+    """Print inside. A reader that goes away, as `head` does, changes nothing.
+
+    Raises:
+        OutputError: what standard output goes to is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        _discard(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what a stream still holds, and all that follows, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _COLUMNS})
@@ -78,22 +123,21 @@ def main() -> None:
 @click.option("--target", "target_name", default=None, metavar="NAME", help="Hardware target.  [default: host]")
 @click.option("--device", default=None, metavar="D", help="Where to run.  [default: the target's]")
 @click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
-@click.option("--batch", type=int, default=None, metavar="N", help="Images a run.  [default: 1]")
+@click.option("--batch", type=click.IntRange(1, 65_536), default=None, metavar="N", help="Images a run.  [default: 1]")
 @click.option("--dtype", default=None, metavar="T", help="Type of weights and activations.  [default: float32]")
 @click.option(
     "-o",
     "--output",
     type=_path,
-    default=Path("mbench-results"),
-    show_default=True,
+    default=None,
     metavar="DIR",
-    help="Where to write.",
+    help="Where to write.  [default: mbench-results]",
 )
 @click.option("--repeat", type=click.IntRange(3, 100_000), default=None, help="End-to-end samples.  [default: 100]")
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=1),
+    type=click.IntRange(1, 86_400),
     default=None,
     help="Seconds of silence after which a variant is given up.  [default: 600]",
 )
@@ -102,7 +146,7 @@ def main() -> None:
 @click.option("--resume", type=_path, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
 @_targets_option
 @_json_option
-def run(patterns: tuple[str, ...], resume: Path | None, output: Path, **options: Any) -> int:
+def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **options: Any) -> int:
     """Compile, measure, check and explain; write a record and a page.
 
     VARIANT is a name such as mobilenet_v1_0.5_160 or a grid such as
@@ -113,41 +157,39 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path, **options:
 
     machine = host.describe()
     if resume is not None:
-        _refuse_with_resume(patterns, options)
+        _refuse_with_resume(patterns, {**options, "output": output})
         job = pipeline.resumed(resume, machine, use_cache=not options["no_cache"])
     else:
-        job = _job(patterns, output, machine, options)
+        job = _job(patterns, output or Path("mbench-results"), machine, options)
+    _prepare(job.path.parent, "--resume" if resume else "--output")
     console = _console(stderr=True)
     code = 0
     try:
         with progress.show(console, job.settings.variants) as shown:
             pipeline.run(job, shown)
     except KeyboardInterrupt:
-        code = INTERRUPTED
-    except OutputError as error:
         if not job.path.exists():
             raise
-        click.echo(f"mbench: {error}", err=True)
-        code = FAILED
+        code = INTERRUPTED
     record = records.read(job.path)
     page = _write_page(record, job.path)
-    if options["as_json"]:
-        click.echo(records.encode(record), nl=False)
-    else:
-        _print_record(record)
+    _print_record(record, as_json=options["as_json"])
     _say_where(job.path, page, console)
     if code == INTERRUPTED:
         done, asked = len(record.results), len(record.settings.variants)
         console.print(
-            f"interrupted: {done} of {asked} variants are recorded; go on with: mbench run --resume {job.path}"
+            f"interrupted: {done} of {asked} variants are recorded; go on with: mbench run --resume {job.path}",
+            soft_wrap=True,
         )
-    return code or (FAILED if record.failures else 0)
+    complete = page is not None and not record.failures and (job.settings.compile_only or record.device.calibration)
+    return code or (0 if complete else FAILED)
 
 
 def _refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> None:
-    taken = ("target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s")
+    taken = ("output", "target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s")
     given = [f"--{name.removesuffix('_name').removesuffix('_s')}" for name in taken if options[name] is not None]
     given += ["--compile-only"] if options["compile_only"] else []
+    given += ["--targets"] if options["extra_dirs"] else []
     given += ["VARIANT"] if patterns else []
     if given:
         raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
@@ -161,11 +203,13 @@ def _job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[s
     batch, dtype = options["batch"] if options["batch"] is not None else 1, options["dtype"] or "float32"
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
-    _prepare(output)
     target = pipeline.resolve_target(options["target_name"] or "host", options["extra_dirs"])
     support = targets.support(target, machine)
-    if not support.compile or not (support.measure or options["compile_only"]):
+    if not support.compile:
         raise UsageError(f"target '{target.name}': {support.reason}")
+    if not (support.measure or options["compile_only"]):
+        hint = "add --compile-only to record what is known without running"
+        raise UsageError(f"target '{target.name}': {support.reason}; {hint}")
     settings = Settings(
         variants=names,
         threads=_threads(options["threads"], target, machine, compile_only=options["compile_only"]),
@@ -176,7 +220,7 @@ def _job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[s
         layer_repeat=max(3, (options["repeat"] or 100) // 2),
         block=10,
         warmup_max_s=3.0,
-        timeout_s=options["timeout_s"] or 600.0,
+        timeout_s=float(options["timeout_s"] or 600),
         compile_only=options["compile_only"],
     )
     return pipeline.Job(
@@ -189,16 +233,24 @@ def _job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[s
     )
 
 
-def _prepare(output: Path) -> None:
-    """Make the output folder, and notice now, not after an hour, that nothing can be written there."""
-    try:
-        output.mkdir(exist_ok=True)
-    except FileNotFoundError:
-        raise UsageError(f"--output {output}: the folder {output.parent} does not exist; make it first") from None
-    except OSError as error:
-        raise UsageError(f"--output {output}: cannot be made: {error.strerror}; choose another folder") from error
-    if not os.access(output, os.W_OK | os.X_OK):
-        raise UsageError(f"--output {output}: you may not write there; choose another folder")
+def _prepare(output: Path, option: str) -> None:
+    """Make the output and cache folders, and notice now, not after an hour, that nothing can be written there."""
+    from mbench import resources
+
+    if not output.parent.is_dir():
+        raise UsageError(f"{option} {output}: the folder {output.parent} does not exist; make it first")
+    cache = resources.cache_dir()
+    for folder, what, hint in (
+        (output, f"{option} {output}", "choose another folder"),
+        (cache, f"the cache folder {cache}", "choose another with the environment variable MBENCH_CACHE_DIR"),
+    ):
+        try:
+            folder.mkdir(parents=folder == cache, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except FileExistsError:
+            raise UsageError(f"{what} is a file, expected a folder; {hint}") from None
+        except OSError as error:
+            raise UsageError(f"{what}: nothing can be written there: {error.strerror}; {hint}") from error
 
 
 def _threads(asked: int | None, target: Target, machine: Host, *, compile_only: bool) -> int:
@@ -231,19 +283,19 @@ def _device(asked: str | None, target: Target) -> Literal["local"]:
 def _write_page(record: Record, path: Path) -> Path | None:
     from mbench import report
 
-    page = path.with_suffix(".html")
+    page = path.with_suffix(".html") if path.suffix != ".html" else path.with_name(f"{path.name}.html")
     try:
         report.write(page, [record])
     except OutputError as error:
-        click.echo(f"mbench: {error}", err=True)
+        _tell(f"mbench: {error}")
         return None
     return page
 
 
 def _say_where(record: Path, page: Path | None, console: Console) -> None:
-    console.print(f"record  {record}", soft_wrap=True, highlight=False)
+    console.print(f"record  {record}", soft_wrap=True)
     if page:
-        console.print(f"page    {page}", soft_wrap=True, highlight=False)
+        console.print(f"page    {page}", soft_wrap=True)
 
 
 # ---------------------------------------------------------------------------------------------------- reading what is
@@ -254,11 +306,7 @@ def show(record: Path, as_json: bool) -> None:
     """Print what RECORD says: totals, the comparison, the slowest layers."""
     from mbench import records
 
-    read = records.read(record)
-    if as_json:
-        click.echo(records.encode(read), nl=False)
-    else:
-        _print_record(read)
+    _print_record(records.read(record), as_json=as_json)
 
 
 @main.command()
@@ -269,7 +317,10 @@ def report(paths: tuple[Path, ...], output: Path) -> None:
     from mbench import records
     from mbench import report as pages
 
-    pages.write(output, [records.read(path) for path in paths])
+    read = [records.read(path) for path in paths]
+    if output.resolve() in [path.resolve() for path in paths]:
+        raise UsageError(f"--output {output} is one of the records; choose another file for the page")
+    pages.write(output, read)
 
 
 @main.command()
@@ -277,7 +328,7 @@ def schema() -> None:
     """Print the JSON Schema of a record."""
     from mbench import records
 
-    click.echo(json.dumps(records.json_schema(), indent=2))
+    _print_json(json.dumps(records.json_schema(), indent=2))
 
 
 @main.command(name="variants")
@@ -324,21 +375,39 @@ def _console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _COLUMNS
-    return Console(file=stream, width=width, highlight=False)
+
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            """Go on without a reader; rich itself would end the process."""
+            self.quiet = True
+            _discard(stream)
+
+    return Patient(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def _print_record(record: Record) -> None:
-    from mbench import tables
+def _print_record(record: Record, *, as_json: bool) -> None:
+    from mbench import records, tables
 
-    console = _console()
-    for part in tables.record_tables(record):
-        console.print(part)
-
-
-def _print_listing(listing: Any, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(listing.data, indent=2, ensure_ascii=False))
-        return
-    console = _console()
-    for part in listing.parts:
-        console.print(part)
+        _print_json(records.encode(record).decode().rstrip())
+    else:
+        _print_parts(tables.record_tables(record))
+
+
+def _print_listing(listing: Listing, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(json.dumps(listing.data, indent=2))
+    else:
+        _print_parts(listing.parts)
+
+
+def _print_json(document: str) -> None:
+    with _standard_output():
+        click.echo(f"{document}\n".encode(), nl=False)
+
+
+def _print_parts(parts: Iterable[RenderableType]) -> None:
+    with _standard_output():
+        console = _console()
+        for part in parts:
+            console.print(part)

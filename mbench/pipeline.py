@@ -16,10 +16,10 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Recor
 
 MAX_BUILDERS = 2
 COMPILE_ONLY = "not measured: --compile-only"
+NOT_YET = "not measured: the run ended before"
 _ABANDONED_S = 86_400.0
 _DETAIL_CHARACTERS = 2000
 
@@ -102,7 +103,7 @@ def run(job: Job, progress: Progress) -> Record:
     """Build and measure every variant that has no result yet; return the record, which is on disk too.
 
     Raises:
-        OutputError: the record could not be written. Everything that was measured up to then was.
+        OutputError: the record could not be written. What was measured up to then is saved; the error says where.
         TargetError: LLVM does not know the target's processor.
     """
     record = _without_retried(job.before) if job.before else _empty(job)
@@ -139,7 +140,7 @@ def _empty(job: Job) -> Record:
         mbench_version=mbench.__version__,
         host=job.host,
         target=job.target,
-        device=Device(kind=kind, name=kind, missing={"calibration": COMPILE_ONLY} if kind == "none" else {}),
+        device=Device(kind=kind, name=kind, missing={"calibration": COMPILE_ONLY if kind == "none" else NOT_YET}),
         settings=job.settings,
     )
 
@@ -157,7 +158,6 @@ Build = tuple[Artifact, bool] | Failure
 
 def _build_all(job: Job, names: tuple[str, ...], progress: Progress) -> dict[str, Build]:
     """Build all variants side by side. If a build takes its process down, the rest are built one by one."""
-    builds: dict[str, Build] = {}
     settings = job.settings
     cache = resources.cache_dir() / "artifacts"
     _remove_abandoned(cache)
@@ -166,32 +166,31 @@ def _build_all(job: Job, names: tuple[str, ...], progress: Progress) -> dict[str
         name: functools.partial(task, variants.parse(name, batch=settings.batch, dtype=settings.dtype))
         for name in names
     }
-    for group in (names, *((name,) for name in names)):
-        waiting = [name for name in group if name not in builds]
-        for name, built in _build_some({name: tasks[name] for name in waiting}, progress):
-            builds[name] = built
-            progress.stage(name, *("failed", 1.0) if isinstance(built, Failure) else ("compiling", 1.0))
-        if len(group) == 1 and waiting and group[0] not in builds:
-            reason = "the process that compiled it died; out of memory?"
-            builds[group[0]] = Failure(variant=group[0], stage="compiling", reason=reason)
-            progress.stage(group[0], "failed", 1.0)
+    builds = _build_some(tasks, progress)
+    for name in names:
+        if name not in builds:
+            died = Failure(variant=name, stage="compiling", reason="the process that compiled it died; out of memory?")
+            builds[name] = _build_some({name: tasks[name]}, progress).get(name, died)
+            if builds[name] is died:
+                progress.stage(name, "failed", 1.0)
     return {name: builds[name] for name in names}
 
 
-def _build_some(
-    tasks: dict[str, Callable[[], tuple[Artifact, bool]]], progress: Progress
-) -> Iterator[tuple[str, Build]]:
-    """Yield each build as it is done; those that were under way when a process died are left out."""
-    if not tasks:
-        return
+def _build_some(tasks: Mapping[str, Callable[[], tuple[Artifact, bool]]], progress: Progress) -> dict[str, Build]:
+    """Return the builds; those that were under way when a process died are left out."""
+    builds: dict[str, Build] = {}
     with children() as pool, contextlib.suppress(BrokenProcessPool):
         futures = {}
         for name, task in tasks.items():
             futures[_submit(pool, task)] = name
             progress.stage(name, "compiling", 0.0)
         for future in concurrent.futures.as_completed(futures):
+            name = futures[future]
             with contextlib.suppress(BrokenProcessPool):
-                yield futures[future], _built(future, futures[future])
+                builds[name] = _built(future, name)
+                failed = isinstance(builds[name], Failure)
+                progress.stage(name, "failed" if failed else "compiling", 1.0)
+    return builds
 
 
 def _built(future: concurrent.futures.Future[tuple[Artifact, bool]], name: str) -> Build:
@@ -335,8 +334,26 @@ def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:
         results=(*record.results, *(item for item in found if isinstance(item, Result))),
         failures=(*record.failures, *(item for item in found if isinstance(item, Failure))),
     )
-    records.write(job.path, record)
+    try:
+        records.write(job.path, record)
+    except KeyboardInterrupt:
+        records.write(job.path, record)
+        raise
+    except OutputError as error:
+        _save_elsewhere(job, record, error)
     return record
+
+
+def _save_elsewhere(job: Job, record: Record, error: OutputError) -> NoReturn:
+    """Write the record to the folder for temporary files, and raise an error that says so."""
+    try:
+        refuge = Path(tempfile.gettempdir()) / job.path.name
+        records.write(refuge, record)
+    except (OutputError, OSError) as second:
+        raise OutputError(f"{error}; nor could it be saved elsewhere: {second}") from error
+    raise OutputError(
+        f"{error}; what was measured is saved in {refuge}: go on with 'mbench run --resume {refuge}'"
+    ) from error
 
 
 # --------------------------------------------------------------------------------------------------------------- resume
