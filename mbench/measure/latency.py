@@ -74,7 +74,9 @@ def layers(
         ran = [name for name, _ in kernel_events]
         if ran != expected:
             seen, named = next(pair for pair in itertools.zip_longest(ran, expected) if pair[0] != pair[1])
-            raise MeasureError(f"kernel {seen or 'none'!r} ran where the artifact names {named or 'none'!r}; build it again")
+            raise MeasureError(
+                f"kernel {seen or 'none'!r} ran where the artifact names {named or 'none'!r}; build it again"
+            )
         kernels.append([max(0.0, seconds - cost) for _, seconds in kernel_events])
         builtin = [max(0.0, seconds - cost) for name, seconds in events if name.startswith("vm.builtin.")]
         overheads.append(sum(builtin))
