@@ -178,9 +178,6 @@ def _warnings(record: Record) -> Iterator[Text]:
             yield _text(f"warning: {result.variant.name}: {warning}", style="yellow")
         if result.numerics is not None and not result.numerics.passed:
             yield _text(f"WRONG OUTPUT: {result.variant.name}: {_numerics_detail(result)}", style="bold red")
-        if result.artifact.fallbacks:
-            names = ", ".join(result.artifact.fallbacks)
-            yield _text(f"note: {result.variant.name}: compiled without a schedule rule: {names}")
 
 
 def _numerics_detail(result: Result) -> str:
