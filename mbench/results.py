@@ -22,6 +22,7 @@ from mbench.records import (
 
 NO_COUNTERS = "exact counts of executed instructions are not in this version"
 NO_ROOFLINE = "a layer without multiply-adds has no place under a roofline of FLOP/s"
+NO_COEFFICIENTS = "the target has no coefficients"
 _ABOVE_CEILING = 1.1
 _STEAL_SHARE = 0.01
 
@@ -50,12 +51,13 @@ def result(
     seen = observation
     layers, components = _layers(artifact, target, threads, seen, calibration)
     joules = energy.total(components)
+    whole = _end_to_end(seen)
     coefficients = target.energy
     return Result(
         variant=artifact.manifest.variant,
         artifact=_artifact_info(artifact, cached=cached),
         numerics=seen.numerics if seen else None,
-        end_to_end=_end_to_end(seen),
+        end_to_end=whole,
         memory=Memory(
             weight_bytes=artifact.manifest.weight_bytes,
             activation_peak_bytes=artifact.manifest.activation_peak_bytes,
@@ -65,16 +67,14 @@ def result(
         ),
         energy=Energy(
             energy_j=sum(joules.values()) if coefficients else None,
-            method=energy.method(coefficients, timed=_timed(seen))
-            if coefficients
-            else "the target has no coefficients",
+            method=energy.method(coefficients, timed=_timed(seen)) if coefficients else NO_COEFFICIENTS,
             components_j=joules,
             coefficients=coefficients,
             measured=seen.energy if seen else None,
         ),
         books=_books(seen),
         layers=layers,
-        missing=_missing(seen, calibration, reason),
+        missing=_missing(seen, whole, target, calibration, reason),
         warnings=(*_warnings(artifact, seen, layers), *_low_ceilings(calibration)),
     )
 
@@ -178,23 +178,31 @@ def _books(seen: Observation | None) -> Books | None:
     )
 
 
-def _missing(seen: Observation | None, calibration: Calibration | None, reason: str) -> dict[str, str]:
+def _missing(
+    seen: Observation | None, end_to_end: EndToEnd, target: Target, calibration: Calibration | None, reason: str
+) -> dict[str, str]:
     """Say why each field that is null is null."""
     missing = {"layers.counters": NO_COUNTERS}
+    why = reason
     if seen is None:
         missing["numerics"] = reason
-    if not _timed(seen):
-        why = reason if seen is None else f"not timed, since the result is wrong: {seen.numerics.detail}"
-        fields = ("end_to_end.latency_s", "end_to_end.twin_latency_s", "books", "layers.latency_s", "layers.roofline")
-        missing.update(dict.fromkeys((*fields, "memory.process_peak_bytes", "energy.measured"), why))
-        return missing
-    assert seen is not None
-    missing["layers.roofline"] = reason if calibration is None else NO_ROOFLINE
-    if seen.energy is None and seen.energy_missing:
-        missing["energy.measured"] = seen.energy_missing
-    if seen.process_peak_bytes is None:
-        missing["memory.process_peak_bytes"] = "this system does not tell (no VmHWM in /proc/self/status)"
-    return missing
+    elif not seen.numerics.passed:
+        why = f"not timed, since the result is wrong: {seen.numerics.detail}"
+        missing["numerics.max_abs_error"] = missing["numerics.max_rel_error"] = seen.numerics.detail or why
+    if _timed(seen):
+        why = "this system does not tell"
+        missing["layers.roofline"] = reason if calibration is None else NO_ROOFLINE
+    else:
+        missing.update(dict.fromkeys(("books", "layers.latency_s", "layers.roofline"), why))
+    if target.energy is None:
+        fields = ("energy.energy_j", "energy.coefficients", "layers.energy_j", "layers.energy_method")
+        missing.update(dict.fromkeys(fields, NO_COEFFICIENTS))
+    if seen is None or seen.energy is None:
+        missing["energy.measured"] = (seen.energy_missing if seen else None) or why
+    if seen is None or seen.process_peak_bytes is None:
+        missing["memory.process_peak_bytes"] = why
+    nulls = (name for name in EndToEnd.__struct_fields__ if getattr(end_to_end, name) is None)
+    return {**missing, **{f"end_to_end.{name}": why for name in nulls}}
 
 
 def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer, ...]) -> Iterator[str]:
