@@ -20,7 +20,7 @@ def compare(output: np.ndarray, expected: np.ndarray, tolerance: float) -> Numer
         return _failed(tolerance, f"{np.count_nonzero(~np.isfinite(output))} of {output.size} outputs are not finite")
     if np.ptp(expected) == 0:
         return _failed(tolerance, "PyTorch's output is constant: it would pass whatever the kernels do")
-    absolute = float(np.abs(output - expected).max())
+    absolute = float(np.abs(output.astype(np.float64) - expected).max())
     relative = absolute / float(np.abs(expected).max())
     passed = relative <= tolerance
     return Numerics(
