@@ -17,6 +17,7 @@ from typing import Literal
 from mbench import host as hosts
 from mbench import resources, targets, units
 from mbench.errors import TargetError
+from mbench.measure import meters
 from mbench.records import Host
 
 Status = Literal["ok", "warn", "missing"]
@@ -124,15 +125,15 @@ def _gpu() -> Check:
 def _power_meter(root: Path) -> Check:
     """Look for RAPL (energy counters of x86 processors) and for power sensors of boards."""
     counters = sorted((root / "sys/class/powercap").glob("*/energy_uj"))
-    readable = [path for path in counters if os.access(path, os.R_OK)]
-    sensors = [path for kind in ("power", "curr") for path in (root / "sys/class/hwmon").glob(f"*/{kind}*_input")]
-    if readable or sensors:
-        what = [f"{len(readable)} RAPL counters"] * bool(readable) + [f"{len(sensors)} board sensors"] * bool(sensors)
-        return Check("power meter", "ok", ", ".join(what))
+    found = meters.find(root)
+    if found:
+        return Check("power meter", "ok", ", ".join(meter.name for meter in found))
     if counters:
         hint = "as root: chmod a+r /sys/class/powercap/*/energy_uj; without it energy is modelled, not measured"
         return Check("power meter", "missing", "RAPL is there, and only root may read it", hint)
-    return Check("power meter", "missing", "no RAPL, no board sensor", "energy is modelled, not measured")
+    return Check(
+        "power meter", "missing", "no RAPL, no hwmon energy or power sensor", "energy is modelled, not measured"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- how quiet it is

@@ -12,7 +12,8 @@ from mbench.records import MeteredEnergy
 
 WINDOW_S = 1.0
 MISSING = (
-    "no energy meter that can be read: looked for RAPL (/sys/class/powercap/*/energy_uj) and hwmon (energy*_input)"
+    "no energy meter that can be read: looked for RAPL (/sys/class/powercap/*/energy_uj) and hwmon "
+    "(energy*_input, power*_input)"
 )
 
 
@@ -48,8 +49,29 @@ class _Counter:
         return int(self.range_file.read_text()) * 1e-6 if self.range_file else None
 
 
-def find(root: Path = Path("/")) -> list[Meter]:
-    """Return the meters that can be read here: RAPL packages, else hwmon energy counters.
+class _PowerSensor:
+    """A file that tells microwatts: summed up over time between readings, so it must be read often."""
+
+    def __init__(self, name: str, file: Path, clock: Callable[[], float]) -> None:
+        self.name = name
+        self._file, self._clock = file, clock
+        self._joules, self._at, self._watts = 0.0, clock(), self._read_w()
+
+    def read_j(self) -> float:
+        now, watts = self._clock(), self._read_w()
+        self._joules += (now - self._at) * (self._watts + watts) / 2
+        self._at, self._watts = now, watts
+        return self._joules
+
+    def range_j(self) -> float | None:
+        return None
+
+    def _read_w(self) -> float:
+        return int(self._file.read_text()) * 1e-6
+
+
+def find(root: Path = Path("/"), clock: Callable[[], float] = time.perf_counter) -> list[Meter]:
+    """Return the meters that can be read here: RAPL packages, else hwmon's energy counters, else its power sensors.
 
     Source: Documentation/power/powercap/powercap.rst and Documentation/hwmon/sysfs-interface.rst of Linux.
     """
@@ -61,8 +83,12 @@ def find(root: Path = Path("/")) -> list[Meter]:
     ]
     if rapl:
         return rapl
-    files = sorted((root / "sys/class/hwmon").glob("hwmon*/energy*_input"))
-    return [_Counter(f"hwmon {_label(file)}", file) for file in files if _readable(file)]
+    sensors = root / "sys/class/hwmon"
+    counters = [file for file in sorted(sensors.glob("hwmon*/energy*_input")) if _readable(file)]
+    if counters:
+        return [_Counter(f"hwmon {_label(file)}", file) for file in counters]
+    powers = [file for file in sorted(sensors.glob("hwmon*/power*_input")) if _readable(file)]
+    return [_PowerSensor(f"hwmon {_label(file)}, power over time", file, clock) for file in powers]
 
 
 def measure(
@@ -80,6 +106,8 @@ def measure(
     while clock() - start < window_s or runs == 0:
         run()
         runs += 1
+        for meter in meters:
+            meter.read_j()  # a power sensor is summed up between readings
     window = clock() - start
     used = [_difference(meter, first, meter.read_j()) for meter, first in zip(meters, before, strict=True)]
     names = ", ".join(meter.name for meter in meters)

@@ -133,3 +133,26 @@ def test_no_energy_is_no_negative_energy(tmp_path: Path) -> None:
     seen = meters.measure(lambda: None, meters.find(tmp_path), window_s=1.0, clock=Clock(0.5))
     assert seen is not None
     assert seen.energy_j == 0.0
+
+
+def test_a_power_sensor_is_summed_up_over_time(tmp_path: Path) -> None:
+    hwmon(tmp_path, 0, {"name": "ina219", "power1_input": 2_000_000})
+    clock = Clock(1.0)
+    (sensor,) = meters.find(tmp_path, clock)
+    assert sensor.name == "hwmon ina219, power over time"
+    assert sensor.read_j() == pytest.approx(2.0)  # 2 W for one second
+    hwmon(tmp_path, 0, {"power1_input": 4_000_000})
+    assert sensor.read_j() == pytest.approx(2.0 + 3.0)  # from 2 to 4 W in the next
+
+
+def test_the_energy_of_a_run_by_a_power_sensor(tmp_path: Path) -> None:
+    hwmon(tmp_path, 0, {"name": "ina219", "power1_input": 5_000_000})
+    clock = Clock(0.01)
+    seen = meters.measure(lambda: None, meters.find(tmp_path, clock), window_s=1.0, clock=clock)
+    assert seen is not None
+    assert seen.energy_j * seen.runs / seen.window_s == pytest.approx(5.0, rel=0.05)
+
+
+def test_energy_counters_go_before_power_sensors(tmp_path: Path) -> None:
+    hwmon(tmp_path, 0, {"name": "ina", "energy1_input": 2, "power1_input": 3})
+    assert [meter.name for meter in meters.find(tmp_path)] == ["hwmon ina"]
