@@ -15,6 +15,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ REFERENCE = "reference.npz"
 ENTRY = "main"
 CALIBRATION_ENTRY = "instrument_calibration"
 CALIBRATION_CALLS = 32
+_ABANDONED_S = 24 * 3600
 
 
 class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,6 +143,9 @@ def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
 def scratch(parent: Path) -> Path:
     """Return a fresh folder under `parent`, for a build to work in."""
     parent.mkdir(parents=True, exist_ok=True)
+    for left in (*parent.glob(".building-*"), *parent.glob(".gone-*")):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
 
 

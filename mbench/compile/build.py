@@ -67,7 +67,7 @@ def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = Tr
         use_cache: whether one that is there already may be taken. A damaged one never is.
 
     Raises:
-        BuildError: lowering, code generation or linking failed.
+        BuildError: lowering, code generation or linking failed, or the cache is full.
         TargetError: LLVM does not know the target's processor.
     """
     inputs = digest_inputs(variant, target)
@@ -83,6 +83,11 @@ def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = Tr
     try:
         manifest = _compile(variant, target, inputs, work)
         return artifact.store(manifest, work, folder), False
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise BuildError(
+            f"artifacts cannot be written to {cache}: {why}; free space or set MBENCH_CACHE_DIR"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

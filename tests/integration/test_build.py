@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import shutil
@@ -334,3 +335,13 @@ def test_cuda_code_is_in_the_library_and_nvcc_takes_it(tmp_path: Path) -> None:
     cubin = tmp_path / "kernels.cubin"
     subprocess.run(["nvcc", "-arch=sm_80", "-cubin", "-o", cubin, source], check=True, capture_output=True)
     assert machine_of(cubin) == EM_CUDA
+
+
+def test_a_full_cache_is_one_line(tmp_path: Path, host: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artifact, "store", full)
+    with pytest.raises(BuildError, match=r"^artifacts cannot be written to .*: No space left on device; free space or"):
+        build.build(VARIANT, host, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -176,3 +178,12 @@ def test_discarding_twice_is_no_error(folder: Path, tmp_path: Path) -> None:
     artifact.discard(folder)
     artifact.discard(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_build_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    left, busy = artifact.scratch(tmp_path), artifact.scratch(tmp_path)
+    yesterday = time.time() - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    artifact.scratch(tmp_path)
+    assert not left.exists()
+    assert busy.exists()
