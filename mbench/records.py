@@ -428,7 +428,8 @@ def decode(data: bytes, *, source: str) -> Record:
     try:
         return msgspec.json.decode(data, type=Record)
     except msgspec.ValidationError as error:
-        raise RecordError(f"{source}: not a valid record: {error}") from error
+        said = " ".join(str(error).split())  # it quotes names from the file, line breaks and all
+        raise RecordError(f"{source}: not a valid record: {said}") from error
 
 
 def read(path: str | os.PathLike[str]) -> Record:

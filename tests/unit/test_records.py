@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import copy
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import factory
+import jsonschema
+import msgspec
+import pytest
+
+from mbench import records
+from mbench.errors import OutputError, RecordError
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def plain() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(records.encode(factory.record(failed=("mobilenet_v1_0.5_128",))))
+    return found
+
+
+def refused(data: bytes | str) -> str:
+    """Return the error that a file with this content gives; it names the file and is one line."""
+    with pytest.raises(RecordError) as caught:
+        records.decode(data.encode() if isinstance(data, str) else data, source="some/file.json")
+    message = str(caught.value)
+    assert message.startswith("some/file.json: ")
+    assert "\n" not in message
+    assert caught.value.exit_code == 2
+    return message
+
+
+def changed(plain: dict[str, Any], change: Change) -> dict[str, Any]:
+    found = copy.deepcopy(plain)
+    change(found)
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- round trip
+@pytest.mark.parametrize(
+    "record",
+    [
+        factory.record(),
+        factory.record(latency=False),
+        factory.record(failed=("mobilenet_v1_0.5_128",)),
+        factory.hostile(factory.record()),
+        factory.record(names=()),
+    ],
+)
+def test_round_trip(tmp_path: Path, record: records.Record) -> None:
+    file = tmp_path / "record.json"
+    records.write(file, record)
+    read = records.read(file)
+    assert msgspec.structs.replace(read, results=()) == msgspec.structs.replace(record, results=())
+    expected = records._rounded(msgspec.to_builtins(record))
+    assert records._rounded(msgspec.to_builtins(read)) == expected
+    again = tmp_path / "again.json"
+    records.write(again, read)
+    assert records.read(again) == read
+
+
+def test_one_line_of_utf8() -> None:
+    data = records.encode(factory.hostile(factory.record()))
+    assert data.endswith(b"}\n")
+    assert data.count(b"\n") == 1
+    assert json.loads(data.decode("utf-8"))["format_version"] == 1
+
+
+def test_floats_keep_nine_digits() -> None:
+    [result] = factory.record(factory.PAIR[:1]).results
+    samples = (0.001234567891234, 1.0, 1e-9 / 3, 123456789.123)
+    end_to_end = msgspec.structs.replace(result.end_to_end, latency_s=samples)
+    record = msgspec.structs.replace(
+        factory.record(), results=(msgspec.structs.replace(result, end_to_end=end_to_end),)
+    )
+    read = records.decode(records.encode(record), source="x").results[0].end_to_end.latency_s
+    assert read == (0.00123456789, 1.0, 3.33333333e-10, 123456789.0)
+
+
+def test_unfinished() -> None:
+    record = factory.record(factory.PAIR[:1], failed=("mobilenet_v1_0.5_128",))
+    assert record.unfinished() == ("mobilenet_v1_0.5_128",)
+
+
+# ---------------------------------------------------------------------------------------------------- strict reading
+def test_cut_short_anywhere() -> None:
+    data = records.encode(factory.record(factory.PAIR[:1])).rstrip()
+    step = max(1, len(data) // 200)
+    for length in [*range(1, len(data), step), len(data) - 1]:
+        assert "cut short" in refused(data[:length])
+
+
+@pytest.mark.parametrize("data", ["", " \n\t", b""])
+def test_empty(data: bytes | str) -> None:
+    assert "is empty" in refused(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["not JSON", "{", "{'a': 1}", b"\xff\xfe\x00", b"\x00" * 64, "[" * 100_000, "{}{}", b'{"run_id": "\xff"}', "NaN"],
+)
+def test_not_json(data: bytes | str) -> None:
+    assert "not a whole JSON document" in refused(data)
+
+
+@pytest.mark.parametrize("data", ["[]", "[1, 2]", "null", "1", '"text"', "{}", '{"run_id": "x"}'])
+def test_not_a_record(data: str) -> None:
+    assert "no format_version" in refused(data)
+
+
+@pytest.mark.parametrize("version", [2, 0, -1, 1.5, "1", "2", [1], {}, False])
+def test_other_versions(plain: dict[str, Any], version: object) -> None:
+    message = refused(json.dumps({**plain, "format_version": version}))
+    assert f"format_version is {version!r}" in message
+    assert "reads 1" in message
+
+
+@pytest.mark.parametrize("version", [True, 1.0])
+def test_versions_that_only_look_like_ours(plain: dict[str, Any], version: object) -> None:
+    assert "format_version" in refused(json.dumps({**plain, "format_version": version}))
+
+
+@pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_json_has_not(plain: dict[str, Any], token: str) -> None:
+    data = json.dumps(
+        changed(plain, lambda record: record["results"][0]["end_to_end"].update(latency_s=["TOKEN"]))
+    ).replace('"TOKEN"', token)
+    assert token in data
+    refused(data)
+
+
+def _set(*path: Any, value: Any) -> Change:
+    def change(record: dict[str, Any]) -> None:
+        target = record
+        for part in path[:-1]:
+            target = target[part]
+        target[path[-1]] = value
+
+    return change
+
+
+def _delete(*path: Any) -> Change:
+    def change(record: dict[str, Any]) -> None:
+        target = record
+        for part in path[:-1]:
+            target = target[part]
+        del target[path[-1]]
+
+    return change
+
+
+MUTATIONS: dict[str, tuple[Change, str]] = {
+    "negative latency": (_set("results", 0, "end_to_end", "latency_s", 0, value=-1e-3), "latency_s"),
+    "negative layer latency": (_set("results", 0, "layers", 3, "latency_s", 0, value=-1.0), "latency_s"),
+    "negative bytes": (_set("results", 0, "memory", "weight_bytes", value=-1), "weight_bytes"),
+    "no threads": (_set("settings", "threads", value=0), "threads"),
+    "unknown field": (_set("surprise", value=1), "surprise"),
+    "unknown field deep": (_set("results", 0, "layers", 0, "surprise", value=1), "surprise"),
+    "unknown field with a line break": (_set("sur\nprise", value=1), "sur"),
+    "missing field": (_delete("host"), "host"),
+    "missing field deep": (_delete("results", 1, "layers", 0, "op"), "op"),
+    "text for a number": (_set("results", 0, "artifact", "library_bytes", value="1000"), "library_bytes"),
+    "number for text": (_set("run_id", value=7), "run_id"),
+    "null for text": (_set("run_id", value=None), "run_id"),
+    "fraction for a whole number": (_set("settings", "repeat", value=1.5), "repeat"),
+    "unknown op": (_set("results", 0, "layers", 0, "op", value="conv3d"), "op"),
+    "unknown device": (_set("device", "kind", value="moon"), "kind"),
+    "empty name": (_set("run_id", value=""), "run_id"),
+    "long name": (_set("run_id", value="x" * 201), "run_id"),
+    "list for an object": (_set("host", value=[]), "host"),
+    "object for a list": (_set("results", value={}), "results"),
+    "figure with neither source nor estimate": (
+        _set("target", "processor", "frequency_hz", value={"value": 1.0}),
+        "source",
+    ),
+    "figure with both": (
+        _set("target", "processor", "frequency_hz", value={"value": 1.0, "source": "a", "estimate": "b"}),
+        "source",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_fields_that_break_the_format(plain: dict[str, Any], name: str) -> None:
+    change, said = MUTATIONS[name]
+    message = refused(json.dumps(changed(plain, change)))
+    assert "not a valid record" in message
+    assert said in message
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.json", tmp_path / "none" / "none.json"):
+        with pytest.raises(RecordError, match="cannot be read") as caught:
+            records.read(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------------------ schema
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    schema = records.json_schema()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(json.loads(json.dumps(schema)))
+
+
+@pytest.mark.parametrize("latency", [True, False])
+def test_the_schema_accepts_what_we_write(validator: jsonschema.Draft202012Validator, latency: bool) -> None:
+    for record in (factory.record(latency=latency), factory.hostile(factory.record(latency=latency))):
+        validator.validate(json.loads(records.encode(record)))
+
+
+@pytest.mark.parametrize("name", sorted(set(MUTATIONS) - {name for name in MUTATIONS if name.startswith("figure")}))
+def test_the_schema_refuses_what_reading_refuses(
+    plain: dict[str, Any], validator: jsonschema.Draft202012Validator, name: str
+) -> None:
+    assert not validator.is_valid(changed(plain, MUTATIONS[name][0]))
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_the_schema_refuses_other_versions(
+    plain: dict[str, Any], validator: jsonschema.Draft202012Validator, version: object
+) -> None:
+    assert not validator.is_valid({**plain, "format_version": version})
+
+
+# ----------------------------------------------------------------------------------------------------------- writing
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_write_that_fails_half_way_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    file = tmp_path / "record.json"
+    file.write_text("old")
+
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError) as caught:
+        records.write(file, factory.record(factory.PAIR[:1]))
+    assert os.strerror(number) in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert caught.value.exit_code == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+    assert file.read_text() == "old"
+
+
+@pytest.mark.parametrize("where", ["fsync", "chmod", "replace"])
+def test_an_interrupted_write_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, where, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        records.write_atomically(tmp_path / "record.json", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["folder", "none/record.json"])
+def test_places_that_cannot_be_written(tmp_path: Path, target: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        records.write_atomically(tmp_path / target, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0, 0o666)])
+def test_the_mode_respects_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        records.write_atomically(tmp_path / "record.json", b"x")
+    finally:
+        assert os.umask(before) == umask
+    assert stat.S_IMODE((tmp_path / "record.json").stat().st_mode) == mode
+
+
+def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "record.json").symlink_to(tmp_path / "precious")
+    records.write_atomically(tmp_path / "record.json", b"new")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (tmp_path / "record.json").read_text() == "new"
