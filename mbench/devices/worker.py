@@ -30,6 +30,8 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
     """Run one job and send its answer."""
     become_quiet_child(log)
     os.environ["TVM_NUM_THREADS"] = str(threads)
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
+        os.environ["TVM_BIND_THREADS"] = "0"  # it would bind them to the first processors, ours or not
 
     try:
         answer = job(_sparing(pipe), *arguments)

@@ -149,6 +149,24 @@ def test_another_number_of_threads_than_asked_for_is_an_error(device: LocalDevic
         device._run(one_thread_more_than_set, (), 1, ignore)
 
 
+def affinity_in_use(_send: Callable[[str, float], None]) -> tuple[int, ...] | None:
+    from mbench.measure import session
+
+    session.threads_in_use(1)
+    return session.affinity()
+
+
+def test_the_runtime_stays_on_the_processors_that_it_was_given(device: LocalDevice) -> None:
+    given = os.sched_getaffinity(0)
+    require(len(given) >= 2, "needs two processors")
+    try:
+        os.sched_setaffinity(0, {max(given)})  # as `taskset` does
+        seen = device._run(affinity_in_use, (), 1, ignore)
+    finally:
+        os.sched_setaffinity(0, given)
+    assert seen == (max(given),)
+
+
 # ------------------------------------------------------------------------------------------------------ wrong artifacts
 def with_reference(tiny: Artifact, tmp_path: Path, change: Callable[[np.ndarray], np.ndarray]) -> Artifact:
     """Return the same library with another expected output."""
