@@ -186,24 +186,12 @@ def dense(kernel: Kernel, machine: Machine) -> Plan | None:
     if kernel.anchor is None or not kernel.anchor.startswith("matmul") or len(kernel.extents) != 3:
         return None
     schedule = kernel.schedule
-    matmul = kernel.block(kernel.anchor)
-    for name in kernel.epilogue[:-1]:
-        schedule.compute_inline(kernel.block(name))
-    outputs = kernel.extents[1]
-    lanes = channel_vector(outputs, machine.lanes)
-    batch, output, reduction = schedule.get_loops(matmul)
-    tile, lane = schedule.split(output, [None, lanes * largest_divisor(outputs // lanes, _DENSE_VECTORS)])
+    batch, output, reduction = schedule.get_loops(kernel.block(kernel.anchor))
+    lanes = channel_vector(kernel.extents[1], machine.lanes)
+    vectors = largest_divisor(kernel.extents[1] // lanes, _DENSE_VECTORS)
+    tile, lane = schedule.split(output, [None, lanes * vectors])
     schedule.reorder(batch, tile, reduction, lane)
-    parallel = schedule.fuse(batch, tile)
-    write = schedule.cache_write(matmul, 0, "local")
-    if kernel.epilogue:
-        schedule.reverse_compute_inline(kernel.block(kernel.epilogue[-1]))
-    schedule.reverse_compute_at(write, parallel, preserve_unit_loops=True)
-    schedule.parallel(parallel)
-    schedule.vectorize(lane)
-    for block in (write, schedule.decompose_reduction(matmul, reduction)):
-        schedule.vectorize(schedule.get_loops(block)[-1])
-    return Plan(function=kernel.result())
+    return _reduce_in_registers(kernel, schedule.fuse(batch, tile), reduction, lane)
 
 
 def pool(kernel: Kernel, machine: Machine) -> Plan | None:
@@ -211,20 +199,25 @@ def pool(kernel: Kernel, machine: Machine) -> Plan | None:
     if kernel.anchor is None or len(kernel.extents) != 6 or kernel.extents[1:3] != (1, 1):
         return None
     schedule = kernel.schedule
+    batch, one, also_one, channel, ky, kx = schedule.get_loops(kernel.block(kernel.anchor))
+    tile, lane = schedule.split(channel, [None, channel_vector(kernel.extents[3], machine.lanes)])
+    schedule.reorder(batch, one, also_one, tile, ky, kx, lane)
+    return _reduce_in_registers(kernel, schedule.fuse(batch, one, also_one, tile), ky, lane)
+
+
+def _reduce_in_registers(kernel: Kernel, outer: Any, reduction: Any, lane: Any) -> Plan:
+    """Share out `outer` to the threads; reduce into a local vector of `lane` and write it through the epilogue."""
+    schedule = kernel.schedule
     reduce = kernel.block(kernel.anchor)
     for name in kernel.epilogue[:-1]:
         schedule.compute_inline(kernel.block(name))
-    batch, one, also_one, channel, ky, kx = schedule.get_loops(reduce)
-    tile, lane = schedule.split(channel, [None, channel_vector(kernel.extents[3], machine.lanes)])
-    schedule.reorder(batch, one, also_one, tile, ky, kx, lane)
-    outer = schedule.fuse(batch, one, also_one, tile)
     write = schedule.cache_write(reduce, 0, "local")
     if kernel.epilogue:
         schedule.reverse_compute_inline(kernel.block(kernel.epilogue[-1]))
     schedule.reverse_compute_at(write, outer, preserve_unit_loops=True)
     schedule.parallel(outer)
     schedule.vectorize(lane)
-    for block in (write, schedule.decompose_reduction(reduce, ky)):
+    for block in (write, schedule.decompose_reduction(reduce, reduction)):
         schedule.vectorize(schedule.get_loops(block)[-1])
     return Plan(function=kernel.result())
 
