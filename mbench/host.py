@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import mbench
-from mbench import targets
+from mbench import target_file
 from mbench.errors import TargetError
 from mbench.records import Cache, Conditions, Figure, Host, Processor, Target
 
@@ -148,7 +148,7 @@ def target(host: Host, *, triple: str, mcpu: str, root: Path = ROOT) -> Target:
             l2=found.get("L2"),
             l3=found.get("L3"),
         ),
-        energy=targets.default_energy(),
+        energy=target_file.default_energy(),
     )
 
 

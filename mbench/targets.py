@@ -10,27 +10,18 @@ import importlib.util
 import re
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
 
-import msgspec
-
-from mbench import resources
+from mbench import resources, target_file
 from mbench.compile import linker
 from mbench.errors import BuildError, TargetError, did_you_mean
-from mbench.records import EnergyCoefficients, Host, Target
-
-_T = TypeVar("_T")
+from mbench.records import Host, Target
 
 ENTRY_POINTS = "mbench.targets"
 _FILE = "target.toml"
-_DETECTED = ("host", "cuda")
-"""Names that stand for what this machine has."""
-_LEVELS = ("L1", "L2", "L3", "DRAM")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +56,7 @@ def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
     for candidate in (name, _plain(name)):
         if candidate in known:
             return known[candidate][0]
-    hint = did_you_mean(_plain(name), (*_DETECTED, *known)) or ";"
+    hint = did_you_mean(_plain(name), (*target_file.DETECTED, *known)) or ";"
     raise TargetError(f"target '{name}' is not known{hint} see 'mbench targets'")
 
 
@@ -96,19 +87,13 @@ def available(extra_dirs: Iterable[Path] = ()) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def default_energy() -> EnergyCoefficients:
-    """Return the energy coefficients of a target that has none of its own. Source: Horowitz, ISSCC 2014."""
-    file = _energy_file()
-    return _convert(_parse(file), EnergyCoefficients, file)
-
-
 def _index(extra_dirs: Iterable[Path]) -> dict[str, tuple[Target, Path]]:
     """Return each target with its file, by name and by alias."""
     files = available(extra_dirs)
-    found = {name: (_read(file), file) for name, file in files.items()}
+    found = {name: (target_file.read(file), file) for name, file in files.items()}
     for target, file in list(found.values()):
         for alias in target.aliases:
-            if alias in found or alias in _DETECTED:
+            if alias in found or alias in target_file.DETECTED:
                 other = found[alias][1] if alias in found else "mbench itself"
                 raise TargetError(
                     f"target name '{alias}' is taken twice, in {other} and as an alias in {file}; rename one"
@@ -146,87 +131,6 @@ def _package_folder(entry: metadata.EntryPoint) -> Path:
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "_")
-
-
-# -------------------------------------------------------------------------------------------------------------- reading
-def _read(file: Path) -> Target:
-    raw = _parse(file)
-    raw["energy"] = (
-        {**_parse(_energy_file()), **energy} if isinstance(energy := raw.get("energy", {}), dict) else energy
-    )
-    target = _convert(raw, Target, file)
-    for key, wrong in _inconsistencies(target, file):
-        raise TargetError(f"{file}: {key}: {wrong}")
-    return target
-
-
-def _energy_file() -> Path:
-    return resources.data_dir("targets") / "energy_default.toml"
-
-
-def _inconsistencies(target: Target, file: Path) -> Iterator[tuple[str, str]]:
-    """Yield what types cannot say, as key and complaint."""
-    if target.name != file.parent.name:
-        yield "name", f"expected '{file.parent.name}', the folder's name, got '{target.name}'"
-    if target.name in _DETECTED:
-        yield "name", f"'{target.name}' stands for what the machine has; choose another"
-    kind = target.tvm.get("kind")
-    if kind is None:
-        yield "tvm.kind", "missing; expected what tvm.target.Target takes, such as 'llvm'"
-    for key in ("mtriple", "mcpu") if kind == "llvm" else ():
-        if not isinstance(target.tvm.get(key), str):
-            yield f"tvm.{key}", f"expected a string, got {target.tvm.get(key)!r}"
-    if (target.family == "gpu") == (kind == "llvm"):
-        yield "family", f"'{target.family}' does not go with tvm.kind '{kind}'"
-    for key, levels in (
-        ("peaks.bytes_per_s", target.peaks.bytes_per_s),
-        ("energy.bytes_j", target.energy.bytes_j if target.energy else {}),
-    ):
-        for level in levels:
-            if level not in _LEVELS:
-                yield f"{key}.{level}", f"expected one of {', '.join(_LEVELS)}"
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TargetError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{file}: not valid TOML: {error}") from error
-
-
-def _convert(raw: dict[str, Any], kind: type[_T], file: Path) -> _T:
-    try:
-        return msgspec.convert(raw, kind)
-    except msgspec.ValidationError as error:
-        said, _, path = str(error).partition(" - at `$")
-        key = _with_names(path.rstrip("`").lstrip("."), raw, kind, str(error))
-        named = re.search(r"field `(\w+)`", said)
-        if named:
-            key = f"{key}.{named.group(1)}".lstrip(".")
-            said = "missing" if "missing" in said else "unknown key"
-        raise TargetError(f"{file}: {key}: {said[0].lower()}{said[1:]}") from error
-
-
-def _with_names(path: str, raw: dict[str, Any], kind: type[Any], whole_error: str) -> str:
-    """Return `path` with the key that msgspec leaves out of a table's path (`peaks.flops_per_s[...].value`)."""
-    before, dots, after = path.partition("[...]")
-    if not dots:
-        return path
-    table: Any = raw
-    *parents, last = before.split(".")
-    for part in parents:
-        table = table[part]
-    whole = table[last]
-    for key in whole:
-        table[last] = {key: whole[key]}
-        try:
-            msgspec.convert(raw, kind)
-        except msgspec.ValidationError as error:
-            if str(error) == whole_error:
-                return f"{before}.{key}{after}"
-    return path
 
 
 # ----------------------------------------------------------------------------------------------------- what can be done

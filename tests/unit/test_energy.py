@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mbench import targets
+from mbench import target_file
 from mbench.artifact import LayerPlan
 from mbench.measure import energy
 from mbench.records import EnergyCoefficients, Figure
@@ -79,7 +79,7 @@ def test_the_default_coefficients_are_horowitzs() -> None:
     # M. Horowitz, ISSCC 2014, figure 1.1.9 (45 nm): 32-bit float multiply 3.7 pJ and add 0.9 pJ; 64-bit access to 32 KB
     # 20 pJ, to 1 MB 100 pJ, to DRAM 1.3 to 2.6 nJ. One multiply-add on 8 bytes from DRAM:
     held = {"L1": 4.0, "L2": 6.0, "DRAM": math.inf}
-    model = targets.default_energy()
+    model = target_file.default_energy()
     seen = energy.components(layer(macs=1, activation_bytes=8), model, held, dtype="float32", latency_s=None)
     assert seen["arithmetic"] == pytest.approx(4.6e-12)
     assert seen["L1"] == pytest.approx(20e-12)

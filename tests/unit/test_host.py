@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mbench import host, targets
+from mbench import host, target_file, targets
 from mbench.errors import TargetError
 
 CPUS = "sys/devices/system/cpu"
@@ -157,7 +157,7 @@ def test_the_target_of_a_laptop(laptop: Path) -> None:
     assert (processor.l3.bytes.value, processor.l3.shared_by) == (8388608, 4)
     assert f"/{CPUS}/cpu0/cache" in (processor.l3.bytes.source or "")
     assert target.peaks.flops_per_s == {}
-    assert target.energy == targets.default_energy()
+    assert target.energy == target_file.default_energy()
     assert msgspec.convert(msgspec.to_builtins(target), type(target)) == target
 
 

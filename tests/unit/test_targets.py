@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mbench import host, records, resources, targets
+from mbench import host, records, resources, target_file, targets
 from mbench.compile import linker
 from mbench.errors import TargetError
 
@@ -185,7 +185,7 @@ def test_a_folder_of_the_user(tmp_path: Path) -> None:
     folder = write(tmp_path, MINIMAL.replace("threads = 4", 'threads = 3\naliases = ["mine"]'))
     target = targets.load("mine", extra_dirs=[folder])
     assert (target.name, target.threads) == ("board", 3)
-    assert target.energy == targets.default_energy()
+    assert target.energy == target_file.default_energy()
     assert list(targets.available([folder])) == sorted([*SHIPPED, "board"])
     assert "board" in targets.load_all([folder])
     assert "mine" not in targets.load_all([folder])
@@ -199,7 +199,7 @@ def test_part_of_the_energy_can_be_given(tmp_path: Path) -> None:
     assert energy is not None
     assert energy.static_w is not None
     assert energy.static_w.value == 5
-    assert energy.multiply_j == targets.default_energy().multiply_j
+    assert energy.multiply_j == target_file.default_energy().multiply_j
 
 
 def test_a_folder_without_targets(tmp_path: Path) -> None:
