@@ -200,10 +200,15 @@ def _job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[s
     from mbench.records import Settings
 
     names = variants.expand(patterns or variants.DEFAULT)
-    batch, dtype = options["batch"] if options["batch"] is not None else 1, options["dtype"] or "float32"
+    batch, dtype = (
+        options["batch"] if options["batch"] is not None else 1,
+        options["dtype"] if options["dtype"] is not None else "float32",
+    )
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
-    target = pipeline.resolve_target(options["target_name"] or "host", options["extra_dirs"])
+    target = pipeline.resolve_target(
+        options["target_name"] if options["target_name"] is not None else "host", options["extra_dirs"]
+    )
     support = targets.support(target, machine)
     if not support.compile:
         raise UsageError(f"target '{target.name}': {support.reason}")

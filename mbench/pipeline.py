@@ -92,6 +92,7 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
     """
     if name != "host":
         return targets.load(name, extra_dirs=extra_dirs)
+    targets.available(extra_dirs)  # a wrong folder is an error even where none of its targets is wanted
     with children() as pool:
         try:
             return _submit(pool, targets.load, "host").result()
