@@ -270,15 +270,6 @@ def test_a_failing_linker_is_an_error_of_one_line(
     assert left_behind(tmp_path) == []
 
 
-def test_a_linker_that_complains_is_quoted(host: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "c++ --no-such-option")
-    require(shutil.which("c++"), "needs c++")
-    with pytest.raises(BuildError, match=r"linking with 'c\+\+ --no-such-option' failed \(status \d+\): .*") as caught:
-        build.build(VARIANT, host, tmp_path)
-    assert "\n" not in str(caught.value)
-    assert left_behind(tmp_path) == []
-
-
 def test_no_compiler_at_all_is_an_error_that_says_what_to_install(
     host: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,7 +201,7 @@ def test_kernels_that_are_not_the_artifacts_end_the_measurement(
     assert caught.value.stage == "measuring layers"
 
 
-@pytest.mark.parametrize("name", [artifact.LIBRARY, artifact.REFERENCE, artifact.MANIFEST])
+@pytest.mark.parametrize("name", [artifact.LIBRARY, artifact.MANIFEST])
 def test_a_damaged_artifact_is_not_loaded(tiny: Artifact, device: LocalDevice, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(tiny.folder, folder)
