@@ -240,6 +240,7 @@ class EndToEnd(_Strict, frozen=True, kw_only=True):
     threads: PositiveInt | None = None
     """As the runtime reports it."""
     affinity: tuple[int, ...] | None = None
+    """Processors that the first of these threads may run on, as the runtime bound it."""
     warmup_runs: Count | None = None
     warmup_s: Seconds | None = None
     wall_s: Seconds | None = None

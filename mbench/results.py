@@ -75,7 +75,7 @@ def result(
         books=_books(seen),
         layers=layers,
         missing=_missing(seen, whole, target, calibration, reason),
-        warnings=(*_warnings(artifact, seen, layers), *_low_ceilings(calibration)),
+        warnings=(*_warnings(artifact, seen, layers), *_low_ceilings(calibration), *_source_only(target)),
     )
 
 
@@ -222,6 +222,11 @@ def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer,
             "the ceiling was disturbed or is reused from a slower moment; measure it again with --no-cache"
         )
     yield from _disturbances(seen)
+
+
+def _source_only(target: Target) -> Iterator[str]:
+    if target.family == "gpu":
+        yield "the library holds CUDA C, compiled again where it is loaded: its size is not that of machine code"
 
 
 def _low_ceilings(calibration: Calibration | None) -> Iterator[str]:

@@ -38,8 +38,16 @@ def digest_inputs(variant: Variant, target: Target) -> dict[str, str]:
         "processor": f"{target.family} {target.processor.vector_bits} {target.processor.vector_registers}",
         "sources": _source_digest(),
     }
+    described["linker"] = _linker(target)
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
     return {**described, **versions}
+
+
+def _linker(target: Target) -> str:
+    try:
+        return " ".join(linker.find(str(target.tvm.get("mtriple", HOST_TRIPLE))))
+    except BuildError:
+        return "none"
 
 
 def digest(inputs: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import tvm
 from tvm import relax, te
 from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as cuda_passes
+from tvm.support import nvcc
 
 from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ENTRY
 from mbench.compile import linker
@@ -45,7 +46,7 @@ def called_kernels(planned: tvm.IRModule) -> tuple[str, ...]:
 
 
 def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
-    """Generate machine code and the VM's program.
+    """Generate machine code and the VM's program. CUDA C is compiled too, to see that nvcc takes it.
 
     Raises:
         BuildError: TVM or the device's compiler refused.
@@ -54,10 +55,22 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     try:
         with target:
             final = tvm.transform.Sequential(passes.finalize_passes(target))(planned)
-        return relax.build(final, target, relax_pipeline=None)
-    except (RuntimeError, ValueError, tvm.error.TVMError) as error:
+        executable = relax.build(final, target, relax_pipeline=None)
+        for source in _cuda_sources(executable.mod):
+            with target:
+                nvcc.compile_cuda(source, target_format="cubin", arch=str(target.attrs["arch"]), compiler="nvcc")
+        return executable
+    except (RuntimeError, ValueError, TypeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise BuildError(f"code generation for {target.kind.name} failed: {(lines or ['no message'])[-1]}") from error
+
+
+def _cuda_sources(module: Any) -> Iterator[str]:
+    """Yield the CUDA C of a module. The library carries it as it is, and it is compiled where the library is loaded."""
+    if module.kind == "cuda":
+        yield str(module.inspect_source())
+    for imported in module.imports:
+        yield from _cuda_sources(imported)
 
 
 def export(executable: Any, path: Path, command: Sequence[str]) -> None:

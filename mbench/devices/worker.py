@@ -138,6 +138,7 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     if found:
         send("metering energy", 0.0)
     seen["energy"] = meters.measure(first.run, found)
-    seen["energy_missing"] = None if found else meters.MISSING
+    if seen["energy"] is None:
+        seen["energy_missing"] = meters.RESET if found else meters.MISSING
     seen["conditions_after"] = host.conditions()
     return Observation(**seen)

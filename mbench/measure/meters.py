@@ -15,6 +15,7 @@ MISSING = (
     "no energy meter that can be read: looked for RAPL (/sys/class/powercap/*/energy_uj) and hwmon "
     "(energy*_input, power*_input)"
 )
+RESET = "a meter's counter was set back while it was read"
 
 
 class Meter(Protocol):
@@ -98,7 +99,7 @@ def measure(
     window_s: float = WINDOW_S,
     clock: Callable[[], float] = time.perf_counter,
 ) -> MeteredEnergy | None:
-    """Loop `run` for a window and return the joules of one run over all meters; None if there is no meter."""
+    """Loop `run` for a window; return the joules of one run over all meters, or None if there is none that can tell."""
     if not meters:
         return None
     before = [meter.read_j() for meter in meters]
@@ -110,6 +111,8 @@ def measure(
             meter.read_j()  # a power sensor is summed up between readings
     window = clock() - start
     used = [_difference(meter, first, meter.read_j()) for meter, first in zip(meters, before, strict=True)]
+    if min(used) < 0:  # a counter was set back, and it is not known where it starts again
+        return None
     names = ", ".join(meter.name for meter in meters)
     return MeteredEnergy(
         energy_j=sum(used) / runs, method=f"measured: {names}, idle power included", window_s=window, runs=runs

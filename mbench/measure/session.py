@@ -56,5 +56,5 @@ def threads_in_use(wanted: int) -> int:
 
 
 def affinity() -> tuple[int, ...] | None:
-    """Return the processors that this process may run on; None where the system does not tell."""
+    """Return where the thread that runs networks may run, as the runtime bound it; None if the system does not tell."""
     return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None

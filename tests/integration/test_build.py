@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib.metadata
+import os
 import shutil
 import struct
 import subprocess
@@ -336,3 +337,13 @@ def test_a_full_cache_is_one_line(tmp_path: Path, host: Target, monkeypatch: pyt
     with pytest.raises(BuildError, match=r"^artifacts cannot be written to .*: No space left on device; free space or"):
         build.build(VARIANT, host, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cuda_code_that_nvcc_refuses_is_no_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "nvcc").write_text("#!/bin/sh\necho 'error: no such architecture' >&2; exit 2\n")
+    (tools / "nvcc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    with pytest.raises(BuildError, match=r"^code generation for cuda failed: .+"):
+        build.build(VARIANT, targets.load("cuda_sm80"), tmp_path / "cache")

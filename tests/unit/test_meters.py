@@ -156,3 +156,9 @@ def test_the_energy_of_a_run_by_a_power_sensor(tmp_path: Path) -> None:
 def test_energy_counters_go_before_power_sensors(tmp_path: Path) -> None:
     hwmon(tmp_path, 0, {"name": "ina", "energy1_input": 2, "power1_input": 3})
     assert [meter.name for meter in meters.find(tmp_path)] == ["hwmon ina"]
+
+
+def test_a_counter_that_is_set_back_tells_nothing(tmp_path: Path) -> None:
+    hwmon(tmp_path, 0, {"name": "ina", "energy1_input": 9_000_000})
+    file = tmp_path / "sys/class/hwmon/hwmon0/energy1_input"
+    assert meters.measure(lambda: file.write_text("10"), meters.find(tmp_path), clock=Clock(0.4)) is None

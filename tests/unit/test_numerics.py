@@ -77,3 +77,10 @@ def test_an_image_of_a_batch_that_is_wrong_fails() -> None:
     expected = np.concatenate([EXPECTED, 2 * EXPECTED])
     swapped = expected[::-1].copy()
     assert not numerics.compare(swapped, expected, TOLERANCE).passed
+
+
+def test_a_reference_that_is_not_finite_is_no_reference() -> None:
+    expected = np.array([[1.0, np.nan]], "float32")
+    seen = numerics.compare(np.ones((1, 2), "float32"), expected, 1e-4)
+    assert not seen.passed
+    assert seen.detail == "PyTorch's own output is not finite: nothing to compare with"
