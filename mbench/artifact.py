@@ -144,8 +144,9 @@ def scratch(parent: Path) -> Path:
     """Return a fresh folder under `parent`, for a build to work in."""
     parent.mkdir(parents=True, exist_ok=True)
     for left in (*parent.glob(".building-*"), *parent.glob(".gone-*")):  # by a process that was killed
-        if time.time() - left.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process was first
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
 
 

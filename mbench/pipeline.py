@@ -12,9 +12,7 @@ import datetime
 import functools
 import multiprocessing
 import secrets
-import shutil
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
@@ -36,7 +34,6 @@ from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Recor
 MAX_BUILDERS = 2
 COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
-_ABANDONED_S = 86_400.0
 _DETAIL_CHARACTERS = 2000
 
 _T = TypeVar("_T")
@@ -161,7 +158,6 @@ def _build_all(job: Job, names: tuple[str, ...], progress: Progress) -> dict[str
     """Build all variants side by side. If a build takes its process down, the rest are built one by one."""
     settings = job.settings
     cache = resources.cache_dir() / "artifacts"
-    _remove_abandoned(cache)
     task = functools.partial(builder.build, target=job.target, cache=cache, use_cache=job.use_cache)
     tasks = {
         name: functools.partial(task, variants.parse(name, batch=settings.batch, dtype=settings.dtype))
@@ -213,14 +209,6 @@ def _submit(
 ) -> concurrent.futures.Future[_T]:
     with worker.deaf_children():
         return pool.submit(task, *arguments)
-
-
-def _remove_abandoned(cache: Path) -> None:
-    """Remove what builds left that were killed, once it is surely theirs: a day old."""
-    for folder in (*cache.glob(".building-*"), *cache.glob(".gone-*")):
-        with contextlib.suppress(OSError):  # another run was first
-            if time.time() - folder.stat().st_mtime > _ABANDONED_S:
-                shutil.rmtree(folder)
 
 
 # -------------------------------------------------------------------------------------------------------------- measure
