@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from mbench import records, resources
+from mbench import kept
 from mbench.devices import Device
-from mbench.errors import OutputError
 from mbench.measure import activity
 from mbench.records import Calibration, Host, Target
 
@@ -34,30 +29,29 @@ def ceilings(
         MeasureError: they could not be measured.
     """
     file = _file(device, target, host, threads)
-    kept = _read(file) if use_cache else None
-    if kept is not None:
-        return kept
+    before = _read(file) if use_cache else None
+    if before is not None:
+        return before
     measured = device.calibrate(target, threads, report)
     if (measured.others_busy or 0.0) > activity.DISTURBED:
         return measured  # used now, and warned of; not kept for later runs
-    with contextlib.suppress(OSError, OutputError):  # a full disk: the next run measures them again
-        file.parent.mkdir(parents=True, exist_ok=True)
-        records.write_atomically(file, msgspec.json.encode(measured))
+    kept.write(file, measured)
     return measured
 
 
 def _file(device: Device, target: Target, host: Host, threads: int) -> Path:
-    """Name the file by what the ceilings depend on."""
+    """Return where the ceilings are kept, by what they depend on."""
     source = Path(__file__).with_name("measure") / "calibrate.py"
-    parts = (device.name, host.name, host.cpu, sorted(host.versions.items()), target.tvm, target.processor, threads)
-    key = hashlib.sha256(msgspec.json.encode(parts) + source.read_bytes()).hexdigest()[:16]
-    return resources.cache_dir() / "calibrations" / f"{key}.json"
+    parts = (device.name, host.name, host.cpu, host.versions, target.tvm, target.processor, threads)
+    return kept.file("calibrations", parts, [source])
 
 
 def _read(file: Path) -> Calibration | None:
-    try:
-        kept = msgspec.json.decode(file.read_bytes(), type=Calibration)
-        age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(kept.measured_at_utc)
-    except (OSError, msgspec.DecodeError, ValueError, TypeError):  # none, or damaged: its time may be no time at all
+    found = kept.read(file, Calibration)
+    if found is None:
         return None
-    return kept if datetime.timedelta(0) <= age < MAX_AGE else None
+    try:
+        age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(found.measured_at_utc)
+    except (ValueError, TypeError):  # damaged: its time is no time at all
+        return None
+    return found if datetime.timedelta(0) <= age < MAX_AGE else None

@@ -133,7 +133,9 @@ def main() -> None:
     metavar="DIR",
     help="Where to write.  [default: mbench-results]",
 )
-@click.option("--repeat", type=click.IntRange(3, 100_000), default=None, help="End-to-end samples.  [default: 100]")
+@click.option(
+    "--repeat", type=click.IntRange(3, 100_000), default=None, help="End-to-end samples.  [default: up to 100 in 4 s]"
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -224,7 +226,8 @@ def _job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[s
         repeat=options["repeat"] or 100,
         layer_repeat=max(3, (options["repeat"] or 100) // 2),
         block=10,
-        warmup_max_s=3.0,
+        warmup_max_s=2.0,
+        measure_max_s=None if options["repeat"] else 4.0,
         timeout_s=float(options["timeout_s"] or 600),
         compile_only=options["compile_only"],
     )

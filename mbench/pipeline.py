@@ -22,7 +22,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import msgspec
 
 import mbench
-from mbench import calibrations, devices, host, records, resources, results, targets, variants
+from mbench import calibrations, devices, host, kept, records, resources, results, targets, variants
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
@@ -82,7 +82,7 @@ def children() -> Iterator[concurrent.futures.Executor]:
 
 
 def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
-    """Return a target by name; `host` is asked of LLVM in a child process.
+    """Return a target by name. `host` is asked of LLVM in a child process, and kept until machine or versions change.
 
     Raises:
         TargetError: the name is not known, or its description is wrong.
@@ -90,11 +90,27 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
     if name != "host":
         return targets.load(name, extra_dirs=extra_dirs)
     targets.available(extra_dirs)  # a wrong folder is an error even where none of its targets is wanted
+    file = _host_file()
+    before = kept.read(file, Target)
+    if before is not None:
+        return before
     with children() as pool:
         try:
-            return _submit(pool, targets.load, "host").result()
+            found = _submit(pool, targets.load, "host").result()
+            kept.write(file, found)
+            return found
         except BrokenProcessPool as error:
             raise BuildError("target 'host': the process that asked LLVM about this machine died; try again") from error
+
+
+def _host_file() -> Path:
+    """Return where the description of this machine is kept, by what it depends on."""
+    machine = host.describe()
+    parts = (machine.name, machine.cpu, machine.features, machine.caches_bytes, machine.versions)
+    usable = (machine.cores_usable, machine.processors_usable, machine.architecture)
+    package = Path(__file__).parent
+    code = (package / "host.py", package / "compile" / "llvm.py")
+    return kept.file("hosts", (parts, usable), [*code, resources.data_dir("targets") / "energy_default.toml"])
 
 
 def run(job: Job, progress: Progress) -> Record:
@@ -266,6 +282,7 @@ def _measure(
         layer_repeat=settings.layer_repeat,
         block=settings.block,
         warmup_max_s=settings.warmup_max_s,
+        measure_max_s=settings.measure_max_s,
         tolerance=numerics.TOLERANCE[settings.dtype],
     )
     try:

@@ -184,12 +184,14 @@ class Settings(_Strict, frozen=True, kw_only=True):
     number: PositiveInt
     """Runs a sample of end-to-end latency averages over; 1 keeps percentiles true."""
     repeat: PositiveInt
-    """End-to-end samples of each twin of the A/A pair."""
+    """End-to-end samples of each twin of the A/A pair, at most: see `measure_max_s`."""
     layer_repeat: PositiveInt
-    """Instrumented runs: samples of each layer."""
+    """Instrumented runs, at most: samples of each layer."""
     block: PositiveInt
     """Consecutive runs of one twin before the other takes over (A B B A)."""
     warmup_max_s: Seconds
+    measure_max_s: Seconds | None = None
+    """When to be content with fewer samples, though never fewer than three blocks of each twin; null: never."""
     timeout_s: Seconds
     compile_only: bool = False
 

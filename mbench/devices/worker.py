@@ -127,11 +127,15 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
         number=plan.number,
         repeat=plan.repeat,
         block=plan.block,
+        max_s=plan.measure_max_s,
         progress=lambda fraction: send("measuring", fraction),
     )
     send("measuring layers", 0.0)
     seen["calls_s"], seen["overhead_s"], seen["instrument_cost_s"] = latency.layers(
-        twin, repeat=plan.layer_repeat, progress=lambda fraction: send("measuring layers", fraction)
+        twin,
+        repeat=plan.layer_repeat,
+        max_s=plan.measure_max_s,
+        progress=lambda fraction: send("measuring layers", fraction),
     )
     seen["wall_s"], seen["others_busy_s"] = watch.read_s()
     found = meters.find()

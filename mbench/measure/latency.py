@@ -22,6 +22,9 @@ METHOD = "one run a sample, the runtime's steady clock; two copies of the progra
 _STEADY = 0.02
 _WARMUP_BLOCK = 5
 _CALIBRATION_RUNS = 30
+_BUILTIN = "vm.builtin."
+_ENOUGH_BLOCKS = 3
+_ENOUGH_RUNS = 10
 
 Progress = Callable[[float], None]
 
@@ -39,50 +42,71 @@ def warm_up(session: Session, max_s: float, clock: Callable[[], float] = time.pe
 
 
 def pair(
-    first: Session, twin: Session, *, number: int, repeat: int, block: int, progress: Progress = lambda _: None
+    first: Session,
+    twin: Session,
+    *,
+    number: int,
+    repeat: int,
+    block: int,
+    max_s: float | None = None,
+    progress: Progress = lambda _: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return `repeat` samples of each of two sessions, in seconds, taken in alternating blocks A B B A."""
+    """Return up to `repeat` samples of each of two sessions, in seconds, taken in alternating blocks A B B A.
+
+    After `max_s` seconds, three blocks of each are enough.
+    """
     timers = [session.timer(number=number, repeat=block) for session in (first, twin)]
     samples: tuple[list[float], list[float]] = ([], [])
     blocks = -(-repeat // block)
+    start = clock()
     for index in range(blocks):
         for which in (0, 1) if index % 2 == 0 else (1, 0):
             samples[which].extend(timers[which]())
         progress((index + 1) / blocks)
+        if max_s is not None and index + 1 >= _ENOUGH_BLOCKS and clock() - start >= max_s:
+            break
     return tuple(samples[0][:repeat]), tuple(samples[1][:repeat])
 
 
 def layers(
-    session: Session, *, repeat: int, progress: Progress = lambda _: None
+    session: Session, *, repeat: int, max_s: float | None = None, progress: Progress = lambda _: None
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
-    """Time every kernel in place, run after run.
+    """Time every kernel in place, run after run, up to `repeat` times; after `max_s` seconds, ten runs are enough.
 
     Returns:
-        The seconds of each kernel call (one tuple of `repeat` samples a call), the seconds between the kernels in each
-        run, and the instrument's cost of one reading in seconds, which is taken off both.
+        The seconds of each kernel call (one tuple of samples a call), the seconds between the kernels in each run, and
+        the instrument's cost of one reading in seconds, which is taken off both.
 
     Raises:
         MeasureError: the kernels that ran are not those of the artifact.
     """
     cost = instrument_cost(session)
-    expected = [kernel for kernel, _ in session.artifact.manifest.calls]
     kernels, overheads = [], []
     instrument = _Instrument(session.vm)
+    start = time.perf_counter()
     for index in range(repeat):
-        events = instrument.run(artifact.ENTRY, session.input)
-        kernel_events = [(name, seconds) for name, seconds in events if not name.startswith("vm.builtin.")]
-        ran = [name for name, _ in kernel_events]
-        if ran != expected:
-            seen, named = next(pair for pair in itertools.zip_longest(ran, expected) if pair[0] != pair[1])
-            raise MeasureError(
-                f"kernel {seen or 'none'!r} ran where the artifact names {named or 'none'!r}; build it again"
-            )
-        kernels.append([max(0.0, seconds - cost) for _, seconds in kernel_events])
-        builtin = [max(0.0, seconds - cost) for name, seconds in events if name.startswith("vm.builtin.")]
-        overheads.append(sum(builtin))
+        ran, between = _sorted_out(instrument.run(artifact.ENTRY, session.input), session)
+        kernels.append([max(0.0, seconds - cost) for seconds in ran])
+        overheads.append(sum(max(0.0, seconds - cost) for seconds in between))
         progress((index + 1) / repeat)
+        if max_s is not None and index + 1 >= _ENOUGH_RUNS and time.perf_counter() - start >= max_s:
+            break
     instrument.remove()
     return tuple(zip(*kernels, strict=True)), tuple(overheads), cost
+
+
+def _sorted_out(events: list[tuple[str, float]], session: Session) -> tuple[list[float], list[float]]:
+    """Return the readings of the artifact's kernels, in order, and those of the runtime between them."""
+    kernels = [(name, seconds) for name, seconds in events if not name.startswith(_BUILTIN)]
+    ran, expected = [name for name, _ in kernels], [name for name, _ in session.artifact.manifest.calls]
+    if ran != expected:
+        seen, named = next(both for both in itertools.zip_longest(ran, expected) if both[0] != both[1])
+        raise MeasureError(
+            f"kernel {seen or 'none'!r} ran where the artifact names {named or 'none'!r}; build it again"
+        )
+    between = [seconds for name, seconds in events if name.startswith(_BUILTIN)]
+    return [seconds for _, seconds in kernels], between
 
 
 def instrument_cost(session: Session) -> float:

@@ -16,6 +16,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     layer_repeat: int
     block: int
     warmup_max_s: float
+    measure_max_s: float | None
     tolerance: float
 
 

@@ -188,3 +188,16 @@ def test_the_cost_of_a_reading_is_taken_off(session: Session, monkeypatch: pytes
     assert {seconds for samples in free for seconds in samples} == {0.0}
     assert set(no_overheads) == {0.0}
     assert sum(map(sum, calls)) + sum(overheads) > 0
+
+
+def test_a_slow_network_is_content_with_three_blocks_of_each() -> None:
+    ticks = map(float, range(0, 1000, 10))  # ten seconds a look at the clock
+    diary, samples, _ = pair(repeat=50, block=5, max_s=4.0, clock=lambda: next(ticks))
+    assert [len(taken) for taken in samples] == [15, 15]
+    assert "".join(diary) == "ABBAAB"
+
+
+def test_a_quick_network_is_measured_in_full() -> None:
+    diary, samples, _ = pair(repeat=50, block=5, max_s=4.0, clock=lambda: 0.0)
+    assert [len(taken) for taken in samples] == [50, 50]
+    assert len(diary) == 20
