@@ -29,6 +29,7 @@ REFERENCE = "reference.npz"
 ENTRY = "main"
 CALIBRATION_ENTRY = "instrument_calibration"
 CALIBRATION_CALLS = 32
+CALIBRATION_ELEMENTS = 16
 _ABANDONED_S = 24 * 3600
 
 

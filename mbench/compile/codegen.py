@@ -13,12 +13,10 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
 
-from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ENTRY
+from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ELEMENTS, CALIBRATION_ENTRY
 from mbench.compile import linker
 from mbench.errors import BuildError
 from mbench.records import Target
-
-_CALIBRATION_ELEMENTS = 16
 
 
 def tvm_target(target: Target, host_triple: str) -> tvm.target.Target:
@@ -91,7 +89,7 @@ def _with_calibration(module: tvm.IRModule) -> tvm.IRModule:
 
     The kernel takes as many tensors as a convolution with bias: the cost depends on them.
     """
-    shape = (_CALIBRATION_ELEMENTS,)
+    shape = (CALIBRATION_ELEMENTS,)
     inputs = [te.placeholder(shape, "float32", name) for name in ("x", "weight", "bias")]
     result = te.compute(shape, lambda i: inputs[0][i] + inputs[1][i] * inputs[2][i], "y")
     kernel = te.create_prim_func([*inputs, result]).with_attr("op_pattern", 8)  # opaque: never fused

@@ -32,7 +32,7 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
     os.environ["TVM_NUM_THREADS"] = str(threads)
     if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
         os.environ["TVM_BIND_THREADS"] = "0"  # it would bind them to the first processors, ours or not
-
+    sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is: seconds and memory for nothing
     try:
         answer = job(_sparing(pipe), *arguments)
     except MbenchError as error:

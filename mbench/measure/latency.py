@@ -10,13 +10,13 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
-
-import tvm
+from typing import TYPE_CHECKING, Any
 
 from mbench import artifact
 from mbench.errors import MeasureError
-from mbench.measure.session import Session
+
+if TYPE_CHECKING:
+    from mbench.measure.session import Session
 
 METHOD = "one run a sample, the runtime's steady clock; two copies of the program in one process, alternating in blocks"
 _STEADY = 0.02
@@ -116,7 +116,7 @@ def instrument_cost(session: Session) -> float:
     chain takes without it is its own, the rest is the instrument's, the same for every reading.
     """
     vm = session.vm
-    x = tvm.runtime.tensor(session.expected.ravel()[:16].copy(), session.device)
+    x = session.tensor(session.expected.ravel()[: artifact.CALIBRATION_ELEMENTS])
     evaluate = vm.time_evaluator(artifact.CALIBRATION_ENTRY, session.device, number=1, repeat=_CALIBRATION_RUNS)
     plain = statistics.median(evaluate(x).results)
     instrument = _Instrument(vm)

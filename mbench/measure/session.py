@@ -28,7 +28,11 @@ class Session:
         self.vm = relax.VirtualMachine(module, self.device)
         with np.load(loaded.reference) as reference:
             self.expected: np.ndarray = reference["output"]
-            self.input = tvm.runtime.tensor(reference["input"], self.device)
+            self.input = self.tensor(reference["input"])
+
+    def tensor(self, values: np.ndarray) -> Any:
+        """Return a copy of an array on the device."""
+        return tvm.runtime.tensor(np.ascontiguousarray(values), self.device)
 
     def run(self) -> np.ndarray:
         """Run once; return the output (N, 1000)."""
