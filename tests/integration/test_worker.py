@@ -29,7 +29,16 @@ from mbench.devices.local import LocalDevice, WorkerDied
 from mbench.errors import MeasureError, UsageError
 from mbench.measure.observation import Observation, Plan
 
-PLAN = Plan(threads=1, number=1, repeat=30, layer_repeat=15, block=10, warmup_max_s=1.0, measure_max_s=None, tolerance=1e-4)
+PLAN = Plan(
+    threads=1,
+    number=1,
+    repeat=30,
+    layer_repeat=15,
+    block=10,
+    warmup_max_s=1.0,
+    measure_max_s=None,
+    tolerance=1e-4,
+)
 STAGES = ("loading", "checking", "warming up", "measuring", "measuring layers")
 
 

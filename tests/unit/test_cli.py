@@ -175,16 +175,10 @@ def test_output_without_permission() -> None:
         locked, cache = Path(folder) / "locked", Path(folder) / "cache"
         locked.mkdir(mode=0o555)
         cache.mkdir()
-        for path, mode in ((Path(folder), 0o755), (cache, 0o777)):
-            path.chmod(mode)
-        as_nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", "-all")
-        before = as_nobody if os.geteuid() == 0 else ()
+        no_privilege = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+        before = no_privilege if os.geteuid() == 0 else ()
         if before:
             require(shutil.which("setpriv"), "setpriv, to do without root's rights")
-            tried = subprocess.run(
-                [*before, sys.executable, "-c", f"import os; os.listdir({str(ROOT)!r})"], check=False
-            )
-            require(tried.returncode == 0, "Python and mbench where every user may read them")
         for output, cache_dir, said in ((locked, cache, "--output"), (cache / "out", locked / "c", "MBENCH_CACHE_DIR")):
             done = started(*QUICK, "-o", output, before=before, env={"MBENCH_CACHE_DIR": str(cache_dir)})
             assert_one_line(Outcome(done.returncode, done.stdout, done.stderr), said, "Permission denied")
