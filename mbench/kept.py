@@ -28,7 +28,7 @@ def read(path: Path, kind: type[_T]) -> _T | None:
     """Return a kept fact; None if there is none, or if it was damaged."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

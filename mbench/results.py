@@ -188,7 +188,8 @@ def _missing(
         missing["numerics"] = reason
     elif not seen.numerics.passed:
         why = f"not timed, since the result is wrong: {seen.numerics.detail}"
-        missing["numerics.max_abs_error"] = missing["numerics.max_rel_error"] = seen.numerics.detail or why
+        if seen.numerics.max_abs_error is None:
+            missing["numerics.max_abs_error"] = missing["numerics.max_rel_error"] = seen.numerics.detail or why
     if _timed(seen):
         why = "this system does not tell"
         missing["layers.roofline"] = reason if calibration is None else NO_ROOFLINE

@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import factory
+import fakes
+import msgspec
+import psutil
+import pytest
+
+from mbench import devices, host, pairs, pipeline, records
+from mbench.artifact import Artifact
+from mbench.compile import build as builder
+from mbench.devices.local import WorkerDied
+from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
+from mbench.records import Record, Settings
+
+NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard", "mobilenet_v1_0.5_32")
+SETTINGS = Settings(
+    variants=NAMES, threads=1, batch=1, dtype="float32", number=1, repeat=5, layer_repeat=5, block=5, warmup_max_s=1.0,
+    timeout_s=60.0,
+)  # fmt: skip
+
+
+class World:
+    """A machine where building and measuring take no time, and go as `device` and `builds` say."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "out" / "run.json"
+        self.path.parent.mkdir()
+        self.artifacts = folder / "artifacts"
+        self.device = fakes.Device()
+        self.builds: dict[str, Any] = {}
+        self.built: list[str] = []
+        self.progress = fakes.Progress()
+        self.target = msgspec.structs.replace(
+            factory.record().target, tvm={"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64-v2"}
+        )
+
+    def build(self, variant: records.Variant, **_: Any) -> tuple[Artifact, bool]:
+        self.built.append(variant.name)
+        planned = self.builds.get(variant.name)
+        if isinstance(planned, list):
+            planned = planned.pop(0) if planned else None
+        if planned is not None:
+            raise planned
+        return fakes.compiled(self.artifacts / variant.name, variant), False
+
+    def job(self, **changes: Any) -> pipeline.Job:
+        settings = msgspec.structs.replace(SETTINGS, **changes.pop("settings", {}))
+        given = {"target": self.target, "host": host.describe(), "device": "local", "path": self.path, **changes}
+        return pipeline.Job(settings=settings, **given)
+
+    def run(self, **changes: Any) -> Record:
+        returned = pipeline.run(self.job(**changes), self.progress)
+        on_disk = records.read(self.path)
+        assert records.encode(on_disk) == records.encode(records.decode(records.encode(returned), source="returned"))
+        return on_disk
+
+    def fails(self, name: str, how: BaseException) -> None:
+        self.device.behaviour[name] = how
+
+    def ended(self, name: str) -> str:
+        return [stage for variant, stage, _ in self.progress.stages if variant == name][-1]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(tmp_path)
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(pipeline, "children", fakes.no_children)
+    monkeypatch.setattr(builder, "build", made.build)
+    opener: Callable[..., devices.Device] = lambda **_: made.device  # noqa: E731
+    monkeypatch.setitem(devices.OPENERS, "local", opener)
+    return made
+
+
+def names(record: Record) -> list[str]:
+    return [result.variant.name for result in record.results]
+
+
+# -------------------------------------------------------------------------------------------------------- all is well
+def test_all_variants_in_order(world: World) -> None:
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    assert record.failures == ()
+    assert record.device.calibration == world.device.ceilings
+    assert world.device.calibrated == 1
+    assert world.device.closed
+    assert [world.ended(name) for name in NAMES] == ["done"] * 3
+    assert all(plan.threads == 1 and plan.repeat == 5 for plan in world.device.plans)
+    assert [path.name for path in world.path.parent.iterdir()] == ["run.json"]
+
+
+def test_the_record_is_written_after_every_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    write = records.write
+
+    def count(path: Path, record: Record) -> None:
+        written.append(len(record.results))
+        write(path, record)
+
+    monkeypatch.setattr(records, "write", count)
+    world.run()
+    assert sorted(set(written)) == [0, 1, 2, 3]
+    assert written == sorted(written)
+
+
+def test_compile_only_opens_no_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(devices.OPENERS, "local", lambda **_: pytest.fail("opened"))
+    record = world.run(settings={"compile_only": True})
+    assert tuple(names(record)) == NAMES
+    assert record.device.kind == "none"
+    assert record.device.missing == {"calibration": pipeline.COMPILE_ONLY}
+    for result in record.results:
+        assert result.end_to_end.latency_s is None
+        assert {pairs.why_missing(result, path) for path in ("end_to_end.latency_s", "numerics", "books")} == {
+            pipeline.COMPILE_ONLY
+        }
+
+
+def test_run_ids_are_all_different() -> None:
+    found = {pipeline.new_run_id() for _ in range(200)}
+    assert len(found) == 200
+
+
+# ----------------------------------------------------------------------------------------------------------- failures
+BUILD_FAILURES = {
+    "refused": (BuildError("linking failed: no space"), "linking failed: no space"),
+    "defect": (ValueError("first line\nsecond line"), "ValueError: first line"),
+    "full disk": (OSError(28, "No space left on device"), "No space left on device"),
+    "memory": (MemoryError(), "MemoryError"),
+    "died": (BrokenProcessPool("gone"), "died"),
+}
+
+
+@pytest.mark.parametrize("name", BUILD_FAILURES)
+def test_a_failed_build_is_recorded_and_the_rest_measured(world: World, name: str) -> None:
+    error, said = BUILD_FAILURES[name]
+    world.builds[NAMES[1]] = error
+    record = world.run()
+    assert names(record) == [NAMES[0], NAMES[2]]
+    [failure] = record.failures
+    assert (failure.variant, failure.stage) == (NAMES[1], "compiling")
+    assert said in failure.reason
+    assert "\n" not in failure.reason
+    assert world.ended(NAMES[1]) == "failed"
+
+
+def test_a_build_whose_process_died_is_tried_once_more(world: World) -> None:
+    world.builds[NAMES[1]] = [BrokenProcessPool("gone")]
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    assert record.failures == ()
+    assert world.built.count(NAMES[1]) == 2
+
+
+def test_all_builds_fail(world: World) -> None:
+    world.builds.update({name: BuildError("no") for name in NAMES})
+    record = world.run()
+    assert (len(record.results), len(record.failures)) == (0, 3)
+    assert record.device.missing == {"calibration": pipeline.NOT_YET}
+    assert world.device.calibrated == 0
+
+
+def test_a_wrong_target_leaves_nothing(world: World) -> None:
+    world.builds[NAMES[0]] = TargetError("target 'x': tvm.mcpu 'y' is not a processor")
+    with pytest.raises(TargetError):
+        world.run()
+    assert list(world.path.parent.iterdir()) == []
+
+
+MEASURE_FAILURES = {
+    "crash": WorkerDied("the worker process was ended by SIGSEGV", stage="warming up", detail="last words"),
+    "refused": MeasureError("2 threads were set, the runtime uses 1"),
+}
+
+
+@pytest.mark.parametrize("name", MEASURE_FAILURES)
+def test_a_failed_measurement_is_recorded_and_the_rest_measured(world: World, name: str) -> None:
+    error = MEASURE_FAILURES[name]
+    world.fails(NAMES[0], error)
+    record = world.run()
+    assert names(record) == [NAMES[1], NAMES[2]]
+    [failure] = record.failures
+    assert (failure.variant, failure.reason) == (NAMES[0], str(error))
+    assert (failure.stage, failure.detail) == (("warming up", "last words") if name == "crash" else ("measuring", ""))
+    assert world.ended(NAMES[0]) == "failed"
+    assert world.device.closed
+
+
+@pytest.mark.parametrize("numerics", [fakes.WRONG, fakes.NOT_FINITE])
+def test_a_wrong_result_is_recorded_without_a_time(world: World, numerics: records.Numerics) -> None:
+    world.device.behaviour[NAMES[1]] = fakes.unseen(numerics)
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    result = record.results[1]
+    assert result.numerics == numerics
+    assert result.end_to_end.latency_s is None
+    [failure] = record.failures
+    assert (failure.variant, failure.stage) == (NAMES[1], "checking")
+    assert failure.reason == f"wrong result: {numerics.detail}"
+    assert world.ended(NAMES[1]) == "failed"
+
+
+def test_without_ceilings_the_rest_is_measured(world: World) -> None:
+    world.device.ceilings = WorkerDied("the worker process was ended by SIGKILL", stage="calibrating")
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    assert record.device.calibration is None
+    assert "SIGKILL" in record.device.missing["calibration"]
+    assert "SIGKILL" in world.progress.notes[0]
+    assert all("ceilings" in pairs.why_missing(result, "layers.roofline") for result in record.results)
+
+
+# ------------------------------------------------------------------------------------------------- interrupt and resume
+@pytest.mark.parametrize("number", range(3))
+def test_an_interrupt_leaves_a_record_to_go_on_with(world: World, number: int) -> None:
+    world.fails(NAMES[number], KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    record = records.read(world.path)
+    assert tuple(names(record)) == NAMES[:number]
+    assert record.unfinished() == NAMES[number:]
+    assert world.device.closed
+    world.device.behaviour.clear()
+    world.built.clear()
+    job = pipeline.resumed(world.path, host.describe(), use_cache=True)
+    finished = pipeline.run(job, world.progress)
+    assert tuple(names(finished)) == NAMES
+    assert tuple(world.built) == NAMES[number:]
+    assert finished.run_id == record.run_id
+    assert finished.results[:number] == record.results
+
+
+def test_an_interrupt_while_writing_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, pending = records.write, [KeyboardInterrupt()]
+
+    def interrupted(path: Path, record: Record) -> None:
+        if record.results and pending:
+            raise pending.pop()
+        write(path, record)
+
+    monkeypatch.setattr(records, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    assert names(records.read(world.path)) == [NAMES[0]]
+
+
+def test_resume_tries_what_failed_again(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no compiler")
+    world.fails(NAMES[1], WorkerDied("ended by SIGKILL", stage="loading"))
+    world.device.behaviour[NAMES[2]] = fakes.unseen(fakes.WRONG)
+    first = world.run()
+    assert len(first.failures) == 3
+    world.builds.clear()
+    world.device.behaviour.clear()
+    finished = pipeline.run(pipeline.resumed(world.path, host.describe(), use_cache=True), world.progress)
+    assert set(names(finished)) == set(NAMES)
+    [left] = finished.failures  # a wrong result is a result
+    assert left.variant == NAMES[2]
+
+
+def test_resume_has_nothing_to_do(world: World) -> None:
+    world.run()
+    with pytest.raises(UsageError, match="nothing is left to do"):
+        pipeline.resumed(world.path, host.describe(), use_cache=True)
+
+
+def test_resume_refuses_another_machine(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no")
+    world.run()
+    elsewhere = msgspec.structs.replace(host.describe(), cpu="another")
+    with pytest.raises(UsageError, match="processor was"):
+        pipeline.resumed(world.path, elsewhere, use_cache=True)
+
+
+def test_resume_of_compile_only_stays_so(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no")
+    world.run(settings={"compile_only": True})
+    world.builds.clear()
+    finished = pipeline.run(pipeline.resumed(world.path, host.describe(), use_cache=True), world.progress)
+    assert set(names(finished)) == set(NAMES)
+    assert world.device.plans == []
+
+
+# ----------------------------------------------------------------------------------------------------------- full disk
+def test_what_cannot_be_written_is_saved_elsewhere(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuge = tmp_path / "refuge"
+    refuge.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(refuge))
+    write = records.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path == world.path and b'"results":[]' not in data:
+            raise OutputError(f"{path}: cannot be written: No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(records, "write_atomically", full)
+    with pytest.raises(OutputError) as caught:
+        world.run()
+    saved = refuge / "run.json"
+    assert f"--resume {saved}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert names(records.read(saved)) == [NAMES[0]]
+    assert names(records.read(world.path)) == []
+    assert world.device.closed
+    finished = pipeline.run(pipeline.resumed(saved, host.describe(), use_cache=True), world.progress)
+    assert tuple(names(finished)) == NAMES
+
+
+def test_nowhere_to_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OutputError(f"{path}: cannot be written: No space left on device")
+
+    monkeypatch.setattr(records, "write_atomically", full)
+    with pytest.raises(OutputError, match=r"run\.json"):
+        pipeline.run(world.job(), world.progress)
+    assert world.built == []  # noticed before anything was done
+
+
+# ----------------------------------------------------------------------------------------------- the machine it runs on
+def test_a_target_run_here_has_the_caches_of_this_machine(world: World) -> None:
+    machine = host.describe()
+    local = pipeline.as_run_here(world.target, machine)
+    assert local.tvm == world.target.tvm
+    here = host.target(machine, triple="x86_64-linux-gnu", mcpu="x86-64-v2").processor
+    assert (local.processor.cores, local.processor.l1d) == (here.cores, here.l1d)
+    assert local.processor.vector_bits == world.target.processor.vector_bits
+
+
+def test_the_record_keeps_the_target_as_it_is_described(world: World) -> None:
+    assert records.encode(world.run())
+    assert json.loads(world.path.read_bytes())["target"]["processor"]["cores"] == world.target.processor.cores
+
+
+# ------------------------------------------------------------------------------------------------------------ children
+@pytest.mark.slow
+def test_children_do_not_outlive_their_block() -> None:
+    found: list[psutil.Process] = []
+
+    def leave() -> None:
+        with pipeline.children() as pool:
+            future = pool.submit(time.sleep, 600)
+            while not future.running():
+                time.sleep(0.01)
+            found.extend(psutil.Process(child.pid) for child in multiprocessing.active_children())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    assert found
+    assert not psutil.wait_procs(found, timeout=5)[1]
+
+
+@pytest.mark.slow
+def test_the_process_that_asks_for_the_host_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(pipeline, "_submit", lambda pool, *_: pool.submit(os.abort))
+    with pytest.raises(BuildError, match="process that asked LLVM"):
+        pipeline.resolve_target("host")
