@@ -64,12 +64,25 @@ def _sparing(pipe: Connection) -> Send:
 
 @contextlib.contextmanager
 def deaf_children() -> Iterator[None]:
-    """Processes that are started inside do not hear Ctrl-C, not even before they have become quiet."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Processes that are started inside do not hear Ctrl-C, not even before they have become quiet.
+
+    This process hears it, and SIGTERM, when they are started: half started, a child would complain and live on.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which hears nothing, and may not change handlers
+        yield
+        return
+    caught: list[int] = []
+    heard = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in heard}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit this
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])
 
 
 def become_quiet_child(log: str = os.devnull) -> None:

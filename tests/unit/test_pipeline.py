@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import pytest
 from mbench import devices, host, pairs, pipeline, records
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
+from mbench.devices import worker
 from mbench.devices.local import WorkerDied
 from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
 from mbench.records import Record, Settings
@@ -345,6 +347,27 @@ def test_the_record_keeps_the_target_as_it_is_described(world: World) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ children
+def test_an_interrupt_is_heard_once_the_child_is_started() -> None:
+    done: list[str] = []
+
+    def start() -> None:
+        with worker.deaf_children():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            done.append("started")
+        done.append("went on")
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done == ["started"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 @pytest.mark.slow
 def test_children_do_not_outlive_their_block() -> None:
     found: list[psutil.Process] = []

@@ -1,0 +1,195 @@
+"""Shared by the tests that run `mbench` as a user does: in a process of its own, watched line by line."""
+
+from __future__ import annotations
+
+import os
+import platform
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+import mbench
+from mbench import calibrations, host, pipeline, records
+from mbench.artifact import Artifact, load
+from mbench.records import Record
+
+ROOT = Path(mbench.__file__).parent.parent
+PAIR = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard")
+TARGET = "x86_64_v2" if platform.machine() == "x86_64" else "host"
+SILENCE_S = 120.0
+
+
+class Running:
+    """A running `mbench`: its lines on standard error, its children, its end."""
+
+    def __init__(self, *arguments: str | Path, cache: Path, cwd: Path, temporary: Path | None = None) -> None:
+        self._mark = uuid.uuid4().hex
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark}
+        if temporary:
+            environment["TMPDIR"] = str(temporary)
+        command = [sys.executable, "-m", "mbench", *map(str, arguments)]
+        self.process = subprocess.Popen(
+            command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self.out = ""
+        self._queue: queue.Queue[str | None] = queue.Queue()
+        self._readers = [threading.Thread(target=self._read_err), threading.Thread(target=self._read_out)]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_err(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._queue.put(line.rstrip("\n"))
+        self._queue.put(None)
+
+    def _read_out(self) -> None:
+        assert self.process.stdout is not None
+        self.out = self.process.stdout.read()
+
+    def wait_for(self, pattern: str) -> str:
+        """Return the next line on standard error that matches."""
+        while True:
+            line = self._queue.get(timeout=SILENCE_S)
+            assert line is not None, f"ended with {self.process.wait()} before {pattern!r}:\n{self.err}"
+            self.lines.append(line)
+            if re.search(pattern, line):
+                return line
+
+    def pass_line(self, within_s: float) -> None:
+        """Read a line of standard error if there is one soon."""
+        with suppress(queue.Empty):
+            line = self._queue.get(timeout=within_s)
+            assert line is not None, f"ended with {self.process.wait()}:\n{self.err}"
+            self.lines.append(line)
+
+    @property
+    def err(self) -> str:
+        """Return what was read of standard error so far."""
+        return "\n".join(self.lines)
+
+    def end(self) -> int:
+        """Wait for the end; return the exit status."""
+        code = self.process.wait(timeout=SILENCE_S)
+        for reader in self._readers:
+            reader.join(SILENCE_S)
+        while not self._queue.empty() and (line := self._queue.get()) is not None:
+            self.lines.append(line)
+        return code
+
+    def send(self, number: signal.Signals, *, group: bool = False) -> None:
+        """Send a signal to the process, or to it and all its children at once, as a terminal does."""
+        (os.killpg if group else os.kill)(self.process.pid, number)
+
+    def relatives(self) -> list[psutil.Process]:
+        """Return every process that this one started, and those they started, wherever their parents went."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            ours = process.environ().get("MARK") == self._mark
+            return ours and process.pid != self.process.pid and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the direct children that build or measure."""
+        try:
+            children = psutil.Process(self.process.pid).children()
+            return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        except psutil.Error:
+            return []
+
+    def assert_nobody_left(self, within_s: float = 5.0) -> None:
+        """Fail if a process that this one started is still there."""
+        deadline = time.monotonic() + within_s
+        while (left := self.relatives()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not left, [process.cmdline() for process in left]
+
+
+@contextmanager
+def running(*arguments: str | Path, **options: Any) -> Iterator[Running]:
+    """Start `mbench`; whatever happens, nothing of it is left behind."""
+    started = Running(*arguments, **options)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+        for process in started.relatives():
+            process.kill()
+        started.end()
+
+
+def finished(*arguments: str | Path, **options: Any) -> tuple[int, Running]:
+    """Run `mbench` to its end; return its exit status and what it printed."""
+    with running(*arguments, **options) as started:
+        return started.end(), started
+
+
+def only_record(folder: Path) -> Path:
+    """Return the one record of an output folder; nothing but it and its page may lie there."""
+    [file] = folder.glob("*.json")
+    assert {path.name for path in folder.iterdir()} <= {file.name, file.with_suffix(".html").name}
+    return file
+
+
+def artifact_of(cache: Path, variant: str, target: str = TARGET) -> Artifact:
+    """Return the artifact of a variant from a cache."""
+    found = [load(folder) for folder in (cache / "artifacts").iterdir() if not folder.name.startswith(".")]
+    [one] = [item for item in found if (item.manifest.variant.name, item.manifest.target) == (variant, target)]
+    return one
+
+
+def warm_cache(folder: Path) -> Record:
+    """Fill a cache with the pair's artifacts, and with ceilings even where the machine is too busy to keep them."""
+    folder.mkdir()
+    work = folder.with_name(f"{folder.name}-work")
+    work.mkdir()
+    code, started = finished("run", *PAIR, "--target", TARGET, "--repeat", "5", cache=folder, cwd=work)
+    assert code == 0, started.err
+    record = records.read(only_record(work / "mbench-results"))
+    keep_ceilings(folder, record)
+    shutil.rmtree(work)
+    return record
+
+
+def keep_ceilings(cache: Path, record: Record) -> None:
+    """Put the ceilings of a record into a cache, so that the next run need not measure them."""
+    before = os.environ.get("MBENCH_CACHE_DIR")
+    os.environ["MBENCH_CACHE_DIR"] = str(cache)
+    try:
+        machine = host.describe()
+        target = pipeline.as_run_here(record.target, machine)
+        [name] = {record.device.name}
+        device: Any = type("Device", (), {"name": name})
+        file = calibrations._file(device, target, machine, record.settings.threads)
+    finally:
+        if before is None:
+            del os.environ["MBENCH_CACHE_DIR"]
+        else:
+            os.environ["MBENCH_CACHE_DIR"] = before
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(msgspec.json.encode(record.device.calibration))
+
+
+def without_ceilings(cache: Path, copy: Path) -> Path:
+    """Return a copy of a cache without ceilings."""
+    shutil.copytree(cache / "artifacts", copy / "artifacts")
+    return copy
