@@ -16,18 +16,21 @@ import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.measure import activity
+from mbench.measure.roofline import LEVELS
 from mbench.records import Calibration, Target
 
 METHOD = (
-    "highest of 7 samples: FLOP/s of 12 independent chains of multiply-adds in vector registers on each thread; "
-    "bytes/s of each thread summing its own float32 array of half a cache's size (DRAM: twice the last level)"
+    "highest of 20 samples, taken in 5 turns: FLOP/s of 12 independent chains of multiply-adds in vector registers on "
+    "each thread; bytes/s of each thread summing its own float32 array of half a cache's size (DRAM: twice the last "
+    "level)"
 )
 _CHAINS = 12
 _READERS = 8
 _STEPS = 20_000
 _MIN_BYTES_A_CALL = 16 * 2**20  # of each thread, so that starting the threads does not count
-_SAMPLES = 7
-_SAMPLE_S = 0.02
+_TURNS = 5
+_SAMPLES = 4
+_SAMPLE_S = 0.01
 _DRAM_MIN_BYTES = 64 * 2**20
 _MEMORY_SHARE = 8
 
@@ -85,33 +88,64 @@ def _read_kernel(threads: int, lanes: int, lines: int, passes: int) -> Any:
 
 def calibrate(target: Target, threads: int, *, progress: Callable[[float], None] = lambda _: None) -> Calibration:
     """Measure the ceilings of this machine at `threads` threads with code for `target`."""
-    lanes = target.processor.vector_bits // 32
-    tvm_target = tvm.target.Target(dict(target.tvm))
     watch = activity.Watch()
-    flops = threads * _CHAINS * _STEPS * lanes * 2
-    shape = (threads, _CHAINS + 2, lanes)
-    # x ← x/2 + 1/2 stays at 1/2 … 1: finite, and no denormals
-    seconds = _best(_peak_kernel(threads, lanes), tvm_target, np.full(shape, 0.5, "float32"), (threads, _CHAINS, lanes))
-    sizes = _working_sets(target, threads)
-    bandwidth = {}
-    for index, (level, size) in enumerate(sizes.items()):
-        progress((index + 1) / (len(sizes) + 1))
-        lines = max(1, size // (threads * _READERS * lanes * 4))
-        data = np.ones((threads, lines, _READERS, lanes), "float32")
-        sizes[level] = data.nbytes
-        passes = max(1, threads * _MIN_BYTES_A_CALL // data.nbytes)
-        kernel = _read_kernel(threads, lanes, lines, passes)
-        bandwidth[level] = passes * data.nbytes / _best(kernel, tvm_target, data, (threads, _READERS, lanes))
+    tvm_target = tvm.target.Target(dict(target.tvm))
+    lanes = target.processor.vector_bits // 32
+    probes = {"peak": _peak_probe(threads, lanes, tvm_target)}
+    for level, size in _working_sets(target, threads).items():
+        probes[level] = _read_probe(threads, lanes, size, tvm_target)
+        progress(len(probes) / (2 * len(LEVELS)))
+    for turn in range(_TURNS):  # all in turn, so that a short disturbance does not meet every sample of one of them
+        for probe in probes.values():
+            probe.sample()
+        progress((_TURNS + turn + 1) / (2 * _TURNS))
+    peak = probes.pop("peak")
     wall, others = watch.read_s()
     return Calibration(
         method=METHOD,
         measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         threads=threads,
-        flops_per_s={"float32": flops / seconds},
-        bytes_per_s=bandwidth,
-        working_set_bytes=sizes,
+        flops_per_s={"float32": peak.rate()},
+        bytes_per_s={level: probe.rate() for level, probe in probes.items()},
+        working_set_bytes={level: probe.data_bytes for level, probe in probes.items()},
         others_busy=others / wall,
     )
+
+
+class _Probe:
+    """One kernel with its data; the fastest sample counts, since interference only ever slows a kernel down."""
+
+    def __init__(self, kernel: Any, target: Any, data: np.ndarray, result_shape: tuple[int, ...], work: float) -> None:
+        library = tvm.compile(tvm.IRModule({"main": kernel.with_attr("global_symbol", "main")}), target=target)
+        self._arguments = tvm.runtime.tensor(data), tvm.runtime.tensor(np.zeros(result_shape, "float32"))
+        self._timer = library.mod.time_evaluator
+        first = self._timer("main", tvm.cpu(), number=1, repeat=1)(*self._arguments).results[0]
+        self._number = max(1, int(_SAMPLE_S / max(first, 1e-7)))
+        self._work, self._best_s = work, first
+        self.data_bytes = data.nbytes
+
+    def sample(self) -> None:
+        """Take a few samples."""
+        timer = self._timer("main", tvm.cpu(), number=self._number, repeat=_SAMPLES)
+        self._best_s = min(self._best_s, *timer(*self._arguments).results)
+
+    def rate(self) -> float:
+        """Return the work (operations or bytes) a second."""
+        return float(self._work / self._best_s)
+
+
+def _peak_probe(threads: int, lanes: int, target: Any) -> _Probe:
+    flops = threads * _CHAINS * _STEPS * lanes * 2
+    data = np.full((threads, _CHAINS + 2, lanes), 0.5, "float32")  # x ← x/2 + 1/2 stays within 1/2 … 1: no denormals
+    return _Probe(_peak_kernel(threads, lanes), target, data, (threads, _CHAINS, lanes), flops)
+
+
+def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any) -> _Probe:
+    lines = max(1, size_bytes // (threads * _READERS * lanes * 4))
+    data = np.ones((threads, lines, _READERS, lanes), "float32")
+    passes = max(1, threads * _MIN_BYTES_A_CALL // data.nbytes)
+    kernel = _read_kernel(threads, lanes, lines, passes)
+    return _Probe(kernel, target, data, (threads, _READERS, lanes), passes * data.nbytes)
 
 
 def _working_sets(target: Target, threads: int) -> dict[str, int]:
@@ -130,12 +164,3 @@ def _working_sets(target: Target, threads: int) -> dict[str, int]:
         del sizes["L3"]
     sizes["DRAM"] = min(max(2 * last, _DRAM_MIN_BYTES), limit)
     return sizes
-
-
-def _best(kernel: Any, target: Any, data: np.ndarray, result_shape: tuple[int, ...]) -> float:
-    """Return the seconds of the fastest sample: interference only ever slows a kernel down."""
-    library = tvm.compile(tvm.IRModule({"main": kernel.with_attr("global_symbol", "main")}), target=target)
-    x, y = tvm.runtime.tensor(data), tvm.runtime.tensor(np.zeros(result_shape, "float32"))
-    first = library.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=1)(x, y).results[0]
-    number = max(1, int(_SAMPLE_S / max(first, 1e-7)))
-    return float(min(library.mod.time_evaluator("main", tvm.cpu(), number=number, repeat=_SAMPLES)(x, y).results))
