@@ -10,7 +10,6 @@ import fcntl
 import multiprocessing
 import os
 import signal
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
@@ -44,6 +43,7 @@ class LocalDevice:
         """Wait until no other run measures here. `timeout_s` bounds each silence of the worker."""
         self._timeout_s = timeout_s
         self._lock = _hold(lock_dir / "device-local.lock", waiting)
+        self._log = lock_dir / "device-local.log"  # who holds the lock holds the log
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of each cache level."""
@@ -61,32 +61,35 @@ class LocalDevice:
         """Run a job in a fresh process; return its answer."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        with tempfile.NamedTemporaryFile(prefix="mbench-worker-", suffix=".log") as log, ours:
-            process = context.Process(target=worker.main, args=(theirs, log.name, threads, job, arguments), daemon=True)
+        self._log.write_bytes(b"")
+        with ours:
+            process = context.Process(
+                target=worker.main, args=(theirs, str(self._log), threads, job, arguments), daemon=True
+            )
             with worker.deaf_children():
                 process.start()
             theirs.close()
             try:
-                return self._listen(process, ours, Path(log.name), report)
+                return self._listen(process, ours, report)
             finally:
                 _end(process)
 
-    def _listen(self, process: Any, pipe: Any, log: Path, report: Callable[[str, float], None]) -> Any:
+    def _listen(self, process: Any, pipe: Any, report: Callable[[str, float], None]) -> Any:
         stage = "starting"
         while True:
             if not pipe.poll(self._timeout_s):
                 message = f"the worker process was silent for {self._timeout_s:g} s and was stopped"
-                raise WorkerDied(message, stage=stage, detail=_tail(log))
+                raise WorkerDied(message, stage=stage, detail=_tail(self._log))
             try:
                 kind, *content = pipe.recv()
             except (EOFError, ConnectionResetError):
                 process.join(_JOIN_S)
-                raise WorkerDied(_cause(process.exitcode), stage=stage, detail=_tail(log)) from None
+                raise WorkerDied(_cause(process.exitcode), stage=stage, detail=_tail(self._log)) from None
             if kind == "stage":
                 stage = content[0]
                 report(*content)
             elif kind == "error":
-                raise WorkerDied(content[0], stage=stage, detail=_tail(log))
+                raise WorkerDied(content[0], stage=stage, detail=_tail(self._log))
             else:
                 return content[0]
 
