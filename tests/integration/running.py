@@ -151,14 +151,25 @@ def only_record(folder: Path) -> Path:
 
 
 def artifact_of(cache: Path, variant: str, target: str = TARGET) -> Artifact:
-    """Return the artifact of a variant from a cache."""
+    """Return the artifact of a variant, for one image a run, from a cache."""
     found = [load(folder) for folder in (cache / "artifacts").iterdir() if not folder.name.startswith(".")]
-    [one] = [item for item in found if (item.manifest.variant.name, item.manifest.target) == (variant, target)]
+    wanted = (variant, 1, target)
+    [one] = [
+        item
+        for item in found
+        if (item.manifest.variant.name, item.manifest.variant.batch, item.manifest.target) == wanted
+    ]
     return one
 
 
-def warm_cache(folder: Path) -> Record:
-    """Fill a cache with the pair's artifacts, and with ceilings even where the machine is too busy to keep them."""
+def warm_cache(base: Path) -> Path:
+    """Return a cache with the pair's artifacts, and with ceilings even where the machine is too busy to keep them.
+
+    One for all tests of a session: `base` is its folder for temporary files.
+    """
+    folder = base / "mbench-cache"
+    if folder.exists():
+        return folder
     folder.mkdir()
     work = folder.with_name(f"{folder.name}-work")
     work.mkdir()
@@ -167,7 +178,7 @@ def warm_cache(folder: Path) -> Record:
     record = records.read(only_record(work / "mbench-results"))
     keep_ceilings(folder, record)
     shutil.rmtree(work)
-    return record
+    return folder
 
 
 def keep_ceilings(cache: Path, record: Record) -> None:

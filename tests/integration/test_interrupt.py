@@ -26,9 +26,7 @@ STAGES = ("compiling", "calibrating", "loading", "checking", "warming up", "meas
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("interrupt") / "cache"
-    warm_cache(folder)
-    return folder
+    return warm_cache(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
