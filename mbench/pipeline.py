@@ -6,37 +6,27 @@ when all builds are done. This process imports neither torch nor tvm: whatever h
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import datetime
 import functools
-import multiprocessing
 import secrets
 import tempfile
-import traceback
-from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol
 
 import msgspec
 
 import mbench
-from mbench import calibrations, devices, host, kept, records, resources, results, targets, variants
+from mbench import builds, calibrations, devices, host, kept, records, resources, results, targets, variants
 from mbench.artifact import Artifact
-from mbench.compile import build as builder
-from mbench.devices import worker
 from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
 from mbench.measure import numerics
 from mbench.measure.observation import Plan
-from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target
+from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target, Variant
 
-MAX_BUILDERS = 2
 COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
 _DETAIL_CHARACTERS = 2000
-
-_T = TypeVar("_T")
 
 
 class Progress(Protocol):
@@ -65,22 +55,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The record to go on with."""
 
 
-@contextlib.contextmanager
-def children() -> Iterator[concurrent.futures.Executor]:
-    """Yield an executor of processes that compile; none of them outlives the block, however it is left."""
-    context = multiprocessing.get_context("spawn")
-    workers = max(1, min(MAX_BUILDERS, host.describe().processors_usable or 1))
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=worker.become_quiet_child)
-    try:
-        yield pool
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.kill()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
     """Return a target by name. `host` is asked of LLVM in a child process, and kept until machine or versions change.
 
@@ -94,9 +68,9 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
     before = kept.read(file, Target)
     if before is not None:
         return before
-    with children() as pool:
+    with builds.children() as pool:
         try:
-            found = _submit(pool, targets.load, "host").result()
+            found = builds.submit(pool, targets.load, "host").result()
             kept.write(file, found)
             return found
         except BrokenProcessPool as error:
@@ -123,18 +97,23 @@ def run(job: Job, progress: Progress) -> Record:
     record = _without_retried(job.before) if job.before else _empty(job)
     records.write(job.path, record)
     try:
-        builds = _build_all(job, record.unfinished(), progress)
+        wanted = [_variant(name, job.settings) for name in record.unfinished()]
+        built = builds.build_all(wanted, job.target, progress.stage, use_cache=job.use_cache)
     except TargetError:
         if not record.results:  # nothing was made: leave nothing behind
             job.path.unlink()
         raise
-    record = _keep(job, record, *(built for built in builds.values() if isinstance(built, Failure)))
-    ready = {name: built for name, built in builds.items() if not isinstance(built, Failure)}
+    record = _keep(job, record, *(found for found in built.values() if isinstance(found, Failure)))
+    ready = {name: found for name, found in built.items() if not isinstance(found, Failure)}
     if job.settings.compile_only:
         for artifact, cached in ready.values():
             record = _keep(job, record, _compiled_only(job, artifact, cached=cached))
         return record
     return _measure_all(job, record, ready, progress) if ready else record
+
+
+def _variant(name: str, settings: Settings) -> Variant:
+    return variants.parse(name, batch=settings.batch, dtype=settings.dtype)
 
 
 def _without_retried(record: Record) -> Record:
@@ -163,68 +142,6 @@ def new_run_id() -> str:
     """Return a name for a run that no other run has: UTC time and six random digits."""
     now = datetime.datetime.now(datetime.UTC)
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-# ---------------------------------------------------------------------------------------------------------------- build
-Build = tuple[Artifact, bool] | Failure
-"""An artifact and whether it came from the cache, or why there is none."""
-
-
-def _build_all(job: Job, names: tuple[str, ...], progress: Progress) -> dict[str, Build]:
-    """Build all variants side by side. If a build takes its process down, the rest are built one by one."""
-    settings = job.settings
-    cache = resources.cache_dir() / "artifacts"
-    task = functools.partial(builder.build, target=job.target, cache=cache, use_cache=job.use_cache)
-    tasks = {
-        name: functools.partial(task, variants.parse(name, batch=settings.batch, dtype=settings.dtype))
-        for name in names
-    }
-    builds = _build_some(tasks, progress)
-    for name in names:
-        if name not in builds:
-            died = Failure(variant=name, stage="compiling", reason="the process that compiled it died; out of memory?")
-            builds[name] = _build_some({name: tasks[name]}, progress).get(name, died)
-            if builds[name] is died:
-                progress.stage(name, "failed", 1.0)
-    return {name: builds[name] for name in names}
-
-
-def _build_some(tasks: Mapping[str, Callable[[], tuple[Artifact, bool]]], progress: Progress) -> dict[str, Build]:
-    """Return the builds; those that were under way when a process died are left out."""
-    builds: dict[str, Build] = {}
-    with children() as pool, contextlib.suppress(BrokenProcessPool):
-        futures = {}
-        for name, task in tasks.items():
-            futures[_submit(pool, task)] = name
-            progress.stage(name, "compiling", 0.0)
-        for future in concurrent.futures.as_completed(futures):
-            name = futures[future]
-            with contextlib.suppress(BrokenProcessPool):
-                builds[name] = _built(future, name)
-                failed = isinstance(builds[name], Failure)
-                progress.stage(name, "failed" if failed else "compiling", 1.0)
-    return builds
-
-
-def _built(future: concurrent.futures.Future[tuple[Artifact, bool]], name: str) -> Build:
-    """Return what a build made. Whatever went wrong is this variant's failure, except that its target is wrong."""
-    try:
-        return future.result()
-    except (TargetError, BrokenProcessPool):
-        raise
-    except BuildError as error:
-        return Failure(variant=name, stage="compiling", reason=str(error))
-    except Exception as error:  # noqa: BLE001 - recorded, with where it came from; the other variants go on
-        said = next(iter(str(error).splitlines()), "")
-        detail = "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
-        return Failure(variant=name, stage="compiling", reason=f"{type(error).__name__}: {said}", detail=detail)
-
-
-def _submit(
-    pool: concurrent.futures.Executor, task: Callable[..., _T], *arguments: Any
-) -> concurrent.futures.Future[_T]:
-    with worker.deaf_children():
-        return pool.submit(task, *arguments)
 
 
 # -------------------------------------------------------------------------------------------------------------- measure

@@ -125,7 +125,7 @@ class InThisProcess(concurrent.futures.Executor):
 
 @contextlib.contextmanager
 def no_children() -> Iterator[concurrent.futures.Executor]:
-    """Take the place of `pipeline.children`."""
+    """Take the place of `builds.children`."""
     yield InThisProcess()
 
 

@@ -17,7 +17,7 @@ import msgspec
 import psutil
 import pytest
 
-from mbench import devices, host, pairs, pipeline, records
+from mbench import builds, devices, host, pairs, pipeline, records
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
@@ -78,7 +78,7 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(pipeline, "children", fakes.no_children)
+    monkeypatch.setattr(builds, "children", fakes.no_children)
     monkeypatch.setattr(builder, "build", made.build)
     opener: Callable[..., devices.Device] = lambda **_: made.device  # noqa: E731
     monkeypatch.setitem(devices.OPENERS, "local", opener)
@@ -373,7 +373,7 @@ def test_children_do_not_outlive_their_block() -> None:
     found: list[psutil.Process] = []
 
     def leave() -> None:
-        with pipeline.children() as pool:
+        with builds.children() as pool:
             future = pool.submit(time.sleep, 600)
             while not future.running():
                 time.sleep(0.01)
@@ -389,6 +389,6 @@ def test_children_do_not_outlive_their_block() -> None:
 @pytest.mark.slow
 def test_the_process_that_asks_for_the_host_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(pipeline, "_submit", lambda pool, *_: pool.submit(os.abort))
+    monkeypatch.setattr(builds, "submit", lambda pool, *_: pool.submit(os.abort))
     with pytest.raises(BuildError, match="process that asked LLVM"):
         pipeline.resolve_target("host")

@@ -1,0 +1,112 @@
+"""Builds, side by side: each in a child process, through a `concurrent.futures.Executor`.
+
+A compiler that crashes takes a child down, not the run; a cluster's executor can take the pool's place.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import multiprocessing
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from mbench import host, resources
+from mbench.artifact import Artifact
+from mbench.compile import build as builder
+from mbench.devices import worker
+from mbench.errors import BuildError, TargetError
+from mbench.records import Failure, Target, Variant
+
+MAX_BUILDERS = 2
+_DETAIL_CHARACTERS = 2000
+
+_T = TypeVar("_T")
+
+Report = Callable[[str, str, float], None]
+"""Called with a variant's name, a stage, and how far it is, from 0 to 1."""
+Build = tuple[Artifact, bool] | Failure
+"""An artifact and whether it came from the cache, or why there is none."""
+
+
+@contextlib.contextmanager
+def children() -> Iterator[concurrent.futures.Executor]:
+    """Yield an executor of processes that compile; none of them outlives the block, however it is left."""
+    context = multiprocessing.get_context("spawn")
+    workers = max(1, min(MAX_BUILDERS, host.describe().processors_usable or 1))
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=worker.become_quiet_child)
+    try:
+        yield pool
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def build_all(wanted: Sequence[Variant], target: Target, report: Report, *, use_cache: bool) -> dict[str, Build]:
+    """Build all variants side by side. If a build takes its process down, the rest are built one by one.
+
+    Args:
+        wanted: what to build.
+        target: what for.
+        report: called with a variant's name, a stage, and how far it is.
+        use_cache: whether artifacts that are there already may be taken.
+
+    Raises:
+        TargetError: LLVM does not know the target's processor.
+    """
+    cache = resources.cache_dir() / "artifacts"
+    task = functools.partial(builder.build, target=target, cache=cache, use_cache=use_cache)
+    tasks = {variant.name: functools.partial(task, variant) for variant in wanted}
+    builds = _build_some(tasks, report)
+    for name in tasks:
+        if name not in builds:
+            died = Failure(variant=name, stage="compiling", reason="the process that compiled it died; out of memory?")
+            builds[name] = _build_some({name: tasks[name]}, report).get(name, died)
+            if builds[name] is died:
+                report(name, "failed", 1.0)
+    return {name: builds[name] for name in tasks}
+
+
+def _build_some(tasks: Mapping[str, Callable[[], tuple[Artifact, bool]]], report: Report) -> dict[str, Build]:
+    """Return the builds; those that were under way when a process died are left out."""
+    builds: dict[str, Build] = {}
+    with children() as pool, contextlib.suppress(BrokenProcessPool):
+        futures = {}
+        for name, task in tasks.items():
+            futures[submit(pool, task)] = name
+            report(name, "compiling", 0.0)
+        for future in concurrent.futures.as_completed(futures):
+            name = futures[future]
+            with contextlib.suppress(BrokenProcessPool):
+                builds[name] = _built(future, name)
+                failed = isinstance(builds[name], Failure)
+                report(name, "failed" if failed else "compiling", 1.0)
+    return builds
+
+
+def _built(future: concurrent.futures.Future[tuple[Artifact, bool]], name: str) -> Build:
+    """Return what a build made. Whatever went wrong is this variant's failure, except that its target is wrong."""
+    try:
+        return future.result()
+    except (TargetError, BrokenProcessPool):
+        raise
+    except BuildError as error:
+        return Failure(variant=name, stage="compiling", reason=str(error))
+    except Exception as error:  # noqa: BLE001 - recorded, with where it came from; the other variants go on
+        said = next(iter(str(error).splitlines()), "")
+        detail = "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
+        return Failure(variant=name, stage="compiling", reason=f"{type(error).__name__}: {said}", detail=detail)
+
+
+def submit(
+    pool: concurrent.futures.Executor, task: Callable[..., _T], *arguments: Any
+) -> concurrent.futures.Future[_T]:
+    """Submit a task; a process that this starts leaves Ctrl-C to us from its first moment."""
+    with worker.deaf_children():
+        return pool.submit(task, *arguments)
