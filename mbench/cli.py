@@ -15,11 +15,10 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from mbench.listings import Listing
-    from mbench.records import Host, Record, Target
+    from mbench.records import Record
 
 INTERRUPTED = 130
 FAILED = 4
@@ -156,14 +155,15 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
     its baseline with standard convolutions.
     """
     from mbench import host, pipeline, progress, records
+    from mbench import options as given
 
     machine = host.describe()
     if resume is not None:
-        _refuse_with_resume(patterns, {**options, "output": output})
+        given.refuse_with_resume(patterns, {**options, "output": output})
         job = pipeline.resumed(resume, machine, use_cache=not options["no_cache"])
     else:
-        job = _job(patterns, output or Path("mbench-results"), machine, options)
-    _prepare(job.path.parent, "--resume" if resume else "--output")
+        job = given.new_job(patterns, output or Path("mbench-results"), machine, options)
+    given.prepare(job.path.parent, "--resume" if resume else "--output")
     console = _console(stderr=True)
     code = 0
     try:
@@ -185,107 +185,6 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
         )
     complete = page is not None and not record.failures and (job.settings.compile_only or record.device.calibration)
     return code or (0 if complete else FAILED)
-
-
-def _refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> None:
-    taken = ("output", "target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s")
-    given = [f"--{name.removesuffix('_name').removesuffix('_s')}" for name in taken if options[name] is not None]
-    given += ["--compile-only"] if options["compile_only"] else []
-    given += ["--targets"] if options["extra_dirs"] else []
-    given += ["VARIANT"] if patterns else []
-    if given:
-        raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
-
-
-def _job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[str, Any]) -> Any:
-    from mbench import pipeline, targets, variants
-    from mbench.records import Settings
-
-    names = variants.expand(patterns or variants.DEFAULT)
-    batch, dtype = (
-        options["batch"] if options["batch"] is not None else 1,
-        options["dtype"] if options["dtype"] is not None else "float32",
-    )
-    for name in names:
-        variants.parse(name, batch=batch, dtype=dtype)
-    target = pipeline.resolve_target(
-        options["target_name"] if options["target_name"] is not None else "host", options["extra_dirs"]
-    )
-    support = targets.support(target, machine)
-    if not support.compile:
-        raise UsageError(f"target '{target.name}': {support.reason}")
-    if not (support.measure or options["compile_only"]):
-        hint = "add --compile-only to record what is known without running"
-        raise UsageError(f"target '{target.name}': {support.reason}; {hint}")
-    settings = Settings(
-        variants=names,
-        threads=_threads(options["threads"], target, machine, compile_only=options["compile_only"]),
-        batch=batch,
-        dtype=dtype,
-        number=1,
-        repeat=options["repeat"] or 100,
-        layer_repeat=max(3, (options["repeat"] or 100) // 2),
-        block=10,
-        warmup_max_s=2.0,
-        measure_max_s=None if options["repeat"] else 4.0,
-        timeout_s=float(options["timeout_s"] or 600),
-        compile_only=options["compile_only"],
-    )
-    return pipeline.Job(
-        target=target,
-        host=machine,
-        device=_device(options["device"], target),
-        settings=settings,
-        path=output / f"{pipeline.new_run_id()}.json",
-        use_cache=not options["no_cache"],
-    )
-
-
-def _prepare(output: Path, option: str) -> None:
-    """Make the output and cache folders, and notice now, not after an hour, that nothing can be written there."""
-    from mbench import resources
-
-    if not output.parent.is_dir():
-        raise UsageError(f"{option} {output}: the folder {output.parent} does not exist; make it first")
-    cache = resources.cache_dir()
-    for folder, what, hint in (
-        (output, f"{option} {output}", "choose another folder"),
-        (cache, f"the cache folder {cache}", "choose another with the environment variable MBENCH_CACHE_DIR"),
-    ):
-        try:
-            folder.mkdir(parents=folder == cache, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except FileExistsError:
-            raise UsageError(f"{what} is a file, expected a folder; {hint}") from None
-        except OSError as error:
-            raise UsageError(f"{what}: nothing can be written there: {error.strerror}; {hint}") from error
-
-
-def _threads(asked: int | None, target: Target, machine: Host, *, compile_only: bool) -> int:
-    if compile_only:
-        limit, default, where = target.threads, target.threads, f"target '{target.name}'"
-    else:
-        limit = machine.processors_usable or machine.cores_logical
-        default, where = min(limit, machine.cores_usable or limit), "this machine"
-    if asked is None:
-        return default
-    if not 1 <= asked <= limit:
-        raise UsageError(f"--threads {asked} is out of range; expected 1 to {limit}, the processors of {where}")
-    return asked
-
-
-def _device(asked: str | None, target: Target) -> Literal["local"]:
-    from mbench import devices
-
-    if asked is None:
-        return "local"
-    if asked.startswith("rpc://") or asked == "emulated":
-        raise UsageError(
-            f"--device {asked}: this version measures on 'local' alone; see 'mbench targets {target.name}'"
-        )
-    if asked not in devices.OPENERS:
-        raise UsageError(f"--device {asked!r} is not known; expected one of: {', '.join(devices.OPENERS)}")
-    return "local"
 
 
 def _write_page(record: Record, path: Path) -> Path | None:

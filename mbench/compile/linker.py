@@ -18,6 +18,8 @@ from pathlib import Path
 
 from mbench.errors import BuildError
 
+_COMPILER_ADDS = ("ld returned", "linker command failed")
+"""What compilers add once the linker has said why it failed."""
 _NATIVE = ("c++", "g++", "clang++")
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -69,11 +71,12 @@ def link(command: Sequence[str], objects: Sequence[str], library: Path) -> None:
     """Link object files into a shared library.
 
     Raises:
-        BuildError: the linker failed; the message has its last line.
+        BuildError: the linker failed; the message has the last line that it said.
     """
     words = [*command, "-shared", "-fPIC", "-o", str(library), *objects]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
-        said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        lines = (line.strip() for line in done.stdout.splitlines())
+        said = [line for line in lines if line and not any(text in line for text in _COMPILER_ADDS)]
         name = " ".join(command)
         raise BuildError(f"linking with '{name}' failed (status {done.returncode}): {(said or ['no message'])[-1]}")

@@ -104,9 +104,9 @@ def _hold(path: Path, waiting: Callable[[str], None]) -> IO[str]:
         holder = file.read().strip()
         waiting(f"another run measures on this machine (process {holder or 'unknown'}); waiting until it is done")
         fcntl.flock(file, fcntl.LOCK_EX)
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    with contextlib.suppress(OSError):  # a full disk: those who wait will not know for whom
+        os.truncate(path, 0)
+        os.write(file.fileno(), str(os.getpid()).encode())
     return file
 
 

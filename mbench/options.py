@@ -1,0 +1,130 @@
+"""What the options of `mbench run` come to: a job for the pipeline, or a clear refusal before any work is done."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from mbench import devices, pipeline, resources, targets, variants
+from mbench.errors import UsageError
+from mbench.pipeline import Job
+from mbench.records import Host, Settings, Target
+
+_T = TypeVar("_T")
+
+
+def refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Refuse what goes with a new run only.
+
+    Raises:
+        UsageError: `--resume` was given together with it.
+    """
+    taken = ("output", "target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s")
+    given = [f"--{name.removesuffix('_name').removesuffix('_s')}" for name in taken if options[name] is not None]
+    given += ["--compile-only"] if options["compile_only"] else []
+    given += ["--targets"] if options["extra_dirs"] else []
+    given += ["VARIANT"] if patterns else []
+    if given:
+        raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
+
+
+def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[str, Any]) -> Job:
+    """Return the job that the options ask for, with the defaults of those that were not given (None).
+
+    Raises:
+        UsageError: a variant, dtype or number of threads that cannot be, or a target that this machine cannot serve.
+        TargetError: the target is not known, or its description is wrong.
+    """
+    names = variants.expand(patterns or variants.DEFAULT)
+    batch, dtype = _or(options["batch"], 1), _or(options["dtype"], "float32")
+    for name in names:
+        variants.parse(name, batch=batch, dtype=dtype)
+    target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
+    _check_support(target, machine, compile_only=options["compile_only"])
+    settings = Settings(
+        variants=names,
+        threads=_threads(options["threads"], target, machine, compile_only=options["compile_only"]),
+        batch=batch,
+        dtype=dtype,
+        number=1,
+        repeat=options["repeat"] or 100,
+        layer_repeat=max(3, (options["repeat"] or 100) // 2),
+        block=10,
+        warmup_max_s=2.0,
+        measure_max_s=None if options["repeat"] else 4.0,
+        timeout_s=float(options["timeout_s"] or 600),
+        compile_only=options["compile_only"],
+    )
+    return Job(
+        target=target,
+        host=machine,
+        device=_device(options["device"], target),
+        settings=settings,
+        path=output / f"{pipeline.new_run_id()}.json",
+        use_cache=not options["no_cache"],
+    )
+
+
+def _or(given: _T | None, default: _T) -> _T:
+    return default if given is None else given
+
+
+def _check_support(target: Target, machine: Host, *, compile_only: bool) -> None:
+    support = targets.support(target, machine)
+    if not support.compile:
+        raise UsageError(f"target '{target.name}': {support.reason}")
+    if not (support.measure or compile_only):
+        hint = "add --compile-only to record what is known without running"
+        raise UsageError(f"target '{target.name}': {support.reason}; {hint}")
+
+
+def prepare(output: Path, option: str) -> None:
+    """Make the output and cache folders, and notice now, not after an hour, that nothing can be written there.
+
+    Args:
+        output: the folder for record and page.
+        option: the option that it comes from, for the message.
+
+    Raises:
+        UsageError: one of them cannot be made or written.
+    """
+    if not output.parent.is_dir():
+        raise UsageError(f"{option} {output}: the folder {output.parent} does not exist; make it first")
+    cache = resources.cache_dir()
+    for folder, what, hint in (
+        (output, f"{option} {output}", "choose another folder"),
+        (cache, f"the cache folder {cache}", "choose another with the environment variable MBENCH_CACHE_DIR"),
+    ):
+        try:
+            folder.mkdir(parents=folder == cache, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except FileExistsError:
+            raise UsageError(f"{what} is a file, expected a folder; {hint}") from None
+        except OSError as error:
+            raise UsageError(f"{what}: nothing can be written there: {error.strerror}; {hint}") from error
+
+
+def _threads(asked: int | None, target: Target, machine: Host, *, compile_only: bool) -> int:
+    if compile_only:
+        limit, default, where = target.threads, target.threads, f"target '{target.name}'"
+    else:
+        limit = machine.processors_usable or machine.cores_logical
+        default, where = min(limit, machine.cores_usable or limit), "this machine"
+    if asked is None:
+        return default
+    if not 1 <= asked <= limit:
+        raise UsageError(f"--threads {asked} is out of range; expected 1 to {limit}, the processors of {where}")
+    return asked
+
+
+def _device(asked: str | None, target: Target) -> Literal["local"]:
+    if asked is None:
+        return "local"
+    if asked.startswith("rpc://") or asked == "emulated":
+        raise UsageError(
+            f"--device {asked}: this version measures on 'local' alone; see 'mbench targets {target.name}'"
+        )
+    if asked not in devices.OPENERS:
+        raise UsageError(f"--device {asked!r} is not known; expected one of: {', '.join(devices.OPENERS)}")
+    return "local"
