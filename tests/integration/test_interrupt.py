@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -187,15 +188,22 @@ def test_a_building_process_that_is_killed_once_is_tried_again(tmp_path: Path, f
 
 
 # ----------------------------------------------------------------------------------------------------------- full disk
+@contextmanager
+def mounted(disk: Path, size: str) -> Iterator[Path]:
+    require(os.geteuid() == 0 and shutil.which("mount"), "root, to mount a small file system")
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=False)
+    require(done.returncode == 0, "the right to mount a small file system")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    require(os.geteuid() == 0 and shutil.which("mount"), "root, to mount a small file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], check=False)
-    require(mounted.returncode == 0, "the right to mount a small file system")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "256k") as disk:
+        yield disk
 
 
 def fill(disk: Path) -> None:
@@ -246,6 +254,23 @@ def test_the_disk_has_no_room_for_the_page(tmp_path: Path, cache: Path, small_di
     assert ".html: cannot be written: No space left on device" in line
     assert len(records.read(only_record(small_disk)).results) == 2
     assert "Totals" in started.out
+
+
+def test_the_cache_is_full(tmp_path: Path, cache: Path) -> None:
+    """What lies in it is used; what would have to be built is a failure with its reason."""
+    with mounted(tmp_path / "cache", "128m") as full:
+        shutil.copytree(cache, full, dirs_exist_ok=True)
+        shutil.rmtree(artifact_of(full, PAIR[1]).folder)
+        (full / "device-local.lock").unlink(missing_ok=True)
+        fill(full)
+        code, started = finished("run", *PAIR, *OPTIONS, "--output", "out", cache=full, cwd=tmp_path)
+        assert code == 4
+        assert "Traceback" not in started.err
+    record = records.read(only_record(tmp_path / "out"))
+    assert [result.variant.name for result in record.results] == [PAIR[0]]
+    [failure] = record.failures
+    assert (failure.variant, failure.stage) == (PAIR[1], "compiling")
+    assert "No space left on device" in failure.reason
 
 
 # -------------------------------------------------------------------------------------------------------- two at once
