@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import machine
 
 
 def run(cache: Path, output: Path, more: list[str]) -> float:
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("more", nargs="*")
     arguments = parser.parse_args()
     cold, warm = [], []
+    heading = machine.heading()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "results"
         for index in range(arguments.runs):
@@ -46,8 +48,8 @@ def main() -> None:
             warm.append(run(cache, output, arguments.more))
         records = [path.stat().st_size for path in output.glob("*.json")]
         pages = [path.stat().st_size for path in output.glob("*.html")]
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
-    print(f"whole `mbench run`, {arguments.runs} runs of each, in turn; load {os.getloadavg()[0]:.2f}")
+    print(heading)
+    print(f"whole `mbench run`, {arguments.runs} runs of each, in turn")
     for name, taken, goal in (("cold cache", cold, 60), ("warm cache", warm, 20)):
         spread = f"min {min(taken):.1f} s   max {max(taken):.1f} s"
         print(f"{name:16}median {statistics.median(taken):.1f} s   {spread}   goal {goal} s")

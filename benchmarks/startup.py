@@ -6,14 +6,14 @@ Run: python benchmarks/startup.py [RECORD]. Without a record, one is made with a
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import machine
 
 GOALS_S = {"--help": 0.2, "show": 0.5}
 
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("record", nargs="?", type=Path)
     parser.add_argument("-n", "--runs", type=int, default=15)
     arguments = parser.parse_args()
+    heading = machine.heading()
     with tempfile.TemporaryDirectory() as folder:
         record = arguments.record or tiny_record(Path(folder))
         mbench = [sys.executable, "-m", "mbench"]
@@ -49,11 +50,12 @@ def main() -> None:
         for _ in range(arguments.runs):
             for name, command in commands.items():
                 times[name].append(seconds(command))
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
-    print(f"whole processes, {arguments.runs} runs each, in turn; load {os.getloadavg()[0]:.2f}")
+    print(heading)
+    print(f"whole processes, {arguments.runs} runs each, in turn")
     for name, taken in times.items():
         goal = f"goal {GOALS_S[name]:.1f} s" if name in GOALS_S else ""
-        print(f"{name:16}median {statistics.median(taken):.3f} s   min {min(taken):.3f} s   max {max(taken):.3f} s   {goal}")
+        spread = f"min {min(taken):.3f} s   max {max(taken):.3f} s"
+        print(f"{name:16}median {statistics.median(taken):.3f} s   {spread}   {goal}")
 
 
 if __name__ == "__main__":
