@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from mbench import devices, pipeline, resources, targets, variants
 from mbench.errors import UsageError
 from mbench.pipeline import Job
-from mbench.records import Host, Settings, Target
+from mbench.records import Host, Settings, Target, Warmup
 
 _T = TypeVar("_T")
 
@@ -51,7 +51,7 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         repeat=options["repeat"] or 100,
         layer_repeat=max(3, (options["repeat"] or 100) // 2),
         block=10,
-        warmup_max_s=2.0,
+        warmup=Warmup(max_s=2.0),
         measure_max_s=None if options["repeat"] else 4.0,
         timeout_s=float(options["timeout_s"] or 600),
         compile_only=options["compile_only"],

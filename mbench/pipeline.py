@@ -198,7 +198,7 @@ def _measure(
         repeat=settings.repeat,
         layer_repeat=settings.layer_repeat,
         block=settings.block,
-        warmup_max_s=settings.warmup_max_s,
+        warmup=settings.warmup,
         measure_max_s=settings.measure_max_s,
         tolerance=numerics.TOLERANCE[settings.dtype],
     )

@@ -174,6 +174,14 @@ class Device(_Strict, frozen=True, kw_only=True):
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
+class Warmup(_Strict, frozen=True, kw_only=True):
+    """Runs that are thrown away first: until three blocks in a row agree, or time is up."""
+
+    max_s: Seconds
+    steady_within: Annotated[float, Meta(ge=0)] = 0.02
+    """How far the medians of the blocks may lie apart, as a share of the least."""
+
+
 class Settings(_Strict, frozen=True, kw_only=True):
     """What was asked for."""
 
@@ -189,7 +197,7 @@ class Settings(_Strict, frozen=True, kw_only=True):
     """Instrumented runs, at most: samples of each layer."""
     block: PositiveInt
     """Consecutive runs of one twin before the other takes over (A B B A)."""
-    warmup_max_s: Seconds
+    warmup: Warmup
     measure_max_s: Seconds | None = None
     """When to be content with fewer samples, though never fewer than three blocks of each twin; null: never."""
     timeout_s: Seconds

@@ -32,6 +32,7 @@ from mbench.records import (
     Roofline,
     Settings,
     Target,
+    Warmup,
 )  # fmt: skip
 
 PAIR = variants.DEFAULT
@@ -63,7 +64,7 @@ def record(
     """Return a valid record; `latency=False`: it only compiled; `failed`: variants that could not be built."""
     settings = Settings(
         variants=(*names, *failed), threads=2, batch=1, dtype="float32", number=1, repeat=repeat,
-        layer_repeat=layer_repeat, block=block, warmup_max_s=5.0, timeout_s=600.0, compile_only=not latency,
+        layer_repeat=layer_repeat, block=block, warmup=Warmup(max_s=5.0), timeout_s=600.0, compile_only=not latency,
     )  # fmt: skip
     kind = "local" if latency else "none"
     missing = {} if latency else {"calibration": NO_LATENCY}

@@ -130,7 +130,7 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     seen["conditions_before"] = host.conditions()
     watch = activity.Watch()
     send("warming up", 0.0)
-    seen["warmup_runs"], seen["warmup_s"] = latency.warm_up(first, plan.warmup_max_s)
+    seen["warmup_runs"], seen["warmup_s"] = latency.warm_up(first, plan.warmup)
     seen["process_peak_bytes"] = memory.process_peak_bytes()
     twin = session.Session(first.artifact)
     send("measuring", 0.0)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from mbench import artifact
 from mbench.errors import MeasureError
+from mbench.records import Warmup
 
 if TYPE_CHECKING:
     from mbench.measure.session import Session
 
 METHOD = "one run a sample, the runtime's steady clock; two copies of the program in one process, alternating in blocks"
-_STEADY = 0.02
 _WARMUP_BLOCK = 5
 _CALIBRATION_RUNS = 30
 _BUILTIN = "vm.builtin."
@@ -29,14 +29,14 @@ _ENOUGH_RUNS = 10
 Progress = Callable[[float], None]
 
 
-def warm_up(session: Session, max_s: float, clock: Callable[[], float] = time.perf_counter) -> tuple[int, float]:
-    """Run until three blocks in a row have medians within 2 %, or `max_s` has passed; return (runs, seconds)."""
+def warm_up(session: Session, plan: Warmup, clock: Callable[[], float] = time.perf_counter) -> tuple[int, float]:
+    """Run until the medians of three blocks in a row agree, or time is up; return (runs, seconds)."""
     timer = session.timer(number=1, repeat=_WARMUP_BLOCK)
     start, medians = clock(), []
-    while clock() - start < max_s:
+    while clock() - start < plan.max_s:
         medians.append(statistics.median(timer()))
         last = medians[-3:]
-        if len(last) == 3 and max(last) <= min(last) * (1 + _STEADY):
+        if len(last) == 3 and max(last) <= min(last) * (1 + plan.steady_within):
             break
     return len(medians) * (_WARMUP_BLOCK + 1), clock() - start
 

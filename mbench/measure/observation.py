@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mbench.records import Conditions, MeteredEnergy, Numerics
+from mbench.records import Conditions, MeteredEnergy, Numerics, Warmup
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +15,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     repeat: int
     layer_repeat: int
     block: int
-    warmup_max_s: float
+    warmup: Warmup
     measure_max_s: float | None
     tolerance: float
 

@@ -28,6 +28,7 @@ from mbench.devices import local
 from mbench.devices.local import LocalDevice, WorkerDied
 from mbench.errors import MeasureError, UsageError
 from mbench.measure.observation import Observation, Plan
+from mbench.records import Warmup
 
 PLAN = Plan(
     threads=1,
@@ -35,7 +36,7 @@ PLAN = Plan(
     repeat=30,
     layer_repeat=15,
     block=10,
-    warmup_max_s=1.0,
+    warmup=Warmup(max_s=1.0),
     measure_max_s=None,
     tolerance=1e-4,
 )
@@ -143,7 +144,7 @@ def test_the_stages_are_told_in_order(observed: tuple[Observation, list[tuple[st
 
 def test_the_runtime_uses_as_many_threads_as_it_is_told(tiny: Artifact, device: LocalDevice) -> None:
     require((os.cpu_count() or 1) >= 2, "needs two processors")
-    few = msgspec.structs.replace(PLAN, threads=2, repeat=3, layer_repeat=2, block=3, warmup_max_s=0.1)
+    few = msgspec.structs.replace(PLAN, threads=2, repeat=3, layer_repeat=2, block=3, warmup=Warmup(max_s=0.1))
     assert device.measure(tiny, few, ignore).threads == 2
 
 

@@ -14,6 +14,7 @@ from mbench.compile import build
 from mbench.errors import MeasureError
 from mbench.measure import latency
 from mbench.measure.session import Session
+from mbench.records import Warmup
 
 
 class Clock:
@@ -54,7 +55,7 @@ def blocks(*medians: float) -> Iterator[float]:
 
 
 def warm_up(session: FakeSession, max_s: float) -> tuple[int, float]:
-    return latency.warm_up(session, max_s, session.clock)  # type: ignore[arg-type]
+    return latency.warm_up(session, Warmup(max_s=max_s), session.clock)  # type: ignore[arg-type]
 
 
 # -------------------------------------------------------------------------------------------------------------- warm-up

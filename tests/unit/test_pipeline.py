@@ -23,12 +23,12 @@ from mbench.compile import build as builder
 from mbench.devices import worker
 from mbench.devices.local import WorkerDied
 from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
-from mbench.records import Record, Settings
+from mbench.records import Record, Settings, Warmup
 
 NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard", "mobilenet_v1_0.5_32")
 SETTINGS = Settings(
-    variants=NAMES, threads=1, batch=1, dtype="float32", number=1, repeat=5, layer_repeat=5, block=5, warmup_max_s=1.0,
-    timeout_s=60.0,
+    variants=NAMES, threads=1, batch=1, dtype="float32", number=1, repeat=5, layer_repeat=5, block=5,
+    warmup=Warmup(max_s=1.0), timeout_s=60.0,
 )  # fmt: skip
 
 
