@@ -56,9 +56,10 @@ def digest(inputs: dict[str, str]) -> str:
 
 
 def _source_digest() -> str:
-    """Hash the code that decides what is built: networks, lowering, schedules."""
+    """Hash the code that decides what is built: networks, their costs, lowering, schedules."""
     package = Path(__file__).resolve().parent.parent
-    files = [*package.glob("compile/**/*.py"), *package.glob("models/*.py"), package / "artifact.py"]
+    files = [*package.glob("compile/**/*.py"), *package.glob("models/*.py")]
+    files += [package / "artifact.py", package / "costs.py"]
     hashed = hashlib.sha256()
     for file in sorted(files):
         hashed.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
