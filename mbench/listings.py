@@ -93,7 +93,7 @@ def target(found: Target, host: Host) -> Listing:
     figures = tables.ruled("Figures", ("figure", "value", "source, or how it was estimated"), ())
     for label, figure in _figures(found):
         origin = figure.source or f"estimate: {figure.estimate}"
-        tables.add_row(figures, label, units.scaled(figure.value, ""), origin)
+        tables.add_row(figures, label, units.named(label, figure.value), origin)
     return Listing([facts, figures], msgspec.to_builtins(found))
 
 

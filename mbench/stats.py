@@ -1,4 +1,4 @@
-"""Estimates over raw samples: median, quantiles, spread, the noise of an A/A pair. Pure functions of numbers.
+"""Estimates over raw samples: median, quantiles, the noise of an A/A pair. Pure functions of numbers.
 
 Not here: reading records, units, verdicts. scipy is imported inside the functions that need it: `scipy.special` takes
 0.2 s to import and `scipy.stats` more, and most commands need neither.
@@ -61,15 +61,6 @@ def _between(ordered: Sequence[float], position: float) -> float:
     low = math.floor(position)
     part = position - low
     return ordered[low] if part == 0 else ordered[low] * (1 - part) + ordered[low + 1] * part
-
-
-def spread(samples: Sequence[float]) -> float:
-    """Return a robust standard deviation: 1.4826 times the median absolute deviation from the median.
-
-    The factor makes it equal the standard deviation where samples are normal: 1 / Φ⁻¹(3/4).
-    """
-    centre = median(samples)
-    return 1.4826022185056018 * median([abs(sample - centre) for sample in samples])
 
 
 def noise(first: Sequence[float], twin: Sequence[float], block: int) -> Noise | None:

@@ -108,11 +108,6 @@ def frequency(value: float | None) -> str:
     return scaled(value, "Hz")
 
 
-def power(value: float | None) -> str:
-    """Return a power: `15.0 W`."""
-    return scaled(value, "W")
-
-
 def scientific(value: float | None) -> str:
     """Return an error or another number that may be tiny: `2.1e-06`."""
     return NOT_AVAILABLE if value is None else f"{value:.2g}"

@@ -35,13 +35,6 @@ def test_a_fraction_outside_is_refused(fraction: float) -> None:
         stats.quantile([1.0, 2.0], fraction)
 
 
-def test_spread_is_scipys_and_ignores_an_outlier() -> None:
-    samples = normal_samples(500)
-    assert stats.spread(samples) == pytest.approx(scipy.stats.median_abs_deviation(samples, scale="normal"))
-    assert stats.spread(samples) == pytest.approx(2.0, rel=0.15)
-    assert stats.spread([*samples, 1e9]) == pytest.approx(stats.spread(samples), rel=0.01)
-
-
 def test_noise_of_known_ratios() -> None:
     ratios = [1.01, 0.98, 1.03, 1.00]
     first = [1.0, 1.0, 9.0] * 4  # the median of a block hides its outlier

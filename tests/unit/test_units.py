@@ -30,7 +30,6 @@ from mbench import units
         (units.intensity(0.0), "0 FLOP/B"),
         (units.shape((1, 3, 224, 224)), "1x3x224x224"),
         (units.frequency(2.1e9), "2.10 GHz"),
-        (units.power(15.0), "15.0 W"),
         (units.scientific(2.13e-6), "2.1e-06"),
         (units.timestamp("2025-03-01T12:34:56Z"), "2025-03-01 12:34 UTC"),
         (units.timestamp("yesterday"), "yesterday"),
@@ -51,7 +50,7 @@ def test_for_people(text: str, expected: str) -> None:
     "function",
     [
         units.seconds, units.joules, units.data_size, units.flops_rate, units.bytes_rate, units.count, units.percent,
-        units.ratio, units.times, units.change, units.intensity, units.shape, units.frequency, units.power,
+        units.ratio, units.times, units.change, units.intensity, units.shape, units.frequency,
         units.scientific,
     ],
 )  # fmt: skip
