@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mbench import variants
+
+
+def script(name: str) -> ModuleType:
+    """Import a module of benchmarks/, which is no package."""
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+standings = script("standings")
+runtimes = script("runtimes")
+EXPECTED = np.linspace(-2, 4, 1000, dtype=np.float32)[None]
+TITLES = {"mbench": "mbench", "quick": "Quick", "slow": "Slow", "gone": "Gone"}
+
+
+def timed(*rounds_s: float, error: float = 1e-6, busy: float = 1.0) -> Any:
+    return standings.Timed(rounds_s=tuple((run_s,) * 3 for run_s in rounds_s), error=error, busy=busy)
+
+
+def standing(ours_s: float, variant: str = "mobilenet_v1_0.25_128", **left_out: str) -> Any:
+    seen = {"mbench": timed(ours_s), "slow": timed(4e-3), "quick": timed(2e-3)}
+    return standings.judge(variant, 1, seen, left_out)
+
+
+def test_an_output_is_compared_with_the_largest_value_of_the_expected() -> None:
+    off = EXPECTED.copy()
+    off[0, 0] += 0.04
+    assert standings.error(EXPECTED, EXPECTED) == 0
+    assert standings.error(off, EXPECTED) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (np.full_like(EXPECTED, np.nan), EXPECTED),
+        (EXPECTED, np.full_like(EXPECTED, np.inf)),
+        (EXPECTED[0], EXPECTED),
+        (np.ones_like(EXPECTED), np.ones_like(EXPECTED)),
+    ],
+    ids=["not finite", "expected is not finite", "shape", "constant"],
+)
+def test_what_cannot_be_compared_is_infinitely_wrong(output: np.ndarray, expected: np.ndarray) -> None:
+    assert standings.error(output, expected) == math.inf
+
+
+@pytest.mark.parametrize("error", [1.1e-3, math.inf, math.nan])
+def test_a_runtime_with_a_wrong_output_has_no_time_and_is_named(error: float) -> None:
+    seen = {"mbench": timed(1e-3), "quick": timed(1e-9, error=error), "slow": timed(2e-3)}
+    judged = standings.judge("mobilenet_v1_0.25_128", 1, seen, {})
+    assert list(judged.wrong) == ["quick"]
+    assert judged.best_peer == "slow"
+    assert judged.ratio == pytest.approx(0.5)
+    assert "wrong" in standings.table([judged], TITLES, markdown=False)
+    assert "Quick: wrong output" in standings.notes([judged], TITLES)[0]
+
+
+def test_an_output_within_the_tolerance_is_not_wrong() -> None:
+    assert not standings.judge("x", 1, {"quick": timed(1e-3, error=0.9e-3)}, {}).wrong
+
+
+def test_a_runtime_that_takes_more_threads_than_it_was_given_is_left_out() -> None:
+    judged = standings.judge("x", 1, {"mbench": timed(2e-3), "quick": timed(1e-3, busy=1.9)}, {})
+    assert "1.90 processors" in judged.left_out["quick"]
+    assert judged.ratio is None
+    assert not judged.wrong
+
+
+def test_the_ratio_by_round_ignores_drift_that_hits_both() -> None:
+    seen = {"mbench": timed(1e-3, 2e-3, 4e-3), "quick": timed(2e-3, 4e-3, 8e-3)}
+    assert standings.judge("x", 1, seen, {}).round_ratio == pytest.approx(0.5)
+
+
+def test_verdicts_take_the_geometric_mean_of_the_separable_networks_alone() -> None:
+    seen = [standing(1e-3, "a"), standing(4e-3, "b"), standing(1.8e-3, "c_standard")]
+    mean, worst, standard = standings.verdicts(seen)
+    assert mean.split()[2] == "1.000"  # of 0.5 and 2
+    assert "missed" in mean
+    assert "2 networks" in mean
+    assert worst.split()[1] == "2.000"
+    assert "(b)" in worst
+    assert "0.900" in standard
+    assert "met" in standard
+
+
+def test_without_a_time_of_mbench_there_is_no_verdict() -> None:
+    judged = standings.judge("x", 1, {"quick": timed(1e-3)}, {"mbench": "does not build"})
+    assert standings.verdicts([judged]) == []
+    assert standings.table([judged], TITLES, markdown=False).splitlines()[1].split()[-2:] == ["-", "-"]
+
+
+def test_the_table_has_medians_in_ms_the_best_peer_and_both_ratios() -> None:
+    heading, row = standings.table([standing(1e-3, gone="not installed")], TITLES, markdown=False).splitlines()
+    assert row.split() == ["mobilenet_v1_0.25_128", "1.000", "2.000", "4.000", "-", "Quick", "0.500", "0.500"]
+    assert len(heading) == len(row)
+
+
+def test_the_markdown_table_is_one() -> None:
+    lines = standings.table([standing(1e-3)], TITLES, markdown=True).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert set(lines[1]) == set("| -:")
+
+
+def test_a_reason_is_given_once_with_its_networks() -> None:
+    everywhere = [standing(1e-3, name, gone="not installed") for name in "ab"]
+    assert standings.notes(everywhere, TITLES) == ["Gone: not installed (all networks)"]
+    once = [standing(1e-3, "a", gone="died"), standing(1e-3, "b")]
+    assert standings.notes(once, TITLES) == ["Gone: died (a)"]
+
+
+@pytest.mark.parametrize(("isa", "limit"), [(None, None), ("avx2", "AVX2")])
+def test_every_runtime_is_told_its_threads_and_limit_before_it_is_imported(isa: str | None, limit: str | None) -> None:
+    variant = variants.parse("mobilenet_v1_0.25_128")
+    case = runtimes.Case(variant=variant, threads=2, isa=isa, folder=Path(), artifact=Path())
+    told = runtimes.environment(case)
+    assert told["TVM_NUM_THREADS"] == told["OMP_NUM_THREADS"] == "2"
+    assert told.get("ONEDNN_MAX_CPU_ISA") == limit
+
+
+def test_every_runtime_loads_a_file_that_can_be_made() -> None:
+    assert {runtime.file for runtime in runtimes.RUNTIMES.values()} - {None} == set(runtimes.FORMATS)
