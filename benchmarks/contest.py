@@ -25,7 +25,7 @@ from mbench.devices import worker
 
 LOAD_MAX_S = 600.0
 BLOCK_S = 0.08
-WARM_UP_S = 0.5
+WARM_UP_S = 0.3
 _END_MAX_S = 5.0
 _WAKE_S = 0.01
 _LEAST_RUNS = 5
@@ -183,8 +183,8 @@ def hold(names: Sequence[str], case: Case, rounds: int) -> dict[str, Seen | str]
             children.pop(name).end()
 
     try:
+        children.update((name, _Child(_contest, (name, case))) for name in names)
         for name in names:
-            children[name] = _Child(_contest, (name, case))
             with leaving_out(name):
                 children[name].answer(LOAD_MAX_S)
                 children[name].pause()

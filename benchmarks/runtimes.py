@@ -129,14 +129,15 @@ def _export_ncnn(folded: Any, image: Any, folder: Path) -> None:
 def _export_mnn(folded: Any, image: Any, folder: Path) -> None:
     if not (folder / _ONNX).exists():
         _export_onnx(folded, image, folder)
-    tool = [sys.executable, "-m", "MNN.tools.mnnconvert"]
+    tool = [sys.executable, "-c", "import sys, _tools; _tools.mnnconvert(sys.argv)"]  # its own wrapper phones home
     _convert([*tool, "-f", "ONNX", "--modelFile", _ONNX, "--MNNModel", _MNN, "--bizCode", "mbench"], folder)
 
 
 def _convert(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_CONVERT_MAX_S, check=False)
     if done.returncode:
-        raise RuntimeError(f"{command[0]} returned {done.returncode}: {(done.stderr or done.stdout).strip()[-200:]}")
+        said = (done.stderr or done.stdout).strip()[-200:]
+        raise RuntimeError(f"{Path(command[0]).name} returned {done.returncode}: {said}")
 
 
 FORMATS: dict[str, Callable[[Any, Any, Path], None]] = {_ONNX: _export_onnx, _NCNN: _export_ncnn, _MNN: _export_mnn}

@@ -27,6 +27,7 @@ def script(name: str) -> ModuleType:
 
 standings = script("standings")
 runtimes = script("runtimes")
+contest = script("contest")
 EXPECTED = np.linspace(-2, 4, 1000, dtype=np.float32)[None]
 TITLES = {"mbench": "mbench", "quick": "Quick", "slow": "Slow", "gone": "Gone"}
 
@@ -123,6 +124,13 @@ def test_a_reason_is_given_once_with_its_networks() -> None:
     assert standings.notes(everywhere, TITLES) == ["Gone: not installed (all networks)"]
     once = [standing(1e-3, "a", gone="died"), standing(1e-3, "b")]
     assert standings.notes(once, TITLES) == ["Gone: died (a)"]
+
+
+def test_in_every_round_everybody_has_a_turn_and_no_one_always_comes_first_or_after_the_same() -> None:
+    rounds = [contest._order(["a", "b", "c"], index) for index in range(6)]
+    assert all(sorted(order) == ["a", "b", "c"] for order in rounds)
+    assert {order[0] for order in rounds} == {"a", "b", "c"}
+    assert {order[order.index("b") - 1] for order in rounds if order[0] != "b"} == {"a", "c"}
 
 
 @pytest.mark.parametrize(("isa", "limit"), [(None, None), ("avx2", "AVX2")])
