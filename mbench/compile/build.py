@@ -35,12 +35,19 @@ def digest_inputs(variant: Variant, target: Target) -> dict[str, str]:
     described = {
         "variant": msgspec.json.encode(variant).decode(),
         "tvm_target": msgspec.json.encode(target.tvm, order="deterministic").decode(),
-        "processor": f"{target.family} {target.processor.vector_bits} {target.processor.vector_registers}",
+        "machine": _machine(target),
         "sources": _source_digest(),
     }
     described["linker"] = _linker(target)
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
     return {**described, **versions}
+
+
+def _machine(target: Target) -> str:
+    """Name what schedules depend on (`mbench.compile.schedules.Machine`), without importing it: that takes TVM."""
+    processor = target.processor
+    caches = [f"{cache.bytes.value:.0f}/{cache.shared_by}" if cache else "?" for cache in (processor.l1d, processor.l2)]
+    return f"{target.family} {processor.vector_bits} {processor.vector_registers} {processor.cores} {' '.join(caches)}"
 
 
 def _linker(target: Target) -> str:

@@ -2,14 +2,88 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import tvm
 from tvm import tirx
+from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
+from mbench.compile.expressions import UnknownExpressionError, rebuild
+
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
+_PADDING = "pad_temp"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """A convolution with weights (ky, kx, ci, c), output (n, y, x, c), and input (n, y, x, ci) or (n, ci, y, x).
+
+    A depthwise one has `input_channels` equal to `channels` and weights (ky, kx, 1, c).
+    """
+
+    batch: int
+    input_height: int
+    input_width: int
+    input_channels: int
+    height: int
+    width: int
+    channels: int
+    kernel_height: int
+    kernel_width: int
+    stride: int
+    padding: int
+    depthwise: bool
+    channels_last: bool
+
+    @property
+    def pixels(self) -> int:
+        """Output pixels, batch and all."""
+        return self.batch * self.height * self.width
+
+    @property
+    def reduction(self) -> int:
+        """Multiply-adds for each element of the output."""
+        return self.kernel_height * self.kernel_width * (1 if self.depthwise else self.input_channels)
+
+    @property
+    def signature(self) -> str:
+        """What tells it from others, in one word, as tuned choices are filed."""
+        kind = "depthwise" if self.depthwise else "conv2d"
+        layout = "nhwc" if self.channels_last else "nchw"
+        return (
+            f"{kind}_{layout}_{self.batch}x{self.input_height}x{self.input_width}x{self.input_channels}"
+            f"_k{self.kernel_height}x{self.kernel_width}_s{self.stride}_p{self.padding}_{self.channels}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Matmul:
+    """A matrix product: (rows, reduction) x (reduction, columns), all contiguous."""
+
+    rows: int
+    reduction: int
+    columns: int
+
+    @property
+    def signature(self) -> str:
+        """What tells it from others, in one word, as tuned choices are filed."""
+        return f"matmul_{self.rows}x{self.reduction}x{self.columns}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Epilogue:
+    """What follows the reduction, element by element.
+
+    `start(indices, load)` is what the sum may begin with (a bias), None for zero; `finish(sum, indices, load)` turns
+    the sum into the output. `load(parameter, indices)` reads a parameter of the function.
+    """
+
+    start: Callable[[Sequence[Any], Callable[..., Any]], Any] | None
+    finish: Callable[[Any, Sequence[Any], Callable[..., Any]], Any]
 
 
 class Kernel:
@@ -47,6 +121,118 @@ class Kernel:
         block = self.schedule.get_sblock(self.anchor or self.blocks[0])
         return tuple(int(self.schedule.get(loop).extent) for loop in self.schedule.get_loops(block))
 
+    @cached_property
+    def parameter_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the function's parameters: input, weights, whatever the epilogue reads, output."""
+        return tuple(tuple(int(extent) for extent in parameter.shape) for parameter in self.function.params)
+
+    @cached_property
+    def convolution(self) -> Convolution | None:
+        """The anchor as a convolution with equal strides and equal padding on all sides; None if it is no such."""
+        if self.anchor is None or "conv2d" not in self.anchor or self.blocks.index(self.anchor) > 1:
+            return None
+        if len(self.extents) != 7 or not set(self.blocks[: self.blocks.index(self.anchor)]) <= {_PADDING}:
+            return None
+        channels_last = "nchw" not in self.anchor
+        source, weights, target = self.parameter_shapes[0], self.parameter_shapes[1], self.parameter_shapes[-1]
+        batch, height, width, channels = target
+        input_height, input_width, input_channels = source[1:] if channels_last else (*source[2:], source[1])
+        stride, step, padding = self._steps(channels_last)
+        depthwise = weights[2] == 1 and input_channels == channels > 1
+        if stride is None or step != (1, 1) or weights[2] not in (1 if depthwise else input_channels,):
+            return None
+        if padding is None or self.extents[:4] != target:
+            return None
+        return Convolution(
+            batch=batch,
+            input_height=input_height,
+            input_width=input_width,
+            input_channels=input_channels,
+            height=height,
+            width=width,
+            channels=channels,
+            kernel_height=weights[0],
+            kernel_width=weights[1],
+            stride=stride,
+            padding=padding,
+            depthwise=depthwise,
+            channels_last=channels_last,
+        )
+
+    @cached_property
+    def matmul(self) -> Matmul | None:
+        """The anchor as a matrix product: a fully connected layer, or a 1x1 convolution of every pixel."""
+        if self.anchor is not None and self.anchor.startswith("matmul") and len(self.extents) == 3:
+            rows, columns, reduction = self.extents
+            whole = self.parameter_shapes[:2] == ((rows, reduction), (reduction, columns))
+            return Matmul(rows=rows, reduction=reduction, columns=columns) if whole else None
+        conv = self.convolution
+        if conv is None or conv.depthwise or not conv.channels_last:
+            return None
+        if (conv.kernel_height, conv.kernel_width, conv.stride, conv.padding) != (1, 1, 1, 0):
+            return None
+        return Matmul(rows=conv.pixels, reduction=conv.input_channels, columns=conv.channels)
+
+    def _steps(self, channels_last: bool) -> tuple[int | None, tuple[int, int], int | None]:
+        """Return stride, dilations and padding, read off the indices; None where the two directions differ."""
+        rows = 1 if channels_last else 2
+
+        def position(block: str, moved: int) -> tuple[int, int]:
+            """Return the (row, column) that a block reads when iteration variable `moved` is 1 and the others 0."""
+            body = self.schedule.get(self.block(block))
+            value = body.body.value.b.a if block == self.anchor else _unpadded(body.body.value)
+            variables = [(axis.var, int(number == moved)) for number, axis in enumerate(body.iter_vars)]
+            indices = [rebuild(index, variables, _no_load) for index in value.indices]
+            return int(indices[rows]), int(indices[rows + 1])
+
+        try:
+            strides = (position(str(self.anchor), 1)[0], position(str(self.anchor), 2)[1])
+            dilations = (position(str(self.anchor), 4)[0], position(str(self.anchor), 5)[1])
+            padded = _PADDING in self.blocks
+            paddings = tuple(-offset for offset in position(_PADDING, -1)) if padded else (0, 0)
+        except (UnknownExpressionError, AttributeError):
+            return None, (0, 0), None
+        stride = strides[0] if strides[0] == strides[1] else None
+        return stride, dilations, paddings[0] if paddings[0] == paddings[1] else None
+
+    @cached_property
+    def epilogue_of_sum(self) -> Epilogue | None:
+        """The epilogue as a function of the anchor's sum; None if it reads something in a way not known here."""
+        stores = [self._store(name) for name in (self.anchor, *self.epilogue)]
+        try:
+            self._finish(
+                stores, 0.0, [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]], lambda _buffer, _indices: 0.0
+            )
+        except UnknownExpressionError:
+            return None
+        start = None
+        if len(stores) > 1 and isinstance(stores[1].value, prim.Add):
+            start = self._bias(stores)
+        kept = stores if start is None else [stores[1], *stores[2:]]
+        return Epilogue(start=start, finish=lambda total, indices, load: self._finish(kept, total, indices, load))
+
+    def _store(self, name: str | None) -> Any:
+        return self.schedule.get(self.block(name)).body
+
+    def _finish(self, stores: Sequence[Any], total: Any, indices: Sequence[Any], load: Callable[..., Any]) -> Any:
+        """Apply all stores after the first to `total`, which stands for what the first one stores."""
+        value = total
+        for previous, store in zip(stores, stores[1:], strict=False):
+            value = rebuild(store.value, self._at(store, indices), _given(previous.buffer, value, indices, load))
+        return value
+
+    def _bias(self, stores: Sequence[Any]) -> Callable[[Sequence[Any], Callable[..., Any]], Any] | None:
+        """Return the other summand of the first store after the anchor's, if the sum itself is one."""
+        anchor, store = stores[0], stores[1]
+        for total, other in ((store.value.a, store.value.b), (store.value.b, store.value.a)):
+            if isinstance(total, tvm.ir.TensorLoad) and total.source.same_as(anchor.buffer):
+                return lambda indices, load: rebuild(other, self._at(store, indices), load)
+        return None
+
+    def _at(self, store: Any, indices: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """Return the block's variables as they are when it stores at `indices`."""
+        return list(zip(store.indices, indices, strict=True))
+
     def result(self) -> tirx.PrimFunc:
         """Return the function as scheduled so far."""
         return self.schedule.mod["main"]
@@ -64,3 +250,25 @@ class Kernel:
     def _reduces(self, name: str) -> bool:
         block = self.schedule.get(self.schedule.get_sblock(name))
         return any(int(var.iter_type) == _REDUCTION for var in block.iter_vars)
+
+
+def _no_load(_buffer: Any, _indices: Sequence[Any]) -> Any:
+    raise UnknownExpressionError("an index that depends on data")
+
+
+def _unpadded(value: Any) -> Any:
+    """Return the load in if_then_else(inside, load, 0), or the load itself where nothing is padded."""
+    return value if isinstance(value, tvm.ir.TensorLoad) else value.args[1]
+
+
+def _given(buffer: Any, value: Any, at: Sequence[Any], load: Callable[..., Any]) -> Callable[[Any, Sequence[Any]], Any]:
+    """Return a loader that takes `value` for the element of `buffer` that is being stored, and `load` for all others."""
+
+    def loaded(source: Any, indices: Sequence[Any]) -> Any:
+        if not source.same_as(buffer):
+            return load(source, indices)
+        if any(index is not here for index, here in zip(indices, at, strict=True)):
+            raise UnknownExpressionError(f"{buffer.name} is read at another place than it is written")
+        return value
+
+    return loaded

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tvm
 from tvm import relax
 
@@ -16,10 +15,10 @@ def install(module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> tvm.IRMod
     """Replace each kernel of `module` by its scheduled form.
 
     A kernel with packed weights has another signature, so it cannot be updated in place: it is added as
-    `<name>_packed` and its calls are rewritten. Packing: (ky, kx, ci, c) → (c/tile, ky, kx, ci, tile).
+    `<name>_packed` and its calls are rewritten.
     """
     for name, kernel in kernels.items():
-        if kernel.plan.weight_tile is None:
+        if kernel.plan.pack is None:
             module.update_func(module.get_global_var(name), kernel.plan.function)
     packer = _PackWeights(module, kernels)
     packer.builder_.update_func(module.get_global_var("main"), packer.visit_expr(module["main"]))
@@ -28,13 +27,7 @@ def install(module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> tvm.IRMod
 
 def installed_name(name: str, kernel: Scheduled) -> str:
     """Return the kernel's name in the module that `install` returns."""
-    return name if kernel.plan.weight_tile is None else f"{name}_packed"
-
-
-def packed_weights(weights: np.ndarray, tile: int) -> np.ndarray:
-    """Return (ky, kx, ci, c) weights as (c/tile, ky, kx, ci, tile)."""
-    ky, kx, ci, c = weights.shape
-    return np.ascontiguousarray(weights.reshape(ky, kx, ci, c // tile, tile).transpose(3, 0, 1, 2, 4))
+    return name if kernel.plan.pack is None else f"{name}_packed"
 
 
 @relax.expr_functor.mutator
@@ -42,15 +35,15 @@ class _PackWeights(relax.PyExprMutator):  # type: ignore[misc]
     def __init__(self, module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> None:
         super().__init__(module)
         self._kernels = kernels
-        self._tiles = {name: kernel.plan.weight_tile for name, kernel in kernels.items() if kernel.plan.weight_tile}
+        self._packs = {name: kernel.plan.pack for name, kernel in kernels.items() if kernel.plan.pack is not None}
 
     def visit_call_(self, call: Any) -> Any:
         call = self.visit_expr_post_order(call)
-        if call.op != tvm.ir.Op.get("relax.call_tir") or call.args[0].name_hint not in self._tiles:
+        if call.op != tvm.ir.Op.get("relax.call_tir") or call.args[0].name_hint not in self._packs:
             return call
         name = call.args[0].name_hint
         kernel = self._kernels[name]
         arguments = list(call.args[1].fields)
-        arguments[1] = relax.const(packed_weights(arguments[1].value.numpy(), self._tiles[name]))
+        arguments[1] = relax.const(self._packs[name](arguments[1].value.numpy()))
         function = self.builder_.add_func(kernel.plan.function, installed_name(name, kernel))
         return relax.Call(call.op, [function, relax.Tuple(arguments)], call.attrs, call.ty_args)

@@ -7,13 +7,14 @@ gets the kind's fall-back, which always works, is slow, and is reported.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
 from tvm import tirx
 from tvm.s_tir.schedule import ScheduleError
 
 from mbench.compile.kernel import Kernel
-from mbench.records import Target
+from mbench.records import Cache, Target
 
 FALLBACK = "fallback"
 
@@ -27,7 +28,11 @@ class Machine:
     """float32 elements in a vector register."""
     registers: int
     broadcasts_from_memory: bool
-    """Whether a multiply-add can broadcast one operand from memory (x86), or needs it in a register (arm)."""
+    """Whether an element is broadcast as it is loaded (x86), or multiplied by as a lane of a register (arm)."""
+    l1_bytes: int
+    l2_bytes: int
+    """What one core has for itself of each."""
+    cores: int
 
     @classmethod
     def of(cls, target: Target) -> Machine:
@@ -38,19 +43,26 @@ class Machine:
             lanes=processor.vector_bits // 32,
             registers=processor.vector_registers or 16,
             broadcasts_from_memory=target.family == "x86",
+            l1_bytes=_of_one_core(processor.l1d, 32 * 2**10),
+            l2_bytes=_of_one_core(processor.l2, 256 * 2**10),
+            cores=processor.cores,
         )
+
+
+def _of_one_core(cache: Cache | None, usual: int) -> int:
+    return usual if cache is None else int(cache.bytes.value / cache.shared_by)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
     """A rule's answer. `tile` says how, for people: rows x vectors x lanes.
 
-    With `weight_tile`, the kernel's second parameter, its weights, is packed: (c/tile, ky, kx, ci, tile).
+    With `pack`, the kernel's second parameter, its weights, is a flat array that `pack` makes of them.
     """
 
     function: tirx.PrimFunc
     tile: str = ""
-    weight_tile: int | None = None
+    pack: Callable[[np.ndarray], np.ndarray] | None = None
     lanes: int | None = None
     """Lanes of a vector that are in use, where the rule vectorizes by channels."""
 
@@ -69,18 +81,36 @@ class Scheduled:
         return f"{self.rule} {self.plan.tile}".strip()
 
 
-Rule = Callable[[Kernel, Machine], Plan | None]
+Parameters = Mapping[str, int]
+"""What a rule leaves open, by name: sizes of tiles, numbers of tasks."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How one kind of kernel is made.
+
+    `candidates` yields the parameters worth trying, best first by a model of the machine; none for a kernel of another
+    kind. `build` makes the kernel with one of them, or answers None where it finds that it cannot; it raises ValueError
+    for parameters that make no sense for the kernel.
+    `by_default` is False for a rule that only a measurement may choose.
+    """
+
+    candidates: Callable[[Kernel, Machine], Iterable[Parameters]]
+    build: Callable[[Kernel, Machine, Parameters], Plan | None]
+    by_default: bool = True
 
 
 def schedule(function: tirx.PrimFunc, machine: Machine) -> Scheduled:
     """Schedule one kernel by the first rule that takes it."""
-    from mbench.compile.schedules import cpu, gpu
-
-    rules, fallback = (gpu.RULES, gpu.fallback) if machine.kind == "gpu" else (cpu.RULES, cpu.fallback)
+    rules, fallback = rules_for(machine)
     refused = []
     for name, rule in rules.items():
+        kernel = Kernel(function)
+        parameters = next(iter(rule.candidates(kernel, machine)), None) if rule.by_default else None
+        if parameters is None:
+            continue
         try:
-            plan = rule(Kernel(function), machine)
+            plan = rule.build(kernel, machine, parameters)
         except ScheduleError as error:  # TVM refused a step: the kernel is not of the shape that the rule is for
             refused.append(f"{name}: {_first_line(error)}")
             continue
@@ -88,6 +118,13 @@ def schedule(function: tirx.PrimFunc, machine: Machine) -> Scheduled:
             return Scheduled(plan=plan, rule=name)
     reason = "; ".join(refused) or f"no rule is for blocks {', '.join(Kernel(function).blocks)}"
     return Scheduled(plan=Plan(function=fallback(Kernel(function), machine)), rule=FALLBACK, reason=reason)
+
+
+def rules_for(machine: Machine) -> tuple[Mapping[str, Rule], Callable[[Kernel, Machine], tirx.PrimFunc]]:
+    """Return the rules of a kind of machine, in the order that they are asked, and its fall-back."""
+    from mbench.compile.schedules import cpu, gpu
+
+    return (gpu.RULES, gpu.fallback) if machine.kind == "gpu" else (cpu.RULES, cpu.fallback)
 
 
 def _first_line(error: Exception) -> str:

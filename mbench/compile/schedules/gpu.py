@@ -13,10 +13,10 @@ from tvm import tirx
 from tvm.s_tir import dlight
 
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Plan, Rule
+from mbench.compile.schedules import Machine, Parameters, Plan, Rule
 
 
-def _by_dlight(rule: Any, kernel: Kernel, _machine: Machine) -> Plan | None:
+def _by_dlight(rule: Any, kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
     try:
         schedule = rule.apply(kernel.function, tvm_target.Target.current(), False)
     except AssertionError:  # dlight asserts its rules' assumptions: this kernel is not of the form that the rule is for
@@ -32,8 +32,12 @@ def fallback(kernel: Kernel, _machine: Machine) -> tirx.PrimFunc:
     return schedule.mod["main"]
 
 
+def _rule(rule: Any) -> Rule:
+    return Rule(candidates=lambda _kernel, _machine: [{}], build=partial(_by_dlight, rule))
+
+
 RULES: dict[str, Rule] = {
-    "gpu.matmul": partial(_by_dlight, dlight.gpu.Matmul()),
-    "gpu.gemv": partial(_by_dlight, dlight.gpu.GEMV()),
-    "gpu.reduction": partial(_by_dlight, dlight.gpu.Reduction()),
+    "gpu.matmul": _rule(dlight.gpu.Matmul()),
+    "gpu.gemv": _rule(dlight.gpu.GEMV()),
+    "gpu.reduction": _rule(dlight.gpu.Reduction()),
 }

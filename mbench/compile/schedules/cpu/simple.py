@@ -148,7 +148,7 @@ def _convolve(kernel: Kernel, machine: Machine, *, channels_outside: bool) -> Pl
 
 
 def pointwise(kernel: Kernel, machine: Machine) -> Plan | None:
-    """1x1 convolution: a matrix product over the pixels of a line.
+    """1x1 convolution: a matrix matmul over the pixels of a line.
 
     Of input and weights the larger is read once and the smaller stays in cache: lines outside, or channels outside.
     """
@@ -241,11 +241,14 @@ def fallback(kernel: Kernel, _machine: Machine) -> tirx.PrimFunc:
     return kernel.function
 
 
+def _rule(schedule: Callable[[Kernel, Machine], Plan | None]) -> Rule:
+    return Rule(
+        candidates=lambda _kernel, _machine: [{}],
+        build=lambda kernel, machine, _parameters: schedule(kernel, machine),
+    )
+
+
 RULES: dict[str, Rule] = {
-    "cpu.depthwise": depthwise,
-    "cpu.pointwise": pointwise,
-    "cpu.standard": standard,
-    "cpu.dense": dense,
-    "cpu.pool": pool,
-    "cpu.elementwise": elementwise,
+    "cpu.pool": _rule(pool),
+    "cpu.elementwise": _rule(elementwise),
 }

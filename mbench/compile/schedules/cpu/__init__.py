@@ -1,0 +1,15 @@
+"""Rules for CPUs with vector registers: x86 (SSE, AVX2, AVX-512) and Arm (NEON), in the order that they are asked."""
+
+from __future__ import annotations
+
+from mbench.compile.schedules import Rule
+from mbench.compile.schedules.cpu import convolution, depthwise, matmul, simple
+
+fallback = simple.fallback
+
+RULES: dict[str, Rule] = {
+    "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
+    "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
+    "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
+    **simple.RULES,
+}

@@ -1,0 +1,238 @@
+"""Convolution of any kernel and stride, by register tiles as in a matrix product, for each tap of the kernel in turn.
+
+A tile is `rows` pixels of a line x `vectors` registers of channels, summed over taps and input channels. Nothing is
+padded: taps left and right of the image are left out when the kernel is written, those above and below when it runs.
+A panel's weights stay in the second cache while the lines go by; where they outgrow it, the input channels are taken
+in `blocks`, and the sums wait in the output meanwhile. The input may have its channels first, as images come.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Convolution, Epilogue, Kernel
+from mbench.compile.schedules import Machine, Parameters, Plan
+from mbench.compile.schedules.cpu import emit, matmul, tiling
+
+_FLOAT = 4
+_GRIDS = 2
+_BODY_COST = 0.005
+_UNROLL = 4
+_L2_BYTES_A_CYCLE = 64
+_FAR_BYTES_A_CYCLE = 16
+
+
+def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+    """Yield tiles and task grids, quickest first by the model of `_cycles`."""
+    conv = kernel.convolution
+    if conv is None or conv.depthwise or kernel.epilogue_of_sum is None:
+        return
+    found = []
+    lanes = tiling.vector_lanes(conv.channels, machine)
+    lines = conv.batch * conv.height
+    for rows, vectors in matmul.register_tiles(machine):
+        if vectors * lanes > conv.channels or rows > conv.width:
+            continue
+        panels = -(-conv.channels // (vectors * lanes))
+        for blocks in _blocks(conv, vectors * lanes, machine):
+            cycles = _cycles(conv, rows, vectors, blocks, lanes, machine)
+            for grid in itertools.islice(tiling.grids(lines, panels, cycles, machine), _GRIDS):
+                parameters = {
+                    "rows": rows,
+                    "vectors": vectors,
+                    "blocks": blocks,
+                    "line_parts": grid.outer,
+                    "panel_parts": grid.inner,
+                }
+                found.append((cycles * grid.busiest, parameters))
+    for _, parameters in sorted(found, key=lambda pair: pair[0]):
+        yield parameters
+
+
+def _blocks(conv: Convolution, width: int, machine: Machine) -> Iterator[int]:
+    """Yield numbers of blocks of input channels: one, and enough for a panel's weights to fit half the second cache."""
+    yield 1
+    wanted = -(-conv.reduction * width * _FLOAT // (machine.l2_bytes // 2))
+    if wanted > 1:
+        yield next((count for count in range(wanted, conv.input_channels) if conv.input_channels % count == 0), 1)
+
+
+def _cycles(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int, machine: Machine) -> float:
+    """Model of the whole layer on one core: its tiles, and the weights that each takes from beyond the first cache."""
+    panels = -(-conv.channels // (vectors * lanes))
+    sizes = tiling.even_parts(conv.width, rows)
+    lines = conv.batch * conv.height
+    compute = (
+        lines
+        * panels
+        * blocks
+        * sum(matmul.tile_cycles(size, vectors, conv.reduction // blocks, machine) for size in sizes)
+    )
+    block_bytes = conv.reduction // blocks * vectors * lanes * _FLOAT
+    read = lines * len(sizes) * panels * blocks * block_bytes
+    if block_bytes > machine.l2_bytes / 2:
+        compute += read / _FAR_BYTES_A_CYCLE
+    elif block_bytes > machine.l1_bytes / 2:
+        compute += read / _L2_BYTES_A_CYCLE
+    return compute * (1 + _BODY_COST * len(_runs(conv, rows)))
+
+
+def _runs(conv: Convolution, rows: int) -> list[tiling.Run]:
+    return tiling.runs(
+        outputs=conv.width,
+        inputs=conv.input_width,
+        kernel=conv.kernel_width,
+        stride=conv.stride,
+        padding=conv.padding,
+        limit=rows,
+    )
+
+
+def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+    """Write the kernel."""
+    conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
+    if conv is None or epilogue is None:
+        return None
+    rows, vectors, blocks = parameters["rows"], parameters["vectors"], parameters["blocks"]
+    lanes = tiling.vector_lanes(conv.channels, machine)
+    width = vectors * lanes
+    if width > conv.channels or rows > conv.width or conv.input_channels % blocks:
+        shape = f"{conv.width} x {conv.channels} from {conv.input_channels} channels"
+        raise ValueError(f"a tile of {rows} outputs x {width} channels in {blocks} blocks does not fit {shape}")
+    starts = tiling.panel_starts(conv.channels, width)
+    writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
+    grid = (parameters["line_parts"], parameters["panel_parts"])
+    with writer.function() as arrays:
+        layer = _Layer(writer, epilogue, conv, machine, arrays, vectors, lanes)
+        layer.write(_runs(conv, rows), blocks, len(starts), grid)
+    return Plan(
+        function=writer.result(),
+        tile=f"{rows}x{vectors}x{lanes}",
+        pack=lambda weights: tiling.pack(weights.reshape(conv.reduction, conv.channels), starts, width),
+        lanes=lanes,
+    )
+
+
+class _Layer:
+    """Writes the loops and the tiles of one layer."""
+
+    def __init__(
+        self,
+        writer: emit.Writer,
+        epilogue: Epilogue,
+        conv: Convolution,
+        machine: Machine,
+        arrays: list[Any],
+        vectors: int,
+        lanes: int,
+    ) -> None:
+        self._load, self._epilogue, self._conv = writer.load, epilogue, conv
+        self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
+        self._vectors, self._lanes, self._width = vectors, lanes, vectors * lanes
+        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes and conv.channels_last
+        size = conv.input_height * conv.input_width
+        if conv.channels_last:
+            self._strides = (conv.input_width * conv.input_channels, conv.input_channels, 1)
+        else:
+            self._strides = (conv.input_width, 1, size)
+
+    def write(self, runs: list[tiling.Run], blocks: int, panels: int, grid: tuple[int, int]) -> None:
+        """Write the loops over panels, blocks of input channels, lines, and tiles of a line."""
+        conv = self._conv
+        with emit.tasks(conv.batch * conv.height, grid[0], panels, grid[1]) as ((first, lines), (panel, count)):
+            with emit.loop(count) as number:
+                for block in range(blocks):
+                    with emit.loop(lines) as down:
+                        batch, y = self._batch_and_line(first + down)
+                        for run in runs:
+                            with emit.loop(run.count) as across:
+                                x = run.start + across * run.size
+                                self._tile(run, (batch, y, x), panel + number, block, blocks)
+
+    def _tile(self, run: tiling.Run, place: tuple[Any, Any, Any], panel: Any, block: int, blocks: int) -> None:
+        conv, (batch, y, x) = self._conv, place
+        channel = emit.named(self._channel(panel))
+        target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
+        sums = self._start(run.size, place, channel, target, block)
+        first = emit.named(tirx.max(conv.padding - y * conv.stride, 0))
+        end = tirx.min(conv.input_height + conv.padding - y * conv.stride, conv.kernel_height)
+        down, right, _ = self._strides
+        corner = batch * (conv.input_height * conv.input_width * conv.input_channels)
+        with T.serial(tirx.max(end - first, 0)) as turn:
+            ky = first + turn
+            line = corner + (y * conv.stride + ky - conv.padding) * down + (x * conv.stride - conv.padding) * right
+            source, taps = emit.named(line), emit.named((panel * conv.kernel_height + ky) * conv.kernel_width)
+            for kx in range(conv.kernel_width):
+                self._tap(sums, run, kx, source, (taps + kx) * (conv.input_channels * self._width), block, blocks)
+        self._finish(sums, place, channel, target, last=block == blocks - 1)
+
+    def _tap(
+        self, sums: emit.Accumulators, run: tiling.Run, kx: int, source: Any, weights: Any, block: int, blocks: int
+    ) -> None:
+        """Add the products of one tap with a block of the input channels."""
+        conv, lanes = self._conv, self._lanes
+        inputs = conv.input_channels // blocks
+        unroll = inputs if inputs <= _UNROLL else next(step for step in (_UNROLL, 2, 1) if inputs % step == 0)
+        _, right, apart = self._strides
+        rows = [r for r in range(run.size) if run.inside[kx][r]]
+        start = source + kx * right
+        with emit.loop(inputs // unroll) as step:
+            channel = step * unroll + block * inputs
+            elements = {r: self._elements(start + r * conv.stride * right + channel * apart, unroll) for r in rows}
+            for number in range(unroll):
+                line = weights + (channel + number) * self._width
+                vectors = [emit.vector(self._weights, line + v * lanes, lanes) for v in range(self._vectors)]
+                for r in rows:
+                    for v in range(self._vectors):
+                        sums.add(r, v, elements[r][number] * vectors[v])
+
+    def _elements(self, start: Any, count: int) -> list[Any]:
+        """Return `count` input channels of one pixel, each in all lanes of a vector."""
+        apart = self._strides[2]
+        if self._by_lane and count == self._lanes:
+            loaded = emit.vector(self._source, start, self._lanes)
+            return [emit.lane(loaded, number, self._lanes) for number in range(count)]
+        return [emit.broadcast(self._source[start + number * apart], self._lanes) for number in range(count)]
+
+    def _start(
+        self, rows: int, place: tuple[Any, Any, Any], channel: Any, target: Any, block: int
+    ) -> emit.Accumulators:
+        sums, start, conv = emit.Accumulators(rows, self._vectors, self._lanes), self._epilogue.start, self._conv
+        if block:
+            sums.each(lambda r, v, lane: self._target[target + (r * conv.channels + v * self._lanes + lane)])
+        elif start is None:
+            sums.each(lambda _row, _vector, _lane: tirx.const(0, "float32"))
+        else:
+            sums.each(lambda r, v, lane: start(self._indices(place, channel, r, v, lane), self._load))
+        return sums
+
+    def _finish(
+        self, sums: emit.Accumulators, place: tuple[Any, Any, Any], channel: Any, target: Any, *, last: bool
+    ) -> None:
+        for r in range(sums.rows):
+            for v in range(self._vectors):
+                with T.vectorized(self._lanes) as lane:
+                    value = sums.element(r, v, lane)
+                    if last:
+                        value = self._epilogue.finish(value, self._indices(place, channel, r, v, lane), self._load)
+                    T.buffer_store(self._target, value, [target + (r * self._conv.channels + v * self._lanes + lane)])
+
+    def _indices(self, place: tuple[Any, Any, Any], channel: Any, r: int, v: int, lane: Any) -> list[Any]:
+        batch, y, x = place
+        return [batch, y, x + r, channel + (v * self._lanes + lane)]
+
+    def _batch_and_line(self, line: Any) -> tuple[Any, Any]:
+        if self._conv.batch == 1:
+            return 0, line
+        return tirx.floordiv(line, self._conv.height), tirx.floormod(line, self._conv.height)
+
+    def _channel(self, panel: Any) -> Any:
+        start = panel * self._width
+        if self._conv.channels % self._width == 0:
+            return start
+        return tirx.min(start, self._conv.channels - self._width)

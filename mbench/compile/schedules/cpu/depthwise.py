@@ -1,0 +1,244 @@
+"""Depthwise convolution: each output sums kernel x kernel inputs of its own channel, so that moving data costs most.
+
+A tile is `lines` x `rows` pixels x `vectors` registers of channels; each vector of input is loaded once for all the
+sums that it enters. Panels of channels are innermost, so that memory is read in order. Nothing is padded: taps that
+fall left and right of the image are left out when the kernel is written, those above and below when it runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Convolution, Epilogue, Kernel
+from mbench.compile.schedules import Machine, Parameters, Plan
+from mbench.compile.schedules.cpu import emit, tiling
+
+_FLOAT = 4
+_LINE_BYTES = 64
+_PAGE_BYTES = 4096
+_MAX_LINES = 4
+_MAX_ROWS = 8
+_FMA_A_CYCLE = 2
+_LOADS_A_CYCLE = 1.6
+_TILE_CYCLES = 8
+_SUM_CYCLES = 1.5
+_SPILL_CYCLES = 6.0
+_MISS_CYCLES = 2.0
+_BODY_COST = 0.01
+_GRIDS = 2
+
+
+def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+    """Yield tiles and task grids, quickest first by the model of `_cycles`."""
+    conv = kernel.convolution
+    if conv is None or not conv.depthwise or not conv.channels_last or kernel.epilogue_of_sum is None:
+        return
+    found = []
+    lanes = tiling.vector_lanes(conv.channels, machine)
+    heights, widths = range(1, min(_MAX_LINES, conv.height) + 1), range(1, min(_MAX_ROWS, conv.width) + 1)
+    for lines, rows, vectors in itertools.product(heights, widths, (1, 2, 4)):
+        if vectors * lanes > conv.channels or lines * rows * vectors > machine.registers * 3 // 4:
+            continue
+        panels = -(-conv.channels // (vectors * lanes))
+        groups = conv.batch * tiling.Cut.of(conv.height, lines).count
+        cycles = _cycles(conv, lines, rows, vectors, lanes, machine)
+        for grid in itertools.islice(tiling.grids(groups, panels, cycles, machine), _GRIDS):
+            parameters = {
+                "lines": lines,
+                "rows": rows,
+                "vectors": vectors,
+                "line_parts": grid.outer,
+                "panel_parts": grid.inner,
+            }
+            found.append((cycles * grid.busiest, parameters))
+    for _, parameters in sorted(found, key=lambda pair: pair[0]):
+        yield parameters
+
+
+def _cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, machine: Machine) -> float:
+    """Model of the whole layer on one core: multiply-adds or loads, and lines of cache from beyond the first."""
+    panels = conv.batch * -(-conv.channels // (vectors * lanes))
+    heights, widths = tiling.even_parts(conv.height, lines), tiling.even_parts(conv.width, rows)
+    tiles = itertools.product(
+        ((size, heights.count(size)) for size in set(heights)), ((size, widths.count(size)) for size in set(widths))
+    )
+    bodies = len(set(heights)) * len(_runs(conv, rows))  # each is code to compile and to fetch
+    return (
+        (1 + _BODY_COST * bodies)
+        * panels
+        * sum(
+            down_count * across_count * _tile_cycles(conv, down, across, vectors, lanes, machine)
+            for (down, down_count), (across, across_count) in tiles
+        )
+    )
+
+
+def _tile_cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, machine: Machine) -> float:
+    taps = conv.kernel_height * conv.kernel_width
+    pixels = ((lines - 1) * conv.stride + conv.kernel_height) * ((rows - 1) * conv.stride + conv.kernel_width)
+    sums = lines * rows * vectors
+    spilled = max(0, sums + (rows - 1) * conv.stride + conv.kernel_width - machine.registers)
+    working = max(sums * taps / _FMA_A_CYCLE, (pixels + taps) * vectors / _LOADS_A_CYCLE)
+    width_lines = vectors * lanes * _FLOAT / _LINE_BYTES
+    if width_lines < 1 and _crowded(pixels, conv.channels, machine):
+        width_lines = 1  # the rest of each line is gone before the next panel needs it
+    return working + _TILE_CYCLES + _SUM_CYCLES * sums + _SPILL_CYCLES * spilled + _MISS_CYCLES * pixels * width_lines
+
+
+def _crowded(pixels: int, channels: int, machine: Machine) -> bool:
+    """Whether so many pixels push each other out of the first cache, because their addresses share its sets."""
+    ways = machine.l1_bytes / _PAGE_BYTES
+    apart = _PAGE_BYTES / math.gcd(_PAGE_BYTES, channels * _FLOAT)
+    return pixels / apart > ways
+
+
+def _runs(conv: Convolution, rows: int) -> list[tiling.Run]:
+    return tiling.runs(
+        outputs=conv.width,
+        inputs=conv.input_width,
+        kernel=conv.kernel_width,
+        stride=conv.stride,
+        padding=conv.padding,
+        limit=rows,
+    )
+
+
+def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+    """Write the kernel."""
+    conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
+    if conv is None or epilogue is None:
+        return None
+    vectors, lanes = parameters["vectors"], tiling.vector_lanes(conv.channels, machine)
+    rows, lines, width = parameters["rows"], parameters["lines"], vectors * lanes
+    if width > conv.channels or rows > conv.width or lines > conv.height:
+        shape = f"{conv.height} x {conv.width} x {conv.channels}"
+        raise ValueError(f"a tile of {lines} lines x {rows} outputs x {width} channels is larger than {shape}")
+    starts = tiling.panel_starts(conv.channels, width)
+    panels = len(starts)
+    taps = conv.kernel_height * conv.kernel_width
+    writer = emit.Writer(kernel, packed_elements=panels * taps * width)
+    grid = (parameters["line_parts"], parameters["panel_parts"])
+    with writer.function() as arrays:
+        layer = _Layer(writer, epilogue, conv, arrays, vectors, lanes)
+        layer.write(rows, lines, panels, grid)
+    tile = f"{rows}x{vectors}x{lanes}" if lines == 1 else f"{lines}x{rows}x{vectors}x{lanes}"
+    return Plan(
+        function=writer.result(),
+        tile=tile,
+        pack=lambda weights: tiling.pack(weights.reshape(taps, conv.channels), starts, width),
+        lanes=lanes,
+    )
+
+
+class _Layer:
+    """Writes the loops and the tiles of one layer."""
+
+    def __init__(
+        self,
+        writer: emit.Writer,
+        epilogue: Epilogue,
+        conv: Convolution,
+        arrays: list[Any],
+        vectors: int,
+        lanes: int,
+    ) -> None:
+        self._load, self._epilogue, self._conv = writer.load, epilogue, conv
+        self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
+        self._vectors, self._lanes, self._width = vectors, lanes, vectors * lanes
+
+    def write(self, rows: int, lines: int, panels: int, grid: tuple[int, int]) -> None:
+        """Write the loops over groups of lines, tiles across them, and panels."""
+        conv = self._conv
+        runs = _runs(conv, rows)
+        groups = tiling.Cut.of(conv.height, lines)
+        with emit.tasks(conv.batch * groups.count, grid[0], panels, grid[1]) as ((first, many), (panel, count)):
+            with emit.loop(many) as down:
+                batch, group = map(emit.named, self._batch_and(first + down, groups.count))
+                for part in groups.parts:
+                    with emit.inside(group, (part.begin, part.end), always=len(groups.parts) == 1):
+                        y = emit.named(part.at(group))
+                        for run in runs:
+                            with emit.loop(run.count) as across, emit.loop(count) as number:
+                                x = emit.named(run.start + across * run.size)
+                                self._tile(run, part.size, batch, y, x, panel + number)
+
+    def _tile(self, run: tiling.Run, lines: int, batch: Any, y: Any, x: Any, panel: Any) -> None:
+        """Write one tile. Each line of input is read once and added to all the lines of output that it reaches."""
+        conv, channel = self._conv, emit.named(self._channel(panel))
+        place = (batch, y, x, channel)
+        sums = self._start(run.size, lines, place)
+        corner = self._pixel(batch, y * conv.stride - conv.padding, x * conv.stride - conv.padding)
+        source = emit.named(corner + channel)
+        taps = emit.named(panel * (conv.kernel_height * conv.kernel_width * self._width))
+        for below in range((lines - 1) * conv.stride + conv.kernel_height):
+            line = y * conv.stride + (below - conv.padding)
+            with emit.inside(line, (0, conv.input_height), always=self._always_inside(below, lines)):
+                for down in range(lines):
+                    ky = below - down * conv.stride
+                    if 0 <= ky < conv.kernel_height:
+                        start = source + self._pixel(0, below, 0)
+                        self._add_line(sums, run, down, start, taps + ky * conv.kernel_width * self._width)
+        self._finish(sums, run.size, place)
+
+    def _add_line(self, sums: emit.Accumulators, run: tiling.Run, down: int, start: Any, taps: Any) -> None:
+        """Add the line of input at `start`, times the line of the kernel at `taps`, to line `down` of the tile."""
+        conv, lanes = self._conv, self._lanes
+        for kx in range(conv.kernel_width):
+            for v in range(self._vectors):
+                tap = emit.vector(self._weights, taps + (kx * self._width + v * lanes), lanes)
+                for r in range(run.size):
+                    if run.inside[kx][r]:
+                        offset = (r * conv.stride + kx) * conv.channels + v * lanes
+                        sums.add(down * run.size + r, v, emit.vector(self._source, start + offset, lanes) * tap)
+
+    def _always_inside(self, below: int, lines: int) -> bool:
+        """Whether a tile's line of input number `below` is never padding."""
+        conv = self._conv
+        last = (conv.height - lines) * conv.stride + below - conv.padding
+        return below >= conv.padding and last < conv.input_height
+
+    def _start(self, rows: int, lines: int, place: tuple[Any, Any, Any, Any]) -> emit.Accumulators:
+        sums = emit.Accumulators(lines * rows, self._vectors, self._lanes)
+        start = self._epilogue.start
+        if start is None:
+            sums.each(lambda _row, _vector, _lane: tirx.const(0, "float32"))
+        else:
+            sums.each(lambda row, v, lane: start(self._indices(row, v, lane, rows, place), self._load))
+        return sums
+
+    def _indices(self, row: int, v: int, lane: Any, rows: int, place: tuple[Any, Any, Any, Any]) -> list[Any]:
+        """Return the output's indices (n, y, x, c) of an element of a tile that starts at `place`."""
+        batch, y, x, channel = place
+        return [batch, y + row // rows, x + row % rows, channel + (v * self._lanes + lane)]
+
+    def _finish(self, sums: emit.Accumulators, rows: int, place: tuple[Any, Any, Any, Any]) -> None:
+        conv, (batch, y, x, channel) = self._conv, place
+        target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
+        for row in range(sums.rows):
+            for v in range(self._vectors):
+                offset = (row // rows * conv.width + row % rows) * conv.channels + v * self._lanes
+                with T.vectorized(self._lanes) as lane:
+                    indices = self._indices(row, v, lane, rows, place)
+                    value = self._epilogue.finish(sums.element(row, v, lane), indices, self._load)
+                    T.buffer_store(self._target, value, [target + (offset + lane)])
+
+    def _pixel(self, batch: Any, y: Any, x: Any) -> Any:
+        conv = self._conv
+        return ((batch * conv.input_height + y) * conv.input_width + x) * conv.channels
+
+    def _batch_and(self, index: Any, lines: int) -> tuple[Any, Any]:
+        if self._conv.batch == 1:
+            return 0, index
+        return tirx.floordiv(index, lines), tirx.floormod(index, lines)
+
+    def _channel(self, panel: Any) -> Any:
+        start = panel * self._width
+        if self._conv.channels % self._width == 0:
+            return start
+        return tirx.min(start, self._conv.channels - self._width)

@@ -1,0 +1,169 @@
+"""Writing kernels for vector registers, statement by statement, with TVM's IRBuilder.
+
+A schedule of TVM's own cannot cut a loop into tiles of two sizes or leave out the taps that fall on the padding; these
+kernels do both, so they are written out. What they compute is still read off the kernel that TVM made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Kernel
+
+
+class Writer:
+    """Writes one kernel. Its parameters are those of `kernel`, seen as flat arrays; the weights may be packed."""
+
+    def __init__(self, kernel: Kernel, *, packed_elements: int | None = None) -> None:
+        self._kernel = kernel
+        self._packed = packed_elements
+        self._builder = IRBuilder()
+        self._flat: list[tuple[Any, Any]] = []
+
+    @contextlib.contextmanager
+    def function(self) -> Iterator[list[Any]]:
+        """Open the function; yields its parameters as flat float32 arrays, in order."""
+        with self._builder, T.prim_func(is_private=True):
+            T.func_attr({"tirx.noalias": True})
+            shapes = list(self._kernel.parameter_shapes)
+            if self._packed is not None:
+                shapes[1] = (self._packed,)
+            arguments = [T.arg(f"p{index}", T.buffer(shape, "float32")) for index, shape in enumerate(shapes)]
+            flat = [_flat(argument, shape) for argument, shape in zip(arguments, shapes, strict=True)]
+            self._flat = list(zip(self._kernel.function.params, flat, strict=True))
+            yield flat
+
+    def result(self) -> tirx.PrimFunc:
+        """Return the function as written."""
+        return self._builder.get()
+
+    def load(self, parameter: Any, indices: Sequence[Any]) -> Any:
+        """Load an element of a parameter of the original kernel, by its original indices."""
+        flat = next(flat for original, flat in self._flat if original.same_as(parameter))
+        position: Any = 0
+        for index, extent in zip(indices, parameter.shape, strict=True):
+            position = position * int(extent) + index
+        return flat[position]
+
+
+def _flat(argument: Any, shape: tuple[int, ...]) -> Any:
+    return argument if len(shape) == 1 else T.decl_buffer((math.prod(shape),), "float32", data=argument.data)
+
+
+def vector(array: Any, start: Any, lanes: int) -> Any:
+    """Load `lanes` elements from `start`."""
+    return array[start] if lanes == 1 else array[tirx.Ramp(start, 1, lanes)]
+
+
+def store(array: Any, value: Any, start: Any, lanes: int) -> None:
+    """Store `lanes` elements at `start`."""
+    T.buffer_store(array, value, [start if lanes == 1 else tirx.Ramp(start, 1, lanes)])
+
+
+def broadcast(value: Any, lanes: int) -> Any:
+    """Return a vector of `lanes` copies."""
+    return value if lanes == 1 else tirx.Broadcast(value, lanes)
+
+
+class Accumulators:
+    """`rows` x `vectors` registers of `lanes` elements; TVM's local array, which LLVM keeps in registers."""
+
+    def __init__(self, rows: int, vectors: int, lanes: int) -> None:
+        self.rows, self.vectors, self.lanes = rows, vectors, lanes
+        self._array = T.alloc_buffer((rows * vectors * lanes,), "float32", scope="local")
+
+    def each(self, body: Callable[[int, int, Any], Any]) -> None:
+        """Set each register, element by element, to `body(row, vector, lane)`."""
+        for row in range(self.rows):
+            for column in range(self.vectors):
+                start = (row * self.vectors + column) * self.lanes
+                with T.vectorized(self.lanes) as lane:
+                    T.buffer_store(self._array, body(row, column, lane), [start + lane])
+
+    def element(self, row: int, column: int, lane: Any) -> Any:
+        """Return one element."""
+        return self._array[(row * self.vectors + column) * self.lanes + lane]
+
+    def add(self, row: int, column: int, value: Any) -> None:
+        """Add a vector to a register; with a matmul as value it becomes a fused multiply-add."""
+        start = (row * self.vectors + column) * self.lanes
+        store(self._array, vector(self._array, start, self.lanes) + value, start, self.lanes)
+
+
+def part(index: Any, parts: int, extent: int) -> tuple[Any, Any]:
+    """Return where part `index` of `parts` nearly equal ones begins, and how long it is."""
+    if parts == 1:
+        return 0, extent
+    if extent % parts == 0:
+        return index * (extent // parts), extent // parts
+    begin = tirx.floordiv(index * extent, parts)
+    return begin, tirx.floordiv((index + 1) * extent, parts) - begin
+
+
+@contextlib.contextmanager
+def tasks(outer: int, outer_parts: int, inner: int, inner_parts: int) -> Iterator[tuple[tuple[Any, Any], ...]]:
+    """Share outer_parts x inner_parts tasks out to the threads; yields ((begin, length) of outer, of inner)."""
+    count = outer_parts * inner_parts
+    if count == 1:
+        yield (0, outer), (0, inner)
+        return
+    with T.parallel(count) as task:
+        first = task if inner_parts == 1 else tirx.floordiv(task, inner_parts)
+        second = tirx.const(0) if inner_parts == 1 else tirx.floormod(task, inner_parts)
+        yield part(first, outer_parts, outer), part(second, inner_parts, inner)
+
+
+def named(value: Any) -> Any:
+    """Compute an index here, once, for all that is written after it.
+
+    It goes through a local array of one element, which LLVM removes: TVM's passes put the definition of a plain variable
+    back into every index, and simplifying them all takes most of the time of a compilation.
+    """
+    if isinstance(value, int):
+        return value
+    cell = T.alloc_buffer((1,), "int32", scope="local")
+    T.buffer_store(cell, value, [0])
+    return T.bind(cell[0])
+
+
+def overlap(first: Any, count: Any, begin: int, end: int, whole: int) -> tuple[Any, Any]:
+    """Return where the part of [first, first + count) that lies in [begin, end) begins, and how long it is."""
+    if isinstance(first, int) and isinstance(count, int):
+        low, high = max(first, begin), min(first + count, end)
+        return low, max(high - low, 0)
+    low = first if begin == 0 else tirx.max(first, begin)
+    high = first + count if end == whole else tirx.min(first + count, end)
+    return low, high - low if (begin, end) == (0, whole) else tirx.max(high - low, 0)
+
+
+@contextlib.contextmanager
+def loop(count: Any) -> Iterator[Any]:
+    """Repeat `count` times; yields the number of the turn, and writes no loop for a single one."""
+    if isinstance(count, int) and count == 1:
+        yield 0
+        return
+    with T.serial(count) as turn:
+        yield turn
+
+
+def lane(value: Any, number: int, lanes: int) -> Any:
+    """Return one element of a vector, `lanes` times; Arm multiplies by it without a copy."""
+    return tirx.Broadcast(tirx.Shuffle([value], [number]), lanes)
+
+
+@contextlib.contextmanager
+def inside(index: Any, bounds: tuple[int, int], *, always: bool) -> Iterator[None]:
+    """Do what follows only where `index` lies in [low, high); `always` says that it is known to."""
+    if always:
+        yield
+        return
+    low, high = bounds
+    with T.If(T.bind(tirx.And(index >= low, index < high))), T.Then():
+        yield

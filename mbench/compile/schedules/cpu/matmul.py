@@ -1,0 +1,209 @@
+"""Matrix products: 1x1 convolutions over all pixels, and fully connected layers.
+
+A tile of `rows` pixels x `vectors` registers of channels is summed in registers over the whole reduction: each step
+loads the weights of a panel of channels once and multiplies them by one element of each row. Weights are packed panel
+by panel, so that a step reads one contiguous line. A task takes some rows and some panels: all its rows for one panel,
+then the next, so that a panel stays in the first cache and the rows in the second.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Epilogue, Kernel, Matmul
+from mbench.compile.schedules import Machine, Parameters, Plan
+from mbench.compile.schedules.cpu import emit, tiling
+
+MAX_ROWS = 14
+MAX_VECTORS = 4
+_MAX_VECTORS_BY_LANE = 2  # Arm: three and more were seen to spill on Cortex-A72
+_UNROLL = 4
+_FLOAT = 4
+_FMA_A_CYCLE = 2
+_LOADS_A_CYCLE = 1.5
+_FMA_LATENCY = 4
+_L2_BYTES_A_CYCLE = 64
+_FAR_BYTES_A_CYCLE = 16
+"""What moving adds to computing, beside which most of it happens: twice the bandwidths themselves."""
+_TASK_CYCLES = 150
+_TILE_CYCLES = 4
+_CROWDED_SUM_CYCLES = 9
+"""Starting and ending a tile; more where its sums take over half of the registers (Zen 3: 4, 22, 38 for 8, 10, 12)."""
+_GRIDS = 24
+_UNROLLED = 3
+_STRAIGHT_LINE = 1.3
+"""A loop of so few tiles, beside another, is unrolled by LLVM, which then spills their sums (seen with LLVM 22)."""
+
+
+def register_tiles(machine: Machine) -> Iterator[tuple[int, int]]:
+    """Yield the (rows, vectors) whose accumulators, weights and broadcast inputs fit the registers."""
+    most = MAX_VECTORS if machine.broadcasts_from_memory else _MAX_VECTORS_BY_LANE
+    for vectors in range(1, most + 1):
+        for rows in range(1, MAX_ROWS + 1):
+            inputs = 1 if machine.broadcasts_from_memory else rows
+            if rows * vectors + vectors + inputs <= machine.registers:
+                yield rows, vectors
+
+
+def step_cycles(rows: int, vectors: int) -> float:
+    """Return the cycles of one step of the reduction: as many as its multiply-adds, its loads or their latency take."""
+    return max(rows * vectors / _FMA_A_CYCLE, (rows + vectors) / _LOADS_A_CYCLE, _FMA_LATENCY)
+
+
+def tile_cycles(rows: int, vectors: int, reduction: int, machine: Machine) -> float:
+    """Return the cycles of one tile whose data are in the first cache."""
+    crowded = max(0, rows * vectors - machine.registers // 2)
+    return reduction * step_cycles(rows, vectors) + _TILE_CYCLES + _CROWDED_SUM_CYCLES * crowded
+
+
+def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+    """Yield tiles and task grids, quickest first by the model of `_cycles`."""
+    matmul = kernel.matmul
+    if matmul is None or kernel.epilogue_of_sum is None:
+        return
+    found = []
+    lanes = tiling.vector_lanes(matmul.columns, machine)
+    for rows, vectors in register_tiles(machine):
+        if vectors * lanes > matmul.columns or rows > matmul.rows:
+            continue
+        panels = -(-matmul.columns // (vectors * lanes))
+        tiles = len(tiling.even_parts(matmul.rows, rows))
+        compute = tiles * panels * tile_cycles(rows, vectors, matmul.reduction, machine)
+        for grid in itertools.islice(tiling.grids(tiles, panels, compute, machine), _GRIDS):
+            parameters = {"rows": rows, "vectors": vectors, "row_parts": grid.outer, "panel_parts": grid.inner}
+            found.append((_cycles(matmul, parameters, lanes, machine) * grid.busiest, parameters))
+    for _, parameters in sorted(found, key=lambda pair: pair[0]):
+        yield parameters
+
+
+def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: Machine) -> float:
+    """Model of the whole product on one core: computing, and moving what fits neither the first cache nor the second."""
+    rows, vectors = parameters["rows"], parameters["vectors"]
+    row_parts, panel_parts = parameters["row_parts"], parameters["panel_parts"]
+    cut = tiling.Cut.of(matmul.rows, rows)
+    panels = -(-matmul.columns // (vectors * lanes))
+    compute = panels * sum(
+        (part.end - part.begin) * tile_cycles(part.size, vectors, matmul.reduction, machine) for part in cut.parts
+    )
+    count = row_parts * panel_parts
+    part_tiles, part_panels = cut.count / row_parts, panels / panel_parts
+    rows_bytes = matmul.rows / row_parts * matmul.reduction * _FLOAT
+    panel_bytes = matmul.reduction * vectors * lanes * _FLOAT
+    near = part_tiles * part_panels * panel_bytes if panel_bytes > machine.l1_bytes / 2 else 0
+    near += part_panels * rows_bytes if rows_bytes > machine.l1_bytes / 2 else 0
+    far = part_panels * panel_bytes
+    far += rows_bytes if rows_bytes < machine.l2_bytes / 3 else part_panels * rows_bytes
+    if row_parts == 1 and any(part.end - part.begin <= _UNROLLED for part in cut.parts) and len(cut.parts) > 1:
+        compute *= _STRAIGHT_LINE
+    return compute + count * (near / _L2_BYTES_A_CYCLE + far / _FAR_BYTES_A_CYCLE + _TASK_CYCLES)
+
+
+def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+    """Write the kernel."""
+    matmul, epilogue = kernel.matmul, kernel.epilogue_of_sum
+    if matmul is None or epilogue is None:
+        return None
+    rows, vectors = parameters["rows"], parameters["vectors"]
+    lanes = tiling.vector_lanes(matmul.columns, machine)
+    width = vectors * lanes
+    if width > matmul.columns or rows > matmul.rows:
+        raise ValueError(f"a tile of {rows} rows x {width} columns is larger than {matmul.rows} x {matmul.columns}")
+    starts = tiling.panel_starts(matmul.columns, width)
+    cut = tiling.Cut.of(matmul.rows, rows)
+    writer = emit.Writer(kernel, packed_elements=len(starts) * matmul.reduction * width)
+    with writer.function() as parameters_flat:
+        tile = _Tile(writer, kernel, epilogue, matmul, machine, parameters_flat, vectors, lanes)
+        with emit.tasks(cut.count, parameters["row_parts"], len(starts), parameters["panel_parts"]) as shares:
+            (first_tile, tiles), (first_panel, panels) = shares
+            with emit.loop(panels) as step:
+                for part in cut.parts:
+                    low, count = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
+                    with emit.loop(count) as number:
+                        tile.write(first_panel + step, part.at(low + number), part.size)
+    return Plan(
+        function=writer.result(),
+        tile=f"{rows}x{vectors}x{lanes}",
+        pack=lambda weights: tiling.pack(weights.reshape(matmul.reduction, matmul.columns), starts, width),
+        lanes=lanes,
+    )
+
+
+class _Tile:
+    """Writes the code of one tile."""
+
+    def __init__(
+        self,
+        writer: emit.Writer,
+        kernel: Kernel,
+        epilogue: Epilogue,
+        matmul: Matmul,
+        machine: Machine,
+        arrays: list[Any],
+        vectors: int,
+        lanes: int,
+    ) -> None:
+        self._load = writer.load
+        self._shape = kernel.parameter_shapes[-1]
+        self._epilogue = epilogue
+        self._matmul = matmul
+        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes
+        self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
+        self._vectors, self._lanes = vectors, lanes
+
+    def write(self, panel: Any, row: Any, rows: int) -> None:
+        """Write the tile of `rows` rows from `row` on, and of panel `panel`."""
+        matmul, lanes = self._matmul, self._lanes
+        width = self._vectors * lanes
+        column = panel * width
+        if matmul.columns % width:
+            column = tirx.min(column, matmul.columns - width)
+        row, column = emit.named(row), emit.named(column)
+        sums = emit.Accumulators(rows, self._vectors, lanes)
+        start = self._epilogue.start
+
+        def indices(r: int, v: int, lane: Any) -> list[Any]:
+            return self._indices(row + r, column + (v * lanes + lane))
+
+        sums.each(lambda r, v, lane: start(indices(r, v, lane), self._load) if start else tirx.const(0, "float32"))
+        source = emit.named(row * matmul.reduction)
+        packed = emit.named(panel * (matmul.reduction * width))
+        unroll = next(step for step in (_UNROLL, 2, 1) if matmul.reduction % step == 0)
+        with emit.loop(matmul.reduction // unroll) as step:
+            k = step * unroll
+            inputs = [self._elements(source + r * matmul.reduction + k, unroll) for r in range(rows)]
+            for number in range(unroll):
+                offset = packed + (k * width + number * width)
+                lines = [emit.vector(self._weights, offset + v * lanes, lanes) for v in range(self._vectors)]
+                for r in range(rows):
+                    for v in range(self._vectors):
+                        sums.add(r, v, inputs[r][number] * lines[v])
+        target = emit.named(row * matmul.columns + column)
+        for r in range(rows):
+            for v in range(self._vectors):
+                with T.vectorized(lanes) as lane:
+                    value = self._epilogue.finish(sums.element(r, v, lane), indices(r, v, lane), self._load)
+                    T.buffer_store(self._target, value, [target + (r * matmul.columns + v * lanes + lane)])
+
+    def _elements(self, start: Any, count: int) -> list[Any]:
+        """Return `count` elements of the input from `start`, each in all lanes of a vector."""
+        if self._by_lane and count == self._lanes:
+            loaded = emit.vector(self._source, start, self._lanes)
+            return [emit.lane(loaded, number, self._lanes) for number in range(count)]
+        return [emit.broadcast(self._source[start + number], self._lanes) for number in range(count)]
+
+    def _indices(self, row: Any, column: Any) -> list[Any]:
+        """Return the output's indices: (row, column) of a matmul, (n, y, x, c) of a convolution."""
+        if len(self._shape) == 2:
+            return [row, column]
+        _, height, width, _ = self._shape
+        return [
+            tirx.floordiv(row, height * width),
+            tirx.floormod(tirx.floordiv(row, width), height),
+            tirx.floormod(row, width),
+            column,
+        ]
