@@ -14,7 +14,7 @@ from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
 
 from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ELEMENTS, CALIBRATION_ENTRY
-from mbench.compile import linker
+from mbench.compile import linker, lowering
 from mbench.errors import BuildError
 from mbench.records import Target
 
@@ -53,7 +53,7 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     try:
         with target:
             final = tvm.transform.Sequential(passes.finalize_passes(target))(planned)
-        executable = relax.build(final, target, relax_pipeline=None)
+        executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=_tir_pipeline(target))
         for source in _cuda_sources(executable.mod):
             with target:
                 nvcc.compile_cuda(source, target_format="cubin", arch=str(target.attrs["arch"]), compiler="nvcc")
@@ -61,6 +61,13 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     except (RuntimeError, ValueError, TypeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise BuildError(f"code generation for {target.kind.name} failed: {(lines or ['no message'])[-1]}") from error
+
+
+def _tir_pipeline(target: tvm.target.Target) -> str:
+    if target.kind.name == "cuda":
+        return "default"
+    lowering.register()
+    return lowering.PIPELINE
 
 
 def _cuda_sources(module: Any) -> Iterator[str]:

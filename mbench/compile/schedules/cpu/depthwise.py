@@ -27,9 +27,10 @@ _MAX_ROWS = 8
 _FMA_A_CYCLE = 2
 _LOADS_A_CYCLE = 1.6
 _TILE_CYCLES = 8
-_SUM_CYCLES = 1.5
-_SPILL_CYCLES = 6.0
-_MISS_CYCLES = 2.0
+_MOVED = 1.3
+"""LLVM 22 moves the sums of two or four lines between registers wherever a line may be padding; of three it does not,
+as long as they leave room for a line of input."""
+_MISS_CYCLES = 1.1
 _BODY_COST = 0.01
 _GRIDS = 2
 
@@ -80,15 +81,17 @@ def _cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, 
 
 
 def _tile_cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, machine: Machine) -> float:
-    taps = conv.kernel_height * conv.kernel_width
-    pixels = ((lines - 1) * conv.stride + conv.kernel_height) * ((rows - 1) * conv.stride + conv.kernel_width)
-    sums = lines * rows * vectors
-    spilled = max(0, sums + (rows - 1) * conv.stride + conv.kernel_width - machine.registers)
-    working = max(sums * taps / _FMA_A_CYCLE, (pixels + taps) * vectors / _LOADS_A_CYCLE)
+    columns = (rows - 1) * conv.stride + conv.kernel_width
+    pixels = ((lines - 1) * conv.stride + conv.kernel_height) * columns
+    multiplies = lines * rows * vectors * conv.kernel_height * conv.kernel_width
+    loads = lines * conv.kernel_height * (columns + conv.kernel_width) * vectors
     width_lines = vectors * lanes * _FLOAT / _LINE_BYTES
     if width_lines < 1 and _crowded(pixels, conv.channels, machine):
         width_lines = 1  # the rest of each line is gone before the next panel needs it
-    return working + _TILE_CYCLES + _SUM_CYCLES * sums + _SPILL_CYCLES * spilled + _MISS_CYCLES * pixels * width_lines
+    working = max(multiplies / _FMA_A_CYCLE, loads / _LOADS_A_CYCLE) + _TILE_CYCLES
+    if lines > 1 and (lines % 2 == 0 or lines * rows + columns > machine.registers):
+        working *= _MOVED
+    return working + _MISS_CYCLES * pixels * width_lines
 
 
 def _crowded(pixels: int, channels: int, machine: Machine) -> bool:

@@ -121,16 +121,8 @@ def tasks(outer: int, outer_parts: int, inner: int, inner_parts: int) -> Iterato
 
 
 def named(value: Any) -> Any:
-    """Compute an index here, once, for all that is written after it.
-
-    It goes through a local array of one element, which LLVM removes: TVM's passes put the definition of a plain variable
-    back into every index, and simplifying them all takes most of the time of a compilation.
-    """
-    if isinstance(value, int):
-        return value
-    cell = T.alloc_buffer((1,), "int32", scope="local")
-    T.buffer_store(cell, value, [0])
-    return T.bind(cell[0])
+    """Compute an index here, once, for all that is written after it."""
+    return value if isinstance(value, int) else T.bind(value)
 
 
 def overlap(first: Any, count: Any, begin: int, end: int, whole: int) -> tuple[Any, Any]:
