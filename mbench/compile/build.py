@@ -1,4 +1,4 @@
-"""Build: a pure function of (variant, target) to an artifact, cached by the digest of all that goes into it.
+"""Build: a pure function of (variant, target, tuned choices) to an artifact, cached by the digest of all that goes into it.
 
 `build` is called in a process of its own (see `mbench.pipeline`); this module imports torch and tvm only when it has to
 compile, so that taking an artifact from the cache is quick.
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench import artifact, costs, models
+from mbench import artifact, costs, models, tuned
 from mbench.artifact import Artifact, LayerPlan, Manifest
 from mbench.compile import linker
 from mbench.errors import BuildError
 from mbench.records import Target, Variant
+from mbench.tuned import Choices
 
 if TYPE_CHECKING:
     from mbench.compile.lower import KernelCall
@@ -30,13 +31,17 @@ HOST_TRIPLE = f"{platform.machine()}-linux-gnu"
 _VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 
 
-def digest_inputs(variant: Variant, target: Target) -> dict[str, str]:
-    """Return everything that decides what is built, by name. Thread counts do not: TVM shares out loops at run time."""
+def digest_inputs(variant: Variant, target: Target, choices: Choices = tuned.NONE) -> dict[str, str]:
+    """Return everything that decides what is built, by name.
+
+    Thread counts do not, since TVM shares out loops at run time, but that the tuned choices may be others.
+    """
     described = {
         "variant": msgspec.json.encode(variant).decode(),
         "tvm_target": msgspec.json.encode(target.tvm, order="deterministic").decode(),
         "machine": _machine(target),
         "sources": _source_digest(),
+        "tuned": choices.digest if choices.kernels else "none",
     }
     described["linker"] = _linker(target)
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
@@ -73,7 +78,9 @@ def _source_digest() -> str:
     return hashed.hexdigest()
 
 
-def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = True) -> tuple[Artifact, bool]:
+def build(
+    variant: Variant, target: Target, cache: Path, *, use_cache: bool = True, choices: Choices = tuned.NONE
+) -> tuple[Artifact, bool]:
     """Return the artifact of a variant for a target, and whether it came from the cache.
 
     Args:
@@ -81,12 +88,13 @@ def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = Tr
         target: what for.
         cache: the folder that artifacts lie in, by digest.
         use_cache: whether one that is there already may be taken. A damaged one never is.
+        choices: how kernels are made that were tuned.
 
     Raises:
         BuildError: lowering, code generation or linking failed, or the cache is full.
         TargetError: LLVM does not know the target's processor.
     """
-    inputs = digest_inputs(variant, target)
+    inputs = digest_inputs(variant, target, choices)
     folder = cache / digest(inputs)
     if folder.exists():
         if use_cache:
@@ -97,7 +105,7 @@ def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = Tr
         artifact.discard(folder)
     work = artifact.scratch(cache)
     try:
-        manifest = _compile(variant, target, inputs, work)
+        manifest = _compile(variant, target, choices, inputs, work)
         return artifact.store(manifest, work, folder), False
     except OSError as error:
         why = error.strerror or str(error)
@@ -108,7 +116,7 @@ def build(variant: Variant, target: Target, cache: Path, *, use_cache: bool = Tr
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _compile(variant: Variant, target: Target, inputs: dict[str, str], work: Path) -> Manifest:
+def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[str, str], work: Path) -> Manifest:
     start = time.perf_counter()
     host_triple = str(target.tvm.get("mtriple", HOST_TRIPLE))
     link = linker.find(host_triple)
@@ -121,7 +129,7 @@ def _compile(variant: Variant, target: Target, inputs: dict[str, str], work: Pat
     lowered = lower.lower(variant)
     tvm_target = codegen.tvm_target(target, host_triple)
     with tvm_target:
-        kernels = schedule_all(lower.kernel_calls(lowered.module), Machine.of(target))
+        kernels = schedule_all(lower.kernel_calls(lowered.module), Machine.of(target), choices.kernels)
         module = pack.install(lowered.module, kernels)
     planned = codegen.plan(module, tvm_target)
     codegen.export(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, link)
@@ -141,6 +149,7 @@ def _compile(variant: Variant, target: Target, inputs: dict[str, str], work: Pat
         schedules={name: kernel.description for name, kernel in used.items()},
         fallbacks={name: kernel.reason for name, kernel in used.items() if kernel.reason},
         narrow=_narrow(used, Machine.of(target)),
+        ignored={name: kernel.ignored for name, kernel in used.items() if kernel.ignored},
         calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
         weight_bytes=memory.constant_bytes(module),

@@ -14,7 +14,7 @@ import torch
 import tvm
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from tvm import relax, tirx
+from tvm import relax, te, tirx, topi
 from tvm.relax.frontend.torch import from_exported_program
 
 from mbench import models
@@ -83,7 +83,8 @@ def _fuse(module: tvm.IRModule) -> tvm.IRModule:
         relax.transform.CanonicalizeBindings(),
         relax.transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "HWIO"]}),
         relax.transform.Normalize(),
-        _fold_layouts(),
+        _rewrite("FoldLayouts", _FoldLayouts),
+        _rewrite("ReadImageAsItComes", _ReadImageAsItComes),
         relax.transform.FoldConstant(),
         relax.get_pipeline("zero"),
         relax.transform.DeadCodeElimination(),
@@ -111,12 +112,56 @@ class _FoldLayouts(relax.PyExprMutator):  # type: ignore[misc]
         return call
 
 
-def _fold_layouts() -> tvm.transform.Pass:
-    @tvm.transform.module_pass(opt_level=0, name="FoldLayouts")  # type: ignore[untyped-decorator]
+@relax.expr_functor.mutator
+class _ReadImageAsItComes(relax.PyExprMutator):  # type: ignore[misc]
+    """Lets the first convolution read (N, C, H, W), so that the image is not laid out anew in a pass over memory."""
+
+    def visit_call_(self, call: Any) -> Any:
+        call = self.visit_expr_post_order(call)
+        if call.op.name != "relax.nn.conv2d" or call.attrs.groups != 1:
+            return call
+        laid_out = self.lookup_binding(call.args[0]) if isinstance(call.args[0], relax.Var) else None
+        if not isinstance(laid_out, relax.Call) or laid_out.op.name != "relax.permute_dims":
+            return call
+        if [int(axis) for axis in laid_out.attrs.axes] != [0, 2, 3, 1]:
+            return call
+        stride, padding = (tuple(int(step) for step in steps) for steps in (call.attrs.strides, call.attrs.padding))
+        return self.builder_.call_te(
+            _conv2d_nchw_nhwc, laid_out.args[0], call.args[1], stride, padding, primfunc_name_hint="conv2d"
+        )
+
+
+def _conv2d_nchw_nhwc(data: te.Tensor, weight: te.Tensor, stride: tuple[int, ...], padding: tuple[int, ...]) -> Any:
+    """Convolve (n, ci, h, w) with (ky, kx, ci, c) to (n, y, x, c), in the form of TVM's own convolutions."""
+    batch, inputs, height, width = data.shape
+    kernel_height, kernel_width, _, channels = weight.shape
+    top, left, bottom, right = padding
+    padded = topi.nn.pad(data, (0, 0, top, left), (0, 0, bottom, right), name="pad_temp")
+    shape = (
+        batch,
+        (height + top + bottom - kernel_height) // stride[0] + 1,
+        (width + left + right - kernel_width) // stride[1] + 1,
+        channels,
+    )
+    ky, kx = te.reduce_axis((0, kernel_height), name="ry"), te.reduce_axis((0, kernel_width), name="rx")
+    ci = te.reduce_axis((0, inputs), name="rc")
+    return te.compute(
+        shape,
+        lambda n, y, x, c: te.sum(
+            padded[n, ci, y * stride[0] + ky, x * stride[1] + kx] * weight[ky, kx, ci, c], axis=[ky, kx, ci]
+        ),
+        name="conv2d_nchw_nhwc",
+    )
+
+
+def _rewrite(name: str, mutator: Any) -> tvm.transform.Pass:
+    """Return a pass that runs a mutator over `main`."""
+
+    @tvm.transform.module_pass(opt_level=0, name=name)  # type: ignore[untyped-decorator]
     def run(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
-        folder = _FoldLayouts(module)
-        folder.builder_.update_func(module.get_global_var("main"), folder.visit_expr(module["main"]))
-        return folder.builder_.get()
+        rewriter = mutator(module)
+        rewriter.builder_.update_func(module.get_global_var("main"), rewriter.visit_expr(module["main"]))
+        return rewriter.builder_.get()
 
     return run
 
@@ -158,7 +203,8 @@ def _same_shape(function: tirx.PrimFunc, spec: models.LayerSpec) -> bool:
     if spec.op == "dense":
         return shapes[0] == spec.input_shape and shapes[-1] == spec.output_shape
     weights = (spec.kernel, spec.kernel, spec.input_shape[1] // spec.groups, spec.output_shape[1])
-    return (shapes[0], shapes[1], shapes[-1]) == (_nhwc(spec.input_shape), weights, _nhwc(spec.output_shape))
+    inputs = (_nhwc(spec.input_shape), spec.input_shape)
+    return shapes[0] in inputs and (shapes[1], shapes[-1]) == (weights, _nhwc(spec.output_shape))
 
 
 def _nhwc(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Schedules by rule: how each kernel runs on a kind of device. One file a kind; each lists its rules in order.
 
 A rule looks at a kernel and answers a `Scheduled`, or None for "not mine"; then the next is asked. What no rule takes
-gets the kind's fall-back, which always works, is slow, and is reported.
+gets the kind's fall-back, which always works, is slow, and is reported. A tuned choice goes before all rules.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tvm.s_tir.schedule import ScheduleError
 
 from mbench.compile.kernel import Kernel
 from mbench.records import Cache, Target
+from mbench.tuned import METASCHEDULE, Choice
 
 FALLBACK = "fallback"
 
@@ -53,6 +54,10 @@ def _of_one_core(cache: Cache | None, usual: int) -> int:
     return usual if cache is None else int(cache.bytes.value / cache.shared_by)
 
 
+Parameters = Mapping[str, int]
+"""What a rule leaves open, by name: sizes of tiles, numbers of tasks (`…_parts`)."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
     """A rule's answer. `tile` says how, for people: rows x vectors x lanes.
@@ -69,20 +74,22 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scheduled:
-    """A scheduled kernel: the plan, the rule that made it, and if none did, the reason."""
+    """A scheduled kernel: the plan, the rule that made it, and if none did, the reason.
+
+    `ignored` says why a tuned choice was not followed.
+    """
 
     plan: Plan
     rule: str
+    parameters: Parameters = dataclasses.field(default_factory=dict)
     reason: str | None = None
+    tuned: bool = False
+    ignored: str | None = None
 
     @property
     def description(self) -> str:
         """The rule and its tile, as the record names it."""
-        return f"{self.rule} {self.plan.tile}".strip()
-
-
-Parameters = Mapping[str, int]
-"""What a rule leaves open, by name: sizes of tiles, numbers of tasks."""
+        return f"{self.rule} {self.plan.tile}".strip() + (" (tuned)" if self.tuned else "")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,8 +107,63 @@ class Rule:
     by_default: bool = True
 
 
-def schedule(function: tirx.PrimFunc, machine: Machine) -> Scheduled:
-    """Schedule one kernel by the first rule that takes it."""
+def schedule(function: tirx.PrimFunc, machine: Machine, choices: Mapping[str, Choice] | None = None) -> Scheduled:
+    """Schedule one kernel: as it was tuned, else by the first rule that takes it."""
+    choice = (choices or {}).get(signature(Kernel(function)) or "")
+    if choice is None:
+        return _by_rule(function, machine)
+    try:
+        return _as_tuned(function, machine, choice)
+    except StaleChoiceError as error:
+        return dataclasses.replace(_by_rule(function, machine), ignored=str(error))
+
+
+def signature(kernel: Kernel) -> str | None:
+    """Return the word that a kernel's tuned choice is filed under; None for kinds of kernels that are not tuned."""
+    product = kernel.convolution or kernel.matmul
+    return product.signature if product else None
+
+
+class StaleChoiceError(ValueError):
+    """A tuned choice does not fit the rules as they are now; the message says why."""
+
+
+def make(function: tirx.PrimFunc, machine: Machine, rule: str, parameters: Parameters) -> Plan:
+    """Make a kernel by a named rule with given parameters.
+
+    Raises:
+        StaleChoiceError: there is no such rule, or it does not take this kernel with these parameters.
+    """
+    rules, fallback = rules_for(machine)
+    if rule == FALLBACK:
+        return Plan(function=fallback(Kernel(function), machine))
+    if rule not in rules:
+        raise StaleChoiceError(f"there is no rule {rule}")
+    expected = next(iter(rules[rule].candidates(Kernel(function), machine)), None)
+    if expected is None:
+        raise StaleChoiceError(f"{rule} does not take this kernel")
+    if set(parameters) != set(expected):
+        raise StaleChoiceError(f"{rule} takes {', '.join(expected) or 'no parameters'}, not {', '.join(parameters)}")
+    try:
+        plan = rules[rule].build(Kernel(function), machine, parameters)
+    except (ScheduleError, ValueError, ArithmeticError) as error:
+        raise StaleChoiceError(f"{rule}: {_first_line(error)}") from error
+    if plan is None:
+        raise StaleChoiceError(f"{rule} does not take this kernel")
+    return plan
+
+
+def _as_tuned(function: tirx.PrimFunc, machine: Machine, choice: Choice) -> Scheduled:
+    if choice.rule == METASCHEDULE:
+        from mbench.compile.tuning import deep
+
+        plan = deep.recorded(function, choice)
+    else:
+        plan = make(function, machine, choice.rule, choice.parameters)
+    return Scheduled(plan=plan, rule=choice.rule, parameters=choice.parameters, tuned=True)
+
+
+def _by_rule(function: tirx.PrimFunc, machine: Machine) -> Scheduled:
     rules, fallback = rules_for(machine)
     refused = []
     for name, rule in rules.items():
@@ -115,7 +177,7 @@ def schedule(function: tirx.PrimFunc, machine: Machine) -> Scheduled:
             refused.append(f"{name}: {_first_line(error)}")
             continue
         if plan is not None:
-            return Scheduled(plan=plan, rule=name)
+            return Scheduled(plan=plan, rule=name, parameters=parameters)
     reason = "; ".join(refused) or f"no rule is for blocks {', '.join(Kernel(function).blocks)}"
     return Scheduled(plan=Plan(function=fallback(Kernel(function), machine)), rule=FALLBACK, reason=reason)
 
@@ -133,6 +195,8 @@ def _first_line(error: Exception) -> str:
     return (told or lines or ["refused"])[0][:200]
 
 
-def schedule_all(functions: Iterable[tuple[str, tirx.PrimFunc]], machine: Machine) -> dict[str, Scheduled]:
+def schedule_all(
+    functions: Iterable[tuple[str, tirx.PrimFunc]], machine: Machine, choices: Mapping[str, Choice] | None = None
+) -> dict[str, Scheduled]:
     """Schedule each named kernel once."""
-    return {name: schedule(function, machine) for name, function in dict(functions).items()}
+    return {name: schedule(function, machine, choices) for name, function in dict(functions).items()}

@@ -28,9 +28,9 @@ _FMA_A_CYCLE = 2
 _LOADS_A_CYCLE = 1.6
 _TILE_CYCLES = 8
 _MOVED = 1.3
-"""LLVM 22 moves the sums of two or four lines between registers wherever a line may be padding; of three it does not,
-as long as they leave room for a line of input."""
-_MISS_CYCLES = 1.1
+"""What it costs that LLVM 22 moves sums between registers: those of two or four lines at each check for padding (of
+three it does not), and those that leave too few registers."""
+_MISS_CYCLES = 1.6
 _BODY_COST = 0.01
 _GRIDS = 2
 
@@ -89,7 +89,7 @@ def _tile_cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: 
     if width_lines < 1 and _crowded(pixels, conv.channels, machine):
         width_lines = 1  # the rest of each line is gone before the next panel needs it
     working = max(multiplies / _FMA_A_CYCLE, loads / _LOADS_A_CYCLE) + _TILE_CYCLES
-    if lines > 1 and (lines % 2 == 0 or lines * rows + columns > machine.registers):
+    if lines in (2, 4) or lines * rows * vectors > machine.registers * 5 // 8:
         working *= _MOVED
     return working + _MISS_CYCLES * pixels * width_lines
 
