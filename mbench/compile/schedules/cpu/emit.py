@@ -159,3 +159,9 @@ def inside(index: Any, bounds: tuple[int, int], *, always: bool) -> Iterator[Non
     low, high = bounds
     with T.If(T.bind(tirx.And(index >= low, index < high))), T.Then():
         yield
+
+
+def prefetch(array: Any, index: Any) -> None:
+    """Ask for the line of cache around an element, into the second cache; an index past the end does no harm."""
+    read, second_cache, data = (tirx.const(value, "int32") for value in (0, 2, 1))
+    T.evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", tirx.address_of(array[index]), read, second_cache, data))

@@ -9,6 +9,7 @@ then the next, so that a panel stays in the first cache and the rows in the seco
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,10 @@ MAX_ROWS = 14
 MAX_VECTORS = 4
 _MAX_VECTORS_BY_LANE = 2  # Arm: three and more were seen to spill on Cortex-A72
 _UNROLL = 4
+_FETCHING_TILES = range(3, 9)
+_CHUNK = 64
+_LINE = 16
+"""Steps of the reduction between fetches, and floats of a line of cache."""
 _FLOAT = 4
 _FMA_A_CYCLE = 2
 _LOADS_A_CYCLE = 1.5
@@ -82,7 +87,7 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
 
 
 def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: Machine) -> float:
-    """Model of the whole product on one core: computing, and moving what fits neither the first cache nor the second."""
+    """Model of the whole product on one core: computing, and moving what does not fit the caches."""
     rows, vectors = parameters["rows"], parameters["vectors"]
     row_parts, panel_parts = parameters["row_parts"], parameters["panel_parts"]
     cut = tiling.Cut.of(matmul.rows, rows)
@@ -117,20 +122,32 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     cut = tiling.Cut.of(matmul.rows, rows)
     writer = emit.Writer(kernel, packed_elements=len(starts) * matmul.reduction * width)
     with writer.function() as parameters_flat:
-        tile = _Tile(writer, kernel, epilogue, matmul, machine, parameters_flat, vectors, lanes)
+        ahead = _ahead(matmul, width, cut.count / parameters["row_parts"], machine)
+        tile = _Tile(writer, kernel, epilogue, matmul, machine, parameters_flat, vectors, lanes, ahead)
         with emit.tasks(cut.count, parameters["row_parts"], len(starts), parameters["panel_parts"]) as shares:
             (first_tile, tiles), (first_panel, panels) = shares
             with emit.loop(panels) as step:
                 for part in cut.parts:
                     low, count = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
                     with emit.loop(count) as number:
-                        tile.write(first_panel + step, part.at(low + number), part.size)
+                        tile.write(first_panel + step, part.at(low + number), part.size, low + number - first_tile)
     return Plan(
         function=writer.result(),
         tile=f"{rows}x{vectors}x{lanes}",
         pack=lambda weights: tiling.pack(weights.reshape(matmul.reduction, matmul.columns), starts, width),
         lanes=lanes,
     )
+
+
+def _ahead(matmul: Matmul, width: int, tiles: float, machine: Machine) -> int:
+    """Return how many lines of the next panel to fetch with each chunk, so that the tiles of this one fetch it all.
+
+    None where all weights are likely in the second cache; where a panel has too little work to hide them behind; or
+    where it has so much that waiting for them once does not count.
+    """
+    if matmul.reduction * matmul.columns * _FLOAT <= machine.l2_bytes / 2 or int(tiles) not in _FETCHING_TILES:
+        return 0
+    return 0 if matmul.reduction % _CHUNK else math.ceil(_CHUNK * width / _LINE / tiles)
 
 
 class _Tile:
@@ -146,6 +163,7 @@ class _Tile:
         arrays: list[Any],
         vectors: int,
         lanes: int,
+        ahead: int,
     ) -> None:
         self._load = writer.load
         self._shape = kernel.parameter_shapes[-1]
@@ -154,9 +172,10 @@ class _Tile:
         self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
         self._vectors, self._lanes = vectors, lanes
+        self._ahead = ahead
 
-    def write(self, panel: Any, row: Any, rows: int) -> None:
-        """Write the tile of `rows` rows from `row` on, and of panel `panel`."""
+    def write(self, panel: Any, row: Any, rows: int, turn: Any) -> None:
+        """Write the tile of `rows` rows from `row` on, and of panel `panel`: the task's `turn`th with that panel."""
         matmul, lanes = self._matmul, self._lanes
         width = self._vectors * lanes
         column = panel * width
@@ -172,22 +191,36 @@ class _Tile:
         sums.each(lambda r, v, lane: start(indices(r, v, lane), self._load) if start else tirx.const(0, "float32"))
         source = emit.named(row * matmul.reduction)
         packed = emit.named(panel * (matmul.reduction * width))
-        unroll = next(step for step in (_UNROLL, 2, 1) if matmul.reduction % step == 0)
-        with emit.loop(matmul.reduction // unroll) as step:
-            k = step * unroll
-            inputs = [self._elements(source + r * matmul.reduction + k, unroll) for r in range(rows)]
-            for number in range(unroll):
-                offset = packed + (k * width + number * width)
-                lines = [emit.vector(self._weights, offset + v * lanes, lanes) for v in range(self._vectors)]
-                for r in range(rows):
-                    for v in range(self._vectors):
-                        sums.add(r, v, inputs[r][number] * lines[v])
+        if self._ahead:
+            chunks = matmul.reduction // _CHUNK
+            following = emit.named(packed + matmul.reduction * width + turn * (chunks * self._ahead * _LINE))
+            with emit.loop(chunks) as chunk:
+                for line in range(self._ahead):
+                    emit.prefetch(self._weights, following + (chunk * self._ahead + line) * _LINE)
+                self._add(sums, source + chunk * _CHUNK, packed + chunk * (_CHUNK * width), _CHUNK)
+        else:
+            self._add(sums, source, packed, matmul.reduction)
         target = emit.named(row * matmul.columns + column)
         for r in range(rows):
             for v in range(self._vectors):
                 with T.vectorized(lanes) as lane:
                     value = self._epilogue.finish(sums.element(r, v, lane), indices(r, v, lane), self._load)
                     T.buffer_store(self._target, value, [target + (r * matmul.columns + v * lanes + lane)])
+
+    def _add(self, sums: emit.Accumulators, source: Any, packed: Any, steps: int) -> None:
+        """Add the products of the elements at `source` with the weights at `packed`, over steps of the reduction."""
+        matmul, lanes = self._matmul, self._lanes
+        width = self._vectors * lanes
+        unroll = next(step for step in (_UNROLL, 2, 1) if steps % step == 0)
+        with emit.loop(steps // unroll) as step:
+            k = step * unroll
+            inputs = [self._elements(source + r * matmul.reduction + k, unroll) for r in range(sums.rows)]
+            for number in range(unroll):
+                offset = packed + (k * width + number * width)
+                lines = [emit.vector(self._weights, offset + v * lanes, lanes) for v in range(self._vectors)]
+                for r in range(sums.rows):
+                    for v in range(self._vectors):
+                        sums.add(r, v, inputs[r][number] * lines[v])
 
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` elements of the input from `start`, each in all lanes of a vector."""
