@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mbench.compile.schedules import Machine
 MIN_TASK_CYCLES = 4_000
 """Work worth a task of its own: starting a thread's share takes one or two microseconds."""
 _MAX_TASKS = 64
+_PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def vector_lanes(channels: int, machine: Machine) -> int:
@@ -122,19 +123,25 @@ class Grid:
     busiest: float
 
 
-def grids(outer: int, inner: int, cycles: float, machine: Machine) -> list[Grid]:
+def grids(outer: int, inner: int, cycles: float, machine: Machine) -> tuple[Grid, ...]:
     """Return ways to cut outer x inner steps of equal work into tasks, the best balanced first, few parts before many.
 
     A kernel too small to share is one task.
     """
     most = min(_MAX_TASKS, max(1, int(cycles / MIN_TASK_CYCLES)))
+    return _grids(outer, inner, most, machine.cores)
+
+
+@functools.lru_cache(maxsize=4096)
+def _grids(outer: int, inner: int, most: int, cores: int) -> tuple[Grid, ...]:
+    counts = sorted({*_PARTS, cores, 2 * cores, 4 * cores})
     found = []
-    for parts in itertools.product(range(1, min(outer, most) + 1), range(1, min(inner, most) + 1)):
-        if math.prod(parts) <= most:
-            tasks = [o * i for o in _shares(outer, parts[0]) for i in _shares(inner, parts[1])]
-            busiest = makespan(tasks, min(machine.cores, len(tasks))) / (outer * inner)
-            found.append(Grid(outer=parts[0], inner=parts[1], busiest=busiest))
-    return sorted(found, key=lambda grid: (round(grid.busiest, 2), grid.inner, grid.outer))
+    for outer_parts, inner_parts in itertools.product(counts, counts):
+        if outer_parts <= outer and inner_parts <= inner and outer_parts * inner_parts <= most:
+            tasks = [o * i for o in _shares(outer, outer_parts) for i in _shares(inner, inner_parts)]
+            busiest = makespan(tasks, min(cores, len(tasks))) / (outer * inner)
+            found.append(Grid(outer=outer_parts, inner=inner_parts, busiest=busiest))
+    return tuple(sorted(found, key=lambda grid: (round(grid.busiest, 2), grid.inner, grid.outer)))
 
 
 def _shares(extent: int, parts: int) -> list[int]:
