@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -217,7 +218,7 @@ class Kernel:
     def _finish(self, stores: Sequence[Any], total: Any, indices: Sequence[Any], load: Callable[..., Any]) -> Any:
         """Apply all stores after the first to `total`, which stands for what the first one stores."""
         value = total
-        for previous, store in zip(stores, stores[1:], strict=False):
+        for previous, store in itertools.pairwise(stores):
             value = rebuild(store.value, self._at(store, indices), _given(previous.buffer, value, indices, load))
         return value
 
@@ -262,7 +263,7 @@ def _unpadded(value: Any) -> Any:
 
 
 def _given(buffer: Any, value: Any, at: Sequence[Any], load: Callable[..., Any]) -> Callable[[Any, Sequence[Any]], Any]:
-    """Return a loader that takes `value` for the element of `buffer` that is being stored, and `load` for all others."""
+    """Return a loader that takes `value` for the element of `buffer` being stored, and `load` for all others."""
 
     def loaded(source: Any, indices: Sequence[Any]) -> Any:
         if not source.same_as(buffer):

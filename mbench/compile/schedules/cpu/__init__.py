@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mbench.compile.schedules import Rule
-from mbench.compile.schedules.cpu import convolution, depthwise, matmul, simple
+from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple
 
 fallback = simple.fallback
 
@@ -11,5 +11,6 @@ RULES: dict[str, Rule] = {
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
-    **simple.RULES,
+    "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
+    "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
 }

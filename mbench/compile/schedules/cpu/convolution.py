@@ -144,19 +144,21 @@ class _Layer:
     def write(self, runs: list[tiling.Run], blocks: int, panels: int, grid: tuple[int, int]) -> None:
         """Write the loops over panels, blocks of input channels, lines, and tiles of a line."""
         conv = self._conv
-        with emit.tasks(conv.batch * conv.height, grid[0], panels, grid[1]) as ((first, lines), (panel, count)):
-            with emit.loop(count) as number:
-                for block in range(blocks):
-                    with emit.loop(lines) as down:
-                        batch, y = self._batch_and_line(first + down)
-                        for run in runs:
-                            with emit.loop(run.count) as across:
-                                x = run.start + across * run.size
-                                self._tile(run, (batch, y, x), panel + number, block, blocks)
+        with (
+            emit.tasks(conv.batch * conv.height, grid[0], panels, grid[1]) as ((first, lines), (panel, count)),
+            emit.loop(count) as number,
+        ):
+            for block in range(blocks):
+                with emit.loop(lines) as down:
+                    batch, y = self._batch_and_line(first + down)
+                    for run in runs:
+                        with emit.loop(run.count) as across:
+                            x = run.start + across * run.size
+                            self._tile(run, (batch, y, x), panel + number, block, blocks)
 
     def _tile(self, run: tiling.Run, place: tuple[Any, Any, Any], panel: Any, block: int, blocks: int) -> None:
         conv, (batch, y, x) = self._conv, place
-        channel = emit.named(self._channel(panel))
+        channel = emit.named(emit.panel_start(panel, self._width, self._conv.channels))
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
         sums = self._start(run.size, place, channel, target, block)
         first = emit.named(tirx.max(conv.padding - y * conv.stride, 0))
@@ -230,9 +232,3 @@ class _Layer:
         if self._conv.batch == 1:
             return 0, line
         return tirx.floordiv(line, self._conv.height), tirx.floormod(line, self._conv.height)
-
-    def _channel(self, panel: Any) -> Any:
-        start = panel * self._width
-        if self._conv.channels % self._width == 0:
-            return start
-        return tirx.min(start, self._conv.channels - self._width)

@@ -160,20 +160,22 @@ class _Layer:
         conv = self._conv
         runs = _runs(conv, rows)
         groups = tiling.Cut.of(conv.height, lines)
-        with emit.tasks(conv.batch * groups.count, grid[0], panels, grid[1]) as ((first, many), (panel, count)):
-            with emit.loop(many) as down:
-                batch, group = map(emit.named, self._batch_and(first + down, groups.count))
-                for part in groups.parts:
-                    with emit.inside(group, (part.begin, part.end), always=len(groups.parts) == 1):
-                        y = emit.named(part.at(group))
-                        for run in runs:
-                            with emit.loop(run.count) as across, emit.loop(count) as number:
-                                x = emit.named(run.start + across * run.size)
-                                self._tile(run, part.size, batch, y, x, panel + number)
+        with (
+            emit.tasks(conv.batch * groups.count, grid[0], panels, grid[1]) as ((first, many), (panel, count)),
+            emit.loop(many) as down,
+        ):
+            batch, group = map(emit.named, self._batch_and(first + down, groups.count))
+            for part in groups.parts:
+                with emit.inside(group, (part.begin, part.end), always=len(groups.parts) == 1):
+                    y = emit.named(part.at(group))
+                    for run in runs:
+                        with emit.loop(run.count) as across, emit.loop(count) as number:
+                            x = emit.named(run.start + across * run.size)
+                            self._tile(run, part.size, batch, y, x, panel + number)
 
     def _tile(self, run: tiling.Run, lines: int, batch: Any, y: Any, x: Any, panel: Any) -> None:
         """Write one tile. Each line of input is read once and added to all the lines of output that it reaches."""
-        conv, channel = self._conv, emit.named(self._channel(panel))
+        conv, channel = self._conv, emit.named(emit.panel_start(panel, self._width, self._conv.channels))
         place = (batch, y, x, channel)
         sums = self._start(run.size, lines, place)
         corner = self._pixel(batch, y * conv.stride - conv.padding, x * conv.stride - conv.padding)
@@ -239,9 +241,3 @@ class _Layer:
         if self._conv.batch == 1:
             return 0, index
         return tirx.floordiv(index, lines), tirx.floormod(index, lines)
-
-    def _channel(self, panel: Any) -> Any:
-        start = panel * self._width
-        if self._conv.channels % self._width == 0:
-            return start
-        return tirx.min(start, self._conv.channels - self._width)

@@ -135,6 +135,12 @@ def overlap(first: Any, count: Any, begin: int, end: int, whole: int) -> tuple[A
     return low, high - low if (begin, end) == (0, whole) else tirx.max(high - low, 0)
 
 
+def panel_start(panel: Any, width: int, channels: int) -> Any:
+    """Return where a panel of channels starts: the last one may begin early, so as to end with the last channel."""
+    start = panel * width
+    return start if channels % width == 0 else tirx.min(start, channels - width)
+
+
 @contextlib.contextmanager
 def loop(count: Any) -> Iterator[Any]:
     """Repeat `count` times; yields the number of the turn, and writes no loop for a single one."""

@@ -178,10 +178,7 @@ class _Tile:
         """Write the tile of `rows` rows from `row` on, and of panel `panel`: the task's `turn`th with that panel."""
         matmul, lanes = self._matmul, self._lanes
         width = self._vectors * lanes
-        column = panel * width
-        if matmul.columns % width:
-            column = tirx.min(column, matmul.columns - width)
-        row, column = emit.named(row), emit.named(column)
+        row, column = emit.named(row), emit.named(emit.panel_start(panel, width, matmul.columns))
         sums = emit.Accumulators(rows, self._vectors, lanes)
         start = self._epilogue.start
 

@@ -1,0 +1,97 @@
+"""Global pooling: (n, 1, 1, c) from (n, y, x, c), some vectors of channels summed in registers over all pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import tvm
+from tvm import tirx
+from tvm.ir.prim import expr as prim
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Epilogue, Kernel
+from mbench.compile.schedules import Machine, Parameters, Plan
+from mbench.compile.schedules.cpu import emit, tiling
+
+_VECTORS = (8, 4, 2, 1)
+
+
+def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+    """Yield numbers of vectors, many first: the more, the more of each line of memory is used at once."""
+    if not _sums_pixels(kernel) or kernel.epilogue_of_sum is None:
+        return
+    batch, _, _, channels = kernel.parameter_shapes[-1]
+    lanes = tiling.vector_lanes(channels, machine)
+    for vectors in _VECTORS:
+        if vectors * lanes > channels or vectors > machine.registers // 2:
+            continue
+        panels = -(-channels // (vectors * lanes))
+        grid = tiling.grids(batch, panels, _cycles(kernel, lanes), machine)[0]
+        yield {"vectors": vectors, "image_parts": grid.outer, "panel_parts": grid.inner}
+
+
+def _sums_pixels(kernel: Kernel) -> bool:
+    """Whether the anchor adds up elements (n, y, x, c) of the first parameter over all y and x."""
+    if kernel.anchor is None or kernel.blocks[0] != kernel.anchor or len(kernel.extents) != 6:
+        return False
+    source, target = kernel.parameter_shapes[0], kernel.parameter_shapes[-1]
+    if len(source) != 4 or target != (source[0], 1, 1, source[3]):
+        return False
+    block = kernel.schedule.get(kernel.block(kernel.anchor))
+    value = block.body.value
+    if not isinstance(value, prim.Add) or not isinstance(value.b, tvm.ir.TensorLoad):
+        return False
+    batch, _, _, channel, y, x = (axis.var for axis in block.iter_vars)
+    read = value.b.indices
+    return value.b.source.same_as(kernel.function.params[0]) and all(
+        index.same_as(axis) for index, axis in zip(read, (batch, y, x, channel), strict=True)
+    )
+
+
+def _cycles(kernel: Kernel, lanes: int) -> float:
+    batch, height, width, channels = kernel.parameter_shapes[0]
+    return batch * height * width * channels / lanes
+
+
+def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+    """Write the kernel."""
+    epilogue = kernel.epilogue_of_sum
+    if epilogue is None or not _sums_pixels(kernel):
+        return None
+    batch, height, width, channels = kernel.parameter_shapes[0]
+    vectors, lanes = parameters["vectors"], tiling.vector_lanes(channels, machine)
+    if vectors * lanes > channels:
+        raise ValueError(f"a tile of {vectors * lanes} channels is larger than {channels}")
+    panels = -(-channels // (vectors * lanes))
+    writer = emit.Writer(kernel)
+    with (
+        writer.function() as (source, *_, target),
+        emit.tasks(batch, parameters["image_parts"], panels, parameters["panel_parts"]) as shares,
+    ):
+        (first_image, images), (first_panel, count) = shares
+        with emit.loop(images) as one, emit.loop(count) as number:
+            image = emit.named(first_image + one)
+            channel = emit.named(emit.panel_start(first_panel + number, vectors * lanes, channels))
+            sums = emit.Accumulators(1, vectors, lanes)
+            sums.each(lambda _row, _vector, _lane: tirx.const(0, "float32"))
+            with emit.loop(height * width) as pixel:
+                start = (image * (height * width) + pixel) * channels + channel
+                for v in range(vectors):
+                    sums.add(0, v, emit.vector(source, start + v * lanes, lanes))
+            _finish(sums, epilogue, writer, target, (image, channel, channels))
+    return Plan(function=writer.result(), tile=f"1x{vectors}x{lanes}", lanes=lanes)
+
+
+def _finish(
+    sums: emit.Accumulators, epilogue: Epilogue, writer: emit.Writer, target: Any, place: tuple[Any, Any, int]
+) -> None:
+    image, channel, channels = place
+    for v in range(sums.vectors):
+        with T.vectorized(sums.lanes) as lane:
+            indices = [image, 0, 0, channel + (v * sums.lanes + lane)]
+            value = sums.element(0, v, lane)
+            if epilogue.start is not None:
+                value = value + epilogue.start(indices, writer.load)
+            value = epilogue.finish(value, indices, writer.load)
+            T.buffer_store(target, value, [image * channels + channel + (v * sums.lanes + lane)])
