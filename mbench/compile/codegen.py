@@ -28,12 +28,18 @@ def tvm_target(target: Target, host_triple: str) -> tvm.target.Target:
 
 def plan(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     """Add the instrument's calibration, lower calls, and plan which activations share which storage."""
-    passes = cuda_passes if target.kind.name == "cuda" else cpu_passes
     if target.kind.name != "cuda":
         module = _with_calibration(module)
     with target:
-        lowered = tvm.transform.Sequential(passes.dataflow_lower_passes(target))(module)
-        return relax.transform.StaticPlanBlockMemory()(lowered)
+        lowered = tvm.transform.Sequential(
+            [
+                relax.transform.ToNonDataflow(),
+                relax.transform.RemovePurityChecking(),
+                relax.transform.CallTIRRewrite(),
+                relax.transform.StaticPlanBlockMemory(),
+            ]
+        )
+        return lowered(module)
 
 
 def called_kernels(planned: tvm.IRModule) -> tuple[str, ...]:

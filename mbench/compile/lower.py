@@ -87,6 +87,8 @@ def _fuse(module: tvm.IRModule) -> tvm.IRModule:
         _rewrite("ReadImageAsItComes", _ReadImageAsItComes),
         relax.transform.FoldConstant(),
         relax.get_pipeline("zero"),
+        _inline_blocks,
+        relax.transform.RewriteDataflowReshape(),  # reshapes become views: it has to see them before they are scheduled
         relax.transform.DeadCodeElimination(),
     ]
     return tvm.transform.Sequential(passes)(module)
@@ -164,6 +166,20 @@ def _rewrite(name: str, mutator: Any) -> tvm.transform.Pass:
         return rewriter.builder_.get()
 
     return run
+
+
+@tvm.transform.module_pass(opt_level=0, name="OneBlockEach")  # type: ignore[untyped-decorator]
+def _inline_blocks(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+    """Make each kernel that only moves data a single block, so that a reshape among them can be told."""
+    for variable, function in list(module.functions.items()):
+        if not isinstance(function, tirx.PrimFunc):
+            continue
+        kernel = Kernel(function)
+        if kernel.anchor is None and len(kernel.blocks) > 1:
+            for name in kernel.blocks[:-1]:
+                kernel.schedule.compute_inline(kernel.block(name))
+            module.update_func(variable, kernel.result())
+    return module
 
 
 def _attribute(module: tvm.IRModule, specs: tuple[models.LayerSpec, ...]) -> tuple[KernelCall, ...]:
