@@ -64,6 +64,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fallbacks: dict[str, str]
     narrow: dict[str, int]
     """Kernels that use less than half of each vector register, with the lanes in use."""
+    ignored: dict[str, str] = {}
+    """Kernels whose tuned choice was not followed, with the reason."""
     calls: tuple[tuple[str, int], ...]
     """(kernel, index of its layer) in order of execution."""
     layers: tuple[LayerPlan, ...]

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from mbench import host, resources
+from mbench import host, resources, tuned
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
 from mbench.errors import BuildError, TargetError
 from mbench.records import Failure, Target, Variant
+from mbench.tuned import Choices
 
 MAX_BUILDERS = 2
 _DETAIL_CHARACTERS = 2000
@@ -48,7 +49,9 @@ def children() -> Iterator[concurrent.futures.Executor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def build_all(wanted: Sequence[Variant], target: Target, report: Report, *, use_cache: bool) -> dict[str, Build]:
+def build_all(
+    wanted: Sequence[Variant], target: Target, report: Report, *, use_cache: bool, choices: Choices = tuned.NONE
+) -> dict[str, Build]:
     """Build all variants side by side. If a build takes its process down, the rest are built one by one.
 
     Args:
@@ -56,12 +59,13 @@ def build_all(wanted: Sequence[Variant], target: Target, report: Report, *, use_
         target: what for.
         report: called with a variant's name, a stage, and how far it is.
         use_cache: whether artifacts that are there already may be taken.
+        choices: how kernels are made that were tuned.
 
     Raises:
         TargetError: LLVM does not know the target's processor.
     """
     cache = resources.cache_dir() / "artifacts"
-    task = functools.partial(builder.build, target=target, cache=cache, use_cache=use_cache)
+    task = functools.partial(builder.build, target=target, cache=cache, use_cache=use_cache, choices=choices)
     tasks = {variant.name: functools.partial(task, variant) for variant in wanted}
     builds = _build_some(tasks, report)
     for name in tasks:

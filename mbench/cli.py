@@ -144,6 +144,7 @@ def main() -> None:
 )
 @click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
 @click.option("--no-cache", is_flag=True, help="Build and calibrate anew.")
+@click.option("--no-tuned", is_flag=True, help="Make every kernel by rule; see 'mbench tune'.")
 @click.option("--resume", type=_path, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
 @_targets_option
 @_json_option
@@ -203,6 +204,55 @@ def _say_where(record: Path, page: Path | None, console: Console) -> None:
     console.print(f"record  {record}", soft_wrap=True)
     if page:
         console.print(f"page    {page}", soft_wrap=True)
+
+
+# ----------------------------------------------------------------------------------------------------------------- tune
+@main.command()
+@click.argument("patterns", nargs=-1, required=True, metavar="VARIANT...")
+@click.option("--target", "target_name", default=None, metavar="NAME", help="Hardware target.  [default: host]")
+@click.option("--device", default=None, metavar="D", help="Where to measure.  [default: the target's]")
+@click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
+@click.option("--tries", type=click.IntRange(1, 1000), default=12, show_default=True, help="Tiles to try of each rule.")
+@click.option("--again", is_flag=True, help="Also tune what this version has tuned already.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.IntRange(1, 86_400),
+    default=60,
+    show_default=True,
+    help="Seconds after which a candidate is given up.",
+)
+@_targets_option
+@_json_option
+def tune(patterns: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Find quicker ways to make the kernels of networks; `run` uses them.
+
+    For each kernel, what the rules' models like best is compiled and timed
+    beside the rules' own choice. The file of choices is written after every
+    kernel: interrupt it when you like, the same command goes on.
+    """
+    from mbench import host, progress, tuner, tuning_tables
+    from mbench import options as given
+
+    job = given.tuning_job(patterns, host.describe(), options)
+    given.prepare_tuning(job.file.parent)
+    console = _console(stderr=True)
+    interrupted = False
+    with tuner.Tuner(job) as work:
+        try:
+            work.find(lambda text: console.print(text, soft_wrap=True))
+            with progress.show(console, [search.task.kernel for search in work.waiting], tuner.SHARES) as shown:
+                work.run(shown)
+        except KeyboardInterrupt:
+            interrupted = True
+    _print_listing(tuning_tables.listing(work), as_json=as_json)
+    if interrupted:
+        done = f"{len(work.entries())} of {len(work.searches)}" if work.searches else "no"
+        console.print(f"interrupted: {done} kernels are tuned; the same command goes on", soft_wrap=True)
+    if job.file.exists():
+        console.print(f"choices {job.file}", soft_wrap=True)
+    failed = any(not failure.candidate for failure in work.failures)
+    return INTERRUPTED if interrupted else FAILED if failed else 0
 
 
 # ---------------------------------------------------------------------------------------------------- reading what is

@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from mbench import devices, pipeline, resources, targets, variants
+from mbench import devices, pipeline, resources, targets, tuned, variants
 from mbench.errors import UsageError
 from mbench.pipeline import Job
 from mbench.records import Host, Settings, Target, Warmup
+from mbench.tuner import TuningJob
 
 _T = TypeVar("_T")
 
@@ -23,6 +24,7 @@ def refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> No
     taken = ("output", "target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s")
     given = [f"--{name.removesuffix('_name').removesuffix('_s')}" for name in taken if options[name] is not None]
     given += ["--compile-only"] if options["compile_only"] else []
+    given += ["--no-tuned"] if options["no_tuned"] else []
     given += ["--targets"] if options["extra_dirs"] else []
     given += ["VARIANT"] if patterns else []
     if given:
@@ -35,6 +37,7 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
     Raises:
         UsageError: a variant, dtype or number of threads that cannot be, or a target that this machine cannot serve.
         TargetError: the target is not known, or its description is wrong.
+        RecordError: a file of tuned choices is not valid.
     """
     names = variants.expand(patterns or variants.DEFAULT)
     batch, dtype = _or(options["batch"], 1), _or(options["dtype"], "float32")
@@ -42,9 +45,11 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         variants.parse(name, batch=batch, dtype=dtype)
     target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
     _check_support(target, machine, compile_only=options["compile_only"])
+    threads = _threads(options["threads"], target, machine, compile_only=options["compile_only"])
+    choices = tuned.NONE if options["no_tuned"] else tuned.choices(target, machine, threads, options["extra_dirs"])
     settings = Settings(
         variants=names,
-        threads=_threads(options["threads"], target, machine, compile_only=options["compile_only"]),
+        threads=threads,
         batch=batch,
         dtype=dtype,
         number=1,
@@ -55,6 +60,7 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         measure_max_s=None if options["repeat"] else 4.0,
         timeout_s=float(options["timeout_s"] or 600),
         compile_only=options["compile_only"],
+        tuned=choices.files,
     )
     return Job(
         target=target,
@@ -63,6 +69,40 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         settings=settings,
         path=output / f"{pipeline.new_run_id()}.json",
         use_cache=not options["no_cache"],
+        choices=choices,
+    )
+
+
+def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]) -> TuningJob:
+    """Return the job that the options of `mbench tune` ask for.
+
+    Raises:
+        UsageError: a variant or number of threads that cannot be, or a target that this machine cannot measure.
+        TargetError: the target is not known, or its description is wrong.
+    """
+    names = variants.expand(patterns)
+    for name in names:
+        variants.parse(name)
+    target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
+    if target.family == "gpu":
+        raise UsageError(
+            f"target '{target.name}': tuning for GPUs is not in this version; name a CPU, see 'mbench targets'"
+        )
+    support = targets.support(target, machine)
+    if not support.measure:
+        raise UsageError(f"target '{target.name}': {support.reason}; choices are tuned where they can be measured")
+    _device(options["device"], target)
+    here = target if target.name == "host" else pipeline.resolve_target("host")
+    return TuningJob(
+        target=target,
+        host=machine,
+        mcpu=str(here.tvm["mcpu"]),
+        variants=names,
+        threads=_threads(options["threads"], target, machine, compile_only=False),
+        tries=options["tries"],
+        again=options["again"],
+        timeout_s=float(options["timeout_s"]),
+        file=tuned.own_file(target, machine),
     )
 
 
@@ -91,18 +131,33 @@ def prepare(output: Path, option: str) -> None:
     """
     if not output.parent.is_dir():
         raise UsageError(f"{option} {output}: the folder {output.parent} does not exist; make it first")
-    cache = resources.cache_dir()
-    for folder, what, hint in (
-        (output, f"{option} {output}", "choose another folder"),
-        (cache, f"the cache folder {cache}", "choose another with the environment variable MBENCH_CACHE_DIR"),
-    ):
-        try:
-            folder.mkdir(parents=folder == cache, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except FileExistsError:
-            raise UsageError(f"{what} is a file, expected a folder; {hint}") from None
-        except OSError as error:
-            raise UsageError(f"{what}: nothing can be written there: {error.strerror}; {hint}") from error
+    _writable(output, f"{option} {output}", "choose another folder")
+    _own_folder(resources.cache_dir(), "cache folder", "MBENCH_CACHE_DIR")
+
+
+def prepare_tuning(choices: Path) -> None:
+    """Make the folders of tuned choices and of the cache, and notice now that nothing can be written there.
+
+    Raises:
+        UsageError: one of them cannot be made or written.
+    """
+    _own_folder(choices, "folder of tuned choices", "MBENCH_TUNED_DIR")
+    _own_folder(resources.cache_dir(), "cache folder", "MBENCH_CACHE_DIR")
+
+
+def _own_folder(folder: Path, what: str, variable: str) -> None:
+    hint = f"choose another with the environment variable {variable}"
+    _writable(folder, f"the {what} {folder}", hint, parents=True)
+
+
+def _writable(folder: Path, what: str, hint: str, *, parents: bool = False) -> None:
+    try:
+        folder.mkdir(parents=parents, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except FileExistsError:
+        raise UsageError(f"{what} is a file, expected a folder; {hint}") from None
+    except OSError as error:
+        raise UsageError(f"{what}: nothing can be written there: {error.strerror}; {hint}") from error
 
 
 def _threads(asked: int | None, target: Target, machine: Host, *, compile_only: bool) -> int:

@@ -17,12 +17,13 @@ from typing import NoReturn, Protocol
 import msgspec
 
 import mbench
-from mbench import builds, calibrations, devices, host, kept, records, resources, results, targets, variants
+from mbench import builds, calibrations, devices, host, kept, records, resources, results, targets, tuned, variants
 from mbench.artifact import Artifact
 from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
 from mbench.measure import numerics
 from mbench.measure.observation import Plan
 from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target, Variant
+from mbench.tuned import Choices
 
 COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
@@ -51,6 +52,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     """The record file."""
     use_cache: bool = True
+    choices: Choices = tuned.NONE
+    """How kernels are made that were tuned."""
     before: Record | None = None
     """The record to go on with."""
 
@@ -98,7 +101,7 @@ def run(job: Job, progress: Progress) -> Record:
     records.write(job.path, record)
     try:
         wanted = [_variant(name, job.settings) for name in record.unfinished()]
-        built = builds.build_all(wanted, job.target, progress.stage, use_cache=job.use_cache)
+        built = builds.build_all(wanted, job.target, progress.stage, use_cache=job.use_cache, choices=job.choices)
     except TargetError:
         if not record.results:  # nothing was made: leave nothing behind
             job.path.unlink()
@@ -285,7 +288,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
 
     Raises:
         RecordError: the file is not a record.
-        UsageError: it was made on another machine, or nothing is left to do.
+        UsageError: it was made on another machine or with other tuned choices, or nothing is left to do.
     """
     before = records.read(path)
     for what, then, now in (
@@ -299,6 +302,13 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
             )
     if not before.unfinished():
         raise UsageError(f"{path}: nothing is left to do; every variant has its result")
+    settings = before.settings
+    choices = tuned.choices(before.target, machine, settings.threads) if settings.tuned else tuned.NONE
+    if choices.files != settings.tuned:
+        names = ", ".join(settings.tuned)
+        raise UsageError(
+            f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
+        )
     device: DeviceKind = "local" if before.device.kind == "none" else before.device.kind
     return Job(
         target=before.target,
@@ -307,5 +317,6 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         settings=before.settings,
         path=path,
         use_cache=use_cache,
+        choices=choices,
         before=before,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -24,15 +24,15 @@ SHARES = {
 """How much of a variant's work is done when a stage begins; compiling counts from 0 to its own share."""
 _ALL_SHOWN = 12
 """Up to so many variants have a bar each; of more, only the one that is measured."""
-_NEXT = dict(zip(list(SHARES)[2:], [*list(SHARES.values())[3:], 1.0], strict=True))
 
 
-def share(stage: str, fraction: float) -> float:
-    """Return how much of one variant's work is done, 0 to 1."""
+def share(stage: str, fraction: float, shares: Mapping[str, float] = SHARES) -> float:
+    """Return how much of one variant's work is done, 0 to 1, if `shares` of it are done when stages begin."""
     if stage == "compiling":
-        return SHARES["compiling"] * fraction
-    begun = SHARES.get(stage, 0.0)
-    return begun + (_NEXT.get(stage, begun) - begun) * fraction
+        return shares["compiling"] * fraction
+    begun = shares.get(stage, 0.0)
+    after = min((later for later in shares.values() if later > begun), default=begun)
+    return begun + (after - begun) * fraction if stage in shares else 0.0
 
 
 class Lines:
@@ -68,8 +68,9 @@ class _TimeLeft(TimeRemainingColumn):
 class Bars:
     """For terminals: one bar a variant, and one over all with the time that is left."""
 
-    def __init__(self, console: Console, names: Sequence[str]) -> None:
+    def __init__(self, console: Console, names: Sequence[str], shares: Mapping[str, float] = SHARES) -> None:
         self._console = console
+        self._shares = shares
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=14),
@@ -96,7 +97,7 @@ class Bars:
         self.progress.start_task(task)
         shown = self._few or stage not in ("compiling", "done")
         word = "compiled" if (stage, fraction) == ("compiling", 1.0) else stage
-        self.progress.update(task, completed=share(stage, fraction), stage=word, visible=shown)
+        self.progress.update(task, completed=share(stage, fraction, self._shares), stage=word, visible=shown)
         done = sum(entry.completed for entry in self.progress.tasks if entry.id != self._all)
         self.progress.update(self._all, completed=done, stage="")
 
@@ -106,11 +107,11 @@ class Bars:
 
 
 @contextmanager
-def show(console: Console, names: Sequence[str]) -> Iterator[Bars | Lines]:
-    """Yield what to report progress to, for as long as the run takes."""
+def show(console: Console, names: Sequence[str], shares: Mapping[str, float] = SHARES) -> Iterator[Bars | Lines]:
+    """Yield what to report progress to, for as long as the run takes. `shares`: see `share`."""
     if not console.is_terminal:
         yield Lines(console, names)
         return
-    bars = Bars(console, names)
+    bars = Bars(console, names, shares)
     with bars.progress:
         yield bars

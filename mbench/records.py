@@ -202,6 +202,8 @@ class Settings(_Strict, frozen=True, kw_only=True):
     """When to be content with fewer samples, though never fewer than three blocks of each twin; null: never."""
     timeout_s: Seconds
     compile_only: bool = False
+    tuned: dict[str, str] = {}
+    """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
 
 
 # ------------------------------------------------------------------------------------------------------------ result
@@ -218,7 +220,11 @@ class Variant(_Strict, frozen=True, kw_only=True):
 
 
 class ArtifactInfo(_Strict, frozen=True, kw_only=True):
-    """What was compiled. `schedules` names the rule of each kernel; `fallbacks` are the kernels that no rule took."""
+    """What was compiled.
+
+    `schedules` names the rule of each kernel, and whether it was tuned; `fallbacks` are the kernels that no rule took,
+    `ignored` those whose tuned choice was not followed.
+    """
 
     digest: str
     library_bytes: Bytes
@@ -226,6 +232,8 @@ class ArtifactInfo(_Strict, frozen=True, kw_only=True):
     cached: bool
     schedules: dict[str, str]
     fallbacks: dict[str, str] = {}
+    """Kernel to the reason."""
+    ignored: dict[str, str] = {}
     """Kernel to the reason."""
 
 

@@ -92,6 +92,7 @@ def _artifact_info(artifact: Artifact, *, cached: bool) -> ArtifactInfo:
         cached=cached,
         schedules=manifest.schedules,
         fallbacks=manifest.fallbacks,
+        ignored=manifest.ignored,
     )
 
 
@@ -211,6 +212,9 @@ def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer,
     if manifest.fallbacks:
         names = ", ".join(manifest.fallbacks)
         yield f"no schedule rule took {names}: as TVM made them, slow; their times say little about the hardware"
+    if manifest.ignored:
+        reasons = "; ".join(sorted(set(manifest.ignored.values())))
+        yield f"tuned choices not followed for {', '.join(manifest.ignored)}: {reasons}; tune again with 'mbench tune'"
     if manifest.narrow:
         names = ", ".join(layer.name for layer in manifest.layers if set(layer.kernels) & set(manifest.narrow))
         yield f"channel counts that fill less than half of a vector register: {names}; their kernels are slow"

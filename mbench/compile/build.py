@@ -1,4 +1,4 @@
-"""Build: a pure function of (variant, target, tuned choices) to an artifact, cached by the digest of all that goes into it.
+"""Build: a pure function of (variant, target, tuned choices) to an artifact, cached by the digest of all that goes in.
 
 `build` is called in a process of its own (see `mbench.pipeline`); this module imports torch and tvm only when it has to
 compile, so that taking an artifact from the cache is quick.

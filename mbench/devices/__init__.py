@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mbench.artifact import Artifact
+from mbench.compile.tuning import Readings, TimingPlan
 from mbench.devices import local
 from mbench.errors import UsageError
 from mbench.measure.observation import Observation, Plan
@@ -35,6 +36,15 @@ class Device(Protocol):
         Raises:
             WorkerDied: the process that ran it crashed, was killed, or hung.
             MeasureError: it could not be measured.
+        """
+        ...
+
+    def time_kernel(self, plan: TimingPlan, report: Report) -> Readings:
+        """Time candidates of one kernel.
+
+        Raises:
+            WorkerDied: the process that ran them crashed, was killed, or hung; the plan's log says where.
+            MeasureError: what the rules choose computes something wrong.
         """
         ...
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from mbench.artifact import Artifact
+from mbench.compile import tuning
 from mbench.devices import worker
 from mbench.errors import MeasureError
 from mbench.measure.observation import Observation, Plan
@@ -52,6 +53,10 @@ class LocalDevice:
     def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
         """Check and time an artifact."""
         return cast(Observation, self._run(worker.measure, (artifact.folder, plan), plan.threads, report))
+
+    def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> tuning.Readings:
+        """Time candidates of one kernel."""
+        return cast(tuning.Readings, self._run(worker.time_kernel, (plan,), plan.threads, report))
 
     def close(self) -> None:
         """Let other runs measure."""

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from mbench.compile import tuning
 from mbench.errors import MbenchError
 from mbench.measure.observation import Observation, Plan
 from mbench.records import Calibration, Target
@@ -159,3 +160,12 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
         seen["energy_missing"] = meters.RESET if found else meters.MISSING
     seen["conditions_after"] = host.conditions()
     return Observation(**seen)
+
+
+def time_kernel(send: Send, plan: tuning.TimingPlan) -> tuning.Readings:
+    """Job: time candidates of one kernel."""
+    send("starting", 0.0)
+    from mbench.compile.tuning import timing
+
+    readings = len(plan.candidates) + plan.finalists
+    return timing.time_all(plan, lambda done: send(f"timing {done + 1}/{readings}", done / readings))

@@ -1,0 +1,183 @@
+"""Time candidates of one kernel in turns with what the rules choose. Runs in the worker process of a device.
+
+Each round times a block of calls of both, in the order A B B A …; a candidate counts by the median over the rounds of
+its time over the default's, so that what slows the machine down for a while meets both.
+
+A kernel alone in a loop finds all of its data in the first cache; in a network it does not: its input was written just
+before, its weights were last read one inference ago. So calls go round several copies of the weights, together twice
+the size of the second-level caches, and two of the input and the output.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import tvm
+
+from mbench import stats
+from mbench.compile.kernel import Kernel
+from mbench.compile.schedules import Machine
+from mbench.compile.tuning import Begun, Built, Read, Readings, Timing, TimingPlan, candidates
+from mbench.errors import MeasureError
+from mbench.measure import activity, session
+
+TOLERANCE = 1e-4
+_BLOCK_S = 1e-3
+_ROUNDS = 11
+_FINAL_ROUNDS = 51
+_LOOK_AFTER = 3
+_HOPELESS = 1.15
+"""A candidate that is so much slower in its first rounds is not timed further."""
+_MAX_COPIES = 64
+_WARM_UP_S = 0.02
+
+Report = Callable[[int], None]
+
+
+def time_all(plan: TimingPlan, report: Report) -> Readings:
+    """Check and time all candidates of a plan; then those that were quickest again, for longer.
+
+    Args:
+        plan: what to time.
+        report: called with how many readings are done, before each.
+
+    Raises:
+        MeasureError: the default itself computes something else than the kernel as TVM made it.
+    """
+    session.threads_in_use(plan.threads)
+    bench = _Bench(plan)
+    watch = activity.Watch()
+    seen: list[Read] = []
+    for number in range(len(plan.candidates)):
+        report(len(seen))
+        seen.append(_logged(plan, number, functools.partial(bench.time, number, rounds=_ROUNDS)))
+    quickest = sorted((read.timing.ratio, read.number) for read in seen if read.timing and read.timing.ratio < 1)
+    for _, number in quickest[: plan.finalists]:
+        report(len(seen))
+        seen.append(_logged(plan, number, functools.partial(bench.time, number, rounds=_FINAL_ROUNDS)))
+    wall_s, others_busy_s = watch.read_s()
+    return Readings(reads=tuple(seen), wall_s=wall_s, others_busy_s=others_busy_s)
+
+
+def _logged(plan: TimingPlan, number: int, take: Callable[[], Read]) -> Read:
+    """Take a reading; the log says before that it begins, and after what it was."""
+    with Path(plan.log).open("ab") as log:
+        log.write(msgspec.json.encode(Begun(number=number)) + b"\n")
+        log.flush()
+        read = take()
+        log.write(msgspec.json.encode(read) + b"\n")
+    return read
+
+
+class _Bench:
+    """The default, ready to be called, and what candidates need to be called beside it."""
+
+    def __init__(self, plan: TimingPlan) -> None:
+        self._plan = plan
+        self._function = tvm.ir.load_json(plan.function)
+        self._machine = Machine.of(plan.target)
+        self._data = _data(Kernel(self._function).parameter_shapes)
+        self._expected = self._load(Built(candidate=candidates.AS_IS, library=plan.reference)).output()
+        self._default = self._load(plan.default)
+        error = self._error(self._default)
+        if not error <= TOLERANCE:
+            raise MeasureError(f"what the rules choose, {plan.default.candidate}, is wrong: relative error {error:.1e}")
+        self._calls = max(1, math.ceil(_BLOCK_S / self._default.warm_up()))
+
+    def time(self, number: int, *, rounds: int) -> Read:
+        """Check a candidate, and time it."""
+        runner = self._load(self._plan.candidates[number])
+        error = self._error(runner)
+        if not error <= TOLERANCE:
+            return Read(number=number, refused=f"relative error {error:.1e}, over {TOLERANCE:.0e}")
+        runner.warm_up()
+        return Read(number=number, timing=self._timed(runner, error, rounds=rounds))
+
+    def _timed(self, runner: _Runner, error: float, *, rounds: int) -> Timing:
+        pairs: list[tuple[float, float]] = []
+        for turn in range(rounds):
+            if turn % 2:
+                own = runner.block(self._calls)
+                pairs.append((own, self._default.block(self._calls)))
+            else:
+                default = self._default.block(self._calls)
+                pairs.append((runner.block(self._calls), default))
+            if turn + 1 == _LOOK_AFTER and min(own / default for own, default in pairs) > _HOPELESS:
+                break
+        ratios = [own / default for own, default in pairs]
+        return Timing(
+            seconds=statistics.median(own for own, _ in pairs),
+            default_seconds=statistics.median(default for _, default in pairs),
+            ratio=statistics.median(ratios),
+            high_ratio=stats.quantile(ratios, 0.75),
+            error=error,
+            final=rounds == _FINAL_ROUNDS,
+        )
+
+    def _load(self, built: Built) -> _Runner:
+        pack = candidates.plan(self._function, self._machine, built.candidate).pack
+        data = list(self._data)
+        if pack is not None:
+            data[1] = pack(data[1])
+        return _Runner(Path(built.library), data, self._plan.cache_bytes)
+
+    def _error(self, runner: _Runner) -> float:
+        """Return the largest difference as a share of the largest element; infinite where an element is no number."""
+        found = runner.output()
+        error = float(np.max(np.abs(found - self._expected)) / np.max(np.abs(self._expected)))
+        return error if math.isfinite(error) else math.inf
+
+
+def _data(shapes: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
+    """Return the same random numbers for every candidate."""
+    generator = np.random.default_rng(0)
+    return [generator.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+class _Runner:
+    """A library's kernel with copies of its arguments: input, weights and what the epilogue reads, output."""
+
+    def __init__(self, library: Path, data: list[np.ndarray], cache_bytes: int) -> None:
+        self._call = tvm.runtime.load_module(str(library)).get_function(candidates.ENTRY, True)
+        source, *constants, result = data
+        ends = [(_tensor(source), _tensor(np.full_like(result, np.nan))) for _ in range(2)]
+        constant_bytes = max(1, sum(array.nbytes for array in constants))
+        copies = min(_MAX_COPIES, max(2, math.ceil(2 * cache_bytes / constant_bytes)))
+        rings = [(ends[copy % 2], [_tensor(array) for array in constants]) for copy in range(copies)]
+        self._arguments = [(first, *middle, last) for (first, last), middle in rings]
+        self._ring = itertools.cycle(self._arguments)
+
+    def output(self) -> np.ndarray:
+        """Run once; return the output. What was not written is no number."""
+        arguments = self._arguments[0]
+        self._call(*arguments)
+        return np.asarray(arguments[-1].numpy())
+
+    def warm_up(self) -> float:
+        """Run for a while; return the seconds of a call."""
+        start, calls = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - start) < _WARM_UP_S or calls < len(self._arguments[:4]):
+            self.block(1)
+            calls += 1
+        return elapsed / calls
+
+    def block(self, calls: int) -> float:
+        """Return the mean seconds of some calls."""
+        call = self._call
+        start = time.perf_counter_ns()
+        for arguments in itertools.islice(self._ring, calls):
+            call(*arguments)
+        return (time.perf_counter_ns() - start) * 1e-9 / calls
+
+
+def _tensor(values: np.ndarray) -> Any:
+    return tvm.runtime.tensor(np.ascontiguousarray(values), tvm.cpu())

@@ -1,0 +1,282 @@
+"""Tuned choices: what `mbench tune` found quicker than the rules, kernel by kernel, in a file that people can read.
+
+A target may bring a file (`targets/NAME/tuned/rules.toml`); what was tuned on this machine lies in the user's own
+folder and goes before it. Reading, writing and picking only: neither tvm nor torch is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mbench import records, targets
+from mbench.errors import OutputError, RecordError
+from mbench.records import Host, PositiveInt, Seconds, Target
+
+FORMAT_VERSION = 1
+METASCHEDULE = "metaschedule"
+"""The rule of a choice that lies in a database of MetaSchedule beside the file."""
+_SHIPPED = Path("tuned") / "rules.toml"
+_HEAD = """\
+# How kernels are made for this target where a measurement found something quicker than the rules' own choice.
+# Written by 'mbench tune', read by 'mbench run'. `default` is what the rules choose; where nothing was quicker, the
+# entry repeats it, and the rules are asked.
+"""
+
+Parameters = dict[str, Annotated[int, Meta(ge=0)]]
+Text = Annotated[str, Meta(min_length=1, max_length=300)]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base: immutable, and an unknown field is an error."""
+
+
+class Timed(_Strict, frozen=True, kw_only=True):
+    """A way to make a kernel, and the seconds that it took."""
+
+    rule: Text
+    parameters: Parameters
+    seconds: Seconds
+
+
+class MadeWith(_Strict, frozen=True, kw_only=True):
+    """What measured an entry, and when."""
+
+    mbench: str
+    tvm: str
+    date: str
+
+
+class Entry(_Strict, frozen=True, kw_only=True):
+    """One kernel at one number of threads."""
+
+    kernel: Text
+    """Its signature: shapes, stride, padding."""
+    threads: PositiveInt
+    rule: Text
+    parameters: Parameters
+    seconds: Seconds
+    error: Annotated[float, Meta(ge=0)] | None = None
+    """Largest difference from the kernel as TVM made it, as a share of the largest element; null for the rules' own."""
+    default: Timed
+    """What the rules choose, timed in turns with the choice."""
+    made_with: MadeWith
+    trials: Annotated[int, Meta(ge=0)] = 0
+    """Candidates that MetaSchedule tried."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What there is one entry of."""
+        return self.kernel, self.threads
+
+    @property
+    def wins(self) -> bool:
+        """Whether it is another choice than the rules'."""
+        return (self.rule, self.parameters) != (self.default.rule, self.default.parameters)
+
+
+class File(_Strict, frozen=True, kw_only=True):
+    """A file of tuned choices."""
+
+    format_version: Literal[1]
+    target: Text
+    cpu: Text
+    """The processor that they were measured on."""
+    mcpu: Text
+    """LLVM's name for it."""
+    kernels: tuple[Entry, ...] = ()
+
+    def find(self, kernel: str, threads: int) -> Entry | None:
+        """Return the entry of a kernel at a number of threads."""
+        return next((entry for entry in self.kernels if entry.key == (kernel, threads)), None)
+
+    def with_entry(self, entry: Entry) -> File:
+        """Return the file with an entry in place of the one of the same kernel and threads, if there is one."""
+        kept = [other for other in self.kernels if other.key != entry.key]
+        return msgspec.structs.replace(self, kernels=tuple(sorted([*kept, entry], key=lambda one: one.key)))
+
+
+class Choice(_Strict, frozen=True, kw_only=True):
+    """How a kernel is to be made. `database` is the folder of MetaSchedule's records, for a choice that lies there."""
+
+    rule: str
+    parameters: dict[str, int]
+    database: str | None = None
+
+
+class Choices(_Strict, frozen=True, kw_only=True):
+    """The choices for a target at a number of threads, by the kernel's signature, and the files that they are from."""
+
+    kernels: dict[str, Choice] = {}
+    files: dict[str, str] = {}
+    """Name to the hash of the content. A record keeps it."""
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that can change a build: the choices, and the databases that they refer to."""
+        plain = {name: (choice.rule, choice.parameters) for name, choice in self.kernels.items()}
+        hashed = hashlib.sha256(msgspec.json.encode(plain, order="deterministic"))
+        for folder in sorted({choice.database for choice in self.kernels.values() if choice.database}):
+            for file in sorted(Path(folder).glob("*.json")):
+                hashed.update(file.read_bytes())
+        return hashed.hexdigest()
+
+
+NONE = Choices()
+
+
+# ------------------------------------------------------------------------------------------------- reading and writing
+def read(path: Path) -> File:
+    """Read and validate a file.
+
+    Raises:
+        RecordError: it cannot be read, is not TOML, is of another version, or breaks the format.
+    """
+    hint = "correct it, remove it, or leave it out with --no-tuned"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: not valid TOML: {error}; {hint}") from error
+    version = raw.get("format_version")
+    if version != FORMAT_VERSION:
+        raise RecordError(f"{path}: format_version is {version!r}, this mbench reads {FORMAT_VERSION}; {hint}")
+    try:
+        found = msgspec.convert(raw, File)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"{path}: {' '.join(str(error).split())}; {hint}") from error
+    keys = [entry.key for entry in found.kernels]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice:
+        raise RecordError(f"{path}: kernel {twice[0]!r} at {twice[1]} threads is there twice; {hint}")
+    return found
+
+
+def write(path: Path, file: File) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        OutputError: it could not be written. The old content, if any, is untouched.
+    """
+    try:
+        records.write_atomically(path, encode(file).encode())
+    except OutputError as error:
+        why = getattr(error.__cause__, "strerror", None) or error
+        raise OutputError(
+            f"{path}: cannot be written: {why}; choose another folder with the environment variable MBENCH_TUNED_DIR"
+        ) from error
+
+
+def encode(file: File) -> str:
+    """Return a file as TOML: one line a field, in a stable order."""
+    head = {"format_version": file.format_version, "target": file.target, "cpu": file.cpu, "mcpu": file.mcpu}
+    kernels = (f"[[kernels]]\n{_fields(msgspec.to_builtins(entry))}" for entry in file.kernels)
+    return "\n".join([_HEAD + _fields(head), *kernels])
+
+
+def _fields(table: dict[str, Any]) -> str:
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in table.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if set("e.") & set(f"{value:.4g}") else f"{value:.1f}"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+# ------------------------------------------------------------------------------------------------------------ look-up
+def folder() -> Path:
+    """Return the user's folder of tuned choices: `$MBENCH_TUNED_DIR`, or in the user's folder for data."""
+    chosen = os.environ.get("MBENCH_TUNED_DIR")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("mbench")) / "tuned"
+
+
+def own_file(target: Target, host: Host) -> Path:
+    """Return where this user's choices for a target lie, as measured on this kind of processor."""
+    code = f"host-{target.tvm.get('mcpu', '')}" if target.name == "host" else target.name
+    return folder() / f"{code}-{_slug(host.cpu)}.toml"
+
+
+def database(file: Path) -> Path:
+    """Return the folder of MetaSchedule's records that goes with a file."""
+    return file.with_suffix(".metaschedule")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unknown"
+
+
+def choices(target: Target, host: Host, threads: int, extra_dirs: Sequence[Path] = ()) -> Choices:
+    """Return the choices for a target at a number of threads: the shipped ones, and before them the user's own.
+
+    A kernel that was not tuned at this number of threads takes the choice for the next higher one: fewer tasks than
+    threads would leave threads idle, while more do little harm.
+
+    Raises:
+        RecordError: a file of choices is not valid.
+    """
+    found: dict[tuple[str, int], tuple[Entry, Path]] = {}
+    files = {}
+    own = own_file(target, host)
+    for name, path in (*_shipped(target, extra_dirs), (own.name, own)):
+        if path.exists():
+            content = read(path)
+            files[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found.update({entry.key: (entry, path) for entry in content.kernels})
+    picked: dict[str, Choice] = {}
+    for kernel in sorted({kernel for kernel, _ in found}):
+        at = min((count for other, count in found if other == kernel and count >= threads), default=None)
+        if at is not None and found[kernel, at][0].wins:
+            picked[kernel] = _choice(*found[kernel, at])
+    return Choices(kernels=picked, files=files)
+
+
+def _choice(entry: Entry, path: Path) -> Choice:
+    beside = str(database(path)) if entry.rule == METASCHEDULE else None
+    return Choice(rule=entry.rule, parameters=entry.parameters, database=beside)
+
+
+def _shipped(target: Target, extra_dirs: Sequence[Path]) -> Iterable[tuple[str, Path]]:
+    """Yield the name and the file of what is shipped for a target.
+
+    For `host` these are files that were measured on such a processor, for targets with the same vector registers.
+    """
+    files = {name: file.parent / _SHIPPED for name, file in targets.available(extra_dirs).items()}
+    there = {name: file for name, file in files.items() if file.exists()}
+    if target.name != "host":
+        wanted = [target.name] if target.name in there else []
+    else:
+        described = targets.load_all(extra_dirs) if there else {}
+        alike = [name for name in there if _same_registers(described[name], target)]
+        wanted = [name for name in alike if read(there[name]).mcpu == target.tvm.get("mcpu")]
+    for name in wanted:
+        yield f"{name}/{_SHIPPED.as_posix()}", there[name]
+
+
+def _same_registers(first: Target, second: Target) -> bool:
+    one, other = first.processor, second.processor
+    return (first.family, one.vector_bits, one.vector_registers) == (
+        second.family,
+        other.vector_bits,
+        other.vector_registers,
+    )

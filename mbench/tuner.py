@@ -1,0 +1,219 @@
+"""Tuning: for each kernel of some networks, a few candidates are compiled, timed on the device, and the best is kept.
+
+Compiling and timing take turns, since each would disturb the other. The file of tuned choices is written after every
+kernel; whatever ends the work, the same command goes on where it stopped. This process imports neither torch nor tvm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+import mbench
+from mbench import devices, pipeline, resources, tuned, units, variants
+from mbench.compile.tuning import Candidate, Task, jobs
+from mbench.compilers import Compilers
+from mbench.errors import BuildError, MeasureError
+from mbench.pipeline import Progress
+from mbench.records import Host, Target
+from mbench.search import Bench, Search
+from mbench.tuned import Entry, File, MadeWith
+
+SHARES = {
+    "compiling tiles": 0.0,
+    "timing tiles": 0.35,
+    "compiling grids": 0.55,
+    "timing grids": 0.75,
+    "done": 1.0,
+    "failed": 1.0,
+}
+"""How much of a kernel's work is done when a stage begins."""
+_LOWERING_S = 600.0
+
+
+class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What to tune, on what, and how far to go."""
+
+    target: Target
+    host: Host
+    mcpu: str
+    """LLVM's name for the processor that it is measured on."""
+    variants: tuple[str, ...]
+    threads: int
+    tries: int
+    """Tiles that are tried of each rule, and task grids of the quickest tiles."""
+    again: bool
+    timeout_s: float
+    """How long one candidate may be silent."""
+    file: Path
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that could not be compiled or timed, or, without a candidate, a kernel."""
+
+    kernel: str
+    candidate: str
+    reason: str
+
+
+class Tuner:
+    """Tunes the kernels of a job: `find` them, then `run`. Use as a context; it leaves no process and no file behind.
+
+    `searches` are all kernels, `waiting` those that remain to be tuned; `file` holds what is known, `failures` what
+    went wrong, `others_busy` the processors that other processes kept busy while kernels were timed.
+    """
+
+    def __init__(self, job: TuningJob) -> None:
+        """Read the file, if there is one.
+
+        Raises:
+            RecordError: it is not valid.
+        """
+        self.job = job
+        self.file = _read(job)
+        self.searches: tuple[Search, ...] = ()
+        self.waiting: tuple[Search, ...] = ()
+        self.failures: list[Failure] = []
+        self.others_busy = 0.0
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Tuner:
+        self._scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="mbench-tune-")))
+        self._compilers = self._stack.enter_context(Compilers())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def find(self, note: Callable[[str], None]) -> None:
+        """Find the kernels and what to try; what the file has already does not wait.
+
+        Raises:
+            BuildError: a network could not be lowered.
+        """
+        job = self.job
+        note(f"finding the kernels of {len(job.variants)} networks")
+        lowering = {name: functools.partial(jobs.tasks, variants.parse(name)) for name in job.variants}
+        found = self._compilers.all_of(lowering, _LOWERING_S)
+        tasks = merged(task for name in job.variants for task in found[name].answer())
+        listing = {task.kernel: functools.partial(jobs.tiles, task.function, job.target, job.tries) for task in tasks}
+        listed = self._compilers.all_of(listing, job.timeout_s)
+        answers = [(task, *listed[task.kernel].answer()) for task in tasks]
+        self.searches = tuple(Search(task=task, default=best, tiles=tiles) for task, best, tiles in answers if tiles)
+        self.waiting = tuple(search for search in self.searches if job.again or not self._is_known(search))
+        known = len(self.searches) - len(self.waiting)
+        said = f"; {known} are tuned already, and stay as they are without --again" if known else ""
+        note(f"{len(self.searches)} kernels{said}")
+
+    def entries(self) -> list[tuple[Search, Entry]]:
+        """Return what is known of the job's kernels."""
+        found = [(search, self.file.find(search.task.kernel, self.job.threads)) for search in self.searches]
+        return [(search, entry) for search, entry in found if entry is not None]
+
+    def _is_known(self, search: Search) -> bool:
+        entry = self.file.find(search.task.kernel, self.job.threads)
+        if entry is None or (entry.made_with.mbench, entry.made_with.tvm) != _versions():
+            return False
+        return (entry.default.rule, entry.default.parameters) == (search.default.rule, search.default.parameters)
+
+    def run(self, progress: Progress) -> None:
+        """Tune every kernel that waits; write the file after each.
+
+        Raises:
+            OutputError: the file could not be written.
+        """
+        job = self.job
+        device = devices.open_device(
+            "local", lock_dir=resources.cache_dir(), timeout_s=job.timeout_s, waiting=progress.note
+        )
+        bench = Bench(
+            target=job.target,
+            cache_bytes=_cache_bytes(job),
+            threads=job.threads,
+            tries=job.tries,
+            timeout_s=job.timeout_s,
+            compilers=self._compilers,
+            device=device,
+            scratch=self._scratch,
+        )
+        start = time.monotonic()
+        try:
+            for number, search in enumerate(self.waiting, 1):
+                said = self._tune(search, bench, progress)
+                left_s = (time.monotonic() - start) / number * (len(self.waiting) - number)
+                progress.note(f"{search.task.kernel}: {said}" + (f"; {about(left_s)} left" if left_s else ""))
+        finally:
+            wall_s, others_s = (sum(times) for times in zip(*bench.times_s, strict=True)) if bench.times_s else (0, 0)
+            self.others_busy = others_s / wall_s if wall_s else 0.0
+            device.close()
+
+    def _tune(self, search: Search, bench: Bench, progress: Progress) -> str:
+        """Tune one kernel and write the file; return what came of it."""
+        kernel = search.task.kernel
+        report = functools.partial(progress.stage, kernel)
+
+        def skip(candidate: Candidate, reason: str) -> None:
+            self.failures.append(Failure(kernel=kernel, candidate=str(candidate), reason=reason))
+            progress.note(f"{kernel}: {candidate}: {reason}; left out")
+
+        try:
+            found = bench.search(search, report, skip)
+        except (BuildError, MeasureError) as error:
+            self.failures.append(Failure(kernel=kernel, candidate="", reason=str(error)))
+            report("failed", 1.0)
+            return f"failed: {error}"
+        entry = Entry(kernel=kernel, threads=self.job.threads, made_with=_made_with(), **found)
+        self.file = self.file.with_entry(entry)
+        tuned.write(self.job.file, self.file)
+        report("done", 1.0)
+        if not entry.wins:
+            return "the rules' own choice"
+        choice = Candidate(rule=entry.rule, parameters=entry.parameters)
+        return f"{units.ratio(entry.default.seconds / entry.seconds)} with {choice}"
+
+
+def _read(job: TuningJob) -> File:
+    if job.file.exists():
+        return msgspec.structs.replace(tuned.read(job.file), cpu=job.host.cpu, mcpu=job.mcpu)
+    return File(format_version=1, target=job.target.name, cpu=job.host.cpu, mcpu=job.mcpu)
+
+
+def merged(tasks: Iterable[Task]) -> list[Task]:
+    """Return each kernel once, with the layers that it serves in all networks."""
+    found: dict[str, Task] = {}
+    for task in tasks:
+        before = found.get(task.kernel)
+        found[task.kernel] = msgspec.structs.replace(task, layers=(*before.layers, *task.layers)) if before else task
+    return list(found.values())
+
+
+def _cache_bytes(job: TuningJob) -> int:
+    """Return what the second-level caches of this machine hold for the threads."""
+    cache = pipeline.as_run_here(job.target, job.host).processor.l2
+    return int(cache.bytes.value / cache.shared_by * job.threads) if cache else 2**20 * job.threads
+
+
+def _versions() -> tuple[str, str]:
+    return mbench.__version__, metadata.version("apache-tvm")
+
+
+def _made_with() -> MadeWith:
+    made_with, tvm = _versions()
+    return MadeWith(mbench=made_with, tvm=tvm, date=time.strftime("%Y-%m-%d", time.gmtime()))
+
+
+def about(seconds: float) -> str:
+    """Return a time for people: `40 s`, `3 min`, `1.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,70 @@
+"""What `mbench tune` prints: what it found for each kernel, as a table in 80 columns and as data for `--json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from rich.console import RenderableType
+from rich.text import Text
+
+from mbench import tables, units
+from mbench.compile.tuning import Candidate
+from mbench.listings import Listing
+from mbench.measure import activity
+from mbench.search import Search
+from mbench.tuned import Entry
+from mbench.tuner import Tuner
+
+NOTE = (
+    "Times of one call, alone in a loop; 'all' adds them up over the layers of all the networks. A kernel without a "
+    "line below it is best made as the rules choose."
+)
+
+
+def listing(tuner: Tuner) -> Listing:
+    """Return what is known of the kernels of a job."""
+    found = tuner.entries()
+    parts: list[RenderableType] = [_table(found), Text(NOTE)] if found else [Text("no kernel is tuned yet")]
+    kernels = [_plain(search, entry) for search, entry in found]
+    failures = [msgspec.to_builtins(failure) for failure in tuner.failures]
+    parts.extend(_failures(tuner))
+    if tuner.others_busy > activity.DISTURBED:
+        said = f"other processes kept {tuner.others_busy:.2f} processors busy while kernels were timed"
+        parts.append(Text(f"warning: {said}: stop them and tune --again", style="yellow"))
+    job = tuner.job
+    head: dict[str, Any] = {"target": job.target.name, "threads": job.threads, "file": str(job.file)}
+    head["others_busy"] = tuner.others_busy
+    waiting = [
+        search.task.kernel for search in tuner.searches if search.task.kernel not in {k["kernel"] for k in kernels}
+    ]
+    return Listing(parts, {**head, "kernels": kernels, "waiting": waiting, "failures": failures})
+
+
+def _table(found: list[tuple[Search, Entry]]) -> RenderableType:
+    table = tables.ruled("Kernels", ("kernel",), ("layers", "rules", "tuned", "ratio"))
+    rules_s = tuned_s = 0.0
+    for search, entry in found:
+        layers, before = len(search.task.layers), entry.default.seconds
+        rules_s, tuned_s = rules_s + layers * before, tuned_s + layers * entry.seconds
+        tables.add_row(table, entry.kernel, str(layers), *_times(before, entry.seconds))
+        if entry.wins:
+            tables.add_row(table, f"  {Candidate(rule=entry.rule, parameters=entry.parameters)}", "", "", "", "")
+    layers = sum(len(search.task.layers) for search, _ in found)
+    tables.add_row(table, "all", str(layers), *_times(rules_s, tuned_s))
+    return table
+
+
+def _times(before: float, after: float) -> tuple[str, str, str]:
+    return units.seconds(before), units.seconds(after), units.ratio(before / after if after else None)
+
+
+def _failures(tuner: Tuner) -> list[Text]:
+    kernels = [failure for failure in tuner.failures if not failure.candidate]
+    candidates = len(tuner.failures) - len(kernels)
+    lines = [Text(f"FAILED: {failure.kernel}: {failure.reason}", style="bold red") for failure in kernels]
+    return [*lines, *([Text(f"{candidates} candidates could not be timed and were left out")] if candidates else [])]
+
+
+def _plain(search: Search, entry: Entry) -> dict[str, Any]:
+    return {**msgspec.to_builtins(entry), "layers": search.task.layers, "wins": entry.wins}
