@@ -98,7 +98,8 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
     if conv is None or epilogue is None:
         return None
-    rows, vectors, blocks = parameters["rows"], parameters["vectors"], parameters["blocks"]
+    rows, vectors, blocks = tiling.positive(parameters, "rows", "vectors", "blocks")
+    grid = tiling.positive(parameters, "line_parts", "panel_parts")
     lanes = tiling.vector_lanes(conv.channels, machine)
     width = vectors * lanes
     if width > conv.channels or rows > conv.width or conv.input_channels % blocks:
@@ -106,7 +107,6 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
         raise ValueError(f"a tile of {rows} outputs x {width} channels in {blocks} blocks does not fit {shape}")
     starts = tiling.panel_starts(conv.channels, width)
     writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
-    grid = (parameters["line_parts"], parameters["panel_parts"])
     with writer.function() as arrays:
         layer = _Layer(writer, epilogue, conv, machine, arrays, vectors, lanes)
         layer.write(_runs(conv, rows), blocks, len(starts), grid)
@@ -141,7 +141,7 @@ class _Layer:
         else:
             self._strides = (conv.input_width, 1, size)
 
-    def write(self, runs: list[tiling.Run], blocks: int, panels: int, grid: tuple[int, int]) -> None:
+    def write(self, runs: list[tiling.Run], blocks: int, panels: int, grid: tuple[int, ...]) -> None:
         """Write the loops over panels, blocks of input channels, lines, and tiles of a line."""
         conv = self._conv
         with (
@@ -218,7 +218,7 @@ class _Layer:
     ) -> None:
         for r in range(sums.rows):
             for v in range(self._vectors):
-                with T.vectorized(self._lanes) as lane:
+                with emit.lanes_of(self._lanes) as lane:
                     value = sums.element(r, v, lane)
                     if last:
                         value = self._epilogue.finish(value, self._indices(place, channel, r, v, lane), self._load)

@@ -117,8 +117,10 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
     if conv is None or epilogue is None:
         return None
-    vectors, lanes = parameters["vectors"], tiling.vector_lanes(conv.channels, machine)
-    rows, lines, width = parameters["rows"], parameters["lines"], vectors * lanes
+    lines, rows, vectors = tiling.positive(parameters, "lines", "rows", "vectors")
+    grid = tiling.positive(parameters, "line_parts", "panel_parts")
+    lanes = tiling.vector_lanes(conv.channels, machine)
+    width = vectors * lanes
     if width > conv.channels or rows > conv.width or lines > conv.height:
         shape = f"{conv.height} x {conv.width} x {conv.channels}"
         raise ValueError(f"a tile of {lines} lines x {rows} outputs x {width} channels is larger than {shape}")
@@ -126,7 +128,6 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     panels = len(starts)
     taps = conv.kernel_height * conv.kernel_width
     writer = emit.Writer(kernel, packed_elements=panels * taps * width)
-    grid = (parameters["line_parts"], parameters["panel_parts"])
     with writer.function() as arrays:
         layer = _Layer(writer, epilogue, conv, arrays, vectors, lanes)
         layer.write(rows, lines, panels, grid)
@@ -155,7 +156,7 @@ class _Layer:
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
         self._vectors, self._lanes, self._width = vectors, lanes, vectors * lanes
 
-    def write(self, rows: int, lines: int, panels: int, grid: tuple[int, int]) -> None:
+    def write(self, rows: int, lines: int, panels: int, grid: tuple[int, ...]) -> None:
         """Write the loops over groups of lines, tiles across them, and panels."""
         conv = self._conv
         runs = _runs(conv, rows)
@@ -228,7 +229,7 @@ class _Layer:
         for row in range(sums.rows):
             for v in range(self._vectors):
                 offset = (row // rows * conv.width + row % rows) * conv.channels + v * self._lanes
-                with T.vectorized(self._lanes) as lane:
+                with emit.lanes_of(self._lanes) as lane:
                     indices = self._indices(row, v, lane, rows, place)
                     value = self._epilogue.finish(sums.element(row, v, lane), indices, self._load)
                     T.buffer_store(self._target, value, [target + (offset + lane)])

@@ -72,6 +72,16 @@ def broadcast(value: Any, lanes: int) -> Any:
     return value if lanes == 1 else tirx.Broadcast(value, lanes)
 
 
+@contextlib.contextmanager
+def lanes_of(lanes: int) -> Iterator[Any]:
+    """Do what follows for each lane of a vector at once; yields the number of the lane."""
+    if lanes == 1:
+        yield 0
+        return
+    with T.vectorized(lanes) as number:
+        yield number
+
+
 class Accumulators:
     """`rows` x `vectors` registers of `lanes` elements; TVM's local array, which LLVM keeps in registers."""
 
@@ -84,7 +94,7 @@ class Accumulators:
         for row in range(self.rows):
             for column in range(self.vectors):
                 start = (row * self.vectors + column) * self.lanes
-                with T.vectorized(self.lanes) as lane:
+                with lanes_of(self.lanes) as lane:
                     T.buffer_store(self._array, body(row, column, lane), [start + lane])
 
     def element(self, row: int, column: int, lane: Any) -> Any:

@@ -113,7 +113,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     matmul, epilogue = kernel.matmul, kernel.epilogue_of_sum
     if matmul is None or epilogue is None:
         return None
-    rows, vectors = parameters["rows"], parameters["vectors"]
+    rows, vectors, row_parts, panel_parts = tiling.positive(parameters, "rows", "vectors", "row_parts", "panel_parts")
     lanes = tiling.vector_lanes(matmul.columns, machine)
     width = vectors * lanes
     if width > matmul.columns or rows > matmul.rows:
@@ -122,9 +122,9 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     cut = tiling.Cut.of(matmul.rows, rows)
     writer = emit.Writer(kernel, packed_elements=len(starts) * matmul.reduction * width)
     with writer.function() as parameters_flat:
-        ahead = _ahead(matmul, width, cut.count / parameters["row_parts"], machine)
+        ahead = _ahead(matmul, width, cut.count / row_parts, machine)
         tile = _Tile(writer, kernel, epilogue, matmul, machine, parameters_flat, vectors, lanes, ahead)
-        with emit.tasks(cut.count, parameters["row_parts"], len(starts), parameters["panel_parts"]) as shares:
+        with emit.tasks(cut.count, row_parts, len(starts), panel_parts) as shares:
             (first_tile, tiles), (first_panel, panels) = shares
             with emit.loop(panels) as step:
                 for part in cut.parts:
@@ -200,7 +200,7 @@ class _Tile:
         target = emit.named(row * matmul.columns + column)
         for r in range(rows):
             for v in range(self._vectors):
-                with T.vectorized(lanes) as lane:
+                with emit.lanes_of(lanes) as lane:
                     value = self._epilogue.finish(sums.element(r, v, lane), indices(r, v, lane), self._load)
                     T.buffer_store(self._target, value, [target + (r * matmul.columns + v * lanes + lane)])
 

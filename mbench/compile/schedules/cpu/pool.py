@@ -60,14 +60,15 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     if epilogue is None or not _sums_pixels(kernel):
         return None
     batch, height, width, channels = kernel.parameter_shapes[0]
-    vectors, lanes = parameters["vectors"], tiling.vector_lanes(channels, machine)
+    vectors, *grid = tiling.positive(parameters, "vectors", "image_parts", "panel_parts")
+    lanes = tiling.vector_lanes(channels, machine)
     if vectors * lanes > channels:
         raise ValueError(f"a tile of {vectors * lanes} channels is larger than {channels}")
     panels = -(-channels // (vectors * lanes))
     writer = emit.Writer(kernel)
     with (
         writer.function() as (source, *_, target),
-        emit.tasks(batch, parameters["image_parts"], panels, parameters["panel_parts"]) as shares,
+        emit.tasks(batch, grid[0], panels, grid[1]) as shares,
     ):
         (first_image, images), (first_panel, count) = shares
         with emit.loop(images) as one, emit.loop(count) as number:
@@ -88,7 +89,7 @@ def _finish(
 ) -> None:
     image, channel, channels = place
     for v in range(sums.vectors):
-        with T.vectorized(sums.lanes) as lane:
+        with emit.lanes_of(sums.lanes) as lane:
             indices = [image, 0, 0, channel + (v * sums.lanes + lane)]
             value = sums.element(0, v, lane)
             if epilogue.start is not None:
