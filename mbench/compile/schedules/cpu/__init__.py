@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mbench.compile.schedules import Rule
-from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple
+from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple, winograd
 
 fallback = simple.fallback
 
@@ -11,6 +11,7 @@ RULES: dict[str, Rule] = {
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
+    "cpu.winograd": Rule(candidates=winograd.candidates, build=winograd.build, by_default=False),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
     "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
 }

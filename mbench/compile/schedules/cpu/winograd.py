@@ -9,126 +9,48 @@ is made by all threads first, and then the groups of panels are shared out. The 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
 from mbench.compile.schedules import Machine, Parameters, Plan
-from mbench.compile.schedules.cpu import emit, matmul, tiling
-from mbench.compile.schedules.cpu.winograd_transforms import KERNEL, TRANSFORMS, Transform
+from mbench.compile.schedules.cpu import emit, tiling, winograd_layout
+from mbench.compile.schedules.cpu.winograd_layout import LINE, Layout
+from mbench.compile.schedules.cpu.winograd_transforms import KERNEL, TRANSFORMS
 
-_FLOAT = 4
-_LINE = 16
-"""Floats of a line of cache."""
 _UNROLL = 4
-PREFETCH = 2
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Layout:
-    """How a layer is cut: tiles into row tiles, row tiles into blocks, panels of channels into groups."""
-
-    conv: Convolution
-    transform: Transform
-    rows: int
-    vectors: int
-    lanes: int
-    block: int
-    groups: int
-    tasks: int
-
-    @classmethod
-    def of(cls, conv: Convolution, machine: Machine, parameters: Parameters) -> Layout:
-        """Check the parameters against the layer.
-
-        Raises:
-            ValueError: they do not fit it.
-        """
-        transform = TRANSFORMS.get(parameters["size"])
-        if transform is None:
-            raise ValueError(f"tiles of {parameters['size']} outputs are not known; known are {', '.join(map(str, TRANSFORMS))}")
-        lanes = tiling.vector_lanes(conv.channels, machine)
-        numbers = {name: parameters[name] for name in ("rows", "vectors", "block", "groups", "tasks")}
-        layout = cls(conv=conv, transform=transform, lanes=lanes, **numbers)
-        units = layout.groups if layout.whole else -(-layout.row_tiles // layout.block) if layout.block > 0 else 0
-        limits = (("rows", layout.tiles), ("vectors", conv.channels // lanes), ("block", layout.row_tiles))
-        for name, most in (*limits, ("groups", layout.panels), ("tasks", units)):
-            if not 1 <= numbers[name] <= most:
-                raise ValueError(f"{name} is {numbers[name]}, but must be 1 to {most}")
-        return layout
-
-    @property
-    def down(self) -> int:
-        return -(-self.conv.height // self.transform.size)
-
-    @property
-    def across(self) -> int:
-        return -(-self.conv.width // self.transform.size)
-
-    @property
-    def tiles(self) -> int:
-        return self.conv.batch * self.down * self.across
-
-    @property
-    def row_tiles(self) -> int:
-        """The last one may overlap the one before it."""
-        return -(-self.tiles // self.rows)
-
-    @property
-    def width(self) -> int:
-        """Channels of a panel."""
-        return self.vectors * self.lanes
-
-    @property
-    def panels(self) -> int:
-        return -(-self.conv.channels // self.width)
-
-    @property
-    def group_panels(self) -> int:
-        """Panels of the largest group."""
-        return -(-self.panels // self.groups)
-
-    @property
-    def whole(self) -> bool:
-        """Whether one block takes all row tiles, so that the threads share groups, not blocks."""
-        return self.block >= self.row_tiles
-
-    @property
-    def inputs_apart(self) -> int:
-        """Floats from one position of a block's transformed inputs to the next."""
-        return _apart(self.block * self.rows * self.conv.input_channels)
-
-    @property
-    def sums_apart(self) -> int:
-        """Floats from one position of a block's products to the next."""
-        return _apart(self.block * self.rows * self.group_panels * self.width)
-
-    def pack(self, weights: np.ndarray) -> np.ndarray:
-        """Return (3, 3, ci, c) weights, transformed, flat: groups x (positions, panels of the group, ci, width)."""
-        made = self.transform.of_weights(weights)
-        starts = tiling.panel_starts(self.conv.channels, self.width)
-        ends = [group * self.panels // self.groups for group in range(self.groups + 1)]
-        pieces = [
-            tiling.pack(position, starts[begin:end], self.width)
-            for begin, end in zip(ends, ends[1:], strict=False)
-            for position in made
-        ]
-        return np.concatenate(pieces)
-
-
-def _apart(floats: int) -> int:
-    """Round up to an odd number of cache lines, so that positions do not meet in the same sets."""
-    return (-(-floats // _LINE) | 1) * _LINE
+_WAYS = 2
+"""Of a register tile, that are worth a measurement."""
+_PREFETCHED = 4
+"""Row tiles for each line of weights that a step reads, up to which the next panel is asked for."""
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
-    """Yield sizes, tiles, blocks and groups, quickest first by the model of `_cycles`."""
-    return iter(())
+    """Yield layouts, quickest first by their model; both sizes in turns, the better one first."""
+    conv = _ours(kernel)
+    if conv is None:
+        return
+    sizes = [sorted(winograd_layout.layouts(conv, machine, size), key=lambda way: way[0]) for size in TRANSFORMS]
+    in_order = sorted((ways for ways in sizes if ways), key=lambda ways: ways[0][0])
+    for several in itertools.zip_longest(*map(_varied, in_order)):
+        yield from (parameters for parameters in several if parameters is not None)
+
+
+def _varied(ways: list[tuple[float, Parameters]]) -> list[Parameters]:
+    """Return the first few ways of each register tile."""
+    seen: Counter[tuple[int, int]] = Counter()
+    kept = []
+    for _, parameters in ways:
+        tile = (parameters["rows"], parameters["vectors"])
+        seen[tile] += 1
+        if seen[tile] <= _WAYS:
+            kept.append(parameters)
+    return kept
 
 
 def _ours(kernel: Kernel) -> Convolution | None:
@@ -146,8 +68,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     if conv is None or epilogue is None:
         return None
     layout = Layout.of(conv, machine, parameters)
-    packed = layout.panels * layout.width * conv.input_channels * layout.transform.positions
-    writer = emit.Writer(kernel, packed_elements=packed)
+    writer = emit.Writer(kernel, packed_elements=layout.weights)
     with writer.function() as arrays:
         _Layer(writer, epilogue, layout, machine, arrays).write()
     return Plan(
@@ -158,21 +79,28 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     )
 
 
-class _Vectors:
-    """Vectors that are kept in registers, or near them."""
+class _Registers:
+    """`rows` x `vectors` registers of `lanes` elements, each a small array of its own.
 
-    def __init__(self, count: int, lanes: int) -> None:
-        self._array = T.alloc_buffer((count * lanes,), "float32", scope="local")
-        self._lanes, self._next = lanes, 0
+    TVM takes arrays of scope "local" from the heap, whence LLVM cannot always bring them to registers; small arrays of
+    the scope "global" it leaves on the stack, whence it can.
+    """
 
-    def keep(self, value: Any) -> Any:
-        start = self._next
-        self._next += self._lanes
-        emit.store(self._array, value, start, self._lanes)
-        return emit.vector(self._array, start, self._lanes)
+    def __init__(self, rows: int, vectors: int, lanes: int) -> None:
+        self._lanes = lanes
+        self._arrays = [[T.alloc_buffer((lanes,), "float32") for _ in range(vectors)] for _ in range(rows)]
 
-    def element(self, number: int, lane: Any) -> Any:
-        return self._array[number * self._lanes + lane]
+    def set(self, row: int, column: int, value: Any) -> None:
+        """Set a register to a vector."""
+        emit.store(self._arrays[row][column], value, 0, self._lanes)
+
+    def get(self, row: int, column: int) -> Any:
+        """Return a register."""
+        return emit.vector(self._arrays[row][column], 0, self._lanes)
+
+    def element(self, row: int, column: int, lane: Any) -> Any:
+        """Return one element."""
+        return self._arrays[row][column][lane]
 
 
 class _Layer:
@@ -186,28 +114,28 @@ class _Layer:
         self._by_lane = not machine.broadcasts_from_memory and layout.lanes == machine.lanes
         self._input_lanes = tiling.vector_lanes(layout.conv.input_channels, machine)
         positions, tasks = layout.transform.positions, layout.tasks
-        self._inputs_of_task = 0 if layout.whole else positions * layout.inputs_apart
+        self._inputs_of_task = 0 if layout.blocks == 1 else positions * layout.inputs_apart
         self._sums_of_task = positions * layout.sums_apart
-        inputs = positions * layout.inputs_apart * (1 if layout.whole else tasks)
+        inputs = positions * layout.inputs_apart * (1 if layout.blocks == 1 else tasks)
         self._inputs = T.alloc_buffer((inputs,), "float32")
         self._sums = T.alloc_buffer((self._sums_of_task * tasks,), "float32")
+        self._patch = T.alloc_buffer((positions * self._input_lanes * tasks,), "float32")
 
     def write(self) -> None:
         """Write the loops over tasks, blocks and groups."""
         layout = self._layout
-        if layout.whole:
-            with _shares(layout.row_tiles, min(layout.tasks, layout.row_tiles)) as (_, first, count):
-                self._transform_inputs(0, first, first, count)
+        if layout.blocks == 1:
+            with _shares(layout.row_tiles, min(layout.tasks, layout.row_tiles)) as (task, first, count):
+                self._transform_inputs(task, first, first, count)
             with _shares(layout.groups, layout.tasks) as (task, first, count), emit.loop(count) as number:
                 self._group(task, first + number, 0, layout.row_tiles)
             return
-        with _shares(-(-layout.row_tiles // layout.block), layout.tasks) as (task, first, count):
-            with emit.loop(count) as number:
-                begin = emit.named((first + number) * layout.block)
-                tiles = emit.named(tirx.min(layout.row_tiles - begin, layout.block))
-                self._transform_inputs(task, begin, 0, tiles)
-                with emit.loop(layout.groups) as group:
-                    self._group(task, group, begin, tiles)
+        with _shares(layout.blocks, layout.tasks) as (task, first, count), emit.loop(count) as number:
+            begin = emit.named((first + number) * layout.block)
+            tiles = emit.named(tirx.min(layout.row_tiles - begin, layout.block))
+            self._transform_inputs(task, begin, 0, tiles)
+            with emit.loop(layout.groups) as group:
+                self._group(task, group, begin, tiles)
 
     def _group(self, task: Any, group: Any, begin: Any, tiles: Any) -> None:
         first, panels = emit.part(group, self._layout.groups, self._layout.panels)
@@ -233,7 +161,7 @@ class _Layer:
                 with T.Then():
                     self._transform_inside(source, place)
                 with T.Else():
-                    self._transform_edge((y, x), source, place)
+                    self._transform_edge(task, (y, x), source, place)
 
     def _checks(self, y: Any, x: Any) -> list[Any]:
         """Return what makes a tile from (y, x) on lie inside the image, where it is not known to."""
@@ -252,48 +180,47 @@ class _Layer:
             strides = (conv.input_width * conv.input_channels, conv.input_channels)
             self._transform_input(self._source, start, strides, place + channel)
 
-    def _transform_edge(self, corner: tuple[Any, Any], source: Any, place: Any) -> None:
+    def _transform_edge(self, task: Any, corner: tuple[Any, Any], source: Any, place: Any) -> None:
         """Copy the tile between zeros first."""
         conv, tile, lanes = self._conv, self._layout.transform.tile, self._input_lanes
-        patch = T.alloc_buffer((tile * tile * lanes,), "float32", scope="local")
+        patch = emit.named(task * (tile * tile * lanes))
         with _channels(conv.input_channels, lanes) as channel:
             with T.serial(tile) as i, T.serial(tile) as j:
                 y, x = corner[0] + i, corner[1] + j
                 within = tirx.all(y >= 0, y < conv.input_height, x >= 0, x < conv.input_width)
-                here = (i * tile + j) * lanes
+                here = patch + (i * tile + j) * lanes
                 with T.If(T.bind(within)):
                     with T.Then():
                         pixel = source + (i * conv.input_width + j) * conv.input_channels + channel
-                        emit.store(patch, emit.vector(self._source, pixel, lanes), here, lanes)
+                        emit.store(self._patch, emit.vector(self._source, pixel, lanes), here, lanes)
                     with T.Else():
-                        emit.store(patch, emit.broadcast(tirx.const(0, "float32"), lanes), here, lanes)
-            self._transform_input(patch, 0, (tile * lanes, lanes), place + channel)
+                        emit.store(self._patch, emit.broadcast(tirx.const(0, "float32"), lanes), here, lanes)
+            self._transform_input(self._patch, patch, (tile * lanes, lanes), place + channel)
 
     def _transform_input(self, array: Any, start: Any, strides: tuple[int, int], place: Any) -> None:
         """Write B^T d B of one vector of channels."""
         transform, lanes = self._layout.transform, self._input_lanes
         tile = transform.tile
-        kept = _Vectors(4 * tile * tile, lanes)
+        keep = T.bind
         place = emit.named(place)
         columns = []
         for x in range(tile):
             line = [emit.vector(array, start + (y * strides[0] + x * strides[1]), lanes) for y in range(tile)]
-            columns.append([kept.keep(value) for value in transform.input([kept.keep(v) for v in line], kept.keep)])
+            columns.append([keep(value) for value in transform.input([keep(v) for v in line], keep)])
         for p in range(tile):
-            for q, value in enumerate(transform.input([column[p] for column in columns], kept.keep)):
+            for q, value in enumerate(transform.input([column[p] for column in columns], keep)):
                 emit.store(self._inputs, value, place + (p * tile + q) * self._layout.inputs_apart, lanes)
 
     # ------------------------------------------------------------------------------------------------ products
     def _multiply(self, task: Any, first: Any, panels: Any, tiles: Any) -> None:
         """Write the products of all positions with `panels` panels from `first` on."""
         layout, conv = self._layout, self._conv
-        chunk = conv.input_channels * layout.width
-        group = emit.named(first * (layout.transform.positions * chunk))
+        group = emit.named(first * (layout.transform.positions * layout.chunk))
         with emit.loop(layout.transform.positions) as position:
             inputs = emit.named(task * self._inputs_of_task + position * layout.inputs_apart)
             sums = emit.named(task * self._sums_of_task + position * layout.sums_apart)
             with emit.loop(panels) as panel:
-                weights = emit.named(group + (position * panels + panel) * chunk)
+                weights = emit.named(group + (position * panels + panel) * layout.chunk)
                 with T.serial(tiles) as tile:
                     row = tile * layout.rows
                     target = sums + (row * layout.group_panels + panel) * layout.width
@@ -301,8 +228,10 @@ class _Layer:
 
     def _tile(self, source: Any, weights: Any, target: Any, tile: Any) -> None:
         layout, lanes, reduction = self._layout, self._layout.lanes, self._conv.input_channels
-        sums = emit.Accumulators(layout.rows, layout.vectors, lanes)
-        sums.each(lambda _row, _vector, _lane: tirx.const(0, "float32"))
+        sums = _Registers(layout.rows, layout.vectors, lanes)
+        places = [(r, v) for r in range(layout.rows) for v in range(layout.vectors)]
+        for r, v in places:
+            sums.set(r, v, emit.broadcast(tirx.const(0, "float32"), lanes))
         source, target = emit.named(source), emit.named(target)
         unroll = next(step for step in (_UNROLL, 2, 1) if reduction % step == 0)
         with emit.loop(reduction // unroll) as step:
@@ -312,26 +241,21 @@ class _Layer:
             for number in range(unroll):
                 offset = weights + (k + number) * layout.width
                 lines = [emit.vector(self._weights, offset + v * lanes, lanes) for v in range(layout.vectors)]
-                for r in range(layout.rows):
-                    for v in range(layout.vectors):
-                        sums.add(r, v, inputs[r][number] * lines[v])
-        for r in range(layout.rows):
-            for v in range(layout.vectors):
-                with T.vectorized(lanes) as lane:
-                    place = target + (r * layout.group_panels * layout.width + v * lanes + lane)
-                    T.buffer_store(self._sums, sums.element(r, v, lane), [place])
+                for r, v in places:
+                    sums.set(r, v, sums.get(r, v) + inputs[r][number] * lines[v])
+        for r, v in places:
+            emit.store(self._sums, sums.get(r, v), target + (r * layout.group_panels * layout.width + v * lanes), lanes)
 
     def _prefetch(self, weights: Any, tile: Any, step: Any, unroll: int) -> None:
         """Ask for a share of the next panel's weights: few row tiles do not hide the way from memory."""
-        layout, reduction = self._layout, self._conv.input_channels
-        lines = unroll * layout.width / _LINE
-        if layout.block > lines or not PREFETCH:
+        layout, lines = self._layout, unroll * self._layout.width / LINE
+        if layout.block > _PREFETCHED * lines:
             return
         count = -(-int(lines) // layout.block)
-        first = weights + reduction * layout.width + (tile * (reduction // unroll) + step) * (count * _LINE)
+        steps = self._conv.input_channels // unroll
+        first = weights + layout.chunk + (tile * steps + step) * (count * LINE)
         for number in range(count):
-            address = T.address_of(self._weights[first + number * _LINE])
-            T.evaluate(tirx.call_intrin("void", "tirx.prefetch", address, 0, PREFETCH, 1))
+            emit.prefetch(self._weights, first + number * LINE)
 
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` elements of the inputs from `start`, each in all lanes of a vector."""
@@ -361,35 +285,36 @@ class _Layer:
         """Write A^T m A of one vector of channels, and what follows."""
         layout, lanes = self._layout, self._layout.lanes
         transform, place = layout.transform, emit.named(place)
-        kept = _Vectors(4 * transform.positions, lanes)
+        keep = T.bind
         columns = []
         for q in range(transform.tile):
             starts = [place + (p * transform.tile + q) * layout.sums_apart for p in range(transform.tile)]
-            line = [kept.keep(emit.vector(self._sums, start, lanes)) for start in starts]
-            columns.append([kept.keep(value) for value in transform.output(line, kept.keep)])
-        sums = _Vectors(transform.size**2, lanes)
-        for i in range(transform.size):
-            for value in transform.output([column[i] for column in columns], kept.keep):
-                sums.keep(value)
+            line = [keep(emit.vector(self._sums, start, lanes)) for start in starts]
+            columns.append([keep(value) for value in transform.output(line, keep)])
+        lines = [transform.output([column[i] for column in columns], keep) for i in range(transform.size)]
+        sums = _Registers(transform.size, transform.size, lanes)
+        for i, line in enumerate(lines):
+            for j, value in enumerate(line):
+                sums.set(i, j, value)
         self._finish(sums, corner, channel)
 
-    def _finish(self, sums: _Vectors, corner: tuple[Any, Any, Any], channel: Any) -> None:
+    def _finish(self, sums: _Registers, corner: tuple[Any, Any, Any], channel: Any) -> None:
         conv, layout, epilogue = self._conv, self._layout, self._epilogue
         batch, y, x = corner
         target = ((batch * conv.height + y) * conv.width + x) * conv.channels + channel
         target = emit.named(target)
-        for i in range(layout.transform.size):
-            with emit.inside(y + i, (0, conv.height), always=conv.height % layout.transform.size == 0):
-                for j in range(layout.transform.size):
-                    with emit.inside(x + j, (0, conv.width), always=conv.width % layout.transform.size == 0):
-                        with T.vectorized(layout.lanes) as lane:
-                            indices = [batch, y + i, x + j, channel + lane]
-                            value = sums.element(i * layout.transform.size + j, lane)
-                            if epilogue.start is not None:
-                                value = value + epilogue.start(indices, self._load)
-                            value = epilogue.finish(value, indices, self._load)
-                            place = target + ((i * conv.width + j) * conv.channels + lane)
-                            T.buffer_store(self._target, value, [place])
+        size = layout.transform.size
+        for i in range(size):
+            with emit.inside(y + i, (0, conv.height), always=conv.height % size == 0):
+                for j in range(size):
+                    beside = emit.inside(x + j, (0, conv.width), always=conv.width % size == 0)
+                    with beside, T.vectorized(layout.lanes) as lane:
+                        indices = [batch, y + i, x + j, channel + lane]
+                        value = sums.element(i, j, lane)
+                        if epilogue.start is not None:
+                            value = value + epilogue.start(indices, self._load)
+                        value = epilogue.finish(value, indices, self._load)
+                        T.buffer_store(self._target, value, [target + ((i * conv.width + j) * conv.channels + lane)])
 
     # ------------------------------------------------------------------------------------------------ both
     def _corner(self, row_tile: Any, row: Any) -> tuple[Any, Any, Any]:

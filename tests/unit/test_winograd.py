@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import tvm
+from conftest import require
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tvm import te, tirx, topi
+
+from mbench import host
+from mbench.compile import lowering, memory
+from mbench.compile.kernel import Kernel
+from mbench.compile.schedules import Machine, Parameters, Plan, rules_for, schedule
+from mbench.compile.schedules.cpu import convolution, winograd, winograd_layout, winograd_transforms
+from mbench.compile.schedules.cpu.winograd_transforms import TRANSFORMS, Transform
+
+TOLERANCE = {2: 1e-6, 4: 4e-6}
+"""Largest error over the largest magnitude of the output. Seen with up to 89 channels: 3e-7 with size 2, and 1.1e-6
+with size 4, whose transforms add terms of unlike magnitude; float32 rounds by 6e-8. A wrong sign shows over 1e-2."""
+
+
+def machine(lanes: int, *, from_memory: bool = True) -> Machine:
+    return Machine(
+        kind="cpu",
+        lanes=lanes,
+        registers=32 if lanes == 16 or not from_memory else 16,
+        broadcasts_from_memory=from_memory,
+        l1_bytes=32 * 2**10,
+        l2_bytes=512 * 2**10,
+        cores=2,
+    )
+
+
+AVX2 = machine(8)
+# all run as AVX2 code: what is computed does not depend on the width of the processor's own registers
+MACHINES = {"sse": machine(4), "avx2": AVX2, "avx512": machine(16), "neon": machine(4, from_memory=False)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A convolution of a square image, with bias and ReLU."""
+
+    side: int
+    ci: int
+    c: int
+    padding: int = 1
+    batch: int = 1
+    kernel: int = 3
+    stride: int = 1
+
+    @property
+    def outputs(self) -> int:
+        return (self.side + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+@cache
+def function(layer: Layer) -> tirx.PrimFunc:
+    """Return the kernel as TVM makes it."""
+    x = te.placeholder((layer.batch, layer.side, layer.side, layer.ci), name="x")
+    weights = te.placeholder((layer.kernel, layer.kernel, layer.ci, layer.c), name="weights")
+    bias = te.placeholder((1, 1, 1, layer.c), name="bias")
+    total = topi.nn.conv2d(x, weights, layer.stride, layer.padding, 1, data_layout="NHWC", kernel_layout="HWIO")
+    return te.create_prim_func([x, weights, bias, topi.nn.relu(topi.add(total, bias))])
+
+
+def data(layer: Layer, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return an input as ReLU leaves it, weights that keep the variance, and a bias."""
+    generator = np.random.default_rng(seed)
+    x = np.maximum(generator.standard_normal((layer.batch, layer.side, layer.side, layer.ci)), 0)
+    weights = generator.standard_normal((3, 3, layer.ci, layer.c)) / np.sqrt(4.5 * layer.ci)
+    bias = generator.standard_normal((1, 1, 1, layer.c))
+    return x.astype("float32"), weights.astype("float32"), bias.astype("float32")
+
+
+def expected(layer: Layer, x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return PyTorch's convolution in float64."""
+    image, taps, more = (torch.tensor(array, dtype=torch.float64) for array in (x, weights, bias.ravel()))
+    made = torch.nn.functional.conv2d(image.permute(0, 3, 1, 2), taps.permute(3, 2, 0, 1), more, padding=layer.padding)
+    return made.relu().permute(0, 2, 3, 1).numpy()
+
+
+def run(layer: Layer, plan: Plan | None, seed: int = 0) -> np.ndarray:
+    require(platform.machine() == "x86_64", "needs an x86-64 processor")
+    require({"avx2", "fma"} <= set(host.describe().features), "needs a processor with AVX2")
+    assert plan is not None
+    assert plan.pack is not None
+    lowering.register()
+    module = tvm.IRModule({"main": plan.function.with_attr("global_symbol", "main")})
+    target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v3"})
+    library = tvm.tirx.build(module, target=target, pipeline=lowering.PIPELINE)
+    x, weights, bias = data(layer, seed)
+    output = tvm.runtime.tensor(np.full((layer.batch, layer.outputs, layer.outputs, layer.c), np.nan, "float32"))
+    library["main"](*map(tvm.runtime.tensor, (x, plan.pack(weights), bias)), output)
+    return output.numpy()
+
+
+def error(layer: Layer, plan: Plan | None, seed: int = 0) -> float:
+    wanted = expected(layer, *data(layer, seed))
+    return float(abs(run(layer, plan, seed) - wanted).max() / abs(wanted).max())
+
+
+def ways(layer: Layer, size: int, on: Machine = AVX2) -> list[Parameters]:
+    return [way for way in winograd.candidates(Kernel(function(layer)), on) if way["size"] == size]
+
+
+def build(layer: Layer, parameters: Parameters, on: Machine = AVX2) -> Plan | None:
+    return winograd.build(Kernel(function(layer)), on, parameters)
+
+
+# ------------------------------------------------------------------------------------------------- it is a convolution
+GRID = [
+    Layer(14, 16, 24),
+    Layer(7, 40, 44, padding=0),
+    Layer(10, 24, 8, batch=2),
+    Layer(5, 89, 40, padding=0, batch=2),
+    Layer(20, 8, 89),
+    Layer(12, 3, 5),  # fewer channels than a vector has lanes
+    Layer(3, 8, 16, padding=0),  # one output
+    Layer(1, 8, 16),
+]
+
+
+@pytest.mark.parametrize("size", TRANSFORMS)
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("layer", GRID, ids=str)
+def test_it_computes_what_torch_does(layer: Layer, name: str, size: int) -> None:
+    way = ways(layer, size, MACHINES[name])[0]
+    assert error(layer, build(layer, way, MACHINES[name])) <= TOLERANCE[size]
+
+
+CHANNELS = st.sampled_from([8, 16, 24, 40, 44, 89])
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Layer:
+    return Layer(
+        side=draw(st.integers(5, 20)),
+        ci=draw(CHANNELS),
+        c=draw(CHANNELS),
+        padding=draw(st.integers(0, 1)),
+        batch=draw(st.integers(1, 2)),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(layer=layers(), name=st.sampled_from(list(MACHINES)), size=st.sampled_from(list(TRANSFORMS)), choice=st.data())
+def test_every_candidate_of_every_layer_is_right(layer: Layer, name: str, size: int, choice: st.DataObject) -> None:
+    way = choice.draw(st.sampled_from(ways(layer, size, MACHINES[name])))
+    assert error(layer, build(layer, way, MACHINES[name]), seed=1) <= TOLERANCE[size]
+
+
+@pytest.mark.parametrize("size", TRANSFORMS)
+@pytest.mark.parametrize("way", ["one block", "many blocks", "one task"])
+def test_threads_change_no_bit(size: int, way: str) -> None:
+    layer = Layer(18, 24, 40)
+    blocks = {"one block": 0, "many blocks": 3, "one task": 0}[way]
+    tile = {"size": size, "rows": 4, "vectors": 2, "block": 1, "groups": 3, "tasks": 1}
+    whole = winograd_layout.Layout.of(convolution_of(layer), AVX2, tile)
+    tasks = {"one block": 3, "many blocks": 2, "one task": 1}[way]
+    plan = build(layer, {**tile, "block": blocks or whole.row_tiles, "tasks": tasks})
+    configure = tvm.get_global_func("runtime.config_threadpool")
+    before = tvm.get_global_func("runtime.NumThreads")()
+    outputs = []
+    try:
+        for threads in (1, 2):
+            configure(1, threads)
+            outputs.append(run(layer, plan))
+    finally:
+        configure(1, before)
+    np.testing.assert_array_equal(*outputs)
+    wanted = expected(layer, *data(layer))
+    assert abs(outputs[0] - wanted).max() <= TOLERANCE[size] * abs(wanted).max()
+
+
+def convolution_of(layer: Layer) -> Any:
+    found = Kernel(function(layer)).convolution
+    assert found is not None
+    return found
+
+
+def test_its_error_is_near_that_of_the_direct_convolution() -> None:
+    layer = Layer(14, 512, 64)
+    direct = next(iter(convolution.candidates(Kernel(function(layer)), AVX2)))
+    usual = error(layer, convolution.build(Kernel(function(layer)), AVX2, direct))
+    two, four = (error(layer, build(layer, ways(layer, size)[0])) for size in (2, 4))
+    assert usual < 4e-6  # 9 x 512 products, summed one after the other
+    assert two < usual
+    assert four < 2 * usual  # Lavin's points, +-1 and +-2, give 6 times as much as those used here
+
+
+# ------------------------------------------------------------------------------------------------------ faults are seen
+def flipped(function_: Callable[..., list[Any]], which: int) -> Callable[..., list[Any]]:
+    def turned(values: Sequence[Any], keep: Callable[[Any], Any]) -> list[Any]:
+        made = function_(values, keep)
+        made[which] = made[which] * -1.0
+        return made
+
+    return turned
+
+
+def faulty(transform: Transform, where: str) -> Transform:
+    if where == "weights":
+        signs = np.ones_like(transform.weights)
+        signs[1, 1] = -1
+        return dataclasses.replace(transform, weights=transform.weights * signs)
+    if where == "input":
+        return dataclasses.replace(transform, input=flipped(transform.input, 2))
+    return dataclasses.replace(transform, output=flipped(transform.output, 1))
+
+
+@pytest.mark.parametrize("size", TRANSFORMS)
+@pytest.mark.parametrize("where", ["weights", "input", "output"])
+def test_a_wrong_sign_in_a_transform_is_seen(monkeypatch: pytest.MonkeyPatch, size: int, where: str) -> None:
+    layer = Layer(14, 16, 24)
+    way = ways(layer, size)[0]
+    assert error(layer, build(layer, way)) <= TOLERANCE[size]
+    monkeypatch.setitem(winograd_transforms.TRANSFORMS, size, faulty(TRANSFORMS[size], where))
+    assert error(layer, build(layer, way)) > 1e-2
+
+
+# ------------------------------------------------------------------------------------------------------- the transforms
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=lambda transform: transform.size)
+def test_minimal_filtering_is_a_correlation(transform: Transform) -> None:
+    generator = np.random.default_rng(3)
+    taps, line = generator.standard_normal(3), generator.standard_normal(transform.tile)
+    products = (transform.weights @ taps) * np.array(transform.input(line, lambda value: value))
+    made = transform.output(products, lambda value: value)
+    np.testing.assert_allclose(made, np.correlate(line, taps), atol=1e-14)
+
+
+class Counted:
+    """A value that counts what is done to it; a product that is then added to something is free."""
+
+    operations = 0
+
+    def __init__(self, *, product: bool = False) -> None:
+        self.product = product
+
+    def __add__(self, other: Counted) -> Counted:
+        Counted.operations += 2 if self.product and other.product else 1
+        return Counted()
+
+    __sub__ = __add__
+
+    def __mul__(self, _factor: float) -> Counted:
+        return Counted(product=True)
+
+    def kept(self) -> Counted:
+        Counted.operations += self.product
+        return Counted()
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=lambda transform: transform.size)
+@pytest.mark.parametrize("which", ["input", "output"])
+def test_the_operations_are_as_many_as_stated(transform: Transform, which: str) -> None:
+    Counted.operations = 0
+    getattr(transform, which)([Counted() for _ in range(transform.tile)], Counted.kept)
+    assert Counted.operations == getattr(transform, f"{which}_operations")
+
+
+def test_weights_are_transformed_in_float64() -> None:
+    weights = np.random.default_rng(4).standard_normal((3, 3, 2, 5)).astype("float32")
+    for transform in TRANSFORMS.values():
+        made = transform.of_weights(weights)
+        assert made.dtype == np.float32
+        for ci, c in np.ndindex(2, 5):
+            wanted = transform.weights @ weights[:, :, ci, c].astype("float64") @ transform.weights.T
+            np.testing.assert_array_equal(made[:, ci, c], wanted.astype("float32").ravel())
+
+
+# ------------------------------------------------------------------------------------------------------------- the rule
+@pytest.mark.parametrize(
+    "layer",
+    [Layer(14, 8, 8, stride=2), Layer(14, 8, 8, kernel=5, padding=2), Layer(14, 8, 8, kernel=1, padding=0),
+     Layer(14, 8, 8, padding=2)],
+    ids=str,
+)  # fmt: skip
+def test_other_convolutions_are_not_its_kind(layer: Layer) -> None:
+    kernel = Kernel(function(layer))
+    assert list(winograd.candidates(kernel, AVX2)) == []
+    assert winograd.build(kernel, AVX2, {"size": 4}) is None
+
+
+def test_only_a_measurement_chooses_it() -> None:
+    layer = Layer(14, 64, 64)
+    assert "cpu.winograd" in rules_for(AVX2)[0]
+    assert schedule(function(layer), AVX2).rule == "cpu.convolution"
+
+
+@pytest.mark.parametrize("layer", [Layer(112, 32, 64), Layer(14, 512, 512), Layer(7, 1024, 1024)], ids=str)
+def test_both_sizes_are_offered_first(layer: Layer) -> None:
+    first, second, *_ = winograd.candidates(Kernel(function(layer)), AVX2)
+    assert {first["size"], second["size"]} == {2, 4}
+
+
+def test_with_few_tiles_and_much_weight_the_smaller_size_is_offered_first() -> None:
+    first = next(winograd.candidates(Kernel(function(Layer(7, 1024, 1024))), AVX2))
+    assert first["size"] == 2
+
+
+RIGHT = {"size": 4, "rows": 4, "vectors": 2, "block": 2, "groups": 2, "tasks": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("size", 3), ("size", 0), ("rows", 0), ("rows", 17), ("vectors", 0), ("vectors", 4), ("block", 0), ("block", 5),
+     ("groups", 0), ("groups", 3), ("tasks", 0), ("tasks", 3), ("rows", -1)],
+)  # fmt: skip
+def test_parameters_that_make_no_sense_are_refused(name: str, value: int) -> None:
+    layer = Layer(14, 16, 24)  # 16 tiles, 3 vectors
+    build(layer, RIGHT)
+    with pytest.raises(ValueError, match="tiles of" if name == "size" else f"{name} is {value}"):
+        build(layer, {**RIGHT, name: value})
+
+
+@pytest.mark.parametrize("block", [2, 4])
+def test_its_workspace_is_counted(block: int) -> None:
+    layer = Layer(14, 16, 24)
+    plan = build(layer, {**RIGHT, "block": block})
+    assert plan is not None
+    inputs, sums = 36 * block * 4 * 16 * 4, 36 * block * 4 * 16 * 4
+    times = 2 if block == 2 else 1  # each task has a block of its own, unless one block is all
+    counted = memory.workspace_bytes(plan.function)
+    assert times * inputs + 2 * sums <= counted <= 1.2 * (times * inputs + 2 * sums) + 8192
