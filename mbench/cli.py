@@ -214,6 +214,10 @@ def _say_where(record: Path, page: Path | None, console: Console) -> None:
 @click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
 @click.option("--tries", type=click.IntRange(1, 1000), default=12, show_default=True, help="Tiles to try of each rule.")
 @click.option("--again", is_flag=True, help="Also tune what this version has tuned already.")
+@click.option("--deep", is_flag=True, help="Also let TVM's MetaSchedule search: minutes a kernel, seldom quicker.")
+@click.option(
+    "--trials", type=click.IntRange(1, 100_000), default=None, help="Its trials of each kernel.  [default: 64]"
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -241,7 +245,8 @@ def tune(patterns: tuple[str, ...], as_json: bool, **options: Any) -> int:
     with tuner.Tuner(job) as work:
         try:
             work.find(lambda text: console.print(text, soft_wrap=True))
-            with progress.show(console, [search.task.kernel for search in work.waiting], tuner.SHARES) as shown:
+            shares = tuner.DEEP_SHARES if job.trials else tuner.SHARES
+            with progress.show(console, [search.task.kernel for search in work.waiting], shares) as shown:
                 work.run(shown)
         except KeyboardInterrupt:
             interrupted = True

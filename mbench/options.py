@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -13,6 +14,10 @@ from mbench.records import Host, Settings, Target, Warmup
 from mbench.tuner import TuningJob
 
 _T = TypeVar("_T")
+
+DEFAULT_TRIALS = 64
+DEEP_NEEDS = ("xgboost", "cloudpickle")
+"""What MetaSchedule imports and does not install."""
 
 
 def refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> None:
@@ -77,7 +82,8 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
     """Return the job that the options of `mbench tune` ask for.
 
     Raises:
-        UsageError: a variant or number of threads that cannot be, or a target that this machine cannot measure.
+        UsageError: a variant or number of threads that cannot be, a target that this machine cannot measure, or a
+            package is missing.
         TargetError: the target is not known, or its description is wrong.
     """
     names = variants.expand(patterns)
@@ -92,6 +98,11 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
     if not support.measure:
         raise UsageError(f"target '{target.name}': {support.reason}; choices are tuned where they can be measured")
     _device(options["device"], target)
+    if options["trials"] is not None and not options["deep"]:
+        raise UsageError("--trials is of MetaSchedule; it goes with --deep")
+    lacking = [name for name in DEEP_NEEDS if importlib.util.find_spec(name) is None] if options["deep"] else []
+    if lacking:
+        raise UsageError(f"--deep needs {' and '.join(lacking)}; install: pip install 'mobilenet-bench[tune]'")
     here = target if target.name == "host" else pipeline.resolve_target("host")
     return TuningJob(
         target=target,
@@ -100,6 +111,7 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
         variants=names,
         threads=_threads(options["threads"], target, machine, compile_only=False),
         tries=options["tries"],
+        trials=(options["trials"] or DEFAULT_TRIALS) if options["deep"] else 0,
         again=options["again"],
         timeout_s=float(options["timeout_s"]),
         file=tuned.own_file(target, machine),

@@ -1,6 +1,7 @@
 """The search for one kernel: compile some candidates, time them, look closer at the best, and decide.
 
-First the tiles that the rules' models like best, each in one task grid; then other grids of the quickest tiles.
+First the tiles that the rules' models like best, each in one task grid; then other grids of the quickest tiles, and
+what MetaSchedule found, if it was asked.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any
 
 import msgspec
 
-from mbench.compile.tuning import Built, Candidate, Read, Task, Timing, TimingPlan, jobs, read_log
+from mbench.compile.tuning import Built, Candidate, Read, SearchPlan, Task, Timing, TimingPlan, jobs, read_log
 from mbench.compilers import Compilers
 from mbench.devices import Device
 from mbench.errors import BuildError, MeasureError
 from mbench.records import Target
-from mbench.tuned import Timed
+from mbench.tuned import METASCHEDULE, Timed
 
 MIN_GAIN = 0.02
 """A choice must be this much quicker than the rules' own."""
@@ -50,12 +51,18 @@ class Bench:
     cache_bytes: int
     """What the second-level caches of this machine hold for the threads."""
     threads: int
+    processes: int
+    """That MetaSchedule compiles with, side by side."""
     tries: int
     """Tiles of each rule, and task grids of the quickest tiles together, at most."""
     timeout_s: float
     compilers: Compilers
     device: Device
     scratch: Path
+    trials: int
+    """Schedules that MetaSchedule shall try; 0: it is not asked."""
+    database: Path
+    """The folder of its records."""
     times_s: list[tuple[float, float]] = dataclasses.field(default_factory=list)
     """Of each batch that was timed: seconds, and processor seconds that other processes used meanwhile."""
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
@@ -79,12 +86,35 @@ class Bench:
         best = _quickest(first)[:TILES]
         chosen = [search.default, *(candidate for candidate, _ in best)][: TILES + 1]
         list_grids = functools.partial(jobs.grids, task.function, self.target, chosen, max(1, self.tries // 2))
-        grids = self.compilers.all_of({0: list_grids}, self.timeout_s)[0].answer()
-        built = self._compiled(task, grids, functools.partial(report, "compiling grids"), skip) + [
+        others = (*self.compilers.all_of({0: list_grids}, self.timeout_s)[0].answer(), *self._deep(task, report, skip))
+        built = self._compiled(task, others, functools.partial(report, "compiling grids"), skip) + [
             one for one in built if one.candidate in [candidate for candidate, _ in best]
         ]
         second = self._timed(task, needed, built, functools.partial(report, "timing grids"), skip, FINALISTS)
         return decided(search.default, [*first, *second])
+
+    def _deep(self, task: Task, report: Report, skip: Skip) -> list[Candidate]:
+        """Return what MetaSchedule found quickest, if it is asked and finds anything."""
+        found = Candidate(rule=METASCHEDULE, database=str(self.database))
+        if not self.trials:
+            return []
+        self.database.mkdir(exist_ok=True)
+        report("searching", 0.0)
+        plan = SearchPlan(
+            function=task.function,
+            target=self.target,
+            threads=self.threads,
+            processes=self.processes,
+            trials=self.trials,
+            database=str(self.database),
+            scratch=str(self.scratch / f"{next(self._numbers)}"),
+        )
+        try:
+            self.device.search_kernel(plan, lambda _, done: report("searching", done))
+        except MeasureError as error:
+            skip(found, str(error))
+            return []
+        return [found]
 
     def _compiled(
         self, task: Task, candidates: Sequence[Candidate], report: Callable[[float], None], skip: Skip

@@ -27,15 +27,11 @@ from mbench.records import Host, Target
 from mbench.search import Bench, Search
 from mbench.tuned import Entry, File, MadeWith
 
-SHARES = {
-    "compiling tiles": 0.0,
-    "timing tiles": 0.35,
-    "compiling grids": 0.55,
-    "timing grids": 0.75,
-    "done": 1.0,
-    "failed": 1.0,
-}
+_STAGES = ("compiling tiles", "timing tiles", "searching", "compiling grids", "timing grids", "done", "failed")
+SHARES = dict(zip(_STAGES, (0.0, 0.35, 0.54, 0.55, 0.75, 1.0, 1.0), strict=True))
 """How much of a kernel's work is done when a stage begins."""
+DEEP_SHARES = dict(zip(_STAGES, (0.0, 0.01, 0.02, 0.95, 0.97, 1.0, 1.0), strict=True))
+"""The same where MetaSchedule is asked."""
 _LOWERING_S = 600.0
 
 
@@ -50,6 +46,8 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     tries: int
     """Tiles that are tried of each rule, and task grids of the quickest tiles."""
+    trials: int = 0
+    """Schedules of each kernel that MetaSchedule shall try; 0: it is not asked."""
     again: bool
     timeout_s: float
     """How long one candidate may be silent."""
@@ -124,6 +122,8 @@ class Tuner:
         entry = self.file.find(search.task.kernel, self.job.threads)
         if entry is None or (entry.made_with.mbench, entry.made_with.tvm) != _versions():
             return False
+        if entry.trials < self.job.trials:
+            return False
         return (entry.default.rule, entry.default.parameters) == (search.default.rule, search.default.parameters)
 
     def run(self, progress: Progress) -> None:
@@ -140,11 +140,14 @@ class Tuner:
             target=job.target,
             cache_bytes=_cache_bytes(job),
             threads=job.threads,
+            processes=job.host.processors_usable or 1,
             tries=job.tries,
             timeout_s=job.timeout_s,
             compilers=self._compilers,
             device=device,
             scratch=self._scratch,
+            trials=job.trials,
+            database=tuned.database(job.file),
         )
         start = time.monotonic()
         try:
@@ -172,7 +175,7 @@ class Tuner:
             self.failures.append(Failure(kernel=kernel, candidate="", reason=str(error)))
             report("failed", 1.0)
             return f"failed: {error}"
-        entry = Entry(kernel=kernel, threads=self.job.threads, made_with=_made_with(), **found)
+        entry = Entry(kernel=kernel, threads=self.job.threads, made_with=_made_with(), trials=self.job.trials, **found)
         self.file = self.file.with_entry(entry)
         tuned.write(self.job.file, self.file)
         report("done", 1.0)

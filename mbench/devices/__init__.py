@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mbench.artifact import Artifact
-from mbench.compile.tuning import Readings, TimingPlan
+from mbench.compile.tuning import Readings, SearchPlan, TimingPlan
 from mbench.devices import local
 from mbench.errors import UsageError
 from mbench.measure.observation import Observation, Plan
@@ -45,6 +45,15 @@ class Device(Protocol):
         Raises:
             WorkerDied: the process that ran them crashed, was killed, or hung; the plan's log says where.
             MeasureError: what the rules choose computes something wrong.
+        """
+        ...
+
+    def search_kernel(self, plan: SearchPlan, report: Report) -> int:
+        """Let MetaSchedule search schedules of one kernel; return how many its database has.
+
+        Raises:
+            WorkerDied: the process crashed, was killed, or hung. What was timed up to then is in the database.
+            MeasureError: none of its schedules could be timed.
         """
         ...
 

@@ -22,6 +22,8 @@ from mbench.measure.observation import Observation, Plan
 from mbench.records import Calibration, Target
 
 _JOIN_S = 5.0
+_SEARCH_SILENCE_S = 1800.0
+"""MetaSchedule says something after each batch, and stops what hangs itself."""
 _DETAIL_CHARACTERS = 2000
 
 
@@ -58,11 +60,24 @@ class LocalDevice:
         """Time candidates of one kernel."""
         return cast(tuning.Readings, self._run(worker.time_kernel, (plan,), plan.threads, report))
 
+    def search_kernel(self, plan: tuning.SearchPlan, report: Callable[[str, float], None]) -> int:
+        """Let MetaSchedule search schedules of one kernel."""
+        silence_s = max(self._timeout_s, _SEARCH_SILENCE_S)
+        return cast(int, self._run(worker.search_kernel, (plan,), plan.threads, report, silence_s=silence_s))
+
     def close(self) -> None:
         """Let other runs measure."""
         self._lock.close()
 
-    def _run(self, job: Callable[..., Any], arguments: tuple[Any, ...], threads: int, report: Any) -> Any:
+    def _run(
+        self,
+        job: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        threads: int,
+        report: Any,
+        *,
+        silence_s: float | None = None,
+    ) -> Any:
         """Run a job in a fresh process; return its answer."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
@@ -75,15 +90,15 @@ class LocalDevice:
                 process.start()
             theirs.close()
             try:
-                return self._listen(process, ours, report)
+                return self._listen(process, ours, report, silence_s or self._timeout_s)
             finally:
                 _end(process)
 
-    def _listen(self, process: Any, pipe: Any, report: Callable[[str, float], None]) -> Any:
+    def _listen(self, process: Any, pipe: Any, report: Callable[[str, float], None], silence_s: float) -> Any:
         stage = "starting"
         while True:
-            if not pipe.poll(self._timeout_s):
-                message = f"the worker process was silent for {self._timeout_s:g} s and was stopped"
+            if not pipe.poll(silence_s):
+                message = f"the worker process was silent for {silence_s:g} s and was stopped"
                 raise WorkerDied(message, stage=stage, detail=_tail(self._log))
             try:
                 kind, *content = pipe.recv()

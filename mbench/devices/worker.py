@@ -162,6 +162,14 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     return Observation(**seen)
 
 
+def search_kernel(send: Send, plan: tuning.SearchPlan) -> int:
+    """Job: let MetaSchedule search schedules of one kernel."""
+    send("searching", 0.0)
+    from mbench.compile.tuning import deep
+
+    return deep.search(plan, lambda fraction: send("searching", fraction))
+
+
 def time_kernel(send: Send, plan: tuning.TimingPlan) -> tuning.Readings:
     """Job: time candidates of one kernel."""
     send("starting", 0.0)

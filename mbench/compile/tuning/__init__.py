@@ -67,6 +67,21 @@ class TimingPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A file that each reading is written to, line by line: what was timed is not lost if the process dies."""
 
 
+class SearchPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker process is to let MetaSchedule search."""
+
+    function: str
+    target: Target
+    threads: int
+    processes: int
+    """That compile side by side."""
+    trials: int
+    database: str
+    """The folder of its records, which is there; those that it has count as trials."""
+    scratch: str
+    """A folder for its temporary files."""
+
+
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How a candidate did against the default, which ran in turns with it. Seconds are medians of one call."""
 

@@ -45,7 +45,7 @@ def tasks(variant: Variant) -> tuple[Task, ...]:
 
 
 def tiles(function: str, target: Target, tries: int) -> tuple[Candidate, tuple[Candidate, ...]]:
-    """Return what the rules choose, and of each rule up to `tries` tiles, best first by its model.
+    """Return what the rules choose, and of each rule up to `tries` other tiles, best first by its model.
 
     Rules that are not asked by default are tried like the others.
     """
@@ -53,12 +53,11 @@ def tiles(function: str, target: Target, tries: int) -> tuple[Candidate, tuple[C
     with _tvm_target(target):
         chosen = schedule(loaded, machine)
         default = Candidate(rule=chosen.rule, parameters=dict(chosen.parameters))
-        found = [
-            candidate
-            for name in rules_for(machine)[0]
-            for candidate in itertools.islice(_distinct(_of_rule(name, loaded, machine)), tries)
-        ]
-    return default, tuple(candidate for candidate in found if candidate != default)
+        found = []
+        for name in rules_for(machine)[0]:
+            others = (one for one in _distinct(_of_rule(name, loaded, machine)) if one.tile != default.tile)
+            found.extend(itertools.islice(others, tries))
+    return default, tuple(found)
 
 
 def grids(function: str, target: Target, chosen: Collection[Candidate], tries: int) -> tuple[Candidate, ...]:
