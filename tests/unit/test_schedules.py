@@ -1,50 +1,48 @@
+"""From a torch network, through all the rules, to its output; and which rule takes a kernel, or why none does."""
+
 from __future__ import annotations
 
 import dataclasses
-import platform
+import os
 import re
+import subprocess
+import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 
+import kernels
 import numpy as np
 import pytest
 import torch
 import tvm
-from conftest import require
-from hypothesis import given
-from hypothesis import strategies as st
+from kernels import AVX2, MACHINES, SSE, Conv, Dense, Layer, Pool
 from torch import nn
 from tvm import relax, te
 from tvm.relax.frontend.torch import from_exported_program
 
-from mbench import host, targets, variants
+from mbench import targets, variants
 from mbench.compile import codegen, lower, pack
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Plan, Scheduled, cpu, schedule, schedule_all
+from mbench.compile.schedules import (
+    Machine,
+    Parameters,
+    Plan,
+    Rule,
+    Scheduled,
+    StaleChoiceError,
+    cpu,
+    make,
+    schedule,
+    schedule_all,
+)
+from mbench.compile.schedules.cpu import tiling
 from mbench.measure import numerics
+from mbench.tuned import Choice
 
 TOLERANCE = numerics.TOLERANCE["float32"]
-SSE = Machine(kind="cpu", lanes=4, registers=16, broadcasts_from_memory=True)
-MACHINES = {
-    "avx512": (Machine(kind="cpu", lanes=16, registers=32, broadcasts_from_memory=True), "x86_64_v4"),
-    "avx2": (Machine(kind="cpu", lanes=8, registers=16, broadcasts_from_memory=True), "x86_64_v3"),
-    "sse": (SSE, "x86_64_v2"),
-    # Arm's rules, run as x86 code: what is computed does not depend on who computes it.
-    "neon": (Machine(kind="cpu", lanes=4, registers=32, broadcasts_from_memory=False), "x86_64_v2"),
-}
-
-
-@cache
-def features() -> tuple[str, ...]:
-    return host.describe().features
-
-
-def executable_target(machine: str) -> tvm.target.Target:
-    target = targets.load(MACHINES[machine][1])
-    require(platform.machine() == "x86_64", "needs an x86-64 processor")
-    lacking = set(target.processor.requires) - set(features())
-    require(not lacking, f"needs a processor with {', '.join(sorted(lacking))}")
-    return tvm.target.Target(dict(target.tvm))
+BY_DEFAULT = {name for name, rule in cpu.RULES.items() if rule.by_default}
 
 
 def fused(network: nn.Module, x: torch.Tensor) -> tvm.IRModule:
@@ -57,17 +55,17 @@ def fused(network: nn.Module, x: torch.Tensor) -> tvm.IRModule:
 
 def run(module: tvm.IRModule, machine: str, x: np.ndarray) -> tuple[np.ndarray, dict[str, Scheduled]]:
     """Schedule, compile and run a module; return its output, and how each kernel was scheduled."""
-    target = executable_target(machine)
+    target = kernels.host_target()
     with target:
-        kernels = schedule_all(lower.kernel_calls(module), MACHINES[machine][0])
-        installed = pack.install(module, kernels)
+        scheduled = schedule_all(lower.kernel_calls(module), MACHINES[machine])
+        installed = pack.install(module, scheduled)
     executable = codegen.generate(codegen.plan(installed, target), target)
     vm = relax.VirtualMachine(executable, tvm.cpu())
-    return vm["main"](tvm.runtime.tensor(x)).numpy(), kernels
+    return vm["main"](tvm.runtime.tensor(x)).numpy(), scheduled
 
 
-def rules_of(kernels: dict[str, Scheduled]) -> set[str]:
-    return {kernel.rule for kernel in kernels.values()}
+def rules_of(scheduled: Mapping[str, Scheduled]) -> set[str]:
+    return {kernel.rule for kernel in scheduled.values()}
 
 
 def seeded(network: nn.Module) -> nn.Module:
@@ -95,7 +93,6 @@ SHAPES = [
     Shape(1, 16, 1, 48, 96),
     Shape(1, 5, 13, 21, 42),  # channels that no vector divides
     Shape(2, 4, 15, 24, 40, stride=2),
-    Shape(1, 3, 5, 128, 33),
 ]
 
 
@@ -113,22 +110,27 @@ def every_kind(shape: Shape) -> nn.Module:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("machine", MACHINES)
-def test_each_rule_computes_what_torch_does(machine: str, shape: Shape) -> None:
+@pytest.mark.parametrize(
+    ("machine", "shape"),
+    [
+        *zip(MACHINES, SHAPES, strict=True),
+        *zip(reversed(MACHINES), SHAPES, strict=True),
+    ],
+    ids=str,
+)
+def test_networks_of_every_kind_of_layer_compute_what_torch_does(machine: str, shape: Shape) -> None:
     network = every_kind(shape)
     x = torch.randn(shape.batch, shape.ci, shape.side, shape.side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = network(x).numpy()
-    output, kernels = run(fused(network, x), machine, x.numpy())
+    output, scheduled = run(fused(network, x), machine, x.numpy())
     assert numerics.compare(output, expected, 1e-5).passed
-    assert "fallback" not in rules_of(kernels)
-    registers = MACHINES[machine][0].registers
-    tiles = [kernel.plan.tile for kernel in kernels.values() if kernel.plan.tile]
-    assert len(tiles) >= 4  # one each for standard, depthwise, pointwise
-    for rows, vectors, lanes in (map(int, tile.split("x")) for tile in tiles):
-        assert rows * vectors + vectors + 1 <= registers
-        assert lanes <= MACHINES[machine][0].lanes
+    assert {"cpu.matmul", "cpu.depthwise", "cpu.convolution", "cpu.pool"} <= rules_of(scheduled) <= BY_DEFAULT
+    for kernel in scheduled.values():
+        *_, lanes = map(int, kernel.plan.tile.split("x"))
+        assert lanes == kernel.plan.lanes
+        assert lanes <= MACHINES[machine].lanes
+        assert kernel.description == f"{kernel.rule} {kernel.plan.tile}"
 
 
 @pytest.mark.parametrize(
@@ -142,11 +144,23 @@ def test_each_rule_computes_what_torch_does(machine: str, shape: Shape) -> None:
 )
 def test_whole_networks_agree_with_torch(machine: str, name: str, batch: int) -> None:
     lowered = lower.lower(variants.parse(name, batch=batch))
-    output, kernels = run(lowered.module, machine, lowered.example)
+    output, scheduled = run(lowered.module, machine, lowered.example)
     seen = numerics.compare(output, lowered.expected, TOLERANCE)
     assert seen.passed, seen.detail
-    wanted = {"cpu.standard", "cpu.pool", "cpu.dense", "cpu.elementwise"}
-    assert rules_of(kernels) == (wanted if "standard" in name else wanted | {"cpu.depthwise", "cpu.pointwise"})
+    wanted = {"cpu.convolution", "cpu.pool", "cpu.matmul"}
+    assert rules_of(scheduled) == (wanted if "standard" in name else wanted | {"cpu.depthwise"})
+
+
+def test_a_wrong_packing_of_weights_is_seen_by_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
+    right = tiling.pack
+
+    def reversed_panels(weights: np.ndarray, starts: list[int], width: int) -> np.ndarray:
+        return right(weights[:, ::-1], starts, width)
+
+    monkeypatch.setattr(tiling, "pack", reversed_panels)
+    output, _ = run(lowered.module, "sse", lowered.example)
+    assert not numerics.compare(output, lowered.expected, TOLERANCE).passed
 
 
 @pytest.mark.parametrize(
@@ -162,37 +176,112 @@ def test_whole_networks_agree_with_torch(machine: str, name: str, batch: int) ->
     ids=str,
 )
 def test_other_kernels_strides_and_activations(machine: str, network: nn.Module) -> None:
-    channels = next(module for module in network.modules() if isinstance(module, nn.Conv2d)).in_channels
-    x = torch.randn(1, channels, 12, 12, generator=torch.Generator().manual_seed(2))
+    inputs = next(module for module in network.modules() if isinstance(module, nn.Conv2d)).in_channels
+    x = torch.randn(1, inputs, 12, 12, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         expected = seeded(network)(x).numpy()
-    output, kernels = run(fused(network, x), machine, x.numpy())
+    output, scheduled = run(fused(network, x), machine, x.numpy())
     assert numerics.compare(output, expected, 1e-5).passed
-    assert "fallback" not in rules_of(kernels)
+    assert rules_of(scheduled) <= BY_DEFAULT
 
 
-def test_a_wrong_packing_of_weights_is_seen_by_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
-    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
-    right = pack.packed_weights
+# ------------------------------------------------------------------------------------------------------------- threads
+@cache
+def fingerprints() -> tuple[tuple[str, int, int, str], ...]:
+    """Return (rule, tasks, threads, hash of the output) of kernels, from a process with several threads."""
+    program = Path(kernels.__file__)
+    environment = {**os.environ, "TVM_NUM_THREADS": "3"}
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return tuple((rule, int(tasks), int(threads), bits) for rule, tasks, threads, bits in rows)
 
-    def channels_of_each_tile_reversed(weights: np.ndarray, tile: int) -> np.ndarray:
-        return np.ascontiguousarray(right(weights, tile)[..., ::-1])
 
-    monkeypatch.setattr(pack, "packed_weights", channels_of_each_tile_reversed)
-    output, kernels = run(lowered.module, "sse", lowered.example)
-    assert any(kernel.plan.weight_tile for kernel in kernels.values())
-    assert not numerics.compare(output, lowered.expected, TOLERANCE).passed
+@pytest.mark.parametrize("rule", kernels.SHARED)
+def test_the_number_of_threads_changes_no_bit_of_the_output(rule: str) -> None:
+    rows = [row for row in fingerprints() if row[0] == rule]
+    assert {threads for _, _, threads, _ in rows} == {1, 2, 3}
+    assert all(tasks >= 3 for _, tasks, _, _ in rows)
+    assert len({bits for _, _, _, bits in rows}) == 1
 
 
-def test_packing_moves_each_weight_where_the_kernel_reads_it() -> None:
-    weights = np.arange(2 * 3 * 5 * 12, dtype="float32").reshape(2, 3, 5, 12)
-    packed = pack.packed_weights(weights, 4)
-    assert packed.shape == (3, 2, 3, 5, 4)
-    for ky, kx, ci, c in np.ndindex(*weights.shape):
-        assert packed[c // 4, ky, kx, ci, c % 4] == weights[ky, kx, ci, c]
+def test_the_bits_of_other_kernels_are_others() -> None:
+    assert len({bits for _, _, _, bits in fingerprints()}) == len(kernels.SHARED)
 
 
 # ------------------------------------------------------------------------------------------- what no rule is made for
+UNPADDED = (0, 0, 0, 0)
+POINTWISE = Conv(kernel=1, padding=UNPADDED)
+DEPTHWISE = Conv(inputs=16, groups=16)
+STRANGE: dict[str, Layer] = {
+    "two groups": Conv(groups=2),
+    "two outputs of each channel": Conv(inputs=8, channels=16, groups=8),
+    "dilated": Conv(dilation=2, padding=(2, 2, 2, 2)),
+    "dilated depthwise": dataclasses.replace(DEPTHWISE, dilation=2),
+    "unequal strides": Conv(strides=(1, 2)),
+    "unequal strides, depthwise": dataclasses.replace(DEPTHWISE, strides=(2, 1)),
+    "unequal strides of an image": Conv(inputs=3, channels_last=False, strides=(1, 2)),
+    "unequal padding": Conv(padding=(1, 0, 1, 0)),
+    "unequal padding, depthwise": dataclasses.replace(DEPTHWISE, padding=(0, 1, 0, 1)),
+    "sigmoid": Conv(epilogue="sigmoid"),
+    "sigmoid of a depthwise": dataclasses.replace(DEPTHWISE, epilogue="sigmoid"),
+    "sigmoid of a pointwise": dataclasses.replace(POINTWISE, epilogue="sigmoid"),
+    "sigmoid of a matrix product": Dense(epilogue="sigmoid"),
+    "sigmoid of a mean": Pool(epilogue="sigmoid"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_what_is_no_rules_falls_back_and_is_right(name: str) -> None:
+    layer = STRANGE[name]
+    function, arrays = layer.function(), kernels.drawn(layer)
+    for rule in cpu.RULES.values():
+        assert not list(rule.candidates(Kernel(function), AVX2))
+    scheduled = schedule(function, AVX2)
+    assert (scheduled.rule, scheduled.description, scheduled.plan.pack) == ("fallback", "fallback", None)
+    assert scheduled.reason is not None
+    assert re.fullmatch(r"no rule is for blocks \w+(, \w+)*", scheduled.reason)
+    tvm.ir.assert_structural_equal(scheduled.plan.function, function)
+    assert kernels.wrong(layer, kernels.executed(scheduled.plan, layer, arrays), arrays) is None
+
+
+KNOWN: dict[str, tuple[Layer, str]] = {
+    "padded below and right alone": (Conv(strides=(2, 2), padding=(0, 0, 1, 1)), "cpu.convolution"),
+    "more padding below": (Conv(padding=(1, 1, 4, 4)), "cpu.convolution"),
+    "more padding than kernel": (Conv(padding=(4, 4, 4, 4)), "cpu.convolution"),
+    "more padding than kernel, depthwise": (dataclasses.replace(DEPTHWISE, padding=(4, 4, 4, 4)), "cpu.depthwise"),
+    "depthwise padded below and right": (
+        dataclasses.replace(DEPTHWISE, strides=(2, 2), padding=(0, 0, 1, 1)),
+        "cpu.depthwise",
+    ),
+    "an image padded below and right": (
+        Conv(inputs=3, channels_last=False, strides=(2, 2), padding=(0, 0, 1, 1)),
+        "cpu.convolution",
+    ),
+    "a part of the input unread": (Conv(height=8, width=8, strides=(2, 2), padding=UNPADDED), "cpu.convolution"),
+    "stride 3": (Conv(strides=(3, 3)), "cpu.convolution"),
+    "kernel 2": (Conv(kernel=2, padding=UNPADDED), "cpu.convolution"),
+    "depthwise of one tap": (dataclasses.replace(DEPTHWISE, kernel=1, padding=UNPADDED), "cpu.depthwise"),
+    "one input channel": (Conv(inputs=1, channels=5), "cpu.convolution"),
+    "one channel in, one out": (Conv(inputs=1, channels=1), "cpu.convolution"),
+    "1x1 with padding": (Conv(kernel=1), "cpu.convolution"),
+    "1x1 of stride 2": (Conv(kernel=1, strides=(2, 2), padding=UNPADDED), "cpu.convolution"),
+    "1x1": (POINTWISE, "cpu.matmul"),
+    "ReLU without bias": (Conv(epilogue="relu"), "cpu.convolution"),
+    "mean, bias, ReLU": (Pool(epilogue="bias+relu"), "cpu.pool"),
+    "mean and another": (Pool(epilogue="residual"), "cpu.pool"),
+    "mean, twice": (Pool(epilogue="twice"), "cpu.pool"),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_which_rule_takes_a_kernel(name: str) -> None:
+    layer, rule = KNOWN[name]
+    arrays, scheduled = kernels.drawn(layer), schedule(layer.function(), AVX2)
+    assert (scheduled.rule, scheduled.reason, scheduled.tuned) == (rule, None, False)
+    assert kernels.wrong(layer, kernels.executed(scheduled.plan, layer, arrays), arrays) is None
+
+
 def largest_of_each_line() -> tvm.IRModule:
     x = relax.Var("x", relax.TensorType((4, 7), "float32"))
     k = te.reduce_axis((0, 7), "k")
@@ -211,122 +300,115 @@ class MeanOfChannels(nn.Module):
 
 
 @pytest.mark.parametrize("what", ["max", "mean"])
-def test_a_kernel_that_no_rule_takes_falls_back_says_why_and_is_right(what: str) -> None:
+def test_a_network_with_kernels_that_no_rule_takes_is_right(what: str) -> None:
     x = torch.randn(4, 7, generator=torch.Generator().manual_seed(3))
     module, expected = (largest_of_each_line(), x.amax(1)) if what == "max" else (fused(MeanOfChannels(), x), x.mean(1))
-    output, kernels = run(module, "sse", x.numpy())
+    output, scheduled = run(module, "sse", x.numpy())
     np.testing.assert_allclose(output, expected.numpy(), rtol=1e-6, atol=1e-7)
-    [kernel] = [kernel for kernel in kernels.values() if kernel.rule == "fallback"]
+    [kernel] = [kernel for kernel in scheduled.values() if kernel.rule == "fallback"]
     assert kernel.reason is not None
-    assert re.fullmatch(r"no rule is for blocks \w+(, \w+)*", kernel.reason)
-    assert kernel.description == "fallback"
 
 
-def convolution() -> lower.tirx.PrimFunc:
-    module = fused(seeded(nn.Sequential(nn.Conv2d(8, 16, 1), nn.ReLU())), torch.zeros(1, 8, 6, 6))
-    return dict(lower.kernel_calls(module))["fused_conv2d_add_relu"]
+# ------------------------------------------------------------------------------------------------- rules in their order
+def takes_all(_kernel: Kernel, _machine: Machine) -> Iterator[Parameters]:
+    yield {}
 
 
-def refusing(kernel: Kernel, _machine: Machine) -> Plan | None:
+def refusing(kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
     kernel.schedule.get_sblock("no such block")
     return None
 
 
-def test_a_rule_that_tvm_refuses_leads_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "RULES", {"cpu.refusing": refusing, **cpu.RULES})
-    scheduled = schedule(convolution(), SSE)
-    assert (scheduled.rule, scheduled.reason) == ("cpu.pointwise", None)
+def broken(_kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
+    raise ZeroDivisionError
+
+
+def not_mine(_kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
+    return None
+
+
+@pytest.mark.parametrize("build", [refusing, not_mine])
+def test_what_one_rule_cannot_make_the_next_is_asked(monkeypatch: pytest.MonkeyPatch, build: object) -> None:
+    monkeypatch.setattr(cpu, "RULES", {"cpu.first": Rule(candidates=takes_all, build=build), **cpu.RULES})
+    scheduled = schedule(POINTWISE.function(), SSE)
+    assert (scheduled.rule, scheduled.reason) == ("cpu.matmul", None)
 
 
 def test_what_tvm_refused_is_the_reason_of_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "RULES", {"cpu.refusing": refusing, "cpu.dense": cpu.dense})
-    function = convolution()
-    scheduled = schedule(function, SSE)
+    rules = {"cpu.refusing": Rule(candidates=takes_all, build=refusing), "cpu.pool": cpu.RULES["cpu.pool"]}
+    monkeypatch.setattr(cpu, "RULES", rules)
+    scheduled = schedule(POINTWISE.function(), SSE)
     assert scheduled.rule == "fallback"
     assert scheduled.reason is not None
     assert scheduled.reason.startswith("cpu.refusing: ")
     assert "no such block" in scheduled.reason
     assert "\n" not in scheduled.reason
-    tvm.ir.assert_structural_equal(scheduled.plan.function, function)
 
 
 def test_an_error_of_our_own_is_not_taken_for_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_kernel: Kernel, _machine: Machine) -> Plan | None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(cpu, "RULES", {"cpu.broken": broken})
+    monkeypatch.setattr(cpu, "RULES", {"cpu.broken": Rule(candidates=takes_all, build=broken)})
     with pytest.raises(ZeroDivisionError):
-        schedule(convolution(), SSE)
+        schedule(POINTWISE.function(), SSE)
 
 
-def test_a_kernel_is_read_off_its_blocks() -> None:
-    kernel = Kernel(convolution())
-    assert kernel.anchor == "conv2d_nhwc"
-    assert kernel.extents == (1, 6, 6, 16, 1, 1, 8)
-    assert kernel.blocks[kernel.blocks.index("conv2d_nhwc") + 1 :] == kernel.epilogue
-    assert len(kernel.epilogue) == 2  # bias, ReLU
+def test_a_rule_that_only_a_measurement_may_choose_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = Rule(candidates=takes_all, build=broken, by_default=False)
+    monkeypatch.setattr(cpu, "RULES", {"cpu.measured": rule, **cpu.RULES})
+    assert schedule(POINTWISE.function(), SSE).rule == "cpu.matmul"
 
 
-# ----------------------------------------------------------------------------------------------------------- the tiles
-MACHINE = st.builds(
-    Machine,
-    kind=st.just("cpu"),
-    lanes=st.sampled_from([1, 2, 4, 8, 16, 32]),
-    registers=st.integers(3, 64),
-    broadcasts_from_memory=st.booleans(),
-)
+def test_the_same_kernel_is_scheduled_once() -> None:
+    function = POINTWISE.function()
+    assert list(schedule_all([("a", function), ("b", function), ("a", function)], AVX2)) == ["a", "b"]
 
 
-def fits(rows: int, vectors: int, machine: Machine) -> bool:
-    """Accumulators, weights, and one input, or on Arm one of each row."""
-    return rows * vectors + vectors + (1 if machine.broadcasts_from_memory else rows) <= machine.registers
+# ------------------------------------------------------------------------------------------------------- tuned choices
+WORD = "conv2d_nhwc_1x7x7x8_k1x1_s1_p0_16"
+CHOSEN = {"rows": 3, "vectors": 1, "row_parts": 1, "panel_parts": 1}
 
 
-@given(width=st.integers(1, 300), channels=st.integers(1, 2048), machine=MACHINE)
-def test_a_register_tile_fits_and_divides(width: int, channels: int, machine: Machine) -> None:
-    rows, vectors, lanes = cpu.register_tile(width, channels, machine)
-    assert fits(rows, vectors, machine)
-    assert width % rows == 0
-    assert channels % (vectors * lanes) == 0
-    assert machine.lanes % lanes == 0
-    assert lanes == machine.lanes or channels % (2 * lanes)  # the widest vector that divides the channels
-
-
-@given(width=st.integers(1, 56), channels=st.integers(1, 64).map(lambda n: 8 * n), machine=MACHINE)
-def test_no_other_tile_does_more_for_each_load(width: int, channels: int, machine: Machine) -> None:
-    rows, vectors, lanes = cpu.register_tile(width, channels, machine)
-    most = 4 if machine.broadcasts_from_memory else 2
-    others = [
-        (r, v)
-        for r in range(1, 15)
-        for v in range(1, most + 1)
-        if width % r == 0 and channels % (v * lanes) == 0 and fits(r, v, machine)
-    ]
-    assert rows * vectors / (rows + vectors) == max(r * v / (r + v) for r, v in others)
-
-
-def test_the_tile_of_cortex_a72_is_the_one_without_spills() -> None:
-    # 8 rows x 2 vectors x 4 lanes: counted under emulation, 1.74 instructions for each multiply-add; 3 vectors spill
-    neon, _ = MACHINES["neon"]
-    assert cpu.register_tile(56, 128, neon) == (8, 2, 4)
-
-
-@given(number=st.integers(1, 5000), limit=st.integers(1, 100))
-def test_largest_divisor(number: int, limit: int) -> None:
-    found = cpu.largest_divisor(number, limit)
-    assert number % found == 0
-    assert found <= limit
-    assert all(number % other for other in range(found + 1, min(limit, number) + 1))
+def test_a_tuned_choice_goes_before_the_rules() -> None:
+    choices = {WORD: Choice(rule="cpu.matmul", parameters=CHOSEN)}
+    scheduled = schedule(POINTWISE.function(), AVX2, choices)
+    assert (scheduled.description, scheduled.tuned) == ("cpu.matmul 3x1x8 (tuned)", True)
+    assert scheduled.parameters == CHOSEN
+    other = schedule(dataclasses.replace(POINTWISE, width=8).function(), AVX2, choices)
+    assert (other.tuned, other.ignored) == (False, None)
 
 
 @pytest.mark.parametrize(
+    ("rule", "parameters", "said"),
+    [
+        ("cpu.product", CHOSEN, "there is no rule cpu.product"),
+        ("cpu.depthwise", CHOSEN, "cpu.depthwise does not take this kernel"),
+        ("cpu.matmul", {"rows": 3}, "cpu.matmul takes rows, vectors, row_parts, panel_parts, not rows"),
+        ("cpu.matmul", {**CHOSEN, "rows": 50}, "cpu.matmul: a tile of 50 rows x 8 columns is larger than 49 x 16"),
+        ("cpu.matmul", {**CHOSEN, "panel_parts": 0}, "cpu.matmul: parameter 'panel_parts' is 0; "),
+    ],
+    ids=["no such rule", "another rule's", "other parameters", "too large", "zero"],
+)
+def test_a_choice_that_fits_no_longer_is_ignored_and_says_why(rule: str, parameters: dict[str, int], said: str) -> None:
+    function = POINTWISE.function()
+    with pytest.raises(StaleChoiceError) as caught:
+        make(function, AVX2, rule, parameters)
+    assert str(caught.value).startswith(said)
+    scheduled = schedule(function, AVX2, {WORD: Choice(rule=rule, parameters=parameters)})
+    assert (scheduled.rule, scheduled.tuned, scheduled.ignored) == ("cpu.matmul", False, str(caught.value))
+
+
+# ---------------------------------------------------------------------------------------------------------- the machine
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("x86_64_v2", Machine(kind="cpu", lanes=4, registers=16, broadcasts_from_memory=True)),
-        ("x86_64_v3", Machine(kind="cpu", lanes=8, registers=16, broadcasts_from_memory=True)),
-        ("x86_64_v4", Machine(kind="cpu", lanes=16, registers=32, broadcasts_from_memory=True)),
-        ("arm64_cortex_a72", Machine(kind="cpu", lanes=4, registers=32, broadcasts_from_memory=False)),
+        ("x86_64_v2", (4, 16, True, 32768, 262144)),
+        ("x86_64_v3", (8, 16, True, 32768, 262144)),
+        ("x86_64_v4", (16, 32, True, 49152, 1310720)),
+        ("arm64_cortex_a72", (4, 32, False, 32768, 1048576 // 4)),
+        ("arm64_apple_m1", (4, 32, False, 131072, 12582912 // 4)),
     ],
 )
-def test_the_machine_of_a_target_is_what_its_manual_says(name: str, expected: Machine) -> None:
-    assert Machine.of(targets.load(name)) == expected
+def test_the_machine_of_a_target_is_what_its_manual_says(name: str, expected: tuple[object, ...]) -> None:
+    machine = Machine.of(targets.load(name))
+    seen = (machine.lanes, machine.registers, machine.broadcasts_from_memory, machine.l1_bytes, machine.l2_bytes)
+    assert seen == expected
+    assert (machine.kind, machine.cores) == ("cpu", targets.load(name).processor.cores)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tvm import tirx
+
+from mbench.compile.expressions import UnknownExpressionError, rebuild
+
+ROW, COLUMN = tirx.Var("i", "int32"), tirx.Var("j", "int32")
+A = tirx.decl_buffer((8, 8), "float32", "a")
+
+
+def no_load(_buffer: Any, _indices: Any) -> Any:
+    raise AssertionError("nothing is loaded here")
+
+
+def operations(left: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw (text, expression, value as a function of i and j) of two smaller ones."""
+    kinds = {
+        "+": (lambda a, b: a + b, lambda a, b: a + b),
+        "-": (lambda a, b: a - b, lambda a, b: a - b),
+        "*": (lambda a, b: a * b, lambda a, b: a * b),
+        "max": (tirx.max, max),
+        "min": (tirx.min, min),
+        "//7": (lambda a, _b: tirx.floordiv(a, 7), lambda a, _b: a // 7),
+        "%5": (lambda a, _b: tirx.floormod(a, 5), lambda a, _b: a % 5),
+    }
+
+    def combined(kind: str, one: Any, other: Any) -> Any:
+        build, value = kinds[kind]
+        return build(one[0], other[0]), lambda i, j: value(one[1](i, j), other[1](i, j))
+
+    return st.builds(combined, st.sampled_from(sorted(kinds)), left, left)
+
+
+LEAVES = st.sampled_from([(ROW, lambda i, _j: i), (COLUMN, lambda _i, j: j)]) | st.integers(-9, 9).map(
+    lambda number: (tirx.const(number, "int32"), lambda _i, _j: number)
+)
+
+
+@given(
+    built=st.recursive(LEAVES, operations, max_leaves=6),
+    i=st.integers(-20, 20),
+    j=st.integers(-20, 20),
+)
+def test_whole_numbers_for_variables_give_the_value_as_python_computes_it(built: Any, i: int, j: int) -> None:
+    expression, value = built
+    result = rebuild(expression, [(ROW, i), (COLUMN, j)], no_load)
+    assert isinstance(result, int)
+    assert result == value(i, j)
+
+
+def test_variables_are_told_apart_by_identity_not_by_name() -> None:
+    other = tirx.Var("i", "int32")
+    assert rebuild(ROW - other, [(ROW, 5), (other, 3)], no_load) == 2
+
+
+def test_loads_are_made_anew_with_the_rebuilt_indices() -> None:
+    seen = []
+
+    def load(buffer: Any, indices: Any) -> Any:
+        seen.append((buffer.same_as(A), list(indices)))
+        return tirx.const(2.0, "float32")
+
+    total = rebuild(A[ROW, COLUMN + 1] * A[COLUMN, ROW], [(ROW, 3), (COLUMN, 4)], load)
+    assert seen == [(True, [3, 5]), (True, [4, 3])]
+    assert "2" in str(total)
+
+
+def test_float_constants_stay_and_are_computed_by_the_kernel() -> None:
+    y = tirx.Var("y", "float32")
+    x = tirx.Var("x", "float32")
+    rebuilt = rebuild(tirx.max(x / tirx.const(49.0, "float32"), tirx.const(0.5, "float32")), [(x, y)], no_load)
+    assert str(rebuilt) == str(tirx.max(y / tirx.const(49.0, "float32"), tirx.const(0.5, "float32")))
+
+
+@pytest.mark.parametrize(
+    ("expression", "named"),
+    [
+        (tirx.exp(tirx.const(1.0, "float32") * A[ROW, COLUMN]), "Call"),
+        (tirx.Cast("float32", ROW), "Cast"),
+        (tirx.Select(ROW > 3, ROW, COLUMN), "Select"),
+        (ROW + tirx.Var("stranger", "int32"), "stranger"),
+    ],
+    ids=["a call", "a conversion", "a choice", "a variable of no value"],
+)
+def test_what_is_not_known_is_refused_by_name(expression: Any, named: str) -> None:
+    with pytest.raises(UnknownExpressionError, match=named):
+        rebuild(expression, [(ROW, 1), (COLUMN, 2)], lambda _buffer, _indices: tirx.const(1.0, "float32"))

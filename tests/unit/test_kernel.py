@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import kernels
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kernels import Conv, Dense, Layer, Pool
+from tvm import te, tirx, topi
+
+from mbench.compile.kernel import Convolution, Kernel, Matmul
+from mbench.compile.schedules import signature
+
+UNPADDED = (0, 0, 0, 0)
+POINTWISE = Conv(kernel=1, padding=UNPADDED)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Conv:
+    kernel, padding, stride = draw(st.sampled_from([1, 2, 3, 5])), draw(st.integers(0, 3)), draw(st.integers(1, 3))
+    least = max(1, kernel - 2 * padding)
+    inputs, channels = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    depthwise = draw(st.booleans())
+    return Conv(
+        batch=draw(st.integers(1, 3)),
+        height=draw(st.integers(least, 12)),
+        width=draw(st.integers(least, 12)),
+        inputs=inputs,
+        channels=inputs if depthwise else channels,
+        groups=inputs if depthwise else 1,
+        kernel=kernel,
+        strides=(stride, stride),
+        padding=(padding,) * 4,
+        channels_last=depthwise or draw(st.booleans()),
+        epilogue=draw(st.sampled_from(kernels.EPILOGUES)),
+    )
+
+
+@kernels.repeatable(80)
+@given(layer=convolutions())
+def test_a_convolution_is_read_off_its_blocks(layer: Conv) -> None:
+    kernel = Kernel(layer.function())
+    batch, height, width, channels = layer.output_shape
+    assert kernel.convolution == Convolution(
+        batch=batch,
+        input_height=layer.height,
+        input_width=layer.width,
+        input_channels=layer.inputs,
+        height=height,
+        width=width,
+        channels=channels,
+        kernel_height=layer.kernel,
+        kernel_width=layer.kernel,
+        stride=layer.strides[0],
+        padding=layer.padding[0],
+        depthwise=layer.groups > 1,
+        channels_last=layer.channels_last,
+    )
+    assert kernel.convolution.pixels == batch * height * width
+    assert kernel.convolution.reduction == layer.reduction
+    plain = (layer.kernel, layer.strides, layer.padding[0], layer.groups, layer.channels_last) == (
+        1,
+        (1, 1),
+        0,
+        1,
+        True,
+    )
+    wanted = Matmul(rows=batch * height * width, reduction=layer.inputs, columns=channels) if plain else None
+    assert kernel.matmul == wanted
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv(groups=2),
+        Conv(inputs=8, channels=16, groups=8),
+        Conv(dilation=2),
+        Conv(strides=(1, 2)),
+        Conv(strides=(2, 1)),
+        Conv(padding=(1, 0, 1, 0)),
+        Conv(padding=(0, 1, 0, 1)),
+        Conv(channels_last=False, strides=(1, 2)),
+        Conv(channels_last=False, padding=(1, 0, 1, 0)),
+        Dense(),
+        Pool(),
+    ],
+    ids=str,
+)
+def test_what_is_no_such_convolution(layer: Layer) -> None:
+    assert Kernel(layer.function()).convolution is None
+
+
+def test_a_dense_layer_is_a_matrix_product() -> None:
+    kernel = Kernel(Dense(rows=3, reduction=20, columns=30).function())
+    assert kernel.matmul == Matmul(rows=3, reduction=20, columns=30)
+    assert (kernel.anchor, kernel.extents) == ("matmul", (3, 30, 20))
+    assert Kernel(Pool().function()).matmul is None
+
+
+def test_blocks_anchor_and_epilogue() -> None:
+    kernel = Kernel(Conv(height=6, width=6).function())
+    assert kernel.blocks == ("pad_temp", "conv2d_nhwc", "T_add", "compute")
+    assert (kernel.anchor, kernel.epilogue) == ("conv2d_nhwc", ("T_add", "compute"))
+    assert kernel.extents == (1, 6, 6, 16, 3, 3, 8)
+    assert kernel.parameter_shapes == ((1, 6, 6, 8), (3, 3, 8, 16), (1, 1, 1, 16), (1, 6, 6, 16))
+    alone = Kernel(Conv(epilogue="none").function())
+    assert (alone.blocks, alone.epilogue) == (("pad_temp", "conv2d_nhwc"), ())
+
+
+def test_a_kernel_that_reduces_nothing_has_no_anchor() -> None:
+    x = te.placeholder((4, 6), "float32", "x")
+    kernel = Kernel(te.create_prim_func([x, topi.transpose(x)]))
+    assert (kernel.anchor, kernel.epilogue, kernel.convolution, kernel.matmul) == (None, (), None, None)
+    with pytest.raises(ValueError, match="has no such block"):
+        kernel.block(kernel.anchor)
+
+
+# ---------------------------------------------------------------------------------------------------- what tuning files
+LAYERS: list[Layer] = [
+    Conv(),
+    Conv(batch=2),
+    Conv(height=8),
+    Conv(width=8),
+    Conv(inputs=9),
+    Conv(channels=17),
+    Conv(kernel=5),
+    Conv(strides=(2, 2)),
+    Conv(padding=UNPADDED),
+    Conv(channels_last=False),
+    Conv(inputs=16),
+    Conv(inputs=16, groups=16),
+    POINTWISE,
+    Dense(rows=49, reduction=8, columns=16),
+    Dense(rows=49, reduction=16, columns=8),
+    Dense(rows=8, reduction=49, columns=16),
+]
+
+
+def test_kernels_of_another_shape_have_another_signature() -> None:
+    words = [signature(Kernel(layer.function())) for layer in LAYERS]
+    assert None not in words
+    assert len(set(words)) == len(LAYERS)
+    assert words[0] == "conv2d_nhwc_1x7x7x8_k3x3_s1_p1_16"
+    assert words[11] == "depthwise_nhwc_1x7x7x16_k3x3_s1_p1_16"
+    assert words[13] == "matmul_49x8x16"
+
+
+def test_what_follows_the_sum_does_not_change_the_signature() -> None:
+    words = {signature(Kernel(Conv(epilogue=epilogue).function())) for epilogue in kernels.EPILOGUES}
+    assert len(words) == 1
+
+
+def test_kinds_that_are_not_tuned_have_no_signature() -> None:
+    assert signature(Kernel(Pool().function())) is None
+    assert signature(Kernel(Conv(groups=2).function())) is None
+
+
+# ---------------------------------------------------------------------------------------------------------- epilogues
+def text_of(layer: Layer, total: str = "total") -> tuple[str | None, str]:
+    """Return what the sum starts with and what becomes of it, as text."""
+    epilogue = Kernel(layer.function()).epilogue_of_sum
+    assert epilogue is not None
+    indices = [tirx.Var(name, "int32") for name in "nyxc"[-len(layer.output_shape) :]]
+
+    def load(parameter: Any, at: list[Any]) -> Any:
+        return tirx.Var(f"{parameter.name}[{','.join(map(str, at))}]", "float32")
+
+    start = epilogue.start(indices, load) if epilogue.start else None
+    return None if start is None else str(start.name), str(epilogue.finish(tirx.Var(total, "float32"), indices, load))
+
+
+@pytest.mark.parametrize(
+    ("epilogue", "start", "finish"),
+    [
+        ("none", None, "total"),
+        ("relu", None, "T.max(total, T.float32(0.0))"),
+        ("bias", "other[0,0,0,c]", "total"),
+        ("bias+relu", "other[0,0,0,c]", "T.max(total, T.float32(0.0))"),
+        ("bias+clip", "other[0,0,0,c]", "T.max(T.min(total, T.float32(6.0)), T.float32(0.0))"),
+        ("residual", "other[n,y,x,c]", "T.max(total, T.float32(0.0))"),
+    ],
+)
+def test_a_bias_is_what_the_sum_starts_with(epilogue: str, start: str | None, finish: str) -> None:
+    assert text_of(Conv(epilogue=epilogue)) == (start, finish)
+
+
+def test_a_bias_may_be_either_summand() -> None:
+    assert text_of(Dense(epilogue="bias")) == ("other[0,c]", "total")
+    assert text_of(Dense(epilogue="residual")) == ("other[x,c]", "T.max(total, T.float32(0.0))")
+
+
+@pytest.mark.parametrize("layer", [Conv(epilogue="sigmoid"), Dense(epilogue="sigmoid"), Pool(epilogue="sigmoid")])
+def test_an_epilogue_that_is_not_understood_is_none(layer: Layer) -> None:
+    assert Kernel(layer.function()).epilogue_of_sum is None
+
+
+def convolved(following: str) -> Kernel:
+    """Return a convolution 4x4x4 → 4x4x4 whose epilogue reads its sums at other places than it writes."""
+    x, weights = te.placeholder((1, 4, 4, 4), "float32", "x"), te.placeholder((3, 3, 4, 4), "float32", "weights")
+    sums = topi.nn.conv2d_nhwc(x, weights, 1, 1, 1)
+    if following == "flat":
+        y = te.compute((1, 64), lambda n, i: sums[n, i // 16, i // 4 % 4, i % 4], "flat")
+    elif following == "channels first":
+        y = te.compute((1, 4, 4, 4), lambda n, c, i, j: sums[n, i, j, c], "moved")
+    else:
+        y = te.compute((1, 4, 4, 4), lambda n, i, j, c: sums[n, i, j, c] + sums[n, i, j, 3 - c], "mixed")
+    return Kernel(te.create_prim_func([x, weights, y]))
+
+
+@pytest.mark.parametrize("following", ["flat", "channels first", "mixed"])
+def test_sums_that_are_read_elsewhere_than_written_are_no_epilogue(following: str) -> None:
+    kernel = convolved(following)
+    assert kernel.anchor == "conv2d_nhwc"
+    assert kernel.epilogue_of_sum is None
+
+
+def test_a_layer_is_what_its_dataclass_says() -> None:
+    # the tests above would say little if the helper made all kernels alike
+    shapes = {Kernel(dataclasses.replace(POINTWISE, inputs=n).function()).parameter_shapes for n in (1, 2, 3)}
+    assert len(shapes) == 3
