@@ -183,12 +183,12 @@ def text_of(layer: Layer, total: str = "total") -> tuple[str | None, str]:
     ],
 )
 def test_a_bias_is_what_the_sum_starts_with(epilogue: str, start: str | None, finish: str) -> None:
-    assert text_of(Conv(epilogue=epilogue)) == (start, finish)
+    assert text_of(Conv(batch=2, epilogue=epilogue)) == (start, finish)
 
 
 def test_a_bias_may_be_either_summand() -> None:
-    assert text_of(Dense(epilogue="bias")) == ("other[0,c]", "total")
-    assert text_of(Dense(epilogue="residual")) == ("other[x,c]", "T.max(total, T.float32(0.0))")
+    assert text_of(Dense(rows=2, epilogue="bias")) == ("other[0,c]", "total")
+    assert text_of(Dense(rows=2, epilogue="residual")) == ("other[x,c]", "T.max(total, T.float32(0.0))")
 
 
 @pytest.mark.parametrize("layer", [Conv(epilogue="sigmoid"), Dense(epilogue="sigmoid"), Pool(epilogue="sigmoid")])
