@@ -64,8 +64,13 @@ class Bench:
     database: Path
     """The folder of its records."""
     times_s: list[tuple[float, float]] = dataclasses.field(default_factory=list)
-    """Of each batch that was timed: seconds, and processor seconds that other processes used meanwhile."""
+    """Of each batch of the last kernel: seconds, and processor seconds that other processes used meanwhile."""
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
+
+    def others_busy(self) -> float:
+        """Return the processors that other processes kept busy while the last kernel was timed."""
+        wall_s, others_s = (sum(times) for times in zip(*self.times_s, strict=True)) if self.times_s else (0.0, 0.0)
+        return others_s / wall_s if wall_s else 0.0
 
     def search(self, search: Search, report: Report, skip: Skip) -> dict[str, Any]:
         """Return what an entry says of the kernel: the choice, its seconds and error, and the default.
@@ -79,6 +84,7 @@ class Bench:
             BuildError: what the rules choose could not be compiled.
             MeasureError: no candidate could be timed.
         """
+        self.times_s.clear()
         task = search.task
         needed = self._compiled(task, (AS_IS, search.default), lambda _: None, _refuse)
         built = self._compiled(task, search.tiles, functools.partial(report, "compiling tiles"), skip)

@@ -54,6 +54,8 @@ class MadeWith(_Strict, frozen=True, kw_only=True):
     mbench: str
     tvm: str
     date: str
+    others_busy: Annotated[float, Meta(ge=0)] = 0.0
+    """Processors that other processes kept busy meanwhile; with more than a little, the times mean less."""
 
 
 class Entry(_Strict, frozen=True, kw_only=True):

@@ -66,7 +66,7 @@ class Tuner:
     """Tunes the kernels of a job: `find` them, then `run`. Use as a context; it leaves no process and no file behind.
 
     `searches` are all kernels, `waiting` those that remain to be tuned; `file` holds what is known, `failures` what
-    went wrong, `others_busy` the processors that other processes kept busy while kernels were timed.
+    went wrong.
     """
 
     def __init__(self, job: TuningJob) -> None:
@@ -80,7 +80,6 @@ class Tuner:
         self.searches: tuple[Search, ...] = ()
         self.waiting: tuple[Search, ...] = ()
         self.failures: list[Failure] = []
-        self.others_busy = 0.0
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Tuner:
@@ -156,8 +155,6 @@ class Tuner:
                 left_s = (time.monotonic() - start) / number * (len(self.waiting) - number)
                 progress.note(f"{search.task.kernel}: {said}" + (f"; {about(left_s)} left" if left_s else ""))
         finally:
-            wall_s, others_s = (sum(times) for times in zip(*bench.times_s, strict=True)) if bench.times_s else (0, 0)
-            self.others_busy = others_s / wall_s if wall_s else 0.0
             device.close()
 
     def _tune(self, search: Search, bench: Bench, progress: Progress) -> str:
@@ -175,7 +172,13 @@ class Tuner:
             self.failures.append(Failure(kernel=kernel, candidate="", reason=str(error)))
             report("failed", 1.0)
             return f"failed: {error}"
-        entry = Entry(kernel=kernel, threads=self.job.threads, made_with=_made_with(), trials=self.job.trials, **found)
+        entry = Entry(
+            kernel=kernel,
+            threads=self.job.threads,
+            made_with=_made_with(bench.others_busy()),
+            trials=self.job.trials,
+            **found,
+        )
         self.file = self.file.with_entry(entry)
         tuned.write(self.job.file, self.file)
         report("done", 1.0)
@@ -210,9 +213,10 @@ def _versions() -> tuple[str, str]:
     return mbench.__version__, metadata.version("apache-tvm")
 
 
-def _made_with() -> MadeWith:
-    made_with, tvm = _versions()
-    return MadeWith(mbench=made_with, tvm=tvm, date=time.strftime("%Y-%m-%d", time.gmtime()))
+def _made_with(others_busy: float) -> MadeWith:
+    version, tvm = _versions()
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    return MadeWith(mbench=version, tvm=tvm, date=date, others_busy=round(others_busy, 2))
 
 
 def about(seconds: float) -> str:

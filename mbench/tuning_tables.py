@@ -29,12 +29,14 @@ def listing(tuner: Tuner) -> Listing:
     kernels = [_plain(search, entry) for search, entry in found]
     failures = [msgspec.to_builtins(failure) for failure in tuner.failures]
     parts.extend(_failures(tuner))
-    if tuner.others_busy > activity.DISTURBED:
-        said = f"other processes kept {tuner.others_busy:.2f} processors busy while kernels were timed"
+    disturbed = [entry.made_with.others_busy for _, entry in found if entry.made_with.others_busy > activity.DISTURBED]
+    if disturbed:
+        said = (
+            f"other processes kept up to {max(disturbed):.2f} processors busy while {len(disturbed)} kernels were timed"
+        )
         parts.append(Text(f"warning: {said}: stop them and tune --again", style="yellow"))
     job = tuner.job
     head: dict[str, Any] = {"target": job.target.name, "threads": job.threads, "file": str(job.file)}
-    head["others_busy"] = tuner.others_busy
     waiting = [
         search.task.kernel for search in tuner.searches if search.task.kernel not in {k["kernel"] for k in kernels}
     ]

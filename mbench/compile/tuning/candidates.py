@@ -53,7 +53,7 @@ def tiles(function: str, target: Target, tries: int) -> tuple[Candidate, tuple[C
     with _tvm_target(target):
         chosen = schedule(loaded, machine)
         default = Candidate(rule=chosen.rule, parameters=dict(chosen.parameters))
-        found = []
+        found: list[Candidate] = []
         for name in rules_for(machine)[0]:
             others = (one for one in _distinct(_of_rule(name, loaded, machine)) if one.tile != default.tile)
             found.extend(itertools.islice(others, tries))
