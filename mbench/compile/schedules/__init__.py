@@ -99,12 +99,12 @@ class Rule:
     `candidates` yields the parameters worth trying, best first by a model of the machine; none for a kernel of another
     kind. `build` makes the kernel with one of them, or answers None where it finds that it cannot; it raises ValueError
     for parameters that make no sense for the kernel.
-    `by_default` is False for a rule that only a measurement may choose.
+    `by_default` says whether the rule takes a kernel without a measurement that chose it.
     """
 
     candidates: Callable[[Kernel, Machine], Iterable[Parameters]]
     build: Callable[[Kernel, Machine, Parameters], Plan | None]
-    by_default: bool = True
+    by_default: Callable[[Kernel, Machine], bool] = lambda _kernel, _machine: True
 
 
 def schedule(function: tirx.PrimFunc, machine: Machine, choices: Mapping[str, Choice] | None = None) -> Scheduled:
@@ -168,7 +168,7 @@ def _by_rule(function: tirx.PrimFunc, machine: Machine) -> Scheduled:
     refused = []
     for name, rule in rules.items():
         kernel = Kernel(function)
-        parameters = next(iter(rule.candidates(kernel, machine)), None) if rule.by_default else None
+        parameters = next(iter(rule.candidates(kernel, machine)), None) if rule.by_default(kernel, machine) else None
         if parameters is None:
             continue
         try:

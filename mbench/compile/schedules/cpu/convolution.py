@@ -29,10 +29,16 @@ _FAR_BYTES_A_CYCLE = 16
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first by the model of `_cycles`."""
+    for _, parameters in ranked(kernel, machine):
+        yield parameters
+
+
+def ranked(kernel: Kernel, machine: Machine) -> list[tuple[float, Parameters]]:
+    """Return (cycles of the busiest core, parameters), quickest first; none for a kernel of another kind."""
     conv = kernel.convolution
     if conv is None or conv.depthwise or kernel.epilogue_of_sum is None:
-        return
-    found = []
+        return []
+    found: list[tuple[float, Parameters]] = []
     lanes = tiling.vector_lanes(conv.channels, machine)
     lines = conv.batch * conv.height
     for rows, vectors in matmul.register_tiles(machine):
@@ -50,14 +56,13 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
                     "panel_parts": grid.inner,
                 }
                 found.append((cycles * grid.busiest, parameters))
-    for _, parameters in sorted(found, key=lambda pair: pair[0]):
-        yield parameters
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def _blocks(conv: Convolution, width: int, machine: Machine) -> Iterator[int]:
-    """Yield numbers of blocks of input channels: one, and enough for a panel's weights to fit half the second cache."""
+    """Yield numbers of blocks of input channels: one, and enough for a panel's weights to fit the second cache."""
     yield 1
-    wanted = -(-conv.reduction * width * _FLOAT // (machine.l2_bytes // 2))
+    wanted = -(-conv.reduction * width * _FLOAT // (machine.l2_bytes * 3 // 4))
     if wanted > 1:
         yield next((count for count in range(wanted, conv.input_channels) if conv.input_channels % count == 0), 1)
 
@@ -75,7 +80,7 @@ def _cycles(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int,
     )
     block_bytes = conv.reduction // blocks * vectors * lanes * _FLOAT
     read = lines * len(sizes) * panels * blocks * block_bytes
-    if block_bytes > machine.l2_bytes / 2:
+    if block_bytes > machine.l2_bytes * 3 / 4:
         compute += read / _FAR_BYTES_A_CYCLE
     elif block_bytes > machine.l1_bytes / 2:
         compute += read / _L2_BYTES_A_CYCLE

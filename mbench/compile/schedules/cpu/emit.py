@@ -83,28 +83,31 @@ def lanes_of(lanes: int) -> Iterator[Any]:
 
 
 class Accumulators:
-    """`rows` x `vectors` registers of `lanes` elements; TVM's local array, which LLVM keeps in registers."""
+    """`rows` x `vectors` registers of `lanes` elements: a small array each, which LLVM keeps in a register.
+
+    One array for all of them, or scope `local`, becomes memory of TVM's workspace, and LLVM then writes sums back in
+    every step. An array below 1 KiB of scope `global` lies on the stack, from where LLVM brings it into a register.
+    """
 
     def __init__(self, rows: int, vectors: int, lanes: int) -> None:
         self.rows, self.vectors, self.lanes = rows, vectors, lanes
-        self._array = T.alloc_buffer((rows * vectors * lanes,), "float32", scope="local")
+        self._arrays = [[T.alloc_buffer((lanes,), "float32") for _ in range(vectors)] for _ in range(rows)]
 
     def each(self, body: Callable[[int, int, Any], Any]) -> None:
         """Set each register, element by element, to `body(row, vector, lane)`."""
         for row in range(self.rows):
             for column in range(self.vectors):
-                start = (row * self.vectors + column) * self.lanes
                 with lanes_of(self.lanes) as lane:
-                    T.buffer_store(self._array, body(row, column, lane), [start + lane])
+                    T.buffer_store(self._arrays[row][column], body(row, column, lane), [lane])
 
     def element(self, row: int, column: int, lane: Any) -> Any:
         """Return one element."""
-        return self._array[(row * self.vectors + column) * self.lanes + lane]
+        return self._arrays[row][column][lane]
 
     def add(self, row: int, column: int, value: Any) -> None:
-        """Add a vector to a register; with a matmul as value it becomes a fused multiply-add."""
-        start = (row * self.vectors + column) * self.lanes
-        store(self._array, vector(self._array, start, self.lanes) + value, start, self.lanes)
+        """Add a vector to a register; with a product as value it becomes a fused multiply-add."""
+        array = self._arrays[row][column]
+        store(array, vector(array, 0, self.lanes) + value, 0, self.lanes)
 
 
 def part(index: Any, parts: int, extent: int) -> tuple[Any, Any]:

@@ -36,13 +36,10 @@ _L2_BYTES_A_CYCLE = 64
 _FAR_BYTES_A_CYCLE = 16
 """What moving adds to computing, beside which most of it happens: twice the bandwidths themselves."""
 _TASK_CYCLES = 150
-_TILE_CYCLES = 4
-_CROWDED_SUM_CYCLES = 9
-"""Starting and ending a tile; more where its sums take over half of the registers (Zen 3: 4, 22, 38 for 8, 10, 12)."""
+_TILE_CYCLES = 2
+_CROWDED_SUM_CYCLES = 3.5
+"""Starting and ending a tile; more where its sums take over half of the registers (Zen 3: 2, 7, 16 for 8, 10, 12)."""
 _GRIDS = 24
-_UNROLLED = 3
-_STRAIGHT_LINE = 1.3
-"""A loop of so few tiles, beside another, is unrolled by LLVM, which then spills their sums (seen with LLVM 22)."""
 
 
 def register_tiles(machine: Machine) -> Iterator[tuple[int, int]]:
@@ -103,8 +100,6 @@ def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: Machine
     near += part_panels * rows_bytes if rows_bytes > machine.l1_bytes / 2 else 0
     far = part_panels * panel_bytes
     far += rows_bytes if rows_bytes < machine.l2_bytes / 3 else part_panels * rows_bytes
-    if row_parts == 1 and any(part.end - part.begin <= _UNROLLED for part in cut.parts) and len(cut.parts) > 1:
-        compute *= _STRAIGHT_LINE
     return compute + count * (near / _L2_BYTES_A_CYCLE + far / _FAR_BYTES_A_CYCLE + _TASK_CYCLES)
 
 

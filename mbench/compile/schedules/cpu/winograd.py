@@ -19,11 +19,12 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
 from mbench.compile.schedules import Machine, Parameters, Plan
-from mbench.compile.schedules.cpu import emit, tiling, winograd_layout
+from mbench.compile.schedules.cpu import convolution, emit, tiling, winograd_layout
 from mbench.compile.schedules.cpu.winograd_layout import LINE, Layout
 from mbench.compile.schedules.cpu.winograd_transforms import KERNEL, TRANSFORMS
 
 _UNROLL = 4
+_ENOUGH = 0.75
 _WAYS = 2
 """Of a register tile, that are worth a measurement."""
 _PREFETCHED = 4
@@ -39,6 +40,16 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
     in_order = sorted((ways for ways in sizes if ways), key=lambda ways: ways[0][0])
     for several in itertools.zip_longest(*map(_varied, in_order)):
         yield from (parameters for parameters in several if parameters is not None)
+
+
+def pays(kernel: Kernel, machine: Machine) -> bool:
+    """Whether the models promise enough less time than the direct way, for weights up to four times as large."""
+    conv = _ours(kernel)
+    if conv is None:
+        return False
+    ways = [cycles for size in TRANSFORMS for cycles, _ in winograd_layout.layouts(conv, machine, size)]
+    direct = convolution.ranked(kernel, machine)
+    return bool(ways and direct) and min(ways) < _ENOUGH * direct[0][0]
 
 
 def _varied(ways: list[tuple[float, Parameters]]) -> list[Parameters]:
