@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from mbench.artifact import Artifact
+from mbench.artifact import Artifact, Manifest
 from mbench.measure import activity, energy, latency, memory, roofline
 from mbench.measure.observation import Observation
 from mbench.records import (
@@ -23,6 +23,7 @@ from mbench.records import (
 NO_COUNTERS = "exact counts of executed instructions are not in this version"
 NO_ROOFLINE = "a layer without multiply-adds has no place under a roofline of FLOP/s"
 NO_COEFFICIENTS = "the target has no coefficients"
+_WINOGRAD = "cpu.winograd"
 _ABOVE_CEILING = 1.1
 _STEAL_SHARE = 0.01
 
@@ -220,13 +221,29 @@ def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer,
         yield f"channel counts that fill less than half of a vector register: {names}; their kernels are slow"
     if seen is None or not seen.latency_s:
         return
-    above = [layer.name for layer in layers if layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_CEILING]
+    fewer = _by_winograd(manifest)
+    if fewer:
+        yield (
+            f"{', '.join(fewer)}: by Winograd's filtering, with fewer multiply-adds than the direct convolution that "
+            "their FLOP/s are counted by, and up to four times the weights"
+        )
+    above = [
+        layer.name
+        for layer in layers
+        if layer.name not in fewer and layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_CEILING
+    ]
     if above:
         yield (
             f"{', '.join(above)}: faster than the ceiling that was measured; "
             "the ceiling was disturbed or is reused from a slower moment; measure it again with --no-cache"
         )
     yield from _disturbances(seen)
+
+
+def _by_winograd(manifest: Manifest) -> list[str]:
+    """Return the layers with a kernel that does fewer multiply-adds than are counted."""
+    kernels = {name for name, description in manifest.schedules.items() if description.startswith(_WINOGRAD)}
+    return [layer.name for layer in manifest.layers if kernels & set(layer.kernels)]
 
 
 def _source_only(target: Target) -> Iterator[str]:

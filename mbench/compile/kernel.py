@@ -201,9 +201,8 @@ class Kernel:
         """The epilogue as a function of the anchor's sum; None if it reads something in a way not known here."""
         stores = [self._store(name) for name in (self.anchor, *self.epilogue)]
         try:
-            self._finish(
-                stores, 0.0, [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]], lambda _buffer, _indices: 0.0
-            )
+            anywhere = [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]]
+            self._finish(stores, tirx.const(0, "float32"), anywhere, self._of_parameter)
         except UnknownExpressionError:
             return None
         start = None
@@ -226,9 +225,20 @@ class Kernel:
         """Return the other summand of the first store after the anchor's, if the sum itself is one."""
         anchor, store = stores[0], stores[1]
         for total, other in ((store.value.a, store.value.b), (store.value.b, store.value.a)):
-            if isinstance(total, tvm.ir.TensorLoad) and total.source.same_as(anchor.buffer):
-                return lambda indices, load: rebuild(other, self._at(store, indices), load)
+            if not (isinstance(total, tvm.ir.TensorLoad) and total.source.same_as(anchor.buffer)):
+                continue
+            try:
+                rebuild(other, [], self._of_parameter)
+            except UnknownExpressionError:
+                return None
+            return lambda indices, load: rebuild(other, self._at(store, indices), load)
         return None
+
+    def _of_parameter(self, source: Any, _indices: Sequence[Any]) -> Any:
+        """Stand for a load from a parameter; what reads anything else does not come before the sum."""
+        if not any(source.same_as(parameter) for parameter in self.function.params):
+            raise UnknownExpressionError(f"{source.name} is no parameter")
+        return tirx.const(0, "float32")
 
     def _at(self, store: Any, indices: Sequence[Any]) -> list[tuple[Any, Any]]:
         """Return the block's variables as they are when it stores at `indices`."""
