@@ -228,7 +228,7 @@ class Kernel:
             if not (isinstance(total, tvm.ir.TensorLoad) and total.source.same_as(anchor.buffer)):
                 continue
             try:
-                rebuild(other, [], self._of_parameter)
+                rebuild(other, self._at(store, store.indices), self._of_parameter)
             except UnknownExpressionError:
                 return None
             return lambda indices, load: rebuild(other, self._at(store, indices), load)
