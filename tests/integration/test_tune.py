@@ -1,0 +1,368 @@
+"""Tuning as a user does it: kernels are truly compiled and timed, and the next run is made by what was found."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import tvm
+from conftest import require
+from running import TARGET, Running, finished, only_record, running, warm_cache
+
+from mbench import compilers, host, records, search, targets, tuned, tuner, variants
+from mbench.compile.tuning import Built, Candidate, Task, TimingPlan, candidates, jobs, read_log, timing
+from mbench.devices.local import LocalDevice, WorkerDied
+from mbench.errors import MeasureError
+from mbench.records import Record, Result
+from mbench.tuned import Entry, File, MadeWith, Timed
+
+pytestmark = pytest.mark.slow
+VARIANT = "mobilenet_v1_0.25_32"
+ON_TARGET = (VARIANT, "--target", TARGET, "--threads", "1")
+QUICK = (*ON_TARGET, "--tries", "1")
+HOST = host.describe()
+
+
+@pytest.fixture(scope="module")
+def tasks() -> tuple[Task, ...]:
+    return jobs.tasks(variants.parse(VARIANT))
+
+
+@pytest.fixture(scope="module")
+def target() -> records.Target:
+    return targets.load(TARGET)
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: records.Target) -> Path:
+    """Return the user's file of choices, in an empty folder."""
+    monkeypatch.setenv("MBENCH_TUNED_DIR", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    return tuned.own_file(target, HOST)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return warm_cache(tmp_path_factory.getbasetemp())
+
+
+def entry(kernel: str, choice: Candidate, default: Candidate, **changes: Any) -> Entry:
+    made = Entry(
+        kernel=kernel, threads=1, rule=choice.rule, parameters=choice.parameters, seconds=1e-6, error=0.0,
+        default=Timed(rule=default.rule, parameters=default.parameters, seconds=2e-6),
+        made_with=MadeWith(mbench=tuner._versions()[0], tvm=tuner._versions()[1], date="2026-01-31"),
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
+
+
+def file(*entries: Entry) -> File:
+    return File(format_version=1, target=TARGET, cpu=HOST.cpu, mcpu="some", kernels=entries)
+
+
+def pointwise(tasks: tuple[Task, ...]) -> Task:
+    return next(task for task in tasks if "k1x1" in task.kernel)
+
+
+# ----------------------------------------------------------------------------------------------- what `run` makes of it
+@pytest.fixture
+def plain(cache: Path, tmp_path: Path) -> Path:
+    """Return the cache; whatever is built in a test is built for it alone."""
+    copy = tmp_path / "cache"
+    shutil.copytree(cache, copy, ignore=shutil.ignore_patterns("artifacts", "*.lock", "*.log"))
+    return copy
+
+
+def run(cache: Path, cwd: Path, *options: str | Path) -> tuple[int, Running, Record]:
+    (cwd / "out").mkdir(exist_ok=True)
+    shutil.rmtree(cwd / "out")
+    arguments = ("run", *ON_TARGET, "--repeat", "5", "--output", "out", *options)
+    code, started = finished(*arguments, cache=cache, cwd=cwd)
+    return code, started, records.read(only_record(cwd / "out"))
+
+
+def made_for(result: Result, task: Task) -> str:
+    """Return how the kernel of a task was made, by the layer that it serves."""
+    layer = next(layer for layer in result.layers if task.layers[0].endswith(f" {layer.name}"))
+    return result.artifact.schedules[layer.kernel]
+
+
+def test_a_planted_choice_is_used_and_named(tasks: Any, target: Any, own: Path, plain: Path, tmp_path: Path) -> None:
+    task = pointwise(tasks)
+    default, tiles = jobs.tiles(task.function, target, 3)
+    planted = next(one for one in tiles if one.rule == default.rule)
+    tuned.write(own, file(entry(task.kernel, planted, default)))
+    code, _, record = run(plain, tmp_path)
+    assert code == 0
+    [result] = record.results
+    assert made_for(result, task).endswith("(tuned)")
+    assert sum(name.endswith("(tuned)") for name in result.artifact.schedules.values()) == 1
+    assert result.numerics is not None
+    assert result.numerics.passed
+    assert list(record.settings.tuned) == [own.name]
+    code, _, without = run(plain, tmp_path, "--no-tuned")
+    assert code == 0
+    assert without.settings.tuned == {}
+    assert not any("tuned" in name for name in without.results[0].artifact.schedules.values())
+    assert without.results[0].artifact.digest != result.artifact.digest
+
+
+def test_a_stale_choice_is_ignored_with_the_reason(tasks: Any, own: Path, plain: Path, tmp_path: Path) -> None:
+    task = pointwise(tasks)
+    gone = Candidate(rule="cpu.gone", parameters={"rows": 1})
+    tuned.write(own, file(entry(task.kernel, gone, Candidate(rule="cpu.matmul"))))
+    code, started, record = run(plain, tmp_path)
+    assert code == 0
+    [result] = record.results
+    assert not made_for(result, task).endswith("(tuned)")
+    assert list(result.artifact.ignored.values()) == ["there is no rule cpu.gone"]
+    [warning] = [warning for warning in result.warnings if "tuned choices not followed" in warning]
+    assert "there is no rule cpu.gone" in warning
+    assert "there is no rule cpu.gone" in " ".join(started.out.split())
+
+
+def test_a_broken_file_is_one_line(own: Path, plain: Path, tmp_path: Path) -> None:
+    own.write_text("format_version = 1\n")
+    code, started = finished("run", *ON_TARGET, cache=plain, cwd=tmp_path)
+    assert code == 2
+    [line] = started.lines
+    assert str(own) in line
+    assert "--no-tuned" in line
+
+
+def test_a_run_is_not_resumed_with_other_choices(
+    tasks: Any, target: Any, own: Path, plain: Path, tmp_path: Path
+) -> None:
+    task = pointwise(tasks)
+    default, tiles = jobs.tiles(task.function, target, 3)
+    tuned.write(own, file(entry(task.kernel, tiles[0], default)))
+    _, _, record = run(plain, tmp_path)
+    unfinished = msgspec.structs.replace(record, results=())
+    path = only_record(tmp_path / "out")
+    records.write(path, unfinished)
+    tuned.write(own, file(entry(task.kernel, tiles[1], default)))
+    code, started = finished("run", "--resume", path, cache=plain, cwd=tmp_path)
+    assert code == 2
+    assert f"the tuned choices ({own.name}) are others now" in started.err
+    tuned.write(own, file(entry(task.kernel, tiles[0], default)))
+    code, started = finished("run", "--resume", path, cache=plain, cwd=tmp_path)
+    assert code == 0, started.err
+    assert made_for(records.read(path).results[0], task).endswith("(tuned)")
+
+
+# ---------------------------------------------------------------------------------------------------------- the command
+@pytest.fixture
+def two_left(tasks: tuple[Task, ...], target: records.Target, own: Path) -> tuple[str, ...]:
+    """Write a file that knows all kernels but two; return these."""
+    known = []
+    for task in tasks[2:]:
+        default, _ = jobs.tiles(task.function, target, 1)
+        known.append(entry(task.kernel, default, default))
+    written = file()
+    for one in known:
+        written = written.with_entry(one)
+    tuned.write(own, written)
+    return tuple(task.kernel for task in tasks[:2])
+
+
+def test_tuned_from_the_name_to_the_table(two_left: tuple[str, ...], own: Path, cache: Path, tmp_path: Path) -> None:
+    code, started = finished("tune", *QUICK, "--json", cache=cache, cwd=tmp_path)
+    assert code == 0, started.err
+    document = json.loads(started.out)
+    kernels = {kernel["kernel"]: kernel for kernel in document["kernels"]}
+    assert set(two_left) < set(kernels)
+    assert document["failures"] == []
+    for name in two_left:
+        assert 1e-8 < kernels[name]["seconds"] < 1e-2
+        assert kernels[name]["seconds"] <= kernels[name]["default"]["seconds"]
+    assert f"{len(kernels) - 2} are tuned already" in started.err
+    assert f"choices {own}" in started.err
+    started.assert_nobody_left()
+    code, started = finished("tune", *QUICK, cache=cache, cwd=tmp_path)
+    assert code == 0
+    assert f"{len(kernels)} are tuned already" in started.err
+    assert max(map(len, started.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_then_gone_on(
+    two_left: tuple[str, ...], own: Path, cache: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with running("tune", *QUICK, cache=cache, cwd=tmp_path, temporary=temporary) as started:
+        started.wait_for(rf"\[2/2\] {two_left[1]}: timing tiles")
+        begun = time.monotonic()
+        started.send(number, group=number == signal.SIGINT)
+        assert started.end() == 130
+        assert time.monotonic() - begun < 10
+        started.assert_nobody_left()
+    assert "the same command goes on" in started.err
+    assert "Traceback" not in started.err
+    assert two_left[0] in started.out
+    left = [path.name for path in temporary.iterdir() if not path.name.startswith("torchinductor_")]
+    assert left == []
+    known = {one.kernel for one in tuned.read(own).kernels}
+    assert two_left[0] in known
+    assert two_left[1] not in known
+    code, started = finished("tune", *QUICK, cache=cache, cwd=tmp_path)
+    assert code == 0
+    assert f"[1/1] {two_left[1]}" in started.err
+    assert two_left[1] in {one.kernel for one in tuned.read(own).kernels}
+
+
+def test_a_worker_that_is_killed_costs_one_candidate(
+    two_left: tuple[str, ...], own: Path, cache: Path, tmp_path: Path
+) -> None:
+    with running("tune", *QUICK, cache=cache, cwd=tmp_path) as started:
+        started.wait_for(rf"\[1/2\] {two_left[0]}: timing tiles")
+        builders = {process.pid for process in started.workers()}
+        while not (new := [process for process in started.workers() if process.pid not in builders]):
+            time.sleep(0.01)
+        new[0].kill()
+        code = started.end()
+    said = [line for line in started.lines if "SIGKILL" in line]
+    assert len(said) == 1
+    assert (code, two_left[1] in {one.kernel for one in tuned.read(own).kernels}) in ((0, True), (4, True))
+
+
+# ----------------------------------------------------------------------------------------------------------- the timing
+class Bench:
+    """Compiles a kernel's candidates here, and times them in a worker process."""
+
+    def __init__(self, folder: Path, task: Task, target: records.Target) -> None:
+        self.folder, self.task, self.target = folder, task, target
+        self.device = LocalDevice(lock_dir=folder / "locks", timeout_s=60)
+
+    def built(self, candidate: Candidate, name: str) -> Built:
+        library = self.folder / f"{name}.so"
+        assert jobs.compiled(self.task.function, self.target, candidate, str(library)) == ""
+        return Built(candidate=candidate, library=str(library))
+
+    def plan(self, default: Built, *others: Built, **changes: Any) -> TimingPlan:
+        reference = self.built(search.AS_IS, "reference")
+        given = {
+            "function": self.task.function, "target": self.target, "threads": 1, "cache_bytes": 2**19,
+            "reference": reference.library, "default": default, "candidates": others, "finalists": 0,
+            "log": str(self.folder / "log"), **changes,
+        }  # fmt: skip
+        return TimingPlan(**given)
+
+    def time(self, plan: TimingPlan) -> Any:
+        return self.device.time_kernel(plan, lambda *_: None)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, tasks: tuple[Task, ...], target: records.Target) -> Iterator[Bench]:
+    made = Bench(tmp_path, [task for task in tasks if "k1x1" in task.kernel][-1], target)
+    yield made
+    made.device.close()
+
+
+def test_the_slow_and_the_same_are_told_apart(bench: Bench) -> None:
+    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
+    same, slow = bench.built(default, "same"), bench.built(search.AS_IS, "slow")
+    found = bench.time(bench.plan(bench.built(default, "default"), same, slow, finalists=3))
+    first = {read.number: read.timing for read in found.reads if not read.timing.final}
+    assert 0.7 < first[0].ratio < 1.4
+    assert first[1].ratio > 1.4
+    assert first[0].error < 1e-6
+    assert all(read.number == 0 for read in found.reads if read.timing.final)
+    assert found.wall_s > 0
+
+
+def test_a_wrong_kernel_is_refused(bench: Bench, tmp_path: Path) -> None:
+    """The library is one of another kernel's weights: with the panels of a wider tile it computes something else."""
+    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
+    right, wrong = (Candidate(rule="cpu.matmul", parameters={**dict(default.parameters), "vectors": v}) for v in (1, 2))
+    require(default.rule == "cpu.matmul", "a rule for matrix products")
+    other = bench.built(wrong, "wrong")
+    found = bench.time(bench.plan(bench.built(default, "default"), Built(candidate=right, library=other.library)))
+    [read] = found.reads
+    assert read.timing is None
+    assert "relative error" in read.refused
+
+
+def test_a_wrong_default_is_an_error(bench: Bench) -> None:
+    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
+    wrong = Candidate(rule="cpu.matmul", parameters={**dict(default.parameters), "vectors": 2})
+    library = bench.built(wrong, "wrong").library
+    right = Candidate(rule="cpu.matmul", parameters={**dict(default.parameters), "vectors": 1})
+    with pytest.raises(MeasureError, match=r"what the rules choose, cpu.matmul .* is wrong"):
+        bench.time(bench.plan(Built(candidate=right, library=library)))
+
+
+def test_a_library_that_crashes_is_named_in_the_log(bench: Bench, tmp_path: Path) -> None:
+    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
+    good = bench.built(default, "good")
+    code = "#include <signal.h>\nint __tvm_ffi_kernel(void) { return raise(SIGSEGV); }\n"
+    (tmp_path / "crash.c").write_text(code)
+    require(shutil.which("cc"), "a C compiler")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "crash.so", tmp_path / "crash.c"], check=True)
+    bad = Built(candidate=default, library=str(tmp_path / "crash.so"))
+    plan = bench.plan(bench.built(default, "default"), good, bad)
+    with pytest.raises(WorkerDied, match=r"SIGSEGV|SIGKILL"):
+        bench.time(plan)
+    readings, begun = read_log(Path(plan.log))
+    assert ([read.number for read in readings], begun) == ([0], 1)
+
+
+def test_every_call_has_arguments_that_the_last_one_had_not(bench: Bench) -> None:
+    """Weights go round copies that fill the caches twice; input and output go round two."""
+    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
+    built = bench.built(default, "default")
+    data = timing._data(candidates.Kernel(tvm.ir.load_json(bench.task.function)).parameter_shapes)
+    pack = candidates.plan(tvm.ir.load_json(bench.task.function), candidates.Machine.of(bench.target), default).pack
+    if pack is not None:
+        data[1] = pack(data[1])
+    runner = timing._Runner(Path(built.library), data, 2**16)
+    rings = runner._arguments
+    weights = {id(arguments[1]) for arguments in rings}
+    assert len(weights) == len(rings)
+    assert len(rings) == timing._MAX_COPIES or sum(data[1].nbytes + data[2].nbytes for _ in rings) >= 2 * 2**16
+    assert all(first[0] is not second[0] for first, second in itertools.pairwise(rings))
+    assert len({id(arguments[-1]) for arguments in rings}) == 2
+    assert not np.isnan(runner.output()).any()
+
+
+# ----------------------------------------------------------------------------------------------------------------- deep
+def test_metaschedule_from_the_search_to_the_run(
+    tasks: Any, target: Any, own: Path, plain: Path, tmp_path: Path
+) -> None:
+    for module in ("xgboost", "cloudpickle"):
+        require(importlib.util.find_spec(module), f"{module}, of the extra 'tune'")
+    task = pointwise(tasks)
+    device = LocalDevice(lock_dir=tmp_path / "locks", timeout_s=60)
+    notes: list[str] = []
+    with compilers.Compilers() as pool:
+        bench = search.Bench(
+            target=target, cache_bytes=2**19, threads=1, processes=2, tries=1, timeout_s=60, compilers=pool,
+            device=device, scratch=tmp_path / "scratch", trials=4, database=tuned.database(own),
+        )  # fmt: skip
+        (tmp_path / "scratch").mkdir()
+        skip: Callable[..., None] = lambda candidate, reason: notes.append(f"{candidate}: {reason}")  # noqa: E731
+        found = bench._deep(task, lambda *_: None, skip)
+        device.close()
+    assert notes == []
+    [candidate] = found
+    library = tmp_path / "deep.so"
+    assert jobs.compiled(task.function, target, candidate, str(library)) == ""
+    default, _ = jobs.tiles(task.function, target, 1)
+    tuned.write(own, file(entry(task.kernel, candidate, default, trials=4)))
+    code, started, record = run(plain, tmp_path)
+    assert code == 0, started.err
+    assert made_for(record.results[0], task) == "metaschedule (tuned)"
+    shutil.rmtree(tuned.database(own))
+    code, _, record = run(plain, tmp_path)
+    assert code == 0
+    assert "is not there" in next(iter(record.results[0].artifact.ignored.values()))
