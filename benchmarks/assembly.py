@@ -191,6 +191,10 @@ class Function:
                     waiting += self.blocks[number].successors
         return seen
 
+    def outside(self, loop: Loop) -> list[Loop]:
+        """Return the loops around a loop, outer before inner."""
+        return [other for other in self.loops if loop.blocks < other.blocks]
+
     def around(self, number: int) -> list[Loop]:
         """Return the loops around a block, outer before inner."""
         return [loop for loop in self.loops if number in loop.blocks]

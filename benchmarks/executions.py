@@ -7,9 +7,10 @@ whatever flows into one flows out of it.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 from assembly import AssemblyError, Block, Function, Instruction, Loop, place
@@ -32,10 +33,11 @@ class Nest:
         """Whether tasks have different numbers of tiles of a size."""
         return len({part.get(sums, 0) for part in self.row_parts}) > 1
 
-    def share(self, sums: int, given: Sequence[int] = ()) -> Fraction:
-        """Return the share of tasks that have tiles of a size, among those that have tiles of all sizes `given`."""
-        among = [part for part in self.row_parts if all(part.get(size) for size in given)]
-        return Fraction(sum(bool(part.get(sums)) for part in among), max(1, len(among)))
+    def share(self, sums: int, before: Mapping[int, int]) -> Fraction:
+        """Return the share of tasks that have one more tile of a size, among those with tiles `before`, by size."""
+        among = [part for part in self.row_parts if all(part.get(size, 0) >= before[size] for size in before)]
+        further = sum(part.get(sums, 0) > before.get(sums, 0) for part in among)
+        return Fraction(further, max(1, len(among)))
 
     def tiles(self, sums: int) -> Fraction:
         """Return how many tiles of a size follow each other, where there are any."""
@@ -64,28 +66,29 @@ def counts(function: Function, nest: Nest) -> list[Fraction]:
 
 def _turns(function: Function, nest: Nest) -> dict[Loop, Fraction]:
     """Return the turns of each loop, each time it is entered."""
-    found: dict[Loop, Fraction] = {}
-    for loop in function.loops:
-        constant = constant_turns(function, loop)
-        if constant is not None:
-            found[loop] = Fraction(constant)
+    constants = {loop: constant_turns(function, loop) for loop in function.loops}
+    known = {loop: Fraction(turns) for loop, turns in constants.items() if turns is not None}
+    found = dict(known)
     for number, block in enumerate(function.blocks):
         if block.fmas:
             around = function.around(number)
-            unknown = [loop for loop in around if constant_turns(function, loop) is None]
-            levels = _levels(nest, _sums(block), len(unknown))
+            unknown = [loop for loop in around if loop not in known]
+            levels = _levels(nest, _sums(block), len(unknown), {known[loop] for loop in around[:-1] if loop in known})
             found.update(zip(unknown, levels, strict=True))
     if set(found) != set(function.loops):
         raise AssemblyError("there is a loop that multiplies nothing, and goes round nobody knows how often")
     return found
 
 
-def _levels(nest: Nest, sums: int, wanted: int) -> list[Fraction]:
-    """Return the turns, as the rule has them, of the loops around a tile that count to no constant, outer first."""
+def _levels(nest: Nest, sums: int, wanted: int, known: Collection[Fraction]) -> list[Fraction]:
+    """Return the turns, as the rule has them, of the loops around a tile that count to no constant, outer first.
+
+    `known` are the turns of those that do, but for the innermost.
+    """
     levels = [Fraction(nest.tasks)] if nest.tasks > 1 else []
     more = wanted - len(levels)
     if more == 1:
-        levels.append(nest.tiles(sums) if nest.tiles_vary(sums) else nest.panels)
+        levels.append(nest.tiles(sums) if nest.tiles_vary(sums) or nest.panels in {1, *known} else nest.panels)
     elif more == 2:
         levels += [nest.panels, nest.tiles(sums)]
     elif more:
@@ -122,16 +125,15 @@ def _entered(function: Function, nest: Nest, number: int, entering: int, passing
         if entering not in function.dominators[loop.header] or number in loop.blocks:
             continue
         outer = function.around(number)
-        around = [other for other in function.loops if loop.blocks < other.blocks]
-        if set(around) != set(outer) or loop.header in function.reached(passing, outer[-1] if outer else None):
+        if function.outside(loop) != outer or loop.header in function.reached(passing, outer[-1] if outer else None):
             continue
         sums = _tile_sums(function, loop)
         if len(sums) != 1:  # the loop of tasks or panels: there always are some
             return Fraction(1)
-        siblings = [other for other in function.loops if other.header in function.dominators[number] - loop.blocks]
-        before = [_tile_sums(function, other) for other in siblings if number not in other.blocks]
-        given = [size for sizes in before for size in sizes]
-        return nest.share(next(iter(sums)), given)
+        siblings = [other for other in function.loops if function.outside(other) == outer and other != loop]
+        before = [other for other in siblings if other.header in function.dominators[number]]
+        sizes = collections.Counter(size for other in before for size in _tile_sums(function, other))
+        return nest.share(next(iter(sums)), sizes)
     return None
 
 
@@ -165,6 +167,8 @@ def _solve(flow: Sequence[Mapping[int, Fraction]]) -> list[Fraction]:
 def constant_turns(function: Function, loop: Loop) -> int | None:
     """Return how often a loop goes round each time it is entered, if the code itself says so."""
     body = function.blocks[loop.latch].instructions
+    if _tests_a_flag(body):
+        return _flag_turns(function, loop, body)
     index = next((i for i in reversed(range(len(body) - 1)) if _sets_flags(body[i])), None)
     if index is None:
         return None
@@ -176,6 +180,25 @@ def constant_turns(function: Function, loop: Loop) -> int | None:
     starts = [_before(function, loop, home) for home in homes]
     start = next((value for value in starts if value is not None), None)
     return None if start is None or step == 0 or (bound - start) % step else (bound - start) // step
+
+
+def _tests_a_flag(body: Sequence[Instruction]) -> bool:
+    tested = body[-2] if len(body) > 1 else None
+    on_x86 = tested is not None and tested.name == "testb" and tested.operands[0] == "$1"
+    return on_x86 or (body[-1].name == "tbnz" and body[-1].operands[1] == "#0")
+
+
+def _flag_turns(function: Function, loop: Loop, body: Sequence[Instruction]) -> int | None:
+    """Return 2 if a loop goes on while a flag is set that is so before it and no more after the first turn."""
+    flag = place(body[-2].operands[1] if body[-2].name == "testb" else body[-1].operands[0])
+    inside = [instruction for number in loop.blocks for instruction in function.blocks[number].instructions]
+    copied = [
+        place(operand) for i in inside if i.written == flag and i.name.startswith("mov") for operand in i.operands
+    ]
+    for home in (flag, *copied):
+        if _before(function, loop, home) == 1 and [_value(i) for i in inside if i.written == home] == [0]:
+            return 2
+    return None
 
 
 def _before(function: Function, loop: Loop, wanted: str) -> int | None:

@@ -193,6 +193,33 @@ def test_a_loop_that_counts_to_a_register_takes_the_rule_s_number_of_tiles() -> 
     assert seen.multiply_adds == 7 * 12 * 8 // 4
 
 
+def test_tiles_that_are_written_out_one_by_one_are_entered_by_the_tasks_that_have_them() -> None:
+    # 7 rows are tiles of 2, 2, 2 and 1; of two parts of them, one has two tiles of 2, the other one of 2 and one of 1
+    loop = ARM[ARM.index(".LBB0_2:") : ARM.index("	add	x13, x13, #1")]
+    second = (
+        loop.replace("BB0_2", "BB0_6").replace("BB0_3", "BB0_7").replace(".LBB0_6", "	cbz	x3, .LBB0_4\n.LBB0_6")
+    )
+    start, end = ARM.index(".LBB0_2:"), ARM.index("	mov	x12, xzr")
+    code = ARM[:start] + loop + second + ".LBB0_4:\n	b.lt	.LBB0_10\n" + ARM[end:]
+    code = code.replace("	add	w20, w20, #1", ".LBB0_10:\n	add	w20, w20, #1")
+    seen = count(code, Matmul(rows=7, reduction=12, columns=8), row_parts=2)
+    assert seen.multiply_adds == seen.needed == 7 * 12 * 8 // 4
+
+
+def test_a_loop_of_two_turns_that_keeps_a_flag_instead_of_counting_is_one_of_tiles() -> None:
+    # 4 panels in one task, each of two tiles of 2: the panels are counted, the tiles are not
+    start, end = ARM.index("	mov	x13, xzr"), ARM.index("	mov	x12, xzr")
+    tiles = ARM[start:end].replace("cmp	x13, #2", "tst	x14, #1").replace("b.lo", "b.ne")
+    panels = (
+        "	mov	x15, xzr\n.LBB0_7:\n" + tiles + "	add	x15, x15, #1\n	cmp	x15, #4\n	b.ne	.LBB0_7\n"
+    )
+    code = ARM[:start] + panels + ARM[ARM.index("	add	w20, w20, #1") :]
+    product = Matmul(rows=8, reduction=12, columns=16)
+    seen = count(code, product, row_parts=2, panel_parts=1)
+    assert seen.wrong is None
+    assert seen.multiply_adds == seen.needed == 8 * 12 * 16 // 4
+
+
 def test_channels_that_panels_share_are_expected_twice_and_needed_once() -> None:
     seen = count(ARM, Matmul(rows=5, reduction=12, columns=6))
     assert (seen.needed, seen.expected, seen.wrong) == (90, 120, None)
@@ -207,7 +234,8 @@ def test_the_rule_s_loops_are_told_from_its_parameters() -> None:
     assert nest.tasks == 12
     assert nest.panels == Fraction(10, 4)
     assert nest.row_parts == ({18: 1, 16: 1}, {16: 2}, {16: 2})
-    assert (nest.share(18), nest.share(16), nest.share(16, [18])) == (Fraction(1, 3), 1, 1)
+    assert (nest.share(18, {}), nest.share(16, {}), nest.share(16, {18: 1})) == (Fraction(1, 3), 1, 1)
+    assert (nest.share(16, {16: 1}), nest.share(16, {18: 1, 16: 1})) == (Fraction(2, 3), 0)
     assert nest.tiles(16) == Fraction(5, 3)
 
 
@@ -219,6 +247,9 @@ def test_the_rule_s_loops_are_told_from_its_parameters() -> None:
         ("mov x6, xzr|add x6, x6, #16|cmp x6, #1, lsl #12|b.lo", 256),
         ("mov x6, xzr|add x6, x6, #1|cmp x6, x7|b.ne", None),
         ("ldr x6, [x1]|add x6, x6, #1|cmp x6, #8|b.ne", None),
+        ("mov w16, #1|mov w14, w16|mov w16, wzr|tbnz w14, #0,", 2),
+        ("mov w16, #1|mov w14, w16|mov w16, w3|tbnz w14, #0,", None),
+        ("movb $1, %dl|movl %edx, %eax|xorl %edx, %edx|testb $1, %al|jne", 2),
         ("movl $-128, %eax|addq $16, %rax|jne", 8),
         ("xorl %r9d, %r9d|incq %r9|cmpq $5, %r9|jne", 5),
     ],
