@@ -63,7 +63,7 @@ def test_weights_that_outgrow_the_second_cache_are_taken_in_blocks() -> None:
     offered = [parameters for parameters in kernels.candidates(RULE, layer, small) if parameters["blocks"] > 1]
     assert offered
     for parameters in offered:
-        assert parameters["vectors"] * 8 * 4 * 9 * 96 / parameters["blocks"] <= 32768 / 2
+        assert parameters["vectors"] * 8 * 4 * 9 * 96 / parameters["blocks"] <= 32768
     kernels.check(RULE, layer, small, offered[0])
 
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import kernels
+import numpy as np
+import pytest
+import torch
+import tvm
+from kernels import AVX2
+from tvm import relax
+
+from mbench import variants
+from mbench.compile import codegen, lower, pack
+from mbench.compile.schedules import Scheduled, schedule_all
+
+WEIGHTS = np.random.default_rng(7).standard_normal((2, 6, 6), dtype=np.float32)
+
+
+def two_layers_of_one_shape() -> tvm.IRModule:
+    """Return relu(relu(x w0) w1): two calls of one kernel, with other weights each."""
+    x = relax.Var("x", relax.TensorType((3, 6), "float32"))
+    builder = relax.BlockBuilder()
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            y = x
+            for weights in WEIGHTS:
+                y = builder.emit(relax.op.nn.relu(builder.emit(relax.op.matmul(y, relax.const(weights)))))
+            y = builder.emit_output(y)
+        builder.emit_func_output(y)
+    passes = [relax.get_pipeline("zero"), relax.transform.DeadCodeElimination()]
+    return tvm.transform.Sequential(passes)(builder.get())
+
+
+@pytest.fixture(scope="module")
+def scheduled() -> dict[str, Scheduled]:
+    return schedule_all(lower.kernel_calls(two_layers_of_one_shape()), AVX2)
+
+
+def constants(module: tvm.IRModule) -> Iterator[np.ndarray]:
+    """Yield the constants that are passed to kernels, in the order of the calls."""
+    for block in module["main"].body.blocks:
+        for binding in block.bindings:
+            for argument in binding.value.args[1].fields:
+                if isinstance(argument, tvm.ir.Constant):
+                    yield argument.value.numpy()
+
+
+def test_each_call_gets_its_own_weights_packed(scheduled: dict[str, Scheduled]) -> None:
+    [(name, kernel)] = scheduled.items()
+    assert kernel.plan.pack is not None
+    installed = pack.install(two_layers_of_one_shape(), scheduled)
+    assert [called for called, _ in lower.kernel_calls(installed)] == [f"{name}_packed"] * 2
+    assert pack.installed_name(name, kernel) == f"{name}_packed"
+    assert name not in {variable.name_hint for variable in installed.functions}
+    for found, weights in zip(constants(installed), WEIGHTS, strict=True):
+        np.testing.assert_array_equal(found, kernel.plan.pack(weights))
+        assert found.shape != weights.shape
+
+
+def test_the_network_computes_the_same_with_packed_weights(scheduled: dict[str, Scheduled]) -> None:
+    target = kernels.host_target()
+    planned = codegen.plan(pack.install(two_layers_of_one_shape(), scheduled), target)
+    vm = relax.VirtualMachine(codegen.generate(planned, target), tvm.cpu())
+    x = np.random.default_rng(8).standard_normal((3, 6), dtype=np.float32)
+    expected = torch.from_numpy(x)
+    for weights in WEIGHTS:
+        expected = torch.relu(expected @ torch.from_numpy(weights))
+    np.testing.assert_allclose(vm["main"](tvm.runtime.tensor(x)).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_kernel_that_packs_nothing_keeps_its_name() -> None:
+    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
+    kernels_of = schedule_all(lower.kernel_calls(lowered.module), AVX2)
+    plain = {name for name, kernel in kernels_of.items() if kernel.plan.pack is None}
+    assert plain
+    assert plain != kernels_of.keys()
+    installed = dict(lower.kernel_calls(pack.install(lowered.module, kernels_of)))
+    assert installed.keys() == {pack.installed_name(name, kernel) for name, kernel in kernels_of.items()}
+    for name in plain:
+        assert pack.installed_name(name, kernels_of[name]) == name
+        tvm.ir.assert_structural_equal(installed[name].body, kernels_of[name].plan.function.body, map_free_vars=True)
