@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ from mbench.search import Search
 from mbench.tuned import Entry
 from mbench.tuner import Tuner
 
+_WIDTH = 46
+_WORTH_TELLING = 5e-6
+"""Largest relative error that needs no word: what other orders of summing make."""
 NOTE = (
     "Times of one call, alone in a loop; 'all' adds them up over the layers of all the networks. A kernel without a "
     "line below it is best made as the rules choose."
@@ -51,10 +55,18 @@ def _table(found: list[tuple[Search, Entry]]) -> RenderableType:
         rules_s, tuned_s = rules_s + layers * before, tuned_s + layers * entry.seconds
         tables.add_row(table, entry.kernel, str(layers), *_times(before, entry.seconds))
         if entry.wins:
-            tables.add_row(table, f"  {Candidate(rule=entry.rule, parameters=entry.parameters)}", "", "", "", "")
+            tables.add_row(table, _choice(entry), "", "", "", "")
     layers = sum(len(search.task.layers) for search, _ in found)
     tables.add_row(table, "all", str(layers), *_times(rules_s, tuned_s))
     return table
+
+
+def _choice(entry: Entry) -> str:
+    """Return the choice, indented below its kernel; MetaSchedule's has no parameters, and Winograd's has an error."""
+    said = str(Candidate(rule=entry.rule, parameters=entry.parameters))
+    if entry.error is not None and entry.error > _WORTH_TELLING:
+        said += f" error {units.scientific(entry.error)}"
+    return textwrap.fill(said, _WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _times(before: float, after: float) -> tuple[str, str, str]:
