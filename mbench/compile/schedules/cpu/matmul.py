@@ -225,9 +225,9 @@ class _Tile:
         """Return the output's indices: (row, column) of a matmul, (n, y, x, c) of a convolution."""
         if len(self._shape) == 2:
             return [row, column]
-        _, height, width, _ = self._shape
+        batch, height, width, _ = self._shape
         return [
-            tirx.floordiv(row, height * width),
+            0 if batch == 1 else tirx.floordiv(row, height * width),
             tirx.floormod(tirx.floordiv(row, width), height),
             tirx.floormod(row, width),
             column,
