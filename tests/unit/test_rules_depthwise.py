@@ -37,7 +37,7 @@ def depthwise(draw: st.DrawFn) -> Conv:
     )
 
 
-@kernels.repeatable(50)
+@kernels.repeatable(40)
 @given(data=st.data(), layer=depthwise(), machine=kernels.machines())
 def test_depthwise_convolutions_are_what_torch_computes(data: st.DataObject, layer: Conv, machine: Machine) -> None:
     kernels.check_any(data, RULE, layer, machine)
