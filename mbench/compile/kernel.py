@@ -128,9 +128,16 @@ class Kernel:
         return tuple(tuple(int(extent) for extent in parameter.shape) for parameter in self.function.params)
 
     @cached_property
+    def float32(self) -> bool:
+        """Whether all parameters are float32."""
+        return all(str(parameter.dtype) == "float32" for parameter in self.function.params)
+
+    @cached_property
     def convolution(self) -> Convolution | None:
         """The anchor as a convolution with equal strides and equal padding on all sides; None if it is no such."""
         if self.anchor is None or "conv2d" not in self.anchor or self.blocks.index(self.anchor) > 1:
+            return None
+        if not self.float32:
             return None
         if len(self.extents) != 7 or not set(self.blocks[: self.blocks.index(self.anchor)]) <= {_PADDING}:
             return None
@@ -166,7 +173,7 @@ class Kernel:
         if self.anchor is not None and self.anchor.startswith("matmul") and len(self.extents) == 3:
             rows, columns, reduction = self.extents
             whole = self.parameter_shapes[:2] == ((rows, reduction), (reduction, columns))
-            return Matmul(rows=rows, reduction=reduction, columns=columns) if whole else None
+            return Matmul(rows=rows, reduction=reduction, columns=columns) if whole and self.float32 else None
         conv = self.convolution
         if conv is None or conv.depthwise or not conv.channels_last:
             return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import tvm
 from tvm import relax, tirx
-from tvm.s_tir import transform
-from tvm.s_tir.analysis import calculate_allocated_bytes
+
+from mbench.compile import lowering
+
+_ON_THE_STACK_BELOW = 1024
 
 
 def arena_bytes(planned: tvm.IRModule) -> int:
@@ -43,17 +46,24 @@ def constant_bytes(module: tvm.IRModule) -> int:
 
 
 def workspace_bytes(function: tirx.PrimFunc) -> int:
-    """Return the bytes that one scheduled kernel allocates for itself outside of registers, such as a padded input."""
-    passes = (
-        transform.LowerInitBlock(),
-        transform.PlanAndUpdateBufferAllocationLocation(),
-        transform.ConvertBlocksToOpaque(),
-        transform.CompactBufferAllocation(),
-        transform.LowerOpaqueBlock(),
-    )
-    lowered = tvm.transform.Sequential(passes)(tvm.IRModule({"main": function}))
-    scopes = calculate_allocated_bytes(lowered["main"])["main"]
-    return int(scopes.get("global", 0))
+    """Return the bytes that one scheduled kernel allocates for itself outside of registers, such as a padded input.
+
+    Arrays below 1 KiB are left out: LLVM's code generator puts them on the stack, and most of them into registers.
+    """
+    if lowering.has_blocks(function):
+        function = lowering.lower_blocks()(tvm.IRModule({"main": function}))["main"]
+    sizes = [_tensor_bytes(buffer) for buffer in _allocated(function.body) if buffer.scope() == "global"]
+    return sum(size for size in sizes if size >= _ON_THE_STACK_BELOW)
+
+
+def _allocated(statement: Any) -> Iterator[Any]:
+    """Yield the buffers that a statement without blocks allocates."""
+    if isinstance(statement, tirx.AllocBuffer):
+        yield statement.buffer
+    inner = [getattr(statement, name, None) for name in ("body", "then_case", "else_case")]
+    for part in (*inner, *getattr(statement, "seq", ())):
+        if part is not None:
+            yield from _allocated(part)
 
 
 def _tensor_bytes(tensor: Any) -> int:

@@ -289,10 +289,12 @@ def test_other_convolutions_are_not_its_kind(layer: Layer) -> None:
     assert winograd.build(kernel, AVX2, {"size": 4}) is None
 
 
-def test_only_a_measurement_chooses_it() -> None:
-    layer = Layer(14, 64, 64)
+def test_it_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = function(Layer(14, 64, 64))
     assert "cpu.winograd" in rules_for(AVX2)[0]
-    assert schedule(function(layer), AVX2).rule == "cpu.convolution"
+    assert schedule(kernel, AVX2).rule == "cpu.winograd"
+    monkeypatch.setattr(winograd, "_ENOUGH", 0.01)
+    assert schedule(kernel, AVX2).rule == "cpu.convolution"
 
 
 @pytest.mark.parametrize("layer", [Layer(112, 32, 64), Layer(14, 512, 512), Layer(7, 1024, 1024)], ids=str)

@@ -33,7 +33,7 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
 
 def _sums_pixels(kernel: Kernel) -> bool:
     """Whether the anchor adds up elements (n, y, x, c) of the first parameter over all y and x."""
-    if kernel.anchor is None or kernel.blocks[0] != kernel.anchor or len(kernel.extents) != 6:
+    if kernel.anchor is None or kernel.blocks[0] != kernel.anchor or len(kernel.extents) != 6 or not kernel.float32:
         return False
     source, target = kernel.parameter_shapes[0], kernel.parameter_shapes[-1]
     if len(source) != 4 or target != (source[0], 1, 1, source[3]):
