@@ -86,7 +86,7 @@ def test_both_networks_were_measured(pair: Done) -> None:
 def test_the_layers_are_those_of_the_network(pair: Done) -> None:
     for result in pair.record.results:
         specs = models.layers(result.variant)
-        assert [layer.name for layer in result.layers] == ["input_layout", *(spec.name for spec in specs)]
+        assert [layer.name for layer in result.layers] == [spec.name for spec in specs]
         assert [layer.index for layer in result.layers] == list(range(len(result.layers)))
         for layer, spec in zip(result.layers[1:], specs, strict=True):
             assert (layer.op, layer.input_shape, layer.output_shape) == (spec.op, spec.input_shape, spec.output_shape)
