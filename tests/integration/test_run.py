@@ -88,7 +88,7 @@ def test_the_layers_are_those_of_the_network(pair: Done) -> None:
         specs = models.layers(result.variant)
         assert [layer.name for layer in result.layers] == [spec.name for spec in specs]
         assert [layer.index for layer in result.layers] == list(range(len(result.layers)))
-        for layer, spec in zip(result.layers[1:], specs, strict=True):
+        for layer, spec in zip(result.layers, specs, strict=True):
             assert (layer.op, layer.input_shape, layer.output_shape) == (spec.op, spec.input_shape, spec.output_shape)
             assert len(layer.latency_s or ()) >= 3
             assert (layer.roofline is not None) == (layer.macs > 0)

@@ -11,7 +11,7 @@ from kernels import Conv, Dense, Layer, Pool
 from tvm import te, tirx, topi
 
 from mbench.compile.kernel import Convolution, Kernel, Matmul
-from mbench.compile.schedules import signature
+from mbench.compile.schedules import schedule, signature
 
 UNPADDED = (0, 0, 0, 0)
 POINTWISE = Conv(kernel=1, padding=UNPADDED)
@@ -214,6 +214,24 @@ def test_sums_that_are_read_elsewhere_than_written_are_no_epilogue(following: st
     kernel = convolved(following)
     assert kernel.anchor == "conv2d_nhwc"
     assert kernel.epilogue_of_sum is None
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_kernels_of_other_types_are_nobodys(dtype: str) -> None:
+    x, image = te.placeholder((3, 4), dtype, "x"), te.placeholder((1, 5, 5, 4), dtype, "image")
+    weights, taps = te.placeholder((4, 6), dtype, "weights"), te.placeholder((3, 3, 4, 6), dtype, "taps")
+    k, ky, kx = (te.reduce_axis((0, extent), name) for name, extent in (("k", 4), ("ky", 5), ("kx", 5)))
+    product = te.compute((3, 6), lambda i, j: te.sum(x[i, k] * weights[k, j], axis=k), "matmul")
+    total = te.compute((1, 1, 1, 4), lambda n, i, j, c: te.sum(image[n, i + ky, j + kx, c], axis=[ky, kx]), "total")
+    functions = (
+        te.create_prim_func([x, weights, product]),
+        te.create_prim_func([image, taps, topi.nn.conv2d_nhwc(image, taps, 1, 1, 1)]),
+        te.create_prim_func([image, total]),
+    )
+    for function in functions:
+        kernel = Kernel(function)
+        assert (kernel.matmul, kernel.convolution, signature(kernel)) == (None, None, None)
+        assert schedule(function, kernels.AVX2).rule == "fallback"
 
 
 def test_a_layer_is_what_its_dataclass_says() -> None:

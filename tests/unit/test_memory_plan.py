@@ -83,6 +83,12 @@ def weights_and_biases(name: str) -> tuple[list[nn.Module], int]:
     return weighted, sum(part.weight.numel() + part.weight.shape[0] for part in weighted)
 
 
+@pytest.mark.parametrize(("name", "batch"), [(SEPARABLE, 1), (STANDARD, 3)])
+def test_kernels_that_rules_wrote_need_no_workspace_but_for_transforms(name: str, batch: int) -> None:
+    for called, kernel in compiled(name, batch).kernels.items():
+        assert (memory.workspace_bytes(kernel.plan.function) > 0) == (kernel.rule == "cpu.winograd"), called
+
+
 def test_the_workspace_of_a_kernel_as_tvm_made_it_is_its_padded_input_and_its_sums() -> None:
     layer = Conv(height=7, width=6, inputs=8, channels=16, dilation=2, padding=(2, 2, 2, 2))
     padded, sums = (7 + 4) * (6 + 4) * 8, 7 * 6 * 16
