@@ -56,6 +56,8 @@ class Cache(_Strict, frozen=True, kw_only=True):
     """One cache level. `shared_by` cores use one copy."""
 
     bytes: Figure
+    ways: Figure | None = None
+    """Lines that one set holds (associativity)."""
     shared_by: PositiveInt = 1
     line_bytes: PositiveInt = 64
 
@@ -71,6 +73,11 @@ class Processor(_Strict, frozen=True, kw_only=True):
     """By dtype, for one core (x86, arm) or one streaming multiprocessor (gpu)."""
     issue_width: Figure | None = None
     fma_units: Figure | None = None
+    """Units that start a vector multiply-add each cycle."""
+    load_units: Figure | None = None
+    """Vector loads that can start in a cycle."""
+    store_units: Figure | None = None
+    """Vector stores that can start in a cycle."""
     l1d: Cache | None = None
     l2: Cache | None = None
     l3: Cache | None = None
@@ -169,6 +176,10 @@ class Device(_Strict, frozen=True, kw_only=True):
 
     kind: DeviceKind
     name: str
+    machine: Host | None = None
+    """The machine at the other end, where that is not the host: as its own /proc and /sys describe it."""
+    emulator: str | None = None
+    """What executed the code where the kind is `emulated`: program, version and processor."""
     calibration: Calibration | None = None
     missing: dict[str, str] = {}
 
@@ -257,6 +268,9 @@ class EndToEnd(_Strict, frozen=True, kw_only=True):
     method: str
     threads: PositiveInt | None = None
     """As the runtime reports it."""
+    latency_model_s: Seconds | None = None
+    """What a model of the target says of one thread; a model, never a measurement. Sum over the layers."""
+    latency_model_method: str | None = None
     affinity: tuple[int, ...] | None = None
     """Processors that the first of these threads may run on, as the runtime bound it."""
     warmup_runs: Count | None = None
@@ -327,15 +341,37 @@ class Roofline(_Strict, frozen=True, kw_only=True):
 
 
 class Counters(_Strict, frozen=True, kw_only=True):
-    """Exact counts of executed instructions of one layer."""
+    """Exact counts of instructions that the compiled library executed in one run, on one thread."""
 
     instructions: Count
     loads: Count
+    """Instructions that read memory."""
     stores: Count
+    """Instructions that write memory."""
     load_bytes: Bytes
     store_bytes: Bytes
     vector_instructions: Count
+    """Instructions on whole vectors."""
     fma_instructions: Count
+    """Multiply-adds, on vectors and on single numbers."""
+    flops: Count
+    """Floating-point operations: two a lane of a multiply-add, one a lane of any other arithmetic instruction."""
+
+
+class Counts(_Strict, frozen=True, kw_only=True):
+    """Exact counts of one run of the network, and what they are counts of."""
+
+    method: str
+    target: str
+    """The target that the counted code was compiled for; not the record's own with `--counts`."""
+    artifact_digest: str
+    emulator: str
+    """Program, version and processor that executed it."""
+    counters: Counters
+    """Sum over the layers."""
+    traffic_bytes: dict[str, Bytes] | None = None
+    """Sum over the layers; see `Layer.traffic_bytes`."""
+    traffic_method: str | None = None
 
 
 class Layer(_Strict, frozen=True, kw_only=True):
@@ -361,6 +397,12 @@ class Layer(_Strict, frozen=True, kw_only=True):
     energy_j: Joules | None
     energy_method: str | None
     counters: Counters | None
+    counters_by_kernel: dict[str, Counters] = {}
+    """The same, of each kernel where the layer has several."""
+    traffic_bytes: dict[str, Bytes] | None = None
+    """Bytes that each level (`L1`, `L2`, `L3`, `DRAM`) delivered and took, in a model of the target's caches."""
+    latency_model_s: Seconds | None = None
+    """What a model of the target says of one thread; a model, never a measurement."""
     roofline: Roofline | None
 
 
@@ -374,6 +416,7 @@ class Result(_Strict, frozen=True, kw_only=True):
     memory: Memory
     energy: Energy
     books: Books | None
+    counts: Counts | None = None
     layers: tuple[Layer, ...]
     missing: dict[str, str] = {}
     warnings: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mbench.records import Conditions, MeteredEnergy, Numerics, Warmup
+from mbench.records import Conditions, Counters, Host, MeteredEnergy, Numerics, Warmup
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +18,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warmup: Warmup
     measure_max_s: float | None
     tolerance: float
+
+
+class CallCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Exact counts of one kernel call."""
+
+    counters: Counters
+    traffic_bytes: dict[str, int] | None
+    """By level, nearest first; None without a model of the caches."""
+
+
+class CountedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Exact counts of one run, call by call, and what they are counts of."""
+
+    calls: tuple[CallCounts, ...]
+    """In the order of the counted artifact's calls."""
+    layers: tuple[str, ...]
+    """The layer of each call, by name."""
+    target: str
+    artifact_digest: str
+    emulator: str
+    method: str
+    traffic_method: str | None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +60,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     overhead_s: tuple[float, ...] | None = None
     """Seconds that the runtime spent between kernels; one sample a run."""
     instrument_cost_s: float | None = None
+    counted: CountedRun | None = None
+    counts_missing: str | None = None
+    """Why `counted` is null, where counts were wanted."""
+    machine: Host | None = None
+    """The machine that ran it, where that is not this one."""
     energy: MeteredEnergy | None = None
     energy_missing: str | None = None
     conditions_before: Conditions | None = None
