@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mbench import targets
-from mbench.devices.local import LocalDevice, WorkerDied
+from mbench.devices.local import LocalDevice
+from mbench.devices.process import WorkerDied
 from mbench.measure import roofline
 from mbench.records import Calibration, Target
 

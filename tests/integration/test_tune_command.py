@@ -22,7 +22,8 @@ from running import TARGET, Running, finished, only_record, running, warm_cache
 
 from mbench import compilers, host, records, search, targets, tuned, tuner, variants
 from mbench.compile.tuning import Built, Candidate, Task, TimingPlan, candidates, jobs, read_log, timing
-from mbench.devices.local import LocalDevice, WorkerDied
+from mbench.devices.local import LocalDevice
+from mbench.devices.process import WorkerDied
 from mbench.errors import MeasureError
 from mbench.records import Record, Result
 from mbench.tuned import Entry, File, MadeWith, Timed

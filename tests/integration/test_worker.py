@@ -24,8 +24,9 @@ from conftest import require
 
 from mbench import artifact, devices, targets, variants
 from mbench.artifact import Artifact
-from mbench.devices import local
-from mbench.devices.local import LocalDevice, WorkerDied
+from mbench.devices import process
+from mbench.devices.local import LocalDevice
+from mbench.devices.process import WorkerDied
 from mbench.errors import MeasureError, UsageError
 from mbench.measure.observation import Observation, Plan
 from mbench.records import Warmup
@@ -339,7 +340,7 @@ def test_an_error_in_our_own_report_ends_the_worker(device: LocalDevice) -> None
     ],
 )
 def test_how_a_process_ended_in_words(code: int | None, said: str) -> None:
-    assert local._cause(code) == said
+    assert process._cause(code) == said
 
 
 ORPHAN = """

@@ -21,7 +21,7 @@ from mbench import builds, devices, host, pairs, pipeline, records
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
-from mbench.devices.local import WorkerDied
+from mbench.devices.process import WorkerDied
 from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
 from mbench.records import Record, Settings, Warmup
 

@@ -23,7 +23,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.schedules import Machine, Scheduled, cpu, schedule, signature
 from mbench.compile.tuning import Begun, Candidate, Read, Readings, Task, Timing, TimingPlan, jobs, read_log
 from mbench.compilers import DIED, Compilers, Done
-from mbench.devices.local import WorkerDied
+from mbench.devices.process import WorkerDied
 from mbench.errors import BuildError, MeasureError, OutputError
 from mbench.tuned import Choice, Timed
 from mbench.tuner import Tuner, TuningJob
