@@ -100,7 +100,7 @@ _ARM_ARITHMETIC = {
     *("fadd", "fsub", "fmul", "fnmul", "fmax", "fmin", "fmaxnm", "fminnm", "fdiv", "fsqrt", "fabd", "fsubr", "fdivr"),
     *("fmulx", "frecpe", "frecps", "frsqrte", "frsqrts"),
 }
-_ARM_ACROSS = re.compile(r"f(add|max|min|maxnm|minnm)(p|v)|fcmla|fcadd|fadda|bf.*|fmlal.*|fmlsl.*|[su]dot|.*mmla")
+_ARM_ACROSS = re.compile(r"f(add|max|min|maxnm|minnm)(p|v)|fcmla|fcadd|fadda|bf(dot|mmla|mlal[bt])|fmlal.*|fmlsl.*|[su]dot|.*mmla")
 """Sums across a vector and dot products: not made by the rules' kernels, so not counted by guess."""
 _ARM_VECTOR = re.compile(r"\bv\d+\b|\bq\d+\b|\bz\d+\b")
 
@@ -170,9 +170,11 @@ def _x86(instruction: Any) -> Cost:
         raise _unknown(instruction)
     loads, stores = _X86_STACK.get(name, (0, 0))
     load_bytes, store_bytes = 8 * loads, 8 * stores
-    for operand in instruction.operands if not name.startswith(_X86_NO_ACCESS) else ():
+    for place, operand in enumerate(instruction.operands if not name.startswith(_X86_NO_ACCESS) else ()):
         if operand.type == capstone.x86.X86_OP_MEM:
             reads, writes = bool(operand.access & capstone.CS_AC_READ), bool(operand.access & capstone.CS_AC_WRITE)
+            if place == 0 and re.search(r"\b[xyz]mm\d+", operands):
+                reads, writes = False, True  # a store; capstone 5 says that AVX's read
             if not (reads or writes):
                 raise _unknown(instruction)
             loads, stores = loads + reads, stores + writes

@@ -17,7 +17,7 @@
  *
  * The caches: write-back, write-allocate, least recently used, no prefetch; each level looked up where the one before
  * missed. Pages are numbered in the order in which the library first touches them, so that nothing depends on where the
- * system puts memory. They begin empty and stay warm from run to run.
+ * system puts memory. They begin empty and stay warm from run to run. One thread at a time may run the library's code.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -86,7 +86,7 @@ typedef struct {
 } Line;
 typedef struct {
   Line *lines;
-  uint64_t sets, ways, fills, write_backs;
+  uint64_t sets, mask, ways, fills, write_backs;
 } Level;
 static Level levels[MAX_LEVELS];
 static int level_count;
@@ -96,7 +96,7 @@ static uint64_t line_bits, tick;
 static Line *touch(int number, uint64_t tag, bool write, bool whole) {
   if (number == level_count) return NULL;
   Level *level = &levels[number];
-  Line *set = &level->lines[tag % level->sets * level->ways], *oldest = set;
+  Line *set = &level->lines[(level->mask ? tag & level->mask : tag % level->sets) * level->ways], *oldest = set;
   tick++;
   for (uint64_t way = 0; way < level->ways; way++) {
     if (set[way].tag == tag) {
@@ -158,10 +158,8 @@ static void on_memory(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t address
   (void)data;
   bool write = qemu_plugin_mem_is_store(info);
   uint64_t last = address + (UINT64_C(1) << qemu_plugin_mem_size_shift(info)) - 1;
-  pthread_mutex_lock(&lock);
   touch_line(address, write);
   if (last >> line_bits != address >> line_bits) touch_line(last, write);
-  pthread_mutex_unlock(&lock);
 }
 
 static bool add_level(const char *text) {
@@ -174,6 +172,7 @@ static bool add_level(const char *text) {
   Level *level = &levels[level_count++];
   level->ways = ways;
   level->sets = bytes / (ways * line);
+  level->mask = level->sets & (level->sets - 1) ? 0 : level->sets - 1; /* division is slow */
   level->lines = allocated(calloc(level->sets * ways, sizeof *level->lines));
   return true;
 }

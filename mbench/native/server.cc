@@ -2,7 +2,7 @@
 //
 // It needs libtvm_runtime.so and libtvm_ffi.so beside it and speaks TVM's RPC protocol, to a client that connects or, with
 // --tracker, to one that a TVM RPC tracker sends. One client at a time, in a forked child that is killed when the line drops,
-// so that nothing stays running. TVM's RPC has no authentication: whoever connects can run code. So it listens on loopback
+// so that nothing stays running; with --once, the first client in this very process, with DIR itself as its folder. TVM's RPC has no authentication: whoever connects can run code. So it listens on loopback
 // unless it is told otherwise.
 //
 // Sources: the protocol is that of tvm/rpc/server.py and tvm/rpc/tracker.py; the functions of a server's own
@@ -521,9 +521,7 @@ void MakeFolder(const std::string& parent) {
     if (Greet(client, tracked ? tracker.match_key() : options.key, options.key)) {
       if (options.once) {
         close(listener);
-        int status = ServeLoop(client);
-        RemoveFolder();
-        exit(status);
+        exit(ServeLoop(client));
       }
       MakeFolder(options.parent);
       ServeInChild(client, listener);
@@ -539,8 +537,12 @@ void MakeFolder(const std::string& parent) {
 int main(int count, char** words) {
   Options options = Parse(count, words);
   signal(SIGPIPE, SIG_IGN);
-  MakeFolder(options.parent);  // notice now that nothing can be written there
-  if (!options.once) RemoveFolder();
+  if (options.once) {
+    folder = options.parent;  // it is the caller's, with what it holds
+  } else {
+    MakeFolder(options.parent);  // notice now that nothing can be written there
+    RemoveFolder();
+  }
   RegisterFunctions();
   int port = options.port, listener = Listen(options.host, &port);
   printf("mbench-server: listening on %s:%d\n", options.host.c_str(), port);
