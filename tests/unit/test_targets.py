@@ -119,6 +119,23 @@ def test_float32_per_cycle_follows_from_the_vector_units(name: str) -> None:
     assert processor.flops_per_cycle["float32"].value == processor.vector_bits / 32 * multiply_adds * 2
 
 
+@pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("cuda")])
+def test_what_the_models_of_counted_code_need_is_there(name: str) -> None:
+    processor = targets.load(name).processor
+    assert processor.l1d is not None
+    assert processor.l2 is not None
+    assert processor.l1d.ways is not None
+    assert processor.l2.ways is not None
+    assert processor.load_units is not None
+    assert processor.store_units is not None
+    assert processor.load_units.value >= 0.5
+    for cache in (processor.l1d, processor.l2, processor.l3):
+        if cache and cache.ways:
+            sets = cache.bytes.value / (cache.ways.value * cache.line_bytes)
+            assert sets.is_integer()
+            assert int(sets) & (int(sets) - 1) == 0  # bits of the address name the set
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_nearer_memory_is_faster_and_smaller(name: str) -> None:
     target = targets.load(name)
