@@ -7,32 +7,35 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mbench import pairs, records, stats
+from mbench import counted, pairs, records, stats
 from mbench.errors import RecordError
-from mbench.records import Layer, Record, Result
+from mbench.records import Counters, Layer, Record, Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AnyPath = str | os.PathLike[str]
+TRAFFIC = {level: f"traffic_{level.lower()}_bytes" for level in counted.LEVELS}
+"""Column of each level's traffic."""
 TEXT = (
     "run_id", "created_at_utc", "host", "cpu", "target", "device", "variant", "family", "convolution", "dtype", "scope",
-    "layer", "op", "kernel", "schedule", "energy_method", "bound",
+    "layer", "op", "kernel", "schedule", "energy_method", "bound", "counts_target", "latency_model_method",
 )  # fmt: skip
 WHOLE = (
     "threads", "resolution", "batch", "layer_index", "samples", "macs", "params", "weight_bytes", "activation_bytes",
-    "workspace_bytes", "process_peak_bytes",
+    "workspace_bytes", "process_peak_bytes", *Counters.__struct_fields__, *TRAFFIC.values(),
 )  # fmt: skip
 COLUMNS = (
     "run_id", "created_at_utc", "host", "cpu", "target", "device", "threads", "variant", "family", "width_multiplier",
     "resolution", "convolution", "batch", "dtype", "scope", "layer_index", "layer", "op", "kernel", "schedule",
     "latency_s", "latency_p10_s", "latency_p90_s", "samples", "macs", "params", "weight_bytes", "activation_bytes",
     "workspace_bytes", "process_peak_bytes", "energy_j", "energy_method", "flops_per_s", "arithmetic_intensity",
-    "bound", "fraction_of_peak", "fraction_of_bound",
+    "bound", "fraction_of_peak", "fraction_of_bound", "counts_target", *Counters.__struct_fields__,
+    "instructions_per_fma", *TRAFFIC.values(), "latency_model_s", "latency_model_method",
 )  # fmt: skip
 
 
@@ -75,7 +78,9 @@ def from_records(items: Iterable[Record]) -> pd.DataFrame:
 
     Latencies are medians with their 10th and 90th percentiles; `samples` is how many they are from. A network's
     `activation_bytes` is its planned peak, a layer's is input plus output. `energy_j` is what `energy_method` says, a
-    model as a rule. The same run_id is taken once.
+    model as a rule. Counts (`instructions` to `flops`) are exact, of code for `counts_target`, which need not be what
+    was timed; `instructions_per_fma` is for each vector multiply-add needed; traffic and `latency_model_s` are models.
+    The same run_id is taken once.
     """
     import pandas as pd
 
@@ -88,9 +93,10 @@ def from_records(items: Iterable[Record]) -> pd.DataFrame:
 
 def _rows(record: Record, result: Result) -> Iterator[dict[str, Any]]:
     shared = _shared(record, result)
-    yield shared | _network(result)
+    yield shared | _network(result) | _network_counts(record, result)
+    lanes = counted.lanes(record, result)
     for layer in result.layers:
-        yield shared | _layer(layer, result)
+        yield shared | _layer(layer, result) | _layer_counts(layer, result, lanes)
 
 
 def _shared(record: Record, result: Result) -> dict[str, Any]:
@@ -154,6 +160,33 @@ def _layer(layer: Layer, result: Result) -> dict[str, Any]:
     }
 
 
+def _network_counts(record: Record, result: Result) -> dict[str, Any]:
+    counts = result.counts
+    return {
+        **_counters(counts.counters if counts else None, counts.traffic_bytes if counts else None),
+        "counts_target": counts.target if counts else None,
+        "instructions_per_fma": counted.of_network(record, result),
+        "latency_model_s": result.end_to_end.latency_model_s,
+        "latency_model_method": result.end_to_end.latency_model_method,
+    }
+
+
+def _layer_counts(layer: Layer, result: Result, lanes: int | None) -> dict[str, Any]:
+    modelled = layer.latency_model_s is not None
+    return {
+        **_counters(layer.counters, layer.traffic_bytes),
+        "counts_target": result.counts.target if result.counts and layer.counters else None,
+        "instructions_per_fma": counted.of_layer(layer, lanes),
+        "latency_model_s": layer.latency_model_s,
+        "latency_model_method": result.end_to_end.latency_model_method if modelled else None,
+    }
+
+
+def _counters(counters: Counters | None, traffic: Mapping[str, int] | None) -> dict[str, Any]:
+    known = {name: getattr(counters, name) for name in Counters.__struct_fields__} if counters else {}
+    return known | {column: (traffic or {}).get(level) for level, column in TRAFFIC.items()}
+
+
 def _latency(samples: Sequence[float] | None) -> dict[str, Any]:
     if not samples:
         return {"latency_s": None, "latency_p10_s": None, "latency_p90_s": None, "samples": None}
@@ -162,10 +195,12 @@ def _latency(samples: Sequence[float] | None) -> dict[str, Any]:
 
 
 def of_blocks(pair: pairs.Pair) -> pd.DataFrame:
-    """Return a row for each block of a pair: `block`, `promised` and `achieved` speed-up (missing if not measured)."""
+    """Return a row for each block of a pair: `block`, `promised` and `achieved` speed-up (missing if not measured).
+
+    `fewer`: how many times fewer instructions the depthwise-separable block executed (missing if not counted).
+    """
     import pandas as pd
 
-    rows = [(block.name, block.promised, block.achieved) for block in pair.blocks()]
-    return pd.DataFrame(rows, columns=["block", "promised", "achieved"]).astype(
-        {"block": "string", "promised": "float64", "achieved": "float64"}
-    )
+    kinds = {"block": "string", "promised": "float64", "achieved": "float64", "fewer": "float64"}
+    rows = [(block.name, block.promised, block.achieved, block.fewer) for block in pair.blocks()]
+    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from mbench import stats, variants
 from mbench.records import Layer, Record, Result
+
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class Block:
     standard_macs: int
     separable_s: float | None
     standard_s: float | None
+    separable_instructions: int | None
+    standard_instructions: int | None
 
     @property
     def promised(self) -> float:
@@ -37,6 +42,11 @@ class Block:
     def achieved(self) -> float | None:
         """The speed-up of the median times; None where one was not measured."""
         return ratio(self.standard_s, self.separable_s)
+
+    @property
+    def fewer(self) -> float | None:
+        """How many times fewer instructions it executed; None where one was not counted. No speed-up in time."""
+        return ratio(self.standard_instructions, self.separable_instructions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,16 @@ class Pair:
     def achieved(self) -> float | None:
         """The ratio of the median end-to-end latencies; None where one was not measured."""
         return ratio(latency_s(self.standard), latency_s(self.separable))
+
+    @property
+    def fewer(self) -> float | None:
+        """How many times fewer instructions it executed; None where one was not counted. No speed-up in time."""
+        return ratio(instructions(self.standard), instructions(self.separable))
+
+    @property
+    def by_instructions(self) -> bool:
+        """Whether instructions have to stand in for latency, since they were counted and nothing was timed."""
+        return self.achieved is None and self.fewer is not None
 
     def blocks(self) -> tuple[Block, ...]:
         """Return the blocks that both networks have, in order of execution."""
@@ -96,6 +116,8 @@ def _blocks(separable: Mapping[str, Layer], standard: Sequence[Layer]) -> Iterat
             standard_macs=layer.macs,
             separable_s=_sum(layer_latency_s(depthwise), layer_latency_s(pointwise)),
             standard_s=layer_latency_s(layer),
+            separable_instructions=_sum(layer_instructions(depthwise), layer_instructions(pointwise)),
+            standard_instructions=layer_instructions(layer),
         )
 
 
@@ -104,7 +126,7 @@ def ratio(over: float | None, under: float | None) -> float | None:
     return None if over is None or not under else over / under
 
 
-def _sum(*values: float | None) -> float | None:
+def _sum(*values: _Number | None) -> _Number | None:
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
 
@@ -118,6 +140,16 @@ def latency_s(result: Result) -> float | None:
 def layer_latency_s(layer: Layer) -> float | None:
     """Return the median latency of a layer in seconds, or None."""
     return stats.median(layer.latency_s) if layer.latency_s else None
+
+
+def instructions(result: Result) -> int | None:
+    """Return the instructions of one run as counted, or None."""
+    return result.counts.counters.instructions if result.counts else None
+
+
+def layer_instructions(layer: Layer) -> int | None:
+    """Return the instructions of a layer as counted, or None."""
+    return layer.counters.instructions if layer.counters else None
 
 
 def macs(result: Result) -> int:

@@ -364,6 +364,8 @@ class Counts(_Strict, frozen=True, kw_only=True):
     method: str
     target: str
     """The target that the counted code was compiled for; not the record's own with `--counts`."""
+    vector_bits: PositiveInt | None = None
+    """Width of that target's vectors; null: it is the record's own target."""
     artifact_digest: str
     emulator: str
     """Program, version and processor that executed it."""

@@ -73,6 +73,16 @@ def count(value: float | None) -> str:
     return scaled(value, "").rstrip()
 
 
+def exact(value: int | None) -> str:
+    """Return a count to the last digit: 12345678 → `12,345,678`."""
+    return NOT_AVAILABLE if value is None else f"{value:,}"
+
+
+def decimal(value: float | None) -> str:
+    """Return a number without a unit: 1.3096 → `1.31`."""
+    return NOT_AVAILABLE if value is None else f"{value:.2f}"
+
+
 def percent(value: float | None, decimals: int = 1) -> str:
     """Return a fraction as a percentage: 0.9486 → `94.9 %`."""
     return NOT_AVAILABLE if value is None else f"{100 * value:.{decimals}f} %"

@@ -15,6 +15,8 @@ from mbench.records import (
     Cache,
     Calibration,
     Conditions,
+    Counters,
+    Counts,
     Device,
     EndToEnd,
     Energy,
@@ -55,6 +57,13 @@ REACHED = {
     "other": 0.02,
 }
 READING_S = 1.0e-7
+NO_TIME = "executed in emulation: its time says nothing about the processor"
+EMULATOR = "qemu-aarch64 7.2.22, cortex-a72"
+COUNTS_METHOD = "every instruction of the compiled library that one run executes, on one thread"
+TRAFFIC_METHOD = "a model of the target's caches, least recently used, warmed up by one run"
+MODEL_METHOD = "a model: the slowest of issue, multiply-adds, loads, stores and traffic, layer by layer"
+PER_FMA = {"conv2d": 1.6, "depthwise_conv2d": 3.1, "pointwise_conv2d": 1.25, "dense": 2.4, "pool": 1.0, "other": 1.0}
+"""Instructions that a vector multiply-add takes."""
 
 
 def record(
@@ -78,6 +87,90 @@ def record(
             Failure(variant=name, stage="build", reason="out of registers", detail="line 1\nline 2") for name in failed
         ),
     )  # fmt: skip
+
+
+def emulated(names: Sequence[str] = PAIR) -> Record:
+    """Return a record of an emulated Cortex-A72: no times but modelled ones, and counts in their place."""
+    replace = msgspec.structs.replace
+    base = counted(record(names, latency=False), target="arm64_cortex_a72", vector_bits=128)
+    tuned = replace(
+        base.target, name="arm64_cortex_a72", family="arm", description="Arm Cortex-A72", default_device="emulated",
+        processor=replace(base.target.processor, vector_bits=128, requires=("asimd", "crc32")),
+    )  # fmt: skip
+    device = Device(kind="emulated", name="emulated", emulator=EMULATOR, missing={"calibration": NO_TIME})
+    return replace(
+        base, target=tuned, device=device, settings=replace(base.settings, compile_only=False),
+        results=tuple(map(_modelled, base.results)),
+    )  # fmt: skip
+
+
+def _modelled(result: Result) -> Result:
+    replace = msgspec.structs.replace
+    layers = tuple(
+        replace(layer, latency_model_s=layer.counters.instructions / 3.9e9) for layer in result.layers if layer.counters
+    )
+    end_to_end = replace(
+        result.end_to_end, method="not measured", latency_model_method=MODEL_METHOD,
+        latency_model_s=sum(layer.latency_model_s for layer in layers if layer.latency_model_s),
+    )  # fmt: skip
+    missing = {key: NO_TIME if reason == NO_LATENCY else reason for key, reason in result.missing.items()}
+    del missing["numerics"]
+    numerics = Numerics(
+        max_abs_error=1e-5, max_rel_error=2e-6, tolerance=1e-4, reference="torch 2.13.0, float32", passed=True
+    )
+    return replace(result, layers=layers, end_to_end=end_to_end, missing=missing, numerics=numerics)
+
+
+def counted(base: Record, *, target: str = "x86_64_v3", vector_bits: int = 256) -> Record:
+    """Return the record with exact counts of code for `target`, as `--counts` adds them."""
+
+    def count(result: Result) -> Result:
+        replace = msgspec.structs.replace
+        layers = tuple(
+            replace(layer, counters=_counters(layer, vector_bits // 32), traffic_bytes=_traffic(layer))
+            for layer in result.layers
+        )
+        found = [layer.counters for layer in layers if layer.counters]
+        whole = Counters(**{
+            name: sum(getattr(item, name) for item in found) for name in Counters.__struct_fields__
+        })  # fmt: skip
+        traffic = {level: sum((layer.traffic_bytes or {})[level] for layer in layers) for level in ("L1", "L2", "DRAM")}
+        counts = Counts(
+            method=COUNTS_METHOD, target=target, vector_bits=vector_bits, artifact_digest="1" * 64, emulator=EMULATOR,
+            counters=whole, traffic_bytes=traffic, traffic_method=TRAFFIC_METHOD,
+        )  # fmt: skip
+        missing = {key: reason for key, reason in result.missing.items() if key != "layers.counters"}
+        return replace(result, layers=layers, counts=counts, missing=missing)
+
+    return msgspec.structs.replace(base, results=tuple(map(count, base.results)))
+
+
+def _counters(layer: Layer, lanes: int) -> Counters:
+    fma = layer.macs // lanes or layer.activation_bytes // 16
+    instructions = int(PER_FMA[layer.op] * fma)
+    return Counters(
+        instructions=instructions, loads=instructions // 5, stores=instructions // 50,
+        load_bytes=instructions // 5 * 16, store_bytes=instructions // 50 * 16,
+        vector_instructions=instructions - instructions // 10, fma_instructions=fma if layer.macs else 0,
+        flops=2 * layer.macs,
+    )  # fmt: skip
+
+
+def _traffic(layer: Layer) -> dict[str, int]:
+    moved = layer.weight_bytes + layer.activation_bytes
+    return {"L1": 8 * moved, "L2": 2 * moved, "DRAM": layer.weight_bytes + layer.activation_bytes // 4}
+
+
+def on_board(base: Record) -> Record:
+    """Return the record as measured on a board behind TVM's RPC."""
+    board = msgspec.structs.replace(
+        _host(), name="raspberrypi", os="Debian GNU/Linux 12", architecture="aarch64", cores_physical=4,
+        cores_logical=4, cpu="Cortex-A72 (Raspberry Pi 4 Model B Rev 1.4)", features=("asimd", "crc32"),
+        virtual_machine=None, caches_bytes={"L1d": 32768, "L2": 1048576},
+        conditions=Conditions(at_utc="2025-03-01T12:00:01Z", governor="ondemand", temperature_c=48.2),
+    )  # fmt: skip
+    device = msgspec.structs.replace(base.device, kind="rpc", name="rpc://10.0.0.7:9090", machine=board)
+    return msgspec.structs.replace(base, device=device)
 
 
 def hostile(base: Record) -> Record:

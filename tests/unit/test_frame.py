@@ -61,6 +61,37 @@ def test_missing_stays_missing() -> None:
     assert table["macs"].notna().all()
 
 
+def test_counts_traffic_and_models() -> None:
+    record = factory.emulated()
+    table = frame.from_records([record])
+    for scope, expected in (("network", record.results[0].counts), ("layer", record.results[0].layers[2])):
+        row = table[(table["scope"] == scope) & (table["variant"] == record.results[0].variant.name)]
+        found = row.iloc[0 if scope == "network" else 2]
+        assert expected is not None
+        assert expected.counters is not None
+        for name in records.Counters.__struct_fields__:
+            assert found[name] == getattr(expected.counters, name), name
+        assert expected.traffic_bytes is not None
+        assert found["traffic_l1_bytes"] == expected.traffic_bytes["L1"]
+        assert found["traffic_dram_bytes"] == expected.traffic_bytes["DRAM"]
+        assert found["counts_target"] == "arm64_cortex_a72"
+        assert found["instructions_per_fma"] == pytest.approx(found["instructions"] / (found["macs"] / 4))
+        assert found["latency_model_method"] == factory.MODEL_METHOD
+    sums = table[table["scope"] == "layer"].groupby("variant")[["instructions", "latency_model_s"]].sum()
+    networks = table[table["scope"] == "network"].set_index("variant")
+    assert sums["instructions"].to_dict() == networks["instructions"].to_dict()
+    assert sums["latency_model_s"].to_dict() == pytest.approx(networks["latency_model_s"].to_dict())
+    assert table["latency_s"].isna().all()
+    assert table["traffic_l3_bytes"].isna().all()
+
+
+def test_without_counts_their_columns_are_missing() -> None:
+    table = frame.from_records([factory.record()])
+    counts = table.columns[table.columns.get_loc("fraction_of_bound") + 1 :]
+    assert {"instructions", "traffic_dram_bytes", "latency_model_s"} <= set(counts)
+    assert table[counts].isna().all().all()
+
+
 def test_types_do_not_depend_on_what_is_missing() -> None:
     full, empty = frame.from_records([factory.record()]), frame.from_records([])
     assert full.dtypes.to_dict() == empty.dtypes.to_dict()
@@ -107,7 +138,10 @@ def test_blocks_of_a_pair() -> None:
     table = frame.of_blocks(pair)
     assert len(table) == 13
     assert table["achieved"].isna().all()
+    assert table["fewer"].isna().all()
     assert table["promised"].iloc[0] == pytest.approx(1 / (1 / 64 + 1 / 9))
+    [pair] = pairs.of_record(factory.emulated())
+    assert list(frame.of_blocks(pair)["fewer"]) == [block.fewer for block in pair.blocks()]
 
 
 def test_public_name_and_lazy_pandas() -> None:

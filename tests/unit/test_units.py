@@ -19,6 +19,8 @@ from mbench import units
         (units.bytes_rate(2.13e10), "21.3 GB/s"),
         (units.count(568_740_352), "569 M"),
         (units.count(0), "0"),
+        (units.exact(12_345_678), "12,345,678"),
+        (units.decimal(1.3096), "1.31"),
         (units.percent(0.9486), "94.9 %"),
         (units.ratio(6.4), "6.40x"),
         (units.times(6.43), "6.4 times"),
@@ -49,7 +51,8 @@ def test_for_people(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "function",
     [
-        units.seconds, units.joules, units.data_size, units.flops_rate, units.bytes_rate, units.count, units.percent,
+        units.seconds, units.joules, units.data_size, units.flops_rate, units.bytes_rate, units.count, units.exact, units.decimal,
+        units.percent,
         units.ratio, units.times, units.change, units.intensity, units.shape, units.frequency,
         units.scientific,
     ],
