@@ -15,12 +15,13 @@ from mbench.measure.observation import CallCounts
 from mbench.records import Cache, Counters, Target
 
 METHOD = (
-    "every instruction of the compiled library that one run executes, on one thread, counted in emulation by block of code "
-    "and decoded; the runtime between the kernels is not counted"
+    "every instruction of the compiled library that one run executes, on one thread, counted in emulation by block of "
+    "code and decoded; the runtime between the kernels is not counted"
 )
 TRAFFIC_METHOD = (
-    "a model of the target's caches over every access of the compiled library: write-back, write-allocate, least recently "
-    "used, no prefetch, warmed up by one run; lines filled and written back, in bytes; L1: bytes loaded and stored"
+    "a model of the target's caches over every access of the compiled library: write-back, write-allocate, least "
+    "recently used, no prefetch, warmed up by one run; lines filled and written back, in bytes; L1: bytes loaded and "
+    "stored"
 )
 _LEVELS = ("L1", "L2", "L3")
 _DEFAULT_WAYS = 8
@@ -37,12 +38,26 @@ class Segment:
 def cache_options(target: Target) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return the plugin's options for the target's caches (`l1=32768:2:64`), and the bytes of a line of each level.
 
-    A level without known associativity has 8 ways. The whole of a shared cache serves the one thread.
+    A level without known associativity has 8 ways, as `traffic_method` says. The whole of a shared cache serves the one
+    thread.
     """
-    processor = target.processor
-    known = [cache for cache in (processor.l1d, processor.l2, processor.l3) if cache is not None]
+    known = _caches(target)
     options = (_option(f"l{number}", cache) for number, cache in enumerate(known, start=1))
     return tuple(options), tuple(cache.line_bytes for cache in known)
+
+
+def traffic_method(target: Target) -> str:
+    """Return what the traffic is: `TRAFFIC_METHOD`, and the levels whose associativity is a guess."""
+    guessed = [level for level, cache in zip(_LEVELS, _caches(target), strict=False) if cache.ways is None]
+    if not guessed:
+        return TRAFFIC_METHOD
+    return f"{TRAFFIC_METHOD}; associativity of {', '.join(guessed)} not known, {_DEFAULT_WAYS} ways assumed"
+
+
+def _caches(target: Target) -> list[Cache]:
+    """Return the caches that are known, nearest first."""
+    processor = target.processor
+    return [cache for cache in (processor.l1d, processor.l2, processor.l3) if cache is not None]
 
 
 def _option(name: str, cache: Cache) -> str:
@@ -104,7 +119,10 @@ def of_calls(
     kernels = [(name, segments[2 * at + 1]) for at, name in enumerate(ran) if not name.startswith("vm.builtin.")]
     if [name for name, _ in kernels] != list(expected):
         raise MeasureError("the kernels that ran are not those of the artifact; build it again")
-    return tuple(CallCounts(counters=_counters(segment.cost), traffic_bytes=_traffic(segment, line_bytes)) for _, segment in kernels)
+    return tuple(
+        CallCounts(counters=_counters(segment.cost), traffic_bytes=_traffic(segment, line_bytes))
+        for _, segment in kernels
+    )
 
 
 def _counters(cost: Cost) -> Counters:
