@@ -51,8 +51,8 @@ def test_for_people(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "function",
     [
-        units.seconds, units.joules, units.data_size, units.flops_rate, units.bytes_rate, units.count, units.exact, units.decimal,
-        units.percent,
+        units.seconds, units.joules, units.data_size, units.flops_rate, units.bytes_rate, units.count, units.exact,
+        units.decimal, units.percent,
         units.ratio, units.times, units.change, units.intensity, units.shape, units.frequency,
         units.scientific,
     ],
