@@ -9,6 +9,7 @@ import pytest
 
 from mbench import resources, targets, tuned
 from mbench.errors import OutputError, RecordError
+from mbench.measure import activity
 from mbench.records import Host, Target
 from mbench.tuned import METASCHEDULE, Choice, Entry, File, MadeWith, Timed
 
@@ -40,7 +41,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tuned.own_file(TARGET, HOST)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the file of the choices that ship with the target; it is not there yet."""
     copy = tmp_path / "data" / "targets"
@@ -145,8 +146,17 @@ def picked(target: Target = TARGET, threads: int = 2) -> dict[str, int]:
     return {name: choice.parameters["rows"] for name, choice in tuned.choices(target, HOST, threads).kernels.items()}
 
 
-def test_without_a_file_there_is_no_choice() -> None:
+def test_without_a_file_there_is_no_choice(own: Path) -> None:
     assert tuned.choices(TARGET, HOST, 2) == tuned.NONE
+
+
+def test_what_ships_is_valid_and_of_quiet_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    found = {path.parent.parent.name: tuned.read(path) for path in resources.data_dir("targets").glob("*/tuned/*.toml")}
+    assert "x86_64_v3" in found
+    for name, file in found.items():
+        assert file.target == name
+        assert all((item.made_with.others_busy or 0.0) <= activity.DISTURBED for item in file.kernels)
 
 
 def test_only_what_wins_is_a_choice(own: Path) -> None:
