@@ -1,23 +1,29 @@
 """The energy model: operations and bytes at each level times the target's coefficients, plus static power times time.
 
-It is a model, not a meter, and says so in `method`. A layer's bytes cross the level that holds them and every level
-nearer to the core: what comes from DRAM also passes L3, L2 and L1.
+It is a model, not a meter, and says so in `method`. Operations and bytes are counted ones where the code was counted.
+Else they follow from a layer's shapes: its bytes cross the level that holds them and every level nearer to the core, so
+that what comes from DRAM also passes L3, L2 and L1. A modelled or emulated time is no time for static power.
 """
 
 from __future__ import annotations
 
 from mbench.artifact import LayerPlan
 from mbench.measure.roofline import LEVELS, level_of
-from mbench.records import EnergyCoefficients
+from mbench.records import Counters, EnergyCoefficients
 
 METHOD = "modelled: multiply-adds and bytes at each cache level x the target's coefficients"
+COUNTED_METHOD = (
+    "modelled: operations as counted and bytes of the modelled caches at each level x the target's coefficients; a "
+    "multiply-add is one multiply and one add in each lane of its vector, any other operation one add"
+)
 
 
-def method(coefficients: EnergyCoefficients, *, timed: bool) -> str:
+def method(coefficients: EnergyCoefficients, *, timed: bool, counted: bool = False) -> str:
     """Return the method's name; static power counts only where there is both a coefficient and a time."""
+    name = COUNTED_METHOD if counted else METHOD
     if coefficients.static_w is None:
-        return f"{METHOD}; static power not known"
-    return f"{METHOD}, plus static power x time" if timed else f"{METHOD}; static power left out: no time was measured"
+        return f"{name}; static power not known"
+    return f"{name}, plus static power x time" if timed else f"{name}; static power left out: no time was measured"
 
 
 def components(
@@ -34,9 +40,56 @@ def components(
             if level in held and level in coefficients.bytes_j
         },
     }
-    if coefficients.static_w is not None and latency_s is not None:
-        joules["static"] = coefficients.static_w.value * latency_s
-    return joules
+    return {**joules, **_static(coefficients, latency_s)}
+
+
+def counted(
+    counters: Counters,
+    traffic_bytes: dict[str, int],
+    coefficients: EnergyCoefficients,
+    *,
+    dtype: str,
+    multiply_adds: int,
+    latency_s: float | None,
+) -> dict[str, float]:
+    """Return joules by component for one layer whose code was counted.
+
+    Args:
+        counters: of the layer.
+        traffic_bytes: by level.
+        coefficients: of the target.
+        dtype: of the network.
+        multiply_adds: how many of the operations are pairs of a multiply and an add; see `multiply_adds`.
+        latency_s: as measured; None where it was not.
+    """
+    multiply_j, add_j = coefficients.multiply_j[dtype].value, coefficients.add_j[dtype].value
+    joules = {
+        "arithmetic": multiply_adds * multiply_j + (counters.flops - multiply_adds) * add_j,
+        **{
+            level: moved * coefficients.bytes_j[level].value
+            for level, moved in traffic_bytes.items()
+            if level in coefficients.bytes_j
+        },
+    }
+    return {**joules, **_static(coefficients, latency_s)}
+
+
+def multiply_adds(counters: Counters, *, lanes: int, macs: int) -> int:
+    """Return how many multiply-adds were counted, lane by lane: fused ones are taken to fill their vectors.
+
+    Args:
+        counters: of a layer.
+        lanes: numbers that a vector of the counted code holds.
+        macs: multiply-adds of the layer, for code that has no fused ones.
+    """
+    found = counters.fma_instructions * lanes if counters.fma_instructions else macs
+    return min(found, counters.flops // 2)
+
+
+def _static(coefficients: EnergyCoefficients, latency_s: float | None) -> dict[str, float]:
+    if coefficients.static_w is None or latency_s is None:
+        return {}
+    return {"static": coefficients.static_w.value * latency_s}
 
 
 def total(parts: list[dict[str, float]]) -> dict[str, float]:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from mbench import target_file
 from mbench.artifact import LayerPlan
 from mbench.measure import energy
-from mbench.records import EnergyCoefficients, Figure
+from mbench.records import Counters, EnergyCoefficients, Figure
 
 HELD = {"L1": 32e3, "L2": 1e6, "DRAM": math.inf}
 
@@ -96,3 +97,60 @@ def test_the_total_is_summed_by_component() -> None:
 def test_an_unknown_dtype_is_no_guess() -> None:
     with pytest.raises(KeyError):
         energy.components(layer(macs=1, activation_bytes=1), coefficients(), HELD, dtype="int4", latency_s=None)
+
+
+# --------------------------------------------------------------------------------------------------- from counted code
+def counts(**changes: int) -> Counters:
+    return msgspec.structs.replace(Counters(**dict.fromkeys(Counters.__struct_fields__, 0)), **changes)
+
+
+def joules_counted(
+    counters: Counters, traffic: dict[str, int], *, static_w: float | None = None, latency_s: float | None = None
+) -> dict[str, float]:
+    pairs = energy.multiply_adds(counters, lanes=4, macs=0)
+    model = coefficients(static_w)
+    return energy.counted(counters, traffic, model, dtype="float32", multiply_adds=pairs, latency_s=latency_s)
+
+
+def test_counted_operations_and_bytes_by_hand() -> None:
+    # 250 vectors of 4: 1000 multiplies and 1000 adds; 2100 operations, so 100 more adds: 1000 x 3 pJ + 1100 x 1 pJ.
+    seen = joules_counted(counts(fma_instructions=250, flops=2100), {"L1": 5000, "L2": 700, "DRAM": 30})
+    assert seen == pytest.approx({"arithmetic": 4.1e-9, "L1": 1e-8, "L2": 7e-9, "DRAM": 6e-9})
+
+
+def test_counted_bytes_of_a_level_without_coefficient_are_left_out() -> None:
+    assert joules_counted(counts(), {"L1": 1, "L3": 10**9}).keys() == {"arithmetic", "L1"}
+
+
+def test_counted_code_without_operations_moves_bytes_all_the_same() -> None:
+    assert joules_counted(counts(instructions=10, loads=5), {"L1": 80}) == pytest.approx(
+        {"arithmetic": 0, "L1": 1.6e-10}
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "macs", "pairs"),
+    [
+        ({"fma_instructions": 250, "flops": 2000}, 900, 1000),  # more than the layer needs: padding is work too
+        ({"fma_instructions": 250, "flops": 2000}, 4000, 1000),  # fewer than the shapes say: Winograd's filtering
+        ({"fma_instructions": 1000, "flops": 2000}, 1000, 1000),  # on single numbers: never more than the operations
+        ({"flops": 2100}, 1000, 1000),  # a processor without fused ones
+        ({"flops": 10}, 1000, 5),
+        ({"flops": 100}, 0, 0),  # a layer that only adds
+    ],
+)
+def test_multiply_adds_of_counted_code(found: dict[str, int], macs: int, pairs: int) -> None:
+    assert energy.multiply_adds(counts(**found), lanes=4, macs=macs) == pairs
+
+
+def test_static_power_of_counted_code_counts_for_measured_time_only() -> None:
+    assert joules_counted(counts(), {}, static_w=2.5, latency_s=0.004)["static"] == pytest.approx(0.01)
+    assert "static" not in joules_counted(counts(), {}, static_w=2.5)
+    assert "static" not in joules_counted(counts(), {}, latency_s=0.004)
+
+
+def test_the_method_of_counted_code_is_its_own() -> None:
+    said = energy.method(coefficients(2.5), timed=False, counted=True)
+    assert said == energy.COUNTED_METHOD + "; static power left out: no time was measured"
+    assert energy.COUNTED_METHOD.startswith("modelled")
+    assert energy.COUNTED_METHOD != energy.METHOD
