@@ -2,8 +2,8 @@
 //
 // It needs libtvm_runtime.so and libtvm_ffi.so beside it and speaks TVM's RPC protocol, to a client that connects or, with
 // --tracker, to one that a TVM RPC tracker sends. One client at a time, in a forked child that is killed when the line drops,
-// so that nothing stays running; with --once, the first client in this very process, with DIR itself as its folder. TVM's RPC has no authentication: whoever connects can run code. So it listens on loopback
-// unless it is told otherwise.
+// so that nothing stays running; with --once, the first client in this very process, with DIR itself as its folder. TVM's RPC
+// has no authentication: whoever connects can run code. So it listens on loopback unless it is told otherwise.
 //
 // Sources: the protocol is that of tvm/rpc/server.py and tvm/rpc/tracker.py; the functions of a server's own
 // (tvm.rpc.server.*) those of apps/cpp_rpc in TVM.
@@ -13,6 +13,7 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -24,13 +25,13 @@
 #include <tvm/ffi/reflection/registry.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -53,7 +54,10 @@ constexpr int32_t kTrackerMagic = 0x2F271;
 constexpr int kTrackerPut = 3, kTrackerUpdate = 5, kTrackerPending = 7;
 constexpr int32_t kLongestKey = 1000, kLongestAnswer = 1 << 20;
 constexpr size_t kLongestText = 64 << 10;
-constexpr int kTrackerPollMs = 2000, kWatchMs = 100, kHandshakeS = 10, kUnmatchedPolls = 4, kSensorMs = 5;
+constexpr int kTrackerPollMs = 2000, kWatchMs = 100, kUnmatchedPolls = 4, kSensorMs = 5;
+constexpr int kGreetS = 5, kTrackerS = 10, kGoneMs = 30000;
+
+volatile sig_atomic_t stopping = 0;  // a signal asked for the end
 
 [[noreturn]] void Stop(const char* format, ...) {
   va_list arguments;
@@ -129,12 +133,14 @@ ffi::String Files(ffi::String patterns) {
 }
 
 // ---------------------------------------------------------------------------------------------------- files of a session
-std::string folder;  // of the session that is served
+std::string folder;        // of the session that is served
+std::string folder_wrong;  // why it could not be made, "" if well
 
 std::string InFolder(const std::string& name) { return folder + "/" + name; }
 
 ffi::String Append(ffi::String name, ffi::Bytes bytes, int64_t offset) {
   std::string path = InFolder(name);
+  if (!folder_wrong.empty()) return folder_wrong;
   if (std::string(name).find('/') != std::string::npos) return "the name has a slash";
   int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (offset ? 0 : O_TRUNC), 0600);
   if (file < 0) return strerror(errno);
@@ -175,6 +181,10 @@ ffi::Function LayerTimer() {
   return ffi::Function::FromPacked(OnCall);
 }
 
+ffi::Function NoTimer() {  // the VM has no way to have no instrument
+  return ffi::Function::FromPacked([](ffi::PackedArgs, ffi::Any* result) { *result = 0; });
+}
+
 ffi::String LayerTimes() {
   std::string answer = "[";
   char seconds[32];
@@ -201,20 +211,34 @@ struct Samples {
   }
 };
 
-// Run a network again and again for a window, reading sensors meanwhile and at both ends.
-ffi::String Loop(ffi::Function invoke, ffi::String entry, double window_s, ffi::String sensors) {
+// Run a network, whose input is set, again and again for a window, reading sensors meanwhile and at both ends.
+ffi::String Loop(ffi::Module vm, ffi::String entry, double window_s, ffi::String sensors) {
+  ffi::Function invoke = vm->GetFunction("invoke_stateful").value();  // functions cannot cross the line, modules can
   Samples samples;
   samples.paths = Lines(sensors);
   samples.readings.resize(samples.paths.size());
-  std::atomic<bool> done{false};
+  bool done = samples.paths.empty();
+  std::mutex reading;
   double start = Now();
   samples.Read(0);
   std::thread reader([&] {
-    while (!done && !samples.paths.empty()) {
+    while (true) {
       std::this_thread::sleep_for(std::chrono::milliseconds(kSensorMs));
+      std::lock_guard<std::mutex> lock(reading);
+      if (done) return;
       samples.Read(Now() - start);
     }
   });
+  auto end = [&](bool well) {
+    {
+      std::lock_guard<std::mutex> lock(reading);
+      done = true;
+      if (well) samples.Read(Now() - start);
+    }
+    double window = Now() - start;
+    reader.join();
+    return window;
+  };
   int64_t runs = 0;
   try {
     do {
@@ -222,13 +246,10 @@ ffi::String Loop(ffi::Function invoke, ffi::String entry, double window_s, ffi::
       ++runs;
     } while (Now() - start < window_s);
   } catch (...) {
-    done = true;
-    reader.join();
+    end(false);
     throw;
   }
-  double window = Now() - start;
-  done = true;
-  reader.join();
+  double window = end(true);
   char head[96];
   snprintf(head, sizeof head, "{\"runs\":%lld,\"window_s\":%.6f,\"samples\":{", static_cast<long long>(runs), window);
   std::string answer = head;
@@ -238,12 +259,23 @@ ffi::String Loop(ffi::Function invoke, ffi::String entry, double window_s, ffi::
 }
 
 std::string last_session;  // how the child before this one ended, "" if well
+int64_t served = 0;        // sessions so far, this one included
+int64_t started_us = 0;    // when the server was started: another one has another time
+
+// Set how many threads the runtime will have, before it has any: it cannot have more later.
+void Threads(int count) { setenv("TVM_NUM_THREADS", std::to_string(count).c_str(), 1); }
+
+int Processors() {  // that this process may run on
+  cpu_set_t usable;
+  return sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : sysconf(_SC_NPROCESSORS_ONLN);
+}
 
 ffi::String Info() {
   utsname machine{};
   uname(&machine);
   return std::string("{\"version\":") + Quoted(MBENCH_VERSION) + ",\"architecture\":" + Quoted(machine.machine) +
-         ",\"processors\":" + std::to_string(sysconf(_SC_NPROCESSORS_ONLN)) + "}";
+         ",\"processors\":" + std::to_string(Processors()) + ",\"server\":" + std::to_string(started_us) +
+         ",\"session\":" + std::to_string(served) + "}";
 }
 
 void RegisterFunctions() {
@@ -255,6 +287,8 @@ void RegisterFunctions() {
       .def("mbench.append", Append)
       .def("mbench.layer_timer", LayerTimer)
       .def("mbench.layer_times", LayerTimes)
+      .def("mbench.no_timer", NoTimer)
+      .def("mbench.threads", Threads)
       .def("mbench.roi", [](int on) { on ? mbench_roi_begin() : mbench_roi_end(); })
       .def("mbench.loop", Loop)
       .def("mbench.last_session", [] { return ffi::String(last_session); });
@@ -293,6 +327,7 @@ void KeepAlive(int socket) {  // notice within half a minute that the other side
   setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
   setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
   setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+  setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &kGoneMs, sizeof kGoneMs);
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
@@ -305,7 +340,7 @@ void SetTimeout(int socket, int seconds) {  // 0: none
 bool Greet(int client, const std::string& match_key, const std::string& own_key) {
   int32_t magic = 0;
   std::string key;
-  SetTimeout(client, kHandshakeS);  // a port scanner may say nothing at all
+  SetTimeout(client, kGreetS);  // a port scanner may say nothing at all
   if (!ReceiveInt(client, &magic) || magic != kRpcMagic || !ReceiveText(client, &key, kLongestKey)) return false;
   SetTimeout(client, 0);
   if (key.substr(0, key.find(' ')) != "client:" + match_key) {
@@ -360,7 +395,7 @@ class Tracker {
     freeaddrinfo(found);
     if (socket_ < 0) return false;
     KeepAlive(socket_);
-    SetTimeout(socket_, kHandshakeS);
+    SetTimeout(socket_, kTrackerS);
     int32_t magic = 0;
     bool greeted = SendInt(socket_, kTrackerMagic) && ReceiveInt(socket_, &magic) && magic == kTrackerMagic;
     std::string about = "[" + std::to_string(kTrackerUpdate) + ",{\"key\":" + Quoted("server:" + key_) + ",\"addr\":[null," +
@@ -381,6 +416,7 @@ class Tracker {
 
 // -------------------------------------------------------------------------------------------------------------- sessions
 void RemoveFolder() {
+  if (!folder_wrong.empty()) return;
   glob_t found;
   if (glob((folder + "/*").c_str(), 0, nullptr, &found) == 0) {
     for (size_t i = 0; i < found.gl_pathc; ++i) unlink(found.gl_pathv[i]);
@@ -412,16 +448,32 @@ std::string HowEnded(int status) {
   }
 }
 
+bool Dropped(int client, int wait_ms) {
+  pollfd line{client, POLLRDHUP, 0};
+  return poll(&line, 1, wait_ms) > 0;
+}
+
+void Stopping(int) { stopping = 1; }
+
+void OnSignal(void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;  // no SA_RESTART: what waits shall notice
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+}
+
 // Serve a client in a child of its own, and end that when the client is gone, whatever it is doing.
 void ServeInChild(int client, int listener) {
+  fflush(nullptr);
   pid_t child = fork();
   if (child < 0) {
     fprintf(stderr, "mbench-server: no process for a session: %s\n", strerror(errno));
     return;
   }
   if (child == 0) {
-    close(listener);
+    OnSignal(SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close(listener);
     int status = ServeLoop(client);
     fflush(nullptr);
     _exit(status);
@@ -429,15 +481,15 @@ void ServeInChild(int client, int listener) {
   int status = 0;
   bool dropped = false;
   while (waitpid(child, &status, WNOHANG) == 0) {
-    pollfd line{client, POLLRDHUP, 0};
-    if (dropped || poll(&line, 1, kWatchMs) > 0) {
-      if (!dropped) usleep(kWatchMs * 1000);  // let it end by itself, as it does when it was idle
-      if (dropped) kill(child, SIGKILL);
-      dropped = true;
-      usleep(kWatchMs * 1000);
+    if (!dropped && !stopping) {
+      dropped = Dropped(client, kWatchMs);
+      if (dropped) usleep(kWatchMs * 1000);  // let it end by itself, as it does when it was idle
+      continue;
     }
+    kill(child, SIGKILL);
+    usleep(kWatchMs * 1000);
   }
-  last_session = dropped ? "" : HowEnded(status);
+  last_session = dropped || Dropped(client, 0) ? "" : HowEnded(status);
   if (!last_session.empty()) fprintf(stderr, "mbench-server: a session ended by %s\n", last_session.c_str());
 }
 
@@ -498,23 +550,23 @@ Options Parse(int count, char** words) {
   return options;
 }
 
-void MakeFolder(const std::string& parent) {
-  std::string pattern = parent + "/mbench-server-XXXXXX";
-  if (!mkdtemp(&pattern[0])) Stop("--dir %s: %s", parent.c_str(), strerror(errno));
-  folder = pattern;
+bool MakeFolder(const std::string& parent) {
+  folder = parent + "/mbench-server-XXXXXX";
+  folder_wrong = mkdtemp(&folder[0]) ? "" : strerror(errno);
+  return folder_wrong.empty();
 }
 
 [[noreturn]] void Serve(const Options& options, int listener, int port) {
   Tracker tracker(options.tracker, options.key, port);
   bool tracked = !options.tracker.empty(), offered = false, told = false;
-  while (true) {
+  while (!stopping) {
     if (tracked) {
       offered = offered ? tracker.Renew() : tracker.Offer();
       if (!offered && !told) fprintf(stderr, "mbench-server: tracker %s does not answer; trying on\n", options.tracker.c_str());
       told = !offered;
-      pollfd waiting{listener, POLLIN, 0};
-      if (poll(&waiting, 1, kTrackerPollMs) <= 0) continue;
     }
+    pollfd waiting{listener, POLLIN, 0};
+    if (poll(&waiting, 1, tracked ? kTrackerPollMs : -1) <= 0) continue;
     int client = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
     KeepAlive(client);
@@ -523,6 +575,7 @@ void MakeFolder(const std::string& parent) {
         close(listener);
         exit(ServeLoop(client));
       }
+      ++served;
       MakeFolder(options.parent);
       ServeInChild(client, listener);
       RemoveFolder();
@@ -530,6 +583,8 @@ void MakeFolder(const std::string& parent) {
     }
     close(client);
   }
+  tracker.Close();
+  exit(0);
 }
 
 }  // namespace
@@ -537,11 +592,13 @@ void MakeFolder(const std::string& parent) {
 int main(int count, char** words) {
   Options options = Parse(count, words);
   signal(SIGPIPE, SIG_IGN);
+  started_us = std::chrono::system_clock::now().time_since_epoch() / std::chrono::microseconds(1);
   if (options.once) {
     folder = options.parent;  // it is the caller's, with what it holds
   } else {
-    MakeFolder(options.parent);  // notice now that nothing can be written there
+    if (!MakeFolder(options.parent)) Stop("--dir %s: %s", options.parent.c_str(), folder_wrong.c_str());
     RemoveFolder();
+    OnSignal(Stopping);
   }
   RegisterFunctions();
   int port = options.port, listener = Listen(options.host, &port);
