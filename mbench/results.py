@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Iterator
 
 from mbench.artifact import Artifact, Manifest
-from mbench.measure import activity, energy, latency, memory, roofline
+from mbench.measure import activity, energy, latency, latency_model, layer_counts, memory, roofline
+from mbench.measure.layer_counts import LayerCounts
 from mbench.measure.observation import Observation
 from mbench.records import (
     ArtifactInfo,
@@ -20,7 +21,6 @@ from mbench.records import (
     Target,
 )
 
-NO_COUNTERS = "exact counts of executed instructions are not in this version"
 NO_ROOFLINE = "a layer without multiply-adds has no place under a roofline of FLOP/s"
 NO_COEFFICIENTS = "the target has no coefficients"
 _WINOGRAD = "cpu.winograd"
@@ -37,6 +37,7 @@ def result(
     observation: Observation | None,
     calibration: Calibration | None,
     reason: str,
+    described: Target | None = None,
 ) -> Result:
     """Return the result of one variant.
 
@@ -47,12 +48,16 @@ def result(
         threads: that it ran with, or would.
         observation: what was seen; None if it was only compiled.
         calibration: the device's ceilings, if measured.
-        reason: why what is missing is missing.
+        reason: why what is missing is missing, such as `counters.NO_TIME`.
+        described: the target as its file describes it, for models of counted code; by default `target`.
     """
     seen = observation
-    layers, components = _layers(artifact, target, threads, seen, calibration)
+    run, model_of = seen.counted if seen else None, described or target
+    dtype = artifact.manifest.variant.dtype
+    counted = layer_counts.of_layers(run, artifact.manifest, model_of)
+    layers, components = _layers(artifact, target, threads, seen, calibration, counted)
     joules = energy.total(components)
-    whole = _end_to_end(seen)
+    whole = _end_to_end(seen, model_of, dtype)
     coefficients = target.energy
     return Result(
         variant=artifact.manifest.variant,
@@ -68,14 +73,18 @@ def result(
         ),
         energy=Energy(
             energy_j=sum(joules.values()) if coefficients else None,
-            method=energy.method(coefficients, timed=_timed(seen)) if coefficients else NO_COEFFICIENTS,
+            method=_energy_method(layers) or NO_COEFFICIENTS,
             components_j=joules,
             coefficients=coefficients,
             measured=seen.energy if seen else None,
         ),
         books=_books(seen),
+        counts=layer_counts.summary(run, model_of),
         layers=layers,
-        missing=_missing(seen, whole, target, calibration, reason),
+        missing={
+            **_missing(seen, whole, target, calibration, reason),
+            **layer_counts.missing(seen, counted, model_of, dtype, reason),
+        },
         warnings=(*_warnings(artifact, seen, layers), *_low_ceilings(calibration), *_source_only(target)),
     )
 
@@ -97,14 +106,22 @@ def _artifact_info(artifact: Artifact, *, cached: bool) -> ArtifactInfo:
     )
 
 
-def _end_to_end(seen: Observation | None) -> EndToEnd:
+def _energy_method(layers: tuple[Layer, ...]) -> str:
+    """Return the methods of the layers, which are one unless some have no counts."""
+    return "; for some layers ".join(dict.fromkeys(layer.energy_method for layer in layers if layer.energy_method))
+
+
+def _end_to_end(seen: Observation | None, model_of: Target, dtype: str) -> EndToEnd:
     if seen is None:
         return EndToEnd(latency_s=None, twin_latency_s=None, method="not measured")
+    modelled_s = layer_counts.latency_model_s(seen.counted, model_of, dtype)
     return EndToEnd(
         latency_s=seen.latency_s,
         twin_latency_s=seen.twin_latency_s,
         method=latency.METHOD if seen.latency_s else "not measured",
         threads=seen.threads,
+        latency_model_s=modelled_s,
+        latency_model_method=None if modelled_s is None else latency_model.method(model_of),
         affinity=seen.affinity,
         warmup_runs=seen.warmup_runs,
         warmup_s=seen.warmup_s,
@@ -116,17 +133,32 @@ def _end_to_end(seen: Observation | None) -> EndToEnd:
 
 
 def _layers(
-    artifact: Artifact, target: Target, threads: int, seen: Observation | None, calibration: Calibration | None
+    artifact: Artifact,
+    target: Target,
+    threads: int,
+    seen: Observation | None,
+    calibration: Calibration | None,
+    counted: tuple[LayerCounts, ...],
 ) -> tuple[tuple[Layer, ...], list[dict[str, float]]]:
     """Return the layers, and the modelled joules of each by component."""
     manifest = artifact.manifest
+    dtype = manifest.variant.dtype
     held = roofline.capacities(target, threads)
+    own_code = layer_counts.of_target(seen.counted if seen else None, target)
     layers, components = [], []
-    for index, plan in enumerate(manifest.layers):
+    for index, (plan, counts) in enumerate(zip(manifest.layers, counted, strict=True)):
         samples = _layer_samples(artifact, index, seen)
         median = statistics.median(samples) if samples else None
-        dtype = manifest.variant.dtype
-        joules = energy.components(plan, target.energy, held, dtype=dtype, latency_s=median) if target.energy else {}
+        known = counts if own_code else LayerCounts()
+        joules, method = energy.of_layer(
+            plan,
+            target,
+            held,
+            dtype=dtype,
+            counters=known.counters,
+            traffic_bytes=known.traffic_bytes,
+            latency_s=median,
+        )
         components.append(joules)
         place = roofline.place(plan, median, calibration, held, dtype) if median and calibration else None
         layers.append(
@@ -147,8 +179,11 @@ def _layers(
                 workspace_bytes=plan.workspace_bytes,
                 latency_s=samples,
                 energy_j=sum(joules.values()) if target.energy else None,
-                energy_method=energy.method(target.energy, timed=median is not None) if target.energy else None,
-                counters=None,
+                energy_method=method,
+                counters=counts.counters,
+                counters_by_kernel=counts.by_kernel,
+                traffic_bytes=counts.traffic_bytes,
+                latency_model_s=counts.latency_model_s,
                 roofline=place,
             )
         )
@@ -184,7 +219,7 @@ def _missing(
     seen: Observation | None, end_to_end: EndToEnd, target: Target, calibration: Calibration | None, reason: str
 ) -> dict[str, str]:
     """Say why each field that is null is null."""
-    missing = {"layers.counters": NO_COUNTERS}
+    missing = {}
     why = reason
     if seen is None:
         missing["numerics"] = reason

@@ -8,8 +8,9 @@ that what comes from DRAM also passes L3, L2 and L1. A modelled or emulated time
 from __future__ import annotations
 
 from mbench.artifact import LayerPlan
+from mbench.costs import DTYPE_BYTES
 from mbench.measure.roofline import LEVELS, level_of
-from mbench.records import Counters, EnergyCoefficients
+from mbench.records import Counters, EnergyCoefficients, Target
 
 METHOD = "modelled: multiply-adds and bytes at each cache level x the target's coefficients"
 COUNTED_METHOD = (
@@ -24,6 +25,40 @@ def method(coefficients: EnergyCoefficients, *, timed: bool, counted: bool = Fal
     if coefficients.static_w is None:
         return f"{name}; static power not known"
     return f"{name}, plus static power x time" if timed else f"{name}; static power left out: no time was measured"
+
+
+def of_layer(
+    layer: LayerPlan,
+    target: Target,
+    held: dict[str, float],
+    *,
+    dtype: str,
+    counters: Counters | None,
+    traffic_bytes: dict[str, int] | None,
+    latency_s: float | None,
+) -> tuple[dict[str, float], str | None]:
+    """Return a layer's modelled joules by component, and the method: by counts if there are any, else by its shapes.
+
+    Args:
+        layer: as compiled.
+        target: with the coefficients; without any, the answer is empty.
+        held: bytes that each level holds.
+        dtype: of the network.
+        counters: of the target's own code; None: not counted.
+        traffic_bytes: of the same code.
+        latency_s: as measured; None where it was not.
+    """
+    coefficients = target.energy
+    if coefficients is None:
+        return {}, None
+    timed = latency_s is not None
+    if counters is None or traffic_bytes is None:
+        joules = components(layer, coefficients, held, dtype=dtype, latency_s=latency_s)
+        return joules, method(coefficients, timed=timed)
+    lanes = target.processor.vector_bits // (8 * DTYPE_BYTES[dtype])
+    pairs = multiply_adds(counters, lanes=lanes, macs=layer.macs)
+    joules = counted(counters, traffic_bytes, coefficients, dtype=dtype, multiply_adds=pairs, latency_s=latency_s)
+    return joules, method(coefficients, timed=timed, counted=True)
 
 
 def components(

@@ -36,6 +36,8 @@ class CountedRun(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[str, ...]
     """The layer of each call, by name."""
     target: str
+    vector_bits: int | None = None
+    """Width of that target's vectors."""
     artifact_digest: str
     emulator: str
     method: str
