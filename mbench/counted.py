@@ -18,6 +18,11 @@ def emulated(record: Record) -> bool:
     return record.device.kind == "emulated"
 
 
+def wanted(record: Record) -> bool:
+    """Return whether counts were to be had: asked for, or the only currency of an emulated run."""
+    return emulated(record) or record.settings.counts
+
+
 def lanes(record: Record, result: Result) -> int | None:
     """Return how many numbers a vector of the counted code's target holds; None where that target is not known."""
     if result.counts is None:

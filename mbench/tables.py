@@ -1,34 +1,44 @@
 """Tables for the terminal: what `mbench show` and the end of `mbench run` print, in 80 columns. Renderables only.
 
-Only `mbench.cli` prints. Text from a record is added as plain `rich.text.Text`, so that no name is read as markup.
+Only `mbench.cli` prints. Where code was emulated, counts stand where latency would: no time of an emulator is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.box import Box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mbench import costs, pairs, stats, units
+from mbench import costs, count_tables, counted, pairs, stats, units
 from mbench.models import LayerSpec
 from mbench.records import Layer, Record, Result
+from mbench.ruled import add_row, ruled, text
+
+__all__ = ["add_row", "layers_table", "record_tables", "ruled"]
 
 SLOWEST = 6
-_RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-"""A rule under the heads and nothing else; readable in a pipe and in any encoding."""
 
 
 def record_tables(record: Record, *, slowest: int = SLOWEST) -> list[RenderableType]:
-    """Return what one record says, top to bottom: totals, pair, noise, slowest layers, warnings, failures."""
+    """Return what one record says, top to bottom: totals, pair, noise, slowest layers, counts, warnings, failures.
+
+    Of an emulated record: totals, counts, pair, layers with most instructions, warnings, failures.
+    """
+    emulated = counted.emulated(record)
     parts: list[RenderableType] = [_origin(record)]
     if record.results:
         parts.append(_totals(record))
+    if emulated:
+        parts.extend(count_tables.networks(record))
     parts.extend(_comparison(record))
     parts.extend(_noise(record))
-    parts.extend(_slowest(result, slowest) for result in record.results if _timed(result))
+    if emulated:
+        parts.extend(count_tables.layers(result, slowest) for result in record.results if result.counts)
+    else:
+        parts.extend(_slowest(result, slowest) for result in record.results if _timed(result))
+        parts.extend(count_tables.networks(record))
     parts.extend(_warnings(record))
     parts.extend(_failures(record))
     return parts
@@ -70,36 +80,52 @@ def _shares(part: costs.Costs, whole: costs.Costs) -> tuple[str, ...]:
 
 
 def _origin(record: Record) -> Text:
-    target, device = record.target, record.device
-    where = f"target {target.name}, device {device.kind} ({device.name}), {record.settings.threads} threads"
-    return _text(f"{record.run_id}: {where}, {record.settings.dtype}, batch {record.settings.batch}\n{record.host.cpu}")
+    target, device, settings = record.target, record.device, record.settings
+    threads = "" if counted.emulated(record) else f", {settings.threads} threads"
+    where = f"target {target.name}, device {device.kind} ({device.name}){threads}"
+    return text(f"{record.run_id}: {where}, {settings.dtype}, batch {settings.batch}\n{_machine(record)}")
+
+
+def _machine(record: Record) -> str:
+    """Say what executed the code: the host, a board, or an emulator."""
+    device, host = record.device, record.host
+    if counted.emulated(record):
+        return f"emulated by {device.emulator or 'an emulator that the record does not name'}, on {host.cpu}"
+    if device.machine is not None:
+        board = device.machine
+        return f"board {board.name}: {board.cpu}, {board.os}\ncompiled on {host.name}: {host.cpu}"
+    return host.cpu
 
 
 def _totals(record: Record) -> Table:
-    table = ruled("Totals", ("variant",), ("latency", "MACs", "params", "memory", "energy*", "output"))
+    emulated = counted.emulated(record)
+    first = "instr" if emulated else "latency"
+    table = ruled("Totals", ("variant",), (first, "MACs", "params", "memory", "energy*", "output"))
     table.padding = (0, 0, 0, 0)
     found = {pair.standard.variant.name: pair for pair in pairs.of_record(record)}
     for result in record.results:
         add_row(
-            table, result.variant.name, _latency(result.end_to_end.latency_s), units.count(pairs.macs(result)),
-            units.count(pairs.params(result)), units.data_size(pairs.peak_bytes(result)),
-            units.joules(result.energy.energy_j), _numerics(result),
+            table, result.variant.name,
+            units.count(pairs.instructions(result)) if emulated else _latency(result.end_to_end.latency_s),
+            units.count(pairs.macs(result)), units.count(pairs.params(result)),
+            units.data_size(pairs.peak_bytes(result)), units.joules(result.energy.energy_j), _numerics(result),
         )  # fmt: skip
         if result.variant.name in found:
-            add_row(table, "  ratio standard/separable", *_ratios(found[result.variant.name]), "")
-    table.caption = _text(
-        "latency: median of end-to-end runs (10th-90th percentile); MACs: multiply-adds;\n"
-        "memory: weights + activations at their peak + workspace, as planned;\n"
+            pair = found[result.variant.name]
+            add_row(table, "  ratio standard/separable", *_ratios(pair, pair.fewer if emulated else pair.achieved), "")
+    table.caption = text(
+        ("instr: instructions of one run" if emulated else "latency: median of end-to-end runs (10th-90th percentile)")
+        + "; MACs: multiply-adds;\nmemory: weights + activations at their peak + workspace, as planned;\n"
         "*energy: modelled, not measured" + _metered(record)
     )
     table.caption_justify = "left"
     return table
 
 
-def _ratios(pair: pairs.Pair) -> tuple[str, ...]:
+def _ratios(pair: pairs.Pair, first: float | None) -> tuple[str, ...]:
     top, under = pair.standard, pair.separable
     values = (
-        pair.achieved,
+        first,
         pair.promised,
         pairs.ratio(pairs.params(top), pairs.params(under)),
         pairs.ratio(pairs.peak_bytes(top), pairs.peak_bytes(under)),
@@ -132,25 +158,28 @@ def _numerics(result: Result) -> str:
 def _comparison(record: Record) -> Iterator[Text]:
     for pair in pairs.of_record(record):
         name = pair.separable.variant.name
-        got = units.times(pair.achieved) if pair.achieved else "not measured"
-        yield _text(
-            f"Standard over depthwise-separable ({name}): latency {got}; "
+        if pair.by_instructions:
+            got = f"instructions {units.times(pair.fewer)}"
+        else:
+            got = f"latency {units.times(pair.achieved) if pair.achieved else 'not measured'}"
+        yield text(
+            f"Standard over depthwise-separable ({name}): {got}; "
             f"{units.times(pair.promised)} promised by the multiply-adds."
         )
     others = [other for _, other in pairs.unpaired(record)]
     if others:
-        yield _text(f"To compare with the other kind of convolution, run also: {', '.join(others)}.")
+        yield text(f"To compare with the other kind of convolution, run also: {', '.join(others)}.")
 
 
 def _noise(record: Record) -> Iterator[Text]:
     found = [(result.variant.name, pairs.noise(record, result)) for result in record.results]
     visible = [f"{units.change(noise.smallest_visible_change)} in {name}" for name, noise in found if noise]
     if visible:
-        yield _text(f"Smallest slow-down that a comparison of this length would show: {', '.join(visible)}.")
+        yield text(f"Smallest slow-down that a comparison of this length would show: {', '.join(visible)}.")
     for result in record.results:
         if not _timed(result):
             reason = pairs.why_missing(result, "end_to_end.latency_s")
-            yield _text(f"No latency for {result.variant.name}: {reason}.", style="yellow")
+            yield text(f"No latency for {result.variant.name}: {reason}.", style="yellow")
 
 
 def _slowest(result: Result, count: int) -> Table:
@@ -175,9 +204,9 @@ def _roof(layer: Layer) -> tuple[str, str, str]:
 def _warnings(record: Record) -> Iterator[Text]:
     for result in record.results:
         for warning in result.warnings:
-            yield _text(f"warning: {result.variant.name}: {warning}", style="yellow")
+            yield text(f"warning: {result.variant.name}: {warning}", style="yellow")
         if result.numerics is not None and not result.numerics.passed:
-            yield _text(f"WRONG OUTPUT: {result.variant.name}: {_numerics_detail(result)}", style="bold red")
+            yield text(f"WRONG OUTPUT: {result.variant.name}: {_numerics_detail(result)}", style="bold red")
 
 
 def _numerics_detail(result: Result) -> str:
@@ -191,38 +220,12 @@ def _numerics_detail(result: Result) -> str:
 
 def _failures(record: Record) -> Iterator[Text]:
     for failure in record.failures:
-        yield _text(f"FAILED: {failure.variant} ({failure.stage}): {failure.reason}", style="bold red")
+        yield text(f"FAILED: {failure.variant} ({failure.stage}): {failure.reason}", style="bold red")
     reported = {failure.variant for failure in record.failures}
     for name in record.unfinished():
         if name not in reported:
-            yield _text(f"UNFINISHED: {name} has no result", style="bold red")
+            yield text(f"UNFINISHED: {name} has no result", style="bold red")
 
 
 def _timed(result: Result) -> bool:
     return bool(result.end_to_end.latency_s)
-
-
-def ruled(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    """Return an empty table with a rule under its heads; columns named in `right` are aligned to the right."""
-    table = Table(
-        show_edge=False,
-        title=_text(title, style="bold"),
-        title_justify="left",
-        box=_RULED,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
-
-
-def add_row(table: Table, *cells: str) -> None:
-    """Add a row of plain text: nothing in it is read as markup."""
-    table.add_row(*(_text(cell) for cell in cells))
-
-
-def _text(text: str, *, style: str = "") -> Text:
-    return Text("".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text), style=style)

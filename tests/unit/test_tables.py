@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import factory
 import msgspec
@@ -38,7 +39,16 @@ def test_totals_say_what_was_seen() -> None:
     assert "modelled, not measured" in text
 
 
-@pytest.mark.parametrize("record", [factory.record(), factory.record(latency=False), factory.hostile(factory.record())])
+EVERY = (
+    factory.record(),
+    factory.record(latency=False),
+    factory.emulated(),
+    factory.counted(factory.record()),
+    factory.on_board(factory.record()),
+)
+
+
+@pytest.mark.parametrize("record", [*EVERY, *map(factory.hostile, EVERY)])
 def test_eighty_columns(record: records.Record) -> None:
     assert max(map(len, printed(record).splitlines())) <= 80
 
@@ -65,6 +75,110 @@ def test_without_latency_it_says_why_and_shows_no_zero() -> None:
     assert "not measured; 8.6" in " ".join(text.split())
     assert "Slowest" not in text
     assert " 0 s" not in text
+
+
+def seconds_in(text: str) -> set[str]:
+    """Return every amount of time that a text names."""
+    return {" ".join(found.split()) for found in re.findall(r"\d[\d.]*\s+[mµn]?s\b", text)}
+
+
+def modelled(record: records.Record) -> set[str]:
+    """Return the times that a record of an emulated run may show: those of the model."""
+    whole = [result.end_to_end.latency_model_s for result in record.results]
+    layers = [layer.latency_model_s for result in record.results for layer in result.layers]
+    return {units.seconds(value) for value in (*whole, *layers) if value is not None}
+
+
+def test_an_emulated_run_has_counts_where_latency_would_stand() -> None:
+    record = factory.emulated()
+    text = printed(record)
+    flat = " ".join(text.split())
+    assert "device emulated (emulated), float32" in flat
+    assert f"emulated by {factory.EMULATOR}" in flat
+    assert "variant instr MACs params" in flat
+    assert "mobilenet_v1_1.0_224 187 M 569 M" in flat
+    assert "instructions 10 times; 8.6 times promised by the multiply-adds" in flat
+    assert f"latency model: {factory.MODEL_METHOD}" in flat
+    assert f"DRAM: {factory.TRAFFIC_METHOD}" in flat
+    assert f"counts: {factory.COUNTS_METHOD}" in flat
+    assert "4 lanes of arm64_cortex_a72" in flat
+    assert f"No latency for mobilenet_v1_1.0_224: {factory.NO_TIME}" in flat
+    assert "Slowest" not in text
+    assert "median" not in text
+
+
+def test_an_emulated_run_shows_no_time_but_the_models() -> None:
+    record = factory.emulated()
+    text = printed(record)
+    shown = seconds_in(text)
+    assert shown
+    assert shown <= modelled(record)
+    assert text.count("latency\n") == 1  # one column, whose head goes on with "model"
+
+
+def test_the_check_of_times_can_fail() -> None:
+    assert not seconds_in(printed(factory.record())) <= modelled(factory.record())
+    assert seconds_in("12.1 ms, 3 s, 886 µs, 4 stores") == {"12.1 ms", "3 s", "886 µs"}
+
+
+def test_counts_of_whole_networks() -> None:
+    record = factory.emulated(factory.PAIR[:1])
+    counts = record.results[0].counts
+    assert counts is not None
+    text = printed(record)
+    lines = text[text.index("Counts, exact") :].splitlines()
+    row = next(line.split() for line in lines if line.startswith(factory.PAIR[0]))
+    expected = [units.count(counts.counters.instructions), "1.32", units.count(counts.counters.loads)]
+    assert " ".join(row).startswith(" ".join([factory.PAIR[0], *expected]))
+    assert " ".join(row).endswith(units.seconds(record.results[0].end_to_end.latency_model_s))
+    assert counts.counters.instructions / (568_740_352 / 4) == pytest.approx(1.32, abs=0.005)
+
+
+def test_the_layers_with_most_instructions_come_first() -> None:
+    record = factory.emulated(factory.PAIR[:1])
+    text = printed(record)
+    listed = text[text.index("Layers with most instructions") :].splitlines()
+    shares = [float(line.split()[4]) for line in listed if line.startswith("block")]
+    assert len(shares) == tables.SLOWEST
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 5
+
+
+def test_counts_of_other_code_follow_the_latency_and_say_whose_they_are() -> None:
+    plain, text = printed(factory.record()), printed(factory.counted(factory.record()))
+    assert text.startswith(plain.rstrip())
+    added = " ".join(text[len(plain.rstrip()) :].split())
+    assert added.startswith("Counts, exact, of code for x86_64_v3 in emulation (not of what was timed)")
+    assert "8 lanes of x86_64_v3" in added
+    assert "latency" not in added
+    assert not seconds_in(added)
+
+
+def test_counts_that_were_asked_for_and_failed_say_why() -> None:
+    record = factory.record(factory.PAIR[:1])
+    assert "No counts" not in printed(record)
+    missing = {**record.results[0].missing, "counts": "no QEMU here"}
+    result = msgspec.structs.replace(record.results[0], missing=missing)
+    settings = msgspec.structs.replace(record.settings, counts=True)
+    record = msgspec.structs.replace(record, settings=settings, results=(result,))
+    assert "No counts for mobilenet_v1_1.0_224: no QEMU here." in " ".join(printed(record).split())
+
+
+def test_an_emulated_run_that_went_wrong_has_neither() -> None:
+    record = factory.emulated(factory.PAIR[:1])
+    result = msgspec.structs.replace(record.results[0], counts=None, missing={"counts": "the output is wrong"})
+    text = " ".join(printed(msgspec.structs.replace(record, results=(result,))).split())
+    assert f"{factory.PAIR[0]} {units.NOT_AVAILABLE} 569 M" in text
+    assert "No counts for mobilenet_v1_1.0_224: the output is wrong." in text
+    assert "Layers with most" not in text
+
+
+def test_a_board_is_named() -> None:
+    text = " ".join(printed(factory.on_board(factory.record())).split())
+    assert "device rpc (rpc://10.0.0.7:9090), 2 threads" in text
+    assert "board raspberrypi: Cortex-A72 (Raspberry Pi 4 Model B Rev 1.4), Debian GNU/Linux 12" in text
+    assert "compiled on testhost: Test CPU @ 2.0 GHz" in text
+    assert "board" not in printed(factory.record())
 
 
 def test_failures_and_the_unfinished_are_loud() -> None:
