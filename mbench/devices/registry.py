@@ -1,0 +1,222 @@
+"""Devices that the user gave names to, in a file that people can read and edit, and what `--device` means.
+
+Nothing here contacts a device. Neither tvm nor torch is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mbench import records
+from mbench.devices.address import SCHEME, Address
+from mbench.errors import OutputError, UsageError, did_you_mean
+from mbench.records import DeviceKind
+
+FORMAT_VERSION = 1
+BUILT_IN: tuple[Literal["local", "emulated"], ...] = ("local", "emulated")
+RESERVED = (*BUILT_IN, "none", SCHEME)
+"""Words that stand for something else where a device is named."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_HOST = re.compile(r"[\w.:%-]{1,255}")
+_HEAD = """\
+# Devices that mbench knows by name. Written by 'mbench device add'.
+"""
+
+Text = Annotated[str, Meta(min_length=1, max_length=300)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeviceChoice:
+    """What `--device` comes to. `name` is what the record calls it; only an `rpc` device has an address."""
+
+    kind: DeviceKind
+    name: str
+    address: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a device is reached: a server, or a tracker and what to ask it for."""
+
+    rpc: Text | None = None
+    """HOST:PORT of a server."""
+    tracker: Text | None = None
+    """HOST:PORT of a tracker; goes with `key`."""
+    key: Text | None = None
+
+    @property
+    def address(self) -> Address:
+        """The address, as `--device` takes it.
+
+        Raises:
+            UsageError: the fields do not go together, or name no address.
+        """
+        if (self.rpc is None) == (self.tracker is None):
+            raise UsageError("a device has either rpc, the HOST:PORT of a server, or tracker, that of a tracker")
+        if (self.tracker is None) != (self.key is None):
+            raise UsageError("tracker and key go together: the key is what the tracker is asked for")
+        where = self.rpc or self.tracker or ""
+        address = Address.parse(f"{SCHEME}://{where}" + (f"/{self.key}" if self.key else ""))
+        if address.key != self.key or not _HOST.fullmatch(address.host):
+            raise UsageError(f"{where!r} is not an address; expected HOST:PORT")
+        return address
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format_version: Literal[1]
+    devices: dict[str, Entry] = {}
+
+
+# ------------------------------------------------------------------------------------------------------------- look-up
+def file() -> Path:
+    """Return the file of named devices, in `$MBENCH_CONFIG_DIR` or in the user's folder for settings."""
+    chosen = os.environ.get("MBENCH_CONFIG_DIR")
+    if chosen:
+        return Path(chosen) / "devices.toml"
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("mbench")) / "devices.toml"
+
+
+def devices() -> dict[str, Entry]:
+    """Return the named devices, sorted by name; none where there is no file.
+
+    Raises:
+        UsageError: the file cannot be read, or breaks the format.
+    """
+    path = file()
+    if not path.exists():
+        return {}
+    try:
+        return _decode(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, UsageError) as error:
+        what = " ".join(str(error).split())
+        raise UsageError(f"{path}: {what}; correct the file, or remove it and add the devices again") from error
+
+
+def _decode(text: str) -> dict[str, Entry]:
+    raw = tomllib.loads(text)
+    if raw.get("format_version") != FORMAT_VERSION:
+        version = raw.get("format_version")
+        raise UsageError(f"format_version is {version!r}, this mbench reads {FORMAT_VERSION}")
+    found = msgspec.convert(raw, _File).devices
+    for name, entry in found.items():
+        _check_name(name)
+        try:
+            _ = entry.address
+        except UsageError as error:
+            raise UsageError(f"device '{name}': {error}") from error
+    return dict(sorted(found.items()))
+
+
+def resolve(text: str) -> DeviceChoice:
+    """Return the device that `--device TEXT` means: one of `BUILT_IN`, an address, or one with a name.
+
+    Raises:
+        UsageError: there is none, or the file of named devices is wrong.
+    """
+    for kind in BUILT_IN:
+        if text == kind:
+            return DeviceChoice(kind=kind, name=kind)
+    if text.startswith(f"{SCHEME}:"):
+        return DeviceChoice(kind="rpc", name=text, address=str(Address.parse(text)))
+    known = devices()
+    if text in known:
+        return DeviceChoice(kind="rpc", name=text, address=str(known[text].address))
+    if re.fullmatch(r"\S+:\d+(/\S*)?", text):
+        raise UsageError(f"--device {text!r} is not known; did you mean '{SCHEME}://{text}'?")
+    raise UsageError(_unknown(f"--device {text!r}", text, (*BUILT_IN, *known)))
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    near = did_you_mean(name, known)
+    hint = f"; expected local, emulated, {SCHEME}://HOST:PORT or a name of 'mbench device list'"
+    return f"{what} is not known{near or hint}"
+
+
+# ------------------------------------------------------------------------------------------------------------- changes
+def add(name: str, entry: Entry, *, replace: bool = False) -> None:
+    """Remember a device.
+
+    Args:
+        name: for `--device`.
+        entry: how it is reached.
+        replace: forget a device of that name.
+
+    Raises:
+        UsageError: the name or the address cannot be, or the name is taken.
+        OutputError: the file could not be written.
+    """
+    _check_name(name)
+    _ = entry.address
+    with _changing() as known:
+        if name in known and not replace:
+            raise UsageError(f"device '{name}' is there already: {known[name].address}; add --force to replace it")
+        known[name] = entry
+
+
+def remove(name: str) -> None:
+    """Forget a device.
+
+    Raises:
+        UsageError: it is not known.
+        OutputError: the file could not be written.
+    """
+    if name not in devices():
+        near = did_you_mean(name, devices()) or "; see 'mbench device list'"
+        raise UsageError(f"device {name!r} is not known{near}")
+    with _changing() as known:
+        known.pop(name, None)
+
+
+def _check_name(name: str) -> None:
+    if name.lower() in RESERVED:
+        raise UsageError(f"device name {name!r} means something else where a device is named; choose another")
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"device name {name!r} cannot be; expected up to 63 letters, digits, - and _, with a letter or digit first"
+        )
+
+
+@contextlib.contextmanager
+def _changing() -> Iterator[dict[str, Entry]]:
+    """Yield the named devices to be changed, and write them; other processes that change them wait."""
+    path = file()
+    hint = "choose another folder with the environment variable MBENCH_CONFIG_DIR"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be used as a folder: {error.strerror}; {hint}") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        known = devices()
+        yield known
+        records.write_atomically(path, _encode(known).encode())
+    except OutputError as error:
+        why = getattr(error.__cause__, "strerror", None) or error
+        raise OutputError(f"{path}: cannot be written: {why}; {hint}") from error
+    finally:
+        os.close(folder)
+
+
+def _encode(known: dict[str, Entry]) -> str:
+    """Return the file: TOML, sorted. Names and addresses are of characters that JSON and TOML write alike."""
+    parts = [f"{_HEAD}format_version = {FORMAT_VERSION}\n"]
+    for name, entry in sorted(known.items()):
+        fields = msgspec.to_builtins(entry)
+        parts.append(f"[devices.{name}]\n" + "".join(f"{key} = {json.dumps(fields[key])}\n" for key in fields))
+    return "\n".join(parts)

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import multiprocessing
+import stat
+import tomllib
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from mbench.devices import registry
+from mbench.devices.registry import DeviceChoice, Entry
+from mbench.errors import OutputError, UsageError
+
+BOARD = Entry(rpc="127.0.0.1:9090")
+FARM = Entry(tracker="farm.example:9190", key="pi4")
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file of named devices, in a folder that is not there yet."""
+    monkeypatch.setenv("MBENCH_CONFIG_DIR", str(tmp_path / "config"))
+    return tmp_path / "config" / "devices.toml"
+
+
+# ------------------------------------------------------------------------------------------------------------- the file
+def test_without_a_file_there_are_no_devices() -> None:
+    assert registry.devices() == {}
+
+
+def test_what_is_added_is_there_and_is_plain_toml(file: Path) -> None:
+    registry.add("pi4", BOARD)
+    registry.add("farm", FARM)
+    assert registry.devices() == {"farm": FARM, "pi4": BOARD}
+    assert list(registry.devices()) == ["farm", "pi4"]
+    assert tomllib.loads(file.read_text()) == {
+        "format_version": 1,
+        "devices": {"pi4": {"rpc": "127.0.0.1:9090"}, "farm": {"tracker": "farm.example:9190", "key": "pi4"}},
+    }
+    assert not stat.S_IMODE(file.stat().st_mode) & 0o111
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_the_file_is_in_the_users_folder_for_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MBENCH_CONFIG_DIR")
+    assert registry.file() == Path(platformdirs.user_config_dir("mbench")) / "devices.toml"
+
+
+def test_a_name_is_taken_once(file: Path) -> None:
+    registry.add("pi4", BOARD)
+    before = file.read_bytes()
+    with pytest.raises(UsageError, match=r"'pi4' is there already: rpc://127\.0\.0\.1:9090; add --force"):
+        registry.add("pi4", FARM)
+    assert file.read_bytes() == before
+    registry.add("pi4", FARM, replace=True)
+    assert registry.devices() == {"pi4": FARM}
+
+
+def test_what_is_removed_is_gone() -> None:
+    registry.add("pi4", BOARD)
+    registry.add("pi5", BOARD)
+    registry.remove("pi4")
+    assert registry.devices() == {"pi5": BOARD}
+    with pytest.raises(UsageError, match=r"'pi4' is not known; did you mean 'pi5'\?"):
+        registry.remove("pi4")
+    with pytest.raises(UsageError, match="'zebra' is not known; see 'mbench device list'"):
+        registry.remove("zebra")
+
+
+@pytest.mark.parametrize("name", ["local", "emulated", "none", "rpc", "Local", "EMULATED"])
+def test_reserved_names(name: str, file: Path) -> None:
+    with pytest.raises(UsageError, match="means something else"):
+        registry.add(name, BOARD)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a.b", "a/b", "rpc://x:1", "ä", "a\n", "x" * 64, "a]"])
+def test_names_that_cannot_be(name: str, file: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be; expected"):
+        registry.add(name, BOARD)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("name", ["a", "4", "Pi-4_b", "x" * 63, "true", "nan"])
+def test_names_that_can_be(name: str) -> None:
+    registry.add(name, BOARD)
+    assert registry.devices() == {name: BOARD}
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (Entry(), "either rpc"),
+        (Entry(rpc="a:1", tracker="b:2", key="k"), "either rpc"),
+        (Entry(rpc="a:1", key="k"), "go together"),
+        (Entry(tracker="a:1"), "go together"),
+        (Entry(rpc="board"), "no port"),
+        (Entry(rpc="board:0"), "port 0"),
+        (Entry(rpc="board:99999"), "out of range"),
+        (Entry(rpc="board:ssh"), "expected rpc://HOST:PORT"),
+        (Entry(rpc=":9090"), "no host"),
+        (Entry(rpc="board:9090/pi4"), "expected HOST:PORT"),
+        (Entry(rpc="two boards:9090"), "expected HOST:PORT"),
+        (Entry(rpc="a\x7fb:9090"), "expected HOST:PORT"),
+        (Entry(tracker="a:1", key="a b"), "key 'a b'"),
+        (Entry(tracker="a:1", key="/"), "expected HOST:PORT"),
+    ],
+)
+def test_addresses_that_cannot_be(entry: Entry, said: str, file: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        registry.add("pi4", entry)
+    assert not file.exists()
+
+
+BROKEN = {
+    "not toml": "not toml",
+    "format_version is None": "[devices.pi4]\nrpc = 'a:1'",
+    "format_version is 2": "format_version = 2",
+    "unknown field `port`": "format_version = 1\n[devices.pi4]\nport = 1",
+    "Expected `str": "format_version = 1\n[devices.pi4]\nrpc = 9090",
+    "device 'pi4': ": "format_version = 1\n[devices.pi4]\nrpc = 'board'",
+    "device name 'local'": "format_version = 1\n[devices.local]\nrpc = 'a:1'",
+    "tracker and key go together": "format_version = 1\n[devices.pi4]\ntracker = 'a:1'",
+}
+
+
+@pytest.mark.parametrize("said", BROKEN)
+def test_a_broken_file_is_named_and_left_alone(said: str, file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text(BROKEN[said])
+    for call in (
+        registry.devices,
+        lambda: registry.resolve("pi4"),
+        lambda: registry.add("pi5", BOARD),
+        lambda: registry.remove("pi4"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert str(caught.value).startswith(f"{file}: ")
+        assert "correct the file" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert said == "not toml" or said in str(caught.value)
+    assert file.read_text() == BROKEN[said]
+
+
+def test_a_file_that_is_not_text(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="correct the file"):
+        registry.devices()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        registry.devices()
+
+
+def test_a_folder_that_cannot_be(file: Path) -> None:
+    file.parent.write_text("a file")
+    with pytest.raises(OutputError, match="MBENCH_CONFIG_DIR"):
+        registry.add("pi4", BOARD)
+
+
+def test_a_file_that_cannot_be_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.add("pi4", BOARD)
+    before = file.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"devices\.toml: cannot be written: No space left.*MBENCH_CONFIG_DIR"):
+        registry.add("pi5", BOARD)
+    assert file.read_bytes() == before
+
+
+def _add_many(first: int) -> None:
+    for number in range(first, first + 20):
+        registry.add(f"board{number}", BOARD)
+
+
+def test_processes_that_add_at_once_lose_nothing() -> None:
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_add_many, args=(first,)) for first in (0, 20, 40)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert set(registry.devices()) == {f"board{number}" for number in range(60)}
+
+
+# ------------------------------------------------------------------------------------------------------------ --device
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [
+        ("local", DeviceChoice(kind="local", name="local")),
+        ("emulated", DeviceChoice(kind="emulated", name="emulated")),
+        ("rpc://board:9090", DeviceChoice(kind="rpc", name="rpc://board:9090", address="rpc://board:9090")),
+        ("rpc://[::1]:9/k", DeviceChoice(kind="rpc", name="rpc://[::1]:9/k", address="rpc://[::1]:9/k")),
+        ("pi4", DeviceChoice(kind="rpc", name="pi4", address="rpc://127.0.0.1:9090")),
+        ("farm", DeviceChoice(kind="rpc", name="farm", address="rpc://farm.example:9190/pi4")),
+    ],
+)
+def test_what_device_means(text: str, choice: DeviceChoice) -> None:
+    registry.add("pi4", BOARD)
+    registry.add("farm", FARM)
+    assert registry.resolve(text) == choice
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("moon", r"--device 'moon' is not known; expected local, emulated, rpc://HOST:PORT or a name of 'mbench dev"),
+        ("", r"--device '' is not known; expected local"),
+        ("pi5", r"did you mean 'pi4'\?"),
+        ("emulate", r"did you mean 'emulated'\?"),
+        ("none", r"--device 'none' is not known"),
+        ("board:9090", r"did you mean 'rpc://board:9090'\?"),
+        ("rpc://board", "no port"),
+        ("rpc:board:9090", "no host"),
+    ],
+)
+def test_devices_that_are_not_known(text: str, said: str) -> None:
+    registry.add("pi4", BOARD)
+    with pytest.raises(UsageError, match=said):
+        registry.resolve(text)
