@@ -14,8 +14,8 @@ import msgspec
 from mbench import artifact, costs, models, variants
 from mbench.artifact import Artifact, LayerPlan, Manifest
 from mbench.measure import activity
-from mbench.measure.observation import Observation, Plan
-from mbench.records import Calibration, Conditions, Numerics, Result, Target, Variant
+from mbench.measure.observation import CallCounts, CountedRun, Observation, Plan
+from mbench.records import Calibration, Conditions, Counters, Numerics, Result, Target, Variant
 
 PASSED = Numerics(max_abs_error=1e-6, max_rel_error=1e-6, tolerance=1e-4, reference="PyTorch", passed=True, detail=None)
 WRONG = Numerics(
@@ -76,6 +76,33 @@ def observed(built: Artifact, *, runs: int = 5, kernel_s: float = 1e-4, **change
 def unseen(numerics: Numerics) -> Observation:
     """Return what a device sees of an artifact whose result is wrong."""
     return Observation(threads=2, affinity=(0, 1), numerics=numerics)
+
+
+def counted(built: Artifact, *, target: str = "host", caches: bool = True, **changes: Any) -> CountedRun:
+    """Return what an emulator would count of an artifact: call number n (from 1) executes 1000 n instructions."""
+    calls = tuple(
+        CallCounts(
+            counters=Counters(
+                instructions=1000 * n, loads=300 * n, stores=100 * n, load_bytes=4800 * n, store_bytes=1600 * n,
+                vector_instructions=800 * n, fma_instructions=500 * n, flops=4100 * n,
+            ),
+            traffic_bytes={"L1": 6400 * n, "L2": 640 * n, "DRAM": 64 * n} if caches else None,
+        )
+        for n, _ in enumerate(built.manifest.calls, start=1)
+    )  # fmt: skip
+    names = [layer.name for layer in built.manifest.layers]
+    run = CountedRun(
+        calls=calls, layers=tuple(names[index] for _, index in built.manifest.calls), target=target,
+        artifact_digest=built.manifest.digest, emulator="qemu-aarch64 7.2, cortex-a72", method="counted in emulation",
+        traffic_method="a model of caches" if caches else None,
+    )  # fmt: skip
+    return msgspec.structs.replace(run, **changes)
+
+
+def emulated(built: Artifact, **changes: Any) -> Observation:
+    """Return what an emulator sees of an artifact: whether the result is right, and counts; no time."""
+    seen = Observation(threads=1, affinity=None, numerics=PASSED, counted=counted(built))
+    return msgspec.structs.replace(seen, **changes)
 
 
 class Device:
