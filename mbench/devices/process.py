@@ -53,8 +53,9 @@ class WorkerDevice:
             waiting: is told that another run holds the lock.
         """
         self._timeout_s = timeout_s
-        self._lock = _hold(lock_dir / f"{file}.lock", where, waiting)
-        self._log = lock_dir / f"{file}.log"  # who holds the lock holds the log
+        self.files = (lock_dir / f"{file}.lock", lock_dir / f"{file}.log")
+        self._lock = _hold(self.files[0], where, waiting)
+        self._log = self.files[1]  # who holds the lock holds the log
 
     def close(self) -> None:
         """Let other runs measure."""
@@ -93,8 +94,7 @@ class WorkerDevice:
         stage = "starting"
         while True:
             if not pipe.poll(silence_s):
-                message = f"the worker process was silent for {silence_s:g} s and was stopped"
-                raise WorkerDied(message, stage=stage, detail=_tail(self._log))
+                raise WorkerDied(self._silence(silence_s), stage=stage, detail=_tail(self._log))
             try:
                 kind, *content = pipe.recv()
             except (EOFError, ConnectionResetError):
@@ -107,6 +107,10 @@ class WorkerDevice:
                 raise WorkerDied(content[0], stage=stage, detail=_tail(self._log))
             else:
                 return content[0]
+
+    def _silence(self, silence_s: float) -> str:
+        """Return the message of a worker that said nothing for too long."""
+        return f"the worker process was silent for {silence_s:g} s and was stopped"
 
 
 def _hold(path: Path, where: str, waiting: Callable[[str], None]) -> IO[str]:

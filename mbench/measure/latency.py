@@ -10,14 +10,14 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mbench import artifact
 from mbench.errors import MeasureError
 from mbench.records import Warmup
 
 if TYPE_CHECKING:
-    from mbench.measure.session import Session
+    from mbench.measure.session import Events, Runs
 
 METHOD = "one run a sample, the runtime's steady clock; two copies of the program in one process, alternating in blocks"
 _WARMUP_BLOCK = 5
@@ -29,7 +29,7 @@ _ENOUGH_RUNS = 10
 Progress = Callable[[float], None]
 
 
-def warm_up(session: Session, plan: Warmup, clock: Callable[[], float] = time.perf_counter) -> tuple[int, float]:
+def warm_up(session: Runs, plan: Warmup, clock: Callable[[], float] = time.perf_counter) -> tuple[int, float]:
     """Run until the medians of three blocks in a row agree, or time is up; return (runs, seconds)."""
     timer = session.timer(number=1, repeat=_WARMUP_BLOCK)
     start, medians = clock(), []
@@ -42,8 +42,8 @@ def warm_up(session: Session, plan: Warmup, clock: Callable[[], float] = time.pe
 
 
 def pair(
-    first: Session,
-    twin: Session,
+    first: Runs,
+    twin: Runs,
     *,
     number: int,
     repeat: int,
@@ -70,7 +70,7 @@ def pair(
 
 
 def layers(
-    session: Session, *, repeat: int, max_s: float | None = None, progress: Progress = lambda _: None
+    session: Runs, *, repeat: int, max_s: float | None = None, progress: Progress = lambda _: None
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
     """Time every kernel in place, run after run, up to `repeat` times; after `max_s` seconds, ten runs are enough.
 
@@ -83,10 +83,10 @@ def layers(
     """
     cost = instrument_cost(session)
     kernels, overheads = [], []
-    instrument = _Instrument(session.vm)
+    instrument = session.instrument()
     start = time.perf_counter()
     for index in range(repeat):
-        ran, between = _sorted_out(instrument.run(artifact.ENTRY, session.input), session)
+        ran, between = _sorted_out(instrument.run(artifact.ENTRY), session)
         kernels.append([max(0.0, seconds - cost) for seconds in ran])
         overheads.append(sum(max(0.0, seconds - cost) for seconds in between))
         progress((index + 1) / repeat)
@@ -96,7 +96,7 @@ def layers(
     return tuple(zip(*kernels, strict=True)), tuple(overheads), cost
 
 
-def _sorted_out(events: list[tuple[str, float]], session: Session) -> tuple[list[float], list[float]]:
+def _sorted_out(events: Events, session: Runs) -> tuple[list[float], list[float]]:
     """Return the readings of the artifact's kernels, in order, and those of the runtime between them."""
     kernels = [(name, seconds) for name, seconds in events if not name.startswith(_BUILTIN)]
     ran, expected = [name for name, _ in kernels], [name for name, _ in session.artifact.manifest.calls]
@@ -109,45 +109,16 @@ def _sorted_out(events: list[tuple[str, float]], session: Session) -> tuple[list
     return [seconds for _, seconds in kernels], between
 
 
-def instrument_cost(session: Session) -> float:
+def instrument_cost(session: Runs) -> float:
     """Return the seconds that the instrument adds to one reading.
 
     A chain of kernels of 16 elements, with the allocations between them, is read under the instrument; what the whole
     chain takes without it is its own, the rest is the instrument's, the same for every reading.
     """
-    vm = session.vm
-    x = session.tensor(session.expected.ravel()[: artifact.CALIBRATION_ELEMENTS])
-    evaluate = vm.time_evaluator(artifact.CALIBRATION_ENTRY, session.device, number=1, repeat=_CALIBRATION_RUNS)
-    plain = statistics.median(evaluate(x).results)
-    instrument = _Instrument(vm)
-    chains = [instrument.run(artifact.CALIBRATION_ENTRY, x) for _ in range(_CALIBRATION_RUNS)]
+    entry = artifact.CALIBRATION_ENTRY
+    plain = statistics.median(session.timer(number=1, repeat=_CALIBRATION_RUNS, entry=entry)())
+    instrument = session.instrument()
+    chains = [instrument.run(entry) for _ in range(_CALIBRATION_RUNS)]
     instrument.remove()
     read = statistics.median(sum(seconds for _, seconds in chain) for chain in chains)
     return max(0.0, float(read - plain) / len(chains[0]))
-
-
-class _Instrument:
-    """The VM calls it before and after each kernel and each builtin. Source: VirtualMachine.set_instrument."""
-
-    def __init__(self, vm: Any) -> None:
-        self._vm = vm
-        self._events: list[tuple[str, float]] = []
-        self._start = 0
-        vm.set_instrument(self._read)
-
-    def _read(self, _function: Any, name: str, before: bool, _result: Any, *_arguments: Any) -> int:
-        now = time.perf_counter_ns()
-        if before:
-            self._start = time.perf_counter_ns()
-        else:
-            self._events.append((name, (now - self._start) * 1e-9))
-        return 0
-
-    def run(self, entry: str, x: Any) -> list[tuple[str, float]]:
-        self._events.clear()
-        self._vm[entry](x)
-        return list(self._events)
-
-    def remove(self) -> None:
-        """Leave an instrument that asks for nothing; the VM has no way to have none."""
-        self._vm.set_instrument(lambda *_: 0)

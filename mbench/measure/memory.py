@@ -10,6 +10,11 @@ METHOD = (
     "process with one copy of the network, Python and the runtime included (VmHWM)"
 )
 
+REMOTE_METHOD = (
+    "weights, activations and workspace: planned by the compiler; process peak: largest resident set of the process on "
+    "the device with one copy of the network, the runtime included and no Python (VmHWM)"
+)
+
 
 def process_peak_bytes(status: Path = Path("/proc/self/status")) -> int | None:
     """Return the largest resident set that this process has had; None where the system does not tell.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from mbench.records import MeteredEnergy
 
@@ -24,6 +26,11 @@ class Meter(Protocol):
     @property
     def name(self) -> str:
         """What the meter is called."""
+        ...
+
+    @property
+    def file(self) -> Path:
+        """Where it is read."""
         ...
 
     def read_j(self) -> float:
@@ -54,8 +61,8 @@ class _PowerSensor:
     """A file that tells microwatts: summed up over time between readings, so it must be read often."""
 
     def __init__(self, name: str, file: Path, clock: Callable[[], float]) -> None:
-        self.name = name
-        self._file, self._clock = file, clock
+        self.name, self.file = name, file
+        self._clock = clock
         self._joules, self._at, self._watts = 0.0, clock(), self._read_w()
 
     def read_j(self) -> float:
@@ -68,7 +75,7 @@ class _PowerSensor:
         return None
 
     def _read_w(self) -> float:
-        return int(self._file.read_text()) * 1e-6
+        return int(self.file.read_text()) * 1e-6
 
 
 def find(root: Path = Path("/"), clock: Callable[[], float] = time.perf_counter) -> list[Meter]:
@@ -117,6 +124,34 @@ def measure(
     return MeteredEnergy(
         energy_j=sum(used) / runs, method=f"measured: {names}, idle power included", window_s=window, runs=runs
     )
+
+
+def replayed(samples: Mapping[str, Sequence[tuple[float, int]]], *, root: Path, runs: int) -> MeteredEnergy | None:
+    """Return the joules of one run as `measure` would have, from what the sensors read meanwhile.
+
+    Args:
+        samples: by path, pairs of seconds since the beginning and what the file said; all files at the same moments.
+        root: a tree with the files of the machine that has the sensors; those sampled are written again and again.
+        runs: how many there were between the first sample and the last.
+    """
+    moments = [dict(zip(samples, at, strict=True)) for at in zip(*samples.values(), strict=True)]
+    if len(moments) < 2:
+        return None
+    now = 0.0
+
+    def show(moment: Mapping[str, tuple[float, int]]) -> None:
+        nonlocal now
+        for path, (at, value) in moment.items():
+            now = at
+            (root / path.lstrip("/")).write_text(str(value))
+
+    show(moments[0])
+    later = iter(moments[1:])
+    meters = find(root, clock=lambda: now)
+    seen = measure(lambda: show(next(later)), meters, window_s=moments[-1][next(iter(samples))][0], clock=lambda: now)
+    if seen is None:
+        return None
+    return msgspec.structs.replace(seen, energy_j=seen.energy_j * seen.runs / runs, runs=runs)
 
 
 def _difference(meter: Meter, before: float, after: float) -> float:

@@ -69,5 +69,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """The machine that ran it, where that is not this one."""
     energy: MeteredEnergy | None = None
     energy_missing: str | None = None
+    missing: str | None = None
+    """Why layers, memory, conditions and machine are null, where the device is one that cannot tell."""
     conditions_before: Conditions | None = None
     conditions_after: Conditions | None = None

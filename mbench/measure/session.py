@@ -7,15 +7,50 @@ the runtime otherwise takes half of the processors and does not say so.
 from __future__ import annotations
 
 import os
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from mbench import artifact
-from mbench.artifact import Artifact
+from mbench.artifact import CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, ENTRY, Artifact
 from mbench.errors import MeasureError
+
+Events = list[tuple[str, float]]
+"""What the VM called in one run, in order: the name of the kernel or builtin, and the seconds that it took."""
+
+
+class Instrument(Protocol):
+    """Reads the clock before and after each kernel and each builtin of a session's runs."""
+
+    def run(self, entry: str) -> Events:
+        """Run an entry of the program once; return what it called."""
+        ...
+
+    def remove(self) -> None:
+        """Let runs be as they were."""
+        ...
+
+
+class Runs(Protocol):
+    """One copy of an artifact's program and weights, with the input of each entry beside it, here or far away."""
+
+    artifact: Artifact
+    expected: np.ndarray
+
+    def run(self) -> np.ndarray:
+        """Run once; return the output (N, 1000)."""
+        ...
+
+    def timer(self, *, number: int, repeat: int, entry: str = ENTRY) -> Callable[[], tuple[float, ...]]:
+        """Return a function that runs 1 + number x repeat times and returns `repeat` means, in seconds."""
+        ...
+
+    def instrument(self) -> Instrument:
+        """Set an instrument, which stays until it is removed."""
+        ...
 
 
 class Session:
@@ -26,9 +61,13 @@ class Session:
         self.device = tvm.cpu()
         module = tvm.runtime.load_module(str(loaded.library))
         self.vm = relax.VirtualMachine(module, self.device)
-        with np.load(loaded.reference) as reference:
-            self.expected: np.ndarray = reference["output"]
-            self.input = self.tensor(reference["input"])
+        values, self.expected = entries(loaded)
+        self._inputs = {entry: self.tensor(value) for entry, value in values.items()}
+
+    @property
+    def input(self) -> Any:
+        """The network's input on the device."""
+        return self._inputs[ENTRY]
 
     def tensor(self, values: np.ndarray) -> Any:
         """Return a copy of an array on the device."""
@@ -36,15 +75,54 @@ class Session:
 
     def run(self) -> np.ndarray:
         """Run once; return the output (N, 1000)."""
-        return np.asarray(self.vm[artifact.ENTRY](self.input).numpy())
+        return np.asarray(self.vm[ENTRY](self.input).numpy())
 
-    def timer(self, *, number: int, repeat: int) -> Any:
+    def timer(self, *, number: int, repeat: int, entry: str = ENTRY) -> Callable[[], tuple[float, ...]]:
         """Return a function that runs 1 + number x repeat times and returns `repeat` means, in seconds.
 
         The clock is the runtime's own (std::chrono); the first run is thrown away. Source: vm.time_evaluator.
         """
-        evaluate = self.vm.time_evaluator(artifact.ENTRY, self.device, number=number, repeat=repeat)
-        return lambda: tuple(float(seconds) for seconds in evaluate(self.input).results)
+        evaluate = self.vm.time_evaluator(entry, self.device, number=number, repeat=repeat)
+        return lambda: tuple(float(seconds) for seconds in evaluate(self._inputs[entry]).results)
+
+    def instrument(self) -> Instrument:
+        """Set an instrument, which stays until it is removed."""
+        return _Callback(self.vm, self._inputs)
+
+
+class _Callback:
+    """The VM calls it before and after each kernel and each builtin. Source: VirtualMachine.set_instrument."""
+
+    def __init__(self, vm: Any, inputs: dict[str, Any]) -> None:
+        self._vm, self._inputs = vm, inputs
+        self._events: Events = []
+        self._start = 0
+        vm.set_instrument(self._read)
+
+    def _read(self, _function: Any, name: str, before: bool, _result: Any, *_arguments: Any) -> int:
+        now = time.perf_counter_ns()
+        if before:
+            self._start = time.perf_counter_ns()
+        else:
+            self._events.append((name, (now - self._start) * 1e-9))
+        return 0
+
+    def run(self, entry: str) -> Events:
+        self._events.clear()
+        self._vm[entry](self._inputs[entry])
+        return list(self._events)
+
+    def remove(self) -> None:
+        """Leave an instrument that asks for nothing; the VM has no way to have none."""
+        self._vm.set_instrument(lambda *_: 0)
+
+
+def entries(loaded: Artifact) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the input of each entry of an artifact's program, and the network's expected output."""
+    with np.load(loaded.reference) as reference:
+        given, expected = reference["input"], reference["output"]
+    calibration = expected.ravel()[:CALIBRATION_ELEMENTS]
+    return {ENTRY: given, CALIBRATION_ENTRY: calibration}, expected
 
 
 def threads_in_use(wanted: int) -> int:

@@ -1,0 +1,236 @@
+"""A line to a TVM RPC server: made within a bounded time, used, and explained when it breaks.
+
+Importing this module imports tvm: it belongs into worker processes. The other side may be mbench's own server (see
+`mbench/native/server.cc`), which has functions beyond TVM's, or TVM's Python server, which has not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tvm
+from tvm import rpc
+
+from mbench.devices import tracker
+from mbench.devices.address import Address
+from mbench.errors import MeasureError
+
+ANSWER_S = 10.0
+"""How long a server may take to answer a greeting."""
+PIECE_BYTES = 4 << 20
+_AUTOMATIC = 1
+"""TVM's mode of the thread pool that takes the big cores first. Source: AffinityMode::kBig."""
+_HEADERS = ("Error caught from RPC call", "Traceback", "File ", "Stack trace")
+_NO_MEMORY = ("bad_alloc", "Cannot allocate memory", "out of memory")
+
+Progress = Callable[[float], None]
+
+
+class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What mbench's server says about itself."""
+
+    version: str
+    architecture: str
+    processors: int
+    server: int
+    """When it was started: another one says something else."""
+    session: int
+    """Which session this is, counted from 1."""
+
+
+class Line:
+    """A connection to a server; one session with a process of its own at the other end."""
+
+    def __init__(self, remote: Any, address: Address) -> None:
+        self.remote = remote
+        self.address = address
+        self._functions: dict[str, Any] = {}
+        self.info: ServerInfo | None = None
+        with contextlib.suppress(AttributeError):  # TVM's own server has no such function
+            self.info = msgspec.json.decode(str(self.call("mbench.info")), type=ServerInfo)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call a global function of the server.
+
+        Raises:
+            AttributeError: the server has no such function.
+        """
+        if name not in self._functions:
+            self._functions[name] = self.remote.get_function(name)
+        return self._functions[name](*arguments)
+
+    def files(self, patterns: Iterable[str]) -> dict[str, str]:
+        """Return the machine's files that match; only below /proc and /sys. Text is latin-1: no byte is lost."""
+        found: dict[str, str] = json.loads(self.call("mbench.files", "\n".join(patterns)))
+        return found
+
+    def upload(self, file: Path, progress: Progress = lambda _: None) -> None:
+        """Copy a file into the folder of the session.
+
+        Raises:
+            MeasureError: it could not be written there.
+        """
+        if self.info is None:
+            self.remote.upload(str(file), file.name)
+            return
+        size, done = file.stat().st_size, 0
+        with file.open("rb") as source:
+            while piece := source.read(PIECE_BYTES):
+                wrong = self.call("mbench.append", file.name, piece, done)
+                if wrong:
+                    raise MeasureError(f"{file.name} cannot be written on the device at {self.address}: {wrong}")
+                done += len(piece)
+                progress(done / size)
+
+    def set_threads(self, wanted: int) -> int:
+        """Set how many threads the runtime uses, before anything runs; return how many it says it uses.
+
+        Raises:
+            MeasureError: it does not use as many as it was told to.
+        """
+        if self.info is not None:
+            self.call("mbench.threads", wanted)
+        self.call("runtime.config_threadpool", _AUTOMATIC, wanted)
+        threads = int(self.call("runtime.NumThreads"))
+        if threads != wanted:
+            hint = "start the server with TVM_NUM_THREADS" if self.info is None else "ask for fewer with --threads"
+            raise MeasureError(f"the runtime at {self.address} uses {threads} threads, {wanted} were asked for; {hint}")
+        return threads
+
+    def close(self) -> None:
+        """Hang up; the other end ends what it still runs."""
+        self._functions.clear()
+        with contextlib.suppress(RuntimeError):  # it was lost before
+            self.remote.get_function("CloseRPCConnection")()
+
+
+def connect(address: Address, *, waiting: Callable[[str], None], patience_s: float) -> Line:
+    """Return a line to the server at an address, or to the one that the tracker there gives.
+
+    Args:
+        address: of the server, or of a tracker.
+        waiting: is told, again and again, that all devices of a tracker are busy.
+        patience_s: how long to wait for a tracker's device.
+
+    Raises:
+        MeasureError: nobody listens, it does not answer, or it is not what the address says.
+    """
+    host, port, key = address.host, address.port, ""
+    if address.key is not None:
+        host, port, key = tracker.request(address, waiting=waiting, patience_s=patience_s, answer_s=ANSWER_S)
+    given = Address(host, port)
+    where = str(address) if address.key is None else f"{given}, which the tracker {address} gave,"
+    try:
+        return _within(ANSWER_S, lambda: Line(rpc.connect(host, port, key), address))
+    except TimeoutError:
+        raise MeasureError(
+            f"no answer from {where} within {ANSWER_S:g} s; "
+            "it is busy with another client, hangs, or is no TVM RPC server"
+        ) from None
+    except RuntimeError as error:
+        raise MeasureError(_refusal(error, given, where)) from error
+
+
+def _refusal(error: RuntimeError, given: Address, where: str) -> str:
+    """Return why no session came about."""
+    text = str(error)
+    serve = "start one there with 'mbench device serve'"
+    if "Connect to" in text and "failed" in text:
+        return f"nobody listens at {where}: {_why_not(given)}; {serve}"
+    if "cannot obtain address" in text:
+        return f"{where}: {_why_not(given)}; check the name of the host"
+    if "cannot find server that matches" in text:
+        return (
+            f"the server at {where} wants a key, so it waits for clients of its tracker; "
+            "use rpc://HOST:PORT/KEY with the tracker's host and port"
+        )
+    if "is not TVM RPC server" in text or "RecvAll" in text or "SendAll" in text or "reset" in text.lower():
+        return f"what answers at {where} is no TVM RPC server; check the port, or {serve}"
+    if "protocol" in text:
+        return f"the server at {where} speaks another version of TVM's RPC than apache-tvm {tvm.__version__}; {serve}"
+    return f"no session with {where}: {said(error)}"
+
+
+def _why_not(address: Address) -> str:
+    """Return why the system cannot connect: TVM does not tell."""
+    try:
+        socket.create_connection((address.host, address.port), timeout=ANSWER_S).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "it listens by now; try again"
+
+
+def _within(seconds: float, task: Callable[[], Line]) -> Line:
+    """Run a task that nothing can interrupt. After a TimeoutError it is still running; its process must end."""
+    ended: list[Line | BaseException] = []
+
+    def run() -> None:
+        try:
+            ended.append(task())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            ended.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not ended:
+        raise TimeoutError
+    if isinstance(ended[0], BaseException):
+        raise ended[0]
+    return ended[0]
+
+
+# ---------------------------------------------------------------------------------------------------------- what broke
+def said(error: BaseException) -> str:
+    """Return the line of an error of TVM that says what was wrong."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not any(header in line for header in _HEADERS)]
+    return re.sub(r"^(\w+Error: )?(Check failed: \(.*?\) is false: )?", "", kept[0] if kept else "no message")
+
+
+def explain(error: RuntimeError, line: Line, target: str) -> str:
+    """Return why something that was asked of a server went wrong.
+
+    If the line was lost, the server is asked, over another one, how the process at the other end ended.
+
+    Args:
+        error: what TVM raised.
+        line: the line that was used.
+        target: what the library was built for.
+    """
+    if isinstance(error, tvm.error.RPCError):
+        text = said(error)
+        if any(word in str(error) for word in _NO_MEMORY):
+            return f"out of memory on the device at {line.address}: {text}"
+        return f"the device at {line.address} reports: {text}"
+    line.close()
+    try:
+        again = connect(line.address, waiting=lambda _: None, patience_s=ANSWER_S)
+    except MeasureError as second:
+        return f"the line to {line.address} was lost, and it could not be made again: {second}"
+    with contextlib.closing(again):
+        return _how_ended(line, again, target)
+
+
+def _how_ended(line: Line, again: Line, target: str) -> str:
+    before, now = line.info, again.info
+    if before is None or now is None:
+        return f"the line to {line.address} was lost; TVM's own server does not say why"
+    if before.server != now.server:
+        return (
+            f"the line to {line.address} was lost; its server was started again since, or the tracker gave another one"
+        )
+    ended = again.call("mbench.last_session") if now.session == before.session + 1 else ""
+    if not ended:
+        return f"the line to {line.address} was cut; the device answers again"
+    if ended.startswith("SIGILL"):
+        return f"illegal instruction: the library for {target} uses instructions that this processor lacks"
+    return f"the process on the device at {line.address} was ended by {ended}"

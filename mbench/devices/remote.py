@@ -1,0 +1,182 @@
+"""Jobs of worker processes that work at the other end of a line (see `mbench.devices.worker`)."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mbench.compile import linker
+from mbench.devices.address import Address
+from mbench.devices.worker import Send
+from mbench.errors import MeasureError
+from mbench.measure.observation import Observation, Plan
+
+if TYPE_CHECKING:
+    from mbench.artifact import Artifact
+    from mbench.devices.board import Snapshot
+    from mbench.devices.line import Line
+    from mbench.measure.remote import RemoteSession
+    from mbench.records import MeteredEnergy
+
+
+def measure(send: Send, address: Address, folder: Path, plan: Plan, patience_s: float) -> Observation:
+    """Job: check an artifact's numerics on a device, then time it there.
+
+    Args:
+        send: tells the stage.
+        address: of the device.
+        folder: the artifact.
+        plan: how to measure.
+        patience_s: how long to wait for a tracker's device.
+    """
+    send("connecting", 0.0)
+    from mbench import artifact
+    from mbench.devices import line as lines
+
+    loaded = artifact.load(folder)
+    line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
+    with tempfile.TemporaryDirectory(prefix="mbench-board-") as work, contextlib.closing(line):
+        try:
+            return _Measuring(send, line, loaded, plan, Path(work)).observe()
+        except RuntimeError as error:  # TVM's, from the other end or about the line
+            raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
+
+
+def check_architecture(line: Line, loaded: Artifact) -> None:
+    """Refuse a library for another architecture than the device's, before it is uploaded.
+
+    Raises:
+        MeasureError: it is for another one.
+    """
+    manifest = loaded.manifest
+    triple = str(json.loads(manifest.inputs["tvm_target"]).get("mtriple", ""))
+    if line.info is None or not triple:
+        return
+    built, there = linker.architecture(triple), linker.architecture(line.info.architecture)
+    if built != there:
+        raise MeasureError(
+            f"the device at {line.address} is {there}, the target {manifest.target} is {built}; "
+            "choose a target of the device's architecture, see 'mbench targets'"
+        )
+
+
+class _Measuring:
+    """One measurement over a line, step by step; what was seen so far is in `seen`."""
+
+    def __init__(self, send: Send, line: Line, loaded: Artifact, plan: Plan, work: Path) -> None:
+        self._send, self._line, self._loaded, self._plan, self._work = send, line, loaded, plan, work
+        self.seen: dict[str, Any] = {}
+
+    def observe(self) -> Observation:
+        """Return what the device saw."""
+        from mbench.measure import latency, numerics
+
+        first = self._load()
+        self._send("checking", 0.0)
+        self.seen["numerics"] = numerics.compare(first.run(), first.expected, self._plan.tolerance)
+        if not self.seen["numerics"].passed:
+            return Observation(**self.seen)
+        before = self._before()
+        start = time.perf_counter()
+        self._send("warming up", 0.0)
+        self.seen["warmup_runs"], self.seen["warmup_s"] = latency.warm_up(first, self._plan.warmup)
+        if before is not None:
+            self.seen["process_peak_bytes"] = self._look("warm").process_peak_bytes()
+        twin = self._time(first)
+        if before is not None:
+            self._time_layers(twin)
+        self.seen["wall_s"] = time.perf_counter() - start
+        if before is not None:
+            self._after(first, before)
+        return Observation(**self.seen)
+
+    def _load(self) -> RemoteSession:
+        from mbench.measure.remote import RemoteSession
+
+        check_architecture(self._line, self._loaded)
+        self._send("uploading", 0.0)
+        self._line.upload(self._loaded.library, lambda fraction: self._send("uploading", fraction))
+        self._send("loading", 0.0)
+        self._describe()
+        self.seen["threads"] = self._line.set_threads(
+            self._plan.threads
+        )  # binds this process, so the machine was first
+        self.seen["affinity"] = None
+        return RemoteSession(self._line, self._loaded)
+
+    def _describe(self) -> None:
+        """Let the device describe itself, if it can."""
+        if self._line.info is not None:
+            self.seen["machine"] = self._look("found").machine(self._line.info)
+        else:
+            self.seen["missing"] = self.seen["energy_missing"] = (
+                f"the server at {self._line.address} is TVM's own, which has no functions for this; "
+                "start mbench's there: 'mbench device serve'"
+            )
+
+    def _before(self) -> Snapshot | None:
+        """Return what the device is doing before it is timed; None if it cannot tell."""
+        if self._line.info is None:
+            return None
+        snapshot = self._look("before")
+        self.seen["affinity"] = snapshot.affinity()
+        self.seen["conditions_before"] = snapshot.conditions()
+        return snapshot
+
+    def _time(self, first: RemoteSession) -> RemoteSession:
+        from mbench.measure import latency
+        from mbench.measure.remote import RemoteSession
+
+        plan, twin = self._plan, RemoteSession(self._line, self._loaded)
+        self._send("measuring", 0.0)
+        self.seen["latency_s"], self.seen["twin_latency_s"] = latency.pair(
+            first,
+            twin,
+            number=plan.number,
+            repeat=plan.repeat,
+            block=plan.block,
+            max_s=plan.measure_max_s,
+            progress=functools.partial(self._send, "measuring"),
+        )
+        return twin
+
+    def _time_layers(self, twin: RemoteSession) -> None:
+        from mbench.measure import latency
+
+        self._send("measuring layers", 0.0)
+        self.seen["calls_s"], self.seen["overhead_s"], self.seen["instrument_cost_s"] = latency.layers(
+            twin,
+            repeat=self._plan.layer_repeat,
+            max_s=self._plan.measure_max_s,
+            progress=functools.partial(self._send, "measuring layers"),
+        )
+
+    def _after(self, first: RemoteSession, before: Snapshot) -> None:
+        from mbench.measure import meters
+
+        snapshot = self._look("after")
+        self.seen["others_busy_s"] = max(0.0, snapshot.others_busy_s() - before.others_busy_s())
+        self.seen["conditions_after"] = snapshot.conditions()
+        found = meters.find(snapshot.root)
+        if found:
+            self._send("metering energy", 0.0)
+        self.seen["energy"] = self._meter(first, snapshot, found) if found else None
+        if self.seen["energy"] is None:
+            self.seen["energy_missing"] = meters.RESET if found else meters.MISSING
+
+    def _meter(self, session: RemoteSession, snapshot: Snapshot, found: list[Any]) -> MeteredEnergy | None:
+        from mbench.measure import meters
+
+        paths = tuple(f"/{meter.file.relative_to(snapshot.root)}" for meter in found)
+        looped = session.loop(meters.WINDOW_S, paths)
+        return meters.replayed(looped["samples"], root=snapshot.root, runs=looped["runs"])
+
+    def _look(self, name: str) -> Snapshot:
+        from mbench.devices import board
+
+        return board.look(self._line, self._work / name)

@@ -1,0 +1,87 @@
+"""A machine at the other end of TVM's RPC as a device: a board with mbench's server, or any other TVM RPC server.
+
+Its clocks, its memory, its sensors; here is only the worker process that talks to it. TVM's RPC has no authentication:
+an SSH tunnel carries it to machines that are not next to this one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, cast
+
+from mbench.artifact import Artifact
+from mbench.compile import tuning
+from mbench.devices import remote
+from mbench.devices.address import Address
+from mbench.devices.process import WorkerDevice
+from mbench.errors import MeasureError
+from mbench.measure.observation import Observation, Plan
+from mbench.records import Calibration, Target
+
+_NO_TUNING = "kernels are tuned on the machine that has them, with '--device local': not over RPC"
+_NO_CEILINGS = "ceilings are not measured over RPC in this version"
+
+
+class RpcDevice(WorkerDevice):
+    """The device at an address."""
+
+    kind = "rpc"
+
+    def __init__(
+        self, target: Target, address: str, *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None]
+    ) -> None:
+        """Wait until no other run of this machine measures there; nothing is connected yet.
+
+        Args:
+            target: what the artifacts are for.
+            address: `rpc://host:port`, or `rpc://host:port/key` of a tracker.
+            lock_dir: where locks and logs lie.
+            timeout_s: bounds each silence of the device, and the wait for a tracker's.
+            waiting: is told that another run measures there.
+
+        Raises:
+            UsageError: the address is none.
+        """
+        self.address = Address.parse(address)
+        self.name = str(self.address)
+        file = "device-" + re.sub(r"[^A-Za-z0-9.]+", "-", self.name)
+        super().__init__(
+            file if self.address.key is None else f"{file}-{os.getpid()}",  # a tracker has its own queue
+            where=f"on {self.name}",
+            lock_dir=lock_dir,
+            timeout_s=timeout_s,
+            waiting=waiting,
+        )
+
+    def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
+        """Check and time an artifact on the device."""
+        arguments = (self.address, artifact.folder, plan, self._timeout_s)
+        return cast(Observation, self._run(remote.measure, arguments, 1, report))
+
+    def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
+        """Refuse: see the message."""
+        raise MeasureError(_NO_CEILINGS)
+
+    def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> NoReturn:
+        """Refuse: tuning is for the local device."""
+        raise MeasureError(_NO_TUNING)
+
+    def search_kernel(self, plan: tuning.SearchPlan, report: Callable[[str, float], None]) -> NoReturn:
+        """Refuse: tuning is for the local device."""
+        raise MeasureError(_NO_TUNING)
+
+    def close(self) -> None:
+        """Let other runs measure."""
+        super().close()
+        if self.address.key is not None:
+            for file in self.files:
+                file.unlink(missing_ok=True)
+
+    def _silence(self, silence_s: float) -> str:
+        return (
+            f"the device at {self.name} was silent for {silence_s:g} s; the line was dropped, "
+            "which ends what still runs there"
+        )
