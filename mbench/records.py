@@ -213,6 +213,8 @@ class Settings(_Strict, frozen=True, kw_only=True):
     """When to be content with fewer samples, though never fewer than three blocks of each twin; null: never."""
     timeout_s: Seconds
     compile_only: bool = False
+    counts: bool = False
+    """Whether exact counts were asked for beside what is measured; an emulated run always counts."""
     tuned: dict[str, str] = {}
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
 

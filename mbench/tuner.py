@@ -133,7 +133,7 @@ class Tuner:
         """
         job = self.job
         device = devices.open_device(
-            "local", lock_dir=resources.cache_dir(), timeout_s=job.timeout_s, waiting=progress.note
+            "local", job.target, lock_dir=resources.cache_dir(), timeout_s=job.timeout_s, waiting=progress.note
         )
         bench = Bench(
             target=job.target,

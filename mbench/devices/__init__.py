@@ -1,13 +1,14 @@
 """Where an artifact runs. A device calibrates itself and measures one artifact at a time, holding its hardware alone.
 
-`local` measures on this machine, in a worker process of its own. Others are added to `OPENERS` by kind.
+`local` measures on this machine, in a worker process of its own; `emulated` checks and counts under QEMU; `rpc` measures
+on a machine at the other end of TVM's RPC. Each has its opener in `OPENERS`, by kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mbench.artifact import Artifact
 from mbench.compile.tuning import Readings, SearchPlan, TimingPlan
@@ -62,15 +63,41 @@ class Device(Protocol):
         ...
 
 
-OPENERS: dict[str, Callable[..., Device]] = {"local": local.LocalDevice}
+def _local(_target: Target, _address: str, **common: Any) -> Device:
+    return local.LocalDevice(**common)
 
 
-def open_device(kind: str, *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None]) -> Device:
+def _emulated(target: Target, _address: str, **common: Any) -> Device:
+    from mbench.devices import emulated
+
+    return emulated.EmulatedDevice(target, **common)
+
+
+def _rpc(target: Target, address: str, **common: Any) -> Device:
+    from mbench.devices import rpc
+
+    return rpc.RpcDevice(target, address, **common)
+
+
+OPENERS: dict[str, Callable[..., Device]] = {"local": _local, "emulated": _emulated, "rpc": _rpc}
+
+
+def open_device(
+    kind: str, target: Target, address: str = "", *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None]
+) -> Device:
     """Return a device, held exclusively until it is closed.
 
+    Args:
+        kind: one of `OPENERS`.
+        target: what the artifacts are for.
+        address: of an `rpc` device, as `mbench.devices.rpc.Address` reads it.
+        lock_dir: where locks and logs lie.
+        timeout_s: bounds the silence of what runs there.
+        waiting: is told what takes long before it is open.
+
     Raises:
-        UsageError: the kind is not known.
+        UsageError: the kind is not known, or this machine lacks something that the device needs.
     """
     if kind not in OPENERS:
         raise UsageError(f"device {kind!r} is not known; expected one of: {', '.join(OPENERS)}")
-    return OPENERS[kind](lock_dir=lock_dir, timeout_s=timeout_s, waiting=waiting)
+    return OPENERS[kind](target, address, lock_dir=lock_dir, timeout_s=timeout_s, waiting=waiting)

@@ -10,18 +10,24 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mbench.compile import tuning
-from mbench.errors import MbenchError
+from mbench.errors import MbenchError, MeasureError
 from mbench.measure.observation import Observation, Plan
 from mbench.records import Calibration, Target
+
+if TYPE_CHECKING:
+    from mbench.devices.emulation import Machine
 
 Send = Callable[[str, float], None]
 _REPORT_INTERVAL_S = 0.5
@@ -160,6 +166,41 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
         seen["energy_missing"] = meters.RESET if found else meters.MISSING
     seen["conditions_after"] = host.conditions()
     return Observation(**seen)
+
+
+def emulate(send: Send, folder: Path, plan: Plan, machine: Machine) -> Observation:
+    """Job: check an artifact's numerics on an emulated machine, then count one run."""
+    send("loading", 0.0)
+    from mbench import artifact
+    from mbench.devices import emulation, line
+    from mbench.devices.address import Address
+    from mbench.measure import counting, numerics, remote
+
+    loaded = artifact.load(folder)
+    with (
+        tempfile.TemporaryDirectory(prefix="mbench-") as scratch,
+        emulation.running(machine, loaded.library, Path(scratch)) as running,
+    ):
+        try:
+            connected = line.connect(Address("127.0.0.1", running.port), waiting=lambda _: None, patience_s=0.0)
+            session = remote.RemoteSession(connected, loaded)
+            send("emulating", 0.0)
+            checked = numerics.compare(session.run(), session.expected, plan.tolerance)
+            ran: list[str] = []
+            if checked.passed and machine.plugin:
+                send("counting", 0.0)
+                ran = counting.marked_run(session, connected)
+            del session
+            connected.close()
+            running.finish()
+        except (MeasureError, RuntimeError) as error:
+            raise MeasureError(running.why_gone() or str(error)) from error
+        seen = Observation(threads=1, affinity=None, numerics=checked)
+        if not checked.passed:
+            return seen
+        if machine.plugin is None:
+            return msgspec.structs.replace(seen, counts_missing=machine.plugin_missing)
+        return msgspec.structs.replace(seen, counted=counting.counted(running.folder, ran, loaded, machine))
 
 
 def search_kernel(send: Send, plan: tuning.SearchPlan) -> int:

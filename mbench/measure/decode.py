@@ -100,7 +100,9 @@ _ARM_ARITHMETIC = {
     *("fadd", "fsub", "fmul", "fnmul", "fmax", "fmin", "fmaxnm", "fminnm", "fdiv", "fsqrt", "fabd", "fsubr", "fdivr"),
     *("fmulx", "frecpe", "frecps", "frsqrte", "frsqrts"),
 }
-_ARM_ACROSS = re.compile(r"f(add|max|min|maxnm|minnm)(p|v)|fcmla|fcadd|fadda|bf(dot|mmla|mlal[bt])|fmlal.*|fmlsl.*|[su]dot|.*mmla")
+_ARM_ACROSS = re.compile(
+    r"f(add|max|min|maxnm|minnm)(p|v)|fcmla|fcadd|fadda|bf(dot|mmla|mlal[bt])|fmlal.*|fmlsl.*|[su]dot|.*mmla"
+)
 """Sums across a vector and dot products: not made by the rules' kernels, so not counted by guess."""
 _ARM_VECTOR = re.compile(r"\bv\d+\b|\bq\d+\b|\bz\d+\b")
 
@@ -156,7 +158,9 @@ def _arm_lanes(operands: str) -> int:
 _X86_NO_ACCESS = ("lea", "nop", "prefetch", "endbr", "clflush")
 _X86_MULTIPLY_ADD = re.compile(r"vf(n?m(add|sub)|maddsub|msubadd)(132|213|231)([ps])([sd])")
 _X86_ARITHMETIC = re.compile(r"v?(add|sub|mul|max|min|div|sqrt|rcp14|rcp|rsqrt14|rsqrt)([ps])([sd])")
-_X86_ACROSS = re.compile(r"v?(hadd|hsub|addsub|dp)p[sd]|vp?(gather|scatter|compress|expand).*|v?p?maskmov.*|(rep\w* )?(movs|stos|cmps|scas|lods)[bwq]")
+_X86_ACROSS = re.compile(
+    r"v?(hadd|hsub|addsub|dp)p[sd]|vp?(gather|scatter|compress|expand).*|v?p?maskmov.*|(rep\w* )?(movs|stos|cmps|scas|lods)[bwq]"
+)
 _X86_STACK = {"push": (0, 1), "pop": (1, 0), "call": (0, 1), "ret": (1, 0), "leave": (1, 0)}
 _X86_VECTORS = {"xmm": 16, "ymm": 32, "zmm": 64}
 _X86_SCALAR = re.compile(r".*(ss|sd|si|[^b]d|[^b]q)$")

@@ -87,15 +87,18 @@ typedef struct {
 typedef struct {
   Line *lines;
   uint64_t sets, mask, ways, fills, write_backs;
+  unsigned bits; /* of the place within a line */
 } Level;
 static Level levels[MAX_LEVELS];
 static int level_count;
-static uint64_t line_bits, tick;
+static uint64_t tick;
 
-/* Look a line up in a level and in those behind it; returns its place in this level. */
-static Line *touch(int number, uint64_t tag, bool write, bool whole) {
+/* Look an address up in a level and in those behind it; returns its line in this level. `size` bits of it come from the
+ * level before, whole: a line of that size needs no fetching. */
+static Line *touch(int number, uint64_t address, bool write, unsigned size) {
   if (number == level_count) return NULL;
   Level *level = &levels[number];
+  uint64_t tag = address >> level->bits;
   Line *set = &level->lines[(level->mask ? tag & level->mask : tag % level->sets) * level->ways], *oldest = set;
   tick++;
   for (uint64_t way = 0; way < level->ways; way++) {
@@ -108,11 +111,11 @@ static Line *touch(int number, uint64_t tag, bool write, bool whole) {
   }
   if (oldest->dirty) {
     level->write_backs++;
-    touch(number + 1, oldest->tag, true, true);
+    touch(number + 1, oldest->tag << level->bits, true, level->bits);
   }
-  if (!whole) { /* a whole line that comes from the level before needs no fetching */
+  if (size < level->bits) {
     level->fills++;
-    touch(number + 1, tag, false, false);
+    touch(number + 1, address, false, 0);
   }
   *oldest = (Line){tag, tick, write};
   return oldest;
@@ -142,15 +145,14 @@ static uint64_t page_number(uint64_t address) {
 
 static void touch_line(uint64_t address, bool write) {
   static Line *last;
-  static uint64_t last_tag;
-  uint64_t in_page = address & ((1u << PAGE_BITS) - 1);
-  uint64_t tag = (page_number(address >> PAGE_BITS) << (PAGE_BITS - line_bits)) | in_page >> line_bits;
-  if (last && tag == last_tag) { /* it is the latest one already */
+  static uint64_t last_line;
+  uint64_t in_page = address & ((1u << PAGE_BITS) - 1), moved = page_number(address >> PAGE_BITS) << PAGE_BITS | in_page;
+  if (last && moved >> levels->bits == last_line) { /* it is the latest one already */
     last->dirty |= write;
     return;
   }
-  last = touch(0, tag, write, false);
-  last_tag = tag;
+  last = touch(0, moved, write, 0);
+  last_line = moved >> levels->bits;
 }
 
 static void on_memory(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
@@ -159,17 +161,16 @@ static void on_memory(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t address
   bool write = qemu_plugin_mem_is_store(info);
   uint64_t last = address + (UINT64_C(1) << qemu_plugin_mem_size_shift(info)) - 1;
   touch_line(address, write);
-  if (last >> line_bits != address >> line_bits) touch_line(last, write);
+  if (last >> levels->bits != address >> levels->bits) touch_line(last, write);
 }
 
 static bool add_level(const char *text) {
   uint64_t bytes, ways, line;
   if (sscanf(text, "%" SCNu64 ":%" SCNu64 ":%" SCNu64, &bytes, &ways, &line) != 3) return false;
   if (!ways || !line || line & (line - 1) || bytes < ways * line || level_count == MAX_LEVELS) return false;
-  uint64_t bits = (uint64_t)__builtin_ctzll(line);
-  if (level_count && bits != line_bits) return false;
-  line_bits = bits;
+  if (line > 1u << PAGE_BITS) return false;
   Level *level = &levels[level_count++];
+  level->bits = (unsigned)__builtin_ctzll(line);
   level->ways = ways;
   level->sets = bytes / (ways * line);
   level->mask = level->sets & (level->sets - 1) ? 0 : level->sets - 1; /* division is slow */

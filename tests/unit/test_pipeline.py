@@ -80,7 +80,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(builds, "children", fakes.no_children)
     monkeypatch.setattr(builder, "build", made.build)
-    opener: Callable[..., devices.Device] = lambda **_: made.device  # noqa: E731
+    opener: Callable[..., devices.Device] = lambda *_, **__: made.device  # noqa: E731
     monkeypatch.setitem(devices.OPENERS, "local", opener)
     return made
 
@@ -117,7 +117,7 @@ def test_the_record_is_written_after_every_step(world: World, monkeypatch: pytes
 
 
 def test_compile_only_opens_no_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(devices.OPENERS, "local", lambda **_: pytest.fail("opened"))
+    monkeypatch.setitem(devices.OPENERS, "local", lambda *_, **__: pytest.fail("opened"))
     record = world.run(settings={"compile_only": True})
     assert tuple(names(record)) == NAMES
     assert record.device.kind == "none"

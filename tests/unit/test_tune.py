@@ -268,7 +268,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(jobs, "tiles", made.list_tiles)
     monkeypatch.setattr(jobs, "grids", lambda *_: (GRID,))
     monkeypatch.setattr(jobs, "compiled", made.compiled)
-    monkeypatch.setitem(devices.OPENERS, "local", lambda **_: made.device)
+    monkeypatch.setitem(devices.OPENERS, "local", lambda *_, **__: made.device)
     return made
 
 

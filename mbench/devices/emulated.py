@@ -1,0 +1,61 @@
+"""A machine that is not there, executed by QEMU: real code for the target, checked and counted. Nothing is timed here.
+
+Emulated time says nothing about the hardware, so it is not even read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, cast
+
+from mbench.artifact import Artifact
+from mbench.compile import tuning
+from mbench.devices import emulation, worker
+from mbench.devices.process import WorkerDevice
+from mbench.errors import MeasureError
+from mbench.measure.counters import NO_TIME
+from mbench.measure.observation import Observation, Plan
+from mbench.records import Target
+
+_PATIENCE = 6
+"""Times the silence that a run on hardware may keep: a single emulated run can take minutes."""
+
+
+class EmulatedDevice(WorkerDevice):
+    """The emulated machine of one target."""
+
+    kind = "emulated"
+    name = "emulated"
+
+    def __init__(self, target: Target, *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None]) -> None:
+        """Build what is needed and not there yet. `timeout_s`: six times that is the longest silence of a run."""
+        self.machine = emulation.prepare(target, waiting)
+        super().__init__(
+            f"device-emulated-{target.name}",
+            where=f"in emulation of {target.name}",
+            lock_dir=lock_dir,
+            timeout_s=_PATIENCE * timeout_s,
+            waiting=waiting,
+        )
+
+    @property
+    def emulator(self) -> str:
+        """Program, version and processor."""
+        return self.machine.name
+
+    def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
+        """Check an artifact's numerics and count one run."""
+        return cast(Observation, self._run(worker.emulate, (artifact.folder, plan, self.machine), 1, report))
+
+    def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> NoReturn:
+        """Refuse: there is no hardware whose ceilings could be measured."""
+        raise MeasureError(NO_TIME)
+
+    def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> NoReturn:
+        """Refuse: nothing is timed here."""
+        raise MeasureError(NO_TIME)
+
+    def search_kernel(self, plan: tuning.SearchPlan, report: Callable[[str, float], None]) -> NoReturn:
+        """Refuse: nothing is timed here."""
+        raise MeasureError(NO_TIME)
