@@ -150,6 +150,8 @@ def test_without_caches_energy_follows_from_the_shapes(built: Artifact) -> None:
     assert result.energy.method.startswith(energy.METHOD)
     assert result.layers[1].counters == times(3)
     assert result.layers[1].latency_model_s == pytest.approx(3 * 512.5 / 1.5e9)  # of the units alone
+    for path in ("counts.traffic_bytes", "counts.traffic_method", "layers.traffic_bytes"):
+        assert pairs.why_missing(result, path) == layer_counts.NO_CACHES
 
 
 # ----------------------------------------------------------------------------------------------- beside a measured run
