@@ -201,7 +201,8 @@ def _cpu_name(root: Path, cpuinfo: dict[str, str]) -> str:
     board = (_read(root / "proc/device-tree/model") or "").rstrip("\0")
     if part and board:
         return f"{part} ({board})"
-    return part or board or _sysctl("machdep.cpu.brand_string") or platform.processor() or "unknown"
+    here = (_sysctl("machdep.cpu.brand_string") or platform.processor()) if root == ROOT else ""
+    return part or board or here or "unknown"
 
 
 def _os_name(root: Path) -> str:

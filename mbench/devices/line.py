@@ -112,27 +112,28 @@ class Line:
             self.remote.get_function("CloseRPCConnection")()
 
 
-def connect(address: Address, *, waiting: Callable[[str], None], patience_s: float) -> Line:
+def connect(address: Address, *, waiting: Callable[[str], None], patience_s: float, answer_s: float = ANSWER_S) -> Line:
     """Return a line to the server at an address, or to the one that the tracker there gives.
 
     Args:
         address: of the server, or of a tracker.
         waiting: is told, again and again, that all devices of a tracker are busy.
         patience_s: how long to wait for a tracker's device.
+        answer_s: how long a server, or a tracker, may take to answer.
 
     Raises:
         MeasureError: nobody listens, it does not answer, or it is not what the address says.
     """
     host, port, key = address.host, address.port, ""
     if address.key is not None:
-        host, port, key = tracker.request(address, waiting=waiting, patience_s=patience_s, answer_s=ANSWER_S)
+        host, port, key = tracker.request(address, waiting=waiting, patience_s=patience_s, answer_s=answer_s)
     given = Address(host, port)
     where = str(address) if address.key is None else f"{given}, which the tracker {address} gave,"
     try:
-        return _within(ANSWER_S, lambda: Line(rpc.connect(host, port, key), address))
+        return _within(answer_s, lambda: Line(rpc.connect(host, port, key), address))
     except TimeoutError:
         raise MeasureError(
-            f"no answer from {where} within {ANSWER_S:g} s; "
+            f"no answer from {where} within {answer_s:g} s; "
             "it is busy with another client, hangs, or is no TVM RPC server"
         ) from None
     except RuntimeError as error:

@@ -162,3 +162,46 @@ def test_a_counter_that_is_set_back_tells_nothing(tmp_path: Path) -> None:
     hwmon(tmp_path, 0, {"name": "ina", "energy1_input": 9_000_000})
     file = tmp_path / "sys/class/hwmon/hwmon0/energy1_input"
     assert meters.measure(lambda: file.write_text("10"), meters.find(tmp_path), clock=Clock(0.4)) is None
+
+
+# --------------------------------------------------------------------------------------------- sensors of other machines
+COUNTER, POWER = "/sys/class/hwmon/hwmon0/energy1_input", "/sys/class/hwmon/hwmon0/power1_input"
+
+
+def test_a_counter_that_was_read_elsewhere(tmp_path: Path) -> None:
+    hwmon(tmp_path, 0, {"name": "ina", "energy1_input": 0})
+    samples = {COUNTER: [(0.0, 1_000_000), (0.5, 2_000_000), (1.25, 6_000_000)]}
+    seen = meters.replayed(samples, root=tmp_path, runs=10)
+    assert seen is not None
+    assert seen.energy_j == pytest.approx(5.0 / 10)
+    assert (seen.runs, seen.window_s) == (10, 1.25)
+    assert seen.method == "measured: hwmon ina, idle power included"
+
+
+def test_a_power_sensor_that_was_read_elsewhere_is_summed_up_over_its_own_time(tmp_path: Path) -> None:
+    hwmon(tmp_path, 0, {"name": "ina219", "power1_input": 0})
+    samples = {POWER: [(0.0, 2_000_000), (1.0, 4_000_000), (1.5, 4_000_000)]}  # 3 J, then 2 J
+    seen = meters.replayed(samples, root=tmp_path, runs=5)
+    assert seen is not None
+    assert seen.energy_j == pytest.approx(1.0)
+
+
+def test_several_sensors_that_were_read_elsewhere_are_added(tmp_path: Path) -> None:
+    hwmon(tmp_path, 0, {"name": "a", "power1_input": 0})
+    hwmon(tmp_path, 1, {"name": "b", "power1_input": 0})
+    second = POWER.replace("hwmon0", "hwmon1")
+    samples = {POWER: [(0.0, 1_000_000), (2.0, 1_000_000)], second: [(0.0, 3_000_000), (2.0, 3_000_000)]}
+    seen = meters.replayed(samples, root=tmp_path, runs=1)
+    assert seen is not None
+    assert seen.energy_j == pytest.approx(8.0)
+
+
+def test_a_counter_that_was_set_back_elsewhere_tells_nothing(tmp_path: Path) -> None:
+    hwmon(tmp_path, 0, {"name": "ina", "energy1_input": 0})
+    assert meters.replayed({COUNTER: [(0.0, 9_000_000), (1.0, 10)]}, root=tmp_path, runs=3) is None
+
+
+@pytest.mark.parametrize("samples", [{}, {COUNTER: []}, {COUNTER: [(0.0, 5)]}])
+def test_too_few_readings_tell_nothing(tmp_path: Path, samples: dict[str, list[tuple[float, int]]]) -> None:
+    hwmon(tmp_path, 0, {"name": "ina", "energy1_input": 5})
+    assert meters.replayed(samples, root=tmp_path, runs=1) is None
