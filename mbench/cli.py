@@ -143,6 +143,7 @@ def main() -> None:
     help="Seconds of silence after which a variant is given up.  [default: 600]",
 )
 @click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
+@click.option("--counts", is_flag=True, help="Also count instructions exactly, in emulation.")
 @click.option("--no-cache", is_flag=True, help="Build and calibrate anew.")
 @click.option("--no-tuned", is_flag=True, help="Make every kernel by rule; see 'mbench tune'.")
 @click.option("--resume", type=_path, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
@@ -184,8 +185,14 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
             f"interrupted: {done} of {asked} variants are recorded; go on with: mbench run --resume {job.path}",
             soft_wrap=True,
         )
-    complete = page is not None and not record.failures and (job.settings.compile_only or record.device.calibration)
-    return code or (0 if complete else FAILED)
+    return code or (0 if page is not None and _complete(record) else FAILED)
+
+
+def _complete(record: Record) -> bool:
+    """Return whether everything that was asked for could be had."""
+    counted = record.settings.counts or record.device.kind == "emulated"
+    ceilings = record.device.kind != "local" or record.device.calibration is not None
+    return not record.failures and ceilings and not (counted and any(item.counts is None for item in record.results))
 
 
 def _write_page(record: Record, path: Path) -> Path | None:

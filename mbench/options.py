@@ -5,17 +5,22 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from mbench import devices, pipeline, resources, targets, tuned, variants
+from mbench import pipeline, resources, targets, tuned, variants
+from mbench.devices import emulation, registry
+from mbench.devices.registry import DeviceChoice
 from mbench.errors import UsageError
 from mbench.pipeline import Job
-from mbench.records import Host, Settings, Target, Warmup
+from mbench.records import DeviceKind, Host, Settings, Target, Warmup
 from mbench.tuner import TuningJob
 
 _T = TypeVar("_T")
 
 DEFAULT_TRIALS = 64
+_MOST_THREADS = 1024
+_COUNTED = {"x86": "x86_64_v3", "arm": "arm64_cortex_a72"}
+"""What `--counts` counts on machines of an architecture, whatever their own level is."""
 DEEP_NEEDS = ("xgboost", "cloudpickle")
 """What MetaSchedule imports and does not install."""
 
@@ -30,6 +35,7 @@ def refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> No
     given = [f"--{name.removesuffix('_name').removesuffix('_s')}" for name in taken if options[name] is not None]
     given += ["--compile-only"] if options["compile_only"] else []
     given += ["--no-tuned"] if options["no_tuned"] else []
+    given += ["--counts"] if options["counts"] else []
     given += ["--targets"] if options["extra_dirs"] else []
     given += ["VARIANT"] if patterns else []
     if given:
@@ -49,8 +55,8 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
     target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
-    _check_support(target, machine, compile_only=options["compile_only"])
-    threads = _threads(options["threads"], target, machine, compile_only=options["compile_only"])
+    device = _device(options["device"], target, machine, compile_only=options["compile_only"])
+    threads = _threads(options["threads"], target, machine, device.kind)
     choices = tuned.NONE if options["no_tuned"] else tuned.choices(target, machine, threads, options["extra_dirs"])
     settings = Settings(
         variants=names,
@@ -65,17 +71,39 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         measure_max_s=None if options["repeat"] else 4.0,
         timeout_s=float(options["timeout_s"] or 600),
         compile_only=options["compile_only"],
+        counts=options["counts"],
         tuned=choices.files,
     )
     return Job(
         target=target,
         host=machine,
-        device=_device(options["device"], target),
+        device=device.kind,
+        device_name=device.name,
+        address=device.address,
         settings=settings,
         path=output / f"{pipeline.new_run_id()}.json",
         use_cache=not options["no_cache"],
         choices=choices,
+        counted=counted_target(target, device.kind) if options["counts"] else None,
     )
+
+
+def counted_target(target: Target, device: DeviceKind) -> Target | None:
+    """Return the target whose code `--counts` counts in emulation; None where the run itself is emulated and counts.
+
+    For a board it is the target itself; for this machine the one that all machines of its architecture can be compared
+    by.
+
+    Raises:
+        UsageError: nothing is run, or this machine cannot emulate it.
+    """
+    if device == "emulated":
+        return None
+    if device == "none":
+        raise UsageError("--counts needs a run; leave out --compile-only")
+    counted = target if device == "rpc" else targets.load(_COUNTED[target.family])
+    emulation.check(counted)
+    return counted
 
 
 def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]) -> TuningJob:
@@ -97,7 +125,8 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
     support = targets.support(target, machine)
     if not support.measure:
         raise UsageError(f"target '{target.name}': {support.reason}; choices are tuned where they can be measured")
-    _device(options["device"], target)
+    if options["device"] not in (None, "local"):
+        raise UsageError(f"--device {options['device']}: tuning is done on 'local' alone in this version")
     if options["trials"] is not None and not options["deep"]:
         raise UsageError("--trials is of MetaSchedule; it goes with --deep")
     lacking = [name for name in DEEP_NEEDS if importlib.util.find_spec(name) is None] if options["deep"] else []
@@ -109,7 +138,7 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
         host=machine,
         mcpu=str(here.tvm["mcpu"]),
         variants=names,
-        threads=_threads(options["threads"], target, machine, compile_only=False),
+        threads=_threads(options["threads"], target, machine, "local"),
         tries=options["tries"],
         trials=(options["trials"] or DEFAULT_TRIALS) if options["deep"] else 0,
         again=options["again"],
@@ -120,15 +149,6 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
 
 def _or(given: _T | None, default: _T) -> _T:
     return default if given is None else given
-
-
-def _check_support(target: Target, machine: Host, *, compile_only: bool) -> None:
-    support = targets.support(target, machine)
-    if not support.compile:
-        raise UsageError(f"target '{target.name}': {support.reason}")
-    if not (support.measure or compile_only):
-        hint = "add --compile-only to record what is known without running"
-        raise UsageError(f"target '{target.name}': {support.reason}; {hint}")
 
 
 def prepare(output: Path, option: str) -> None:
@@ -172,8 +192,12 @@ def _writable(folder: Path, what: str, hint: str, *, parents: bool = False) -> N
         raise UsageError(f"{what}: nothing can be written there: {error.strerror}; {hint}") from error
 
 
-def _threads(asked: int | None, target: Target, machine: Host, *, compile_only: bool) -> int:
-    if compile_only:
+def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKind) -> int:
+    if device == "emulated":
+        limit, default, where = 1, 1, "an emulated run, which counts"
+    elif device == "rpc":
+        limit, default, where = _MOST_THREADS, target.threads, "any board"
+    elif device == "none":
         limit, default, where = target.threads, target.threads, f"target '{target.name}'"
     else:
         limit = machine.processors_usable or machine.cores_logical
@@ -185,13 +209,22 @@ def _threads(asked: int | None, target: Target, machine: Host, *, compile_only: 
     return asked
 
 
-def _device(asked: str | None, target: Target) -> Literal["local"]:
-    if asked is None:
-        return "local"
-    if asked.startswith("rpc://") or asked == "emulated":
-        raise UsageError(
-            f"--device {asked}: this version measures on 'local' alone; see 'mbench targets {target.name}'"
-        )
-    if asked not in devices.OPENERS:
-        raise UsageError(f"--device {asked!r} is not known; expected one of: {', '.join(devices.OPENERS)}")
-    return "local"
+def _device(asked: str | None, target: Target, machine: Host, *, compile_only: bool) -> DeviceChoice:
+    """Return where to run: as asked, else here if this machine can execute the code, else in emulation."""
+    support = targets.support(target, machine)
+    if not support.compile:
+        raise UsageError(f"target '{target.name}': {support.reason}")
+    chosen = registry.resolve(asked) if asked is not None else None
+    if compile_only:
+        return DeviceChoice(kind="none", name="none")
+    if chosen is None:
+        here = support.measure or "qemu_cpu" not in target.emulation
+        chosen = DeviceChoice(kind="local" if here else "emulated", name="local" if here else "emulated")
+    if chosen.kind == "local" and not support.measure:
+        hint = "add --compile-only to record what is known without running"
+        raise UsageError(f"target '{target.name}': {support.reason}; {hint}")
+    if chosen.kind == "emulated":
+        emulation.check(target)
+    if chosen.kind == "rpc" and target.family == "gpu":
+        raise UsageError(f"target '{target.name}': GPUs over RPC are not in this version; name a CPU")
+    return chosen

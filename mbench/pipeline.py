@@ -20,8 +20,8 @@ import mbench
 from mbench import builds, calibrations, devices, host, kept, records, resources, results, targets, tuned, variants
 from mbench.artifact import Artifact
 from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
-from mbench.measure import numerics
-from mbench.measure.observation import Plan
+from mbench.measure import counters, numerics
+from mbench.measure.observation import Observation, Plan
 from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target, Variant
 from mbench.tuned import Choices
 
@@ -48,9 +48,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     host: Host
     device: DeviceKind
+    device_name: str = ""
+    """What the record calls the device; by default its kind."""
+    address: str = ""
+    """Of an `rpc` device."""
     settings: Settings
     path: Path
     """The record file."""
+    counted: Target | None = None
+    """The target whose code is counted in emulation beside what is measured."""
     use_cache: bool = True
     choices: Choices = tuned.NONE
     """How kernels are made that were tuned."""
@@ -129,6 +135,7 @@ def _without_retried(record: Record) -> Record:
 def _empty(job: Job) -> Record:
     now = datetime.datetime.now(datetime.UTC)
     kind: DeviceKind = "none" if job.settings.compile_only else job.device
+    name = kind if kind == "none" else job.device_name or kind
     return Record(
         format_version=1,
         run_id=job.path.stem,
@@ -136,7 +143,7 @@ def _empty(job: Job) -> Record:
         mbench_version=mbench.__version__,
         host=job.host,
         target=job.target,
-        device=Device(kind=kind, name=kind, missing={"calibration": COMPILE_ONLY if kind == "none" else NOT_YET}),
+        device=Device(kind=kind, name=name, missing={"calibration": COMPILE_ONLY if kind == "none" else NOT_YET}),
         settings=job.settings,
     )
 
@@ -149,32 +156,42 @@ def new_run_id() -> str:
 
 # -------------------------------------------------------------------------------------------------------------- measure
 def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress) -> Record:
-    device = devices.open_device(
-        job.device, lock_dir=resources.cache_dir(), timeout_s=job.settings.timeout_s, waiting=progress.note
-    )
+    counting = _Counting(job, tuple(ready), progress) if job.counted else None
+    device = _open(job, job.device, job.target, progress)
     try:
-        local = as_run_here(job.target, job.host)
-        described, calibration = _calibrated(job, device, local, progress)
+        described, calibration = _described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
         for name, (artifact, cached) in ready.items():
-            record = _keep(
-                job,
-                record,
-                *_measure(job, device, artifact, progress, cached=cached, target=local, ceilings=calibration),
-            )
+            found = _measure(job, device, artifact, progress, cached=cached, ceilings=calibration, counting=counting)
+            record = _keep(job, record, *found)
             failed = any(failure.variant == name for failure in record.failures)
             progress.stage(name, "failed" if failed else "done", 1.0)
     finally:
         device.close()
+        if counting:
+            counting.close()
     return record
 
 
-def _calibrated(
-    job: Job, device: devices.Device, target: Target, progress: Progress
-) -> tuple[Device, Calibration | None]:
+def _open(job: Job, kind: DeviceKind, target: Target, progress: Progress) -> devices.Device:
+    return devices.open_device(
+        kind,
+        target,
+        job.address,
+        lock_dir=resources.cache_dir(),
+        timeout_s=job.settings.timeout_s,
+        waiting=progress.note,
+    )
+
+
+def _described(job: Job, device: devices.Device, progress: Progress) -> tuple[Device, Calibration | None]:
     """Return the device as the record names it, with the ceilings that a short measurement shows."""
+    described = Device(kind=job.device, name=job.device_name or device.name)
+    if job.device == "emulated":
+        emulator = getattr(device, "emulator", None)
+        return msgspec.structs.replace(described, emulator=emulator, missing={"calibration": counters.NO_TIME}), None
     report = functools.partial(progress.stage, "machine")
-    described = Device(kind=job.device, name=device.name)
+    target = _as_run(job)
     try:
         found = calibrations.ceilings(device, target, job.host, job.settings.threads, report, use_cache=job.use_cache)
     except MeasureError as error:
@@ -190,12 +207,40 @@ def _measure(
     progress: Progress,
     *,
     cached: bool,
-    target: Target,
     ceilings: Calibration | None,
+    counting: _Counting | None,
 ) -> tuple[Result | Failure, ...]:
     settings = job.settings
     name = artifact.manifest.variant.name
-    plan = Plan(
+    try:
+        seen = device.measure(artifact, _plan(settings), functools.partial(progress.stage, name))
+    except MeasureError as error:
+        return (_failure(name, error),)
+    if counting and seen.numerics.passed:
+        seen = counting.added(name, seen)
+    made = results.result(
+        artifact,
+        cached=cached,
+        target=_as_run(job),
+        described=job.target,
+        threads=settings.threads,
+        observation=seen,
+        calibration=ceilings,
+        reason=counters.NO_TIME if job.device == "emulated" else "the machine's ceilings could not be measured",
+    )
+    if seen.numerics.passed:
+        return (made,)
+    reason = f"wrong result: {seen.numerics.detail}"
+    return (made, Failure(variant=name, stage="checking", reason=reason))
+
+
+def _failure(name: str, error: MeasureError) -> Failure:
+    stage, detail = getattr(error, "stage", "measuring"), getattr(error, "detail", "")
+    return Failure(variant=name, stage=stage, reason=str(error), detail=detail)
+
+
+def _plan(settings: Settings) -> Plan:
+    return Plan(
         threads=settings.threads,
         number=settings.number,
         repeat=settings.repeat,
@@ -205,24 +250,42 @@ def _measure(
         measure_max_s=settings.measure_max_s,
         tolerance=numerics.TOLERANCE[settings.dtype],
     )
-    try:
-        seen = device.measure(artifact, plan, functools.partial(progress.stage, name))
-    except MeasureError as error:
-        stage, detail = getattr(error, "stage", "measuring"), getattr(error, "detail", "")
-        return (Failure(variant=name, stage=stage, reason=str(error), detail=detail),)
-    made = results.result(
-        artifact,
-        cached=cached,
-        target=target,
-        threads=settings.threads,
-        observation=seen,
-        calibration=ceilings,
-        reason="the machine's ceilings could not be measured",
-    )
-    if seen.numerics.passed:
-        return (made,)
-    reason = f"wrong result: {seen.numerics.detail}"
-    return (made, Failure(variant=name, stage="checking", reason=reason))
+
+
+class _Counting:
+    """Counts in emulation, beside a measurement: the same networks, for the one target that all x86 machines share.
+
+    Rules alone make its kernels, so that the counts are the same on every machine.
+    """
+
+    def __init__(self, job: Job, names: tuple[str, ...], progress: Progress) -> None:
+        assert job.counted is not None
+        self._job, self._progress = job, progress
+        wanted = [_variant(name, job.settings) for name in names]
+        self._built = builds.build_all(wanted, job.counted, _silent, use_cache=job.use_cache)
+        self._device = _open(job, "emulated", job.counted, progress)
+
+    def added(self, name: str, seen: Observation) -> Observation:
+        """Return an observation with the counts of the network, or with the reason why there are none."""
+        built = self._built[name]
+        if isinstance(built, Failure):
+            return msgspec.structs.replace(seen, counts_missing=built.reason)
+        try:
+            counted = self._device.measure(
+                built[0], _plan(self._job.settings), functools.partial(self._progress.stage, name)
+            )
+        except MeasureError as error:
+            return msgspec.structs.replace(seen, counts_missing=str(error))
+        missing = counted.counts_missing or (None if counted.numerics.passed else counted.numerics.detail)
+        return msgspec.structs.replace(seen, counted=counted.counted, counts_missing=missing)
+
+    def close(self) -> None:
+        """Let the emulated machine go."""
+        self._device.close()
+
+
+def _silent(_variant: str, _stage: str, _fraction: float) -> None:
+    """Say nothing: the same network is shown already."""
 
 
 def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
@@ -235,6 +298,10 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
         calibration=None,
         reason=COMPILE_ONLY,
     )
+
+
+def _as_run(job: Job) -> Target:
+    return as_run_here(job.target, job.host) if job.device == "local" else job.target
 
 
 def as_run_here(target: Target, machine: Host) -> Target:
@@ -314,6 +381,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         target=before.target,
         host=machine,
         device=device,
+        device_name=before.device.name,
         settings=before.settings,
         path=path,
         use_cache=use_cache,

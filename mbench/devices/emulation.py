@@ -1,8 +1,8 @@
 """An emulated machine: our RPC server under QEMU's user-mode emulator on loopback, with the counting plugin.
 
 Everything that could differ from run to run and from machine to machine is fixed: working directory, arguments and
-environment as the emulated program sees them, one thread, and allocations on pages of their own, so that addresses within
-pages are the same. Then counts and modelled cache traffic are the same every time.
+environment as the emulated program sees them, one thread, and allocations on pages of their own, so that addresses
+within pages are the same. Then counts and modelled cache traffic are the same every time.
 """
 
 from __future__ import annotations

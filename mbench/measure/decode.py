@@ -1,7 +1,7 @@
 """What one machine instruction does, as far as counting goes: memory it moves, vectors, floating-point operations.
 
-Decoding is capstone's (extra `emulation`); here its words are sorted into kinds. An instruction that may touch memory or
-compute, and that is not known here, is an error: a count that leaves something out would look exact and be wrong.
+Decoding is capstone's (extra `emulation`); here its words are sorted into kinds. An instruction that may touch memory
+or compute, and that is not known here, is an error: a count that leaves something out would look exact and be wrong.
 
 Sources: Arm Architecture Reference Manual (DDI 0487), chapter C7 and C8; Intel 64 and IA-32 Architectures Software
 Developer's Manual, volume 2.
@@ -159,7 +159,8 @@ _X86_NO_ACCESS = ("lea", "nop", "prefetch", "endbr", "clflush")
 _X86_MULTIPLY_ADD = re.compile(r"vf(n?m(add|sub)|maddsub|msubadd)(132|213|231)([ps])([sd])")
 _X86_ARITHMETIC = re.compile(r"v?(add|sub|mul|max|min|div|sqrt|rcp14|rcp|rsqrt14|rsqrt)([ps])([sd])")
 _X86_ACROSS = re.compile(
-    r"v?(hadd|hsub|addsub|dp)p[sd]|vp?(gather|scatter|compress|expand).*|v?p?maskmov.*|(rep\w* )?(movs|stos|cmps|scas|lods)[bwq]"
+    r"v?(hadd|hsub|addsub|dp)p[sd]|vp?(gather|scatter|compress|expand).*|v?p?maskmov.*"
+    r"|(rep\w* )?(movs|stos|cmps|scas|lods)[bwq]"
 )
 _X86_STACK = {"push": (0, 1), "pop": (1, 0), "call": (0, 1), "ret": (1, 0), "leave": (1, 0)}
 _X86_VECTORS = {"xmm": 16, "ymm": 32, "zmm": 64}

@@ -1,0 +1,126 @@
+"""What instructions do, as the manuals say; the bytes come from the GNU assembler, not from the decoder."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import require
+
+from mbench.errors import MeasureError, UsageError
+from mbench.measure import decode
+from mbench.measure.decode import Cost, Decoder
+
+V = {"vector_instructions": 1}
+ARM64 = {
+    "fmla v0.4s, v1.4s, v2.s[1]": Cost(1, **V, fma_instructions=1, flops=8),
+    "fmla v0.2s, v1.2s, v2.2s": Cost(1, **V, fma_instructions=1, flops=4),
+    "fmadd s0, s1, s2, s3": Cost(1, fma_instructions=1, flops=2),
+    "fadd v0.4s, v1.4s, v2.4s": Cost(1, **V, flops=4),
+    "fmax v0.4s, v1.4s, v2.4s": Cost(1, **V, flops=4),
+    "fmul s0, s1, s2": Cost(1, flops=1),
+    "fmla v0.2d, v1.2d, v2.2d": Cost(1, **V, fma_instructions=1, flops=4),
+    "ldr q0, [x1, #16]": Cost(1, loads=1, load_bytes=16, **V),
+    "ldur q0, [x1, #-3]": Cost(1, loads=1, load_bytes=16, **V),
+    "ldp q0, q1, [x1], #32": Cost(1, loads=1, load_bytes=32, **V),
+    "stp q0, q1, [x1]": Cost(1, stores=1, store_bytes=32, **V),
+    "stp x29, x30, [sp, #-16]!": Cost(1, stores=1, store_bytes=16),
+    "ldp d8, d9, [sp], #16": Cost(1, loads=1, load_bytes=16),
+    "ldr s0, [x1, x2, lsl #2]": Cost(1, loads=1, load_bytes=4),
+    "ldr w0, [x1]": Cost(1, loads=1, load_bytes=4),
+    "ldrb w0, [x1]": Cost(1, loads=1, load_bytes=1),
+    "ldrsh x0, [x1]": Cost(1, loads=1, load_bytes=2),
+    "ldrsw x0, [x1]": Cost(1, loads=1, load_bytes=4),
+    "ldpsw x0, x1, [x2]": Cost(1, loads=1, load_bytes=8),
+    "strh w0, [x1]": Cost(1, stores=1, store_bytes=2),
+    "str wzr, [x1]": Cost(1, stores=1, store_bytes=4),
+    "ld1 {v0.4s, v1.4s}, [x0]": Cost(1, loads=1, load_bytes=32, **V),
+    "ld1 {v0.s}[2], [x0]": Cost(1, loads=1, load_bytes=4, **V),
+    "ld1r {v0.4s}, [x0]": Cost(1, loads=1, load_bytes=4, **V),
+    "ld4 {v0.4s, v1.4s, v2.4s, v3.4s}, [x0]": Cost(1, loads=1, load_bytes=64, **V),
+    "st1 {v0.2s}, [x0]": Cost(1, stores=1, store_bytes=8, **V),
+    "st2 {v0.4s, v1.4s}, [x0], #32": Cost(1, stores=1, store_bytes=32, **V),
+    "stxr w0, x1, [x2]": Cost(1, stores=1, store_bytes=8),
+    "dup v0.4s, v1.s[0]": Cost(1, **V),
+    "add x0, x1, x2": Cost(1),
+    "bfi w8, w17, #5, #1": Cost(1),
+    "prfm pldl1keep, [x0]": Cost(1),
+    "ret": Cost(1),
+}
+X86 = {
+    "vfmadd231ps (%rax), %ymm1, %ymm0": Cost(1, loads=1, load_bytes=32, **V, fma_instructions=1, flops=16),
+    "vfmadd213ps %xmm2, %xmm1, %xmm0": Cost(1, **V, fma_instructions=1, flops=8),
+    "vfmadd231ss %xmm2, %xmm1, %xmm0": Cost(1, fma_instructions=1, flops=2),
+    "vfmadd231pd %ymm2, %ymm1, %ymm0": Cost(1, **V, fma_instructions=1, flops=8),
+    "vaddps %ymm2, %ymm1, %ymm0": Cost(1, **V, flops=8),
+    "vmaxps (%rdi), %xmm1, %xmm0": Cost(1, loads=1, load_bytes=16, **V, flops=4),
+    "vmulss %xmm2, %xmm1, %xmm0": Cost(1, flops=1),
+    "addps %xmm1, %xmm0": Cost(1, **V, flops=4),
+    "vmovups (%rdi), %ymm0": Cost(1, loads=1, load_bytes=32, **V),
+    "vmovups %ymm0, (%rdi)": Cost(1, stores=1, store_bytes=32, **V),
+    "vmovaps %xmm0, (%rdi)": Cost(1, stores=1, store_bytes=16, **V),
+    "movups %xmm0, (%rdi)": Cost(1, stores=1, store_bytes=16, **V),
+    "vmovss %xmm0, (%rdi)": Cost(1, stores=1, store_bytes=4),
+    "vmovss (%rdi), %xmm0": Cost(1, loads=1, load_bytes=4),
+    "vbroadcastss (%rdi), %ymm0": Cost(1, loads=1, load_bytes=4, **V),
+    "vextractf128 $1, %ymm0, (%rdi)": Cost(1, stores=1, store_bytes=16, **V),
+    "mov %rax, (%rdi)": Cost(1, stores=1, store_bytes=8),
+    "mov (%rdi), %eax": Cost(1, loads=1, load_bytes=4),
+    "add %rax, (%rdi)": Cost(1, loads=1, stores=1, load_bytes=8, store_bytes=8),
+    "cmp %rax, (%rdi)": Cost(1, loads=1, load_bytes=8),
+    "push %rbp": Cost(1, stores=1, store_bytes=8),
+    "ret": Cost(1, loads=1, load_bytes=8),
+    "lea 8(%rdi), %rax": Cost(1),
+    "prefetcht0 (%rdi)": Cost(1),
+    "nopw 0(%rax,%rax,1)": Cost(1),
+    "vxorps %xmm0, %xmm0, %xmm0": Cost(1, **V),
+}
+REFUSED = {
+    "aarch64": ("faddp s0, v1.2s", "ld1w {z0.s}, p0/z, [x0]", "fmlal v0.4s, v1.4h, v2.4h", "swp x0, x1, [x2]"),
+    "x86_64": ("vhaddps %ymm2, %ymm1, %ymm0", "vgatherdps %ymm0, (%rax,%ymm1,4), %ymm2", "rep movsb"),
+}
+ASSEMBLERS = {"aarch64": ("aarch64-linux-gnu-as", "-march=armv8.5-a+sve+fp16fml"), "x86_64": ("as",)}
+OBJCOPY = {"aarch64": "aarch64-linux-gnu-objcopy", "x86_64": "objcopy"}
+
+
+def assembled(architecture: str, text: str, folder: Path) -> str:
+    """Return the machine code of one instruction, in hexadecimal."""
+    command = ASSEMBLERS[architecture]
+    require(shutil.which(command[0]), f"{command[0]} is not on PATH")
+    subprocess.run([*command, "-o", folder / "a.o", "-"], input=f"{text}\n", text=True, check=True)
+    subprocess.run([OBJCOPY[architecture], "-O", "binary", "-j", ".text", folder / "a.o", folder / "a.bin"], check=True)
+    return (folder / "a.bin").read_bytes().hex()
+
+
+@pytest.mark.parametrize(("architecture", "text"), [("aarch64", text) for text in ARM64] + [("x86_64", x) for x in X86])
+def test_an_instruction_does_what_its_manual_says(architecture: str, text: str, tmp_path: Path) -> None:
+    expected = (ARM64 if architecture == "aarch64" else X86)[text]
+    assert Decoder(architecture).cost(assembled(architecture, text, tmp_path)) == expected
+
+
+@pytest.mark.parametrize(("architecture", "text"), [(name, text) for name in REFUSED for text in REFUSED[name]])
+def test_what_cannot_be_counted_exactly_is_an_error(architecture: str, text: str, tmp_path: Path) -> None:
+    code = assembled(architecture, text, tmp_path)
+    with pytest.raises(MeasureError, match="not one that is counted exactly"):
+        Decoder(architecture).cost(code)
+
+
+@pytest.mark.parametrize("architecture", ["aarch64", "x86_64"])
+def test_what_is_no_instruction_is_an_error(architecture: str) -> None:
+    with pytest.raises(MeasureError, match="cannot be decoded"):
+        Decoder(architecture).cost("ffffffff" if architecture == "aarch64" else "ff")
+
+
+def test_costs_add_up() -> None:
+    one, other = Cost(1, 2, 3, 4, 5, 6, 7, 8), Cost(8, 7, 6, 5, 4, 3, 2, 1)
+    assert one + other == Cost(*(9,) * 8)
+    assert one * 3 == Cost(3, 6, 9, 12, 15, 18, 21, 24)
+
+
+def test_capstone_is_asked_for_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode.check_installed()
+    monkeypatch.setattr(decode.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"needs capstone; install: pip install 'mobilenet-bench\[emulation\]'"):
+        decode.check_installed()
