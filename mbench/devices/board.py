@@ -59,9 +59,7 @@ class Snapshot:
         return msgspec.structs.replace(
             found,
             name=self._text("proc/sys/kernel/hostname") or "unknown",
-            os=found.os
-            if (self.root / "etc/os-release").exists()
-            else f"Linux {self._text('proc/sys/kernel/osrelease')}",
+            os=found.os if self._text("etc/os-release") else f"Linux {self._text('proc/sys/kernel/osrelease') or '?'}",
             cores_logical=max(found.cores_logical, info.processors) if found.cores_physical else info.processors,
             versions={"mbench-server": info.version},
         )
@@ -82,12 +80,12 @@ class Snapshot:
         ends = [part.partition("-") for part in found[1].split(",")]
         return tuple(number for first, _, last in ends for number in range(int(first), int(last or first) + 1))
 
-    def others_busy_s(self) -> float:
-        """Return the seconds that processors were busy since boot, but for those of the serving process."""
+    def others_busy_s(self) -> float | None:
+        """Return the seconds since boot that processors were busy for others than the serving process; None: unknown."""
         cpu = self._text("proc/stat").split("\n", maxsplit=1)[0].split()
         own = self._text("proc/self/stat").rpartition(")")[2].split()
         if len(cpu) < 8 or len(own) < 13:
-            return 0.0
+            return None
         user, nice, system, _idle, _iowait, irq, softirq = map(int, cpu[1:8])
         return (user + nice + system + irq + softirq - int(own[11]) - int(own[12])) / _TICKS_A_SECOND
 

@@ -160,7 +160,8 @@ class _Measuring:
         from mbench.measure import meters
 
         snapshot = self._look("after")
-        self.seen["others_busy_s"] = max(0.0, snapshot.others_busy_s() - before.others_busy_s())
+        then, now = before.others_busy_s(), snapshot.others_busy_s()
+        self.seen["others_busy_s"] = None if then is None or now is None else max(0.0, now - then)
         self.seen["conditions_after"] = snapshot.conditions()
         found = meters.find(snapshot.root)
         if found:

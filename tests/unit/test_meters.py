@@ -164,7 +164,7 @@ def test_a_counter_that_is_set_back_tells_nothing(tmp_path: Path) -> None:
     assert meters.measure(lambda: file.write_text("10"), meters.find(tmp_path), clock=Clock(0.4)) is None
 
 
-# --------------------------------------------------------------------------------------------- sensors of other machines
+# ------------------------------------------------------------------------------------------- sensors of other machines
 COUNTER, POWER = "/sys/class/hwmon/hwmon0/energy1_input", "/sys/class/hwmon/hwmon0/power1_input"
 
 
