@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from mbench import __version__
+from mbench.device_commands import AS_JSON, device
 from mbench.errors import MbenchError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -114,6 +115,15 @@ def _discard(stream: TextIO) -> None:
 @click.version_option(__version__, prog_name="mbench")
 def main() -> None:
     """Say what a MobileNet costs on a piece of hardware, layer by layer."""
+
+
+main.add_command(device)
+
+
+@device.result_callback()
+@click.pass_context
+def _print_of_device(context: click.Context, listing: Listing) -> None:
+    _print_listing(listing, as_json=context.meta[AS_JSON])
 
 
 # ------------------------------------------------------------------------------------------------------------------ run
@@ -379,4 +389,4 @@ def _print_parts(parts: Iterable[RenderableType]) -> None:
     with _standard_output():
         console = _console()
         for part in parts:
-            console.print(part)
+            console.print(part, soft_wrap=isinstance(part, str))  # what is no table may be for copying

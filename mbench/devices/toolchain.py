@@ -30,7 +30,7 @@ from mbench.errors import BuildError, UsageError
 PROGRAM = "mbench-server"
 PLUGIN = "counts.so"
 NATIVE = Path(__file__).resolve().parent.parent / "native"
-_LIBRARIES = {"tvm": "libtvm_runtime.so", "tvm_ffi": "libtvm_ffi.so"}
+LIBRARIES = {"tvm": "libtvm_runtime.so", "tvm_ffi": "libtvm_ffi.so"}
 _SYSROOTS = {name: Path(f"/usr/{name}-linux-gnu") for name in ("aarch64", "x86_64")}
 _FETCH_MAX_S = 900
 _BUILD_MAX_S = 300
@@ -84,7 +84,7 @@ class Server:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files of the folder."""
-        return (self.program, *(self.folder / name for name in _LIBRARIES.values()))
+        return (self.program, *(self.folder / name for name in LIBRARIES.values()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ def server(triple: str, say: Say = lambda _: None) -> Server:
                 "-Wl,-rpath,$ORIGIN",
                 "-pthread",
             ]
-            libs = [str(work / name) for name in _LIBRARIES.values()]
+            libs = [str(work / name) for name in LIBRARIES.values()]
             _run([*words, *options, *includes, str(source), *libs, "-o", str(work / PROGRAM)], f"building {PROGRAM}")
     return Server(folder)
 
@@ -187,7 +187,7 @@ def runtime(architecture: str, say: Say = lambda _: None) -> tuple[Path, ...]:
         UsageError: they are for another architecture than this machine's and could not be fetched.
     """
     if architecture == linker.architecture(platform.machine()):
-        return tuple(_package(package) / "lib" / library for package, library in _LIBRARIES.items())
+        return tuple(_package(package) / "lib" / library for package, library in LIBRARIES.items())
     if architecture not in WHEELS:
         raise UsageError(f"TVM's runtime for {architecture} is not known; expected one of: {', '.join(WHEELS)}")
     wheels = WHEELS[architecture]
@@ -197,7 +197,7 @@ def runtime(architecture: str, say: Say = lambda _: None) -> tuple[Path, ...]:
             for wheel in wheels:
                 say(f"fetching {wheel.requirement} for {architecture} from the package index, once")
                 _fetch(wheel, architecture, work)
-    return tuple(folder / name for name in _LIBRARIES.values())
+    return tuple(folder / name for name in LIBRARIES.values())
 
 
 def _fetch(wheel: Wheel, architecture: str, folder: Path) -> None:
