@@ -91,28 +91,27 @@ def _speedups(anchor: str, view: views.RecordView) -> Iterator[Chart]:
         halves = (found.separable, found.standard)
         untimed = [half for half in halves if not any(row.latency for row in half.layers)]
         reason = untimed[0].why("layers.latency_s") if untimed else "the two networks have no timed block in common"
-        yield _chart(
-            f"{anchor}{number}",
-            f"Speed-up promised and achieved, block by block: {found.separable.label}",
-            figures.block_speedup(frame.of_blocks(found.pair)),
-            reason,
-        )
+        title, draw = "Speed-up promised and achieved, block by block", figures.block_speedup
+        if found.pair.by_instructions:
+            title, draw = "Instructions saved, promised and executed, block by block", figures.block_instructions
+            reason = "the two networks have no counted block in common"
+        blocks = frame.of_blocks(found.pair)
+        yield _chart(f"{anchor}{number}", title, found.separable.label, draw(blocks), reason)
 
 
 def _depths(anchor: str, view: views.RecordView) -> Iterator[Chart]:
     table = frame.from_records([view.record])
     for number, result in enumerate(view.results, start=1):
         rows = table[(table["variant"] == result.result.variant.name) & (table["scope"] == "layer")]
-        yield _chart(
-            f"{anchor}{number}",
-            f"Latency over depth: {result.label}",
-            figures.layer_latency(rows),
-            result.why("layers.latency_s"),
-        )
+        title, draw, path = "Latency over depth", figures.layer_latency, "layers.latency_s"
+        if view.emulated:
+            title, draw, path = "Instructions over depth", figures.layer_instructions, "layers.counters"
+        yield _chart(f"{anchor}{number}", title, result.label, draw(rows), result.why(path))
 
 
-def _chart(anchor: str, title: str, figure: go.Figure | None, reason: str) -> Chart:
-    return Chart(anchor=anchor, title=title, data=_json(figure.to_json()) if figure else None, reason=reason)
+def _chart(anchor: str, title: str, label: str, figure: go.Figure | None, reason: str) -> Chart:
+    data = _json(figure.to_json()) if figure else None
+    return Chart(anchor=anchor, title=f"{title}: {label}", data=data, reason=reason)
 
 
 def _json(text: str) -> Markup:

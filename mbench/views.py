@@ -6,12 +6,12 @@ Values stay in SI units (the templates format them with `mbench.units`); statist
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from mbench import pairs, stats, units
-from mbench.records import Figure, Layer, Record, Result, Variant
+from mbench import counted, pairs, stats, units
+from mbench.records import Counts, Figure, Layer, Record, Result, Variant
 
 _INSTRUCTIONS = {
     "avx512f": "AVX\u2011512",
@@ -36,6 +36,20 @@ class Latency:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CountsView:
+    """Exact counts with what is derived from them."""
+
+    counts: Counts
+    per_fma: float | None
+    """Instructions for each vector multiply-add that the network needs."""
+    lanes: int | None
+    elsewhere: str | None
+    """The target that was counted, where it is not the record's own."""
+    levels: tuple[str, ...]
+    """That traffic is modelled for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerView:
     """A layer with what is derived for it."""
 
@@ -43,6 +57,9 @@ class LayerView:
     latency: Latency | None
     share: float | None
     """Of the median end-to-end latency."""
+    instructions_share: float | None
+    per_fma: float | None
+    """Instructions for each vector multiply-add that the layer needs."""
     schedule: str | None
     fallback: str | None
 
@@ -54,11 +71,17 @@ class ResultView:
     result: Result
     label: str
     latency: Latency | None
+    counts: CountsView | None
     noise: stats.Noise | None
     macs: int
     params: int
     peak_bytes: int
     layers: tuple[LayerView, ...]
+
+    @property
+    def modelled(self) -> bool:
+        """Whether there is a modelled latency."""
+        return self.result.end_to_end.latency_model_s is not None
 
     def why(self, path: str) -> str:
         """Return why the result's field at `path` is null."""
@@ -79,6 +102,12 @@ class RecordView:
     """A record with what is derived for it."""
 
     record: Record
+    emulated: bool
+    """Counts stand where latency would."""
+    counting: bool
+    """Counts were to be had."""
+    instead: tuple[str, ...]
+    """Why counts stand where latency would, where they do."""
     headlines: tuple[str, ...]
     results: tuple[ResultView, ...]
     pairs: tuple[PairView, ...]
@@ -98,6 +127,9 @@ def of_record(record: Record) -> RecordView:
     reported = {failure.variant for failure in record.failures}
     return RecordView(
         record=record,
+        emulated=counted.emulated(record),
+        counting=counted.wanted(record) or any(view.counts for view in views.values()),
+        instead=tuple(dict.fromkeys(_instead(record, views.values()))),
         headlines=tuple(_headlines(record, found, tuple(views.values()))),
         results=tuple(views.values()),
         pairs=found,
@@ -108,20 +140,39 @@ def of_record(record: Record) -> RecordView:
 
 
 def _of_result(record: Record, result: Result) -> ResultView:
-    whole = _latency(result.end_to_end.latency_s)
+    whole, counts = _latency(result.end_to_end.latency_s), _of_counts(record, result)
+    lanes = counts.lanes if counts else None
     return ResultView(
         result=result,
         label=label(result.variant),
         latency=whole,
+        counts=counts,
         noise=pairs.noise(record, result),
         macs=pairs.macs(result),
         params=pairs.params(result),
         peak_bytes=pairs.peak_bytes(result),
-        layers=tuple(_of_layer(layer, result, whole) for layer in result.layers),
+        layers=tuple(_of_layer(layer, result, whole, lanes) for layer in result.layers),
     )
 
 
-def _of_layer(layer: Layer, result: Result, whole: Latency | None) -> LayerView:
+def _instead(record: Record, results: Iterable[ResultView]) -> Iterator[str]:
+    if counted.emulated(record):
+        yield from (view.why("end_to_end.latency_s") for view in results if view.counts)
+
+
+def _of_counts(record: Record, result: Result) -> CountsView | None:
+    if result.counts is None:
+        return None
+    return CountsView(
+        counts=result.counts,
+        per_fma=counted.of_network(record, result),
+        lanes=counted.lanes(record, result),
+        elsewhere=counted.elsewhere(record, result),
+        levels=counted.levels(result),
+    )
+
+
+def _of_layer(layer: Layer, result: Result, whole: Latency | None, lanes: int | None) -> LayerView:
     latency = _latency(layer.latency_s)
     fallbacks = result.artifact.fallbacks
     reasons = (fallbacks[kernel] for kernel in (layer.kernel, *layer.kernel.split(" + ")) if kernel in fallbacks)
@@ -129,6 +180,8 @@ def _of_layer(layer: Layer, result: Result, whole: Latency | None) -> LayerView:
         layer=layer,
         latency=latency,
         share=pairs.ratio(latency.median_s, whole.median_s) if latency and whole else None,
+        instructions_share=pairs.ratio(pairs.layer_instructions(layer), pairs.instructions(result)),
+        per_fma=counted.of_layer(layer, lanes),
         schedule=pairs.schedule(layer, result),
         fallback=next(reasons, None),
     )
@@ -149,12 +202,13 @@ def label(variant: Variant) -> str:
 
 
 def where(record: Record) -> str:
-    """Return where the record's networks ran, for people: `host (x86-64, AVX-512), 2 threads`."""
+    """Return where the record's networks ran, for people: `host (x86-64, AVX-512), 2 threads`, or `…, emulated`."""
     required = record.target.processor.requires
     instructions = next((words for feature, words in _INSTRUCTIONS.items() if feature in required), None)
     kind = ", ".join(filter(None, (_FAMILIES[record.target.family], instructions)))
     threads = record.settings.threads
-    return f"{record.target.name} ({kind}), {threads} thread{'s' if threads > 1 else ''}"
+    how = "emulated" if counted.emulated(record) else f"{threads} thread{'s' if threads > 1 else ''}"
+    return f"{record.target.name} ({kind}), {how}"
 
 
 def _headlines(record: Record, found: tuple[PairView, ...], results: tuple[ResultView, ...]) -> Iterator[str]:
@@ -172,8 +226,19 @@ def _headlines(record: Record, found: tuple[PairView, ...], results: tuple[Resul
 
 
 def _speed(view: ResultView, record: Record) -> str:
-    spent = _tied(units.seconds(view.latency.median_s)) if view.latency else "latency not measured"
+    if counted.emulated(record):
+        spent = _counted(view)
+    else:
+        spent = _tied(units.seconds(view.latency.median_s)) if view.latency else "latency not measured"
     return f"{view.label} on {where(record)}: {spent}"
+
+
+def _counted(view: ResultView) -> str:
+    if view.counts is None:
+        return "not counted"
+    instructions = f"{_tied(units.count(view.counts.counts.counters.instructions))} instructions"
+    each = view.counts.per_fma
+    return f"{instructions}, {units.decimal(each)} a vector multiply-add needed" if each else instructions
 
 
 def _tied(text: str) -> str:
@@ -183,11 +248,19 @@ def _tied(text: str) -> str:
 
 def _saving(pair: pairs.Pair) -> str:
     promised = _tied(units.times(pair.promised))
-    achieved = pair.achieved
-    if achieved is None:
+    if pair.by_instructions and pair.fewer is not None:
+        return (
+            f"; {_compared(pair.fewer, 'fewer', 'more')} than with standard convolutions; "
+            f"{promised} fewer was promised by the multiply-adds."
+        )
+    if pair.achieved is None:
         return f"; {promised} fewer multiply-adds than with standard convolutions."
-    faster = f"{_tied(units.times(achieved))} faster" if achieved >= 1 else f"{_tied(units.times(1 / achieved))} slower"
+    faster = _compared(pair.achieved, "faster", "slower")
     return f", {faster} than with standard convolutions; {promised} was promised by the multiply-adds."
+
+
+def _compared(ratio: float, better: str, worse: str) -> str:
+    return f"{_tied(units.times(ratio))} {better}" if ratio >= 1 else f"{_tied(units.times(1 / ratio))} {worse}"
 
 
 def target_figures(value: object, path: str = "") -> Iterator[tuple[str, Figure]]:

@@ -92,7 +92,7 @@ def record(
 def emulated(names: Sequence[str] = PAIR) -> Record:
     """Return a record of an emulated Cortex-A72: no times but modelled ones, and counts in their place."""
     replace = msgspec.structs.replace
-    base = counted(record(names, latency=False), target="arm64_cortex_a72", vector_bits=128)
+    base = counted(record(names, latency=False), target="arm64_cortex_a72", vector_bits=128, digest="0" * 64)
     tuned = replace(
         base.target, name="arm64_cortex_a72", family="arm", description="Arm Cortex-A72", default_device="emulated",
         processor=replace(base.target.processor, vector_bits=128, requires=("asimd", "crc32")),
@@ -121,7 +121,9 @@ def _modelled(result: Result) -> Result:
     return replace(result, layers=layers, end_to_end=end_to_end, missing=missing, numerics=numerics)
 
 
-def counted(base: Record, *, target: str = "x86_64_v3", vector_bits: int = 256) -> Record:
+def counted(
+    base: Record, *, target: str = "x86_64_v3", vector_bits: int = 256, digest: str = "1" * 64
+) -> Record:  # fmt: skip
     """Return the record with exact counts of code for `target`, as `--counts` adds them."""
 
     def count(result: Result) -> Result:
@@ -136,7 +138,7 @@ def counted(base: Record, *, target: str = "x86_64_v3", vector_bits: int = 256) 
         })  # fmt: skip
         traffic = {level: sum((layer.traffic_bytes or {})[level] for layer in layers) for level in ("L1", "L2", "DRAM")}
         counts = Counts(
-            method=COUNTS_METHOD, target=target, vector_bits=vector_bits, artifact_digest="1" * 64, emulator=EMULATOR,
+            method=COUNTS_METHOD, target=target, vector_bits=vector_bits, artifact_digest=digest, emulator=EMULATOR,
             counters=whole, traffic_bytes=traffic, traffic_method=TRAFFIC_METHOD,
         )  # fmt: skip
         missing = {key: reason for key, reason in result.missing.items() if key != "layers.counters"}

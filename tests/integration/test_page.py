@@ -170,7 +170,28 @@ def test_hostile_names_are_shown_and_do_nothing(visit: Visitor, tmp_path: Path) 
     assert ticks[0] == "conv0<script>alert(1)</script>"
 
 
-@pytest.mark.parametrize("record", [factory.record(), factory.hostile(factory.record()), factory.record(latency=False)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_emulated_run_draws_instructions(visit: Visitor, scheme: str) -> None:
+    page = visit(factory.emulated(), color_scheme=scheme, offline=True)
+    assert page.errors == []
+    assert page.tab.locator(".js-plotly-plot").count() == 3
+    assert page.tab.locator(".js-plotly-plot").nth(1).locator(".point path").count() == 29
+    assert page.tab.locator(".js-plotly-plot").nth(1).locator(".ytitle").text_content() == "instructions"
+    head = page.tab.locator("table.layers").first.locator("thead th", has_text="instructions")
+    head.locator("button").click()
+    assert column(page, 2)[0] == "pool"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        factory.record(),
+        factory.hostile(factory.record()),
+        factory.record(latency=False),
+        factory.emulated(),
+        factory.counted(factory.on_board(factory.record())),
+    ],
+)
 def test_a_phone_does_not_scroll_sideways(visit: Visitor, record: Record) -> None:
     page = visit(record, viewport={"width": 360, "height": 740})
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import factory
 import pandas as pd
 import pytest
@@ -49,6 +52,39 @@ def test_no_latency_no_figure() -> None:
     assert figures.block_speedup(frame.of_blocks(pair)) is None
 
 
+def test_instructions_over_depth() -> None:
+    table = frame.from_records([factory.emulated(factory.PAIR[:1])])
+    table = table[table["scope"] == "layer"]
+    figure = figures.layer_instructions(table)
+    assert figure is not None
+    heights = {x: y for bar in figure.data for x, y in zip(bar.x, bar.y, strict=True)}
+    assert heights == {f"{i}: {n}": c for i, n, c in zip(range(29), table["layer"], table["instructions"], strict=True)}
+    assert all(bar.error_y.array is None for bar in figure.data)
+    assert figure.layout.yaxis.title.text == "instructions"
+    assert not figure.layout.yaxis.ticksuffix
+    hover = next(text for bar in figure.data for text in bar.hovertext if "block3.pw" in text)
+    assert f"{int(heights['6: block3.pw']):,} instructions" in hover
+
+
+def test_no_counts_no_figure_of_instructions() -> None:
+    assert figures.layer_instructions(layers()) is None
+    [pair] = pairs.of_record(factory.record())
+    assert figures.block_instructions(frame.of_blocks(pair)) is None
+
+
+def test_instructions_promised_beside_executed() -> None:
+    [pair] = pairs.of_record(factory.emulated())
+    table = frame.of_blocks(pair)
+    figure = figures.block_instructions(table)
+    assert figure is not None
+    promised, executed = figure.data
+    assert list(promised.y) == list(table["promised"])
+    assert list(executed.y) == list(table["fewer"])
+    assert "speed" not in figure.to_json()
+    assert "latency" not in figure.to_json()
+    assert figures.block_speedup(table) is None
+
+
 def test_promised_beside_achieved() -> None:
     [pair] = pairs.of_record(factory.record())
     table = frame.of_blocks(pair)
@@ -70,10 +106,12 @@ def test_a_block_not_measured_has_no_bar() -> None:
     assert figure.data[0].y[0] is not None
 
 
-def test_names_are_text_not_markup() -> None:
-    table = layers()
+@pytest.mark.parametrize("draw", [figures.layer_latency, figures.layer_instructions])
+def test_names_are_text_not_markup(draw: Callable[[pd.DataFrame], Any]) -> None:
+    table = frame.from_records([factory.counted(factory.record(factory.PAIR[:1]))])
+    table = table[table["scope"] == "layer"]
     table.loc[table["layer_index"] == 0, "layer"] = "<b>x</b>&lt;"
-    figure = figures.layer_latency(table)
+    figure = draw(table)
     assert figure is not None
     texts = [figure.layout.xaxis.ticktext[0], figure.data[0].x[0], figure.data[0].hovertext[0]]
     assert all("&lt;b&gt;x&lt;/b&gt;&amp;lt;" in text and "<b>" not in text for text in texts)

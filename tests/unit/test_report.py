@@ -12,7 +12,7 @@ import jinja2
 import msgspec
 import pytest
 
-from mbench import records, report
+from mbench import records, report, units
 from mbench.errors import OutputError
 
 
@@ -156,6 +156,173 @@ def test_without_latency_the_rest_is_shown() -> None:
     assert len(html) < 500_000  # no figure, so no plotly
 
 
+def seconds_in(text: str) -> set[str]:
+    """Return every amount of time that a text names."""
+    return {" ".join(found.split()) for found in re.findall(r"\d[\d.]*\s+[mµn]?s\b", text)}
+
+
+def allowed(record: records.Record) -> set[str]:
+    """Return the times that an emulated run's page may show: those of the model, and how long it took to compile."""
+    whole = [result.end_to_end.latency_model_s for result in record.results]
+    layers = [layer.latency_model_s for result in record.results for layer in result.layers]
+    built = [result.artifact.compile_s for result in record.results]
+    return {units.seconds(value) for value in (*whole, *layers, *built) if value is not None}
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Page:
+    return page(factory.emulated())
+
+
+def test_an_emulated_run_has_instructions_in_the_headline(emulated: Page) -> None:
+    assert (
+        "MobileNetV1 1.0 224 on arm64_cortex_a72 (arm64, NEON), emulated: 187 M instructions, 1.32 a vector "
+        "multiply-add needed; 10 times fewer than with standard convolutions; 8.6 times fewer was promised by the "
+        "multiply-adds." in emulated.text
+    )
+    alone = page(factory.emulated(factory.PAIR[:1]))
+    assert "187 M instructions, 1.32 a vector multiply-add needed; 569 M multiply-adds." in alone.text
+
+
+def test_more_instructions_are_said_as_more() -> None:
+    record = factory.emulated()
+    counts = record.results[0].counts
+    assert counts is not None
+    many = msgspec.structs.replace(counts.counters, instructions=4 * 10**9)
+    text = page(with_result(record, counts=msgspec.structs.replace(counts, counters=many))).text
+    assert "2.1 times more than with standard convolutions" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"No latency: {factory.NO_TIME}. Exact counts stand in its place.",
+        "Instructions over depth, as counted",
+        "Instructions saved, promised and executed, block by block",
+        "it executes 10 times fewer. That is no speed-up in time",
+        "separable, instructions",
+        "latency, modelled",
+        factory.MODEL_METHOD, factory.TRAFFIC_METHOD, factory.COUNTS_METHOD, factory.EMULATOR,
+        "the artifact above",
+        "vectors of 4 lanes",
+    ],
+)  # fmt: skip
+def test_an_emulated_run_says_what_was_counted_and_how(emulated: Page, words: str) -> None:
+    assert " ".join(words.split()) in emulated.text.replace("latency,modelled", "latency, modelled")
+
+
+def test_an_emulated_run_shows_no_time_but_the_models(emulated: Page) -> None:
+    record = factory.emulated()
+    shown = seconds_in(emulated.text)
+    assert shown
+    assert shown <= allowed(record)
+    for words in ("p10", "median", "Latency over depth", "faster", "slower", "Books", "warm-up", "Warm-up"):
+        assert words not in emulated.text, words
+    for name in emulated.data.values():
+        assert "median latency" not in name
+        assert not seconds_in(name)
+    assert not seconds_in("; ".join(map(str, emulated.data.values())))
+
+
+def test_the_check_of_times_can_fail() -> None:
+    found = page(factory.record())
+    assert not seconds_in(found.text) <= allowed(factory.record())
+    assert seconds_in("; ".join(found.data.values()))
+
+
+def test_where_nothing_is_modelled_no_time_is_left_but_the_compilers() -> None:
+    record = factory.emulated()
+    replace = msgspec.structs.replace
+    results = tuple(
+        replace(
+            result, end_to_end=replace(result.end_to_end, latency_model_s=None, latency_model_method=None),
+            layers=tuple(replace(layer, latency_model_s=None) for layer in result.layers),
+            missing={**result.missing, "end_to_end.latency_model_s": "no figures of the target"},
+        )
+        for result in record.results
+    )  # fmt: skip
+    html = report.render([replace(record, results=results)])
+    assert seconds_in(Page(html).text) == {units.seconds(12.0)}
+    assert "no figures of the target" in html
+
+
+def test_layers_have_counters_traffic_and_the_model(emulated: Page) -> None:
+    record = factory.emulated()
+    layer = record.results[0].layers[2]
+    assert layer.counters is not None
+    assert layer.traffic_bytes is not None
+    counters = layer.counters
+    for text in (
+        units.count(counters.instructions), units.count(counters.loads), units.count(counters.stores),
+        units.data_size(counters.load_bytes), units.count(counters.fma_instructions),
+        units.data_size(layer.traffic_bytes["L2"]), units.data_size(layer.traffic_bytes["DRAM"]),
+        units.seconds(layer.latency_model_s),
+    ):  # fmt: skip
+        assert text in emulated.text, text
+    assert "share of layer" not in emulated.text
+
+
+def test_kernels_of_a_layer_that_has_several() -> None:
+    record = factory.emulated(factory.PAIR[:1])
+    layers = record.results[0].layers
+    counters = layers[2].counters
+    assert counters is not None
+    split = msgspec.structs.replace(layers[2], counters_by_kernel={"packing<b>": counters, "product": counters})
+    found = page(with_result(record, layers=(*layers[:2], split, *layers[3:])))
+    assert "Kernels of the layers that have several" in found.text
+    assert "packing<b>" in found.text
+    assert "b" not in found.tags
+
+
+def test_counts_of_other_code_stand_beside_the_latency_and_say_whose_they_are(full: Page) -> None:
+    found = page(factory.counted(factory.record()))
+    assert "7.8 times faster than with standard convolutions" in found.text
+    assert "They are of code for x86_64_v3, executed in emulation, not of what was timed." in found.text
+    assert "Counts of the same layers, of code for x86_64_v3 in emulation, not of what was timed." in found.text
+    assert "counted in emulation, of code for x86_64_v3" in found.text
+    assert "another artifact than the one above" in found.text
+    assert "93,520,345" in found.text
+    assert set(found.data) == set(full.data)
+    assert "Counts of" not in full.text
+    assert "modelled latency" not in found.text
+
+
+def test_counts_that_were_asked_for_and_failed_say_why() -> None:
+    record = factory.record(factory.PAIR[:1])
+    record = msgspec.structs.replace(record, settings=msgspec.structs.replace(record.settings, counts=True))
+    assert "no QEMU here" in page(with_result(record, missing={"counts": "no QEMU here"})).text.split("Layers")[0]
+
+
+def test_an_emulated_run_that_went_wrong_is_not_counted() -> None:
+    record = factory.emulated(factory.PAIR[:1])
+    layers = tuple(
+        msgspec.structs.replace(layer, counters=None, traffic_bytes=None, latency_model_s=None)
+        for layer in record.results[0].layers
+    )
+    wrong = msgspec.structs.replace(record.results[0].numerics, passed=False, max_rel_error=0.5)
+    end_to_end = msgspec.structs.replace(record.results[0].end_to_end, latency_model_s=None)
+    reason = "the output is wrong"
+    missing = dict.fromkeys(("counts", "layers.counters", "layers.traffic_bytes", "end_to_end"), reason)
+    found = page(
+        with_result(record, counts=None, layers=layers, numerics=wrong, missing=missing, end_to_end=end_to_end)
+    )
+    assert "emulated: not counted; 569 M multiply-adds" in found.text
+    assert f"No figure: {reason}." in found.text
+    assert f"No latency for mobilenet_v1_1.0_224: {reason}." in found.text
+    assert seconds_in(found.text) == {units.seconds(12.0)}
+
+
+def test_a_board_is_described(full: Page) -> None:
+    found = page(factory.on_board(factory.record()))
+    for words in (
+        "raspberrypi, Debian GNU/Linux 12", "Cortex-A72 (Raspberry Pi 4 Model B Rev 1.4), 4 logical cores",
+        "The board", "board, start", "host, start", "ondemand", "48.2 °C", "asimd, crc32",
+    ):  # fmt: skip
+        assert words in found.text, words
+        assert words not in full.text, words
+    assert "Host processor" in found.text
+
+
 def test_whole_runs_without_layers_say_why() -> None:
     record = factory.record()
     untimed = [msgspec.structs.replace(layer, latency_s=None, roofline=None) for layer in record.results[0].layers]
@@ -230,8 +397,9 @@ def injected(html: str) -> int:
     return found.tags.count("img") + len(found.handlers) + max(0, len(found.scripts) - 2)
 
 
-def test_hostile_names_are_text() -> None:
-    record = factory.hostile(factory.record())
+@pytest.mark.parametrize("record", [factory.record(), factory.emulated(), factory.counted(factory.record())])
+def test_hostile_names_are_text(record: records.Record) -> None:
+    record = factory.hostile(record)
     html = report.render([record])
     found = Page(html)
     assert injected(html) == 0
