@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Literal
 
 from mbench import host as hosts
 from mbench import resources, targets, units
-from mbench.errors import TargetError
-from mbench.measure import meters
+from mbench.devices import registry, toolchain
+from mbench.errors import MbenchError, TargetError, UsageError
+from mbench.measure import decode, meters
 from mbench.records import Host
 
 Status = Literal["ok", "warn", "missing"]
@@ -53,6 +54,8 @@ def checks(host: Host | None = None, *, root: Path = hosts.ROOT) -> list[Check]:
         *_targets(machine),
         _gpu(),
         _power_meter(root),
+        *_emulation(machine),
+        *_devices(),
         *_conditions(machine),
         _quota(machine, root),
         _memory(root),
@@ -134,6 +137,57 @@ def _power_meter(root: Path) -> Check:
     return Check(
         "power meter", "missing", "no RAPL, no hwmon energy or power sensor", "energy is modelled, not measured"
     )
+
+
+# ---------------------------------------------------------------------------------------------- boards and emulation
+def _emulation(host: Host) -> Iterator[Check]:
+    """Yield what emulated runs, exact counts and the server for boards need."""
+    served = sorted({host.architecture, *toolchain.WHEELS})
+    for architecture in served:
+        yield _emulator(architecture)
+    for architecture in served:
+        text = "builds the server for boards and emulation"
+        yield _looked_for(f"compiler {architecture}", text, toolchain.compiler, f"{architecture}-linux-gnu")
+    yield _looked_for("compiler C", "builds the counting plugin", toolchain.c_compiler)
+    yield _looked_for("capstone", "decodes what is counted", decode.check_installed)
+    yield _looked_for("pip", "fetches TVM's runtime for other architectures, once", toolchain.check_pip)
+
+
+def _emulator(architecture: str) -> Check:
+    name, triple = f"emulation {architecture}", f"{architecture}-linux-gnu"
+    try:
+        emulator = toolchain.emulator(triple)
+        toolchain.sysroot(triple)
+    except MbenchError as error:
+        return _lacking(name, "missing", error)
+    try:
+        toolchain.check_counting(emulator)
+    except MbenchError as error:
+        return _lacking(name, "warn", error, f"{emulator.name} checks numerics, without counts: ")
+    return Check(name, "ok", f"{emulator.name} checks numerics and counts instructions")
+
+
+def _looked_for(name: str, text: str, look: Callable[..., object], *arguments: str) -> Check:
+    try:
+        look(*arguments)
+    except MbenchError as error:
+        return _lacking(name, "missing", error)
+    return Check(name, "ok", text)
+
+
+def _lacking(name: str, status: Status, error: MbenchError, before: str = "") -> Check:
+    """Return an error as a check: what comes after the last semicolon says what to do."""
+    what, _, hint = str(error).rpartition("; ")
+    return Check(name, status, before + what, hint)
+
+
+def _devices() -> Iterator[Check]:
+    """Yield the devices that have names; none is contacted."""
+    try:
+        for name, entry in registry.devices().items():
+            yield Check(f"device {name}", "ok", f"{entry.address} (not contacted)")
+    except UsageError as error:
+        yield _lacking("devices", "warn", error)
 
 
 # ---------------------------------------------------------------------------------------------------- how quiet it is

@@ -202,11 +202,7 @@ def runtime(architecture: str, say: Say = lambda _: None) -> tuple[Path, ...]:
 
 def _fetch(wheel: Wheel, architecture: str, folder: Path) -> None:
     """Fetch a wheel with pip, which checks its hash, and keep one library of it."""
-    if importlib.util.find_spec("pip") is None:
-        raise UsageError(
-            f"fetching {wheel.requirement} needs pip, which this Python lacks; install it with: "
-            f"{sys.executable} -m ensurepip"
-        )
+    check_pip()
     with tempfile.TemporaryDirectory(dir=folder) as name:
         wanted = Path(name) / "requirements.txt"
         wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
@@ -228,6 +224,19 @@ def _fetch(wheel: Wheel, architecture: str, folder: Path) -> None:
             ) from error
         with zipfile.ZipFile(next(Path(name).glob("*.whl"))) as archive:
             (folder / Path(wheel.member).name).write_bytes(archive.read(wheel.member))
+
+
+def check_pip() -> None:
+    """Notice that there is no pip.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if importlib.util.find_spec("pip") is None:
+        raise UsageError(
+            "fetching TVM's runtime for another architecture needs pip, which this Python lacks; install it with: "
+            f"{sys.executable} -m ensurepip"
+        )
 
 
 def _package(name: str) -> Path:
@@ -266,13 +275,9 @@ def plugin(emulated: Emulator) -> Path:
     Raises:
         UsageError: there is no C compiler, or the emulator takes no plugins.
     """
-    if not emulated.plugins:
-        raise UsageError(
-            f"{emulated.name} takes no plugins (static builds, such as Debian 13's, do not); exact counts need a QEMU "
-            "that is linked dynamically, such as qemu-user of Debian 12 or Ubuntu 24.04"
-        )
+    check_counting(emulated)
     source = NATIVE / "counts.c"
-    words = _c_compiler()
+    words = c_compiler()
     interface = plugin_interface(emulated.version)
     folder = _kept("plugin", source, (*words, str(interface)))
     with _made(folder) as work:
@@ -280,6 +285,20 @@ def plugin(emulated: Emulator) -> Path:
             options = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-DMBENCH_QEMU_PLUGIN_API={interface}"]
             _run([*words, *options, str(source), "-o", str(work / PLUGIN)], f"building {PLUGIN}")
     return folder / PLUGIN
+
+
+def check_counting(emulated: Emulator) -> None:
+    """Notice that an emulator cannot count.
+
+    Raises:
+        UsageError: it takes no plugins, or those of an older interface.
+    """
+    if not emulated.plugins:
+        raise UsageError(
+            f"{emulated.name} takes no plugins (static builds, such as Debian 13's, do not); exact counts need a QEMU "
+            "that is linked dynamically, such as qemu-user of Debian 12 or Ubuntu 24.04"
+        )
+    plugin_interface(emulated.version)
 
 
 def plugin_interface(version: tuple[int, ...]) -> int:
@@ -297,7 +316,12 @@ def plugin_interface(version: tuple[int, ...]) -> int:
     return 1 if version < (9, 0) else 2 if version < (9, 1) else 3
 
 
-def _c_compiler() -> tuple[str, ...]:
+def c_compiler() -> tuple[str, ...]:
+    """Return the words of this machine's C compiler.
+
+    Raises:
+        UsageError: there is none.
+    """
     chosen = shlex.split(os.environ.get("CC", ""))
     for words in (chosen, ["cc"], ["gcc"], ["clang"]):
         if words and shutil.which(words[0]):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib.util
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,16 @@ import pytest
 
 from mbench import doctor, host, targets
 from mbench.compile import linker
+from mbench.devices import registry, toolchain
 from mbench.measure import meters
 from mbench.records import Host
+
+QEMU = 'case "$1" in --version) echo "{name} version {version}";; -h) echo "{options}  x";; esac'
+
+
+def put(file: Path, script: str) -> None:
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
 
 
 @pytest.fixture
@@ -18,9 +28,15 @@ def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """Return a machine that all is well with, its tools on PATH, and an empty root."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("g++", "aarch64-linux-gnu-g++", "nvcc"):
-        (tools / name).write_text("#!/bin/sh\n")
-        (tools / name).chmod(0o755)
+    for name in ("g++", "cc", "aarch64-linux-gnu-g++", "nvcc"):
+        put(tools / name, "")
+    for name in ("qemu-aarch64", "qemu-x86_64"):
+        put(tools / name, QEMU.format(name=name, version="7.2.22", options="-plugin"))
+    (tmp_path / "sysroot").mkdir()
+    monkeypatch.setattr(toolchain, "_SYSROOTS", {"aarch64": tmp_path / "sysroot"})
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("MBENCH_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(linker, "_has_ziglang", lambda: False)
@@ -90,6 +106,10 @@ def test_what_can_be_compiled_and_measured(quiet: Host, tmp_path: Path) -> None:
         ("g++", "targets x86", "apt install g++,"),
         ("aarch64-linux-gnu-g++", "targets arm", "apt install g++-aarch64-linux-gnu"),
         ("nvcc", "targets gpu", "install the CUDA toolkit"),
+        ("qemu-aarch64", "emulation aarch64", "apt install qemu-user"),
+        ("qemu-x86_64", "emulation x86_64", "apt install qemu-user"),
+        ("aarch64-linux-gnu-g++", "compiler aarch64", "apt install g++-aarch64-linux-gnu"),
+        ("g++", "compiler x86_64", "apt install g++)"),
     ],
 )
 def test_a_missing_tool(quiet: Host, tmp_path: Path, tool: str, name: str, hint: str) -> None:
@@ -104,6 +124,61 @@ def test_a_missing_package_and_a_wrong_version(quiet: Host, tmp_path: Path) -> N
     assert one(machine, tmp_path, "torch").status == "missing"
     check = one(machine, tmp_path, "apache-tvm-ffi version")
     assert (check.status, check.hint) == ("warn", "pip install apache-tvm-ffi==0.1.14.post1")
+
+
+def test_emulators_that_count(quiet: Host, tmp_path: Path) -> None:
+    check = one(quiet, tmp_path, "emulation aarch64")
+    assert (check.status, check.text) == ("ok", "qemu-aarch64 7.2.22 checks numerics and counts instructions")
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "said"),
+    [("10.0.2", "-strace", "takes no plugins"), ("5.2.0", "-plugin", "too old for counting")],
+)
+def test_emulators_that_do_not_count(quiet: Host, tmp_path: Path, version: str, options: str, said: str) -> None:
+    put(tmp_path / "bin/qemu-aarch64", QEMU.format(name="qemu-aarch64", version=version, options=options))
+    check = one(quiet, tmp_path, "emulation aarch64")
+    assert check.status == "warn"
+    assert check.text.startswith(f"qemu-aarch64 {version} checks numerics, without counts: ")
+    assert said in check.text
+    assert "Debian 12" in check.hint
+
+
+def test_no_c_library_to_emulate_with(quiet: Host, tmp_path: Path) -> None:
+    (tmp_path / "sysroot").rmdir()
+    check = one(quiet, tmp_path, "emulation aarch64")
+    assert (check.status, "apt install g++-aarch64-linux-gnu" in check.hint) == ("missing", True)
+
+
+@pytest.mark.parametrize(
+    ("package", "hint"), [("capstone", "install: pip install 'mobilenet-bench[emulation]'"), ("pip", "ensurepip")]
+)
+def test_a_missing_package_for_counting(
+    quiet: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, hint: str
+) -> None:
+    assert one(quiet, tmp_path, package).status == "ok"
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
+    check = one(quiet, tmp_path, package)
+    assert check.status == "missing"
+    assert hint in check.hint
+
+
+def test_no_c_compiler(quiet: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one(quiet, tmp_path, "compiler C").status == "ok"
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ziglang" else find(name))
+    (tmp_path / "bin/cc").unlink()
+    assert one(quiet, tmp_path, "compiler C").status == "missing"
+
+
+def test_devices_with_names(quiet: Host, tmp_path: Path) -> None:
+    registry.add("pi4", registry.Entry(rpc="127.0.0.1:9090"))
+    check = one(quiet, tmp_path, "device pi4")
+    assert (check.status, check.text) == ("ok", "rpc://127.0.0.1:9090 (not contacted)")
+    registry.file().write_text("torn")
+    check = one(quiet, tmp_path, "devices")
+    assert (check.status, "correct the file" in check.hint) == ("warn", True)
 
 
 def test_an_architecture_without_a_target(quiet: Host, tmp_path: Path) -> None:
