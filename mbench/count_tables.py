@@ -90,6 +90,8 @@ def _notes(record: Record, result: Result) -> Iterator[str]:
             "instr per FMA: instructions for each vector multiply-add needed, which are the multiply-adds over the "
             f"{lanes} lanes of {counts.target}"
         )
+        if why := counted.below_one(record, result):
+            yield f"  {why}"
     else:
         yield f"instr per FMA: the record does not say how wide the vectors of {counts.target} are"
     if counts.traffic_bytes:

@@ -46,6 +46,14 @@ def _each(instructions: int | None, macs: int, count: int | None) -> float | Non
     return pairs.ratio(instructions, macs / count) if count else None
 
 
+def below_one(record: Record, result: Result) -> str | None:
+    """Say why there are fewer instructions than multiply-adds needed, where there are."""
+    each = [of_layer(layer, lanes(record, result)) for layer in result.layers]
+    if min((value for value in (*each, of_network(record, result)) if value is not None), default=1.0) >= 1.0:
+        return None
+    return "below 1 where a kernel does fewer multiply-adds than shapes say, as Winograd's do"
+
+
 def elsewhere(record: Record, result: Result) -> str | None:
     """Return the target that was counted, where that is not the record's own."""
     counts = result.counts

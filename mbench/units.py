@@ -69,7 +69,9 @@ def bytes_rate(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """Return a count with an SI suffix and no unit: 568740352 → `569 M`."""
+    """Return a count with an SI suffix and no unit: 568740352 → `569 M`; a small whole number as it is."""
+    if isinstance(value, int) and abs(value) < 1000:
+        return str(value)
     return scaled(value, "").rstrip()
 
 

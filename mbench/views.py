@@ -42,6 +42,8 @@ class CountsView:
     counts: Counts
     per_fma: float | None
     """Instructions for each vector multiply-add that the network needs."""
+    below_one: str | None
+    """Why there are fewer instructions than that, where there are."""
     lanes: int | None
     elsewhere: str | None
     """The target that was counted, where it is not the record's own."""
@@ -166,6 +168,7 @@ def _of_counts(record: Record, result: Result) -> CountsView | None:
     return CountsView(
         counts=result.counts,
         per_fma=counted.of_network(record, result),
+        below_one=counted.below_one(record, result),
         lanes=counted.lanes(record, result),
         elsewhere=counted.elsewhere(record, result),
         levels=counted.levels(result),

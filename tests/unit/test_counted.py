@@ -4,7 +4,7 @@ import factory
 import msgspec
 import pytest
 
-from mbench import counted, pairs, records
+from mbench import counted, pairs, records, report
 from mbench.records import Record, Result
 
 SEPARABLE_MACS = 568_740_352
@@ -50,6 +50,16 @@ def test_a_layer_without_multiply_adds_has_no_ratio() -> None:
     pool = next(layer for layer in result.layers if layer.op == "pool")
     assert pool.counters is not None
     assert counted.of_layer(pool, 4) is None
+
+
+def test_fewer_instructions_than_multiply_adds_are_explained() -> None:
+    record = factory.emulated(factory.PAIR[1:])
+    assert counted.below_one(record, record.results[0]) is None
+    few = msgspec.structs.replace(record.results[0].counts.counters, instructions=10**9)  # type: ignore[union-attr, type-var]
+    record, result = with_counts(record, counters=few)
+    assert counted.of_network(record, result) == pytest.approx(0.82, abs=0.01)
+    assert "Winograd" in (counted.below_one(record, result) or "")
+    assert "Winograd" in report.render([record])
 
 
 def test_nothing_counted() -> None:

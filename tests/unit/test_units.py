@@ -19,6 +19,8 @@ from mbench import units
         (units.bytes_rate(2.13e10), "21.3 GB/s"),
         (units.count(568_740_352), "569 M"),
         (units.count(0), "0"),
+        (units.count(33), "33"),
+        (units.count(1033), "1.03 k"),
         (units.exact(12_345_678), "12,345,678"),
         (units.decimal(1.3096), "1.31"),
         (units.percent(0.9486), "94.9 %"),
