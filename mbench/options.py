@@ -19,8 +19,6 @@ _T = TypeVar("_T")
 
 DEFAULT_TRIALS = 64
 _MOST_THREADS = 1024
-_COUNTED = {"x86": "x86_64_v3", "arm": "arm64_cortex_a72"}
-"""What `--counts` counts on machines of an architecture, whatever their own level is."""
 DEEP_NEEDS = ("xgboost", "cloudpickle")
 """What MetaSchedule imports and does not install."""
 
@@ -84,26 +82,8 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         path=output / f"{pipeline.new_run_id()}.json",
         use_cache=not options["no_cache"],
         choices=choices,
-        counted=counted_target(target, device.kind) if options["counts"] else None,
+        counted=pipeline.counted_target(target, device.kind) if options["counts"] else None,
     )
-
-
-def counted_target(target: Target, device: DeviceKind) -> Target | None:
-    """Return the target whose code `--counts` counts in emulation; None where the run itself is emulated and counts.
-
-    For a board it is the target itself; for this machine the one that all machines of its architecture can be compared
-    by.
-
-    Raises:
-        UsageError: nothing is run, or this machine cannot emulate it.
-    """
-    if device == "emulated":
-        return None
-    if device == "none":
-        raise UsageError("--counts needs a run; leave out --compile-only")
-    counted = target if device == "rpc" else targets.load(_COUNTED[target.family])
-    emulation.check(counted)
-    return counted
 
 
 def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]) -> TuningJob:

@@ -19,6 +19,8 @@ import msgspec
 import mbench
 from mbench import builds, calibrations, devices, host, kept, records, resources, results, targets, tuned, variants
 from mbench.artifact import Artifact
+from mbench.devices import emulation, registry
+from mbench.devices.registry import DeviceChoice
 from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
 from mbench.measure import counters, numerics
 from mbench.measure.observation import Observation, Plan
@@ -27,6 +29,8 @@ from mbench.tuned import Choices
 
 COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
+COUNTED = {"x86": "x86_64_v3", "arm": "arm64_cortex_a72"}
+"""What `--counts` counts on machines of an architecture, whatever their own level is."""
 _DETAIL_CHARACTERS = 2000
 
 
@@ -252,6 +256,24 @@ def _plan(settings: Settings) -> Plan:
     )
 
 
+def counted_target(target: Target, device: DeviceKind) -> Target | None:
+    """Return the target whose code `--counts` counts in emulation; None where the run itself is emulated and counts.
+
+    For a board it is the target itself; for this machine the one that all machines of its architecture can be compared
+    by.
+
+    Raises:
+        UsageError: nothing is run, or this machine cannot emulate it.
+    """
+    if device == "emulated":
+        return None
+    if device == "none":
+        raise UsageError("--counts needs a run; leave out --compile-only")
+    counted = target if device == "rpc" else targets.load(COUNTED[target.family])
+    emulation.check(counted)
+    return counted
+
+
 class _Counting:
     """Counts in emulation, beside a measurement: the same networks, for the one target that all x86 machines share.
 
@@ -376,15 +398,24 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         raise UsageError(
             f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
         )
-    device: DeviceKind = "local" if before.device.kind == "none" else before.device.kind
+    device = _resumed_device(before.device)
     return Job(
         target=before.target,
         host=machine,
-        device=device,
-        device_name=before.device.name,
+        device=device.kind,
+        device_name=device.name,
+        address=device.address,
+        counted=counted_target(before.target, device.kind) if settings.counts else None,
         settings=before.settings,
         path=path,
         use_cache=use_cache,
         choices=choices,
         before=before,
     )
+
+
+def _resumed_device(before: Device) -> DeviceChoice:
+    """Return where a record's run was, or would have been. A name may have got another address since."""
+    if before.kind == "rpc":
+        return registry.resolve(before.name)
+    return DeviceChoice(kind="local" if before.kind == "none" else before.kind, name=before.name)

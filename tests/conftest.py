@@ -1,10 +1,17 @@
-"""Shared by all tests: `require`, and the folder of `factory` on the import path (pytest adds this file's own)."""
+"""Shared by all tests: `require`, the command line, and this folder on the import path (pytest adds it)."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+from mbench import cli
 
 
 def require(condition: object, reason: str) -> None:
@@ -14,3 +21,43 @@ def require(condition: object, reason: str) -> None:
     if os.environ.get("MBENCH_REQUIRE_ALL") == "1":
         pytest.fail(f"required by MBENCH_REQUIRE_ALL: {reason}")
     pytest.skip(reason)
+
+
+@dataclasses.dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+Mbench = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Mbench]:
+    """Return a function that runs the command line in this process, in an empty folder."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MBENCH_CONFIG_DIR", str(tmp_path / "config"))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def invoke(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["mbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.run_command_line()
+        seen = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return Outcome(caught.value.code, seen.out, seen.err)
+
+    yield invoke
+    signal.signal(signal.SIGTERM, before)
+
+
+def assert_one_line(outcome: Outcome, *said: str, code: int = 2) -> None:
+    assert (outcome.code, outcome.out) == (code, ""), outcome
+    assert outcome.err.startswith("mbench: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.endswith("\n")
+    for text in said:
+        assert text in outcome.err

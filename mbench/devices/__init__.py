@@ -1,7 +1,7 @@
 """Where an artifact runs. A device calibrates itself and measures one artifact at a time, holding its hardware alone.
 
-`local` measures on this machine, in a worker process of its own; `emulated` checks and counts under QEMU; `rpc` measures
-on a machine at the other end of TVM's RPC. Each has its opener in `OPENERS`, by kind.
+`local` measures on this machine, in a worker process of its own; `emulated` checks and counts under QEMU; `rpc`
+measures on a machine at the other end of TVM's RPC. Each has its opener in `OPENERS`, by kind.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +15,15 @@ import factory
 import jsonschema
 import msgspec
 import pytest
-from conftest import require
+from conftest import Mbench, Outcome, assert_one_line, require
 
 import mbench
 from mbench import cli, host, pipeline, records
 from mbench.records import Record
 
 ROOT = Path(mbench.__file__).parent.parent
-COMMANDS = ("", "run", "show", "report", "schema", "variants", "targets", "doctor")
-
-
-@dataclasses.dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Mbench = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Mbench]:
-    """Return a function that runs the command line in this process, in an empty folder."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
-    before = signal.getsignal(signal.SIGTERM)
-
-    def invoke(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["mbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.run_command_line()
-        seen = capsys.readouterr()
-        assert isinstance(caught.value.code, int)
-        return Outcome(caught.value.code, seen.out, seen.err)
-
-    yield invoke
-    signal.signal(signal.SIGTERM, before)
+DEVICE_COMMANDS = tuple(f"device {name}" for name in ("serve", "add", "list", "remove"))
+COMMANDS = ("", "run", "show", "report", "schema", "variants", "targets", "doctor", "device", *DEVICE_COMMANDS)
 
 
 def started(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -63,15 +32,6 @@ def started(*arguments: str | Path, **options: Any) -> subprocess.CompletedProce
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120, **options}
     command = [*options.pop("before", ()), sys.executable, "-m", "mbench", *map(str, arguments)]
     return subprocess.run(command, text=True, env=environment, check=False, **options)
-
-
-def assert_one_line(outcome: Outcome, *said: str, code: int = 2) -> None:
-    assert (outcome.code, outcome.out) == (code, ""), outcome
-    assert outcome.err.startswith("mbench: ")
-    assert outcome.err.count("\n") == 1, outcome.err
-    assert outcome.err.endswith("\n")
-    for text in said:
-        assert text in outcome.err
 
 
 @pytest.fixture
@@ -103,7 +63,10 @@ WRONG = {
     "run --target ''": ("target '' is not known",),
     "run --dtype float64": ("dtype 'float64' is not supported", "float32"),
     "run --device moon --target x86_64_v2": ("--device 'moon' is not known", "local"),
-    "run --device rpc://board:9090 --target x86_64_v2": ("rpc://board:9090", "local"),
+    "run --device rpc://board --target x86_64_v2": ("rpc://board", "no port", "rpc://HOST:PORT"),
+    "run --device emulated --target x86_64_v4": ("x86_64_v4", "cannot be emulated", "QEMU"),
+    "run --device emulated --threads 2 --target arm64": ("--threads 2", "1 to 1", "emulated"),
+    "run --counts --compile-only --target arm64": ("--counts needs a run", "--compile-only"),
     "run --threads 0 --target x86_64_v2": ("--threads 0 is out of range", "expected 1 to"),
     "run --threads -1 --target x86_64_v2": ("--threads -1 is out of range",),
     "run --threads 1000 --target x86_64_v2": ("--threads 1000 is out of range",),
@@ -117,7 +80,7 @@ WRONG = {
     "run --timeout inf": ("--timeout", "'inf'"),
     "run --timeout 0": ("--timeout",),
     "run --output none/results --target x86_64_v2": ("--output none/results", "folder none does not exist"),
-    "run --target arm64": ("arm64", "aarch64 machine", "--compile-only"),
+    "run --device local --target arm64": ("arm64", "aarch64 machine", "--compile-only"),
     "run --dtype ''": ("dtype '' is not supported",),
     "run --targets none": ("--targets none", "target.toml"),
     "variants resnet50": ("'resnet50' is not known",),
