@@ -16,7 +16,7 @@ from typing import Literal
 
 from mbench import host as hosts
 from mbench import resources, targets, units
-from mbench.devices import registry, toolchain
+from mbench.devices import registry, runtime, toolchain
 from mbench.errors import MbenchError, TargetError, UsageError
 from mbench.measure import decode, meters
 from mbench.records import Host
@@ -142,7 +142,7 @@ def _power_meter(root: Path) -> Check:
 # ---------------------------------------------------------------------------------------------- boards and emulation
 def _emulation(host: Host) -> Iterator[Check]:
     """Yield what emulated runs, exact counts and the server for boards need."""
-    served = sorted({host.architecture, *toolchain.WHEELS})
+    served = sorted({host.architecture, *runtime.WHEELS})
     for architecture in served:
         yield _emulator(architecture)
     for architecture in served:
@@ -150,7 +150,7 @@ def _emulation(host: Host) -> Iterator[Check]:
         yield _looked_for(f"compiler {architecture}", text, toolchain.compiler, f"{architecture}-linux-gnu")
     yield _looked_for("compiler C", "builds the counting plugin", toolchain.c_compiler)
     yield _looked_for("capstone", "decodes what is counted", decode.check_installed)
-    yield _looked_for("pip", "fetches TVM's runtime for other architectures, once", toolchain.check_pip)
+    yield _looked_for("pip", "fetches TVM's runtime for other architectures, once", runtime.check_pip)
 
 
 def _emulator(architecture: str) -> Check:

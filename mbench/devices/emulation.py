@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mbench import artifact
 from mbench.compile import linker
-from mbench.devices import toolchain
+from mbench.devices import making, toolchain
 from mbench.errors import MeasureError, UsageError
 from mbench.measure import counters, decode
 from mbench.records import Target
@@ -98,7 +98,7 @@ def check(target: Target) -> None:
     decode.check_installed()
 
 
-def prepare(target: Target, say: toolchain.Say = lambda _: None) -> Machine:
+def prepare(target: Target, say: making.Say = lambda _: None) -> Machine:
     """Return the emulated machine of a target, with its server and its plugin built if they are not there yet.
 
     Args:

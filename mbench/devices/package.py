@@ -14,7 +14,7 @@ from pathlib import Path
 
 import mbench
 from mbench.compile import linker
-from mbench.devices import toolchain
+from mbench.devices import making, runtime, toolchain
 from mbench.errors import OutputError, UsageError
 from mbench.records import Target
 
@@ -82,7 +82,7 @@ def default_folder(target: Target) -> Path:
     return Path(f"{toolchain.PROGRAM}-{linker.architecture(_triple(target))}")
 
 
-def pack(target: Target, folder: Path, say: toolchain.Say = lambda _: None) -> Package:
+def pack(target: Target, folder: Path, say: making.Say = lambda _: None) -> Package:
     """Build what is not there yet, and write the folder whole or not at all. A package that is there is replaced.
 
     Args:
@@ -148,7 +148,7 @@ def _glibc(code: bytes) -> str:
 
 def _check_free(folder: Path) -> None:
     """Refuse a folder that holds anything but a package."""
-    ours = {START, README, toolchain.PROGRAM, *toolchain.LIBRARIES.values()}
+    ours = {START, README, toolchain.PROGRAM, *runtime.LIBRARIES.values()}
     hint = "choose another folder with --output"
     if not folder.absolute().parent.is_dir():
         raise UsageError(f"--output {folder}: the folder {folder.parent} does not exist; make it first")
