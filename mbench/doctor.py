@@ -112,7 +112,8 @@ def _targets(host: Host) -> Iterator[Check]:
         if support.measure:
             yield Check(f"targets {family}", "ok", f"{', '.join(names)}: compile and measure")
         elif support.compile:
-            yield Check(f"targets {family}", "ok", f"{', '.join(names)}: {support.reason}")
+            able = "compile and emulate" if support.emulate else "compile"
+            yield Check(f"targets {family}", "ok", f"{', '.join(names)}: {able}; {support.reason}")
         else:
             what, _, hint = support.reason.rpartition("; ")
             yield Check(f"targets {family}", "missing", f"{', '.join(names)}: {what or hint}", hint if what else "")

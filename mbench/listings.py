@@ -65,7 +65,7 @@ def targets(host: Host, extra_dirs: Sequence[Path]) -> Listing:
     reasons: dict[str, list[str]] = {}
     for name, target in registry.load_all(extra_dirs).items():
         support = registry.support(target, host)
-        can = "run" if support.measure else "compile" if support.compile else "no"
+        can = "run" if support.measure else "emulate" if support.emulate else "compile" if support.compile else "no"
         tables.add_row(table, name, target.family, can, target.description)
         if support.reason:
             reasons.setdefault(support.reason, []).append(name)
@@ -82,7 +82,7 @@ def target(found: Target, host: Host) -> Listing:
         ("description", found.description),
         ("family", found.family),
         ("aliases", ", ".join(found.aliases) or units.NOT_AVAILABLE),
-        ("here", support.reason or "compile and measure"),
+        ("here", ("emulated; " if support.emulate else "") + (support.reason or "compile and measure")),
         ("TVM target", json_line(found.tvm)),
         ("threads", str(found.threads)),
         ("vectors", f"{found.processor.vector_bits} bits, {found.processor.vector_registers} registers"),

@@ -198,7 +198,7 @@ def _device(asked: str | None, target: Target, machine: Host, *, compile_only: b
     if compile_only:
         return DeviceChoice(kind="none", name="none")
     if chosen is None:
-        here = support.measure or "qemu_cpu" not in target.emulation
+        here = support.measure or not support.emulate
         chosen = DeviceChoice(kind="local" if here else "emulated", name="local" if here else "emulated")
     if chosen.kind == "local" and not support.measure:
         hint = "add --compile-only to record what is known without running"

@@ -31,6 +31,8 @@ class Support:
     compile: bool
     measure: bool
     reason: str = ""
+    emulate: bool = False
+    """Whether QEMU executes its instructions; asked only where they cannot be measured."""
 
 
 # -------------------------------------------------------------------------------------------------------------- look-up
@@ -152,12 +154,16 @@ def support(target: Target, host: Host) -> Support:
         return Support(
             compile=True,
             measure=False,
-            reason=f"compile only: measuring needs an {wanted} machine, and this one is {host.architecture}",
+            reason=f"not measured here, which needs an {wanted} machine: see --device rpc://HOST:PORT",
+            emulate="qemu_cpu" in target.emulation,
         )
     lacking = [feature for feature in target.processor.requires if feature not in host.features]
     if lacking:
         return Support(
-            compile=True, measure=False, reason=f"compile only: this processor ({host.cpu}) lacks {', '.join(lacking)}"
+            compile=True,
+            measure=False,
+            reason=f"not measured here: this processor ({host.cpu}) lacks {', '.join(lacking)}",
+            emulate="qemu_cpu" in target.emulation,
         )
     return Support(compile=True, measure=True)
 

@@ -91,11 +91,12 @@ def test_what_can_be_compiled_and_measured(quiet: Host, tmp_path: Path) -> None:
     checks = found(quiet, tmp_path)
     assert [check.text for check in checks["targets x86"]] == [
         "x86_64_v2, x86_64_v3: compile and measure",
-        f"x86_64_v4: compile only: this processor ({quiet.cpu}) lacks avx512bw, avx512cd, avx512dq, avx512f, avx512vl",
+        f"x86_64_v4: compile; not measured here: this processor ({quiet.cpu}) lacks "
+        "avx512bw, avx512cd, avx512dq, avx512f, avx512vl",
     ]
     assert "256-bit vectors" in checks["target host"][0].text
     assert "4 cores, 8 processors" in checks["target host"][0].text
-    assert "compile only" in checks["targets arm"][0].text
+    assert "compile and emulate; not measured here" in checks["targets arm"][0].text
     assert "arm64_cortex_a72" in checks["targets arm"][0].text
     assert "not in this version yet" in checks["targets gpu"][0].text
 

@@ -98,7 +98,7 @@ def test_the_description_is_complete(name: str) -> None:
     assert target.energy.static_w is not None
     assert target.threads == (1 if target.family == "gpu" else processor.cores)
     assert target.tvm.get("num-cores", processor.cores) == processor.cores
-    assert ("qemu_cpu" in target.emulation) == (target.family != "gpu")
+    assert ("qemu_cpu" in target.emulation) == (target.family != "gpu" and name != "x86_64_v4"), "QEMU has no AVX-512"
     assert target.default_device == ("emulated" if target.family == "arm" else "local")
 
 
@@ -375,7 +375,10 @@ def test_x86_is_measured_where_the_features_are(tools: Path) -> None:
     assert targets.support(v3, machine("x86_64", *v3.processor.requires)) == targets.Support(compile=True, measure=True)
     lacking = targets.support(v3, machine("x86_64", *(word for word in v3.processor.requires if word != "fma")))
     assert (lacking.compile, lacking.measure) == (True, False)
-    assert lacking.reason == "compile only: this processor (a processor) lacks fma"
+    assert lacking.reason == "not measured here: this processor (a processor) lacks fma"
+    assert lacking.emulate
+    v4 = targets.support(targets.load("x86_64_v4"), machine("x86_64", *v3.processor.requires))
+    assert not v4.emulate, "QEMU has no AVX-512"
 
 
 def test_arm64_on_x86(tools: Path) -> None:
@@ -386,7 +389,8 @@ def test_arm64_on_x86(tools: Path) -> None:
     install(tools, "aarch64-linux-gnu-g++")
     compiles = targets.support(targets.load("arm64"), machine("x86_64"))
     assert (compiles.compile, compiles.measure) == (True, False)
-    assert compiles.reason == "compile only: measuring needs an aarch64 machine, and this one is x86_64"
+    assert compiles.reason == "not measured here, which needs an aarch64 machine: see --device rpc://HOST:PORT"
+    assert compiles.emulate
 
 
 def test_arm64_on_arm64(tools: Path) -> None:
