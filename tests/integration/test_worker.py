@@ -424,7 +424,9 @@ def test_a_free_machine_needs_no_waiting(tmp_path: Path) -> None:
 
 
 def test_devices_are_opened_by_kind(tmp_path: Path) -> None:
-    opened = devices.open_device("local", targets.load("x86_64_v3"), lock_dir=tmp_path, timeout_s=1, waiting=lambda _: None)
+    opened = devices.open_device(
+        "local", targets.load("x86_64_v3"), lock_dir=tmp_path, timeout_s=1, waiting=lambda _: None
+    )
     assert (opened.kind, opened.name) == ("local", "local")
     opened.close()
 
