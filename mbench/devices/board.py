@@ -81,7 +81,7 @@ class Snapshot:
         return tuple(number for first, _, last in ends for number in range(int(first), int(last or first) + 1))
 
     def others_busy_s(self) -> float | None:
-        """Return the seconds since boot that processors were busy for others than the serving process; None: unknown."""
+        """Return the seconds since boot that processors were busy for other processes; None if it does not tell."""
         cpu = self._text("proc/stat").split("\n", maxsplit=1)[0].split()
         own = self._text("proc/self/stat").rpartition(")")[2].split()
         if len(cpu) < 8 or len(own) < 13:

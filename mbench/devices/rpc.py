@@ -6,8 +6,8 @@ an SSH tunnel carries it to machines that are not next to this one.
 
 from __future__ import annotations
 
-import os
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, cast
@@ -49,7 +49,7 @@ class RpcDevice(WorkerDevice):
         self.name = str(self.address)
         file = "device-" + re.sub(r"[^A-Za-z0-9.]+", "-", self.name)
         super().__init__(
-            file if self.address.key is None else f"{file}-{os.getpid()}",  # a tracker has its own queue
+            file if self.address.key is None else f"{file}-{secrets.token_hex(4)}",  # a tracker has its own queue
             where=f"on {self.name}",
             lock_dir=lock_dir,
             timeout_s=timeout_s,

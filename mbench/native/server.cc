@@ -56,6 +56,7 @@ constexpr int32_t kLongestKey = 1000, kLongestAnswer = 1 << 20;
 constexpr size_t kLongestText = 64 << 10;
 constexpr int kTrackerPollMs = 2000, kWatchMs = 100, kUnmatchedPolls = 4, kSensorMs = 5;
 constexpr int kGreetS = 5, kTrackerS = 10, kGoneMs = 30000;
+constexpr int kBroken = 1, kNoMemory = 12;  // exit statuses of a session
 
 volatile sig_atomic_t stopping = 0;  // a signal asked for the end
 
@@ -430,13 +431,14 @@ int ServeLoop(int client) {
     ffi::Function::GetGlobalRequired("rpc.ServerLoop")(client);
   } catch (const std::exception& error) {
     fprintf(stderr, "mbench-server: %s\n", error.what());
-    return 1;
+    return strstr(error.what(), "bad_alloc") ? kNoMemory : kBroken;
   }
   return 0;
 }
 
 std::string HowEnded(int status) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kNoMemory) return "std::bad_alloc (out of memory)";
   if (WIFEXITED(status)) return "exit status " + std::to_string(WEXITSTATUS(status));
   switch (WTERMSIG(status)) {
     case SIGILL: return "SIGILL (illegal instruction)";
@@ -479,17 +481,20 @@ void ServeInChild(int client, int listener) {
     _exit(status);
   }
   int status = 0;
-  bool dropped = false;
+  bool dropped = false, killed = false;
   while (waitpid(child, &status, WNOHANG) == 0) {
     if (!dropped && !stopping) {
       dropped = Dropped(client, kWatchMs);
       if (dropped) usleep(kWatchMs * 1000);  // let it end by itself, as it does when it was idle
       continue;
     }
+    killed = true;
     kill(child, SIGKILL);
     usleep(kWatchMs * 1000);
   }
-  last_session = dropped || Dropped(client, 0) ? "" : HowEnded(status);
+  // without a client, a session ends by an error of its own; one that broke for another reason tells its client to go
+  bool gone = (dropped || Dropped(client, 0)) && WIFEXITED(status) && WEXITSTATUS(status) == kBroken;
+  last_session = killed || gone ? "" : HowEnded(status);
   if (!last_session.empty()) fprintf(stderr, "mbench-server: a session ended by %s\n", last_session.c_str());
 }
 
