@@ -29,6 +29,7 @@ from mbench.tuned import Choices
 
 COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
+NOT_TOLD = "the server does not tell; mbench's own does, see 'mbench device serve'"
 COUNTED = {"x86": "x86_64_v3", "arm": "arm64_cortex_a72"}
 """What `--counts` counts on machines of an architecture, whatever their own level is."""
 _DETAIL_CHARACTERS = 2000
@@ -166,8 +167,12 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
         described, calibration = _described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
         for name, (artifact, cached) in ready.items():
-            found = _measure(job, device, artifact, progress, cached=cached, ceilings=calibration, counting=counting)
-            record = _keep(job, record, *found)
+            seen = _observe(job, device, artifact, progress, counting)
+            record = _with_machine(record, seen)
+            if isinstance(seen, Failure):
+                record = _keep(job, record, seen)
+            else:
+                record = _keep(job, record, *_made(job, artifact, seen, cached=cached, ceilings=calibration))
             failed = any(failure.variant == name for failure in record.failures)
             progress.stage(name, "failed" if failed else "done", 1.0)
     finally:
@@ -204,30 +209,39 @@ def _described(job: Job, device: devices.Device, progress: Progress) -> tuple[De
     return msgspec.structs.replace(described, calibration=found), found
 
 
-def _measure(
-    job: Job,
-    device: devices.Device,
-    artifact: Artifact,
-    progress: Progress,
-    *,
-    cached: bool,
-    ceilings: Calibration | None,
-    counting: _Counting | None,
-) -> tuple[Result | Failure, ...]:
-    settings = job.settings
+def _observe(
+    job: Job, device: devices.Device, artifact: Artifact, progress: Progress, counting: _Counting | None
+) -> Observation | Failure:
     name = artifact.manifest.variant.name
     try:
-        seen = device.measure(artifact, _plan(settings), functools.partial(progress.stage, name))
+        seen = device.measure(artifact, _plan(job.settings), functools.partial(progress.stage, name))
     except MeasureError as error:
-        return (_failure(name, error),)
-    if counting and seen.numerics.passed:
-        seen = counting.added(name, seen)
+        return _failure(name, error)
+    return counting.added(name, seen) if counting and seen.numerics.passed else seen
+
+
+def _with_machine(record: Record, seen: Observation | Failure) -> Record:
+    """Add what a device's machine tells of itself, once."""
+    before = record.device
+    if before.kind != "rpc" or before.machine is not None or isinstance(seen, Failure):
+        return record
+    missing = {name: why for name, why in before.missing.items() if name != "machine"}
+    if seen.machine is None:
+        missing["machine"] = NOT_TOLD
+    return msgspec.structs.replace(
+        record, device=msgspec.structs.replace(before, machine=seen.machine, missing=missing)
+    )
+
+
+def _made(
+    job: Job, artifact: Artifact, seen: Observation, *, cached: bool, ceilings: Calibration | None
+) -> tuple[Result | Failure, ...]:
     made = results.result(
         artifact,
         cached=cached,
         target=_as_run(job),
         described=job.target,
-        threads=settings.threads,
+        threads=job.settings.threads,
         observation=seen,
         calibration=ceilings,
         reason=counters.NO_TIME if job.device == "emulated" else "the machine's ceilings could not be measured",
@@ -235,7 +249,7 @@ def _measure(
     if seen.numerics.passed:
         return (made,)
     reason = f"wrong result: {seen.numerics.detail}"
-    return (made, Failure(variant=name, stage="checking", reason=reason))
+    return (made, Failure(variant=artifact.manifest.variant.name, stage="checking", reason=reason))
 
 
 def _failure(name: str, error: MeasureError) -> Failure:
