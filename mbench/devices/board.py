@@ -68,6 +68,10 @@ class Snapshot:
         """Return what the device was doing."""
         return host.conditions(root=self.root)
 
+    def available_memory_bytes(self) -> int | None:
+        """Return the memory that can be had without swapping."""
+        return host.available_memory_bytes(root=self.root)
+
     def process_peak_bytes(self) -> int | None:
         """Return the largest resident set that the serving process has had."""
         return memory.process_peak_bytes(self.root / "proc/self/status")

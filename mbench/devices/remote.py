@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from mbench.devices.board import Snapshot
     from mbench.devices.line import Line
     from mbench.measure.remote import RemoteSession
-    from mbench.records import MeteredEnergy
+    from mbench.records import Calibration, MeteredEnergy, Target
+
+_LEAST_MEMORY_BYTES = 1 << 28
+"""Taken where a device does not say how much it has to spare."""
 
 
 def measure(send: Send, address: Address, folder: Path, plan: Plan, patience_s: float) -> Observation:
@@ -47,20 +50,89 @@ def measure(send: Send, address: Address, folder: Path, plan: Plan, patience_s: 
             raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
 
 
-def check_architecture(line: Line, loaded: Artifact) -> None:
+def calibrate(send: Send, address: Address, target: Target, threads: int, patience_s: float) -> Calibration:
+    """Job: measure the ceilings of a device.
+
+    Args:
+        send: tells the stage.
+        address: of the device.
+        target: what the kernels are built for.
+        threads: that they run on.
+        patience_s: how long to wait for a tracker's device.
+    """
+    send("connecting", 0.0)
+    from mbench.devices import line as lines
+    from mbench.measure import calibrate as ceilings
+
+    line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
+    with tempfile.TemporaryDirectory(prefix="mbench-board-") as work, contextlib.closing(line):
+        try:
+            place = _Board(line, str(target.tvm.get("mtriple", "")), target.name, Path(work))
+            line.set_threads(threads)
+            send("calibrating", 0.0)
+            progress = functools.partial(send, "calibrating")
+            return ceilings.calibrate(target, threads, progress=progress, place=place)
+        except RuntimeError as error:  # TVM's, from the other end or about the line
+            raise MeasureError(lines.explain(error, line, target.name)) from error
+
+
+class _Board:
+    """Where the kernels of a calibration run: they are linked here and uploaded."""
+
+    def __init__(self, line: Line, triple: str, target: str, work: Path) -> None:
+        from mbench.devices import board
+
+        check_architecture(line, triple, target)
+        self.device = line.remote.cpu()
+        self._line, self._triple, self._work = line, triple, work
+        self._loaded, self._start = 0, time.perf_counter()
+        if line.info is None:
+            raise MeasureError(only_mbenchs(line))
+        self._before = board.look(line, work / "before")
+        self.memory_bytes = self._before.available_memory_bytes() or _LEAST_MEMORY_BYTES
+
+    def load(self, kernels: Any, target: Any) -> Any:
+        """Compile, link and upload kernels; return the module that runs them on the device."""
+        import tvm
+
+        from mbench.compile import codegen
+
+        self._loaded += 1
+        library = self._work / f"kernels{self._loaded}.so"
+        codegen.export(tvm.compile(kernels, target=target), library, linker.find(self._triple))
+        self._line.upload(library)
+        return self._line.remote.load_module(library.name)
+
+    def others_busy(self) -> float | None:
+        """Return the processors that other processes of the device kept busy."""
+        from mbench.devices import board
+
+        then, now = self._before.others_busy_s(), board.look(self._line, self._work / "after").others_busy_s()
+        if then is None or now is None:
+            return None
+        return max(0.0, now - then) / (time.perf_counter() - self._start)
+
+
+def only_mbenchs(line: Line) -> str:
+    """Return why something cannot be had from a server that is not mbench's."""
+    return (
+        f"the server at {line.address} is TVM's own, which has no functions for this; "
+        "start mbench's there: 'mbench device serve'"
+    )
+
+
+def check_architecture(line: Line, triple: str, target: str) -> None:
     """Refuse a library for another architecture than the device's, before it is uploaded.
 
     Raises:
         MeasureError: it is for another one.
     """
-    manifest = loaded.manifest
-    triple = str(json.loads(manifest.inputs["tvm_target"]).get("mtriple", ""))
     if line.info is None or not triple:
         return
     built, there = linker.architecture(triple), linker.architecture(line.info.architecture)
     if built != there:
         raise MeasureError(
-            f"the device at {line.address} is {there}, the target {manifest.target} is {built}; "
+            f"the device at {line.address} is {there}, the target {target} is {built}; "
             "choose a target of the device's architecture, see 'mbench targets'"
         )
 
@@ -98,7 +170,9 @@ class _Measuring:
     def _load(self) -> RemoteSession:
         from mbench.measure.remote import RemoteSession
 
-        check_architecture(self._line, self._loaded)
+        manifest = self._loaded.manifest
+        triple = str(json.loads(manifest.inputs["tvm_target"]).get("mtriple", ""))
+        check_architecture(self._line, triple, manifest.target)
         self._send("uploading", 0.0)
         self._line.upload(self._loaded.library, lambda fraction: self._send("uploading", fraction))
         self._send("loading", 0.0)
@@ -114,10 +188,7 @@ class _Measuring:
         if self._line.info is not None:
             self.seen["machine"] = self._look("found").machine(self._line.info)
         else:
-            self.seen["missing"] = self.seen["energy_missing"] = (
-                f"the server at {self._line.address} is TVM's own, which has no functions for this; "
-                "start mbench's there: 'mbench device serve'"
-            )
+            self.seen["missing"] = self.seen["energy_missing"] = only_mbenchs(self._line)
 
     def _before(self) -> Snapshot | None:
         """Return what the device is doing before it is timed; None if it cannot tell."""

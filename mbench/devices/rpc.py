@@ -22,7 +22,6 @@ from mbench.measure.observation import Observation, Plan
 from mbench.records import Calibration, Target
 
 _NO_TUNING = "kernels are tuned on the machine that has them, with '--device local': not over RPC"
-_NO_CEILINGS = "ceilings are not measured over RPC in this version"
 
 
 class RpcDevice(WorkerDevice):
@@ -62,8 +61,9 @@ class RpcDevice(WorkerDevice):
         return cast(Observation, self._run(remote.measure, arguments, 1, report))
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
-        """Refuse: see the message."""
-        raise MeasureError(_NO_CEILINGS)
+        """Measure peak FLOP/s and the bandwidth of each cache level of the device."""
+        arguments = (self.address, target, threads, self._timeout_s)
+        return cast(Calibration, self._run(remote.calibrate, arguments, 1, report))
 
     def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> NoReturn:
         """Refuse: tuning is for the local device."""

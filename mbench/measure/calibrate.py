@@ -1,16 +1,17 @@
 """Measure the ceilings of a CPU: peak FLOP/s, and read bandwidth from each level of the memory hierarchy.
 
 The kernels are built by TVM for the same target as the networks, so that the ceilings are those of the code that is
-judged by them: same instruction set, same threads. Runs inside a worker process.
+judged by them: same instruction set, same threads. Runs inside a worker process; the kernels run there too, or on a
+device at the other end of a line.
 """
 
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import psutil
 import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
@@ -33,6 +34,9 @@ _SAMPLES = 4
 _SAMPLE_S = 0.01
 _DRAM_MIN_BYTES = 64 * 2**20
 _MEMORY_SHARE = 8
+
+_Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+"""Of the data and of the result."""
 
 
 def _peak_kernel(threads: int, lanes: int) -> Any:
@@ -86,21 +90,72 @@ def _read_kernel(threads: int, lanes: int, lines: int, passes: int) -> Any:
     return read
 
 
-def calibrate(target: Target, threads: int, *, progress: Callable[[float], None] = lambda _: None) -> Calibration:
-    """Measure the ceilings of this machine at `threads` threads with code for `target`."""
-    watch = activity.Watch()
+def _fill_kernel(shape: tuple[int, ...], value: float) -> Any:
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def fill(x: T.Buffer(shape, "float32")):  # type: ignore[no-untyped-def, valid-type]
+        T.func_attr({"tirx.noalias": True})
+        flat = T.decl_buffer((math.prod(shape),), "float32", data=x.data)
+        for i in range(math.prod(shape)):
+            flat[i] = T.float32(value)
+
+    return fill
+
+
+class Place(Protocol):
+    """Where the kernels run."""
+
+    device: Any
+    """TVM's name of it."""
+    memory_bytes: int
+    """What can be had there without swapping."""
+
+    def load(self, kernels: tvm.IRModule, target: Any) -> Any:
+        """Compile kernels and return the module that runs them there."""
+        ...
+
+    def others_busy(self) -> float | None:
+        """Return the processors that other processes kept busy there since it was made; None if it does not tell."""
+        ...
+
+
+class Here:
+    """This process."""
+
+    def __init__(self) -> None:
+        self.device = tvm.cpu()
+        self.memory_bytes = psutil.virtual_memory().available
+        self._watch = activity.Watch()
+
+    def load(self, kernels: tvm.IRModule, target: Any) -> Any:
+        """Compile kernels and return the module that runs them."""
+        return tvm.compile(kernels, target=target).mod
+
+    def others_busy(self) -> float:
+        """Return the processors that other processes kept busy."""
+        wall, others = self._watch.read_s()
+        return others / wall
+
+
+def calibrate(
+    target: Target,
+    threads: int,
+    *,
+    progress: Callable[[float], None] = lambda _: None,
+    place: Place | None = None,
+) -> Calibration:
+    """Measure the ceilings of a machine, by default this one, at `threads` threads with code for `target`."""
+    place = place or Here()
     tvm_target = tvm.target.Target(dict(target.tvm))
     lanes = target.processor.vector_bits // 32
-    probes = {"peak": _peak_probe(threads, lanes, tvm_target)}
-    for level, size in _working_sets(target, threads).items():
-        probes[level] = _read_probe(threads, lanes, size, tvm_target)
+    probes = {"peak": _peak_probe(threads, lanes, tvm_target, place)}
+    for level, size in _working_sets(target, threads, place.memory_bytes).items():
+        probes[level] = _read_probe(threads, lanes, size, tvm_target, place)
         progress(len(probes) / (2 * len(LEVELS)))
     for turn in range(_TURNS):  # all in turn, so that a short disturbance does not meet every sample of one of them
         for probe in probes.values():
             probe.sample()
         progress((_TURNS + turn + 1) / (2 * _TURNS))
     peak = probes.pop("peak")
-    wall, others = watch.read_s()
     return Calibration(
         method=METHOD,
         measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -108,25 +163,29 @@ def calibrate(target: Target, threads: int, *, progress: Callable[[float], None]
         flops_per_s={"float32": peak.rate()},
         bytes_per_s={level: probe.rate() for level, probe in probes.items()},
         working_set_bytes={level: probe.data_bytes for level, probe in probes.items()},
-        others_busy=others / wall,
+        others_busy=place.others_busy(),
     )
 
 
 class _Probe:
     """One kernel with its data; the fastest sample counts, since interference only ever slows a kernel down."""
 
-    def __init__(self, kernel: Any, target: Any, data: np.ndarray, result_shape: tuple[int, ...], work: float) -> None:
-        library = tvm.compile(tvm.IRModule({"main": kernel.with_attr("global_symbol", "main")}), target=target)
-        self._arguments = tvm.runtime.tensor(data), tvm.runtime.tensor(np.zeros(result_shape, "float32"))
-        self._timer = library.mod.time_evaluator
-        first = self._timer("main", tvm.cpu(), number=1, repeat=1)(*self._arguments).results[0]
+    def __init__(self, kernel: Any, target: Any, place: Place, shapes: _Shapes, *, value: float, work: float) -> None:
+        named = {"main": kernel, "fill": _fill_kernel(shapes[0], value)}
+        functions = {name: function.with_attr("global_symbol", name) for name, function in named.items()}
+        module = place.load(tvm.IRModule(functions), target)
+        self._device = place.device
+        self._arguments = [tvm.runtime.empty(shape, "float32", self._device) for shape in shapes]
+        module["fill"](self._arguments[0])  # filled where it lies: a line may be slow, and untouched pages are one page
+        self._timer = module.time_evaluator
+        first = self._timer("main", self._device, number=1, repeat=1)(*self._arguments).results[0]
         self._number = max(1, int(_SAMPLE_S / max(first, 1e-7)))
         self._work, self._best_s = work, first
-        self.data_bytes = data.nbytes
+        self.data_bytes = 4 * math.prod(shapes[0])
 
     def sample(self) -> None:
         """Take a few samples."""
-        timer = self._timer("main", tvm.cpu(), number=self._number, repeat=_SAMPLES)
+        timer = self._timer("main", self._device, number=self._number, repeat=_SAMPLES)
         self._best_s = min(self._best_s, *timer(*self._arguments).results)
 
     def rate(self) -> float:
@@ -134,21 +193,23 @@ class _Probe:
         return float(self._work / self._best_s)
 
 
-def _peak_probe(threads: int, lanes: int, target: Any) -> _Probe:
+def _peak_probe(threads: int, lanes: int, target: Any, place: Place) -> _Probe:
     flops = threads * _CHAINS * _STEPS * lanes * 2
-    data = np.full((threads, _CHAINS + 2, lanes), 0.5, "float32")  # x ← x/2 + 1/2 stays within 1/2 … 1: no denormals
-    return _Probe(_peak_kernel(threads, lanes), target, data, (threads, _CHAINS, lanes), flops)
+    shapes = (threads, _CHAINS + 2, lanes), (threads, _CHAINS, lanes)
+    # x ← x/2 + 1/2 stays within 1/2 … 1: no denormals
+    return _Probe(_peak_kernel(threads, lanes), target, place, shapes, value=0.5, work=flops)
 
 
-def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any) -> _Probe:
+def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: Place) -> _Probe:
     lines = max(1, size_bytes // (threads * _READERS * lanes * 4))
-    data = np.ones((threads, lines, _READERS, lanes), "float32")
-    passes = max(1, threads * _MIN_BYTES_A_CALL // data.nbytes)
+    shapes = (threads, lines, _READERS, lanes), (threads, _READERS, lanes)
+    data_bytes = 4 * math.prod(shapes[0])
+    passes = max(1, threads * _MIN_BYTES_A_CALL // data_bytes)
     kernel = _read_kernel(threads, lanes, lines, passes)
-    return _Probe(kernel, target, data, (threads, _READERS, lanes), passes * data.nbytes)
+    return _Probe(kernel, target, place, shapes, value=1.0, work=passes * data_bytes)
 
 
-def _working_sets(target: Target, threads: int) -> dict[str, int]:
+def _working_sets(target: Target, threads: int, available_bytes: int) -> dict[str, int]:
     """Return the bytes to go through at each level: half of what the threads' caches hold; for DRAM, far more."""
     processor = target.processor
     sizes: dict[str, int] = {}
@@ -159,7 +220,7 @@ def _working_sets(target: Target, threads: int) -> dict[str, int]:
         copies = -(-threads // cache.shared_by)
         last = copies * int(cache.bytes.value)
         sizes[level] = last // 2
-    limit = psutil.virtual_memory().available // _MEMORY_SHARE
+    limit = available_bytes // _MEMORY_SHARE
     if sizes.get("L3", 0) > limit:
         del sizes["L3"]
     sizes["DRAM"] = min(max(2 * last, _DRAM_MIN_BYTES), limit)

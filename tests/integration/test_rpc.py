@@ -217,7 +217,34 @@ def test_a_wrong_result_is_not_timed(
     assert seen.latency_s is None
 
 
-def test_tuning_and_ceilings_are_refused_with_a_reason(here: Target, opened: Callable[..., RpcDevice]) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ceilings_are_those_of_the_device(
+    threads: int, server: Serving, opened: Callable[..., RpcDevice], here: Target
+) -> None:
+    require((os.cpu_count() or 1) >= threads, "needs two processors")
+    told: list[str] = []
+    seen = opened(server.url).calibrate(here, threads, lambda stage, _: told.append(stage))
+    assert list(dict.fromkeys(told)) == ["connecting", "calibrating"]
+    lanes = here.processor.vector_bits // 32
+    assert 1e9 < seen.flops_per_s["float32"] < threads * 2 * lanes * 4 * 8e9  # four units at 8 GHz: more than there is
+    assert seen.threads == threads
+    measured = [seen.bytes_per_s[level] for level in ("L1", "DRAM")]
+    assert measured[0] > measured[1] > 1e8
+    assert seen.working_set_bytes["DRAM"] >= 64 * 2**20
+    assert seen.others_busy is not None
+
+
+def test_ceilings_need_mbenchs_server_and_its_architecture(
+    server: Serving, opened: Callable[..., RpcDevice], here: Target
+) -> None:
+    foreign = msgspec.structs.replace(here, name="riscv", tvm={**here.tvm, "mtriple": "riscv64-linux-gnu"})
+    with pytest.raises(MeasureError, match="the target riscv is riscv64; choose a target"):
+        opened(server.url).calibrate(foreign, 1, ignore)
+    with serving.tvm_server() as tvms, pytest.raises(MeasureError, match="is TVM's own, which has no functions"):
+        opened(tvms.url).calibrate(here, 1, ignore)
+
+
+def test_tuning_is_refused_with_a_reason(opened: Callable[..., RpcDevice]) -> None:
     device = opened("rpc://127.0.0.1:1")
     plan: Any = None
     for refused in (device.time_kernel, device.search_kernel):
