@@ -1,0 +1,56 @@
+"""How the tests of devices over RPC measure, and how they look at what fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from mbench import variants
+from mbench.artifact import Artifact
+from mbench.devices.rpc import RpcDevice
+from mbench.errors import MeasureError
+from mbench.measure.observation import Plan
+from mbench.records import Warmup
+
+VARIANT = variants.parse("mobilenet_v1_0.25_128")
+PLAN = Plan(
+    threads=1,
+    number=1,
+    repeat=30,
+    layer_repeat=15,
+    block=10,
+    warmup=Warmup(max_s=1.0),
+    measure_max_s=None,
+    tolerance=1e-4,
+)
+FEW = msgspec.structs.replace(PLAN, repeat=3, layer_repeat=2, block=3, warmup=Warmup(max_s=0.1))
+LONG = msgspec.structs.replace(PLAN, repeat=1_000_000, layer_repeat=10)
+STAGES = ["connecting", "uploading", "loading", "checking", "warming up", "measuring", "measuring layers"]
+
+
+def ignore(_stage: str, _fraction: float) -> None:
+    pass
+
+
+def failure(device: RpcDevice, net: Artifact, plan: Plan = FEW, report: Callable[[str, float], None] = ignore) -> str:
+    """Measure what cannot be measured; return the message, which must be one line."""
+    with pytest.raises(MeasureError) as caught:
+        device.measure(net, plan, report)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class When:
+    """A report that does something once, when a stage begins (or is `after` seconds old)."""
+
+    def __init__(self, stage: str, do: Callable[[], object], *, after: float = 0.0) -> None:
+        self._stage, self._do, self._after = stage, do, after
+        self.done = False
+
+    def __call__(self, stage: str, _fraction: float) -> None:
+        if stage == self._stage and not self.done:
+            self.done = True
+            threading.Timer(self._after, self._do).start()

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mbench.devices import tracker
+from mbench.devices.address import Address
+from mbench.errors import MeasureError
+
+MAGIC = struct.pack("<i", 0x2F271)
+Talk = Callable[[socket.socket], None]
+
+
+def message(value: Any) -> bytes:
+    data = json.dumps(value).encode()
+    return struct.pack("<i", len(data)) + data
+
+
+def heard(line: socket.socket) -> Any:
+    (size,) = struct.unpack("<i", line.recv(4, socket.MSG_WAITALL))
+    return json.loads(line.recv(size, socket.MSG_WAITALL))
+
+
+@contextlib.contextmanager
+def listening(talk: Talk) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                line, _ = listener.accept()
+                with line:
+                    talk(line)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)
+
+
+def ask(port: int, *, patience_s: float = 5.0, told: list[str] | None = None) -> tuple[str, int, str]:
+    address = Address("127.0.0.1", port, "pi4")
+    waiting = told.append if told is not None else lambda _: None
+    return tracker.request(address, waiting=waiting, patience_s=patience_s, answer_s=1.0)
+
+
+def greets(line: socket.socket, *keys: str) -> None:
+    """Do what TVM's tracker does until it has told which devices it has."""
+    assert line.recv(4, socket.MSG_WAITALL) == MAGIC
+    line.sendall(MAGIC)
+    assert heard(line) == [6]
+    known = [{"key": f"server:{key}", "addr": ["10.0.0.2", 9090]} for key in keys]
+    line.sendall(message([0, {"queue_info": {}, "server_info": known}]))
+
+
+def test_a_device_is_given() -> None:
+    def talk(line: socket.socket) -> None:
+        greets(line, "pi4")
+        assert heard(line) == [4, "pi4", "", 1]
+        line.sendall(message([0, ["10.0.0.2", 9090, "pi4:0.5"]]))
+
+    with listening(talk) as port:
+        assert ask(port) == ("10.0.0.2", 9090, "pi4:0.5")
+
+
+def test_an_answer_in_pieces() -> None:
+    def talk(line: socket.socket) -> None:
+        greets(line, "pi4")
+        heard(line)
+        for byte in message([0, ["10.0.0.2", 9090, "pi4:0.5"]]):
+            line.sendall(bytes([byte]))
+            time.sleep(0.001)
+
+    with listening(talk) as port:
+        assert ask(port)[1] == 9090
+
+
+def test_waiting_is_told_until_a_device_is_free() -> None:
+    def talk(line: socket.socket) -> None:
+        greets(line, "pi4", "pi4")
+        heard(line)
+        time.sleep(2.5)
+        line.sendall(message([0, ["10.0.0.2", 9090, "pi4:0.5"]]))
+
+    told: list[str] = []
+    with listening(talk) as port:
+        assert ask(port, told=told)[1] == 9090
+    assert told == ["waiting for a device (2 with the key 'pi4')"] * 2
+
+
+def test_patience_ends() -> None:
+    def talk(line: socket.socket) -> None:
+        greets(line, "pi4")
+        heard(line)
+        line.recv(1)
+
+    with (
+        listening(talk) as port,
+        pytest.raises(MeasureError, match=r"every device \(1 with the key 'pi4'\) stayed busy"),
+    ):
+        ask(port, patience_s=1.5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "has"), [((), "it has: none at all"), (("pi5", "rock", "pi5"), r"it has: pi5 \(2\), rock \(1\)")]
+)
+def test_a_key_that_no_device_has(keys: tuple[str, ...], has: str) -> None:
+    with (
+        listening(lambda line: greets(line, *keys)) as port,
+        pytest.raises(MeasureError, match=f"has no device with the key 'pi4'; {has}"),
+    ):
+        ask(port)
+
+
+def _closes(line: socket.socket) -> None:
+    line.recv(4)
+
+
+def _speaks_otherwise(line: socket.socket) -> None:
+    line.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    line.recv(4)
+
+
+def _is_a_server(line: socket.socket) -> None:
+    line.recv(4)
+    line.sendall(struct.pack("<i", 0xFF271))
+
+
+def _answers_no_json(line: socket.socket) -> None:
+    line.recv(4)
+    line.sendall(MAGIC + struct.pack("<i", 4) + b"}{}{")
+
+
+def _answers_too_much(line: socket.socket) -> None:
+    line.recv(4)
+    line.sendall(MAGIC + struct.pack("<i", 1 << 30))
+
+
+def _fails(line: socket.socket) -> None:
+    line.recv(4)
+    line.sendall(MAGIC + message(-1))
+
+
+@pytest.mark.parametrize(
+    "talk", [_closes, _speaks_otherwise, _is_a_server, _answers_no_json, _answers_too_much, _fails]
+)
+def test_what_is_no_tracker(talk: Talk) -> None:
+    with listening(talk) as port, pytest.raises(MeasureError, match=f"at 127.0.0.1:{port} is no TVM RPC tracker; use"):
+        ask(port)
+
+
+def test_one_that_says_nothing() -> None:
+    def talk(line: socket.socket) -> None:
+        line.recv(4)
+        line.recv(1)
+
+    start = time.monotonic()
+    with (
+        listening(talk) as port,
+        pytest.raises(MeasureError, match=f"no answer from the tracker 127.0.0.1:{port} within"),
+    ):
+        ask(port)
+    assert time.monotonic() - start < 5
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with pytest.raises(MeasureError, match=f"no tracker at 127.0.0.1:{port}: Connection refused"):
+        ask(port)
