@@ -11,7 +11,7 @@ from mbench import pipeline, resources, targets, tuned, variants
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import UsageError
-from mbench.pipeline import Job
+from mbench.job import Job, counted_target
 from mbench.records import DeviceKind, Host, Settings, Target, Warmup
 from mbench.tuner import TuningJob
 
@@ -82,7 +82,7 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         path=output / f"{pipeline.new_run_id()}.json",
         use_cache=not options["no_cache"],
         choices=choices,
-        counted=pipeline.counted_target(target, device.kind) if options["counts"] else None,
+        counted=counted_target(target, device.kind) if options["counts"] else None,
     )
 
 
@@ -105,7 +105,7 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
     support = targets.support(target, machine)
     if not support.measure:
         raise UsageError(f"target '{target.name}': {support.reason}; choices are tuned where they can be measured")
-    if options["device"] not in (None, "local"):
+    if registry.resolve(options["device"] or "local").kind != "local":
         raise UsageError(f"--device {options['device']}: tuning is done on 'local' alone in this version")
     if options["trials"] is not None and not options["deep"]:
         raise UsageError("--trials is of MetaSchedule; it goes with --deep")

@@ -7,66 +7,28 @@ when all builds are done. This process imports neither torch nor tvm: whatever h
 from __future__ import annotations
 
 import datetime
-import functools
 import secrets
 import tempfile
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import msgspec
 
 import mbench
-from mbench import builds, calibrations, devices, host, kept, records, resources, results, targets, tuned, variants
+from mbench import builds, host, kept, observing, records, resources, results, targets, tuned, variants
 from mbench.artifact import Artifact
-from mbench.devices import emulation, registry
+from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
-from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
-from mbench.measure import counters, numerics
-from mbench.measure.observation import Observation, Plan
+from mbench.errors import BuildError, OutputError, TargetError, UsageError
+from mbench.job import Job, Progress, counted_target
+from mbench.measure import counters
+from mbench.measure.observation import Observation
 from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target, Variant
-from mbench.tuned import Choices
 
 COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
 NOT_TOLD = "the server does not tell; mbench's own does, see 'mbench device serve'"
-COUNTED = {"x86": "x86_64_v3", "arm": "arm64_cortex_a72"}
-"""What `--counts` counts on machines of an architecture, whatever their own level is."""
-_DETAIL_CHARACTERS = 2000
-
-
-class Progress(Protocol):
-    """Is told what the run is doing."""
-
-    def stage(self, variant: str, stage: str, fraction: float) -> None:
-        """`variant` is at `stage`, `fraction` of it done (0 to 1)."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Say something to the user."""
-        ...
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A run: what to measure, on what, and where to write."""
-
-    target: Target
-    host: Host
-    device: DeviceKind
-    device_name: str = ""
-    """What the record calls the device; by default its kind."""
-    address: str = ""
-    """Of an `rpc` device."""
-    settings: Settings
-    path: Path
-    """The record file."""
-    counted: Target | None = None
-    """The target whose code is counted in emulation beside what is measured."""
-    use_cache: bool = True
-    choices: Choices = tuned.NONE
-    """How kernels are made that were tuned."""
-    before: Record | None = None
-    """The record to go on with."""
 
 
 def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
@@ -161,13 +123,13 @@ def new_run_id() -> str:
 
 # -------------------------------------------------------------------------------------------------------------- measure
 def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress) -> Record:
-    counting = _Counting(job, tuple(ready), progress) if job.counted else None
-    device = _open(job, job.device, job.target, progress)
+    counting = observing.Counting(job, tuple(ready), progress) if job.counted else None
+    device = observing.open_device(job, job.device, job.target, progress)
     try:
-        described, calibration = _described(job, device, progress)
+        described, calibration = observing.described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
         for name, (artifact, cached) in ready.items():
-            seen = _observe(job, device, artifact, progress, counting)
+            seen = observing.observe(job, device, artifact, progress, counting)
             record = _with_machine(record, seen)
             if isinstance(seen, Failure):
                 record = _keep(job, record, seen)
@@ -180,44 +142,6 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
         if counting:
             counting.close()
     return record
-
-
-def _open(job: Job, kind: DeviceKind, target: Target, progress: Progress) -> devices.Device:
-    return devices.open_device(
-        kind,
-        target,
-        job.address,
-        lock_dir=resources.cache_dir(),
-        timeout_s=job.settings.timeout_s,
-        waiting=progress.note,
-    )
-
-
-def _described(job: Job, device: devices.Device, progress: Progress) -> tuple[Device, Calibration | None]:
-    """Return the device as the record names it, with the ceilings that a short measurement shows."""
-    described = Device(kind=job.device, name=job.device_name or device.name)
-    if job.device == "emulated":
-        emulator = getattr(device, "emulator", None)
-        return msgspec.structs.replace(described, emulator=emulator, missing={"calibration": counters.NO_TIME}), None
-    report = functools.partial(progress.stage, "machine")
-    target = _as_run(job)
-    try:
-        found = calibrations.ceilings(device, target, job.host, job.settings.threads, report, use_cache=job.use_cache)
-    except MeasureError as error:
-        progress.note(f"the machine's ceilings could not be measured: {error}")
-        return msgspec.structs.replace(described, missing={"calibration": str(error)}), None
-    return msgspec.structs.replace(described, calibration=found), found
-
-
-def _observe(
-    job: Job, device: devices.Device, artifact: Artifact, progress: Progress, counting: _Counting | None
-) -> Observation | Failure:
-    name = artifact.manifest.variant.name
-    try:
-        seen = device.measure(artifact, _plan(job.settings), functools.partial(progress.stage, name))
-    except MeasureError as error:
-        return _failure(name, error)
-    return counting.added(name, seen) if counting and seen.numerics.passed else seen
 
 
 def _with_machine(record: Record, seen: Observation | Failure) -> Record:
@@ -239,7 +163,7 @@ def _made(
     made = results.result(
         artifact,
         cached=cached,
-        target=_as_run(job),
+        target=job.target_as_run,
         described=job.target,
         threads=job.settings.threads,
         observation=seen,
@@ -252,78 +176,6 @@ def _made(
     return (made, Failure(variant=artifact.manifest.variant.name, stage="checking", reason=reason))
 
 
-def _failure(name: str, error: MeasureError) -> Failure:
-    stage, detail = getattr(error, "stage", "measuring"), getattr(error, "detail", "")
-    return Failure(variant=name, stage=stage, reason=str(error), detail=detail)
-
-
-def _plan(settings: Settings) -> Plan:
-    return Plan(
-        threads=settings.threads,
-        number=settings.number,
-        repeat=settings.repeat,
-        layer_repeat=settings.layer_repeat,
-        block=settings.block,
-        warmup=settings.warmup,
-        measure_max_s=settings.measure_max_s,
-        tolerance=numerics.TOLERANCE[settings.dtype],
-    )
-
-
-def counted_target(target: Target, device: DeviceKind) -> Target | None:
-    """Return the target whose code `--counts` counts in emulation; None where the run itself is emulated and counts.
-
-    For a board it is the target itself; for this machine the one that all machines of its architecture can be compared
-    by.
-
-    Raises:
-        UsageError: nothing is run, or this machine cannot emulate it.
-    """
-    if device == "emulated":
-        return None
-    if device == "none":
-        raise UsageError("--counts needs a run; leave out --compile-only")
-    counted = target if device == "rpc" else targets.load(COUNTED[target.family])
-    emulation.check(counted)
-    return counted
-
-
-class _Counting:
-    """Counts in emulation, beside a measurement: the same networks, for the one target that all x86 machines share.
-
-    Rules alone make its kernels, so that the counts are the same on every machine.
-    """
-
-    def __init__(self, job: Job, names: tuple[str, ...], progress: Progress) -> None:
-        assert job.counted is not None
-        self._job, self._progress = job, progress
-        wanted = [_variant(name, job.settings) for name in names]
-        self._built = builds.build_all(wanted, job.counted, _silent, use_cache=job.use_cache)
-        self._device = _open(job, "emulated", job.counted, progress)
-
-    def added(self, name: str, seen: Observation) -> Observation:
-        """Return an observation with the counts of the network, or with the reason why there are none."""
-        built = self._built[name]
-        if isinstance(built, Failure):
-            return msgspec.structs.replace(seen, counts_missing=built.reason)
-        try:
-            counted = self._device.measure(
-                built[0], _plan(self._job.settings), functools.partial(self._progress.stage, name)
-            )
-        except MeasureError as error:
-            return msgspec.structs.replace(seen, counts_missing=str(error))
-        missing = counted.counts_missing or (None if counted.numerics.passed else counted.numerics.detail)
-        return msgspec.structs.replace(seen, counted=counted.counted, counts_missing=missing)
-
-    def close(self) -> None:
-        """Let the emulated machine go."""
-        self._device.close()
-
-
-def _silent(_variant: str, _stage: str, _fraction: float) -> None:
-    """Say nothing: the same network is shown already."""
-
-
 def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
     return results.result(
         artifact,
@@ -334,26 +186,6 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
         calibration=None,
         reason=COMPILE_ONLY,
     )
-
-
-def _as_run(job: Job) -> Target:
-    return as_run_here(job.target, job.host) if job.device == "local" else job.target
-
-
-def as_run_here(target: Target, machine: Host) -> Target:
-    """Return a target with the caches, cores and static power of the machine that executes it.
-
-    A target's own are its reference machine's. Static power of this one is not known, unless the target is `host`.
-    """
-    tvm = target.tvm
-    here = host.target(machine, triple=str(tvm["mtriple"]), mcpu=str(tvm["mcpu"])).processor
-    processor = msgspec.structs.replace(
-        target.processor, cores=here.cores, frequency_hz=here.frequency_hz, l1d=here.l1d, l2=here.l2, l3=here.l3
-    )
-    energy = target.energy
-    if energy is not None and target.name != "host":
-        energy = msgspec.structs.replace(energy, static_w=None)
-    return msgspec.structs.replace(target, processor=processor, energy=energy)
 
 
 def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:

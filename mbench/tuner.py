@@ -18,11 +18,11 @@ from types import TracebackType
 import msgspec
 
 import mbench
-from mbench import devices, pipeline, resources, tuned, units, variants
+from mbench import devices, resources, tuned, units, variants
 from mbench.compile.tuning import Candidate, Task, jobs
 from mbench.compilers import Compilers
 from mbench.errors import BuildError, MeasureError
-from mbench.pipeline import Progress
+from mbench.job import Progress, as_run_here
 from mbench.records import Host, Target
 from mbench.search import Bench, Search
 from mbench.tuned import Entry, File, MadeWith
@@ -205,7 +205,7 @@ def merged(tasks: Iterable[Task]) -> list[Task]:
 
 def _cache_bytes(job: TuningJob) -> int:
     """Return what the second-level caches of this machine hold for the threads."""
-    cache = pipeline.as_run_here(job.target, job.host).processor.l2
+    cache = as_run_here(job.target, job.host).processor.l2
     return int(cache.bytes.value / cache.shared_by * job.threads) if cache else 2**20 * job.threads
 
 

@@ -22,7 +22,7 @@ import msgspec
 import psutil
 
 import mbench
-from mbench import calibrations, host, pipeline, records
+from mbench import calibrations, host, job, records
 from mbench.artifact import Artifact, load
 from mbench.records import Record
 
@@ -187,7 +187,7 @@ def keep_ceilings(cache: Path, record: Record) -> None:
     os.environ["MBENCH_CACHE_DIR"] = str(cache)
     try:
         machine = host.describe()
-        target = pipeline.as_run_here(record.target, machine)
+        target = job.as_run_here(record.target, machine)
         [name] = {record.device.name}
         device: Any = type("Device", (), {"name": name})
         file = calibrations._file(device, target, machine, record.settings.threads)

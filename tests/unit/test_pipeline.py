@@ -17,7 +17,7 @@ import msgspec
 import psutil
 import pytest
 
-from mbench import builds, devices, host, pairs, pipeline, records
+from mbench import builds, devices, host, job, pairs, pipeline, records
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
@@ -56,10 +56,10 @@ class World:
             raise planned
         return fakes.compiled(self.artifacts / variant.name, variant), False
 
-    def job(self, **changes: Any) -> pipeline.Job:
+    def job(self, **changes: Any) -> job.Job:
         settings = msgspec.structs.replace(SETTINGS, **changes.pop("settings", {}))
         given = {"target": self.target, "host": host.describe(), "device": "local", "path": self.path, **changes}
-        return pipeline.Job(settings=settings, **given)
+        return job.Job(settings=settings, **given)
 
     def run(self, **changes: Any) -> Record:
         returned = pipeline.run(self.job(**changes), self.progress)
@@ -334,7 +334,7 @@ def test_nowhere_to_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None
 # ----------------------------------------------------------------------------------------------- the machine it runs on
 def test_a_target_run_here_has_the_caches_of_this_machine(world: World) -> None:
     machine = host.describe()
-    local = pipeline.as_run_here(world.target, machine)
+    local = job.as_run_here(world.target, machine)
     assert local.tvm == world.target.tvm
     here = host.target(machine, triple="x86_64-linux-gnu", mcpu="x86-64-v2").processor
     assert (local.processor.cores, local.processor.l1d) == (here.cores, here.l1d)
