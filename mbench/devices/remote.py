@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,15 +26,16 @@ _LEAST_MEMORY_BYTES = 1 << 28
 """Taken where a device does not say how much it has to spare."""
 
 
-def measure(send: Send, address: Address, folder: Path, plan: Plan, patience_s: float) -> Observation:
+def measure(send: Send, address: Address, work: Path, patience_s: float, folder: Path, plan: Plan) -> Observation:
     """Job: check an artifact's numerics on a device, then time it there.
 
     Args:
         send: tells the stage.
         address: of the device.
+        work: an empty folder, for what the device tells of itself.
+        patience_s: how long to wait for a tracker's device.
         folder: the artifact.
         plan: how to measure.
-        patience_s: how long to wait for a tracker's device.
     """
     send("connecting", 0.0)
     from mbench import artifact
@@ -43,31 +43,32 @@ def measure(send: Send, address: Address, folder: Path, plan: Plan, patience_s: 
 
     loaded = artifact.load(folder)
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
-    with tempfile.TemporaryDirectory(prefix="mbench-board-") as work, contextlib.closing(line):
+    with contextlib.closing(line):
         try:
-            return _Measuring(send, line, loaded, plan, Path(work)).observe()
+            return _Measuring(send, line, loaded, plan, work).observe()
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
 
 
-def calibrate(send: Send, address: Address, target: Target, threads: int, patience_s: float) -> Calibration:
+def calibrate(send: Send, address: Address, work: Path, patience_s: float, target: Target, threads: int) -> Calibration:
     """Job: measure the ceilings of a device.
 
     Args:
         send: tells the stage.
         address: of the device.
+        work: an empty folder, for the kernels.
+        patience_s: how long to wait for a tracker's device.
         target: what the kernels are built for.
         threads: that they run on.
-        patience_s: how long to wait for a tracker's device.
     """
     send("connecting", 0.0)
     from mbench.devices import line as lines
     from mbench.measure import calibrate as ceilings
 
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
-    with tempfile.TemporaryDirectory(prefix="mbench-board-") as work, contextlib.closing(line):
+    with contextlib.closing(line):
         try:
-            place = _Board(line, str(target.tvm.get("mtriple", "")), target.name, Path(work))
+            place = _Board(line, str(target.tvm.get("mtriple", "")), target.name, work)
             line.set_threads(threads)
             send("calibrating", 0.0)
             progress = functools.partial(send, "calibrating")

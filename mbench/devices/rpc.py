@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from mbench.artifact import Artifact
 from mbench.compile import tuning
@@ -57,13 +58,11 @@ class RpcDevice(WorkerDevice):
 
     def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
         """Check and time an artifact on the device."""
-        arguments = (self.address, artifact.folder, plan, self._timeout_s)
-        return cast(Observation, self._run(remote.measure, arguments, 1, report))
+        return cast(Observation, self._work_there(remote.measure, (artifact.folder, plan), report))
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of each cache level of the device."""
-        arguments = (self.address, target, threads, self._timeout_s)
-        return cast(Calibration, self._run(remote.calibrate, arguments, 1, report))
+        return cast(Calibration, self._work_there(remote.calibrate, (target, threads), report))
 
     def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> NoReturn:
         """Refuse: tuning is for the local device."""
@@ -79,6 +78,13 @@ class RpcDevice(WorkerDevice):
         if self.address.key is not None:
             for file in self.files:
                 file.unlink(missing_ok=True)
+
+    def _work_there(
+        self, job: Callable[..., Any], arguments: tuple[Any, ...], report: Callable[[str, float], None]
+    ) -> Any:
+        """Run a job of `mbench.devices.remote`, with a folder that is gone afterwards, however it ends."""
+        with tempfile.TemporaryDirectory(prefix="mbench-board-") as work:
+            return self._run(job, (self.address, Path(work), self._timeout_s, *arguments), 1, report)
 
     def _silence(self, silence_s: float) -> str:
         return (

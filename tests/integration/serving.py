@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import re
-import selectors
 import socket
 import subprocess
 import sys
@@ -55,26 +54,36 @@ def started(*command: str | Path, says: str, **environment: str) -> Iterator[Ser
         threading.Thread(target=_drain, args=(process,), daemon=True).start()
         yield Serving(process, port)
     finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a server and all that it started, politely at first: mbench's tidies up."""
+    relatives: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        relatives = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(2)
+    process.kill()
+    process.wait()
+    for one in relatives:
         with contextlib.suppress(psutil.NoSuchProcess):
-            for child in (*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    child.kill()
-        process.wait()
+            one.kill()
 
 
 def _port(process: subprocess.Popen[str], says: str) -> int:
     assert process.stdout is not None
     lines: list[str] = []
-    deadline = time.monotonic() + START_S
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while time.monotonic() < deadline and selector.select(deadline - time.monotonic()):
-            line = process.stdout.readline()
-            if not line:
-                break
+    late = threading.Timer(START_S, process.kill)
+    late.start()
+    try:
+        for line in process.stdout:
             lines.append(line)
             if found := re.search(says, line):
                 return int(found[1])
+    finally:
+        late.cancel()
     raise AssertionError(f"no port within {START_S} s: {lines}")
 
 

@@ -12,8 +12,8 @@ BOARD = Address("board", 9090)
     ("text", "said"),
     [  # as TVM 0.27 words them
         (
-            "Error caught from RPC call:\nCheck failed: (lib_handle_ != nullptr) is false: Failed to load dynamic shared "
-            "library /tmp/x/model.so: cannot open shared object file\n",
+            "Error caught from RPC call:\nCheck failed: (lib_handle_ != nullptr) is false: Failed to load dynamic "
+            "shared library /tmp/x/model.so: cannot open shared object file\n",
             "Failed to load dynamic shared library /tmp/x/model.so: cannot open shared object file",
         ),
         ("Error caught from RPC call:\nUnknown function: nope\n", "Unknown function: nope"),
@@ -30,7 +30,7 @@ def test_the_line_of_an_error_that_says_something(text: str, said: str) -> None:
     [  # source: tvm/src/runtime/rpc/rpc_socket_impl.cc and rpc_endpoint.cc
         (
             "URL board:9090 cannot find server that matches key=client:",
-            "wants a key, so it waits for clients of its tracker",
+            "wants a key, so it waits",
         ),
         ("URL board:9090 is not TVM RPC server", "is no TVM RPC server; check the port"),
         (
