@@ -19,10 +19,10 @@ import psutil
 import pytest
 import serving
 from conftest import require
-from rpc_plans import FEW, PLAN, STAGES, failure, ignore
+from rpc_plans import FEW, PLAN, STAGES, VARIANT, failure, ignore
 from serving import Serving, mbench_server
 
-from mbench import artifact
+from mbench import artifact, targets
 from mbench.artifact import Artifact
 from mbench.devices.rpc import RpcDevice
 from mbench.errors import MeasureError
@@ -145,6 +145,25 @@ def test_ceilings_need_mbenchs_server_and_its_architecture(
         opened(server.url).calibrate(foreign, 1, ignore)
     with serving.tvm_server() as tvms, pytest.raises(MeasureError, match="is TVM's own, which has no functions"):
         opened(tvms.url).calibrate(here, 1, ignore)
+
+
+def test_a_board_of_another_architecture(opened: Callable[..., RpcDevice], tmp_path: Path) -> None:
+    require(os.uname().machine == "x86_64", "emulates an ARM board on x86")
+    require(shutil.which("qemu-aarch64"), "needs qemu-aarch64 (Debian: apt install qemu-user)")
+    require(shutil.which("aarch64-linux-gnu-g++"), "needs g++-aarch64-linux-gnu")
+    from mbench.compile import build
+    from mbench.devices import toolchain
+
+    target = targets.load("arm64")
+    arm = build.build(VARIANT, target, tmp_path / "artifacts")[0]
+    program = toolchain.server("aarch64-linux-gnu").program
+    with mbench_server(program, under=("qemu-aarch64", "-cpu", "max", "-L", "/usr/aarch64-linux-gnu")) as board:
+        seen = opened(board.url).measure(arm, FEW, ignore)
+        assert seen.numerics.passed
+        assert len(seen.calls_s or ()) == len(arm.manifest.calls)
+        assert seen.machine is not None
+        assert seen.machine.architecture == "aarch64"
+        assert opened(board.url).calibrate(target, 1, ignore).flops_per_s["float32"] > 0
 
 
 def test_tuning_is_refused_with_a_reason(opened: Callable[..., RpcDevice]) -> None:
