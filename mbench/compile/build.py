@@ -183,12 +183,12 @@ def _surviving(
 def _layer_plans(
     variant: Variant, calls: tuple[tuple[str, str], ...], workspace: dict[str, int]
 ) -> tuple[LayerPlan, ...]:
-    """Return the network's layers, led by the input's change of layout if the compiler made one."""
+    """Return the network's layers."""
     kernels: dict[str, tuple[str, ...]] = {}
     for kernel, layer in calls:
         kernels[layer] = (*kernels.get(layer, ()), kernel)
     plans = []
-    for spec in (*_input_layout(variant, kernels), *models.layers(variant)):
+    for spec in models.layers(variant):
         cost = costs.of_layer(spec, variant.dtype)
         square = (spec.kernel, spec.kernel) if spec.is_conv or spec.op == "pool" else None
         plans.append(
@@ -209,11 +209,3 @@ def _layer_plans(
             )
         )
     return tuple(plans)
-
-
-def _input_layout(variant: Variant, kernels: dict[str, tuple[str, ...]]) -> list[models.LayerSpec]:
-    from mbench.compile.lower import INPUT_LAYOUT
-
-    shape = (variant.batch, 3, variant.resolution, variant.resolution)
-    named = [INPUT_LAYOUT] if INPUT_LAYOUT in kernels else []
-    return [models.LayerSpec(name=name, op="other", input_shape=shape, output_shape=shape) for name in named]

@@ -23,8 +23,6 @@ from mbench.errors import BuildError
 from mbench.models import network
 from mbench.records import Variant
 
-INPUT_LAYOUT = "input_layout"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelCall:
@@ -186,10 +184,10 @@ def _attribute(module: tvm.IRModule, specs: tuple[models.LayerSpec, ...]) -> tup
     """Match the calls in `main` with the layers, in order.
 
     A kernel that convolves, multiplies matrices or pools is the anchor of the next layer, and its shapes must be that
-    layer's. Any other kernel belongs to the layer before it; those before the first anchor lay out the input.
+    layer's. Any other kernel belongs to the layer before it.
     """
     waiting = list(specs)
-    layer = INPUT_LAYOUT
+    layer = ""
     calls: list[KernelCall] = []
     for kernel, function in kernel_calls(module):
         anchor = Kernel(function).anchor is not None
@@ -198,6 +196,8 @@ def _attribute(module: tvm.IRModule, specs: tuple[models.LayerSpec, ...]) -> tup
                 wanted = waiting[0] if waiting else "no further layer"
                 raise BuildError(f"kernel {kernel!r} does not compute the layer expected next, {wanted}")
             layer = waiting.pop(0).name
+        if not layer:
+            raise BuildError(f"kernel {kernel!r} comes before the first layer")
         calls.append(KernelCall(kernel=kernel, layer=layer, anchor=anchor))
     if waiting:
         raise BuildError(f"no kernel computes layer {waiting[0].name!r}")
