@@ -22,7 +22,7 @@ from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import BuildError, OutputError, TargetError, UsageError
 from mbench.job import Job, Progress, counted_target
-from mbench.measure import counters
+from mbench.measure import counters, memory
 from mbench.measure.observation import Observation
 from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target, Variant
 
@@ -169,6 +169,7 @@ def _made(
         observation=seen,
         calibration=ceilings,
         reason=counters.NO_TIME if job.device == "emulated" else "the machine's ceilings could not be measured",
+        memory_method=memory.REMOTE_METHOD if job.device == "rpc" else memory.METHOD,
     )
     if seen.numerics.passed:
         return (made,)

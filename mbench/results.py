@@ -38,6 +38,7 @@ def result(
     calibration: Calibration | None,
     reason: str,
     described: Target | None = None,
+    memory_method: str = memory.METHOD,
 ) -> Result:
     """Return the result of one variant.
 
@@ -49,6 +50,7 @@ def result(
         observation: what was seen; None if it was only compiled.
         calibration: the device's ceilings, if measured.
         reason: why what is missing is missing, such as `counters.NO_TIME`.
+        memory_method: how the process's memory was seen.
         described: the target as its file describes it, for models of counted code; by default `target`.
     """
     seen = observation
@@ -69,7 +71,7 @@ def result(
             activation_peak_bytes=artifact.manifest.activation_peak_bytes,
             workspace_bytes=artifact.manifest.workspace_bytes,
             process_peak_bytes=seen.process_peak_bytes if seen else None,
-            method=memory.METHOD,
+            method=memory_method,
         ),
         energy=Energy(
             energy_j=sum(joules.values()) if coefficients else None,
@@ -227,9 +229,11 @@ def _missing(
         why = f"not timed, since the result is wrong: {seen.numerics.detail}"
         if seen.numerics.max_abs_error is None:
             missing["numerics.max_abs_error"] = missing["numerics.max_rel_error"] = seen.numerics.detail or why
-    if _timed(seen):
-        why = "this system does not tell"
+    if seen is not None and _timed(seen):
+        why = seen.missing or "this system does not tell"
         missing["layers.roofline"] = reason if calibration is None else NO_ROOFLINE
+        if seen.calls_s is None:
+            missing.update(dict.fromkeys(("books", "layers.latency_s", "layers.roofline"), why))
     else:
         missing.update(dict.fromkeys(("books", "layers.latency_s", "layers.roofline"), why))
     if target.energy is None:

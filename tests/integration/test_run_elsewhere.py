@@ -130,3 +130,17 @@ def test_a_board_that_is_not_there_fails_and_says_so(cache: Path, tmp_path: Path
     assert where in failure.reason
     assert "nobody listens" in failure.reason
     assert "FAILED" in said
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the code is for x86_64")
+def test_tvms_own_server_times_the_whole_and_says_why_not_the_layers(cache: Path, tmp_path: Path) -> None:
+    arguments = (ONE, "--target", "x86_64_v2", "--repeat", "3", "--threads", "1")
+    with serving.tvm_server() as server:
+        record, page, _ = ran(*arguments, "--device", server.url, cache=cache, cwd=tmp_path)
+    [result] = record.results
+    assert result.end_to_end.latency_s
+    assert result.books is None
+    for field in ("books", "layers.latency_s", "memory.process_peak_bytes"):
+        assert "mbench device serve" in result.missing[field], field
+    assert "mbench device serve" in record.device.missing["machine"]
+    assert "mbench device serve" in page
