@@ -164,7 +164,6 @@ _X86_ACROSS = re.compile(
 )
 _X86_STACK = {"push": (0, 1), "pop": (1, 0), "call": (0, 1), "ret": (1, 0), "leave": (1, 0)}
 _X86_VECTORS = {"xmm": 16, "ymm": 32, "zmm": 64}
-_X86_SCALAR = re.compile(r".*(ss|sd|si|[^b]d|[^b]q)$")
 
 
 def _x86(instruction: Any) -> Cost:
