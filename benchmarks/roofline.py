@@ -19,7 +19,7 @@ from pathlib import Path
 import layout
 import machine
 
-from mbench import host, pairs, pipeline, records, stats, units
+from mbench import host, job, pairs, records, stats, units
 from mbench.errors import MbenchError
 from mbench.measure import roofline
 from mbench.records import Calibration, Layer, Record, Result
@@ -183,7 +183,7 @@ def notes(record: Record, result: Result, seen: Sequence[Row]) -> list[str]:
     warnings = [f"warning: {warning}" for warning in result.warnings]
     if not seen:
         return [f"no layer has a place: {pairs.why_missing(result, 'layers.roofline')}", *warnings]
-    local = pipeline.as_run_here(record.target, record.host)
+    local = job.as_run_here(record.target, record.host)
     home = roofline.level_of(result.memory.weight_bytes, roofline.capacities(local, record.settings.threads))
     written = [row.written for row in seen if row.op == "depthwise_conv2d"]
     share = f": {units.percent(stats.median(written), 0)} of a depthwise layer's, in the median" if written else ""

@@ -69,7 +69,8 @@ def server(triple: str, say: making.Say = lambda _: None) -> Server:
     source = NATIVE / "server.cc"
     words = compiler(triple)
     libraries = runtime.libraries(architecture, say)
-    folder = making.kept("server", source, (*words, mbench.__version__, *(making.digest(path) for path in libraries)))
+    parts = (*sorted(NATIVE.glob("*.h")), *libraries)
+    folder = making.kept("server", source, (*words, mbench.__version__, *(making.digest(path) for path in parts)))
     with making.made(folder) as work:
         if work is not None:
             say(f"building {PROGRAM} for {architecture}")
