@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 import tvm
-from torch import nn
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tvm import relax, te, tirx, topi
-from tvm.relax.frontend.torch import from_exported_program
+from tvm.relax.frontend.torch import from_fx
 
 from mbench import models
 from mbench.compile.kernel import Kernel
@@ -55,24 +55,34 @@ def lower(variant: Variant) -> Lowered:
     reference = network.build(variant)
     example = network.example_input(variant)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.export and TVM's importer warn of their own internals
+        warnings.simplefilter("ignore")  # TVM's importer warns of its own internals
         expected = reference(example).numpy()
-        exported = torch.export.export(_fold_batchnorm(reference), (example,))
-        module = from_exported_program(exported, keep_params_as_input=False, unwrap_unit_return_tuple=True)
+        traced = fx.symbolic_trace(_plain(reference))  # torch.export imports for two seconds to see the same
+        module = from_fx(traced, [(tuple(example.shape), variant.dtype)], unwrap_unit_return_tuple=True)
     module = _fuse(module)
     calls = _attribute(module, models.layers(variant))
     return Lowered(module=module, calls=calls, example=example.numpy(), expected=expected)
 
 
-def _fold_batchnorm(reference: nn.Sequential) -> nn.Sequential:
-    """Return the same network with each BatchNorm folded into its convolution."""
-    folded = nn.Sequential()
+class _Mean(nn.Module):  # type: ignore[misc]
+    """Global average pooling as the mean that it is: TVM's adaptive pooling is two blocks."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the mean over each channel of `x`: (N, C, H, W) → (N, C, 1, 1)."""
+        return x.mean((2, 3), keepdim=True)
+
+
+def _plain(reference: nn.Sequential) -> nn.Sequential:
+    """Return the same network with each BatchNorm folded into its convolution, and pooling as a mean."""
+    plain = nn.Sequential()
     for name, module in reference.named_children():
-        if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
-            folded.add_module(name, nn.Sequential(fuse_conv_bn_eval(module[0], module[1]), *module[2:]))
-        else:
-            folded.add_module(name, module)
-    return folded.eval()
+        first, *more = module if isinstance(module, nn.Sequential) else (module,)
+        if isinstance(first, nn.Conv2d):
+            module = nn.Sequential(fuse_conv_bn_eval(first, more[0]), *more[1:])
+        elif isinstance(first, nn.AdaptiveAvgPool2d):
+            module = nn.Sequential(_Mean(), *more)
+        plain.add_module(name, module)
+    return plain.eval()
 
 
 def _fuse(module: tvm.IRModule) -> tvm.IRModule:
