@@ -1,0 +1,77 @@
+"""Where a run takes place, by what the machine can do; everything else of the options is tested through the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mbench import host, options
+from mbench.devices import emulation, registry
+from mbench.errors import UsageError
+from mbench.job import Job
+from mbench.records import Host
+
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ("target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s"), None
+) | {"compile_only": False, "no_tuned": True, "no_cache": False, "counts": False, "extra_dirs": ()}
+
+
+def machine(architecture: str, *features: str) -> Host:
+    return msgspec.structs.replace(
+        host.describe(), architecture=architecture, features=features, processors_usable=4, cores_usable=4
+    )
+
+
+ARM = machine("aarch64", "asimd", "crc32")
+X86 = machine("x86_64", "cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3")
+
+
+@pytest.fixture(autouse=True)
+def everything_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(emulation, "check", lambda _: None)
+    monkeypatch.setattr("mbench.compile.linker.find", lambda *_, **__: ("c++",))
+    monkeypatch.setenv("MBENCH_CONFIG_DIR", str(tmp_path))
+
+
+def job(given: Host, target: str, **changes: Any) -> Job:
+    return options.new_job(("mobilenet_v1_0.25_32",), Path("out"), given, {**NOTHING, "target_name": target, **changes})
+
+
+def test_arm64_runs_natively_on_arm64() -> None:
+    made = job(ARM, "arm64")
+    assert (made.device, made.settings.threads, made.counted) == ("local", 4, None)
+
+
+def test_arm64_is_emulated_elsewhere_on_one_thread() -> None:
+    made = job(X86, "arm64")
+    assert (made.device, made.settings.threads) == ("emulated", 1)
+
+
+def test_an_arm64_machine_without_the_instructions_emulates() -> None:
+    assert job(ARM, "arm64_cortex_a76").device == "emulated"
+
+
+def test_an_x86_machine_without_the_instructions_emulates() -> None:
+    assert job(X86, "x86_64_v2").device == "local"
+    assert job(X86, "x86_64_v3").device == "emulated"
+    with pytest.raises(UsageError, match=r"lacks .*avx512f.*--compile-only"):
+        job(X86, "x86_64_v4")  # which cannot be emulated either
+
+
+def test_counts_beside_a_measurement_are_of_the_architectures_common_level() -> None:
+    on_arm, on_x86 = job(ARM, "arm64", counts=True), job(X86, "x86_64_v2", counts=True)
+    assert on_arm.counted is not None
+    assert on_x86.counted is not None
+    assert (on_arm.counted.name, on_x86.counted.name) == ("arm64_cortex_a72", "x86_64_v3")
+    assert job(X86, "arm64", counts=True).counted is None  # counts anyway
+
+
+def test_on_a_board_its_own_target_is_counted() -> None:
+    registry.add("board", registry.Entry(rpc="127.0.0.1:9090"))
+    made = job(X86, "arm64_cortex_a53", device="board", counts=True)
+    assert (made.device, made.device_name, made.address) == ("rpc", "board", "rpc://127.0.0.1:9090")
+    assert made.counted is not None
+    assert made.counted.name == "arm64_cortex_a53"
