@@ -200,9 +200,11 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
 
 def _complete(record: Record) -> bool:
     """Return whether everything that was asked for could be had."""
-    counted = record.settings.counts or record.device.kind == "emulated"
+    from mbench import counted
+
+    uncounted = counted.wanted(record) and any(result.counts is None for result in record.results)
     ceilings = record.device.kind != "local" or record.device.calibration is not None
-    return not record.failures and ceilings and not (counted and any(item.counts is None for item in record.results))
+    return not record.failures and ceilings and not uncounted
 
 
 def _write_page(record: Record, path: Path) -> Path | None:

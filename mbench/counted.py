@@ -6,10 +6,8 @@ Derived from a record; no formatting, no counting.
 from __future__ import annotations
 
 from mbench import pairs
-from mbench.records import Layer, Record, Result
+from mbench.records import LEVELS, Layer, Record, Result
 
-LEVELS = ("L1", "L2", "L3", "DRAM")
-"""Of `traffic_bytes`, nearest first."""
 _LANE_BITS = {"float32": 32, "int8": 8}
 
 

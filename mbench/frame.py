@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from mbench import counted, pairs, records, stats
 from mbench.errors import RecordError
-from mbench.records import Counters, Layer, Record, Result
+from mbench.records import LEVELS, Counters, Layer, Record, Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AnyPath = str | os.PathLike[str]
-TRAFFIC = {level: f"traffic_{level.lower()}_bytes" for level in counted.LEVELS}
+TRAFFIC = {level: f"traffic_{level.lower()}_bytes" for level in LEVELS}
 """Column of each level's traffic."""
 TEXT = (
     "run_id", "created_at_utc", "host", "cpu", "target", "device", "variant", "family", "convolution", "dtype", "scope",

@@ -30,6 +30,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 Op = Literal["conv2d", "depthwise_conv2d", "pointwise_conv2d", "dense", "pool", "other"]
 Family = Literal["x86", "arm", "gpu"]
+LEVELS = ("L1", "L2", "L3", "DRAM")
+"""Of the memory, nearest to the processor first."""
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,13 +12,12 @@ import msgspec
 
 from mbench import resources
 from mbench.errors import TargetError
-from mbench.records import EnergyCoefficients, Target
+from mbench.records import LEVELS, EnergyCoefficients, Target
 
 _T = TypeVar("_T")
 
 DETECTED = ("host", "cuda")
 """Names that stand for what this machine has."""
-_LEVELS = ("L1", "L2", "L3", "DRAM")
 
 
 def read(file: Path) -> Target:
@@ -60,8 +59,8 @@ def _inconsistencies(target: Target, file: Path) -> Iterator[tuple[str, str]]:
         ("energy.bytes_j", target.energy.bytes_j if target.energy else {}),
     ):
         for level in levels:
-            if level not in _LEVELS:
-                yield f"{key}.{level}", f"expected one of {', '.join(_LEVELS)}"
+            if level not in LEVELS:
+                yield f"{key}.{level}", f"expected one of {', '.join(LEVELS)}"
 
 
 def _parse(file: Path) -> dict[str, Any]:

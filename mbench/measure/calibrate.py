@@ -17,8 +17,7 @@ import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.measure import activity
-from mbench.measure.roofline import LEVELS
-from mbench.records import Calibration, Target
+from mbench.records import LEVELS, Calibration, Target
 
 METHOD = (
     "highest of 20 samples, taken in 5 turns: FLOP/s of 12 independent chains of multiply-adds in vector registers on "

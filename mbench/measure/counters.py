@@ -12,7 +12,7 @@ from pathlib import Path
 from mbench.errors import MeasureError
 from mbench.measure.decode import Cost, Decoder
 from mbench.measure.observation import CallCounts
-from mbench.records import Cache, Counters, Target
+from mbench.records import LEVELS, Cache, Counters, Target
 
 METHOD = (
     "every instruction of the compiled library that one run executes, on one thread, counted in emulation by block of "
@@ -24,7 +24,6 @@ TRAFFIC_METHOD = (
     "recently used, no prefetch, warmed up by one run; lines filled and written back, in bytes; L1: bytes loaded and "
     "stored"
 )
-_LEVELS = ("L1", "L2", "L3")
 _DEFAULT_WAYS = 8
 
 
@@ -49,7 +48,7 @@ def cache_options(target: Target) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 def traffic_method(target: Target) -> str:
     """Return what the traffic is: `TRAFFIC_METHOD`, and the levels whose associativity is a guess."""
-    guessed = [level for level, cache in zip(_LEVELS, _caches(target), strict=False) if cache.ways is None]
+    guessed = [level for level, cache in zip(LEVELS, _caches(target), strict=False) if cache.ways is None]
     if not guessed:
         return TRAFFIC_METHOD
     return f"{TRAFFIC_METHOD}; associativity of {', '.join(guessed)} not known, {_DEFAULT_WAYS} ways assumed"
@@ -134,7 +133,7 @@ def _traffic(segment: Segment, line_bytes: Sequence[int]) -> dict[str, int] | No
     """Return bytes by level: what passes into and out of L1 is what the next level delivers and takes."""
     if not line_bytes:
         return None
-    behind = (*_LEVELS[1 : len(line_bytes)], "DRAM")
+    behind = (*LEVELS[1 : len(line_bytes)], "DRAM")
     passed = (sum(lines) * size for lines, size in zip(segment.lines, line_bytes, strict=True))
     return {"L1": segment.cost.load_bytes + segment.cost.store_bytes, **dict(zip(behind, passed, strict=True))}
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from mbench.artifact import LayerPlan
 from mbench.costs import DTYPE_BYTES
-from mbench.measure.roofline import LEVELS, level_of
-from mbench.records import Counters, EnergyCoefficients, Target
+from mbench.measure.roofline import level_of
+from mbench.records import LEVELS, Counters, EnergyCoefficients, Target
 
 METHOD = "modelled: multiply-adds and bytes at each cache level x the target's coefficients"
 COUNTED_METHOD = (

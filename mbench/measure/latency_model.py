@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mbench.measure.roofline import LEVELS
-from mbench.records import Cache, Counters, Figure, Target
+from mbench.records import LEVELS, Cache, Counters, Figure, Target
 
 METHOD = (
     "modelled, not measured: one thread, kernel by kernel the longest of instructions over issue width, multiply-adds "

@@ -7,9 +7,7 @@ bytes are its input, weights and output, once each; the level that feeds it is t
 from __future__ import annotations
 
 from mbench.artifact import LayerPlan
-from mbench.records import Calibration, Roofline, Target
-
-LEVELS = ("L1", "L2", "L3", "DRAM")
+from mbench.records import LEVELS, Calibration, Roofline, Target
 
 
 def capacities(target: Target, threads: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from mbench import targets
 from mbench.devices.local import LocalDevice
 from mbench.devices.process import WorkerDied
 from mbench.measure import roofline
-from mbench.records import Calibration, Target
+from mbench.records import LEVELS, Calibration, Target
 
 FASTEST_HZ = 8e9  # no processor's clock is faster
 MOST_FMA_UNITS = 4
@@ -66,7 +66,7 @@ def test_peak_is_no_more_than_physics_allows(seen: tuple[Calibration, object], t
 
 
 def test_bandwidth_falls_from_level_to_level(seen: tuple[Calibration, object]) -> None:
-    measured = [seen[0].bytes_per_s[level] for level in roofline.LEVELS if level in seen[0].bytes_per_s]
+    measured = [seen[0].bytes_per_s[level] for level in LEVELS if level in seen[0].bytes_per_s]
     assert len(measured) >= 2
     assert all(math.isfinite(value) and value > 0 for value in measured)
     assert all(near >= far / 1.5 for near, far in itertools.pairwise(measured))
