@@ -10,6 +10,7 @@ from mbench.artifact import Artifact
 from mbench.compile import tuning
 from mbench.devices import worker
 from mbench.devices.process import WorkerDevice
+from mbench.measure.duel import Bout, DuelPlan
 from mbench.measure.observation import Observation, Plan
 from mbench.records import Calibration, Target
 
@@ -36,6 +37,13 @@ class LocalDevice(WorkerDevice):
     def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
         """Check and time an artifact."""
         return cast(Observation, self._run(worker.measure, (artifact.folder, plan), plan.threads, report))
+
+    def duel(
+        self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Callable[[str, float], None]
+    ) -> Bout:
+        """Time artifacts against each other in one process."""
+        folders = (base.folder, twin.folder, head.folder)
+        return cast(Bout, self._run(worker.duel, (folders, plan), plan.threads, report))
 
     def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> tuning.Readings:
         """Time candidates of one kernel."""

@@ -23,6 +23,7 @@ import msgspec
 
 from mbench.compile import tuning
 from mbench.errors import MbenchError, MeasureError
+from mbench.measure.duel import Bout, DuelPlan
 from mbench.measure.observation import Observation, Plan
 from mbench.records import Calibration, Target
 
@@ -166,6 +167,37 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
         seen["energy_missing"] = meters.RESET if found else meters.MISSING
     seen["conditions_after"] = host.conditions()
     return Observation(**seen)
+
+
+def duel(send: Send, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
+    """Job: time artifacts against each other in one process: a baseline, its twin, and a head.
+
+    Raises:
+        MeasureError: one of them computes something wrong; it is not timed.
+    """
+    send("loading", 0.0)
+    import numpy as np
+
+    from mbench import artifact
+    from mbench.measure import activity, numerics, session
+    from mbench.measure import duel as duels
+
+    loaded = {index: session.Session(artifact.load(folders[index])) for index in plan.order}
+    sessions = [loaded[index] for index in range(len(folders))]
+    session.threads_in_use(plan.threads)
+    for name, copy in zip(duels.COPIES, sessions, strict=True):
+        checked = numerics.compare(copy.run(), copy.expected, plan.tolerance)
+        if not checked.passed:
+            raise MeasureError(f"{name}: wrong result: {checked.detail}; nothing was timed")
+    draw, watch = np.random.default_rng(plan.seed), activity.Watch()
+    send("measuring", 0.0)
+    block, whole = duels.whole(sessions, draw, plan, lambda fraction: send("measuring", fraction))
+    send("measuring layers", 0.0)
+    layers = duels.layers(sessions, draw, plan, lambda fraction: send("measuring layers", fraction))
+    wall_s, others_busy_s = watch.read_s()
+    return Bout(
+        order=plan.order, block=block, whole_s=whole, layers_s=layers, wall_s=wall_s, others_busy_s=others_busy_s
+    )
 
 
 def emulate(send: Send, folder: Path, plan: Plan, machine: Machine) -> Observation:

@@ -17,7 +17,7 @@ from mbench.errors import MeasureError
 from mbench.records import Warmup
 
 if TYPE_CHECKING:
-    from mbench.measure.session import Events, Runs
+    from mbench.measure.session import Instrument, Runs
 
 METHOD = "one run a sample, the runtime's steady clock; two copies of the program in one process, alternating in blocks"
 _WARMUP_BLOCK = 5
@@ -86,9 +86,9 @@ def layers(
     instrument = session.instrument()
     start = time.perf_counter()
     for index in range(repeat):
-        ran, between = _sorted_out(instrument.run(artifact.ENTRY), session)
-        kernels.append([max(0.0, seconds - cost) for seconds in ran])
-        overheads.append(sum(max(0.0, seconds - cost) for seconds in between))
+        ran, between = kernel_times(instrument, session, cost)
+        kernels.append(ran)
+        overheads.append(sum(between))
         progress((index + 1) / repeat)
         if max_s is not None and index + 1 >= _ENOUGH_RUNS and time.perf_counter() - start >= max_s:
             break
@@ -96,8 +96,18 @@ def layers(
     return tuple(zip(*kernels, strict=True)), tuple(overheads), cost
 
 
-def _sorted_out(events: Events, session: Runs) -> tuple[list[float], list[float]]:
-    """Return the readings of the artifact's kernels, in order, and those of the runtime between them."""
+def kernel_times(instrument: Instrument, session: Runs, cost_s: float) -> tuple[list[float], list[float]]:
+    """Run the network once; return the seconds of the artifact's kernels, in order, and of the runtime between them.
+
+    Args:
+        instrument: set on the session.
+        session: what runs.
+        cost_s: the instrument's own cost of one reading, which is taken off each.
+
+    Raises:
+        MeasureError: the kernels that ran are not those of the artifact.
+    """
+    events = instrument.run(artifact.ENTRY)
     kernels = [(name, seconds) for name, seconds in events if not name.startswith(_BUILTIN)]
     ran, expected = [name for name, _ in kernels], [name for name, _ in session.artifact.manifest.calls]
     if ran != expected:
@@ -106,7 +116,7 @@ def _sorted_out(events: Events, session: Runs) -> tuple[list[float], list[float]
             f"kernel {seen or 'none'!r} ran where the artifact names {named or 'none'!r}; build it again"
         )
     between = [seconds for name, seconds in events if name.startswith(_BUILTIN)]
-    return [seconds for _, seconds in kernels], between
+    return [max(0.0, seconds - cost_s) for _, seconds in kernels], [max(0.0, seconds - cost_s) for seconds in between]
 
 
 def instrument_cost(session: Runs) -> float:
