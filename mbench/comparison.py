@@ -12,7 +12,7 @@ import msgspec
 
 from mbench.records import Op
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
 
 Way = Literal["counts", "paired", "recorded", "static"]
 """How a metric was compared: exact counts, both libraries measured now in turns, samples of two records, or what the
@@ -122,7 +122,10 @@ class Comparison(_Strict, frozen=True, kw_only=True):
     """The ways that were taken, each with what it says of itself."""
     findings: tuple[Finding, ...]
     differences: tuple[Difference, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Ways that were wanted and that the differences forbid, with the differences."""
     notes: tuple[str, ...] = ()
+    """How it was measured."""
 
     def of(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Return the findings of an outcome, in order."""
