@@ -33,8 +33,8 @@ FRESH = 12
 MOST = 30
 """Processes of either set, however noisy the machine is."""
 _WARMUP_S = 0.15
-_WHOLE_S = 0.4
-_LAYERS_S = 0.4
+_ROUNDS = 12
+_MAX_S = 1.5
 
 Report = Callable[[str, str, float], None]
 """Called with a variant, a stage, and how far it is, from 0 to 1."""
@@ -158,8 +158,8 @@ def _fresh_count(suspects: Sequence[Reading], family: int) -> int:
 def _bout(contest: Contest, arena: Arena, report: Report, stage: str, index: int, wanted: int) -> Bout:
     order = sorted(range(len(COPIES)), key=lambda _: secrets.randbits(32))
     plan = DuelPlan(
-        threads=contest.threads, order=tuple(order), seed=secrets.randbits(32), warmup_s=_WARMUP_S, whole_s=_WHOLE_S,
-        layers_s=_LAYERS_S, tolerance=contest.tolerance,
+        threads=contest.threads, order=tuple(order), seed=secrets.randbits(32), warmup_s=_WARMUP_S, rounds=_ROUNDS,
+        max_s=_MAX_S, tolerance=contest.tolerance,
     )  # fmt: skip
 
     def tell(_: str, fraction: float) -> None:

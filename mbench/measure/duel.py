@@ -3,6 +3,9 @@
 A process has its own memory layout and its own luck with the machine; both hit all three copies alike. So one process
 is one sample: how far the head is from the baseline there, with the twin as the measure of what is noise. The baseline
 and its twin are two files with the same content, so that nothing is shared that the head could not share.
+
+A block counts by its shortest run: what disturbs a run makes it longer. A slow-down that only some runs show is not
+seen here; the samples of a record show it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 COPIES = ("base", "twin", "head")
 METHOD = (
     "base, a twin of it and head, loaded into one process in random order and alternated in short blocks, each order "
-    "followed by its mirror image; a sample is the log ratio of one process"
+    "followed by its mirror image; a block counts by its shortest run, a process by the median of its log ratios"
 )
 _BLOCK_S = 3e-3
 """What a block should last: a machine's speed drifts within tens of milliseconds."""
@@ -32,6 +35,7 @@ _MOST_RUNS = 10
 _FEWEST_RUNS = 2
 _FEWEST_ROUNDS = 5
 _LAYER_RUNS = 3
+_MOST_WARMING = 1000
 
 Progress = Callable[[float], None]
 
@@ -45,10 +49,10 @@ class DuelPlan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     """Of the orders in which they take turns."""
     warmup_s: float
-    whole_s: float
-    """How long whole runs are timed, once every copy has had five rounds."""
-    layers_s: float
-    """The same for layers."""
+    rounds: int
+    """Of turns, of whole runs and then of layers."""
+    max_s: float
+    """When to be content with fewer rounds of either, though never fewer than five."""
     tolerance: float
     """Of the outputs, as in `records.Numerics`."""
 
@@ -60,9 +64,9 @@ class Bout(msgspec.Struct, frozen=True, kw_only=True):
     block: int
     """Consecutive runs of one copy."""
     whole_s: tuple[tuple[float, ...], ...]
-    """Of each copy: the median of each of its blocks; the i-th blocks ran beside one another."""
+    """Of each copy: the shortest run of each of its blocks; the i-th blocks ran beside one another."""
     layers_s: tuple[tuple[tuple[float, ...], ...], ...]
-    """Of each copy: of each layer of its artifact, the median of each block."""
+    """Of each copy: of each layer of its artifact, its shortest time in each block."""
     wall_s: float
     others_busy_s: float
     """Processor seconds that other processes used meanwhile."""
@@ -77,41 +81,43 @@ def alternate(
     copies: Sequence[Callable[[], Sequence[float]]],
     draw: np.random.Generator,
     *,
-    budget_s: float,
+    rounds: int,
+    max_s: float,
     progress: Progress = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[Sequence[float]]]:
-    """Let `copies` take turns until `budget_s` is over and each had five rounds; return what each call returned.
+    """Let `copies` take turns, `rounds` times or until `max_s` is over after five; return what each call returned.
 
     A round is a random order and its mirror image, so that a drift within it hits all alike.
     """
     taken: list[list[Sequence[float]]] = [[] for _ in copies]
-    start, rounds = clock(), 0
-    while rounds < _FEWEST_ROUNDS or clock() - start < budget_s:
+    start = clock()
+    for turn in range(rounds):
         order = draw.permutation(len(copies)).tolist()
         for index in (*order, *reversed(order)):
             taken[index].append(copies[index]())
-        rounds += 1
-        progress(min(1.0, rounds / _FEWEST_ROUNDS, (clock() - start) / budget_s))
+        progress((turn + 1) / rounds)
+        if turn + 1 >= _FEWEST_ROUNDS and clock() - start >= max_s:
+            break
     return taken
 
 
 def whole(
     sessions: Sequence[Runs], draw: np.random.Generator, plan: DuelPlan, progress: Progress
 ) -> tuple[int, tuple[tuple[float, ...], ...]]:
-    """Warm up, then time whole runs; return the runs of a block and the block medians of each copy."""
+    """Warm up, then time whole runs; return the runs of a block and the shortest run of each block of each copy."""
     one = [session.timer(number=1, repeat=_FEWEST_RUNS) for session in sessions]
-    warm = alternate(one, draw, budget_s=plan.warmup_s)
+    warm = alternate(one, draw, rounds=_MOST_WARMING, max_s=plan.warmup_s)
     block = block_runs(min(min(samples) for samples in warm[0]))
     timers = [session.timer(number=1, repeat=block) for session in sessions]
-    taken = alternate(timers, draw, budget_s=plan.whole_s, progress=progress)
-    return block, tuple(tuple(statistics.median(samples) for samples in blocks) for blocks in taken)
+    taken = alternate(timers, draw, rounds=plan.rounds, max_s=plan.max_s, progress=progress)
+    return block, tuple(tuple(min(samples) for samples in blocks) for blocks in taken)
 
 
 def layers(
     sessions: Sequence[Runs], draw: np.random.Generator, plan: DuelPlan, progress: Progress
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
-    """Time layers in place, by the runtime's instrument; return the block medians of each layer of each copy.
+    """Time layers in place, by the runtime's instrument; return each layer's shortest time in each block of each copy.
 
     The instrument's cost of a reading, calibrated in this process, is taken off.
 
@@ -120,12 +126,12 @@ def layers(
     """
     cost_s = statistics.median(latency.instrument_cost(session) for session in sessions)
     blocks = [_layer_block(session, session.instrument(), cost_s) for session in sessions]
-    taken = alternate(blocks, draw, budget_s=plan.layers_s, progress=progress)
-    return tuple(tuple(zip(*medians, strict=True)) for medians in taken)
+    taken = alternate(blocks, draw, rounds=plan.rounds, max_s=plan.max_s, progress=progress)
+    return tuple(tuple(zip(*shortest, strict=True)) for shortest in taken)
 
 
 def _layer_block(session: Runs, instrument: Instrument, cost_s: float) -> Callable[[], tuple[float, ...]]:
-    """Return a function that runs a block under the instrument and returns the median seconds of each layer."""
+    """Return a function that runs a block under the instrument and returns the shortest seconds of each layer."""
     indices = [layer for _, layer in session.artifact.manifest.calls]
 
     def run() -> tuple[float, ...]:
@@ -136,6 +142,6 @@ def _layer_block(session: Runs, instrument: Instrument, cost_s: float) -> Callab
             for layer, kernel_s in zip(indices, latency.kernel_times(instrument, session, cost_s)[0], strict=True):
                 seconds[layer] += kernel_s
             sums.append(seconds)
-        return tuple(statistics.median(of_layer) for of_layer in zip(*sums, strict=True))
+        return tuple(min(of_layer) for of_layer in zip(*sums, strict=True))
 
     return run

@@ -1,0 +1,85 @@
+"""Real slow-downs, planted in the code of one kernel while a network is built: more work, the same result.
+
+Used by gate_calibration.py and by tests: a gate is believed because it is seen to catch these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile import schedules
+from mbench.compile.schedules import Scheduled
+from mbench.compile.schedules.cpu import emit
+
+Plant = Callable[[], contextlib.AbstractContextManager[Any]]
+"""Changes how kernels are written while it is entered."""
+
+
+@contextlib.contextmanager
+def planted(kernel: str, plant: Plant) -> Iterator[list[str]]:
+    """Plant something into `kernel` in the builds of this process; yield the kernels that were changed."""
+    changed: list[str] = []
+
+    def schedule_all(functions: Any, *arguments: Any, **named: Any) -> dict[str, Scheduled]:
+        found = {}
+        for name, function in dict(functions).items():
+            with plant() if name == kernel else contextlib.nullcontext():
+                found[name] = schedules.schedule(function, *arguments, **named)
+            if name == kernel:
+                changed.append(name)
+        return found
+
+    with mock.patch.object(schedules, "schedule_all", schedule_all):
+        yield changed
+
+
+def serial_work(iterations: int) -> Plant:
+    """Return what lets a kernel begin with a chain of dependent multiply-adds, on the calling thread."""
+
+    def begin(flat: list[Any]) -> None:
+        source, output = flat[0], flat[-1]
+        T.buffer_store(output, 1.0, [0])
+        with T.serial(iterations):
+            T.buffer_store(output, output[0] * 0.5 + source[0], [0])
+
+    return lambda: _beginning(begin)
+
+
+@contextlib.contextmanager
+def one_more_instruction() -> Iterator[None]:
+    """Let each innermost loop have one more instruction: a prefetch of what is at hand anyway."""
+    source: list[Any] = []
+    depth_seen: list[bool] = []
+    original = emit.loop
+
+    @contextlib.contextmanager
+    def loop(count: Any) -> Iterator[Any]:
+        depth_seen[:] = [True] * len(depth_seen)
+        depth_seen.append(False)
+        with original(count) as turn:
+            yield turn
+            if not depth_seen.pop() and not (isinstance(count, int) and count == 1):
+                emit.prefetch(source[-1], 0)
+
+    with _beginning(lambda flat: source.append(flat[0])), mock.patch.object(emit, "loop", loop):
+        yield
+
+
+@contextlib.contextmanager
+def _beginning(begin: Callable[[list[Any]], None]) -> Iterator[None]:
+    """Let each kernel that is written meanwhile begin with what `begin` writes, given its flat parameters."""
+    original = emit.Writer.function
+
+    @contextlib.contextmanager
+    def function(self: emit.Writer) -> Iterator[list[Any]]:
+        with original(self) as flat:
+            begin(flat)
+            yield flat
+
+    with mock.patch.object(emit.Writer, "function", function):
+        yield
