@@ -12,7 +12,7 @@ import msgspec
 
 from mbench.records import Op
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
 
 Way = Literal["counts", "paired", "recorded", "static"]
 """How a metric was compared: exact counts, both libraries measured now in turns, samples of two records, or what the
