@@ -10,7 +10,7 @@ from mbench.comparison import Conclusion, Finding, Outcome, Verdict
 from mbench.verdicts import words
 
 MOST = 10
-_MORE = "and {count} more; see the job's summary"
+_MORE = "and {count} more; the log has them"
 _KINDS: dict[Conclusion, str] = {
     "passed": "notice",
     "regressed": "error",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import jinja2
@@ -58,9 +58,13 @@ def render_comparison(comparison: Comparison) -> bytes:
 
 
 def scale(findings: Iterable[Finding]) -> float:
-    """Return the change at the drawings' edges, as a fraction: the largest that is known, within limits."""
+    """Return the change at the drawings' edges, as a fraction: the largest with an interval, within limits.
+
+    A count that doubled lies beyond the edge, rather than make every interval too small to see.
+    """
+    found = list(findings)
     changes = [_NARROWEST]
-    for finding in findings:
+    for finding in [each for each in found if words.bounds(each)] or found:
         limits = words.bounds(finding) or ()
         changes += [abs(ratio - 1) for ratio in (*limits, finding.ratio) if ratio is not None]
     return min(_WIDEST, max(changes))
@@ -89,18 +93,22 @@ def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
     style = "".join((resources.data_dir("reports") / name).read_text(encoding="utf-8") for name in STYLES)
     edge = scale(comparison.findings)
 
-    def rows(findings: Sequence[Finding]) -> list[Row]:
-        return [Row(finding=finding, mark=mark(finding, edge)) for finding in findings]
+    def rows(findings: Iterable[Finding]) -> dict[str, list[Row]]:
+        """Return what is shown of each network."""
+        return {
+            name: [Row(finding=each, mark=mark(each, edge)) for each in found]
+            for name, found in words.by_variant(findings).items()
+        }
 
-    sections = {title: rows(words.ranked(comparison.of(outcome))) for outcome, title in words.SECTIONS.items()}
+    listed = {title: rows(words.ranked(comparison.of(outcome))) for outcome, title in words.SECTIONS.items()}
     return (
         _environment()
         .get_template("verdict.html.j2")
         .render(
             verdict=verdict,
             comparison=comparison,
-            sections={title: found for title, found in sections.items() if found} if verdict else {},
-            networks={name: rows(found) for name, found in words.by_variant(comparison.findings).items()},
+            sections={title: found for title, found in listed.items() if found} if verdict else {},
+            networks=rows(comparison.findings),
             edge=edge,
             width=WIDTH,
             version=mbench.__version__,
