@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench.errors import BuildError
+from mbench.errors import BuildError, OutputError
 from mbench.records import Op, Variant
 
 MANIFEST = "artifact.json"
@@ -141,6 +141,26 @@ def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
             discard(folder)
             files.rename(folder)
     return Artifact(folder, whole)
+
+
+def beside(record: Path) -> Path:
+    """Return the folder where `mbench run --keep-artifacts` keeps the artifacts of a record file."""
+    return record.with_name(record.name.removesuffix(".json") + ".artifacts")
+
+
+def keep(kept: Artifact, folder: Path) -> None:
+    """Copy an artifact to a folder, whole or not at all; what lies there gives way.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    try:
+        work = scratch(folder.parent)
+        shutil.copytree(kept.folder, work, dirs_exist_ok=True)
+        discard(folder)
+        work.rename(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; choose another --output") from error
 
 
 def scratch(parent: Path) -> Path:

@@ -17,6 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -25,6 +26,7 @@ import click
 from mbench import __version__
 from mbench.device_commands import AS_JSON, device
 from mbench.errors import MbenchError, OutputError, UsageError
+from mbench.gate_commands import Answer, compare, gate
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -51,7 +53,8 @@ def run_command_line() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = main.main(prog_name="mbench", standalone_mode=False)
+        answer = main.main(prog_name="mbench", standalone_mode=False)
+        code = _print_answer(answer) if isinstance(answer, Answer) else answer
     except MbenchError as error:
         _stop(str(error), error.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -113,11 +116,15 @@ def _discard(stream: TextIO) -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _COLUMNS})
 @click.version_option(__version__, prog_name="mbench")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Say what a MobileNet costs on a piece of hardware, layer by layer."""
+    context.obj = partial(_console, stderr=True)
 
 
 main.add_command(device)
+main.add_command(gate)
+main.add_command(compare)
 
 
 @device.result_callback()
@@ -154,6 +161,7 @@ def _print_of_device(context: click.Context, listing: Listing) -> None:
 )
 @click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
 @click.option("--counts", is_flag=True, help="Also count instructions exactly, in emulation.")
+@click.option("--keep-artifacts", is_flag=True, help="Keep what was compiled beside the record, for 'gate --paired'.")
 @click.option("--no-cache", is_flag=True, help="Build and calibrate anew.")
 @click.option("--no-tuned", is_flag=True, help="Make every kernel by rule; see 'mbench tune'.")
 @click.option("--resume", type=_path, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
@@ -380,6 +388,14 @@ def _print_listing(listing: Listing, *, as_json: bool) -> None:
         _print_json(json.dumps(listing.data, indent=2))
     else:
         _print_parts(listing.parts)
+
+
+def _print_answer(answer: Answer) -> int:
+    if answer.as_json:
+        _print_json(answer.document.decode().rstrip())
+    else:
+        _print_parts(answer.parts)
+    return answer.code
 
 
 def _print_json(document: str) -> None:

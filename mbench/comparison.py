@@ -122,7 +122,10 @@ class Comparison(_Strict, frozen=True, kw_only=True):
     """The ways that were taken, each with what it says of itself."""
     findings: tuple[Finding, ...]
     differences: tuple[Difference, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Ways that were wanted and that the differences forbid, with the differences."""
     notes: tuple[str, ...] = ()
+    """How it was measured."""
 
     def of(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Return the findings of an outcome, in order."""

@@ -45,6 +45,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     counted: Target | None = None
     """The target whose code is counted in emulation beside what is measured."""
     use_cache: bool = True
+    keep_artifacts: bool = False
+    """Whether the artifacts are copied to a folder beside the record."""
     choices: Choices = tuned.NONE
     """How kernels are made that were tuned."""
     before: Record | None = None

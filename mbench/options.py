@@ -34,6 +34,7 @@ def refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> No
     given += ["--compile-only"] if options["compile_only"] else []
     given += ["--no-tuned"] if options["no_tuned"] else []
     given += ["--counts"] if options["counts"] else []
+    given += ["--keep-artifacts"] if options["keep_artifacts"] else []
     given += ["--targets"] if options["extra_dirs"] else []
     given += ["VARIANT"] if patterns else []
     if given:
@@ -81,6 +82,7 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         settings=settings,
         path=output / f"{pipeline.new_run_id()}.json",
         use_cache=not options["no_cache"],
+        keep_artifacts=options["keep_artifacts"],
         choices=choices,
         counted=counted_target(target, device.kind) if options["counts"] else None,
     )

@@ -16,6 +16,7 @@ from typing import NoReturn
 import msgspec
 
 import mbench
+from mbench import artifact as artifacts
 from mbench import builds, host, kept, observing, records, resources, results, targets, tuned, variants
 from mbench.artifact import Artifact
 from mbench.devices import registry
@@ -81,6 +82,9 @@ def run(job: Job, progress: Progress) -> Record:
         raise
     record = _keep(job, record, *(found for found in built.values() if isinstance(found, Failure)))
     ready = {name: found for name, found in built.items() if not isinstance(found, Failure)}
+    if job.keep_artifacts:
+        for name, (made, _) in ready.items():
+            artifacts.keep(made, artifacts.beside(job.path) / name)
     if job.settings.compile_only:
         for artifact, cached in ready.values():
             record = _keep(job, record, _compiled_only(job, artifact, cached=cached))
@@ -256,6 +260,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         settings=before.settings,
         path=path,
         use_cache=use_cache,
+        keep_artifacts=artifacts.beside(path).exists(),
         choices=choices,
         before=before,
     )

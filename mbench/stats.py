@@ -14,6 +14,8 @@ from collections.abc import Sequence
 FALSE_ALARM_RATE = 0.01
 POWER = 0.95
 MIN_PAIRS = 3
+VISIBLE_IN_NORMAL_SDS = sum(map(statistics.NormalDist().inv_cdf, (1 - FALSE_ALARM_RATE, POWER)))
+"""Quantiles of the normal distribution for FALSE_ALARM_RATE and POWER, added: what n samples see, in sd / sqrt(n)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from mbench.measure import latency
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mbench.measure.session import Instrument, Runs
 
 COPIES = ("base", "twin", "head")

@@ -1,0 +1,174 @@
+"""How much change is tolerated, and how small a change must not be missed: by metric, network, and kind of layer.
+
+A selector is `[VARIANT:][SCOPE.]METRIC`: a glob of variants, then `network` (the default), `layer`, or one kind of
+layer by its op. The last entry that fits counts; the command line comes after `mbench.toml`, and that after the
+defaults.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from mbench.comparison import Metric
+from mbench.errors import UsageError, did_you_mean
+from mbench.records import Op
+
+CONFIG = "mbench.toml"
+METRICS: tuple[str, ...] = tuple(name for name in get_args(Metric) if name not in ("presence", "result"))
+SCOPES = ("network", "layer", *get_args(Op))
+_COUNTED = ("instructions", "loads", "stores")
+_SEEN_OF_NETWORK = 2.0
+_SEEN_OF_LAYER = 5.0
+"""How many times its threshold a slow-down must be not to be missed, unless a sensitivity is given."""
+
+
+class Selector(NamedTuple):
+    """What an entry is for."""
+
+    variant: str
+    scope: str
+    metric: str
+
+    def fits(self, variant: str, op: str | None, metric: str) -> bool:
+        """Return whether it is for a metric of a network (`op` is None) or of a layer of the kind `op`."""
+        scopes = ("network",) if op is None else ("layer", op)
+        return self.metric == metric and self.scope in scopes and fnmatch.fnmatchcase(variant, self.variant)
+
+
+Entries = tuple[tuple[Selector, float], ...]
+
+DEFAULTS: Entries = (
+    (Selector("*", "network", "latency"), 0.01),
+    (Selector("*", "layer", "latency"), 0.02),
+    (Selector("*", "network", "library_bytes"), 0.002),
+    *((Selector("*", "network", name), 0.002) for name in _COUNTED),
+    *((Selector("*", "layer", name), 0.005) for name in _COUNTED),
+)
+"""What no entry is for is exact: memory, weights, multiply-adds."""
+
+
+class Limits(NamedTuple):
+    """Thresholds and sensitivities, later entries before earlier ones."""
+
+    thresholds: Entries = DEFAULTS
+    sensitivities: Entries = ()
+
+    def threshold(self, variant: str, op: str | None, metric: str) -> float:
+        """Return the change, as a fraction, that is tolerated in a network (`op` is None) or a layer."""
+        return _last(self.thresholds, variant, op, metric) or 0.0
+
+    def sensitivity(self, variant: str, op: str | None, metric: str) -> float:
+        """Return the change, as a fraction, that must not be missed.
+
+        Raises:
+            UsageError: it is not above what is tolerated.
+        """
+        tolerated = self.threshold(variant, op, metric)
+        asked = _last(self.sensitivities, variant, op, metric)
+        if asked is None:
+            return tolerated * (_SEEN_OF_NETWORK if op is None else _SEEN_OF_LAYER)
+        if asked <= tolerated:
+            scope = "network" if op is None else op
+            raise UsageError(
+                f"sensitivity of {scope}.{metric} for {variant} is {asked:.3%}, expected more than its threshold of "
+                f"{tolerated:.3%}; lower --threshold or raise --sensitivity"
+            )
+        return asked
+
+
+def _last(entries: Entries, variant: str, op: str | None, metric: str) -> float | None:
+    return next((value for selector, value in reversed(entries) if selector.fits(variant, op, metric)), None)
+
+
+def read(config: Path | None, thresholds: Iterable[str] = (), sensitivities: Iterable[str] = ()) -> Limits:
+    """Return the limits of a file and of the command line (`SELECTOR=PERCENT` each).
+
+    Args:
+        config: the file; None: `mbench.toml` in this folder, if there is one.
+        thresholds: later than those of the file.
+        sensitivities: likewise.
+
+    Raises:
+        UsageError: the file cannot be read, or an entry is not one.
+    """
+    file = config or Path(CONFIG)
+    tables = _tables(file) if config is not None or file.exists() else {}
+    return Limits(
+        (*DEFAULTS, *_of_file(tables, "thresholds", file), *_of_options(thresholds, "--threshold")),
+        (*_of_file(tables, "sensitivity", file), *_of_options(sensitivities, "--sensitivity")),
+    )
+
+
+def load_toml(file: Path) -> dict[str, Any]:
+    """Return what a TOML file says.
+
+    Raises:
+        UsageError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: not valid TOML: {error}") from error
+
+
+def _tables(file: Path) -> dict[str, Any]:
+    gate = load_toml(file).get("gate", {})
+    if not isinstance(gate, dict):
+        raise UsageError(f"{file}: gate is {gate!r}, expected a table [gate.thresholds] or [gate.sensitivity]")
+    unknown = sorted(set(gate) - {"thresholds", "sensitivity"})
+    if unknown:
+        raise UsageError(f"{file}: [gate] has {unknown[0]!r}, expected 'thresholds' or 'sensitivity'")
+    return gate
+
+
+def _of_file(tables: Mapping[str, Any], name: str, file: Path) -> Entries:
+    entries = tables.get(name, {})
+    if not isinstance(entries, dict):
+        raise UsageError(f"{file}: gate.{name} is {entries!r}, expected a table of selectors and percentages")
+    return tuple(_entry(key, value, f"{file}: [gate.{name}]") for key, value in entries.items())
+
+
+def _of_options(options: Iterable[str], option: str) -> Entries:
+    pairs = []
+    for text in options:
+        selector, equals, value = text.rpartition("=")
+        if not equals:
+            raise UsageError(f"{option} {text!r}: expected SELECTOR=PERCENT, such as latency=3%")
+        pairs.append(_entry(selector, value, option))
+    return tuple(pairs)
+
+
+def _entry(selector: str, value: object, where: str) -> tuple[Selector, float]:
+    return _selector(selector, where), percentage(value, f"{where} {selector}")
+
+
+def _selector(text: str, where: str) -> Selector:
+    variant, _, rest = text.rpartition(":")
+    scope, _, metric = rest.rpartition(".")
+    if metric not in METRICS:
+        hint = did_you_mean(metric, METRICS) or f"; expected one of: {', '.join(METRICS)}"
+        raise UsageError(f"{where}: metric {metric!r} of {text!r} is not known{hint}")
+    if scope and scope not in SCOPES:
+        hint = did_you_mean(scope, SCOPES) or f"; expected one of: {', '.join(SCOPES)}"
+        raise UsageError(f"{where}: scope {scope!r} of {text!r} is not known{hint}")
+    return Selector(variant or "*", scope or "network", metric)
+
+
+def percentage(value: object, where: str) -> float:
+    """Return `3%` as 0.03.
+
+    Raises:
+        UsageError: it is not a percentage above 0 and up to 1000.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    share = float(match[1]) / 100 if match else 0.0
+    if not 0 < share <= 10:
+        raise UsageError(f"{where} is {value!r}, expected a percentage above 0, such as '3%'")
+    return share

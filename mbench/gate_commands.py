@@ -1,0 +1,217 @@
+"""The commands `mbench gate` and `mbench compare`: two runs against each other. They return what is to be printed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from mbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from mbench.comparison import Comparison, Conclusion, Verdict
+    from mbench.gate.paired import Contest
+    from mbench.gate.sides import Given
+    from mbench.gate.verdict import Fight
+
+EXIT_CODES: dict[Conclusion, int] = {"passed": 0, "regressed": 1, "inconclusive": 3, "incomparable": 3}
+NOT_MEASURED = 4
+_SHARES = {"measuring": 0.0, "confirming": 0.5, "done": 1.0}
+_TIMEOUT_S = 120.0
+_TOLERANCE = 1e-3
+"""Of outputs whose record was only compiled."""
+
+_path = click.Path(path_type=Path)
+
+
+class Answer(NamedTuple):
+    """What a command has to say."""
+
+    parts: list[RenderableType]
+    document: bytes
+    """The same for --json."""
+    as_json: bool
+    code: int
+
+
+def _file_option(name: str, text: str) -> Callable[..., Any]:
+    return click.option(name, type=_path, default=None, metavar="FILE", help=text)
+
+
+@click.command()
+@click.argument("base", type=_path)
+@click.argument("head", type=_path)
+@click.option("--paired", is_flag=True, help="Measure both now, against each other; see 'run --keep-artifacts'.")
+@click.option("--recorded", is_flag=True, help="Judge recorded latencies also where there are counts.")
+@_file_option("--config", "Thresholds.  [default: mbench.toml, if there]")
+@click.option("--threshold", "thresholds", multiple=True, metavar="SELECTOR=PERCENT", help="What is tolerated.")
+@click.option("--sensitivity", "sensitivities", multiple=True, metavar="SELECTOR=PERCENT", help="Not to be missed.")
+@_file_option("--accepted", "Changes agreed to.  [default: mbench-accepted.toml, if there]")
+@click.option("--allow-different", "allowed", multiple=True, metavar="KEY", help="Compare although KEY differs.")
+@click.option("--processes", type=click.IntRange(8, 200), default=8, show_default=True, help="First look, at least.")
+@click.option("--update-baseline", is_flag=True, help="Unless it is worse, put HEAD in BASE's place.")
+@_file_option("--junit", "Write JUnit XML.")
+@_file_option("--markdown", "Append Markdown, as for a job summary.")
+@_file_option("--benchmark-action", "Write JSON for github-action-benchmark.")
+@_file_option("--bencher", "Write Bencher's JSON.")
+@_file_option("--html", "Write a page.")
+@click.option("--annotations", is_flag=True, help="Print annotations for a hosted CI.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.pass_obj
+def gate(console: Callable[[], Console], /, base: Path, head: Path, **options: Any) -> Answer:
+    """Judge whether HEAD is worse than BASE: slower, bigger, or more work.
+
+    Each is a record, or a folder with records of one job. Compared by exact
+    counts where both have them, by measuring both now (--paired), or by the
+    latencies that they hold; the verdict says how.
+
+    A SELECTOR is [VARIANT:][network.|layer.|OP.]METRIC: latency=3%,
+    layer.instructions=1%, 'mobilenet_v1_0.25_*:depthwise_conv2d.latency=9%'.
+
+    Exit code: 0 passed, 1 regressed, 3 no verdict, 4 not measured.
+    """
+    from mbench import comparison
+    from mbench.gate import acceptance, limits, sides, verdict
+    from mbench.verdicts import annotations, terminal
+
+    if options["paired"] and options["recorded"]:
+        raise UsageError("--paired measures latencies anew, --recorded takes those of the records; give one of them")
+    if options["annotations"] and options["as_json"]:
+        raise UsageError("--annotations are lines on standard output, where --json allows nothing else; give one")
+    asked = verdict.Asked(
+        limits=limits.read(options["config"], options["thresholds"], options["sensitivities"]),
+        allowed=options["allowed"], recorded=options["recorded"],
+    )  # fmt: skip
+    accepted = acceptance.read(options["accepted"])
+    sides_ = sides.read(base), sides.read(head)
+    with _fight(sides_, asked, options, console) as fight:
+        found, failures = verdict.compare(*sides_, asked, fight)
+    judged = verdict.judge(found, failures, accepted)
+    _write_all(judged, options)
+    parts = terminal.render(judged)
+    if options["annotations"]:
+        parts.append(annotations.render(judged).rstrip("\n"))
+    if options["update_baseline"]:
+        parts.append(_update(judged, *sides_))
+    code = EXIT_CODES[judged.conclusion]
+    if judged.failures and code != EXIT_CODES["regressed"]:
+        code = NOT_MEASURED
+    return Answer(parts, comparison.encode(judged), options["as_json"], code)
+
+
+@click.command()
+@click.argument("base", type=_path)
+@click.argument("head", type=_path)
+@_file_option("--markdown", "Append Markdown.")
+@_file_option("--html", "Write a page.")
+@click.option("--allow-different", "allowed", multiple=True, metavar="KEY", help="Compare although KEY differs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def compare(base: Path, head: Path, **options: Any) -> Answer:
+    """Show what differs between BASE and HEAD, layer by layer, and why.
+
+    The same comparison as 'gate' makes, for reading: nothing is judged, and
+    the exit code is 0 whatever differs.
+    """
+    from mbench import comparison
+    from mbench.gate import sides, verdict
+    from mbench.verdicts import terminal
+
+    asked = verdict.Asked(allowed=options["allowed"], recorded=True)
+    found, _ = verdict.compare(sides.read(base), sides.read(head), asked)
+    _write(options["markdown"], "markdown", found, append=True)
+    _write(options["html"], "page", found)
+    return Answer(terminal.render(found), comparison.encode(found), options["as_json"], 0)
+
+
+# --------------------------------------------------------------------------------------------------------------- paired
+@contextlib.contextmanager
+def _fight(
+    given: tuple[Given, Given], asked: Any, options: dict[str, Any], console: Callable[[], Console]
+) -> Iterator[Fight | None]:
+    """Yield what measures both sides now, with progress shown; None if that is not wanted, or would be meaningless."""
+    from mbench.gate import comparable
+
+    base, head = given
+    differ = comparable.differences(base.record, head.record, asked.allowed)
+    if not options["paired"]:
+        yield None
+        return
+    from mbench import progress, resources
+    from mbench.devices.local import LocalDevice
+    from mbench.gate.verdict import Fight
+
+    with contextlib.ExitStack() as stack:
+        contests = () if comparable.forbidden("paired", differ) else tuple(_contests(base, head, stack))
+        shown = stack.enter_context(progress.show(console(), [each.variant for each in contests], _SHARES))
+        arena = LocalDevice(lock_dir=resources.cache_dir() / "locks", timeout_s=_TIMEOUT_S, waiting=shown.note)
+        stack.callback(arena.close)
+        yield Fight(contests, arena, shown.stage, options["processes"])
+
+
+def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator[Contest]:
+    """Yield a contest for each network of both sides; `stack` holds what is removed afterwards.
+
+    Raises:
+        UsageError: an artifact is missing or altered, or this machine cannot run it.
+    """
+    from mbench import host, targets
+    from mbench.gate import matching, paired, sides
+
+    machine, settings = host.describe(), head.record.settings
+    support = targets.support(head.record.target, machine)
+    if not support.measure:
+        raise UsageError(f"--paired measures on this machine: target '{head.record.target.name}': {support.reason}")
+    usable = machine.processors_usable or machine.cores_logical
+    if settings.threads > usable:
+        raise UsageError(f"--paired: the runs used {settings.threads} threads, this machine has {usable} processors")
+    for name, ours, theirs in matching.results(base.record, head.record):
+        if ours is None or theirs is None:
+            continue
+        old = sides.kept_artifact(base, ours)
+        yield paired.Contest(
+            variant=name, base=old, twin=stack.enter_context(paired.twin_of(old)),
+            head=sides.kept_artifact(head, theirs), matches=matching.layers(ours.layers, theirs.layers),
+            threads=settings.threads, tolerance=theirs.numerics.tolerance if theirs.numerics else _TOLERANCE,
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+def _write_all(judged: Verdict, options: dict[str, Any]) -> None:
+    _write(options["junit"], "junit", judged)
+    _write(options["markdown"], "markdown", judged, append=True)
+    _write(options["benchmark_action"], "benchmark_action", judged)
+    _write(options["bencher"], "bencher", judged)
+    _write(options["html"], "page", judged)
+
+
+def _write(path: Path | None, form: str, document: Verdict | Comparison, *, append: bool = False) -> None:
+    """Write a document in a form to a file, whole or not at all; nothing if no file is wanted."""
+    if path is None:
+        return
+    import importlib
+
+    from mbench import records
+
+    rendered = importlib.import_module(f"mbench.verdicts.{form}").render(document)
+    data = rendered if isinstance(rendered, bytes) else rendered.encode()
+    before = path.read_bytes() if append and path.exists() else b""
+    records.write_atomically(path, before + data)
+
+
+def _update(judged: Verdict, base: Given, head: Given) -> str:
+    """Put the head in the base's place, unless it is worse or could not be judged."""
+    from mbench import artifact, records
+
+    if judged.conclusion != "passed":
+        return f"baseline {base.path} stays as it is: {judged.conclusion}"
+    kept = artifact.beside(head.path)
+    for result in head.record.results if kept.exists() else ():
+        name = result.variant.name
+        artifact.keep(artifact.load(kept / name), artifact.beside(base.path) / name)
+    records.write(base.path, head.record)
+    return f"baseline {base.path} is now {head.record.run_id}"
