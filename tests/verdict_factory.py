@@ -11,6 +11,7 @@ from mbench.comparison import WAYS, Comparison, Difference, Finding, Side, Verdi
 
 SMALL = "mobilenet_v1_0.25_128"
 LARGE = "mobilenet_v1_1.0_224_standard"
+LEFT_OUT = "not compared by recorded: cpu differ"
 AGREED = "borders are exact now"
 
 
@@ -94,6 +95,7 @@ def regressed() -> Verdict:
             reason=f"93,600 B more (+20.00 %); it has to be the same; accepted: {AGREED}",
         ),
         bare("block9.dw", outcome="regressed", reason="gone: the head has no such layer"),
+        finding("block2.dw", base=1e-7, outcome="information", reason="no slow-down that could be confirmed"),
         bare("block9.dw + block9.pw", outcome="information", reason="new: the base has no such layer"),
         bare(None, variant=LARGE, metric="result", outcome="regressed", reason="failed in the head while build: boom"),
     )  # fmt: skip
@@ -130,7 +132,12 @@ def inconclusive() -> Verdict:
 def incomparable() -> Verdict:
     """Return a verdict over two runs that cannot be compared, so that nothing was found."""
     other = Difference(key="cpu", base="Test CPU @ 2.0 GHz", head="Other CPU @ 3.0 GHz", forbids=("recorded",))
-    return verdict("incomparable", "the two runs differ in cpu", comparison(ways=(), differences=(other,)))
+    found = comparison(ways=(), differences=(other,), left_out=(LEFT_OUT,))
+    return verdict(
+        "incomparable",
+        "the two runs differ in cpu",
+        found,
+    )
 
 
 def hostile() -> Verdict:

@@ -35,7 +35,8 @@ def render(verdict: Verdict) -> bytes:
 
 
 def _own(verdict: Verdict) -> list[ElementTree.Element]:
-    detail = [words.difference(one) for one in verdict.comparison.differences] + list(verdict.comparison.notes)
+    found = verdict.comparison
+    detail = [*found.left_out, *map(words.difference, found.differences), *found.notes]
     kind = _CONCLUSIONS.get(verdict.conclusion)
     cases = [_case("mbench gate", "verdict", kind, verdict.headline, verdict.conclusion, detail)]
     for number, failure in enumerate(verdict.failures, start=1):

@@ -21,21 +21,22 @@ _LIKENESS = str.maketrans("`|", "'\u00a6")
 """What would end a code span, or a table's cell within one."""
 
 
-def render(verdict: Verdict) -> str:
-    """Return what a verdict says, what matters first; all findings in a folded table at the end."""
+def render(document: Verdict | Comparison) -> str:
+    """Return what a verdict says, what matters first; or what a comparison found. All findings in a folded table."""
+    return _judged(document) if isinstance(document, Verdict) else _compared(document)
+
+
+def _judged(verdict: Verdict) -> str:
     found = verdict.comparison
     parts = [f"## {words.CONCLUSIONS[verdict.conclusion]}", _text(verdict.headline)]
     parts.extend(f"**Not measured:** {_text(failure)}" for failure in verdict.failures)
-    for outcome, title in words.SECTIONS.items():
-        findings = words.ranked(found.of(outcome))
-        if findings:
-            parts += [f"### {title}", _table(findings, LONGEST)]
+    for title, findings in words.sections(found).items():
+        parts += [f"### {title}", _table(findings, LONGEST)]
     parts += _list("Accepted by the checked-in list", verdict.accepted)
     return _document((*parts, *_conditions(found), *_everything(found, "All findings")))
 
 
-def render_comparison(comparison: Comparison) -> str:
-    """Return what a comparison found, without a judgement."""
+def _compared(comparison: Comparison) -> str:
     parts = [f"## {_code(comparison.base.run_id)} → {_code(comparison.head.run_id)}", *_conditions(comparison)]
     for variant, findings in words.by_variant(comparison.findings).items():
         whole = [finding for finding in findings if finding.layer is None]
@@ -74,7 +75,7 @@ def _conditions(comparison: Comparison) -> Iterator[str]:
         f"- {name}: {_text(words.side(one))}" for name, one in (("base", comparison.base), ("head", comparison.head))
     )
     ways = (f"- compared by {way}: {_text(said)}" for way, said in comparison.ways.items())
-    yield "\n".join((*sides, *ways))
+    yield "\n".join((*sides, *ways, *(f"- {_text(said)}" for said in comparison.left_out)))
     yield from _list("What else the two runs do not share", map(words.difference, comparison.differences))
     yield from _list("Notes", comparison.notes)
     yield f"In all: {words.tally(comparison)}."

@@ -47,14 +47,11 @@ class Row:
     mark: Mark | None
 
 
-def render(verdict: Verdict) -> bytes:
-    """Return the page of a verdict."""
-    return _page(verdict.comparison, verdict)
-
-
-def render_comparison(comparison: Comparison) -> bytes:
-    """Return the page of a comparison, without a judgement."""
-    return _page(comparison, None)
+def render(document: Verdict | Comparison) -> bytes:
+    """Return the page of a verdict, or of a comparison without one."""
+    if isinstance(document, Verdict):
+        return _page(document.comparison, document)
+    return _page(document, None)
 
 
 def scale(findings: Iterable[Finding]) -> float:
@@ -100,14 +97,14 @@ def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
             for name, found in words.by_variant(findings).items()
         }
 
-    listed = {title: rows(words.ranked(comparison.of(outcome))) for outcome, title in words.SECTIONS.items()}
+    listed = words.sections(comparison) if verdict else {}
     return (
         _environment()
         .get_template("verdict.html.j2")
         .render(
             verdict=verdict,
             comparison=comparison,
-            sections={title: found for title, found in listed.items() if found} if verdict else {},
+            sections={title: rows(found) for title, found in listed.items()},
             networks=rows(comparison.findings),
             edge=edge,
             width=WIDTH,

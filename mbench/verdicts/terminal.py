@@ -29,22 +29,25 @@ _FIRST: tuple[Metric, ...] = ("latency", "instructions", "macs")
 """The metric whose values stand beside a layer: the first that there is."""
 
 
-def render(verdict: Verdict) -> list[RenderableType]:
-    """Return what a verdict says, what matters first."""
+def render(document: Verdict | Comparison) -> list[RenderableType]:
+    """Return what a verdict says, what matters first; or what a comparison found, layer by layer."""
+    return _judged(document) if isinstance(document, Verdict) else _compared(document)
+
+
+def _judged(verdict: Verdict) -> list[RenderableType]:
     found = verdict.comparison
     headline = text(f"{words.CONCLUSIONS[verdict.conclusion]}: ", style=_STYLES[verdict.conclusion])
     parts: list[RenderableType] = [headline + text(words.line(verdict.headline)), *_conditions(found)]
     parts.extend(text(f"FAILED: {words.line(failure)}", style="bold red") for failure in verdict.failures)
-    for outcome, title in words.SECTIONS.items():
-        for variant, findings in words.by_variant(found.of(outcome)).items():
-            parts.extend(_section(f"{title}: {variant}", words.ranked(findings)))
+    for title, listed in words.sections(found).items():
+        for variant, findings in words.by_variant(listed).items():
+            parts.extend(_section(f"{title}: {variant}", findings))
     parts.extend(_listed("Accepted by the checked-in list", verdict.accepted))
     parts.extend(_rest(found))
     return parts
 
 
-def render_comparison(comparison: Comparison) -> list[RenderableType]:
-    """Return what a comparison found, network by network and layer by layer, without a judgement."""
+def _compared(comparison: Comparison) -> list[RenderableType]:
     parts: list[RenderableType] = list(_conditions(comparison))
     for variant, findings in words.by_variant(comparison.findings).items():
         whole = [finding for finding in findings if finding.layer is None]
@@ -62,6 +65,8 @@ def _conditions(comparison: Comparison) -> Iterator[Text]:
     yield text(f"head  {words.line(words.side(comparison.head))}")
     for way, said in comparison.ways.items():
         yield text(f"Compared by {way}: {said}.")
+    for said in comparison.left_out:
+        yield text(words.line(f"{said[:1].upper()}{said[1:]}."), style="yellow")
 
 
 def _section(title: str, findings: Sequence[Finding]) -> Iterator[RenderableType]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from mbench import units
 from mbench.comparison import UNITS, Comparison, Conclusion, Difference, Finding, Metric, Outcome, Side
@@ -35,9 +36,10 @@ SECTIONS: dict[Outcome, str] = {
     "undecided": "Undecided",
     "accepted": "Accepted",
     "improved": "Improved",
-    "information": "Not judged",
+    "information": "New",
 }
-"""Outcomes that are listed, in the order in which they matter; `same` is only counted."""
+"""Outcomes that are listed, in the order in which they matter; `same` is only counted, and so is what was not judged
+for being too short: of `information` only what is new is listed."""
 
 _DIGITS = range(3, 7)
 _SAMPLED = ("paired", "recorded")
@@ -133,6 +135,13 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=key)
 
 
+def sections(comparison: Comparison) -> dict[str, list[Finding]]:
+    """Return what is worth listing, under its title, in the order in which it matters; empty sections are left out."""
+    found = {outcome: ranked(comparison.of(outcome)) for outcome in SECTIONS}
+    found["information"] = [finding for finding in found["information"] if finding.metric == "presence"]
+    return {SECTIONS[outcome]: findings for outcome, findings in found.items() if findings}
+
+
 def by_variant(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     """Return the findings of each network, networks in order of appearance."""
     found: dict[str, list[Finding]] = {}
@@ -143,7 +152,7 @@ def by_variant(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 def tally(comparison: Comparison) -> str:
     """Return how many findings came to what: `2 regressed, 140 same`."""
-    counts = [(outcome, len(comparison.of(outcome))) for outcome in (*SECTIONS, "same")]
+    counts = [(outcome, len(comparison.of(outcome))) for outcome in get_args(Outcome)]
     said = [f"{count} {'not judged' if outcome == 'information' else outcome}" for outcome, count in counts if count]
     return ", ".join(said) or "nothing was compared"
 

@@ -5,20 +5,24 @@ The schema is the one that check-jsonschema carries (schemastore's github-workfl
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import shlex
-import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import jsonschema
 import pytest
+import verdict_factory as make
 from ruamel.yaml import YAML
 
 from mbench import cli
+from mbench.errors import UsageError
+from mbench.gate import acceptance, limits
+from mbench.records import Op
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
 MOST_LINES = 30
@@ -91,7 +95,21 @@ def test_a_wrong_command_would_be_seen(arguments: list[str]) -> None:
         parse(arguments)
 
 
-def test_the_toml_is_toml() -> None:
-    config, accepted = map(tomllib.loads, blocks("toml"))
-    assert set(config["gate"]) == {"thresholds", "sensitivity"}
-    assert {"variant", "reason", "expires"} <= set(accepted["accepted"][0])
+def test_the_thresholds_are_ones_that_the_gate_takes(tmp_path: Path) -> None:
+    config = tmp_path / "mbench.toml"
+    config.write_text(blocks("toml")[0], encoding="utf-8")
+    read = limits.read(config)
+    for variant in ("mobilenet_v1_0.25_128", "mobilenet_v1_1.0_224"):
+        for op in (None, *get_args(Op)):
+            assert read.threshold(variant, op, "latency") < read.sensitivity(variant, op, "latency")
+    assert read.threshold("mobilenet_v1_1.0_224", "depthwise_conv2d", "latency") == 0.1
+
+
+def test_the_acceptance_is_one_that_the_gate_takes(tmp_path: Path) -> None:
+    file = tmp_path / "mbench-accepted.toml"
+    file.write_text(blocks("toml")[1], encoding="utf-8")
+    (accepted,) = acceptance.read(file, datetime.date(2026, 1, 1))
+    assert accepted.covers(make.counted("block3.dw", ratio=1.04))
+    assert not accepted.covers(make.counted("block3.dw", ratio=1.06))
+    with pytest.raises(UsageError, match="expired on 2026-12-31"):
+        acceptance.read(file, datetime.date(2027, 1, 1))

@@ -84,6 +84,7 @@ def test_nothing_but_a_verdict_is_an_error_too() -> None:
     (error,) = case.result
     assert isinstance(error, junitparser.Error)
     assert "cpu: Test CPU @ 2.0 GHz → Other CPU @ 3.0 GHz" in error.text
+    assert make.LEFT_OUT in error.text
 
 
 def test_what_could_not_be_measured_is_an_error() -> None:

@@ -45,7 +45,7 @@ def rendered(text: str) -> str:
 
 
 def compared(verdict: Verdict) -> str:
-    return markdown.render_comparison(verdict.comparison)
+    return markdown.render(verdict.comparison)
 
 
 RENDERERS = [markdown.render, compared]
@@ -94,6 +94,7 @@ def test_the_verdict_comes_first_and_everything_is_there() -> None:
         "| `mobilenet_v1_0.25_128` | `block3.dw` | latency | 120 µs | 132 µs | +10.0 % (+9.5 to +10.5 %) | 2 % |"
         in text
     )
+    assert f"- {make.LEFT_OUT}" in markdown.render(make.incomparable())
     assert f"**Not measured:** {make.LARGE}" in markdown.render(make.inconclusive())
 
 

@@ -21,7 +21,7 @@ def printed(parts: list[RenderableType]) -> str:
 
 
 def compared(verdict: Verdict) -> list[RenderableType]:
-    return terminal.render_comparison(verdict.comparison)
+    return terminal.render(verdict.comparison)
 
 
 RENDERERS: list[Callable[[Verdict], list[RenderableType]]] = [terminal.render, compared]
@@ -58,7 +58,7 @@ def test_the_verdict_comes_first_and_regressions_next() -> None:
         "fc, latency: 3 pairs; 8 are needed",
         "borders are exact now (until 2026-12-31)",
         "versions: apache-tvm 0.26 → apache-tvm 0.27 (allowed)",
-        "In all: 5 regressed, 2 undecided, 1 accepted, 1 improved, 1 not judged, 1 same.",
+        "In all: 5 regressed, 1 improved, 1 same, 2 undecided, 1 accepted, 2 not judged.",
     ):
         assert part in flat, part
 
@@ -67,6 +67,16 @@ def test_every_outcome_that_is_listed_appears() -> None:
     text = printed(terminal.render(make.regressed()))
     assert text.count("block5.pw") == 0  # the same: only counted
     assert printed(terminal.render(make.passed())).count("block3.dw") == 0
+
+
+def test_a_way_that_was_left_out_is_said() -> None:
+    assert "Not compared by recorded: cpu differ." in printed(terminal.render(make.incomparable()))
+
+
+def test_of_what_was_not_judged_only_what_is_new_is_listed() -> None:
+    text = printed(terminal.render(make.regressed()))
+    assert "New: mobilenet_v1_0.25_128" in text
+    assert "block2.dw" not in text
 
 
 def test_what_could_not_be_measured_is_said() -> None:
@@ -99,6 +109,6 @@ def test_a_comparison_goes_layer_by_layer() -> None:
 
 
 def test_counts_alone_need_no_latency() -> None:
-    text = " ".join(printed(terminal.render_comparison(make.comparison(make.counted(base=1000, ratio=2)))).split())
+    text = " ".join(printed(terminal.render(make.comparison(make.counted(base=1000, ratio=2)))).split())
     assert "block3.dw 1.00 k 2.00 k +100.00 %" in text
     assert "base and head: instructions; then changes" in text
