@@ -33,7 +33,8 @@ def _judged(verdict: Verdict) -> str:
     for title, findings in words.sections(found).items():
         parts += [f"### {title}", _table(findings, LONGEST)]
     parts += _list("Accepted by the checked-in list", verdict.accepted)
-    return _document((*parts, *_conditions(found), *_everything(found, "All findings")))
+    whole = f"In all: {words.tally(found)}."
+    return _document((*parts, *_conditions(found), whole, *_everything(found, "All findings")))
 
 
 def _compared(comparison: Comparison) -> str:
@@ -78,7 +79,6 @@ def _conditions(comparison: Comparison) -> Iterator[str]:
     yield "\n".join((*sides, *ways, *(f"- {_text(said)}" for said in comparison.left_out)))
     yield from _list("What else the two runs do not share", map(words.difference, comparison.differences))
     yield from _list("Notes", comparison.notes)
-    yield f"In all: {words.tally(comparison)}."
 
 
 def _everything(comparison: Comparison, title: str) -> Iterator[str]:

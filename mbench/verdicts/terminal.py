@@ -44,18 +44,17 @@ def _judged(verdict: Verdict) -> list[RenderableType]:
             parts.extend(_section(f"{title}: {variant}", findings))
     parts.extend(_listed("Accepted by the checked-in list", verdict.accepted))
     parts.extend(_rest(found))
+    parts.append(text(f"In all: {words.tally(found)}."))
     return parts
 
 
 def _compared(comparison: Comparison) -> list[RenderableType]:
     parts: list[RenderableType] = list(_conditions(comparison))
     for variant, findings in words.by_variant(comparison.findings).items():
-        whole = [finding for finding in findings if finding.layer is None]
-        if whole:
-            parts.append(_figures(f"{variant}: the network", whole))
+        whole = [finding for finding in findings if finding.layer is None and words.sentence(finding)]
+        parts.append(_figures(f"{variant}: the network", whole) if whole else text(variant, style="bold"))
         parts.extend(_layers(variant, [finding for finding in findings if finding.layer is not None]))
-        notable = [finding for finding in findings if finding.causes or finding.metric in ("presence", "result")]
-        parts.extend(_why(words.ranked(notable), len(notable)))
+        parts.extend(_indented(_explained(findings)))
     parts.extend(_rest(comparison))
     return parts
 
@@ -95,40 +94,66 @@ def _figures(title: str, findings: Sequence[Finding]) -> Table:
 
 
 def _why(findings: Sequence[Finding], most: int) -> Iterator[RenderableType]:
-    lines = [f"{words.topic(finding)}: {words.reasons(finding)}" for finding in findings]
-    yield from _indented(words.cut(lines, most, _MORE))
+    yield from _indented(words.cut(words.grouped(findings), most, _MORE))
 
 
 def _layers(variant: str, findings: Sequence[Finding]) -> Iterator[Table]:
+    """Yield a row a layer: the values of one metric, and how much each metric changed that did in any layer."""
     layers: dict[str, dict[Metric, Finding]] = {}
     for finding in findings:
         layers.setdefault(finding.layer or "", {}).setdefault(finding.metric, finding)
-    columns = [metric for metric in _COLUMNS if any(metric in row for row in layers.values())]
-    if not columns:
+    metrics = [metric for metric in _COLUMNS if any(metric in row for row in layers.values())]
+    if not metrics:
         return
-    first = next((metric for metric in _FIRST if metric in columns), columns[0])
-    heads = [words.METRICS[metric] for metric in columns]
-    table = ruled(f"{variant}: layers", ("layer",), ("base", "head", *heads))
-    table.padding = (0, 0, 0, 0)
+    first = next((metric for metric in _FIRST if metric in metrics), metrics[0])
+    moved = [metric for metric in metrics if any(metric in row and _moved(row[metric]) for row in layers.values())]
+    others = [metric for metric in moved if metric != first]
+    ranges = any(words.bounds(row[first]) for row in layers.values() if first in row)
+    heads = ("base", "head", words.METRICS[first], *(("interval",) if ranges else ()))
+    table = ruled(f"{variant}: layers", ("layer",), (*heads, *(words.METRICS[metric] for metric in others)))
     for layer, row in layers.items():
-        values = words.values(row[first]) if first in row else (units.NOT_AVAILABLE,) * 2
-        add_row(table, layer, *values, *(_change(row.get(metric)) for metric in columns))
-    note = f"base and head: {words.METRICS[first]}; then changes, head over base. "
-    table.caption, table.caption_justify = text(note + words.confidence(findings)), "left"
+        cells = (*_leading(row.get(first)), *((_interval(row.get(first)),) if ranges else ()))
+        add_row(table, layer, *cells, *(_change(row.get(metric)) for metric in others))
+    table.caption, table.caption_justify = text(_caption(first, metrics, moved, findings)), "left"
     yield table
 
 
+def _caption(first: Metric, metrics: Sequence[Metric], moved: Sequence[Metric], findings: Sequence[Finding]) -> str:
+    same = [words.METRICS[metric] for metric in metrics if metric not in moved]
+    note = f"base and head: {words.METRICS[first]}; then changes, head over base."
+    unchanged = f"The same in every layer: {', '.join(same)}." if same else ""
+    return " ".join(filter(None, (note, unchanged, words.confidence(findings))))
+
+
+def _leading(finding: Finding | None) -> tuple[str, str, str]:
+    return (*(words.values(finding) if finding else (units.NOT_AVAILABLE,) * 2), _change(finding))
+
+
 def _change(finding: Finding | None) -> str:
-    if finding is None:
-        return units.NOT_AVAILABLE
-    limits = words.interval(finding)
-    return words.change(finding) + (f"\n({limits.removesuffix(' %')})" if limits else "")
+    return words.change(finding) if finding else units.NOT_AVAILABLE
+
+
+def _interval(finding: Finding | None) -> str:
+    return (words.interval(finding) if finding else "") or units.NOT_AVAILABLE
+
+
+def _moved(finding: Finding) -> bool:
+    return finding.base != finding.head
+
+
+def _explained(findings: Sequence[Finding]) -> list[str]:
+    """Return what is new, gone or wrong, and what may explain the other differences, each cause once."""
+    lines = words.grouped(words.ranked(finding for finding in findings if not words.sentence(finding)))
+    causes: dict[str, dict[str, None]] = {}
+    for finding in findings:
+        for cause in finding.causes if words.sentence(finding) else ():
+            causes.setdefault(cause, {})[words.place(finding)] = None
+    return [*lines, *(f"{', '.join(places)}: {cause}" for cause, places in causes.items())]
 
 
 def _rest(comparison: Comparison) -> Iterator[RenderableType]:
     yield from _listed("What else the two runs do not share", map(words.difference, comparison.differences))
     yield from _listed("Notes", comparison.notes)
-    yield text(f"In all: {words.tally(comparison)}.")
 
 
 def _listed(title: str, lines: Iterable[str]) -> Iterator[RenderableType]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import get_args
 
 from mbench import units
 from mbench.comparison import UNITS, Comparison, Conclusion, Difference, Finding, Metric, Outcome, Side
@@ -97,11 +96,13 @@ def tolerated(finding: Finding) -> str:
 
 
 def share(value: float | None) -> str:
-    """Return a fraction as a percentage with no more digits than it has: `0.5 %`."""
-    if value is None:
+    """Return a fraction as a percentage with up to three digits: `0.5 %`, `228 %`."""
+    if value is None or not math.isfinite(value):
         return units.NOT_AVAILABLE
-    text = units.percent(value, _decimals(value, 3)).removesuffix(" %")
-    return f"{text.rstrip('0').rstrip('.') or '0'} %"
+    if value == 0:
+        return "0 %"
+    text = units.percent(value, max(0, 2 - math.floor(math.log10(abs(100 * value))))).removesuffix(" %")
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
 def sentence(finding: Finding) -> str:
@@ -117,6 +118,15 @@ def sentence(finding: Finding) -> str:
 def reasons(finding: Finding) -> str:
     """Return why it was judged so, and what may explain it."""
     return "; ".join((finding.reason, *finding.causes))
+
+
+def grouped(findings: Iterable[Finding]) -> list[str]:
+    """Return a line for each reason, with all that it holds for: `latency of block1.pw, block2.pw: too much noise`."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        metric = "" if finding.metric in ("presence", "result") else f"{METRICS[finding.metric]} of "
+        found.setdefault((metric, reasons(finding)), []).append(place(finding))
+    return [f"{metric}{', '.join(places)}: {reason}" for (metric, reason), places in found.items()]
 
 
 def line(content: str) -> str:
@@ -152,7 +162,8 @@ def by_variant(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 def tally(comparison: Comparison) -> str:
     """Return how many findings came to what: `2 regressed, 140 same`."""
-    counts = [(outcome, len(comparison.of(outcome))) for outcome in get_args(Outcome)]
+    outcomes: tuple[Outcome, ...] = (*SECTIONS, "same")
+    counts = [(outcome, len(comparison.of(outcome))) for outcome in outcomes]
     said = [f"{count} {'not judged' if outcome == 'information' else outcome}" for outcome, count in counts if count]
     return ", ".join(said) or "nothing was compared"
 

@@ -52,13 +52,13 @@ def test_the_verdict_comes_first_and_regressions_next() -> None:
     flat = " ".join(text.split())
     for part in (
         "block3.dw latency 120 µs 132 µs +10.0 % 2 %",
-        "10.0 % slower, p = 0.0004; schedule changed: x86.depthwise rows 4 → x86.depthwise rows 1",
+        "latency of block3.dw: 10.0 % slower, p = 0.0004; schedule changed: x86.depthwise rows 4 →",
         "block9.dw: gone: the head has no such layer",
         "block9.dw + block9.pw: new: the base has no such layer",
-        "fc, latency: 3 pairs; 8 are needed",
+        "latency of fc: 3 pairs; 8 are needed",
         "borders are exact now (until 2026-12-31)",
         "versions: apache-tvm 0.26 → apache-tvm 0.27 (allowed)",
-        "In all: 5 regressed, 1 improved, 1 same, 2 undecided, 1 accepted, 2 not judged.",
+        "In all: 5 regressed, 2 undecided, 1 accepted, 1 improved, 2 not judged, 1 same.",
     ):
         assert part in flat, part
 
@@ -101,11 +101,19 @@ def test_a_comparison_goes_layer_by_layer() -> None:
     flat = " ".join(text.split())
     assert "Regressed" not in text
     assert "network latency 1.00 ms 1.03 ms +3.1 %" in flat
-    assert "layer base head latency instructions" in flat
-    assert "block3.dw 120 µs 132 µs +10.0 % +25.00 % (+9.5 to +10.5)" in flat
-    assert "block3.dw, latency: 10.0 % slower, p = 0.0004; schedule changed" in flat
+    assert "layer base head latency interval instructions" in flat
+    assert "block3.dw 120 µs 132 µs +10.0 % +9.5 to +10.5 % +25.00 %" in flat
+    assert "block3.dw: schedule changed: x86.depthwise rows 4 →" in flat
+    assert "block9.dw: gone: the head has no such layer" in flat
     assert "base and head: latency; then changes, head over base. Intervals: 99 % confidence." in flat
-    assert f"block9.dw {' '.join([units.NOT_AVAILABLE] * 4)}" in flat
+    assert f"block9.dw {' '.join([units.NOT_AVAILABLE] * 5)}" in flat
+
+
+def test_what_is_the_same_in_every_layer_takes_no_column() -> None:
+    same = (make.counted(layer, metric="macs", base=500, threshold=0.0) for layer in ("a", "b"))
+    text = " ".join(printed(terminal.render(make.comparison(make.finding("a", ratio=1.2), *same))).split())
+    assert "layer base head latency interval a" in text.replace("- ", "").replace("-", "")
+    assert "The same in every layer: MACs." in text
 
 
 def test_counts_alone_need_no_latency() -> None:

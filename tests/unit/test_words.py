@@ -64,6 +64,22 @@ def test_several_records_on_a_side_are_said() -> None:
     assert words.side(msgspec.structs.replace(one, runs=7)).endswith("7 records")
 
 
+def test_one_reason_for_many_is_said_once() -> None:
+    noisy = [make.finding(layer, outcome="undecided", reason="noise") for layer in ("a", None, "b")]
+    gone = make.bare("c", outcome="regressed", reason="gone")
+    assert words.grouped([*noisy, gone, make.counted("a", reason="noise")]) == [
+        "latency of a, network, b: noise", "c: gone", "instructions of a: noise",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0, "0 %"), (0.002, "0.2 %"), (2.28031, "228 %"), (0.0123456, "1.23 %"), (1e-7, "0.00001 %"), (0.1, "10 %")],
+)
+def test_shares_have_three_digits(value: float, said: str) -> None:
+    assert words.share(value) == said
+
+
 def test_lists_are_cut_with_a_count() -> None:
     assert words.cut(["a", "b"], 2, "{count} more") == ["a", "b"]
     assert words.cut(["a", "b", "c", "d"], 2, "{count} more") == ["a", "3 more"]
