@@ -15,14 +15,14 @@ from mbench.verdicts import words
 LONGEST = 30
 MOST_ROWS = 1500
 _MORE = "and {count} more"
-_MARKUP = re.compile(r"[&<>*\[\]`|\\~#$@]|(?<!\w)_|_(?!\w)|(?<=www)\.|:(?=//)")
+_MARKUP = re.compile(r"[&<>*\[\]`|\\~#$]|@(?=\w)|(?<!\w)_|_(?!\w)|(?<=www)\.|:(?=//)")
 
 _LIKENESS = str.maketrans("`|", "'\u00a6")
 """What would end a code span, or a table's cell within one."""
 
 
 def render(document: Verdict | Comparison) -> str:
-    """Return what a verdict says, what matters first; or what a comparison found. All findings in a folded table."""
+    """Return what a verdict says, what matters first; or what a comparison found. Details are folded."""
     return _judged(document) if isinstance(document, Verdict) else _compared(document)
 
 
@@ -34,7 +34,7 @@ def _judged(verdict: Verdict) -> str:
         parts += [f"### {title}", _table(findings, LONGEST)]
     parts += _list("Accepted by the checked-in list", verdict.accepted)
     whole = f"In all: {words.tally(found)}."
-    return _document((*parts, *_conditions(found), whole, *_everything(found, "All findings")))
+    return _document((*parts, *_conditions(found), whole, *_everything(found, "Layer by layer")))
 
 
 def _compared(comparison: Comparison) -> str:
@@ -82,10 +82,13 @@ def _conditions(comparison: Comparison) -> Iterator[str]:
 
 
 def _everything(comparison: Comparison, title: str) -> Iterator[str]:
-    if comparison.findings:
+    findings, left_out = words.telling(comparison.findings)
+    if findings:
         yield f"<details><summary>{title}</summary>"
-        yield _table(comparison.findings, MOST_ROWS)
+        yield _table(findings, MOST_ROWS)
         yield "</details>"
+    if left_out:
+        yield left_out
 
 
 def _list(title: str, lines: Iterable[str]) -> list[str]:

@@ -97,6 +97,7 @@ def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
             for name, found in words.by_variant(findings).items()
         }
 
+    shown, left_out = words.telling(comparison.findings)
     listed = words.sections(comparison) if verdict else {}
     return (
         _environment()
@@ -105,7 +106,8 @@ def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
             verdict=verdict,
             comparison=comparison,
             sections={title: rows(found) for title, found in listed.items()},
-            networks=rows(comparison.findings),
+            networks=rows(shown),
+            left_out=left_out,
             edge=edge,
             width=WIDTH,
             version=mbench.__version__,

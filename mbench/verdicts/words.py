@@ -152,6 +152,14 @@ def sections(comparison: Comparison) -> dict[str, list[Finding]]:
     return {SECTIONS[outcome]: findings for outcome, findings in found.items() if findings}
 
 
+def telling(findings: Iterable[Finding]) -> tuple[list[Finding], str]:
+    """Return the findings without the exact values that are the same in both runs, and how many these are, in words."""
+    found = list(findings)
+    shown = [each for each in found if each.way in _SAMPLED or each.base != each.head or each.base is None]
+    left = len(found) - len(shown)
+    return shown, f"Exact values that are the same in both runs, left out here: {left}." if left else ""
+
+
 def by_variant(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     """Return the findings of each network, networks in order of appearance."""
     found: dict[str, list[Finding]] = {}

@@ -64,6 +64,14 @@ def test_several_records_on_a_side_are_said() -> None:
     assert words.side(msgspec.structs.replace(one, runs=7)).endswith("7 records")
 
 
+def test_what_is_exactly_the_same_is_counted() -> None:
+    timed, gone, same = make.finding(), make.bare(outcome="regressed", reason="gone"), make.counted()
+    shown, left = words.telling([timed, gone, same, make.counted(ratio=2.0)])
+    assert [each.metric for each in shown] == ["latency", "presence", "instructions"]
+    assert left == "Exact values that are the same in both runs, left out here: 1."
+    assert words.telling([timed]) == ([timed], "")
+
+
 def test_one_reason_for_many_is_said_once() -> None:
     noisy = [make.finding(layer, outcome="undecided", reason="noise") for layer in ("a", None, "b")]
     gone = make.bare("c", outcome="regressed", reason="gone")
