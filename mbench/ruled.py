@@ -39,4 +39,9 @@ def add_row(table: Table, *cells: str) -> None:
 
 def text(content: str, *, style: str = "") -> Text:
     """Return plain text; what cannot be printed is replaced."""
-    return Text("".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in content), style=style)
+    return Text(printable(content), style=style)
+
+
+def printable(content: str) -> str:
+    """Return the text with what cannot be printed replaced; lines stay lines."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in content)

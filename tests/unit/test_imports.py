@@ -16,6 +16,7 @@ def loaded(module: str, names: tuple[str, ...]) -> list[str]:
 LIGHT = (
     *("cli", "pipeline", "results", "calibrations", "devices", "devices.worker", "compile.build"),
     *("device_commands", "devices.registry", "devices.package", "devices.toolchain", "devices.runtime"),
+    *("verdicts.terminal", "verdicts.markdown", "verdicts.junit", "verdicts.bencher", "verdicts.page"),
     *("doctor", "listings", "targets", "host", "records", "stats", "report", "frame", "tables"),
 )
 
@@ -32,3 +33,4 @@ def test_the_check_can_fail() -> None:
 def test_the_commands_that_answer_at_once() -> None:
     assert loaded("mbench.cli", ("pandas", "plotly", "scipy", "rich", "numpy")) == []
     assert loaded("mbench.tables", ("pandas", "plotly", "scipy")) == []
+    assert loaded("mbench.verdicts.page", ("pandas", "plotly", "scipy", "numpy")) == []
