@@ -33,8 +33,8 @@ FRESH = 12
 MOST = 30
 """Processes of either set, however noisy the machine is."""
 _WARMUP_S = 0.15
-_ROUNDS = 12
-_MAX_S = 1.5
+_ROUNDS = 30
+_MAX_S = 1.2
 
 Report = Callable[[str, str, float], None]
 """Called with a variant, a stage, and how far it is, from 0 to 1."""

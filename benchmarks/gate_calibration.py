@@ -1,0 +1,316 @@
+"""How often the gate is wrong, by real runs: false alarms, and slow-downs planted in real code that it must catch.
+
+Run: python benchmarks/gate_calibration.py SCENARIO... [--trials N] [--threads N] [--file FILE]
+
+    same      head is another build of the same code; every second trial beside a process that loads the machine
+    layer10   one layer that takes at least 3 % of the time is made 10 % slower: a chain of multiply-adds in its kernel
+    layer5    the same, 5 %
+    whole2    the same kernel is made so much slower that the whole network is 2 % slower
+    counts    counts of another build of the same code, counted beside a process that loads the machine
+    counts1   counts, after one more instruction in the inner loops of one kernel
+
+Every trial is appended to FILE as a line of JSON, raw samples included, and the table is made of that file: runs can be
+interrupted and added up. `--report` prints the table alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import math
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import machine
+
+from mbench import artifact, builds, pipeline, resources, variants
+from mbench.artifact import Artifact
+from mbench.comparison import Finding
+from mbench.devices.local import LocalDevice
+from mbench.gate import matching, paired
+from mbench.gate.limits import Limits
+from mbench.gate.matching import Match
+from mbench.gate.paired import Contest
+from mbench.records import Layer
+
+SCENARIOS = ("same", "layer10", "layer5", "whole2", "counts", "counts1")
+SLOWER = {"layer10": 0.10, "layer5": 0.05, "whole2": 0.02}
+QUIET_NETWORK = "mobilenet_v1_0.25_128"
+PLANTED_NETWORK = "mobilenet_v1_1.0_128"
+FIRST_GUESS = 10_000
+"""Iterations of planted work, before it is known how long one takes."""
+CLEARANCE_S = 6e-6
+"""A layer is drawn only if its slow-down is above the gate's floor of 5 µs: below that it is told to be silent."""
+
+
+class Trial(NamedTuple):
+    """What one trial saw."""
+
+    scenario: str
+    network: str
+    threads: int
+    loaded: bool
+    planted: str | None
+    """The layer with more work."""
+    named: tuple[str, ...]
+    """What the gate called regressed: layers, and `whole`."""
+    whole: str
+    """What it said of the whole network."""
+    planted_ratio: float | None
+    """What it estimated for the layer with more work."""
+    whole_ratio: float | None
+    processes: int
+    seconds: float
+    log_ratios: tuple[float, ...]
+    """Of the whole network, one a process."""
+
+
+def main() -> int:
+    """Run trials, then print the table; return the exit code."""
+    arguments = _arguments()
+    file: Path = arguments.file
+    for scenario in () if arguments.report else arguments.scenarios:
+        done = sum(1 for trial in _read(file) if trial["scenario"] == scenario)
+        for number in range(done, arguments.trials):
+            trial = _counted(scenario, number) if scenario.startswith("counts") else _timed(scenario, number, arguments)
+            with file.open("a") as out:
+                out.write(json.dumps(trial._asdict()) + "\n")
+            print(f"{scenario} {number + 1}/{arguments.trials}: {_told(trial)}", file=sys.stderr, flush=True)
+    print(machine.heading())
+    print(_table(_read(file)))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenarios", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--file", type=Path, default=Path("gate_calibration.jsonl"))
+    parser.add_argument("--report", action="store_true", help="print the table of FILE and run nothing")
+    return parser.parse_args()
+
+
+# --------------------------------------------------------------------------------------------------------------- timed
+def _timed(scenario: str, number: int, arguments: argparse.Namespace) -> Trial:
+    network = PLANTED_NETWORK if scenario in SLOWER else QUIET_NETWORK
+    threads, loaded = arguments.threads, scenario == "same" and number % 2 == 1
+    base = _build(network, threads)
+    layer, head = (None, _build(network, threads, again=True))
+    if scenario in SLOWER:
+        layer, head = _slowed(base, scenario, threads, number)
+    start = time.perf_counter()
+    with _load() if loaded else contextlib.nullcontext():
+        found, processes = _gate(base, head, threads)
+    worse = tuple(finding.layer or "whole" for finding in found if finding.outcome == "regressed")
+    whole = next(finding for finding in found if finding.layer is None)
+    ratios = [finding.ratio for finding in found if finding.layer == layer and layer is not None]
+    return Trial(
+        scenario, network, threads, loaded, layer, worse, whole.outcome, ratios[0] if ratios else None, whole.ratio,
+        processes, time.perf_counter() - start, whole.log_ratios,
+    )  # fmt: skip
+
+
+def _gate(base: Artifact, head: Artifact, threads: int) -> tuple[tuple[Finding, ...], int]:
+    """Do what `mbench gate --paired` does with its default settings."""
+    device = LocalDevice(lock_dir=resources.cache_dir() / "locks", timeout_s=120.0)
+    with contextlib.closing(device), paired.twin_of(base) as twin:
+        contest = Contest(base.manifest.variant.name, base, twin, head, _matches(base, head), threads, 1e-3)
+        fought = paired.judge([contest], device, Limits(), lambda *_: None)
+    if fought.failures:
+        raise SystemExit(f"gate_calibration.py: {fought.failures[0]}")
+    return fought.findings, int(fought.remarks[0].split(": ")[1].split()[0])
+
+
+def _matches(base: Artifact, head: Artifact) -> tuple[Match, ...]:
+    old, new = ([_layer(each, index) for index in range(len(each.manifest.layers))] for each in (base, head))
+    return matching.layers(old, new)
+
+
+def _layer(built: Artifact, index: int) -> Layer:
+    plan = built.manifest.layers[index]
+    known = {name: getattr(plan, name) for name in plan.__struct_fields__ if name != "kernels"}
+    absent = dict.fromkeys(("latency_s", "energy_j", "energy_method", "counters", "roofline"))
+    return Layer(index=index, kernel=" + ".join(plan.kernels), **known, **absent)
+
+
+# -------------------------------------------------------------------------------------------------------------- builds
+@functools.cache
+def _cache() -> Path:
+    return Path(tempfile.mkdtemp(prefix="mbench-calibration-"))
+
+
+def _build(network: str, threads: int, *, again: bool = False, kernel: str = "", iterations: int = 0) -> Artifact:
+    """Build a network in a process of its own, with work planted into a kernel if one is named."""
+    folder = _cache() / ("again" if again else f"{kernel}-{iterations}")
+    with builds.children() as pool:
+        return builds.submit(pool, _build_here, network, folder, again, kernel, iterations).result()
+
+
+def _build_here(network: str, folder: Path, again: bool, kernel: str, iterations: int) -> Artifact:
+    from mbench.compile import build
+
+    target, variant = pipeline.resolve_target("host"), variants.parse(network)
+    if not kernel:
+        return build.build(variant, target, folder, use_cache=not again)[0]
+    sys.path.insert(0, str(Path(__file__).parent))
+    import planting
+
+    with planting.planted(kernel, planting.serial_work(iterations)) as changed:
+        built = build.build(variant, target, folder)[0]
+    if not changed and not folder.exists():
+        raise SystemExit(f"gate_calibration.py: there is no kernel {kernel}")
+    return built
+
+
+def _slowed(base: Artifact, scenario: str, threads: int, number: int) -> tuple[str, Artifact]:
+    """Return a layer drawn among those that are long enough, and the network with that layer made slower."""
+    seconds = _layer_seconds(str(base.folder), threads)
+    whole_s = sum(seconds.values())
+    kernels = _own_kernels(base)
+    share = SLOWER[scenario]
+    fit = [
+        name for name in kernels
+        if seconds[name] >= 0.03 * whole_s and (scenario == "whole2" or share * seconds[name] >= CLEARANCE_S)
+    ]  # fmt: skip
+    layer = random.Random(number).choice(fit)
+    extra_s = share * (whole_s if scenario == "whole2" else seconds[layer])
+    iterations = max(1, round(extra_s / _iteration_seconds(str(base.folder), threads)))
+    return layer, _build(base.manifest.variant.name, threads, kernel=kernels[layer], iterations=iterations)
+
+
+def _own_kernels(base: Artifact) -> dict[str, str]:
+    """Return the kernel of each layer that has one for itself alone, as it was called before weights were packed."""
+    called = [kernel for kernel, _ in base.manifest.calls]
+    own = [(kernel, layer) for kernel, layer in base.manifest.calls if called.count(kernel) == 1]
+    return {base.manifest.layers[layer].name: kernel.removesuffix("_packed") for kernel, layer in own}
+
+
+@functools.cache
+def _layer_seconds(folder: str, threads: int) -> dict[str, float]:
+    """Return what each layer takes, by the gate's own measurement."""
+    base = artifact.load(Path(folder))
+    return {finding.layer: float(finding.base or 0.0) for finding in _gate(base, base, threads)[0] if finding.layer}
+
+
+@functools.cache
+def _iteration_seconds(folder: str, threads: int) -> float:
+    """Return how long an iteration of planted work takes, by planting many."""
+    base = artifact.load(Path(folder))
+    layer, kernel = next(iter(_own_kernels(base).items()))
+    head = _build(base.manifest.variant.name, threads, kernel=kernel, iterations=FIRST_GUESS)
+    finding = next(each for each in _gate(base, head, threads)[0] if each.layer == layer)
+    return float(finding.head or 0.0) * (1 - 1 / float(finding.ratio or 1.0)) / FIRST_GUESS
+
+
+@contextlib.contextmanager
+def _load() -> Iterator[None]:
+    """Keep one processor busy meanwhile."""
+    process = multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def _spin() -> None:
+    while True:
+        math.sqrt(2.0)
+
+
+# -------------------------------------------------------------------------------------------------------------- counts
+def _counted(scenario: str, number: int) -> Trial:
+    """Count a network in emulation beside a process that loads the machine; compare with the first count."""
+    base, layer, start = _counts_of_base(), None, time.perf_counter()
+    with _load():
+        if scenario == "counts1":
+            kernels = _own_kernels_of(base)
+            layer = random.Random(number).choice(sorted(kernels))
+            head = _count(kernels[layer])
+        else:
+            head = _count()
+    matches = matching.layers(base.layers, head.layers)
+    found = [*exact.of_network(base, head, Limits(), counts=True)]
+    found += exact.of_layers(base.variant.name, matches, Limits(), counts=True)
+    counted = [finding for finding in found if finding.way == "counts"]
+    differing = {finding.layer or "whole" for finding in counted if finding.base != finding.head}
+    worse = {finding.layer or "whole" for finding in counted if finding.outcome == "regressed"}
+    named = differing if scenario == "counts" else worse
+    ratio = next((each.ratio for each in counted if each.layer == layer and layer), None)
+    return Trial(
+        scenario, base.variant.name, 1, True, layer, tuple(sorted(named)), counted[0].outcome, ratio,
+        counted[0].ratio, 1, time.perf_counter() - start, (),
+    )  # fmt: skip
+
+
+@functools.cache
+def _counts_of_base() -> Result:
+    return _count()
+
+
+def _count(kernel: str = "") -> Result:
+    """Build for the emulated target, with one more instruction in a kernel if one is named; count one run."""
+    with tempfile.TemporaryDirectory(prefix="mbench-calibration-") as folder:
+        command = [sys.executable, __file__, "--count-into", folder, "--kernel", kernel]
+        subprocess.run(command, check=True, capture_output=True)
+        return frame.read_all(folder)[0].results[0]
+
+
+# --------------------------------------------------------------------------------------------------------------- table
+def _read(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def _right(trial: dict[str, Any]) -> bool:
+    """Return whether the gate said what is true of a trial."""
+    named = set(trial["named"])
+    if trial["scenario"] in ("same", "counts"):
+        return not named
+    if trial["scenario"] == "whole2":
+        return "whole" in named
+    return trial["planted"] in named and named <= {trial["planted"], "whole"}
+
+
+def _told(trial: Trial) -> str:
+    verdict = "right" if _right(trial._asdict()) else "WRONG"
+    return f"{verdict}; planted {trial.planted}, named {trial.named}, whole {trial.whole}, {trial.seconds:.0f} s"
+
+
+def _table(trials: Sequence[dict[str, Any]]) -> str:
+    """Return a Markdown table: trials, how many were judged right, and the bound that this gives (Clopper-Pearson)."""
+    from scipy.stats import binomtest
+
+    lines = [
+        "| scenario | trials | right | 95 % bound on the rate | no verdict on the whole | processes | seconds |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    groups: dict[tuple[str, int, bool], list[dict[str, Any]]] = {}
+    for trial in trials:
+        groups.setdefault((trial["scenario"], trial["threads"], trial["loaded"]), []).append(trial)
+    for (scenario, threads, loaded), group in sorted(groups.items()):
+        right = sum(map(_right, group))
+        silent = scenario in ("same", "counts")
+        side = "less" if silent else "greater"
+        test = binomtest(len(group) - right if silent else right, len(group), alternative=side)
+        bound = test.proportion_ci(0.95, method="exact")
+        said = f"wrong at most {bound.high:.1%}" if silent else f"right at least {bound.low:.1%}"
+        undecided = sum(trial["whole"] == "undecided" for trial in group)
+        middle = {key: sorted(trial[key] for trial in group)[len(group) // 2] for key in ("processes", "seconds")}
+        name = f"{scenario}, {threads} thread{'s' * (threads > 1)}{', loaded' if loaded else ''}"
+        cells = (name, len(group), right, said, undecided, middle["processes"], f"{middle['seconds']:.0f}")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
