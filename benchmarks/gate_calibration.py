@@ -31,20 +31,23 @@ from typing import Any, NamedTuple
 
 import machine
 
-from mbench import artifact, builds, pipeline, resources, variants
+from mbench import artifact, builds, pipeline, resources, results, variants
 from mbench.artifact import Artifact
 from mbench.comparison import Finding
+from mbench.devices import open_device
 from mbench.devices.local import LocalDevice
-from mbench.gate import matching, paired
+from mbench.gate import exact, matching, paired
 from mbench.gate.limits import Limits
 from mbench.gate.matching import Match
 from mbench.gate.paired import Contest
-from mbench.records import Layer
+from mbench.measure.observation import Plan
+from mbench.records import Layer, Result, Warmup
 
 SCENARIOS = ("same", "layer10", "layer5", "whole2", "counts", "counts1")
 SLOWER = {"layer10": 0.10, "layer5": 0.05, "whole2": 0.02}
 QUIET_NETWORK = "mobilenet_v1_0.25_128"
 PLANTED_NETWORK = "mobilenet_v1_1.0_128"
+COUNTED_TARGET = "arm64_cortex_a72"
 FIRST_GUESS = 10_000
 """Iterations of planted work, before it is known how long one takes."""
 CLEARANCE_S = 6e-6
@@ -103,8 +106,8 @@ def _arguments() -> argparse.Namespace:
 def _timed(scenario: str, number: int, arguments: argparse.Namespace) -> Trial:
     network = PLANTED_NETWORK if scenario in SLOWER else QUIET_NETWORK
     threads, loaded = arguments.threads, scenario == "same" and number % 2 == 1
-    base = _build(network, threads)
-    layer, head = (None, _build(network, threads, again=True))
+    base = _build(network)
+    layer, head = (None, _build(network, again=True))
     if scenario in SLOWER:
         layer, head = _slowed(base, scenario, threads, number)
     start = time.perf_counter()
@@ -148,27 +151,34 @@ def _cache() -> Path:
     return Path(tempfile.mkdtemp(prefix="mbench-calibration-"))
 
 
-def _build(network: str, threads: int, *, again: bool = False, kernel: str = "", iterations: int = 0) -> Artifact:
-    """Build a network in a process of its own, with work planted into a kernel if one is named."""
+def _build(
+    network: str, target: str = "host", *, again: bool = False, kernel: str = "", iterations: int | None = None
+) -> Artifact:
+    """Build a network in a process of its own.
+
+    Args:
+        network: its name.
+        target: what for.
+        again: build anew what was built before.
+        kernel: where to plant something.
+        iterations: of planted work; None: plant one more instruction in the inner loops.
+    """
     folder = _cache() / ("again" if again else f"{kernel}-{iterations}")
     with builds.children() as pool:
-        return builds.submit(pool, _build_here, network, folder, again, kernel, iterations).result()
+        return builds.submit(pool, _build_here, network, target, folder, again, kernel, iterations).result()
 
 
-def _build_here(network: str, folder: Path, again: bool, kernel: str, iterations: int) -> Artifact:
+def _build_here(network: str, target: str, folder: Path, again: bool, kernel: str, iterations: int | None) -> Artifact:
     from mbench.compile import build
 
-    target, variant = pipeline.resolve_target("host"), variants.parse(network)
+    described, variant = pipeline.resolve_target(target), variants.parse(network)
     if not kernel:
-        return build.build(variant, target, folder, use_cache=not again)[0]
-    sys.path.insert(0, str(Path(__file__).parent))
+        return build.build(variant, described, folder, use_cache=not again)[0]
     import planting
 
-    with planting.planted(kernel, planting.serial_work(iterations)) as changed:
-        built = build.build(variant, target, folder)[0]
-    if not changed and not folder.exists():
-        raise SystemExit(f"gate_calibration.py: there is no kernel {kernel}")
-    return built
+    plant = planting.one_more_instruction if iterations is None else planting.serial_work(iterations)
+    with planting.planted(kernel, plant):
+        return build.build(variant, described, folder)[0]
 
 
 def _slowed(base: Artifact, scenario: str, threads: int, number: int) -> tuple[str, Artifact]:
@@ -184,7 +194,7 @@ def _slowed(base: Artifact, scenario: str, threads: int, number: int) -> tuple[s
     layer = random.Random(number).choice(fit)
     extra_s = share * (whole_s if scenario == "whole2" else seconds[layer])
     iterations = max(1, round(extra_s / _iteration_seconds(str(base.folder), threads)))
-    return layer, _build(base.manifest.variant.name, threads, kernel=kernels[layer], iterations=iterations)
+    return layer, _build(base.manifest.variant.name, kernel=kernels[layer], iterations=iterations)
 
 
 def _own_kernels(base: Artifact) -> dict[str, str]:
@@ -206,7 +216,7 @@ def _iteration_seconds(folder: str, threads: int) -> float:
     """Return how long an iteration of planted work takes, by planting many."""
     base = artifact.load(Path(folder))
     layer, kernel = next(iter(_own_kernels(base).items()))
-    head = _build(base.manifest.variant.name, threads, kernel=kernel, iterations=FIRST_GUESS)
+    head = _build(base.manifest.variant.name, kernel=kernel, iterations=FIRST_GUESS)
     finding = next(each for each in _gate(base, head, threads)[0] if each.layer == layer)
     return float(finding.head or 0.0) * (1 - 1 / float(finding.ratio or 1.0)) / FIRST_GUESS
 
@@ -231,39 +241,45 @@ def _spin() -> None:
 # -------------------------------------------------------------------------------------------------------------- counts
 def _counted(scenario: str, number: int) -> Trial:
     """Count a network in emulation beside a process that loads the machine; compare with the first count."""
-    base, layer, start = _counts_of_base(), None, time.perf_counter()
+    base, layer, kernel = _counts_of_base(), None, ""
+    start = time.perf_counter()
+    if scenario == "counts1":
+        kernels = _own_kernels(_build(QUIET_NETWORK, COUNTED_TARGET))
+        layer = random.Random(number).choice([each.name for each in base.layers if each.macs and each.name in kernels])
+        kernel = kernels[layer]
     with _load():
-        if scenario == "counts1":
-            kernels = _own_kernels_of(base)
-            layer = random.Random(number).choice(sorted(kernels))
-            head = _count(kernels[layer])
-        else:
-            head = _count()
+        head = _count(_build(QUIET_NETWORK, COUNTED_TARGET, again=not kernel, kernel=kernel))
     matches = matching.layers(base.layers, head.layers)
     found = [*exact.of_network(base, head, Limits(), counts=True)]
     found += exact.of_layers(base.variant.name, matches, Limits(), counts=True)
     counted = [finding for finding in found if finding.way == "counts"]
-    differing = {finding.layer or "whole" for finding in counted if finding.base != finding.head}
-    worse = {finding.layer or "whole" for finding in counted if finding.outcome == "regressed"}
-    named = differing if scenario == "counts" else worse
+    worse = {each.layer or "whole" for each in counted if each.outcome == "regressed"}
+    differing = {each.layer or "whole" for each in counted if each.base != each.head}
     ratio = next((each.ratio for each in counted if each.layer == layer and layer), None)
     return Trial(
-        scenario, base.variant.name, 1, True, layer, tuple(sorted(named)), counted[0].outcome, ratio,
-        counted[0].ratio, 1, time.perf_counter() - start, (),
+        scenario, QUIET_NETWORK, 1, True, layer, tuple(sorted(worse if kernel else differing)), counted[0].outcome,
+        ratio, counted[0].ratio, 1, time.perf_counter() - start, (),
     )  # fmt: skip
 
 
 @functools.cache
 def _counts_of_base() -> Result:
-    return _count()
+    return _count(_build(QUIET_NETWORK, COUNTED_TARGET))
 
 
-def _count(kernel: str = "") -> Result:
-    """Build for the emulated target, with one more instruction in a kernel if one is named; count one run."""
-    with tempfile.TemporaryDirectory(prefix="mbench-calibration-") as folder:
-        command = [sys.executable, __file__, "--count-into", folder, "--kernel", kernel]
-        subprocess.run(command, check=True, capture_output=True)
-        return frame.read_all(folder)[0].results[0]
+def _count(built: Artifact) -> Result:
+    target = pipeline.resolve_target(COUNTED_TARGET)
+    plan = Plan(
+        threads=1, number=1, repeat=1, layer_repeat=1, block=1, warmup=Warmup(max_s=0.0), measure_max_s=None,
+        tolerance=1e-3,
+    )  # fmt: skip
+    lock_dir = resources.cache_dir() / "locks"
+    device = open_device("emulated", target, lock_dir=lock_dir, timeout_s=600.0, waiting=lambda _: None)
+    with contextlib.closing(device):
+        seen = device.measure(built, plan, lambda *_: None)
+    return results.result(
+        built, cached=False, target=target, threads=1, observation=seen, calibration=None, reason="emulated"
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- table
