@@ -262,7 +262,7 @@ def _counted(scenario: str, number: int) -> Trial:
 
 
 def _with_one_more(base: Artifact, number: int) -> tuple[str, Artifact]:
-    """Return a layer drawn among those whose kernel has inner loops, and the network with one more instruction there."""
+    """Return a layer drawn among those with inner loops, and the network with one more instruction in these."""
     kernels = _own_kernels(base)
     layers = [layer.name for layer in base.manifest.layers if layer.macs and layer.name in kernels]
     for layer in random.Random(number).sample(layers, len(layers)):
