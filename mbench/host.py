@@ -37,14 +37,15 @@ _ARM_FEATURES = {
 KNOWN_FEATURES = _X86_FEATURES | _ARM_FEATURES
 _DISTRIBUTIONS = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 _ARM_PARTS = {
-    "0xd03": "Cortex-A53",
-    "0xd08": "Cortex-A72",
-    "0xd0b": "Cortex-A76",
-    "0xd0c": "Neoverse-N1",
-    "0xd40": "Neoverse-V1",
-    "0xd49": "Neoverse-N2",
-    "0xd4f": "Neoverse-V2",
-}
+    "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55", "0xd07": "Cortex-A57", "0xd08": "Cortex-A72",
+    "0xd09": "Cortex-A73", "0xd0a": "Cortex-A75", "0xd0b": "Cortex-A76", "0xd0d": "Cortex-A77", "0xd0e": "Cortex-A76AE",
+    "0xd41": "Cortex-A78", "0xd42": "Cortex-A78AE", "0xd4b": "Cortex-A78C", "0xd46": "Cortex-A510",
+    "0xd47": "Cortex-A710", "0xd4d": "Cortex-A715", "0xd80": "Cortex-A520", "0xd81": "Cortex-A720",
+    "0xd87": "Cortex-A725", "0xd44": "Cortex-X1", "0xd4c": "Cortex-X1C", "0xd48": "Cortex-X2", "0xd4e": "Cortex-X3",
+    "0xd82": "Cortex-X4", "0xd85": "Cortex-X925", "0xd0c": "Neoverse-N1", "0xd49": "Neoverse-N2",
+    "0xd8e": "Neoverse-N3", "0xd40": "Neoverse-V1", "0xd4f": "Neoverse-V2", "0xd84": "Neoverse-V3",
+    "0xd83": "Neoverse-V3AE",
+}  # fmt: skip
 """Part numbers of implementer 0x41. Source: Linux, arch/arm64/include/asm/cputype.h."""
 _CPU_SENSORS = {"coretemp", "k10temp", "zenpower", "cpu_thermal", "x86_pkg_temp", "cpu-thermal"}
 
@@ -197,12 +198,24 @@ def _cpuinfo(root: Path) -> dict[str, str]:
 def _cpu_name(root: Path, cpuinfo: dict[str, str]) -> str:
     if name := cpuinfo.get("model name"):
         return name
-    part = _ARM_PARTS.get(cpuinfo.get("CPU part", "")) if cpuinfo.get("CPU implementer") == "0x41" else None
+    known, numbered = _arm_cores(root)
     board = (_read(root / "proc/device-tree/model") or "").rstrip("\0")
-    if part and board:
-        return f"{part} ({board})"
+    if known and board:
+        return f"{known} ({board})"
     here = (_sysctl("machdep.cpu.brand_string") or platform.processor()) if root == ROOT else ""
-    return part or board or here or "unknown"
+    return known or board or numbered or here or "unknown"
+
+
+def _arm_cores(root: Path) -> tuple[str, str]:
+    """Return the kinds of cores of an ARM processor: their names where all are known, and their numbers."""
+    text = _read(root / "proc/cpuinfo") or ""
+    implementers, parts = (
+        re.findall(rf"^CPU {field}\s*: (\S+)", text, re.MULTILINE) for field in ("implementer", "part")
+    )
+    kinds = dict.fromkeys(zip(implementers, parts, strict=False))
+    names = [_ARM_PARTS.get(part, "") if implementer == "0x41" else "" for implementer, part in kinds]
+    numbers = [f"ARM implementer {implementer} part {part}" for implementer, part in kinds]
+    return " + ".join(names) if all(names) else "", " + ".join(numbers)
 
 
 def _os_name(root: Path) -> str:
@@ -248,6 +261,8 @@ def _virtual_machine(root: Path, flags: Collection[str]) -> str | None:
     ):
         if word in products and ".metal" not in products:
             return word.lower()
+    if told := _read(root / "proc/device-tree/hypervisor/compatible"):  # "linux,kvm", "xen,xen-4.16\0xen,xen"
+        return told.split("\0", maxsplit=1)[0].split(",")[-1].split("-")[0]
     return "hypervisor" if "hypervisor" in flags else None
 
 

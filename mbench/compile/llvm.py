@@ -10,14 +10,21 @@ from mbench.errors import TargetError, did_you_mean
 from mbench.records import Target
 
 # An mcpu switches these on, and LLVM then uses them unasked. A hypervisor can hide them from a processor that has them.
-_UNASKED = frozenset(
-    {
-        *("ssse3", "sse4.1", "sse4.2", "popcnt", "movbe", "avx", "avx2", "fma", "f16c", "bmi", "bmi2", "avxvnni"),
-        *("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni", "avx512bf16", "avx512fp16"),
-        *("avx512vbmi", "avx512vbmi2", "avx512ifma", "avx512bitalg", "avx512vpopcntdq"),
-    }
+_X86_UNASKED = (
+    *("ssse3", "sse4.1", "sse4.2", "popcnt", "movbe", "avx", "avx2", "fma", "f16c", "bmi2", "avxvnni"),
+    *("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni", "avx512bf16", "avx512fp16"),
+    *("avx512vbmi", "avx512vbmi2", "avx512ifma", "avx512bitalg", "avx512vpopcntdq"),
 )
-_X86_LEVELS = ("x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64")
+_UNASKED = dict(zip(_X86_UNASKED, _X86_UNASKED, strict=True)) | {
+    "bmi": "bmi1", "crc": "crc32", "lse": "atomics", "rdm": "asimdrdm", "fullfp16": "asimdhp", "dotprod": "asimddp",
+    "fp16fml": "asimdfhm", "complxnum": "fcma", "sve": "sve", "sve2": "sve2", "i8mm": "i8mm", "bf16": "bf16",
+}  # fmt: skip
+"""LLVM's name of each, and the kernel's. Source: Linux, arch/arm64/kernel/cpuinfo.c."""
+_LEVELS = {
+    "x86_64": ("x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64"),
+    "aarch64": ("neoverse-n1", "cortex-a72", "generic"),
+}
+"""By architecture: what is common to many processors, from the most to the least."""
 
 
 def check_llvm(target: Target) -> None:
@@ -52,17 +59,17 @@ def host_cpu(features: Collection[str] = ()) -> tuple[str, str]:
 
     Args:
         features: what the kernel lists for the processor (`Host.features`). If the named processor has a vector unit
-            that is missing there, as on some virtual machines, the highest x86-64 level that fits is returned instead.
+            that is missing there, as on some virtual machines, the highest common level that fits is returned instead.
 
     Source: packed functions `target.llvm_get_system_triple`, `…_system_cpu` and `…_cpu_features` (src/target/llvm).
     """
     triple, mcpu = _plain(str(_call("target.llvm_get_system_triple"))), str(_call("target.llvm_get_system_cpu"))
-    if not features or not triple.startswith("x86_64"):
+    levels = _LEVELS.get(triple.split("-", maxsplit=1)[0], ())
+    if not features or not levels:
         return triple, mcpu
-    for name in (mcpu, *_X86_LEVELS):
-        if _unasked_features(triple, name) <= {_bare(feature) for feature in features}:
-            return triple, name
-    return triple, _X86_LEVELS[-1]
+    there = {_bare(feature) for feature in features}
+    fitting = (name for name in (mcpu, *levels) if unasked_features(triple, name) <= there)
+    return triple, next(fitting, levels[-1])
 
 
 def host_target() -> Target:
@@ -72,13 +79,14 @@ def host_target() -> Target:
     return host.target(machine, triple=triple, mcpu=mcpu)
 
 
-def _unasked_features(triple: str, mcpu: str) -> set[str]:
+def unasked_features(triple: str, mcpu: str) -> set[str]:
+    """Return what code for a processor uses without being told to, in the kernel's words without `_` and `.`."""
     import tvm
 
     described = _call(
         "target.llvm_get_cpu_features", tvm.target.Target({"kind": "llvm", "mtriple": triple, "mcpu": mcpu})
     )
-    return {"bmi1" if name == "bmi" else _bare(name) for name in map(str, described) if name in _UNASKED}
+    return {_bare(_UNASKED[name]) for name in map(str, described) if name in _UNASKED}
 
 
 def _bare(feature: str) -> str:

@@ -17,7 +17,7 @@ import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.measure import activity
-from mbench.records import LEVELS, Calibration, Target
+from mbench.records import Calibration, Target
 
 METHOD = (
     "highest of 20 samples, taken in 5 turns: FLOP/s of 12 independent chains of multiply-adds in vector registers on "
@@ -147,9 +147,10 @@ def calibrate(
     tvm_target = tvm.target.Target(dict(target.tvm))
     lanes = target.processor.vector_bits // 32
     probes = {"peak": _peak_probe(threads, lanes, tvm_target, place)}
-    for level, size in _working_sets(target, threads, place.memory_bytes).items():
+    sizes = _working_sets(target, threads, place.memory_bytes)
+    for level, size in sizes.items():
         probes[level] = _read_probe(threads, lanes, size, tvm_target, place)
-        progress(len(probes) / (2 * len(LEVELS)))
+        progress(len(probes) / (2 * (1 + len(sizes))))
     for turn in range(_TURNS):  # all in turn, so that a short disturbance does not meet every sample of one of them
         for probe in probes.values():
             probe.sample()

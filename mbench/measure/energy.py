@@ -18,6 +18,8 @@ COUNTED_METHOD = (
     "multiply-add is one multiply and one add in each lane of its vector, any other operation one add"
 )
 
+NO_CACHES = "; the machine does not tell its caches: all bytes are charged as DRAM's"
+
 
 def method(coefficients: EnergyCoefficients, *, timed: bool, counted: bool = False) -> str:
     """Return the method's name; static power counts only where there is both a coefficient and a time."""
@@ -54,7 +56,7 @@ def of_layer(
     timed = latency_s is not None
     if counters is None or traffic_bytes is None:
         joules = components(layer, coefficients, held, dtype=dtype, latency_s=latency_s)
-        return joules, method(coefficients, timed=timed)
+        return joules, method(coefficients, timed=timed) + ("" if len(held) > 1 else NO_CACHES)
     lanes = target.processor.vector_bits // (8 * DTYPE_BYTES[dtype])
     pairs = multiply_adds(counters, lanes=lanes, macs=layer.macs)
     joules = counted(counters, traffic_bytes, coefficients, dtype=dtype, multiply_adds=pairs, latency_s=latency_s)

@@ -101,9 +101,14 @@ def test_the_books_close(pair: Done) -> None:
     for result in pair.record.results:
         books = result.books
         assert books is not None
-        parts = books.layer_sum_s + books.overhead_s + books.unattributed_s
-        assert parts == pytest.approx(books.end_to_end_s, rel=1e-8)
-        assert abs(books.unattributed_s) < 5 * books.end_to_end_s  # not in another unit
+        parts = (books.layer_sum_s, books.overhead_s, books.unattributed_s)
+        rounding_s = 1e-8 * max(map(abs, parts))  # a record keeps nine digits of each
+        assert sum(parts) == pytest.approx(books.end_to_end_s, rel=1e-8, abs=rounding_s)
+        # Not in another unit, even where other tests disturb most of the runs:
+        layers_s = sum(min(layer.latency_s or ()) for layer in result.layers)
+        whole_s = min(result.end_to_end.latency_s or ())
+        assert abs(whole_s - layers_s) < 5 * whole_s
+        assert books.overhead_s < 100 * books.end_to_end_s
 
 
 def test_every_null_has_its_reason(pair: Done) -> None:

@@ -5,7 +5,7 @@ import math
 import msgspec
 import pytest
 
-from mbench import target_file
+from mbench import target_file, targets
 from mbench.artifact import LayerPlan
 from mbench.measure import energy
 from mbench.records import Counters, EnergyCoefficients, Figure
@@ -74,6 +74,14 @@ def test_static_power_counts_for_the_time_that_was_measured() -> None:
 def test_the_method_says_whether_static_power_is_in(static_w: float | None, timed: bool, ending: str) -> None:
     assert energy.method(coefficients(static_w), timed=timed) == energy.METHOD + ending
     assert energy.METHOD.startswith("modelled")
+
+
+@pytest.mark.parametrize(("held", "ending"), [({"DRAM": math.inf}, energy.NO_CACHES), (HELD, "")])
+def test_the_method_says_that_caches_are_not_known(held: dict[str, float], ending: str) -> None:
+    target = msgspec.structs.replace(targets.load("arm64"), energy=coefficients())
+    plan = layer(macs=1, activation_bytes=8)
+    found = energy.of_layer(plan, target, held, dtype="float32", counters=None, traffic_bytes=None, latency_s=None)
+    assert found[1] == energy.method(coefficients(), timed=False) + ending
 
 
 def test_the_default_coefficients_are_horowitzs() -> None:

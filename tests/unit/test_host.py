@@ -196,6 +196,33 @@ def test_a_raspberry_pi(pi4: Path) -> None:
     assert set(targets.load("arm64").processor.requires) <= set(found.features)
 
 
+def arm_cores(*kinds: tuple[str, str]) -> str:
+    return "\n\n".join(
+        f"processor\t: {number}\nCPU implementer\t: {implementer}\nCPU architecture: 8\nCPU part\t: {part}"
+        for number, (implementer, part) in enumerate(kinds)
+    )
+
+
+A55, A76, FIRESTORM, AMPERE_ONE = ("0x41", "0xd05"), ("0x41", "0xd0b"), ("0x61", "0x23"), ("0xc0", "0xac3")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "board", "expected"),
+    [
+        ((A76, A76), "", "Cortex-A76"),
+        ((A55, A55, A76), "Radxa ROCK 5B", "Cortex-A55 + Cortex-A76 (Radxa ROCK 5B)"),  # both kinds of core
+        ((FIRESTORM,), "Apple Mac mini (M1, 2020)", "Apple Mac mini (M1, 2020)"),
+        ((AMPERE_ONE,), "", "ARM implementer 0xc0 part 0xac3"),  # not 'unknown': two of these are two processors
+        ((A55, FIRESTORM), "", "ARM implementer 0x41 part 0xd05 + ARM implementer 0x61 part 0x23"),
+    ],
+)
+def test_arm_processors_have_names(
+    tmp_path: Path, kinds: tuple[tuple[str, str], ...], board: str, expected: str
+) -> None:
+    files = {"proc/cpuinfo": arm_cores(*kinds)} | ({"proc/device-tree/model": f"{board}\0"} if board else {})
+    assert host.describe(root=write(tmp_path, files), processors=[0], machine="aarch64").cpu == expected
+
+
 def test_architectures_go_by_linux_names(pi4: Path) -> None:
     assert host.describe(root=pi4, processors=[0], machine="arm64").architecture == "aarch64"
     assert host.describe(root=pi4, processors=[0], machine="AMD64").architecture == "x86_64"
@@ -215,6 +242,8 @@ def test_another_architecture_has_no_host_target(tmp_path: Path) -> None:
         ({"sys/class/dmi/id/product_name": "VMware Virtual Platform"}, "vmware"),
         ({"sys/class/dmi/id/sys_vendor": "Amazon EC2", "sys/class/dmi/id/product_name": "c5.metal"}, None),
         ({"sys/class/dmi/id/sys_vendor": "Dell Inc."}, None),
+        ({"proc/device-tree/hypervisor/compatible": "linux,kvm\0"}, "kvm"),
+        ({"proc/device-tree/hypervisor/compatible": "xen,xen-4.16\0xen,xen\0"}, "xen"),
     ],
 )
 def test_virtual_machines(tmp_path: Path, files: dict[str, str], expected: str | None) -> None:

@@ -94,6 +94,32 @@ def test_a_vector_unit_that_a_hypervisor_hides_is_not_used(
     assert llvm.host_cpu(features) == ("x86_64-linux-gnu", expected)
 
 
+@pytest.mark.parametrize(
+    ("mcpu", "hidden", "expected"),
+    [
+        ("neoverse-v2", set(), "neoverse-v2"),
+        ("neoverse-v2", {"sve", "sve2"}, "neoverse-n1"),  # a guest that is given no SVE
+        ("neoverse-v2", {"sve", "sve2", "atomics"}, "cortex-a72"),
+        ("neoverse-v2", {"sve", "atomics", "crc32"}, "generic"),
+        ("generic", {"sve", "sve2"}, "generic"),  # a processor that LLVM does not know
+    ],
+)
+def test_a_vector_unit_that_a_hypervisor_hides_is_not_used_on_arm64_either(
+    monkeypatch: pytest.MonkeyPatch, mcpu: str, hidden: set[str], expected: str
+) -> None:
+    fake(monkeypatch, triple="aarch64-unknown-linux-gnu", mcpu=mcpu)
+    features = set(targets.load("arm64_neoverse_v2").processor.requires) - hidden
+    assert llvm.host_cpu(features) == ("aarch64-linux-gnu", expected)
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("cuda")])
+def test_a_target_requires_whatever_llvm_uses_unasked(name: str) -> None:
+    target = targets.load(name)
+    used = llvm.unasked_features(str(target.tvm["mtriple"]), str(target.tvm["mcpu"]))
+    assert used, name
+    assert used <= {llvm._bare(feature) for feature in target.processor.requires}
+
+
 def test_arm64_and_macos_keep_what_llvm_says(monkeypatch: pytest.MonkeyPatch) -> None:
     fake(monkeypatch, triple="arm64-apple-darwin23.1.0", mcpu="apple-m1")
     assert llvm.host_cpu(["asimd"]) == ("arm64-apple-darwin23.1.0", "apple-m1")
