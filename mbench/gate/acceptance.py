@@ -70,9 +70,10 @@ def read(file: Path | None, today: datetime.date | None = None) -> tuple[Accepta
         return ()
     today = today or datetime.datetime.now(datetime.UTC).date()
     content = limits.load_toml(path)
-    if set(content) - {"accepted"} or not isinstance(content.get("accepted", []), list):
+    entries = content.get("accepted", [])
+    if set(content) - {"accepted"} or not isinstance(entries, list):
         raise UsageError(f"{path}: expected [[accepted]] entries and nothing else")
-    return tuple(_entry(raw, f"{path}: entry {number}", today) for number, raw in enumerate(content["accepted"], 1))
+    return tuple(_entry(raw, f"{path}: entry {number}", today) for number, raw in enumerate(entries, 1))
 
 
 def _entry(raw: Any, where: str, today: datetime.date) -> Acceptance:
