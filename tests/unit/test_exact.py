@@ -15,6 +15,7 @@ NAME = "mobilenet_v1_0.25_32"
 RESULT = factory.counted(factory.record([NAME])).results[0]
 INDEX = 5
 LAYER = RESULT.layers[INDEX]
+DEFAULT = Limits()
 
 
 def with_layer(**fields: Any) -> Result:
@@ -30,7 +31,7 @@ def counting(**more: int) -> Counters:
     )
 
 
-def of_layers(head: Result, wanted: Limits = Limits(), *, counts: bool = True) -> list[Finding]:
+def of_layers(head: Result, wanted: Limits = DEFAULT, *, counts: bool = True) -> list[Finding]:
     return list(exact.of_layers(NAME, matching.layers(RESULT.layers, head.layers), wanted, counts=counts))
 
 
