@@ -163,7 +163,7 @@ def test_a_little_noise_takes_some_more_processes(tmp_path: Path) -> None:
     arena = Arena(spread=0.03)
     wanted = limits.read(None, (), ["layer.latency=60%"])
     fight(arena, contest(tmp_path), wanted=wanted)
-    assert paired.FIRST_LOOK < len(arena.plans[NAME])
+    assert len(arena.plans[NAME]) > paired.FIRST_LOOK
 
 
 def test_the_first_look_is_as_long_as_was_asked(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_process_that_dies_while_confirming_confirms_nothing_and_is_told(tmp_p
     assert whole(found).outcome == "undecided"
 
 
-# -------------------------------------------------------------------------------------------------------- several, groups
+# ----------------------------------------------------------------------------------------------------- several, groups
 def test_all_suspects_of_all_networks_are_one_family(tmp_path: Path) -> None:
     arena = Arena(lambda *_: {"*": 1.5})
     found = fight(arena, contest(tmp_path), contest(tmp_path, OTHER))
