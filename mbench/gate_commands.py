@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mbench.errors import UsageError
+from mbench.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -199,8 +199,17 @@ def _write(path: Path | None, form: str, document: Verdict | Comparison, *, appe
 
     rendered = importlib.import_module(f"mbench.verdicts.{form}").render(document)
     data = rendered if isinstance(rendered, bytes) else rendered.encode()
-    before = path.read_bytes() if append and path.exists() else b""
-    records.write_atomically(path, before + data)
+    records.write_atomically(path, (_content(path) if append else b"") + data)
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file holds that is to be appended to."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another file") from error
 
 
 def _update(judged: Verdict, base: Given, head: Given) -> str:

@@ -533,9 +533,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise OutputError(
-            f"{path}: cannot be written: {error.strerror}; choose another folder with --output"
-        ) from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another folder") from error
 
 
 def _umask() -> int:

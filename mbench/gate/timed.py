@@ -100,7 +100,7 @@ class Reading:
 
     def needed(self) -> int:
         """Return how many processes would see the asked sensitivity in 95 % of the cases, by the spread seen here."""
-        room = math.log1p(self.sensitivity or self.asked) - math.log1p(max(self.threshold, self.floor))
+        room = math.log1p(max(self.asked, 2 * self.floor)) - math.log1p(max(self.threshold, self.floor))
         return math.ceil((stats.VISIBLE_IN_NORMAL_SDS * statistics.stdev(self.log_ratios) / room) ** 2)
 
 
@@ -112,14 +112,15 @@ def judge_all(first: Sequence[Reading], fresh: Sequence[Reading]) -> tuple[Findi
         fresh: the suspects among them, as fresh processes saw them.
     """
     again = {(reading.variant, reading.layer): reading for reading in fresh}
-    suspects = [(reading, reading.suspicion()) for reading in first if reading.suspicion()]
+    directions = [reading.suspicion() for reading in first]
+    suspects = [(reading, direction) for reading, direction in zip(first, directions, strict=True) if direction]
     tested = [(again.get((reading.variant, reading.layer)), direction) for reading, direction in suspects]
     p_values = [reading.p(direction) if reading else 1.0 for reading, direction in tested]
     adjusted = dict(zip((id(reading) for reading, _ in suspects), stats.holm(p_values), strict=True))
     findings = []
-    for reading in first:
-        last_word = again.get((reading.variant, reading.layer), reading) if id(reading) in adjusted else reading
-        findings.append(_finding(last_word, reading.suspicion(), adjusted.get(id(reading))))
+    for reading, direction in zip(first, directions, strict=True):
+        last_word = again.get((reading.variant, reading.layer), reading) if direction else reading
+        findings.append(_finding(last_word, direction, adjusted.get(id(reading))))
     return tuple(findings)
 
 

@@ -100,13 +100,14 @@ def _exact(
     base: Given, head: Given, matched: dict[str, tuple[Match, ...]], limits: Limits, possible: Sequence[Way]
 ) -> list[Finding]:
     findings = list(exact.presence(base.record, head.record))
-    if "static" not in possible:
-        return findings
     for name, ours, theirs in matching.results(base.record, head.record):
         if ours and theirs:
             counts = "counts" in possible
-            findings += exact.of_network(ours, theirs, limits, counts=counts)
-            findings += exact.of_layers(name, matched[name], limits, counts=counts)
+            found = (
+                *exact.of_network(ours, theirs, limits, counts=counts),
+                *exact.of_layers(name, matched[name], limits, counts=counts),
+            )
+            findings += [each for each in found if each.way in possible or (counts and each.metric == "presence")]
     return findings
 
 

@@ -4,10 +4,13 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mbench import stats
 
@@ -112,3 +115,141 @@ def test_noise_leaves_scipy_stats_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+# -------------------------------------------------------------------------------------------------- paired comparisons
+DEPRESSION = tuple(
+    after - before
+    for before, after in zip(
+        (1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30),
+        (0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29),
+        strict=True,
+    )
+)
+"""Depression scale factor of nine patients, after minus before. Source: Hollander and Wolfe 1973, p. 29."""
+LOST = tuple(-value for value in DEPRESSION)
+CRITICAL = {5: 15, 6: 19, 7: 25, 8: 31, 9: 37, 10: 45, 12: 61, 15: 90, 20: 150}
+"""The smallest t with P(T+ >= t) <= 0.05. Source: Hollander and Wolfe, table A.4 (quantiles of the signed rank)."""
+
+
+def walsh(values: Sequence[float]) -> np.ndarray:
+    """Return the sorted means of all pairs, by a matrix instead of loops."""
+    array = np.asarray(values)
+    return np.sort(((array[:, None] + array[None, :]) / 2)[np.triu_indices(len(array))])
+
+
+def test_the_depression_data_of_hollander_and_wolfe() -> None:
+    """R's `wilcox.test(x, y, paired = TRUE, alternative = "greater")` prints V = 40, p-value = 0.01953 = 10 / 512."""
+    assert stats.signed_rank_p(LOST, 0.0) == pytest.approx(10 / 512)
+    assert stats.hodges_lehmann(LOST) == pytest.approx(0.46)  # Hollander and Wolfe, example 3.3: -0.46
+    low, high = stats.signed_rank_interval(LOST, 0.96)  # example 3.4: (-0.786, -0.010) at 96 %
+    assert (low, high) == (pytest.approx(0.010), pytest.approx(0.786))
+
+
+def with_signed_rank(total: int, count: int) -> list[float]:
+    """Return `count` differences whose positive ranks add up to `total`."""
+    values = []
+    for rank in range(count, 0, -1):
+        values.append(float(rank if rank <= total else -rank))
+        total -= rank if rank <= total else 0
+    return values
+
+
+@pytest.mark.parametrize("count", CRITICAL)
+def test_the_test_turns_at_the_published_critical_values(count: int) -> None:
+    assert stats.signed_rank_p(with_signed_rank(CRITICAL[count], count), 0.0) <= 0.05
+    assert stats.signed_rank_p(with_signed_rank(CRITICAL[count] - 1, count), 0.0) > 0.05
+
+
+@pytest.mark.parametrize("count", CRITICAL)
+def test_the_interval_ends_at_the_average_that_the_critical_value_names(count: int) -> None:
+    """Hollander and Wolfe, 3.3: C = n (n + 1) / 2 + 1 - t, the limits are the C-th averages from either end."""
+    values = normal_samples(count, seed=count)
+    place = count * (count + 1) // 2 + 1 - CRITICAL[count]
+    averages = walsh(values)
+    expected = (averages[place - 1], averages[-place])
+    assert stats.signed_rank_interval(values, 0.90) == pytest.approx(expected)
+
+
+def test_too_few_differences_have_no_interval() -> None:
+    assert stats.signed_rank_interval([1.0, 2.0, 3.0, 4.0], 0.98) == (-math.inf, math.inf)
+    assert all(map(math.isfinite, stats.signed_rank_interval(normal_samples(7), 0.98)))  # 1 / 128 < 1 %
+
+
+def test_without_differences_there_is_nothing_to_say() -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        stats.hodges_lehmann([])
+    with pytest.raises(ValueError, match="no differences"):
+        stats.signed_rank_p([], 0.0)
+
+
+SHIFTED = st.lists(st.integers(-10_000, 10_000), min_size=8, max_size=30, unique_by=abs).map(
+    lambda values: [value / 1000 + 0.0001 for value in values]
+)
+
+
+@given(SHIFTED)
+@settings(deadline=None, max_examples=40)
+def test_p_is_scipys_where_no_two_ranks_are_shared(values: list[float]) -> None:
+    assert stats.signed_rank_p(values, 0.0) == pytest.approx(
+        scipy.stats.wilcoxon(values, alternative="greater", mode="exact").pvalue
+    )
+
+
+@given(st.floats(-0.5, 0.5), st.integers(1, 60))
+@settings(deadline=None)
+def test_differences_that_all_equal_the_margin_are_never_significant(margin: float, count: int) -> None:
+    assert stats.signed_rank_p([margin] * count, margin) == pytest.approx(1.0)
+
+
+@given(SHIFTED, st.floats(-2, 2), st.floats(0.1, 10))
+@settings(deadline=None, max_examples=40)
+def test_estimate_and_interval_move_and_stretch_with_the_data(values: list[float], by: float, times: float) -> None:
+    moved = [times * value + by for value in values]
+    assert stats.hodges_lehmann(moved) == pytest.approx(times * stats.hodges_lehmann(values) + by, abs=1e-9)
+    low, high = stats.signed_rank_interval(values, 0.98)
+    expected = (times * low + by, times * high + by)
+    assert stats.signed_rank_interval(moved, 0.98) == pytest.approx(expected, abs=1e-9)
+    assert low <= stats.hodges_lehmann(values) <= high
+
+
+@given(SHIFTED, st.floats(0.0001, 0.5))
+@settings(deadline=None, max_examples=40)
+def test_a_larger_margin_never_makes_a_smaller_p(values: list[float], margin: float) -> None:
+    assert stats.signed_rank_p(values, margin) >= stats.signed_rank_p(values, 0.0) - 1e-12
+
+
+@given(SHIFTED)
+@settings(deadline=None, max_examples=40)
+def test_the_interval_is_what_the_test_does_not_reject(values: list[float]) -> None:
+    low, _ = stats.signed_rank_interval(values, 0.98)
+    assert stats.signed_rank_p(values, low - 1e-9) <= 0.01
+    assert stats.signed_rank_p(values, low + 1e-9) > 0.01
+
+
+@pytest.mark.parametrize("heavy", [False, True], ids=["normal", "heavy-tailed"])
+def test_false_alarms_stay_within_the_level_and_shifts_are_seen(heavy: bool) -> None:
+    draw = np.random.default_rng(7)
+    noise = draw.standard_t(2, (800, 12)) if heavy else draw.standard_normal((800, 12))
+    alarms = sum(stats.signed_rank_p(row, 0.0) <= 0.01 for row in noise.tolist())
+    assert alarms <= scipy.stats.binom.isf(1e-4, 800, 0.01)
+    seen = sum(stats.signed_rank_p(row, 0.0) <= 0.01 for row in (noise[:200] + 5.0).tolist())
+    assert seen >= 0.95 * 200
+
+
+def test_holms_worked_example() -> None:
+    """R documents `p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm")`: 0.05 0.08 0.09 0.09 0.09."""
+    assert stats.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert stats.holm([0.04, 0.01, 0.05, 0.03, 0.02]) == pytest.approx([0.09, 0.05, 0.09, 0.09, 0.08])
+    assert stats.holm([]) == ()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_holm_rejects_what_its_steps_reject(p_values: list[float]) -> None:
+    adjusted = stats.holm(p_values)
+    assert all(p <= more <= 1 for p, more in zip(p_values, adjusted, strict=True))
+    left = sorted(range(len(p_values)), key=p_values.__getitem__)
+    rejected = set()
+    while left and len(left) * p_values[left[0]] <= 0.01:
+        rejected.add(left.pop(0))
+    assert {index for index, p in enumerate(adjusted) if p <= 0.01} == rejected

@@ -1,0 +1,147 @@
+"""The paired gate on real artifacts, in real processes: silent on the same code, loud on planted slow-downs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+from running import ROOT, TARGET, Running, finished, running
+
+from mbench import artifact, pipeline, records, variants
+from mbench.artifact import Artifact
+from mbench.compile import build
+
+pytestmark = pytest.mark.slow
+NAME = "mobilenet_v1_0.25_32"
+QUICK = (
+    "--paired", "--threshold", "latency=50%", "--threshold", "layer.latency=100%", "--sensitivity", "latency=900%",
+    "--sensitivity", "layer.latency=900%",
+)  # fmt: skip
+"""Coarse, so that a busy machine neither fails these tests nor takes more processes."""
+ITERATIONS = 50_000
+"""Of planted work: about a tenth of a millisecond, in a network that takes about as long."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kept(tmp_path_factory.mktemp("base"))
+
+
+def kept(folder: Path, *options: str) -> Path:
+    """Compile a network, keep its artifact, and return the record."""
+    command = ("run", NAME, "--target", TARGET, "--threads", "1", "--compile-only", "--keep-artifacts", *options)
+    code, started = finished(*command, "--output", "results", cache=folder / "cache", cwd=folder)
+    assert code == 0, started.err
+    [file] = (folder / "results").glob("*.json")
+    assert (artifact.beside(file) / NAME / artifact.LIBRARY).is_file()
+    return file
+
+
+def with_head(base: Path, folder: Path, head: Artifact) -> Path:
+    """Return a record of the same job with another artifact."""
+    item = records.read(base)
+    [result] = item.results
+    info = msgspec.structs.replace(result.artifact, digest=head.manifest.digest)
+    file = folder / "head.json"
+    records.write(
+        file, msgspec.structs.replace(item, results=(msgspec.structs.replace(result, artifact=info),), run_id="head")
+    )
+    artifact.beside(file).mkdir()
+    artifact.keep(head, artifact.beside(file) / NAME)
+    return file
+
+
+def gate(folder: Path, *arguments: str | Path) -> tuple[int, dict[str, Any], Running]:
+    code, started = finished("gate", *arguments, *QUICK, "--json", cache=folder / "cache", cwd=folder)
+    return code, json.loads(started.out), started
+
+
+def planting() -> ModuleType:
+    """Import benchmarks/planting.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("planting", ROOT / "benchmarks" / "planting.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def regressed(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
+    findings = document["comparison"]["findings"]
+    return [each for each in findings if each["outcome"] == "regressed" and each["metric"] == metric]
+
+
+def test_another_build_of_the_same_code_does_not_regress(base: Path, tmp_path: Path) -> None:
+    head = kept(tmp_path, "--no-cache")
+    code, document, started = gate(tmp_path, base, head)
+    assert code in (0, 3), started.err
+    assert document["conclusion"] in ("passed", "inconclusive")
+    assert "paired" in document["comparison"]["ways"]
+    timed = [each for each in document["comparison"]["findings"] if each["way"] == "paired"]
+    assert len(timed) == 1 + len(records.read(base).results[0].layers)
+    assert all(len(each["log_ratios"]) >= 8 for each in timed)
+    assert len(set(timed[0]["log_ratios"])) == len(timed[0]["log_ratios"]), "each process measured anew"
+    assert not regressed(document, "latency")
+    started.assert_nobody_left()
+
+
+def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(base: Path, tmp_path: Path) -> None:
+    built = artifact.load(artifact.beside(base) / NAME)
+    called = [kernel for kernel, _ in built.manifest.calls]
+    place = next(index for kernel, index in built.manifest.calls if called.count(kernel) == 1 and index > 2)
+    layer = built.manifest.layers[place]
+    [kernel] = layer.kernels
+    tools = planting()
+    with tools.planted(kernel.removesuffix("_packed"), tools.serial_work(ITERATIONS)) as changed:
+        head, _ = build.build(variants.parse(NAME), pipeline.resolve_target(TARGET), tmp_path / "artifacts")
+    assert changed, kernel
+    code, document, started = gate(tmp_path, base, with_head(base, tmp_path, head))
+    assert code == 1, started.err
+    assert document["conclusion"] == "regressed"
+    slow = {each["layer"]: each for each in regressed(document, "latency")}
+    assert layer.name in slow, document["headline"]
+    assert slow[layer.name]["ratio"] == max(each["ratio"] for each in slow.values())
+    assert slow[layer.name]["interval"][0] > 2
+
+
+def test_a_head_that_computes_something_wrong_is_not_timed(base: Path, tmp_path: Path) -> None:
+    built = artifact.load(artifact.beside(base) / NAME)
+    work = artifact.scratch(tmp_path)
+    (work / artifact.LIBRARY).write_bytes(built.library.read_bytes())
+    with np.load(built.reference) as reference:
+        np.savez(work / artifact.REFERENCE, input=reference["input"], output=reference["output"] + 1)
+    wrong = artifact.store(built.manifest, work, tmp_path / "wrong")
+    code, document, started = gate(tmp_path, base, with_head(base, tmp_path, wrong))
+    assert code == 4, started.err
+    [failure] = document["failures"]
+    assert failure.startswith(f"{NAME}: head: wrong result: ")
+    assert failure.endswith("nothing was timed")
+    assert not [each for each in document["comparison"]["findings"] if each["way"] == "paired"]
+
+
+def test_a_worker_that_is_killed_is_a_failure(base: Path, tmp_path: Path) -> None:
+    with running("gate", base, base, *QUICK, "--json", cache=tmp_path / "cache", cwd=tmp_path) as started:
+        started.wait_for("measuring")
+        deadline = time.monotonic() + 60
+        while not (workers := started.workers()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for worker in workers:
+            _kill(worker)
+        assert started.end() == 4
+    [failure] = json.loads(started.out)["failures"]
+    assert "SIGKILL" in failure
+    started.assert_nobody_left()
+
+
+def _kill(worker: psutil.Process) -> None:
+    os.kill(worker.pid, signal.SIGKILL)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import factory
+import msgspec
+
+from mbench.gate import causes
+from mbench.gate.matching import Match
+from mbench.records import Layer, Result
+
+RESULT = factory.counted(factory.record(["mobilenet_v1_0.25_32"])).results[0]
+LAYER = RESULT.layers[5]
+
+
+def of(head: Layer, result: Result = RESULT, *, base: Layer = LAYER, ratio: float | None = 1.2) -> tuple[str, ...]:
+    return causes.of_layer(Match((base,), (head,)), RESULT, result, ratio)
+
+
+def changed(**fields: Any) -> Layer:
+    return msgspec.structs.replace(LAYER, **fields)
+
+
+def rescheduled() -> Result:
+    schedules = {**RESULT.artifact.schedules, LAYER.kernel: "x86.another rows 1"}
+    return msgspec.structs.replace(RESULT, artifact=msgspec.structs.replace(RESULT.artifact, schedules=schedules))
+
+
+def test_another_schedule_is_named() -> None:
+    before = RESULT.artifact.schedules[LAYER.kernel]
+    assert of(LAYER, rescheduled()) == (f"schedule changed: {before} → x86.another rows 1",)
+    assert causes.of_network(RESULT, rescheduled()) == ("schedules of 1 kernels differ",)
+
+
+def test_more_instructions_are_named_with_their_figures() -> None:
+    assert LAYER.counters
+    more = msgspec.structs.replace(LAYER.counters, instructions=LAYER.counters.instructions * 2)
+    [cause] = of(changed(counters=more))
+    assert cause.startswith("instructions ")
+    assert "+100.00" in cause
+
+
+def test_more_bytes_are_named() -> None:
+    [cause] = of(changed(workspace_bytes=4096))
+    assert cause.startswith("workspace bytes 0 B → 4.10 kB")
+
+
+def test_the_same_counts_but_slower_is_noise_or_frequency_and_without_counts_it_is_unknown() -> None:
+    assert of(LAYER) == ("the same instructions and bytes, but slower: noise, frequency, or where data lie",)
+    bare = changed(counters=None)
+    [unknown] = of(bare, base=bare)
+    assert "--counts" in unknown
+
+
+def test_nothing_is_explained_where_nothing_is_slower() -> None:
+    assert of(LAYER, ratio=1.0) == of(LAYER, ratio=None) == ()
+
+
+def test_other_fusion_is_named() -> None:
+    pair = RESULT.layers[3:5]
+    joined = msgspec.structs.replace(pair[1], kernel="both")
+    found = causes.of_layer(Match(pair, (joined,)), RESULT, RESULT, 1.2)
+    assert "fusion changed: 2 layers → 1" in found
+
+
+def test_two_records_of_one_build_are_told_and_other_builds_are_not() -> None:
+    assert causes.of_network(RESULT, RESULT) == ("both are the same build",)
+    other = msgspec.structs.replace(RESULT, artifact=msgspec.structs.replace(RESULT.artifact, digest="1" * 64))
+    assert causes.of_network(RESULT, other) == ()

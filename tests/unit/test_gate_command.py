@@ -1,0 +1,535 @@
+"""`mbench gate` and `mbench compare` as a user runs them, on records that nothing had to be compiled for."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import factory
+import fakes
+import jsonschema
+import msgspec
+import pytest
+from conftest import Mbench, assert_one_line
+
+from mbench import artifact, comparison, records, targets
+from mbench.devices.local import LocalDevice
+from mbench.errors import MeasureError
+from mbench.measure.duel import Bout
+from mbench.records import Record, Result
+from mbench.stats import median
+
+NAME, OTHER = "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_64"
+FILES = ("--junit", "--markdown", "--benchmark-action", "--bencher", "--html")
+Put = Callable[..., Path]
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Put:
+    """Return a function that writes a record and returns its file."""
+
+    def write(item: Record, name: str) -> Path:
+        file = tmp_path / f"{name}.json"
+        records.write(file, item)
+        return file
+
+    return write
+
+
+@pytest.fixture
+def base(put: Put) -> Path:
+    return put(counted(), "base")
+
+
+def counted(*names: str, **options: Any) -> Record:
+    return factory.counted(factory.record(names or (NAME,), **options))
+
+
+def one_layer(item: Record, index: int = 5, **more: int) -> Record:
+    """Return the record with more of some counters in one layer."""
+    result = item.results[0]
+    counters = result.layers[index].counters
+    assert counters
+    counters = msgspec.structs.replace(counters, **{key: getattr(counters, key) + by for key, by in more.items()})
+    layer = msgspec.structs.replace(result.layers[index], counters=counters)
+    layers = (*result.layers[:index], layer, *result.layers[index + 1 :])
+    return msgspec.structs.replace(item, results=(msgspec.structs.replace(result, layers=layers),))
+
+
+def timed(factor: float = 1.0, *, threads: int = 1) -> Record:
+    """Return a record without counts whose latencies are `factor` times as long."""
+    replace = msgspec.structs.replace
+    item = factory.record([NAME])
+
+    def longer(result: Result) -> Result:
+        layers = tuple(
+            replace(layer, latency_s=tuple(factor * value for value in layer.latency_s or ()))
+            for layer in result.layers
+        )
+        whole = tuple(factor * value for value in result.end_to_end.latency_s or ())
+        return replace(result, layers=layers, end_to_end=replace(result.end_to_end, latency_s=whole))
+
+    settings = replace(item.settings, threads=threads)
+    return replace(item, settings=settings, results=tuple(map(longer, item.results)))
+
+
+def changed(item: Record, **fields: Any) -> Record:
+    return msgspec.structs.replace(item, **fields)
+
+
+def verdict_of(out: str) -> dict[str, Any]:
+    """Return a verdict that was printed, checked against its schema."""
+    document = json.loads(out)
+    jsonschema.validate(document, comparison.json_schema())
+    return document  # type: ignore[no-any-return]
+
+
+def layers_of(document: dict[str, Any], outcome: str) -> set[str | None]:
+    return {each["layer"] for each in document["comparison"]["findings"] if each["outcome"] == outcome}
+
+
+# -------------------------------------------------------------------------------------------------------------- counts
+def test_counts_of_the_same_code_pass(run: Mbench, base: Path, put: Put) -> None:
+    outcome = run("gate", base, put(counted(run_id="again"), "head"), "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    document = verdict_of(outcome.out)
+    assert document["conclusion"] == "passed"
+    assert set(document["comparison"]["ways"]) == {"counts", "static"}
+    assert layers_of(document, "regressed") == set()
+
+
+def test_more_instructions_than_tolerated_regress_and_name_the_layer(run: Mbench, base: Path, put: Put) -> None:
+    layer = counted().results[0].layers[5]
+    assert layer.counters
+    tolerated = int(0.005 * layer.counters.instructions)
+    assert run("gate", base, put(one_layer(counted(), instructions=tolerated), "head")).code == 0
+    head = put(one_layer(counted(), instructions=tolerated + 1), "head")
+    outcome = run("gate", base, head)
+    assert outcome.code == 1
+    assert layer.name in outcome.out
+    assert layers_of(verdict_of(run("gate", base, head, "--json").out), "regressed") == {layer.name}
+
+
+def test_counts_pass_across_machines_and_leave_out_what_the_compiler_targets_differ_in(
+    run: Mbench, base: Path, put: Put
+) -> None:
+    head = counted()
+    head = changed(
+        head, host=changed(head.host, name="runner-7", cpu="Other CPU"),
+        target=changed(head.target, tvm={"kind": "llvm", "mcpu": "alderlake"}),
+        settings=changed(head.settings, threads=4),
+    )  # type: ignore[arg-type, call-overload]  # fmt: skip
+    document = verdict_of(run("gate", base, put(head, "head"), "--json").out)
+    assert document["conclusion"] == "passed"
+    assert set(document["comparison"]["ways"]) == {"counts"}
+    assert {each["key"] for each in document["comparison"]["differences"]} == {"host", "cpu", "code", "threads"}
+    assert run("gate", base, put(one_layer(head, instructions=10**6), "head")).code == 1
+
+
+def test_counts_of_code_for_another_target_are_incomparable(run: Mbench, base: Path, put: Put) -> None:
+    head = factory.counted(factory.record([NAME]), target="arm64_cortex_a72", vector_bits=128)
+    document_of = run("gate", base, put(head, "head"), "--json")
+    assert document_of.code == 3
+    assert "counted" in verdict_of(document_of.out)["headline"]
+
+
+# ------------------------------------------------------------------------------------------------------------ recorded
+def test_recorded_latencies_that_doubled_regress(run: Mbench, put: Put) -> None:
+    outcome = run("gate", put(timed(), "base"), put(timed(2.0), "head"), "--json")
+    assert outcome.code == 1
+    document = verdict_of(outcome.out)
+    assert set(document["comparison"]["ways"]) == {"recorded", "static"}
+    assert None in layers_of(document, "regressed")
+
+
+def test_one_run_a_side_gives_no_verdict_and_five_do(run: Mbench, put: Put, tmp_path: Path) -> None:
+    assert run("gate", put(timed(), "base"), put(timed(), "head")).code == 3
+    for side, centre in (("before", 1.0), ("after", 1.0), ("slow", 1.2)):
+        (tmp_path / side).mkdir()
+        for number in range(5):
+            item = timed(centre * (1 + 0.0005 * number))
+            records.write(
+                tmp_path / side / f"{number}.json",
+                changed(item, run_id=f"{side}-{number}", created_at_utc=f"2025-03-0{number + 1}T12:00:00Z"),
+            )
+    passed = run("gate", tmp_path / "before", tmp_path / "after", "--json")
+    assert passed.code == 0
+    assert verdict_of(passed.out)["comparison"]["base"]["runs"] == 5
+    assert run("gate", tmp_path / "before", tmp_path / "slow").code == 1
+
+
+OTHERS: dict[str, Callable[[Record], Record]] = {
+    "host": lambda item: changed(item, host=changed(item.host, name="runner-7")),  # type: ignore[arg-type]
+    "target": lambda item: changed(item, target=changed(item.target, name="x86_64_v2")),  # type: ignore[arg-type]
+    "threads": lambda item: changed(item, settings=changed(item.settings, threads=7)),  # type: ignore[arg-type]
+    "versions": lambda item: changed(
+        item,
+        host=changed(item.host, versions={"apache-tvm": "9"}),  # type: ignore[arg-type]
+    ),
+}
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_recorded_latencies_of_other_circumstances_are_incomparable_unless_allowed(
+    run: Mbench, put: Put, key: str
+) -> None:
+    files = put(timed(), "base"), put(OTHERS[key](timed(2.0)), "head")
+    refused = run("gate", *files, "--json")
+    assert refused.code == 3
+    document = verdict_of(refused.out)
+    assert document["conclusion"] == "incomparable"
+    assert document["headline"] == f"not compared by recorded: {key} differ"
+    assert run("gate", *files, "--allow-different", key).code == 1
+
+
+def test_recorded_is_judged_beside_counts_only_if_asked(run: Mbench, put: Put) -> None:
+    files = put(factory.counted(timed()), "base"), put(factory.counted(timed(2.0)), "head")
+    assert run("gate", *files).code == 0
+    assert run("gate", *files, "--recorded").code == 1
+
+
+def test_only_what_the_compiler_says_is_no_verdict(run: Mbench, put: Put) -> None:
+    item = factory.record([NAME], latency=False)
+    outcome = run("gate", put(item, "base"), put(item, "head"))
+    assert outcome.code == 3
+    assert "nothing that was executed could be compared" in outcome.out
+
+
+# ----------------------------------------------------------------------------------------------------------- bad input
+GOOD = records.encode(timed())
+BAD: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "the file is empty"),
+    "cut": (GOOD[: len(GOOD) // 2], "was it cut short?"),
+    "newer": (GOOD.replace(b'"format_version":1', b'"format_version":2', 1), "format_version is 2"),
+    "field": (GOOD.replace(b'"run_id"', b'"run"', 1), "not a valid record"),
+    "NaN": (re.sub(rb'("latency_s":\[)[0-9.e-]+', rb"\1NaN", GOOD, count=1), "not a whole JSON document"),
+    "negative": (re.sub(rb'("latency_s":\[)([0-9.e-]+)', rb"\1-\2", GOOD, count=1), "Expected `float` >= 0"),
+    "infinite": (re.sub(rb'("latency_s":\[)[0-9.e-]+', rb"\g<1>1e999", GOOD, count=1), ""),
+    "text": (re.sub(rb'("latency_s":\[)[0-9.e-]+', rb'\1"fast"', GOOD, count=1), "Expected `float`"),
+    "no record": (b'{"benchmarks": []}', "no format_version"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_a_record_that_is_none_is_one_line(run: Mbench, put: Put, tmp_path: Path, kind: str, side: str) -> None:
+    content, said = BAD[kind]
+    assert content != GOOD
+    (tmp_path / "bad.json").write_bytes(content)
+    good = put(timed(), "good")
+    files = (tmp_path / "bad.json", good) if side == "base" else (good, tmp_path / "bad.json")
+    for command in ("gate", "compare"):
+        assert_one_line(run(command, *files), "bad.json", said)
+
+
+def test_a_missing_record_and_an_empty_folder_are_one_line(run: Mbench, base: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert_one_line(run("gate", base, "none.json"), "none.json: cannot be read")
+    assert_one_line(run("gate", "none.json", base), "none.json: cannot be read")
+    assert_one_line(run("gate", base, tmp_path / "empty"), "no record there")
+
+
+def with_samples(samples: tuple[float, ...]) -> Record:
+    item = timed()
+    [result] = item.results
+    whole = msgspec.structs.replace(result.end_to_end, latency_s=samples)
+    return changed(item, results=(msgspec.structs.replace(result, end_to_end=whole),))
+
+
+@pytest.mark.parametrize("samples", [(1e-3,), (1e-3,) * 100, ()], ids=["one", "all equal", "none"])
+def test_samples_that_say_nothing_never_pass(run: Mbench, put: Put, samples: tuple[float, ...]) -> None:
+    odd, good = put(with_samples(samples), "odd"), put(timed(), "good")
+    assert run("gate", odd, good).code == 3
+    assert run("gate", good, odd).code == 3
+    assert run("gate", odd, odd).code == 3
+
+
+def test_a_baseline_of_another_network_does_not_pass(run: Mbench, base: Path, put: Put) -> None:
+    outcome = run("gate", base, put(counted(OTHER), "head"))
+    assert outcome.code == 1
+    assert "gone" in outcome.out
+
+
+def test_a_head_whose_network_failed_does_not_pass(run: Mbench, put: Put) -> None:
+    outcome = run("gate", put(counted(NAME, OTHER), "base"), put(counted(NAME, failed=[OTHER]), "head"))
+    assert outcome.code == 1
+    assert "out of registers" in outcome.out
+
+
+WRONG = {
+    "--threshold latency=0%": "expected a percentage above 0",
+    "--threshold latency=-3%": "expected a percentage above 0",
+    "--threshold latency=much": "expected a percentage above 0",
+    "--threshold speed=3%": "metric 'speed'",
+    "--threshold latency": "expected SELECTOR=PERCENT",
+    "--sensitivity latency=0%": "expected a percentage above 0",
+    "--sensitivity latency=nan%": "expected a percentage above 0",
+    "--config none.toml": "none.toml: cannot be read",
+    "--accepted none.toml": "none.toml: cannot be read",
+    "--allow-different hots": "did you mean 'host'",
+    "--processes 3": "3 is not in the range",
+    "--processes many": "many",
+    "--paired --recorded": "give one of them",
+    "--annotations --json": "give one",
+    "--junt x": "--junt",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_wrong_use_is_one_line(run: Mbench, base: Path, line: str) -> None:
+    assert_one_line(run("gate", base, base, *line.split()), WRONG[line])
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_thresholds_of_the_folder_and_of_the_command_line_count(run: Mbench, base: Path, put: Put) -> None:
+    layer = counted().results[0].layers[5]
+    assert layer.counters
+    head = put(one_layer(counted(), instructions=layer.counters.instructions // 50), "head")
+    assert run("gate", base, head).code == 1
+    Path("mbench.toml").write_text('[gate.thresholds]\n"layer.instructions" = "5%"\n')
+    assert run("gate", base, head).code == 0
+    assert run("gate", base, head, "--threshold", "layer.instructions=1%").code == 1
+    assert run("gate", base, head, "--threshold", f"{NAME}:{layer.op}.instructions=1%").code == 1
+    assert run("gate", base, head, "--threshold", f"{OTHER}:layer.instructions=1%").code == 0
+
+
+# ----------------------------------------------------------------------------------------------------------- acceptance
+def accept(expires: datetime.date, **fields: str) -> None:
+    lines = [f'{key} = "{value}"' for key, value in {"variant": "*", "reason": "agreed", **fields}.items()]
+    Path("mbench-accepted.toml").write_text("\n".join(["[[accepted]]", *lines, f"expires = {expires}"]))
+
+
+def test_an_acceptance_lets_a_regression_pass_and_is_named_until_it_expires(run: Mbench, base: Path, put: Put) -> None:
+    head = put(one_layer(counted(), instructions=10**6), "head")
+    name = counted().results[0].layers[5].name
+    today = datetime.datetime.now(datetime.UTC).date()
+    accept(today, layer=name)
+    outcome = run("gate", base, head, "--json")
+    assert outcome.code == 0
+    document = verdict_of(outcome.out)
+    assert layers_of(document, "accepted") == {name}
+    assert document["accepted"] == [f"* {name}: agreed (until {today})"]
+    accept(today, layer=name, up_to="0.1%")
+    assert run("gate", base, head).code == 1
+    accept(today - datetime.timedelta(days=1), layer=name)
+    assert_one_line(run("gate", base, head), "expired on")
+
+
+def test_a_network_that_is_gone_fails_unless_that_is_accepted(run: Mbench, put: Put) -> None:
+    files = put(counted(NAME, OTHER), "base"), put(counted(), "head")
+    assert run("gate", *files).code == 1
+    accept(datetime.date(2999, 1, 1), metric="presence")
+    assert run("gate", *files).code == 0
+    assert run("gate", files[1], files[0]).code == 0, "what is new is told"
+
+
+# -------------------------------------------------------------------------------------------------------------- outputs
+def test_every_output_is_written_whole_whatever_the_verdict(run: Mbench, base: Path, put: Put) -> None:
+    for head, code in ((counted(), 0), (one_layer(counted(), instructions=10**6), 1)):
+        outputs = [word for option in FILES for word in (option, f"out{option}")]
+        assert run("gate", base, put(head, "head"), *outputs).code == code
+        suite = ElementTree.parse("out--junit").getroot()
+        assert (suite.find(".//failure") is not None) == (code == 1)
+        assert isinstance(json.loads(Path("out--benchmark-action").read_text()), list)
+        assert f"{NAME}/network" in json.loads(Path("out--bencher").read_text())
+        assert Path("out--html").read_text().rstrip().endswith("</html>")
+        assert not [file for file in Path.cwd().iterdir() if file.name.startswith(".")]
+
+
+def test_markdown_is_appended_and_the_others_replaced(run: Mbench, base: Path) -> None:
+    Path("summary.md").write_text("# before\n")
+    for _ in range(2):
+        assert run("gate", base, base, "--markdown", "summary.md", "--junit", "junit.xml").code == 0
+    text = Path("summary.md").read_text()
+    assert text.startswith("# before\n")
+    assert len(re.findall("no regression in", text)) == 2
+    ElementTree.parse("junit.xml")
+
+
+@pytest.mark.parametrize("option", FILES)
+def test_an_output_that_cannot_be_written_is_one_line(run: Mbench, base: Path, option: str) -> None:
+    Path("folder").mkdir()
+    for path in ("none/out", "folder"):
+        assert_one_line(run("gate", base, base, option, path), f"{path}: cannot be written", code=4)
+
+
+def test_annotations_are_lines(run: Mbench, base: Path, put: Put) -> None:
+    head = put(one_layer(counted(), instructions=10**6), "head")
+    outcome = run("gate", base, head, "--annotations")
+    assert outcome.code == 1
+    assert any(line.startswith("::error") for line in outcome.out.splitlines())
+    assert "::error" not in run("gate", base, head).out
+
+
+# ------------------------------------------------------------------------------------------------------------- baseline
+def test_the_baseline_is_moved_only_by_what_passed(run: Mbench, base: Path, put: Put) -> None:
+    before = base.read_bytes()
+    worse = put(one_layer(counted(run_id="worse"), instructions=10**6), "worse")
+    assert run("gate", base, worse, "--update-baseline").code == 1
+    assert base.read_bytes() == before
+    unsure = put(factory.record([NAME], run_id="unsure", latency=False), "unsure")
+    assert run("gate", base, unsure, "--update-baseline").code == 3
+    assert base.read_bytes() == before
+    better = put(one_layer(counted(run_id="better"), instructions=-1000), "better")
+    outcome = run("gate", base, better, "--update-baseline")
+    assert outcome.code == 0
+    assert "is now better" in outcome.out
+    assert records.read(base) == records.read(better)
+
+
+# --------------------------------------------------------------------------------------------------------------- paired
+def keep(file: Path, digest: str, tmp_path: Path, target: str | None = None) -> None:
+    """Put an artifact beside a record and its digest into it; with `target`, as one that was built for it."""
+    item = records.read(file)
+    [result] = item.results
+    scratch = fakes.compiled(tmp_path / f"scratch-{file.stem}", fakes.variant(NAME), digest=digest)
+    (scratch.folder / artifact.REFERENCE).write_bytes(b"numbers")
+    artifact.beside(file).mkdir()
+    built = artifact.store(scratch.manifest, scratch.folder, artifact.beside(file) / NAME)
+    info = msgspec.structs.replace(result.artifact, digest=built.manifest.digest)
+    item = changed(
+        item, results=(msgspec.structs.replace(result, artifact=info),), target=targets.load(target or "x86_64_v2")
+    )
+    records.write(file, changed(item, settings=msgspec.structs.replace(item.settings, threads=1)))
+
+
+@pytest.fixture
+def pair(put: Put, tmp_path: Path) -> tuple[Path, Path]:
+    """Return two records with their artifacts."""
+    files = put(timed(), "base"), put(changed(timed(), run_id="head-run"), "head")
+    for file, digest in zip(files, ("a" * 32, "b" * 32), strict=True):
+        keep(file, digest, tmp_path)
+    return files
+
+
+def arena(monkeypatch: pytest.MonkeyPatch, factor: float = 1.0, *, dies: bool = False, spread: float = 0.0) -> None:
+    """Let processes see a head `factor` times slower, or die."""
+    layers = timed().results[0].layers
+    draw = random.Random(5)
+
+    def duel(self: LocalDevice, base: Any, twin: Any, head: Any, plan: Any, report: Any) -> Bout:
+        if dies:
+            raise MeasureError("the worker process was ended by SIGKILL; out of memory?")
+        report("measuring", 0.5)
+        off = 1 + draw.uniform(-spread, spread)
+        times = [[(median(layer.latency_s or ()) * by,) * 5 for layer in layers] for by in (1.0, 1.0, factor * off)]
+        wholes = [tuple(map(sum, zip(*each, strict=True))) for each in times]
+        return Bout(
+            order=plan.order, block=10, whole_s=tuple(wholes), layers_s=tuple(map(tuple, times)), wall_s=1.0,
+            others_busy_s=0.0,
+        )  # fmt: skip
+
+    monkeypatch.setattr(LocalDevice, "duel", duel)
+
+
+def test_paired_has_every_exit_code_of_the_contract(
+    run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for options, code, conclusion in (
+        ({}, 0, "passed"),
+        ({"factor": 1.5}, 1, "regressed"),
+        ({"factor": 0.5}, 0, "passed"),
+        ({"spread": 0.3}, 3, "inconclusive"),
+        ({"dies": True}, 4, "inconclusive"),
+    ):
+        arena(monkeypatch, **options)  # type: ignore[arg-type]
+        outcome = run("gate", *pair, "--paired", "--json")
+        assert (outcome.code, verdict_of(outcome.out)["conclusion"]) == (code, conclusion), options
+    assert verdict_of(outcome.out)["failures"] == [f"{NAME}: the worker process was ended by SIGKILL; out of memory?"]
+
+
+def test_a_sensitivity_that_is_not_above_the_threshold_is_one_line(
+    run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena(monkeypatch)
+    outcome = run("gate", *pair, "--paired", "--sensitivity", "latency=0.5%")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "expected more than its threshold" in outcome.err
+
+
+def test_the_baseline_takes_the_artifacts_with_it(
+    run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, head = pair
+    arena(monkeypatch, 1.5)
+    assert run("gate", base, head, "--paired", "--update-baseline").code == 1
+    assert artifact.load(artifact.beside(base) / NAME).manifest.digest == "a" * 32
+    arena(monkeypatch, 0.8)
+    assert run("gate", base, head, "--paired", "--update-baseline").code == 0
+    assert artifact.load(artifact.beside(base) / NAME).manifest.digest == "b" * 32
+    assert records.read(base).run_id == "head-run"
+    assert run("gate", base, head, "--paired").code == 0
+
+
+def test_artifacts_that_are_missing_altered_or_of_another_build_are_one_line(
+    run: Mbench, pair: tuple[Path, Path], put: Put
+) -> None:
+    base, head = pair
+    bare = put(records.read(head), "bare")
+    assert_one_line(run("gate", base, bare, "--paired"), "no artifact of", "--keep-artifacts")
+    assert_one_line(run("gate", bare, head, "--paired"), "no artifact of", "--keep-artifacts")
+    library = artifact.beside(head) / NAME / artifact.LIBRARY
+    whole = library.read_bytes()
+    library.write_bytes(bytes([whole[0] ^ 1, *whole[1:]]))
+    assert_one_line(run("gate", base, head, "--paired"), "model.so has hash", "it was damaged")
+    library.write_bytes(whole)
+    base.write_bytes(base.read_bytes().replace(b"a" * 32, b"c" * 32))
+    assert_one_line(run("gate", base, head, "--paired"), "it is of another build")
+
+
+def test_artifacts_for_another_architecture_are_one_line(run: Mbench, put: Put, tmp_path: Path) -> None:
+    files = put(timed(), "base"), put(timed(), "head")
+    for file in files:
+        keep(file, "a" * 32, tmp_path, "arm64_cortex_a72")
+    assert_one_line(run("gate", *files, "--paired"), "--paired measures on this machine", "arm64_cortex_a72")
+
+
+def test_runs_with_more_threads_than_this_machine_has_are_one_line(run: Mbench, pair: tuple[Path, Path]) -> None:
+    for file in pair:
+        item = records.read(file)
+        records.write(file, changed(item, settings=msgspec.structs.replace(item.settings, threads=4096)))
+    assert_one_line(run("gate", *pair, "--paired"), "4096 threads")
+
+
+def test_paired_runs_of_other_jobs_are_incomparable_and_nothing_is_measured(
+    run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena(monkeypatch, dies=True)
+    item = records.read(pair[1])
+    records.write(pair[1], changed(item, settings=msgspec.structs.replace(item.settings, batch=4)))
+    outcome = run("gate", *pair, "--paired", "--json")
+    assert (outcome.code, verdict_of(outcome.out)["conclusion"]) == (3, "incomparable")
+
+
+# -------------------------------------------------------------------------------------------------------------- compare
+def test_compare_reads_and_never_judges(run: Mbench, base: Path, put: Put) -> None:
+    layer = counted().results[0].layers[5].name
+    head = put(one_layer(counted(), instructions=10**6), "head")
+    outcome = run("compare", base, head)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert layer in outcome.out
+    assert "instructions" in outcome.out
+    document = json.loads(run("compare", base, head, "--json").out)
+    schema = comparison.json_schema()
+    jsonschema.validate(document, {"$ref": "#/$defs/Comparison", "$defs": schema["$defs"]})
+    assert layers_of({"comparison": document}, "regressed") >= {layer}
+    assert any("instructions" in cause for each in document["findings"] for cause in each.get("causes", ()))
+
+
+def test_compare_writes_its_files(run: Mbench, base: Path) -> None:
+    assert run("compare", base, base, "--markdown", "out.md", "--html", "out.html").code == 0
+    assert Path("out.md").read_text().strip()
+    assert Path("out.html").read_text().rstrip().endswith("</html>")
+
+
+def test_compare_of_what_cannot_be_compared_says_so(run: Mbench, put: Put) -> None:
+    outcome = run("compare", put(timed(), "base"), put(OTHERS["host"](timed()), "head"))
+    assert outcome.code == 0
+    assert "host" in outcome.out
+    assert "runner-7" in outcome.out

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import factory
+import msgspec
+import pytest
+import verdict_factory
+from verdict_factory import bare, comparison, counted, finding, slower
+
+from mbench.comparison import Comparison, Finding, Verdict
+from mbench.errors import MeasureError
+from mbench.gate import verdict
+from mbench.gate.acceptance import Acceptance
+from mbench.gate.limits import Limits
+from mbench.gate.paired import Contest
+from mbench.gate.sides import Given
+from mbench.gate.verdict import Asked, Fight
+from mbench.records import Record, Result
+
+NAME, OTHER = "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_64"
+
+
+def given(*items: Record, path: str = "record.json") -> Given:
+    return Given(Path(path), items)
+
+
+def judge(*findings: Finding, failures: Sequence[str] = (), **changes: Any) -> Verdict:
+    return verdict.judge(comparison(*findings, **changes), failures, ())
+
+
+def compare(base: Record, head: Record, **options: Any) -> Comparison:
+    return verdict.compare(given(base), given(head), Asked(**options))[0]
+
+
+def with_result(item: Record, **fields: Any) -> Record:
+    [result] = item.results
+    return msgspec.structs.replace(item, results=(msgspec.structs.replace(result, **fields),))
+
+
+COUNTED = factory.counted(factory.record([NAME]))
+TIMED = factory.record([NAME])
+
+
+# --------------------------------------------------------------------------------------------------------- conclusion
+def test_what_was_judged_and_stayed_the_same_passes() -> None:
+    found = judge(finding(), counted())
+    assert (found.conclusion, found.headline) == ("passed", "no regression in 2 comparisons")
+
+
+UNSURE = finding(outcome="undecided", reason="noise")
+STATIC = finding(metric="memory", way="static")
+ONE_CHANGE: dict[str, tuple[tuple[Finding, ...], dict[str, Any], str]] = {
+    "a regression": ((finding(), slower()), {}, "regressed"),
+    "a regression beside a failure": ((finding(), slower()), {"failures": ["it died"]}, "regressed"),
+    "a regression beside what was left out": ((slower(),), {"left_out": ("not compared",)}, "regressed"),
+    "something undecided": ((finding(), UNSURE), {}, "inconclusive"),
+    "a failure": ((finding(),), {"failures": ["it died"]}, "inconclusive"),
+    "a way left out": ((finding(),), {"left_out": ("not compared by recorded: host differ",)}, "incomparable"),
+    "nothing": ((), {}, "incomparable"),
+    "only information": ((bare("x", outcome="information", reason="new"),), {}, "incomparable"),
+    "only what the compiler says": ((STATIC,), {}, "inconclusive"),
+    "information about what ran": (
+        (STATIC, finding("x", outcome="information", reason="small")), {}, "inconclusive",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ONE_CHANGE)
+def test_what_could_not_be_judged_never_passes(kind: str) -> None:
+    findings, options, conclusion = ONE_CHANGE[kind]
+    found = judge(*findings, **options)
+    assert found.conclusion == conclusion
+    assert found.headline
+
+
+def test_the_headline_names_the_worst_first_and_counts_the_rest() -> None:
+    found = judge(
+        bare("a", outcome="regressed", reason="gone"), counted("b", ratio=2.0, outcome="regressed", reason="more"),
+        slower("c", ratio=1.1), slower("d", ratio=1.3), slower(None, ratio=1.05),
+    )  # fmt: skip
+    assert found.headline.startswith(f"5 regressed: latency of {verdict_factory.SMALL} +5")
+    assert found.headline.index(" d ") < found.headline.index(" c ")
+    assert found.headline.endswith("and 2 more")
+
+
+def test_improvements_and_acceptances_are_in_the_headline_of_what_passed() -> None:
+    agreed = Acceptance(variant="*", layer="b", reason="agreed", expires=verdict.datetime.date(2999, 1, 1))
+    found = verdict.judge(
+        comparison(
+            finding(),
+            finding("a", ratio=0.5, outcome="improved", reason="quicker"),
+            counted("b", ratio=2.0, outcome="regressed", reason="more"),
+        ),
+        (),
+        (agreed,),
+    )
+    assert found.conclusion == "passed"
+    assert found.headline == "no regression in 1 comparisons; 1 improved: latency of a -50.0 %; 1 accepted"
+    assert found.accepted == (agreed.words,)
+    assert verdict.judge(found.comparison, (), ()).comparison.of("regressed") == ()
+
+
+# --------------------------------------------------------------------------------------------------------------- ways
+def test_the_ways_are_chosen_by_what_is_given() -> None:
+    both = factory.counted(TIMED)
+    planned = factory.record([NAME], latency=False)
+    for base, head, options, expected in (
+        (both, both, {}, ("static", "counts")),
+        (both, both, {"record": True}, ("static", "counts", "recorded")),
+        (both, both, {"pair": True}, ("static", "counts", "paired")),
+        (both, TIMED, {}, ("static", "recorded")),
+        (TIMED, TIMED, {"pair": True, "record": True}, ("static", "paired")),
+        (planned, TIMED, {}, ("static",)),
+        (TIMED, factory.record([OTHER]), {}, ("static",)),
+    ):
+        assert verdict.ways(given(base), given(head), **{"pair": False, "record": False, **options}) == expected
+
+
+def test_every_way_says_what_it_is() -> None:
+    found = compare(COUNTED, COUNTED)
+    assert set(found.ways) == {"static", "counts"}
+    assert all(found.ways.values())
+    assert found.left_out == ()
+
+
+def test_counts_are_compared_where_the_compiled_code_is_for_another_processor() -> None:
+    target = msgspec.structs.replace(COUNTED.target, tvm={"kind": "llvm", "mcpu": "alderlake"})
+    head = msgspec.structs.replace(COUNTED, target=target)
+    found = compare(COUNTED, head)
+    assert set(found.ways) == {"counts"}
+    assert {each.way for each in found.findings} == {"counts"}
+    assert any(each.metric == "instructions" and each.layer for each in found.findings)
+    gone = with_result(head, layers=COUNTED.results[0].layers[:-1])
+    assert [each.metric for each in compare(COUNTED, gone).of("regressed")] == ["presence"]
+
+
+def test_nothing_is_compared_where_everything_is_forbidden() -> None:
+    head = msgspec.structs.replace(COUNTED, settings=msgspec.structs.replace(COUNTED.settings, dtype="float16"))
+    found = compare(COUNTED, head)
+    assert found.ways == {}
+    assert found.findings == ()
+    assert verdict.judge(found, (), ()).conclusion == "incomparable"
+    assert compare(COUNTED, head, allowed=("dtype",)).findings
+
+
+def test_a_way_that_was_wanted_and_is_forbidden_is_left_out_by_name() -> None:
+    head = msgspec.structs.replace(TIMED, host=msgspec.structs.replace(TIMED.host, name="other", cpu="Other"))
+    found = compare(TIMED, head)
+    assert found.left_out == ("not compared by recorded: host, cpu differ",)
+    assert verdict.judge(found, (), ()).headline == found.left_out[0]
+    assert compare(TIMED, head, allowed=("host", "cpu")).left_out == ()
+
+
+# ------------------------------------------------------------------------------------------------------------ findings
+def test_what_changed_carries_its_causes_and_what_did_not_carries_none() -> None:
+    result: Result = COUNTED.results[0]
+    layer = result.layers[5]
+    assert layer.counters
+    counters = msgspec.structs.replace(layer.counters, instructions=2 * layer.counters.instructions)
+    changed = msgspec.structs.replace(layer, counters=counters)
+    head = with_result(COUNTED, layers=(*result.layers[:5], changed, *result.layers[6:]))
+    found = compare(COUNTED, head)
+    [regressed] = found.of("regressed")
+    assert regressed.layer == layer.name
+    assert any(cause.startswith("instructions") for cause in regressed.causes)
+    assert not any(each.causes for each in found.of("same"))
+
+
+def test_both_sides_are_described() -> None:
+    found, _ = verdict.compare(given(TIMED, path="a.json"), given(TIMED, TIMED, path="b.json"), Asked())
+    assert (found.base.path, found.base.runs) == ("a.json", 1)
+    assert (found.head.path, found.head.runs) == ("b.json", 2)
+
+
+def test_several_networks_are_each_judged_and_named() -> None:
+    base = factory.counted(factory.record([NAME, OTHER]))
+    found = compare(base, base)
+    assert {each.variant for each in found.findings} == {NAME, OTHER}
+
+
+def test_what_could_not_be_measured_is_a_failure_and_what_is_exact_stands() -> None:
+    class Dying:
+        def duel(self, *_: Any) -> Any:
+            raise MeasureError("the worker process was ended by SIGKILL")
+
+    artifact: Any = None
+    contest = Contest(NAME, artifact, artifact, artifact, (), threads=1, tolerance=1e-4)
+    fight = Fight((contest,), Dying(), lambda *_: None, 8)
+    found, failures = verdict.compare(given(COUNTED), given(COUNTED), Asked(limits=Limits()), fight)
+    assert failures == (f"{NAME}: the worker process was ended by SIGKILL",)
+    assert any(each.way == "counts" for each in found.findings)
+    assert verdict.judge(found, failures, ()).conclusion == "inconclusive"
