@@ -164,8 +164,11 @@ class Calibration(_Strict, frozen=True, kw_only=True):
     threads: PositiveInt
     flops_per_s: dict[str, float]
     bytes_per_s: dict[str, float]
+    """Of reading alone, by level."""
+    copy_bytes_per_s: dict[str, float] = {}
+    """Read and written together, half each, by level; empty where only reading was measured."""
     working_set_bytes: dict[str, int]
-    """How many bytes each level's kernel went through, all threads together."""
+    """How many bytes each level's kernels went through, all threads together."""
     others_busy: float | None = None
     """Processors that other processes kept busy meanwhile; the ceilings are too low if they were."""
 
@@ -332,7 +335,7 @@ class Books(_Strict, frozen=True, kw_only=True):
 
 
 class Roofline(_Strict, frozen=True, kw_only=True):
-    """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that feeds it."""
+    """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that its data pass."""
 
     flops_per_s: float
     arithmetic_intensity: float

@@ -1,4 +1,4 @@
-"""Measure the ceilings of a CPU: peak FLOP/s, and read bandwidth from each level of the memory hierarchy.
+"""Measure the ceilings of a CPU: peak FLOP/s, and from each level of memory the bandwidths of reading and of copying.
 
 The kernels are built by TVM for the same target as the networks, so that the ceilings are those of the code that is
 judged by them: same instruction set, same threads. Runs inside a worker process; the kernels run there too, or on a
@@ -22,7 +22,8 @@ from mbench.records import LEVELS, Calibration, Target
 METHOD = (
     "highest of 20 samples, taken in 5 turns: FLOP/s of 12 independent chains of multiply-adds in vector registers on "
     "each thread; bytes/s of each thread summing its own float32 array of half a cache's size (DRAM: twice the last "
-    "level)"
+    "level); bytes/s, read and written, of each thread writing the halves of one such array's values to another, both "
+    "together of that size"
 )
 _CHAINS = 12
 _READERS = 8
@@ -89,6 +90,25 @@ def _read_kernel(threads: int, lanes: int, lines: int, passes: int) -> Any:
     return read
 
 
+def _copy_kernel(threads: int, lanes: int, lines: int, passes: int) -> Any:
+    chains = _READERS
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def copy(  # type: ignore[no-untyped-def]
+        x: T.Buffer((threads, lines, chains, lanes), "float32"),  # type: ignore[valid-type]
+        y: T.Buffer((threads, lines, chains, lanes), "float32"),  # type: ignore[valid-type]
+    ):
+        T.func_attr({"tirx.noalias": True})
+        for t in T.parallel(threads):
+            for _ in range(passes):
+                for line in range(lines):
+                    for c in T.unroll(chains):
+                        for i in T.vectorized(lanes):
+                            y[t, line, c, i] = x[t, line, c, i] * T.float32(0.5)  # a plain copy would become memcpy
+
+    return copy
+
+
 def _fill_kernel(shape: tuple[int, ...], value: float) -> Any:
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def fill(x: T.Buffer(shape, "float32")):  # type: ignore[no-untyped-def, valid-type]
@@ -146,22 +166,25 @@ def calibrate(
     place = place or Here()
     tvm_target = tvm.target.Target(dict(target.tvm))
     lanes = target.processor.vector_bits // 32
-    probes = {"peak": _peak_probe(threads, lanes, tvm_target, place)}
+    peak = _peak_probe(threads, lanes, tvm_target, place)
+    reads = {}
+    copies = {}
     for level, size in _working_sets(target, threads, place.memory_bytes).items():
-        probes[level] = _read_probe(threads, lanes, size, tvm_target, place)
-        progress(len(probes) / (2 * len(LEVELS)))
+        reads[level] = _read_probe(threads, lanes, size, tvm_target, place)
+        copies[level] = _copy_probe(threads, lanes, size, tvm_target, place)
+        progress(len(reads) / (2 * len(LEVELS)))
     for turn in range(_TURNS):  # all in turn, so that a short disturbance does not meet every sample of one of them
-        for probe in probes.values():
+        for probe in (peak, *reads.values(), *copies.values()):
             probe.sample()
         progress((_TURNS + turn + 1) / (2 * _TURNS))
-    peak = probes.pop("peak")
     return Calibration(
         method=METHOD,
         measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         threads=threads,
         flops_per_s={"float32": peak.rate()},
-        bytes_per_s={level: probe.rate() for level, probe in probes.items()},
-        working_set_bytes={level: probe.data_bytes for level, probe in probes.items()},
+        bytes_per_s={level: probe.rate() for level, probe in reads.items()},
+        copy_bytes_per_s={level: probe.rate() for level, probe in copies.items()},
+        working_set_bytes={level: probe.data_bytes for level, probe in reads.items()},
         others_busy=place.others_busy(),
     )
 
@@ -206,6 +229,15 @@ def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: P
     passes = max(1, threads * _MIN_BYTES_A_CALL // data_bytes)
     kernel = _read_kernel(threads, lanes, lines, passes)
     return _Probe(kernel, target, place, shapes, value=1.0, work=passes * data_bytes)
+
+
+def _copy_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: Place) -> _Probe:
+    lines = max(1, size_bytes // (2 * threads * _READERS * lanes * 4))
+    shape = (threads, lines, _READERS, lanes)
+    moved_bytes = 2 * 4 * math.prod(shape)
+    passes = max(1, threads * _MIN_BYTES_A_CALL // moved_bytes)
+    kernel = _copy_kernel(threads, lanes, lines, passes)
+    return _Probe(kernel, target, place, (shape, shape), value=1.0, work=passes * moved_bytes)
 
 
 def _working_sets(target: Target, threads: int, available_bytes: int) -> dict[str, int]:

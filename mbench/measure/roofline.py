@@ -1,12 +1,16 @@
 """Where a layer stands under the machine's measured ceilings.
 
 Model: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model", CACM 52(4), 2009. A layer's
-bytes are its input, weights and output, once each; the level that feeds it is the smallest cache that holds them all.
+bytes are its input, weights and output, once each; the level that they pass is the smallest cache that holds them all.
+Writing is slower than reading, so that a level's bandwidth is that of the layer's own mix of the two.
 """
 
 from __future__ import annotations
 
+import math
+
 from mbench.artifact import LayerPlan
+from mbench.costs import DTYPE_BYTES
 from mbench.records import LEVELS, Calibration, Roofline, Target
 
 
@@ -25,6 +29,17 @@ def level_of(working_set_bytes: float, held: dict[str, float]) -> str:
     return next(level for level, size in held.items() if working_set_bytes <= size)
 
 
+def bandwidth(calibration: Calibration, level: str, written: float) -> float:
+    """Return the bytes a second of code that streams through a level and writes a share `written` of its bytes.
+
+    Two mixes are measured: reading alone, and copying, which writes half. In between, the time that a byte takes grows
+    in proportion; code that writes more than half is held to the copy. If copying was not measured, to reading.
+    """
+    read_s = 1 / calibration.bytes_per_s[level]
+    copy_s = 1 / calibration.copy_bytes_per_s[level] if level in calibration.copy_bytes_per_s else read_s
+    return 1 / (read_s + min(1.0, 2 * written) * (copy_s - read_s))
+
+
 def place(
     layer: LayerPlan, latency_s: float, calibration: Calibration, held: dict[str, float], dtype: str
 ) -> Roofline | None:
@@ -36,7 +51,8 @@ def place(
     level = level_of(moved, {name: size for name, size in held.items() if name in calibration.bytes_per_s})
     flops = 2 * layer.macs
     intensity = flops / moved
-    fed = intensity * calibration.bytes_per_s[level]
+    written = math.prod(layer.output_shape) * DTYPE_BYTES[dtype] / moved
+    fed = intensity * bandwidth(calibration, level, written)
     rate = flops / latency_s
     return Roofline(
         flops_per_s=rate,

@@ -56,6 +56,17 @@ def sum_bytes_per_s() -> float:
     return data.nbytes / best
 
 
+def copy_bytes_per_s() -> float:
+    """Return the bytes that numpy reads and writes when it scales one array into another, in DRAM."""
+    data, other = np.ones(32 * 2**20 // 4, "float32"), np.ones(32 * 2**20 // 4, "float32")
+    best = math.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        np.multiply(data, np.float32(0.5), out=other)
+        best = min(best, time.perf_counter() - start)
+    return 2 * data.nbytes / best
+
+
 def test_peak_is_no_less_than_a_tenth_of_a_matrix_product(seen: tuple[Calibration, object]) -> None:
     assert seen[0].flops_per_s["float32"] > matmul_flops_per_s() / 10
 
@@ -79,6 +90,14 @@ def test_bandwidth_is_of_the_order_of_what_numpy_reads(seen: tuple[Calibration, 
 
 def test_bandwidth_is_no_more_than_physics_allows(seen: tuple[Calibration, object], target: Target) -> None:
     assert seen[0].bytes_per_s["L1"] < 4 * target.processor.vector_bits / 8 * FASTEST_HZ  # four loads a cycle
+
+
+def test_copying_moves_fewer_bytes_than_reading_and_about_what_numpy_copies(seen: tuple[Calibration, object]) -> None:
+    calibration = seen[0]
+    assert calibration.copy_bytes_per_s.keys() == calibration.bytes_per_s.keys()
+    for level, rate in calibration.copy_bytes_per_s.items():
+        assert 0 < rate <= 1.5 * calibration.bytes_per_s[level], level  # a code that copied nothing would be far above
+    assert copy_bytes_per_s() / 5 < calibration.copy_bytes_per_s["DRAM"] < 5 * copy_bytes_per_s()
 
 
 def test_working_sets_lie_in_their_levels(seen: tuple[Calibration, object], target: Target) -> None:

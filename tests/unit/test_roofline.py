@@ -17,13 +17,14 @@ CALIBRATION = Calibration(
     threads=1,
     flops_per_s={"float32": 100e9},
     bytes_per_s={"L1": 400e9, "L2": 100e9, "L3": 50e9, "DRAM": 10e9},
+    copy_bytes_per_s={"DRAM": 5e9},
     working_set_bytes={},
 )
 
 
-def layer(*, macs: int, activation_bytes: int, weight_bytes: int = 0) -> LayerPlan:
+def layer(*, macs: int, activation_bytes: int, weight_bytes: int = 0, outputs: int = 0) -> LayerPlan:
     return LayerPlan(
-        name="a", op="conv2d", kernels=("k",), input_shape=(1,), output_shape=(1,), kernel_size=None, stride=None,
+        name="a", op="conv2d", kernels=("k",), input_shape=(1,), output_shape=(outputs,), kernel_size=None, stride=None,
         groups=None, macs=macs, params=0, weight_bytes=weight_bytes, activation_bytes=activation_bytes,
         workspace_bytes=0,
     )  # fmt: skip
@@ -62,6 +63,34 @@ def test_the_smallest_cache_that_holds_all_feeds(moved: int, level: str, ceiling
     assert seen is not None
     assert seen.bound == level
     assert seen.flops_per_s / seen.fraction_of_bound == pytest.approx(ceiling, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (0.0, 10e9),  # reading alone
+        (0.25, 1 / (0.5 / 10e9 + 0.5 / 5e9)),  # two of four bytes copied, two read: half of the time of each
+        (0.5, 5e9),  # a copy
+        (0.9, 5e9),  # more than a copy writes: nothing was measured for that, so it is held to the copy
+    ],
+)
+def test_a_level_moves_fewer_bytes_where_some_are_written(written: float, expected: float) -> None:
+    assert roofline.bandwidth(CALIBRATION, "DRAM", written) == pytest.approx(expected)
+    # 16e6 bytes in all at 1 FLOP/byte, of which so many are the output's, 4 bytes each; in 4 ms, 4e9 FLOP/s
+    seen = place(layer(macs=8_000_000, activation_bytes=16_000_000, outputs=int(written * 4_000_000)), 0.004)
+    assert seen is not None
+    assert (seen.bound, seen.arithmetic_intensity) == ("DRAM", 1.0)
+    assert seen.fraction_of_bound == pytest.approx(4e9 / expected)
+
+
+def test_where_copying_was_not_measured_a_level_is_held_to_reading() -> None:
+    assert roofline.bandwidth(CALIBRATION, "L2", 0.5) == 100e9
+    before = msgspec.json.decode(
+        b'{"method": "x", "measured_at_utc": "x", "threads": 1, "flops_per_s": {}, "bytes_per_s": {"L2": 7e9}, '
+        b'"working_set_bytes": {}}',
+        type=Calibration,
+    )  # as records of before have it
+    assert roofline.bandwidth(before, "L2", 0.5) == 7e9
 
 
 def test_where_both_ceilings_meet_arithmetic_bounds() -> None:
