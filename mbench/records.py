@@ -156,6 +156,15 @@ class Host(_Strict, frozen=True, kw_only=True):
     conditions: Conditions
 
 
+class Mix(_Strict, frozen=True, kw_only=True):
+    """What code moves through a level of memory that writes a share of the bytes, and reads the others."""
+
+    level: str
+    written: Annotated[float, Meta(gt=0, le=1)]
+    bytes_per_s: float
+    """Read and written together."""
+
+
 class Calibration(_Strict, frozen=True, kw_only=True):
     """Ceilings of the device as measured with mbench's own kernels, at `threads` threads."""
 
@@ -165,8 +174,8 @@ class Calibration(_Strict, frozen=True, kw_only=True):
     flops_per_s: dict[str, float]
     bytes_per_s: dict[str, float]
     """Of reading alone, by level."""
-    copy_bytes_per_s: dict[str, float] = {}
-    """Read and written together, half each, by level; empty where only reading was measured."""
+    mixes: tuple[Mix, ...] = ()
+    """Of reading and writing by turns; none where only reading was measured."""
     working_set_bytes: dict[str, int]
     """How many bytes each level's kernels went through, all threads together."""
     others_busy: float | None = None

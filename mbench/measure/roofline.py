@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from mbench.artifact import LayerPlan
 from mbench.costs import DTYPE_BYTES
 from mbench.records import LEVELS, Calibration, Roofline, Target
@@ -32,12 +34,13 @@ def level_of(working_set_bytes: float, held: dict[str, float]) -> str:
 def bandwidth(calibration: Calibration, level: str, written: float) -> float:
     """Return the bytes a second of code that streams through a level and writes a share `written` of its bytes.
 
-    Two mixes are measured: reading alone, and copying, which writes half. In between, the time that a byte takes grows
-    in proportion; code that writes more than half is held to the copy. If copying was not measured, to reading.
+    Reading alone is measured, and some mixes. In between of two of them, the time that a byte takes changes in
+    proportion; code that writes more than all of them is held to the one that writes most.
     """
-    read_s = 1 / calibration.bytes_per_s[level]
-    copy_s = 1 / calibration.copy_bytes_per_s[level] if level in calibration.copy_bytes_per_s else read_s
-    return 1 / (read_s + min(1.0, 2 * written) * (copy_s - read_s))
+    measured = {mix.written: mix.bytes_per_s for mix in calibration.mixes if mix.level == level}
+    rates = sorted({0.0: calibration.bytes_per_s[level], **measured}.items())
+    shares, byte_s = [share for share, _ in rates], [1 / rate for _, rate in rates]
+    return float(1 / np.interp(written, shares, byte_s))
 
 
 def place(

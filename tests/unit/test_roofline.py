@@ -8,7 +8,7 @@ import pytest
 from mbench import targets
 from mbench.artifact import LayerPlan
 from mbench.measure import roofline
-from mbench.records import Cache, Calibration, Figure, Roofline
+from mbench.records import Cache, Calibration, Figure, Mix, Roofline
 
 HELD = {"L1": 32e3, "L2": 1e6, "L3": 8e6, "DRAM": math.inf}
 CALIBRATION = Calibration(
@@ -17,7 +17,7 @@ CALIBRATION = Calibration(
     threads=1,
     flops_per_s={"float32": 100e9},
     bytes_per_s={"L1": 400e9, "L2": 100e9, "L3": 50e9, "DRAM": 10e9},
-    copy_bytes_per_s={"DRAM": 5e9},
+    mixes=(Mix(level="DRAM", written=0.5, bytes_per_s=5e9), Mix(level="DRAM", written=0.2, bytes_per_s=8e9)),
     working_set_bytes={},
 )
 
@@ -69,9 +69,11 @@ def test_the_smallest_cache_that_holds_all_feeds(moved: int, level: str, ceiling
     ("written", "expected"),
     [
         (0.0, 10e9),  # reading alone
-        (0.25, 1 / (0.5 / 10e9 + 0.5 / 5e9)),  # two of four bytes copied, two read: half of the time of each
+        (0.1, 2 / (1 / 10e9 + 1 / 8e9)),  # half-way between two that were measured: the mean of the times of a byte
+        (0.2, 8e9),
+        (0.35, 2 / (1 / 8e9 + 1 / 5e9)),
         (0.5, 5e9),  # a copy
-        (0.9, 5e9),  # more than a copy writes: nothing was measured for that, so it is held to the copy
+        (0.9, 5e9),  # nothing was measured that writes more, so it is held to the copy
     ],
 )
 def test_a_level_moves_fewer_bytes_where_some_are_written(written: float, expected: float) -> None:
@@ -83,7 +85,7 @@ def test_a_level_moves_fewer_bytes_where_some_are_written(written: float, expect
     assert seen.fraction_of_bound == pytest.approx(4e9 / expected)
 
 
-def test_where_copying_was_not_measured_a_level_is_held_to_reading() -> None:
+def test_where_no_mix_was_measured_a_level_is_held_to_reading() -> None:
     assert roofline.bandwidth(CALIBRATION, "L2", 0.5) == 100e9
     before = msgspec.json.decode(
         b'{"method": "x", "measured_at_utc": "x", "threads": 1, "flops_per_s": {}, "bytes_per_s": {"L2": 7e9}, '
