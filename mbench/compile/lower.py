@@ -5,10 +5,8 @@ Nothing is scheduled or built here.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -54,28 +52,17 @@ def lower(variant: Variant) -> Lowered:
     Raises:
         BuildError: a kernel could not be matched to the layer it should come from.
     """
+    reference = network.build(variant)
     example = network.example_input(variant)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TVM's importer warns of its own internals
-        with _one_thread():
-            reference = network.build(variant)
+        with network.one_thread():
             expected = reference(example).numpy()
         traced = fx.symbolic_trace(_plain(reference))  # torch.export imports for two seconds to see the same
         module = from_fx(traced, [(tuple(example.shape), variant.dtype)], unwrap_unit_return_tuple=True)
     module = _fuse(module)
     calls = _attribute(module, models.layers(variant))
     return Lowered(module=module, calls=calls, example=example.numpy(), expected=expected)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: several wait for each other by spinning, which takes seconds where others are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Mean(nn.Module):  # type: ignore[misc]

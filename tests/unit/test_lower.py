@@ -48,25 +48,6 @@ def test_the_reference_is_torchs_own_output(lowered: lower.Lowered) -> None:
     np.testing.assert_allclose(lowered.expected, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_torch_works_on_one_thread_and_may_use_as_many_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = []
-
-    def build_(_variant: Variant) -> None:
-        threads.append(torch.get_num_threads())
-        raise BuildError("a test")
-
-    monkeypatch.setattr(network, "build", build_)
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with pytest.raises(BuildError, match="a test"):
-            lower.lower(variants.parse("mobilenet_v1_0.25_32"))
-        threads.append(torch.get_num_threads())
-    finally:
-        torch.set_num_threads(before)
-    assert threads == [1, 3]
-
-
 def test_folding_batchnorm_changes_no_result() -> None:
     variant = variants.parse("mobilenet_v1_0.33_33")
     built, x = network.build(variant), network.example_input(variant)
