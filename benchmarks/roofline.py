@@ -172,6 +172,9 @@ def ceilings(found: Calibration | None, *, dtype: str) -> str:
         f"{level} {units.bytes_rate(rate)} ({units.data_size(found.working_set_bytes.get(level))})"
         for level, rate in found.bytes_per_s.items()
     )
+    for share in sorted({mix.written for mix in found.mixes}):
+        rates = (f"{mix.level} {units.bytes_rate(mix.bytes_per_s)}" for mix in found.mixes if mix.written == share)
+        levels += f"; {units.percent(share, 0)} written {', '.join(rates)}"
     busy = "" if found.others_busy is None else f"; others kept {found.others_busy:.2f} processors busy meanwhile"
     peak = units.flops_rate(found.flops_per_s.get(dtype))
     when = f"measured {units.timestamp(found.measured_at_utc)}"
@@ -186,13 +189,18 @@ def notes(record: Record, result: Result, seen: Sequence[Row]) -> list[str]:
     local = job.as_run_here(record.target, record.host)
     home = roofline.level_of(result.memory.weight_bytes, roofline.capacities(local, record.settings.threads))
     written = [row.written for row in seen if row.op == "depthwise_conv2d"]
-    share = f": {units.percent(stats.median(written), 0)} of a depthwise layer's, in the median" if written else ""
+    share = f", {units.percent(stats.median(written), 0)} of a depthwise layer's in the median" if written else ""
+    mixed = record.device.calibration is not None and record.device.calibration.mixes
     weights = units.data_size(result.memory.weight_bytes)
     said = [
-        "of bound: of the lower of the peak and what the named level feeds: the smallest that holds a layer's input, "
-        "weights and output together, each byte counted once, at the bandwidth measured for reading.",
-        f"The bound has no writing in it, which is slower than reading, though some of the bytes are written{share}.",
-        "Nor does it know where data lie: the input is where the layer before left it, partly in another core's cache, "
+        "of bound: of the lower of the peak and what the named level moves: the smallest that holds a layer's input, "
+        "weights and output together, each byte counted once, at the bandwidth measured for "
+        + (
+            f"reading and writing, in the layer's own mix of bytes read and written{share}."
+            if mixed
+            else f"reading: there is no writing in it, which is slower, though some of the bytes are written{share}."
+        ),
+        "It does not know where data lie: the input is where the layer before left it, partly in another core's cache, "
         f"and weights come cold: those of all layers are {weights}, which {home} holds and no level nearer.",
         "compute is the peak of multiply-adds alone; that a depthwise layer loads about as often as it multiplies "
         "does not lower it.",

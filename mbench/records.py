@@ -156,6 +156,15 @@ class Host(_Strict, frozen=True, kw_only=True):
     conditions: Conditions
 
 
+class Mix(_Strict, frozen=True, kw_only=True):
+    """What code moves through a level of memory that writes a share of the bytes, and reads the others."""
+
+    level: str
+    written: Annotated[float, Meta(gt=0, le=1)]
+    bytes_per_s: float
+    """Read and written together."""
+
+
 class Calibration(_Strict, frozen=True, kw_only=True):
     """Ceilings of the device as measured with mbench's own kernels, at `threads` threads."""
 
@@ -164,8 +173,11 @@ class Calibration(_Strict, frozen=True, kw_only=True):
     threads: PositiveInt
     flops_per_s: dict[str, float]
     bytes_per_s: dict[str, float]
+    """Of reading alone, by level."""
+    mixes: tuple[Mix, ...] = ()
+    """Of reading and writing by turns; none where only reading was measured."""
     working_set_bytes: dict[str, int]
-    """How many bytes each level's kernel went through, all threads together."""
+    """How many bytes each level's kernels went through, all threads together."""
     others_busy: float | None = None
     """Processors that other processes kept busy meanwhile; the ceilings are too low if they were."""
 
@@ -332,7 +344,7 @@ class Books(_Strict, frozen=True, kw_only=True):
 
 
 class Roofline(_Strict, frozen=True, kw_only=True):
-    """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that feeds it."""
+    """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that its data pass."""
 
     flops_per_s: float
     arithmetic_intensity: float

@@ -26,6 +26,7 @@ from mbench.records import (
     Host,
     Layer,
     Memory,
+    Mix,
     Numerics,
     Peaks,
     Processor,
@@ -241,6 +242,10 @@ def _calibration() -> Calibration:
     return Calibration(
         method="fused multiply-adds and a triad, best of 5", measured_at_utc="2025-03-01T12:00:00Z", threads=2,
         flops_per_s={"float32": PEAK_FLOPS}, bytes_per_s={"L1": 4e11, "L2": 1.5e11, "DRAM": DRAM_BYTES_PER_S},
+        mixes=tuple(
+            Mix(level=level, written=written, bytes_per_s=rate)
+            for level, rate in (("L1", 2e11), ("L2", 7.5e10), ("DRAM", DRAM_BYTES_PER_S)) for written in (0.2, 0.5)
+        ),
         working_set_bytes={"L1": 32768, "L2": 1048576, "DRAM": 268435456},
     )  # fmt: skip
 

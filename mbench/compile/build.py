@@ -6,11 +6,15 @@ compile, so that taking an artifact from the cache is quick.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import importlib.metadata
 import platform
 import shutil
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,7 +109,8 @@ def build(
         artifact.discard(folder)
     work = artifact.scratch(cache)
     try:
-        manifest = _compile(variant, target, choices, inputs, work)
+        with _no_collecting():
+            manifest = _compile(variant, target, choices, inputs, work)
         return artifact.store(manifest, work, folder), False
     except OSError as error:
         why = error.strerror or str(error)
@@ -116,10 +121,34 @@ def build(
         shutil.rmtree(work, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Leave the garbage collector off: importing and compiling make millions of objects, which nearly all stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _import_tvm() -> None:
+    """Import TVM, and make it believe that there is no torch, which it binds to at length; nothing here needs that."""
+    if "torch" in sys.modules:
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        import tvm  # noqa: F401
+    finally:
+        del sys.modules["torch"]
+
+
 def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[str, str], work: Path) -> Manifest:
     start = time.perf_counter()
     host_triple = str(target.tvm.get("mtriple", HOST_TRIPLE))
     link = linker.find(host_triple)
+    _import_tvm()
     import numpy as np
 
     from mbench.compile import codegen, llvm, lower, memory, pack

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax, te
+from tvm import relax, te, tirx
 from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
@@ -59,7 +62,9 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     try:
         with target:
             final = tvm.transform.Sequential(passes.finalize_passes(target))(planned)
-        executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=_tir_pipeline(target))
+        if target.kind.name != "cuda":
+            final = _with_libraries(final, target)
+        executable = relax.build(final, target, relax_pipeline=None)
         for source in _cuda_sources(executable.mod):
             with target:
                 nvcc.compile_cuda(source, target_format="cubin", arch=str(target.attrs["arch"]), compiler="nvcc")
@@ -69,32 +74,54 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
         raise BuildError(f"code generation for {target.kind.name} failed: {(lines or ['no message'])[-1]}") from error
 
 
-def _tir_pipeline(target: tvm.target.Target) -> str:
-    if target.kind.name == "cuda":
-        return "default"
+def _with_libraries(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """Turn each kernel into a library of its own, side by side, so that what is built does not depend on processors."""
     lowering.register()
-    return lowering.PIPELINE
+    kernels = {var: function for var, function in module.functions.items() if isinstance(function, tirx.PrimFunc)}
+
+    def library(name: tvm.ir.GlobalVar) -> Any:
+        return tirx.build(tvm.IRModule({name: kernels[name]}), target=target, pipeline=lowering.PIPELINE)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        libraries = list(pool.map(library, sorted(kernels, key=lambda name: str(name.name_hint))))
+    rest = {var: function for var, function in module.functions.items() if var not in kernels}
+    return tvm.IRModule(rest, attrs={**dict(module.attrs or {}), "external_mods": libraries})
 
 
 def _cuda_sources(module: Any) -> Iterator[str]:
     """Yield the CUDA C of a module. The library carries it as it is, and it is compiled where the library is loaded."""
-    if module.kind == "cuda":
-        yield str(module.inspect_source())
+    return (str(part.inspect_source()) for part in _parts(module, "cuda"))
+
+
+def _parts(module: Any, kind: str) -> Iterator[Any]:
+    """Yield the modules of a kind: this one, and what it imports."""
+    if module.kind == kind:
+        yield module
     for imported in module.imports:
-        yield from _cuda_sources(imported)
+        yield from _parts(imported, kind)
 
 
 def export(executable: Any, path: Path, command: Sequence[str]) -> None:
     """Write the machine code, the VM's program and the weights as a shared library, linked by `command`.
 
+    As `export_library` does, but objects are written side by side: LLVM turns what it optimised into code only then.
+
     Raises:
         BuildError: the linker failed.
+
+    Source: `tvm.runtime.Module.export_library`, and packed function `runtime.ModulePackImportsToLLVM`.
     """
-
-    def link(output: str, objects: list[str], **_options: Any) -> None:
-        linker.link(command, objects, Path(output))
-
-    executable.export_library(str(path), fcompile=link)
+    libraries = list(_parts(executable.mod, "llvm"))
+    with tempfile.TemporaryDirectory() as folder:
+        objects = [f"{folder}/lib{number}.o" for number in range(len(libraries))]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda library, file: library.write_to_file(file, "o"), libraries, objects))
+        if executable.mod.imports:
+            pack = tvm.get_global_func("runtime.ModulePackImportsToLLVM")
+            data = pack(executable.mod, False, libraries[0]["_get_target_string"](), "")
+            objects.append(f"{folder}/data.o")
+            data.write_to_file(objects[-1], "o")
+        linker.link(command, objects, path)
 
 
 def _with_calibration(module: tvm.IRModule) -> tvm.IRModule:

@@ -56,7 +56,8 @@ def lower(variant: Variant) -> Lowered:
     example = network.example_input(variant)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TVM's importer warns of its own internals
-        expected = reference(example).numpy()
+        with network.one_thread():
+            expected = reference(example).numpy()
         traced = fx.symbolic_trace(_plain(reference))  # torch.export imports for two seconds to see the same
         module = from_fx(traced, [(tuple(example.shape), variant.dtype)], unwrap_unit_return_tuple=True)
     module = _fuse(module)

@@ -1,4 +1,4 @@
-"""Measure the ceilings of a CPU: peak FLOP/s, and read bandwidth from each level of the memory hierarchy.
+"""Measure the ceilings of a CPU: peak FLOP/s, and from each level of memory what code that reads and writes can move.
 
 The kernels are built by TVM for the same target as the networks, so that the ceilings are those of the code that is
 judged by them: same instruction set, same threads. Runs inside a worker process; the kernels run there too, or on a
@@ -17,15 +17,18 @@ import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.measure import activity
-from mbench.records import Calibration, Target
+from mbench.records import Calibration, Mix, Target
 
 METHOD = (
     "highest of 20 samples, taken in 5 turns: FLOP/s of 12 independent chains of multiply-adds in vector registers on "
     "each thread; bytes/s of each thread summing its own float32 array of half a cache's size (DRAM: twice the last "
-    "level)"
+    "level), and of each thread writing halves of such sums of 4 elements, or of one, to a second array, both arrays "
+    "together of that size: a fifth or half of the bytes are written"
 )
 _CHAINS = 12
 _READERS = 8
+_WRITERS = 4
+_READS = (4, 1)  # for each element written: as a layer of stride 2 has them, and one of stride 1
 _STEPS = 20_000
 _MIN_BYTES_A_CALL = 16 * 2**20  # of each thread, so that starting the threads does not count
 _TURNS = 5
@@ -89,6 +92,31 @@ def _read_kernel(threads: int, lanes: int, lines: int, passes: int) -> Any:
     return read
 
 
+def _mixed_kernel(threads: int, lanes: int, lines: int, reads: int, passes: int) -> Any:
+    writers = _WRITERS
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def mixed(  # type: ignore[no-untyped-def]
+        x: T.Buffer((threads, lines, writers, reads, lanes), "float32"),  # type: ignore[valid-type]
+        y: T.Buffer((threads, lines, writers, lanes), "float32"),  # type: ignore[valid-type]
+    ):
+        T.func_attr({"tirx.noalias": True})
+        for t in T.parallel(threads):
+            acc = T.alloc_buffer((writers, lanes), "float32", scope="local")
+            for _ in range(passes):
+                for line in range(lines):
+                    for c in T.unroll(writers):
+                        for i in T.vectorized(lanes):
+                            acc[c, i] = x[t, line, c, 0, i]
+                        for r in T.unroll(reads - 1):
+                            for i in T.vectorized(lanes):
+                                acc[c, i] = acc[c, i] + x[t, line, c, r + 1, i]
+                        for i in T.vectorized(lanes):
+                            y[t, line, c, i] = acc[c, i] * T.float32(0.5)  # a plain copy would become memcpy
+
+    return mixed
+
+
 def _fill_kernel(shape: tuple[int, ...], value: float) -> Any:
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def fill(x: T.Buffer(shape, "float32")):  # type: ignore[no-untyped-def, valid-type]
@@ -146,23 +174,30 @@ def calibrate(
     place = place or Here()
     tvm_target = tvm.target.Target(dict(target.tvm))
     lanes = target.processor.vector_bits // 32
-    probes = {"peak": _peak_probe(threads, lanes, tvm_target, place)}
+    peak = _peak_probe(threads, lanes, tvm_target, place)
+    reads = {}
+    mixed = {}
     sizes = _working_sets(target, threads, place.memory_bytes)
     for level, size in sizes.items():
-        probes[level] = _read_probe(threads, lanes, size, tvm_target, place)
-        progress(len(probes) / (2 * (1 + len(sizes))))
+        reads[level] = _read_probe(threads, lanes, size, tvm_target, place)
+        for count in _READS:
+            mixed[level, count] = _mixed_probe(threads, lanes, size, count, tvm_target, place)
+        progress(len(reads) / (2 * len(sizes)))
     for turn in range(_TURNS):  # all in turn, so that a short disturbance does not meet every sample of one of them
-        for probe in probes.values():
+        for probe in (peak, *reads.values(), *mixed.values()):
             probe.sample()
         progress((_TURNS + turn + 1) / (2 * _TURNS))
-    peak = probes.pop("peak")
     return Calibration(
         method=METHOD,
         measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         threads=threads,
         flops_per_s={"float32": peak.rate()},
-        bytes_per_s={level: probe.rate() for level, probe in probes.items()},
-        working_set_bytes={level: probe.data_bytes for level, probe in probes.items()},
+        bytes_per_s={level: probe.rate() for level, probe in reads.items()},
+        mixes=tuple(
+            Mix(level=level, written=1 / (1 + count), bytes_per_s=probe.rate())
+            for (level, count), probe in mixed.items()
+        ),
+        working_set_bytes={level: probe.data_bytes for level, probe in reads.items()},
         others_busy=place.others_busy(),
     )
 
@@ -207,6 +242,15 @@ def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: P
     passes = max(1, threads * _MIN_BYTES_A_CALL // data_bytes)
     kernel = _read_kernel(threads, lanes, lines, passes)
     return _Probe(kernel, target, place, shapes, value=1.0, work=passes * data_bytes)
+
+
+def _mixed_probe(threads: int, lanes: int, size_bytes: int, reads: int, target: Any, place: Place) -> _Probe:
+    lines = max(1, size_bytes // ((reads + 1) * threads * _WRITERS * lanes * 4))
+    shapes = (threads, lines, _WRITERS, reads, lanes), (threads, lines, _WRITERS, lanes)
+    moved_bytes = 4 * sum(math.prod(shape) for shape in shapes)
+    passes = max(1, threads * _MIN_BYTES_A_CALL // moved_bytes)
+    kernel = _mixed_kernel(threads, lanes, lines, reads, passes)
+    return _Probe(kernel, target, place, shapes, value=1.0, work=passes * moved_bytes)
 
 
 def _working_sets(target: Target, threads: int, available_bytes: int) -> dict[str, int]:

@@ -1,12 +1,18 @@
 """Where a layer stands under the machine's measured ceilings.
 
 Model: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model", CACM 52(4), 2009. A layer's
-bytes are its input, weights and output, once each; the level that feeds it is the smallest cache that holds them all.
+bytes are its input, weights and output, once each; the level that they pass is the smallest cache that holds them all.
+Writing is slower than reading, so that a level's bandwidth is that of the layer's own mix of the two.
 """
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from mbench.artifact import LayerPlan
+from mbench.costs import DTYPE_BYTES
 from mbench.records import LEVELS, Calibration, Roofline, Target
 
 
@@ -25,6 +31,18 @@ def level_of(working_set_bytes: float, held: dict[str, float]) -> str:
     return next(level for level, size in held.items() if working_set_bytes <= size)
 
 
+def bandwidth(calibration: Calibration, level: str, written: float) -> float:
+    """Return the bytes a second of code that streams through a level and writes a share `written` of its bytes.
+
+    Reading alone is measured, and some mixes. In between of two of them, the time that a byte takes changes in
+    proportion; code that writes more than all of them is held to the one that writes most.
+    """
+    measured = {mix.written: mix.bytes_per_s for mix in calibration.mixes if mix.level == level}
+    rates = sorted({0.0: calibration.bytes_per_s[level], **measured}.items())
+    shares, byte_s = [share for share, _ in rates], [1 / rate for _, rate in rates]
+    return float(1 / np.interp(written, shares, byte_s))
+
+
 def place(
     layer: LayerPlan, latency_s: float, calibration: Calibration, held: dict[str, float], dtype: str
 ) -> Roofline | None:
@@ -36,7 +54,8 @@ def place(
     level = level_of(moved, {name: size for name, size in held.items() if name in calibration.bytes_per_s})
     flops = 2 * layer.macs
     intensity = flops / moved
-    fed = intensity * calibration.bytes_per_s[level]
+    written = math.prod(layer.output_shape) * DTYPE_BYTES[dtype] / moved
+    fed = intensity * bandwidth(calibration, level, written)
     rate = flops / latency_s
     return Roofline(
         flops_per_s=rate,

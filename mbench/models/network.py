@@ -7,8 +7,10 @@ and variance that its input really has on a fixed batch of random images, so tha
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -31,8 +33,23 @@ def build(variant: Variant) -> nn.Sequential:
     for spec in models.layers(variant):
         network.add_module(spec.name.replace(".", "_"), _module(spec))
     network.eval()
-    _fill(network, variant)
+    with one_thread():
+        _fill(network, variant)
     return network
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: it sums in the same order on every machine, and fast where others are busy.
+
+    Several threads wait for each other by spinning, which then takes seconds.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def example_input(variant: Variant) -> torch.Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import importlib.metadata
 import os
@@ -108,7 +109,10 @@ def test_the_second_build_is_from_the_cache(built: Artifact, host: Target, cache
     assert build.build(VARIANT, host, cache) == (built, True)
 
 
-def test_without_the_cache_it_is_built_again_byte_for_byte(built: Artifact, host: Target, tmp_path: Path) -> None:
+def test_without_the_cache_it_is_built_again_byte_for_byte(
+    built: Artifact, host: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)  # what is built does not depend on how many work at it
     shutil.copytree(built.folder, tmp_path / built.folder.name)
     hashes = {name: sha256(built.folder / name) for name in (LIBRARY, REFERENCE)}
     before = (tmp_path / built.folder.name / MANIFEST).stat().st_ino
@@ -174,6 +178,38 @@ def test_two_processes_may_build_into_one_cache_at_once(tmp_path: Path) -> None:
     folder, library = said.pop().split()
     assert artifact.load(tmp_path / folder).manifest.files[LIBRARY] == library
     assert [path.name for path in tmp_path.iterdir()] == [folder]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_build_leaves_the_garbage_collector_as_it_was(
+    on: bool, host: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_(*_: object) -> None:
+        assert not gc.isenabled()
+        raise BuildError("a test")
+
+    monkeypatch.setattr(build, "_compile", compile_)
+    was_on = gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        with pytest.raises(BuildError, match="a test"):
+            build.build(VARIANT, host, tmp_path)
+        assert gc.isenabled() is on
+    finally:
+        (gc.enable if was_on else gc.disable)()
+
+
+def test_tvm_is_imported_without_torch_and_torch_can_be_imported_after_it() -> None:
+    program = (
+        "import sys\n"
+        "from mbench.compile import build\n"
+        "build._import_tvm()\n"
+        "assert 'tvm' in sys.modules and 'torch' not in sys.modules\n"
+        "import torch\n"
+        "build._import_tvm()\n"
+        "assert sys.modules['torch'] is torch\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 # ----------------------------------------------------------------------------------------------------------- the digest

@@ -56,6 +56,17 @@ def sum_bytes_per_s() -> float:
     return data.nbytes / best
 
 
+def copy_bytes_per_s() -> float:
+    """Return the bytes that numpy reads and writes when it scales one array into another, in DRAM."""
+    data, other = np.ones(32 * 2**20 // 4, "float32"), np.ones(32 * 2**20 // 4, "float32")
+    best = math.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        np.multiply(data, np.float32(0.5), out=other)
+        best = min(best, time.perf_counter() - start)
+    return 2 * data.nbytes / best
+
+
 def test_peak_is_no_less_than_a_tenth_of_a_matrix_product(seen: tuple[Calibration, object]) -> None:
     assert seen[0].flops_per_s["float32"] > matmul_flops_per_s() / 10
 
@@ -79,6 +90,15 @@ def test_bandwidth_is_of_the_order_of_what_numpy_reads(seen: tuple[Calibration, 
 
 def test_bandwidth_is_no_more_than_physics_allows(seen: tuple[Calibration, object], target: Target) -> None:
     assert seen[0].bytes_per_s["L1"] < 4 * target.processor.vector_bits / 8 * FASTEST_HZ  # four loads a cycle
+
+
+def test_writing_too_moves_about_as_much_as_reading_alone_and_as_numpy(seen: tuple[Calibration, object]) -> None:
+    read = seen[0].bytes_per_s
+    rates = {(mix.level, mix.written): mix.bytes_per_s for mix in seen[0].mixes}
+    assert rates.keys() == {(level, written) for level in read for written in (0.2, 0.5)}
+    for (level, _), rate in rates.items():
+        assert read[level] / 20 < rate < 3 * read[level], level  # code that moved nothing would be far above
+    assert copy_bytes_per_s() / 5 < rates["DRAM", 0.5] < 5 * copy_bytes_per_s()
 
 
 def test_working_sets_lie_in_their_levels(seen: tuple[Calibration, object], target: Target) -> None:

@@ -115,7 +115,18 @@ def test_the_report_has_the_ceilings_the_layers_the_goals_and_the_warnings() -> 
     assert re.search(r"^block1\.pw +pointwise_conv2d +x86\.pointwise_conv2d .* 50\.0 %", text, re.M)
     assert "missed: block1.pw at 50.0 %" in text
     assert "warning: others were busy" in text
-    assert "bandwidth measured for reading" in text
+    assert "; 20 % written L1 200 GB/s, L2 75.0 GB/s, DRAM " in text
+    assert "measured for reading and writing, in the layer's own mix of bytes read and written, 49 % of a" in text
+
+
+def test_a_record_from_before_writing_was_measured_says_that_its_bound_has_no_writing() -> None:
+    made = record()
+    assert made.device.calibration is not None
+    before = msgspec.structs.replace(made.device.calibration, mixes=())
+    device = msgspec.structs.replace(made.device, calibration=before)
+    text = roofline.report(msgspec.structs.replace(made, device=device), markdown=False)
+    assert "measured for reading: there is no writing in it" in text
+    assert "% written" not in text
 
 
 def test_a_record_that_was_only_compiled_says_why_there_is_nothing() -> None:

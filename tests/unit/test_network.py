@@ -141,3 +141,16 @@ def test_one_missing_step_of_a_reduction_moves_the_logits_far_beyond_the_toleran
     expected, wrong = logits_after(name, layer, "last channel missing")
     assert np.abs(wrong - expected).max() / np.abs(expected).max() > 100 * TOLERANCE
     assert not numerics.compare(wrong, expected, TOLERANCE).passed
+
+
+def test_weights_do_not_depend_on_torchs_threads_which_are_as_many_afterwards_as_before() -> None:
+    variant = variants.parse("mobilenet_v1_1.0_224")  # where two threads' sums round one statistic otherwise
+    before, seen = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            seen.append(network.build(variant).state_dict())
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert [name for name, value in seen[0].items() if not torch.equal(value, seen[1][name])] == []

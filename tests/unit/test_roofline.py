@@ -8,7 +8,7 @@ import pytest
 from mbench import targets
 from mbench.artifact import LayerPlan
 from mbench.measure import roofline
-from mbench.records import Cache, Calibration, Figure, Roofline
+from mbench.records import Cache, Calibration, Figure, Mix, Roofline
 
 HELD = {"L1": 32e3, "L2": 1e6, "L3": 8e6, "DRAM": math.inf}
 CALIBRATION = Calibration(
@@ -17,13 +17,14 @@ CALIBRATION = Calibration(
     threads=1,
     flops_per_s={"float32": 100e9},
     bytes_per_s={"L1": 400e9, "L2": 100e9, "L3": 50e9, "DRAM": 10e9},
+    mixes=(Mix(level="DRAM", written=0.5, bytes_per_s=5e9), Mix(level="DRAM", written=0.2, bytes_per_s=8e9)),
     working_set_bytes={},
 )
 
 
-def layer(*, macs: int, activation_bytes: int, weight_bytes: int = 0) -> LayerPlan:
+def layer(*, macs: int, activation_bytes: int, weight_bytes: int = 0, outputs: int = 0) -> LayerPlan:
     return LayerPlan(
-        name="a", op="conv2d", kernels=("k",), input_shape=(1,), output_shape=(1,), kernel_size=None, stride=None,
+        name="a", op="conv2d", kernels=("k",), input_shape=(1,), output_shape=(outputs,), kernel_size=None, stride=None,
         groups=None, macs=macs, params=0, weight_bytes=weight_bytes, activation_bytes=activation_bytes,
         workspace_bytes=0,
     )  # fmt: skip
@@ -62,6 +63,36 @@ def test_the_smallest_cache_that_holds_all_feeds(moved: int, level: str, ceiling
     assert seen is not None
     assert seen.bound == level
     assert seen.flops_per_s / seen.fraction_of_bound == pytest.approx(ceiling, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (0.0, 10e9),  # reading alone
+        (0.1, 2 / (1 / 10e9 + 1 / 8e9)),  # half-way between two that were measured: the mean of the times of a byte
+        (0.2, 8e9),
+        (0.35, 2 / (1 / 8e9 + 1 / 5e9)),
+        (0.5, 5e9),  # a copy
+        (0.9, 5e9),  # nothing was measured that writes more, so it is held to the copy
+    ],
+)
+def test_a_level_moves_fewer_bytes_where_some_are_written(written: float, expected: float) -> None:
+    assert roofline.bandwidth(CALIBRATION, "DRAM", written) == pytest.approx(expected)
+    # 16e6 bytes in all at 1 FLOP/byte, of which so many are the output's, 4 bytes each; in 4 ms, 4e9 FLOP/s
+    seen = place(layer(macs=8_000_000, activation_bytes=16_000_000, outputs=int(written * 4_000_000)), 0.004)
+    assert seen is not None
+    assert (seen.bound, seen.arithmetic_intensity) == ("DRAM", 1.0)
+    assert seen.fraction_of_bound == pytest.approx(4e9 / expected)
+
+
+def test_where_no_mix_was_measured_a_level_is_held_to_reading() -> None:
+    assert roofline.bandwidth(CALIBRATION, "L2", 0.5) == 100e9
+    before = msgspec.json.decode(
+        b'{"method": "x", "measured_at_utc": "x", "threads": 1, "flops_per_s": {}, "bytes_per_s": {"L2": 7e9}, '
+        b'"working_set_bytes": {}}',
+        type=Calibration,
+    )  # as records of before have it
+    assert roofline.bandwidth(before, "L2", 0.5) == 7e9
 
 
 def test_where_both_ceilings_meet_arithmetic_bounds() -> None:

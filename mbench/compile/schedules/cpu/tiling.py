@@ -157,5 +157,6 @@ def _grids(outer: int, inner: int, most: int, cores: int) -> tuple[Grid, ...]:
     return tuple(sorted(found, key=lambda grid: (round(grid.busiest, 2), grid.inner, grid.outer)))
 
 
-def _shares(extent: int, parts: int) -> list[int]:
-    return [extent * (part + 1) // parts - extent * part // parts for part in range(parts)]
+@functools.lru_cache(maxsize=4096)
+def _shares(extent: int, parts: int) -> tuple[int, ...]:
+    return tuple(extent * (part + 1) // parts - extent * part // parts for part in range(parts))
