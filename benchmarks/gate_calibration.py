@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import machine
 
-from mbench import artifact, builds, pipeline, resources, results, variants
+from mbench import artifact, builds, host, pipeline, resources, results, variants
 from mbench.artifact import Artifact
 from mbench.comparison import Finding
 from mbench.devices import open_device
@@ -74,6 +74,7 @@ class Trial(NamedTuple):
     seconds: float
     log_ratios: tuple[float, ...]
     """Of the whole network, one a process."""
+    cpu: str = host.describe().cpu
 
 
 def main() -> int:
