@@ -8,7 +8,8 @@ from mbench import pairs, units
 from mbench.gate.matching import Match, total
 from mbench.records import Result
 
-_SLOWER = 1.01
+_MOVED = 0.01
+"""A change of time, as a fraction, that wants a cause."""
 
 
 def of_layer(match: Match, base: Result, head: Result, ratio: float | None) -> tuple[str, ...]:
@@ -21,11 +22,12 @@ def of_layer(match: Match, base: Result, head: Result, ratio: float | None) -> t
         ratio: of the latencies, head over base; None: not timed.
     """
     found = (*_schedules(match, base, head), *_counts(match), *_bytes(match))
-    if found or ratio is None or ratio < _SLOWER:
+    if found or ratio is None or abs(ratio - 1) < _MOVED:
         return found
+    word = "slower" if ratio > 1 else "quicker"
     if all(layer.counters for layer in (*match.base, *match.head)):
-        return ("the same instructions and bytes, but slower: noise, frequency, or where data lie",)
-    return ("the same schedule and sizes; count instructions (--counts) to see whether the code differs",)
+        return (f"the same instructions and bytes, but {word}: noise, frequency, or where data lie",)
+    return (f"the same schedule and sizes, but {word}: count instructions (--counts) to see whether the code differs",)
 
 
 def of_network(base: Result, head: Result) -> tuple[str, ...]:

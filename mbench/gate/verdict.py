@@ -112,7 +112,8 @@ def _exact(
 
 
 def _with_causes(finding: Finding, base: Given, head: Given, matched: dict[str, tuple[Match, ...]]) -> Finding:
-    if finding.outcome not in ("regressed", "improved", "undecided") or finding.variant not in matched:
+    moved = finding.outcome in ("regressed", "improved", "undecided") or finding.metric == "latency"
+    if not moved or finding.variant not in matched:
         return finding
     ours, theirs = (_result(given, finding.variant) for given in (base, head))
     match = next((each for each in matched[finding.variant] if each.name == finding.layer), None)

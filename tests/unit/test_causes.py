@@ -52,8 +52,14 @@ def test_the_same_counts_but_slower_is_noise_or_frequency_and_without_counts_it_
     assert "--counts" in unknown
 
 
-def test_nothing_is_explained_where_nothing_is_slower() -> None:
+def test_nothing_is_explained_where_nothing_changed() -> None:
     assert of(LAYER, ratio=1.0) == of(LAYER, ratio=None) == ()
+
+
+def test_quicker_wants_a_cause_too() -> None:
+    assert of(LAYER, ratio=0.9) == (
+        "the same instructions and bytes, but quicker: noise, frequency, or where data lie",
+    )
 
 
 def test_other_fusion_is_named() -> None:
