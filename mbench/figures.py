@@ -1,123 +1,136 @@
-"""Figures of the page: pure functions from a table (`mbench.frame`) to a plotly figure. No record, no HTML, no theme.
+"""Figures of one record: pure functions from a table (`mbench.figure_data`) to a plotly figure.
 
-Background and text colours are left to the page, which has a light and a dark scheme. A figure without data is None.
-Values stay in SI units; the axes and the hover texts scale them.
+No record, no HTML, no theme. A figure without data is None. Values stay in SI units; the axes and the hover texts scale
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from mbench import units
+from mbench import drawing, labels, units
+from mbench.drawing import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
     import pandas as pd
 
-OP_COLOURS = {
-    "conv2d": "#0072B2",
-    "depthwise_conv2d": "#E69F00",
-    "pointwise_conv2d": "#009E73",
-    "dense": "#CC79A7",
-    "pool": "#56B4E9",
-    "other": "#999999",
-}
-"""Source: Okabe and Ito, "Color Universal Design" (2008); grey added for the rest."""
-OP_LABELS = {
-    "conv2d": "standard convolution",
-    "depthwise_conv2d": "depthwise",
-    "pointwise_conv2d": "pointwise (1x1)",
-    "dense": "fully connected",
-    "pool": "pooling",
-    "other": "other",
-}
-PROMISED, ACHIEVED = "#56B4E9", "#D55E00"
-FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
+
+_NEAR = 1.8
+"""Ceilings closer than this factor would have their names on top of each other."""
 
 
-def layer_latency(layers: pd.DataFrame) -> go.Figure | None:
-    """Return one network's layers in order as bars: median latency, whiskers from the 10th to the 90th percentile.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Something that each layer has an amount of: its column, and how it is written."""
 
-    `layers` has the columns of `mbench.frame` and one row per layer. Layers without latency leave a gap; if none has
-    one, the answer is None.
+    column: str
+    name: str
+    title: str
+    unit: str
+    format: Callable[[float | None], str]
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is exact counts, which may be of other code than what was timed."""
+        return self.column == "instructions"
+
+
+METRICS = {
+    "latency": Metric(
+        column="latency_s", name="latency", title="median latency", unit="s", format=units.seconds,
+    ),
+    "instructions": Metric(
+        column="instructions", name="instructions", title="instructions", unit="", format=units.count
+    ),
+    "macs": Metric(
+        column="macs", name="multiply-adds", title="multiply-adds", unit="", format=units.count
+    ),
+    "memory": Metric(
+        column="touched_bytes", name="memory", title="weights, input, output, workspace", unit="B",
+        format=units.data_size,
+    ),
+    "energy": Metric(
+        column="energy_j", name="energy (modelled)", title="energy, modelled", unit="J", format=units.joules
+    ),
+}  # fmt: skip
+"""What the bars over a network's depth can show."""
+
+
+def over_depth(layers: pd.DataFrame, metric: Metric) -> go.Figure | None:
+    """Return one network's layers in order as bars of a metric, coloured by kind; latency with whiskers, p10 to p90.
+
+    `layers` has the columns of `mbench.figure_data.of_layers` and one row per layer. Layers without the
+    metric leave a gap; if none has it, the answer is None.
     """
-    return _depth(layers, "latency_s", "median latency", "s", _latency_bars)
-
-
-def layer_instructions(layers: pd.DataFrame) -> go.Figure | None:
-    """Return one network's layers in order as bars: instructions as counted, which are exact and have no whiskers.
-
-    `layers` as for `layer_latency`. Layers without counts leave a gap; if none has counts, the answer is None.
-    """
-    return _depth(layers, "instructions", "instructions", "", _instruction_bars)
-
-
-def _depth(
-    layers: pd.DataFrame, column: str, title: str, unit: str, bars: Callable[[str, pd.DataFrame], go.Bar]
-) -> go.Figure | None:
-    known = layers[layers[column].notna()]
+    known = layers[layers[metric.column].notna()]
     if len(known) == 0:
         return None
-    figure = _figure(title)
+    figure = drawing.empty(None, metric.title)
     for op, rows in known.groupby("op", sort=False):
-        figure.add_trace(bars(str(op), rows))
+        figure.add_trace(_bars(str(op), rows, metric))
     order = _categories(layers)
     figure.update_xaxes(
-        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[_escape(name) for name in layers["layer"]]
+        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in layers["layer"]]
     )
     figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
-    figure.update_yaxes(tickformat="~s", ticksuffix=unit, rangemode="tozero")
+    figure.update_yaxes(tickformat="~s", ticksuffix=metric.unit, rangemode="tozero")
     figure.update_layout(barmode="overlay", bargap=0.25)
     return figure
 
 
-def _latency_bars(op: str, rows: pd.DataFrame) -> go.Bar:
-    median, low, high = (rows[name].tolist() for name in ("latency_s", "latency_p10_s", "latency_p90_s"))
-    hover = [
-        f"{_escape(name)}<br>{OP_LABELS.get(op, _escape(op))}<br>median {units.seconds(m)}<br>"
-        f"10th to 90th percentile {units.seconds(a)} to {units.seconds(b)}<br>{units.count(macs)} multiply-adds"
-        for name, m, a, b, macs in zip(rows["layer"], median, low, high, rows["macs"], strict=True)
-    ]
-    bars = _bars(op, rows, median, hover)
-    bars.error_y = {
-        "type": "data",
-        "symmetric": False,
-        "array": [b - m for b, m in zip(high, median, strict=True)],
-        "arrayminus": [m - a for a, m in zip(low, median, strict=True)],
-        "thickness": 1,
-        "width": 2,
-    }
-    return bars
-
-
-def _instruction_bars(op: str, rows: pd.DataFrame) -> go.Bar:
-    hover = [
-        f"{_escape(row['layer'])}<br>{OP_LABELS.get(op, _escape(op))}<br>"
-        f"{units.exact(row['instructions'])} instructions<br>{units.count(row['loads'])} load, "
-        f"{units.count(row['stores'])} store, {units.count(row['fma_instructions'])} multiply and add<br>"
-        f"{units.count(row['macs'])} multiply-adds needed"
-        for row in rows.to_dict("records")
-    ]
-    return _bars(op, rows, rows["instructions"].tolist(), hover)
-
-
-def _bars(op: str, rows: pd.DataFrame, heights: list[float], hover: list[str]) -> go.Bar:
-    return go.Bar(
-        name=OP_LABELS.get(op, op),
+def _bars(op: str, rows: pd.DataFrame, metric: Metric) -> go.Bar:
+    heights = rows[metric.column].tolist()
+    bar = go.Bar(
+        name=labels.OPS.get(op, op),
         x=_categories(rows),
         y=heights,
-        marker={"color": OP_COLOURS.get(op, OP_COLOURS["other"])},
-        hovertext=hover,
-        hovertemplate="%{hovertext}<extra></extra>",
+        marker=drawing.hatched(
+            drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]), drawing.OP_PATTERNS.get(op, "")
+        ),
+        customdata=rows["layer_index"].tolist(),
+        hovertext=[_hover(row, metric) for row in rows.to_dict("records")],
+        hovertemplate=drawing.HOVER,
     )
+    if metric.column == "latency_s":
+        low, high = rows["latency_p10_s"].tolist(), rows["latency_p90_s"].tolist()
+        bar.error_y = {
+            "type": "data",
+            "symmetric": False,
+            "array": [b - m for b, m in zip(high, heights, strict=True)],
+            "arrayminus": [m - a for a, m in zip(low, heights, strict=True)],
+            "thickness": 1,
+            "width": 2,
+        }
+    return bar
+
+
+def _hover(row: Mapping[Hashable, Any], metric: Metric) -> str:
+    lines = [escape(row["layer"]), labels.OPS.get(row["op"], escape(row["op"]))]
+    lines.append(f"{metric.title}: {metric.format(row[metric.column])}")
+    if metric.column == "latency_s":
+        lines.append(
+            f"10th to 90th percentile {units.seconds(row['latency_p10_s'])} to {units.seconds(row['latency_p90_s'])}"
+        )
+    if metric.counted:
+        lines.append(
+            f"{units.exact(row['instructions'])}, of these {units.count(row['loads'])} load, "
+            f"{units.count(row['stores'])} store, {units.count(row['fma_instructions'])} multiply and add"
+        )
+    if metric.column != "macs":
+        lines.append(f"{units.count(row['macs'])} multiply-adds")
+    return "<br>".join(lines)
 
 
 def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
-    """Return, block by block, the promised and the achieved speed-up as grouped bars; None if nothing was measured.
+    """Return, block by block, the promised and the achieved speed-up; None if nothing was measured.
 
-    `blocks` has the columns of `mbench.frame.of_blocks`.
+    `blocks` has the columns of `mbench.figure_data.of_blocks`.
     """
     return _promise(blocks, "achieved", "achieved (median latency)", "speed-up over a standard convolution")
 
@@ -125,7 +138,7 @@ def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
 def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
     """Return, block by block, how many times fewer instructions were promised and executed; None if none were counted.
 
-    `blocks` has the columns of `mbench.frame.of_blocks`. This is no speed-up in time.
+    `blocks` has the columns of `mbench.figure_data.of_blocks`. This is no speed-up in time.
     """
     return _promise(blocks, "fewer", "executed (instructions)", "times fewer than a standard convolution")
 
@@ -133,53 +146,268 @@ def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
 def _promise(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Figure | None:
     if blocks[column].notna().sum() == 0:
         return None
-    figure = _figure(title)
-    names = [_escape(name) for name in blocks["block"]]
-    outline = {"color": "rgba(0,0,0,0)", "line": {"color": PROMISED, "width": 2}}
-    for label, name, marker in (
-        ("promised by the multiply-adds", "promised", outline),
-        (came, column, {"color": ACHIEVED}),
-    ):
-        values = [None if missing else value for value, missing in zip(blocks[name], blocks[name].isna(), strict=True)]
-        text = [f"{block}<br>{label}: {units.ratio(value)}" for block, value in zip(names, values, strict=True)]
-        figure.add_trace(
-            go.Bar(
-                name=label,
-                x=names,
-                y=values,
-                marker=marker,
-                hovertext=text,
-                hovertemplate="%{hovertext}<extra></extra>",
-            )
+    figure = drawing.empty(None, title)
+    names = [escape(name) for name in blocks["block"]]
+    marks = {"symbol": "line-ew", "size": 26, "line": {"color": drawing.PROMISED, "width": 3}}
+    promised, reached = _present(blocks["promised"]), _present(blocks[column])
+    figure.add_trace(
+        go.Bar(
+            name=came, x=names, y=reached, marker={"color": drawing.ACHIEVED}, hovertemplate=drawing.HOVER,
+            hovertext=_ratios(names, came, reached),
         )
+    )  # fmt: skip
+    label = "promised by the multiply-adds"
+    figure.add_trace(
+        go.Scatter(
+            name=label, x=names, y=promised, mode="markers", marker=marks, hovertemplate=drawing.HOVER,
+            hovertext=_ratios(names, label, promised),
+        )
+    )  # fmt: skip
     figure.add_hline(y=1, line_width=1, line_dash="dot")
     figure.update_xaxes(type="category", tickangle=-60, automargin=True, showgrid=False)
     figure.update_yaxes(ticksuffix="x", rangemode="tozero")
-    figure.update_layout(barmode="group", bargap=0.3)
+    figure.update_layout(bargap=0.45)
     return figure
 
 
-def _figure(y_title: str) -> go.Figure:
-    layout: dict[str, Any] = {
-        "template": go.layout.Template(),
-        "height": 380,
-        "margin": {"l": 64, "r": 8, "t": 40, "b": 8},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 12},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "showlegend": True,
-        "yaxis": {"title": {"text": y_title}},
-        "hoverlabel": {"align": "left"},
-    }
-    return go.Figure(layout=layout)
+def _present(column: pd.Series[Any]) -> list[float | None]:
+    return [None if missing else value for value, missing in zip(column, column.isna(), strict=True)]
+
+
+def _ratios(names: list[str], label: str, values: list[float | None]) -> list[str]:
+    return [f"{name}<br>{label}: {units.ratio(value)}" for name, value in zip(names, values, strict=True)]
+
+
+def walk(steps: pd.DataFrame) -> go.Figure | None:
+    """Return the way from the promised speed-up to the achieved one as a waterfall; None if there are no steps.
+
+    `steps` has the columns of `mbench.figure_data.of_walk`: `label`, `kind` (`total` or `change`), `value`, `detail`.
+    """
+    if len(steps) == 0:
+        return None
+    figure = drawing.empty(None, None, height=120 + 30 * len(steps))
+    totals = steps["kind"] == "total"
+    figure.add_trace(
+        go.Waterfall(
+            orientation="h",
+            y=[escape(label) for label in steps["label"]],
+            x=steps["value"].tolist(),
+            measure=["absolute" if total else "relative" for total in totals],
+            text=[
+                units.ratio(value) if total else f"{value:+.2f}x"
+                for value, total in zip(steps["value"], totals, strict=True)
+            ],
+            textposition="outside",
+            cliponaxis=False,
+            hovertext=[escape(detail).replace("\n", "<br>") for detail in steps["detail"]],
+            hovertemplate=drawing.HOVER,
+            decreasing={"marker": {"color": drawing.LOSS}},
+            increasing={"marker": {"color": drawing.GAIN}},
+            totals={"marker": {"color": drawing.TOTAL}},
+            connector={"line": {"width": 1, "dash": "dot", "color": drawing.SERIES[-1]}},
+        )
+    )
+    top = max(steps["value"].where(totals).max(), steps["value"].cumsum()[:-1].max())
+    figure.update_xaxes(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.12])
+    figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
+    figure.update_layout(showlegend=False, margin={"t": 8, "b": 32})
+    return figure
+
+
+def roofline(layers: pd.DataFrame, ceilings: pd.DataFrame) -> go.Figure | None:
+    """Return layers as points under the measured ceilings, both axes logarithmic; None if there is no point.
+
+    `layers` has the columns of `mbench.figure_data.of_layers`, `ceilings` those of its `of_ceilings`. A point's area is
+    its share of the layers' time.
+    """
+    points = layers[(layers["flops_per_s"] > 0) & layers["latency_s"].notna()]
+    if len(points) == 0 or len(ceilings) == 0:
+        return None
+    figure = drawing.empty("arithmetic intensity (FLOP a byte of input, weights and output)", "FLOP/s", height=480)
+    low, high = points["arithmetic_intensity"].min() / 4, points["arithmetic_intensity"].max() * 2
+    top = max(points["flops_per_s"].max(), ceilings.loc[ceilings["kind"] == "compute", "value"].max())
+    for trace in _ceilings(ceilings, low, high):
+        figure.add_trace(trace)
+    for op, rows in points.groupby("op", sort=False):
+        figure.add_trace(_points(str(op), rows, layers["latency_s"].sum()))
+    floor = points["flops_per_s"].min() / 3
+    figure.update_xaxes(type="log", dtick=1, range=[math.log10(low), math.log10(high)])
+    figure.update_yaxes(
+        type="log", dtick=1, tickformat="~s", ticksuffix="FLOP/s", title=None,
+        range=[math.log10(floor), math.log10(top * 2)],
+    )  # fmt: skip
+    figure.update_layout(margin={"l": 88})
+    return figure
+
+
+def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
+    """Draw the ceilings; the name of a level stands above its line, or below it where the next line is near."""
+    peak = ceilings.loc[ceilings["kind"] == "compute", "value"].max()
+    rates = sorted(ceilings.loc[ceilings["kind"] == "memory", "value"])
+    traces = []
+    for row in ceilings.to_dict("records"):
+        rate = row["value"]
+        compute = row["kind"] == "compute"
+        if compute:
+            xs, ys, position = [low, high], [rate, rate], "top right"
+            text = ["", f"{escape(row['name'])} {units.flops_rate(rate)}"][::-1]
+        else:
+            ridge = min(max(peak / rate, low * 1.1), high)
+            xs = [low, low * (ridge / low) ** 0.3, ridge]
+            ys = [x * rate for x in xs]
+            text = ["", f"{escape(row['name'])} {units.bytes_rate(rate)}", ""]
+            crowded = any(rate < other < _NEAR * rate for other in rates)
+            position = "bottom right" if crowded else "top left"
+        traces.append(
+            go.Scatter(
+                x=xs, y=ys, mode="lines+text", text=text, textposition=position, hoverinfo="skip", showlegend=False,
+                line={"width": 1.5, "dash": "solid" if compute else "dash", "color": drawing.SERIES[-1]},
+            )
+        )  # fmt: skip
+    return traces
+
+
+def _points(op: str, rows: pd.DataFrame, whole: float) -> go.Scatter:
+    hover = [
+        f"{escape(row['layer'])}<br>{labels.OPS.get(op, escape(op))}<br>{units.flops_rate(row['flops_per_s'])} at "
+        f"{units.intensity(row['arithmetic_intensity'])}<br>{units.percent(row['fraction_of_bound'], 0)} of what "
+        f"{escape(row['bound'])} allows<br>{units.seconds(row['latency_s'])}"
+        for row in rows.to_dict("records")
+    ]
+    return go.Scatter(
+        name=labels.OPS.get(op, op),
+        x=rows["arithmetic_intensity"].tolist(),
+        y=rows["flops_per_s"].tolist(),
+        mode="markers",
+        marker={
+            "color": drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]),
+            "symbol": drawing.OP_SYMBOLS.get(op, "x"),
+            "size": [8 + 40 * (value / whole) ** 0.5 for value in rows["latency_s"]],
+            "sizemode": "diameter",
+            "opacity": 0.8,
+            "line": {"width": 1, "color": "white"},
+        },
+        customdata=rows["layer_index"].tolist(),
+        hovertext=hover,
+        hovertemplate=drawing.HOVER,
+    )
+
+
+def memory(live: pd.DataFrame) -> go.Figure | None:
+    """Return what is alive while each layer runs as stacked bars, and the compiler's plan as a line; None if not known.
+
+    `live` has the columns of `mbench.figure_data.of_live`.
+    """
+    if len(live) == 0:
+        return None
+    figure = drawing.empty(None, "activations alive")
+    order = _categories(live)
+    parts = (
+        ("input", drawing.SERIES[0], ""),
+        ("output", drawing.SERIES[5], "/"),
+        ("workspace", drawing.SERIES[1], "x"),
+    )
+    for part, colour, pattern in parts:
+        values = live[f"{part}_bytes"].tolist()
+        if not any(values):
+            continue
+        figure.add_trace(
+            go.Bar(
+                name=part,
+                x=order,
+                y=values,
+                marker=drawing.hatched(colour, pattern),
+                hovertext=[
+                    f"{escape(name)}<br>{part}: {units.data_size(value)}"
+                    for name, value in zip(live["layer"], values, strict=True)
+                ],
+                hovertemplate=drawing.HOVER,
+            )
+        )
+    planned = live["planned_bytes"].iloc[0]
+    figure.add_trace(
+        go.Scatter(
+            name=f"planned by the compiler for the whole run: {units.data_size(planned)}",
+            x=order,
+            y=[planned] * len(order),
+            mode="lines",
+            line={"dash": "dash", "width": 2, "color": drawing.SERIES[-1]},
+            hoverinfo="skip",
+        )
+    )
+    names = [escape(name) for name in live["layer"]]
+    figure.update_xaxes(categoryorder="array", categoryarray=order, tickvals=order, ticktext=names)
+    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
+    figure.update_yaxes(tickformat="~s", ticksuffix="B", rangemode="tozero")
+    figure.update_layout(barmode="stack", bargap=0.15, legend={"traceorder": "normal"})
+    return figure
+
+
+def energy(parts: pd.DataFrame) -> go.Figure | None:
+    """Return energy by component as one bar a network and method, modelled and measured apart; None if there is none.
+
+    `parts` has the columns of `mbench.figure_data.of_energy`.
+    """
+    if len(parts) == 0:
+        return None
+    bars = [f"{escape(label)}, {kind}" for label, kind in zip(parts["label"], parts["kind"], strict=True)]
+    order = list(dict.fromkeys(bars))
+    figure = drawing.empty("energy of one run", None, height=130 + 48 * len(order))
+    patterns = ("", "/", "x", ".", "-", "+", "")
+    for number, name in enumerate(dict.fromkeys(parts["component"])):
+        rows = parts[parts["component"] == name]
+        figure.add_trace(
+            go.Bar(
+                orientation="h",
+                name=escape(name),
+                y=[bar for bar, component in zip(bars, parts["component"], strict=True) if component == name],
+                x=rows["energy_j"].tolist(),
+                marker=drawing.hatched(drawing.SERIES[number % 7], patterns[number % 7]),
+                hovertext=[f"{escape(name)}: {units.joules(value)}" for value in rows["energy_j"]],
+                hovertemplate=drawing.HOVER,
+            )
+        )
+    figure.update_xaxes(tickformat="~s", ticksuffix="J", rangemode="tozero")
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True, showgrid=False)
+    figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
+    return figure
+
+
+def samples(table: pd.DataFrame) -> go.Figure | None:
+    """Return every layer's samples in order beside their distribution; None if there are none.
+
+    `table` has the columns of `mbench.figure_data.of_samples`. Each layer has its own two traces, whose `meta` is its
+    index: the page shows one layer's at a time.
+    """
+    if len(table) == 0:
+        return None
+    figure = drawing.empty("run", "latency", height=260)
+    for _, rows in table.groupby("layer_index", sort=False):
+        values = rows["latency_s"].tolist()
+        meta = rows["layer_index"].iloc[0].item()
+        colour = drawing.OP_COLOURS.get(rows["op"].iloc[0], drawing.OP_COLOURS["other"])
+        figure.add_trace(
+            go.Scatter(
+                y=values, x=rows["run"].tolist(), mode="markers", marker={"color": colour, "size": 6}, meta=meta,
+                hovertemplate="run %{x}: %{y:.3s}s<extra></extra>",
+            )
+        )  # fmt: skip
+        figure.add_trace(
+            go.Histogram(
+                y=values, marker={"color": colour}, meta=meta, xaxis="x2", nbinsy=24,
+                hovertemplate="%{x} runs: %{y}s<extra></extra>",
+            )
+        )  # fmt: skip
+    figure.update_layout(
+        xaxis={"domain": [0, 0.68]},
+        xaxis2={"domain": [0.72, 1], "title": {"text": "how many runs"}, "anchor": "y"},
+        yaxis={"tickformat": "~s", "ticksuffix": "s"},
+        showlegend=False,
+        margin={"t": 8},
+    )
+    return figure
 
 
 def _categories(rows: pd.DataFrame) -> list[str]:
     """Return a category for each layer that is unique even if two layers share a name."""
-    return [f"{index}: {_escape(name)}" for index, name in zip(rows["layer_index"], rows["layer"], strict=True)]
-
-
-def _escape(text: str) -> str:
-    """Take from plotly its small language of tags, which it reads in every text: `<b>`, `<a href>`, `&lt;`."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return [f"{index}: {escape(name)}" for index, name in zip(rows["layer_index"], rows["layer"], strict=True)]

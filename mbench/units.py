@@ -95,6 +95,16 @@ def ratio(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"{value:.2f}x"
 
 
+def signed_ratio(value: float | None) -> str:
+    """Return a difference of ratios with its sign: -1.234 → `-1.23x`."""
+    return NOT_AVAILABLE if value is None else f"{value:+.2f}x"
+
+
+def accuracy(value: float | None) -> str:
+    """Return an accuracy given in percent: 70.6 → `70.6 %`."""
+    return NOT_AVAILABLE if value is None else f"{value:.1f} %"
+
+
 def times(value: float | None) -> str:
     """Return a ratio in words, to two significant digits: 6.43 → `6.4 times`, 0.58 → `0.58 times`."""
     return NOT_AVAILABLE if value is None else f"{_significant(value, 2)} times"

@@ -16,7 +16,7 @@ def loaded(module: str, names: tuple[str, ...]) -> list[str]:
 LIGHT = (
     *("cli", "pipeline", "results", "calibrations", "devices", "devices.worker", "compile.build"),
     *("device_commands", "devices.registry", "devices.package", "devices.toolchain", "devices.runtime"),
-    *("doctor", "listings", "targets", "host", "records", "stats", "report", "frame", "tables"),
+    *("doctor", "listings", "targets", "host", "records", "stats", "report", "frame", "tables", "across"),
 )
 
 

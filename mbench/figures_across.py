@@ -1,0 +1,213 @@
+"""Figures across networks, places and dates: pure functions from a table of `mbench.across` to a plotly figure.
+
+A figure that would show nothing (one cell, one point) is None. Values stay in SI units; the axes scale them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from mbench import drawing, units
+from mbench.drawing import escape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Something that a whole network costs: its column, and how it is written."""
+
+    column: str
+    name: str
+    unit: str
+    format: Callable[[float | None], str]
+
+
+COSTS = {
+    "latency": Cost(column="latency_s", name="median latency", unit="s", format=units.seconds),
+    "instructions": Cost(column="instructions", name="instructions", unit="", format=units.count),
+    "modelled": Cost(column="latency_model_s", name="latency, modelled", unit="s", format=units.seconds),
+    "macs": Cost(column="macs", name="multiply-adds", unit="", format=units.count),
+    "energy": Cost(column="energy_j", name="energy, modelled", unit="J", format=units.joules),
+    "memory": Cost(
+        column="peak_bytes", name="weights, activations and workspace", unit="B", format=units.data_size
+    ),
+}  # fmt: skip
+
+
+def heat_map(latest: pd.DataFrame, cost: Cost) -> go.Figure | None:
+    """Return variants x places as coloured cells with their figures; None unless there are two of each, most known.
+
+    `latest` is of `mbench.across.latest`. The colour is the logarithm of the cost.
+    """
+    import numpy as np
+
+    known = latest[latest[cost.column].notna()]
+    if known["variant"].nunique() < 2 or known["place"].nunique() < 2:
+        return None
+    if 2 * len(known) < known["variant"].nunique() * known["place"].nunique() + 2:
+        return None
+    cells = known.pivot_table(index="label", columns="place", values=cost.column, aggfunc="last", sort=False)
+    amounts = cells.to_numpy(dtype=float, na_value=np.nan)
+    logs = np.log10(np.where(amounts > 0, amounts, np.nan)).round(6)
+    figure = drawing.empty(None, None, height=160 + 34 * len(cells))
+    figure.add_trace(
+        go.Heatmap(
+            x=[escape(place) for place in cells.columns],
+            y=[escape(label) for label in cells.index],
+            z=[[None if value != value else value for value in row] for row in logs.tolist()],
+            text=[[units.NOT_AVAILABLE if v != v else cost.format(v) for v in row] for row in amounts.tolist()],
+            texttemplate="%{text}",
+            hovertemplate="%{y}<br>%{x}<br>%{text}<extra></extra>",
+            colorscale="Cividis",
+            showscale=False,
+            xgap=3,
+            ygap=3,
+        )
+    )
+    figure.update_xaxes(side="top", showgrid=False, automargin=True)
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    figure.update_layout(showlegend=False, margin={"t": 8})
+    return figure
+
+
+def grid_curves(latest: pd.DataFrame, cost: Cost) -> go.Figure | None:
+    """Return a cost over the resolution, a line for each width multiplier (and place); None without a line.
+
+    `latest` is of `mbench.across.latest`; only depthwise-separable networks are drawn.
+    """
+    known = latest[latest[cost.column].notna() & (latest["convolution"] == "depthwise_separable")]
+    keys = ["family", "width_multiplier", "place"]
+    lines = [(key, rows.sort_values("resolution")) for key, rows in known.groupby(keys, sort=False)]
+    lines = [(key, rows) for key, rows in lines if rows["resolution"].nunique() > 1]
+    if not lines:
+        return None
+    places = known["place"].nunique() > 1
+    figure = drawing.empty("resolution (pixels a side)", cost.name)
+    for number, ((_, width, place), rows) in enumerate(lines):
+        figure.add_trace(
+            go.Scatter(
+                name=f"width {width:g}" + (f", {escape(str(place))}" if places else ""),
+                x=rows["resolution"].tolist(),
+                y=rows[cost.column].tolist(),
+                hovertext=[
+                    f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.format(row[cost.column])}"
+                    for row in rows.to_dict("records")
+                ],
+                hovertemplate=drawing.HOVER,
+                **drawing.series(number),
+            )
+        )
+    figure.update_xaxes(tickvals=sorted(known["resolution"].unique().tolist()), showgrid=False)
+    figure.update_yaxes(tickformat="~s", ticksuffix=cost.unit, rangemode="tozero")
+    return figure
+
+
+def accuracy(points: pd.DataFrame, cost: Cost) -> go.Figure | None:
+    """Return published accuracy over a cost, the Pareto front of each place as a line; None below three networks.
+
+    `points` is of `mbench.across.front`.
+    """
+    if points["variant"].nunique() < 3:
+        return None
+    figure = drawing.empty(cost.name, "published top-1 accuracy on ImageNet", height=440)
+    for number, (place, rows) in enumerate(points.groupby("place", sort=False)):
+        style = drawing.series(number)
+        best = rows[rows["front"]].sort_values(cost.column)
+        figure.add_trace(
+            go.Scatter(
+                showlegend=False, x=best[cost.column].tolist(), y=best["top1_percent"].tolist(),
+                mode="lines", line=style["line"], hoverinfo="skip",
+            )
+        )  # fmt: skip
+        for kept, words in ((True, "on the front"), (False, "beaten by another")):
+            shown = rows[rows["front"] == kept]
+            if len(shown):
+                name = f"{escape(str(place))}: {words}"
+                figure.add_trace(_networks(shown, cost, name, style["marker"], hollow=not kept))
+    figure.update_xaxes(tickformat="~s", ticksuffix=cost.unit, rangemode="tozero")
+    figure.update_yaxes(ticksuffix=" %")
+    return figure
+
+
+def _networks(rows: pd.DataFrame, cost: Cost, name: str, marker: dict[str, Any], *, hollow: bool) -> go.Scatter:
+    symbol = f"{marker['symbol']}-open" if hollow else marker["symbol"]
+    return go.Scatter(
+        name=name,
+        x=rows[cost.column].tolist(),
+        y=rows["top1_percent"].tolist(),
+        mode="markers+text",
+        text=[_short(row) for row in rows.to_dict("records")],
+        textposition="bottom center",
+        cliponaxis=False,
+        marker={**marker, "symbol": symbol, "size": 10},
+        hovertext=[
+            f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.format(row[cost.column])}<br>"
+            f"{row['top1_percent']:g} %, published: {escape(row['accuracy_source'])}"
+            for row in rows.to_dict("records")
+        ],
+        hovertemplate=drawing.HOVER,
+    )
+
+
+def _short(row: Mapping[Hashable, Any]) -> str:
+    standard = " standard" if row["convolution"] == "standard" else ""
+    return f"{row['width_multiplier']} {row['resolution']}{standard}"
+
+
+def history(runs: pd.DataFrame) -> go.Figure | None:
+    """Return one network's median latency from run to run with its p10 to p90, changes marked; None without any.
+
+    `runs` is of `mbench.across.history`: a line for each place.
+    """
+    if len(runs) == 0:
+        return None
+    figure = drawing.empty(None, "median latency", height=420)
+    for number, (place, rows) in enumerate(runs.groupby("place", sort=False)):
+        figure.add_trace(_line(rows, escape(str(place)), drawing.series(number)))
+    changed = runs[runs["changed"]]
+    if len(changed):
+        figure.add_trace(
+            go.Scatter(
+                name="changed by more than the noise",
+                x=changed["created_at_utc"].tolist(),
+                y=changed["latency_s"].tolist(),
+                mode="markers+text",
+                text=[units.change(value) for value in changed["change"]],
+                textposition="top center",
+                cliponaxis=False,
+                marker={"symbol": "circle-open", "size": 18, "color": drawing.LOSS, "line": {"width": 2}},
+                hoverinfo="skip",
+            )
+        )
+    figure.update_xaxes(type="date", showgrid=False, automargin=True)
+    figure.update_yaxes(tickformat="~s", ticksuffix="s", rangemode="tozero")
+    return figure
+
+
+def _line(rows: pd.DataFrame, name: str, style: dict[str, Any]) -> go.Scatter:
+    median, low, high = (rows[column].tolist() for column in ("latency_s", "latency_p10_s", "latency_p90_s"))
+    return go.Scatter(
+        name=name,
+        x=rows["created_at_utc"].tolist(),
+        y=median,
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [b - m for b, m in zip(high, median, strict=True)],
+            "arrayminus": [m - a for a, m in zip(low, median, strict=True)],
+            "thickness": 1,
+            "width": 3,
+        },
+        hovertext=[
+            f"{name}<br>{units.timestamp(moment)}<br>{units.seconds(m)} ({units.seconds(a)} to {units.seconds(b)})"
+            for moment, m, a, b in zip(rows["created_at_utc"], median, low, high, strict=True)
+        ],
+        hovertemplate=drawing.HOVER,
+        **style,
+    )
