@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from mbench import across, figure_data, figures, figures_across, frame, losses, views
+from mbench import across, figure_data, figures, figures_across, frame, losses, versus, views
 
 _NO_CHAIN = "the layers are no chain, so what is alive beside a layer's own tensors is not known"
 
@@ -100,6 +100,16 @@ def of_record(anchor: str, view: views.RecordView) -> RecordCharts:
             ("all", figures.energy(figure_data.of_energy(view.record.results)))
         ], next((item.why("energy.energy_j") for item in view.results), "no result")),
     )  # fmt: skip
+
+
+def of_versus(found: versus.Versus) -> Chart:
+    """Return the chart of two records beside each other: networks first, then each one's layers."""
+    choices = [("networks", found.networks)]
+    for change in found.networks:
+        layers = tuple(layer for layer in found.layers if layer.variant == change.variant)
+        choices.append((f"layers of {change.label}", layers))
+    drawn = {name: figures_across.changes(figure_data.of_changes(items)) for name, items in choices}
+    return _chart("versus", "Two records beside each other", drawn.items(), "neither has a latency of the same network")
 
 
 def of_networks(table: pd.DataFrame) -> AcrossCharts:

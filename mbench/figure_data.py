@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mbench import labels, live, losses, pairs, units
+from mbench import labels, live, losses, pairs, units, versus
 from mbench.records import Record, Result
 
 if TYPE_CHECKING:
@@ -105,6 +105,16 @@ def of_samples(result: Result) -> pd.DataFrame:
         for run, seconds in enumerate(layer.latency_s or (), start=1)
     ]
     return _table({"layer_index": "Int64", "op": "string", "run": "Int64", "latency_s": "float64"}, rows)
+
+
+def of_changes(changes: Iterable[versus.Change]) -> pd.DataFrame:
+    """Return a row for each timed change: `name`, `op` (missing: a network), `ratio`, its interval's `low`, `high`."""
+    rows = [
+        (change.layer or change.label, change.op, change.ratio, change.low, change.high)
+        for change in changes
+        if not change.exact
+    ]
+    return _table({"name": "string", "op": "string", "ratio": "float64", "low": "float64", "high": "float64"}, rows)
 
 
 def _table(kinds: dict[str, str], rows: Sequence[Any]) -> pd.DataFrame:

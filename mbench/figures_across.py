@@ -6,6 +6,7 @@ A figure that would show nothing (one cell, one point) is None. Values stay in S
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,54 @@ def _networks(rows: pd.DataFrame, cost: Cost, name: str, marker: dict[str, Any],
 def _short(row: Mapping[Hashable, Any]) -> str:
     standard = " standard" if row["convolution"] == "standard" else ""
     return f"{row['width_multiplier']} {row['resolution']}{standard}"
+
+
+def changes(table: pd.DataFrame) -> go.Figure | None:
+    """Return ratios of two records with their intervals as points on a line each, 1 marked; None without any.
+
+    `table` has the columns of `mbench.figure_data.of_changes`. An infinite interval is cut at the edge of the others.
+    """
+    known = table[table["ratio"].notna()]
+    if len(known) == 0:
+        return None
+    figure = drawing.empty("latency of the second over the first", None, height=110 + 22 * len(known))
+    finite = known[["low", "high"]].where(known[["low", "high"]].abs() < math.inf)
+    low, high = known["low"].clip(lower=finite["low"].min()), known["high"].clip(upper=finite["high"].max())
+    colours = [
+        drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]) if known_op else drawing.TOTAL
+        for op, known_op in zip(known["op"], known["op"].notna(), strict=True)
+    ]
+    figure.add_trace(
+        go.Scatter(
+            x=known["ratio"].tolist(),
+            y=[f"{number}: {escape(name)}" for number, name in enumerate(known["name"])],
+            mode="markers",
+            marker={"size": 9, "color": colours},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": (high - known["ratio"]).tolist(),
+                "arrayminus": (known["ratio"] - low).tolist(),
+                "thickness": 1.5,
+                "width": 4,
+                "color": drawing.SERIES[-1],
+            },
+            hovertext=[
+                f"{escape(row['name'])}<br>{units.ratio(row['ratio'])}, {units.interval(row['low'], row['high'])}"
+                for row in known.to_dict("records")
+            ],
+            hovertemplate=drawing.HOVER,
+        )
+    )
+    figure.add_vline(x=1, line_width=1, line_dash="dot")
+    figure.update_xaxes(ticksuffix="x")
+    figure.update_yaxes(
+        autorange="reversed", automargin=True, showgrid=False, tickmode="array",
+        tickvals=[f"{number}: {escape(name)}" for number, name in enumerate(known["name"])],
+        ticktext=[escape(name) for name in known["name"]],
+    )  # fmt: skip
+    figure.update_layout(showlegend=False, margin={"t": 8})
+    return figure
 
 
 def history(runs: pd.DataFrame) -> go.Figure | None:

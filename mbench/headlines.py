@@ -12,6 +12,7 @@ from mbench import counted, labels, losses, pairs, units
 from mbench.records import Record
 
 if TYPE_CHECKING:
+    from mbench.versus import Versus
     from mbench.views import PairView, ResultView
 
 _SEVERAL = 3
@@ -85,6 +86,18 @@ def _summary(record: Record, results: tuple[ResultView, ...]) -> str:
     write = units.count if counted.emulated(record) else units.seconds
     what = " instructions" if counted.emulated(record) else ""
     return f"{start}: from {_tied(write(known[least]))}{what} ({least}) to {_tied(write(known[most]))}{what} ({most})."
+
+
+def of_versus(found: Versus) -> str:
+    """Return what changed from the first of two runs to the second, for the first network that they share."""
+    change = found.networks[0]
+    if change.exact:
+        said = f"executes {units.ratio(change.ratio)} the instructions"
+    else:
+        said = f"takes {units.ratio(change.ratio)} the time ({units.interval(change.low, change.high)})"
+    others = len({other.label for other in found.networks}) - 1
+    more = f"; {others} more network{'' if others == 1 else 's'} in both" if others else ""
+    return f"{change.label} {said} in the second run, beside the first{more}."
 
 
 def of_spending(view: ResultView) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import gzip
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -20,8 +21,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import mbench
-from mbench import across, charts, drawing, frame, headlines, labels, pairs, records, resources, stats, units, views
+from mbench import across, charts, frame, headlines, labels, pairs, records, resources, stats, units, versus, views
+from mbench.charts import AcrossCharts, Chart, RecordCharts
 from mbench.records import Record
+from mbench.versus import Versus
 
 TITLE = "mbench report"
 DETAILED_LAYERS = 600
@@ -45,7 +48,7 @@ class Section:
 
     anchor: str
     view: views.RecordView
-    charts: charts.RecordCharts | None
+    charts: RecordCharts | None
     """None where there are too many records to show each in detail."""
     download: Download
 
@@ -58,7 +61,10 @@ class Overview:
     """Rows of `mbench.across.latest`."""
     runs: tuple[dict[str, object], ...]
     """Rows of `mbench.across.history`."""
-    charts: charts.AcrossCharts
+    charts: AcrossCharts
+    versus: Versus | None
+    """Where there are two records."""
+    versus_chart: Chart | None
 
 
 def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: PlotlyJs = "inline") -> str:
@@ -77,7 +83,9 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
         for number, record in enumerate(once, start=1)
     ]
     overview = _overview(once)
-    needed = charts.anything([section.charts for section in sections], overview.charts if overview else None)
+    needed = charts.anything(
+        [section.charts for section in sections], (overview.charts, overview.versus_chart) if overview else None
+    )
     scripts = [_script(get_plotlyjs())] if needed and plotlyjs == "inline" else []
     scripts.append(_script(_asset("page.js")))
     shared = plotly_file() if needed and plotlyjs == "directory" else None
@@ -125,13 +133,15 @@ def _section(anchor: str, record: Record, *, detailed: bool, several: bool) -> S
 
 
 def _overview(items: Sequence[Record]) -> Overview | None:
-    table = across.networks(items)
+    table, two = across.networks(items), versus.of_records(tuple(items))
     if not across.several(table):
         return None
     return Overview(
         networks=tuple(across.rows(across.latest(table))),
         runs=tuple(across.rows(across.history(table))),
         charts=charts.of_networks(table),
+        versus=two,
+        versus_chart=charts.of_versus(two) if two else None,
     )
 
 
@@ -170,6 +180,7 @@ def _asset(name: str) -> str:
     return (resources.data_dir("reports") / name).read_text(encoding="utf-8")
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources.data_dir("reports")),
@@ -179,6 +190,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        units=units, pairs=pairs, stats=stats, labels=labels, headlines=headlines, symbols=drawing.OP_SYMBOLS
+        units=units, pairs=pairs, stats=stats, labels=labels, headlines=headlines, CONFIDENCE=versus.CONFIDENCE
     )
     return environment
