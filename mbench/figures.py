@@ -148,7 +148,6 @@ def _promise(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Fig
         return None
     figure = drawing.empty(None, title)
     names = [escape(name) for name in blocks["block"]]
-    marks = {"symbol": "line-ew", "size": 26, "line": {"color": drawing.PROMISED, "width": 3}}
     promised, reached = _present(blocks["promised"]), _present(blocks[column])
     figure.add_trace(
         go.Bar(
@@ -159,7 +158,8 @@ def _promise(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Fig
     label = "promised by the multiply-adds"
     figure.add_trace(
         go.Scatter(
-            name=label, x=names, y=promised, mode="markers", marker=marks, hovertemplate=drawing.HOVER,
+            name=label, x=names, y=promised, mode="lines", hovertemplate=drawing.HOVER,
+            line={"shape": "hvh", "color": drawing.PROMISED, "width": 3},
             hovertext=_ratios(names, label, promised),
         )
     )  # fmt: skip
@@ -185,12 +185,12 @@ def walk(steps: pd.DataFrame) -> go.Figure | None:
     """
     if len(steps) == 0:
         return None
-    figure = drawing.empty(None, None, height=120 + 30 * len(steps))
+    figure = drawing.empty(None, None, height=80 + 40 * len(steps))
     totals = steps["kind"] == "total"
     figure.add_trace(
         go.Waterfall(
             orientation="h",
-            y=[escape(label) for label in steps["label"]],
+            y=[escape(label).replace(": ", ":<br>") for label in steps["label"]],
             x=steps["value"].tolist(),
             measure=["absolute" if total else "relative" for total in totals],
             text=[
@@ -241,7 +241,7 @@ def roofline(layers: pd.DataFrame, ceilings: pd.DataFrame) -> go.Figure | None:
 
 
 def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
-    """Draw the ceilings; the name of a level stands above its line, or below it where the next line is near."""
+    """Draw the ceilings; the name of a level stands below its line, or above it where the next line below is near."""
     peak = ceilings.loc[ceilings["kind"] == "compute", "value"].max()
     rates = sorted(ceilings.loc[ceilings["kind"] == "memory", "value"])
     traces = []
@@ -256,8 +256,8 @@ def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatte
             xs = [low, low * (ridge / low) ** 0.3, ridge]
             ys = [x * rate for x in xs]
             text = ["", f"{escape(row['name'])} {units.bytes_rate(rate)}", ""]
-            crowded = any(rate < other < _NEAR * rate for other in rates)
-            position = "bottom right" if crowded else "top left"
+            crowded = any(rate / _NEAR < other < rate for other in rates)
+            position = "top left" if crowded else "bottom right"
         traces.append(
             go.Scatter(
                 x=xs, y=ys, mode="lines+text", text=text, textposition=position, hoverinfo="skip", showlegend=False,
@@ -350,9 +350,12 @@ def energy(parts: pd.DataFrame) -> go.Figure | None:
     """
     if len(parts) == 0:
         return None
-    bars = [f"{escape(label)}, {kind}" for label, kind in zip(parts["label"], parts["kind"], strict=True)]
+    bars = [
+        f"{escape(label).replace(', ', ',<br>')},<br>{kind}"
+        for label, kind in zip(parts["label"], parts["kind"], strict=True)
+    ]
     order = list(dict.fromkeys(bars))
-    figure = drawing.empty("energy of one run", None, height=130 + 48 * len(order))
+    figure = drawing.empty("energy of one run", None, height=130 + 60 * len(order))
     patterns = ("", "/", "x", ".", "-", "+", "")
     for number, name in enumerate(dict.fromkeys(parts["component"])):
         rows = parts[parts["component"] == name]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -400,6 +401,55 @@ def test_several_records_each_once() -> None:
     assert found.tags.count("article") == 2
     assert found.tags.count("h1") == 1
     assert {"#run1", "#run2"} <= set(found.addresses)
+
+
+def test_two_records_stand_beside_each_other() -> None:
+    first = factory.record(run_id="a")
+    second = msgspec.structs.replace(factory.record(run_id="b"), created_at_utc="2025-03-02T12:00:00Z")
+    found = Page(report.render([second, first]))
+    assert "MobileNetV1 1.0 224 takes 1.00x the time" in found.text
+    assert "1 more network in both" in found.text
+    assert "The second run against the first" in found.text
+    assert "b (host (x86-64, AVX-512), 2 threads, 2025-03-02 12:00 UTC) over a (host" in found.text
+    assert {"versus-data1", "versus-data2", "versus-data3"} <= set(found.data)
+    assert "The second run against the first" not in page(first).text
+
+
+def test_a_grid_is_summed_up_and_shown_side_by_side() -> None:
+    found = page(factory.record(tuple(f"mobilenet_v1_{width}_128" for width in ("0.25", "0.5", "0.75", "1.0"))))
+    assert found.text.split("4 networks on host", 1)[1].startswith(" (x86-64, AVX-512), 2 threads: from")
+    assert "Networks side by side" in found.text
+    assert "64.4 %" in found.text
+    assert "arXiv:1704.04861" in found.text
+    assert found.tags.count("h1") == 1
+
+
+def test_too_many_records_are_in_brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [factory.record(factory.PAIR[:1], run_id="a"), factory.record(factory.PAIR[:1], run_id="b")]
+    assert "block3.pw" in Page(report.render(items)).text
+    monkeypatch.setattr(report, "DETAILED_LAYERS", 57)
+    found = Page(report.render(items))
+    assert found.text.count("In brief, since this page has many records") == 2
+    assert "block3.pw" in found.text
+    assert "Roofline" not in found.text
+    assert sum(address.startswith("data:application/gzip") for address in found.addresses) == 3
+
+
+def test_what_was_recorded_can_be_had_back(full: Page) -> None:
+    record = factory.record(failed=("mobilenet_v1_0.5_128",))
+    packed = [address for address in full.addresses if address.startswith("data:application/gzip;base64,")]
+    unpacked = {gzip.decompress(base64.b64decode(address.partition(",")[2])) for address in packed}
+    assert records.encode(record) in unpacked
+    [table] = unpacked - {records.encode(record)}
+    assert len(table.splitlines()) == 1 + 2 + 29 + 16
+
+
+def test_the_steps_of_the_waterfall_are_named_and_add_up(full: Page) -> None:
+    table = full.text.split("Every step, with its layers", 1)[1].split("Block by block", 1)[0]
+    assert "depthwise layers: slower than the roofline" in table
+    changes = [float(value) for value in re.findall(r"([+-]\d+\.\d\d)x", table)]
+    *steps, whole = changes
+    assert sum(steps) == pytest.approx(whole, abs=0.005 * len(steps))
 
 
 def test_title() -> None:
