@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mbench.views import PairView, ResultView
 
 _SEVERAL = 3
+_FITS = 0.1
+"""Share of the end-to-end time that may be left unattributed before it is said aloud."""
 
 
 def of_record(record: Record, found: tuple[PairView, ...], results: tuple[ResultView, ...]) -> Iterator[str]:
@@ -127,6 +129,18 @@ def of_walk(view: PairView) -> str | None:
     if gain.change > 0:
         said.append(f"The largest gain: {_step(gain)}.")
     return " ".join(said)
+
+
+def of_books(view: ResultView) -> str | None:
+    """Return a caution where a network's layers were measured at another pace than its whole runs; None: they fit."""
+    books = view.result.books
+    if books is None or abs(books.unattributed_s) <= _FITS * books.end_to_end_s:
+        return None
+    return (
+        f"The layers of {view.label} take {units.seconds(books.layer_sum_s)} together, its whole runs "
+        f"{units.seconds(books.end_to_end_s)}: they were measured at another pace, and what follows from layers is no "
+        "better than that."
+    )
 
 
 def _step(step: losses.Step) -> str:

@@ -4,6 +4,7 @@
 (() => {
   const root = document.documentElement;
   root.classList.add("scripts");
+  if (typeof Plotly !== "undefined") root.classList.add("figures");
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   // ------------------------------------------------------------------------------------------------------- figures
@@ -43,12 +44,15 @@
             },
       );
 
+  const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not tell before it is printed
+
   const draw = (plot) => {
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
     const own = "layer" in plot.dataset;
     const traces = own ? ofLayer(figure.data, Number(plot.dataset.layer)) : figure.data;
     const layout = themed(figure.layout, own ? 300 : null);
     if (own) layout.showlegend = false;
+    if (root.classList.contains("paper")) layout.width = PAPER_WIDTH;
     Plotly.react(plot, traces.map(themedTrace), layout, { responsive: true, displayModeBar: false });
     plot.dataset.drawn = "";
     plot.on("plotly_click", ({ points: [point] }) => {

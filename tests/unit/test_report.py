@@ -452,6 +452,16 @@ def test_the_steps_of_the_waterfall_are_named_and_add_up(full: Page) -> None:
     assert sum(steps) == pytest.approx(whole, abs=0.005 * len(steps))
 
 
+def test_books_that_do_not_close_are_said_aloud(full: Page) -> None:
+    record = factory.record()
+    books = record.results[0].books
+    assert books is not None
+    apart = msgspec.structs.replace(books, unattributed_s=-0.3 * books.end_to_end_s)
+    found = page(with_result(record, books=apart))
+    assert found.text.count("they were measured at another pace") == 2
+    assert "another pace" not in full.text
+
+
 def test_title() -> None:
     assert "<title>A &amp; B</title>" in report.render([], title="A & B")
 
