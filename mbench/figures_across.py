@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_DWARFED = 1.5
+"""Whiskers beyond this much of the largest median are cut: one disturbed run would hide all others."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
     """Something that a whole network costs: its column, and how it is written."""
@@ -234,8 +238,10 @@ def history(runs: pd.DataFrame) -> go.Figure | None:
                 hoverinfo="skip",
             )
         )
+    highest = runs["latency_s"].max()
+    top = max(highest, runs["latency_p90_s"].clip(upper=_DWARFED * highest).max())
     figure.update_xaxes(type="date", showgrid=False, automargin=True)
-    figure.update_yaxes(tickformat="~s", ticksuffix="s", rangemode="tozero")
+    figure.update_yaxes(tickformat="~s", ticksuffix="s", range=[0, 1.15 * top])
     return figure
 
 
