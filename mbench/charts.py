@@ -13,7 +13,18 @@ import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from mbench import across, figure_data, figures, figures_across, frame, losses, versus, views
+from mbench import (
+    across,
+    figure_data,
+    figures,
+    figures_across,
+    figures_pairs,
+    figures_roofline,
+    frame,
+    losses,
+    versus,
+    views,
+)
 
 _NO_CHAIN = "the layers are no chain, so what is alive beside a layer's own tensors is not known"
 
@@ -79,6 +90,7 @@ def of_record(anchor: str, view: views.RecordView) -> RecordCharts:
     table = frame.from_records([view.record])
     layers = [figure_data.of_layers(table, item.result.variant.name) for item in view.results]
     named = list(zip(view.results, layers, strict=True))
+    ceilings = figure_data.of_ceilings(view.record, view.record.settings.dtype)
     unroofed = next((item.why("layers.roofline") for item in view.results), "no result")
     return RecordCharts(
         pairs=tuple(_of_pair(f"{anchor}-pair{number}", found) for number, found in enumerate(view.pairs, start=1)),
@@ -90,8 +102,7 @@ def of_record(anchor: str, view: views.RecordView) -> RecordCharts:
             for number, item in enumerate(view.results, start=1)
         ),
         roofline=_chart(f"{anchor}-roofline", "Layers under the measured ceilings", [
-            (item.label, figures.roofline(rows, figure_data.of_ceilings(view.record, item.result.variant.dtype)))
-            for item, rows in named
+            (item.label, figures_roofline.roofline(rows, ceilings)) for item, rows in named
         ], unroofed),
         memory=_chart(f"{anchor}-memory", "Activations alive while each layer runs", [
             (item.label, figures.memory(figure_data.of_live(item.result))) for item in view.results
@@ -141,9 +152,9 @@ def _by_length(history: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _of_pair(anchor: str, found: views.PairView) -> PairCharts:
     untimed = [half for half in (found.separable, found.standard) if not any(row.latency for row in half.layers)]
     reason = untimed[0].why("layers.latency_s") if untimed else "the two networks have no timed block in common"
-    title, draw = "Speed-up promised and achieved, block by block", figures.block_speedup
+    title, draw = "Speed-up promised and achieved, block by block", figures_pairs.block_speedup
     if found.pair.by_instructions:
-        title, draw = "Instructions saved, promised and executed, block by block", figures.block_instructions
+        title, draw = "Instructions saved, promised and executed, block by block", figures_pairs.block_instructions
         reason = "the two networks have no counted block in common"
     label, way = found.separable.label, found.walk
     steps = figure_data.of_walk(way) if isinstance(way, losses.Walk) else None
@@ -153,7 +164,7 @@ def _of_pair(anchor: str, found: views.PairView) -> PairCharts:
         walk=_chart(
             f"{anchor}-walk",
             f"From promise to achievement: {label}",
-            [(label, figures.walk(steps) if steps is not None else None)],
+            [(label, figures_pairs.walk(steps) if steps is not None else None)],
             way if isinstance(way, str) else "",
         ),
     )

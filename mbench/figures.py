@@ -7,7 +7,6 @@ them.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     import pandas as pd
-
-
-_NEAR = 1.8
-"""Ceilings closer than this factor would have their names on top of each other."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +55,12 @@ METRICS = {
     ),
 }  # fmt: skip
 """What the bars over a network's depth can show."""
+_LIVE = {
+    "input": (drawing.SERIES[0], ""),
+    "output": (drawing.SERIES[5], "/"),
+    "workspace": (drawing.SERIES[1], "x"),
+}
+"""What is alive while a layer runs: colour and pattern."""
 
 
 def over_depth(layers: pd.DataFrame, metric: Metric) -> go.Figure | None:
@@ -127,172 +128,6 @@ def _hover(row: Mapping[Hashable, Any], metric: Metric) -> str:
     return "<br>".join(lines)
 
 
-def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
-    """Return, block by block, the promised and the achieved speed-up; None if nothing was measured.
-
-    `blocks` has the columns of `mbench.figure_data.of_blocks`.
-    """
-    return _promise(blocks, "achieved", "achieved (median latency)", "speed-up over a standard convolution")
-
-
-def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
-    """Return, block by block, how many times fewer instructions were promised and executed; None if none were counted.
-
-    `blocks` has the columns of `mbench.figure_data.of_blocks`. This is no speed-up in time.
-    """
-    return _promise(blocks, "fewer", "executed (instructions)", "times fewer than a standard convolution")
-
-
-def _promise(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Figure | None:
-    if blocks[column].notna().sum() == 0:
-        return None
-    figure = drawing.empty(None, title)
-    names = [escape(name) for name in blocks["block"]]
-    promised, reached = _present(blocks["promised"]), _present(blocks[column])
-    figure.add_trace(
-        go.Bar(
-            name=came, x=names, y=reached, marker={"color": drawing.ACHIEVED}, hovertemplate=drawing.HOVER,
-            hovertext=_ratios(names, came, reached),
-        )
-    )  # fmt: skip
-    label = "promised by the multiply-adds"
-    figure.add_trace(
-        go.Scatter(
-            name=label, x=names, y=promised, mode="lines", hovertemplate=drawing.HOVER,
-            line={"shape": "hvh", "color": drawing.PROMISED, "width": 3},
-            hovertext=_ratios(names, label, promised),
-        )
-    )  # fmt: skip
-    figure.add_hline(y=1, line_width=1, line_dash="dot")
-    figure.update_xaxes(type="category", tickangle=-60, automargin=True, showgrid=False)
-    figure.update_yaxes(ticksuffix="x", rangemode="tozero")
-    figure.update_layout(bargap=0.45)
-    return figure
-
-
-def _present(column: pd.Series[Any]) -> list[float | None]:
-    return [None if missing else value for value, missing in zip(column, column.isna(), strict=True)]
-
-
-def _ratios(names: list[str], label: str, values: list[float | None]) -> list[str]:
-    return [f"{name}<br>{label}: {units.ratio(value)}" for name, value in zip(names, values, strict=True)]
-
-
-def walk(steps: pd.DataFrame) -> go.Figure | None:
-    """Return the way from the promised speed-up to the achieved one as a waterfall; None if there are no steps.
-
-    `steps` has the columns of `mbench.figure_data.of_walk`: `label`, `kind` (`total` or `change`), `value`, `detail`.
-    """
-    if len(steps) == 0:
-        return None
-    figure = drawing.empty(None, None, height=80 + 40 * len(steps))
-    totals = steps["kind"] == "total"
-    figure.add_trace(
-        go.Waterfall(
-            orientation="h",
-            y=[escape(label).replace(": ", ":<br>") for label in steps["label"]],
-            x=steps["value"].tolist(),
-            measure=["absolute" if total else "relative" for total in totals],
-            text=[
-                units.ratio(value) if total else f"{value:+.2f}x"
-                for value, total in zip(steps["value"], totals, strict=True)
-            ],
-            textposition="outside",
-            cliponaxis=False,
-            hovertext=[escape(detail).replace("\n", "<br>") for detail in steps["detail"]],
-            hovertemplate=drawing.HOVER,
-            decreasing={"marker": {"color": drawing.LOSS}},
-            increasing={"marker": {"color": drawing.GAIN}},
-            totals={"marker": {"color": drawing.TOTAL}},
-            connector={"line": {"width": 1, "dash": "dot", "color": drawing.SERIES[-1]}},
-        )
-    )
-    top = max(steps["value"].where(totals).max(), steps["value"].cumsum()[:-1].max())
-    figure.update_xaxes(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.12])
-    figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
-    figure.update_layout(showlegend=False, margin={"t": 8, "b": 32})
-    return figure
-
-
-def roofline(layers: pd.DataFrame, ceilings: pd.DataFrame) -> go.Figure | None:
-    """Return layers as points under the measured ceilings, both axes logarithmic; None if there is no point.
-
-    `layers` has the columns of `mbench.figure_data.of_layers`, `ceilings` those of its `of_ceilings`. A point's area is
-    its share of the layers' time.
-    """
-    points = layers[(layers["flops_per_s"] > 0) & layers["latency_s"].notna()]
-    if len(points) == 0 or len(ceilings) == 0:
-        return None
-    figure = drawing.empty("arithmetic intensity (FLOP a byte of input, weights and output)", "FLOP/s", height=480)
-    low, high = points["arithmetic_intensity"].min() / 4, points["arithmetic_intensity"].max() * 2
-    top = max(points["flops_per_s"].max(), ceilings.loc[ceilings["kind"] == "compute", "value"].max())
-    for trace in _ceilings(ceilings, low, high):
-        figure.add_trace(trace)
-    for op, rows in points.groupby("op", sort=False):
-        figure.add_trace(_points(str(op), rows, layers["latency_s"].sum()))
-    floor = points["flops_per_s"].min() / 3
-    figure.update_xaxes(type="log", dtick=1, range=[math.log10(low), math.log10(high)])
-    figure.update_yaxes(
-        type="log", dtick=1, tickformat="~s", ticksuffix="FLOP/s", title=None,
-        range=[math.log10(floor), math.log10(top * 2)],
-    )  # fmt: skip
-    figure.update_layout(margin={"l": 88})
-    return figure
-
-
-def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
-    """Draw the ceilings; the name of a level stands below its line, or above it where the next line below is near."""
-    peak = ceilings.loc[ceilings["kind"] == "compute", "value"].max()
-    rates = sorted(ceilings.loc[ceilings["kind"] == "memory", "value"])
-    traces = []
-    for row in ceilings.to_dict("records"):
-        rate = row["value"]
-        compute = row["kind"] == "compute"
-        if compute:
-            xs, ys, position = [low, high], [rate, rate], "top right"
-            text = ["", f"{escape(row['name'])} {units.flops_rate(rate)}"][::-1]
-        else:
-            ridge = min(max(peak / rate, low * 1.1), high)
-            xs = [low, low * (ridge / low) ** 0.3, ridge]
-            ys = [x * rate for x in xs]
-            text = ["", f"{escape(row['name'])} {units.bytes_rate(rate)}", ""]
-            crowded = any(rate / _NEAR < other < rate for other in rates)
-            position = "top left" if crowded else "bottom right"
-        traces.append(
-            go.Scatter(
-                x=xs, y=ys, mode="lines+text", text=text, textposition=position, hoverinfo="skip", showlegend=False,
-                line={"width": 1.5, "dash": "solid" if compute else "dash", "color": drawing.SERIES[-1]},
-            )
-        )  # fmt: skip
-    return traces
-
-
-def _points(op: str, rows: pd.DataFrame, whole: float) -> go.Scatter:
-    hover = [
-        f"{escape(row['layer'])}<br>{labels.OPS.get(op, escape(op))}<br>{units.flops_rate(row['flops_per_s'])} at "
-        f"{units.intensity(row['arithmetic_intensity'])}<br>{units.percent(row['fraction_of_bound'], 0)} of what "
-        f"{escape(row['bound'])} allows<br>{units.seconds(row['latency_s'])}"
-        for row in rows.to_dict("records")
-    ]
-    return go.Scatter(
-        name=labels.OPS.get(op, op),
-        x=rows["arithmetic_intensity"].tolist(),
-        y=rows["flops_per_s"].tolist(),
-        mode="markers",
-        marker={
-            "color": drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]),
-            "symbol": drawing.OP_SYMBOLS.get(op, "x"),
-            "size": [8 + 40 * (value / whole) ** 0.5 for value in rows["latency_s"]],
-            "sizemode": "diameter",
-            "opacity": 0.8,
-            "line": {"width": 1, "color": "white"},
-        },
-        customdata=rows["layer_index"].tolist(),
-        hovertext=hover,
-        hovertemplate=drawing.HOVER,
-    )
-
-
 def memory(live: pd.DataFrame) -> go.Figure | None:
     """Return what is alive while each layer runs as stacked bars, and the compiler's plan as a line; None if not known.
 
@@ -302,28 +137,17 @@ def memory(live: pd.DataFrame) -> go.Figure | None:
         return None
     figure = drawing.empty(None, "activations alive")
     order = _categories(live)
-    parts = (
-        ("input", drawing.SERIES[0], ""),
-        ("output", drawing.SERIES[5], "/"),
-        ("workspace", drawing.SERIES[1], "x"),
-    )
-    for part, colour, pattern in parts:
+    for part, (colour, pattern) in _LIVE.items():
         values = live[f"{part}_bytes"].tolist()
-        if not any(values):
-            continue
-        figure.add_trace(
-            go.Bar(
-                name=part,
-                x=order,
-                y=values,
-                marker=drawing.hatched(colour, pattern),
-                hovertext=[
-                    f"{escape(name)}<br>{part}: {units.data_size(value)}"
-                    for name, value in zip(live["layer"], values, strict=True)
-                ],
-                hovertemplate=drawing.HOVER,
+        if any(values):
+            hover = [
+                f"{escape(name)}<br>{part}: {units.data_size(value)}"
+                for name, value in zip(live["layer"], values, strict=True)
+            ]
+            marker = drawing.hatched(colour, pattern)
+            figure.add_trace(
+                go.Bar(name=part, x=order, y=values, marker=marker, hovertext=hover, hovertemplate=drawing.HOVER)
             )
-        )
     planned = live["planned_bytes"].iloc[0]
     figure.add_trace(
         go.Scatter(

@@ -135,7 +135,7 @@ def accuracy(points: pd.DataFrame, cost: Cost) -> go.Figure | None:
             if len(shown):
                 name = f"{escape(str(place))}: {words}"
                 figure.add_trace(_networks(shown, cost, name, style["marker"], hollow=not kept))
-    figure.update_xaxes(tickformat="~s", ticksuffix=cost.unit, rangemode="tozero")
+    figure.update_xaxes(tickformat="~s", ticksuffix=cost.unit, range=[0, 1.1 * points[cost.column].max()])
     figure.update_yaxes(ticksuffix=" %")
     return figure
 
@@ -148,7 +148,7 @@ def _networks(rows: pd.DataFrame, cost: Cost, name: str, marker: dict[str, Any],
         y=rows["top1_percent"].tolist(),
         mode="markers+text",
         text=[_short(row) for row in rows.to_dict("records")],
-        textposition="bottom center",
+        textposition="bottom right",
         cliponaxis=False,
         marker={**marker, "symbol": symbol, "size": 10},
         hovertext=[
@@ -174,43 +174,42 @@ def changes(table: pd.DataFrame) -> go.Figure | None:
     if len(known) == 0:
         return None
     figure = drawing.empty("latency of the second over the first", None, height=110 + 22 * len(known))
-    finite = known[["low", "high"]].where(known[["low", "high"]].abs() < math.inf)
-    low, high = known["low"].clip(lower=finite["low"].min()), known["high"].clip(upper=finite["high"].max())
-    colours = [
-        drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]) if known_op else drawing.TOTAL
-        for op, known_op in zip(known["op"], known["op"].notna(), strict=True)
-    ]
-    figure.add_trace(
-        go.Scatter(
-            x=known["ratio"].tolist(),
-            y=[f"{number}: {escape(name)}" for number, name in enumerate(known["name"])],
-            mode="markers",
-            marker={"size": 9, "color": colours},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (high - known["ratio"]).tolist(),
-                "arrayminus": (known["ratio"] - low).tolist(),
-                "thickness": 1.5,
-                "width": 4,
-                "color": drawing.SERIES[-1],
-            },
-            hovertext=[
-                f"{escape(row['name'])}<br>{units.ratio(row['ratio'])}, {units.interval(row['low'], row['high'])}"
-                for row in known.to_dict("records")
-            ],
-            hovertemplate=drawing.HOVER,
-        )
-    )
+    lines = [f"{number}: {escape(name)}" for number, name in enumerate(known["name"])]
+    figure.add_trace(_intervals(known, lines))
     figure.add_vline(x=1, line_width=1, line_dash="dot")
     figure.update_xaxes(ticksuffix="x")
     figure.update_yaxes(
-        autorange="reversed", automargin=True, showgrid=False, tickmode="array",
-        tickvals=[f"{number}: {escape(name)}" for number, name in enumerate(known["name"])],
+        autorange="reversed", automargin=True, showgrid=False, tickmode="array", tickvals=lines,
         ticktext=[escape(name) for name in known["name"]],
     )  # fmt: skip
     figure.update_layout(showlegend=False, margin={"t": 8})
     return figure
+
+
+def _intervals(known: pd.DataFrame, lines: list[str]) -> go.Scatter:
+    finite = known[["low", "high"]].where(known[["low", "high"]].abs() < math.inf)
+    low, high = known["low"].clip(lower=finite["low"].min()), known["high"].clip(upper=finite["high"].max())
+    colours = [drawing.OP_COLOURS.get(op, drawing.TOTAL) for op in known["op"].fillna("")]
+    return go.Scatter(
+        x=known["ratio"].tolist(),
+        y=lines,
+        mode="markers",
+        marker={"size": 9, "color": colours},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": (high - known["ratio"]).tolist(),
+            "arrayminus": (known["ratio"] - low).tolist(),
+            "thickness": 1.5,
+            "width": 4,
+            "color": drawing.SERIES[-1],
+        },
+        hovertext=[
+            f"{escape(row['name'])}<br>{units.ratio(row['ratio'])}, {units.interval(row['low'], row['high'])}"
+            for row in known.to_dict("records")
+        ],
+        hovertemplate=drawing.HOVER,
+    )
 
 
 def history(runs: pd.DataFrame) -> go.Figure | None:

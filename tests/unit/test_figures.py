@@ -7,7 +7,19 @@ import msgspec
 import pandas as pd
 import pytest
 
-from mbench import drawing, figure_data, figures, frame, labels, losses, pairs, records, units
+from mbench import (
+    drawing,
+    figure_data,
+    figures,
+    figures_pairs,
+    figures_roofline,
+    frame,
+    labels,
+    losses,
+    pairs,
+    records,
+    units,
+)
 from mbench.figures import METRICS
 
 
@@ -71,7 +83,7 @@ def test_a_layer_without_latency_is_a_gap_not_a_zero() -> None:
 def test_no_latency_no_figure() -> None:
     assert figures.over_depth(layers(latency=False), METRICS["latency"]) is None
     [pair] = pairs.of_record(factory.record(latency=False))
-    assert figures.block_speedup(figure_data.of_blocks(pair)) is None
+    assert figures_pairs.block_speedup(figure_data.of_blocks(pair)) is None
     assert figures.samples(figure_data.of_samples(pair.separable)) is None
 
 
@@ -90,26 +102,26 @@ def test_instructions_over_depth() -> None:
 def test_no_counts_no_figure_of_instructions() -> None:
     assert figures.over_depth(layers(), METRICS["instructions"]) is None
     [pair] = pairs.of_record(factory.record())
-    assert figures.block_instructions(figure_data.of_blocks(pair)) is None
+    assert figures_pairs.block_instructions(figure_data.of_blocks(pair)) is None
 
 
 def test_instructions_promised_beside_executed() -> None:
     [pair] = pairs.of_record(factory.emulated())
     table = figure_data.of_blocks(pair)
-    figure = figures.block_instructions(table)
+    figure = figures_pairs.block_instructions(table)
     assert figure is not None
     executed, promised = figure.data
     assert list(promised.y) == list(table["promised"])
     assert list(executed.y) == list(table["fewer"])
     assert "speed" not in figure.to_json()
     assert "latency" not in figure.to_json()
-    assert figures.block_speedup(table) is None
+    assert figures_pairs.block_speedup(table) is None
 
 
 def test_promised_beside_achieved() -> None:
     [pair] = pairs.of_record(factory.record())
     table = figure_data.of_blocks(pair)
-    figure = figures.block_speedup(table)
+    figure = figures_pairs.block_speedup(table)
     assert figure is not None
     achieved, promised = figure.data
     assert list(promised.y) == list(table["promised"])
@@ -121,7 +133,7 @@ def test_a_block_not_measured_has_no_bar() -> None:
     [pair] = pairs.of_record(factory.record())
     table = figure_data.of_blocks(pair)
     table.loc[0, "achieved"] = None
-    figure = figures.block_speedup(table)
+    figure = figures_pairs.block_speedup(table)
     assert figure is not None
     assert figure.data[0].y[0] is None
     assert figure.data[1].y[0] is not None
@@ -133,21 +145,21 @@ def test_the_waterfall_walks_from_total_to_total() -> None:
     way = losses.of_pair(pair, record)
     assert isinstance(way, losses.Walk)
     table = figure_data.of_walk(way)
-    figure = figures.walk(table)
+    figure = figures_pairs.walk(table)
     assert figure is not None
     [trace] = figure.data
     assert list(trace.measure) == ["absolute", *["relative"] * (len(table) - 2), "absolute"]
     assert sum(trace.x[:-1]) == pytest.approx(trace.x[-1])
     assert trace.text[0] == units.ratio(pair.promised)
     assert figure.layout.xaxis.range[1] > max(trace.x)
-    assert figures.walk(table[:0]) is None
+    assert figures_pairs.walk(table[:0]) is None
 
 
 def test_points_under_the_ceilings() -> None:
     record = factory.record(factory.PAIR[:1])
     table = layers(record)
     ceilings = figure_data.of_ceilings(record, "float32")
-    figure = figures.roofline(table, ceilings)
+    figure = figures_roofline.roofline(table, ceilings)
     assert figure is not None
     lines = [trace for trace in figure.data if trace.mode == "lines+text"]
     points = [trace for trace in figure.data if trace.mode == "markers"]
@@ -166,15 +178,15 @@ def test_names_of_near_ceilings_stand_on_either_side() -> None:
     ceilings = pd.DataFrame(
         {"name": ["float32", "L3", "DRAM"], "kind": ["compute", "memory", "memory"], "value": [2e11, 1.6e10, 1.5e10]}
     )
-    figure = figures.roofline(layers(), ceilings)
+    figure = figures_roofline.roofline(layers(), ceilings)
     assert figure is not None
     assert [trace.textposition for trace in figure.data[1:3]] == ["top left", "bottom right"]
 
 
 def test_no_ceilings_no_roofline() -> None:
     record = factory.record(factory.PAIR[:1])
-    assert figures.roofline(layers(record), figure_data.of_ceilings(record, "int8")) is None
-    assert figures.roofline(layers(latency=False), figure_data.of_ceilings(record, "float32")) is None
+    assert figures_roofline.roofline(layers(record), figure_data.of_ceilings(record, "int8")) is None
+    assert figures_roofline.roofline(layers(latency=False), figure_data.of_ceilings(record, "float32")) is None
 
 
 def test_memory_bars_stack_to_what_is_alive_and_the_line_is_the_plan() -> None:
