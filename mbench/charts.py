@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
 
@@ -25,6 +25,9 @@ from mbench import (
     versus,
     views,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NO_CHAIN = "the layers are no chain, so what is alive beside a layer's own tensors is not known"
 

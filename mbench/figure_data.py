@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mbench import labels, live, losses, pairs, units, versus
+from mbench import labels, live, losses, pairs, units, versus, views
 from mbench.records import Record, Result
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 SMALL = 0.01
 """Steps below this share of the promised speed-up are drawn as one."""
-_NAMED = 4
-"""Layers that a step names."""
 _SHOWN_DIGITS = 4
 
 
@@ -57,7 +55,7 @@ def of_walk(walk: losses.Walk) -> pd.DataFrame:
 
 def _detail(step: losses.Step, walk: losses.Walk) -> str:
     amount = units.count if walk.by_instructions else units.seconds
-    named = [f"{share.layer}: {amount(share.excess)}" for share in step.shares[:_NAMED]]
+    named = [f"{share.layer}: {amount(share.excess)}" for share in step.shares[: views.NAMED]]
     return "\n".join([f"{amount(step.excess)} beyond the promise", *named])
 
 

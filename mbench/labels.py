@@ -1,10 +1,12 @@
-"""Words for the kinds of things in a record, and names of networks and places, as the page and its figures say them."""
+"""Words for the kinds of things in a record, names of networks and places, and commands, as the page says them."""
 
 from __future__ import annotations
 
+import shlex
+
 from mbench import counted
 from mbench.losses import Cause, Part
-from mbench.records import Record, Variant
+from mbench.records import Record, Result, Variant
 
 OPS = {
     "conv2d": "standard convolution",
@@ -85,3 +87,14 @@ def where(record: Record) -> str:
     threads = record.settings.threads
     how = "emulated" if counted.emulated(record) else f"{threads} thread{'s' if threads > 1 else ''}"
     return f"{record.target.name} ({kind}), {how}"
+
+
+def command(record: Record, result: Result) -> str:
+    """Return the command that repeats a result, for a shell."""
+    settings, kind = record.settings, record.device.kind
+    words = ["mbench", "run", result.variant.name, "--target", record.target.name, "--threads", str(settings.threads)]
+    words += ["--batch", str(settings.batch), "--dtype", settings.dtype]
+    words += ["--device", record.device.name if kind == "rpc" else kind] if kind in ("rpc", "emulated") else []
+    words += ["--compile-only"] if settings.compile_only else []
+    words += ["--counts"] if settings.counts else []
+    return shlex.join(words)

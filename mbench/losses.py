@@ -53,7 +53,8 @@ class Step:
     change: float
     """Of the speed-up: negative where it is lost."""
     shares: tuple[Share, ...]
-    """By layer, the largest effect first; none for what is of no layer."""
+    """By layer: those that make the step first, the largest of them at the head; what works against it last. None where
+    it is of no layer."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,12 +217,12 @@ def _step(part: Part, cause: Cause, shares: list[Share], per_unit: float) -> Ste
         cause=cause,
         excess=excess,
         change=-per_unit * excess,
-        shares=tuple(_by_layer(shares)) if part != "whole" else (),
+        shares=tuple(_by_layer(shares, towards=excess)) if part != "whole" else (),
     )
 
 
-def _by_layer(shares: Iterable[Share]) -> Iterator[Share]:
-    """Yield a share for each layer; one that both networks have is summed."""
+def _by_layer(shares: Iterable[Share], *, towards: float) -> Iterator[Share]:
+    """Yield a share for each layer, the largest of the sign of `towards` first; a layer of both networks is summed."""
     layers: dict[str, list[Share]] = {}
     for share in shares:
         layers.setdefault(share.layer, []).append(share)
@@ -229,4 +230,4 @@ def _by_layer(shares: Iterable[Share]) -> Iterator[Share]:
         Share(layer=name, level=found[0].level, excess=sum(share.excess for share in found))
         for name, found in layers.items()
     ]
-    yield from sorted(summed, key=lambda share: -abs(share.excess))
+    yield from sorted(summed, key=lambda share: share.excess, reverse=towards > 0)

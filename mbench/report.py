@@ -190,6 +190,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        units=units, pairs=pairs, stats=stats, labels=labels, headlines=headlines, CONFIDENCE=versus.CONFIDENCE
+        units=units,
+        pairs=pairs,
+        stats=stats,
+        labels=labels,
+        headlines=headlines,
+        CONFIDENCE=versus.CONFIDENCE,
+        views=views,
     )
     return environment

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from mbench import counted, headlines, labels, live, losses, pairs, stats
 from mbench.records import Counts, Figure, Layer, Op, Record, Result
+
+LARGEST = 5
+"""Layers that are named as the largest."""
+NAMED = 4
+"""Layers that a step from promise to achievement names."""
+UNFOLDED_NETWORKS = 4
+UNFOLDED_WARNINGS = 2
+UNFOLDED_RUNS = 12
+"""How many of each are shown at once; more are folded."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,7 +193,7 @@ def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
     return ResultView(
         result=result,
         label=labels.variant(result.variant),
-        command=command(record, result),
+        command=labels.command(record, result),
         spending=tuple(_spending(slowest)),
         slowest=slowest,
         live_peak=live.peak(result),
@@ -226,17 +234,6 @@ def _spending(shares: Iterable[LayerShare]) -> Iterator[Spending]:
         kinds.setdefault(item.row.layer.op, []).append(item.share)
     found = [Spending(op=op, layers=len(parts), share=sum(parts)) for op, parts in kinds.items()]
     yield from sorted(found, key=lambda item: -item.share)
-
-
-def command(record: Record, result: Result) -> str:
-    """Return the command that repeats a result, for a shell."""
-    settings, kind = record.settings, record.device.kind
-    words = ["mbench", "run", result.variant.name, "--target", record.target.name, "--threads", str(settings.threads)]
-    words += ["--batch", str(settings.batch), "--dtype", settings.dtype]
-    words += ["--device", record.device.name if kind == "rpc" else kind] if kind in ("rpc", "emulated") else []
-    words += ["--compile-only"] if settings.compile_only else []
-    words += ["--counts"] if settings.counts else []
-    return shlex.join(words)
 
 
 def _warnings(items: Iterable[ResultView]) -> Iterator[tuple[str, tuple[str, ...]]]:

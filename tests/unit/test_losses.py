@@ -133,6 +133,16 @@ def test_empty_lanes_are_low_vector_use() -> None:
     assert not [step for step in walk(full).steps if step.part == "depthwise" and step.cause == "vectors"]
 
 
+def test_a_step_names_first_what_makes_it() -> None:
+    record = slower(at_peak(factory.record()), 0, "block3.dw", 1e-3)
+    record = slower(record, 0, "block5.dw", -1e-6)
+    step = walk(record).steps[0]
+    assert [step.shares[0].layer, step.shares[-1].layer] == ["block3.dw", "block5.dw"]
+    record = slower(slower(at_peak(factory.record()), 1, "block5.conv", 1e-2), 1, "block4.conv", -1e-4)
+    step = walk(record).steps[-1]
+    assert [step.shares[0].layer, step.shares[-1].layer] == ["block5.conv", "block4.conv"]
+
+
 def test_unattributed_time_is_said_to_be() -> None:
     record = at_peak(factory.record())
     [result, other] = record.results

@@ -104,6 +104,8 @@ def test_slower_is_said_as_slower() -> None:
         "fallback: no rule for reductions",
         "x86.depthwise_conv2d",
         "tvm 0.27.0", "mbench 0.1.0",
+        "100 of each copy at most, 1 run each, in blocks of 10", "until three blocks agree within 2 %, 5.00 s at most",
+        "Load at the start: 0.20", "avx2, avx512f, fma",
         "Test CPU @ 2.0 GHz", "2025-03-01 12:00 UTC",
     ],
 )  # fmt: skip
@@ -460,6 +462,15 @@ def test_books_that_do_not_close_are_said_aloud(full: Page) -> None:
     found = page(with_result(record, books=apart))
     assert found.text.count("they were measured at another pace") == 2
     assert "another pace" not in full.text
+
+
+def test_a_tuned_choice_that_was_not_followed_is_named() -> None:
+    record = factory.record(factory.PAIR[:1])
+    artifact = msgspec.structs.replace(record.results[0].artifact, ignored={"kernel7": "made for other vectors"})
+    settings = msgspec.structs.replace(record.settings, tuned={"rules.toml": "abcdef" * 8})
+    text = page(msgspec.structs.replace(with_result(record, artifact=artifact), settings=settings)).text
+    assert "kernel7made for other vectors" in text
+    assert "rules.toml (abcdefabcdefabcd)" in text
 
 
 def test_title() -> None:
