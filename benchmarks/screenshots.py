@@ -18,6 +18,8 @@ from mbench import records, report
 WIDTHS = {1440: 1100, 390: 844}
 """Width to height of the view, in pixels."""
 SCHEMES = ("light", "dark")
+ROOM = 16
+"""Pixels around an element in its picture."""
 VIEWS = {
     "top": None,
     "overview": "#overview",
@@ -25,7 +27,7 @@ VIEWS = {
     "walk": "figure:has(#run1-pair1-walk)",
     "blocks": "figure:has(#run1-pair1-blocks)",
     "depth": "figure:has(#run1-depth1)",
-    "table": "#run1-layers1",
+    "table": ".table-box:has(#run1-layers1)",
     "layer": ".layer-view:target",
     "roofline": "#run1-roofline-section",
     "memory": "#run1-memory-section",
@@ -51,7 +53,15 @@ def take(tab: Any, page: Path, folder: Path, suffix: str) -> None:
             found.scroll_into_view_if_needed()
             tab.wait_for_timeout(500)  # figures are drawn as they come near
             tab.add_style_tag(content=".sections { position: static !important; }")
-            found.screenshot(path=folder / f"{name}-{suffix}.png")
+            tab.screenshot(path=folder / f"{name}-{suffix}.png", full_page=True, clip=_around(tab, found))
+
+
+def _around(tab: Any, found: Any) -> dict[str, float]:
+    """Return an element's place on the page, with some room around it."""
+    box, down, width = found.bounding_box(), tab.evaluate("scrollY"), tab.viewport_size["width"]
+    left, right = max(0, box["x"] - ROOM), min(width, box["x"] + box["width"] + ROOM)
+    top = max(0, box["y"] + down - ROOM)
+    return {"x": left, "y": top, "width": right - left, "height": box["y"] + down + box["height"] + ROOM - top}
 
 
 def main() -> None:

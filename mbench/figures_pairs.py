@@ -97,7 +97,7 @@ def walk(steps: pd.DataFrame) -> go.Figure | None:
         )
     )
     top = max(steps["value"].where(totals).max(), steps["value"].cumsum()[:-1].max())
-    figure.update_xaxes(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.12])
+    figure.update_xaxes(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.2])
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
     figure.update_layout(showlegend=False, margin={"t": 8, "b": 32})
     return figure
