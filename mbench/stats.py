@@ -7,6 +7,7 @@ Not here: reading records, units, verdicts. scipy is imported inside the functio
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -81,6 +82,7 @@ def ratio(base: Sequence[float], head: Sequence[float], confidence: float) -> Ra
     return Ratio(estimate=math.exp(median(logs)), low=math.exp(low), high=math.exp(high))
 
 
+@functools.cache
 def _mann_whitney_outside(first: int, second: int, tail: float) -> int:
     """Return how many of the smallest differences lie outside of the interval's lower limit, that one included.
 

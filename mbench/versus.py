@@ -13,6 +13,8 @@ from mbench import labels, pairs, stats
 from mbench.records import Layer, Op, Record, Result
 
 CONFIDENCE = 0.95
+MOST = 50
+"""Blocks of one copy that are compared: the work grows with their square, and the interval hardly narrows."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,10 +67,13 @@ def _networks(base: Record, head: Record, ours: Result, theirs: Result) -> Itera
 
 def _blocks(record: Record, result: Result) -> tuple[float, ...]:
     """Return the block medians of both copies: all are of the same program."""
-    end, block = result.end_to_end, record.settings.block
-    return tuple(
-        time for side in (end.latency_s, end.twin_latency_s) for time in stats.block_medians(side or (), block)
-    )
+    sides = (result.end_to_end.latency_s or (), result.end_to_end.twin_latency_s or ())
+    return tuple(time for side in sides for time in _few(side, record.settings.block))
+
+
+def _few(samples: tuple[float, ...], block: int = 1) -> tuple[float, ...]:
+    """Return the medians of blocks of at least `block` samples, of no more than `MOST` blocks."""
+    return stats.block_medians(samples, max(block, -(-len(samples) // MOST)))
 
 
 def _layers(ours: Result, theirs: Result) -> Iterator[Change]:
@@ -78,7 +83,7 @@ def _layers(ours: Result, theirs: Result) -> Iterator[Change]:
         if other is None:
             continue
         medians = pairs.layer_latency_s(other), pairs.layer_latency_s(layer)
-        yield from _timed(ours, layer, other.latency_s or (), layer.latency_s or (), medians)
+        yield from _timed(ours, layer, _few(other.latency_s or ()), _few(layer.latency_s or ()), medians)
         yield from _counted(ours, theirs, layer, pairs.layer_instructions(other), pairs.layer_instructions(layer))
 
 

@@ -72,6 +72,13 @@ def test_nothing_in_common_or_not_two() -> None:
     assert versus.of_records((factory.record(latency=False), later(factory.record(latency=False)))) is None
 
 
+def test_many_samples_are_few_blocks() -> None:
+    record = factory.record(factory.PAIR[:1], repeat=5000, layer_repeat=1000)
+    found = compared(later(record, 1.1), record)
+    assert found.networks[0].ratio == pytest.approx(1.1)
+    assert len(found.layers) == 29
+
+
 def test_the_figure_has_the_intervals() -> None:
     found = compared(later(factory.record(), 1.5))
     table = figure_data.of_changes(found.networks)
