@@ -152,6 +152,13 @@ def test_size_of_two_networks() -> None:
     assert len(report.render([factory.record()]).encode()) < 6_000_000
 
 
+def test_size_of_a_hundred_records() -> None:
+    record = factory.record()
+    dates = [f"2025-{number // 28 + 1:02}-{number % 28 + 1:02}T12:00:00Z" for number in range(100)]
+    many = [msgspec.structs.replace(record, run_id=date, created_at_utc=date) for date in dates]
+    assert len(report.render(many).encode()) < 12_000_000
+
+
 def test_without_latency_the_rest_is_shown() -> None:
     found = page(factory.record(latency=False))
     assert "latency not measured; 8.6 times fewer multiply-adds" in found.text
@@ -496,6 +503,14 @@ def test_hostile_names_are_text(record: records.Record) -> None:
     assert "<script>alert(1)</script>" in json.dumps(json.loads(found.data["run1-depth1-data1"])).replace(
         "&lt;", "<"
     ).replace("&gt;", ">")
+
+
+def test_hostile_names_are_text_beside_each_other_too() -> None:
+    first, second = (factory.hostile(factory.record(run_id=run_id)) for run_id in ("a", "b"))
+    html = report.render([first, msgspec.structs.replace(second, created_at_utc=factory.HOSTILE[1])])
+    assert injected(html) == 0
+    assert "The second run against the first" in html
+    assert all("<" not in data for data in Page(html).data.values())
 
 
 def test_the_check_of_hostile_names_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
