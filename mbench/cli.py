@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
 
 import click
 
@@ -301,7 +301,14 @@ def show(record: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("paths", type=_path, nargs=-1, required=True, metavar="RECORD...")
 @click.option("-o", "--output", type=_path, required=True, metavar="FILE.html", help="The page to write.")
-def report(paths: tuple[Path, ...], output: Path) -> None:
+@click.option(
+    "--plotlyjs",
+    type=click.Choice(["inline", "directory"]),
+    default="inline",
+    show_default=True,
+    help="Put plotly's script into the page, or once beside the pages of a folder.",
+)
+def report(paths: tuple[Path, ...], output: Path, plotlyjs: Literal["inline", "directory"]) -> None:
     """Make one page of one or several records."""
     from mbench import records
     from mbench import report as pages
@@ -309,7 +316,7 @@ def report(paths: tuple[Path, ...], output: Path) -> None:
     read = [records.read(path) for path in paths]
     if output.resolve() in [path.resolve() for path in paths]:
         raise UsageError(f"--output {output} is one of the records; choose another file for the page")
-    pages.write(output, read)
+    pages.write(output, read, plotlyjs=plotlyjs)
 
 
 @main.command()

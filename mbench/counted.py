@@ -8,7 +8,7 @@ from __future__ import annotations
 from mbench import pairs
 from mbench.records import LEVELS, Layer, Record, Result
 
-_LANE_BITS = {"float32": 32, "int8": 8}
+LANE_BITS = {"float32": 32, "int8": 8}
 
 
 def emulated(record: Record) -> bool:
@@ -27,7 +27,7 @@ def lanes(record: Record, result: Result) -> int | None:
         return None
     own = record.target.processor.vector_bits if result.counts.target == record.target.name else None
     bits = result.counts.vector_bits or own
-    return bits // _LANE_BITS.get(result.variant.dtype, 32) if bits else None
+    return bits // LANE_BITS.get(result.variant.dtype, 32) if bits else None
 
 
 def of_network(record: Record, result: Result) -> float | None:

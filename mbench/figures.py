@@ -1,185 +1,240 @@
-"""Figures of the page: pure functions from a table (`mbench.frame`) to a plotly figure. No record, no HTML, no theme.
+"""Figures of one record: pure functions from a table (`mbench.figure_data`) to a plotly figure.
 
-Background and text colours are left to the page, which has a light and a dark scheme. A figure without data is None.
-Values stay in SI units; the axes and the hover texts scale them.
+No record, no HTML, no theme. A figure without data is None. Values stay in SI units; the axes and the hover texts scale
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from mbench import units
+from mbench import drawing, labels, units
+from mbench.drawing import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
     import pandas as pd
 
-OP_COLOURS = {
-    "conv2d": "#0072B2",
-    "depthwise_conv2d": "#E69F00",
-    "pointwise_conv2d": "#009E73",
-    "dense": "#CC79A7",
-    "pool": "#56B4E9",
-    "other": "#999999",
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Something that each layer has an amount of: its column, and how it is written."""
+
+    column: str
+    name: str
+    title: str
+    unit: str
+    format: Callable[[float | None], str]
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is exact counts, which may be of other code than what was timed."""
+        return self.column == "instructions"
+
+
+METRICS = {
+    "latency": Metric(
+        column="latency_s", name="latency", title="median latency", unit="s", format=units.seconds,
+    ),
+    "instructions": Metric(
+        column="instructions", name="instructions", title="instructions", unit="", format=units.count
+    ),
+    "macs": Metric(
+        column="macs", name="multiply-adds", title="multiply-adds", unit="", format=units.count
+    ),
+    "memory": Metric(
+        column="touched_bytes", name="memory", title="weights, input, output, workspace", unit="B",
+        format=units.data_size,
+    ),
+    "energy": Metric(
+        column="energy_j", name="energy (modelled)", title="energy, modelled", unit="J", format=units.joules
+    ),
+}  # fmt: skip
+"""What the bars over a network's depth can show."""
+_LIVE = {
+    "input": (drawing.SERIES[0], ""),
+    "output": (drawing.SERIES[5], "/"),
+    "workspace": (drawing.SERIES[1], "x"),
 }
-"""Source: Okabe and Ito, "Color Universal Design" (2008); grey added for the rest."""
-OP_LABELS = {
-    "conv2d": "standard convolution",
-    "depthwise_conv2d": "depthwise",
-    "pointwise_conv2d": "pointwise (1x1)",
-    "dense": "fully connected",
-    "pool": "pooling",
-    "other": "other",
-}
-PROMISED, ACHIEVED = "#56B4E9", "#D55E00"
-FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
+"""What is alive while a layer runs: colour and pattern."""
 
 
-def layer_latency(layers: pd.DataFrame) -> go.Figure | None:
-    """Return one network's layers in order as bars: median latency, whiskers from the 10th to the 90th percentile.
+def over_depth(layers: pd.DataFrame, metric: Metric) -> go.Figure | None:
+    """Return one network's layers in order as bars of a metric, coloured by kind; latency with whiskers, p10 to p90.
 
-    `layers` has the columns of `mbench.frame` and one row per layer. Layers without latency leave a gap; if none has
-    one, the answer is None.
+    `layers` has the columns of `mbench.figure_data.of_layers` and one row per layer. Layers without the
+    metric leave a gap; if none has it, the answer is None.
     """
-    return _depth(layers, "latency_s", "median latency", "s", _latency_bars)
-
-
-def layer_instructions(layers: pd.DataFrame) -> go.Figure | None:
-    """Return one network's layers in order as bars: instructions as counted, which are exact and have no whiskers.
-
-    `layers` as for `layer_latency`. Layers without counts leave a gap; if none has counts, the answer is None.
-    """
-    return _depth(layers, "instructions", "instructions", "", _instruction_bars)
-
-
-def _depth(
-    layers: pd.DataFrame, column: str, title: str, unit: str, bars: Callable[[str, pd.DataFrame], go.Bar]
-) -> go.Figure | None:
-    known = layers[layers[column].notna()]
+    known = layers[layers[metric.column].notna()]
     if len(known) == 0:
         return None
-    figure = _figure(title)
+    figure = drawing.empty(None, metric.title)
     for op, rows in known.groupby("op", sort=False):
-        figure.add_trace(bars(str(op), rows))
+        figure.add_trace(_bars(str(op), rows, metric))
     order = _categories(layers)
     figure.update_xaxes(
-        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[_escape(name) for name in layers["layer"]]
+        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in layers["layer"]]
     )
     figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
-    figure.update_yaxes(tickformat="~s", ticksuffix=unit, rangemode="tozero")
+    figure.update_yaxes(tickformat="~s", ticksuffix=metric.unit, rangemode="tozero")
     figure.update_layout(barmode="overlay", bargap=0.25)
     return figure
 
 
-def _latency_bars(op: str, rows: pd.DataFrame) -> go.Bar:
-    median, low, high = (rows[name].tolist() for name in ("latency_s", "latency_p10_s", "latency_p90_s"))
-    hover = [
-        f"{_escape(name)}<br>{OP_LABELS.get(op, _escape(op))}<br>median {units.seconds(m)}<br>"
-        f"10th to 90th percentile {units.seconds(a)} to {units.seconds(b)}<br>{units.count(macs)} multiply-adds"
-        for name, m, a, b, macs in zip(rows["layer"], median, low, high, rows["macs"], strict=True)
-    ]
-    bars = _bars(op, rows, median, hover)
-    bars.error_y = {
-        "type": "data",
-        "symmetric": False,
-        "array": [b - m for b, m in zip(high, median, strict=True)],
-        "arrayminus": [m - a for a, m in zip(low, median, strict=True)],
-        "thickness": 1,
-        "width": 2,
-    }
-    return bars
-
-
-def _instruction_bars(op: str, rows: pd.DataFrame) -> go.Bar:
-    hover = [
-        f"{_escape(row['layer'])}<br>{OP_LABELS.get(op, _escape(op))}<br>"
-        f"{units.exact(row['instructions'])} instructions<br>{units.count(row['loads'])} load, "
-        f"{units.count(row['stores'])} store, {units.count(row['fma_instructions'])} multiply and add<br>"
-        f"{units.count(row['macs'])} multiply-adds needed"
-        for row in rows.to_dict("records")
-    ]
-    return _bars(op, rows, rows["instructions"].tolist(), hover)
-
-
-def _bars(op: str, rows: pd.DataFrame, heights: list[float], hover: list[str]) -> go.Bar:
-    return go.Bar(
-        name=OP_LABELS.get(op, op),
+def _bars(op: str, rows: pd.DataFrame, metric: Metric) -> go.Bar:
+    heights = rows[metric.column].tolist()
+    bar = go.Bar(
+        name=labels.OPS.get(op, op),
         x=_categories(rows),
         y=heights,
-        marker={"color": OP_COLOURS.get(op, OP_COLOURS["other"])},
-        hovertext=hover,
-        hovertemplate="%{hovertext}<extra></extra>",
+        marker=drawing.hatched(
+            drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]), drawing.OP_PATTERNS.get(op, "")
+        ),
+        customdata=rows["layer_index"].tolist(),
+        hovertext=[_hover(row, metric) for row in rows.to_dict("records")],
+        hovertemplate=drawing.HOVER,
     )
+    if metric.column == "latency_s":
+        low, high = rows["latency_p10_s"].tolist(), rows["latency_p90_s"].tolist()
+        bar.error_y = {
+            "type": "data",
+            "symmetric": False,
+            "array": [b - m for b, m in zip(high, heights, strict=True)],
+            "arrayminus": [m - a for a, m in zip(low, heights, strict=True)],
+            "thickness": 1,
+            "width": 2,
+        }
+    return bar
 
 
-def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
-    """Return, block by block, the promised and the achieved speed-up as grouped bars; None if nothing was measured.
-
-    `blocks` has the columns of `mbench.frame.of_blocks`.
-    """
-    return _promise(blocks, "achieved", "achieved (median latency)", "speed-up over a standard convolution")
-
-
-def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
-    """Return, block by block, how many times fewer instructions were promised and executed; None if none were counted.
-
-    `blocks` has the columns of `mbench.frame.of_blocks`. This is no speed-up in time.
-    """
-    return _promise(blocks, "fewer", "executed (instructions)", "times fewer than a standard convolution")
-
-
-def _promise(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Figure | None:
-    if blocks[column].notna().sum() == 0:
-        return None
-    figure = _figure(title)
-    names = [_escape(name) for name in blocks["block"]]
-    outline = {"color": "rgba(0,0,0,0)", "line": {"color": PROMISED, "width": 2}}
-    for label, name, marker in (
-        ("promised by the multiply-adds", "promised", outline),
-        (came, column, {"color": ACHIEVED}),
-    ):
-        values = [None if missing else value for value, missing in zip(blocks[name], blocks[name].isna(), strict=True)]
-        text = [f"{block}<br>{label}: {units.ratio(value)}" for block, value in zip(names, values, strict=True)]
-        figure.add_trace(
-            go.Bar(
-                name=label,
-                x=names,
-                y=values,
-                marker=marker,
-                hovertext=text,
-                hovertemplate="%{hovertext}<extra></extra>",
-            )
+def _hover(row: Mapping[Hashable, Any], metric: Metric) -> str:
+    lines = [escape(row["layer"]), labels.OPS.get(row["op"], escape(row["op"]))]
+    lines.append(f"{metric.title}: {metric.format(row[metric.column])}")
+    if metric.column == "latency_s":
+        lines.append(
+            f"10th to 90th percentile {units.seconds(row['latency_p10_s'])} to {units.seconds(row['latency_p90_s'])}"
         )
-    figure.add_hline(y=1, line_width=1, line_dash="dot")
-    figure.update_xaxes(type="category", tickangle=-60, automargin=True, showgrid=False)
-    figure.update_yaxes(ticksuffix="x", rangemode="tozero")
-    figure.update_layout(barmode="group", bargap=0.3)
+    if metric.counted:
+        lines.append(
+            f"{units.exact(row['instructions'])}, of these {units.count(row['loads'])} load, "
+            f"{units.count(row['stores'])} store, {units.count(row['fma_instructions'])} multiply and add"
+        )
+    if metric.column != "macs":
+        lines.append(f"{units.count(row['macs'])} multiply-adds")
+    return "<br>".join(lines)
+
+
+def memory(live: pd.DataFrame) -> go.Figure | None:
+    """Return what is alive while each layer runs as stacked bars, and the compiler's plan as a line; None if not known.
+
+    `live` has the columns of `mbench.figure_data.of_live`.
+    """
+    if len(live) == 0:
+        return None
+    figure = drawing.empty(None, "activations alive")
+    order = _categories(live)
+    for part, (colour, pattern) in _LIVE.items():
+        values = live[f"{part}_bytes"].tolist()
+        if any(values):
+            hover = [
+                f"{escape(name)}<br>{part}: {units.data_size(value)}"
+                for name, value in zip(live["layer"], values, strict=True)
+            ]
+            marker = drawing.hatched(colour, pattern)
+            figure.add_trace(
+                go.Bar(name=part, x=order, y=values, marker=marker, hovertext=hover, hovertemplate=drawing.HOVER)
+            )
+    planned = live["planned_bytes"].iloc[0]
+    figure.add_trace(
+        go.Scatter(
+            name=f"planned by the compiler for the whole run: {units.data_size(planned)}",
+            x=order,
+            y=[planned] * len(order),
+            mode="lines",
+            line={"dash": "dash", "width": 2, "color": drawing.SERIES[-1]},
+            hoverinfo="skip",
+        )
+    )
+    names = [escape(name) for name in live["layer"]]
+    figure.update_xaxes(categoryorder="array", categoryarray=order, tickvals=order, ticktext=names)
+    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
+    figure.update_yaxes(tickformat="~s", ticksuffix="B", rangemode="tozero")
+    figure.update_layout(barmode="stack", bargap=0.15, legend={"traceorder": "normal"})
     return figure
 
 
-def _figure(y_title: str) -> go.Figure:
-    layout: dict[str, Any] = {
-        "template": go.layout.Template(),
-        "height": 380,
-        "margin": {"l": 64, "r": 8, "t": 40, "b": 8},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 12},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "showlegend": True,
-        "yaxis": {"title": {"text": y_title}},
-        "hoverlabel": {"align": "left"},
-    }
-    return go.Figure(layout=layout)
+def energy(parts: pd.DataFrame) -> go.Figure | None:
+    """Return energy by component as one bar a network and method, modelled and measured apart; None if there is none.
+
+    `parts` has the columns of `mbench.figure_data.of_energy`.
+    """
+    if len(parts) == 0:
+        return None
+    bars = [
+        f"{escape(label).replace(', ', ',<br>')},<br>{kind}"
+        for label, kind in zip(parts["label"], parts["kind"], strict=True)
+    ]
+    order = list(dict.fromkeys(bars))
+    figure = drawing.empty("energy of one run", None, height=130 + 60 * len(order))
+    patterns = ("", "/", "x", ".", "-", "+", "")
+    for number, name in enumerate(dict.fromkeys(parts["component"])):
+        rows = parts[parts["component"] == name]
+        figure.add_trace(
+            go.Bar(
+                orientation="h",
+                name=escape(name),
+                y=[bar for bar, component in zip(bars, parts["component"], strict=True) if component == name],
+                x=rows["energy_j"].tolist(),
+                marker=drawing.hatched(drawing.SERIES[number % 7], patterns[number % 7]),
+                hovertext=[f"{escape(name)}: {units.joules(value)}" for value in rows["energy_j"]],
+                hovertemplate=drawing.HOVER,
+            )
+        )
+    figure.update_xaxes(tickformat="~s", ticksuffix="J", rangemode="tozero")
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True, showgrid=False)
+    figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
+    return figure
+
+
+def samples(table: pd.DataFrame) -> go.Figure | None:
+    """Return every layer's samples in order beside their distribution; None if there are none.
+
+    `table` has the columns of `mbench.figure_data.of_samples`. Each layer has its own two traces, whose `meta` is its
+    index: the page shows one layer's at a time.
+    """
+    if len(table) == 0:
+        return None
+    figure = drawing.empty("run", "latency", height=260)
+    for _, rows in table.groupby("layer_index", sort=False):
+        values = rows["latency_s"].tolist()
+        meta = rows["layer_index"].iloc[0].item()
+        colour = drawing.OP_COLOURS.get(rows["op"].iloc[0], drawing.OP_COLOURS["other"])
+        figure.add_trace(
+            go.Scatter(
+                y=values, x=rows["run"].tolist(), mode="markers", marker={"color": colour, "size": 6}, meta=meta,
+                hovertemplate="run %{x}: %{y:.3s}s<extra></extra>",
+            )
+        )  # fmt: skip
+        figure.add_trace(
+            go.Histogram(
+                y=values, marker={"color": colour}, meta=meta, xaxis="x2", nbinsy=24,
+                hovertemplate="%{x} runs: %{y}s<extra></extra>",
+            )
+        )  # fmt: skip
+    figure.update_layout(
+        xaxis={"domain": [0, 0.68]},
+        xaxis2={"domain": [0.72, 1], "title": {"text": "how many runs"}, "anchor": "y"},
+        yaxis={"tickformat": "~s", "ticksuffix": "s"},
+        showlegend=False,
+        margin={"t": 8},
+    )
+    return figure
 
 
 def _categories(rows: pd.DataFrame) -> list[str]:
     """Return a category for each layer that is unique even if two layers share a name."""
-    return [f"{index}: {_escape(name)}" for index, name in zip(rows["layer_index"], rows["layer"], strict=True)]
-
-
-def _escape(text: str) -> str:
-    """Take from plotly its small language of tags, which it reads in every text: `<b>`, `<a href>`, `&lt;`."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return [f"{index}: {escape(name)}" for index, name in zip(rows["layer_index"], rows["layer"], strict=True)]

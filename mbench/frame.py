@@ -192,15 +192,3 @@ def _latency(samples: Sequence[float] | None) -> dict[str, Any]:
         return {"latency_s": None, "latency_p10_s": None, "latency_p90_s": None, "samples": None}
     low, middle, high = stats.quantiles(samples, (0.1, 0.5, 0.9))
     return {"latency_s": middle, "latency_p10_s": low, "latency_p90_s": high, "samples": len(samples)}
-
-
-def of_blocks(pair: pairs.Pair) -> pd.DataFrame:
-    """Return a row for each block of a pair: `block`, `promised` and `achieved` speed-up (missing if not measured).
-
-    `fewer`: how many times fewer instructions the depthwise-separable block executed (missing if not counted).
-    """
-    import pandas as pd
-
-    kinds = {"block": "string", "promised": "float64", "achieved": "float64", "fewer": "float64"}
-    rows = [(block.name, block.promised, block.achieved, block.fewer) for block in pair.blocks()]
-    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)

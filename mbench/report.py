@@ -1,37 +1,45 @@
 """The page: records as one HTML file that needs nothing else, no network and no other file.
 
-Here: the one door to Jinja, the scripts' hashes, the figures' data. What is said is gathered in `mbench.views`, drawn
-in `mbench.figures`, laid out in `reports/`. No statistics of its own.
+Here: the one door to Jinja, the scripts' hashes, the raw data for download. What is said is gathered in `mbench.views`,
+drawn in `mbench.figures`, laid out in `reports/`. No statistics of its own.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
+import gzip
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import jinja2
-import plotly.graph_objects as go
+import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import mbench
-from mbench import figures, frame, pairs, records, resources, stats, units, views
+from mbench import across, charts, frame, headlines, labels, pairs, records, resources, stats, units, versus, views
+from mbench.charts import AcrossCharts, Chart, RecordCharts
 from mbench.records import Record
+from mbench.versus import Versus
 
 TITLE = "mbench report"
+DETAILED_LAYERS = 600
+"""Up to so many layers, about ten pairs, each has a view of its own; beyond, the page would be too big to open."""
+
+PlotlyJs = Literal["inline", "directory"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Chart:
-    """A figure on the page: its data as JSON, or why there is none."""
+class Download:
+    """Raw data inside the page: a link that works without scripts, compressed; with them it gives the plain file."""
 
-    anchor: str
-    title: str
-    data: Markup | None
-    reason: str
+    name: str
+    address: str
+    kind: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,19 +48,47 @@ class Section:
 
     anchor: str
     view: views.RecordView
-    speedups: tuple[Chart, ...]
-    """One a pair."""
-    depths: tuple[Chart, ...]
-    """One a network."""
+    charts: RecordCharts | None
+    """None where there are too many records to show each in detail."""
+    download: Download
 
 
-def render(items: Iterable[Record], *, title: str | None = None) -> str:
-    """Return the page of one or several records as HTML; the same run_id is shown once."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Overview:
+    """What the page shows across networks, places and dates."""
+
+    networks: tuple[dict[str, object], ...]
+    """Rows of `mbench.across.latest`."""
+    runs: tuple[dict[str, object], ...]
+    """Rows of `mbench.across.history`."""
+    charts: AcrossCharts
+    versus: Versus | None
+    """Where there are two records."""
+    versus_chart: Chart | None
+
+
+def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: PlotlyJs = "inline") -> str:
+    """Return the page of one or several records as HTML; the same run_id is shown once.
+
+    Args:
+        items: the records.
+        title: of the page.
+        plotlyjs: `inline`, or `directory`: the page asks for `plotly_file()` beside it, see `write`.
+    """
     once = tuple({record.run_id: record for record in items}.values())
-    sections = [_section(f"run{number}", record) for number, record in enumerate(once, start=1)]
-    needed = any(chart.data for section in sections for chart in (*section.speedups, *section.depths))
-    scripts = [_script(get_plotlyjs())] if needed else []
+    detailed = sum(len(result.layers) for record in once for result in record.results) <= DETAILED_LAYERS
+    several = len(once) > 1
+    sections = [
+        _section(f"run{number}", record, detailed=detailed, several=several)
+        for number, record in enumerate(once, start=1)
+    ]
+    overview = _overview(once)
+    needed = charts.anything(
+        [section.charts for section in sections], (overview.charts, overview.versus_chart) if overview else None
+    )
+    scripts = [_script(get_plotlyjs())] if needed and plotlyjs == "inline" else []
     scripts.append(_script(_asset("page.js")))
+    shared = plotly_file() if needed and plotlyjs == "directory" else None
     return (
         _environment()
         .get_template("page.html.j2")
@@ -60,65 +96,62 @@ def render(items: Iterable[Record], *, title: str | None = None) -> str:
             title=title or TITLE,
             version=mbench.__version__,
             sections=sections,
+            overview=overview,
+            table=_download("mbench-table.csv", "text/csv", _csv(once)) if once else None,
             scripts=scripts,
+            shared=shared,
             style=Markup(_asset("page.css")),  # noqa: S704 - mbench's own file
-            policy=_policy(scripts),
+            policy=_policy(scripts, shared),
         )
     )
 
 
-def write(path: Path, items: Iterable[Record]) -> None:
-    """Write the page of the records atomically.
+def plotly_file() -> str:
+    """Return the name of plotly's script where pages share one copy."""
+    return f"plotly-{plotly.__version__}.min.js"
+
+
+def write(path: Path, items: Iterable[Record], *, plotlyjs: PlotlyJs = "inline") -> None:
+    """Write the page of the records atomically, and the script beside it that `directory` asks for.
 
     Raises:
         OutputError: it could not be written.
     """
-    records.write_atomically(path, render(items).encode())
+    if plotlyjs == "directory":
+        records.write_atomically(path.parent / plotly_file(), get_plotlyjs().encode())
+    records.write_atomically(path, render(items, plotlyjs=plotlyjs).encode())
 
 
-def _section(anchor: str, record: Record) -> Section:
-    view = views.of_record(record)
+def _section(anchor: str, record: Record, *, detailed: bool, several: bool) -> Section:
+    view = views.of_record(record, prefix=f"{record.run_id}/" if several else "")
     return Section(
         anchor=anchor,
         view=view,
-        speedups=tuple(_speedups(f"{anchor}-speedup", view)),
-        depths=tuple(_depths(f"{anchor}-depth", view)),
+        charts=charts.of_record(anchor, view) if detailed else None,
+        download=_download(f"{record.run_id}.json", "application/json", records.encode(record)),
     )
 
 
-def _speedups(anchor: str, view: views.RecordView) -> Iterator[Chart]:
-    for number, found in enumerate(view.pairs, start=1):
-        halves = (found.separable, found.standard)
-        untimed = [half for half in halves if not any(row.latency for row in half.layers)]
-        reason = untimed[0].why("layers.latency_s") if untimed else "the two networks have no timed block in common"
-        title, draw = "Speed-up promised and achieved, block by block", figures.block_speedup
-        if found.pair.by_instructions:
-            title, draw = "Instructions saved, promised and executed, block by block", figures.block_instructions
-            reason = "the two networks have no counted block in common"
-        blocks = frame.of_blocks(found.pair)
-        yield _chart(f"{anchor}{number}", title, found.separable.label, draw(blocks), reason)
+def _overview(items: Sequence[Record]) -> Overview | None:
+    table, two = across.networks(items), versus.of_records(tuple(items))
+    if not across.several(table):
+        return None
+    return Overview(
+        networks=tuple(across.rows(across.latest(table))),
+        runs=tuple(across.rows(across.history(table))),
+        charts=charts.of_networks(table),
+        versus=two,
+        versus_chart=charts.of_versus(two) if two else None,
+    )
 
 
-def _depths(anchor: str, view: views.RecordView) -> Iterator[Chart]:
-    table = frame.from_records([view.record])
-    for number, result in enumerate(view.results, start=1):
-        rows = table[(table["variant"] == result.result.variant.name) & (table["scope"] == "layer")]
-        title, draw, path = "Latency over depth", figures.layer_latency, "layers.latency_s"
-        if view.emulated:
-            title, draw, path = "Instructions over depth", figures.layer_instructions, "layers.counters"
-        yield _chart(f"{anchor}{number}", title, result.label, draw(rows), result.why(path))
+def _csv(items: Sequence[Record]) -> bytes:
+    return frame.from_records(items).to_csv(index=False).encode()
 
 
-def _chart(anchor: str, title: str, label: str, figure: go.Figure | None, reason: str) -> Chart:
-    data = _json(figure.to_json()) if figure else None
-    return Chart(anchor=anchor, title=f"{title}: {label}", data=data, reason=reason)
-
-
-def _json(text: str) -> Markup:
-    """Make JSON safe inside a script element: nothing in it can end the element or a line of a script."""
-    for character in ("<", ">", "&", "\u2028", "\u2029"):
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - escaped above
+def _download(name: str, kind: str, data: bytes) -> Download:
+    packed = base64.b64encode(gzip.compress(data, mtime=0)).decode()
+    return Download(name=name, address=f"data:application/gzip;base64,{packed}", kind=kind)
 
 
 def _script(text: str) -> Markup:
@@ -133,13 +166,12 @@ def _script(text: str) -> Markup:
     return Markup(text)  # noqa: S704 - mbench's own file or plotly's
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Sequence[str], shared: str | None) -> str:
     """Return the content security policy: these scripts and nothing from anywhere. plotly needs inline styles."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
-    )
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
+    allowed = " ".join([*hashes, *(["'self'"] if shared else [])])
     return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -148,6 +180,7 @@ def _asset(name: str) -> str:
     return (resources.data_dir("reports") / name).read_text(encoding="utf-8")
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources.data_dir("reports")),
@@ -156,5 +189,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(units=units, pairs=pairs, stats=stats, ops=figures.OP_LABELS, colours=figures.OP_COLOURS)
+    environment.globals.update(
+        units=units,
+        pairs=pairs,
+        stats=stats,
+        labels=labels,
+        headlines=headlines,
+        CONFIDENCE=versus.CONFIDENCE,
+        views=views,
+    )
     return environment

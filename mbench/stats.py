@@ -7,6 +7,7 @@ Not here: reading records, units, verdicts. scipy is imported inside the functio
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -59,10 +60,65 @@ def quantiles(samples: Sequence[float], fractions: Sequence[float]) -> tuple[flo
     return tuple(_between(ordered, fraction * (len(ordered) - 1)) for fraction in fractions)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """How many times as long one set of times is as another, with its interval at a confidence."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def ratio(base: Sequence[float], head: Sequence[float], confidence: float) -> Ratio | None:
+    """Return head over base of two independent sets of times; None where one is empty or holds a time of 0.
+
+    The estimate is the median of the ratios of all pairs; the interval is the one that Mann and Whitney's exact test
+    gives, two-sided: infinite where the sets are too short for the confidence. Source: Hodges and Lehmann, Annals of
+    Mathematical Statistics 34 (1963); Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 4.2 and 4.3.
+    """
+    if not base or not head or min(*base, *head) <= 0:
+        return None
+    logs = sorted(math.log(b) - math.log(a) for a in base for b in head)
+    outside = _mann_whitney_outside(len(base), len(head), (1 - confidence) / 2)
+    low, high = (logs[outside - 1], logs[-outside]) if outside else (-math.inf, math.inf)
+    return Ratio(estimate=math.exp(median(logs)), low=math.exp(low), high=math.exp(high))
+
+
+@functools.cache
+def _mann_whitney_outside(first: int, second: int, tail: float) -> int:
+    """Return how many of the smallest differences lie outside of the interval's lower limit, that one included.
+
+    The number of orders of the two sets that give each value of the statistic are the coefficients of the Gaussian
+    binomial: the product of (1 - q^(second + i)) / (1 - q^i) over i up to `first`.
+    """
+    size = first * second
+    ways = [1] + [0] * size
+    for i in range(1, first + 1):
+        for value in range(size, second + i - 1, -1):
+            ways[value] -= ways[value - second - i]
+        for value in range(i, size + 1):
+            ways[value] += ways[value - i]
+    allowed, below = tail * math.comb(first + second, first), 0
+    for value, number in enumerate(ways):
+        below += number
+        if below > allowed:
+            return value
+    return 0
+
+
 def _between(ordered: Sequence[float], position: float) -> float:
     low = math.floor(position)
     part = position - low
     return ordered[low] if part == 0 else ordered[low] * (1 - part) + ordered[low + 1] * part
+
+
+def block_medians(samples: Sequence[float], block: int) -> tuple[float, ...]:
+    """Return the medians of whole blocks of `block` samples in order, which are less dependent than the samples.
+
+    Raises:
+        ValueError: `block` is not positive.
+    """
+    return tuple(_block_medians(samples, block))
 
 
 def noise(first: Sequence[float], twin: Sequence[float], block: int) -> Noise | None:

@@ -95,6 +95,25 @@ def ratio(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"{value:.2f}x"
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """Return the limits of a ratio: `0.97x to 1.02x`; without a limit on a side, that side is left open."""
+    if low is None or high is None:
+        return NOT_AVAILABLE
+    if not (low > 0 and math.isfinite(high)):
+        return "not known: too few samples"
+    return f"{ratio(low)} to {ratio(high)}"
+
+
+def signed_ratio(value: float | None) -> str:
+    """Return a difference of ratios with its sign: -1.234 → `-1.23x`."""
+    return NOT_AVAILABLE if value is None else f"{value:+.2f}x"
+
+
+def accuracy(value: float | None) -> str:
+    """Return an accuracy given in percent: 70.6 → `70.6 %`."""
+    return NOT_AVAILABLE if value is None else f"{value:.1f} %"
+
+
 def times(value: float | None) -> str:
     """Return a ratio in words, to two significant digits: 6.43 → `6.4 times`, 0.58 → `0.58 times`."""
     return NOT_AVAILABLE if value is None else f"{_significant(value, 2)} times"

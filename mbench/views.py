@@ -6,23 +6,22 @@ Values stay in SI units (the templates format them with `mbench.units`); statist
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from mbench import counted, pairs, stats, units
-from mbench.records import Counts, Figure, Layer, Record, Result, Variant
+from mbench import counted, headlines, labels, live, losses, pairs, stats
+from mbench.records import Counts, Figure, Layer, Op, Record, Result
 
-_INSTRUCTIONS = {
-    "avx512f": "AVX\u2011512",
-    "avx2": "AVX2",
-    "avx": "AVX",
-    "sse4_2": "SSE4.2",
-    "sve": "SVE",
-    "asimd": "NEON",
-}
-_FAMILIES = {"x86": "x86\u201164", "arm": "arm64", "gpu": "GPU"}
-"""For sentences; the hyphen is one that does not break."""
+LARGEST = 5
+"""Layers that are named as the largest."""
+NAMED = 4
+"""Layers that a step from promise to achievement names."""
+UNFOLDED_NETWORKS = 4
+UNFOLDED_WARNINGS = 2
+UNFOLDED_RUNS = 12
+"""How many of each are shown at once; more are folded."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +54,8 @@ class CountsView:
 class LayerView:
     """A layer with what is derived for it."""
 
+    anchor: str
+    """The id of its own view: `layer=mobilenet_v1_1.0_224/block3.pw`."""
     layer: Layer
     latency: Latency | None
     share: float | None
@@ -67,10 +68,35 @@ class LayerView:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What the layers of one kind have of the sum over all, in time or, where nothing was timed, instructions."""
+
+    op: Op
+    layers: int
+    share: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerShare:
+    """A layer and its share of the sum over all layers."""
+
+    row: LayerView
+    share: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ResultView:
     """A result with what is derived for it."""
 
     result: Result
+    command: str
+    """That repeats it."""
+    spending: tuple[Spending, ...]
+    """By kind of layer, the largest first; empty where some layer's part is not known."""
+    slowest: tuple[LayerShare, ...]
+    """The layers, the largest share first; empty likewise."""
+    live_peak: live.Live | None
+    """The layer with the most alive while it runs, by shapes."""
     label: str
     latency: Latency | None
     counts: CountsView | None
@@ -97,6 +123,8 @@ class PairView:
     pair: pairs.Pair
     separable: ResultView
     standard: ResultView
+    walk: losses.Walk | str
+    """From the promised speed-up to the achieved one, or why that cannot be said."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,6 +139,10 @@ class RecordView:
     instead: tuple[str, ...]
     """Why counts stand where latency would, where they do."""
     headlines: tuple[str, ...]
+    spoken: ResultView | None
+    """The network that the headline is of, where it is of one (and its standard counterpart)."""
+    warnings: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each warning once, with the variants that it is about."""
     results: tuple[ResultView, ...]
     pairs: tuple[PairView, ...]
     unpaired: tuple[tuple[str, str], ...]
@@ -119,20 +151,29 @@ class RecordView:
     """The figures of the target's description, by dotted path."""
 
 
-def of_record(record: Record) -> RecordView:
-    """Return what the page shows of one record."""
-    views = {result.variant.name: _of_result(record, result) for result in record.results}
+def of_record(record: Record, *, prefix: str = "") -> RecordView:
+    """Return what the page shows of one record; `prefix` keeps its layers' ids apart from another record's."""
+    views = {result.variant.name: _of_result(record, result, prefix) for result in record.results}
     found = tuple(
-        PairView(pair=pair, separable=views[pair.separable.variant.name], standard=views[pair.standard.variant.name])
+        PairView(
+            pair=pair,
+            separable=views[pair.separable.variant.name],
+            standard=views[pair.standard.variant.name],
+            walk=losses.of_pair(pair, record),
+        )
         for pair in pairs.of_record(record)
     )
+    items = tuple(views.values())
+    alone = items[0] if len(items) == 1 else found[0].separable if len(found) == 1 and len(items) == 2 else None
     reported = {failure.variant for failure in record.failures}
     return RecordView(
         record=record,
         emulated=counted.emulated(record),
         counting=counted.wanted(record) or any(view.counts for view in views.values()),
         instead=tuple(dict.fromkeys(_instead(record, views.values()))),
-        headlines=tuple(_headlines(record, found, tuple(views.values()))),
+        headlines=tuple(headlines.of_record(record, found, items)),
+        spoken=alone,
+        warnings=tuple(_warnings(items)),
         results=tuple(views.values()),
         pairs=found,
         unpaired=pairs.unpaired(record),
@@ -141,20 +182,66 @@ def of_record(record: Record) -> RecordView:
     )
 
 
-def _of_result(record: Record, result: Result) -> ResultView:
+def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
     whole, counts = _latency(result.end_to_end.latency_s), _of_counts(record, result)
     lanes = counts.lanes if counts else None
+    anchors = _anchors(f"{prefix}{result.variant.name}", result.layers)
+    layers = tuple(
+        _of_layer(layer, result, whole, lanes, anchor) for layer, anchor in zip(result.layers, anchors, strict=True)
+    )
+    slowest = tuple(_shares(layers, instructions=counted.emulated(record)))
     return ResultView(
         result=result,
-        label=label(result.variant),
+        label=labels.variant(result.variant),
+        command=labels.command(record, result),
+        spending=tuple(_spending(slowest)),
+        slowest=slowest,
+        live_peak=live.peak(result),
         latency=whole,
         counts=counts,
         noise=pairs.noise(record, result),
         macs=pairs.macs(result),
         params=pairs.params(result),
         peak_bytes=pairs.peak_bytes(result),
-        layers=tuple(_of_layer(layer, result, whole, lanes) for layer in result.layers),
+        layers=layers,
     )
+
+
+def _anchors(network: str, layers: Iterable[Layer]) -> Iterator[str]:
+    """Yield an id for each layer: readable, safe in an address, and unique even if two layers share a name."""
+    seen: set[str] = set()
+    for layer in layers:
+        anchor = re.sub(r"[^\w./=-]", "_", f"layer={network}/{layer.name}", flags=re.ASCII)
+        anchor = f"{anchor}/{layer.index}" if anchor in seen else anchor
+        seen.add(anchor)
+        yield anchor
+
+
+def _shares(layers: Iterable[LayerView], *, instructions: bool) -> Iterator[LayerShare]:
+    amounts = [
+        pairs.layer_instructions(row.layer) if instructions else pairs.layer_latency_s(row.layer) for row in layers
+    ]
+    known = [amount for amount in amounts if amount is not None]
+    whole = sum(known)
+    if len(known) == len(amounts) and whole:
+        shares = [LayerShare(row=row, share=amount / whole) for row, amount in zip(layers, known, strict=True)]
+        yield from sorted(shares, key=lambda item: -item.share)
+
+
+def _spending(shares: Iterable[LayerShare]) -> Iterator[Spending]:
+    kinds: dict[Op, list[float]] = {}
+    for item in shares:
+        kinds.setdefault(item.row.layer.op, []).append(item.share)
+    found = [Spending(op=op, layers=len(parts), share=sum(parts)) for op, parts in kinds.items()]
+    yield from sorted(found, key=lambda item: -item.share)
+
+
+def _warnings(items: Iterable[ResultView]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    said: dict[str, list[str]] = {}
+    for item in items:
+        for warning in item.result.warnings:
+            said.setdefault(warning, []).append(item.result.variant.name)
+    yield from ((warning, tuple(names)) for warning, names in said.items())
 
 
 def _instead(record: Record, results: Iterable[ResultView]) -> Iterator[str]:
@@ -175,11 +262,12 @@ def _of_counts(record: Record, result: Result) -> CountsView | None:
     )
 
 
-def _of_layer(layer: Layer, result: Result, whole: Latency | None, lanes: int | None) -> LayerView:
+def _of_layer(layer: Layer, result: Result, whole: Latency | None, lanes: int | None, anchor: str) -> LayerView:
     latency = _latency(layer.latency_s)
     fallbacks = result.artifact.fallbacks
     reasons = (fallbacks[kernel] for kernel in (layer.kernel, *layer.kernel.split(" + ")) if kernel in fallbacks)
     return LayerView(
+        anchor=anchor,
         layer=layer,
         latency=latency,
         share=pairs.ratio(latency.median_s, whole.median_s) if latency and whole else None,
@@ -195,75 +283,6 @@ def _latency(samples: tuple[float, ...] | None) -> Latency | None:
         return None
     low, middle, high = stats.quantiles(samples, (0.1, 0.5, 0.9))
     return Latency(low_s=low, median_s=middle, high_s=high, samples=len(samples))
-
-
-def label(variant: Variant) -> str:
-    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`."""
-    family = variant.family.replace("mobilenet_v", "MobileNetV").replace("_", " ")
-    standard = ", standard convolutions" if variant.convolution == "standard" else ""
-    return f"{family} {variant.width_multiplier} {variant.resolution}{standard}"
-
-
-def where(record: Record) -> str:
-    """Return where the record's networks ran, for people: `host (x86-64, AVX-512), 2 threads`, or `…, emulated`."""
-    required = record.target.processor.requires
-    instructions = next((words for feature, words in _INSTRUCTIONS.items() if feature in required), None)
-    kind = ", ".join(filter(None, (_FAMILIES[record.target.family], instructions)))
-    threads = record.settings.threads
-    how = "emulated" if counted.emulated(record) else f"{threads} thread{'s' if threads > 1 else ''}"
-    return f"{record.target.name} ({kind}), {how}"
-
-
-def _headlines(record: Record, found: tuple[PairView, ...], results: tuple[ResultView, ...]) -> Iterator[str]:
-    """One sentence for each pair, and one for each network that is in none."""
-    paired = {
-        name for view in found for name in (view.separable.result.variant.name, view.standard.result.variant.name)
-    }
-    for view in found:
-        yield f"{_speed(view.separable, record)}{_saving(view.pair)}"
-    for result in results:
-        if result.result.variant.name not in paired:
-            yield f"{_speed(result, record)}; {units.count(result.macs)} multiply-adds."
-    if not results:
-        yield f"Nothing to show on {where(record)}: no variant could be built and measured."
-
-
-def _speed(view: ResultView, record: Record) -> str:
-    if counted.emulated(record):
-        spent = _counted(view)
-    else:
-        spent = _tied(units.seconds(view.latency.median_s)) if view.latency else "latency not measured"
-    return f"{view.label} on {where(record)}: {spent}"
-
-
-def _counted(view: ResultView) -> str:
-    if view.counts is None:
-        return "not counted"
-    instructions = f"{_tied(units.count(view.counts.counts.counters.instructions))} instructions"
-    each = view.counts.per_fma
-    return f"{instructions}, {units.decimal(each)} a vector multiply-add needed" if each else instructions
-
-
-def _tied(text: str) -> str:
-    """Keep a number and its unit on one line."""
-    return text.replace(" ", "\u00a0")
-
-
-def _saving(pair: pairs.Pair) -> str:
-    promised = _tied(units.times(pair.promised))
-    if pair.by_instructions and pair.fewer is not None:
-        return (
-            f"; {_compared(pair.fewer, 'fewer', 'more')} than with standard convolutions; "
-            f"{promised} fewer was promised by the multiply-adds."
-        )
-    if pair.achieved is None:
-        return f"; {promised} fewer multiply-adds than with standard convolutions."
-    faster = _compared(pair.achieved, "faster", "slower")
-    return f", {faster} than with standard convolutions; {promised} was promised by the multiply-adds."
-
-
-def _compared(ratio: float, better: str, worse: str) -> str:
-    return f"{_tied(units.times(ratio))} {better}" if ratio >= 1 else f"{_tied(units.times(1 / ratio))} {worse}"
 
 
 def target_figures(value: object, path: str = "") -> Iterator[tuple[str, Figure]]:

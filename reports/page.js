@@ -1,15 +1,22 @@
 "use strict";
-// Draws the figures from the JSON beside them, in the page's colours, and makes tables sortable. Loads nothing.
+// Draws the figures from the JSON beside them in the page's colours, switches them, sorts and filters tables, and turns
+// the page's compressed data into plain files. Loads nothing.
 (() => {
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const root = document.documentElement;
+  root.classList.add("scripts");
+  if (typeof Plotly !== "undefined") root.classList.add("figures");
+  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
-  const themed = (layout) => {
-    const axis = { gridcolor: colour("--rule"), linecolor: colour("--rule"), zerolinecolor: colour("--rule") };
+  // ------------------------------------------------------------------------------------------------------- figures
+  const axes = (layout) => Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name));
+
+  const themed = (layout, height) => {
+    const lines = { gridcolor: colour("--rule"), linecolor: colour("--rule"), zerolinecolor: colour("--rule") };
     return {
       ...layout,
+      ...Object.fromEntries(axes(layout).map((name) => [name, { ...layout[name], ...lines }])),
+      height: height || layout.height,
       font: { ...layout.font, color: colour("--ink") },
-      xaxis: { ...layout.xaxis, ...axis },
-      yaxis: { ...layout.yaxis, ...axis },
       hoverlabel: {
         ...layout.hoverlabel,
         bgcolor: colour("--card"),
@@ -23,14 +30,80 @@
   const themedTrace = (trace) =>
     trace.error_y ? { ...trace, error_y: { ...trace.error_y, color: colour("--ink") } } : trace;
 
-  const draw = () => {
-    if (typeof Plotly === "undefined") return;
-    for (const plot of document.querySelectorAll(".plot")) {
-      const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
-      Plotly.react(plot, figure.data.map(themedTrace), themed(figure.layout), { responsive: true, displayModeBar: false });
-    }
+  // One layer's own: its samples alone, its point among the others.
+  const ofLayer = (traces, layer) =>
+    traces
+      .filter((trace) => trace.meta === undefined || trace.meta === layer)
+      .map((trace) =>
+        trace.customdata === undefined
+          ? trace
+          : {
+              ...trace,
+              selectedpoints: trace.customdata.flatMap((value, index) => (value === layer ? [index] : [])),
+              unselected: { marker: { opacity: 0.08 } },
+            },
+      );
+
+  const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not tell before it is printed
+
+  const draw = (plot) => {
+    const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
+    const own = "layer" in plot.dataset;
+    const traces = own ? ofLayer(figure.data, Number(plot.dataset.layer)) : figure.data;
+    const layout = themed(figure.layout, own ? 300 : null);
+    if (own) layout.showlegend = false;
+    if (root.classList.contains("paper")) layout.width = PAPER_WIDTH;
+    Plotly.react(plot, traces.map(themedTrace), layout, { responsive: true, displayModeBar: false });
+    plot.dataset.drawn = "";
+    plot.on("plotly_click", ({ points: [point] }) => {
+      const table = plot.closest("section")?.querySelector("table.layers");
+      const link = table && !own && table.querySelectorAll("tbody th a")[point.customdata];
+      if (link) location.hash = link.hash;
+    });
   };
 
+  const shown = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (isIntersecting && !("drawn" in target.dataset)) draw(target);
+      }
+    },
+    { rootMargin: "400px" },
+  );
+  const drawAll = (which) => {
+    if (typeof Plotly !== "undefined") document.querySelectorAll(which).forEach(draw);
+  };
+  if (typeof Plotly !== "undefined") document.querySelectorAll(".plot").forEach((plot) => shown.observe(plot));
+
+  for (const button of document.querySelectorAll(".switch button")) {
+    button.addEventListener("click", () => {
+      const plot = document.getElementById(button.dataset.plot);
+      plot.dataset.figure = button.dataset.figure;
+      for (const other of button.parentElement.children) other.setAttribute("aria-pressed", other === button);
+      draw(plot);
+    });
+  }
+
+  // What an address names may lie inside something folded.
+  const unfold = () => {
+    const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let fold = named?.closest("details:not([open])"); fold; fold = fold.closest("details:not([open])")) fold.open = true;
+    if (named) named.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+  if (location.hash) unfold();
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(".plot[data-drawn]"));
+  addEventListener("beforeprint", () => {
+    root.classList.add("paper");
+    drawAll(".plot:not(.small)");
+  });
+  addEventListener("afterprint", () => {
+    root.classList.remove("paper");
+    drawAll(".plot[data-drawn]");
+  });
+
+  // -------------------------------------------------------------------------------------------------------- tables
   const key = (row, column) => {
     const cell = row.cells[column];
     return "sort" in cell.dataset ? cell.dataset.sort : cell.textContent.trim();
@@ -64,15 +137,32 @@
     });
   }
 
-  const scheme = matchMedia("(prefers-color-scheme: dark)");
-  scheme.addEventListener("change", draw);
-  addEventListener("beforeprint", () => {
-    document.documentElement.classList.add("paper");
-    draw();
-  });
-  addEventListener("afterprint", () => {
-    document.documentElement.classList.remove("paper");
-    draw();
-  });
-  draw();
+  for (const input of document.querySelectorAll(".filter")) {
+    const box = input.closest(".table-box");
+    const rows = [...box.querySelector("tbody").rows];
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+      const left = rows.filter((row) => !row.hidden).length;
+      box.querySelector(".found").textContent = words.length ? `${left} of ${rows.length}` : "";
+    });
+  }
+
+  // ----------------------------------------------------------------------------------------------------- downloads
+  const unpacked = async (address) => {
+    const bytes = Uint8Array.from(atob(address.slice(address.indexOf(",") + 1)), (char) => char.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
+  };
+
+  for (const link of document.querySelectorAll("a.download")) {
+    link.addEventListener("click", async (event) => {
+      if (!link.dataset.name || typeof DecompressionStream === "undefined") return;
+      event.preventDefault();
+      const file = document.createElement("a");
+      file.href = URL.createObjectURL(new Blob([await unpacked(link.href)], { type: link.dataset.kind }));
+      file.download = link.dataset.name;
+      file.click();
+      setTimeout(() => URL.revokeObjectURL(file.href), 10_000);
+    });
+  }
 })();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import factory
+import msgspec
 import pytest
 from conftest import require
 
-from mbench import report
+from mbench import records, report
 from mbench.records import Record
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -62,19 +64,43 @@ class Visit:
 Visitor = Callable[..., Visit]
 
 
+PAGES: dict[bytes, str] = {}
+
+
+def rendered(record: Record) -> str:
+    """Return the page of a record, made once: it takes longer than most tests."""
+    key = records.encode(record)
+    if key not in PAGES:
+        PAGES[key] = report.render([record])
+    return PAGES[key]
+
+
 @pytest.fixture
 def visit(browser: Any, tmp_path: Path) -> Iterator[Visitor]:
     opened: list[Visit] = []
 
     def open_page(record: Record | str, **options: Any) -> Visit:
         file = tmp_path / f"{len(opened)}.html"
-        file.write_text(record if isinstance(record, str) else report.render([record]), encoding="utf-8")
+        file.write_text(record if isinstance(record, str) else rendered(record), encoding="utf-8")
         opened.append(Visit(browser, file, **options))
         return opened[-1]
 
     yield open_page
     for item in opened:
         item.context.close()
+
+
+ANCHORS = (
+    "run1-pair1-walk", "run1-pair1-blocks", "run1-depth1", "run1-depth2", "run1-roofline", "run1-memory", "run1-energy",
+)  # fmt: skip
+
+
+def plot(visited: Visit, anchor: str) -> Any:
+    """Return a figure, drawn: figures wait until they are near the view."""
+    found = visited.tab.locator(f"#{anchor}")
+    found.scroll_into_view_if_needed()
+    found.locator("svg.main-svg").first.wait_for(timeout=10_000)
+    return found
 
 
 def column(visited: Visit, number: int) -> list[str]:
@@ -87,22 +113,22 @@ def test_draws_offline_in_both_schemes(visit: Visitor, tmp_path: Path, scheme: s
     page = visit(factory.record(), color_scheme=scheme, offline=True)
     assert page.errors == []
     assert page.outside(tmp_path / "0.html") == []
-    assert page.tab.locator(".js-plotly-plot svg.main-svg").count() >= 3
-    assert page.tab.locator(".js-plotly-plot").count() == 3
-    assert page.tab.locator(".js-plotly-plot").nth(1).locator(".point path").count() == 29
+    for anchor in ANCHORS:
+        assert plot(page, anchor).locator("svg.main-svg").count() >= 1, anchor
+    assert plot(page, "run1-depth1").locator(".point path").count() == 29
     ink, paper = (page.tab.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
-    label = page.tab.locator(".js-plotly-plot .xtick text").first
+    label = plot(page, "run1-depth1").locator(".xtick text").first
     assert label.evaluate("node => getComputedStyle(node).fill") == ink
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
 
 
 def test_the_figures_follow_a_change_of_scheme(visit: Visitor) -> None:
     page = visit(factory.record(), color_scheme="light")
-    label = page.tab.locator(".js-plotly-plot .xtick text").first
+    label = plot(page, "run1-depth1").locator(".xtick text").first
     before = label.evaluate("node => getComputedStyle(node).fill")
     page.tab.emulate_media(color_scheme="dark")
     page.tab.wait_for_timeout(300)
-    after = page.tab.locator(".js-plotly-plot .xtick text").first.evaluate("node => getComputedStyle(node).fill")
+    after = plot(page, "run1-depth1").locator(".xtick text").first.evaluate("node => getComputedStyle(node).fill")
     assert after == page.tab.evaluate("getComputedStyle(document.body).color")
     assert after != before
 
@@ -110,7 +136,9 @@ def test_the_figures_follow_a_change_of_scheme(visit: Visitor) -> None:
 def test_a_request_would_be_seen_and_refused(visit: Visitor, tmp_path: Path) -> None:
     """Control: the checks above can fail."""
     html = report.render([factory.record(latency=False)])
-    html = html.replace("<main>", '<main><img src="https://example.invalid/x.png"><script>alert(1)</script>')
+    html = html.replace(
+        '<main id="content">', '<main><img src="https://example.invalid/x.png"><script>alert(1)</script>'
+    )
     page = visit(html)
     assert any("Content Security Policy" in error for error in page.errors)
     assert page.dialogs == []
@@ -138,8 +166,6 @@ def test_sorts_by_click_and_by_keyboard(visit: Visitor) -> None:
 
 
 def test_missing_values_sort_last_both_ways(visit: Visitor) -> None:
-    import msgspec
-
     record = factory.record(factory.PAIR[:1])
     [result] = record.results
     layers = (msgspec.structs.replace(result.layers[0], latency_s=None), *result.layers[1:])
@@ -153,7 +179,7 @@ def test_missing_values_sort_last_both_ways(visit: Visitor) -> None:
 
 def test_hostile_names_are_shown_and_do_nothing(visit: Visitor, tmp_path: Path) -> None:
     page = visit(factory.hostile(factory.record()))
-    page.tab.locator(".js-plotly-plot").first.hover()
+    plot(page, "run1-depth1").hover()
     page.tab.wait_for_timeout(300)
     assert (page.dialogs, page.errors, page.outside(tmp_path / "0.html")) == ([], [], [])
     assert page.tab.locator("img, [onerror]").count() == 0
@@ -166,7 +192,7 @@ def test_hostile_names_are_shown_and_do_nothing(visit: Visitor, tmp_path: Path) 
         "[bold]x[/bold]",
     ):
         assert name in text
-    ticks = page.tab.locator(".js-plotly-plot").nth(1).locator(".xtick text").all_text_contents()
+    ticks = plot(page, "run1-depth1").locator(".xtick text").all_text_contents()
     assert ticks[0] == "conv0<script>alert(1)</script>"
 
 
@@ -174,9 +200,9 @@ def test_hostile_names_are_shown_and_do_nothing(visit: Visitor, tmp_path: Path) 
 def test_an_emulated_run_draws_instructions(visit: Visitor, scheme: str) -> None:
     page = visit(factory.emulated(), color_scheme=scheme, offline=True)
     assert page.errors == []
-    assert page.tab.locator(".js-plotly-plot").count() == 3
-    assert page.tab.locator(".js-plotly-plot").nth(1).locator(".point path").count() == 29
-    assert page.tab.locator(".js-plotly-plot").nth(1).locator(".ytitle").text_content() == "instructions"
+    depth = plot(page, "run1-depth1")
+    assert depth.locator(".point path").count() == 29
+    assert depth.locator(".ytitle").text_content() == "instructions"
     head = page.tab.locator("table.layers").first.locator("thead th", has_text="instructions")
     head.locator("button").click()
     assert column(page, 2)[0] == "pool"
@@ -202,14 +228,25 @@ def test_without_scripts_the_tables_and_text_stay(visit: Visitor) -> None:
     page = visit(factory.record(), java_script_enabled=False)
     assert page.tab.locator("table.layers").first.locator("tbody tr").count() == 29
     assert "The figure needs scripts" in page.tab.locator("figure").first.inner_text()
+    assert page.tab.locator(".filter").first.is_hidden()
+    page.tab.locator("table.layers tbody th a", has_text="block3.pw").first.click()
+    view = page.tab.locator(".layer-view:target")
+    assert "fused_pointwise_conv2d6_add_relu" in view.inner_text()
+    assert view.locator(".samples").text_content().count("µs") == 20
+    with page.tab.expect_download() as download:
+        page.tab.locator("a.download").first.click()
+    assert gzip.decompress(Path(download.value.path()).read_bytes()) == records.encode(factory.record())
     assert "8.6" in page.tab.locator("h1").inner_text()
 
 
 def test_without_latency_there_is_no_empty_figure(visit: Visitor) -> None:
     page = visit(factory.record(latency=False))
     assert page.errors == []
-    assert page.tab.locator(".plot").count() == 0
-    assert factory.NO_LATENCY in page.tab.locator("figure").first.inner_text()
+    assert "No figure" in page.tab.locator("figure").first.inner_text()
+    assert f"No figure of latency: {factory.NO_LATENCY}" in page.tab.locator("#run1-layers figure").first.inner_text()
+    for anchor in page.tab.locator(".plot:not(.small)").evaluate_all("plots => plots.map(plot => plot.id)"):
+        assert plot(page, anchor).locator(".point path").count() > 0, anchor
+    assert plot(page, "run1-depth1").locator(".ytitle").text_content() == "multiply-adds"
     head = page.tab.locator("table.layers").first.locator("thead th", has_text="multiply-adds")
     head.locator("button").click()
     assert column(page, 2)[0] == "pool"
@@ -223,3 +260,124 @@ def test_require_fails_where_everything_is_required(monkeypatch: pytest.MonkeyPa
     with pytest.raises(pytest.skip.Exception):
         require(False, "nothing here")
     require(True, "unused")
+
+
+def test_filters_rows_and_says_how_many(visit: Visitor) -> None:
+    page = visit(factory.record())
+    box = page.tab.locator(".table-box").first
+    box.locator(".filter").fill("depthwise block1")
+    shown = box.locator("tbody tr:visible > :nth-child(2)").all_text_contents()
+    assert shown == ["block1.dw", "block10.dw", "block11.dw", "block12.dw", "block13.dw"]
+    assert box.locator(".found").inner_text() == "5 of 29"
+    box.locator(".filter").fill("")
+    assert box.locator("tbody tr:visible").count() == 29
+    few = box.locator("thead th:visible").count()
+    box.locator(".all").check()
+    assert box.locator("thead th:visible").count() == box.locator("thead th").count() > few
+
+
+def test_a_figure_switches_what_it_shows(visit: Visitor) -> None:
+    page = visit(factory.record())
+    depth = plot(page, "run1-depth1")
+    button = page.tab.locator(".switch button[data-plot=run1-depth1]", has_text="multiply-adds")
+    button.focus()
+    page.tab.keyboard.press("Enter")
+    assert depth.locator(".ytitle").text_content() == "multiply-adds"
+    pressed = page.tab.locator(".switch button[data-plot=run1-depth1][aria-pressed=true]")
+    assert pressed.all_text_contents() == ["multiply-adds"]
+
+
+def test_a_layer_has_a_link_and_a_view_of_its_own(visit: Visitor) -> None:
+    page = visit(factory.record())
+    page.tab.locator("table.layers tbody th a", has_text="block3.pw").first.click()
+    assert page.tab.url.endswith("#layer=mobilenet_v1_1.0_224/block3.pw")
+    view = page.tab.locator(".layer-view:visible")
+    assert view.count() == 1
+    for words in ("block3.pw", "fused_pointwise_conv2d6_add_relu", "x86.pointwise_conv2d", "51,380,224 multiply-adds"):
+        assert words in view.inner_text()
+    assert "mbench run mobilenet_v1_1.0_224 --target host --threads 2" in " ".join(view.inner_text().split())
+    samples = view.locator(".plot").first
+    samples.locator("svg.main-svg").first.wait_for(timeout=10_000)
+    assert samples.locator(".scatterlayer .point").count() == 20
+    view.locator("a[rel=next]").click()
+    assert "block4.dw" in page.tab.locator(".layer-view:visible h4").inner_text()
+
+
+def test_a_bar_leads_to_its_layer(visit: Visitor) -> None:
+    page = visit(factory.record())
+    bar = plot(page, "run1-depth1").locator(".trace.bars .point path").first
+    bar.hover(force=True)
+    box = bar.bounding_box()
+    page.tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.tab.wait_for_url("**/*#layer=mobilenet_v1_1.0_224/conv0", timeout=10_000)
+
+
+def test_a_link_to_a_layer_opens_it_in_whatever_run(visit: Visitor) -> None:
+    page = visit(report.render([factory.record(run_id="a"), factory.record(run_id="b")]))
+    page.tab.evaluate("location.hash = '#layer=b/mobilenet_v1_1.0_224_standard/block3.conv'")
+    page.tab.locator(".layer-view:visible").wait_for(timeout=10_000)
+    assert page.tab.locator(".layer-view:visible h4").inner_text().startswith("block3.conv")
+    assert page.errors == []
+
+
+def test_raw_data_comes_out_of_the_page(visit: Visitor) -> None:
+    record = factory.record()
+    page = visit(record)
+    with page.tab.expect_download() as download:
+        page.tab.locator("a.download[data-kind='application/json']").first.click()
+    assert download.value.suggested_filename == f"{record.run_id}.json"
+    assert Path(download.value.path()).read_bytes() == records.encode(record)
+    with page.tab.expect_download() as download:
+        page.tab.locator("a.download[data-kind='text/csv']").first.click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert len(lines) == 1 + 2 + sum(len(result.layers) for result in record.results)
+    assert lines[0].startswith("run_id,created_at_utc")
+    assert page.errors == []
+
+
+def findings(visited: Visit, *rules: str) -> list[str]:
+    """Return what axe-core finds serious or worse, by all of its rules or by some."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    options = {"runOnly": list(rules)} if rules else {}
+    found = Axe().run(visited.tab, options={"resultTypes": ["violations"], **options}).response["violations"]
+    return [
+        f"{item['id']}: {node['html'][:120]}"
+        for item in found
+        if item["impact"] in ("serious", "critical")
+        for node in item["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "rules"), [("light", ()), ("dark", ("color-contrast",))])
+def test_nothing_serious_for_those_who_see_or_move_otherwise(
+    visit: Visitor, scheme: str, rules: tuple[str, ...]
+) -> None:
+    emulated = msgspec.structs.replace(factory.emulated(factory.PAIR[:1]), run_id="emulated")
+    page = visit(report.render([factory.record(failed=("mobilenet_v1_0.5_128",)), emulated]), color_scheme=scheme)
+    page.tab.evaluate("location.hash = document.querySelector('table.layers tbody th a').hash")
+    page.tab.locator(".layer-view:visible").wait_for(timeout=10_000)
+    assert findings(page, *rules) == []
+
+
+def test_the_check_of_access_can_fail(visit: Visitor) -> None:
+    html = report.render([factory.record((), failed=("mobilenet_v1_0.5_128",))])
+    page = visit(html.replace("--ink: #1b1f24", "--ink: #d0d0d0"), color_scheme="light")
+    assert any(found.startswith("color-contrast") for found in findings(page, "color-contrast"))
+
+
+def test_it_prints(visit: Visitor) -> None:
+    page = visit(factory.record())
+    assert page.tab.pdf(format="A4", prefer_css_page_size=True).startswith(b"%PDF")
+    assert page.errors == []
+
+
+def test_a_shared_copy_of_plotly_beside_the_page(browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "shared.html"
+    report.write(file, [factory.record()], plotlyjs="directory")
+    assert file.stat().st_size < 1_500_000
+    page = Visit(browser, file)
+    assert page.errors == []
+    assert [Path(url).name for url in page.outside(file)] == [report.plotly_file()]
+    assert plot(page, "run1-depth1").locator(".point path").count() == 29
+    page.context.close()

@@ -413,6 +413,16 @@ def test_report_of_hostile_names(run: Mbench, tmp_path: Path) -> None:
     assert [path.name for path in Path.cwd().iterdir()] == ["page.html"]
 
 
+def test_report_with_a_shared_copy_of_plotly(run: Mbench, record_file: Path) -> None:
+    outcome = run("report", record_file, "-o", "page.html", "--plotlyjs", "directory")
+    assert (outcome.code, outcome.err) == (0, "")
+    script = next(path for path in Path.cwd().iterdir() if path.name.startswith("plotly-"))
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert f'<script src="{script.name}"></script>' in page
+    assert len(page) < 1_500_000 < script.stat().st_size
+    assert_one_line(run("report", record_file, "-o", "page.html", "--plotlyjs", "cdn"), "plotlyjs")
+
+
 def test_report_never_overwrites_a_record(run: Mbench, record_file: Path) -> None:
     before = record_file.read_bytes()
     Path("link.json").symlink_to(record_file)

@@ -1,96 +1,129 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import factory
+import msgspec
 import pandas as pd
 import pytest
 
-from mbench import figures, frame, pairs, units
+from mbench import (
+    drawing,
+    figure_data,
+    figures,
+    figures_pairs,
+    figures_roofline,
+    frame,
+    labels,
+    losses,
+    pairs,
+    records,
+    units,
+)
+from mbench.figures import METRICS
 
 
-def layers(**options: bool) -> pd.DataFrame:
-    table = frame.from_records([factory.record(factory.PAIR[:1], **options)])  # type: ignore[arg-type]
-    return table[table["scope"] == "layer"]
+def layers(record: records.Record | None = None, **options: bool) -> pd.DataFrame:
+    record = record or factory.record(factory.PAIR[:1], **options)  # type: ignore[arg-type]
+    return figure_data.of_layers(frame.from_records([record]), record.results[0].variant.name)
+
+
+def drawn(table: pd.DataFrame, metric: str = "latency") -> Any:
+    figure = figures.over_depth(table, METRICS[metric])
+    assert figure is not None
+    return figure
+
+
+def heights(figure: Any) -> dict[str, float]:
+    return {x: y for bar in figure.data for x, y in zip(bar.x, bar.y, strict=True)}
 
 
 def test_a_bar_for_each_layer_by_op() -> None:
     table = layers()
-    figure = figures.layer_latency(table)
-    assert figure is not None
-    heights = {x: y for bar in figure.data for x, y in zip(bar.x, bar.y, strict=True)}
+    figure = drawn(table)
     assert list(figure.layout.xaxis.categoryarray) == [f"{i}: {n}" for i, n in enumerate(table["layer"])]
     assert list(figure.layout.xaxis.ticktext) == list(table["layer"])
-    assert heights == {f"{i}: {n}": s for i, n, s in zip(range(29), table["layer"], table["latency_s"], strict=True)}
-    assert {bar.name for bar in figure.data} == {figures.OP_LABELS[op] for op in table["op"]}
+    expected = {f"{i}: {n}": s for i, n, s in zip(range(29), table["layer"], table["latency_s"], strict=True)}
+    assert heights(figure) == expected
+    assert {bar.name for bar in figure.data} == {labels.OPS[op] for op in table["op"]}
     assert len({bar.marker.color for bar in figure.data}) == len(figure.data)
+
+
+@pytest.mark.parametrize("metric", ["macs", "memory", "energy"])
+def test_each_metric_is_the_records(metric: str) -> None:
+    record = factory.record(factory.PAIR[:1])
+    found = heights(drawn(layers(record), metric))
+    for layer in record.results[0].layers:
+        amount = {
+            "macs": layer.macs,
+            "memory": layer.weight_bytes + layer.activation_bytes + layer.workspace_bytes,
+            "energy": layer.energy_j,
+        }[metric]
+        assert found[f"{layer.index}: {layer.name}"] == amount
 
 
 def test_whiskers_end_at_the_percentiles() -> None:
     table = layers()
-    figure = figures.layer_latency(table[table["op"] == "dense"])
-    assert figure is not None
+    figure = drawn(table[table["op"] == "dense"])
     [bar], row = figure.data, table[table["op"] == "dense"].iloc[0]
     assert bar.y[0] + bar.error_y.array[0] == pytest.approx(row["latency_p90_s"])
     assert bar.y[0] - bar.error_y.arrayminus[0] == pytest.approx(row["latency_p10_s"])
     assert units.seconds(row["latency_s"]) in bar.hovertext[0]
+    assert drawn(table, "macs").data[0].error_y.array is None
 
 
 def test_a_layer_without_latency_is_a_gap_not_a_zero() -> None:
     table = layers()
     table.loc[table["layer"] == "pool", "latency_s"] = None
-    figure = figures.layer_latency(table)
-    assert figure is not None
+    figure = drawn(table)
     assert not any("pool" in x for bar in figure.data for x in bar.x)
     assert "27: pool" in figure.layout.xaxis.categoryarray
 
 
 def test_no_latency_no_figure() -> None:
-    assert figures.layer_latency(layers(latency=False)) is None
+    assert figures.over_depth(layers(latency=False), METRICS["latency"]) is None
     [pair] = pairs.of_record(factory.record(latency=False))
-    assert figures.block_speedup(frame.of_blocks(pair)) is None
+    assert figures_pairs.block_speedup(figure_data.of_blocks(pair)) is None
+    assert figures.samples(figure_data.of_samples(pair.separable)) is None
 
 
 def test_instructions_over_depth() -> None:
-    table = frame.from_records([factory.emulated(factory.PAIR[:1])])
-    table = table[table["scope"] == "layer"]
-    figure = figures.layer_instructions(table)
-    assert figure is not None
-    heights = {x: y for bar in figure.data for x, y in zip(bar.x, bar.y, strict=True)}
-    assert heights == {f"{i}: {n}": c for i, n, c in zip(range(29), table["layer"], table["instructions"], strict=True)}
+    table = layers(factory.emulated(factory.PAIR[:1]))
+    figure = drawn(table, "instructions")
+    found = heights(figure)
+    assert found == {f"{i}: {n}": c for i, n, c in zip(range(29), table["layer"], table["instructions"], strict=True)}
     assert all(bar.error_y.array is None for bar in figure.data)
     assert figure.layout.yaxis.title.text == "instructions"
     assert not figure.layout.yaxis.ticksuffix
     hover = next(text for bar in figure.data for text in bar.hovertext if "block3.pw" in text)
-    assert f"{int(heights['6: block3.pw']):,} instructions" in hover
+    assert f"{int(found['6: block3.pw']):,}" in hover
 
 
 def test_no_counts_no_figure_of_instructions() -> None:
-    assert figures.layer_instructions(layers()) is None
+    assert figures.over_depth(layers(), METRICS["instructions"]) is None
     [pair] = pairs.of_record(factory.record())
-    assert figures.block_instructions(frame.of_blocks(pair)) is None
+    assert figures_pairs.block_instructions(figure_data.of_blocks(pair)) is None
 
 
 def test_instructions_promised_beside_executed() -> None:
     [pair] = pairs.of_record(factory.emulated())
-    table = frame.of_blocks(pair)
-    figure = figures.block_instructions(table)
+    table = figure_data.of_blocks(pair)
+    figure = figures_pairs.block_instructions(table)
     assert figure is not None
-    promised, executed = figure.data
+    executed, promised = figure.data
     assert list(promised.y) == list(table["promised"])
     assert list(executed.y) == list(table["fewer"])
     assert "speed" not in figure.to_json()
     assert "latency" not in figure.to_json()
-    assert figures.block_speedup(table) is None
+    assert figures_pairs.block_speedup(table) is None
 
 
 def test_promised_beside_achieved() -> None:
     [pair] = pairs.of_record(factory.record())
-    table = frame.of_blocks(pair)
-    figure = figures.block_speedup(table)
+    table = figure_data.of_blocks(pair)
+    figure = figures_pairs.block_speedup(table)
     assert figure is not None
-    promised, achieved = figure.data
+    achieved, promised = figure.data
     assert list(promised.y) == list(table["promised"])
     assert list(achieved.y) == list(table["achieved"])
     assert list(promised.x) == list(achieved.x) == [f"block{number}" for number in range(1, 14)]
@@ -98,28 +131,126 @@ def test_promised_beside_achieved() -> None:
 
 def test_a_block_not_measured_has_no_bar() -> None:
     [pair] = pairs.of_record(factory.record())
-    table = frame.of_blocks(pair)
+    table = figure_data.of_blocks(pair)
     table.loc[0, "achieved"] = None
-    figure = figures.block_speedup(table)
+    figure = figures_pairs.block_speedup(table)
     assert figure is not None
-    assert figure.data[1].y[0] is None
-    assert figure.data[0].y[0] is not None
+    assert figure.data[0].y[0] is None
+    assert figure.data[1].y[0] is not None
 
 
-@pytest.mark.parametrize("draw", [figures.layer_latency, figures.layer_instructions])
-def test_names_are_text_not_markup(draw: Callable[[pd.DataFrame], Any]) -> None:
-    table = frame.from_records([factory.counted(factory.record(factory.PAIR[:1]))])
-    table = table[table["scope"] == "layer"]
+def test_the_waterfall_walks_from_total_to_total() -> None:
+    record = factory.record()
+    [pair] = pairs.of_record(record)
+    way = losses.of_pair(pair, record)
+    assert isinstance(way, losses.Walk)
+    table = figure_data.of_walk(way)
+    figure = figures_pairs.walk(table)
+    assert figure is not None
+    [trace] = figure.data
+    assert list(trace.measure) == ["absolute", *["relative"] * (len(table) - 2), "absolute"]
+    assert sum(trace.x[:-1]) == pytest.approx(trace.x[-1])
+    assert trace.text[0] == units.ratio(pair.promised)
+    assert figure.layout.xaxis.range[1] > max(trace.x)
+    assert figures_pairs.walk(table[:0]) is None
+
+
+def test_points_under_the_ceilings() -> None:
+    record = factory.record(factory.PAIR[:1])
+    table = layers(record)
+    ceilings = figure_data.of_ceilings(record, "float32")
+    figure = figures_roofline.roofline(table, ceilings)
+    assert figure is not None
+    lines = [trace for trace in figure.data if trace.mode == "lines+text"]
+    points = [trace for trace in figure.data if trace.mode == "markers"]
+    assert sum(len(trace.x) for trace in points) == (table["flops_per_s"] > 0).sum() == 28
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
+    calibration = record.device.calibration
+    assert calibration is not None
+    for line, rate in zip(lines[1:], calibration.bytes_per_s.values(), strict=True):
+        assert [y / x for x, y in zip(line.x, line.y, strict=True)] == pytest.approx([rate] * len(line.x))
+        assert max(line.y) <= calibration.flops_per_s["float32"] * 1.001
+    assert set(lines[0].y) == {calibration.flops_per_s["float32"]}
+    assert len({trace.marker.symbol for trace in points}) == len(points)
+
+
+def test_names_of_near_ceilings_stand_on_either_side() -> None:
+    ceilings = pd.DataFrame(
+        {"name": ["float32", "L3", "DRAM"], "kind": ["compute", "memory", "memory"], "value": [2e11, 1.6e10, 1.5e10]}
+    )
+    figure = figures_roofline.roofline(layers(), ceilings)
+    assert figure is not None
+    assert [trace.textposition for trace in figure.data[1:3]] == ["top left", "bottom right"]
+
+
+def test_no_ceilings_no_roofline() -> None:
+    record = factory.record(factory.PAIR[:1])
+    assert figures_roofline.roofline(layers(record), figure_data.of_ceilings(record, "int8")) is None
+    assert figures_roofline.roofline(layers(latency=False), figure_data.of_ceilings(record, "float32")) is None
+
+
+def test_memory_bars_stack_to_what_is_alive_and_the_line_is_the_plan() -> None:
+    [result] = factory.record(factory.PAIR[:1]).results
+    figure = figures.memory(figure_data.of_live(result))
+    assert figure is not None
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    stacked = [sum(parts) for parts in zip(*(bar.y for bar in bars), strict=True)]
+    assert stacked == [layer.activation_bytes for layer in result.layers]
+    [line] = [trace for trace in figure.data if trace.type == "scatter"]
+    assert set(line.y) == {result.memory.activation_peak_bytes}
+    assert figures.memory(figure_data.of_live(msgspec.structs.replace(result, layers=()))) is None
+
+
+def test_measured_energy_has_a_bar_of_its_own() -> None:
+    [result] = factory.record(factory.PAIR[:1]).results
+    metered = records.MeteredEnergy(energy_j=0.031, method="RAPL package", window_s=5.0, runs=400)
+    result = msgspec.structs.replace(result, energy=msgspec.structs.replace(result.energy, measured=metered))
+    figure = figures.energy(figure_data.of_energy([result]))
+    assert figure is not None
+    modelled, measured = figure.layout.yaxis.categoryarray[::-1]
+    assert modelled.endswith("modelled")
+    assert measured.endswith("measured")
+    bars: dict[str, list[str]] = {}
+    for trace in figure.data:
+        for bar in trace.y:
+            bars.setdefault(bar, []).append(trace.name)
+    assert bars[measured] == ["all, by the meter"]
+    assert bars[modelled] == list(result.energy.components_j)
+    assert sum(x for trace in figure.data for x, y in zip(trace.x, trace.y, strict=True) if y == modelled) == (
+        pytest.approx(result.energy.energy_j)
+    )
+
+
+def test_samples_in_order_and_each_layer_its_own() -> None:
+    [result] = factory.record(factory.PAIR[:1]).results
+    figure = figures.samples(figure_data.of_samples(result))
+    assert figure is not None
+    traces = [trace for trace in figure.data if trace.meta == 3]
+    assert [trace.type for trace in traces] == ["scatter", "histogram"]
+    for trace in traces:
+        assert list(trace.y) == pytest.approx(list(result.layers[3].latency_s or ()), rel=1e-3)
+    assert list(traces[0].x) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_names_are_text_not_markup(metric: str) -> None:
+    table = layers(factory.counted(factory.record(factory.PAIR[:1])))
     table.loc[table["layer_index"] == 0, "layer"] = "<b>x</b>&lt;"
-    figure = draw(table)
-    assert figure is not None
+    figure = drawn(table, metric)
     texts = [figure.layout.xaxis.ticktext[0], figure.data[0].x[0], figure.data[0].hovertext[0]]
     assert all("&lt;b&gt;x&lt;/b&gt;&amp;lt;" in text and "<b>" not in text for text in texts)
 
 
 def test_no_theme_of_its_own() -> None:
-    figure = figures.layer_latency(layers())
-    assert figure is not None
+    figure = drawn(layers())
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
     assert figure.layout.font.color is None
     assert not figure.layout.template.layout.to_plotly_json()
+
+
+def test_kinds_differ_by_more_than_colour() -> None:
+    looks = [(drawing.OP_PATTERNS.get(op, ""), drawing.OP_SYMBOLS[op]) for op in labels.OPS]
+    assert len(set(looks)) == len(labels.OPS)
+    assert len({drawing.OP_SYMBOLS[op] for op in labels.OPS}) == len(labels.OPS)
+    series = [drawing.series(number) for number in range(len(drawing.SERIES))]
+    assert len({line["marker"]["symbol"] for line in series}) == len(series)

@@ -131,19 +131,6 @@ def test_a_bad_record_is_an_error(folder: Path) -> None:
         frame.load(folder)
 
 
-def test_blocks_of_a_pair() -> None:
-    from mbench import pairs
-
-    [pair] = pairs.of_record(factory.record(latency=False))
-    table = frame.of_blocks(pair)
-    assert len(table) == 13
-    assert table["achieved"].isna().all()
-    assert table["fewer"].isna().all()
-    assert table["promised"].iloc[0] == pytest.approx(1 / (1 / 64 + 1 / 9))
-    [pair] = pairs.of_record(factory.emulated())
-    assert list(frame.of_blocks(pair)["fewer"]) == [block.fewer for block in pair.blocks()]
-
-
 def test_public_name_and_lazy_pandas() -> None:
     assert mbench.load is frame.load
     code = "import sys, mbench.frame; print('pandas' in sys.modules)"

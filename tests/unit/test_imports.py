@@ -14,7 +14,7 @@ def loaded(module: str, names: tuple[str, ...]) -> list[str]:
 
 
 LIGHT = (
-    *("cli", "pipeline", "results", "calibrations", "devices", "devices.worker", "compile.build"),
+    *("cli", "across", "pipeline", "results", "calibrations", "devices", "devices.worker", "compile.build"),
     *("device_commands", "devices.registry", "devices.package", "devices.toolchain", "devices.runtime"),
     *("verdicts.terminal", "verdicts.markdown", "verdicts.junit", "verdicts.bencher", "verdicts.page"),
     *("doctor", "listings", "targets", "host", "records", "stats", "report", "frame", "tables"),

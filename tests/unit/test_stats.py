@@ -38,6 +38,58 @@ def test_a_fraction_outside_is_refused(fraction: float) -> None:
         stats.quantile([1.0, 2.0], fraction)
 
 
+def test_the_interval_of_a_ratio_is_the_one_of_the_exact_test() -> None:
+    """Just inside of each limit Mann and Whitney's test does not reject, just outside it does."""
+    from scipy.stats import mannwhitneyu
+
+    generator = random.Random(3)
+    base = [generator.lognormvariate(0, 0.1) for _ in range(9)]
+    head = [generator.lognormvariate(0.2, 0.2) for _ in range(12)]
+    found = stats.ratio(base, head, 0.95)
+    assert found is not None
+
+    def p(shift: float) -> float:
+        moved = [value / shift for value in head]
+        return float(mannwhitneyu(moved, base, alternative="two-sided", method="exact").pvalue)
+
+    for limit, outwards in ((found.low, 0.999), (found.high, 1.001)):
+        assert p(limit / outwards) > 0.05
+        assert p(limit * outwards) <= 0.05
+    ratios = sorted(b / a for a in base for b in head)
+    assert found.low < found.estimate < found.high
+    assert ratios[53] <= found.estimate <= ratios[54]
+
+
+def test_published_critical_value() -> None:
+    """Two sets of 5: U of at most 2 is rejected at 5 %, two-sided (Mann and Whitney, 1947, table I)."""
+    assert stats._mann_whitney_outside(5, 5, 0.025) == 3
+    assert stats._mann_whitney_outside(3, 3, 0.025) == 0
+
+
+def test_a_ratio_covers_the_truth_as_often_as_it_says() -> None:
+    generator = random.Random(7)
+    hits = 0
+    for _ in range(400):
+        base = [generator.lognormvariate(0, 0.3) for _ in range(10)]
+        head = [1.1 * generator.lognormvariate(0, 0.3) for _ in range(10)]
+        found = stats.ratio(base, head, 0.95)
+        assert found is not None
+        hits += found.low <= 1.1 <= found.high
+    assert 0.925 <= hits / 400 <= 0.985
+
+
+def test_too_few_for_an_interval_and_no_ratio_of_nothing() -> None:
+    short = stats.ratio([1.0, 1.1], [2.0, 2.1], 0.95)
+    assert short is not None
+    assert (short.low, short.high) == (0.0, math.inf)
+    assert stats.ratio([], [1.0], 0.95) is None
+    assert stats.ratio([1.0], [0.0], 0.95) is None
+
+
+def test_block_medians_leave_out_the_last_short_block() -> None:
+    assert stats.block_medians([1, 2, 3, 10, 20, 30, 99], 3) == (2, 20)
+
+
 def test_noise_of_known_ratios() -> None:
     ratios = [1.01, 0.98, 1.03, 1.00]
     first = [1.0, 1.0, 9.0] * 4  # the median of a block hides its outlier

@@ -1,0 +1,84 @@
+"""What the figures share: colours, patterns, symbols, the empty figure, and names made harmless. No data, no theme.
+
+Background and text colours are left to the page, which has a light and a dark scheme.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+OP_COLOURS = {
+    "conv2d": "#0072B2",
+    "depthwise_conv2d": "#E69F00",
+    "pointwise_conv2d": "#009E73",
+    "dense": "#CC79A7",
+    "pool": "#56B4E9",
+    "other": "#999999",
+}
+"""Source: Okabe and Ito, "Color Universal Design" (2008); grey added for the rest."""
+OP_PATTERNS = {"depthwise_conv2d": "/", "dense": "x", "pool": ".", "other": "-"}
+OP_SYMBOLS = {
+    "conv2d": "square",
+    "depthwise_conv2d": "triangle-up",
+    "pointwise_conv2d": "circle",
+    "dense": "diamond",
+    "pool": "cross",
+    "other": "x",
+}
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+"""Of the same source, for what is not a kind of layer."""
+SERIES_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
+SERIES_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
+PROMISED, ACHIEVED = "#E69F00", "#0072B2"
+LOSS, GAIN, TOTAL = "#D55E00", "#009E73", "#0072B2"
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
+CLEAR = "rgba(0,0,0,0)"
+HOVER = "%{hovertext}<extra></extra>"
+
+
+def empty(x_title: str | None, y_title: str | None, *, height: int = 380) -> go.Figure:
+    """Return a figure without data, with a legend above it."""
+    layout: dict[str, Any] = {
+        "template": go.layout.Template(),
+        "height": height,
+        "margin": {"l": 64, "r": 12, "t": 40, "b": 48 if x_title else 8},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": FONT, "size": 12},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "showlegend": True,
+        "xaxis": {"title": {"text": x_title}} if x_title else {},
+        "yaxis": {"title": {"text": y_title}} if y_title else {},
+        "hoverlabel": {"align": "left"},
+    }
+    return go.Figure(layout=layout)
+
+
+def hatched(colour: str, shape: str) -> dict[str, Any]:
+    """Return a bar's marker: its colour, and over it a pattern, so that the colour is never alone."""
+    pattern = {
+        "shape": shape,
+        "fillmode": "overlay",
+        "fgcolor": "white",
+        "fgopacity": 0.55,
+        "size": 6,
+        "solidity": 0.25,
+    }
+    return {"color": colour, "pattern": pattern} if shape else {"color": colour}
+
+
+def series(number: int) -> dict[str, Any]:
+    """Return how the series of that number is drawn as a line: colour, dash and symbol all differ."""
+    at = number % len(SERIES)
+    return {
+        "mode": "lines+markers",
+        "line": {"color": SERIES[at], "dash": SERIES_DASHES[at], "width": 2},
+        "marker": {"color": SERIES[at], "symbol": SERIES_SYMBOLS[at], "size": 9},
+    }
+
+
+def escape(text: str) -> str:
+    """Take from plotly its small language of tags, which it reads in every text: `<b>`, `<a href>`, `&lt;`."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,100 @@
+"""Words for the kinds of things in a record, names of networks and places, and commands, as the page says them."""
+
+from __future__ import annotations
+
+import shlex
+
+from mbench import counted
+from mbench.losses import Cause, Part
+from mbench.records import Record, Result, Variant
+
+OPS = {
+    "conv2d": "standard convolution",
+    "depthwise_conv2d": "depthwise",
+    "pointwise_conv2d": "pointwise (1x1)",
+    "dense": "fully connected",
+    "pool": "pooling",
+    "other": "other",
+}
+PARTS: dict[Part, str] = {
+    "depthwise": "depthwise layers",
+    "pointwise": "pointwise layers",
+    "shared": "layers that both have",
+    "standard": "standard convolutions",
+    "whole": "whole network",
+}
+CAUSES: dict[Cause, str] = {
+    "arithmetic": "multiply-adds",
+    "bandwidth": "fed by memory",
+    "vectors": "vectors not filled",
+    "kernel": "slower than the roofline",
+    "no_macs": "no multiply-adds",
+    "extra_macs": "more multiply-adds",
+    "beside": "other instructions",
+    "runtime": "between the layers",
+    "rest": "not accounted for",
+}
+OPPOSITE: dict[Cause, str] = {
+    "kernel": "faster than the roofline",
+    "extra_macs": "fewer multiply-adds",
+    "beside": "fewer other instructions",
+}
+"""What a cause is called where its cost is negative, as that of Winograd's filtering is."""
+REASONS: dict[Cause, str] = {
+    "bandwidth": "bandwidth-bound: what the memory level that feeds a layer adds to its arithmetic under the roofline",
+    "vectors": "low vector use: lanes that its channels leave empty in the last vector, at peak",
+    "kernel": "what a layer takes beyond its roofline: threads that start and wait, layout, instructions beside the "
+    "multiply-adds; below zero where it does fewer multiply-adds than its shape says (Winograd's filtering)",
+    "no_macs": "a layer that only moves data, such as pooling",
+    "extra_macs": "multiply-adds executed beyond those needed in whole vectors; below zero where a kernel does fewer "
+    "than its shape says (Winograd's filtering)",
+    "beside": "loads, stores, addresses and loops around the multiply-adds",
+    "runtime": "the runtime between the kernels, as the books have it",
+    "rest": "end to end less layers less runtime: the books' unattributed part",
+}
+
+_INSTRUCTIONS = {
+    "avx512f": "AVX\u2011512",
+    "avx2": "AVX2",
+    "avx": "AVX",
+    "sse4_2": "SSE4.2",
+    "sve": "SVE",
+    "asimd": "NEON",
+}
+_FAMILIES = {"x86": "x86\u201164", "arm": "arm64", "gpu": "GPU"}
+"""For sentences; the hyphen is one that does not break."""
+
+
+def step(part: Part, cause: Cause, excess: float) -> str:
+    """Return the name of a step from promise to achievement: `depthwise layers: fed by memory`."""
+    costs = -excess if part == "standard" else excess
+    words = OPPOSITE.get(cause, CAUSES[cause]) if costs < 0 else CAUSES[cause]
+    return words if part == "whole" else f"{PARTS[part]}: {words}"
+
+
+def variant(item: Variant) -> str:
+    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`."""
+    family = item.family.replace("mobilenet_v", "MobileNetV").replace("_", " ")
+    standard = ", standard convolutions" if item.convolution == "standard" else ""
+    return f"{family} {item.width_multiplier} {item.resolution}{standard}"
+
+
+def where(record: Record) -> str:
+    """Return where the record's networks ran, for people: `host (x86-64, AVX-512), 2 threads`, or `…, emulated`."""
+    required = record.target.processor.requires
+    instructions = next((words for feature, words in _INSTRUCTIONS.items() if feature in required), None)
+    kind = ", ".join(filter(None, (_FAMILIES[record.target.family], instructions)))
+    threads = record.settings.threads
+    how = "emulated" if counted.emulated(record) else f"{threads} thread{'s' if threads > 1 else ''}"
+    return f"{record.target.name} ({kind}), {how}"
+
+
+def command(record: Record, result: Result) -> str:
+    """Return the command that repeats a result, for a shell."""
+    settings, kind = record.settings, record.device.kind
+    words = ["mbench", "run", result.variant.name, "--target", record.target.name, "--threads", str(settings.threads)]
+    words += ["--batch", str(settings.batch), "--dtype", settings.dtype]
+    words += ["--device", record.device.name if kind == "rpc" else kind] if kind in ("rpc", "emulated") else []
+    words += ["--compile-only"] if settings.compile_only else []
+    words += ["--counts"] if settings.counts else []
+    return shlex.join(words)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import factory
+import msgspec
+import pytest
+
+from mbench import figure_data, figures_across, headlines, versus
+from mbench.records import Record
+
+replace = msgspec.structs.replace
+
+
+def later(record: Record, factor: float = 1.0, day: int = 2) -> Record:
+    """Return the record as of a later day, with every time longer by a factor."""
+    results = []
+    for result in record.results:
+        end = result.end_to_end
+        times = {
+            name: tuple(factor * value for value in getattr(end, name) or ())
+            for name in ("latency_s", "twin_latency_s")
+        }
+        layers = tuple(
+            replace(layer, latency_s=tuple(factor * value for value in layer.latency_s)) if layer.latency_s else layer
+            for layer in result.layers
+        )
+        results.append(replace(result, end_to_end=replace(end, **times), layers=layers))
+    return replace(record, run_id=f"day{day}", created_at_utc=f"2025-03-0{day}T12:00:00Z", results=tuple(results))
+
+
+def compared(head: Record, base: Record | None = None) -> versus.Versus:
+    found = versus.of_records((head, base or factory.record()))
+    assert found is not None
+    return found
+
+
+def test_the_ratio_is_the_factor_and_lies_in_its_interval() -> None:
+    found = compared(later(factory.record(), 1.5))
+    assert found.base.run_id != "day2"
+    assert len(found.networks) == 2
+    assert len(found.layers) == 29 + 16
+    for change in (*found.networks, *found.layers):
+        assert change.ratio == pytest.approx(1.5, rel=1e-6)
+        assert change.low is not None
+        assert change.high is not None
+        assert change.low <= 1.5 * 1.000001
+        assert change.high >= 1.5 * 0.999999
+
+
+def test_the_same_twice_covers_one() -> None:
+    found = compared(later(factory.record()))
+    assert all(change.low <= 1 <= change.high for change in found.networks if change.low and change.high)
+
+
+def test_counts_are_exact() -> None:
+    base = factory.emulated(factory.PAIR[:1])
+    [change] = compared(later(base), base).networks
+    assert (change.exact, change.ratio, change.low) == (True, 1.0, None)
+    assert "executes 1.00x the instructions" in headlines.of_versus(compared(later(base), base))
+
+
+def test_counts_of_other_code_are_not_compared() -> None:
+    base = factory.counted(factory.record(factory.PAIR[:1]), target="x86_64_v3")
+    other = later(factory.counted(factory.record(factory.PAIR[:1]), target="x86_64_v2"))
+    assert {change.exact for change in compared(other, base).networks} == {False}
+
+
+def test_nothing_in_common_or_not_two() -> None:
+    record = factory.record(factory.PAIR[:1])
+    assert versus.of_records((record,)) is None
+    assert versus.of_records((record, later(record), later(record, day=3))) is None
+    assert versus.of_records((record, later(factory.record(factory.PAIR[1:])))) is None
+    assert versus.of_records((factory.record(latency=False), later(factory.record(latency=False)))) is None
+
+
+def test_many_samples_are_few_blocks() -> None:
+    record = factory.record(factory.PAIR[:1], repeat=5000, layer_repeat=1000)
+    found = compared(later(record, 1.1), record)
+    assert found.networks[0].ratio == pytest.approx(1.1)
+    assert len(found.layers) == 29
+
+
+def test_the_figure_has_the_intervals() -> None:
+    found = compared(later(factory.record(), 1.5))
+    table = figure_data.of_changes(found.networks)
+    figure = figures_across.changes(table)
+    assert figure is not None
+    [trace] = figure.data
+    assert list(trace.x) == [change.ratio for change in found.networks]
+    ends = [x + more for x, more in zip(trace.x, trace.error_x.array, strict=True)]
+    assert ends == pytest.approx([change.high for change in found.networks])
+    assert figure.layout.shapes[0].x0 == 1
+    assert figures_across.changes(table[:0]) is None
+
+
+def test_an_infinite_interval_ends_at_the_edge() -> None:
+    table = figure_data.of_changes(compared(later(factory.record())).networks)
+    table.loc[0, "high"] = float("inf")
+    figure = figures_across.changes(table)
+    assert figure is not None
+    assert max(figure.data[0].error_x.array) < 1
+    assert "not known" in figure.data[0].hovertext[0]
