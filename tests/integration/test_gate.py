@@ -15,11 +15,13 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
-from running import ROOT, TARGET, Running, finished, running
+from conftest import Mbench
+from running import ROOT, TARGET, finished, running
 
 from mbench import artifact, pipeline, records, variants
 from mbench.artifact import Artifact
 from mbench.compile import build
+from mbench.gate import paired
 
 pytestmark = pytest.mark.slow
 NAME = "mobilenet_v1_0.25_32"
@@ -61,9 +63,15 @@ def with_head(base: Path, folder: Path, head: Artifact) -> Path:
     return file
 
 
-def gate(folder: Path, *arguments: str | Path) -> tuple[int, dict[str, Any], Running]:
-    code, started = finished("gate", *arguments, *QUICK, "--json", cache=folder / "cache", cwd=folder)
-    return code, json.loads(started.out), started
+def gate(run: Mbench, *arguments: str | Path) -> tuple[int, dict[str, Any]]:
+    outcome = run("gate", *arguments, *QUICK, "--json")
+    return outcome.code, json.loads(outcome.out)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a process take few turns; what is planted here is seen in one."""
+    monkeypatch.setattr(paired, "_ROUNDS", 6)
 
 
 def planting() -> ModuleType:
@@ -81,10 +89,10 @@ def regressed(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
     return [each for each in findings if each["outcome"] == "regressed" and each["metric"] == metric]
 
 
-def test_another_build_of_the_same_code_does_not_regress(base: Path, tmp_path: Path) -> None:
+def test_another_build_of_the_same_code_does_not_regress(run: Mbench, base: Path, tmp_path: Path) -> None:
     head = kept(tmp_path, "--no-cache")
-    code, document, started = gate(tmp_path, base, head)
-    assert code in (0, 3), started.err
+    code, document = gate(run, base, head)
+    assert code in (0, 3)
     assert document["conclusion"] in ("passed", "inconclusive")
     assert "paired" in document["comparison"]["ways"]
     timed = [each for each in document["comparison"]["findings"] if each["way"] == "paired"]
@@ -92,10 +100,11 @@ def test_another_build_of_the_same_code_does_not_regress(base: Path, tmp_path: P
     assert all(len(each["log_ratios"]) >= 8 for each in timed)
     assert len(set(timed[0]["log_ratios"])) == len(timed[0]["log_ratios"]), "each process measured anew"
     assert not regressed(document, "latency")
-    started.assert_nobody_left()
 
 
-def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(base: Path, tmp_path: Path) -> None:
+def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(
+    run: Mbench, base: Path, tmp_path: Path
+) -> None:
     built = artifact.load(artifact.beside(base) / NAME)
     called = [kernel for kernel, _ in built.manifest.calls]
     place = next(index for kernel, index in built.manifest.calls if called.count(kernel) == 1 and index > 2)
@@ -105,8 +114,8 @@ def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(base: P
     with tools.planted(kernel.removesuffix("_packed"), tools.serial_work(ITERATIONS)) as changed:
         head, _ = build.build(variants.parse(NAME), pipeline.resolve_target(TARGET), tmp_path / "artifacts")
     assert changed, kernel
-    code, document, started = gate(tmp_path, base, with_head(base, tmp_path, head))
-    assert code == 1, started.err
+    code, document = gate(run, base, with_head(base, tmp_path, head))
+    assert code == 1
     assert document["conclusion"] == "regressed"
     slow = {each["layer"]: each for each in regressed(document, "latency")}
     assert layer.name in slow, document["headline"]
@@ -114,15 +123,15 @@ def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(base: P
     assert slow[layer.name]["interval"][0] > 2
 
 
-def test_a_head_that_computes_something_wrong_is_not_timed(base: Path, tmp_path: Path) -> None:
+def test_a_head_that_computes_something_wrong_is_not_timed(run: Mbench, base: Path, tmp_path: Path) -> None:
     built = artifact.load(artifact.beside(base) / NAME)
     work = artifact.scratch(tmp_path)
     (work / artifact.LIBRARY).write_bytes(built.library.read_bytes())
     with np.load(built.reference) as reference:
         np.savez(work / artifact.REFERENCE, input=reference["input"], output=reference["output"] + 1)
     wrong = artifact.store(built.manifest, work, tmp_path / "wrong")
-    code, document, started = gate(tmp_path, base, with_head(base, tmp_path, wrong))
-    assert code == 4, started.err
+    code, document = gate(run, base, with_head(base, tmp_path, wrong))
+    assert code == 4
     [failure] = document["failures"]
     assert failure.startswith(f"{NAME}: head: wrong result: ")
     assert failure.endswith("nothing was timed")

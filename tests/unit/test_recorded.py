@@ -174,3 +174,13 @@ def test_a_single_run_is_judged_by_the_normal_distribution_of_the_assumed_spread
     error = 0.04 * math.sqrt(2)
     assert found.p(1) == pytest.approx(scipy.stats.norm.sf((0.5 - 3 * error) / error))
     assert found.interval() == pytest.approx(scipy.stats.norm.interval(recorded.CONFIDENCE, 0.5, error))
+
+
+def test_all_layers_that_were_looked_at_are_one_family() -> None:
+    found = judge([run()], [run(1.42)])
+    whole = found[None]
+    error = 0.04 * math.sqrt(2)
+    alone = float(scipy.stats.norm.sf((math.log(1.42) - 3 * error) / error))
+    assert alone <= 0.01, "alone it would be slower"
+    assert whole.p_value == pytest.approx(min(1.0, len(found) * alone))
+    assert whole.outcome == "undecided"
