@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from mbench.comparison import Comparison, Conclusion, Verdict
+    from mbench.gate.limits import Limits
     from mbench.gate.paired import Contest
     from mbench.gate.sides import Given
     from mbench.gate.verdict import Fight
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 EXIT_CODES: dict[Conclusion, int] = {"passed": 0, "regressed": 1, "inconclusive": 3, "incomparable": 3}
 NOT_MEASURED = 4
 _SHARES = {"measuring": 0.0, "confirming": 0.5, "done": 1.0}
+_FILES = {
+    "junit": "junit", "markdown": "markdown", "benchmark_action": "benchmark_action", "bencher": "bencher",
+    "html": "page",
+}  # fmt: skip
+"""Options that name a file, and the module of `mbench.verdicts` that fills it."""
 _TIMEOUT_S = 120.0
 _TOLERANCE = 1e-3
 """Of outputs whose record was only compiled."""
@@ -89,6 +95,7 @@ def gate(console: Callable[[], Console], /, base: Path, head: Path, **options: A
     )  # fmt: skip
     accepted = acceptance.read(options["accepted"])
     sides_ = sides.read(base), sides.read(head)
+    _refuse_early(sides_[1], asked.limits, options)
     with _fight(sides_, asked, options, console) as fight:
         found, failures = verdict.compare(*sides_, asked, fight)
     judged = verdict.judge(found, failures, accepted)
@@ -126,6 +133,22 @@ def compare(base: Path, head: Path, **options: Any) -> Answer:
     _write(options["markdown"], "markdown", found, append=True)
     _write(options["html"], "page", found)
     return Answer(terminal.render(found), comparison.encode(found), options["as_json"], 0)
+
+
+def _refuse_early(head: Given, limits: Limits, options: dict[str, Any]) -> None:
+    """Notice now, not after minutes of measuring, what could not be judged or written then.
+
+    Raises:
+        UsageError: a sensitivity is not above its threshold, or a file's folder is not there.
+    """
+    for result in head.record.results:
+        for op in (None, *{layer.op for layer in result.layers}):
+            limits.sensitivity(result.variant.name, op, "latency")
+    for name in _FILES:
+        path = options[name]
+        if path is not None and not path.parent.is_dir():
+            option = f"--{name.replace('_', '-')} {path}"
+            raise UsageError(f"{option}: the folder {path.parent} does not exist; make it first")
 
 
 # --------------------------------------------------------------------------------------------------------------- paired
@@ -182,11 +205,8 @@ def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator
 
 # ---------------------------------------------------------------------------------------------------------------- files
 def _write_all(judged: Verdict, options: dict[str, Any]) -> None:
-    _write(options["junit"], "junit", judged)
-    _write(options["markdown"], "markdown", judged, append=True)
-    _write(options["benchmark_action"], "benchmark_action", judged)
-    _write(options["bencher"], "bencher", judged)
-    _write(options["html"], "page", judged)
+    for name, form in _FILES.items():
+        _write(options[name], form, judged, append=name == "markdown")
 
 
 def _write(path: Path | None, form: str, document: Verdict | Comparison, *, append: bool = False) -> None:
@@ -218,9 +238,13 @@ def _update(judged: Verdict, base: Given, head: Given) -> str:
 
     if judged.conclusion != "passed":
         return f"baseline {base.path} stays as it is: {judged.conclusion}"
-    kept = artifact.beside(head.path)
-    for result in head.record.results if kept.exists() else ():
-        name = result.variant.name
-        artifact.keep(artifact.load(kept / name), artifact.beside(base.path) / name)
+    if base.path.resolve() == head.path.resolve():
+        return f"baseline {base.path} is HEAD itself"
+    kept, before = artifact.beside(head.path), artifact.beside(base.path)
+    sound = [artifact.load(kept / result.variant.name) for result in head.record.results] if kept.exists() else []
+    if before.exists():
+        artifact.discard(before)
+    for each in sound:
+        artifact.keep(each, before / each.manifest.variant.name)
     records.write(base.path, head.record)
     return f"baseline {base.path} is now {head.record.run_id}"

@@ -355,8 +355,8 @@ def test_markdown_is_appended_and_the_others_replaced(run: Mbench, base: Path) -
 @pytest.mark.parametrize("option", FILES)
 def test_an_output_that_cannot_be_written_is_one_line(run: Mbench, base: Path, option: str) -> None:
     Path("folder").mkdir()
-    for path in ("none/out", "folder"):
-        assert_one_line(run("gate", base, base, option, path), f"{path}: cannot be written", code=4)
+    assert_one_line(run("gate", base, base, option, "none/out"), f"{option} none/out: the folder none does not exist")
+    assert_one_line(run("gate", base, base, option, "folder"), "folder: cannot be written", code=4)
 
 
 def test_annotations_are_lines(run: Mbench, base: Path, put: Put) -> None:
@@ -447,10 +447,12 @@ def test_paired_has_every_exit_code_of_the_contract(
 def test_a_sensitivity_that_is_not_above_the_threshold_is_one_line(
     run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arena(monkeypatch)
+    def never(*_: Any) -> Bout:
+        raise AssertionError("it was measured before it was refused")
+
+    monkeypatch.setattr(LocalDevice, "duel", never)
     outcome = run("gate", *pair, "--paired", "--sensitivity", "latency=0.5%")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "expected more than its threshold" in outcome.err
+    assert_one_line(outcome, "expected more than its threshold")
 
 
 def test_the_baseline_takes_the_artifacts_with_it(
@@ -465,6 +467,15 @@ def test_the_baseline_takes_the_artifacts_with_it(
     assert artifact.load(artifact.beside(base) / NAME).manifest.digest == "b" * 32
     assert records.read(base).run_id == "head-run"
     assert run("gate", base, head, "--paired").code == 0
+    assert "is HEAD itself" in run("gate", base, base, "--update-baseline", "--paired").out
+    assert artifact.load(artifact.beside(base) / NAME).manifest.digest == "b" * 32
+
+
+def test_a_head_without_artifacts_leaves_no_old_ones_beside_the_new_baseline(run: Mbench, put: Put, base: Path) -> None:
+    head = put(one_layer(counted(run_id="better"), instructions=-1000), "better")
+    artifact.beside(base).mkdir()
+    assert run("gate", base, head, "--update-baseline").code == 0
+    assert not artifact.beside(base).exists()
 
 
 def test_artifacts_that_are_missing_altered_or_of_another_build_are_one_line(
