@@ -2,7 +2,7 @@
 
 Two runs of the same code differ by more than either shows inside: each process has its own memory layout and meets the
 machine in another mood. How far apart runs of one job lie shows in several runs on either side (a folder of records);
-with fewer, a spread is assumed that `benchmarks/gate_calibration.py` measures, and the reasons say so.
+with fewer, a spread is assumed (`ASSUMED_SPREAD`), and the reasons say so.
 """
 
 from __future__ import annotations
