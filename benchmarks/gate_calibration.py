@@ -36,7 +36,7 @@ from mbench.artifact import Artifact
 from mbench.comparison import Finding
 from mbench.devices import open_device
 from mbench.devices.local import LocalDevice
-from mbench.gate import exact, matching, paired
+from mbench.gate import exact, matching, paired, timed
 from mbench.gate.limits import Limits
 from mbench.gate.matching import Match
 from mbench.gate.paired import Contest
@@ -46,12 +46,10 @@ from mbench.records import Layer, Result, Warmup
 SCENARIOS = ("same", "layer10", "layer5", "whole2", "counts", "counts1")
 SLOWER = {"layer10": 0.10, "layer5": 0.05, "whole2": 0.02}
 QUIET_NETWORK = "mobilenet_v1_0.25_128"
-PLANTED_NETWORK = "mobilenet_v1_1.0_128"
+PLANTED_NETWORK = "mobilenet_v1_0.5_128"
 COUNTED_TARGET = "arm64_cortex_a72"
 FIRST_GUESS = 10_000
 """Iterations of planted work, before it is known how long one takes."""
-CLEARANCE_S = 6e-6
-"""A layer is drawn only if its slow-down is above the gate's floor of 5 µs: below that it is told to be silent."""
 
 
 class Trial(NamedTuple):
@@ -188,11 +186,7 @@ def _slowed(base: Artifact, scenario: str, threads: int, number: int) -> tuple[s
     whole_s = sum(seconds.values())
     kernels = _own_kernels(base)
     share = SLOWER[scenario]
-    fit = [
-        name for name in kernels
-        if seconds[name] >= 0.03 * whole_s and (scenario == "whole2" or share * seconds[name] >= CLEARANCE_S)
-    ]  # fmt: skip
-    layer = random.Random(number).choice(fit)
+    layer = random.Random(number).choice([name for name in kernels if seconds[name] >= timed.ASKED_SHARE * whole_s])
     extra_s = share * (whole_s if scenario == "whole2" else seconds[layer])
     iterations = max(1, round(extra_s / _iteration_seconds(str(base.folder), threads)))
     return layer, _build(base.manifest.variant.name, kernel=kernels[layer], iterations=iterations)
