@@ -21,7 +21,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import mbench
-from mbench import across, charts, frame, headlines, labels, pairs, records, resources, stats, units, versus, views
+from mbench import across, charts, frame, headlines, labels, pairs, records, stats, templates, units, versus, views
 from mbench.charts import AcrossCharts, Chart, RecordCharts
 from mbench.records import Record
 from mbench.versus import Versus
@@ -87,7 +87,7 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
         [section.charts for section in sections], (overview.charts, overview.versus_chart) if overview else None
     )
     scripts = [_script(get_plotlyjs())] if needed and plotlyjs == "inline" else []
-    scripts.append(_script(_asset("page.js")))
+    scripts.append(_script(templates.asset("page.js")))
     shared = plotly_file() if needed and plotlyjs == "directory" else None
     return (
         _environment()
@@ -100,7 +100,7 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
             table=_download("mbench-table.csv", "text/csv", _csv(once)) if once else None,
             scripts=scripts,
             shared=shared,
-            style=Markup(_asset("page.css")),  # noqa: S704 - mbench's own file
+            style=Markup(templates.asset("page.css")),  # noqa: S704 - mbench's own file
             policy=_policy(scripts, shared),
         )
     )
@@ -176,26 +176,16 @@ def _policy(scripts: Sequence[str], shared: str | None) -> str:
     )
 
 
-def _asset(name: str) -> str:
-    return (resources.data_dir("reports") / name).read_text(encoding="utf-8")
-
-
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.data_dir("reports")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return templates.environment(
+        {
+            "units": units,
+            "pairs": pairs,
+            "stats": stats,
+            "labels": labels,
+            "headlines": headlines,
+            "CONFIDENCE": versus.CONFIDENCE,
+            "views": views,
+        }
     )
-    environment.globals.update(
-        units=units,
-        pairs=pairs,
-        stats=stats,
-        labels=labels,
-        headlines=headlines,
-        CONFIDENCE=versus.CONFIDENCE,
-        views=views,
-    )
-    return environment

@@ -12,11 +12,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 import mbench
-from mbench import resources
+from mbench import templates
 from mbench.comparison import Comparison, Finding, Verdict
 from mbench.verdicts import words
 
@@ -87,7 +86,7 @@ def _position(change: float, edge: float) -> float:
 
 
 def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
-    style = "".join((resources.data_dir("reports") / name).read_text(encoding="utf-8") for name in STYLES)
+    style = "".join(templates.asset(name) for name in STYLES)
     edge = scale(comparison.findings)
 
     def rows(findings: Iterable[Finding]) -> dict[str, list[Row]]:
@@ -100,7 +99,7 @@ def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
     shown, left_out = words.telling(comparison.findings)
     listed = words.sections(comparison) if verdict else {}
     return (
-        _environment()
+        templates.environment({"words": words}, _finalize)
         .get_template("verdict.html.j2")
         .render(
             verdict=verdict,
@@ -122,19 +121,6 @@ def _policy(style: str) -> str:
     """Return the content security policy: this style and nothing else, from anywhere."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.data_dir("reports")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    environment.globals.update(words=words)
-    return environment
 
 
 def _finalize(value: Any) -> Any:
