@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import Mbench
-from running import ROOT, TARGET, finished, running
+from running import TARGET, finished, running
 
 from mbench import artifact, pipeline, records, variants
 from mbench.artifact import Artifact
@@ -25,6 +25,7 @@ from mbench.gate import paired
 
 pytestmark = pytest.mark.slow
 NAME = "mobilenet_v1_0.25_32"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 QUICK = (
     "--paired", "--threshold", "latency=50%", "--threshold", "layer.latency=100%", "--sensitivity", "latency=900%",
     "--sensitivity", "layer.latency=900%",
@@ -76,7 +77,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def planting() -> ModuleType:
     """Import benchmarks/planting.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location("planting", ROOT / "benchmarks" / "planting.py")
+    spec = importlib.util.spec_from_file_location("planting", BENCHMARKS / "planting.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

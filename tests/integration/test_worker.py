@@ -8,7 +8,6 @@ import resource
 import select
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -114,9 +113,10 @@ def test_layers_and_the_whole_fit_each_other(observed: tuple[Observation, Any]) 
     assert seen.latency_s
     assert seen.calls_s
     assert seen.overhead_s
-    whole = statistics.median(seen.latency_s)
-    layers = sum(statistics.median(samples) for samples in seen.calls_s)
-    assert whole / 2 < layers + statistics.median(seen.overhead_s) < whole * 2
+    # The quickest of each, since other tests run meanwhile and disturb the whole and the layers at different times:
+    whole = min(seen.latency_s)
+    layers = sum(min(samples) for samples in seen.calls_s)
+    assert whole / 2 < layers + min(seen.overhead_s) < whole * 2
     assert whole / 2 < layers < whole * 2
 
 

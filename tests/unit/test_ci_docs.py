@@ -57,7 +57,7 @@ def parse(arguments: list[str]) -> None:
     """Parse as click does, without running anything."""
     name, *rest = arguments
     command = cli.main.commands[name]
-    command.make_context(name, rest)
+    command.make_context(name, rest, parent=click.Context(cli.main, **cli.main.context_settings))  # as `mbench` does it
 
 
 def test_all_three_are_there() -> None:

@@ -23,7 +23,10 @@ from mbench.records import Record
 
 ROOT = Path(mbench.__file__).parent.parent
 DEVICE_COMMANDS = tuple(f"device {name}" for name in ("serve", "add", "list", "remove"))
-COMMANDS = ("", "run", "show", "report", "schema", "variants", "targets", "doctor", "device", *DEVICE_COMMANDS)
+COMMANDS = (
+    "", "run", "tune", "gate", "compare", "show", "report", "schema", "variants", "targets", "doctor", "device",
+    *DEVICE_COMMANDS,
+)  # fmt: skip
 
 
 def started(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,14 @@ from mbench.records import Host
 
 NOTHING: dict[str, Any] = dict.fromkeys(
     ("target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s"), None
-) | {"compile_only": False, "no_tuned": True, "no_cache": False, "counts": False, "extra_dirs": ()}
+) | {
+    "compile_only": False,
+    "no_tuned": True,
+    "no_cache": False,
+    "counts": False,
+    "keep_artifacts": False,
+    "extra_dirs": (),
+}
 
 
 def machine(architecture: str, *features: str) -> Host:
