@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -75,6 +75,7 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
     if "paired" in possible and fight is not None:
         fought = paired.judge(fight.contests, fight.arena, asked.limits, fight.report, first_look=fight.first_look)
         findings += fought.findings
+    findings += _unjudged(base, head, possible, findings)
     explained = tuple(_with_causes(finding, base, head, matched) for finding in findings)
     comparison = Comparison(
         base=base.described(), head=head.described(), ways={way: WAYS[way] for way in possible}, findings=explained,
@@ -109,6 +110,24 @@ def _exact(
             )
             findings += [each for each in found if each.way in possible or (counts and each.metric == "presence")]
     return findings
+
+
+def _unjudged(base: Given, head: Given, possible: Sequence[Way], found: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield a finding for each network of both runs that what was executed says nothing of, while it does of others."""
+    running = [way for way in possible if way != "static"]
+    judged = {each.variant for each in found if each.way != "static"}
+    for name, ours, theirs in matching.results(base.record, head.record):
+        if not (ours and theirs and running):
+            continue
+        if "counts" in possible and (ours.counts is None) != (theirs.counts is None):
+            reason = f"counted in the {'head' if ours.counts is None else 'base'} alone"
+        elif name not in judged:
+            reason = "nothing that it executed could be compared: neither counts nor latencies on both sides"
+        else:
+            continue
+        yield Finding(
+            variant=name, metric="result", way=running[0], base=None, head=None, outcome="undecided", reason=reason
+        )
 
 
 def _with_causes(finding: Finding, base: Given, head: Given, matched: dict[str, tuple[Match, ...]]) -> Finding:

@@ -169,6 +169,29 @@ def test_what_changed_carries_its_causes_and_what_did_not_carries_none() -> None
     assert not any(each.causes for each in found.of("same"))
 
 
+def without_counts(item: Record, name: str) -> Record:
+    """Return the record with one network left uncounted."""
+    results = []
+    for result in item.results:
+        if result.variant.name == name:
+            layers = tuple(msgspec.structs.replace(layer, counters=None) for layer in result.layers)
+            result = msgspec.structs.replace(result, counts=None, layers=layers)
+        results.append(result)
+    return msgspec.structs.replace(item, results=tuple(results))
+
+
+@pytest.mark.parametrize("sides", ["base", "head", "both"])
+def test_a_network_that_was_not_counted_does_not_pass_beside_one_that_was(sides: str) -> None:
+    whole = factory.counted(factory.record([NAME, OTHER], latency=False))
+    part = without_counts(whole, OTHER)
+    base, head = (part if sides in (side, "both") else whole for side in ("base", "head"))
+    assert verdict.judge(compare(whole, whole), (), ()).conclusion == "passed"
+    found = verdict.judge(compare(base, head), (), ())
+    assert found.conclusion == "inconclusive"
+    [undecided] = found.comparison.of("undecided")
+    assert (undecided.variant, undecided.metric) == (OTHER, "result")
+
+
 def test_both_sides_are_described() -> None:
     found, _ = verdict.compare(given(TIMED, path="a.json"), given(TIMED, TIMED, path="b.json"), Asked())
     assert (found.base.path, found.base.runs) == ("a.json", 1)
