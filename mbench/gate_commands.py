@@ -157,17 +157,16 @@ def _fight(
     given: tuple[Given, Given], asked: Any, options: dict[str, Any], console: Callable[[], Console]
 ) -> Iterator[Fight | None]:
     """Yield what measures both sides now, with progress shown; None if that is not wanted, or would be meaningless."""
-    from mbench.gate import comparable
-
-    base, head = given
-    differ = comparable.differences(base.record, head.record, asked.allowed)
     if not options["paired"]:
         yield None
         return
     from mbench import progress, resources
     from mbench.devices.local import LocalDevice
+    from mbench.gate import comparable
     from mbench.gate.verdict import Fight
 
+    base, head = given
+    differ = comparable.differences(base.record, head.record, asked.allowed)
     with contextlib.ExitStack() as stack:
         contests = () if comparable.forbidden("paired", differ) else tuple(_contests(base, head, stack))
         shown = stack.enter_context(progress.show(console(), [each.variant for each in contests], _SHARES))

@@ -37,7 +37,6 @@ class Asked(NamedTuple):
     """Keys whose differences do not matter."""
     recorded: bool = False
     """Whether recorded latencies are wanted although counts are there."""
-    accepted: tuple[Acceptance, ...] = ()
 
 
 def ways(base: Given, head: Given, *, pair: bool, record: bool) -> tuple[Way, ...]:

@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from mbench.measure.session import Instrument, Runs
 
 COPIES = ("base", "twin", "head")
-METHOD = (
-    "base, a twin of it and head, loaded into one process in random order and alternated in short blocks, each order "
-    "followed by its mirror image; a block counts by its shortest run, a process by the median of its log ratios"
-)
 _BLOCK_S = 3e-3
 """What a block should last: a machine's speed drifts within tens of milliseconds."""
 _MOST_RUNS = 10
