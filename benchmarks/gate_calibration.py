@@ -2,7 +2,8 @@
 
 Run: python benchmarks/gate_calibration.py SCENARIO... [--trials N] [--threads N] [--file FILE]
 
-    same      head is another build of the same code; every second trial beside a process that loads the machine
+    same      head is another build of the same code
+    loaded    the same beside a process that keeps a processor busy
     layer10   one layer that takes at least 3 % of the time is made 10 % slower: a chain of multiply-adds in its kernel
     layer5    the same, 5 %
     whole2    the same kernel is made so much slower that the whole network is 2 % slower
@@ -10,7 +11,9 @@ Run: python benchmarks/gate_calibration.py SCENARIO... [--trials N] [--threads N
     counts1   counts, after one more instruction in the inner loops of one kernel
 
 Every trial is appended to FILE as a line of JSON, raw samples included, and the table is made of that file: runs can be
-interrupted and added up. `--report` prints the table alone.
+interrupted and added up, and files put together. `--report` prints the table alone. Two of these can run side by side,
+each bound to a processor (taskset), with cache folders (MBENCH_CACHE_DIR) and files of their own and `--beside`: each
+loads the machine for the other.
 """
 
 from __future__ import annotations
@@ -43,10 +46,11 @@ from mbench.gate.paired import Contest
 from mbench.measure.observation import Plan
 from mbench.records import Layer, Result, Warmup
 
-SCENARIOS = ("same", "layer10", "layer5", "whole2", "counts", "counts1")
+SCENARIOS = ("same", "loaded", "layer10", "layer5", "whole2", "counts", "counts1")
+SILENT = ("same", "loaded", "counts")
+"""Where there is nothing to find."""
 SLOWER = {"layer10": 0.10, "layer5": 0.05, "whole2": 0.02}
-QUIET_NETWORK = "mobilenet_v1_0.25_128"
-PLANTED_NETWORK = "mobilenet_v1_0.5_128"
+NETWORK = "mobilenet_v1_0.25_128"
 COUNTED_TARGET = "arm64_cortex_a72"
 FIRST_GUESS = 10_000
 """Iterations of planted work, before it is known how long one takes."""
@@ -82,7 +86,7 @@ def main() -> int:
     for scenario in () if arguments.report else arguments.scenarios:
         done = sum(1 for trial in _read(file) if trial["scenario"] == scenario)
         for number in range(done, arguments.trials):
-            trial = _counted(scenario, number) if scenario.startswith("counts") else _timed(scenario, number, arguments)
+            trial = _counted(scenario, arguments) if scenario.startswith("counts") else _timed(scenario, arguments)
             with file.open("a") as out:
                 out.write(json.dumps(trial._asdict()) + "\n")
             print(f"{scenario} {number + 1}/{arguments.trials}: {_told(trial)}", file=sys.stderr, flush=True)
@@ -94,29 +98,29 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
-    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--file", type=Path, default=Path("gate_calibration.jsonl"))
+    parser.add_argument("--beside", action="store_true", help="start no load: something else loads the machine")
     parser.add_argument("--report", action="store_true", help="print the table of FILE and run nothing")
     return parser.parse_args()
 
 
 # --------------------------------------------------------------------------------------------------------------- timed
-def _timed(scenario: str, number: int, arguments: argparse.Namespace) -> Trial:
-    network = PLANTED_NETWORK if scenario in SLOWER else QUIET_NETWORK
-    threads, loaded = arguments.threads, scenario == "same" and number % 2 == 1
-    base = _build(network)
-    layer, head = (None, _build(network, again=True))
+def _timed(scenario: str, arguments: argparse.Namespace) -> Trial:
+    threads, loaded = arguments.threads, arguments.beside or scenario == "loaded"
+    base = _build(NETWORK)
+    layer, head = (None, _build(NETWORK, again=True))
     if scenario in SLOWER:
-        layer, head = _slowed(base, scenario, threads, number)
+        layer, head = _slowed(base, scenario, threads)
     start = time.perf_counter()
-    with _load() if loaded else contextlib.nullcontext():
+    with _load() if loaded and not arguments.beside else contextlib.nullcontext():
         found, processes = _gate(base, head, threads)
     worse = tuple(finding.layer or "whole" for finding in found if finding.outcome == "regressed")
     whole = next(finding for finding in found if finding.layer is None)
     ratios = [finding.ratio for finding in found if finding.layer == layer and layer is not None]
     return Trial(
-        scenario, network, threads, loaded, layer, worse, whole.outcome, ratios[0] if ratios else None, whole.ratio,
+        scenario, NETWORK, threads, loaded, layer, worse, whole.outcome, ratios[0] if ratios else None, whole.ratio,
         processes, time.perf_counter() - start, whole.log_ratios,
     )  # fmt: skip
 
@@ -180,13 +184,13 @@ def _build_here(network: str, target: str, folder: Path, again: bool, kernel: st
         return build.build(variant, described, folder)[0]
 
 
-def _slowed(base: Artifact, scenario: str, threads: int, number: int) -> tuple[str, Artifact]:
+def _slowed(base: Artifact, scenario: str, threads: int) -> tuple[str, Artifact]:
     """Return a layer drawn among those that are long enough, and the network with that layer made slower."""
     seconds = _layer_seconds(str(base.folder), threads)
     whole_s = sum(seconds.values())
     kernels = _own_kernels(base)
     share = SLOWER[scenario]
-    layer = random.Random(number).choice([name for name in kernels if seconds[name] >= timed.ASKED_SHARE * whole_s])
+    layer = random.choice([name for name in kernels if seconds[name] >= timed.ASKED_SHARE * whole_s])
     extra_s = share * (whole_s if scenario == "whole2" else seconds[layer])
     iterations = max(1, round(extra_s / _iteration_seconds(str(base.folder), threads)))
     return layer, _build(base.manifest.variant.name, kernel=kernels[layer], iterations=iterations)
@@ -234,14 +238,14 @@ def _spin() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- counts
-def _counted(scenario: str, number: int) -> Trial:
+def _counted(scenario: str, arguments: argparse.Namespace) -> Trial:
     """Count a network in emulation beside a process that loads the machine; compare with the first count."""
     base, layer = _counts_of_base(), None
     start = time.perf_counter()
-    built = _build(QUIET_NETWORK, COUNTED_TARGET, again=True)
+    built = _build(NETWORK, COUNTED_TARGET, again=True)
     if scenario == "counts1":
-        layer, built = _with_one_more(built, number)
-    with _load():
+        layer, built = _with_one_more(built)
+    with contextlib.nullcontext() if arguments.beside else _load():
         head = _count(built)
     matches = matching.layers(base.layers, head.layers)
     found = [*exact.of_network(base, head, Limits(), counts=True)]
@@ -251,17 +255,17 @@ def _counted(scenario: str, number: int) -> Trial:
     differing = {each.layer or "whole" for each in counted if each.base != each.head}
     ratio = next((each.ratio for each in counted if each.layer == layer and layer), None)
     return Trial(
-        scenario, QUIET_NETWORK, 1, True, layer, tuple(sorted(worse if layer else differing)), counted[0].outcome,
+        scenario, NETWORK, 1, True, layer, tuple(sorted(worse if layer else differing)), counted[0].outcome,
         ratio, counted[0].ratio, 1, time.perf_counter() - start, (),
     )  # fmt: skip
 
 
-def _with_one_more(base: Artifact, number: int) -> tuple[str, Artifact]:
+def _with_one_more(base: Artifact) -> tuple[str, Artifact]:
     """Return a layer drawn among those with inner loops, and the network with one more instruction in these."""
     kernels = _own_kernels(base)
     layers = [layer.name for layer in base.manifest.layers if layer.macs and layer.name in kernels]
-    for layer in random.Random(number).sample(layers, len(layers)):
-        head = _build(QUIET_NETWORK, COUNTED_TARGET, kernel=kernels[layer])
+    for layer in random.sample(layers, len(layers)):
+        head = _build(NETWORK, COUNTED_TARGET, kernel=kernels[layer])
         if head.manifest.files[artifact.LIBRARY] != base.manifest.files[artifact.LIBRARY]:  # else it has no such loop
             return layer, head
     raise SystemExit("gate_calibration.py: no kernel has an inner loop")
@@ -269,7 +273,7 @@ def _with_one_more(base: Artifact, number: int) -> tuple[str, Artifact]:
 
 @functools.cache
 def _counts_of_base() -> Result:
-    return _count(_build(QUIET_NETWORK, COUNTED_TARGET))
+    return _count(_build(NETWORK, COUNTED_TARGET))
 
 
 def _count(built: Artifact) -> Result:
@@ -295,7 +299,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
 def _right(trial: dict[str, Any]) -> bool:
     """Return whether the gate said what is true of a trial."""
     named = set(trial["named"])
-    if trial["scenario"] in ("same", "counts"):
+    if trial["scenario"] in SILENT:
         return not named
     if trial["scenario"] == "whole2":
         return "whole" in named
@@ -315,19 +319,19 @@ def _table(trials: Sequence[dict[str, Any]]) -> str:
         "| scenario | trials | right | 95 % bound on the rate | no verdict on the whole | processes | seconds |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    groups: dict[tuple[str, int, bool], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for trial in trials:
-        groups.setdefault((trial["scenario"], trial["threads"], trial["loaded"]), []).append(trial)
-    for (scenario, threads, loaded), group in sorted(groups.items()):
+        groups.setdefault((trial["scenario"], trial["threads"]), []).append(trial)
+    for (scenario, threads), group in sorted(groups.items(), key=lambda item: SCENARIOS.index(item[0][0])):
         right = sum(map(_right, group))
-        silent = scenario in ("same", "counts")
+        silent = scenario in SILENT
         side = "less" if silent else "greater"
         test = binomtest(len(group) - right if silent else right, len(group), alternative=side)
         bound = test.proportion_ci(0.95, method="exact")
         said = f"wrong at most {bound.high:.1%}" if silent else f"right at least {bound.low:.1%}"
         undecided = sum(trial["whole"] == "undecided" for trial in group)
         middle = {key: sorted(trial[key] for trial in group)[len(group) // 2] for key in ("processes", "seconds")}
-        name = f"{scenario}, {threads} thread{'s' * (threads > 1)}{', loaded' if loaded else ''}"
+        name = f"{scenario}, {threads} thread{'s' * (threads > 1)}"
         cells = (name, len(group), right, said, undecided, middle["processes"], f"{middle['seconds']:.0f}")
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

@@ -40,6 +40,8 @@ class Option:
     label: str
     data: Markup
     """The figure as JSON, safe inside a script element."""
+    height: int
+    """In pixels: the page keeps room for what is drawn later, so that nothing moves then."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -196,7 +198,9 @@ def _chart(anchor: str, title: str, drawn: Iterable[Named], reason: str = "") ->
 def _options(anchor: str, drawn: Iterable[Named]) -> Iterator[Option]:
     shown = ((label, figure) for label, figure in drawn if figure is not None)
     for number, (label, figure) in enumerate(shown, start=1):
-        yield Option(anchor=f"{anchor}-data{number}", label=label, data=safe_json(figure.to_json()))
+        yield Option(
+            anchor=f"{anchor}-data{number}", label=label, data=safe_json(figure.to_json()), height=figure.layout.height
+        )
 
 
 def safe_json(text: str) -> Markup:

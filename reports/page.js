@@ -55,12 +55,16 @@
     if (root.classList.contains("paper")) layout.width = PAPER_WIDTH;
     Plotly.react(plot, traces.map(themedTrace), layout, { responsive: true, displayModeBar: false });
     plot.dataset.drawn = "";
+    plot.style.minHeight = "";
     plot.on("plotly_click", ({ points: [point] }) => {
       const table = plot.closest("section")?.querySelector("table.layers");
       const link = table && !own && table.querySelectorAll("tbody th a")[point.customdata];
       if (link) location.hash = link.hash;
     });
   };
+
+  // Room for what is drawn later, so that nothing moves then.
+  for (const plot of document.querySelectorAll(".plot[data-height]")) plot.style.minHeight = `${plot.dataset.height}px`;
 
   const shown = new IntersectionObserver(
     (entries) => {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tvm
-from tvm import relax
+from tvm.runtime.vm import VirtualMachine
 
 from mbench.artifact import ENTRY, Artifact
 from mbench.measure.session import Events, Instrument, entries
@@ -27,7 +27,7 @@ class RemoteSession:
         self.artifact = loaded
         self.device = line.remote.cpu()
         self._line = line
-        self.vm = relax.VirtualMachine(line.remote.load_module(loaded.library.name), self.device)
+        self.vm = VirtualMachine(line.remote.load_module(loaded.library.name), self.device)
         values, self.expected = entries(loaded)
         for entry, value in values.items():
             self.vm.set_input(entry, tvm.runtime.tensor(np.ascontiguousarray(value), self.device))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import tvm
-from tvm import relax
+from tvm.runtime.vm import VirtualMachine
 
 from mbench.artifact import CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, ENTRY, Artifact
 from mbench.errors import MeasureError
@@ -60,7 +60,7 @@ class Session:
         self.artifact = loaded
         self.device = tvm.cpu()
         module = tvm.runtime.load_module(str(loaded.library))
-        self.vm = relax.VirtualMachine(module, self.device)
+        self.vm = VirtualMachine(module, self.device)
         values, self.expected = entries(loaded)
         self._inputs = {entry: self.tensor(value) for entry, value in values.items()}
 

@@ -136,7 +136,8 @@ def test_a_head_that_computes_something_wrong_is_not_timed(run: Mbench, base: Pa
     [failure] = document["failures"]
     assert failure.startswith(f"{NAME}: head: wrong result: ")
     assert failure.endswith("nothing was timed")
-    assert not [each for each in document["comparison"]["findings"] if each["way"] == "paired"]
+    timed = [each for each in document["comparison"]["findings"] if each["way"] == "paired"]
+    assert [(each["metric"], each["outcome"]) for each in timed] == [("result", "undecided")]
 
 
 def test_a_worker_that_is_killed_is_a_failure(base: Path, tmp_path: Path) -> None:

@@ -147,6 +147,14 @@ def test_a_request_would_be_seen_and_refused(visit: Visitor, tmp_path: Path) -> 
     assert unguarded.outside(tmp_path / "1.html") != []
 
 
+def test_nothing_moves_when_a_figure_is_drawn(visit: Visitor) -> None:
+    page = visit(factory.record())
+    height = "element => element.getBoundingClientRect().height"
+    kept = [page.tab.locator(f"#{anchor}").evaluate(height) for anchor in ANCHORS]
+    assert [plot(page, anchor).evaluate(height) for anchor in ANCHORS] == kept
+    assert len(set(kept)) > 1
+
+
 def test_sorts_by_click_and_by_keyboard(visit: Visitor) -> None:
     record = factory.record()
     page = visit(record)
