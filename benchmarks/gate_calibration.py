@@ -71,6 +71,7 @@ class Trial(NamedTuple):
     """What it said of the whole network."""
     planted_ratio: float | None
     """What it estimated for the layer with more work."""
+    planted_outcome: str | None
     whole_ratio: float | None
     processes: int
     seconds: float
@@ -118,10 +119,10 @@ def _timed(scenario: str, arguments: argparse.Namespace) -> Trial:
         found, processes = _gate(base, head, threads)
     worse = tuple(finding.layer or "whole" for finding in found if finding.outcome == "regressed")
     whole = next(finding for finding in found if finding.layer is None)
-    ratios = [finding.ratio for finding in found if finding.layer == layer and layer is not None]
+    own = next((finding for finding in found if finding.layer == layer and layer), None)
     return Trial(
-        scenario, NETWORK, threads, loaded, layer, worse, whole.outcome, ratios[0] if ratios else None, whole.ratio,
-        processes, time.perf_counter() - start, whole.log_ratios,
+        scenario, NETWORK, threads, loaded, layer, worse, whole.outcome, own and own.ratio, own and own.outcome,
+        whole.ratio, processes, time.perf_counter() - start, whole.log_ratios,
     )  # fmt: skip
 
 
@@ -253,10 +254,10 @@ def _counted(scenario: str, arguments: argparse.Namespace) -> Trial:
     counted = [finding for finding in found if finding.way == "counts"]
     worse = {each.layer or "whole" for each in counted if each.outcome == "regressed"}
     differing = {each.layer or "whole" for each in counted if each.base != each.head}
-    ratio = next((each.ratio for each in counted if each.layer == layer and layer), None)
+    own = next((each for each in counted if each.layer == layer and layer), None)
     return Trial(
         scenario, NETWORK, 1, True, layer, tuple(sorted(worse if layer else differing)), counted[0].outcome,
-        ratio, counted[0].ratio, 1, time.perf_counter() - start, (),
+        own and own.ratio, own and own.outcome, counted[0].ratio, 1, time.perf_counter() - start, (),
     )  # fmt: skip
 
 

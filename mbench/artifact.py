@@ -49,6 +49,8 @@ class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weight_bytes: int
     activation_bytes: int
     workspace_bytes: int
+    parallel_loops: int | None = None
+    """That one run executes; None in artifacts of earlier versions."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -109,8 +109,9 @@ def of_record(anchor: str, view: views.RecordView) -> RecordCharts:
         roofline=_chart(f"{anchor}-roofline", "Layers under the measured ceilings", [
             (item.label, figures_roofline.roofline(rows, ceilings)) for item, rows in named
         ], unroofed),
-        memory=_chart(f"{anchor}-memory", "Activations alive while each layer runs", [
-            (item.label, figures.memory(figure_data.of_live(item.result))) for item in view.results
+        memory=_chart(f"{anchor}-memory", "Memory in use while each layer runs", [
+            (f"{item.label}{said}", figures.memory(figure_data.of_live(item.result), weights=weights))
+            for weights, said in ((False, ""), (True, ", with weights")) for item in view.results
         ], _NO_CHAIN),
         energy=_chart(f"{anchor}-energy", "Energy by component", [
             ("all", figures.energy(figure_data.of_energy(view.record.results)))

@@ -60,26 +60,37 @@ def _detail(step: losses.Step, walk: losses.Walk) -> str:
 
 
 def of_ceilings(record: Record, dtype: str) -> pd.DataFrame:
-    """Return the measured ceilings: `name`, `kind` (`compute` in FLOP/s or `memory` in bytes/s), `value`."""
+    """Return the measured ceilings: `name`, `kind`, `value`.
+
+    `compute` is in FLOP/s; `memory` in bytes/s of reading, `mixed` of reading and writing.
+    """
     calibration = record.device.calibration
     rows: list[tuple[object, ...]] = []
     if calibration and dtype in calibration.flops_per_s:
         rows = [(dtype, "compute", calibration.flops_per_s[dtype])]
         rows += [(level, "memory", rate) for level, rate in calibration.bytes_per_s.items()]
+        rows += [(f"{mix.level}, {mix.written:.0%} written", "mixed", mix.bytes_per_s) for mix in calibration.mixes]
     return _table({"name": "string", "kind": "string", "value": "float64"}, rows)
 
 
 def of_live(result: Result) -> pd.DataFrame:
     """Return what is alive while each layer runs, from shapes, and in every row what the compiler planned in all.
 
-    That is activations at their peak and workspace.
+    That is activations at their peak and workspace. Weights stay throughout: those that the layer reads, and the rest
+    of what the compiler laid out.
     """
     planned = result.memory.activation_peak_bytes + result.memory.workspace_bytes
     rows = [
-        (item.layer.index, item.layer.name, item.input_bytes, item.output_bytes, item.workspace_bytes, planned)
+        (
+            item.layer.index, item.layer.name, item.layer.weight_bytes,
+            max(result.memory.weight_bytes - item.layer.weight_bytes, 0), item.input_bytes, item.output_bytes,
+            item.workspace_bytes, planned,
+        )
         for item in live.of_result(result)
-    ]
-    amounts = ("input_bytes", "output_bytes", "workspace_bytes", "planned_bytes")
+    ]  # fmt: skip
+    amounts = (
+        "weight_bytes", "other_weight_bytes", "input_bytes", "output_bytes", "workspace_bytes", "planned_bytes",
+    )  # fmt: skip
     kinds = {"layer_index": "Int64", "layer": "string"} | dict.fromkeys(amounts, "Int64")
     return _table(kinds, rows)
 

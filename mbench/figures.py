@@ -61,6 +61,11 @@ _LIVE = {
     "workspace": (drawing.SERIES[1], "x"),
 }
 """What is alive while a layer runs: colour and pattern."""
+_WEIGHTS = {
+    "other_weight": ("weights of other layers", drawing.SERIES[-1], ""),
+    "weight": ("weights that it reads", drawing.SERIES[3], "."),
+}
+"""What stays throughout: name, colour and pattern."""
 
 
 def over_depth(layers: pd.DataFrame, metric: Metric) -> go.Figure | None:
@@ -128,27 +133,31 @@ def _hover(row: Mapping[Hashable, Any], metric: Metric) -> str:
     return "<br>".join(lines)
 
 
-def memory(live: pd.DataFrame) -> go.Figure | None:
+def memory(live: pd.DataFrame, *, weights: bool = False) -> go.Figure | None:
     """Return what is alive while each layer runs as stacked bars, and the compiler's plan as a line; None if not known.
 
-    `live` has the columns of `mbench.figure_data.of_live`.
+    `live` has the columns of `mbench.figure_data.of_live`; with `weights`, these lie beneath.
     """
     if len(live) == 0:
         return None
-    figure = drawing.empty(None, "activations alive")
+    figure = drawing.empty(None, "weights and activations" if weights else "activations alive")
     order = _categories(live)
-    for part, (colour, pattern) in _LIVE.items():
+    beneath = _WEIGHTS if weights else {}
+    parts = beneath | {part: (part, *marked) for part, marked in _LIVE.items()}
+    for part, (name, colour, pattern) in parts.items():
         values = live[f"{part}_bytes"].tolist()
         if any(values):
             hover = [
-                f"{escape(name)}<br>{part}: {units.data_size(value)}"
-                for name, value in zip(live["layer"], values, strict=True)
+                f"{escape(layer)}<br>{name}: {units.data_size(value)}"
+                for layer, value in zip(live["layer"], values, strict=True)
             ]
             marker = drawing.hatched(colour, pattern)
             figure.add_trace(
-                go.Bar(name=part, x=order, y=values, marker=marker, hovertext=hover, hovertemplate=drawing.HOVER)
+                go.Bar(name=name, x=order, y=values, marker=marker, hovertext=hover, hovertemplate=drawing.HOVER)
             )
     planned = live["planned_bytes"].iloc[0]
+    if weights:
+        planned += live["weight_bytes"].iloc[0] + live["other_weight_bytes"].iloc[0]
     figure.add_trace(
         go.Scatter(
             name=f"planned by the compiler for the whole run: {units.data_size(planned)}",

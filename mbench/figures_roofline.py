@@ -47,13 +47,16 @@ def roofline(layers: pd.DataFrame, ceilings: pd.DataFrame) -> go.Figure | None:
 
 
 def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
-    """Draw the ceilings; the name of a level stands below its line, or above it where the next line below is near."""
+    """Draw the ceilings; the name of a level stands below its line, or above it where the next line below is near.
+
+    Those with writing are thin and have their names where they are pointed at.
+    """
     peak = ceilings.loc[ceilings["kind"] == "compute", "value"].max()
     rates = sorted(ceilings.loc[ceilings["kind"] == "memory", "value"])
     traces = []
     for row in ceilings.to_dict("records"):
         rate = row["value"]
-        compute = row["kind"] == "compute"
+        compute, mixed = row["kind"] == "compute", row["kind"] == "mixed"
         if compute:
             xs, ys, position = [low, high], [rate, rate], "top right"
             text = ["", f"{escape(row['name'])} {units.flops_rate(rate)}"][::-1]
@@ -62,6 +65,9 @@ def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatte
             xs = [low, low * (ridge / low) ** 0.3, ridge]
             ys = [x * rate for x in xs]
             text = ["", f"{escape(row['name'])} {units.bytes_rate(rate)}", ""]
+            if mixed:
+                traces.append(_mixed(f"{escape(row['name'])}: {units.bytes_rate(rate)}", xs, ys))
+                continue
             crowded = any(rate / _NEAR < other < rate for other in rates)
             position = "top left" if crowded else "bottom right"
         traces.append(
@@ -71,6 +77,13 @@ def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatte
             )
         )  # fmt: skip
     return traces
+
+
+def _mixed(name: str, xs: list[float], ys: list[float]) -> go.Scatter:
+    return go.Scatter(
+        x=xs, y=ys, mode="lines", hovertext=name, hovertemplate=drawing.HOVER, showlegend=False,
+        line={"width": 1, "dash": "dot", "color": drawing.SERIES[-1]},
+    )  # fmt: skip
 
 
 def _points(op: str, rows: pd.DataFrame, whole: float) -> go.Scatter:

@@ -131,6 +131,26 @@ def of_walk(view: PairView) -> str | None:
     return " ".join(said)
 
 
+def of_unseen_causes(view: PairView, record: Record) -> str:
+    """Return what is known to cost nothing in a pair's walk through time, or was not measured."""
+    calibration = record.device.calibration
+    layers = [layer for half in (view.separable, view.standard) for layer in half.result.layers]
+    said = []
+    if not any(layer.op == "other" and not layer.macs for layer in layers):
+        said.append("Layout: no layer of either network only moves data from one layout to another.")
+    if calibration is None or calibration.threads == 1:
+        said.append("Thread overhead: one thread ran, and none had to be started.")
+    elif calibration.parallel_loop_s is None or any(layer.parallel_loops is None for layer in layers):
+        said.append("Thread overhead was not measured.")
+    else:
+        loops = sum(layer.parallel_loops or 0 for layer in view.separable.result.layers)
+        said.append(
+            f"Thread overhead: {loops} parallel loops of {view.separable.label}, "
+            f"{_tied(units.seconds(calibration.parallel_loop_s))} each when empty."
+        )
+    return " ".join(said)
+
+
 def of_books(view: ResultView) -> str | None:
     """Return a caution where a network's layers were measured at another pace than its whole runs; None: they fit."""
     books = view.result.books

@@ -26,8 +26,10 @@ PARTS: dict[Part, str] = {
 CAUSES: dict[Cause, str] = {
     "arithmetic": "multiply-adds",
     "bandwidth": "fed by memory",
+    "threads": "starting threads",
     "vectors": "vectors not filled",
     "kernel": "slower than the roofline",
+    "layout": "layout",
     "no_macs": "no multiply-adds",
     "extra_macs": "more multiply-adds",
     "beside": "other instructions",
@@ -42,10 +44,12 @@ OPPOSITE: dict[Cause, str] = {
 """What a cause is called where its cost is negative, as that of Winograd's filtering is."""
 REASONS: dict[Cause, str] = {
     "bandwidth": "bandwidth-bound: what the memory level that feeds a layer adds to its arithmetic under the roofline",
+    "threads": "thread overhead: starting and joining the threads for each parallel loop, at what an empty one took",
     "vectors": "low vector use: lanes that its channels leave empty in the last vector, at peak",
-    "kernel": "what a layer takes beyond its roofline: threads that start and wait, layout, instructions beside the "
+    "kernel": "what a layer takes beyond its roofline: threads that wait for one another, instructions beside the "
     "multiply-adds; below zero where it does fewer multiply-adds than its shape says (Winograd's filtering)",
-    "no_macs": "a layer that only moves data, such as pooling",
+    "layout": "layers that only move data from one layout to another",
+    "no_macs": "a layer without multiply-adds, such as pooling",
     "extra_macs": "multiply-adds executed beyond those needed in whole vectors; below zero where a kernel does fewer "
     "than its shape says (Winograd's filtering)",
     "beside": "loads, stores, addresses and loops around the multiply-adds",

@@ -19,10 +19,14 @@ from typing import Literal
 from mbench import counted, pairs
 from mbench.records import Layer, Op, Record, Result
 
-Cause = Literal["arithmetic", "bandwidth", "vectors", "kernel", "no_macs", "extra_macs", "beside", "runtime", "rest"]
+Cause = Literal[
+    "arithmetic", "bandwidth", "threads", "vectors", "kernel", "layout", "no_macs", "extra_macs", "beside", "runtime",
+    "rest",
+]  # fmt: skip
 """`arithmetic`: the multiply-adds at peak. Of time: `bandwidth`, what the level that feeds the layer adds under the
-roofline; `vectors`, lanes that the channels leave empty; `kernel`, what is left, slower than the roofline; `no_macs`, a
-layer without multiply-adds; `runtime`, between the layers; `rest`, what no reading accounts for. Of instructions:
+roofline; `threads`, starting and joining them, as measured in empty parallel loops; `vectors`, lanes that the channels
+leave empty; `kernel`, what is left, slower than the roofline; `layout`, a layer that only moves data; `no_macs`,
+another without multiply-adds; `runtime`, between the layers; `rest`, what no reading accounts for. Of instructions:
 `extra_macs`, multiply-adds beyond the needed ones; `beside`, all other instructions."""
 
 Part = Literal["depthwise", "pointwise", "shared", "standard", "whole"]
@@ -95,9 +99,10 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
         return "the machine's peak was not measured, so the causes cannot be told apart"
     bits = record.target.processor.vector_bits
     lanes = bits // counted.LANE_BITS[dtype] if dtype in counted.LANE_BITS else None
+    parallel_loop_s = calibration.parallel_loop_s if calibration and calibration.threads > 1 else None
 
     def split(layer: Layer) -> Costs | None:
-        return _seconds(layer, peak, lanes)
+        return _seconds(layer, peak, lanes, parallel_loop_s)
 
     entries: list[_Entry] = []
     for result, whole, weight in ((pair.separable, separable_s, 1.0), (pair.standard, standard_s, -1 / promised)):
@@ -142,13 +147,13 @@ def _by_instructions(pair: pairs.Pair, record: Record, promised: float) -> Walk 
     )
 
 
-def _seconds(layer: Layer, peak_flops_per_s: float, lanes: int | None) -> Costs | None:
+def _seconds(layer: Layer, peak_flops_per_s: float, lanes: int | None, parallel_loop_s: float | None) -> Costs | None:
     """Split a layer's median latency; None where it cannot be."""
     latency = pairs.layer_latency_s(layer)
     if latency is None:
         return None
     if not layer.macs:
-        return {"no_macs": latency}
+        return {"layout" if layer.op == "other" else "no_macs": latency}
     roof = layer.roofline
     if roof is None or not roof.flops_per_s:
         return None
@@ -156,8 +161,15 @@ def _seconds(layer: Layer, peak_flops_per_s: float, lanes: int | None) -> Costs 
     at_peak = flops / peak_flops_per_s
     under_roof = at_peak if roof.bound == "compute" else flops * roof.fraction_of_bound / roof.flops_per_s
     beyond = latency - under_roof
-    empty = min(at_peak * _empty_lanes(layer.output_shape[1], lanes), max(beyond, 0.0))
-    return {"arithmetic": at_peak, "bandwidth": under_roof - at_peak, "vectors": empty, "kernel": beyond - empty}
+    starting = min((layer.parallel_loops or 0) * (parallel_loop_s or 0.0), max(beyond, 0.0))
+    empty = min(at_peak * _empty_lanes(layer.output_shape[1], lanes), max(beyond - starting, 0.0))
+    return {
+        "arithmetic": at_peak,
+        "bandwidth": under_roof - at_peak,
+        "threads": starting,
+        "vectors": empty,
+        "kernel": beyond - starting - empty,
+    }
 
 
 def _empty_lanes(channels: int, lanes: int | None) -> float:

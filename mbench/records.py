@@ -176,6 +176,8 @@ class Calibration(_Strict, frozen=True, kw_only=True):
     """Of reading alone, by level."""
     mixes: tuple[Mix, ...] = ()
     """Of reading and writing by turns; none where only reading was measured."""
+    parallel_loop_s: Seconds | None = None
+    """What a parallel loop takes in which every thread does almost nothing: starting and joining them."""
     working_set_bytes: dict[str, int]
     """How many bytes each level's kernels went through, all threads together."""
     others_busy: float | None = None
@@ -411,6 +413,8 @@ class Layer(_Strict, frozen=True, kw_only=True):
     activation_bytes: Bytes
     """Input plus output."""
     workspace_bytes: Bytes
+    parallel_loops: Count | None = None
+    """That one run executes; each starts the threads and joins them. None where the build did not say."""
     latency_s: tuple[Seconds, ...] | None
     energy_j: Joules | None
     energy_method: str | None

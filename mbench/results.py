@@ -179,6 +179,7 @@ def _layers(
                 weight_bytes=plan.weight_bytes,
                 activation_bytes=plan.activation_bytes,
                 workspace_bytes=plan.workspace_bytes,
+                parallel_loops=plan.parallel_loops,
                 latency_s=samples,
                 energy_j=sum(joules.values()) if target.energy else None,
                 energy_method=method,

@@ -246,7 +246,7 @@ def _calibration() -> Calibration:
             Mix(level=level, written=written, bytes_per_s=rate)
             for level, rate in (("L1", 2e11), ("L2", 7.5e10), ("DRAM", DRAM_BYTES_PER_S)) for written in (0.2, 0.5)
         ),
-        working_set_bytes={"L1": 32768, "L2": 1048576, "DRAM": 268435456},
+        parallel_loop_s=2e-6, working_set_bytes={"L1": 32768, "L2": 1048576, "DRAM": 268435456},
     )  # fmt: skip
 
 
@@ -293,7 +293,8 @@ def _layer(index: int, spec: LayerSpec, settings: Settings, generator: random.Ra
         output_shape=spec.output_shape, kernel_size=(spec.kernel, spec.kernel) if spec.is_conv else None,
         stride=(spec.stride, spec.stride) if spec.is_conv else None, groups=spec.groups if spec.is_conv else None,
         macs=cost.macs, params=cost.params, weight_bytes=cost.weight_bytes, activation_bytes=cost.activation_bytes,
-        workspace_bytes=0, latency_s=samples, energy_j=4.6e-12 * cost.macs + 2.4e-10 * cost.weight_bytes,
+        workspace_bytes=0, parallel_loops=1, latency_s=samples,
+        energy_j=4.6e-12 * cost.macs + 2.4e-10 * cost.weight_bytes,
         energy_method="model: operations and DRAM bytes times coefficients", counters=None,
         roofline=_roofline(cost, samples) if samples else None,
     )  # fmt: skip

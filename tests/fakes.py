@@ -43,6 +43,7 @@ def compiled(folder: Path, variant: Variant, **changes: Any) -> Artifact:
                 stride=(spec.stride, spec.stride) if spec.is_conv else None,
                 groups=spec.groups if spec.is_conv else None, macs=cost.macs, params=cost.params,
                 weight_bytes=cost.weight_bytes, activation_bytes=cost.activation_bytes, workspace_bytes=0,
+                parallel_loops=1,
             )
         )  # fmt: skip
     calls = tuple((kernel, index) for index, layer in enumerate(layers) for kernel in layer.kernels)

@@ -151,7 +151,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     _import_tvm()
     import numpy as np
 
-    from mbench.compile import codegen, llvm, lower, memory, pack
+    from mbench.compile import codegen, llvm, lower, memory, pack, threads
     from mbench.compile.schedules import Machine, schedule_all
 
     llvm.check_llvm(target)
@@ -166,7 +166,8 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
     calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
     workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
-    layers = _layer_plans(variant, calls, workspace)
+    parallel = {names[name]: threads.parallel_loops(kernel.plan.function) for name, kernel in kernels.items()}
+    layers = _layer_plans(variant, calls, workspace, parallel)
     index = {layer.name: number for number, layer in enumerate(layers)}
     used = {names[name]: kernel for name, kernel in kernels.items() if names[name] in dict(calls)}
     return Manifest(
@@ -210,7 +211,7 @@ def _surviving(
 
 
 def _layer_plans(
-    variant: Variant, calls: tuple[tuple[str, str], ...], workspace: dict[str, int]
+    variant: Variant, calls: tuple[tuple[str, str], ...], workspace: dict[str, int], parallel: dict[str, int]
 ) -> tuple[LayerPlan, ...]:
     """Return the network's layers."""
     kernels: dict[str, tuple[str, ...]] = {}
@@ -235,6 +236,7 @@ def _layer_plans(
                 weight_bytes=cost.weight_bytes,
                 activation_bytes=cost.activation_bytes,
                 workspace_bytes=max(workspace[kernel] for kernel in kernels[spec.name]),
+                parallel_loops=sum(parallel[kernel] for kernel in kernels[spec.name]),
             )
         )
     return tuple(plans)

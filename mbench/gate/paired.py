@@ -29,7 +29,7 @@ from mbench.measure.duel import COPIES, Bout, DuelPlan
 FIRST_LOOK = 8
 """Processes that look for suspects."""
 FRESH = 12
-"""Further processes that test them, at least."""
+"""Further processes that test them, at least; where they leave one open, about as many again."""
 MOST = 30
 """Processes of either set, however noisy the machine is."""
 _WARMUP_S = 0.15
@@ -102,14 +102,21 @@ def judge(
     first = [attempt(each, partial(_first_look, each, arena, limits, report, first_look)) for each in contests]
     seen = _all_readings(contests, first, limits)
     suspects = [reading for reading in seen if reading.suspicion()]
-    fresh = []
+    fresh: list[list[Bout]] = []
     for contest in contests:
-        of_it = [reading for reading in suspects if reading.variant == contest.variant]
-        count = _fresh_count(of_it, len(suspects))
+        count = _fresh_count(_of(contest, suspects), len(suspects))
         fresh.append(attempt(contest, partial(_bouts, contest, arena, report, count)))
+    settled = timed.tested(seen, _all_readings(contests, fresh, limits))
+    for contest, bouts in zip(contests, fresh, strict=True):
+        left = _of(contest, [each.reading for each in settled if each.open])
+        bouts += attempt(contest, partial(_bouts, contest, arena, report, _more(left, len(bouts))))
     findings = timed.judge_all(seen, _all_readings(contests, fresh, limits))
     held = {each.variant: [*old, *new] for each, old, new in zip(contests, first, fresh, strict=True)}
     return Fought(findings, tuple(_remarks(held)), tuple(failures))
+
+
+def _of(contest: Contest, readings: Sequence[Reading]) -> list[Reading]:
+    return [reading for reading in readings if reading.variant == contest.variant]
 
 
 def _all_readings(contests: Sequence[Contest], bouts: Sequence[Sequence[Bout]], limits: Limits) -> list[Reading]:
@@ -151,8 +158,15 @@ def _fresh_count(suspects: Sequence[Reading], family: int) -> int:
     """
     if not suspects:
         return 0
-    smallest_p = math.ceil(math.log2(family / timed.FAMILY_ERROR)) + 1
+    smallest_p = math.ceil(math.log2(timed.LOOKS * family / timed.FAMILY_ERROR)) + 1
     return min(max(MOST, smallest_p), max(FRESH, smallest_p, *(reading.needed() for reading in suspects)))
+
+
+def _more(left_open: Sequence[Reading], taken: int) -> int:
+    """Return how many further processes may settle what `taken` fresh ones left open."""
+    if not left_open or not taken:
+        return 0
+    return max(0, min(MOST, max(2 * taken, *(reading.needed() for reading in left_open))) - taken)
 
 
 def _bout(contest: Contest, arena: Arena, report: Report, stage: str, index: int, wanted: int) -> Bout:

@@ -23,7 +23,8 @@ METHOD = (
     "highest of 20 samples, taken in 5 turns: FLOP/s of 12 independent chains of multiply-adds in vector registers on "
     "each thread; bytes/s of each thread summing its own float32 array of half a cache's size (DRAM: twice the last "
     "level), and of each thread writing halves of such sums of 4 elements, or of one, to a second array, both arrays "
-    "together of that size: a fifth or half of the bytes are written"
+    "together of that size: a fifth or half of the bytes are written; seconds of a parallel loop: 100 of them in turn, "
+    "in which each thread adds one to a number of its own"
 )
 _CHAINS = 12
 _READERS = 8
@@ -34,6 +35,7 @@ _MIN_BYTES_A_CALL = 16 * 2**20  # of each thread, so that starting the threads d
 _TURNS = 5
 _SAMPLES = 4
 _SAMPLE_S = 0.01
+_LOOPS = 100
 _DRAM_MIN_BYTES = 64 * 2**20
 _MEMORY_SHARE = 8
 
@@ -117,6 +119,17 @@ def _mixed_kernel(threads: int, lanes: int, lines: int, reads: int, passes: int)
     return mixed
 
 
+def _loops_kernel(threads: int) -> Any:
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def loops(x: T.Buffer((threads, 16), "float32"), y: T.Buffer((threads, 16), "float32")):  # type: ignore[no-untyped-def, valid-type]
+        T.func_attr({"tirx.noalias": True})
+        for _ in range(_LOOPS):
+            for t in T.parallel(threads):
+                y[t, 0] = y[t, 0] + x[t, 0]
+
+    return loops
+
+
 def _fill_kernel(shape: tuple[int, ...], value: float) -> Any:
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def fill(x: T.Buffer(shape, "float32")):  # type: ignore[no-untyped-def, valid-type]
@@ -183,8 +196,9 @@ def calibrate(
         for count in _READS:
             mixed[level, count] = _mixed_probe(threads, lanes, size, count, tvm_target, place)
         progress(len(reads) / (2 * len(sizes)))
+    loops = _loops_probe(threads, tvm_target, place)
     for turn in range(_TURNS):  # all in turn, so that a short disturbance does not meet every sample of one of them
-        for probe in (peak, *reads.values(), *mixed.values()):
+        for probe in (peak, loops, *reads.values(), *mixed.values()):
             probe.sample()
         progress((_TURNS + turn + 1) / (2 * _TURNS))
     return Calibration(
@@ -197,6 +211,7 @@ def calibrate(
             Mix(level=level, written=1 / (1 + count), bytes_per_s=probe.rate())
             for (level, count), probe in mixed.items()
         ),
+        parallel_loop_s=1 / loops.rate(),
         working_set_bytes={level: probe.data_bytes for level, probe in reads.items()},
         others_busy=place.others_busy(),
     )
@@ -233,6 +248,10 @@ def _peak_probe(threads: int, lanes: int, target: Any, place: Place) -> _Probe:
     shapes = (threads, _CHAINS + 2, lanes), (threads, _CHAINS, lanes)
     # x ← x/2 + 1/2 stays within 1/2 … 1: no denormals
     return _Probe(_peak_kernel(threads, lanes), target, place, shapes, value=0.5, work=flops)
+
+
+def _loops_probe(threads: int, target: Any, place: Place) -> _Probe:
+    return _Probe(_loops_kernel(threads), target, place, ((threads, 16), (threads, 16)), value=1.0, work=_LOOPS)
 
 
 def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: Place) -> _Probe:

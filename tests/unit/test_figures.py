@@ -167,6 +167,10 @@ def test_points_under_the_ceilings() -> None:
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
     calibration = record.device.calibration
     assert calibration is not None
+    dotted = [trace for trace in figure.data if trace.mode == "lines"]
+    assert [trace.y[0] / trace.x[0] for trace in dotted] == [
+        pytest.approx(mix.bytes_per_s) for mix in calibration.mixes
+    ]
     for line, rate in zip(lines[1:], calibration.bytes_per_s.values(), strict=True):
         assert [y / x for x, y in zip(line.x, line.y, strict=True)] == pytest.approx([rate] * len(line.x))
         assert max(line.y) <= calibration.flops_per_s["float32"] * 1.001
@@ -199,6 +203,19 @@ def test_memory_bars_stack_to_what_is_alive_and_the_line_is_the_plan() -> None:
     [line] = [trace for trace in figure.data if trace.type == "scatter"]
     assert set(line.y) == {result.memory.activation_peak_bytes}
     assert figures.memory(figure_data.of_live(msgspec.structs.replace(result, layers=()))) is None
+
+
+def test_weights_stay_beneath_the_activations_of_every_layer() -> None:
+    [result] = factory.record(factory.PAIR[:1]).results
+    figure = figures.memory(figure_data.of_live(result), weights=True)
+    assert figure is not None
+    others, read, *alive = [trace for trace in figure.data if trace.type == "bar"]
+    assert list(read.y) == [layer.weight_bytes for layer in result.layers]
+    assert {a + b for a, b in zip(others.y, read.y, strict=True)} == {result.memory.weight_bytes}
+    stacked = [sum(parts) for parts in zip(*(bar.y for bar in alive), strict=True)]
+    assert stacked == [layer.activation_bytes for layer in result.layers]
+    [line] = [trace for trace in figure.data if trace.type == "scatter"]
+    assert set(line.y) == {result.memory.activation_peak_bytes + result.memory.weight_bytes}
 
 
 def test_measured_energy_has_a_bar_of_its_own() -> None:

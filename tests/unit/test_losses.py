@@ -66,6 +66,13 @@ def slower(record: Record, which: int, name: str, seconds: float) -> Record:
     return replace(record, results=tuple(edited if item is result else item for item in record.results))
 
 
+def alone(record: Record) -> Record:
+    """Return the record as if one thread had run: none had to be started."""
+    calibration = record.device.calibration
+    assert calibration is not None
+    return replace(record, device=replace(record.device, calibration=replace(calibration, threads=1)))
+
+
 @pytest.mark.parametrize("record", [factory.record(), factory.emulated(), factory.counted(factory.record())])
 def test_the_steps_add_up_exactly(record: Record) -> None:
     found = walk(record)
@@ -85,7 +92,7 @@ def test_at_the_peak_nothing_is_lost() -> None:
 
 
 def test_a_slow_layer_is_named_with_what_it_cost() -> None:
-    record = slower(at_peak(factory.record()), 0, "block3.dw", 1e-3)
+    record = alone(slower(at_peak(factory.record()), 0, "block3.dw", 1e-3))
     found = walk(record)
     step = found.steps[0]
     assert (step.part, step.cause, step.shares[0].layer) == ("depthwise", "kernel", "block3.dw")
@@ -93,8 +100,28 @@ def test_a_slow_layer_is_named_with_what_it_cost() -> None:
     assert step.change == pytest.approx(found.achieved - found.promised)
 
 
+def test_threads_take_what_empty_loops_took_and_never_more_than_there_is() -> None:
+    record = slower(slower(at_peak(factory.record()), 0, "block3.dw", 1e-3), 0, "block4.dw", 5e-7)
+    steps = {step.cause: step for step in walk(record).steps if step.part == "depthwise"}
+    assert {share.layer: share.excess for share in steps["threads"].shares if share.excess > 1e-12} == {
+        "block3.dw": pytest.approx(2e-6), "block4.dw": pytest.approx(5e-7),
+    }  # fmt: skip
+    assert steps["kernel"].excess == pytest.approx(1e-3 - 2e-6)
+    twice = changed(record, 0, lambda layer: replace(layer, parallel_loops=2))
+    [first, *_] = next(step for step in walk(twice).steps if step.cause == "threads").shares
+    assert (first.layer, first.excess) == ("block3.dw", pytest.approx(4e-6))
+    assert not [step for step in walk(alone(record)).steps if step.cause == "threads"]
+
+
+def test_a_layer_that_only_moves_data_is_layout() -> None:
+    record = slower(at_peak(factory.record()), 0, "pool", 1e-4)
+    assert walk(record).steps[0].cause == "no_macs"
+    moved = changed(record, 0, lambda layer: replace(layer, op="other") if layer.name == "pool" else layer)
+    assert walk(moved).steps[0].cause == "layout"
+
+
 def test_a_slow_standard_layer_is_a_gain() -> None:
-    record = slower(at_peak(factory.record()), 1, "block5.conv", 1e-2)
+    record = alone(slower(at_peak(factory.record()), 1, "block5.conv", 1e-2))
     found = walk(record)
     step = found.steps[-1]
     assert (step.part, step.cause, step.shares[0].layer) == ("standard", "kernel", "block5.conv")

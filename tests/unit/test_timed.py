@@ -90,7 +90,7 @@ def test_a_slow_down_that_fresh_processes_confirm_is_a_regression_with_its_figur
     assert found.ratio == pytest.approx(1.06, rel=1e-3), "the fresh processes have the last word"
     assert found.interval
     assert found.interval[0] < found.ratio < found.interval[1]
-    assert found.p_value == pytest.approx(1 / 2**12)
+    assert found.p_value == pytest.approx(timed.LOOKS / 2**12)
     assert "slower than the 1" in found.reason
 
 
@@ -152,10 +152,22 @@ def test_how_many_processes_a_small_suspect_takes_is_known_however_small_it_is(s
 def test_holm_counts_every_suspect() -> None:
     readings = [reading(near(0.05), match) for match in (None, *MATCHES[:3])]
     found = timed.judge_all(readings, readings)
-    assert [each.p_value for each in found] == [pytest.approx(4 / 2**12)] * 4
+    assert [each.p_value for each in found] == [pytest.approx(timed.LOOKS * 4 / 2**12)] * 4
     weak = [reading(near(0.05, count=8), match, share=0.5) for match in MATCHES[:3]]
-    assert [judged(each, each).outcome for each in weak[:1]] == ["regressed"], "1 / 256 alone is below 1 %"
-    assert {each.outcome for each in timed.judge_all(weak, weak)} == {"same"}, "3 / 256 is not"
+    assert [judged(each, each).outcome for each in weak[:1]] == ["regressed"], "2 / 256 alone is below 1 %"
+    assert {each.outcome for each in timed.judge_all(weak, weak)} == {"same"}, "6 / 256 is not"
+
+
+def test_a_suspect_is_open_while_it_is_beyond_its_margin_and_not_proved() -> None:
+    suspect = reading(near(0.05))
+    few, proved, cleared = near(0.05, count=6), near(0.05), near(0.0)
+    assert [timed.tested([suspect], [reading(fresh)])[0].open for fresh in (few, proved, cleared)] == [
+        True, False, False,
+    ]  # fmt: skip
+    quicker = [-value for value in few]
+    assert timed.tested([reading(near(-0.05))], [reading(quicker)])[0].open
+    assert not timed.tested([reading(near(-0.05))], [reading(few)])[0].open
+    assert not timed.tested([reading(near(0.0))], [])[0].open, "nobody suspects it"
 
 
 def test_a_finding_survives_json() -> None:

@@ -1,0 +1,27 @@
+"""How often a kernel starts the threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+from tvm import tirx
+
+from mbench.compile import lowering
+
+
+def parallel_loops(function: tirx.PrimFunc) -> int:
+    """Return how many parallel loops one run of a scheduled kernel executes: each starts the threads and joins them."""
+    if lowering.has_blocks(function):
+        function = lowering.lower_blocks()(tvm.IRModule({"main": function}))["main"]
+    return _executed(function.body)
+
+
+def _executed(statement: Any) -> int:
+    if isinstance(statement, tirx.For):
+        turns = int(statement.extent) if isinstance(statement.extent, tirx.IntImm) else 1
+        if statement.kind == tirx.ForKind.PARALLEL:
+            return int(turns > 1)
+        return turns * _executed(statement.body)
+    inner = [getattr(statement, name, None) for name in ("body", "then_case", "else_case")]
+    return sum(_executed(part) for part in (*inner, *getattr(statement, "seq", ())) if part is not None)

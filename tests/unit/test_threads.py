@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+from kernels import Conv, Pool
+from tvm import tirx
+from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile import threads
+
+
+def test_loops_that_tvm_made_are_serial() -> None:
+    assert threads.parallel_loops(Conv(height=7, width=6, inputs=8, channels=16).function()) == 0
+    assert threads.parallel_loops(Pool(channels=512).function()) == 0
+
+
+@pytest.mark.parametrize(("turns", "width", "loops"), [(1, 4, 2), (5, 4, 6), (5, 1, 0)])
+def test_a_loop_is_counted_as_often_as_it_runs_and_not_for_one_task(turns: int, width: int, loops: int) -> None:
+    @T.prim_func(s_tir=True)
+    def kernel(x: T.Buffer((turns, width), "float32")):
+        for i in range(turns):
+            for j in T.parallel(width):
+                x[i, j] = x[i, j] + T.float32(1)
+        for j in T.parallel(width):
+            x[0, j] = T.float32(0)
+
+    assert isinstance(kernel, tirx.PrimFunc)
+    assert threads.parallel_loops(kernel) == loops
