@@ -15,7 +15,7 @@ import pytest
 from mbench.artifact import Artifact
 from mbench.comparison import Finding
 from mbench.errors import MeasureError
-from mbench.gate import limits, matching, paired
+from mbench.gate import limits, matching, paired, timed
 from mbench.gate.limits import Limits
 from mbench.gate.paired import Contest, Fought
 from mbench.measure.duel import Bout, DuelPlan
@@ -164,6 +164,18 @@ def test_a_little_noise_takes_some_more_processes(tmp_path: Path) -> None:
     wanted = limits.read(None, (), ["layer.latency=60%"])
     fight(arena, contest(tmp_path), wanted=wanted)
     assert len(arena.plans[NAME]) > paired.FIRST_LOOK
+
+
+@pytest.mark.parametrize(("odd", "outcome", "fresh"), [((9, 12), "regressed", 24), ((), "regressed", 12)])
+def test_a_suspect_that_fresh_processes_leave_open_gets_as_many_again(
+    tmp_path: Path, odd: tuple[int, ...], outcome: str, fresh: int
+) -> None:
+    layer = "block5.pw"
+    arena = Arena(lambda _, number: {layer: 0.97 if number in odd else 1.06})
+    found = fight(arena, contest(tmp_path))
+    [of_it] = [each for each in found.findings if each.layer == layer]
+    assert of_it.outcome == outcome
+    assert len(of_it.log_ratios) == fresh == len(arena.plans[NAME]) - paired.FIRST_LOOK
 
 
 def test_the_first_look_is_as_long_as_was_asked(tmp_path: Path) -> None:
