@@ -187,13 +187,13 @@ def _build_here(network: str, target: str, folder: Path, again: bool, kernel: st
 
 def _slowed(base: Artifact, scenario: str, threads: int) -> tuple[str, Artifact]:
     """Return a layer drawn among those that are long enough, and the network with that layer made slower."""
-    seconds = _layer_seconds(str(base.folder), threads)
+    seconds, iteration_s = _paces(str(base.folder), threads)
     whole_s = sum(seconds.values())
     kernels = _own_kernels(base)
     share = SLOWER[scenario]
     layer = random.choice([name for name in kernels if seconds[name] >= timed.ASKED_SHARE * whole_s])
     extra_s = share * (whole_s if scenario == "whole2" else seconds[layer])
-    iterations = max(1, round(extra_s / _iteration_seconds(str(base.folder), threads)))
+    iterations = max(1, round(extra_s / iteration_s))
     return layer, _build(base.manifest.variant.name, kernel=kernels[layer], iterations=iterations)
 
 
@@ -205,20 +205,14 @@ def _own_kernels(base: Artifact) -> dict[str, str]:
 
 
 @functools.cache
-def _layer_seconds(folder: str, threads: int) -> dict[str, float]:
-    """Return what each layer takes, by the gate's own measurement."""
-    base = artifact.load(Path(folder))
-    return {finding.layer: float(finding.base or 0.0) for finding in _gate(base, base, threads)[0] if finding.layer}
-
-
-@functools.cache
-def _iteration_seconds(folder: str, threads: int) -> float:
-    """Return how long an iteration of planted work takes, by planting many."""
+def _paces(folder: str, threads: int) -> tuple[dict[str, float], float]:
+    """Return what each layer takes, and an iteration of planted work, side by side in one gate's own measurement."""
     base = artifact.load(Path(folder))
     layer, kernel = next(iter(_own_kernels(base).items()))
     head = _build(base.manifest.variant.name, kernel=kernel, iterations=FIRST_GUESS)
-    finding = next(each for each in _gate(base, head, threads)[0] if each.layer == layer)
-    return float(finding.head or 0.0) * (1 - 1 / float(finding.ratio or 1.0)) / FIRST_GUESS
+    found = {finding.layer: finding for finding in _gate(base, head, threads)[0] if finding.layer}
+    seconds = {name: float(finding.base or 0.0) for name, finding in found.items()}
+    return seconds, seconds[layer] * (float(found[layer].ratio or 1.0) - 1) / FIRST_GUESS
 
 
 @contextlib.contextmanager
