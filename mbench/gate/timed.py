@@ -25,8 +25,8 @@ CONFIDENCE = 1 - 2 * FAMILY_ERROR
 LOOKS = 2
 """At the fresh processes: all p are multiplied by it, so that the second look is no second chance."""
 SUSPICION = 0.5
-"""A first look suspects what has a p below it, which is about all that lies beyond its margin: freely, since a fresh set
-of processes has the last word."""
+"""A first look suspects what has a p below it, which is about all that lies beyond its margin: freely, since a fresh
+set of processes has the last word."""
 ASKED_SHARE = 0.03
 """A layer's share of the time from which on its sensitivity is asked for."""
 NOISE_FACTOR = 3.0
