@@ -179,7 +179,7 @@ def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKin
         limit, default, where = 1, 1, "an emulated run, which counts"
     elif device == "rpc":
         limit, default, where = _MOST_THREADS, target.threads, "any board"
-    elif device == "none":
+    elif device == "none" or target.family == "gpu":
         limit, default, where = target.threads, target.threads, f"target '{target.name}'"
     else:
         limit = machine.processors_usable or machine.cores_logical
