@@ -93,7 +93,7 @@ def command(record: Record, result: Result) -> str:
     """Return the command that repeats a result, for a shell."""
     settings, kind = record.settings, record.device.kind
     words = ["mbench", "run", result.variant.name, "--target", record.target.name, "--threads", str(settings.threads)]
-    words += ["--batch", str(settings.batch), "--dtype", settings.dtype]
+    words += ["--batch", str(result.variant.batch), "--dtype", settings.dtype]
     words += ["--device", record.device.name if kind == "rpc" else kind] if kind in ("rpc", "emulated") else []
     words += ["--compile-only"] if settings.compile_only else []
     words += ["--counts"] if settings.counts else []

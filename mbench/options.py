@@ -50,7 +50,8 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         RecordError: a file of tuned choices is not valid.
     """
     names = variants.expand(patterns or variants.DEFAULT)
-    batch, dtype = _or(options["batch"], 1), _or(options["dtype"], "float32")
+    sizes, dtype = variants.batches(_or(options["batch"], "1")), _or(options["dtype"], "float32")
+    names, batch = variants.at_batches(names, sizes), sizes[0]
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
     target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])

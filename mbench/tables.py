@@ -83,7 +83,13 @@ def _origin(record: Record) -> Text:
     target, device, settings = record.target, record.device, record.settings
     threads = "" if counted.emulated(record) else f", {settings.threads} threads"
     where = f"target {target.name}, device {device.kind} ({device.name}){threads}"
-    return text(f"{record.run_id}: {where}, {settings.dtype}, batch {settings.batch}\n{_machine(record)}")
+    return text(f"{record.run_id}: {where}, {settings.dtype}, batch {_batches(record)}\n{_machine(record)}")
+
+
+def _batches(record: Record) -> str:
+    """Return the batch of a record's networks, or each of several, in order."""
+    sizes = dict.fromkeys(result.variant.batch for result in record.results) or [record.settings.batch]
+    return ", ".join(map(str, sizes))
 
 
 def _machine(record: Record) -> str:
