@@ -37,7 +37,8 @@ def calibrate(send: Send, target: Target) -> Calibration:
     _load_cuda()
     from mbench.measure import gpu_ceilings
 
-    return gpu_ceilings.calibrate(target, progress=lambda fraction: send("calibrating", fraction))
+    with cudart.explaining("the ceilings' arrays"):
+        return gpu_ceilings.calibrate(target, progress=lambda fraction: send("calibrating", fraction))
 
 
 def measure(send: Send, folder: Path, plan: Plan) -> Observation:
@@ -51,13 +52,8 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     from mbench import artifact
 
     loaded = artifact.load(folder)
-    try:
+    with cudart.explaining(f"batch {loaded.manifest.variant.batch}"):
         return _measured(send, loaded, stream, plan)
-    except RuntimeError as error:
-        meant = cudart.explained(error, batch=loaded.manifest.variant.batch)
-        if meant is None:
-            raise
-        raise meant from error
 
 
 def _load_cuda() -> cudart.Runtime:

@@ -139,7 +139,23 @@ def _places() -> Iterator[str]:
         yield from map(str, sorted(Path(folder).glob(f"*/lib/{SONAME}")))
 
 
-def explained(error: Exception, *, batch: int) -> MeasureError | None:
+@contextlib.contextmanager
+def explaining(doing: str) -> Iterator[None]:
+    """Say in one line what a CUDA error that TVM raises inside means. `doing` is what went on, such as `batch 8`.
+
+    Raises:
+        MeasureError: the GPU has too little memory, went away, or CUDA refuses.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        meant = explained(error, doing)
+        if meant is None:
+            raise
+        raise meant from error
+
+
+def explained(error: Exception, doing: str) -> MeasureError | None:
     """Return what a CUDA error that TVM raised means, in one line; None if it is of another kind.
 
     TVM's own text: "CUDA Runtime Error: cudaErrorMemoryAllocation (2): out of memory", and names of the driver's API.
@@ -149,7 +165,7 @@ def explained(error: Exception, *, batch: int) -> MeasureError | None:
     line = next((line.strip() for line in said.splitlines() if "CUDA" in line), "")
     if "cudaErrorMemoryAllocation" in said or "CUDA_ERROR_OUT_OF_MEMORY" in said:
         hint = "take a smaller --batch, or stop what else uses the GPU"
-        return MeasureError(f"out of device memory at batch {batch}; {hint}")
+        return MeasureError(f"out of device memory at {doing}; {hint}")
     if any(name in said for name in _LOST):
         return MeasureError(f"the GPU was lost while it was in use: {line}; see dmesg for its Xid")
     return CudaError(line) if line else None

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from conftest import require
 
-from mbench import artifact, targets, variants
+from mbench import artifact, records, targets, variants
 from mbench.compile import build
 from mbench.measure.observation import Observation
 from mbench.records import Calibration
@@ -173,3 +173,31 @@ def test_the_ceilings_are_work_over_time(environment: dict[str, str], tmp_path: 
     assert found.flops_per_s["float16"] == pytest.approx(threads / 32 * 8 * steps * 2 * 16 * 8 * 16 / 1e-3, rel=0.01)
     assert found.bytes_per_s["DRAM"] == pytest.approx(found.working_set_bytes["DRAM"] / 1e-3, rel=0.01)
     assert set(found.bytes_per_s) == {"L2", "DRAM"}
+
+
+@pytest.mark.slow
+def test_a_batch_that_does_not_fit_leaves_the_others_in_the_record(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    smi = tmp_path / "bin" / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho '9.0, Stand-in H100, 580.82.07, 81559, 1980, 2619, 700.00'\n")
+    smi.chmod(0o755)
+    told = {"FAKE_MEMORY_MB": "3", "PATH": f"{smi.parent}:{environment['PATH']}"}
+    told |= {"MBENCH_CACHE_DIR": str(tmp_path / "cache"), "MBENCH_CONFIG_DIR": str(tmp_path / "config")}
+    names = ("mobilenet_v1_0.25_32_b64", "mobilenet_v1_0.25_32_b1")
+    command = [sys.executable, "-m", "mbench", "run", "mobilenet_v1_0.25_32", "--target", "cuda_sm90", "--no-tuned"]
+    done = subprocess.run(
+        [*command, "--batch", "64,1", "--output", str(tmp_path / "out")],
+        env={**environment, **told}, capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    (file,) = (tmp_path / "out").glob("*.json")
+    record = records.read(file)
+    assert record.settings.variants == names
+    assert record.device.gpu is not None
+    assert record.device.gpu.arch == "sm_90"
+    assert "out of device memory at the ceilings' arrays" in record.device.missing["calibration"]
+    reasons = {failure.variant: failure.reason for failure in record.failures}
+    assert reasons[names[0]].startswith("out of device memory at batch 64; take a smaller --batch")
+    assert reasons[names[1]].startswith("wrong result: "), "it was run after the other one failed"
+    assert [result.variant.batch for result in record.results] == [1]
+    assert record.target.power_limit_w is not None

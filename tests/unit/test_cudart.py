@@ -64,11 +64,14 @@ def test_a_machine_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_tvm_raises_is_said_in_one_line(raised: str, said: str) -> None:
-    meant = cudart.explained(RuntimeError(raised), batch=256)
+    meant = cudart.explained(RuntimeError(raised), "batch 256")
     assert isinstance(meant, MeasureError)
     assert str(meant).startswith(said)
     assert "\n" not in str(meant)
 
 
 def test_what_is_not_cudas_stays_what_it_is() -> None:
-    assert cudart.explained(RuntimeError("no such function"), batch=1) is None
+    with pytest.raises(RuntimeError, match="no such function"), cudart.explaining("batch 1"):
+        raise RuntimeError("no such function")
+    with pytest.raises(MeasureError, match="out of device memory at batch 1; "), cudart.explaining("batch 1"):
+        raise RuntimeError("CUDA Runtime Error: cudaErrorMemoryAllocation (2): out of memory")
