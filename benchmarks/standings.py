@@ -128,7 +128,7 @@ def _row(standing: Standing, titles: Mapping[str, str]) -> list[str]:
 def verdicts(standings: Sequence[Standing]) -> list[str]:
     """Return the ratios that there are goals for, each with its goal."""
     ratios = {standing.variant: standing.ratio for standing in standings if standing.ratio is not None}
-    separable = {name: ratio for name, ratio in ratios.items() if not name.endswith("_standard")}
+    separable = {name: ratio for name, ratio in ratios.items() if "_standard" not in name}
     said = []
     if separable:
         worst = max(separable, key=separable.__getitem__)

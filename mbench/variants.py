@@ -140,6 +140,12 @@ def _resolution(text: str, name: str) -> int:
 
 def counterpart(variant: Variant) -> str:
     """Return the name of the same network with the other kind of convolution."""
-    stem, batch = re.fullmatch(r"(.+?)(_b\d+)?", variant.name).groups(default="")  # type: ignore[union-attr]
-    stem = stem.removesuffix("_standard") if variant.convolution == "standard" else f"{stem}_standard"
-    return f"{stem}{batch}"
+    stem = without_batch(variant.name)
+    batch = variant.name.removeprefix(stem)
+    other = stem.removesuffix("_standard") if variant.convolution == "standard" else f"{stem}_standard"
+    return f"{other}{batch}"
+
+
+def without_batch(name: str) -> str:
+    """Return the name of the same network without the batch that a name may have."""
+    return re.sub(r"_b\d+$", "", name)

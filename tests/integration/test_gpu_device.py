@@ -200,4 +200,5 @@ def test_a_batch_that_does_not_fit_leaves_the_others_in_the_record(environment: 
     assert reasons[names[0]].startswith("out of device memory at batch 64; take a smaller --batch")
     assert reasons[names[1]].startswith("wrong result: "), "it was run after the other one failed"
     assert [result.variant.batch for result in record.results] == [1]
+    assert "cudaMemGetInfo" in record.results[0].memory.method
     assert record.target.power_limit_w is not None
