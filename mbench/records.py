@@ -469,6 +469,8 @@ class Layer(_Strict, frozen=True, kw_only=True):
     latency_model_s: Seconds | None = None
     """What a model of the target says of one thread; a model, never a measurement."""
     roofline: Roofline | None
+    metered: MeteredEnergy | None = None
+    """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
 
 
 class Result(_Strict, frozen=True, kw_only=True):

@@ -188,6 +188,7 @@ def _layers(
                 traffic_bytes=counts.traffic_bytes,
                 latency_model_s=counts.latency_model_s,
                 roofline=place,
+                metered=seen.layer_energy[index] if seen and seen.layer_energy else None,
             )
         )
     return tuple(layers), components
@@ -247,6 +248,8 @@ def _missing(
         missing["memory.process_peak_bytes"] = why
     if target.family == "gpu" and (seen is None or seen.device_bytes is None):
         missing["memory.device_bytes"] = why
+    if target.family == "gpu" and (seen is None or seen.layer_energy is None):
+        missing["layers.metered"] = (seen.energy_missing if seen else None) or why
     nulls = (name for name in EndToEnd.__struct_fields__ if getattr(end_to_end, name) is None)
     return {**missing, **{f"end_to_end.{name}": why for name in nulls}}
 

@@ -192,6 +192,7 @@ def on_gpu(base: Record) -> Record:
         slowed_by=("power cap",), missing={"memory_clock_hz": "NVML says 'Not Supported'"},
     )  # fmt: skip
     metered = MeteredEnergy(energy_j=0.31, method="measured: NVML", window_s=2.0, runs=900, idle_w=70.25)
+    alone = MeteredEnergy(energy_j=0.012, method="measured: the layer alone", window_s=0.5, runs=700)
 
     def on_it(result: Result) -> Result:
         whole = result.end_to_end
@@ -202,6 +203,7 @@ def on_gpu(base: Record) -> Record:
             memory=replace(result.memory, device_bytes=23_000_000),
             energy=replace(result.energy, measured=metered),
             books=result.books and replace(result.books, method="layers: device events"),
+            layers=tuple(replace(layer, metered=alone) for layer in result.layers),
         )
 
     target = replace(base.target, name="cuda_sm90", family="gpu", tvm={"kind": "cuda", "arch": "sm_90"})

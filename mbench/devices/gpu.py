@@ -108,4 +108,10 @@ def _measured(send: Send, loaded: Artifact, stream: cudart.Runtime, plan: Plan) 
     send("metering energy", 0.0)
     energy = board.energy(first.launch, stream.wait, run_s=statistics.median(seen["latency_s"]))
     seen["energy_missing" if isinstance(energy, str) else "energy"] = energy
+    if "energy" in seen and "calls_s" in seen:
+        layers, runs_s = gpu.layers_alone(first, seen["calls_s"])
+        found = board.layer_energy(
+            layers, stream.wait, runs_s=runs_s, progress=lambda fraction: send("metering layers", fraction)
+        )
+        seen["energy_missing" if isinstance(found, str) else "layer_energy"] = found
     return Observation(**seen)

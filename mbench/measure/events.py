@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from mbench.errors import MeasureError
@@ -91,8 +92,7 @@ class EventInstrument:
 
     def _mark(self, _function: Any, name: str, before: bool, _result: Any, *arguments: Any) -> int:
         if name == _GRAPH and before:
-            _, closure, given, *_ = arguments
-            self._vm.invoke_closure(closure, *given)
+            _call_kernels(self._vm, *arguments)
         elif not name.startswith(_BUILTIN):
             self._marks.append((name, self._stream.record()))
         return 0
@@ -121,6 +121,28 @@ class EventInstrument:
     def remove(self) -> None:
         """Leave an instrument that asks for nothing; the VM has no way to have none."""
         self._vm.set_instrument(lambda *_: 0)
+
+
+def _call_kernels(vm: Any, _context: Any, closure: Any, given: Any, *_rest: Any) -> None:
+    """Call what a CUDA graph was made of, given the arguments of the builtin that launches the graph."""
+    vm.invoke_closure(closure, *given)
+
+
+def kernel_calls(vm: Any, run: Callable[[], object]) -> list[Callable[[], object]]:
+    """Return what calls each kernel of a run again, in order, alone and with what it was given; it keeps the memory."""
+    calls: list[Callable[[], object]] = []
+
+    def keep(function: Any, name: str, before: bool, _result: Any, *arguments: Any) -> int:
+        if name == _GRAPH and before:
+            _call_kernels(vm, *arguments)
+        elif before and not name.startswith(_BUILTIN):
+            calls.append(partial(function, *arguments))
+        return 0
+
+    vm.set_instrument(keep)
+    run()
+    vm.set_instrument(lambda *_: 0)
+    return calls
 
 
 def cost_s(stream: Stream) -> float:

@@ -6,10 +6,13 @@ CUDA's own runtime is loaded before TVM's, which needs it; so this module import
 from __future__ import annotations
 
 import os
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mbench import host
 from mbench.measure import cudart, events, latency, nvml
@@ -28,11 +31,18 @@ ENERGY_METHOD = (
     "measured: NVML's energy counter of the whole board, from one of its steps to another, the network looped without "
     "pauses, idle power included"
 )
+LAYER_ENERGY_METHOD = (
+    "measured: NVML's energy counter of the whole board, from one of its steps to another, the layer's kernels looped "
+    "alone, on data that L2 may hold, idle power included; where a kernel is shorter than its launch, so is the power "
+    "of waiting for it: the window over the runs is what one took"
+)
 _WINDOW_S = 2.0
 """The counter moves every 10 to 100 ms; between two of its steps the error is that of reading the clock."""
+_LAYER_WINDOW_S = 0.5
 _IDLE_S = 1.0
 _STUCK_S = 5.0
 _BURST_S = 5e-3
+_SHORTEST_S = 2e-6
 
 
 def prepare_tvm() -> None:
@@ -75,7 +85,7 @@ class Board:
         clock: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], object] = time.sleep,
     ) -> MeteredEnergy | str:
-        """Return the energy of one run, or why it could not be had.
+        """Return the energy of one run, with the idle power before, or why it could not be had.
 
         Args:
             launch: runs once, without waiting for the device.
@@ -89,48 +99,89 @@ class Board:
         """
         if self.device is None:
             return self.reason
-        burst = max(1, int(_BURST_S / run_s))
-
-        def runs() -> int:
-            for _ in range(burst):
-                launch()
-            wait()
-            return burst
-
         try:
-            return _metered(runs, self.device.energy_j, clock, sleep)
+            at, before = clock(), self.device.energy_j()
+            sleep(_IDLE_S)
+            idle_w = (self.device.energy_j() - before) / (clock() - at)
+            seen = _metered(_burst(launch, wait, run_s), self.device.energy_j, clock, _WINDOW_S, ENERGY_METHOD)
         except nvml.NotTold as error:
             return str(error)
+        return msgspec.structs.replace(seen, idle_w=idle_w)
+
+    def layer_energy(
+        self,
+        layers: Sequence[Callable[[], object]],
+        wait: Callable[[], object],
+        *,
+        runs_s: Sequence[float],
+        progress: Callable[[float], None] = lambda _: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> tuple[MeteredEnergy, ...] | str:
+        """Return the energy of each layer looped alone, or why it could not be had.
+
+        Args:
+            layers: each runs once, without waiting for the device.
+            wait: waits for the device.
+            runs_s: about how long each takes.
+            progress: is told the share that is done.
+            clock: in seconds.
+
+        Raises:
+            DeviceLost: the GPU is gone.
+        """
+        if self.device is None:
+            return self.reason
+        seen: list[MeteredEnergy] = []
+        for launch, run_s in zip(layers, runs_s, strict=True):
+            progress(len(seen) / len(layers))
+            runs = _burst(launch, wait, run_s)
+            try:
+                seen.append(_metered(runs, self.device.energy_j, clock, _LAYER_WINDOW_S, LAYER_ENERGY_METHOD))
+            except nvml.NotTold as error:
+                return str(error)
+        return tuple(seen)
+
+
+def _burst(launch: Callable[[], object], wait: Callable[[], object], run_s: float) -> Callable[[], int]:
+    """Return what runs some milliseconds of runs, waits for the device, and says how many it did."""
+    number = max(1, int(_BURST_S / max(run_s, _SHORTEST_S)))
+
+    def runs() -> int:
+        for _ in range(number):
+            launch()
+        wait()
+        return number
+
+    return runs
 
 
 def _metered(
     runs: Callable[[], int],
     energy_j: Callable[[], float],
     clock: Callable[[], float],
-    sleep: Callable[[float], object],
+    window_s: float,
+    method: str,
 ) -> MeteredEnergy:
-    """Loop `runs`, which returns how many it did, from a step of the counter to the first after the window."""
-    at, before = clock(), energy_j()
-    sleep(_IDLE_S)
-    idle_w = (energy_j() - before) / (clock() - at)
+    """Loop `runs`, which returns how many it did, from a step of the counter to the first after the window.
+
+    Raises:
+        NotTold: there is no counter, or it stands still.
+    """
+    stuck = nvml.NotTold(f"NVML's energy counter did not move in {_STUCK_S:g} s of work")
     first, start = energy_j(), clock()
     while (begin_j := energy_j()) == first:
         runs()
         if clock() - start > _STUCK_S:
-            raise nvml.NotTold(f"NVML's energy counter did not move in {_STUCK_S:g} s of work")
-    start, done, last = clock(), 0, begin_j
-    while True:
+            raise stuck
+    start, done, last, now = clock(), 0, begin_j, 0.0
+    while last == begin_j or now - start < window_s:
         done += runs()
-        now, now_j = clock(), energy_j()
+        at, now_j = clock(), energy_j()
         if now_j != last:
-            last = now_j
-            if now - start >= _WINDOW_S:
-                break
-        if now - start > _WINDOW_S + _STUCK_S:
-            raise nvml.NotTold(f"NVML's energy counter did not move in {_STUCK_S:g} s of work")
-    return MeteredEnergy(
-        energy_j=(last - begin_j) / done, method=ENERGY_METHOD, window_s=now - start, runs=done, idle_w=idle_w
-    )
+            last, now, counted = now_j, at, done
+        elif at - max(start, now) > _STUCK_S:
+            raise stuck
+    return MeteredEnergy(energy_j=(last - begin_j) / counted, method=method, window_s=now - start, runs=counted)
 
 
 def session(loaded: Artifact, stream: cudart.Runtime) -> Session:
@@ -161,3 +212,24 @@ def layers(
         return {"missing": str(error)}
     gaps = events.launch_gaps_s(whole_s, queued)
     return {"calls_s": calls_s, "overhead_s": gaps, "instrument_cost_s": cost_s, "books_method": events.BOOKS_METHOD}
+
+
+def layers_alone(loaded: Session, calls_s: Sequence[Sequence[float]]) -> tuple[list[Callable[[], object]], list[float]]:
+    """Return what runs each layer of the network alone, and about how long each takes.
+
+    Args:
+        loaded: the network, which is run once for this.
+        calls_s: seconds of each kernel call, in order.
+    """
+    kernels = events.kernel_calls(loaded.vm, loaded.launch)
+    manifest = loaded.artifact.manifest
+    groups: list[list[int]] = [[] for _ in manifest.layers]
+    for number, (_, layer) in enumerate(manifest.calls):
+        groups[layer].append(number)
+
+    def run(numbers: list[int]) -> None:
+        for number in numbers:
+            kernels[number]()
+
+    runs_s = [sum(statistics.median(calls_s[number]) for number in numbers) for numbers in groups]
+    return [partial(run, numbers) for numbers in groups], runs_s

@@ -74,6 +74,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     machine: Host | None = None
     """The machine that ran it, where that is not this one."""
     energy: MeteredEnergy | None = None
+    layer_energy: tuple[MeteredEnergy, ...] | None = None
+    """Of each layer looped alone."""
     energy_missing: str | None = None
     missing: str | None = None
     """Why layers, memory, conditions and machine are null, where the device is one that cannot tell."""

@@ -6,6 +6,7 @@ measured with the check made to pass. What it cannot show, the speed of kernels,
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -16,6 +17,7 @@ from pathlib import Path
 import fake_cuda
 import msgspec
 import pytest
+import tvm
 from conftest import require
 
 from mbench import artifact, records, targets, variants
@@ -43,7 +45,24 @@ if check == "passes":
 plan = Plan(threads=1, number=1, repeat=20, layer_repeat=10, block=5, warmup=Warmup(max_s=0.2), measure_max_s=None,
             tolerance=1e-4)
 try:
-    if job == "measure":
+    if job == "alone":
+        from mbench import artifact
+        from mbench.measure import cudart, gpu as measuring
+
+        measuring.prepare_tvm()
+        stream = cudart.Runtime()
+        loaded = measuring.session(artifact.load(Path(folder)), stream)
+        layers, _ = measuring.layers_alone(loaded, [[1.0]] * len(loaded.artifact.manifest.calls))
+        answer = []
+        for layer in layers:
+            stream.wait()
+            stream.hold(0.05)
+            start = stream.record()
+            layer()
+            stop = stream.record()
+            stream.wait()
+            answer.append(stream.seconds(start, stop))
+    elif job == "measure":
         answer = gpu.measure(lambda stage, fraction: None, Path(folder), plan)
     else:
         answer = gpu.calibrate(lambda stage, fraction: None, targets.load("cuda_sm90"))
@@ -126,6 +145,35 @@ def test_a_quick_device_waits_for_the_host_and_that_is_the_launch_gap(
     assert found.overhead_s is not None
     assert sum(statistics.median(samples) for samples in found.calls_s) < 1e-6
     assert statistics.median(found.overhead_s) == pytest.approx(statistics.median(found.latency_s), rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_kernels_of_a_network_that_runs_as_a_cuda_graph_are_seen_too(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    variant = variants.parse("mobilenet_v1_0.25_32")
+    with tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}):
+        graphed, _ = build.build(variant, targets.load("cuda_sm90"), tmp_path)
+    done = run(environment, "measure", graphed.folder, "passes", kernel_us=KERNEL_US, graph_us=9000)
+    found = msgspec.json.decode(done.stdout, type=Observation)
+    assert found.calls_s is not None
+    assert found.latency_s is not None
+    assert [statistics.median(samples) > KERNEL_US * 0.9e-6 for samples in found.calls_s] == [True] * len(
+        graphed.manifest.calls
+    )
+    assert statistics.median(found.latency_s) == pytest.approx(9e-3, rel=0.1), "the graph is what runs end to end"
+
+
+@pytest.mark.slow
+def test_each_layer_runs_again_alone(environment: dict[str, str], tiny: artifact.Artifact, seen: Observation) -> None:
+    done = run(environment, "alone", tiny.folder, "", kernel_us=KERNEL_US)
+    assert done.returncode == 0, done.stderr
+    alone = json.loads(done.stdout)
+    assert seen.calls_s is not None
+    within = [0.0] * len(tiny.manifest.layers)
+    for (_, layer), samples in zip(tiny.manifest.calls, seen.calls_s, strict=True):
+        within[layer] += statistics.median(samples)
+    assert alone == pytest.approx(within, rel=0.01)
 
 
 @pytest.mark.slow

@@ -72,14 +72,18 @@ class Vm:
         return lambda _: self._graph_run() if self._graph else self._kernels()
 
     def _call(self, name: str, run: Callable[[], None], *arguments: Any) -> None:
-        self.instrument(None, name, True, None, *arguments)
+        def function(*given: Any) -> None:
+            assert given == arguments
+            run()
+
+        self.instrument(function, name, True, None, *arguments)
         run()
-        self.instrument(None, name, False, None, *arguments)
+        self.instrument(function, name, False, None, *arguments)
 
     def _kernels(self) -> None:
         self._call("vm.builtin.alloc_storage", lambda: None)
         for index in range(3):
-            self._call(f"k{index}", lambda index=index: self._device.launch((index + 1) * KERNEL_S))
+            self._call(f"k{index}", lambda index=index: self._device.launch((index + 1) * KERNEL_S), "x", index)
             if self._waits:
                 self._device.wait()
 
@@ -166,3 +170,17 @@ def test_the_launch_gap_is_what_a_run_takes_longer_when_the_device_waits_for_the
 
 def test_there_is_no_negative_launch_gap() -> None:
     assert events.launch_gaps_s((1.0, 1.0, 1.0), (2.0, 0.5)) == (0.0, 0.5)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_each_kernel_can_be_called_again_alone(graph: bool) -> None:
+    device = Device()
+    vm = Vm(device, graph=graph)
+    calls = events.kernel_calls(vm, lambda: vm["main"](None))
+    assert len(calls) == 3
+    device.wait()
+    before = device.device_s
+    calls[1]()
+    assert device.device_s - before == pytest.approx(LAUNCH_S + 2 * KERNEL_S)
+    assert vm.instrument("f", "k0", True, None) == 0, "nothing is kept afterwards"
+    assert len(calls) == 3

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from recorded_nvml import Recording
 
@@ -90,3 +92,21 @@ def test_the_conditions_of_the_host_hold_those_of_the_gpu() -> None:
     now = gpu.Board(lambda: nvml.open_device(Recording("throttled"))).conditions()
     assert now.gpu is not None
     assert now.gpu.slowed_by == ("power cap", "temperature (software)")
+
+
+def of_layers(board: Board, device: object, launches: list[Any]) -> tuple[MeteredEnergy, ...] | str:
+    opened = gpu.Board(lambda: device)  # type: ignore[arg-type, return-value]
+    return opened.layer_energy(launches, lambda: None, runs_s=[RUN_S] * len(launches), clock=board.clock)
+
+
+def test_each_layer_has_its_own_energy() -> None:
+    board = Board()
+    seen = of_layers(board, board, [board.launch, lambda: [board.launch() for _ in range(3)]])
+    assert not isinstance(seen, str)
+    assert [layer.energy_j for layer in seen] == pytest.approx([RUN_J, 3 * RUN_J], rel=0.03)
+    assert all(layer.window_s >= 0.5 and "looped alone" in layer.method for layer in seen)
+
+
+def test_layers_without_a_counter_have_a_reason() -> None:
+    board = Board()
+    assert "'Not Supported'" in str(of_layers(board, nvml.open_device(Recording("no_counter")), [board.launch]))

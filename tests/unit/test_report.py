@@ -545,6 +545,7 @@ def test_write(tmp_path: Path) -> None:
         "the GPU's driver gave out 23.0 MB of the GPU's memory for it",
         "idle power is not taken off, 70.2 W before the first run",
         "power cap",
+        "12.0 mJ measured: the layer alone; 700 runs in 500 ms",
         "86.0 °C",
     ],
 )
