@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import runtimes
-from runtimes import RUNTIMES, Case
+from runtimes import Case
 
 from mbench.devices import worker
 
@@ -71,7 +71,7 @@ def _contest(pipe: Connection, argument: tuple[str, Case]) -> None:
     """Load a network; then, for each time that is asked for, run a block. None asks for the output."""
     name, case = argument
     os.environ.update(runtimes.environment(case))
-    run, read = RUNTIMES[name].load(case)
+    run, read = runtimes.available(gpu=case.gpu)[name].load(case)
     pipe.send(("done", None))
     with contextlib.suppress(EOFError):  # the contest is over
         while True:

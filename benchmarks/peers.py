@@ -2,6 +2,9 @@
 
 Run: python benchmarks/peers.py [VARIANT...]; the peers come with `pip install '.[peers]'`. Without a variant: the 16
 networks of the paper's grid, and the standard one. Exit code 1 if a runtime's output is wrong or mbench has no time.
+
+On an NVIDIA GPU: python benchmarks/peers.py --gpu [--dtype float16] [VARIANT...], where a name such as
+mobilenet_v1_1.0_224_b64 has its batch; the peers there are those of gpu_runtimes.py that are installed.
 """
 
 from __future__ import annotations
@@ -17,27 +20,34 @@ from importlib import metadata
 from pathlib import Path
 
 import contest
+import gpu_runtimes
 import machine
+import runtimes
 import standings
-from runtimes import MBENCH, RUNTIMES, Case
+from runtimes import MBENCH, Case
 from standings import Standing, Timed
 
-from mbench import builds, host, pipeline, variants
-from mbench.errors import MbenchError
+from mbench import builds, host, pipeline, targets, variants
+from mbench.errors import MbenchError, UsageError
+from mbench.measure import numerics
 from mbench.records import Failure, Target, Variant
 
 VARIANTS = ("mobilenet_v1_{0.25,0.5,0.75,1.0}_{128,160,192,224}", "mobilenet_v1_1.0_224_standard")
+GPU_VARIANTS = ("mobilenet_v1_1.0_224_b{1,64}", "mobilenet_v1_1.0_224_standard_b{1,64}")
 
 
 def main() -> int:
     """Compare, then print a table for each number of threads; return the exit code."""
     arguments = _arguments()
-    installed, missing = _installed(arguments.runtimes)
     seen: list[Standing] = []
     code = 0
     try:
-        wanted = [variants.parse(name) for name in variants.expand(arguments.variants or VARIANTS)]
+        names = variants.expand(arguments.variants or (GPU_VARIANTS if arguments.gpu else VARIANTS))
+        wanted = [variants.parse(name, dtype=arguments.dtype) for name in names]
         target = pipeline.resolve_target(arguments.target)
+        installed, missing = _installed(arguments)
+        if arguments.gpu and (reason := targets.support(target, host.describe()).reason):
+            raise UsageError(f"--gpu: target '{target.name}': {reason}")
         heading = _heading(target, installed, arguments)
         for standing in _compare_all(wanted, target, missing, arguments):
             seen.append(standing)
@@ -58,12 +68,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="names or grids, as for mbench run")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, usable)}))
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--target", default="host", help="what mbench compiles for")
-    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
+    parser.add_argument("--gpu", action="store_true", help="on this machine's NVIDIA GPU")
+    parser.add_argument("--dtype", default="float32", help="float32, or on a GPU float16")
+    parser.add_argument("--target", help="what mbench compiles for: by default host, with --gpu cuda")
+    parser.add_argument("--runtimes", nargs="+", help="by default all")
     parser.add_argument("--isa", choices=["avx2"], help="limit the peers that can be; for mbench, choose --target")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
+    known = runtimes.available(gpu=arguments.gpu)
+    arguments.target = arguments.target or ("cuda" if arguments.gpu else "host")
+    arguments.threads = [1] if arguments.gpu else arguments.threads
+    arguments.runtimes = arguments.runtimes or list(known)
+    if unknown := set(arguments.runtimes) - set(known):
+        parser.error(f"--runtimes: {', '.join(sorted(unknown))}: expected some of {', '.join(known)}")
+    if arguments.dtype not in (("float32", "float16") if arguments.gpu else ("float32",)):
+        parser.error(f"--dtype {arguments.dtype}: expected float32, or with --gpu float16")
     if arguments.rounds < 1 or not 1 <= min(arguments.threads) <= max(arguments.threads) <= usable:
         parser.error(f"expected 1 round or more, and 1 to {usable} threads, which this process may use")
     if arguments.json and not arguments.json.parent.is_dir():
@@ -75,32 +95,34 @@ def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _installed(names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+def _installed(arguments: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
     """Return the versions of the runtimes that are installed, and why the others are not there."""
     versions, missing = {}, {}
-    for name in names:
+    known = runtimes.available(gpu=arguments.gpu)
+    for name in arguments.runtimes:
         try:
-            versions[name], *_ = [metadata.version(package) for package in RUNTIMES[name].packages]
+            versions[name], *_ = [metadata.version(package) for package in known[name].packages]
         except metadata.PackageNotFoundError as error:
-            missing[name] = f"{error.name} is not installed; pip install '.[peers]'"
+            hint = error.name if arguments.gpu else "'.[peers]'"
+            missing[name] = f"{error.name} is not installed; pip install {hint}"
     return versions, missing
 
 
 def _heading(target: Target, installed: dict[str, str], arguments: argparse.Namespace) -> str:
     """Return the machine, the versions, and which instructions the runtimes may use."""
-    versions = ", ".join(f"{RUNTIMES[name].title} {version}" for name, version in installed.items() if name != MBENCH)
+    known = runtimes.available(gpu=arguments.gpu)
+    versions = ", ".join(f"{known[name].title} {version}" for name, version in installed.items() if name != MBENCH)
+    turns = f"{arguments.rounds} rounds of blocks of {contest.BLOCK_S * 1e3:.0f} ms"
+    how = f"each runtime in a process of its own, {turns} in turn, the others stopped; ratio: mbench over the best peer"
+    if arguments.gpu:
+        return f"{machine.gpu_heading()}\npeers: {versions}\n{arguments.dtype}, no TF32, target {target.name}\n{how}"
     wide = "avx512f" in host.describe().features
     limit = "this processor has AVX-512 and every runtime may use it" if wide else "this processor has no AVX-512"
     if wide and arguments.isa:
-        obeying = {name: RUNTIMES[name].obeys_isa for name in installed if name != MBENCH}
-        free = ", ".join(RUNTIMES[name].title for name, obeys in obeying.items() if not obeys)
+        obeying = {name: known[name].obeys_isa for name in installed if name != MBENCH}
+        free = ", ".join(known[name].title for name, obeys in obeying.items() if not obeys)
         limit = f"peers limited to AVX2, but for those that have no switch for it: {free or 'none'}"
-    turns = f"{arguments.rounds} rounds of blocks of {contest.BLOCK_S * 1e3:.0f} ms"
-    return (
-        f"{machine.heading()}\npeers: {versions}\n"
-        f"float32, batch 1, mbench's target {target.name}; {limit}\n"
-        f"each runtime in a process of its own, {turns} in turn, the others stopped; ratio: mbench over the best peer"
-    )
+    return f"{machine.heading()}\npeers: {versions}\nfloat32, batch 1, mbench's target {target.name}; {limit}\n{how}"
 
 
 def _compare_all(
@@ -120,7 +142,14 @@ def _compare(
     artifact = Path() if isinstance(built, Failure) else built[0].folder
     left_out = {name: reason for name, reason in (missing | failed).items() if name in arguments.runtimes}
     with tempfile.TemporaryDirectory() as folder:
-        case = Case(variant=variant, threads=1, isa=arguments.isa, folder=Path(folder), artifact=artifact)
+        case = Case(
+            variant=variant,
+            threads=1,
+            isa=arguments.isa,
+            folder=Path(folder),
+            artifact=artifact,
+            gpu=arguments.gpu,
+        )
         left_out |= _export(case, [name for name in arguments.runtimes if name not in left_out])
         names = [name for name in arguments.runtimes if name not in left_out]
         for threads in arguments.threads:
@@ -130,7 +159,7 @@ def _compare(
 
 def _export(case: Case, names: Sequence[str]) -> dict[str, str]:
     """Make the files that the runtimes load; return why some runtimes have none."""
-    files = {name: RUNTIMES[name].file for name in names}
+    files = {name: runtimes.available(gpu=case.gpu)[name].file for name in names}
     try:
         failed = contest.export(case, {file for file in files.values() if file})
     except contest.ContestError as error:
@@ -149,7 +178,8 @@ def _standing(case: Case, found: dict[str, contest.Seen | str], left_out: dict[s
         for name, seen in found.items()
         if isinstance(seen, contest.Seen)
     }
-    return standings.judge(case.variant.name, case.threads, timed, left_out | reasons)
+    tolerance = max(standings.TOLERANCE, numerics.TOLERANCE[case.variant.dtype])
+    return standings.judge(case.variant.name, case.threads, timed, left_out | reasons, tolerance=tolerance)
 
 
 def _line(standing: Standing) -> str:
@@ -162,15 +192,23 @@ def _line(standing: Standing) -> str:
 def _report(heading: str, seen: Sequence[Standing], arguments: argparse.Namespace) -> None:
     """Print the heading, and for each number of threads a table, the goals, and what was left out."""
     print(heading)
-    titles = {name: RUNTIMES[name].title for name in arguments.runtimes}
+    titles = {name: runtimes.available(gpu=arguments.gpu)[name].title for name in arguments.runtimes}
     for threads in arguments.threads:
         some = [standing for standing in seen if standing.threads == threads]
         print(f"\n{threads} thread{'s' if threads > 1 else ''}\n")
         print(standings.table(some, titles, markdown=arguments.markdown))
-        print("\n" + "\n".join((*standings.verdicts(some), *standings.notes(some, titles))))
+        verdicts = _gpu_verdicts(some, arguments.dtype) if arguments.gpu else standings.verdicts(some)
+        print("\n" + "\n".join((*verdicts, *standings.notes(some, titles))))
     if arguments.json:
         rows = [{**dataclasses.asdict(standing), "ratio": standing.ratio} for standing in seen]
         arguments.json.write_text(json.dumps({"heading": heading, "networks": rows}))
+
+
+def _gpu_verdicts(some: Sequence[Standing], dtype: str) -> list[str]:
+    """Return the ratios that there are goals for, each with its goal."""
+    parsed = [(variants.parse(standing.variant, dtype=dtype), standing.ratio) for standing in some]
+    said = [gpu_runtimes.verdict(variant, ratio) for variant, ratio in parsed if ratio is not None]
+    return [line for line in said if line]
 
 
 if __name__ == "__main__":

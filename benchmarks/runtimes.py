@@ -1,7 +1,7 @@
 """The runtimes that `peers.py` compares: how each is told its threads, loads a network, and runs it once.
 
-A runtime is an entry of `RUNTIMES`; the files it loads are made by `FORMATS`, all from the same torch module, all in
-float32. Nothing here measures, and what belongs to a runtime is imported only where it is used.
+A runtime is an entry of `RUNTIMES`, or of that in `gpu_runtimes`; the files it loads are made by `FORMATS`, all from
+the same torch module. Nothing here measures, and what belongs to a runtime is imported only where it is used.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mbench import artifact
 from mbench.records import Variant
 
 REFERENCE = "reference.npz"
-_TORCH, _ONNX = "model.pt", "model.onnx"
+TORCH, ONNX = "model.pt", "model.onnx"
 _NCNN, _MNN = "model.ncnn.param", "model.mnn"
 _CONVERT_MAX_S = 300
 
@@ -41,6 +42,8 @@ class Case:
     """Holds the files of `FORMATS`, and `reference.npz`: the input, and PyTorch's output with BatchNorm not folded."""
     artifact: Path
     """The folder of mbench's artifact."""
+    gpu: bool = False
+    """Whether the runtimes are those of `gpu_runtimes`."""
 
     def image(self) -> np.ndarray:
         """Return the input (N, 3, R, R)."""
@@ -67,25 +70,39 @@ class Runtime:
     """Whether it can be kept from instructions that the processor has."""
 
 
+def available(*, gpu: bool) -> dict[str, Runtime]:
+    """Return the runtimes of the CPU, or of the GPU."""
+    if gpu:
+        import gpu_runtimes
+
+        return gpu_runtimes.RUNTIMES
+    return RUNTIMES
+
+
 def environment(case: Case) -> dict[str, str]:
     """Return the environment that all runtimes get, each of which reads its part, before any of them is imported."""
     threads = dict.fromkeys(("TVM_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(case.threads))
     if case.threads == 1 or len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
         threads["TVM_BIND_THREADS"] = "0"  # no peer binds a thread that is alone, nor to processors that are not ours
     limits = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-    return {**threads, "TORCHINDUCTOR_COMPILE_THREADS": "1", **(limits if case.isa == "avx2" else {})}
+    own = {"NVIDIA_TF32_OVERRIDE": "0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if case.gpu else {}  # float32 is float32
+    return {**threads, **own, "TORCHINDUCTOR_COMPILE_THREADS": "1", **(limits if case.isa == "avx2" else {})}
 
 
 # -------------------------------------------------------------------------------------------------------------- formats
 def export(case: Case, files: set[str]) -> dict[str, str]:
-    """Write the reference and those of the formats that are wanted; return the reasons of those that failed."""
+    """Write the reference and those of the formats that are wanted; return the reasons of those that failed.
+
+    The reference is PyTorch's in float32; the formats are in the network's own type.
+    """
     import torch
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     from mbench.models import network
 
-    reference, image = network.build(case.variant), network.example_input(case.variant)
+    exact = msgspec.structs.replace(case.variant, dtype="float32")
+    reference, image = network.build(exact), network.example_input(exact)
     parts = [part for part in reference.modules() if not list(part.children())]
     folded = nn.Sequential()
     for part, following in zip(parts, [*parts[1:], None], strict=True):
@@ -93,7 +110,9 @@ def export(case: Case, files: set[str]) -> dict[str, str]:
             folded.append(fuse_conv_bn_eval(part, following) if isinstance(following, nn.BatchNorm2d) else part)
     with torch.inference_mode():
         np.savez(case.folder / REFERENCE, input=image.numpy(), output=reference(image).numpy())
-    torch.save(folded.eval(), case.folder / _TORCH)
+    torch.save(folded.eval(), case.folder / TORCH)
+    dtype = getattr(torch, case.variant.dtype)
+    folded, image = folded.to(dtype), image.to(dtype)
     failed = {}
     for file in [file for file in FORMATS if file in files]:
         try:
@@ -113,7 +132,7 @@ def _export_onnx(folded: Any, image: Any, folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter without onnxscript is called a legacy
         names: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
-        torch.onnx.export(folded, (image,), folder / _ONNX, dynamo=False, opset_version=17, **names)
+        torch.onnx.export(folded, (image,), folder / ONNX, dynamo=False, opset_version=17, **names)
 
 
 def _export_ncnn(folded: Any, image: Any, folder: Path) -> None:
@@ -127,10 +146,10 @@ def _export_ncnn(folded: Any, image: Any, folder: Path) -> None:
 
 
 def _export_mnn(folded: Any, image: Any, folder: Path) -> None:
-    if not (folder / _ONNX).exists():
+    if not (folder / ONNX).exists():
         _export_onnx(folded, image, folder)
     tool = [sys.executable, "-c", "import sys, _tools; _tools.mnnconvert(sys.argv)"]  # its own wrapper phones home
-    _convert([*tool, "-f", "ONNX", "--modelFile", _ONNX, "--MNNModel", _MNN, "--bizCode", "mbench"], folder)
+    _convert([*tool, "-f", "ONNX", "--modelFile", ONNX, "--MNNModel", _MNN, "--bizCode", "mbench"], folder)
 
 
 def _convert(command: list[str], folder: Path) -> None:
@@ -140,7 +159,7 @@ def _convert(command: list[str], folder: Path) -> None:
         raise RuntimeError(f"{Path(command[0]).name} returned {done.returncode}: {said}")
 
 
-FORMATS: dict[str, Callable[[Any, Any, Path], None]] = {_ONNX: _export_onnx, _NCNN: _export_ncnn, _MNN: _export_mnn}
+FORMATS: dict[str, Callable[[Any, Any, Path], None]] = {ONNX: _export_onnx, _NCNN: _export_ncnn, _MNN: _export_mnn}
 
 
 # ------------------------------------------------------------------------------------------------------------- runtimes
@@ -159,7 +178,7 @@ def _load_onnxruntime(case: Case) -> Program:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
-    session = onnxruntime.InferenceSession(case.folder / _ONNX, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(case.folder / ONNX, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     binding.bind_cpu_input("input", case.image())
     binding.bind_output("output")
@@ -171,7 +190,7 @@ def _load_openvino(case: Case) -> Program:
 
     hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
     settings = {**hints, "INFERENCE_NUM_THREADS": str(case.threads)}
-    request = openvino.Core().compile_model(case.folder / _ONNX, "CPU", settings).create_infer_request()
+    request = openvino.Core().compile_model(case.folder / ONNX, "CPU", settings).create_infer_request()
     request.set_input_tensor(openvino.Tensor(case.image()))
     return lambda: request.infer(share_outputs=True), lambda _: request.get_output_tensor().data.copy()
 
@@ -203,8 +222,15 @@ def _torch_network(case: Case) -> tuple[Any, Any]:
 
     torch.set_num_threads(case.threads)
     torch.set_num_interop_threads(1)
-    network = torch.load(case.folder / _TORCH, weights_only=False).to(memory_format=torch.channels_last)
+    network = folded_network(case).to(memory_format=torch.channels_last)
     return network, torch.from_numpy(case.image()).to(memory_format=torch.channels_last)
+
+
+def folded_network(case: Case) -> Any:
+    """Return the network with BatchNorm folded, in float32 on the CPU."""
+    import torch
+
+    return torch.load(case.folder / TORCH, weights_only=False)
 
 
 def _load_ncnn(case: Case) -> Program:
@@ -240,8 +266,8 @@ def _load_mnn(case: Case) -> Program:
 MBENCH = "mbench"
 RUNTIMES: dict[str, Runtime] = {
     MBENCH: Runtime("mbench", ("mobilenet-bench",), _load_mbench),
-    "onnxruntime": Runtime("ONNX Runtime", ("onnxruntime", "onnx"), _load_onnxruntime, _ONNX),
-    "openvino": Runtime("OpenVINO", ("openvino", "onnx"), _load_openvino, _ONNX, obeys_isa=True),
+    "onnxruntime": Runtime("ONNX Runtime", ("onnxruntime", "onnx"), _load_onnxruntime, ONNX),
+    "openvino": Runtime("OpenVINO", ("openvino", "onnx"), _load_openvino, ONNX, obeys_isa=True),
     "torch": Runtime("PyTorch eager", ("torch",), _load_torch, obeys_isa=True),
     "torch-compile": Runtime("torch.compile", ("torch",), _load_torch_compile, obeys_isa=True),
     "ncnn": Runtime("ncnn", ("ncnn", "pnnx"), _load_ncnn, _NCNN),

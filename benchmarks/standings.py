@@ -76,12 +76,19 @@ def error(output: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(output.astype(np.float64) - expected).max() / np.abs(expected).max())
 
 
-def judge(variant: str, threads: int, timed: Mapping[str, Timed], left_out: Mapping[str, str]) -> Standing:
+def judge(
+    variant: str,
+    threads: int,
+    timed: Mapping[str, Timed],
+    left_out: Mapping[str, str],
+    *,
+    tolerance: float = TOLERANCE,
+) -> Standing:
     """Return the standing of a network; runtimes with a wrong output or more processors than threads are left out."""
     wrong = {
-        name: f"wrong output: error {seen.error:.3g} of PyTorch's largest value, expected at most {TOLERANCE:g}"
+        name: f"wrong output: error {seen.error:.3g} of PyTorch's largest value, expected at most {tolerance:g}"
         for name, seen in timed.items()
-        if not seen.error <= TOLERANCE
+        if not seen.error <= tolerance
     }
     greedy = {
         name: f"kept {seen.busy:.2f} processors busy, expected {threads} at most"
@@ -121,7 +128,7 @@ def _row(standing: Standing, titles: Mapping[str, str]) -> list[str]:
 def verdicts(standings: Sequence[Standing]) -> list[str]:
     """Return the ratios that there are goals for, each with its goal."""
     ratios = {standing.variant: standing.ratio for standing in standings if standing.ratio is not None}
-    separable = {name: ratio for name, ratio in ratios.items() if not name.endswith("_standard")}
+    separable = {name: ratio for name, ratio in ratios.items() if "_standard" not in name}
     said = []
     if separable:
         worst = max(separable, key=separable.__getitem__)

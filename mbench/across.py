@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mbench import counted, frame, labels, pairs, published
+from mbench import counted, frame, labels, pairs, published, variants
 from mbench.records import Record
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def networks(records: Iterable[Record]) -> pd.DataFrame:
     places = _places(items)
     known = published.accuracies()
     results = [(record, result) for record in items for result in record.results]
-    accuracies = [known.get(result.variant.name) for _, result in results]
+    accuracies = [known.get(variants.without_batch(result.variant.name)) for _, result in results]
     noises = [pairs.noise(record, result) for record, result in results]
     more: dict[str, list[Any]] = {
         "label": [labels.variant(result.variant) for _, result in results],

@@ -19,6 +19,7 @@ from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
 from mbench.errors import BuildError, TargetError
+from mbench.measure import gpu
 from mbench.records import Failure, Target, Variant
 from mbench.tuned import Choices
 
@@ -38,7 +39,7 @@ def children() -> Iterator[concurrent.futures.Executor]:
     """Yield an executor of processes that compile; none of them outlives the block, however it is left."""
     context = multiprocessing.get_context("spawn")
     workers = max(1, min(MAX_BUILDERS, host.describe().processors_usable or 1))
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=worker.become_quiet_child)
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_become_builder)
     try:
         yield pool
     except BaseException:
@@ -47,6 +48,11 @@ def children() -> Iterator[concurrent.futures.Executor]:
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _become_builder() -> None:
+    worker.become_quiet_child()
+    gpu.prepare_tvm()
 
 
 def build_all(

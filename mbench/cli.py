@@ -139,7 +139,7 @@ def _print_of_device(context: click.Context, listing: Listing) -> None:
 @click.option("--target", "target_name", default=None, metavar="NAME", help="Hardware target.  [default: host]")
 @click.option("--device", default=None, metavar="D", help="Where to run.  [default: the target's]")
 @click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
-@click.option("--batch", type=click.IntRange(1, 65_536), default=None, metavar="N", help="Images a run.  [default: 1]")
+@click.option("--batch", default=None, metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]")
 @click.option("--dtype", default=None, metavar="T", help="Type of weights and activations.  [default: float32]")
 @click.option(
     "-o",

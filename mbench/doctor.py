@@ -14,11 +14,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from mbench import gpus, resources, targets, units
 from mbench import host as hosts
-from mbench import resources, targets, units
 from mbench.devices import registry, runtime, toolchain
 from mbench.errors import MbenchError, TargetError, UsageError
-from mbench.measure import decode, meters
+from mbench.measure import decode, meters, nvml
 from mbench.records import Host
 
 Status = Literal["ok", "warn", "missing"]
@@ -52,7 +52,7 @@ def checks(host: Host | None = None, *, root: Path = hosts.ROOT) -> list[Check]:
         *_software(machine),
         _host_target(machine),
         *_targets(machine),
-        _gpu(),
+        *_gpu(),
         _power_meter(root),
         *_emulation(machine),
         *_devices(),
@@ -119,11 +119,44 @@ def _targets(host: Host) -> Iterator[Check]:
             yield Check(f"targets {family}", "missing", f"{', '.join(names)}: {what or hint}", hint if what else "")
 
 
-def _gpu() -> Check:
-    gpu = targets.cuda_gpu()
+def _gpu() -> Iterator[Check]:
+    """Yield the GPU, and, where there is one, what measuring on it needs."""
+    gpu = gpus.found()
     if gpu is None:
-        return Check("gpu", "ok", "nvidia-smi shows none; targets cuda_* can be compiled for, not measured")
-    return Check("gpu", "ok", f"{gpu[1]} ({gpu[0]}); measuring on a GPU is not in this version yet")
+        yield Check("gpu", "ok", "NVML and nvidia-smi show none; targets cuda_* can be compiled for, not measured")
+        return
+    driver = f"driver {gpu.driver or 'of unknown version'}, which runs CUDA up to {gpu.cuda or 'an unknown version'}"
+    yield Check("gpu", "ok", f"{gpu.name} ({gpu.arch}); {driver}")
+    compiler = gpus.toolkit()
+    if compiler is not None:
+        archs = ", ".join(compiler.archs) or "unknown architectures"
+        yield Check("nvcc", "ok", f"{compiler.release or 'unknown version'}, for {archs}")
+    reason = gpus.no_compiling(gpu.arch) or gpus.no_measuring(gpu.arch)
+    if reason:
+        what, _, hint = reason.removeprefix("compile only: ").rpartition("; ")
+        yield Check("gpu runs code", "missing", what or hint, hint if what else "see --target cuda")
+    else:
+        yield Check("gpu runs code", "ok", "compile and measure")
+    yield _nvml()
+
+
+def _nvml() -> Check:
+    """Look whether the GPU tells its energy, clocks and limits."""
+    name = "gpu meter"
+    try:
+        device = nvml.open_device()
+    except (nvml.NotTold, nvml.DeviceLost) as error:
+        what, _, hint = str(error).rpartition("; ")
+        return Check(name, "missing", what or hint, hint if what else "clocks and energy will be missing")
+    try:
+        device.energy_j()
+    except (nvml.NotTold, nvml.DeviceLost) as error:
+        return Check(name, "missing", f"no energy counter: {error}", "energy is modelled, not measured")
+    slowed = device.conditions().slowed_by
+    if slowed:
+        text = f"the clocks are held back now: {', '.join(slowed)}"
+        return Check(name, "warn", text, "let the GPU cool, or lift the limit")
+    return Check(name, "ok", "NVML's energy counter; clocks, power limit, temperature and what holds clocks back")
 
 
 def _power_meter(root: Path) -> Check:

@@ -184,6 +184,8 @@ def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator
     from mbench import host, targets
     from mbench.gate import matching, paired, sides
 
+    if head.record.target.family == "gpu":
+        raise UsageError(f"--paired: target '{head.record.target.name}': GPUs are not timed in turns in this version")
     machine, settings = host.describe(), head.record.settings
     support = targets.support(head.record.target, machine)
     if not support.measure:

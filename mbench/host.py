@@ -19,7 +19,7 @@ from pathlib import Path
 import mbench
 from mbench import target_file
 from mbench.errors import TargetError
-from mbench.records import Cache, Conditions, Figure, Host, Processor, Target
+from mbench.records import Cache, Conditions, Figure, GpuConditions, Host, Processor, Target
 
 ROOT = Path("/")
 _CPUS = "sys/devices/system/cpu"
@@ -80,8 +80,8 @@ def describe(*, root: Path = ROOT, processors: Collection[int] | None = None, ma
     )
 
 
-def conditions(*, root: Path = ROOT) -> Conditions:
-    """Return what the machine is doing now; what it does not tell is null."""
+def conditions(*, root: Path = ROOT, gpu: GpuConditions | None = None) -> Conditions:
+    """Return what the machine is doing now; what it does not tell is null. `gpu` is what its GPU does, if it counts."""
     policy = root / _CPUS / "cpu0/cpufreq"
     frequency_khz = _read_int(policy / "scaling_cur_freq")
     return Conditions(
@@ -92,6 +92,7 @@ def conditions(*, root: Path = ROOT) -> Conditions:
         frequency_hz=None if frequency_khz is None else frequency_khz * 1e3,
         temperature_c=_temperature_c(root),
         steal_s=_steal_s(root),
+        gpu=gpu,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from mbench import host, targets, tuned
+from mbench import gpus, host, targets, tuned
 from mbench.devices import emulation
 from mbench.errors import UsageError
 from mbench.records import DeviceKind, Host, Record, Settings, Target
@@ -71,6 +71,8 @@ def counted_target(target: Target, device: DeviceKind) -> Target | None:
         return None
     if device == "none":
         raise UsageError("--counts needs a run; leave out --compile-only")
+    if target.family == "gpu":
+        raise UsageError(f"--counts: only CPUs' code can be counted; leave it out for target '{target.name}'")
     counted = target if device == "rpc" else targets.load(COUNTED[target.family])
     emulation.check(counted)
     return counted
@@ -81,6 +83,8 @@ def as_run_here(target: Target, machine: Host) -> Target:
 
     A target's own are its reference machine's. Static power of this one is not known, unless the target is `host`.
     """
+    if target.family == "gpu":
+        return gpus.as_found(target, gpus.found())
     tvm = target.tvm
     here = host.target(machine, triple=str(tvm["mtriple"]), mcpu=str(tvm["mcpu"])).processor
     processor = msgspec.structs.replace(

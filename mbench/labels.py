@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from mbench import counted
+from mbench import counted, variants
 from mbench.losses import Cause, Part
 from mbench.records import Record, Result, Variant
 
@@ -77,10 +77,11 @@ def step(part: Part, cause: Cause, excess: float) -> str:
 
 
 def variant(item: Variant) -> str:
-    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`."""
+    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name."""
     family = item.family.replace("mobilenet_v", "MobileNetV").replace("_", " ")
     standard = ", standard convolutions" if item.convolution == "standard" else ""
-    return f"{family} {item.width_multiplier} {item.resolution}{standard}"
+    batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
+    return f"{family} {item.width_multiplier} {item.resolution}{standard}{batch}"
 
 
 def where(record: Record) -> str:
@@ -97,7 +98,7 @@ def command(record: Record, result: Result) -> str:
     """Return the command that repeats a result, for a shell."""
     settings, kind = record.settings, record.device.kind
     words = ["mbench", "run", result.variant.name, "--target", record.target.name, "--threads", str(settings.threads)]
-    words += ["--batch", str(settings.batch), "--dtype", settings.dtype]
+    words += ["--batch", str(result.variant.batch), "--dtype", settings.dtype]
     words += ["--device", record.device.name if kind == "rpc" else kind] if kind in ("rpc", "emulated") else []
     words += ["--compile-only"] if settings.compile_only else []
     words += ["--counts"] if settings.counts else []

@@ -6,13 +6,13 @@ import functools
 
 import msgspec
 
-from mbench import builds, calibrations, devices, resources, variants
+from mbench import builds, calibrations, devices, gpus, resources, variants
 from mbench.artifact import Artifact
 from mbench.errors import MeasureError
 from mbench.job import Job, Progress
 from mbench.measure import counters, numerics
 from mbench.measure.observation import Observation, Plan
-from mbench.records import Calibration, Device, DeviceKind, Failure, Settings, Target
+from mbench.records import Calibration, Device, DeviceKind, Failure, Gpu, Settings, Target
 
 
 def open_device(job: Job, kind: DeviceKind, target: Target, progress: Progress) -> devices.Device:
@@ -33,7 +33,7 @@ def open_device(job: Job, kind: DeviceKind, target: Target, progress: Progress) 
 
 def described(job: Job, device: devices.Device, progress: Progress) -> tuple[Device, Calibration | None]:
     """Return the device as the record names it, with the ceilings that a short measurement shows."""
-    found = Device(kind=job.device, name=job.device_name or device.name)
+    found = Device(kind=job.device, name=job.device_name or device.name, gpu=_gpu(job))
     if job.device == "emulated":
         emulator = getattr(device, "emulator", None)
         return msgspec.structs.replace(found, emulator=emulator, missing={"calibration": counters.NO_TIME}), None
@@ -47,6 +47,10 @@ def described(job: Job, device: devices.Device, progress: Progress) -> tuple[Dev
         progress.note(f"the machine's ceilings could not be measured: {error}")
         return msgspec.structs.replace(found, missing={"calibration": str(error)}), None
     return msgspec.structs.replace(found, calibration=ceilings), ceilings
+
+
+def _gpu(job: Job) -> Gpu | None:
+    return gpus.found() if job.target.family == "gpu" and job.device == "local" else None
 
 
 def observe(

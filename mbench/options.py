@@ -50,7 +50,8 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         RecordError: a file of tuned choices is not valid.
     """
     names = variants.expand(patterns or variants.DEFAULT)
-    batch, dtype = _or(options["batch"], 1), _or(options["dtype"], "float32")
+    sizes, dtype = variants.batches(_or(options["batch"], "1")), _or(options["dtype"], "float32")
+    names, batch = variants.at_batches(names, sizes), sizes[0]
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
     target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
@@ -179,7 +180,7 @@ def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKin
         limit, default, where = 1, 1, "an emulated run, which counts"
     elif device == "rpc":
         limit, default, where = _MOST_THREADS, target.threads, "any board"
-    elif device == "none":
+    elif device == "none" or target.family == "gpu":
         limit, default, where = target.threads, target.threads, f"target '{target.name}'"
     else:
         limit = machine.processors_usable or machine.cores_logical

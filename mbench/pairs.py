@@ -107,6 +107,8 @@ def _blocks(separable: Mapping[str, Layer], standard: Sequence[Layer]) -> Iterat
         if part != "conv" or depthwise is None or pointwise is None or not depthwise.macs + pointwise.macs:
             continue
         side, channels = (layer.kernel_size or (1,))[0], layer.output_shape[1]
+        if not side or not channels:  # no record of ours; one that others made is still shown
+            continue
         yield Block(
             name=name,
             kernel_side=side,

@@ -23,7 +23,7 @@ from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import BuildError, OutputError, TargetError, UsageError
 from mbench.job import Job, Progress, counted_target
-from mbench.measure import counters, memory
+from mbench.measure import counters, gpu, memory
 from mbench.measure.observation import Observation
 from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Record, Result, Settings, Target, Variant
 
@@ -173,12 +173,18 @@ def _made(
         observation=seen,
         calibration=ceilings,
         reason=counters.NO_TIME if job.device == "emulated" else "the machine's ceilings could not be measured",
-        memory_method=memory.REMOTE_METHOD if job.device == "rpc" else memory.METHOD,
+        memory_method=_memory_method(job),
     )
     if seen.numerics.passed:
         return (made,)
     reason = f"wrong result: {seen.numerics.detail}"
     return (made, Failure(variant=artifact.manifest.variant.name, stage="checking", reason=reason))
+
+
+def _memory_method(job: Job) -> str:
+    if job.device == "local" and job.target.family == "gpu":
+        return gpu.MEMORY_METHOD
+    return memory.REMOTE_METHOD if job.device == "rpc" else memory.METHOD
 
 
 def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:

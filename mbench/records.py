@@ -120,6 +120,43 @@ class Target(_Strict, frozen=True, kw_only=True):
     energy: EnergyCoefficients | None = None
     emulation: dict[str, str] = {}
     """`qemu_cpu`: what QEMU user mode calls this processor."""
+    memory_bytes: Figure | None = None
+    """A GPU's own memory."""
+    power_limit_w: Figure | None = None
+    """What a GPU's board may draw."""
+
+
+class Gpu(_Strict, frozen=True, kw_only=True):
+    """A GPU as its driver describes it. A null field's reason is in `missing`."""
+
+    name: Name
+    arch: str
+    """As compilers call it: `sm_90`."""
+    multiprocessors: PositiveInt | None = None
+    memory_bytes: Bytes | None = None
+    sm_clock_max_hz: float | None = None
+    memory_clock_max_hz: float | None = None
+    power_limit_w: float | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    """The newest version of CUDA that the driver can run."""
+    missing: dict[str, str] = {}
+
+
+class GpuConditions(_Strict, frozen=True, kw_only=True):
+    """What a GPU was doing at one moment. A null field's reason is in `missing`. Clocks are read, never set."""
+
+    sm_clock_hz: float | None = None
+    memory_clock_hz: float | None = None
+    power_w: float | None = None
+    """The board's, as the driver averages it."""
+    power_limit_w: float | None = None
+    temperature_c: float | None = None
+    memory_used_bytes: Bytes | None = None
+    """Of all processes on this GPU."""
+    slowed_by: tuple[str, ...] | None = None
+    """What held the clocks back at that moment; empty: nothing did."""
+    missing: dict[str, str] = {}
 
 
 class Conditions(_Strict, frozen=True, kw_only=True):
@@ -133,6 +170,8 @@ class Conditions(_Strict, frozen=True, kw_only=True):
     temperature_c: float | None = None
     steal_s: Seconds | None = None
     """Processor time that the hypervisor gave to others, since boot (/proc/stat)."""
+    gpu: GpuConditions | None = None
+    """Where a GPU was measured."""
 
 
 class Host(_Strict, frozen=True, kw_only=True):
@@ -196,6 +235,8 @@ class Device(_Strict, frozen=True, kw_only=True):
     """The machine at the other end, where that is not the host: as its own /proc and /sys describe it."""
     emulator: str | None = None
     """What executed the code where the kind is `emulated`: program, version and processor."""
+    gpu: Gpu | None = None
+    """The GPU that executed the code, where the target is one."""
     calibration: Calibration | None = None
     missing: dict[str, str] = {}
 
@@ -309,6 +350,8 @@ class Memory(_Strict, frozen=True, kw_only=True):
     workspace_bytes: Bytes
     process_peak_bytes: Bytes | None
     method: str
+    device_bytes: Bytes | None = None
+    """Where a GPU ran it: what its driver gave out for the network, of its own memory."""
 
 
 class MeteredEnergy(_Strict, frozen=True, kw_only=True):
@@ -318,6 +361,8 @@ class MeteredEnergy(_Strict, frozen=True, kw_only=True):
     method: str
     window_s: Seconds
     runs: PositiveInt
+    idle_w: float | None = None
+    """What the same meter showed of the idle device before; null: it was not looked at."""
 
 
 class Energy(_Strict, frozen=True, kw_only=True):
@@ -343,6 +388,8 @@ class Books(_Strict, frozen=True, kw_only=True):
     unattributed_s: float
     instrument_cost_s: Seconds
     """What the instrument adds to one reading; already taken off the layers and the overhead."""
+    method: str | None = None
+    """How layers and overhead were told apart; null: by the runtime's instrument, call by call."""
 
 
 class Roofline(_Strict, frozen=True, kw_only=True):
@@ -426,6 +473,8 @@ class Layer(_Strict, frozen=True, kw_only=True):
     latency_model_s: Seconds | None = None
     """What a model of the target says of one thread; a model, never a measurement."""
     roofline: Roofline | None
+    metered: MeteredEnergy | None = None
+    """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
 
 
 class Result(_Strict, frozen=True, kw_only=True):

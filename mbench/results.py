@@ -72,6 +72,7 @@ def result(
             workspace_bytes=artifact.manifest.workspace_bytes,
             process_peak_bytes=seen.process_peak_bytes if seen else None,
             method=memory_method,
+            device_bytes=seen.device_bytes if seen else None,
         ),
         energy=Energy(
             energy_j=sum(joules.values()) if coefficients else None,
@@ -120,7 +121,7 @@ def _end_to_end(seen: Observation | None, model_of: Target, dtype: str) -> EndTo
     return EndToEnd(
         latency_s=seen.latency_s,
         twin_latency_s=seen.twin_latency_s,
-        method=latency.METHOD if seen.latency_s else "not measured",
+        method=(seen.latency_method or latency.METHOD) if seen.latency_s else "not measured",
         threads=seen.threads,
         latency_model_s=modelled_s,
         latency_model_method=None if modelled_s is None else latency_model.method(model_of),
@@ -188,6 +189,7 @@ def _layers(
                 traffic_bytes=counts.traffic_bytes,
                 latency_model_s=counts.latency_model_s,
                 roofline=place,
+                metered=seen.layer_energy[index] if seen and seen.layer_energy else None,
             )
         )
     return tuple(layers), components
@@ -215,6 +217,7 @@ def _books(seen: Observation | None) -> Books | None:
         overhead_s=overhead,
         unattributed_s=whole - layer_sum - overhead,
         instrument_cost_s=seen.instrument_cost_s or 0.0,
+        method=seen.books_method,
     )
 
 
@@ -244,6 +247,10 @@ def _missing(
         missing["energy.measured"] = (seen.energy_missing if seen else None) or why
     if seen is None or seen.process_peak_bytes is None:
         missing["memory.process_peak_bytes"] = why
+    if target.family == "gpu" and (seen is None or seen.device_bytes is None):
+        missing["memory.device_bytes"] = why
+    if target.family == "gpu" and (seen is None or seen.layer_energy is None):
+        missing["layers.metered"] = (seen.energy_missing if seen else None) or why
     nulls = (name for name in EndToEnd.__struct_fields__ if getattr(end_to_end, name) is None)
     return {**missing, **{f"end_to_end.{name}": why for name in nulls}}
 
@@ -288,7 +295,10 @@ def _by_winograd(manifest: Manifest) -> list[str]:
 
 def _source_only(target: Target) -> Iterator[str]:
     if target.family == "gpu":
-        yield "the library holds CUDA C, compiled again where it is loaded: its size is not that of machine code"
+        yield (
+            "where no GPU is, the library holds CUDA C, which is compiled again where it is loaded: its size is then "
+            "not that of machine code"
+        )
 
 
 def _low_ceilings(calibration: Calibration | None) -> Iterator[str]:
@@ -299,7 +309,15 @@ def _low_ceilings(calibration: Calibration | None) -> Iterator[str]:
         )
 
 
+def _slowed(seen: Observation) -> Iterator[str]:
+    moments = (seen.conditions_before, seen.conditions_after)
+    reasons = [reason for moment in moments if moment and moment.gpu for reason in moment.gpu.slowed_by or ()]
+    if reasons:
+        yield f"the GPU's clocks were held back while this was measured: {', '.join(dict.fromkeys(reasons))}"
+
+
 def _disturbances(seen: Observation) -> Iterator[str]:
+    yield from _slowed(seen)
     if seen.wall_s and seen.others_busy_s and seen.others_busy_s > activity.DISTURBED * seen.wall_s:
         share = seen.others_busy_s / seen.wall_s
         yield f"other processes kept {share:.2f} processors busy while this was measured: stop them and run it again"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mbench import costs, count_tables, counted, pairs, stats, units
 from mbench.models import LayerSpec
-from mbench.records import Layer, Record, Result
+from mbench.records import Layer, MeteredEnergy, Record, Result
 from mbench.ruled import add_row, ruled, text
 
 __all__ = ["add_row", "layers_table", "record_tables", "ruled"]
@@ -83,7 +83,13 @@ def _origin(record: Record) -> Text:
     target, device, settings = record.target, record.device, record.settings
     threads = "" if counted.emulated(record) else f", {settings.threads} threads"
     where = f"target {target.name}, device {device.kind} ({device.name}){threads}"
-    return text(f"{record.run_id}: {where}, {settings.dtype}, batch {settings.batch}\n{_machine(record)}")
+    return text(f"{record.run_id}: {where}, {settings.dtype}, batch {_batches(record)}\n{_machine(record)}")
+
+
+def _batches(record: Record) -> str:
+    """Return the batch of a record's networks, or each of several, in order."""
+    sizes = dict.fromkeys(result.variant.batch for result in record.results) or [record.settings.batch]
+    return ", ".join(map(str, sizes))
 
 
 def _machine(record: Record) -> str:
@@ -94,6 +100,8 @@ def _machine(record: Record) -> str:
     if device.machine is not None:
         board = device.machine
         return f"board {board.name}: {board.cpu}, {board.os}\ncompiled on {host.name}: {host.cpu}"
+    if device.gpu is not None:
+        return f"{device.gpu.name}, driver {device.gpu.driver or 'unknown'}; host {host.cpu}"
     return host.cpu
 
 
@@ -136,7 +144,11 @@ def _ratios(pair: pairs.Pair, first: float | None) -> tuple[str, ...]:
 
 def _metered(record: Record) -> str:
     found = [(result.variant.name, result.energy.measured) for result in record.results]
-    return "".join(f"; measured {units.joules(m.energy_j)} for {name} ({m.method})" for name, m in found if m)
+    return "".join(f"; measured {units.joules(m.energy_j)} for {name} ({m.method}{_idle(m)})" for name, m in found if m)
+
+
+def _idle(measured: MeteredEnergy) -> str:
+    return "" if measured.idle_w is None else f": {units.scaled(measured.idle_w, 'W')} before"
 
 
 def _latency(samples: Sequence[float] | None) -> str:

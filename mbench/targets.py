@@ -7,15 +7,12 @@ mcpu is in `mbench.compile.llvm`.
 from __future__ import annotations
 
 import importlib.util
-import re
-import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from mbench import resources, target_file
+from mbench import gpus, resources, target_file
 from mbench.compile import linker
 from mbench.errors import BuildError, TargetError, did_you_mean
 from mbench.records import Host, Target
@@ -54,7 +51,7 @@ def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
         return llvm.host_target()
     known = _index(extra_dirs)
     if name == "cuda":
-        name = _cuda_name(known)
+        return _of_gpu(known)
     for candidate in (name, _plain(name)):
         if candidate in known:
             return known[candidate][0]
@@ -140,7 +137,7 @@ def support(target: Target, host: Host) -> Support:
     """Return what `host` can do with `target`: compile for it, and measure on itself."""
     kind = target.tvm["kind"]
     if kind == "cuda":
-        return _support_cuda()
+        return _support_cuda(str(target.tvm["arch"]))
     if kind != "llvm":
         return Support(
             compile=False, measure=False, reason=f"tvm.kind '{kind}' is not in this version; it has llvm and cuda"
@@ -168,40 +165,21 @@ def support(target: Target, host: Host) -> Support:
     return Support(compile=True, measure=True)
 
 
-def _support_cuda() -> Support:
-    if shutil.which("nvcc"):
-        return Support(
-            compile=True, measure=False, reason="compile only: measuring on a GPU is not in this version yet"
-        )
-    return Support(
-        compile=False,
-        measure=False,
-        reason="compiling for CUDA needs nvcc, which is not on PATH; install the CUDA toolkit",
-    )
+def _support_cuda(arch: str) -> Support:
+    reason = gpus.no_compiling(arch)
+    if reason:
+        return Support(compile=False, measure=False, reason=reason)
+    reason = gpus.no_measuring(arch)
+    return Support(compile=True, measure=not reason, reason=reason)
 
 
-def cuda_gpu() -> tuple[str, str] | None:
-    """Return the architecture (`sm_90`) and the name of this machine's first NVIDIA GPU, or null. Asks nvidia-smi."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return None
-    try:
-        answer = subprocess.run(
-            [command, "--query-gpu=compute_cap,name", "--format=csv,noheader"],
-            capture_output=True, text=True, timeout=30, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.match(r"(\d+)\.(\d+),\s*(.+)", answer.stdout)
-    return (f"sm_{found.group(1)}{found.group(2)}", found.group(3).strip()) if found else None
-
-
-def _cuda_name(known: dict[str, tuple[Target, Path]]) -> str:
-    by_arch = {str(target.tvm.get("arch")): target.name for target, _ in known.values() if target.family == "gpu"}
-    choices = ", ".join(sorted(by_arch.values()))
-    gpu = cuda_gpu()
+def _of_gpu(known: dict[str, tuple[Target, Path]]) -> Target:
+    """Return the target for this machine's GPU, described as the GPU describes itself."""
+    by_arch = {str(target.tvm.get("arch")): target for target, _ in known.values() if target.family == "gpu"}
+    choices = ", ".join(sorted(target.name for target in by_arch.values()))
+    gpu = gpus.found()
     if gpu is None:
         raise TargetError(f"target 'cuda': nvidia-smi shows no GPU on this machine; name the target: {choices}")
-    if gpu[0] not in by_arch:
-        raise TargetError(f"target 'cuda': there is none for {gpu[1]} ({gpu[0]}); name one: {choices}")
-    return by_arch[gpu[0]]
+    if gpu.arch not in by_arch:
+        raise TargetError(f"target 'cuda': there is none for {gpu.name} ({gpu.arch}); name one: {choices}")
+    return gpus.as_found(by_arch[gpu.arch], gpu)

@@ -1,7 +1,7 @@
 """Names of variants: `mobilenet_v1_1.0_224`, its baselines by suffix, and grids by braces. Pure text, no torch.
 
-Name: family, width multiplier, resolution, then `_shallow` and `_standard` as wanted, in this order:
-`mobilenet_v1_0.5_160_shallow_standard`. Braces and commas make grids: `mobilenet_v1_{0.25,0.5}_{128,224}`.
+Name: family, width multiplier, resolution, then `_shallow`, `_standard` and `_bN`, a batch, as wanted, in this order:
+`mobilenet_v1_0.5_160_shallow_standard_b8`. Braces and commas make grids: `mobilenet_v1_{0.25,0.5}_{128,224}`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ MIN_RESOLUTION = 32
 MAX_RESOLUTION = 4096
 MIN_WIDTH = 0.01
 MAX_WIDTH = 1.4
+MAX_BATCH = 65_536
 
 _NAME = re.compile(
     r"(?P<family>.+?)_(?P<width>[^_]*)_(?P<resolution>[^_]*)(?P<shallow>_shallow)?(?P<standard>_standard)?"
+    r"(_b(?P<batch>\d{1,20}))?"
 )
 
 
@@ -44,6 +46,32 @@ def expand(patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def batches(text: str) -> tuple[int, ...]:
+    """Return the batches that `--batch` names, each once: `8`, or `1,8,64`.
+
+    Raises:
+        UsageError: one of them is no number, or out of range.
+    """
+    for part in text.split(","):
+        if not re.fullmatch(r"\d{1,20}", part) or not 1 <= int(part) <= MAX_BATCH:
+            raise UsageError(
+                f"--batch {text}: {part or 'nothing'} is not in the range 1 to {MAX_BATCH}; "
+                "expected a number, or several as in 1,8,64"
+            )
+    return tuple(dict.fromkeys(map(int, text.split(","))))
+
+
+def at_batches(names: Iterable[str], sizes: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the names of networks at each of several batches; at one batch, the names as they are.
+
+    Raises:
+        UsageError: a name has a batch already.
+    """
+    if len(sizes) == 1:
+        return tuple(names)
+    return expand(f"{name}_b{size}" for size in sizes for name in names)
+
+
 def _expand_braces(pattern: str) -> Iterator[str]:
     parts = re.split(r"\{([^{}]*)\}", pattern)
     if any(brace in part for part in parts for brace in "{}"):
@@ -58,6 +86,11 @@ def _expand_braces(pattern: str) -> Iterator[str]:
 def parse(name: str, *, batch: int = 1, dtype: str = "float32") -> Variant:
     """Return the variant that a name stands for; its own name is canonical (`1` becomes `1.0`).
 
+    Args:
+        name: as a user writes it.
+        batch: of a name that has none.
+        dtype: of weights and activations.
+
     Raises:
         UsageError: the family is not known, or the width multiplier, resolution, batch or dtype is out of range.
     """
@@ -67,11 +100,15 @@ def parse(name: str, *, batch: int = 1, dtype: str = "float32") -> Variant:
         raise UsageError(f"variant {name!r} is not known{did_you_mean(name, catalog()) or ';'} see 'mbench variants'")
     if dtype not in DTYPES:
         raise UsageError(f"dtype {dtype!r} is not supported; expected one of: {', '.join(DTYPES)}")
+    batch = int(match["batch"] or batch)
     if batch < 1:
         raise UsageError(f"batch {batch} is not positive; expected 1 or more")
+    if batch > MAX_BATCH:
+        raise UsageError(f"variant {name!r}: batch {batch} is not in the range 1 to {MAX_BATCH}")
+    suffixes = f"{match['shallow'] or ''}{match['standard'] or ''}" + (f"_b{batch}" if match["batch"] else "")
     width, resolution = _width(match["width"], name), _resolution(match["resolution"], name)
     return Variant(
-        name=f"{match['family']}_{width}_{resolution}{match['shallow'] or ''}{match['standard'] or ''}",
+        name=f"{match['family']}_{width}_{resolution}{suffixes}",
         family=family,
         width_multiplier=width,
         resolution=resolution,
@@ -103,5 +140,12 @@ def _resolution(text: str, name: str) -> int:
 
 def counterpart(variant: Variant) -> str:
     """Return the name of the same network with the other kind of convolution."""
-    stem = variant.name.removesuffix("_standard")
-    return stem if variant.convolution == "standard" else f"{stem}_standard"
+    stem = without_batch(variant.name)
+    batch = variant.name.removeprefix(stem)
+    other = stem.removesuffix("_standard") if variant.convolution == "standard" else f"{stem}_standard"
+    return f"{other}{batch}"
+
+
+def without_batch(name: str) -> str:
+    """Return the name of the same network without the batch that a name may have."""
+    return re.sub(r"_b\d+$", "", name)

@@ -23,9 +23,12 @@ from mbench.records import (
     EnergyCoefficients,
     Failure,
     Figure,
+    Gpu,
+    GpuConditions,
     Host,
     Layer,
     Memory,
+    MeteredEnergy,
     Mix,
     Numerics,
     Peaks,
@@ -174,6 +177,38 @@ def on_board(base: Record) -> Record:
     )  # fmt: skip
     device = msgspec.structs.replace(base.device, kind="rpc", name="rpc://10.0.0.7:9090", machine=board)
     return msgspec.structs.replace(base, device=device)
+
+
+def on_gpu(base: Record) -> Record:
+    """Return the record as measured on a GPU that its power limit held back."""
+    replace = msgspec.structs.replace
+    gpu = Gpu(
+        name="NVIDIA H100 80GB HBM3", arch="sm_90", multiprocessors=132, memory_bytes=85520809984,
+        sm_clock_max_hz=1.98e9, power_limit_w=700.0, driver="580.82.07", cuda="13.0",
+        missing={"memory_clock_max_hz": "NVML says 'Not Supported'"},
+    )  # fmt: skip
+    now = GpuConditions(
+        sm_clock_hz=1.23e9, power_w=699.8, power_limit_w=700.0, temperature_c=86.0, memory_used_bytes=664600576,
+        slowed_by=("power cap",), missing={"memory_clock_hz": "NVML says 'Not Supported'"},
+    )  # fmt: skip
+    metered = MeteredEnergy(energy_j=0.31, method="measured: NVML", window_s=2.0, runs=900, idle_w=70.25)
+    alone = MeteredEnergy(energy_j=0.012, method="measured: the layer alone", window_s=0.5, runs=700)
+
+    def on_it(result: Result) -> Result:
+        whole = result.end_to_end
+        before, after = (m and replace(m, gpu=now) for m in (whole.conditions_before, whole.conditions_after))
+        return replace(
+            result,
+            end_to_end=replace(whole, conditions_before=before, conditions_after=after),
+            memory=replace(result.memory, device_bytes=23_000_000),
+            energy=replace(result.energy, measured=metered),
+            books=result.books and replace(result.books, method="layers: device events"),
+            layers=tuple(replace(layer, metered=alone) for layer in result.layers),
+        )
+
+    target = replace(base.target, name="cuda_sm90", family="gpu", tvm={"kind": "cuda", "arch": "sm_90"})
+    device = replace(base.device, gpu=gpu)
+    return replace(base, target=target, device=device, results=tuple(map(on_it, base.results)))
 
 
 def hostile(base: Record) -> Record:

@@ -25,8 +25,12 @@ NOT_FINITE = Numerics(
     max_abs_error=None, max_rel_error=None, tolerance=1e-4, reference="PyTorch", passed=False, detail="7 not finite"
 )
 MOMENT = Conditions(at_utc="2025-03-01T12:00:00Z", steal_s=1.0)
-OPTIONAL = {"layers.kernel_size", "layers.stride", "layers.groups", "numerics.detail"}
-"""Null by nature: a layer that is no convolution has no groups, a result that passed has no complaint."""
+OPTIONAL = {
+    *("layers.kernel_size", "layers.stride", "layers.groups", "numerics.detail"),
+    *("memory.device_bytes", "books.method", "energy.measured.idle_w", "layers.metered"),
+}
+"""Null by nature: a layer that is no convolution has no groups, a result that passed has no complaint, a CPU has no
+memory of its own."""
 
 
 def compiled(folder: Path, variant: Variant, **changes: Any) -> Artifact:

@@ -1,7 +1,7 @@
 """Where an artifact runs. A device calibrates itself and measures one artifact at a time, holding its hardware alone.
 
-`local` measures on this machine, in a worker process of its own; `emulated` checks and counts under QEMU; `rpc`
-measures on a machine at the other end of TVM's RPC. Each has its opener in `OPENERS`, by kind.
+`local` measures on this machine, on its CPU or its GPU, in a worker process of its own; `emulated` checks and counts
+under QEMU; `rpc` measures on a machine at the other end of TVM's RPC. Each has its opener in `OPENERS`, by kind.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ class Device(Protocol):
         ...
 
 
-def _local(_target: Target, _address: str, **common: Any) -> Device:
+def _local(target: Target, _address: str, **common: Any) -> Device:
+    if target.family == "gpu":
+        from mbench.devices import gpu
+
+        return gpu.GpuDevice(**common)
     return local.LocalDevice(**common)
 
 

@@ -22,7 +22,7 @@ def machine(record: Record) -> str:
     if record.device.kind == "emulated":
         return record.device.emulator or "an emulator"
     place = record.device.machine or record.host
-    return f"{place.name}: {place.cpu}"
+    return f"{place.name}: {record.device.gpu.name if record.device.gpu else place.cpu}"
 
 
 def differences(base: Record, head: Record, allowed: Collection[str] = ()) -> tuple[Difference, ...]:

@@ -70,9 +70,21 @@ def pair(
 
 
 def layers(
-    session: Runs, *, repeat: int, max_s: float | None = None, progress: Progress = lambda _: None
+    session: Runs,
+    *,
+    repeat: int,
+    max_s: float | None = None,
+    progress: Progress = lambda _: None,
+    cost: Callable[[Runs], float] | None = None,
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
     """Time every kernel in place, run after run, up to `repeat` times; after `max_s` seconds, ten runs are enough.
+
+    Args:
+        session: what runs.
+        repeat: how often, at most.
+        max_s: when to be content.
+        progress: is told the share that is done.
+        cost: returns the instrument's cost of one reading; by default `instrument_cost`.
 
     Returns:
         The seconds of each kernel call (one tuple of samples a call), the seconds between the kernels in each run, and
@@ -81,19 +93,19 @@ def layers(
     Raises:
         MeasureError: the kernels that ran are not those of the artifact.
     """
-    cost = instrument_cost(session)
+    cost_s = (cost or instrument_cost)(session)
     kernels, overheads = [], []
     instrument = session.instrument()
     start = time.perf_counter()
     for index in range(repeat):
-        ran, between = kernel_times(instrument, session, cost)
+        ran, between = kernel_times(instrument, session, cost_s)
         kernels.append(ran)
         overheads.append(sum(between))
         progress((index + 1) / repeat)
         if max_s is not None and index + 1 >= _ENOUGH_RUNS and time.perf_counter() - start >= max_s:
             break
     instrument.remove()
-    return tuple(zip(*kernels, strict=True)), tuple(overheads), cost
+    return tuple(zip(*kernels, strict=True)), tuple(overheads), cost_s
 
 
 def kernel_times(instrument: Instrument, session: Runs, cost_s: float) -> tuple[list[float], list[float]]:

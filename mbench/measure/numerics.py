@@ -6,9 +6,10 @@ import numpy as np
 
 from mbench.records import Numerics
 
-TOLERANCE = {"float32": 1e-4}
-"""Largest error over the largest magnitude of the reference. Networks here show up to 1e-5 in float32: sums of up to
-9216 products are taken in another order than PyTorch takes them. A layer gone wrong shows 1e-2 and more."""
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
+"""Largest error over the largest magnitude of the reference, which is float32. Networks here show up to 1e-5 in
+float32: sums of up to 9216 products are taken in another order than PyTorch takes them. A layer gone wrong shows 1e-2
+and more. In float16 each layer's output is rounded to 11 bits: PyTorch's own networks in float16 show up to 9e-3."""
 REFERENCE = "PyTorch eager on the same input, BatchNorm not folded"
 
 

@@ -51,10 +51,16 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     affinity: tuple[int, ...] | None
     numerics: Numerics
     process_peak_bytes: int | None = None
+    device_bytes: int | None = None
+    """Where a GPU ran it: what its driver gave out for the network."""
     warmup_runs: int | None = None
     warmup_s: float | None = None
     wall_s: float | None = None
     others_busy_s: float | None = None
+    latency_method: str | None = None
+    """None: as on a CPU (`latency.METHOD`)."""
+    books_method: str | None = None
+    """None: as on a CPU (see `records.Books`)."""
     latency_s: tuple[float, ...] | None = None
     twin_latency_s: tuple[float, ...] | None = None
     calls_s: tuple[tuple[float, ...], ...] | None = None
@@ -68,6 +74,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     machine: Host | None = None
     """The machine that ran it, where that is not this one."""
     energy: MeteredEnergy | None = None
+    layer_energy: tuple[MeteredEnergy, ...] | None = None
+    """Of each layer looped alone."""
     energy_missing: str | None = None
     missing: str | None = None
     """Why layers, memory, conditions and machine are null, where the device is one that cannot tell."""

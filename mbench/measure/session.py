@@ -56,9 +56,22 @@ class Runs(Protocol):
 class Session:
     """One copy of an artifact's program and weights, with its input on the device."""
 
-    def __init__(self, loaded: Artifact) -> None:
+    def __init__(
+        self,
+        loaded: Artifact,
+        device: Any = None,
+        instrument: Callable[[Any, dict[str, Any]], Instrument] | None = None,
+    ) -> None:
+        """Load an artifact.
+
+        Args:
+            loaded: what to load.
+            device: where to, as TVM names it; by default the CPU.
+            instrument: made of the virtual machine and the input of each entry; by default one that reads the clock.
+        """
         self.artifact = loaded
-        self.device = tvm.cpu()
+        self.device = device or tvm.cpu()
+        self._instrument = instrument or _Callback
         module = tvm.runtime.load_module(str(loaded.library))
         self.vm = VirtualMachine(module, self.device)
         values, self.expected = entries(loaded)
@@ -80,14 +93,19 @@ class Session:
     def timer(self, *, number: int, repeat: int, entry: str = ENTRY) -> Callable[[], tuple[float, ...]]:
         """Return a function that runs 1 + number x repeat times and returns `repeat` means, in seconds.
 
-        The clock is the runtime's own (std::chrono); the first run is thrown away. Source: vm.time_evaluator.
+        The clock is the runtime's own for the device (std::chrono on a CPU, CUDA events on a GPU); the first run is
+        thrown away. Source: vm.time_evaluator.
         """
         evaluate = self.vm.time_evaluator(entry, self.device, number=number, repeat=repeat)
         return lambda: tuple(float(seconds) for seconds in evaluate(self._inputs[entry]).results)
 
+    def launch(self) -> None:
+        """Run once; on a GPU, without waiting for it."""
+        self.vm[ENTRY](self.input)
+
     def instrument(self) -> Instrument:
         """Set an instrument, which stays until it is removed."""
-        return _Callback(self.vm, self._inputs)
+        return self._instrument(self.vm, self._inputs)
 
 
 class _Callback:

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from recorded_nvml import Recording
 
 from mbench import doctor, host, targets
 from mbench.compile import linker
 from mbench.devices import registry, toolchain
-from mbench.measure import meters
+from mbench.measure import cudart, meters, nvml
 from mbench.records import Host
 
 QEMU = 'case "$1" in --version) echo "{name} version {version}";; -h) echo "{options}  x";; esac'
@@ -21,6 +22,19 @@ QEMU = 'case "$1" in --version) echo "{name} version {version}";; -h) echo "{opt
 def put(file: Path, script: str) -> None:
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
+
+
+@pytest.fixture(autouse=True)
+def _no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a machine without a GPU, whatever this one has."""
+
+    def refuse() -> nvml.Device:
+        raise nvml.NotTold("no driver here; install it")
+
+    monkeypatch.setattr(nvml, "open_device", refuse)
+
+
+OPEN = nvml.open_device
 
 
 @pytest.fixture
@@ -98,7 +112,7 @@ def test_what_can_be_compiled_and_measured(quiet: Host, tmp_path: Path) -> None:
     assert "4 cores, 8 processors" in checks["target host"][0].text
     assert "compile and emulate; not measured here" in checks["targets arm"][0].text
     assert "arm64_cortex_a72" in checks["targets arm"][0].text
-    assert "not in this version yet" in checks["targets gpu"][0].text
+    assert "compile; compile only: no driver here" in checks["targets gpu"][0].text
 
 
 @pytest.mark.parametrize(
@@ -118,6 +132,64 @@ def test_a_missing_tool(quiet: Host, tmp_path: Path, tool: str, name: str, hint:
     check = one(quiet, tmp_path, name)
     assert check.status == "missing"
     assert hint in check.hint
+
+
+def gpu(monkeypatch: pytest.MonkeyPatch, name: str, driver: int = 13000) -> None:
+    """Be a machine with the GPU of a recording."""
+
+    class Library:
+        def versions(self) -> tuple[int, int]:
+            return driver, 13000
+
+    recording = Recording(name)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(nvml, "open_device", lambda: OPEN(recording))
+    monkeypatch.setattr(cudart, "Runtime", Library)
+
+
+def test_a_gpu_that_can_be_measured(quiet: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu(monkeypatch, "h100")
+    checks = found(quiet, tmp_path)
+    (known,) = checks["gpu"]
+    assert known.text == "NVIDIA H100 80GB HBM3 (sm_90); driver 580.82.07, which runs CUDA up to 13.0"
+    assert [check.status for name in ("gpu", "nvcc", "gpu runs code", "gpu meter") for check in checks[name]] == [
+        "ok"
+    ] * 4
+    measured = [check.text for check in checks["targets gpu"] if "compile and measure" in check.text]
+    assert measured == ["cuda_sm90: compile and measure"]
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "status", "text", "hint"),
+    [
+        ("throttled", "gpu meter", "warn", "held back now: power cap, temperature (software)", "cool"),
+        ("no_counter", "gpu meter", "missing", "no energy counter: ", "energy is modelled"),
+        ("no_permission", "gpu meter", "missing", "'Insufficient Permissions'", "energy is modelled"),
+    ],
+)
+def test_what_a_gpu_lacks(
+    quiet: Host,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    check: str,
+    status: str,
+    text: str,
+    hint: str,
+) -> None:
+    gpu(monkeypatch, name)
+    seen = one(quiet, tmp_path, check)
+    assert seen.status == status
+    assert text in seen.text
+    assert hint in seen.hint
+
+
+def test_a_driver_that_is_too_old(quiet: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu(monkeypatch, "h100", driver=12040)
+    seen = one(quiet, tmp_path, "gpu runs code")
+    assert seen.status == "missing"
+    assert "runs CUDA up to 12.4, the code needs CUDA 13" in seen.text
+    assert seen.hint == "update the NVIDIA driver"
 
 
 def test_a_missing_package_and_a_wrong_version(quiet: Host, tmp_path: Path) -> None:

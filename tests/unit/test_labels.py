@@ -45,3 +45,10 @@ def test_a_step_of_the_standard_network_that_costs_less_than_nothing() -> None:
     assert labels.step("standard", "extra_macs", -1.0) == "standard convolutions: more multiply-adds"
     assert labels.step("depthwise", "kernel", 1.0) == "depthwise layers: slower than the roofline"
     assert labels.step("whole", "rest", -1.0) == "not accounted for"
+
+
+def test_a_batch_in_the_name_is_said_and_repeated() -> None:
+    record = factory.record(("mobilenet_v1_0.25_32_standard_b8",))
+    assert labels.variant(record.results[0].variant) == "MobileNetV1 0.25 32, standard convolutions, batch 8"
+    assert repeated(record)[2] == "mobilenet_v1_0.25_32_standard_b8"
+    assert repeated(record)[repeated(record).index("--batch") + 1] == "8"

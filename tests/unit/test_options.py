@@ -82,3 +82,32 @@ def test_on_a_board_its_own_target_is_counted() -> None:
     assert (made.device, made.device_name, made.address) == ("rpc", "board", "rpc://127.0.0.1:9090")
     assert made.counted is not None
     assert made.counted.name == "arm64_cortex_a53"
+
+
+def test_several_batches_are_one_run() -> None:
+    made = job(X86, "x86_64_v2", batch="1,64")
+    assert made.settings.variants == ("mobilenet_v1_0.25_32_b1", "mobilenet_v1_0.25_32_b64")
+    assert job(X86, "x86_64_v2", batch="64").settings.variants == ("mobilenet_v1_0.25_32",)
+    assert job(X86, "x86_64_v2", batch="64").settings.batch == 64
+
+
+def test_a_gpu_is_launched_on_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mbench.gpus.no_compiling", lambda _: "")
+    monkeypatch.setattr("mbench.gpus.no_measuring", lambda _: "")
+    made = job(X86, "cuda_sm90")
+    assert (made.device, made.settings.threads) == ("local", 1)
+    with pytest.raises(UsageError, match="--threads 2 is out of range; expected 1 to 1"):
+        job(X86, "cuda_sm90", threads=2)
+    with pytest.raises(UsageError, match="only CPUs' code can be counted"):
+        job(X86, "cuda_sm90", counts=True)
+
+
+def test_a_gpu_that_cannot_be_measured_says_why_and_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mbench.gpus.no_compiling", lambda _: "")
+    monkeypatch.setattr("mbench.gpus.no_measuring", lambda _: "compile only: no driver")
+    with pytest.raises(UsageError, match="no driver; add --compile-only to record what is known without running"):
+        job(X86, "cuda_sm90")
+    assert job(X86, "cuda_sm90", compile_only=True).device == "none"
+    monkeypatch.setattr("mbench.gpus.no_compiling", lambda _: "no nvcc")
+    with pytest.raises(UsageError, match=r"^target 'cuda_sm90': no nvcc$"):
+        job(X86, "cuda_sm90", compile_only=True)

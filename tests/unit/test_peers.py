@@ -7,10 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from mbench import variants
+from mbench.measure import numerics
 
 
 def script(name: str) -> ModuleType:
@@ -28,6 +30,7 @@ def script(name: str) -> ModuleType:
 standings = script("standings")
 runtimes = script("runtimes")
 contest = script("contest")
+gpu_runtimes = script("gpu_runtimes")
 EXPECTED = np.linspace(-2, 4, 1000, dtype=np.float32)[None]
 TITLES = {"mbench": "mbench", "quick": "Quick", "slow": "Slow", "gone": "Gone"}
 
@@ -144,3 +147,53 @@ def test_every_runtime_is_told_its_threads_and_limit_before_it_is_imported(isa: 
 
 def test_every_runtime_loads_a_file_that_can_be_made() -> None:
     assert {runtime.file for runtime in runtimes.RUNTIMES.values()} - {None} == set(runtimes.FORMATS)
+
+
+def test_every_runtime_of_a_gpu_loads_a_file_that_can_be_made() -> None:
+    assert {runtime.file for runtime in runtimes.available(gpu=True).values()} - {None} <= set(runtimes.FORMATS)
+    assert set(runtimes.available(gpu=True)) & set(runtimes.available(gpu=False)) == {"mbench"}
+
+
+def test_on_a_gpu_float32_is_float32() -> None:
+    variant = variants.parse("mobilenet_v1_0.25_128")
+    case = runtimes.Case(variant=variant, threads=1, isa=None, folder=Path(), artifact=Path(), gpu=True)
+    assert runtimes.environment(case)["NVIDIA_TF32_OVERRIDE"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "ratio", "said"),
+    [
+        ("mobilenet_v1_1.0_224_b1", "float32", 1.0, "1.000   goal 1.00: met"),
+        ("mobilenet_v1_1.0_224_b1", "float32", 1.01, "goal 1.00: missed"),
+        ("mobilenet_v1_1.0_224_b64", "float16", 1.2, "goal 1.20: met"),
+        ("mobilenet_v1_1.0_224_standard_b64", "float16", 1.6, "goal 1.50: missed"),
+        ("mobilenet_v1_1.0_224_b64", "float32", 1.2, None),
+    ],
+)
+def test_the_goals_on_a_gpu(name: str, dtype: str, ratio: float, said: str | None) -> None:
+    variant = msgspec.structs.replace(variants.parse(name), dtype=dtype)
+    found = gpu_runtimes.verdict(variant, ratio)
+    assert found is None if said is None else said in found
+
+
+def test_runtimes_of_a_gpu_that_cannot_use_it_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", None)
+    variant = variants.parse("mobilenet_v1_0.25_128")
+    case = runtimes.Case(variant=variant, threads=1, isa=None, folder=tmp_path, artifact=tmp_path, gpu=True)
+    for name in ("torch-gpu", "torch-compile-gpu"):
+        with pytest.raises(RuntimeError, match="is built without CUDA; install a build with it"):
+            runtimes.available(gpu=True)[name].load(case)
+
+
+@pytest.mark.slow
+def test_float16_is_measured_against_float32_and_passes_by_its_own_tolerance_alone(tmp_path: Path) -> None:
+    import torch
+
+    variant = msgspec.structs.replace(variants.parse("mobilenet_v1_0.25_128"), dtype="float16")
+    case = runtimes.Case(variant=variant, threads=1, isa=None, folder=tmp_path, artifact=tmp_path, gpu=True)
+    assert runtimes.export(case, set()) == {}
+    with torch.inference_mode():
+        output = runtimes.folded_network(case).half()(torch.from_numpy(case.image()).half()).float().numpy()
+    assert numerics.TOLERANCE["float32"] < standings.error(output, case.expected()) < numerics.TOLERANCE["float16"]

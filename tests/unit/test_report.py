@@ -534,3 +534,24 @@ def test_write(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == report.render([factory.record(latency=False)])
     with pytest.raises(OutputError):
         report.write(tmp_path / "none" / "page.html", [])
+
+
+# ------------------------------------------------------------------------------------------------------------------ gpu
+@pytest.mark.parametrize(
+    "words",
+    [
+        "NVIDIA H100 80GB HBM3 (sm_90, 132 multiprocessors, 85.5 GB, 700.0 W at most); driver 580.82.07, CUDA up to 13",
+        "How they were told apart: layers: device events.",
+        "the GPU's driver gave out 23.0 MB of the GPU's memory for it",
+        "idle power is not taken off, 70.2 W before the first run",
+        "power cap",
+        "12.0 mJ measured: the layer alone; 700 runs in 500 ms",
+        "86.0 °C",
+    ],
+)
+def test_a_run_on_a_gpu_says(words: str) -> None:
+    assert words in page(factory.on_gpu(factory.record())).text
+
+
+def test_a_run_on_a_cpu_says_nothing_of_gpus(full: Page) -> None:
+    assert "GPU" not in full.text

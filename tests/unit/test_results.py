@@ -10,8 +10,8 @@ import fakes
 import msgspec
 import pytest
 
-from mbench import pairs, results
-from mbench.records import Calibration, MeteredEnergy, Result, Target
+from mbench import pairs, results, targets
+from mbench.records import Calibration, GpuConditions, MeteredEnergy, Result, Target
 
 RECORD = factory.record()
 CALIBRATION = RECORD.device.calibration
@@ -193,3 +193,28 @@ def test_what_the_machine_does_not_tell_is_no_disturbance(tmp_path: Path) -> Non
     for before, after in itertools.product((silent, None, fakes.MOMENT), (silent, None)):
         observation = seen(tmp_path, conditions_before=before, conditions_after=after, others_busy_s=None)
         assert made(tmp_path, calibration=quiet, observation=observation).warnings == ()
+
+
+# ------------------------------------------------------------------------------------------------------------------ gpu
+def test_a_gpu_that_was_held_back_is_warned_of(tmp_path: Path) -> None:
+    moments = [
+        msgspec.structs.replace(fakes.MOMENT, gpu=GpuConditions(slowed_by=reasons))
+        for reasons in ((), ("power cap", "temperature (software)"))
+    ]
+    observation = seen(tmp_path, conditions_before=moments[0], conditions_after=moments[1])
+    slow = with_ceilings(flops_per_s={"float32": 1e15})
+    (warning,) = made(tmp_path, observation=observation, calibration=slow).warnings
+    assert warning == ("the GPU's clocks were held back while this was measured: power cap, temperature (software)")
+    unknown = seen(tmp_path, conditions_before=msgspec.structs.replace(fakes.MOMENT, gpu=GpuConditions()))
+    assert made(tmp_path, observation=unknown, calibration=slow).warnings == ()
+
+
+def test_a_gpus_own_methods_and_memory_are_kept(tmp_path: Path) -> None:
+    observation = seen(tmp_path, latency_method="by events", books_method="held back", device_bytes=7)
+    result = made(tmp_path, observation=observation, target=targets.load("cuda_sm90"))
+    assert result.end_to_end.method == "by events"
+    assert result.books is not None
+    assert result.books.method == "held back"
+    assert result.memory.device_bytes == 7
+    compiled = made(tmp_path, observation=None, target=targets.load("cuda_sm90"))
+    assert compiled.missing["memory.device_bytes"] == "the ceilings could not be measured"

@@ -45,6 +45,7 @@ EVERY = (
     factory.emulated(),
     factory.counted(factory.record()),
     factory.on_board(factory.record()),
+    factory.on_gpu(factory.record()),
 )
 
 
@@ -229,3 +230,14 @@ def test_layers_and_the_papers_split() -> None:
     assert pointwise[-2:] == ["74.59", "%"]
     assert "1x1024x7x7" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_gpu_is_named_with_its_driver_and_its_idle_power() -> None:
+    text = " ".join(printed(factory.on_gpu(factory.record())).split())
+    assert "NVIDIA H100 80GB HBM3, driver 580.82.07; host Test CPU" in text
+    assert "measured: NVML: 70.2 W before" in text
+
+
+def test_several_batches_are_said() -> None:
+    record = factory.record(("mobilenet_v1_0.25_32_b1", "mobilenet_v1_0.25_32_b8"))
+    assert "batch 1, 8" in printed(record)

@@ -12,6 +12,7 @@ import pytest
 from mbench import host, records, resources, target_file, targets
 from mbench.compile import linker
 from mbench.errors import TargetError
+from mbench.measure import nvml
 
 SHIPPED = sorted(targets.available())
 TVM = """
@@ -399,6 +400,17 @@ def test_arm64_on_arm64(tools: Path) -> None:
     assert not targets.support(targets.load("arm64_cortex_a76"), machine("aarch64", "asimd", "crc32")).measure
 
 
+@pytest.fixture
+def no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a machine without a driver, whatever this one has."""
+
+    def refuse() -> nvml.Device:
+        raise nvml.NotTold("no driver here")
+
+    monkeypatch.setattr(nvml, "open_device", refuse)
+
+
+@pytest.mark.usefixtures("no_nvml")
 def test_cuda(tools: Path) -> None:
     nothing = targets.support(targets.load("cuda_sm80"), machine("x86_64"))
     assert (nothing.compile, nothing.measure) == (False, False)
@@ -406,7 +418,7 @@ def test_cuda(tools: Path) -> None:
     install(tools, "nvcc")
     compiles = targets.support(targets.load("cuda_sm80"), machine("x86_64"))
     assert (compiles.compile, compiles.measure) == (True, False)
-    assert "not in this version yet" in compiles.reason
+    assert compiles.reason == "compile only: no driver here"
 
 
 def test_a_kind_that_mbench_cannot_compile_for(tmp_path: Path) -> None:
@@ -416,14 +428,36 @@ def test_a_kind_that_mbench_cannot_compile_for(tmp_path: Path) -> None:
     assert "'vulkan' is not in this version" in nothing.reason
 
 
+@pytest.mark.usefixtures("no_nvml")
 def test_cuda_takes_the_target_of_the_gpu(tools: Path) -> None:
     with pytest.raises(TargetError, match="no GPU on this machine; name the target: cuda_sm80, "):
         targets.load("cuda")
-    install(tools, "nvidia-smi", "9.0, NVIDIA H100 80GB HBM3")
-    assert targets.cuda_gpu() == ("sm_90", "NVIDIA H100 80GB HBM3")
-    assert targets.load("cuda").name == "cuda_sm90"
+    install(tools, "nvidia-smi", "9.0, NVIDIA H100 80GB HBM3, 580.82.07, 81559, 1980, 2619, 700.00")
+    target = targets.load("cuda")
+    assert target.name == "cuda_sm90"
+    assert target.description.startswith("this machine's NVIDIA H100 80GB HBM3 (")
+    assert target.memory_bytes is not None
+    assert target.memory_bytes.value == 81559 * 2**20
+    assert target.processor.frequency_hz is not None
+    assert target.processor.frequency_hz.value == 1980e6
+    assert target.processor.cores == 132, "nvidia-smi does not tell: the reference machine's"
+    assert target.energy is not None
+    assert target.energy.static_w is None
     install(tools, "nvidia-smi", "7.5, Tesla T4")
     with pytest.raises(TargetError, match=r"none for Tesla T4 \(sm_75\)"):
         targets.load("cuda")
     install(tools, "nvidia-smi", "NVIDIA-SMI has failed")
-    assert targets.cuda_gpu() is None
+    with pytest.raises(TargetError, match="no GPU on this machine"):
+        targets.load("cuda")
+
+
+@pytest.mark.parametrize("name", ["cuda_sm80", "cuda_sm87", "cuda_sm89", "cuda_sm90"])
+def test_a_gpu_has_its_memory_and_power_limit_with_a_source(name: str) -> None:
+    target = targets.load(name)
+    assert target.memory_bytes is not None
+    assert target.memory_bytes.source
+    assert target.power_limit_w is not None
+    assert target.power_limit_w.source
+    assert target.energy is not None
+    assert target.energy.static_w is not None
+    assert target.energy.static_w.value < target.power_limit_w.value

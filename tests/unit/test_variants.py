@@ -208,3 +208,34 @@ def test_the_catalog_is_the_papers_grid_and_its_baselines() -> None:
     assert len(names) == len(set(names)) == 4 * 4 + 2  # tables 4 to 7 of arXiv:1704.04861: 4 widths, 4 resolutions
     assert [variants.parse(name).name for name in names] == list(names)
     assert set(variants.DEFAULT) <= set(names)
+
+
+def test_a_name_can_have_a_batch_of_its_own() -> None:
+    variant = variants.parse("mobilenet_v1_1_224_standard_b64", batch=8)
+    assert (variant.name, variant.batch, variant.convolution) == ("mobilenet_v1_1.0_224_standard_b64", 64, "standard")
+    assert variants.counterpart(variant) == "mobilenet_v1_1.0_224_b64"
+    assert variants.counterpart(variants.parse("mobilenet_v1_1.0_224_b64")) == variant.name
+    assert variants.expand(["mobilenet_v1_1.0_224_b{1,8}"]) == ("mobilenet_v1_1.0_224_b1", "mobilenet_v1_1.0_224_b8")
+
+
+def test_several_batches_are_several_networks_and_one_is_the_runs() -> None:
+    names = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
+    assert variants.batches("1,8,8,64") == (1, 8, 64)
+    assert variants.at_batches(names, (8,)) == names
+    assert variants.at_batches(names, (1, 8)) == (
+        "mobilenet_v1_1.0_224_b1", "mobilenet_v1_1.0_224_standard_b1",
+        "mobilenet_v1_1.0_224_b8", "mobilenet_v1_1.0_224_standard_b8",
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="is not known"):
+        variants.at_batches(["mobilenet_v1_1.0_224_b4"], (1, 8))
+
+
+@pytest.mark.parametrize("text", ["1,0", "", "1,", "1;8", "eight", "1,65537", "-1", "1.5"])
+def test_a_batch_that_cannot_be(text: str) -> None:
+    with pytest.raises(UsageError, match="is not in the range 1 to 65536; expected a number, or several as in 1,8,64"):
+        variants.batches(text)
+
+
+def test_a_name_with_too_large_a_batch() -> None:
+    with pytest.raises(UsageError, match="batch 65537 is not in the range"):
+        variants.parse("mobilenet_v1_1.0_224_b65537")

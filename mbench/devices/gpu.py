@@ -1,0 +1,117 @@
+"""This machine's NVIDIA GPU as a device, with the jobs that its worker does.
+
+The worker is a process of its own as on a CPU; it holds the machine too, since the host launches every kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mbench.artifact import Artifact
+from mbench.devices.local import LocalDevice
+from mbench.measure import cudart
+from mbench.measure.observation import Observation, Plan
+from mbench.records import Calibration, Target
+
+if TYPE_CHECKING:
+    from mbench.devices.worker import Send
+
+
+class GpuDevice(LocalDevice):
+    """CUDA's device 0 of this machine."""
+
+    def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
+        """Measure peak FLOP/s and the bandwidth of L2 and DRAM."""
+        return cast(Calibration, self._run(calibrate, (target,), threads, report))
+
+    def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
+        """Check and time an artifact."""
+        return cast(Observation, self._run(measure, (artifact.folder, plan), plan.threads, report))
+
+
+def calibrate(send: Send, target: Target) -> Calibration:
+    """Job: measure the ceilings of the GPU."""
+    send("calibrating", 0.0)
+    _load_cuda()
+    from mbench.measure import gpu_ceilings
+
+    with cudart.explaining("the ceilings' arrays"):
+        return gpu_ceilings.calibrate(target, progress=lambda fraction: send("calibrating", fraction))
+
+
+def measure(send: Send, folder: Path, plan: Plan) -> Observation:
+    """Job: check an artifact's numerics on the GPU, then time it.
+
+    Raises:
+        MeasureError: the GPU has too little memory, went away, or CUDA refuses.
+    """
+    send("loading", 0.0)
+    stream = _load_cuda()
+    from mbench import artifact
+
+    loaded = artifact.load(folder)
+    with cudart.explaining(f"batch {loaded.manifest.variant.batch}"):
+        return _measured(send, loaded, stream, plan)
+
+
+def _load_cuda() -> cudart.Runtime:
+    """Load CUDA's runtime, so that tvm finds it, which is imported after this with its compiler: it compiles CUDA C."""
+    from mbench.measure import gpu
+
+    gpu.prepare_tvm()
+    return cudart.Runtime()
+
+
+def _measured(send: Send, loaded: Artifact, stream: cudart.Runtime, plan: Plan) -> Observation:
+    import statistics
+
+    from mbench.measure import activity, events, gpu, latency, memory, numerics, session
+
+    board, free_bytes = gpu.Board(), stream.free_bytes()
+    first = gpu.session(loaded, stream)
+    seen: dict[str, Any] = {"threads": session.threads_in_use(plan.threads), "affinity": session.affinity()}
+    send("checking", 0.0)
+    seen["numerics"] = numerics.compare(first.run(), first.expected, plan.tolerance)
+    if not seen["numerics"].passed:
+        return Observation(**seen)
+    seen["device_bytes"] = max(0, free_bytes - stream.free_bytes())
+    seen["conditions_before"] = board.conditions()
+    watch = activity.Watch()
+    send("warming up", 0.0)
+    seen["warmup_runs"], seen["warmup_s"] = latency.warm_up(first, plan.warmup)
+    seen["process_peak_bytes"] = memory.process_peak_bytes()
+    twin = gpu.session(loaded, stream)
+    send("measuring", 0.0)
+    seen["latency_method"] = events.METHOD
+    seen["latency_s"], seen["twin_latency_s"] = latency.pair(
+        first,
+        twin,
+        number=plan.number,
+        repeat=plan.repeat,
+        block=plan.block,
+        max_s=plan.measure_max_s,
+        progress=lambda fraction: send("measuring", fraction),
+    )
+    seen["conditions_after"] = board.conditions()
+    send("measuring layers", 0.0)
+    seen |= gpu.layers(
+        twin,
+        stream,
+        repeat=plan.layer_repeat,
+        max_s=plan.measure_max_s,
+        whole_s=seen["latency_s"],
+        progress=lambda fraction: send("measuring layers", fraction),
+    )
+    seen["wall_s"], seen["others_busy_s"] = watch.read_s()
+    send("metering energy", 0.0)
+    energy = board.energy(first.launch, stream.wait, run_s=statistics.median(seen["latency_s"]))
+    seen["energy_missing" if isinstance(energy, str) else "energy"] = energy
+    if "energy" in seen and "calls_s" in seen:
+        layers, runs_s = gpu.layers_alone(first, seen["calls_s"])
+        found = board.layer_energy(
+            layers, stream.wait, runs_s=runs_s, progress=lambda fraction: send("metering layers", fraction)
+        )
+        seen["energy_missing" if isinstance(found, str) else "layer_energy"] = found
+    return Observation(**seen)
