@@ -62,9 +62,11 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     try:
         with target:
             final = tvm.transform.Sequential(passes.finalize_passes(target))(planned)
-        if target.kind.name != "cuda":
-            final = _with_libraries(final, target)
-        executable = relax.build(final, target, relax_pipeline=None)
+        lowering.register()
+        if target.kind.name == "cuda":
+            executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=lowering.GPU_PIPELINE)
+        else:
+            executable = relax.build(_with_libraries(final, target), target, relax_pipeline=None)
         for source in _cuda_sources(executable.mod):
             with target:
                 nvcc.compile_cuda(source, target_format="cubin", arch=str(target.attrs["arch"]), compiler="nvcc")
@@ -76,7 +78,6 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
 
 def _with_libraries(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     """Turn each kernel into a library of its own, side by side, so that what is built does not depend on processors."""
-    lowering.register()
     kernels = {var: function for var, function in module.functions.items() if isinstance(function, tirx.PrimFunc)}
 
     def library(name: tvm.ir.GlobalVar) -> Any:

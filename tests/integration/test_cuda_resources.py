@@ -1,0 +1,73 @@
+"""Whole networks through the rules for GPUs and nvcc, for each architecture: nothing spilled, nothing over a limit."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Iterable
+
+import cuda_on_cpu
+import cuda_resources
+import pytest
+from conftest import require
+from kernels import Conv
+from tvm import tirx
+
+from mbench import variants
+from mbench.compile import lower
+from mbench.compile.schedules import Scheduled, schedule_all
+from mbench.compile.schedules.gpu import product
+
+NETWORKS = [
+    "mobilenet_v1_0.25_96",
+    "mobilenet_v1_0.25_96_standard",
+    "mobilenet_v1_1.0_224",
+    "mobilenet_v1_1.0_224_standard",
+]
+BATCHES = {"mobilenet_v1_1.0_224": (1, 64)}
+
+
+@functools.lru_cache(maxsize=1)
+def kernels_of(network: str, batch: int) -> list[tuple[str, tirx.PrimFunc]]:
+    return lower.kernel_calls(lower.lower(variants.parse(network, batch=batch)).module)
+
+
+def scheduled(network: str, batch: int, target: str) -> dict[str, Scheduled]:
+    return schedule_all(kernels_of(network, batch), cuda_on_cpu.machine(target))
+
+
+def functions_of(made: Iterable[tuple[str, Scheduled]]) -> dict[str, tirx.PrimFunc]:
+    return {name: kernel.plan.function for name, kernel in made}
+
+
+@pytest.mark.parametrize("target", cuda_on_cpu.ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("network", "batch"), [(network, batch) for network in NETWORKS for batch in BATCHES.get(network, (1,))]
+)
+def test_no_kernel_spills_or_is_over_a_limit(network: str, batch: int, target: str) -> None:
+    require(shutil.which("nvcc"), "needs nvcc")
+    made = scheduled(network, batch, target)
+    assert {name: kernel.reason for name, kernel in made.items() if kernel.rule == "fallback"} == {}
+    assert cuda_resources.complaints(functions_of(made.items()), target) == {}
+
+
+# ----------------------------------------------------------------------------------------------------- that it can fail
+TOO_LARGE = {
+    "spilled": {"rows": 128, "columns": 128, "thread_rows": 16, "thread_columns": 32, "depth": 8, "slices": 1},
+    "shared": {"rows": 128, "columns": 128, "thread_rows": 8, "thread_columns": 8, "depth": 64, "slices": 1},
+}
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+def test_a_tile_that_is_too_large_is_seen(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    require(shutil.which("nvcc"), "needs nvcc")
+    layer = Conv(height=28, width=28, inputs=128, channels=128, kernel=1, padding=(0, 0, 0, 0))
+    with pytest.raises(ValueError, match="over the GPU's limits"):
+        cuda_on_cpu.plan("gpu.matmul", layer, parameters=TOO_LARGE[case])
+    monkeypatch.setattr(product.Tile, "fits", lambda _self, _limits: True)
+    function = cuda_on_cpu.plan("gpu.matmul", layer, parameters=TOO_LARGE[case]).function
+    try:
+        seen = cuda_resources.complaints({"large": function}, "cuda_sm80")["large"]
+    except AssertionError as refused:
+        seen = str(refused)  # ptxas itself refuses more shared memory than a block has
+    assert {"spilled": "bytes spilled", "shared": "too much shared data"}[case] in seen
