@@ -16,7 +16,7 @@ from tvm import tirx
 from mbench import variants
 from mbench.compile import lower
 from mbench.compile.schedules import Scheduled, schedule_all
-from mbench.compile.schedules.gpu import product
+from mbench.compile.schedules.gpu import tiles
 
 NETWORKS = [
     "mobilenet_v1_0.25_96",
@@ -40,6 +40,7 @@ def functions_of(made: Iterable[tuple[str, Scheduled]]) -> dict[str, tirx.PrimFu
     return {name: kernel.plan.function for name, kernel in made}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", cuda_on_cpu.ARCHITECTURES)
 @pytest.mark.parametrize(
     ("network", "batch"), [(network, batch) for network in NETWORKS for batch in BATCHES.get(network, (1,))]
@@ -64,7 +65,7 @@ def test_a_tile_that_is_too_large_is_seen(monkeypatch: pytest.MonkeyPatch, case:
     layer = Conv(height=28, width=28, inputs=128, channels=128, kernel=1, padding=(0, 0, 0, 0))
     with pytest.raises(ValueError, match="over the GPU's limits"):
         cuda_on_cpu.plan("gpu.matmul", layer, parameters=TOO_LARGE[case])
-    monkeypatch.setattr(product.Tile, "fits", lambda _self, _limits: True)
+    monkeypatch.setattr(tiles.Tile, "fits", lambda _self, _limits: True)
     function = cuda_on_cpu.plan("gpu.matmul", layer, parameters=TOO_LARGE[case]).function
     try:
         seen = cuda_resources.complaints({"large": function}, "cuda_sm80")["large"]

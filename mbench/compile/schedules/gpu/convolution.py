@@ -15,7 +15,7 @@ from tvm import tirx
 
 from mbench.compile.kernel import Convolution, Kernel, Matmul
 from mbench.compile.schedules import Machine, Parameters, Plan, emit
-from mbench.compile.schedules.gpu import product
+from mbench.compile.schedules.gpu import product, tiles
 from mbench.compile.schedules.gpu import threads as gpu
 
 
@@ -27,10 +27,10 @@ def _product(kernel: Kernel) -> Matmul | None:
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
-    """Yield tiles, quickest first by the model of `product.cycles`."""
+    """Yield tiles, quickest first by the model of `tiles.cycles`."""
     matmul, conv = _product(kernel), kernel.convolution
     if matmul is not None and conv is not None:
-        yield from product.candidates(matmul, machine, _vector(conv))
+        yield from tiles.candidates(matmul, machine, _vector(conv))
 
 
 def _vector(conv: Convolution) -> int:
@@ -49,7 +49,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
 class _Pixels:
     """Rows that are what a convolution reads for a pixel of its output."""
 
-    def __init__(self, source: Any, conv: Convolution, tile: product.Tile) -> None:
+    def __init__(self, source: Any, conv: Convolution, tile: tiles.Tile) -> None:
         self._source, self._conv, self._tile = source, conv, tile
         self.vector = _vector(conv)
 

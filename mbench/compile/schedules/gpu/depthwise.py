@@ -86,7 +86,9 @@ def _cycles(conv: Convolution, lines: int, columns: int, vector: int, machine: M
     instructions = loads * _LOAD_INSTRUCTIONS + multiplies + lines * columns * (vector + 4) + _FIXED_INSTRUCTIONS
     warps = share * _THREADS / limits.warp
     busy = warps * max(
-        instructions / gpu.SCHEDULERS, loads * vector + lines * columns * vector, multiplies * 32 / limits.multiply_adds
+        instructions / gpu.SCHEDULERS,
+        loads * vector + lines * columns * vector,
+        multiplies * limits.warp / limits.multiply_adds,
     )
     return busy + -(-share // held) * (2 * gpu.FAR_CYCLES + instructions * _INSTRUCTION_CYCLES / 2)
 

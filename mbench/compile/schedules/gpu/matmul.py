@@ -9,14 +9,14 @@ from tvm import tirx
 
 from mbench.compile.kernel import Kernel, Matmul
 from mbench.compile.schedules import Machine, Parameters, Plan, emit
-from mbench.compile.schedules.gpu import product
+from mbench.compile.schedules.gpu import product, tiles
 from mbench.compile.schedules.gpu import threads as gpu
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
-    """Yield tiles, quickest first by the model of `product.cycles`."""
+    """Yield tiles, quickest first by the model of `tiles.cycles`."""
     if kernel.matmul is not None and kernel.epilogue_of_sum is not None:
-        yield from product.candidates(kernel.matmul, machine, _vector(kernel.matmul))
+        yield from tiles.candidates(kernel.matmul, machine, _vector(kernel.matmul))
 
 
 def _vector(matmul: Matmul) -> int:
@@ -34,7 +34,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
 class _Matrix:
     """Rows that lie one after another in memory."""
 
-    def __init__(self, source: Any, kernel: Kernel, tile: product.Tile) -> None:
+    def __init__(self, source: Any, kernel: Kernel, tile: tiles.Tile) -> None:
         assert kernel.matmul is not None
         self._source, self._matmul, self._tile = source, kernel.matmul, tile
         self.vector = _vector(kernel.matmul)

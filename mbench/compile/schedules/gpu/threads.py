@@ -18,9 +18,10 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 from mbench.compile.kernel import Matmul
 
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z")
+WARP = 32
 FLOAT = 4
 QUAD = 4
-"""Bytes of a float; floats of the widest load."""
+"""Threads of a warp; bytes of a float; floats of the widest load."""
 FAR_CYCLES = 600
 """From a load to its data in the second cache or DRAM: microbenchmarks show 200 to 800 on all these architectures."""
 SCHEDULERS = 4
