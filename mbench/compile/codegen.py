@@ -56,7 +56,9 @@ def called_kernels(planned: tvm.IRModule) -> tuple[str, ...]:
 
 
 def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
-    """Generate machine code and the VM's program. CUDA C is compiled too, to see that nvcc takes it.
+    """Generate machine code and the VM's program, or a single kernel's code.
+
+    CUDA C is compiled too, to see that nvcc takes it; a network for CUDA has a second entry, `GRAPH_ENTRY`.
 
     Raises:
         BuildError: TVM or the device's compiler refused.
@@ -66,7 +68,8 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     try:
         if target.kind.name == "cuda":
             passes = [step for step in cuda_passes.finalize_passes(target) if step.info.name not in _DONE]
-            planned = _with_graph(planned)
+            network = any(str(variable.name_hint) == ENTRY for variable in planned.get_global_vars())
+            planned = _with_graph(planned) if network else planned
         with target:
             final = tvm.transform.Sequential(passes)(planned)
         if target.kind.name == "cuda":

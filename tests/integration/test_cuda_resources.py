@@ -5,18 +5,21 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 import cuda_on_cpu
 import cuda_resources
 import pytest
+import tvm
 from conftest import require
 from kernels import Conv
 from tvm import tirx
 
-from mbench import variants
+from mbench import targets, variants
 from mbench.compile import lower
 from mbench.compile.schedules import Scheduled, schedule_all
 from mbench.compile.schedules.gpu import tiles
+from mbench.compile.tuning import candidates
 
 NETWORKS = [
     "mobilenet_v1_0.25_96",
@@ -50,6 +53,18 @@ def test_no_kernel_spills_or_is_over_a_limit(network: str, batch: int, target: s
     made = scheduled(network, batch, target)
     assert {name: kernel.reason for name, kernel in made.items() if kernel.rule == "fallback"} == {}
     assert cuda_resources.complaints(functions_of(made.items()), target) == {}
+
+
+def test_what_tuning_would_try_is_compiled(tmp_path: Path) -> None:
+    require(shutil.which("nvcc"), "needs nvcc")
+    layer = Conv(height=14, width=14, inputs=64, channels=128, kernel=1, padding=(0, 0, 0, 0))
+    function, target = tvm.ir.save_json(layer.function()), targets.load("cuda_sm80")
+    default, others = candidates.tiles(function, target, 4)
+    assert default.rule == "gpu.matmul"
+    assert {other.rule for other in others} == {"gpu.matmul", "gpu.convolution"}
+    assert len({other.tile for other in others} | {default.tile}) >= 5
+    candidates.compile_candidate(function, target, others[0], str(tmp_path / "candidate.so"))
+    assert b"kernel_kernel(" in (tmp_path / "candidate.so").read_bytes()
 
 
 # ----------------------------------------------------------------------------------------------------- that it can fail

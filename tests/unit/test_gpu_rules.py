@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import platform
 import re
 from collections.abc import Iterator
 
@@ -13,8 +14,10 @@ import pytest
 from kernels import Conv, Dense, Layer, Pool
 from tvm import relax
 
+from mbench import targets
+from mbench.compile import codegen
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, gpu
+from mbench.compile.schedules import Machine, gpu, schedule
 
 NONE = (0, 0, 0, 0)
 POINTWISE = [
@@ -101,6 +104,19 @@ def test_what_is_left_over_is_done_element_by_element() -> None:
     for library in cuda_on_cpu.compiled({"left": made.function})["left"]:
         expected = np.maximum(x.transpose(0, 3, 1, 2), 0)
         np.testing.assert_array_equal(kernels.run(library, [x], expected.shape), expected)
+
+
+def test_what_no_rule_takes_is_compiled_beside_what_the_rules_wrote() -> None:
+    target = codegen.tvm_target(targets.load("cuda_sm80"), f"{platform.machine()}-linux-gnu")
+    [function] = kernels.lowered(
+        {"x": (4, 64, 10)}, lambda builder, variables: builder.emit(relax.op.max(variables["x"], [1]))
+    )
+    with target:
+        left = schedule(function, cuda_on_cpu.machine("cuda_sm80"))
+    assert (left.rule, bool(left.reason)) == ("fallback", True)
+    written = cuda_on_cpu.plan("gpu.pool", POOLS[0]).function
+    source = cuda_on_cpu.source_of({"left": left.plan.function, "written": written})
+    assert sorted(re.findall(r"(\w+)_kernel\([^)]*\) \{", source)) == ["left", "written"]
 
 
 # ------------------------------------------------------------------------------------------------- checks that can fail
