@@ -57,12 +57,11 @@ def _machine(target: Target) -> str:
     processor = target.processor
     caches = [f"{cache.bytes.value:.0f}/{cache.shared_by}" if cache else "?" for cache in (processor.l1d, processor.l2)]
     words = [target.family, processor.vector_bits, processor.vector_registers, processor.cores, *caches]
-    held = processor.multiprocessor
-    if held:
-        words += [f"{figure.value:.0f}" for figure in (held.threads, held.blocks, held.registers, held.shared_bytes)]
-        words += [
-            f"{processor.flops_per_cycle['float32'].value:.0f}" if "float32" in processor.flops_per_cycle else "?"
-        ]
+    if target.family == "gpu":
+        held = processor.multiprocessor
+        figures = (held.threads, held.blocks, held.registers, held.shared_bytes) if held else ()
+        words += [f"{figure.value:.0f}" for figure in figures]
+        words += [f"{dtype} {figure.value:.0f}" for dtype, figure in sorted(processor.flops_per_cycle.items())]
     return " ".join(map(str, words))
 
 
