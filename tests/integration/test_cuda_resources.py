@@ -27,7 +27,8 @@ NETWORKS = [
     "mobilenet_v1_1.0_224",
     "mobilenet_v1_1.0_224_standard",
 ]
-BATCHES = {"mobilenet_v1_1.0_224": (1, 64)}
+CASES = [(network, 1, target) for network in NETWORKS for target in cuda_on_cpu.ARCHITECTURES]
+CASES += [("mobilenet_v1_1.0_224", 64, target) for target in ("cuda_sm80", "cuda_sm90")]
 
 
 @functools.lru_cache(maxsize=1)
@@ -44,10 +45,7 @@ def functions_of(made: Iterable[tuple[str, Scheduled]]) -> dict[str, tirx.PrimFu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", cuda_on_cpu.ARCHITECTURES)
-@pytest.mark.parametrize(
-    ("network", "batch"), [(network, batch) for network in NETWORKS for batch in BATCHES.get(network, (1,))]
-)
+@pytest.mark.parametrize(("network", "batch", "target"), sorted(CASES))
 def test_no_kernel_spills_or_is_over_a_limit(network: str, batch: int, target: str) -> None:
     require(shutil.which("nvcc"), "needs nvcc")
     made = scheduled(network, batch, target)
