@@ -13,8 +13,7 @@ from unittest import mock
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile import schedules
-from mbench.compile.schedules import Scheduled
-from mbench.compile.schedules.cpu import emit
+from mbench.compile.schedules import Scheduled, emit
 
 Plant = Callable[[], contextlib.AbstractContextManager[Any]]
 """Changes how kernels are written while it is entered."""

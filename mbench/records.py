@@ -64,6 +64,15 @@ class Cache(_Strict, frozen=True, kw_only=True):
     line_bytes: PositiveInt = 64
 
 
+class Multiprocessor(_Strict, frozen=True, kw_only=True):
+    """What a streaming multiprocessor of a GPU holds at once, which decides how many blocks of threads share it."""
+
+    threads: Figure
+    blocks: Figure
+    registers: Figure
+    shared_bytes: Figure
+
+
 class Processor(_Strict, frozen=True, kw_only=True):
     """The processor of a target, as schedules and roofline need it. Frequencies in hertz; unknown figures are null."""
 
@@ -83,6 +92,8 @@ class Processor(_Strict, frozen=True, kw_only=True):
     l1d: Cache | None = None
     l2: Cache | None = None
     l3: Cache | None = None
+    multiprocessor: Multiprocessor | None = None
+    """Of a GPU."""
     requires: tuple[str, ...] = ()
     """Features that the machine must have to execute code for this target, in the words of /proc/cpuinfo."""
 

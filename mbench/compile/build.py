@@ -56,7 +56,13 @@ def _machine(target: Target) -> str:
     """Name what schedules depend on (`mbench.compile.schedules.Machine`), without importing it: that takes TVM."""
     processor = target.processor
     caches = [f"{cache.bytes.value:.0f}/{cache.shared_by}" if cache else "?" for cache in (processor.l1d, processor.l2)]
-    return f"{target.family} {processor.vector_bits} {processor.vector_registers} {processor.cores} {' '.join(caches)}"
+    words = [target.family, processor.vector_bits, processor.vector_registers, processor.cores, *caches]
+    if target.family == "gpu":
+        held = processor.multiprocessor
+        figures = (held.threads, held.blocks, held.registers, held.shared_bytes) if held else ()
+        words += [f"{figure.value:.0f}" for figure in figures]
+        words += [f"{dtype} {figure.value:.0f}" for dtype, figure in sorted(processor.flops_per_cycle.items())]
+    return " ".join(map(str, words))
 
 
 def _linker(target: Target) -> str:

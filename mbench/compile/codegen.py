@@ -16,10 +16,13 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
 
-from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ELEMENTS, CALIBRATION_ENTRY
+from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, ENTRY, GRAPH_ENTRY
 from mbench.compile import linker, lowering
 from mbench.errors import BuildError
 from mbench.records import Target
+
+_DONE = ("StaticPlanBlockMemory", "RewriteCUDAGraph")
+"""Passes of TVM's list that `plan` and `_with_graph` have run; the first fails on two functions of the same calls."""
 
 
 def tvm_target(target: Target, host_triple: str) -> tvm.target.Target:
@@ -53,18 +56,26 @@ def called_kernels(planned: tvm.IRModule) -> tuple[str, ...]:
 
 
 def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
-    """Generate machine code and the VM's program. CUDA C is compiled too, to see that nvcc takes it.
+    """Generate machine code and the VM's program, or a single kernel's code.
+
+    CUDA C is compiled too, to see that nvcc takes it; a network for CUDA has a second entry, `GRAPH_ENTRY`.
 
     Raises:
         BuildError: TVM or the device's compiler refused.
     """
-    passes = cuda_passes if target.kind.name == "cuda" else cpu_passes
+    passes = cpu_passes.finalize_passes(target)
+    lowering.register()
     try:
+        if target.kind.name == "cuda":
+            passes = [step for step in cuda_passes.finalize_passes(target) if step.info.name not in _DONE]
+            network = any(str(variable.name_hint) == ENTRY for variable in planned.get_global_vars())
+            planned = _with_graph(planned) if network else planned
         with target:
-            final = tvm.transform.Sequential(passes.finalize_passes(target))(planned)
-        if target.kind.name != "cuda":
-            final = _with_libraries(final, target)
-        executable = relax.build(final, target, relax_pipeline=None)
+            final = tvm.transform.Sequential(passes)(planned)
+        if target.kind.name == "cuda":
+            executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=lowering.GPU_PIPELINE)
+        else:
+            executable = relax.build(_with_libraries(final, target), target, relax_pipeline=None)
         for source in _cuda_sources(executable.mod):
             with target:
                 nvcc.compile_cuda(source, target_format="cubin", arch=str(target.attrs["arch"]), compiler="nvcc")
@@ -74,9 +85,24 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
         raise BuildError(f"code generation for {target.kind.name} failed: {(lines or ['no message'])[-1]}") from error
 
 
+def _with_graph(planned: tvm.IRModule) -> tvm.IRModule:
+    """Add the network a second time, its kernels captured in a CUDA graph.
+
+    All but those that read the input or write the output, whose memory may be another in each run. Launching some 30
+    kernels takes the host longer than these networks take at batch 1.
+
+    Source: `tvm.relax.transform.RewriteCUDAGraph`.
+    """
+    entry = planned.get_global_var(ENTRY)
+    kernels = {variable: function for variable, function in planned.functions.items() if variable != entry}
+    twin = planned[entry].with_attr("global_symbol", GRAPH_ENTRY)
+    with tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}):
+        captured = relax.transform.RewriteCUDAGraph()(tvm.IRModule({**kernels, tvm.ir.GlobalVar(GRAPH_ENTRY): twin}))
+    return tvm.IRModule({**dict(captured.functions.items()), entry: planned[entry]}, attrs=planned.attrs)
+
+
 def _with_libraries(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     """Turn each kernel into a library of its own, side by side, so that what is built does not depend on processors."""
-    lowering.register()
     kernels = {var: function for var, function in module.functions.items() if isinstance(function, tirx.PrimFunc)}
 
     def library(name: tvm.ir.GlobalVar) -> Any:

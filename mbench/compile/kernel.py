@@ -181,6 +181,24 @@ class Kernel:
             return None
         return Matmul(rows=conv.pixels, reduction=conv.input_channels, columns=conv.channels)
 
+    @cached_property
+    def sums_pixels(self) -> bool:
+        """Whether the anchor adds up elements (n, y, x, c) of the first parameter over all y and x."""
+        if self.anchor is None or self.blocks[0] != self.anchor or len(self.extents) != 6 or not self.float32:
+            return False
+        source, target = self.parameter_shapes[0], self.parameter_shapes[-1]
+        if len(source) != 4 or target != (source[0], 1, 1, source[3]):
+            return False
+        block = self.schedule.get(self.block(self.anchor))
+        value = block.body.value
+        if not isinstance(value, prim.Add) or not isinstance(value.b, tvm.ir.TensorLoad):
+            return False
+        batch, _, _, channel, y, x = (axis.var for axis in block.iter_vars)
+        read = value.b.indices
+        return value.b.source.same_as(self.function.params[0]) and all(
+            index.same_as(axis) for index, axis in zip(read, (batch, y, x, channel), strict=True)
+        )
+
     def _steps(self, channels_last: bool) -> tuple[int | None, tuple[int, int], int | None]:
         """Return stride, dilations and padding, read off the indices; None where the two directions differ."""
         rows = 1 if channels_last else 2

@@ -1,4 +1,4 @@
-"""TVM's passes from kernels to LLVM, for CPUs: those that TVM's own pipeline runs and that do something here.
+"""TVM's passes from kernels to LLVM and to CUDA C: those that TVM's own pipeline runs and that do something here.
 
 Kernels that a rule wrote are flat loops already; they skip the passes for blocks, which would take most of the time of
 a compilation. Common subexpressions are left to LLVM.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import tvm
 from tvm import s_tir, tirx
-from tvm.s_tir.pipeline import finalize_device_passes, finalize_host_passes
+from tvm.s_tir.pipeline import default_s_tir_pipeline, finalize_device_passes, finalize_host_passes
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP
 
 PIPELINE = "mbench_cpu"
+GPU_PIPELINE = "mbench_gpu"
 
 
 def has_blocks(function: tirx.PrimFunc) -> bool:
@@ -38,11 +39,20 @@ def lower_blocks() -> tvm.transform.Pass:
     )
 
 
+def _split(module: tvm.IRModule) -> tuple[tvm.IRModule, tvm.IRModule]:
+    """Return the kernels that are made of blocks, and all the rest."""
+    blocks = {var: function for var, function in module.functions.items() if has_blocks(function)}
+    rest = {var: function for var, function in module.functions.items() if var not in blocks}
+    return tvm.IRModule(blocks, attrs=module.attrs), tvm.IRModule(rest, attrs=module.attrs)
+
+
+def _joined(one: tvm.IRModule, other: tvm.IRModule) -> tvm.IRModule:
+    return tvm.IRModule({**dict(one.functions.items()), **dict(other.functions.items())}, attrs=one.attrs)
+
+
 @tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
 def _lower(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
-    blocks = {var: function for var, function in module.functions.items() if has_blocks(function)}
-    lowered = lower_blocks()(tvm.IRModule(blocks, attrs=module.attrs))
-    module = tvm.IRModule({**dict(module.functions.items()), **dict(lowered.functions.items())}, attrs=module.attrs)
+    blocks, rest = _split(module)
     return tvm.transform.Sequential(
         [
             tirx.transform.VectorizeLoop(True),
@@ -55,9 +65,30 @@ def _lower(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRM
             tirx.transform.SplitHostDevice(),
             tirx.transform.MakePackedAPI(),
         ]
-    )(module)
+    )(_joined(rest, lower_blocks()(blocks)))
+
+
+@tvm.transform.module_pass(opt_level=0, name="LowerForGpu")  # type: ignore[untyped-decorator]
+def _lower_for_gpu(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+    """Lower kernels of blocks as TVM does; written ones have their own barriers, and loops that nvcc unrolls."""
+    blocks, rest = _split(module)
+    lowered, _, _ = default_s_tir_pipeline()
+    written = tvm.transform.Sequential(
+        [
+            tirx.transform.NarrowDataType(32),
+            tirx.transform.VectorizeLoop(True),
+            tirx.transform.StmtSimplify(),
+            tirx.transform.RemoveNoOp(),
+            tirx.transform.VerifyMemory(),
+            tirx.transform.AnnotateEntryFunc(),
+            tirx.transform.SplitHostDevice(),
+            tirx.transform.MakePackedAPI(),
+        ]
+    )
+    return _joined(written(rest), lowered(blocks))
 
 
 def register() -> None:
-    """Make the pipeline known to TVM, which takes one by its name alone."""
+    """Make the pipelines known to TVM, which takes one by its name alone."""
     PIPELINE_MAP[PIPELINE] = lambda: (_lower, finalize_host_passes, finalize_device_passes)
+    PIPELINE_MAP[GPU_PIPELINE] = lambda: (_lower_for_gpu, finalize_host_passes, finalize_device_passes)

@@ -242,6 +242,19 @@ def test_another_variant_has_another_digest(variant: variants.Variant, host: Tar
     assert digest(variant, host) != digest(VARIANT, host)
 
 
+def test_what_a_gpu_holds_changes_the_digest() -> None:
+    target = targets.load("cuda_sm90")
+    processor, other = target.processor, records.Figure(value=77, source="a test")
+    assert processor.multiprocessor is not None
+    seen = [digest(VARIANT, target)]
+    for field in ("threads", "blocks", "registers", "shared_bytes"):
+        held = msgspec.structs.replace(processor.multiprocessor, **{field: other})
+        seen.append(digest(VARIANT, changed(target, processor=changed(processor, multiprocessor=held))))
+    seen.append(digest(VARIANT, changed(target, processor=changed(processor, multiprocessor=None))))
+    seen.append(digest(VARIANT, changed(target, processor=changed(processor, flops_per_cycle={"float32": other}))))
+    assert len(set(seen)) == len(seen) == 7
+
+
 def test_what_changes_the_code_changes_the_digest(host: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [digest(VARIANT, host)]
     processor = host.processor
@@ -356,8 +369,9 @@ def test_arm64_code_is_arm64_code(built: Artifact, tmp_path: Path) -> None:
 def test_cuda_code_is_in_the_library_and_nvcc_takes_it(tmp_path: Path) -> None:
     require(shutil.which("nvcc"), "needs nvcc")
     done, _ = build.build(VARIANT, targets.load("cuda_sm80"), tmp_path)
-    assert done.manifest.fallbacks  # there is no rule for depthwise convolution, and the artifact says so
+    assert done.manifest.fallbacks == {}
     content = done.library.read_bytes()
+    assert artifact.GRAPH_ENTRY.encode() in content
     start = content.index(b"\n#ifdef __CUDACC_RTC__")
     (length,) = struct.unpack_from("<Q", content, start - 8)
     source = tmp_path / "kernels.cu"

@@ -15,7 +15,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 
 from mbench.compile.expressions import rebuild
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules.cpu import emit
+from mbench.compile.schedules import emit
 
 INDEX, FIRST, COUNT = (tirx.Var(name, "int32") for name in ("index", "first", "count"))
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernels import AVX2, NEON, Conv
 
-from mbench.compile.schedules import Machine
-from mbench.compile.schedules.cpu import convolution, emit, tiling
+from mbench.compile.schedules import Machine, emit
+from mbench.compile.schedules.cpu import convolution, tiling
 
 RULE = "cpu.convolution"
 

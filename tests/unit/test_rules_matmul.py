@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernels import AVX2, AVX512, NEON, Conv, Dense
 
-from mbench.compile.schedules import Machine
-from mbench.compile.schedules.cpu import emit, matmul, tiling
+from mbench.compile.schedules import Machine, emit
+from mbench.compile.schedules.cpu import matmul, tiling
 
 RULE = "cpu.matmul"
 UNPADDED = (0, 0, 0, 0)

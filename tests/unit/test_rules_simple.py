@@ -16,8 +16,8 @@ from kernels import AVX2, MACHINES, NEON, Conv, Pool
 from tvm import relax
 
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Plan, cpu, schedule
-from mbench.compile.schedules.cpu import emit, simple, tiling
+from mbench.compile.schedules import Machine, Plan, cpu, emit, schedule
+from mbench.compile.schedules.cpu import simple, tiling
 
 
 # ------------------------------------------------------------------------------------------------------------- pooling

@@ -14,6 +14,7 @@ from tvm import tirx
 from tvm.s_tir.schedule import ScheduleError
 
 from mbench.compile.kernel import Kernel
+from mbench.compile.schedules.limits import Limits
 from mbench.records import Cache, Target
 from mbench.tuned import METASCHEDULE, Choice
 
@@ -34,6 +35,8 @@ class Machine:
     l2_bytes: int
     """What one core has for itself of each."""
     cores: int
+    limits: Limits | None = None
+    """Of a GPU."""
 
     @classmethod
     def of(cls, target: Target) -> Machine:
@@ -47,6 +50,7 @@ class Machine:
             l1_bytes=_of_one_core(processor.l1d, 32 * 2**10),
             l2_bytes=_of_one_core(processor.l2, 256 * 2**10),
             cores=processor.cores,
+            limits=Limits.of(target) if target.family == "gpu" else None,
         )
 
 
@@ -56,6 +60,19 @@ def _of_one_core(cache: Cache | None, usual: int) -> int:
 
 Parameters = Mapping[str, int]
 """What a rule leaves open, by name: sizes of tiles, numbers of tasks (`…_parts`)."""
+
+
+def positive(parameters: Parameters, *names: str) -> tuple[int, ...]:
+    """Return the named parameters.
+
+    Raises:
+        ValueError: one is missing, or not a positive whole number.
+    """
+    for name in names:
+        if name not in parameters or parameters[name] < 1:
+            got = parameters.get(name, "missing")
+            raise ValueError(f"parameter {name!r} is {got}; it has to be a positive whole number")
+    return tuple(parameters[name] for name in names)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan
-from mbench.compile.schedules.cpu import emit, matmul, tiling
+from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.schedules.cpu import matmul, tiling
 
 _FLOAT = 4
 _GRIDS = 2
@@ -103,8 +103,8 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
     if conv is None or epilogue is None:
         return None
-    rows, vectors, blocks = tiling.positive(parameters, "rows", "vectors", "blocks")
-    grid = tiling.positive(parameters, "line_parts", "panel_parts")
+    rows, vectors, blocks = positive(parameters, "rows", "vectors", "blocks")
+    grid = positive(parameters, "line_parts", "panel_parts")
     lanes = tiling.vector_lanes(conv.channels, machine)
     width = vectors * lanes
     if width > conv.channels or rows > conv.width or conv.input_channels % blocks:

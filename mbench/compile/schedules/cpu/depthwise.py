@@ -16,8 +16,8 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan
-from mbench.compile.schedules.cpu import emit, tiling
+from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.schedules.cpu import tiling
 
 _FLOAT = 4
 _LINE_BYTES = 64
@@ -116,8 +116,8 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
     if conv is None or epilogue is None:
         return None
-    lines, rows, vectors = tiling.positive(parameters, "lines", "rows", "vectors")
-    grid = tiling.positive(parameters, "line_parts", "panel_parts")
+    lines, rows, vectors = positive(parameters, "lines", "rows", "vectors")
+    grid = positive(parameters, "line_parts", "panel_parts")
     lanes = tiling.vector_lanes(conv.channels, machine)
     width = vectors * lanes
     if width > conv.channels or rows > conv.width or lines > conv.height:

@@ -17,8 +17,8 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Epilogue, Kernel, Matmul
-from mbench.compile.schedules import Machine, Parameters, Plan
-from mbench.compile.schedules.cpu import emit, tiling
+from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.schedules.cpu import tiling
 
 MAX_ROWS = 14
 MAX_VECTORS = 4
@@ -108,7 +108,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     matmul, epilogue = kernel.matmul, kernel.epilogue_of_sum
     if matmul is None or epilogue is None:
         return None
-    rows, vectors, row_parts, panel_parts = tiling.positive(parameters, "rows", "vectors", "row_parts", "panel_parts")
+    rows, vectors, row_parts, panel_parts = positive(parameters, "rows", "vectors", "row_parts", "panel_parts")
     lanes = tiling.vector_lanes(matmul.columns, machine)
     width = vectors * lanes
     if width > matmul.columns or rows > matmul.rows:
@@ -178,7 +178,7 @@ class _Tile:
         start = self._epilogue.start
 
         def indices(r: int, v: int, lane: Any) -> list[Any]:
-            return self._indices(row + r, column + (v * lanes + lane))
+            return emit.indices(self._shape, row + r, column + (v * lanes + lane))
 
         sums.each(lambda r, v, lane: start(indices(r, v, lane), self._load) if start else tirx.const(0, "float32"))
         source = emit.named(row * matmul.reduction)
@@ -220,15 +220,3 @@ class _Tile:
             loaded = emit.vector(self._source, start, self._lanes)
             return [emit.lane(loaded, number, self._lanes) for number in range(count)]
         return [emit.broadcast(self._source[start + number], self._lanes) for number in range(count)]
-
-    def _indices(self, row: Any, column: Any) -> list[Any]:
-        """Return the output's indices: (row, column) of a matmul, (n, y, x, c) of a convolution."""
-        if len(self._shape) == 2:
-            return [row, column]
-        batch, height, width, _ = self._shape
-        return [
-            0 if batch == 1 else tirx.floordiv(row, height * width),
-            tirx.floormod(tirx.floordiv(row, width), height),
-            tirx.floormod(row, width),
-            column,
-        ]

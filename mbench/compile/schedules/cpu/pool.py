@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import tvm
 from tvm import tirx
-from tvm.ir.prim import expr as prim
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan
-from mbench.compile.schedules.cpu import emit, tiling
+from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.schedules.cpu import tiling
 
 _VECTORS = (8, 4, 2, 1)
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
     """Yield numbers of vectors, many first: the more, the more of each line of memory is used at once."""
-    if not _sums_pixels(kernel) or kernel.epilogue_of_sum is None:
+    if not kernel.sums_pixels or kernel.epilogue_of_sum is None:
         return
     batch, _, _, channels = kernel.parameter_shapes[-1]
     lanes = tiling.vector_lanes(channels, machine)
@@ -31,24 +29,6 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
         yield {"vectors": vectors, "image_parts": grid.outer, "panel_parts": grid.inner}
 
 
-def _sums_pixels(kernel: Kernel) -> bool:
-    """Whether the anchor adds up elements (n, y, x, c) of the first parameter over all y and x."""
-    if kernel.anchor is None or kernel.blocks[0] != kernel.anchor or len(kernel.extents) != 6 or not kernel.float32:
-        return False
-    source, target = kernel.parameter_shapes[0], kernel.parameter_shapes[-1]
-    if len(source) != 4 or target != (source[0], 1, 1, source[3]):
-        return False
-    block = kernel.schedule.get(kernel.block(kernel.anchor))
-    value = block.body.value
-    if not isinstance(value, prim.Add) or not isinstance(value.b, tvm.ir.TensorLoad):
-        return False
-    batch, _, _, channel, y, x = (axis.var for axis in block.iter_vars)
-    read = value.b.indices
-    return value.b.source.same_as(kernel.function.params[0]) and all(
-        index.same_as(axis) for index, axis in zip(read, (batch, y, x, channel), strict=True)
-    )
-
-
 def _cycles(kernel: Kernel, lanes: int) -> float:
     batch, height, width, channels = kernel.parameter_shapes[0]
     return batch * height * width * channels / lanes
@@ -57,10 +37,10 @@ def _cycles(kernel: Kernel, lanes: int) -> float:
 def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
     """Write the kernel."""
     epilogue = kernel.epilogue_of_sum
-    if epilogue is None or not _sums_pixels(kernel):
+    if epilogue is None or not kernel.sums_pixels:
         return None
     batch, height, width, channels = kernel.parameter_shapes[0]
-    vectors, *grid = tiling.positive(parameters, "vectors", "image_parts", "panel_parts")
+    vectors, *grid = positive(parameters, "vectors", "image_parts", "panel_parts")
     lanes = tiling.vector_lanes(channels, machine)
     if vectors * lanes > channels:
         raise ValueError(f"a tile of {vectors * lanes} channels is larger than {channels}")

@@ -10,25 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mbench.compile.schedules import Machine, Parameters
+from mbench.compile.schedules import Machine
 
 MIN_TASK_CYCLES = 4_000
 """Work worth a task of its own: starting a thread's share takes one or two microseconds."""
 _MAX_TASKS = 64
 _PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-
-
-def positive(parameters: Parameters, *names: str) -> tuple[int, ...]:
-    """Return the named parameters.
-
-    Raises:
-        ValueError: one is missing, or not a positive whole number.
-    """
-    for name in names:
-        if name not in parameters or parameters[name] < 1:
-            got = parameters.get(name, "missing")
-            raise ValueError(f"parameter {name!r} is {got}; it has to be a positive whole number")
-    return tuple(parameters[name] for name in names)
 
 
 def vector_lanes(channels: int, machine: Machine) -> int:

@@ -18,8 +18,8 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan
-from mbench.compile.schedules.cpu import convolution, emit, tiling, winograd_layout
+from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.schedules.cpu import convolution, tiling, winograd_layout
 from mbench.compile.schedules.cpu.winograd_layout import LINE, Layout
 from mbench.compile.schedules.cpu.winograd_transforms import KERNEL, TRANSFORMS
 

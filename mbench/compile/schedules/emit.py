@@ -1,4 +1,4 @@
-"""Writing kernels for vector registers, statement by statement, with TVM's IRBuilder.
+"""Writing kernels, statement by statement, with TVM's IRBuilder: flat arrays, vectors, registers, tasks for threads.
 
 A schedule of TVM's own cannot cut a loop into tiles of two sizes or leave out the taps that fall on the padding; these
 kernels do both, so they are written out. What they compute is still read off the kernel that TVM made.
@@ -36,7 +36,7 @@ class Writer:
             if self._packed is not None:
                 shapes[1] = (self._packed,)
             arguments = [T.arg(f"p{index}", T.buffer(shape, "float32")) for index, shape in enumerate(shapes)]
-            flat = [_flat(argument, shape) for argument, shape in zip(arguments, shapes, strict=True)]
+            flat = [_flat(f"p{index}", *pair) for index, pair in enumerate(zip(arguments, shapes, strict=True))]
             self._flat = list(zip(self._kernel.function.params, flat, strict=True))
             yield flat
 
@@ -53,8 +53,10 @@ class Writer:
         return flat[position]
 
 
-def _flat(argument: Any, shape: tuple[int, ...]) -> Any:
-    return argument if len(shape) == 1 else T.decl_buffer((math.prod(shape),), "float32", data=argument.data)
+def _flat(name: str, argument: Any, shape: tuple[int, ...]) -> Any:
+    if len(shape) == 1:
+        return argument
+    return IRBuilder.name(name, T.decl_buffer((math.prod(shape),), "float32", data=argument.data))
 
 
 def vector(array: Any, start: Any, lanes: int) -> Any:
@@ -65,6 +67,19 @@ def vector(array: Any, start: Any, lanes: int) -> Any:
 def store(array: Any, value: Any, start: Any, lanes: int) -> None:
     """Store `lanes` elements at `start`."""
     T.buffer_store(array, value, [start if lanes == 1 else tirx.Ramp(start, 1, lanes)])
+
+
+def indices(shape: Sequence[int], row: Any, column: Any) -> list[Any]:
+    """Return a product's output indices: (row, column) of a matrix, (n, y, x, c) of a convolution of every pixel."""
+    if len(shape) == 2:
+        return [row, column]
+    batch, height, width, _ = shape
+    return [
+        0 if batch == 1 else tirx.floordiv(row, height * width),
+        tirx.floormod(tirx.floordiv(row, width), height),
+        tirx.floormod(row, width),
+        column,
+    ]
 
 
 def broadcast(value: Any, lanes: int) -> Any:

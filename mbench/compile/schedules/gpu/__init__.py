@@ -1,0 +1,17 @@
+"""Rules for NVIDIA GPUs, in the order that they are asked."""
+
+from __future__ import annotations
+
+from mbench.compile.schedules import Rule
+from mbench.compile.schedules.gpu import convolution, dense, depthwise, matmul, pool, simple
+
+fallback = simple.fallback
+
+RULES: dict[str, Rule] = {
+    "gpu.dense": Rule(candidates=dense.candidates, build=dense.build),
+    "gpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
+    "gpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
+    "gpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
+    "gpu.pool": Rule(candidates=pool.candidates, build=pool.build),
+    "gpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
+}

@@ -1,0 +1,81 @@
+"""Convolution of any kernel and stride as a matrix product whose rows are made as they are read (implicit GEMM).
+
+A row is a pixel of the output, a step of the reduction one tap and input channel, in the weights' order (ky, kx, ci).
+Where channels lie last and come in fours, a quad of steps is 16 bytes of one pixel, so that reads are as wide as a
+pointwise layer's; the nine-fold reading of a 3x3 kernel comes from the caches. An image's three channels are read one
+by one, with the pixels of a line to a warp. Padding and the last, unfilled turn are zeros that no memory is read for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tvm import tirx
+
+from mbench.compile.kernel import Convolution, Kernel, Matmul
+from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.schedules.gpu import product, tiles
+from mbench.compile.schedules.gpu import threads as gpu
+
+
+def _product(kernel: Kernel) -> Matmul | None:
+    conv = kernel.convolution
+    if conv is None or conv.depthwise or kernel.epilogue_of_sum is None:
+        return None
+    return Matmul(rows=conv.pixels, reduction=conv.reduction, columns=conv.channels)
+
+
+def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+    """Yield tiles, quickest first by the model of `tiles.cycles`."""
+    matmul, conv = _product(kernel), kernel.convolution
+    if matmul is not None and conv is not None:
+        yield from tiles.candidates(matmul, machine, _vector(conv))
+
+
+def _vector(conv: Convolution) -> int:
+    """Return how many steps are read at once: 16 bytes of a pixel whose channels come in fours."""
+    return gpu.QUAD if conv.channels_last and conv.input_channels % gpu.QUAD == 0 else 1
+
+
+def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+    """Write the kernel."""
+    matmul, conv = _product(kernel), kernel.convolution
+    if matmul is None or conv is None:
+        return None
+    return product.plan(kernel, machine, matmul, parameters, lambda source, tile: _Pixels(source, conv, tile))
+
+
+class _Pixels:
+    """Rows that are what a convolution reads for a pixel of its output."""
+
+    def __init__(self, source: Any, conv: Convolution, tile: tiles.Tile) -> None:
+        self._source, self._conv, self._tile = source, conv, tile
+        self.vector = _vector(conv)
+
+    def place(self, row: Any) -> Any:
+        """Return where the pixel's first tap lies: image, line and column, which may be padding."""
+        conv = self._conv
+        if conv.pixels % self._tile.rows:
+            row = tirx.min(row, conv.pixels - 1)
+        batch, y, x, _ = emit.indices((conv.batch, conv.height, conv.width, conv.channels), row, 0)
+        return (
+            emit.named(batch),
+            emit.named(y * conv.stride - conv.padding),
+            emit.named(x * conv.stride - conv.padding),
+        )
+
+    def load(self, place: Any, step: Any) -> Any:
+        """Load from the image, if the tap is in it."""
+        conv, (batch, top, left) = self._conv, place
+        tap, channel = tirx.floordiv(step, conv.input_channels), tirx.floormod(step, conv.input_channels)
+        y = top + tirx.floordiv(tap, conv.kernel_width)
+        x = left + tirx.floormod(tap, conv.kernel_width)
+        if conv.channels_last:
+            index = ((batch * conv.input_height + y) * conv.input_width + x) * conv.input_channels + channel
+        else:
+            index = ((batch * conv.input_channels + channel) * conv.input_height + y) * conv.input_width + x
+        inside = None if conv.reduction % self._tile.depth == 0 else step < conv.reduction
+        for position, extent in ((y, conv.input_height), (x, conv.input_width)):
+            inside = gpu.both(inside, tirx.And(position >= 0, position < extent))
+        return gpu.guarded(inside, emit.vector(self._source, index, self.vector), self.vector)

@@ -1,0 +1,147 @@
+"""Fully connected layers of one row or a few: each weight is read once, so that reading them is all that counts.
+
+A block makes `columns` outputs of all rows. Its threads share out the reduction in `slices`: a thread has four columns,
+and every `slices`-th step. Weights are packed as (panel, step, column), so that in each step a block reads one run of
+memory, 16 bytes a thread; `_UNROLL` steps are under way at once. The sums of the slices meet in shared memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Epilogue, Kernel, Matmul
+from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.schedules.gpu import threads as gpu
+
+_MOST_ROWS = 8
+_COLUMNS = (8, 16, 32, 64)
+_THREADS = (64, 128, 256, 512)
+_UNROLL = 8
+_MEMORY_BYTES_A_CYCLE = 16
+"""Of an SM, from DRAM, about: 2039 GB/s for 108 SMs of 1.41 GHz (A100 80GB) are 13, 3350 for 132 of 1.98 (H100) too."""
+
+
+def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+    """Yield numbers of columns and slices, quickest first by the model of `_cycles`."""
+    product, limits = kernel.matmul, machine.limits
+    if product is None or limits is None or product.rows > _MOST_ROWS or kernel.epilogue_of_sum is None:
+        return
+    found = []
+    for columns in _COLUMNS:
+        for threads in _THREADS:
+            slices = threads // (columns // gpu.QUAD)
+            fits = limits.resident(
+                threads=threads, registers=_registers(product), shared_bytes=_shared_bytes(product, columns, slices)
+            )
+            if fits and slices <= max(product.reduction, _THREADS[0] // (columns // gpu.QUAD)):
+                found.append((_cycles(product, columns, slices, machine), columns, slices))
+    for _, columns, slices in sorted(found):
+        yield {"columns": columns, "slices": slices}
+
+
+def _registers(product: Matmul) -> int:
+    return gpu.QUAD * product.rows + _UNROLL * (gpu.QUAD + product.rows) + 32
+
+
+def _shared_bytes(product: Matmul, columns: int, slices: int) -> int:
+    return gpu.FLOAT * slices * product.rows * columns
+
+
+def _cycles(product: Matmul, columns: int, slices: int, machine: Machine) -> float:
+    """Return the cycles of the busiest SM: its weights through memory, or waiting for each turn; then adding up."""
+    blocks = -(-product.columns // columns)
+    turns = -(-product.reduction // (slices * _UNROLL))
+    share = -(-blocks // machine.cores)
+    read = share * turns * slices * _UNROLL * columns * gpu.FLOAT / _MEMORY_BYTES_A_CYCLE
+    return max(read, turns * gpu.FAR_CYCLES) + gpu.FAR_CYCLES + slices.bit_length() * 100 * product.rows
+
+
+def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+    """Write the kernel."""
+    product, limits = kernel.matmul, machine.limits
+    if product is None or limits is None or product.rows > _MOST_ROWS or kernel.epilogue_of_sum is None:
+        return None
+    columns, slices = positive(parameters, "columns", "slices")
+    shared_bytes = _shared_bytes(product, columns, slices)
+    threads = columns // gpu.QUAD * slices
+    if columns % gpu.QUAD or not limits.resident(
+        threads=threads, registers=_registers(product), shared_bytes=shared_bytes
+    ):
+        raise ValueError(f"{columns} columns in {slices} slices are no quads, or over the GPU's limits")
+    elements, pack = gpu.packed(product, slices * _UNROLL, columns)
+    writer = emit.Writer(kernel, packed_elements=elements)
+    with writer.function() as arrays:
+        _write(kernel, product, kernel.epilogue_of_sum, (columns, slices), arrays, writer.load)
+    return Plan(function=writer.result(), tile=f"{product.rows}x{columns}x{slices}", pack=pack)
+
+
+def _write(
+    kernel: Kernel,
+    product: Matmul,
+    epilogue: Epilogue,
+    cut: tuple[int, int],
+    arrays: list[Any],
+    load: Callable[..., Any],
+) -> None:
+    """Write what a block does: each thread its steps, then all of them the sums."""
+    (columns, slices), (source, weights, *_, target) = cut, arrays
+    quads, area = columns // gpu.QUAD, product.rows * columns
+    turns = -(-product.reduction // (slices * _UNROLL))
+    with gpu.launch((-(-product.columns // columns),), quads * slices) as ((panel,), thread):
+        part, quad = emit.named(tirx.floordiv(thread, quads)), emit.named(tirx.floormod(thread, quads) * gpu.QUAD)
+        shared = gpu.shared(slices * area)
+        sums = gpu.registers(product.rows * gpu.QUAD)
+        gpu.zero(sums, product.rows * gpu.QUAD)
+        start = emit.named(panel * (turns * slices * _UNROLL * columns) + quad)
+        with T.serial(turns) as turn:
+            _add_turn(product, sums, source, weights, (turn * (slices * _UNROLL) + part, start, slices, columns))
+        for row in range(product.rows):
+            emit.store(
+                shared, emit.vector(sums, row * gpu.QUAD, gpu.QUAD), part * area + row * columns + quad, gpu.QUAD
+            )
+        places = [row * columns + quad + lane for row in range(product.rows) for lane in range(gpu.QUAD)]
+        gpu.add_up(shared, part, slices, area, places)
+        gpu.barrier()
+        for first in range(0, area, quads * slices):
+            _finish(kernel, product, epilogue, target, load, (shared, first + thread, panel * columns, columns))
+
+
+def _add_turn(product: Matmul, sums: Any, source: Any, weights: Any, at: tuple[Any, Any, int, int]) -> None:
+    """Read `_UNROLL` steps' weights and inputs, then add their products."""
+    first, start, slices, columns = at
+    taps, inputs = gpu.registers(_UNROLL * gpu.QUAD), gpu.registers(_UNROLL * product.rows)
+    whole = product.reduction % (slices * _UNROLL) == 0
+    with gpu.each(_UNROLL) as number:
+        step = first + number * slices
+        emit.store(taps, emit.vector(weights, start + step * columns, gpu.QUAD), number * gpu.QUAD, gpu.QUAD)
+        for row in range(product.rows):
+            value = gpu.guarded(None if whole else step < product.reduction, source[step + row * product.reduction], 1)
+            T.buffer_store(inputs, value, [number * product.rows + row])
+    with gpu.each(_UNROLL) as number, gpu.each(product.rows) as row, gpu.each(gpu.QUAD) as lane:
+        index = row * gpu.QUAD + lane
+        value = inputs[number * product.rows + row] * taps[number * gpu.QUAD + lane]
+        T.buffer_store(sums, sums[index] + value, [index])
+
+
+def _finish(
+    kernel: Kernel,
+    product: Matmul,
+    epilogue: Epilogue,
+    target: Any,
+    load: Callable[..., Any],
+    at: tuple[Any, Any, Any, int],
+) -> None:
+    """Write one element a thread to the output."""
+    shared, element, start, columns = at
+    row, column = tirx.floordiv(element, columns), start + tirx.floormod(element, columns)
+    inside = tirx.And(element < product.rows * columns, column < product.columns)
+    with gpu.where(inside):
+        indices = emit.indices(kernel.parameter_shapes[-1], row, column)
+        value = shared[element]
+        if epilogue.start is not None:
+            value = value + epilogue.start(indices, load)
+        T.buffer_store(target, epilogue.finish(value, indices, load), [row * product.columns + column])

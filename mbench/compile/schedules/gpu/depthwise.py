@@ -1,0 +1,205 @@
+"""Depthwise convolution: each output sums kernel x kernel inputs of its own channel, so that moving data costs most.
+
+A thread makes `lines` x `columns` pixels of `vector` channels. It reads each line of input that they reach once, into
+registers, and adds it to all the lines of output that it enters. Threads that follow each other have channels that
+follow each other, so that a warp reads runs of 16 bytes x 32 (8 and 4 bytes where `vector` is 2 and 1), then the next
+pixels; what neighbours read twice comes from the first cache, and nothing has to wait at a barrier. Small layers take
+fewer pixels a thread, to have threads for all SMs. A tile at the end of a line or of the image begins early, and makes
+some outputs twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Convolution, Epilogue, Kernel
+from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.limits import Limits
+
+_THREADS = 128
+_LINES = _COLUMNS = (1, 2, 4, 7)
+_VECTORS = (1, 2, 4)
+_MOST_SUMS = 32
+_LOAD_INSTRUCTIONS = 5
+"""A load with its address and the two comparisons that tell padding."""
+_FIXED_INSTRUCTIONS = 40
+_INSTRUCTION_CYCLES = 4
+"""Between two dependent instructions of a thread (Jia et al., arXiv:1804.06826, table 4.1)."""
+
+
+def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+    """Yield tiles, quickest first by the model of `_cycles`."""
+    conv, limits = kernel.convolution, machine.limits
+    if conv is None or limits is None or not _takes(kernel):
+        return
+    found = []
+    for lines, columns, vector in itertools.product(_LINES, _COLUMNS, _VECTORS):
+        tile = (lines, columns, vector)
+        if conv.channels % vector or lines > conv.height or columns > conv.width or math.prod(tile) > _MOST_SUMS:
+            continue
+        if limits.resident(threads=_THREADS, registers=_registers(conv, *tile), shared_bytes=0):
+            found.append((_cycles(conv, *tile, machine, limits), tile))
+    for _, (lines, columns, vector) in sorted(found):
+        yield {"lines": lines, "columns": columns, "vector": vector}
+
+
+def _takes(kernel: Kernel) -> bool:
+    conv = kernel.convolution
+    return conv is not None and conv.depthwise and conv.channels_last and kernel.epilogue_of_sum is not None
+
+
+def _window(conv: Convolution, lines: int, columns: int) -> tuple[int, int]:
+    """Return the lines and columns of input that a tile reads."""
+    return (lines - 1) * conv.stride + conv.kernel_height, (columns - 1) * conv.stride + conv.kernel_width
+
+
+def _registers(conv: Convolution, lines: int, columns: int, vector: int) -> int:
+    """Return about how many registers a thread needs: sums, a line of input, all taps, and addresses."""
+    taps = conv.kernel_height * conv.kernel_width
+    return vector * (lines * columns + _window(conv, lines, columns)[1] + taps) + 40
+
+
+def _items(conv: Convolution, lines: int, columns: int, vector: int) -> int:
+    return conv.batch * -(-conv.height // lines) * -(-conv.width // columns) * (conv.channels // vector)
+
+
+def _cycles(conv: Convolution, lines: int, columns: int, vector: int, machine: Machine, limits: Limits) -> float:
+    """Return the cycles of the busiest SM: instructions, loads and multiply-adds, whichever take longest, and waiting.
+
+    A warp's load of `vector` floats a thread passes 128 bytes a cycle. Each wave of blocks waits for memory twice, for
+    its first line and for the rest, and then for its own instructions, one behind the other.
+    """
+    blocks = -(-_items(conv, lines, columns, vector) // _THREADS)
+    share = -(-blocks // machine.cores)
+    registers = _registers(conv, lines, columns, vector)
+    held = min(share, limits.resident(threads=_THREADS, registers=registers, shared_bytes=0))
+    down, across = _window(conv, lines, columns)
+    loads = down * across + conv.kernel_height * conv.kernel_width
+    multiplies = lines * columns * vector * conv.kernel_height * conv.kernel_width
+    instructions = loads * _LOAD_INSTRUCTIONS + multiplies + lines * columns * (vector + 4) + _FIXED_INSTRUCTIONS
+    warps = share * _THREADS / limits.warp
+    busy = warps * max(
+        instructions / gpu.SCHEDULERS,
+        loads * vector + lines * columns * vector,
+        multiplies * limits.warp / limits.multiply_adds,
+    )
+    return busy + -(-share // held) * (2 * gpu.FAR_CYCLES + instructions * _INSTRUCTION_CYCLES / 2)
+
+
+def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+    """Write the kernel."""
+    conv, epilogue, limits = kernel.convolution, kernel.epilogue_of_sum, machine.limits
+    if conv is None or epilogue is None or limits is None or not _takes(kernel):
+        return None
+    lines, columns, vector = positive(parameters, "lines", "columns", "vector")
+    if lines > conv.height or columns > conv.width or conv.channels % vector or vector not in _VECTORS:
+        shape = f"{conv.height} x {conv.width} x {conv.channels}"
+        raise ValueError(f"a tile of {lines} x {columns} pixels x {vector} channels does not cut {shape}")
+    writer = emit.Writer(kernel)
+    with writer.function() as (source, weights, *_, target):
+        thread = _Thread(conv, epilogue, lines, columns, vector)
+        thread.write(source, weights, target, writer.load)
+    return Plan(function=writer.result(), tile=f"{lines}x{columns}x{vector}")
+
+
+class _Thread:
+    """Writes what a thread does."""
+
+    def __init__(self, conv: Convolution, epilogue: Epilogue, lines: int, columns: int, vector: int) -> None:
+        self._conv, self._epilogue = conv, epilogue
+        self._lines, self._columns, self._vector = lines, columns, vector
+
+    def write(self, source: Any, weights: Any, target: Any, load: Callable[..., Any]) -> None:
+        """Write the grid and one tile."""
+        conv, vector = self._conv, self._vector
+        items = _items(conv, self._lines, self._columns, vector)
+        with gpu.launch((-(-items // _THREADS),), _THREADS) as ((block,), thread):
+            item = emit.named(block * _THREADS + thread)
+            with gpu.where(None if items % _THREADS == 0 else item < items):
+                batch, y, x, channel = self._place(item)
+                sums = gpu.registers(self._lines * self._columns * vector)
+                gpu.zero(sums, self._lines * self._columns * vector)
+                self._add(sums, source, weights, (batch, y, x, channel))
+                self._finish(sums, target, load, (batch, y, x, channel))
+
+    def _place(self, item: Any) -> tuple[Any, Any, Any, Any]:
+        """Return image, line, column and channel of a tile's first output: channels first, then along the line."""
+        conv = self._conv
+        groups = conv.channels // self._vector
+        down, across = -(-conv.height // self._lines), -(-conv.width // self._columns)
+        channel = emit.named(tirx.floormod(item, groups) * self._vector)
+        tile = emit.named(tirx.floordiv(item, groups))
+        x = emit.named(emit.panel_start(tirx.floormod(tile, across), self._columns, conv.width))
+        y = emit.panel_start(tirx.floormod(tirx.floordiv(tile, across), down), self._lines, conv.height)
+        batch = 0 if conv.batch == 1 else emit.named(tirx.floordiv(tile, across * down))
+        return batch, emit.named(y), x, channel
+
+    def _add(self, sums: Any, source: Any, weights: Any, place: tuple[Any, Any, Any, Any]) -> None:
+        """Read the lines of input one by one, and add each to the lines of output that it reaches."""
+        conv, vector, (batch, y, x, channel) = self._conv, self._vector, place
+        down, across = _window(conv, self._lines, self._columns)
+        left = emit.named(x * conv.stride - conv.padding)
+        line, taps = gpu.registers(across * vector), gpu.registers(conv.kernel_width * vector)
+        for below in range(down):
+            top = emit.named(y * conv.stride + (below - conv.padding))
+            start = emit.named(((batch * conv.input_height + top) * conv.input_width + left) * conv.channels + channel)
+            for right in range(across):
+                value = emit.vector(source, start + right * conv.channels, vector)
+                emit.store(
+                    line, gpu.guarded(self._inside(top, left, below, right), value, vector), right * vector, vector
+                )
+            for number in range(self._lines):
+                ky = below - number * conv.stride
+                if 0 <= ky < conv.kernel_height:
+                    self._add_line(sums, line, taps, weights, (number, ky, channel))
+
+    def _inside(self, top: Any, left: Any, below: int, right: int) -> Any:
+        """Return the condition under which an element is no padding; None where it never is."""
+        conv = self._conv
+        vertical = _bounds(top, below - conv.padding, (conv.height - self._lines) * conv.stride, conv.input_height)
+        horizontal = _bounds(
+            left + right, right - conv.padding, (conv.width - self._columns) * conv.stride, conv.input_width
+        )
+        return gpu.both(vertical, horizontal)
+
+    def _add_line(self, sums: Any, line: Any, taps: Any, weights: Any, at: tuple[int, int, Any]) -> None:
+        """Add a line of input, times a line of the kernel, to one line of the tile."""
+        conv, vector, (number, ky, channel) = self._conv, self._vector, at
+        for kx in range(conv.kernel_width):
+            tap = emit.vector(weights, (ky * conv.kernel_width + kx) * conv.channels + channel, vector)
+            emit.store(taps, tap, kx * vector, vector)
+        first = number * self._columns * vector
+        with (
+            gpu.each(conv.kernel_width) as kx,
+            gpu.each(self._columns) as column,
+            gpu.each(vector) as lane,
+        ):
+            index = first + column * vector + lane
+            value = line[(column * conv.stride + kx) * vector + lane] * taps[kx * vector + lane]
+            T.buffer_store(sums, sums[index] + value, [index])
+
+    def _finish(self, sums: Any, target: Any, load: Callable[..., Any], place: tuple[Any, Any, Any, Any]) -> None:
+        conv, vector, epilogue, (batch, y, x, channel) = self._conv, self._vector, self._epilogue, place
+        start = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
+        for number, column in itertools.product(range(self._lines), range(self._columns)):
+            with emit.lanes_of(vector) as lane:
+                indices = [batch, y + number, x + column, channel + lane]
+                value = sums[(number * self._columns + column) * vector + lane]
+                if epilogue.start is not None:
+                    value = value + epilogue.start(indices, load)
+                offset = (number * conv.width + column) * conv.channels
+                T.buffer_store(target, epilogue.finish(value, indices, load), [start + offset + lane])
+
+
+def _bounds(position: Any, least: int, reach: int, extent: int) -> Any:
+    """Return whether `position`, from `least` to `least + reach`, lies in [0, extent); None where it always does."""
+    low = None if least >= 0 else position >= 0
+    high = None if least + reach < extent else position < extent
+    return gpu.both(low, high)

@@ -1,0 +1,53 @@
+"""Matrix products of many rows: 1x1 convolutions over all pixels, and fully connected layers of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tvm import tirx
+
+from mbench.compile.kernel import Kernel, Matmul
+from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.schedules.gpu import product, tiles
+from mbench.compile.schedules.gpu import threads as gpu
+
+
+def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+    """Yield tiles, quickest first by the model of `tiles.cycles`."""
+    if kernel.matmul is not None and kernel.epilogue_of_sum is not None:
+        yield from tiles.candidates(kernel.matmul, machine, _vector(kernel.matmul))
+
+
+def _vector(matmul: Matmul) -> int:
+    """Return how many floats of a row are read at once: 16 bytes, where all rows begin at a multiple of that."""
+    return gpu.QUAD if matmul.reduction % gpu.QUAD == 0 else 1
+
+
+def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+    """Write the kernel."""
+    if kernel.matmul is None or kernel.epilogue_of_sum is None:
+        return None
+    return product.plan(kernel, machine, kernel.matmul, parameters, lambda source, tile: _Matrix(source, kernel, tile))
+
+
+class _Matrix:
+    """Rows that lie one after another in memory."""
+
+    def __init__(self, source: Any, kernel: Kernel, tile: tiles.Tile) -> None:
+        assert kernel.matmul is not None
+        self._source, self._matmul, self._tile = source, kernel.matmul, tile
+        self.vector = _vector(kernel.matmul)
+
+    def place(self, row: Any) -> Any:
+        """Return where a row starts; one beyond the last is read as the last, and not written."""
+        matmul: Matmul = self._matmul
+        if matmul.rows % self._tile.rows:
+            row = tirx.min(row, matmul.rows - 1)
+        return emit.named(row * matmul.reduction)
+
+    def load(self, place: Any, step: Any) -> Any:
+        """Load from the matrix."""
+        value = emit.vector(self._source, place + step, self.vector)
+        whole = self._matmul.reduction % self._tile.depth == 0
+        return gpu.guarded(None if whole else step < self._matmul.reduction, value, self.vector)

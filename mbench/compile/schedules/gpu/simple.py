@@ -1,0 +1,62 @@
+"""Rules for what only moves data or works element by element: transposes, reshapes, activations left over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tvm import target as tvm_target
+from tvm import tirx
+from tvm.s_tir import dlight
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.expressions import UnknownExpressionError, rebuild
+from mbench.compile.kernel import Kernel
+from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.schedules.gpu import threads as gpu
+
+_THREADS = 256
+
+
+def candidates(kernel: Kernel, _machine: Machine) -> Iterator[Parameters]:
+    """Yield the one way there is, for a single block that reduces nothing."""
+    if kernel.anchor is None and len(kernel.blocks) == 1 and kernel.float32:
+        yield {}
+
+
+def build(kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
+    """Give each thread one element of the output; a warp writes 128 bytes in a row."""
+    block = kernel.schedule.get(kernel.block(kernel.blocks[0]))
+    store, shape = block.body, kernel.parameter_shapes[-1]
+    if not isinstance(store, tirx.BufferStore) or len(block.iter_vars) != len(shape):
+        return None
+    elements = math.prod(shape)
+    writer = emit.Writer(kernel)
+    try:
+        with (
+            writer.function() as (*_, target),
+            gpu.launch((-(-elements // _THREADS),), _THREADS) as ((number,), thread),
+        ):
+            element = emit.named(number * _THREADS + thread)
+            with gpu.where(None if elements % _THREADS == 0 else element < elements):
+                places = list(zip(store.indices, _unraveled(element, shape), strict=True))
+                T.buffer_store(target, rebuild(store.value, places, writer.load), [element])
+    except UnknownExpressionError:
+        return None
+    return Plan(function=writer.result())
+
+
+def _unraveled(element: Any, shape: Sequence[int]) -> list[Any]:
+    """Return the indices of an element of an array."""
+    indices = []
+    for extent in reversed(shape):
+        indices.append(tirx.floormod(element, extent))
+        element = tirx.floordiv(element, extent)
+    return indices[::-1]
+
+
+def fallback(kernel: Kernel, _machine: Machine) -> tirx.PrimFunc:
+    """Correct and slow: the output's elements shared out to threads."""
+    schedule = dlight.gpu.Fallback().apply(kernel.function, tvm_target.Target.current(), False)
+    return schedule.mod["main"]

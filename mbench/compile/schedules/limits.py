@@ -1,0 +1,70 @@
+"""What a GPU allows a kernel: a thread's registers, a block's threads and shared memory, blocks side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from mbench.records import Multiprocessor, Target
+
+_REGISTERS_GRANTED = 256
+"""Registers are granted to warps in multiples of so many (CUDA Occupancy Calculator, all of the architectures here)."""
+_SHARED_TAKEN = 1024
+"""Bytes of shared memory that CUDA keeps for itself in each block (CUDA C++ Programming Guide, 8.x and 9.0)."""
+_USUAL = {"threads": 1024, "blocks": 16, "registers": 65536, "shared_bytes": 65536}
+"""For a target that does not say: no more than any architecture since 7.0 has (CUDA C++ Programming Guide)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits of a thread, of a block of threads, and of a streaming multiprocessor (SM)."""
+
+    warp: int
+    registers_a_thread: int
+    threads_a_block: int
+    shared_bytes_a_block: int
+    threads: int
+    blocks: int
+    registers: int
+    shared_bytes: int
+    """What an SM holds of each at once."""
+    multiply_adds: float
+    """float32 multiply-adds that an SM does in a cycle."""
+
+    @classmethod
+    def of(cls, target: Target) -> Limits:
+        """Read them off a GPU target: `tvm` (what a block may have), `processor` (the rest), with their sources."""
+        tvm, processor = target.tvm, target.processor
+        held = _held(processor.multiprocessor)
+        per_cycle = processor.flops_per_cycle.get("float32")
+        return cls(
+            warp=int(tvm.get("thread_warp_size", 32)),
+            registers_a_thread=processor.vector_registers or 255,
+            threads_a_block=int(tvm.get("max_threads_per_block", 1024)),
+            shared_bytes_a_block=int(tvm.get("max_shared_memory_per_block", 48 * 2**10)),
+            multiply_adds=per_cycle.value / 2 if per_cycle else 64,
+            **held,
+        )
+
+    def resident(self, *, threads: int, registers: int, shared_bytes: int) -> int:
+        """Return how many blocks an SM holds at once; 0 for a block that is over a limit.
+
+        Args:
+            threads: of a block.
+            registers: of a thread.
+            shared_bytes: of a block.
+        """
+        if threads > self.threads_a_block or shared_bytes > self.shared_bytes_a_block:
+            return 0
+        if registers > self.registers_a_thread:
+            return 0
+        warps = -(-threads // self.warp)
+        granted = -(-registers * self.warp // _REGISTERS_GRANTED) * _REGISTERS_GRANTED * warps
+        by_shared = self.shared_bytes // (shared_bytes + _SHARED_TAKEN)
+        return min(self.blocks, self.threads // (warps * self.warp), self.registers // granted, by_shared)
+
+
+def _held(multiprocessor: Multiprocessor | None) -> dict[str, Any]:
+    if multiprocessor is None:
+        return _USUAL
+    return {name: int(getattr(multiprocessor, name).value) for name in _USUAL}

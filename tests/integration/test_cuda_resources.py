@@ -1,0 +1,87 @@
+"""Whole networks through the rules for GPUs and nvcc, for each architecture: nothing spilled, nothing over a limit."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import cuda_on_cpu
+import cuda_resources
+import pytest
+import tvm
+from conftest import require
+from kernels import Conv
+from tvm import tirx
+
+from mbench import targets, variants
+from mbench.compile import lower
+from mbench.compile.schedules import Scheduled, schedule_all
+from mbench.compile.schedules.gpu import tiles
+from mbench.compile.tuning import candidates
+
+NETWORKS = [
+    "mobilenet_v1_0.25_96",
+    "mobilenet_v1_0.25_96_standard",
+    "mobilenet_v1_1.0_224",
+    "mobilenet_v1_1.0_224_standard",
+]
+CASES = [(network, 1, target) for network in NETWORKS for target in cuda_on_cpu.ARCHITECTURES]
+CASES += [("mobilenet_v1_1.0_224", 64, target) for target in ("cuda_sm80", "cuda_sm90")]
+
+
+@functools.lru_cache(maxsize=1)
+def kernels_of(network: str, batch: int) -> list[tuple[str, tirx.PrimFunc]]:
+    return lower.kernel_calls(lower.lower(variants.parse(network, batch=batch)).module)
+
+
+def scheduled(network: str, batch: int, target: str) -> dict[str, Scheduled]:
+    return schedule_all(kernels_of(network, batch), cuda_on_cpu.machine(target))
+
+
+def functions_of(made: Iterable[tuple[str, Scheduled]]) -> dict[str, tirx.PrimFunc]:
+    return {name: kernel.plan.function for name, kernel in made}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "batch", "target"), sorted(CASES))
+def test_no_kernel_spills_or_is_over_a_limit(network: str, batch: int, target: str) -> None:
+    require(shutil.which("nvcc"), "needs nvcc")
+    made = scheduled(network, batch, target)
+    assert {name: kernel.reason for name, kernel in made.items() if kernel.rule == "fallback"} == {}
+    assert cuda_resources.complaints(functions_of(made.items()), target) == {}
+
+
+def test_what_tuning_would_try_is_compiled(tmp_path: Path) -> None:
+    require(shutil.which("nvcc"), "needs nvcc")
+    layer = Conv(height=14, width=14, inputs=64, channels=128, kernel=1, padding=(0, 0, 0, 0))
+    function, target = tvm.ir.save_json(layer.function()), targets.load("cuda_sm80")
+    default, others = candidates.tiles(function, target, 4)
+    assert default.rule == "gpu.matmul"
+    assert {other.rule for other in others} == {"gpu.matmul", "gpu.convolution"}
+    assert len({other.tile for other in others} | {default.tile}) >= 5
+    candidates.compile_candidate(function, target, others[0], str(tmp_path / "candidate.so"))
+    assert b"kernel_kernel(" in (tmp_path / "candidate.so").read_bytes()
+
+
+# ----------------------------------------------------------------------------------------------------- that it can fail
+TOO_LARGE = {
+    "spilled": {"rows": 128, "columns": 128, "thread_rows": 16, "thread_columns": 32, "depth": 8, "slices": 1},
+    "shared": {"rows": 128, "columns": 128, "thread_rows": 8, "thread_columns": 8, "depth": 64, "slices": 1},
+}
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+def test_a_tile_that_is_too_large_is_seen(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    require(shutil.which("nvcc"), "needs nvcc")
+    layer = Conv(height=28, width=28, inputs=128, channels=128, kernel=1, padding=(0, 0, 0, 0))
+    with pytest.raises(ValueError, match="over the GPU's limits"):
+        cuda_on_cpu.plan("gpu.matmul", layer, parameters=TOO_LARGE[case])
+    monkeypatch.setattr(tiles.Tile, "fits", lambda _self, _limits: True)
+    function = cuda_on_cpu.plan("gpu.matmul", layer, parameters=TOO_LARGE[case]).function
+    try:
+        seen = cuda_resources.complaints({"large": function}, "cuda_sm80")["large"]
+    except AssertionError as refused:
+        seen = str(refused)  # ptxas itself refuses more shared memory than a block has
+    assert {"spilled": "bytes spilled", "shared": "too much shared data"}[case] in seen

@@ -1,0 +1,61 @@
+"""The network in one CUDA graph, beside the one whose kernels are launched one by one."""
+
+from __future__ import annotations
+
+import platform
+
+import cuda_on_cpu
+import pytest
+import tvm
+from tvm import relax
+
+from mbench import targets, variants
+from mbench.artifact import ENTRY, GRAPH_ENTRY
+from mbench.compile import codegen, lower, pack
+from mbench.compile.schedules import schedule_all
+
+CAPTURED = f"{GRAPH_ENTRY}_cuda_graph_capture"
+
+
+@pytest.fixture(scope="module")
+def planned() -> tvm.IRModule:
+    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
+    target = codegen.tvm_target(targets.load("cuda_sm80"), f"{platform.machine()}-linux-gnu")
+    with target:
+        made = schedule_all(lower.kernel_calls(lowered.module), cuda_on_cpu.machine("cuda_sm80"))
+        return codegen.plan(pack.install(lowered.module, made), target)
+
+
+def called(module: tvm.IRModule, name: str) -> list[str]:
+    """Return what a function calls, in order."""
+    found: list[str] = []
+
+    def visit(expression: object) -> None:
+        if isinstance(expression, relax.Call):
+            operator = expression.op
+            first = expression.args[0] if expression.args else None
+            packed = isinstance(first, relax.ExternFunc)
+            found.append(str(first.global_symbol if packed else getattr(operator, "name_hint", operator)))
+
+    relax.analysis.post_order_visit(module[name], visit)
+    return found
+
+
+def kernels_in(module: tvm.IRModule, name: str) -> list[str]:
+    return [text for text in called(module, name) if text.startswith(("fused", "mean"))]
+
+
+def test_all_kernels_but_the_first_and_the_last_are_captured(planned: tvm.IRModule) -> None:
+    graphed = codegen._with_graph(planned)
+    everything = kernels_in(planned, ENTRY)
+    assert len(everything) == 29  # 27 convolutions, the mean, and the dense layer
+    assert kernels_in(graphed, CAPTURED) == everything[1:-1]
+    assert kernels_in(graphed, GRAPH_ENTRY) == [everything[0], everything[-1]]
+    assert "vm.builtin.cuda_graph.run_or_capture" in called(graphed, GRAPH_ENTRY)
+
+
+def test_the_kernels_can_still_be_launched_one_by_one(planned: tvm.IRModule) -> None:
+    graphed = codegen._with_graph(planned)
+    assert kernels_in(graphed, ENTRY) == kernels_in(planned, ENTRY)
+    assert not [text for text in called(graphed, ENTRY) if "cuda_graph" in text]
+    assert codegen.called_kernels(graphed) == codegen.called_kernels(planned)

@@ -1,0 +1,108 @@
+"""What a GPU allows, read off its target; and the models that rank what the rules may choose."""
+
+from __future__ import annotations
+
+import itertools
+
+import cuda_on_cpu
+import pytest
+from msgspec.structs import replace
+
+from mbench import targets
+from mbench.compile.kernel import Matmul
+from mbench.compile.schedules import Machine
+from mbench.compile.schedules.gpu import tiles
+from mbench.compile.schedules.limits import Limits
+
+# CUDA C++ Programming Guide, technical specifications per compute capability: threads, blocks, registers, KB of shared
+# memory of an SM.
+PUBLISHED = {
+    "cuda_sm80": (2048, 32, 65536, 164),
+    "cuda_sm87": (1536, 16, 65536, 164),
+    "cuda_sm89": (1536, 24, 65536, 100),
+    "cuda_sm90": (2048, 32, 65536, 228),
+}
+
+
+def limits_of(target: str) -> Limits:
+    limits = cuda_on_cpu.machine(target).limits
+    assert limits is not None
+    return limits
+
+
+@pytest.mark.parametrize("target", cuda_on_cpu.ARCHITECTURES)
+def test_limits_are_the_published_ones(target: str) -> None:
+    limits = limits_of(target)
+    threads, blocks, registers, kilobytes = PUBLISHED[target]
+    held = (limits.threads, limits.blocks, limits.registers, limits.shared_bytes)
+    assert held == (threads, blocks, registers, kilobytes * 1024)
+    own = (limits.warp, limits.registers_a_thread, limits.threads_a_block, limits.shared_bytes_a_block)
+    assert own == (32, 255, 1024, 49152)
+    assert limits.multiply_adds == (64 if target == "cuda_sm80" else 128)
+
+
+# What CUDA's occupancy calculator gives: (target, threads, registers, shared bytes of a block), blocks on an SM.
+OCCUPANCY = {
+    ("cuda_sm80", 256, 32, 0): 8,
+    ("cuda_sm80", 256, 64, 0): 4,
+    ("cuda_sm80", 128, 128, 0): 4,
+    ("cuda_sm80", 64, 32, 0): 32,
+    ("cuda_sm80", 128, 32, 48 * 1024): 3,
+    ("cuda_sm89", 256, 32, 0): 6,
+    ("cuda_sm89", 128, 32, 32 * 1024): 3,
+    ("cuda_sm90", 128, 32, 48 * 1024): 4,
+    ("cuda_sm90", 1024, 64, 0): 1,
+    ("cuda_sm90", 1024, 65, 0): 0,
+    ("cuda_sm90", 1056, 16, 0): 0,
+    ("cuda_sm90", 64, 256, 0): 0,
+    ("cuda_sm90", 64, 16, 49153): 0,
+}
+
+
+@pytest.mark.parametrize("case", OCCUPANCY)
+def test_blocks_on_an_sm_are_those_of_the_occupancy_calculator(case: tuple[str, int, int, int]) -> None:
+    target, threads, registers, shared_bytes = case
+    held = limits_of(target).resident(threads=threads, registers=registers, shared_bytes=shared_bytes)
+    assert held == OCCUPANCY[case]
+
+
+def test_a_gpu_that_does_not_say_is_taken_for_a_small_one() -> None:
+    target = targets.load("cuda_sm90")
+    unknown = Limits.of(replace(target, processor=replace(target.processor, multiprocessor=None)))
+    assert all(getattr(unknown, name) <= getattr(limits_of("cuda_sm90"), name) for name in ("threads", "shared_bytes"))
+    assert unknown.resident(threads=256, registers=64, shared_bytes=16384) >= 1
+
+
+def test_a_cpu_has_no_such_limits() -> None:
+    assert Machine.of(targets.load("x86_64_v3")).limits is None
+
+
+# --------------------------------------------------------------------------------------------------------------- models
+LAYERS = [(1, 112, 32, 64), (1, 28, 256, 256), (1, 14, 512, 512), (1, 7, 1024, 1024), (64, 28, 256, 256)]
+
+
+def product_of(layer: tuple[int, int, int, int]) -> Matmul:
+    batch, side, inputs, columns = layer
+    return Matmul(rows=batch * side * side, reduction=inputs, columns=columns)
+
+
+@pytest.mark.parametrize(("layer", "target"), list(itertools.product(LAYERS, cuda_on_cpu.ARCHITECTURES)))
+def test_no_tile_is_quicker_than_the_multipliers(layer: tuple[int, int, int, int], target: str) -> None:
+    machine, limits, product = cuda_on_cpu.machine(target), limits_of(target), product_of(layer)
+    found = [tiles.Tile.of(parameters) for parameters in tiles.candidates(product, machine, 4)]
+    least = product.rows * product.columns * product.reduction / limits.multiply_adds / machine.cores
+    modelled = [tiles.cycles(product, tile, machine, limits) for tile in found]
+    assert modelled == sorted(modelled)
+    assert modelled[0] > least
+    assert all(tile.fits(limits) and tile.threads % 32 == 0 for tile in found)
+
+
+@pytest.mark.parametrize("target", cuda_on_cpu.ARCHITECTURES)
+def test_small_layers_have_blocks_for_the_machine_and_large_ones_large_tiles(target: str) -> None:
+    machine = cuda_on_cpu.machine(target)
+    small, large = product_of((1, 7, 1024, 1024)), product_of((64, 28, 256, 256))
+    first, other = (tiles.Tile.of(next(iter(tiles.candidates(product, machine, 4)))) for product in (small, large))
+    blocks = -(-small.rows // first.rows) * -(-small.columns // first.columns)
+    assert blocks >= machine.cores * 0.6
+    assert first.rows * first.columns < other.rows * other.columns
+    assert other.rows * other.columns >= 64 * 64

@@ -1,0 +1,91 @@
+"""Small networks, from torch through the rules for GPUs, their weights packed, to the output, on a CPU."""
+
+from __future__ import annotations
+
+import platform
+
+import cuda_on_cpu
+import kernels
+import numpy as np
+import pytest
+import tvm
+from tvm import relax, tirx
+
+from mbench import targets, variants
+from mbench.compile import codegen, lower, pack
+from mbench.compile.schedules import schedule_all
+from mbench.measure import numerics
+
+
+def installed(lowered: lower.Lowered, target: str) -> tvm.IRModule:
+    with codegen.tvm_target(targets.load(target), f"{platform.machine()}-linux-gnu"):
+        made = schedule_all(lower.kernel_calls(lowered.module), cuda_on_cpu.machine(target))
+        assert "fallback" not in {kernel.rule for kernel in made.values()}
+        return pack.install(lowered.module, made)
+
+
+def output(module: tvm.IRModule, image: np.ndarray) -> np.ndarray:
+    """Run `main`, kernel by kernel."""
+    functions = {
+        str(variable.name_hint): function
+        for variable, function in module.functions.items()
+        if isinstance(function, tirx.PrimFunc)
+    }
+    libraries = cuda_on_cpu.compiled(functions)
+    main = module["main"]
+    values = [(main.params[0], image)]
+
+    def array_of(expression: object) -> np.ndarray:
+        if isinstance(expression, tvm.ir.Constant):
+            return np.asarray(expression.value.numpy())
+        return next(value for variable, value in values if variable.same_as(expression))
+
+    for binding in (binding for block in main.body.blocks for binding in block.bindings):
+        call = binding.value
+        if isinstance(call, relax.Var):
+            values.append((binding.var, array_of(call)))
+            continue
+        shape = tuple(int(extent) for extent in call.ty.shape)
+        if call.op == tvm.ir.Op.get("relax.reshape"):
+            values.append((binding.var, array_of(call.args[0]).reshape(shape)))
+            continue
+        assert call.op == tvm.ir.Op.get("relax.call_tir")
+        library = libraries[str(call.args[0].name_hint)][0]
+        arrays = [array_of(argument) for argument in call.args[1].fields]
+        values.append((binding.var, kernels.run(library, arrays, shape)))
+    return array_of(main.body.body)
+
+
+@pytest.mark.parametrize(
+    ("variant", "batch", "target"),
+    [
+        ("mobilenet_v1_0.25_32", 2, "cuda_sm90"),
+        ("mobilenet_v1_0.25_32_standard", 1, "cuda_sm80"),
+    ],
+)
+def test_a_network_is_what_torch_computes(variant: str, batch: int, target: str) -> None:
+    lowered = lower.lower(variants.parse(variant, batch=batch))
+    module = installed(lowered, target)
+    seen = numerics.compare(output(module, lowered.example), lowered.expected, numerics.TOLERANCE["float32"])
+    assert seen.passed, seen.detail
+
+
+def test_one_layer_whose_weights_lie_elsewhere_is_noticed() -> None:
+    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
+    module = installed(lowered, "cuda_sm80")
+    name = next(str(var.name_hint) for var in module.get_global_vars() if str(var.name_hint).endswith("_packed"))
+
+    @relax.expr_functor.mutator
+    class Rolled(relax.PyExprMutator):
+        def visit_call_(self, call: relax.Call) -> relax.Call:
+            call = self.visit_expr_post_order(call)
+            if call.op != tvm.ir.Op.get("relax.call_tir") or call.args[0].name_hint != name:
+                return call
+            image, weights, *rest = call.args[1].fields
+            rolled = relax.const(np.roll(weights.value.numpy(), 4))
+            return relax.Call(call.op, [call.args[0], relax.Tuple([image, rolled, *rest])], call.attrs, call.ty_args)
+
+    rewriter = Rolled(module)
+    rewriter.builder_.update_func(module.get_global_var("main"), rewriter.visit_expr(module["main"]))
+    wrong = output(rewriter.builder_.get(), lowered.example)
+    assert not numerics.compare(wrong, lowered.expected, numerics.TOLERANCE["float32"]).passed

@@ -1,0 +1,216 @@
+"""What the rules for GPUs write, run on a CPU thread by thread (`cuda_on_cpu`), beside PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import re
+from collections.abc import Iterator
+
+import cuda_on_cpu
+import kernels
+import numpy as np
+import pytest
+from kernels import Conv, Dense, Layer, Pool
+from tvm import relax
+
+from mbench import targets
+from mbench.compile import codegen
+from mbench.compile.kernel import Kernel
+from mbench.compile.schedules import Machine, gpu, schedule
+
+NONE = (0, 0, 0, 0)
+POINTWISE = [
+    Conv(height=7, width=7, inputs=8, channels=16, kernel=1, padding=NONE),
+    Conv(height=14, width=14, inputs=32, channels=64, kernel=1, padding=NONE),
+    Conv(height=10, width=7, inputs=24, channels=40, kernel=1, padding=NONE, epilogue="bias+clip"),
+    Conv(batch=3, height=5, width=7, inputs=96, channels=89, kernel=1, padding=NONE, epilogue="residual"),
+    Conv(batch=2, height=7, width=7, inputs=129, channels=132, kernel=1, padding=NONE, epilogue="none"),
+]
+DENSE = [
+    Dense(rows=1, reduction=256, columns=100),
+    Dense(rows=3, reduction=100, columns=89, epilogue="none"),
+    Dense(rows=8, reduction=64, columns=24),
+]
+LARGE_DENSE = [Dense(rows=20, reduction=96, columns=100)]
+DEPTHWISE = [
+    Conv(height=14, width=14, inputs=32, channels=32, groups=32),
+    Conv(height=14, width=10, inputs=24, channels=24, groups=24, strides=(2, 2)),
+    Conv(batch=2, height=7, width=7, inputs=89, channels=89, groups=89, epilogue="bias+clip"),
+    Conv(height=10, width=14, inputs=8, channels=8, groups=8, kernel=5, padding=(2, 2, 2, 2)),
+    Conv(batch=2, height=7, width=10, inputs=6, channels=6, groups=6, kernel=5, strides=(2, 2), padding=(2, 2, 2, 2)),
+    Conv(height=10, width=10, inputs=16, channels=16, groups=16, padding=NONE, epilogue="none"),
+]
+STANDARD = [
+    Conv(height=14, width=14, inputs=3, channels=16, strides=(2, 2), channels_last=False),
+    Conv(batch=2, height=10, width=7, inputs=3, channels=24, strides=(2, 2)),
+    Conv(height=14, width=14, inputs=32, channels=40),
+    Conv(batch=2, height=7, width=10, inputs=24, channels=44, strides=(2, 2), epilogue="residual"),
+    Conv(height=10, width=10, inputs=5, channels=8, kernel=5, padding=(2, 2, 2, 2), epilogue="none"),
+    Conv(height=14, width=7, inputs=16, channels=32, kernel=1, strides=(2, 2), padding=NONE),
+]
+POOLS = [Pool(channels=32), Pool(batch=2, height=10, width=7, channels=89), Pool(height=4, width=4, channels=256)]
+LAYERS: dict[str, list[Layer]] = {
+    "gpu.matmul": [*POINTWISE, *LARGE_DENSE],
+    "gpu.dense": [*DENSE],
+    "gpu.depthwise": [*DEPTHWISE],
+    "gpu.convolution": [*STANDARD],
+    "gpu.pool": [*POOLS],
+}
+
+
+def spread(rule: str, layer: Layer, count: int) -> Iterator[dict[str, int]]:
+    """Yield a rule's first choice for a layer, and others from among all that it offers, the last one too."""
+    offered = cuda_on_cpu.candidates(rule, layer)
+    chosen = {0, len(offered) - 1} | {len(offered) * step // count for step in range(count)}
+    yield from (dict(offered[number]) for number in sorted(chosen))
+
+
+# ------------------------------------------------------------------------------------------------------ as PyTorch does
+@pytest.mark.parametrize("rule", LAYERS)
+def test_kernels_are_what_torch_computes(rule: str) -> None:
+    plans = {}
+    for number, layer in enumerate(LAYERS[rule]):
+        for other, parameters in enumerate(spread(rule, layer, 3)):
+            plans[f"k{number}_{other}"] = (cuda_on_cpu.plan(rule, layer, parameters=parameters), layer)
+    assert len(plans) >= 3 * len(LAYERS[rule])
+    wrong = cuda_on_cpu.problems(plans)
+    assert {f"{plans[name][1]} {plans[name][0].tile}": text for name, text in wrong.items()} == {}
+
+
+def test_each_architecture_has_a_first_choice_that_is_right() -> None:
+    plans = {}
+    for (rule, layers), target in itertools.product(LAYERS.items(), cuda_on_cpu.ARCHITECTURES):
+        plans[f"{rule[4:]}_{target}"] = (cuda_on_cpu.plan(rule, layers[0], target), layers[0])
+    assert cuda_on_cpu.problems(plans) == {}
+
+
+def test_what_is_left_over_is_done_element_by_element() -> None:
+    x = np.random.default_rng(1).standard_normal((2, 5, 7, 12), dtype=np.float32)
+    [function] = kernels.lowered(
+        {"x": x.shape},
+        lambda builder, variables: builder.emit(
+            relax.op.nn.relu(builder.emit(relax.op.permute_dims(variables["x"], [0, 3, 1, 2])))
+        ),
+    )
+    machine = cuda_on_cpu.machine("cuda_sm80")
+    kernel = Kernel(function)
+    for name in kernel.blocks[:-1]:
+        kernel.schedule.compute_inline(kernel.block(name))
+    alone = Kernel(kernel.result())
+    assert list(gpu.RULES["gpu.elementwise"].candidates(alone, machine)) == [{}]
+    made = gpu.RULES["gpu.elementwise"].build(alone, machine, {})
+    assert made is not None
+    for library in cuda_on_cpu.compiled({"left": made.function})["left"]:
+        expected = np.maximum(x.transpose(0, 3, 1, 2), 0)
+        np.testing.assert_array_equal(kernels.run(library, [x], expected.shape), expected)
+
+
+def test_what_no_rule_takes_is_compiled_beside_what_the_rules_wrote() -> None:
+    target = codegen.tvm_target(targets.load("cuda_sm80"), f"{platform.machine()}-linux-gnu")
+    [function] = kernels.lowered(
+        {"x": (4, 64, 10)}, lambda builder, variables: builder.emit(relax.op.max(variables["x"], [1]))
+    )
+    with target:
+        left = schedule(function, cuda_on_cpu.machine("cuda_sm80"))
+    assert (left.rule, bool(left.reason)) == ("fallback", True)
+    written = cuda_on_cpu.plan("gpu.pool", POOLS[0]).function
+    source = cuda_on_cpu.source_of({"left": left.plan.function, "written": written})
+    assert sorted(re.findall(r"(\w+)_kernel\([^)]*\) \{", source)) == ["left", "written"]
+
+
+# ------------------------------------------------------------------------------------------------- checks that can fail
+PLANTED: dict[str, tuple[str, Layer, dict[str, int]]] = {
+    "product": (
+        "gpu.matmul",
+        Conv(height=7, width=7, inputs=48, channels=32, kernel=1, padding=NONE),
+        {"rows": 32, "columns": 32, "thread_rows": 2, "thread_columns": 4, "depth": 8, "slices": 1},
+    ),
+    "sliced": (
+        "gpu.matmul",
+        Conv(height=7, width=7, inputs=48, channels=32, kernel=1, padding=NONE),
+        {"rows": 16, "columns": 16, "thread_rows": 2, "thread_columns": 4, "depth": 16, "slices": 4},
+    ),
+    "dense": ("gpu.dense", Dense(rows=2, reduction=300, columns=40), {"columns": 8, "slices": 32}),
+    "pool": ("gpu.pool", Pool(channels=40), {"channels": 32, "parts": 8}),
+}
+BARRIERS = {"product": 2, "sliced": 4, "dense": 6, "pool": 3}
+
+
+def _spoiled(name: str, change: tuple[str, str, int]) -> dict[str, str]:
+    """Return what is wrong with a kernel in which the `change[2]`th match of a pattern is replaced."""
+    rule, layer, parameters = PLANTED[name]
+    pattern, replacement, number = change
+
+    def plant(source: str) -> str:
+        start = source.rindex('extern "C" __global__')
+        found = list(re.finditer(pattern, source[start:]))[number]
+        return source[: start + found.start()] + found.expand(replacement) + source[start + found.end() :]
+
+    return cuda_on_cpu.problems({name: (cuda_on_cpu.plan(rule, layer, parameters=parameters), layer)}, plant=plant)
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, n) for name, count in BARRIERS.items() for n in range(count)])
+def test_a_barrier_left_out_is_noticed(name: str, number: int) -> None:
+    assert _spoiled(name, (r"__syncthreads\(\);", "", number))
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_there_are_no_more_barriers_than_those_left_out(name: str) -> None:
+    rule, layer, parameters = PLANTED[name]
+    source = cuda_on_cpu.source_of({name: cuda_on_cpu.plan(rule, layer, parameters=parameters).function})
+    assert source.count("__syncthreads();") == BARRIERS[name]
+
+
+FAULTS = {
+    "a vector that is not aligned": ((r"\*\(float4\*\)\(p0_ptr \+ \(", r"*(float4*)(p0_ptr + 1 + (", 0), "aligned"),
+    "shared memory too small": ((r"(shared\w*)\[\d+\];", r"\1[64];", 0), "shared memory"),
+    "a wrong element": ((r"p0_ptr \+ \(", "p0_ptr + 4 + (", 0), "of 1568"),
+    "a barrier for some threads alone": ((r"__syncthreads\(\);", "if (threadIdx.x < 32) __syncthreads();", 0), "wait"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_a_gpu_does_not_allow_is_noticed(fault: str) -> None:
+    change, said = FAULTS[fault]
+    assert said in _spoiled("product", change)["product"]
+
+
+# ---------------------------------------------------------------------------------------------------- what is not taken
+TAKEN = {
+    "gpu.dense": DENSE[0],
+    "gpu.matmul": POINTWISE[0],
+    "gpu.depthwise": DEPTHWISE[0],
+    "gpu.convolution": STANDARD[0],
+    "gpu.pool": POOLS[0],
+}
+
+
+@pytest.mark.parametrize(("rule", "kind"), list(itertools.product(TAKEN, TAKEN)))
+def test_a_rule_takes_its_own_kind_and_answers_none_for_others(rule: str, kind: str) -> None:
+    layer, machine = TAKEN[kind], cuda_on_cpu.machine("cuda_sm90")
+    own = rule == kind or (rule, kind) in {("gpu.matmul", "gpu.dense"), ("gpu.convolution", "gpu.matmul")}
+    assert bool(list(gpu.RULES[rule].candidates(Kernel(layer.function()), machine))) == own
+    if not own:
+        parameters = next(iter(gpu.RULES[kind].candidates(Kernel(layer.function()), machine)))
+        assert gpu.RULES[rule].build(Kernel(layer.function()), machine, parameters) is None
+
+
+SENSELESS = {
+    "a part that does not divide": ("gpu.matmul", {"rows": 16, "columns": 16, "thread_rows": 3}),
+    "no whole warp": ("gpu.matmul", {"rows": 16, "columns": 16, "thread_rows": 8, "thread_columns": 8}),
+    "too much shared memory": ("gpu.convolution", {"rows": 128, "columns": 128, "depth": 64}),
+    "more lines than there are": ("gpu.depthwise", {"lines": 40}),
+    "more threads than a block has": ("gpu.pool", {"channels": 128, "parts": 32}),
+    "columns that are no quads": ("gpu.dense", {"columns": 6}),
+    "none": ("gpu.dense", {"slices": 0}),
+}
+
+
+@pytest.mark.parametrize("case", SENSELESS)
+def test_parameters_that_make_no_sense_are_refused(case: str) -> None:
+    rule, changed = SENSELESS[case]
+    machine: Machine = cuda_on_cpu.machine("cuda_sm80")
+    first = cuda_on_cpu.candidates(rule, TAKEN[rule])[0]
+    with pytest.raises(ValueError, match=r"tile|part|positive|limits"):
+        gpu.RULES[rule].build(Kernel(TAKEN[rule].function()), machine, {**first, **changed})
