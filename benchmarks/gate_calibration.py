@@ -11,8 +11,8 @@ Run: python benchmarks/gate_calibration.py SCENARIO... [--trials N] [--threads N
     counts1   counts, after one more instruction in the inner loops of one kernel
 
 Every trial is appended to FILE as a line of JSON, raw samples included, and the table is made of that file: runs can be
-interrupted and added up, and files put together; trials of other code than today's are left aside. `--report` prints the
-table alone. Two of these can run side by side, each bound to a processor (taskset), with cache folders
+interrupted and added up, and files put together; trials of other code than today's are left aside. `--report` prints
+the table alone. Two of these can run side by side, each bound to a processor (taskset), with cache folders
 (MBENCH_CACHE_DIR) and files of their own and `--beside`: each loads the machine for the other.
 """
 
