@@ -11,9 +11,9 @@ Run: python benchmarks/gate_calibration.py SCENARIO... [--trials N] [--threads N
     counts1   counts, after one more instruction in the inner loops of one kernel
 
 Every trial is appended to FILE as a line of JSON, raw samples included, and the table is made of that file: runs can be
-interrupted and added up, and files put together. `--report` prints the table alone. Two of these can run side by side,
-each bound to a processor (taskset), with cache folders (MBENCH_CACHE_DIR) and files of their own and `--beside`: each
-loads the machine for the other.
+interrupted and added up, and files put together; trials of other code than today's are left aside. `--report` prints
+the table alone. Two of these can run side by side, each bound to a processor (taskset), with cache folders
+(MBENCH_CACHE_DIR) and files of their own and `--beside`: each loads the machine for the other.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import hashlib
 import json
 import math
 import multiprocessing
@@ -34,15 +35,16 @@ from typing import Any, NamedTuple
 
 import machine
 
-from mbench import artifact, builds, host, pipeline, resources, results, variants
+from mbench import artifact, builds, host, pipeline, resources, results, stats, variants
 from mbench.artifact import Artifact
 from mbench.comparison import Finding
 from mbench.devices import open_device
 from mbench.devices.local import LocalDevice
-from mbench.gate import exact, matching, paired, timed
+from mbench.gate import exact, limits, matching, paired, timed
 from mbench.gate.limits import Limits
 from mbench.gate.matching import Match
 from mbench.gate.paired import Contest
+from mbench.measure import duel, layout
 from mbench.measure.observation import Plan
 from mbench.records import Layer, Result, Warmup
 
@@ -54,6 +56,12 @@ NETWORK = "mobilenet_v1_0.25_128"
 COUNTED_TARGET = "arm64_cortex_a72"
 FIRST_GUESS = 10_000
 """Iterations of planted work, before it is known how long one takes."""
+
+
+def _code(scenario: str) -> str:
+    """Return a digest of the code that a scenario tries."""
+    used = (exact, limits, matching) if scenario.startswith("counts") else (timed, paired, limits, stats, duel, layout)
+    return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in used)).hexdigest()[:16]
 
 
 class Trial(NamedTuple):
@@ -89,7 +97,7 @@ def main() -> int:
         for number in range(done, arguments.trials):
             trial = _counted(scenario, arguments) if scenario.startswith("counts") else _timed(scenario, arguments)
             with file.open("a") as out:
-                out.write(json.dumps(trial._asdict()) + "\n")
+                out.write(json.dumps({**trial._asdict(), "code": _code(scenario)}) + "\n")
             print(f"{scenario} {number + 1}/{arguments.trials}: {_told(trial)}", file=sys.stderr, flush=True)
     print(machine.heading())
     print(_table(_read(file)))
@@ -288,7 +296,9 @@ def _count(built: Artifact) -> Result:
 
 # --------------------------------------------------------------------------------------------------------------- table
 def _read(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    """Return the trials of the code as it is now; those of other code say nothing of it."""
+    trials = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [trial for trial in trials if trial["code"] == _code(trial["scenario"])]
 
 
 def _right(trial: dict[str, Any]) -> bool:

@@ -181,16 +181,20 @@ def duel(send: Send, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
     import numpy as np
 
     from mbench import artifact
-    from mbench.measure import activity, numerics, session
+    from mbench.measure import activity, layout, numerics, session
     from mbench.measure import duel as duels
 
-    loaded = {index: session.Session(artifact.load(folders[index])) for index in plan.order}
-    sessions = [loaded[index] for index in range(len(folders))]
-    session.threads_in_use(plan.threads)
-    for name, copy in zip(duels.COPIES, sessions, strict=True):
+    artifacts = [artifact.load(folder) for folder in folders]
+    heap = layout.Heap(room=8 * max(each.library.stat().st_size for each in artifacts))
+    loaded = {}
+    for index in plan.order:
+        heap.begin()
+        loaded[index] = copy = session.Session(artifacts[index])
         checked = numerics.compare(copy.run(), copy.expected, plan.tolerance)
         if not checked.passed:
-            raise MeasureError(f"{name}: wrong result: {checked.detail}; nothing was timed")
+            raise MeasureError(f"{duels.COPIES[index]}: wrong result: {checked.detail}; nothing was timed")
+    sessions = [loaded[index] for index in range(len(folders))]
+    session.threads_in_use(plan.threads)
     draw, watch = np.random.default_rng(plan.seed), activity.Watch()
     send("measuring", 0.0)
     block, whole = duels.whole(sessions, draw, plan, lambda fraction: send("measuring", fraction))

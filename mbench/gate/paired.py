@@ -143,7 +143,7 @@ def _first_look(contest: Contest, arena: Arena, limits: Limits, report: Report, 
         bouts.append(_bout(contest, arena, report, "measuring", len(bouts), wanted))
         if len(bouts) == count:
             asked = [each for each in readings(contest, bouts, limits) if each.sensitivity is not None]
-            wanted = min(max(MOST, count), max(count, *(each.needed() for each in asked)))
+            wanted = min(max(MOST, count), max(count, *(each.needed(each.aim) for each in asked)))
     return bouts
 
 
@@ -159,14 +159,14 @@ def _fresh_count(suspects: Sequence[Reading], family: int) -> int:
     if not suspects:
         return 0
     smallest_p = math.ceil(math.log2(timed.LOOKS * family / timed.FAMILY_ERROR)) + 1
-    return min(max(MOST, smallest_p), max(FRESH, smallest_p, *(reading.needed() for reading in suspects)))
+    return min(max(MOST, smallest_p), max(FRESH, smallest_p, *(reading.needed(reading.aim) for reading in suspects)))
 
 
 def _more(left_open: Sequence[Reading], taken: int) -> int:
     """Return how many further processes may settle what `taken` fresh ones left open."""
     if not left_open or not taken:
         return 0
-    return max(0, min(MOST, max(2 * taken, *(reading.needed() for reading in left_open))) - taken)
+    return max(0, min(MOST, max(2 * taken, *(reading.needed(reading.aim) for reading in left_open))) - taken)
 
 
 def _bout(contest: Contest, arena: Arena, report: Report, stage: str, index: int, wanted: int) -> Bout:

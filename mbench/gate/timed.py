@@ -27,6 +27,8 @@ LOOKS = 2
 SUSPICION = 0.5
 """A first look suspects what has a p below it, which is about all that lies beyond its margin: freely, since a fresh
 set of processes has the last word."""
+AIM = 2.5
+"""Times the threshold: what should be seen. The sensitivity, what must not be missed, may be coarser."""
 ASKED_SHARE = 0.03
 """A layer's share of the time from which on its sensitivity is asked for."""
 NOISE_FACTOR = 3.0
@@ -82,6 +84,11 @@ class Reading:
         return max(self.asked, 2 * self.floor)
 
     @property
+    def aim(self) -> float:
+        """The slow-down, as a fraction, that processes are added for, as far as the machine's noise allows."""
+        return min(self.asked, AIM * self.threshold)
+
+    @property
     def share(self) -> float:
         """Its part of the whole network's time."""
         return self.base_s / self.whole_s
@@ -102,9 +109,9 @@ class Reading:
             return 0
         return next((direction for direction in (1, -1) if self.p(direction) <= SUSPICION), 0)
 
-    def needed(self) -> int:
-        """Return how many processes would see the asked sensitivity in 95 % of the cases, by the spread seen here."""
-        room = math.log1p(max(self.asked, 2 * self.floor)) - math.log1p(max(self.threshold, self.floor))
+    def needed(self, slow_down: float) -> int:
+        """Return how many processes would see a slow-down in 95 % of the cases, by the spread seen here."""
+        room = math.log1p(max(slow_down, 2 * self.floor)) - math.log1p(max(self.threshold, self.floor))
         return math.ceil((stats.VISIBLE_IN_NORMAL_SDS * statistics.stdev(self.log_ratios) / room) ** 2)
 
 
@@ -180,10 +187,10 @@ def _outcome(reading: Reading, high: float, direction: int, p_value: float | Non
         return "information", f"no slow-down that could be confirmed; {units.percent(reading.share)} of the time"
     if high < math.log1p(asked):
         return "same", f"a slow-down of {units.percent(asked)} is ruled out; {limit}"
+    taken, apart = len(reading.log_ratios), units.percent(statistics.stdev(reading.log_ratios))
     return "undecided", (
-        f"a slow-down of {units.percent(asked)} cannot be ruled out with {len(reading.log_ratios)} processes, which "
-        f"lie {units.percent(statistics.stdev(reading.log_ratios))} apart; it takes about {reading.needed()} "
-        "(--processes), a quieter machine, or a larger --sensitivity"
+        f"a slow-down of {units.percent(asked)} cannot be ruled out with {taken} processes, which lie {apart} apart; "
+        f"it takes about {reading.needed(reading.asked)} (--processes), a quieter machine, or a larger --sensitivity"
     )
 
 

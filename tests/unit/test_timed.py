@@ -120,13 +120,14 @@ def test_noise_that_hides_what_was_asked_for_is_undecided_with_what_it_takes() -
     sd = np.std([0.1, -0.1] * 4, ddof=1)
     quantiles = scipy.stats.norm.ppf(0.99) + scipy.stats.norm.ppf(0.95)
     expected = math.ceil((quantiles * sd / (math.log(1.02) - math.log(1.01))) ** 2)
-    assert wild.needed() == expected
+    assert wild.needed(wild.asked) == expected
     assert f"it takes about {expected} (--processes)" in found.reason
 
 
 def test_a_coarser_sensitivity_needs_fewer_processes() -> None:
     logs = [0.005, -0.005] * 4
-    assert reading(logs, wanted=COARSE).needed() < reading(logs).needed()
+    coarse, fine = reading(logs, wanted=COARSE), reading(logs)
+    assert coarse.needed(coarse.asked) < fine.needed(fine.asked)
     assert judged(reading(logs, wanted=COARSE)).outcome == "same"
 
 
@@ -146,7 +147,7 @@ def test_small_layers_are_told_and_not_asked_for() -> None:
 @pytest.mark.parametrize("share", [1e-4, 0.0025, 0.005, 0.0250, 0.029])
 def test_how_many_processes_a_small_suspect_takes_is_known_however_small_it_is(share: float) -> None:
     """A floor above the sensitivity asked for leaves no room between the two; at equality, none at all."""
-    assert reading([0.001, -0.001] * 4, MATCHES[3], share=share).needed() == 1
+    assert reading([0.001, -0.001] * 4, MATCHES[3], share=share).needed(0.05) == 1
 
 
 def test_holm_counts_every_suspect() -> None:
