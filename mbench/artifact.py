@@ -27,6 +27,9 @@ MANIFEST = "artifact.json"
 LIBRARY = "model.so"
 REFERENCE = "reference.npz"
 ENTRY = "main"
+GRAPH_ENTRY = "main_graph"
+"""On NVIDIA GPUs: the same network, its kernels in a CUDA graph and launched at once. `ENTRY` launches them one by one,
+to time each."""
 CALIBRATION_ENTRY = "instrument_calibration"
 CALIBRATION_CALLS = 32
 CALIBRATION_ELEMENTS = 16
