@@ -38,10 +38,9 @@ def _load_mbench(case: Case) -> Program:
     gpu.prepare_tvm()
     stream = cudart.Runtime()
     loaded = gpu.session(artifact.load(case.artifact), stream)
-    main = loaded.vm[artifact.ENTRY]
 
     def run() -> Any:
-        output = main(loaded.input)
+        output = loaded.launch()
         stream.wait()
         return output
 

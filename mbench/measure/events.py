@@ -22,8 +22,8 @@ from mbench.measure.cudart import Stream
 _T = TypeVar("_T")
 
 METHOD = (
-    "one run a sample, between two events of the device (CUDA events), launches included; two copies of the program in "
-    "one process, alternating in blocks"
+    "one run a sample, between two events of the device (CUDA events), launches included, as a CUDA graph where the "
+    "library has one; two copies of the program in one process, alternating in blocks"
 )
 BOOKS_METHOD = (
     "layers: device events around each kernel, the device held back until the run was queued, an empty pair of events "
@@ -37,7 +37,6 @@ _LONGEST_HOLD_S = 0.9
 _TRIES = 6
 _EMPTY_PAIRS = 30
 _BUILTIN = "vm.builtin."
-_GRAPH = "vm.builtin.cuda_graph.run_or_capture"
 
 
 class NotQueued(MeasureError):
@@ -76,13 +75,7 @@ class Queue:
 
 
 class EventInstrument:
-    """Puts an event before and after each kernel that the VM calls.
-
-    A network that runs as a CUDA graph has its kernels called one by one too, before the graph is launched: the builtin
-    that launches it has them as a closure.
-
-    Source: VirtualMachine.set_instrument; TVM, src/runtime/vm/cuda/cuda_graph_builtin.cc.
-    """
+    """Puts an event before and after each kernel that the VM calls. Source: VirtualMachine.set_instrument."""
 
     def __init__(self, vm: Any, inputs: dict[str, Any], stream: Stream) -> None:
         self._vm, self._inputs, self._stream = vm, inputs, stream
@@ -90,10 +83,8 @@ class EventInstrument:
         self._marks: list[tuple[str, Any]] = []
         vm.set_instrument(self._mark)
 
-    def _mark(self, _function: Any, name: str, before: bool, _result: Any, *arguments: Any) -> int:
-        if name == _GRAPH and before:
-            _call_kernels(self._vm, *arguments)
-        elif not name.startswith(_BUILTIN):
+    def _mark(self, _function: Any, name: str, _before: bool, _result: Any, *_arguments: Any) -> int:
+        if not name.startswith(_BUILTIN):
             self._marks.append((name, self._stream.record()))
         return 0
 
@@ -123,19 +114,12 @@ class EventInstrument:
         self._vm.set_instrument(lambda *_: 0)
 
 
-def _call_kernels(vm: Any, _context: Any, closure: Any, given: Any, *_rest: Any) -> None:
-    """Call what a CUDA graph was made of, given the arguments of the builtin that launches the graph."""
-    vm.invoke_closure(closure, *given)
-
-
 def kernel_calls(vm: Any, run: Callable[[], object]) -> list[Callable[[], object]]:
     """Return what calls each kernel of a run again, in order, alone and with what it was given; it keeps the memory."""
     calls: list[Callable[[], object]] = []
 
     def keep(function: Any, name: str, before: bool, _result: Any, *arguments: Any) -> int:
-        if name == _GRAPH and before:
-            _call_kernels(vm, *arguments)
-        elif before and not name.startswith(_BUILTIN):
+        if before and not name.startswith(_BUILTIN):
             calls.append(partial(function, *arguments))
         return 0
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mbench import host
+from mbench.artifact import ENTRY
 from mbench.measure import cudart, events, latency, nvml
 from mbench.records import Conditions, GpuConditions, MeteredEnergy
 
@@ -221,7 +222,7 @@ def layers_alone(loaded: Session, calls_s: Sequence[Sequence[float]]) -> tuple[l
         loaded: the network, which is run once for this.
         calls_s: seconds of each kernel call, in order.
     """
-    kernels = events.kernel_calls(loaded.vm, loaded.launch)
+    kernels = events.kernel_calls(loaded.vm, partial(loaded.launch, ENTRY))
     manifest = loaded.artifact.manifest
     groups: list[list[int]] = [[] for _ in manifest.layers]
     for number, (_, layer) in enumerate(manifest.calls):

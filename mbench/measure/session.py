@@ -15,7 +15,7 @@ import numpy as np
 import tvm
 from tvm.runtime.vm import VirtualMachine
 
-from mbench.artifact import CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, ENTRY, Artifact
+from mbench.artifact import CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, ENTRY, GRAPH_ENTRY, Artifact
 from mbench.errors import MeasureError
 
 Events = list[tuple[str, float]]
@@ -76,6 +76,16 @@ class Session:
         self.vm = VirtualMachine(module, self.device)
         values, self.expected = entries(loaded)
         self._inputs = {entry: self.tensor(value) for entry, value in values.items()}
+        self._inputs[GRAPH_ENTRY] = self.input
+        self.whole = GRAPH_ENTRY if self._has(GRAPH_ENTRY) else ENTRY
+        """The entry that is timed from end to end."""
+
+    def _has(self, entry: str) -> bool:
+        try:
+            self.vm[entry]
+        except AttributeError:
+            return False
+        return True
 
     @property
     def input(self) -> Any:
@@ -86,22 +96,23 @@ class Session:
         """Return a copy of an array on the device."""
         return tvm.runtime.tensor(np.ascontiguousarray(values), self.device)
 
-    def run(self) -> np.ndarray:
-        """Run once; return the output (N, 1000)."""
-        return np.asarray(self.vm[ENTRY](self.input).numpy())
+    def run(self, entry: str | None = None) -> np.ndarray:
+        """Run an entry once, by default the whole network's; return the output (N, 1000)."""
+        return np.asarray(self.vm[entry or self.whole](self.input).numpy())
 
-    def timer(self, *, number: int, repeat: int, entry: str = ENTRY) -> Callable[[], tuple[float, ...]]:
+    def timer(self, *, number: int, repeat: int, entry: str | None = None) -> Callable[[], tuple[float, ...]]:
         """Return a function that runs 1 + number x repeat times and returns `repeat` means, in seconds.
 
         The clock is the runtime's own for the device (std::chrono on a CPU, CUDA events on a GPU); the first run is
         thrown away. Source: vm.time_evaluator.
         """
+        entry = entry or self.whole
         evaluate = self.vm.time_evaluator(entry, self.device, number=number, repeat=repeat)
         return lambda: tuple(float(seconds) for seconds in evaluate(self._inputs[entry]).results)
 
-    def launch(self) -> None:
-        """Run once; on a GPU, without waiting for it."""
-        self.vm[ENTRY](self.input)
+    def launch(self, entry: str | None = None) -> Any:
+        """Run an entry once, by default the whole network's; on a GPU, without waiting for it. Return the output."""
+        return self.vm[entry or self.whole](self.input)
 
     def instrument(self) -> Instrument:
         """Set an instrument, which stays until it is removed."""

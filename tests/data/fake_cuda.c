@@ -32,7 +32,8 @@ int cuTensorMapEncodeTiled(void) { return 801; }
 static int64_t device_ns; /* when the device will have done all that is in the stream */
 static size_t used;
 static long launches;
-static int lost;
+static int lost, capturing;
+static int64_t captured_ns; /* what the kernels take that are being captured in a graph */
 
 static int64_t now_ns(void) {
     struct timespec now;
@@ -45,7 +46,9 @@ static void work_ns(int64_t duration) {
 }
 int fake_launch(void) {
     if (++launches > number("FAKE_LAUNCHES", 1L << 40)) lost = 1;
-    work_ns(number("FAKE_KERNEL_US", 50) * 1000);
+    int64_t kernel_ns = number("FAKE_KERNEL_US", 50) * 1000;
+    if (capturing) captured_ns += kernel_ns;
+    else work_ns(kernel_ns);
     return lost ? 999 : 0;
 }
 int cudaStreamSynchronize(void *stream) {
@@ -128,7 +131,7 @@ int cudaStreamWaitEvent(void *stream, void *event, unsigned flags) { return 0; }
 int cudaGraphDestroy(void *graph) { return 0; }
 int cudaGraphExecDestroy(void *graph) { return 0; }
 int cudaGraphInstantiate(void **exec, void *graph, void *a, void *b, size_t size) { *exec = graph; return 0; }
-int cudaGraphLaunch(void *exec, void *stream) { work_ns(number("FAKE_GRAPH_US", 1000) * 1000); return 0; }
-int cudaStreamBeginCapture(void *stream, int mode) { return 0; }
-int cudaStreamEndCapture(void *stream, void **graph) { *graph = (void *)1; return 0; }
+int cudaGraphLaunch(void *exec, void *stream) { work_ns((intptr_t)exec); return lost ? 999 : 0; } /* is its duration */
+int cudaStreamBeginCapture(void *stream, int mode) { capturing = 1; captured_ns = 0; return 0; }
+int cudaStreamEndCapture(void *stream, void **graph) { capturing = 0; *graph = (void *)(intptr_t)captured_ns; return 0; }
 #endif

@@ -17,7 +17,6 @@ from pathlib import Path
 import fake_cuda
 import msgspec
 import pytest
-import tvm
 from conftest import require
 
 from mbench import artifact, records, targets, variants
@@ -145,23 +144,6 @@ def test_a_quick_device_waits_for_the_host_and_that_is_the_launch_gap(
     assert found.overhead_s is not None
     assert sum(statistics.median(samples) for samples in found.calls_s) < 1e-6
     assert statistics.median(found.overhead_s) == pytest.approx(statistics.median(found.latency_s), rel=0.01)
-
-
-@pytest.mark.slow
-def test_the_kernels_of_a_network_that_runs_as_a_cuda_graph_are_seen_too(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    variant = variants.parse("mobilenet_v1_0.25_32")
-    with tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}):
-        graphed, _ = build.build(variant, targets.load("cuda_sm90"), tmp_path)
-    done = run(environment, "measure", graphed.folder, "passes", kernel_us=KERNEL_US, graph_us=9000)
-    found = msgspec.json.decode(done.stdout, type=Observation)
-    assert found.calls_s is not None
-    assert found.latency_s is not None
-    assert [statistics.median(samples) > KERNEL_US * 0.9e-6 for samples in found.calls_s] == [True] * len(
-        graphed.manifest.calls
-    )
-    assert statistics.median(found.latency_s) == pytest.approx(9e-3, rel=0.1), "the graph is what runs end to end"
 
 
 @pytest.mark.slow

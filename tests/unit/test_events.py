@@ -61,15 +61,15 @@ class Device:
 class Vm:
     """Calls three kernels and a builtin, each under the instrument."""
 
-    def __init__(self, device: Device, *, waits: bool = False, graph: bool = False) -> None:
-        self._device, self._waits, self._graph = device, waits, graph
+    def __init__(self, device: Device, *, waits: bool = False) -> None:
+        self._device, self._waits = device, waits
         self.instrument: Callable[..., Any] = lambda *_: 0
 
     def set_instrument(self, instrument: Callable[..., Any]) -> None:
         self.instrument = instrument
 
     def __getitem__(self, entry: str) -> Callable[[Any], None]:
-        return lambda _: self._graph_run() if self._graph else self._kernels()
+        return lambda _: self._kernels()
 
     def _call(self, name: str, run: Callable[[], None], *arguments: Any) -> None:
         def function(*given: Any) -> None:
@@ -86,14 +86,6 @@ class Vm:
             self._call(f"k{index}", lambda index=index: self._device.launch((index + 1) * KERNEL_S), "x", index)
             if self._waits:
                 self._device.wait()
-
-    def _graph_run(self) -> None:
-        graph = "vm.builtin.cuda_graph.run_or_capture"
-        self._call(graph, lambda: self._device.launch(6 * KERNEL_S), "vm", "kernels", ("storage",), 0)
-
-    def invoke_closure(self, closure: str, *arguments: Any) -> None:
-        assert (closure, arguments) == ("kernels", ("storage",))
-        self._kernels()
 
 
 def instrument(device: Device, **vm: bool) -> events.EventInstrument:
@@ -144,11 +136,6 @@ def test_a_run_that_waits_for_the_device_in_the_middle_cannot_be_queued() -> Non
     assert max(device.holds) < 1, "usleep need not take a second"
 
 
-def test_the_kernels_of_a_cuda_graph_are_seen_one_by_one() -> None:
-    device = Device()
-    assert [name for name, _ in instrument(device, graph=True).run("main")] == ["k0", "k1", "k2"]
-
-
 def test_the_launch_gap_is_what_a_run_takes_longer_when_the_device_waits_for_the_host() -> None:
     device = Device()
     vm = Vm(device)
@@ -172,10 +159,9 @@ def test_there_is_no_negative_launch_gap() -> None:
     assert events.launch_gaps_s((1.0, 1.0, 1.0), (2.0, 0.5)) == (0.0, 0.5)
 
 
-@pytest.mark.parametrize("graph", [False, True])
-def test_each_kernel_can_be_called_again_alone(graph: bool) -> None:
+def test_each_kernel_can_be_called_again_alone() -> None:
     device = Device()
-    vm = Vm(device, graph=graph)
+    vm = Vm(device)
     calls = events.kernel_calls(vm, lambda: vm["main"](None))
     assert len(calls) == 3
     device.wait()
