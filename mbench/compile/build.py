@@ -62,6 +62,8 @@ def _machine(target: Target) -> str:
         figures = (held.threads, held.blocks, held.registers, held.shared_bytes) if held else ()
         words += [f"{figure.value:.0f}" for figure in figures]
         words += [f"{dtype} {figure.value:.0f}" for dtype, figure in sorted(processor.flops_per_cycle.items())]
+        words += [f"{level} {figure.value:.3g}" for level, figure in sorted(target.peaks.bytes_per_s.items())]
+        words += [f"{processor.frequency_hz.value:.3g} Hz" if processor.frequency_hz else "?"]
     return " ".join(map(str, words))
 
 

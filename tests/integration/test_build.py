@@ -252,7 +252,10 @@ def test_what_a_gpu_holds_changes_the_digest() -> None:
         seen.append(digest(VARIANT, changed(target, processor=changed(processor, multiprocessor=held))))
     seen.append(digest(VARIANT, changed(target, processor=changed(processor, multiprocessor=None))))
     seen.append(digest(VARIANT, changed(target, processor=changed(processor, flops_per_cycle={"float32": other}))))
-    assert len(set(seen)) == len(seen) == 7
+    for level in ("L2", "DRAM"):
+        peaks = changed(target.peaks, bytes_per_s={**target.peaks.bytes_per_s, level: other})
+        seen.append(digest(VARIANT, changed(target, peaks=peaks)))
+    assert len(set(seen)) == len(seen) == 9
 
 
 def test_what_changes_the_code_changes_the_digest(host: Target, monkeypatch: pytest.MonkeyPatch) -> None:

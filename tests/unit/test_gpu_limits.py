@@ -39,6 +39,16 @@ def test_limits_are_the_published_ones(target: str) -> None:
     own = (limits.warp, limits.registers_a_thread, limits.threads_a_block, limits.shared_bytes_a_block)
     assert own == (32, 255, 1024, 49152)
     assert limits.multiply_adds == (64 if target == "cuda_sm80" else 128)
+    assert limits.shared_bytes_a_block <= limits.shared_bytes
+
+
+def test_bandwidths_are_of_one_sm_and_cycle() -> None:
+    limits = limits_of("cuda_sm80")
+    assert limits.l2_bytes == pytest.approx(5120 / 108, rel=0.01)  # A100 whitepaper: 5120 bytes a clock
+    assert limits.dram_bytes == pytest.approx(2039e9 / 1.41e9 / 108, rel=0.01)
+    target = targets.load("cuda_sm80")
+    unknown = Limits.of(replace(target, processor=replace(target.processor, frequency_hz=None)))
+    assert 0 < unknown.dram_bytes < unknown.l2_bytes
 
 
 # What CUDA's occupancy calculator gives: (target, threads, registers, shared bytes of a block), blocks on an SM.
@@ -103,6 +113,6 @@ def test_small_layers_have_blocks_for_the_machine_and_large_ones_large_tiles(tar
     small, large = product_of((1, 7, 1024, 1024)), product_of((64, 28, 256, 256))
     first, other = (tiles.Tile.of(next(iter(tiles.candidates(product, machine, 4)))) for product in (small, large))
     blocks = -(-small.rows // first.rows) * -(-small.columns // first.columns)
-    assert blocks >= machine.cores * 0.6
+    assert blocks >= machine.cores * 0.5
     assert first.rows * first.columns < other.rows * other.columns
     assert other.rows * other.columns >= 64 * 64

@@ -30,10 +30,13 @@ class Limits:
     """What an SM holds of each at once."""
     multiply_adds: float
     """float32 multiply-adds that an SM does in a cycle."""
+    l2_bytes: float
+    dram_bytes: float
+    """What an SM gets from each in a cycle, when all of them read."""
 
     @classmethod
     def of(cls, target: Target) -> Limits:
-        """Read them off a GPU target: `tvm` (what a block may have), `processor` (the rest), with their sources."""
+        """Read them off a GPU target: `tvm` (of a block), `processor`, `peaks`; their sources are there."""
         tvm, processor = target.tvm, target.processor
         held = _held(processor.multiprocessor)
         per_cycle = processor.flops_per_cycle.get("float32")
@@ -43,6 +46,8 @@ class Limits:
             threads_a_block=int(tvm.get("max_threads_per_block", 1024)),
             shared_bytes_a_block=int(tvm.get("max_shared_memory_per_block", 48 * 2**10)),
             multiply_adds=per_cycle.value / 2 if per_cycle else 64,
+            l2_bytes=_of_an_sm(target, "L2") or 32,
+            dram_bytes=_of_an_sm(target, "DRAM") or 8,
             **held,
         )
 
@@ -62,6 +67,12 @@ class Limits:
         granted = -(-registers * self.warp // _REGISTERS_GRANTED) * _REGISTERS_GRANTED * warps
         by_shared = self.shared_bytes // (shared_bytes + _SHARED_TAKEN)
         return min(self.blocks, self.threads // (warps * self.warp), self.registers // granted, by_shared)
+
+
+def _of_an_sm(target: Target, level: str) -> float | None:
+    """Return a level's bytes a cycle and SM; None where the target does not say."""
+    peak, frequency = target.peaks.bytes_per_s.get(level), target.processor.frequency_hz
+    return peak.value / (target.processor.cores * frequency.value) if peak and frequency else None
 
 
 def _held(multiprocessor: Multiprocessor | None) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 from mbench.compile.kernel import Epilogue, Kernel, Matmul
 from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
 from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.limits import Limits
 
 _MOST_ROWS = 8
 _COLUMNS = (8, 16, 32, 64)
 _THREADS = (64, 128, 256, 512)
 _UNROLL = 8
-_MEMORY_BYTES_A_CYCLE = 16
-"""Of an SM, from DRAM, about: 2039 GB/s for 108 SMs of 1.41 GHz (A100 80GB) are 13, 3350 for 132 of 1.98 (H100) too."""
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
@@ -38,7 +37,7 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
                 threads=threads, registers=_registers(product), shared_bytes=_shared_bytes(product, columns, slices)
             )
             if fits and slices <= max(product.reduction, _THREADS[0] // (columns // gpu.QUAD)):
-                found.append((_cycles(product, columns, slices, machine), columns, slices))
+                found.append((_cycles(product, columns, slices, machine, limits), columns, slices))
     for _, columns, slices in sorted(found):
         yield {"columns": columns, "slices": slices}
 
@@ -51,12 +50,12 @@ def _shared_bytes(product: Matmul, columns: int, slices: int) -> int:
     return gpu.FLOAT * slices * product.rows * columns
 
 
-def _cycles(product: Matmul, columns: int, slices: int, machine: Machine) -> float:
+def _cycles(product: Matmul, columns: int, slices: int, machine: Machine, limits: Limits) -> float:
     """Return the cycles of the busiest SM: its weights through memory, or waiting for each turn; then adding up."""
     blocks = -(-product.columns // columns)
     turns = -(-product.reduction // (slices * _UNROLL))
     share = -(-blocks // machine.cores)
-    read = share * turns * slices * _UNROLL * columns * gpu.FLOAT / _MEMORY_BYTES_A_CYCLE
+    read = share * turns * slices * _UNROLL * columns * gpu.FLOAT / limits.dram_bytes
     return max(read, turns * gpu.FAR_CYCLES) + gpu.FAR_CYCLES + slices.bit_length() * 100 * product.rows
 
 

@@ -106,8 +106,7 @@ _LEAST_THREADS, _MOST_THREADS = 64, 512
 _MOST_LOADS = 8
 """Of rows, by one thread in a turn: 16 single ones were seen to make nvcc spill (sm_89 and sm_90)."""
 _SHARED_BYTES_A_CYCLE = 128
-_L2_BYTES_A_CYCLE = 32
-"""Of an SM: 32 banks of 4 bytes (CUDA C++ Programming Guide); two thirds of 5120 for 108 SMs (A100 whitepaper)."""
+"""Of an SM: 32 banks of 4 bytes (CUDA C++ Programming Guide)."""
 _HINDERED = 0.25
 """Of the time that the less busy parts of an SM take: how much does not pass behind the busiest one. A guess."""
 _TURN_INSTRUCTIONS = 30
@@ -168,7 +167,7 @@ def cycles(product: Matmul, tile: Tile, machine: Machine, limits: Limits) -> flo
     sums = tile.thread_rows * tile.thread_columns
     multiply = tile.rows * tile.columns * tile.depth / limits.multiply_adds
     shared = warps * steps * _wavefronts(tile) + 2 * tile.depth * (tile.rows + tile.columns) / limits.warp
-    moved = tile.depth * (tile.rows + tile.columns) * gpu.FLOAT / _L2_BYTES_A_CYCLE
+    moved = tile.depth * (tile.rows + tile.columns) * gpu.FLOAT / limits.l2_bytes
     staged = tile.depth * (tile.rows * 1.25 + tile.columns * 0.5) / tile.threads
     brought = sum(-(-own // gpu.QUAD) for own in (tile.thread_rows, tile.thread_columns))
     instructions = warps * (steps * (sums + brought) + 2 * staged + _TURN_INSTRUCTIONS) / gpu.SCHEDULERS
