@@ -174,7 +174,7 @@ def _seconds(layer: Layer, peak_flops_per_s: float, lanes: int | None, parallel_
 
 def _empty_lanes(channels: int, lanes: int | None) -> float:
     """Return the lanes that the last vector of channels leaves empty, as a share of those filled."""
-    return (-channels % lanes) / channels if lanes else 0.0
+    return (-channels % lanes) / channels if lanes and channels else 0.0
 
 
 def _instructions(layer: Layer, lanes: int) -> Costs | None:

@@ -70,14 +70,13 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
             passes = [step for step in cuda_passes.finalize_passes(target) if step.info.name not in _DONE]
             network = any(str(variable.name_hint) == ENTRY for variable in planned.get_global_vars())
             planned = _with_graph(planned) if network else planned
-        with target:
+        with target:  # else TVM compiles CUDA C for the GPU that it finds
             final = tvm.transform.Sequential(passes)(planned)
-        if target.kind.name == "cuda":
-            executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=lowering.GPU_PIPELINE)
-        else:
-            executable = relax.build(_with_libraries(final, target), target, relax_pipeline=None)
-        for source in _cuda_sources(executable.mod):
-            with target:
+            if target.kind.name == "cuda":
+                executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=lowering.GPU_PIPELINE)
+            else:
+                executable = relax.build(_with_libraries(final, target), target, relax_pipeline=None)
+            for source in _cuda_sources(executable.mod):
                 nvcc.compile_cuda(source, target_format="cubin", arch=str(target.attrs["arch"]), compiler="nvcc")
         return executable
     except (RuntimeError, ValueError, TypeError) as error:

@@ -28,10 +28,10 @@ _LINES = _COLUMNS = (1, 2, 4, 7)
 _VECTORS = (1, 2, 4)
 _MOST_SUMS = 32
 _LOAD_INSTRUCTIONS = 5
-"""A load with its address and the two comparisons that tell padding."""
+"""A load with its address and the two comparisons that tell padding. A guess, as is the next."""
 _FIXED_INSTRUCTIONS = 40
 _INSTRUCTION_CYCLES = 4
-"""Between two dependent instructions of a thread (Jia et al., arXiv:1804.06826, table 4.1)."""
+"""Between two dependent instructions of a thread: four on Volta (Jia et al., arXiv:1804.06826), taken for all."""
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:

@@ -23,7 +23,7 @@ FLOAT = 4
 QUAD = 4
 """Threads of a warp; bytes of a float; floats of the widest load."""
 FAR_CYCLES = 600
-"""From a load to its data in the second cache or DRAM: microbenchmarks show 200 to 800 on all these architectures."""
+"""From a load to its data in the second cache or DRAM: a guess between the two."""
 SCHEDULERS = 4
 """Of an SM; each starts one warp's instruction a cycle (Volta and all later ones)."""
 

@@ -110,11 +110,11 @@ _SHARED_BYTES_A_CYCLE = 128
 _HINDERED = 0.25
 """Of the time that the less busy parts of an SM take: how much does not pass behind the busiest one. A guess."""
 _TURN_INSTRUCTIONS = 30
-"""Of a thread in each turn, beside loads, stores and multiply-adds: addresses, the loop, the barrier."""
+"""Of a thread in each turn, beside loads, stores and multiply-adds: addresses, the loop, the barrier. A guess."""
 _NEAR_CYCLES = 30
 _BARRIER_CYCLES = 40
-"""Latency of shared memory (Jia et al., Dissecting the NVIDIA Volta GPU Architecture, arXiv:1804.06826, table 3.1), and
-of a barrier, about."""
+"""Latency of shared memory, and of a barrier: guesses, of the order that Jia et al. measured on Volta (Dissecting the
+NVIDIA Volta GPU Architecture via Microbenchmarking, arXiv:1804.06826)."""
 
 
 def candidates(product: Matmul, machine: Machine, vector: int) -> Iterator[Parameters]:
