@@ -51,7 +51,8 @@ def test_bandwidths_are_of_one_sm_and_cycle() -> None:
     assert 0 < unknown.dram_bytes < unknown.l2_bytes
 
 
-# Worked out by hand from the published limits and the steps in which warps get registers: (target, threads, registers, shared bytes of a block), blocks on an SM.
+# Worked out by hand from the published limits and the steps in which warps get registers:
+# (target, threads, registers, shared bytes of a block), blocks on an SM.
 OCCUPANCY = {
     ("cuda_sm80", 256, 32, 0): 8,
     ("cuda_sm80", 256, 64, 0): 4,
