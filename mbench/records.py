@@ -227,7 +227,8 @@ class Calibration(_Strict, frozen=True, kw_only=True):
     mixes: tuple[Mix, ...] = ()
     """Of reading and writing by turns; none where only reading was measured."""
     parallel_loop_s: Seconds | None = None
-    """What a parallel loop takes in which every thread does almost nothing: starting and joining them."""
+    """What a parallel loop takes in which every thread does almost nothing: starting and joining them. None with one
+    thread, or where it was not measured."""
     working_set_bytes: dict[str, int]
     """How many bytes each level's kernels went through, all threads together."""
     others_busy: float | None = None

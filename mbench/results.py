@@ -21,7 +21,7 @@ from mbench.records import (
     Target,
 )
 
-NO_ROOFLINE = "a layer without multiply-adds has no place under a roofline of FLOP/s"
+NO_ROOFLINE = "a layer without multiply-adds, or too short to be timed, has no place under a roofline of FLOP/s"
 NO_COEFFICIENTS = "the target has no coefficients"
 _WINOGRAD = "cpu.winograd"
 _ABOVE_CEILING = 1.1

@@ -211,7 +211,7 @@ def calibrate(
             Mix(level=level, written=1 / (1 + count), bytes_per_s=probe.rate())
             for (level, count), probe in mixed.items()
         ),
-        parallel_loop_s=1 / loops.rate(),
+        parallel_loop_s=1 / loops.rate() if threads > 1 else None,
         working_set_bytes={level: probe.data_bytes for level, probe in reads.items()},
         others_busy=place.others_busy(),
     )

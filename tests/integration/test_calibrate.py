@@ -101,18 +101,17 @@ def test_writing_too_moves_about_as_much_as_reading_alone_and_as_numpy(seen: tup
     assert copy_bytes_per_s() / 5 < rates["DRAM", 0.5] < 5 * copy_bytes_per_s()
 
 
-def test_two_threads_take_longer_to_start_than_one(
+def test_starting_two_threads_takes_longer_than_a_clock_cycle_and_one_is_not_started(
     seen: tuple[Calibration, object], target: Target, tmp_path: Path
 ) -> None:
-    alone = seen[0].parallel_loop_s
+    assert seen[0].parallel_loop_s is None
     device = LocalDevice(lock_dir=tmp_path, timeout_s=120)
     try:
         together = device.calibrate(target, 2, lambda *_: None).parallel_loop_s
     finally:
         device.close()
-    assert alone is not None
     assert together is not None
-    assert 1e-9 < alone < together < 1e-3
+    assert together > 10 / FASTEST_HZ
 
 
 def test_working_sets_lie_in_their_levels(seen: tuple[Calibration, object], target: Target) -> None:

@@ -238,8 +238,8 @@ def test_who_waits_for_a_trackers_device_is_told_and_gets_it(
         _wait_for_devices(tracker, {"board": 1})
         session = rpc.connect_tracker("127.0.0.1", tracker.port)
         held = session.request("board")
-        device = opened(f"{tracker.url}/board", timeout_s=2.0)
-        assert failure(device, net) == "every device (1 with the key 'board') stayed busy for 2 s; try again later"
+        device = opened(f"{tracker.url}/board", timeout_s=8.0)  # longer than a worker takes to start
+        assert failure(device, net) == "every device (1 with the key 'board') stayed busy for 8 s; try again later"
         told: list[str] = []
 
         def report(stage: str, _fraction: float) -> None:

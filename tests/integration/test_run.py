@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def test_the_layers_are_those_of_the_network(pair: Done) -> None:
         for layer, spec in zip(result.layers, specs, strict=True):
             assert (layer.op, layer.input_shape, layer.output_shape) == (spec.op, spec.input_shape, spec.output_shape)
             assert len(layer.latency_s or ()) >= 3
-            assert (layer.roofline is not None) == (layer.macs > 0)
+            timed = statistics.median(layer.latency_s or ()) > 0  # else the instrument's cost was all of it
+            assert (layer.roofline is not None) == (layer.macs > 0 and timed)
         kernels = [kernel for layer in result.layers for kernel in layer.kernel.split(" + ")]
         assert set(kernels) == set(result.artifact.schedules)
         assert result.artifact.fallbacks == {}
