@@ -36,8 +36,11 @@ CALIBRATION_ELEMENTS = 16
 _ABANDONED_S = 24 * 3600
 
 
-class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One layer as compiled: its shapes (NCHW), costs, and the kernels that run for it. Bytes are of one inference."""
+class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One layer as compiled: its shapes (NCHW), costs, and the kernels that run for it. Bytes are of one inference.
+
+    Defaults are not written, so that an artifact kept by an earlier version still has the hash that it was given.
+    """
 
     name: str
     op: Op

@@ -148,6 +148,12 @@ def test_an_artifact_that_is_there_stays(folder: Path, tmp_path: Path) -> None:
     assert second.library.read_bytes() == b"\x7fELF code"
 
 
+def test_an_artifact_of_an_earlier_version_keeps_its_hash() -> None:
+    assert b"parallel_loops" not in msgspec.json.encode(manifest()), "it did not exist then"
+    known = msgspec.structs.replace(LAYER, parallel_loops=2)
+    assert b"parallel_loops" in msgspec.json.encode(msgspec.structs.replace(manifest(), layers=(known,)))
+
+
 def test_a_damaged_artifact_is_replaced(folder: Path, tmp_path: Path) -> None:
     (folder / LIBRARY).write_bytes(b"")
     second = artifact.store(manifest(), built(tmp_path, b"new code"), folder)
