@@ -185,7 +185,7 @@ def duel(send: Send, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
     from mbench.measure import duel as duels
 
     artifacts = [artifact.load(folder) for folder in folders]
-    heap = layout.Heap(room=8 * max(each.library.stat().st_size for each in artifacts))
+    heap = layout.Heap(room=2 * max(each.library.stat().st_size for each in artifacts))
     loaded = {}
     for index in plan.order:
         heap.begin()

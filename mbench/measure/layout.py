@@ -16,52 +16,78 @@ LARGE_PAGE = 2 << 20
 _SMALL = range(1040, 0, -16)
 """Of these sizes glibc keeps what is freed apart, in bytes."""
 _PIECES = (*(1 << power for power in range(25, 10, -1)), *_SMALL)
-_PROBE = 64 << 20
-"""Larger than any free piece: it is taken from the top of the heap."""
+_LEAST_ROOM = 64 << 20
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _NEVER = 1 << 30
 _HEADER = 16
+"""Of a piece, in bytes, before its address."""
+
+
+class _Mallinfo(ctypes.Structure):
+    """See mallinfo2(3)."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
 
 
 class Heap:
     """The heap of this process, of which each copy takes the next part. What is set stays until the process ends."""
 
     def __init__(self, room: int) -> None:
-        """Let everything come from the heap, which grows by at least `room` bytes: more than a copy takes."""
+        """Let everything come from the heap, which grows by at least `room` bytes: about what a copy takes."""
         self._libc = _glibc()
         if self._libc is not None:
-            for option, value in ((_M_MMAP_MAX, 0), (_M_TOP_PAD, max(room, _PROBE)), (_M_TRIM_THRESHOLD, _NEVER)):
+            for option, value in ((_M_MMAP_MAX, 0), (_M_TOP_PAD, max(room, _LEAST_ROOM)), (_M_TRIM_THRESHOLD, _NEVER)):
                 self._libc.mallopt(option, value)
 
     def begin(self) -> None:
-        """Let what is loaded next begin at the next boundary of a large page."""
+        """Let what is loaded next begin at the next boundary of a large page.
+
+        What was given back until now is used up, and lies idle without memory behind it.
+        """
         libc = self._libc
         if libc is None:
             return
         top = self._top()
-        for size in _PIECES:  # what is given back by now is used up
-            while (piece := libc.malloc(size)) < top:
-                pass
+        for size in _PIECES:
+            while (piece := libc.malloc(size)) and piece < top:
+                _discard(libc, piece, size)
             if size > _SMALL[0]:  # smaller ones would not go back to the top
                 libc.free(piece)
         top = self._top()
         boundary = -(-(top + 2 * _HEADER) // LARGE_PAGE) * LARGE_PAGE
         libc.malloc(boundary - top - _HEADER)
-        end = libc.sbrk(0)
-        libc.madvise(boundary, (end - boundary) // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
+        libc.free(libc.malloc(_LEAST_ROOM))  # the heap grows, if it is short
+        _advise(libc, boundary, libc.sbrk(0), mmap.MADV_HUGEPAGE)
 
     def _top(self) -> int:
         """Return where the next piece from the top of the heap would lie."""
         assert self._libc is not None
-        probe = int(self._libc.malloc(_PROBE))
-        self._libc.free(probe)
-        return probe
+        return int(self._libc.sbrk(0)) - int(self._libc.mallinfo2().keepcost) + _HEADER
+
+
+def _discard(libc: ctypes.CDLL, piece: int, size: int) -> None:
+    _advise(libc, piece + mmap.PAGESIZE, piece + size, mmap.MADV_DONTNEED)
+
+
+def _advise(libc: ctypes.CDLL, begin: int, end: int, advice: int) -> None:
+    """Give advice on the whole pages between two addresses."""
+    first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
+    if end - first >= mmap.PAGESIZE:
+        libc.madvise(first, (end - first) // mmap.PAGESIZE * mmap.PAGESIZE, advice)
 
 
 def _glibc() -> ctypes.CDLL | None:
     if platform.libc_ver()[0] != "glibc":
         return None
     libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):  # glibc before 2.33
+        return None
+    libc.mallinfo2.restype = _Mallinfo
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.argtypes = [ctypes.c_void_p]
     libc.sbrk.restype, libc.sbrk.argtypes = ctypes.c_void_p, [ctypes.c_ssize_t]
