@@ -92,7 +92,7 @@ def main() -> int:
     """Run trials, then print the table; return the exit code."""
     arguments = _arguments()
     file: Path = arguments.file
-    for scenario in () if arguments.report else arguments.scenarios:
+    for scenario in () if arguments.report else arguments.scenarios or SCENARIOS:
         done = sum(1 for trial in _read(file) if trial["scenario"] == scenario)
         for number in range(done, arguments.trials):
             trial = _counted(scenario, arguments) if scenario.startswith("counts") else _timed(scenario, arguments)
@@ -104,9 +104,15 @@ def main() -> int:
     return 0
 
 
+def _scenario(text: str) -> str:
+    if text not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SCENARIOS)}")
+    return text
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenarios", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("scenarios", nargs="*", type=_scenario, metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--file", type=Path, default=Path("gate_calibration.jsonl"))
