@@ -41,9 +41,9 @@ def ceilings(
 
 def _file(device: Device, target: Target, host: Host, threads: int) -> Path:
     """Return where the ceilings are kept, by what they depend on."""
-    source = "gpu_ceilings.py" if target.family == "gpu" else "calibrate.py"
+    sources = ("gpu_ceilings.py" if target.family == "gpu" else "calibrate.py", "probe.py")
     parts = (device.name, host.name, host.cpu, host.versions, target.tvm, target.processor, threads)
-    return kept.file("calibrations", parts, [Path(__file__).with_name("measure") / source])
+    return kept.file("calibrations", parts, [Path(__file__).with_name("measure") / name for name in sources])
 
 
 def _read(file: Path) -> Calibration | None:

@@ -189,6 +189,6 @@ def too_old(gpu: Gpu, versions: tuple[int, int], compiler: Toolkit | None) -> st
     if driver // 1000 >= wanted:
         return ""
     return (
-        f"compile only: the driver {gpu.driver or ''} runs CUDA up to {driver // 1000}.{driver % 1000 // 10}, the code "
+        f"compile only: the driver {gpu.driver or ''} runs CUDA up to {cudart.release(driver)}, the code "
         f"needs CUDA {wanted}; update the NVIDIA driver"
     )

@@ -136,7 +136,7 @@ def of_unseen_causes(view: PairView, record: Record) -> str:
     calibration = record.device.calibration
     layers = [layer for half in (view.separable, view.standard) for layer in half.result.layers]
     said = []
-    if not any(layer.op == "other" and not layer.macs for layer in layers):
+    if not any(losses.only_moves_data(layer) for layer in layers):
         said.append("Layout: no layer of either network only moves data from one layout to another.")
     if calibration is None or calibration.threads == 1:
         said.append("Thread overhead: one thread ran, and none had to be started.")

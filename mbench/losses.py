@@ -99,7 +99,7 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
         return "the machine's peak was not measured, so the causes cannot be told apart"
     bits = record.target.processor.vector_bits
     lanes = bits // counted.LANE_BITS[dtype] if dtype in counted.LANE_BITS else None
-    parallel_loop_s = calibration.parallel_loop_s if calibration and calibration.threads > 1 else None
+    parallel_loop_s = calibration.parallel_loop_s if calibration else None
 
     def split(layer: Layer) -> Costs | None:
         return _seconds(layer, peak, lanes, parallel_loop_s)
@@ -153,7 +153,7 @@ def _seconds(layer: Layer, peak_flops_per_s: float, lanes: int | None, parallel_
     if latency is None:
         return None
     if not layer.macs:
-        return {"layout" if layer.op == "other" else "no_macs": latency}
+        return {"layout" if only_moves_data(layer) else "no_macs": latency}
     roof = layer.roofline
     if roof is None or not roof.flops_per_s:
         return None
@@ -170,6 +170,11 @@ def _seconds(layer: Layer, peak_flops_per_s: float, lanes: int | None, parallel_
         "vectors": empty,
         "kernel": beyond - starting - empty,
     }
+
+
+def only_moves_data(layer: Layer) -> bool:
+    """Return whether a layer only brings data from one layout to another."""
+    return layer.op == "other" and not layer.macs
 
 
 def _empty_lanes(channels: int, lanes: int | None) -> float:

@@ -63,16 +63,18 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     Raises:
         BuildError: TVM or the device's compiler refused.
     """
-    passes = cpu_passes.finalize_passes(target)
     lowering.register()
+    cuda = target.kind.name == "cuda"
     try:
-        if target.kind.name == "cuda":
+        if cuda:
             passes = [step for step in cuda_passes.finalize_passes(target) if step.info.name not in _DONE]
             network = any(str(variable.name_hint) == ENTRY for variable in planned.get_global_vars())
             planned = _with_graph(planned) if network else planned
+        else:
+            passes = cpu_passes.finalize_passes(target)
         with target:  # else TVM compiles CUDA C for the GPU that it finds
             final = tvm.transform.Sequential(passes)(planned)
-            if target.kind.name == "cuda":
+            if cuda:
                 executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=lowering.GPU_PIPELINE)
             else:
                 executable = relax.build(_with_libraries(final, target), target, relax_pipeline=None)

@@ -6,6 +6,9 @@ a compilation. Common subexpressions are left to LLVM.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import tvm
 from tvm import s_tir, tirx
 from tvm.s_tir.pipeline import default_s_tir_pipeline, finalize_device_passes, finalize_host_passes
@@ -39,6 +42,17 @@ def lower_blocks() -> tvm.transform.Pass:
     )
 
 
+def flat(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Return a kernel as loops over flat arrays, whatever it is made of."""
+    return lower_blocks()(tvm.IRModule({"main": function}))["main"] if has_blocks(function) else function
+
+
+def inner(statement: Any) -> Iterator[Any]:
+    """Yield the statements directly inside a statement without blocks."""
+    parts = [getattr(statement, name, None) for name in ("body", "then_case", "else_case")]
+    yield from (part for part in (*parts, *getattr(statement, "seq", ())) if part is not None)
+
+
 def _split(module: tvm.IRModule) -> tuple[tvm.IRModule, tvm.IRModule]:
     """Return the kernels that are made of blocks, and all the rest."""
     blocks = {var: function for var, function in module.functions.items() if has_blocks(function)}
@@ -50,6 +64,18 @@ def _joined(one: tvm.IRModule, other: tvm.IRModule) -> tvm.IRModule:
     return tvm.IRModule({**dict(one.functions.items()), **dict(other.functions.items())}, attrs=one.attrs)
 
 
+def _to_calls() -> tuple[tvm.transform.Pass, ...]:
+    """Return the passes that end both ways: from loops to functions that the runtime calls."""
+    return (
+        tirx.transform.StmtSimplify(),
+        tirx.transform.RemoveNoOp(),
+        tirx.transform.VerifyMemory(),
+        tirx.transform.AnnotateEntryFunc(),
+        tirx.transform.SplitHostDevice(),
+        tirx.transform.MakePackedAPI(),
+    )
+
+
 @tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
 def _lower(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
     blocks, rest = _split(module)
@@ -58,12 +84,7 @@ def _lower(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRM
             tirx.transform.VectorizeLoop(True),
             tirx.transform.StorageRewrite(),
             tirx.transform.UnrollLoop(),
-            tirx.transform.StmtSimplify(),
-            tirx.transform.RemoveNoOp(),
-            tirx.transform.VerifyMemory(),
-            tirx.transform.AnnotateEntryFunc(),
-            tirx.transform.SplitHostDevice(),
-            tirx.transform.MakePackedAPI(),
+            *_to_calls(),
         ]
     )(_joined(rest, lower_blocks()(blocks)))
 
@@ -77,12 +98,7 @@ def _lower_for_gpu(module: tvm.IRModule, _context: tvm.transform.PassContext) ->
         [
             tirx.transform.NarrowDataType(32),
             tirx.transform.VectorizeLoop(True),
-            tirx.transform.StmtSimplify(),
-            tirx.transform.RemoveNoOp(),
-            tirx.transform.VerifyMemory(),
-            tirx.transform.AnnotateEntryFunc(),
-            tirx.transform.SplitHostDevice(),
-            tirx.transform.MakePackedAPI(),
+            *_to_calls(),
         ]
     )
     return _joined(written(rest), lowered(blocks))

@@ -50,9 +50,7 @@ def workspace_bytes(function: tirx.PrimFunc) -> int:
 
     Arrays below 1 KiB are left out: LLVM's code generator puts them on the stack, and most of them into registers.
     """
-    if lowering.has_blocks(function):
-        function = lowering.lower_blocks()(tvm.IRModule({"main": function}))["main"]
-    sizes = [_tensor_bytes(buffer) for buffer in _allocated(function.body) if buffer.scope() == "global"]
+    sizes = [_tensor_bytes(buffer) for buffer in _allocated(lowering.flat(function).body) if buffer.scope() == "global"]
     return sum(size for size in sizes if size >= _ON_THE_STACK_BELOW)
 
 
@@ -60,10 +58,8 @@ def _allocated(statement: Any) -> Iterator[Any]:
     """Yield the buffers that a statement without blocks allocates."""
     if isinstance(statement, tirx.AllocBuffer):
         yield statement.buffer
-    inner = [getattr(statement, name, None) for name in ("body", "then_case", "else_case")]
-    for part in (*inner, *getattr(statement, "seq", ())):
-        if part is not None:
-            yield from _allocated(part)
+    for part in lowering.inner(statement):
+        yield from _allocated(part)
 
 
 def _tensor_bytes(tensor: Any) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tvm
 from tvm import tirx
 
 from mbench.compile import lowering
@@ -12,9 +11,7 @@ from mbench.compile import lowering
 
 def parallel_loops(function: tirx.PrimFunc) -> int:
     """Return how many parallel loops one run of a scheduled kernel executes: each starts the threads and joins them."""
-    if lowering.has_blocks(function):
-        function = lowering.lower_blocks()(tvm.IRModule({"main": function}))["main"]
-    return _executed(function.body)
+    return _executed(lowering.flat(function).body)
 
 
 def _executed(statement: Any) -> int:
@@ -23,5 +20,4 @@ def _executed(statement: Any) -> int:
         if statement.kind == tirx.ForKind.PARALLEL:
             return int(turns > 1)
         return turns * _executed(statement.body)
-    inner = [getattr(statement, name, None) for name in ("body", "then_case", "else_case")]
-    return sum(_executed(part) for part in (*inner, *getattr(statement, "seq", ())) if part is not None)
+    return sum(_executed(part) for part in lowering.inner(statement))

@@ -87,14 +87,8 @@ def _measured(send: Send, loaded: Artifact, stream: cudart.Runtime, plan: Plan) 
     twin = gpu.session(loaded, stream)
     send("measuring", 0.0)
     seen["latency_method"] = events.METHOD
-    seen["latency_s"], seen["twin_latency_s"] = latency.pair(
-        first,
-        twin,
-        number=plan.number,
-        repeat=plan.repeat,
-        block=plan.block,
-        max_s=plan.measure_max_s,
-        progress=lambda fraction: send("measuring", fraction),
+    seen["latency_s"], seen["twin_latency_s"] = latency.pair_as_planned(
+        first, twin, plan, lambda fraction: send("measuring", fraction)
     )
     seen["conditions_after"] = board.conditions()
     send("measuring layers", 0.0)

@@ -206,14 +206,8 @@ class _Measuring:
 
         plan, twin = self._plan, RemoteSession(self._line, self._loaded)
         self._send("measuring", 0.0)
-        self.seen["latency_s"], self.seen["twin_latency_s"] = latency.pair(
-            first,
-            twin,
-            number=plan.number,
-            repeat=plan.repeat,
-            block=plan.block,
-            max_s=plan.measure_max_s,
-            progress=functools.partial(self._send, "measuring"),
+        self.seen["latency_s"], self.seen["twin_latency_s"] = latency.pair_as_planned(
+            first, twin, plan, functools.partial(self._send, "measuring")
         )
         return twin
 

@@ -143,14 +143,8 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     seen["process_peak_bytes"] = memory.process_peak_bytes()
     twin = session.Session(first.artifact)
     send("measuring", 0.0)
-    seen["latency_s"], seen["twin_latency_s"] = latency.pair(
-        first,
-        twin,
-        number=plan.number,
-        repeat=plan.repeat,
-        block=plan.block,
-        max_s=plan.measure_max_s,
-        progress=lambda fraction: send("measuring", fraction),
+    seen["latency_s"], seen["twin_latency_s"] = latency.pair_as_planned(
+        first, twin, plan, lambda fraction: send("measuring", fraction)
     )
     send("measuring layers", 0.0)
     seen["calls_s"], seen["overhead_s"], seen["instrument_cost_s"] = latency.layers(

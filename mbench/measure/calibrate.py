@@ -17,6 +17,7 @@ import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.measure import activity
+from mbench.measure.probe import Probe, sample_in_turn
 from mbench.records import Calibration, Mix, Target
 
 METHOD = (
@@ -32,9 +33,6 @@ _WRITERS = 4
 _READS = (4, 1)  # for each element written: as a layer of stride 2 has them, and one of stride 1
 _STEPS = 20_000
 _MIN_BYTES_A_CALL = 16 * 2**20  # of each thread, so that starting the threads does not count
-_TURNS = 5
-_SAMPLES = 4
-_SAMPLE_S = 0.01
 _LOOPS = 100
 _DRAM_MIN_BYTES = 64 * 2**20
 _MEMORY_SHARE = 8
@@ -196,11 +194,9 @@ def calibrate(
         for count in _READS:
             mixed[level, count] = _mixed_probe(threads, lanes, size, count, tvm_target, place)
         progress(len(reads) / (2 * len(sizes)))
-    loops = _loops_probe(threads, tvm_target, place)
-    for turn in range(_TURNS):  # all in turn, so that a short disturbance does not meet every sample of one of them
-        for probe in (peak, loops, *reads.values(), *mixed.values()):
-            probe.sample()
-        progress((_TURNS + turn + 1) / (2 * _TURNS))
+    loops = _loops_probe(threads, tvm_target, place) if threads > 1 else None
+    probes = (peak, *([loops] if loops else []), *reads.values(), *mixed.values())
+    sample_in_turn(probes, lambda share: progress((1 + share) / 2))
     return Calibration(
         method=METHOD,
         measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -211,65 +207,52 @@ def calibrate(
             Mix(level=level, written=1 / (1 + count), bytes_per_s=probe.rate())
             for (level, count), probe in mixed.items()
         ),
-        parallel_loop_s=1 / loops.rate() if threads > 1 else None,
+        parallel_loop_s=1 / loops.rate() if loops else None,
         working_set_bytes={level: probe.data_bytes for level, probe in reads.items()},
         others_busy=place.others_busy(),
     )
 
 
-class _Probe:
-    """One kernel with its data; the fastest sample counts, since interference only ever slows a kernel down."""
+class _Filled(Probe):
+    """A probe whose data are filled where they lie: a line may be slow, and untouched pages are one page."""
 
     def __init__(self, kernel: Any, target: Any, place: Place, shapes: _Shapes, *, value: float, work: float) -> None:
         named = {"main": kernel, "fill": _fill_kernel(shapes[0], value)}
         functions = {name: function.with_attr("global_symbol", name) for name, function in named.items()}
         module = place.load(tvm.IRModule(functions), target)
-        self._device = place.device
-        self._arguments = [tvm.runtime.empty(shape, "float32", self._device) for shape in shapes]
-        module["fill"](self._arguments[0])  # filled where it lies: a line may be slow, and untouched pages are one page
-        self._timer = module.time_evaluator
-        first = self._timer("main", self._device, number=1, repeat=1)(*self._arguments).results[0]
-        self._number = max(1, int(_SAMPLE_S / max(first, 1e-7)))
-        self._work, self._best_s = work, first
+        arguments = [tvm.runtime.empty(shape, "float32", place.device) for shape in shapes]
+        module["fill"](arguments[0])
+        super().__init__(module, place.device, arguments, work=work)
         self.data_bytes = 4 * math.prod(shapes[0])
 
-    def sample(self) -> None:
-        """Take a few samples."""
-        timer = self._timer("main", self._device, number=self._number, repeat=_SAMPLES)
-        self._best_s = min(self._best_s, *timer(*self._arguments).results)
 
-    def rate(self) -> float:
-        """Return the work (operations or bytes) a second."""
-        return float(self._work / self._best_s)
-
-
-def _peak_probe(threads: int, lanes: int, target: Any, place: Place) -> _Probe:
+def _peak_probe(threads: int, lanes: int, target: Any, place: Place) -> _Filled:
     flops = threads * _CHAINS * _STEPS * lanes * 2
     shapes = (threads, _CHAINS + 2, lanes), (threads, _CHAINS, lanes)
     # x ← x/2 + 1/2 stays within 1/2 … 1: no denormals
-    return _Probe(_peak_kernel(threads, lanes), target, place, shapes, value=0.5, work=flops)
+    return _Filled(_peak_kernel(threads, lanes), target, place, shapes, value=0.5, work=flops)
 
 
-def _loops_probe(threads: int, target: Any, place: Place) -> _Probe:
-    return _Probe(_loops_kernel(threads), target, place, ((threads, 16), (threads, 16)), value=1.0, work=_LOOPS)
+def _loops_probe(threads: int, target: Any, place: Place) -> _Filled:
+    return _Filled(_loops_kernel(threads), target, place, ((threads, 16), (threads, 16)), value=1.0, work=_LOOPS)
 
 
-def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: Place) -> _Probe:
+def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: Place) -> _Filled:
     lines = max(1, size_bytes // (threads * _READERS * lanes * 4))
     shapes = (threads, lines, _READERS, lanes), (threads, _READERS, lanes)
     data_bytes = 4 * math.prod(shapes[0])
     passes = max(1, threads * _MIN_BYTES_A_CALL // data_bytes)
     kernel = _read_kernel(threads, lanes, lines, passes)
-    return _Probe(kernel, target, place, shapes, value=1.0, work=passes * data_bytes)
+    return _Filled(kernel, target, place, shapes, value=1.0, work=passes * data_bytes)
 
 
-def _mixed_probe(threads: int, lanes: int, size_bytes: int, reads: int, target: Any, place: Place) -> _Probe:
+def _mixed_probe(threads: int, lanes: int, size_bytes: int, reads: int, target: Any, place: Place) -> _Filled:
     lines = max(1, size_bytes // ((reads + 1) * threads * _WRITERS * lanes * 4))
     shapes = (threads, lines, _WRITERS, reads, lanes), (threads, lines, _WRITERS, lanes)
     moved_bytes = 4 * sum(math.prod(shape) for shape in shapes)
     passes = max(1, threads * _MIN_BYTES_A_CALL // moved_bytes)
     kernel = _mixed_kernel(threads, lanes, lines, reads, passes)
-    return _Probe(kernel, target, place, shapes, value=1.0, work=passes * moved_bytes)
+    return _Filled(kernel, target, place, shapes, value=1.0, work=passes * moved_bytes)
 
 
 def _working_sets(target: Target, threads: int, available_bytes: int) -> dict[str, int]:

@@ -117,6 +117,11 @@ class Runtime:
         self._call("cudaEventDestroy", event)
 
 
+def release(version: int) -> str:
+    """Return a version of CUDA as people write it: 13000 as 13.0."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
 def _load() -> ctypes.CDLL:
     for name in _places():
         with contextlib.suppress(OSError):

@@ -15,6 +15,7 @@ import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.measure import activity
+from mbench.measure.probe import Probe, sample_in_turn
 from mbench.records import Calibration, Target
 
 METHOD = (
@@ -36,9 +37,6 @@ _DRAM_TIMES_L2 = 8
 _DRAM_MIN_BYTES = 2**30
 _MEMORY_SHARE = 4
 _L2_BYTES_A_CALL = 2**30
-_TURNS = 5
-_SAMPLES = 4
-_SAMPLE_S = 0.01
 
 
 def fma_kernel(blocks: int, steps: int = _STEPS) -> Any:
@@ -159,36 +157,22 @@ def fill_kernel(elements: int, value: float, dtype: str) -> Any:
     return fill
 
 
-class _Probe:
-    """One kernel with its data on the GPU; the fastest sample counts, since interference only ever slows it down."""
-
-    def __init__(self, kernel: Any, target: Any, *, value: float, work: float) -> None:
-        data, result = kernel.params
-        elements = math.prod(map(int, data.shape))
-        named = {"main": kernel, "fill": fill_kernel(elements, value, str(data.dtype))}
-        functions = {name: function.with_attr("global_symbol", name) for name, function in named.items()}
-        with target:  # its CUDA C is compiled for this architecture
-            module = tvm.compile(tvm.IRModule(functions), target=target).mod
-        self._device = tvm.cuda(0)
-        flat = tvm.runtime.empty((elements,), str(data.dtype), self._device)
-        module["fill"](flat)
-        self._arguments = [
-            flat._create_view(tuple(map(int, data.shape))),
-            tvm.runtime.empty(tuple(map(int, result.shape)), str(result.dtype), self._device),
-        ]
-        self._timer = module.time_evaluator
-        first = self._timer("main", self._device, number=1, repeat=1)(*self._arguments).results[0]
-        self._number = max(1, int(_SAMPLE_S / max(first, 1e-6)))
-        self._work, self._best_s = work, first
-
-    def sample(self) -> None:
-        """Take a few samples."""
-        timer = self._timer("main", self._device, number=self._number, repeat=_SAMPLES)
-        self._best_s = min(self._best_s, *timer(*self._arguments).results)
-
-    def rate(self) -> float:
-        """Return the work (operations or bytes) a second."""
-        return float(self._work / self._best_s)
+def _probe(kernel: Any, target: Any, *, value: float, work: float) -> Probe:
+    """Compile a kernel, fill its data on the GPU, and run it once."""
+    data, result = kernel.params
+    elements = math.prod(map(int, data.shape))
+    named = {"main": kernel, "fill": fill_kernel(elements, value, str(data.dtype))}
+    functions = {name: function.with_attr("global_symbol", name) for name, function in named.items()}
+    with target:  # its CUDA C is compiled for this architecture
+        module = tvm.compile(tvm.IRModule(functions), target=target).mod
+    device = tvm.cuda(0)
+    flat = tvm.runtime.empty((elements,), str(data.dtype), device)
+    module["fill"](flat)
+    arguments = [
+        flat._create_view(tuple(map(int, data.shape))),
+        tvm.runtime.empty(tuple(map(int, result.shape)), str(result.dtype), device),
+    ]
+    return Probe(module, device, arguments, work=work)
 
 
 def working_sets(l2_bytes: int, free_bytes: int) -> dict[str, int]:
@@ -220,8 +204,8 @@ def calibrate(target: Target, *, progress: Callable[[float], None] = lambda _: N
     tvm_target = tvm.target.Target(dict(target.tvm), host={"kind": "llvm"})
     blocks = int(device.multi_processor_count) * BLOCKS_PER_SM
     peaks = {
-        "float32": _Probe(fma_kernel(blocks), tvm_target, value=0.5, work=fma_flops(blocks)),
-        "float16": _Probe(mma_kernel(blocks), tvm_target, value=0.5, work=mma_flops(blocks)),
+        "float32": _probe(fma_kernel(blocks), tvm_target, value=0.5, work=fma_flops(blocks)),
+        "float16": _probe(mma_kernel(blocks), tvm_target, value=0.5, work=mma_flops(blocks)),
     }
     progress(0.25)
     sizes = working_sets(int(device.l2_cache_size_bytes), int(device.available_global_memory))
@@ -231,12 +215,9 @@ def calibrate(target: Target, *, progress: Callable[[float], None] = lambda _: N
         moved[level] = blocks * parts * _LOADS * THREADS * _VECTOR * 4
         passes = max(1, _L2_BYTES_A_CALL // moved[level]) if level == "L2" else 1
         kernel = read_kernel(blocks, parts, passes)
-        reads[level] = _Probe(kernel, tvm_target, value=1.0, work=passes * moved[level])
+        reads[level] = _probe(kernel, tvm_target, value=1.0, work=passes * moved[level])
     progress(0.5)
-    for turn in range(_TURNS):  # all in turn, so that a short disturbance does not meet every sample of one of them
-        for probe in (*peaks.values(), *reads.values()):
-            probe.sample()
-        progress(0.5 + (turn + 1) / (2 * _TURNS))
+    sample_in_turn((*peaks.values(), *reads.values()), lambda share: progress((1 + share) / 2))
     wall_s, others_s = watch.read_s()
     return Calibration(
         method=METHOD,

@@ -17,6 +17,7 @@ from mbench.errors import MeasureError
 from mbench.records import Warmup
 
 if TYPE_CHECKING:
+    from mbench.measure.observation import Plan
     from mbench.measure.session import Instrument, Runs
 
 METHOD = "one run a sample, the runtime's steady clock; two copies of the program in one process, alternating in blocks"
@@ -67,6 +68,16 @@ def pair(
         if max_s is not None and index + 1 >= _ENOUGH_BLOCKS and clock() - start >= max_s:
             break
     return tuple(samples[0][:repeat]), tuple(samples[1][:repeat])
+
+
+def pair_as_planned(
+    first: Runs, twin: Runs, plan: Plan, progress: Progress
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the samples of each of two sessions, in seconds; see `pair`."""
+    return pair(
+        first, twin, number=plan.number, repeat=plan.repeat, block=plan.block, max_s=plan.measure_max_s,
+        progress=progress,
+    )  # fmt: skip
 
 
 def layers(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mbench.errors import MeasureError
+from mbench.measure import cudart
 from mbench.records import Gpu, GpuConditions
 
 _T = TypeVar("_T")
@@ -93,7 +94,7 @@ class Device:
             ),
             power_limit_w=told("power_limit_w", lambda: 1e-3 * self._ask("nvmlDeviceGetEnforcedPowerLimit")),
             driver=told("driver", lambda: str(_ask(library, "nvmlSystemGetDriverVersion"))),
-            cuda=told("cuda", lambda: _cuda(_ask(library, "nvmlSystemGetCudaDriverVersion_v2"))),
+            cuda=told("cuda", lambda: cudart.release(_ask(library, "nvmlSystemGetCudaDriverVersion_v2"))),
             missing=told.missing,
         )
 
@@ -173,8 +174,3 @@ def _ask(library: Any, function: str, *arguments: Any) -> Any:
         if error.value in (library.NVML_ERROR_LIBRARY_NOT_FOUND, library.NVML_ERROR_DRIVER_NOT_LOADED):
             raise NotTold(f"no NVIDIA driver: NVML says '{error}'; install the driver") from error
         raise NotTold(f"{function}: NVML says '{error}'") from error
-
-
-def _cuda(version: int) -> str:
-    """Return 13000 as 13.0."""
-    return f"{version // 1000}.{version % 1000 // 10}"

@@ -70,7 +70,9 @@ def alone(record: Record) -> Record:
     """Return the record as if one thread had run: none had to be started."""
     calibration = record.device.calibration
     assert calibration is not None
-    return replace(record, device=replace(record.device, calibration=replace(calibration, threads=1)))
+    return replace(
+        record, device=replace(record.device, calibration=replace(calibration, threads=1, parallel_loop_s=None))
+    )
 
 
 @pytest.mark.parametrize("record", [factory.record(), factory.emulated(), factory.counted(factory.record())])
