@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from mbench.models import LayerSpec
 from mbench.records import Op
 
-DTYPE_BYTES = {"float32": 4}
+DTYPE_BYTES = {"float32": 4, "float16": 2}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,8 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
     target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
+    if dtype != "float32" and target.family != "gpu":
+        raise UsageError(f"dtype {dtype!r} is for GPUs; target {target.name!r} takes float32, see 'mbench targets'")
     device = _device(options["device"], target, machine, compile_only=options["compile_only"])
     threads = _threads(options["threads"], target, machine, device.kind)
     choices = tuned.NONE if options["no_tuned"] else tuned.choices(target, machine, threads, options["extra_dirs"])

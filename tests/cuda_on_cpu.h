@@ -2,7 +2,7 @@
 //
 // Shared memory begins as NaN, with NaN behind it, in each block. An order of 0 runs the threads upwards, 1 downwards:
 // what one thread reads of another's without a barrier in between is missing in one of the two. Vectors have to be
-// aligned as on a GPU. `faults` says what went wrong.
+// aligned as on a GPU. `faults` says what went wrong. Tensor cores' products are those of the PTX reference.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -21,6 +21,22 @@ struct Place { int x = 0, y = 0, z = 0; };
 static Place threadIdx, blockIdx;
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
+typedef _Float16 half;
+struct alignas(4) half2 { half x, y; };
+struct alignas(8) half4 { half x, y, z, w; };
+static inline half2 make_half2(half x, half y) { return {x, y}; }
+static inline half4 make_half4(half x, half y, half z, half w) { return {x, y, z, w}; }
+struct alignas(8) uint2 { unsigned x, y; };
+struct alignas(16) uint4 { unsigned x, y, z, w; };
+static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+static inline half __float2half_rn(float value) { return half(value); }
+static inline unsigned __pack_half2(half x, half y) {
+  half2 pair = {x, y};
+  unsigned bits;
+  std::memcpy(&bits, &pair, 4);
+  return bits;
+}
 static inline float2 make_float2(float x, float y) { return {x, y}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
@@ -40,10 +56,10 @@ static ucontext_t scheduler;
 static int running;
 static void (*body)();
 alignas(128) static unsigned char arena[SHARED + GUARD];
+static constexpr uint32_t NO_NUMBER = 0x7fc07fc0;  // a NaN as a float, and as two halves
 static bool beyond() {
-  float nan = std::numeric_limits<float>::quiet_NaN();
   for (int byte = SHARED; byte < SHARED + GUARD; byte += 4)
-    if (std::memcmp(arena + byte, &nan, 4)) return true;
+    if (std::memcmp(arena + byte, &NO_NUMBER, 4)) return true;
   return false;
 }
 
@@ -57,14 +73,37 @@ template <typename Element> static Element* shared_array(int count) {
 
 static void __syncthreads() { swapcontext(&fibers[running].context, &scheduler); }
 
+// mma.sync.m16n8k16 (PTX ISA, "Matrix Fragments for mma.m16n8k16"): a warp's threads show each other what they hold, and
+// each makes its four sums. One that is ahead shows its next operands beside these.
+struct Shown { half left[8], right[4]; int number; };
+static Shown shown[32][32][2];
+static int products[1024];
+static void mma(const half* left, const half* right, float* sums) {
+  int warp = running / 32, lane = running % 32, number = products[running]++;
+  Shown& own = shown[warp][lane][number % 2];
+  std::copy(left, left + 8, own.left);
+  std::copy(right, right + 4, own.right);
+  own.number = number;
+  swapcontext(&fibers[running].context, &scheduler);
+  for (int sum = 0; sum < 4; ++sum) {
+    int row = lane / 4 + sum / 2 * 8, column = lane % 4 * 2 + sum % 2;
+    for (int step = 0; step < 16; ++step) {
+      const Shown& of_row = shown[warp][row % 8 * 4 + step % 8 / 2][number % 2];
+      const Shown& of_column = shown[warp][column * 4 + step % 8 / 2][number % 2];
+      if (of_row.number != number || of_column.number != number) faults |= DIVERGED;
+      sums[sum] += float(of_row.left[step / 8 * 4 + row / 8 * 2 + step % 2]) * float(of_column.right[step / 8 * 2 + step % 2]);
+    }
+  }
+}
+
 static void enter() { body(); fibers[running].done = true; }
 
 static void run_block(int threads, int order) {
-  float nan = std::numeric_limits<float>::quiet_NaN();
-  for (int byte = 0; byte < SHARED + GUARD; byte += 4) std::memcpy(arena + byte, &nan, 4);
+  for (int byte = 0; byte < SHARED + GUARD; byte += 4) std::memcpy(arena + byte, &NO_NUMBER, 4);
   for (int number = 0; number < threads; ++number) {
     Fiber& fiber = fibers[number];
     fiber.done = false; fiber.taken = 0;
+    products[number] = 0;
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.data();
     fiber.context.uc_stack.ss_size = STACK;

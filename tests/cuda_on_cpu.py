@@ -78,6 +78,7 @@ def as_cpp(source: str, names: Sequence[str]) -> str:
         r"__shared__ alignas\(\d+\) (\w+) (\w+)\[(\d+)\];", r"\1* \2 = shared_array<\1>(\3);", kernels_only
     )
     kernels_only = re.sub(r"\*\((\w+\d)\*\)\(", r"at<\1>(", kernels_only)
+    kernels_only = re.sub(r"__asm__ __volatile__\((.*?)\);\n", _mma, kernels_only, flags=re.DOTALL)
     entries = []
     for name in names:
         [signature] = re.findall(rf"{name}_kernel\(([^)]*)\);", kernels_only)
@@ -90,6 +91,14 @@ def as_cpp(source: str, names: Sequence[str]) -> str:
         )
     header = (Path(__file__).parent / "cuda_on_cpu.h").read_text()
     return "\n".join([header, kernels_only, *entries])
+
+
+def _mma(assembly: re.Match[str]) -> str:
+    """Return a call in place of an instruction for tensor cores."""
+    assert "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32" in assembly[1], assembly[1]
+    [*left, _, _, _, right, _] = re.findall(r'"r"\(\(\(unsigned \*\)\((.*?)\)\)\[\d\]\)', assembly[1])
+    [sums] = set(re.findall(r'"=f"\(\(\(float \*\)\((.*?)\)\)\[\d\]\)', assembly[1]))
+    return f"mma({left[0]}, {right}, {sums});\n"
 
 
 class Library:
@@ -138,7 +147,7 @@ def problems(plans: Mapping[str, tuple[Plan, Layer]], **options: Any) -> dict[st
             ready[1] = plan.pack(ready[1])
         shape = kernels.FOLLOWING[layer.epilogue].moved(np.empty(layer.output_shape)).shape
         try:
-            upwards, downwards = (kernels.run(library, ready, shape) for library in libraries[name])
+            upwards, downwards = (kernels.run(library, ready, shape, layer.dtype) for library in libraries[name])
             differ = upwards.tobytes() != downwards.tobytes()
             wrong = "the order of threads matters" if differ else kernels.wrong(layer, upwards, arrays)
         except AssertionError as error:

@@ -70,6 +70,8 @@ class Conv:
     groups: int = 1
     channels_last: bool = True
     epilogue: str = "bias+relu"
+    dtype: str = "float32"
+    """Of input, weights and output."""
 
     @property
     def reduction(self) -> int:
@@ -103,7 +105,8 @@ class Conv:
                 return builder.emit_te(convolution, x, weights, self.strides, self.padding, **named)
             steps = {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
             layouts = {"data_layout": "NHWC", "kernel_layout": "HWIO", "out_layout": "NHWC"}
-            return builder.emit(relax.op.nn.conv2d(x, weights, groups=self.groups, **steps, **layouts))
+            given = {"groups": self.groups, "out_dtype": "float32", **steps, **layouts}
+            return builder.emit(relax.op.nn.conv2d(x, weights, **given))
 
         return fused(self, convolve)
 
@@ -124,6 +127,7 @@ class Dense:
     reduction: int = 16
     columns: int = 24
     epilogue: str = "bias"
+    dtype: str = "float32"
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -139,7 +143,7 @@ class Dense:
 
     def function(self) -> tirx.PrimFunc:
         """Return it as one fused PrimFunc."""
-        return fused(self, lambda builder, x, weights: builder.emit(relax.op.matmul(x, weights)))
+        return fused(self, lambda builder, x, weights: builder.emit(relax.op.matmul(x, weights, "float32")))
 
     def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Return what PyTorch computes, in float64."""
@@ -156,6 +160,7 @@ class Pool:
     width: int = 7
     channels: int = 16
     epilogue: str = "none"
+    dtype: str = "float32"
 
     @property
     def reduction(self) -> int:
@@ -175,7 +180,13 @@ class Pool:
 
     def function(self) -> tirx.PrimFunc:
         """Return it as one fused PrimFunc."""
-        return fused(self, lambda builder, x, _weights: builder.emit(relax.op.mean(x, [1, 2], keepdims=True)))
+
+        def mean(builder: relax.BlockBuilder, x: Any, _weights: Any) -> Any:
+            if self.dtype == "float16":
+                return builder.emit_te(lower._mean_nhwc, x, primfunc_name_hint="mean")
+            return builder.emit(relax.op.mean(x, [1, 2], keepdims=True))
+
+        return fused(self, mean)
 
     def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Return what PyTorch computes, in float64."""
@@ -263,17 +274,21 @@ def fused(layer: Layer, emit: Callable[[relax.BlockBuilder, Any, Any], Any]) -> 
 
     def written(builder: relax.BlockBuilder, variables: Mapping[str, Any]) -> Any:
         y = emit(builder, variables["x"], variables.get("weights"))
-        return following.emit(builder, y, variables.get("other"))
+        y = following.emit(builder, y, variables.get("other"))
+        return y if layer.dtype == "float32" else builder.emit(relax.op.astype(y, layer.dtype))
 
-    [function] = lowered(given, written)
+    [function] = lowered(given, written, {"x": layer.dtype, "weights": layer.dtype})
     return function
 
 
 def lowered(
-    shapes: Mapping[str, tuple[int, ...]], emit: Callable[[relax.BlockBuilder, Mapping[str, Any]], Any]
+    shapes: Mapping[str, tuple[int, ...]],
+    emit: Callable[[relax.BlockBuilder, Mapping[str, Any]], Any],
+    dtypes: Mapping[str, str] | None = None,
 ) -> list[tirx.PrimFunc]:
-    """Return the kernels that Relax makes of a function of float32 arrays, in order."""
-    variables = {name: relax.Var(name, relax.TensorType(shape, "float32")) for name, shape in shapes.items()}
+    """Return the kernels that Relax makes of a function of arrays, in order; those without a dtype are float32."""
+    types = {name: relax.TensorType(shape, (dtypes or {}).get(name, "float32")) for name, shape in shapes.items()}
+    variables = {name: relax.Var(name, own) for name, own in types.items()}
     builder = relax.BlockBuilder()
     with builder.function("main", list(variables.values())):
         with builder.dataflow():
@@ -301,16 +316,18 @@ def drawn(layer: Layer, seed: int = 0) -> list[np.ndarray]:
     """Return the inputs of a layer's kernel: of mean 0 and variance 1, half of the sums negative."""
     other = FOLLOWING[layer.epilogue].other_shape(layer.output_shape)
     generator = np.random.default_rng(seed)
-    shapes = [shape for shape in (layer.input_shape, layer.weights_shape, other) if shape is not None]
-    return [generator.standard_normal(shape, dtype=np.float32) for shape in shapes]
+    wanted = ((layer.input_shape, layer.dtype), (layer.weights_shape, layer.dtype), (other, "float32"))
+    given = [(shape, dtype) for shape, dtype in wanted if shape is not None]
+    return [generator.standard_normal(shape, dtype=np.float32).astype(dtype) for shape, dtype in given]
 
 
 class Guarded:
     """An array of TVM's with guards on both sides, in one piece of memory."""
 
     def __init__(self, values: np.ndarray, guard: float) -> None:
-        raw = np.full(values.size + 2 * GUARD + 32, guard, np.float32)
-        start = -(-(raw.ctypes.data // 4 + GUARD) // 32) * 32 - raw.ctypes.data // 4  # aligned to 128 bytes
+        size, aligned = values.itemsize, 128 // values.itemsize  # to 128 bytes
+        raw = np.full(values.size + 2 * GUARD + aligned, guard, values.dtype)
+        start = -(-(raw.ctypes.data // size + GUARD) // aligned) * aligned - raw.ctypes.data // size
         self._sides = (raw[:start], raw[start + values.size :])
         self._before = [side.tobytes() for side in self._sides]
         self.values = raw[start : start + values.size].reshape(values.shape)
@@ -322,14 +339,16 @@ class Guarded:
         return [side.tobytes() for side in self._sides] == self._before
 
 
-def run(library: Any, arrays: Sequence[np.ndarray], output_shape: tuple[int, ...]) -> np.ndarray:
+def run(
+    library: Any, arrays: Sequence[np.ndarray], output_shape: tuple[int, ...], dtype: str = "float32"
+) -> np.ndarray:
     """Run a built kernel between guards.
 
     What it reads beyond its inputs is NaN, and so is what it does not write of its output. Written outside of the
     output, or to an input, is an error.
     """
     inputs = [Guarded(array, np.nan) for array in arrays]
-    output = Guarded(np.full(output_shape, np.nan, np.float32), 12345.0)
+    output = Guarded(np.full(output_shape, np.nan, dtype), 12345.0)
     library["main"](*(array.tensor for array in (*inputs, output)))
     assert output.untouched(), "the kernel wrote outside of its output"
     for array, original in zip(inputs, arrays, strict=True):
@@ -353,14 +372,18 @@ def tolerance(layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
     K products a b are summed in float32, in any order, with a unit roundoff of u = 2^-24; S is the sum of the |a b|
     and of what the epilogue adds, no less than any partial sum. Without luck the error is at most (K + 1) u S (Higham,
     Accuracy and Stability of Numerical Algorithms, 3.1); of roundings with independent signs it is some sqrt(K) u S.
-    Up to K = 5 this is the bound of the worst case. Kernels were seen to use half of it, at small K.
+    Up to K = 5 this is the bound of the worst case. Kernels were seen to use half of it, at small K. An output in
+    float16 is rounded once more, by 2^-11 of itself.
     """
     magnitudes = [np.abs(array) for array in arrays]
     total = layer.expected(magnitudes)
     following = FOLLOWING[layer.epilogue]
     if following.reads:
         total = total + magnitudes[-1]
-    return following.moved(2 * math.sqrt(layer.reduction + 4) * 2.0**-24 * following.slope * total)
+    allowed = 2 * math.sqrt(layer.reduction + 4) * 2.0**-24 * following.slope * total
+    if layer.dtype == "float16":
+        allowed = allowed + 2.0**-11 * np.abs(following.value(layer.expected(arrays), arrays[-1].astype(np.float64)))
+    return following.moved(allowed)
 
 
 def wrong(layer: Layer, output: np.ndarray, arrays: Sequence[np.ndarray]) -> str | None:

@@ -33,7 +33,7 @@ def rebuild(expression: Any, variables: Sequence[tuple[Any, Any]], load: Load) -
     """Return `expression` with each variable replaced and each load made by `load`.
 
     Raises:
-        UnknownExpressionError: a node is none of arithmetic, minimum, maximum, constant, variable and load.
+        UnknownExpressionError: a node is none of arithmetic, minimum, maximum, cast, constant, variable and load.
     """
     if isinstance(expression, prim.IntImm):
         return int(expression.value)
@@ -45,6 +45,8 @@ def rebuild(expression: Any, variables: Sequence[tuple[Any, Any]], load: Load) -
         for variable, value in variables:
             if variable.same_as(expression):
                 return value
+    if isinstance(expression, prim.Cast):
+        return tirx.Cast(expression.ty, rebuild(expression.value, variables, load))
     combine = _BINARY.get(type(expression))
     if combine is None:
         raise UnknownExpressionError(f"{type(expression).__name__} in {expression}")

@@ -17,6 +17,8 @@ from mbench.compile.expressions import UnknownExpressionError, rebuild
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 _PADDING = "pad_temp"
+DTYPES = ("float32", "float16")
+"""Of operands that kernels are known for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class Convolution:
     padding: int
     depthwise: bool
     channels_last: bool
+    dtype: str = "float32"
+    """Of input and weights; sums are float32."""
 
     @property
     def pixels(self) -> int:
@@ -58,6 +62,7 @@ class Convolution:
         return (
             f"{kind}_{layout}_{self.batch}x{self.input_height}x{self.input_width}x{self.input_channels}"
             f"_k{self.kernel_height}x{self.kernel_width}_s{self.stride}_p{self.padding}_{self.channels}"
+            f"{_suffix(self.dtype)}"
         )
 
 
@@ -68,11 +73,17 @@ class Matmul:
     rows: int
     reduction: int
     columns: int
+    dtype: str = "float32"
+    """Of both operands; sums are float32."""
 
     @property
     def signature(self) -> str:
         """What tells it from others, in one word, as tuned choices are filed."""
-        return f"matmul_{self.rows}x{self.reduction}x{self.columns}"
+        return f"matmul_{self.rows}x{self.reduction}x{self.columns}{_suffix(self.dtype)}"
+
+
+def _suffix(dtype: str) -> str:
+    return "" if dtype == "float32" else f"_{dtype}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,18 +139,34 @@ class Kernel:
         return tuple(tuple(int(extent) for extent in parameter.shape) for parameter in self.function.params)
 
     @cached_property
-    def float32(self) -> bool:
-        """Whether all parameters are float32."""
-        return all(str(parameter.dtype) == "float32" for parameter in self.function.params)
+    def parameter_dtypes(self) -> tuple[str, ...]:
+        """Types of the function's parameters, as their shapes."""
+        return tuple(str(parameter.dtype) for parameter in self.function.params)
+
+    @cached_property
+    def dtype(self) -> str | None:
+        """Type of the operands, float32 or float16; None for others, and where a sum is not float32.
+
+        What an epilogue reads and the output may be either.
+        """
+        first, *others = self.parameter_dtypes
+        if not {first, *others} <= set(DTYPES):
+            return None
+        if self.anchor is None:
+            return first
+        weighted = any(word in self.anchor for word in ("conv2d", "matmul"))
+        if str(self._store(self.anchor).buffer.dtype) != "float32" or (weighted and others[0] != first):
+            return None
+        return first
 
     @cached_property
     def convolution(self) -> Convolution | None:
         """The anchor as a convolution with equal strides and equal padding on all sides; None if it is no such."""
         if self.anchor is None or "conv2d" not in self.anchor or self.blocks.index(self.anchor) > 1:
             return None
-        if not self.float32:
+        if self.dtype is None or len(self.extents) != 7:
             return None
-        if len(self.extents) != 7 or not set(self.blocks[: self.blocks.index(self.anchor)]) <= {_PADDING}:
+        if not set(self.blocks[: self.blocks.index(self.anchor)]) <= {_PADDING}:
             return None
         channels_last = "nchw" not in self.anchor
         source, weights, target = self.parameter_shapes[0], self.parameter_shapes[1], self.parameter_shapes[-1]
@@ -165,6 +192,7 @@ class Kernel:
             padding=padding,
             depthwise=depthwise,
             channels_last=channels_last,
+            dtype=self.dtype,
         )
 
     @cached_property
@@ -173,29 +201,32 @@ class Kernel:
         if self.anchor is not None and self.anchor.startswith("matmul") and len(self.extents) == 3:
             rows, columns, reduction = self.extents
             whole = self.parameter_shapes[:2] == ((rows, reduction), (reduction, columns))
-            return Matmul(rows=rows, reduction=reduction, columns=columns) if whole and self.float32 else None
+            if not whole or self.dtype is None:
+                return None
+            return Matmul(rows=rows, reduction=reduction, columns=columns, dtype=self.dtype)
         conv = self.convolution
         if conv is None or conv.depthwise or not conv.channels_last:
             return None
         if (conv.kernel_height, conv.kernel_width, conv.stride, conv.padding) != (1, 1, 1, 0):
             return None
-        return Matmul(rows=conv.pixels, reduction=conv.input_channels, columns=conv.channels)
+        return Matmul(rows=conv.pixels, reduction=conv.input_channels, columns=conv.channels, dtype=conv.dtype)
 
     @cached_property
     def sums_pixels(self) -> bool:
         """Whether the anchor adds up elements (n, y, x, c) of the first parameter over all y and x."""
-        if self.anchor is None or self.blocks[0] != self.anchor or len(self.extents) != 6 or not self.float32:
+        if self.anchor is None or self.blocks[0] != self.anchor or len(self.extents) != 6 or not self.dtype:
             return False
         source, target = self.parameter_shapes[0], self.parameter_shapes[-1]
         if len(source) != 4 or target != (source[0], 1, 1, source[3]):
             return False
         block = self.schedule.get(self.block(self.anchor))
         value = block.body.value
-        if not isinstance(value, prim.Add) or not isinstance(value.b, tvm.ir.TensorLoad):
+        added = _uncast(value.b) if isinstance(value, prim.Add) else None
+        if not isinstance(added, tvm.ir.TensorLoad):
             return False
         batch, _, _, channel, y, x = (axis.var for axis in block.iter_vars)
-        read = value.b.indices
-        return value.b.source.same_as(self.function.params[0]) and all(
+        read = added.indices
+        return added.source.same_as(self.function.params[0]) and all(
             index.same_as(axis) for index, axis in zip(read, (batch, y, x, channel), strict=True)
         )
 
@@ -206,7 +237,7 @@ class Kernel:
         def position(block: str, moved: int) -> tuple[int, int]:
             """Return the (row, column) that a block reads when iteration variable `moved` is 1 and the others 0."""
             body = self.schedule.get(self.block(block))
-            value = body.body.value.b.a if block == self.anchor else _unpadded(body.body.value)
+            value = _uncast(body.body.value.b.a) if block == self.anchor else _unpadded(body.body.value)
             variables = [(axis.var, int(number == moved)) for number, axis in enumerate(body.iter_vars)]
             indices = [rebuild(index, variables, _no_load) for index in value.indices]
             return int(indices[rows]), int(indices[rows + 1])
@@ -290,6 +321,11 @@ class Kernel:
 
 def _no_load(_buffer: Any, _indices: Sequence[Any]) -> Any:
     raise UnknownExpressionError("an index that depends on data")
+
+
+def _uncast(value: Any) -> Any:
+    """Return what is cast, or the value itself."""
+    return value.value if isinstance(value, prim.Cast) else value
 
 
 def _unpadded(value: Any) -> Any:

@@ -37,7 +37,8 @@ class KernelCall:
 class Lowered:
     """A network as Relax, with what it is checked against.
 
-    `module` takes the (N, 3, R, R) input and returns (N, 1000); `expected` is PyTorch's own output for `example`.
+    `module` takes the (N, 3, R, R) input and returns (N, 1000), both of the variant's dtype, as `example` is;
+    `expected` is PyTorch's own output for it, in float32.
     """
 
     module: tvm.IRModule
@@ -58,11 +59,13 @@ def lower(variant: Variant) -> Lowered:
         warnings.simplefilter("ignore")  # TVM's importer warns of its own internals
         with network.one_thread():
             expected = reference(example).numpy()
-        traced = fx.symbolic_trace(_plain(reference))  # torch.export imports for two seconds to see the same
+        plain = _plain(reference, half=variant.dtype == "float16")
+        traced = fx.symbolic_trace(plain)  # torch.export imports for two seconds to see the same
         module = from_fx(traced, [(tuple(example.shape), variant.dtype)], unwrap_unit_return_tuple=True)
     module = _fuse(module)
     calls = _attribute(module, models.layers(variant))
-    return Lowered(module=module, calls=calls, example=example.numpy(), expected=expected)
+    given = example.numpy().astype(variant.dtype)
+    return Lowered(module=module, calls=calls, example=given, expected=expected)
 
 
 class _Mean(nn.Module):  # type: ignore[misc]
@@ -73,16 +76,39 @@ class _Mean(nn.Module):  # type: ignore[misc]
         return x.mean((2, 3), keepdim=True)
 
 
-def _plain(reference: nn.Sequential) -> nn.Sequential:
-    """Return the same network with each BatchNorm folded into its convolution, and pooling as a mean."""
+class _MeanOfHalves(nn.Module):  # type: ignore[misc]
+    """The same in float32, between float16 and float16."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the mean over each channel of `x`: (N, C, H, W) → (N, C, 1, 1)."""
+        return x.float().mean((2, 3), keepdim=True).half()
+
+
+class _Halves(nn.Module):  # type: ignore[misc]
+    """Rounds to float16."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x` in float16."""
+        return x.half()
+
+
+def _plain(reference: nn.Sequential, *, half: bool) -> nn.Sequential:
+    """Return the same network with each BatchNorm folded into its convolution, and pooling as a mean.
+
+    With `half`, weights and what passes from layer to layer are float16; sums, biases and activations are float32 (as
+    TVM's importer has it: its convolutions and products return float32).
+    """
     plain = nn.Sequential()
     for name, module in reference.named_children():
         first, *more = module if isinstance(module, nn.Sequential) else (module,)
         if isinstance(first, nn.Conv2d):
-            module = nn.Sequential(fuse_conv_bn_eval(first, more[0]), *more[1:])
+            first, more = fuse_conv_bn_eval(first, more[0]), more[1:]
         elif isinstance(first, nn.AdaptiveAvgPool2d):
-            module = nn.Sequential(_Mean(), *more)
-        plain.add_module(name, module)
+            first = _MeanOfHalves() if half else _Mean()
+        if half and isinstance(first, nn.Conv2d | nn.Linear):
+            first.weight.data = first.weight.data.half()
+            more = [*more, _Halves()]
+        plain.add_module(name, nn.Sequential(first, *more))
     return plain.eval()
 
 
@@ -94,6 +120,7 @@ def _fuse(module: tvm.IRModule) -> tvm.IRModule:
         relax.transform.Normalize(),
         _rewrite("FoldLayouts", _FoldLayouts),
         _rewrite("ReadImageAsItComes", _ReadImageAsItComes),
+        _rewrite("ReadHalvesAsTheyCome", _ReadHalvesAsTheyCome),
         relax.transform.FoldConstant(),
         relax.get_pipeline("zero"),
         _inline_blocks,
@@ -143,7 +170,7 @@ class _ReadImageAsItComes(relax.PyExprMutator):  # type: ignore[misc]
 
 
 def _conv2d_nchw_nhwc(data: te.Tensor, weight: te.Tensor, stride: tuple[int, ...], padding: tuple[int, ...]) -> Any:
-    """Convolve (n, ci, h, w) with (ky, kx, ci, c) to (n, y, x, c), in the form of TVM's own convolutions."""
+    """Convolve (n, ci, h, w) with (ky, kx, ci, c) to (n, y, x, c) of float32, in the form of TVM's own convolutions."""
     batch, inputs, height, width = data.shape
     kernel_height, kernel_width, _, channels = weight.shape
     top, left, bottom, right = padding
@@ -159,10 +186,38 @@ def _conv2d_nchw_nhwc(data: te.Tensor, weight: te.Tensor, stride: tuple[int, ...
     return te.compute(
         shape,
         lambda n, y, x, c: te.sum(
-            padded[n, ci, y * stride[0] + ky, x * stride[1] + kx] * weight[ky, kx, ci, c], axis=[ky, kx, ci]
+            padded[n, ci, y * stride[0] + ky, x * stride[1] + kx].astype("float32")
+            * weight[ky, kx, ci, c].astype("float32"),
+            axis=[ky, kx, ci],
         ),
         name="conv2d_nchw_nhwc",
     )
+
+
+@relax.expr_functor.mutator
+class _ReadHalvesAsTheyCome(relax.PyExprMutator):  # type: ignore[misc]
+    """Lets pooling read float16. Else the layer before it would write float32 for its sake."""
+
+    def visit_call_(self, call: Any) -> Any:
+        call = self.visit_expr_post_order(call)
+        if call.op.name != "relax.mean" or not isinstance(call.args[0], relax.Var):
+            return call
+        cast = self.lookup_binding(call.args[0])
+        if not isinstance(cast, relax.Call) or cast.op.name != "relax.astype":
+            return call
+        return self.builder_.call_te(_mean_nhwc, cast.args[0], primfunc_name_hint="mean")
+
+
+def _mean_nhwc(data: te.Tensor) -> Any:
+    """Average (n, y, x, c) over y and x to (n, 1, 1, c) of float32, in the form of TVM's own mean."""
+    batch, height, width, channels = data.shape
+    y, x = te.reduce_axis((0, height), name="ry"), te.reduce_axis((0, width), name="rx")
+    total = te.compute(
+        (batch, 1, 1, channels),
+        lambda n, _y, _x, c: te.sum(data[n, y, x, c].astype("float32"), axis=[y, x]),
+        name="mean_red",
+    )
+    return te.compute(total.shape, lambda *at: total(*at) / tirx.const(int(height * width), "float32"), name="T_divide")
 
 
 def _rewrite(name: str, mutator: Any) -> tvm.transform.Pass:

@@ -77,15 +77,21 @@ def test_float_constants_stay_and_are_computed_by_the_kernel() -> None:
     assert str(rebuilt) == str(tirx.max(y / tirx.const(49.0, "float32"), tirx.const(0.5, "float32")))
 
 
+def test_what_is_cast_is_rebuilt_inside() -> None:
+    x, y = tirx.Var("x", "float32"), tirx.Var("y", "float32")
+    half = tirx.Cast("float16", x + tirx.const(1.0, "float32"))
+    rebuilt = rebuild(half, [(x, y)], no_load)
+    assert (str(rebuilt), str(rebuilt.ty)) == (str(tirx.Cast("float16", y + tirx.const(1.0, "float32"))), "float16")
+
+
 @pytest.mark.parametrize(
     ("expression", "named"),
     [
         (tirx.exp(tirx.const(1.0, "float32") * A[ROW, COLUMN]), "Call"),
-        (tirx.Cast("float32", ROW), "Cast"),
         (tirx.Select(ROW > 3, ROW, COLUMN), "Select"),
         (ROW + tirx.Var("stranger", "int32"), "stranger"),
     ],
-    ids=["a call", "a conversion", "a choice", "a variable of no value"],
+    ids=["a call", "a choice", "a variable of no value"],
 )
 def test_what_is_not_known_is_refused_by_name(expression: Any, named: str) -> None:
     with pytest.raises(UnknownExpressionError, match=named):

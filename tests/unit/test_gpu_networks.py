@@ -52,22 +52,35 @@ def output(module: tvm.IRModule, image: np.ndarray) -> np.ndarray:
         assert call.op == tvm.ir.Op.get("relax.call_tir")
         library = libraries[str(call.args[0].name_hint)][0]
         arrays = [array_of(argument) for argument in call.args[1].fields]
-        values.append((binding.var, kernels.run(library, arrays, shape)))
+        values.append((binding.var, kernels.run(library, arrays, shape, str(call.ty.dtype))))
     return array_of(main.body.body)
 
 
 @pytest.mark.parametrize(
-    ("variant", "batch", "target"),
+    ("variant", "batch", "dtype", "target"),
     [
-        ("mobilenet_v1_0.25_32", 2, "cuda_sm90"),
-        ("mobilenet_v1_0.25_32_standard", 1, "cuda_sm80"),
+        ("mobilenet_v1_0.25_32", 2, "float32", "cuda_sm90"),
+        ("mobilenet_v1_0.25_32_standard", 1, "float32", "cuda_sm80"),
+        ("mobilenet_v1_0.25_32", 1, "float16", "cuda_sm80"),
+        ("mobilenet_v1_0.25_32", 16, "float16", "cuda_sm90"),
+        ("mobilenet_v1_0.25_32_standard", 2, "float16", "cuda_sm90"),
     ],
 )
-def test_a_network_is_what_torch_computes(variant: str, batch: int, target: str) -> None:
-    lowered = lower.lower(variants.parse(variant, batch=batch))
+def test_a_network_is_what_torch_computes(variant: str, batch: int, dtype: str, target: str) -> None:
+    lowered = lower.lower(variants.parse(variant, batch=batch, dtype=dtype))
     module = installed(lowered, target)
-    seen = numerics.compare(output(module, lowered.example), lowered.expected, numerics.TOLERANCE["float32"])
+    found = output(module, lowered.example)
+    assert (str(lowered.example.dtype), str(found.dtype)) == (dtype, dtype)
+    seen = numerics.compare(found, lowered.expected, numerics.TOLERANCE[dtype])
     assert seen.passed, seen.detail
+
+
+def test_in_float16_a_network_differs_by_what_float16_rounds() -> None:
+    """It is float16, and not float32 under another name: the error lies between what each of them shows."""
+    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32", dtype="float16"))
+    seen = numerics.compare(output(installed(lowered, "cuda_sm80"), lowered.example), lowered.expected, 1.0)
+    assert seen.max_rel_error is not None
+    assert numerics.TOLERANCE["float32"] < seen.max_rel_error < numerics.TOLERANCE["float16"]
 
 
 def test_one_layer_whose_weights_lie_elsewhere_is_noticed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import platform
 import re
@@ -16,7 +17,7 @@ from tvm import relax
 
 from mbench import targets
 from mbench.compile import codegen
-from mbench.compile.kernel import Kernel
+from mbench.compile.kernel import DTYPES, Kernel
 from mbench.compile.schedules import Machine, gpu, schedule
 
 NONE = (0, 0, 0, 0)
@@ -59,6 +60,10 @@ LAYERS: dict[str, list[Layer]] = {
 }
 
 
+def of(layers: list[Layer], dtype: str) -> list[Layer]:
+    return [dataclasses.replace(layer, dtype=dtype) for layer in layers]
+
+
 def spread(rule: str, layer: Layer, count: int) -> Iterator[dict[str, int]]:
     """Yield a rule's first choice for a layer, and others from among all that it offers, the last one too."""
     offered = cuda_on_cpu.candidates(rule, layer)
@@ -67,10 +72,11 @@ def spread(rule: str, layer: Layer, count: int) -> Iterator[dict[str, int]]:
 
 
 # ------------------------------------------------------------------------------------------------------ as PyTorch does
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", LAYERS)
-def test_kernels_are_what_torch_computes(rule: str) -> None:
+def test_kernels_are_what_torch_computes(rule: str, dtype: str) -> None:
     plans = {}
-    for number, layer in enumerate(LAYERS[rule]):
+    for number, layer in enumerate(of(LAYERS[rule], dtype)):
         for other, parameters in enumerate(spread(rule, layer, 3)):
             plans[f"k{number}_{other}"] = (cuda_on_cpu.plan(rule, layer, parameters=parameters), layer)
     assert len(plans) >= 3 * len(LAYERS[rule])
@@ -78,10 +84,12 @@ def test_kernels_are_what_torch_computes(rule: str) -> None:
     assert {f"{plans[name][1]} {plans[name][0].tile}": text for name, text in wrong.items()} == {}
 
 
-def test_each_architecture_has_a_first_choice_that_is_right() -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_each_architecture_has_a_first_choice_that_is_right(dtype: str) -> None:
     plans = {}
     for (rule, layers), target in itertools.product(LAYERS.items(), cuda_on_cpu.ARCHITECTURES):
-        plans[f"{rule[4:]}_{target}"] = (cuda_on_cpu.plan(rule, layers[0], target), layers[0])
+        [layer] = of(layers[:1], dtype)
+        plans[f"{rule[4:]}_{target}"] = (cuda_on_cpu.plan(rule, layer, target), layer)
     assert cuda_on_cpu.problems(plans) == {}
 
 
@@ -134,7 +142,11 @@ PLANTED: dict[str, tuple[str, Layer, dict[str, int]]] = {
     "dense": ("gpu.dense", Dense(rows=2, reduction=300, columns=40), {"columns": 8, "slices": 32}),
     "pool": ("gpu.pool", Pool(channels=40), {"channels": 32, "parts": 8}),
 }
-BARRIERS = {"product": 2, "sliced": 4, "dense": 6, "pool": 3}
+HALVES = Conv(height=7, width=7, inputs=144, channels=32, kernel=1, padding=NONE, dtype="float16")
+HALF_TILE = {"rows": 32, "columns": 32, "depth": 64, "warp_rows": 16, "warp_columns": 32}
+PLANTED["halves"] = ("gpu.matmul", HALVES, {**HALF_TILE, "slices": 1})
+PLANTED["sliced_halves"] = ("gpu.matmul", HALVES, {**HALF_TILE, "slices": 2})
+BARRIERS = {"product": 2, "sliced": 4, "dense": 6, "pool": 3, "halves": 2, "sliced_halves": 3}
 
 
 def _spoiled(name: str, change: tuple[str, str, int]) -> dict[str, str]:
@@ -174,6 +186,15 @@ FAULTS = {
 def test_what_a_gpu_does_not_allow_is_noticed(fault: str) -> None:
     change, said = FAULTS[fault]
     assert said in _spoiled("product", change)["product"]
+
+
+HALVES_READ = r"(= \*\(uint4\*\)\(shared\w* \+ \()"
+"""Of the rows, of the eighth row after them, of the weights; the last turn's come after them."""
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_halves_that_are_read_elsewhere_are_noticed(number: int) -> None:
+    assert "of 1568" in _spoiled("halves", (HALVES_READ, r"\g<1>8 + ", number))["halves"]
 
 
 # ---------------------------------------------------------------------------------------------------- what is not taken

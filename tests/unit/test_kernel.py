@@ -217,7 +217,7 @@ def test_sums_that_are_read_elsewhere_than_written_are_no_epilogue(following: st
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_kernels_of_other_types_than_float32_are_nobodys(dtype: str) -> None:
+def test_kernels_that_sum_in_other_types_than_float32_are_nobodys(dtype: str) -> None:
     x, image = te.placeholder((3, 4), dtype, "x"), te.placeholder((1, 5, 5, 4), dtype, "image")
     weights, taps = te.placeholder((4, 6), dtype, "weights"), te.placeholder((3, 3, 4, 6), dtype, "taps")
     k, ky, kx = (te.reduce_axis((0, extent), name) for name, extent in (("k", 4), ("ky", 5), ("kx", 5)))
@@ -225,13 +225,40 @@ def test_kernels_of_other_types_than_float32_are_nobodys(dtype: str) -> None:
     total = te.compute((1, 1, 1, 4), lambda n, _i, _j, c: te.sum(image[n, ky, kx, c], axis=[ky, kx]), "total")
     functions = (
         te.create_prim_func([x, weights, product]),
-        te.create_prim_func([image, taps, topi.nn.conv2d_nhwc(image, taps, 1, 1, 1)]),
+        te.create_prim_func([image, taps, topi.nn.conv2d_nhwc(image, taps, 1, 1, 1, out_dtype=dtype)]),
         te.create_prim_func([image, total]),
     )
     rules = [schedule(function, kernels.AVX2).rule for function in functions]
     known = dtype == "float32"
     assert rules == (["cpu.matmul", "cpu.convolution", "cpu.pool"] if known else ["fallback"] * 3)
     assert [signature(Kernel(function)) is not None for function in functions] == [known, known, False]
+
+
+HALVES = (
+    kernels.Conv(height=5, width=5, inputs=4, channels=8, dtype="float16"),
+    kernels.Conv(height=5, width=5, inputs=4, channels=8, kernel=1, padding=(0, 0, 0, 0), dtype="float16"),
+    kernels.Dense(rows=3, reduction=8, columns=6, dtype="float16"),
+    kernels.Pool(dtype="float16"),
+)
+
+
+@pytest.mark.parametrize("layer", HALVES, ids=["convolution", "pointwise", "dense", "pool"])
+def test_halves_are_known_by_their_sums_and_are_for_gpus(layer: kernels.Layer) -> None:
+    same = dataclasses.replace(layer, dtype="float32")
+    half, single = Kernel(layer.function()), Kernel(same.function())
+    assert (half.dtype, single.dtype) == ("float16", "float32")
+    assert half.sums_pixels == single.sums_pixels
+    assert signature(half) == (None if signature(single) is None else f"{signature(single)}_float16")
+    scheduled = schedule(layer.function(), kernels.AVX2)
+    assert (scheduled.rule, bool(scheduled.reason)) == ("fallback", True)
+
+
+def test_operands_of_two_types_are_nobodys() -> None:
+    x, weights = te.placeholder((3, 4), "float16", "x"), te.placeholder((4, 6), "float32", "weights")
+    k = te.reduce_axis((0, 4), "k")
+    product = te.compute((3, 6), lambda i, j: te.sum(x[i, k].astype("float32") * weights[k, j], axis=k), "matmul")
+    kernel = Kernel(te.create_prim_func([x, weights, product]))
+    assert (kernel.dtype, kernel.matmul) == (None, None)
 
 
 def test_a_layer_is_what_its_dataclass_says() -> None:

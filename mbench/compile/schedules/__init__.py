@@ -117,11 +117,17 @@ class Rule:
     kind. `build` makes the kernel with one of them, or answers None where it finds that it cannot; it raises ValueError
     for parameters that make no sense for the kernel.
     `by_default` says whether the rule takes a kernel without a measurement that chose it.
+    `dtypes` are those of operands that are summed; what sums nothing is taken in any.
     """
 
     candidates: Callable[[Kernel, Machine], Iterable[Parameters]]
     build: Callable[[Kernel, Machine, Parameters], Plan | None]
     by_default: Callable[[Kernel, Machine], bool] = lambda _kernel, _machine: True
+    dtypes: tuple[str, ...] = ("float32",)
+
+    def offers(self, kernel: Kernel, machine: Machine) -> Iterable[Parameters]:
+        """Return the candidates; none for a kernel of a dtype that is not taken."""
+        return self.candidates(kernel, machine) if kernel.anchor is None or kernel.dtype in self.dtypes else ()
 
 
 def schedule(function: tirx.PrimFunc, machine: Machine, choices: Mapping[str, Choice] | None = None) -> Scheduled:
@@ -156,7 +162,7 @@ def make(function: tirx.PrimFunc, machine: Machine, rule: str, parameters: Param
         return Plan(function=fallback(Kernel(function), machine))
     if rule not in rules:
         raise StaleChoiceError(f"there is no rule {rule}")
-    expected = next(iter(rules[rule].candidates(Kernel(function), machine)), None)
+    expected = next(iter(rules[rule].offers(Kernel(function), machine)), None)
     if expected is None:
         raise StaleChoiceError(f"{rule} does not take this kernel")
     if set(parameters) != set(expected):
@@ -185,7 +191,7 @@ def _by_rule(function: tirx.PrimFunc, machine: Machine) -> Scheduled:
     refused = []
     for name, rule in rules.items():
         kernel = Kernel(function)
-        parameters = next(iter(rule.candidates(kernel, machine)), None) if rule.by_default(kernel, machine) else None
+        parameters = next(iter(rule.offers(kernel, machine)), None) if rule.by_default(kernel, machine) else None
         if parameters is None:
             continue
         try:

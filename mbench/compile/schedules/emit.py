@@ -29,14 +29,15 @@ class Writer:
 
     @contextlib.contextmanager
     def function(self) -> Iterator[list[Any]]:
-        """Open the function; yields its parameters as flat float32 arrays, in order."""
+        """Open the function; yields its parameters as flat arrays, in order."""
         with self._builder, T.prim_func(is_private=True):
             T.func_attr({"tirx.noalias": True})
             shapes = list(self._kernel.parameter_shapes)
             if self._packed is not None:
                 shapes[1] = (self._packed,)
-            arguments = [T.arg(f"p{index}", T.buffer(shape, "float32")) for index, shape in enumerate(shapes)]
-            flat = [_flat(f"p{index}", *pair) for index, pair in enumerate(zip(arguments, shapes, strict=True))]
+            declared = list(zip(shapes, self._kernel.parameter_dtypes, strict=True))
+            arguments = [T.arg(f"p{index}", T.buffer(*one)) for index, one in enumerate(declared)]
+            flat = [_flat(f"p{index}", argument, *declared[index]) for index, argument in enumerate(arguments)]
             self._flat = list(zip(self._kernel.function.params, flat, strict=True))
             yield flat
 
@@ -53,10 +54,10 @@ class Writer:
         return flat[position]
 
 
-def _flat(name: str, argument: Any, shape: tuple[int, ...]) -> Any:
+def _flat(name: str, argument: Any, shape: tuple[int, ...], dtype: str) -> Any:
     if len(shape) == 1:
         return argument
-    return IRBuilder.name(name, T.decl_buffer((math.prod(shape),), "float32", data=argument.data))
+    return IRBuilder.name(name, T.decl_buffer((math.prod(shape),), dtype, data=argument.data))
 
 
 def vector(array: Any, start: Any, lanes: int) -> Any:

@@ -73,7 +73,7 @@ def grids(function: str, target: Target, chosen: Collection[Candidate], tries: i
 def _of_rule(name: str, function: tirx.PrimFunc, machine: Machine) -> Iterator[Candidate]:
     """Yield a rule's candidates, best first; none where it leaves nothing open."""
     rule = rules_for(machine)[0].get(name)
-    for parameters in rule.candidates(Kernel(function), machine) if rule else ():
+    for parameters in rule.offers(Kernel(function), machine) if rule else ():
         if parameters:
             yield Candidate(rule=name, parameters=dict(parameters))
 

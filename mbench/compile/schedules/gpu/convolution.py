@@ -1,9 +1,10 @@
 """Convolution of any kernel and stride as a matrix product whose rows are made as they are read (implicit GEMM).
 
 A row is a pixel of the output, a step of the reduction one tap and input channel, in the weights' order (ky, kx, ci).
-Where channels lie last and come in fours, a quad of steps is 16 bytes of one pixel, so that reads are as wide as a
-pointwise layer's; the nine-fold reading of a 3x3 kernel comes from the caches. An image's three channels are read one
-by one, with the pixels of a line to a warp. Padding and the last, unfilled turn are zeros that no memory is read for.
+Where channels lie last and are a multiple of 16 bytes, 16 bytes of one pixel are read at once, so that reads are as
+wide as a pointwise layer's; the nine-fold reading of a 3x3 kernel comes from the caches. An image's three channels are
+read one by one, with the pixels of a line to a warp. Padding and the last, unfilled turn are zeros that no memory is
+read for.
 """
 
 from __future__ import annotations
@@ -23,19 +24,20 @@ def _product(kernel: Kernel) -> Matmul | None:
     conv = kernel.convolution
     if conv is None or conv.depthwise or kernel.epilogue_of_sum is None:
         return None
-    return Matmul(rows=conv.pixels, reduction=conv.reduction, columns=conv.channels)
+    return Matmul(rows=conv.pixels, reduction=conv.reduction, columns=conv.channels, dtype=conv.dtype)
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
-    """Yield tiles, quickest first by the model of `tiles.cycles`."""
+    """Yield tiles, quickest first by a model of the GPU."""
     matmul, conv = _product(kernel), kernel.convolution
     if matmul is not None and conv is not None:
-        yield from tiles.candidates(matmul, machine, _vector(conv))
+        yield from product.candidates(matmul, machine, _vector(conv))
 
 
 def _vector(conv: Convolution) -> int:
-    """Return how many steps are read at once: 16 bytes of a pixel whose channels come in fours."""
-    return gpu.QUAD if conv.channels_last and conv.input_channels % gpu.QUAD == 0 else 1
+    """Return how many steps are read at once: 16 bytes of a pixel, where its channels are a multiple of that."""
+    widest = gpu.widest(conv.dtype)
+    return widest if conv.channels_last and conv.input_channels % widest == 0 else 1
 
 
 def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
@@ -78,4 +80,4 @@ class _Pixels:
         inside = None if conv.reduction % self._tile.depth == 0 else step < conv.reduction
         for position, extent in ((y, conv.input_height), (x, conv.input_width)):
             inside = gpu.both(inside, tirx.And(position >= 0, position < extent))
-        return gpu.guarded(inside, emit.vector(self._source, index, self.vector), self.vector)
+        return gpu.guarded(inside, emit.vector(self._source, index, self.vector), self.vector, conv.dtype)

@@ -2,7 +2,7 @@
 
 A block makes `columns` outputs of all rows. Its threads share out the reduction in `slices`: a thread has four columns,
 and every `slices`-th step. Weights are packed as (panel, step, column), so that in each step a block reads one run of
-memory, 16 bytes a thread; `_UNROLL` steps are under way at once. The sums of the slices meet in shared memory.
+memory, four elements a thread; `_UNROLL` steps are under way at once. The sums of the slices meet in shared memory.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _cycles(product: Matmul, columns: int, slices: int, machine: Machine, limits
     blocks = -(-product.columns // columns)
     turns = -(-product.reduction // (slices * _UNROLL))
     share = -(-blocks // machine.cores)
-    read = share * turns * slices * _UNROLL * columns * gpu.FLOAT / limits.dram_bytes
+    read = share * turns * slices * _UNROLL * columns * gpu.bytes_of(product.dtype) / limits.dram_bytes
     return max(read, turns * gpu.FAR_CYCLES) + gpu.FAR_CYCLES + slices.bit_length() * 100 * product.rows
 
 
@@ -112,17 +112,19 @@ def _write(
 def _add_turn(product: Matmul, sums: Any, source: Any, weights: Any, at: tuple[Any, Any, int, int]) -> None:
     """Read `_UNROLL` steps' weights and inputs, then add their products."""
     first, start, slices, columns = at
-    taps, inputs = gpu.registers(_UNROLL * gpu.QUAD), gpu.registers(_UNROLL * product.rows)
+    dtype = product.dtype
+    taps, inputs = gpu.registers(_UNROLL * gpu.QUAD, dtype), gpu.registers(_UNROLL * product.rows, dtype)
     whole = product.reduction % (slices * _UNROLL) == 0
     with gpu.each(_UNROLL) as number:
         step = first + number * slices
         emit.store(taps, emit.vector(weights, start + step * columns, gpu.QUAD), number * gpu.QUAD, gpu.QUAD)
         for row in range(product.rows):
-            value = gpu.guarded(None if whole else step < product.reduction, source[step + row * product.reduction], 1)
+            there = None if whole else step < product.reduction
+            value = gpu.guarded(there, source[step + row * product.reduction], 1, dtype)
             T.buffer_store(inputs, value, [number * product.rows + row])
     with gpu.each(_UNROLL) as number, gpu.each(product.rows) as row, gpu.each(gpu.QUAD) as lane:
         index = row * gpu.QUAD + lane
-        value = inputs[number * product.rows + row] * taps[number * gpu.QUAD + lane]
+        value = gpu.wide(inputs[number * product.rows + row]) * gpu.wide(taps[number * gpu.QUAD + lane])
         T.buffer_store(sums, sums[index] + value, [index])
 
 

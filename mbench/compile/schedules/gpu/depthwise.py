@@ -2,10 +2,9 @@
 
 A thread makes `lines` x `columns` pixels of `vector` channels. It reads each line of input that they reach once, into
 registers, and adds it to all the lines of output that it enters. Threads that follow each other have channels that
-follow each other, so that a warp reads runs of 16 bytes x 32 (8 and 4 bytes where `vector` is 2 and 1), then the next
-pixels; what neighbours read twice comes from the first cache, and nothing has to wait at a barrier. Small layers take
-fewer pixels a thread, to have threads for all SMs. A tile at the end of a line or of the image begins early, and makes
-some outputs twice.
+follow each other, so that a warp reads runs of `vector` x 32 elements, then the next pixels; what neighbours read twice
+comes from the first cache, and nothing has to wait at a barrier. Small layers take fewer pixels a thread, to have
+threads for all SMs. A tile at the end of a line or of the image begins early, and makes some outputs twice.
 """
 
 from __future__ import annotations
@@ -73,8 +72,8 @@ def _items(conv: Convolution, lines: int, columns: int, vector: int) -> int:
 def _cycles(conv: Convolution, lines: int, columns: int, vector: int, machine: Machine, limits: Limits) -> float:
     """Return the cycles of the busiest SM: instructions, loads and multiply-adds, whichever take longest, and waiting.
 
-    A warp's load of `vector` floats a thread passes 128 bytes a cycle. Each wave of blocks waits for memory twice, for
-    its first line and for the rest, and then for its own instructions, one behind the other.
+    A warp's loads pass 128 bytes a cycle. Each wave of blocks waits for memory twice, for its first line and for the
+    rest, and then for its own instructions, one behind the other.
     """
     blocks = -(-_items(conv, lines, columns, vector) // _THREADS)
     share = -(-blocks // machine.cores)
@@ -87,7 +86,7 @@ def _cycles(conv: Convolution, lines: int, columns: int, vector: int, machine: M
     warps = share * _THREADS / limits.warp
     busy = warps * max(
         instructions / gpu.SCHEDULERS,
-        loads * vector + lines * columns * vector,
+        (loads * vector + lines * columns * vector) * gpu.bytes_of(conv.dtype) / gpu.FLOAT,
         multiplies * limits.warp / limits.multiply_adds,
     )
     return busy + -(-share // held) * (2 * gpu.FAR_CYCLES + instructions * _INSTRUCTION_CYCLES / 2)
@@ -146,15 +145,15 @@ class _Thread:
         conv, vector, (batch, y, x, channel) = self._conv, self._vector, place
         down, across = _window(conv, self._lines, self._columns)
         left = emit.named(x * conv.stride - conv.padding)
-        line, taps = gpu.registers(across * vector), gpu.registers(conv.kernel_width * vector)
+        line = gpu.registers(across * vector, conv.dtype)
+        taps = gpu.registers(conv.kernel_width * vector, conv.dtype)
         for below in range(down):
             top = emit.named(y * conv.stride + (below - conv.padding))
             start = emit.named(((batch * conv.input_height + top) * conv.input_width + left) * conv.channels + channel)
             for right in range(across):
                 value = emit.vector(source, start + right * conv.channels, vector)
-                emit.store(
-                    line, gpu.guarded(self._inside(top, left, below, right), value, vector), right * vector, vector
-                )
+                value = gpu.guarded(self._inside(top, left, below, right), value, vector, conv.dtype)
+                emit.store(line, value, right * vector, vector)
             for number in range(self._lines):
                 ky = below - number * conv.stride
                 if 0 <= ky < conv.kernel_height:
@@ -182,7 +181,7 @@ class _Thread:
             gpu.each(vector) as lane,
         ):
             index = first + column * vector + lane
-            value = line[(column * conv.stride + kx) * vector + lane] * taps[kx * vector + lane]
+            value = gpu.wide(line[(column * conv.stride + kx) * vector + lane]) * gpu.wide(taps[kx * vector + lane])
             T.buffer_store(sums, sums[index] + value, [index])
 
     def _finish(self, sums: Any, target: Any, load: Callable[..., Any], place: tuple[Any, Any, Any, Any]) -> None:

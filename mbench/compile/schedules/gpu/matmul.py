@@ -14,14 +14,15 @@ from mbench.compile.schedules.gpu import threads as gpu
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
-    """Yield tiles, quickest first by the model of `tiles.cycles`."""
+    """Yield tiles, quickest first by a model of the GPU."""
     if kernel.matmul is not None and kernel.epilogue_of_sum is not None:
-        yield from tiles.candidates(kernel.matmul, machine, _vector(kernel.matmul))
+        yield from product.candidates(kernel.matmul, machine, _vector(kernel.matmul))
 
 
 def _vector(matmul: Matmul) -> int:
-    """Return how many floats of a row are read at once: 16 bytes, where all rows begin at a multiple of that."""
-    return gpu.QUAD if matmul.reduction % gpu.QUAD == 0 else 1
+    """Return how many elements of a row are read at once: 16 bytes, where all rows begin at a multiple of that."""
+    widest = gpu.widest(matmul.dtype)
+    return widest if matmul.reduction % widest == 0 else 1
 
 
 def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
@@ -50,4 +51,5 @@ class _Matrix:
         """Load from the matrix."""
         value = emit.vector(self._source, place + step, self.vector)
         whole = self._matmul.reduction % self._tile.depth == 0
-        return gpu.guarded(None if whole else step < self._matmul.reduction, value, self.vector)
+        there = None if whole else step < self._matmul.reduction
+        return gpu.guarded(there, value, self.vector, self._matmul.dtype)

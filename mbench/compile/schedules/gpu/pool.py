@@ -77,8 +77,8 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
         with T.serial(-(-pixels // parts)) as turn:
             pixel = turn * parts + part
             there = gpu.both(inside, None if pixels % parts == 0 else pixel < pixels)
-            value = gpu.guarded(there, source[(image * pixels + pixel) * total + channel], 1)
-            T.buffer_store(sums, sums[0] + value, [0])
+            value = gpu.guarded(there, source[(image * pixels + pixel) * total + channel], 1, str(kernel.dtype))
+            T.buffer_store(sums, sums[0] + gpu.wide(value), [0])
         T.buffer_store(shared, sums[0], [part * channels + own])
         gpu.add_up(shared, part, parts, channels, [own])
         with gpu.where(gpu.both(part < 1, inside)):

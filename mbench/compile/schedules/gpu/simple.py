@@ -21,7 +21,7 @@ _THREADS = 256
 
 def candidates(kernel: Kernel, _machine: Machine) -> Iterator[Parameters]:
     """Yield the one way there is, for a single block that reduces nothing."""
-    if kernel.anchor is None and len(kernel.blocks) == 1 and kernel.float32:
+    if kernel.anchor is None and len(kernel.blocks) == 1 and kernel.dtype:
         yield {}
 
 

@@ -19,9 +19,13 @@ from mbench.compile.kernel import Matmul
 
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z")
 WARP = 32
+"""Threads."""
 FLOAT = 4
+"""Bytes of a float."""
 QUAD = 4
-"""Threads of a warp; bytes of a float; floats of the widest load."""
+"""Columns of weights that a thread has together."""
+_WIDEST_BYTES = 16
+_BYTES = {"float32": FLOAT, "float16": 2}
 FAR_CYCLES = 600
 """From a load to its data in the second cache or DRAM: a guess between the two."""
 SCHEDULERS = 4
@@ -38,14 +42,24 @@ def launch(blocks: Sequence[int], threads: int) -> Iterator[tuple[list[Any], Any
         yield numbers, stack.enter_context(T.launch_thread("threadIdx.x", threads))
 
 
-def shared(elements: int) -> Any:
-    """Return an array of floats that the threads of a block share."""
-    return IRBuilder.name("shared", T.alloc_buffer((elements,), "float32", scope="shared"))
+def bytes_of(dtype: str) -> int:
+    """Return the bytes of an element."""
+    return _BYTES[dtype]
 
 
-def registers(elements: int) -> Any:
-    """Return an array of floats of a thread's own; in registers as long as nvcc knows each index."""
-    return T.alloc_buffer((elements,), "float32", scope="local")
+def widest(dtype: str) -> int:
+    """Return how many elements the widest load brings, 16 bytes."""
+    return _WIDEST_BYTES // _BYTES[dtype]
+
+
+def shared(elements: int, dtype: str = "float32") -> Any:
+    """Return an array that the threads of a block share."""
+    return IRBuilder.name("shared", T.alloc_buffer((elements,), dtype, scope="shared"))
+
+
+def registers(elements: int, dtype: str = "float32") -> Any:
+    """Return an array of a thread's own; in registers as long as nvcc knows each index."""
+    return T.alloc_buffer((elements,), dtype, scope="local")
 
 
 def barrier() -> None:
@@ -87,22 +101,27 @@ def both(one: Any, other: Any) -> Any:
     return tirx.And(one, other)
 
 
-def guarded(condition: Any, value: Any, lanes: int) -> Any:
-    """Return `value`, loaded only where `condition` holds, else zeros; None always does."""
+def guarded(condition: Any, value: Any, lanes: int, dtype: str) -> Any:
+    """Return `value`, loaded only where `condition` holds, else zeros of its dtype; None always does."""
     if condition is None:
         return value
-    zero = tirx.const(0, "float32")
+    zero = tirx.const(0, dtype)
     return tirx.if_then_else(condition, value, zero if lanes == 1 else tirx.Broadcast(zero, lanes))
 
 
+def wide(value: Any) -> Any:
+    """Return an element as a float32, as all arithmetic is."""
+    return value.astype("float32")
+
+
 def zero(array: Any, elements: int) -> None:
-    """Set a thread's registers to zero."""
+    """Set a thread's registers of float32 to zero."""
     with each(elements) as index:
         T.buffer_store(array, tirx.const(0, "float32"), [index])
 
 
 def packed(product: Matmul, depth: int, width: int) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
-    """Return how many floats packed weights are, and what packs (reduction, columns) into (panel, step, column).
+    """Return how many elements packed weights are, and what packs (reduction, columns) into (panel, step, column).
 
     A panel is `width` columns; steps are padded with zeros to a multiple of `depth`, columns to one of `width`.
     """

@@ -1,0 +1,261 @@
+"""Products on tensor cores: float16 operands, float32 sums; each warp multiplies tiles by `mma.sync.m16n8k16`.
+
+What the instruction calls row, column and step is ours to choose, since sums do not depend on the order of steps and
+weights are packed at compile time. Of each 32 steps, a thread holds 8 that lie side by side, for two instructions: so
+its rows come as 16 bytes of shared memory, and its weights, packed in the order of threads, too. Its columns in up to
+four instructions lie side by side as well, so that it writes 16 bytes of the output.
+
+The rows' operand lies in shared memory as it does in global memory, each row 64 bytes, or 64 more than a multiple of
+128: eight threads, which read or write at once, then meet in no bank.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Matmul
+from mbench.compile.schedules import emit
+from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.gpu import tiles
+from mbench.compile.schedules.gpu.tiles import Tile, Turn
+from mbench.compile.schedules.gpu.turns import Block
+from mbench.compile.schedules.limits import Limits
+
+_ROWS, _COLUMNS, _STEPS = 16, 8, 16
+"""What an instruction multiplies: 16 x 16 by 16 x 8."""
+_SUMS = _ROWS * _COLUMNS // gpu.WARP
+_HALVES = 8
+"""Elements of 16 bytes: what a thread holds of a row in a group of steps."""
+_GROUP = 2 * _STEPS
+"""Steps of which each of the four threads of a row holds 16 bytes."""
+_ACROSS = 4
+"""Threads from column to column in a warp, and the most instructions whose columns lie side by side."""
+_TILE_ROWS = _TILE_COLUMNS = (16, 32, 64, 128)
+_WARP_TILES = ((16, 8), (16, 16), (16, 32), (32, 16), (32, 32), (32, 64), (64, 32))
+_DEPTHS = (32, 64, 128)
+_SLICES = (1, 2, 4)
+_LATENCY_CYCLES = 35
+"""Of an instruction: a guess, of the order that Sun et al. measured on Ampere (arXiv:2206.02874)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MmaTile(Tile):
+    """How a product on tensor cores is cut."""
+
+    warp_rows: int
+    warp_columns: int
+
+    @classmethod
+    def all(cls, product: Matmul) -> Iterator[MmaTile]:
+        """Yield the tiles that suit a product."""
+        sizes = itertools.product(_TILE_ROWS, _TILE_COLUMNS, _WARP_TILES, _DEPTHS, _SLICES)
+        for rows, columns, (warp_rows, warp_columns), depth, slices in sizes:
+            least = (_TILE_ROWS[0], _TILE_COLUMNS[0], _DEPTHS[0])
+            if rows % warp_rows or columns % warp_columns or depth % (slices * _GROUP):
+                continue
+            tile = cls(
+                rows=rows, columns=columns, depth=depth, slices=slices, warp_rows=warp_rows, warp_columns=warp_columns
+            )
+            if not tile.wasteful(product, least):
+                yield tile
+
+    def check(self) -> None:
+        """See that the parts divide each other, and are made of what an instruction multiplies.
+
+        Raises:
+            ValueError: they do not, or are not.
+        """
+        if self.rows % self.warp_rows or self.columns % self.warp_columns or self.depth % (self.slices * _GROUP):
+            raise ValueError(f"{self} has parts that do not divide it")
+        if self.warp_rows % _ROWS or self.warp_columns % (_COLUMNS * self.beside):
+            raise ValueError(f"{self} has warps' parts that are not made of {_ROWS} x {_COLUMNS * self.beside}")
+
+    @property
+    def down(self) -> int:
+        """Instructions of a warp, from row to row."""
+        return self.warp_rows // _ROWS
+
+    @property
+    def across(self) -> int:
+        """Instructions of a warp, from column to column."""
+        return self.warp_columns // _COLUMNS
+
+    @property
+    def beside(self) -> int:
+        """Instructions whose columns lie side by side."""
+        return min(_ACROSS, max(1, self.across))
+
+    @property
+    def slice_threads(self) -> int:
+        """Threads of a slice."""
+        return gpu.WARP * (self.rows // self.warp_rows) * (self.columns // self.warp_columns)
+
+    @property
+    def pitch(self) -> int:
+        """Elements from one row to the next, in shared memory."""
+        return self.depth + (0 if self.depth % (2 * _GROUP) == _GROUP else _GROUP)
+
+    @property
+    def operand_bytes(self) -> int:
+        """Shared memory of two buffers of both operands."""
+        return 2 * gpu.bytes_of("float16") * (self.rows * self.pitch + self.depth * self.columns)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Shared memory of a block: operands, and the slices' sums."""
+        return self.operand_bytes + self.sums_bytes
+
+    @property
+    def registers(self) -> int:
+        """Registers of a thread, about: sums, a group's operands, what is under way, and addresses."""
+        sums = self.warp_rows * self.warp_columns // gpu.WARP
+        under_way = self.depth * (self.rows + self.columns) / self.threads / 2
+        return int(sums + 8 * self.down + 8 + 1.5 * under_way + 48)
+
+    def turn(self, limits: Limits) -> Turn:
+        """Return what a turn takes of an SM, part by part."""
+        warps, groups = self.threads / limits.warp, self.depth // self.slices // _GROUP
+        loads, products = 2 * self.down + self.across, 2 * self.down * self.across
+        bytes_moved = self.depth * (self.rows + self.columns) * gpu.bytes_of("float16")
+        staged = bytes_moved / (_HALVES * gpu.bytes_of("float16")) / self.threads
+        issued = warps * (groups * (loads + products) + 3 * staged + tiles.TURN_INSTRUCTIONS)
+        one_s = _ROWS * _COLUMNS * _STEPS * gpu.SCHEDULERS / limits.half_multiply_adds
+        busy = products * one_s * max(1.0, warps / gpu.SCHEDULERS)
+        return Turn(
+            multiply=self.rows * self.columns * self.depth / limits.half_multiply_adds,
+            instructions=issued / gpu.SCHEDULERS,
+            shared=(warps * groups * loads * gpu.WARP * 16 + bytes_moved) / tiles.SHARED_BYTES_A_CYCLE,
+            moved=bytes_moved / limits.l2_bytes,
+            alone=groups * max(busy, tiles.NEAR_CYCLES + _LATENCY_CYCLES) + tiles.BARRIER_CYCLES,
+        )
+
+
+class MmaBlock(Block[MmaTile]):
+    """Writes a block of warps of which each has a tile of its own."""
+
+    @property
+    def packed_elements(self) -> int:
+        """How many elements packed weights are."""
+        tile = self._tile
+        return -(-self._product.columns // tile.columns) * self._turns * tile.depth * tile.columns
+
+    def pack(self, weights: np.ndarray) -> np.ndarray:
+        """Return weights as (panel, group of steps, instruction, thread, step), padded with zeros.
+
+        Thread 4n + t of an instruction has the steps from 8t on of the group, and of `beside` instructions' columns the
+        one that its sums are of: see `_run`.
+        """
+        product, tile = self._product, self._tile
+        steps = self._turns * tile.depth
+        panels = -(-product.columns // tile.columns)
+        whole = np.zeros((steps, panels * tile.columns), weights.dtype)
+        whole[: product.reduction, : product.columns] = weights.reshape(product.reduction, product.columns)
+        beside = tile.beside
+        # step = (group, thread across, step); column = (panel, run of instructions, thread, instruction, one of two)
+        cut = whole.reshape(
+            steps // _GROUP, _ACROSS, _HALVES, panels, tile.columns // (_COLUMNS * beside), _COLUMNS // 2, beside, 2
+        )
+        group, across, step, panel, run, pair, instruction, one = range(8)
+        order = (panel, group, run, instruction, pair, one, across, step)
+        return np.ascontiguousarray(cut.transpose(order)).ravel()
+
+    def _declare(self) -> None:
+        tile = self._tile
+        self._shared = gpu.shared(tile.operand_bytes // gpu.bytes_of("float16"), "float16")
+        if tile.slices > 1:
+            self._partial = gpu.shared(tile.sums_bytes // gpu.FLOAT)
+        self._sums = gpu.registers(tile.down * tile.across * _SUMS)
+        gpu.zero(self._sums, tile.down * tile.across * _SUMS)
+        within, self._slice = self._of_slice()
+        lane, warp = tirx.floormod(within, gpu.WARP), tirx.floordiv(within, gpu.WARP)
+        self._lane = emit.named(lane)
+        self._lane_row = emit.named(tirx.floordiv(lane, _ACROSS))
+        self._lane_column = emit.named(tirx.floormod(lane, _ACROSS))
+        warps_across = tile.columns // tile.warp_columns
+        self._warp_row = emit.named(tirx.floordiv(warp, warps_across) * tile.warp_rows)
+        self._warp_column = emit.named(tirx.floormod(warp, warps_across) * tile.warp_columns)
+
+    # -------------------------------------------------------------------------------------------------------- the turns
+    def _put_row(self, buffer: Any, row: Any, step: Any, values: Any, first: int, count: int) -> None:
+        emit.store(self._shared, emit.vector(values, first, count), self._rows_at(buffer, row) + step, count)
+
+    def _put_weights(self, buffer: Any, place: Any, values: Any, first: int) -> None:
+        emit.store(self._shared, emit.vector(values, first, _HALVES), self._weights_at(buffer) + place, _HALVES)
+
+    def _rows_at(self, buffer: Any, row: Any) -> Any:
+        return buffer * (self._tile.rows * self._tile.pitch) + row * self._tile.pitch
+
+    def _weights_at(self, buffer: Any) -> Any:
+        tile = self._tile
+        return 2 * tile.rows * tile.pitch + buffer * (tile.depth * tile.columns)
+
+    def _multiply(self, buffer: Any) -> None:
+        tile = self._tile
+        groups = tile.depth // tile.slices // _GROUP
+        left = gpu.registers(tile.down * 2 * _HALVES, "float16")
+        right = gpu.registers(_HALVES, "float16")
+        with gpu.each(groups) as number:
+            group = number + self._slice * groups
+            for i in range(tile.down):
+                self._bring_rows(left, i * 2 * _HALVES, buffer, i * _ROWS, group)
+            for j in range(tile.across):
+                place = group * tile.columns + self._warp_column + j * _COLUMNS
+                place = self._weights_at(buffer) + place * _GROUP + self._lane * _HALVES
+                emit.store(right, emit.vector(self._shared, place, _HALVES), 0, _HALVES)
+                for i, half in itertools.product(range(tile.down), range(2)):
+                    first = (i * 2 + half) * _HALVES
+                    self._instruction(left, first, right, half * _HALVES // 2, (i * tile.across + j) * _SUMS)
+
+    def _bring_rows(self, left: Any, first: int, buffer: Any, row: int, group: Any) -> None:
+        """Load what two instructions take of the rows: pairs of steps of a row, and of the eighth row after it."""
+        near, far = gpu.registers(_HALVES, "float16"), gpu.registers(_HALVES, "float16")
+        for array, below in ((near, 0), (far, _ROWS // 2)):
+            own = self._warp_row + self._lane_row + (row + below)
+            place = self._rows_at(buffer, own) + group * _GROUP + self._lane_column * _HALVES
+            emit.store(array, emit.vector(self._shared, place, _HALVES), 0, _HALVES)
+        for pair, (offset, array) in itertools.product(range(_HALVES // 2), ((0, near), (2, far))):
+            emit.store(left, emit.vector(array, 2 * pair, 2), first + 4 * pair + offset, 2)
+
+    def _instruction(self, left: Any, left_at: int, right: Any, right_at: int, sums_at: int) -> None:
+        """Add a product of a warp's registers to its sums; PTX ISA, "Matrix Fragments for mma.m16n8k16"."""
+        T.evaluate(
+            T.ptx_legacy.mma(
+                "m16n8k16", "row", "col", "fp16", "fp16", "fp32",
+                left.data, left_at, right.data, right_at, self._sums.data, sums_at, False, dtype="float32",
+            )
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------------------------- the end
+    def _finish(self, load: Callable[..., Any], target: Any) -> None:
+        count = 2 * self._tile.beside
+        run = gpu.registers(count)
+        for row, column, indices in self._runs():
+            for number, index in enumerate(indices):
+                T.buffer_store(run, self._sums[index], [number])
+            self._store(load, target, row, column, count, run, 0)
+
+    def _put_sums(self) -> None:
+        tile = self._tile
+        for row, column, indices in self._runs():
+            place = self._slice * (tile.rows * tile.columns) + row * tile.columns + column
+            for number in range(0, len(indices), 2):
+                emit.store(self._partial, emit.vector(self._sums, indices[number], 2), place + number, 2)
+
+    def _runs(self) -> Iterator[tuple[Any, Any, list[int]]]:
+        """Yield row, column and indices of the thread's sums that lie side by side in a row.
+
+        Of each instruction a thread has two columns, of its row and of the eighth after it.
+        """
+        tile = self._tile
+        for i, below, first in itertools.product(range(tile.down), range(2), range(0, tile.across, tile.beside)):
+            row = self._warp_row + self._lane_row + (i * _ROWS + below * _ROWS // 2)
+            column = self._warp_column + first * _COLUMNS + self._lane_column * (2 * tile.beside)
+            blocks = range(first, first + tile.beside)
+            yield row, column, [(i * tile.across + j) * _SUMS + 2 * below + one for j in blocks for one in range(2)]
