@@ -40,6 +40,7 @@ WRONG_USE = 2
 _COLUMNS = 80
 
 _path = click.Path(path_type=Path)
+_DTYPE_HELP = "Type of weights and activations; on GPUs also float16.  [default: float32]"
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 _targets_option = click.option(
     "--targets", "extra_dirs", type=_path, multiple=True, metavar="DIR", help="More folders of target folders."
@@ -140,7 +141,7 @@ def _print_of_device(context: click.Context, listing: Listing) -> None:
 @click.option("--device", default=None, metavar="D", help="Where to run.  [default: the target's]")
 @click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
 @click.option("--batch", default=None, metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]")
-@click.option("--dtype", default=None, metavar="T", help="Type of weights and activations.  [default: float32]")
+@click.option("--dtype", default=None, metavar="T", help=_DTYPE_HELP)
 @click.option(
     "-o",
     "--output",
@@ -239,6 +240,7 @@ def _say_where(record: Path, page: Path | None, console: Console) -> None:
 @click.option("--target", "target_name", default=None, metavar="NAME", help="Hardware target.  [default: host]")
 @click.option("--device", default=None, metavar="D", help="Where to measure.  [default: the target's]")
 @click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
+@click.option("--dtype", default=None, metavar="T", help=_DTYPE_HELP)
 @click.option("--tries", type=click.IntRange(1, 1000), default=12, show_default=True, help="Tiles to try of each rule.")
 @click.option("--again", is_flag=True, help="Also tune what this version has tuned already.")
 @click.option("--deep", is_flag=True, help="Also let TVM's MetaSchedule search: minutes a kernel, seldom quicker.")

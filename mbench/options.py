@@ -55,8 +55,7 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
     target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
-    if dtype != "float32" and target.family != "gpu":
-        raise UsageError(f"dtype {dtype!r} is for GPUs; target {target.name!r} takes float32, see 'mbench targets'")
+    _refuse_dtype(dtype, target)
     device = _device(options["device"], target, machine, compile_only=options["compile_only"])
     threads = _threads(options["threads"], target, machine, device.kind)
     choices = tuned.NONE if options["no_tuned"] else tuned.choices(target, machine, threads, options["extra_dirs"])
@@ -99,14 +98,13 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
             package is missing.
         TargetError: the target is not known, or its description is wrong.
     """
-    names = variants.expand(patterns)
+    names, dtype = variants.expand(patterns), _or(options["dtype"], "float32")
     for name in names:
-        variants.parse(name)
+        variants.parse(name, dtype=dtype)
     target = pipeline.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
-    if target.family == "gpu":
-        raise UsageError(
-            f"target '{target.name}': tuning for GPUs is not in this version; name a CPU, see 'mbench targets'"
-        )
+    _refuse_dtype(dtype, target)
+    if options["deep"] and target.family == "gpu":
+        raise UsageError(f"--deep is for CPUs; leave it out for target '{target.name}'")
     support = targets.support(target, machine)
     if not support.measure:
         raise UsageError(f"target '{target.name}': {support.reason}; choices are tuned where they can be measured")
@@ -117,12 +115,14 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
     lacking = [name for name in DEEP_NEEDS if importlib.util.find_spec(name) is None] if options["deep"] else []
     if lacking:
         raise UsageError(f"--deep needs {' and '.join(lacking)}; install: pip install 'mobilenet-bench[tune]'")
-    here = target if target.name == "host" else pipeline.resolve_target("host")
+    here = target if target.name == "host" or target.family == "gpu" else pipeline.resolve_target("host")
     return TuningJob(
         target=target,
         host=machine,
-        mcpu=str(here.tvm["mcpu"]),
+        processor=tuned.processor(target, machine),
+        mcpu=str(here.tvm["arch" if target.family == "gpu" else "mcpu"]),
         variants=names,
+        dtype=dtype,
         threads=_threads(options["threads"], target, machine, "local"),
         tries=options["tries"],
         trials=(options["trials"] or DEFAULT_TRIALS) if options["deep"] else 0,
@@ -130,6 +130,11 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
         timeout_s=float(options["timeout_s"]),
         file=tuned.own_file(target, machine),
     )
+
+
+def _refuse_dtype(dtype: str, target: Target) -> None:
+    if dtype != "float32" and target.family != "gpu":
+        raise UsageError(f"dtype {dtype!r} is for GPUs; target {target.name!r} takes float32, see 'mbench targets'")
 
 
 def _or(given: _T | None, default: _T) -> _T:

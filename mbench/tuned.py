@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import records, targets
+from mbench import gpus, records, targets
 from mbench.errors import OutputError, RecordError
 from mbench.records import Host, PositiveInt, Seconds, Target
 
@@ -92,9 +92,9 @@ class File(_Strict, frozen=True, kw_only=True):
     format_version: Literal[1]
     target: Text
     cpu: Text
-    """The processor that they were measured on."""
+    """The processor, or the GPU, that they were measured on."""
     mcpu: Text
-    """LLVM's name for it."""
+    """LLVM's name for it, or the GPU's architecture."""
     kernels: tuple[Entry, ...] = ()
 
     def find(self, kernel: str, threads: int) -> Entry | None:
@@ -213,10 +213,18 @@ def folder() -> Path:
     return Path(platformdirs.user_data_dir("mbench")) / "tuned"
 
 
+def processor(target: Target, host: Host) -> str:
+    """Return what choices for a target are measured on here: the processor, or the GPU."""
+    if target.family != "gpu":
+        return host.cpu
+    gpu = gpus.found()
+    return gpu.name if gpu else "no GPU"
+
+
 def own_file(target: Target, host: Host) -> Path:
     """Return where this user's choices for a target lie, as measured on this kind of processor."""
     code = f"host-{target.tvm.get('mcpu', '')}" if target.name == "host" else target.name
-    return folder() / f"{code}-{_slug(host.cpu)}.toml"
+    return folder() / f"{code}-{_slug(processor(target, host))}.toml"
 
 
 def database(file: Path) -> Path:

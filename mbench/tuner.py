@@ -40,9 +40,12 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
 
     target: Target
     host: Host
+    processor: str
+    """What it is measured on."""
     mcpu: str
-    """LLVM's name for the processor that it is measured on."""
+    """LLVM's name for that, or the GPU's architecture."""
     variants: tuple[str, ...]
+    dtype: str = "float32"
     threads: int
     tries: int
     """Tiles that are tried of each rule, and task grids of the quickest tiles."""
@@ -100,7 +103,7 @@ class Tuner:
         """
         job = self.job
         note(f"finding the kernels of {len(job.variants)} networks")
-        lowering = {name: functools.partial(jobs.tasks, variants.parse(name)) for name in job.variants}
+        lowering = {name: functools.partial(jobs.tasks, variants.parse(name, dtype=job.dtype)) for name in job.variants}
         found = self._compilers.all_of(lowering, _LOWERING_S)
         tasks = merged(task for name in job.variants for task in found[name].answer())
         listing = {task.kernel: functools.partial(jobs.tiles, task.function, job.target, job.tries) for task in tasks}
@@ -190,8 +193,8 @@ class Tuner:
 
 def _read(job: TuningJob) -> File:
     if job.file.exists():
-        return msgspec.structs.replace(tuned.read(job.file), cpu=job.host.cpu, mcpu=job.mcpu)
-    return File(format_version=1, target=job.target.name, cpu=job.host.cpu, mcpu=job.mcpu)
+        return msgspec.structs.replace(tuned.read(job.file), cpu=job.processor, mcpu=job.mcpu)
+    return File(format_version=1, target=job.target.name, cpu=job.processor, mcpu=job.mcpu)
 
 
 def merged(tasks: Iterable[Task]) -> list[Task]:
@@ -204,7 +207,9 @@ def merged(tasks: Iterable[Task]) -> list[Task]:
 
 
 def _cache_bytes(job: TuningJob) -> int:
-    """Return what the second-level caches of this machine hold for the threads."""
+    """Return what the second-level caches of this machine hold for the threads; a GPU's hold all, and count as none."""
+    if job.target.family == "gpu":
+        return 0
     cache = as_run_here(job.target, job.host).processor.l2
     return int(cache.bytes.value / cache.shared_by * job.threads) if cache else 2**20 * job.threads
 

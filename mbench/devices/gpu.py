@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mbench.artifact import Artifact
+from mbench.compile.tuning import Readings, TimingPlan
+from mbench.devices import worker
 from mbench.devices.local import LocalDevice
 from mbench.measure import cudart
 from mbench.measure.observation import Observation, Plan
@@ -29,6 +31,10 @@ class GpuDevice(LocalDevice):
     def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
         """Check and time an artifact."""
         return cast(Observation, self._run(measure, (artifact.folder, plan), plan.threads, report))
+
+    def time_kernel(self, plan: TimingPlan, report: Callable[[str, float], None]) -> Readings:
+        """Time candidates of one kernel."""
+        return cast(Readings, self._run(time_kernel, (plan,), plan.threads, report))
 
 
 def calibrate(send: Send, target: Target) -> Calibration:
@@ -54,6 +60,20 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     loaded = artifact.load(folder)
     with cudart.explaining(f"batch {loaded.manifest.variant.batch}"):
         return _measured(send, loaded, stream, plan)
+
+
+def time_kernel(send: Send, plan: TimingPlan) -> Readings:
+    """Job: time candidates of one kernel by the device's events.
+
+    Raises:
+        MeasureError: the GPU went away, or CUDA refuses.
+    """
+    send("starting", 0.0)
+    stream = _load_cuda()
+    from mbench.compile.tuning import timing
+
+    with cudart.explaining("tuning"):
+        return timing.time_all(plan, worker.told(plan, send), timing.Gpu(stream))
 
 
 def _load_cuda() -> cudart.Runtime:

@@ -253,5 +253,10 @@ def time_kernel(send: Send, plan: tuning.TimingPlan) -> tuning.Readings:
     send("starting", 0.0)
     from mbench.compile.tuning import timing
 
+    return timing.time_all(plan, told(plan, send))
+
+
+def told(plan: tuning.TimingPlan, send: Send) -> Callable[[int], None]:
+    """Return what tells how many readings of a plan are done."""
     readings = len(plan.candidates) + plan.finalists
-    return timing.time_all(plan, lambda done: send(f"timing {done + 1}/{readings}", done / readings))
+    return lambda done: send(f"timing {done + 1}/{readings}", done / readings)

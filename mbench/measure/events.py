@@ -73,6 +73,27 @@ class Queue:
             self._hold_s = min(_MARGIN * max(took_s, self._hold_s), _LONGEST_HOLD_S)
         raise NotQueued(f"the host was not done queuing a run in {took_s:.3g} s, for which the device was held back")
 
+    def seconds(self, launch: Callable[[], object]) -> float:
+        """Return the device's seconds of what `launch` queues.
+
+        Raises:
+            NotQueued: it waits for the device in the middle.
+        """
+
+        def work() -> tuple[Any, Any]:
+            start = self._stream.record()
+            launch()
+            return start, self._stream.record()
+
+        def free(pair: tuple[Any, Any]) -> None:
+            for event in pair:
+                self._stream.free(event)
+
+        pair = self.whole(work, free)
+        seconds = self._stream.seconds(*pair)
+        free(pair)
+        return seconds
+
 
 class EventInstrument:
     """Puts an event before and after each kernel that the VM calls. Source: VirtualMachine.set_instrument."""
@@ -158,22 +179,7 @@ def queued_s(launch: Callable[[], object], stream: Stream, *, repeat: int) -> tu
         NotQueued: a run waits for the device in the middle.
     """
     queue = Queue(stream)
-
-    def work() -> tuple[Any, Any]:
-        start = stream.record()
-        launch()
-        return start, stream.record()
-
-    def free(pair: tuple[Any, Any]) -> None:
-        for event in pair:
-            stream.free(event)
-
-    seconds = []
-    for _ in range(repeat):
-        pair = queue.whole(work, free)
-        seconds.append(stream.seconds(*pair))
-        free(pair)
-    return tuple(seconds)
+    return tuple(queue.seconds(launch) for _ in range(repeat))
 
 
 def launch_gaps_s(whole_s: Sequence[float], queued: Sequence[float]) -> tuple[float, ...]:

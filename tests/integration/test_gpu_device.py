@@ -16,11 +16,13 @@ from pathlib import Path
 
 import fake_cuda
 import msgspec
+import numpy as np
 import pytest
 from conftest import require
 
-from mbench import artifact, records, targets, variants
+from mbench import artifact, records, search, targets, variants
 from mbench.compile import build
+from mbench.compile.tuning import Built, Readings, TimingPlan, jobs
 from mbench.measure.observation import Observation
 from mbench.records import Calibration
 
@@ -61,6 +63,19 @@ try:
             stop = stream.record()
             stream.wait()
             answer.append(stream.seconds(start, stop))
+    elif job == "tune":
+        from mbench.compile.tuning import TimingPlan
+
+        timed = msgspec.json.decode(Path(folder, "plan.json").read_bytes(), type=TimingPlan)
+        if check == "passes":
+            import mbench.measure.gpu
+
+            mbench.measure.gpu.prepare_tvm()
+            mbench.measure.cudart.Runtime()
+            from mbench.compile.tuning import timing
+
+            timing._Bench._error = lambda *_: 0.0
+        answer = gpu.time_kernel(lambda stage, fraction: None, timed)
     elif job == "measure":
         answer = gpu.measure(lambda stage, fraction: None, Path(folder), plan)
     else:
@@ -144,6 +159,62 @@ def test_a_quick_device_waits_for_the_host_and_that_is_the_launch_gap(
     assert found.overhead_s is not None
     assert sum(statistics.median(samples) for samples in found.calls_s) < 1e-6
     assert statistics.median(found.overhead_s) == pytest.approx(statistics.median(found.latency_s), rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_network_in_halves_is_given_halves(environment: dict[str, str], tmp_path: Path) -> None:
+    variant = variants.parse("mobilenet_v1_0.25_32", batch=16, dtype="float16")
+    made, _ = build.build(variant, targets.load("cuda_sm90"), tmp_path)
+    assert not made.manifest.fallbacks
+    with np.load(made.reference) as reference:
+        assert (reference["input"].dtype, reference["output"].dtype) == (np.float16, np.float32)
+    done = run(environment, "measure", made.folder, "passes", kernel_us=KERNEL_US)
+    found = msgspec.json.decode(done.stdout, type=Observation)
+    assert found.calls_s is not None
+    assert len(found.calls_s) == len(made.manifest.calls)
+
+
+# --------------------------------------------------------------------------------------------------------------- tuning
+@pytest.fixture(scope="module")
+def to_time(tmp_path_factory: pytest.TempPathFactory) -> TimingPlan:
+    """A pointwise layer in float16: what the rules choose, and two other tiles."""
+    require(shutil.which("nvcc"), "nvcc is not on PATH")
+    folder, target = tmp_path_factory.mktemp("tuning"), targets.load("cuda_sm90")
+    tasks = jobs.tasks(variants.parse("mobilenet_v1_0.25_32", batch=64, dtype="float16"))
+    task = [task for task in tasks if "_k1x1_" in task.kernel][-1]
+    assert task.kernel.endswith("_float16")
+    default, others = jobs.tiles(task.function, target, 2)
+    built = []
+    for number, candidate in enumerate((search.AS_IS, default, *others[:2])):
+        library = str(folder / f"{number}.so")
+        assert jobs.compiled(task.function, target, candidate, library) == ""
+        built.append(Built(candidate=candidate, library=library))
+    plan = TimingPlan(
+        function=task.function, target=target, threads=1, cache_bytes=0, reference=built[0].library, default=built[1],
+        candidates=tuple(built[2:]), finalists=1, log=str(folder / "log"),
+    )  # fmt: skip
+    (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
+    return plan
+
+
+@pytest.mark.slow
+def test_candidates_are_timed_by_the_device(environment: dict[str, str], to_time: TimingPlan) -> None:
+    done = run(environment, "tune", Path(to_time.log).parent, "passes", kernel_us=KERNEL_US)
+    assert done.returncode == 0, done.stderr
+    found = msgspec.json.decode(done.stdout, type=Readings)
+    assert [read.number for read in found.reads[:2]] == [0, 1]
+    for read in found.reads:
+        assert read.timing is not None, read.refused
+        assert read.timing.seconds == pytest.approx(KERNEL_US * 1e-6, rel=0.05)
+        assert read.timing.ratio == pytest.approx(1, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_choice_that_computes_nothing_is_not_timed(environment: dict[str, str], to_time: TimingPlan) -> None:
+    done = run(environment, "tune", Path(to_time.log).parent, "runs")
+    assert done.returncode == 1
+    said = f"MeasureError: what the rules choose, {to_time.default.candidate}, is wrong"
+    assert done.stderr.strip().splitlines()[-1].startswith(said)
 
 
 @pytest.mark.slow

@@ -322,11 +322,11 @@ def test_every_call_has_arguments_that_the_last_one_had_not(bench: Bench) -> Non
     """Weights go round copies that fill the caches twice; input and output go round two."""
     default, _ = jobs.tiles(bench.task.function, bench.target, 1)
     built = bench.built(default, "default")
-    data = timing._data(candidates.Kernel(tvm.ir.load_json(bench.task.function)).parameter_shapes)
-    pack = candidates.plan(tvm.ir.load_json(bench.task.function), candidates.Machine.of(bench.target), default).pack
+    data = timing.drawn(candidates.Kernel(tvm.ir.load_json(bench.task.function)))
+    pack = candidates.plan(tvm.ir.load_json(bench.task.function), bench.target, default).pack
     if pack is not None:
         data[1] = pack(data[1])
-    runner = timing._Runner(Path(built.library), data, 2**16)
+    runner = timing.Runner(Path(built.library), data, 2**16, timing.Host())
     rings = runner._arguments
     weights = {id(arguments[1]) for arguments in rings}
     assert len(weights) == len(rings)

@@ -65,6 +65,7 @@ WRONG = {
     "run --target x86_64_v9": ("target 'x86_64_v9' is not known", "did you mean 'x86_64_v"),
     "run --target ''": ("target '' is not known",),
     "run --dtype float64": ("dtype 'float64' is not supported", "float32"),
+    "run --dtype float16 --target x86_64_v2": ("dtype 'float16' is for GPUs", "target 'x86_64_v2'"),
     "run --device moon --target x86_64_v2": ("--device 'moon' is not known", "local"),
     "run --device rpc://board --target x86_64_v2": ("rpc://board", "no port", "rpc://HOST:PORT"),
     "run --device emulated --target x86_64_v4": ("x86_64_v4", "cannot be emulated", "QEMU"),

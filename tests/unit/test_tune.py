@@ -244,8 +244,9 @@ class World:
 
     def job(self, **changes: Any) -> TuningJob:
         given = {
-            "target": TARGET, "host": host.describe(), "mcpu": "some", "variants": ("mobilenet_v1_0.25_32",),
-            "threads": 1, "tries": 4, "again": False, "timeout_s": 5.0, "file": self.folder / "tuned.toml", **changes,
+            "target": TARGET, "host": host.describe(), "processor": "a CPU", "mcpu": "some",
+            "variants": ("mobilenet_v1_0.25_32",), "threads": 1, "tries": 4, "again": False, "timeout_s": 5.0,
+            "file": self.folder / "tuned.toml", **changes,
         }  # fmt: skip
         return TuningJob(**given)
 
@@ -495,7 +496,10 @@ WRONG = {
     "": ("Missing argument 'VARIANT...'",),
     "resnet50": ("'resnet50' is not known",),
     f"{V} --target x86_65": ("target 'x86_65' is not known",),
-    f"{V} --target cuda_sm90": ("target 'cuda_sm90': tuning for GPUs is not in this version",),
+    f"{V} --target cuda_sm90": ("target 'cuda_sm90': ", "choices are tuned where they can be measured"),
+    f"{V} --target cuda_sm90 --deep": ("--deep is for CPUs", "'cuda_sm90'"),
+    f"{V} --target cuda_sm90 --dtype int8": ("dtype 'int8' is not supported",),
+    f"{V} --target x86_64_v2 --dtype float16": ("dtype 'float16' is for GPUs", "target 'x86_64_v2'"),
     f"{V} --target arm64_cortex_a72": ("arm64_cortex_a72",),
     f"{V} --target x86_64_v2 --device rpc://board:9090": ("--device rpc://board:9090", "'local' alone"),
     f"{V} --target x86_64_v2 --device moon": ("--device 'moon' is not known",),

@@ -7,7 +7,7 @@ import factory
 import msgspec
 import pytest
 
-from mbench import resources, targets, tuned
+from mbench import records, resources, targets, tuned
 from mbench.errors import OutputError, RecordError
 from mbench.measure import activity
 from mbench.records import Host, Target
@@ -209,6 +209,17 @@ def test_files_of_different_processors_have_different_names() -> None:
     assert len(names) == 4
     assert "x86_64_v3-another-r-cpu-3-0-ghz.toml" in names
     assert any(name.startswith("host-znver3-") for name in names)
+
+
+def test_choices_for_a_gpu_are_filed_by_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = msgspec.structs.replace(TARGET, name="cuda_sm90", family="gpu")
+    gpu = records.Gpu(name="NVIDIA H100 80GB HBM3", arch="sm_90")
+    monkeypatch.setattr("mbench.gpus.found", lambda: gpu)
+    assert tuned.processor(target, HOST) == gpu.name
+    assert tuned.own_file(target, HOST).name == "cuda_sm90-nvidia-h100-80gb-hbm3.toml"
+    monkeypatch.setattr("mbench.gpus.found", lambda: None)
+    assert tuned.own_file(target, HOST).name == "cuda_sm90-no-gpu.toml"
+    assert tuned.processor(TARGET, HOST) == HOST.cpu
 
 
 def test_the_users_folder_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def tasks(variant: Variant) -> tuple[Task, ...]:
         if kernel is not None:
             found.setdefault(kernel, (function, []))[1].append(f"{variant.name} {call.layer}")
     return tuple(
-        Task(kernel=kernel, function=tvm.ir.save_json(function), layers=tuple(layers))
+        Task(kernel=kernel, function=str(tvm.ir.save_json(function)), layers=tuple(layers))
         for kernel, (function, layers) in found.items()
     )
 
@@ -87,8 +87,8 @@ def _distinct(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
             yield candidate
 
 
-def plan(function: tirx.PrimFunc, machine: Machine, candidate: Candidate) -> Plan:
-    """Return the kernel as a candidate makes it.
+def plan(function: tirx.PrimFunc, target: Target, candidate: Candidate) -> Plan:
+    """Return the kernel as a candidate makes it for a target.
 
     Raises:
         StaleChoiceError: its rule does not take it.
@@ -98,7 +98,8 @@ def plan(function: tirx.PrimFunc, machine: Machine, candidate: Candidate) -> Pla
 
         choice = Choice(rule=METASCHEDULE, parameters={}, database=candidate.database)
         return deep.recorded(function, choice)
-    return make(function, machine, candidate.rule, candidate.parameters)
+    with _tvm_target(target):
+        return make(function, Machine.of(target), candidate.rule, candidate.parameters)
 
 
 def compile_candidate(function: str, target: Target, candidate: Candidate, library: str) -> None:
@@ -108,12 +109,10 @@ def compile_candidate(function: str, target: Target, candidate: Candidate, libra
         StaleChoiceError: its rule does not take it.
         BuildError: code generation or linking failed.
     """
-    tvm_target = _tvm_target(target)
-    with tvm_target:
-        made = plan(tvm.ir.load_json(function), Machine.of(target), candidate).function
+    made = plan(tvm.ir.load_json(function), target, candidate).function
     module = tvm.IRModule({ENTRY: made.with_attr("global_symbol", ENTRY)})
     link = linker.find(str(target.tvm.get("mtriple", HOST_TRIPLE)))
-    codegen.export(codegen.generate(module, tvm_target), Path(library), link)
+    codegen.export(codegen.generate(module, _tvm_target(target)), Path(library), link)
     if not Path(library).exists():
         raise BuildError(f"{library} was not written")
 

@@ -6,6 +6,9 @@ its time over the default's, so that what slows the machine down for a while mee
 A kernel alone in a loop finds all of its data in the first cache; in a network it does not: its input was written just
 before, its weights were last read one inference ago. So calls go round several copies of the weights, together twice
 the size of the second-level caches, and two of the input and the output.
+
+On a GPU a block is timed by events of the device, which is held back until all of the block is queued; its first
+caches do not outlive a kernel, and its second one holds these networks whole, so that two copies are enough.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -25,12 +28,13 @@ import tvm
 
 from mbench import stats
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine
 from mbench.compile.tuning import Begun, Built, Read, Readings, Timing, TimingPlan, candidates
 from mbench.errors import MeasureError
-from mbench.measure import activity, session
+from mbench.measure import activity, events, session
+from mbench.measure.cudart import Stream
 
-TOLERANCE = 1e-4
+TOLERANCE = {"float32": 1e-4, "float16": 2e-3}
+"""By the output's dtype. In float16 two sums that are nearly the same can be rounded apart by 1e-3 of the largest."""
 _BLOCK_S = 1e-3
 _ROUNDS = 11
 _FINAL_ROUNDS = 51
@@ -43,18 +47,51 @@ _WARM_UP_S = 0.02
 Report = Callable[[int], None]
 
 
-def time_all(plan: TimingPlan, report: Report) -> Readings:
+class Place(Protocol):
+    """Where kernels run."""
+
+    device: Any
+    """As TVM names it."""
+
+    def seconds(self, launch: Callable[[], object]) -> float:
+        """Return how long what `launch` starts takes."""
+        ...
+
+
+class Host:
+    """This machine's processors, by its clock."""
+
+    def __init__(self) -> None:
+        self.device = tvm.cpu()
+
+    def seconds(self, launch: Callable[[], object]) -> float:
+        """Return how long `launch` takes."""
+        start = time.perf_counter_ns()
+        launch()
+        return (time.perf_counter_ns() - start) * 1e-9
+
+
+class Gpu:
+    """CUDA's device 0, by its own events."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.device = tvm.cuda(0)
+        self.seconds = events.Queue(stream).seconds
+
+
+def time_all(plan: TimingPlan, report: Report, place: Place | None = None) -> Readings:
     """Check and time all candidates of a plan; then those that were quickest again, for longer.
 
     Args:
         plan: what to time.
         report: called with how many readings are done, before each.
+        place: where; by default this machine's processors.
 
     Raises:
         MeasureError: the default itself computes something else than the kernel as TVM made it.
     """
     session.threads_in_use(plan.threads)
-    bench = _Bench(plan)
+    bench = _Bench(plan, place or Host())
     watch = activity.Watch()
     seen: list[Read] = []
     for number in range(len(plan.candidates)):
@@ -81,15 +118,15 @@ def _logged(plan: TimingPlan, number: int, take: Callable[[], Read]) -> Read:
 class _Bench:
     """The default, ready to be called, and what candidates need to be called beside it."""
 
-    def __init__(self, plan: TimingPlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: TimingPlan, place: Place) -> None:
+        self._plan, self._place = plan, place
         self._function = tvm.ir.load_json(plan.function)
-        self._machine = Machine.of(plan.target)
-        self._data = _data(Kernel(self._function).parameter_shapes)
+        self._data = drawn(Kernel(self._function))
+        self._tolerance = TOLERANCE[str(self._data[-1].dtype)]
         self._expected = self._load(Built(candidate=candidates.AS_IS, library=plan.reference)).output()
         self._default = self._load(plan.default)
         error = self._error(self._default)
-        if not error <= TOLERANCE:
+        if not error <= self._tolerance:
             raise MeasureError(f"what the rules choose, {plan.default.candidate}, is wrong: relative error {error:.1e}")
         self._calls = max(1, math.ceil(_BLOCK_S / self._default.warm_up()))
 
@@ -97,12 +134,12 @@ class _Bench:
         """Check a candidate, and time it."""
         runner = self._load(self._plan.candidates[number])
         error = self._error(runner)
-        if not error <= TOLERANCE:
-            return Read(number=number, refused=f"relative error {error:.1e}, over {TOLERANCE:.0e}")
+        if not error <= self._tolerance:
+            return Read(number=number, refused=f"relative error {error:.1e}, over {self._tolerance:.0e}")
         runner.warm_up()
         return Read(number=number, timing=self._timed(runner, error, rounds=rounds))
 
-    def _timed(self, runner: _Runner, error: float, *, rounds: int) -> Timing:
+    def _timed(self, runner: Runner, error: float, *, rounds: int) -> Timing:
         pairs: list[tuple[float, float]] = []
         for turn in range(rounds):
             if turn % 2:
@@ -123,36 +160,38 @@ class _Bench:
             final=rounds == _FINAL_ROUNDS,
         )
 
-    def _load(self, built: Built) -> _Runner:
-        pack = candidates.plan(self._function, self._machine, built.candidate).pack
+    def _load(self, built: Built) -> Runner:
+        pack = candidates.plan(self._function, self._plan.target, built.candidate).pack
         data = list(self._data)
         if pack is not None:
             data[1] = pack(data[1])
-        return _Runner(Path(built.library), data, self._plan.cache_bytes)
+        return Runner(Path(built.library), data, self._plan.cache_bytes, self._place)
 
-    def _error(self, runner: _Runner) -> float:
+    def _error(self, runner: Runner) -> float:
         """Return the largest difference as a share of the largest element; infinite where an element is no number."""
-        found = runner.output()
+        found = runner.output().astype(np.float32)
         error = float(np.max(np.abs(found - self._expected)) / np.max(np.abs(self._expected)))
         return error if math.isfinite(error) else math.inf
 
 
-def _data(shapes: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
-    """Return the same random numbers for every candidate."""
+def drawn(kernel: Kernel) -> list[np.ndarray]:
+    """Return arguments of a kernel: the same random numbers for every candidate."""
     generator = np.random.default_rng(0)
-    return [generator.standard_normal(shape, dtype=np.float32) for shape in shapes]
+    given = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
+    return [generator.standard_normal(shape, dtype=np.float32).astype(dtype) for shape, dtype in given]
 
 
-class _Runner:
+class Runner:
     """A library's kernel with copies of its arguments: input, weights and what the epilogue reads, output."""
 
-    def __init__(self, library: Path, data: list[np.ndarray], cache_bytes: int) -> None:
+    def __init__(self, library: Path, data: list[np.ndarray], cache_bytes: int, place: Place) -> None:
+        self._place = place
         self._call = tvm.runtime.load_module(str(library)).get_function(candidates.ENTRY, True)
         source, *constants, result = data
-        ends = [(_tensor(source), _tensor(np.full_like(result, np.nan))) for _ in range(2)]
+        ends = [(self._tensor(source), self._tensor(np.full_like(result, np.nan))) for _ in range(2)]
         constant_bytes = max(1, sum(array.nbytes for array in constants))
         copies = min(_MAX_COPIES, max(2, math.ceil(2 * cache_bytes / constant_bytes)))
-        rings = [(ends[copy % 2], [_tensor(array) for array in constants]) for copy in range(copies)]
+        rings = [(ends[copy % 2], [self._tensor(array) for array in constants]) for copy in range(copies)]
         self._arguments = [(first, *middle, last) for (first, last), middle in rings]
         self._ring = itertools.cycle(self._arguments)
 
@@ -164,20 +203,21 @@ class _Runner:
 
     def warm_up(self) -> float:
         """Run for a while; return the seconds of a call."""
-        start, calls = time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - start) < _WARM_UP_S or calls < len(self._arguments[:4]):
-            self.block(1)
-            calls += 1
-        return elapsed / calls
+        start = time.perf_counter()
+        seen: list[float] = []
+        while time.perf_counter() - start < _WARM_UP_S or len(seen) < len(self._arguments[:4]):
+            seen.append(self.block(1))
+        return statistics.median(seen)
 
     def block(self, calls: int) -> float:
         """Return the mean seconds of some calls."""
-        call = self._call
-        start = time.perf_counter_ns()
-        for arguments in itertools.islice(self._ring, calls):
-            call(*arguments)
-        return (time.perf_counter_ns() - start) * 1e-9 / calls
+        call, given = self._call, list(itertools.islice(self._ring, calls))
 
+        def launch() -> None:
+            for arguments in given:
+                call(*arguments)
 
-def _tensor(values: np.ndarray) -> Any:
-    return tvm.runtime.tensor(np.ascontiguousarray(values), tvm.cpu())
+        return self._place.seconds(launch) / calls
+
+    def _tensor(self, values: np.ndarray) -> Any:
+        return tvm.runtime.tensor(np.ascontiguousarray(values), self._place.device)
