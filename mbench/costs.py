@@ -14,6 +14,8 @@ from mbench.models import LayerSpec
 from mbench.records import Op
 
 DTYPE_BYTES = {"float32": 4, "float16": 2}
+_BIAS_BYTES = 4
+"""Biases are float32 whatever the weights are: they are added to sums, which are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ def of_layer(spec: LayerSpec, dtype: str = "float32") -> Costs:
         macs=macs,
         params=params,
         biases=biases,
-        weight_bytes=(params + biases) * width,
+        weight_bytes=params * width + biases * _BIAS_BYTES,
         activation_bytes=activations * width,
     )
 

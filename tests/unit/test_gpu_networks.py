@@ -11,8 +11,9 @@ import pytest
 import tvm
 from tvm import relax, tirx
 
-from mbench import targets, variants
-from mbench.compile import codegen, lower, pack
+from mbench import costs, models, targets, variants
+from mbench.compile import codegen, lower, memory, pack
+from mbench.compile.kernel import DTYPES
 from mbench.compile.schedules import schedule_all
 from mbench.measure import numerics
 
@@ -73,6 +74,13 @@ def test_a_network_is_what_torch_computes(variant: str, batch: int, dtype: str, 
     assert (str(lowered.example.dtype), str(found.dtype)) == (dtype, dtype)
     seen = numerics.compare(found, lowered.expected, numerics.TOLERANCE[dtype])
     assert seen.passed, seen.detail
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_constants_are_as_large_as_the_costs_say(dtype: str) -> None:
+    variant = variants.parse("mobilenet_v1_0.25_32", dtype=dtype)
+    expected = costs.total(costs.of_layer(spec, dtype) for spec in models.layers(variant))
+    assert memory.constant_bytes(lower.lower(variant).module) == expected.weight_bytes
 
 
 def test_in_float16_a_network_differs_by_what_float16_rounds() -> None:
