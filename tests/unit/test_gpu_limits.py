@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from mbench import targets
 from mbench.compile.kernel import Matmul
 from mbench.compile.schedules import Machine
-from mbench.compile.schedules.gpu import tiles
+from mbench.compile.schedules.gpu import fma, mma, product, tiles
+from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.gpu.tiles import Tile
 from mbench.compile.schedules.limits import Limits
 
 # CUDA C++ Programming Guide, technical specifications per compute capability: threads, blocks, registers, KB of shared
@@ -39,6 +41,8 @@ def test_limits_are_the_published_ones(target: str) -> None:
     own = (limits.warp, limits.registers_a_thread, limits.threads_a_block, limits.shared_bytes_a_block)
     assert own == (32, 255, 1024, 49152)
     assert limits.multiply_adds == (64 if target == "cuda_sm80" else 128)
+    if target == "cuda_sm80":
+        assert limits.half_multiply_adds == 1024  # A100 whitepaper: dense, an SM and clock
     assert limits.shared_bytes_a_block <= limits.shared_bytes
 
 
@@ -90,30 +94,57 @@ def test_a_cpu_has_no_such_limits() -> None:
 
 # --------------------------------------------------------------------------------------------------------------- models
 LAYERS = [(1, 112, 32, 64), (1, 28, 256, 256), (1, 14, 512, 512), (1, 7, 1024, 1024), (64, 28, 256, 256)]
+KINDS: dict[str, type[Tile]] = {"float32": fma.FmaTile, "float16": mma.MmaTile}
 
 
-def product_of(layer: tuple[int, int, int, int]) -> Matmul:
+def product_of(layer: tuple[int, int, int, int], dtype: str) -> Matmul:
     batch, side, inputs, columns = layer
-    return Matmul(rows=batch * side * side, reduction=inputs, columns=columns)
+    return Matmul(rows=batch * side * side, reduction=inputs, columns=columns, dtype=dtype)
 
 
+def offered(wanted: Matmul, target: str) -> list[Tile]:
+    found = product.candidates(wanted, cuda_on_cpu.machine(target), gpu.widest(wanted.dtype))
+    return [KINDS[wanted.dtype].of(parameters) for parameters in found]
+
+
+@pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize(("layer", "target"), list(itertools.product(LAYERS, cuda_on_cpu.ARCHITECTURES)))
-def test_no_tile_is_quicker_than_the_multipliers(layer: tuple[int, int, int, int], target: str) -> None:
-    machine, limits, product = cuda_on_cpu.machine(target), limits_of(target), product_of(layer)
-    found = [tiles.Tile.of(parameters) for parameters in tiles.candidates(product, machine, 4)]
-    least = product.rows * product.columns * product.reduction / limits.multiply_adds / machine.cores
-    modelled = [tiles.cycles(product, tile, machine, limits) for tile in found]
+def test_no_tile_is_quicker_than_the_multipliers(layer: tuple[int, int, int, int], target: str, dtype: str) -> None:
+    machine, limits, wanted = cuda_on_cpu.machine(target), limits_of(target), product_of(layer, dtype)
+    found = offered(wanted, target)
+    rate = limits.multiply_adds if dtype == "float32" else limits.half_multiply_adds
+    least = wanted.rows * wanted.columns * wanted.reduction / rate / machine.cores
+    modelled = [tiles.cycles(wanted, tile, machine, limits) for tile in found]
     assert modelled == sorted(modelled)
     assert modelled[0] > least
     assert all(tile.fits(limits) and tile.threads % 32 == 0 for tile in found)
 
 
+@pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("target", cuda_on_cpu.ARCHITECTURES)
-def test_small_layers_have_blocks_for_the_machine_and_large_ones_large_tiles(target: str) -> None:
+def test_small_layers_have_blocks_for_the_machine_and_large_ones_large_tiles(target: str, dtype: str) -> None:
     machine = cuda_on_cpu.machine(target)
-    small, large = product_of((1, 7, 1024, 1024)), product_of((64, 28, 256, 256))
-    first, other = (tiles.Tile.of(next(iter(tiles.candidates(product, machine, 4)))) for product in (small, large))
+    small, large = product_of((1, 7, 1024, 1024), dtype), product_of((64, 28, 256, 256), dtype)
+    first, other = offered(small, target)[0], offered(large, target)[0]
     blocks = -(-small.rows // first.rows) * -(-small.columns // first.columns)
-    assert blocks >= machine.cores * 0.5
+    assert blocks >= machine.cores * 0.45
     assert first.rows * first.columns < other.rows * other.columns
     assert other.rows * other.columns >= 64 * 64
+
+
+WRONG = {
+    "no whole instruction": ({"warp_rows": 8}, "made of 16 x 8"),
+    "no whole instruction across": ({"columns": 40, "warp_columns": 20}, "made of 16 x 8"),
+    "no whole group of steps": ({"depth": 48}, "do not divide"),
+    "a slice of half a group": ({"depth": 32, "slices": 2}, "do not divide"),
+    "none": ({"rows": 0}, "positive"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_tiles_that_tensor_cores_cannot_make_are_refused(case: str) -> None:
+    changed, said = WRONG[case]
+    given = {"rows": 32, "columns": 32, "depth": 64, "slices": 1, "warp_rows": 16, "warp_columns": 16}
+    assert mma.MmaTile.of(given).threads == 128
+    with pytest.raises(ValueError, match=said):
+        mma.MmaTile.of({**given, **changed})

@@ -217,6 +217,12 @@ def test_a_rule_takes_its_own_kind_and_answers_none_for_others(rule: str, kind: 
         assert gpu.RULES[rule].build(Kernel(layer.function()), machine, parameters) is None
 
 
+def test_warps_of_an_odd_number_of_instructions() -> None:
+    layer = Conv(height=7, width=7, inputs=32, channels=48, kernel=1, padding=NONE, dtype="float16")
+    tile = {"rows": 32, "columns": 48, "depth": 32, "slices": 1, "warp_rows": 16, "warp_columns": 24}
+    assert cuda_on_cpu.problems({"odd": (cuda_on_cpu.plan("gpu.matmul", layer, parameters=tile), layer)}) == {}
+
+
 SENSELESS = {
     "a part that does not divide": ("gpu.matmul", {"rows": 16, "columns": 16, "thread_rows": 3}),
     "no whole warp": ("gpu.matmul", {"rows": 16, "columns": 16, "thread_rows": 8, "thread_columns": 8}),

@@ -51,7 +51,7 @@ def test_the_reference_is_torchs_own_output(lowered: lower.Lowered) -> None:
 def test_folding_batchnorm_changes_no_result() -> None:
     variant = variants.parse("mobilenet_v1_0.33_33")
     built, x = network.build(variant), network.example_input(variant)
-    folded = lower._plain(built)
+    folded = lower._plain(built, half=False)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     with torch.no_grad():
         torch.testing.assert_close(folded(x), built(x), rtol=1e-4, atol=1e-4)

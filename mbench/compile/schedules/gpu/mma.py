@@ -74,8 +74,8 @@ class MmaTile(Tile):
         """
         if self.rows % self.warp_rows or self.columns % self.warp_columns or self.depth % (self.slices * _GROUP):
             raise ValueError(f"{self} has parts that do not divide it")
-        if self.warp_rows % _ROWS or self.warp_columns % (_COLUMNS * self.beside):
-            raise ValueError(f"{self} has warps' parts that are not made of {_ROWS} x {_COLUMNS * self.beside}")
+        if self.warp_rows % _ROWS or self.warp_columns % _COLUMNS:
+            raise ValueError(f"{self} has warps' parts that are not made of {_ROWS} x {_COLUMNS}")
 
     @property
     def down(self) -> int:
@@ -90,7 +90,7 @@ class MmaTile(Tile):
     @property
     def beside(self) -> int:
         """Instructions whose columns lie side by side."""
-        return min(_ACROSS, max(1, self.across))
+        return next(count for count in (_ACROSS, 2, 1) if self.across % count == 0)
 
     @property
     def slice_threads(self) -> int:
