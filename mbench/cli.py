@@ -312,13 +312,16 @@ def show(record: Path, as_json: bool) -> None:
 )
 def report(paths: tuple[Path, ...], output: Path, plotlyjs: Literal["inline", "directory"]) -> None:
     """Make one page of one or several records."""
-    from mbench import records
-    from mbench import report as pages
+    from mbench import garbage
 
-    read = [records.read(path) for path in paths]
-    if output.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"--output {output} is one of the records; choose another file for the page")
-    pages.write(output, read, plotlyjs=plotlyjs)
+    with garbage.not_collected():
+        from mbench import records
+        from mbench import report as pages
+
+        read = [records.read(path) for path in paths]
+        if output.resolve() in [path.resolve() for path in paths]:
+            raise UsageError(f"--output {output} is one of the records; choose another file for the page")
+        pages.write(output, read, plotlyjs=plotlyjs)
 
 
 @main.command()

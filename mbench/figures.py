@@ -68,6 +68,12 @@ _WEIGHTS = {
 """What stays throughout: name, colour and pattern."""
 
 
+_TOLD = dict.fromkeys(
+    ("layer", "op", "macs", "latency_p10_s", "latency_p90_s", "instructions", "loads", "stores", "fma_instructions")
+)
+"""Columns that a bar tells of its layer beside the metric: a fraction of all, which are slow to go through."""
+
+
 def over_depth(layers: pd.DataFrame, metric: Metric) -> go.Figure | None:
     """Return one network's layers in order as bars of a metric, coloured by kind; latency with whiskers, p10 to p90.
 
@@ -100,7 +106,7 @@ def _bars(op: str, rows: pd.DataFrame, metric: Metric) -> go.Bar:
             drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]), drawing.OP_PATTERNS.get(op, "")
         ),
         customdata=rows["layer_index"].tolist(),
-        hovertext=[_hover(row, metric) for row in rows.to_dict("records")],
+        hovertext=[_hover(row, metric) for row in rows[list({metric.column: None} | _TOLD)].to_dict("records")],
         hovertemplate=drawing.HOVER,
     )
     if metric.column == "latency_s":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 import jinja2
+from jinja2.bccache import Bucket
 
 from mbench import resources
 
@@ -18,6 +20,7 @@ def environment(known: Mapping[str, object], finalize: Callable[..., object] | N
     """
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources.data_dir("reports")),
+        bytecode_cache=None if finalize else _kept(),  # compiled code has it in it, and is kept by name alone
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -26,6 +29,25 @@ def environment(known: Mapping[str, object], finalize: Callable[..., object] | N
     )
     made.globals.update(known)
     return made
+
+
+class _Compiled(jinja2.FileSystemBytecodeCache):
+    """Compiled templates in a folder, as far as there is room for them."""
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a template."""
+        with contextlib.suppress(OSError):
+            super().dump_bytecode(bucket)
+
+
+def _kept() -> jinja2.BytecodeCache | None:
+    """Return where compiled templates are kept: compiling them takes half a second. None where nothing can be."""
+    folder = resources.cache_dir() / "templates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return _Compiled(str(folder))
 
 
 def asset(name: str) -> str:

@@ -6,21 +6,18 @@ compile, so that taking an artifact from the cache is quick.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import hashlib
 import importlib.metadata
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench import artifact, costs, models, tuned
+from mbench import artifact, costs, garbage, models, tuned
 from mbench.artifact import Artifact, LayerPlan, Manifest
 from mbench.compile import linker
 from mbench.errors import BuildError
@@ -117,7 +114,7 @@ def build(
         artifact.discard(folder)
     work = artifact.scratch(cache)
     try:
-        with _no_collecting():
+        with garbage.not_collected():
             manifest = _compile(variant, target, choices, inputs, work)
         return artifact.store(manifest, work, folder), False
     except OSError as error:
@@ -127,18 +124,6 @@ def build(
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _no_collecting() -> Iterator[None]:
-    """Leave the garbage collector off: importing and compiling make millions of objects, which nearly all stay."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _import_tvm() -> None:

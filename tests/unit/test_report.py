@@ -517,7 +517,7 @@ def test_the_check_of_hostile_names_can_fail(monkeypatch: pytest.MonkeyPatch) ->
     escaping = report._environment
 
     def careless() -> jinja2.Environment:
-        return escaping().overlay(autoescape=False)
+        return escaping().overlay(autoescape=False, bytecode_cache=None)
 
     monkeypatch.setattr(report, "_environment", careless)
     assert injected(report.render([factory.hostile(factory.record())])) > 0
