@@ -144,7 +144,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     _import_tvm()
     import numpy as np
 
-    from mbench.compile import codegen, llvm, lower, memory, pack, threads
+    from mbench.compile import codegen, llvm, lower, memory, pack, parallel
     from mbench.compile.schedules import Machine, schedule_all
 
     llvm.check_llvm(target)
@@ -159,8 +159,8 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
     calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
     workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
-    parallel = {names[name]: threads.parallel_loops(kernel.plan.function) for name, kernel in kernels.items()}
-    layers = _layer_plans(variant, calls, workspace, parallel)
+    loops = {names[name]: parallel.parallel_loops(kernel.plan.function) for name, kernel in kernels.items()}
+    layers = _layer_plans(variant, calls, workspace, loops)
     index = {layer.name: number for number, layer in enumerate(layers)}
     used = {names[name]: kernel for name, kernel in kernels.items() if names[name] in dict(calls)}
     return Manifest(

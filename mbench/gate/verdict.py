@@ -182,7 +182,9 @@ def _headline(comparison: Comparison, conclusion: Conclusion, failures: Sequence
         return "nothing that was executed could be compared: neither counts nor latencies on both sides"
     better = f"; {len(named['improved'])} improved: {_named(named['improved'])}" if named["improved"] else ""
     agreed = f"; {len(named['accepted'])} accepted" if named["accepted"] else ""
-    return f"no regression in {len(named['same'])} comparisons{better}{agreed}"
+    count = len(named["same"])
+    plural = "" if count == 1 else "s"
+    return f"no regression in {count} comparison{plural}{better}{agreed}"
 
 
 def _named(findings: Sequence[Finding]) -> str:

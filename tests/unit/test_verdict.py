@@ -98,7 +98,7 @@ def test_improvements_and_acceptances_are_in_the_headline_of_what_passed() -> No
         (agreed,),
     )
     assert found.conclusion == "passed"
-    assert found.headline == "no regression in 1 comparisons; 1 improved: latency of a -50.0 %; 1 accepted"
+    assert found.headline == "no regression in 1 comparison; 1 improved: latency of a -50.0 %; 1 accepted"
     assert found.accepted == (agreed.words,)
     assert verdict.judge(found.comparison, (), ()).comparison.of("regressed") == ()
 
