@@ -33,9 +33,9 @@ ASKED_SHARE = 0.03
 """A layer's share of the time from which on its sensitivity is asked for."""
 NOISE_FACTOR = 3.0
 FLOOR_S = 5e-6
-FLOOR_SHARE = 0.001
-"""A layer's slow-down by less than the smaller of `FLOOR_S` and this share of the whole network is no regression: a
-layer of 3 % that gets 5 % slower costs 0.15 % of the whole, and is to be seen."""
+FLOOR_SHARE = 0.0006
+"""A layer's slow-down by less than the smaller of `FLOOR_S` and this share of the whole network is no regression: so
+that a layer of `ASKED_SHARE` is judged by its threshold of 2 %, and shorter ones by what they cost."""
 SHORTEST_S = 1e-7
 """What is shorter was not timed but lost in the clock and the instrument."""
 
