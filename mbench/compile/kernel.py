@@ -14,10 +14,11 @@ from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
 from mbench.compile.expressions import UnknownExpressionError, rebuild
+from mbench.costs import DTYPE_BYTES
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 _PADDING = "pad_temp"
-DTYPES = ("float32", "float16")
+DTYPES = tuple(DTYPE_BYTES)
 """Of operands that kernels are known for."""
 
 

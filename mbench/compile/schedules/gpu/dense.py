@@ -17,6 +17,7 @@ from mbench.compile.kernel import Epilogue, Kernel, Matmul
 from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.limits import Limits
+from mbench.costs import DTYPE_BYTES
 
 _MOST_ROWS = 8
 _COLUMNS = (8, 16, 32, 64)
@@ -55,7 +56,7 @@ def _cycles(product: Matmul, columns: int, slices: int, machine: Machine, limits
     blocks = -(-product.columns // columns)
     turns = -(-product.reduction // (slices * _UNROLL))
     share = -(-blocks // machine.cores)
-    read = share * turns * slices * _UNROLL * columns * gpu.bytes_of(product.dtype) / limits.dram_bytes
+    read = share * turns * slices * _UNROLL * columns * DTYPE_BYTES[product.dtype] / limits.dram_bytes
     return max(read, turns * gpu.FAR_CYCLES) + gpu.FAR_CYCLES + slices.bit_length() * 100 * product.rows
 
 

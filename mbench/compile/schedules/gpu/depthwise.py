@@ -21,6 +21,7 @@ from mbench.compile.kernel import Convolution, Epilogue, Kernel
 from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.limits import Limits
+from mbench.costs import DTYPE_BYTES
 
 _THREADS = 128
 _LINES = _COLUMNS = (1, 2, 4, 7)
@@ -86,7 +87,7 @@ def _cycles(conv: Convolution, lines: int, columns: int, vector: int, machine: M
     warps = share * _THREADS / limits.warp
     busy = warps * max(
         instructions / gpu.SCHEDULERS,
-        (loads * vector + lines * columns * vector) * gpu.bytes_of(conv.dtype) / gpu.FLOAT,
+        (loads * vector + lines * columns * vector) * DTYPE_BYTES[conv.dtype] / gpu.FLOAT,
         multiplies * limits.warp / limits.multiply_adds,
     )
     return busy + -(-share // held) * (2 * gpu.FAR_CYCLES + instructions * _INSTRUCTION_CYCLES / 2)

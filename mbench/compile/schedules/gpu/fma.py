@@ -9,7 +9,6 @@ Weights are packed as (panel, step, column). 16 steps of a row are two whole 32-
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,11 +16,10 @@ import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Kernel, Matmul
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu import tiles
-from mbench.compile.schedules.gpu.tiles import Tile, Turn
+from mbench.compile.schedules.gpu.tiles import Sizes, Tile, Turn
 from mbench.compile.schedules.gpu.turns import Block
 from mbench.compile.schedules.limits import Limits
 
@@ -29,37 +27,28 @@ _AT_ONCE = 256
 """Multiply-adds of a thread that are unrolled: more were seen to make nvcc hold too many operands in registers."""
 _PAD = 4
 """Floats between the rows of the transposed operand in shared memory."""
-_ROWS = _COLUMNS = (16, 32, 64, 128)
-_THREAD_TILES = ((2, 2), (2, 4), (4, 4), (4, 8), (8, 4), (8, 8))
-_DEPTHS = (8, 16, 32, 64)
-_SLICES = (1, 2, 4, 8)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FmaTile(Tile):
     """How a product on FMA units is cut."""
 
+    SIZES = Sizes(
+        rows=(16, 32, 64, 128),
+        columns=(16, 32, 64, 128),
+        depths=(8, 16, 32, 64),
+        slices=(1, 2, 4, 8),
+        parts=((2, 2), (2, 4), (4, 4), (4, 8), (8, 4), (8, 8)),
+    )
+
     thread_rows: int
     thread_columns: int
 
-    @classmethod
-    def all(cls, product: Matmul) -> Iterator[FmaTile]:
-        """Yield the tiles that suit a product."""
-        sizes = itertools.product(_ROWS, _COLUMNS, _THREAD_TILES, _DEPTHS, _SLICES)
-        for rows, columns, (thread_rows, thread_columns), depth, slices in sizes:
-            least = (_ROWS[0], _COLUMNS[0], _DEPTHS[0])
-            if rows % thread_rows or columns % thread_columns or depth % slices:
-                continue
-            tile = cls(
-                rows=rows,
-                columns=columns,
-                depth=depth,
-                slices=slices,
-                thread_rows=thread_rows,
-                thread_columns=thread_columns,
-            )
-            if not tile.wasteful(product, least):
-                yield tile
+    @property
+    def divides(self) -> bool:
+        """Whether its parts divide it."""
+        parts = (self.rows % self.thread_rows, self.columns % self.thread_columns, self.depth % self.slices)
+        return not any(parts)
 
     def check(self) -> None:
         """See that the parts divide each other.
@@ -67,7 +56,7 @@ class FmaTile(Tile):
         Raises:
             ValueError: they do not.
         """
-        if self.rows % self.thread_rows or self.columns % self.thread_columns or self.depth % self.slices:
+        if not self.divides:
             raise ValueError(f"{self} has parts that do not divide it")
         if self.depth % gpu.QUAD or self.columns % gpu.QUAD or self.rows % gpu.QUAD:
             raise ValueError(f"{self} is not made of quads of steps, rows and columns")
@@ -147,18 +136,9 @@ class FmaTile(Tile):
 class FmaBlock(Block[FmaTile]):
     """Writes a block of threads of which each has elements of its own."""
 
-    def __init__(self, kernel: Kernel, product: Matmul, tile: FmaTile) -> None:
-        super().__init__(kernel, product, tile)
-        self._elements, self._pack = gpu.packed(product, tile.depth, tile.columns)
-
-    @property
-    def packed_elements(self) -> int:
-        """How many floats packed weights are."""
-        return self._elements
-
     def pack(self, weights: np.ndarray) -> np.ndarray:
         """Return weights as (panel, step, column)."""
-        return self._pack(weights)
+        return gpu.packed(self._product, self._tile.depth, self._tile.columns)[1](weights)
 
     def _declare(self) -> None:
         tile = self._tile

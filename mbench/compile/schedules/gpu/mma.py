@@ -20,13 +20,13 @@ import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Matmul
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu import tiles
-from mbench.compile.schedules.gpu.tiles import Tile, Turn
+from mbench.compile.schedules.gpu.tiles import Sizes, Tile, Turn
 from mbench.compile.schedules.gpu.turns import Block
 from mbench.compile.schedules.limits import Limits
+from mbench.costs import DTYPE_BYTES
 
 _ROWS, _COLUMNS, _STEPS = 16, 8, 16
 """What an instruction multiplies: 16 x 16 by 16 x 8."""
@@ -37,10 +37,6 @@ _GROUP = 2 * _STEPS
 """Steps of which each of the four threads of a row holds 16 bytes."""
 _ACROSS = 4
 """Threads from column to column in a warp, and the most instructions whose columns lie side by side."""
-_TILE_ROWS = _TILE_COLUMNS = (16, 32, 64, 128)
-_WARP_TILES = ((16, 8), (16, 16), (16, 32), (32, 16), (32, 32), (32, 64), (64, 32))
-_DEPTHS = (32, 64, 128)
-_SLICES = (1, 2, 4)
 _LATENCY_CYCLES = 35
 """Of an instruction: a guess, of the order that Sun et al. measured on Ampere (arXiv:2206.02874)."""
 
@@ -49,22 +45,22 @@ _LATENCY_CYCLES = 35
 class MmaTile(Tile):
     """How a product on tensor cores is cut."""
 
+    SIZES = Sizes(
+        rows=(16, 32, 64, 128),
+        columns=(16, 32, 64, 128),
+        depths=(32, 64, 128),
+        slices=(1, 2, 4),
+        parts=((16, 8), (16, 16), (16, 32), (32, 16), (32, 32), (32, 64), (64, 32)),
+    )
+
     warp_rows: int
     warp_columns: int
 
-    @classmethod
-    def all(cls, product: Matmul) -> Iterator[MmaTile]:
-        """Yield the tiles that suit a product."""
-        sizes = itertools.product(_TILE_ROWS, _TILE_COLUMNS, _WARP_TILES, _DEPTHS, _SLICES)
-        for rows, columns, (warp_rows, warp_columns), depth, slices in sizes:
-            least = (_TILE_ROWS[0], _TILE_COLUMNS[0], _DEPTHS[0])
-            if rows % warp_rows or columns % warp_columns or depth % (slices * _GROUP):
-                continue
-            tile = cls(
-                rows=rows, columns=columns, depth=depth, slices=slices, warp_rows=warp_rows, warp_columns=warp_columns
-            )
-            if not tile.wasteful(product, least):
-                yield tile
+    @property
+    def divides(self) -> bool:
+        """Whether its parts divide it, and whole groups of steps make a slice."""
+        parts = (self.rows % self.warp_rows, self.columns % self.warp_columns, self.depth % (self.slices * _GROUP))
+        return not any(parts)
 
     def check(self) -> None:
         """See that the parts divide each other, and are made of what an instruction multiplies.
@@ -72,7 +68,7 @@ class MmaTile(Tile):
         Raises:
             ValueError: they do not, or are not.
         """
-        if self.rows % self.warp_rows or self.columns % self.warp_columns or self.depth % (self.slices * _GROUP):
+        if not self.divides:
             raise ValueError(f"{self} has parts that do not divide it")
         if self.warp_rows % _ROWS or self.warp_columns % _COLUMNS:
             raise ValueError(f"{self} has warps' parts that are not made of {_ROWS} x {_COLUMNS}")
@@ -105,7 +101,7 @@ class MmaTile(Tile):
     @property
     def operand_bytes(self) -> int:
         """Shared memory of two buffers of both operands."""
-        return 2 * gpu.bytes_of("float16") * (self.rows * self.pitch + self.depth * self.columns)
+        return 2 * DTYPE_BYTES["float16"] * (self.rows * self.pitch + self.depth * self.columns)
 
     @property
     def shared_bytes(self) -> int:
@@ -126,8 +122,8 @@ class MmaTile(Tile):
         """Return what a turn takes of an SM, part by part."""
         warps, groups = self.threads / limits.warp, self.depth // self.slices // _GROUP
         loads, products = 2 * self.down + self.across, 2 * self.down * self.across
-        bytes_moved = self.depth * (self.rows + self.columns) * gpu.bytes_of("float16")
-        staged = bytes_moved / (_HALVES * gpu.bytes_of("float16")) / self.threads
+        bytes_moved = self.depth * (self.rows + self.columns) * DTYPE_BYTES["float16"]
+        staged = bytes_moved / (_HALVES * DTYPE_BYTES["float16"]) / self.threads
         issued = warps * (groups * (loads + products) + 3 * staged + tiles.TURN_INSTRUCTIONS)
         one_cycles = _ROWS * _COLUMNS * _STEPS * gpu.SCHEDULERS / limits.half_multiply_adds
         busy = products * one_cycles * max(1.0, warps / gpu.SCHEDULERS)
@@ -142,12 +138,6 @@ class MmaTile(Tile):
 
 class MmaBlock(Block[MmaTile]):
     """Writes a block of warps of which each has a tile of its own."""
-
-    @property
-    def packed_elements(self) -> int:
-        """How many elements packed weights are."""
-        tile = self._tile
-        return -(-self._product.columns // tile.columns) * self._turns * tile.depth * tile.columns
 
     def pack(self, weights: np.ndarray) -> np.ndarray:
         """Return weights as (panel, group of steps, instruction, thread, step), padded with zeros.
@@ -171,7 +161,7 @@ class MmaBlock(Block[MmaTile]):
 
     def _declare(self) -> None:
         tile = self._tile
-        self._shared = gpu.shared(tile.operand_bytes // gpu.bytes_of("float16"), "float16")
+        self._shared = gpu.shared(tile.operand_bytes // DTYPE_BYTES["float16"], "float16")
         if tile.slices > 1:
             self._partial = gpu.shared(tile.sums_bytes // gpu.FLOAT)
         self._sums = gpu.registers(tile.down * tile.across * _SUMS)

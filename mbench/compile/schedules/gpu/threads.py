@@ -16,16 +16,16 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Matmul
+from mbench.costs import DTYPE_BYTES
 
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z")
 WARP = 32
 """Threads."""
-FLOAT = 4
+FLOAT = DTYPE_BYTES["float32"]
 """Bytes of a float."""
 QUAD = 4
 """Columns of weights that a thread has together."""
 _WIDEST_BYTES = 16
-_BYTES = {"float32": FLOAT, "float16": 2}
 FAR_CYCLES = 600
 """From a load to its data in the second cache or DRAM: a guess between the two."""
 SCHEDULERS = 4
@@ -42,14 +42,9 @@ def launch(blocks: Sequence[int], threads: int) -> Iterator[tuple[list[Any], Any
         yield numbers, stack.enter_context(T.launch_thread("threadIdx.x", threads))
 
 
-def bytes_of(dtype: str) -> int:
-    """Return the bytes of an element."""
-    return _BYTES[dtype]
-
-
 def widest(dtype: str) -> int:
     """Return how many elements the widest load brings, 16 bytes."""
-    return _WIDEST_BYTES // _BYTES[dtype]
+    return _WIDEST_BYTES // DTYPE_BYTES[dtype]
 
 
 def shared(elements: int, dtype: str = "float32") -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from mbench.compile.kernel import Matmul
 from mbench.compile.schedules import Machine, Parameters, positive
@@ -40,9 +41,21 @@ class Turn(NamedTuple):
     """What the block takes with the SM to itself, waiting for its own data."""
 
 
+class Sizes(NamedTuple):
+    """What tiles are made of, each the least first: the fields of a `Tile`, then the rows and columns of its parts."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    depths: tuple[int, ...]
+    slices: tuple[int, ...]
+    parts: tuple[tuple[int, int], ...]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tile(ABC):
     """How a product is cut; `turns` has the words."""
+
+    SIZES: ClassVar[Sizes]
 
     rows: int
     columns: int
@@ -62,9 +75,18 @@ class Tile(ABC):
         return tile
 
     @classmethod
-    @abstractmethod
-    def all(cls, product: Matmul) -> Iterator[Tile]:
+    def all(cls, product: Matmul) -> Iterator[Self]:
         """Yield the tiles that suit a product."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        for *own, part in itertools.product(*cls.SIZES):
+            tile = cls(**dict(zip(names, (*own, *part), strict=True)))
+            if tile.divides and not tile.wasteful(product):
+                yield tile
+
+    @property
+    @abstractmethod
+    def divides(self) -> bool:
+        """Whether its parts divide it."""
 
     @abstractmethod
     def check(self) -> None:
@@ -111,10 +133,11 @@ class Tile(ABC):
         """Return how many blocks of it an SM holds."""
         return limits.resident(threads=self.threads, registers=self.registers, shared_bytes=self.shared_bytes)
 
-    def wasteful(self, product: Matmul, least: tuple[int, int, int]) -> bool:
-        """Whether it is twice as long as the product, or longer, though not the shortest that there is: `least`."""
+    def wasteful(self, product: Matmul) -> bool:
+        """Whether it is twice as long as the product, or longer, though not the shortest that there is."""
         own = (self.rows, self.columns, self.depth)
         wanted = (product.rows, product.columns, product.reduction)
+        least = (self.SIZES.rows[0], self.SIZES.columns[0], self.SIZES.depths[0])
         return any(
             mine >= 2 * extent and mine > shortest for mine, extent, shortest in zip(own, wanted, least, strict=True)
         )

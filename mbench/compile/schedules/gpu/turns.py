@@ -52,9 +52,10 @@ class Block(ABC, Generic[_Tile]):
         self._widest = gpu.widest(product.dtype)
 
     @property
-    @abstractmethod
     def packed_elements(self) -> int:
         """How many elements packed weights are."""
+        tile = self._tile
+        return -(-self._product.columns // tile.columns) * self._turns * tile.depth * tile.columns
 
     @abstractmethod
     def pack(self, weights: np.ndarray) -> np.ndarray:
