@@ -4,6 +4,7 @@ Run: python benchmarks/gate_calibration.py SCENARIO... [--trials N] [--threads N
 
     same      head is another build of the same code
     loaded    the same beside a process that keeps a processor busy
+    moved     head is the same code, but lies elsewhere in its library, as code does behind a kernel that was changed
     layer10   one layer that takes at least 3 % of the time is made 10 % slower: a chain of multiply-adds in its kernel
     layer5    the same, 5 %
     whole2    the same kernel is made so much slower that the whole network is 2 % slower
@@ -48,12 +49,14 @@ from mbench.measure import duel, layout
 from mbench.measure.observation import Plan
 from mbench.records import Layer, Result, Warmup
 
-SCENARIOS = ("same", "loaded", "layer10", "layer5", "whole2", "counts", "counts1")
-SILENT = ("same", "loaded", "counts")
+SCENARIOS = ("same", "loaded", "moved", "layer10", "layer5", "whole2", "counts", "counts1")
+SILENT = ("same", "loaded", "moved", "counts")
 """Where there is nothing to find."""
 SLOWER = {"layer10": 0.10, "layer5": 0.05, "whole2": 0.02}
 NETWORK = "mobilenet_v1_0.25_128"
 COUNTED_TARGET = "arm64_cortex_a72"
+DISTANCES = range(16, 4096, 16)
+"""Bytes by which code is moved."""
 FIRST_GUESS = 10_000
 """Iterations of planted work, before it is known how long one takes."""
 
@@ -125,7 +128,8 @@ def _arguments() -> argparse.Namespace:
 def _timed(scenario: str, arguments: argparse.Namespace) -> Trial:
     threads, loaded = arguments.threads, arguments.beside or scenario == "loaded"
     base = _build(NETWORK)
-    layer, head = (None, _build(NETWORK, again=True))
+    distance = random.choice(DISTANCES) if scenario == "moved" else 0
+    layer, head = (None, _build(NETWORK, again=True, distance=distance))
     if scenario in SLOWER:
         layer, head = _slowed(base, scenario, threads)
     start = time.perf_counter()
@@ -170,7 +174,13 @@ def _cache() -> Path:
 
 
 def _build(
-    network: str, target: str = "host", *, again: bool = False, kernel: str = "", iterations: int | None = None
+    network: str,
+    target: str = "host",
+    *,
+    again: bool = False,
+    distance: int = 0,
+    kernel: str = "",
+    iterations: int | None = None,
 ) -> Artifact:
     """Build a network in a process of its own.
 
@@ -178,22 +188,26 @@ def _build(
         network: its name.
         target: what for.
         again: build anew what was built before.
+        distance: by how many bytes to move what is built anew.
         kernel: where to plant something.
         iterations: of planted work; None: plant one more instruction in the inner loops.
     """
     folder = _cache() / ("again" if again else f"{kernel}-{iterations}")
     with builds.children() as pool:
-        return builds.submit(pool, _build_here, network, target, folder, again, kernel, iterations).result()
+        return builds.submit(pool, _build_here, network, target, folder, again, distance, kernel, iterations).result()
 
 
-def _build_here(network: str, target: str, folder: Path, again: bool, kernel: str, iterations: int | None) -> Artifact:
+def _build_here(
+    network: str, target: str, folder: Path, again: bool, distance: int, kernel: str, iterations: int | None
+) -> Artifact:
+    import planting
+
     from mbench.compile import build
 
     described, variant = pipeline.resolve_target(target), variants.parse(network)
     if not kernel:
-        return build.build(variant, described, folder, use_cache=not again)[0]
-    import planting
-
+        with planting.moved(distance) if distance else contextlib.nullcontext():
+            return build.build(variant, described, folder, use_cache=not again)[0]
     plant = planting.one_more_instruction if iterations is None else planting.serial_work(iterations)
     with planting.planted(kernel, plant):
         return build.build(variant, described, folder)[0]

@@ -1,18 +1,21 @@
-"""Real slow-downs, planted in the code of one kernel while a network is built: more work, the same result.
+"""What is planted in the code of a network while it is built: more work in one kernel, or code that lies elsewhere.
 
-Used by gate_calibration.py and by tests: a gate is believed because it is seen to catch these.
+The result of the network stays the same. Used by gate_calibration.py and by tests: a gate is believed because it is
+seen to catch what makes a network slower, and to be silent about what does not.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile import schedules
+from mbench.compile import linker, schedules
 from mbench.compile.schedules import Scheduled, emit
 
 Plant = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -66,6 +69,23 @@ def one_more_instruction() -> Iterator[None]:
                 emit.prefetch(source[-1], 0)
 
     with _beginning(lambda flat: source.append(flat[0])), mock.patch.object(emit, "loop", loop):
+        yield
+
+
+@contextlib.contextmanager
+def moved(distance: int) -> Iterator[None]:
+    """Let all code of what is built meanwhile lie `distance` bytes further on, as code does behind a changed kernel."""
+    original = linker.link
+
+    def link(command: Sequence[str], objects: Sequence[str], library: Path) -> None:
+        source, room = library.with_name("room.s"), library.with_name("room.o")
+        source.write_text(f".text\n.skip {distance}\n")
+        subprocess.run([*command, "-c", str(source), "-o", str(room)], check=True)
+        original(command, [str(room), *objects], library)
+        source.unlink()
+        room.unlink()
+
+    with mock.patch.object(linker, "link", link):
         yield
 
 

@@ -17,7 +17,7 @@ from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
 
 from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, ENTRY, GRAPH_ENTRY
-from mbench.compile import linker, lowering
+from mbench.compile import linker, lowering, objects
 from mbench.errors import BuildError
 from mbench.records import Target
 
@@ -140,15 +140,20 @@ def export(executable: Any, path: Path, command: Sequence[str]) -> None:
     """
     libraries = list(_parts(executable.mod, "llvm"))
     with tempfile.TemporaryDirectory() as folder:
-        objects = [f"{folder}/lib{number}.o" for number in range(len(libraries))]
+        files = [f"{folder}/lib{number}.o" for number in range(len(libraries))]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda library, file: library.write_to_file(file, "o"), libraries, objects))
+            list(pool.map(_write_object, libraries, files))
         if executable.mod.imports:
             pack = tvm.get_global_func("runtime.ModulePackImportsToLLVM")
             data = pack(executable.mod, False, libraries[0]["_get_target_string"](), "")
-            objects.append(f"{folder}/data.o")
-            data.write_to_file(objects[-1], "o")
-        linker.link(command, objects, path)
+            files.append(f"{folder}/data.o")
+            data.write_to_file(files[-1], "o")
+        linker.link(command, files, path)
+
+
+def _write_object(library: Any, file: str) -> None:
+    library.write_to_file(file, "o")
+    objects.align_code(Path(file))
 
 
 def _with_calibration(module: tvm.IRModule) -> tvm.IRModule:

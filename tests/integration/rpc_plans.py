@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from plans import PLAN, ignore
 
 from mbench import variants
 from mbench.artifact import Artifact
@@ -16,23 +17,9 @@ from mbench.measure.observation import Plan
 from mbench.records import Warmup
 
 VARIANT = variants.parse("mobilenet_v1_0.25_128")
-PLAN = Plan(
-    threads=1,
-    number=1,
-    repeat=30,
-    layer_repeat=15,
-    block=10,
-    warmup=Warmup(max_s=1.0),
-    measure_max_s=None,
-    tolerance=1e-4,
-)
 FEW = msgspec.structs.replace(PLAN, repeat=3, layer_repeat=2, block=3, warmup=Warmup(max_s=0.1))
 LONG = msgspec.structs.replace(PLAN, repeat=1_000_000, layer_repeat=10)
 STAGES = ["connecting", "uploading", "loading", "checking", "warming up", "measuring", "measuring layers"]
-
-
-def ignore(_stage: str, _fraction: float) -> None:
-    pass
 
 
 def failure(device: RpcDevice, net: Artifact, plan: Plan = FEW, report: Callable[[str, float], None] = ignore) -> str:

@@ -92,6 +92,15 @@ def test_the_manifest_attributes_every_kernel_to_its_layer(built: Artifact) -> N
     assert (depthwise.kernel_size, depthwise.stride, depthwise.groups) == ((3, 3), (2, 2), 16)
 
 
+def test_every_kernels_code_begins_a_cache_line(built: Artifact) -> None:
+    require(shutil.which("nm"), "needs nm (Debian: binutils)")
+    listed = subprocess.run(["nm", str(built.library)], stdout=subprocess.PIPE, text=True, check=True).stdout
+    rows = [line.split() for line in listed.splitlines() if "__tvm_ffi_" in line]
+    begins = {row[2].removeprefix("__tvm_ffi_"): int(row[0], 16) for row in rows if row[1] == "T"}
+    assert {kernel for kernel, _ in built.manifest.calls} <= set(begins)
+    assert [kernel for kernel, address in begins.items() if address % 64] == []
+
+
 def test_kernels_that_leave_most_of_a_vector_empty_are_named() -> None:
     from mbench.compile.schedules import Machine, Plan, Scheduled
 

@@ -20,7 +20,8 @@ import psutil
 import pytest
 import serving
 from conftest import require
-from rpc_plans import FEW, LONG, VARIANT, When, failure, ignore
+from plans import ignore
+from rpc_plans import FEW, LONG, VARIANT, When, failure
 from serving import Proxy, Serving, mbench_server
 
 from mbench import artifact, targets

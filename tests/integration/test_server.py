@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from rpc_plans import FEW, LONG, When, failure, ignore
+from plans import ignore
+from rpc_plans import FEW, LONG, When, failure
 from serving import Serving, mbench_server
 
 from mbench.artifact import Artifact
