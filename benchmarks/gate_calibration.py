@@ -39,6 +39,7 @@ import machine
 from mbench import artifact, builds, host, pipeline, resources, results, stats, variants
 from mbench.artifact import Artifact
 from mbench.comparison import Finding
+from mbench.compile import objects
 from mbench.devices import open_device
 from mbench.devices.local import LocalDevice
 from mbench.gate import exact, limits, matching, paired, timed
@@ -63,7 +64,8 @@ FIRST_GUESS = 10_000
 
 def _code(scenario: str) -> str:
     """Return a digest of the code that a scenario tries."""
-    used = (exact, limits, matching) if scenario.startswith("counts") else (timed, paired, limits, stats, duel, layout)
+    timing = (timed, paired, limits, stats, duel, layout, objects)
+    used = (exact, limits, matching) if scenario.startswith("counts") else timing
     return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in used)).hexdigest()[:16]
 
 

@@ -73,6 +73,7 @@ def _to_calls() -> tuple[tvm.transform.Pass, ...]:
         tirx.transform.AnnotateEntryFunc(),
         tirx.transform.SplitHostDevice(),
         tirx.transform.MakePackedAPI(),
+        tirx.transform.SkipAssert(),  # 6 kB a kernel, that check what planning has settled
     )
 
 
