@@ -58,8 +58,8 @@ NETWORK = "mobilenet_v1_0.25_128"
 COUNTED_TARGET = "arm64_cortex_a72"
 DISTANCES = range(16, 4096, 16)
 """Bytes by which code is moved."""
-FIRST_GUESS = 10_000
-"""Iterations of planted work, before it is known how long one takes."""
+FIRST_GUESS = 40_000
+"""Iterations of planted work, before it is known how long one takes: longer than any layer."""
 
 
 def _code(scenario: str) -> str:
@@ -217,13 +217,13 @@ def _build_here(
 
 def _slowed(base: Artifact, scenario: str, threads: int) -> tuple[str, Artifact]:
     """Return a layer drawn among those that are long enough, and the network with that layer made slower."""
-    seconds, pace = _seconds_and_pace(str(base.folder), threads)
+    seconds, iteration_s = _seconds_and_pace(str(base.folder), threads)
     whole_s = sum(seconds.values())
     kernels = _own_kernels(base)
     share = SLOWER[scenario]
     layer = random.choice([name for name in kernels if seconds[name] >= timed.ASKED_SHARE * whole_s])
     extra_s = share * (whole_s if scenario == "whole2" else seconds[layer])
-    iterations = max(1, round((extra_s + pace.hidden_s) / pace.iteration_s))
+    iterations = max(1, round(extra_s / iteration_s))
     return layer, _build(base.manifest.variant.name, kernel=kernels[layer], iterations=iterations)
 
 
@@ -234,40 +234,18 @@ def _own_kernels(base: Artifact) -> dict[str, str]:
     return {base.manifest.layers[layer].name: kernel.removesuffix("_packed") for kernel, layer in own}
 
 
-class Pace(NamedTuple):
-    """How long planted work takes."""
-
-    iteration_s: float
-    hidden_s: float
-    """By how much it is less: while the last iterations wait for one another, the processor begins what follows."""
-
-
 @functools.cache
-def _seconds_and_pace(folder: str, threads: int) -> tuple[dict[str, float], Pace]:
-    """Return what each layer takes, and planted work, side by side in the gate's own measurement.
-
-    Much work in one layer tells how long an iteration is, a tenth of the shortest layer how much of it is hidden.
-    """
+def _seconds_and_pace(folder: str, threads: int) -> tuple[dict[str, float], float]:
+    """Return what each layer takes, and an iteration of planted work, side by side in the gate's own measurement."""
     base = artifact.load(Path(folder))
     kernels = _own_kernels(base)
     first = next(iter(kernels))
-    seconds, extra_s = _extra(base, first, kernels[first], FIRST_GUESS, threads)
-    iteration_s = extra_s / FIRST_GUESS
-    long_enough = [name for name in kernels if seconds[name] >= timed.ASKED_SHARE * sum(seconds.values())]
-    shortest = min(long_enough, key=seconds.__getitem__)
-    iterations = round(0.1 * seconds[shortest] / iteration_s)
-    _, extra_s = _extra(base, shortest, kernels[shortest], iterations, threads)
-    pace = Pace(iteration_s, max(0.0, iterations * iteration_s - extra_s))
-    print(f"{iteration_s * 1e9:.2f} ns an iteration, {pace.hidden_s * 1e9:.0f} ns hidden", file=sys.stderr, flush=True)
-    return seconds, pace
-
-
-def _extra(base: Artifact, layer: str, kernel: str, iterations: int, threads: int) -> tuple[dict[str, float], float]:
-    """Return what each layer takes, and by how much the one with planted work takes longer."""
-    head = _build(base.manifest.variant.name, kernel=kernel, iterations=iterations)
+    head = _build(base.manifest.variant.name, kernel=kernels[first], iterations=FIRST_GUESS)
     found = {finding.layer: finding for finding in _gate(base, head, threads)[0] if finding.layer}
     seconds = {name: float(finding.base or 0.0) for name, finding in found.items()}
-    return seconds, seconds[layer] * (float(found[layer].ratio or 1.0) - 1)
+    iteration_s = seconds[first] * (float(found[first].ratio or 1.0) - 1) / FIRST_GUESS
+    print(f"{iteration_s * 1e9:.2f} ns an iteration", file=sys.stderr, flush=True)
+    return seconds, iteration_s
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import tvm
+from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile import linker, schedules
@@ -41,13 +43,18 @@ def planted(kernel: str, plant: Plant) -> Iterator[list[str]]:
 
 
 def serial_work(iterations: int) -> Plant:
-    """Return what lets a kernel begin with a chain of dependent multiply-adds, on the calling thread."""
+    """Return what lets a kernel begin with a chain of dependent multiply-adds, on the calling thread.
+
+    On x86 the kernel waits for its end; else the processor would begin the kernel beside some 200 of the last ones.
+    """
 
     def begin(flat: list[Any]) -> None:
         source, output = flat[0], flat[-1]
         T.buffer_store(output, 1.0, [0])
         with T.serial(iterations):
             T.buffer_store(output, output[0] * 0.5 + source[0], [0])
+        if str(tvm.target.Target.current().attrs.get("mtriple", "")).startswith("x86_64"):
+            T.evaluate(tirx.call_llvm_intrin("void", "llvm.x86.sse2.lfence"))
 
     return lambda: _beginning(begin)
 
