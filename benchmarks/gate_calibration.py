@@ -27,14 +27,16 @@ import json
 import math
 import multiprocessing
 import random
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import machine
+from layout import table
 
 from mbench import artifact, builds, host, pipeline, resources, results, stats, variants
 from mbench.artifact import Artifact
@@ -56,10 +58,14 @@ SILENT = ("same", "loaded", "moved", "counts")
 SLOWER = {"layer10": 0.10, "layer5": 0.05, "whole2": 0.02}
 NETWORK = "mobilenet_v1_0.25_128"
 COUNTED_TARGET = "arm64_cortex_a72"
+HEADING = (
+    *("scenario", "trials", "slower by, %", "right", "95 % bound on the rate", "no verdict on the whole"),
+    *("processes", "seconds"),
+)
 DISTANCES = range(16, 4096, 16)
 """Bytes by which code is moved."""
-FIRST_GUESS = 40_000
-"""Iterations of planted work, before it is known how long one takes: longer than any layer."""
+MUCH, LITTLE = 40_000, 100
+"""Iterations of planted work that tell how long it takes: longer than any layer, and about a hundredth of one."""
 
 
 def _code(scenario: str) -> str:
@@ -217,13 +223,13 @@ def _build_here(
 
 def _slowed(base: Artifact, scenario: str, threads: int) -> tuple[str, Artifact]:
     """Return a layer drawn among those that are long enough, and the network with that layer made slower."""
-    seconds, iteration_s = _seconds_and_pace(str(base.folder), threads)
+    seconds, pace = _seconds_and_pace(str(base.folder), threads)
     whole_s = sum(seconds.values())
     kernels = _own_kernels(base)
     share = SLOWER[scenario]
-    layer = random.choice([name for name in kernels if seconds[name] >= timed.ASKED_SHARE * whole_s])
+    layer = random.choice(_long_enough(kernels, seconds))
     extra_s = share * (whole_s if scenario == "whole2" else seconds[layer])
-    iterations = max(1, round(extra_s / iteration_s))
+    iterations = max(1, round((extra_s - pace.fixed_s) / pace.iteration_s))
     return layer, _build(base.manifest.variant.name, kernel=kernels[layer], iterations=iterations)
 
 
@@ -234,18 +240,42 @@ def _own_kernels(base: Artifact) -> dict[str, str]:
     return {base.manifest.layers[layer].name: kernel.removesuffix("_packed") for kernel, layer in own}
 
 
+class Pace(NamedTuple):
+    """How long planted work takes."""
+
+    iteration_s: float
+    fixed_s: float
+    """What it takes beside its iterations: the kernel waits for their end, and its code lies elsewhere."""
+
+
 @functools.cache
-def _seconds_and_pace(folder: str, threads: int) -> tuple[dict[str, float], float]:
-    """Return what each layer takes, and an iteration of planted work, side by side in the gate's own measurement."""
+def _seconds_and_pace(folder: str, threads: int) -> tuple[dict[str, float], Pace]:
+    """Return what each layer takes, and planted work, side by side in the gate's own measurement.
+
+    Much work in one layer tells how long an iteration is, little in the shortest what else it costs.
+    """
     base = artifact.load(Path(folder))
     kernels = _own_kernels(base)
     first = next(iter(kernels))
-    head = _build(base.manifest.variant.name, kernel=kernels[first], iterations=FIRST_GUESS)
+    seconds, extra_s = _extra(base, first, kernels[first], MUCH, threads)
+    iteration_s = extra_s / MUCH
+    shortest = min(_long_enough(kernels, seconds), key=seconds.__getitem__)
+    _, extra_s = _extra(base, shortest, kernels[shortest], LITTLE, threads)
+    pace = Pace(iteration_s, extra_s - LITTLE * iteration_s)
+    print(f"{iteration_s * 1e9:.2f} ns an iteration, {pace.fixed_s * 1e9:.0f} ns beside", file=sys.stderr, flush=True)
+    return seconds, pace
+
+
+def _long_enough(layers: Iterable[str], seconds: Mapping[str, float]) -> list[str]:
+    return [name for name in layers if seconds[name] >= timed.ASKED_SHARE * sum(seconds.values())]
+
+
+def _extra(base: Artifact, layer: str, kernel: str, iterations: int, threads: int) -> tuple[dict[str, float], float]:
+    """Return what each layer takes, and by how much the one with planted work takes longer."""
+    head = _build(base.manifest.variant.name, kernel=kernel, iterations=iterations)
     found = {finding.layer: finding for finding in _gate(base, head, threads)[0] if finding.layer}
     seconds = {name: float(finding.base or 0.0) for name, finding in found.items()}
-    iteration_s = seconds[first] * (float(found[first].ratio or 1.0) - 1) / FIRST_GUESS
-    print(f"{iteration_s * 1e9:.2f} ns an iteration", file=sys.stderr, flush=True)
-    return seconds, iteration_s
+    return seconds, seconds[layer] * (float(found[layer].ratio or 1.0) - 1)
 
 
 @contextlib.contextmanager
@@ -342,13 +372,13 @@ def _told(trial: Trial) -> str:
 
 
 def _table(trials: Sequence[dict[str, Any]]) -> str:
-    """Return a Markdown table: trials, how many were judged right, and the bound that this gives (Clopper-Pearson)."""
+    """Return a Markdown table: trials, how many were judged right, and the bound that this gives (Clopper-Pearson).
+
+    Processes and seconds are medians.
+    """
     from scipy.stats import binomtest
 
-    lines = [
-        "| scenario | trials | right | 95 % bound on the rate | no verdict on the whole | processes | seconds |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    rows = []
     groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for trial in trials:
         groups.setdefault((trial["scenario"], trial["threads"]), []).append(trial)
@@ -360,11 +390,18 @@ def _table(trials: Sequence[dict[str, Any]]) -> str:
         bound = test.proportion_ci(0.95, method="exact")
         said = f"wrong at most {bound.high:.1%}" if silent else f"right at least {bound.low:.1%}"
         undecided = sum(trial["whole"] == "undecided" for trial in group)
-        middle = {key: sorted(trial[key] for trial in group)[len(group) // 2] for key in ("processes", "seconds")}
+        processes, seconds = (statistics.median_high(each[key] for each in group) for key in ("processes", "seconds"))
         name = f"{scenario}, {threads} thread{'s' * (threads > 1)}"
-        cells = (name, len(group), right, said, undecided, middle["processes"], f"{middle['seconds']:.0f}")
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        cells = (name, len(group), _slower(group), right, said, undecided, processes, round(seconds))
+        rows.append(tuple(map(str, cells)))
+    return table(HEADING, rows, markdown=True)
+
+
+def _slower(trials: Sequence[dict[str, Any]]) -> str:
+    """Return by how much what was planted was slower, as the gate estimated it: the median, the least, the most."""
+    ratio = "whole_ratio" if trials[0]["scenario"] == "whole2" else "planted_ratio"
+    found = sorted(100 * (trial[ratio] - 1) for trial in trials if trial["planted"])
+    return f"{statistics.median(found):.1f} ({found[0]:.1f} to {found[-1]:.1f})" if found else ""
 
 
 if __name__ == "__main__":
