@@ -136,10 +136,11 @@ def _arguments() -> argparse.Namespace:
 def _timed(scenario: str, arguments: argparse.Namespace) -> Trial:
     threads, loaded = arguments.threads, arguments.beside or scenario == "loaded"
     base = _build(NETWORK)
-    distance = random.choice(DISTANCES) if scenario == "moved" else 0
-    layer, head = (None, _build(NETWORK, again=True, distance=distance))
     if scenario in SLOWER:
         layer, head = _slowed(base, scenario, threads)
+    else:
+        distance = random.choice(DISTANCES) if scenario == "moved" else 0
+        layer, head = None, _build(NETWORK, again=True, distance=distance)
     start = time.perf_counter()
     with _load() if loaded and not arguments.beside else contextlib.nullcontext():
         found, processes = _gate(base, head, threads)
@@ -267,7 +268,8 @@ def _seconds_and_pace(folder: str, threads: int) -> tuple[dict[str, float], Pace
 
 
 def _long_enough(layers: Iterable[str], seconds: Mapping[str, float]) -> list[str]:
-    return [name for name in layers if seconds[name] >= timed.ASKED_SHARE * sum(seconds.values())]
+    least_s = timed.ASKED_SHARE * sum(seconds.values())
+    return [name for name in layers if seconds[name] >= least_s]
 
 
 def _extra(base: Artifact, layer: str, kernel: str, iterations: int, threads: int) -> tuple[dict[str, float], float]:

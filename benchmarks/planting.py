@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,11 @@ def moved(distance: int) -> Iterator[None]:
     original = linker.link
 
     def link(command: Sequence[str], objects: Sequence[str], library: Path) -> None:
-        source, room = library.with_name("room.s"), library.with_name("room.o")
-        source.write_text(f".text\n.skip {distance}\n")
-        subprocess.run([*command, "-c", str(source), "-o", str(room)], check=True)
-        original(command, [str(room), *objects], library)
-        source.unlink()
-        room.unlink()
+        with tempfile.TemporaryDirectory() as folder:
+            source, room = Path(folder) / "room.s", Path(folder) / "room.o"
+            source.write_text(f".text\n.skip {distance}\n")
+            subprocess.run([*command, "-c", str(source), "-o", str(room)], check=True)
+            original(command, [str(room), *objects], library)
 
     with mock.patch.object(linker, "link", link):
         yield

@@ -14,6 +14,7 @@ from mbench.models import LayerSpec
 from mbench.records import Op
 
 DTYPE_BYTES = {"float32": 4, "float16": 2}
+DTYPES = tuple(DTYPE_BYTES)
 _BIAS_BYTES = 4
 """Biases are float32 whatever the weights are: they are added to sums, which are."""
 

@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from mbench import models
-from mbench.costs import DTYPE_BYTES
+from mbench.costs import DTYPES
 from mbench.errors import UsageError, did_you_mean
 from mbench.records import Variant
 
-DTYPES = tuple(DTYPE_BYTES)
 DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
 WIDTHS = ("0.25", "0.5", "0.75", "1.0")
 RESOLUTIONS = ("128", "160", "192", "224")

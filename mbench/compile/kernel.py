@@ -14,12 +14,10 @@ from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
 from mbench.compile.expressions import UnknownExpressionError, rebuild
-from mbench.costs import DTYPE_BYTES
+from mbench.costs import DTYPES
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 _PADDING = "pad_temp"
-DTYPES = tuple(DTYPE_BYTES)
-"""Of operands that kernels are known for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

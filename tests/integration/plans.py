@@ -24,7 +24,7 @@ def ignore(_stage: str, _fraction: float) -> None:
 
 
 def fits(seen: Observation) -> bool:
-    """Return whether layers, with and without the overhead between them, take what the whole takes, within a half."""
+    """Return whether layers, with and without what lies between them, take as long as the whole, to a factor of 2."""
     assert seen.latency_s
     assert seen.calls_s
     assert seen.overhead_s

@@ -17,10 +17,10 @@ from tvm import tirx
 
 from mbench import targets, variants
 from mbench.compile import lower
-from mbench.compile.kernel import DTYPES
 from mbench.compile.schedules import Scheduled, schedule_all
 from mbench.compile.schedules.gpu import tiles
 from mbench.compile.tuning import candidates
+from mbench.costs import DTYPES
 
 NETWORKS = [
     "mobilenet_v1_0.25_96",

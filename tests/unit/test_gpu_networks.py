@@ -13,8 +13,8 @@ from tvm import relax, tirx
 
 from mbench import costs, models, targets, variants
 from mbench.compile import codegen, lower, memory, pack
-from mbench.compile.kernel import DTYPES
 from mbench.compile.schedules import schedule_all
+from mbench.costs import DTYPES
 from mbench.measure import numerics
 
 

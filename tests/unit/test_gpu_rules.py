@@ -17,8 +17,9 @@ from tvm import relax
 
 from mbench import targets
 from mbench.compile import codegen
-from mbench.compile.kernel import DTYPES, Kernel
+from mbench.compile.kernel import Kernel
 from mbench.compile.schedules import Machine, gpu, schedule
+from mbench.costs import DTYPES
 
 NONE = (0, 0, 0, 0)
 POINTWISE = [

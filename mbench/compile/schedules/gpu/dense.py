@@ -8,6 +8,7 @@ memory, four elements a thread; `_UNROLL` steps are under way at once. The sums 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from tvm import tirx
@@ -72,11 +73,15 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
         threads=threads, registers=_registers(product), shared_bytes=shared_bytes
     ):
         raise ValueError(f"{columns} columns in {slices} slices are no quads, or over the GPU's limits")
-    elements, pack = gpu.packed(product, slices * _UNROLL, columns)
-    writer = emit.Writer(kernel, packed_elements=elements)
+    depth = slices * _UNROLL
+    writer = emit.Writer(kernel, packed_elements=gpu.packed_elements(product, depth, columns))
     with writer.function() as arrays:
         _write(kernel, product, kernel.epilogue_of_sum, (columns, slices), arrays, writer.load)
-    return Plan(function=writer.result(), tile=f"{product.rows}x{columns}x{slices}", pack=pack)
+    return Plan(
+        function=writer.result(),
+        tile=f"{product.rows}x{columns}x{slices}",
+        pack=partial(gpu.pack, product, depth, columns),
+    )
 
 
 def _write(

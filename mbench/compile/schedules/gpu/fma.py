@@ -138,7 +138,7 @@ class FmaBlock(Block[FmaTile]):
 
     def pack(self, weights: np.ndarray) -> np.ndarray:
         """Return weights as (panel, step, column)."""
-        return gpu.packed(self._product, self._tile.depth, self._tile.columns)[1](weights)
+        return gpu.pack(self._product, self._tile.depth, self._tile.columns, weights)
 
     def _declare(self) -> None:
         tile = self._tile

@@ -7,7 +7,7 @@ through equally often, never under a condition that depends on the thread.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,20 +115,24 @@ def zero(array: Any, elements: int) -> None:
         T.buffer_store(array, tirx.const(0, "float32"), [index])
 
 
-def packed(product: Matmul, depth: int, width: int) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
-    """Return how many elements packed weights are, and what packs (reduction, columns) into (panel, step, column).
+def packed_elements(product: Matmul, depth: int, width: int) -> int:
+    """Return how many elements weights are that are packed in panels of `width` columns, in turns of `depth` steps.
 
-    A panel is `width` columns; steps are padded with zeros to a multiple of `depth`, columns to one of `width`.
+    Steps are padded with zeros to a multiple of `depth`, columns to one of `width`.
     """
-    steps = -(-product.reduction // depth) * depth
-    panels = -(-product.columns // width)
+    return _up(product.reduction, depth) * _up(product.columns, width)
 
-    def pack(weights: np.ndarray) -> np.ndarray:
-        whole = np.zeros((steps, panels * width), weights.dtype)
-        whole[: product.reduction, : product.columns] = weights.reshape(product.reduction, product.columns)
-        return np.ascontiguousarray(whole.reshape(steps, panels, width).transpose(1, 0, 2)).ravel()
 
-    return panels * steps * width, pack
+def pack(product: Matmul, depth: int, width: int, weights: np.ndarray) -> np.ndarray:
+    """Return weights (reduction, columns) as (panel, step, column), of `packed_elements`."""
+    steps, columns = _up(product.reduction, depth), _up(product.columns, width)
+    whole = np.zeros((steps, columns), weights.dtype)
+    whole[: product.reduction, : product.columns] = weights.reshape(product.reduction, product.columns)
+    return np.ascontiguousarray(whole.reshape(steps, -1, width).transpose(1, 0, 2)).ravel()
+
+
+def _up(extent: int, unit: int) -> int:
+    return -(-extent // unit) * unit
 
 
 def add_up(array: Any, part: Any, parts: int, width: int, places: Sequence[Any]) -> None:

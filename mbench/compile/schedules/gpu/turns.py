@@ -54,8 +54,7 @@ class Block(ABC, Generic[_Tile]):
     @property
     def packed_elements(self) -> int:
         """How many elements packed weights are."""
-        tile = self._tile
-        return -(-self._product.columns // tile.columns) * self._turns * tile.depth * tile.columns
+        return gpu.packed_elements(self._product, self._tile.depth, self._tile.columns)
 
     @abstractmethod
     def pack(self, weights: np.ndarray) -> np.ndarray:
