@@ -27,7 +27,7 @@ import standings
 from runtimes import MBENCH, Case
 from standings import Standing, Timed
 
-from mbench import builds, host, pipeline, targets, variants
+from mbench import builds, host, pipeline, targets, tuned, variants
 from mbench.errors import MbenchError, UsageError
 from mbench.measure import numerics
 from mbench.records import Failure, Target, Variant
@@ -71,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--gpu", action="store_true", help="on this machine's NVIDIA GPU")
     parser.add_argument("--dtype", default="float32", help="float32, or on a GPU float16")
     parser.add_argument("--target", help="what mbench compiles for: by default host, with --gpu cuda")
+    parser.add_argument("--tuned", action="store_true", help="mbench's kernels as `mbench tune` found; else by rule")
     parser.add_argument("--runtimes", nargs="+", help="by default all")
     parser.add_argument("--isa", choices=["avx2"], help="limit the peers that can be; for mbench, choose --target")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
@@ -117,44 +118,64 @@ def _heading(target: Target, installed: dict[str, str], arguments: argparse.Name
     if arguments.gpu:
         return f"{machine.gpu_heading()}\npeers: {versions}\n{arguments.dtype}, no TF32, target {target.name}\n{how}"
     wide = "avx512f" in host.describe().features
+    made = "made as tuned" if arguments.tuned else "by rule"
     limit = "this processor has AVX-512 and every runtime may use it" if wide else "this processor has no AVX-512"
     if wide and arguments.isa:
         obeying = {name: known[name].obeys_isa for name in installed if name != MBENCH}
         free = ", ".join(known[name].title for name, obeys in obeying.items() if not obeys)
         limit = f"peers limited to AVX2, but for those that have no switch for it: {free or 'none'}"
-    return f"{machine.heading()}\npeers: {versions}\nfloat32, batch 1, mbench's target {target.name}; {limit}\n{how}"
+    own = f"float32, batch 1, mbench's target {target.name}, kernels {made}"
+    return f"{machine.heading()}\npeers: {versions}\n{own}; {limit}\n{how}"
 
 
 def _compare_all(
     wanted: Sequence[Variant], target: Target, missing: dict[str, str], arguments: argparse.Namespace
 ) -> Iterator[Standing]:
     """Build all networks, then compare the runtimes on one after the other."""
-    built = builds.build_all(wanted, target, lambda name, stage, _: _progress(f"{name}: {stage}"), use_cache=True)
+    built = {threads: _build(wanted, target, threads, arguments) for threads in arguments.threads}
     for variant in wanted:
-        yield from _compare(variant, built[variant.name], missing, arguments)
+        own = {threads: builds_of[variant.name] for threads, builds_of in built.items()}
+        yield from _compare(variant, own, missing, arguments)
+
+
+def _build(
+    wanted: Sequence[Variant], target: Target, threads: int, arguments: argparse.Namespace
+) -> dict[str, builds.Build]:
+    """Build all networks; rules serve any number of threads, tuned choices are for one."""
+    choices = tuned.choices(target, host.describe(), threads) if arguments.tuned else tuned.NONE
+    if arguments.tuned:
+        _progress(f"{threads} threads: {len(choices.kernels)} kernels are made as tuned")
+
+    def report(name: str, stage: str, _: float) -> None:
+        _progress(f"{name}: {stage}")
+
+    return builds.build_all(wanted, target, report, use_cache=True, choices=choices)
 
 
 def _compare(
-    variant: Variant, built: builds.Build, missing: dict[str, str], arguments: argparse.Namespace
+    variant: Variant, built: dict[int, builds.Build], missing: dict[str, str], arguments: argparse.Namespace
 ) -> Iterator[Standing]:
-    """Let the runtimes take turns on one network, for each number of threads."""
-    failed = {MBENCH: built.reason} if isinstance(built, Failure) else {}
-    artifact = Path() if isinstance(built, Failure) else built[0].folder
-    left_out = {name: reason for name, reason in (missing | failed).items() if name in arguments.runtimes}
+    """Let the runtimes take turns on one network, for each number of threads, of which each has its build."""
+    left_out = {name: reason for name, reason in missing.items() if name in arguments.runtimes}
     with tempfile.TemporaryDirectory() as folder:
         case = Case(
             variant=variant,
             threads=1,
             isa=arguments.isa,
             folder=Path(folder),
-            artifact=artifact,
+            artifact=Path(),
             gpu=arguments.gpu,
         )
         left_out |= _export(case, [name for name in arguments.runtimes if name not in left_out])
-        names = [name for name in arguments.runtimes if name not in left_out]
-        for threads in arguments.threads:
+        for threads, own in built.items():
+            absent = dict(left_out)
             told = dataclasses.replace(case, threads=threads)
-            yield _standing(told, contest.hold(names, told, arguments.rounds), left_out)
+            if isinstance(own, Failure):
+                absent |= {MBENCH: own.reason} if MBENCH in arguments.runtimes else {}
+            else:
+                told = dataclasses.replace(told, artifact=own[0].folder)
+            names = [name for name in arguments.runtimes if name not in absent]
+            yield _standing(told, contest.hold(names, told, arguments.rounds), absent)
 
 
 def _export(case: Case, names: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import math
 import sys
@@ -11,8 +12,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from mbench import variants
+from mbench import builds, targets, variants
 from mbench.measure import numerics
+from mbench.tuned import Choices
 
 
 def script(name: str) -> ModuleType:
@@ -31,6 +33,8 @@ standings = script("standings")
 runtimes = script("runtimes")
 contest = script("contest")
 gpu_runtimes = script("gpu_runtimes")
+machine = script("machine")
+peers = script("peers")
 EXPECTED = np.linspace(-2, 4, 1000, dtype=np.float32)[None]
 TITLES = {"mbench": "mbench", "quick": "Quick", "slow": "Slow", "gone": "Gone"}
 
@@ -197,3 +201,21 @@ def test_float16_is_measured_against_float32_and_passes_by_its_own_tolerance_alo
     with torch.inference_mode():
         output = runtimes.folded_network(case).half()(torch.from_numpy(case.image()).half()).float().numpy()
     assert numerics.TOLERANCE["float32"] < standings.error(output, case.expected()) < numerics.TOLERANCE["float16"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_kernels_are_made_as_tuned_where_that_is_asked(
+    asked: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[Choices] = []
+
+    def build_all(*_: Any, choices: Choices, **__: Any) -> dict[str, Any]:
+        given.append(choices)
+        return {}
+
+    monkeypatch.setenv("MBENCH_TUNED_DIR", str(tmp_path))
+    monkeypatch.setattr(builds, "build_all", build_all)
+    for threads in (1, 2):  # the target brings choices for both
+        peers._build([], targets.load("x86_64_v3"), threads, argparse.Namespace(tuned=asked))
+    assert [bool(choices.kernels) for choices in given] == [asked, asked]
+    assert (given[0].digest != given[1].digest) is asked
