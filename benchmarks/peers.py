@@ -115,24 +115,26 @@ def _heading(target: Target, installed: dict[str, str], arguments: argparse.Name
     versions = ", ".join(f"{known[name].title} {version}" for name, version in installed.items() if name != MBENCH)
     turns = f"{arguments.rounds} rounds of blocks of {contest.BLOCK_S * 1e3:.0f} ms"
     how = f"each runtime in a process of its own, {turns} in turn, the others stopped; ratio: mbench over the best peer"
+    own = f"target {target.name}, kernels {'made as tuned' if arguments.tuned else 'by rule'}"
     if arguments.gpu:
-        return f"{machine.gpu_heading()}\npeers: {versions}\n{arguments.dtype}, no TF32, target {target.name}\n{how}"
+        return f"{machine.gpu_heading()}\npeers: {versions}\n{arguments.dtype}, no TF32, {own}\n{how}"
     wide = "avx512f" in host.describe().features
-    made = "made as tuned" if arguments.tuned else "by rule"
     limit = "this processor has AVX-512 and every runtime may use it" if wide else "this processor has no AVX-512"
     if wide and arguments.isa:
         obeying = {name: known[name].obeys_isa for name in installed if name != MBENCH}
         free = ", ".join(known[name].title for name, obeys in obeying.items() if not obeys)
         limit = f"peers limited to AVX2, but for those that have no switch for it: {free or 'none'}"
-    own = f"float32, batch 1, mbench's target {target.name}, kernels {made}"
-    return f"{machine.heading()}\npeers: {versions}\n{own}; {limit}\n{how}"
+    return f"{machine.heading()}\npeers: {versions}\nfloat32, batch 1, mbench's {own}; {limit}\n{how}"
 
 
 def _compare_all(
     wanted: Sequence[Variant], target: Target, missing: dict[str, str], arguments: argparse.Namespace
 ) -> Iterator[Standing]:
     """Build all networks, then compare the runtimes on one after the other."""
-    built = {threads: _build(wanted, target, threads, arguments) for threads in arguments.threads}
+    if arguments.tuned:
+        built = {threads: _build(wanted, target, threads, arguments) for threads in arguments.threads}
+    else:  # rules serve any number of threads
+        built = dict.fromkeys(arguments.threads, _build(wanted, target, arguments.threads[0], arguments))
     for variant in wanted:
         own = {threads: builds_of[variant.name] for threads, builds_of in built.items()}
         yield from _compare(variant, own, missing, arguments)
@@ -141,7 +143,7 @@ def _compare_all(
 def _build(
     wanted: Sequence[Variant], target: Target, threads: int, arguments: argparse.Namespace
 ) -> dict[str, builds.Build]:
-    """Build all networks; rules serve any number of threads, tuned choices are for one."""
+    """Build all networks, with the choices that were tuned for a number of threads, if they are asked for."""
     choices = tuned.choices(target, host.describe(), threads) if arguments.tuned else tuned.NONE
     if arguments.tuned:
         _progress(f"{threads} threads: {len(choices.kernels)} kernels are made as tuned")
@@ -168,12 +170,9 @@ def _compare(
         )
         left_out |= _export(case, [name for name in arguments.runtimes if name not in left_out])
         for threads, own in built.items():
-            absent = dict(left_out)
-            told = dataclasses.replace(case, threads=threads)
-            if isinstance(own, Failure):
-                absent |= {MBENCH: own.reason} if MBENCH in arguments.runtimes else {}
-            else:
-                told = dataclasses.replace(told, artifact=own[0].folder)
+            failed = {MBENCH: own.reason} if isinstance(own, Failure) and MBENCH in arguments.runtimes else {}
+            artifact = Path() if isinstance(own, Failure) else own[0].folder
+            told, absent = dataclasses.replace(case, threads=threads, artifact=artifact), left_out | failed
             names = [name for name in arguments.runtimes if name not in absent]
             yield _standing(told, contest.hold(names, told, arguments.rounds), absent)
 
@@ -218,7 +217,8 @@ def _report(heading: str, seen: Sequence[Standing], arguments: argparse.Namespac
         some = [standing for standing in seen if standing.threads == threads]
         print(f"\n{threads} thread{'s' if threads > 1 else ''}\n")
         print(standings.table(some, titles, markdown=arguments.markdown))
-        verdicts = _gpu_verdicts(some, arguments.dtype) if arguments.gpu else standings.verdicts(some)
+        goals = standings.TUNED_GOALS if arguments.tuned else standings.GOALS
+        verdicts = _gpu_verdicts(some, arguments.dtype) if arguments.gpu else standings.verdicts(some, goals)
         print("\n" + "\n".join((*verdicts, *standings.notes(some, titles))))
     if arguments.json:
         rows = [{**dataclasses.asdict(standing), "ratio": standing.ratio} for standing in seen]

@@ -108,6 +108,12 @@ def test_verdicts_take_the_geometric_mean_of_the_separable_networks_alone() -> N
     assert "met" in standard
 
 
+def test_what_was_tuned_has_goals_of_its_own() -> None:
+    seen = [standing(1.7e-3, "a"), standing(1.5e-3, "c_standard")]
+    assert ["missed" in line for line in standings.verdicts(seen)] == [False, False, False]
+    assert ["missed" in line for line in standings.verdicts(seen, standings.TUNED_GOALS)] == [True, False, False]
+
+
 def test_without_a_time_of_mbench_there_is_no_verdict() -> None:
     judged = standings.judge("x", 1, {"quick": timed(1e-3)}, {"mbench": "does not build"})
     assert standings.verdicts([judged]) == []
