@@ -117,6 +117,13 @@ def _built(future: concurrent.futures.Future[tuple[Artifact, bool]], name: str) 
 def submit(
     pool: concurrent.futures.Executor, task: Callable[..., _T], *arguments: Any
 ) -> concurrent.futures.Future[_T]:
-    """Submit a task; a process that this starts leaves Ctrl-C to us from its first moment."""
+    """Submit a task; a process that this starts leaves Ctrl-C to us from its first moment.
+
+    Raises:
+        BrokenProcessPool: a process of the pool died.
+    """
     with worker.deaf_children():
-        return pool.submit(task, *arguments)
+        try:
+            return pool.submit(task, *arguments)
+        except OSError as error:  # one died while this started another: the pipes between them are closed by then
+            raise BrokenProcessPool(f"a process could not be started: {error}") from error

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 import psutil
 import pytest
 
-from mbench import builds, devices, host, job, pairs, pipeline, records
+from mbench import builds, devices, host, job, pairs, pipeline, records, variants
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
@@ -384,6 +385,26 @@ def test_children_do_not_outlive_their_block() -> None:
         leave()
     assert found
     assert not psutil.wait_procs(found, timeout=5)[1]
+
+
+def test_a_builder_that_dies_while_another_is_started_costs_no_build(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pool(ThreadPoolExecutor):
+        submitted = 0
+
+        def submit(self, *task: Any, **arguments: Any) -> Future[Any]:
+            Pool.submitted += 1
+            if Pool.submitted == 2:
+                raise OSError("handle is closed")  # what starting a process says of a pool that has just broken
+            return super().submit(*task, **arguments)
+
+    wanted = [variants.parse(f"mobilenet_v1_{name}") for name in ("0.25_32", "0.25_64")]
+    monkeypatch.setattr(builds, "children", Pool)
+    monkeypatch.setattr(builder, "build", lambda variant, **_: variant.name)
+    built = builds.build_all(wanted, world.target, lambda *_: None, use_cache=True)
+    assert built == {variant.name: variant.name for variant in wanted}
+    assert Pool.submitted == 4  # each is built alone then
 
 
 @pytest.mark.slow
