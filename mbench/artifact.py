@@ -31,6 +31,8 @@ GRAPH_ENTRY = "main_graph"
 """On NVIDIA GPUs: the same network, its kernels in a CUDA graph and launched at once. `ENTRY` launches them one by one,
 to time each."""
 CALIBRATION_ENTRY = "instrument_calibration"
+CALIBRATION_GRAPH_ENTRY = "instrument_calibration_graph"
+"""The two again for a chain of kernels that do next to nothing, which shows what the instrument costs."""
 CALIBRATION_CALLS = 32
 CALIBRATION_ELEMENTS = 16
 _ABANDONED_S = 24 * 3600

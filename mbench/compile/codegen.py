@@ -16,7 +16,14 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
 
-from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, ENTRY, GRAPH_ENTRY
+from mbench.artifact import (
+    CALIBRATION_CALLS,
+    CALIBRATION_ELEMENTS,
+    CALIBRATION_ENTRY,
+    CALIBRATION_GRAPH_ENTRY,
+    ENTRY,
+    GRAPH_ENTRY,
+)
 from mbench.compile import linker, lowering, objects
 from mbench.errors import BuildError
 from mbench.records import Target
@@ -34,8 +41,7 @@ def tvm_target(target: Target, host_triple: str) -> tvm.target.Target:
 
 def plan(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     """Add the instrument's calibration, lower calls, and plan which activations share which storage."""
-    if target.kind.name != "cuda":
-        module = _with_calibration(module)
+    module = _with_calibration(module, target)
     with target:
         lowered = tvm.transform.Sequential(
             [
@@ -58,7 +64,7 @@ def called_kernels(planned: tvm.IRModule) -> tuple[str, ...]:
 def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     """Generate machine code and the VM's program, or a single kernel's code.
 
-    CUDA C is compiled too, to see that nvcc takes it; a network for CUDA has a second entry, `GRAPH_ENTRY`.
+    CUDA C is compiled too, to see that nvcc takes it; each entry of a network for CUDA has a twin that is a CUDA graph.
 
     Raises:
         BuildError: TVM or the device's compiler refused.
@@ -69,7 +75,7 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
         if cuda:
             passes = [step for step in cuda_passes.finalize_passes(target) if step.info.name not in _DONE]
             network = any(str(variable.name_hint) == ENTRY for variable in planned.get_global_vars())
-            planned = _with_graph(planned) if network else planned
+            planned = _with_graphs(planned) if network else planned
         else:
             passes = cpu_passes.finalize_passes(target)
         with target:  # else TVM compiles CUDA C for the GPU that it finds
@@ -86,20 +92,23 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
         raise BuildError(f"code generation for {target.kind.name} failed: {(lines or ['no message'])[-1]}") from error
 
 
-def _with_graph(planned: tvm.IRModule) -> tvm.IRModule:
-    """Add the network a second time, its kernels captured in a CUDA graph.
+def _with_graphs(planned: tvm.IRModule) -> tvm.IRModule:
+    """Add the network and the instrument's calibration a second time, their kernels captured in CUDA graphs.
 
-    All but those that read the input or write the output, whose memory may be another in each run. Launching some 30
+    All kernels but those that read the input or write the output, whose memory may be another in each run. Launching some 30
     kernels takes the host longer than these networks take at batch 1.
 
     Source: `tvm.relax.transform.RewriteCUDAGraph`.
     """
-    entry = planned.get_global_var(ENTRY)
-    kernels = {variable: function for variable, function in planned.functions.items() if variable != entry}
-    twin = planned[entry].with_attr("global_symbol", GRAPH_ENTRY)
+    names = {ENTRY: GRAPH_ENTRY, CALIBRATION_ENTRY: CALIBRATION_GRAPH_ENTRY}
+    kernels = {variable: function for variable, function in planned.functions.items() if variable.name_hint not in names}
+    twins = {
+        tvm.ir.GlobalVar(twin): planned[entry].with_attr("global_symbol", twin) for entry, twin in names.items()
+    }
     with tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}):
-        captured = relax.transform.RewriteCUDAGraph()(tvm.IRModule({**kernels, tvm.ir.GlobalVar(GRAPH_ENTRY): twin}))
-    return tvm.IRModule({**dict(captured.functions.items()), entry: planned[entry]}, attrs=planned.attrs)
+        captured = relax.transform.RewriteCUDAGraph()(tvm.IRModule({**kernels, **twins}))
+    plain = {planned.get_global_var(entry): planned[entry] for entry in names}
+    return tvm.IRModule({**dict(captured.functions.items()), **plain}, attrs=planned.attrs)
 
 
 def _with_libraries(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
@@ -156,7 +165,7 @@ def _write_object(library: Any, file: str) -> None:
     objects.align_code(Path(file))
 
 
-def _with_calibration(module: tvm.IRModule) -> tvm.IRModule:
+def _with_calibration(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     """Add a function that calls a kernel of next to no work many times; it shows what the instrument itself costs.
 
     The kernel takes as many tensors as a convolution with bias: the cost depends on them.
@@ -165,6 +174,8 @@ def _with_calibration(module: tvm.IRModule) -> tvm.IRModule:
     inputs = [te.placeholder(shape, "float32", name) for name in ("x", "weight", "bias")]
     result = te.compute(shape, lambda i: inputs[0][i] + inputs[1][i] * inputs[2][i], "y")
     kernel = te.create_prim_func([*inputs, result]).with_attr("op_pattern", 8)  # opaque: never fused
+    if target.kind.name == "cuda":
+        kernel = _on_one_block(kernel)
     builder = relax.BlockBuilder(module)
     called = builder.add_func(kernel, "instrument_null")
     x = relax.Var("x", relax.TensorType(shape, "float32"))
@@ -177,3 +188,11 @@ def _with_calibration(module: tvm.IRModule) -> tvm.IRModule:
             y = builder.emit_output(y)
         builder.emit_func_output(y)
     return builder.get()
+
+
+def _on_one_block(kernel: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Let each element of a kernel of one loop be computed by a thread of its own, all in one block."""
+    schedule = tvm.s_tir.Schedule(kernel)
+    (loop,) = schedule.get_loops(schedule.get_sblock("y"))
+    schedule.bind(loop, "threadIdx.x")
+    return schedule.mod["main"]

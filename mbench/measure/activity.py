@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import psutil
@@ -17,8 +18,9 @@ def busy_s() -> float:
 
 
 def own_s() -> float:
-    """Return the processor seconds of this process and all of its threads."""
-    return time.process_time()
+    """Return the processor seconds of this process, of all its threads, and of those it started that have ended."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
 
 
 class Watch:

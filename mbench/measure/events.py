@@ -26,16 +26,16 @@ METHOD = (
     "library has one; two copies of the program in one process, alternating in blocks"
 )
 BOOKS_METHOD = (
-    "layers: device events around each kernel, the device held back until the run was queued, an empty pair of events "
-    "taken off; overhead: the launch gap, by which a run is longer when the device is not held back and has to wait "
-    "for the host; unattributed: what is left between the kernels of a queued run"
+    "layers: device events around each kernel, the device held back until the run was queued; taken off each is by how "
+    "much a kernel that does next to nothing reads longer so than it takes within a queued CUDA graph of such kernels; "
+    "overhead: the launch gap, by which a run is longer when the device is not held back and has to wait for the host; "
+    "unattributed: by how much a queued run is longer or shorter than its layers"
 )
 _FIRST_HOLD_S = 2e-3
 _MARGIN = 2.0
 _LONGEST_HOLD_S = 0.9
 """usleep need not take a second or more."""
 _TRIES = 6
-_EMPTY_PAIRS = 30
 _BUILTIN = "vm.builtin."
 
 
@@ -148,23 +148,6 @@ def kernel_calls(vm: Any, run: Callable[[], object]) -> list[Callable[[], object
     run()
     vm.set_instrument(lambda *_: 0)
     return calls
-
-
-def cost_s(stream: Stream) -> float:
-    """Return the seconds between two events with nothing in between, on a device that need not wait for them."""
-    queue = Queue(stream)
-
-    def pairs() -> list[Any]:
-        return [stream.record() for _ in range(2 * _EMPTY_PAIRS)]
-
-    def free(events: list[Any]) -> None:
-        for event in events:
-            stream.free(event)
-
-    events = queue.whole(pairs, free)
-    seconds = [stream.seconds(start, stop) for start, stop in zip(events[::2], events[1::2], strict=True)]
-    free(events)
-    return statistics.median(seconds)
 
 
 def queued_s(launch: Callable[[], object], stream: Stream, *, repeat: int) -> tuple[float, ...]:

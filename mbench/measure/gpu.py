@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mbench import host
-from mbench.artifact import ENTRY
+from mbench.artifact import CALIBRATION_GRAPH_ENTRY, ENTRY
 from mbench.measure import cudart, events, latency, nvml
 from mbench.records import Conditions, GpuConditions, MeteredEnergy
 
@@ -206,13 +206,20 @@ def layers(
     """Return what `Observation` holds of the layers and of the launch gap, or why they could not be had."""
     try:
         calls_s, _, cost_s = latency.layers(
-            timed, repeat=repeat, max_s=max_s, progress=progress, cost=lambda _: events.cost_s(stream)
+            timed, repeat=repeat, max_s=max_s, progress=progress, chain_s=lambda _: _chain_s(timed, stream)
         )
         queued = events.queued_s(timed.launch, stream, repeat=len(calls_s[0]))
     except events.NotQueued as error:
         return {"missing": str(error)}
     gaps = events.launch_gaps_s(whole_s, queued)
     return {"calls_s": calls_s, "overhead_s": gaps, "instrument_cost_s": cost_s, "books_method": events.BOOKS_METHOD}
+
+
+def _chain_s(timed: Session, stream: cudart.Stream) -> float:
+    """Return the device's seconds of the instrument's calibration without it, as a CUDA graph like the whole network."""
+    launch = partial(timed.launch, CALIBRATION_GRAPH_ENTRY)
+    launch()  # captured
+    return statistics.median(events.queued_s(launch, stream, repeat=latency.CALIBRATION_RUNS))
 
 
 def layers_alone(loaded: Session, calls_s: Sequence[Sequence[float]]) -> tuple[list[Callable[[], object]], list[float]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 METHOD = "one run a sample, the runtime's steady clock; two copies of the program in one process, alternating in blocks"
 _WARMUP_BLOCK = 5
-_CALIBRATION_RUNS = 30
+CALIBRATION_RUNS = 30
 _BUILTIN = "vm.builtin."
 _ENOUGH_BLOCKS = 3
 _ENOUGH_RUNS = 10
@@ -86,7 +86,7 @@ def layers(
     repeat: int,
     max_s: float | None = None,
     progress: Progress = lambda _: None,
-    cost: Callable[[Runs], float] | None = None,
+    chain_s: Callable[[Runs], float] | None = None,
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
     """Time every kernel in place, run after run, up to `repeat` times; after `max_s` seconds, ten runs are enough.
 
@@ -95,7 +95,7 @@ def layers(
         repeat: how often, at most.
         max_s: when to be content.
         progress: is told the share that is done.
-        cost: returns the instrument's cost of one reading; by default `instrument_cost`.
+        chain_s: returns the seconds of the instrument's calibration without it; by default the session's timer does.
 
     Returns:
         The seconds of each kernel call (one tuple of samples a call), the seconds between the kernels in each run, and
@@ -104,7 +104,7 @@ def layers(
     Raises:
         MeasureError: the kernels that ran are not those of the artifact.
     """
-    cost_s = (cost or instrument_cost)(session)
+    cost_s = instrument_cost(session, chain_s or _chain_s)
     kernels, overheads = [], []
     instrument = session.instrument()
     start = time.perf_counter()
@@ -142,16 +142,24 @@ def kernel_times(instrument: Instrument, session: Runs, cost_s: float) -> tuple[
     return [max(0.0, seconds - cost_s) for _, seconds in kernels], [max(0.0, seconds - cost_s) for seconds in between]
 
 
-def instrument_cost(session: Runs) -> float:
+def instrument_cost(session: Runs, chain_s: Callable[[Runs], float]) -> float:
     """Return the seconds that the instrument adds to one reading.
 
     A chain of kernels of 16 elements, with the allocations between them, is read under the instrument; what the whole
     chain takes without it is its own, the rest is the instrument's, the same for every reading.
+
+    Args:
+        session: what runs.
+        chain_s: returns the seconds of the whole chain without the instrument.
     """
-    entry = artifact.CALIBRATION_ENTRY
-    plain = statistics.median(session.timer(number=1, repeat=_CALIBRATION_RUNS, entry=entry)())
+    plain = chain_s(session)
     instrument = session.instrument()
-    chains = [instrument.run(entry) for _ in range(_CALIBRATION_RUNS)]
+    chains = [instrument.run(artifact.CALIBRATION_ENTRY) for _ in range(CALIBRATION_RUNS)]
     instrument.remove()
     read = statistics.median(sum(seconds for _, seconds in chain) for chain in chains)
     return max(0.0, float(read - plain) / len(chains[0]))
+
+
+def _chain_s(session: Runs) -> float:
+    timer = session.timer(number=1, repeat=CALIBRATION_RUNS, entry=artifact.CALIBRATION_ENTRY)
+    return float(statistics.median(timer()))

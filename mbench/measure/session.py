@@ -15,7 +15,7 @@ import numpy as np
 import tvm
 from tvm.runtime.vm import VirtualMachine
 
-from mbench.artifact import CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, ENTRY, GRAPH_ENTRY, Artifact
+from mbench.artifact import CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, CALIBRATION_GRAPH_ENTRY, ENTRY, GRAPH_ENTRY, Artifact
 from mbench.errors import MeasureError
 
 Events = list[tuple[str, float]]
@@ -76,7 +76,7 @@ class Session:
         self.vm = VirtualMachine(module, self.device)
         values, self.expected = entries(loaded)
         self._inputs = {entry: self.tensor(value) for entry, value in values.items()}
-        self._inputs[GRAPH_ENTRY] = self.input
+        self._inputs |= {GRAPH_ENTRY: self.input, CALIBRATION_GRAPH_ENTRY: self._inputs[CALIBRATION_ENTRY]}
         self.whole = GRAPH_ENTRY if self._has(GRAPH_ENTRY) else ENTRY
         """The entry that is timed from end to end."""
 
@@ -112,7 +112,8 @@ class Session:
 
     def launch(self, entry: str | None = None) -> Any:
         """Run an entry once, by default the whole network's; on a GPU, without waiting for it. Return the output."""
-        return self.vm[entry or self.whole](self.input)
+        entry = entry or self.whole
+        return self.vm[entry](self._inputs[entry])
 
     def instrument(self) -> Instrument:
         """Set an instrument, which stays until it is removed."""

@@ -4,6 +4,8 @@ import time
 
 from mbench.measure import activity
 
+BURN = [sys.executable, "-c", "import time\nwhile time.process_time() < 1: pass"]
+
 
 def burn(seconds: float) -> None:
     end = time.process_time() + seconds
@@ -25,8 +27,15 @@ def test_own_work_is_not_counted_as_that_of_others() -> None:
 
 
 def test_the_work_of_others_is_seen() -> None:
-    watch = activity.Watch()
-    code = "import time\nwhile time.process_time() < 1: pass"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    _, others = watch.read_s()
+    with subprocess.Popen(BURN, stdout=subprocess.PIPE) as other:
+        watch = activity.Watch()
+        assert other.stdout is not None
+        other.stdout.read()  # it has ended, and is not one of ours before it is waited for
+        _, others = watch.read_s()
     assert others >= 0.9
+
+
+def test_the_work_of_a_process_that_was_started_and_waited_for_is_own() -> None:
+    before = activity.own_s()
+    subprocess.run(BURN, check=True)  # as nvcc is, which compiles while the ceilings of a GPU are measured
+    assert activity.own_s() - before >= 0.9

@@ -10,7 +10,7 @@ import tvm
 from tvm import relax
 
 from mbench import targets, variants
-from mbench.artifact import ENTRY, GRAPH_ENTRY
+from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ENTRY, CALIBRATION_GRAPH_ENTRY, ENTRY, GRAPH_ENTRY
 from mbench.compile import codegen, lower, pack
 from mbench.compile.schedules import schedule_all
 
@@ -42,11 +42,11 @@ def called(module: tvm.IRModule, name: str) -> list[str]:
 
 
 def kernels_in(module: tvm.IRModule, name: str) -> list[str]:
-    return [text for text in called(module, name) if text.startswith(("fused", "mean"))]
+    return [text for text in called(module, name) if text.startswith(("fused", "mean", "instrument_null"))]
 
 
 def test_all_kernels_but_the_first_and_the_last_are_captured(planned: tvm.IRModule) -> None:
-    graphed = codegen._with_graph(planned)
+    graphed = codegen._with_graphs(planned)
     everything = kernels_in(planned, ENTRY)
     assert len(everything) == 29  # 27 convolutions, the mean, and the dense layer
     assert kernels_in(graphed, CAPTURED) == everything[1:-1]
@@ -55,7 +55,14 @@ def test_all_kernels_but_the_first_and_the_last_are_captured(planned: tvm.IRModu
 
 
 def test_the_kernels_can_still_be_launched_one_by_one(planned: tvm.IRModule) -> None:
-    graphed = codegen._with_graph(planned)
+    graphed = codegen._with_graphs(planned)
     assert kernels_in(graphed, ENTRY) == kernels_in(planned, ENTRY)
     assert not [text for text in called(graphed, ENTRY) if "cuda_graph" in text]
     assert codegen.called_kernels(graphed) == codegen.called_kernels(planned)
+
+
+def test_the_instruments_calibration_is_a_graph_like_the_network(planned: tvm.IRModule) -> None:
+    graphed = codegen._with_graphs(planned)
+    assert kernels_in(graphed, CALIBRATION_ENTRY) == ["instrument_null"] * CALIBRATION_CALLS
+    assert len(kernels_in(graphed, f"{CALIBRATION_GRAPH_ENTRY}_cuda_graph_capture")) == CALIBRATION_CALLS - 2
+    assert "vm.builtin.cuda_graph.run_or_capture" in called(graphed, CALIBRATION_GRAPH_ENTRY)

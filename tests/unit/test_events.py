@@ -109,12 +109,6 @@ def test_without_holding_the_device_back_the_host_would_be_timed(monkeypatch: py
     assert instrument(device).run("main")[0][1] > LAUNCH_S
 
 
-def test_the_cost_of_an_empty_pair_of_events_is_theirs_alone() -> None:
-    device = Device()
-    assert events.cost_s(device) == pytest.approx(Device.EVENT_S)
-    assert device.alive == set()
-
-
 def test_the_device_is_held_longer_until_the_host_is_done() -> None:
     device = Device()
     queue = events.Queue(device, device.clock)

@@ -183,7 +183,7 @@ def test_after_the_instrument_is_gone_runs_are_as_they_were(session: Session) ->
 
 def test_the_cost_of_a_reading_is_taken_off(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, overheads, _ = latency.layers(session, repeat=3)
-    monkeypatch.setattr(latency, "instrument_cost", lambda _: 1.0)  # a second: more than any kernel takes
+    monkeypatch.setattr(latency, "instrument_cost", lambda *_: 1.0)  # a second: more than any kernel takes
     free, no_overheads, cost = latency.layers(session, repeat=3)
     assert cost == 1.0
     assert {seconds for samples in free for seconds in samples} == {0.0}
