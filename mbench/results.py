@@ -296,8 +296,7 @@ def _by_winograd(manifest: Manifest) -> list[str]:
 def _source_only(target: Target) -> Iterator[str]:
     if target.family == "gpu":
         yield (
-            "where no GPU is, the library holds CUDA C, which is compiled again where it is loaded: its size is then "
-            "not that of machine code"
+            "the library holds CUDA C, which is compiled where it is loaded: its size is not that of machine code"
         )
 
 
