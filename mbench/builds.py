@@ -52,6 +52,7 @@ def children() -> Iterator[concurrent.futures.Executor]:
 
 def _become_builder() -> None:
     worker.become_quiet_child()
+    worker.without_torch()
     gpu.prepare_tvm()
 
 

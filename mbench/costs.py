@@ -34,15 +34,9 @@ class Costs:
 def of_layer(spec: LayerSpec, dtype: str = "float32") -> Costs:
     """Return the costs of one layer."""
     width = DTYPE_BYTES[dtype]
-    params = biases = macs = 0
-    if spec.is_conv:
-        params = spec.output_shape[1] * (spec.input_shape[1] // spec.groups) * spec.kernel**2
-        macs = params * spec.output_shape[0] * spec.output_shape[2] * spec.output_shape[3]
-    elif spec.op == "dense":
-        params = spec.input_shape[1] * spec.output_shape[1]
-        macs = params * spec.output_shape[0]
-    if params:
-        biases = spec.output_shape[1]
+    params = math.prod(spec.weight_shape) if spec.weight_shape else 0
+    biases = spec.output_shape[1] if params else 0
+    macs = params * spec.output_shape[0] * math.prod(spec.output_shape[2:])
     activations = math.prod(spec.input_shape) + math.prod(spec.output_shape)
     return Costs(
         macs=macs,

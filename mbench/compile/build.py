@@ -1,7 +1,7 @@
 """Build: a pure function of (variant, target, tuned choices) to an artifact, cached by the digest of all that goes in.
 
-`build` is called in a process of its own (see `mbench.pipeline`); this module imports torch and tvm only when it has to
-compile, so that taking an artifact from the cache is quick.
+`build` is called in a process of its own (see `mbench.pipeline`); this module imports tvm only when it has to compile,
+so that taking an artifact from the cache is quick.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import importlib.metadata
 import platform
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from mbench import artifact, costs, garbage, models, tuned
 from mbench.artifact import Artifact, LayerPlan, Manifest
 from mbench.compile import linker
 from mbench.errors import BuildError
+from mbench.models import weights
 from mbench.records import Target, Variant
 from mbench.tuned import Choices
 
@@ -126,22 +126,11 @@ def build(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _import_tvm() -> None:
-    """Import TVM, and make it believe that there is no torch, which it binds to at length; nothing here needs that."""
-    if "torch" in sys.modules:
-        return
-    sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        import tvm  # noqa: F401
-    finally:
-        del sys.modules["torch"]
-
-
 def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[str, str], work: Path) -> Manifest:
     start = time.perf_counter()
     host_triple = str(target.tvm.get("mtriple", HOST_TRIPLE))
     link = linker.find(host_triple)
-    _import_tvm()
+    drawing = weights.begin(variant)
     import numpy as np
 
     from mbench.compile import codegen, llvm, lower, memory, pack, parallel
@@ -152,10 +141,11 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     tvm_target = codegen.tvm_target(target, host_triple)
     with tvm_target:
         kernels = schedule_all(lower.kernel_calls(lowered.module), Machine.of(target), choices.kernels)
-        module = pack.install(lowered.module, kernels)
+        drawn = drawing.result()
+        module = pack.install(lower.bind(lowered.module, drawn.parameters), kernels)
     planned = codegen.plan(module, tvm_target)
     codegen.export(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, link)
-    np.savez(work / artifact.REFERENCE, input=lowered.example, output=lowered.expected)
+    np.savez(work / artifact.REFERENCE, input=drawn.example, output=drawn.expected)
     names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
     calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
     workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
@@ -176,7 +166,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
         weight_bytes=memory.constant_bytes(module),
-        activation_peak_bytes=memory.arena_bytes(planned) + lowered.example.nbytes,
+        activation_peak_bytes=memory.arena_bytes(planned) + drawn.example.nbytes,
         workspace_bytes=max(layer.workspace_bytes for layer in layers),
         files={},
     )

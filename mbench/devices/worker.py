@@ -40,7 +40,7 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
     os.environ["TVM_NUM_THREADS"] = str(threads)
     if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
         os.environ["TVM_BIND_THREADS"] = "0"  # it would bind them to the first processors, ours or not
-    sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is: seconds and memory for nothing
+    without_torch()
     try:
         answer = job(_sparing(pipe), *arguments)
     except MbenchError as error:
@@ -104,6 +104,11 @@ def become_quiet_child(log: str = os.devnull) -> None:
     os.dup2(file, 2)
     os.close(file)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def without_torch() -> None:
+    """Let TVM, imported after this, find no torch, which it would import: seconds and memory for nothing."""
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
 
 
 def _end_with_parent() -> None:

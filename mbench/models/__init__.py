@@ -7,7 +7,8 @@ A network is a few strings, one block a word, in the manner of timm:
     pool                global average
     fc_c1000            fully connected
 
-Channels are for width multiplier 1. The torch modules are in `mbench.models.network`.
+Channels are for width multiplier 1. The torch modules are in `mbench.models.network`, their weights as arrays in
+`mbench.models.weights`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,21 @@ class LayerSpec:
     def is_conv(self) -> bool:
         """Whether this is any of the convolutions."""
         return self.op in ("conv2d", "depthwise_conv2d", "pointwise_conv2d")
+
+    @property
+    def weight_shape(self) -> tuple[int, ...] | None:
+        """The weights as kernels read them: (height, width, inputs of a group, outputs), or (inputs, outputs)."""
+        inputs, outputs = self.input_shape[1], self.output_shape[1]
+        if self.is_conv:
+            return (self.kernel, self.kernel, inputs // self.groups, outputs)
+        return (inputs, outputs) if self.op == "dense" else None
+
+    @property
+    def bias_shape(self) -> tuple[int, ...] | None:
+        """The biases, one for each output channel, as they are added to (N, H, W, C), or to (N, C)."""
+        if self.weight_shape is None:
+            return None
+        return (1, 1, 1, self.output_shape[1]) if self.is_conv else self.output_shape[1:]
 
 
 def scaled_channels(channels: int, width: float) -> int:

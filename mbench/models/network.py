@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mbench import models
 from mbench.records import Variant
@@ -56,6 +57,14 @@ def example_input(variant: Variant) -> torch.Tensor:
     """Return the input (N, 3, R, R) that numerics are checked on: standard normal, the same on every machine."""
     generator = torch.Generator().manual_seed(SEED + 1)
     return torch.randn(variant.batch, 3, variant.resolution, variant.resolution, generator=generator)
+
+
+def folded(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the weight and bias of a layer of the network, with its BatchNorm, if it has one, folded in."""
+    if isinstance(module, nn.Sequential):
+        convolution, norm, *_ = module
+        module = fuse_conv_bn_eval(convolution, norm)
+    return module.weight.detach(), module.bias.detach()
 
 
 def _module(spec: models.LayerSpec) -> nn.Module:

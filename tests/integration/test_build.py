@@ -208,19 +208,6 @@ def test_a_build_leaves_the_garbage_collector_as_it_was(
         (gc.enable if was_on else gc.disable)()
 
 
-def test_tvm_is_imported_without_torch_and_torch_can_be_imported_after_it() -> None:
-    program = (
-        "import sys\n"
-        "from mbench.compile import build\n"
-        "build._import_tvm()\n"
-        "assert 'tvm' in sys.modules and 'torch' not in sys.modules\n"
-        "import torch\n"
-        "build._import_tvm()\n"
-        "assert sys.modules['torch'] is torch\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
-
-
 # ----------------------------------------------------------------------------------------------------------- the digest
 def digest(variant: variants.Variant, target: Target) -> str:
     return build.digest(build.digest_inputs(variant, target))

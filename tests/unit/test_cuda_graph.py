@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 import cuda_on_cpu
+import networks
 import pytest
 import tvm
 from tvm import relax
@@ -19,7 +20,7 @@ CAPTURED = f"{GRAPH_ENTRY}_cuda_graph_capture"
 
 @pytest.fixture(scope="module")
 def planned() -> tvm.IRModule:
-    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
+    lowered = networks.lowered(variants.parse("mobilenet_v1_0.25_32"))
     target = codegen.tvm_target(targets.load("cuda_sm80"), f"{platform.machine()}-linux-gnu")
     with target:
         made = schedule_all(lower.kernel_calls(lowered.module), cuda_on_cpu.machine("cuda_sm80"))

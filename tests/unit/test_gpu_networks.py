@@ -6,6 +6,7 @@ import platform
 
 import cuda_on_cpu
 import kernels
+import networks
 import numpy as np
 import pytest
 import tvm
@@ -68,7 +69,7 @@ def output(module: tvm.IRModule, image: np.ndarray) -> np.ndarray:
     ],
 )
 def test_a_network_is_what_torch_computes(variant: str, batch: int, dtype: str, target: str) -> None:
-    lowered = lower.lower(variants.parse(variant, batch=batch, dtype=dtype))
+    lowered = networks.lowered(variants.parse(variant, batch=batch, dtype=dtype))
     module = installed(lowered, target)
     found = output(module, lowered.example)
     assert (str(lowered.example.dtype), str(found.dtype)) == (dtype, dtype)
@@ -80,19 +81,19 @@ def test_a_network_is_what_torch_computes(variant: str, batch: int, dtype: str, 
 def test_constants_are_as_large_as_the_costs_say(dtype: str) -> None:
     variant = variants.parse("mobilenet_v1_0.25_32", dtype=dtype)
     expected = costs.total(costs.of_layer(spec, dtype) for spec in models.layers(variant))
-    assert memory.constant_bytes(lower.lower(variant).module) == expected.weight_bytes
+    assert memory.constant_bytes(networks.lowered(variant).module) == expected.weight_bytes
 
 
 def test_in_float16_a_network_differs_by_what_float16_rounds() -> None:
     """It is float16, and not float32 under another name: the error lies between what each of them shows."""
-    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32", dtype="float16"))
+    lowered = networks.lowered(variants.parse("mobilenet_v1_0.25_32", dtype="float16"))
     seen = numerics.compare(output(installed(lowered, "cuda_sm80"), lowered.example), lowered.expected, 1.0)
     assert seen.max_rel_error is not None
     assert numerics.TOLERANCE["float32"] < seen.max_rel_error < numerics.TOLERANCE["float16"]
 
 
 def test_one_layer_whose_weights_lie_elsewhere_is_noticed() -> None:
-    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
+    lowered = networks.lowered(variants.parse("mobilenet_v1_0.25_32"))
     module = installed(lowered, "cuda_sm80")
     name = next(str(var.name_hint) for var in module.get_global_vars() if str(var.name_hint).endswith("_packed"))
 

@@ -4,13 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 from mbench import models, variants
-from mbench.compile import build, lower
+from mbench.compile import build, lower, memory
+from mbench.costs import DTYPES
 from mbench.errors import BuildError
-from mbench.models import network
-from mbench.records import Variant
+from mbench.models import weights
 
 NAME = "mobilenet_v1_0.25_32"
 
@@ -40,21 +39,32 @@ def test_bias_and_activation_are_fused_into_the_convolution(lowered: lower.Lower
         assert "relu" in kernels[0]
 
 
-def test_the_reference_is_torchs_own_output(lowered: lower.Lowered) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_take_the_place_of_the_parameters(dtype: str) -> None:
+    variant = variants.parse(NAME, dtype=dtype)
+    plain, drawn = lower.lower(variant), weights.draw(variant)
+    assert [each.name for each in plain.module["main"].params[1:]] == list(drawn.parameters)
+    bound = lower.bind(plain.module, drawn.parameters)
+    [image] = bound["main"].params
+    assert [int(extent) for extent in image.ty.shape] == list(drawn.example.shape)
+    assert memory.constant_bytes(bound) == sum(value.nbytes for value in drawn.parameters.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fc.bias": np.zeros(999, "float32")}, r"has \(\(1000,\), 'float32'\) for 'fc.bias', its weights \(\(999,\)"),
+        ({"fc.bias": np.zeros(1000, "float16")}, r"for 'fc.bias', its weights \(\(1000,\), 'float16'\)"),
+        ({"fc2.bias": np.zeros(1000, "float32")}, r"has None for 'fc2.bias'"),
+        ({"fc.bias": None}, r"for 'fc.bias', its weights None"),
+    ],
+)
+def test_weights_of_another_network_are_refused(change: dict[str, np.ndarray | None], said: str) -> None:
     variant = variants.parse(NAME)
-    with torch.no_grad():
-        expected = network.build(variant)(network.example_input(variant)).numpy()
-    np.testing.assert_array_equal(lowered.example, network.example_input(variant).numpy())
-    np.testing.assert_allclose(lowered.expected, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_folding_batchnorm_changes_no_result() -> None:
-    variant = variants.parse("mobilenet_v1_0.33_33")
-    built, x = network.build(variant), network.example_input(variant)
-    folded = lower._plain(built, half=False)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
-    with torch.no_grad():
-        torch.testing.assert_close(folded(x), built(x), rtol=1e-4, atol=1e-4)
+    changed = {**weights.draw(variant).parameters, **change}
+    given = {name: value for name, value in changed.items() if value is not None}
+    with pytest.raises(BuildError, match=said):
+        lower.bind(lower.lower(variant).module, given)
 
 
 # --------------------------------------------------------------------------------------- attribution that does not fit
@@ -84,19 +94,6 @@ def test_kernels_that_do_not_fit_the_layers_are_refused(change: str, said: str, 
     assert lower._attribute(lowered.module, other_layers("none")) == lowered.calls
     with pytest.raises(BuildError, match=said):
         lower._attribute(lowered.module, other_layers(change))
-
-
-def test_a_network_that_differs_from_its_layers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    right, built = models.layers, network.build
-
-    def layers(variant: Variant) -> tuple[models.LayerSpec, ...]:
-        return right(variants.parse("mobilenet_v1_0.25_64"))
-
-    reference = built(variants.parse(NAME))
-    monkeypatch.setattr(network, "build", lambda variant: reference)
-    monkeypatch.setattr(models, "layers", layers)
-    with pytest.raises(BuildError, match="does not compute the layer expected next"):
-        lower.lower(variants.parse(NAME))
 
 
 # ------------------------------------------------------------------------------------ calls that the planner took out

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 
+import networks
 import pytest
 import tvm
 from kernels import Conv, Pool
@@ -30,7 +31,7 @@ class Compiled:
 def compiled(name: str, batch: int = 1) -> Compiled:
     target = targets.load("x86_64_v2")
     tvm_target = codegen.tvm_target(target, "x86_64-linux-gnu")
-    lowered = lower.lower(variants.parse(name, batch=batch))
+    lowered = networks.lowered(variants.parse(name, batch=batch))
     with tvm_target:
         kernels = schedule_all(lower.kernel_calls(lowered.module), Machine.of(target))
         installed = pack.install(lowered.module, kernels)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import kernels
+import networks
 import numpy as np
 import pytest
 import torch
@@ -70,7 +71,7 @@ def test_the_network_computes_the_same_with_packed_weights(scheduled: dict[str, 
 
 
 def test_a_kernel_that_packs_nothing_keeps_its_name() -> None:
-    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
+    lowered = networks.lowered(variants.parse("mobilenet_v1_0.25_32"))
     kernels_of = schedule_all(lower.kernel_calls(lowered.module), AVX2)
     plain = {name for name, kernel in kernels_of.items() if kernel.plan.pack is None}
     assert plain

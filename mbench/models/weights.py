@@ -1,0 +1,74 @@
+"""What torch says of a network, as arrays: weights as kernels read them, an input, and the output that is right."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+import multiprocessing
+import multiprocessing.util
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+
+from mbench import garbage, models
+from mbench.devices import worker
+from mbench.records import Variant
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The weights of a network, and what it is checked against.
+
+    `parameters` are NAME.weight of each layer, of `LayerSpec.weight_shape` in the variant's dtype, and NAME.bias, of
+    `LayerSpec.bias_shape` in float32; BatchNorm is folded into them. `example` is an input (N, 3, R, R) in the
+    variant's dtype; `expected` is PyTorch's own output for it, (N, 1000), in float32.
+    """
+
+    parameters: dict[str, np.ndarray]
+    example: np.ndarray
+    expected: np.ndarray
+
+
+def draw(variant: Variant) -> Weights:
+    """Return the weights of a variant, the same each time. Imports torch."""
+    with garbage.not_collected():
+        import torch
+
+        from mbench.models import network
+
+        reference, example = network.build(variant), network.example_input(variant)
+        with torch.no_grad(), network.one_thread():
+            expected = reference(example).numpy()
+        parameters = {}
+        for spec, module in zip(models.layers(variant), reference.children(), strict=True):
+            if spec.weight_shape is not None:
+                weight, bias = network.folded(module)
+                axes = (2, 3, 1, 0) if spec.is_conv else (1, 0)
+                laid_out = np.ascontiguousarray(weight.numpy().transpose(axes), variant.dtype)
+                parameters[f"{spec.name}.weight"] = laid_out
+                parameters[f"{spec.name}.bias"] = bias.numpy().reshape(spec.bias_shape)
+    return Weights(parameters=parameters, example=example.numpy().astype(variant.dtype), expected=expected)
+
+
+def begin(variant: Variant) -> concurrent.futures.Future[Weights]:
+    """Draw the weights of a variant in a process beside this one, which needs no torch then.
+
+    The future raises BrokenProcessPool where that process dies.
+    """
+    with worker.deaf_children():
+        try:
+            return _beside().submit(draw, variant)
+        except BrokenProcessPool:  # by what it drew before
+            _beside.cache_clear()
+            return _beside().submit(draw, variant)
+
+
+@functools.cache
+def _beside() -> concurrent.futures.Executor:
+    """Return the process, which is kept: importing torch takes longer than all else that it does."""
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(1, context, initializer=worker.become_quiet_child)
+    # A child process, at its end, waits for its own children before anything tells them to end; and queues close at 10.
+    multiprocessing.util.Finalize(pool, pool.shutdown, exitpriority=100)
+    return pool

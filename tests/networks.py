@@ -1,0 +1,26 @@
+"""Networks with their weights, lowered, for tests that run them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from mbench.compile import lower
+from mbench.models import weights
+from mbench.records import Variant
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network(lower.Lowered):
+    """A network whose `module` takes the image alone, and what it is checked against."""
+
+    example: np.ndarray
+    expected: np.ndarray
+
+
+def lowered(variant: Variant) -> Network:
+    """Return a network with its weights in place."""
+    plain, drawn = lower.lower(variant), weights.draw(variant)
+    module = lower.bind(plain.module, drawn.parameters)
+    return Network(module=module, calls=plain.calls, example=drawn.example, expected=drawn.expected)
