@@ -295,9 +295,7 @@ def _by_winograd(manifest: Manifest) -> list[str]:
 
 def _source_only(target: Target) -> Iterator[str]:
     if target.family == "gpu":
-        yield (
-            "the library holds CUDA C, which is compiled where it is loaded: its size is not that of machine code"
-        )
+        yield ("the library holds CUDA C, which is compiled where it is loaded: its size is not that of machine code")
 
 
 def _low_ceilings(calibration: Calibration | None) -> Iterator[str]:

@@ -95,16 +95,16 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
 def _with_graphs(planned: tvm.IRModule) -> tvm.IRModule:
     """Add the network and the instrument's calibration a second time, their kernels captured in CUDA graphs.
 
-    All kernels but those that read the input or write the output, whose memory may be another in each run. Launching some 30
-    kernels takes the host longer than these networks take at batch 1.
+    All kernels but those that read the input or write the output, whose memory may be another in each run. Launching
+    some 30 kernels takes the host longer than these networks take at batch 1.
 
     Source: `tvm.relax.transform.RewriteCUDAGraph`.
     """
     names = {ENTRY: GRAPH_ENTRY, CALIBRATION_ENTRY: CALIBRATION_GRAPH_ENTRY}
-    kernels = {variable: function for variable, function in planned.functions.items() if variable.name_hint not in names}
-    twins = {
-        tvm.ir.GlobalVar(twin): planned[entry].with_attr("global_symbol", twin) for entry, twin in names.items()
+    kernels = {
+        variable: function for variable, function in planned.functions.items() if variable.name_hint not in names
     }
+    twins = {tvm.ir.GlobalVar(twin): planned[entry].with_attr("global_symbol", twin) for entry, twin in names.items()}
     with tvm.transform.PassContext(config={"relax.backend.use_cuda_graph": True}):
         captured = relax.transform.RewriteCUDAGraph()(tvm.IRModule({**kernels, **twins}))
     plain = {planned.get_global_var(entry): planned[entry] for entry in names}

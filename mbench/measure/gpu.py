@@ -216,7 +216,7 @@ def layers(
 
 
 def _chain_s(timed: Session, stream: cudart.Stream) -> float:
-    """Return the device's seconds of the instrument's calibration without it, as a CUDA graph like the whole network."""
+    """Return the device's seconds of the instrument's calibration without it, in a CUDA graph like the network."""
     launch = partial(timed.launch, CALIBRATION_GRAPH_ENTRY)
     launch()  # captured
     return statistics.median(events.queued_s(launch, stream, repeat=latency.CALIBRATION_RUNS))

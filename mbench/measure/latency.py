@@ -104,7 +104,7 @@ def layers(
     Raises:
         MeasureError: the kernels that ran are not those of the artifact.
     """
-    cost_s = instrument_cost(session, chain_s or _chain_s)
+    cost_s = instrument_cost(session, chain_s)
     kernels, overheads = [], []
     instrument = session.instrument()
     start = time.perf_counter()
@@ -142,7 +142,7 @@ def kernel_times(instrument: Instrument, session: Runs, cost_s: float) -> tuple[
     return [max(0.0, seconds - cost_s) for _, seconds in kernels], [max(0.0, seconds - cost_s) for seconds in between]
 
 
-def instrument_cost(session: Runs, chain_s: Callable[[Runs], float]) -> float:
+def instrument_cost(session: Runs, chain_s: Callable[[Runs], float] | None = None) -> float:
     """Return the seconds that the instrument adds to one reading.
 
     A chain of kernels of 16 elements, with the allocations between them, is read under the instrument; what the whole
@@ -150,9 +150,9 @@ def instrument_cost(session: Runs, chain_s: Callable[[Runs], float]) -> float:
 
     Args:
         session: what runs.
-        chain_s: returns the seconds of the whole chain without the instrument.
+        chain_s: returns the seconds of the whole chain without the instrument; by default the session's timer does.
     """
-    plain = chain_s(session)
+    plain = (chain_s or _chain_s)(session)
     instrument = session.instrument()
     chains = [instrument.run(artifact.CALIBRATION_ENTRY) for _ in range(CALIBRATION_RUNS)]
     instrument.remove()

@@ -15,7 +15,14 @@ import numpy as np
 import tvm
 from tvm.runtime.vm import VirtualMachine
 
-from mbench.artifact import CALIBRATION_ELEMENTS, CALIBRATION_ENTRY, CALIBRATION_GRAPH_ENTRY, ENTRY, GRAPH_ENTRY, Artifact
+from mbench.artifact import (
+    CALIBRATION_ELEMENTS,
+    CALIBRATION_ENTRY,
+    CALIBRATION_GRAPH_ENTRY,
+    ENTRY,
+    GRAPH_ENTRY,
+    Artifact,
+)
 from mbench.errors import MeasureError
 
 Events = list[tuple[str, float]]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import functools
 import multiprocessing
-import multiprocessing.util
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 
 import numpy as np
 
 from mbench import garbage, models
 from mbench.devices import worker
 from mbench.records import Variant
+
+PROCESS = "weights"
+"""The name of the process that draws."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,24 +54,56 @@ def draw(variant: Variant) -> Weights:
     return Weights(parameters=parameters, example=example.numpy().astype(variant.dtype), expected=expected)
 
 
-def begin(variant: Variant) -> concurrent.futures.Future[Weights]:
+def begin(variant: Variant) -> Future[Weights]:
     """Draw the weights of a variant in a process beside this one, which needs no torch then.
 
     The future raises BrokenProcessPool where that process dies.
     """
-    with worker.deaf_children():
+    if not _beside().process.is_alive():  # it died of what it drew before
+        _beside.cache_clear()
+    return _beside().ask(variant)
+
+
+class _Beside:
+    """A process that draws, one network after the other, and ends with this one."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_answer_all, args=(theirs,), name=PROCESS, daemon=True)
+        with worker.deaf_children():
+            self.process.start()
+        theirs.close()
+        self._waiting = ThreadPoolExecutor(1)
+
+    def ask(self, variant: Variant) -> Future[Weights]:
+        return self._waiting.submit(self._answer, variant)
+
+    def _answer(self, variant: Variant) -> Weights:
         try:
-            return _beside().submit(draw, variant)
-        except BrokenProcessPool:  # by what it drew before
-            _beside.cache_clear()
-            return _beside().submit(draw, variant)
+            self._pipe.send(variant)
+            answer = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            self.process.join()  # it is ending: no more is asked of it
+            raise BrokenProcessPool("the process that draws weights died; out of memory?") from error
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, Weights)
+        return answer
+
+
+def _answer_all(pipe: Connection) -> None:
+    worker.become_quiet_child()
+    while True:
+        variant = pipe.recv()
+        try:
+            answer: Weights | Exception = draw(variant)
+        except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
+            answer = error
+        pipe.send(answer)
 
 
 @functools.cache
-def _beside() -> concurrent.futures.Executor:
+def _beside() -> _Beside:
     """Return the process, which is kept: importing torch takes longer than all else that it does."""
-    context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(1, context, initializer=worker.become_quiet_child)
-    # A child process, at its end, waits for its own children before anything tells them to end; and queues close at 10.
-    multiprocessing.util.Finalize(pool, pool.shutdown, exitpriority=100)
-    return pool
+    return _Beside()

@@ -20,6 +20,7 @@ from mbench import targets
 from mbench.artifact import Artifact
 from mbench.devices import toolchain
 from mbench.devices.rpc import RpcDevice
+from mbench.models import weights
 from mbench.records import Target
 
 
@@ -69,5 +70,5 @@ def opened(here: Target, tmp_path: Path) -> Iterator[Callable[..., RpcDevice]]:
             return device
 
         yield open_one
-    workers = [child for child in multiprocessing.active_children() if child.daemon]  # weights are drawn by none
+    workers = [child for child in multiprocessing.active_children() if child.name != weights.PROCESS]
     assert workers == []

@@ -201,7 +201,8 @@ def test_interrupted_then_gone_on(
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    with running("tune", *QUICK, cache=cache, cwd=tmp_path, temporary=temporary) as started:
+    long = (*ON_TARGET, "--tries", "8")  # not done before it is interrupted
+    with running("tune", *long, cache=cache, cwd=tmp_path, temporary=temporary) as started:
         started.wait_for(rf"\[2/2\] {two_left[1]}: timing tiles")
         begun = time.monotonic()
         started.send(number, group=number == signal.SIGINT)

@@ -29,6 +29,7 @@ from mbench.devices.local import LocalDevice
 from mbench.devices.process import WorkerDied
 from mbench.errors import MeasureError, UsageError
 from mbench.measure.observation import Observation
+from mbench.models import weights
 from mbench.records import Warmup
 
 STAGES = ("loading", "checking", "warming up", "measuring", "measuring layers")
@@ -56,9 +57,12 @@ def nothing_left_running() -> Iterator[None]:
 
 
 def left_running() -> list[list[str]]:
-    """Return the command lines of our children, but for Python's own resource tracker, which stays until we end."""
+    """Return the command lines of our children, but for what stays: Python's resource tracker, and torch."""
+    stays = {child.pid for child in multiprocessing.active_children() if child.name == weights.PROCESS}
     commands = []
     for child in psutil.Process().children(recursive=True):
+        if child.pid in stays:
+            continue
         with contextlib.suppress(psutil.NoSuchProcess):
             commands.append(child.cmdline())
     return [command for command in commands if "resource_tracker" not in " ".join(command)]
