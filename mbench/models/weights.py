@@ -7,7 +7,7 @@ import functools
 import multiprocessing
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import Connection
+from multiprocessing import connection
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def begin(variant: Variant) -> Future[Weights]:
 
     The future raises BrokenProcessPool where that process dies.
     """
-    if not _beside().process.is_alive():  # it died of what it drew before
+    if not _beside().alive():  # it died of what it drew before
         _beside.cache_clear()
     return _beside().ask(variant)
 
@@ -70,11 +70,15 @@ class _Beside:
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_answer_all, args=(theirs,), name=PROCESS, daemon=True)
+        self._process = context.Process(target=_answer_all, args=(theirs,), name=PROCESS, daemon=True)
         with worker.deaf_children():
-            self.process.start()
+            self._process.start()
         theirs.close()
         self._waiting = ThreadPoolExecutor(1)
+
+    def alive(self) -> bool:
+        """Return whether the process lives; whoever waited for it, its sentinel tells."""
+        return not connection.wait([self._process.sentinel], timeout=0)
 
     def ask(self, variant: Variant) -> Future[Weights]:
         return self._waiting.submit(self._answer, variant)
@@ -84,7 +88,8 @@ class _Beside:
             self._pipe.send(variant)
             answer = self._pipe.recv()
         except (EOFError, OSError) as error:
-            self.process.join()  # it is ending: no more is asked of it
+            connection.wait([self._process.sentinel])
+            self._process.join()
             raise BrokenProcessPool("the process that draws weights died; out of memory?") from error
         if isinstance(answer, Exception):
             raise answer
@@ -92,7 +97,7 @@ class _Beside:
         return answer
 
 
-def _answer_all(pipe: Connection) -> None:
+def _answer_all(pipe: connection.Connection) -> None:
     worker.become_quiet_child()
     while True:
         variant = pipe.recv()

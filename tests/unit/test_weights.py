@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
@@ -82,6 +83,9 @@ def test_another_process_draws_the_same_and_is_kept_and_replaced_when_it_dies() 
     np.testing.assert_array_equal(weights.begin(VARIANT).result().expected, here.expected)
     [other] = drawing_processes()
     assert other.pid != process.pid
+    other.kill()
+    os.waitpid(other.pid, 0)  # as who looks after all children does; multiprocessing does not learn that it has ended
+    np.testing.assert_array_equal(weights.begin(VARIANT).result().expected, here.expected)
 
 
 BUILDER = f"""
