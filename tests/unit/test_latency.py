@@ -181,6 +181,12 @@ def test_after_the_instrument_is_gone_runs_are_as_they_were(session: Session) ->
     assert (session.run() == before).all()
 
 
+def test_a_reading_costs_what_it_takes_longer_than_the_chain_without_the_instrument(session: Session) -> None:
+    whole = latency.instrument_cost(session, lambda _: 0.0)  # a chain that took no time: readings are all cost
+    assert 0 < whole < 1e-3
+    assert latency.instrument_cost(session, lambda _: 1.0) == 0.0  # one that took longer than its readings
+
+
 def test_the_cost_of_a_reading_is_taken_off(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, overheads, _ = latency.layers(session, repeat=3)
     monkeypatch.setattr(latency, "instrument_cost", lambda *_: 1.0)  # a second: more than any kernel takes
