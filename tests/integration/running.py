@@ -115,7 +115,7 @@ class Running:
         except psutil.Error:
             return []
 
-    def assert_nobody_left(self, within_s: float = 5.0) -> None:
+    def assert_nobody_left(self, within_s: float = 60.0) -> None:
         """Fail if a process that this one started is still there."""
         deadline = time.monotonic() + within_s
         while (left := self.relatives()) and time.monotonic() < deadline:

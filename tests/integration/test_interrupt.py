@@ -62,6 +62,10 @@ def strays(tmp_path: Path) -> list[str]:
     return [path.name for path in (tmp_path / "temporary").iterdir() if not path.name.startswith("torchinductor_")]
 
 
+def artifacts_in(cache: Path) -> list[str]:
+    return [path.name for path in (cache / "artifacts").glob("[!.]*")]
+
+
 MANNERS = {
     "Ctrl-C": (signal.SIGINT, True, STAGES),
     "SIGINT to the parent": (signal.SIGINT, False, ("compiling", "measuring")),
@@ -75,11 +79,10 @@ def test_interrupted_at_every_stage_then_resumed(tmp_path: Path, folders: dict[s
     file, done = None, set[str]()
     for stage in stages:
         started = begin(stage, tmp_path, folders, file)
-        start = time.monotonic()
         started.send(number, group=group)
         code = started.end()
         assert code == 130, (stage, code, started.err)
-        assert time.monotonic() - start < 10
+        assert artifacts_in(folders["compiling"]) == []  # it did not wait until they were built
         started.assert_nobody_left()
         file, record = read_after(tmp_path, done)
         done = {result.variant.name for result in record.results}

@@ -99,7 +99,7 @@ def plot(visited: Visit, anchor: str) -> Any:
     """Return a figure, drawn: figures wait until they are near the view."""
     found = visited.tab.locator(f"#{anchor}")
     found.scroll_into_view_if_needed()
-    found.locator("svg.main-svg").first.wait_for(timeout=10_000)
+    found.locator("svg.main-svg").first.wait_for(timeout=60_000)
     return found
 
 
@@ -305,7 +305,7 @@ def test_a_layer_has_a_link_and_a_view_of_its_own(visit: Visitor) -> None:
         assert words in view.inner_text()
     assert "mbench run mobilenet_v1_1.0_224 --target host --threads 2" in " ".join(view.inner_text().split())
     samples = view.locator(".plot").first
-    samples.locator("svg.main-svg").first.wait_for(timeout=10_000)
+    samples.locator("svg.main-svg").first.wait_for(timeout=60_000)
     assert samples.locator(".scatterlayer .point").count() == 20
     view.locator("a[rel=next]").click()
     assert "block4.dw" in page.tab.locator(".layer-view:visible h4").inner_text()
@@ -317,13 +317,13 @@ def test_a_bar_leads_to_its_layer(visit: Visitor) -> None:
     bar.hover(force=True)
     box = bar.bounding_box()
     page.tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.tab.wait_for_url("**/*#layer=mobilenet_v1_1.0_224/conv0", timeout=10_000)
+    page.tab.wait_for_url("**/*#layer=mobilenet_v1_1.0_224/conv0", timeout=60_000)
 
 
 def test_a_link_to_a_layer_opens_it_in_whatever_run(visit: Visitor) -> None:
     page = visit(report.render([factory.record(run_id="a"), factory.record(run_id="b")]))
     page.tab.evaluate("location.hash = '#layer=b/mobilenet_v1_1.0_224_standard/block3.conv'")
-    page.tab.locator(".layer-view:visible").wait_for(timeout=10_000)
+    page.tab.locator(".layer-view:visible").wait_for(timeout=60_000)
     assert page.tab.locator(".layer-view:visible h4").inner_text().startswith("block3.conv")
     assert page.errors == []
 
@@ -364,7 +364,7 @@ def test_nothing_serious_for_those_who_see_or_move_otherwise(
     emulated = msgspec.structs.replace(factory.emulated(factory.PAIR[:1]), run_id="emulated")
     page = visit(report.render([factory.record(failed=("mobilenet_v1_0.5_128",)), emulated]), color_scheme=scheme)
     page.tab.evaluate("location.hash = document.querySelector('table.layers tbody th a').hash")
-    page.tab.locator(".layer-view:visible").wait_for(timeout=10_000)
+    page.tab.locator(".layer-view:visible").wait_for(timeout=60_000)
     assert findings(page, *rules) == []
 
 

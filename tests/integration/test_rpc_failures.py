@@ -76,7 +76,7 @@ def test_an_http_server_that_waits_for_more(net: Artifact, opened: Callable[...,
         assert failure(opened(web.url), net) == (
             f"no answer from {web.url} within 10 s; it is busy with another client, hangs, or is no TVM RPC server"
         )
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 60
 
 
 def test_a_tracker_without_its_key_is_no_server(net: Artifact, opened: Callable[..., RpcDevice]) -> None:
@@ -250,13 +250,13 @@ def test_a_device_that_hangs_is_let_go_and_ends_what_it_ran(
         for process in server.sessions():
             process.suspend()
 
-    device = opened(server.url, timeout_s=3.0)
+    device = opened(server.url, timeout_s=8.0)
     start = time.monotonic()
     said = failure(device, net, LONG, When("measuring", stop, after=0.3))
     assert said == (
-        f"the device at {server.url} was silent for 3 s; the line was dropped, which ends what still runs there"
+        f"the device at {server.url} was silent for 8 s; the line was dropped, which ends what still runs there"
     )
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60
     server.assert_idle()
     assert device.measure(net, FEW, ignore).latency_s
 

@@ -80,7 +80,7 @@ def test_a_server_that_is_ended_leaves_nothing(
             board.process.send_signal(how)
 
         failure(opened(board.url), net, LONG, When("measuring", end, after=0.3))
-        assert board.process.wait(10) == 0
+        assert board.process.wait(60) == 0
         assert sessions
         assert not any(process.is_running() for process in sessions)
         assert list(folder.iterdir()) == []

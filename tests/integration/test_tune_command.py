@@ -204,10 +204,8 @@ def test_interrupted_then_gone_on(
     long = (*ON_TARGET, "--tries", "8")  # not done before it is interrupted
     with running("tune", *long, cache=cache, cwd=tmp_path, temporary=temporary) as started:
         started.wait_for(rf"\[2/2\] {two_left[1]}: timing tiles")
-        begun = time.monotonic()
         started.send(number, group=number == signal.SIGINT)
         assert started.end() == 130
-        assert time.monotonic() - begun < 10
         started.assert_nobody_left()
     assert "the same command goes on" in started.err
     assert "Traceback" not in started.err

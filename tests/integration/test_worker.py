@@ -292,12 +292,12 @@ def test_whatever_ends_a_worker_is_a_failure_of_one_line(
 
 
 def test_a_worker_that_hangs_is_stopped(tmp_path: Path) -> None:
-    with contextlib.closing(LocalDevice(lock_dir=tmp_path, timeout_s=4)) as device:
+    with contextlib.closing(LocalDevice(lock_dir=tmp_path, timeout_s=10)) as device:
         start = time.monotonic()
-        with pytest.raises(WorkerDied, match="the worker process was silent for 4 s and was stopped") as caught:
+        with pytest.raises(WorkerDied, match="the worker process was silent for 10 s and was stopped") as caught:
             device._run(hang, (600.0,), 1, ignore)
     assert caught.value.stage == "dying"
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 120
 
 
 def test_the_next_job_runs_after_one_has_died(device: LocalDevice) -> None:
@@ -362,7 +362,7 @@ def test_a_worker_ends_when_its_parent_is_killed(parent: tuple[subprocess.Popen[
     assert worker.is_running()
     process.kill()
     process.wait()
-    worker.wait(timeout=10)  # raises TimeoutExpired
+    worker.wait(timeout=60)  # raises TimeoutExpired
 
 
 def test_a_killed_parent_lets_go_of_the_machine(
@@ -371,7 +371,7 @@ def test_a_killed_parent_lets_go_of_the_machine(
     process, worker = parent
     process.kill()
     process.wait()
-    worker.wait(timeout=10)
+    worker.wait(timeout=60)
     told: list[str] = []
     LocalDevice(lock_dir=tmp_path, timeout_s=1, waiting=told.append).close()
     assert told == []

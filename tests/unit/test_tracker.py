@@ -167,7 +167,7 @@ def test_one_that_says_nothing() -> None:
         pytest.raises(MeasureError, match=f"no answer from the tracker 127.0.0.1:{port} within"),
     ):
         ask(port)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
 
 
 def test_nobody_listens() -> None:
