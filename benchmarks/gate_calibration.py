@@ -293,8 +293,10 @@ def _load() -> Iterator[None]:
 
 
 def _spin() -> None:
-    while True:
-        math.sqrt(2.0)
+    parent = multiprocessing.parent_process()
+    while parent is not None and parent.is_alive():  # it may be killed
+        for _ in range(1_000_000):
+            math.sqrt(2.0)
 
 
 # -------------------------------------------------------------------------------------------------------------- counts

@@ -85,13 +85,23 @@ def variant(item: Variant) -> str:
 
 
 def where(record: Record) -> str:
-    """Return where the record's networks ran, for people: `host (x86-64, AVX-512), 2 threads`, or `…, emulated`."""
+    """Return where the record's networks ran, for people: `host (x86-64, AVX-512), 2 threads`, or `…, emulated`.
+
+    A GPU is named without the host's threads, which compute nothing of the network.
+    """
     required = record.target.processor.requires
     instructions = next((words for feature, words in _INSTRUCTIONS.items() if feature in required), None)
     kind = ", ".join(filter(None, (_FAMILIES[record.target.family], instructions)))
-    threads = record.settings.threads
-    how = "emulated" if counted.emulated(record) else f"{threads} thread{'s' if threads > 1 else ''}"
-    return f"{record.target.name} ({kind}), {how}"
+    how = "emulated" if counted.emulated(record) else threads(record)
+    return ", ".join(filter(None, (f"{record.target.name} ({kind})", how)))
+
+
+def threads(record: Record) -> str | None:
+    """Return how many threads compute a network, `2 threads`; None on a GPU."""
+    if record.target.family == "gpu":
+        return None
+    number = 1 if counted.emulated(record) else record.settings.threads
+    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def command(record: Record, result: Result) -> str:

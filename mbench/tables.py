@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mbench import costs, count_tables, counted, pairs, stats, units
+from mbench import costs, count_tables, counted, labels, pairs, stats, units
 from mbench.models import LayerSpec
 from mbench.records import Layer, MeteredEnergy, Record, Result
 from mbench.ruled import add_row, ruled, text
@@ -81,8 +81,8 @@ def _shares(part: costs.Costs, whole: costs.Costs) -> tuple[str, ...]:
 
 def _origin(record: Record) -> Text:
     target, device, settings = record.target, record.device, record.settings
-    threads = "" if counted.emulated(record) else f", {settings.threads} threads"
-    where = f"target {target.name}, device {device.kind} ({device.name}){threads}"
+    threads = None if counted.emulated(record) else labels.threads(record)
+    where = ", ".join(filter(None, (f"target {target.name}, device {device.kind} ({device.name})", threads)))
     return text(f"{record.run_id}: {where}, {settings.dtype}, batch {_batches(record)}\n{_machine(record)}")
 
 
@@ -107,44 +107,65 @@ def _machine(record: Record) -> str:
 
 def _totals(record: Record) -> Table:
     emulated = counted.emulated(record)
-    first = "instr" if emulated else "latency"
-    table = ruled("Totals", ("variant",), (first, "MACs", "params", "memory", "energy*", "output"))
+    cost = "instr" if emulated else "latency"
+    table = ruled("Totals", ("variant",), (cost, "MACs", "params", "memory", "energy*", "output"))
+    metered = bool(record.results) and all(result.energy.measured for result in record.results)
     table.padding = (0, 0, 0, 0)
     found = {pair.standard.variant.name: pair for pair in pairs.of_record(record)}
     for result in record.results:
+        joules = units.joules(_joules(result, metered=metered))
         add_row(
             table, result.variant.name,
             units.count(pairs.instructions(result)) if emulated else _latency(result.end_to_end.latency_s),
             units.count(pairs.macs(result)), units.count(pairs.params(result)),
-            units.data_size(pairs.peak_bytes(result)), units.joules(result.energy.energy_j), _numerics(result),
+            units.data_size(pairs.peak_bytes(result)), joules, _numerics(result),
         )  # fmt: skip
         if result.variant.name in found:
             pair = found[result.variant.name]
-            add_row(table, "  ratio standard/separable", *_ratios(pair, pair.fewer if emulated else pair.achieved), "")
+            first = pair.fewer if emulated else pair.achieved
+            add_row(table, "  ratio standard/separable", *_ratios(pair, first, metered=metered), "")
     table.caption = text(
         ("instr: instructions of one run" if emulated else "latency: median of end-to-end runs (10th-90th percentile)")
         + "; MACs: multiply-adds;\nmemory: weights + activations at their peak + workspace, as planned;\n"
-        "*energy: modelled, not measured" + _metered(record)
+        + _energy(record, metered=metered)
     )
     table.caption_justify = "left"
     return table
 
 
-def _ratios(pair: pairs.Pair, first: float | None) -> tuple[str, ...]:
+def _joules(result: Result, *, metered: bool) -> float | None:
+    measured = result.energy.measured
+    return measured.energy_j if metered and measured else result.energy.energy_j
+
+
+def _ratios(pair: pairs.Pair, first: float | None, *, metered: bool) -> tuple[str, ...]:
     top, under = pair.standard, pair.separable
     values = (
         first,
         pair.promised,
         pairs.ratio(pairs.params(top), pairs.params(under)),
         pairs.ratio(pairs.peak_bytes(top), pairs.peak_bytes(under)),
-        pairs.ratio(top.energy.energy_j, under.energy.energy_j),
+        pairs.ratio(_joules(top, metered=metered), _joules(under, metered=metered)),
     )
     return tuple(units.ratio(value) for value in values)
 
 
-def _metered(record: Record) -> str:
-    found = [(result.variant.name, result.energy.measured) for result in record.results]
-    return "".join(f"; measured {units.joules(m.energy_j)} for {name} ({m.method}{_idle(m)})" for name, m in found if m)
+def _energy(record: Record, *, metered: bool) -> str:
+    """Return what the column of energies shows: a meter's where each network has it, else a model's, with the rest."""
+    if not metered:
+        rest = [
+            f"; measured {units.joules(m.energy_j)} for {result.variant.name} ({m.method}{_idle(m)})"
+            for result in record.results
+            if (m := result.energy.measured)
+        ]
+        return "*energy: modelled, not measured" + "".join(rest)
+    methods = dict.fromkeys(f"{m.method}{_idle(m)}" for result in record.results if (m := result.energy.measured))
+    rest = [
+        f"; modelled {units.joules(result.energy.energy_j)} for {result.variant.name}"
+        for result in record.results
+        if result.energy.energy_j is not None
+    ]
+    return f"*energy: measured, idle power in it ({', '.join(methods)})" + "".join(rest)
 
 
 def _idle(measured: MeteredEnergy) -> str:

@@ -206,7 +206,9 @@ def on_gpu(base: Record) -> Record:
             layers=tuple(replace(layer, metered=alone) for layer in result.layers),
         )
 
-    target = replace(base.target, name="cuda_sm90", family="gpu", tvm={"kind": "cuda", "arch": "sm_90"})
+    processor = replace(base.target.processor, requires=())
+    tvm = {"kind": "cuda", "arch": "sm_90"}
+    target = replace(base.target, name="cuda_sm90", family="gpu", tvm=tvm, processor=processor)
     device = replace(base.device, gpu=gpu)
     return replace(base, target=target, device=device, results=tuple(map(on_it, base.results)))
 

@@ -25,6 +25,14 @@ def test_a_command_repeats_the_run() -> None:
     assert repeated(factory.record(latency=False))[-1] == "--compile-only"
 
 
+def test_threads_are_named_where_they_compute() -> None:
+    assert labels.where(factory.record()).endswith("), 2 threads")
+    assert labels.where(factory.emulated()).endswith(", emulated")
+    assert labels.threads(factory.emulated()) == "1 thread"
+    assert labels.threads(factory.on_gpu(factory.record())) is None
+    assert labels.where(factory.on_gpu(factory.record())) == "cuda_sm90 (GPU)"
+
+
 def test_a_hostile_name_is_one_word_of_the_command() -> None:
     record = factory.record(factory.PAIR[:1])
     [result] = record.results

@@ -547,6 +547,8 @@ def test_write(tmp_path: Path) -> None:
         "power cap",
         "12.0 mJ measured: the layer alone; 700 runs in 500 ms",
         "86.0 °C",
+        "measured, idle power in it; modelled: 24.9 mJ",
+        "1.0 224 on cuda_sm90 (GPU): ",
     ],
 )
 def test_a_run_on_a_gpu_says(words: str) -> None:

@@ -207,13 +207,34 @@ def test_names_are_no_markup_and_no_terminal_codes() -> None:
     assert "\x1b" not in text
 
 
-def test_metered_energy_is_named() -> None:
-    record = factory.record(factory.PAIR[:1])
-    metered = records.MeteredEnergy(energy_j=0.031, method="RAPL package", window_s=5.0, runs=400)
-    [result] = record.results
-    result = msgspec.structs.replace(result, energy=msgspec.structs.replace(result.energy, measured=metered))
-    text = " ".join(printed(msgspec.structs.replace(record, results=(result,))).split())
-    assert "measured 31.0 mJ for mobilenet_v1_1.0_224 (RAPL package)" in text
+def test_measured_energy_leads_where_every_network_has_it() -> None:
+    record = metered(metered(factory.record(), 0, 0.031), 1, 0.093)
+    text = " ".join(printed(record).split())
+    modelled = units.joules(record.results[0].energy.energy_j)
+    assert "*energy: measured, idle power in it (RAPL package)" in text
+    assert f"; modelled {modelled} for mobilenet_v1_1.0_224" in text
+    [separable] = [line for line in printed(record).splitlines() if line.startswith(f"{factory.PAIR[0]} ")]
+    assert " 31.0 mJ" in separable
+    assert modelled not in separable
+    [ratio] = [line for line in printed(record).splitlines() if "ratio standard/separable" in line]
+    assert ratio.split()[-1] == "3.00x"
+
+
+def test_energy_is_modelled_in_the_table_where_one_network_was_not_metered() -> None:
+    record = metered(factory.record(), 0, 0.031)
+    text = " ".join(printed(record).split())
+    assert "*energy: modelled, not measured; measured 31.0 mJ for mobilenet_v1_1.0_224 (RAPL package)" in text
+    [separable] = [line for line in printed(record).splitlines() if line.startswith(f"{factory.PAIR[0]} ")]
+    assert f" {units.joules(record.results[0].energy.energy_j)}" in separable
+
+
+def metered(record: records.Record, index: int, energy_j: float) -> records.Record:
+    """Return the record with a meter's energy for one result."""
+    measured = records.MeteredEnergy(energy_j=energy_j, method="RAPL package", window_s=5.0, runs=400)
+    results = list(record.results)
+    energy = msgspec.structs.replace(results[index].energy, measured=measured)
+    results[index] = msgspec.structs.replace(results[index], energy=energy)
+    return msgspec.structs.replace(record, results=tuple(results))
 
 
 def test_a_record_without_results() -> None:
@@ -236,6 +257,7 @@ def test_a_gpu_is_named_with_its_driver_and_its_idle_power() -> None:
     text = " ".join(printed(factory.on_gpu(factory.record())).split())
     assert "NVIDIA H100 80GB HBM3, driver 580.82.07; host Test CPU" in text
     assert "measured: NVML: 70.2 W before" in text
+    assert "thread" not in text.split("MobileNet", 1)[0].split("driver", 1)[0]
 
 
 def test_several_batches_are_said() -> None:
