@@ -7,7 +7,6 @@ the same torch module. Nothing here measures, and what belongs to a runtime is i
 from __future__ import annotations
 
 import dataclasses
-import os
 import subprocess
 import sys
 import warnings
@@ -82,8 +81,8 @@ def available(*, gpu: bool) -> dict[str, Runtime]:
 def environment(case: Case) -> dict[str, str]:
     """Return the environment that all runtimes get, each of which reads its part, before any of them is imported."""
     threads = dict.fromkeys(("TVM_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(case.threads))
-    if case.threads == 1 or len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
-        threads["TVM_BIND_THREADS"] = "0"  # no peer binds a thread that is alone, nor to processors that are not ours
+    if case.threads == 1:
+        threads["TVM_BIND_THREADS"] = "0"  # no peer binds a thread that is alone
     limits = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
     own = {"NVIDIA_TF32_OVERRIDE": "0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if case.gpu else {}  # float32 is float32
     return {**threads, **own, "TORCHINDUCTOR_COMPILE_THREADS": "1", **(limits if case.isa == "avx2" else {})}
@@ -167,8 +166,8 @@ def _load_mbench(case: Case) -> Program:
     sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is, with a thread pool of its own
     from mbench.measure import session
 
+    session.use_threads(case.threads)
     loaded = session.Session(artifact.load(case.artifact))
-    session.threads_in_use(case.threads)
     main = loaded.vm[artifact.ENTRY]
     return lambda: main(loaded.input), lambda output: np.asarray(output.numpy())
 

@@ -101,6 +101,28 @@ def available_memory_bytes(*, root: Path = ROOT) -> int | None:
     return _meminfo_bytes(root, "MemAvailable")
 
 
+def processors_for(threads: int, *, root: Path = ROOT, processors: Collection[int] | None = None) -> tuple[int, ...]:
+    """Return the logical processors on which so many threads run best, fewer where this process may use fewer.
+
+    A core takes a second thread when every core has one; cores of the highest frequency come first, then those of the
+    first package.
+
+    Args:
+        threads: how many.
+        root: where /sys is.
+        processors: the logical processors that this process may run on; by default its affinity.
+    """
+    usable = sorted(processors if processors is not None else _affinity())
+    cores = _cores(root)
+
+    def rank(number: int) -> tuple[int, int, int, int]:
+        package, core = cores.get(number, (0, -1 - number))
+        before = sum(cores.get(other) == (package, core) for other in usable if other < number)
+        return before, -(_read_int(root / _CPUS / f"cpu{number}/cpufreq/cpuinfo_max_freq") or 0), package, number
+
+    return tuple(sorted(usable, key=rank)[:threads])
+
+
 def caches(*, root: Path = ROOT) -> dict[str, tuple[int, int, int]]:
     """Return the first processor's data caches by level (`L1d`, `L2`, `L3`): bytes, cores that share it, line bytes."""
     found = {}

@@ -91,8 +91,8 @@ def _measured(send: Send, loaded: Artifact, stream: cudart.Runtime, plan: Plan) 
     from mbench.measure import activity, events, gpu, latency, memory, numerics, session
 
     board, free_bytes = gpu.Board(), stream.free_bytes()
+    seen: dict[str, Any] = {"threads": session.use_threads(plan.threads), "affinity": session.affinity()}
     first = gpu.session(loaded, stream)
-    seen: dict[str, Any] = {"threads": session.threads_in_use(plan.threads), "affinity": session.affinity()}
     send("checking", 0.0)
     for entry in dict.fromkeys((first.whole, artifact.ENTRY)):
         seen["numerics"] = numerics.compare(first.run(entry), first.expected, plan.tolerance)

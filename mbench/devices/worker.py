@@ -38,8 +38,6 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
     """Run one job and send its answer."""
     become_quiet_child(log)
     os.environ["TVM_NUM_THREADS"] = str(threads)
-    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
-        os.environ["TVM_BIND_THREADS"] = "0"  # it would bind them to the first processors, ours or not
     without_torch()
     try:
         answer = job(_sparing(pipe), *arguments)
@@ -122,9 +120,9 @@ def calibrate(send: Send, target: Target, threads: int) -> Calibration:
     """Job: measure the ceilings of this machine."""
     send("calibrating", 0.0)
     from mbench.measure import calibrate as ceilings
-    from mbench.measure.session import threads_in_use
+    from mbench.measure import session
 
-    threads_in_use(threads)
+    session.use_threads(threads)
     return ceilings.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
 
 
@@ -135,8 +133,8 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     from mbench import artifact, host
     from mbench.measure import activity, latency, memory, meters, numerics, session
 
+    seen: dict[str, Any] = {"threads": session.use_threads(plan.threads), "affinity": session.affinity()}
     first = session.Session(artifact.load(folder))
-    seen: dict[str, Any] = {"threads": session.threads_in_use(plan.threads), "affinity": session.affinity()}
     send("checking", 0.0)
     seen["numerics"] = numerics.compare(first.run(), first.expected, plan.tolerance)
     if not seen["numerics"].passed:
@@ -183,6 +181,7 @@ def duel(send: Send, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
     from mbench.measure import activity, layout, numerics, session
     from mbench.measure import duel as duels
 
+    session.use_threads(plan.threads)
     artifacts = [artifact.load(folder) for folder in folders]
     heap = layout.Heap(room=2 * max(each.library.stat().st_size for each in artifacts))
     loaded = {}
@@ -193,7 +192,6 @@ def duel(send: Send, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
         if not checked.passed:
             raise MeasureError(f"{duels.COPIES[index]}: wrong result: {checked.detail}; nothing was timed")
     sessions = [loaded[index] for index in range(len(folders))]
-    session.threads_in_use(plan.threads)
     draw, watch = np.random.default_rng(plan.seed), activity.Watch()
     send("measuring", 0.0)
     block, whole = duels.whole(sessions, draw, plan, lambda fraction: send("measuring", fraction))

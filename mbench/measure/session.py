@@ -15,6 +15,7 @@ import numpy as np
 import tvm
 from tvm.runtime.vm import VirtualMachine
 
+from mbench import host
 from mbench.artifact import (
     CALIBRATION_ELEMENTS,
     CALIBRATION_ENTRY,
@@ -25,6 +26,8 @@ from mbench.artifact import (
 )
 from mbench.errors import MeasureError
 
+_ONE_EACH = -2
+"""TVM's mode of the thread pool that binds each thread to one of those given. Source: kSpecifyOneCorePerThread."""
 Events = list[tuple[str, float]]
 """What the VM called in one run, in order: the name of the kernel or builtin, and the seconds that it took."""
 
@@ -162,15 +165,25 @@ def entries(loaded: Artifact) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return {ENTRY: given, CALIBRATION_ENTRY: calibration}, expected
 
 
-def threads_in_use(wanted: int) -> int:
-    """Return how many threads the runtime uses.
+def use_threads(wanted: int) -> int:
+    """Bind the runtime's threads, one a core as far as there are cores; return how many it uses.
+
+    By itself it takes the first processors, which may be two of one core, or not ours. The calling thread, which works
+    with them, may run on any of theirs. Call this before anything runs. TVM_BIND_THREADS=0 leaves all of them free.
 
     Raises:
         MeasureError: it does not use as many as it was told to.
     """
+    bound = os.environ.get("TVM_BIND_THREADS", "1") == "1"
+    os.environ["TVM_BIND_THREADS"] = "0"  # for the threads that are started now
     threads = int(tvm.get_global_func("runtime.NumThreads")())
     if threads != wanted:
         raise MeasureError(f"the runtime uses {threads} threads, {wanted} were set; check TVM_NUM_THREADS and affinity")
+    processors = host.processors_for(threads)
+    if bound and len(processors) == threads and hasattr(os, "sched_setaffinity"):
+        os.environ["TVM_BIND_THREADS"] = "1"
+        tvm.get_global_func("runtime.config_threadpool")(_ONE_EACH, threads, [str(number) for number in processors])
+        os.sched_setaffinity(0, processors)
     return threads
 
 

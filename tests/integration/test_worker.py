@@ -137,7 +137,7 @@ def test_the_runtime_uses_as_many_threads_as_it_is_told(tiny: Artifact, device: 
 def one_thread_more_than_set(send: Callable[[str, float], None]) -> None:
     from mbench.measure import session
 
-    session.threads_in_use(int(os.environ["TVM_NUM_THREADS"]) + 1)
+    session.use_threads(int(os.environ["TVM_NUM_THREADS"]) + 1)
 
 
 def test_another_number_of_threads_than_asked_for_is_an_error(device: LocalDevice) -> None:
@@ -148,8 +148,33 @@ def test_another_number_of_threads_than_asked_for_is_an_error(device: LocalDevic
 def affinity_in_use(_send: Callable[[str, float], None]) -> tuple[int, ...] | None:
     from mbench.measure import session
 
-    session.threads_in_use(1)
+    session.use_threads(1)
     return session.affinity()
+
+
+def affinities_of_two(_send: Callable[[str, float], None], processors: tuple[int, ...]) -> tuple[set[int], ...]:
+    """Return where two threads may run: the first, and the one that TVM starts."""
+    from mbench import host
+    from mbench.measure import session
+
+    host.processors_for = lambda threads: processors  # type: ignore[assignment, misc]
+    before = set(Path("/proc/self/task").iterdir())
+    session.use_threads(2)
+    [started] = set(Path("/proc/self/task").iterdir()) - before
+    return os.sched_getaffinity(0), os.sched_getaffinity(int(started.name))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_each_thread_is_bound_to_one_of_the_processors_that_suit_best(device: LocalDevice, backwards: bool) -> None:
+    require(len(os.sched_getaffinity(0)) >= 2, "needs two processors")
+    first, second = sorted(os.sched_getaffinity(0), reverse=backwards)[:2]
+    seen = device._run(affinities_of_two, ((first, second),), 2, ignore)
+    assert seen == ({first, second}, {second})
+
+
+def test_threads_are_left_free_where_that_is_asked_for(device: LocalDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TVM_BIND_THREADS", "0")
+    assert device._run(affinity_in_use, (), 1, ignore) == tuple(sorted(os.sched_getaffinity(0)))
 
 
 def test_the_runtime_stays_on_the_processors_that_it_was_given(device: LocalDevice) -> None:

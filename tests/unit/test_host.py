@@ -123,6 +123,37 @@ def test_the_affinity_is_respected(laptop: Path) -> None:
     assert (target.processor.cores, target.threads, target.tvm["num-cores"]) == (2, 3, 2)
 
 
+def test_threads_get_a_core_each_before_a_core_gets_two(laptop: Path) -> None:
+    """Processors 0 and 4 of the laptop are one core, 1 and 5 another."""
+    assert host.processors_for(4, root=laptop, processors=range(8)) == (0, 1, 2, 3)
+    assert host.processors_for(6, root=laptop, processors=range(8)) == (0, 1, 2, 3, 4, 5)
+    assert host.processors_for(2, root=laptop, processors=[1, 5, 6]) == (1, 6)
+    assert host.processors_for(3, root=laptop, processors=[1, 5, 6]) == (1, 6, 5)
+    assert host.processors_for(3, root=laptop, processors=[7]) == (7,)
+
+
+def test_threads_get_a_core_each_where_those_of_a_core_are_neighbours(tmp_path: Path) -> None:
+    """As in many virtual machines: 0 and 1 are one core."""
+    for number in range(8):
+        write(tmp_path, {f"{CPUS}/cpu{number}/topology/core_id": str(number // 2)})
+    assert host.processors_for(4, root=tmp_path, processors=range(8)) == (0, 2, 4, 6)
+    assert host.processors_for(5, root=tmp_path, processors=range(8)) == (0, 2, 4, 6, 1)
+
+
+def test_the_fastest_cores_and_one_package_come_first(tmp_path: Path) -> None:
+    for number in range(8):
+        write(tmp_path, {
+            f"{CPUS}/cpu{number}/topology/core_id": str(number // 2),
+            f"{CPUS}/cpu{number}/topology/physical_package_id": str(number % 2),
+            f"{CPUS}/cpu{number}/cpufreq/cpuinfo_max_freq": "2400000" if number >= 4 else "1800000",
+        })  # fmt: skip
+    assert host.processors_for(8, root=tmp_path, processors=range(8)) == (4, 6, 5, 7, 0, 2, 1, 3)
+
+
+def test_threads_of_a_machine_that_tells_nothing_of_its_cores(tmp_path: Path) -> None:
+    assert host.processors_for(2, root=tmp_path, processors=range(4)) == (0, 1)
+
+
 def test_the_conditions_of_a_laptop(laptop: Path) -> None:
     found = host.conditions(root=laptop)
     assert found.load_1min == 0.52

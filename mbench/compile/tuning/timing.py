@@ -90,7 +90,7 @@ def time_all(plan: TimingPlan, report: Report, place: Place | None = None) -> Re
     Raises:
         MeasureError: the default itself computes something else than the kernel as TVM made it.
     """
-    session.threads_in_use(plan.threads)
+    session.use_threads(plan.threads)
     bench = _Bench(plan, place or Host())
     watch = activity.Watch()
     seen: list[Read] = []
