@@ -343,7 +343,7 @@ class EndToEnd(_Strict, frozen=True, kw_only=True):
     """What a model of the target says of one thread; a model, never a measurement. Sum over the layers."""
     latency_model_method: str | None = None
     affinity: tuple[int, ...] | None = None
-    """Processors that the first of these threads may run on; each of the others is bound to one of them."""
+    """Processors that the first of these threads may run on."""
     warmup_runs: Count | None = None
     warmup_s: Seconds | None = None
     wall_s: Seconds | None = None
