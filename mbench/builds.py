@@ -87,17 +87,23 @@ def build_all(
 def _build_some(tasks: Mapping[str, Callable[[], tuple[Artifact, bool]]], report: Report) -> dict[str, Build]:
     """Return the builds; those that were under way when a process died are left out."""
     builds: dict[str, Build] = {}
-    with children() as pool, contextlib.suppress(BrokenProcessPool):
+    with contextlib.suppress(BrokenProcessPool), children() as pool:  # which has to see it, to end what is left
         futures = {}
         for name, task in tasks.items():
             futures[submit(pool, task)] = name
             report(name, "compiling", 0.0)
+        broken: BrokenProcessPool | None = None
         for future in concurrent.futures.as_completed(futures):
             name = futures[future]
-            with contextlib.suppress(BrokenProcessPool):
+            try:
                 builds[name] = _built(future, name)
-                failed = isinstance(builds[name], Failure)
-                report(name, "failed" if failed else "compiling", 1.0)
+            except BrokenProcessPool as error:  # those that were done before are kept
+                broken = error
+                continue
+            failed = isinstance(builds[name], Failure)
+            report(name, "failed" if failed else "compiling", 1.0)
+        if broken:
+            raise broken
     return builds
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -385,6 +387,35 @@ def test_children_do_not_outlive_their_block() -> None:
         leave()
     assert found
     assert not psutil.wait_procs(found, timeout=60)[1]
+
+
+@pytest.mark.slow
+def test_a_builder_that_has_just_been_started_when_another_dies_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pool learns of the second when it has given up, and would wait for it for ever."""
+    context = multiprocessing.get_context("spawn")
+    start, before = context.Process.start, set(multiprocessing.active_children())
+    started: list[Any] = []
+
+    def start_late(process: Any) -> None:
+        start(process)
+        started.append(process)
+        if len(started) == 2:
+            deadline = time.monotonic() + 60
+            while started[0].is_alive() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.5)  # the pool ends what it knows of
+
+    def report(*_: Any) -> None:
+        if len(started) == 1:
+            threading.Timer(1.0, started[0].kill).start()
+
+    monkeypatch.setattr(context.Process, "start", start_late)
+    tasks = {"a": functools.partial(time.sleep, 600), "b": functools.partial(time.sleep, 600)}
+    assert builds._build_some(tasks, report) == {}  # type: ignore[arg-type]
+    assert len(started) == 2
+    assert set(multiprocessing.active_children()) == before
 
 
 def test_a_builder_that_dies_while_another_is_started_costs_no_build(
