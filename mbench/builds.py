@@ -8,9 +8,11 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
+import math
 import multiprocessing
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ from mbench.tuned import Choices
 
 MAX_BUILDERS = 2
 _DETAIL_CHARACTERS = 2000
+_WAKE_S = 0.5
 
 _T = TypeVar("_T")
 
@@ -93,7 +96,7 @@ def _build_some(tasks: Mapping[str, Callable[[], tuple[Artifact, bool]]], report
             futures[submit(pool, task)] = name
             report(name, "compiling", 0.0)
         broken: BrokenProcessPool | None = None
-        for future in concurrent.futures.as_completed(futures):
+        for future in as_completed(futures):
             name = futures[future]
             try:
                 builds[name] = _built(future, name)
@@ -119,6 +122,26 @@ def _built(future: concurrent.futures.Future[tuple[Artifact, bool]], name: str) 
         said = next(iter(str(error).splitlines()), "")
         detail = "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
         return Failure(variant=name, stage="compiling", reason=f"{type(error).__name__}: {said}", detail=detail)
+
+
+def as_completed(
+    futures: Iterable[concurrent.futures.Future[_T]], silence_s: float = math.inf
+) -> Iterator[concurrent.futures.Future[_T]]:
+    """Yield futures as they end; Ctrl-C and SIGTERM are heard within half a second.
+
+    A wait without limit is one for a lock: Python hears a signal that comes just before it sleeps when it wakes.
+
+    Raises:
+        TimeoutError: for so long none has ended.
+    """
+    waiting, since = set(futures), time.monotonic()
+    while waiting:
+        done, waiting = concurrent.futures.wait(waiting, _WAKE_S, concurrent.futures.FIRST_COMPLETED)
+        if done:
+            yield from done
+            since = time.monotonic()
+        elif time.monotonic() - since >= silence_s:
+            raise TimeoutError(f"nothing was done for {silence_s:g} s")
 
 
 def submit(

@@ -18,10 +18,6 @@ _T = TypeVar("_T")
 DIED = "the process that compiled it crashed, or hung and was stopped"
 
 
-class _Hung(Exception):
-    """Nothing was done for too long."""
-
-
 class Done(Generic[_T]):
     """What came of a task: its answer, or the reason why there is none."""
 
@@ -87,15 +83,10 @@ class Compilers:
         pool = self._pool or self._start()
         try:
             futures = {builds.submit(pool, task): name for name, task in tasks.items()}
-            waiting = set(futures)
-            while waiting:
-                done, waiting = concurrent.futures.wait(waiting, silence_s, concurrent.futures.FIRST_COMPLETED)
-                if not done:
-                    raise _Hung
-                for future in done:
-                    found[futures[future]] = _ended(future)
-                    report()
-        except (_Hung, BrokenProcessPool) as error:
+            for future in builds.as_completed(futures, silence_s):
+                found[futures[future]] = _ended(future)
+                report()
+        except (TimeoutError, BrokenProcessPool) as error:
             self._stop(error)
 
     def _start(self) -> concurrent.futures.Executor:

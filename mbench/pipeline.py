@@ -47,7 +47,8 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
         return before
     with builds.children() as pool:
         try:
-            found = builds.submit(pool, targets.load, "host").result()
+            [asked] = builds.as_completed([builds.submit(pool, targets.load, "host")])
+            found = asked.result()
             kept.write(file, found)
             return found
         except BrokenProcessPool as error:

@@ -418,6 +418,39 @@ def test_a_builder_that_has_just_been_started_when_another_dies_is_not_waited_fo
     assert set(multiprocessing.active_children()) == before
 
 
+def test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard() -> None:
+    """One that another thread takes is noted, and the lock that this one waits for does not hear of it."""
+
+    def send() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    build = Future[None]()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threads = threading.Thread(target=send), threading.Timer(60.0, build.set_result, (None,))
+    try:
+        for thread in threads:
+            thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(builds.as_completed([build]))
+        assert not build.done()
+    finally:
+        threads[1].cancel()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_builds_that_are_silent_for_too_long() -> None:
+    done, hung = Future[int](), Future[int]()
+    done.set_result(1)
+    found = builds.as_completed([done, hung], silence_s=0.1)
+    assert next(found) is done
+    with pytest.raises(TimeoutError, match="nothing was done for 0.1 s"):
+        next(found)
+
+
 def test_a_builder_that_dies_while_another_is_started_costs_no_build(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
