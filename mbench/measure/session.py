@@ -168,8 +168,9 @@ def entries(loaded: Artifact) -> tuple[dict[str, np.ndarray], np.ndarray]:
 def use_threads(wanted: int) -> int:
     """Bind the runtime's threads, one a core as far as there are cores; return how many it uses.
 
-    By itself it takes the first processors, which may be two of one core, or not ours. The calling thread, which works
-    with them, may run on any of theirs. Call this before anything runs. TVM_BIND_THREADS=0 leaves all of them free.
+    By itself it takes the first processors, which may be two of one core, or not ours, and leaves the calling thread,
+    which works with the others, free to meet one of them. Call this before anything runs. TVM_BIND_THREADS=0 leaves
+    all of them free.
 
     Raises:
         MeasureError: it does not use as many as it was told to.
@@ -183,7 +184,7 @@ def use_threads(wanted: int) -> int:
     if bound and len(processors) == threads and hasattr(os, "sched_setaffinity"):
         os.environ["TVM_BIND_THREADS"] = "1"
         tvm.get_global_func("runtime.config_threadpool")(_ONE_EACH, threads, [str(number) for number in processors])
-        os.sched_setaffinity(0, processors)
+        os.sched_setaffinity(0, processors[:1])
     return threads
 
 
