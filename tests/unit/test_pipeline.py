@@ -447,7 +447,7 @@ def test_builds_that_are_silent_for_too_long() -> None:
     done.set_result(1)
     found = builds.as_completed([done, hung], silence_s=0.1)
     assert next(found) is done
-    with pytest.raises(TimeoutError, match="nothing was done for 0.1 s"):
+    with pytest.raises(TimeoutError, match=r"nothing was done for 0\.1 s"):
         next(found)
 
 
