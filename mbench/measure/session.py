@@ -177,14 +177,24 @@ def use_threads(wanted: int) -> int:
     """
     bound = os.environ.get("TVM_BIND_THREADS", "1") == "1"
     os.environ["TVM_BIND_THREADS"] = "0"  # for the threads that are started now
-    threads = int(tvm.get_global_func("runtime.NumThreads")())
-    if threads != wanted:
-        raise MeasureError(f"the runtime uses {threads} threads, {wanted} were set; check TVM_NUM_THREADS and affinity")
+    threads = threads_in_use(wanted)
     processors = host.processors_for(threads)
     if bound and len(processors) == threads and hasattr(os, "sched_setaffinity"):
         os.environ["TVM_BIND_THREADS"] = "1"
         tvm.get_global_func("runtime.config_threadpool")(_ONE_EACH, threads, [str(number) for number in processors])
         os.sched_setaffinity(0, processors[:1])
+    return threads
+
+
+def threads_in_use(wanted: int) -> int:
+    """Return how many threads the runtime uses; bind none.
+
+    Raises:
+        MeasureError: it does not use as many as it was told to.
+    """
+    threads = int(tvm.get_global_func("runtime.NumThreads")())
+    if threads != wanted:
+        raise MeasureError(f"the runtime uses {threads} threads, {wanted} were set; check TVM_NUM_THREADS and affinity")
     return threads
 
 

@@ -172,6 +172,19 @@ def test_each_thread_is_bound_to_one_of_the_processors_that_suit_best(device: Lo
     assert seen == ({first}, {second})
 
 
+def affinity_after_asking(_send: Callable[[str, float], None]) -> set[int]:
+    from mbench.measure import session
+
+    session.threads_in_use(2)
+    return os.sched_getaffinity(0)
+
+
+def test_asking_for_the_threads_binds_none(device: LocalDevice) -> None:
+    """What tunes starts processes that compile side by side; they may run where it may."""
+    require(len(os.sched_getaffinity(0)) >= 2, "needs two processors")
+    assert device._run(affinity_after_asking, (), 2, ignore) == os.sched_getaffinity(0)
+
+
 def test_threads_are_left_free_where_that_is_asked_for(device: LocalDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TVM_BIND_THREADS", "0")
     assert device._run(affinity_in_use, (), 1, ignore) == tuple(sorted(os.sched_getaffinity(0)))

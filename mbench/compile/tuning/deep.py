@@ -49,7 +49,7 @@ def search(plan: SearchPlan, report: Report) -> int:
     Raises:
         MeasureError: none of its schedules could be timed.
     """
-    session.use_threads(plan.threads)
+    session.threads_in_use(plan.threads)  # left free: others compile and time, which would have our processors alone
     _prepare_process(Path(plan.scratch))
     module = _module(tvm.ir.load_json(plan.function))
     database = _open(Path(plan.database))
