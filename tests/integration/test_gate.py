@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import signal
@@ -75,14 +75,11 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paired, "_ROUNDS", 6)
 
 
-def planting() -> ModuleType:
-    """Import benchmarks/planting.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location("planting", BENCHMARKS / "planting.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
+    """Return benchmarks/planting.py and benchmarks/alone.py, which are in no package."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("planting"), importlib.import_module("alone")
 
 
 def regressed(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
@@ -104,15 +101,15 @@ def test_another_build_of_the_same_code_does_not_regress(run: Mbench, base: Path
 
 
 def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(
-    run: Mbench, base: Path, tmp_path: Path
+    run: Mbench, base: Path, tmp_path: Path, tools: tuple[ModuleType, ModuleType]
 ) -> None:
+    planting, alone = tools
     built = artifact.load(artifact.beside(base) / NAME)
     called = [kernel for kernel, _ in built.manifest.calls]
     place = next(index for kernel, index in built.manifest.calls if called.count(kernel) == 1 and index > 2)
     layer = built.manifest.layers[place]
     [kernel] = layer.kernels
-    tools = planting()
-    with tools.planted(kernel.removesuffix("_packed"), tools.serial_work(ITERATIONS)) as changed:
+    with planting.planted(kernel.removesuffix("_packed"), planting.serial_work(ITERATIONS)) as changed:
         head, _ = build.build(variants.parse(NAME), pipeline.resolve_target(TARGET), tmp_path / "artifacts")
     assert changed, kernel
     code, document = gate(run, base, with_head(base, tmp_path, head))
@@ -122,6 +119,8 @@ def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(
     assert layer.name in slow, document["headline"]
     assert slow[layer.name]["ratio"] == max(each["ratio"] for each in slow.values())
     assert slow[layer.name]["interval"][0] > 2
+    assert alone.extra_s(built, head, layer.name, 1) > ITERATIONS * 0.5e-9  # a multiply-add takes longer than that
+    assert abs(alone.extra_s(built, built, layer.name, 1)) < ITERATIONS * 0.5e-9
 
 
 def test_a_head_that_computes_something_wrong_is_not_timed(run: Mbench, base: Path, tmp_path: Path) -> None:
