@@ -54,6 +54,12 @@ class Convolution:
         return self.kernel_height * self.kernel_width * (1 if self.depthwise else self.input_channels)
 
     @property
+    def moved_bytes(self) -> int:
+        """Of input and output together, in float32."""
+        read = self.batch * self.input_height * self.input_width * self.input_channels
+        return 4 * (read + self.pixels * self.channels)
+
+    @property
     def signature(self) -> str:
         """What tells it from others, in one word, as tuned choices are filed."""
         kind = "depthwise" if self.depthwise else "conv2d"
@@ -79,6 +85,11 @@ class Matmul:
     def signature(self) -> str:
         """What tells it from others, in one word, as tuned choices are filed."""
         return f"matmul_{self.rows}x{self.reduction}x{self.columns}{_suffix(self.dtype)}"
+
+    @property
+    def moved_bytes(self) -> int:
+        """Of the rows, in and out, in float32."""
+        return 4 * self.rows * (self.reduction + self.columns)
 
 
 def _suffix(dtype: str) -> str:

@@ -159,3 +159,12 @@ def test_parameters_below_one_are_refused(name: str, value: int) -> None:
 def test_a_parameter_that_is_missing_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=f"parameter '{name}' is missing"):
         kernels.built(RULE, LAYER, AVX2, {other: value for other, value in PARAMETERS.items() if other != name})
+
+
+def test_a_layer_is_cut_as_the_products_beside_it_are() -> None:
+    """Along pixels where they are many; along channels where the weights of those products outweigh the pixels."""
+    two_cores = dataclasses.replace(AVX2, cores=2)
+    for size, channels, cut in ((14, 512, (2, 1)), (56, 128, (2, 1)), (7, 1024, (1, 2))):
+        layer = Conv(batch=1, height=size, width=size, inputs=channels, channels=channels, groups=channels)
+        best = kernels.candidates(RULE, layer, two_cores)[0]
+        assert (best["line_parts"], best["panel_parts"]) == cut, size

@@ -105,62 +105,97 @@ def test_a_long_line_has_few_bodies_of_code() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- tasks and threads
-@given(tasks=st.lists(st.integers(1, 50), min_size=1, max_size=40), threads=st.integers(1, 16))
-def test_the_makespan_is_that_of_equal_numbers_of_tasks_in_a_row(tasks: list[int], threads: int) -> None:
-    found = tiling.makespan(tasks, threads)
-    assert sum(tasks) / threads <= found <= sum(tasks)
-    if threads == 1:
-        assert found == sum(tasks)
-    if threads >= len(tasks):
-        assert found == max(tasks)
-
-
-def test_the_makespan_of_five_equal_tasks_on_two_threads_is_three() -> None:
-    assert tiling.makespan([1, 1, 1, 1, 1], 2) == 3
-    assert tiling.makespan([4, 1, 1, 1], 2) == 5
-
-
 def machine(cores: int) -> Machine:
     return dataclasses.replace(AVX512, cores=cores)
 
 
 @given(
-    outer=st.integers(1, 300),
+    outer=st.lists(st.integers(1, 9), min_size=1, max_size=80),
     inner=st.integers(1, 100),
     cycles=st.floats(1, 1e8),
+    moved_bytes=st.floats(0, 1e7),
     cores=st.sampled_from([1, 2, 3, 4, 8, 64]),
 )
-def test_grids_are_ordered_by_their_balance_and_no_task_is_empty_or_tiny(
-    outer: int, inner: int, cycles: float, cores: int
+def test_grids_are_ordered_by_what_they_take_and_no_task_is_empty_or_tiny(
+    outer: list[int], inner: int, cycles: float, moved_bytes: float, cores: int
 ) -> None:
-    grids = tiling.grids(outer, inner, cycles, machine(cores))
+    grids = tiling.grids(outer, inner, cycles, moved_bytes, machine(cores))
     assert grids
     assert any((grid.outer, grid.inner) == (1, 1) for grid in grids)
     assert len({(grid.outer, grid.inner) for grid in grids}) == len(grids)
-    busiest = [grid.busiest for grid in grids]
-    assert all(later >= earlier - 0.01 for earlier, later in itertools.pairwise(busiest))
+    taken = [grid.cycles(cycles, moved_bytes) / cycles for grid in grids]
+    assert all(later >= earlier - 0.011 for earlier, later in itertools.pairwise(taken))
     for grid in grids:
         tasks = grid.outer * grid.inner
-        assert 1 <= grid.outer <= outer
+        assert 1 <= grid.outer <= len(outer)
         assert 1 <= grid.inner <= inner
         assert tasks == 1 or cycles / tasks >= tiling.MIN_TASK_CYCLES
-        assert 1 / min(cores, tasks) - 1e-9 <= grid.busiest <= 1
+        assert 1 / min(cores, tasks) - 1e-9 <= grid.busiest <= 1 + 1e-9
+        assert -1e-9 <= grid.fetched <= grid.busiest + 1e-9
+
+
+@given(
+    outer=st.lists(st.integers(1, 4), min_size=1, max_size=12),
+    inner=st.integers(1, 8),
+    cores=st.sampled_from([1, 2, 3, 4]),
+    along_inner=st.booleans(),
+)
+def test_what_each_thread_does_and_fetches_is_what_counting_tells(
+    outer: list[int], inner: int, cores: int, along_inner: bool
+) -> None:
+    for grid in tiling.grids(outer, inner, 1e9, 0.0, machine(cores), along_inner=along_inner):
+        assert (grid.busiest, grid.fetched) == pytest.approx(counted(outer, inner, grid, cores, along_inner), abs=1e-9)
+
+
+def counted(outer: list[int], inner: int, grid: tiling.Grid, cores: int, along_inner: bool) -> tuple[float, float]:
+    """Count small squares, `1 / cores` of a unit of either loop: what a thread does, and what of it is not its own."""
+    rows = [step for step, size in enumerate(outer) for _ in range(size * cores)]
+    columns = [step for step in range(inner) for _ in range(cores)]
+    part = [step_part(step, len(outer), grid.outer) for step in range(len(outer))]
+    column_part = [step_part(step, inner, grid.inner) for step in range(inner)]
+    tasks = grid.outer * grid.inner
+    each = -(-tasks // cores)
+    work, fetched = [0] * cores, [0] * cores
+    for (y, row), (x, column) in itertools.product(enumerate(rows), enumerate(columns)):
+        thread = (part[row] * grid.inner + column_part[column]) // each
+        home = x * cores // len(columns) if along_inner else y * cores // len(rows)
+        work[thread] += 1
+        fetched[thread] += home != thread
+    whole = len(rows) * len(columns)
+    return max(work) / whole, max(fetched) / whole
+
+
+def step_part(step: int, steps: int, parts: int) -> int:
+    return next(part for part in range(parts) if steps * part // parts <= step < steps * (part + 1) // parts)
 
 
 def test_the_busiest_share_is_that_of_the_tasks_laid_end_to_end() -> None:
     # 5 x 1 steps on two threads as two tasks: 2 and 3 steps; as five tasks no better
-    shares = {(grid.outer, grid.inner): grid.busiest for grid in tiling.grids(5, 1, 1e6, machine(2))}
+    shares = {(grid.outer, grid.inner): grid.busiest for grid in tiling.grids([1] * 5, 1, 1e6, 0.0, machine(2))}
     assert shares[1, 1] == 1
     assert shares[2, 1] == pytest.approx(3 / 5)
     # 3 x 2 steps in 3 x 2 tasks: three each
-    assert {(g.outer, g.inner): g.busiest for g in tiling.grids(3, 2, 1e6, machine(2))}[3, 2] == pytest.approx(1 / 2)
+    grids = tiling.grids([1] * 3, 2, 1e6, 0.0, machine(2))
+    assert {(grid.outer, grid.inner): grid.busiest for grid in grids}[3, 2] == pytest.approx(1 / 2)
+
+
+def test_a_cut_that_leaves_data_where_they_are_beats_an_even_one() -> None:
+    # three of five steps of pixels, or all of them and half of the channels, half of which the other core has
+    def best(moved_bytes: float, *, along_inner: bool = False) -> tuple[int, int]:
+        grid, *_ = tiling.grids([1] * 5, 2, 70_000, moved_bytes, machine(2), along_inner=along_inner)
+        return grid.outer, grid.inner
+
+    assert best(0.0) == (1, 2)
+    assert best(800_000) == (2, 1)
+    assert best(800_000, along_inner=True) == (1, 2)
 
 
 def test_work_too_small_to_share_is_one_task() -> None:
-    grids = tiling.grids(100, 10, 2 * tiling.MIN_TASK_CYCLES - 1, machine(8))
+    grids = tiling.grids([1] * 100, 10, 2 * tiling.MIN_TASK_CYCLES - 1, 0.0, machine(8))
     assert [(grid.outer, grid.inner) for grid in grids] == [(1, 1)]
 
 
 def test_on_one_core_one_task_is_best_and_on_more_the_evenest() -> None:
-    assert (tiling.grids(64, 8, 1e7, machine(1))[0].outer, tiling.grids(64, 8, 1e7, machine(1))[0].inner) == (1, 1)
-    assert tiling.grids(64, 8, 1e7, machine(8))[0].busiest == pytest.approx(1 / 8)
+    best = tiling.grids([1] * 64, 8, 1e7, 0.0, machine(1))[0]
+    assert (best.outer, best.inner) == (1, 1)
+    assert tiling.grids([1] * 64, 8, 1e7, 0.0, machine(8))[0].busiest == pytest.approx(1 / 8)

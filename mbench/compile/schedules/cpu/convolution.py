@@ -40,14 +40,14 @@ def ranked(kernel: Kernel, machine: Machine) -> list[tuple[float, Parameters]]:
         return []
     found: list[tuple[float, Parameters]] = []
     lanes = tiling.vector_lanes(conv.channels, machine)
-    lines = conv.batch * conv.height
+    lines = [1] * (conv.batch * conv.height)
     for rows, vectors in matmul.register_tiles(machine):
         if vectors * lanes > conv.channels or rows > conv.width:
             continue
         panels = -(-conv.channels // (vectors * lanes))
         for blocks in _blocks(conv, vectors * lanes, machine):
             cycles = _cycles(conv, rows, vectors, blocks, lanes, machine)
-            for grid in itertools.islice(tiling.grids(lines, panels, cycles, machine), _GRIDS):
+            for grid in itertools.islice(tiling.grids(lines, panels, cycles, conv.moved_bytes, machine), _GRIDS):
                 parameters = {
                     "rows": rows,
                     "vectors": vectors,
@@ -55,7 +55,7 @@ def ranked(kernel: Kernel, machine: Machine) -> list[tuple[float, Parameters]]:
                     "line_parts": grid.outer,
                     "panel_parts": grid.inner,
                 }
-                found.append((cycles * grid.busiest, parameters))
+                found.append((grid.cycles(cycles, conv.moved_bytes), parameters))
     return sorted(found, key=lambda pair: pair[0])
 
 

@@ -31,6 +31,7 @@ _MOVED = 1.3
 """What tiles of two or four lines, and those whose sums leave too few registers, were seen to take beyond the model."""
 _MISS_CYCLES = 2.0
 _BODY_COST = 0.01
+_FEW_PIXELS = 4
 _GRIDS = 2
 
 
@@ -46,9 +47,10 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
         if vectors * lanes > conv.channels or lines * rows * vectors > machine.registers * 3 // 4:
             continue
         panels = -(-conv.channels // (vectors * lanes))
-        groups = conv.batch * tiling.Cut.of(conv.height, lines).count
+        groups = conv.batch * tiling.even_parts(conv.height, lines)
         cycles = _cycles(conv, lines, rows, vectors, lanes, machine)
-        for grid in itertools.islice(tiling.grids(groups, panels, cycles, machine), _GRIDS):
+        grids = tiling.grids(groups, panels, cycles, conv.moved_bytes, machine, along_inner=_by_channels(conv))
+        for place, grid in enumerate(grids[:_GRIDS]):
             parameters = {
                 "lines": lines,
                 "rows": rows,
@@ -56,9 +58,15 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
                 "line_parts": grid.outer,
                 "panel_parts": grid.inner,
             }
-            found.append((cycles * grid.busiest, parameters))
-    for _, parameters in sorted(found, key=lambda pair: pair[0]):
+            shared = cycles / min(machine.cores, grid.outer * grid.inner)
+            found.append((shared, place, parameters))
+    for *_, parameters in sorted(found, key=lambda one: one[:2]):
         yield parameters
+
+
+def _by_channels(conv: Convolution) -> bool:
+    """Whether the products before and after are likely cut by channels: their weights outweigh their pixels."""
+    return conv.channels > _FEW_PIXELS * conv.height * conv.width
 
 
 def _cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, machine: Machine) -> float:

@@ -74,11 +74,12 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
         if vectors * lanes > matmul.columns or rows > matmul.rows:
             continue
         panels = -(-matmul.columns // (vectors * lanes))
-        tiles = len(tiling.even_parts(matmul.rows, rows))
+        tiles = tiling.Cut.of(matmul.rows, rows).count
         compute = tiles * panels * tile_cycles(rows, vectors, matmul.reduction, machine)
-        for grid in itertools.islice(tiling.grids(tiles, panels, compute, machine), _GRIDS):
+        for grid in itertools.islice(tiling.grids([1] * tiles, panels, compute, matmul.moved_bytes, machine), _GRIDS):
             parameters = {"rows": rows, "vectors": vectors, "row_parts": grid.outer, "panel_parts": grid.inner}
-            found.append((_cycles(matmul, parameters, lanes, machine) * grid.busiest, parameters))
+            work = _cycles(matmul, parameters, lanes, machine)
+            found.append((grid.cycles(work, matmul.moved_bytes), parameters))
     for _, parameters in sorted(found, key=lambda pair: pair[0]):
         yield parameters
 

@@ -25,7 +25,7 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
         if vectors * lanes > channels or vectors > machine.registers // 2:
             continue
         panels = -(-channels // (vectors * lanes))
-        grid = tiling.grids(batch, panels, _cycles(kernel, lanes), machine)[0]
+        grid = tiling.grids([1] * batch, panels, _cycles(kernel, lanes), 0.0, machine)[0]
         yield {"vectors": vectors, "image_parts": grid.outer, "panel_parts": grid.inner}
 
 

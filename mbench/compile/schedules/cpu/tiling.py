@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from mbench.compile.schedules import Machine
 
 MIN_TASK_CYCLES = 4_000
 """Work worth a task of its own: starting a thread's share takes one or two microseconds."""
+_OTHER_CORE_BYTES_A_CYCLE = 4
+"""At which data come that another core's cache holds: seen on Zen 4 (one L3) and on a Xeon; far less where cores do not
+share one."""
 _MAX_TASKS = 64
 _PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
@@ -108,42 +111,87 @@ def runs(*, outputs: int, inputs: int, kernel: int, stride: int, padding: int, l
     return tiles
 
 
-def makespan(tasks: Sequence[float], threads: int) -> float:
-    """Return the work of the busiest thread; the runtime gives each thread an equal number of tasks in a row."""
-    share = -(-len(tasks) // threads)
-    return max(sum(tasks[start : start + share]) for start in range(0, len(tasks), share))
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Tasks: `outer` x `inner` parts of two loops; the busiest thread has the share `busiest` of all the work."""
+    """Tasks: `outer` x `inner` parts of two loops; the busiest thread has the share `busiest` of all the work.
+
+    One thread has to fetch up to the share `fetched` of the data from other cores: the layers before and after this one
+    are taken to be cut evenly along one of the loops, so that each thread has one piece of its extent in its cache.
+    """
 
     outer: int
     inner: int
     busiest: float
+    fetched: float
+
+    def cycles(self, work: float, moved_bytes: float) -> float:
+        """Return what the busiest thread takes for its share of so many cycles of work, and of what is moved."""
+        return work * self.busiest + moved_bytes * self.fetched / _OTHER_CORE_BYTES_A_CYCLE
 
 
-def grids(outer: int, inner: int, cycles: float, machine: Machine) -> tuple[Grid, ...]:
-    """Return ways to cut outer x inner steps of equal work into tasks, the best balanced first, few parts before many.
+def grids(
+    outer: Sequence[int], inner: int, cycles: float, moved_bytes: float, machine: Machine, *, along_inner: bool = False
+) -> list[Grid]:
+    """Return ways to cut outer x inner steps into tasks, quickest first, few parts before many.
 
     A kernel too small to share is one task.
+
+    Args:
+        outer: the work of each step of the outer loop, over pixels, in any unit.
+        inner: steps of the inner loop, over channels; all of equal work.
+        cycles: of all the work on one core.
+        moved_bytes: of the input and the output.
+        machine: the target's.
+        along_inner: whether the layers before and after are cut by channels; else by pixels.
     """
     most = min(_MAX_TASKS, max(1, int(cycles / MIN_TASK_CYCLES)))
-    return _grids(outer, inner, most, machine.cores)
+
+    def order(grid: Grid) -> tuple[float, int, int]:
+        return round(grid.cycles(cycles, moved_bytes) / cycles, 2), grid.inner, grid.outer
+
+    return sorted(_grids(tuple(outer), inner, most, machine.cores, along_inner), key=order)
 
 
 @functools.lru_cache(maxsize=4096)
-def _grids(outer: int, inner: int, most: int, cores: int) -> tuple[Grid, ...]:
+def _grids(outer: tuple[int, ...], inner: int, most: int, cores: int, along_inner: bool) -> tuple[Grid, ...]:
     counts = sorted({*_PARTS, cores, 2 * cores, 4 * cores})
-    found = []
-    for outer_parts, inner_parts in itertools.product(counts, counts):
-        if outer_parts <= outer and inner_parts <= inner and outer_parts * inner_parts <= most:
-            tasks = [o * i for o in _shares(outer, outer_parts) for i in _shares(inner, inner_parts)]
-            busiest = makespan(tasks, min(cores, len(tasks))) / (outer * inner)
-            found.append(Grid(outer=outer_parts, inner=inner_parts, busiest=busiest))
-    return tuple(sorted(found, key=lambda grid: (round(grid.busiest, 2), grid.inner, grid.outer)))
+    return tuple(
+        _grid(_ends(outer, outer_parts), _ends((1,) * inner, inner_parts), cores, along_inner)
+        for outer_parts, inner_parts in itertools.product(counts, counts)
+        if outer_parts <= len(outer) and inner_parts <= inner and outer_parts * inner_parts <= most
+    )
 
 
 @functools.lru_cache(maxsize=4096)
-def _shares(extent: int, parts: int) -> tuple[int, ...]:
-    return tuple(extent * (part + 1) // parts - extent * part // parts for part in range(parts))
+def _ends(sizes: tuple[int, ...], parts: int) -> tuple[float, ...]:
+    """Return where the parts of steps of these sizes begin and end, as shares of the whole."""
+    sums = [0, *itertools.accumulate(sizes)]
+    return tuple(sums[len(sizes) * part // parts] / sums[-1] for part in range(parts + 1))
+
+
+def _grid(outer: Sequence[float], inner: Sequence[float], cores: int, along_inner: bool) -> Grid:
+    """Return the grid whose parts begin and end there; the runtime gives threads equal numbers of tasks in a row."""
+    outer_parts, inner_parts = len(outer) - 1, len(inner) - 1
+    count = outer_parts * inner_parts
+    each = -(-count // cores)
+    busiest = fetched = 0.0
+
+    def share(tasks: int, down: Callable[[float], float], across: Callable[[float], float]) -> float:
+        """Return how much the first so many tasks are, measuring either loop so far by a function."""
+        row, column = divmod(tasks, inner_parts)
+        begun = (down(outer[row + 1]) - down(outer[row])) * across(inner[column]) if column else 0.0
+        return down(outer[row]) * across(1.0) + begun
+
+    for thread, first in enumerate(range(0, count, each)):
+        last = min(count, first + each)
+        home = functools.partial(_overlap, thread / cores, 1 / cores)
+        down, across = (float, home) if along_inner else (home, float)
+        work = share(last, float, float) - share(first, float, float)
+        own = share(last, down, across) - share(first, down, across)
+        busiest, fetched = max(busiest, work), max(fetched, work - own)
+    return Grid(outer=outer_parts, inner=inner_parts, busiest=busiest, fetched=fetched)
+
+
+def _overlap(start: float, length: float, end: float) -> float:
+    """Return how much of the piece of `length` from `start` lies before `end`."""
+    return min(max(end - start, 0.0), length)
