@@ -71,7 +71,7 @@ DISTANCES = range(16, 4096, 16)
 NEAR = 0.1
 """How far what was planted may be from what was meant, as a share of it."""
 TRIES = 5
-"""At planting so much."""
+"""At planting so much in a layer, before another one is drawn."""
 MUCH, LITTLE = 40_000, 100
 """Iterations of planted work that tell how long it takes: longer than any layer, and about a hundredth of one."""
 
@@ -239,18 +239,24 @@ def _slowed(base: Artifact, scenario: str, threads: int) -> tuple[str, Artifact,
     """
     seconds, pace = _seconds_and_pace(str(base.folder), threads)
     kernels = _own_kernels(base)
-    layer = random.choice(_long_enough(kernels, seconds))
-    slowed_s = sum(seconds.values()) if scenario == "whole2" else seconds[layer]
-    wanted_s = work_s = SLOWER[scenario] * slowed_s
-    for _ in range(TRIES):
-        iterations = max(1, round((work_s - pace.fixed_s) / pace.iteration_s))
-        head = _build(base.manifest.variant.name, kernel=kernels[layer], iterations=iterations)
-        extra_s = alone.extra_s(base, head, layer, threads)
-        print(f"{layer}: {extra_s / slowed_s:.2%} with {iterations} iterations", file=sys.stderr, flush=True)
-        if abs(extra_s - wanted_s) <= NEAR * wanted_s:
-            break
-        work_s += wanted_s - extra_s
-    return layer, head, 1 + extra_s / slowed_s
+    layers = _long_enough(kernels, seconds)
+    for layer in random.sample(layers, len(layers)):
+        slowed_s = sum(seconds.values()) if scenario == "whole2" else seconds[layer]
+        wanted_s = work_s = SLOWER[scenario] * slowed_s
+        for _ in range(TRIES):
+            iterations = max(1, round((work_s - pace.fixed_s) / pace.iteration_s))
+            head = _build(base.manifest.variant.name, kernel=kernels[layer], iterations=iterations)
+            extra_s = alone.extra_s(base, head, layer, threads)
+            print(f"{layer}: {extra_s / slowed_s:.2%} with {iterations} iterations", file=sys.stderr, flush=True)
+            if _as_meant(scenario, ratio := 1 + extra_s / slowed_s):
+                return layer, head, ratio
+            work_s += wanted_s - extra_s
+    raise SystemExit(f"gate_calibration.py: {scenario}: no layer could be made as much slower as was meant")
+
+
+def _as_meant(scenario: str, ratio: float | None) -> bool:
+    """Return whether what was planted is what a scenario means, as far as it was timed alone."""
+    return scenario not in SLOWER or ratio is None or abs(ratio - 1 - SLOWER[scenario]) <= NEAR * SLOWER[scenario]
 
 
 def _own_kernels(base: Artifact) -> dict[str, str]:
@@ -374,9 +380,10 @@ def _count(built: Artifact) -> Result:
 
 # --------------------------------------------------------------------------------------------------------------- table
 def _read(file: Path) -> list[dict[str, Any]]:
-    """Return the trials of the code as it is now; those of other code say nothing of it."""
+    """Return the trials of the code as it is now, of what was meant; others say nothing of it."""
     trials = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    return [trial for trial in trials if trial["code"] == _code(trial["scenario"])]
+    meant = [trial for trial in trials if _as_meant(trial["scenario"], trial.get("alone_ratio"))]
+    return [trial for trial in meant if trial["code"] == _code(trial["scenario"])]
 
 
 def _right(trial: dict[str, Any]) -> bool:
