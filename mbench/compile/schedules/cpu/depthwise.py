@@ -32,11 +32,12 @@ _MOVED = 1.3
 _MISS_CYCLES = 2.0
 _BODY_COST = 0.01
 _FEW_PIXELS = 4
+"""Channels for each pixel, from which on products were seen to be best cut by channels."""
 _GRIDS = 2
 
 
 def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
-    """Yield tiles and task grids, quickest first by the model of `_cycles`."""
+    """Yield tiles and task grids: quickest tiles first by the model of `_cycles`, each with its quickest grids."""
     conv = kernel.convolution
     if conv is None or not conv.depthwise or not conv.channels_last or kernel.epilogue_of_sum is None:
         return
