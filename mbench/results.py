@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator
 
@@ -275,16 +276,41 @@ def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer,
             "their FLOP/s are counted by, and up to four times the weights"
         )
     above = [
-        layer.name
+        layer
         for layer in layers
         if layer.name not in fewer and layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_CEILING
     ]
-    if above:
+    padded = [
+        layer.name
+        for layer in above
+        if layer.roofline and layer.roofline.fraction_of_bound * _taps_inside(layer) <= _ABOVE_CEILING
+    ]
+    if padded:
         yield (
-            f"{', '.join(above)}: faster than the ceiling that was measured; "
+            f"{', '.join(padded)}: faster than the ceiling as far as multiply-adds with padding are counted; "
+            "their kernels leave these out"
+        )
+    if len(above) > len(padded):
+        names = ", ".join(layer.name for layer in above if layer.name not in padded)
+        yield (
+            f"{names}: faster than the ceiling that was measured; "
             "the ceiling was disturbed or is reused from a slower moment; measure it again with --no-cache"
         )
     yield from _disturbances(seen)
+
+
+def _taps_inside(layer: Layer) -> float:
+    """Return the share of a layer's multiply-adds that are of its input; the rest are of the padding around it."""
+    if not layer.kernel_size or not layer.stride:
+        return 1.0
+    shares = []
+    for inputs, outputs, taps, stride in zip(
+        layer.input_shape[2:], layer.output_shape[2:], layer.kernel_size, layer.stride, strict=True
+    ):
+        before = max(0, (outputs - 1) * stride + taps - inputs + 1) // 2
+        inside = sum(0 <= at * stride + tap - before < inputs for at in range(outputs) for tap in range(taps))
+        shares.append(inside / (outputs * taps))
+    return math.prod(shares)
 
 
 def _by_winograd(manifest: Manifest) -> list[str]:

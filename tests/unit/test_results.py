@@ -9,6 +9,7 @@ import factory
 import fakes
 import msgspec
 import pytest
+import torch
 
 from mbench import pairs, results, targets
 from mbench.records import Calibration, GpuConditions, MeteredEnergy, Result, Target
@@ -166,6 +167,39 @@ def test_warning_of_a_ceiling_that_is_too_low(tmp_path: Path) -> None:
     [warning] = made(tmp_path, calibration=low).warnings
     assert "faster than the ceiling" in warning
     assert "--no-cache" in warning
+
+
+def test_multiply_adds_with_padding_explain_what_is_faster_than_the_ceiling(tmp_path: Path) -> None:
+    """One above it by a half, where more than that are padding, is no sign of a wrong ceiling."""
+    high = {"L1": 1e18, "L2": 1e18, "L3": 1e18, "DRAM": 1e18}
+    [*_, last] = [
+        layer for layer in made(tmp_path, calibration=with_ceilings()).layers if layer.op == "depthwise_conv2d"
+    ]
+    assert last.latency_s
+    rate = 2 * last.macs / statistics.median(last.latency_s)
+    ceilings = with_ceilings(flops_per_s={"float32": rate / 1.5}, bytes_per_s=high, mixes={})
+    result = made(tmp_path, calibration=ceilings)
+    [own] = [layer for layer in result.layers if layer.name == last.name]
+    assert own.roofline
+    assert own.roofline.fraction_of_bound == pytest.approx(1.5)
+    assert results._taps_inside(own) < 1 / 1.5
+    [padded] = [warning for warning in result.warnings if "multiply-adds with padding" in warning]
+    assert last.name in padded
+    assert not any(last.name in warning for warning in result.warnings if "--no-cache" in warning)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kernel", "stride"), [(7, 3, 1), (14, 3, 2), (1, 3, 1), (7, 5, 1), (7, 1, 1), (6, 2, 2)]
+)
+def test_the_share_of_taps_inside_is_what_a_convolution_of_ones_sums(inputs: int, kernel: int, stride: int) -> None:
+    ones, padding = torch.ones(1, 1, inputs, inputs), (kernel - 1) // 2
+    summed = torch.nn.functional.conv2d(ones, torch.ones(1, 1, kernel, kernel), stride=stride, padding=padding)
+    layer = msgspec.structs.replace(
+        next(layer for layer in RECORD.results[0].layers if layer.kernel_size),
+        input_shape=(1, 8, inputs, inputs), output_shape=(1, 8, *summed.shape[2:]), kernel_size=(kernel, kernel),
+        stride=(stride, stride),
+    )  # fmt: skip
+    assert results._taps_inside(layer) == pytest.approx(float(summed.sum()) / (summed.numel() * kernel**2))
 
 
 def test_warning_of_ceilings_measured_on_a_busy_machine(tmp_path: Path) -> None:
