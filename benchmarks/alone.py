@@ -30,13 +30,8 @@ def extra_s(base: Artifact, head: Artifact, layer: str, threads: int) -> float:
         layer: one that has a kernel for itself alone.
         threads: how many.
     """
-    return statistics.median(_in_a_process(base, head, layer, threads) for _ in range(_PROCESSES))
-
-
-def _in_a_process(base: Artifact, head: Artifact, layer: str, threads: int) -> float:
-    with builds.children() as pool:
-        [done] = builds.as_completed([builds.submit(pool, _extra_s, base.folder, head.folder, layer, threads)])
-        return done.result()
+    given = (base.folder, head.folder, layer, threads)
+    return statistics.median(builds.in_a_child(_extra_s, *given) for _ in range(_PROCESSES))
 
 
 def _extra_s(base: Path, head: Path, layer: str, threads: int) -> float:

@@ -212,8 +212,7 @@ def _build(
         iterations: of planted work; None: plant one more instruction in the inner loops.
     """
     folder = _cache() / ("again" if again else f"{kernel}-{iterations}")
-    with builds.children() as pool:
-        return builds.submit(pool, _build_here, network, target, folder, again, distance, kernel, iterations).result()
+    return builds.in_a_child(_build_here, network, target, folder, again, distance, kernel, iterations)
 
 
 def _build_here(

@@ -144,6 +144,17 @@ def as_completed(
             raise TimeoutError(f"nothing was done for {silence_s:g} s")
 
 
+def in_a_child(task: Callable[..., _T], *arguments: Any) -> _T:
+    """Return what a task returns that runs in a process of its own.
+
+    Raises:
+        BrokenProcessPool: the process died.
+    """
+    with children() as pool:
+        [done] = as_completed([submit(pool, task, *arguments)])
+        return done.result()
+
+
 def submit(
     pool: concurrent.futures.Executor, task: Callable[..., _T], *arguments: Any
 ) -> concurrent.futures.Future[_T]:

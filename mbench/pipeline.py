@@ -45,14 +45,12 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
     before = kept.read(file, Target)
     if before is not None:
         return before
-    with builds.children() as pool:
-        try:
-            [asked] = builds.as_completed([builds.submit(pool, targets.load, "host")])
-            found = asked.result()
-            kept.write(file, found)
-            return found
-        except BrokenProcessPool as error:
-            raise BuildError("target 'host': the process that asked LLVM about this machine died; try again") from error
+    try:
+        found = builds.in_a_child(targets.load, "host")
+    except BrokenProcessPool as error:
+        raise BuildError("target 'host': the process that asked LLVM about this machine died; try again") from error
+    kept.write(file, found)
+    return found
 
 
 def _host_file() -> Path:

@@ -287,8 +287,8 @@ def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer,
     ]
     if padded:
         yield (
-            f"{', '.join(padded)}: faster than the ceiling as far as multiply-adds with padding are counted; "
-            "their kernels leave these out"
+            f"{', '.join(padded)}: faster than the ceiling as far as multiply-adds with padding are counted, "
+            "which a kernel can leave out"
         )
     if len(above) > len(padded):
         names = ", ".join(layer.name for layer in above if layer.name not in padded)
