@@ -165,8 +165,8 @@ def _timed(scenario: str, arguments: argparse.Namespace) -> Trial:
 
 def _gate(base: Artifact, head: Artifact, threads: int) -> tuple[tuple[Finding, ...], int]:
     """Do what `mbench gate --paired` does with its default settings."""
-    device = LocalDevice(lock_dir=resources.cache_dir() / "locks", timeout_s=120.0)
-    with contextlib.closing(device), paired.twin_of(base) as twin:
+    device = LocalDevice(lock_dir=resources.cache_dir(), timeout_s=120.0)
+    with contextlib.closing(device), duel.twin_of(base) as twin:
         contest = Contest(base.manifest.variant.name, base, twin, head, _matches(base, head), threads, 1e-3)
         fought = paired.judge([contest], device, Limits(), lambda *_: None)
     if fought.failures:
@@ -368,7 +368,7 @@ def _count(built: Artifact) -> Result:
         threads=1, number=1, repeat=1, layer_repeat=1, block=1, warmup=Warmup(max_s=0.0), measure_max_s=None,
         tolerance=1e-3,
     )  # fmt: skip
-    lock_dir = resources.cache_dir() / "locks"
+    lock_dir = resources.cache_dir()
     device = open_device("emulated", target, lock_dir=lock_dir, timeout_s=600.0, waiting=lambda _: None)
     with contextlib.closing(device):
         seen = device.measure(built, plan, lambda *_: None)

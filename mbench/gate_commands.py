@@ -170,7 +170,7 @@ def _fight(
     with contextlib.ExitStack() as stack:
         contests = () if comparable.forbidden("paired", differ) else tuple(_contests(base, head, stack))
         shown = stack.enter_context(progress.show(console(), [each.variant for each in contests], _SHARES))
-        arena = LocalDevice(lock_dir=resources.cache_dir() / "locks", timeout_s=_TIMEOUT_S, waiting=shown.note)
+        arena = LocalDevice(lock_dir=resources.cache_dir(), timeout_s=_TIMEOUT_S, waiting=shown.note)
         stack.callback(arena.close)
         yield Fight(contests, arena, shown.stage, options["processes"])
 
@@ -183,6 +183,7 @@ def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator
     """
     from mbench import host, targets
     from mbench.gate import matching, paired, sides
+    from mbench.measure import duel
 
     if head.record.target.family == "gpu":
         raise UsageError(f"--paired: target '{head.record.target.name}': GPUs are not timed in turns in this version")
@@ -198,7 +199,7 @@ def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator
             continue
         old = sides.kept_artifact(base, ours)
         yield paired.Contest(
-            variant=name, base=old, twin=stack.enter_context(paired.twin_of(old)),
+            variant=name, base=old, twin=stack.enter_context(duel.twin_of(old)),
             head=sides.kept_artifact(head, theirs), matches=matching.layers(ours.layers, theirs.layers),
             threads=settings.threads, tolerance=theirs.numerics.tolerance if theirs.numerics else _TOLERANCE,
         )  # fmt: skip

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,8 +28,9 @@ METASCHEDULE = "metaschedule"
 _SHIPPED = Path("tuned") / "rules.toml"
 _HEAD = """\
 # How kernels are made for this target where a measurement found something quicker than the rules' own choice.
-# Written by 'mbench tune', read by 'mbench run'. `default` is what the rules choose; where nothing was quicker, the
-# entry repeats it, and the rules are asked.
+# Written by 'mbench tune', read by 'mbench run'. `default` is what the rules chose; where nothing was quicker, the
+# entry repeats it, and the rules are asked. They are also asked where the choice was not quicker `in_place`: in the
+# networks, in at least three quarters of the processes that timed them (`high_ratio` below 1).
 """
 
 Parameters = dict[str, Annotated[int, Meta(ge=0)]]
@@ -58,8 +59,24 @@ class MadeWith(_Strict, frozen=True, kw_only=True):
     """Processors that other processes kept busy meanwhile; with more than a little, the times mean less."""
 
 
+class InPlace(_Strict, frozen=True, kw_only=True):
+    """How the layers that a kernel serves did in their networks, made by rule and as tuned, in turns."""
+
+    layers: PositiveInt
+    """How many they are, over all the networks that were timed."""
+    default_seconds: Seconds
+    """Of all of them, by rule."""
+    seconds: Seconds
+    """Of all of them, as tuned."""
+    high_ratio: Annotated[float, Meta(gt=0)]
+    """The upper quartile over processes of tuned / by rule."""
+    mcpu: Text
+    """LLVM's name for the processor that ran them."""
+    made_with: MadeWith
+
+
 class Entry(_Strict, frozen=True, kw_only=True):
-    """One kernel at one number of threads."""
+    """One kernel at one number of threads. Its seconds are of one call, alone in a loop."""
 
     kernel: Text
     """Its signature: shapes, stride, padding."""
@@ -74,6 +91,8 @@ class Entry(_Strict, frozen=True, kw_only=True):
     made_with: MadeWith
     trials: Annotated[int, Meta(ge=0)] = 0
     """Candidates that MetaSchedule tried."""
+    in_place: InPlace | None = None
+    """Null where it was not timed there."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -81,9 +100,33 @@ class Entry(_Strict, frozen=True, kw_only=True):
         return self.kernel, self.threads
 
     @property
-    def wins(self) -> bool:
+    def differs(self) -> bool:
         """Whether it is another choice than the rules'."""
         return (self.rule, self.parameters) != (self.default.rule, self.default.parameters)
+
+    @property
+    def wins(self) -> bool:
+        """Whether it is a choice to follow: another one than the rules', and quicker in place if it was timed there."""
+        return self.differs and (self.in_place is None or self.in_place.high_ratio < 1)
+
+
+class Network(_Strict, frozen=True, kw_only=True):
+    """A whole network at one number of threads, made by rule and as tuned, in turns."""
+
+    variant: Text
+    threads: PositiveInt
+    default_seconds: Seconds
+    """By rule."""
+    seconds: Seconds
+    """As tuned."""
+    mcpu: Text
+    """LLVM's name for the processor that ran it."""
+    made_with: MadeWith
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What there is one of."""
+        return self.variant, self.threads
 
 
 class File(_Strict, frozen=True, kw_only=True):
@@ -96,6 +139,7 @@ class File(_Strict, frozen=True, kw_only=True):
     mcpu: Text
     """LLVM's name for it, or the GPU's architecture."""
     kernels: tuple[Entry, ...] = ()
+    networks: tuple[Network, ...] = ()
 
     def find(self, kernel: str, threads: int) -> Entry | None:
         """Return the entry of a kernel at a number of threads."""
@@ -105,6 +149,11 @@ class File(_Strict, frozen=True, kw_only=True):
         """Return the file with an entry in place of the one of the same kernel and threads, if there is one."""
         kept = [other for other in self.kernels if other.key != entry.key]
         return msgspec.structs.replace(self, kernels=tuple(sorted([*kept, entry], key=lambda one: one.key)))
+
+    def with_network(self, network: Network) -> File:
+        """Return the file with a network in place of the same one at as many threads, if there is one."""
+        kept = [other for other in self.networks if other.key != network.key]
+        return msgspec.structs.replace(self, networks=tuple(sorted([*kept, network], key=lambda one: one.key)))
 
 
 class Choice(_Strict, frozen=True, kw_only=True):
@@ -157,10 +206,11 @@ def read(path: Path) -> File:
         found = msgspec.convert(raw, File)
     except msgspec.ValidationError as error:
         raise RecordError(f"{path}: {' '.join(str(error).split())}; {hint}") from error
-    keys = [entry.key for entry in found.kernels]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice:
-        raise RecordError(f"{path}: kernel {twice[0]!r} at {twice[1]} threads is there twice; {hint}")
+    for kind, entries in (("kernel", found.kernels), ("network", found.networks)):
+        keys = [entry.key for entry in entries]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice:
+            raise RecordError(f"{path}: {kind} {twice[0]!r} at {twice[1]} threads is there twice; {hint}")
     return found
 
 
@@ -183,7 +233,8 @@ def encode(file: File) -> str:
     """Return a file as TOML: one line a field, in a stable order."""
     head = {"format_version": file.format_version, "target": file.target, "cpu": file.cpu, "mcpu": file.mcpu}
     kernels = (f"[[kernels]]\n{_fields(msgspec.to_builtins(entry))}" for entry in file.kernels)
-    return "\n".join([_HEAD + _fields(head), *kernels])
+    networks = (f"[[networks]]\n{_fields(msgspec.to_builtins(network))}" for network in file.networks)
+    return "\n".join([_HEAD + _fields(head), *kernels, *networks])
 
 
 def _fields(table: dict[str, Any]) -> str:
@@ -253,12 +304,21 @@ def choices(target: Target, host: Host, threads: int, extra_dirs: Sequence[Path]
             content = read(path)
             files[name] = hashlib.sha256(path.read_bytes()).hexdigest()
             found.update({entry.key: (entry, path) for entry in content.kernels})
+    return Choices(kernels=_picked(found, threads), files=files)
+
+
+def choices_of(file: File, path: Path, threads: int) -> Choices:
+    """Return the choices of one file, which lies or will lie at `path`, at a number of threads."""
+    return Choices(kernels=_picked({entry.key: (entry, path) for entry in file.kernels}, threads))
+
+
+def _picked(found: Mapping[tuple[str, int], tuple[Entry, Path]], threads: int) -> dict[str, Choice]:
     picked: dict[str, Choice] = {}
     for kernel in sorted({kernel for kernel, _ in found}):
         at = min((count for other, count in found if other == kernel and count >= threads), default=None)
         if at is not None and found[kernel, at][0].wins:
             picked[kernel] = _choice(*found[kernel, at])
-    return Choices(kernels=picked, files=files)
+    return picked
 
 
 def _choice(entry: Entry, path: Path) -> Choice:

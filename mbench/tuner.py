@@ -1,5 +1,6 @@
 """Tuning: for each kernel of some networks, a few candidates are compiled, timed on the device, and the best is kept.
 
+Then the networks are timed, by rule and as tuned: a choice that is not quicker in its networks is not followed.
 Compiling and timing take turns, since each would disturb the other. The file of tuned choices is written after every
 kernel; whatever ends the work, the same command goes on where it stopped. This process imports neither torch nor tvm.
 """
@@ -10,7 +11,7 @@ import contextlib
 import functools
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -18,20 +19,26 @@ from types import TracebackType
 import msgspec
 
 import mbench
-from mbench import devices, resources, tuned, units, variants
+from mbench import builds, devices, in_place, records, resources, tuned, units, variants
+from mbench.artifact import Artifact
 from mbench.compile.tuning import Candidate, Task, jobs
 from mbench.compilers import Compilers
+from mbench.devices.local import LocalDevice
 from mbench.errors import BuildError, MeasureError
 from mbench.job import Progress, as_run_here
+from mbench.measure import numerics
+from mbench.measure.duel import Arena
 from mbench.records import Host, Target
 from mbench.search import Bench, Search
-from mbench.tuned import Entry, File, MadeWith
+from mbench.tuned import Choices, Entry, File, InPlace, MadeWith, Network
 
 _STAGES = ("compiling tiles", "timing tiles", "searching", "compiling grids", "timing grids", "done", "failed")
 SHARES = dict(zip(_STAGES, (0.0, 0.35, 0.54, 0.55, 0.75, 1.0, 1.0), strict=True))
 """How much of a kernel's work is done when a stage begins."""
 DEEP_SHARES = dict(zip(_STAGES, (0.0, 0.01, 0.02, 0.95, 0.97, 1.0, 1.0), strict=True))
 """The same where MetaSchedule is asked."""
+PLACE_SHARES = {"building": 0.0, "timing in place": 0.2, "done": 1.0, "failed": 1.0}
+"""The same of a network."""
 _LOWERING_S = 600.0
 
 
@@ -58,7 +65,7 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate that could not be compiled or timed, or, without a candidate, a kernel."""
+    """A candidate that could not be compiled or timed, or, without a candidate, a kernel or a network."""
 
     kernel: str
     candidate: str
@@ -66,7 +73,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tuner:
-    """Tunes the kernels of a job: `find` them, then `run`. Use as a context; it leaves no process and no file behind.
+    """Tunes the kernels of a job: `find` them, then `run`, then `confirm` what was found in the networks.
+
+    Use as a context; it leaves no process and no file behind.
 
     `searches` are all kernels, `waiting` those that remain to be tuned; `file` holds what is known, `failures` what
     went wrong.
@@ -120,6 +129,11 @@ class Tuner:
         found = [(search, self.file.find(search.task.kernel, self.job.threads)) for search in self.searches]
         return [(search, entry) for search, entry in found if entry is not None]
 
+    def networks(self) -> list[Network]:
+        """Return what is known of the job's networks as a whole, in its order."""
+        found = {network.variant: network for network in self.file.networks if network.threads == self.job.threads}
+        return [found[name] for name in self.job.variants if name in found]
+
     def _is_known(self, search: Search) -> bool:
         entry = self.file.find(search.task.kernel, self.job.threads)
         if entry is None or (entry.made_with.mbench, entry.made_with.tvm) != _versions():
@@ -159,6 +173,112 @@ class Tuner:
                 progress.note(f"{search.task.kernel}: {said}" + (f"; {about(left_s)} left" if left_s else ""))
         finally:
             device.close()
+
+    def unconfirmed(self) -> list[str]:
+        """Return the networks to be timed: those with a choice that was not timed in place, or never timed themselves.
+
+        None on a GPU, whose first caches keep nothing from one kernel to the next.
+        """
+        if self.job.target.family == "gpu":
+            return []
+        timed = {network.variant for network in self.networks()}
+        followed = [search for search, entry in self.entries() if entry.wins]
+        new = self._untimed()
+        return [
+            name for name in self.job.variants if _serve(new, name) or (name not in timed and _serve(followed, name))
+        ]
+
+    def _untimed(self) -> list[Search]:
+        return [search for search, entry in self.entries() if entry.differs and entry.in_place is None]
+
+    def confirm(self, progress: Progress) -> None:
+        """Time the `unconfirmed` networks, by rule and as tuned; write the file after each.
+
+        Where a choice is not quicker in place, its networks are timed anew without it, since the layers beside it may
+        do otherwise then.
+
+        Raises:
+            OutputError: the file could not be written.
+        """
+        waiting, judging = self.unconfirmed(), self._untimed()
+        seen: dict[str, in_place.Timed] = {}
+        device = LocalDevice(lock_dir=resources.cache_dir(), timeout_s=self.job.timeout_s, waiting=progress.note)
+        with contextlib.closing(device):
+            while waiting:
+                for name, timed in self._timed(waiting, device, progress):
+                    seen[name] = timed
+                    waiting = [other for other in waiting if other != name]
+                    self._judge([search for search in judging if _variants(search) <= seen.keys() - set(waiting)], seen)
+                    self._write_network(name, timed)
+                    progress.stage(name, "done", 1.0)
+                refuted = [search for search, entry in self.entries() if search in judging and not entry.wins]
+                for search in refuted:
+                    progress.note(f"{search.task.kernel}: not quicker in place; left to the rules")
+                judging = [search for search in judging if search not in refuted]
+                waiting = [name for name in self.job.variants if name in seen and _serve(refuted, name)]
+
+    def _timed(self, names: Sequence[str], device: Arena, progress: Progress) -> Iterator[tuple[str, in_place.Timed]]:
+        """Yield the networks that can be built and timed, and what was seen."""
+        job = self.job
+        choices = tuned.choices_of(self.file, job.file, job.threads)
+        by_rule, as_tuned = self._built(names, tuned.NONE, progress), self._built(names, choices, progress)
+        for name in [name for name in names if name in by_rule and name in as_tuned]:
+            report = functools.partial(progress.stage, name, "timing in place")
+            tolerance = numerics.TOLERANCE[job.dtype]
+            try:
+                timed = in_place.time_network(by_rule[name], as_tuned[name], device, job.threads, tolerance, report)
+            except MeasureError as error:
+                self._failed(name, str(error), progress)
+            else:
+                yield name, timed
+
+    def _built(self, names: Sequence[str], choices: Choices, progress: Progress) -> dict[str, Artifact]:
+        """Return the artifacts of the networks that can be built."""
+        wanted = [variants.parse(name, dtype=self.job.dtype) for name in names]
+
+        def report(name: str, stage: str, fraction: float) -> None:
+            if stage == "compiling":
+                progress.stage(name, "building", fraction)
+
+        built = builds.build_all(wanted, self.job.target, report, use_cache=True, choices=choices)
+        for name, one in built.items():
+            if isinstance(one, records.Failure):
+                self._failed(name, one.reason, progress)
+        return {name: one[0] for name, one in built.items() if not isinstance(one, records.Failure)}
+
+    def _failed(self, network: str, reason: str, progress: Progress) -> None:
+        self.failures.append(Failure(kernel=network, candidate="", reason=reason))
+        progress.stage(network, "failed", 1.0)
+
+    def _judge(self, searches: Iterable[Search], seen: Mapping[str, in_place.Timed]) -> None:
+        """Write down how the choices of some kernels did in all the layers that they serve."""
+        for search in searches:
+            entry = self.file.find(search.task.kernel, self.job.threads)
+            places = [layer.split(" ", 1) for layer in search.task.layers]
+            found = in_place.ratio([seen[name].layers[layer] for name, layer in places])
+            if entry is not None:
+                placed = InPlace(
+                    layers=len(places),
+                    default_seconds=found.default_s,
+                    seconds=found.tuned_s,
+                    high_ratio=found.high,
+                    mcpu=self.job.mcpu,
+                    made_with=_made_with(max(seen[name].others_busy for name, _ in places)),
+                )
+                self.file = self.file.with_entry(msgspec.structs.replace(entry, in_place=placed))
+
+    def _write_network(self, name: str, timed: in_place.Timed) -> None:
+        found = in_place.ratio([timed.whole])
+        network = Network(
+            variant=name,
+            threads=self.job.threads,
+            default_seconds=found.default_s,
+            seconds=found.tuned_s,
+            mcpu=self.job.mcpu,
+            made_with=_made_with(timed.others_busy),
+        )
+        self.file = self.file.with_network(network)
+        tuned.write(self.job.file, self.file)
 
     def _tune(self, search: Search, bench: Bench, progress: Progress) -> str:
         """Tune one kernel and write the file; return what came of it."""
@@ -204,6 +324,15 @@ def merged(tasks: Iterable[Task]) -> list[Task]:
         before = found.get(task.kernel)
         found[task.kernel] = msgspec.structs.replace(task, layers=(*before.layers, *task.layers)) if before else task
     return list(found.values())
+
+
+def _variants(search: Search) -> set[str]:
+    """Return the networks that a kernel serves."""
+    return {layer.split(" ", 1)[0] for layer in search.task.layers}
+
+
+def _serve(searches: Iterable[Search], network: str) -> bool:
+    return any(network in _variants(search) for search in searches)
 
 
 def _cache_bytes(job: TuningJob) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from mbench.compile.tuning import Candidate
 from mbench.listings import Listing
 from mbench.measure import activity
 from mbench.search import Search
-from mbench.tuned import Entry
+from mbench.tuned import Entry, Network
 from mbench.tuner import Tuner
 
 _WIDTH = 46
@@ -24,12 +25,20 @@ NOTE = (
     "Times of one call, alone in a loop; 'all' adds them up over the layers of all the networks. A kernel without a "
     "line below it is best made as the rules choose."
 )
+PLACE_NOTE = (
+    "Whole runs by rule and as tuned, in turns in one process, and so in several; medians. 'not in place': the layers "
+    "that the kernel serves were not quicker there in three quarters of the processes, and the rules are asked."
+)
+_NOT_IN_PLACE = "not in place"
 
 
 def listing(tuner: Tuner) -> Listing:
     """Return what is known of the kernels of a job."""
     found = tuner.entries()
     parts: list[RenderableType] = [_table(found), Text(NOTE)] if found else [Text("no kernel is tuned yet")]
+    networks = tuner.networks()
+    if networks:
+        parts.extend((_networks(networks), Text(PLACE_NOTE)))
     kernels = [_plain(search, entry) for search, entry in found]
     failures = [msgspec.to_builtins(failure) for failure in tuner.failures]
     parts.extend(_failures(tuner))
@@ -44,7 +53,8 @@ def listing(tuner: Tuner) -> Listing:
     waiting = [
         search.task.kernel for search in tuner.searches if search.task.kernel not in {k["kernel"] for k in kernels}
     ]
-    return Listing(parts, {**head, "kernels": kernels, "waiting": waiting, "failures": failures})
+    told = {"kernels": kernels, "waiting": waiting, "failures": failures, "networks": msgspec.to_builtins(networks)}
+    return Listing(parts, {**head, **told})
 
 
 def _table(found: list[tuple[Search, Entry]]) -> RenderableType:
@@ -52,12 +62,20 @@ def _table(found: list[tuple[Search, Entry]]) -> RenderableType:
     rules_s = tuned_s = 0.0
     for search, entry in found:
         layers, before = len(search.task.layers), entry.default.seconds
-        rules_s, tuned_s = rules_s + layers * before, tuned_s + layers * entry.seconds
+        after = entry.seconds if entry.wins else before
+        rules_s, tuned_s = rules_s + layers * before, tuned_s + layers * after
         tables.add_row(table, entry.kernel, str(layers), *_times(before, entry.seconds))
-        if entry.wins:
-            tables.add_row(table, _choice(entry), "", "", "", "")
+        if entry.differs:
+            tables.add_row(table, _choice(entry), "", "", "", "" if entry.wins else _NOT_IN_PLACE)
     layers = sum(len(search.task.layers) for search, _ in found)
     tables.add_row(table, "all", str(layers), *_times(rules_s, tuned_s))
+    return table
+
+
+def _networks(networks: Sequence[Network]) -> RenderableType:
+    table = tables.ruled("Networks", ("network",), ("rules", "tuned", "ratio"))
+    for network in networks:
+        tables.add_row(table, network.variant, *_times(network.default_seconds, network.seconds))
     return table
 
 

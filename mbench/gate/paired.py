@@ -6,15 +6,9 @@ Takes a device's word for what happened in a process (`mbench.measure.duel`); ju
 from __future__ import annotations
 
 import math
-import secrets
-import shutil
-import statistics
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from mbench.artifact import Artifact
 from mbench.comparison import Finding
@@ -23,8 +17,8 @@ from mbench.gate import timed
 from mbench.gate.limits import Limits
 from mbench.gate.matching import Match
 from mbench.gate.timed import Reading
-from mbench.measure import activity
-from mbench.measure.duel import COPIES, Bout, DuelPlan
+from mbench.measure import activity, duel
+from mbench.measure.duel import Arena, Bout
 
 FIRST_LOOK = 8
 """Processes that look for suspects."""
@@ -32,26 +26,9 @@ FRESH = 12
 """Further processes that test them, at least; where they leave one open, about as many again."""
 MOST = 30
 """Processes of either set, however noisy the machine is."""
-_WARMUP_S = 0.15
-_ROUNDS = 30
-_MAX_S = 1.2
 
 Report = Callable[[str, str, float], None]
 """Called with a variant, a stage, and how far it is, from 0 to 1."""
-
-
-class Arena(Protocol):
-    """Where artifacts are measured against each other."""
-
-    def duel(
-        self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Callable[[str, float], None]
-    ) -> Bout:
-        """Time them in one fresh process.
-
-        Raises:
-            MeasureError: one of them computes something wrong, or the process died.
-        """
-        ...
 
 
 class Contest(NamedTuple):
@@ -65,15 +42,6 @@ class Contest(NamedTuple):
     matches: tuple[Match, ...]
     threads: int
     tolerance: float
-
-
-@contextmanager
-def twin_of(base: Artifact) -> Iterator[Artifact]:
-    """Yield a copy of an artifact: a library that is opened twice would be loaded once."""
-    with tempfile.TemporaryDirectory(prefix="mbench-twin-") as folder:
-        copy = Path(folder) / base.folder.name
-        shutil.copytree(base.folder, copy)
-        yield Artifact(copy, base.manifest)
 
 
 class Fought(NamedTuple):
@@ -126,11 +94,11 @@ def _all_readings(contests: Sequence[Contest], bouts: Sequence[Sequence[Bout]], 
 
 def readings(contest: Contest, bouts: Sequence[Bout], limits: Limits) -> tuple[Reading, ...]:
     """Return what the processes say of the whole network, then of each layer that both have."""
-    whole = timed.reading(contest.variant, None, limits, [_sample(bout.whole_s) for bout in bouts])
+    whole = timed.reading(contest.variant, None, limits, [duel.sample(bout.whole_s) for bout in bouts])
     found = [whole]
     for match in contest.matches:
         if match.base and match.head and match.comparable:
-            samples = [_sample(_of_layers(bout, match)) for bout in bouts]
+            samples = [duel.sample(_of_layers(bout, match)) for bout in bouts]
             found.append(timed.reading(contest.variant, match, limits, samples, whole.base_s))
     return tuple(found)
 
@@ -170,11 +138,7 @@ def _more(left_open: Sequence[Reading], taken: int) -> int:
 
 
 def _bout(contest: Contest, arena: Arena, report: Report, stage: str, index: int, wanted: int) -> Bout:
-    order = sorted(range(len(COPIES)), key=lambda _: secrets.randbits(32))
-    plan = DuelPlan(
-        threads=contest.threads, order=tuple(order), seed=secrets.randbits(32), warmup_s=_WARMUP_S, rounds=_ROUNDS,
-        max_s=_MAX_S, tolerance=contest.tolerance,
-    )  # fmt: skip
+    plan = duel.drawn(contest.threads, contest.tolerance)
 
     def tell(_: str, fraction: float) -> None:
         report(contest.variant, stage, (index + fraction) / wanted)
@@ -189,21 +153,6 @@ def _of_layers(bout: Bout, match: Match) -> tuple[tuple[float, ...], ...]:
     return tuple(
         tuple(sum(blocks) for blocks in zip(*(layers[index] for index in wanted), strict=True))
         for layers, wanted in zip(bout.layers_s, indices, strict=True)
-    )
-
-
-def _sample(blocks: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
-    """Return (log(head / base), log(twin / base), base seconds, head seconds) of one process.
-
-    The base counts by itself and its twin together. Blocks that ran beside one another are compared, and the median of
-    that is taken: a disturbance hits one round of many.
-    """
-    rounds = [[math.log(max(value, timed.SHORTEST_S / 10)) for value in beside] for beside in zip(*blocks, strict=True)]
-    return (
-        statistics.median(head - (base + twin) / 2 for base, twin, head in rounds),
-        statistics.median(twin - base for base, twin, _ in rounds),
-        statistics.median((*blocks[0], *blocks[1])),
-        statistics.median(blocks[2]),
     )
 
 

@@ -15,8 +15,9 @@ from mbench.gate import acceptance, causes, comparable, exact, matching, paired,
 from mbench.gate.acceptance import Acceptance
 from mbench.gate.limits import Limits
 from mbench.gate.matching import Match
-from mbench.gate.paired import Arena, Contest, Fought, Report
+from mbench.gate.paired import Contest, Fought, Report
 from mbench.gate.sides import Given
+from mbench.measure.duel import Arena
 from mbench.records import Result
 
 

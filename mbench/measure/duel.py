@@ -10,13 +10,20 @@ seen here; the samples of a record show it.
 
 from __future__ import annotations
 
+import math
+import secrets
+import shutil
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from mbench.artifact import Artifact
 from mbench.measure import latency
 
 if TYPE_CHECKING:
@@ -32,6 +39,11 @@ _FEWEST_RUNS = 2
 _FEWEST_ROUNDS = 5
 _LAYER_RUNS = 3
 _MOST_WARMING = 1000
+_WARMUP_S = 0.15
+_ROUNDS = 30
+_MAX_S = 1.2
+_LEAST_S = 1e-8
+"""What stands for a time of nothing where a ratio is taken."""
 
 Progress = Callable[[float], None]
 
@@ -66,6 +78,64 @@ class Bout(msgspec.Struct, frozen=True, kw_only=True):
     wall_s: float
     others_busy_s: float
     """Processor seconds that other processes used meanwhile."""
+
+
+class Arena(Protocol):
+    """Where artifacts are measured against each other."""
+
+    def duel(
+        self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Callable[[str, float], None]
+    ) -> Bout:
+        """Time them in one fresh process.
+
+        Raises:
+            MeasureError: one of them computes something wrong, or the process died.
+        """
+        ...
+
+
+class Sample(NamedTuple):
+    """What one process says of the whole network, or of a layer."""
+
+    log_ratio: float
+    """log(head / base); the base counts by itself and its twin together."""
+    log_noise: float
+    """log(twin / base)."""
+    base_s: float
+    head_s: float
+
+
+def drawn(threads: int, tolerance: float) -> DuelPlan:
+    """Return a plan whose orders are drawn anew, since the order of loading and of turns may favour a copy."""
+    order = sorted(range(len(COPIES)), key=lambda _: secrets.randbits(32))
+    return DuelPlan(
+        threads=threads, order=tuple(order), seed=secrets.randbits(32), warmup_s=_WARMUP_S, rounds=_ROUNDS,
+        max_s=_MAX_S, tolerance=tolerance,
+    )  # fmt: skip
+
+
+@contextmanager
+def twin_of(base: Artifact) -> Iterator[Artifact]:
+    """Yield a copy of an artifact: a library that is opened twice would be loaded once."""
+    with tempfile.TemporaryDirectory(prefix="mbench-twin-") as folder:
+        copy = Path(folder) / base.folder.name
+        shutil.copytree(base.folder, copy)
+        yield Artifact(copy, base.manifest)
+
+
+def sample(blocks: Sequence[Sequence[float]]) -> Sample:
+    """Return what the blocks of the copies say, in the order of `COPIES`, in seconds.
+
+    Blocks that ran beside one another are compared, and the median of that is taken: a disturbance hits one round of
+    many.
+    """
+    rounds = [[math.log(max(value, _LEAST_S)) for value in beside] for beside in zip(*blocks, strict=True)]
+    return Sample(
+        statistics.median(head - (base + twin) / 2 for base, twin, head in rounds),
+        statistics.median(twin - base for base, twin, _ in rounds),
+        statistics.median((*blocks[0], *blocks[1])),
+        statistics.median(blocks[2]),
+    )
 
 
 def block_runs(seconds: float) -> int:
