@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -154,6 +154,11 @@ class File(_Strict, frozen=True, kw_only=True):
         """Return the file with a network in place of the same one at as many threads, if there is one."""
         kept = [other for other in self.networks if other.key != network.key]
         return msgspec.structs.replace(self, networks=tuple(sorted([*kept, network], key=lambda one: one.key)))
+
+    def without_networks(self, variants: Collection[str], threads: int) -> File:
+        """Return the file without some networks at a number of threads."""
+        kept = tuple(one for one in self.networks if one.variant not in variants or one.threads != threads)
+        return msgspec.structs.replace(self, networks=kept)
 
 
 class Choice(_Strict, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -201,6 +201,8 @@ class Tuner:
             OutputError: the file could not be written.
         """
         waiting, judging = self.unconfirmed(), self._untimed()
+        if not waiting:
+            return
         seen: dict[str, in_place.Timed] = {}
         device = LocalDevice(lock_dir=resources.cache_dir(), timeout_s=self.job.timeout_s, waiting=progress.note)
         with contextlib.closing(device):
@@ -209,13 +211,22 @@ class Tuner:
                     seen[name] = timed
                     waiting = [other for other in waiting if other != name]
                     self._judge([search for search in judging if _variants(search) <= seen.keys() - set(waiting)], seen)
-                    self._write_network(name, timed)
+                    self.file = self.file.with_network(self._network(name, timed))
+                    tuned.write(self.job.file, self.file)
                     progress.stage(name, "done", 1.0)
                 refuted = [search for search, entry in self.entries() if search in judging and not entry.wins]
                 for search in refuted:
                     progress.note(f"{search.task.kernel}: not quicker in place; left to the rules")
                 judging = [search for search in judging if search not in refuted]
-                waiting = [name for name in self.job.variants if name in seen and _serve(refuted, name)]
+                waiting = self._without(refuted, seen)
+
+    def _without(self, refuted: Sequence[Search], seen: Collection[str]) -> list[str]:
+        """Forget what networks took with choices that are not followed any more; return those to be timed without."""
+        networks = [name for name in seen if _serve(refuted, name)]
+        self.file = self.file.without_networks(networks, self.job.threads)
+        tuned.write(self.job.file, self.file)
+        followed = [search for search, entry in self.entries() if entry.wins]
+        return [name for name in networks if _serve(followed, name)]
 
     def _timed(self, names: Sequence[str], device: Arena, progress: Progress) -> Iterator[tuple[str, in_place.Timed]]:
         """Yield the networks that can be built and timed, and what was seen."""
@@ -267,9 +278,9 @@ class Tuner:
                 )
                 self.file = self.file.with_entry(msgspec.structs.replace(entry, in_place=placed))
 
-    def _write_network(self, name: str, timed: in_place.Timed) -> None:
+    def _network(self, name: str, timed: in_place.Timed) -> Network:
         found = in_place.ratio([timed.whole])
-        network = Network(
+        return Network(
             variant=name,
             threads=self.job.threads,
             default_seconds=found.default_s,
@@ -277,8 +288,6 @@ class Tuner:
             mcpu=self.job.mcpu,
             made_with=_made_with(timed.others_busy),
         )
-        self.file = self.file.with_network(network)
-        tuned.write(self.job.file, self.file)
 
     def _tune(self, search: Search, bench: Bench, progress: Progress) -> str:
         """Tune one kernel and write the file; return what came of it."""

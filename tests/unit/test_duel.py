@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import fakes
 import numpy as np
 import pytest
 
@@ -110,3 +112,33 @@ def test_a_block_counts_by_its_shortest_run() -> None:
     assert block == 3
     assert whole == ((1e-3,) * 14, (1e-3,) * 14, (2e-3,) * 14)
     assert {session.asked[-1] for session in sessions} == {(1, 3)}, "all copies have blocks of one length"
+
+
+def test_a_disturbance_of_one_round_changes_nothing() -> None:
+    quiet = [[1.0] * 5, [1.0] * 5, [1.1] * 5]
+    disturbed = [[1.0] * 5, [1.0] * 5, [1.1, 1.1, 9.0, 1.1, 1.1]]
+    assert duel.sample(quiet) == duel.sample(disturbed)
+
+
+def test_a_drift_that_hits_all_copies_changes_no_ratio() -> None:
+    drift = [1.0, 1.1, 1.3, 1.2, 1.0]
+    copies = [[value * centre for value in drift] for centre in (1.0, 1.0, 1.1)]
+    ratio, noise, _, _ = duel.sample(copies)
+    assert ratio == pytest.approx(0.0953102)  # log(1.1)
+    assert noise == pytest.approx(0.0)
+
+
+def test_a_twin_is_a_copy_in_files_of_its_own_and_goes_away(tmp_path: Path) -> None:
+    built = fakes.compiled(tmp_path / "a", fakes.variant())
+    with duel.twin_of(built) as twin:
+        assert twin.library.read_bytes() == built.library.read_bytes()
+        assert not twin.library.samefile(built.library)
+    assert not twin.folder.parent.exists()
+    assert built.library.exists()
+
+
+def test_orders_are_drawn_anew() -> None:
+    plans = [duel.drawn(2, 1e-4) for _ in range(60)]
+    assert len({plan.order for plan in plans}) == 6, "each order of loading comes"
+    assert len({plan.seed for plan in plans}) == 60
+    assert {(plan.threads, plan.tolerance) for plan in plans} == {(2, 1e-4)}

@@ -6,6 +6,7 @@ import datetime
 import json
 import random
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import msgspec
 import pytest
 from conftest import Mbench, assert_one_line
 
-from mbench import artifact, comparison, records, targets
+from mbench import artifact, comparison, devices, records, resources, targets
 from mbench.devices.local import LocalDevice
 from mbench.errors import MeasureError
 from mbench.measure.duel import Bout
@@ -442,6 +443,19 @@ def test_paired_has_every_exit_code_of_the_contract(
         outcome = run("gate", *pair, "--paired", "--json")
         assert (outcome.code, verdict_of(outcome.out)["conclusion"]) == (code, conclusion), options
     assert verdict_of(outcome.out)["failures"] == [f"{NAME}: the worker process was ended by SIGKILL; out of memory?"]
+
+
+def test_paired_waits_for_a_run_on_the_machine(
+    run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena(monkeypatch)
+    running = devices.open_device(  # as `mbench run` does
+        "local", targets.load("x86_64_v2"), lock_dir=resources.cache_dir(), timeout_s=1.0, waiting=lambda _: None
+    )
+    ending = threading.Timer(0.5, running.close)
+    ending.start()
+    outcome = run("gate", *pair, "--paired")
+    assert (outcome.code, "another run measures on this machine" in outcome.err) == (0, True)
 
 
 def test_a_sensitivity_that_is_not_above_the_threshold_is_one_line(

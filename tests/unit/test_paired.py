@@ -18,7 +18,6 @@ from mbench.errors import MeasureError
 from mbench.gate import limits, matching, paired, timed
 from mbench.gate.limits import Limits
 from mbench.gate.paired import Contest, Fought
-from mbench.measure import duel
 from mbench.measure.duel import Bout, DuelPlan
 from mbench.records import Layer, Result
 from mbench.stats import median
@@ -271,20 +270,6 @@ def test_nothing_to_fight_about_is_no_finding() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- the rest
-def test_a_disturbance_of_one_round_changes_nothing() -> None:
-    quiet = [[1.0] * 5, [1.0] * 5, [1.1] * 5]
-    disturbed = [[1.0] * 5, [1.0] * 5, [1.1, 1.1, 9.0, 1.1, 1.1]]
-    assert duel.sample(quiet) == duel.sample(disturbed)
-
-
-def test_a_drift_that_hits_all_copies_changes_no_ratio() -> None:
-    drift = [1.0, 1.1, 1.3, 1.2, 1.0]
-    copies = [[value * centre for value in drift] for centre in (1.0, 1.0, 1.1)]
-    ratio, noise, _, _ = duel.sample(copies)
-    assert ratio == pytest.approx(0.0953102)  # log(1.1)
-    assert noise == pytest.approx(0.0)
-
-
 def test_other_processes_are_told_of(tmp_path: Path) -> None:
     class Busy(Arena):
         def duel(self, *arguments: Any) -> Bout:
@@ -294,12 +279,3 @@ def test_other_processes_are_told_of(tmp_path: Path) -> None:
     assert measured == f"{NAME}: 8 processes, blocks of 10 runs, 16 s of measuring"
     assert busy == f"{NAME}: other processes kept 0.50 processors busy meanwhile"
     assert len(fight(Arena(), contest(tmp_path)).remarks) == 1
-
-
-def test_a_twin_is_a_copy_in_files_of_its_own_and_goes_away(tmp_path: Path) -> None:
-    built = fakes.compiled(tmp_path / "a", fakes.variant())
-    with duel.twin_of(built) as twin:
-        assert twin.library.read_bytes() == built.library.read_bytes()
-        assert not twin.library.samefile(built.library)
-    assert not twin.folder.parent.exists()
-    assert built.library.exists()

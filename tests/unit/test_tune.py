@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -17,7 +18,8 @@ import msgspec
 import pytest
 import tvm
 
-from mbench import builds, cli, devices, host, options, search, targets, tuned, tuner, variants
+from mbench import builds, cli, devices, host, in_place, options, records, search, targets, tuned, tuner, variants
+from mbench.artifact import Artifact
 from mbench.compile import lower
 from mbench.compile.kernel import Kernel
 from mbench.compile.schedules import Machine, Scheduled, cpu, schedule, signature
@@ -25,7 +27,9 @@ from mbench.compile.tuning import Begun, Candidate, Read, Readings, Task, Timing
 from mbench.compilers import DIED, Compilers, Done
 from mbench.devices.process import WorkerDied
 from mbench.errors import BuildError, MeasureError, OutputError
-from mbench.tuned import Choice, Timed
+from mbench.measure.duel import Bout, DuelPlan
+from mbench.records import Variant
+from mbench.tuned import Choice, Choices, Timed
 from mbench.tuner import Tuner, TuningJob
 
 TARGET = targets.load("x86_64_v2")
@@ -222,11 +226,48 @@ class Device(fakes.Device):
         return Readings(reads=tuple(reads), wall_s=1.0, others_busy_s=0.25)
 
 
+class Arena:
+    """Times networks of KERNELS, 1 ms each by rule; those made as tuned take `ratios`, one process after the other."""
+
+    def __init__(self) -> None:
+        self.ratios: dict[str, Sequence[float]] = {}
+        self.followed: dict[Path, set[str]] = {}
+        """The kernels that an artifact has as tuned."""
+        self.fights: list[tuple[str, frozenset[str]]] = []
+        """The network of each process, and what was tuned in it."""
+        self.faults: dict[str, BaseException] = {}
+        self.interrupts_at: int | None = None
+        self.closed = False
+
+    def duel(self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, _: Any) -> Bout:
+        name, followed = head.manifest.variant.name, self.followed[head.folder]
+        if name in self.faults:
+            raise self.faults[name]
+        if len(self.fights) == self.interrupts_at:
+            raise KeyboardInterrupt
+        number = len([one for one, _ in self.fights if one == name]) % in_place.PROCESSES
+        self.fights.append((name, frozenset(followed)))
+        ratios = [self.ratios.get(kernel, SLOW)[number] if kernel in followed else 1.0 for kernel in KERNELS]
+        by_rule, as_tuned = ((1e-3,) * 4,) * 3, tuple((1e-3 * ratio,) * 4 for ratio in ratios)
+        whole = ((3e-3,) * 4, (3e-3,) * 4, (sum(ratios) * 1e-3,) * 4)
+        return Bout(
+            order=plan.order, block=1, whole_s=whole, layers_s=(by_rule, by_rule, as_tuned), wall_s=1.0,
+            others_busy_s=0.1,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self.closed = True
+
+
+QUICK, SLOW = (0.8,) * in_place.PROCESSES, (1.25,) * in_place.PROCESSES
+
+
 class World:
     """A machine where finding, compiling and timing kernels takes no time."""
 
     def __init__(self, folder: Path) -> None:
         self.device = Device()
+        self.arena = Arena()
         self.progress = fakes.Progress()
         self.refused: dict[str, str] = {}
         self.tiles: Sequence[Candidate] = (OTHER,)
@@ -242,6 +283,22 @@ class World:
     def compiled(self, function: str, _target: Any, candidate: Candidate, _library: str) -> str:
         return self.refused.get(f"{function} {candidate}", "")
 
+    def build_all(
+        self, wanted: Sequence[Variant], _target: Any, report: Any, *, use_cache: bool, choices: Choices
+    ) -> dict[str, builds.Build]:
+        return {variant.name: self.build(variant, choices, report) for variant in wanted}
+
+    def build(self, variant: Variant, choices: Choices, report: Any) -> builds.Build:
+        report(variant.name, "compiling", 1.0)
+        if self.refused.get(variant.name):
+            return records.Failure(variant=variant.name, stage="compiling", reason=self.refused[variant.name])
+        folder = self.folder / f"built-{len(self.arena.followed)}"
+        self.arena.followed[folder] = set(choices.kernels)
+        built = fakes.compiled(folder, variant)
+        layers = zip(built.manifest.layers, KERNELS, strict=False)
+        named = tuple(msgspec.structs.replace(layer, name=kernel) for layer, kernel in layers)
+        return Artifact(folder, msgspec.structs.replace(built.manifest, layers=named)), False
+
     def job(self, **changes: Any) -> TuningJob:
         given = {
             "target": TARGET, "host": host.describe(), "processor": "a CPU", "mcpu": "some",
@@ -254,6 +311,13 @@ class World:
         with Tuner(self.job(**changes)) as work:
             work.find(self.progress.note)
             work.run(self.progress)
+        return work
+
+    def confirm(self, **changes: Any) -> Tuner:
+        with Tuner(self.job(**changes)) as work:
+            work.find(self.progress.note)
+            work.run(self.progress)
+            work.confirm(self.progress)
         return work
 
     def chosen(self) -> dict[str, dict[str, int]]:
@@ -270,6 +334,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(jobs, "grids", lambda *_: (GRID,))
     monkeypatch.setattr(jobs, "compiled", made.compiled)
     monkeypatch.setitem(devices.OPENERS, "local", lambda *_, **__: made.device)
+    monkeypatch.setattr(tuner, "LocalDevice", lambda **_: made.arena)
+    monkeypatch.setattr(builds, "build_all", made.build_all)
     return made
 
 
@@ -418,6 +484,141 @@ def test_what_was_tuned_under_other_conditions_is_tuned_again(world: World, what
     assert len(work.waiting) == (1 if what == "version" else 3)
 
 
+# ------------------------------------------------------------------------------------------------------ in the networks
+A, B = "mobilenet_v1_0.25_32", "mobilenet_v1_0.5_32"
+
+
+def followed(work: Tuner) -> set[str]:
+    return {entry.kernel for _, entry in work.entries() if entry.wins}
+
+
+def test_a_choice_that_is_not_quicker_in_its_network_is_not_followed(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = {KERNELS[0]: QUICK, KERNELS[1]: SLOW, KERNELS[2]: QUICK}
+    work = world.confirm()
+    assert followed(work) == {KERNELS[0], KERNELS[2]}
+    assert set(tuned.choices_of(tuned.read(work.job.file), work.job.file, 1).kernels) == followed(work)
+    times = {
+        entry.kernel: (entry.in_place.default_seconds, entry.in_place.seconds, entry.in_place.layers)
+        for _, entry in work.entries()
+        if entry.in_place
+    }
+    assert times[KERNELS[0]] == pytest.approx((1e-3, 0.8e-3, 1))
+    assert times[KERNELS[1]] == pytest.approx((1e-3, 1.25e-3, 1))
+    assert any(f"{KERNELS[1]}: not quicker in place" in note for note in world.progress.notes)
+    assert world.arena.closed
+
+
+def test_a_network_is_timed_anew_without_what_was_not_quicker_there(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = {KERNELS[0]: QUICK, KERNELS[2]: QUICK}
+    work = world.confirm()
+    kept = frozenset((KERNELS[0], KERNELS[2]))
+    processes = in_place.PROCESSES
+    assert world.arena.fights == [(A, frozenset(KERNELS))] * processes + [(A, kept)] * processes
+    [network] = work.networks()
+    assert (network.default_seconds, network.seconds) == pytest.approx((3e-3, 2.6e-3))
+    assert (network.threads, network.mcpu, network.made_with.others_busy) == (1, "some", 0.1)
+
+
+def test_an_interruption_before_it_is_timed_anew_leaves_no_time_of_other_choices(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = {KERNELS[0]: QUICK}
+    world.arena.interrupts_at = in_place.PROCESSES
+    with pytest.raises(KeyboardInterrupt):
+        world.confirm()
+    assert tuned.read(world.folder / "tuned.toml").networks == ()
+    world.arena.interrupts_at = None
+    [network] = world.confirm().networks()
+    assert network.seconds == pytest.approx(2.8e-3)
+    assert world.arena.fights[-1] == (A, frozenset(KERNELS[:1]))
+
+
+def test_a_network_that_nothing_is_quicker_in_is_not_timed_anew(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    work = world.confirm()
+    assert len(world.arena.fights) == in_place.PROCESSES
+    assert (work.networks(), followed(work), work.unconfirmed()) == ([], set(), [])
+
+
+def test_it_takes_three_quarters_of_the_processes_to_follow_a_choice(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = {KERNELS[0]: (0.8, 0.8, 0.8, 0.9, 1.2), KERNELS[1]: (0.8, 0.8, 0.8, 1.1, 1.2)}
+    assert followed(world.confirm()) == {KERNELS[0]}
+
+
+def test_what_was_confirmed_is_not_timed_again(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = dict.fromkeys(KERNELS, QUICK)
+    world.confirm()
+    timed = len(world.arena.fights)
+    assert timed == in_place.PROCESSES
+    assert world.confirm().unconfirmed() == []
+    assert len(world.arena.fights) == timed
+    world.confirm(again=True)
+    assert len(world.arena.fights) == 2 * timed
+
+
+def test_where_nothing_was_quicker_no_network_is_timed(world: World) -> None:
+    assert world.confirm().networks() == []
+    assert world.arena.fights == []
+
+
+def test_a_kernel_counts_by_all_the_networks_that_it_serves(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = dict.fromkeys(KERNELS, QUICK)
+    work = world.confirm(variants=(A, B))
+    assert [entry.in_place.layers for _, entry in work.entries() if entry.in_place] == [2, 2, 2]
+    assert [network.variant for network in work.networks()] == [A, B]
+
+
+def test_a_network_that_came_later_is_timed_with_what_was_confirmed_before(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = dict.fromkeys(KERNELS, QUICK)
+    world.confirm(variants=(A,))
+    world.arena.fights.clear()
+    world.arena.ratios = {}
+    work = world.confirm(variants=(A, B))
+    assert {name for name, _ in world.arena.fights} == {B}
+    assert followed(work) == set(KERNELS), "what was confirmed once stays so"
+    assert [network.seconds for network in work.networks()] == pytest.approx([2.4e-3, 3.75e-3])
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), MeasureError("head: wrong result")])
+def test_what_was_timed_before_a_fault_stays(world: World, fault: BaseException) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = dict.fromkeys(KERNELS, QUICK)
+    world.arena.faults = {B: fault}
+    with contextlib.suppress(KeyboardInterrupt):
+        failures = world.confirm(variants=(A, B)).failures
+        assert [(failure.kernel, failure.reason) for failure in failures] == [(B, "head: wrong result")]
+    assert world.arena.closed
+    written = tuned.read(world.folder / "tuned.toml")
+    assert [network.variant for network in written.networks] == [A]
+    assert [entry.in_place for entry in written.kernels] == [None] * 3, "the other network would have a say"
+    world.arena.faults = {}
+    work = world.confirm(variants=(A, B))
+    assert [network.variant for network in work.networks()] == [A, B]
+    assert all(entry.in_place for _, entry in work.entries())
+
+
+def test_a_network_that_cannot_be_built_leaves_the_others(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = dict.fromkeys(KERNELS, QUICK)
+    world.refused = {B: "no memory left"}
+    work = world.confirm(variants=(A, B))
+    assert {(failure.kernel, failure.reason) for failure in work.failures} == {(B, "no memory left")}
+    assert [network.variant for network in work.networks()] == [A]
+
+
+def test_nothing_is_timed_in_place_on_a_gpu(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    assert world.run().unconfirmed() == [A]
+    with Tuner(world.job(target=targets.load("cuda_sm90"))) as work:
+        work.find(world.progress.note)
+        assert work.unconfirmed() == []
+
+
 def test_a_file_that_cannot_be_written_ends_the_work(world: World) -> None:
     with pytest.raises(OutputError, match="MBENCH_TUNED_DIR"):
         world.run(file=world.folder / "none" / "tuned.toml")
@@ -550,18 +751,27 @@ def test_a_broken_file_is_refused_before_any_work(command: Any, tmp_path: Path) 
 
 def test_the_table_and_the_document(command: Any, world: World, tmp_path: Path) -> None:
     world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = {KERNELS[0]: QUICK, KERNELS[1]: QUICK}
     code, out, err = command(V, "--target", "x86_64_v2", "--threads", "1")
     assert code == 0, err
     assert max(map(len, out.splitlines())) <= 80
     for text in ("conv2d_a", "10.0 µs", "5.00 µs", "2.00x", "cpu.matmul rows=6", "30.0 µs", "0.25 processors busy"):
         assert text in out
+    lines = [line.split() for line in out.splitlines()]
+    assert ["all", "3", "30.0", "µs", "20.0", "µs", "1.50x"] in lines
+    assert ["cpu.matmul", "rows=6", "not", "in", "place"] in lines
+    assert [A, "3.00", "ms", "2.60", "ms", "1.15x"] in lines
     [file] = (tmp_path / "own").iterdir()
     assert f"choices {file}" in err
     code, out, _ = command(V, "--target", "x86_64_v2", "--threads", "1", "--json")
     document = json.loads(out)
     assert code == 0
     assert (document["file"], document["threads"], document["waiting"], document["failures"]) == (str(file), 1, [], [])
-    assert [(kernel["kernel"], kernel["wins"]) for kernel in document["kernels"]] == [(name, True) for name in KERNELS]
+    wins = {kernel["kernel"]: kernel["wins"] for kernel in document["kernels"]}
+    assert wins == {KERNELS[0]: True, KERNELS[1]: True, KERNELS[2]: False}
+    assert [(network["variant"], network["seconds"]) for network in document["networks"]] == [
+        (A, pytest.approx(2.6e-3))
+    ]
 
 
 def test_a_kernel_that_failed_is_exit_4(command: Any, world: World) -> None:

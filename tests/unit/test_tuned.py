@@ -11,7 +11,7 @@ from mbench import records, resources, targets, tuned
 from mbench.errors import OutputError, RecordError
 from mbench.measure import activity
 from mbench.records import Host, Target
-from mbench.tuned import METASCHEDULE, Choice, Entry, File, MadeWith, Timed
+from mbench.tuned import METASCHEDULE, Choice, Entry, File, InPlace, MadeWith, Network, Timed
 
 KERNEL = "conv2d_nhwc_1x14x14x512_k1x1_s1_p0_512"
 HOST: Host = factory.record().host
@@ -23,6 +23,21 @@ def entry(kernel: str = KERNEL, threads: int = 2, rows: int = 6, **changes: obje
     made = Entry(
         kernel=kernel, threads=threads, rule="cpu.matmul", parameters={"rows": rows, "vectors": 2}, seconds=1.25e-5,
         error=2.5e-7, default=Timed(rule="cpu.matmul", parameters={"rows": 4, "vectors": 2}, seconds=1.5e-5),
+        made_with=MadeWith(mbench="0.1.0", tvm="0.27.0", date="2026-01-31"),
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
+
+
+def placed(high_ratio: float) -> InPlace:
+    return InPlace(
+        layers=5, default_seconds=1e-4, seconds=9e-5, high_ratio=high_ratio, mcpu="znver4",
+        made_with=MadeWith(mbench="0.1.0", tvm="0.27.0", date="2026-01-31"),
+    )  # fmt: skip
+
+
+def network(**changes: object) -> Network:
+    made = Network(
+        variant="mobilenet_v1_1.0_224", threads=2, default_seconds=6e-3, seconds=5e-3, mcpu="znver4",
         made_with=MadeWith(mbench="0.1.0", tvm="0.27.0", date="2026-01-31"),
     )  # fmt: skip
     return msgspec.structs.replace(made, **changes)
@@ -64,6 +79,30 @@ def test_what_is_written_is_read(own: Path) -> None:
     assert tuned.read(own) == before
     assert stat.S_IMODE(own.stat().st_mode) & 0o400
     assert [path.name for path in own.parent.iterdir()] == [own.name]
+
+
+def test_networks_are_written_with_the_kernels(own: Path) -> None:
+    before = (
+        file(entry(in_place=placed(0.9)), entry(threads=4)).with_network(network()).with_network(network(threads=4))
+    )
+    tuned.write(own, before)
+    assert tuned.read(own) == before
+    again = before.with_network(network(seconds=4e-3))
+    assert [(one.threads, one.seconds) for one in again.networks] == [(2, 4e-3), (4, 5e-3)]
+
+
+def test_a_network_that_is_there_twice_is_refused(own: Path) -> None:
+    own.write_text(tuned.encode(msgspec.structs.replace(file(), networks=(network(), network()))), encoding="utf-8")
+    with pytest.raises(RecordError, match=r"network .* at 2 threads is there twice"):
+        tuned.read(own)
+
+
+@pytest.mark.parametrize(("ratio", "wins"), [(None, True), (0.999, True), (1.0, False), (1.1, False)])
+def test_a_choice_that_is_not_quicker_in_place_is_not_picked(own: Path, ratio: float | None, wins: bool) -> None:
+    one = entry(in_place=None if ratio is None else placed(ratio))
+    assert (one.differs, one.wins) == (True, wins)
+    tuned.write(own, file(one))
+    assert set(tuned.choices(TARGET, HOST, 2).kernels) == ({KERNEL} if wins else set())
 
 
 def test_people_can_read_it() -> None:
