@@ -22,14 +22,14 @@ _WIDTH = 46
 _WORTH_TELLING = 5e-6
 """Largest relative error that needs no word: what other orders of summing make."""
 NOTE = (
-    "Times of one call, alone in a loop; 'all' adds them up over the layers of all the networks. A kernel without a "
-    "line below it is best made as the rules choose."
+    "Times of one call, alone in a loop; 'all' adds them up over the layers of all the networks, as they are made. A "
+    "kernel without a line below it is best made as the rules choose."
 )
 PLACE_NOTE = (
     "Whole runs by rule and as tuned, in turns in one process, and so in several; medians. 'not in place': the layers "
     "that the kernel serves were not quicker there in three quarters of the processes, and the rules are asked."
 )
-_NOT_IN_PLACE = "not in place"
+_NOT_IN_PLACE = "not in place: "
 
 
 def listing(tuner: Tuner) -> Listing:
@@ -66,7 +66,7 @@ def _table(found: list[tuple[Search, Entry]]) -> RenderableType:
         rules_s, tuned_s = rules_s + layers * before, tuned_s + layers * after
         tables.add_row(table, entry.kernel, str(layers), *_times(before, entry.seconds))
         if entry.differs:
-            tables.add_row(table, _choice(entry), "", "", "", "" if entry.wins else _NOT_IN_PLACE)
+            tables.add_row(table, _choice(entry), "", "", "", "")
     layers = sum(len(search.task.layers) for search, _ in found)
     tables.add_row(table, "all", str(layers), *_times(rules_s, tuned_s))
     return table
@@ -81,7 +81,7 @@ def _networks(networks: Sequence[Network]) -> RenderableType:
 
 def _choice(entry: Entry) -> str:
     """Return the choice, indented below its kernel; MetaSchedule's has no parameters, and Winograd's has an error."""
-    said = str(Candidate(rule=entry.rule, parameters=entry.parameters))
+    said = ("" if entry.wins else _NOT_IN_PLACE) + str(Candidate(rule=entry.rule, parameters=entry.parameters))
     if entry.error is not None and entry.error > _WORTH_TELLING:
         said += f" error {units.scientific(entry.error)}"
     return textwrap.fill(said, _WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -195,6 +195,31 @@ def test_tuned_from_the_name_to_the_table(two_left: tuple[str, ...], own: Path, 
     assert max(map(len, started.out.splitlines())) <= 80
 
 
+def test_a_choice_that_is_slower_in_its_network_is_found_out_there(
+    tasks: tuple[Task, ...], target: Any, own: Path, plain: Path, tmp_path: Path
+) -> None:
+    slow = Candidate(
+        rule="cpu.matmul", parameters={"rows": 1, "vectors": 1, "row_parts": 1, "panel_parts": 1}
+    )  # a load for each multiply-add
+    planted, written = next(one for one in tasks if "1x8x8x32_k1x1" in one.kernel), file()
+    for task in tasks:
+        default, _ = jobs.tiles(task.function, target, 1)
+        written = written.with_entry(entry(task.kernel, slow if task == planted else default, default))
+    tuned.write(own, written)
+    code, started = finished("tune", *QUICK, cache=plain, cwd=tmp_path)
+    assert code == 0, started.err
+    assert f"{planted.kernel}: not quicker in place" in started.err
+    assert "not in place" in started.out
+    found = tuned.read(own).find(planted.kernel, 1)
+    assert found is not None
+    assert found.in_place is not None
+    assert found.in_place.seconds > 1.2 * found.in_place.default_seconds
+    assert tuned.choices(target, HOST, 1).kernels == {}
+    code, _, record = run(plain, tmp_path)
+    assert code == 0
+    assert not made_for(record.results[0], planted).endswith("(tuned)")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_then_gone_on(
     two_left: tuple[str, ...], own: Path, cache: Path, tmp_path: Path, number: signal.Signals
