@@ -131,10 +131,7 @@ def _compare_all(
     wanted: Sequence[Variant], target: Target, missing: dict[str, str], arguments: argparse.Namespace
 ) -> Iterator[Standing]:
     """Build all networks, then compare the runtimes on one after the other."""
-    if arguments.tuned:
-        built = {threads: _build(wanted, target, threads, arguments) for threads in arguments.threads}
-    else:  # rules serve any number of threads
-        built = dict.fromkeys(arguments.threads, _build(wanted, target, arguments.threads[0], arguments))
+    built = {threads: _build(wanted, target, threads, arguments) for threads in arguments.threads}
     for variant in wanted:
         own = {threads: builds_of[variant.name] for threads, builds_of in built.items()}
         yield from _compare(variant, own, missing, arguments)
@@ -143,7 +140,7 @@ def _compare_all(
 def _build(
     wanted: Sequence[Variant], target: Target, threads: int, arguments: argparse.Namespace
 ) -> dict[str, builds.Build]:
-    """Build all networks, with the choices that were tuned for a number of threads, if they are asked for."""
+    """Build all networks for a number of threads, with the choices that were tuned for it, if they are asked for."""
     choices = tuned.choices(target, host.describe(), threads) if arguments.tuned else tuned.NONE
     if arguments.tuned:
         _progress(f"{threads} threads: {len(choices.kernels)} kernels are made as tuned")
@@ -151,7 +148,8 @@ def _build(
     def report(name: str, stage: str, _: float) -> None:
         _progress(f"{name}: {stage}")
 
-    return builds.build_all(wanted, target, report, use_cache=True, choices=choices)
+    cut = targets.for_threads(target, threads)
+    return builds.build_all(wanted, cut, report, use_cache=True, choices=choices)
 
 
 def _compare(

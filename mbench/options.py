@@ -116,14 +116,15 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
     if lacking:
         raise UsageError(f"--deep needs {' and '.join(lacking)}; install: pip install 'mobilenet-bench[tune]'")
     here = target if target.name == "host" or target.family == "gpu" else pipeline.resolve_target("host")
+    threads = _threads(options["threads"], target, machine, "local")
     return TuningJob(
-        target=target,
+        target=targets.for_threads(target, threads),
         host=machine,
         processor=tuned.processor(target, machine),
         mcpu=str(here.tvm["arch" if target.family == "gpu" else "mcpu"]),
         variants=names,
         dtype=dtype,
-        threads=_threads(options["threads"], target, machine, "local"),
+        threads=threads,
         tries=options["tries"],
         trials=(options["trials"] or DEFAULT_TRIALS) if options["deep"] else 0,
         again=options["again"],

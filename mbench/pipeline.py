@@ -74,7 +74,8 @@ def run(job: Job, progress: Progress) -> Record:
     records.write(job.path, record)
     try:
         wanted = [_variant(name, job.settings) for name in record.unfinished()]
-        built = builds.build_all(wanted, job.target, progress.stage, use_cache=job.use_cache, choices=job.choices)
+        target = targets.for_threads(job.target, job.settings.threads)
+        built = builds.build_all(wanted, target, progress.stage, use_cache=job.use_cache, choices=job.choices)
     except TargetError:
         if not record.results:  # nothing was made: leave nothing behind
             job.path.unlink()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
+
 from mbench import gpus, resources, target_file
 from mbench.compile import linker
 from mbench.errors import BuildError, TargetError, did_you_mean
@@ -66,6 +68,18 @@ def load_all(extra_dirs: Iterable[Path] = ()) -> dict[str, Target]:
         TargetError: a description is wrong, or two share a name.
     """
     return {name: target for name, (target, _) in sorted(_index(extra_dirs).items()) if name == target.name}
+
+
+def for_threads(target: Target, threads: int) -> Target:
+    """Return the target with as many cores as a run has threads, where it has more: layers are cut for its cores.
+
+    Two layers that are cut well for sixteen cores, one along its pixels and the next along its channels, leave two
+    threads with half of their input in each other's cache. One thread has all of it whatever the cut, and takes the
+    code of the whole target.
+    """
+    if target.family == "gpu" or not 1 < threads < target.processor.cores:
+        return target
+    return msgspec.structs.replace(target, processor=msgspec.structs.replace(target.processor, cores=threads))
 
 
 def available(extra_dirs: Iterable[Path] = ()) -> dict[str, Path]:

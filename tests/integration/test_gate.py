@@ -21,7 +21,7 @@ from running import TARGET, finished, running
 from mbench import artifact, pipeline, records, variants
 from mbench.artifact import Artifact
 from mbench.compile import build
-from mbench.gate import paired
+from mbench.measure import duel
 
 pytestmark = pytest.mark.slow
 NAME = "mobilenet_v1_0.25_32"
@@ -72,7 +72,7 @@ def gate(run: Mbench, *arguments: str | Path) -> tuple[int, dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a process take few turns; what is planted here is seen in one."""
-    monkeypatch.setattr(paired, "_ROUNDS", 6)
+    monkeypatch.setattr(duel, "_ROUNDS", 6)
 
 
 @pytest.fixture

@@ -105,6 +105,24 @@ def test_all_variants_in_order(world: World) -> None:
     assert [path.name for path in world.path.parent.iterdir()] == ["run.json"]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_kernels_are_cut_for_the_threads_of_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    cores: list[int] = []
+
+    def build(variant: records.Variant, *, target: records.Target, **given: Any) -> tuple[Artifact, bool]:
+        cores.append(target.processor.cores)
+        return world.build(variant, **given)
+
+    monkeypatch.setattr(builder, "build", build)
+    many = msgspec.structs.replace(world.target.processor, cores=16)
+    world.target = msgspec.structs.replace(world.target, processor=many)
+    record = world.run(settings={"threads": threads})
+    assert set(cores) == {16 if threads == 1 else threads}
+    assert record.target == world.target, "the record says what the target is"
+
+
 def test_the_record_is_written_after_every_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
     write = records.write

@@ -347,6 +347,21 @@ def test_an_alias_that_is_taken(tmp_path: Path, alias: str) -> None:
     assert ("arm64_cortex_a72/target.toml" in line) == (alias == "arm64")
 
 
+@pytest.mark.parametrize(("threads", "cores"), [(1, 4), (2, 2), (3, 3), (4, 4), (8, 4)])
+def test_layers_are_cut_for_the_threads_of_a_run_where_it_has_several(threads: int, cores: int) -> None:
+    target = targets.load("x86_64_v3")
+    assert target.processor.cores == 4
+    cut = targets.for_threads(target, threads)
+    assert cut.processor.cores == cores
+    back = msgspec.structs.replace(cut, processor=msgspec.structs.replace(cut.processor, cores=4))
+    assert back == target, "nothing else changes"
+
+
+def test_a_gpu_is_not_cut_for_threads_of_the_host() -> None:
+    target = targets.load("cuda_sm90")
+    assert targets.for_threads(target, 2) is target
+
+
 # ---------------------------------------------------------------------------------------------------- what can be done
 def machine(architecture: str, *features: str) -> records.Host:
     return msgspec.structs.replace(
