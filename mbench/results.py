@@ -273,7 +273,7 @@ def _warnings(artifact: Artifact, seen: Observation | None, layers: tuple[Layer,
     if fewer:
         yield (
             f"{', '.join(fewer)}: by Winograd's filtering, with fewer multiply-adds than the direct convolution that "
-            "their FLOP/s are counted by, and up to four times the weights"
+            "their FLOP/s are counted by, and up to nine times the weights"
         )
     above = [
         layer

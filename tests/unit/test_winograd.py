@@ -22,9 +22,10 @@ from mbench.compile.schedules import Machine, Parameters, Plan, rules_for, sched
 from mbench.compile.schedules.cpu import convolution, winograd, winograd_layout, winograd_transforms
 from mbench.compile.schedules.cpu.winograd_transforms import TRANSFORMS, Transform
 
+SIZES = pytest.mark.parametrize(("stride", "size"), TRANSFORMS)
 TOLERANCE = {2: 1e-6, 4: 4e-6}
-"""Largest error over the largest magnitude of the output. Seen with up to 89 channels: 3e-7 with size 2, and 1.1e-6
-with size 4, whose transforms add terms of unlike magnitude; float32 rounds by 6e-8. A wrong sign shows over 1e-2."""
+"""By size: largest error over the largest magnitude of the output. Seen with up to 89 channels: 3e-7 with size 2, and
+1.1e-6 with size 4, whose transforms add terms of unlike magnitude; float32 rounds by 6e-8. A wrong sign shows over 1e-2."""
 
 
 def machine(lanes: int, *, from_memory: bool = True) -> Machine:
@@ -83,7 +84,8 @@ def data(layer: Layer, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def expected(layer: Layer, x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return PyTorch's convolution in float64."""
     image, taps, more = (torch.tensor(array, dtype=torch.float64) for array in (x, weights, bias.ravel()))
-    made = torch.nn.functional.conv2d(image.permute(0, 3, 1, 2), taps.permute(3, 2, 0, 1), more, padding=layer.padding)
+    image, taps = image.permute(0, 3, 1, 2), taps.permute(3, 2, 0, 1)
+    made = torch.nn.functional.conv2d(image, taps, more, layer.stride, layer.padding)
     return made.relu().permute(0, 2, 3, 1).numpy()
 
 
@@ -107,6 +109,10 @@ def error(layer: Layer, plan: Plan | None, seed: int = 0) -> float:
     return float(abs(run(layer, plan, seed) - wanted).max() / abs(wanted).max())
 
 
+def strided(layer: Layer, stride: int) -> Layer:
+    return dataclasses.replace(layer, stride=stride)
+
+
 def ways(layer: Layer, size: int, on: Machine = AVX2) -> list[Parameters]:
     return [way for way in winograd.candidates(Kernel(function(layer)), on) if way["size"] == size]
 
@@ -128,10 +134,11 @@ GRID = [
 ]
 
 
-@pytest.mark.parametrize("size", TRANSFORMS)
+@SIZES
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("layer", GRID, ids=str)
-def test_it_computes_what_torch_does(layer: Layer, name: str, size: int) -> None:
+def test_it_computes_what_torch_does(layer: Layer, name: str, stride: int, size: int) -> None:
+    layer = strided(layer, stride)
     way = ways(layer, size, MACHINES[name])[0]
     assert error(layer, build(layer, way, MACHINES[name])) <= TOLERANCE[size]
 
@@ -151,16 +158,20 @@ def layers(draw: st.DrawFn) -> Layer:
 
 
 @settings(max_examples=25, deadline=None)
-@given(layer=layers(), name=st.sampled_from(list(MACHINES)), size=st.sampled_from(list(TRANSFORMS)), choice=st.data())
-def test_every_candidate_of_every_layer_is_right(layer: Layer, name: str, size: int, choice: st.DataObject) -> None:
+@given(layer=layers(), name=st.sampled_from(list(MACHINES)), which=st.sampled_from(list(TRANSFORMS)), choice=st.data())
+def test_every_candidate_of_every_layer_is_right(
+    layer: Layer, name: str, which: tuple[int, int], choice: st.DataObject
+) -> None:
+    stride, size = which
+    layer = strided(layer, stride)
     way = choice.draw(st.sampled_from(ways(layer, size, MACHINES[name])))
     assert error(layer, build(layer, way, MACHINES[name]), seed=1) <= TOLERANCE[size]
 
 
-@pytest.mark.parametrize("size", TRANSFORMS)
+@SIZES
 @pytest.mark.parametrize("way", ["one block", "many blocks", "one task"])
-def test_threads_change_no_bit(size: int, way: str) -> None:
-    layer = Layer(18, 24, 40)
+def test_threads_change_no_bit(stride: int, size: int, way: str) -> None:
+    layer = Layer(18 * stride, 24, 40, stride=stride)
     blocks = {"one block": 0, "many blocks": 3, "one task": 0}[way]
     tile = {"size": size, "rows": 4, "vectors": 2, "block": 1, "groups": 3, "tasks": 1}
     whole = winograd_layout.Layout.of(convolution_of(layer), AVX2, tile)
@@ -186,8 +197,9 @@ def convolution_of(layer: Layer) -> Any:
     return found
 
 
-def test_its_error_is_near_that_of_the_direct_convolution() -> None:
-    layer = Layer(14, 512, 64)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_its_error_is_near_that_of_the_direct_convolution(stride: int) -> None:
+    layer = Layer(14, 512, 64, stride=stride)
     direct = next(iter(convolution.candidates(Kernel(function(layer)), AVX2)))
     usual = error(layer, convolution.build(Kernel(function(layer)), AVX2, direct))
     two, four = (error(layer, build(layer, ways(layer, size)[0])) for size in (2, 4))
@@ -209,31 +221,37 @@ def flipped(function_: Callable[..., list[Any]], which: int) -> Callable[..., li
 def faulty(transform: Transform, where: str) -> Transform:
     if where == "weights":
         signs = np.ones_like(transform.weights)
-        signs[1, 1] = -1
+        signs[1, transform.weights[1].nonzero()[0][-1]] = -1
         return dataclasses.replace(transform, weights=transform.weights * signs)
     if where == "input":
         return dataclasses.replace(transform, input=flipped(transform.input, 2))
     return dataclasses.replace(transform, output=flipped(transform.output, 1))
 
 
-@pytest.mark.parametrize("size", TRANSFORMS)
+@SIZES
 @pytest.mark.parametrize("where", ["weights", "input", "output"])
-def test_a_wrong_sign_in_a_transform_is_seen(monkeypatch: pytest.MonkeyPatch, size: int, where: str) -> None:
-    layer = Layer(14, 16, 24)
+def test_a_wrong_sign_in_a_transform_is_seen(
+    monkeypatch: pytest.MonkeyPatch, stride: int, size: int, where: str
+) -> None:
+    layer = Layer(14, 16, 24, stride=stride)
     way = ways(layer, size)[0]
     assert error(layer, build(layer, way)) <= TOLERANCE[size]
-    monkeypatch.setitem(winograd_transforms.TRANSFORMS, size, faulty(TRANSFORMS[size], where))
+    monkeypatch.setitem(winograd_transforms.TRANSFORMS, (stride, size), faulty(TRANSFORMS[stride, size], where))
     assert error(layer, build(layer, way)) > 1e-2
 
 
 # ------------------------------------------------------------------------------------------------------- the transforms
-@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=lambda transform: transform.size)
+def name_of(transform: Transform) -> str:
+    return f"stride {transform.stride}, size {transform.size}"
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=name_of)
 def test_minimal_filtering_is_a_correlation(transform: Transform) -> None:
     generator = np.random.default_rng(3)
     taps, line = generator.standard_normal(3), generator.standard_normal(transform.tile)
     products = (transform.weights @ taps) * np.array(transform.input(line, lambda value: value))
     made = transform.output(products, lambda value: value)
-    np.testing.assert_allclose(made, np.correlate(line, taps), atol=1e-14)
+    np.testing.assert_allclose(made, np.correlate(line, taps)[:: transform.stride], atol=1e-14)
 
 
 class Counted:
@@ -258,7 +276,7 @@ class Counted:
         return Counted()
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=lambda transform: transform.size)
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=name_of)
 @pytest.mark.parametrize("which", ["input", "output"])
 def test_the_operations_are_as_many_as_stated(transform: Transform, which: str) -> None:
     Counted.operations = 0
@@ -279,7 +297,7 @@ def test_weights_are_transformed_in_float64() -> None:
 # ------------------------------------------------------------------------------------------------------------- the rule
 @pytest.mark.parametrize(
     "layer",
-    [Layer(14, 8, 8, stride=2), Layer(14, 8, 8, kernel=5, padding=2), Layer(14, 8, 8, kernel=1, padding=0),
+    [Layer(14, 8, 8, stride=3), Layer(14, 8, 8, kernel=5, padding=2), Layer(14, 8, 8, kernel=1, padding=0),
      Layer(14, 8, 8, padding=2)],
     ids=str,
 )  # fmt: skip
@@ -297,7 +315,11 @@ def test_it_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert schedule(kernel, AVX2).rule == "cpu.convolution"
 
 
-@pytest.mark.parametrize("layer", [Layer(112, 32, 64), Layer(14, 512, 512), Layer(7, 1024, 1024)], ids=str)
+@pytest.mark.parametrize(
+    "layer",
+    [Layer(112, 32, 64), Layer(14, 512, 512), Layer(7, 1024, 1024), Layer(56, 128, 256, stride=2)],
+    ids=str,
+)
 def test_both_sizes_are_offered_first(layer: Layer) -> None:
     first, second, *_ = winograd.candidates(Kernel(function(layer)), AVX2)
     assert {first["size"], second["size"]} == {2, 4}

@@ -1,4 +1,4 @@
-"""Convolution 3x3 with stride 1 by Winograd's minimal filtering: transform, many matrix products, transform back.
+"""Convolution 3x3 with stride 1 or 2 by Winograd's minimal filtering: transform, many matrix products, transform back.
 
 The image is cut into tiles of size x size outputs. Each position of a transformed tile is an element of a matrix
 (tiles, input channels), which is multiplied by that position's own weights in register tiles as in `matmul`. Row tiles
@@ -21,7 +21,7 @@ from mbench.compile.kernel import Convolution, Epilogue, Kernel
 from mbench.compile.schedules import Machine, Parameters, Plan, emit
 from mbench.compile.schedules.cpu import convolution, tiling, winograd_layout
 from mbench.compile.schedules.cpu.winograd_layout import LINE, Layout
-from mbench.compile.schedules.cpu.winograd_transforms import KERNEL, TRANSFORMS
+from mbench.compile.schedules.cpu.winograd_transforms import KERNEL
 
 _UNROLL = 4
 _ENOUGH = 0.75
@@ -36,20 +36,26 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
     conv = _ours(kernel)
     if conv is None:
         return
-    sizes = [sorted(winograd_layout.layouts(conv, machine, size), key=lambda way: way[0]) for size in TRANSFORMS]
-    in_order = sorted((ways for ways in sizes if ways), key=lambda ways: ways[0][0])
+    in_order = sorted(_by_size(conv, machine), key=lambda ways: ways[0][0])
     for several in itertools.zip_longest(*map(_varied, in_order)):
         yield from (parameters for parameters in several if parameters is not None)
 
 
 def pays(kernel: Kernel, machine: Machine) -> bool:
-    """Whether the models promise enough less time than the direct way, for weights up to four times as large."""
+    """Whether the models promise enough less time than the direct way, for weights up to nine times as large."""
     conv = _ours(kernel)
     if conv is None:
         return False
-    ways = [cycles for size in TRANSFORMS for cycles, _ in winograd_layout.layouts(conv, machine, size)]
+    quickest = [ways[0][0] for ways in _by_size(conv, machine)]
     direct = convolution.ranked(kernel, machine)
-    return bool(ways and direct) and min(ways) < _ENOUGH * direct[0][0]
+    return bool(quickest and direct) and min(quickest) < _ENOUGH * direct[0][0]
+
+
+def _by_size(conv: Convolution, machine: Machine) -> list[list[tuple[float, Parameters]]]:
+    """Return the layouts of each size of tile that has some, quickest first."""
+    found = [winograd_layout.layouts(conv, machine, size) for size in winograd_layout.sizes(conv)]
+    ranked = [sorted(ways, key=lambda way: way[0]) for ways in found]
+    return [ways for ways in ranked if ways]
 
 
 def _varied(ways: list[tuple[float, Parameters]]) -> list[Parameters]:
@@ -68,9 +74,9 @@ def _ours(kernel: Kernel) -> Convolution | None:
     conv = kernel.convolution
     if conv is None or conv.depthwise or not conv.channels_last or kernel.epilogue_of_sum is None:
         return None
-    if (conv.kernel_height, conv.kernel_width, conv.stride) != (KERNEL, KERNEL, 1) or conv.padding > 1:
+    if (conv.kernel_height, conv.kernel_width) != (KERNEL, KERNEL) or conv.padding > 1:
         return None
-    return conv
+    return conv if winograd_layout.sizes(conv) else None
 
 
 def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
@@ -160,7 +166,7 @@ class _Layer:
         layout, conv = self._layout, self._conv
         with emit.loop(count) as number, emit.loop(layout.rows) as row:
             batch, y, x = self._corner(begin + number, row)
-            y, x = emit.named(y - conv.padding), emit.named(x - conv.padding)
+            y, x = (emit.named(where * conv.stride - conv.padding) for where in (y, x))
             place = ((slot + number) * layout.rows + row) * conv.input_channels
             place = emit.named(place + task * self._inputs_of_task)
             source = emit.named(((batch * conv.input_height + y) * conv.input_width + x) * conv.input_channels)
@@ -176,11 +182,12 @@ class _Layer:
 
     def _checks(self, y: Any, x: Any) -> list[Any]:
         """Return what makes a tile from (y, x) on lie inside the image, where it is not known to."""
-        conv, layout, tile = self._conv, self._layout, self._layout.transform.tile
+        conv, layout, transform = self._conv, self._layout, self._layout.transform
+        apart, tile = conv.stride * transform.size, transform.tile
         checks = [y >= 0, x >= 0] if conv.padding else []
-        if layout.down * layout.transform.size + 2 - conv.padding > conv.input_height:
+        if (layout.down - 1) * apart + tile - conv.padding > conv.input_height:
             checks.append(y + tile <= conv.input_height)
-        if layout.across * layout.transform.size + 2 - conv.padding > conv.input_width:
+        if (layout.across - 1) * apart + tile - conv.padding > conv.input_width:
             checks.append(x + tile <= conv.input_width)
         return checks
 

@@ -54,9 +54,9 @@ class Layout:
         Raises:
             ValueError: they do not fit the layer.
         """
-        transform = TRANSFORMS.get(parameters["size"])
+        transform = TRANSFORMS.get((conv.stride, parameters["size"]))
         if transform is None:
-            known = ", ".join(map(str, TRANSFORMS))
+            known = ", ".join(map(str, sizes(conv)))
             raise ValueError(f"tiles of {parameters['size']} outputs are not known; known are {known}")
         lanes = tiling.vector_lanes(conv.channels, machine)
         numbers = {name: parameters[name] for name in ("rows", "vectors", "block", "groups", "tasks")}
@@ -180,6 +180,11 @@ class Layout:
             far = moved
         cycles = near / _L2_BYTES_A_CYCLE + far / _FAR_BYTES_A_CYCLE + weights / _WEIGHTS_BYTES_A_CYCLE
         return _FLOAT * cycles
+
+
+def sizes(conv: Convolution) -> list[int]:
+    """Return the sizes of tiles that are known for a layer's stride."""
+    return [size for stride, size in TRANSFORMS if stride == conv.stride]
 
 
 def layouts(conv: Convolution, machine: Machine, size: int) -> Iterator[tuple[float, Parameters]]:

@@ -1,7 +1,9 @@
 """Winograd's minimal filtering for 3x3 kernels: the transforms, and their cost in arithmetic. No TVM.
 
 Outputs of `size` x `size` pixels take (size + 2)^2 products instead of 9 size^2: Y = A^T [(G g G^T) * (B^T d B)] A.
-Each function here transforms along one direction; what it transforms may be numbers, arrays, or expressions.
+With stride 2 they take (2 size + 1)^2. Along one direction the outer two taps then meet every other input alone, as a
+filter of two taps with stride 1 does, which takes size + 1 products; the tap between them meets the others, one product
+an output. Each function here transforms along one direction; what it transforms may be numbers, arrays, or expressions.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ Keep = Callable[[Any], Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transform:
-    """F(size, 3), along one direction.
+    """F(size, 3) with a stride, along one direction.
 
-    `input` turns size + 2 values into as many, `output` size + 2 products into `size` sums; `weights` is G.
+    `input` turns `tile` values into as many, `output` as many products into `size` sums; `weights` is G.
     `input_operations` and `output_operations` count their additions, multiplications and both at once.
     """
 
+    stride: int
     size: int
     input: Callable[[Sequence[Any], Keep], list[Any]]
     output: Callable[[Sequence[Any], Keep], list[Any]]
@@ -41,7 +44,7 @@ class Transform:
     @property
     def tile(self) -> int:
         """Inputs in one direction, those that neighbours share included."""
-        return self.size + KERNEL - 1
+        return self.stride * (self.size - 1) + KERNEL
 
     @property
     def positions(self) -> int:
@@ -79,13 +82,49 @@ def _input_4(d: Sequence[Any], keep: Keep) -> list[Any]:
 
 
 def _output_4(m: Sequence[Any], keep: Keep) -> list[Any]:
-    near, far = keep(m[1] + m[2]), keep(m[3] + m[4])
-    near_odd, far_odd = keep((m[1] - m[2]) * _NEAR), keep((m[3] - m[4]) * _FAR)
+    near, near_odd, far, far_odd = _parts(m[1:5], keep)
     return [
         m[0] + near + far,
         near_odd + far_odd,
         near * 0.5 + far * 2.0,
         m[5] + near_odd * 0.5 + far_odd * 2.0,
+    ]
+
+
+def _parts(m: Sequence[Any], keep: Keep) -> tuple[Any, Any, Any, Any]:
+    """Return the even and odd parts at +-_NEAR and +-_FAR."""
+    near, far = keep(m[0] + m[1]), keep(m[2] + m[3])
+    return near, keep((m[0] - m[1]) * _NEAR), far, keep((m[2] - m[3]) * _FAR)
+
+
+def _input_2_strided(d: Sequence[Any], _keep: Keep) -> list[Any]:
+    return [d[0] - d[2], d[2], d[4] - d[2], d[1], d[3]]
+
+
+def _output_2_strided(m: Sequence[Any], _keep: Keep) -> list[Any]:
+    return [m[0] + m[1] + m[3], m[1] + m[2] + m[4]]
+
+
+def _input_4_strided(d: Sequence[Any], keep: Keep) -> list[Any]:
+    near, far = keep(d[4] - d[0] * 2.0), keep(d[4] - d[0] * 0.5)
+    near_odd, far_odd = keep(d[6] - d[2] * 2.0), keep(d[6] - d[2] * 0.5)
+    return [
+        near + near_odd * _FAR,
+        near - near_odd * _FAR,
+        far + far_odd * _NEAR,
+        far - far_odd * _NEAR,
+        d[0] + d[8] - d[4] * 2.5,
+        *d[1::2],
+    ]
+
+
+def _output_4_strided(m: Sequence[Any], keep: Keep) -> list[Any]:
+    near, near_odd, far, far_odd = _parts(m[:4], keep)
+    return [
+        m[5] + near + far,
+        m[6] + near_odd + far_odd,
+        m[7] + near * 0.5 + far * 2.0,
+        m[8] + m[4] + near_odd * 0.5 + far_odd * 2.0,
     ]
 
 
@@ -98,19 +137,58 @@ _WEIGHTS_4 = np.array(
         [0, 0, 1],
     ]
 )
+_WEIGHTS_2_STRIDED = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 1, 0]])
+_WEIGHTS_4_STRIDED = np.array(
+    [
+        *([-1 / 3, 0, -sign / 3 * _NEAR] for sign in (1, -1)),
+        *([1 / 3, 0, sign / 3 * _FAR] for sign in (1, -1)),
+        [0, 0, 1],
+        *[[0, 1, 0]] * 4,
+    ]
+)
 
-TRANSFORMS: dict[int, Transform] = {
-    transform.size: transform
+TRANSFORMS: dict[tuple[int, int], Transform] = {
+    (transform.stride, transform.size): transform
     for transform in (
         Transform(
-            size=2, input=_input_2, output=_output_2, weights=_WEIGHTS_2, input_operations=4, output_operations=4
+            stride=1,
+            size=2,
+            input=_input_2,
+            output=_output_2,
+            weights=_WEIGHTS_2,
+            input_operations=4,
+            output_operations=4,
         ),
         Transform(
-            size=4, input=_input_4, output=_output_4, weights=_WEIGHTS_4, input_operations=12, output_operations=13
+            stride=1,
+            size=4,
+            input=_input_4,
+            output=_output_4,
+            weights=_WEIGHTS_4,
+            input_operations=12,
+            output_operations=13,
+        ),
+        Transform(
+            stride=2,
+            size=2,
+            input=_input_2_strided,
+            output=_output_2_strided,
+            weights=_WEIGHTS_2_STRIDED,
+            input_operations=2,
+            output_operations=4,
+        ),
+        Transform(
+            stride=2,
+            size=4,
+            input=_input_4_strided,
+            output=_output_4_strided,
+            weights=_WEIGHTS_4_STRIDED,
+            input_operations=10,
+            output_operations=15,
         ),
     )
 }
-"""By size: F(2x2, 3x3) and F(4x4, 3x3).
+"""By stride and size: F(2x2, 3x3) and F(4x4, 3x3); with stride 2 from F(2, 2), at 0, 1 and infinity, and F(4, 2).
 
 Source: Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, sections 4.1 to 4.3; the points of
 F(4x4, 3x3) after Barabasz, Anderson, Soodhalter & Gregg, "Error Analysis and Improving the Accuracy of Winograd
