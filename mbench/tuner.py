@@ -223,8 +223,9 @@ class Tuner:
     def _without(self, refuted: Sequence[Search], seen: Collection[str]) -> list[str]:
         """Forget what networks took with choices that are not followed any more; return those to be timed without."""
         networks = [name for name in seen if _serve(refuted, name)]
-        self.file = self.file.without_networks(networks, self.job.threads)
-        tuned.write(self.job.file, self.file)
+        if networks:
+            self.file = self.file.without_networks(networks, self.job.threads)
+            tuned.write(self.job.file, self.file)
         followed = [search for search, entry in self.entries() if entry.wins]
         return [name for name in networks if _serve(followed, name)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -25,29 +25,26 @@ NOTE = (
     "Times of one call, alone in a loop; 'all' adds them up over the layers of all the networks, as they are made. A "
     "kernel without a line below it is best made as the rules choose."
 )
+NETWORKS_NOTE = "Whole runs by rule and as tuned, in turns in one process, and so in several; medians."
 PLACE_NOTE = (
-    "Whole runs by rule and as tuned, in turns in one process, and so in several; medians. 'not in place': the layers "
-    "that the kernel serves were not quicker there in three quarters of the processes, and the rules are asked."
+    "'not in place': in the networks the layers that the kernel serves were not quicker in three quarters of the "
+    "processes that timed them, and the rules are asked."
 )
 _NOT_IN_PLACE = "not in place: "
 
 
 def listing(tuner: Tuner) -> Listing:
     """Return what is known of the kernels of a job."""
-    found = tuner.entries()
+    found, networks = tuner.entries(), tuner.networks()
     parts: list[RenderableType] = [_table(found), Text(NOTE)] if found else [Text("no kernel is tuned yet")]
-    networks = tuner.networks()
+    if any(entry.differs and not entry.wins for _, entry in found):
+        parts.append(Text(PLACE_NOTE))
     if networks:
-        parts.extend((_networks(networks), Text(PLACE_NOTE)))
+        parts.extend((_networks(networks), Text(NETWORKS_NOTE)))
     kernels = [_plain(search, entry) for search, entry in found]
     failures = [msgspec.to_builtins(failure) for failure in tuner.failures]
     parts.extend(_failures(tuner))
-    disturbed = [entry.made_with.others_busy for _, entry in found if entry.made_with.others_busy > activity.DISTURBED]
-    if disturbed:
-        said = (
-            f"other processes kept up to {max(disturbed):.2f} processors busy while {len(disturbed)} kernels were timed"
-        )
-        parts.append(Text(f"warning: {said}: stop them and tune --again", style="yellow"))
+    parts.extend(_disturbed([entry for _, entry in found], networks))
     job = tuner.job
     head: dict[str, Any] = {"target": job.target.name, "threads": job.threads, "file": str(job.file)}
     waiting = [
@@ -96,6 +93,21 @@ def _failures(tuner: Tuner) -> list[Text]:
     candidates = len(tuner.failures) - len(kernels)
     lines = [Text(f"FAILED: {failure.kernel}: {failure.reason}", style="bold red") for failure in kernels]
     return [*lines, *([Text(f"{candidates} candidates could not be timed and were left out")] if candidates else [])]
+
+
+def _disturbed(entries: Sequence[Entry], networks: Sequence[Network]) -> Iterator[Text]:
+    """Yield a warning of what was timed while other processes ran."""
+    placed = [entry.in_place for entry in entries if entry.in_place]
+    kinds = {
+        "kernels were timed": entries,
+        "kernels were timed in their networks": placed,
+        "networks were timed": networks,
+    }
+    for what, timed in kinds.items():
+        busy = [one.made_with.others_busy for one in timed if one.made_with.others_busy > activity.DISTURBED]
+        if busy:
+            said = f"other processes kept up to {max(busy):.2f} processors busy while {what} ({len(busy)})"
+            yield Text(f"warning: {said}: stop them and tune --again", style="yellow")
 
 
 def _plain(search: Search, entry: Entry) -> dict[str, Any]:

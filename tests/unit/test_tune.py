@@ -18,7 +18,21 @@ import msgspec
 import pytest
 import tvm
 
-from mbench import builds, cli, devices, host, in_place, options, records, search, targets, tuned, tuner, variants
+from mbench import (
+    builds,
+    cli,
+    devices,
+    host,
+    in_place,
+    options,
+    records,
+    search,
+    targets,
+    tuned,
+    tuner,
+    tuning_tables,
+    variants,
+)
 from mbench.artifact import Artifact
 from mbench.compile import lower
 from mbench.compile.kernel import Kernel
@@ -772,6 +786,29 @@ def test_the_table_and_the_document(command: Any, world: World, tmp_path: Path) 
     assert [(network["variant"], network["seconds"]) for network in document["networks"]] == [
         (A, pytest.approx(2.6e-3))
     ]
+
+
+def test_where_nothing_is_quicker_in_place_the_table_says_what_that_means(command: Any, world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    code, out, err = command(V, "--target", "x86_64_v2", "--threads", "1")
+    assert code == 0, err
+    assert "Networks" not in out
+    said = " ".join(out.split())
+    assert f"not in place: {OTHER}" in said
+    assert tuning_tables.PLACE_NOTE in said
+
+
+def test_each_kind_of_timing_that_others_disturbed_is_named(command: Any, world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = {KERNELS[0]: QUICK}
+    _, out, _ = command(V, "--target", "x86_64_v2", "--threads", "1")
+    said = " ".join(out.split())
+    for text in (
+        "0.25 processors busy while kernels were timed (3)",
+        "0.10 processors busy while kernels were timed in their networks (3)",
+        "0.10 processors busy while networks were timed (1)",
+    ):
+        assert text in said
 
 
 def test_a_kernel_that_failed_is_exit_4(command: Any, world: World) -> None:

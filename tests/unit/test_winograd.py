@@ -25,7 +25,8 @@ from mbench.compile.schedules.cpu.winograd_transforms import TRANSFORMS, Transfo
 SIZES = pytest.mark.parametrize(("stride", "size"), TRANSFORMS)
 TOLERANCE = {2: 1e-6, 4: 4e-6}
 """By size: largest error over the largest magnitude of the output. Seen with up to 89 channels: 3e-7 with size 2, and
-1.1e-6 with size 4, whose transforms add terms of unlike magnitude; float32 rounds by 6e-8. A wrong sign shows over 1e-2."""
+1.1e-6 with size 4, whose transforms add terms of unlike magnitude; float32 rounds by 6e-8. A wrong sign shows over
+1e-2."""
 
 
 def machine(lanes: int, *, from_memory: bool = True) -> Machine:
