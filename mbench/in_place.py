@@ -76,11 +76,14 @@ def time_network(
 def ratio(parts: Iterable[Sequence[Sample]]) -> Ratio:
     """Return how long some parts take together, each of which has a sample a process.
 
-    A part that is faster by a ratio counts by how long it takes by rule.
+    A part that is faster by a ratio counts by how long it takes by rule. One that is too short for the instrument, and
+    reads as nothing, counts as `duel.LEAST_S`, by which its ratio was taken too.
     """
     by_process = list(zip(*parts, strict=True))
-    default_s = [sum(sample.base_s for sample in samples) for samples in by_process]
-    tuned_s = [sum(sample.base_s * math.exp(sample.log_ratio) for sample in samples) for samples in by_process]
-    ratios = [tuned / default for tuned, default in zip(tuned_s, default_s, strict=True)]
-    typical_s = statistics.median(default_s)
+    ratios = []
+    for samples in by_process:
+        weights = [max(sample.base_s, duel.LEAST_S) for sample in samples]
+        tuned = sum(weight * math.exp(sample.log_ratio) for weight, sample in zip(weights, samples, strict=True))
+        ratios.append(tuned / sum(weights))
+    typical_s = statistics.median(sum(sample.base_s for sample in samples) for samples in by_process)
     return Ratio(typical_s, typical_s * statistics.median(ratios), stats.quantile(ratios, 0.75))

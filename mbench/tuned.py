@@ -65,7 +65,7 @@ class InPlace(_Strict, frozen=True, kw_only=True):
     layers: PositiveInt
     """How many they are, over all the networks that were timed."""
     default_seconds: Seconds
-    """Of all of them, by rule."""
+    """Of all of them, by rule; 0 where they are too short for the runtime's instrument, and then no choice wins."""
     seconds: Seconds
     """Of all of them, as tuned."""
     high_ratio: Annotated[float, Meta(gt=0)]

@@ -42,7 +42,7 @@ _MOST_WARMING = 1000
 _WARMUP_S = 0.15
 _ROUNDS = 30
 _MAX_S = 1.2
-_LEAST_S = 1e-8
+LEAST_S = 1e-8
 """What stands for a time of nothing where a ratio is taken."""
 
 Progress = Callable[[float], None]
@@ -129,7 +129,7 @@ def sample(blocks: Sequence[Sequence[float]]) -> Sample:
     Blocks that ran beside one another are compared, and the median of that is taken: a disturbance hits one round of
     many.
     """
-    rounds = [[math.log(max(value, _LEAST_S)) for value in beside] for beside in zip(*blocks, strict=True)]
+    rounds = [[math.log(max(value, LEAST_S)) for value in beside] for beside in zip(*blocks, strict=True)]
     return Sample(
         statistics.median(head - (base + twin) / 2 for base, twin, head in rounds),
         statistics.median(twin - base for base, twin, _ in rounds),

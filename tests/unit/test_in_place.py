@@ -12,6 +12,7 @@ import pytest
 from mbench import in_place
 from mbench.artifact import Artifact
 from mbench.errors import MeasureError
+from mbench.measure import duel
 from mbench.measure.duel import Bout, DuelPlan, Sample
 
 
@@ -33,6 +34,14 @@ def test_the_ratio_is_the_median_of_the_processes_and_the_quartile_is_above_it()
 def test_one_slow_process_changes_no_ratio() -> None:
     found = in_place.ratio([[sample(1.0, 0.9), sample(9.0, 0.9), sample(1.0, 0.9)]])
     assert (found.default_s, found.tuned_s) == pytest.approx((1.0, 0.9))
+
+
+def test_what_is_too_short_to_be_read_is_not_quicker() -> None:
+    nothing = duel.sample(((0.0,) * 4,) * 3)
+    found = in_place.ratio([[nothing] * 5])
+    assert (found.default_s, found.tuned_s, found.high) == (0.0, 0.0, 1.0)
+    beside = in_place.ratio([[nothing] * 5, [sample(1e-6, 0.5)] * 5])
+    assert beside.high == pytest.approx((1e-8 + 0.5e-6) / (1e-8 + 1e-6))
 
 
 class Arena:
