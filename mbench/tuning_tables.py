@@ -15,7 +15,7 @@ from mbench.compile.tuning import Candidate
 from mbench.listings import Listing
 from mbench.measure import activity
 from mbench.search import Search
-from mbench.tuned import Entry, Network
+from mbench.tuned import Entry, InPlace, Network
 from mbench.tuner import Tuner
 
 _WIDTH = 46
@@ -98,7 +98,7 @@ def _failures(tuner: Tuner) -> list[Text]:
 def _disturbed(entries: Sequence[Entry], networks: Sequence[Network]) -> Iterator[Text]:
     """Yield a warning of what was timed while other processes ran."""
     placed = [entry.in_place for entry in entries if entry.in_place]
-    kinds = {
+    kinds: dict[str, Sequence[Entry | InPlace | Network]] = {
         "kernels were timed": entries,
         "kernels were timed in their networks": placed,
         "networks were timed": networks,
