@@ -69,15 +69,19 @@ def _output_2(m: Sequence[Any], _keep: Keep) -> list[Any]:
 
 
 def _input_4(d: Sequence[Any], keep: Keep) -> list[Any]:
-    near, far = keep(d[4] - d[2] * 2.0), keep(d[4] - d[2] * 0.5)
-    near_odd, far_odd = keep(d[3] - d[1] * 2.0), keep(d[3] - d[1] * 0.5)
+    points = _at_points((d[2], d[4]), (d[1], d[3]), (_NEAR, _FAR), keep)
+    return [d[0] + d[4] - d[2] * 2.5, *points, d[1] + d[5] - d[3] * 2.5]
+
+
+def _at_points(even: Sequence[Any], odd: Sequence[Any], scales: Sequence[float], keep: Keep) -> list[Any]:
+    """Return what is multiplied at +-_NEAR and +-_FAR; the odd parts count by their scales there."""
+    near, far = keep(even[1] - even[0] * 2.0), keep(even[1] - even[0] * 0.5)
+    near_odd, far_odd = keep(odd[1] - odd[0] * 2.0), keep(odd[1] - odd[0] * 0.5)
     return [
-        d[0] + d[4] - d[2] * 2.5,
-        near + near_odd * _NEAR,
-        near - near_odd * _NEAR,
-        far + far_odd * _FAR,
-        far - far_odd * _FAR,
-        d[1] + d[5] - d[3] * 2.5,
+        near + near_odd * scales[0],
+        near - near_odd * scales[0],
+        far + far_odd * scales[1],
+        far - far_odd * scales[1],
     ]
 
 
@@ -106,16 +110,8 @@ def _output_2_strided(m: Sequence[Any], _keep: Keep) -> list[Any]:
 
 
 def _input_4_strided(d: Sequence[Any], keep: Keep) -> list[Any]:
-    near, far = keep(d[4] - d[0] * 2.0), keep(d[4] - d[0] * 0.5)
-    near_odd, far_odd = keep(d[6] - d[2] * 2.0), keep(d[6] - d[2] * 0.5)
-    return [
-        near + near_odd * _FAR,
-        near - near_odd * _FAR,
-        far + far_odd * _NEAR,
-        far - far_odd * _NEAR,
-        d[0] + d[8] - d[4] * 2.5,
-        *d[1::2],
-    ]
+    points = _at_points((d[0], d[4]), (d[2], d[6]), (_FAR, _NEAR), keep)
+    return [*points, d[0] + d[8] - d[4] * 2.5, *d[1::2]]
 
 
 def _output_4_strided(m: Sequence[Any], keep: Keep) -> list[Any]:
