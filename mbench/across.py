@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mbench import counted, frame, labels, pairs, published, variants
+from mbench import counted, frame, labels, pairs, published, runs, variants
 from mbench.records import Record
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def networks(records: Iterable[Record]) -> pd.DataFrame:
     These are `label` and `place` (words), `top1_percent` and `accuracy_source` (published, missing where nothing is),
     `visible_change` (the smallest that the run could have shown), `peak_bytes`.
     """
-    items = list({record.run_id: record for record in records}.values())
+    items = list(runs.distinct(records))
     table = frame.from_records(items)
     table = table[table["scope"] == "network"].reset_index(drop=True)
     places = _places(items)

@@ -20,12 +20,15 @@ from pathlib import Path
 
 import msgspec
 
+from mbench import names
 from mbench.errors import BuildError, OutputError
 from mbench.records import Op, Variant
 
 MANIFEST = "artifact.json"
 LIBRARY = "model.so"
 REFERENCE = "reference.npz"
+FILES = (MANIFEST, LIBRARY, REFERENCE)
+"""All that an artifact's folder holds; what else lies there is not mbench's."""
 ENTRY = "main"
 GRAPH_ENTRY = "main_graph"
 """On NVIDIA GPUs: the same network, its kernels in a CUDA graph and launched at once. `ENTRY` launches them one by one,
@@ -117,6 +120,8 @@ def load(folder: Path) -> Artifact:
     """
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        if manifest.files.keys() != set(FILES):
+            raise BuildError(f"artifact {folder}: {MANIFEST} does not list its files; it was damaged")
         for name, expected in manifest.files.items():
             found = _seal(manifest) if name == MANIFEST else _sha256(folder / name)
             if found != expected:
@@ -125,8 +130,6 @@ def load(folder: Path) -> Artifact:
                 )
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BuildError(f"artifact {folder}: cannot be read: {error}") from error
-    if manifest.files.keys() != {MANIFEST, LIBRARY, REFERENCE}:
-        raise BuildError(f"artifact {folder}: {MANIFEST} does not list its files; it was damaged")
     return Artifact(folder, manifest)
 
 
@@ -158,19 +161,31 @@ def beside(record: Path) -> Path:
     return record.with_name(record.name.removesuffix(".json") + ".artifacts")
 
 
+def place(record: Path, variant: str) -> Path:
+    """Return the folder where the artifact of one network of a record file is kept."""
+    return beside(record) / names.component(variant)
+
+
 def keep(kept: Artifact, folder: Path) -> None:
-    """Copy an artifact to a folder, whole or not at all; what lies there gives way.
+    """Copy an artifact to a folder, whole or not at all; an artifact that lies there gives way.
 
     Raises:
-        OutputError: it could not be written.
+        OutputError: it could not be written, or something else lies there.
     """
     try:
-        work = scratch(folder.parent)
-        shutil.copytree(kept.folder, work, dirs_exist_ok=True)
+        work = copied(kept, folder.parent)
         discard(folder)
         work.rename(folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; choose another --output") from error
+
+
+def copied(kept: Artifact, parent: Path) -> Path:
+    """Return a fresh folder under `parent` with the files of an artifact; nothing else of its folder is copied."""
+    work = scratch(parent)
+    for name in FILES:
+        shutil.copyfile(kept.folder / name, work / name)
+    return work
 
 
 def scratch(parent: Path) -> Path:
@@ -184,11 +199,46 @@ def scratch(parent: Path) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, first by renaming it so that nobody meets it half gone."""
+    """Remove the folder of an artifact, first by renaming it so that nobody meets it half gone.
+
+    Raises:
+        OutputError: it holds something that is no artifact's, and nothing of it was removed.
+    """
+    alien = foreign(folder)
+    if alien is not None:
+        raise OutputError(f"{alien} is not mbench's, and is not removed; move it away")
     aside = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
     with contextlib.suppress(FileNotFoundError):  # another process was first
         folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)
+    for name in FILES:
+        (aside / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        aside.rmdir()
+
+
+def foreign(folder: Path) -> Path | None:
+    """Return what lies at or in a folder and is no artifact's; None where an artifact's files alone do, or nothing."""
+    if not os.path.lexists(folder):
+        return None
+    if folder.is_symlink() or not folder.is_dir():
+        return folder
+    try:
+        with os.scandir(folder) as inside:  # which knows what each entry is, also if another process removes it now
+            others = [each.name for each in inside if each.name not in FILES or not each.is_file(follow_symlinks=False)]
+    except FileNotFoundError:
+        return None
+    return folder / min(others) if others else None
+
+
+def recognised(folder: Path) -> bool:
+    """Return whether a folder is an artifact that mbench kept there, by its own manifest, and nothing else."""
+    if foreign(folder) is not None:
+        return False
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return manifest.files.keys() == set(FILES) and folder.name == names.component(manifest.variant.name)
 
 
 def _seal(manifest: Manifest) -> str:

@@ -320,12 +320,14 @@ def report(paths: tuple[Path, ...], output: Path, plotlyjs: Literal["inline", "d
     from mbench import garbage
 
     with garbage.not_collected():
-        from mbench import records
+        from mbench import records, runs
         from mbench import report as pages
 
         read = [records.read(path) for path in paths]
         if output.resolve() in [path.resolve() for path in paths]:
             raise UsageError(f"--output {output} is one of the records; choose another file for the page")
+        for copy in runs.copies(read):
+            _tell(f"mbench: {paths[copy.index]} {copy.why} as {paths[copy.of]}; it is left out")
         pages.write(output, read, plotlyjs=plotlyjs)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mbench import counted, pairs, records, stats
+from mbench import counted, pairs, records, runs, stats
 from mbench.errors import RecordError
 from mbench.records import LEVELS, Counters, Layer, Record, Result
 
@@ -42,12 +43,16 @@ COLUMNS = (
 def load(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
     """Read records into one table: a path, several, folders (their *.json) or globs. See `from_records` for the rows.
 
-    A run that is met twice counts once.
+    A run counts once, however many copies of its record there are; a warning names those that were left out.
 
     Raises:
         RecordError: nothing is there, or a file is not a valid record.
     """
-    return from_records([records.read(path) for path in files(paths)])
+    found = files(paths)
+    items = [records.read(path) for path in found]
+    for copy in runs.copies(items):
+        warnings.warn(f"{found[copy.index]} {copy.why} as {found[copy.of]}; it is left out", stacklevel=2)
+    return from_records(items)
 
 
 def files(paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
@@ -56,9 +61,17 @@ def files(paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
     Raises:
         RecordError: a folder or a glob holds no record, or a path is not there.
     """
+    return tuple({os.path.realpath(file): file for file in every_file(paths)}.values())
+
+
+def every_file(paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
+    """Return the same with files that are met twice, as by a link.
+
+    Raises:
+        RecordError: a folder or a glob holds no record, or a path is not there.
+    """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found = [file for path in given for file in _files(Path(path))]
-    return tuple({file.resolve(): file for file in found}.values())
+    return tuple(file for path in given for file in _files(Path(path)))
 
 
 def _files(path: Path) -> Sequence[Path]:
@@ -80,12 +93,11 @@ def from_records(items: Iterable[Record]) -> pd.DataFrame:
     `activation_bytes` is its planned peak, a layer's is input plus output. `energy_j` is what `energy_method` says, a
     model as a rule. Counts (`instructions` to `flops`) are exact, of code for `counts_target`, which need not be what
     was timed; `instructions_per_fma` is for each vector multiply-add needed; traffic and `latency_model_s` are models.
-    The same run_id is taken once.
+    Copies of a run are left out; see `mbench.runs`.
     """
     import pandas as pd
 
-    once = {record.run_id: record for record in reversed(list(items))}
-    rows = [row for record in reversed(once.values()) for result in record.results for row in _rows(record, result)]
+    rows = [row for record in runs.distinct(items) for result in record.results for row in _rows(record, result)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     kinds = {name: "Int64" if name in WHOLE else "string" if name in TEXT else "float64" for name in COLUMNS}
     return table.astype(kinds)

@@ -7,6 +7,7 @@ when all builds are done. This process imports neither torch nor tvm: whatever h
 from __future__ import annotations
 
 import datetime
+import os
 import secrets
 import tempfile
 from concurrent.futures.process import BrokenProcessPool
@@ -84,7 +85,7 @@ def run(job: Job, progress: Progress) -> Record:
     ready = {name: found for name, found in built.items() if not isinstance(found, Failure)}
     if job.keep_artifacts:
         for name, (made, _) in ready.items():
-            artifacts.keep(made, artifacts.beside(job.path) / name)
+            artifacts.keep(made, artifacts.place(job.path, name))
     if job.settings.compile_only:
         for artifact, cached in ready.values():
             record = _keep(job, record, _compiled_only(job, artifact, cached=cached))
@@ -266,7 +267,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         settings=before.settings,
         path=path,
         use_cache=use_cache,
-        keep_artifacts=artifacts.beside(path).exists(),
+        keep_artifacts=os.path.isdir(artifacts.beside(path)),  # noqa: PTH112 - also where the name is too long
         choices=choices,
         before=before,
     )

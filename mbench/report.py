@@ -21,7 +21,22 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import mbench
-from mbench import across, charts, frame, headlines, labels, pairs, records, stats, templates, units, versus, views
+from mbench import (
+    across,
+    charts,
+    frame,
+    headlines,
+    labels,
+    names,
+    pairs,
+    records,
+    runs,
+    stats,
+    templates,
+    units,
+    versus,
+    views,
+)
 from mbench.charts import AcrossCharts, Chart, RecordCharts
 from mbench.records import Record
 from mbench.versus import Versus
@@ -68,14 +83,16 @@ class Overview:
 
 
 def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: PlotlyJs = "inline") -> str:
-    """Return the page of one or several records as HTML; the same run_id is shown once.
+    """Return the page of one or several records as HTML; copies of a run are named and left out.
 
     Args:
         items: the records.
         title: of the page.
         plotlyjs: `inline`, or `directory`: the page asks for `plotly_file()` beside it, see `write`.
     """
-    once = tuple({record.run_id: record for record in items}.values())
+    given = tuple(items)
+    copies = runs.copies(given)
+    once = runs.distinct(given)
     detailed = sum(len(result.layers) for record in once for result in record.results) <= DETAILED_LAYERS
     several = len(once) > 1
     sections = [
@@ -96,6 +113,7 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
             title=title or TITLE,
             version=mbench.__version__,
             sections=sections,
+            copies=[(given[copy.index].run_id, copy.why, given[copy.of].run_id) for copy in copies],
             overview=overview,
             table=_download("mbench-table.csv", "text/csv", _csv(once)) if once else None,
             scripts=scripts,
@@ -128,7 +146,7 @@ def _section(anchor: str, record: Record, *, detailed: bool, several: bool) -> S
         anchor=anchor,
         view=view,
         charts=charts.of_record(anchor, view) if detailed else None,
-        download=_download(f"{record.run_id}.json", "application/json", records.encode(record)),
+        download=_download(f"{names.component(record.run_id)}.json", "application/json", records.encode(record)),
     )
 
 

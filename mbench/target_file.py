@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mbench import resources
+from mbench import names, resources
 from mbench.errors import TargetError
 from mbench.records import LEVELS, EnergyCoefficients, Target
 
@@ -52,6 +52,8 @@ def _inconsistencies(target: Target, file: Path) -> Iterator[tuple[str, str]]:
     for key in ("mtriple", "mcpu") if kind == "llvm" else ():
         if not isinstance(target.tvm.get(key), str):
             yield f"tvm.{key}", f"expected a string, got {target.tvm.get(key)!r}"
+        elif key == "mtriple" and not names.is_plain(str(target.tvm[key]).split("-", maxsplit=1)[0].lower()):
+            yield f"tvm.{key}", f"expected an architecture first, such as 'x86_64-linux-gnu', got {target.tvm[key]!r}"
     if (target.family == "gpu") == (kind == "llvm"):
         yield "family", f"'{target.family}' does not go with tvm.kind '{kind}'"
     for key, levels in (

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import gpus, records, targets
+from mbench import gpus, names, records, targets
 from mbench.errors import OutputError, RecordError
 from mbench.records import Host, PositiveInt, Seconds, Target
 
@@ -280,7 +280,7 @@ def processor(target: Target, host: Host) -> str:
 def own_file(target: Target, host: Host) -> Path:
     """Return where this user's choices for a target lie, as measured on this kind of processor."""
     code = f"host-{target.tvm.get('mcpu', '')}" if target.name == "host" else target.name
-    return folder() / f"{code}-{_slug(processor(target, host))}.toml"
+    return folder() / f"{names.component(f'{code}-{_slug(processor(target, host))}')}.toml"
 
 
 def database(file: Path) -> Path:

@@ -16,7 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mbench.errors import BuildError
+from mbench import names
+from mbench.errors import BuildError, UsageError
 
 _COMPILER_ADDS = ("ld returned", "linker command failed")
 """What compilers add once the linker has said why it failed."""
@@ -25,8 +26,14 @@ _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def architecture(name: str) -> str:
-    """Return an architecture, or the one that a triple begins with, in Linux's words: `x86_64`, `aarch64`."""
+    """Return an architecture, or the one that a triple begins with, in Linux's words: `x86_64`, `aarch64`.
+
+    Raises:
+        UsageError: it cannot be part of a command's name.
+    """
     first = name.split("-", maxsplit=1)[0].lower()
+    if first and not names.is_plain(first):
+        raise UsageError(f"architecture {first[:80]!r} cannot be; expected letters, digits and _, such as x86_64")
     return _ARCHITECTURES.get(first, first)
 
 

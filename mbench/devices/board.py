@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench import host
+from mbench import host, names
+from mbench.errors import MeasureError, UsageError
 from mbench.measure import memory
 from mbench.records import Conditions, Host
 
@@ -46,11 +47,21 @@ class Snapshot:
     """A device's files at one moment, as a tree below `root`."""
 
     def __init__(self, files: Mapping[str, str], root: Path) -> None:
+        """Write the files below a folder.
+
+        Raises:
+            MeasureError: one of them is no file that a machine can have; nothing was written outside of `root`.
+        """
         self.root = root
         for path, text in files.items():
-            file = root / path.lstrip("/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(text.encode("latin-1"))
+            try:
+                file = names.below(root, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(text.encode("latin-1"))
+            except (UsageError, OSError, UnicodeEncodeError) as error:
+                raise MeasureError(
+                    f"the device answers with a file that it cannot have, {path[:80]!r}: {error}"
+                ) from error
 
     def machine(self, info: ServerInfo) -> Host:
         """Return what the device is."""

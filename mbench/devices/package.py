@@ -41,6 +41,7 @@ LD_LIBRARY_PATH=$here${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}
 export LD_LIBRARY_PATH
 exec "$here/{program}" "$@"
 """
+_MADE_BY = _START.splitlines()[1]
 _README = """\
 mbench-server {version} for {architecture}: runs and times what mbench compiles, on this board.
 It needs Linux with glibc {glibc} or newer and its libstdc++: no Python, no compiler, no installation.
@@ -156,10 +157,20 @@ def _check_free(folder: Path) -> None:
         raise UsageError(f"--output {folder} is not a folder; {hint}")
     if folder.resolve() == Path.cwd():
         raise UsageError(f"--output {folder} is the folder that you are in; {hint}")
-    with contextlib.suppress(FileNotFoundError):
-        others = sorted({path.name for path in folder.iterdir()} - ours)
-        if others:
-            raise UsageError(f"--output {folder} holds other files ({others[0]}, …); {hint}")
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    others = [path.name for path in inside if path.name not in ours or path.is_symlink() or not path.is_file()]
+    if inside and not others and not _is_package(folder):
+        others = [inside[0].name]
+    if others:
+        raise UsageError(f"--output {folder} holds other files ({others[0]}, …); {hint}")
+
+
+def _is_package(folder: Path) -> bool:
+    """Return whether mbench made a folder: its script says so."""
+    try:
+        return _MADE_BY in (folder / START).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 @contextlib.contextmanager

@@ -241,6 +241,8 @@ class _Measuring:
 
         paths = tuple(f"/{meter.file.relative_to(snapshot.root)}" for meter in found)
         looped = session.loop(meters.WINDOW_S, paths)
+        if set(looped["samples"]) != set(paths):
+            raise MeasureError(f"the device at {self._line.address} answers for other sensors than it was asked for")
         return meters.replayed(looped["samples"], root=snapshot.root, runs=looped["runs"])
 
     def _look(self, name: str) -> Snapshot:

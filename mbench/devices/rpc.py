@@ -6,17 +6,17 @@ an SSH tunnel carries it to machines that are not next to this one.
 
 from __future__ import annotations
 
-import re
 import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from mbench import names
 from mbench.artifact import Artifact
 from mbench.compile import tuning
 from mbench.devices import remote
-from mbench.devices.address import Address
+from mbench.devices.address import SCHEME, Address
 from mbench.devices.process import WorkerDevice
 from mbench.errors import MeasureError
 from mbench.measure.observation import Observation, Plan
@@ -47,7 +47,8 @@ class RpcDevice(WorkerDevice):
         """
         self.address = Address.parse(address)
         self.name = str(self.address)
-        file = "device-" + re.sub(r"[^A-Za-z0-9.]+", "-", self.name)
+        parts = (SCHEME, self.address.host, self.address.port, self.address.key)
+        file = names.component("-".join(("device", *(str(part) for part in parts if part is not None))))
         super().__init__(
             file if self.address.key is None else f"{file}-{secrets.token_hex(4)}",  # a tracker has its own queue
             where=f"on {self.name}",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import shutil
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from mbench import artifact
 from mbench.artifact import Artifact
 from mbench.measure import latency
 
@@ -118,9 +118,7 @@ def drawn(threads: int, tolerance: float) -> DuelPlan:
 def twin_of(base: Artifact) -> Iterator[Artifact]:
     """Yield a copy of an artifact: a library that is opened twice would be loaded once."""
     with tempfile.TemporaryDirectory(prefix="mbench-twin-") as folder:
-        copy = Path(folder) / base.folder.name
-        shutil.copytree(base.folder, copy)
-        yield Artifact(copy, base.manifest)
+        yield Artifact(artifact.copied(base, Path(folder)), base.manifest)
 
 
 def sample(blocks: Sequence[Sequence[float]]) -> Sample:

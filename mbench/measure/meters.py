@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from mbench import names
 from mbench.records import MeteredEnergy
 
 WINDOW_S = 1.0
@@ -143,7 +144,7 @@ def replayed(samples: Mapping[str, Sequence[tuple[float, int]]], *, root: Path, 
         nonlocal now
         for path, (at, value) in moment.items():
             now = at
-            (root / path.lstrip("/")).write_text(str(value))
+            names.below(root, path).write_text(str(value))
 
     show(moments[0])
     later = iter(moments[1:])
