@@ -327,7 +327,7 @@ def report(paths: tuple[Path, ...], output: Path, plotlyjs: Literal["inline", "d
         if output.resolve() in [path.resolve() for path in paths]:
             raise UsageError(f"--output {output} is one of the records; choose another file for the page")
         for copy in runs.copies(read):
-            _tell(f"mbench: {paths[copy.index]} {copy.why} as {paths[copy.of]}; it is left out")
+            _tell(f"mbench: {paths[copy.at]} {copy.why} as {paths[copy.of]}; it is left out")
         pages.write(output, read, plotlyjs=plotlyjs)
 
 

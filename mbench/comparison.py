@@ -126,6 +126,10 @@ class Comparison(_Strict, frozen=True, kw_only=True):
     """Ways that were wanted and that the differences forbid, with the differences."""
     notes: tuple[str, ...] = ()
     """How it was measured."""
+    copies: tuple[str, ...] = ()
+    """Files that do not count, since they are of the same run as others; each with what of."""
+    not_measured: tuple[str, ...] = ()
+    """What was asked for in a run and cannot be judged, with the reason."""
 
     def of(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Return the findings of an outcome, in order."""
@@ -145,7 +149,7 @@ class Verdict(_Strict, frozen=True, kw_only=True):
     accepted: tuple[str, ...] = ()
     """Acceptances that were used, with their reasons."""
     failures: tuple[str, ...] = ()
-    """What could not be measured."""
+    """What could not be measured, in the two runs or now."""
 
 
 def encode(document: Comparison | Verdict) -> bytes:

@@ -51,7 +51,7 @@ def load(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
     found = files(paths)
     items = [records.read(path) for path in found]
     for copy in runs.copies(items):
-        warnings.warn(f"{found[copy.index]} {copy.why} as {found[copy.of]}; it is left out", stacklevel=2)
+        warnings.warn(f"{found[copy.at]} {copy.why} as {found[copy.of]}; it is left out", stacklevel=2)
     return from_records(items)
 
 

@@ -82,7 +82,7 @@ def gate(console: Callable[[], Console], /, base: Path, head: Path, **options: A
     Exit code: 0 passed, 1 regressed, 3 no verdict, 4 not measured.
     """
     from mbench import comparison
-    from mbench.gate import acceptance, limits, sides, verdict
+    from mbench.gate import acceptance, baseline, limits, sides, verdict
     from mbench.verdicts import annotations, terminal
 
     if options["paired"] and options["recorded"]:
@@ -95,7 +95,8 @@ def gate(console: Callable[[], Console], /, base: Path, head: Path, **options: A
     )  # fmt: skip
     accepted = acceptance.read(options["accepted"])
     sides_ = sides.read(base), sides.read(head)
-    _refuse_early(sides_[1], asked.limits, options)
+    _refuse_early(sides_, asked.limits, options)
+    renewal = baseline.plan(*sides_) if options["update_baseline"] else None
     with _fight(sides_, asked, options, console) as fight:
         found, failures = verdict.compare(*sides_, asked, fight)
     judged = verdict.judge(found, failures, accepted)
@@ -103,8 +104,8 @@ def gate(console: Callable[[], Console], /, base: Path, head: Path, **options: A
     parts = terminal.render(judged)
     if options["annotations"]:
         parts.append(annotations.render(judged).rstrip("\n"))
-    if options["update_baseline"]:
-        parts.append(_update(judged, *sides_))
+    if renewal is not None:
+        parts.append(baseline.renew(renewal, judged))
     code = EXIT_CODES[judged.conclusion]
     if judged.failures and code != EXIT_CODES["regressed"]:
         code = NOT_MEASURED
@@ -135,13 +136,17 @@ def compare(base: Path, head: Path, **options: Any) -> Answer:
     return Answer(terminal.render(found), comparison.encode(found), options["as_json"], 0)
 
 
-def _refuse_early(head: Given, limits: Limits, options: dict[str, Any]) -> None:
+def _refuse_early(given: tuple[Given, Given], limits: Limits, options: dict[str, Any]) -> None:
     """Notice now, not after minutes of measuring, what could not be judged or written then.
 
     Raises:
-        UsageError: a sensitivity is not above its threshold, or a file's folder is not there.
+        UsageError: a sensitivity is not above its threshold, a file's folder is not there, or --recorded was given and
+            a side holds no latencies.
     """
-    for result in head.record.results:
+    for side in given if options["recorded"] else ():
+        if not any(result.end_to_end.latency_s for record in side.runs for result in record.results):
+            raise UsageError(f"--recorded: {side.path} holds no latencies; leave it out, or give a run that was timed")
+    for result in given[1].record.results:
         for op in (None, *{layer.op for layer in result.layers}):
             limits.sensitivity(result.variant.name, op, "latency")
     for name in _FILES:
@@ -182,7 +187,7 @@ def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator
         UsageError: an artifact is missing or altered, or this machine cannot run it.
     """
     from mbench import host, targets
-    from mbench.gate import matching, paired, sides
+    from mbench.gate import asked, matching, paired, sides
     from mbench.measure import duel
 
     if head.record.target.family == "gpu":
@@ -194,9 +199,7 @@ def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator
     usable = machine.processors_usable or machine.cores_logical
     if settings.threads > usable:
         raise UsageError(f"--paired: the runs used {settings.threads} threads, this machine has {usable} processors")
-    for name, ours, theirs in matching.results(base.record, head.record):
-        if ours is None or theirs is None:
-            continue
+    for name, ours, theirs in asked.comparable(base.record, head.record):
         old = sides.kept_artifact(base, ours)
         yield paired.Contest(
             variant=name, base=old, twin=stack.enter_context(duel.twin_of(old)),
@@ -232,21 +235,3 @@ def _content(path: Path) -> bytes:
         return b""
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another file") from error
-
-
-def _update(judged: Verdict, base: Given, head: Given) -> str:
-    """Put the head in the base's place, unless it is worse or could not be judged."""
-    from mbench import artifact, records
-
-    if judged.conclusion != "passed":
-        return f"baseline {base.path} stays as it is: {judged.conclusion}"
-    if base.path.resolve() == head.path.resolve():
-        return f"baseline {base.path} is HEAD itself"
-    kept, before = artifact.beside(head.path), artifact.beside(base.path)
-    sound = [artifact.load(kept / result.variant.name) for result in head.record.results] if kept.exists() else []
-    if before.exists():
-        artifact.discard(before)
-    for each in sound:
-        artifact.keep(each, before / each.manifest.variant.name)
-    records.write(base.path, head.record)
-    return f"baseline {base.path} is now {head.record.run_id}"

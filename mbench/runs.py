@@ -30,7 +30,7 @@ SAME_CONTENT = "is the same but for its run_id"
 class Copy(NamedTuple):
     """A record that is of the same run as another: their indices, and how that shows."""
 
-    index: int
+    at: int
     of: int
     why: str
 
@@ -59,23 +59,33 @@ def copies(items: Sequence[Record]) -> tuple[Copy, ...]:
 def distinct(items: Iterable[Record]) -> tuple[Record, ...]:
     """Return the records in order, each run once."""
     given = tuple(items)
-    left_out = {copy.index for copy in copies(given)}
+    left_out = {copy.at for copy in copies(given)}
     return tuple(record for index, record in enumerate(given) if index not in left_out)
 
 
-def same(one: Record, other: Record) -> str | None:
-    """Return how it shows that two records are of one run, or None if they are not."""
-    return next((copy.why for copy in copies((one, other))), None)
+def shared(items: Sequence[Record], others: Sequence[Record]) -> tuple[Copy, ...]:
+    """Return which records hold what one of `others`, whose index is `of`, holds too.
+
+    A run_id alone does not show that: where nothing that was measured is the same, there is something to compare.
+    """
+    known = {mark: number for number, record in reversed(tuple(enumerate(others))) for mark in _measured(record)}
+    met = ((number, mark, why) for number, record in enumerate(items) for mark, why in _measured(record).items())
+    found = {number: Copy(number, known[mark], why) for number, mark, why in met if mark in known}
+    return tuple(found.values())
 
 
 def _marks(record: Record) -> dict[str, str]:
     """Return what no record of another run has, each with how to say that it is the same."""
-    marks = {f"run_id {record.run_id}": SAME_ID}
+    return {f"run_id {record.run_id}": SAME_ID} | _measured(record)
+
+
+def _measured(record: Record) -> dict[str, str]:
+    """Return the same of what a record holds."""
     measured = [_digest(samples) for result in record.results if (samples := _samples(result))]
     if measured:
-        return marks | dict.fromkeys(measured, SAME_SAMPLES)
+        return dict.fromkeys(measured, SAME_SAMPLES)
     anonymous = msgspec.structs.replace(record, run_id="-")
-    return marks | {_digest(json.loads(records.encode(anonymous))): SAME_CONTENT}
+    return {_digest(json.loads(records.encode(anonymous))): SAME_CONTENT}
 
 
 def _samples(result: Result) -> tuple[tuple[str, ...], ...]:

@@ -42,6 +42,7 @@ from mbench.records import (
 )  # fmt: skip
 
 PAIR = variants.DEFAULT
+RUN_ID = "20250301-120000-test"
 NO_LATENCY = "compiled only, as --compile-only asked: nothing ran"
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -72,9 +73,12 @@ PER_FMA = {"conv2d": 1.6, "depthwise_conv2d": 3.1, "pointwise_conv2d": 1.25, "de
 
 def record(
     names: Sequence[str] = PAIR, *, latency: bool = True, failed: Sequence[str] = (),
-    run_id: str = "20250301-120000-test", block: int = 10, repeat: int = 100, layer_repeat: int = 20,
+    run_id: str = RUN_ID, block: int = 10, repeat: int = 100, layer_repeat: int = 20,
 ) -> Record:  # fmt: skip
-    """Return a valid record; `latency=False`: it only compiled; `failed`: variants that could not be built."""
+    """Return a valid record; `latency=False`: it only compiled; `failed`: variants that could not be built.
+
+    Each `run_id` has samples of its own, as each run has.
+    """
     settings = Settings(
         variants=(*names, *failed), threads=2, batch=1, dtype="float32", number=1, repeat=repeat,
         layer_repeat=layer_repeat, block=block, warmup=Warmup(max_s=5.0), timeout_s=600.0, compile_only=not latency,
@@ -86,11 +90,30 @@ def record(
         target=_target(), device=Device(
             kind=kind, name="testhost", calibration=_calibration() if latency else None, missing=missing
         ),
-        settings=settings, results=tuple(_result(name, settings) for name in names),
+        settings=settings, results=tuple(_result(name, settings, run_id) for name in names),
         failures=tuple(
             Failure(variant=name, stage="build", reason="out of registers", detail="line 1\nline 2") for name in failed
         ),
     )  # fmt: skip
+
+
+def again(item: Record, run_id: str, factor: float = 1.0) -> Record:
+    """Return the record as another run of the same job: each time is `factor` times as long, and a little besides."""
+    replace, by = msgspec.structs.replace, factor * (1 + 1e-7 * (1 + random.Random(run_id).random()))
+
+    def longer(samples: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        return samples and tuple(by * value for value in samples)
+
+    def measured(result: Result) -> Result:
+        whole = result.end_to_end
+        return replace(
+            result, layers=tuple(replace(layer, latency_s=longer(layer.latency_s)) for layer in result.layers),
+            end_to_end=replace(
+                whole, latency_s=longer(whole.latency_s), twin_latency_s=longer(whole.twin_latency_s)
+            ),
+        )  # fmt: skip
+
+    return replace(item, run_id=run_id, results=tuple(map(measured, item.results)))
 
 
 def emulated(names: Sequence[str] = PAIR) -> Record:
@@ -291,9 +314,9 @@ def _samples(generator: random.Random, centre: float, count: int) -> tuple[float
     return tuple(centre * (1 + abs(generator.gauss(0, 0.02))) for _ in range(count))
 
 
-def _result(name: str, settings: Settings) -> Result:
+def _result(name: str, settings: Settings, run_id: str) -> Result:
     variant = variants.parse(name, batch=settings.batch, dtype=settings.dtype)
-    generator = random.Random(name)
+    generator = random.Random(name if run_id == RUN_ID else f"{name} {run_id}")
     layers = tuple(_layer(index, spec, settings, generator) for index, spec in enumerate(models.layers(variant)))
     missing = {"memory.process_peak_bytes": "a test has no process", "energy.measured": "no meter: no RAPL, no NVML"}
     if settings.compile_only:

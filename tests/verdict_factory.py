@@ -11,6 +11,7 @@ from mbench.comparison import WAYS, Comparison, Difference, Finding, Side, Verdi
 
 SMALL = "mobilenet_v1_0.25_128"
 LARGE = "mobilenet_v1_1.0_224_standard"
+COPY = "head/b.json has the same samples as head/a.json"
 LEFT_OUT = "not compared by recorded: cpu differ"
 AGREED = "borders are exact now"
 
@@ -105,7 +106,7 @@ def regressed() -> Verdict:
     )
     found = comparison(
         *findings, ways=("paired", "counts", "static"), differences=differences,
-        notes=("the machine was busy: load 1.9 on 2 processors",),
+        notes=("the machine was busy: load 1.9 on 2 processors",), copies=(COPY,),
     )  # fmt: skip
     headline = f"{SMALL} is 3.1 % slower (+2.6 to +3.6 %): block3.dw is 10.0 % slower"
     return verdict("regressed", headline, found, accepted=(f"{SMALL} memory: {AGREED} (until 2026-12-31)",))
@@ -154,7 +155,9 @@ def hostile() -> Verdict:
         bare(worst, variant=name, outcome="information", reason=script),
     )
     difference = Difference(key=worst, base=script, head=image, forbids=("recorded",))
-    found = comparison(*findings, differences=(difference,), notes=HOSTILE)
+    found = comparison(
+        *findings, differences=(difference,), notes=HOSTILE, copies=(worst,), not_measured=(worst, *HOSTILE)
+    )
     return verdict("regressed", worst, found, accepted=(worst,), failures=(worst,))
 
 

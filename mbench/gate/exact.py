@@ -1,4 +1,4 @@
-"""What is exact: counts of instructions, planned memory, sizes, multiply-adds; and what is new, gone, or wrong."""
+"""What is exact: counts of instructions, planned memory, sizes, multiply-adds; and which layers are new or gone."""
 
 from __future__ import annotations
 
@@ -10,23 +10,9 @@ from mbench import pairs, units
 from mbench.comparison import Finding, Metric, Outcome, Way
 from mbench.gate.limits import Limits
 from mbench.gate.matching import Match, total
-from mbench.records import Record, Result
+from mbench.records import Result
 
 _COUNTED: tuple[Metric, ...] = ("instructions", "loads", "stores")
-
-
-def presence(base: Record, head: Record) -> Iterator[Finding]:
-    """Yield a finding for each network that only one run has, and each whose result is wrong in the head."""
-    ours, theirs = ({result.variant.name: result for result in record.results} for record in (base, head))
-    failed = {failure.variant: failure for failure in head.failures}
-    for name in dict.fromkeys((*ours, *theirs, *failed)):
-        if name in failed:
-            failure = failed[name]
-            yield _bare(name, "result", "regressed", f"failed in the head while {failure.stage}: {failure.reason}")
-        elif name not in theirs:
-            yield _bare(name, "presence", "regressed", "gone: the head has no such network")
-        elif name not in ours:
-            yield _bare(name, "presence", "information", "new: the base has no such network; nothing to compare with")
 
 
 def of_network(base: Result, head: Result, limits: Limits, *, counts: bool) -> Iterator[Finding]:
@@ -38,7 +24,7 @@ def of_network(base: Result, head: Result, limits: Limits, *, counts: bool) -> I
         ("library_bytes", "static", base.artifact.library_bytes, head.artifact.library_bytes),
         ("macs", "static", pairs.macs(base), pairs.macs(head)),
     ]
-    if counts and base.counts and head.counts:
+    if counts and base.counts and head.counts and base.counts.target == head.counts.target:
         ours, theirs = base.counts.counters, head.counts.counters
         values += [(metric, "counts", getattr(ours, metric), getattr(theirs, metric)) for metric in _COUNTED]
     for metric, way, before, after in values:

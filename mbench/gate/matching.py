@@ -1,4 +1,4 @@
-"""Which network and which layer of one run is which of the other.
+"""Which layer of one run is which of the other.
 
 Layers are matched by name and shapes. Where the two differ in between, a stretch of layers is a group if it takes and
 gives the same shapes in both: fusion differs, the work is the same, and the sums are compared.
@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mbench.records import Counters, Layer, Op, Record, Result
+from mbench.records import Counters, Layer, Op
 
 
 class Match(NamedTuple):
@@ -40,13 +40,6 @@ def total(layers: Sequence[Layer], field: str) -> int | None:
     ]
     known = [value for value in values if value is not None]
     return sum(known) if layers and len(known) == len(values) else None
-
-
-def results(base: Record, head: Record) -> tuple[tuple[str, Result | None, Result | None], ...]:
-    """Return each network of either run: its name, and its result in both."""
-    ours = {result.variant.name: result for result in base.results}
-    theirs = {result.variant.name: result for result in head.results}
-    return tuple((name, ours.get(name), theirs.get(name)) for name in dict.fromkeys((*ours, *theirs)))
 
 
 def layers(base: Sequence[Layer], head: Sequence[Layer]) -> tuple[Match, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from mbench import stats, units
 from mbench.comparison import Finding, Outcome
+from mbench.gate import asked
 from mbench.gate.limits import Limits
 from mbench.gate.matching import Match
 from mbench.gate.timed import ASKED_SHARE, CONFIDENCE, FAMILY_ERROR, NOISE_FACTOR, SHORTEST_S
@@ -152,8 +153,8 @@ def _subjects(
 
 
 def _of(name: str, side: Sequence[Record]) -> list[Result]:
-    found = (result for record in side for result in record.results if result.variant.name == name)
-    return [result for result in found if result.end_to_end.latency_s and _median(result.end_to_end.latency_s) > 0]
+    found = [asked.result(record, name) for record in side]
+    return [result for result in found if result and _median(result.end_to_end.latency_s) > 0]
 
 
 def _layers_s(result: Result, layers: Sequence[Layer]) -> float:

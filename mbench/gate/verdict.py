@@ -9,16 +9,19 @@ from typing import NamedTuple
 import msgspec
 
 import mbench
-from mbench import units
+from mbench import runs, units
 from mbench.comparison import WAYS, Comparison, Conclusion, Difference, Finding, Verdict, Way
-from mbench.gate import acceptance, causes, comparable, exact, matching, paired, recorded
+from mbench.gate import acceptance, causes, comparable, coverage, exact, matching, paired, recorded
+from mbench.gate import asked as asked_for
 from mbench.gate.acceptance import Acceptance
+from mbench.gate.coverage import Both
 from mbench.gate.limits import Limits
 from mbench.gate.matching import Match
 from mbench.gate.paired import Contest, Fought, Report
 from mbench.gate.sides import Given
 from mbench.measure.duel import Arena
 from mbench.records import Result
+from mbench.runs import Copy
 
 
 class Fight(NamedTuple):
@@ -46,7 +49,7 @@ def ways(base: Given, head: Given, *, pair: bool, record: bool) -> tuple[Way, ..
     Counts wherever both sides have them. Latencies measured now if `pair`; recorded ones if `record`, or if there is
     nothing better.
     """
-    shared = [(ours, theirs) for _, ours, theirs in matching.results(base.record, head.record) if ours and theirs]
+    shared = [(ours, theirs) for _, ours, theirs in asked_for.comparable(base.record, head.record)]
     found: list[Way] = ["static"]
     if any(ours.counts and theirs.counts for ours, theirs in shared):
         found.append("counts")
@@ -59,75 +62,64 @@ def ways(base: Given, head: Given, *, pair: bool, record: bool) -> tuple[Way, ..
 
 
 def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) -> tuple[Comparison, tuple[str, ...]]:
-    """Return what was found in every way that the two runs allow, and what could not be measured."""
+    """Return what was found in every way that the two runs allow, and what could not be measured now."""
     found = comparable.differences(base.record, head.record, asked.allowed)
     wanted = ways(base, head, pair=fight is not None, record=asked.recorded)
     possible = tuple(way for way in wanted if not comparable.forbidden(way, found))
-    matched = {
-        name: matching.layers(ours.layers, theirs.layers)
-        for name, ours, theirs in matching.results(base.record, head.record)
-        if ours and theirs
-    }
-    findings = list(_exact(base, head, matched, asked.limits, possible))
+    both = asked_for.comparable(base.record, head.record)
+    matched = {name: matching.layers(ours.layers, theirs.layers) for name, ours, theirs in both}
+    presence = asked_for.presence(base, head)
+    findings = [*presence.findings, *_exact(both, matched, asked.limits, possible)]
+    shared = runs.shared(head.runs, base.runs)
+    own = [record for index, record in enumerate(head.runs) if index not in {copy.at for copy in shared}]
     fought = Fought()
     if "recorded" in possible:
-        findings += recorded.judge(base.runs, head.runs, matched, asked.limits)
+        findings += recorded.judge(base.runs, own, matched, asked.limits) if own else coverage.of_copies(both)
     if "paired" in possible and fight is not None:
         fought = paired.judge(fight.contests, fight.arena, asked.limits, fight.report, first_look=fight.first_look)
         findings += fought.findings
-    findings += _unjudged(base, head, possible, findings)
+    needed: tuple[Way, ...] = ("paired", "recorded") if asked.recorded else ("paired",)
+    findings += list(coverage.lacking(both, matched, possible, needed, findings))
     explained = tuple(_with_causes(finding, base, head, matched) for finding in findings)
     comparison = Comparison(
         base=base.described(), head=head.described(), ways={way: WAYS[way] for way in possible}, findings=explained,
-        differences=found, notes=fought.remarks, left_out=_left_out(wanted, possible, found),
+        differences=found, notes=(*fought.remarks, *coverage.notes(both, matched, possible)),
+        left_out=_left_out(wanted, possible, found), copies=_copies(base, head, shared),
+        not_measured=presence.not_measured,
     )  # fmt: skip
     return comparison, fought.failures
 
 
+def _copies(base: Given, head: Given, shared: Sequence[Copy]) -> tuple[str, ...]:
+    """Return which files do not count: copies on one side, and runs of the head that are the base's too."""
+    across = (f"{head.file(copy.at)} {copy.why} as {base.file(copy.of)}: one run is on both sides" for copy in shared)
+    return (*base.copies, *head.copies, *across)
+
+
 def judge(comparison: Comparison, failures: Sequence[str], accepted: Sequence[Acceptance]) -> Verdict:
     """Return the verdict on a comparison: worse wins over undecided, and what was not judged never passes."""
+    failures = (*comparison.not_measured, *failures)
     findings, used = acceptance.apply(comparison.findings, tuple(accepted))
     judged = msgspec.structs.replace(comparison, findings=findings)
     conclusion = _conclusion(judged, failures)
     return Verdict(
         created_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         mbench_version=mbench.__version__, conclusion=conclusion, headline=_headline(judged, conclusion, failures),
-        comparison=judged, accepted=tuple(used), failures=tuple(failures),
+        comparison=judged, accepted=tuple(used), failures=failures,
     )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------- findings
 def _exact(
-    base: Given, head: Given, matched: dict[str, tuple[Match, ...]], limits: Limits, possible: Sequence[Way]
-) -> list[Finding]:
-    findings = list(exact.presence(base.record, head.record))
-    for name, ours, theirs in matching.results(base.record, head.record):
-        if ours and theirs:
-            counts = "counts" in possible
-            found = (
-                *exact.of_network(ours, theirs, limits, counts=counts),
-                *exact.of_layers(name, matched[name], limits, counts=counts),
-            )
-            findings += [each for each in found if each.way in possible or (counts and each.metric == "presence")]
-    return findings
-
-
-def _unjudged(base: Given, head: Given, possible: Sequence[Way], found: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield a finding for each network of both runs that what was executed says nothing of, while it does of others."""
-    running = [way for way in possible if way != "static"]
-    judged = {each.variant for each in found if each.way != "static"}
-    for name, ours, theirs in matching.results(base.record, head.record):
-        if not (ours and theirs and running):
-            continue
-        if "counts" in possible and (ours.counts is None) != (theirs.counts is None):
-            reason = f"counted in the {'head' if ours.counts is None else 'base'} alone"
-        elif name not in judged:
-            reason = "nothing that it executed could be compared: neither counts nor latencies on both sides"
-        else:
-            continue
-        yield Finding(
-            variant=name, metric="result", way=running[0], base=None, head=None, outcome="undecided", reason=reason
+    both: Sequence[Both], matched: dict[str, tuple[Match, ...]], limits: Limits, possible: Sequence[Way]
+) -> Iterator[Finding]:
+    counts = "counts" in possible
+    for name, ours, theirs in both:
+        found = (
+            *exact.of_network(ours, theirs, limits, counts=counts),
+            *exact.of_layers(name, matched[name], limits, counts=counts),
         )
+        yield from (each for each in found if each.way in possible or (counts and each.metric == "presence"))
 
 
 def _with_causes(finding: Finding, base: Given, head: Given, matched: dict[str, tuple[Match, ...]]) -> Finding:
@@ -157,7 +149,8 @@ def _left_out(wanted: Sequence[Way], possible: Sequence[Way], found: Sequence[Di
 def _conclusion(comparison: Comparison, failures: Sequence[str]) -> Conclusion:
     if comparison.of("regressed"):
         return "regressed"
-    if comparison.left_out or not any(each.outcome != "information" for each in comparison.findings):
+    judged = any(each.outcome != "information" for each in comparison.findings)
+    if comparison.left_out or not (judged or failures):
         return "incomparable"
     if failures or comparison.of("undecided") or not _by_running(comparison):
         return "inconclusive"

@@ -25,12 +25,13 @@ _OUTCOMES: dict[str, tuple[Outcome, ...]] = {
 
 
 def render(verdict: Verdict) -> str:
-    """Return the lines: the verdict itself, then what regressed, what was undecided, what was accepted or improved."""
+    """Return the lines: the verdict itself, then what regressed, was undecided or a copy, was accepted or improved."""
     own = _KINDS[verdict.conclusion]
     lines: list[str] = []
     for kind, outcomes in _OUTCOMES.items():
         said = [(f"mbench gate: {words.CONCLUSIONS[verdict.conclusion]}", verdict.headline)] if kind == own else []
         said += [("not measured", failure) for failure in verdict.failures if kind == "error"]
+        said += [(words.COPY.lower(), copy) for copy in verdict.comparison.copies if kind == "warning"]
         for outcome in outcomes:
             said += [_of_finding(finding) for finding in words.ranked(verdict.comparison.of(outcome))]
         if len(said) > MOST:

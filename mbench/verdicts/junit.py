@@ -36,7 +36,8 @@ def render(verdict: Verdict) -> bytes:
 
 def _own(verdict: Verdict) -> list[ElementTree.Element]:
     found = verdict.comparison
-    detail = [*found.left_out, *map(words.difference, found.differences), *found.notes]
+    copies = (f"{words.COPY}: {said}" for said in found.copies)
+    detail = [*found.left_out, *copies, *map(words.difference, found.differences), *found.notes]
     kind = _CONCLUSIONS.get(verdict.conclusion)
     cases = [_case("mbench gate", "verdict", kind, verdict.headline, verdict.conclusion, detail)]
     for number, failure in enumerate(verdict.failures, start=1):

@@ -39,6 +39,7 @@ def _judged(verdict: Verdict) -> str:
 
 def _compared(comparison: Comparison) -> str:
     parts = [f"## {_code(comparison.base.run_id)} → {_code(comparison.head.run_id)}", *_conditions(comparison)]
+    parts.extend(f"**Not measured:** {_text(said)}" for said in comparison.not_measured)
     for variant, findings in words.by_variant(comparison.findings).items():
         whole = [finding for finding in findings if finding.layer is None]
         if whole:
@@ -77,6 +78,7 @@ def _conditions(comparison: Comparison) -> Iterator[str]:
     )
     ways = (f"- compared by {way}: {_text(said)}" for way, said in comparison.ways.items())
     yield "\n".join((*sides, *ways, *(f"- {_text(said)}" for said in comparison.left_out)))
+    yield from _list(f"{words.COPY}, since a run counts once", comparison.copies)
     yield from _list("What else the two runs do not share", map(words.difference, comparison.differences))
     yield from _list("Notes", comparison.notes)
 

@@ -50,6 +50,7 @@ def _judged(verdict: Verdict) -> list[RenderableType]:
 
 def _compared(comparison: Comparison) -> list[RenderableType]:
     parts: list[RenderableType] = list(_conditions(comparison))
+    parts.extend(text(f"NOT MEASURED: {words.line(said)}", style="bold red") for said in comparison.not_measured)
     for variant, findings in words.by_variant(comparison.findings).items():
         whole = [finding for finding in findings if finding.layer is None and words.sentence(finding)]
         parts.append(_figures(f"{variant}: the network", whole) if whole else text(variant, style="bold"))
@@ -66,6 +67,8 @@ def _conditions(comparison: Comparison) -> Iterator[Text]:
         yield text(f"Compared by {way}: {said}.")
     for said in comparison.left_out:
         yield text(words.line(f"{said[:1].upper()}{said[1:]}."), style="yellow")
+    for said in comparison.copies:
+        yield text(f"{words.COPY}: {words.line(said)}.", style="yellow")
 
 
 def _section(title: str, findings: Sequence[Finding]) -> Iterator[RenderableType]:

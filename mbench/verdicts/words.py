@@ -40,6 +40,9 @@ SECTIONS: dict[Outcome, str] = {
 """Outcomes that are listed, in the order in which they matter; `same` is only counted, and so is what was not judged
 for being too short: of `information` only what is new is listed."""
 
+COPY = "Not counted"
+"""Before a file that is a copy of another run's."""
+
 _DIGITS = range(3, 7)
 _SAMPLED = ("paired", "recorded")
 

@@ -19,7 +19,7 @@ def emulated() -> Record:
 
 def at(day: int, factor: float = 1.0, names: tuple[str, ...] = factory.PAIR[:1]) -> Record:
     """Return a record of one day, slower by a factor."""
-    record = factory.record(names, run_id=f"day{day}")
+    record = factory.again(factory.record(names), f"day{day}")
     results = []
     for result in record.results:
         end = result.end_to_end
@@ -41,7 +41,8 @@ def test_networks_have_accuracy_and_place() -> None:
 
 def test_two_machines_are_two_places_but_emulation_is_everywhere_the_same() -> None:
     def moved(record: Record, run_id: str) -> Record:
-        return replace(record, run_id=run_id, host=replace(record.host, name="elsewhere"))
+        again = factory.again(record, run_id)
+        return replace(again, host=replace(record.host, name="elsewhere"))
 
     record, other = factory.record(), emulated()
     assert across.networks([record, moved(record, "b")])["place"].nunique() == 2

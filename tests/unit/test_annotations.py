@@ -72,7 +72,7 @@ def test_what_is_left_out_is_counted() -> None:
 
 def test_names_cannot_end_a_line_or_a_property() -> None:
     found = commands(make.hostile())
-    assert len(found) == 5
+    assert len(found) == 6
     assert "::error::x%0A" in found[0][2]
     assert found[2][1]["title"].endswith("|`, latency")
 

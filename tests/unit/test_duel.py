@@ -8,6 +8,7 @@ import fakes
 import numpy as np
 import pytest
 
+from mbench import artifact
 from mbench.measure import duel
 from mbench.measure.duel import DuelPlan
 
@@ -130,6 +131,8 @@ def test_a_drift_that_hits_all_copies_changes_no_ratio() -> None:
 
 def test_a_twin_is_a_copy_in_files_of_its_own_and_goes_away(tmp_path: Path) -> None:
     built = fakes.compiled(tmp_path / "a", fakes.variant())
+    (built.folder / artifact.REFERENCE).write_bytes(b"numbers")
+    built = artifact.store(built.manifest, built.folder, tmp_path / "b")
     with duel.twin_of(built) as twin:
         assert twin.library.read_bytes() == built.library.read_bytes()
         assert not twin.library.samefile(built.library)

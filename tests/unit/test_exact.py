@@ -134,17 +134,3 @@ def test_layers_that_are_gone_or_changed_fail_and_new_ones_are_told() -> None:
     assert not_same(of_layers(changed)) == [(last.name, "presence", "regressed")]
     found = list(exact.of_layers(NAME, matching.layers(gone.layers, RESULT.layers), Limits(), counts=True))
     assert not_same(found) == [(last.name, "presence", "information")]
-
-
-def test_networks_that_are_gone_or_failed_fail_and_new_ones_are_told() -> None:
-    other = "mobilenet_v1_0.25_64"
-    one, both = factory.record([NAME]), factory.record([NAME, other])
-    failed = factory.record([NAME], failed=[other])
-    for base, head, expected in (
-        (one, one, []),
-        (both, one, [(None, "presence", "regressed")]),
-        (one, both, [(None, "presence", "information")]),
-        (both, failed, [(None, "result", "regressed")]),
-        (one, failed, [(None, "result", "regressed")]),
-    ):
-        assert not_same(list(exact.presence(base, head))) == expected

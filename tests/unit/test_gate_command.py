@@ -84,6 +84,16 @@ def changed(item: Record, **fields: Any) -> Record:
     return msgspec.structs.replace(item, **fields)
 
 
+def runs_of(folder: Path, factor: float = 1.0, count: int = 5) -> Path:
+    """Write several runs of one job into a folder, and return it."""
+    folder.mkdir()
+    for number in range(count):
+        item = factory.again(timed(), f"{folder.name}-{number}", factor * (1 + 0.0005 * number))
+        item = changed(item, created_at_utc=f"2025-03-0{number + 1}T12:00:00Z")
+        records.write(folder / f"{number}.json", item)
+    return folder
+
+
 def verdict_of(out: str) -> dict[str, Any]:
     """Return a verdict that was printed, checked against its schema."""
     document = json.loads(out)
@@ -152,13 +162,7 @@ def test_recorded_latencies_that_doubled_regress(run: Mbench, put: Put) -> None:
 def test_one_run_a_side_gives_no_verdict_and_five_do(run: Mbench, put: Put, tmp_path: Path) -> None:
     assert run("gate", put(timed(), "base"), put(timed(), "head")).code == 3
     for side, centre in (("before", 1.0), ("after", 1.0), ("slow", 1.2)):
-        (tmp_path / side).mkdir()
-        for number in range(5):
-            item = timed(centre * (1 + 0.0005 * number))
-            records.write(
-                tmp_path / side / f"{number}.json",
-                changed(item, run_id=f"{side}-{number}", created_at_utc=f"2025-03-0{number + 1}T12:00:00Z"),
-            )
+        runs_of(tmp_path / side, centre)
     passed = run("gate", tmp_path / "before", tmp_path / "after", "--json")
     assert passed.code == 0
     assert verdict_of(passed.out)["comparison"]["base"]["runs"] == 5
@@ -327,7 +331,11 @@ def test_a_network_that_is_gone_fails_unless_that_is_accepted(run: Mbench, put: 
     assert run("gate", *files).code == 1
     accept(datetime.date(2999, 1, 1), metric="presence")
     assert run("gate", *files).code == 0
-    assert run("gate", files[1], files[0]).code == 0, "what is new is told"
+    new = files[1], files[0]
+    assert run("gate", *new).code == 0
+    Path("mbench-accepted.toml").unlink()
+    outcome = run("gate", *new)
+    assert (outcome.code, "new: the base has no such network" in outcome.out) == (3, True)
 
 
 # -------------------------------------------------------------------------------------------------------------- outputs

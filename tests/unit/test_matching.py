@@ -51,14 +51,6 @@ def test_the_same_name_with_other_shapes_is_not_compared() -> None:
     assert (match.base, match.head, match.comparable) == (LAYERS[-1:], (last,), False)
 
 
-def test_a_network_of_only_one_run_has_one_result() -> None:
-    base, head = factory.record([NAME, "mobilenet_v1_0.25_64"]), factory.record(["mobilenet_v1_0.25_96", NAME])
-    found = {name: (ours is not None, theirs is not None) for name, ours, theirs in matching.results(base, head)}
-    assert found == {
-        NAME: (True, True), "mobilenet_v1_0.25_64": (True, False), "mobilenet_v1_0.25_96": (False, True)
-    }  # fmt: skip
-
-
 def test_a_sum_is_missing_where_a_part_of_it_is() -> None:
     pair = COUNTED[:2]
     assert all(isinstance(layer.counters, Counters) for layer in pair)

@@ -18,9 +18,7 @@ NAME = "mobilenet_v1_0.25_32"
 
 
 def record(run_id: str = "run-1", *, day: int = 1) -> Record:
-    return msgspec.structs.replace(
-        factory.record([NAME]), run_id=run_id, created_at_utc=f"2025-03-{day:02}T12:00:00Z"
-    )  # fmt: skip
+    return msgspec.structs.replace(factory.record([NAME], run_id=run_id), created_at_utc=f"2025-03-{day:02}T12:00:00Z")
 
 
 def write(folder: Path, *items: Record) -> Path:
@@ -123,13 +121,20 @@ def test_an_artifact_of_another_build_is_refused(kept: Given) -> None:
         sides.kept_artifact(kept, other)
 
 
-def test_keeping_an_artifact_replaces_what_lies_there(kept: Given, tmp_path: Path) -> None:
+def test_keeping_an_artifact_replaces_an_artifact(kept: Given, tmp_path: Path) -> None:
     found = sides.kept_artifact(kept, kept.record.results[0])
     place = tmp_path / "place"
     place.mkdir()
-    (place / "old").write_text("stale")
+    (place / artifact.MANIFEST).write_text("stale")
     artifact.keep(found, place)
-    assert sorted(file.name for file in place.iterdir()) == sorted(
-        [artifact.LIBRARY, artifact.MANIFEST, artifact.REFERENCE]
-    )
+    assert {file.name for file in place.iterdir()} == set(artifact.FILES)
     assert artifact.load(place).manifest == found.manifest
+
+
+def test_an_artifact_of_another_network_is_refused(kept: Given) -> None:
+    [result] = kept.record.results
+    variant = msgspec.structs.replace(result.variant, name="other")
+    other = msgspec.structs.replace(result, variant=variant)
+    artifact.place(kept.path, NAME).rename(artifact.place(kept.path, "other"))
+    with pytest.raises(UsageError, match=f"is of {NAME}, not of other"):
+        sides.kept_artifact(kept, other)
