@@ -161,6 +161,11 @@ def beside(record: Path) -> Path:
     return record.with_name(record.name.removesuffix(".json") + ".artifacts")
 
 
+def is_folder(folder: Path) -> bool:
+    """Return whether a folder is there; not where its name is too long to be one."""
+    return os.path.isdir(folder)  # noqa: PTH112 - which raises nothing
+
+
 def place(record: Path, variant: str) -> Path:
     """Return the folder where the artifact of one network of a record file is kept."""
     return beside(record) / names.component(variant)

@@ -7,7 +7,6 @@ when all builds are done. This process imports neither torch nor tvm: whatever h
 from __future__ import annotations
 
 import datetime
-import os
 import secrets
 import tempfile
 from concurrent.futures.process import BrokenProcessPool
@@ -267,7 +266,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         settings=before.settings,
         path=path,
         use_cache=use_cache,
-        keep_artifacts=os.path.isdir(artifacts.beside(path)),  # noqa: PTH112 - also where the name is too long
+        keep_artifacts=artifacts.is_folder(artifacts.beside(path)),
         choices=choices,
         before=before,
     )

@@ -6,6 +6,7 @@ Nothing is removed there but the record that gives way and artifacts that mbench
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -37,25 +38,17 @@ def plan(base: Given, head: Given) -> Renewal:
             lies something that mbench did not write.
     """
     kept, before = artifact.beside(head.path), artifact.beside(base.path)
-    if before.is_symlink():
+    if os.path.islink(before):  # noqa: PTH114 - no error where the name is too long
         raise UsageError(f"--update-baseline: {before} is a link, and not followed; move it away")
-    found = [sides.kept_artifact(head, result) for result in head.record.results] if _there(kept) else []
+    found = [sides.kept_artifact(head, result) for result in head.record.results] if artifact.is_folder(kept) else []
     places = [artifact.place(base.path, each.manifest.variant.name) for each in found]
     for place in places:
         alien = artifact.foreign(place)
         if alien is not None:
             raise UsageError(f"--update-baseline: {alien} is not mbench's, and is not replaced; move it away")
-    inside = sorted(before.iterdir()) if _there(before) else []
+    inside = sorted(before.iterdir()) if artifact.is_folder(before) else []
     stale = tuple(folder for folder in inside if folder not in places and artifact.recognised(folder))
     return Renewal(base, head, tuple(zip(found, places, strict=True)), stale)
-
-
-def _there(folder: Path) -> bool:
-    """Return whether a folder is there; not where its name is too long to be one."""
-    try:
-        return folder.is_dir()
-    except OSError:
-        return False
 
 
 def renew(renewal: Renewal, judged: Verdict) -> str:
@@ -87,7 +80,7 @@ def _replace(renewal: Renewal) -> None:
                 work.rename(place)
             for folder in renewal.stale:
                 artifact.discard(folder)
-            if _there(before) and not any(before.iterdir()):
+            if artifact.is_folder(before) and not any(before.iterdir()):
                 before.rmdir()
         except OSError as error:
             raise OutputError(f"{before}: cannot be written: {error.strerror or error}; make room there") from error
