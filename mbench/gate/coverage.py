@@ -57,14 +57,13 @@ def _of_layers(matches: Sequence[Match], way: Way) -> Iterator[str]:
     known = _KNOWN.get(way)
     if known is None:
         return
-    pairs = [match for match in matches if match.base and match.head and match.comparable]
+    pairs = _pairs(matches)
     for word, names in (
         ("base", [match.name for match in pairs if known(match.base) and not known(match.head)]),
         ("head", [match.name for match in pairs if known(match.head) and not known(match.base)]),
     ):
         if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            yield f"layers {_MEANS[way]} in the {word} alone: {', '.join(names[:_SHOWN])}{more}"
+            yield f"layers {_MEANS[way]} in the {word} alone: {_few(names)}"
 
 
 def of_copies(both: Sequence[Both]) -> Iterator[Finding]:
@@ -74,11 +73,23 @@ def of_copies(both: Sequence[Both]) -> Iterator[Finding]:
 
 
 def notes(both: Sequence[Both], matched: dict[str, tuple[Match, ...]], possible: Sequence[Way]) -> Iterator[str]:
-    """Yield which networks are judged as a whole, since nothing is known of their layers in either run."""
+    """Yield which layers are judged within their network alone, since nothing is known of them in either run."""
     for way, known in _KNOWN.items():
         for name, _, _ in both if way in possible else ():
-            if not any(known(side) for match in matched[name] for side in (match.base, match.head)):
-                yield f"{name}: its layers were {_MEANS[way]} in neither run; it is judged as a whole"
+            pairs = _pairs(matched[name])
+            neither = [match.name for match in pairs if not known(match.base) and not known(match.head)]
+            which = "its layers" if len(neither) == len(pairs) else f"layers {_few(neither)}"
+            if neither:
+                yield f"{name}: {which} were {_MEANS[way]} in neither run, and are judged within the network alone"
+
+
+def _pairs(matches: Sequence[Match]) -> list[Match]:
+    return [match for match in matches if match.base and match.head and match.comparable]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def undecided(variant: str, way: Way, reason: str) -> Finding:

@@ -159,3 +159,20 @@ def test_start_where_the_c_library_is_another(tmp_path: Path, monkeypatch: pytes
         "mbench-server: /lib/ld-linux-none.so.1 is missing; expected a 64-bit Linux with glibc"
     )
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("there", ["README.txt", "start.sh", "a folder", "a link"])
+def test_a_folder_that_only_looks_like_a_package_is_not_replaced(tmp_path: Path, there: str) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    if there == "a folder":
+        (folder / "README.txt").mkdir()
+        (folder / "README.txt" / "thesis.txt").write_text("precious")
+    elif there == "a link":
+        (tmp_path / "thesis.txt").write_text("precious")
+        (folder / "README.txt").symlink_to(tmp_path / "thesis.txt")
+    else:
+        (folder / there).write_text("precious")
+    with pytest.raises(UsageError, match="holds other files"):
+        package.pack(ARM, folder)
+    assert len(list(folder.iterdir())) == 1
