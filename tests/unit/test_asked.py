@@ -93,7 +93,7 @@ class Case:
 
 
 CASES = {
-    "nothing": Case(lambda item: item, 0, 0, 0, "no regression"),
+    "nothing": Case(lambda item: item, 0, 0, 0),
     "unfinished": Case(without, 4, 4, 4, "no result: unfinished"),
     "interrupted before anything ended": Case(lambda item: replace(item, results=()), 4, 4, 4, "no result: unfinished"),
     "failed": Case(lambda item: failed(without(item)), 4, 1, 4, "failed while compiling: out of registers"),
@@ -103,20 +103,18 @@ CASES = {
     "no layers": Case(lambda item: of_other(item, layers=()), 4, 4, 4, "no layers"),
     "held twice": Case(lambda item: replace(item, results=(*item.results, result(item))), 4, 4, 4, "2 results"),
     "not counted": Case(lambda item: uncounted(asked_to_count(item)), 4, 4, 4, "not counted, as was asked"),
-    "not counted, nor asked to": Case(uncounted, 3, 3, 3, OTHER),
+    "not counted, nor asked to": Case(uncounted, 3, 3, 3),
     "one layer not counted": Case(one_layer_uncounted, 3, 3, 0, "conv0"),
     "counted for another target": Case(counted_for_another, 3, 3, 0, "not compared by counts"),
-    "not asked for": Case(not_asked, 3, 1, 0, NAME),
-    "nothing asked for": Case(nothing_asked, 3, 1, 3, "nothing"),
-    "renamed": Case(renamed, 1, 1, 0, NEW),
+    "not asked for": Case(not_asked, 3, 1, 0),
+    "nothing asked for": Case(nothing_asked, 3, 1, 3),
+    "renamed": Case(renamed, 1, 1, 0),
 }  # fmt: skip
 SAID = {
     ("nothing asked for", "both"): "the two runs have nothing in common", ("renamed", "base"): NEW,
     **dict.fromkeys([("counted for another target", side) for side in ("base", "head")], "not compared by counts"),
 }  # fmt: skip
 """What is said where it is not the network's name."""
-QUIET = ("nothing", "not asked for", "renamed", "counted for another target")
-"""Where both are alike, all is compared."""
 
 
 def judged(run: Mbench, folder: Path, base: Record, head: Record, *options: str) -> Outcome:
@@ -137,8 +135,9 @@ def test_what_was_not_compared_does_not_pass(run: Mbench, tmp_path: Path, kind: 
     assert done.out.startswith("Passed") == (done.code == 0)
     if done.code:
         assert_said_everywhere(run, tmp_path, SAID.get((kind, side), OTHER))
-    if case.said not in (OTHER, NAME, NEW) and (kind not in QUIET or done.code == 0):
-        assert case.said in " ".join(done.out.split()) or "new: the base has no such network" in done.out
+        assert SAID.get((kind, side), case.said) in " ".join(done.out.split())
+    elif kind == "one layer not counted":
+        assert f"{OTHER}: layers conv0 were counted in neither run" in " ".join(done.out.split())
 
 
 def assert_said_everywhere(run: Mbench, folder: Path, said: str) -> None:
