@@ -19,7 +19,7 @@ from mbench.records import Failure, Record, Result
 
 NAME, OTHER, NEW = "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_64", "mobilenet_v1_0.5_32"
 replace = msgspec.structs.replace
-RECORD = factory.record([NAME, OTHER])
+RECORD = factory.short(factory.record([NAME, OTHER]))
 COUNTED = factory.counted(RECORD)
 Change = Callable[[Record], Record]
 
@@ -215,7 +215,7 @@ RECORDED = {
     "no samples": Case(no_samples, 3, 3, 3),
     "one sample": Case(one_sample, 3, 3, 3),
     "layers without latencies": Case(layers_untimed, 3, 3, 0),
-    "compiled only": Case(lambda _: factory.record([NAME, OTHER], latency=False), 3, 3, 3),
+    "compiled only": Case(lambda _: factory.short(factory.record([NAME, OTHER], latency=False)), 3, 3, 3),
 }
 
 
@@ -270,7 +270,7 @@ def test_runs_of_a_folder_that_were_asked_for_other_networks_are_refused(run: Mb
 
 # -------------------------------------------------------------------------------------------------------------- options
 def test_recorded_that_was_asked_for_and_cannot_be_had_does_not_pass(run: Mbench, tmp_path: Path) -> None:
-    item = factory.counted(factory.record([NAME, OTHER], latency=False))
+    item = factory.counted(factory.short(factory.record([NAME, OTHER], latency=False)))
     assert judged(run, tmp_path, item, item).code == 0
     assert_one_line(judged(run, tmp_path, item, item, "--recorded"), "--recorded: ", "base.json holds no latencies")
     assert_one_line(judged(run, tmp_path, COUNTED, item, "--recorded"), "--recorded: ", "head.json holds no latencies")

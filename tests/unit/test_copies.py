@@ -23,7 +23,7 @@ FORMS = ("--junit", "--markdown", "--html")
 
 def run_of(side: str, number: int, factor: float = 1.0) -> Record:
     """Return one of several runs of a job on one thread."""
-    item = factory.record([NAME])
+    item = factory.short(factory.record([NAME]))
     item = msgspec.structs.replace(item, settings=msgspec.structs.replace(item.settings, threads=1))
     item = factory.again(item, f"{side}-{number}", factor * (1 + 0.0005 * number))
     return msgspec.structs.replace(item, created_at_utc=f"2025-03-0{number + 1}T12:00:00Z")
