@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mbench.measure.remote import RemoteSession
     from mbench.records import Calibration, MeteredEnergy, Target
 
+_UNUSABLE = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What comes of an answer that has the right form and makes no sense, such as a processor list of letters."""
 _LEAST_MEMORY_BYTES = 1 << 28
 """Taken where a device does not say how much it has to spare."""
 
@@ -39,15 +41,19 @@ def measure(send: Send, address: Address, work: Path, patience_s: float, folder:
     """
     send("connecting", 0.0)
     from mbench import artifact
+    from mbench.devices import answers
     from mbench.devices import line as lines
 
     loaded = artifact.load(folder)
+    answers.bound_memory()
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
     with contextlib.closing(line):
         try:
             return _Measuring(send, line, loaded, plan, work).observe()
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
+        except _UNUSABLE as error:
+            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
 
 
 def calibrate(send: Send, address: Address, work: Path, patience_s: float, target: Target, threads: int) -> Calibration:
@@ -62,9 +68,11 @@ def calibrate(send: Send, address: Address, work: Path, patience_s: float, targe
         threads: that they run on.
     """
     send("connecting", 0.0)
+    from mbench.devices import answers
     from mbench.devices import line as lines
     from mbench.measure import calibrate as ceilings
 
+    answers.bound_memory()
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
     with contextlib.closing(line):
         try:
@@ -75,6 +83,8 @@ def calibrate(send: Send, address: Address, work: Path, patience_s: float, targe
             return ceilings.calibrate(target, threads, progress=progress, place=place)
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, target.name)) from error
+        except _UNUSABLE as error:
+            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
 
 
 class _Board:
@@ -241,7 +251,7 @@ class _Measuring:
 
         paths = tuple(f"/{meter.file.relative_to(snapshot.root)}" for meter in found)
         looped = session.loop(meters.WINDOW_S, paths)
-        return meters.replayed(looped["samples"], root=snapshot.root, runs=looped["runs"])
+        return meters.replayed(looped.samples, root=snapshot.root, runs=looped.runs)
 
     def _look(self, name: str) -> Snapshot:
         from mbench.devices import board

@@ -102,14 +102,14 @@ def test_a_loop_reads_sensors_meanwhile(server: Serving, net: Artifact) -> None:
     try:
         line.upload(net.library)
         looped = RemoteSession(line, net).loop(0.2, ("/proc/uptime", "/etc/passwd"))
-        assert looped["runs"] > 10
-        assert 0.2 <= looped["window_s"] < 0.5
-        times = [at for at, _ in looped["samples"]["/proc/uptime"]]
+        assert looped.runs > 10
+        assert 0.2 <= looped.window_s < 0.5
+        times = [at for at, _ in looped.samples["/proc/uptime"]]
         assert times == sorted(times)
         assert times[0] == 0
-        assert times[-1] == pytest.approx(looped["window_s"], abs=0.01)
+        assert times[-1] == pytest.approx(looped.window_s, abs=0.01)
         assert 10 < len(times) < 100  # about every 5 ms
-        assert looped["samples"]["/etc/passwd"] == []
+        assert looped.samples["/etc/passwd"] == []
     finally:
         line.close()
 
