@@ -163,6 +163,8 @@ def _refusal(error: RuntimeError, given: Address, where: str) -> str:
         )
     if any(word in text for word in _NO_SERVER) or "reset" in text.lower():
         return f"what answers at {where} is no TVM RPC server; check the port, or {serve}"
+    if "RPCCode::kReturn" in text:
+        return f"the server at {where} hung up before the session began; what it says there may tell why"
     if "protocol" in text:
         return f"the server at {where} speaks another version of TVM's RPC than apache-tvm {tvm.__version__}; {serve}"
     return f"no session with {where}: {said(error)}"

@@ -50,7 +50,7 @@ class Door {
       }
       client = wrong.empty() ? std::next(client) : Drop(client, wrong);
     }
-    if (seen->revents) Accept();
+    for (size_t i = 0; seen->revents && i < kMostWaiting && Accept(); ++i) continue;
   }
 
   // The next one who is to have a session, if there is one.
@@ -75,11 +75,11 @@ class Door {
  private:
   using Place = std::list<Client>::iterator;
 
-  void Accept() {
+  bool Accept() {  // one who has connected; false if there is none, or no room
     sockaddr_storage from{};
     socklen_t size = sizeof from;
     int socket = accept4(listener_, reinterpret_cast<sockaddr*>(&from), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (socket < 0 && errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
+    if (socket < 0 && errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return false;
     if (socket < 0 || waiting_.size() >= kMostWaiting) {
       auto oldest = std::find_if(waiting_.begin(), waiting_.end(), [](const Client& one) { return !one.asked; });
       if (oldest != waiting_.end()) {
@@ -87,10 +87,10 @@ class Door {
       } else {
         closed_until_ = Now() + kPauseS;
         if (socket >= 0) close(socket);
-        return;
+        return false;
       }
     }
-    if (socket < 0) return;
+    if (socket < 0) return true;
     KeepAlive(socket);
     char host[NI_MAXHOST] = "?", port[NI_MAXSERV] = "?";
     getnameinfo(reinterpret_cast<sockaddr*>(&from), size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
@@ -99,6 +99,7 @@ class Door {
     client.name = std::string(host) + ":" + port;
     client.deadline = Now() + hello_s_;
     waiting_.push_back(std::move(client));
+    return true;
   }
 
   Place Drop(Place client, const std::string& why) {
@@ -152,7 +153,7 @@ class Door {
     if (length < sizeof code || length > kLongestFirst) return "its first request has " + std::to_string(length) + " bytes";
     if (client->heard.size() < sizeof length + sizeof code) return "";
     memcpy(&code, client->heard.data() + sizeof length, sizeof code);
-    if (code != kInitServer) return "its first request is none; it has the code " + std::to_string(code);
+    if (code != kInitServer) return "its first request does not begin a session; it has the code " + std::to_string(code);
     if (client->heard.size() < sizeof length + length) return "";
     client->asked = true;
     client->deadline = kNever;  // from here on it waits for us

@@ -35,7 +35,7 @@
 namespace {
 
 constexpr double kTrackerPollS = 2;
-constexpr int kBacklog = 64;
+constexpr int kBacklog = 1024;
 
 [[noreturn]] void Stop(const char* format, ...) {
   va_list arguments;
