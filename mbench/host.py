@@ -5,6 +5,7 @@ Reads /proc and /sys below `root`, so that a recorded tree can be replayed. Comp
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -304,7 +305,7 @@ def _versions() -> dict[str, str]:
 def _load(root: Path) -> float | None:
     text = _read(root / "proc/loadavg")
     if text is not None:
-        return float(text.split()[0])
+        return load if math.isfinite(load := float(text.split()[0])) else None
     return os.getloadavg()[0] if root == ROOT else None
 
 

@@ -24,6 +24,8 @@ _MOST_FILE_BYTES = 32 << 20
 _LONGEST_PATH = 300
 _SPARE_BYTES = (1 << 30, 4 << 30)
 """What answers may take, at least and at most; in between it is half of what the machine has left."""
+UNUSABLE = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What comes of an answer that has the right form and makes no sense, such as a processor list of letters."""
 _HINT = "is it mbench's server there, of this version?"
 
 _T = TypeVar("_T")

@@ -146,6 +146,8 @@ def connect(address: Address, *, waiting: Callable[[str], None], patience_s: flo
         ) from None
     except RuntimeError as error:
         raise MeasureError(_refusal(error, given, where)) from error
+    except answers.UNUSABLE as error:  # such as text of the server that is no UTF-8
+        raise answers.unusable(where, f"{type(error).__name__}: {error}") from error
 
 
 def _refusal(error: RuntimeError, given: Address, where: str) -> str:
@@ -163,7 +165,7 @@ def _refusal(error: RuntimeError, given: Address, where: str) -> str:
         )
     if any(word in text for word in _NO_SERVER) or "reset" in text.lower():
         return f"what answers at {where} is no TVM RPC server; check the port, or {serve}"
-    if "RPCCode::kReturn" in text:
+    if "RPCCode::kReturn" in text or "SockChannel" in text:
         return f"the server at {where} hung up before the session began; what it says there may tell why"
     if "protocol" in text:
         return f"the server at {where} speaks another version of TVM's RPC than apache-tvm {tvm.__version__}; {serve}"

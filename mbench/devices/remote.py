@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mbench.measure.remote import RemoteSession
     from mbench.records import Calibration, MeteredEnergy, Target
 
-_UNUSABLE = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What comes of an answer that has the right form and makes no sense, such as a processor list of letters."""
 _LEAST_MEMORY_BYTES = 1 << 28
 """Taken where a device does not say how much it has to spare."""
 
@@ -52,7 +50,7 @@ def measure(send: Send, address: Address, work: Path, patience_s: float, folder:
             return _Measuring(send, line, loaded, plan, work).observe()
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
-        except _UNUSABLE as error:
+        except answers.UNUSABLE as error:
             raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
 
 
@@ -83,7 +81,7 @@ def calibrate(send: Send, address: Address, work: Path, patience_s: float, targe
             return ceilings.calibrate(target, threads, progress=progress, place=place)
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, target.name)) from error
-        except _UNUSABLE as error:
+        except answers.UNUSABLE as error:
             raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
 
 
