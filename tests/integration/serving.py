@@ -122,6 +122,34 @@ def session(server: Serving) -> Any:
     return line.connect(Address.parse(server.url), waiting=lambda _: None, patience_s=1.0, answer_s=30.0)
 
 
+@contextlib.contextmanager
+def board(program: Path, tmp_path: Path, *options: str) -> Iterator[Serving]:
+    """Start a server that must have neither files, processes nor descriptors left at the end, and serve somebody."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    with mbench_server(program, "--dir", folder, *options) as started:
+        before = psutil.Process(started.process.pid).num_fds()
+        yield started
+        if started.process.poll() is None:
+            serves(started)
+            settled(started, before)
+        assert list(folder.iterdir()) == []
+
+
+def serves(server: Serving) -> None:
+    with contextlib.closing(session(server)) as line:
+        assert line.info.architecture == os.uname().machine
+
+
+def settled(server: Serving, descriptors: int) -> None:
+    """Wait until nothing of former clients is left."""
+    process, deadline = psutil.Process(server.process.pid), time.monotonic() + 60
+    while (process.num_fds() > descriptors or process.children()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.num_fds() <= descriptors
+    assert process.children() == []
+
+
 def tvm_server(*options: str) -> contextlib.AbstractContextManager[Serving]:
     """Start TVM's own server."""
     port = free_port()

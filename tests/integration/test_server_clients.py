@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import select
 import signal
 import socket
 import struct
 import subprocess
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,40 +18,12 @@ import psutil
 import pytest
 import serving
 from hostile import INIT, greeting, request
-from serving import Serving, mbench_server, session
+from serving import Serving, board, mbench_server, serves, session, settled
 
 pytest_plugins = ("rpc_fixtures",)
 
 NEVER = "100000"
 SEED = 20250728
-
-
-@contextlib.contextmanager
-def board(program: Path, tmp_path: Path, *options: str) -> Iterator[Serving]:
-    """Start a server that must have neither files, processes nor descriptors left at the end, and serve somebody."""
-    folder = tmp_path / "uploads"
-    folder.mkdir()
-    with mbench_server(program, "--dir", folder, *options) as started:
-        before = psutil.Process(started.process.pid).num_fds()
-        yield started
-        if started.process.poll() is None:
-            serves(started)
-            settled(started, before)
-        assert list(folder.iterdir()) == []
-
-
-def serves(server: Serving) -> None:
-    with contextlib.closing(session(server)) as line:
-        assert line.info.architecture == os.uname().machine
-
-
-def settled(server: Serving, descriptors: int) -> None:
-    """Wait until nothing of former clients is left."""
-    process, deadline = psutil.Process(server.process.pid), time.monotonic() + 60
-    while (process.num_fds() > descriptors or process.children()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert process.num_fds() <= descriptors
-    assert process.children() == []
 
 
 # ----------------------------------------------------------------------------------------------------- before a session
@@ -72,7 +43,7 @@ STRANGERS = {
         greeting() + request(hostile.CALL),
         "its first request does not begin a session; it has the code 3",
     ),
-    "silent": (b"", 'did not introduce itself in time; it sent ""'),
+    "silent": (b"", "did not introduce itself in time"),
     "half a number": (b"\x71\xf2", "did not introduce itself in time"),
     "half a key": (greeting()[:-3], "did not introduce itself in time"),
     "nothing after the greeting": (greeting(), "did not introduce itself in time"),
@@ -81,37 +52,48 @@ STRANGERS = {
 
 
 @pytest.fixture(scope="module")
-def hasty(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with board(program, tmp_path_factory.mktemp("hasty"), "--hello-timeout", "0.3") as started:
+def hasty(program: Path) -> Iterator[Serving]:
+    """A server that gives nobody time."""
+    with mbench_server(program, "--hello-timeout", "0.3") as started:
+        before = psutil.Process(started.process.pid).num_fds()
+        yield started
+        settled(started, before)
+
+
+@pytest.fixture(scope="module")
+def patient(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server that gives everybody time, so that only what they send counts, however busy this machine is."""
+    with board(program, tmp_path_factory.mktemp("patient"), "--hello-timeout", NEVER) as started:
         yield started
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_who_is_no_client_is_dropped_with_one_line(stranger: str, hasty: Serving) -> None:
+def test_who_is_no_client_is_dropped_with_one_line(stranger: str, hasty: Serving, patient: Serving) -> None:
     sent, said = STRANGERS[stranger]
-    memory = psutil.Process(hasty.process.pid).memory_info().rss
-    with hostile.connected(hasty.port) as line:
+    server = hasty if "in time" in said else patient
+    memory = psutil.Process(server.process.pid).memory_info().rss
+    with hostile.connected(server.port) as line:
         who = f"dropped {hostile.name(line)}: "
         with contextlib.suppress(ConnectionError):
             line.sendall(sent)
         answer = hostile.all_that_comes(line)
-    logged = hasty.wait_for(who)
+    logged = server.wait_for(who)
     assert said in logged
     assert logged.rstrip("\n").isprintable()
-    assert sum(who in each for each in hasty.said) == 1
+    assert sum(who in each for each in server.said) == 1
     assert len(answer) <= 15
-    assert psutil.Process(hasty.process.pid).memory_info().rss < memory + (16 << 20)
-    assert psutil.Process(hasty.process.pid).children() == []
+    assert psutil.Process(server.process.pid).memory_info().rss < memory + (16 << 20)
+    assert psutil.Process(server.process.pid).children() == []
 
 
 @pytest.mark.parametrize("leave", [socket.socket.close, hostile.reset], ids=["closed", "reset"])
 @pytest.mark.parametrize("sent", [b"", greeting()[:5], greeting() + INIT[:5]])
-def test_who_leaves_is_forgotten(sent: bytes, leave: Callable[[socket.socket], None], hasty: Serving) -> None:
-    line = hostile.connected(hasty.port)
+def test_who_leaves_is_forgotten(sent: bytes, leave: Callable[[socket.socket], None], patient: Serving) -> None:
+    line = hostile.connected(patient.port)
     who = hostile.name(line)
     line.sendall(sent)
     leave(line)
-    hasty.wait_for(f"dropped {who}: ")
+    patient.wait_for(f"dropped {who}: ")
 
 
 def test_bytes_that_trickle_move_no_deadline(hasty: Serving) -> None:
@@ -171,7 +153,7 @@ def test_a_log_that_is_closed_goes_to_no_client(program: Path) -> None:
 
 # --------------------------------------------------------------------------------------------------------- in a session
 def test_a_session_that_is_silent_ends(program: Path, tmp_path: Path) -> None:
-    with board(program, tmp_path, "--idle-timeout", "0.3") as server:
+    with board(program, tmp_path, "--idle-timeout", "2") as server:
         with hostile.in_session(server.port) as line:
             assert hostile.all_that_comes(line) == b""
             assert "no whole request came" in server.wait_for(f"ended the session of {hostile.name(line)}")
@@ -180,7 +162,7 @@ def test_a_session_that_is_silent_ends(program: Path, tmp_path: Path) -> None:
 
 
 def test_a_request_that_trickles_ends_its_session(program: Path, tmp_path: Path) -> None:
-    with board(program, tmp_path, "--idle-timeout", "0.3") as server, hostile.in_session(server.port) as line:
+    with board(program, tmp_path, "--idle-timeout", "2") as server, hostile.in_session(server.port) as line:
         line.sendall(request(hostile.CALL, length=1 << 20))
         for _ in range(1000):
             if select.select([line], [], [], 0.02)[0]:
@@ -223,7 +205,7 @@ SLOW = """
 #include <tvm/ffi/c_api.h>
 #include <unistd.h>
 extern "C" int __tvm_ffi_slow(void*, const TVMFFIAny*, int32_t, TVMFFIAny* result) {
-  sleep(4);
+  sleep(6);
   result->type_index = kTVMFFIInt;
   result->zero_padding = 0;
   result->v_int64 = 7;
@@ -242,7 +224,7 @@ def test_a_long_run_is_no_silence(program: Path, tmp_path: Path) -> None:
         f"-I{folder}" for folder in runtime.package_folder("tvm_ffi").rglob("include") if (folder / "dlpack").is_dir()
     ]
     subprocess.run(["g++", "-shared", "-fPIC", f"-I{include}", *dlpack, source, "-o", library], check=True)
-    with board(program, tmp_path, "--idle-timeout", "3") as server, contextlib.closing(session(server)) as line:
+    with board(program, tmp_path, "--idle-timeout", "5") as server, contextlib.closing(session(server)) as line:
         line.upload(library)
         loaded = line.remote.load_module(library.name)
         assert loaded["slow"]() == 7
@@ -267,8 +249,21 @@ def _hanging(server: Serving) -> list[socket.socket]:
     return lines
 
 
+def _trickling(server: Serving) -> list[socket.socket]:
+    line = hostile.connected(server.port)
+    line.sendall(greeting("client:" + "x" * 990)[:10])
+
+    def trickle() -> None:
+        with contextlib.suppress(OSError):  # closed at the end
+            while not select.select([line], [], [], 0.2)[0]:
+                line.send(b"x")
+
+    threading.Thread(target=trickle, daemon=True).start()
+    return [line]
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("state", [_silent, _greeted, _in_session, _hanging])
+@pytest.mark.parametrize("state", [_silent, _trickling, _greeted, _in_session, _hanging])
 def test_a_signal_ends_the_server_whatever_it_does(
     state: Callable[[Serving], list[socket.socket]], how: signal.Signals, program: Path, tmp_path: Path
 ) -> None:
@@ -300,71 +295,10 @@ def test_a_tracker_that_does_not_answer_holds_nothing(answers: bytes, program: P
                 assert server.process.wait(10) == 0
 
 
-# ---------------------------------------------------------------------------------------------------------------- files
-@pytest.mark.parametrize(
-    "name", ["", ".hidden", "..", "../x", "a/b", "/tmp/x", "a\nb", "a\x1b[2Jb", "a\x7fb", "x" * 129]
-)
-def test_names_that_are_refused(name: str, server: Serving) -> None:
-    with contextlib.closing(session(server)) as line:
-        assert "is refused; expected 1 to 128 bytes, no slash" in line.call("mbench.append", name, b"x", 0)
-        for function in ("tvm.rpc.server.workpath", "tvm.rpc.server.load_module"):
-            with pytest.raises(RuntimeError, match="is refused; expected"):
-                line.call(function, name)
-
-
-def test_all_that_lies_in_the_folder_is_removed_and_nothing_else(server: Serving, tmp_path: Path) -> None:
-    precious = tmp_path / "precious"
-    precious.mkdir()
-    (precious / "file").write_text("kept")
-    with contextlib.closing(session(server)) as line:
-        assert line.call("mbench.append", "-rf *", b"x", 0) == ""
-        folder = Path(line.call("tvm.rpc.server.workpath", "x")).parent
-        (folder / ".hidden").write_text("x")
-        (folder / "deep" / "er").mkdir(parents=True)
-        (folder / "deep" / "er" / "\n\udcff").write_text("x")
-        (folder / "link").symlink_to(precious)
-        (folder / "model.so").symlink_to(precious / "file")
-        assert "Too many levels" in line.call("mbench.append", "model.so", b"x", 0)
-    server.assert_idle()
-    assert (precious / "file").read_text() == "kept"  # the fixture sees that the folder is gone
-
-
-def test_uploads_have_a_limit(program: Path, tmp_path: Path) -> None:
-    with board(program, tmp_path, "--max-upload", "1") as server, contextlib.closing(session(server)) as line:
-        half = bytes(1 << 19)
-        assert line.call("mbench.append", "a", half, 0) == ""
-        assert line.call("mbench.append", "b", half, 0) == ""
-        assert line.call("mbench.append", "a", half, 0) == ""  # anew
-        said = "a session may upload 1 MiB; start the server with a larger --max-upload"
-        assert line.call("mbench.append", "c", b"x", 0) == said
-        assert line.call("mbench.append", "a", b"x", 1 << 19) == said
-        for offset in (-1, 1, 1 << 40):
-            assert "begins at byte" in line.call("mbench.append", "a", b"x", offset)
-
-
-def test_files_that_describe_the_machine_are_told_and_no_others(server: Serving) -> None:
-    from mbench.devices import board
-
-    with contextlib.closing(session(server)) as line:
-        told = set(line.files(board.FILES))
-        assert {"/etc/os-release", "/proc/cpuinfo", "/proc/stat", "/proc/self/status", "/proc/self/stat"} <= told
-        there = {path for path in told if path.startswith("/sys/devices/system/cpu/cpu0/")}
-        assert len(there) >= len(list(Path("/sys/devices/system/cpu/cpu0/topology").glob("core_id")))
-        pid = server.sessions()[0].pid
-        for path in (
-            *("/etc/passwd", "/proc/../etc/passwd", "/*", "relative", "/proc/self/root/etc/passwd"),
-            *(f"/proc/{pid}/root/etc/passwd", "/proc/self/cwd/pyproject.toml", "/proc/thread-self/root/etc/passwd"),
-            *("/proc/self/task/*/root/etc/passwd", "/proc/self/fd/*", "/proc/self/environ", "/proc/1/environ"),
-            *("/proc/self/maps", f"/proc/{server.process.pid}/status", "/sys/../etc/passwd", "/sys/kernel/notes"),
-            *("/proc/self/root/proc/self/environ", "/proc/self/exe", "/etc/os-release/../passwd", "/proc/*/*/*/*"),
-        ):
-            assert line.files([path]) == {}, path
-
-
 # ----------------------------------------------------------------------------------------------------------------- fuzz
 def test_noise(program: Path, tmp_path: Path) -> None:
     draw = random.Random(SEED)
-    with board(program, tmp_path, "--hello-timeout", "2", "--idle-timeout", "2") as server:
+    with board(program, tmp_path) as server:
         process = psutil.Process(server.process.pid)
         memory = process.memory_info().rss
         for number in range(2000):
