@@ -5,6 +5,7 @@ Reads /proc and /sys below `root`, so that a recorded tree can be replayed. Comp
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -47,6 +48,7 @@ _ARM_PARTS = {
     "0xd83": "Neoverse-V3AE",
 }  # fmt: skip
 """Part numbers of implementer 0x41. Source: Linux, arch/arm64/include/asm/cputype.h."""
+_MOST_PROCESSORS = 1 << 16
 _CPU_SENSORS = {"coretemp", "k10temp", "zenpower", "cpu_thermal", "x86_pkg_temp", "cpu-thermal"}
 
 
@@ -131,7 +133,7 @@ def caches(*, root: Path = ROOT) -> dict[str, tuple[int, int, int]]:
         kind, level, size = (_read(folder / name) for name in ("type", "level", "size"))
         if kind not in ("Data", "Unified") or level is None or size is None:
             continue
-        sharers = {cores.get(number, (0, number)) for number in _numbers(_read(folder / "shared_cpu_list") or "0")}
+        sharers = {cores.get(number, (0, number)) for number in numbers(_read(folder / "shared_cpu_list") or "0")}
         found["L1d" if level == "1" else f"L{level}"] = (
             _size_bytes(size),
             max(1, len(sharers)),
@@ -303,7 +305,7 @@ def _versions() -> dict[str, str]:
 def _load(root: Path) -> float | None:
     text = _read(root / "proc/loadavg")
     if text is not None:
-        return float(text.split()[0])
+        return load if math.isfinite(load := float(text.split()[0])) else None
     return os.getloadavg()[0] if root == ROOT else None
 
 
@@ -340,13 +342,20 @@ def _read(path: Path) -> str | None:
 
 def _read_int(path: Path) -> int | None:
     text = _read(path)
-    return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else None
+    return int(text) if text is not None and re.fullmatch(r"-?\d{1,19}", text) else None
 
 
-def _numbers(text: str) -> list[int]:
-    """Return the numbers of a list such as `0-3,8`."""
+def numbers(text: str) -> list[int]:
+    """Return the processors of a list such as `0-3,8`.
+
+    Raises:
+        ValueError: it is none, or one has a number that no processor has.
+    """
     ends = [part.partition("-") for part in text.split(",")]
-    return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]
+    ranges = [(int(first), int(last or first)) for first, _, last in ends]
+    if len(ranges) > _MOST_PROCESSORS or any(not 0 <= end < _MOST_PROCESSORS for both in ranges for end in both):
+        raise ValueError(f"{text[:80]!r} is no list of processors")
+    return sorted({number for first, last in ranges for number in range(first, last + 1)})
 
 
 def _size_bytes(text: str) -> int:

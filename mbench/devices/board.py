@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mbench import host, names
+from mbench.devices import answers
 from mbench.errors import MeasureError, UsageError
 from mbench.measure import memory
 from mbench.records import Conditions, Host
@@ -47,7 +48,7 @@ class Snapshot:
     """A device's files at one moment, as a tree below `root`."""
 
     def __init__(self, files: Mapping[str, str], root: Path) -> None:
-        """Write the files below a folder.
+        """Write the files below a folder; that they were asked for was checked before, see `answers.wanted_files`.
 
         Raises:
             MeasureError: one of them is no file that a machine can have; nothing was written outside of `root`.
@@ -57,7 +58,7 @@ class Snapshot:
             try:
                 file = names.below(root, path)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(text.encode("latin-1"))
+                file.write_text(answers.text(text), encoding="utf-8")
             except (UsageError, OSError, UnicodeEncodeError) as error:
                 raise MeasureError(
                     f"the device answers with a file that it cannot have, {path[:80]!r}: {error}"
@@ -67,17 +68,18 @@ class Snapshot:
         """Return what the device is."""
         allowed = self.affinity() or tuple(range(info.processors))
         found = host.describe(root=self.root, processors=allowed, machine=info.architecture)
-        return msgspec.structs.replace(
+        described = msgspec.structs.replace(
             found,
             name=self._text("proc/sys/kernel/hostname") or "unknown",
             os=found.os if self._text("etc/os-release") else f"Linux {self._text('proc/sys/kernel/osrelease') or '?'}",
             cores_logical=max(found.cores_logical, info.processors) if found.cores_physical else info.processors,
             versions={"mbench-server": info.version},
         )
+        return answers.plain_strings(described)
 
     def conditions(self) -> Conditions:
         """Return what the device was doing."""
-        return host.conditions(root=self.root)
+        return answers.plain_strings(host.conditions(root=self.root))
 
     def available_memory_bytes(self) -> int | None:
         """Return the memory that can be had without swapping."""
@@ -92,8 +94,7 @@ class Snapshot:
         found = re.search(r"^Cpus_allowed_list:\s*(\S+)$", self._text("proc/self/status"), re.MULTILINE)
         if not found:
             return None
-        ends = [part.partition("-") for part in found[1].split(",")]
-        return tuple(number for first, _, last in ends for number in range(int(first), int(last or first) + 1))
+        return tuple(host.numbers(found[1]))
 
     def others_busy_s(self) -> float | None:
         """Return the seconds since boot that processors were busy for other processes; None if it does not tell."""
@@ -106,7 +107,7 @@ class Snapshot:
 
     def _text(self, path: str) -> str:
         try:
-            return (self.root / path).read_text(encoding="latin-1").strip()
+            return (self.root / path).read_text(encoding="utf-8").strip()
         except OSError:
             return ""
 

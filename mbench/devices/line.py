@@ -7,28 +7,30 @@ Importing this module imports tvm: it belongs into worker processes. The other s
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import tvm
 from tvm import rpc
 
-from mbench.devices import tracker
+from mbench.devices import answers, tracker
 from mbench.devices.address import Address
 from mbench.errors import MeasureError
 
 ANSWER_S = 10.0
 """How long a server may take to answer a greeting."""
 PIECE_BYTES = 4 << 20
+_NO_SERVER = ("is not TVM RPC server", "RecvAll", "SendAll", "bad_alloc", "basic_string", "vector", "Unknown event")
+"""What TVM's client says of answers that no server gives, such as a key of two gigabytes."""
 _AUTOMATIC = 1
 """TVM's mode of the thread pool that takes the big cores first. Source: AffinityMode::kBig."""
 _HEADERS = ("Error caught from RPC call", "Traceback", "File ", "Stack trace")
+_LONGEST_ERROR = 1 << 16
 _NO_MEMORY = ("bad_alloc", "Cannot allocate memory", "out of memory")
 
 Progress = Callable[[float], None]
@@ -37,9 +39,9 @@ Progress = Callable[[float], None]
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What mbench's server says about itself."""
 
-    version: str
-    architecture: str
-    processors: int
+    version: Annotated[str, msgspec.Meta(max_length=64)]
+    architecture: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.+-]{1,64}$")]
+    processors: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
     server: int
     """When it was started: another one says something else."""
     session: int
@@ -55,7 +57,7 @@ class Line:
         self._functions: dict[str, Any] = {}
         self.info: ServerInfo | None = None
         with contextlib.suppress(AttributeError):  # TVM's own server has no such function
-            self.info = msgspec.json.decode(str(self.call("mbench.info")), type=ServerInfo)
+            self.info = answers.decode(self.call("mbench.info"), ServerInfo, address, "what it is")
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call a global function of the server.
@@ -68,9 +70,14 @@ class Line:
         return self._functions[name](*arguments)
 
     def files(self, patterns: Iterable[str]) -> dict[str, str]:
-        """Return the machine's files that match; only below /proc and /sys. Text is latin-1: no byte is lost."""
-        found: dict[str, str] = json.loads(self.call("mbench.files", "\n".join(patterns)))
-        return found
+        """Return the machine's files that match, of those that the server lets be read; text is latin-1.
+
+        Raises:
+            MeasureError: the answer is something else.
+        """
+        wanted = tuple(patterns)
+        found = answers.decode(self.call("mbench.files", "\n".join(wanted)), dict[str, str], self.address, "its files")
+        return answers.wanted_files(found, wanted, self.address)
 
     def upload(self, file: Path, progress: Progress = lambda _: None) -> None:
         """Copy a file into the folder of the session.
@@ -86,7 +93,8 @@ class Line:
             while piece := source.read(PIECE_BYTES):
                 wrong = self.call("mbench.append", file.name, piece, done)
                 if wrong:
-                    raise MeasureError(f"{file.name} cannot be written on the device at {self.address}: {wrong}")
+                    why = answers.plain(str(wrong))
+                    raise MeasureError(f"{file.name} cannot be written on the device at {self.address}: {why}")
                 done += len(piece)
                 progress(done / size)
 
@@ -138,6 +146,8 @@ def connect(address: Address, *, waiting: Callable[[str], None], patience_s: flo
         ) from None
     except RuntimeError as error:
         raise MeasureError(_refusal(error, given, where)) from error
+    except answers.UNUSABLE as error:  # such as text of the server that is no UTF-8
+        raise answers.unusable(where, f"{type(error).__name__}: {error}") from error
 
 
 def _refusal(error: RuntimeError, given: Address, where: str) -> str:
@@ -153,8 +163,10 @@ def _refusal(error: RuntimeError, given: Address, where: str) -> str:
             f"the server at {where} wants a key, so it waits for clients of its tracker; "
             "use rpc://HOST:PORT/KEY with the tracker's host and port"
         )
-    if "is not TVM RPC server" in text or "RecvAll" in text or "SendAll" in text or "reset" in text.lower():
+    if any(word in text for word in _NO_SERVER) or "reset" in text.lower():
         return f"what answers at {where} is no TVM RPC server; check the port, or {serve}"
+    if "RPCCode::kReturn" in text or "SockChannel" in text:
+        return f"the server at {where} hung up before the session began; what it says there may tell why"
     if "protocol" in text:
         return f"the server at {where} speaks another version of TVM's RPC than apache-tvm {tvm.__version__}; {serve}"
     return f"no session with {where}: {said(error)}"
@@ -191,10 +203,11 @@ def _within(seconds: float, task: Callable[[], Line]) -> Line:
 
 # ---------------------------------------------------------------------------------------------------------- what broke
 def said(error: BaseException) -> str:
-    """Return the line of an error of TVM that says what was wrong."""
-    lines = [line.strip() for line in str(error).splitlines()]
+    """Return the line of an error of TVM that says what was wrong; the other machine may have worded it."""
+    lines = [line.strip() for line in str(error)[:_LONGEST_ERROR].splitlines()]
     kept = [line for line in lines if line and not any(header in line for header in _HEADERS)]
-    return re.sub(r"^(\w+Error: )?(Check failed: \(.*?\) is false: )?", "", kept[0] if kept else "no message")
+    message = answers.plain(kept[0] if kept else "no message", 4 * answers.LONGEST_LINE)
+    return answers.plain(re.sub(r"^(\w+Error: )?(Check failed: \(.*?\) is false: )?", "", message))
 
 
 def explain(error: RuntimeError, line: Line, target: str) -> str:
@@ -229,9 +242,9 @@ def _how_ended(line: Line, again: Line, target: str) -> str:
         return (
             f"the line to {line.address} was lost; its server was started again since, or the tracker gave another one"
         )
-    ended = again.call("mbench.last_session") if now.session == before.session + 1 else ""
+    ended = str(again.call("mbench.last_session")) if now.session == before.session + 1 else ""
     if not ended:
         return f"the line to {line.address} was cut; the device answers again"
     if ended.startswith("SIGILL"):
         return f"illegal instruction: the library for {target} uses instructions that this processor lacks"
-    return f"the process on the device at {line.address} was ended by {ended}"
+    return f"the process on the device at {line.address} was ended by {answers.plain(ended)}"

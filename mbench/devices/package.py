@@ -52,8 +52,12 @@ It needs Linux with glibc {glibc} or newer and its libstdc++: no Python, no comp
     ./start.sh --dir DIR        keep what is uploaded in DIR while a session lasts; default /tmp
     ./start.sh --tracker HOST:PORT --key K
                                 offer this board to a TVM RPC tracker, for those who ask for K
+    ./start.sh --hello-timeout S    drop who has sent no whole request S seconds after connecting; default 5
+    ./start.sh --idle-timeout S     end a session in which no whole request comes for S seconds; default 300
+    ./start.sh --max-upload MIB     what one session may upload; default 1024
 
-Ctrl-C or SIGTERM stops it. One client at a time; when its line drops, what it ran is ended and its files are removed.
+Ctrl-C, SIGTERM or SIGHUP stops it. One client at a time is served, the others wait; when its line drops, what it ran is
+ended and its files are removed.
 
 TVM's RPC has no authentication: whoever reaches the port can run any code as the user who started the server. So the
 server listens on loopback unless told otherwise. Leave it so, and come through SSH, from the machine with mbench:

@@ -39,15 +39,19 @@ def measure(send: Send, address: Address, work: Path, patience_s: float, folder:
     """
     send("connecting", 0.0)
     from mbench import artifact
+    from mbench.devices import answers
     from mbench.devices import line as lines
 
     loaded = artifact.load(folder)
+    answers.bound_memory()
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
     with contextlib.closing(line):
         try:
             return _Measuring(send, line, loaded, plan, work).observe()
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
+        except answers.UNUSABLE as error:
+            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
 
 
 def calibrate(send: Send, address: Address, work: Path, patience_s: float, target: Target, threads: int) -> Calibration:
@@ -62,9 +66,11 @@ def calibrate(send: Send, address: Address, work: Path, patience_s: float, targe
         threads: that they run on.
     """
     send("connecting", 0.0)
+    from mbench.devices import answers
     from mbench.devices import line as lines
     from mbench.measure import calibrate as ceilings
 
+    answers.bound_memory()
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
     with contextlib.closing(line):
         try:
@@ -75,6 +81,8 @@ def calibrate(send: Send, address: Address, work: Path, patience_s: float, targe
             return ceilings.calibrate(target, threads, progress=progress, place=place)
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, target.name)) from error
+        except answers.UNUSABLE as error:
+            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
 
 
 class _Board:
@@ -241,9 +249,7 @@ class _Measuring:
 
         paths = tuple(f"/{meter.file.relative_to(snapshot.root)}" for meter in found)
         looped = session.loop(meters.WINDOW_S, paths)
-        if set(looped["samples"]) != set(paths):
-            raise MeasureError(f"the device at {self._line.address} answers for other sensors than it was asked for")
-        return meters.replayed(looped["samples"], root=snapshot.root, runs=looped["runs"])
+        return meters.replayed(looped.samples, root=snapshot.root, runs=looped.runs)
 
     def _look(self, name: str) -> Snapshot:
         from mbench.devices import board

@@ -13,9 +13,12 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import msgspec
 
 from mbench.devices.address import Address
+from mbench.devices.answers import plain
 from mbench.errors import MeasureError
 
 _MAGIC = 0x2F271
@@ -23,7 +26,32 @@ _SUCCESS, _REQUEST, _SUMMARY = 0, 4, 6
 _PRIORITY = 1
 _TELL_S = 1.0
 _LONGEST = 1 << 20
+_MOST_NAMED = 20
+_LONGEST_KEY = 40
 _NOT_A_TRACKER = "is no TVM RPC tracker; use rpc://HOST:PORT, without a key, for a server"
+
+
+class _Registered(msgspec.Struct, frozen=True):
+    """A server that the tracker knows."""
+
+    key: str
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    """What a tracker has."""
+
+    server_info: list[_Registered]
+
+
+class _Given(msgspec.Struct, frozen=True, array_like=True):
+    """The device that a tracker gives."""
+
+    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:%-]{1,255}$")]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    key: Annotated[str, msgspec.Meta(max_length=1000)]
+
+
+_T = TypeVar("_T")
 
 
 def request(
@@ -43,26 +71,29 @@ def request(
     where = f"{address.host}:{address.port}"
     try:
         with contextlib.closing(socket.create_connection((address.host, address.port), answer_s)) as line:
-            _greet(line, where)
-            known = _devices(_ask(line, [_SUMMARY]))
+            deadline = time.monotonic() + answer_s
+            _greet(line, where, deadline)
+            _send(line, [_SUMMARY])
+            known = _devices(_receive(line, _Summary, deadline))
             if not known.get(str(address.key)):
-                has = ", ".join(f"{key} ({number})" for key, number in sorted(known.items())) or "none at all"
-                raise MeasureError(f"the tracker {where} has no device with the key {address.key!r}; it has: {has}")
+                raise MeasureError(
+                    f"the tracker {where} has no device with the key {address.key!r}; it has: {_named(known)}"
+                )
             _send(line, [_REQUEST, address.key, "", _PRIORITY])
             _wait(line, f"{known[str(address.key)]} with the key {address.key!r}", waiting, patience_s)
-            host, port, key = _checked(_receive(line))
-            return str(host), int(port), str(key)
+            given = _receive(line, _Given, time.monotonic() + answer_s)
+            return given.host, given.port, given.key
     except TimeoutError:
         raise MeasureError(f"no answer from the tracker {where} within {answer_s:g} s") from None
-    except (ValueError, struct.error):
+    except (ValueError, struct.error, RecursionError):
         raise MeasureError(f"what answers at {where} {_NOT_A_TRACKER}") from None
     except OSError as error:
         raise MeasureError(f"no tracker at {where}: {error.strerror or error}") from error
 
 
-def _greet(line: socket.socket, where: str) -> None:
+def _greet(line: socket.socket, where: str, deadline: float) -> None:
     line.sendall(struct.pack("<i", _MAGIC))
-    if struct.unpack("<i", _exactly(line, 4)) != (_MAGIC,):
+    if struct.unpack("<i", _exactly(line, 4, deadline)) != (_MAGIC,):
         raise MeasureError(f"what answers at {where} {_NOT_A_TRACKER}")
 
 
@@ -76,24 +107,20 @@ def _wait(line: socket.socket, what: str, waiting: Callable[[str], None], patien
         waiting(f"waiting for a device ({what})")
 
 
-def _devices(summary: Any) -> dict[str, int]:
+def _devices(summary: _Summary) -> dict[str, int]:
     """Return the number of devices by key; those that are busy just now are among them."""
     found: dict[str, int] = {}
-    for server in summary["server_info"]:
-        key = str(server["key"]).removeprefix("server:")
+    for server in summary.server_info:
+        key = server.key.removeprefix("server:")
         found[key] = found.get(key, 0) + 1
     return found
 
 
-def _ask(line: socket.socket, question: list[Any]) -> Any:
-    _send(line, question)
-    return _checked(_receive(line))
-
-
-def _checked(answer: Any) -> Any:
-    if not isinstance(answer, list) or len(answer) != 2 or answer[0] != _SUCCESS:
-        raise ValueError(answer)
-    return answer[1]
+def _named(known: dict[str, int]) -> str:
+    """Return what a tracker has in words, the first keys alone where there are many."""
+    names = [f"{plain(key, _LONGEST_KEY)} ({number})" for key, number in sorted(known.items())]
+    more = [f"and {len(names) - _MOST_NAMED} others"] if len(names) > _MOST_NAMED else []
+    return ", ".join([*names[:_MOST_NAMED], *more]) or "none at all"
 
 
 def _send(line: socket.socket, message: list[Any]) -> None:
@@ -101,18 +128,32 @@ def _send(line: socket.socket, message: list[Any]) -> None:
     line.sendall(struct.pack("<i", len(data)) + data)
 
 
-def _receive(line: socket.socket) -> Any:
-    (size,) = struct.unpack("<i", _exactly(line, 4))
+def _receive(line: socket.socket, kind: type[_T], deadline: float) -> _T:
+    """Return what the tracker answers, which must say that all is well.
+
+    Raises:
+        ValueError: it is something else.
+        TimeoutError: it is not whole at the deadline.
+    """
+    (size,) = struct.unpack("<i", _exactly(line, 4, deadline))
     if not 0 < size <= _LONGEST:
         raise ValueError(size)
-    return json.loads(_exactly(line, size))
+    code, answer = msgspec.json.decode(_exactly(line, size, deadline), type=tuple[int, msgspec.Raw])
+    if code != _SUCCESS:
+        raise ValueError(code)
+    return msgspec.json.decode(answer, type=kind)
 
 
-def _exactly(line: socket.socket, size: int) -> bytes:
-    data = b""
+def _exactly(line: socket.socket, size: int, deadline: float) -> bytes:
+    """Return so many bytes, which must be there at the deadline, however they trickle."""
+    data = bytearray()
     while len(data) < size:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        line.settimeout(left_s)
         piece = line.recv(size - len(data))
         if not piece:
             raise ValueError("the line was closed")
         data += piece
-    return data
+    return bytes(data)

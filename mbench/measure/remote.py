@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 import tvm
 from tvm.runtime.vm import VirtualMachine
 
 from mbench.artifact import ENTRY, Artifact
+from mbench.devices import answers
 from mbench.measure.session import Events, Instrument, entries
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 _INVOKE = "invoke_stateful"
 """Runs an entry whose input is at the other end already: tensors cannot be arguments of functions over a line."""
+
+
+class Looped(msgspec.Struct, frozen=True):
+    """What a device saw while it ran a network again and again."""
+
+    runs: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+    window_s: Annotated[float, msgspec.Meta(gt=0, le=86400)]
+    samples: dict[str, list[tuple[float, Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]]]]
+    """By sensor, pairs of seconds since the beginning and what it read."""
 
 
 class RemoteSession:
@@ -35,7 +45,9 @@ class RemoteSession:
     def run(self) -> np.ndarray:
         """Run once; return the output (N, 1000)."""
         self.vm.invoke_stateful(ENTRY)
-        return np.asarray(self.vm.get_outputs(ENTRY).numpy())
+        output = self.vm.get_outputs(ENTRY)
+        answers.check_shape(tuple(output.shape), self.expected.shape, self._line.address)
+        return np.asarray(output.numpy())
 
     def timer(self, *, number: int, repeat: int, entry: str = ENTRY) -> Callable[[], tuple[float, ...]]:
         """Return a function that runs 1 + number x repeat times and returns `repeat` means, in seconds.
@@ -43,22 +55,26 @@ class RemoteSession:
         The clock is that of the runtime on the device; the first run is thrown away. Source: vm.time_evaluator.
         """
         evaluate = self.vm.time_evaluator(_INVOKE, self.device, number=number, repeat=repeat)
-        return lambda: tuple(float(seconds) for seconds in evaluate(entry).results)
+        return lambda: answers.times(evaluate(entry).results, repeat, self._line.address)
 
     def instrument(self) -> Instrument:
         """Set an instrument that lives on the device; only mbench's server has one."""
         return _LayerTimer(self.vm, self._line)
 
-    def loop(self, window_s: float, sensors: tuple[str, ...]) -> dict[str, Any]:
+    def loop(self, window_s: float, sensors: tuple[str, ...]) -> Looped:
         """Run the network for a window on the device, reading sensors meanwhile; only mbench's server can.
 
-        Returns:
-            `runs`, `window_s`, and `samples`: by sensor, pairs of seconds since the beginning and what it read.
+        Raises:
+            MeasureError: the answer is something else, or of other sensors.
         """
-        answer: dict[str, Any] = json.loads(
-            self._line.call("mbench.loop", self.vm.module, ENTRY, window_s, "\n".join(sensors))
+        where, answer = (
+            self._line.address,
+            self._line.call("mbench.loop", self.vm.module, ENTRY, window_s, "\n".join(sensors)),
         )
-        return answer
+        looped = answers.decode(answer, Looped, where, "what its sensors read")
+        if set(looped.samples) != set(sensors):
+            raise answers.unusable(where, "sensors that were not asked for")
+        return looped
 
 
 class _LayerTimer:
@@ -70,7 +86,10 @@ class _LayerTimer:
 
     def run(self, entry: str) -> Events:
         self._vm.invoke_stateful(entry)
-        return [(str(name), float(seconds)) for name, seconds in json.loads(self._line.call("mbench.layer_times"))]
+        where, answer = self._line.address, self._line.call("mbench.layer_times")
+        events = answers.decode(answer, list[tuple[str, float]], where, "the times of layers")
+        answers.times([seconds for _, seconds in events], len(events), where)
+        return [(answers.plain(name), seconds) for name, seconds in events]
 
     def remove(self) -> None:
         self._vm.set_instrument("mbench.no_timer")

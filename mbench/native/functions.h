@@ -1,8 +1,6 @@
-// What the server offers beyond TVM's own functions: the machine's files, uploads, instruments, loops. One session a process.
+// What the server offers beyond TVM's own functions: files (see files.h), instruments, loops. One session a process.
 #pragma once
 
-#include <fcntl.h>
-#include <glob.h>
 #include <sched.h>
 #include <sys/utsname.h>
 #include <tvm/ffi/extra/module.h>
@@ -10,19 +8,19 @@
 #include <tvm/ffi/reflection/registry.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "clock.h"
+#include "files.h"
+#include "line.h"
 #include "text.h"
-
-namespace ffi = tvm::ffi;
 
 // What the counting plugin looks for in this program: where the counted run begins and ends, and the cuts in between.
 extern "C" {
@@ -33,66 +31,8 @@ __attribute__((noinline)) void mbench_roi_end() { __asm__ volatile("" ::: "memor
 
 namespace {
 
-constexpr size_t kLongestText = 64 << 10;
 constexpr int kSensorMs = 5;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// ------------------------------------------------------------------------------------------------- files of the machine
-bool BelowAllowed(const std::string& path) {
-  if (path.find("/../") != std::string::npos) return false;
-  return path.rfind("/proc/", 0) == 0 || path.rfind("/sys/", 0) == 0 || path == "/etc/os-release";
-}
-
-bool ReadText(const std::string& path, std::string* text) {
-  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return false;
-  text->clear();
-  char part[4096];
-  ssize_t got = 0;
-  while (text->size() < kLongestText && (got = read(file, part, sizeof part)) > 0) text->append(part, got);
-  close(file);
-  return got >= 0;
-}
-
-ffi::String Files(ffi::String patterns) {
-  std::string answer = "{", text;
-  for (const std::string& pattern : Lines(patterns)) {
-    glob_t found;
-    if (!BelowAllowed(pattern) || glob(pattern.c_str(), 0, nullptr, &found) != 0) continue;
-    for (size_t i = 0; i < found.gl_pathc; ++i) {
-      if (!ReadText(found.gl_pathv[i], &text)) continue;
-      answer += (answer.size() > 1 ? "," : "") + Quoted(found.gl_pathv[i]) + ":" + Quoted(text);
-    }
-    globfree(&found);
-  }
-  return answer + "}";
-}
-
-// ---------------------------------------------------------------------------------------------------- files of a session
-std::string folder;        // of the session that is served
-std::string folder_wrong;  // why it could not be made, "" if well
-
-std::string InFolder(const std::string& name) { return folder + "/" + name; }
-
-ffi::String Append(ffi::String name, ffi::Bytes bytes, int64_t offset) {
-  std::string path = InFolder(name);
-  if (!folder_wrong.empty()) return folder_wrong;
-  if (std::string(name).find('/') != std::string::npos) return "the name has a slash";
-  int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (offset ? 0 : O_TRUNC), 0600);
-  if (file < 0) return strerror(errno);
-  size_t done = 0;
-  std::string wrong;
-  while (wrong.empty() && done < bytes.size()) {
-    ssize_t wrote = pwrite(file, bytes.data() + done, bytes.size() - done, offset + static_cast<int64_t>(done));
-    if (wrote < 0 && errno != EINTR) wrong = strerror(errno);
-    if (wrote > 0) done += wrote;
-  }
-  if (close(file) != 0 && wrong.empty()) wrong = strerror(errno);
-  return wrong;
-}
+constexpr double kLongestLoopS = 3600;
 
 // ------------------------------------------------------------------------------------------------------ running networks
 struct Event {
@@ -137,13 +77,14 @@ ffi::String LayerTimes() {
 
 struct Samples {
   std::vector<std::string> paths;
+  std::vector<std::string> files;     // without links; "" where one may not be read
   std::vector<std::string> readings;  // JSON, one a path
 
   void Read(double at) {
     std::string text;
     char reading[64];
     for (size_t i = 0; i < paths.size(); ++i) {
-      if (!BelowAllowed(paths[i]) || !ReadText(paths[i], &text)) continue;
+      if (files[i].empty() || !ReadText(files[i], &text)) continue;
       snprintf(reading, sizeof reading, "%s[%.6f,%lld]", readings[i].empty() ? "" : ",", at, atoll(text.c_str()));
       readings[i] += reading;
     }
@@ -152,9 +93,11 @@ struct Samples {
 
 // Run a network, whose input is set, again and again for a window, reading sensors meanwhile and at both ends.
 ffi::String Loop(ffi::Module vm, ffi::String entry, double window_s, ffi::String sensors) {
+  if (!(window_s >= 0 && window_s <= kLongestLoopS)) throw std::invalid_argument("a loop lasts 0 to 3600 s");
   ffi::Function invoke = vm->GetFunction("invoke_stateful").value();  // functions cannot cross the line, modules can
   Samples samples;
   samples.paths = Lines(sensors);
+  for (const std::string& path : samples.paths) samples.files.push_back(Readable(path));
   samples.readings.resize(samples.paths.size());
   bool done = samples.paths.empty();
   std::mutex reading;
@@ -221,6 +164,7 @@ void RegisterFunctions() {
   tvm::ffi::reflection::GlobalDef()
       .def("tvm.rpc.server.workpath", [](ffi::String name) { return ffi::String(InFolder(name)); })
       .def("tvm.rpc.server.load_module", [](ffi::String name) { return ffi::Module::LoadFromFile(InFolder(name)); })
+      .def("tvm.rpc.server.GetCRTMaxPacketSize", [] { return kPieceOfTensor; })
       .def("mbench.info", Info)
       .def("mbench.files", Files)
       .def("mbench.append", Append)

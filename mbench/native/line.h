@@ -1,52 +1,28 @@
-// The two ends of TVM's RPC protocol that the server speaks: with a client, and with a tracker.
+// One end of TVM's RPC: the messages of a client that has a session, each whole within a time and of a bounded size.
 #pragma once
 
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
+#include <tvm/ffi/function.h>
+#include <tvm/ffi/string.h>
 
-#include <cerrno>
-#include <chrono>
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <string>
 #include <utility>
 
+#include "clock.h"
 #include "text.h"
 
 namespace {
 
 constexpr int32_t kRpcMagic = 0xFF271;
 constexpr int32_t kRpcMismatch = kRpcMagic + 2;
-constexpr int32_t kTrackerMagic = 0x2F271;
-constexpr int kTrackerPut = 3, kTrackerUpdate = 5, kTrackerPending = 7;
-constexpr int32_t kLongestKey = 1000, kLongestAnswer = 1 << 20;
-constexpr int kUnmatchedPolls = 4, kGreetS = 5, kTrackerS = 10, kGoneMs = 30000;
-
-bool Transfer(int socket, void* data, size_t size, bool receive) {
-  char* at = static_cast<char*>(data);
-  while (size) {
-    ssize_t moved = receive ? recv(socket, at, size, 0) : send(socket, at, size, MSG_NOSIGNAL);
-    if (moved < 0 && errno == EINTR) continue;
-    if (moved <= 0) return false;
-    at += moved;
-    size -= moved;
-  }
-  return true;
-}
-
-bool ReceiveInt(int socket, int32_t* value) { return Transfer(socket, value, sizeof *value, true); }
-bool SendInt(int socket, int32_t value) { return Transfer(socket, &value, sizeof value, false); }
-
-bool SendText(int socket, std::string text) {
-  return SendInt(socket, static_cast<int32_t>(text.size())) && Transfer(socket, &text[0], text.size(), false);
-}
-
-bool ReceiveText(int socket, std::string* text, int32_t longest) {
-  int32_t size = 0;
-  if (!ReceiveInt(socket, &size) || size < 0 || size > longest) return false;
-  text->resize(size);
-  return Transfer(socket, &(*text)[0], size, true);
-}
+constexpr uint64_t kLongestMessage = 64 << 20;   // bytes; TVM makes room for a message before it comes
+constexpr int64_t kPieceOfTensor = 4 << 20;      // bytes; what clients send of a tensor in one message
+constexpr size_t kPiece = 1 << 20;
+constexpr int kGoneMs = 30000;
 
 void KeepAlive(int socket) {  // notice within half a minute that the other side is gone without a word
   int on = 1, idle = 10, interval = 5, probes = 4;
@@ -58,86 +34,66 @@ void KeepAlive(int socket) {  // notice within half a minute that the other side
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-void SetTimeout(int socket, int seconds) {  // 0: none
-  timeval limit{seconds, 0};
-  setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-}
+// Someone who is connected: before a session, and in one.
+struct Client {
+  int socket = -1;
+  std::string name;      // host:port
+  std::string heard;     // what it sent and nobody has used yet
+  double deadline = kNever;
+  bool greeted = false;  // it speaks TVM's RPC, has the key, and was told so
+  bool asked = false;    // its first request is here: it is next
+};
 
-// Greet a client; true if it speaks TVM's RPC and has the key.
-bool Greet(int client, const std::string& match_key, const std::string& own_key) {
-  int32_t magic = 0;
-  std::string key;
-  SetTimeout(client, kGreetS);  // a port scanner may say nothing at all
-  if (!ReceiveInt(client, &magic) || magic != kRpcMagic || !ReceiveText(client, &key, kLongestKey)) return false;
-  SetTimeout(client, 0);
-  if (key.substr(0, key.find(' ')) != "client:" + match_key) {
-    SendInt(client, kRpcMismatch);
-    return false;
-  }
-  return SendInt(client, kRpcMagic) && SendText(client, "server:" + own_key);
-}
-
-class Tracker {
+// A client's messages, for TVM's loop. Time counts only while the server waits: while a network runs, there is no limit.
+class Messages {
  public:
-  Tracker(std::string address, std::string key, int port) : address_(std::move(address)), key_(std::move(key)), port_(port) {}
+  Messages(Client client, double idle_s) : client_(std::move(client)), idle_s_(idle_s) {}
 
-  // Offer this server under a fresh match key; false if the tracker cannot be reached.
-  bool Offer() {
-    if (socket_ < 0 && !Connect()) return false;
-    match_key_ = key_ + ":" + std::to_string(std::chrono::system_clock::now().time_since_epoch().count() % 1000000007);
-    unmatched_ = 0;
-    std::string request = "[" + std::to_string(kTrackerPut) + "," + Quoted(key_) + ",[" + std::to_string(port_) + "," +
-                          Quoted(match_key_) + "],null]";
-    return Ask(request, nullptr);
+  tvm::ffi::Bytes Receive(size_t most) {
+    if (left_ == 0) {  // a message begins with its length
+      deadline_ = Now() + idle_s_;
+      uint64_t length = 0;
+      if (most < sizeof length || !Read(reinterpret_cast<char*>(&length), sizeof length)) return tvm::ffi::Bytes("", 0);
+      if (length > kLongestMessage) return Broken("it announced a message of " + std::to_string(length) + " bytes");
+      left_ = length;
+      return tvm::ffi::Bytes(reinterpret_cast<char*>(&length), sizeof length);
+    }
+    std::string piece(std::min({most, kPiece, static_cast<size_t>(left_)}), '\0');
+    if (!Read(&piece[0], piece.size())) return tvm::ffi::Bytes("", 0);
+    left_ -= piece.size();
+    return tvm::ffi::Bytes(std::move(piece));
   }
 
-  // Offer again if the offer was taken and nobody came.
-  bool Renew() {
-    std::string pending;
-    if (socket_ < 0) return Offer();
-    if (!Ask("[" + std::to_string(kTrackerPending) + "]", &pending)) return false;
-    unmatched_ = pending.find(Quoted(match_key_)) == std::string::npos ? unmatched_ + 1 : 0;
-    return unmatched_ <= kUnmatchedPolls || Offer();
+  int64_t Send(const tvm::ffi::Bytes& bytes) {
+    double deadline = Now() + idle_s_;
+    if (Transfer(client_.socket, const_cast<char*>(bytes.data()), bytes.size(), false, deadline)) return bytes.size();
+    if (Now() >= deadline) silent_ = true;
+    return -1;
   }
 
-  const std::string& match_key() const { return match_key_; }
-
-  void Close() {
-    if (socket_ >= 0) close(socket_);
-    socket_ = -1;
-  }
+  bool silent() const { return silent_; }                 // the time was over
+  const std::string& broken() const { return broken_; }   // what it sent that no client sends, "" if nothing
 
  private:
-  bool Connect() {
-    size_t colon = address_.rfind(':');
-    addrinfo hints{}, *found = nullptr;
-    hints.ai_socktype = SOCK_STREAM;
-    if (getaddrinfo(address_.substr(0, colon).c_str(), address_.substr(colon + 1).c_str(), &hints, &found) != 0) return false;
-    for (addrinfo* at = found; at && socket_ < 0; at = at->ai_next) {
-      int candidate = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
-      if (candidate >= 0 && connect(candidate, at->ai_addr, at->ai_addrlen) == 0) socket_ = candidate;
-      if (candidate >= 0 && socket_ < 0) close(candidate);
-    }
-    freeaddrinfo(found);
-    if (socket_ < 0) return false;
-    KeepAlive(socket_);
-    SetTimeout(socket_, kTrackerS);
-    int32_t magic = 0;
-    bool greeted = SendInt(socket_, kTrackerMagic) && ReceiveInt(socket_, &magic) && magic == kTrackerMagic;
-    std::string about = "[" + std::to_string(kTrackerUpdate) + ",{\"key\":" + Quoted("server:" + key_) + ",\"addr\":[null," +
-                        std::to_string(port_) + "]}]";
-    return (greeted && Ask(about, nullptr)) || (Close(), false);
+  bool Read(char* to, size_t size) {
+    size_t known = std::min(size, client_.heard.size());
+    memcpy(to, client_.heard.data(), known);
+    client_.heard.erase(0, known);
+    if (Transfer(client_.socket, to + known, size - known, true, deadline_)) return true;
+    silent_ = Now() >= deadline_;
+    return false;
   }
 
-  bool Ask(const std::string& request, std::string* answer) {
-    std::string unwanted;
-    bool answered = SendText(socket_, request) && ReceiveText(socket_, answer ? answer : &unwanted, kLongestAnswer);
-    if (!answered) Close();
-    return answered;
+  tvm::ffi::Bytes Broken(std::string what) {
+    broken_ = std::move(what);
+    return tvm::ffi::Bytes("", 0);
   }
 
-  std::string address_, key_, match_key_;
-  int port_, socket_ = -1, unmatched_ = 0;
+  Client client_;
+  double idle_s_, deadline_ = kNever;
+  uint64_t left_ = 0;  // bytes of the message that is coming
+  bool silent_ = false;
+  std::string broken_;
 };
 
 }  // namespace

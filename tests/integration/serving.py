@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,10 +21,31 @@ START_S = 60.0
 
 
 class Serving:
-    """A server in a process of its own, at `port` on loopback."""
+    """A server in a process of its own, at `port` on loopback; `said` is its log so far."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.process, self.port = process, port
+        self.said: list[str] = []
+        self._told = threading.Condition()
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    def wait_for(self, *words: str, within_s: float = 60.0) -> str:
+        """Return the first line of the log with all these words, as soon as it is there."""
+
+        def found() -> list[str]:
+            return [line for line in self.said if all(word in line for word in words)]
+
+        with self._told:
+            assert self._told.wait_for(found, within_s), (words, self.said)
+            return found()[0]
+
+    def _drain(self) -> None:
+        assert self.process.stdout is not None
+        with contextlib.suppress(ValueError):  # closed at the end
+            for line in self.process.stdout:
+                with self._told:
+                    self.said.append(line)
+                    self._told.notify_all()
 
     @property
     def url(self) -> str:
@@ -46,13 +68,11 @@ class Serving:
 def started(*command: str | Path, says: str, **environment: str) -> Iterator[Serving]:
     """Start a server, wait until it says its port (the group of `says`), and leave nothing of it behind."""
     process = subprocess.Popen(
-        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         env={**os.environ, **environment},
     )  # fmt: skip
     try:
-        port = _port(process, says)
-        threading.Thread(target=_drain, args=(process,), daemon=True).start()
-        yield Serving(process, port)
+        yield Serving(process, _port(process, says))
     finally:
         _end(process)
 
@@ -87,18 +107,47 @@ def _port(process: subprocess.Popen[str], says: str) -> int:
     raise AssertionError(f"no port within {START_S} s: {lines}")
 
 
-def _drain(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    with contextlib.suppress(ValueError):  # closed at the end
-        for _ in process.stdout:
-            pass
-
-
 def mbench_server(
     program: Path, *options: str | Path, under: tuple[str, ...] = ()
 ) -> contextlib.AbstractContextManager[Serving]:
     """Start mbench's server."""
     return started(*under, program, "--port", "0", *options, says=r"mbench-server: listening on 127\.0\.0\.1:(\d+)")
+
+
+def session(server: Serving) -> Any:
+    """Return a line to a server, which must answer soon."""
+    from mbench.devices import line
+    from mbench.devices.address import Address
+
+    return line.connect(Address.parse(server.url), waiting=lambda _: None, patience_s=1.0, answer_s=30.0)
+
+
+@contextlib.contextmanager
+def board(program: Path, tmp_path: Path, *options: str) -> Iterator[Serving]:
+    """Start a server that must have neither files, processes nor descriptors left at the end, and serve somebody."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    with mbench_server(program, "--dir", folder, *options) as started:
+        before = psutil.Process(started.process.pid).num_fds()
+        yield started
+        if started.process.poll() is None:
+            serves(started)
+            settled(started, before)
+        assert list(folder.iterdir()) == []
+
+
+def serves(server: Serving) -> None:
+    with contextlib.closing(session(server)) as line:
+        assert line.info.architecture == os.uname().machine
+
+
+def settled(server: Serving, descriptors: int) -> None:
+    """Wait until nothing of former clients is left."""
+    process, deadline = psutil.Process(server.process.pid), time.monotonic() + 60
+    while (process.num_fds() > descriptors or process.children()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.num_fds() <= descriptors
+    assert process.children() == []
 
 
 def tvm_server(*options: str) -> contextlib.AbstractContextManager[Serving]:

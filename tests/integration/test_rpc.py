@@ -226,6 +226,9 @@ def test_who_waits_for_a_trackers_device_is_told_and_gets_it(
     require(serving.has_tracker(), "TVM's tracker needs tornado")
     from tvm import rpc
 
+    from mbench.devices import line
+    from mbench.devices.address import Address
+
     with (
         serving.tvm_tracker() as tracker,
         mbench_server(program, "--tracker", f"127.0.0.1:{tracker.port}", "--key", "board") as board,
@@ -233,8 +236,9 @@ def test_who_waits_for_a_trackers_device_is_told_and_gets_it(
         _wait_for_devices(tracker, {"board": 1})
         session = rpc.connect_tracker("127.0.0.1", tracker.port)
         held = session.request("board")
-        device = opened(f"{tracker.url}/board", timeout_s=8.0)  # longer than a worker takes to start
-        assert failure(device, net) == "every device (1 with the key 'board') stayed busy for 8 s; try again later"
+        address = Address("127.0.0.1", tracker.port, "board")
+        with pytest.raises(MeasureError, match=r"every device \(1 with the key 'board'\) stayed busy for 1 s; try"):
+            line.connect(address, waiting=lambda _: None, patience_s=1.0)
         told: list[str] = []
 
         def report(stage: str, _fraction: float) -> None:

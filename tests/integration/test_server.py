@@ -7,13 +7,12 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from plans import ignore
 from rpc_plans import FEW, LONG, When, failure
-from serving import Serving, mbench_server
+from serving import Serving, mbench_server, session
 
 from mbench.artifact import Artifact
 from mbench.devices.rpc import RpcDevice
@@ -28,6 +27,10 @@ pytest_plugins = ("rpc_fixtures",)
         (("--port",), "--port needs a value"),
         (("--prot", "1"), "unknown option --prot; expected --host"),
         (("--dir", "/nowhere/at/all"), "--dir /nowhere/at/all: No such file or directory"),
+        (("--hello-timeout", "0"), "--hello-timeout 0: expected seconds, from 0.01 to 1000000"),
+        (("--idle-timeout", "nan"), "--idle-timeout nan: expected seconds, from 0.01 to 1000000"),
+        (("--idle-timeout", "5s"), "--idle-timeout 5s: expected seconds, from 0.01 to 1000000"),
+        (("--max-upload", "-1"), "--max-upload -1: expected MiB, from 1 to 1000000"),
         (("--tracker", "farm:9190"), "--tracker needs --key"),
         (("--tracker", "farm", "--key", "pi4"), "--tracker farm: expected host:port"),
     ],
@@ -86,36 +89,20 @@ def test_a_server_that_is_ended_leaves_nothing(
         assert list(folder.iterdir()) == []
 
 
-def test_files_outside_are_not_told(server: Serving) -> None:
-    line = _line(server)
-    try:
-        assert set(line.files(["/proc/loadavg", "/etc/os-release"])) == {"/proc/loadavg", "/etc/os-release"}
-        assert line.files(["/etc/passwd", "/proc/../etc/passwd", "/*", "relative"]) == {}
-    finally:
-        line.close()
-
-
 def test_a_loop_reads_sensors_meanwhile(server: Serving, net: Artifact) -> None:
     from mbench.measure.remote import RemoteSession
 
-    line = _line(server)
+    line = session(server)
     try:
         line.upload(net.library)
         looped = RemoteSession(line, net).loop(0.2, ("/proc/uptime", "/etc/passwd"))
-        assert looped["runs"] > 10
-        assert 0.2 <= looped["window_s"] < 0.5
-        times = [at for at, _ in looped["samples"]["/proc/uptime"]]
+        assert looped.runs > 10
+        assert 0.2 <= looped.window_s < 0.5
+        times = [at for at, _ in looped.samples["/proc/uptime"]]
         assert times == sorted(times)
         assert times[0] == 0
-        assert times[-1] == pytest.approx(looped["window_s"], abs=0.01)
+        assert times[-1] == pytest.approx(looped.window_s, abs=0.01)
         assert 10 < len(times) < 100  # about every 5 ms
-        assert looped["samples"]["/etc/passwd"] == []
+        assert looped.samples["/etc/passwd"] == []
     finally:
         line.close()
-
-
-def _line(server: Serving) -> Any:
-    from mbench.devices import line
-    from mbench.devices.address import Address
-
-    return line.connect(Address.parse(server.url), waiting=lambda _: None, patience_s=1.0)

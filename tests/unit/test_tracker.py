@@ -148,8 +148,43 @@ def _fails(line: socket.socket) -> None:
     line.sendall(MAGIC + message(-1))
 
 
+def _answers(*answers: bytes) -> Talk:
+    def talk(line: socket.socket) -> None:
+        assert line.recv(4, socket.MSG_WAITALL) == MAGIC
+        line.sendall(MAGIC)
+        for answer in answers:
+            heard(line)
+            line.sendall(answer)
+        line.recv(1)
+
+    return talk
+
+
+def _summary(*keys: Any) -> bytes:
+    return message([0, {"queue_info": {}, "server_info": [{"key": key} for key in keys]}])
+
+
+_DEEP = struct.pack("<i", 100_000) + b"[" * 100_000
+_HUGE = b"[0,1e999999]"
+
+
 @pytest.mark.parametrize(
-    "talk", [_closes, _speaks_otherwise, _is_a_server, _answers_no_json, _answers_too_much, _fails]
+    "talk",
+    [
+        *(_closes, _speaks_otherwise, _is_a_server, _answers_no_json, _answers_too_much, _fails),
+        *(_answers(message(value)) for value in (None, [], [0], [0, None], [0, {}], [0, {"server_info": 1}], {"a": 1})),
+        *(_answers(message([0, {"server_info": value}])) for value in ([1], [{}], [{"key": 1}], {"key": "x"})),
+        *(_answers(_DEEP), _answers(struct.pack("<i", len(_HUGE)) + _HUGE), _answers(struct.pack("<i", -1))),
+        *(
+            _answers(_summary("server:pi4"), message([0, value]))
+            for value in (
+                *(None, [], ["board"], ["board", 9090], ["board", "9090", "x"], [1, 9090, "x"], ["board", 9090, 1]),
+                *(["board", 0, "x"], ["board", 65536, "x"], ["board", 9.5, "x"], ["board", 10**40, "x"]),
+                *(["", 9090, "x"], ["a b", 9090, "x"], ["\x1b[2J", 9090, "x"], ["x" * 300, 9090, "x"]),
+                ["board", 9090, "x" * 2000],
+            )
+        ),
+    ],
 )
 def test_what_is_no_tracker(talk: Talk) -> None:
     with listening(talk) as port, pytest.raises(MeasureError, match=f"at 127.0.0.1:{port} is no TVM RPC tracker; use"):
@@ -168,6 +203,36 @@ def test_one_that_says_nothing() -> None:
     ):
         ask(port)
     assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize("before", [b"", MAGIC + struct.pack("<i", 1000)], ids=["greeting", "answer"])
+def test_one_that_trickles(before: bytes) -> None:
+    over = threading.Event()
+
+    def talk(line: socket.socket) -> None:
+        line.recv(4)
+        line.sendall(before)
+        for byte in MAGIC[:3] if not before else b" " * 1000:
+            line.sendall(bytes([byte]))
+            if over.wait(0.4):
+                break
+        over.wait(60)
+
+    with listening(talk) as port:
+        try:
+            with pytest.raises(MeasureError, match=f"no answer from the tracker 127.0.0.1:{port} within 1 s"):
+                ask(port)
+        finally:
+            over.set()
+
+
+def test_keys_are_shown_and_drive_no_terminal() -> None:
+    keys = [f"server:{number}\x1b[2J\n\u202e{'x' * 1000}" for number in range(500)]
+    with listening(_answers(_summary(*keys))) as port, pytest.raises(MeasureError) as caught:
+        ask(port)
+    assert "and 480 others" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 2000
 
 
 def test_nobody_listens() -> None:
