@@ -15,7 +15,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 CLOCKS = {
-    f"{name}{unit}"
+    f"time.{name}{unit}"
     for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time")
     for unit in ("", "_ns")
 }
