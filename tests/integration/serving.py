@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-START_S = 60.0
+START_S = 300.0
 
 
 class Serving:
@@ -34,7 +34,7 @@ class Serving:
         """Return the processes that serve clients."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def assert_idle(self, within_s: float = 60.0) -> None:
+    def assert_idle(self, within_s: float = 300.0) -> None:
         """Fail if something still runs for a client."""
         deadline = time.monotonic() + within_s
         while (left := self.sessions()) and time.monotonic() < deadline:

@@ -23,12 +23,13 @@ SHORT_S = 60
 """What ends a test that hangs is no shorter: a process that imports TVM takes tens of seconds on a busy machine."""
 
 SLEEPS = {
-    "integration/running.py::Running.assert_nobody_left": "looks again until processes have ended; a minute at most",
-    "integration/serving.py::Serving.assert_idle": "looks again until processes have ended; a minute at most",
-    "integration/rpc_fixtures.py::server": "looks again until a folder is empty; a minute at most",
+    "integration/running.py::Running.assert_nobody_left": "looks again until processes have ended; ends what hangs",
+    "integration/running.py::Running.wait_until_stopped": "looks again until a process has stopped itself",
+    "integration/serving.py::Serving.assert_idle": "looks again until processes have ended; ends what hangs",
+    "integration/rpc_fixtures.py::server": "looks again until a folder is empty; ends what hangs",
     "integration/test_gate.py::test_a_worker_that_is_killed_is_a_failure": "looks again until there is a worker",
     "integration/test_interrupt.py::test_a_building_process_that_is_killed_once_is_tried_again": "likewise",
-    "integration/test_rpc.py::_wait_for_devices": "asks a tracker again until devices are there; a minute at most",
+    "integration/test_rpc.py::_wait_for_devices": "asks a tracker again until devices are there; ends what hangs",
     "integration/test_tune_command.py::test_a_worker_that_is_killed_costs_one_candidate": "until there is a worker",
     "integration/test_worker.py::hang": "is what hangs",
     "unit/test_tune.py::hang": "is what hangs",
