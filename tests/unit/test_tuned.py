@@ -201,6 +201,8 @@ def test_what_ships_is_valid_and_of_quiet_moments(monkeypatch: pytest.MonkeyPatc
     assert "x86_64_v3" in found
     for name, file in found.items():
         assert file.target == name
+        path = resources.data_dir("targets") / name / "tuned" / "rules.toml"
+        assert tuned.encode(file) == path.read_text(encoding="utf-8"), "what is written reads the same to people"
         assert all((item.made_with.others_busy or 0.0) <= activity.DISTURBED for item in file.kernels)
 
 
