@@ -145,7 +145,11 @@ def convert(raw: dict[str, Any], kind: type[_T], source: Source) -> _T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise source.refuse(_refusal(str(error), raw, kind)) from error
+        try:
+            what = _refusal(str(error), raw, kind)
+        except (LookupError, TypeError):  # a key that looks like the path in msgspec's own words
+            what = shown(error, _LONGEST)
+        raise source.refuse(what) from error
 
 
 def _check_version(raw: dict[str, Any], kind: type[Any], source: Source) -> None:

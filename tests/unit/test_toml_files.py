@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import datetime
 import os
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,7 @@ LINES = {
     "a key that is not known": ("zebra = 1", "zebra: unknown key"),
     "a key with an escape and a new line": ('"a\\n\\u001b[31m\\u202e\\u0085" = 1', "unknown key"),
     "a key of 100,000 characters": ("a" * DEEP + " = 1", "unknown key"),
+    "a key that looks like a path": ('"a` - at `$.x.y[3][...].z" = 1', "unknown"),
     "a key twice": ("zebra = 1\nzebra = 2", "not valid TOML: Cannot overwrite a value"),
     "a table twice": ("[zebra]\n[zebra]", "not valid TOML: Cannot declare ('zebra',) twice"),
     "a long table twice": (f"[{'a' * DEEP}]\n[{'a' * DEEP}]", "not valid TOML: Cannot declare"),
@@ -232,6 +234,33 @@ def test_what_is_no_file(kind: Kind, file: Path) -> None:
     file.rmdir()
     file.symlink_to(file)
     assert "cannot be read: Too many levels of symbolic links" in refused(kind, file)
+
+
+PARTS = (
+    *("[", "]", "{", "}", "[[", "]]", "=", ".", ",", '"', "'", "#", "\n", "\0", "\x1b", "\ufeff", "\\", "\r"),
+    *("inf", "nan", "true", "1e999", "0x1", "-1", "9" * 30, "2026-12-31", "x = 1", "[x]", "''", '"""'),
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_changed_in_a_file_it_is_read_or_refused(kind: Kind, file: Path, seed: int) -> None:
+    """Three hundred mutants: parts of a good file are left out, doubled, moved, or replaced by what TOML is made of."""
+    drawn = random.Random(seed)
+    good = kind.with_figure(kind.good)
+    for _ in range(100):
+        text = good
+        for _ in range(drawn.randrange(1, 4)):
+            start = drawn.randrange(len(text) + 1)
+            end = min(len(text), start + drawn.choice((0, 0, 1, 2, 5, 20)))
+            text = text[:start] + drawn.choice((*PARTS, text[start:end] * 2, "")) + text[end:]
+        file.write_text(text, encoding="utf-8", newline="")
+        said = f"{file}: "
+        try:
+            kind.read(file)
+        except kind.error as error:
+            said = str(error)
+        assert said.startswith(f"{file}: "), (seed, text)
+        assert "\n" not in said, (seed, text)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "\ufeff"])
