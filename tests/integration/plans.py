@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
 
+from mbench import costs, models
+from mbench.artifact import Artifact
 from mbench.devices.process import WorkerDevice
-from mbench.measure.observation import Observation, Plan
+from mbench.measure.observation import Plan
 from mbench.records import Warmup
 
 PLAN = Plan(
@@ -27,25 +30,32 @@ def ignore(_stage: str, _fraction: float) -> None:
     pass
 
 
-ANOTHER_UNIT = 100
-"""What lies further apart is of another unit, or leaves most of it out; no machine is so busy in every run."""
+MOST_FLOPS_PER_S = 16 * 2 * 4 * 8e9
+"""Of one thread: 512-bit vectors, four units of multiply-adds, 8 GHz; no processor does more."""
 
 
-def assert_accounted(seen: Observation, calls: int) -> None:
-    """Fail if the layers are not those of the whole: each was read in each run, and their least times are of one size.
+def assert_accounted(device: Any, net: Artifact, plan: Plan) -> None:
+    """Measure, and fail if the readings are not those of one run after the other.
 
-    What others do meanwhile makes runs longer and never shorter, so the shortest run of many counts. That readings add
+    Each call is read in each run; no run is shorter than physics allows; all runs lie, one after the other, between
+    two readings of this process's clock. All of that holds however busy the machine is. That the readings of a run add
     up exactly is shown in tests/unit/test_latency.py, with a clock that goes on as it is told.
     """
+    begin = time.perf_counter()
+    seen = device.measure(net, plan, ignore)
+    wall_s = time.perf_counter() - begin
     assert seen.latency_s
+    assert seen.twin_latency_s
     assert seen.calls_s
     assert seen.overhead_s
-    assert [len(samples) for samples in seen.calls_s] == [len(seen.overhead_s)] * calls
-    assert all(seconds >= 0 for samples in (*seen.calls_s, seen.overhead_s) for seconds in samples)
-    whole = min(seen.latency_s)
-    layers = sum(min(samples) for samples in seen.calls_s)
-    assert whole / ANOTHER_UNIT < layers < whole * ANOTHER_UNIT
-    assert min(seen.overhead_s) < whole * ANOTHER_UNIT
+    assert [len(samples) for samples in seen.calls_s] == [plan.layer_repeat] * len(net.manifest.calls)
+    assert len(seen.overhead_s) == plan.layer_repeat
+    runs = (*seen.latency_s, *seen.twin_latency_s)
+    macs = sum(costs.of_layer(spec).macs for spec in models.layers(net.manifest.variant))
+    assert min(runs) > 2 * macs / MOST_FLOPS_PER_S
+    readings = [seconds for samples in (*seen.calls_s, seen.overhead_s) for seconds in samples]
+    assert all(seconds >= 0 for seconds in readings)
+    assert plan.number * sum(runs) + sum(readings) < wall_s
 
 
 class Patience:

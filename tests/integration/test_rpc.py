@@ -66,7 +66,7 @@ def test_everything_is_measured(observed: tuple[Observation, Any], net: Artifact
 def test_layers_and_the_whole_fit_each_other(server: Serving, net: Artifact, opened: Callable[..., RpcDevice]) -> None:
     device = opened(server.url)
     plan = msgspec.structs.replace(PLAN, repeat=10, layer_repeat=10)
-    assert_accounted(device.measure(net, plan, ignore), len(net.manifest.calls))
+    assert_accounted(device, net, plan)
 
 
 def test_the_machine_at_the_other_end_describes_itself(observed: tuple[Observation, Any]) -> None:
@@ -181,7 +181,7 @@ def test_tvms_own_server_measures_end_to_end(net: Artifact, opened: Callable[...
         seen = opened(tvms.url).measure(net, PLAN, ignore)
         assert seen.numerics.passed
         assert len(seen.latency_s or ()) == len(seen.twin_latency_s or ()) == 30
-        assert 0 < min(seen.latency_s or ()) < 1, "in seconds"
+        assert min(seen.latency_s or ()) > 0
         reason = ONLY_END_TO_END.format(tvms.url)
         assert (seen.missing, seen.energy_missing) == (reason, reason)
         assert seen.calls_s is seen.machine is seen.conditions_before is seen.process_peak_bytes is seen.energy is None

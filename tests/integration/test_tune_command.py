@@ -189,7 +189,7 @@ def test_tuned_from_the_name_to_the_table(two_left: tuple[str, ...], own: Path, 
     assert set(two_left) < set(kernels)
     assert document["failures"] == []
     for name in two_left:
-        assert 0 < kernels[name]["seconds"] < 1, "in seconds"
+        assert kernels[name]["seconds"] > 0
         default = kernels[name]["default"]
         same = all(kernels[name][field] == default[field] for field in ("rule", "parameters"))
         assert not same or kernels[name]["seconds"] == default["seconds"], "nothing was quicker: the rules' own choice"

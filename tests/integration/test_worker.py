@@ -89,7 +89,6 @@ def test_as_many_samples_as_were_asked_for(observed: tuple[Observation, Any], ti
     assert [len(samples) for samples in seen.calls_s] == [15] * len(tiny.manifest.calls)
     assert len(seen.overhead_s) == 15
     assert all(seconds > 0 for seconds in (*seen.latency_s, *seen.twin_latency_s))
-    assert min(seen.latency_s) < 1, "in seconds"
     assert len(set(seen.latency_s)) > 1
 
 
@@ -103,7 +102,7 @@ def test_the_output_agrees_with_torch(observed: tuple[Observation, Any]) -> None
 @pytest.mark.slow
 def test_layers_and_the_whole_fit_each_other(tiny: Artifact, device: LocalDevice) -> None:
     plan = msgspec.structs.replace(PLAN, repeat=10, layer_repeat=10)
-    assert_accounted(device.measure(tiny, plan, ignore), len(tiny.manifest.calls))
+    assert_accounted(device, tiny, plan)
 
 
 def test_conditions_and_process_are_recorded(observed: tuple[Observation, Any], tiny: Artifact) -> None:
