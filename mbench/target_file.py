@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
-import msgspec
-
-from mbench import names, resources
+from mbench import bounds, names, resources, toml_files
 from mbench.errors import TargetError
 from mbench.records import LEVELS, EnergyCoefficients, Target
+from mbench.toml_files import Source, joined, near, shown
 
-_T = TypeVar("_T")
-
+DTYPES = (
+    *("float64", "float32", "tfloat32", "bfloat16", "float16", "float8", "float4"),
+    *("int64", "int32", "int16", "int8", "int4", "uint8"),
+)
+"""Types that a figure may be of."""
+EMULATION = ("qemu_cpu",)
+"""Keys of [emulation]."""
 DETECTED = ("host", "cuda")
 """Names that stand for what this machine has."""
 
@@ -26,24 +27,24 @@ def read(file: Path) -> Target:
     Raises:
         TargetError: not valid TOML, or not a target; the message names file, key and what was expected.
     """
-    raw = _parse(file)
-    raw["energy"] = (
-        {**_parse(_energy_file()), **energy} if isinstance(energy := raw.get("energy", {}), dict) else energy
-    )
-    target = _convert(raw, Target, file)
-    for key, wrong in _inconsistencies(target, file):
-        raise TargetError(f"{file}: {key}: {wrong}")
+    source = Source(file, TargetError)
+    raw = toml_files.load(source)
+    energy = raw.get("energy", {})
+    raw["energy"] = {**toml_files.load(_default_energy()), **energy} if isinstance(energy, dict) else energy
+    target = toml_files.convert(raw, Target, source)
+    for key, wrong in (*_inconsistencies(target, file), *bounds.beyond(target)):
+        raise source.refuse(f"{key}: {wrong}")
     return target
 
 
-def _energy_file() -> Path:
-    return resources.data_dir("targets") / "energy_default.toml"
+def _default_energy() -> Source:
+    return Source(resources.data_dir("targets") / "energy_default.toml", TargetError)
 
 
 def _inconsistencies(target: Target, file: Path) -> Iterator[tuple[str, str]]:
     """Yield what types cannot say, as key and complaint."""
     if target.name != file.parent.name:
-        yield "name", f"expected '{file.parent.name}', the folder's name, got '{target.name}'"
+        yield "name", f"expected '{file.parent.name}', the folder's name, got {shown(target.name)}"
     if target.name in DETECTED:
         yield "name", f"'{target.name}' stands for what the machine has; choose another"
     kind = target.tvm.get("kind")
@@ -51,63 +52,32 @@ def _inconsistencies(target: Target, file: Path) -> Iterator[tuple[str, str]]:
         yield "tvm.kind", "missing; expected what tvm.target.Target takes, such as 'llvm'"
     for key in ("mtriple", "mcpu") if kind == "llvm" else ():
         if not isinstance(target.tvm.get(key), str):
-            yield f"tvm.{key}", f"expected a string, got {target.tvm.get(key)!r}"
+            yield f"tvm.{key}", f"expected a string, got {shown(target.tvm.get(key))}"
         elif key == "mtriple" and not names.is_plain(str(target.tvm[key]).split("-", maxsplit=1)[0].lower()):
-            yield f"tvm.{key}", f"expected an architecture first, such as 'x86_64-linux-gnu', got {target.tvm[key]!r}"
+            yield (
+                f"tvm.{key}",
+                f"expected an architecture first, such as 'x86_64-linux-gnu', got {shown(target.tvm[key])}",
+            )
     if (target.family == "gpu") == (kind == "llvm"):
-        yield "family", f"'{target.family}' does not go with tvm.kind '{kind}'"
-    for key, levels in (
-        ("peaks.bytes_per_s", target.peaks.bytes_per_s),
-        ("energy.bytes_j", target.energy.bytes_j if target.energy else {}),
-    ):
-        for level in levels:
-            if level not in LEVELS:
-                yield f"{key}.{level}", f"expected one of {', '.join(LEVELS)}"
+        yield "family", f"'{target.family}' does not go with tvm.kind {shown(kind)}"
+    for table, keys, known in _names(target):
+        for key in keys:
+            if key not in known:
+                yield joined(table, key), f"unknown key{near(key, known)}"
 
 
-def _parse(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TargetError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{file}: not valid TOML: {error}") from error
-
-
-def _convert(raw: dict[str, Any], kind: type[_T], file: Path) -> _T:
-    try:
-        return msgspec.convert(raw, kind)
-    except msgspec.ValidationError as error:
-        said, _, path = str(error).partition(" - at `$")
-        key = _with_names(path.rstrip("`").lstrip("."), raw, kind, str(error))
-        named = re.search(r"field `(\w+)`", said)
-        if named:
-            key = f"{key}.{named.group(1)}".lstrip(".")
-            said = "missing" if "missing" in said else "unknown key"
-        raise TargetError(f"{file}: {key}: {said[0].lower()}{said[1:]}") from error
-
-
-def _with_names(path: str, raw: dict[str, Any], kind: type[Any], whole_error: str) -> str:
-    """Return `path` with the key that msgspec leaves out of a table's path (`peaks.flops_per_s[...].value`)."""
-    before, dots, after = path.partition("[...]")
-    if not dots:
-        return path
-    table: Any = raw
-    *parents, last = before.split(".")
-    for part in parents:
-        table = table[part]
-    whole = table[last]
-    for key in whole:
-        table[last] = {key: whole[key]}
-        try:
-            msgspec.convert(raw, kind)
-        except msgspec.ValidationError as error:
-            if str(error) == whole_error:
-                return f"{before}.{key}{after}"
-    return path
+def _names(target: Target) -> Iterator[tuple[str, Iterable[str], tuple[str, ...]]]:
+    """Yield the tables whose keys are names of things: the table, its keys, and those that mean something."""
+    yield "peaks.bytes_per_s", target.peaks.bytes_per_s, LEVELS
+    yield "peaks.flops_per_s", target.peaks.flops_per_s, DTYPES
+    yield "processor.flops_per_cycle", target.processor.flops_per_cycle, DTYPES
+    yield "emulation", target.emulation, EMULATION
+    if target.energy:
+        yield "energy.bytes_j", target.energy.bytes_j, LEVELS
+        yield "energy.multiply_j", target.energy.multiply_j, DTYPES
+        yield "energy.add_j", target.energy.add_j, DTYPES
 
 
 def default_energy() -> EnergyCoefficients:
     """Return the energy coefficients of a target that has none of its own. Source: Horowitz, ISSCC 2014."""
-    file = _energy_file()
-    return _convert(_parse(file), EnergyCoefficients, file)
+    return toml_files.read(_default_energy(), EnergyCoefficients)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-import tomllib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,11 +18,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import gpus, names, records, targets
+from mbench import gpus, names, records, targets, toml_files
+from mbench.bounds import MOST_THREADS
 from mbench.errors import OutputError, RecordError
-from mbench.records import Host, PositiveInt, Seconds, Target
+from mbench.records import Host, Target
+from mbench.toml_files import Source
 
-FORMAT_VERSION = 1
 METASCHEDULE = "metaschedule"
 """The rule of a choice that lies in a database of MetaSchedule beside the file."""
 _SHIPPED = Path("tuned") / "rules.toml"
@@ -33,8 +34,10 @@ _HEAD = """\
 # networks, in at least three quarters of the processes that timed them (`high_ratio` below 1).
 """
 
-Parameters = dict[str, Annotated[int, Meta(ge=0)]]
+Parameters = dict[str, Annotated[int, Meta(ge=0, lt=2**31)]]
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
+Threads = Annotated[int, Meta(ge=1, le=MOST_THREADS)]
+Seconds = Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -62,7 +65,7 @@ class MadeWith(_Strict, frozen=True, kw_only=True):
 class InPlace(_Strict, frozen=True, kw_only=True):
     """How the layers that a kernel serves did in their networks, made by rule and as tuned, in turns."""
 
-    layers: PositiveInt
+    layers: Annotated[int, Meta(ge=1, lt=2**31)]
     """How many they are, over all the networks that were timed."""
     default_seconds: Seconds
     """Of all of them, by rule; 0 where they are too short for the runtime's instrument, and then no choice wins."""
@@ -80,7 +83,7 @@ class Entry(_Strict, frozen=True, kw_only=True):
 
     kernel: Text
     """Its signature: shapes, stride, padding."""
-    threads: PositiveInt
+    threads: Threads
     rule: Text
     parameters: Parameters
     seconds: Seconds
@@ -89,7 +92,7 @@ class Entry(_Strict, frozen=True, kw_only=True):
     default: Timed
     """What the rules choose, timed in turns with the choice."""
     made_with: MadeWith
-    trials: Annotated[int, Meta(ge=0)] = 0
+    trials: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     """Candidates that MetaSchedule tried."""
     in_place: InPlace | None = None
     """Null where it was not timed there."""
@@ -114,7 +117,7 @@ class Network(_Strict, frozen=True, kw_only=True):
     """A whole network at one number of threads, made by rule and as tuned, in turns."""
 
     variant: Text
-    threads: PositiveInt
+    threads: Threads
     default_seconds: Seconds
     """By rule."""
     seconds: Seconds
@@ -197,25 +200,13 @@ def read(path: Path) -> File:
     Raises:
         RecordError: it cannot be read, is not TOML, is of another version, or breaks the format.
     """
-    hint = "correct it, remove it, or leave it out with --no-tuned"
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: not valid TOML: {error}; {hint}") from error
-    version = raw.get("format_version")
-    if version != FORMAT_VERSION:
-        raise RecordError(f"{path}: format_version is {version!r}, this mbench reads {FORMAT_VERSION}; {hint}")
-    try:
-        found = msgspec.convert(raw, File)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{path}: {' '.join(str(error).split())}; {hint}") from error
+    source = Source(path, RecordError, "correct it, remove it, or leave it out with --no-tuned")
+    found = toml_files.read(source, File)
     for kind, entries in (("kernel", found.kernels), ("network", found.networks)):
-        keys = [entry.key for entry in entries]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
+        keys = Counter(entry.key for entry in entries)
+        twice = next((key for key, count in keys.items() if count > 1), None)
         if twice:
-            raise RecordError(f"{path}: {kind} {twice[0]!r} at {twice[1]} threads is there twice; {hint}")
+            raise source.refuse(f"{kind} {twice[0]!r} at {twice[1]} threads is there twice")
     return found
 
 

@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mbench import cli
+
+settings.register_profile("mbench", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("mbench")
 
 
 def require(condition: object, reason: str) -> None:

@@ -8,30 +8,31 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import os
 import re
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+import tomlkit
 from msgspec import Meta
 
-from mbench import records
+from mbench import records, toml_files
 from mbench.devices.address import SCHEME, Address
 from mbench.errors import OutputError, UsageError, did_you_mean
 from mbench.records import DeviceKind
+from mbench.toml_files import Source
 
-FORMAT_VERSION = 1
 BUILT_IN: tuple[Literal["local", "emulated"], ...] = ("local", "emulated")
 RESERVED = (*BUILT_IN, "none", SCHEME)
 """Words that stand for something else where a device is named."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _HOST = re.compile(r"[\w.:%-]{1,255}")
 _HEAD = """\
-# Devices that mbench knows by name. Written by 'mbench device add'.
+# Devices that mbench knows by name. Written by 'mbench device add', which leaves the rest as it is.
+
+format_version = 1
 """
 
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
@@ -95,30 +96,17 @@ def devices() -> dict[str, Entry]:
     Raises:
         UsageError: the file cannot be read, or breaks the format.
     """
-    path = file()
-    if not path.exists():
-        return {}
-    try:
-        return _decode(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, UsageError) as error:
-        what = " ".join(str(error).split())
-        raise UsageError(f"{path}: {what}; correct the file, or remove it and add the devices again") from error
-
-
-def _decode(text: str) -> dict[str, Entry]:
-    raw = tomllib.loads(text)
-    if raw.get("format_version") != FORMAT_VERSION:
-        version = raw.get("format_version")
-        raise UsageError(f"format_version is {version!r}, this mbench reads {FORMAT_VERSION}")
-    found = msgspec.convert(raw, _File).devices
+    source = Source(file(), UsageError, "correct the file, or remove it and add the devices again")
+    found = (toml_files.find(source, _File) or _File(format_version=1)).devices
     for name, entry in found.items():
-        _check_name(name)
+        try:
+            _check_name(name)
+        except UsageError as error:
+            raise source.refuse(str(error)) from error
         try:
             _ = entry.address
         except UsageError as error:
-            raise UsageError(f"device '{name}': {error}") from error
+            raise source.refuse(f"device '{name}': {error}") from error
     return dict(sorted(found.items()))
 
 
@@ -162,10 +150,10 @@ def add(name: str, entry: Entry, *, replace: bool = False) -> None:
     """
     _check_name(name)
     _ = entry.address
-    with _changing() as known:
+    with _changing() as (known, table):
         if name in known and not replace:
             raise UsageError(f"device '{name}' is there already: {known[name].address}; add --force to replace it")
-        known[name] = entry
+        table[name] = msgspec.to_builtins(entry)
 
 
 def remove(name: str) -> None:
@@ -178,8 +166,8 @@ def remove(name: str) -> None:
     if name not in devices():
         near = did_you_mean(name, devices()) or "; see 'mbench device list'"
         raise UsageError(f"device {name!r} is not known{near}")
-    with _changing() as known:
-        known.pop(name, None)
+    with _changing() as (_, table):
+        table.pop(name, None)
 
 
 def _check_name(name: str) -> None:
@@ -192,8 +180,11 @@ def _check_name(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _changing() -> Iterator[dict[str, Entry]]:
-    """Yield the named devices to be changed, and write them; other processes that change them wait."""
+def _changing() -> Iterator[tuple[dict[str, Entry], MutableMapping[str, Any]]]:
+    """Yield the named devices, and their table to be changed; write the file, with comments and order as they were.
+
+    Other processes that change it wait.
+    """
     path = file()
     hint = "choose another folder with the environment variable MBENCH_CONFIG_DIR"
     try:
@@ -204,19 +195,15 @@ def _changing() -> Iterator[dict[str, Entry]]:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         known = devices()
-        yield known
-        records.write_atomically(path, _encode(known).encode())
+        document = tomlkit.parse(path.read_text(encoding="utf-8-sig") if path.exists() else _HEAD)
+        if "devices" not in document:
+            document["devices"] = tomlkit.table(is_super_table=True)
+        table = document["devices"]
+        assert isinstance(table, MutableMapping)
+        yield known, table
+        records.write_atomically(path, tomlkit.dumps(document).encode())
     except OutputError as error:
         why = getattr(error.__cause__, "strerror", None) or error
         raise OutputError(f"{path}: cannot be written: {why}; {hint}") from error
     finally:
         os.close(folder)
-
-
-def _encode(known: dict[str, Entry]) -> str:
-    """Return the file: TOML, sorted. Names and addresses are of characters that JSON and TOML write alike."""
-    parts = [f"{_HEAD}format_version = {FORMAT_VERSION}\n"]
-    for name, entry in sorted(known.items()):
-        fields = msgspec.to_builtins(entry)
-        parts.append(f"[devices.{name}]\n" + "".join(f"{key} = {json.dumps(fields[key])}\n" for key in fields))
-    return "\n".join(parts)

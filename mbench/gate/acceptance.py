@@ -14,10 +14,10 @@ from __future__ import annotations
 import datetime
 import fnmatch
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from mbench import toml_files
 from mbench.comparison import Finding, Metric
 from mbench.errors import UsageError
 from mbench.gate import limits
@@ -55,6 +55,10 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return finding.ratio - 1 <= limits.percentage(self.up_to, "up_to")
 
 
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    accepted: tuple[Acceptance, ...] = ()
+
+
 def read(file: Path | None, today: datetime.date | None = None) -> tuple[Acceptance, ...]:
     """Return the acceptances of a file.
 
@@ -65,29 +69,22 @@ def read(file: Path | None, today: datetime.date | None = None) -> tuple[Accepta
     Raises:
         UsageError: the file cannot be read, an entry is not one, or an entry has expired.
     """
-    path = file or Path(FILE)
-    if file is None and not path.exists():
-        return ()
+    source = toml_files.Source(file or Path(FILE))
+    content = (toml_files.read if file else toml_files.find)(source, _File) or _File()
     today = today or datetime.datetime.now(datetime.UTC).date()
-    content = limits.load_toml(path)
-    entries = content.get("accepted", [])
-    if set(content) - {"accepted"} or not isinstance(entries, list):
-        raise UsageError(f"{path}: expected [[accepted]] entries and nothing else")
-    return tuple(_entry(raw, f"{path}: entry {number}", today) for number, raw in enumerate(entries, 1))
+    for index, entry in enumerate(content.accepted):
+        _check(entry, f"{source.file}: accepted[{index}]", today)
+    return content.accepted
 
 
-def _entry(raw: Any, where: str, today: datetime.date) -> Acceptance:
-    try:
-        entry = msgspec.convert(raw, Acceptance)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{where}: {error}; expected variant, reason, expires = YYYY-MM-DD, …") from error
+def _check(entry: Acceptance, where: str, today: datetime.date) -> None:
+    """Refuse what types cannot say."""
     if not entry.reason.strip():
         raise UsageError(f"{where}: reason is empty; say why the change is accepted")
     if entry.up_to is not None:
         limits.percentage(entry.up_to, f"{where}: up_to")
     if entry.expires < today:
         raise UsageError(f"{where}: expired on {entry.expires} ({entry.words}); remove it, or renew it with a reason")
-    return entry
 
 
 def apply(findings: tuple[Finding, ...], accepted: tuple[Acceptance, ...]) -> tuple[tuple[Finding, ...], list[str]]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
+import msgspec
+
+from mbench import toml_files
 from mbench.comparison import Metric
 from mbench.errors import UsageError, did_you_mean
 from mbench.records import Op
@@ -50,6 +52,19 @@ DEFAULTS: Entries = (
     *((Selector("*", "layer", name), 0.005) for name in _COUNTED),
 )
 """What no entry is for is exact: memory, weights, multiply-adds."""
+
+
+_Value = str | int | float
+"""What a file may say where a percentage is wanted; `percentage` refuses a number, and says what is missing."""
+
+
+class _Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    thresholds: dict[str, _Value] = {}
+    sensitivity: dict[str, _Value] = {}
+
+
+class _Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    gate: _Gate = _Gate()
 
 
 class Limits(NamedTuple):
@@ -97,41 +112,15 @@ def read(config: Path | None, thresholds: Iterable[str] = (), sensitivities: Ite
         UsageError: the file cannot be read, or an entry is not one.
     """
     file = config or Path(CONFIG)
-    tables = _tables(file) if config is not None or file.exists() else {}
+    look_up = toml_files.read if config else toml_files.find
+    gate = (look_up(toml_files.Source(file), _Config) or _Config()).gate
     return Limits(
-        (*DEFAULTS, *_of_file(tables, "thresholds", file), *_of_options(thresholds, "--threshold")),
-        (*_of_file(tables, "sensitivity", file), *_of_options(sensitivities, "--sensitivity")),
+        (*DEFAULTS, *_of_file(gate.thresholds, "thresholds", file), *_of_options(thresholds, "--threshold")),
+        (*_of_file(gate.sensitivity, "sensitivity", file), *_of_options(sensitivities, "--sensitivity")),
     )
 
 
-def load_toml(file: Path) -> dict[str, Any]:
-    """Return what a TOML file says.
-
-    Raises:
-        UsageError: it cannot be read, or is not TOML.
-    """
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: not valid TOML: {error}") from error
-
-
-def _tables(file: Path) -> dict[str, Any]:
-    gate = load_toml(file).get("gate", {})
-    if not isinstance(gate, dict):
-        raise UsageError(f"{file}: gate is {gate!r}, expected a table [gate.thresholds] or [gate.sensitivity]")
-    unknown = sorted(set(gate) - {"thresholds", "sensitivity"})
-    if unknown:
-        raise UsageError(f"{file}: [gate] has {unknown[0]!r}, expected 'thresholds' or 'sensitivity'")
-    return gate
-
-
-def _of_file(tables: Mapping[str, Any], name: str, file: Path) -> Entries:
-    entries = tables.get(name, {})
-    if not isinstance(entries, dict):
-        raise UsageError(f"{file}: gate.{name} is {entries!r}, expected a table of selectors and percentages")
+def _of_file(entries: Mapping[str, _Value], name: str, file: Path) -> Entries:
     return tuple(_entry(key, value, f"{file}: [gate.{name}]") for key, value in entries.items())
 
 
@@ -154,10 +143,10 @@ def _selector(text: str, where: str) -> Selector:
     scope, _, metric = rest.rpartition(".")
     if metric not in METRICS:
         hint = did_you_mean(metric, METRICS) or f"; expected one of: {', '.join(METRICS)}"
-        raise UsageError(f"{where}: metric {metric!r} of {text!r} is not known{hint}")
+        raise UsageError(f"{where}: metric {toml_files.shown(metric)} of {toml_files.shown(text)} is not known{hint}")
     if scope and scope not in SCOPES:
         hint = did_you_mean(scope, SCOPES) or f"; expected one of: {', '.join(SCOPES)}"
-        raise UsageError(f"{where}: scope {scope!r} of {text!r} is not known{hint}")
+        raise UsageError(f"{where}: scope {toml_files.shown(scope)} of {toml_files.shown(text)} is not known{hint}")
     return Selector(variant or "*", scope or "network", metric)
 
 
@@ -170,5 +159,5 @@ def percentage(value: object, where: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
     share = float(match[1]) / 100 if match else 0.0
     if not 0 < share <= 10:
-        raise UsageError(f"{where} is {value!r}, expected a percentage above 0, such as '3%'")
+        raise UsageError(f"{where} is {toml_files.shown(value)}, expected a percentage above 0, such as '3%'")
     return share

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
+import threading
+import time
+from typing import Any
 
-from mbench.measure.observation import Observation, Plan
+import pytest
+
+from mbench import costs, models
+from mbench.artifact import Artifact
+from mbench.devices.process import WorkerDevice
+from mbench.measure.observation import Plan
 from mbench.records import Warmup
 
 PLAN = Plan(
@@ -23,11 +30,60 @@ def ignore(_stage: str, _fraction: float) -> None:
     pass
 
 
-def fits(seen: Observation) -> bool:
-    """Return whether layers, with and without what lies between them, take as long as the whole, to a factor of 2."""
+MOST_FLOPS_PER_S = 16 * 2 * 4 * 8e9
+"""Of one thread: 512-bit vectors, four units of multiply-adds, 8 GHz; no processor does more."""
+
+
+def assert_accounted(device: Any, net: Artifact, plan: Plan) -> None:
+    """Measure, and fail if the readings are not those of one run after the other.
+
+    Each call is read in each run; no run is shorter than physics allows; all runs lie, one after the other, between
+    two readings of this process's clock. All of that holds however busy the machine is. That the readings of a run add
+    up exactly is shown in tests/unit/test_latency.py, with a clock that goes on as it is told.
+    """
+    begin = time.perf_counter()
+    seen = device.measure(net, plan, ignore)
+    wall_s = time.perf_counter() - begin
     assert seen.latency_s
+    assert seen.twin_latency_s
     assert seen.calls_s
     assert seen.overhead_s
-    whole = statistics.median(seen.latency_s)
-    layers = sum(statistics.median(samples) for samples in seen.calls_s)
-    return whole / 2 < layers < layers + statistics.median(seen.overhead_s) < whole * 2
+    assert [len(samples) for samples in seen.calls_s] == [plan.layer_repeat] * len(net.manifest.calls)
+    assert len(seen.overhead_s) == plan.layer_repeat
+    runs = (*seen.latency_s, *seen.twin_latency_s)
+    macs = sum(costs.of_layer(spec).macs for spec in models.layers(net.manifest.variant))
+    assert min(runs) > 2 * macs / MOST_FLOPS_PER_S
+    readings = [seconds for samples in (*seen.calls_s, seen.overhead_s) for seconds in samples]
+    assert all(seconds >= 0 for seconds in readings)
+    assert plan.number * sum(runs) + sum(readings) < wall_s
+
+
+class Patience:
+    """Stands for the clock of a device that waits for its worker: a silence is over when that is said, not before."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._over = threading.Event()
+        listen = WorkerDevice._listen
+
+        def patiently(device: Any, process: Any, pipe: Any, *arguments: Any) -> Any:
+            return listen(device, process, _Pipe(pipe, self._over), *arguments)
+
+        monkeypatch.setattr(WorkerDevice, "_listen", patiently)
+
+    def end(self) -> None:
+        """Let the time of every silence have passed."""
+        self._over.set()
+
+
+class _Pipe:
+    def __init__(self, pipe: Any, over: threading.Event) -> None:
+        self._pipe, self._over = pipe, over
+
+    def poll(self, _seconds: float) -> bool:
+        while not self._over.is_set():
+            if self._pipe.poll(0.02):
+                return True
+        return bool(self._pipe.poll(0))
+
+    def recv(self) -> Any:
+        return self._pipe.recv()

@@ -8,9 +8,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from plans import PLAN, ignore
+from serving import Serving
 
 from mbench import variants
 from mbench.artifact import Artifact
+from mbench.devices import line as lines
+from mbench.devices.address import Address
 from mbench.devices.rpc import RpcDevice
 from mbench.errors import MeasureError
 from mbench.measure.observation import Plan
@@ -28,6 +31,11 @@ def failure(device: RpcDevice, net: Artifact, plan: Plan = FEW, report: Callable
         device.measure(net, plan, report)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def line_to(server: Serving) -> lines.Line:
+    """Return a line of this process to a server."""
+    return lines.connect(Address.parse(server.url), waiting=lambda _: None, patience_s=1.0)
 
 
 class When:

@@ -29,15 +29,19 @@ from mbench.records import Record
 ROOT = Path(mbench.__file__).parent.parent
 PAIR = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard")
 TARGET = "x86_64_v2" if platform.machine() == "x86_64" else "host"
-SILENCE_S = 120.0
+STOPPING = Path(__file__).with_name("stopping")
+SILENCE_S = 600.0
 
 
 class Running:
     """A running `mbench`: its lines on standard error, its children, its end."""
 
-    def __init__(self, *arguments: str | Path, cache: Path, cwd: Path, temporary: Path | None = None) -> None:
+    def __init__(
+        self, *arguments: str | Path, cache: Path, cwd: Path, temporary: Path | None = None, **environ: str
+    ) -> None:
         self._mark = uuid.uuid4().hex
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark}
+        paths = f"{STOPPING}{os.pathsep}{ROOT}"
+        environment = {**os.environ, "PYTHONPATH": paths, "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark, **environ}
         if temporary:
             environment["TMPDIR"] = str(temporary)
         command = [sys.executable, "-m", "mbench", *map(str, arguments)]
@@ -96,6 +100,13 @@ class Running:
         """Send a signal to the process, or to it and all its children at once, as a terminal does."""
         (os.killpg if group else os.kill)(self.process.pid, number)
 
+    def wait_until_stopped(self) -> None:
+        """Wait until it has stopped itself: see stopping/sitecustomize.py."""
+        process = psutil.Process(self.process.pid)
+        while process.status() != psutil.STATUS_STOPPED:
+            assert process.status() != psutil.STATUS_ZOMBIE, self.err
+            time.sleep(0.01)
+
     def relatives(self) -> list[psutil.Process]:
         """Return every process that this one started, and those they started, wherever their parents went."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
@@ -115,7 +126,7 @@ class Running:
         except psutil.Error:
             return []
 
-    def assert_nobody_left(self, within_s: float = 60.0) -> None:
+    def assert_nobody_left(self, within_s: float = 300.0) -> None:
         """Fail if a process that this one started is still there."""
         deadline = time.monotonic() + within_s
         while (left := self.relatives()) and time.monotonic() < deadline:

@@ -181,7 +181,7 @@ def test_two_processes_may_build_into_one_cache_at_once(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = {process.communicate(timeout=120)[0] for process in running}
+    said = {process.communicate(timeout=600)[0] for process in running}
     assert [process.returncode for process in running] == [0, 0]
     assert len(said) == 1
     folder, library = said.pop().split()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -39,11 +39,15 @@ def folders(tmp_path: Path, cache: Path) -> dict[str, Path]:
     return {**dict.fromkeys(STAGES, cache), "compiling": tmp_path / "empty", "calibrating": unmeasured}
 
 
-def begin(stage: str, tmp_path: Path, folders: dict[str, Path], record: Path | None) -> Running:
-    """Start a run, or go on with one, and wait until it is at a stage."""
+def begin(stage: str, tmp_path: Path, folders: dict[str, Path], record: Path | None, **environ: str) -> Running:
+    """Start a run, or go on with one, and wait until it has stopped itself at a stage."""
     arguments = ("--resume", record) if record else (*PAIR, *OPTIONS, "--output", "out")
-    started = Running("run", *arguments, cache=folders[stage], cwd=tmp_path, temporary=tmp_path / "temporary")
+    started = Running(
+        "run", *arguments, cache=folders[stage], cwd=tmp_path, temporary=tmp_path / "temporary",
+        MBENCH_TEST_STOP=stage, **environ,
+    )  # fmt: skip
     started.wait_for(f": {stage}$")
+    started.wait_until_stopped()
     return started
 
 
@@ -80,6 +84,7 @@ def test_interrupted_at_every_stage_then_resumed(tmp_path: Path, folders: dict[s
     for stage in stages:
         started = begin(stage, tmp_path, folders, file)
         started.send(number, group=group)
+        started.send(signal.SIGCONT)
         code = started.end()
         assert code == 130, (stage, code, started.err)
         assert artifacts_in(folders["compiling"]) == []  # it did not wait until they were built
@@ -120,9 +125,12 @@ def test_the_worker_is_killed_at_every_stage(tmp_path: Path, folders: dict[str, 
     """The other network is measured; the one that failed is tried again by --resume."""
     file = None
     for stage in ("loading", "checking", "warming up", "measuring", "measuring layers"):
-        started = begin(stage, tmp_path, folders, file)
+        started = begin(stage, tmp_path, folders, file, MBENCH_TEST_STOP_WORKERS="1")
         [worker] = started.workers()
         worker.send_signal(signal.SIGKILL if stage != "checking" else signal.SIGSEGV)
+        with suppress(psutil.NoSuchProcess):
+            worker.resume()
+        started.send(signal.SIGCONT)
         assert started.end() == 4, started.err
         started.assert_nobody_left()
         file, record = read_after(tmp_path, set())
@@ -138,9 +146,10 @@ def test_the_worker_is_killed_at_every_stage(tmp_path: Path, folders: dict[str, 
 
 
 def test_the_worker_is_killed_while_it_calibrates(tmp_path: Path, folders: dict[str, Path]) -> None:
-    started = begin("calibrating", tmp_path, folders, None)
+    started = begin("calibrating", tmp_path, folders, None, MBENCH_TEST_STOP_WORKERS="1")
     [worker] = started.workers()
     worker.kill()
+    started.send(signal.SIGCONT)
     assert started.end() == 4
     _, record = read_after(tmp_path, set(PAIR))
     assert "SIGKILL" in record.device.missing["calibration"]

@@ -79,7 +79,7 @@ def test_both_networks_were_measured(pair: Done) -> None:
         assert result.numerics.passed
         assert result.numerics.max_abs_error != 0  # PyTorch sums in another order: not compared with itself
         assert len(result.end_to_end.latency_s or ()) == len(result.end_to_end.twin_latency_s or ()) == 5
-        assert all(0 < sample < 1 for sample in result.end_to_end.latency_s or ())
+        assert min(result.end_to_end.latency_s or ()) > 0
         assert (result.memory.process_peak_bytes or 0) > 10**7
         assert result.memory.weight_bytes > 10**6
 
@@ -106,11 +106,10 @@ def test_the_books_close(pair: Done) -> None:
         parts = (books.layer_sum_s, books.overhead_s, books.unattributed_s)
         rounding_s = 1e-8 * max(map(abs, parts))  # a record keeps nine digits of each
         assert sum(parts) == pytest.approx(books.end_to_end_s, rel=1e-8, abs=rounding_s)
-        # Not in another unit, even where other tests disturb most of the runs:
-        layers_s = sum(min(layer.latency_s or ()) for layer in result.layers)
-        whole_s = min(result.end_to_end.latency_s or ())
-        assert abs(whole_s - layers_s) < 5 * whole_s
-        assert books.overhead_s < 100 * books.end_to_end_s
+        runs = zip(*(layer.latency_s or () for layer in result.layers), strict=True)
+        assert books.end_to_end_s == pytest.approx(statistics.median(result.end_to_end.latency_s or ()), rel=1e-8)
+        assert books.layer_sum_s == pytest.approx(statistics.median(map(sum, runs)), rel=1e-6, abs=1e-12)
+        assert books.overhead_s >= 0
 
 
 def test_every_null_has_its_reason(pair: Done) -> None:

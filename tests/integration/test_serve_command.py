@@ -42,7 +42,7 @@ def emulated() -> tuple[str, ...]:
 
 def refused(*command: str | Path) -> str:
     """Return what a server says that must not start; it is one line, and the exit status 2."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert done.stderr.count("\n") == 1
     return done.stderr

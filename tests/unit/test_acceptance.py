@@ -75,7 +75,7 @@ def test_an_entry_holds_on_its_last_day_and_stops_everything_on_the_next(tmp_pat
     file = tmp_path / "accepted.toml"
     file.write_text(ENTRY)
     assert acceptance.read(file, TODAY)
-    with pytest.raises(UsageError, match=r"entry 1: expired on 2026-06-15 .*remove it, or renew it"):
+    with pytest.raises(UsageError, match=r"accepted\[0\]: expired on 2026-06-15 .*remove it, or renew it"):
         acceptance.read(file, TODAY + datetime.timedelta(days=1))
 
 
@@ -92,15 +92,15 @@ def test_the_file_in_this_folder_is_found_and_none_is_fine(tmp_path: Path, monke
     ("content", "said"),
     {
         "[[accepted]": "not valid TOML",
-        "[accepted]\nvariant = '*'": "expected \\[\\[accepted\\]\\] entries",
-        "other = 3": "expected \\[\\[accepted\\]\\] entries",
-        "accepted = [3]": "entry 1: ",
-        "[[accepted]]\nvariant = '*'\nexpires = 2026-12-31": "missing required field `reason`",
+        "[accepted]\nvariant = '*'": "accepted: got a table, expected an array",
+        "other = 3": "other: unknown key; expected accepted",
+        "accepted = [3]": r"accepted\[0\]: got 3, expected a table",
+        "[[accepted]]\nvariant = '*'\nexpires = 2026-12-31": r"accepted\[0\].reason: missing",
         "[[accepted]]\nvariant = '*'\nreason = ' '\nexpires = 2026-12-31": "reason is empty",
-        f"[[accepted]]\nvariant = '*'\n{WHY}": "missing required field `expires`",
+        f"[[accepted]]\nvariant = '*'\n{WHY}": r"accepted\[0\].expires: missing",
         f"[[accepted]]\nvariant = '*'\n{WHY}expires = 'never'": "expires",
         f"{ENTRY}metric = 'speed'": "metric",
-        f"{ENTRY}until = 3": "unknown field `until`",
+        f"{ENTRY}until = 3": r"accepted\[0\].until: unknown key",
         f"{ENTRY}up_to = '0%'": "up_to is '0%', expected a percentage above 0",
         f"{ENTRY}up_to = 'much'": "up_to is 'much', expected a percentage",
     }.items(),

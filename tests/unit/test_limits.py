@@ -95,9 +95,9 @@ def test_a_selector_that_is_none_is_refused(text: str, said: str) -> None:
     ("content", "said"),
     {
         "[gate.thresholds": "not valid TOML",
-        "gate = 3": "gate is 3",
-        "[gate]\nthreshold = 3": "'threshold', expected 'thresholds' or 'sensitivity'",
-        "[gate]\nthresholds = 3": "gate.thresholds is 3",
+        "gate = 3": "gate: got 3, expected a table",
+        "[gate]\nthreshold = 3": "gate.threshold: unknown key; did you mean 'thresholds'",
+        "[gate]\nthresholds = 3": "gate.thresholds: got 3, expected a table",
         "[gate.thresholds]\nlatency = 3": "latency is 3, expected a percentage",
         "[gate.thresholds]\nlatency = '0%'": "'0%', expected a percentage above 0",
         "[gate.sensitivity]\nlatency = '-1%'": "'-1%', expected a percentage above 0",

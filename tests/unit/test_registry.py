@@ -41,6 +41,32 @@ def test_what_is_added_is_there_and_is_plain_toml(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
+STYLES = {
+    "tables": "# mine\nformat_version = 1\n\n# the board\n[devices.pi4] # here\nrpc = 'a:1' # its port\n",
+    "an inline table": "# mine\nformat_version = 1 # first\ndevices = {pi4 = {rpc = 'a:1'}} # here\n",
+    "dotted keys": "format_version = 1\ndevices.pi4.rpc = 'a:1' # here\n",
+    "a table of inline tables": "format_version = 1\n[devices] # all\npi4 = {rpc = 'a:1'} # here\n",
+    "lines of Windows": "\ufeff# mine\r\nformat_version = 1\r\n[devices.pi4] # here\r\nrpc = 'a:1'\r\n",
+    "no devices": "# mine\nformat_version = 1 # first",
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_what_people_wrote_stays_as_it_is(style: str, file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text(STYLES[style], newline="")
+    before = registry.devices()
+    registry.add("farm", FARM)
+    assert registry.devices() == {**before, "farm": FARM}
+    registry.remove("farm")
+    assert registry.devices() == before
+    assert [line.partition("#")[2] for line in file.read_text().splitlines() if "#" in line] == [
+        line.partition("#")[2] for line in STYLES[style].splitlines() if "#" in line
+    ]
+    registry.add("pi4", FARM, replace=True)
+    assert registry.devices() == {"pi4": FARM}
+
+
 def test_the_file_is_in_the_users_folder_for_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MBENCH_CONFIG_DIR")
     assert registry.file() == Path(platformdirs.user_config_dir("mbench")) / "devices.toml"
@@ -116,8 +142,8 @@ BROKEN = {
     "not toml": "not toml",
     "format_version is None": "[devices.pi4]\nrpc = 'a:1'",
     "format_version is 2": "format_version = 2",
-    "unknown field `port`": "format_version = 1\n[devices.pi4]\nport = 1",
-    "Expected `str": "format_version = 1\n[devices.pi4]\nrpc = 9090",
+    "devices.pi4.port: unknown key; expected one of rpc, tracker, key": "format_version = 1\n[devices.pi4]\nport = 1",
+    "devices.pi4.rpc: got 9090, expected a string": "format_version = 1\n[devices.pi4]\nrpc = 9090",
     "device 'pi4': ": "format_version = 1\n[devices.pi4]\nrpc = 'board'",
     "device name 'local'": "format_version = 1\n[devices.local]\nrpc = 'a:1'",
     "tracker and key go together": "format_version = 1\n[devices.pi4]\ntracker = 'a:1'",

@@ -48,7 +48,12 @@ def test_the_ratio_is_the_factor_and_lies_in_its_interval() -> None:
 
 def test_the_same_twice_covers_one() -> None:
     found = compared(later(factory.record()))
-    assert all(change.low <= 1 <= change.high for change in found.networks if change.low and change.high)
+    assert len(found.networks) == 2
+    assert len(found.layers) == 29 + 16
+    for change in (*found.networks, *found.layers):
+        assert change.low is not None, "the samples of each are many enough for an interval"
+        assert change.high is not None
+        assert change.low <= 1 <= change.high
 
 
 def test_counts_are_exact() -> None:

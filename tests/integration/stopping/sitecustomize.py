@@ -1,0 +1,27 @@
+"""Lets `mbench` stop itself where a test wants to meet it: Python imports this when its folder is on PYTHONPATH.
+
+The process stops when a variant enters the stage that `MBENCH_TEST_STOP` names, and goes on when it is sent SIGCONT. So
+a signal that is sent meanwhile finds it at that stage, however fast or busy the machine is. With
+`MBENCH_TEST_STOP_WORKERS`, the processes that work for it are stopped before.
+"""
+
+import multiprocessing
+import os
+import signal
+
+WANTED = os.environ.get("MBENCH_TEST_STOP")
+if WANTED:
+    from mbench import progress
+
+    _stage = progress.Lines.stage
+
+    def _stop_after(lines: progress.Lines, variant: str, name: str, fraction: float) -> None:
+        before = lines._last.get(variant)
+        _stage(lines, variant, name, fraction)
+        if lines._last[variant] == WANTED != before and not os.environ.get("MBENCH_TEST_STOPPED"):
+            os.environ["MBENCH_TEST_STOPPED"] = "once"
+            for child in multiprocessing.active_children() if os.environ.get("MBENCH_TEST_STOP_WORKERS") else ():
+                os.kill(child.pid or 0, signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    progress.Lines.stage = _stop_after  # type: ignore[method-assign]
