@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from mbench import regular
 from mbench.errors import BuildError, OutputError
 from mbench.records import Op, Variant
 
@@ -116,7 +117,7 @@ def load(folder: Path) -> Artifact:
         BuildError: it is missing, unreadable, or was changed since it was written.
     """
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(regular.read(folder / MANIFEST), type=Manifest)
         for name, expected in manifest.files.items():
             found = _seal(manifest) if name == MANIFEST else _sha256(folder / name)
             if found != expected:
@@ -198,5 +199,5 @@ def _seal(manifest: Manifest) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with regular.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

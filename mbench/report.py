@@ -21,7 +21,21 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import mbench
-from mbench import across, charts, frame, headlines, labels, pairs, records, stats, templates, units, versus, views
+from mbench import (
+    across,
+    charts,
+    frame,
+    headlines,
+    labels,
+    pairs,
+    plain,
+    records,
+    stats,
+    templates,
+    units,
+    versus,
+    views,
+)
 from mbench.charts import AcrossCharts, Chart, RecordCharts
 from mbench.records import Record
 from mbench.versus import Versus
@@ -75,12 +89,13 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
         title: of the page.
         plotlyjs: `inline`, or `directory`: the page asks for `plotly_file()` beside it, see `write`.
     """
-    once = tuple({record.run_id: record for record in items}.values())
+    given = tuple({record.run_id: record for record in items}.values())
+    once = tuple(map(plain.cleaned, given))
     detailed = sum(len(result.layers) for record in once for result in record.results) <= DETAILED_LAYERS
     several = len(once) > 1
     sections = [
-        _section(f"run{number}", record, detailed=detailed, several=several)
-        for number, record in enumerate(once, start=1)
+        _section(f"run{number}", record, records.encode(whole), detailed=detailed, several=several)
+        for number, (record, whole) in enumerate(zip(once, given, strict=True), start=1)
     ]
     overview = _overview(once)
     needed = charts.anything(
@@ -122,13 +137,13 @@ def write(path: Path, items: Iterable[Record], *, plotlyjs: PlotlyJs = "inline")
     records.write_atomically(path, render(items, plotlyjs=plotlyjs).encode())
 
 
-def _section(anchor: str, record: Record, *, detailed: bool, several: bool) -> Section:
+def _section(anchor: str, record: Record, raw: bytes, *, detailed: bool, several: bool) -> Section:
     view = views.of_record(record, prefix=f"{record.run_id}/" if several else "")
     return Section(
         anchor=anchor,
         view=view,
         charts=charts.of_record(anchor, view) if detailed else None,
-        download=_download(f"{record.run_id}.json", "application/json", records.encode(record)),
+        download=_download(f"{record.run_id}.json", "application/json", raw),
     )
 
 
@@ -146,7 +161,10 @@ def _overview(items: Sequence[Record]) -> Overview | None:
 
 
 def _csv(items: Sequence[Record]) -> bytes:
-    return frame.from_records(items).to_csv(index=False).encode()
+    table = frame.from_records(items)
+    for name in frame.TEXT:  # what begins so is a formula where spreadsheets open it
+        table[name] = table[name].str.replace(r"^(?=[=+@-])", "'", regex=True)
+    return table.to_csv(index=False).encode()
 
 
 def _download(name: str, kind: str, data: bytes) -> Download:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mbench import resources
+from mbench import regular, resources
 from mbench.errors import TargetError
 from mbench.records import LEVELS, EnergyCoefficients, Target
 
@@ -65,7 +65,7 @@ def _inconsistencies(target: Target, file: Path) -> Iterator[tuple[str, str]]:
 
 def _parse(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(regular.read(file).decode())
     except OSError as error:
         raise TargetError(f"{file}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

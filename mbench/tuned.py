@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import gpus, records, targets
+from mbench import gpus, records, regular, targets
 from mbench.errors import OutputError, RecordError
 from mbench.records import Host, PositiveInt, Seconds, Target
 
@@ -199,7 +199,7 @@ def read(path: Path) -> File:
     """
     hint = "correct it, remove it, or leave it out with --no-tuned"
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(regular.read(path).decode())
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -307,7 +307,7 @@ def choices(target: Target, host: Host, threads: int, extra_dirs: Sequence[Path]
     for name, path in (*_shipped(target, extra_dirs), (own.name, own)):
         if path.exists():
             content = read(path)
-            files[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            files[name] = hashlib.sha256(regular.read(path)).hexdigest()
             found.update({entry.key: (entry, path) for entry in content.kernels})
     return Choices(kernels=_picked(found, threads), files=files)
 

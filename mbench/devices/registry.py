@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import records
+from mbench import records, regular
 from mbench.devices.address import SCHEME, Address
 from mbench.errors import OutputError, UsageError, did_you_mean
 from mbench.records import DeviceKind
@@ -99,7 +99,7 @@ def devices() -> dict[str, Entry]:
     if not path.exists():
         return {}
     try:
-        return _decode(path.read_text(encoding="utf-8"))
+        return _decode(regular.read(path).decode())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, UsageError) as error:
