@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 import click
+
+from mbench import regular
 
 
 class _PathType(click.Path):
@@ -15,10 +16,9 @@ class _PathType(click.Path):
         """Return the path; refuse one that is too long, or that goes round in circles."""
         path = Path(str(value))
         try:
-            path.stat()
+            regular.check_possible(path)
         except OSError as error:
-            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-                self.fail(f"{path}: {error.strerror}", param, ctx)
+            self.fail(f"{path}: {error.strerror}", param, ctx)
         return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 from io import BufferedReader
@@ -69,6 +70,39 @@ def check_replaceable(path: Path) -> None:
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise _refusal(path, _KINDS.get(stat.S_IFMT(mode), "something else"))
+
+
+@functools.cache
+def _held(folder: Path) -> int:
+    """Return a descriptor of a folder, which stays open: a second library of the same name would be the first."""
+    return os.open(folder, os.O_PATH | os.O_CLOEXEC)
+
+
+def utf8_name(path: Path) -> str:
+    """Return a name of a file in this process that is UTF-8, as TVM takes no other."""
+    text = str(path)
+    return text if text.isascii() or _is_utf8(text) else f"/proc/self/fd/{_held(path.parent)}/{path.name}"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_possible(path: Path) -> None:
+    """Refuse a path that no file or folder can have, or that goes round in circles.
+
+    Raises:
+        OSError: it is so; its `strerror` says how.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
 
 
 def _refusal(path: str | os.PathLike[str], kind: str) -> OSError:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import gpus, records, regular, targets
+from mbench import gpus, records, regular, resources, targets
 from mbench.errors import OutputError, RecordError
 from mbench.records import Host, PositiveInt, Seconds, Target
 
@@ -261,12 +261,8 @@ def _key(name: str) -> str:
 # ------------------------------------------------------------------------------------------------------------ look-up
 def folder() -> Path:
     """Return the user's folder of tuned choices: `$MBENCH_TUNED_DIR`, or in the user's folder for data."""
-    chosen = os.environ.get("MBENCH_TUNED_DIR")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("mbench")) / "tuned"
+    chosen = resources.own_dir("MBENCH_TUNED_DIR", "user_data_dir")
+    return chosen if os.environ.get("MBENCH_TUNED_DIR") else chosen / "tuned"
 
 
 def processor(target: Target, host: Host) -> str:
