@@ -80,7 +80,7 @@ def _held(folder: Path) -> int:
 
 def utf8_name(path: Path) -> str:
     """Return a name of a file in this process that is UTF-8, as TVM takes no other."""
-    text = str(path)
+    text = os.path.realpath(path)
     return text if text.isascii() or _is_utf8(text) else f"/proc/self/fd/{_held(path.parent)}/{path.name}"
 
 

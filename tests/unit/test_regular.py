@@ -50,7 +50,7 @@ def unix_socket(path: Path) -> None:
 
 
 def device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
+    path.symlink_to(os.ttyname(os.openpty()[1]))  # where nobody types; both ends stay open
 
 
 def link_to_itself(path: Path) -> None:
@@ -193,4 +193,4 @@ def test_a_library_has_a_name_that_tvm_takes(tmp_path: Path) -> None:
     assert [Path(name).read_text() for name in names] == ["0", "1"]
     assert len(set(names)) == 2  # the loader takes two of one name for one
     assert all(name.isascii() for name in names)
-    assert regular.utf8_name(tmp_path / "é") == str(tmp_path / "é")
+    assert regular.utf8_name(tmp_path / "é") == os.path.realpath(tmp_path / "é")
