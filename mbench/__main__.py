@@ -4,10 +4,21 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """Run the command line."""
-    from mbench.cli import run_command_line
+    """Run the command line and exit."""
+    try:
+        from mbench import ending, signals
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    try:
+        ending.end(_command_line)
+    finally:
+        signals.ignore()
 
-    run_command_line()
+
+def _command_line() -> int:
+    from mbench import cli
+
+    return cli.command_line()
 
 
 if __name__ == "__main__":

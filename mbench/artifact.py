@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench import names
+from mbench import names, regular
 from mbench.errors import BuildError, OutputError
 from mbench.records import Op, Variant
 
@@ -119,7 +119,7 @@ def load(folder: Path) -> Artifact:
         BuildError: it is missing, unreadable, or was changed since it was written.
     """
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(regular.read(folder / MANIFEST), type=Manifest)
         if manifest.files.keys() != set(FILES):
             raise BuildError(f"artifact {folder}: {MANIFEST} does not list its files; it was damaged")
         for name, expected in manifest.files.items():
@@ -253,5 +253,5 @@ def _seal(manifest: Manifest) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with regular.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

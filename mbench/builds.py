@@ -42,7 +42,8 @@ def children() -> Iterator[concurrent.futures.Executor]:
     """Yield an executor of processes that compile; none of them outlives the block, however it is left."""
     context = multiprocessing.get_context("spawn")
     workers = max(1, min(MAX_BUILDERS, host.describe().processors_usable or 1))
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_become_builder)
+    with worker.deaf_children():  # the process that tracks the pool's locks is one, too
+        pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_become_builder)
     try:
         yield pool
     except BaseException:

@@ -3,29 +3,25 @@
 Results go to standard output, progress and errors to standard error. Imports are made inside the commands: `--help`
 must not wait for what it does not use.
 
-Exit codes: 0 done; 1 regression; 2 wrong use or bad input; 3 no verdict; 4 something could not be built or measured
-(the rest is still recorded). An interrupted run (Ctrl-C, SIGTERM) ends with 130.
+What a command returns or raises becomes an exit status in `mbench.ending`; what the streams are is `mbench.streams`'.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
-import signal
 import sys
-import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
-from mbench import __version__
+from mbench import __version__, ending, plain, streams
+from mbench.arguments import PATH
 from mbench.device_commands import AS_JSON, device
-from mbench.errors import MbenchError, OutputError, UsageError
+from mbench.errors import OutputError, UsageError
+from mbench.exits import Exit
 from mbench.gate_commands import Answer, compare, gate
 
 if TYPE_CHECKING:
@@ -34,44 +30,38 @@ if TYPE_CHECKING:
     from mbench.listings import Listing
     from mbench.records import Record
 
-INTERRUPTED = 130
-FAILED = 4
-WRONG_USE = 2
 _COLUMNS = 80
 
-_path = click.Path(path_type=Path)
 _DTYPE_HELP = "Type of weights and activations; on GPUs also float16.  [default: float32]"
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 _targets_option = click.option(
-    "--targets", "extra_dirs", type=_path, multiple=True, metavar="DIR", help="More folders of target folders."
+    "--targets", "extra_dirs", type=PATH, multiple=True, metavar="DIR", help="More folders of target folders."
 )
 
 
-def run_command_line() -> None:
+def run_command_line() -> NoReturn:
     """Run `mbench` with the process's arguments and exit."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for stream in (sys.stdout, sys.stderr):  # a terminal without "µ" gets "?", not an error
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    ending.end(command_line)
+
+
+def command_line() -> int:
+    """Run `mbench` with the process's arguments; return the exit status.
+
+    Raises:
+        MbenchError: the command came to nothing, and the message says why.
+        KeyboardInterrupt: it was interrupted.
+    """
     try:
         answer = main.main(prog_name="mbench", standalone_mode=False)
-        code = _print_answer(answer) if isinstance(answer, Answer) else answer
-    except MbenchError as error:
-        _stop(str(error), error.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        _stop("interrupted", INTERRUPTED)
+    except click.exceptions.Abort:
+        raise KeyboardInterrupt from None
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(WRONG_USE)
+        return Exit.WRONG_USE
     except click.ClickException as error:
-        _stop(_click_message(error), WRONG_USE)
-    except SystemExit:  # click's answer to a reader that goes away while it prints help
-        _discard(sys.stdout)
-        sys.exit(0)
-    except Exception:  # noqa: BLE001 - a defect of mbench; Python itself would exit with 1, which means a regression
-        traceback.print_exc()
-        sys.exit(FAILED)
-    sys.exit(code if isinstance(code, int) else 0)
+        raise UsageError(_click_message(error)) from error
+    code = _print_answer(answer) if isinstance(answer, Answer) else answer
+    return code if isinstance(code, int) else Exit.DONE
 
 
 def _click_message(error: click.ClickException) -> str:
@@ -79,40 +69,6 @@ def _click_message(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     separator = "" if message.endswith("?") else ";"
     return f"{message}{separator} see '{context.command_path} --help'" if context else message
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    _tell(f"mbench: {message}")
-    sys.exit(code)
-
-
-def _tell(message: str) -> None:
-    """Print one line on standard error, whatever is in it."""
-    line = "".join(char if char.isprintable() else " " if char.isspace() else "\ufffd" for char in message)
-    try:
-        click.echo(line, err=True)
-    except OSError:  # nobody reads it
-        _discard(sys.stderr)
-
-
-@contextlib.contextmanager
-def _standard_output() -> Iterator[None]:
-    """Print inside. A reader that goes away, as `head` does, changes nothing.
-
-    Raises:
-        OutputError: what standard output goes to is full.
-    """
-    try:
-        yield
-    except OSError as error:
-        _discard(sys.stdout)
-        if not isinstance(error, BrokenPipeError):
-            raise OutputError(f"standard output cannot be written: {error.strerror}") from error
-
-
-def _discard(stream: TextIO) -> None:
-    """Send what a stream still holds, and all that follows, nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _COLUMNS})
@@ -145,7 +101,7 @@ def _print_of_device(context: click.Context, listing: Listing) -> None:
 @click.option(
     "-o",
     "--output",
-    type=_path,
+    type=PATH,
     default=None,
     metavar="DIR",
     help="Where to write.  [default: mbench-results]",
@@ -165,7 +121,7 @@ def _print_of_device(context: click.Context, listing: Listing) -> None:
 @click.option("--keep-artifacts", is_flag=True, help="Keep what was compiled beside the record, for 'gate --paired'.")
 @click.option("--no-cache", is_flag=True, help="Build and calibrate anew.")
 @click.option("--no-tuned", is_flag=True, help="Make every kernel by rule; see 'mbench tune'.")
-@click.option("--resume", type=_path, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
+@click.option("--resume", type=PATH, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
 @_targets_option
 @_json_option
 def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **options: Any) -> int:
@@ -186,25 +142,32 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
         job = given.new_job(patterns, output or Path("mbench-results"), machine, options)
     given.prepare(job.path.parent, "--resume" if resume else "--output")
     console = _console(stderr=True)
-    code = 0
+    code = Exit.DONE
     try:
         with progress.show(console, job.settings.variants) as shown:
             pipeline.run(job, shown)
     except KeyboardInterrupt:
         if not job.path.exists():
             raise
-        code = INTERRUPTED
-    record = records.read(job.path)
-    page = _write_page(record, job.path)
-    _print_record(record, as_json=options["as_json"])
+        code = Exit.INTERRUPTED
+    record, page = records.read(job.path), None
+    try:
+        page = _write_page(record, job.path)
+        _print_record(record, as_json=options["as_json"])
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
     _say_where(job.path, page, console)
-    if code == INTERRUPTED:
-        done, asked = len(record.results), len(record.settings.variants)
-        console.print(
-            f"interrupted: {done} of {asked} variants are recorded; go on with: mbench run --resume {job.path}",
-            soft_wrap=True,
-        )
-    return code or (0 if page is not None and _complete(record) else FAILED)
+    if code == Exit.INTERRUPTED:
+        console.print(f"interrupted: {_go_on(record, job.path)}", soft_wrap=True)
+    return code or (Exit.DONE if page is not None and _complete(record) else Exit.FAILED)
+
+
+def _go_on(record: Record, path: Path) -> str:
+    """Say what an interrupted run has, and the command that does the rest."""
+    done, asked = len(record.results), len(record.settings.variants)
+    file, page = plain.quoted(path), plain.quoted(_page_of(path))
+    rest = f"run --resume {file}" if record.unfinished() else f"report {file} -o {page}"
+    return f"{done} of {asked} variants are recorded; go on with: mbench {rest}"
 
 
 def _complete(record: Record) -> bool:
@@ -219,13 +182,17 @@ def _complete(record: Record) -> bool:
 def _write_page(record: Record, path: Path) -> Path | None:
     from mbench import report
 
-    page = path.with_suffix(".html") if path.suffix != ".html" else path.with_name(f"{path.name}.html")
+    page = _page_of(path)
     try:
         report.write(page, [record])
     except OutputError as error:
-        _tell(f"mbench: {error}")
+        streams.say(str(error))
         return None
     return page
+
+
+def _page_of(record: Path) -> Path:
+    return record.with_suffix(".html") if record.suffix != ".html" else record.with_name(f"{record.name}.html")
 
 
 def _say_where(record: Path, page: Path | None, console: Console) -> None:
@@ -291,12 +258,12 @@ def tune(patterns: tuple[str, ...], as_json: bool, **options: Any) -> int:
     if job.file.exists():
         console.print(f"choices {job.file}", soft_wrap=True)
     failed = any(not failure.candidate for failure in work.failures)
-    return INTERRUPTED if interrupted else FAILED if failed else 0
+    return Exit.INTERRUPTED if interrupted else Exit.FAILED if failed else Exit.DONE
 
 
 # ---------------------------------------------------------------------------------------------------- reading what is
 @main.command()
-@click.argument("record", type=_path)
+@click.argument("record", type=PATH)
 @_json_option
 def show(record: Path, as_json: bool) -> None:
     """Print what RECORD says: totals, the comparison, the slowest layers."""
@@ -306,8 +273,8 @@ def show(record: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("paths", type=_path, nargs=-1, required=True, metavar="RECORD...")
-@click.option("-o", "--output", type=_path, required=True, metavar="FILE.html", help="The page to write.")
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RECORD...")
+@click.option("-o", "--output", type=PATH, required=True, metavar="FILE.html", help="The page to write.")
 @click.option(
     "--plotlyjs",
     type=click.Choice(["inline", "directory"]),
@@ -327,7 +294,7 @@ def report(paths: tuple[Path, ...], output: Path, plotlyjs: Literal["inline", "d
         if output.resolve() in [path.resolve() for path in paths]:
             raise UsageError(f"--output {output} is one of the records; choose another file for the page")
         for copy in runs.copies(read):
-            _tell(f"mbench: {paths[copy.at]} {copy.why} as {paths[copy.of]}; it is left out")
+            streams.say(f"{paths[copy.at]} {copy.why} as {paths[copy.of]}; it is left out")
         pages.write(output, read, plotlyjs=plotlyjs)
 
 
@@ -379,18 +346,19 @@ def doctor(as_json: bool) -> None:
 
 # ------------------------------------------------------------------------------------------------------------- printing
 def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _COLUMNS
 
-    class Patient(Console):
-        def on_broken_pipe(self) -> None:
-            """Go on without a reader; rich itself would end the process."""
-            self.quiet = True
-            _discard(stream)
+    class Plain(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            """Yield what is printed; whatever it is of, nothing in it is a terminal's code."""
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(plain.visible(segment.text), segment.style)
 
-    return Patient(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return Plain(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _print_record(record: Record, *, as_json: bool) -> None:
@@ -399,31 +367,30 @@ def _print_record(record: Record, *, as_json: bool) -> None:
     if as_json:
         _print_json(records.encode(record).decode().rstrip())
     else:
-        _print_parts(tables.record_tables(record))
+        _print_parts(tables.record_tables(plain.cleaned(record)))
 
 
 def _print_listing(listing: Listing, *, as_json: bool) -> None:
     if as_json:
-        _print_json(json.dumps(listing.data, indent=2))
+        _print_json(json.dumps(plain.mapped(listing.data, lambda _, text: plain.storable(text)), indent=2))
     else:
         _print_parts(listing.parts)
 
 
-def _print_answer(answer: Answer) -> int:
+def _print_answer(answer: Answer) -> Exit:
     if answer.as_json:
         _print_json(answer.document.decode().rstrip())
     else:
         _print_parts(answer.parts)
+    streams.print_commands(answer.commands)
     return answer.code
 
 
 def _print_json(document: str) -> None:
-    with _standard_output():
-        click.echo(f"{document}\n".encode(), nl=False)
+    print(plain.ascii_json(document))  # noqa: T201
 
 
 def _print_parts(parts: Iterable[RenderableType]) -> None:
-    with _standard_output():
-        console = _console()
-        for part in parts:
-            console.print(part, soft_wrap=isinstance(part, str))  # what is no table may be for copying
+    console = _console()
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))  # what is no table may be for copying

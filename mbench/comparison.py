@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from mbench import plain
 from mbench.records import Op
 
 FORMAT_VERSION: Literal[1] = 1
@@ -154,7 +155,10 @@ class Verdict(_Strict, frozen=True, kw_only=True):
 
 def encode(document: Comparison | Verdict) -> bytes:
     """Return the document as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    return (
+        msgspec.json.format(msgspec.json.encode(plain.mapped(document, lambda _, text: plain.storable(text))), indent=2)
+        + b"\n"
+    )
 
 
 def json_schema() -> dict[str, Any]:

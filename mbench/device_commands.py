@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mbench import plain
+from mbench.arguments import PATH
 from mbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def device() -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=None,
     metavar="DIR",
     help="The folder to make.  [default: mbench-server-ARCHITECTURE]",
@@ -72,7 +74,7 @@ def device() -> None:
 @click.option(
     "--targets",
     "extra_dirs",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     metavar="DIR",
     help="More folders of target folders.",
@@ -90,7 +92,7 @@ def serve(target_name: str, output: Path | None, extra_dirs: tuple[Path, ...]) -
 
     target = pipeline.resolve_target(target_name, extra_dirs)
     folder = package.default_folder(target) if output is None else output
-    made = package.pack(target, folder, lambda text: click.echo(text, err=True))
+    made = package.pack(target, folder, lambda text: click.echo(plain.visible(text), err=True))
     data = {**dataclasses.asdict(made), "folder": str(made.folder)}
     return Listing([_next_steps(made, units.data_size(made.total_bytes))], data)
 
@@ -99,11 +101,11 @@ def _next_steps(package: Package, size: str) -> str:
     from mbench.devices.package import START
 
     return _NEXT.format(
-        target=package.target,
-        folder=shlex.quote(str(package.folder)),
+        target=plain.quoted(package.target),
+        folder=plain.quoted(package.folder),
         size=size,
         glibc=package.glibc,
-        start=shlex.quote(f"{shlex.quote(f'./{package.folder.name}/{START}')} --port {PORT}"),
+        start=shlex.quote(f"{plain.quoted(f'./{package.folder.name}/{START}')} --port {PORT}"),
         port=PORT,
     )
 

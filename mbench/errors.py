@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from mbench.exits import Exit
+
 
 class MbenchError(Exception):
     """Base of all expected errors; `exit_code` is the process's exit status."""
 
-    exit_code = 2
+    exit_code = Exit.WRONG_USE
 
 
 class UsageError(MbenchError):
@@ -31,19 +33,19 @@ class TargetError(MbenchError):
 class BuildError(MbenchError):
     """A network could not be compiled (exit 4)."""
 
-    exit_code = 4
+    exit_code = Exit.FAILED
 
 
 class MeasureError(MbenchError):
     """A compiled network could not be measured (exit 4)."""
 
-    exit_code = 4
+    exit_code = Exit.FAILED
 
 
 class OutputError(MbenchError):
     """A result could not be written (exit 4)."""
 
-    exit_code = 4
+    exit_code = Exit.FAILED
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

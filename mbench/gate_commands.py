@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from mbench import regular
+from mbench.arguments import PATH
 from mbench.errors import OutputError, UsageError
+from mbench.exits import Exit
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -20,8 +23,9 @@ if TYPE_CHECKING:
     from mbench.gate.sides import Given
     from mbench.gate.verdict import Fight
 
-EXIT_CODES: dict[Conclusion, int] = {"passed": 0, "regressed": 1, "inconclusive": 3, "incomparable": 3}
-NOT_MEASURED = 4
+EXIT_CODES: dict[Conclusion, Exit] = {
+    "passed": Exit.DONE, "regressed": Exit.REGRESSED, "inconclusive": Exit.NO_VERDICT, "incomparable": Exit.NO_VERDICT,
+}  # fmt: skip
 _SHARES = {"measuring": 0.0, "confirming": 0.5, "done": 1.0}
 _FILES = {
     "junit": "junit", "markdown": "markdown", "benchmark_action": "benchmark_action", "bencher": "bencher",
@@ -32,8 +36,6 @@ _TIMEOUT_S = 120.0
 _TOLERANCE = 1e-3
 """Of outputs whose record was only compiled."""
 
-_path = click.Path(path_type=Path)
-
 
 class Answer(NamedTuple):
     """What a command has to say."""
@@ -42,16 +44,18 @@ class Answer(NamedTuple):
     document: bytes
     """The same for --json."""
     as_json: bool
-    code: int
+    code: Exit
+    commands: str = ""
+    """Lines that a CI is to obey."""
 
 
 def _file_option(name: str, text: str) -> Callable[..., Any]:
-    return click.option(name, type=_path, default=None, metavar="FILE", help=text)
+    return click.option(name, type=PATH, default=None, metavar="FILE", help=text)
 
 
 @click.command()
-@click.argument("base", type=_path)
-@click.argument("head", type=_path)
+@click.argument("base", type=PATH)
+@click.argument("head", type=PATH)
 @click.option("--paired", is_flag=True, help="Measure both now, against each other; see 'run --keep-artifacts'.")
 @click.option("--recorded", is_flag=True, help="Judge recorded latencies also where there are counts.")
 @_file_option("--config", "Thresholds.  [default: mbench.toml, if there]")
@@ -102,19 +106,18 @@ def gate(console: Callable[[], Console], /, base: Path, head: Path, **options: A
     judged = verdict.judge(found, failures, accepted)
     _write_all(judged, options)
     parts = terminal.render(judged)
-    if options["annotations"]:
-        parts.append(annotations.render(judged).rstrip("\n"))
     if renewal is not None:
         parts.append(baseline.renew(renewal, judged))
     code = EXIT_CODES[judged.conclusion]
-    if judged.failures and code != EXIT_CODES["regressed"]:
-        code = NOT_MEASURED
-    return Answer(parts, comparison.encode(judged), options["as_json"], code)
+    if judged.failures and code != Exit.REGRESSED:
+        code = Exit.FAILED
+    commands = annotations.render(judged) if options["annotations"] else ""
+    return Answer(parts, comparison.encode(judged), options["as_json"], code, commands)
 
 
 @click.command()
-@click.argument("base", type=_path)
-@click.argument("head", type=_path)
+@click.argument("base", type=PATH)
+@click.argument("head", type=PATH)
 @_file_option("--markdown", "Append Markdown.")
 @_file_option("--html", "Write a page.")
 @click.option("--allow-different", "allowed", multiple=True, metavar="KEY", help="Compare although KEY differs.")
@@ -133,7 +136,7 @@ def compare(base: Path, head: Path, **options: Any) -> Answer:
     found, _ = verdict.compare(sides.read(base), sides.read(head), asked)
     _write(options["markdown"], "markdown", found, append=True)
     _write(options["html"], "page", found)
-    return Answer(terminal.render(found), comparison.encode(found), options["as_json"], 0)
+    return Answer(terminal.render(found), comparison.encode(found), options["as_json"], Exit.DONE)
 
 
 def _refuse_early(given: tuple[Given, Given], limits: Limits, options: dict[str, Any]) -> None:
@@ -151,8 +154,14 @@ def _refuse_early(given: tuple[Given, Given], limits: Limits, options: dict[str,
             limits.sensitivity(result.variant.name, op, "latency")
     for name in _FILES:
         path = options[name]
-        if path is not None and not path.parent.is_dir():
-            option = f"--{name.replace('_', '-')} {path}"
+        if path is None:
+            continue
+        option = f"--{name.replace('_', '-')} {path}"
+        try:
+            regular.check_replaceable(path)
+        except OSError as error:
+            raise UsageError(f"{option}: {error.strerror}; choose another") from error
+        if not path.parent.is_dir():
             raise UsageError(f"{option}: the folder {path.parent} does not exist; make it first")
 
 
@@ -230,7 +239,7 @@ def _write(path: Path | None, form: str, document: Verdict | Comparison, *, appe
 def _content(path: Path) -> bytes:
     """Return what a file holds that is to be appended to."""
     try:
-        return path.read_bytes()
+        return regular.read(path)
     except FileNotFoundError:
         return b""
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from mbench import records, resources
+from mbench import records, regular, resources
 from mbench.errors import OutputError
 
 _T = TypeVar("_T")
@@ -27,7 +27,7 @@ def file(kind: str, parts: object, sources: Iterable[Path]) -> Path:
 def read(path: Path, kind: type[_T]) -> _T | None:
     """Return a kept fact; None if there is none, or if it was damaged."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(regular.read(path), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 

@@ -104,6 +104,11 @@ def threads(record: Record) -> str | None:
     return f"{number} thread{'s' if number > 1 else ''}"
 
 
+def both(name: str, other: str) -> str:
+    """Return the command that runs two networks beside each other, for a shell."""
+    return shlex.join(["mbench", "run", name, other])
+
+
 def command(record: Record, result: Result) -> str:
     """Return the command that repeats a result, for a shell."""
     settings, kind = record.settings, record.device.kind

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from mbench import costs, models, tables, units
 from mbench import doctor as examination
 from mbench import targets as registry
 from mbench import variants as networks
 from mbench.records import Figure, Host, Target
+from mbench.ruled import text
 
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "red"}
 PARAMS_NOTE = (
@@ -44,7 +44,7 @@ def variants(names: Sequence[str]) -> Listing:
         weights = units.data_size(cost.weight_bytes)
         tables.add_row(table, name, units.count(cost.macs), units.count(cost.params), weights, str(len(specs)))
         data.append({"name": name, "layers": len(specs), **dataclasses.asdict(cost)})
-    return Listing([table, Text(PARAMS_NOTE)], data)
+    return Listing([table, text(PARAMS_NOTE)], data)
 
 
 def layers(name: str) -> Listing:
@@ -52,7 +52,7 @@ def layers(name: str) -> Listing:
     specs = models.layers(networks.parse(name))
     data = [{**dataclasses.asdict(spec), **dataclasses.asdict(costs.of_layer(spec))} for spec in specs]
     split = {op: dataclasses.asdict(cost) for op, cost in costs.split_by_op(specs).items()}
-    parts = [tables.layers_table(specs, title=name), Text(PARAMS_NOTE)]
+    parts = [tables.layers_table(specs, title=name), text(PARAMS_NOTE)]
     return Listing(parts, {"name": name, "layers": data, "by_op": split})
 
 
@@ -71,7 +71,7 @@ def targets(host: Host, extra_dirs: Sequence[Path]) -> Listing:
             reasons.setdefault(support.reason, []).append(name)
         entry = {"name": name, "family": target.family, "aliases": target.aliases, "description": target.description}
         data.append({**entry, **dataclasses.asdict(support)})
-    notes = [Text(f"{', '.join(names)}: {reason}") for reason, names in reasons.items()]
+    notes = [text(f"{', '.join(names)}: {reason}") for reason, names in reasons.items()]
     return Listing([table, *notes], data)
 
 
@@ -88,8 +88,8 @@ def target(found: Target, host: Host) -> Listing:
         ("vectors", f"{found.processor.vector_bits} bits, {found.processor.vector_registers} registers"),
     ]
     facts = tables.ruled(found.name, ("", ""), ())
-    for label, text in lines:
-        tables.add_row(facts, label, text)
+    for label, said in lines:
+        tables.add_row(facts, label, said)
     figures = tables.ruled("Figures", ("figure", "value", "source, or how it was estimated"), ())
     for label, figure in _figures(found):
         origin = figure.source or f"estimate: {figure.estimate}"
@@ -121,6 +121,6 @@ def doctor() -> Listing:
     found = examination.checks()
     table = Table.grid(padding=(0, 1), pad_edge=False)
     for check in found:
-        text = f"{check.text}; {check.hint}" if check.hint else check.text
-        table.add_row(Text(check.status, style=_STYLES[check.status]), Text(check.name), Text(text))
+        said = f"{check.text}; {check.hint}" if check.hint else check.text
+        table.add_row(text(check.status, style=_STYLES[check.status]), text(check.name), text(said))
     return Listing([table], [dataclasses.asdict(check) for check in found])

@@ -17,7 +17,7 @@ import msgspec
 
 import mbench
 from mbench import artifact as artifacts
-from mbench import builds, host, kept, observing, records, resources, results, targets, tuned, variants
+from mbench import builds, host, kept, observing, plain, records, resources, results, targets, tuned, variants
 from mbench.artifact import Artifact
 from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
@@ -224,7 +224,7 @@ def _save_elsewhere(job: Job, record: Record, error: OutputError) -> NoReturn:
     except (OutputError, OSError) as second:
         raise OutputError(f"{error}; nor could it be saved elsewhere: {second}") from error
     raise OutputError(
-        f"{error}; what was measured is saved in {refuge}: go on with 'mbench run --resume {refuge}'"
+        f"{error}; what was measured is saved in {refuge}: go on with: mbench run --resume {plain.quoted(refuge)}"
     ) from error
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from mbench import plain, regular
 from mbench.errors import OutputError, RecordError
 
 FORMAT_VERSION = 1
@@ -542,10 +543,12 @@ def encode(record: Record) -> bytes:
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain.storable(value)
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {_rounded(key): _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
     return value
@@ -584,7 +587,7 @@ def read(path: str | os.PathLike[str]) -> Record:
         RecordError: the file cannot be read, or is not a valid record of this version.
     """
     try:
-        data = Path(path).read_bytes()
+        data = regular.read(path)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
     return decode(data, source=str(path))
@@ -598,6 +601,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary: str | None = None
     try:
+        regular.check_replaceable(path)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)

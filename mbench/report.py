@@ -29,6 +29,7 @@ from mbench import (
     labels,
     names,
     pairs,
+    plain,
     records,
     runs,
     stats,
@@ -92,12 +93,13 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
     """
     given = tuple(items)
     copies = runs.copies(given)
-    once = runs.distinct(given)
+    distinct = runs.distinct(given)
+    once = tuple(map(plain.cleaned, distinct))
     detailed = sum(len(result.layers) for record in once for result in record.results) <= DETAILED_LAYERS
     several = len(once) > 1
     sections = [
-        _section(f"run{number}", record, detailed=detailed, several=several)
-        for number, record in enumerate(once, start=1)
+        _section(f"run{number}", record, records.encode(whole), detailed=detailed, several=several)
+        for number, (record, whole) in enumerate(zip(once, distinct, strict=True), start=1)
     ]
     overview = _overview(once)
     needed = charts.anything(
@@ -140,13 +142,13 @@ def write(path: Path, items: Iterable[Record], *, plotlyjs: PlotlyJs = "inline")
     records.write_atomically(path, render(items, plotlyjs=plotlyjs).encode())
 
 
-def _section(anchor: str, record: Record, *, detailed: bool, several: bool) -> Section:
+def _section(anchor: str, record: Record, raw: bytes, *, detailed: bool, several: bool) -> Section:
     view = views.of_record(record, prefix=f"{record.run_id}/" if several else "")
     return Section(
         anchor=anchor,
         view=view,
         charts=charts.of_record(anchor, view) if detailed else None,
-        download=_download(f"{names.component(record.run_id)}.json", "application/json", records.encode(record)),
+        download=_download(f"{names.component(record.run_id)}.json", "application/json", raw),
     )
 
 
@@ -164,7 +166,10 @@ def _overview(items: Sequence[Record]) -> Overview | None:
 
 
 def _csv(items: Sequence[Record]) -> bytes:
-    return frame.from_records(items).to_csv(index=False).encode()
+    table = frame.from_records(items)
+    for name in frame.TEXT:  # what begins so is a formula where spreadsheets open it
+        table[name] = table[name].str.replace(r"^(?=[=+@-])", "'", regex=True)
+    return table.to_csv(index=False).encode()
 
 
 def _download(name: str, kind: str, data: bytes) -> Download:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mbench import regular
+from mbench.errors import UsageError
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -21,10 +24,31 @@ def data_dir(name: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the folder for everything that can be made again: `$MBENCH_CACHE_DIR`, or the user's cache folder."""
-    chosen = os.environ.get("MBENCH_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
+    """Return the folder for everything that can be made again: `$MBENCH_CACHE_DIR`, or the user's cache folder.
 
-    return Path(platformdirs.user_cache_dir("mbench"))
+    Raises:
+        UsageError: no folder can be called so.
+    """
+    return own_dir("MBENCH_CACHE_DIR", "user_cache_dir")
+
+
+def own_dir(variable: str, default: str) -> Path:
+    """Return a folder that an environment variable names, or else platformdirs' function `default`.
+
+    Raises:
+        UsageError: no folder can be called so.
+    """
+    chosen = os.environ.get(variable)
+    if chosen:
+        folder = Path(chosen)
+    else:
+        import platformdirs
+
+        folder = Path(getattr(platformdirs, default)("mbench"))
+    try:
+        regular.check_possible(folder)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: {error.strerror}; choose another with the environment variable {variable}"
+        ) from error
+    return folder

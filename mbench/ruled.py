@@ -11,6 +11,8 @@ from rich.box import Box
 from rich.table import Table
 from rich.text import Text
 
+from mbench import plain
+
 _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the heads and nothing else; readable in a pipe and in any encoding."""
 
@@ -38,10 +40,5 @@ def add_row(table: Table, *cells: str) -> None:
 
 
 def text(content: str, *, style: str = "") -> Text:
-    """Return plain text; what cannot be printed is replaced."""
-    return Text(printable(content), style=style)
-
-
-def printable(content: str) -> str:
-    """Return the text with what cannot be printed replaced; lines stay lines."""
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in content)
+    """Return plain text; what cannot be printed is escaped."""
+    return Text(plain.visible(content), style=style)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jinja2
 from jinja2.bccache import Bucket
@@ -11,21 +11,15 @@ from jinja2.bccache import Bucket
 from mbench import resources
 
 
-def environment(known: Mapping[str, object], finalize: Callable[..., object] | None = None) -> jinja2.Environment:
-    """Return what renders templates.
-
-    Args:
-        known: names that every template knows.
-        finalize: what each value goes through before it is printed.
-    """
+def environment(known: Mapping[str, object]) -> jinja2.Environment:
+    """Return what renders templates; `known`: names that every template knows."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources.data_dir("reports")),
-        bytecode_cache=None if finalize else _kept(),  # compiled code has it in it, and is kept by name alone
+        bytecode_cache=_kept(),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=finalize,
     )
     made.globals.update(known)
     return made

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import bisect
 import math
-import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import inspect
 
+from mbench import regular
 from mbench.errors import MbenchError, UsageError, did_you_mean
 
 _T = TypeVar("_T")
@@ -98,12 +97,9 @@ def load(source: Source) -> dict[str, Any]:
 
 
 def _text(source: Source) -> str:
-    """Return a regular file's text, without waiting for anything else that a name may stand for."""
+    """Return a file's text, without waiting for what a name may stand for besides (see `mbench.regular`)."""
     try:
-        with open(source.file, "rb", opener=_open) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise source.refuse("cannot be read: a pipe, a socket or a device; expected a file")
+        with regular.opened(source.file, pipes=True) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise source.refuse(f"cannot be read: {error.strerror}") from error
@@ -113,10 +109,6 @@ def _text(source: Source) -> str:
         return data.decode("utf-8-sig")  # editors on Windows begin with a byte order mark
     except UnicodeDecodeError as error:
         raise source.refuse(f"not valid TOML: byte {error.start} is no UTF-8; save the file as UTF-8") from error
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _numbers(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import gpus, names, records, targets, toml_files
+from mbench import gpus, names, records, regular, resources, targets, toml_files
 from mbench.bounds import MOST_THREADS
 from mbench.errors import OutputError, RecordError
 from mbench.records import Host, Target
@@ -252,12 +252,8 @@ def _key(name: str) -> str:
 # ------------------------------------------------------------------------------------------------------------ look-up
 def folder() -> Path:
     """Return the user's folder of tuned choices: `$MBENCH_TUNED_DIR`, or in the user's folder for data."""
-    chosen = os.environ.get("MBENCH_TUNED_DIR")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("mbench")) / "tuned"
+    chosen = resources.own_dir("MBENCH_TUNED_DIR", "user_data_dir")
+    return chosen if os.environ.get("MBENCH_TUNED_DIR") else chosen / "tuned"
 
 
 def processor(target: Target, host: Host) -> str:
@@ -298,7 +294,7 @@ def choices(target: Target, host: Host, threads: int, extra_dirs: Sequence[Path]
     for name, path in (*_shipped(target, extra_dirs), (own.name, own)):
         if path.exists():
             content = read(path)
-            files[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            files[name] = hashlib.sha256(regular.read(path)).hexdigest()
             found.update({entry.key: (entry, path) for entry in content.kernels})
     return Choices(kernels=_picked(found, threads), files=files)
 

@@ -14,6 +14,7 @@ from mbench import tables, units
 from mbench.compile.tuning import Candidate
 from mbench.listings import Listing
 from mbench.measure import activity
+from mbench.ruled import text
 from mbench.search import Search
 from mbench.tuned import Entry, InPlace, Network
 from mbench.tuner import Tuner
@@ -36,11 +37,11 @@ _NOT_IN_PLACE = "not in place: "
 def listing(tuner: Tuner) -> Listing:
     """Return what is known of the kernels of a job."""
     found, networks = tuner.entries(), tuner.networks()
-    parts: list[RenderableType] = [_table(found), Text(NOTE)] if found else [Text("no kernel is tuned yet")]
+    parts: list[RenderableType] = [_table(found), text(NOTE)] if found else [text("no kernel is tuned yet")]
     if any(entry.differs and not entry.wins for _, entry in found):
-        parts.append(Text(PLACE_NOTE))
+        parts.append(text(PLACE_NOTE))
     if networks:
-        parts.extend((_networks(networks), Text(NETWORKS_NOTE)))
+        parts.extend((_networks(networks), text(NETWORKS_NOTE)))
     kernels = [_plain(search, entry) for search, entry in found]
     failures = [msgspec.to_builtins(failure) for failure in tuner.failures]
     parts.extend(_failures(tuner))
@@ -91,8 +92,8 @@ def _times(before: float, after: float) -> tuple[str, str, str]:
 def _failures(tuner: Tuner) -> list[Text]:
     kernels = [failure for failure in tuner.failures if not failure.candidate]
     candidates = len(tuner.failures) - len(kernels)
-    lines = [Text(f"FAILED: {failure.kernel}: {failure.reason}", style="bold red") for failure in kernels]
-    return [*lines, *([Text(f"{candidates} candidates could not be timed and were left out")] if candidates else [])]
+    lines = [text(f"FAILED: {failure.kernel}: {failure.reason}", style="bold red") for failure in kernels]
+    return [*lines, *([text(f"{candidates} candidates could not be timed and were left out")] if candidates else [])]
 
 
 def _disturbed(entries: Sequence[Entry], networks: Sequence[Network]) -> Iterator[Text]:
@@ -107,7 +108,7 @@ def _disturbed(entries: Sequence[Entry], networks: Sequence[Network]) -> Iterato
         busy = [one.made_with.others_busy for one in timed if one.made_with.others_busy > activity.DISTURBED]
         if busy:
             said = f"other processes kept up to {max(busy):.2f} processors busy while {what} ({len(busy)})"
-            yield Text(f"warning: {said}: stop them and tune --again", style="yellow")
+            yield text(f"warning: {said}: stop them and tune --again", style="yellow")
 
 
 def _plain(search: Search, entry: Entry) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mbench
+from mbench import plain
 from mbench.compile import linker
 from mbench.devices import making, runtime, toolchain
 from mbench.errors import OutputError, UsageError
@@ -111,15 +112,15 @@ def pack(target: Target, folder: Path, say: making.Say = lambda _: None) -> Pack
         "loader": shlex.quote(_loader(program)),
         "glibc": _glibc(b"".join(path.read_bytes() for path in built.files)),
         "program": toolchain.PROGRAM,
-        "target": target.name,
+        "target": plain.quoted(target.name),
         "version": mbench.__version__,
     }
     with _replacing(folder) as work:
         for path in built.files:
             shutil.copy(path, work)
-        (work / START).write_text(_START.format(**words))
+        (work / START).write_text(_START.format(**words), encoding="utf-8")
         (work / START).chmod(0o755)
-        (work / README).write_text(_README.format(**words))
+        (work / README).write_text(_README.format(**words), encoding="utf-8")
         sizes = {path.name: path.stat().st_size for path in sorted(work.iterdir())}
     return Package(
         folder=folder,

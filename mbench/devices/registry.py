@@ -18,7 +18,7 @@ import msgspec
 import tomlkit
 from msgspec import Meta
 
-from mbench import records, toml_files
+from mbench import records, resources, toml_files
 from mbench.devices.address import SCHEME, Address
 from mbench.errors import OutputError, UsageError, did_you_mean
 from mbench.records import DeviceKind
@@ -82,12 +82,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 # ------------------------------------------------------------------------------------------------------------- look-up
 def file() -> Path:
     """Return the file of named devices, in `$MBENCH_CONFIG_DIR` or in the user's folder for settings."""
-    chosen = os.environ.get("MBENCH_CONFIG_DIR")
-    if chosen:
-        return Path(chosen) / "devices.toml"
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("mbench")) / "devices.toml"
+    return resources.own_dir("MBENCH_CONFIG_DIR", "user_config_dir") / "devices.toml"
 
 
 def devices() -> dict[str, Entry]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mbench import signals
 from mbench.compile import tuning
 from mbench.errors import MbenchError, MeasureError
 from mbench.measure.duel import Bout, DuelPlan
@@ -70,17 +71,16 @@ def _sparing(pipe: Connection) -> Send:
 
 @contextlib.contextmanager
 def deaf_children() -> Iterator[None]:
-    """Processes that are started inside do not hear Ctrl-C, not even before they have become quiet.
+    """Processes that are started inside hear neither Ctrl-C nor SIGHUP, not even before they have become quiet.
 
-    This process hears it, and SIGTERM, when they are started: half started, a child would complain and live on.
+    This process hears them, and SIGTERM, when they are started: half started, a child would complain and live on.
     """
     if threading.current_thread() is not threading.main_thread():  # which hears nothing, and may not change handlers
         yield
         return
     caught: list[int] = []
-    heard = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in heard}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit this
+    handlers = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in signals.HEARD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # children inherit this
     try:
         yield
     finally:
@@ -92,8 +92,9 @@ def deaf_children() -> Iterator[None]:
 
 
 def become_quiet_child(log: str = os.devnull) -> None:
-    """Leave Ctrl-C to the parent, write to `log`, and end when the parent does, however it ends."""
+    """Leave Ctrl-C and SIGHUP to the parent, write to `log`, and end when the parent does, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     sys.stdout.flush()

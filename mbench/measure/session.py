@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm.runtime.vm import VirtualMachine
 
-from mbench import host
+from mbench import host, regular
 from mbench.artifact import (
     CALIBRATION_ELEMENTS,
     CALIBRATION_ENTRY,
@@ -82,7 +83,7 @@ class Session:
         self.artifact = loaded
         self.device = device or tvm.cpu()
         self._instrument = instrument or _Callback
-        module = tvm.runtime.load_module(str(loaded.library))
+        module = tvm_ffi.load_module(regular.utf8_name(loaded.library))
         self.vm = VirtualMachine(module, self.device)
         values, self.expected = entries(loaded)
         self._inputs = {entry: self.tensor(value) for entry, value in values.items()}

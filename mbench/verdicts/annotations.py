@@ -6,6 +6,7 @@ them here. Source: docs.github.com, "Workflow commands for GitHub Actions"; esca
 
 from __future__ import annotations
 
+from mbench import plain
 from mbench.comparison import Conclusion, Finding, Outcome, Verdict
 from mbench.verdicts import words
 
@@ -26,6 +27,7 @@ _OUTCOMES: dict[str, tuple[Outcome, ...]] = {
 
 def render(verdict: Verdict) -> str:
     """Return the lines: the verdict itself, then what regressed, was undecided or a copy, was accepted or improved."""
+    verdict = plain.cleaned(verdict)
     own = _KINDS[verdict.conclusion]
     lines: list[str] = []
     for kind, outcomes in _OUTCOMES.items():
@@ -47,7 +49,7 @@ def _of_finding(finding: Finding) -> tuple[str, str]:
 
 
 def _data(message: str) -> str:
-    return words.line(message).replace("%", "%25")
+    return plain.harmless(words.line(message), at_start=False).replace("%", "%25")
 
 
 def _property(value: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from mbench import plain
 from mbench.comparison import Verdict
 from mbench.verdicts import trend, words
 
@@ -16,6 +17,7 @@ _LONGEST_NAME = 1024
 
 def render(verdict: Verdict) -> bytes:
     """Return the JSON object."""
+    verdict = plain.cleaned(verdict)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for value in trend.values(verdict.comparison):
         name = words.line(f"{value.finding.variant}/{words.place(value.finding)}")[:_LONGEST_NAME]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from mbench import plain
 from mbench.comparison import Verdict
 from mbench.verdicts import trend, words
 
@@ -23,6 +24,7 @@ class _Entry(msgspec.Struct, omit_defaults=True):
 
 def render(verdict: Verdict) -> bytes:
     """Return the JSON array."""
+    verdict = plain.cleaned(verdict)
     entries = [_entry(value) for value in trend.values(verdict.comparison)]
     return msgspec.json.format(msgspec.json.encode(entries), indent=2) + b"\n"
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
+from mbench import plain
 from mbench.comparison import Comparison, Conclusion, Finding, Outcome, Verdict
-from mbench.ruled import printable
 from mbench.verdicts import words
 
 _ELEMENTS: dict[Outcome, str] = {"regressed": "failure", "undecided": "error", "accepted": "skipped"}
@@ -21,6 +21,7 @@ _COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 def render(verdict: Verdict) -> bytes:
     """Return the document in UTF-8."""
+    verdict = plain.cleaned(verdict)
     root = ElementTree.Element("testsuites", name="mbench gate")
     root.append(_suite("mbench gate", verdict.comparison, _own(verdict)))
     for variant, findings in words.by_variant(verdict.comparison.findings).items():
@@ -56,21 +57,21 @@ def _of_finding(finding: Finding) -> ElementTree.Element:
 def _case(
     classname: str, name: str, kind: str | None, message: str, outcome: str, detail: Iterable[str]
 ) -> ElementTree.Element:  # fmt: skip
-    case = ElementTree.Element("testcase", classname=printable(classname), name=printable(name))
-    said = printable("\n".join((message, *detail)))
+    case = ElementTree.Element("testcase", classname=plain.visible(classname), name=plain.visible(name))
+    said = plain.visible("\n".join((message, *detail)))
     if kind is None:
         ElementTree.SubElement(case, "system-out").text = said
     else:
-        ElementTree.SubElement(case, kind, type=outcome, message=printable(message)).text = said
+        ElementTree.SubElement(case, kind, type=outcome, message=plain.visible(message)).text = said
     return case
 
 
 def _suite(name: str, comparison: Comparison, cases: list[ElementTree.Element]) -> ElementTree.Element:
-    suite = ElementTree.Element("testsuite", name=printable(name), tests=str(len(cases)))
+    suite = ElementTree.Element("testsuite", name=plain.visible(name), tests=str(len(cases)))
     for attribute, kind in _COUNTED.items():
         suite.set(attribute, str(sum(case.find(kind) is not None for case in cases)))
     properties = ElementTree.SubElement(suite, "properties")
     for key, value in (("base", words.side(comparison.base)), ("head", words.side(comparison.head))):
-        ElementTree.SubElement(properties, "property", name=key, value=printable(value))
+        ElementTree.SubElement(properties, "property", name=key, value=plain.visible(value))
     suite.extend(cases)
     return suite

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from mbench import plain
 from mbench.comparison import Comparison, Finding, Verdict
 from mbench.verdicts import words
 
@@ -23,6 +24,7 @@ _LIKENESS = str.maketrans("`|", "'\u00a6")
 
 def render(document: Verdict | Comparison) -> str:
     """Return what a verdict says, what matters first; or what a comparison found. Details are folded."""
+    document = plain.cleaned(document)
     return _judged(document) if isinstance(document, Verdict) else _compared(document)
 
 

@@ -10,12 +10,11 @@ import base64
 import dataclasses
 import hashlib
 from collections.abc import Iterable
-from typing import Any
 
 from markupsafe import Markup
 
 import mbench
-from mbench import templates
+from mbench import plain, templates
 from mbench.comparison import Comparison, Finding, Verdict
 from mbench.verdicts import words
 
@@ -48,6 +47,7 @@ class Row:
 
 def render(document: Verdict | Comparison) -> bytes:
     """Return the page of a verdict, or of a comparison without one."""
+    document = plain.cleaned(document)
     if isinstance(document, Verdict):
         return _page(document.comparison, document)
     return _page(document, None)
@@ -99,7 +99,7 @@ def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
     shown, left_out = words.telling(comparison.findings)
     listed = words.sections(comparison) if verdict else {}
     return (
-        templates.environment({"words": words}, _finalize)
+        templates.environment({"words": words})
         .get_template("verdict.html.j2")
         .render(
             verdict=verdict,
@@ -121,8 +121,3 @@ def _policy(style: str) -> str:
     """Return the content security policy: this style and nothing else, from anywhere."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-
-
-def _finalize(value: Any) -> Any:
-    """Replace what cannot be printed, in all that comes from outside."""
-    return words.line(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mbench import units
+from mbench import plain, units
 from mbench.comparison import Comparison, Conclusion, Finding, Metric, Verdict
 from mbench.ruled import add_row, ruled, text
 from mbench.verdicts import words
@@ -31,6 +31,7 @@ _FIRST: tuple[Metric, ...] = ("latency", "instructions", "macs")
 
 def render(document: Verdict | Comparison) -> list[RenderableType]:
     """Return what a verdict says, what matters first; or what a comparison found, layer by layer."""
+    document = plain.cleaned(document)
     return _judged(document) if isinstance(document, Verdict) else _compared(document)
 
 

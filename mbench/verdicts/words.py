@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from mbench import units
+from mbench import plain, units
 from mbench.comparison import UNITS, Comparison, Conclusion, Difference, Finding, Metric, Outcome, Side
-from mbench.ruled import printable
 
 METRICS: dict[Metric, str] = {
     "latency": "latency",
@@ -134,7 +133,7 @@ def grouped(findings: Iterable[Finding]) -> list[str]:
 
 def line(content: str) -> str:
     """Return the text as one line in which everything can be printed."""
-    return " ".join(printable(content).split())
+    return " ".join(plain.visible(content).split())
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:

@@ -74,6 +74,7 @@ MANNERS = {
     "Ctrl-C": (signal.SIGINT, True, STAGES),
     "SIGINT to the parent": (signal.SIGINT, False, ("compiling", "measuring")),
     "SIGTERM": (signal.SIGTERM, False, ("compiling", "measuring")),
+    "a terminal that closes": (signal.SIGHUP, True, ("compiling", "measuring")),
 }
 
 

@@ -123,7 +123,7 @@ def _lock(name: str, folder: Path) -> tuple[Path, Path]:
 
 def _download(name: str, folder: Path) -> tuple[Path, Path]:
     record = msgspec.structs.replace(factory.record([NAME]), run_id=name)
-    return folder, folder / report._section("run1", record, detailed=False, several=False).download.name
+    return folder, folder / report._section("run1", record, b"", detailed=False, several=False).download.name
 
 
 PLACES: dict[str, Callable[[str, Path], tuple[Path, Path]]] = {
@@ -154,7 +154,7 @@ MADE = {
     "artifact: work / name": "FILES",
     "artifact: folder.with_name(f'.gone-{os.getpid()}-{folder.name}')": "a folder that is there",
     "artifact: record.with_name(record.name.removesuffix('.json') + '.artifacts')": "a file that the user named",
-    "cli: path.with_name(f'{path.name}.html')": "a file that the user named",
+    "cli: record.with_name(f'{record.name}.html')": "a file that the user named",
     "pipeline: Path(tempfile.gettempdir()) / job.path.name": "a file that the user named",
     "board: self.root / path": "constants",
     "remote: self._work / name": "constants",

@@ -223,11 +223,11 @@ def test_a_file_that_is_a_little_too_large(kind: Kind, file: Path) -> None:
 
 def test_what_is_no_file(kind: Kind, file: Path) -> None:
     os.mkfifo(file)
-    assert "cannot be read: a pipe, a socket or a device" in refused(kind, file)
+    assert "cannot be read: it is a named pipe, expected a file" in refused(kind, file)
     file.unlink()
     for device in ("/dev/zero", "/dev/full"):
         file.symlink_to(device)
-        assert "cannot be read: a pipe, a socket or a device" in refused(kind, file)
+        assert "cannot be read: it is a device, expected a file" in refused(kind, file)
         file.unlink()
     file.mkdir()
     assert "cannot be read: Is a directory" in refused(kind, file)

@@ -25,8 +25,9 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 import tvm
+import tvm_ffi
 
-from mbench import stats
+from mbench import regular, stats
 from mbench.compile.kernel import Kernel
 from mbench.compile.tuning import Begun, Built, Read, Readings, Timing, TimingPlan, candidates
 from mbench.errors import MeasureError
@@ -186,7 +187,7 @@ class Runner:
 
     def __init__(self, library: Path, data: list[np.ndarray], cache_bytes: int, place: Place) -> None:
         self._place = place
-        self._call = tvm.runtime.load_module(str(library)).get_function(candidates.ENTRY, True)
+        self._call = tvm_ffi.load_module(regular.utf8_name(Path(library))).get_function(candidates.ENTRY, True)
         source, *constants, result = data
         ends = [(self._tensor(source), self._tensor(np.full_like(result, np.nan))) for _ in range(2)]
         constant_bytes = max(1, sum(array.nbytes for array in constants))

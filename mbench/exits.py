@@ -1,0 +1,27 @@
+"""The exit statuses of the command line: all of them, and which one a process ends with.
+
+Imports nothing of mbench: it must be there whatever else is not.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Exit(enum.IntEnum):
+    """What a process ends with."""
+
+    DONE = 0
+    """Done, or passed."""
+    REGRESSED = 1
+    WRONG_USE = 2
+    """Wrong use, or bad input."""
+    NO_VERDICT = 3
+    FAILED = 4
+    """Something could not be built, measured, written or printed; or a defect of mbench."""
+    INTERRUPTED = 130
+
+
+def decide(code: Exit, *, unprinted: bool) -> Exit:
+    """Return the status of a process whose work came to `code`; `unprinted`: its results could not be printed."""
+    return Exit.FAILED if unprinted and code in (Exit.DONE, Exit.NO_VERDICT) else code

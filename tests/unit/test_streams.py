@@ -1,0 +1,192 @@
+"""Whatever standard output and error are, work is done, and the exit status says what became of it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import factory
+import msgspec
+import pytest
+from conftest import require
+
+import mbench
+from mbench import host, records
+
+ROOT = Path(mbench.__file__).parent.parent
+STATES = {
+    "closed": "{}>&-",
+    "full": "{}>/dev/full",
+    "read-only": "{}</dev/null",
+    "unread": "{}>&9",  # a pipe whose reader has left
+}
+RUN = """
+from mbench import pipeline, records
+def measure(job, progress):
+    for name in job.settings.variants:
+        progress.stage(name, "measuring", 0.5)
+    open(job.path.with_name("measured"), "w").close()
+    records.write(job.path, job.before)
+    return job.before
+pipeline.run = measure
+"""
+TUNE = """
+import pathlib
+from mbench import options, tuner, tuning_tables
+from mbench.listings import Listing
+class Tuner:
+    waiting, failures, searches = (), (), ()
+    def __init__(self, job): pass
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+    def find(self, say): say("looking")
+    def run(self, shown): shown.stage("kernel", "timing", 0.5)
+    def unconfirmed(self): return ["network"]
+    def confirm(self, shown): pathlib.Path("measured").touch()
+tuner.Tuner, options.prepare_tuning = Tuner, lambda _: None
+tuning_tables.listing = lambda _: Listing(["tuned"], {})
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a record, one that is worse, and one that is to be gone on with."""
+    made = tmp_path_factory.mktemp("records")
+    good = factory.counted(factory.record(("mobilenet_v1_0.25_32",)))
+    [result] = good.results
+    layer = result.layers[3]
+    assert layer.counters
+    counters = msgspec.structs.replace(layer.counters, instructions=2 * layer.counters.instructions)
+    layers = (*result.layers[:3], msgspec.structs.replace(layer, counters=counters), *result.layers[4:])
+    worse = msgspec.structs.replace(
+        good, run_id="worse", results=(msgspec.structs.replace(result, layers=layers),)
+    )  # fmt: skip
+    records.write(made / "good.json", good)
+    records.write(made / "worse.json", worse)
+    unfinished = factory.record(factory.PAIR[:1], failed=factory.PAIR[1:])
+    unfinished = msgspec.structs.replace(unfinished, host=host.describe(), failures=())
+    records.write(made / "unfinished.json", unfinished)
+    return made
+
+
+def in_shell(
+    folder: Path, cache: Path, command: str, redirections: str, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with its streams as a shell redirects them; what is left of them is captured."""
+    require(Path("/dev/full").exists(), "/dev/full")
+    program = f"{before}\nfrom mbench import __main__\n__main__.main()" if before else ""
+    start = f"-c '{program}'" if before else "-m mbench"
+    line = f"exec 9> >(exec true); wait $!; exec '{sys.executable}' {start} {command} {redirections}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(cache)}
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=environment, text=True, check=False, capture_output=True, timeout=120
+    )
+
+
+COMMANDS = {
+    # command: exit status; with a standard output that takes nothing; with one that nobody reads
+    "show good.json": (0, 4, 0),
+    "variants --json": (0, 4, 0),
+    "--help": (0, 4, 0),
+    "show none.json": (2, 2, 2),
+    "gate good.json worse.json": (1, 1, 1),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("command", ["show none.json", "gate good.json worse.json"])
+def test_standard_error_never_changes_the_status(folder: Path, tmp_path: Path, command: str, state: str) -> None:
+    done = in_shell(folder, tmp_path, command, STATES[state].format(2))
+    assert (done.returncode, done.stderr) == (COMMANDS[command][0], "")
+    assert bool(done.stdout) == (done.returncode != 2)
+
+
+UNPRINTED = [(command, state) for command in COMMANDS for state in ("closed", "full")]
+UNPRINTED += [(command, state) for command in ("show good.json", "--help") for state in ("read-only", "unread")]
+
+
+@pytest.mark.parametrize(("command", "state"), UNPRINTED)
+def test_results_that_could_not_be_printed_are_no_success(
+    folder: Path, tmp_path: Path, command: str, state: str
+) -> None:
+    done = in_shell(folder, tmp_path, command, STATES[state].format(1))
+    usual, unprinted, unread = COMMANDS[command]
+    assert done.returncode == (unread if state == "unread" else unprinted), done.stderr
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("mbench: ") for line in lines)
+    assert len(lines) == (0 if state == "unread" and usual != 2 else 1)
+    if state != "unread" and usual != 2:
+        assert "standard output cannot be written: " in lines[0]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("state", STATES)
+def test_a_run_measures_and_records_whatever_its_streams_are(
+    folder: Path, tmp_path: Path, state: str, number: int
+) -> None:
+    file = tmp_path / "record.json"
+    file.write_bytes((folder / "unfinished.json").read_bytes())
+    done = in_shell(tmp_path, tmp_path / "cache", f"run --resume {file}", STATES[state].format(number), RUN)
+    assert done.returncode == (4 if number == 1 and state != "unread" else 0), done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "measured").exists()
+    assert records.read(file).results
+    assert file.with_suffix(".html").exists()
+    assert bool(done.stdout) == (number == 2)
+
+
+@pytest.mark.parametrize("state", ["closed", "full"])
+def test_tune_goes_on_without_streams(tmp_path: Path, state: str) -> None:
+    command = "tune mobilenet_v1_0.25_32"
+    assert in_shell(tmp_path, tmp_path, command, STATES[state].format(2), TUNE).returncode == 0
+    assert (tmp_path / "measured").exists()
+    done = in_shell(tmp_path, tmp_path, command, STATES[state].format(1), TUNE)
+    assert (done.returncode, "Traceback" in done.stderr) == (4, False)
+
+
+def test_without_any_stream(folder: Path, tmp_path: Path) -> None:
+    """A file that is opened gets none of the descriptors that were closed, where its content would be mixed up."""
+    page = tmp_path / "page.html"
+    done = in_shell(folder, tmp_path, f"report good.json -o {page}", "<&- >&- 2>&-")
+    assert done.returncode == 0
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert in_shell(folder, tmp_path, "show good.json", "<&- >&- 2>&-").returncode == 4
+
+
+def test_a_pipe_that_does_not_block_gets_everything(folder: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETFL, os.O_NONBLOCK)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "mbench", "show", "good.json", "--json"]
+    process = subprocess.Popen(command, cwd=folder, stdout=writing, env=environment)
+    os.close(writing)
+    found: list[bytes] = []
+    with os.fdopen(reading, "rb") as pipe:
+        reader = threading.Thread(target=lambda: found.append(pipe.read()))
+        reader.start()
+        reader.join(120)
+    assert process.wait(120) == 0
+    assert json.loads(found[0]) == json.loads((folder / "good.json").read_bytes())
+
+
+def test_an_encoding_that_lacks_characters(folder: Path, tmp_path: Path) -> None:
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }  # fmt: skip
+    for arguments in (
+        ("show", "good.json"),
+        ("show", "good.json", "--json"),
+        ("show", os.fsdecode(b"\xc3\xa9\xff.json")),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "mbench", *arguments], cwd=folder, env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == (2 if arguments[-1].endswith("\udcff.json") else 0)
+        assert done.stdout.isascii()
+        assert b"Traceback" not in done.stderr
