@@ -1,23 +1,19 @@
-"""Builds, side by side: each in a child process, through a `concurrent.futures.Executor`.
+"""Builds, side by side: each in a child process, within limits of time and memory of its own.
 
-A compiler that crashes takes a child down, not the run; a cluster's executor can take the pool's place.
+A compiler that crashes, hangs or takes the memory costs its own variant, not the run.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import functools
-import math
-import multiprocessing
-import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from mbench import host, resources, tuned
+from mbench import host, resources, system_limits, tuned
 from mbench.artifact import Artifact
+from mbench.children import Children, Died, Limits, TookTooLong, TooLarge, as_completed
 from mbench.compile import build as builder
 from mbench.devices import worker
 from mbench.errors import BuildError, TargetError
@@ -26,8 +22,12 @@ from mbench.records import Failure, Target, Variant
 from mbench.tuned import Choices
 
 MAX_BUILDERS = 2
+TIMEOUT_S = 600.0
+"""Of a build, unless another is asked for: the largest network takes a tenth of it on a slow machine."""
+DIED = "the process that compiled it died; out of memory?"
+_MEMORY_SHARE = 0.9
+"""Of the machine's, that all builds together may take."""
 _DETAIL_CHARACTERS = 2000
-_WAKE_S = 0.5
 
 _T = TypeVar("_T")
 
@@ -37,21 +37,14 @@ Build = tuple[Artifact, bool] | Failure
 """An artifact and whether it came from the cache, or why there is none."""
 
 
-@contextlib.contextmanager
-def children() -> Iterator[concurrent.futures.Executor]:
-    """Yield an executor of processes that compile; none of them outlives the block, however it is left."""
-    context = multiprocessing.get_context("spawn")
-    workers = max(1, min(MAX_BUILDERS, host.describe().processors_usable or 1))
-    with worker.deaf_children():  # the process that tracks the pool's locks is one, too
-        pool = concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_become_builder)
-    try:
-        yield pool
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.kill()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def children(limits: Limits = Limits()) -> Children:  # noqa: B008 - frozen
+    """Return a pool of processes that compile."""
+    return Children(builders(), limits=limits, prepare=_become_builder)
+
+
+def builders() -> int:
+    """Return how many builds run side by side here."""
+    return max(1, min(MAX_BUILDERS, host.describe().processors_usable or 1))
 
 
 def _become_builder() -> None:
@@ -61,9 +54,17 @@ def _become_builder() -> None:
 
 
 def build_all(
-    wanted: Sequence[Variant], target: Target, report: Report, *, use_cache: bool, choices: Choices = tuned.NONE
+    wanted: Sequence[Variant],
+    target: Target,
+    report: Report,
+    *,
+    use_cache: bool,
+    choices: Choices = tuned.NONE,
+    timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Build]:
-    """Build all variants side by side. If a build takes its process down, the rest are built one by one.
+    """Build all variants side by side, each with a share of the memory.
+
+    One that takes more, or whose process dies, is built once more, alone, with all of it.
 
     Args:
         wanted: what to build.
@@ -71,6 +72,7 @@ def build_all(
         report: called with a variant's name, a stage, and how far it is.
         use_cache: whether artifacts that are there already may be taken.
         choices: how kernels are made that were tuned.
+        timeout_s: after so long, a build is given up.
 
     Raises:
         TargetError: LLVM does not know the target's processor.
@@ -78,94 +80,73 @@ def build_all(
     cache = resources.cache_dir() / "artifacts"
     task = functools.partial(builder.build, target=target, cache=cache, use_cache=use_cache, choices=choices)
     tasks = {variant.name: functools.partial(task, variant) for variant in wanted}
-    builds = _build_some(tasks, report)
-    for name in tasks:
-        if name not in builds:
-            died = Failure(variant=name, stage="compiling", reason="the process that compiled it died; out of memory?")
-            builds[name] = _build_some({name: tasks[name]}, report).get(name, died)
-            if builds[name] is died:
-                report(name, "failed", 1.0)
-    return {name: builds[name] for name in tasks}
+    memory = system_limits.memory_bytes() * _MEMORY_SHARE
+    builds = _build_some(tasks, report, Limits(time_s=timeout_s, memory_bytes=memory / builders()))
+    for name, lost in list(builds.items()):
+        if isinstance(lost, Died | TooLarge):
+            builds |= _build_some({name: tasks[name]}, report, Limits(time_s=timeout_s, memory_bytes=memory))
+    return {name: _finally(name, builds[name], report) for name in tasks}
 
 
-def _build_some(tasks: Mapping[str, Callable[[], tuple[Artifact, bool]]], report: Report) -> dict[str, Build]:
-    """Return the builds; those that were under way when a process died are left out."""
-    builds: dict[str, Build] = {}
-    with contextlib.suppress(BrokenProcessPool), children() as pool:  # which has to see it, to end what is left
+def _finally(name: str, built: Build | Died | TooLarge, report: Report) -> Build:
+    if not isinstance(built, Died | TooLarge):
+        return built
+    report(name, "failed", 1.0)
+    if isinstance(built, TooLarge):
+        reason = (
+            f"the build was stopped: {built}, {_MEMORY_SHARE:.0%} of what there is; build it on a machine with more"
+        )
+    else:
+        reason = f"{DIED}{system_limits.memory_hint()}"
+    return Failure(variant=name, stage="compiling", reason=reason)
+
+
+def _build_some(
+    tasks: Mapping[str, Callable[[], tuple[Artifact, bool]]], report: Report, limits: Limits
+) -> dict[str, Build | Died | TooLarge]:
+    """Return the builds, or how those ended that may do better alone."""
+    builds: dict[str, Build | Died | TooLarge] = {}
+    with children(limits) as pool:
         futures = {}
         for name, task in tasks.items():
-            futures[submit(pool, task)] = name
+            futures[pool.submit(task)] = name
             report(name, "compiling", 0.0)
-        broken: BrokenProcessPool | None = None
         for future in as_completed(futures):
             name = futures[future]
-            try:
-                builds[name] = _built(future, name)
-            except BrokenProcessPool as error:  # those that were done before are kept
-                broken = error
-                continue
-            failed = isinstance(builds[name], Failure)
-            report(name, "failed" if failed else "compiling", 1.0)
-        if broken:
-            raise broken
+            builds[name] = found = _built(future, name)
+            if not isinstance(found, Died | TooLarge):
+                report(name, "failed" if isinstance(found, Failure) else "compiling", 1.0)
     return builds
 
 
-def _built(future: concurrent.futures.Future[tuple[Artifact, bool]], name: str) -> Build:
+def _built(future: Future[tuple[Artifact, bool]], name: str) -> Build | Died | TooLarge:
     """Return what a build made. Whatever went wrong is this variant's failure, except that its target is wrong."""
     try:
         return future.result()
-    except (TargetError, BrokenProcessPool):
+    except TargetError:
         raise
+    except (Died, TooLarge) as error:
+        return error
+    except TookTooLong as error:
+        reason = f"the build was stopped: {error}; raise --build-timeout to wait longer"
+        return Failure(variant=name, stage="compiling", reason=reason)
     except BuildError as error:
         return Failure(variant=name, stage="compiling", reason=str(error))
     except Exception as error:  # noqa: BLE001 - recorded, with where it came from; the other variants go on
-        said = next(iter(str(error).splitlines()), "")
+        limit = system_limits.reached(error)
+        said = (
+            limit or f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}{system_limits.memory_hint()}"
+        )
         detail = "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
-        return Failure(variant=name, stage="compiling", reason=f"{type(error).__name__}: {said}", detail=detail)
-
-
-def as_completed(
-    futures: Iterable[concurrent.futures.Future[_T]], silence_s: float = math.inf
-) -> Iterator[concurrent.futures.Future[_T]]:
-    """Yield futures as they end; Ctrl-C and SIGTERM are heard within half a second.
-
-    A wait without limit is one for a lock: Python hears a signal that comes just before it sleeps when it wakes.
-
-    Raises:
-        TimeoutError: for so long none has ended.
-    """
-    waiting, since = set(futures), time.monotonic()
-    while waiting:
-        done, waiting = concurrent.futures.wait(waiting, _WAKE_S, concurrent.futures.FIRST_COMPLETED)
-        if done:
-            yield from done
-            since = time.monotonic()
-        elif time.monotonic() - since >= silence_s:
-            raise TimeoutError(f"nothing was done for {silence_s:g} s")
+        return Failure(variant=name, stage="compiling", reason=said, detail=detail)
 
 
 def in_a_child(task: Callable[..., _T], *arguments: Any) -> _T:
     """Return what a task returns that runs in a process of its own.
 
     Raises:
-        BrokenProcessPool: the process died.
+        Died: the process died.
     """
     with children() as pool:
-        [done] = as_completed([submit(pool, task, *arguments)])
+        [done] = as_completed([pool.submit(task, *arguments)])
         return done.result()
-
-
-def submit(
-    pool: concurrent.futures.Executor, task: Callable[..., _T], *arguments: Any
-) -> concurrent.futures.Future[_T]:
-    """Submit a task; a process that this starts leaves Ctrl-C to us from its first moment.
-
-    Raises:
-        BrokenProcessPool: a process of the pool died.
-    """
-    with worker.deaf_children():
-        try:
-            return pool.submit(task, *arguments)
-        except OSError as error:  # one died while this started another: the pipes between them are closed by then
-            raise BrokenProcessPool(f"a process could not be started: {error}") from error

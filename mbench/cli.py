@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
-from mbench import __version__, ending, plain, streams
+from mbench import __version__, ending, plain, streams, system_limits
 from mbench.arguments import PATH
 from mbench.device_commands import AS_JSON, device
 from mbench.errors import OutputError, UsageError
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 _COLUMNS = 80
 
 _DTYPE_HELP = "Type of weights and activations; on GPUs also float16.  [default: float32]"
+_build_timeout_option = click.option(
+    "--build-timeout",
+    "build_timeout_s",
+    type=click.IntRange(1, 86_400),
+    default=600,
+    show_default=True,
+    help="Seconds after which the build of a network is given up.",
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 _targets_option = click.option(
     "--targets", "extra_dirs", type=PATH, multiple=True, metavar="DIR", help="More folders of target folders."
@@ -76,6 +84,7 @@ def _click_message(error: click.ClickException) -> str:
 @click.pass_context
 def main(context: click.Context) -> None:
     """Say what a MobileNet costs on a piece of hardware, layer by layer."""
+    system_limits.prepare()
     context.obj = partial(_console, stderr=True)
 
 
@@ -116,6 +125,7 @@ def _print_of_device(context: click.Context, listing: Listing) -> None:
     default=None,
     help="Seconds of silence after which a variant is given up.  [default: 600]",
 )
+@_build_timeout_option
 @click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
 @click.option("--counts", is_flag=True, help="Also count instructions exactly, in emulation.")
 @click.option("--keep-artifacts", is_flag=True, help="Keep what was compiled beside the record, for 'gate --paired'.")
@@ -137,7 +147,9 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
     machine = host.describe()
     if resume is not None:
         given.refuse_with_resume(patterns, {**options, "output": output})
-        job = pipeline.resumed(resume, machine, use_cache=not options["no_cache"])
+        job = pipeline.resumed(
+            resume, machine, use_cache=not options["no_cache"], build_timeout_s=float(options["build_timeout_s"])
+        )
     else:
         job = given.new_job(patterns, output or Path("mbench-results"), machine, options)
     given.prepare(job.path.parent, "--resume" if resume else "--output")
@@ -222,6 +234,7 @@ def _say_where(record: Path, page: Path | None, console: Console) -> None:
     show_default=True,
     help="Seconds after which a candidate is given up.",
 )
+@_build_timeout_option
 @_targets_option
 @_json_option
 def tune(patterns: tuple[str, ...], as_json: bool, **options: Any) -> int:

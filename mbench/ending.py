@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from mbench import exits, signals, streams
+from mbench import exits, signals, streams, system_limits
 from mbench.errors import MbenchError
 from mbench.exits import Exit
 
@@ -33,7 +33,7 @@ def _outcome(work: Callable[[], int]) -> tuple[Exit, str]:
     except KeyboardInterrupt:  # also one that came while an error was put into words
         return Exit.INTERRUPTED, "interrupted"
     except MemoryError:
-        return Exit.FAILED, "out of memory"
+        return Exit.FAILED, f"out of memory{system_limits.memory_hint()}"
 
 
 def _judged(work: Callable[[], int]) -> tuple[Exit, str]:
@@ -42,15 +42,19 @@ def _judged(work: Callable[[], int]) -> tuple[Exit, str]:
     except MbenchError as error:
         return Exit(error.exit_code), str(error)
     except MemoryError:
-        return Exit.FAILED, "out of memory"
+        return Exit.FAILED, f"out of memory{system_limits.memory_hint()}"
     except ImportError as error:
+        if limit := system_limits.reached(error):
+            return Exit.FAILED, limit
         return Exit.FAILED, f"the installation is not whole: {error}; install mobilenet-bench again"
     except RecursionError as error:
         return Exit.FAILED, f"a defect, please report it: RecursionError: {error}"
     except OSError as error:
-        return Exit.FAILED, f"{'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}"
-    except Exception:  # noqa: BLE001 - a defect of mbench; Python itself would exit with 1, which means a regression
+        return Exit.FAILED, f"{'' if error.filename is None else f'{error.filename}: '}{system_limits.why(error)}"
+    except Exception as error:  # noqa: BLE001 - a defect of mbench; Python itself would exit with 1, which means a regression
         import traceback
 
+        if limit := system_limits.reached(error):
+            return Exit.FAILED, limit
         traceback.print_exc()
         return Exit.FAILED, ""

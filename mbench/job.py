@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from mbench import gpus, host, targets, tuned
+from mbench.builds import TIMEOUT_S
 from mbench.devices import emulation
 from mbench.errors import UsageError
 from mbench.records import DeviceKind, Host, Record, Settings, Target
@@ -45,6 +46,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     counted: Target | None = None
     """The target whose code is counted in emulation beside what is measured."""
     use_cache: bool = True
+    build_timeout_s: float = TIMEOUT_S
+    """How long one build may take."""
     keep_artifacts: bool = False
     """Whether the artifacts are copied to a folder beside the record."""
     choices: Choices = tuned.NONE

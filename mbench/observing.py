@@ -94,7 +94,9 @@ class Counting:
         self._job, self._progress = job, progress
         settings = job.settings
         wanted = [variants.parse(name, batch=settings.batch, dtype=settings.dtype) for name in names]
-        self._built = builds.build_all(wanted, job.counted, _silent, use_cache=job.use_cache)
+        self._built = builds.build_all(
+            wanted, job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s
+        )
         self._device = open_device(job, "emulated", job.counted, progress)
 
     def added(self, name: str, seen: Observation) -> Observation:

@@ -84,6 +84,7 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         settings=settings,
         path=output / f"{pipeline.new_run_id()}.json",
         use_cache=not options["no_cache"],
+        build_timeout_s=float(options["build_timeout_s"]),
         keep_artifacts=options["keep_artifacts"],
         choices=choices,
         counted=counted_target(target, device.kind) if options["counts"] else None,
@@ -129,6 +130,7 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
         trials=(options["trials"] or DEFAULT_TRIALS) if options["deep"] else 0,
         again=options["again"],
         timeout_s=float(options["timeout_s"]),
+        build_timeout_s=float(options["build_timeout_s"]),
         file=tuned.own_file(target, machine),
     )
 

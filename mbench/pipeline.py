@@ -1,6 +1,6 @@
 """The main job: variants for a target → artifacts → measurements → a record, written after every step.
 
-Building is a pure function run through a `concurrent.futures.Executor`; measuring holds a device alone, so it begins
+Building is a pure function run in child processes; measuring holds a device alone, so it begins
 when all builds are done. This process imports neither torch nor tvm: whatever happens to them happens to a child.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import secrets
 import tempfile
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +18,7 @@ import mbench
 from mbench import artifact as artifacts
 from mbench import builds, host, kept, observing, plain, records, resources, results, targets, tuned, variants
 from mbench.artifact import Artifact
+from mbench.children import Died
 from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import BuildError, OutputError, TargetError, UsageError
@@ -47,7 +47,7 @@ def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
         return before
     try:
         found = builds.in_a_child(targets.load, "host")
-    except BrokenProcessPool as error:
+    except Died as error:
         raise BuildError("target 'host': the process that asked LLVM about this machine died; try again") from error
     kept.write(file, found)
     return found
@@ -75,7 +75,14 @@ def run(job: Job, progress: Progress) -> Record:
     try:
         wanted = [_variant(name, job.settings) for name in record.unfinished()]
         target = targets.for_threads(job.target, job.settings.threads)
-        built = builds.build_all(wanted, target, progress.stage, use_cache=job.use_cache, choices=job.choices)
+        built = builds.build_all(
+            wanted,
+            target,
+            progress.stage,
+            use_cache=job.use_cache,
+            choices=job.choices,
+            timeout_s=job.build_timeout_s,
+        )
     except TargetError:
         if not record.results:  # nothing was made: leave nothing behind
             job.path.unlink()
@@ -229,7 +236,7 @@ def _save_elsewhere(job: Job, record: Record, error: OutputError) -> NoReturn:
 
 
 # --------------------------------------------------------------------------------------------------------------- resume
-def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
+def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: float = builds.TIMEOUT_S) -> Job:
     """Return the job that goes on where a record stopped, with the record's own target and settings.
 
     Raises:
@@ -266,6 +273,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         settings=before.settings,
         path=path,
         use_cache=use_cache,
+        build_timeout_s=build_timeout_s,
         keep_artifacts=artifacts.is_folder(artifacts.beside(path)),
         choices=choices,
         before=before,

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import plain, regular
+from mbench import plain, regular, system_limits
 from mbench.errors import OutputError, RecordError
 
 FORMAT_VERSION = 1
@@ -589,7 +589,7 @@ def read(path: str | os.PathLike[str]) -> Record:
     try:
         data = regular.read(path)
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+        raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}") from error
     return decode(data, source=str(path))
 
 
@@ -614,7 +614,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another folder") from error
+        raise OutputError(f"{path}: cannot be written: {system_limits.why(error)}; choose another folder") from error
 
 
 def _umask() -> int:

@@ -39,7 +39,6 @@ DEEP_SHARES = dict(zip(_STAGES, (0.0, 0.01, 0.02, 0.95, 0.97, 1.0, 1.0), strict=
 """The same where MetaSchedule is asked."""
 PLACE_SHARES = {"building": 0.0, "timing in place": 0.2, "done": 1.0, "failed": 1.0}
 """The same of a network."""
-_LOWERING_S = 600.0
 
 
 class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +59,9 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     """Schedules of each kernel that MetaSchedule shall try; 0: it is not asked."""
     again: bool
     timeout_s: float
-    """How long one candidate may be silent."""
+    """How long one candidate may take."""
+    build_timeout_s: float = builds.TIMEOUT_S
+    """How long one network may take to build."""
     file: Path
 
 
@@ -113,7 +114,7 @@ class Tuner:
         job = self.job
         note(f"finding the kernels of {len(job.variants)} networks")
         lowering = {name: functools.partial(jobs.tasks, variants.parse(name, dtype=job.dtype)) for name in job.variants}
-        found = self._compilers.all_of(lowering, _LOWERING_S)
+        found = self._compilers.all_of(lowering, job.build_timeout_s)
         tasks = merged(task for name in job.variants for task in found[name].answer())
         listing = {task.kernel: functools.partial(jobs.tiles, task.function, job.target, job.tries) for task in tasks}
         listed = self._compilers.all_of(listing, job.timeout_s)
@@ -252,7 +253,14 @@ class Tuner:
             if stage == "compiling":
                 progress.stage(name, "building", fraction)
 
-        built = builds.build_all(wanted, self.job.target, report, use_cache=True, choices=choices)
+        built = builds.build_all(
+            wanted,
+            self.job.target,
+            report,
+            use_cache=True,
+            choices=choices,
+            timeout_s=self.job.build_timeout_s,
+        )
         for name, one in built.items():
             if isinstance(one, records.Failure):
                 self._failed(name, one.reason, progress)

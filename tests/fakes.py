@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -154,11 +153,13 @@ class InThisProcess(concurrent.futures.Executor):
             future.set_exception(error)
         return future
 
+    def submit_within(self, _limits: Any, task: Callable[..., Any], /, *arguments: Any) -> Any:
+        return self.submit(task, *arguments)
 
-@contextlib.contextmanager
-def no_children() -> Iterator[concurrent.futures.Executor]:
+
+def no_children(*_limits: Any) -> concurrent.futures.Executor:
     """Take the place of `builds.children`."""
-    yield InThisProcess()
+    return InThisProcess()
 
 
 class Progress:

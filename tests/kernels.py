@@ -416,6 +416,15 @@ def built(rule: str, layer: Layer, machine: Machine, parameters: Mapping[str, in
     return plan
 
 
+def statements(function: tirx.PrimFunc) -> int:
+    """Return how many statements a kernel is: what TVM and LLVM take grows with it, and faster."""
+
+    def count(statement: Any) -> int:
+        return 1 + sum(map(count, lowering.inner(statement)))
+
+    return count(lowering.flat(function).body)
+
+
 def check(rule: str, layer: Layer, machine: Machine, parameters: Mapping[str, int], seed: int = 0) -> None:
     """Make a layer by a rule, run it, and compare it with PyTorch.
 

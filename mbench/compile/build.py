@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench import artifact, costs, garbage, models, tuned
+from mbench import artifact, costs, garbage, models, system_limits, tuned
 from mbench.artifact import Artifact, LayerPlan, Manifest
 from mbench.compile import linker
 from mbench.errors import BuildError
@@ -118,9 +118,8 @@ def build(
             manifest = _compile(variant, target, choices, inputs, work)
         return artifact.store(manifest, work, folder), False
     except OSError as error:
-        why = error.strerror or str(error)
         raise BuildError(
-            f"artifacts cannot be written to {cache}: {why}; free space or set MBENCH_CACHE_DIR"
+            f"artifacts cannot be written to {cache}: {system_limits.why(error)}; free space or set MBENCH_CACHE_DIR"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from mbench import system_limits
 from mbench.devices import worker
 from mbench.errors import MeasureError
 
@@ -75,20 +76,35 @@ class WorkerDevice:
         Raises:
             WorkerDied: the job failed, or its process crashed, was killed, or hung.
         """
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe(duplex=False)
-        self._log.write_bytes(b"")
-        with ours:
-            process = context.Process(
-                target=worker.main, args=(theirs, str(self._log), threads, job, arguments), daemon=True
-            )
-            with worker.deaf_children():
-                process.start()
-            theirs.close()
+        process, pipe = self._started(threads, job, arguments)
+        with pipe:
             try:
-                return self._listen(process, ours, report, silence_s or self._timeout_s)
+                return self._listen(process, pipe, report, silence_s or self._timeout_s)
             finally:
                 _end(process)
+
+    def _started(self, threads: int, job: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Return a fresh process that runs a job, and the pipe that it answers through.
+
+        Raises:
+            WorkerDied: the system lets us have none.
+        """
+        context = multiprocessing.get_context("spawn")
+        try:
+            ours, theirs = context.Pipe(duplex=False)
+            with theirs, contextlib.ExitStack() as stack:
+                stack.callback(ours.close)
+                self._log.write_bytes(b"")
+                process = context.Process(
+                    target=worker.main, args=(theirs, str(self._log), threads, job, arguments), daemon=True
+                )
+                with worker.deaf_children():
+                    process.start()
+                stack.pop_all()
+        except OSError as error:
+            said = f"the worker process could not be started: {system_limits.why(error)}"
+            raise WorkerDied(said, stage="starting") from error
+        return process, ours
 
     def _listen(self, process: Any, pipe: Any, report: Callable[[str, float], None], silence_s: float) -> Any:
         stage = "starting"
@@ -137,6 +153,7 @@ def _cause(exit_code: int | None) -> str:
     with contextlib.suppress(ValueError):
         name = signal.Signals(-exit_code).name
         hint = "; out of memory?" if name == "SIGKILL" else ""
+        hint += system_limits.memory_hint()
         return f"the worker process was ended by {name}{hint}"
     return f"the worker process was ended by signal {-exit_code}"
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mbench import signals
+from mbench import signals, system_limits
 from mbench.compile import tuning
 from mbench.errors import MbenchError, MeasureError
 from mbench.measure.duel import Bout, DuelPlan
@@ -45,7 +45,7 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
     except MbenchError as error:
         pipe.send(("error", str(error)))
     except MemoryError:
-        pipe.send(("error", "out of memory"))
+        pipe.send(("error", f"out of memory{system_limits.memory_hint()}"))
     except Exception as error:  # noqa: BLE001 - whatever it is, it becomes this variant's failure; the log has the rest
         import traceback
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import multiprocessing
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
+from concurrent.futures import Future
 
 import numpy as np
 
 from mbench import garbage, models
-from mbench.devices import worker
+from mbench.children import Children
 from mbench.records import Variant
 
 PROCESS = "weights"
@@ -57,58 +54,12 @@ def draw(variant: Variant) -> Weights:
 def begin(variant: Variant) -> Future[Weights]:
     """Draw the weights of a variant in a process beside this one, which needs no torch then.
 
-    The future raises BrokenProcessPool where that process dies.
+    The future raises `children.Died` where that process dies.
     """
-    if not _beside().alive():  # it died of what it drew before
-        _beside.cache_clear()
-    return _beside().ask(variant)
-
-
-class _Beside:
-    """A process that draws, one network after the other, and ends with this one."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_answer_all, args=(theirs,), name=PROCESS, daemon=True)
-        with worker.deaf_children():
-            self._process.start()
-        theirs.close()
-        self._waiting = ThreadPoolExecutor(1)
-
-    def alive(self) -> bool:
-        """Return whether the process lives; whoever waited for it, its sentinel tells."""
-        return not connection.wait([self._process.sentinel], timeout=0)
-
-    def ask(self, variant: Variant) -> Future[Weights]:
-        return self._waiting.submit(self._answer, variant)
-
-    def _answer(self, variant: Variant) -> Weights:
-        try:
-            self._pipe.send(variant)
-            answer = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            connection.wait([self._process.sentinel])
-            self._process.join()
-            raise BrokenProcessPool("the process that draws weights died; out of memory?") from error
-        if isinstance(answer, Exception):
-            raise answer
-        assert isinstance(answer, Weights)
-        return answer
-
-
-def _answer_all(pipe: connection.Connection) -> None:
-    worker.become_quiet_child()
-    while True:
-        variant = pipe.recv()
-        try:
-            answer: Weights | Exception = draw(variant)
-        except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
-            answer = error
-        pipe.send(answer)
+    return _beside().submit(draw, variant)
 
 
 @functools.cache
-def _beside() -> _Beside:
+def _beside() -> Children:
     """Return the process, which is kept: importing torch takes longer than all else that it does."""
-    return _Beside()
+    return Children(1, name=PROCESS, daemon=True)

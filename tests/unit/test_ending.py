@@ -34,7 +34,8 @@ ENDS: dict[str, tuple[BaseException, int, str]] = {
     "import": (ImportError("No module named 'tvm'"), 4, "No module named 'tvm'"),
     "memory": (MemoryError(), 4, "out of memory"),
     "recursion": (RecursionError("maximum recursion depth exceeded"), 4, "RecursionError"),
-    "system": (OSError(24, "Too many open files", "/x/y"), 4, "/x/y: Too many open files"),
+    "system": (OSError(24, "Too many open files", "/x/y"), 4, "too many open files; open files are limited to"),
+    "file": (OSError(5, "Input/output error", "/x/y"), 4, "/x/y: Input/output error"),
 }
 
 

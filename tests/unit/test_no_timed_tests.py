@@ -34,10 +34,11 @@ SLEEPS = {
     "integration/test_tune_command.py::test_a_worker_that_is_killed_costs_one_candidate": "until there is a worker",
     "integration/test_worker.py::hang": "is what hangs",
     "unit/test_tune.py::hang": "is what hangs",
-    "unit/test_pipeline.py::test_children_do_not_outlive_their_block": "looks again until a child runs",
-    "unit/test_pipeline.py::test_a_builder_that_has_just_been_started_when_another_dies_is_not_waited_for":
+    "unit/test_children.py::until": "looks again until something is so; ends what hangs",
+    "unit/test_children.py::test_processes_do_not_outlive_their_block_and_a_foreign_one_does": "is what hangs",
+    "unit/test_children.py::test_a_task_that_is_ended_takes_no_other_with_it": "runs while another task is ended",
+    "unit/test_pipeline.py::test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard":
         "makes a rare order of events likely; the test passes in any other order too",
-    "unit/test_pipeline.py::test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard": "likewise",
 }  # fmt: skip
 """Who may sleep, and why the outcome does not hang on it."""
 

@@ -17,6 +17,7 @@ from mbench.records import Host
 NOTHING: dict[str, Any] = dict.fromkeys(
     ("target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s"), None
 ) | {
+    "build_timeout_s": 90,
     "compile_only": False,
     "no_tuned": True,
     "no_cache": False,
@@ -111,3 +112,8 @@ def test_a_gpu_that_cannot_be_measured_says_why_and_what_can_be_done(monkeypatch
     monkeypatch.setattr("mbench.gpus.no_compiling", lambda _: "no nvcc")
     with pytest.raises(UsageError, match=r"^target 'cuda_sm90': no nvcc$"):
         job(X86, "cuda_sm90", compile_only=True)
+
+
+def test_a_build_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    job = options.new_job((), tmp_path, X86, {**NOTHING, "target_name": "x86_64_v2", "timeout_s": 7})
+    assert (job.build_timeout_s, job.settings.timeout_s) == (90.0, 7.0)

@@ -1,27 +1,24 @@
 from __future__ import annotations
 
-import functools
 import json
-import multiprocessing
 import os
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import factory
 import fakes
 import msgspec
-import psutil
 import pytest
 
-from mbench import builds, devices, host, job, pairs, pipeline, records, variants
+from mbench import builds, devices, host, job, pairs, pipeline, records, system_limits, targets
 from mbench.artifact import Artifact
+from mbench.children import Died, Limits, TookTooLong, TooLarge
 from mbench.compile import build as builder
 from mbench.devices import worker
 from mbench.devices.process import WorkerDied
@@ -160,8 +157,11 @@ BUILD_FAILURES = {
     "refused": (BuildError("linking failed: no space"), "linking failed: no space"),
     "defect": (ValueError("first line\nsecond line"), "ValueError: first line"),
     "full disk": (OSError(28, "No space left on device"), "No space left on device"),
-    "memory": (MemoryError(), "MemoryError"),
-    "died": (BrokenProcessPool("gone"), "died"),
+    "memory": (MemoryError(), "out of memory"),
+    "files": (OSError(24, "Too many open files"), "too many open files; open files are limited to"),
+    "too long": (TookTooLong("it took more than 5 s"), "it took more than 5 s; raise --build-timeout"),
+    "too large": (TooLarge("it took more than 2 GiB of memory"), "it took more than 2 GiB of memory, 90% of what"),
+    "died": (Died("gone"), "died"),
 }
 
 
@@ -179,11 +179,35 @@ def test_a_failed_build_is_recorded_and_the_rest_measured(world: World, name: st
 
 
 def test_a_build_whose_process_died_is_tried_once_more(world: World) -> None:
-    world.builds[NAMES[1]] = [BrokenProcessPool("gone")]
+    world.builds[NAMES[1]] = [Died("gone")]
     record = world.run()
     assert tuple(names(record)) == NAMES
     assert record.failures == ()
     assert world.built.count(NAMES[1]) == 2
+
+
+def test_a_build_that_is_too_large_beside_others_is_tried_alone_with_all_the_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Limits] = []
+
+    def children(limits: Limits) -> Any:
+        given.append(limits)
+        return fakes.no_children()
+
+    monkeypatch.setattr(builds, "children", children)
+    monkeypatch.setattr(builds, "builders", lambda: 2)
+    monkeypatch.setattr(system_limits, "memory_bytes", lambda: 10 * 2**30)
+    world.builds[NAMES[1]] = [TooLarge("it took more than 4.5 GiB of memory")]
+    assert tuple(names(world.run(build_timeout_s=7.0))) == NAMES
+    assert [limits.memory_bytes / 2**30 for limits in given] == [4.5, 9.0]
+    assert {limits.time_s for limits in given} == {7.0}
+
+
+def test_a_build_that_takes_too_long_is_not_tried_again(world: World) -> None:
+    world.builds[NAMES[1]] = TookTooLong("it took more than 5 s")
+    world.run()
+    assert world.built.count(NAMES[1]) == 1
 
 
 def test_all_builds_fail(world: World) -> None:
@@ -389,53 +413,6 @@ def test_an_interrupt_is_heard_once_the_child_is_started() -> None:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
-@pytest.mark.slow
-def test_children_do_not_outlive_their_block() -> None:
-    found: list[psutil.Process] = []
-
-    def leave() -> None:
-        with builds.children() as pool:
-            future = pool.submit(time.sleep, 600)
-            while not future.running():
-                time.sleep(0.01)
-            found.extend(psutil.Process(child.pid) for child in multiprocessing.active_children())
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        leave()
-    assert found
-    assert not psutil.wait_procs(found, timeout=60)[1]
-
-
-@pytest.mark.slow
-def test_a_builder_that_has_just_been_started_when_another_dies_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The pool learns of the second when it has given up, and would wait for it for ever."""
-    context = multiprocessing.get_context("spawn")
-    start, before = context.Process.start, set(multiprocessing.active_children())
-    started: list[Any] = []
-
-    def start_late(process: Any) -> None:
-        start(process)
-        started.append(process)
-        if len(started) == 2:
-            deadline = time.monotonic() + 60
-            while started[0].is_alive() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            time.sleep(0.5)  # the pool ends what it knows of
-
-    def report(*_: Any) -> None:
-        if len(started) == 1:
-            threading.Timer(1.0, started[0].kill).start()
-
-    monkeypatch.setattr(context.Process, "start", start_late)
-    tasks = {"a": functools.partial(time.sleep, 600), "b": functools.partial(time.sleep, 600)}
-    assert builds._build_some(tasks, report) == {}  # type: ignore[arg-type]
-    assert len(started) == 2
-    assert set(multiprocessing.active_children()) == before
-
-
 def test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard() -> None:
     """One that another thread takes is noted, and the lock that this one waits for does not hear of it."""
 
@@ -460,38 +437,13 @@ def test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_builds_that_are_silent_for_too_long() -> None:
-    done, hung = Future[int](), Future[int]()
-    done.set_result(1)
-    found = builds.as_completed([done, hung], silence_s=0.1)
-    assert next(found) is done
-    with pytest.raises(TimeoutError, match=r"nothing was done for 0\.1 s"):
-        next(found)
-
-
-def test_a_builder_that_dies_while_another_is_started_costs_no_build(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Pool(ThreadPoolExecutor):
-        submitted = 0
-
-        def submit(self, *task: Any, **arguments: Any) -> Future[Any]:
-            Pool.submitted += 1
-            if Pool.submitted == 2:
-                raise OSError("handle is closed")  # what starting a process says of a pool that has just broken
-            return super().submit(*task, **arguments)
-
-    wanted = [variants.parse(f"mobilenet_v1_{name}") for name in ("0.25_32", "0.25_64")]
-    monkeypatch.setattr(builds, "children", Pool)
-    monkeypatch.setattr(builder, "build", lambda variant, **_: variant.name)
-    built = builds.build_all(wanted, world.target, lambda *_: None, use_cache=True)
-    assert built == {variant.name: variant.name for variant in wanted}
-    assert Pool.submitted == 4  # each is built alone then
+def die(_name: str) -> None:
+    os.abort()
 
 
 @pytest.mark.slow
 def test_the_process_that_asks_for_the_host_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(builds, "submit", lambda pool, *_: pool.submit(os.abort))
+    monkeypatch.setattr(targets, "load", die)
     with pytest.raises(BuildError, match="process that asked LLVM"):
         pipeline.resolve_target("host")

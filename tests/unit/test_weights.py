@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from mbench import models, variants
+from mbench.children import Died
 from mbench.models import network, weights
 
 PARTS = ("weight", "bias")
@@ -78,7 +78,7 @@ def test_another_process_draws_the_same_and_is_kept_and_replaced_when_it_dies() 
     [process] = drawing_processes()
     dying = weights.begin(VARIANT)
     process.kill()
-    with pytest.raises(BrokenProcessPool):
+    with pytest.raises(Died):
         dying.result()
     np.testing.assert_array_equal(weights.begin(VARIANT).result().expected, here.expected)
     [other] = drawing_processes()
@@ -107,7 +107,7 @@ def drawn():
 
 if __name__ == "__main__":
     with builds.children() as pool:
-        assert builds.submit(pool, drawn).result() is None
+        assert pool.submit(drawn).result() is None
         assert len(psutil.Process().children(recursive=True)) > 2  # a builder, and torch
     left = [" ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)]
     assert not [each for each in left if "spawn_main" in each], left

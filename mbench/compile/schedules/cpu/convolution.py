@@ -8,6 +8,7 @@ in `blocks`, and the sums wait in the output meanwhile. The input may have its c
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,8 @@ _FLOAT = 4
 _GRIDS = 2
 _BODY_COST = 0.005
 _UNROLL = 4
+_WRITTEN_OUT = 4
+"""Blocks of input channels up to which each is code of its own; of more, those between first and last are a loop."""
 _L2_BYTES_A_CYCLE = 64
 _FAR_BYTES_A_CYCLE = 16
 
@@ -47,7 +50,8 @@ def ranked(kernel: Kernel, machine: Machine) -> list[tuple[float, Parameters]]:
         panels = -(-conv.channels // (vectors * lanes))
         for blocks in _blocks(conv, vectors * lanes, machine):
             cycles = _cycles(conv, rows, vectors, blocks, lanes, machine)
-            for grid in itertools.islice(tiling.grids(lines, panels, cycles, conv.moved_bytes, machine), _GRIDS):
+            shared = panels if _apart(conv, vectors * lanes, blocks) else 1
+            for grid in itertools.islice(tiling.grids(lines, shared, cycles, conv.moved_bytes, machine), _GRIDS):
                 parameters = {
                     "rows": rows,
                     "vectors": vectors,
@@ -60,11 +64,48 @@ def ranked(kernel: Kernel, machine: Machine) -> list[tuple[float, Parameters]]:
 
 
 def _blocks(conv: Convolution, width: int, machine: Machine) -> Iterator[int]:
-    """Yield numbers of blocks of input channels: one, and enough for a panel's weights to fit the second cache."""
+    """Yield numbers of blocks of input channels: one, and enough for a panel's weights to fit the second cache.
+
+    Up to twice as many where the channels divide into them evenly. Not more: the next divisor of 1402 is 701.
+    """
     yield 1
     wanted = -(-conv.reduction * width * _FLOAT // (machine.l2_bytes * 3 // 4))
+    wanted = min(wanted, -(-conv.input_channels // _UNROLL))
     if wanted > 1:
-        yield next((count for count in range(wanted, conv.input_channels) if conv.input_channels % count == 0), 1)
+        enough = range(wanted, 2 * wanted + 1)
+        yield next((count for count in enough if conv.input_channels % count == 0), wanted)
+
+
+def _apart(conv: Convolution, width: int, blocks: int) -> bool:
+    """Whether two threads may sum up two panels at once: not where both add to the outputs in which they overlap."""
+    return blocks == 1 or conv.channels % width == 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Blocks:
+    """`count` blocks of `size` input channels in a row, from channel `start`; all of them share one body of code."""
+
+    start: int
+    size: int
+    count: int = 1
+
+
+def _cut(channels: int, blocks: int) -> list[_Blocks]:
+    """Cut input channels into blocks of one size; where they do not divide evenly, the last is smaller.
+
+    Raises:
+        ValueError: there cannot be so many blocks.
+    """
+    unit = 1 if channels % blocks == 0 else _UNROLL
+    units = -(-channels // unit)
+    if blocks > units:
+        raise ValueError(f"{channels} input channels do not fit {blocks} blocks")
+    size = -(-units // blocks) * unit
+    starts = range(0, channels, size)
+    if len(starts) <= _WRITTEN_OUT:
+        return [_Blocks(start=start, size=min(size, channels - start)) for start in starts]
+    last = _Blocks(start=starts[-1], size=channels - starts[-1])
+    return [_Blocks(start=0, size=size), _Blocks(start=size, size=size, count=len(starts) - 2), last]
 
 
 def _cycles(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int, machine: Machine) -> float:
@@ -107,14 +148,16 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     grid = positive(parameters, "line_parts", "panel_parts")
     lanes = tiling.vector_lanes(conv.channels, machine)
     width = vectors * lanes
-    if width > conv.channels or rows > conv.width or conv.input_channels % blocks:
-        shape = f"{conv.width} x {conv.channels} from {conv.input_channels} channels"
-        raise ValueError(f"a tile of {rows} outputs x {width} channels in {blocks} blocks does not fit {shape}")
+    if width > conv.channels or rows > conv.width:
+        raise ValueError(f"a tile of {rows} outputs x {width} channels does not fit {conv.width} x {conv.channels}")
+    if grid[1] > 1 and not _apart(conv, width, blocks):
+        raise ValueError(f"panels of {width} of {conv.channels} channels overlap; {blocks} blocks need 1 panel part")
+    cut = _cut(conv.input_channels, blocks)
     starts = tiling.panel_starts(conv.channels, width)
     writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
     with writer.function() as arrays:
         layer = _Layer(writer, epilogue, conv, machine, arrays, vectors, lanes)
-        layer.write(_runs(conv, rows), blocks, len(starts), grid)
+        layer.write(_runs(conv, rows), cut, len(starts), grid)
     return Plan(
         function=writer.result(),
         tile=f"{rows}x{vectors}x{lanes}",
@@ -146,50 +189,53 @@ class _Layer:
         else:
             self._strides = (conv.input_width, 1, size)
 
-    def write(self, runs: list[tiling.Run], blocks: int, panels: int, grid: tuple[int, ...]) -> None:
+    def write(self, runs: list[tiling.Run], cut: list[_Blocks], panels: int, grid: tuple[int, ...]) -> None:
         """Write the loops over panels, blocks of input channels, lines, and tiles of a line."""
         conv = self._conv
         with (
             emit.tasks(conv.batch * conv.height, grid[0], panels, grid[1]) as ((first, lines), (panel, count)),
             emit.loop(count) as number,
         ):
-            for block in range(blocks):
-                with emit.loop(lines) as down:
+            for blocks in cut:
+                with emit.loop(blocks.count) as block, emit.loop(lines) as down:
                     batch, y = self._batch_and_line(first + down)
                     for run in runs:
                         with emit.loop(run.count) as across:
                             x = run.start + across * run.size
-                            self._tile(run, (batch, y, x), panel + number, block, blocks)
+                            self._tile(run, (batch, y, x), panel + number, blocks, block)
 
-    def _tile(self, run: tiling.Run, place: tuple[Any, Any, Any], panel: Any, block: int, blocks: int) -> None:
+    def _tile(self, run: tiling.Run, place: tuple[Any, Any, Any], panel: Any, blocks: _Blocks, block: Any) -> None:
+        """Write a tile's sums over one of the blocks of input channels."""
         conv, (batch, y, x) = self._conv, place
         channel = emit.named(emit.panel_start(panel, self._width, self._conv.channels))
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
-        sums = self._start(run.size, place, channel, target, block)
+        sums = self._start(run.size, place, channel, target, first_block=blocks.start == 0)
         first = emit.named(tirx.max(conv.padding - y * conv.stride, 0))
         end = tirx.min(conv.input_height + conv.padding - y * conv.stride, conv.kernel_height)
         down, right, _ = self._strides
         corner = batch * (conv.input_height * conv.input_width * conv.input_channels)
+        inputs = blocks.start + block * blocks.size
         with T.serial(tirx.max(end - first, 0)) as turn:
             ky = first + turn
             line = corner + (y * conv.stride + ky - conv.padding) * down + (x * conv.stride - conv.padding) * right
             source, taps = emit.named(line), emit.named((panel * conv.kernel_height + ky) * conv.kernel_width)
             for kx in range(conv.kernel_width):
-                self._tap(sums, run, kx, source, (taps + kx) * (conv.input_channels * self._width), block, blocks)
-        self._finish(sums, place, channel, target, last=block == blocks - 1)
+                self._tap(sums, run, kx, source, (taps + kx) * (conv.input_channels * self._width), inputs, blocks.size)
+        self._finish(
+            sums, place, channel, target, last=blocks.start + blocks.size * blocks.count == conv.input_channels
+        )
 
     def _tap(
-        self, sums: emit.Accumulators, run: tiling.Run, kx: int, source: Any, weights: Any, block: int, blocks: int
+        self, sums: emit.Accumulators, run: tiling.Run, kx: int, source: Any, weights: Any, first: Any, inputs: int
     ) -> None:
-        """Add the products of one tap with a block of the input channels."""
+        """Add the products of one tap with `inputs` channels of the input from `first` on."""
         conv, lanes = self._conv, self._lanes
-        inputs = conv.input_channels // blocks
         unroll = inputs if inputs <= _UNROLL else next(step for step in (_UNROLL, 2, 1) if inputs % step == 0)
         _, right, apart = self._strides
         rows = [r for r in range(run.size) if run.inside[kx][r]]
         start = source + kx * right
         with emit.loop(inputs // unroll) as step:
-            channel = step * unroll + block * inputs
+            channel = step * unroll + first
             elements = {r: self._elements(start + r * conv.stride * right + channel * apart, unroll) for r in rows}
             for number in range(unroll):
                 line = weights + (channel + number) * self._width
@@ -207,10 +253,10 @@ class _Layer:
         return [emit.broadcast(self._source[start + number * apart], self._lanes) for number in range(count)]
 
     def _start(
-        self, rows: int, place: tuple[Any, Any, Any], channel: Any, target: Any, block: int
+        self, rows: int, place: tuple[Any, Any, Any], channel: Any, target: Any, *, first_block: bool
     ) -> emit.Accumulators:
         sums, start, conv = emit.Accumulators(rows, self._vectors, self._lanes), self._epilogue.start, self._conv
-        if block:
+        if not first_block:
             sums.each(lambda r, v, lane: self._target[target + (r * conv.channels + v * self._lanes + lane)])
         elif start is None:
             sums.each(lambda _row, _vector, _lane: tirx.const(0, "float32"))

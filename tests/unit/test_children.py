@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import functools
+import math
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mbench import children
+from mbench.children import Children, Died, Limits, TookTooLong, TooLarge
+
+WAIT_S = 60.0
+"""For what comes as soon as a busy machine lets it."""
+
+
+def ours() -> list[psutil.Process]:
+    """Return the processes that tests started here, but for Python's resource tracker."""
+    found = psutil.Process().children()
+    return [each for each in found if "spawn_main" in " ".join(each.cmdline()) and each.status() != "zombie"]
+
+
+def begun(marker: Path, then: Callable[[], Any]) -> Any:
+    """Say that the task has begun."""
+    marker.touch()
+    return then()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Look again until something is so; end the test if it never is."""
+    ends_s = time.monotonic() + WAIT_S
+    while not condition() and time.monotonic() < ends_s:
+        time.sleep(0.01)
+    assert condition()
+
+
+forever = functools.partial(time.sleep, 3600)
+
+
+def grow() -> None:
+    held = bytearray(512 * 2**20)
+    held[::4096] = b"x" * len(held[::4096])
+    forever()
+
+
+def grow_below() -> None:
+    """Hold the memory in a process below this one."""
+    subprocess.run([sys.executable, "-c", "held = b'x' * (512 * 2**20); import time; time.sleep(3600)"], check=False)
+
+
+def refuse(_argument: int) -> None:
+    raise ValueError("no\nat all")
+
+
+class PickyError(Exception):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def refuse_pickily() -> None:
+    raise PickyError("a", "b")
+
+
+def unsendable() -> Any:
+    return threading.Lock()
+
+
+# ------------------------------------------------------------------------------------------------------------- answers
+def test_a_process_is_kept_for_the_next_task() -> None:
+    with Children(1) as pool:
+        first, second = pool.submit(os.getpid), pool.submit(os.getpid)
+        assert first.result() == second.result() != os.getpid()
+    assert ours() == []
+
+
+def test_errors_come_back_with_where_they_came_from() -> None:
+    with Children(1) as pool:
+        with pytest.raises(ValueError, match="no\nat all") as caught:
+            pool.submit(refuse, 1).result()
+        assert "in refuse" in "".join(caught.value.__notes__)
+        with pytest.raises(RuntimeError, match="PickyError: ab"):
+            pool.submit(refuse_pickily).result()
+        with pytest.raises(TypeError, match="lock"):
+            pool.submit(unsendable).result()
+        with pytest.raises(TypeError, match="lock"):
+            pool.submit(print, threading.Lock()).result()
+        assert pool.submit(abs, -1).result() == 1
+
+
+# -------------------------------------------------------------------------------------------------------------- limits
+@pytest.mark.parametrize(
+    ("task", "limits", "error", "said"),
+    [
+        (forever, Limits(time_s=0.5), TookTooLong, "it took more than 0.5 s"),
+        (grow, Limits(memory_bytes=300 * 2**20), TooLarge, "it took more than 0.293 GiB of memory"),
+        (grow_below, Limits(memory_bytes=300 * 2**20), TooLarge, "it took more than 0.293 GiB of memory"),
+        (os.abort, Limits(), Died, "the process died"),
+    ],
+    ids=["time", "memory", "memory of a process below", "none"],
+)
+def test_a_task_that_is_ended_takes_no_other_with_it(
+    tmp_path: Path, task: Callable[[], Any], limits: Limits, error: type[Exception], said: str
+) -> None:
+    with Children(2) as pool:
+        other = pool.submit(begun, tmp_path / "begun", functools.partial(time.sleep, 2.0))
+        until((tmp_path / "begun").exists)
+        with pytest.raises(error, match=said):
+            pool.submit_within(limits, task).result()
+        assert not other.done() or other.exception() is None
+        assert pool.submit(abs, -1).result() == 1
+        assert other.result() is None
+    assert ours() == []
+
+
+def test_limits_are_of_each_task_and_not_of_all() -> None:
+    with Children(1, limits=Limits(time_s=WAIT_S, memory_bytes=2**40)) as pool:
+        assert [pool.submit(abs, -1).result() for _ in range(3)] == [1] * 3
+
+
+def test_what_has_ended_holds_nothing() -> None:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    assert children._held_bytes(done.pid) == 0
+    assert children._held_bytes(os.getpid()) > 2**20
+
+
+# ---------------------------------------------------------------------------------------------------------------- ends
+def test_processes_do_not_outlive_their_block_and_a_foreign_one_does(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    foreign = context.Process(target=time.sleep, args=(3600,))
+    foreign.start()
+    before = set(multiprocessing.active_children())
+    assert foreign in before
+    try:
+        found: list[psutil.Process] = []
+
+        def leave() -> None:
+            with Children(2) as pool:
+                for name in ("a", "b", "waiting"):
+                    pool.submit(begun, tmp_path / name, forever)
+                until(lambda: (tmp_path / "a").exists() and (tmp_path / "b").exists())
+                found.extend(each for each in ours() if each.pid != foreign.pid)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            leave()
+        assert len(found) == 2
+        assert not any(each.is_running() for each in found)
+        assert not (tmp_path / "waiting").exists()
+        assert foreign.is_alive()
+        assert set(multiprocessing.active_children()) == before
+    finally:
+        foreign.kill()
+        foreign.join()
+
+
+def test_a_number_that_another_process_may_have_got_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Children(1) as pool:
+        process = psutil.Process(pool.submit(os.getpid).result())
+        [child] = pool._all
+        process.kill()
+        os.waitpid(process.pid, 0)  # as who looks after all children does; multiprocessing does not learn of it
+        monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("killed"))
+        child.kill()
+        assert pool.submit(os.getpid).result() != process.pid
+
+
+def test_a_closed_pool_starts_no_process() -> None:
+    pool = Children(1)
+    with pool:
+        assert pool.submit(abs, -1).result() == 1
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit(abs, -1)
+    with pytest.raises(Died, match="closed"):
+        pool._run(Limits(), functools.partial(abs, -1))
+    assert math.isinf(Limits().time_s)
+
+
+PARENT = """
+import time
+from mbench.children import Children
+
+if __name__ == "__main__":
+    with Children(1) as pool:
+        print(pool.submit(__import__("os").getpid).result(), flush=True)
+        pool.submit(time.sleep, 3600).result()
+"""
+
+
+def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    program = tmp_path / "parent.py"
+    program.write_text(PARENT)
+    with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        child.wait(WAIT_S)
