@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
-import os
 import shutil
-import tempfile
-import time
 from pathlib import Path
 
 import msgspec
 
+from mbench import scratch
 from mbench.errors import BuildError, OutputError
 from mbench.records import Op, Variant
 
@@ -33,9 +32,10 @@ to time each."""
 CALIBRATION_ENTRY = "instrument_calibration"
 CALIBRATION_GRAPH_ENTRY = "instrument_calibration_graph"
 """The two again for a chain of kernels that do next to nothing, which shows what the instrument costs."""
+BESIDE = ".artifacts"
+"""How folders end that lie beside a record."""
 CALIBRATION_CALLS = 32
 CALIBRATION_ELEMENTS = 16
-_ABANDONED_S = 24 * 3600
 
 
 class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -148,14 +148,13 @@ def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
         try:
             return load(folder)
         except BuildError:
-            discard(folder)
-            files.rename(folder)
+            _put(files, folder)
     return Artifact(folder, whole)
 
 
 def beside(record: Path) -> Path:
     """Return the folder where `mbench run --keep-artifacts` keeps the artifacts of a record file."""
-    return record.with_name(record.name.removesuffix(".json") + ".artifacts")
+    return record.with_name(record.name.removesuffix(".json") + BESIDE)
 
 
 def keep(kept: Artifact, folder: Path) -> None:
@@ -165,30 +164,31 @@ def keep(kept: Artifact, folder: Path) -> None:
         OutputError: it could not be written.
     """
     try:
-        work = scratch(folder.parent)
-        shutil.copytree(kept.folder, work, dirs_exist_ok=True)
-        discard(folder)
-        work.rename(folder)
+        with scratch.folder(folder.parent) as work:
+            shutil.copytree(kept.folder, work, dirs_exist_ok=True)
+            _put(work, folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; choose another --output") from error
 
 
-def scratch(parent: Path) -> Path:
-    """Return a fresh folder under `parent`, for a build to work in."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for left in (*parent.glob(".building-*"), *parent.glob(".gone-*")):  # by a process that was killed
-        with contextlib.suppress(FileNotFoundError):  # another process was first
-            if time.time() - left.stat().st_mtime > _ABANDONED_S:
-                shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
+def _put(work: Path, folder: Path) -> None:
+    """Move a folder to its place; what lies there gives way, also what another process puts there meanwhile."""
+    while True:
+        discard(folder)
+        try:
+            work.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, first by renaming it so that nobody meets it half gone."""
-    aside = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
-    with contextlib.suppress(FileNotFoundError):  # another process was first
-        folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)
+    """Remove a folder, first by moving it aside so that nobody meets it half gone."""
+    if folder.exists():
+        with contextlib.suppress(FileNotFoundError), scratch.folder(folder.parent) as aside:  # another was first
+            folder.rename(aside / folder.name)
 
 
 def _seal(manifest: Manifest) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from mbench import host, resources, tuned
+from mbench import host, resources, scratch, tuned
 from mbench.artifact import Artifact
 from mbench.compile import build as builder
 from mbench.devices import worker
@@ -77,13 +77,17 @@ def build_all(
     cache = resources.cache_dir() / "artifacts"
     task = functools.partial(builder.build, target=target, cache=cache, use_cache=use_cache, choices=choices)
     tasks = {variant.name: functools.partial(task, variant) for variant in wanted}
-    builds = _build_some(tasks, report)
-    for name in tasks:
-        if name not in builds:
-            died = Failure(variant=name, stage="compiling", reason="the process that compiled it died; out of memory?")
-            builds[name] = _build_some({name: tasks[name]}, report).get(name, died)
-            if builds[name] is died:
-                report(name, "failed", 1.0)
+    try:
+        builds = _build_some(tasks, report)
+        for name in tasks:
+            if name not in builds:
+                why = "the process that compiled it died; out of memory?"
+                died = Failure(variant=name, stage="compiling", reason=why)
+                builds[name] = _build_some({name: tasks[name]}, report).get(name, died)
+                if builds[name] is died:
+                    report(name, "failed", 1.0)
+    finally:
+        scratch.sweep(cache)  # of those that were stopped
     return {name: builds[name] for name in tasks}
 
 

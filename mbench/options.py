@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mbench import pipeline, resources, targets, tuned, variants
+from mbench import artifact, pipeline, resources, scratch, targets, tuned, variants
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import UsageError
@@ -156,6 +156,7 @@ def prepare(output: Path, option: str) -> None:
         raise UsageError(f"{option} {output}: the folder {output.parent} does not exist; make it first")
     _writable(output, f"{option} {output}", "choose another folder")
     _own_folder(resources.cache_dir(), "cache folder", "MBENCH_CACHE_DIR")
+    _sweep(output, *output.glob(f"*{artifact.BESIDE}"))
 
 
 def prepare_tuning(choices: Path) -> None:
@@ -166,6 +167,14 @@ def prepare_tuning(choices: Path) -> None:
     """
     _own_folder(choices, "folder of tuned choices", "MBENCH_TUNED_DIR")
     _own_folder(resources.cache_dir(), "cache folder", "MBENCH_CACHE_DIR")
+    _sweep(choices)
+
+
+def _sweep(*folders: Path) -> None:
+    """Remove what runs that were killed left in folders, in the cache, and among temporary files."""
+    cache = resources.cache_dir()
+    scratch.sweep(*folders, cache, *(path for path in cache.iterdir() if path.is_dir()))
+    scratch.sweep_temporary()
 
 
 def _own_folder(folder: Path, what: str, variable: str) -> None:

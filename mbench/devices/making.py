@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mbench import resources
+from mbench import resources, scratch
 from mbench.errors import UsageError
 
 _BUILD_MAX_S = 300
@@ -48,9 +47,8 @@ def made(folder: Path) -> Iterator[Path | None]:
         yield None
         return
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as name:
-            work = Path(name) / folder.name
+        with scratch.folder(folder.parent) as place:
+            work = place / folder.name
             work.mkdir()
             yield work
             try:

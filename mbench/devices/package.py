@@ -8,11 +8,11 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import mbench
+from mbench import scratch
 from mbench.compile import linker
 from mbench.devices import making, runtime, toolchain
 from mbench.errors import OutputError, UsageError
@@ -167,8 +167,8 @@ def _replacing(folder: Path) -> Iterator[Path]:
     """Yield a scratch folder to fill, which takes the place of `folder`."""
     folder = folder.absolute()
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-            work, old = Path(name) / "new", Path(name) / "old"
+        with scratch.folder(folder.parent) as place:
+            work, old = place / "new", place / "old"
             work.mkdir()
             yield work
             if folder.exists():

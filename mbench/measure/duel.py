@@ -14,15 +14,14 @@ import math
 import secrets
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from mbench import scratch
 from mbench.artifact import Artifact
 from mbench.measure import latency
 
@@ -117,8 +116,8 @@ def drawn(threads: int, tolerance: float) -> DuelPlan:
 @contextmanager
 def twin_of(base: Artifact) -> Iterator[Artifact]:
     """Yield a copy of an artifact: a library that is opened twice would be loaded once."""
-    with tempfile.TemporaryDirectory(prefix="mbench-twin-") as folder:
-        copy = Path(folder) / base.folder.name
+    with scratch.temporary() as folder:
+        copy = folder / base.folder.name
         shutil.copytree(base.folder, copy)
         yield Artifact(copy, base.manifest)
 

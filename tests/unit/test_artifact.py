@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -54,7 +55,7 @@ def manifest() -> Manifest:
 
 def built(parent: Path, content: bytes = b"\x7fELF code") -> Path:
     """Return a scratch folder as a finished build leaves it."""
-    work = artifact.scratch(parent)
+    work = Path(tempfile.mkdtemp(dir=parent))
     (work / LIBRARY).write_bytes(content)
     (work / REFERENCE).write_bytes(b"PK numbers")
     return work
