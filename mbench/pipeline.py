@@ -297,7 +297,9 @@ def _refuse_others(path: Path, before: Record, machine: Host, choices: tuned.Cho
     """
     then, now = before.host.versions, machine.versions
     pairs = [("host", before.host.name, machine.name), ("processor", before.host.cpu, machine.cpu)]
-    pairs += [(name, then.get(name, "absent"), now.get(name, "absent")) for name in sorted({*then, *now})]
+    pairs += [
+        (f"version of {name}", then.get(name, "absent"), now.get(name, "absent")) for name in sorted({*then, *now})
+    ]
     for what, was, here in pairs:
         if was != here:
             raise UsageError(

@@ -253,7 +253,7 @@ def test_a_write_that_fails_half_way_changes_nothing(
     assert file.read_text() == "old"
 
 
-@pytest.mark.parametrize("where", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("where", ["fsync", "fchmod", "replace"])
 def test_an_interrupted_write_leaves_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
