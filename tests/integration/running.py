@@ -35,11 +35,15 @@ SILENCE_S = 120.0
 class Running:
     """A running `mbench`: its lines on standard error, its children, its end."""
 
-    def __init__(self, *arguments: str | Path, cache: Path, cwd: Path, temporary: Path | None = None) -> None:
+    def __init__(
+        self, *arguments: str | Path, cache: Path, cwd: Path, temporary: Path | None = None, tuned: Path | None = None
+    ) -> None:
         self._mark = uuid.uuid4().hex
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark}
         if temporary:
             environment["TMPDIR"] = str(temporary)
+        if tuned:
+            environment["MBENCH_TUNED_DIR"] = str(tuned)
         command = [sys.executable, "-m", "mbench", *map(str, arguments)]
         self.process = subprocess.Popen(
             command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
