@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from mbench import scratch
-from mbench.errors import BuildError, OutputError
+from mbench.errors import BuildError, OutputError, why
 from mbench.records import Op, Variant
 
 MANIFEST = "artifact.json"
@@ -124,7 +124,7 @@ def load(folder: Path) -> Artifact:
                     f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged"
                 )
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BuildError(f"artifact {folder}: cannot be read: {error}") from error
+        raise BuildError(f"artifact {folder}: cannot be read: {why(error)}") from error
     if manifest.files.keys() != {MANIFEST, LIBRARY, REFERENCE}:
         raise BuildError(f"artifact {folder}: {MANIFEST} does not list its files; it was damaged")
     return Artifact(folder, manifest)
@@ -168,7 +168,7 @@ def keep(kept: Artifact, folder: Path) -> None:
             shutil.copytree(kept.folder, work, dirs_exist_ok=True)
             _put(work, folder)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; choose another --output") from error
+        raise OutputError(f"{folder}: cannot be written: {why(error)}; choose another --output") from error
 
 
 def _put(work: Path, folder: Path) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from mbench import scratch
-from mbench.errors import OutputError, RecordError
+from mbench.errors import OutputError, RecordError, shown
 
 FORMAT_VERSION = 1
 
@@ -568,7 +568,8 @@ def decode(data: bytes, *, source: str) -> Record:
         raise RecordError(f"{source}: no format_version; expected a record that 'mbench run' wrote")
     if version != FORMAT_VERSION:
         raise RecordError(
-            f"{source}: format_version is {version!r}, this mbench reads {FORMAT_VERSION}; use the mbench that wrote it"
+            f"{source}: format_version is {shown(version)}, this mbench reads {FORMAT_VERSION}; "
+            "use the mbench that wrote it"
         )
     try:
         return msgspec.json.decode(data, type=Record)

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from mbench import gpus, records, targets
-from mbench.errors import OutputError, RecordError
+from mbench.errors import OutputError, RecordError, shown
 from mbench.records import Host, PositiveInt, Seconds, Target
 
 FORMAT_VERSION = 1
@@ -206,7 +206,7 @@ def read(path: Path) -> File:
         raise RecordError(f"{path}: not valid TOML: {error}; {hint}") from error
     version = raw.get("format_version")
     if version != FORMAT_VERSION:
-        raise RecordError(f"{path}: format_version is {version!r}, this mbench reads {FORMAT_VERSION}; {hint}")
+        raise RecordError(f"{path}: format_version is {shown(version)}, this mbench reads {FORMAT_VERSION}; {hint}")
     try:
         found = msgspec.convert(raw, File)
     except msgspec.ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mbench import cli
+from mbench.errors import MbenchError
 
 
 def require(condition: object, reason: str) -> None:
@@ -28,6 +30,31 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+_PYTHON = re.compile(
+    r"\[['(]|\{'|\('[^']*', |\((\d+, )+\d*\)|Path\(|\[Errno|<\w+\.\w+: |<\w.* object at 0x|\b[A-Z]\w+\([a-z_]+="
+)
+"""What lists, tuples, dicts, paths, exceptions, enums and structs look like where a message holds them as they are."""
+
+
+@pytest.fixture(autouse=True)
+def messages_are_for_people(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which an error's message holds a value as Python writes it."""
+    said: list[str] = []
+
+    def keep(self: MbenchError, *arguments: object) -> None:
+        said.extend(map(str, arguments))
+        Exception.__init__(self, *arguments)
+
+    monkeypatch.setattr(MbenchError, "__init__", keep, raising=False)
+    yield
+    assert [message for message in said if speaks_python(message)] == []
+
+
+def speaks_python(message: str) -> bool:
+    """Return whether a message holds a list, a tuple, a dict, … as Python writes it."""
+    return _PYTHON.search(message) is not None
 
 
 Mbench = Callable[..., Outcome]

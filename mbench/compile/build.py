@@ -18,7 +18,7 @@ import msgspec
 from mbench import artifact, costs, garbage, models, scratch, tuned
 from mbench.artifact import Artifact, LayerPlan, Manifest
 from mbench.compile import linker
-from mbench.errors import BuildError
+from mbench.errors import BuildError, why
 from mbench.models import weights
 from mbench.records import Target, Variant
 from mbench.tuned import Choices
@@ -117,9 +117,8 @@ def build(
                 manifest = _compile(variant, target, choices, inputs, work)
             return artifact.store(manifest, work, folder), False
     except OSError as error:
-        why = error.strerror or str(error)
         raise BuildError(
-            f"artifacts cannot be written to {cache}: {why}; free space or set MBENCH_CACHE_DIR"
+            f"artifacts cannot be written to {cache}: {why(error)}; free space or set MBENCH_CACHE_DIR"
         ) from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
 import shlex
 import shutil
@@ -15,7 +14,7 @@ import mbench
 from mbench import scratch
 from mbench.compile import linker
 from mbench.devices import making, runtime, toolchain
-from mbench.errors import OutputError, UsageError
+from mbench.errors import OutputError, UsageError, why
 from mbench.records import Target
 
 START = "start.sh"
@@ -180,5 +179,4 @@ def _replacing(folder: Path) -> Iterator[Path]:
                     old.rename(folder)
                 raise
     except OSError as error:
-        what = os.strerror(error.errno) if error.errno else error
-        raise OutputError(f"{folder}: cannot be written: {what}; choose another folder with --output") from error
+        raise OutputError(f"{folder}: cannot be written: {why(error)}; choose another folder with --output") from error

@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from mbench import records
 from mbench.devices.address import SCHEME, Address
-from mbench.errors import OutputError, UsageError, did_you_mean
+from mbench.errors import OutputError, UsageError, did_you_mean, shown
 from mbench.records import DeviceKind
 
 FORMAT_VERSION = 1
@@ -111,7 +111,7 @@ def _decode(text: str) -> dict[str, Entry]:
     raw = tomllib.loads(text)
     if raw.get("format_version") != FORMAT_VERSION:
         version = raw.get("format_version")
-        raise UsageError(f"format_version is {version!r}, this mbench reads {FORMAT_VERSION}")
+        raise UsageError(f"format_version is {shown(version)}, this mbench reads {FORMAT_VERSION}")
     found = msgspec.convert(raw, _File).devices
     for name, entry in found.items():
         _check_name(name)

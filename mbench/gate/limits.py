@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from mbench.comparison import Metric
-from mbench.errors import UsageError, did_you_mean
+from mbench.errors import UsageError, did_you_mean, shown
 from mbench.records import Op
 
 CONFIG = "mbench.toml"
@@ -121,17 +121,17 @@ def load_toml(file: Path) -> dict[str, Any]:
 def _tables(file: Path) -> dict[str, Any]:
     gate = load_toml(file).get("gate", {})
     if not isinstance(gate, dict):
-        raise UsageError(f"{file}: gate is {gate!r}, expected a table [gate.thresholds] or [gate.sensitivity]")
+        raise UsageError(f"{file}: gate is {shown(gate)}, expected a table [gate.thresholds] or [gate.sensitivity]")
     unknown = sorted(set(gate) - {"thresholds", "sensitivity"})
     if unknown:
-        raise UsageError(f"{file}: [gate] has {unknown[0]!r}, expected 'thresholds' or 'sensitivity'")
+        raise UsageError(f"{file}: [gate] has {shown(unknown[0])}, expected 'thresholds' or 'sensitivity'")
     return gate
 
 
 def _of_file(tables: Mapping[str, Any], name: str, file: Path) -> Entries:
     entries = tables.get(name, {})
     if not isinstance(entries, dict):
-        raise UsageError(f"{file}: gate.{name} is {entries!r}, expected a table of selectors and percentages")
+        raise UsageError(f"{file}: gate.{name} is {shown(entries)}, expected a table of selectors and percentages")
     return tuple(_entry(key, value, f"{file}: [gate.{name}]") for key, value in entries.items())
 
 
@@ -170,5 +170,5 @@ def percentage(value: object, where: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
     share = float(match[1]) / 100 if match else 0.0
     if not 0 < share <= 10:
-        raise UsageError(f"{where} is {value!r}, expected a percentage above 0, such as '3%'")
+        raise UsageError(f"{where} is {shown(value)}, expected a percentage above 0, such as '3%'")
     return share

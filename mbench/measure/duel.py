@@ -23,6 +23,7 @@ import msgspec
 
 from mbench import scratch
 from mbench.artifact import Artifact
+from mbench.errors import OutputError, why
 from mbench.measure import latency
 
 if TYPE_CHECKING:
@@ -115,10 +116,20 @@ def drawn(threads: int, tolerance: float) -> DuelPlan:
 
 @contextmanager
 def twin_of(base: Artifact) -> Iterator[Artifact]:
-    """Yield a copy of an artifact: a library that is opened twice would be loaded once."""
+    """Yield a copy of an artifact: a library that is opened twice would be loaded once.
+
+    Raises:
+        OutputError: there is no room for it.
+    """
     with scratch.temporary() as folder:
         copy = folder / base.folder.name
-        shutil.copytree(base.folder, copy)
+        try:
+            shutil.copytree(base.folder, copy)
+        except OSError as error:
+            raise OutputError(
+                f"{copy}: cannot be written: {why(error)}; free space, or choose another place with the environment "
+                "variable TMPDIR"
+            ) from error
         yield Artifact(copy, base.manifest)
 
 

@@ -248,6 +248,8 @@ def main() -> None:
     parser.add_argument("--only", choices=ALL, action="append")
     parser.add_argument("--go-on", type=float, default=0.2, help="after which share of the kills all is finished")
     given = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGHUP):  # a shell lets what is in its background ignore them
+        signal.signal(number, signal.default_int_handler)
     print(f"seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         cache = warm_cache(Path(name))
