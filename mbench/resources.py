@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import Literal
+
+from mbench.errors import UsageError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -22,9 +26,24 @@ def data_dir(name: str) -> Path:
 
 def cache_dir() -> Path:
     """Return the folder for everything that can be made again: `$MBENCH_CACHE_DIR`, or the user's cache folder."""
-    chosen = os.environ.get("MBENCH_CACHE_DIR")
+    return user_dir("cache", "MBENCH_CACHE_DIR")
+
+
+def user_dir(kind: Literal["cache", "config", "data"], variable: str) -> Path:
+    """Return the folder that an environment variable names, or else the user's own of a kind.
+
+    Raises:
+        UsageError: neither is there: the user has no home.
+    """
+    chosen = os.environ.get(variable)
     if chosen:
         return Path(chosen)
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("mbench"))
+    with contextlib.suppress(RuntimeError):  # what it raises without a home; earlier versions return `~/…`
+        folder = Path(getattr(platformdirs, f"user_{kind}_dir")("mbench"))
+        if folder.is_absolute():
+            return folder
+    raise UsageError(
+        f"this user has no home folder; set HOME, or choose a folder with the environment variable {variable}"
+    )

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import gpus, records, targets
+from mbench import gpus, records, resources, targets
 from mbench.errors import OutputError, RecordError, shown
 from mbench.records import Host, PositiveInt, Seconds, Target
 
@@ -262,11 +262,7 @@ def _key(name: str) -> str:
 def folder() -> Path:
     """Return the user's folder of tuned choices: `$MBENCH_TUNED_DIR`, or in the user's folder for data."""
     chosen = os.environ.get("MBENCH_TUNED_DIR")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("mbench")) / "tuned"
+    return Path(chosen) if chosen else resources.user_dir("data", "MBENCH_TUNED_DIR") / "tuned"
 
 
 def processor(target: Target, host: Host) -> str:

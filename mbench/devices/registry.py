@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import records
+from mbench import records, resources
 from mbench.devices.address import SCHEME, Address
 from mbench.errors import OutputError, UsageError, did_you_mean, shown
 from mbench.records import DeviceKind
@@ -81,12 +81,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 # ------------------------------------------------------------------------------------------------------------- look-up
 def file() -> Path:
     """Return the file of named devices, in `$MBENCH_CONFIG_DIR` or in the user's folder for settings."""
-    chosen = os.environ.get("MBENCH_CONFIG_DIR")
-    if chosen:
-        return Path(chosen) / "devices.toml"
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("mbench")) / "devices.toml"
+    return resources.user_dir("config", "MBENCH_CONFIG_DIR") / "devices.toml"
 
 
 def devices() -> dict[str, Entry]:

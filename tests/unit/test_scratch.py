@@ -59,7 +59,7 @@ def test_it_stays_while_its_maker_lives_and_not_longer(tmp_path: Path, made: str
         [name] = names(tmp_path)
         scratch.sweep(tmp_path)
         assert names(tmp_path) == [name]
-        os.utime(tmp_path / name, (0, 0))  # age is no matter
+        os.utime(tmp_path / name, (0, 0))  # age does not matter, nor does a clock that was set
         scratch.sweep(tmp_path)
         assert names(tmp_path) == [name]
         process.send_signal(signal.SIGKILL)
