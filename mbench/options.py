@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import tempfile
 from pathlib import Path
@@ -167,13 +168,15 @@ def prepare_tuning(choices: Path) -> None:
     """
     _own_folder(choices, "folder of tuned choices", "MBENCH_TUNED_DIR")
     _own_folder(resources.cache_dir(), "cache folder", "MBENCH_CACHE_DIR")
-    _sweep(choices)
+    _sweep()
 
 
 def _sweep(*folders: Path) -> None:
-    """Remove what runs that were killed left in folders, in the cache, and among temporary files."""
+    """Remove what was left by processes that were killed: in folders, in mbench's own, and among temporary files."""
     cache = resources.cache_dir()
     scratch.sweep(*folders, cache, *(path for path in cache.iterdir() if path.is_dir()))
+    with contextlib.suppress(UsageError):  # a user without a home has none
+        scratch.sweep(tuned.folder())
     scratch.sweep_temporary()
 
 

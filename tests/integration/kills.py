@@ -69,7 +69,7 @@ class World:
         self.draw, self.kinds = draw, kinds
         self.folder, self.out = folder, folder / "out"
         self.cache, self.temporary, self.tuned = folder / "cache", folder / "temporary", folder / "tuned"
-        for made in (self.temporary, self.tuned):
+        for made in (self.out, self.temporary, self.tuned):
             made.mkdir(parents=True)
         shutil.copytree(cache, self.cache)
         self.life_s = dict(LIFE_S)
@@ -119,9 +119,9 @@ class World:
                 started.assert_nobody_left()
                 self._check_code(done, started)
                 self._check_lost(before)
-                assert self._fingerprint() == given
+                assert self._fingerprint() == given, "what the gate reads was changed"
                 if code >= 0:
-                    assert self.strays() == []
+                    self._check_strays()
             except AssertionError as error:
                 raise AssertionError(f"after {done}:\n{started.err}\n{error}") from error
         return done
@@ -132,7 +132,7 @@ class World:
         if kind == "tune":
             return ("tune", PAIR[0], "--target", TARGET, "--tries", "1", "--again")
         if kind == "gate":
-            return ("gate", "--paired", *self.given, "--html", "gate.html", "--junit", "gate.xml")
+            return ("gate", "--paired", *self.given, "--html", self.out / "gate.html")
         more = {"build": ("--compile-only",), "keep": ("--keep-artifacts",)}.get(kind, ())
         return ("run", *PAIR, *OPTIONS, *more, "--output", self.out)
 
@@ -156,14 +156,15 @@ class World:
     def _check_code(self, done: Kill, started: Running) -> None:
         normal = {0, 1, 3} if done.kind == "gate" else {0}
         if done.stage == "ended before":
-            assert done.code in normal
+            expected = normal
         elif done.number == signal.SIGKILL:
-            assert done.code in {-signal.SIGKILL, *normal}
+            expected = {-signal.SIGKILL, *normal}
         elif done.stage == "starting" or done.number == signal.SIGHUP:
-            assert done.code in {130, -done.number, *normal}
+            expected = {130, -done.number, *normal}
         else:
-            assert done.code in {130, *normal}
+            expected = {130, *normal}
             assert "Traceback" not in started.err
+        assert done.code in expected, f"exit code {done.code}, expected one of {sorted(expected)}"
 
     # ----------------------------------------------------------------------------------------------------- what is left
     def _held(self) -> dict[Path, dict[str, Result]]:
@@ -188,13 +189,14 @@ class World:
         files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
         return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
-    def strays(self) -> list[str]:
-        """Return what lies about that is no result: anything hidden, and all among temporary files."""
+    def _check_strays(self) -> None:
+        """Fail if anything lies about that is no result: what is hidden, and all among temporary files."""
         hidden = [path for path in self.folder.rglob(".*") if path != self.temporary]
         others = [path for path in self.temporary.iterdir() if not path.name.startswith(_OTHERS)]
         known = {".json", ".html", artifact.BESIDE}
         strange = [path for path in self.out.glob("*") if path.suffix not in known]
-        return sorted(str(path) for path in {*hidden, *others, *strange})
+        left = sorted(str(path) for path in {*hidden, *others, *strange})
+        assert not left, f"left lying about: {', '.join(left)}"
 
     # ---------------------------------------------------------------------------------------------------------- go on
     def go_on(self) -> int:
@@ -213,8 +215,8 @@ class World:
         if not left:
             arguments = ("run", PAIR[0], "--target", TARGET, "--compile-only", "--output", self.out)
             code, started = finished(*arguments, **self._places())
-            assert code == 0, started.err
-        assert self.strays() == []
+            assert code == 0, f"ended with {code}:\n{started.err}"
+        self._check_strays()
         assert self.unfinished() == []
         return len(left)
 
