@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,7 +109,7 @@ class World:
             shutil.rmtree(self.cache / "artifacts", ignore_errors=True)
         if kind == "calibrate":
             shutil.rmtree(self.cache / "calibrations", ignore_errors=True)
-        before, given = self._held(), self._fingerprint()
+        before, given, lay_about = self._held(), self._fingerprint(), self._strays()
         with running(*self._arguments(kind, left), **self._places()) as started:
             ended = self._end(started, number, group=group, moment_s=moment_s)
             code = started.end()
@@ -121,7 +121,7 @@ class World:
                 self._check_lost(before)
                 assert self._fingerprint() == given, "what the gate reads was changed"
                 if code >= 0:
-                    self._check_strays()
+                    self._check_strays(lay_about)
             except AssertionError as error:
                 raise AssertionError(f"after {done}:\n{started.err}\n{error}") from error
         return done
@@ -189,14 +189,17 @@ class World:
         files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
         return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
-    def _check_strays(self) -> None:
-        """Fail if anything lies about that is no result: what is hidden, and all among temporary files."""
+    def _check_strays(self, known: Collection[str] = ()) -> None:
+        left = sorted(self._strays() - set(known))
+        assert not left, f"left lying about: {', '.join(left)}"
+
+    def _strays(self) -> set[str]:
+        """Return what lies about that is no result: what is hidden, and all among temporary files."""
         hidden = [path for path in self.folder.rglob(".*") if path != self.temporary]
         others = [path for path in self.temporary.iterdir() if not path.name.startswith(_OTHERS)]
         known = {".json", ".html", artifact.BESIDE}
         strange = [path for path in self.out.glob("*") if path.suffix not in known]
-        left = sorted(str(path) for path in {*hidden, *others, *strange})
-        assert not left, f"left lying about: {', '.join(left)}"
+        return {str(path) for path in {*hidden, *others, *strange}}
 
     # ---------------------------------------------------------------------------------------------------------- go on
     def go_on(self) -> int:
@@ -224,7 +227,7 @@ class World:
 def _stage(started: Running) -> str:
     """Return what a run said last that it was doing."""
     for line in reversed(started.lines):
-        if found := re.search(r": ([a-z ]+?)( \d+/\d+)?$", line):
+        if found := re.search(r"^(?!mbench: ).*: ([a-z ]+?)( \d+/\d+)?$", line):
             return found[1]
     return "starting"
 
