@@ -33,7 +33,8 @@ class Outcome:
 
 
 _PYTHON = re.compile(
-    r"\[['(]|\{'|\('[^']*', |\((\d+, )+\d*\)|Path\(|\[Errno|<\w+\.\w+: |<\w.* object at 0x|\b[A-Z]\w+\([a-z_]+="
+    r"\[('[^']*'[,\]]|\w*\()|\{'[^']*': |\('[^']*', |\((\d+, )+\d*\)|Path\(|\[Errno|<\w+\.\w+: |<\w.* object at 0x"
+    r"|\b[A-Z]\w+\([a-z_]+="
 )
 """What lists, tuples, dicts, paths, exceptions, enums and structs look like where a message holds them as they are."""
 
