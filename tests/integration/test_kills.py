@@ -16,5 +16,5 @@ def test_ten_runs_that_are_ended_at_random_moments(tmp_path: Path, tmp_path_fact
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     cache = warm_cache(tmp_path_factory.getbasetemp())
-    done = kills.kill_many(tmp_path / "world", cache, kills=10, seed=seed, kinds=kills.QUICK, go_on=0.1)
+    done = kills.kill_many(tmp_path / "world", cache, kills=10, seed=seed, kinds=kills.QUICK, go_on=0.0)
     assert len(done) == 10
