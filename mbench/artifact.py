@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import os
 import shutil
-import tempfile
-import time
 from pathlib import Path
 
 import msgspec
 
-from mbench import names, regular
-from mbench.errors import BuildError, OutputError
+from mbench import names, regular, scratch
+from mbench.errors import BuildError, OutputError, why
 from mbench.records import Op, Variant
 
 MANIFEST = "artifact.json"
@@ -36,9 +35,10 @@ to time each."""
 CALIBRATION_ENTRY = "instrument_calibration"
 CALIBRATION_GRAPH_ENTRY = "instrument_calibration_graph"
 """The two again for a chain of kernels that do next to nothing, which shows what the instrument costs."""
+BESIDE = ".artifacts"
+"""How folders end that lie beside a record."""
 CALIBRATION_CALLS = 32
 CALIBRATION_ELEMENTS = 16
-_ABANDONED_S = 24 * 3600
 
 
 class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -129,7 +129,7 @@ def load(folder: Path) -> Artifact:
                     f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged"
                 )
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BuildError(f"artifact {folder}: cannot be read: {error}") from error
+        raise BuildError(f"artifact {folder}: cannot be read: {why(error)}") from error
     return Artifact(folder, manifest)
 
 
@@ -151,19 +151,18 @@ def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
         try:
             return load(folder)
         except BuildError:
-            discard(folder)
-            files.rename(folder)
+            _put(files, folder)
     return Artifact(folder, whole)
 
 
 def beside(record: Path) -> Path:
     """Return the folder where `mbench run --keep-artifacts` keeps the artifacts of a record file."""
-    return record.with_name(record.name.removesuffix(".json") + ".artifacts")
+    return record.with_name(record.name.removesuffix(".json") + BESIDE)
 
 
 def is_folder(folder: Path) -> bool:
     """Return whether a folder is there; not where its name is too long to be one."""
-    return os.path.isdir(folder)  # noqa: PTH112 - which raises nothing
+    return os.path.isdir(folder)
 
 
 def place(record: Path, variant: str) -> Path:
@@ -178,33 +177,35 @@ def keep(kept: Artifact, folder: Path) -> None:
         OutputError: it could not be written, or something else lies there.
     """
     try:
-        work = copied(kept, folder.parent)
-        discard(folder)
-        work.rename(folder)
+        with scratch.folder(folder.parent) as work:
+            copied(kept, work)
+            _put(work, folder)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; choose another --output") from error
+        raise OutputError(f"{folder}: cannot be written: {why(error)}; choose another --output") from error
 
 
-def copied(kept: Artifact, parent: Path) -> Path:
-    """Return a fresh folder under `parent` with the files of an artifact; nothing else of its folder is copied."""
-    work = scratch(parent)
+def copied(kept: Artifact, folder: Path) -> Path:
+    """Copy the files of an artifact into a folder, and return it; nothing else of the artifact's folder is copied."""
     for name in FILES:
-        shutil.copyfile(kept.folder / name, work / name)
-    return work
+        shutil.copyfile(kept.folder / name, folder / name)
+    return folder
 
 
-def scratch(parent: Path) -> Path:
-    """Return a fresh folder under `parent`, for a build to work in."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for left in (*parent.glob(".building-*"), *parent.glob(".gone-*")):  # by a process that was killed
-        with contextlib.suppress(FileNotFoundError):  # another process was first
-            if time.time() - left.stat().st_mtime > _ABANDONED_S:
-                shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
+def _put(work: Path, folder: Path) -> None:
+    """Move a folder to its place; what lies there gives way, also what another process puts there meanwhile."""
+    while True:
+        discard(folder)
+        try:
+            work.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
 
 
 def discard(folder: Path) -> None:
-    """Remove the folder of an artifact, first by renaming it so that nobody meets it half gone.
+    """Remove the folder of an artifact, first by moving it aside so that nobody meets it half gone.
 
     Raises:
         OutputError: it holds something that is no artifact's, and nothing of it was removed.
@@ -212,13 +213,9 @@ def discard(folder: Path) -> None:
     alien = foreign(folder)
     if alien is not None:
         raise OutputError(f"{alien} is not mbench's, and is not removed; move it away")
-    aside = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
-    with contextlib.suppress(FileNotFoundError):  # another process was first
-        folder.rename(aside)
-    for name in FILES:
-        (aside / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        aside.rmdir()
+    if folder.exists():
+        with contextlib.suppress(FileNotFoundError), scratch.folder(folder.parent) as aside:  # another was first
+            folder.rename(aside / folder.name)
 
 
 def foreign(folder: Path) -> Path | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from mbench import host, resources, system_limits, tuned
+from mbench import host, resources, scratch, system_limits, tuned
 from mbench.artifact import Artifact
 from mbench.children import Children, Died, Limits, TookTooLong, TooLarge, as_completed
 from mbench.compile import build as builder
@@ -81,10 +81,13 @@ def build_all(
     task = functools.partial(builder.build, target=target, cache=cache, use_cache=use_cache, choices=choices)
     tasks = {variant.name: functools.partial(task, variant) for variant in wanted}
     memory = system_limits.memory_bytes() * _MEMORY_SHARE
-    builds = _build_some(tasks, report, Limits(time_s=timeout_s, memory_bytes=memory / builders()))
-    for name, lost in list(builds.items()):
-        if isinstance(lost, Died | TooLarge):
-            builds |= _build_some({name: tasks[name]}, report, Limits(time_s=timeout_s, memory_bytes=memory))
+    try:
+        builds = _build_some(tasks, report, Limits(time_s=timeout_s, memory_bytes=memory / builders()))
+        for name, lost in list(builds.items()):
+            if isinstance(lost, Died | TooLarge):
+                builds |= _build_some({name: tasks[name]}, report, Limits(time_s=timeout_s, memory_bytes=memory))
+    finally:
+        scratch.sweep(cache)  # of those that were stopped
     return {name: _finally(name, builds[name], report) for name in tasks}
 
 

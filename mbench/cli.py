@@ -141,7 +141,7 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
     'mobilenet_v1_{0.25,0.5}_{128,224}'; without one, mobilenet_v1_1.0_224 and
     its baseline with standard convolutions.
     """
-    from mbench import host, pipeline, progress, records
+    from mbench import host, keeping, pipeline, progress, records
     from mbench import options as given
 
     machine = host.describe()
@@ -153,6 +153,7 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
     else:
         job = given.new_job(patterns, output or Path("mbench-results"), machine, options)
     given.prepare(job.path.parent, "--resume" if resume else "--output")
+    click.get_current_context().with_resource(keeping.held(job))
     console = _console(stderr=True)
     code = Exit.DONE
     try:

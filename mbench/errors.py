@@ -7,9 +7,14 @@ type that reaches the command line is a defect of mbench.
 from __future__ import annotations
 
 import difflib
+import json
+import shutil
+import subprocess
 from collections.abc import Iterable
 
 from mbench.exits import Exit
+
+_SHOWN = 80
 
 
 class MbenchError(Exception):
@@ -46,6 +51,25 @@ class OutputError(MbenchError):
     """A result could not be written (exit 4)."""
 
     exit_code = Exit.FAILED
+
+
+def why(error: BaseException) -> str:
+    """Return in a line for people what an exception says: no numbers of errors, and no lists as Python writes them."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        first = str(error.args[0][0][-1])  # of (source, destination, what went wrong)
+        return first.split("] ", 1)[-1].split(": ", 1)[0]
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"no end within {error.timeout:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def shown(value: object) -> str:
+    """Return a value out of a file, to be quoted in a message and cut short; tables and lists as JSON."""
+    plural = isinstance(value, list | dict)
+    text = json.dumps(value, ensure_ascii=False, default=str) if plural else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

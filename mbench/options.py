@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mbench import pipeline, resources, targets, tuned, variants
+from mbench import artifact, pipeline, resources, scratch, targets, tuned, variants
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import UsageError
@@ -158,6 +159,7 @@ def prepare(output: Path, option: str) -> None:
         raise UsageError(f"{option} {output}: the folder {output.parent} does not exist; make it first")
     _writable(output, f"{option} {output}", "choose another folder")
     _own_folder(resources.cache_dir(), "cache folder", "MBENCH_CACHE_DIR")
+    _sweep(output, *output.glob(f"*{artifact.BESIDE}"))
 
 
 def prepare_tuning(choices: Path) -> None:
@@ -168,6 +170,16 @@ def prepare_tuning(choices: Path) -> None:
     """
     _own_folder(choices, "folder of tuned choices", "MBENCH_TUNED_DIR")
     _own_folder(resources.cache_dir(), "cache folder", "MBENCH_CACHE_DIR")
+    _sweep()
+
+
+def _sweep(*folders: Path) -> None:
+    """Remove what was left by processes that were killed: in folders, in mbench's own, and among temporary files."""
+    cache = resources.cache_dir()
+    scratch.sweep(*folders, cache, *(path for path in cache.iterdir() if path.is_dir()))
+    with contextlib.suppress(UsageError):  # a user without a home has none
+        scratch.sweep(tuned.folder())
+    scratch.sweep_temporary()
 
 
 def _own_folder(folder: Path, what: str, variable: str) -> None:

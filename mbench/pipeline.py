@@ -6,6 +6,7 @@ when all builds are done. This process imports neither torch nor tvm: whatever h
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import secrets
 import tempfile
@@ -16,7 +17,20 @@ import msgspec
 
 import mbench
 from mbench import artifact as artifacts
-from mbench import builds, host, kept, observing, plain, records, resources, results, targets, tuned, variants
+from mbench import (
+    builds,
+    host,
+    keeping,
+    kept,
+    observing,
+    plain,
+    records,
+    resources,
+    results,
+    targets,
+    tuned,
+    variants,
+)
 from mbench.artifact import Artifact
 from mbench.children import Died
 from mbench.devices import registry
@@ -71,9 +85,13 @@ def run(job: Job, progress: Progress) -> Record:
         TargetError: LLVM does not know the target's processor.
     """
     record = _without_retried(job.before) if job.before else _empty(job)
-    records.write(job.path, record)
+    left, unkept = record.unfinished(), keeping.without_artifact(job, record)
+    if not left and not unkept:
+        progress.note("nothing is left to measure")
+        return record
+    _begin(job, record)
     try:
-        wanted = [_variant(name, job.settings) for name in record.unfinished()]
+        wanted = [_variant(name, job.settings) for name in (*left, *unkept)]
         target = targets.for_threads(job.target, job.settings.threads)
         built = builds.build_all(
             wanted,
@@ -84,19 +102,44 @@ def run(job: Job, progress: Progress) -> Record:
             timeout_s=job.build_timeout_s,
         )
     except TargetError:
-        if not record.results:  # nothing was made: leave nothing behind
-            job.path.unlink()
+        _take_back(job)
         raise
-    record = _keep(job, record, *(found for found in built.values() if isinstance(found, Failure)))
-    ready = {name: found for name, found in built.items() if not isinstance(found, Failure)}
+    record = _keep(job, record, *(found for name in left if isinstance(found := built[name], Failure)))
     if job.keep_artifacts:
-        for name, (made, _) in ready.items():
-            artifacts.keep(made, artifacts.place(job.path, name))
+        keeping.keep_artifacts(job, record, built, progress)
+    ready = {name: found for name in left if not isinstance(found := built[name], Failure)}
     if job.settings.compile_only:
         for artifact, cached in ready.values():
             record = _keep(job, record, _compiled_only(job, artifact, cached=cached))
         return record
     return _measure_all(job, record, ready, progress) if ready else record
+
+
+def _begin(job: Job, record: Record) -> None:
+    """Write the record, and make the folder for artifacts, which says to `--resume` that they are wanted.
+
+    Raises:
+        OutputError: that could not be done.
+    """
+    if job.keep_artifacts:
+        try:
+            artifacts.beside(job.path).mkdir(exist_ok=True)
+        except OSError as error:
+            why = f"cannot be made: {error.strerror}; choose another --output"
+            raise OutputError(f"{artifacts.beside(job.path)}: {why}") from error
+    try:
+        records.write(job.path, record)
+    except OutputError:
+        _take_back(job)
+        raise
+
+
+def _take_back(job: Job) -> None:
+    """Leave nothing behind of a run that made nothing. A record that was there before stays."""
+    if job.before is None:
+        job.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            artifacts.beside(job.path).rmdir()
 
 
 def _variant(name: str, settings: Settings) -> Variant:
@@ -241,36 +284,23 @@ def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: floa
 
     Raises:
         RecordError: the file is not a record.
-        UsageError: it was made on another machine or with other tuned choices, or nothing is left to do.
+        UsageError: something is left to measure, and it was made on another machine or with other tuned choices.
     """
     before = records.read(path)
-    for what, then, now in (
-        ("host", before.host.name, machine.name),
-        ("processor", before.host.cpu, machine.cpu),
-        ("versions", before.host.versions, machine.versions),
-    ):
-        if then != now:
-            raise UsageError(
-                f"{path}: {what} was {then}, here it is {now}; a record holds one machine: start a new run"
-            )
-    if not before.unfinished():
-        raise UsageError(f"{path}: nothing is left to do; every variant has its result")
     settings = before.settings
     choices = tuned.choices(before.target, machine, settings.threads) if settings.tuned else tuned.NONE
-    if choices.files != settings.tuned:
-        names = ", ".join(settings.tuned)
-        raise UsageError(
-            f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
-        )
-    device = _resumed_device(before.device)
+    left = bool(before.unfinished())
+    if left:
+        _refuse_others(path, before, machine, choices)
+    device = _resumed_device(before.device) if left else DeviceChoice(kind="none", name=before.device.name)
     return Job(
         target=before.target,
         host=machine,
         device=device.kind,
         device_name=device.name,
         address=device.address,
-        counted=counted_target(before.target, device.kind) if settings.counts else None,
-        settings=before.settings,
+        counted=counted_target(before.target, device.kind) if settings.counts and left else None,
+        settings=settings,
         path=path,
         use_cache=use_cache,
         build_timeout_s=build_timeout_s,
@@ -278,6 +308,29 @@ def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: floa
         choices=choices,
         before=before,
     )
+
+
+def _refuse_others(path: Path, before: Record, machine: Host, choices: tuned.Choices) -> None:
+    """Refuse to go on with what was measured elsewhere, or with other choices.
+
+    Raises:
+        UsageError: it was.
+    """
+    then, now = before.host.versions, machine.versions
+    pairs = [("host", before.host.name, machine.name), ("processor", before.host.cpu, machine.cpu)]
+    pairs += [
+        (f"version of {name}", then.get(name, "absent"), now.get(name, "absent")) for name in sorted({*then, *now})
+    ]
+    for what, was, here in pairs:
+        if was != here:
+            raise UsageError(
+                f"{path}: {what} was {was}, here it is {here}; a record holds one machine: start a new run"
+            )
+    if choices.files != before.settings.tuned:
+        names = ", ".join(before.settings.tuned)
+        raise UsageError(
+            f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
+        )
 
 
 def _resumed_device(before: Device) -> DeviceChoice:

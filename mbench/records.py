@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from mbench import plain, regular, system_limits
-from mbench.errors import OutputError, RecordError
+from mbench import plain, regular, scratch, system_limits
+from mbench.errors import OutputError, RecordError, shown
 
 FORMAT_VERSION = 1
 
@@ -571,7 +570,8 @@ def decode(data: bytes, *, source: str) -> Record:
         raise RecordError(f"{source}: no format_version; expected a record that 'mbench run' wrote")
     if version != FORMAT_VERSION:
         raise RecordError(
-            f"{source}: format_version is {version!r}, this mbench reads {FORMAT_VERSION}; use the mbench that wrote it"
+            f"{source}: format_version is {shown(version)}, this mbench reads {FORMAT_VERSION}; "
+            "use the mbench that wrote it"
         )
     try:
         return msgspec.json.decode(data, type=Record)
@@ -599,21 +599,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OutputError: the folder is missing, not writable, or full. The old content, if any, is untouched.
     """
-    temporary: str | None = None
     try:
         regular.check_replaceable(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
+        with scratch.file(path.parent) as (temporary, handle):
+            with os.fdopen(handle, "wb", closefd=False) as file:
+                file.write(data)
+            os.fsync(handle)
+            os.fchmod(handle, 0o666 & ~_umask())
+            temporary.replace(path)
+    except OSError as error:
         raise OutputError(f"{path}: cannot be written: {system_limits.why(error)}; choose another folder") from error
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import Literal
 
 from mbench import regular
 from mbench.errors import UsageError
@@ -27,24 +29,23 @@ def cache_dir() -> Path:
     """Return the folder for everything that can be made again: `$MBENCH_CACHE_DIR`, or the user's cache folder.
 
     Raises:
-        UsageError: no folder can be called so.
+        UsageError: there is none, or no folder can be called so.
     """
-    return own_dir("MBENCH_CACHE_DIR", "user_cache_dir")
+    return user_dir("cache", "MBENCH_CACHE_DIR")
 
 
-def own_dir(variable: str, default: str) -> Path:
-    """Return a folder that an environment variable names, or else platformdirs' function `default`.
+def user_dir(kind: Literal["cache", "config", "data"], variable: str) -> Path:
+    """Return the folder that an environment variable names, or else the user's own of a kind.
 
     Raises:
-        UsageError: no folder can be called so.
+        UsageError: neither is there, as the user has no home; or no folder can be called so.
     """
     chosen = os.environ.get(variable)
-    if chosen:
-        folder = Path(chosen)
-    else:
-        import platformdirs
-
-        folder = Path(getattr(platformdirs, default)("mbench"))
+    folder = Path(chosen) if chosen else _own(kind)
+    if folder is None:
+        raise UsageError(
+            f"this user has no home folder; set HOME, or choose a folder with the environment variable {variable}"
+        )
     try:
         regular.check_possible(folder)
     except OSError as error:
@@ -52,3 +53,14 @@ def own_dir(variable: str, default: str) -> Path:
             f"{folder}: {error.strerror}; choose another with the environment variable {variable}"
         ) from error
     return folder
+
+
+def _own(kind: str) -> Path | None:
+    """Return the user's own folder of a kind; None where there is no home."""
+    import platformdirs
+
+    with contextlib.suppress(RuntimeError):  # what it raises without a home; earlier versions return `~/…`
+        folder = Path(getattr(platformdirs, f"user_{kind}_dir")("mbench"))
+        if folder.is_absolute():
+            return folder
+    return None

@@ -7,6 +7,7 @@ import os
 import resource
 from pathlib import Path
 
+from mbench import errors
 from mbench.errors import UsageError
 
 _ROOT = Path("/")
@@ -70,7 +71,7 @@ def prepare() -> None:
 
 def why(error: OSError) -> str:
     """Return what the system says, and which limit it comes from if it comes from one."""
-    return reached(error) or error.strerror or str(error)
+    return reached(error) or errors.why(error)
 
 
 def memory_hint() -> str:

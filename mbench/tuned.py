@@ -252,8 +252,8 @@ def _key(name: str) -> str:
 # ------------------------------------------------------------------------------------------------------------ look-up
 def folder() -> Path:
     """Return the user's folder of tuned choices: `$MBENCH_TUNED_DIR`, or in the user's folder for data."""
-    chosen = resources.own_dir("MBENCH_TUNED_DIR", "user_data_dir")
-    return chosen if os.environ.get("MBENCH_TUNED_DIR") else chosen / "tuned"
+    chosen = os.environ.get("MBENCH_TUNED_DIR")
+    return Path(chosen) if chosen else resources.user_dir("data", "MBENCH_TUNED_DIR") / "tuned"
 
 
 def processor(target: Target, host: Host) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -19,7 +18,7 @@ from types import TracebackType
 import msgspec
 
 import mbench
-from mbench import builds, devices, in_place, records, resources, tuned, units, variants
+from mbench import builds, devices, in_place, records, resources, scratch, tuned, units, variants
 from mbench.artifact import Artifact
 from mbench.compile.tuning import Candidate, Task, jobs
 from mbench.compilers import Compilers
@@ -96,7 +95,14 @@ class Tuner:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Tuner:
-        self._scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="mbench-tune-")))
+        """Hold the file.
+
+        Raises:
+            UsageError: another process tunes into it.
+        """
+        self._stack.enter_context(scratch.only(self.job.file))
+        self.file = _read(self.job)  # again, since another process may have written it until now
+        self._scratch = self._stack.enter_context(scratch.temporary())
         self._compilers = self._stack.enter_context(Compilers())
         return self
 

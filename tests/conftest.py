@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from mbench import cli
+from mbench.errors import MbenchError
 
 settings.register_profile("mbench", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("mbench")
@@ -32,6 +34,32 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+_PYTHON = re.compile(
+    r"\[('[^']*'[,\]]|\w*\()|\{'[^']*': |\('[^']*', |\((\d+, )+\d*\)|Path\(|\[Errno|<\w+\.\w+: |<\w.* object at 0x"
+    r"|\b[A-Z]\w+\([a-z_]+="
+)
+"""What lists, tuples, dicts, paths, exceptions, enums and structs look like where a message holds them as they are."""
+
+
+@pytest.fixture(autouse=True)
+def messages_are_for_people(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which an error's message holds a value as Python writes it."""
+    said: list[str] = []
+
+    def keep(self: MbenchError, *arguments: object) -> None:
+        said.extend(map(str, arguments))
+        Exception.__init__(self, *arguments)
+
+    monkeypatch.setattr(MbenchError, "__init__", keep, raising=False)
+    yield
+    assert [message for message in said if speaks_python(message)] == []
+
+
+def speaks_python(message: str) -> bool:
+    """Return whether a message holds a list, a tuple, a dict, … as Python writes it."""
+    return _PYTHON.search(message) is not None
 
 
 Mbench = Callable[..., Outcome]

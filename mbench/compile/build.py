@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench import artifact, costs, garbage, models, system_limits, tuned
+from mbench import artifact, costs, garbage, models, scratch, system_limits, tuned
 from mbench.artifact import Artifact, LayerPlan, Manifest
 from mbench.compile import linker
 from mbench.errors import BuildError
@@ -112,17 +111,15 @@ def build(
             except BuildError:
                 pass  # damaged: build it again
         artifact.discard(folder)
-    work = artifact.scratch(cache)
     try:
-        with garbage.not_collected():
-            manifest = _compile(variant, target, choices, inputs, work)
-        return artifact.store(manifest, work, folder), False
+        with scratch.folder(cache) as work:
+            with garbage.not_collected():
+                manifest = _compile(variant, target, choices, inputs, work)
+            return artifact.store(manifest, work, folder), False
     except OSError as error:
         raise BuildError(
             f"artifacts cannot be written to {cache}: {system_limits.why(error)}; free space or set MBENCH_CACHE_DIR"
         ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[str, str], work: Path) -> Manifest:

@@ -148,7 +148,7 @@ def export(executable: Any, path: Path, command: Sequence[str]) -> None:
     Source: `tvm.runtime.Module.export_library`, and packed function `runtime.ModulePackImportsToLLVM`.
     """
     libraries = list(_parts(executable.mod, "llvm"))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         files = [f"{folder}/lib{number}.o" for number in range(len(libraries))]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_write_object, libraries, files))

@@ -81,7 +81,10 @@ def link(command: Sequence[str], objects: Sequence[str], library: Path) -> None:
         BuildError: the linker failed; the message has the last line that it said.
     """
     words = [*command, "-shared", "-fPIC", "-o", str(library), *objects]
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    environment = {**os.environ, "TMPDIR": str(library.parent.absolute())}  # a linker that is killed leaves files
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
+    )
     if done.returncode != 0:
         lines = (line.strip() for line in done.stdout.splitlines())
         said = [line for line in lines if line and not any(text in line for text in _COMPILER_ADDS)]

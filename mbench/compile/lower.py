@@ -14,7 +14,7 @@ import numpy as np
 import tvm
 from tvm import relax, te, tirx, topi
 
-from mbench import models
+from mbench import models, units
 from mbench.compile.kernel import Kernel
 from mbench.errors import BuildError
 from mbench.records import Variant
@@ -58,11 +58,12 @@ def bind(module: tvm.IRModule, parameters: Mapping[str, np.ndarray]) -> tvm.IRMo
         BuildError: they are not the weights of this network.
     """
     _, *wanted = module["main"].params
-    described = {each.name: (_extents(each.ty.shape), str(each.ty.dtype)) for each in wanted}
-    given = {name: (value.shape, str(value.dtype)) for name, value in parameters.items()}
-    for name in described.keys() | given.keys():
-        if described.get(name) != given.get(name):
-            raise BuildError(f"the network has {described.get(name)} for {name!r}, its weights {given.get(name)}")
+    described = {each.name: f"{units.shape(_extents(each.ty.shape))} {each.ty.dtype}" for each in wanted}
+    given = {name: f"{units.shape(value.shape)} {value.dtype}" for name, value in parameters.items()}
+    for name in sorted(described.keys() | given.keys()):
+        ours, theirs = described.get(name, "nothing"), given.get(name, "nothing")
+        if ours != theirs:
+            raise BuildError(f"the network has {ours} for {name!r}, its weights {theirs}")
     return relax.transform.BindParams("main", dict(parameters))(module)
 
 
@@ -169,7 +170,7 @@ def _attribute(module: tvm.IRModule, specs: Sequence[models.LayerSpec]) -> tuple
         anchor = Kernel(function).anchor is not None
         if anchor:
             if not waiting or not _same_shape(function, waiting[0]):
-                wanted = waiting[0] if waiting else "no further layer"
+                wanted = waiting[0].name if waiting else "no further layer"
                 raise BuildError(f"kernel {kernel!r} does not compute the layer expected next, {wanted}")
             layer = waiting.pop(0).name
         if not layer:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, cast
 
+from mbench import scratch
 from mbench.artifact import Artifact
 from mbench.compile import tuning
 from mbench.devices import emulation, worker
@@ -46,7 +47,8 @@ class EmulatedDevice(WorkerDevice):
 
     def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
         """Check an artifact's numerics and count one run."""
-        return cast(Observation, self._run(worker.emulate, (artifact.folder, plan, self.machine), 1, report))
+        with scratch.temporary() as work:
+            return cast(Observation, self._run(worker.emulate, (artifact.folder, plan, self.machine, work), 1, report))
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> NoReturn:
         """Refuse: there is no hardware whose ceilings could be measured."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mbench import resources
-from mbench.errors import UsageError
+from mbench import resources, scratch
+from mbench.errors import UsageError, why
 
 _BUILD_MAX_S = 300
 _ANSWER_MAX_S = 30.0
@@ -48,9 +47,8 @@ def made(folder: Path) -> Iterator[Path | None]:
         yield None
         return
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as name:
-            work = Path(name) / folder.name
+        with scratch.folder(folder.parent) as place:
+            work = place / folder.name
             work.mkdir()
             yield work
             try:
@@ -60,7 +58,7 @@ def made(folder: Path) -> Iterator[Path | None]:
                     raise
     except OSError as error:
         raise UsageError(
-            f"the cache folder {folder.parent}: nothing can be written there: {error.strerror or error}; choose "
+            f"the cache folder {folder.parent}: nothing can be written there: {why(error)}; choose "
             "another with the environment variable MBENCH_CACHE_DIR"
         ) from error
 
@@ -77,7 +75,7 @@ def output(command: Sequence[str]) -> str:
             errors="replace", check=False, timeout=_ANSWER_MAX_S,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"'{' '.join(command)}' failed: {error}; install it again") from error
+        raise UsageError(f"'{' '.join(command)}' failed: {why(error)}; install it again") from error
     return done.stdout
 
 
@@ -93,7 +91,7 @@ def run(command: Sequence[str], what: str, *, max_s: float = _BUILD_MAX_S) -> No
             check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"{what} failed: {error}") from error
+        raise UsageError(f"{what} failed: {why(error)}") from error
     if done.returncode != 0:
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         wrong = next((line for line in lines if "error:" in line.lower()), (lines or ["no message"])[-1])

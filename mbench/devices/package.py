@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import mbench
-from mbench import plain
+from mbench import plain, scratch
 from mbench.compile import linker
 from mbench.devices import making, runtime, toolchain
-from mbench.errors import OutputError, UsageError
+from mbench.errors import OutputError, UsageError, why
 from mbench.records import Target
 
 START = "start.sh"
@@ -183,8 +181,8 @@ def _replacing(folder: Path) -> Iterator[Path]:
     """Yield a scratch folder to fill, which takes the place of `folder`."""
     folder = folder.absolute()
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-            work, old = Path(name) / "new", Path(name) / "old"
+        with scratch.folder(folder.parent) as place:
+            work, old = place / "new", place / "old"
             work.mkdir()
             yield work
             if folder.exists():
@@ -196,5 +194,4 @@ def _replacing(folder: Path) -> Iterator[Path]:
                     old.rename(folder)
                 raise
     except OSError as error:
-        what = os.strerror(error.errno) if error.errno else error
-        raise OutputError(f"{folder}: cannot be written: {what}; choose another folder with --output") from error
+        raise OutputError(f"{folder}: cannot be written: {why(error)}; choose another folder with --output") from error

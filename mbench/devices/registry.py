@@ -82,7 +82,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 # ------------------------------------------------------------------------------------------------------------- look-up
 def file() -> Path:
     """Return the file of named devices, in `$MBENCH_CONFIG_DIR` or in the user's folder for settings."""
-    return resources.own_dir("MBENCH_CONFIG_DIR", "user_config_dir") / "devices.toml"
+    return resources.user_dir("config", "MBENCH_CONFIG_DIR") / "devices.toml"
 
 
 def devices() -> dict[str, Entry]:

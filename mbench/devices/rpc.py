@@ -6,13 +6,12 @@ an SSH tunnel carries it to machines that are not next to this one.
 
 from __future__ import annotations
 
-import secrets
-import tempfile
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from mbench import names
+from mbench import names, scratch
 from mbench.artifact import Artifact
 from mbench.compile import tuning
 from mbench.devices import remote
@@ -49,8 +48,11 @@ class RpcDevice(WorkerDevice):
         self.name = str(self.address)
         parts = (SCHEME, self.address.host, self.address.port, self.address.key)
         file = names.component("-".join(("device", *(str(part) for part in parts if part is not None))))
+        self._stack = contextlib.ExitStack()
+        if self.address.key is not None:  # a tracker has its own queue
+            lock_dir = self._stack.enter_context(scratch.folder(lock_dir))
         super().__init__(
-            file if self.address.key is None else f"{file}-{secrets.token_hex(4)}",  # a tracker has its own queue
+            file,
             where=f"on {self.name}",
             lock_dir=lock_dir,
             timeout_s=timeout_s,
@@ -76,16 +78,14 @@ class RpcDevice(WorkerDevice):
     def close(self) -> None:
         """Let other runs measure."""
         super().close()
-        if self.address.key is not None:
-            for file in self.files:
-                file.unlink(missing_ok=True)
+        self._stack.close()
 
     def _work_there(
         self, job: Callable[..., Any], arguments: tuple[Any, ...], report: Callable[[str, float], None]
     ) -> Any:
         """Run a job of `mbench.devices.remote`, with a folder that is gone afterwards, however it ends."""
-        with tempfile.TemporaryDirectory(prefix="mbench-board-") as work:
-            return self._run(job, (self.address, Path(work), self._timeout_s, *arguments), 1, report)
+        with scratch.temporary() as work:
+            return self._run(job, (self.address, work, self._timeout_s, *arguments), 1, report)
 
     def _silence(self, silence_s: float) -> str:
         return (

@@ -19,7 +19,7 @@ import msgspec
 
 from mbench.devices.address import Address
 from mbench.devices.answers import plain
-from mbench.errors import MeasureError
+from mbench.errors import MeasureError, why
 
 _MAGIC = 0x2F271
 _SUCCESS, _REQUEST, _SUMMARY = 0, 4, 6
@@ -88,7 +88,7 @@ def request(
     except (ValueError, struct.error, RecursionError):
         raise MeasureError(f"what answers at {where} {_NOT_A_TRACKER}") from None
     except OSError as error:
-        raise MeasureError(f"no tracker at {where}: {error.strerror or error}") from error
+        raise MeasureError(f"no tracker at {where}: {why(error)}") from error
 
 
 def _greet(line: socket.socket, where: str, deadline: float) -> None:

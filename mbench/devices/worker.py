@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -209,8 +208,8 @@ def _without_the_compiler() -> None:
     os.environ["TVM_USE_RUNTIME_LIB"] = "1"
 
 
-def emulate(send: Send, folder: Path, plan: Plan, machine: Machine) -> Observation:
-    """Job: check an artifact's numerics on an emulated machine, then count one run."""
+def emulate(send: Send, folder: Path, plan: Plan, machine: Machine, work: Path) -> Observation:
+    """Job: check an artifact's numerics on an emulated machine, then count one run. `work` is an empty folder."""
     send("loading", 0.0)
     from mbench import artifact
     from mbench.devices import emulation, line
@@ -218,10 +217,7 @@ def emulate(send: Send, folder: Path, plan: Plan, machine: Machine) -> Observati
     from mbench.measure import counting, numerics, remote
 
     loaded = artifact.load(folder)
-    with (
-        tempfile.TemporaryDirectory(prefix="mbench-") as scratch,
-        emulation.running(machine, loaded.library, Path(scratch)) as running,
-    ):
+    with emulation.running(machine, loaded.library, work) as running:
         try:
             connected = line.connect(Address("127.0.0.1", running.port), waiting=lambda _: None, patience_s=0.0)
             session = remote.RemoteSession(connected, loaded)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from mbench import artifact, records
+from mbench import artifact, records, scratch
 from mbench.artifact import Artifact
 from mbench.comparison import Verdict
 from mbench.errors import OutputError, UsageError
@@ -73,8 +72,7 @@ def _replace(renewal: Renewal) -> None:
         try:
             works = []
             for kept, place in renewal.artifacts:  # all copies are made before anything gives way: a disk may be full
-                works.append((artifact.copied(kept, before), place))
-                stack.callback(shutil.rmtree, works[-1][0], ignore_errors=True)
+                works.append((artifact.copied(kept, stack.enter_context(scratch.folder(before))), place))
             for work, place in works:
                 artifact.discard(place)
                 work.rename(place)

@@ -13,17 +13,16 @@ from __future__ import annotations
 import math
 import secrets
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from mbench import artifact
+from mbench import artifact, scratch
 from mbench.artifact import Artifact
+from mbench.errors import OutputError, why
 from mbench.measure import latency
 
 if TYPE_CHECKING:
@@ -116,9 +115,20 @@ def drawn(threads: int, tolerance: float) -> DuelPlan:
 
 @contextmanager
 def twin_of(base: Artifact) -> Iterator[Artifact]:
-    """Yield a copy of an artifact: a library that is opened twice would be loaded once."""
-    with tempfile.TemporaryDirectory(prefix="mbench-twin-") as folder:
-        yield Artifact(artifact.copied(base, Path(folder)), base.manifest)
+    """Yield a copy of an artifact: a library that is opened twice would be loaded once.
+
+    Raises:
+        OutputError: there is no room for it.
+    """
+    with scratch.temporary() as folder:
+        try:
+            copy = artifact.copied(base, folder)
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: cannot be written: {why(error)}; free space, or choose another place with the environment "
+                "variable TMPDIR"
+            ) from error
+        yield Artifact(copy, base.manifest)
 
 
 def sample(blocks: Sequence[Sequence[float]]) -> Sample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mbench import units
 from mbench.records import Numerics
 
 TOLERANCE = {"float32": 1e-4, "float16": 5e-2}
@@ -17,7 +18,9 @@ REFERENCE = "PyTorch eager on the same input, BatchNorm not folded"
 def compare(output: np.ndarray, expected: np.ndarray, tolerance: float) -> Numerics:
     """Compare two arrays of logits (N, 1000)."""
     if output.shape != expected.shape:
-        return _failed(tolerance, f"output has shape {output.shape}, PyTorch's has {expected.shape}")
+        return _failed(
+            tolerance, f"output has shape {units.shape(output.shape)}, PyTorch's has {units.shape(expected.shape)}"
+        )
     if not np.isfinite(output).all():
         return _failed(tolerance, f"{np.count_nonzero(~np.isfinite(output))} of {output.size} outputs are not finite")
     if not np.isfinite(expected).all():

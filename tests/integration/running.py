@@ -30,20 +30,28 @@ ROOT = Path(mbench.__file__).parent.parent
 PAIR = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard")
 TARGET = "x86_64_v2" if platform.machine() == "x86_64" else "host"
 STOPPING = Path(__file__).with_name("stopping")
-SILENCE_S = 600.0
+SILENCE_S = float(os.environ.get("MBENCH_TEST_SILENCE_S", "600"))
 
 
 class Running:
     """A running `mbench`: its lines on standard error, its children, its end."""
 
     def __init__(
-        self, *arguments: str | Path, cache: Path, cwd: Path, temporary: Path | None = None, **environ: str
+        self,
+        *arguments: str | Path,
+        cache: Path,
+        cwd: Path,
+        temporary: Path | None = None,
+        tuned: Path | None = None,
+        **environ: str,
     ) -> None:
         self._mark = uuid.uuid4().hex
         paths = f"{STOPPING}{os.pathsep}{ROOT}"
         environment = {**os.environ, "PYTHONPATH": paths, "MBENCH_CACHE_DIR": str(cache), "MARK": self._mark, **environ}
         if temporary:
             environment["TMPDIR"] = str(temporary)
+        if tuned:
+            environment["MBENCH_TUNED_DIR"] = str(tuned)
         command = [sys.executable, "-m", "mbench", *map(str, arguments)]
         self.process = subprocess.Popen(
             command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

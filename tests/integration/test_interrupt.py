@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -300,6 +300,34 @@ def test_two_runs_in_one_folder(tmp_path: Path, cache: Path) -> None:
     assert len(files) == 2
     assert len(list((tmp_path / "out").iterdir())) == 4
     assert all(len(records.read(file).results) == 2 for file in files)
+
+
+def test_a_record_is_resumed_by_one_at_a_time(tmp_path: Path, cache: Path) -> None:
+    with running("run", *PAIR, *OPTIONS, "--output", "out", cache=cache, cwd=tmp_path) as first:
+        first.wait_for(": loading")
+        [file] = (tmp_path / "out").glob("*.json")
+        code, second = finished("run", "--resume", file, cache=cache, cwd=tmp_path)
+        assert (code, second.out) == (2, "")
+        [line] = second.lines
+        assert f"another process ({first.process.pid}) works on it" in line
+        first.send(signal.SIGINT, group=True)
+        assert first.end() == 130
+    assert records.read(only_record(tmp_path / "out")).failures == ()
+
+
+def test_four_runs_build_the_same_at_once(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    arguments = ("run", PAIR[0], "--target", TARGET, "--compile-only", "--output", "out")
+    with ExitStack() as stack:
+        started = [stack.enter_context(running(*arguments, cache=tmp_path / "cache", cwd=tmp_path)) for _ in range(4)]
+        assert [each.end() for each in started] == [0] * 4
+    files = sorted((tmp_path / "out").glob("*.json"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        name for file in files for name in (file.name, file.with_suffix(".html").name)
+    }
+    assert [len(records.read(file).results) for file in files] == [1] * 4
+    artifact_of(tmp_path / "cache", PAIR[0])
+    assert list((tmp_path / "cache").rglob(".*")) == []
 
 
 def test_who_waits_can_be_interrupted(tmp_path: Path, cache: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_device_of_another_architecture(
     manifest = msgspec.structs.replace(
         net.manifest, target="riscv", inputs={**net.manifest.inputs, "tvm_target": described}
     )
-    work = artifact.scratch(tmp_path)
+    (work := tmp_path / "work").mkdir()
     for file in (net.library, net.reference):
         shutil.copy(file, work)
     foreign = artifact.store(manifest, work, tmp_path / "foreign")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from mbench import artifact, variants
 from mbench.artifact import LIBRARY, MANIFEST, REFERENCE, LayerPlan, Manifest
-from mbench.errors import BuildError
+from mbench.errors import BuildError, OutputError
 
 LAYER = LayerPlan(
     name="conv0",
@@ -54,7 +57,7 @@ def manifest() -> Manifest:
 
 def built(parent: Path, content: bytes = b"\x7fELF code") -> Path:
     """Return a scratch folder as a finished build leaves it."""
-    work = artifact.scratch(parent)
+    work = Path(tempfile.mkdtemp(dir=parent))
     (work / LIBRARY).write_bytes(content)
     (work / REFERENCE).write_bytes(b"PK numbers")
     return work
@@ -186,10 +189,45 @@ def test_discarding_twice_is_no_error(folder: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_build_left_is_removed_after_a_day(tmp_path: Path) -> None:
-    left, busy = artifact.scratch(tmp_path), artifact.scratch(tmp_path)
-    yesterday = time.time() - 25 * 3600
-    os.utime(left, (yesterday, yesterday))
-    artifact.scratch(tmp_path)
-    assert not left.exists()
-    assert busy.exists()
+def test_an_artifact_is_kept_by_many_at_once(folder: Path, tmp_path: Path) -> None:
+    """Each puts its own in the other's place; a folder that came back meanwhile is no error."""
+    made, place = artifact.load(folder), tmp_path / "kept" / "net"
+    together = threading.Barrier(8)
+
+    def keep(_: int) -> None:
+        together.wait()
+        for _ in range(20):
+            artifact.keep(made, place)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(keep, range(8)))
+    assert artifact.load(place).manifest == made.manifest
+    assert [path.name for path in place.parent.iterdir()] == ["net"]
+
+
+def test_a_folder_that_comes_back_between_two_steps_gives_way(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, place = artifact.load(folder), tmp_path / "kept" / "net"
+    discard, others = artifact.discard, [1, 1]
+
+    def discard_late(path: Path) -> None:
+        discard(path)
+        if path == place and others:
+            others.pop()
+            shutil.copytree(folder, place)  # another process
+
+    monkeypatch.setattr(artifact, "discard", discard_late)
+    artifact.keep(made, place)
+    assert artifact.load(place).manifest == made.manifest
+
+
+def test_what_cannot_be_kept_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    made = artifact.load(folder)
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        artifact.keep(made, tmp_path / "kept" / "net")
+    assert list((tmp_path / "kept").iterdir()) == []

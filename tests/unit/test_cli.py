@@ -19,7 +19,7 @@ import pytest
 from conftest import Mbench, Outcome, assert_one_line, require
 
 import mbench
-from mbench import cli, host, pipeline, records
+from mbench import cli, host, pipeline, records, scratch
 from mbench.records import Record
 
 ROOT = Path(mbench.__file__).parent.parent
@@ -198,10 +198,36 @@ def test_resume_of_nothing(run: Mbench, tmp_path: Path) -> None:
     assert_one_line(run("run", "--resume", tmp_path / "torn.json"), "cut short")
 
 
-def test_resume_of_what_is_finished(run: Mbench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("machine", ["this one", "another"])
+@pytest.mark.parametrize(
+    ("failures", "code"), [((), 0), ((records.Failure(variant=factory.PAIR[0], stage="checking", reason="no"),), 4)]
+)
+def test_resume_of_what_is_measured_makes_the_page(
+    run: Mbench, tmp_path: Path, machine: str, failures: tuple[records.Failure, ...], code: int
+) -> None:
     file = tmp_path / "done.json"
-    records.write(file, msgspec.structs.replace(factory.record(), host=host.describe()))
-    assert_one_line(run("run", "--resume", file), "nothing is left to do")
+    before = msgspec.structs.replace(factory.record(), failures=failures)
+    if machine == "this one":
+        before = msgspec.structs.replace(before, host=host.describe())
+    records.write(file, before)
+    written = file.read_bytes()
+    outcome = run("run", "--resume", file)
+    assert outcome.code == code, outcome.err
+    assert "nothing is left to measure" in outcome.err
+    assert "Totals" in outcome.out
+    assert file.with_suffix(".html").exists()
+    assert file.read_bytes() == written
+    assert {path.name for path in tmp_path.iterdir()} == {"done.json", "done.html", "here", "cache"}
+
+
+def test_a_record_is_worked_on_by_one_process_at_a_time(
+    run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "_PATIENCE_S", 0.0)
+    before = interrupted.read_bytes()
+    with scratch.only(interrupted):
+        assert_one_line(run("run", "--resume", interrupted), f"another process ({os.getpid()}) works on it")
+    assert interrupted.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -209,7 +235,7 @@ def test_resume_of_what_is_finished(run: Mbench, tmp_path: Path) -> None:
     [
         ({"name": "elsewhere"}, "host was elsewhere"),
         ({"cpu": "another processor"}, "processor was another processor"),
-        ({"versions": {"mbench": "0.0.1"}}, "versions was"),
+        ({"versions": {"torch": "0.0.1"}}, "version of apache-tvm was absent, here it is "),
     ],
 )
 def test_resume_elsewhere(run: Mbench, interrupted: Path, changes: dict[str, Any], said: str) -> None:

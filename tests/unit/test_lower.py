@@ -53,10 +53,10 @@ def test_weights_take_the_place_of_the_parameters(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"fc.bias": np.zeros(999, "float32")}, r"has \(\(1000,\), 'float32'\) for 'fc.bias', its weights \(\(999,\)"),
-        ({"fc.bias": np.zeros(1000, "float16")}, r"for 'fc.bias', its weights \(\(1000,\), 'float16'\)"),
-        ({"fc2.bias": np.zeros(1000, "float32")}, r"has None for 'fc2.bias'"),
-        ({"fc.bias": None}, r"for 'fc.bias', its weights None"),
+        ({"fc.bias": np.zeros(999, "float32")}, "has 1000 float32 for 'fc.bias', its weights 999 float32"),
+        ({"fc.bias": np.zeros(1000, "float16")}, "for 'fc.bias', its weights 1000 float16"),
+        ({"fc2.bias": np.zeros(1000, "float32")}, r"has nothing for 'fc2.bias'"),
+        ({"fc.bias": None}, r"for 'fc.bias', its weights nothing"),
     ],
 )
 def test_weights_of_another_network_are_refused(change: dict[str, np.ndarray | None], said: str) -> None:
@@ -83,11 +83,11 @@ def other_layers(change: str) -> tuple[models.LayerSpec, ...]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("another network", r"kernel 'fused_conv2d.*' does not compute the layer expected next, .*name='conv0'"),
-        ("another stride", r"kernel 'fused_conv2d.*' does not compute the layer expected next, .*name='conv0'"),
+        ("another network", r"kernel 'fused_conv2d.*' does not compute the layer expected next, conv0"),
+        ("another stride", r"kernel 'fused_conv2d.*' does not compute the layer expected next, conv0"),
         ("one layer more", r"no kernel computes layer 'fc2'"),
         ("one layer fewer", r"kernel 'fused_matmul.*' does not compute the layer expected next, no further layer"),
-        ("two swapped", r"kernel 'fused_conv2d.*' does not compute the layer expected next, .*name='block1\.pw'"),
+        ("two swapped", r"kernel 'fused_conv2d.*' does not compute the layer expected next, block1\.pw"),
     ],
 )
 def test_kernels_that_do_not_fit_the_layers_are_refused(change: str, said: str, lowered: lower.Lowered) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,25 @@ def test_a_gpu_that_cannot_be_measured_says_why_and_what_can_be_done(monkeypatch
 def test_a_build_has_a_limit_of_its_own(tmp_path: Path) -> None:
     job = options.new_job((), tmp_path, X86, {**NOTHING, "target_name": "x86_64_v2", "timeout_s": 7})
     assert (job.build_timeout_s, job.settings.timeout_s) == (90.0, 7.0)
+
+
+@pytest.mark.parametrize(
+    "place", ["out", "out/run.artifacts", "cache", "cache/artifacts", "cache/hosts", "temporary", "tuned"]
+)
+@pytest.mark.parametrize("command", ["run", "tune"])
+def test_a_start_removes_what_killed_processes_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, command: str
+) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MBENCH_TUNED_DIR", str(tmp_path / "tuned"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    left = [tmp_path / place / ".mbench-abcdefgh", tmp_path / place / f".mbench-lock-{16 * '0'}"]
+    left[0].mkdir(parents=True)
+    left[1].write_text("1")
+    (tmp_path / "temporary").mkdir(exist_ok=True)
+    if command == "run":
+        options.prepare(tmp_path / "out", "--output")
+    else:
+        options.prepare_tuning(tmp_path / "tuned")
+    there = command == "tune" and place.startswith("out")  # it does not know that folder
+    assert [path.exists() for path in left] == [there, there]

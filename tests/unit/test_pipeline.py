@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -16,7 +17,19 @@ import fakes
 import msgspec
 import pytest
 
-from mbench import builds, devices, host, job, pairs, pipeline, records, system_limits, targets
+from mbench import (
+    artifact,
+    builds,
+    devices,
+    host,
+    job,
+    keeping,
+    pairs,
+    pipeline,
+    records,
+    system_limits,
+    targets,
+)
 from mbench.artifact import Artifact
 from mbench.children import Died, Limits, TookTooLong, TooLarge
 from mbench.compile import build as builder
@@ -317,9 +330,93 @@ def test_resume_tries_what_failed_again(world: World) -> None:
 
 
 def test_resume_has_nothing_to_do(world: World) -> None:
+    first, built = world.run(), len(world.built)
+    before = world.path.stat()
+    assert pipeline.run(resumed(world), world.progress) == first
+    assert world.progress.notes[-1] == "nothing is left to measure"
+    assert len(world.built) == built
+    assert world.path.stat() == before, "the record is not written again"
+
+
+def resumed(world: World) -> job.Job:
+    return pipeline.resumed(world.path, host.describe(), use_cache=True)
+
+
+def test_resume_keeps_artifacts_that_the_killed_run_was_to_keep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was killed while it built: nothing but the folder says that they are wanted."""
+    built = builds.build_all
+    monkeypatch.setattr(builds, "build_all", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        world.run(keep_artifacts=True)
+    monkeypatch.setattr(builds, "build_all", built)
+    pipeline.run(resumed(world), world.progress)
+    assert kept_in(world) == set(NAMES)
+
+
+def kept_in(world: World) -> set[str]:
+    return {path.name for path in artifact.beside(world.path).iterdir()}
+
+
+def test_resume_makes_an_artifact_that_is_missing(world: World) -> None:
+    world.run(keep_artifacts=True)
+    for name in NAMES[:2]:
+        shutil.rmtree(artifact.beside(world.path) / name)
+    before = records.read(world.path)
+    pipeline.run(resumed(world), world.progress)
+    assert kept_in(world) == set(NAMES)
+    assert len(world.device.plans) == len(NAMES), "nothing is measured again"
+    assert records.read(world.path) == before
+
+
+@pytest.mark.parametrize(("how", "said"), [("fails", "no compiler"), ("is another", "another than what was measured")])
+def test_resume_keeps_no_other_artifact_than_the_measured(world: World, how: str, said: str) -> None:
+    first = world.run(keep_artifacts=True)
+    shutil.rmtree(artifact.beside(world.path) / NAMES[0])
+    if how == "fails":
+        world.builds[NAMES[0]] = BuildError("no compiler")
+    else:
+        others = [
+            msgspec.structs.replace(one, artifact=msgspec.structs.replace(one.artifact, digest="f" * 32))
+            for one in first.results
+        ]
+        records.write(world.path, msgspec.structs.replace(first, results=tuple(others)))
+    record = pipeline.run(resumed(world), world.progress)
+    assert f"{NAMES[0]}: its artifact cannot be kept: " in world.progress.notes[-1]
+    assert said in world.progress.notes[-1]
+    assert kept_in(world) == set(NAMES[1:])
+    assert record.failures == ()
+
+
+# ------------------------------------------------------------------------------------------------------- two at once
+def test_a_record_that_another_process_went_on_with_is_left_alone(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no")
     world.run()
-    with pytest.raises(UsageError, match="nothing is left to do"):
-        pipeline.resumed(world.path, host.describe(), use_cache=True)
+    world.builds.clear()
+    first, second = resumed(world), resumed(world)
+    with keeping.held(first):
+        pipeline.run(first, world.progress)
+    written = world.path.read_bytes()
+    with pytest.raises(UsageError, match="another run went on with it meanwhile"), keeping.held(second):
+        pytest.fail("it was let in")
+    assert world.path.read_bytes() == written
+
+
+def test_a_run_of_the_same_name_is_refused(world: World) -> None:
+    with keeping.held(world.job()):
+        first = world.run()
+    with pytest.raises(UsageError, match="is there already"), keeping.held(world.job()):
+        pytest.fail("it was let in")
+    assert records.read(world.path) == first
+
+
+def test_a_run_that_made_nothing_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _record: Record) -> None:
+        raise OutputError(f"{path}: no space")
+
+    monkeypatch.setattr(records, "write", full)
+    with pytest.raises(OutputError):
+        world.run(keep_artifacts=True)
+    assert list(world.path.parent.iterdir()) == []
 
 
 def test_resume_refuses_another_machine(world: World) -> None:

@@ -26,6 +26,7 @@ from mbench import (
     in_place,
     options,
     records,
+    scratch,
     search,
     targets,
     tuned,
@@ -40,7 +41,7 @@ from mbench.compile.schedules import Machine, Scheduled, cpu, schedule, signatur
 from mbench.compile.tuning import Begun, Candidate, Read, Readings, Task, Timing, TimingPlan, jobs, read_log
 from mbench.compilers import Compilers, Done
 from mbench.devices.process import WorkerDied
-from mbench.errors import BuildError, MeasureError, OutputError
+from mbench.errors import BuildError, MeasureError, OutputError, UsageError
 from mbench.measure.duel import Bout, DuelPlan
 from mbench.records import Variant
 from mbench.tuned import Choice, Choices, Timed
@@ -634,10 +635,31 @@ def test_nothing_is_timed_in_place_on_a_gpu(world: World) -> None:
         assert work.unconfirmed() == []
 
 
-def test_a_file_that_cannot_be_written_ends_the_work(world: World) -> None:
+def test_a_file_that_cannot_be_written_ends_the_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _data: bytes) -> None:
+        raise OutputError(f"{path}: no space")
+
+    monkeypatch.setattr(records, "write_atomically", full)
     with pytest.raises(OutputError, match="MBENCH_TUNED_DIR"):
-        world.run(file=world.folder / "none" / "tuned.toml")
+        world.run()
     assert world.device.closed
+
+
+def test_two_do_not_tune_into_one_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "_PATIENCE_S", 0.0)
+    job = world.job()
+    with Tuner(job), pytest.raises(UsageError) as caught, Tuner(job):
+        pytest.fail("it was let in")
+    assert f"{job.file}: another process ({os.getpid()}) works on it" in str(caught.value)
+    with Tuner(job):  # the first has let go
+        pass
+
+
+def test_what_another_process_tuned_before_this_one_began_stays(world: World) -> None:
+    late = Tuner(world.job())
+    early = world.run()
+    with late:
+        assert late.file == early.file
 
 
 # ---------------------------------------------------------------------------------------------------------- the helpers
