@@ -12,13 +12,12 @@ from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import UsageError
 from mbench.job import Job, counted_target
-from mbench.records import DeviceKind, Host, Settings, Target, Warmup
+from mbench.records import MOST_THREADS, DeviceKind, Host, Settings, Target, Warmup
 from mbench.tuner import TuningJob
 
 _T = TypeVar("_T")
 
 DEFAULT_TRIALS = 64
-_MOST_THREADS = 1024
 DEEP_NEEDS = ("xgboost", "cloudpickle")
 """What MetaSchedule imports and does not install."""
 
@@ -88,6 +87,27 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         choices=choices,
         counted=counted_target(target, device.kind) if options["counts"] else None,
     )
+
+
+def resumed_job(path: Path, machine: Host, *, use_cache: bool) -> Job:
+    """Return the job that goes on where a record stopped, with what it asks for checked as if it were asked for now.
+
+    Raises:
+        RecordError: the file is not a record.
+        UsageError: this machine cannot go on with it, or nothing is left to do.
+    """
+    job = pipeline.resumed(path, machine, use_cache=use_cache)
+    settings, kind = job.settings, job.device
+    try:
+        for name in settings.variants:
+            if variants.parse(name, batch=settings.batch, dtype=settings.dtype).name != name:
+                raise UsageError(f"variant {name!r} is not written as 'mbench run' writes it")
+        _refuse_dtype(settings.dtype, job.target)
+        _threads(settings.threads, job.target, machine, "none" if settings.compile_only else kind)
+        _device(None if kind == "rpc" else kind, job.target, machine, compile_only=settings.compile_only)
+    except UsageError as error:
+        raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
+    return job
 
 
 def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]) -> TuningJob:
@@ -187,11 +207,11 @@ def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKin
     if device == "emulated":
         limit, default, where = 1, 1, "an emulated run, which counts"
     elif device == "rpc":
-        limit, default, where = _MOST_THREADS, target.threads, "any board"
+        limit, default, where = MOST_THREADS, target.threads, "any board"
     elif device == "none" or target.family == "gpu":
         limit, default, where = target.threads, target.threads, f"target '{target.name}'"
     else:
-        limit = machine.processors_usable or machine.cores_logical
+        limit = min(machine.processors_usable or machine.cores_logical, MOST_THREADS)
         default, where = min(limit, machine.cores_usable or limit), "this machine"
     if asked is None:
         return default

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +22,7 @@ from mbench import builds, host, kept, observing, records, resources, results, t
 from mbench.artifact import Artifact
 from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
-from mbench.errors import BuildError, OutputError, TargetError, UsageError
+from mbench.errors import BuildError, OutputError, RecordError, TargetError, UsageError, shortened
 from mbench.job import Job, Progress, counted_target
 from mbench.measure import counters, gpu, memory
 from mbench.measure.observation import Observation
@@ -29,6 +30,8 @@ from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Recor
 
 COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
+_LONGEST = 500
+"""Characters of what a message quotes, or of what stands for a text too long for a record."""
 NOT_TOLD = "the server does not tell; mbench's own does, see 'mbench device serve'"
 
 
@@ -71,13 +74,14 @@ def run(job: Job, progress: Progress) -> Record:
         TargetError: LLVM does not know the target's processor.
     """
     record = _without_retried(job.before) if job.before else _empty(job)
-    records.write(job.path, record)
+    if not job.before:  # a record that is resumed stays as it is until there is something to add
+        records.write(job.path, record)
     try:
         wanted = [_variant(name, job.settings) for name in record.unfinished()]
         target = targets.for_threads(job.target, job.settings.threads)
         built = builds.build_all(wanted, target, progress.stage, use_cache=job.use_cache, choices=job.choices)
     except TargetError:
-        if not record.results:  # nothing was made: leave nothing behind
+        if not job.before:  # nothing was made: leave nothing behind
             job.path.unlink()
         raise
     record = _keep(job, record, *(found for found in built.values() if isinstance(found, Failure)))
@@ -200,20 +204,38 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
 
 
 def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:
-    """Add to the record and write it."""
-    record = msgspec.structs.replace(
+    """Add to the record and write it. What no reader would take becomes a failure that says so; the rest is kept."""
+    grown = _with(record, found)
+    try:
+        records.write(job.path, grown)
+    except RecordError as error:
+        why = str(error).removeprefix(f"{job.path}: ")
+        grown = _with(record, [_unrecorded(item, why) for item in found])
+        records.write(job.path, grown)
+    except KeyboardInterrupt:
+        records.write(job.path, grown)
+        raise
+    except OutputError as error:
+        _save_elsewhere(job, grown, error)
+    return grown
+
+
+def _with(record: Record, found: Sequence[Result | Failure]) -> Record:
+    return msgspec.structs.replace(
         record,
         results=(*record.results, *(item for item in found if isinstance(item, Result))),
         failures=(*record.failures, *(item for item in found if isinstance(item, Failure))),
     )
-    try:
-        records.write(job.path, record)
-    except KeyboardInterrupt:
-        records.write(job.path, record)
-        raise
-    except OutputError as error:
-        _save_elsewhere(job, record, error)
-    return record
+
+
+def _unrecorded(found: Result | Failure, why: str) -> Failure:
+    """Return what stands in a record for a result, or a failure, that cannot stand there itself."""
+    if isinstance(found, Failure):
+        reason, detail = (shortened(said, _LONGEST) for said in (found.reason, found.detail))
+        return msgspec.structs.replace(found, reason=reason, detail=detail)
+    return Failure(
+        variant=found.variant.name, stage="recording", reason=f"what was measured is {shortened(why, _LONGEST)}"
+    )
 
 
 def _save_elsewhere(job: Job, record: Record, error: OutputError) -> NoReturn:
@@ -243,15 +265,14 @@ def resumed(path: Path, machine: Host, *, use_cache: bool) -> Job:
         ("versions", before.host.versions, machine.versions),
     ):
         if then != now:
-            raise UsageError(
-                f"{path}: {what} was {then}, here it is {now}; a record holds one machine: start a new run"
-            )
+            was, is_ = (shortened(str(value), _LONGEST) for value in (then, now))
+            raise UsageError(f"{path}: {what} was {was}, here it is {is_}; a record holds one machine: start a new run")
     if not before.unfinished():
         raise UsageError(f"{path}: nothing is left to do; every variant has its result")
     settings = before.settings
     choices = tuned.choices(before.target, machine, settings.threads) if settings.tuned else tuned.NONE
     if choices.files != settings.tuned:
-        names = ", ".join(settings.tuned)
+        names = shortened(", ".join(settings.tuned), _LONGEST)
         raise UsageError(
             f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
         )

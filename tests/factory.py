@@ -231,8 +231,11 @@ def hostile(base: Record) -> Record:
             missing={**result.missing, close + script: image + rich},
         )
 
+    results = tuple(map(spoil, base.results))
+    asked = (*(result.variant.name for result in results), script)
     return replace(
-        base, host=replace(base.host, name=script + close, cpu=image + braces), results=tuple(map(spoil, base.results)),
+        base, host=replace(base.host, name=script + close, cpu=image + braces), results=results,
+        settings=replace(base.settings, variants=asked),
         device=replace(base.device, name=rich + script), target=replace(base.target, name=image, description=rich),
         failures=(Failure(variant=script, stage=close, reason=image + braces, detail="\n".join(HOSTILE)),),
     )  # fmt: skip
