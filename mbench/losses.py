@@ -93,7 +93,7 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
     calibration, dtype = record.device.calibration, pair.separable.variant.dtype
     peak = calibration.flops_per_s.get(dtype) if calibration else None
     standard_s, separable_s = pairs.latency_s(pair.standard), pairs.latency_s(pair.separable)
-    if standard_s is None or separable_s is None:
+    if not standard_s or not separable_s:
         return "the two networks were not both timed"
     if not peak:
         return "the machine's peak was not measured, so the causes cannot be told apart"

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mbench import pipeline, resources, targets, tuned, variants
+from mbench import pipeline, resources, target_file, targets, tuned, variants
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import UsageError
@@ -99,6 +99,8 @@ def resumed_job(path: Path, machine: Host, *, use_cache: bool) -> Job:
     job = pipeline.resumed(path, machine, use_cache=use_cache)
     settings, kind = job.settings, job.device
     try:
+        for key, wrong in target_file.inconsistencies(job.target):
+            raise UsageError(f"target: {key}: {wrong}")
         for name in settings.variants:
             if variants.parse(name, batch=settings.batch, dtype=settings.dtype).name != name:
                 raise UsageError(f"variant {name!r} is not written as 'mbench run' writes it")

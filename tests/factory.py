@@ -263,7 +263,7 @@ def _target() -> Target:
     )  # fmt: skip
     return Target(
         name="host", family="x86", description="this machine", default_device="local", threads=2,
-        tvm={"kind": "llvm", "mcpu": "skylake-avx512"}, processor=processor,
+        tvm={"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "skylake-avx512"}, processor=processor,
         peaks=Peaks(flops_per_s={"float32": _figure(PEAK_FLOPS)}, bytes_per_s={"DRAM": _figure(DRAM_BYTES_PER_S)}),
         energy=_coefficients(),
     )  # fmt: skip
