@@ -8,6 +8,7 @@ A field that could not be had is null, and the `missing` of the struct around it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -591,7 +592,7 @@ def encode(record: Record) -> bytes:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.9g}") if abs(value) >= LEAST_MAGNITUDE else 0.0
+        return 0.0 if abs(value) < LEAST_MAGNITUDE else float(f"{value:.9g}")
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -631,10 +632,8 @@ def decode(data: bytes, *, source: str) -> Record:
 
 def _refuse_other_versions(data: bytes, source: str) -> None:
     version: object = None
-    try:
+    with contextlib.suppress(strict_json.MisfitError):  # no object, or a version that is no number of JSON's
         version = strict_json.decode(bytes(strict_json.decode(data, _Head).format_version), Any)
-    except strict_json.MisfitError:  # no object, or a version that is no number of JSON's
-        pass
     if version is None:
         strict_json.decode(data, Any)  # what is no JSON at all is said to be that
         raise RecordError(f"{source}: no format_version; expected a record that 'mbench run' wrote")

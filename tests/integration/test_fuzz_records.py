@@ -1,8 +1,8 @@
 """Records that nobody wrote, given to the command line: it may refuse them in a line, and never fall over them.
 
 A thousand cases by default. `MBENCH_FUZZ_SEED` and `MBENCH_FUZZ_CASES` (`0-999`, or one) choose others, and
-`MBENCH_FUZZ_SECONDS` goes on until time is up, with every command for each. What fails is kept in a folder whose name is printed: a file that shows
-a fault goes to `tests/data/records`, all of which are given to every command too.
+`MBENCH_FUZZ_SECONDS` goes on until time is up, with every command for each. What fails is kept in a folder whose name
+is printed: a file that shows a fault goes to `tests/data/records`, all of which are given to every command too.
 """
 
 from __future__ import annotations
