@@ -49,8 +49,8 @@ def broken(record: Record) -> str | None:
 
 def _problems(record: Record) -> Iterator[str]:
     yield from _values(record, "$")
-    asked = record.settings.variants
-    yield from _once(asked, "$.settings.variants")
+    yield from _once(record.settings.variants, "$.settings.variants")
+    asked = frozenset(record.settings.variants)
     yield from _once((result.variant.name for result in record.results), "$.results")
     named = [(result.variant.name, f"$.results[{i}].variant.name") for i, result in enumerate(record.results)]
     named += [(failure.variant, f"$.failures[{i}].variant") for i, failure in enumerate(record.failures)]

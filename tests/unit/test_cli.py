@@ -239,8 +239,8 @@ def test_resume_elsewhere(run: Mbench, interrupted: Path, changes: dict[str, Any
         ({"measure_max_s": -1.0}, "$.settings.measure_max_s"),
         ({"dtype": "float64"}, "'float64'"),
         ({"dtype": "float16"}, "'float16' is for GPUs"),
-        ({"variants": [factory.PAIR[0], factory.PAIR[1], "mobilenet_v9_1.0_224"]}, "'mobilenet_v9_1.0_224' is not known"),
-        ({"variants": [factory.PAIR[0], factory.PAIR[1], "mobilenet_v1_1_224_shallow"]}, "is not written as"),
+        ({"variants": [*factory.PAIR, "mobilenet_v9_1.0_224"]}, "'mobilenet_v9_1.0_224' is not known"),
+        ({"variants": [*factory.PAIR, "mobilenet_v1_1_224_shallow"]}, "is not written as"),
     ],
 )  # fmt: skip
 def test_resume_refuses_what_the_command_line_would(

@@ -188,7 +188,7 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     ),
     "a side of 0": (_set("results", 0, "layers", 0, "input_shape", 2, value=0), "layers[0].input_shape[2]"),
     "a latency of ages": (_set("results", 0, "end_to_end", "latency_s", 0, value=1e300), "latency_s[0]"),
-    "more samples than a run takes": (
+    "samples without end": (
         _set("results", 0, "end_to_end", "latency_s", value=[0.1] * 100_001),
         "latency_s",
     ),
