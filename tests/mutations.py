@@ -61,6 +61,8 @@ def _inside(document: Any, path: Path) -> Any:
 def _pick(document: Any, generator: random.Random, kind: Callable[[Any], bool] = lambda _: True) -> Path | None:
     """Return a place of a kind; each depth is as likely as the others, or long lists would take nearly all."""
     places = [path for path in _places(document) if kind(_inside(document, path))]
+    told = [path for path in places if path[0] in ("results", "settings")]
+    places = told if told and generator.random() < 0.7 else places  # what most of a page is made of
     if not places:
         return None
     fields = sorted({tuple("*" if isinstance(part, int) else part for part in path) for path in places})
@@ -98,6 +100,28 @@ def _numbers(document: Any, generator: random.Random) -> str:
         return "nothing"
     choices = generator.sample(NUMBERS, generator.choice((1, 2)))
     return _put(document, path, [generator.choice(choices) for _ in _inside(document, path)])
+
+
+def _every(document: Any, generator: random.Random) -> str:
+    """Give every layer the same value of a field: sums of them are extreme where none of them is."""
+    path = _pick(document, generator, lambda value: isinstance(value, int | float))
+    if path is None:
+        return "nothing"
+    alike = [each for each in _places(document) if len(each) == len(path) and each[-1] == path[-1]]
+    value = generator.choice(NUMBERS)
+    for each in alike:
+        _put(document, each, value)
+    return f"{len(alike)} x {_put(document, path, value)}"
+
+
+def _shape(document: Any, generator: random.Random) -> str:
+    fields = ("input_shape", "output_shape", "kernel_size", "stride")
+    path = _pick(document, generator, lambda value: isinstance(value, dict) and "input_shape" in value)
+    if path is None:
+        return "nothing"
+    length = generator.choice((0, 1, 2, 3, 4, 5, 8, 100_000))
+    sides = [generator.choice((1, 1, 3, 7, 224, 0, 10**9, 2**62)) for _ in range(length)]
+    return _put(document, (*path, generator.choice(fields)), sides)
 
 
 def _text(document: Any, generator: random.Random) -> str:
@@ -177,8 +201,8 @@ def _alike(document: Any, generator: random.Random) -> str:
 
 
 _CHANGES = (
-    _number, _number, _near, _near, _numbers, _text, _retype, _null, _delete, _repeat, _rename, _more_keys, _swap,
-    _alike, _alike,
+    *(_number,) * 3, *(_near,) * 2, *(_numbers,) * 2, *(_every,) * 3, *(_shape,) * 2, _text, _retype, _null, _delete,
+    _repeat, _rename, _more_keys, _swap, *(_alike,) * 2,
 )  # fmt: skip
 
 

@@ -216,13 +216,13 @@ def cases() -> Iterator[Case]:
 
 
 def test_no_record_makes_the_command_line_fall_over(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    print(f"seed {SEED}")  # noqa: T201 - repeats the run
+    print(f"seed {SEED}")  # noqa: T201 - it repeats the run
     until, wrong, taken, seen = time.monotonic() + SECONDS, [], 0, 0
     for number, case in enumerate(cases()):
         if SECONDS and time.monotonic() > until:
             break
         seen += 1
-        names = list(COMMANDS) if SECONDS else [list(COMMANDS)[number % len(COMMANDS)]]
+        names = list(COMMANDS) if SECONDS else [list(COMMANDS)[(number + step) % len(COMMANDS)] for step in (0, 3)]
         for said, command in (("show", SHOW), *((name, COMMANDS[name]) for name in names)):
             try:
                 code = check(command, case, monkeypatch)
