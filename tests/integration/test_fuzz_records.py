@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,8 +138,10 @@ def run(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[int, s
     signal.setitimer(signal.ITIMER_REAL, HANGS_AFTER_S)
     monkeypatch.setattr(sys, "argv", ["mbench", *words])
     try:
-        with _streams() as (out, err), pytest.raises(SystemExit) as caught:
-            cli.run_command_line()
+        with warnings.catch_warnings(), _streams() as (out, err):
+            warnings.simplefilter("error", RuntimeWarning)  # numpy's, that would be lines on standard error
+            with pytest.raises(SystemExit) as caught:
+                cli.run_command_line()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in handlers:
