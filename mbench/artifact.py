@@ -16,12 +16,28 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
-from mbench import names, regular, scratch
+from mbench import names, record_rules, regular, scratch, strict_json
 from mbench.errors import BuildError, OutputError, why
-from mbench.records import Op, Variant
+from mbench.records import (
+    MOST_LAYERS,
+    Bytes,
+    BytesTable,
+    Count,
+    Name,
+    Op,
+    Seconds,
+    Shape,
+    Side,
+    Sides,
+    Text,
+    Texts,
+    TextTable,
+    Variant,
+)
 
 MANIFEST = "artifact.json"
 LIBRARY = "model.so"
@@ -47,45 +63,45 @@ class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Defaults are not written, so that an artifact kept by an earlier version still has the hash that it was given.
     """
 
-    name: str
+    name: Name
     op: Op
-    kernels: tuple[str, ...]
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    kernel_size: tuple[int, ...] | None
-    stride: tuple[int, ...] | None
-    groups: int | None
-    macs: int
-    params: int
-    weight_bytes: int
-    activation_bytes: int
-    workspace_bytes: int
-    parallel_loops: int | None = None
+    kernels: Texts
+    input_shape: Shape
+    output_shape: Shape
+    kernel_size: Sides | None
+    stride: Sides | None
+    groups: Side | None
+    macs: Count
+    params: Count
+    weight_bytes: Bytes
+    activation_bytes: Bytes
+    workspace_bytes: Bytes
+    parallel_loops: Count | None = None
     """That one run executes; None in artifacts of earlier versions."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about an artifact but its bulk."""
 
-    digest: str
-    inputs: dict[str, str]
+    digest: Text
+    inputs: TextTable
     """What went into the digest, by name."""
     variant: Variant
-    target: str
-    compile_s: float
-    schedules: dict[str, str]
-    fallbacks: dict[str, str]
-    narrow: dict[str, int]
+    target: Text
+    compile_s: Seconds
+    schedules: TextTable
+    fallbacks: TextTable
+    narrow: BytesTable
     """Kernels that use less than half of each vector register, with the lanes in use."""
-    ignored: dict[str, str] = {}
+    ignored: TextTable = {}
     """Kernels whose tuned choice was not followed, with the reason."""
-    calls: tuple[tuple[str, int], ...]
+    calls: tuple[tuple[Text, Count], ...]
     """(kernel, index of its layer) in order of execution."""
-    layers: tuple[LayerPlan, ...]
-    weight_bytes: int
-    activation_peak_bytes: int
-    workspace_bytes: int
-    files: dict[str, str]
+    layers: Annotated[tuple[LayerPlan, ...], msgspec.Meta(min_length=1, max_length=MOST_LAYERS)]
+    weight_bytes: Bytes
+    activation_peak_bytes: Bytes
+    workspace_bytes: Bytes
+    files: TextTable
     """SHA-256 by file name."""
 
 
@@ -119,7 +135,7 @@ def load(folder: Path) -> Artifact:
         BuildError: it is missing, unreadable, or was changed since it was written.
     """
     try:
-        manifest = msgspec.json.decode(regular.read(folder / MANIFEST), type=Manifest)
+        manifest = _manifest(folder / MANIFEST)
         if manifest.files.keys() != set(FILES):
             raise BuildError(f"artifact {folder}: {MANIFEST} does not list its files; it was damaged")
         for name, expected in manifest.files.items():
@@ -128,9 +144,29 @@ def load(folder: Path) -> Artifact:
                 raise BuildError(
                     f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged"
                 )
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, strict_json.NotJsonError, strict_json.MisfitError) as error:
         raise BuildError(f"artifact {folder}: cannot be read: {why(error)}") from error
     return Artifact(folder, manifest)
+
+
+def _manifest(file: Path) -> Manifest:
+    """Return what a manifest's file says.
+
+    Raises:
+        OSError: it cannot be read.
+        NotJsonError: it is no JSON.
+        MisfitError: it is no manifest.
+    """
+    data = strict_json.content(file)
+    manifest = strict_json.decode(data, Manifest)
+    strict_json.refuse_repeated_keys(data)
+    broken = next(record_rules.of_layers(manifest.layers, "$.layers"), None)
+    if broken:
+        raise strict_json.MisfitError(broken)
+    beyond = next((index for _, index in manifest.calls if index >= len(manifest.layers)), None)
+    if beyond is not None:
+        raise strict_json.MisfitError(f"a call is of layer {beyond}, of {len(manifest.layers)} - at `$.calls`")
+    return manifest
 
 
 def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
@@ -162,7 +198,7 @@ def beside(record: Path) -> Path:
 
 def is_folder(folder: Path) -> bool:
     """Return whether a folder is there; not where its name is too long to be one."""
-    return os.path.isdir(folder)
+    return os.path.isdir(folder)  # noqa: PTH112 - which raises nothing
 
 
 def place(record: Path, variant: str) -> Path:

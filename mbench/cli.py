@@ -147,9 +147,7 @@ def run(patterns: tuple[str, ...], resume: Path | None, output: Path | None, **o
     machine = host.describe()
     if resume is not None:
         given.refuse_with_resume(patterns, {**options, "output": output})
-        job = pipeline.resumed(
-            resume, machine, use_cache=not options["no_cache"], build_timeout_s=float(options["build_timeout_s"])
-        )
+        job = given.resumed_job(resume, machine, options)
     else:
         job = given.new_job(patterns, output or Path("mbench-results"), machine, options)
     given.prepare(job.path.parent, "--resume" if resume else "--output")

@@ -76,3 +76,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, or nothing if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text as one line of at most `most` characters, the middle left out; it may quote a file of any size."""
+    half = most // 2 - 2
+    line = " ".join((text if len(text) <= 2 * most else f"{text[:most]} … {text[-most:]}").split())
+    return line if len(line) <= most else f"{line[:half]} … {line[-half:]}"

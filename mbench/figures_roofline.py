@@ -26,7 +26,8 @@ def roofline(layers: pd.DataFrame, ceilings: pd.DataFrame) -> go.Figure | None:
     `layers` has the columns of `mbench.figure_data.of_layers`, `ceilings` those of its `of_ceilings`. A point's area is
     its share of the layers' time.
     """
-    points = layers[(layers["flops_per_s"] > 0) & layers["latency_s"].notna()]
+    points = layers[(layers["flops_per_s"] > 0) & (layers["arithmetic_intensity"] > 0) & (layers["latency_s"] > 0)]
+    ceilings = ceilings[ceilings["value"] > 0]
     if len(points) == 0 or len(ceilings) == 0:
         return None
     figure = drawing.empty("arithmetic intensity (FLOP a byte of input, weights and output)", "FLOP/s", height=480)

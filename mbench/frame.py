@@ -19,6 +19,8 @@ from mbench.records import LEVELS, Counters, Layer, Record, Result
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_FILES = 10_000
+"""Records that one folder or glob may stand for."""
 AnyPath = str | os.PathLike[str]
 TRAFFIC = {level: f"traffic_{level.lower()}_bytes" for level in LEVELS}
 """Column of each level's traffic."""
@@ -81,6 +83,8 @@ def _files(path: Path) -> Sequence[Path]:
         return [path]
     else:
         found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - absolute too
+    if len(found) > MOST_FILES:
+        raise RecordError(f"{path}: {len(found)} files there; expected at most {MOST_FILES}: name fewer")
     if not found:
         raise RecordError(f"{path}: no record there; expected *.json that 'mbench run' wrote")
     return found

@@ -60,12 +60,12 @@ def _tied(text: str) -> str:
 
 def _saving(pair: pairs.Pair) -> str:
     promised = _tied(units.times(pair.promised))
-    if pair.by_instructions and pair.fewer is not None:
+    if pair.by_instructions and pair.fewer:
         return (
             f"; {_compared(pair.fewer, 'fewer', 'more')} than with standard convolutions; "
             f"{promised} fewer was promised by the multiply-adds."
         )
-    if pair.achieved is None:
+    if not pair.achieved:
         return f"; {promised} fewer multiply-adds than with standard convolutions."
     faster = _compared(pair.achieved, "faster", "slower")
     return f", {faster} than with standard convolutions; {promised} was promised by the multiply-adds."

@@ -20,7 +20,7 @@ from pathlib import Path
 import mbench
 from mbench import target_file
 from mbench.errors import TargetError
-from mbench.records import Cache, Conditions, Figure, GpuConditions, Host, Processor, Target
+from mbench.records import MOST_THREADS, Cache, Conditions, Figure, GpuConditions, Host, Processor, Target
 
 ROOT = Path("/")
 _CPUS = "sys/devices/system/cpu"
@@ -161,7 +161,7 @@ def target(host: Host, *, triple: str, mcpu: str, root: Path = ROOT) -> Target:
         family="x86" if host.architecture == "x86_64" else "arm",
         description=f"this machine: {host.cpu}",
         default_device="local",
-        threads=host.processors_usable or host.cores_logical,
+        threads=min(host.processors_usable or host.cores_logical, MOST_THREADS),
         tvm={"kind": "llvm", "mtriple": triple, "mcpu": mcpu, "num-cores": cores},
         processor=Processor(
             cores=cores,

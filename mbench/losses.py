@@ -82,7 +82,7 @@ class _Entry:
 def of_pair(pair: pairs.Pair, record: Record) -> Walk | str:
     """Return the walk of a pair of `record`, or why there is none."""
     promised = pair.promised
-    if promised is None:
+    if not promised:
         return "a network without multiply-adds promises nothing"
     if pair.by_instructions:
         return _by_instructions(pair, record, promised)
@@ -93,7 +93,7 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
     calibration, dtype = record.device.calibration, pair.separable.variant.dtype
     peak = calibration.flops_per_s.get(dtype) if calibration else None
     standard_s, separable_s = pairs.latency_s(pair.standard), pairs.latency_s(pair.separable)
-    if standard_s is None or separable_s is None:
+    if not standard_s or not separable_s:
         return "the two networks were not both timed"
     if not peak:
         return "the machine's peak was not measured, so the causes cannot be told apart"
@@ -124,7 +124,7 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
 def _by_instructions(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
     lanes = counted.lanes(record, pair.separable)
     executed = pairs.instructions(pair.standard), pairs.instructions(pair.separable)
-    if executed[0] is None or not executed[1]:
+    if not executed[0] or not executed[1]:
         return "the two networks were not both counted"
     if not lanes:
         return "the record does not say how wide the vectors of the counted code are"

@@ -8,18 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mbench import artifact, pipeline, resources, scratch, targets, tuned, variants
+from mbench import artifact, pipeline, resources, scratch, target_file, targets, tuned, variants
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
 from mbench.errors import UsageError
 from mbench.job import Job, counted_target
-from mbench.records import DeviceKind, Host, Settings, Target, Warmup
+from mbench.records import MOST_THREADS, DeviceKind, Host, Settings, Target, Warmup
 from mbench.tuner import TuningJob
 
 _T = TypeVar("_T")
 
 DEFAULT_TRIALS = 64
-_MOST_THREADS = 1024
 DEEP_NEEDS = ("xgboost", "cloudpickle")
 """What MetaSchedule imports and does not install."""
 
@@ -90,6 +89,33 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         choices=choices,
         counted=counted_target(target, device.kind) if options["counts"] else None,
     )
+
+
+def resumed_job(path: Path, machine: Host, options: dict[str, Any]) -> Job:
+    """Return the job that goes on where a record stopped, with what it asks for checked as if it were asked for now.
+
+    Raises:
+        RecordError: the file is not a record.
+        UsageError: something is left to measure, and this machine cannot go on with it.
+    """
+    job = pipeline.resumed(
+        path, machine, use_cache=not options["no_cache"], build_timeout_s=float(options["build_timeout_s"])
+    )
+    if job.before is not None and not job.before.unfinished():
+        return job
+    settings, kind = job.settings, job.device
+    try:
+        for key, wrong in target_file.inconsistencies(job.target):
+            raise UsageError(f"target: {key}: {wrong}")
+        for name in settings.variants:
+            if variants.parse(name, batch=settings.batch, dtype=settings.dtype).name != name:
+                raise UsageError(f"variant {name!r} is not written as 'mbench run' writes it")
+        _refuse_dtype(settings.dtype, job.target)
+        _threads(settings.threads, job.target, machine, "none" if settings.compile_only else kind)
+        _device(None if kind == "rpc" else kind, job.target, machine, compile_only=settings.compile_only)
+    except UsageError as error:
+        raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
+    return job
 
 
 def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]) -> TuningJob:
@@ -201,11 +227,11 @@ def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKin
     if device == "emulated":
         limit, default, where = 1, 1, "an emulated run, which counts"
     elif device == "rpc":
-        limit, default, where = _MOST_THREADS, target.threads, "any board"
+        limit, default, where = MOST_THREADS, target.threads, "any board"
     elif device == "none" or target.family == "gpu":
         limit, default, where = target.threads, target.threads, f"target '{target.name}'"
     else:
-        limit = machine.processors_usable or machine.cores_logical
+        limit = min(machine.processors_usable or machine.cores_logical, MOST_THREADS)
         default, where = min(limit, machine.cores_usable or limit), "this machine"
     if asked is None:
         return default

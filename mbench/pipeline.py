@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import secrets
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,7 +36,7 @@ from mbench.artifact import Artifact
 from mbench.children import Died
 from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
-from mbench.errors import BuildError, OutputError, TargetError, UsageError
+from mbench.errors import BuildError, OutputError, RecordError, TargetError, UsageError, shortened
 from mbench.job import Job, Progress, counted_target
 from mbench.measure import counters, gpu, memory
 from mbench.measure.observation import Observation
@@ -43,6 +44,8 @@ from mbench.records import Calibration, Device, DeviceKind, Failure, Host, Recor
 
 COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
+_LONGEST = 500
+"""Characters of what a message quotes, or of what stands for a text too long for a record."""
 NOT_TOLD = "the server does not tell; mbench's own does, see 'mbench device serve'"
 
 
@@ -250,20 +253,38 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
 
 
 def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:
-    """Add to the record and write it."""
-    record = msgspec.structs.replace(
+    """Add to the record and write it. What no reader would take becomes a failure that says so; the rest is kept."""
+    grown = _with(record, found)
+    try:
+        records.write(job.path, grown)
+    except RecordError as error:
+        why = str(error).removeprefix(f"{job.path}: ")
+        grown = _with(record, [_unrecorded(item, why) for item in found])
+        records.write(job.path, grown)
+    except KeyboardInterrupt:
+        records.write(job.path, grown)
+        raise
+    except OutputError as error:
+        _save_elsewhere(job, grown, error)
+    return grown
+
+
+def _with(record: Record, found: Sequence[Result | Failure]) -> Record:
+    return msgspec.structs.replace(
         record,
         results=(*record.results, *(item for item in found if isinstance(item, Result))),
         failures=(*record.failures, *(item for item in found if isinstance(item, Failure))),
     )
-    try:
-        records.write(job.path, record)
-    except KeyboardInterrupt:
-        records.write(job.path, record)
-        raise
-    except OutputError as error:
-        _save_elsewhere(job, record, error)
-    return record
+
+
+def _unrecorded(found: Result | Failure, why: str) -> Failure:
+    """Return what stands in a record for a result, or a failure, that cannot stand there itself."""
+    if isinstance(found, Failure):
+        reason, detail = (shortened(said, _LONGEST) for said in (found.reason, found.detail))
+        return msgspec.structs.replace(found, reason=reason, detail=detail)
+    return Failure(
+        variant=found.variant.name, stage="recording", reason=f"what was measured is {shortened(why, _LONGEST)}"
+    )
 
 
 def _save_elsewhere(job: Job, record: Record, error: OutputError) -> NoReturn:
@@ -323,11 +344,12 @@ def _refuse_others(path: Path, before: Record, machine: Host, choices: tuned.Cho
     ]
     for what, was, here in pairs:
         if was != here:
+            was, here = shortened(was, _LONGEST), shortened(here, _LONGEST)
             raise UsageError(
                 f"{path}: {what} was {was}, here it is {here}; a record holds one machine: start a new run"
             )
     if choices.files != before.settings.tuned:
-        names = ", ".join(before.settings.tuned)
+        names = shortened(", ".join(before.settings.tuned), _LONGEST)
         raise UsageError(
             f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
         )

@@ -8,6 +8,7 @@ A field that could not be had is null, and the `missing` of the struct around it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -16,17 +17,57 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench import plain, regular, scratch, system_limits
+from mbench import plain, regular, scratch, strict_json, system_limits
 from mbench.errors import OutputError, RecordError, shown
 
 FORMAT_VERSION = 1
 
-Seconds = Annotated[float, Meta(ge=0, description="seconds")]
-Joules = Annotated[float, Meta(ge=0, description="joules")]
-Count = Annotated[int, Meta(ge=0)]
-Bytes = Annotated[int, Meta(ge=0, description="bytes")]
-PositiveInt = Annotated[int, Meta(gt=0)]
+MOST_COUNT = 10**18
+"""Of anything that is counted: sums of a few stay below 2^63, which is the end of a table's whole numbers."""
+LEAST_MAGNITUDE, MOST_MAGNITUDE = 1e-60, 1e60
+"""Of a number that is not 0: ratios and squares stay far from where floating point ends."""
+MOST_S = 1e12
+MOST_THREADS = 1024
+MOST_BATCH = 65_536
+MOST_REPEAT = 100_000
+MOST_TIMEOUT_S = 86_400
+MOST_VARIANTS = 10_000
+MOST_LAYERS = 10_000
+MOST_KEYS = 20_000
+"""Of a table of kernels, reasons or figures."""
+MOST_CHARACTERS = 65_536
+"""Of a text; a name has its own, smaller limit."""
+_MOST_SIDE = 10**9
+_MOST_PARTS = 10**9
+"""Of what a machine or a network has several of."""
+_DATE = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|\+00:00)$"
+
+Seconds = Annotated[float, Meta(ge=0, le=MOST_S, description="seconds")]
+Joules = Annotated[float, Meta(ge=0, le=MOST_S, description="joules")]
+Amount = Annotated[float, Meta(ge=0, le=MOST_MAGNITUDE)]
+Number = Annotated[float, Meta(ge=-MOST_MAGNITUDE, le=MOST_MAGNITUDE)]
+Count = Annotated[int, Meta(ge=0, le=MOST_COUNT)]
+Bytes = Annotated[int, Meta(ge=0, le=MOST_COUNT, description="bytes")]
+PositiveInt = Annotated[int, Meta(gt=0, le=_MOST_PARTS)]
+Threads = Annotated[int, Meta(gt=0, le=MOST_THREADS)]
+Batch = Annotated[int, Meta(gt=0, le=MOST_BATCH)]
+Repeat = Annotated[int, Meta(gt=0, le=MOST_REPEAT)]
+Patience = Annotated[float, Meta(gt=0, le=MOST_TIMEOUT_S, description="seconds")]
+"""How long something may take."""
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Text = Annotated[str, Meta(max_length=MOST_CHARACTERS)]
+Texts = Annotated[tuple[Text, ...], Meta(max_length=MOST_KEYS)]
+TextTable = Annotated[dict[Text, Text], Meta(max_length=MOST_KEYS)]
+AmountTable = Annotated[dict[Text, Amount], Meta(max_length=MOST_KEYS)]
+BytesTable = Annotated[dict[Text, Bytes], Meta(max_length=MOST_KEYS)]
+Moment = Annotated[str, Meta(pattern=_DATE, description="a date and time in UTC, as ISO 8601 writes it")]
+Samples = Annotated[tuple[Seconds, ...], Meta(max_length=MOST_REPEAT)]
+Traffic = Annotated[dict[Text, Bytes], Meta(max_length=16)]
+"""Bytes by level of the memory."""
+Side = Annotated[int, Meta(gt=0, le=_MOST_SIDE)]
+Shape = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=8)]
+Sides = Annotated[tuple[Side, ...], Meta(min_length=1, max_length=6)]
+"""Of a kernel or a stride, one for each dimension that it moves in."""
 
 Op = Literal["conv2d", "depthwise_conv2d", "pointwise_conv2d", "dense", "pool", "other"]
 Family = Literal["x86", "arm", "gpu"]
@@ -42,9 +83,9 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Figure(_Strict, frozen=True, kw_only=True):
     """A figure of a target's description: its value in SI units, and where it is from or how it was guessed."""
 
-    value: Annotated[float, Meta(ge=0)]
-    source: str | None = None
-    estimate: str | None = None
+    value: Amount
+    source: Text | None = None
+    estimate: Text | None = None
 
     def __post_init__(self) -> None:
         """Refuse a figure that says neither or both."""
@@ -52,6 +93,9 @@ class Figure(_Strict, frozen=True, kw_only=True):
             raise ValueError(
                 "a figure needs `source` (where it is published) or `estimate` (how it was guessed), one of the two"
             )
+
+
+FigureTable = Annotated[dict[Text, Figure], Meta(max_length=MOST_KEYS)]
 
 
 class Cache(_Strict, frozen=True, kw_only=True):
@@ -80,7 +124,7 @@ class Processor(_Strict, frozen=True, kw_only=True):
     vector_bits: PositiveInt
     vector_registers: PositiveInt | None = None
     frequency_hz: Figure | None = None
-    flops_per_cycle: dict[str, Figure] = {}
+    flops_per_cycle: FigureTable = {}
     """By dtype, for one core (x86, arm) or one streaming multiprocessor (gpu)."""
     issue_width: Figure | None = None
     fma_units: Figure | None = None
@@ -94,23 +138,23 @@ class Processor(_Strict, frozen=True, kw_only=True):
     l3: Cache | None = None
     multiprocessor: Multiprocessor | None = None
     """Of a GPU."""
-    requires: tuple[str, ...] = ()
+    requires: Texts = ()
     """Features that the machine must have to execute code for this target, in the words of /proc/cpuinfo."""
 
 
 class Peaks(_Strict, frozen=True, kw_only=True):
     """Ceilings of the whole target, all cores: FLOP/s by dtype, bytes/s by level (`L1`, `L2`, `L3`, `DRAM`)."""
 
-    flops_per_s: dict[str, Figure] = {}
-    bytes_per_s: dict[str, Figure] = {}
+    flops_per_s: FigureTable = {}
+    bytes_per_s: FigureTable = {}
 
 
 class EnergyCoefficients(_Strict, frozen=True, kw_only=True):
     """What the energy model multiplies: joules an operation, joules a byte at each level, and static watts."""
 
-    multiply_j: dict[str, Figure]
-    add_j: dict[str, Figure]
-    bytes_j: dict[str, Figure]
+    multiply_j: FigureTable
+    add_j: FigureTable
+    bytes_j: FigureTable
     """By level: `L1`, `L2`, `L3`, `DRAM`."""
     static_w: Figure | None = None
 
@@ -120,16 +164,16 @@ class Target(_Strict, frozen=True, kw_only=True):
 
     name: Name
     family: Family
-    description: str
-    aliases: tuple[str, ...] = ()
+    description: Text
+    aliases: Texts = ()
     default_device: Literal["local", "emulated"]
-    threads: PositiveInt
-    tvm: dict[str, str | int]
+    threads: Threads
+    tvm: Annotated[dict[Text, Text | Count], Meta(max_length=MOST_KEYS)]
     """The TVM target, as `tvm.target.Target` takes it."""
     processor: Processor
     peaks: Peaks = Peaks()
     energy: EnergyCoefficients | None = None
-    emulation: dict[str, str] = {}
+    emulation: TextTable = {}
     """`qemu_cpu`: what QEMU user mode calls this processor."""
     memory_bytes: Figure | None = None
     """A GPU's own memory."""
@@ -141,44 +185,44 @@ class Gpu(_Strict, frozen=True, kw_only=True):
     """A GPU as its driver describes it. A null field's reason is in `missing`."""
 
     name: Name
-    arch: str
+    arch: Text
     """As compilers call it: `sm_90`."""
     multiprocessors: PositiveInt | None = None
     memory_bytes: Bytes | None = None
-    sm_clock_max_hz: float | None = None
-    memory_clock_max_hz: float | None = None
-    power_limit_w: float | None = None
-    driver: str | None = None
-    cuda: str | None = None
+    sm_clock_max_hz: Amount | None = None
+    memory_clock_max_hz: Amount | None = None
+    power_limit_w: Amount | None = None
+    driver: Text | None = None
+    cuda: Text | None = None
     """The newest version of CUDA that the driver can run."""
-    missing: dict[str, str] = {}
+    missing: TextTable = {}
 
 
 class GpuConditions(_Strict, frozen=True, kw_only=True):
     """What a GPU was doing at one moment. A null field's reason is in `missing`. Clocks are read, never set."""
 
-    sm_clock_hz: float | None = None
-    memory_clock_hz: float | None = None
-    power_w: float | None = None
+    sm_clock_hz: Amount | None = None
+    memory_clock_hz: Amount | None = None
+    power_w: Amount | None = None
     """The board's, as the driver averages it."""
-    power_limit_w: float | None = None
-    temperature_c: float | None = None
+    power_limit_w: Amount | None = None
+    temperature_c: Number | None = None
     memory_used_bytes: Bytes | None = None
     """Of all processes on this GPU."""
-    slowed_by: tuple[str, ...] | None = None
+    slowed_by: Texts | None = None
     """What held the clocks back at that moment; empty: nothing did."""
-    missing: dict[str, str] = {}
+    missing: TextTable = {}
 
 
 class Conditions(_Strict, frozen=True, kw_only=True):
     """What the machine was doing at one moment. Null: this machine does not tell."""
 
-    at_utc: str
-    load_1min: float | None = None
-    governor: str | None = None
+    at_utc: Moment
+    load_1min: Amount | None = None
+    governor: Text | None = None
     turbo: bool | None = None
-    frequency_hz: float | None = None
-    temperature_c: float | None = None
+    frequency_hz: Amount | None = None
+    temperature_c: Number | None = None
     steal_s: Seconds | None = None
     """Processor time that the hypervisor gave to others, since boot (/proc/stat)."""
     gpu: GpuConditions | None = None
@@ -188,50 +232,50 @@ class Conditions(_Strict, frozen=True, kw_only=True):
 class Host(_Strict, frozen=True, kw_only=True):
     """The machine that compiled, and that measured too when the device is `local`."""
 
-    name: str
-    os: str
-    architecture: str
-    cpu: str
-    cores_physical: int | None
-    cores_logical: int
+    name: Text
+    os: Text
+    architecture: Text
+    cpu: Text
+    cores_physical: PositiveInt | None
+    cores_logical: PositiveInt
     cores_usable: PositiveInt | None = None
     """Physical cores that this process may run on (its affinity)."""
     processors_usable: PositiveInt | None = None
     """Logical processors that this process may run on (its affinity)."""
-    features: tuple[str, ...]
-    caches_bytes: dict[str, int]
+    features: Texts
+    caches_bytes: BytesTable
     memory_bytes: Bytes
-    virtual_machine: str | None
-    versions: dict[str, str]
+    virtual_machine: Text | None
+    versions: TextTable
     conditions: Conditions
 
 
 class Mix(_Strict, frozen=True, kw_only=True):
     """What code moves through a level of memory that writes a share of the bytes, and reads the others."""
 
-    level: str
+    level: Text
     written: Annotated[float, Meta(gt=0, le=1)]
-    bytes_per_s: float
+    bytes_per_s: Amount
     """Read and written together."""
 
 
 class Calibration(_Strict, frozen=True, kw_only=True):
     """Ceilings of the device as measured with mbench's own kernels, at `threads` threads."""
 
-    method: str
-    measured_at_utc: str
-    threads: PositiveInt
-    flops_per_s: dict[str, float]
-    bytes_per_s: dict[str, float]
+    method: Text
+    measured_at_utc: Moment
+    threads: Threads
+    flops_per_s: AmountTable
+    bytes_per_s: AmountTable
     """Of reading alone, by level."""
-    mixes: tuple[Mix, ...] = ()
+    mixes: Annotated[tuple[Mix, ...], Meta(max_length=MOST_KEYS)] = ()
     """Of reading and writing by turns; none where only reading was measured."""
     parallel_loop_s: Seconds | None = None
     """What a parallel loop takes in which every thread does almost nothing: starting and joining them. None with one
     thread, or where it was not measured."""
-    working_set_bytes: dict[str, int]
+    working_set_bytes: BytesTable
     """How many bytes each level's kernels went through, all threads together."""
-    others_busy: float | None = None
+    others_busy: Amount | None = None
     """Processors that other processes kept busy meanwhile; the ceilings are too low if they were."""
 
 
@@ -242,49 +286,49 @@ class Device(_Strict, frozen=True, kw_only=True):
     """Where the artifacts ran."""
 
     kind: DeviceKind
-    name: str
+    name: Text
     machine: Host | None = None
     """The machine at the other end, where that is not the host: as its own /proc and /sys describe it."""
-    emulator: str | None = None
+    emulator: Text | None = None
     """What executed the code where the kind is `emulated`: program, version and processor."""
     gpu: Gpu | None = None
     """The GPU that executed the code, where the target is one."""
     calibration: Calibration | None = None
-    missing: dict[str, str] = {}
+    missing: TextTable = {}
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
 class Warmup(_Strict, frozen=True, kw_only=True):
     """Runs that are thrown away first: until three blocks in a row agree, or time is up."""
 
-    max_s: Seconds
-    steady_within: Annotated[float, Meta(ge=0)] = 0.02
+    max_s: Annotated[float, Meta(ge=0, le=MOST_TIMEOUT_S, description="seconds")]
+    steady_within: Annotated[float, Meta(ge=0, le=1)] = 0.02
     """How far the medians of the blocks may lie apart, as a share of the least."""
 
 
 class Settings(_Strict, frozen=True, kw_only=True):
     """What was asked for."""
 
-    variants: tuple[Name, ...]
-    threads: PositiveInt
-    batch: PositiveInt
-    dtype: str
-    number: PositiveInt
+    variants: Annotated[tuple[Name, ...], Meta(max_length=MOST_VARIANTS)]
+    threads: Threads
+    batch: Batch
+    dtype: Text
+    number: Repeat
     """Runs a sample of end-to-end latency averages over; 1 keeps percentiles true."""
-    repeat: PositiveInt
+    repeat: Repeat
     """End-to-end samples of each twin of the A/A pair, at most: see `measure_max_s`."""
-    layer_repeat: PositiveInt
+    layer_repeat: Repeat
     """Instrumented runs, at most: samples of each layer."""
-    block: PositiveInt
+    block: Repeat
     """Consecutive runs of one twin before the other takes over (A B B A)."""
     warmup: Warmup
-    measure_max_s: Seconds | None = None
+    measure_max_s: Patience | None = None
     """When to be content with fewer samples, though never fewer than three blocks of each twin; null: never."""
-    timeout_s: Seconds
+    timeout_s: Patience
     compile_only: bool = False
     counts: bool = False
     """Whether exact counts were asked for beside what is measured; an emulated run always counts."""
-    tuned: dict[str, str] = {}
+    tuned: TextTable = {}
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
 
 
@@ -293,12 +337,12 @@ class Variant(_Strict, frozen=True, kw_only=True):
     """A network: its name and what the name means."""
 
     name: Name
-    family: str
-    width_multiplier: Annotated[float, Meta(gt=0)]
+    family: Text
+    width_multiplier: Annotated[float, Meta(gt=0, le=1000)]
     resolution: PositiveInt
     convolution: Literal["depthwise_separable", "standard"]
-    batch: PositiveInt
-    dtype: str
+    batch: Batch
+    dtype: Text
 
 
 class ArtifactInfo(_Strict, frozen=True, kw_only=True):
@@ -308,41 +352,41 @@ class ArtifactInfo(_Strict, frozen=True, kw_only=True):
     `ignored` those whose tuned choice was not followed.
     """
 
-    digest: str
+    digest: Text
     library_bytes: Bytes
     compile_s: Seconds
     cached: bool
-    schedules: dict[str, str]
-    fallbacks: dict[str, str] = {}
+    schedules: TextTable
+    fallbacks: TextTable = {}
     """Kernel to the reason."""
-    ignored: dict[str, str] = {}
+    ignored: TextTable = {}
     """Kernel to the reason."""
 
 
 class Numerics(_Strict, frozen=True, kw_only=True):
     """The output against PyTorch's. `max_rel_error`: the largest error over the largest magnitude of the reference."""
 
-    max_abs_error: float | None
-    max_rel_error: float | None
-    tolerance: float
+    max_abs_error: Amount | None
+    max_rel_error: Amount | None
+    tolerance: Amount
     """Largest `max_rel_error` that passes."""
-    reference: str
+    reference: Text
     passed: bool
-    detail: str | None = None
+    detail: Text | None = None
 
 
 class EndToEnd(_Strict, frozen=True, kw_only=True):
     """Whole runs. `twin_latency_s` is a second copy of the same library, alternated with the first: the A/A pair."""
 
-    latency_s: tuple[Seconds, ...] | None
-    twin_latency_s: tuple[Seconds, ...] | None
-    method: str
-    threads: PositiveInt | None = None
+    latency_s: Samples | None
+    twin_latency_s: Samples | None
+    method: Text
+    threads: Threads | None = None
     """As the runtime reports it."""
     latency_model_s: Seconds | None = None
     """What a model of the target says of one thread; a model, never a measurement. Sum over the layers."""
-    latency_model_method: str | None = None
-    affinity: tuple[int, ...] | None = None
+    latency_model_method: Text | None = None
+    affinity: Annotated[tuple[Count, ...], Meta(max_length=MOST_KEYS)] | None = None
     """Processors that the first of these threads may run on."""
     warmup_runs: Count | None = None
     warmup_s: Seconds | None = None
@@ -361,7 +405,7 @@ class Memory(_Strict, frozen=True, kw_only=True):
     activation_peak_bytes: Bytes
     workspace_bytes: Bytes
     process_peak_bytes: Bytes | None
-    method: str
+    method: Text
     device_bytes: Bytes | None = None
     """Where a GPU ran it: what its driver gave out for the network, of its own memory."""
 
@@ -370,10 +414,10 @@ class MeteredEnergy(_Strict, frozen=True, kw_only=True):
     """Energy of one run as a meter saw it over a window of many. The idle power is not taken off."""
 
     energy_j: Joules
-    method: str
+    method: Text
     window_s: Seconds
     runs: PositiveInt
-    idle_w: float | None = None
+    idle_w: Amount | None = None
     """What the same meter showed of the idle device before; null: it was not looked at."""
 
 
@@ -381,8 +425,8 @@ class Energy(_Strict, frozen=True, kw_only=True):
     """Energy of one run. `energy_j` is a model of operations, bytes and static power; `measured` is a meter's."""
 
     energy_j: Joules | None
-    method: str
-    components_j: dict[str, Joules]
+    method: Text
+    components_j: Annotated[dict[Text, Joules], Meta(max_length=MOST_KEYS)]
     """`arithmetic`, `L1`, `L2`, `L3`, `DRAM`, `static`."""
     coefficients: EnergyCoefficients | None
     measured: MeteredEnergy | None = None
@@ -397,23 +441,23 @@ class Books(_Strict, frozen=True, kw_only=True):
     end_to_end_s: Seconds
     layer_sum_s: Seconds
     overhead_s: Seconds
-    unattributed_s: float
+    unattributed_s: Number
     instrument_cost_s: Seconds
     """What the instrument adds to one reading; already taken off the layers and the overhead."""
-    method: str | None = None
+    method: Text | None = None
     """How layers and overhead were told apart; null: by the runtime's instrument, call by call."""
 
 
 class Roofline(_Strict, frozen=True, kw_only=True):
     """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that its data pass."""
 
-    flops_per_s: float
-    arithmetic_intensity: float
+    flops_per_s: Amount
+    arithmetic_intensity: Amount
     """FLOPs a byte of input, weights and output."""
-    bound: str
-    fraction_of_peak: float
+    bound: Text
+    fraction_of_peak: Amount
     """Of the measured peak FLOP/s."""
-    fraction_of_bound: float
+    fraction_of_bound: Amount
     """Of what `bound` allows at this intensity."""
 
 
@@ -438,19 +482,19 @@ class Counters(_Strict, frozen=True, kw_only=True):
 class Counts(_Strict, frozen=True, kw_only=True):
     """Exact counts of one run of the network, and what they are counts of."""
 
-    method: str
-    target: str
+    method: Text
+    target: Text
     """The target that the counted code was compiled for; not the record's own with `--counts`."""
     vector_bits: PositiveInt | None = None
     """Width of that target's vectors; null: it is the record's own target."""
-    artifact_digest: str
-    emulator: str
+    artifact_digest: Text
+    emulator: Text
     """Program, version and processor that executed it."""
     counters: Counters
     """Sum over the layers."""
-    traffic_bytes: dict[str, Bytes] | None = None
+    traffic_bytes: Traffic | None = None
     """Sum over the layers; see `Layer.traffic_bytes`."""
-    traffic_method: str | None = None
+    traffic_method: Text | None = None
 
 
 class Layer(_Strict, frozen=True, kw_only=True):
@@ -459,13 +503,13 @@ class Layer(_Strict, frozen=True, kw_only=True):
     index: Count
     name: Name
     op: Op
-    kernel: str
+    kernel: Text
     """The compiled function; several, in order, are joined by ` + `."""
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    kernel_size: tuple[int, ...] | None
-    stride: tuple[int, ...] | None
-    groups: int | None
+    input_shape: Shape
+    output_shape: Shape
+    kernel_size: Sides | None
+    stride: Sides | None
+    groups: Side | None
     macs: Count
     params: Count
     weight_bytes: Bytes
@@ -474,13 +518,13 @@ class Layer(_Strict, frozen=True, kw_only=True):
     workspace_bytes: Bytes
     parallel_loops: Count | None = None
     """That one run executes; each starts the threads and joins them. None where the build did not say."""
-    latency_s: tuple[Seconds, ...] | None
+    latency_s: Samples | None
     energy_j: Joules | None
-    energy_method: str | None
+    energy_method: Text | None
     counters: Counters | None
-    counters_by_kernel: dict[str, Counters] = {}
+    counters_by_kernel: Annotated[dict[Text, Counters], Meta(max_length=MOST_KEYS)] = {}
     """The same, of each kernel where the layer has several."""
-    traffic_bytes: dict[str, Bytes] | None = None
+    traffic_bytes: Traffic | None = None
     """Bytes that each level (`L1`, `L2`, `L3`, `DRAM`) delivered and took, in a model of the target's caches."""
     latency_model_s: Seconds | None = None
     """What a model of the target says of one thread; a model, never a measurement."""
@@ -500,18 +544,18 @@ class Result(_Strict, frozen=True, kw_only=True):
     energy: Energy
     books: Books | None
     counts: Counts | None = None
-    layers: tuple[Layer, ...]
-    missing: dict[str, str] = {}
-    warnings: tuple[str, ...] = ()
+    layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    missing: TextTable = {}
+    warnings: Texts = ()
 
 
 class Failure(_Strict, frozen=True, kw_only=True):
     """A variant that could not be built or measured, and why."""
 
     variant: Name
-    stage: str
-    reason: str
-    detail: str = ""
+    stage: Text
+    reason: Text
+    detail: Text = ""
 
 
 class Record(_Strict, frozen=True, kw_only=True):
@@ -519,14 +563,14 @@ class Record(_Strict, frozen=True, kw_only=True):
 
     format_version: Literal[1]
     run_id: Name
-    created_at_utc: str
-    mbench_version: str
+    created_at_utc: Moment
+    mbench_version: Text
     host: Host
     target: Target
     device: Device
     settings: Settings
-    results: tuple[Result, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    results: Annotated[tuple[Result, ...], Meta(max_length=MOST_VARIANTS)] = ()
+    failures: Annotated[tuple[Failure, ...], Meta(max_length=MOST_VARIANTS)] = ()
 
     def unfinished(self) -> tuple[str, ...]:
         """Return the variants that were asked for and have no result."""
@@ -536,7 +580,11 @@ class Record(_Strict, frozen=True, kw_only=True):
 
 # ------------------------------------------------------------------------------------------------- reading and writing
 def encode(record: Record) -> bytes:
-    """Return the record as one line of JSON, times and energies at nine significant digits."""
+    """Return the record as one line of JSON, times and energies at nine significant digits.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
     plain = msgspec.to_builtins(record)
     return json.dumps(_rounded(plain), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
@@ -545,12 +593,18 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, str):
         return plain.storable(value)
     if isinstance(value, float):
-        return float(f"{value:.9g}")
+        return 0.0 if abs(value) < LEAST_MAGNITUDE else float(f"{value:.9g}")
     if isinstance(value, dict):
         return {_rounded(key): _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
     return value
+
+
+class _Head(msgspec.Struct):
+    """What tells whether a document is a record, and of which version."""
+
+    format_version: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def decode(data: bytes, *, source: str) -> Record:
@@ -559,25 +613,36 @@ def decode(data: bytes, *, source: str) -> Record:
     Raises:
         RecordError: not JSON, cut short, another format version, or a field that breaks the format.
     """
+    from mbench import record_rules  # which knows the types of this module
+
     if not data.strip():
         raise RecordError(f"{source}: the file is empty; expected a record that 'mbench run' wrote")
     try:
-        head = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _refuse_other_versions(data, source)
+        found = strict_json.decode(data, Record)
+        strict_json.refuse_repeated_keys(data)
+    except strict_json.NotJsonError as error:
         raise RecordError(f"{source}: not a whole JSON document ({error}); was it cut short?") from error
-    version = head.get("format_version") if isinstance(head, dict) else None
+    except strict_json.MisfitError as error:
+        raise RecordError(f"{source}: not a valid record: {error}") from error
+    broken = record_rules.broken(found)
+    if broken:
+        raise RecordError(f"{source}: not a valid record: {broken}")
+    return found
+
+
+def _refuse_other_versions(data: bytes, source: str) -> None:
+    version: object = None
+    with contextlib.suppress(strict_json.MisfitError):  # no object, or a version that is no number of JSON's
+        version = strict_json.decode(bytes(strict_json.decode(data, _Head).format_version), Any)
     if version is None:
+        strict_json.decode(data, Any)  # what is no JSON at all is said to be that
         raise RecordError(f"{source}: no format_version; expected a record that 'mbench run' wrote")
     if version != FORMAT_VERSION:
         raise RecordError(
             f"{source}: format_version is {shown(version)}, this mbench reads {FORMAT_VERSION}; "
             "use the mbench that wrote it"
         )
-    try:
-        return msgspec.json.decode(data, type=Record)
-    except msgspec.ValidationError as error:
-        said = " ".join(str(error).split())  # it quotes names from the file, line breaks and all
-        raise RecordError(f"{source}: not a valid record: {said}") from error
 
 
 def read(path: str | os.PathLike[str]) -> Record:
@@ -587,9 +652,11 @@ def read(path: str | os.PathLike[str]) -> Record:
         RecordError: the file cannot be read, or is not a valid record of this version.
     """
     try:
-        data = regular.read(path)
+        data = strict_json.content(Path(path))
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}") from error
+    except strict_json.MisfitError as error:
+        raise RecordError(f"{path}: {error}") from error
     return decode(data, source=str(path))
 
 
@@ -618,12 +685,18 @@ def _umask() -> int:
 
 
 def write(path: Path, record: Record) -> None:
-    """Write one record file atomically.
+    """Write one record file atomically, if what is written can be read back; else what lies there stays.
 
     Raises:
         OutputError: it could not be written.
+        RecordError: no reader would take it.
     """
-    write_atomically(path, encode(record))
+    try:
+        data = encode(record)
+    except ValueError as error:  # NaN and infinity
+        raise RecordError(f"{path}: not a valid record: a number is not finite") from error
+    decode(data, source=str(path))
+    write_atomically(path, data)
 
 
 def json_schema() -> dict[str, Any]:

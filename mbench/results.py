@@ -308,7 +308,8 @@ def _taps_inside(layer: Layer) -> float:
         layer.input_shape[2:], layer.output_shape[2:], layer.kernel_size, layer.stride, strict=True
     ):
         before = max(0, (outputs - 1) * stride + taps - inputs + 1) // 2
-        inside = sum(0 <= at * stride + tap - before < inputs for at in range(outputs) for tap in range(taps))
+        starts = (at * stride - before for at in range(outputs))
+        inside = sum(max(0, min(start + taps, inputs) - max(start, 0)) for start in starts)
         shares.append(inside / (outputs * taps))
     return math.prod(shares)
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 FALSE_ALARM_RATE = 0.01
 POWER = 0.95
 MIN_PAIRS = 3
+MOST_LOG = 50.0
+"""Of a change: beyond, a number is only an overflow."""
 VISIBLE_IN_NORMAL_SDS = sum(map(statistics.NormalDist().inv_cdf, (1 - FALSE_ALARM_RATE, POWER)))
 """Quantiles of the normal distribution for FALSE_ALARM_RATE and POWER, added: what n samples see, in sd / sqrt(n)."""
 
@@ -137,9 +139,9 @@ def noise(first: Sequence[float], twin: Sequence[float], block: int) -> Noise | 
     pairs = list(zip(_block_medians(first, block), _block_medians(twin, block), strict=False))
     if len(pairs) < MIN_PAIRS or any(min(pair) <= 0 for pair in pairs):
         return None
-    log_ratios = [math.log(b / a) for a, b in pairs]
+    log_ratios = [math.log(b) - math.log(a) for a, b in pairs]
     deviation = statistics.stdev(log_ratios)
-    visible = math.expm1(_visible_in_sds(len(pairs)) * deviation)
+    visible = math.expm1(min(_visible_in_sds(len(pairs)) * deviation, MOST_LOG))
     return Noise(
         log_ratio_mean=statistics.fmean(log_ratios),
         log_ratio_sd=deviation,

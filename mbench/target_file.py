@@ -47,10 +47,15 @@ def _inconsistencies(target: Target, file: Path) -> Iterator[tuple[str, str]]:
         yield "name", f"expected '{file.parent.name}', the folder's name, got {shown(target.name)}"
     if target.name in DETECTED:
         yield "name", f"'{target.name}' stands for what the machine has; choose another"
+    yield from inconsistencies(target)
+
+
+def inconsistencies(target: Target) -> Iterator[tuple[str, str]]:
+    """Yield what types cannot say of any target, from a file or from a record, as key and complaint."""
     kind = target.tvm.get("kind")
     if kind is None:
         yield "tvm.kind", "missing; expected what tvm.target.Target takes, such as 'llvm'"
-    for key in ("mtriple", "mcpu") if kind == "llvm" else ():
+    for key in {"llvm": ("mtriple", "mcpu"), "cuda": ("arch",)}.get(str(kind), ()):
         if not isinstance(target.tvm.get(key), str):
             yield f"tvm.{key}", f"expected a string, got {shown(target.tvm.get(key))}"
         elif key == "mtriple" and not names.is_plain(str(target.tvm[key]).split("-", maxsplit=1)[0].lower()):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from mbench import models
 from mbench.costs import DTYPES
 from mbench.errors import UsageError, did_you_mean
-from mbench.records import Variant
+from mbench.records import MOST_BATCH, MOST_VARIANTS, Variant
 
 DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
 WIDTHS = ("0.25", "0.5", "0.75", "1.0")
@@ -22,7 +22,6 @@ MIN_RESOLUTION = 32
 MAX_RESOLUTION = 4096
 MIN_WIDTH = 0.01
 MAX_WIDTH = 1.4
-MAX_BATCH = 65_536
 
 _NAME = re.compile(
     r"(?P<family>.+?)_(?P<width>[^_]*)_(?P<resolution>[^_]*)(?P<shallow>_shallow)?(?P<standard>_standard)?"
@@ -40,10 +39,15 @@ def expand(patterns: Iterable[str]) -> tuple[str, ...]:
     """Return the canonical names that the patterns stand for, each once, in order.
 
     Raises:
-        UsageError: a brace is not closed, or a name is not a variant's.
+        UsageError: a brace is not closed, a name is not a variant's, or there are too many.
     """
     names = (parse(name).name for pattern in patterns for name in _expand_braces(pattern))
-    return tuple(dict.fromkeys(names))
+    found = tuple(itertools.islice(names, MOST_VARIANTS + 1))
+    if len(found) > MOST_VARIANTS:
+        raise UsageError(
+            f"the patterns stand for more than {MOST_VARIANTS} variants; a run takes no more: make several"
+        )
+    return tuple(dict.fromkeys(found))
 
 
 def batches(text: str) -> tuple[int, ...]:
@@ -53,9 +57,9 @@ def batches(text: str) -> tuple[int, ...]:
         UsageError: one of them is no number, or out of range.
     """
     for part in text.split(","):
-        if not re.fullmatch(r"\d{1,20}", part) or not 1 <= int(part) <= MAX_BATCH:
+        if not re.fullmatch(r"\d{1,20}", part) or not 1 <= int(part) <= MOST_BATCH:
             raise UsageError(
-                f"--batch {text}: {part or 'nothing'} is not in the range 1 to {MAX_BATCH}; "
+                f"--batch {text}: {part or 'nothing'} is not in the range 1 to {MOST_BATCH}; "
                 "expected a number, or several as in 1,8,64"
             )
     return tuple(dict.fromkeys(map(int, text.split(","))))
@@ -103,8 +107,8 @@ def parse(name: str, *, batch: int = 1, dtype: str = "float32") -> Variant:
     batch = int(match["batch"] or batch)
     if batch < 1:
         raise UsageError(f"batch {batch} is not positive; expected 1 or more")
-    if batch > MAX_BATCH:
-        raise UsageError(f"variant {name!r}: batch {batch} is not in the range 1 to {MAX_BATCH}")
+    if batch > MOST_BATCH:
+        raise UsageError(f"variant {name!r}: batch {batch} is not in the range 1 to {MOST_BATCH}")
     suffixes = f"{match['shallow'] or ''}{match['standard'] or ''}" + (f"_b{batch}" if match["batch"] else "")
     width, resolution = _width(match["width"], name), _resolution(match["resolution"], name)
     return Variant(

@@ -260,8 +260,11 @@ def hostile(base: Record) -> Record:
             missing={**result.missing, close + script: image + rich},
         )
 
+    results = tuple(map(spoil, base.results))
+    asked = (*(result.variant.name for result in results), script)
     return replace(
-        base, host=replace(base.host, name=script + close, cpu=image + braces), results=tuple(map(spoil, base.results)),
+        base, host=replace(base.host, name=script + close, cpu=image + braces), results=results,
+        settings=replace(base.settings, variants=asked),
         device=replace(base.device, name=rich + script), target=replace(base.target, name=image, description=rich),
         failures=(Failure(variant=script, stage=close, reason=image + braces, detail="\n".join(HOSTILE)),),
     )  # fmt: skip
@@ -289,7 +292,7 @@ def _target() -> Target:
     )  # fmt: skip
     return Target(
         name="host", family="x86", description="this machine", default_device="local", threads=2,
-        tvm={"kind": "llvm", "mcpu": "skylake-avx512"}, processor=processor,
+        tvm={"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "skylake-avx512"}, processor=processor,
         peaks=Peaks(flops_per_s={"float32": _figure(PEAK_FLOPS)}, bytes_per_s={"DRAM": _figure(DRAM_BYTES_PER_S)}),
         energy=_coefficients(),
     )  # fmt: skip

@@ -74,7 +74,7 @@ class Runs:
     @property
     def margin(self) -> float:
         """The change, as a fraction, that is tolerated."""
-        return max(self.threshold, math.expm1(NOISE_FACTOR * self.error))
+        return max(self.threshold, math.expm1(min(NOISE_FACTOR * self.error, stats.MOST_LOG)))
 
     def p(self, direction: int) -> float:
         """Return the p of the hypothesis that it is not slower (1) or not quicker (-1) than the margin allows.

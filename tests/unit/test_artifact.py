@@ -129,6 +129,30 @@ def test_an_edited_manifest_is_noticed(folder: Path, changes: dict[str, object])
         artifact.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"layers": ()}, "$.layers"),
+        ({"layers": (LAYER, LAYER)}, "'conv0' is there twice"),
+        ({"layers": (msgspec.structs.replace(LAYER, output_shape=(1,)),)}, "$.layers[0].output_shape"),
+        ({"layers": (msgspec.structs.replace(LAYER, output_shape=(1, 8)),)}, "$.layers[0].output_shape"),
+        ({"layers": (msgspec.structs.replace(LAYER, kernel_size=(10**18, 3)),)}, "$.layers[0].kernel_size"),
+        ({"layers": (msgspec.structs.replace(LAYER, macs=2**63),)}, "$.layers[0].macs"),
+        ({"calls": (("conv", 1),)}, "$.calls"),
+        ({"compile_s": 1e300}, "$.compile_s"),
+        ({"weight_bytes": -1}, "$.weight_bytes"),
+    ],
+)
+def test_a_manifest_of_what_cannot_be_is_refused_even_if_its_hashes_are_right(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    artifact.store(msgspec.structs.replace(manifest(), **changes), built(tmp_path), tmp_path / "artifact")
+    with pytest.raises(BuildError) as caught:
+        artifact.load(tmp_path / "artifact")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_whitespace_in_the_manifest_is_no_damage(folder: Path) -> None:
     edited(folder)
     assert artifact.load(folder).manifest.layers == (LAYER,)

@@ -163,9 +163,13 @@ def test_a_cache_folder_that_cannot_be(run: Mbench, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Path:
     """Return a record of this machine that lacks one of its variants."""
+    replace, machine = msgspec.structs.replace, host.describe()
     record = factory.record(factory.PAIR[:1], failed=factory.PAIR[1:])
+    tvm = record.target.tvm | {"mtriple": f"{machine.architecture}-linux-gnu"}
+    target = replace(record.target, tvm=tvm, processor=replace(record.target.processor, requires=()))
+    settings = replace(record.settings, threads=1)
     file = tmp_path / "interrupted.json"
-    records.write(file, msgspec.structs.replace(record, host=host.describe()))
+    records.write(file, replace(record, host=machine, target=target, settings=settings))
     return file
 
 
@@ -243,6 +247,52 @@ def test_resume_elsewhere(run: Mbench, interrupted: Path, changes: dict[str, Any
     records.write(interrupted, msgspec.structs.replace(record, host=msgspec.structs.replace(record.host, **changes)))
     before = interrupted.read_bytes()
     assert_one_line(run("run", "--resume", interrupted), said, "start a new run")
+    assert interrupted.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"threads": 1024}, "--threads 1024 is out of range"),
+        ({"threads": 10**9}, "$.settings.threads"),
+        ({"timeout_s": 1e300}, "$.settings.timeout_s"),
+        ({"timeout_s": 0}, "$.settings.timeout_s"),
+        ({"number": 10**18}, "$.settings.number"),
+        ({"number": 0}, "$.settings.number"),
+        ({"repeat": -1}, "$.settings.repeat"),
+        ({"batch": 10**6}, "$.settings.batch"),
+        ({"block": 2**63}, "$.settings.block"),
+        ({"layer_repeat": 10**400}, "$.settings.layer_repeat"),
+        ({"measure_max_s": -1.0}, "$.settings.measure_max_s"),
+        ({"dtype": "float64"}, "'float64'"),
+        ({"dtype": "float16"}, "'float16' is for GPUs"),
+        ({"variants": [*factory.PAIR, "mobilenet_v9_1.0_224"]}, "'mobilenet_v9_1.0_224' is not known"),
+        ({"variants": [*factory.PAIR, "mobilenet_v1_1_224_shallow"]}, "is not written as"),
+    ],
+)  # fmt: skip
+def test_resume_refuses_what_the_command_line_would(
+    run: Mbench, interrupted: Path, settings: dict[str, Any], said: str
+) -> None:
+    plain = json.loads(interrupted.read_text())
+    plain["settings"].update(settings)
+    interrupted.write_text(json.dumps(plain))
+    before = interrupted.read_bytes()
+    assert_one_line(run("run", "--resume", interrupted), str(interrupted), said)
+    assert interrupted.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("tvm", "said"),
+    [({"kind": "llvm"}, "tvm.mtriple"), ({}, "tvm.kind"), ({"kind": "cuda"}, "tvm.arch"), ({"kind": "x"}, "'x'")],
+)
+def test_resume_refuses_a_target_that_no_file_may_hold(
+    run: Mbench, interrupted: Path, tvm: dict[str, str], said: str
+) -> None:
+    plain = json.loads(interrupted.read_text())
+    plain["target"]["tvm"] = tvm
+    interrupted.write_text(json.dumps(plain))
+    before = interrupted.read_bytes()
+    assert_one_line(run("run", "--resume", interrupted), str(interrupted), said)
     assert interrupted.read_bytes() == before
 
 

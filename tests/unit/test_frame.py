@@ -125,6 +125,14 @@ def test_nothing_there_is_an_error(tmp_path: Path) -> None:
             frame.load(path)
 
 
+def test_a_folder_of_more_files_than_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = len(frame.files(folder))
+    monkeypatch.setattr(frame, "MOST_FILES", count - 1)
+    for path in (folder, folder / "*.json"):
+        with pytest.raises(RecordError, match=f"{count} files there; expected at most {count - 1}"):
+            frame.files(path)
+
+
 def test_a_bad_record_is_an_error(folder: Path) -> None:
     (folder / "c.json").write_text('{"format_version": 1}')
     with pytest.raises(RecordError, match=r"c\.json"):

@@ -238,6 +238,40 @@ def test_a_wrong_target_leaves_nothing(world: World) -> None:
     assert list(world.path.parent.iterdir()) == []
 
 
+def test_a_record_that_is_resumed_stays_where_its_target_is_wrong(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no compiler")
+    world.builds[NAMES[1]] = BuildError("no compiler")
+    world.builds[NAMES[2]] = BuildError("no compiler")
+    world.run()
+    before = world.path.read_bytes()
+    world.builds = {NAMES[0]: TargetError("target 'x': tvm.mcpu 'y' is not a processor")}
+    with pytest.raises(TargetError):
+        pipeline.run(pipeline.resumed(world.path, host.describe(), use_cache=True), world.progress)
+    assert world.path.read_bytes() == before
+    assert [path.name for path in world.path.parent.iterdir()] == [world.path.name]
+
+
+@pytest.mark.parametrize("wrong", [{"latency_s": (float("nan"),) * 5}, {"wall_s": -1.0}, {"warmup_runs": 2**63}])
+def test_what_no_reader_would_take_is_a_failure_and_the_rest_is_kept(world: World, wrong: dict[str, Any]) -> None:
+    world.device.behaviour[NAMES[1]] = msgspec.structs.replace(fakes.unseen(fakes.PASSED), **wrong)
+    record = world.run()
+    assert records.read(world.path) == records.decode(records.encode(record), source="")
+    assert names(record) == [NAMES[0], NAMES[2]]
+    [failure] = record.failures
+    assert (failure.variant, failure.stage) == (NAMES[1], "recording")
+    assert "not a valid record" in failure.reason
+    assert world.ended(NAMES[1]) == "failed"
+
+
+def test_a_reason_of_any_length_is_shortened_to_what_a_record_may_hold(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("first " + "x" * 10**6 + " last")
+    world.run()
+    [failure] = records.read(world.path).failures
+    assert failure.reason.startswith("first ")
+    assert failure.reason.endswith(" last")
+    assert len(failure.reason) < 1000
+
+
 MEASURE_FAILURES = {
     "crash": WorkerDied("the worker process was ended by SIGSEGV", stage="warming up", detail="last words"),
     "refused": MeasureError("2 threads were set, the runtime uses 1"),

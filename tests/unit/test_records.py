@@ -14,7 +14,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from mbench import records
+from mbench import records, strict_json
 from mbench.errors import OutputError, RecordError
 
 Change = Callable[[dict[str, Any]], None]
@@ -27,12 +27,13 @@ def plain() -> dict[str, Any]:
 
 
 def refused(data: bytes | str) -> str:
-    """Return the error that a file with this content gives; it names the file and is one line."""
+    """Return the error that a file with this content gives; it names the file and is one short line."""
     with pytest.raises(RecordError) as caught:
         records.decode(data.encode() if isinstance(data, str) else data, source="some/file.json")
     message = str(caught.value)
     assert message.startswith("some/file.json: ")
     assert "\n" not in message
+    assert len(message) < 300  # whatever it quotes
     assert caught.value.exit_code == 2
     return message
 
@@ -176,6 +177,36 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "long name": (_set("run_id", value="x" * 201), "run_id"),
     "list for an object": (_set("host", value=[]), "host"),
     "object for a list": (_set("results", value={}), "results"),
+    "a count of 2^63": (_set("results", 0, "layers", 1, "macs", value=2**63), "$.results[0].layers[1].macs"),
+    "a count above 1e308": (_set("results", 0, "layers", 1, "macs", value=10**309), "$.results[0].layers[1].macs"),
+    "bytes above all memory": (_set("results", 0, "memory", "weight_bytes", value=10**19), "weight_bytes"),
+    "a network without layers": (_set("results", 0, "layers", value=[]), "$.results[0].layers"),
+    "a shape of one side": (_set("results", 0, "layers", 0, "output_shape", value=[1]), "layers[0].output_shape"),
+    "a shape of thousands of sides": (
+        _set("results", 0, "layers", 0, "output_shape", value=[1] * 4_000),
+        "layers[0].output_shape",
+    ),
+    "a side of 0": (_set("results", 0, "layers", 0, "input_shape", 2, value=0), "layers[0].input_shape[2]"),
+    "a latency of ages": (_set("results", 0, "end_to_end", "latency_s", 0, value=1e300), "latency_s[0]"),
+    "samples without end": (
+        _set("results", 0, "end_to_end", "latency_s", value=[0.1] * 100_001),
+        "latency_s",
+    ),
+    "threads that no machine has": (_set("settings", "threads", value=10**9), "$.settings.threads"),
+    "a timeout of ages": (_set("settings", "timeout_s", value=1e300), "$.settings.timeout_s"),
+    "a negative timeout": (_set("settings", "timeout_s", value=-1), "$.settings.timeout_s"),
+    "runs a sample without end": (_set("settings", "number", value=10**18), "$.settings.number"),
+    "more variants than a run takes": (
+        _set("settings", "variants", value=[f"n{number}" for number in range(10_001)]),
+        "$.settings.variants",
+    ),
+    "a text without end": (_set("host", "cpu", value="x" * 10**6), "$.host.cpu"),
+    "a table without end": (
+        _set("results", 0, "missing", value=dict.fromkeys(map(str, range(20_001)), "why")),
+        "$.results[0].missing",
+    ),
+    "a date that is none": (_set("created_at_utc", value="yesterday"), "$.created_at_utc"),
+    "a date elsewhere": (_set("created_at_utc", value="2025-03-01T12:00:00+05:00"), "$.created_at_utc"),
     "figure with neither source nor estimate": (
         _set("target", "processor", "frequency_hz", value={"value": 1.0}),
         "source",
@@ -193,6 +224,109 @@ def test_fields_that_break_the_format(plain: dict[str, Any], name: str) -> None:
     message = refused(json.dumps(changed(plain, change)))
     assert "not a valid record" in message
     assert said in message
+
+
+RULES: dict[str, tuple[Change, str]] = {
+    "a month that is none": (_set("created_at_utc", value="2025-13-01T12:00:00Z"), "$.created_at_utc"),
+    "a day that is none, deep": (
+        _set("results", 0, "end_to_end", "conditions_before", "at_utc", value="2025-02-30T12:00:00Z"),
+        "$.results[0].end_to_end.conditions_before.at_utc",
+    ),
+    "a sample next to 0": (_set("results", 1, "end_to_end", "latency_s", 3, value=5e-324), "latency_s[3]"),
+    "a number next to 0": (_set("results", 0, "energy", "energy_j", value=5e-324), "$.results[0].energy.energy_j"),
+    "a number next to 0 in a table": (
+        _set("results", 0, "energy", "components_j", "DRAM", value=5e-324),
+        "$.results[0].energy.components_j['DRAM']",
+    ),
+    "a network twice": (lambda record: record["results"].append(record["results"][0]), "$.results"),
+    "a variant twice": (lambda record: record["settings"]["variants"].extend(factory.PAIR[:1]), "$.settings.variants"),
+    "a result not asked for": (
+        _set("results", 0, "variant", "name", value="another"),
+        "$.results[0].variant.name",
+    ),
+    "a failure not asked for": (_set("failures", 0, "variant", value="another"), "$.failures[0].variant"),
+    "two layers of one name": (_set("results", 0, "layers", 1, "name", value="conv0"), "$.results[0].layers"),
+    "a layer out of its place": (_set("results", 0, "layers", 4, "index", value=5), "$.results[0].layers[4].index"),
+    "counts whose sum is too large": (
+        lambda record: [layer.update(macs=10**18) for layer in record["results"][0]["layers"]],
+        "sum of `macs`",
+    ),
+    "a convolution of two sides": (
+        _set("results", 0, "layers", 0, "output_shape", value=[1, 8]),
+        "$.results[0].layers[0].output_shape",
+    ),
+    "a convolution without a kernel": (
+        _set("results", 0, "layers", 0, "kernel_size", value=None),
+        "$.results[0].layers[0].kernel_size",
+    ),
+    "groups that do not divide the channels": (
+        _set("results", 0, "layers", 1, "groups", value=7),
+        "$.results[0].layers[1].groups",
+    ),
+    "a tensor larger than all memory": (
+        _set("results", 0, "layers", 27, "input_shape", value=[10**9, 10**9, 7, 7]),
+        "$.results[0].layers[27].input_shape",
+    ),
+    "books that do not add up": (_set("results", 0, "books", "layer_sum_s", value=7.0), "$.results[0].books"),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_what_a_type_cannot_say(plain: dict[str, Any], name: str) -> None:
+    change, said = RULES[name]
+    message = refused(json.dumps(changed(plain, change)))
+    assert "not a valid record" in message
+    assert said in message
+
+
+def test_layers_that_count_more_than_their_network() -> None:
+    plain = json.loads(records.encode(factory.counted(factory.record())))
+    records.decode(json.dumps(plain).encode(), source="x")
+    plain["results"][1]["counts"]["counters"]["loads"] -= 1
+    assert "$.results[1].counts.counters.loads" in refused(json.dumps(plain))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"run_id":', '"run_id":"first","run_id":', "key 'run_id' twice"),
+        ('"index":3', '"index":3,"index":3', "key 'index' twice"),
+        ('"batch":1', '"batch":' + "1" * 5000, "out of range"),
+        ('"batch":1', '"batch":1e400', "out of range"),
+        ('"threads":2', '"threads":' + "[" * 100_000, "not a whole JSON document"),
+        ('"testhost"', '"\\ud800"', "not a whole JSON document"),
+        ('"testhost"', '"\\ud800\\ud800"', "not a whole JSON document"),
+        ("}\n", "}\n{}", "not a whole JSON document"),
+        ("}\n", "}\x00", "not a whole JSON document"),
+        ('"threads":2', '"x\u202e' + "y" * 10**6 + '":2', "unknown field"),
+        ('"pool"', '"' + "z" * 10**6 + '"', "not a valid record"),
+        ('"format_version":1', '"format_version":' + "9" * 10**6, "out of range"),
+        ('"format_version":1', '"format_version":[' + "9," * 10**5 + "9]", "format_version"),
+        ('"format_version":1', '"format_version":1e400', "out of range"),
+    ],
+)
+def test_documents_that_readers_would_take_apart(old: str, new: str, said: str) -> None:
+    text = records.encode(factory.record(factory.PAIR[:1])).decode()
+    assert old in text
+    assert said in refused(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_other_codings(coding: str) -> None:
+    data = records.encode(factory.record(factory.PAIR[:1])).decode().encode(coding)
+    assert "not a whole JSON document" in refused(data)
+
+
+def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = records.encode(factory.record(factory.PAIR[:1]))
+    (tmp_path / "record.json").write_bytes(data)
+    monkeypatch.setattr(strict_json, "MOST_BYTES", len(data))
+    records.read(tmp_path / "record.json")
+    monkeypatch.setattr(strict_json, "MOST_BYTES", len(data) - 1)
+    with pytest.raises(RecordError, match="too large"):
+        records.read(tmp_path / "record.json")
+    with pytest.raises(RecordError, match="too large"):
+        records.read(Path("/dev/zero"))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -233,6 +367,29 @@ def test_the_schema_refuses_other_versions(
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e300, -1.0])
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, wrong: float) -> None:
+    file, good = tmp_path / "record.json", factory.record(factory.PAIR[:1])
+    records.write(file, good)
+    before = file.read_bytes()
+    energy = msgspec.structs.replace(good.results[0].energy, energy_j=wrong)
+    result = msgspec.structs.replace(good.results[0], energy=energy)
+    with pytest.raises(RecordError, match="not a valid record"):
+        records.write(file, msgspec.structs.replace(good, results=(result,)))
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_residue_of_arithmetic_is_written_as_0(tmp_path: Path) -> None:
+    good = factory.record(factory.PAIR[:1])
+    energy = msgspec.structs.replace(good.results[0].energy, energy_j=5e-324)
+    records.write(
+        tmp_path / "record.json",
+        msgspec.structs.replace(good, results=(msgspec.structs.replace(good.results[0], energy=energy),)),
+    )
+    assert records.read(tmp_path / "record.json").results[0].energy.energy_j == 0.0
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 def test_a_write_that_fails_half_way_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

@@ -239,3 +239,8 @@ def test_a_batch_that_cannot_be(text: str) -> None:
 def test_a_name_with_too_large_a_batch() -> None:
     with pytest.raises(UsageError, match="batch 65537 is not in the range"):
         variants.parse("mobilenet_v1_1.0_224_b65537")
+
+
+def test_a_grid_without_end_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match="more than 10000 variants"):
+        variants.expand(["mobilenet_v1_1.0_224" + "{,}" * 60])
