@@ -45,7 +45,7 @@ def test_values_of_files_are_quoted_as_they_stand_there(value: object, text: str
 @pytest.mark.parametrize(
     "value",
     [["a"], ("a", "b"), (1, 2), {"a": 1}, Path("/x"), OSError(2, "no"), [Path("x")], [("a", 1)], object()],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_the_check_of_all_messages_can_fail(value: object) -> None:
     """It is made after every test, see `conftest`."""
