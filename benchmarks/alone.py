@@ -12,8 +12,9 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from mbench import artifact, builds
-from mbench.artifact import Artifact
+from mbench.build import builders
+from mbench.core import artifact
+from mbench.core.artifact import Artifact
 
 _PROCESSES = 5
 _ROUNDS = 30
@@ -31,7 +32,8 @@ def extra_s(base: Artifact, head: Artifact, layer: str, threads: int) -> float:
         threads: how many.
     """
     given = (base.folder, head.folder, layer, threads)
-    return statistics.median(builds.in_a_child(_extra_s, *given) for _ in range(_PROCESSES))
+    found: list[float] = [builders.in_a_child(_extra_s, *given) for _ in range(_PROCESSES)]
+    return statistics.median(found)
 
 
 def _extra_s(base: Path, head: Path, layer: str, threads: int) -> float:
@@ -41,7 +43,7 @@ def _extra_s(base: Path, head: Path, layer: str, threads: int) -> float:
 
     session.use_threads(threads)
     timers = [_timer(artifact.load(folder), layer) for folder in (base, head)]
-    found = []
+    found: list[float] = []
     for _ in range(_ROUNDS):
         order = random.sample((0, 1), 2)
         seen = {index: min(timers[index]()) for index in order}
@@ -56,7 +58,8 @@ def _timer(built: Artifact, layer: str) -> Any:
     from mbench.measure.session import Session
 
     [kernel] = [name for name, index in built.manifest.calls if built.manifest.layers[index].name == layer]
-    session, given = Session(built), []
+    session = Session(built)
+    given: list[Any] = []
 
     def take(_function: Any, name: str, before: bool, _result: Any, *arguments: Any) -> int:
         if before and name == kernel:

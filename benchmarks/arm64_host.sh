@@ -93,7 +93,7 @@ for target in arm64 arm64_cortex_a72 host; do
     inside /usr/bin/python3.11 -m mbench run mobilenet_v1_0.25_32 --target "$target" --repeat 5 --output "/tmp/$target"
     inside /usr/bin/python3.11 - "/tmp/$target" <<'END'
 import pathlib, sys
-from mbench import records
+from mbench.core import records
 [file] = pathlib.Path(sys.argv[1]).glob("*.json")
 record = records.read(file)
 [result] = record.results

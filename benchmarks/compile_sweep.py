@@ -23,9 +23,12 @@ from pathlib import Path
 
 import machine
 
-from mbench import builds, targets, variants
-from mbench.children import ChildError, Limits, as_completed
-from mbench.records import Target, Variant
+from mbench.build import builders
+from mbench.core.children import ChildError, TaskLimits, as_completed
+from mbench.core.machine_types import Target
+from mbench.core.records import Variant
+from mbench.hardware import targets
+from mbench.networks import variants
 
 AWKWARD = (
     *((width, side) for width in (1.35, 1.36, 1.37, 1.38) for side in (33, 34)),
@@ -72,8 +75,8 @@ def _names(arguments: argparse.Namespace) -> list[str]:
 def _sweep(networks: Sequence[Variant], target: Target) -> dict[Variant, float]:
     """Return the processor seconds of each; infinite where compiling failed or was given up."""
     taken: dict[Variant, float] = {}
-    with builds.children(Limits(time_s=LIMIT_S)) as pool:
-        list(as_completed([pool.submit(compile_s, networks[0], target) for _ in range(builds.builders())]))  # imports
+    with builders.children(TaskLimits(time_s=LIMIT_S)) as pool:
+        list(as_completed([pool.submit(compile_s, networks[0], target) for _ in range(builders.builders())]))  # imports
         futures = {pool.submit(compile_s, network, target): network for network in networks}
         for future in as_completed(futures):
             network = futures[future]
@@ -89,7 +92,7 @@ def _sweep(networks: Sequence[Variant], target: Target) -> dict[Variant, float]:
 
 def compile_s(network: Variant, target: Target) -> float:
     """Return the processor seconds of this process that a build takes."""
-    from mbench.compile import build
+    from mbench.build import build
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()

@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+import cases
+import formats
 import numpy as np
 import runtimes
-from runtimes import Case
+from cases import Case
 
-from mbench.devices import worker
+from mbench.core import processes
 
 LOAD_MAX_S = 600.0
 BLOCK_S = 0.08
@@ -55,7 +57,7 @@ class Seen:
 # ---------------------------------------------------------------------------------------------------------- other side
 def _serve(pipe: Connection, job: Callable[[Connection, Any], None], argument: Any) -> None:
     """Run a job, and send ("failed", why) if it fails."""
-    worker.become_quiet_child()
+    processes.become_quiet_child()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # reaches a stopped process too
     try:
         job(pipe, argument)
@@ -64,13 +66,13 @@ def _serve(pipe: Connection, job: Callable[[Connection, Any], None], argument: A
 
 
 def _export(pipe: Connection, argument: tuple[Case, set[str]]) -> None:
-    pipe.send(("done", runtimes.export(*argument)))
+    pipe.send(("done", formats.export(*argument)))
 
 
 def _contest(pipe: Connection, argument: tuple[str, Case]) -> None:
     """Load a network; then, for each time that is asked for, run a block. None asks for the output."""
     name, case = argument
-    os.environ.update(runtimes.environment(case))
+    os.environ.update(cases.environment(case))
     run, read = runtimes.available(gpu=case.gpu)[name].load(case)
     pipe.send(("done", None))
     with contextlib.suppress(EOFError):  # the contest is over
@@ -106,7 +108,7 @@ class _Child:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, job, argument), daemon=True)
-        with worker.deaf_children():
+        with processes.deaf_children():
             self._process.start()
         theirs.close()
 

@@ -18,8 +18,10 @@ from pathlib import Path
 import layout
 import machine
 
-from mbench import counted, pairs, records, targets, units
-from mbench.records import Record
+from mbench.analysis import instruction_counts, pairs
+from mbench.core import record_files, units
+from mbench.core.records import Record
+from mbench.hardware import targets
 
 VARIANT = "mobilenet_v1_1.0_224"
 HEADING = (
@@ -47,14 +49,14 @@ def count(variant: str, target: str, cache: Path) -> tuple[Record | None, float,
     took = time.perf_counter() - start
     if done.returncode:
         return None, took, done.stderr.strip().splitlines()[-1]
-    return records.decode(done.stdout.encode(), source=target), took, ""
+    return record_files.decode(done.stdout.encode(), source=target), took, ""
 
 
 def row(record: Record, took: float) -> tuple[str, ...]:
     """Return a line of the table."""
     [result] = record.results
     assert result.counts is not None
-    lanes = counted.lanes(record, result)
+    lanes = instruction_counts.lanes(record, result)
     found = result.counts.counters
     pointwise = [layer for layer in result.layers if layer.op == "pointwise_conv2d" and layer.counters]
     executed = sum(layer.counters.instructions for layer in pointwise if layer.counters)
@@ -62,7 +64,7 @@ def row(record: Record, took: float) -> tuple[str, ...]:
     return (
         record.target.name,
         units.count(found.instructions),
-        units.decimal(counted.of_network(record, result)),
+        units.decimal(instruction_counts.of_network(record, result)),
         units.decimal(each),
         units.count(found.loads),
         units.count(found.stores),

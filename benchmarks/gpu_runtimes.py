@@ -11,10 +11,10 @@ import sys
 from typing import Any
 
 import numpy as np
-from runtimes import MBENCH, ONNX, Case, Program, Runtime, folded_network
+from cases import MBENCH, ONNX, Case, Program, Runtime, folded_network
 
-from mbench import artifact
-from mbench.records import Variant
+from mbench.core import artifact
+from mbench.core.records import Variant
 
 GOALS = {("float32", 1): 1.0, ("float16", 64): 1.2}
 """mbench over the best peer, by dtype and batch, of depthwise-separable networks."""
@@ -33,9 +33,10 @@ def verdict(variant: Variant, ratio: float) -> str | None:
 
 def _load_mbench(case: Case) -> Program:
     sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is
-    from mbench.measure import cudart, gpu
+    from mbench.hardware import cudart
+    from mbench.measure import gpu
 
-    gpu.prepare_tvm()
+    cudart.prepare_tvm()
     stream = cudart.Runtime()
     loaded = gpu.session(artifact.load(case.artifact), stream)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from mbench import gpus, host, units
+from mbench.core import units
+from mbench.hardware import gpus, host
 
 
 def heading() -> str:

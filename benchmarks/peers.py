@@ -24,13 +24,19 @@ import gpu_runtimes
 import machine
 import runtimes
 import standings
-from runtimes import MBENCH, Case
+from cases import MBENCH, Case
 from standings import Standing, Timed
 
-from mbench import builds, host, pipeline, targets, tuned, variants
-from mbench.errors import MbenchError, UsageError
+from mbench.build import builders
+from mbench.core.choices import NO_CHOICES
+from mbench.core.errors import MbenchError, UsageError
+from mbench.core.machine_types import Target
+from mbench.core.records import Failure, Variant
+from mbench.hardware import host, targets
 from mbench.measure import numerics
-from mbench.records import Failure, Target, Variant
+from mbench.networks import variants
+from mbench.pipeline import runner
+from mbench.tuning import choice_files
 
 VARIANTS = ("mobilenet_v1_{0.25,0.5,0.75,1.0}_{128,160,192,224}", "mobilenet_v1_1.0_224_standard")
 GPU_VARIANTS = ("mobilenet_v1_1.0_224_b{1,64}", "mobilenet_v1_1.0_224_standard_b{1,64}")
@@ -44,7 +50,7 @@ def main() -> int:
     try:
         names = variants.expand(arguments.variants or (GPU_VARIANTS if arguments.gpu else VARIANTS))
         wanted = [variants.parse(name, dtype=arguments.dtype) for name in names]
-        target = pipeline.resolve_target(arguments.target)
+        target = runner.resolve_target(arguments.target)
         installed, missing = _installed(arguments)
         if arguments.gpu and (reason := targets.support(target, host.describe()).reason):
             raise UsageError(f"--gpu: target '{target.name}': {reason}")
@@ -139,9 +145,9 @@ def _compare_all(
 
 def _build(
     wanted: Sequence[Variant], target: Target, threads: int, arguments: argparse.Namespace
-) -> dict[str, builds.Build]:
+) -> dict[str, builders.Build]:
     """Build all networks for a number of threads, with the choices that were tuned for it, if they are asked for."""
-    choices = tuned.choices(target, host.describe(), threads) if arguments.tuned else tuned.NONE
+    choices = choice_files.choices(target, host.describe(), threads) if arguments.tuned else NO_CHOICES
     if arguments.tuned:
         _progress(f"{threads} threads: {len(choices.kernels)} kernels are made as tuned")
 
@@ -149,11 +155,11 @@ def _build(
         _progress(f"{name}: {stage}")
 
     cut = targets.for_threads(target, threads)
-    return builds.build_all(wanted, cut, report, use_cache=True, choices=choices)
+    return builders.build_all(wanted, cut, report, use_cache=True, choices=choices)
 
 
 def _compare(
-    variant: Variant, built: dict[int, builds.Build], missing: dict[str, str], arguments: argparse.Namespace
+    variant: Variant, built: dict[int, builders.Build], missing: dict[str, str], arguments: argparse.Namespace
 ) -> Iterator[Standing]:
     """Let the runtimes take turns on one network, for each number of threads, of which each has its build."""
     left_out = {name: reason for name, reason in missing.items() if name in arguments.runtimes}

@@ -18,8 +18,9 @@ import tvm
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile import linker, schedules
-from mbench.compile.schedules import Scheduled, emit
+from mbench.compile.schedules import dispatch, emit
+from mbench.compile.schedules.rule import Scheduled
+from mbench.hardware import linker
 
 Plant = Callable[[], contextlib.AbstractContextManager[Any]]
 """Changes how kernels are written while it is entered."""
@@ -34,12 +35,12 @@ def planted(kernel: str, plant: Plant) -> Iterator[list[str]]:
         found = {}
         for name, function in dict(functions).items():
             with plant() if name == kernel else contextlib.nullcontext():
-                found[name] = schedules.schedule(function, *arguments, **named)
+                found[name] = dispatch.schedule(function, *arguments, **named)
             if name == kernel:
                 changed.append(name)
         return found
 
-    with mock.patch.object(schedules, "schedule_all", schedule_all):
+    with mock.patch.object(dispatch, "schedule_all", schedule_all):
         yield changed
 
 

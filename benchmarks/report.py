@@ -20,7 +20,7 @@ import layout
 import machine
 import msgspec
 
-from mbench import records
+from mbench.core import record_files, records
 
 GOALS = {1: (None, 6.0), 2: (3.0, None), 100: (15.0, 12.0)}
 """By number of records: seconds to build, megabytes."""
@@ -35,7 +35,7 @@ def copies(record: records.Record, count: int, folder: Path) -> list[Path]:
         moment = f"2025-{number // 28 + 1:02}-{number % 28 + 1:02}T12:00:00Z"
         named = msgspec.structs.replace(record, run_id=f"{record.run_id}-{number}", created_at_utc=moment)
         paths.append(folder / f"{number}.json")
-        records.write(paths[-1], named)
+        record_files.write(paths[-1], named)
     return paths
 
 
@@ -48,7 +48,7 @@ def built_s(paths: list[Path], page: Path) -> float:
 
 def first_view_s(page: Path, visits: int) -> float:
     """Return the median time from the request for the page to its first contents on the screen."""
-    times = []
+    times: list[float] = []
     with browser.chromium() as started:
         for _ in range(visits):
             tab = started.new_page(viewport={"width": 1440, "height": 1000})
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("-n", "--runs", type=int, default=3)
     arguments = parser.parse_args()
     heading = machine.heading()
-    record, rows = records.read(arguments.record), []
+    record, rows = record_files.read(arguments.record), []
     for count, (goal_s, goal_mb) in GOALS.items():
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / "page.html"

@@ -19,10 +19,12 @@ from pathlib import Path
 import layout
 import machine
 
-from mbench import host, job, pairs, records, stats, units
-from mbench.errors import MbenchError
-from mbench.measure import roofline
-from mbench.records import Calibration, Layer, Record, Result
+from mbench.analysis import pairs, roofline
+from mbench.core import record_files, stats, units
+from mbench.core.errors import MbenchError
+from mbench.core.machine_types import Calibration
+from mbench.core.records import Layer, Record, Result
+from mbench.hardware import host, targets
 
 VARIANT = "mobilenet_v1_1.0_224"
 SMALL = 7
@@ -186,7 +188,7 @@ def notes(record: Record, result: Result, seen: Sequence[Row]) -> list[str]:
     warnings = [f"warning: {warning}" for warning in result.warnings]
     if not seen:
         return [f"no layer has a place: {pairs.why_missing(result, 'layers.roofline')}", *warnings]
-    local = job.as_run_here(record.target, record.host)
+    local = targets.as_run_here(record.target, record.host)
     home = roofline.level_of(result.memory.weight_bytes, roofline.capacities(local, record.settings.threads))
     written = [row.written for row in seen if row.op == "depthwise_conv2d"]
     share = f", {units.percent(stats.median(written), 0)} of a depthwise layer's in the median" if written else ""
@@ -221,7 +223,7 @@ def measure(names: Sequence[str], threads: int, folder: Path, *more: str) -> Rec
     written = sorted(output.glob("*.json"))
     if not written:
         raise MbenchError(f"{' '.join(command[1:])}: exit code {ended.returncode} and no record")
-    return records.read(written[-1])
+    return record_files.read(written[-1])
 
 
 def report(record: Record, *, markdown: bool) -> str:
@@ -275,7 +277,7 @@ def main() -> int:
     heading = machine.heading()
     try:
         if arguments.record:
-            read = [records.read(path) for path in arguments.record]
+            read = [record_files.read(path) for path in arguments.record]
         else:
             with tempfile.TemporaryDirectory() as folder:
                 names = arguments.variants or [VARIANT]

@@ -13,7 +13,8 @@ from typing import Any
 
 import browser
 
-from mbench import records, report
+from mbench.core import record_files
+from mbench.page import report
 
 WIDTHS = {1440: 1100, 390: 844}
 """Width to height of the view, in pixels."""
@@ -73,7 +74,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, browser.chromium() as started:
         page = Path(folder) / "page.html"
-        report.write(page, [records.read(path) for path in arguments.records])
+        report.write(page, [record_files.read(path) for path in arguments.records])
         for width, height in WIDTHS.items():
             for scheme in SCHEMES:
                 tab = started.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)

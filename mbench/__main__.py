@@ -6,7 +6,8 @@ from __future__ import annotations
 def main() -> None:
     """Run the command line and exit."""
     try:
-        from mbench import ending, signals
+        from mbench.cli import ending
+        from mbench.core import signals
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     try:
@@ -16,9 +17,9 @@ def main() -> None:
 
 
 def _command_line() -> int:
-    from mbench import cli
+    from mbench.cli import main
 
-    return cli.command_line()
+    return main.command_line()
 
 
 if __name__ == "__main__":

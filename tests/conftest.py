@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from mbench import cli
-from mbench.errors import MbenchError
+from mbench.cli import main
+from mbench.core.errors import MbenchError
 
 settings.register_profile("mbench", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("mbench")
@@ -77,7 +77,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     def invoke(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["mbench", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
-            cli.run_command_line()
+            main.run_command_line()
         seen = capsys.readouterr()
         assert isinstance(caught.value.code, int)
         return Outcome(caught.value.code, seen.out, seen.err)

@@ -22,10 +22,12 @@ import tvm
 from kernels import Layer
 from tvm import tirx
 
-from mbench import targets
-from mbench.compile import codegen, linker, lowering
+from mbench.compile import codegen, tvm_passes
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Plan, gpu
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import gpu
+from mbench.compile.schedules.rule import KernelPlan
+from mbench.hardware import linker, targets
 
 ARCHITECTURES = ("cuda_sm80", "cuda_sm87", "cuda_sm89", "cuda_sm90")
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z", "threadIdx.x")
@@ -38,18 +40,18 @@ class FaultError(AssertionError):
 
 
 @functools.cache
-def machine(target: str) -> Machine:
+def machine(target: str) -> KernelMachine:
     """Return a GPU target's machine."""
-    return Machine.of(targets.load(target))
+    return KernelMachine.of(targets.load(target))
 
 
 def source_of(functions: Mapping[str, tirx.PrimFunc], target: str = "cuda_sm80") -> str:
     """Return the CUDA C of kernels, each under its name, as the project makes it."""
-    lowering.register()
+    tvm_passes.register()
     tvm_target = codegen.tvm_target(targets.load(target), f"{platform.machine()}-linux-gnu")
     module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
     with tvm_target:
-        built = tirx.build(module, target=tvm_target, pipeline=lowering.GPU_PIPELINE)
+        built = tirx.build(module, target=tvm_target, pipeline=tvm_passes.GPU_PIPELINE)
     [cuda] = [part for part in built.imports if part.kind == "cuda"]
     return str(cuda.inspect_source())
 
@@ -136,7 +138,7 @@ def compiled(
     return made
 
 
-def problems(plans: Mapping[str, tuple[Plan, Layer]], **options: Any) -> dict[str, str]:
+def problems(plans: Mapping[str, tuple[KernelPlan, Layer]], **options: Any) -> dict[str, str]:
     """Run plans on a CPU and compare them with PyTorch; return what is wrong with which."""
     libraries = compiled({name: plan.function for name, (plan, _) in plans.items()}, **options)
     found = {}
@@ -157,7 +159,7 @@ def problems(plans: Mapping[str, tuple[Plan, Layer]], **options: Any) -> dict[st
     return found
 
 
-def plan(rule: str, layer: Layer, target: str = "cuda_sm80", parameters: Mapping[str, int] | None = None) -> Plan:
+def plan(rule: str, layer: Layer, target: str = "cuda_sm80", parameters: Mapping[str, int] | None = None) -> KernelPlan:
     """Make a layer by a rule, with its first choice or with given parameters."""
     kernel = Kernel(layer.function())
     chosen = parameters or next(iter(gpu.RULES[rule].candidates(kernel, machine(target))))

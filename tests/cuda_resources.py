@@ -12,7 +12,7 @@ from pathlib import Path
 from cuda_on_cpu import grid_of, machine, source_of
 from tvm import tirx
 
-from mbench import targets
+from mbench.hardware import targets
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,39 +7,41 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mbench import costs, models, variants
-from mbench.models import LayerSpec
-from mbench.records import (
-    ArtifactInfo,
-    Books,
+from mbench.core.machine_types import (
     Cache,
     Calibration,
     Conditions,
-    Counters,
-    Counts,
     Device,
-    EndToEnd,
-    Energy,
     EnergyCoefficients,
-    Failure,
     Figure,
     Gpu,
     GpuConditions,
     Host,
+    Mix,
+    Peaks,
+    Processor,
+    Target,
+)
+from mbench.core.records import (
+    ArtifactInfo,
+    Books,
+    Counters,
+    Counts,
+    EndToEnd,
+    Energy,
+    Failure,
     Layer,
     Memory,
     MeteredEnergy,
-    Mix,
     Numerics,
-    Peaks,
-    Processor,
     Record,
     Result,
     Roofline,
     Settings,
-    Target,
     Warmup,
-)  # fmt: skip
+)
+from mbench.networks import architectures, costs, variants
+from mbench.networks.architectures import LayerSpec
 
 PAIR = variants.DEFAULT
 RUN_ID = "20250301-120000-test"
@@ -95,6 +97,20 @@ def record(
             Failure(variant=name, stage="build", reason="out of registers", detail="line 1\nline 2") for name in failed
         ),
     )  # fmt: skip
+
+
+def with_layers(result: Result, layers: Sequence[Layer]) -> Result:
+    """Return a counted result with other layers, and what they count more or less in the network's counts too."""
+    replace, counts = msgspec.structs.replace, result.counts
+    assert counts
+    totals = {
+        name: getattr(counts.counters, name) + sum(
+            getattr(new.counters, name) - getattr(old.counters, name)
+            for new, old in zip(layers, result.layers, strict=True) if new.counters and old.counters
+        )
+        for name in counts.counters.__struct_fields__ if isinstance(getattr(counts.counters, name), int)
+    }  # fmt: skip
+    return replace(result, layers=tuple(layers), counts=replace(counts, counters=replace(counts.counters, **totals)))
 
 
 def short(item: Record) -> Record:
@@ -326,7 +342,7 @@ def _samples(generator: random.Random, centre: float, count: int) -> tuple[float
 def _result(name: str, settings: Settings, run_id: str) -> Result:
     variant = variants.parse(name, batch=settings.batch, dtype=settings.dtype)
     generator = random.Random(name if run_id == RUN_ID else f"{name} {run_id}")
-    layers = tuple(_layer(index, spec, settings, generator) for index, spec in enumerate(models.layers(variant)))
+    layers = tuple(_layer(index, spec, settings, generator) for index, spec in enumerate(architectures.layers(variant)))
     missing = {"memory.process_peak_bytes": "a test has no process", "energy.measured": "no meter: no RAPL, no NVML"}
     if settings.compile_only:
         missing |= dict.fromkeys(

@@ -10,11 +10,13 @@ from typing import Any
 import factory
 import msgspec
 
-from mbench import artifact, costs, models, variants
-from mbench.artifact import Artifact, LayerPlan, Manifest
+from mbench.core import artifact
+from mbench.core.artifact import Artifact, LayerPlan, Manifest
+from mbench.core.machine_types import Calibration, Conditions, Target
+from mbench.core.records import Counters, Numerics, Result, Variant
 from mbench.measure import activity
-from mbench.measure.observation import CallCounts, CountedRun, Observation, Plan
-from mbench.records import Calibration, Conditions, Counters, Numerics, Result, Target, Variant
+from mbench.measure.observation import CallCounts, CountedRun, MeasurePlan, Observation
+from mbench.networks import architectures, costs, variants
 
 PASSED = Numerics(max_abs_error=1e-6, max_rel_error=1e-6, tolerance=1e-4, reference="PyTorch", passed=True, detail=None)
 WRONG = Numerics(
@@ -35,7 +37,7 @@ memory of its own."""
 def compiled(folder: Path, variant: Variant, **changes: Any) -> Artifact:
     """Return an artifact of a network: every layer has one kernel, the first has two."""
     layers = []
-    for index, spec in enumerate(models.layers(variant)):
+    for index, spec in enumerate(architectures.layers(variant)):
         cost = costs.of_layer(spec, variant.dtype)
         kernels = (f"k{index}a", f"k{index}b") if index == 0 else (f"k{index}",)
         square = (spec.kernel, spec.kernel) if spec.is_conv else None
@@ -56,8 +58,11 @@ def compiled(folder: Path, variant: Variant, **changes: Any) -> Artifact:
         layers=tuple(layers), weight_bytes=4_000_000, activation_peak_bytes=1_000_000, workspace_bytes=0, files={},
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
+    manifest = msgspec.structs.replace(manifest, **changes)
     (folder / artifact.LIBRARY).write_bytes(b"code")
-    return Artifact(folder, msgspec.structs.replace(manifest, **changes))
+    (folder / artifact.REFERENCE).write_bytes(b"numbers")
+    (folder / artifact.MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    return Artifact(folder, manifest)
 
 
 def observed(built: Artifact, *, runs: int = 5, kernel_s: float = 1e-4, **changes: Any) -> Observation:
@@ -119,7 +124,7 @@ class Device:
         self.behaviour = behaviour or {}
         self.ceilings = ceilings or factory.record().device.calibration
         self.calibrated = 0
-        self.plans: list[Plan] = []
+        self.plans: list[MeasurePlan] = []
         self.closed = False
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
@@ -127,7 +132,7 @@ class Device:
         report("calibrating", 0.0)
         return _answer(self.ceilings)
 
-    def measure(self, built: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, built: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
         self.plans.append(plan)
         report("measuring", 0.5)
         return _answer(self.behaviour.get(built.manifest.variant.name, observed(built)))

@@ -1,4 +1,4 @@
-"""Single kernels for tests: made as `mbench.compile.lower` makes them, built as `codegen` does, checked with PyTorch.
+"""Single kernels for tests: made as `compile.to_relax` makes them, built as `codegen` does, checked with PyTorch.
 
 As a program (`python kernels.py`) it prints the bits of some kernels' outputs at several numbers of threads: the
 largest number is set once, when TVM is loaded, so that this takes another process.
@@ -21,11 +21,14 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from tvm import relax, tirx
 
-from mbench.compile import llvm, lower, lowering
+from mbench.compile import to_relax, tvm_passes
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Plan, cpu
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu
+from mbench.compile.schedules.rule import KernelPlan
+from mbench.hardware import llvm
 
-SSE = Machine(
+SSE = KernelMachine(
     kind="cpu", lanes=4, registers=16, broadcasts_from_memory=True, l1_bytes=2**15, l2_bytes=2**18, cores=2
 )  # fmt: skip
 AVX2 = dataclasses.replace(SSE, lanes=8)
@@ -100,7 +103,7 @@ class Conv:
 
         def convolve(builder: relax.BlockBuilder, x: Any, weights: Any) -> Any:
             if not self.channels_last:
-                convolution = lower._conv2d_nchw_nhwc
+                convolution = to_relax._conv2d_nchw_nhwc
                 named = {"primfunc_name_hint": "conv2d"}
                 return builder.emit_te(convolution, x, weights, self.strides, self.padding, **named)
             steps = {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
@@ -183,7 +186,7 @@ class Pool:
 
         def mean(builder: relax.BlockBuilder, x: Any, _weights: Any) -> Any:
             if self.dtype == "float16":
-                return builder.emit_te(lower._mean_nhwc, x, primfunc_name_hint="mean")
+                return builder.emit_te(to_relax._mean_nhwc, x, primfunc_name_hint="mean")
             return builder.emit(relax.op.mean(x, [1, 2], keepdims=True))
 
         return fused(self, mean)
@@ -295,7 +298,7 @@ def lowered(
             y = builder.emit_output(emit(builder, variables))
         builder.emit_func_output(y)
     passes = [relax.get_pipeline("zero"), relax.transform.DeadCodeElimination()]
-    return [function for _, function in lower.kernel_calls(tvm.transform.Sequential(passes)(builder.get()))]
+    return [function for _, function in to_relax.kernel_calls(tvm.transform.Sequential(passes)(builder.get()))]
 
 
 # ------------------------------------------------------------------------------------------------------------- running
@@ -307,9 +310,9 @@ def host_target() -> tvm.target.Target:
 
 def compiled(function: tirx.PrimFunc, target: tvm.target.Target | None = None) -> Any:
     """Build a kernel with the passes of the project."""
-    lowering.register()
+    tvm_passes.register()
     module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-    return tvm.tirx.build(module, target=target or host_target(), pipeline=lowering.PIPELINE)
+    return tvm.tirx.build(module, target=target or host_target(), pipeline=tvm_passes.PIPELINE)
 
 
 def drawn(layer: Layer, seed: int = 0) -> list[np.ndarray]:
@@ -357,7 +360,7 @@ def run(
     return output.values.copy()
 
 
-def executed(plan: Plan, layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
+def executed(plan: KernelPlan, layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Build and run a plan, its weights packed."""
     ready = list(arrays)
     if plan.pack is not None:
@@ -404,12 +407,12 @@ def wrong(layer: Layer, output: np.ndarray, arrays: Sequence[np.ndarray]) -> str
 
 
 # ------------------------------------------------------------------------------------------------------- rules at work
-def candidates(rule: str, layer: Layer, machine: Machine) -> list[Mapping[str, int]]:
+def candidates(rule: str, layer: Layer, machine: KernelMachine) -> list[Mapping[str, int]]:
     """Return all that a rule offers for a layer, best first."""
     return list(cpu.RULES[rule].candidates(Kernel(layer.function()), machine))
 
 
-def built(rule: str, layer: Layer, machine: Machine, parameters: Mapping[str, int]) -> Plan:
+def built(rule: str, layer: Layer, machine: KernelMachine, parameters: Mapping[str, int]) -> KernelPlan:
     """Make a layer by a rule with given parameters."""
     plan = cpu.RULES[rule].build(Kernel(layer.function()), machine, parameters)
     assert plan is not None
@@ -420,12 +423,12 @@ def statements(function: tirx.PrimFunc) -> int:
     """Return how many statements a kernel is: what TVM and LLVM take grows with it, and faster."""
 
     def count(statement: Any) -> int:
-        return 1 + sum(map(count, lowering.inner(statement)))
+        return 1 + sum(map(count, tvm_passes.inner(statement)))
 
-    return count(lowering.flat(function).body)
+    return count(tvm_passes.flat(function).body)
 
 
-def check(rule: str, layer: Layer, machine: Machine, parameters: Mapping[str, int], seed: int = 0) -> None:
+def check(rule: str, layer: Layer, machine: KernelMachine, parameters: Mapping[str, int], seed: int = 0) -> None:
     """Make a layer by a rule, run it, and compare it with PyTorch.
 
     Raises:
@@ -436,14 +439,14 @@ def check(rule: str, layer: Layer, machine: Machine, parameters: Mapping[str, in
     assert problem is None, f"{rule} {dict(parameters)}: {problem}"
 
 
-def check_any(data: st.DataObject, rule: str, layer: Layer, machine: Machine) -> None:
+def check_any(data: st.DataObject, rule: str, layer: Layer, machine: KernelMachine) -> None:
     """Check a layer with one of the first candidates of a rule."""
     offered = candidates(rule, layer, machine)[:30]
     assert offered, f"{rule} does not take {layer}"
     check(rule, layer, machine, data.draw(st.sampled_from(offered), label="parameters"))
 
 
-def machines() -> st.SearchStrategy[Machine]:
+def machines() -> st.SearchStrategy[KernelMachine]:
     """Draw a kind of machine, and a number of cores."""
     kinds = st.sampled_from(sorted(MACHINES))
     return st.builds(

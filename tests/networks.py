@@ -6,13 +6,13 @@ import dataclasses
 
 import numpy as np
 
-from mbench.compile import lower
-from mbench.models import weights
-from mbench.records import Variant
+from mbench.compile import to_relax
+from mbench.core.records import Variant
+from mbench.networks import weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Network(lower.Lowered):
+class Network(to_relax.Lowered):
     """A network whose `module` takes the image alone, and what it is checked against."""
 
     example: np.ndarray
@@ -21,6 +21,6 @@ class Network(lower.Lowered):
 
 def lowered(variant: Variant) -> Network:
     """Return a network with its weights in place."""
-    plain, drawn = lower.lower(variant), weights.draw(variant)
-    module = lower.bind(plain.module, drawn.parameters)
+    plain, drawn = to_relax.lower(variant), weights.draw(variant)
+    module = to_relax.bind(plain.module, drawn.parameters)
     return Network(module=module, calls=plain.calls, example=drawn.example, expected=drawn.expected)

@@ -7,7 +7,7 @@ from typing import Any
 
 from factory import HOSTILE
 
-from mbench.comparison import WAYS, Comparison, Difference, Finding, Side, Verdict, Way
+from mbench.gating.comparison import WAYS, Comparison, Difference, Finding, Side, Verdict, Way
 
 SMALL = "mobilenet_v1_0.25_128"
 LARGE = "mobilenet_v1_1.0_224_standard"

@@ -16,7 +16,8 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
 
-from mbench.artifact import (
+from mbench.compile import objects, tvm_passes
+from mbench.core.artifact import (
     CALIBRATION_CALLS,
     CALIBRATION_ELEMENTS,
     CALIBRATION_ENTRY,
@@ -24,9 +25,9 @@ from mbench.artifact import (
     ENTRY,
     GRAPH_ENTRY,
 )
-from mbench.compile import linker, lowering, objects
-from mbench.errors import BuildError
-from mbench.records import Target
+from mbench.core.errors import BuildError
+from mbench.core.machine_types import Target
+from mbench.hardware import linker
 
 _DONE = ("StaticPlanBlockMemory", "RewriteCUDAGraph")
 """Passes of TVM's list that `plan` and `_with_graph` have run; the first fails on two functions of the same calls."""
@@ -69,7 +70,7 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     Raises:
         BuildError: TVM or the device's compiler refused.
     """
-    lowering.register()
+    tvm_passes.register()
     cuda = target.kind.name == "cuda"
     try:
         if cuda:
@@ -81,7 +82,7 @@ def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
         with target:  # else TVM compiles CUDA C for the GPU that it finds
             final = tvm.transform.Sequential(passes)(planned)
             if cuda:
-                executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=lowering.GPU_PIPELINE)
+                executable = relax.build(final, target, relax_pipeline=None, tir_pipeline=tvm_passes.GPU_PIPELINE)
             else:
                 executable = relax.build(_with_libraries(final, target), target, relax_pipeline=None)
             for source in _cuda_sources(executable.mod):
@@ -116,7 +117,7 @@ def _with_libraries(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRMo
     kernels = {var: function for var, function in module.functions.items() if isinstance(function, tirx.PrimFunc)}
 
     def library(name: tvm.ir.GlobalVar) -> Any:
-        return tirx.build(tvm.IRModule({name: kernels[name]}), target=target, pipeline=lowering.PIPELINE)
+        return tirx.build(tvm.IRModule({name: kernels[name]}), target=target, pipeline=tvm_passes.PIPELINE)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         libraries = list(pool.map(library, sorted(kernels, key=lambda name: str(name.name_hint))))

@@ -14,7 +14,7 @@ from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
 from mbench.compile.expressions import UnknownExpressionError, rebuild
-from mbench.costs import DTYPES
+from mbench.networks.costs import DTYPES
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 _PADDING = "pad_temp"

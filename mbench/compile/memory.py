@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 from tvm import relax, tirx
 
-from mbench.compile import lowering
+from mbench.compile import tvm_passes
 
 _ON_THE_STACK_BELOW = 1024
 
@@ -50,7 +50,9 @@ def workspace_bytes(function: tirx.PrimFunc) -> int:
 
     Arrays below 1 KiB are left out: LLVM's code generator puts them on the stack, and most of them into registers.
     """
-    sizes = [_tensor_bytes(buffer) for buffer in _allocated(lowering.flat(function).body) if buffer.scope() == "global"]
+    sizes = [
+        _tensor_bytes(buffer) for buffer in _allocated(tvm_passes.flat(function).body) if buffer.scope() == "global"
+    ]
     return sum(size for size in sizes if size >= _ON_THE_STACK_BELOW)
 
 
@@ -58,7 +60,7 @@ def _allocated(statement: Any) -> Iterator[Any]:
     """Yield the buffers that a statement without blocks allocates."""
     if isinstance(statement, tirx.AllocBuffer):
         yield statement.buffer
-    for part in lowering.inner(statement):
+    for part in tvm_passes.inner(statement):
         yield from _allocated(part)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from mbench.compile.schedules import Scheduled
+from mbench.compile.schedules.rule import Scheduled
 
 
 def install(module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> tvm.IRModule:

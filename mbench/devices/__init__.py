@@ -10,18 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from mbench.artifact import Artifact
-from mbench.compile.tuning import Readings, SearchPlan, TimingPlan
+from mbench.core.artifact import Artifact
+from mbench.core.errors import UsageError
+from mbench.core.machine_types import Calibration, Target
+from mbench.core.progress import Report
 from mbench.devices import local
-from mbench.errors import UsageError
-from mbench.measure.observation import Observation, Plan
-from mbench.records import Calibration, Target
-
-Report = Callable[[str, float], None]
-"""Called with a stage (`warming up`, `measuring`, …) and how far it is, from 0 to 1."""
+from mbench.measure.observation import MeasurePlan, Observation
 
 
-class Device(Protocol):
+class DeviceRunner(Protocol):
     """Something that runs artifacts."""
 
     kind: str
@@ -31,7 +28,7 @@ class Device(Protocol):
         """Measure the ceilings of the hardware."""
         ...
 
-    def measure(self, artifact: Artifact, plan: Plan, report: Report) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Run and time an artifact.
 
         Raises:
@@ -40,30 +37,12 @@ class Device(Protocol):
         """
         ...
 
-    def time_kernel(self, plan: TimingPlan, report: Report) -> Readings:
-        """Time candidates of one kernel.
-
-        Raises:
-            WorkerDied: the process that ran them crashed, was killed, or hung; the plan's log says where.
-            MeasureError: what the rules choose computes something wrong.
-        """
-        ...
-
-    def search_kernel(self, plan: SearchPlan, report: Report) -> int:
-        """Let MetaSchedule search schedules of one kernel; return how many its database has.
-
-        Raises:
-            WorkerDied: the process crashed, was killed, or hung. What was timed up to then is in the database.
-            MeasureError: none of its schedules could be timed.
-        """
-        ...
-
     def close(self) -> None:
         """Let the hardware go."""
         ...
 
 
-def _local(target: Target, _address: str, **common: Any) -> Device:
+def _local(target: Target, _address: str, **common: Any) -> DeviceRunner:
     if target.family == "gpu":
         from mbench.devices import gpu
 
@@ -71,24 +50,24 @@ def _local(target: Target, _address: str, **common: Any) -> Device:
     return local.LocalDevice(**common)
 
 
-def _emulated(target: Target, _address: str, **common: Any) -> Device:
+def _emulated(target: Target, _address: str, **common: Any) -> DeviceRunner:
     from mbench.devices import emulated
 
     return emulated.EmulatedDevice(target, **common)
 
 
-def _rpc(target: Target, address: str, **common: Any) -> Device:
+def _rpc(target: Target, address: str, **common: Any) -> DeviceRunner:
     from mbench.devices import rpc
 
     return rpc.RpcDevice(target, address, **common)
 
 
-OPENERS: dict[str, Callable[..., Device]] = {"local": _local, "emulated": _emulated, "rpc": _rpc}
+OPENERS: dict[str, Callable[..., DeviceRunner]] = {"local": _local, "emulated": _emulated, "rpc": _rpc}
 
 
 def open_device(
     kind: str, target: Target, address: str = "", *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None]
-) -> Device:
+) -> DeviceRunner:
     """Return a device, held exclusively until it is closed.
 
     Args:

@@ -9,7 +9,7 @@ import dataclasses
 import re
 import urllib.parse
 
-from mbench.errors import UsageError
+from mbench.core.errors import UsageError
 
 SCHEME = "rpc"
 EXPECTED = "expected rpc://HOST:PORT of a server, or rpc://HOST:PORT/KEY of a tracker"

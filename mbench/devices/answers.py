@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mbench.errors import MeasureError
+from mbench.core.errors import MeasureError
 
 LONGEST_LINE = 300
 """Characters of a text that is shown."""
@@ -103,7 +103,11 @@ def check_shape(shape: Sequence[int], expected: Sequence[int], where: object) ->
         MeasureError: it is larger.
     """
     if any(side < 0 for side in shape) or math.prod(shape) > 16 * math.prod(expected):
-        raise unusable(where, f"an output of shape {tuple(shape)}, {tuple(expected)} is expected")
+        raise unusable(where, f"an output of shape {_sides(shape)}, {_sides(expected)} is expected")
+
+
+def _sides(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "none"
 
 
 def bound_memory() -> None:

@@ -9,15 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, cast
 
-from mbench import scratch
-from mbench.artifact import Artifact
-from mbench.compile import tuning
+from mbench.core import scratch
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.machine_types import Target
 from mbench.devices import emulation, worker
 from mbench.devices.process import WorkerDevice
-from mbench.errors import MeasureError
 from mbench.measure.counters import NO_TIME
-from mbench.measure.observation import Observation, Plan
-from mbench.records import Target
+from mbench.measure.observation import MeasurePlan, Observation
 
 _PATIENCE = 6
 """Times the silence that a run on hardware may keep: a single emulated run can take minutes."""
@@ -45,19 +44,11 @@ class EmulatedDevice(WorkerDevice):
         """Program, version and processor."""
         return self.machine.name
 
-    def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
         """Check an artifact's numerics and count one run."""
         with scratch.temporary() as work:
-            return cast(Observation, self._run(worker.emulate, (artifact.folder, plan, self.machine, work), 1, report))
+            return cast(Observation, self.run(worker.emulate, (artifact.folder, plan, self.machine, work), 1, report))
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> NoReturn:
         """Refuse: there is no hardware whose ceilings could be measured."""
-        raise MeasureError(NO_TIME)
-
-    def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> NoReturn:
-        """Refuse: nothing is timed here."""
-        raise MeasureError(NO_TIME)
-
-    def search_kernel(self, plan: tuning.SearchPlan, report: Callable[[str, float], None]) -> NoReturn:
-        """Refuse: nothing is timed here."""
         raise MeasureError(NO_TIME)

@@ -16,12 +16,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mbench import artifact
-from mbench.compile import linker
-from mbench.devices import making, toolchain
-from mbench.errors import MeasureError, UsageError
+from mbench.core import artifact
+from mbench.core.errors import MeasureError, UsageError
+from mbench.core.machine_types import Target
+from mbench.devices import tool_cache, toolchain
+from mbench.hardware import linker
 from mbench.measure import counters, decode
-from mbench.records import Target
 
 COUNTS = "counts.txt"
 _ENVIRONMENT = {"TVM_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "64"}
@@ -32,7 +32,7 @@ _SAID_CHARACTERS = 300
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Machine:
+class EmulatedMachine:
     """Everything that is needed to start the emulated machine of a target."""
 
     target: str
@@ -59,7 +59,7 @@ class Machine:
 class Running:
     """An emulated machine that waits for its one client at `port` on loopback; files lie in `folder`."""
 
-    def __init__(self, process: subprocess.Popen[str], folder: Path, port: int, machine: Machine) -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: Path, port: int, machine: EmulatedMachine) -> None:
         self.folder, self.port = folder, port
         self._process, self._machine = process, machine
 
@@ -98,7 +98,7 @@ def check(target: Target) -> None:
     decode.check_installed()
 
 
-def prepare(target: Target, say: making.Say = lambda _: None) -> Machine:
+def prepare(target: Target, say: tool_cache.Say = lambda _: None) -> EmulatedMachine:
     """Return the emulated machine of a target, with its server and its plugin built if they are not there yet.
 
     Args:
@@ -118,7 +118,7 @@ def prepare(target: Target, say: making.Say = lambda _: None) -> Machine:
         missing = str(error)
         say(f"no counts: {missing}")
     options, line_bytes = counters.cache_options(target)
-    return Machine(
+    return EmulatedMachine(
         target=target.name,
         architecture=linker.architecture(triple),
         vector_bits=target.processor.vector_bits,
@@ -135,7 +135,7 @@ def prepare(target: Target, say: making.Say = lambda _: None) -> Machine:
 
 
 @contextlib.contextmanager
-def running(machine: Machine, library: Path, folder: Path) -> Iterator[Running]:
+def running(machine: EmulatedMachine, library: Path, folder: Path) -> Iterator[Running]:
     """Start an emulated machine and yield it; it does not outlive the block, nor this process.
 
     Args:
@@ -157,7 +157,7 @@ def running(machine: Machine, library: Path, folder: Path) -> Iterator[Running]:
         yield Running(process, folder, _port(process, machine, folder), machine)
 
 
-def _command(machine: Machine) -> list[str]:
+def _command(machine: EmulatedMachine) -> list[str]:
     words = [machine.emulator.command, "-cpu", machine.cpu, "-L", str(machine.sysroot)]
     if machine.plugin:
         options = (str(machine.plugin), f"out={COUNTS}", f"match=/{artifact.LIBRARY}", *machine.cache_options)
@@ -165,7 +165,7 @@ def _command(machine: Machine) -> list[str]:
     return [*words, f"./{toolchain.PROGRAM}", "--once", "--port", "0", "--dir", "."]
 
 
-def _port(process: subprocess.Popen[str], machine: Machine, folder: Path) -> int:
+def _port(process: subprocess.Popen[str], machine: EmulatedMachine, folder: Path) -> int:
     """Wait for the server's first line, which names the port."""
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
@@ -178,7 +178,7 @@ def _port(process: subprocess.Popen[str], machine: Machine, folder: Path) -> int
     return int(line.rpartition(":")[2])
 
 
-def _cause(code: int, machine: Machine, said: str) -> str:
+def _cause(code: int, machine: EmulatedMachine, said: str) -> str:
     detail = f": {said}" if said else ""
     if code == -signal.SIGILL:
         return (

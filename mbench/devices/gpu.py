@@ -7,18 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from mbench.artifact import Artifact
-from mbench.compile.tuning import Readings, TimingPlan
-from mbench.devices import worker
+from mbench.core.artifact import Artifact
+from mbench.core.machine_types import Calibration, Target
+from mbench.core.progress import Report
 from mbench.devices.local import LocalDevice
-from mbench.measure import cudart
-from mbench.measure.observation import Observation, Plan
-from mbench.records import Calibration, Target
-
-if TYPE_CHECKING:
-    from mbench.devices.worker import Send
+from mbench.hardware import cudart
+from mbench.measure.observation import MeasurePlan, Observation
 
 
 class GpuDevice(LocalDevice):
@@ -26,28 +22,24 @@ class GpuDevice(LocalDevice):
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of L2 and DRAM."""
-        return cast(Calibration, self._run(calibrate, (target,), threads, report))
+        return cast(Calibration, self.run(calibrate, (target,), threads, report))
 
-    def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
         """Check and time an artifact."""
-        return cast(Observation, self._run(measure, (artifact.folder, plan), plan.threads, report))
-
-    def time_kernel(self, plan: TimingPlan, report: Callable[[str, float], None]) -> Readings:
-        """Time candidates of one kernel."""
-        return cast(Readings, self._run(time_kernel, (plan,), plan.threads, report))
+        return cast(Observation, self.run(measure, (artifact.folder, plan), plan.threads, report))
 
 
-def calibrate(send: Send, target: Target) -> Calibration:
+def calibrate(send: Report, target: Target) -> Calibration:
     """Job: measure the ceilings of the GPU."""
     send("calibrating", 0.0)
     _load_cuda()
-    from mbench.measure import gpu_ceilings
+    from mbench.measure import gpu_peaks
 
     with cudart.explaining("the ceilings' arrays"):
-        return gpu_ceilings.calibrate(target, progress=lambda fraction: send("calibrating", fraction))
+        return gpu_peaks.calibrate(target, progress=lambda fraction: send("calibrating", fraction))
 
 
-def measure(send: Send, folder: Path, plan: Plan) -> Observation:
+def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
     """Job: check an artifact's numerics on the GPU, then time it.
 
     Raises:
@@ -55,39 +47,23 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     """
     send("loading", 0.0)
     stream = _load_cuda()
-    from mbench import artifact
+    from mbench.core import artifact
 
     loaded = artifact.load(folder)
     with cudart.explaining(f"batch {loaded.manifest.variant.batch}"):
         return _measured(send, loaded, stream, plan)
 
 
-def time_kernel(send: Send, plan: TimingPlan) -> Readings:
-    """Job: time candidates of one kernel by the device's events.
-
-    Raises:
-        MeasureError: the GPU went away, or CUDA refuses.
-    """
-    send("starting", 0.0)
-    stream = _load_cuda()
-    from mbench.compile.tuning import timing
-
-    with cudart.explaining("tuning"):
-        return timing.time_all(plan, worker.told(plan, send), timing.Gpu(stream))
-
-
 def _load_cuda() -> cudart.Runtime:
     """Load CUDA's runtime, so that tvm finds it, which is imported after this with its compiler: it compiles CUDA C."""
-    from mbench.measure import gpu
-
-    gpu.prepare_tvm()
+    cudart.prepare_tvm()
     return cudart.Runtime()
 
 
-def _measured(send: Send, loaded: Artifact, stream: cudart.Runtime, plan: Plan) -> Observation:
+def _measured(send: Report, loaded: Artifact, stream: cudart.Runtime, plan: MeasurePlan) -> Observation:
     import statistics
 
-    from mbench import artifact
+    from mbench.core import artifact
     from mbench.measure import activity, events, gpu, latency, memory, numerics, session
 
     board, free_bytes = gpu.Board(), stream.free_bytes()

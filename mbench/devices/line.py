@@ -18,9 +18,9 @@ import msgspec
 import tvm
 from tvm import rpc
 
+from mbench.core.errors import MeasureError
 from mbench.devices import answers, tracker
 from mbench.devices.address import Address
-from mbench.errors import MeasureError
 
 ANSWER_S = 10.0
 """How long a server may take to answer a greeting."""

@@ -6,16 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from mbench.artifact import Artifact
-from mbench.compile import tuning
+from mbench.core.artifact import Artifact
+from mbench.core.machine_types import Calibration, Target
 from mbench.devices import worker
 from mbench.devices.process import WorkerDevice
 from mbench.measure.duel import Bout, DuelPlan
-from mbench.measure.observation import Observation, Plan
-from mbench.records import Calibration, Target
-
-_SEARCH_SILENCE_S = 1800.0
-"""MetaSchedule says something after each batch, and stops what hangs itself."""
+from mbench.measure.observation import MeasurePlan, Observation
 
 
 class LocalDevice(WorkerDevice):
@@ -32,24 +28,15 @@ class LocalDevice(WorkerDevice):
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of each cache level."""
-        return cast(Calibration, self._run(worker.calibrate, (target, threads), threads, report))
+        return cast(Calibration, self.run(worker.calibrate, (target, threads), threads, report))
 
-    def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
         """Check and time an artifact."""
-        return cast(Observation, self._run(worker.measure, (artifact.folder, plan), plan.threads, report))
+        return cast(Observation, self.run(worker.measure, (artifact.folder, plan), plan.threads, report))
 
     def duel(
         self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Callable[[str, float], None]
     ) -> Bout:
         """Time artifacts against each other in one process."""
         folders = (base.folder, twin.folder, head.folder)
-        return cast(Bout, self._run(worker.duel, (folders, plan), plan.threads, report))
-
-    def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> tuning.Readings:
-        """Time candidates of one kernel."""
-        return cast(tuning.Readings, self._run(worker.time_kernel, (plan,), plan.threads, report))
-
-    def search_kernel(self, plan: tuning.SearchPlan, report: Callable[[str, float], None]) -> int:
-        """Let MetaSchedule search schedules of one kernel."""
-        silence_s = max(self._timeout_s, _SEARCH_SILENCE_S)
-        return cast(int, self._run(worker.search_kernel, (plan,), plan.threads, report, silence_s=silence_s))
+        return cast(Bout, self.run(worker.duel, (folders, plan), plan.threads, report))

@@ -10,12 +10,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import mbench
-from mbench import plain, scratch
-from mbench.compile import linker
-from mbench.devices import making, runtime, toolchain
-from mbench.errors import OutputError, UsageError, why
-from mbench.records import Target
+from mbench.core import plain, scratch
+from mbench.core.errors import OutputError, UsageError, why
+from mbench.core.machine_types import Target
+from mbench.core.version import VERSION
+from mbench.devices import tool_cache, toolchain, tvm_runtime
+from mbench.hardware import linker
 
 START = "start.sh"
 README = "README.txt"
@@ -86,7 +86,7 @@ def default_folder(target: Target) -> Path:
     return Path(f"{toolchain.PROGRAM}-{linker.architecture(_triple(target))}")
 
 
-def pack(target: Target, folder: Path, say: making.Say = lambda _: None) -> Package:
+def pack(target: Target, folder: Path, say: tool_cache.Say = lambda _: None) -> Package:
     """Build what is not there yet, and write the folder whole or not at all. A package that is there is replaced.
 
     Args:
@@ -111,7 +111,7 @@ def pack(target: Target, folder: Path, say: making.Say = lambda _: None) -> Pack
         "glibc": _glibc(b"".join(path.read_bytes() for path in built.files)),
         "program": toolchain.PROGRAM,
         "target": plain.quoted(target.name),
-        "version": mbench.__version__,
+        "version": VERSION,
     }
     with _replacing(folder) as work:
         for path in built.files:
@@ -152,7 +152,7 @@ def _glibc(code: bytes) -> str:
 
 def _check_free(folder: Path) -> None:
     """Refuse a folder that holds anything but a package."""
-    ours = {START, README, toolchain.PROGRAM, *runtime.LIBRARIES.values()}
+    ours = {START, README, toolchain.PROGRAM, *tvm_runtime.LIBRARIES.values()}
     hint = "choose another folder with --output"
     if not folder.absolute().parent.is_dir():
         raise UsageError(f"--output {folder}: the folder {folder.parent} does not exist; make it first")

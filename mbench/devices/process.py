@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from mbench import system_limits
+from mbench.core import processes, system_limits
+from mbench.core.errors import MeasureError
 from mbench.devices import worker
-from mbench.errors import MeasureError
 
 _JOIN_S = 5.0
 _DETAIL_CHARACTERS = 2000
@@ -62,7 +62,7 @@ class WorkerDevice:
         """Let other runs measure."""
         self._lock.close()
 
-    def _run(
+    def run(
         self,
         job: Callable[..., Any],
         arguments: tuple[Any, ...],
@@ -98,7 +98,7 @@ class WorkerDevice:
                 process = context.Process(
                     target=worker.main, args=(theirs, str(self._log), threads, job, arguments), daemon=True
                 )
-                with worker.deaf_children():
+                with processes.deaf_children():
                     process.start()
                 stack.pop_all()
         except OSError as error:

@@ -18,11 +18,11 @@ import msgspec
 import tomlkit
 from msgspec import Meta
 
-from mbench import records, resources, toml_files
+from mbench.core import atomic_files, resources, toml_files
+from mbench.core.errors import OutputError, UsageError, did_you_mean
+from mbench.core.machine_types import DeviceKind
+from mbench.core.toml_files import Source
 from mbench.devices.address import SCHEME, Address
-from mbench.errors import OutputError, UsageError, did_you_mean
-from mbench.records import DeviceKind
-from mbench.toml_files import Source
 
 BUILT_IN: tuple[Literal["local", "emulated"], ...] = ("local", "emulated")
 RESERVED = (*BUILT_IN, "none", SCHEME)
@@ -47,7 +47,7 @@ class DeviceChoice:
     address: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class NamedDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a device is reached: a server, or a tracker and what to ask it for."""
 
     rpc: Text | None = None
@@ -76,7 +76,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format_version: Literal[1]
-    devices: dict[str, Entry] = {}
+    devices: dict[str, NamedDevice] = {}
 
 
 # ------------------------------------------------------------------------------------------------------------- look-up
@@ -85,7 +85,7 @@ def file() -> Path:
     return resources.user_dir("config", "MBENCH_CONFIG_DIR") / "devices.toml"
 
 
-def devices() -> dict[str, Entry]:
+def devices() -> dict[str, NamedDevice]:
     """Return the named devices, sorted by name; none where there is no file.
 
     Raises:
@@ -131,7 +131,7 @@ def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- changes
-def add(name: str, entry: Entry, *, replace: bool = False) -> None:
+def add(name: str, entry: NamedDevice, *, replace: bool = False) -> None:
     """Remember a device.
 
     Args:
@@ -175,7 +175,7 @@ def _check_name(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _changing() -> Iterator[tuple[dict[str, Entry], MutableMapping[str, Any]]]:
+def _changing() -> Iterator[tuple[dict[str, NamedDevice], MutableMapping[str, Any]]]:
     """Yield the named devices, and their table to be changed; write the file, with comments and order as they were.
 
     Other processes that change it wait.
@@ -196,7 +196,7 @@ def _changing() -> Iterator[tuple[dict[str, Entry], MutableMapping[str, Any]]]:
         table = document["devices"]
         assert isinstance(table, MutableMapping)
         yield known, table
-        records.write_atomically(path, tomlkit.dumps(document).encode())
+        atomic_files.write_atomically(path, tomlkit.dumps(document).encode())
     except OutputError as error:
         why = getattr(error.__cause__, "strerror", None) or error
         raise OutputError(f"{path}: cannot be written: {why}; {hint}") from error

@@ -9,19 +9,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
-from mbench import names, scratch
-from mbench.artifact import Artifact
-from mbench.compile import tuning
-from mbench.devices import remote
+from mbench.core import names, scratch
+from mbench.core.artifact import Artifact
+from mbench.core.machine_types import Calibration, Target
+from mbench.devices import rpc_jobs
 from mbench.devices.address import SCHEME, Address
 from mbench.devices.process import WorkerDevice
-from mbench.errors import MeasureError
-from mbench.measure.observation import Observation, Plan
-from mbench.records import Calibration, Target
-
-_NO_TUNING = "kernels are tuned on the machine that has them, with '--device local': not over RPC"
+from mbench.measure.observation import MeasurePlan, Observation
 
 
 class RpcDevice(WorkerDevice):
@@ -59,21 +55,13 @@ class RpcDevice(WorkerDevice):
             waiting=waiting,
         )
 
-    def measure(self, artifact: Artifact, plan: Plan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
         """Check and time an artifact on the device."""
-        return cast(Observation, self._work_there(remote.measure, (artifact.folder, plan), report))
+        return cast(Observation, self._work_there(rpc_jobs.measure, (artifact.folder, plan), report))
 
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of each cache level of the device."""
-        return cast(Calibration, self._work_there(remote.calibrate, (target, threads), report))
-
-    def time_kernel(self, plan: tuning.TimingPlan, report: Callable[[str, float], None]) -> NoReturn:
-        """Refuse: tuning is for the local device."""
-        raise MeasureError(_NO_TUNING)
-
-    def search_kernel(self, plan: tuning.SearchPlan, report: Callable[[str, float], None]) -> NoReturn:
-        """Refuse: tuning is for the local device."""
-        raise MeasureError(_NO_TUNING)
+        return cast(Calibration, self._work_there(rpc_jobs.calibrate, (target, threads), report))
 
     def close(self) -> None:
         """Let other runs measure."""
@@ -83,9 +71,9 @@ class RpcDevice(WorkerDevice):
     def _work_there(
         self, job: Callable[..., Any], arguments: tuple[Any, ...], report: Callable[[str, float], None]
     ) -> Any:
-        """Run a job of `mbench.devices.remote`, with a folder that is gone afterwards, however it ends."""
+        """Run a job of `mbench.devices.rpc_jobs`, with a folder that is gone afterwards, however it ends."""
         with scratch.temporary() as work:
-            return self._run(job, (self.address, work, self._timeout_s, *arguments), 1, report)
+            return self.run(job, (self.address, work, self._timeout_s, *arguments), 1, report)
 
     def _silence(self, silence_s: float) -> str:
         return (

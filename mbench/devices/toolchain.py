@@ -12,10 +12,10 @@ import shutil
 import sys
 from pathlib import Path
 
-import mbench
-from mbench.compile import linker
-from mbench.devices import making, runtime
-from mbench.errors import BuildError, UsageError
+from mbench.core.errors import BuildError, UsageError
+from mbench.core.version import VERSION
+from mbench.devices import tool_cache, tvm_runtime
+from mbench.hardware import linker
 
 PROGRAM = "mbench-server"
 PLUGIN = "counts.so"
@@ -37,7 +37,7 @@ class Server:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files of the folder."""
-        return (self.program, *(self.folder / name for name in runtime.LIBRARIES.values()))
+        return (self.program, *(self.folder / name for name in tvm_runtime.LIBRARIES.values()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Emulator:
 
 
 # --------------------------------------------------------------------------------------------------------------- server
-def server(triple: str, say: making.Say = lambda _: None) -> Server:
+def server(triple: str, say: tool_cache.Say = lambda _: None) -> Server:
     """Return the server for machines of a triple, built now if it is not there yet.
 
     Args:
@@ -68,25 +68,25 @@ def server(triple: str, say: making.Say = lambda _: None) -> Server:
     architecture = linker.architecture(triple)
     source = NATIVE / "server.cc"
     words = compiler(triple)
-    libraries = runtime.libraries(architecture, say)
+    libraries = tvm_runtime.libraries(architecture, say)
     parts = (*sorted(NATIVE.glob("*.h")), *libraries)
-    folder = making.kept("server", source, (*words, mbench.__version__, *(making.digest(path) for path in parts)))
-    with making.made(folder) as work:
+    folder = tool_cache.kept("server", source, (*words, VERSION, *(tool_cache.digest(path) for path in parts)))
+    with tool_cache.made(folder) as work:
         if work is not None:
             say(f"building {PROGRAM} for {architecture}")
             for library in libraries:
                 shutil.copy(library, work)
-            folders = (runtime.package_folder(package) for package in ("tvm_ffi", "tvm"))
+            folders = (tvm_runtime.package_folder(package) for package in ("tvm_ffi", "tvm"))
             options = [
                 "-std=c++17",
                 "-O2",
-                f'-DMBENCH_VERSION="{mbench.__version__}"',
+                f'-DMBENCH_VERSION="{VERSION}"',
                 "-Wl,-rpath,$ORIGIN",
                 "-pthread",
             ]
-            inputs = [str(source), *(str(work / name) for name in runtime.LIBRARIES.values())]
+            inputs = [str(source), *(str(work / name) for name in tvm_runtime.LIBRARIES.values())]
             command = [*words, *options, *(f"-I{path / 'include'}" for path in folders), *inputs]
-            making.run([*command, "-o", str(work / PROGRAM)], f"building {PROGRAM}")
+            tool_cache.run([*command, "-o", str(work / PROGRAM)], f"building {PROGRAM}")
     return Server(folder)
 
 
@@ -148,12 +148,12 @@ def emulator(triple: str) -> Emulator:
             f"emulating {triple} needs {name}, which is not on PATH; install it "
             "(Debian and Ubuntu: apt install qemu-user)"
         )
-    said = making.output([command, "--version"])
+    said = tool_cache.output([command, "--version"])
     found = re.search(r"version (\d+)\.(\d+)\.(\d+)", said)
     if not found:
         hint = "expected QEMU's version; install it again (Debian and Ubuntu: apt install qemu-user)"
         raise UsageError(f"{command} --version says {said.strip()[:80]!r}; {hint}")
-    return Emulator(command, tuple(map(int, found.groups())), plugins="-plugin" in making.output([command, "-h"]))
+    return Emulator(command, tuple(map(int, found.groups())), plugins="-plugin" in tool_cache.output([command, "-h"]))
 
 
 def plugin(emulated: Emulator) -> Path:
@@ -166,11 +166,11 @@ def plugin(emulated: Emulator) -> Path:
     source = NATIVE / "counts.c"
     words = c_compiler()
     interface = plugin_interface(emulated.version)
-    folder = making.kept("plugin", source, (*words, str(interface)))
-    with making.made(folder) as work:
+    folder = tool_cache.kept("plugin", source, (*words, str(interface)))
+    with tool_cache.made(folder) as work:
         if work is not None:
             options = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-DMBENCH_QEMU_PLUGIN_API={interface}"]
-            making.run([*words, *options, str(source), "-o", str(work / PLUGIN)], f"building {PLUGIN}")
+            tool_cache.run([*words, *options, str(source), "-o", str(work / PLUGIN)], f"building {PLUGIN}")
     return folder / PLUGIN
 
 

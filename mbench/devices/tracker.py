@@ -17,9 +17,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from mbench.core.errors import MeasureError, why
 from mbench.devices.address import Address
 from mbench.devices.answers import plain
-from mbench.errors import MeasureError, why
 
 _MAGIC = 0x2F271
 _SUCCESS, _REQUEST, _SUMMARY = 0, 4, 6

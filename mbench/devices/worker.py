@@ -6,39 +6,33 @@ runtime prints goes to a log file, never into the messages.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from multiprocessing import parent_process
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mbench import signals, system_limits
-from mbench.compile import tuning
-from mbench.errors import MbenchError, MeasureError
+from mbench.core import processes, system_limits
+from mbench.core.errors import MbenchError, MeasureError
+from mbench.core.machine_types import Calibration, Target
+from mbench.core.progress import Report
 from mbench.measure.duel import Bout, DuelPlan
-from mbench.measure.observation import Observation, Plan
-from mbench.records import Calibration, Target
+from mbench.measure.observation import MeasurePlan, Observation
 
 if TYPE_CHECKING:
-    from mbench.devices.emulation import Machine
+    from mbench.devices.emulation import EmulatedMachine
 
-Send = Callable[[str, float], None]
 _REPORT_INTERVAL_S = 0.5
 
 
 def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Run one job and send its answer."""
-    become_quiet_child(log)
+    processes.become_quiet_child(log)
     os.environ["TVM_NUM_THREADS"] = str(threads)
-    without_torch()
+    processes.without_torch()
     try:
         answer = job(_sparing(pipe), *arguments)
     except MbenchError as error:
@@ -54,7 +48,7 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
         pipe.send(("done", answer))
 
 
-def _sparing(pipe: Connection) -> Send:
+def _sparing(pipe: Connection) -> Report:
     """Return what sends a new stage at once, and how far it is twice a second: each message wakes the parent."""
     last_stage, last_s = "", 0.0
 
@@ -68,69 +62,22 @@ def _sparing(pipe: Connection) -> Send:
     return send
 
 
-@contextlib.contextmanager
-def deaf_children() -> Iterator[None]:
-    """Processes that are started inside hear neither Ctrl-C nor SIGHUP, not even before they have become quiet.
-
-    This process hears them, and SIGTERM, when they are started: half started, a child would complain and live on.
-    """
-    if threading.current_thread() is not threading.main_thread():  # which hears nothing, and may not change handlers
-        yield
-        return
-    caught: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in signals.HEARD}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # children inherit this
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if caught:
-            signal.raise_signal(caught[0])
-
-
-def become_quiet_child(log: str = os.devnull) -> None:
-    """Leave Ctrl-C and SIGHUP to the parent, write to `log`, and end when the parent does, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def without_torch() -> None:
-    """Let TVM, imported after this, find no torch, which it would import: seconds and memory for nothing."""
-    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def calibrate(send: Send, target: Target, threads: int) -> Calibration:
+def calibrate(send: Report, target: Target, threads: int) -> Calibration:
     """Job: measure the ceilings of this machine."""
     send("calibrating", 0.0)
-    from mbench.measure import calibrate as ceilings
+    from mbench.measure import cpu_peaks as ceilings
     from mbench.measure import session
 
     session.use_threads(threads)
     return ceilings.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
 
 
-def measure(send: Send, folder: Path, plan: Plan) -> Observation:
+def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
     """Job: check an artifact's numerics, then time it."""
     _without_the_compiler()
     send("loading", 0.0)
-    from mbench import artifact, host
+    from mbench.core import artifact
+    from mbench.hardware import host
     from mbench.measure import activity, latency, memory, meters, numerics, session
 
     seen: dict[str, Any] = {"threads": session.use_threads(plan.threads), "affinity": session.affinity()}
@@ -167,7 +114,7 @@ def measure(send: Send, folder: Path, plan: Plan) -> Observation:
     return Observation(**seen)
 
 
-def duel(send: Send, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
+def duel(send: Report, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
     """Job: time artifacts against each other in one process: a baseline, its twin, and a head.
 
     Raises:
@@ -177,7 +124,7 @@ def duel(send: Send, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
     send("loading", 0.0)
     import numpy as np
 
-    from mbench import artifact
+    from mbench.core import artifact
     from mbench.measure import activity, layout, numerics, session
     from mbench.measure import duel as duels
 
@@ -208,19 +155,19 @@ def _without_the_compiler() -> None:
     os.environ["TVM_USE_RUNTIME_LIB"] = "1"
 
 
-def emulate(send: Send, folder: Path, plan: Plan, machine: Machine, work: Path) -> Observation:
+def emulate(send: Report, folder: Path, plan: MeasurePlan, machine: EmulatedMachine, work: Path) -> Observation:
     """Job: check an artifact's numerics on an emulated machine, then count one run. `work` is an empty folder."""
     send("loading", 0.0)
-    from mbench import artifact
-    from mbench.devices import emulation, line
+    from mbench.core import artifact
+    from mbench.devices import counting, emulation, line, remote_session
     from mbench.devices.address import Address
-    from mbench.measure import counting, numerics, remote
+    from mbench.measure import numerics
 
     loaded = artifact.load(folder)
     with emulation.running(machine, loaded.library, work) as running:
         try:
             connected = line.connect(Address("127.0.0.1", running.port), waiting=lambda _: None, patience_s=0.0)
-            session = remote.RemoteSession(connected, loaded)
+            session = remote_session.RemoteSession(connected, loaded)
             send("emulating", 0.0)
             checked = numerics.compare(session.run(), session.expected, plan.tolerance)
             ran: list[str] = []
@@ -238,25 +185,3 @@ def emulate(send: Send, folder: Path, plan: Plan, machine: Machine, work: Path) 
         if machine.plugin is None:
             return msgspec.structs.replace(seen, counts_missing=machine.plugin_missing)
         return msgspec.structs.replace(seen, counted=counting.counted(running.folder, ran, loaded, machine))
-
-
-def search_kernel(send: Send, plan: tuning.SearchPlan) -> int:
-    """Job: let MetaSchedule search schedules of one kernel."""
-    send("searching", 0.0)
-    from mbench.compile.tuning import deep
-
-    return deep.search(plan, lambda fraction: send("searching", fraction))
-
-
-def time_kernel(send: Send, plan: tuning.TimingPlan) -> tuning.Readings:
-    """Job: time candidates of one kernel."""
-    send("starting", 0.0)
-    from mbench.compile.tuning import timing
-
-    return timing.time_all(plan, told(plan, send))
-
-
-def told(plan: tuning.TimingPlan, send: Send) -> Callable[[int], None]:
-    """Return what tells how many readings of a plan are done."""
-    readings = len(plan.candidates) + plan.finalists
-    return lambda done: send(f"timing {done + 1}/{readings}", done / readings)

@@ -9,10 +9,12 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mbench.errors import MeasureError
-from mbench.measure.decode import Cost, Decoder
+from mbench.core.errors import MeasureError
+from mbench.core.field_types import LEVELS
+from mbench.core.machine_types import Cache, Target
+from mbench.core.records import Counters
+from mbench.measure.decode import Decoder, InstructionCost
 from mbench.measure.observation import CallCounts
-from mbench.records import LEVELS, Cache, Counters, Target
 
 METHOD = (
     "every instruction of the compiled library that one run executes, on one thread, counted in emulation by block of "
@@ -31,7 +33,7 @@ _DEFAULT_WAYS = 8
 class Segment:
     """What happened between two marks: the cost of all instructions, and lines by cache level (fills, write-backs)."""
 
-    cost: Cost
+    cost: InstructionCost
     lines: tuple[tuple[int, int], ...]
 
 
@@ -81,13 +83,13 @@ def read(path: Path, decoder: Decoder) -> tuple[Segment, ...]:
 
 
 def _segments(lines: Sequence[str], decoder: Decoder) -> Iterator[Segment]:
-    blocks: dict[str, Cost] = {}
-    cost: Cost | None = None
+    blocks: dict[str, InstructionCost] = {}
+    cost: InstructionCost | None = None
     levels: list[tuple[int, int]] = []
     for line in lines:
         kind, *words = line.split(" ")
         if kind == "B":
-            blocks[words[0]] = sum((decoder.cost(code) for code in words[1].split(",")), Cost())
+            blocks[words[0]] = sum((decoder.cost(code) for code in words[1].split(",")), InstructionCost())
         elif kind == "D" and cost is not None:
             cost += blocks[words[0]] * int(words[1])
         elif kind == "T":
@@ -95,7 +97,7 @@ def _segments(lines: Sequence[str], decoder: Decoder) -> Iterator[Segment]:
         else:
             if cost is not None:
                 yield Segment(cost, tuple(levels))
-            cost, levels = Cost(), []
+            cost, levels = InstructionCost(), []
     if cost is not None:
         yield Segment(cost, tuple(levels))
 
@@ -125,7 +127,7 @@ def of_calls(
     )
 
 
-def _counters(cost: Cost) -> Counters:
+def _counters(cost: InstructionCost) -> Counters:
     return Counters(**dataclasses.asdict(cost))
 
 

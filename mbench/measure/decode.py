@@ -15,7 +15,7 @@ import importlib.util
 import re
 from typing import Any
 
-from mbench.errors import MeasureError, UsageError
+from mbench.core.errors import MeasureError, UsageError
 
 NEEDS = "capstone"
 SVE_BYTES = 16
@@ -23,7 +23,7 @@ SVE_BYTES = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Cost:
+class InstructionCost:
     """What one execution of an instruction, or of a block of them, does."""
 
     instructions: int = 0
@@ -35,11 +35,11 @@ class Cost:
     fma_instructions: int = 0
     flops: int = 0
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(*(mine + theirs for mine, theirs in zip(self.values(), other.values(), strict=True)))
+    def __add__(self, other: InstructionCost) -> InstructionCost:
+        return InstructionCost(*(mine + theirs for mine, theirs in zip(self.values(), other.values(), strict=True)))
 
-    def __mul__(self, times: int) -> Cost:
-        return Cost(*(times * mine for mine in self.values()))
+    def __mul__(self, times: int) -> InstructionCost:
+        return InstructionCost(*(times * mine for mine in self.values()))
 
     def values(self) -> tuple[int, ...]:
         """Return the counts in the order of the fields."""
@@ -72,7 +72,7 @@ class Decoder:
         self._cost_of = _arm64 if arm else _x86
         self.cost = functools.cache(self._decoded)
 
-    def _decoded(self, code: str) -> Cost:
+    def _decoded(self, code: str) -> InstructionCost:
         """Return the cost of one instruction.
 
         Args:
@@ -107,19 +107,19 @@ _ARM_ACROSS = re.compile(
 _ARM_VECTOR = re.compile(r"\bv\d+\b|\bq\d+\b|\bz\d+\b")
 
 
-def _arm64(instruction: Any) -> Cost:
+def _arm64(instruction: Any) -> InstructionCost:
     name, operands = instruction.mnemonic, instruction.op_str
     vector = int(bool(_ARM_VECTOR.search(operands)))
     memory = _ARM_MEMORY.fullmatch(name)
     if memory:
         moved = _arm_bytes(instruction, memory)
         load = name.startswith("ld")
-        return Cost(1, int(load), int(not load), moved * load, moved * (not load), vector)
+        return InstructionCost(1, int(load), int(not load), moved * load, moved * (not load), vector)
     if name.startswith(("ld", "st", "cas", "swp", "gld", "sst")) or _ARM_ACROSS.fullmatch(name):
         raise _unknown(instruction)
     multiply_add = name in _ARM_MULTIPLY_ADD
     flops = _arm_lanes(operands) * (2 if multiply_add else int(name in _ARM_ARITHMETIC))
-    return Cost(1, vector_instructions=vector, fma_instructions=int(multiply_add), flops=flops)
+    return InstructionCost(1, vector_instructions=vector, fma_instructions=int(multiply_add), flops=flops)
 
 
 def _arm_bytes(instruction: Any, memory: re.Match[str]) -> int:
@@ -166,7 +166,7 @@ _X86_STACK = {"push": (0, 1), "pop": (1, 0), "call": (0, 1), "ret": (1, 0), "lea
 _X86_VECTORS = {"xmm": 16, "ymm": 32, "zmm": 64}
 
 
-def _x86(instruction: Any) -> Cost:
+def _x86(instruction: Any) -> InstructionCost:
     import capstone
 
     name, operands = instruction.mnemonic, instruction.op_str
@@ -187,7 +187,7 @@ def _x86(instruction: Any) -> Cost:
     found = multiply_add or arithmetic
     flops = _x86_lanes(found, operands) * (2 if multiply_add else 1) if found else 0
     vector = _x86_is_vector(name, operands, bool(found and found.groups()[-2] == "s"))
-    return Cost(1, loads, stores, load_bytes, store_bytes, int(vector), int(bool(multiply_add)), flops)
+    return InstructionCost(1, loads, stores, load_bytes, store_bytes, int(vector), int(bool(multiply_add)), flops)
 
 
 def _x86_lanes(found: re.Match[str], operands: str) -> int:

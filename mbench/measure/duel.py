@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from mbench import artifact, scratch
-from mbench.artifact import Artifact
-from mbench.errors import OutputError, why
+from mbench.core import artifact, scratch
+from mbench.core.artifact import Artifact
+from mbench.core.errors import OutputError, why
 from mbench.measure import latency
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mbench.measure.session import Instrument, Runs
+    from mbench.measure.session import Instrument, LoadedProgram
 
 COPIES = ("base", "twin", "head")
 _BLOCK_S = 3e-3
@@ -177,7 +177,7 @@ def alternate(
 
 
 def whole(
-    sessions: Sequence[Runs], draw: np.random.Generator, plan: DuelPlan, progress: Progress
+    sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Progress
 ) -> tuple[int, tuple[tuple[float, ...], ...]]:
     """Warm up, then time whole runs; return the runs of a block and the shortest run of each block of each copy."""
     one = [session.timer(number=1, repeat=_FEWEST_RUNS) for session in sessions]
@@ -189,7 +189,7 @@ def whole(
 
 
 def layers(
-    sessions: Sequence[Runs], draw: np.random.Generator, plan: DuelPlan, progress: Progress
+    sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Progress
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
     """Time layers in place, by the runtime's instrument; return each layer's shortest time in each block of each copy.
 
@@ -204,7 +204,7 @@ def layers(
     return tuple(tuple(zip(*shortest, strict=True)) for shortest in taken)
 
 
-def _layer_block(session: Runs, instrument: Instrument, cost_s: float) -> Callable[[], tuple[float, ...]]:
+def _layer_block(session: LoadedProgram, instrument: Instrument, cost_s: float) -> Callable[[], tuple[float, ...]]:
     """Return a function that runs a block under the instrument and returns the shortest seconds of each layer."""
     indices = [layer for _, layer in session.artifact.manifest.calls]
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from mbench.errors import MeasureError
-from mbench.measure.cudart import Stream
+from mbench.core.errors import MeasureError
+from mbench.hardware.cudart import Stream
 
 _T = TypeVar("_T")
 

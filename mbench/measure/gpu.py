@@ -5,7 +5,6 @@ CUDA's own runtime is loaded before TVM's, which needs it; so this module import
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -14,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mbench import host
-from mbench.artifact import CALIBRATION_GRAPH_ENTRY, ENTRY
-from mbench.measure import cudart, events, latency, nvml
-from mbench.records import Conditions, GpuConditions, MeteredEnergy
+from mbench.core.artifact import CALIBRATION_GRAPH_ENTRY, ENTRY
+from mbench.core.machine_types import Conditions, GpuConditions
+from mbench.core.records import MeteredEnergy
+from mbench.hardware import cudart, host, nvml
+from mbench.measure import events, latency
 
 if TYPE_CHECKING:
-    from mbench.artifact import Artifact
+    from mbench.core.artifact import Artifact
     from mbench.measure.session import Session
 
 MEMORY_METHOD = (
@@ -46,21 +46,11 @@ _BURST_S = 5e-3
 _SHORTEST_S = 2e-6
 
 
-def prepare_tvm() -> None:
-    """Let TVM, imported after this, compile CUDA by nvcc, and let CUDA count GPUs as NVML does.
-
-    Where a GPU is, TVM compiles a kernel's CUDA C as soon as it has it or loads it; its default is NVRTC, which takes a
-    package of its own. Source: tvm.support.nvcc, tvm_callback_cuda_compile.
-    """
-    os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvcc")
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-
-
 class Board:
     """The GPU as its driver tells of it; where it tells nothing, the reason."""
 
-    def __init__(self, open_device: Callable[[], nvml.Device] = nvml.open_device) -> None:
-        self.device: nvml.Device | None = None
+    def __init__(self, open_device: Callable[[], nvml.NvmlDevice] = nvml.open_device) -> None:
+        self.device: nvml.NvmlDevice | None = None
         self.reason = ""
         try:
             self.device = open_device()

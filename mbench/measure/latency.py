@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mbench import artifact
-from mbench.errors import MeasureError
-from mbench.records import Warmup
+from mbench.core import artifact
+from mbench.core.errors import MeasureError
+from mbench.core.records import Warmup
 
 if TYPE_CHECKING:
-    from mbench.measure.observation import Plan
-    from mbench.measure.session import Instrument, Runs
+    from mbench.measure.observation import MeasurePlan
+    from mbench.measure.session import Instrument, LoadedProgram
 
 METHOD = "one run a sample, the runtime's steady clock; two copies of the program in one process, alternating in blocks"
 _WARMUP_BLOCK = 5
@@ -30,7 +30,7 @@ _ENOUGH_RUNS = 10
 Progress = Callable[[float], None]
 
 
-def warm_up(session: Runs, plan: Warmup, clock: Callable[[], float] = time.perf_counter) -> tuple[int, float]:
+def warm_up(session: LoadedProgram, plan: Warmup, clock: Callable[[], float] = time.perf_counter) -> tuple[int, float]:
     """Run until the medians of three blocks in a row agree, or time is up; return (runs, seconds)."""
     timer = session.timer(number=1, repeat=_WARMUP_BLOCK)
     start, medians = clock(), []
@@ -43,8 +43,8 @@ def warm_up(session: Runs, plan: Warmup, clock: Callable[[], float] = time.perf_
 
 
 def pair(
-    first: Runs,
-    twin: Runs,
+    first: LoadedProgram,
+    twin: LoadedProgram,
     *,
     number: int,
     repeat: int,
@@ -71,7 +71,7 @@ def pair(
 
 
 def pair_as_planned(
-    first: Runs, twin: Runs, plan: Plan, progress: Progress
+    first: LoadedProgram, twin: LoadedProgram, plan: MeasurePlan, progress: Progress
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the samples of each of two sessions, in seconds; see `pair`."""
     return pair(
@@ -81,12 +81,12 @@ def pair_as_planned(
 
 
 def layers(
-    session: Runs,
+    session: LoadedProgram,
     *,
     repeat: int,
     max_s: float | None = None,
     progress: Progress = lambda _: None,
-    chain_s: Callable[[Runs], float] | None = None,
+    chain_s: Callable[[LoadedProgram], float] | None = None,
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
     """Time every kernel in place, run after run, up to `repeat` times; after `max_s` seconds, ten runs are enough.
 
@@ -119,7 +119,7 @@ def layers(
     return tuple(zip(*kernels, strict=True)), tuple(overheads), cost_s
 
 
-def kernel_times(instrument: Instrument, session: Runs, cost_s: float) -> tuple[list[float], list[float]]:
+def kernel_times(instrument: Instrument, session: LoadedProgram, cost_s: float) -> tuple[list[float], list[float]]:
     """Run the network once; return the seconds of the artifact's kernels, in order, and of the runtime between them.
 
     Args:
@@ -142,7 +142,7 @@ def kernel_times(instrument: Instrument, session: Runs, cost_s: float) -> tuple[
     return [max(0.0, seconds - cost_s) for _, seconds in kernels], [max(0.0, seconds - cost_s) for seconds in between]
 
 
-def instrument_cost(session: Runs, chain_s: Callable[[Runs], float] | None = None) -> float:
+def instrument_cost(session: LoadedProgram, chain_s: Callable[[LoadedProgram], float] | None = None) -> float:
     """Return the seconds that the instrument adds to one reading.
 
     A chain of kernels of 16 elements, with the allocations between them, is read under the instrument; what the whole
@@ -160,6 +160,6 @@ def instrument_cost(session: Runs, chain_s: Callable[[Runs], float] | None = Non
     return max(0.0, float(read - plain) / len(chains[0]))
 
 
-def _chain_s(session: Runs) -> float:
+def _chain_s(session: LoadedProgram) -> float:
     timer = session.timer(number=1, repeat=CALIBRATION_RUNS, entry=artifact.CALIBRATION_ENTRY)
     return float(statistics.median(timer()))

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from mbench import names
-from mbench.records import MeteredEnergy
+from mbench.core import names
+from mbench.core.records import MeteredEnergy
 
 WINDOW_S = 1.0
 MISSING = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mbench import units
-from mbench.records import Numerics
+from mbench.core import units
+from mbench.core.records import Numerics
 
 TOLERANCE = {"float32": 1e-4, "float16": 5e-2}
 """Largest error over the largest magnitude of the reference, which is float32. Networks here show up to 1e-5 in

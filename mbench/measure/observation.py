@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from mbench.records import Conditions, Counters, Host, MeteredEnergy, Numerics, Warmup
+from mbench.core.machine_types import Conditions, Host
+from mbench.core.records import Counters, MeteredEnergy, Numerics, Warmup
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class MeasurePlan(msgspec.Struct, frozen=True, kw_only=True):
     """How to measure."""
 
     threads: int

@@ -16,8 +16,8 @@ import tvm
 import tvm_ffi
 from tvm.runtime.vm import VirtualMachine
 
-from mbench import host, regular
-from mbench.artifact import (
+from mbench.core import regular_files
+from mbench.core.artifact import (
     CALIBRATION_ELEMENTS,
     CALIBRATION_ENTRY,
     CALIBRATION_GRAPH_ENTRY,
@@ -25,7 +25,8 @@ from mbench.artifact import (
     GRAPH_ENTRY,
     Artifact,
 )
-from mbench.errors import MeasureError
+from mbench.core.errors import MeasureError
+from mbench.hardware import host
 
 _ONE_EACH = -2
 """TVM's mode of the thread pool that binds each thread to one of those given. Source: kSpecifyOneCorePerThread."""
@@ -45,7 +46,7 @@ class Instrument(Protocol):
         ...
 
 
-class Runs(Protocol):
+class LoadedProgram(Protocol):
     """One copy of an artifact's program and weights, with the input of each entry beside it, here or far away."""
 
     artifact: Artifact
@@ -83,7 +84,7 @@ class Session:
         self.artifact = loaded
         self.device = device or tvm.cpu()
         self._instrument = instrument or _Callback
-        module = tvm_ffi.load_module(regular.utf8_name(loaded.library))
+        module = tvm_ffi.load_module(regular_files.utf8_name(loaded.library))
         self.vm = VirtualMachine(module, self.device)
         values, self.expected = entries(loaded)
         self._inputs = {entry: self.tensor(value) for entry, value in values.items()}

@@ -31,8 +31,9 @@ from typing import NamedTuple
 
 from running import PAIR, TARGET, Running, finished, running, warm_cache
 
-from mbench import artifact, records, tuned
-from mbench.records import Result
+from mbench.core import artifact, record_files
+from mbench.core.records import Result
+from mbench.tuning import choice_files
 
 OPTIONS = ("--target", TARGET, "--repeat", "5")
 QUICK = ("run", "build", "keep", "resume")
@@ -93,7 +94,9 @@ class World:
     def unfinished(self) -> list[Path]:
         """Return those that are not done, or have no page."""
         return [
-            file for file in self.records() if records.read(file).unfinished() or not file.with_suffix(".html").exists()
+            file
+            for file in self.records()
+            if record_files.read(file).unfinished() or not file.with_suffix(".html").exists()
         ]
 
     # ------------------------------------------------------------------------------------------------------------ kill
@@ -168,7 +171,9 @@ class World:
 
     # ----------------------------------------------------------------------------------------------------- what is left
     def _held(self) -> dict[Path, dict[str, Result]]:
-        return {file: {result.variant.name: result for result in records.read(file).results} for file in self.records()}
+        return {
+            file: {result.variant.name: result for result in record_files.read(file).results} for file in self.records()
+        }
 
     def _check_lost(self, before: dict[Path, dict[str, Result]]) -> None:
         """Fail unless every record is whole, and holds what it held."""
@@ -178,7 +183,7 @@ class World:
             for name, result in results.items():
                 assert after[file].get(name) == result, f"{file}: {name} is lost"
         for file in self.tuned.glob("*.toml"):
-            tuned.read(file)
+            choice_files.read(file)
         for file in self.records():
             for kept in artifact.beside(file).glob("[!.]*"):
                 artifact.load(kept)
@@ -210,7 +215,7 @@ class World:
             code, started = finished("run", "--resume", file, **self._places())
             assert code == 0, f"--resume {file} ended with {code}:\n{started.err}"
             self._check_lost(before)
-            record = records.read(file)
+            record = record_files.read(file)
             assert (record.unfinished(), record.failures) == ((), ())
             assert file.with_suffix(".html").exists()
             if artifact.beside(file).exists():

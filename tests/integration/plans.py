@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from mbench import costs, models
-from mbench.artifact import Artifact
+from mbench.core.artifact import Artifact
+from mbench.core.records import Warmup
 from mbench.devices.process import WorkerDevice
-from mbench.measure.observation import Plan
-from mbench.records import Warmup
+from mbench.measure.observation import MeasurePlan
+from mbench.networks import architectures, costs
 
-PLAN = Plan(
+PLAN = MeasurePlan(
     threads=1,
     number=1,
     repeat=30,
@@ -34,7 +34,7 @@ MOST_FLOPS_PER_S = 16 * 2 * 4 * 8e9
 """Of one thread: 512-bit vectors, four units of multiply-adds, 8 GHz; no processor does more."""
 
 
-def assert_accounted(device: Any, net: Artifact, plan: Plan) -> None:
+def assert_accounted(device: Any, net: Artifact, plan: MeasurePlan) -> None:
     """Measure, and fail if the readings are not those of one run after the other.
 
     Each call is read in each run; no run is shorter than physics allows; all runs lie, one after the other, between
@@ -51,7 +51,7 @@ def assert_accounted(device: Any, net: Artifact, plan: Plan) -> None:
     assert [len(samples) for samples in seen.calls_s] == [plan.layer_repeat] * len(net.manifest.calls)
     assert len(seen.overhead_s) == plan.layer_repeat
     runs = (*seen.latency_s, *seen.twin_latency_s)
-    macs = sum(costs.of_layer(spec).macs for spec in models.layers(net.manifest.variant))
+    macs = sum(costs.of_layer(spec).macs for spec in architectures.layers(net.manifest.variant))
     assert min(runs) > 2 * macs / MOST_FLOPS_PER_S
     readings = [seconds for samples in (*seen.calls_s, seen.overhead_s) for seconds in samples]
     assert all(seconds >= 0 for seconds in readings)

@@ -16,12 +16,12 @@ from conftest import require
 from rpc_plans import VARIANT
 from serving import Serving, mbench_server
 
-from mbench import targets
-from mbench.artifact import Artifact
+from mbench.core.artifact import Artifact
+from mbench.core.machine_types import Target
 from mbench.devices import toolchain
 from mbench.devices.rpc import RpcDevice
-from mbench.models import weights
-from mbench.records import Target
+from mbench.hardware import targets
+from mbench.networks import weights
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def here() -> Target:
 
 @pytest.fixture(scope="session")
 def net(here: Target, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    from mbench.compile import build
+    from mbench.build import build
 
     return build.build(VARIANT, here, tmp_path_factory.mktemp("artifacts"))[0]
 

@@ -10,14 +10,14 @@ import pytest
 from plans import PLAN, ignore
 from serving import Serving
 
-from mbench import variants
-from mbench.artifact import Artifact
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.records import Warmup
 from mbench.devices import line as lines
 from mbench.devices.address import Address
 from mbench.devices.rpc import RpcDevice
-from mbench.errors import MeasureError
-from mbench.measure.observation import Plan
-from mbench.records import Warmup
+from mbench.measure.observation import MeasurePlan
+from mbench.networks import variants
 
 VARIANT = variants.parse("mobilenet_v1_0.25_128")
 FEW = msgspec.structs.replace(PLAN, repeat=3, layer_repeat=2, block=3, warmup=Warmup(max_s=0.1))
@@ -25,7 +25,9 @@ LONG = msgspec.structs.replace(PLAN, repeat=1_000_000, layer_repeat=10)
 STAGES = ["connecting", "uploading", "loading", "checking", "warming up", "measuring", "measuring layers"]
 
 
-def failure(device: RpcDevice, net: Artifact, plan: Plan = FEW, report: Callable[[str, float], None] = ignore) -> str:
+def failure(
+    device: RpcDevice, net: Artifact, plan: MeasurePlan = FEW, report: Callable[[str, float], None] = ignore
+) -> str:
     """Measure what cannot be measured; return the message, which must be one line."""
     with pytest.raises(MeasureError) as caught:
         device.measure(net, plan, report)

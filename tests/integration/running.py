@@ -22,9 +22,11 @@ import msgspec
 import psutil
 
 import mbench
-from mbench import calibrations, host, job, records
-from mbench.artifact import Artifact, load
-from mbench.records import Record
+from mbench.core import record_files
+from mbench.core.artifact import Artifact, load
+from mbench.core.records import Record
+from mbench.hardware import host, targets
+from mbench.pipeline import calibrations
 
 ROOT = Path(mbench.__file__).parent.parent
 PAIR = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard")
@@ -165,7 +167,8 @@ def finished(*arguments: str | Path, **options: Any) -> tuple[int, Running]:
 def only_record(folder: Path) -> Path:
     """Return the one record of an output folder; nothing but it and its page may lie there."""
     [file] = folder.glob("*.json")
-    assert {path.name for path in folder.iterdir()} <= {file.name, file.with_suffix(".html").name}
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".mbench-lock-")}  # of a killed run
+    assert there <= {file.name, file.with_suffix(".html").name}
     return file
 
 
@@ -194,7 +197,7 @@ def warm_cache(base: Path) -> Path:
     work.mkdir()
     code, started = finished("run", *PAIR, "--target", TARGET, "--repeat", "5", cache=folder, cwd=work)
     assert code == 0, started.err
-    record = records.read(only_record(work / "mbench-results"))
+    record = record_files.read(only_record(work / "mbench-results"))
     keep_ceilings(folder, record)
     shutil.rmtree(work)
     return folder
@@ -206,7 +209,7 @@ def keep_ceilings(cache: Path, record: Record) -> None:
     os.environ["MBENCH_CACHE_DIR"] = str(cache)
     try:
         machine = host.describe()
-        target = job.as_run_here(record.target, machine)
+        target = targets.as_run_here(record.target, machine)
         [name] = {record.device.name}
         device: Any = type("Device", (), {"name": name})
         file = calibrations._file(device, target, machine, record.settings.threads)

@@ -19,12 +19,13 @@ import pytest
 import torch
 from conftest import require
 
-from mbench import artifact, models, records, targets, variants
-from mbench.artifact import LIBRARY, MANIFEST, REFERENCE, Artifact
-from mbench.compile import build, linker
-from mbench.errors import BuildError, TargetError
-from mbench.models import network
-from mbench.records import Target
+from mbench.build import build
+from mbench.core import artifact, machine_types, resources
+from mbench.core.artifact import LIBRARY, MANIFEST, REFERENCE, Artifact
+from mbench.core.errors import BuildError, TargetError
+from mbench.core.machine_types import Target
+from mbench.hardware import linker, targets
+from mbench.networks import architectures, torch_network, variants
 
 VARIANT = variants.parse("mobilenet_v1_0.25_32")
 EM_X86_64, EM_AARCH64, EM_CUDA = 62, 183, 190  # <elf.h>
@@ -70,9 +71,9 @@ def machine_of(library: Path) -> int:
 def test_the_artifact_holds_a_library_and_torchs_reference(built: Artifact, cache: Path) -> None:
     assert sorted(path.name for path in built.folder.iterdir()) == sorted([LIBRARY, MANIFEST, REFERENCE])
     assert [path.name for path in cache.iterdir() if path.name.startswith(".")] == []
-    x = network.example_input(VARIANT)
+    x = torch_network.example_input(VARIANT)
     with torch.no_grad():
-        expected = network.build(VARIANT)(x).numpy()
+        expected = torch_network.build(VARIANT)(x).numpy()
     with np.load(built.reference) as reference:
         np.testing.assert_array_equal(reference["input"], x.numpy())
         np.testing.assert_allclose(reference["output"], expected, rtol=1e-5, atol=1e-5)
@@ -81,7 +82,7 @@ def test_the_artifact_holds_a_library_and_torchs_reference(built: Artifact, cach
 def test_the_manifest_attributes_every_kernel_to_its_layer(built: Artifact) -> None:
     manifest = built.manifest
     names = [layer.name for layer in manifest.layers]
-    assert names == [spec.name for spec in models.layers(VARIANT)]  # no layer of the compiler's own
+    assert names == [spec.name for spec in architectures.layers(VARIANT)]  # no layer of the compiler's own
     assert [index for _, index in manifest.calls] == sorted(index for _, index in manifest.calls)
     for index, layer in enumerate(manifest.layers):
         assert layer.kernels == tuple(kernel for kernel, of in manifest.calls if of == index)
@@ -102,12 +103,13 @@ def test_every_kernels_code_begins_a_cache_line(built: Artifact) -> None:
 
 
 def test_kernels_that_leave_most_of_a_vector_empty_are_named() -> None:
-    from mbench.compile.schedules import Machine, Plan, Scheduled
+    from mbench.compile.machine import KernelMachine
+    from mbench.compile.schedules.rule import KernelPlan, Scheduled
 
     def using(lanes: int | None) -> Scheduled:
-        return Scheduled(plan=Plan(function=None, lanes=lanes), rule="cpu.matmul")
+        return Scheduled(plan=KernelPlan(function=None, lanes=lanes), rule="cpu.matmul")
 
-    machine = Machine.of(targets.load("x86_64_v3"))
+    machine = KernelMachine.of(targets.load("x86_64_v3"))
     kernels = {"one": using(1), "two": using(2), "half": using(4), "all": using(8), "other": using(None)}
     assert build._narrow(kernels, machine) == {"one": 1, "two": 2}
 
@@ -173,8 +175,8 @@ def test_a_damaged_artifact_is_built_again(
 def test_two_processes_may_build_into_one_cache_at_once(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
-        "from mbench import targets, variants\n"
-        "from mbench.compile import build\n"
+        "from mbench.hardware import targets; from mbench.networks import variants\n"
+        "from mbench.build import build\n"
         "target = targets.load('host')\n"
         "done, _ = build.build(variants.parse('mobilenet_v1_0.25_32'), target, pathlib.Path(sys.argv[1]))\n"
         "print(done.folder.name, done.manifest.files['model.so'])\n"
@@ -240,7 +242,7 @@ def test_another_variant_has_another_digest(variant: variants.Variant, host: Tar
 
 def test_what_a_gpu_holds_changes_the_digest() -> None:
     target = targets.load("cuda_sm90")
-    processor, other = target.processor, records.Figure(value=77, source="a test")
+    processor, other = target.processor, machine_types.Figure(value=77, source="a test")
     assert processor.multiprocessor is not None
     seen = [digest(VARIANT, target)]
     for field in ("threads", "blocks", "registers", "shared_bytes"):
@@ -263,7 +265,7 @@ def test_what_changes_the_code_changes_the_digest(host: Target, monkeypatch: pyt
     seen.append(digest(VARIANT, changed(host, processor=changed(processor, vector_registers=7))))
     seen.append(digest(VARIANT, changed(host, processor=changed(processor, cores=77))))
     for level in ("l1d", "l2"):
-        cache = records.Cache(bytes=records.Figure(value=12345, source="a test"))
+        cache = machine_types.Cache(bytes=machine_types.Figure(value=12345, source="a test"))
         seen.append(digest(VARIANT, changed(host, processor=changed(processor, **{level: cache}))))
     seen.append(digest(VARIANT, changed(host, family="arm" if host.family == "x86" else "x86")))
     with monkeypatch.context() as patched:
@@ -294,17 +296,23 @@ def test_what_does_not_change_the_code_does_not_change_the_digest(host: Target) 
 
 def test_the_source_digest_follows_the_text_of_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     package = tmp_path / "mbench"
-    shutil.copytree(Path(build.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(resources.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     right = build._source_digest()
-    monkeypatch.setattr(build, "__file__", str(package / "compile" / "build.py"))
+    monkeypatch.setattr(resources, "PACKAGE", package)
     assert build._source_digest() == right
     seen = {right}
-    for file in ("compile/schedules/cpu/matmul.py", "models/network.py", "models/mobilenet_v1.py", "artifact.py"):
+    for file in (
+        "compile/schedules/cpu/matmul.py",
+        "networks/torch_network.py",
+        "networks/families/mobilenet_v1.py",
+        "core/artifact.py",
+    ):
         with (package / file).open("a") as text:
             text.write("#\n")
         seen.add(build._source_digest())
     assert len(seen) == 5
-    (package / "report.py").write_text("# shows what was built\n")
+    (package / "page" / "report.py").write_text("# shows what was built\n")
+    (package / "tuning" / "timing.py").write_text("# times what was built\n")
     assert build._source_digest() in seen
 
 

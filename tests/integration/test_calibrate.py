@@ -9,11 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from mbench import targets
+from mbench.analysis import roofline
+from mbench.core.field_types import LEVELS
+from mbench.core.machine_types import Calibration, Target
 from mbench.devices.local import LocalDevice
 from mbench.devices.process import WorkerDied
-from mbench.measure import calibrate, roofline
-from mbench.records import LEVELS, Calibration, Target
+from mbench.hardware import targets
+from mbench.measure import cpu_peaks
 
 FASTEST_HZ = 8e9  # no processor's clock is faster
 MOST_FMA_UNITS = 4
@@ -56,7 +58,7 @@ class Kernels:
         return timer
 
 
-class Place(calibrate.Here):
+class Place(cpu_peaks.Here):
     """This process, with a clock that says the same of every kernel."""
 
     def __init__(self, memory_bytes: int) -> None:
@@ -76,7 +78,7 @@ CALL_BYTES = 16 * 2**20  # of one thread
 def told() -> tuple[Calibration, list[np.ndarray]]:
     """Return ceilings by a clock of our own, and what each kernel computed: peak, then of each level read and mixes."""
     place = Place(memory_bytes=2**30)
-    found = calibrate.calibrate(targets.load("host"), 1, place=place)
+    found = cpu_peaks.calibrate(targets.load("host"), 1, place=place)
     return found, place.results
 
 

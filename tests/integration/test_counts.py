@@ -16,21 +16,23 @@ import numpy as np
 import pytest
 from conftest import require
 
-from mbench import artifact, models, targets, variants
-from mbench.artifact import Artifact
-from mbench.compile import build, linker
+from mbench.build import build
+from mbench.core import artifact
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.records import Warmup
 from mbench.devices import toolchain
 from mbench.devices.emulated import EmulatedDevice
-from mbench.errors import MeasureError
+from mbench.hardware import linker, targets
 from mbench.measure import counters
-from mbench.measure.decode import Decoder
-from mbench.measure.observation import CountedRun, Observation, Plan
-from mbench.records import Warmup
+from mbench.measure.decode import Decoder, InstructionCost
+from mbench.measure.observation import CountedRun, MeasurePlan, Observation
+from mbench.networks import architectures, variants
 
 NAMES = ("arm64_cortex_a72", "x86_64_v3")
 EVERY = (*NAMES, "arm64_cortex_a53", "arm64_cortex_a76", "arm64_neoverse_n1", "arm64_neoverse_v2", "arm64_apple_m1")
 VARIANT = "mobilenet_v1_0.25_128"
-PLAN = Plan(
+PLAN = MeasurePlan(
     threads=1, number=1, repeat=1, layer_repeat=1, block=1, warmup=Warmup(max_s=0), measure_max_s=None, tolerance=1e-4
 )
 REPEATS = 20
@@ -74,7 +76,7 @@ def taps(size: int, out: int, side: int, stride: int, padding: int) -> int:
     return sum(max(0, min(start + side, size) - max(start, 0)) for start in starts)
 
 
-def flops_by_hand(spec: models.LayerSpec) -> int:
+def flops_by_hand(spec: architectures.LayerSpec) -> int:
     """Return the operations of a layer: multiply-adds of taps inside the image, begun with the bias, and one ReLU."""
     _, channels, *_ = spec.input_shape
     outputs = int(np.prod(spec.output_shape))
@@ -94,7 +96,7 @@ TWICE = {"x86_64_v3": {"fc": 24}}
 @pytest.mark.parametrize("target", EVERY)
 def test_every_target_computes_what_pytorch_does_with_the_operations_that_it_takes(target: str, cache: Path) -> None:
     run = counted(target, built(target, cache), cache)
-    specs = {spec.name: spec for spec in models.layers(variants.parse(VARIANT))}
+    specs = {spec.name: spec for spec in architectures.layers(variants.parse(VARIANT))}
     done = {name: call.counters.flops for name, call in zip(run.layers, run.calls, strict=True)}
     expected = {name: flops_by_hand(spec) for name, spec in specs.items()}
     surplus = {name: done[name] - expected[name] for name in expected if done[name] != expected[name]}
@@ -145,10 +147,10 @@ def callgrind(made: Artifact, folder: Path, runs: int) -> dict[str, int]:
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
-from mbench import artifact
+from mbench.core import artifact
 from mbench.devices import line
 from mbench.devices.address import Address
-from mbench.measure.remote import RemoteSession
+from mbench.devices.remote_session import RemoteSession
 connected = line.connect(Address("127.0.0.1", {port}), waiting=print, patience_s=0)
 session = RemoteSession(connected, artifact.load(Path({str(made.folder)!r})))
 for _ in range({runs}):
@@ -369,7 +371,7 @@ def test_counts_that_were_cut_short_are_refused(tmp_path: Path) -> None:
 
 
 def test_calls_that_do_not_fit_are_refused() -> None:
-    nothing = counters.Segment(counters.Cost(), ())
+    nothing = counters.Segment(InstructionCost(), ())
     with pytest.raises(MeasureError, match="2 segments were counted, expected 3 for 1 calls"):
         counters.of_calls([nothing] * 2, ["kernel"], ["kernel"], ())
     with pytest.raises(MeasureError, match="not those of the artifact"):

@@ -15,12 +15,14 @@ from conftest import require
 from kernels import Conv
 from tvm import tirx
 
-from mbench import targets, variants
-from mbench.compile import lower
-from mbench.compile.schedules import Scheduled, schedule_all
+from mbench.compile import to_relax
+from mbench.compile.schedules.dispatch import schedule_all
 from mbench.compile.schedules.gpu import tiles
-from mbench.compile.tuning import candidates
-from mbench.costs import DTYPES
+from mbench.compile.schedules.rule import Scheduled
+from mbench.hardware import targets
+from mbench.networks import variants
+from mbench.networks.costs import DTYPES
+from mbench.tuning import candidates
 
 NETWORKS = [
     "mobilenet_v1_0.25_96",
@@ -38,7 +40,7 @@ CASES += [("mobilenet_v1_1.0_224_standard", 1, "float16", "cuda_sm90")]
 
 @functools.lru_cache(maxsize=1)
 def kernels_of(network: str, batch: int, dtype: str) -> list[tuple[str, tirx.PrimFunc]]:
-    return lower.kernel_calls(lower.lower(variants.parse(network, batch=batch, dtype=dtype)).module)
+    return to_relax.kernel_calls(to_relax.lower(variants.parse(network, batch=batch, dtype=dtype)).module)
 
 
 def scheduled(network: str, batch: int, dtype: str, target: str) -> dict[str, Scheduled]:

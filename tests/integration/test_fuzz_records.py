@@ -31,9 +31,12 @@ import mutations
 import pytest
 
 import mbench
-from mbench import cli, host, pipeline, records
-from mbench.errors import MbenchError
-from mbench.records import Record, Result
+from mbench.cli import main
+from mbench.core import record_files
+from mbench.core.errors import MbenchError
+from mbench.core.records import Record, Result
+from mbench.hardware import host
+from mbench.pipeline import runner
 
 KEPT = Path(__file__).parents[1] / "data" / "records"
 SEED = os.environ.get("MBENCH_FUZZ_SEED", "20250301")
@@ -63,8 +66,8 @@ COMMANDS = {
     "report of two": Command(("report", "GOOD", "BAD", "-o", "page.html", "--plotlyjs", "directory"), (0, 2)),
     "compare": Command(("compare", "GOOD", "BAD", "--json", "--markdown", "m.md", "--html", "c.html"), (0, 2), True),
     "compare base": Command(("compare", "BAD", "GOOD"), (0, 2)),
-    "gate": Command(("gate", "GOOD", "BAD", "--json", *_GATE_FILES), (0, 1, 2, 3), json=True),
-    "gate base": Command(("gate", "BAD", "GOOD", "--annotations", *_GATE_FILES), (0, 1, 2, 3)),
+    "gate": Command(("gate", "GOOD", "BAD", "--json", *_GATE_FILES), (0, 1, 2, 3, 4), json=True),
+    "gate base": Command(("gate", "BAD", "GOOD", "--annotations", *_GATE_FILES), (0, 1, 2, 3, 4)),
     "resume": Command(("run", "--resume", "BAD", "--json"), (0, 2, 4), json=True),
 }  # fmt: skip
 
@@ -109,7 +112,7 @@ def good() -> dict[str, bytes]:
         "board": factory.on_board(timed(failed=failed)),
         "gpu": factory.on_gpu(timed(failed=failed)),
     }
-    return {name: records.encode(_small(record)) for name, record in kinds.items()}
+    return {name: record_files.encode(_small(record)) for name, record in kinds.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------- one command
@@ -141,7 +144,7 @@ def run(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[int, s
         with warnings.catch_warnings(), _streams() as (out, err):
             warnings.simplefilter("error", RuntimeWarning)  # numpy's, that would be lines on standard error
             with pytest.raises(SystemExit) as caught:
-                cli.run_command_line()
+                main.run_command_line()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in handlers:
@@ -196,7 +199,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MBENCH_CONFIG_DIR", str(tmp_path / "config"))
     machine = factory.record(PAIR).host
     monkeypatch.setattr(host, "describe", lambda *_, **__: machine)
-    monkeypatch.setattr(pipeline, "run", lambda *_: None)
+    monkeypatch.setattr(runner, "run", lambda *_: None)
     return folder
 
 
@@ -220,9 +223,10 @@ def cases() -> Iterator[Case]:
 
 def test_no_record_makes_the_command_line_fall_over(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     print(f"seed {SEED}")  # noqa: T201 - it repeats the run
-    until, wrong, taken, seen = time.monotonic() + SECONDS, [], 0, 0
+    until_s = time.monotonic() + SECONDS
+    wrong, taken, seen = [], 0, 0
     for number, case in enumerate(cases()):
-        if SECONDS and time.monotonic() > until:
+        if SECONDS and time.monotonic() > until_s:
             break
         seen += 1
         names = list(COMMANDS) if SECONDS else [list(COMMANDS)[(number + step) % len(COMMANDS)] for step in (0, 3)]
@@ -262,7 +266,7 @@ def test_every_reader_refuses_alike(here: Path, monkeypatch: pytest.MonkeyPatch)
     for case in itertools.islice(cases(), 40):
         codes = {name: check(command, case, monkeypatch) for name, command in COMMANDS.items()}
         try:
-            records.decode(case.data, source="BAD")
+            record_files.decode(case.data, source="BAD")
         except MbenchError as error:
             refused += 1
             assert set(codes.values()) == {2}, (case.said, codes)

@@ -18,10 +18,12 @@ import pytest
 from conftest import Mbench
 from running import TARGET, finished, running
 
-from mbench import artifact, pipeline, records, variants
-from mbench.artifact import Artifact
-from mbench.compile import build
+from mbench.build import build
+from mbench.core import artifact, record_files
+from mbench.core.artifact import Artifact
 from mbench.measure import duel
+from mbench.networks import variants
+from mbench.pipeline import runner
 
 pytestmark = pytest.mark.slow
 NAME = "mobilenet_v1_0.25_32"
@@ -54,11 +56,11 @@ def kept(folder: Path, *options: str) -> Path:
 
 def with_head(base: Path, folder: Path, head: Artifact) -> Path:
     """Return a record of the same job with another artifact."""
-    item = records.read(base)
+    item = record_files.read(base)
     [result] = item.results
     info = msgspec.structs.replace(result.artifact, digest=head.manifest.digest)
     file = folder / "head.json"
-    records.write(
+    record_files.write(
         file, msgspec.structs.replace(item, results=(msgspec.structs.replace(result, artifact=info),), run_id="head")
     )
     artifact.beside(file).mkdir()
@@ -96,7 +98,7 @@ def test_another_build_of_the_same_code_does_not_regress(run: Mbench, base: Path
     assert document["conclusion"] in ("passed", "inconclusive")
     assert "paired" in document["comparison"]["ways"]
     timed = [each for each in document["comparison"]["findings"] if each["way"] == "paired"]
-    assert len(timed) == 1 + len(records.read(base).results[0].layers)
+    assert len(timed) == 1 + len(record_files.read(base).results[0].layers)
     assert all(len(each["log_ratios"]) >= 8 for each in timed)
     assert len(set(timed[0]["log_ratios"])) == len(timed[0]["log_ratios"]), "each process measured anew"
     assert not regressed(document, "latency")
@@ -112,7 +114,7 @@ def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(
     layer = built.manifest.layers[place]
     [kernel] = layer.kernels
     with planting.planted(kernel.removesuffix("_packed"), planting.serial_work(ITERATIONS)) as changed:
-        head, _ = build.build(variants.parse(NAME), pipeline.resolve_target(TARGET), tmp_path / "artifacts")
+        head, _ = build.build(variants.parse(NAME), runner.resolve_target(TARGET), tmp_path / "artifacts")
     assert changed, kernel
     code, document = gate(run, base, with_head(base, tmp_path, head))
     assert code == 1

@@ -13,15 +13,15 @@ import pytest
 import tvm
 from conftest import require
 
-from mbench import targets
-from mbench.measure import gpu_ceilings
+from mbench.hardware import targets
+from mbench.measure import gpu_peaks
 
 NAMES = [name for name in targets.available() if name.startswith("cuda")]
 KERNELS = {
-    "fma": gpu_ceilings.fma_kernel(8),
-    "mma": gpu_ceilings.mma_kernel(8),
-    "read": gpu_ceilings.read_kernel(8, 3, 5),
-    "fill": gpu_ceilings.fill_kernel(1000, 0.5, "float16"),
+    "fma": gpu_peaks.fma_kernel(8),
+    "mma": gpu_peaks.mma_kernel(8),
+    "read": gpu_peaks.read_kernel(8, 3, 5),
+    "fill": gpu_peaks.fill_kernel(1000, 0.5, "float16"),
 }
 
 
@@ -54,7 +54,7 @@ def test_nvcc_keeps_all_in_registers(name: str, kernel: str, tmp_path: Path) -> 
     assert "0 bytes spill stores, 0 bytes spill loads" in told
     assert "0 bytes stack frame" in told
     (registers,) = (int(found) for found in re.findall(r"Used (\d+) registers", told))
-    blocks = 65536 // (registers * gpu_ceilings.THREADS)
+    blocks = 65536 // (registers * gpu_peaks.THREADS)
     assert blocks >= 2, "at least two blocks of threads share a multiprocessor"
 
 
@@ -74,8 +74,8 @@ def test_the_loops_hold_what_is_counted(tmp_path: Path) -> None:
 
 
 def test_operations_are_counted_as_the_hardware_does_them() -> None:
-    assert gpu_ceilings.fma_flops(2, steps=3) == 2 * 256 * 8 * 3 * 2
-    assert gpu_ceilings.mma_flops(2, steps=3) == 2 * 8 * 8 * 3 * (2 * 16 * 8 * 16)
+    assert gpu_peaks.fma_flops(2, steps=3) == 2 * 256 * 8 * 3 * 2
+    assert gpu_peaks.mma_flops(2, steps=3) == 2 * 8 * 8 * 3 * (2 * 16 * 8 * 16)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,15 +84,15 @@ def test_what_l2_delivers_fits_into_it_and_what_dram_delivers_does_not(name: str
     assert target.processor.l2 is not None
     assert target.memory_bytes is not None
     l2_bytes = int(target.processor.l2.bytes.value)
-    sizes = gpu_ceilings.working_sets(l2_bytes, int(target.memory_bytes.value))
-    blocks = target.processor.cores * gpu_ceilings.BLOCKS_PER_SM
-    read = {level: gpu_ceilings.tiles(size, blocks) * blocks * 4 * 256 * 16 for level, size in sizes.items()}
+    sizes = gpu_peaks.working_sets(l2_bytes, int(target.memory_bytes.value))
+    blocks = target.processor.cores * gpu_peaks.BLOCKS_PER_SM
+    read = {level: gpu_peaks.tiles(size, blocks) * blocks * 4 * 256 * 16 for level, size in sizes.items()}
     assert l2_bytes / 4 <= read["L2"] <= l2_bytes / 2 * 1.001
     assert read["DRAM"] >= 8 * l2_bytes * 0.99
 
 
 def test_little_memory_is_not_filled() -> None:
-    assert gpu_ceilings.working_sets(2**20, 2**30)["DRAM"] == 2**28
+    assert gpu_peaks.working_sets(2**20, 2**30)["DRAM"] == 2**28
 
 
 def test_the_kernels_compute_what_they_say() -> None:
@@ -101,10 +101,10 @@ def test_the_kernels_compute_what_they_say() -> None:
     value = np.float32(0.5)
     for _ in range(4):
         value = np.float32(value * np.float32(0.5) + np.float32(0.5))
-    y = run_on_cpu(gpu_ceilings.fma_kernel(2, steps=4), x, np.zeros((2, 256, 8), "float32"))
+    y = run_on_cpu(gpu_peaks.fma_kernel(2, steps=4), x, np.zeros((2, 256, 8), "float32"))
     assert y == pytest.approx(np.full((2, 256, 8), value))
     data = np.random.default_rng(1).random((2, 3, 4, 256, 4), dtype="float32")
-    sums = run_on_cpu(gpu_ceilings.read_kernel(2, 3, 2), data, np.zeros((2, 256, 4), "float32"))
+    sums = run_on_cpu(gpu_peaks.read_kernel(2, 3, 2), data, np.zeros((2, 256, 4), "float32"))
     whole = data.sum(axis=(1, 2))
     assert sums == pytest.approx(np.stack([whole.sum(axis=0)] * 2), rel=1e-5)
 

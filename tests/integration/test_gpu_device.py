@@ -20,11 +20,14 @@ import numpy as np
 import pytest
 from conftest import require
 
-from mbench import artifact, records, search, targets, variants
-from mbench.compile import build
-from mbench.compile.tuning import Built, Readings, TimingPlan, jobs
+from mbench.build import build
+from mbench.core import artifact, record_files
+from mbench.core.machine_types import Calibration
+from mbench.hardware import targets
 from mbench.measure.observation import Observation
-from mbench.records import Calibration
+from mbench.networks import variants
+from mbench.tuning import jobs, search
+from mbench.tuning.plans import Built, Readings, TimingPlan
 
 KERNEL_US = 50
 JOB = """
@@ -32,25 +35,26 @@ import sys
 sys.modules["torch"] = None
 from pathlib import Path
 import msgspec
-from mbench import targets
+from mbench.hardware import targets
 from mbench.devices import gpu
-from mbench.errors import MbenchError
+from mbench.core.errors import MbenchError
 from mbench.measure import numerics
-from mbench.measure.observation import Plan
-from mbench.records import Warmup
+from mbench.measure.observation import MeasurePlan
+from mbench.core.records import Warmup
 
 job, folder, check = sys.argv[1:]
 if check == "passes":
     compare = numerics.compare
     numerics.compare = lambda output, expected, tolerance: compare(expected, expected, tolerance)
-plan = Plan(threads=1, number=1, repeat=20, layer_repeat=10, block=5, warmup=Warmup(max_s=0.2), measure_max_s=None,
-            tolerance=1e-4)
+plan = MeasurePlan(threads=1, number=1, repeat=20, layer_repeat=10, block=5, warmup=Warmup(max_s=0.2),
+            measure_max_s=None, tolerance=1e-4)
 try:
     if job == "alone":
-        from mbench import artifact
-        from mbench.measure import cudart, gpu as measuring
+        from mbench.core import artifact
+        from mbench.hardware import cudart
+        from mbench.measure import gpu as measuring
 
-        measuring.prepare_tvm()
+        cudart.prepare_tvm()
         stream = cudart.Runtime()
         loaded = measuring.session(artifact.load(Path(folder)), stream)
         layers, _ = measuring.layers_alone(loaded, [[1.0]] * len(loaded.artifact.manifest.calls))
@@ -64,18 +68,20 @@ try:
             stream.wait()
             answer.append(stream.seconds(start, stop))
     elif job == "tune":
-        from mbench.compile.tuning import TimingPlan
+        from mbench.tuning.plans import TimingPlan
 
         timed = msgspec.json.decode(Path(folder, "plan.json").read_bytes(), type=TimingPlan)
         if check == "passes":
-            import mbench.measure.gpu
+            from mbench.hardware import cudart
 
-            mbench.measure.gpu.prepare_tvm()
-            mbench.measure.cudart.Runtime()
-            from mbench.compile.tuning import timing
+            cudart.prepare_tvm()
+            cudart.Runtime()
+            from mbench.tuning import timing
 
             timing._Bench._error = lambda *_: 0.0
-        answer = gpu.time_kernel(lambda stage, fraction: None, timed)
+        from mbench.tuning import timer
+
+        answer = timer.time_on_gpu(lambda stage, fraction: None, timed)
     elif job == "measure":
         answer = gpu.measure(lambda stage, fraction: None, Path(folder), plan)
     else:
@@ -292,7 +298,7 @@ def test_a_batch_that_does_not_fit_leaves_the_others_in_the_record(environment: 
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
     (file,) = (tmp_path / "out").glob("*.json")
-    record = records.read(file)
+    record = record_files.read(file)
     assert record.settings.variants == names
     assert record.device.gpu is not None
     assert record.device.gpu.arch == "sm_90"

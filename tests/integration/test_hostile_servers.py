@@ -14,11 +14,11 @@ import serving
 from plans import ignore
 from rpc_plans import FEW, failure
 
-from mbench.artifact import Artifact
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
 from mbench.devices import line
 from mbench.devices.address import Address
 from mbench.devices.rpc import RpcDevice
-from mbench.errors import MeasureError
 
 pytest_plugins = ("rpc_fixtures",)
 

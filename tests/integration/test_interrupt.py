@@ -16,8 +16,8 @@ import pytest
 from conftest import require
 from running import PAIR, TARGET, Running, artifact_of, finished, only_record, running, warm_cache, without_ceilings
 
-from mbench import records
-from mbench.records import Record
+from mbench.core import record_files
+from mbench.core.records import Record
 
 pytestmark = pytest.mark.slow
 REPEAT = "1500"  # some tenths of a second for each stage of measuring
@@ -54,7 +54,7 @@ def begin(stage: str, tmp_path: Path, folders: dict[str, Path], record: Path | N
 def read_after(tmp_path: Path, so_far: set[str]) -> tuple[Path, Record]:
     """Return the record that is left; it is whole, it is the only one, and it has lost nothing."""
     file = only_record(tmp_path / "out")
-    record = records.read(file)
+    record = record_files.read(file)
     measured = {result.variant.name for result in record.results}
     assert measured >= so_far
     assert len(measured) == len(record.results)
@@ -103,7 +103,7 @@ def assert_resumes(tmp_path: Path, folders: dict[str, Path], file: Path | None) 
     assert file is not None
     code, started = finished("run", "--resume", file, cache=folders["done"], cwd=tmp_path)
     assert code == 0, started.err
-    record = records.read(file)
+    record = record_files.read(file)
     assert {result.variant.name for result in record.results} == set(PAIR)
     assert record.failures == ()
     assert all(len(result.end_to_end.latency_s or ()) >= 3 for result in record.results)
@@ -250,11 +250,11 @@ def test_the_disk_fills_up_on_the_way(tmp_path: Path, folders: dict[str, Path], 
     assert said == started.lines[-1]
     [before] = small_disk.glob("*.json")
     assert {path.name for path in small_disk.iterdir()} == {"filler", before.name}
-    assert records.read(before).results == ()
+    assert record_files.read(before).results == ()
     [saved] = temporary.glob("*.json")
     assert f"--resume {saved}" in said
     assert str(before) in said
-    record = records.read(saved)
+    record = record_files.read(saved)
     assert [result.variant.name for result in record.results] == [PAIR[0]]
     assert_resumes(tmp_path, folders, saved)
 
@@ -265,7 +265,7 @@ def test_the_disk_has_no_room_for_the_page(tmp_path: Path, cache: Path, small_di
     assert code == 4
     [line] = [line for line in started.lines if line.startswith("mbench: ")]
     assert ".html: cannot be written: No space left on device" in line
-    assert len(records.read(only_record(small_disk)).results) == 2
+    assert len(record_files.read(only_record(small_disk)).results) == 2
     assert "Totals" in started.out
 
 
@@ -279,7 +279,7 @@ def test_the_cache_is_full(tmp_path: Path, cache: Path) -> None:
         code, started = finished("run", *PAIR, *OPTIONS, "--output", "out", cache=full, cwd=tmp_path)
         assert code == 4
         assert "Traceback" not in started.err
-    record = records.read(only_record(tmp_path / "out"))
+    record = record_files.read(only_record(tmp_path / "out"))
     assert [result.variant.name for result in record.results] == [PAIR[0]]
     [failure] = record.failures
     assert (failure.variant, failure.stage) == (PAIR[1], "compiling")
@@ -299,7 +299,7 @@ def test_two_runs_in_one_folder(tmp_path: Path, cache: Path) -> None:
     files = sorted((tmp_path / "out").glob("*.json"))
     assert len(files) == 2
     assert len(list((tmp_path / "out").iterdir())) == 4
-    assert all(len(records.read(file).results) == 2 for file in files)
+    assert all(len(record_files.read(file).results) == 2 for file in files)
 
 
 def test_a_record_is_resumed_by_one_at_a_time(tmp_path: Path, cache: Path) -> None:
@@ -312,7 +312,7 @@ def test_a_record_is_resumed_by_one_at_a_time(tmp_path: Path, cache: Path) -> No
         assert f"another process ({first.process.pid}) works on it" in line
         first.send(signal.SIGINT, group=True)
         assert first.end() == 130
-    assert records.read(only_record(tmp_path / "out")).failures == ()
+    assert record_files.read(only_record(tmp_path / "out")).failures == ()
 
 
 def test_four_runs_build_the_same_at_once(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_four_runs_build_the_same_at_once(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         name for file in files for name in (file.name, file.with_suffix(".html").name)
     }
-    assert [len(records.read(file).results) for file in files] == [1] * 4
+    assert [len(record_files.read(file).results) for file in files] == [1] * 4
     artifact_of(tmp_path / "cache", PAIR[0])
     assert list((tmp_path / "cache").rglob(".*")) == []
 
@@ -342,4 +342,4 @@ def test_who_waits_can_be_interrupted(tmp_path: Path, cache: Path) -> None:
         psutil.Process(first.process.pid).kill()
         first.end()
         first.assert_nobody_left()
-    assert records.read(only_record(tmp_path / "b")).results == ()
+    assert record_files.read(only_record(tmp_path / "b")).results == ()

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 from conftest import require
 
-from mbench import records, report
-from mbench.records import Record
+from mbench.core import record_files
+from mbench.core.records import Record
+from mbench.page import report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [
@@ -69,7 +70,7 @@ PAGES: dict[bytes, str] = {}
 
 def rendered(record: Record) -> str:
     """Return the page of a record, made once: it takes longer than most tests."""
-    key = records.encode(record)
+    key = record_files.encode(record)
     if key not in PAGES:
         PAGES[key] = report.render([record])
     return PAGES[key]
@@ -243,7 +244,7 @@ def test_without_scripts_the_tables_and_text_stay(visit: Visitor) -> None:
     assert view.locator(".samples").text_content().count("µs") == 20
     with page.tab.expect_download() as download:
         page.tab.locator("a.download").first.click()
-    assert gzip.decompress(Path(download.value.path()).read_bytes()) == records.encode(factory.record())
+    assert gzip.decompress(Path(download.value.path()).read_bytes()) == record_files.encode(factory.record())
     assert "8.6" in page.tab.locator("h1").inner_text()
 
 
@@ -334,7 +335,7 @@ def test_raw_data_comes_out_of_the_page(visit: Visitor) -> None:
     with page.tab.expect_download() as download:
         page.tab.locator("a.download[data-kind='application/json']").first.click()
     assert download.value.suggested_filename == f"{record.run_id}.json"
-    assert Path(download.value.path()).read_bytes() == records.encode(record)
+    assert Path(download.value.path()).read_bytes() == record_files.encode(record)
     with page.tab.expect_download() as download:
         page.tab.locator("a.download[data-kind='text/csv']").first.click()
     lines = Path(download.value.path()).read_text().splitlines()

@@ -22,12 +22,13 @@ from plans import PLAN, Patience, assert_accounted, ignore
 from rpc_plans import FEW, STAGES, VARIANT, failure
 from serving import Serving, mbench_server
 
-from mbench import artifact, targets
-from mbench.artifact import Artifact
+from mbench.core import artifact
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.machine_types import Target
 from mbench.devices.rpc import RpcDevice
-from mbench.errors import MeasureError
+from mbench.hardware import targets
 from mbench.measure.observation import Observation
-from mbench.records import Target
 
 pytest_plugins = ("rpc_fixtures",)
 
@@ -147,7 +148,7 @@ def test_a_board_of_another_architecture(opened: Callable[..., RpcDevice], tmp_p
     require(os.uname().machine == "x86_64", "emulates an ARM board on x86")
     require(shutil.which("qemu-aarch64"), "needs qemu-aarch64 (Debian: apt install qemu-user)")
     require(shutil.which("aarch64-linux-gnu-g++"), "needs g++-aarch64-linux-gnu")
-    from mbench.compile import build
+    from mbench.build import build
     from mbench.devices import toolchain
 
     target = targets.load("arm64")

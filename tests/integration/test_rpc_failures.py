@@ -21,11 +21,12 @@ from plans import Patience, ignore
 from rpc_plans import FEW, LONG, VARIANT, When, failure, line_to
 from serving import Proxy, Serving, mbench_server
 
-from mbench import artifact, targets
-from mbench.artifact import Artifact
+from mbench.core import artifact
+from mbench.core.artifact import Artifact
+from mbench.core.errors import UsageError
+from mbench.devices.remote_session import RemoteSession
 from mbench.devices.rpc import RpcDevice
-from mbench.errors import UsageError
-from mbench.measure.remote import RemoteSession
+from mbench.hardware import targets
 
 pytest_plugins = ("rpc_fixtures",)
 
@@ -104,7 +105,7 @@ def test_instructions_that_the_processor_lacks(
 ) -> None:
     require(os.uname().machine == "x86_64", "emulates an old x86 processor")
     require(shutil.which("qemu-x86_64"), "needs qemu-x86_64 (Debian: apt install qemu-user)")
-    from mbench.compile import build
+    from mbench.build import build
 
     newer = build.build(VARIANT, targets.load("x86_64_v3"), tmp_path / "artifacts")[0]
     with mbench_server(program, under=("qemu-x86_64", "-cpu", "Nehalem")) as old:
@@ -286,13 +287,13 @@ def test_a_second_client_waits_or_is_told(server: Serving, net: Artifact, opened
 CLIENT = """
 import sys
 from pathlib import Path
-from mbench import artifact, targets
+from mbench.core import artifact; from mbench.hardware import targets
 from mbench.devices.rpc import RpcDevice
-from mbench.measure.observation import Plan
-from mbench.records import Warmup
+from mbench.measure.observation import MeasurePlan
+from mbench.core.records import Warmup
 
 if __name__ == "__main__":
-    plan = Plan(threads=1, number=1, repeat=1000000, layer_repeat=1, block=10, warmup=Warmup(max_s=0.1),
+    plan = MeasurePlan(threads=1, number=1, repeat=1000000, layer_repeat=1, block=10, warmup=Warmup(max_s=0.1),
                 measure_max_s=None, tolerance=1e-4)
     device = RpcDevice(targets.load("x86_64_v3"), sys.argv[1], lock_dir=Path(sys.argv[2]), timeout_s=60, waiting=print)
     device.measure(artifact.load(Path(sys.argv[3])), plan, lambda stage, _: print(stage, flush=True))

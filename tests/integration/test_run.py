@@ -21,9 +21,12 @@ from conftest import require
 from running import PAIR, TARGET, artifact_of, finished, keep_ceilings, only_record, warm_cache
 
 import mbench
-from mbench import artifact, costs, host, models, pairs, records, targets, variants
-from mbench.artifact import Artifact
-from mbench.records import Record
+from mbench.analysis import pairs
+from mbench.core import artifact, machine_types, record_files
+from mbench.core.artifact import Artifact
+from mbench.core.records import Record
+from mbench.hardware import host, targets
+from mbench.networks import architectures, costs, variants
 
 pytestmark = pytest.mark.slow
 QUICK = ("--repeat", "5")
@@ -45,7 +48,7 @@ class Done:
 
     @property
     def record(self) -> Record:
-        return records.read(only_record(self.folder))
+        return record_files.read(only_record(self.folder))
 
     @property
     def page(self) -> str:
@@ -63,7 +66,7 @@ def pair(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
 # ------------------------------------------------------------------------------------------------------------- record
 def test_the_record_is_valid(pair: Done) -> None:
     file = only_record(pair.folder)
-    schema = jsonschema.Draft202012Validator(records.json_schema())
+    schema = jsonschema.Draft202012Validator(record_files.json_schema())
     schema.validate(json.loads(file.read_bytes()))
     assert file.stat().st_size < 1_000_000
     assert pair.record.run_id == file.stem
@@ -86,7 +89,7 @@ def test_both_networks_were_measured(pair: Done) -> None:
 
 def test_the_layers_are_those_of_the_network(pair: Done) -> None:
     for result in pair.record.results:
-        specs = models.layers(result.variant)
+        specs = architectures.layers(result.variant)
         assert [layer.name for layer in result.layers] == [spec.name for spec in specs]
         assert [layer.index for layer in result.layers] == list(range(len(result.layers)))
         for layer, spec in zip(result.layers, specs, strict=True):
@@ -165,7 +168,7 @@ def test_batch_and_one_thread(cache: Path, tmp_path: Path) -> None:
 
 
 def macs_of(name: str) -> int:
-    return sum(costs.of_layer(spec).macs for spec in models.layers(variants.parse(name)))
+    return sum(costs.of_layer(spec).macs for spec in architectures.layers(variants.parse(name)))
 
 
 def test_two_threads(cache: Path, tmp_path: Path) -> None:
@@ -211,7 +214,7 @@ def test_compiled_for_another_machine(cache: Path, tmp_path: Path, target: str) 
     record = done.record
     assert record.device.kind == "none"
     assert record.device.missing
-    jsonschema.Draft202012Validator(records.json_schema()).validate(json.loads(records.encode(record)))
+    jsonschema.Draft202012Validator(record_files.json_schema()).validate(json.loads(record_files.encode(record)))
     [result] = record.results
     assert result.end_to_end.latency_s is None
     assert all(layer.latency_s is None for layer in result.layers)
@@ -334,5 +337,5 @@ def test_what_the_cache_keeps_is_found_again(pair: Done, cache: Path, tmp_path: 
     shutil.rmtree(copy / "calibrations")
     keep_ceilings(copy, pair.record)
     [kept] = (copy / "calibrations").iterdir()
-    read: Any = msgspec.json.decode(kept.read_bytes(), type=records.Calibration)
+    read: Any = msgspec.json.decode(kept.read_bytes(), type=machine_types.Calibration)
     assert read == pair.record.device.calibration

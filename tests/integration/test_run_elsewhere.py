@@ -11,10 +11,10 @@ import serving
 from conftest import require
 from running import PAIR, finished, only_record
 
-from mbench import records, resources
+from mbench.core import record_files, resources
+from mbench.core.records import Record
 from mbench.devices import toolchain
 from mbench.measure import counters
-from mbench.records import Record
 
 pytestmark = pytest.mark.slow
 ONE = PAIR[0]
@@ -35,7 +35,7 @@ def ran(*arguments: str | Path, cache: Path, cwd: Path, code: int = 0) -> tuple[
     ended, run = finished("run", *arguments, cache=cache, cwd=cwd)
     assert ended == code, run.err
     file = only_record(cwd / "mbench-results")
-    return records.read(file), file.with_suffix(".html").read_text(encoding="utf-8"), run.out + run.err
+    return record_files.read(file), file.with_suffix(".html").read_text(encoding="utf-8"), run.out + run.err
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from conftest import require
 from running import finished
 from serving import mbench_server
 
-from mbench.compile import linker
-from mbench.devices import runtime, toolchain
+from mbench.devices import toolchain, tvm_runtime
+from mbench.hardware import linker
 
 LIMIT_BYTES = 10_000_000
 HERE = linker.architecture(platform.machine())
@@ -53,7 +53,7 @@ def test_what_is_packed_for_arm64_runs_there(tmp_path: Path) -> None:
     under = emulated()
     folder = packed("aarch64", tmp_path)
     assert sum(path.stat().st_size for path in folder.iterdir()) < LIMIT_BYTES
-    for name in (toolchain.PROGRAM, *runtime.LIBRARIES.values()):
+    for name in (toolchain.PROGRAM, *tvm_runtime.LIBRARIES.values()):
         assert (folder / name).read_bytes()[:20].endswith(b"\xb7\0")  # ELF's e_machine: AArch64
     with mbench_server(folder / toolchain.PROGRAM, under=under) as serving:
         socket.create_connection(("127.0.0.1", serving.port)).close()

@@ -14,7 +14,7 @@ from plans import ignore
 from rpc_plans import FEW, LONG, When, failure, line_to
 from serving import Serving, mbench_server
 
-from mbench.artifact import Artifact
+from mbench.core.artifact import Artifact
 from mbench.devices.rpc import RpcDevice
 
 pytest_plugins = ("rpc_fixtures",)
@@ -90,7 +90,7 @@ def test_a_server_that_is_ended_leaves_nothing(
 
 
 def test_a_loop_reads_sensors_meanwhile(server: Serving, net: Artifact) -> None:
-    from mbench.measure.remote import RemoteSession
+    from mbench.devices.remote_session import RemoteSession
 
     line = line_to(server)
     try:

@@ -215,13 +215,15 @@ extern "C" int __tvm_ffi_slow(void*, const TVMFFIAny*, int32_t, TVMFFIAny* resul
 
 
 def test_a_long_run_is_no_silence(program: Path, tmp_path: Path) -> None:
-    from mbench.devices import runtime
+    from mbench.devices import tvm_runtime
 
     source, library = tmp_path / "slow.cc", tmp_path / "slow.so"
     source.write_text(SLOW)
-    include = runtime.package_folder("tvm_ffi") / "include"
+    include = tvm_runtime.package_folder("tvm_ffi") / "include"
     dlpack = [
-        f"-I{folder}" for folder in runtime.package_folder("tvm_ffi").rglob("include") if (folder / "dlpack").is_dir()
+        f"-I{folder}"
+        for folder in tvm_runtime.package_folder("tvm_ffi").rglob("include")
+        if (folder / "dlpack").is_dir()
     ]
     subprocess.run(["g++", "-shared", "-fPIC", f"-I{include}", *dlpack, source, "-o", library], check=True)
     with board(program, tmp_path, "--idle-timeout", "5") as server, contextlib.closing(session(server)) as line:

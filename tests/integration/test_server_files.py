@@ -53,7 +53,7 @@ def test_uploads_have_a_limit(program: Path, tmp_path: Path) -> None:
 
 
 def test_files_that_describe_the_machine_are_told_and_no_others(server: Serving) -> None:
-    from mbench.devices import board as boards
+    from mbench.devices import remote_host as boards
 
     with contextlib.closing(session(server)) as line:
         told = set(line.files(boards.FILES))

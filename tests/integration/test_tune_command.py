@@ -21,16 +21,21 @@ import tvm
 from conftest import Mbench, require
 from running import TARGET, Running, finished, only_record, running, warm_cache
 
-from mbench import compilers, host, records, search, targets, tuned, tuner, variants
-from mbench.artifact import Artifact
-from mbench.compile.tuning import Built, Candidate, Task, TimingPlan, candidates, jobs, read_log, timing
+from mbench.build import compilers
+from mbench.core import machine_types, record_files
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.records import Record, Result
 from mbench.devices.local import LocalDevice
 from mbench.devices.process import WorkerDied
-from mbench.errors import MeasureError
+from mbench.hardware import host, targets
 from mbench.measure import duel
 from mbench.measure.duel import Bout
-from mbench.records import Record, Result
-from mbench.tuned import Entry, File, MadeWith, Timed
+from mbench.networks import variants
+from mbench.tuning import candidates, choice_files, jobs, search, timing, tuner
+from mbench.tuning.choice_files import File, MadeWith, TimedChoice, TunedKernel
+from mbench.tuning.plans import Built, Candidate, Task, TimingPlan, read_log
+from mbench.tuning.timer import LocalTimer
 
 pytestmark = pytest.mark.slow
 VARIANT = "mobilenet_v1_0.25_32"
@@ -46,16 +51,16 @@ def tasks() -> tuple[Task, ...]:
 
 
 @pytest.fixture(scope="module")
-def target() -> records.Target:
+def target() -> machine_types.Target:
     return targets.load(TARGET)
 
 
 @pytest.fixture(autouse=True)
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: records.Target) -> Path:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: machine_types.Target) -> Path:
     """Return the user's file of choices, in an empty folder."""
     monkeypatch.setenv("MBENCH_TUNED_DIR", str(tmp_path / "own"))
     (tmp_path / "own").mkdir()
-    return tuned.own_file(target, HOST)
+    return choice_files.own_file(target, HOST)
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +68,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return warm_cache(tmp_path_factory.getbasetemp())
 
 
-def entry(kernel: str, choice: Candidate, default: Candidate, **changes: Any) -> Entry:
-    made = Entry(
+def entry(kernel: str, choice: Candidate, default: Candidate, **changes: Any) -> TunedKernel:
+    made = TunedKernel(
         kernel=kernel, threads=1, rule=choice.rule, parameters=choice.parameters, seconds=1e-6, error=0.0,
-        default=Timed(rule=default.rule, parameters=default.parameters, seconds=2e-6),
+        default=TimedChoice(rule=default.rule, parameters=default.parameters, seconds=2e-6),
         made_with=MadeWith(mbench=tuner._versions()[0], tvm=tuner._versions()[1], date="2026-01-31"),
     )  # fmt: skip
     return msgspec.structs.replace(made, **changes)
 
 
-def file(*entries: Entry) -> File:
+def file(*entries: TunedKernel) -> File:
     return File(format_version=1, target=TARGET, cpu=HOST.cpu, mcpu="some", kernels=entries)
 
 
@@ -94,7 +99,7 @@ def run(cache: Path, cwd: Path, *options: str | Path) -> tuple[int, Running, Rec
     shutil.rmtree(cwd / "out")
     arguments = ("run", *ON_TARGET, "--repeat", "5", "--output", "out", *options)
     code, started = finished(*arguments, cache=cache, cwd=cwd)
-    return code, started, records.read(only_record(cwd / "out"))
+    return code, started, record_files.read(only_record(cwd / "out"))
 
 
 def made_for(result: Result, task: Task) -> str:
@@ -107,7 +112,7 @@ def test_a_planted_choice_is_used_and_named(tasks: Any, target: Any, own: Path, 
     task = pointwise(tasks)
     default, tiles = jobs.tiles(task.function, target, 3)
     planted = next(one for one in tiles if one.rule == default.rule)
-    tuned.write(own, file(entry(task.kernel, planted, default)))
+    choice_files.write(own, file(entry(task.kernel, planted, default)))
     code, _, record = run(plain, tmp_path)
     assert code == 0
     [result] = record.results
@@ -126,7 +131,7 @@ def test_a_planted_choice_is_used_and_named(tasks: Any, target: Any, own: Path, 
 def test_a_stale_choice_is_ignored_with_the_reason(tasks: Any, own: Path, plain: Path, tmp_path: Path) -> None:
     task = pointwise(tasks)
     gone = Candidate(rule="cpu.gone", parameters={"rows": 1})
-    tuned.write(own, file(entry(task.kernel, gone, Candidate(rule="cpu.matmul"))))
+    choice_files.write(own, file(entry(task.kernel, gone, Candidate(rule="cpu.matmul"))))
     code, started, record = run(plain, tmp_path)
     assert code == 0
     [result] = record.results
@@ -151,24 +156,24 @@ def test_a_run_is_not_resumed_with_other_choices(
 ) -> None:
     task = pointwise(tasks)
     default, tiles = jobs.tiles(task.function, target, 3)
-    tuned.write(own, file(entry(task.kernel, tiles[0], default)))
+    choice_files.write(own, file(entry(task.kernel, tiles[0], default)))
     _, _, record = run(plain, tmp_path)
     unfinished = msgspec.structs.replace(record, results=())
     path = only_record(tmp_path / "out")
-    records.write(path, unfinished)
-    tuned.write(own, file(entry(task.kernel, tiles[1], default)))
+    record_files.write(path, unfinished)
+    choice_files.write(own, file(entry(task.kernel, tiles[1], default)))
     code, started = finished("run", "--resume", path, cache=plain, cwd=tmp_path)
     assert code == 2
     assert f"the tuned choices ({own.name}) are others now" in started.err
-    tuned.write(own, file(entry(task.kernel, tiles[0], default)))
+    choice_files.write(own, file(entry(task.kernel, tiles[0], default)))
     code, started = finished("run", "--resume", path, cache=plain, cwd=tmp_path)
     assert code == 0, started.err
-    assert made_for(records.read(path).results[0], task).endswith("(tuned)")
+    assert made_for(record_files.read(path).results[0], task).endswith("(tuned)")
 
 
 # ---------------------------------------------------------------------------------------------------------- the command
 @pytest.fixture
-def two_left(tasks: tuple[Task, ...], target: records.Target, own: Path) -> tuple[str, ...]:
+def two_left(tasks: tuple[Task, ...], target: machine_types.Target, own: Path) -> tuple[str, ...]:
     """Write a file that knows all kernels but two; return these."""
     known = []
     for task in tasks[2:]:
@@ -177,7 +182,7 @@ def two_left(tasks: tuple[Task, ...], target: records.Target, own: Path) -> tupl
     written = file()
     for one in known:
         written = written.with_entry(one)
-    tuned.write(own, written)
+    choice_files.write(own, written)
     return tuple(task.kernel for task in tasks[:2])
 
 
@@ -229,7 +234,7 @@ def test_a_choice_that_is_slower_in_its_network_is_found_out_there(
     for task in tasks:
         default, _ = jobs.tiles(task.function, target, 1)
         written = written.with_entry(entry(task.kernel, slow if task == planted else default, default))
-    tuned.write(own, written)
+    choice_files.write(own, written)
     served = {layer.split(" ", 1)[1] for layer in planted.layers}
     fight = LocalDevice.duel
 
@@ -242,13 +247,13 @@ def test_a_choice_that_is_slower_in_its_network_is_found_out_there(
     assert ended.code == 0, ended.err
     assert f"{planted.kernel}: not quicker in place" in ended.err
     assert "not in place" in ended.out
-    found = tuned.read(own).find(planted.kernel, 1)
+    found = choice_files.read(own).find(planted.kernel, 1)
     assert found is not None
     assert found.in_place is not None
     assert found.in_place.default_seconds == pytest.approx(len(served) * BY_RULE_S)
     assert found.in_place.seconds == pytest.approx(len(served) * AS_TUNED_S)
     assert found.in_place.high_ratio == pytest.approx(AS_TUNED_S / BY_RULE_S)
-    assert tuned.choices(target, HOST, 1).kernels == {}
+    assert choice_files.choices(target, HOST, 1).kernels == {}
     code, _, record = run(plain, tmp_path)
     assert code == 0
     assert not made_for(record.results[0], planted).endswith("(tuned)")
@@ -271,13 +276,13 @@ def test_interrupted_then_gone_on(
     assert two_left[0] in started.out
     left = [path.name for path in temporary.iterdir() if not path.name.startswith("torchinductor_")]
     assert left == []
-    known = {one.kernel for one in tuned.read(own).kernels}
+    known = {one.kernel for one in choice_files.read(own).kernels}
     assert two_left[0] in known
     assert two_left[1] not in known
     code, started = finished("tune", *QUICK, cache=cache, cwd=tmp_path)
     assert code == 0
     assert f"[1/1] {two_left[1]}" in started.err
-    assert two_left[1] in {one.kernel for one in tuned.read(own).kernels}
+    assert two_left[1] in {one.kernel for one in choice_files.read(own).kernels}
 
 
 def test_a_worker_that_is_killed_costs_one_candidate(
@@ -292,14 +297,14 @@ def test_a_worker_that_is_killed_costs_one_candidate(
         code = started.end()
     said = [line for line in started.lines if "SIGKILL" in line]
     assert len(said) == 1
-    assert (code, two_left[1] in {one.kernel for one in tuned.read(own).kernels}) in ((0, True), (4, True))
+    assert (code, two_left[1] in {one.kernel for one in choice_files.read(own).kernels}) in ((0, True), (4, True))
 
 
 # ----------------------------------------------------------------------------------------------------------- the timing
 class Bench:
     """Compiles a kernel's candidates here, and times them in a worker process."""
 
-    def __init__(self, folder: Path, task: Task, target: records.Target) -> None:
+    def __init__(self, folder: Path, task: Task, target: machine_types.Target) -> None:
         self.folder, self.task, self.target = folder, task, target
         self.device = LocalDevice(lock_dir=folder / "locks", timeout_s=60)
 
@@ -318,11 +323,11 @@ class Bench:
         return TimingPlan(**given)
 
     def time(self, plan: TimingPlan) -> Any:
-        return self.device.time_kernel(plan, lambda *_: None)
+        return LocalTimer(self.device, self.target).time_kernel(plan, lambda *_: None)
 
 
 @pytest.fixture
-def bench(tmp_path: Path, tasks: tuple[Task, ...], target: records.Target) -> Iterator[Bench]:
+def bench(tmp_path: Path, tasks: tuple[Task, ...], target: machine_types.Target) -> Iterator[Bench]:
     made = Bench(tmp_path, [task for task in tasks if "k1x1" in task.kernel][-1], target)
     yield made
     made.device.close()
@@ -388,7 +393,7 @@ def test_every_call_has_arguments_that_the_last_one_had_not(bench: Bench) -> Non
     pack = candidates.plan(tvm.ir.load_json(bench.task.function), bench.target, default).pack
     if pack is not None:
         data[1] = pack(data[1])
-    runner = timing.Runner(Path(built.library), data, 2**16, timing.Host())
+    runner = timing.Runner(Path(built.library), data, 2**16, timing.OnProcessors())
     rings = runner._arguments
     weights = {id(arguments[1]) for arguments in rings}
     assert len(weights) == len(rings)
@@ -410,7 +415,8 @@ def test_metaschedule_from_the_search_to_the_run(
     with compilers.Compilers() as pool:
         bench = search.Bench(
             target=target, cache_bytes=2**19, threads=1, processes=2, tries=1, timeout_s=60, compilers=pool,
-            device=device, scratch=tmp_path / "scratch", trials=4, database=tuned.database(own),
+            timer=LocalTimer(device, target), scratch=tmp_path / "scratch", trials=4,
+            database=choice_files.database(own),
         )  # fmt: skip
         (tmp_path / "scratch").mkdir()
         skip: Callable[..., None] = lambda candidate, reason: notes.append(f"{candidate}: {reason}")  # noqa: E731
@@ -421,11 +427,11 @@ def test_metaschedule_from_the_search_to_the_run(
     library = tmp_path / "deep.so"
     assert jobs.compiled(task.function, target, candidate, str(library)) == ""
     default, _ = jobs.tiles(task.function, target, 1)
-    tuned.write(own, file(entry(task.kernel, candidate, default, trials=4)))
+    choice_files.write(own, file(entry(task.kernel, candidate, default, trials=4)))
     code, started, record = run(plain, tmp_path)
     assert code == 0, started.err
     assert made_for(record.results[0], task) == "metaschedule (tuned)"
-    shutil.rmtree(tuned.database(own))
+    shutil.rmtree(choice_files.database(own))
     code, _, record = run(plain, tmp_path)
     assert code == 0
     assert "is not there" in next(iter(record.results[0].artifact.ignored.values()))

@@ -8,7 +8,7 @@ import pytest
 import verdict_factory as make
 from test_page import Visitor, browser, visit  # noqa: F401 - fixtures
 
-from mbench.verdicts import page
+from mbench.gating.outputs import page
 
 
 @pytest.mark.parametrize("name", ["regressed", "hostile", "incomparable"])

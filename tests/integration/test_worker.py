@@ -22,22 +22,24 @@ import pytest
 from conftest import require
 from plans import PLAN, Patience, assert_accounted, ignore
 
-from mbench import artifact, devices, targets, variants
-from mbench.artifact import Artifact
+from mbench import devices
+from mbench.core import artifact
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError, UsageError
+from mbench.core.records import Warmup
 from mbench.devices import process
 from mbench.devices.local import LocalDevice
 from mbench.devices.process import WorkerDied
-from mbench.errors import MeasureError, UsageError
+from mbench.hardware import targets
 from mbench.measure.observation import Observation
-from mbench.models import weights
-from mbench.records import Warmup
+from mbench.networks import variants, weights
 
 STAGES = ("loading", "checking", "warming up", "measuring", "measuring layers")
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    from mbench.compile import build
+    from mbench.build import build
 
     variant, cache = variants.parse("mobilenet_v1_0.25_32"), tmp_path_factory.mktemp("artifacts")
     return build.build(variant, targets.load("host"), cache)[0]
@@ -142,7 +144,7 @@ def one_thread_more_than_set(send: Callable[[str, float], None]) -> None:
 
 def test_another_number_of_threads_than_asked_for_is_an_error(device: LocalDevice) -> None:
     with pytest.raises(MeasureError, match="the runtime uses 1 threads, 2 were set; check TVM_NUM_THREADS"):
-        device._run(one_thread_more_than_set, (), 1, ignore)
+        device.run(one_thread_more_than_set, (), 1, ignore)
 
 
 def affinity_in_use(_send: Callable[[str, float], None]) -> tuple[int, ...] | None:
@@ -154,7 +156,7 @@ def affinity_in_use(_send: Callable[[str, float], None]) -> tuple[int, ...] | No
 
 def affinities_of_two(_send: Callable[[str, float], None], processors: tuple[int, ...]) -> tuple[set[int], ...]:
     """Return where two threads may run: the first, and the one that TVM starts."""
-    from mbench import host
+    from mbench.hardware import host
     from mbench.measure import session
 
     host.processors_for = lambda threads: processors  # type: ignore[assignment, misc]
@@ -168,7 +170,7 @@ def affinities_of_two(_send: Callable[[str, float], None], processors: tuple[int
 def test_each_thread_is_bound_to_one_of_the_processors_that_suit_best(device: LocalDevice, backwards: bool) -> None:
     require(len(os.sched_getaffinity(0)) >= 2, "needs two processors")
     first, second = sorted(os.sched_getaffinity(0), reverse=backwards)[:2]
-    seen = device._run(affinities_of_two, ((first, second),), 2, ignore)
+    seen = device.run(affinities_of_two, ((first, second),), 2, ignore)
     assert seen == ({first}, {second})
 
 
@@ -182,12 +184,12 @@ def affinity_after_asking(_send: Callable[[str, float], None]) -> set[int]:
 def test_asking_for_the_threads_binds_none(device: LocalDevice) -> None:
     """What tunes starts processes that compile side by side; they may run where it may."""
     require(len(os.sched_getaffinity(0)) >= 2, "needs two processors")
-    assert device._run(affinity_after_asking, (), 2, ignore) == os.sched_getaffinity(0)
+    assert device.run(affinity_after_asking, (), 2, ignore) == os.sched_getaffinity(0)
 
 
 def test_threads_are_left_free_where_that_is_asked_for(device: LocalDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TVM_BIND_THREADS", "0")
-    assert device._run(affinity_in_use, (), 1, ignore) == tuple(sorted(os.sched_getaffinity(0)))
+    assert device.run(affinity_in_use, (), 1, ignore) == tuple(sorted(os.sched_getaffinity(0)))
 
 
 def test_the_runtime_stays_on_the_processors_that_it_was_given(device: LocalDevice) -> None:
@@ -195,7 +197,7 @@ def test_the_runtime_stays_on_the_processors_that_it_was_given(device: LocalDevi
     require(len(given) >= 2, "needs two processors")
     try:
         os.sched_setaffinity(0, {max(given)})  # as `taskset` does
-        seen = device._run(affinity_in_use, (), 1, ignore)
+        seen = device.run(affinity_in_use, (), 1, ignore)
     finally:
         os.sched_setaffinity(0, given)
     assert seen == (max(given),)
@@ -321,8 +323,10 @@ def test_whatever_ends_a_worker_is_a_failure_of_one_line(
     job: Callable[..., None], reason: str, detail: str, device: LocalDevice, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(WorkerDied) as caught:
-        device._run(job, (), 1, ignore)
-    assert str(caught.value) == reason
+        device.run(job, (), 1, ignore)
+    said, _, limit = str(caught.value).partition("; memory is limited to ")
+    assert said == reason
+    assert bool(limit) == (job is exhaust_memory)
     assert caught.value.stage == "dying"
     assert caught.value.exit_code == 4
     assert detail in caught.value.detail
@@ -336,7 +340,7 @@ def test_a_worker_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.Monk
         contextlib.closing(LocalDevice(lock_dir=tmp_path, timeout_s=10)) as device,
         pytest.raises(WorkerDied, match=silent) as caught,
     ):
-        device._run(hang, (600.0,), 1, lambda *_: patience.end())
+        device.run(hang, (600.0,), 1, lambda *_: patience.end())
     assert caught.value.stage == "dying"
     assert left_running() == []
 
@@ -360,8 +364,8 @@ def test_a_silence_lasts_as_long_as_was_asked_for(tmp_path: Path, timeout_s: flo
 
 def test_the_next_job_runs_after_one_has_died(device: LocalDevice) -> None:
     with pytest.raises(WorkerDied):
-        device._run(segfault, (), 1, ignore)
-    assert device._run(hang, (0.0,), 1, ignore) is None
+        device.run(segfault, (), 1, ignore)
+    assert device.run(hang, (0.0,), 1, ignore) is None
 
 
 def test_an_error_in_our_own_report_ends_the_worker(device: LocalDevice) -> None:
@@ -369,7 +373,7 @@ def test_an_error_in_our_own_report_ends_the_worker(device: LocalDevice) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        device._run(hang, (600.0,), 1, report)
+        device.run(hang, (600.0,), 1, report)
     assert left_running() == []
 
 
@@ -397,7 +401,7 @@ def job(send, seconds):
 
 if __name__ == "__main__":
     device = LocalDevice(lock_dir=Path(sys.argv[1]), timeout_s=600)
-    device._run(job, (600.0,), 1, lambda stage, _: print(stage, flush=True))
+    device.run(job, (600.0,), 1, lambda stage, _: print(stage, flush=True))
 """
 
 

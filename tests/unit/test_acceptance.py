@@ -7,9 +7,9 @@ import pytest
 import verdict_factory
 from verdict_factory import LARGE, SMALL
 
-from mbench.errors import UsageError
-from mbench.gate import acceptance
-from mbench.gate.acceptance import Acceptance
+from mbench.core.errors import UsageError
+from mbench.gating import acceptance
+from mbench.gating.acceptance import Acceptance
 
 TODAY = datetime.date(2026, 6, 15)
 WHY = 'reason = "borders are exact now"\n'

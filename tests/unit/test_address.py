@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from mbench.core.errors import UsageError
 from mbench.devices.address import Address
-from mbench.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import re
 import pytest
 import verdict_factory as make
 
-from mbench.comparison import Verdict
-from mbench.verdicts import annotations
+from mbench.gating.comparison import Verdict
+from mbench.gating.outputs import annotations
 
 Command = tuple[str, dict[str, str], str]
 DATA = (("%0D", "\r"), ("%0A", "\n"), ("%25", "%"))

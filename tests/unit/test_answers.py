@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from mbench.devices import answers, board, line
+from mbench.core.errors import MeasureError
+from mbench.devices import answers, line, remote_host
 from mbench.devices.address import Address
-from mbench.devices.board import Snapshot
 from mbench.devices.line import Line, ServerInfo
-from mbench.errors import MeasureError
+from mbench.devices.remote_host import Snapshot
 
 HERE = Address("board", 9090)
 INFO = {"version": "1", "architecture": "aarch64", "processors": 4, "server": 1, "session": 1}
@@ -88,13 +88,17 @@ def test_a_server_that_does_not_say_what_it_is(info: Any) -> None:
 )
 def test_files_that_were_not_asked_for(files: str, tmp_path: Path) -> None:
     root = tmp_path / "a" / "b" / "tree"
-    refused(lambda: board.look(Line(Remote(files=files), HERE), root))
+    refused(lambda: remote_host.look(Line(Remote(files=files), HERE), root))
     assert list(tmp_path.rglob("*")) == []
 
 
 def test_files_that_were_asked_for(tmp_path: Path) -> None:
-    files = {"/sys/class/hwmon/hwmon3/name": "cpu", "/proc/stat": "cpu", f"{board._CPUS}/cpu12/topology/core_id": "3"}
-    seen = board.look(Line(Remote(files=json.dumps(files)), HERE), tmp_path)
+    files = {
+        "/sys/class/hwmon/hwmon3/name": "cpu",
+        "/proc/stat": "cpu",
+        f"{remote_host._CPUS}/cpu12/topology/core_id": "3",
+    }
+    seen = remote_host.look(Line(Remote(files=json.dumps(files)), HERE), tmp_path)
     assert {f"/{path.relative_to(seen.root)}" for path in tmp_path.rglob("*") if path.is_file()} == set(files)
 
 
@@ -111,7 +115,7 @@ def test_a_description_is_shown_and_drives_no_terminal(tmp_path: Path) -> None:
         "/proc/cpuinfo": f"model name\t: {'x' * 5000}{text}\n",
         "/proc/sys/kernel/hostname": f"pi{text}\n",
         "/proc/loadavg": "1e999\n",
-        f"{board._CPUS}/cpu0/cpufreq/scaling_governor": text,
+        f"{remote_host._CPUS}/cpu0/cpufreq/scaling_governor": text,
         "/sys/class/dmi/id/product_name": text,
     }
     seen = Snapshot(files, tmp_path).machine(ServerInfo(**INFO))

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbench import artifact, variants
-from mbench.artifact import LIBRARY, MANIFEST, REFERENCE, LayerPlan, Manifest
-from mbench.errors import BuildError, OutputError
+from mbench.core import artifact
+from mbench.core.artifact import LIBRARY, MANIFEST, REFERENCE, LayerPlan, Manifest
+from mbench.core.errors import BuildError, OutputError
+from mbench.networks import variants
 
 LAYER = LayerPlan(
     name="conv0",
@@ -251,7 +252,7 @@ def test_what_cannot_be_kept_leaves_nothing(folder: Path, tmp_path: Path, monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     made = artifact.load(folder)
-    monkeypatch.setattr(shutil, "copytree", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(OutputError, match="No space left on device"):
         artifact.keep(made, tmp_path / "kept" / "net")
     assert list((tmp_path / "kept").iterdir()) == []

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import verdict_factory as make
 
-from mbench.verdicts import bencher
+from mbench.gating.outputs import bencher
 
 METRIC = {
     "type": "object",

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import verdict_factory as make
 
-from mbench.verdicts import benchmark_action
+from mbench.gating.outputs import benchmark_action
 
 SCHEMA = {
     "type": "array",

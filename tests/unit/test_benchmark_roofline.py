@@ -10,7 +10,7 @@ import factory
 import msgspec
 import pytest
 
-from mbench.records import Layer, Record, Result
+from mbench.core.records import Layer, Record, Result
 
 
 def script(name: str) -> ModuleType:

@@ -9,9 +9,9 @@ import fakes
 import msgspec
 import pytest
 
-from mbench import calibrations
-from mbench.errors import MeasureError
-from mbench.records import Calibration
+from mbench.core.errors import MeasureError
+from mbench.core.machine_types import Calibration
+from mbench.pipeline import calibrations
 
 RECORD = factory.record()
 KNOWN = RECORD.device.calibration

@@ -5,9 +5,9 @@ from typing import Any
 import factory
 import msgspec
 
-from mbench.gate import causes
-from mbench.gate.matching import Match
-from mbench.records import Layer, Result
+from mbench.core.records import Layer, Result
+from mbench.gating import causes
+from mbench.gating.matching import Match
 
 RESULT = factory.counted(factory.record(["mobilenet_v1_0.25_32"])).results[0]
 LAYER = RESULT.layers[5]

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from mbench import children
-from mbench.children import Children, Died, Limits, TookTooLong, TooLarge
+from mbench.core import children
+from mbench.core.children import Children, Died, TaskLimits, TookTooLong, TooLarge
 
 WAIT_S = 60.0
 """For what comes as soon as a busy machine lets it."""
@@ -99,15 +99,15 @@ def test_errors_come_back_with_where_they_came_from() -> None:
 @pytest.mark.parametrize(
     ("task", "limits", "error", "said"),
     [
-        (forever, Limits(time_s=0.5), TookTooLong, "it took more than 0.5 s"),
-        (grow, Limits(memory_bytes=300 * 2**20), TooLarge, "it took more than 0.293 GiB of memory"),
-        (grow_below, Limits(memory_bytes=300 * 2**20), TooLarge, "it took more than 0.293 GiB of memory"),
-        (os.abort, Limits(), Died, "the process died"),
+        (forever, TaskLimits(time_s=0.5), TookTooLong, "it took more than 0.5 s"),
+        (grow, TaskLimits(memory_bytes=300 * 2**20), TooLarge, "it took more than 0.293 GiB of memory"),
+        (grow_below, TaskLimits(memory_bytes=300 * 2**20), TooLarge, "it took more than 0.293 GiB of memory"),
+        (os.abort, TaskLimits(), Died, "the process died"),
     ],
     ids=["time", "memory", "memory of a process below", "none"],
 )
 def test_a_task_that_is_ended_takes_no_other_with_it(
-    tmp_path: Path, task: Callable[[], Any], limits: Limits, error: type[Exception], said: str
+    tmp_path: Path, task: Callable[[], Any], limits: TaskLimits, error: type[Exception], said: str
 ) -> None:
     with Children(2) as pool:
         other = pool.submit(begun, tmp_path / "begun", functools.partial(time.sleep, 2.0))
@@ -121,7 +121,7 @@ def test_a_task_that_is_ended_takes_no_other_with_it(
 
 
 def test_limits_are_of_each_task_and_not_of_all() -> None:
-    with Children(1, limits=Limits(time_s=WAIT_S, memory_bytes=2**40)) as pool:
+    with Children(1, limits=TaskLimits(time_s=WAIT_S, memory_bytes=2**40)) as pool:
         assert [pool.submit(abs, -1).result() for _ in range(3)] == [1] * 3
 
 
@@ -180,13 +180,13 @@ def test_a_closed_pool_starts_no_process() -> None:
     with pytest.raises(RuntimeError, match="after shutdown"):
         pool.submit(abs, -1)
     with pytest.raises(Died, match="closed"):
-        pool._run(Limits(), functools.partial(abs, -1))
-    assert math.isinf(Limits().time_s)
+        pool._run(TaskLimits(), functools.partial(abs, -1))
+    assert math.isinf(TaskLimits().time_s)
 
 
 PARENT = """
 import time
-from mbench.children import Children
+from mbench.core.children import Children
 
 if __name__ == "__main__":
     with Children(1) as pool:

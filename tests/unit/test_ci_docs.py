@@ -19,10 +19,10 @@ import pytest
 import verdict_factory as make
 from ruamel.yaml import YAML
 
-from mbench import cli
-from mbench.errors import UsageError
-from mbench.gate import acceptance, limits
-from mbench.records import Op
+from mbench.cli import main
+from mbench.core.errors import UsageError
+from mbench.core.field_types import Op
+from mbench.gating import acceptance, limits
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
 MOST_LINES = 30
@@ -56,8 +56,10 @@ def command_lines(text: str) -> list[list[str]]:
 def parse(arguments: list[str]) -> None:
     """Parse as click does, without running anything."""
     name, *rest = arguments
-    command = cli.main.commands[name]
-    command.make_context(name, rest, parent=click.Context(cli.main, **cli.main.context_settings))  # as `mbench` does it
+    command = main.main.commands[name]
+    command.make_context(
+        name, rest, parent=click.Context(main.main, **main.main.context_settings)
+    )  # as `mbench` does it
 
 
 def test_all_three_are_there() -> None:

@@ -7,9 +7,9 @@ import factory
 import msgspec
 import pytest
 
-from mbench.errors import UsageError
-from mbench.gate import comparable
-from mbench.records import Record
+from mbench.core.errors import UsageError
+from mbench.core.records import Record
+from mbench.gating import comparable
 
 BASE = factory.counted(factory.record())
 WAYS = ("counts", "paired", "recorded", "static")

@@ -5,12 +5,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mbench import costs, models, variants
-from mbench.models import network
+from mbench.networks import architectures, costs, torch_network, variants
 
 
 def layer_costs(name: str, batch: int = 1) -> list[costs.Costs]:
-    return [costs.of_layer(spec) for spec in models.layers(variants.parse(name, batch=batch))]
+    return [costs.of_layer(spec) for spec in architectures.layers(variants.parse(name, batch=batch))]
 
 
 def total(name: str, batch: int = 1) -> costs.Costs:
@@ -39,7 +38,7 @@ def test_macs_and_parameters_are_the_published_ones(name: str) -> None:
 def test_the_paper_leaves_the_fully_connected_layer_out_of_the_standard_network() -> None:
     # table 4, "Conv MobileNet": 4866 million multiply-adds, 29.3 million parameters
     summed = total("mobilenet_v1_1.0_224_standard")
-    dense = costs.of_layer(models.layers(variants.parse("mobilenet_v1_1.0_224_standard"))[-1])
+    dense = costs.of_layer(architectures.layers(variants.parse("mobilenet_v1_1.0_224_standard"))[-1])
     assert round(summed.params / 1e6, 1) == 29.3
     assert dense.macs == 1_024_000
     assert round(summed.macs / 1e6, 1) == 4867.3
@@ -65,7 +64,7 @@ TABLE_2 = {
 
 
 def test_the_split_by_kind_of_layer_is_the_papers_table_2() -> None:
-    split = costs.split_by_op(models.layers(variants.parse("mobilenet_v1_1.0_224")))
+    split = costs.split_by_op(architectures.layers(variants.parse("mobilenet_v1_1.0_224")))
     whole = costs.total(split.values())
     shares = {
         op: (round(100 * c.macs / whole.macs, 2), round(100 * c.params / whole.params, 2)) for op, c in split.items()
@@ -83,8 +82,8 @@ def test_the_split_by_kind_of_layer_is_the_papers_table_2() -> None:
 def test_a_separable_block_saves_what_section_3_1_says() -> None:
     # reduction of 1/N + 1/D_K^2, where N is the number of output channels and D_K the kernel's side
     variant, standard = "mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard"
-    by_name = {spec.name: costs.of_layer(spec).macs for spec in models.layers(variants.parse(variant))}
-    for spec in models.layers(variants.parse(standard))[1:-2]:
+    by_name = {spec.name: costs.of_layer(spec).macs for spec in architectures.layers(variants.parse(variant))}
+    for spec in architectures.layers(variants.parse(standard))[1:-2]:
         block = spec.name.removesuffix(".conv")
         saved = (by_name[f"{block}.dw"] + by_name[f"{block}.pw"]) / costs.of_layer(spec).macs
         assert saved == pytest.approx(1 / spec.output_shape[1] + 1 / 9, rel=1e-12)
@@ -93,9 +92,9 @@ def test_a_separable_block_saves_what_section_3_1_says() -> None:
 # --------------------------------------------------------------------------------------------------- counted from torch
 def counted(variant: variants.Variant) -> list[tuple[int, int, int]]:
     """Return (multiply-adds, weights, biases once BatchNorm is folded) of each module, as torch counts them."""
-    built = network.build(variant)
+    built = torch_network.build(variant)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        built(network.example_input(variant))
+        built(torch_network.example_input(variant))
     flops = counter.get_flop_counts()
     seen = []
     for name, module in built.named_children():
@@ -123,12 +122,12 @@ def test_each_layer_costs_what_torch_counts(name: str, batch: int) -> None:
 @pytest.mark.parametrize("name", ["mobilenet_v1_0.33_33", "mobilenet_v1_0.25_40_standard"])
 def test_bytes_are_those_of_torchs_tensors(name: str) -> None:
     variant = variants.parse(name, batch=2)
-    built = network.build(variant)
+    built = torch_network.build(variant)
     moved: list[int] = []
     for module in built.children():
         module.register_forward_hook(lambda _, given, result: moved.append(given[0].nbytes + result.nbytes))
     with torch.no_grad():
-        built(network.example_input(variant))
+        built(torch_network.example_input(variant))
     assert [cost.activation_bytes for cost in layer_costs(name, batch=2)] == moved
     expected = [4 * (weights + biases) for _, weights, biases in counted(variant)]
     assert [cost.weight_bytes for cost in layer_costs(name, batch=2)] == expected
@@ -142,4 +141,4 @@ def test_batch_multiplies_macs_and_activations_but_not_weights() -> None:
 
 def test_an_unknown_dtype_has_no_bytes() -> None:
     with pytest.raises(KeyError):
-        costs.of_layer(models.layers(variants.parse("mobilenet_v1_1.0_224"))[0], "float12")
+        costs.of_layer(architectures.layers(variants.parse("mobilenet_v1_1.0_224"))[0], "float12")

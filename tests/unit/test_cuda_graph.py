@@ -10,10 +10,11 @@ import pytest
 import tvm
 from tvm import relax
 
-from mbench import targets, variants
-from mbench.artifact import CALIBRATION_CALLS, CALIBRATION_ENTRY, CALIBRATION_GRAPH_ENTRY, ENTRY, GRAPH_ENTRY
-from mbench.compile import codegen, lower, pack
-from mbench.compile.schedules import schedule_all
+from mbench.compile import codegen, pack, to_relax
+from mbench.compile.schedules.dispatch import schedule_all
+from mbench.core.artifact import CALIBRATION_CALLS, CALIBRATION_ENTRY, CALIBRATION_GRAPH_ENTRY, ENTRY, GRAPH_ENTRY
+from mbench.hardware import targets
+from mbench.networks import variants
 
 CAPTURED = f"{GRAPH_ENTRY}_cuda_graph_capture"
 
@@ -23,7 +24,7 @@ def planned() -> tvm.IRModule:
     lowered = networks.lowered(variants.parse("mobilenet_v1_0.25_32"))
     target = codegen.tvm_target(targets.load("cuda_sm80"), f"{platform.machine()}-linux-gnu")
     with target:
-        made = schedule_all(lower.kernel_calls(lowered.module), cuda_on_cpu.machine("cuda_sm80"))
+        made = schedule_all(to_relax.kernel_calls(lowered.module), cuda_on_cpu.machine("cuda_sm80"))
         return codegen.plan(pack.install(lowered.module, made), target)
 
 

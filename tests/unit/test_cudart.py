@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from conftest import require
 
-from mbench.errors import MeasureError
-from mbench.measure import cudart
+from mbench.core.errors import MeasureError
+from mbench.hardware import cudart
 
 
 @pytest.fixture

@@ -9,73 +9,73 @@ from pathlib import Path
 import pytest
 from conftest import require
 
-from mbench.errors import MeasureError, UsageError
+from mbench.core.errors import MeasureError, UsageError
 from mbench.measure import decode
-from mbench.measure.decode import Cost, Decoder
+from mbench.measure.decode import Decoder, InstructionCost
 
 V = {"vector_instructions": 1}
 ARM64 = {
-    "fmla v0.4s, v1.4s, v2.s[1]": Cost(1, **V, fma_instructions=1, flops=8),
-    "fmla v0.2s, v1.2s, v2.2s": Cost(1, **V, fma_instructions=1, flops=4),
-    "fmadd s0, s1, s2, s3": Cost(1, fma_instructions=1, flops=2),
-    "fadd v0.4s, v1.4s, v2.4s": Cost(1, **V, flops=4),
-    "fmax v0.4s, v1.4s, v2.4s": Cost(1, **V, flops=4),
-    "fmul s0, s1, s2": Cost(1, flops=1),
-    "fmla v0.2d, v1.2d, v2.2d": Cost(1, **V, fma_instructions=1, flops=4),
-    "ldr q0, [x1, #16]": Cost(1, loads=1, load_bytes=16, **V),
-    "ldur q0, [x1, #-3]": Cost(1, loads=1, load_bytes=16, **V),
-    "ldp q0, q1, [x1], #32": Cost(1, loads=1, load_bytes=32, **V),
-    "stp q0, q1, [x1]": Cost(1, stores=1, store_bytes=32, **V),
-    "stp x29, x30, [sp, #-16]!": Cost(1, stores=1, store_bytes=16),
-    "ldp d8, d9, [sp], #16": Cost(1, loads=1, load_bytes=16),
-    "ldr s0, [x1, x2, lsl #2]": Cost(1, loads=1, load_bytes=4),
-    "ldr w0, [x1]": Cost(1, loads=1, load_bytes=4),
-    "ldrb w0, [x1]": Cost(1, loads=1, load_bytes=1),
-    "ldrsh x0, [x1]": Cost(1, loads=1, load_bytes=2),
-    "ldrsw x0, [x1]": Cost(1, loads=1, load_bytes=4),
-    "ldpsw x0, x1, [x2]": Cost(1, loads=1, load_bytes=8),
-    "strh w0, [x1]": Cost(1, stores=1, store_bytes=2),
-    "str wzr, [x1]": Cost(1, stores=1, store_bytes=4),
-    "ld1 {v0.4s, v1.4s}, [x0]": Cost(1, loads=1, load_bytes=32, **V),
-    "ld1 {v0.s}[2], [x0]": Cost(1, loads=1, load_bytes=4, **V),
-    "ld1r {v0.4s}, [x0]": Cost(1, loads=1, load_bytes=4, **V),
-    "ld4 {v0.4s, v1.4s, v2.4s, v3.4s}, [x0]": Cost(1, loads=1, load_bytes=64, **V),
-    "st1 {v0.2s}, [x0]": Cost(1, stores=1, store_bytes=8, **V),
-    "st2 {v0.4s, v1.4s}, [x0], #32": Cost(1, stores=1, store_bytes=32, **V),
-    "stxr w0, x1, [x2]": Cost(1, stores=1, store_bytes=8),
-    "dup v0.4s, v1.s[0]": Cost(1, **V),
-    "add x0, x1, x2": Cost(1),
-    "bfi w8, w17, #5, #1": Cost(1),
-    "prfm pldl1keep, [x0]": Cost(1),
-    "ret": Cost(1),
+    "fmla v0.4s, v1.4s, v2.s[1]": InstructionCost(1, **V, fma_instructions=1, flops=8),
+    "fmla v0.2s, v1.2s, v2.2s": InstructionCost(1, **V, fma_instructions=1, flops=4),
+    "fmadd s0, s1, s2, s3": InstructionCost(1, fma_instructions=1, flops=2),
+    "fadd v0.4s, v1.4s, v2.4s": InstructionCost(1, **V, flops=4),
+    "fmax v0.4s, v1.4s, v2.4s": InstructionCost(1, **V, flops=4),
+    "fmul s0, s1, s2": InstructionCost(1, flops=1),
+    "fmla v0.2d, v1.2d, v2.2d": InstructionCost(1, **V, fma_instructions=1, flops=4),
+    "ldr q0, [x1, #16]": InstructionCost(1, loads=1, load_bytes=16, **V),
+    "ldur q0, [x1, #-3]": InstructionCost(1, loads=1, load_bytes=16, **V),
+    "ldp q0, q1, [x1], #32": InstructionCost(1, loads=1, load_bytes=32, **V),
+    "stp q0, q1, [x1]": InstructionCost(1, stores=1, store_bytes=32, **V),
+    "stp x29, x30, [sp, #-16]!": InstructionCost(1, stores=1, store_bytes=16),
+    "ldp d8, d9, [sp], #16": InstructionCost(1, loads=1, load_bytes=16),
+    "ldr s0, [x1, x2, lsl #2]": InstructionCost(1, loads=1, load_bytes=4),
+    "ldr w0, [x1]": InstructionCost(1, loads=1, load_bytes=4),
+    "ldrb w0, [x1]": InstructionCost(1, loads=1, load_bytes=1),
+    "ldrsh x0, [x1]": InstructionCost(1, loads=1, load_bytes=2),
+    "ldrsw x0, [x1]": InstructionCost(1, loads=1, load_bytes=4),
+    "ldpsw x0, x1, [x2]": InstructionCost(1, loads=1, load_bytes=8),
+    "strh w0, [x1]": InstructionCost(1, stores=1, store_bytes=2),
+    "str wzr, [x1]": InstructionCost(1, stores=1, store_bytes=4),
+    "ld1 {v0.4s, v1.4s}, [x0]": InstructionCost(1, loads=1, load_bytes=32, **V),
+    "ld1 {v0.s}[2], [x0]": InstructionCost(1, loads=1, load_bytes=4, **V),
+    "ld1r {v0.4s}, [x0]": InstructionCost(1, loads=1, load_bytes=4, **V),
+    "ld4 {v0.4s, v1.4s, v2.4s, v3.4s}, [x0]": InstructionCost(1, loads=1, load_bytes=64, **V),
+    "st1 {v0.2s}, [x0]": InstructionCost(1, stores=1, store_bytes=8, **V),
+    "st2 {v0.4s, v1.4s}, [x0], #32": InstructionCost(1, stores=1, store_bytes=32, **V),
+    "stxr w0, x1, [x2]": InstructionCost(1, stores=1, store_bytes=8),
+    "dup v0.4s, v1.s[0]": InstructionCost(1, **V),
+    "add x0, x1, x2": InstructionCost(1),
+    "bfi w8, w17, #5, #1": InstructionCost(1),
+    "prfm pldl1keep, [x0]": InstructionCost(1),
+    "ret": InstructionCost(1),
 }
 X86 = {
-    "vfmadd231ps (%rax), %ymm1, %ymm0": Cost(1, loads=1, load_bytes=32, **V, fma_instructions=1, flops=16),
-    "vfmadd213ps %xmm2, %xmm1, %xmm0": Cost(1, **V, fma_instructions=1, flops=8),
-    "vfmadd231ss %xmm2, %xmm1, %xmm0": Cost(1, fma_instructions=1, flops=2),
-    "vfmadd231pd %ymm2, %ymm1, %ymm0": Cost(1, **V, fma_instructions=1, flops=8),
-    "vaddps %ymm2, %ymm1, %ymm0": Cost(1, **V, flops=8),
-    "vmaxps (%rdi), %xmm1, %xmm0": Cost(1, loads=1, load_bytes=16, **V, flops=4),
-    "vmulss %xmm2, %xmm1, %xmm0": Cost(1, flops=1),
-    "addps %xmm1, %xmm0": Cost(1, **V, flops=4),
-    "vmovups (%rdi), %ymm0": Cost(1, loads=1, load_bytes=32, **V),
-    "vmovups %ymm0, (%rdi)": Cost(1, stores=1, store_bytes=32, **V),
-    "vmovaps %xmm0, (%rdi)": Cost(1, stores=1, store_bytes=16, **V),
-    "movups %xmm0, (%rdi)": Cost(1, stores=1, store_bytes=16, **V),
-    "vmovss %xmm0, (%rdi)": Cost(1, stores=1, store_bytes=4),
-    "vmovss (%rdi), %xmm0": Cost(1, loads=1, load_bytes=4),
-    "vbroadcastss (%rdi), %ymm0": Cost(1, loads=1, load_bytes=4, **V),
-    "vextractf128 $1, %ymm0, (%rdi)": Cost(1, stores=1, store_bytes=16, **V),
-    "mov %rax, (%rdi)": Cost(1, stores=1, store_bytes=8),
-    "mov (%rdi), %eax": Cost(1, loads=1, load_bytes=4),
-    "add %rax, (%rdi)": Cost(1, loads=1, stores=1, load_bytes=8, store_bytes=8),
-    "cmp %rax, (%rdi)": Cost(1, loads=1, load_bytes=8),
-    "push %rbp": Cost(1, stores=1, store_bytes=8),
-    "ret": Cost(1, loads=1, load_bytes=8),
-    "lea 8(%rdi), %rax": Cost(1),
-    "prefetcht0 (%rdi)": Cost(1),
-    "nopw 0(%rax,%rax,1)": Cost(1),
-    "vxorps %xmm0, %xmm0, %xmm0": Cost(1, **V),
+    "vfmadd231ps (%rax), %ymm1, %ymm0": InstructionCost(1, loads=1, load_bytes=32, **V, fma_instructions=1, flops=16),
+    "vfmadd213ps %xmm2, %xmm1, %xmm0": InstructionCost(1, **V, fma_instructions=1, flops=8),
+    "vfmadd231ss %xmm2, %xmm1, %xmm0": InstructionCost(1, fma_instructions=1, flops=2),
+    "vfmadd231pd %ymm2, %ymm1, %ymm0": InstructionCost(1, **V, fma_instructions=1, flops=8),
+    "vaddps %ymm2, %ymm1, %ymm0": InstructionCost(1, **V, flops=8),
+    "vmaxps (%rdi), %xmm1, %xmm0": InstructionCost(1, loads=1, load_bytes=16, **V, flops=4),
+    "vmulss %xmm2, %xmm1, %xmm0": InstructionCost(1, flops=1),
+    "addps %xmm1, %xmm0": InstructionCost(1, **V, flops=4),
+    "vmovups (%rdi), %ymm0": InstructionCost(1, loads=1, load_bytes=32, **V),
+    "vmovups %ymm0, (%rdi)": InstructionCost(1, stores=1, store_bytes=32, **V),
+    "vmovaps %xmm0, (%rdi)": InstructionCost(1, stores=1, store_bytes=16, **V),
+    "movups %xmm0, (%rdi)": InstructionCost(1, stores=1, store_bytes=16, **V),
+    "vmovss %xmm0, (%rdi)": InstructionCost(1, stores=1, store_bytes=4),
+    "vmovss (%rdi), %xmm0": InstructionCost(1, loads=1, load_bytes=4),
+    "vbroadcastss (%rdi), %ymm0": InstructionCost(1, loads=1, load_bytes=4, **V),
+    "vextractf128 $1, %ymm0, (%rdi)": InstructionCost(1, stores=1, store_bytes=16, **V),
+    "mov %rax, (%rdi)": InstructionCost(1, stores=1, store_bytes=8),
+    "mov (%rdi), %eax": InstructionCost(1, loads=1, load_bytes=4),
+    "add %rax, (%rdi)": InstructionCost(1, loads=1, stores=1, load_bytes=8, store_bytes=8),
+    "cmp %rax, (%rdi)": InstructionCost(1, loads=1, load_bytes=8),
+    "push %rbp": InstructionCost(1, stores=1, store_bytes=8),
+    "ret": InstructionCost(1, loads=1, load_bytes=8),
+    "lea 8(%rdi), %rax": InstructionCost(1),
+    "prefetcht0 (%rdi)": InstructionCost(1),
+    "nopw 0(%rax,%rax,1)": InstructionCost(1),
+    "vxorps %xmm0, %xmm0, %xmm0": InstructionCost(1, **V),
 }
 REFUSED = {
     "aarch64": ("faddp s0, v1.2s", "ld1w {z0.s}, p0/z, [x0]", "fmlal v0.4s, v1.4h, v2.4h", "swp x0, x1, [x2]"),
@@ -114,9 +114,9 @@ def test_what_is_no_instruction_is_an_error(architecture: str) -> None:
 
 
 def test_costs_add_up() -> None:
-    one, other = Cost(1, 2, 3, 4, 5, 6, 7, 8), Cost(8, 7, 6, 5, 4, 3, 2, 1)
-    assert one + other == Cost(*(9,) * 8)
-    assert one * 3 == Cost(3, 6, 9, 12, 15, 18, 21, 24)
+    one, other = InstructionCost(1, 2, 3, 4, 5, 6, 7, 8), InstructionCost(8, 7, 6, 5, 4, 3, 2, 1)
+    assert one + other == InstructionCost(*(9,) * 8)
+    assert one * 3 == InstructionCost(3, 6, 9, 12, 15, 18, 21, 24)
 
 
 def test_capstone_is_asked_for_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import Mbench, assert_one_line
 
+from mbench.core.errors import UsageError
 from mbench.devices import registry, toolchain
 from mbench.devices.toolchain import Server
-from mbench.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_a_name_that_is_taken_needs_force(run: Mbench) -> None:
     assert run(*add, "a:1").code == 0
     assert_one_line(run(*add, "b:2"), "'pi4' is there already", "--force")
     assert run(*add, "b:2", "--force").code == 0
-    assert registry.devices() == {"pi4": registry.Entry(rpc="b:2")}
+    assert registry.devices() == {"pi4": registry.NamedDevice(rpc="b:2")}
 
 
 WRONG = {

@@ -8,7 +8,7 @@ import fakes
 import numpy as np
 import pytest
 
-from mbench import artifact
+from mbench.core import artifact
 from mbench.measure import duel
 from mbench.measure.duel import DuelPlan
 
@@ -136,7 +136,7 @@ def test_a_twin_is_a_copy_in_files_of_its_own_and_goes_away(tmp_path: Path) -> N
     with duel.twin_of(built) as twin:
         assert twin.library.read_bytes() == built.library.read_bytes()
         assert not twin.library.samefile(built.library)
-    assert not twin.folder.parent.exists()
+    assert not twin.folder.exists()
     assert built.library.exists()
 
 

@@ -16,8 +16,12 @@ import pytest
 from conftest import Mbench, assert_one_line
 
 import mbench
-from mbench import exits, gate_commands, host, pipeline, records, report
-from mbench.exits import Exit
+from mbench.cli import gate
+from mbench.core import exits, record_files
+from mbench.core.exits import Exit
+from mbench.hardware import host
+from mbench.page import report
+from mbench.pipeline import runner
 
 ROOT = Path(mbench.__file__).parent.parent
 QUICK = ("run", "mobilenet_v1_0.25_32", "--target", "x86_64_v2", "--repeat", "3")
@@ -42,14 +46,14 @@ ENDS: dict[str, tuple[BaseException, int, str]] = {
 @pytest.mark.parametrize("name", ENDS)
 def test_what_is_raised_becomes_one_line(run: Mbench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     error, code, said = ENDS[name]
-    monkeypatch.setattr(pipeline, "run", raising(error))
+    monkeypatch.setattr(runner, "run", raising(error))
     assert_one_line(run(*QUICK), said, code=code)
 
 
 def test_no_error_is_taken_for_a_regression() -> None:
     assert {exits.decide(code, unprinted=True) for code in Exit} == {1, 2, 4, 130}
     assert all(exits.decide(code, unprinted=False) is code for code in Exit)
-    assert [name for name, code in gate_commands.EXIT_CODES.items() if code == Exit.REGRESSED] == ["regressed"]
+    assert [name for name, code in gate.EXIT_CODES.items() if code == Exit.REGRESSED] == ["regressed"]
 
 
 IMPORTS = {
@@ -83,7 +87,7 @@ def unfinished(tmp_path: Path) -> Path:
     """Return a record of this machine that lacks one of its variants, under a name that a shell takes apart."""
     record = factory.record(factory.PAIR[:1], failed=factory.PAIR[1:])
     file = tmp_path / "it's $(here); \x1b[31m.json"
-    records.write(file, msgspec.structs.replace(record, host=host.describe()))
+    record_files.write(file, msgspec.structs.replace(record, host=host.describe()))
     return file
 
 
@@ -111,12 +115,12 @@ def test_signals_in_a_run(
                 signal.raise_signal(second)
             (unfinished.parent / "cleaned up").touch()
 
-    monkeypatch.setattr(pipeline, "run", measure)
+    monkeypatch.setattr(runner, "run", measure)
     before = [signal.getsignal(number) for number in SIGNALS]
     outcome = run("run", "--resume", unfinished)
     assert outcome.code == 130
     assert (unfinished.parent / "cleaned up").exists()
-    assert len(records.read(unfinished).results) == 1
+    assert len(record_files.read(unfinished).results) == 1
     assert unfinished.with_suffix(".html").exists()
     assert hint(outcome.err) == ["mbench", "run", "--resume", str(unfinished)]
     assert [signal.getsignal(number) for number in SIGNALS] == before
@@ -127,13 +131,13 @@ def test_a_signal_while_the_page_is_made(
     run: Mbench, unfinished: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """All was measured: the hint is of the page."""
-    whole = msgspec.structs.replace(records.read(unfinished), failures=())
+    whole = msgspec.structs.replace(record_files.read(unfinished), failures=())
     settings = msgspec.structs.replace(whole.settings, variants=factory.PAIR[:1])
 
     def measure(job: Any, _: object) -> None:
-        records.write(job.path, msgspec.structs.replace(whole, settings=settings))
+        record_files.write(job.path, msgspec.structs.replace(whole, settings=settings))
 
-    monkeypatch.setattr(pipeline, "run", measure)
+    monkeypatch.setattr(runner, "run", measure)
     monkeypatch.setattr(report, "write", lambda *_: signal.raise_signal(number))
     outcome = run("run", "--resume", unfinished)
     assert outcome.code == 130
@@ -143,9 +147,9 @@ def test_a_signal_while_the_page_is_made(
 def test_sigpipe_ends_nothing(run: Mbench, unfinished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(job: Any, _: object) -> None:
         signal.raise_signal(signal.SIGPIPE)
-        records.write(job.path, msgspec.structs.replace(job.before, failures=()))
+        record_files.write(job.path, msgspec.structs.replace(job.before, failures=()))
 
-    monkeypatch.setattr(pipeline, "run", measure)
+    monkeypatch.setattr(runner, "run", measure)
     assert run("run", "--resume", unfinished).code == 0
 
 
@@ -154,9 +158,9 @@ def test_what_the_caller_had_ignored_stays_ignored(
 ) -> None:
     def measure(job: Any, _: object) -> None:
         signal.raise_signal(signal.SIGHUP)
-        records.write(job.path, msgspec.structs.replace(job.before, failures=()))
+        record_files.write(job.path, msgspec.structs.replace(job.before, failures=()))
 
-    monkeypatch.setattr(pipeline, "run", measure)
+    monkeypatch.setattr(runner, "run", measure)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
         assert run("run", "--resume", unfinished).code == 0

@@ -5,10 +5,11 @@ import math
 import msgspec
 import pytest
 
-from mbench import target_file, targets
-from mbench.artifact import LayerPlan
-from mbench.measure import energy
-from mbench.records import Counters, EnergyCoefficients, Figure
+from mbench.analysis import energy
+from mbench.core.artifact import LayerPlan
+from mbench.core.machine_types import EnergyCoefficients, Figure
+from mbench.core.records import Counters
+from mbench.hardware import target_file, targets
 
 HELD = {"L1": 32e3, "L2": 1e6, "DRAM": math.inf}
 

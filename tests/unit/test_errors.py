@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import speaks_python
 
-from mbench.errors import shown, why
+from mbench.core.errors import shown, why
 
 
 def test_what_an_exception_says_is_in_words(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import factory
 import msgspec
 import pytest
 
-from mbench.comparison import Finding
-from mbench.gate import exact, limits, matching
-from mbench.gate.limits import Limits
-from mbench.records import Counters, Layer, Result
+from mbench.core.records import Counters, Layer, Result
+from mbench.gating import exact, limits, matching
+from mbench.gating.comparison import Finding
+from mbench.gating.limits import Limits
 
 NAME = "mobilenet_v1_0.25_32"
 RESULT = factory.counted(factory.record([NAME])).results[0]

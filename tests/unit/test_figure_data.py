@@ -4,13 +4,14 @@ import factory
 import msgspec
 import pytest
 
-from mbench import figure_data, labels, losses, pairs
+from mbench.analysis import labels, pairs, waterfall
+from mbench.page import figure_data
 
 
-def walk(record: factory.Record) -> losses.Walk:
+def walk(record: factory.Record) -> waterfall.Walk:
     [pair] = pairs.of_record(record)
-    found = losses.of_pair(pair, record)
-    assert isinstance(found, losses.Walk)
+    found = waterfall.of_pair(pair, record)
+    assert isinstance(found, waterfall.Walk)
     return found
 
 

@@ -7,20 +7,10 @@ import msgspec
 import pandas as pd
 import pytest
 
-from mbench import (
-    drawing,
-    figure_data,
-    figures,
-    figures_pairs,
-    figures_roofline,
-    frame,
-    labels,
-    losses,
-    pairs,
-    records,
-    units,
-)
-from mbench.figures import METRICS
+from mbench.analysis import frame, labels, pairs, waterfall
+from mbench.core import records, units
+from mbench.page import drawing, figure_data, figures, figures_roofline, figures_waterfall
+from mbench.page.figures import METRICS
 
 
 def layers(record: records.Record | None = None, **options: bool) -> pd.DataFrame:
@@ -83,7 +73,7 @@ def test_a_layer_without_latency_is_a_gap_not_a_zero() -> None:
 def test_no_latency_no_figure() -> None:
     assert figures.over_depth(layers(latency=False), METRICS["latency"]) is None
     [pair] = pairs.of_record(factory.record(latency=False))
-    assert figures_pairs.block_speedup(figure_data.of_blocks(pair)) is None
+    assert figures_waterfall.block_speedup(figure_data.of_blocks(pair)) is None
     assert figures.samples(figure_data.of_samples(pair.separable)) is None
 
 
@@ -102,26 +92,26 @@ def test_instructions_over_depth() -> None:
 def test_no_counts_no_figure_of_instructions() -> None:
     assert figures.over_depth(layers(), METRICS["instructions"]) is None
     [pair] = pairs.of_record(factory.record())
-    assert figures_pairs.block_instructions(figure_data.of_blocks(pair)) is None
+    assert figures_waterfall.block_instructions(figure_data.of_blocks(pair)) is None
 
 
 def test_instructions_promised_beside_executed() -> None:
     [pair] = pairs.of_record(factory.emulated())
     table = figure_data.of_blocks(pair)
-    figure = figures_pairs.block_instructions(table)
+    figure = figures_waterfall.block_instructions(table)
     assert figure is not None
     executed, promised = figure.data
     assert list(promised.y) == list(table["promised"])
     assert list(executed.y) == list(table["fewer"])
     assert "speed" not in figure.to_json()
     assert "latency" not in figure.to_json()
-    assert figures_pairs.block_speedup(table) is None
+    assert figures_waterfall.block_speedup(table) is None
 
 
 def test_promised_beside_achieved() -> None:
     [pair] = pairs.of_record(factory.record())
     table = figure_data.of_blocks(pair)
-    figure = figures_pairs.block_speedup(table)
+    figure = figures_waterfall.block_speedup(table)
     assert figure is not None
     achieved, promised = figure.data
     assert list(promised.y) == list(table["promised"])
@@ -133,7 +123,7 @@ def test_a_block_not_measured_has_no_bar() -> None:
     [pair] = pairs.of_record(factory.record())
     table = figure_data.of_blocks(pair)
     table.loc[0, "achieved"] = None
-    figure = figures_pairs.block_speedup(table)
+    figure = figures_waterfall.block_speedup(table)
     assert figure is not None
     assert figure.data[0].y[0] is None
     assert figure.data[1].y[0] is not None
@@ -142,17 +132,17 @@ def test_a_block_not_measured_has_no_bar() -> None:
 def test_the_waterfall_walks_from_total_to_total() -> None:
     record = factory.record()
     [pair] = pairs.of_record(record)
-    way = losses.of_pair(pair, record)
-    assert isinstance(way, losses.Walk)
+    way = waterfall.of_pair(pair, record)
+    assert isinstance(way, waterfall.Walk)
     table = figure_data.of_walk(way)
-    figure = figures_pairs.walk(table)
+    figure = figures_waterfall.walk(table)
     assert figure is not None
     [trace] = figure.data
     assert list(trace.measure) == ["absolute", *["relative"] * (len(table) - 2), "absolute"]
     assert sum(trace.x[:-1]) == pytest.approx(trace.x[-1])
     assert trace.text[0] == units.ratio(pair.promised)
     assert figure.layout.xaxis.range[1] > max(trace.x)
-    assert figures_pairs.walk(table[:0]) is None
+    assert figures_waterfall.walk(table[:0]) is None
 
 
 def test_points_under_the_ceilings() -> None:

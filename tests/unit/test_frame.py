@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 
 import mbench
-from mbench import frame, records, stats
-from mbench.errors import RecordError
+from mbench.analysis import frame
+from mbench.core import record_files, records, stats
+from mbench.core.errors import RecordError
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    records.write(tmp_path / "a.json", factory.record(run_id="a"))
-    records.write(tmp_path / "b.json", factory.record(latency=False, run_id="b"))
+    record_files.write(tmp_path / "a.json", factory.record(run_id="a"))
+    record_files.write(tmp_path / "b.json", factory.record(latency=False, run_id="b"))
     return tmp_path
 
 
@@ -115,7 +116,7 @@ def test_file_folder_glob_and_several(folder: Path) -> None:
 
 def test_a_file_named_like_a_glob_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "run[1].json"
-    records.write(path, factory.record())
+    record_files.write(path, factory.record())
     assert frame.files(path) == (path,)
 
 
@@ -141,7 +142,7 @@ def test_a_bad_record_is_an_error(folder: Path) -> None:
 
 def test_public_name_and_lazy_pandas() -> None:
     assert mbench.load is frame.load
-    code = "import sys, mbench.frame; print('pandas' in sys.modules)"
+    code = "import sys, mbench.analysis.frame; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert isinstance(frame.from_records([]), pd.DataFrame)

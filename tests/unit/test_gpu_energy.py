@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from recorded_nvml import Recording
 
-from mbench.measure import gpu, nvml
-from mbench.records import MeteredEnergy
+from mbench.core.records import MeteredEnergy
+from mbench.hardware import nvml
+from mbench.measure import gpu
 
 RUN_S = 1e-3
 RUN_J = 0.3
@@ -43,7 +44,7 @@ class Board:
 
 
 def measured(board: Board, device: object) -> MeteredEnergy | str:
-    def opened() -> nvml.Device:
+    def opened() -> nvml.NvmlDevice:
         if isinstance(device, Exception):
             raise device
         return device  # type: ignore[return-value]
@@ -77,7 +78,7 @@ def test_a_gpu_that_vanishes_while_it_is_metered() -> None:
 
 
 def test_without_nvml_everything_it_would_tell_has_the_reason() -> None:
-    def refuse() -> nvml.Device:
+    def refuse() -> nvml.NvmlDevice:
         raise nvml.NotTold("no driver")
 
     board = gpu.Board(refuse)

@@ -8,13 +8,12 @@ import cuda_on_cpu
 import pytest
 from msgspec.structs import replace
 
-from mbench import targets
 from mbench.compile.kernel import Matmul
-from mbench.compile.schedules import Machine
+from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules.gpu import fma, mma, product, tiles
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu.tiles import Tile
-from mbench.compile.schedules.limits import Limits
+from mbench.hardware import targets
 
 # CUDA C++ Programming Guide, technical specifications per compute capability: threads, blocks, registers, KB of shared
 # memory of an SM.
@@ -26,7 +25,7 @@ PUBLISHED = {
 }
 
 
-def limits_of(target: str) -> Limits:
+def limits_of(target: str) -> GpuLimits:
     limits = cuda_on_cpu.machine(target).limits
     assert limits is not None
     return limits
@@ -51,7 +50,7 @@ def test_bandwidths_are_of_one_sm_and_cycle() -> None:
     assert limits.l2_bytes == pytest.approx(5120 / 108, rel=0.01)  # A100 whitepaper: 5120 bytes a clock
     assert limits.dram_bytes == pytest.approx(2039e9 / 1.41e9 / 108, rel=0.01)
     target = targets.load("cuda_sm80")
-    unknown = Limits.of(replace(target, processor=replace(target.processor, frequency_hz=None)))
+    unknown = GpuLimits.of(replace(target, processor=replace(target.processor, frequency_hz=None)))
     assert 0 < unknown.dram_bytes < unknown.l2_bytes
 
 
@@ -83,13 +82,13 @@ def test_blocks_on_an_sm_follow_from_the_published_limits(case: tuple[str, int, 
 
 def test_a_gpu_that_does_not_say_is_taken_for_a_small_one() -> None:
     target = targets.load("cuda_sm90")
-    unknown = Limits.of(replace(target, processor=replace(target.processor, multiprocessor=None)))
+    unknown = GpuLimits.of(replace(target, processor=replace(target.processor, multiprocessor=None)))
     assert all(getattr(unknown, name) <= getattr(limits_of("cuda_sm90"), name) for name in ("threads", "shared_bytes"))
     assert unknown.resident(threads=256, registers=64, shared_bytes=16384) >= 1
 
 
 def test_a_cpu_has_no_such_limits() -> None:
-    assert Machine.of(targets.load("x86_64_v3")).limits is None
+    assert KernelMachine.of(targets.load("x86_64_v3")).limits is None
 
 
 # --------------------------------------------------------------------------------------------------------------- models

@@ -12,16 +12,17 @@ import pytest
 import tvm
 from tvm import relax, tirx
 
-from mbench import costs, models, targets, variants
-from mbench.compile import codegen, lower, memory, pack
-from mbench.compile.schedules import schedule_all
-from mbench.costs import DTYPES
+from mbench.compile import codegen, memory, pack, to_relax
+from mbench.compile.schedules.dispatch import schedule_all
+from mbench.hardware import targets
 from mbench.measure import numerics
+from mbench.networks import architectures, costs, variants
+from mbench.networks.costs import DTYPES
 
 
-def installed(lowered: lower.Lowered, target: str) -> tvm.IRModule:
+def installed(lowered: to_relax.Lowered, target: str) -> tvm.IRModule:
     with codegen.tvm_target(targets.load(target), f"{platform.machine()}-linux-gnu"):
-        made = schedule_all(lower.kernel_calls(lowered.module), cuda_on_cpu.machine(target))
+        made = schedule_all(to_relax.kernel_calls(lowered.module), cuda_on_cpu.machine(target))
         assert "fallback" not in {kernel.rule for kernel in made.values()}
         return pack.install(lowered.module, made)
 
@@ -80,7 +81,7 @@ def test_a_network_is_what_torch_computes(variant: str, batch: int, dtype: str, 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_constants_are_as_large_as_the_costs_say(dtype: str) -> None:
     variant = variants.parse("mobilenet_v1_0.25_32", dtype=dtype)
-    expected = costs.total(costs.of_layer(spec, dtype) for spec in models.layers(variant))
+    expected = costs.total(costs.of_layer(spec, dtype) for spec in architectures.layers(variant))
     assert memory.constant_bytes(networks.lowered(variant).module) == expected.weight_bytes
 
 

@@ -15,11 +15,13 @@ import pytest
 from kernels import Conv, Dense, Layer, Pool
 from tvm import relax
 
-from mbench import targets
 from mbench.compile import codegen
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, gpu, schedule
-from mbench.costs import DTYPES
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import gpu
+from mbench.compile.schedules.dispatch import schedule
+from mbench.hardware import targets
+from mbench.networks.costs import DTYPES
 
 NONE = (0, 0, 0, 0)
 POINTWISE = [
@@ -238,7 +240,7 @@ SENSELESS = {
 @pytest.mark.parametrize("case", SENSELESS)
 def test_parameters_that_make_no_sense_are_refused(case: str) -> None:
     rule, changed = SENSELESS[case]
-    machine: Machine = cuda_on_cpu.machine("cuda_sm80")
+    machine: KernelMachine = cuda_on_cpu.machine("cuda_sm80")
     first = cuda_on_cpu.candidates(rule, TAKEN[rule])[0]
     with pytest.raises(ValueError, match=r"tile|part|positive|limits"):
         gpu.RULES[rule].build(Kernel(TAKEN[rule].function()), machine, {**first, **changed})

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from recorded_nvml import Recording
 
-from mbench import gpus, targets
-from mbench.measure import cudart, nvml
-from mbench.records import Gpu
+from mbench.core.machine_types import Gpu
+from mbench.hardware import cudart, gpus, nvml, targets
 
 H100 = Gpu(name="NVIDIA H100", arch="sm_90", driver="580.82.07", cuda="13.0")
 NVCC = """
@@ -129,7 +128,7 @@ def test_another_gpu_than_the_targets(tools: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_gpu_that_is_gone(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone() -> nvml.Device:
+    def gone() -> nvml.NvmlDevice:
         raise nvml.DeviceLost("the GPU was lost: NVML says 'GPU is lost'; see dmesg for its Xid")
 
     monkeypatch.setattr(nvml, "open_device", gone)

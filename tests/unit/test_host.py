@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mbench import host, target_file, targets
-from mbench.errors import TargetError
+from mbench.core.errors import TargetError
+from mbench.hardware import host, target_file, targets
 
 CPUS = "sys/devices/system/cpu"
 

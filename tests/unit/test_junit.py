@@ -15,8 +15,8 @@ import pytest
 import verdict_factory as make
 from lxml import etree
 
-from mbench.comparison import Verdict
-from mbench.verdicts import junit
+from mbench.gating.comparison import Verdict
+from mbench.gating.outputs import junit
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parents[1] / "data" / "junit-10.xsd"))
 

@@ -11,7 +11,7 @@ from kernels import Conv, Dense, Layer, Pool
 from tvm import te, tirx, topi
 
 from mbench.compile.kernel import Convolution, Kernel, Matmul
-from mbench.compile.schedules import schedule, signature
+from mbench.compile.schedules.dispatch import schedule, signature
 
 UNPADDED = (0, 0, 0, 0)
 POINTWISE = Conv(kernel=1, padding=UNPADDED)

@@ -6,9 +6,9 @@ from typing import get_args
 import factory
 import msgspec
 
-from mbench import labels
-from mbench.losses import Cause, Part
-from mbench.records import Record
+from mbench.analysis import labels
+from mbench.analysis.waterfall import Cause, Part
+from mbench.core.records import Record
 
 
 def repeated(record: Record) -> list[str]:

@@ -8,14 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from mbench import artifact, targets, variants
-from mbench.artifact import Artifact
-from mbench.compile import build
-from mbench.errors import MeasureError
+from mbench.build import build
+from mbench.core import artifact
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.records import Warmup
+from mbench.hardware import targets
 from mbench.measure import latency
 from mbench.measure import session as session_module
 from mbench.measure.session import Session
-from mbench.records import Warmup
+from mbench.networks import variants
 
 
 class Clock:

@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from mbench import targets
-from mbench.measure import latency_model
-from mbench.records import Cache, Counters, Figure, Peaks, Processor, Target
+from mbench.analysis import latency_model
+from mbench.core.machine_types import Cache, Figure, Peaks, Processor, Target
+from mbench.core.records import Counters
+from mbench.hardware import targets
 
 NOTHING = {"L1": 0, "L2": 0, "L3": 0, "DRAM": 0}
 CPUS = [name for name in targets.available() if not name.startswith("cuda")]

@@ -9,11 +9,15 @@ import fakes
 import msgspec
 import pytest
 
-from mbench import pairs, records, results, targets
-from mbench.artifact import Artifact
-from mbench.measure import counters, energy, latency_model, layer_counts
+from mbench.analysis import energy, latency_model, layer_counts, pairs
+from mbench.core import record_files
+from mbench.core.artifact import Artifact
+from mbench.core.machine_types import Target
+from mbench.core.records import Counters, Result
+from mbench.hardware import targets
+from mbench.measure import counters
 from mbench.measure.observation import CountedRun, Observation
-from mbench.records import Counters, Result, Target
+from mbench.pipeline import results
 
 A72 = targets.load("arm64_cortex_a72")
 HOST = factory.record().target
@@ -258,8 +262,9 @@ def test_no_reason_is_given_for_what_is_there(built: Artifact, name: str) -> Non
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_record_takes_it(built: Artifact, name: str) -> None:
-    record = msgspec.structs.replace(factory.record(), results=(CASES[name](built),))
-    read = records.decode(records.encode(record), source="test")
+    result = CASES[name](built)
+    record = msgspec.structs.replace(factory.record((result.variant.name,)), results=(result,))
+    read = record_files.decode(record_files.encode(record), source="test")
     assert read.results[0].counts == record.results[0].counts
     assert read.results[0].missing == record.results[0].missing
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mbench.errors import UsageError
-from mbench.gate import limits
-from mbench.gate.limits import Limits
+from mbench.core.errors import UsageError
+from mbench.gating import limits
+from mbench.gating.limits import Limits
 
 SMALL, LARGE = "mobilenet_v1_0.25_128", "mobilenet_v1_1.0_224"
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mbench.compile import linker
-from mbench.errors import BuildError
+from mbench.core.errors import BuildError
+from mbench.hardware import linker
 
 
 @pytest.fixture

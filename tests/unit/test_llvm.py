@@ -7,10 +7,9 @@ import msgspec
 import pytest
 import tvm
 
-from mbench import host, targets
-from mbench.compile import linker, llvm
-from mbench.errors import TargetError
-from mbench.records import Target
+from mbench.core.errors import TargetError
+from mbench.core.machine_types import Target
+from mbench.hardware import host, linker, llvm, targets
 
 SHIPPED = sorted(targets.available())
 

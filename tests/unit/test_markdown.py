@@ -12,8 +12,8 @@ import pytest
 import verdict_factory as make
 from cmarkgfm.cmark import Options
 
-from mbench.comparison import Verdict
-from mbench.verdicts import markdown
+from mbench.gating.comparison import Verdict
+from mbench.gating.outputs import markdown
 
 COLUMNS = 8
 JOB_SUMMARY_BYTES = 1024 * 1024

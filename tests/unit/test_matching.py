@@ -3,8 +3,8 @@ from __future__ import annotations
 import factory
 import msgspec
 
-from mbench.gate import matching
-from mbench.records import Counters, Layer
+from mbench.core.records import Counters, Layer
+from mbench.gating import matching
 
 NAME = "mobilenet_v1_0.25_32"
 LAYERS = factory.record([NAME]).results[0].layers

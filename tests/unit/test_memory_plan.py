@@ -9,10 +9,12 @@ import tvm
 from kernels import Conv, Pool
 from torch import nn
 
-from mbench import models, targets, variants
-from mbench.compile import codegen, lower, memory, pack
-from mbench.compile.schedules import Machine, Scheduled, schedule_all
-from mbench.models import network
+from mbench.compile import codegen, memory, pack, to_relax
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules.dispatch import schedule_all
+from mbench.compile.schedules.rule import Scheduled
+from mbench.hardware import targets
+from mbench.networks import architectures, torch_network, variants
 
 SEPARABLE, STANDARD = NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.33_41_standard")
 
@@ -21,7 +23,7 @@ SEPARABLE, STANDARD = NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.33_41_sta
 class Compiled:
     """A network on its way: kernels installed, and storage planned."""
 
-    lowered: lower.Lowered
+    lowered: to_relax.Lowered
     kernels: dict[str, Scheduled]
     installed: tvm.IRModule
     planned: tvm.IRModule
@@ -33,7 +35,7 @@ def compiled(name: str, batch: int = 1) -> Compiled:
     tvm_target = codegen.tvm_target(target, "x86_64-linux-gnu")
     lowered = networks.lowered(variants.parse(name, batch=batch))
     with tvm_target:
-        kernels = schedule_all(lower.kernel_calls(lowered.module), Machine.of(target))
+        kernels = schedule_all(to_relax.kernel_calls(lowered.module), KernelMachine.of(target))
         installed = pack.install(lowered.module, kernels)
     return Compiled(lowered, kernels, installed, codegen.plan(installed, tvm_target))
 
@@ -47,7 +49,7 @@ def tensor_bytes(shape: tuple[int, ...]) -> int:
 
 @pytest.mark.parametrize(("name", "batch"), [(SEPARABLE, 1), (STANDARD, 1), (STANDARD, 3)])
 def test_the_arena_holds_the_largest_layer_and_shares_storage(name: str, batch: int) -> None:
-    specs = models.layers(variants.parse(name, batch=batch))
+    specs = architectures.layers(variants.parse(name, batch=batch))
     arena = memory.arena_bytes(compiled(name, batch).planned)
     # The network's input is the caller's.
     pairs = [tensor_bytes(spec.input_shape) + tensor_bytes(spec.output_shape) for spec in specs[1:]]
@@ -79,7 +81,7 @@ def test_transformed_weights_are_more_than_the_networks_own() -> None:
 
 def weights_and_biases(name: str) -> tuple[list[nn.Module], int]:
     """Return the layers that have weights, and how many numbers they are with BatchNorm folded: it becomes a bias."""
-    parts = network.build(variants.parse(name)).modules()
+    parts = torch_network.build(variants.parse(name)).modules()
     weighted = [part for part in parts if isinstance(part, nn.Conv2d | nn.Linear)]
     return weighted, sum(part.weight.numel() + part.weight.shape[0] for part in weighted)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from recorded_nvml import Recording
 
-from mbench.measure import nvml
-from mbench.records import GpuConditions
+from mbench.core.machine_types import GpuConditions
+from mbench.hardware import nvml
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,7 @@ def _every_gpu_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def device(name: str, **changes: Any) -> nvml.Device:
+def device(name: str, **changes: Any) -> nvml.NvmlDevice:
     return nvml.open_device(Recording(name, **changes))
 
 

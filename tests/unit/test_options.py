@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from mbench import host, options
+from mbench.core.errors import UsageError
+from mbench.core.machine_types import Host
 from mbench.devices import emulation, registry
-from mbench.errors import UsageError
-from mbench.job import Job
-from mbench.records import Host
+from mbench.hardware import host
+from mbench.pipeline import options
+from mbench.pipeline.job import Job
 
 NOTHING: dict[str, Any] = dict.fromkeys(
     ("target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s"), None
@@ -41,7 +42,7 @@ X86 = machine("x86_64", "cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", 
 @pytest.fixture(autouse=True)
 def everything_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(emulation, "check", lambda _: None)
-    monkeypatch.setattr("mbench.compile.linker.find", lambda *_, **__: ("c++",))
+    monkeypatch.setattr("mbench.hardware.linker.find", lambda *_, **__: ("c++",))
     monkeypatch.setenv("MBENCH_CONFIG_DIR", str(tmp_path))
 
 
@@ -79,7 +80,7 @@ def test_counts_beside_a_measurement_are_of_the_architectures_common_level() -> 
 
 
 def test_on_a_board_its_own_target_is_counted() -> None:
-    registry.add("board", registry.Entry(rpc="127.0.0.1:9090"))
+    registry.add("board", registry.NamedDevice(rpc="127.0.0.1:9090"))
     made = job(X86, "arm64_cortex_a53", device="board", counts=True)
     assert (made.device, made.device_name, made.address) == ("rpc", "board", "rpc://127.0.0.1:9090")
     assert made.counted is not None
@@ -94,8 +95,8 @@ def test_several_batches_are_one_run() -> None:
 
 
 def test_a_gpu_is_launched_on_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mbench.gpus.no_compiling", lambda _: "")
-    monkeypatch.setattr("mbench.gpus.no_measuring", lambda _: "")
+    monkeypatch.setattr("mbench.hardware.gpus.no_compiling", lambda _: "")
+    monkeypatch.setattr("mbench.hardware.gpus.no_measuring", lambda _: "")
     made = job(X86, "cuda_sm90")
     assert (made.device, made.settings.threads) == ("local", 1)
     with pytest.raises(UsageError, match="--threads 2 is out of range; expected 1 to 1"):
@@ -105,12 +106,12 @@ def test_a_gpu_is_launched_on_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_gpu_that_cannot_be_measured_says_why_and_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mbench.gpus.no_compiling", lambda _: "")
-    monkeypatch.setattr("mbench.gpus.no_measuring", lambda _: "compile only: no driver")
+    monkeypatch.setattr("mbench.hardware.gpus.no_compiling", lambda _: "")
+    monkeypatch.setattr("mbench.hardware.gpus.no_measuring", lambda _: "compile only: no driver")
     with pytest.raises(UsageError, match="no driver; add --compile-only to record what is known without running"):
         job(X86, "cuda_sm90")
     assert job(X86, "cuda_sm90", compile_only=True).device == "none"
-    monkeypatch.setattr("mbench.gpus.no_compiling", lambda _: "no nvcc")
+    monkeypatch.setattr("mbench.hardware.gpus.no_compiling", lambda _: "no nvcc")
     with pytest.raises(UsageError, match=r"^target 'cuda_sm90': no nvcc$"):
         job(X86, "cuda_sm90", compile_only=True)
 

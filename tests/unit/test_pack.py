@@ -11,9 +11,10 @@ import tvm
 from kernels import AVX2
 from tvm import relax
 
-from mbench import variants
-from mbench.compile import codegen, lower, pack
-from mbench.compile.schedules import Scheduled, schedule_all
+from mbench.compile import codegen, pack, to_relax
+from mbench.compile.schedules.dispatch import schedule_all
+from mbench.compile.schedules.rule import Scheduled
+from mbench.networks import variants
 
 WEIGHTS = np.random.default_rng(7).standard_normal((2, 6, 6), dtype=np.float32)
 
@@ -35,7 +36,7 @@ def two_layers_of_one_shape() -> tvm.IRModule:
 
 @pytest.fixture(scope="module")
 def scheduled() -> dict[str, Scheduled]:
-    return schedule_all(lower.kernel_calls(two_layers_of_one_shape()), AVX2)
+    return schedule_all(to_relax.kernel_calls(two_layers_of_one_shape()), AVX2)
 
 
 def constants(module: tvm.IRModule) -> Iterator[np.ndarray]:
@@ -51,7 +52,7 @@ def test_each_call_gets_its_own_weights_packed(scheduled: dict[str, Scheduled]) 
     [(name, kernel)] = scheduled.items()
     assert kernel.plan.pack is not None
     installed = pack.install(two_layers_of_one_shape(), scheduled)
-    assert [called for called, _ in lower.kernel_calls(installed)] == [f"{name}_packed"] * 2
+    assert [called for called, _ in to_relax.kernel_calls(installed)] == [f"{name}_packed"] * 2
     assert pack.installed_name(name, kernel) == f"{name}_packed"
     assert name not in {variable.name_hint for variable in installed.functions}
     for found, weights in zip(constants(installed), WEIGHTS, strict=True):
@@ -72,11 +73,11 @@ def test_the_network_computes_the_same_with_packed_weights(scheduled: dict[str, 
 
 def test_a_kernel_that_packs_nothing_keeps_its_name() -> None:
     lowered = networks.lowered(variants.parse("mobilenet_v1_0.25_32"))
-    kernels_of = schedule_all(lower.kernel_calls(lowered.module), AVX2)
+    kernels_of = schedule_all(to_relax.kernel_calls(lowered.module), AVX2)
     plain = {name for name, kernel in kernels_of.items() if kernel.plan.pack is None}
     assert plain
     assert plain != kernels_of.keys()
-    installed = dict(lower.kernel_calls(pack.install(lowered.module, kernels_of)))
+    installed = dict(to_relax.kernel_calls(pack.install(lowered.module, kernels_of)))
     assert installed.keys() == {pack.installed_name(name, kernel) for name, kernel in kernels_of.items()}
     for name in plain:
         assert pack.installed_name(name, kernels_of[name]) == name

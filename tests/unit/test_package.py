@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mbench import targets
+from mbench.core.errors import OutputError, UsageError
 from mbench.devices import package, toolchain
 from mbench.devices.toolchain import Server
-from mbench.errors import OutputError, UsageError
+from mbench.hardware import targets
 
 ARM = targets.load("arm64")
 HERE = platform.machine()

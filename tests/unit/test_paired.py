@@ -12,15 +12,15 @@ import fakes
 import msgspec
 import pytest
 
-from mbench.artifact import Artifact
-from mbench.comparison import Finding
-from mbench.errors import MeasureError
-from mbench.gate import limits, matching, paired, timed
-from mbench.gate.limits import Limits
-from mbench.gate.paired import Contest, Fought
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.records import Layer, Result
+from mbench.core.stats import median
+from mbench.gating import limits, matching, paired, timed
+from mbench.gating.comparison import Finding
+from mbench.gating.limits import Limits
+from mbench.gating.paired import Contest, Fought
 from mbench.measure.duel import Bout, DuelPlan
-from mbench.records import Layer, Result
-from mbench.stats import median
 
 NAME, OTHER = "mobilenet_v1_0.25_128", "mobilenet_v1_0.25_32"
 BLOCKS = 6

@@ -4,7 +4,8 @@ import factory
 import msgspec
 import pytest
 
-from mbench import pairs, stats
+from mbench.analysis import pairs
+from mbench.core import stats
 
 
 def test_the_papers_saving() -> None:

@@ -12,9 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from mbench import builds, targets, variants
+from mbench.build import builders
+from mbench.core.choices import Choices
+from mbench.hardware import targets
 from mbench.measure import numerics
-from mbench.tuned import Choices
+from mbench.networks import variants
 
 
 def script(name: str) -> ModuleType:
@@ -30,9 +32,12 @@ def script(name: str) -> ModuleType:
 
 
 standings = script("standings")
+cases = script("cases")
+formats = script("formats")
+cpu_runtimes = script("cpu_runtimes")
+gpu_runtimes = script("gpu_runtimes")
 runtimes = script("runtimes")
 contest = script("contest")
-gpu_runtimes = script("gpu_runtimes")
 machine = script("machine")
 peers = script("peers")
 EXPECTED = np.linspace(-2, 4, 1000, dtype=np.float32)[None]
@@ -149,25 +154,25 @@ def test_in_every_round_everybody_has_a_turn_and_no_one_always_comes_first_or_af
 @pytest.mark.parametrize(("isa", "limit"), [(None, None), ("avx2", "AVX2")])
 def test_every_runtime_is_told_its_threads_and_limit_before_it_is_imported(isa: str | None, limit: str | None) -> None:
     variant = variants.parse("mobilenet_v1_0.25_128")
-    case = runtimes.Case(variant=variant, threads=2, isa=isa, folder=Path(), artifact=Path())
-    told = runtimes.environment(case)
+    case = cases.Case(variant=variant, threads=2, isa=isa, folder=Path(), artifact=Path())
+    told = cases.environment(case)
     assert told["TVM_NUM_THREADS"] == told["OMP_NUM_THREADS"] == "2"
     assert told.get("ONEDNN_MAX_CPU_ISA") == limit
 
 
 def test_every_runtime_loads_a_file_that_can_be_made() -> None:
-    assert {runtime.file for runtime in runtimes.RUNTIMES.values()} - {None} == set(runtimes.FORMATS)
+    assert {runtime.file for runtime in runtimes.available(gpu=False).values()} - {None} == set(formats.FORMATS)
 
 
 def test_every_runtime_of_a_gpu_loads_a_file_that_can_be_made() -> None:
-    assert {runtime.file for runtime in runtimes.available(gpu=True).values()} - {None} <= set(runtimes.FORMATS)
+    assert {runtime.file for runtime in runtimes.available(gpu=True).values()} - {None} <= set(formats.FORMATS)
     assert set(runtimes.available(gpu=True)) & set(runtimes.available(gpu=False)) == {"mbench"}
 
 
 def test_on_a_gpu_float32_is_float32() -> None:
     variant = variants.parse("mobilenet_v1_0.25_128")
-    case = runtimes.Case(variant=variant, threads=1, isa=None, folder=Path(), artifact=Path(), gpu=True)
-    assert runtimes.environment(case)["NVIDIA_TF32_OVERRIDE"] == "0"
+    case = cases.Case(variant=variant, threads=1, isa=None, folder=Path(), artifact=Path(), gpu=True)
+    assert cases.environment(case)["NVIDIA_TF32_OVERRIDE"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +196,7 @@ def test_runtimes_of_a_gpu_that_cannot_use_it_say_so(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(torch.version, "cuda", None)
     variant = variants.parse("mobilenet_v1_0.25_128")
-    case = runtimes.Case(variant=variant, threads=1, isa=None, folder=tmp_path, artifact=tmp_path, gpu=True)
+    case = cases.Case(variant=variant, threads=1, isa=None, folder=tmp_path, artifact=tmp_path, gpu=True)
     for name in ("torch-gpu", "torch-compile-gpu"):
         with pytest.raises(RuntimeError, match="is built without CUDA; install a build with it"):
             runtimes.available(gpu=True)[name].load(case)
@@ -202,10 +207,10 @@ def test_float16_is_measured_against_float32_and_passes_by_its_own_tolerance_alo
     import torch
 
     variant = msgspec.structs.replace(variants.parse("mobilenet_v1_0.25_128"), dtype="float16")
-    case = runtimes.Case(variant=variant, threads=1, isa=None, folder=tmp_path, artifact=tmp_path, gpu=True)
-    assert runtimes.export(case, set()) == {}
+    case = cases.Case(variant=variant, threads=1, isa=None, folder=tmp_path, artifact=tmp_path, gpu=True)
+    assert formats.export(case, set()) == {}
     with torch.inference_mode():
-        output = runtimes.folded_network(case).half()(torch.from_numpy(case.image()).half()).float().numpy()
+        output = cases.folded_network(case).half()(torch.from_numpy(case.image()).half()).float().numpy()
     assert numerics.TOLERANCE["float32"] < standings.error(output, case.expected()) < numerics.TOLERANCE["float16"]
 
 
@@ -220,7 +225,7 @@ def test_kernels_are_made_as_tuned_where_that_is_asked(
         return {}
 
     monkeypatch.setenv("MBENCH_TUNED_DIR", str(tmp_path))
-    monkeypatch.setattr(builds, "build_all", build_all)
+    monkeypatch.setattr(builders, "build_all", build_all)
     for threads in (1, 2):  # the target brings choices for both
         peers._build([], targets.load("x86_64_v3"), threads, argparse.Namespace(tuned=asked))
     assert [bool(choices.kernels) for choices in given] == [asked, asked]

@@ -17,26 +17,18 @@ import fakes
 import msgspec
 import pytest
 
-from mbench import (
-    artifact,
-    builds,
-    devices,
-    host,
-    job,
-    keeping,
-    pairs,
-    pipeline,
-    records,
-    system_limits,
-    targets,
-)
-from mbench.artifact import Artifact
-from mbench.children import Died, Limits, TookTooLong, TooLarge
-from mbench.compile import build as builder
-from mbench.devices import worker
+from mbench import devices
+from mbench.analysis import pairs
+from mbench.build import build as builder
+from mbench.build import builders
+from mbench.core import artifact, atomic_files, machine_types, processes, record_files, records, system_limits
+from mbench.core.artifact import Artifact
+from mbench.core.children import Died, TaskLimits, TookTooLong, TooLarge
+from mbench.core.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
+from mbench.core.records import Record, Settings, Warmup
 from mbench.devices.process import WorkerDied
-from mbench.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
-from mbench.records import Record, Settings, Warmup
+from mbench.hardware import host, targets
+from mbench.pipeline import job, keeping, runner
 
 NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard", "mobilenet_v1_0.5_32")
 SETTINGS = Settings(
@@ -75,9 +67,11 @@ class World:
         return job.Job(settings=settings, **given)
 
     def run(self, **changes: Any) -> Record:
-        returned = pipeline.run(self.job(**changes), self.progress)
-        on_disk = records.read(self.path)
-        assert records.encode(on_disk) == records.encode(records.decode(records.encode(returned), source="returned"))
+        returned = runner.run(self.job(**changes), self.progress)
+        on_disk = record_files.read(self.path)
+        assert record_files.encode(on_disk) == record_files.encode(
+            record_files.decode(record_files.encode(returned), source="returned")
+        )
         return on_disk
 
     def fails(self, name: str, how: BaseException) -> None:
@@ -91,9 +85,9 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(builds, "children", fakes.no_children)
+    monkeypatch.setattr(builders, "children", fakes.no_children)
     monkeypatch.setattr(builder, "build", made.build)
-    opener: Callable[..., devices.Device] = lambda *_, **__: made.device  # noqa: E731
+    opener: Callable[..., devices.DeviceRunner] = lambda *_, **__: made.device  # noqa: E731
     monkeypatch.setitem(devices.OPENERS, "local", opener)
     return made
 
@@ -121,7 +115,7 @@ def test_kernels_are_cut_for_the_threads_of_the_run(
 ) -> None:
     cores: list[int] = []
 
-    def build(variant: records.Variant, *, target: records.Target, **given: Any) -> tuple[Artifact, bool]:
+    def build(variant: records.Variant, *, target: machine_types.Target, **given: Any) -> tuple[Artifact, bool]:
         cores.append(target.processor.cores)
         return world.build(variant, **given)
 
@@ -135,13 +129,13 @@ def test_kernels_are_cut_for_the_threads_of_the_run(
 
 def test_the_record_is_written_after_every_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
-    write = records.write
+    write = record_files.write
 
     def count(path: Path, record: Record) -> None:
         written.append(len(record.results))
         write(path, record)
 
-    monkeypatch.setattr(records, "write", count)
+    monkeypatch.setattr(record_files, "write", count)
     world.run()
     assert sorted(set(written)) == [0, 1, 2, 3]
     assert written == sorted(written)
@@ -152,16 +146,16 @@ def test_compile_only_opens_no_device(world: World, monkeypatch: pytest.MonkeyPa
     record = world.run(settings={"compile_only": True})
     assert tuple(names(record)) == NAMES
     assert record.device.kind == "none"
-    assert record.device.missing == {"calibration": pipeline.COMPILE_ONLY}
+    assert record.device.missing == {"calibration": runner.COMPILE_ONLY}
     for result in record.results:
         assert result.end_to_end.latency_s is None
         assert {pairs.why_missing(result, path) for path in ("end_to_end.latency_s", "numerics", "books")} == {
-            pipeline.COMPILE_ONLY
+            runner.COMPILE_ONLY
         }
 
 
 def test_run_ids_are_all_different() -> None:
-    found = {pipeline.new_run_id() for _ in range(200)}
+    found = {runner.new_run_id() for _ in range(200)}
     assert len(found) == 200
 
 
@@ -202,14 +196,14 @@ def test_a_build_whose_process_died_is_tried_once_more(world: World) -> None:
 def test_a_build_that_is_too_large_beside_others_is_tried_alone_with_all_the_memory(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[Limits] = []
+    given: list[TaskLimits] = []
 
-    def children(limits: Limits) -> Any:
+    def children(limits: TaskLimits) -> Any:
         given.append(limits)
         return fakes.no_children()
 
-    monkeypatch.setattr(builds, "children", children)
-    monkeypatch.setattr(builds, "builders", lambda: 2)
+    monkeypatch.setattr(builders, "children", children)
+    monkeypatch.setattr(builders, "builders", lambda: 2)
     monkeypatch.setattr(system_limits, "memory_bytes", lambda: 10 * 2**30)
     world.builds[NAMES[1]] = [TooLarge("it took more than 4.5 GiB of memory")]
     assert tuple(names(world.run(build_timeout_s=7.0))) == NAMES
@@ -227,7 +221,7 @@ def test_all_builds_fail(world: World) -> None:
     world.builds.update({name: BuildError("no") for name in NAMES})
     record = world.run()
     assert (len(record.results), len(record.failures)) == (0, 3)
-    assert record.device.missing == {"calibration": pipeline.NOT_YET}
+    assert record.device.missing == {"calibration": runner.NOT_YET}
     assert world.device.calibrated == 0
 
 
@@ -246,7 +240,7 @@ def test_a_record_that_is_resumed_stays_where_its_target_is_wrong(world: World) 
     before = world.path.read_bytes()
     world.builds = {NAMES[0]: TargetError("target 'x': tvm.mcpu 'y' is not a processor")}
     with pytest.raises(TargetError):
-        pipeline.run(pipeline.resumed(world.path, host.describe(), use_cache=True), world.progress)
+        runner.run(runner.resumed(world.path, host.describe(), use_cache=True), world.progress)
     assert world.path.read_bytes() == before
     assert [path.name for path in world.path.parent.iterdir()] == [world.path.name]
 
@@ -255,7 +249,7 @@ def test_a_record_that_is_resumed_stays_where_its_target_is_wrong(world: World) 
 def test_what_no_reader_would_take_is_a_failure_and_the_rest_is_kept(world: World, wrong: dict[str, Any]) -> None:
     world.device.behaviour[NAMES[1]] = msgspec.structs.replace(fakes.unseen(fakes.PASSED), **wrong)
     record = world.run()
-    assert records.read(world.path) == records.decode(records.encode(record), source="")
+    assert record_files.read(world.path) == record_files.decode(record_files.encode(record), source="")
     assert names(record) == [NAMES[0], NAMES[2]]
     [failure] = record.failures
     assert (failure.variant, failure.stage) == (NAMES[1], "recording")
@@ -266,7 +260,7 @@ def test_what_no_reader_would_take_is_a_failure_and_the_rest_is_kept(world: Worl
 def test_a_reason_of_any_length_is_shortened_to_what_a_record_may_hold(world: World) -> None:
     world.builds[NAMES[0]] = BuildError("first " + "x" * 10**6 + " last")
     world.run()
-    [failure] = records.read(world.path).failures
+    [failure] = record_files.read(world.path).failures
     assert failure.reason.startswith("first ")
     assert failure.reason.endswith(" last")
     assert len(failure.reason) < 1000
@@ -321,14 +315,14 @@ def test_an_interrupt_leaves_a_record_to_go_on_with(world: World, number: int) -
     world.fails(NAMES[number], KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         world.run()
-    record = records.read(world.path)
+    record = record_files.read(world.path)
     assert tuple(names(record)) == NAMES[:number]
     assert record.unfinished() == NAMES[number:]
     assert world.device.closed
     world.device.behaviour.clear()
     world.built.clear()
-    job = pipeline.resumed(world.path, host.describe(), use_cache=True)
-    finished = pipeline.run(job, world.progress)
+    job = runner.resumed(world.path, host.describe(), use_cache=True)
+    finished = runner.run(job, world.progress)
     assert tuple(names(finished)) == NAMES
     assert tuple(world.built) == NAMES[number:]
     assert finished.run_id == record.run_id
@@ -336,17 +330,17 @@ def test_an_interrupt_leaves_a_record_to_go_on_with(world: World, number: int) -
 
 
 def test_an_interrupt_while_writing_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, pending = records.write, [KeyboardInterrupt()]
+    write, pending = record_files.write, [KeyboardInterrupt()]
 
     def interrupted(path: Path, record: Record) -> None:
         if record.results and pending:
             raise pending.pop()
         write(path, record)
 
-    monkeypatch.setattr(records, "write", interrupted)
+    monkeypatch.setattr(record_files, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         world.run()
-    assert names(records.read(world.path)) == [NAMES[0]]
+    assert names(record_files.read(world.path)) == [NAMES[0]]
 
 
 def test_resume_tries_what_failed_again(world: World) -> None:
@@ -357,7 +351,7 @@ def test_resume_tries_what_failed_again(world: World) -> None:
     assert len(first.failures) == 3
     world.builds.clear()
     world.device.behaviour.clear()
-    finished = pipeline.run(pipeline.resumed(world.path, host.describe(), use_cache=True), world.progress)
+    finished = runner.run(runner.resumed(world.path, host.describe(), use_cache=True), world.progress)
     assert set(names(finished)) == set(NAMES)
     [left] = finished.failures  # a wrong result is a result
     assert left.variant == NAMES[2]
@@ -366,24 +360,24 @@ def test_resume_tries_what_failed_again(world: World) -> None:
 def test_resume_has_nothing_to_do(world: World) -> None:
     first, built = world.run(), len(world.built)
     before = world.path.stat()
-    assert pipeline.run(resumed(world), world.progress) == first
+    assert runner.run(resumed(world), world.progress) == first
     assert world.progress.notes[-1] == "nothing is left to measure"
     assert len(world.built) == built
     assert world.path.stat() == before, "the record is not written again"
 
 
 def resumed(world: World) -> job.Job:
-    return pipeline.resumed(world.path, host.describe(), use_cache=True)
+    return runner.resumed(world.path, host.describe(), use_cache=True)
 
 
 def test_resume_keeps_artifacts_that_the_killed_run_was_to_keep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was killed while it built: nothing but the folder says that they are wanted."""
-    built = builds.build_all
-    monkeypatch.setattr(builds, "build_all", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    built = builders.build_all
+    monkeypatch.setattr(builders, "build_all", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         world.run(keep_artifacts=True)
-    monkeypatch.setattr(builds, "build_all", built)
-    pipeline.run(resumed(world), world.progress)
+    monkeypatch.setattr(builders, "build_all", built)
+    runner.run(resumed(world), world.progress)
     assert kept_in(world) == set(NAMES)
 
 
@@ -395,11 +389,11 @@ def test_resume_makes_an_artifact_that_is_missing(world: World) -> None:
     world.run(keep_artifacts=True)
     for name in NAMES[:2]:
         shutil.rmtree(artifact.beside(world.path) / name)
-    before = records.read(world.path)
-    pipeline.run(resumed(world), world.progress)
+    before = record_files.read(world.path)
+    runner.run(resumed(world), world.progress)
     assert kept_in(world) == set(NAMES)
     assert len(world.device.plans) == len(NAMES), "nothing is measured again"
-    assert records.read(world.path) == before
+    assert record_files.read(world.path) == before
 
 
 @pytest.mark.parametrize(("how", "said"), [("fails", "no compiler"), ("is another", "another than what was measured")])
@@ -413,8 +407,8 @@ def test_resume_keeps_no_other_artifact_than_the_measured(world: World, how: str
             msgspec.structs.replace(one, artifact=msgspec.structs.replace(one.artifact, digest="f" * 32))
             for one in first.results
         ]
-        records.write(world.path, msgspec.structs.replace(first, results=tuple(others)))
-    record = pipeline.run(resumed(world), world.progress)
+        record_files.write(world.path, msgspec.structs.replace(first, results=tuple(others)))
+    record = runner.run(resumed(world), world.progress)
     assert f"{NAMES[0]}: its artifact cannot be kept: " in world.progress.notes[-1]
     assert said in world.progress.notes[-1]
     assert kept_in(world) == set(NAMES[1:])
@@ -428,7 +422,7 @@ def test_a_record_that_another_process_went_on_with_is_left_alone(world: World) 
     world.builds.clear()
     first, second = resumed(world), resumed(world)
     with keeping.held(first):
-        pipeline.run(first, world.progress)
+        runner.run(first, world.progress)
     written = world.path.read_bytes()
     with pytest.raises(UsageError, match="another run went on with it meanwhile"), keeping.held(second):
         pytest.fail("it was let in")
@@ -440,14 +434,14 @@ def test_a_run_of_the_same_name_is_refused(world: World) -> None:
         first = world.run()
     with pytest.raises(UsageError, match="is there already"), keeping.held(world.job()):
         pytest.fail("it was let in")
-    assert records.read(world.path) == first
+    assert record_files.read(world.path) == first
 
 
 def test_a_run_that_made_nothing_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, _record: Record) -> None:
         raise OutputError(f"{path}: no space")
 
-    monkeypatch.setattr(records, "write", full)
+    monkeypatch.setattr(record_files, "write", full)
     with pytest.raises(OutputError):
         world.run(keep_artifacts=True)
     assert list(world.path.parent.iterdir()) == []
@@ -458,14 +452,14 @@ def test_resume_refuses_another_machine(world: World) -> None:
     world.run()
     elsewhere = msgspec.structs.replace(host.describe(), cpu="another")
     with pytest.raises(UsageError, match="processor was"):
-        pipeline.resumed(world.path, elsewhere, use_cache=True)
+        runner.resumed(world.path, elsewhere, use_cache=True)
 
 
 def test_resume_of_compile_only_stays_so(world: World) -> None:
     world.builds[NAMES[0]] = BuildError("no")
     world.run(settings={"compile_only": True})
     world.builds.clear()
-    finished = pipeline.run(pipeline.resumed(world.path, host.describe(), use_cache=True), world.progress)
+    finished = runner.run(runner.resumed(world.path, host.describe(), use_cache=True), world.progress)
     assert set(names(finished)) == set(NAMES)
     assert world.device.plans == []
 
@@ -477,23 +471,23 @@ def test_what_cannot_be_written_is_saved_elsewhere(
     refuge = tmp_path / "refuge"
     refuge.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(refuge))
-    write = records.write_atomically
+    write = atomic_files.write_atomically
 
     def full(path: Path, data: bytes) -> None:
         if path == world.path and b'"results":[]' not in data:
             raise OutputError(f"{path}: cannot be written: No space left on device")
         write(path, data)
 
-    monkeypatch.setattr(records, "write_atomically", full)
+    monkeypatch.setattr(record_files, "write_atomically", full)
     with pytest.raises(OutputError) as caught:
         world.run()
     saved = refuge / "run.json"
     assert f"--resume {saved}" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert names(records.read(saved)) == [NAMES[0]]
-    assert names(records.read(world.path)) == []
+    assert names(record_files.read(saved)) == [NAMES[0]]
+    assert names(record_files.read(world.path)) == []
     assert world.device.closed
-    finished = pipeline.run(pipeline.resumed(saved, host.describe(), use_cache=True), world.progress)
+    finished = runner.run(runner.resumed(saved, host.describe(), use_cache=True), world.progress)
     assert tuple(names(finished)) == NAMES
 
 
@@ -501,16 +495,16 @@ def test_nowhere_to_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None
     def full(path: Path, data: bytes) -> None:
         raise OutputError(f"{path}: cannot be written: No space left on device")
 
-    monkeypatch.setattr(records, "write_atomically", full)
+    monkeypatch.setattr(record_files, "write_atomically", full)
     with pytest.raises(OutputError, match=r"run\.json"):
-        pipeline.run(world.job(), world.progress)
+        runner.run(world.job(), world.progress)
     assert world.built == []  # noticed before anything was done
 
 
 # ----------------------------------------------------------------------------------------------- the machine it runs on
 def test_a_target_run_here_has_the_caches_of_this_machine(world: World) -> None:
     machine = host.describe()
-    local = job.as_run_here(world.target, machine)
+    local = targets.as_run_here(world.target, machine)
     assert local.tvm == world.target.tvm
     here = host.target(machine, triple="x86_64-linux-gnu", mcpu="x86-64-v2").processor
     assert (local.processor.cores, local.processor.l1d) == (here.cores, here.l1d)
@@ -518,7 +512,7 @@ def test_a_target_run_here_has_the_caches_of_this_machine(world: World) -> None:
 
 
 def test_the_record_keeps_the_target_as_it_is_described(world: World) -> None:
-    assert records.encode(world.run())
+    assert record_files.encode(world.run())
     assert json.loads(world.path.read_bytes())["target"]["processor"]["cores"] == world.target.processor.cores
 
 
@@ -527,7 +521,7 @@ def test_an_interrupt_is_heard_once_the_child_is_started() -> None:
     done: list[str] = []
 
     def start() -> None:
-        with worker.deaf_children():
+        with processes.deaf_children():
             signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(signal.SIGINT)
             done.append("started")
@@ -560,7 +554,7 @@ def test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard() -> None:
         for thread in threads:
             thread.start()
         with pytest.raises(KeyboardInterrupt):
-            list(builds.as_completed([build]))
+            list(builders.as_completed([build]))
         assert not build.done()
     finally:
         threads[1].cancel()
@@ -577,4 +571,4 @@ def test_the_process_that_asks_for_the_host_dies(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(targets, "load", die)
     with pytest.raises(BuildError, match="process that asked LLVM"):
-        pipeline.resolve_target("host")
+        runner.resolve_target("host")

@@ -17,9 +17,11 @@ import pytest
 import verdict_factory
 from conftest import Mbench
 
-from mbench import cli, plain, progress, records, resources, tables
-from mbench.gate import verdict as judging
-from mbench.verdicts import bencher, benchmark_action, junit, markdown, page, terminal
+from mbench.cli import printing
+from mbench.core import plain, record_files, records, resources
+from mbench.gating import verdict as judging
+from mbench.gating.outputs import bencher, benchmark_action, junit, markdown, page, terminal
+from mbench.terminal import progress, record_tables
 
 COMMANDS = ("::stop-commands::t", "##[group]g", "##vso[task.complete]", "section_start:0:a\r\x1b[0K")
 HOSTILE = (
@@ -52,7 +54,8 @@ def hostile_record() -> records.Record:
     whole = factory.counted(factory.on_gpu(factory.on_board(factory.record(repeat=4, layer_repeat=3, failed=["x"]))))
     few = tuple(msgspec.structs.replace(result, layers=result.layers[:3]) for result in whole.results)
     made: records.Record = spoiled(msgspec.structs.replace(whole, results=few), iter(range(10**9)))
-    return made
+    names = tuple(each.variant.name for each in made.results) + tuple(each.variant for each in made.failures)
+    return msgspec.structs.replace(made, settings=msgspec.structs.replace(made.settings, variants=names))
 
 
 def hostile_verdict() -> judging.Verdict:
@@ -72,7 +75,7 @@ def assert_harmless(text: str, *, also: str = "") -> None:
 # -------------------------------------------------------------------------------------------------------------- records
 @pytest.fixture
 def record_file(tmp_path: Path) -> Path:
-    records.write(tmp_path / "record.json", hostile_record())
+    record_files.write(tmp_path / "record.json", hostile_record())
     return tmp_path / "record.json"
 
 
@@ -93,16 +96,16 @@ def test_a_record_on_the_terminal(run: Mbench, record_file: Path) -> None:
 
 
 def test_tables_are_as_wide_as_they_look(record_file: Path) -> None:
-    console = cli._console()
+    console = printing.console()
     with console.capture() as captured:
-        for part in tables.record_tables(plain.cleaned(records.read(record_file))):
+        for part in record_tables.record_tables(plain.cleaned(record_files.read(record_file))):
             console.print(part)
     assert max(map(len, captured.get().splitlines())) <= 80
 
 
 def test_a_page_of_records(run: Mbench, record_file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
-    records.write(other, factory.hostile(factory.record()))
+    record_files.write(other, factory.hostile(factory.record()))
     assert run("report", record_file, other, "-o", "page.html", "--plotlyjs", "directory").code == 0
     text = Path("page.html").read_text(encoding="utf-8")
     for asset in ("page.css", "page.js"):
@@ -120,7 +123,7 @@ def test_a_page_of_records(run: Mbench, record_file: Path, tmp_path: Path) -> No
 
 
 def test_a_table_for_spreadsheets() -> None:
-    from mbench import report
+    from mbench.page import report
 
     record = hostile_record()
     host = msgspec.structs.replace(record.host, name="=cmd|' /C calc'!A0")
@@ -137,7 +140,7 @@ FORMATS = ("junit", "markdown", "benchmark-action", "bencher", "html")
 def test_a_verdict_in_every_output(run: Mbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(judging, "judge", lambda *_: hostile_verdict())
     good = tmp_path / "good.json"
-    records.write(good, factory.record())
+    record_files.write(good, factory.record())
     printed = run("gate", good, good, "--annotations", *(f"--{name}={name}.out" for name in FORMATS))
     assert printed.code in (1, 4)
     assert_harmless(printed.out)
@@ -157,7 +160,7 @@ def test_a_verdict_in_every_output(run: Mbench, monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("document", [hostile_verdict(), hostile_verdict().comparison])
 def test_a_comparison_in_every_output(document: Any) -> None:
-    console = cli._console()
+    console = printing.console()
     with console.capture() as captured:
         for part in terminal.render(document):
             console.print(part)
@@ -223,7 +226,7 @@ def test_files_that_are_none(run: Mbench, tmp_path: Path) -> None:
     (tmp_path / "gate.toml").write_text(f"[gate.thresholds]\n{text} = {text}\n".replace("\x7f", ""))
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "devices.toml").write_text(f"format_version = 1\n[devices.{text}]\n".replace("\x7f", ""))
-    records.write(tmp_path / "good.json", factory.record())
+    record_files.write(tmp_path / "good.json", factory.record())
     good = tmp_path / "good.json"
     for command in (
         ("show", tmp_path / "record.json"), ("show", tmp_path / "field.json"), ("device", "list"),
@@ -236,17 +239,18 @@ def test_files_that_are_none(run: Mbench, tmp_path: Path) -> None:
 
 
 def test_progress(run: Mbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from mbench import host, pipeline
+    from mbench.hardware import host
+    from mbench.pipeline import runner
 
     unfinished = factory.record(factory.PAIR[:1], failed=factory.PAIR[1:])
-    records.write(tmp_path / "record.json", msgspec.structs.replace(unfinished, host=host.describe()))
+    record_files.write(tmp_path / "record.json", msgspec.structs.replace(unfinished, host=host.describe()))
 
     def measure(job: Any, shown: progress.Lines) -> None:
         shown.stage(HOSTILE, HOSTILE, 0.5)
         shown.note(HOSTILE)
-        records.write(job.path, job.before)
+        record_files.write(job.path, job.before)
 
-    monkeypatch.setattr(pipeline, "run", measure)
+    monkeypatch.setattr(runner, "run", measure)
     outcome = run("run", "--resume", tmp_path / "record.json")
     assert outcome.err.count("stop-commands") > 5
     assert_harmless(outcome.err)

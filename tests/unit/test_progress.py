@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mbench import progress
+from mbench.terminal import progress
 
 NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard")
 ORDER = ("compiling", "loading", "checking", "warming up", "measuring", "measuring layers", "metering energy", "done")

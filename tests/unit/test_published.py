@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mbench import models, published, resources, variants
+from mbench.core import resources
+from mbench.networks import architectures, published, variants
 
 
 def test_accuracies_of_the_paper() -> None:
@@ -16,7 +17,9 @@ def test_accuracies_of_the_paper() -> None:
 
 
 def test_names_are_the_variants_own() -> None:
-    ours = [name for name in published.accuracies() if any(name.startswith(family) for family in models.FAMILIES)]
+    ours = [
+        name for name in published.accuracies() if any(name.startswith(family) for family in architectures.FAMILIES)
+    ]
     assert len(ours) == 9
     assert [variants.parse(name).name for name in ours] == ours
 

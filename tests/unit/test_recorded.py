@@ -9,11 +9,11 @@ import msgspec
 import pytest
 import scipy.stats
 
-from mbench.comparison import Finding
-from mbench.gate import matching, recorded
-from mbench.gate.limits import Limits
-from mbench.records import Layer, Record, Result
-from mbench.stats import median
+from mbench.core.records import Layer, Record, Result
+from mbench.core.stats import median
+from mbench.gating import matching, recorded
+from mbench.gating.comparison import Finding
+from mbench.gating.limits import Limits
 
 NAME = "mobilenet_v1_0.25_32"
 BASE = factory.record([NAME])
@@ -151,8 +151,8 @@ def test_layers_without_times_are_left_out() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- statistics
-def numbers(base: Sequence[float], head: Sequence[float]) -> recorded.Runs:
-    return recorded.Runs(
+def numbers(base: Sequence[float], head: Sequence[float]) -> recorded.RecordedRuns:
+    return recorded.RecordedRuns(
         variant=NAME, match=None, base=tuple(map(math.exp, base)), head=tuple(map(math.exp, head)), threads=1,
         share=1.0, threshold=0.01, asked=0.02,
     )  # fmt: skip

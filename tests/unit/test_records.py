@@ -14,22 +14,22 @@ import jsonschema
 import msgspec
 import pytest
 
-from mbench import records, strict_json
-from mbench.errors import OutputError, RecordError
+from mbench.core import atomic_files, record_files, records, strict_json
+from mbench.core.errors import OutputError, RecordError
 
 Change = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture(scope="module")
 def plain() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(records.encode(factory.record(failed=("mobilenet_v1_0.5_128",))))
+    found: dict[str, Any] = json.loads(record_files.encode(factory.record(failed=("mobilenet_v1_0.5_128",))))
     return found
 
 
 def refused(data: bytes | str) -> str:
     """Return the error that a file with this content gives; it names the file and is one short line."""
     with pytest.raises(RecordError) as caught:
-        records.decode(data.encode() if isinstance(data, str) else data, source="some/file.json")
+        record_files.decode(data.encode() if isinstance(data, str) else data, source="some/file.json")
     message = str(caught.value)
     assert message.startswith("some/file.json: ")
     assert "\n" not in message
@@ -57,18 +57,18 @@ def changed(plain: dict[str, Any], change: Change) -> dict[str, Any]:
 )
 def test_round_trip(tmp_path: Path, record: records.Record) -> None:
     file = tmp_path / "record.json"
-    records.write(file, record)
-    read = records.read(file)
+    record_files.write(file, record)
+    read = record_files.read(file)
     assert msgspec.structs.replace(read, results=()) == msgspec.structs.replace(record, results=())
-    expected = records._rounded(msgspec.to_builtins(record))
-    assert records._rounded(msgspec.to_builtins(read)) == expected
+    expected = record_files._rounded(msgspec.to_builtins(record))
+    assert record_files._rounded(msgspec.to_builtins(read)) == expected
     again = tmp_path / "again.json"
-    records.write(again, read)
-    assert records.read(again) == read
+    record_files.write(again, read)
+    assert record_files.read(again) == read
 
 
 def test_one_line_of_utf8() -> None:
-    data = records.encode(factory.hostile(factory.record()))
+    data = record_files.encode(factory.hostile(factory.record()))
     assert data.endswith(b"}\n")
     assert data.count(b"\n") == 1
     assert json.loads(data.decode("utf-8"))["format_version"] == 1
@@ -81,7 +81,7 @@ def test_floats_keep_nine_digits() -> None:
     record = msgspec.structs.replace(
         factory.record(), results=(msgspec.structs.replace(result, end_to_end=end_to_end),)
     )
-    read = records.decode(records.encode(record), source="x").results[0].end_to_end.latency_s
+    read = record_files.decode(record_files.encode(record), source="x").results[0].end_to_end.latency_s
     assert read == (0.00123456789, 1.0, 3.33333333e-10, 123456789.0)
 
 
@@ -92,7 +92,7 @@ def test_unfinished() -> None:
 
 # ---------------------------------------------------------------------------------------------------- strict reading
 def test_cut_short_anywhere() -> None:
-    data = records.encode(factory.record(factory.PAIR[:1])).rstrip()
+    data = record_files.encode(factory.record(factory.PAIR[:1])).rstrip()
     step = max(1, len(data) // 200)
     for length in [*range(1, len(data), step), len(data) - 1]:
         assert "cut short" in refused(data[:length])
@@ -236,7 +236,7 @@ RULES: dict[str, tuple[Change, str]] = {
     "a number next to 0": (_set("results", 0, "energy", "energy_j", value=5e-324), "$.results[0].energy.energy_j"),
     "a number next to 0 in a table": (
         _set("results", 0, "energy", "components_j", "DRAM", value=5e-324),
-        "$.results[0].energy.components_j['DRAM']",
+        '$.results[0].energy.components_j["DRAM"]',
     ),
     "a network twice": (lambda record: record["results"].append(record["results"][0]), "$.results"),
     "a variant twice": (lambda record: record["settings"]["variants"].extend(factory.PAIR[:1]), "$.settings.variants"),
@@ -280,8 +280,8 @@ def test_what_a_type_cannot_say(plain: dict[str, Any], name: str) -> None:
 
 
 def test_layers_that_count_more_than_their_network() -> None:
-    plain = json.loads(records.encode(factory.counted(factory.record())))
-    records.decode(json.dumps(plain).encode(), source="x")
+    plain = json.loads(record_files.encode(factory.counted(factory.record())))
+    record_files.decode(json.dumps(plain).encode(), source="x")
     plain["results"][1]["counts"]["counters"]["loads"] -= 1
     assert "$.results[1].counts.counters.loads" in refused(json.dumps(plain))
 
@@ -306,33 +306,40 @@ def test_layers_that_count_more_than_their_network() -> None:
     ],
 )
 def test_documents_that_readers_would_take_apart(old: str, new: str, said: str) -> None:
-    text = records.encode(factory.record(factory.PAIR[:1])).decode()
+    text = record_files.encode(factory.record(factory.PAIR[:1])).decode()
     assert old in text
     assert said in refused(text.replace(old, new, 1))
 
 
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_other_codings(coding: str) -> None:
-    data = records.encode(factory.record(factory.PAIR[:1])).decode().encode(coding)
+    data = record_files.encode(factory.record(factory.PAIR[:1])).decode().encode(coding)
     assert "not a whole JSON document" in refused(data)
 
 
 def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = records.encode(factory.record(factory.PAIR[:1]))
+    data = record_files.encode(factory.record(factory.PAIR[:1]))
     (tmp_path / "record.json").write_bytes(data)
     monkeypatch.setattr(strict_json, "MOST_BYTES", len(data))
-    records.read(tmp_path / "record.json")
+    record_files.read(tmp_path / "record.json")
     monkeypatch.setattr(strict_json, "MOST_BYTES", len(data) - 1)
     with pytest.raises(RecordError, match="too large"):
-        records.read(tmp_path / "record.json")
+        record_files.read(tmp_path / "record.json")
     with pytest.raises(RecordError, match="too large"):
-        records.read(Path("/dev/zero"))
+        record_files.read(_sparse(tmp_path / "large.json", 2**40))
+
+
+def _sparse(path: Path, size: int) -> Path:
+    """Return a file of a size that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.json", tmp_path / "none" / "none.json"):
         with pytest.raises(RecordError, match="cannot be read") as caught:
-            records.read(path)
+            record_files.read(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -340,7 +347,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------ schema
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
-    schema = records.json_schema()
+    schema = record_files.json_schema()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(json.loads(json.dumps(schema)))
@@ -349,7 +356,7 @@ def validator() -> jsonschema.Draft202012Validator:
 @pytest.mark.parametrize("latency", [True, False])
 def test_the_schema_accepts_what_we_write(validator: jsonschema.Draft202012Validator, latency: bool) -> None:
     for record in (factory.record(latency=latency), factory.hostile(factory.record(latency=latency))):
-        validator.validate(json.loads(records.encode(record)))
+        validator.validate(json.loads(record_files.encode(record)))
 
 
 @pytest.mark.parametrize("name", sorted(set(MUTATIONS) - {name for name in MUTATIONS if name.startswith("figure")}))
@@ -370,12 +377,12 @@ def test_the_schema_refuses_other_versions(
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e300, -1.0])
 def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, wrong: float) -> None:
     file, good = tmp_path / "record.json", factory.record(factory.PAIR[:1])
-    records.write(file, good)
+    record_files.write(file, good)
     before = file.read_bytes()
     energy = msgspec.structs.replace(good.results[0].energy, energy_j=wrong)
     result = msgspec.structs.replace(good.results[0], energy=energy)
     with pytest.raises(RecordError, match="not a valid record"):
-        records.write(file, msgspec.structs.replace(good, results=(result,)))
+        record_files.write(file, msgspec.structs.replace(good, results=(result,)))
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
@@ -383,11 +390,11 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, wrong: float
 def test_a_residue_of_arithmetic_is_written_as_0(tmp_path: Path) -> None:
     good = factory.record(factory.PAIR[:1])
     energy = msgspec.structs.replace(good.results[0].energy, energy_j=5e-324)
-    records.write(
+    record_files.write(
         tmp_path / "record.json",
         msgspec.structs.replace(good, results=(msgspec.structs.replace(good.results[0], energy=energy),)),
     )
-    assert records.read(tmp_path / "record.json").results[0].energy.energy_j == 0.0
+    assert record_files.read(tmp_path / "record.json").results[0].energy.energy_j == 0.0
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
@@ -402,7 +409,7 @@ def test_a_write_that_fails_half_way_changes_nothing(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OutputError) as caught:
-        records.write(file, factory.record(factory.PAIR[:1]))
+        record_files.write(file, factory.record(factory.PAIR[:1]))
     assert os.strerror(number) in str(caught.value)
     assert str(file) in str(caught.value)
     assert caught.value.exit_code == 4
@@ -419,7 +426,7 @@ def test_an_interrupted_write_leaves_no_temporary_file(
 
     monkeypatch.setattr(os, where, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        records.write_atomically(tmp_path / "record.json", b"x")
+        atomic_files.write_atomically(tmp_path / "record.json", b"x")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -427,7 +434,7 @@ def test_an_interrupted_write_leaves_no_temporary_file(
 def test_places_that_cannot_be_written(tmp_path: Path, target: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
-        records.write_atomically(tmp_path / target, b"x")
+        atomic_files.write_atomically(tmp_path / target, b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
@@ -435,7 +442,7 @@ def test_places_that_cannot_be_written(tmp_path: Path, target: str) -> None:
 def test_the_mode_respects_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
-        records.write_atomically(tmp_path / "record.json", b"x")
+        atomic_files.write_atomically(tmp_path / "record.json", b"x")
     finally:
         assert os.umask(before) == umask
     assert stat.S_IMODE((tmp_path / "record.json").stat().st_mode) == mode
@@ -444,6 +451,6 @@ def test_the_mode_respects_the_umask(tmp_path: Path, umask: int, mode: int) -> N
 def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "record.json").symlink_to(tmp_path / "precious")
-    records.write_atomically(tmp_path / "record.json", b"new")
+    atomic_files.write_atomically(tmp_path / "record.json", b"new")
     assert (tmp_path / "precious").read_text() == "precious"
     assert (tmp_path / "record.json").read_text() == "new"

@@ -8,12 +8,12 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from mbench.core.errors import OutputError, UsageError
 from mbench.devices import registry
-from mbench.devices.registry import DeviceChoice, Entry
-from mbench.errors import OutputError, UsageError
+from mbench.devices.registry import DeviceChoice, NamedDevice
 
-BOARD = Entry(rpc="127.0.0.1:9090")
-FARM = Entry(tracker="farm.example:9190", key="pi4")
+BOARD = NamedDevice(rpc="127.0.0.1:9090")
+FARM = NamedDevice(tracker="farm.example:9190", key="pi4")
 
 
 @pytest.fixture(autouse=True)
@@ -116,23 +116,23 @@ def test_names_that_can_be(name: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        (Entry(), "either rpc"),
-        (Entry(rpc="a:1", tracker="b:2", key="k"), "either rpc"),
-        (Entry(rpc="a:1", key="k"), "go together"),
-        (Entry(tracker="a:1"), "go together"),
-        (Entry(rpc="board"), "no port"),
-        (Entry(rpc="board:0"), "port 0"),
-        (Entry(rpc="board:99999"), "out of range"),
-        (Entry(rpc="board:ssh"), "expected rpc://HOST:PORT"),
-        (Entry(rpc=":9090"), "no host"),
-        (Entry(rpc="board:9090/pi4"), "expected HOST:PORT"),
-        (Entry(rpc="two boards:9090"), "expected HOST:PORT"),
-        (Entry(rpc="a\x7fb:9090"), "expected HOST:PORT"),
-        (Entry(tracker="a:1", key="a b"), "key 'a b'"),
-        (Entry(tracker="a:1", key="/"), "expected HOST:PORT"),
+        (NamedDevice(), "either rpc"),
+        (NamedDevice(rpc="a:1", tracker="b:2", key="k"), "either rpc"),
+        (NamedDevice(rpc="a:1", key="k"), "go together"),
+        (NamedDevice(tracker="a:1"), "go together"),
+        (NamedDevice(rpc="board"), "no port"),
+        (NamedDevice(rpc="board:0"), "port 0"),
+        (NamedDevice(rpc="board:99999"), "out of range"),
+        (NamedDevice(rpc="board:ssh"), "expected rpc://HOST:PORT"),
+        (NamedDevice(rpc=":9090"), "no host"),
+        (NamedDevice(rpc="board:9090/pi4"), "expected HOST:PORT"),
+        (NamedDevice(rpc="two boards:9090"), "expected HOST:PORT"),
+        (NamedDevice(rpc="a\x7fb:9090"), "expected HOST:PORT"),
+        (NamedDevice(tracker="a:1", key="a b"), "key 'a b'"),
+        (NamedDevice(tracker="a:1", key="/"), "expected HOST:PORT"),
     ],
 )
-def test_addresses_that_cannot_be(entry: Entry, said: str, file: Path) -> None:
+def test_addresses_that_cannot_be(entry: NamedDevice, said: str, file: Path) -> None:
     with pytest.raises(UsageError, match=said):
         registry.add("pi4", entry)
     assert not file.exists()

@@ -17,9 +17,11 @@ import pytest
 from conftest import Mbench, assert_one_line
 
 import mbench
-from mbench import artifact, records, regular, target_file, toml_files, tuned
+from mbench.core import artifact, atomic_files, record_files, regular_files, toml_files
+from mbench.core.errors import MbenchError, OutputError
 from mbench.devices import registry
-from mbench.errors import MbenchError, OutputError
+from mbench.hardware import target_file
+from mbench.tuning import choice_files
 
 ROOT = Path(mbench.__file__).parent.parent
 HANGS_S = 60
@@ -68,10 +70,10 @@ KINDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "folder": (Path.mkdir, "directory"),
 }
 READERS: dict[str, Callable[[Path], object]] = {
-    "record": records.read,
+    "record": record_files.read,
     "gate's toml": lambda path: toml_files.load(toml_files.Source(path)),
     "target": target_file.read,
-    "tuned": tuned.read,
+    "tuned": choice_files.read,
     "devices": lambda path: registry.devices(),
     "artifact": lambda path: artifact.load(path.parent),
 }
@@ -99,25 +101,25 @@ def test_nothing_but_a_file_is_replaced(tmp_path: Path, monkeypatch: pytest.Monk
     make(path)
     before = path.lstat()
     with pytest.raises(OutputError, match=said):
-        records.write_atomically(path, b"page")
+        atomic_files.write_atomically(path, b"page")
     assert path.lstat() == before
     assert [item.name for item in tmp_path.iterdir()] == ["page.html"]
 
 
 def test_a_dangling_link_gives_way_to_a_file(tmp_path: Path) -> None:
     dangling(tmp_path / "page.html")
-    records.write_atomically(tmp_path / "page.html", b"page")
+    atomic_files.write_atomically(tmp_path / "page.html", b"page")
     assert stat.S_ISREG((tmp_path / "page.html").lstat().st_mode)
 
 
 def test_dev_null_is_an_empty_file() -> None:
-    assert regular.read(os.devnull) == b""
+    assert regular_files.read(os.devnull) == b""
     assert toml_files.load(toml_files.Source(Path(os.devnull))) == {}
 
 
 @pytest.mark.parametrize("command", ["show <(cat record.json)", "show /dev/stdin < record.json"])
 def test_a_pipe_that_the_shell_made_is_read(tmp_path: Path, command: str) -> None:
-    records.write(tmp_path / "record.json", factory.record())
+    record_files.write(tmp_path / "record.json", factory.record())
     for line in (command, "cat record.json | {} show /dev/stdin"):
         whole = line.format(f"'{sys.executable}' -m mbench") if "{}" in line else f"'{sys.executable}' -m mbench {line}"
         done = subprocess.run(
@@ -146,7 +148,7 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_names_that_cannot_be(run: Mbench, command: str) -> None:
-    records.write(Path("good.json"), factory.record())
+    record_files.write(Path("good.json"), factory.record())
     link_to_itself(Path("loop"))
     for name, said in ((LONG, "File name too long"), ("loop", "Too many levels"), (f"{'y/' * 3000}z", "too long")):
         assert_one_line(run(*command.format(name).split()), said)
@@ -166,7 +168,7 @@ def test_bytes_that_are_no_utf8(run: Mbench, tmp_path: Path, monkeypatch: pytest
         monkeypatch.setenv(variable, str(folder / variable))
     monkeypatch.chdir(folder)
     name = f"{ODD}.json"
-    records.write(Path(name), factory.record())
+    record_files.write(Path(name), factory.record())
     outputs = [f"--{kind}={ODD}.{kind}" for kind in ("junit", "markdown", "bencher", "benchmark-action", "html")]
     for command in (
         ("show", name), ("show", name, "--json"), ("report", name, "-o", f"{ODD}.html"), ("doctor",), ("targets",),
@@ -185,8 +187,8 @@ def test_a_library_has_a_name_that_tvm_takes(tmp_path: Path) -> None:
     for file in files:
         file.parent.mkdir()
         file.write_text(file.parent.name[-1])
-    names = [regular.utf8_name(file) for file in files]
+    names = [regular_files.utf8_name(file) for file in files]
     assert [Path(name).read_text() for name in names] == ["0", "1"]
     assert len(set(names)) == 2  # the loader takes two of one name for one
     assert all(name.isascii() for name in names)
-    assert regular.utf8_name(tmp_path / "é") == os.path.realpath(tmp_path / "é")
+    assert regular_files.utf8_name(tmp_path / "é") == os.path.realpath(tmp_path / "é")

@@ -13,8 +13,9 @@ import jinja2
 import msgspec
 import pytest
 
-from mbench import records, report, units
-from mbench.errors import OutputError
+from mbench.core import record_files, records, units
+from mbench.core.errors import OutputError
+from mbench.page import report
 
 
 class Page(HTMLParser):
@@ -448,8 +449,8 @@ def test_what_was_recorded_can_be_had_back(full: Page) -> None:
     record = factory.record(failed=("mobilenet_v1_0.5_128",))
     packed = [address for address in full.addresses if address.startswith("data:application/gzip;base64,")]
     unpacked = {gzip.decompress(base64.b64decode(address.partition(",")[2])) for address in packed}
-    assert records.encode(record) in unpacked
-    [table] = unpacked - {records.encode(record)}
+    assert record_files.encode(record) in unpacked
+    [table] = unpacked - {record_files.encode(record)}
     assert len(table.splitlines()) == 1 + 2 + 29 + 16
 
 

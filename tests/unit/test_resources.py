@@ -11,13 +11,14 @@ import pytest
 from conftest import Mbench, assert_one_line
 
 import mbench
-from mbench import resources, tuned
+from mbench.core import resources
+from mbench.core.errors import UsageError
 from mbench.devices import registry
-from mbench.errors import UsageError
+from mbench.tuning import choice_files
 
 FOLDERS = {
     "MBENCH_CACHE_DIR": (resources.cache_dir, Path(".cache/mbench")),
-    "MBENCH_TUNED_DIR": (tuned.folder, Path(".local/share/mbench/tuned")),
+    "MBENCH_TUNED_DIR": (choice_files.folder, Path(".local/share/mbench/tuned")),
     "MBENCH_CONFIG_DIR": (lambda: registry.file().parent, Path(".config/mbench")),
 }
 

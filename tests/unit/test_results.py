@@ -11,8 +11,11 @@ import msgspec
 import pytest
 import torch
 
-from mbench import pairs, results, targets
-from mbench.records import Calibration, GpuConditions, MeteredEnergy, Result, Target
+from mbench.analysis import pairs
+from mbench.core.machine_types import Calibration, GpuConditions, Target
+from mbench.core.records import MeteredEnergy, Result
+from mbench.hardware import targets
+from mbench.pipeline import results
 
 RECORD = factory.record()
 CALIBRATION = RECORD.device.calibration

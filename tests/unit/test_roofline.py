@@ -5,10 +5,11 @@ import math
 import msgspec
 import pytest
 
-from mbench import targets
-from mbench.artifact import LayerPlan
-from mbench.measure import roofline
-from mbench.records import Cache, Calibration, Figure, Mix, Roofline
+from mbench.analysis import roofline
+from mbench.core.artifact import LayerPlan
+from mbench.core.machine_types import Cache, Calibration, Figure, Mix
+from mbench.core.records import Roofline
+from mbench.hardware import targets
 
 HELD = {"L1": 32e3, "L2": 1e6, "L3": 8e6, "DRAM": math.inf}
 CALIBRATION = Calibration(
@@ -88,7 +89,8 @@ def test_a_level_moves_fewer_bytes_where_some_are_written(written: float, expect
 def test_where_no_mix_was_measured_a_level_is_held_to_reading() -> None:
     assert roofline.bandwidth(CALIBRATION, "L2", 0.5) == 100e9
     before = msgspec.json.decode(
-        b'{"method": "x", "measured_at_utc": "x", "threads": 1, "flops_per_s": {}, "bytes_per_s": {"L2": 7e9}, '
+        b'{"method": "x", "measured_at_utc": "2026-01-01T00:00:00Z", "threads": 1, '
+        b'"flops_per_s": {}, "bytes_per_s": {"L2": 7e9}, '
         b'"working_set_bytes": {}}',
         type=Calibration,
     )  # as records of before have it

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernels import AVX2, Conv
 
-from mbench.compile.schedules import Machine, emit
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 
 RULE = "cpu.depthwise"
@@ -39,7 +40,9 @@ def depthwise(draw: st.DrawFn) -> Conv:
 
 @kernels.repeatable(40)
 @given(data=st.data(), layer=depthwise(), machine=kernels.machines())
-def test_depthwise_convolutions_are_what_torch_computes(data: st.DataObject, layer: Conv, machine: Machine) -> None:
+def test_depthwise_convolutions_are_what_torch_computes(
+    data: st.DataObject, layer: Conv, machine: KernelMachine
+) -> None:
     kernels.check_any(data, RULE, layer, machine)
 
 
@@ -114,7 +117,7 @@ def test_a_planted_fault_is_seen(
 # ----------------------------------------------------------------------------------------------------------- candidates
 @kernels.repeatable(60)
 @given(layer=depthwise(), machine=kernels.machines())
-def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: Machine) -> None:
+def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: KernelMachine) -> None:
     offered = kernels.candidates(RULE, layer, machine)
     assert offered
     batch, height, width, channels = layer.output_shape

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernels import AVX2, AVX512, NEON, Conv, Dense
 
-from mbench.compile.schedules import Machine, emit
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import matmul, tiling
 
 RULE = "cpu.matmul"
@@ -44,13 +45,15 @@ def dense(draw: st.DrawFn) -> Dense:
 
 @kernels.repeatable(40)
 @given(data=st.data(), layer=pointwise(), machine=kernels.machines())
-def test_pointwise_convolutions_are_what_torch_computes(data: st.DataObject, layer: Conv, machine: Machine) -> None:
+def test_pointwise_convolutions_are_what_torch_computes(
+    data: st.DataObject, layer: Conv, machine: KernelMachine
+) -> None:
     kernels.check_any(data, RULE, layer, machine)
 
 
 @kernels.repeatable(20)
 @given(data=st.data(), layer=dense(), machine=kernels.machines())
-def test_dense_layers_are_what_torch_computes(data: st.DataObject, layer: Dense, machine: Machine) -> None:
+def test_dense_layers_are_what_torch_computes(data: st.DataObject, layer: Dense, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)
 
 
@@ -130,7 +133,7 @@ def test_a_planted_fault_is_seen(
 # ----------------------------------------------------------------------------------------------------------- candidates
 @kernels.repeatable(60)
 @given(layer=pointwise(), machine=kernels.machines())
-def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: Machine) -> None:
+def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: KernelMachine) -> None:
     offered = kernels.candidates(RULE, layer, machine)
     assert offered
     batch, height, width, channels = layer.output_shape

@@ -16,8 +16,11 @@ from kernels import AVX2, MACHINES, NEON, Conv, Pool
 from tvm import relax
 
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Plan, cpu, emit, schedule
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu, emit
 from mbench.compile.schedules.cpu import simple, tiling
+from mbench.compile.schedules.dispatch import schedule
+from mbench.compile.schedules.rule import KernelPlan
 
 
 # ------------------------------------------------------------------------------------------------------------- pooling
@@ -33,7 +36,7 @@ def pools(draw: st.DrawFn) -> Pool:
 
 @kernels.repeatable(16)
 @given(data=st.data(), layer=pools(), machine=kernels.machines())
-def test_means_are_what_torch_computes(data: st.DataObject, layer: Pool, machine: Machine) -> None:
+def test_means_are_what_torch_computes(data: st.DataObject, layer: Pool, machine: KernelMachine) -> None:
     kernels.check_any(data, "cpu.pool", layer, machine)
 
 
@@ -120,7 +123,7 @@ PASSES = {
 }
 
 
-def passed(name: str, x: np.ndarray, machine: Machine) -> tuple[np.ndarray, Plan]:
+def passed(name: str, x: np.ndarray, machine: KernelMachine) -> tuple[np.ndarray, KernelPlan]:
     [function] = kernels.lowered({"x": x.shape}, lambda builder, variables: PASSES[name].emit(builder, variables["x"]))
     scheduled = schedule(function, machine)
     assert (scheduled.rule, scheduled.plan.pack) == ("cpu.elementwise", None)
@@ -134,7 +137,7 @@ def passed(name: str, x: np.ndarray, machine: Machine) -> tuple[np.ndarray, Plan
     shape=st.tuples(st.integers(1, 3), st.integers(1, 17), st.integers(1, 9), st.integers(1, 17)),
     machine=kernels.machines(),
 )
-def test_what_only_moves_data_moves_each_element(name: str, shape: tuple[int, ...], machine: Machine) -> None:
+def test_what_only_moves_data_moves_each_element(name: str, shape: tuple[int, ...], machine: KernelMachine) -> None:
     x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape) - 100
     output, _ = passed(name, x, machine)
     np.testing.assert_array_equal(output, PASSES[name].value(x))

@@ -13,8 +13,10 @@ import pytest
 from conftest import Mbench
 
 import mbench
-from mbench import across, frame, records, report, runs
-from mbench.records import Record
+from mbench.analysis import frame, record_history, runs
+from mbench.core import record_files
+from mbench.core.records import Record
+from mbench.page import report
 
 NAME, OTHER = "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_64"
 RUN = factory.record([NAME, OTHER])
@@ -27,8 +29,8 @@ def changed(item: Record, **fields: Any) -> Record:
 
 def serialised(item: Record, **options: Any) -> Record:
     """Return the record as another program would have written it."""
-    text = json.dumps(json.loads(records.encode(item)), **options)
-    return changed(records.decode(text.encode(), source="again"), run_id="serialised")
+    text = json.dumps(json.loads(record_files.encode(item)), **options)
+    return changed(record_files.decode(text.encode(), source="again"), run_id="serialised")
 
 
 def with_warning(item: Record) -> Record:
@@ -56,7 +58,7 @@ COPIES: dict[str, Callable[[Record], Record]] = {
 
 @pytest.mark.parametrize("kind", COPIES)
 def test_a_copy_is_known(kind: str) -> None:
-    written = records.decode(records.encode(RUN), source="written")
+    written = record_files.decode(record_files.encode(RUN), source="written")
     for items in ((RUN, COPIES[kind](RUN)), (written, COPIES[kind](RUN))):
         [copy] = runs.copies(items)
         assert {copy.at, copy.of} == {0, 1}
@@ -109,7 +111,7 @@ def folder(tmp_path: Path) -> Path:
     place.mkdir()
     second = changed(factory.again(RUN, "second", 2.0), created_at_utc="2025-04-01T00:00:00Z")
     for name, item in (("a", RUN), ("b", second), *((kind.replace(" ", "-"), COPIES[kind](RUN)) for kind in COPIES)):
-        records.write(place / f"{name}.json", item)
+        record_files.write(place / f"{name}.json", item)
     (place / "hard.json").hardlink_to(place / "a.json")
     (place / "link.json").symlink_to(place / "a.json")
     return place
@@ -126,14 +128,14 @@ def test_a_table_has_each_run_once_and_names_the_copies(folder: Path) -> None:
 
 
 def test_a_history_has_each_run_once(folder: Path) -> None:
-    items = [records.read(path) for path in sorted(folder.iterdir())]
-    table = across.history(across.networks(items))
+    items = [record_files.read(path) for path in sorted(folder.iterdir())]
+    table = record_history.history(record_history.networks(items))
     assert list(table[table["variant"] == NAME]["run_id"]) == [RUN.run_id, "second"]
     assert len(frame.from_records(items)) == len(frame.from_records([RUN])) * 2
 
 
 def test_two_runs_and_a_copy_are_two_runs_beside_each_other_on_the_page(folder: Path) -> None:
-    items = [records.read(path) for path in sorted(folder.iterdir())]
+    items = [record_files.read(path) for path in sorted(folder.iterdir())]
     page = report.render(items)
     assert "The second run against the first" in page
     assert page.count("<article") == 2

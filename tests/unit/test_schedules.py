@@ -23,24 +23,17 @@ from torch import nn
 from tvm import relax, te
 from tvm.relax.frontend.torch import from_exported_program
 
-from mbench import targets, variants
-from mbench.compile import codegen, lower, pack
+from mbench.compile import codegen, pack, to_relax
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import (
-    Machine,
-    Parameters,
-    Plan,
-    Rule,
-    Scheduled,
-    StaleChoiceError,
-    cpu,
-    make,
-    schedule,
-    schedule_all,
-)
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu
 from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.dispatch import make, schedule, schedule_all
+from mbench.compile.schedules.rule import KernelPlan, Parameters, Rule, Scheduled, StaleChoiceError
+from mbench.core.choices import Choice
+from mbench.hardware import targets
 from mbench.measure import numerics
-from mbench.tuned import Choice
+from mbench.networks import variants
 
 TOLERANCE = numerics.TOLERANCE["float32"]
 
@@ -57,14 +50,14 @@ def fused(network: nn.Module, x: torch.Tensor) -> tvm.IRModule:
         relax.transform.Normalize(),
         relax.transform.FoldConstant(),
     ]
-    return lower._fuse(tvm.transform.Sequential(passes)(module))
+    return to_relax._fuse(tvm.transform.Sequential(passes)(module))
 
 
 def run(module: tvm.IRModule, machine: str, x: np.ndarray) -> tuple[np.ndarray, dict[str, Scheduled]]:
     """Schedule, compile and run a module; return its output, and how each kernel was scheduled."""
     target = kernels.host_target()
     with target:
-        scheduled = schedule_all(lower.kernel_calls(module), MACHINES[machine])
+        scheduled = schedule_all(to_relax.kernel_calls(module), MACHINES[machine])
         installed = pack.install(module, scheduled)
     executable = codegen.generate(codegen.plan(installed, target), target)
     vm = relax.VirtualMachine(executable, tvm.cpu())
@@ -322,20 +315,20 @@ def test_a_network_with_kernels_that_no_rule_takes_is_right(what: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- rules in their order
-def takes_all(_kernel: Kernel, _machine: Machine) -> Iterator[Parameters]:
+def takes_all(_kernel: Kernel, _machine: KernelMachine) -> Iterator[Parameters]:
     yield {}
 
 
-def refusing(kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
+def refusing(kernel: Kernel, _machine: KernelMachine, _parameters: Parameters) -> KernelPlan | None:
     kernel.schedule.get_sblock("no such block")
     return None
 
 
-def broken(_kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
+def broken(_kernel: Kernel, _machine: KernelMachine, _parameters: Parameters) -> KernelPlan | None:
     raise ZeroDivisionError
 
 
-def not_mine(_kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
+def not_mine(_kernel: Kernel, _machine: KernelMachine, _parameters: Parameters) -> KernelPlan | None:
     return None
 
 
@@ -420,7 +413,7 @@ def test_a_choice_that_fits_no_longer_is_ignored_and_says_why(rule: str, paramet
     ],
 )
 def test_the_machine_of_a_target_is_what_its_manual_says(name: str, expected: tuple[object, ...]) -> None:
-    machine = Machine.of(targets.load(name))
+    machine = KernelMachine.of(targets.load(name))
     seen = (machine.lanes, machine.registers, machine.broadcasts_from_memory, machine.l1_bytes, machine.l2_bytes)
     assert seen == expected
     assert (machine.kind, machine.cores) == ("cpu", targets.load(name).processor.cores)

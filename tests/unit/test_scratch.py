@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from mbench import records, scratch
-from mbench.errors import OutputError, UsageError
+from mbench.core import atomic_files, scratch
+from mbench.core.errors import OutputError, UsageError
 
 MAKERS = {
     "a folder": "scratch.folder(place)",
@@ -28,7 +28,7 @@ MAKERS = {
 PROGRAM = """
 import sys
 from pathlib import Path
-from mbench import scratch
+from mbench.core import scratch
 place = Path(sys.argv[1])
 with {made}:
     print("made", flush=True)
@@ -82,7 +82,7 @@ def test_the_next_who_writes_there_removes_what_was_left(tmp_path: Path) -> None
         with maker(made, tmp_path) as process:
             process.kill()
     assert len(names(tmp_path)) == 1, "the second swept the first's"
-    records.write_atomically(tmp_path / "page.html", b"x")
+    atomic_files.write_atomically(tmp_path / "page.html", b"x")
     assert names(tmp_path) == ["page.html"]
 
 
@@ -161,7 +161,7 @@ def test_makers_and_sweepers_at_once(tmp_path: Path) -> None:
             with scratch.folder(tmp_path) as work:
                 (work / "file").write_text(str(number))
                 assert (work / "file").read_text() == str(number)
-            records.write_atomically(tmp_path / f"{number}.json", str(turn).encode())
+            atomic_files.write_atomically(tmp_path / f"{number}.json", str(turn).encode())
 
     with ThreadPoolExecutor(6) as pool:
         sweepers = [pool.submit(sweep) for _ in range(2)]
@@ -188,7 +188,7 @@ def test_where_there_are_no_locks_all_works_and_nothing_is_swept(
         scratch.sweep(tmp_path)
         assert work.is_dir()
         assert path.exists()
-    records.write_atomically(tmp_path / "record", b"x")
+    atomic_files.write_atomically(tmp_path / "record", b"x")
     assert names(tmp_path) == ["record"]
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_held_is_not_left(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(OSError, match="Input/output"), scratch.folder(tmp_path):
         pytest.fail("it was made")
     with pytest.raises(OutputError, match="Input/output"):
-        records.write_atomically(tmp_path / "record", b"x")
+        atomic_files.write_atomically(tmp_path / "record", b"x")
     assert names(tmp_path) == []
 
 

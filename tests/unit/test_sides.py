@@ -8,11 +8,11 @@ import fakes
 import msgspec
 import pytest
 
-from mbench import artifact, records
-from mbench.errors import RecordError, UsageError
-from mbench.gate import sides
-from mbench.gate.sides import Given
-from mbench.records import Record
+from mbench.core import artifact, record_files
+from mbench.core.errors import RecordError, UsageError
+from mbench.core.records import Record
+from mbench.gating import sides
+from mbench.gating.sides import Given
 
 NAME = "mobilenet_v1_0.25_32"
 
@@ -24,7 +24,7 @@ def record(run_id: str = "run-1", *, day: int = 1) -> Record:
 def write(folder: Path, *items: Record) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for item in items:
-        records.write(folder / f"{item.run_id}.json", item)
+        record_files.write(folder / f"{item.run_id}.json", item)
     return folder
 
 

@@ -12,7 +12,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mbench import stats
+from mbench.core import stats
 
 
 def normal_samples(count: int, seed: int = 1) -> list[float]:
@@ -154,7 +154,7 @@ def test_noise_finds_a_deviation_it_was_given() -> None:
 
 def test_reading_results_imports_nothing_slow() -> None:
     code = (
-        "import sys; import mbench.records, mbench.stats, mbench.tables;"
+        "import sys; import mbench.core.records, mbench.core.stats, mbench.terminal.record_tables;"
         "print([n for n in ('scipy', 'numpy', 'pandas', 'plotly', 'jinja2', 'torch', 'tvm') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -162,9 +162,8 @@ def test_reading_results_imports_nothing_slow() -> None:
 
 
 def test_noise_leaves_scipy_stats_alone() -> None:
-    code = (
-        "import sys; from mbench import stats; stats.noise([1, 2, 3], [1, 2, 4], 1);print('scipy.stats' in sys.modules)"
-    )
+    code = "import sys; from mbench.core import stats; stats.noise([1, 2, 3], [1, 2, 4], 1)\n"
+    code += "print('scipy.stats' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -16,7 +16,8 @@ import pytest
 from conftest import require
 
 import mbench
-from mbench import host, records
+from mbench.core import record_files
+from mbench.hardware import host
 
 ROOT = Path(mbench.__file__).parent.parent
 STATES = {
@@ -26,19 +27,22 @@ STATES = {
     "unread": "{}>&9",  # a pipe whose reader has left
 }
 RUN = """
-from mbench import pipeline, records
+from mbench.pipeline import runner
+from mbench.core import record_files
 def measure(job, progress):
     for name in job.settings.variants:
         progress.stage(name, "measuring", 0.5)
     open(job.path.with_name("measured"), "w").close()
-    records.write(job.path, job.before)
+    record_files.write(job.path, job.before)
     return job.before
-pipeline.run = measure
+runner.run = measure
 """
 TUNE = """
 import pathlib
-from mbench import options, tuner, tuning_tables
-from mbench.listings import Listing
+from mbench.pipeline import options
+from mbench.tuning import tuner
+from mbench.terminal import tuning_tables
+from mbench.terminal.listings import Listing
 class Tuner:
     waiting, failures, searches = (), (), ()
     def __init__(self, job): pass
@@ -64,13 +68,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counters = msgspec.structs.replace(layer.counters, instructions=2 * layer.counters.instructions)
     layers = (*result.layers[:3], msgspec.structs.replace(layer, counters=counters), *result.layers[4:])
     worse = msgspec.structs.replace(
-        good, run_id="worse", results=(msgspec.structs.replace(result, layers=layers),)
+        good, run_id="worse", results=(factory.with_layers(result, layers),)
     )  # fmt: skip
-    records.write(made / "good.json", good)
-    records.write(made / "worse.json", worse)
+    record_files.write(made / "good.json", good)
+    record_files.write(made / "worse.json", worse)
     unfinished = factory.record(factory.PAIR[:1], failed=factory.PAIR[1:])
     unfinished = msgspec.structs.replace(unfinished, host=host.describe(), failures=())
-    records.write(made / "unfinished.json", unfinished)
+    record_files.write(made / "unfinished.json", unfinished)
     return made
 
 
@@ -135,7 +139,7 @@ def test_a_run_measures_and_records_whatever_its_streams_are(
     assert done.returncode == (4 if number == 1 and state != "unread" else 0), done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "measured").exists()
-    assert records.read(file).results
+    assert record_files.read(file).results
     assert file.with_suffix(".html").exists()
     assert bool(done.stdout) == (number == 2)
 

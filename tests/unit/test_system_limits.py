@@ -10,7 +10,7 @@ from pathlib import Path
 import factory
 import pytest
 
-from mbench import records, system_limits
+from mbench.core import record_files, records, system_limits
 
 ROOT = Path(records.__file__).parent.parent
 
@@ -67,7 +67,7 @@ def test_errors_that_come_from_a_limit(error: Exception, said: str | None) -> No
 
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
-    records.write(tmp_path / "a.json", factory.counted(factory.record(("mobilenet_v1_0.25_32",))))
+    record_files.write(tmp_path / "a.json", factory.counted(factory.record(("mobilenet_v1_0.25_32",))))
     return tmp_path / "a.json"
 
 
@@ -112,7 +112,7 @@ def test_a_build_that_gets_no_open_files_says_so(record: Path) -> None:
     ended = mbench(RUN.split(), record, resource.RLIMIT_NOFILE, 10)
     assert ended.returncode == 4, ended.stderr
     [file] = (record.parent / "mbench-results").glob("*.json")
-    [failure] = records.read(file).failures
+    [failure] = record_files.read(file).failures
     assert (failure.stage, failure.reason) == (
         "compiling",
         "too many open files; open files are limited to 10 (ulimit -n)",

@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from mbench import host, records, resources, target_file, targets
-from mbench.compile import linker
-from mbench.errors import TargetError
-from mbench.measure import nvml
+from mbench.core import machine_types, resources
+from mbench.core.errors import TargetError
+from mbench.hardware import host, linker, nvml, target_file, targets
 
 SHIPPED = sorted(targets.available())
 TVM = """
@@ -41,8 +40,8 @@ def write(folder: Path, text: str = MINIMAL, *, name: str = "board") -> Path:
     return folder
 
 
-def figures(value: Any, path: str = "") -> Iterator[tuple[str, records.Figure]]:
-    if isinstance(value, records.Figure):
+def figures(value: Any, path: str = "") -> Iterator[tuple[str, machine_types.Figure]]:
+    if isinstance(value, machine_types.Figure):
         yield path, value
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
@@ -248,9 +247,8 @@ def test_an_entry_point_that_leads_nowhere(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_importing_is_cheap() -> None:
-    code = (
-        "import sys, mbench.targets, mbench.host, mbench.doctor; print(*({'tvm', 'torch', 'numpy'} & set(sys.modules)))"
-    )
+    code = "import sys, mbench.hardware.targets, mbench.hardware.host, mbench.devices.doctor\n"
+    code += "print(*({'tvm', 'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
 
 
@@ -363,7 +361,7 @@ def test_a_gpu_is_not_cut_for_threads_of_the_host() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- what can be done
-def machine(architecture: str, *features: str) -> records.Host:
+def machine(architecture: str, *features: str) -> machine_types.Host:
     return msgspec.structs.replace(
         host.describe(), architecture=architecture, features=tuple(features), cpu="a processor"
     )
@@ -419,7 +417,7 @@ def test_arm64_on_arm64(tools: Path) -> None:
 def no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be a machine without a driver, whatever this one has."""
 
-    def refuse() -> nvml.Device:
+    def refuse() -> nvml.NvmlDevice:
         raise nvml.NotTold("no driver here")
 
     monkeypatch.setattr(nvml, "open_device", refuse)

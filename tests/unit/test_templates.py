@@ -9,7 +9,8 @@ from typing import Any
 import jinja2
 import pytest
 
-from mbench import garbage, templates
+from mbench.core import no_gc
+from mbench.page import templates
 
 
 def rendered(text: str) -> str:
@@ -40,7 +41,7 @@ def test_a_template_is_compiled_once(cache: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_changed_template_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mbench.resources.data_dir", lambda _: tmp_path)
+    monkeypatch.setattr("mbench.core.resources.data_dir", lambda _: tmp_path)
     for text in ("one", "another"):
         (tmp_path / "page.j2").write_text(text)
         assert templates.environment({}).get_template("page.j2").render() == text
@@ -60,13 +61,13 @@ def test_where_nothing_can_be_kept_pages_are_made_all_the_same(cache: Path, monk
 
 def test_the_collector_is_afterwards_as_it_was() -> None:
     assert gc.isenabled()
-    with contextlib.suppress(KeyError), garbage.not_collected():
+    with contextlib.suppress(KeyError), no_gc.not_collected():
         assert not gc.isenabled()
         raise KeyError
     assert gc.isenabled()
     gc.disable()
     try:
-        with garbage.not_collected():
+        with no_gc.not_collected():
             pass
         assert not gc.isenabled()
     finally:

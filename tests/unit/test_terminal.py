@@ -7,9 +7,9 @@ import pytest
 import verdict_factory as make
 from rich.console import Console, RenderableType
 
-from mbench import units
-from mbench.comparison import Verdict
-from mbench.verdicts import terminal
+from mbench.core import units
+from mbench.gating.comparison import Verdict
+from mbench.gating.outputs import terminal
 
 
 def printed(parts: list[RenderableType]) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernels import AVX2, AVX512
 
-from mbench.compile.schedules import Machine
+from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import tiling
 
 
@@ -105,7 +105,7 @@ def test_a_long_line_has_few_bodies_of_code() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- tasks and threads
-def machine(cores: int) -> Machine:
+def machine(cores: int) -> KernelMachine:
     return dataclasses.replace(AVX512, cores=cores)
 
 

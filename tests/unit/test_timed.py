@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mbench import stats
-from mbench.comparison import Finding
-from mbench.gate import limits, timed
-from mbench.gate.limits import Limits
-from mbench.gate.matching import Match
-from mbench.gate.timed import Reading
+from mbench.core import stats
+from mbench.gating import limits, timed
+from mbench.gating.comparison import Finding
+from mbench.gating.limits import Limits
+from mbench.gating.matching import Match
+from mbench.gating.timed import Reading
 
 NAME = "mobilenet_v1_0.25_128"
 LAYERS = factory.record([NAME]).results[0].layers

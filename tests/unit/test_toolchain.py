@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from conftest import require
 
-from mbench.compile import linker
-from mbench.devices import making, runtime, toolchain
-from mbench.devices.runtime import Wheel
+from mbench.core.errors import UsageError
+from mbench.devices import tool_cache, toolchain, tvm_runtime
 from mbench.devices.toolchain import Emulator
-from mbench.errors import UsageError
+from mbench.devices.tvm_runtime import Wheel
+from mbench.hardware import linker
 
 ARM = "aarch64-linux-gnu"
 ARM_LIBRARIES = {"libtvm_runtime.so": b"runtime for arm", "libtvm_ffi.so": b"ffi for arm"}
@@ -178,7 +178,7 @@ def test_a_qemu_that_cannot_be_executed(tools: Path) -> None:
 
 
 def test_a_qemu_that_hangs(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "_ANSWER_MAX_S", 0.2)
+    monkeypatch.setattr(tool_cache, "_ANSWER_MAX_S", 0.2)
     put(tools, "qemu-aarch64", "exec /bin/sleep 20")
     assert "no end within 0.2 s" in refusal(toolchain.emulator, ARM)
 
@@ -203,9 +203,9 @@ def index(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    tvm, ffi = runtime.WHEELS["aarch64"]
+    tvm, ffi = tvm_runtime.WHEELS["aarch64"]
     known = (_wheel(folder, tvm, "py3-none"), _wheel(folder, ffi, "cp311-cp311"))
-    monkeypatch.setattr(runtime, "WHEELS", {"aarch64": known})
+    monkeypatch.setattr(tvm_runtime, "WHEELS", {"aarch64": known})
     return folder
 
 
@@ -224,15 +224,15 @@ def _wheel(folder: Path, like: Wheel, tag: str) -> Wheel:
 
 def test_fetched_once_and_offline_afterwards(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    libraries = runtime.libraries("aarch64", said.append)
+    libraries = tvm_runtime.libraries("aarch64", said.append)
     assert {path.name: path.read_bytes() for path in libraries} == ARM_LIBRARIES
     assert [line.split()[:2] for line in said] == [
-        ["fetching", wheel.requirement] for wheel in runtime.WHEELS["aarch64"]
+        ["fetching", wheel.requirement] for wheel in tvm_runtime.WHEELS["aarch64"]
     ]
     for file in index.iterdir():
         file.unlink()
-    monkeypatch.setattr(making, "run", lambda *_, **__: pytest.fail("something was run"))
-    assert runtime.libraries("aarch64", said.append) == libraries
+    monkeypatch.setattr(tool_cache, "run", lambda *_, **__: pytest.fail("something was run"))
+    assert tvm_runtime.libraries("aarch64", said.append) == libraries
     assert len(said) == 2
 
 
@@ -240,7 +240,7 @@ def test_a_wheel_with_another_hash_is_not_used(index: Path, cache: Path) -> None
     [file] = index.glob("*ffi*")
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("surprise", "malicious")
-    message = refusal(runtime.libraries, "aarch64")
+    message = refusal(tvm_runtime.libraries, "aarch64")
     assert "apache-tvm-ffi==0.1.14.post1 for aarch64: the package index serves another file" in message
     assert "hash" in message
     assert list((cache / "runtime").iterdir()) == []
@@ -249,7 +249,7 @@ def test_a_wheel_with_another_hash_is_not_used(index: Path, cache: Path) -> None
 def test_no_index(index: Path, cache: Path) -> None:
     for file in index.iterdir():
         file.unlink()
-    message = refusal(runtime.libraries, "aarch64")
+    message = refusal(tvm_runtime.libraries, "aarch64")
     assert "apache-tvm==0.27.0.post1 for aarch64 could not be fetched" in message
     assert "Could not find a version" in message
     assert "afterwards mbench works offline" in message
@@ -258,15 +258,15 @@ def test_no_index(index: Path, cache: Path) -> None:
 
 def test_no_pip(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lacking(monkeypatch, "pip")
-    assert "-m ensurepip" in refusal(runtime.libraries, "aarch64")
+    assert "-m ensurepip" in refusal(tvm_runtime.libraries, "aarch64")
 
 
 def test_a_runtime_for_an_architecture_without_one(index: Path) -> None:
-    assert "TVM's runtime for riscv64 is not known" in refusal(runtime.libraries, "riscv64")
+    assert "TVM's runtime for riscv64 is not known" in refusal(tvm_runtime.libraries, "riscv64")
 
 
 def test_this_machines_runtime_is_the_installed_one(cache: Path) -> None:
-    for library in runtime.libraries(platform.machine()):
+    for library in tvm_runtime.libraries(platform.machine()):
         require(library.is_file(), "TVM's libraries in the installed packages")
     assert not cache.exists()
 
@@ -275,4 +275,4 @@ def test_the_runtime_is_of_the_pinned_versions() -> None:
     from importlib import metadata
 
     pinned = {line.split(" ")[0] for line in metadata.requires("mobilenet-bench") or []}
-    assert {wheel.requirement for wheel in runtime.WHEELS["aarch64"]} <= pinned
+    assert {wheel.requirement for wheel in tvm_runtime.WHEELS["aarch64"]} <= pinned

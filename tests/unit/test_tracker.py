@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from mbench.core.errors import MeasureError
 from mbench.devices import tracker
 from mbench.devices.address import Address
-from mbench.errors import MeasureError
 
 MAGIC = struct.pack("<i", 0x2F271)
 Talk = Callable[[socket.socket], None]
@@ -234,7 +234,7 @@ def test_one_that_trickles(before: bytes) -> None:
     with listening(talk) as port:
         try:
             with pytest.raises(MeasureError, match=f"no answer from the tracker 127.0.0.1:{port} within 1 s"):
-                ask(port)
+                ask(port, answer_s=1.0)
         finally:
             over.set()
 

@@ -18,45 +18,41 @@ import msgspec
 import pytest
 import tvm
 
-from mbench import (
-    builds,
-    cli,
-    devices,
-    host,
-    in_place,
-    options,
-    records,
-    scratch,
-    search,
-    targets,
-    tuned,
-    tuner,
-    tuning_tables,
-    variants,
-)
-from mbench.artifact import Artifact
-from mbench.compile import lower
+from mbench.build import builders
+from mbench.build.compilers import Compilers, Done
+from mbench.cli import main
+from mbench.compile import to_relax
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Scheduled, cpu, schedule, signature
-from mbench.compile.tuning import Begun, Candidate, Read, Readings, Task, Timing, TimingPlan, jobs, read_log
-from mbench.compilers import Compilers, Done
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu
+from mbench.compile.schedules.dispatch import schedule, signature
+from mbench.compile.schedules.rule import Scheduled
+from mbench.core import atomic_files, records, scratch
+from mbench.core.artifact import Artifact
+from mbench.core.choices import Choice, Choices
+from mbench.core.errors import BuildError, MeasureError, OutputError, UsageError
+from mbench.core.records import Variant
 from mbench.devices.process import WorkerDied
-from mbench.errors import BuildError, MeasureError, OutputError, UsageError
+from mbench.hardware import host, targets
 from mbench.measure.duel import Bout, DuelPlan
-from mbench.records import Variant
-from mbench.tuned import Choice, Choices, Timed
-from mbench.tuner import Tuner, TuningJob
+from mbench.networks import variants
+from mbench.pipeline import options
+from mbench.terminal import tuning_tables
+from mbench.tuning import choice_files, in_network, jobs, search, tuner
+from mbench.tuning.choice_files import TimedChoice
+from mbench.tuning.plans import Begun, Candidate, Read, Readings, Task, Timing, TimingPlan, read_log
+from mbench.tuning.tuner import Tuner, TuningJob
 
 TARGET = targets.load("x86_64_v2")
-MACHINE = Machine.of(TARGET)
+MACHINE = KernelMachine.of(TARGET)
 
 
 # ----------------------------------------------------------------------------------------------- choices, when building
 @pytest.fixture(scope="module")
 def functions() -> dict[str, Any]:
     """Return the kernels of a small network by their signatures."""
-    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
-    found = ((signature(Kernel(function)), function) for _, function in lower.kernel_calls(lowered.module))
+    lowered = to_relax.lower(variants.parse("mobilenet_v1_0.25_32"))
+    found = ((signature(Kernel(function)), function) for _, function in to_relax.kernel_calls(lowered.module))
     return {name: function for name, function in found if name}
 
 
@@ -113,8 +109,8 @@ def test_a_stale_choice_is_ignored_with_the_reason(product: tuple[str, Any], nam
 
 
 def test_kernels_without_weights_are_not_tuned() -> None:
-    lowered = lower.lower(variants.parse("mobilenet_v1_0.25_32"))
-    named = {str(signature(Kernel(function))) for _, function in lower.kernel_calls(lowered.module)}
+    lowered = to_relax.lower(variants.parse("mobilenet_v1_0.25_32"))
+    named = {str(signature(Kernel(function))) for _, function in to_relax.kernel_calls(lowered.module)}
     assert "None" in named  # the pooling
     assert all(name.split("_")[0] in ("None", "conv2d", "depthwise", "matmul") for name in named)
 
@@ -203,7 +199,7 @@ def test_what_is_chosen(name: str) -> None:
     timed, wanted = DECISIONS[name]
     found = search.decided(DEFAULT, timed)
     assert (found["rule"], found["parameters"]) == (wanted.rule, wanted.parameters)
-    assert found["default"] == Timed(rule="cpu.matmul", parameters={"rows": 4}, seconds=1e-5)
+    assert found["default"] == TimedChoice(rule="cpu.matmul", parameters={"rows": 4}, seconds=1e-5)
     assert found["error"] == (None if wanted == DEFAULT else 1e-7)
 
 
@@ -260,7 +256,7 @@ class Arena:
             raise self.faults[name]
         if len(self.fights) == self.interrupts_at:
             raise KeyboardInterrupt
-        number = len([one for one, _ in self.fights if one == name]) % in_place.PROCESSES
+        number = len([one for one, _ in self.fights if one == name]) % in_network.PROCESSES
         self.fights.append((name, frozenset(followed)))
         ratios = [self.ratios.get(kernel, SLOW)[number] if kernel in followed else 1.0 for kernel in KERNELS]
         by_rule, as_tuned = ((1e-3,) * 4,) * 3, tuple((1e-3 * ratio,) * 4 for ratio in ratios)
@@ -274,7 +270,7 @@ class Arena:
         self.closed = True
 
 
-QUICK, SLOW = (0.8,) * in_place.PROCESSES, (1.25,) * in_place.PROCESSES
+QUICK, SLOW = (0.8,) * in_network.PROCESSES, (1.25,) * in_network.PROCESSES
 
 
 class World:
@@ -300,10 +296,10 @@ class World:
 
     def build_all(
         self, wanted: Sequence[Variant], _target: Any, report: Any, *, use_cache: bool, choices: Choices, **_: Any
-    ) -> dict[str, builds.Build]:
+    ) -> dict[str, builders.Build]:
         return {variant.name: self.build(variant, choices, report) for variant in wanted}
 
-    def build(self, variant: Variant, choices: Choices, report: Any) -> builds.Build:
+    def build(self, variant: Variant, choices: Choices, report: Any) -> builders.Build:
         report(variant.name, "compiling", 1.0)
         if self.refused.get(variant.name):
             return records.Failure(variant=variant.name, stage="compiling", reason=self.refused[variant.name])
@@ -336,22 +332,21 @@ class World:
         return work
 
     def chosen(self) -> dict[str, dict[str, int]]:
-        return {entry.kernel: entry.parameters for entry in tuned.read(self.folder / "tuned.toml").kernels}
+        return {entry.kernel: entry.parameters for entry in choice_files.read(self.folder / "tuned.toml").kernels}
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(builds, "children", fakes.no_children)
+    monkeypatch.setattr(builders, "children", fakes.no_children)
     monkeypatch.setattr(jobs, "tasks", made.tasks)
     monkeypatch.setattr(jobs, "tiles", made.list_tiles)
     monkeypatch.setattr(jobs, "grids", lambda *_: (GRID,))
     monkeypatch.setattr(jobs, "compiled", made.compiled)
-    monkeypatch.setitem(devices.OPENERS, "local", lambda *_, **__: made.device)
     monkeypatch.setattr(tuner, "LocalDevice", lambda **_: made.arena)
-    monkeypatch.setattr(in_place.duel, "twin_of", contextlib.nullcontext)  # these artifacts have no files
-    monkeypatch.setattr(builds, "build_all", made.build_all)
+    monkeypatch.setattr(tuner, "LocalTimer", lambda *_: made.device)
+    monkeypatch.setattr(builders, "build_all", made.build_all)
     return made
 
 
@@ -361,7 +356,7 @@ def test_every_kernel_is_tuned_and_written(world: World) -> None:
     assert world.chosen() == {kernel: {"rows": 6, "row_parts": 2} for kernel in KERNELS}
     assert work.failures == []
     assert [entry.made_with.others_busy for _, entry in work.entries()] == [0.25] * 3
-    assert world.device.closed
+    assert world.arena.closed
     assert [entry.seconds for _, entry in work.entries()] == pytest.approx([6e-6] * 3)
     assert any("1.67x with cpu.matmul rows=6 row_parts=2; 0 s left" in note for note in world.progress.notes)
 
@@ -453,7 +448,7 @@ def interrupted(world: World, at: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         world.run()
     world.device.time_kernel = time_kernel  # type: ignore[method-assign]
-    assert world.device.closed
+    assert world.arena.closed
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3, 5])
@@ -485,10 +480,10 @@ def test_what_was_tuned_under_other_conditions_is_tuned_again(world: World, what
     world.run()
     changes: dict[str, Any] = {}
     if what == "version":
-        before = tuned.read(world.folder / "tuned.toml")
+        before = choice_files.read(world.folder / "tuned.toml")
         [old, *rest] = before.kernels
         old = msgspec.structs.replace(old, made_with=msgspec.structs.replace(old.made_with, mbench="0.0.1"))
-        tuned.write(world.folder / "tuned.toml", msgspec.structs.replace(before, kernels=(old, *rest)))
+        choice_files.write(world.folder / "tuned.toml", msgspec.structs.replace(before, kernels=(old, *rest)))
     elif what == "rules":
         world.default = Candidate(rule="cpu.matmul", parameters={"rows": 3})
     elif what == "threads":
@@ -513,7 +508,7 @@ def test_a_choice_that_is_not_quicker_in_its_network_is_not_followed(world: Worl
     world.arena.ratios = {KERNELS[0]: QUICK, KERNELS[1]: SLOW, KERNELS[2]: QUICK}
     work = world.confirm()
     assert followed(work) == {KERNELS[0], KERNELS[2]}
-    assert set(tuned.choices_of(tuned.read(work.job.file), work.job.file, 1).kernels) == followed(work)
+    assert set(choice_files.choices_of(choice_files.read(work.job.file), work.job.file, 1).kernels) == followed(work)
     times = {
         entry.kernel: (entry.in_place.default_seconds, entry.in_place.seconds, entry.in_place.layers)
         for _, entry in work.entries()
@@ -530,7 +525,7 @@ def test_a_network_is_timed_anew_without_what_was_not_quicker_there(world: World
     world.arena.ratios = {KERNELS[0]: QUICK, KERNELS[2]: QUICK}
     work = world.confirm()
     kept = frozenset((KERNELS[0], KERNELS[2]))
-    processes = in_place.PROCESSES
+    processes = in_network.PROCESSES
     assert world.arena.fights == [(A, frozenset(KERNELS))] * processes + [(A, kept)] * processes
     [network] = work.networks()
     assert (network.default_seconds, network.seconds) == pytest.approx((3e-3, 2.6e-3))
@@ -540,10 +535,10 @@ def test_a_network_is_timed_anew_without_what_was_not_quicker_there(world: World
 def test_an_interruption_before_it_is_timed_anew_leaves_no_time_of_other_choices(world: World) -> None:
     world.device.speeds = {str(OTHER): 0.5}
     world.arena.ratios = {KERNELS[0]: QUICK}
-    world.arena.interrupts_at = in_place.PROCESSES
+    world.arena.interrupts_at = in_network.PROCESSES
     with pytest.raises(KeyboardInterrupt):
         world.confirm()
-    assert tuned.read(world.folder / "tuned.toml").networks == ()
+    assert choice_files.read(world.folder / "tuned.toml").networks == ()
     world.arena.interrupts_at = None
     [network] = world.confirm().networks()
     assert network.seconds == pytest.approx(2.8e-3)
@@ -553,7 +548,7 @@ def test_an_interruption_before_it_is_timed_anew_leaves_no_time_of_other_choices
 def test_a_network_that_nothing_is_quicker_in_is_not_timed_anew(world: World) -> None:
     world.device.speeds = {str(OTHER): 0.5}
     work = world.confirm()
-    assert len(world.arena.fights) == in_place.PROCESSES
+    assert len(world.arena.fights) == in_network.PROCESSES
     assert (work.networks(), followed(work), work.unconfirmed()) == ([], set(), [])
 
 
@@ -568,7 +563,7 @@ def test_what_was_confirmed_is_not_timed_again(world: World) -> None:
     world.arena.ratios = dict.fromkeys(KERNELS, QUICK)
     world.confirm()
     timed = len(world.arena.fights)
-    assert timed == in_place.PROCESSES
+    assert timed == in_network.PROCESSES
     assert world.confirm().unconfirmed() == []
     assert len(world.arena.fights) == timed
     world.confirm(again=True)
@@ -609,7 +604,7 @@ def test_what_was_timed_before_a_fault_stays(world: World, fault: BaseException)
         failures = world.confirm(variants=(A, B)).failures
         assert [(failure.kernel, failure.reason) for failure in failures] == [(B, "head: wrong result")]
     assert world.arena.closed
-    written = tuned.read(world.folder / "tuned.toml")
+    written = choice_files.read(world.folder / "tuned.toml")
     assert [network.variant for network in written.networks] == [A]
     assert [entry.in_place for entry in written.kernels] == [None] * 3, "the other network would have a say"
     world.arena.faults = {}
@@ -639,10 +634,10 @@ def test_a_file_that_cannot_be_written_ends_the_work(world: World, monkeypatch: 
     def full(path: Path, _data: bytes) -> None:
         raise OutputError(f"{path}: no space")
 
-    monkeypatch.setattr(records, "write_atomically", full)
+    monkeypatch.setattr(atomic_files, "write_atomically", full)
     with pytest.raises(OutputError, match="MBENCH_TUNED_DIR"):
         world.run()
-    assert world.device.closed
+    assert world.arena.closed
 
 
 def test_two_do_not_tune_into_one_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -691,7 +686,7 @@ def answer() -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "said"), [(crash, builds.DIED), (hang, "compiling was stopped: it took more than 20 s")]
+    ("fault", "said"), [(crash, builders.DIED), (hang, "compiling was stopped: it took more than 20 s")]
 )
 def test_a_compilation_that_crashes_or_hangs_takes_no_other_with_it(fault: Any, said: str) -> None:
     with Compilers() as pool:
@@ -722,7 +717,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     def invoke(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["mbench", "tune", *arguments])
         with pytest.raises(SystemExit) as caught:
-            cli.run_command_line()
+            main.run_command_line()
         seen = capsys.readouterr()
         assert isinstance(caught.value.code, int)
         return caught.value.code, seen.out, seen.err
@@ -778,7 +773,7 @@ def test_a_folder_that_cannot_be_made(command: Any, tmp_path: Path) -> None:
 
 
 def test_a_broken_file_is_refused_before_any_work(command: Any, tmp_path: Path) -> None:
-    file = tuned.own_file(TARGET, host.describe())
+    file = choice_files.own_file(TARGET, host.describe())
     (tmp_path / "own").mkdir()
     file.write_text("format_version = 3\n")
     code, out, err = command(V, "--target", "x86_64_v2")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mbench import units
+from mbench.core import units
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbench import variants
-from mbench.errors import UsageError
-from mbench.records import Variant
+from mbench.core.errors import UsageError
+from mbench.core.records import Variant
+from mbench.networks import variants
 
 
 def test_a_name_says_what_the_network_is() -> None:

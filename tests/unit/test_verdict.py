@@ -10,15 +10,15 @@ import pytest
 import verdict_factory
 from verdict_factory import bare, comparison, counted, finding, slower
 
-from mbench.comparison import Comparison, Finding, Verdict
-from mbench.errors import MeasureError
-from mbench.gate import verdict
-from mbench.gate.acceptance import Acceptance
-from mbench.gate.limits import Limits
-from mbench.gate.paired import Contest
-from mbench.gate.sides import Given
-from mbench.gate.verdict import Asked, Fight
-from mbench.records import Record, Result
+from mbench.core.errors import MeasureError
+from mbench.core.records import Record, Result
+from mbench.gating import verdict
+from mbench.gating.acceptance import Acceptance
+from mbench.gating.comparison import Comparison, Finding, Verdict
+from mbench.gating.limits import Limits
+from mbench.gating.paired import Contest
+from mbench.gating.sides import Given
+from mbench.gating.verdict import Asked, Fight
 
 NAME, OTHER = "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_64"
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 import verdict_factory as make
 
-from mbench.verdicts import page
+from mbench.gating.outputs import page
 
 
 class Elements(HTMLParser):

@@ -4,8 +4,9 @@ import factory
 import msgspec
 import pytest
 
-from mbench import figure_data, figures_across, headlines, versus
-from mbench.records import Record
+from mbench.analysis import versus
+from mbench.core.records import Record
+from mbench.page import figure_data, figures_history, headlines
 
 replace = msgspec.structs.replace
 
@@ -87,20 +88,20 @@ def test_many_samples_are_few_blocks() -> None:
 def test_the_figure_has_the_intervals() -> None:
     found = compared(later(factory.record(), 1.5))
     table = figure_data.of_changes(found.networks)
-    figure = figures_across.changes(table)
+    figure = figures_history.changes(table)
     assert figure is not None
     [trace] = figure.data
     assert list(trace.x) == [change.ratio for change in found.networks]
     ends = [x + more for x, more in zip(trace.x, trace.error_x.array, strict=True)]
     assert ends == pytest.approx([change.high for change in found.networks])
     assert figure.layout.shapes[0].x0 == 1
-    assert figures_across.changes(table[:0]) is None
+    assert figures_history.changes(table[:0]) is None
 
 
 def test_an_infinite_interval_ends_at_the_edge() -> None:
     table = figure_data.of_changes(compared(later(factory.record())).networks)
     table.loc[0, "high"] = float("inf")
-    figure = figures_across.changes(table)
+    figure = figures_history.changes(table)
     assert figure is not None
     assert max(figure.data[0].error_x.array) < 1
     assert "not known" in figure.data[0].hovertext[0]

@@ -14,9 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mbench import models, variants
-from mbench.children import Died
-from mbench.models import network, weights
+from mbench.core.children import Died
+from mbench.networks import architectures, torch_network, variants, weights
 
 PARTS = ("weight", "bias")
 VARIANT = variants.parse("mobilenet_v1_0.25_32")
@@ -28,7 +27,7 @@ def test_each_layer_computes_with_them_what_torchs_module_does(name: str) -> Non
     drawn = weights.draw(variant)
     x = torch.from_numpy(drawn.example)
     with torch.no_grad():
-        for spec, module in zip(models.layers(variant), network.build(variant).children(), strict=True):
+        for spec, module in zip(architectures.layers(variant), torch_network.build(variant).children(), strict=True):
             expected = module(x)
             if spec.weight_shape is not None:
                 weight, bias = (torch.from_numpy(drawn.parameters[f"{spec.name}.{each}"]) for each in PARTS)
@@ -46,9 +45,9 @@ def test_each_layer_computes_with_them_what_torchs_module_does(name: str) -> Non
 def test_what_they_are_checked_against_is_torchs_own(dtype: str) -> None:
     variant = variants.parse(VARIANT.name, batch=2, dtype=dtype)
     drawn = weights.draw(variant)
-    image = network.example_input(variant)
+    image = torch_network.example_input(variant)
     with torch.no_grad():
-        expected = network.build(variant)(image).numpy()
+        expected = torch_network.build(variant)(image).numpy()
     np.testing.assert_array_equal(drawn.example, image.numpy().astype(dtype))
     np.testing.assert_allclose(drawn.expected, expected, rtol=1e-5, atol=1e-4)  # threads sum in another order
     assert drawn.expected.dtype == "float32"
@@ -60,7 +59,7 @@ def test_what_they_are_checked_against_is_torchs_own(dtype: str) -> None:
 
 def test_a_layer_without_batchnorm_is_as_it_is() -> None:
     layer = nn.Linear(3, 2)
-    weight, bias = network.folded(layer)
+    weight, bias = torch_network.folded(layer)
     assert torch.equal(weight, layer.weight)
     assert torch.equal(bias, layer.bias)
 
@@ -93,8 +92,8 @@ import sys
 
 import psutil
 
-from mbench import builds, variants
-from mbench.models import weights
+from mbench.build import builders
+from mbench.networks import variants, weights
 
 
 def drawn():
@@ -106,7 +105,7 @@ def drawn():
 
 
 if __name__ == "__main__":
-    with builds.children() as pool:
+    with builders.children() as pool:
         assert pool.submit(drawn).result() is None
         assert len(psutil.Process().children(recursive=True)) > 2  # a builder, and torch
     left = [" ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)]

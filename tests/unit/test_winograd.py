@@ -15,12 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import te, tirx, topi
 
-from mbench import host
-from mbench.compile import lowering, memory
+from mbench.compile import memory, tvm_passes
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan, rules_for, schedule
+from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import convolution, winograd, winograd_layout, winograd_transforms
 from mbench.compile.schedules.cpu.winograd_transforms import TRANSFORMS, Transform
+from mbench.compile.schedules.dispatch import rules_for, schedule
+from mbench.compile.schedules.rule import KernelPlan, Parameters
+from mbench.hardware import host
 
 SIZES = pytest.mark.parametrize(("stride", "size"), TRANSFORMS)
 TOLERANCE = {2: 1e-6, 4: 4e-6}
@@ -29,8 +31,8 @@ TOLERANCE = {2: 1e-6, 4: 4e-6}
 1e-2."""
 
 
-def machine(lanes: int, *, from_memory: bool = True) -> Machine:
-    return Machine(
+def machine(lanes: int, *, from_memory: bool = True) -> KernelMachine:
+    return KernelMachine(
         kind="cpu",
         lanes=lanes,
         registers=32 if lanes == 16 or not from_memory else 16,
@@ -90,22 +92,22 @@ def expected(layer: Layer, x: np.ndarray, weights: np.ndarray, bias: np.ndarray)
     return made.relu().permute(0, 2, 3, 1).numpy()
 
 
-def run(layer: Layer, plan: Plan | None, seed: int = 0) -> np.ndarray:
+def run(layer: Layer, plan: KernelPlan | None, seed: int = 0) -> np.ndarray:
     require(platform.machine() == "x86_64", "needs an x86-64 processor")
     require({"avx2", "fma"} <= set(host.describe().features), "needs a processor with AVX2")
     assert plan is not None
     assert plan.pack is not None
-    lowering.register()
+    tvm_passes.register()
     module = tvm.IRModule({"main": plan.function.with_attr("global_symbol", "main")})
     target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v3"})
-    library = tvm.tirx.build(module, target=target, pipeline=lowering.PIPELINE)
+    library = tvm.tirx.build(module, target=target, pipeline=tvm_passes.PIPELINE)
     x, weights, bias = data(layer, seed)
     output = tvm.runtime.tensor(np.full((layer.batch, layer.outputs, layer.outputs, layer.c), np.nan, "float32"))
     library["main"](*map(tvm.runtime.tensor, (x, plan.pack(weights), bias)), output)
     return output.numpy()
 
 
-def error(layer: Layer, plan: Plan | None, seed: int = 0) -> float:
+def error(layer: Layer, plan: KernelPlan | None, seed: int = 0) -> float:
     wanted = expected(layer, *data(layer, seed))
     return float(abs(run(layer, plan, seed) - wanted).max() / abs(wanted).max())
 
@@ -114,11 +116,11 @@ def strided(layer: Layer, stride: int) -> Layer:
     return dataclasses.replace(layer, stride=stride)
 
 
-def ways(layer: Layer, size: int, on: Machine = AVX2) -> list[Parameters]:
+def ways(layer: Layer, size: int, on: KernelMachine = AVX2) -> list[Parameters]:
     return [way for way in winograd.candidates(Kernel(function(layer)), on) if way["size"] == size]
 
 
-def build(layer: Layer, parameters: Parameters, on: Machine = AVX2) -> Plan | None:
+def build(layer: Layer, parameters: Parameters, on: KernelMachine = AVX2) -> KernelPlan | None:
     return winograd.build(Kernel(function(layer)), on, parameters)
 
 

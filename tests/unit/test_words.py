@@ -6,8 +6,8 @@ import msgspec
 import pytest
 import verdict_factory as make
 
-from mbench import units
-from mbench.verdicts import words
+from mbench.core import units
+from mbench.gating.outputs import words
 
 NONE = units.NOT_AVAILABLE
 

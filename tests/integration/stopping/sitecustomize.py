@@ -11,7 +11,7 @@ import signal
 
 WANTED = os.environ.get("MBENCH_TEST_STOP")
 if WANTED:
-    from mbench import progress
+    from mbench.terminal import progress
 
     _stage = progress.Lines.stage
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mbench.compile.schedules import Rule
 from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple, winograd
+from mbench.compile.schedules.rule import Rule
 
 fallback = simple.fallback
 

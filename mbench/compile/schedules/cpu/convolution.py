@@ -17,8 +17,10 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import matmul, tiling
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _FLOAT = 4
 _GRIDS = 2
@@ -30,13 +32,13 @@ _L2_BYTES_A_CYCLE = 64
 _FAR_BYTES_A_CYCLE = 16
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first by the model of `_cycles`."""
     for _, parameters in ranked(kernel, machine):
         yield parameters
 
 
-def ranked(kernel: Kernel, machine: Machine) -> list[tuple[float, Parameters]]:
+def ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Parameters]]:
     """Return (cycles of the busiest core, parameters), quickest first; none for a kernel of another kind."""
     conv = kernel.convolution
     if conv is None or conv.depthwise or kernel.epilogue_of_sum is None:
@@ -50,8 +52,9 @@ def ranked(kernel: Kernel, machine: Machine) -> list[tuple[float, Parameters]]:
         panels = -(-conv.channels // (vectors * lanes))
         for blocks in _blocks(conv, vectors * lanes, machine):
             cycles = _cycles(conv, rows, vectors, blocks, lanes, machine)
-            shared = panels if _apart(conv, vectors * lanes, blocks) else 1
-            for grid in itertools.islice(tiling.grids(lines, shared, cycles, conv.moved_bytes, machine), _GRIDS):
+            grids = tiling.grids(lines, panels, cycles, conv.moved_bytes, machine)
+            safe = (grid for grid in grids if _apart(conv, vectors * lanes, blocks, grid.inner))
+            for grid in itertools.islice(safe, _GRIDS):
                 parameters = {
                     "rows": rows,
                     "vectors": vectors,
@@ -63,7 +66,7 @@ def ranked(kernel: Kernel, machine: Machine) -> list[tuple[float, Parameters]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _blocks(conv: Convolution, width: int, machine: Machine) -> Iterator[int]:
+def _blocks(conv: Convolution, width: int, machine: KernelMachine) -> Iterator[int]:
     """Yield numbers of blocks of input channels: one, and enough for a panel's weights to fit the second cache.
 
     Up to twice as many where the channels divide into them evenly. Not more: the next divisor of 1402 is 701.
@@ -76,9 +79,15 @@ def _blocks(conv: Convolution, width: int, machine: Machine) -> Iterator[int]:
         yield next((count for count in enough if conv.input_channels % count == 0), wanted)
 
 
-def _apart(conv: Convolution, width: int, blocks: int) -> bool:
-    """Whether two threads may sum up two panels at once: not where both add to the outputs in which they overlap."""
-    return blocks == 1 or conv.channels % width == 0
+def _apart(conv: Convolution, width: int, blocks: int, parts: int) -> bool:
+    """Return whether no two tasks add to the same outputs.
+
+    Where `width` does not divide the channels, the last panel overlaps the one before it; with blocks both add to what
+    waits in the output. They have to be in one task, which does one after the other: the last of the `parts` has both
+    if there are fewer parts than panels.
+    """
+    panels = -(-conv.channels // width)
+    return parts == 1 or blocks == 1 or conv.channels % width == 0 or panels > parts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,7 +117,7 @@ def _cut(channels: int, blocks: int) -> list[_Blocks]:
     return [_Blocks(start=0, size=size), _Blocks(start=size, size=size, count=len(starts) - 2), last]
 
 
-def _cycles(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int, machine: Machine) -> float:
+def _cycles(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int, machine: KernelMachine) -> float:
     """Model of the whole layer on one core: its tiles, and the weights that each takes from beyond the first cache."""
     panels = -(-conv.channels // (vectors * lanes))
     sizes = tiling.even_parts(conv.width, rows)
@@ -139,7 +148,7 @@ def _runs(conv: Convolution, rows: int) -> list[tiling.Run]:
     )
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
     if conv is None or epilogue is None:
@@ -150,15 +159,15 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     width = vectors * lanes
     if width > conv.channels or rows > conv.width:
         raise ValueError(f"a tile of {rows} outputs x {width} channels does not fit {conv.width} x {conv.channels}")
-    if grid[1] > 1 and not _apart(conv, width, blocks):
-        raise ValueError(f"panels of {width} of {conv.channels} channels overlap; {blocks} blocks need 1 panel part")
+    if not _apart(conv, width, blocks, grid[1]):
+        raise ValueError(f"panels of {width} of {conv.channels} channels overlap; {grid[1]} parts share their sums")
     cut = _cut(conv.input_channels, blocks)
     starts = tiling.panel_starts(conv.channels, width)
     writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
     with writer.function() as arrays:
         layer = _Layer(writer, epilogue, conv, machine, arrays, vectors, lanes)
         layer.write(_runs(conv, rows), cut, len(starts), grid)
-    return Plan(
+    return KernelPlan(
         function=writer.result(),
         tile=f"{rows}x{vectors}x{lanes}",
         pack=lambda weights: tiling.pack(weights.reshape(conv.reduction, conv.channels), starts, width),
@@ -174,7 +183,7 @@ class _Layer:
         writer: emit.Writer,
         epilogue: Epilogue,
         conv: Convolution,
-        machine: Machine,
+        machine: KernelMachine,
         arrays: list[Any],
         vectors: int,
         lanes: int,

@@ -16,8 +16,10 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _FLOAT = 4
 _LINE_BYTES = 64
@@ -36,7 +38,7 @@ _FEW_PIXELS = 4
 _GRIDS = 2
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids: quickest tiles first by the model of `_cycles`, each with its quickest grids."""
     conv = kernel.convolution
     if conv is None or not conv.depthwise or not conv.channels_last or kernel.epilogue_of_sum is None:
@@ -70,7 +72,7 @@ def _by_channels(conv: Convolution) -> bool:
     return conv.channels > _FEW_PIXELS * conv.height * conv.width
 
 
-def _cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, machine: Machine) -> float:
+def _cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, machine: KernelMachine) -> float:
     """Model of the whole layer on one core: multiply-adds or loads, and lines of cache from beyond the first."""
     panels = conv.batch * -(-conv.channels // (vectors * lanes))
     heights, widths = tiling.even_parts(conv.height, lines), tiling.even_parts(conv.width, rows)
@@ -88,7 +90,7 @@ def _cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, 
     )
 
 
-def _tile_cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, machine: Machine) -> float:
+def _tile_cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: int, machine: KernelMachine) -> float:
     columns = (rows - 1) * conv.stride + conv.kernel_width
     pixels = ((lines - 1) * conv.stride + conv.kernel_height) * columns
     multiplies = lines * rows * vectors * conv.kernel_height * conv.kernel_width
@@ -102,7 +104,7 @@ def _tile_cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: 
     return working + _MISS_CYCLES * pixels * width_lines
 
 
-def _crowded(pixels: int, channels: int, machine: Machine) -> bool:
+def _crowded(pixels: int, channels: int, machine: KernelMachine) -> bool:
     """Whether so many pixels push each other out of the first cache, because their addresses share its sets."""
     ways = machine.l1_bytes / _PAGE_BYTES
     apart = _PAGE_BYTES / math.gcd(_PAGE_BYTES, channels * _FLOAT)
@@ -120,7 +122,7 @@ def _runs(conv: Convolution, rows: int) -> list[tiling.Run]:
     )
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
     if conv is None or epilogue is None:
@@ -140,7 +142,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
         layer = _Layer(writer, epilogue, conv, arrays, vectors, lanes)
         layer.write(rows, lines, panels, grid)
     tile = f"{rows}x{vectors}x{lanes}" if lines == 1 else f"{lines}x{rows}x{vectors}x{lanes}"
-    return Plan(
+    return KernelPlan(
         function=writer.result(),
         tile=tile,
         pack=lambda weights: tiling.pack(weights.reshape(taps, conv.channels), starts, width),

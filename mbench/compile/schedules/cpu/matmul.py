@@ -17,8 +17,10 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Epilogue, Kernel, Matmul
-from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 MAX_ROWS = 14
 MAX_VECTORS = 4
@@ -42,7 +44,7 @@ _CROWDED_SUM_CYCLES = 3.5
 _GRIDS = 24
 
 
-def register_tiles(machine: Machine) -> Iterator[tuple[int, int]]:
+def register_tiles(machine: KernelMachine) -> Iterator[tuple[int, int]]:
     """Yield the (rows, vectors) whose accumulators, weights and broadcast inputs fit the registers."""
     most = MAX_VECTORS if machine.broadcasts_from_memory else _MAX_VECTORS_BY_LANE
     for vectors in range(1, most + 1):
@@ -57,13 +59,13 @@ def step_cycles(rows: int, vectors: int) -> float:
     return max(rows * vectors / _FMA_A_CYCLE, (rows + vectors) / _LOADS_A_CYCLE, _FMA_LATENCY)
 
 
-def tile_cycles(rows: int, vectors: int, reduction: int, machine: Machine) -> float:
+def tile_cycles(rows: int, vectors: int, reduction: int, machine: KernelMachine) -> float:
     """Return the cycles of one tile whose data are in the first cache."""
     crowded = max(0, rows * vectors - machine.registers // 2)
     return reduction * step_cycles(rows, vectors) + _TILE_CYCLES + _CROWDED_SUM_CYCLES * crowded
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first by the model of `_cycles`."""
     matmul = kernel.matmul
     if matmul is None or kernel.epilogue_of_sum is None:
@@ -84,7 +86,7 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
         yield parameters
 
 
-def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: Machine) -> float:
+def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: KernelMachine) -> float:
     """Model of the whole product on one core: computing, and moving what does not fit the caches."""
     rows, vectors = parameters["rows"], parameters["vectors"]
     row_parts, panel_parts = parameters["row_parts"], parameters["panel_parts"]
@@ -104,7 +106,7 @@ def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: Machine
     return compute + count * (near / _L2_BYTES_A_CYCLE + far / _FAR_BYTES_A_CYCLE + _TASK_CYCLES)
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     matmul, epilogue = kernel.matmul, kernel.epilogue_of_sum
     if matmul is None or epilogue is None:
@@ -127,7 +129,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
                     low, count = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
                     with emit.loop(count) as number:
                         tile.write(first_panel + step, part.at(low + number), part.size, low + number - first_tile)
-    return Plan(
+    return KernelPlan(
         function=writer.result(),
         tile=f"{rows}x{vectors}x{lanes}",
         pack=lambda weights: tiling.pack(weights.reshape(matmul.reduction, matmul.columns), starts, width),
@@ -135,7 +137,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     )
 
 
-def _ahead(matmul: Matmul, width: int, tiles: float, machine: Machine) -> int:
+def _ahead(matmul: Matmul, width: int, tiles: float, machine: KernelMachine) -> int:
     """Return how many lines of the next panel to fetch with each chunk, so that the tiles of this one fetch it all.
 
     None where all weights are likely in the second cache; where a panel has too little work to hide them behind; or
@@ -155,7 +157,7 @@ class _Tile:
         kernel: Kernel,
         epilogue: Epilogue,
         matmul: Matmul,
-        machine: Machine,
+        machine: KernelMachine,
         arrays: list[Any],
         vectors: int,
         lanes: int,

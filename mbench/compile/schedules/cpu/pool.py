@@ -9,13 +9,15 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _VECTORS = (8, 4, 2, 1)
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield numbers of vectors, many first: the more, the more of each line of memory is used at once."""
     if not kernel.sums_pixels or kernel.epilogue_of_sum is None:
         return
@@ -34,7 +36,7 @@ def _cycles(kernel: Kernel, lanes: int) -> float:
     return batch * height * width * channels / lanes
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     epilogue = kernel.epilogue_of_sum
     if epilogue is None or not kernel.sums_pixels:
@@ -61,7 +63,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
                 for v in range(vectors):
                     sums.add(0, v, emit.vector(source, start + v * lanes, lanes))
             _finish(sums, epilogue, writer, target, (image, channel, channels))
-    return Plan(function=writer.result(), tile=f"1x{vectors}x{lanes}", lanes=lanes)
+    return KernelPlan(function=writer.result(), tile=f"1x{vectors}x{lanes}", lanes=lanes)
 
 
 def _finish(

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from tvm import tirx
 
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules.rule import KernelPlan, Parameters
 
 
-def candidates(kernel: Kernel, _machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, _machine: KernelMachine) -> Iterator[Parameters]:
     """Yield the one way there is, for kernels that reduce nothing."""
     if kernel.anchor is None:
         yield {}
 
 
-def build(kernel: Kernel, machine: Machine, _parameters: Parameters) -> Plan:
+def build(kernel: Kernel, machine: KernelMachine, _parameters: Parameters) -> KernelPlan:
     """Make one pass over the output, in vectors, lines shared out to the threads."""
     schedule = kernel.schedule
     for name in kernel.blocks[:-1]:
@@ -28,7 +29,7 @@ def build(kernel: Kernel, machine: Machine, _parameters: Parameters) -> Plan:
         schedule.vectorize(lane)
     if len(loops) > 1:
         schedule.parallel(schedule.fuse(*loops[: max(1, len(loops) - 2)]))
-    return Plan(function=kernel.result())
+    return KernelPlan(function=kernel.result())
 
 
 def _dividing_lanes(extent: int, lanes: int) -> int:
@@ -37,6 +38,6 @@ def _dividing_lanes(extent: int, lanes: int) -> int:
     return lanes
 
 
-def fallback(kernel: Kernel, _machine: Machine) -> tirx.PrimFunc:
+def fallback(kernel: Kernel, _machine: KernelMachine) -> tirx.PrimFunc:
     """Correct and slow: as TVM made it."""
     return kernel.function

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mbench.compile.schedules import Machine
+from mbench.compile.machine import KernelMachine
 
 MIN_TASK_CYCLES = 4_000
 """Work worth a task of its own: starting a thread's share takes one or two microseconds."""
@@ -21,7 +21,7 @@ _MAX_TASKS = 64
 _PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
-def vector_lanes(channels: int, machine: Machine) -> int:
+def vector_lanes(channels: int, machine: KernelMachine) -> int:
     """Return the lanes of the widest vector that the channels fill: the machine's, or a smaller power of two."""
     lanes = machine.lanes
     while lanes > channels:
@@ -130,7 +130,13 @@ class Grid:
 
 
 def grids(
-    outer: Sequence[int], inner: int, cycles: float, moved_bytes: float, machine: Machine, *, along_inner: bool = False
+    outer: Sequence[int],
+    inner: int,
+    cycles: float,
+    moved_bytes: float,
+    machine: KernelMachine,
+    *,
+    along_inner: bool = False,
 ) -> list[Grid]:
     """Return ways to cut outer x inner steps into tasks, quickest first, few parts before many.
 

@@ -18,10 +18,12 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import convolution, tiling, winograd_layout
 from mbench.compile.schedules.cpu.winograd_layout import LINE, Layout
 from mbench.compile.schedules.cpu.winograd_transforms import KERNEL
+from mbench.compile.schedules.rule import KernelPlan, Parameters
 
 _UNROLL = 4
 _ENOUGH = 0.75
@@ -31,7 +33,7 @@ _PREFETCHED = 4
 """Row tiles for each line of weights that a step reads, up to which the next panel is asked for."""
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield layouts, quickest first by their model; both sizes in turns, the better one first."""
     conv = _ours(kernel)
     if conv is None:
@@ -41,7 +43,7 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
         yield from (parameters for parameters in several if parameters is not None)
 
 
-def pays(kernel: Kernel, machine: Machine) -> bool:
+def pays(kernel: Kernel, machine: KernelMachine) -> bool:
     """Whether the models promise enough less time than the direct way, for weights up to nine times as large."""
     conv = _ours(kernel)
     if conv is None:
@@ -51,7 +53,7 @@ def pays(kernel: Kernel, machine: Machine) -> bool:
     return bool(quickest and direct) and min(quickest) < _ENOUGH * direct[0][0]
 
 
-def _by_size(conv: Convolution, machine: Machine) -> list[list[tuple[float, Parameters]]]:
+def _by_size(conv: Convolution, machine: KernelMachine) -> list[list[tuple[float, Parameters]]]:
     """Return the layouts of each size of tile that has some, quickest first."""
     found = [winograd_layout.layouts(conv, machine, size) for size in winograd_layout.sizes(conv)]
     ranked = [sorted(ways, key=lambda way: way[0]) for ways in found]
@@ -79,7 +81,7 @@ def _ours(kernel: Kernel) -> Convolution | None:
     return conv if winograd_layout.sizes(conv) else None
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     conv, epilogue = _ours(kernel), kernel.epilogue_of_sum
     if conv is None or epilogue is None:
@@ -88,7 +90,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     writer = emit.Writer(kernel, packed_elements=layout.weights)
     with writer.function() as arrays:
         _Layer(writer, epilogue, layout, machine, arrays).write()
-    return Plan(
+    return KernelPlan(
         function=writer.result(),
         tile=f"{layout.rows}x{layout.vectors}x{layout.lanes}",
         pack=layout.pack,
@@ -124,7 +126,7 @@ class _Layer:
     """Writes the loops and the three stages of one layer."""
 
     def __init__(
-        self, writer: emit.Writer, epilogue: Epilogue, layout: Layout, machine: Machine, arrays: list[Any]
+        self, writer: emit.Writer, epilogue: Epilogue, layout: Layout, machine: KernelMachine, arrays: list[Any]
     ) -> None:
         self._load, self._epilogue, self._layout, self._conv = writer.load, epilogue, layout, layout.conv
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]

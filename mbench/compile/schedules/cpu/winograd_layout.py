@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from mbench.compile.kernel import Convolution
-from mbench.compile.schedules import Machine, Parameters
+from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import matmul, tiling
 from mbench.compile.schedules.cpu.winograd_transforms import TRANSFORMS, Transform
+from mbench.compile.schedules.rule import Parameters
 
 LINE = 16
 """Floats of a line of cache."""
@@ -48,7 +49,7 @@ class Layout:
     tasks: int
 
     @classmethod
-    def of(cls, conv: Convolution, machine: Machine, parameters: Parameters) -> Layout:
+    def of(cls, conv: Convolution, machine: KernelMachine, parameters: Parameters) -> Layout:
         """Read it off a rule's parameters.
 
         Raises:
@@ -150,7 +151,7 @@ class Layout:
         ]
         return np.concatenate(pieces)
 
-    def cycles(self, machine: Machine) -> float:
+    def cycles(self, machine: KernelMachine) -> float:
         """Model of the whole layer on one core: transforms, products, and what they move from beyond the caches."""
         conv, transform = self.conv, self.transform
         tile = matmul.tile_cycles(self.rows, self.vectors, conv.input_channels, machine)
@@ -165,7 +166,7 @@ class Layout:
             read *= self.blocks
         return max(total, read / _MEMORY_BYTES_A_CYCLE)
 
-    def _moved(self, machine: Machine) -> float:
+    def _moved(self, machine: KernelMachine) -> float:
         """Cycles of moving weights, transformed inputs and products."""
         positions, blocks = self.transform.positions, self.blocks
         weights = blocks * self.weights
@@ -187,7 +188,7 @@ def sizes(conv: Convolution) -> list[int]:
     return [size for stride, size in TRANSFORMS if stride == conv.stride]
 
 
-def layouts(conv: Convolution, machine: Machine, size: int) -> Iterator[tuple[float, Parameters]]:
+def layouts(conv: Convolution, machine: KernelMachine, size: int) -> Iterator[tuple[float, Parameters]]:
     """Yield parameters with their cycles on the busiest core."""
     for rows, vectors in matmul.register_tiles(machine):
         tile = {"size": size, "rows": rows, "vectors": vectors}
@@ -204,7 +205,7 @@ def layouts(conv: Convolution, machine: Machine, size: int) -> Iterator[tuple[fl
                 yield cycles * share, {**tile, "block": block, "groups": groups, "tasks": tasks}
 
 
-def _blocks(layout: Layout, machine: Machine) -> list[int]:
+def _blocks(layout: Layout, machine: KernelMachine) -> list[int]:
     """Return numbers of row tiles in a block: some whose inputs take a part of the second cache, and all of them."""
     bytes_each = layout.transform.positions * layout.rows * layout.conv.input_channels * _FLOAT
     wanted = {1}

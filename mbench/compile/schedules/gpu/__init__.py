@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mbench.compile.schedules import Rule
 from mbench.compile.schedules.gpu import convolution, dense, depthwise, matmul, pool, simple
-from mbench.costs import DTYPES
+from mbench.compile.schedules.rule import Rule
+from mbench.networks.costs import DTYPES
 
 fallback = simple.fallback
 

@@ -15,9 +15,11 @@ from typing import Any
 from tvm import tirx
 
 from mbench.compile.kernel import Convolution, Kernel, Matmul
-from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import product, tiles
 from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.rule import KernelPlan, Parameters
 
 
 def _product(kernel: Kernel) -> Matmul | None:
@@ -27,7 +29,7 @@ def _product(kernel: Kernel) -> Matmul | None:
     return Matmul(rows=conv.pixels, reduction=conv.reduction, columns=conv.channels, dtype=conv.dtype)
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles, quickest first by a model of the GPU."""
     matmul, conv = _product(kernel), kernel.convolution
     if matmul is not None and conv is not None:
@@ -40,7 +42,7 @@ def _vector(conv: Convolution) -> int:
     return widest if conv.channels_last and conv.input_channels % widest == 0 else 1
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     matmul, conv = _product(kernel), kernel.convolution
     if matmul is None or conv is None:

@@ -15,10 +15,11 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Epilogue, Kernel, Matmul
-from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.machine import GpuLimits, KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
-from mbench.compile.schedules.limits import Limits
-from mbench.costs import DTYPE_BYTES
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.networks.costs import DTYPE_BYTES
 
 _MOST_ROWS = 8
 _COLUMNS = (8, 16, 32, 64)
@@ -26,7 +27,7 @@ _THREADS = (64, 128, 256, 512)
 _UNROLL = 8
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield numbers of columns and slices, quickest first by the model of `_cycles`."""
     product, limits = kernel.matmul, machine.limits
     if product is None or limits is None or product.rows > _MOST_ROWS or kernel.epilogue_of_sum is None:
@@ -52,7 +53,7 @@ def _shared_bytes(product: Matmul, columns: int, slices: int) -> int:
     return gpu.FLOAT * slices * product.rows * columns
 
 
-def _cycles(product: Matmul, columns: int, slices: int, machine: Machine, limits: Limits) -> float:
+def _cycles(product: Matmul, columns: int, slices: int, machine: KernelMachine, limits: GpuLimits) -> float:
     """Return the cycles of the busiest SM: its weights through memory, or waiting for each turn; then adding up."""
     blocks = -(-product.columns // columns)
     turns = -(-product.reduction // (slices * _UNROLL))
@@ -61,7 +62,7 @@ def _cycles(product: Matmul, columns: int, slices: int, machine: Machine, limits
     return max(read, turns * gpu.FAR_CYCLES) + gpu.FAR_CYCLES + slices.bit_length() * 100 * product.rows
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     product, limits = kernel.matmul, machine.limits
     if product is None or limits is None or product.rows > _MOST_ROWS or kernel.epilogue_of_sum is None:
@@ -77,7 +78,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     writer = emit.Writer(kernel, packed_elements=gpu.packed_elements(product, depth, columns))
     with writer.function() as arrays:
         _write(kernel, product, kernel.epilogue_of_sum, (columns, slices), arrays, writer.load)
-    return Plan(
+    return KernelPlan(
         function=writer.result(),
         tile=f"{product.rows}x{columns}x{slices}",
         pack=partial(gpu.pack, product, depth, columns),

@@ -18,10 +18,11 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Convolution, Epilogue, Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.machine import GpuLimits, KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
-from mbench.compile.schedules.limits import Limits
-from mbench.costs import DTYPE_BYTES
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.networks.costs import DTYPE_BYTES
 
 _THREADS = 128
 _LINES = _COLUMNS = (1, 2, 4, 7)
@@ -34,7 +35,7 @@ _INSTRUCTION_CYCLES = 4
 """Between two dependent instructions of a thread: four on Volta (Jia et al., arXiv:1804.06826), taken for all."""
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles, quickest first by the model of `_cycles`."""
     conv, limits = kernel.convolution, machine.limits
     if conv is None or limits is None or not _takes(kernel):
@@ -70,7 +71,9 @@ def _items(conv: Convolution, lines: int, columns: int, vector: int) -> int:
     return conv.batch * -(-conv.height // lines) * -(-conv.width // columns) * (conv.channels // vector)
 
 
-def _cycles(conv: Convolution, lines: int, columns: int, vector: int, machine: Machine, limits: Limits) -> float:
+def _cycles(
+    conv: Convolution, lines: int, columns: int, vector: int, machine: KernelMachine, limits: GpuLimits
+) -> float:
     """Return the cycles of the busiest SM: instructions, loads and multiply-adds, whichever take longest, and waiting.
 
     A warp's loads pass 128 bytes a cycle. Each wave of blocks waits for memory twice, for its first line and for the
@@ -93,7 +96,7 @@ def _cycles(conv: Convolution, lines: int, columns: int, vector: int, machine: M
     return busy + -(-share // held) * (2 * gpu.FAR_CYCLES + instructions * _INSTRUCTION_CYCLES / 2)
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     conv, epilogue, limits = kernel.convolution, kernel.epilogue_of_sum, machine.limits
     if conv is None or epilogue is None or limits is None or not _takes(kernel):
@@ -106,7 +109,7 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
     with writer.function() as (source, weights, *_, target):
         thread = _Thread(conv, epilogue, lines, columns, vector)
         thread.write(source, weights, target, writer.load)
-    return Plan(function=writer.result(), tile=f"{lines}x{columns}x{vector}")
+    return KernelPlan(function=writer.result(), tile=f"{lines}x{columns}x{vector}")
 
 
 class _Thread:

@@ -16,12 +16,12 @@ import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.compile.machine import GpuLimits
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu import tiles
 from mbench.compile.schedules.gpu.tiles import Sizes, Tile, Turn
-from mbench.compile.schedules.gpu.turns import Block
-from mbench.compile.schedules.limits import Limits
+from mbench.compile.schedules.gpu.turns import ThreadBlock
 
 _AT_ONCE = 256
 """Multiply-adds of a thread that are unrolled: more were seen to make nvcc hold too many operands in registers."""
@@ -107,7 +107,7 @@ class FmaTile(Tile):
         under_way = self.depth * (self.rows + self.columns) / self.threads
         return int(sums + 2 * (self.thread_rows + self.thread_columns) + 1.5 * under_way + 40)
 
-    def turn(self, limits: Limits) -> Turn:
+    def turn(self, limits: GpuLimits) -> Turn:
         """Return what a turn takes of an SM, part by part."""
         warps = self.threads / limits.warp
         steps = self.depth // self.slices
@@ -133,7 +133,7 @@ class FmaTile(Tile):
         )
 
 
-class FmaBlock(Block[FmaTile]):
+class FmaBlock(ThreadBlock[FmaTile]):
     """Writes a block of threads of which each has elements of its own."""
 
     def pack(self, weights: np.ndarray) -> np.ndarray:

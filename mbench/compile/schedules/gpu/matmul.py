@@ -8,12 +8,14 @@ from typing import Any
 from tvm import tirx
 
 from mbench.compile.kernel import Kernel, Matmul
-from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import product, tiles
 from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.rule import KernelPlan, Parameters
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles, quickest first by a model of the GPU."""
     if kernel.matmul is not None and kernel.epilogue_of_sum is not None:
         yield from product.candidates(kernel.matmul, machine, _vector(kernel.matmul))
@@ -25,7 +27,7 @@ def _vector(matmul: Matmul) -> int:
     return widest if matmul.reduction % widest == 0 else 1
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     if kernel.matmul is None or kernel.epilogue_of_sum is None:
         return None

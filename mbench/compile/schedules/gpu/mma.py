@@ -20,13 +20,13 @@ import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.compile.machine import GpuLimits
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu import tiles
 from mbench.compile.schedules.gpu.tiles import Sizes, Tile, Turn
-from mbench.compile.schedules.gpu.turns import Block
-from mbench.compile.schedules.limits import Limits
-from mbench.costs import DTYPE_BYTES
+from mbench.compile.schedules.gpu.turns import ThreadBlock
+from mbench.networks.costs import DTYPE_BYTES
 
 _ROWS, _COLUMNS, _STEPS = 16, 8, 16
 """What an instruction multiplies: 16 x 16 by 16 x 8."""
@@ -118,7 +118,7 @@ class MmaTile(Tile):
         under_way = self.depth * (self.rows + self.columns) / self.threads / 2
         return int(sums + 8 * self.down + 8 + under_way + 44)
 
-    def turn(self, limits: Limits) -> Turn:
+    def turn(self, limits: GpuLimits) -> Turn:
         """Return what a turn takes of an SM, part by part."""
         warps, groups = self.threads / limits.warp, self.depth // self.slices // _GROUP
         loads, products = 2 * self.down + self.across, 2 * self.down * self.across
@@ -136,7 +136,7 @@ class MmaTile(Tile):
         )
 
 
-class MmaBlock(Block[MmaTile]):
+class MmaBlock(ThreadBlock[MmaTile]):
     """Writes a block of warps of which each has a tile of its own."""
 
     def pack(self, weights: np.ndarray) -> np.ndarray:

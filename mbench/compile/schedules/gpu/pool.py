@@ -14,9 +14,10 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan, emit, positive
+from mbench.compile.machine import GpuLimits, KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
-from mbench.compile.schedules.limits import Limits
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _CHANNELS = (32, 64, 128)
 _PARTS = (1, 2, 4, 8, 16, 32)
@@ -24,7 +25,7 @@ _MOST_THREADS = 512
 _REGISTERS = 32
 
 
-def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield channels and parts, quickest first by the model of `_cycles`."""
     limits = machine.limits
     if limits is None or not kernel.sums_pixels or kernel.epilogue_of_sum is None:
@@ -38,12 +39,12 @@ def candidates(kernel: Kernel, machine: Machine) -> Iterator[Parameters]:
         yield {"channels": channels, "parts": parts}
 
 
-def _fits(channels: int, parts: int, limits: Limits) -> bool:
+def _fits(channels: int, parts: int, limits: GpuLimits) -> bool:
     threads = channels * parts
     return bool(limits.resident(threads=threads, registers=_REGISTERS, shared_bytes=threads * gpu.FLOAT))
 
 
-def _cycles(kernel: Kernel, channels: int, parts: int, machine: Machine, limits: Limits) -> float:
+def _cycles(kernel: Kernel, channels: int, parts: int, machine: KernelMachine, limits: GpuLimits) -> float:
     """Return the cycles of the busiest SM: waves of blocks, each as long as its loads (four at a time) and its tree."""
     batch, height, width, total = kernel.parameter_shapes[0]
     share = -(-batch * -(-total // channels) // machine.cores)
@@ -54,7 +55,7 @@ def _cycles(kernel: Kernel, channels: int, parts: int, machine: Machine, limits:
     return -(-share // held) * (max(-(-loads // 4) * gpu.FAR_CYCLES, read) + parts.bit_length() * 100)
 
 
-def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     epilogue, limits = kernel.epilogue_of_sum, machine.limits
     if epilogue is None or limits is None or not kernel.sums_pixels:
@@ -87,4 +88,4 @@ def build(kernel: Kernel, machine: Machine, parameters: Parameters) -> Plan | No
             if epilogue.start is not None:
                 value = value + epilogue.start(indices, writer.load)
             T.buffer_store(target, epilogue.finish(value, indices, writer.load), [image * total + channel])
-    return Plan(function=writer.result(), tile=f"{channels}x{parts}")
+    return KernelPlan(function=writer.result(), tile=f"{channels}x{parts}")

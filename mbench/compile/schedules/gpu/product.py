@@ -10,19 +10,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mbench.compile.kernel import Kernel, Matmul
-from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import fma, mma, tiles
 from mbench.compile.schedules.gpu.tiles import Tile
-from mbench.compile.schedules.gpu.turns import Block, Rows
+from mbench.compile.schedules.gpu.turns import Rows, ThreadBlock
+from mbench.compile.schedules.rule import KernelPlan, Parameters
 
-_WAYS: dict[str, tuple[type[Tile], type[Block[Any]]]] = {
+_WAYS: dict[str, tuple[type[Tile], type[ThreadBlock[Any]]]] = {
     "float32": (fma.FmaTile, fma.FmaBlock),
     "float16": (mma.MmaTile, mma.MmaBlock),
 }
 """By the dtype of the operands."""
 
 
-def candidates(product: Matmul, machine: Machine, vector: int) -> Iterator[Parameters]:
+def candidates(product: Matmul, machine: KernelMachine, vector: int) -> Iterator[Parameters]:
     """Yield tiles, quickest first by the model of `tiles.cycles`. Rows are read `vector` elements at once."""
     kind, _ = _WAYS[product.dtype]
     for tile in tiles.ranked(kind, product, machine, vector):
@@ -31,11 +33,11 @@ def candidates(product: Matmul, machine: Machine, vector: int) -> Iterator[Param
 
 def plan(
     kernel: Kernel,
-    machine: Machine,
+    machine: KernelMachine,
     product: Matmul,
     parameters: Parameters,
     rows: Callable[[Any, Tile], Rows],
-) -> Plan:
+) -> KernelPlan:
     """Write the kernel of a product; `rows` says how to read the left operand, given the flat array that it is in.
 
     Raises:
@@ -50,4 +52,4 @@ def plan(
     with writer.function() as arrays:
         block.write(rows(arrays[0], tile), writer, arrays[1], arrays[-1])
     words = [tile.rows, tile.columns, tile.depth, *([tile.slices] if tile.slices > 1 else [])]
-    return Plan(function=writer.result(), tile="x".join(map(str, words)), pack=block.pack)
+    return KernelPlan(function=writer.result(), tile="x".join(map(str, words)), pack=block.pack)

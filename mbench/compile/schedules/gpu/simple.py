@@ -13,19 +13,21 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 
 from mbench.compile.expressions import UnknownExpressionError, rebuild
 from mbench.compile.kernel import Kernel
-from mbench.compile.schedules import Machine, Parameters, Plan, emit
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.rule import KernelPlan, Parameters
 
 _THREADS = 256
 
 
-def candidates(kernel: Kernel, _machine: Machine) -> Iterator[Parameters]:
+def candidates(kernel: Kernel, _machine: KernelMachine) -> Iterator[Parameters]:
     """Yield the one way there is, for a single block that reduces nothing."""
     if kernel.anchor is None and len(kernel.blocks) == 1 and kernel.dtype:
         yield {}
 
 
-def build(kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | None:
+def build(kernel: Kernel, _machine: KernelMachine, _parameters: Parameters) -> KernelPlan | None:
     """Give each thread one element of the output; a warp writes 128 bytes in a row."""
     block = kernel.schedule.get(kernel.block(kernel.blocks[0]))
     store, shape = block.body, kernel.parameter_shapes[-1]
@@ -44,7 +46,7 @@ def build(kernel: Kernel, _machine: Machine, _parameters: Parameters) -> Plan | 
                 T.buffer_store(target, rebuild(store.value, places, writer.load), [element])
     except UnknownExpressionError:
         return None
-    return Plan(function=writer.result())
+    return KernelPlan(function=writer.result())
 
 
 def _unraveled(element: Any, shape: Sequence[int]) -> list[Any]:
@@ -56,7 +58,7 @@ def _unraveled(element: Any, shape: Sequence[int]) -> list[Any]:
     return indices[::-1]
 
 
-def fallback(kernel: Kernel, _machine: Machine) -> tirx.PrimFunc:
+def fallback(kernel: Kernel, _machine: KernelMachine) -> tirx.PrimFunc:
     """Correct and slow: the output's elements shared out to threads."""
     schedule = dlight.gpu.Fallback().apply(kernel.function, tvm_target.Target.current(), False)
     return schedule.mod["main"]

@@ -16,7 +16,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Matmul
-from mbench.costs import DTYPE_BYTES
+from mbench.networks.costs import DTYPE_BYTES
 
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z")
 WARP = 32

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, Self
 
 from mbench.compile.kernel import Matmul
-from mbench.compile.schedules import Machine, Parameters, positive
+from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules.gpu import threads as gpu
-from mbench.compile.schedules.limits import Limits
+from mbench.compile.schedules.rule import Parameters, positive
 
 _LEAST_THREADS, _MOST_THREADS = 64, 512
 _MOST_LOADS = 8
@@ -112,7 +112,7 @@ class Tile(ABC):
         """Registers of a thread, about."""
 
     @abstractmethod
-    def turn(self, limits: Limits) -> Turn:
+    def turn(self, limits: GpuLimits) -> Turn:
         """Return what a turn takes of an SM, part by part."""
 
     @property
@@ -125,11 +125,11 @@ class Tile(ABC):
         """Shared memory in which the slices' sums meet."""
         return gpu.FLOAT * self.slices * self.rows * self.columns if self.slices > 1 else 0
 
-    def fits(self, limits: Limits) -> bool:
+    def fits(self, limits: GpuLimits) -> bool:
         """Whether a GPU takes a block of it."""
         return self.slice_threads % gpu.WARP == 0 and bool(self.resident(limits))
 
-    def resident(self, limits: Limits) -> int:
+    def resident(self, limits: GpuLimits) -> int:
         """Return how many blocks of it an SM holds."""
         return limits.resident(threads=self.threads, registers=self.registers, shared_bytes=self.shared_bytes)
 
@@ -144,7 +144,7 @@ class Tile(ABC):
 
 
 # ----------------------------------------------------------------------------------------------------------- the model
-def ranked(kind: type[Tile], product: Matmul, machine: Machine, vector: int) -> list[Tile]:
+def ranked(kind: type[Tile], product: Matmul, machine: KernelMachine, vector: int) -> list[Tile]:
     """Return the tiles of a kind that a GPU takes, quickest first. Rows are read `vector` elements at once."""
     if machine.limits is None:
         return []
@@ -156,7 +156,7 @@ def ranked(kind: type[Tile], product: Matmul, machine: Machine, vector: int) -> 
     return [tile for _, _, tile in sorted(found)]
 
 
-def cycles(product: Matmul, tile: Tile, machine: Machine, limits: Limits) -> float:
+def cycles(product: Matmul, tile: Tile, machine: KernelMachine, limits: GpuLimits) -> float:
     """Return the cycles that the busiest SM takes.
 
     The blocks are dealt out evenly; an SM takes as many at once as it holds. What they do in a turn takes as long as

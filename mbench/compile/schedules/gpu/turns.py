@@ -40,7 +40,7 @@ class Rows(Protocol):
         """Return `vector` elements from `step` on; zeros beyond the last step."""
 
 
-class Block(ABC, Generic[_Tile]):
+class ThreadBlock(ABC, Generic[_Tile]):
     """Writes what a block of threads does."""
 
     def __init__(self, kernel: Kernel, product: Matmul, tile: _Tile) -> None:

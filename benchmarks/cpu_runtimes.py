@@ -1,0 +1,118 @@
+"""The runtimes that `peers.py` compares on the CPU: how each is told its threads, loads a network, and runs it once.
+
+Nothing here measures, and what belongs to a runtime is imported only where it is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from cases import MBENCH, MNN, NCNN, ONNX, Case, Program, Runtime, folded_network
+
+from mbench.core import artifact
+
+
+def _load_mbench(case: Case) -> Program:
+    sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is, with a thread pool of its own
+    from mbench.measure import session
+
+    session.use_threads(case.threads)
+    loaded = session.Session(artifact.load(case.artifact))
+    main = loaded.vm[artifact.ENTRY]
+    return lambda: main(loaded.input), lambda output: np.asarray(output.numpy())
+
+
+def _load_onnxruntime(case: Case) -> Program:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
+    session = onnxruntime.InferenceSession(case.folder / ONNX, options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    binding.bind_cpu_input("input", case.image())
+    binding.bind_output("output")
+    return lambda: session.run_with_iobinding(binding), lambda _: binding.copy_outputs_to_cpu()[0]
+
+
+def _load_openvino(case: Case) -> Program:
+    import openvino
+
+    hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
+    settings = {**hints, "INFERENCE_NUM_THREADS": str(case.threads)}
+    request = openvino.Core().compile_model(case.folder / ONNX, "CPU", settings).create_infer_request()
+    request.set_input_tensor(openvino.Tensor(case.image()))
+    return lambda: request.infer(share_outputs=True), lambda _: request.get_output_tensor().data.copy()
+
+
+def _load_torch(case: Case) -> Program:
+    import torch
+
+    network, image = _torch_network(case)
+    infer = torch.inference_mode()(network)
+    return lambda: infer(image), lambda output: output.numpy()
+
+
+def _load_torch_compile(case: Case) -> Program:
+    import torch
+    from torch._inductor import config
+
+    config.freezing = True
+    config.cpp_wrapper = True  # calls the kernels from C++: a third less time for small networks
+    config.cpp.simdlen = 256 if case.isa == "avx2" else None
+    network, image = _torch_network(case)
+    infer = torch.no_grad()(torch.compile(network))
+    infer(image)
+    return lambda: infer(image), lambda output: output.numpy()
+
+
+def _torch_network(case: Case) -> tuple[Any, Any]:
+    """Return the network and its input, channels last."""
+    import torch
+
+    torch.set_num_threads(case.threads)
+    torch.set_num_interop_threads(1)
+    network = folded_network(case).to(memory_format=torch.channels_last)
+    return network, torch.from_numpy(case.image()).to(memory_format=torch.channels_last)
+
+
+def _load_ncnn(case: Case) -> Program:
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.num_threads = case.threads
+    for narrow in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage", "vulkan_compute"):
+        setattr(net.opt, f"use_{narrow}", False)
+    if net.load_param(str(case.folder / NCNN)) or net.load_model(str(case.folder / "model.ncnn.bin")):
+        raise RuntimeError(f"{NCNN} could not be loaded")
+    given = case.image()[0]  # ncnn.Mat borrows the array's memory without holding it
+    image = ncnn.Mat(given).clone()
+
+    def run() -> Any:
+        extractor = net.create_extractor()
+        extractor.input("in0", image)
+        return extractor, extractor.extract("out0")[1]  # the output lives as long as its extractor
+
+    return run, lambda result: np.array(result[1]).reshape(1, -1)
+
+
+def _load_mnn(case: Case) -> Program:
+    from MNN import expr, nn
+
+    manager = nn.create_runtime_manager(({"backend": "CPU", "numThread": case.threads, "precision": "high"},))
+    network = nn.load_module_from_file(str(case.folder / MNN), ["input"], ["output"], runtime_manager=manager)
+    given = case.image()
+    image = expr.const(given, list(given.shape), expr.NCHW)  # a session would overwrite its input
+    return lambda: network.forward(image), lambda output: np.array(output.read())
+
+
+RUNTIMES: dict[str, Runtime] = {
+    MBENCH: Runtime("mbench", ("mobilenet-bench",), _load_mbench),
+    "onnxruntime": Runtime("ONNX Runtime", ("onnxruntime", "onnx"), _load_onnxruntime, ONNX),
+    "openvino": Runtime("OpenVINO", ("openvino", "onnx"), _load_openvino, ONNX, obeys_isa=True),
+    "torch": Runtime("PyTorch eager", ("torch",), _load_torch, obeys_isa=True),
+    "torch-compile": Runtime("torch.compile", ("torch",), _load_torch_compile, obeys_isa=True),
+    "ncnn": Runtime("ncnn", ("ncnn", "pnnx"), _load_ncnn, NCNN),
+    "mnn": Runtime("MNN", ("MNN", "onnx"), _load_mnn, MNN),
+}

@@ -1,0 +1,140 @@
+"""The energy model: operations and bytes at each level times the target's coefficients, plus static power times time.
+
+It is a model, not a meter, and says so in `method`. Operations and bytes are counted ones where the code was counted.
+Else they follow from a layer's shapes: its bytes cross the level that holds them and every level nearer to the core, so
+that what comes from DRAM also passes L3, L2 and L1. A modelled or emulated time is no time for static power.
+"""
+
+from __future__ import annotations
+
+from mbench.analysis.roofline import level_of
+from mbench.core.artifact import LayerPlan
+from mbench.core.field_types import LEVELS
+from mbench.core.machine_types import EnergyCoefficients, Target
+from mbench.core.records import Counters
+from mbench.networks.costs import DTYPE_BYTES
+
+METHOD = "modelled: multiply-adds and bytes at each cache level x the target's coefficients"
+COUNTED_METHOD = (
+    "modelled: operations as counted and bytes of the modelled caches at each level x the target's coefficients; a "
+    "multiply-add is one multiply and one add in each lane of its vector, any other operation one add"
+)
+
+NO_CACHES = "; the machine does not tell its caches: all bytes are charged as DRAM's"
+
+
+def method(coefficients: EnergyCoefficients, *, timed: bool, counted: bool = False) -> str:
+    """Return the method's name; static power counts only where there is both a coefficient and a time."""
+    name = COUNTED_METHOD if counted else METHOD
+    if coefficients.static_w is None:
+        return f"{name}; static power not known"
+    return f"{name}, plus static power x time" if timed else f"{name}; static power left out: no time was measured"
+
+
+def of_layer(
+    layer: LayerPlan,
+    target: Target,
+    held: dict[str, float],
+    *,
+    dtype: str,
+    counters: Counters | None,
+    traffic_bytes: dict[str, int] | None,
+    latency_s: float | None,
+) -> tuple[dict[str, float], str | None]:
+    """Return a layer's modelled joules by component, and the method: by counts if there are any, else by its shapes.
+
+    Args:
+        layer: as compiled.
+        target: with the coefficients; without any, the answer is empty.
+        held: bytes that each level holds.
+        dtype: of the network.
+        counters: of the target's own code; None: not counted.
+        traffic_bytes: of the same code.
+        latency_s: as measured; None where it was not.
+    """
+    coefficients = target.energy
+    if coefficients is None:
+        return {}, None
+    timed = latency_s is not None
+    if counters is None or traffic_bytes is None:
+        joules = components(layer, coefficients, held, dtype=dtype, latency_s=latency_s)
+        return joules, method(coefficients, timed=timed) + ("" if len(held) > 1 else NO_CACHES)
+    lanes = target.processor.vector_bits // (8 * DTYPE_BYTES[dtype])
+    pairs = multiply_adds(counters, lanes=lanes, macs=layer.macs)
+    joules = counted(counters, traffic_bytes, coefficients, dtype=dtype, multiply_adds=pairs, latency_s=latency_s)
+    return joules, method(coefficients, timed=timed, counted=True)
+
+
+def components(
+    layer: LayerPlan, coefficients: EnergyCoefficients, held: dict[str, float], *, dtype: str, latency_s: float | None
+) -> dict[str, float]:
+    """Return joules by component for one layer: `arithmetic`, each memory level, `static`."""
+    moved = layer.activation_bytes + layer.weight_bytes
+    feeding = LEVELS.index(level_of(moved, held))
+    joules = {
+        "arithmetic": layer.macs * (coefficients.multiply_j[dtype].value + coefficients.add_j[dtype].value),
+        **{
+            level: moved * coefficients.bytes_j[level].value
+            for level in LEVELS[: feeding + 1]
+            if level in held and level in coefficients.bytes_j
+        },
+    }
+    return {**joules, **_static(coefficients, latency_s)}
+
+
+def counted(
+    counters: Counters,
+    traffic_bytes: dict[str, int],
+    coefficients: EnergyCoefficients,
+    *,
+    dtype: str,
+    multiply_adds: int,
+    latency_s: float | None,
+) -> dict[str, float]:
+    """Return joules by component for one layer whose code was counted.
+
+    Args:
+        counters: of the layer.
+        traffic_bytes: by level.
+        coefficients: of the target.
+        dtype: of the network.
+        multiply_adds: how many of the operations are pairs of a multiply and an add; see `multiply_adds`.
+        latency_s: as measured; None where it was not.
+    """
+    multiply_j, add_j = coefficients.multiply_j[dtype].value, coefficients.add_j[dtype].value
+    joules = {
+        "arithmetic": multiply_adds * multiply_j + (counters.flops - multiply_adds) * add_j,
+        **{
+            level: moved * coefficients.bytes_j[level].value
+            for level, moved in traffic_bytes.items()
+            if level in coefficients.bytes_j
+        },
+    }
+    return {**joules, **_static(coefficients, latency_s)}
+
+
+def multiply_adds(counters: Counters, *, lanes: int, macs: int) -> int:
+    """Return how many multiply-adds were counted, lane by lane: fused ones are taken to fill their vectors.
+
+    Args:
+        counters: of a layer.
+        lanes: numbers that a vector of the counted code holds.
+        macs: multiply-adds of the layer, for code that has no fused ones.
+    """
+    found = counters.fma_instructions * lanes if counters.fma_instructions else macs
+    return min(found, counters.flops // 2)
+
+
+def _static(coefficients: EnergyCoefficients, latency_s: float | None) -> dict[str, float]:
+    if coefficients.static_w is None or latency_s is None:
+        return {}
+    return {"static": coefficients.static_w.value * latency_s}
+
+
+def total(parts: list[dict[str, float]]) -> dict[str, float]:
+    """Return the sum by component."""
+    summed: dict[str, float] = {}
+    for part in parts:
+        for name, joules in part.items():
+            summed[name] = summed.get(name, 0.0) + joules
+    return summed

@@ -1,0 +1,121 @@
+"""Words for the kinds of things in a record, names of networks and places, and commands, as the page says them."""
+
+from __future__ import annotations
+
+import shlex
+
+from mbench.analysis import instruction_counts
+from mbench.analysis.waterfall import Cause, Part
+from mbench.core.records import Record, Result, Variant
+from mbench.networks import variants
+
+OPS = {
+    "conv2d": "standard convolution",
+    "depthwise_conv2d": "depthwise",
+    "pointwise_conv2d": "pointwise (1x1)",
+    "dense": "fully connected",
+    "pool": "pooling",
+    "other": "other",
+}
+PARTS: dict[Part, str] = {
+    "depthwise": "depthwise layers",
+    "pointwise": "pointwise layers",
+    "shared": "layers that both have",
+    "standard": "standard convolutions",
+    "whole": "whole network",
+}
+CAUSES: dict[Cause, str] = {
+    "arithmetic": "multiply-adds",
+    "bandwidth": "fed by memory",
+    "threads": "starting threads",
+    "vectors": "vectors not filled",
+    "kernel": "slower than the roofline",
+    "layout": "layout",
+    "no_macs": "no multiply-adds",
+    "extra_macs": "more multiply-adds",
+    "beside": "other instructions",
+    "runtime": "between the layers",
+    "rest": "not accounted for",
+}
+OPPOSITE: dict[Cause, str] = {
+    "kernel": "faster than the roofline",
+    "extra_macs": "fewer multiply-adds",
+    "beside": "fewer other instructions",
+}
+"""What a cause is called where its cost is negative, as that of Winograd's filtering is."""
+REASONS: dict[Cause, str] = {
+    "bandwidth": "bandwidth-bound: what the memory level that feeds a layer adds to its arithmetic under the roofline",
+    "threads": "thread overhead: starting and joining the threads for each parallel loop, at what an empty one took",
+    "vectors": "low vector use: lanes that its channels leave empty in the last vector, at peak",
+    "kernel": "what a layer takes beyond its roofline: threads that wait for one another, instructions beside the "
+    "multiply-adds; below zero where it does fewer multiply-adds than its shape says (Winograd's filtering)",
+    "layout": "layers that only move data from one layout to another",
+    "no_macs": "a layer without multiply-adds, such as pooling",
+    "extra_macs": "multiply-adds executed beyond those needed in whole vectors; below zero where a kernel does fewer "
+    "than its shape says (Winograd's filtering)",
+    "beside": "loads, stores, addresses and loops around the multiply-adds",
+    "runtime": "the runtime between the kernels, as the books have it",
+    "rest": "end to end less layers less runtime: the books' unattributed part",
+}
+
+_INSTRUCTIONS = {
+    "avx512f": "AVX\u2011512",
+    "avx2": "AVX2",
+    "avx": "AVX",
+    "sse4_2": "SSE4.2",
+    "sve": "SVE",
+    "asimd": "NEON",
+}
+_FAMILIES = {"x86": "x86\u201164", "arm": "arm64", "gpu": "GPU"}
+"""For sentences; the hyphen is one that does not break."""
+
+
+def step(part: Part, cause: Cause, excess: float) -> str:
+    """Return the name of a step from promise to achievement: `depthwise layers: fed by memory`."""
+    costs = -excess if part == "standard" else excess
+    words = OPPOSITE.get(cause, CAUSES[cause]) if costs < 0 else CAUSES[cause]
+    return words if part == "whole" else f"{PARTS[part]}: {words}"
+
+
+def variant(item: Variant) -> str:
+    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name."""
+    family = item.family.replace("mobilenet_v", "MobileNetV").replace("_", " ")
+    standard = ", standard convolutions" if item.convolution == "standard" else ""
+    batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
+    return f"{family} {item.width_multiplier} {item.resolution}{standard}{batch}"
+
+
+def where(record: Record) -> str:
+    """Return where the record's networks ran, for people: `host (x86-64, AVX-512), 2 threads`, or `…, emulated`.
+
+    A GPU is named without the host's threads, which compute nothing of the network.
+    """
+    required = record.target.processor.requires
+    instructions = next((words for feature, words in _INSTRUCTIONS.items() if feature in required), None)
+    kind = ", ".join(filter(None, (_FAMILIES[record.target.family], instructions)))
+    how = "emulated" if instruction_counts.emulated(record) else threads(record)
+    return ", ".join(filter(None, (f"{record.target.name} ({kind})", how)))
+
+
+def threads(record: Record) -> str | None:
+    """Return how many threads compute a network, `2 threads`; None on a GPU."""
+    if record.target.family == "gpu":
+        return None
+    number = 1 if instruction_counts.emulated(record) else record.settings.threads
+    return f"{number} thread{'s' if number > 1 else ''}"
+
+
+def both(name: str, other: str) -> str:
+    """Return the command that runs two networks beside each other, for a shell."""
+    return shlex.join(["mbench", "run", name, other])
+
+
+def command(record: Record, result: Result) -> str:
+    """Return the command that repeats a result, for a shell."""
+    settings, kind = record.settings, record.device.kind
+    words = ["mbench", "run", result.variant.name, "--target", record.target.name, "--threads", str(settings.threads)]
+    words += ["--batch", str(result.variant.batch), "--dtype", settings.dtype]
+    words += ["--device", record.device.name if kind == "rpc" else kind] if kind in ("rpc", "emulated") else []
+    words += ["--compile-only"] if settings.compile_only else []
+    words += ["--counts"] if settings.counts else []
+    return shlex.join(words)

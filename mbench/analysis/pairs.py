@@ -1,0 +1,197 @@
+"""A depthwise-separable network beside the same network with standard convolutions: what theory promises, what came.
+
+Derived from a record's results; no formatting, no measuring. A pair is found inside one record, where both networks ran
+on the same device with the same settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from mbench.core import stats
+from mbench.core.records import Layer, Record, Result
+from mbench.networks import variants
+
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairedBlock:
+    """One block: depthwise plus pointwise against one standard convolution."""
+
+    name: str
+    kernel_side: int
+    channels: int
+    """N, the output channels."""
+    cost_ratio: float
+    """1/N + 1/Dk²: the share of the standard block's multiply-adds. Source: arXiv:1704.04861, section 3.1."""
+    separable_macs: int
+    standard_macs: int
+    separable_s: float | None
+    standard_s: float | None
+    separable_instructions: int | None
+    standard_instructions: int | None
+
+    @property
+    def promised(self) -> float:
+        """The speed-up if time were proportional to multiply-adds."""
+        return self.standard_macs / self.separable_macs
+
+    @property
+    def achieved(self) -> float | None:
+        """The speed-up of the median times; None where one was not measured."""
+        return ratio(self.standard_s, self.separable_s)
+
+    @property
+    def fewer(self) -> float | None:
+        """How many times fewer instructions it executed; None where one was not counted. No speed-up in time."""
+        return ratio(self.standard_instructions, self.separable_instructions)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two results that differ only by the kind of convolution."""
+
+    separable: Result
+    standard: Result
+
+    @property
+    def promised(self) -> float | None:
+        """The ratio of the whole networks' multiply-adds, standard over depthwise-separable."""
+        return ratio(macs(self.standard), macs(self.separable))
+
+    @property
+    def achieved(self) -> float | None:
+        """The ratio of the median end-to-end latencies; None where one was not measured."""
+        return ratio(latency_s(self.standard), latency_s(self.separable))
+
+    @property
+    def fewer(self) -> float | None:
+        """How many times fewer instructions it executed; None where one was not counted. No speed-up in time."""
+        return ratio(instructions(self.standard), instructions(self.separable))
+
+    @property
+    def by_instructions(self) -> bool:
+        """Whether instructions have to stand in for latency, since they were counted and nothing was timed."""
+        return self.achieved is None and self.fewer is not None
+
+    def blocks(self) -> tuple[PairedBlock, ...]:
+        """Return the blocks that both networks have, in order of execution."""
+        separable = {layer.name: layer for layer in self.separable.layers}
+        return tuple(_blocks(separable, self.standard.layers))
+
+
+def of_record(record: Record) -> tuple[Pair, ...]:
+    """Return the pairs of a record, in the order of their depthwise-separable networks."""
+    by_name = {result.variant.name: result for result in record.results}
+    found = []
+    for result in record.results:
+        other = by_name.get(variants.counterpart(result.variant))
+        if result.variant.convolution == "depthwise_separable" and other is not None:
+            found.append(Pair(separable=result, standard=other))
+    return tuple(found)
+
+
+def unpaired(record: Record) -> tuple[tuple[str, str], ...]:
+    """Return (variant, the counterpart that would make it a pair) for each result without its counterpart."""
+    names = {result.variant.name for result in record.results}
+    wanted = ((result.variant.name, variants.counterpart(result.variant)) for result in record.results)
+    return tuple((name, other) for name, other in wanted if other not in names)
+
+
+def _blocks(separable: Mapping[str, Layer], standard: Sequence[Layer]) -> Iterator[PairedBlock]:
+    for layer in standard:
+        name, _, part = layer.name.rpartition(".")
+        depthwise, pointwise = separable.get(f"{name}.dw"), separable.get(f"{name}.pw")
+        if part != "conv" or depthwise is None or pointwise is None or not depthwise.macs + pointwise.macs:
+            continue
+        side, channels = (layer.kernel_size or (1,))[0], layer.output_shape[1]
+        if not side or not channels:  # no record of ours; one that others made is still shown
+            continue
+        yield PairedBlock(
+            name=name,
+            kernel_side=side,
+            channels=channels,
+            cost_ratio=1 / channels + 1 / side**2,
+            separable_macs=depthwise.macs + pointwise.macs,
+            standard_macs=layer.macs,
+            separable_s=_sum(layer_latency_s(depthwise), layer_latency_s(pointwise)),
+            standard_s=layer_latency_s(layer),
+            separable_instructions=_sum(layer_instructions(depthwise), layer_instructions(pointwise)),
+            standard_instructions=layer_instructions(layer),
+        )
+
+
+def ratio(over: float | None, under: float | None) -> float | None:
+    """Return over / under; None if either is missing or `under` is 0."""
+    return None if over is None or not under else over / under
+
+
+def _sum(*values: _Number | None) -> _Number | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def latency_s(result: Result) -> float | None:
+    """Return the median end-to-end latency in seconds, or None."""
+    samples = result.end_to_end.latency_s
+    return stats.median(samples) if samples else None
+
+
+def layer_latency_s(layer: Layer) -> float | None:
+    """Return the median latency of a layer in seconds, or None."""
+    return stats.median(layer.latency_s) if layer.latency_s else None
+
+
+def instructions(result: Result) -> int | None:
+    """Return the instructions of one run as counted, or None."""
+    return result.counts.counters.instructions if result.counts else None
+
+
+def layer_instructions(layer: Layer) -> int | None:
+    """Return the instructions of a layer as counted, or None."""
+    return layer.counters.instructions if layer.counters else None
+
+
+def macs(result: Result) -> int:
+    """Return the multiply-adds of the whole network."""
+    return sum(layer.macs for layer in result.layers)
+
+
+def params(result: Result) -> int:
+    """Return the parameters of the whole network: weights without biases, as the paper counts."""
+    return sum(layer.params for layer in result.layers)
+
+
+def peak_bytes(result: Result) -> int:
+    """Return what the compiler planned: weights, activations at their peak, workspace."""
+    memory = result.memory
+    return memory.weight_bytes + memory.activation_peak_bytes + memory.workspace_bytes
+
+
+def noise(record: Record, result: Result) -> stats.Noise | None:
+    """Return the noise of a result's A/A pair, or None where there is none or it is too short."""
+    first, twin = result.end_to_end.latency_s, result.end_to_end.twin_latency_s
+    return stats.noise(first, twin, record.settings.block) if first and twin else None
+
+
+def why_missing(result: Result, path: str) -> str:
+    """Return why the field at `path` is null: the reason for itself, for what it is part of, or for a part of it."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        reason = result.missing.get(".".join(parts[:length]))
+        if reason:
+            return reason
+    inside = (reason for key, reason in result.missing.items() if key.startswith(f"{path}."))
+    return next(inside, "the record gives no reason")
+
+
+def schedule(layer: Layer, result: Result) -> str | None:
+    """Return the schedule rules of a layer's kernels, joined as the kernels are; None where none is recorded."""
+    known = result.artifact.schedules
+    if layer.kernel in known:
+        return known[layer.kernel]
+    rules = [known[kernel] for kernel in layer.kernel.split(" + ") if kernel in known]
+    return " + ".join(dict.fromkeys(rules)) or None

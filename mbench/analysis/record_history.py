@@ -1,0 +1,113 @@
+"""What is seen only across networks, places and dates: the latest of each, the Pareto front, what changed when.
+
+A place is where networks ran: target, device and threads, and the machine if there are several. Tables in, tables out;
+no statistics but those of `mbench.core.stats`, no formatting, no figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mbench.analysis import frame, instruction_counts, labels, pairs, runs
+from mbench.core.records import Record
+from mbench.networks import published, variants
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SERIES = ["variant", "place", "batch", "dtype"]
+"""What must be equal for two results to be of the same thing."""
+
+
+def networks(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a row for each result, oldest first: `mbench.analysis.frame`'s columns and some more.
+
+    These are `label` and `place` (words), `top1_percent` and `accuracy_source` (published, missing where nothing is),
+    `visible_change` (the smallest that the run could have shown), `peak_bytes`.
+    """
+    items = list(runs.distinct(records))
+    table = frame.from_records(items)
+    table = table[table["scope"] == "network"].reset_index(drop=True)
+    places = _places(items)
+    known = published.accuracies()
+    results = [(record, result) for record in items for result in record.results]
+    accuracies = [known.get(variants.without_batch(result.variant.name)) for _, result in results]
+    noises = [pairs.noise(record, result) for record, result in results]
+    more: dict[str, list[Any]] = {
+        "label": [labels.variant(result.variant) for _, result in results],
+        "place": [places[record.run_id] for record, _ in results],
+        "top1_percent": [found.top1_percent if found else None for found in accuracies],
+        "accuracy_source": [found.source if found else None for found in accuracies],
+        "visible_change": [noise.smallest_visible_change if noise else None for noise in noises],
+        "peak_bytes": [pairs.peak_bytes(result) for _, result in results],
+    }
+    kinds = {"top1_percent": "float64", "visible_change": "float64", "peak_bytes": "Int64"}
+    table = table.assign(**more).astype({name: kinds.get(name, "string") for name in more})
+    return table.sort_values("created_at_utc", kind="stable", ignore_index=True)
+
+
+def _places(records: list[Record]) -> dict[str, str]:
+    """Return the place of each run_id; emulation is the same on every machine."""
+    machines = {record.run_id: (record.device.machine or record.host).name for record in records}
+    several = len({machines[record.run_id] for record in records if not instruction_counts.emulated(record)}) > 1
+    return {
+        record.run_id: labels.where(record)
+        + (f" on {machines[record.run_id]}" if several and not instruction_counts.emulated(record) else "")
+        for record in records
+    }
+
+
+def latest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest row of each series, by network and place."""
+    order = ["family", "width_multiplier", "resolution", "convolution", "place"]
+    return table.drop_duplicates(SERIES, keep="last").sort_values(order, ignore_index=True)
+
+
+def front(table: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """Return the rows with an accuracy and a cost, and `front`: whether no other of the same place beats the row.
+
+    Another beats it if it costs no more and is no less accurate, and is better in one of the two.
+    """
+    known = table[table["top1_percent"].notna() & table[cost].notna()]
+
+    def beaten(row: pd.Series[Any]) -> bool:
+        others = known[known["place"] == row["place"]]
+        no_worse = (others[cost] <= row[cost]) & (others["top1_percent"] >= row["top1_percent"])
+        better = (others[cost] < row[cost]) | (others["top1_percent"] > row["top1_percent"])
+        return bool((no_worse & better).any())
+
+    return known.assign(front=[not beaten(row) for _, row in known.iterrows()])
+
+
+def history(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the series with several runs, oldest first, with what changed from run to run.
+
+    `change` is the relative change of the median latency from the run before. `changed` says whether it is larger than
+    the smallest change that either of the two runs could have shown, and what the two runs took from the 10th to the
+    90th percentile does not overlap. Runs without a latency are left out.
+    """
+    timed = table[table["latency_s"].notna()]
+    runs = timed.groupby(SERIES, sort=False, dropna=False)
+    several = timed[runs["run_id"].transform("size") > 1]
+    groups = several.groupby(SERIES, sort=False, dropna=False)
+    change = groups["latency_s"].pct_change()
+    before = groups["visible_change"].shift()
+    visible = several["visible_change"].combine(before, max).where(several["visible_change"].notna() & before.notna())
+    slower = change.where(change >= 0, 1 / (1 + change) - 1)
+    apart = (several["latency_p10_s"] > groups["latency_p90_s"].shift()) | (
+        several["latency_p90_s"] < groups["latency_p10_s"].shift()
+    )
+    return several.assign(change=change, changed=(slower > visible) & apart)
+
+
+def several(table: pd.DataFrame) -> bool:
+    """Return whether there is more to see than one network, with its counterpart, in one place and once."""
+    return bool((table.groupby(["convolution"]).size() > 1).any())
+
+
+def rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table with None for what is missing."""
+    plain = table.astype(object)
+    for row in plain.where(table.notna(), None).to_dict("records"):
+        yield {str(name): value for name, value in row.items()}

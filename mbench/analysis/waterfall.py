@@ -1,0 +1,251 @@
+"""From the speed-up that the multiply-adds promise to the one that came: what each layer and cause took away or gave.
+
+The cost of each network (seconds; instructions where those were counted and nothing was timed) is split, layer by
+layer, by cause. One part of the split is the multiply-adds themselves, at the machine's measured peak or a whole vector
+an instruction: of these the two networks have exactly the promised ratio. With P promised, A achieved and T the
+standard network's cost, the depthwise-separable network would cost T/P if all else shrank as much. What it costs beyond
+that is the sum of its other parts minus the standard network's other parts over P. A second beyond costs P x A / T of
+the speed-up, whichever layer spends it, so the steps do not depend on an order and add up to A - P.
+
+Derived from a record; no formatting, no measuring.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+from mbench.analysis import instruction_counts, pairs
+from mbench.core.field_types import Op
+from mbench.core.records import Layer, Record, Result
+
+Cause = Literal[
+    "arithmetic", "bandwidth", "threads", "vectors", "kernel", "layout", "no_macs", "extra_macs", "beside", "runtime",
+    "rest",
+]  # fmt: skip
+"""`arithmetic`: the multiply-adds at peak. Of time: `bandwidth`, what the level that feeds the layer adds under the
+roofline; `threads`, starting and joining them, as measured in empty parallel loops; `vectors`, lanes that the channels
+leave empty; `kernel`, what is left, slower than the roofline; `layout`, a layer that only moves data; `no_macs`,
+another without multiply-adds; `runtime`, between the layers; `rest`, what no reading accounts for. Of instructions:
+`extra_macs`, multiply-adds beyond the needed ones; `beside`, all other instructions."""
+
+Part = Literal["depthwise", "pointwise", "shared", "standard", "whole"]
+"""Whose cost it is: layers of the one network or the other, `shared` by both, or of no layer (`whole`)."""
+
+_PARTS: dict[Op, Part] = {"depthwise_conv2d": "depthwise", "pointwise_conv2d": "pointwise"}
+Costs = dict[Cause, float]
+Split = Callable[[Layer], Costs | None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one layer has in a step; `excess` in seconds or instructions of the depthwise-separable network."""
+
+    layer: str
+    level: str | None
+    """The memory level, where the cause is bandwidth."""
+    excess: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One cause in one kind of layer: what it adds to the cost, and what that does to the speed-up."""
+
+    part: Part
+    cause: Cause
+    excess: float
+    change: float
+    """Of the speed-up: negative where it is lost."""
+    shares: tuple[Share, ...]
+    """By layer: those that make the step first, the largest of them at the head; what works against it last. None where
+    it is of no layer."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Walk:
+    """From `promised` to `achieved`: the steps' changes add up to the difference."""
+
+    promised: float
+    achieved: float
+    by_instructions: bool
+    steps: tuple[Step, ...]
+    """Losses first, the largest first; then gains, the largest last."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Entry:
+    part: Part
+    cause: Cause
+    share: Share
+
+
+def of_pair(pair: pairs.Pair, record: Record) -> Walk | str:
+    """Return the walk of a pair of `record`, or why there is none."""
+    promised = pair.promised
+    if not promised:
+        return "a network without multiply-adds promises nothing"
+    if pair.by_instructions:
+        return _by_instructions(pair, record, promised)
+    return _by_time(pair, record, promised)
+
+
+def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
+    calibration, dtype = record.device.calibration, pair.separable.variant.dtype
+    peak = calibration.flops_per_s.get(dtype) if calibration else None
+    standard_s, separable_s = pairs.latency_s(pair.standard), pairs.latency_s(pair.separable)
+    if not standard_s or not separable_s:
+        return "the two networks were not both timed"
+    if not peak:
+        return "the machine's peak was not measured, so the causes cannot be told apart"
+    bits = record.target.processor.vector_bits
+    lanes = bits // instruction_counts.LANE_BITS[dtype] if dtype in instruction_counts.LANE_BITS else None
+    parallel_loop_s = calibration.parallel_loop_s if calibration else None
+
+    def split(layer: Layer) -> Costs | None:
+        return _seconds(layer, peak, lanes, parallel_loop_s)
+
+    entries: list[_Entry] = []
+    for result, whole, weight in ((pair.separable, separable_s, 1.0), (pair.standard, standard_s, -1 / promised)):
+        found = _entries(result, split, weight)
+        if found is None:
+            return "some layers were not timed or have no place under the roofline"
+        spent = sum(sum((split(layer) or {}).values()) for layer in result.layers)
+        runtime = result.books.overhead_s if result.books else 0.0
+        entries += [*found, _whole("runtime", weight * runtime), _whole("rest", weight * (whole - spent - runtime))]
+    achieved = standard_s / separable_s
+    return Walk(
+        promised=promised,
+        achieved=achieved,
+        by_instructions=False,
+        steps=_steps(entries, promised * achieved / standard_s),
+    )
+
+
+def _by_instructions(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
+    lanes = instruction_counts.lanes(record, pair.separable)
+    executed = pairs.instructions(pair.standard), pairs.instructions(pair.separable)
+    if not executed[0] or not executed[1]:
+        return "the two networks were not both counted"
+    if not lanes:
+        return "the record does not say how wide the vectors of the counted code are"
+
+    def split(layer: Layer) -> Costs | None:
+        return _instructions(layer, lanes)
+
+    entries: list[_Entry] = []
+    for result, weight in ((pair.separable, 1.0), (pair.standard, -1 / promised)):
+        found = _entries(result, split, weight)
+        if found is None:
+            return "some layers were not counted"
+        entries += found
+    achieved = executed[0] / executed[1]
+    return Walk(
+        promised=promised,
+        achieved=achieved,
+        by_instructions=True,
+        steps=_steps(entries, promised * achieved / executed[0]),
+    )
+
+
+def _seconds(layer: Layer, peak_flops_per_s: float, lanes: int | None, parallel_loop_s: float | None) -> Costs | None:
+    """Split a layer's median latency; None where it cannot be."""
+    latency = pairs.layer_latency_s(layer)
+    if latency is None:
+        return None
+    if not layer.macs:
+        return {"layout" if only_moves_data(layer) else "no_macs": latency}
+    roof = layer.roofline
+    if roof is None or not roof.flops_per_s:
+        return None
+    flops = 2 * layer.macs
+    at_peak = flops / peak_flops_per_s
+    under_roof = at_peak if roof.bound == "compute" else flops * roof.fraction_of_bound / roof.flops_per_s
+    beyond = latency - under_roof
+    starting = min((layer.parallel_loops or 0) * (parallel_loop_s or 0.0), max(beyond, 0.0))
+    empty = min(at_peak * _empty_lanes(layer.output_shape[1], lanes), max(beyond - starting, 0.0))
+    return {
+        "arithmetic": at_peak,
+        "bandwidth": under_roof - at_peak,
+        "threads": starting,
+        "vectors": empty,
+        "kernel": beyond - starting - empty,
+    }
+
+
+def only_moves_data(layer: Layer) -> bool:
+    """Return whether a layer only brings data from one layout to another."""
+    return layer.op == "other" and not layer.macs
+
+
+def _empty_lanes(channels: int, lanes: int | None) -> float:
+    """Return the lanes that the last vector of channels leaves empty, as a share of those filled."""
+    return (-channels % lanes) / channels if lanes and channels else 0.0
+
+
+def _instructions(layer: Layer, lanes: int) -> Costs | None:
+    counters = layer.counters
+    if counters is None:
+        return None
+    needed = layer.macs / lanes
+    return {
+        "arithmetic": needed,
+        "extra_macs": counters.fma_instructions - needed,
+        "beside": float(counters.instructions - counters.fma_instructions),
+    }
+
+
+def _entries(result: Result, split: Split, weight: float) -> list[_Entry] | None:
+    entries = []
+    standard = result.variant.convolution == "standard"
+    for layer in result.layers:
+        costs = split(layer)
+        if costs is None:
+            return None
+        part = _PARTS.get(layer.op) or ("standard" if standard and layer.name.endswith(".conv") else "shared")
+        level = layer.roofline.bound if layer.roofline else None
+        entries += [
+            _Entry(
+                part=part,
+                cause=cause,
+                share=Share(layer=layer.name, level=level if cause == "bandwidth" else None, excess=weight * cost),
+            )
+            for cause, cost in costs.items()
+            if cause != "arithmetic" and cost
+        ]
+    return entries
+
+
+def _whole(cause: Cause, excess: float) -> _Entry:
+    return _Entry(part="whole", cause=cause, share=Share(layer="", level=None, excess=excess))
+
+
+def _steps(entries: Iterable[_Entry], per_unit: float) -> tuple[Step, ...]:
+    groups: dict[tuple[Part, Cause], list[Share]] = {}
+    for entry in entries:
+        groups.setdefault((entry.part, entry.cause), []).append(entry.share)
+    steps = [_step(part, cause, shares, per_unit) for (part, cause), shares in groups.items()]
+    return tuple(sorted((step for step in steps if step.excess), key=lambda step: step.change))
+
+
+def _step(part: Part, cause: Cause, shares: list[Share], per_unit: float) -> Step:
+    excess = sum(share.excess for share in shares)
+    return Step(
+        part=part,
+        cause=cause,
+        excess=excess,
+        change=-per_unit * excess,
+        shares=tuple(_by_layer(shares, towards=excess)) if part != "whole" else (),
+    )
+
+
+def _by_layer(shares: Iterable[Share], *, towards: float) -> Iterator[Share]:
+    """Yield a share for each layer, the largest of the sign of `towards` first; a layer of both networks is summed."""
+    layers: dict[str, list[Share]] = {}
+    for share in shares:
+        layers.setdefault(share.layer, []).append(share)
+    summed = [
+        Share(layer=name, level=found[0].level, excess=sum(share.excess for share in found))
+        for name, found in layers.items()
+    ]
+    yield from sorted(summed, key=lambda share: share.excess, reverse=towards > 0)

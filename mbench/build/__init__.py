@@ -1,0 +1,1 @@
+"""Building side by side: networks compiled in child processes, and kept by the digest of what made them."""

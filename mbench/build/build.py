@@ -1,0 +1,210 @@
+"""Build: a pure function of (variant, target, tuned choices) to an artifact, cached by the digest of all that goes in.
+
+`build` is called in a process of its own (see `build.builders`); this module imports tvm only when it has to compile,
+so that taking an artifact from the cache is quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mbench.compile.machine import KernelMachine
+from mbench.core import artifact, no_gc, resources, scratch, system_limits
+from mbench.core.artifact import Artifact, LayerPlan, Manifest
+from mbench.core.choices import NO_CHOICES, Choices
+from mbench.core.errors import BuildError
+from mbench.core.machine_types import Target
+from mbench.core.records import Variant
+from mbench.hardware import linker
+from mbench.networks import architectures, costs, weights
+
+if TYPE_CHECKING:
+    from mbench.compile.machine import KernelMachine
+    from mbench.compile.schedules.rule import Scheduled
+    from mbench.compile.to_relax import KernelCall
+
+_VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
+
+
+def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICES) -> dict[str, str]:
+    """Return everything that decides what is built, by name.
+
+    Thread counts do not, since TVM shares out loops at run time, but that the tuned choices may be others.
+    """
+    described = {
+        "variant": msgspec.json.encode(variant).decode(),
+        "tvm_target": msgspec.json.encode(target.tvm, order="deterministic").decode(),
+        "machine": msgspec.json.encode(KernelMachine.of(target), order="deterministic").decode(),
+        "sources": _source_digest(),
+        "tuned": choices.digest if choices.kernels else "none",
+    }
+    described["linker"] = _linker(target)
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    return {**described, **versions}
+
+
+def _linker(target: Target) -> str:
+    try:
+        return " ".join(linker.find(str(target.tvm.get("mtriple", linker.HOST_TRIPLE))))
+    except BuildError:
+        return "none"
+
+
+def digest(inputs: dict[str, str]) -> str:
+    """Return the address of an artifact: 32 hexadecimal digits."""
+    return hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()[:32]
+
+
+def _source_digest() -> str:
+    """Hash the code that decides what is built: networks, their costs, lowering, schedules."""
+    package = resources.PACKAGE
+    files = [*package.glob("compile/**/*.py"), *package.glob("networks/**/*.py")]
+    files += [package / "core" / "artifact.py", package / "build" / "build.py"]
+    files += [package / "hardware" / "linker.py", package / "hardware" / "llvm.py"]
+    hashed = hashlib.sha256()
+    for file in sorted(files):
+        hashed.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+    return hashed.hexdigest()
+
+
+def build(
+    variant: Variant, target: Target, cache: Path, *, use_cache: bool = True, choices: Choices = NO_CHOICES
+) -> tuple[Artifact, bool]:
+    """Return the artifact of a variant for a target, and whether it came from the cache.
+
+    Args:
+        variant: what to build.
+        target: what for.
+        cache: the folder that artifacts lie in, by digest.
+        use_cache: whether one that is there already may be taken. A damaged one never is.
+        choices: how kernels are made that were tuned.
+
+    Raises:
+        BuildError: lowering, code generation or linking failed, or the cache is full.
+        TargetError: LLVM does not know the target's processor.
+    """
+    inputs = digest_inputs(variant, target, choices)
+    folder = cache / digest(inputs)
+    if folder.exists():
+        if use_cache:
+            try:
+                return artifact.load(folder), True
+            except BuildError:
+                pass  # damaged: build it again
+        artifact.discard(folder)
+    try:
+        with scratch.folder(cache) as work:
+            with no_gc.not_collected():
+                manifest = _compile(variant, target, choices, inputs, work)
+            return artifact.store(manifest, work, folder), False
+    except OSError as error:
+        raise BuildError(
+            f"artifacts cannot be written to {cache}: {system_limits.why(error)}; free space or set MBENCH_CACHE_DIR"
+        ) from error
+
+
+def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[str, str], work: Path) -> Manifest:
+    start = time.perf_counter()
+    host_triple = str(target.tvm.get("mtriple", linker.HOST_TRIPLE))
+    link = linker.find(host_triple)
+    drawing = weights.begin(variant)
+    import numpy as np
+
+    from mbench.compile import codegen, memory, pack, parallel, to_relax
+    from mbench.compile.machine import KernelMachine
+    from mbench.compile.schedules.dispatch import schedule_all
+    from mbench.hardware import llvm
+
+    llvm.check_llvm(target)
+    lowered = to_relax.lower(variant)
+    tvm_target = codegen.tvm_target(target, host_triple)
+    with tvm_target:
+        kernels = schedule_all(to_relax.kernel_calls(lowered.module), KernelMachine.of(target), choices.kernels)
+        drawn = drawing.result()
+        module = pack.install(to_relax.bind(lowered.module, drawn.parameters), kernels)
+    planned = codegen.plan(module, tvm_target)
+    codegen.export(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, link)
+    np.savez(work / artifact.REFERENCE, input=drawn.example, output=drawn.expected)
+    names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
+    calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
+    workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
+    loops = {names[name]: parallel.parallel_loops(kernel.plan.function) for name, kernel in kernels.items()}
+    layers = _layer_plans(variant, calls, workspace, loops)
+    index = {layer.name: number for number, layer in enumerate(layers)}
+    used = {names[name]: kernel for name, kernel in kernels.items() if names[name] in dict(calls)}
+    return Manifest(
+        digest=digest(inputs),
+        inputs=inputs,
+        variant=variant,
+        target=target.name,
+        compile_s=time.perf_counter() - start,
+        schedules={name: kernel.description for name, kernel in used.items()},
+        fallbacks={name: kernel.reason for name, kernel in used.items() if kernel.reason},
+        narrow=_narrow(used, KernelMachine.of(target)),
+        ignored={name: kernel.ignored for name, kernel in used.items() if kernel.ignored},
+        calls=tuple((kernel, index[layer]) for kernel, layer in calls),
+        layers=layers,
+        weight_bytes=memory.constant_bytes(module),
+        activation_peak_bytes=memory.arena_bytes(planned) + drawn.example.nbytes,
+        workspace_bytes=max(layer.workspace_bytes for layer in layers),
+        files={},
+    )
+
+
+def _narrow(kernels: dict[str, Scheduled], machine: KernelMachine) -> dict[str, int]:
+    """Return the kernels whose channels leave more than half of each vector empty, with the lanes in use."""
+    lanes = {name: kernel.plan.lanes for name, kernel in kernels.items()}
+    return {name: used for name, used in lanes.items() if used is not None and 2 * used < machine.lanes}
+
+
+def _surviving(
+    calls: tuple[KernelCall, ...], names: dict[str, str], called: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Return (kernel, layer) of the calls that are left in the planned program, in order.
+
+    Raises:
+        BuildError: the program calls something that was not attributed to a layer.
+    """
+    waiting = list(called)
+    kept = [(waiting.pop(0), call.layer) for call in calls if waiting[:1] == [names[call.kernel]]]
+    if waiting:
+        raise BuildError(f"kernel {waiting[0]!r} is called but belongs to no layer")
+    return tuple(kept)
+
+
+def _layer_plans(
+    variant: Variant, calls: tuple[tuple[str, str], ...], workspace: dict[str, int], parallel: dict[str, int]
+) -> tuple[LayerPlan, ...]:
+    """Return the network's layers."""
+    kernels: dict[str, tuple[str, ...]] = {}
+    for kernel, layer in calls:
+        kernels[layer] = (*kernels.get(layer, ()), kernel)
+    plans = []
+    for spec in architectures.layers(variant):
+        cost = costs.of_layer(spec, variant.dtype)
+        square = (spec.kernel, spec.kernel) if spec.is_conv or spec.op == "pool" else None
+        plans.append(
+            LayerPlan(
+                name=spec.name,
+                op=spec.op,
+                kernels=kernels[spec.name],
+                input_shape=spec.input_shape,
+                output_shape=spec.output_shape,
+                kernel_size=square,
+                stride=(spec.stride, spec.stride) if spec.is_conv else None,
+                groups=spec.groups if spec.is_conv else None,
+                macs=cost.macs,
+                params=cost.params,
+                weight_bytes=cost.weight_bytes,
+                activation_bytes=cost.activation_bytes,
+                workspace_bytes=max(workspace[kernel] for kernel in kernels[spec.name]),
+                parallel_loops=sum(parallel[kernel] for kernel in kernels[spec.name]),
+            )
+        )
+    return tuple(plans)

@@ -1,0 +1,166 @@
+"""The commands `mbench device …`: pack a server for a board, and give devices names.
+
+Each returns what is to be printed; the command line prints it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mbench.cli.arguments import PATH
+from mbench.core import plain
+from mbench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mbench.devices.package import Package
+    from mbench.devices.registry import NamedDevice
+    from mbench.terminal.listings import Listing
+
+BOARD = "arm64"
+"""The target of `serve` if nobody says otherwise."""
+PORT = 9090
+_NEXT = """\
+packed  {folder}: {size}, for {target}
+
+The board needs Linux with glibc {glibc} or newer, and no Python. Copy the
+folder, start the server through an SSH tunnel, give the board a name:
+
+    scp -r {folder} BOARD:
+    ssh -t -L {port}:127.0.0.1:{port} BOARD {start}
+    mbench device add NAME --rpc 127.0.0.1:{port}
+    mbench run --target {target} --device NAME
+
+TVM's RPC has no authentication: whoever reaches the port can run any code on
+the board. The server listens on loopback unless told otherwise (--host); leave
+it so, and let SSH carry the line. More: README.txt in the folder."""
+
+AS_JSON = "mbench.as_json"
+"""In the context's `meta`: whether --json was given."""
+
+
+def _keep_as_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta[AS_JSON] = value
+
+
+_json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_as_json,
+    help="Print one JSON document and nothing else.",
+)
+
+
+@click.group()
+def device() -> None:
+    """Boards: pack a server for one, and give it a name for --device."""
+
+
+@device.command()
+@click.option("--target", "target_name", default=BOARD, show_default=True, metavar="NAME", help="What the board is.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    default=None,
+    metavar="DIR",
+    help="The folder to make.  [default: mbench-server-ARCHITECTURE]",
+)
+@click.option(
+    "--targets",
+    "extra_dirs",
+    type=PATH,
+    multiple=True,
+    metavar="DIR",
+    help="More folders of target folders.",
+)
+@_json_option
+def serve(target_name: str, output: Path | None, extra_dirs: tuple[Path, ...]) -> Listing:
+    """Pack what a board needs to measure, in one folder to copy.
+
+    The server, TVM's runtime and a script that starts it: no Python, nothing
+    to install on the board.
+    """
+    from mbench.core import units
+    from mbench.devices import package
+    from mbench.pipeline import runner
+    from mbench.terminal.listings import Listing
+
+    target = runner.resolve_target(target_name, extra_dirs)
+    folder = package.default_folder(target) if output is None else output
+    made = package.pack(target, folder, lambda text: click.echo(plain.visible(text), err=True))
+    data = {**dataclasses.asdict(made), "folder": str(made.folder)}
+    return Listing([_next_steps(made, units.data_size(made.total_bytes))], data)
+
+
+def _next_steps(package: Package, size: str) -> str:
+    from mbench.devices.package import START
+
+    return _NEXT.format(
+        target=plain.quoted(package.target),
+        folder=plain.quoted(package.folder),
+        size=size,
+        glibc=package.glibc,
+        start=shlex.quote(f"{plain.quoted(f'./{package.folder.name}/{START}')} --port {PORT}"),
+        port=PORT,
+    )
+
+
+@device.command()
+@click.argument("name")
+@click.option("--rpc", default=None, metavar="HOST:PORT", help="Where its server listens.")
+@click.option("--tracker", default=None, metavar="HOST:PORT", help="Where a TVM RPC tracker listens that has it.")
+@click.option("--key", default=None, metavar="K", help="What to ask the tracker for.")
+@click.option("--force", is_flag=True, help="Replace a device of that name.")
+@_json_option
+def add(name: str, rpc: str | None, tracker: str | None, key: str | None, force: bool) -> Listing:
+    """Remember a device as NAME, for --device NAME. It is not contacted."""
+    from mbench.devices import registry
+    from mbench.terminal.listings import Listing
+
+    if (rpc is None) == (tracker is None):
+        raise UsageError("device add: give either --rpc HOST:PORT of a server, or --tracker HOST:PORT with --key K")
+    if (tracker is None) != (key is None):
+        raise UsageError("device add: --tracker HOST:PORT and --key K go together")
+    entry = registry.NamedDevice(rpc=rpc, tracker=tracker, key=key)
+    registry.add(name, entry, replace=force)
+    lines = f"{name} is {entry.address}; it was not contacted\nuse it with: mbench run --target NAME --device {name}"
+    return Listing([lines], {**_data(name, entry), "file": str(registry.file())})
+
+
+@device.command(name="list")
+@_json_option
+def list_devices() -> Listing:
+    """List the devices that have names. None is contacted."""
+    from mbench.devices import registry
+    from mbench.terminal import record_tables
+    from mbench.terminal.listings import Listing
+
+    known = registry.devices()
+    if not known:
+        return Listing(["no device has a name; give one with: mbench device add NAME --rpc HOST:PORT"], [])
+    table = record_tables.ruled("Devices", ("device", "address", "reached by"), ())
+    for name, entry in known.items():
+        record_tables.add_row(table, name, str(entry.address), "server" if entry.rpc else "tracker")
+    return Listing([table], [_data(name, entry) for name, entry in known.items()])
+
+
+@device.command()
+@click.argument("name")
+@_json_option
+def remove(name: str) -> Listing:
+    """Forget the device called NAME."""
+    from mbench.devices import registry
+    from mbench.terminal.listings import Listing
+
+    registry.remove(name)
+    return Listing([f"{name} is removed"], {"name": name, "removed": True})
+
+
+def _data(name: str, entry: NamedDevice) -> dict[str, Any]:
+    return {"name": name, "address": str(entry.address), "rpc": entry.rpc, "tracker": entry.tracker, "key": entry.key}

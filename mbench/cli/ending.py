@@ -1,0 +1,61 @@
+"""How a process of the command line ends: with one of `core.exits`, and with a line that says why, whatever happened.
+
+Imports little, and nothing of other packages: imports that fail or are interrupted end as everything else does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from mbench.cli import streams
+from mbench.core import exits, signals, system_limits
+from mbench.core.errors import MbenchError
+from mbench.core.exits import Exit
+
+
+def end(work: Callable[[], int]) -> NoReturn:
+    """Do the work of a command, and exit with what it came to: its own status, or that of what it raised."""
+    with streams.guarded() as out:
+        with signals.heard():
+            code, why = _outcome(work)
+        if why:
+            streams.say(why)
+        if out.trouble:
+            streams.say(f"standard output cannot be written: {out.trouble}")
+        code = exits.decide(code, unprinted=bool(out.trouble))
+    sys.exit(int(code))
+
+
+def _outcome(work: Callable[[], int]) -> tuple[Exit, str]:
+    try:
+        return _judged(work)
+    except KeyboardInterrupt:  # also one that came while an error was put into words
+        return Exit.INTERRUPTED, "interrupted"
+    except MemoryError:
+        return Exit.FAILED, f"out of memory{system_limits.memory_hint()}"
+
+
+def _judged(work: Callable[[], int]) -> tuple[Exit, str]:
+    try:
+        return Exit(work()), ""
+    except MbenchError as error:
+        return Exit(error.exit_code), str(error)
+    except MemoryError:
+        return Exit.FAILED, f"out of memory{system_limits.memory_hint()}"
+    except ImportError as error:
+        if limit := system_limits.reached(error):
+            return Exit.FAILED, limit
+        return Exit.FAILED, f"the installation is not whole: {error}; install mobilenet-bench again"
+    except RecursionError as error:
+        return Exit.FAILED, f"a defect, please report it: RecursionError: {error}"
+    except OSError as error:
+        return Exit.FAILED, f"{'' if error.filename is None else f'{error.filename}: '}{system_limits.why(error)}"
+    except Exception as error:  # noqa: BLE001 - a defect of mbench; Python itself would exit with 1, which means a regression
+        import traceback
+
+        if limit := system_limits.reached(error):
+            return Exit.FAILED, limit
+        traceback.print_exc()
+        return Exit.FAILED, ""

@@ -1,0 +1,125 @@
+"""The machine that kernels are made for: all that schedules may depend on, read off a target. Imports no TVM.
+
+It is hashed whole into the digest of an artifact, so that a new field can never leave a stale artifact in use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from mbench.core.machine_types import Cache, Multiprocessor, Target
+
+_REGISTERS_GRANTED = 256
+"""Registers are granted to warps in multiples of so many (CUDA Occupancy Calculator, all of the architectures here)."""
+_SHARED_TAKEN = 1024
+"""Bytes of shared memory that CUDA keeps for itself in each block (CUDA C++ Programming Guide, 8.x and 9.0)."""
+_USUAL = {"threads": 1024, "blocks": 16, "registers": 65536, "shared_bytes": 65536}
+"""For a target that does not say: no more than any architecture since 7.0 has (CUDA C++ Programming Guide)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GpuLimits:
+    """Limits of a thread, of a block of threads, and of a streaming multiprocessor (SM)."""
+
+    warp: int
+    registers_a_thread: int
+    threads_a_block: int
+    shared_bytes_a_block: int
+    threads: int
+    blocks: int
+    registers: int
+    shared_bytes: int
+    """What an SM holds of each at once."""
+    multiply_adds: float
+    """float32 multiply-adds that an SM does in a cycle."""
+    half_multiply_adds: float
+    """float16 ones, on tensor cores."""
+    l2_bytes: float
+    dram_bytes: float
+    """What an SM gets from each in a cycle, when all of them read."""
+
+    @classmethod
+    def of(cls, target: Target) -> GpuLimits:
+        """Read them off a GPU target: `tvm` (of a block), `processor`, `peaks`; their sources are there."""
+        tvm, processor = target.tvm, target.processor
+        held = _held(processor.multiprocessor)
+        per_cycle, half = (processor.flops_per_cycle.get(dtype) for dtype in ("float32", "float16"))
+        multiply_adds = per_cycle.value / 2 if per_cycle else 64
+        return cls(
+            warp=int(tvm.get("thread_warp_size", 32)),
+            registers_a_thread=processor.vector_registers or 255,
+            threads_a_block=int(tvm.get("max_threads_per_block", 1024)),
+            shared_bytes_a_block=int(tvm.get("max_shared_memory_per_block", 48 * 2**10)),
+            multiply_adds=multiply_adds,
+            half_multiply_adds=half.value / 2 if half else 2 * multiply_adds,
+            l2_bytes=_of_an_sm(target, "L2") or 32,
+            dram_bytes=_of_an_sm(target, "DRAM") or 8,
+            **held,
+        )
+
+    def resident(self, *, threads: int, registers: int, shared_bytes: int) -> int:
+        """Return how many blocks an SM holds at once; 0 for a block that is over a limit.
+
+        Args:
+            threads: of a block.
+            registers: of a thread.
+            shared_bytes: of a block.
+        """
+        if threads > self.threads_a_block or shared_bytes > self.shared_bytes_a_block:
+            return 0
+        if registers > self.registers_a_thread:
+            return 0
+        warps = -(-threads // self.warp)
+        granted = -(-registers * self.warp // _REGISTERS_GRANTED) * _REGISTERS_GRANTED * warps
+        by_shared = self.shared_bytes // (shared_bytes + _SHARED_TAKEN)
+        return min(self.blocks, self.threads // (warps * self.warp), self.registers // granted, by_shared)
+
+
+def _of_an_sm(target: Target, level: str) -> float | None:
+    """Return a level's bytes a cycle and SM; None where the target does not say."""
+    peak, frequency = target.peaks.bytes_per_s.get(level), target.processor.frequency_hz
+    return peak.value / (target.processor.cores * frequency.value) if peak and frequency else None
+
+
+def _held(multiprocessor: Multiprocessor | None) -> dict[str, Any]:
+    if multiprocessor is None:
+        return _USUAL
+    return {name: int(getattr(multiprocessor, name).value) for name in _USUAL}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelMachine:
+    """What the rules may depend on; all of it goes into the artifact's digest."""
+
+    kind: str
+    lanes: int
+    """float32 elements in a vector register."""
+    registers: int
+    broadcasts_from_memory: bool
+    """Whether an element is broadcast as it is loaded (x86), or multiplied by as a lane of a register (arm)."""
+    l1_bytes: int
+    l2_bytes: int
+    """What one core has for itself of each."""
+    cores: int
+    limits: GpuLimits | None = None
+    """Of a GPU."""
+
+    @classmethod
+    def of(cls, target: Target) -> KernelMachine:
+        """Read it off a target's description."""
+        processor = target.processor
+        return cls(
+            kind="gpu" if target.family == "gpu" else "cpu",
+            lanes=processor.vector_bits // 32,
+            registers=processor.vector_registers or 16,
+            broadcasts_from_memory=target.family == "x86",
+            l1_bytes=_of_one_core(processor.l1d, 32 * 2**10),
+            l2_bytes=_of_one_core(processor.l2, 256 * 2**10),
+            cores=processor.cores,
+            limits=GpuLimits.of(target) if target.family == "gpu" else None,
+        )
+
+
+def _of_one_core(cache: Cache | None, usual: int) -> int:
+    return usual if cache is None else int(cache.bytes.value / cache.shared_by)

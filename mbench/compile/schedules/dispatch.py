@@ -1,0 +1,107 @@
+"""Choose the schedule of each kernel: the tuned choice if there is one, else the first rule that takes it.
+
+What no rule takes gets the fall-back of its kind of device, which always works, is slow, and is reported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+from tvm import tirx
+from tvm.s_tir.schedule import ScheduleError
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu, gpu
+from mbench.compile.schedules.rule import FALLBACK, KernelPlan, Parameters, Rule, Scheduled, StaleChoiceError
+from mbench.core.choices import METASCHEDULE, Choice
+
+
+def schedule(function: tirx.PrimFunc, machine: KernelMachine, choices: Mapping[str, Choice] | None = None) -> Scheduled:
+    """Schedule one kernel: as it was tuned, else by the first rule that takes it."""
+    choice = (choices or {}).get(signature(Kernel(function)) or "")
+    if choice is None:
+        return _by_rule(function, machine)
+    try:
+        return _as_tuned(function, machine, choice)
+    except StaleChoiceError as error:
+        return dataclasses.replace(_by_rule(function, machine), ignored=str(error))
+
+
+def signature(kernel: Kernel) -> str | None:
+    """Return the word that a kernel's tuned choice is filed under; None for kinds of kernels that are not tuned."""
+    product = kernel.convolution or kernel.matmul
+    return product.signature if product else None
+
+
+def make(function: tirx.PrimFunc, machine: KernelMachine, rule: str, parameters: Parameters) -> KernelPlan:
+    """Make a kernel by a named rule with given parameters.
+
+    Raises:
+        StaleChoiceError: there is no such rule, or it does not take this kernel with these parameters.
+    """
+    rules, fallback = rules_for(machine)
+    if rule == FALLBACK:
+        return KernelPlan(function=fallback(Kernel(function), machine))
+    if rule not in rules:
+        raise StaleChoiceError(f"there is no rule {rule}")
+    expected = next(iter(rules[rule].offers(Kernel(function), machine)), None)
+    if expected is None:
+        raise StaleChoiceError(f"{rule} does not take this kernel")
+    if set(parameters) != set(expected):
+        raise StaleChoiceError(f"{rule} takes {', '.join(expected) or 'no parameters'}, not {', '.join(parameters)}")
+    try:
+        plan = rules[rule].build(Kernel(function), machine, parameters)
+    except (ScheduleError, ValueError, ArithmeticError) as error:
+        raise StaleChoiceError(f"{rule}: {_first_line(error)}") from error
+    if plan is None:
+        raise StaleChoiceError(f"{rule} does not take this kernel")
+    return plan
+
+
+def _as_tuned(function: tirx.PrimFunc, machine: KernelMachine, choice: Choice) -> Scheduled:
+    if choice.rule == METASCHEDULE:
+        from mbench.compile.schedules import metaschedule
+
+        plan = metaschedule.recorded(function, choice)
+    else:
+        plan = make(function, machine, choice.rule, choice.parameters)
+    return Scheduled(plan=plan, rule=choice.rule, parameters=choice.parameters, tuned=True)
+
+
+def _by_rule(function: tirx.PrimFunc, machine: KernelMachine) -> Scheduled:
+    rules, fallback = rules_for(machine)
+    refused = []
+    for name, rule in rules.items():
+        kernel = Kernel(function)
+        parameters = next(iter(rule.offers(kernel, machine)), None) if rule.by_default(kernel, machine) else None
+        if parameters is None:
+            continue
+        try:
+            plan = rule.build(kernel, machine, parameters)
+        except ScheduleError as error:  # TVM refused a step: the kernel is not of the shape that the rule is for
+            refused.append(f"{name}: {_first_line(error)}")
+            continue
+        if plan is not None:
+            return Scheduled(plan=plan, rule=name, parameters=parameters)
+    reason = "; ".join(refused) or f"no rule is for blocks {', '.join(Kernel(function).blocks)}"
+    return Scheduled(plan=KernelPlan(function=fallback(Kernel(function), machine)), rule=FALLBACK, reason=reason)
+
+
+def rules_for(machine: KernelMachine) -> tuple[Mapping[str, Rule], Callable[[Kernel, KernelMachine], tirx.PrimFunc]]:
+    """Return the rules of a kind of machine, in the order that they are asked, and its fall-back."""
+    return (gpu.RULES, gpu.fallback) if machine.kind == "gpu" else (cpu.RULES, cpu.fallback)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("Error message:")]
+    return (told or lines or ["refused"])[0][:200]
+
+
+def schedule_all(
+    functions: Iterable[tuple[str, tirx.PrimFunc]], machine: KernelMachine, choices: Mapping[str, Choice] | None = None
+) -> dict[str, Scheduled]:
+    """Schedule each named kernel once."""
+    return {name: schedule(function, machine, choices) for name, function in dict(functions).items()}

@@ -1,0 +1,89 @@
+"""What a schedule rule is: a function that looks at a kernel and answers a plan, or None for "not mine"."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from tvm import tirx
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+
+FALLBACK = "fallback"
+
+Parameters = Mapping[str, int]
+"""What a rule leaves open, by name: sizes of tiles, numbers of tasks (`…_parts`)."""
+
+
+def positive(parameters: Parameters, *names: str) -> tuple[int, ...]:
+    """Return the named parameters.
+
+    Raises:
+        ValueError: one is missing, or not a positive whole number.
+    """
+    for name in names:
+        if name not in parameters or parameters[name] < 1:
+            got = parameters.get(name, "missing")
+            raise ValueError(f"parameter {name!r} is {got}; it has to be a positive whole number")
+    return tuple(parameters[name] for name in names)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelPlan:
+    """A rule's answer. `tile` says how, for people: rows x vectors x lanes.
+
+    With `pack`, the kernel's second parameter, its weights, is a flat array that `pack` makes of them.
+    """
+
+    function: tirx.PrimFunc
+    tile: str = ""
+    pack: Callable[[np.ndarray], np.ndarray] | None = None
+    lanes: int | None = None
+    """Lanes of a vector that are in use, where the rule vectorizes by channels."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scheduled:
+    """A scheduled kernel: the plan, the rule that made it, and if none did, the reason.
+
+    `ignored` says why a tuned choice was not followed.
+    """
+
+    plan: KernelPlan
+    rule: str
+    parameters: Parameters = dataclasses.field(default_factory=dict)
+    reason: str | None = None
+    tuned: bool = False
+    ignored: str | None = None
+
+    @property
+    def description(self) -> str:
+        """The rule and its tile, as the record names it."""
+        return f"{self.rule} {self.plan.tile}".strip() + (" (tuned)" if self.tuned else "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How one kind of kernel is made.
+
+    `candidates` yields the parameters worth trying, best first by a model of the machine; none for a kernel of another
+    kind. `build` makes the kernel with one of them, or answers None where it finds that it cannot; it raises ValueError
+    for parameters that make no sense for the kernel.
+    `by_default` says whether the rule takes a kernel without a measurement that chose it.
+    `dtypes` are those of operands that are summed; what sums nothing is taken in any.
+    """
+
+    candidates: Callable[[Kernel, KernelMachine], Iterable[Parameters]]
+    build: Callable[[Kernel, KernelMachine, Parameters], KernelPlan | None]
+    by_default: Callable[[Kernel, KernelMachine], bool] = lambda _kernel, _machine: True
+    dtypes: tuple[str, ...] = ("float32",)
+
+    def offers(self, kernel: Kernel, machine: KernelMachine) -> Iterable[Parameters]:
+        """Return the candidates; none for a kernel of a dtype that is not taken."""
+        return self.candidates(kernel, machine) if kernel.anchor is None or kernel.dtype in self.dtypes else ()
+
+
+class StaleChoiceError(ValueError):
+    """A tuned choice does not fit the rules as they are now; the message says why."""

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, records, units, statistics, processes. Imports nothing else of mbench."""

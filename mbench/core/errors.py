@@ -1,0 +1,85 @@
+"""The errors that mbench raises on purpose, each with the exit code that the command line gives it.
+
+Every message is one line: what failed, the value it got, what was expected, and what to do. An exception of another
+type that reaches the command line is a defect of mbench.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable
+
+from mbench.core.exits import Exit
+
+_SHOWN = 80
+
+
+class MbenchError(Exception):
+    """Base of all expected errors; `exit_code` is the process's exit status."""
+
+    exit_code = Exit.WRONG_USE
+
+
+class UsageError(MbenchError):
+    """The caller asked for something that does not exist or cannot be (exit 2)."""
+
+
+class RecordError(MbenchError):
+    """A record file cannot be read, is of another version, or breaks the format (exit 2)."""
+
+
+class TargetError(MbenchError):
+    """A target's description is wrong, or the target is not known (exit 2)."""
+
+
+class BuildError(MbenchError):
+    """A network could not be compiled (exit 4)."""
+
+    exit_code = Exit.FAILED
+
+
+class MeasureError(MbenchError):
+    """A compiled network could not be measured (exit 4)."""
+
+    exit_code = Exit.FAILED
+
+
+class OutputError(MbenchError):
+    """A result could not be written (exit 4)."""
+
+    exit_code = Exit.FAILED
+
+
+def why(error: BaseException) -> str:
+    """Return in a line for people what an exception says: no numbers of errors, and no lists as Python writes them."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        first = str(error.args[0][0][-1])  # of (source, destination, what went wrong)
+        return first.split("] ", 1)[-1].split(": ", 1)[0]
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"no end within {error.timeout:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def shown(value: object) -> str:
+    """Return a value out of a file, to be quoted in a message and cut short; tables and lists as JSON."""
+    plural = isinstance(value, list | dict)
+    text = json.dumps(value, ensure_ascii=False, default=str) if plural else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest known name, or nothing if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text as one line of at most `most` characters, the middle left out; it may quote a file of any size."""
+    half = most // 2 - 2
+    line = " ".join((text if len(text) <= 2 * most else f"{text[:most]} … {text[-most:]}").split())
+    return line if len(line) <= most else f"{line[:half]} … {line[-half:]}"

@@ -1,0 +1,61 @@
+"""What child processes of mbench have in common: they leave Ctrl-C to their parent, and end when it does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing import parent_process
+
+from mbench.core import signals
+
+
+@contextlib.contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that are started inside hear neither Ctrl-C nor SIGHUP, not even before they have become quiet.
+
+    This process hears them, and SIGTERM, when they are started: half started, a child would complain and live on.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which hears nothing, and may not change handlers
+        yield
+        return
+    caught: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in signals.HEARD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # children inherit this
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])
+
+
+def become_quiet_child(log: str = os.devnull) -> None:
+    """Leave Ctrl-C and SIGHUP to the parent, write to `log`, and end when the parent does, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def without_torch() -> None:
+    """Let TVM, imported after this, find no torch, which it would import: seconds and memory for nothing."""
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

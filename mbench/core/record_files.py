@@ -1,0 +1,127 @@
+"""Records as files: reading, validation, writing, and the JSON Schema."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mbench.core import plain, record_rules, strict_json, system_limits
+from mbench.core.atomic_files import write_atomically
+from mbench.core.errors import RecordError, shown
+from mbench.core.field_types import LEAST_MAGNITUDE
+from mbench.core.records import Record
+
+FORMAT_VERSION = 1
+
+
+def encode(record: Record) -> bytes:
+    """Return the record as one line of JSON, times and energies at nine significant digits.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return (
+        json.dumps(
+            _rounded(msgspec.to_builtins(record)), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode()
+        + b"\n"
+    )
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain.storable(value)
+    if isinstance(value, float):
+        return 0.0 if abs(value) < LEAST_MAGNITUDE else float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {_rounded(key): _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
+
+
+class _Head(msgspec.Struct):
+    """What tells whether a document is a record, and of which version."""
+
+    format_version: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def decode(data: bytes, *, source: str) -> Record:
+    """Return the record in `data`; `source` names it in errors.
+
+    Raises:
+        RecordError: not JSON, cut short, another format version, or a field that breaks the format.
+    """
+    if not data.strip():
+        raise RecordError(f"{source}: the file is empty; expected a record that 'mbench run' wrote")
+    try:
+        _refuse_other_versions(data, source)
+        found = strict_json.decode(data, Record)
+        strict_json.refuse_repeated_keys(data)
+    except strict_json.NotJsonError as error:
+        raise RecordError(f"{source}: not a whole JSON document ({error}); was it cut short?") from error
+    except strict_json.MisfitError as error:
+        raise RecordError(f"{source}: not a valid record: {error}") from error
+    broken = record_rules.broken(found)
+    if broken:
+        raise RecordError(f"{source}: not a valid record: {broken}")
+    return found
+
+
+def _refuse_other_versions(data: bytes, source: str) -> None:
+    version: object = None
+    with contextlib.suppress(strict_json.MisfitError):  # no object, or a version that is no number of JSON's
+        version = strict_json.decode(bytes(strict_json.decode(data, _Head).format_version), Any)
+    if version is None:
+        strict_json.decode(data, Any)  # what is no JSON at all is said to be that
+        raise RecordError(f"{source}: no format_version; expected a record that 'mbench run' wrote")
+    if version != FORMAT_VERSION:
+        raise RecordError(
+            f"{source}: format_version is {shown(version)}, this mbench reads {FORMAT_VERSION}; "
+            "use the mbench that wrote it"
+        )
+
+
+def read(path: str | os.PathLike[str]) -> Record:
+    """Read and validate one record file.
+
+    Raises:
+        RecordError: the file cannot be read, or is not a valid record of this version.
+    """
+    try:
+        data = strict_json.content(Path(path))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}") from error
+    except strict_json.MisfitError as error:
+        raise RecordError(f"{path}: {error}") from error
+    return decode(data, source=str(path))
+
+
+def write(path: Path, record: Record) -> None:
+    """Write one record file atomically, if what is written can be read back; else what lies there stays.
+
+    Raises:
+        OutputError: it could not be written.
+        RecordError: no reader would take it.
+    """
+    try:
+        data = encode(record)
+    except ValueError as error:  # NaN and infinity
+        raise RecordError(f"{path}: not a valid record: a number is not finite") from error
+    decode(data, source=str(path))
+    write_atomically(path, data)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a record file."""
+    schema = msgspec.json.schema(Record)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"mbench record, format_version {FORMAT_VERSION}",
+        **schema,
+    }

@@ -1,0 +1,325 @@
+"""The record of a run: frozen types. Reading and writing are in `core.record_files`.
+
+A record holds what was seen (raw samples, SI units) and what is needed to read it; everything that can be derived is
+derived where it is shown.
+
+A field that could not be had is null, and the `missing` of the struct around it says why, by dotted path.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from mbench.core.field_types import (
+    MOST_KEYS,
+    MOST_LAYERS,
+    MOST_TIMEOUT_S,
+    MOST_VARIANTS,
+    Amount,
+    Batch,
+    Bytes,
+    Count,
+    Joules,
+    Moment,
+    Name,
+    Number,
+    Op,
+    Patience,
+    PositiveInt,
+    Repeat,
+    Samples,
+    Seconds,
+    Shape,
+    Side,
+    Sides,
+    Strict,
+    Text,
+    Texts,
+    TextTable,
+    Threads,
+    Traffic,
+)
+from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Host, Target
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+class Warmup(Strict, frozen=True, kw_only=True):
+    """Runs that are thrown away first: until three blocks in a row agree, or time is up."""
+
+    max_s: Annotated[float, Meta(ge=0, le=MOST_TIMEOUT_S, description="seconds")]
+    steady_within: Annotated[float, Meta(ge=0, le=1)] = 0.02
+    """How far the medians of the blocks may lie apart, as a share of the least."""
+
+
+class Settings(Strict, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    variants: Annotated[tuple[Name, ...], Meta(max_length=MOST_VARIANTS)]
+    threads: Threads
+    batch: Batch
+    dtype: Text
+    number: Repeat
+    """Runs a sample of end-to-end latency averages over; 1 keeps percentiles true."""
+    repeat: Repeat
+    """End-to-end samples of each twin of the A/A pair, at most: see `measure_max_s`."""
+    layer_repeat: Repeat
+    """Instrumented runs, at most: samples of each layer."""
+    block: Repeat
+    """Consecutive runs of one twin before the other takes over (A B B A)."""
+    warmup: Warmup
+    measure_max_s: Patience | None = None
+    """When to be content with fewer samples, though never fewer than three blocks of each twin; null: never."""
+    timeout_s: Patience
+    compile_only: bool = False
+    counts: bool = False
+    """Whether exact counts were asked for beside what is measured; an emulated run always counts."""
+    tuned: TextTable = {}
+    """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
+
+
+# ------------------------------------------------------------------------------------------------------------ result
+class Variant(Strict, frozen=True, kw_only=True):
+    """A network: its name and what the name means."""
+
+    name: Name
+    family: Text
+    width_multiplier: Annotated[float, Meta(gt=0, le=1000)]
+    resolution: PositiveInt
+    convolution: Literal["depthwise_separable", "standard"]
+    batch: Batch
+    dtype: Text
+
+
+class ArtifactInfo(Strict, frozen=True, kw_only=True):
+    """What was compiled.
+
+    `schedules` names the rule of each kernel, and whether it was tuned; `fallbacks` are the kernels that no rule took,
+    `ignored` those whose tuned choice was not followed.
+    """
+
+    digest: Text
+    library_bytes: Bytes
+    compile_s: Seconds
+    cached: bool
+    schedules: TextTable
+    fallbacks: TextTable = {}
+    """Kernel to the reason."""
+    ignored: TextTable = {}
+    """Kernel to the reason."""
+
+
+class Numerics(Strict, frozen=True, kw_only=True):
+    """The output against PyTorch's. `max_rel_error`: the largest error over the largest magnitude of the reference."""
+
+    max_abs_error: Amount | None
+    max_rel_error: Amount | None
+    tolerance: Amount
+    """Largest `max_rel_error` that passes."""
+    reference: Text
+    passed: bool
+    detail: Text | None = None
+
+
+class EndToEnd(Strict, frozen=True, kw_only=True):
+    """Whole runs. `twin_latency_s` is a second copy of the same library, alternated with the first: the A/A pair."""
+
+    latency_s: Samples | None
+    twin_latency_s: Samples | None
+    method: Text
+    threads: Threads | None = None
+    """As the runtime reports it."""
+    latency_model_s: Seconds | None = None
+    """What a model of the target says of one thread; a model, never a measurement. Sum over the layers."""
+    latency_model_method: Text | None = None
+    affinity: Annotated[tuple[Count, ...], Meta(max_length=MOST_KEYS)] | None = None
+    """Processors that the first of these threads may run on."""
+    warmup_runs: Count | None = None
+    warmup_s: Seconds | None = None
+    wall_s: Seconds | None = None
+    """From the first warm-up to the last sample."""
+    others_busy_s: Seconds | None = None
+    """Processor time that other processes of this machine used meanwhile."""
+    conditions_before: Conditions | None = None
+    conditions_after: Conditions | None = None
+
+
+class Memory(Strict, frozen=True, kw_only=True):
+    """Bytes. Planned by the compiler, but for `process_peak_bytes`: the resident set of the process that measured."""
+
+    weight_bytes: Bytes
+    activation_peak_bytes: Bytes
+    workspace_bytes: Bytes
+    process_peak_bytes: Bytes | None
+    method: Text
+    device_bytes: Bytes | None = None
+    """Where a GPU ran it: what its driver gave out for the network, of its own memory."""
+
+
+class MeteredEnergy(Strict, frozen=True, kw_only=True):
+    """Energy of one run as a meter saw it over a window of many. The idle power is not taken off."""
+
+    energy_j: Joules
+    method: Text
+    window_s: Seconds
+    runs: PositiveInt
+    idle_w: Amount | None = None
+    """What the same meter showed of the idle device before; null: it was not looked at."""
+
+
+class Energy(Strict, frozen=True, kw_only=True):
+    """Energy of one run. `energy_j` is a model of operations, bytes and static power; `measured` is a meter's."""
+
+    energy_j: Joules | None
+    method: Text
+    components_j: Annotated[dict[Text, Joules], Meta(max_length=MOST_KEYS)]
+    """`arithmetic`, `L1`, `L2`, `L3`, `DRAM`, `static`."""
+    coefficients: EnergyCoefficients | None
+    measured: MeteredEnergy | None = None
+
+
+class Books(Strict, frozen=True, kw_only=True):
+    """How the layers, the runtime between them and the whole fit: layer_sum + overhead + unattributed = end_to_end.
+
+    Medians. `unattributed_s` is what is left; it is negative where the instrumented run was slower than the plain one.
+    """
+
+    end_to_end_s: Seconds
+    layer_sum_s: Seconds
+    overhead_s: Seconds
+    unattributed_s: Number
+    instrument_cost_s: Seconds
+    """What the instrument adds to one reading; already taken off the layers and the overhead."""
+    method: Text | None = None
+    """How layers and overhead were told apart; null: by the runtime's instrument, call by call."""
+
+
+class Roofline(Strict, frozen=True, kw_only=True):
+    """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that its data pass."""
+
+    flops_per_s: Amount
+    arithmetic_intensity: Amount
+    """FLOPs a byte of input, weights and output."""
+    bound: Text
+    fraction_of_peak: Amount
+    """Of the measured peak FLOP/s."""
+    fraction_of_bound: Amount
+    """Of what `bound` allows at this intensity."""
+
+
+class Counters(Strict, frozen=True, kw_only=True):
+    """Exact counts of instructions that the compiled library executed in one run, on one thread."""
+
+    instructions: Count
+    loads: Count
+    """Instructions that read memory."""
+    stores: Count
+    """Instructions that write memory."""
+    load_bytes: Bytes
+    store_bytes: Bytes
+    vector_instructions: Count
+    """Instructions on whole vectors."""
+    fma_instructions: Count
+    """Multiply-adds, on vectors and on single numbers."""
+    flops: Count
+    """Floating-point operations: two a lane of a multiply-add, one a lane of any other arithmetic instruction."""
+
+
+class Counts(Strict, frozen=True, kw_only=True):
+    """Exact counts of one run of the network, and what they are counts of."""
+
+    method: Text
+    target: Text
+    """The target that the counted code was compiled for; not the record's own with `--counts`."""
+    vector_bits: PositiveInt | None = None
+    """Width of that target's vectors; null: it is the record's own target."""
+    artifact_digest: Text
+    emulator: Text
+    """Program, version and processor that executed it."""
+    counters: Counters
+    """Sum over the layers."""
+    traffic_bytes: Traffic | None = None
+    """Sum over the layers; see `Layer.traffic_bytes`."""
+    traffic_method: Text | None = None
+
+
+class Layer(Strict, frozen=True, kw_only=True):
+    """One layer of the network, with every kernel that was made for it. Shapes are NCHW (networks' own order)."""
+
+    index: Count
+    name: Name
+    op: Op
+    kernel: Text
+    """The compiled function; several, in order, are joined by ` + `."""
+    input_shape: Shape
+    output_shape: Shape
+    kernel_size: Sides | None
+    stride: Sides | None
+    groups: Side | None
+    macs: Count
+    params: Count
+    weight_bytes: Bytes
+    activation_bytes: Bytes
+    """Input plus output."""
+    workspace_bytes: Bytes
+    parallel_loops: Count | None = None
+    """That one run executes; each starts the threads and joins them. None where the build did not say."""
+    latency_s: Samples | None
+    energy_j: Joules | None
+    energy_method: Text | None
+    counters: Counters | None
+    counters_by_kernel: Annotated[dict[Text, Counters], Meta(max_length=MOST_KEYS)] = {}
+    """The same, of each kernel where the layer has several."""
+    traffic_bytes: Traffic | None = None
+    """Bytes that each level (`L1`, `L2`, `L3`, `DRAM`) delivered and took, in a model of the target's caches."""
+    latency_model_s: Seconds | None = None
+    """What a model of the target says of one thread; a model, never a measurement."""
+    roofline: Roofline | None
+    metered: MeteredEnergy | None = None
+    """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
+
+
+class Result(Strict, frozen=True, kw_only=True):
+    """What one variant showed."""
+
+    variant: Variant
+    artifact: ArtifactInfo
+    numerics: Numerics | None
+    end_to_end: EndToEnd
+    memory: Memory
+    energy: Energy
+    books: Books | None
+    counts: Counts | None = None
+    layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    missing: TextTable = {}
+    warnings: Texts = ()
+
+
+class Failure(Strict, frozen=True, kw_only=True):
+    """A variant that could not be built or measured, and why."""
+
+    variant: Name
+    stage: Text
+    reason: Text
+    detail: Text = ""
+
+
+class Record(Strict, frozen=True, kw_only=True):
+    """What one run saw."""
+
+    format_version: Literal[1]
+    run_id: Name
+    created_at_utc: Moment
+    mbench_version: Text
+    host: Host
+    target: Target
+    device: Device
+    settings: Settings
+    results: Annotated[tuple[Result, ...], Meta(max_length=MOST_VARIANTS)] = ()
+    failures: Annotated[tuple[Failure, ...], Meta(max_length=MOST_VARIANTS)] = ()
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the variants that were asked for and have no result."""
+        done = {result.variant.name for result in self.results}
+        return tuple(name for name in self.settings.variants if name not in done)

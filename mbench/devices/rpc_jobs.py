@@ -1,0 +1,262 @@
+"""Jobs of worker processes that work at the other end of a line (see `mbench.devices.worker`)."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mbench.core.errors import MeasureError
+from mbench.core.progress import Report
+from mbench.devices.address import Address
+from mbench.hardware import linker
+from mbench.measure.observation import MeasurePlan, Observation
+
+if TYPE_CHECKING:
+    from mbench.core.artifact import Artifact
+    from mbench.core.machine_types import Calibration, Target
+    from mbench.core.records import MeteredEnergy
+    from mbench.devices.line import Line
+    from mbench.devices.remote_host import Snapshot
+    from mbench.devices.remote_session import RemoteSession
+
+_LEAST_MEMORY_BYTES = 1 << 28
+"""Taken where a device does not say how much it has to spare."""
+
+
+def measure(
+    send: Report, address: Address, work: Path, patience_s: float, folder: Path, plan: MeasurePlan
+) -> Observation:
+    """Job: check an artifact's numerics on a device, then time it there.
+
+    Args:
+        send: tells the stage.
+        address: of the device.
+        work: an empty folder, for what the device tells of itself.
+        patience_s: how long to wait for a tracker's device.
+        folder: the artifact.
+        plan: how to measure.
+    """
+    send("connecting", 0.0)
+    from mbench.core import artifact
+    from mbench.devices import answers
+    from mbench.devices import line as lines
+
+    loaded = artifact.load(folder)
+    answers.bound_memory()
+    line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
+    with contextlib.closing(line):
+        try:
+            return _Measuring(send, line, loaded, plan, work).observe()
+        except RuntimeError as error:  # TVM's, from the other end or about the line
+            raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
+        except answers.UNUSABLE as error:
+            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
+
+
+def calibrate(
+    send: Report, address: Address, work: Path, patience_s: float, target: Target, threads: int
+) -> Calibration:
+    """Job: measure the ceilings of a device.
+
+    Args:
+        send: tells the stage.
+        address: of the device.
+        work: an empty folder, for the kernels.
+        patience_s: how long to wait for a tracker's device.
+        target: what the kernels are built for.
+        threads: that they run on.
+    """
+    send("connecting", 0.0)
+    from mbench.devices import answers
+    from mbench.devices import line as lines
+    from mbench.measure import cpu_peaks as ceilings
+
+    answers.bound_memory()
+    line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
+    with contextlib.closing(line):
+        try:
+            place = _Board(line, str(target.tvm.get("mtriple", "")), target.name, work)
+            line.set_threads(threads)
+            send("calibrating", 0.0)
+            progress = functools.partial(send, "calibrating")
+            return ceilings.calibrate(target, threads, progress=progress, place=place)
+        except RuntimeError as error:  # TVM's, from the other end or about the line
+            raise MeasureError(lines.explain(error, line, target.name)) from error
+        except answers.UNUSABLE as error:
+            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
+
+
+class _Board:
+    """Where the kernels of a calibration run: they are linked here and uploaded."""
+
+    def __init__(self, line: Line, triple: str, target: str, work: Path) -> None:
+        from mbench.devices import remote_host
+
+        check_architecture(line, triple, target)
+        self.device = line.remote.cpu()
+        self._line, self._triple, self._work = line, triple, work
+        self._loaded, self._start = 0, time.perf_counter()
+        if line.info is None:
+            raise MeasureError(only_mbenchs(line))
+        self._before = remote_host.look(line, work / "before")
+        self.memory_bytes = self._before.available_memory_bytes() or _LEAST_MEMORY_BYTES
+
+    def load(self, kernels: Any, target: Any) -> Any:
+        """Compile, link and upload kernels; return the module that runs them on the device."""
+        import tvm
+
+        from mbench.compile import codegen
+
+        self._loaded += 1
+        library = self._work / f"kernels{self._loaded}.so"
+        codegen.export(tvm.compile(kernels, target=target), library, linker.find(self._triple))
+        self._line.upload(library)
+        return self._line.remote.load_module(library.name)
+
+    def others_busy(self) -> float | None:
+        """Return the processors that other processes of the device kept busy."""
+        from mbench.devices import remote_host
+
+        then, now = self._before.others_busy_s(), remote_host.look(self._line, self._work / "after").others_busy_s()
+        if then is None or now is None:
+            return None
+        return max(0.0, now - then) / (time.perf_counter() - self._start)
+
+
+def only_mbenchs(line: Line) -> str:
+    """Return why something cannot be had from a server that is not mbench's."""
+    return (
+        f"the server at {line.address} is TVM's own, which has no functions for this; "
+        "start mbench's there: 'mbench device serve'"
+    )
+
+
+def check_architecture(line: Line, triple: str, target: str) -> None:
+    """Refuse a library for another architecture than the device's, before it is uploaded.
+
+    Raises:
+        MeasureError: it is for another one.
+    """
+    if line.info is None or not triple:
+        return
+    built, there = linker.architecture(triple), linker.architecture(line.info.architecture)
+    if built != there:
+        raise MeasureError(
+            f"the device at {line.address} is {there}, the target {target} is {built}; "
+            "choose a target of the device's architecture, see 'mbench targets'"
+        )
+
+
+class _Measuring:
+    """One measurement over a line, step by step; what was seen so far is in `seen`."""
+
+    def __init__(self, send: Report, line: Line, loaded: Artifact, plan: MeasurePlan, work: Path) -> None:
+        self._send, self._line, self._loaded, self._plan, self._work = send, line, loaded, plan, work
+        self.seen: dict[str, Any] = {}
+
+    def observe(self) -> Observation:
+        """Return what the device saw."""
+        from mbench.measure import latency, numerics
+
+        first = self._load()
+        self._send("checking", 0.0)
+        self.seen["numerics"] = numerics.compare(first.run(), first.expected, self._plan.tolerance)
+        if not self.seen["numerics"].passed:
+            return Observation(**self.seen)
+        before = self._before()
+        start = time.perf_counter()
+        self._send("warming up", 0.0)
+        self.seen["warmup_runs"], self.seen["warmup_s"] = latency.warm_up(first, self._plan.warmup)
+        if before is not None:
+            self.seen["process_peak_bytes"] = self._look("warm").process_peak_bytes()
+        twin = self._time(first)
+        if before is not None:
+            self._time_layers(twin)
+        self.seen["wall_s"] = time.perf_counter() - start
+        if before is not None:
+            self._after(first, before)
+        return Observation(**self.seen)
+
+    def _load(self) -> RemoteSession:
+        from mbench.devices.remote_session import RemoteSession
+
+        manifest = self._loaded.manifest
+        triple = str(json.loads(manifest.inputs["tvm_target"]).get("mtriple", ""))
+        check_architecture(self._line, triple, manifest.target)
+        self._send("uploading", 0.0)
+        self._line.upload(self._loaded.library, lambda fraction: self._send("uploading", fraction))
+        self._send("loading", 0.0)
+        self._describe()
+        self.seen["threads"] = self._line.set_threads(
+            self._plan.threads
+        )  # binds this process, so the machine was first
+        self.seen["affinity"] = None
+        return RemoteSession(self._line, self._loaded)
+
+    def _describe(self) -> None:
+        """Let the device describe itself, if it can."""
+        if self._line.info is not None:
+            self.seen["machine"] = self._look("found").machine(self._line.info)
+        else:
+            self.seen["missing"] = self.seen["energy_missing"] = only_mbenchs(self._line)
+
+    def _before(self) -> Snapshot | None:
+        """Return what the device is doing before it is timed; None if it cannot tell."""
+        if self._line.info is None:
+            return None
+        snapshot = self._look("before")
+        self.seen["affinity"] = snapshot.affinity()
+        self.seen["conditions_before"] = snapshot.conditions()
+        return snapshot
+
+    def _time(self, first: RemoteSession) -> RemoteSession:
+        from mbench.devices.remote_session import RemoteSession
+        from mbench.measure import latency
+
+        plan, twin = self._plan, RemoteSession(self._line, self._loaded)
+        self._send("measuring", 0.0)
+        self.seen["latency_s"], self.seen["twin_latency_s"] = latency.pair_as_planned(
+            first, twin, plan, functools.partial(self._send, "measuring")
+        )
+        return twin
+
+    def _time_layers(self, twin: RemoteSession) -> None:
+        from mbench.measure import latency
+
+        self._send("measuring layers", 0.0)
+        self.seen["calls_s"], self.seen["overhead_s"], self.seen["instrument_cost_s"] = latency.layers(
+            twin,
+            repeat=self._plan.layer_repeat,
+            max_s=self._plan.measure_max_s,
+            progress=functools.partial(self._send, "measuring layers"),
+        )
+
+    def _after(self, first: RemoteSession, before: Snapshot) -> None:
+        from mbench.measure import meters
+
+        snapshot = self._look("after")
+        then, now = before.others_busy_s(), snapshot.others_busy_s()
+        self.seen["others_busy_s"] = None if then is None or now is None else max(0.0, now - then)
+        self.seen["conditions_after"] = snapshot.conditions()
+        found = meters.find(snapshot.root)
+        if found:
+            self._send("metering energy", 0.0)
+        self.seen["energy"] = self._meter(first, snapshot, found) if found else None
+        if self.seen["energy"] is None:
+            self.seen["energy_missing"] = meters.RESET if found else meters.MISSING
+
+    def _meter(self, session: RemoteSession, snapshot: Snapshot, found: list[Any]) -> MeteredEnergy | None:
+        from mbench.measure import meters
+
+        paths = tuple(f"/{meter.file.relative_to(snapshot.root)}" for meter in found)
+        looped = session.loop(meters.WINDOW_S, paths)
+        return meters.replayed(looped.samples, root=snapshot.root, runs=looped.runs)
+
+    def _look(self, name: str) -> Snapshot:
+        from mbench.devices import remote_host
+
+        return remote_host.look(self._line, self._work / name)

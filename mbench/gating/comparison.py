@@ -1,0 +1,166 @@
+"""What a comparison of two runs found: frozen types that `gate` and `compare` fill and every output reads.
+
+A finding is one metric of one thing (a network, a layer, or a group of layers) in both runs. Numbers are in SI units,
+raw samples stay with the finding, and every judgement carries its reason in words. Nothing here computes a judgement.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from mbench.core import plain
+from mbench.core.field_types import Op
+
+FORMAT_VERSION: Literal[1] = 1
+
+Way = Literal["counts", "paired", "recorded", "static"]
+"""How a metric was compared: exact counts, both libraries measured now in turns, samples of two records, or what the
+compiler says without running anything."""
+WAYS: dict[Way, str] = {
+    "counts": "exact counts of executed instructions, the same on every machine: a difference is real",
+    "paired": "both libraries measured now, in turns within one process, several processes",
+    "recorded": "latencies as the two records hold them, measured at different times",
+    "static": "what the compiler planned and wrote: sizes and multiply-adds, exact",
+}
+
+Metric = Literal[
+    "latency",
+    "instructions",
+    "loads",
+    "stores",
+    "memory",
+    "weight_bytes",
+    "library_bytes",
+    "macs",
+    "presence",
+    "result",
+]
+UNITS: dict[Metric, str] = {
+    "latency": "s",
+    "memory": "B",
+    "weight_bytes": "B",
+    "library_bytes": "B",
+}
+"""What a metric's values are in; the others are plain counts."""
+
+Outcome = Literal["regressed", "improved", "same", "undecided", "accepted", "information"]
+"""`regressed` is worse than its threshold allows; `accepted` would be, but for a checked-in acceptance; `undecided`
+could not be judged as finely as was asked; `information` is shown and not judged."""
+Conclusion = Literal["passed", "regressed", "inconclusive", "incomparable"]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base: immutable, and an unknown field is an error."""
+
+
+class Finding(_Strict, frozen=True, kw_only=True):
+    """One metric of one thing in both runs."""
+
+    variant: str
+    layer: str | None = None
+    """A layer's name, several joined by ` + ` where fusion differs; null: the whole network."""
+    op: Op | None = None
+    metric: Metric
+    way: Way
+    base: float | None
+    """Median where there are samples; null: not in this run."""
+    head: float | None
+    ratio: float | None = None
+    """Estimate of head over base."""
+    interval: tuple[float, float] | None = None
+    """Of the ratio, at `confidence`."""
+    confidence: float | None = None
+    threshold: float | None = None
+    """The change, as a fraction, that was tolerated: the limit asked for, or what noise and the floor made of it."""
+    sensitivity: float | None = None
+    """The change, as a fraction, that must not be missed."""
+    p_value: float | None = None
+    """Of no change beyond the threshold, adjusted for all that were looked at together; null: no test was made."""
+    log_ratios: tuple[float, ...] = ()
+    """One a process: log(head / base)."""
+    noise_log_ratios: tuple[float, ...] = ()
+    """One a process: log(twin / base), two copies of the baseline."""
+    outcome: Outcome
+    reason: str
+    """In words, with figures."""
+    causes: tuple[str, ...] = ()
+    """What else differs there and may explain it."""
+
+
+class Difference(_Strict, frozen=True, kw_only=True):
+    """Something besides the code that the two runs do not share."""
+
+    key: str
+    """What `--allow-different` calls it."""
+    base: str
+    head: str
+    forbids: tuple[Way, ...] = ()
+    """Ways of comparing that it makes meaningless."""
+    allowed: bool = False
+
+
+class Side(_Strict, frozen=True, kw_only=True):
+    """One of the two runs."""
+
+    path: str
+    run_id: str
+    created_at_utc: str
+    mbench_version: str
+    target: str
+    machine: str
+    runs: int = 1
+    """Records of the same job that stand for it together."""
+
+
+class Comparison(_Strict, frozen=True, kw_only=True):
+    """All that was found, without a judgement of the whole."""
+
+    base: Side
+    head: Side
+    ways: dict[str, str]
+    """The ways that were taken, each with what it says of itself."""
+    findings: tuple[Finding, ...]
+    differences: tuple[Difference, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Ways that were wanted and that the differences forbid, with the differences."""
+    notes: tuple[str, ...] = ()
+    """How it was measured."""
+    copies: tuple[str, ...] = ()
+    """Files that do not count, since they are of the same run as others; each with what of."""
+    not_measured: tuple[str, ...] = ()
+    """What was asked for in a run and cannot be judged, with the reason."""
+
+    def of(self, outcome: Outcome) -> tuple[Finding, ...]:
+        """Return the findings of an outcome, in order."""
+        return tuple(finding for finding in self.findings if finding.outcome == outcome)
+
+
+class Verdict(_Strict, frozen=True, kw_only=True):
+    """A comparison, judged."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    created_at_utc: str
+    mbench_version: str
+    conclusion: Conclusion
+    headline: str
+    """One sentence with figures."""
+    comparison: Comparison
+    accepted: tuple[str, ...] = ()
+    """Acceptances that were used, with their reasons."""
+    failures: tuple[str, ...] = ()
+    """What could not be measured, in the two runs or now."""
+
+
+def encode(document: Comparison | Verdict) -> bytes:
+    """Return the document as indented JSON."""
+    return (
+        msgspec.json.format(msgspec.json.encode(plain.mapped(document, lambda _, text: plain.storable(text))), indent=2)
+        + b"\n"
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a verdict."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Verdict)}

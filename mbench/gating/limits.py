@@ -1,0 +1,163 @@
+"""How much change is tolerated, and how small a change must not be missed: by metric, network, and kind of layer.
+
+A selector is `[VARIANT:][SCOPE.]METRIC`: a glob of variants, then `network` (the default), `layer`, or one kind of
+layer by its op. The last entry that fits counts; the command line comes after `mbench.toml`, and that after the
+defaults.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import msgspec
+
+from mbench.core import toml_files
+from mbench.core.errors import UsageError, did_you_mean
+from mbench.core.field_types import Op
+from mbench.gating.comparison import Metric
+
+CONFIG = "mbench.toml"
+METRICS: tuple[str, ...] = tuple(name for name in get_args(Metric) if name not in ("presence", "result"))
+SCOPES = ("network", "layer", *get_args(Op))
+_COUNTED = ("instructions", "loads", "stores")
+_SEEN_OF_NETWORK = 2.0
+_SEEN_OF_LAYER = 5.0
+"""How many times its threshold a slow-down must be not to be missed, unless a sensitivity is given."""
+
+
+class Selector(NamedTuple):
+    """What an entry is for."""
+
+    variant: str
+    scope: str
+    metric: str
+
+    def fits(self, variant: str, op: str | None, metric: str) -> bool:
+        """Return whether it is for a metric of a network (`op` is None) or of a layer of the kind `op`."""
+        scopes = ("network",) if op is None else ("layer", op)
+        return self.metric == metric and self.scope in scopes and fnmatch.fnmatchcase(variant, self.variant)
+
+
+Entries = tuple[tuple[Selector, float], ...]
+
+DEFAULTS: Entries = (
+    (Selector("*", "network", "latency"), 0.01),
+    (Selector("*", "layer", "latency"), 0.02),
+    (Selector("*", "network", "library_bytes"), 0.002),
+    *((Selector("*", "network", name), 0.002) for name in _COUNTED),
+    *((Selector("*", "layer", name), 0.005) for name in _COUNTED),
+)
+"""What no entry is for is exact: memory, weights, multiply-adds."""
+
+
+_Value = str | int | float
+"""What a file may say where a percentage is wanted; `percentage` refuses a number, and says what is missing."""
+
+
+class _Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    thresholds: dict[str, _Value] = {}
+    sensitivity: dict[str, _Value] = {}
+
+
+class _Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    gate: _Gate = _Gate()
+
+
+class Limits(NamedTuple):
+    """Thresholds and sensitivities, later entries before earlier ones."""
+
+    thresholds: Entries = DEFAULTS
+    sensitivities: Entries = ()
+
+    def threshold(self, variant: str, op: str | None, metric: str) -> float:
+        """Return the change, as a fraction, that is tolerated in a network (`op` is None) or a layer."""
+        return _last(self.thresholds, variant, op, metric) or 0.0
+
+    def sensitivity(self, variant: str, op: str | None, metric: str) -> float:
+        """Return the change, as a fraction, that must not be missed.
+
+        Raises:
+            UsageError: it is not above what is tolerated.
+        """
+        tolerated = self.threshold(variant, op, metric)
+        asked = _last(self.sensitivities, variant, op, metric)
+        if asked is None:
+            return tolerated * (_SEEN_OF_NETWORK if op is None else _SEEN_OF_LAYER)
+        if asked <= tolerated:
+            scope = "network" if op is None else op
+            raise UsageError(
+                f"sensitivity of {scope}.{metric} for {variant} is {asked:.3%}, expected more than its threshold of "
+                f"{tolerated:.3%}; lower --threshold or raise --sensitivity"
+            )
+        return asked
+
+
+def _last(entries: Entries, variant: str, op: str | None, metric: str) -> float | None:
+    return next((value for selector, value in reversed(entries) if selector.fits(variant, op, metric)), None)
+
+
+def read(config: Path | None, thresholds: Iterable[str] = (), sensitivities: Iterable[str] = ()) -> Limits:
+    """Return the limits of a file and of the command line (`SELECTOR=PERCENT` each).
+
+    Args:
+        config: the file; None: `mbench.toml` in this folder, if there is one.
+        thresholds: later than those of the file.
+        sensitivities: likewise.
+
+    Raises:
+        UsageError: the file cannot be read, or an entry is not one.
+    """
+    file = config or Path(CONFIG)
+    look_up = toml_files.read if config else toml_files.find
+    gate = (look_up(toml_files.Source(file), _Config) or _Config()).gate
+    return Limits(
+        (*DEFAULTS, *_of_file(gate.thresholds, "thresholds", file), *_of_options(thresholds, "--threshold")),
+        (*_of_file(gate.sensitivity, "sensitivity", file), *_of_options(sensitivities, "--sensitivity")),
+    )
+
+
+def _of_file(entries: Mapping[str, _Value], name: str, file: Path) -> Entries:
+    return tuple(_entry(key, value, f"{file}: [gate.{name}]") for key, value in entries.items())
+
+
+def _of_options(options: Iterable[str], option: str) -> Entries:
+    pairs = []
+    for text in options:
+        selector, equals, value = text.rpartition("=")
+        if not equals:
+            raise UsageError(f"{option} {text!r}: expected SELECTOR=PERCENT, such as latency=3%")
+        pairs.append(_entry(selector, value, option))
+    return tuple(pairs)
+
+
+def _entry(selector: str, value: object, where: str) -> tuple[Selector, float]:
+    return _selector(selector, where), percentage(value, f"{where} {selector}")
+
+
+def _selector(text: str, where: str) -> Selector:
+    variant, _, rest = text.rpartition(":")
+    scope, _, metric = rest.rpartition(".")
+    if metric not in METRICS:
+        hint = did_you_mean(metric, METRICS) or f"; expected one of: {', '.join(METRICS)}"
+        raise UsageError(f"{where}: metric {toml_files.shown(metric)} of {toml_files.shown(text)} is not known{hint}")
+    if scope and scope not in SCOPES:
+        hint = did_you_mean(scope, SCOPES) or f"; expected one of: {', '.join(SCOPES)}"
+        raise UsageError(f"{where}: scope {toml_files.shown(scope)} of {toml_files.shown(text)} is not known{hint}")
+    return Selector(variant or "*", scope or "network", metric)
+
+
+def percentage(value: object, where: str) -> float:
+    """Return `3%` as 0.03.
+
+    Raises:
+        UsageError: it is not a percentage above 0 and up to 1000.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    share = float(match[1]) / 100 if match else 0.0
+    if not 0 < share <= 10:
+        raise UsageError(f"{where} is {toml_files.shown(value)}, expected a percentage above 0, such as '3%'")
+    return share

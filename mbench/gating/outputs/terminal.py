@@ -1,0 +1,172 @@
+"""A verdict, and a comparison layer by layer, in 80 columns. Renderables only; only `mbench.cli.main` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mbench.core import plain, units
+from mbench.gating.comparison import Comparison, Conclusion, Finding, Metric, Verdict
+from mbench.gating.outputs import words
+from mbench.terminal.table import add_row, ruled, text
+
+LONGEST = 10
+"""Rows that a list may have; what is left out is counted."""
+_MORE = "… and {count} more: see --json, --markdown or --html"
+_STYLES: dict[Conclusion, str] = {
+    "passed": "bold green",
+    "regressed": "bold red",
+    "inconclusive": "bold yellow",
+    "incomparable": "bold yellow",
+}
+_COLUMNS: tuple[Metric, ...] = ("latency", "instructions", "loads", "stores", "memory", "weight_bytes", "macs")
+"""Of a layer, in a comparison; those that no layer has are left out."""
+_FIRST: tuple[Metric, ...] = ("latency", "instructions", "macs")
+"""The metric whose values stand beside a layer: the first that there is."""
+
+
+def render(document: Verdict | Comparison) -> list[RenderableType]:
+    """Return what a verdict says, what matters first; or what a comparison found, layer by layer."""
+    document = plain.cleaned(document)
+    return _judged(document) if isinstance(document, Verdict) else _compared(document)
+
+
+def _judged(verdict: Verdict) -> list[RenderableType]:
+    found = verdict.comparison
+    headline = text(f"{words.CONCLUSIONS[verdict.conclusion]}: ", style=_STYLES[verdict.conclusion])
+    parts: list[RenderableType] = [headline + text(words.line(verdict.headline)), *_conditions(found)]
+    parts.extend(text(f"FAILED: {words.line(failure)}", style="bold red") for failure in verdict.failures)
+    for title, listed in words.sections(found).items():
+        for variant, findings in words.by_variant(listed).items():
+            parts.extend(_section(f"{title}: {variant}", findings))
+    parts.extend(_listed("Accepted by the checked-in list", verdict.accepted))
+    parts.extend(_rest(found))
+    parts.append(text(f"In all: {words.tally(found)}."))
+    return parts
+
+
+def _compared(comparison: Comparison) -> list[RenderableType]:
+    parts: list[RenderableType] = list(_conditions(comparison))
+    parts.extend(text(f"NOT MEASURED: {words.line(said)}", style="bold red") for said in comparison.not_measured)
+    for variant, findings in words.by_variant(comparison.findings).items():
+        whole = [finding for finding in findings if finding.layer is None and words.sentence(finding)]
+        parts.append(_figures(f"{variant}: the network", whole) if whole else text(variant, style="bold"))
+        parts.extend(_layers(variant, [finding for finding in findings if finding.layer is not None]))
+        parts.extend(_indented(_explained(findings)))
+    parts.extend(_rest(comparison))
+    return parts
+
+
+def _conditions(comparison: Comparison) -> Iterator[Text]:
+    yield text(f"base  {words.line(words.side(comparison.base))}")
+    yield text(f"head  {words.line(words.side(comparison.head))}")
+    for way, said in comparison.ways.items():
+        yield text(f"Compared by {way}: {said}.")
+    for said in comparison.left_out:
+        yield text(words.line(f"{said[:1].upper()}{said[1:]}."), style="yellow")
+    for said in comparison.copies:
+        yield text(f"{words.COPY}: {words.line(said)}.", style="yellow")
+
+
+def _section(title: str, findings: Sequence[Finding]) -> Iterator[RenderableType]:
+    valued = [finding for finding in findings if words.sentence(finding)]
+    if valued:
+        yield _figures(title, valued[:LONGEST])
+    else:
+        yield text(title, style="bold")
+    if len(valued) > LONGEST:
+        yield text(_MORE.format(count=len(valued) - LONGEST))
+    shown = [finding for finding in findings if finding not in valued[LONGEST:]]
+    yield from _why(shown, LONGEST)
+
+
+def _figures(title: str, findings: Sequence[Finding]) -> Table:
+    table = ruled(title, ("layer", "metric"), ("base", "head", "change", "tolerated"))
+    for finding in findings:
+        limits = words.interval(finding)
+        moved = words.change(finding) + (f"\n({limits})" if limits else "")
+        row = (words.place(finding), words.METRICS[finding.metric], *words.values(finding), moved)
+        add_row(table, *row, words.tolerated(finding))
+    confidence = words.confidence(findings)
+    if confidence:
+        table.caption, table.caption_justify = text(confidence), "left"
+    return table
+
+
+def _why(findings: Sequence[Finding], most: int) -> Iterator[RenderableType]:
+    yield from _indented(words.cut(words.grouped(findings), most, _MORE))
+
+
+def _layers(variant: str, findings: Sequence[Finding]) -> Iterator[Table]:
+    """Yield a row a layer: the values of one metric, and how much each metric changed that did in any layer."""
+    layers: dict[str, dict[Metric, Finding]] = {}
+    for finding in findings:
+        layers.setdefault(finding.layer or "", {}).setdefault(finding.metric, finding)
+    metrics = [metric for metric in _COLUMNS if any(metric in row for row in layers.values())]
+    if not metrics:
+        return
+    first = next((metric for metric in _FIRST if metric in metrics), metrics[0])
+    moved = [metric for metric in metrics if any(metric in row and _moved(row[metric]) for row in layers.values())]
+    others = [metric for metric in moved if metric != first]
+    ranges = any(words.bounds(row[first]) for row in layers.values() if first in row)
+    heads = ("base", "head", words.METRICS[first], *(("interval",) if ranges else ()))
+    table = ruled(f"{variant}: layers", ("layer",), (*heads, *(words.METRICS[metric] for metric in others)))
+    for layer, row in layers.items():
+        cells = (*_leading(row.get(first)), *((_interval(row.get(first)),) if ranges else ()))
+        add_row(table, layer, *cells, *(_change(row.get(metric)) for metric in others))
+    table.caption, table.caption_justify = text(_caption(first, metrics, moved, findings)), "left"
+    yield table
+
+
+def _caption(first: Metric, metrics: Sequence[Metric], moved: Sequence[Metric], findings: Sequence[Finding]) -> str:
+    same = [words.METRICS[metric] for metric in metrics if metric not in moved]
+    note = f"base and head: {words.METRICS[first]}; then changes, head over base."
+    unchanged = f"The same in every layer: {', '.join(same)}." if same else ""
+    return " ".join(filter(None, (note, unchanged, words.confidence(findings))))
+
+
+def _leading(finding: Finding | None) -> tuple[str, str, str]:
+    return (*(words.values(finding) if finding else (units.NOT_AVAILABLE,) * 2), _change(finding))
+
+
+def _change(finding: Finding | None) -> str:
+    return words.change(finding) if finding else units.NOT_AVAILABLE
+
+
+def _interval(finding: Finding | None) -> str:
+    return (words.interval(finding) if finding else "") or units.NOT_AVAILABLE
+
+
+def _moved(finding: Finding) -> bool:
+    return finding.base != finding.head
+
+
+def _explained(findings: Sequence[Finding]) -> list[str]:
+    """Return what is new, gone or wrong, and what may explain the other differences, each cause once."""
+    lines = words.grouped(words.ranked(finding for finding in findings if not words.sentence(finding)))
+    causes: dict[str, dict[str, None]] = {}
+    for finding in findings:
+        for cause in finding.causes if words.sentence(finding) else ():
+            causes.setdefault(cause, {})[words.place(finding)] = None
+    return [*lines, *(f"{', '.join(places)}: {cause}" for cause, places in causes.items())]
+
+
+def _rest(comparison: Comparison) -> Iterator[RenderableType]:
+    yield from _listed("What else the two runs do not share", map(words.difference, comparison.differences))
+    yield from _listed("Notes", comparison.notes)
+
+
+def _listed(title: str, lines: Iterable[str]) -> Iterator[RenderableType]:
+    listed = list(lines)
+    if listed:
+        yield text(title, style="bold")
+        yield from _indented(listed)
+
+
+def _indented(lines: Iterable[str]) -> Iterator[Padding]:
+    for line in lines:
+        yield Padding(text(words.line(line)), (0, 0, 0, 2))

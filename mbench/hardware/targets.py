@@ -1,0 +1,217 @@
+"""The registry of hardware targets: folders with a target.toml, from mbench, from other packages and from `--targets`.
+
+Reads descriptions and says what this machine can do with them. Imports neither tvm nor torch; LLVM's opinion on an
+mcpu is in `mbench.hardware.llvm`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from mbench.core import resources
+from mbench.core.errors import BuildError, TargetError, did_you_mean
+from mbench.core.machine_types import Host, Target
+from mbench.hardware import gpus, host, linker, target_file
+
+ENTRY_POINTS = "mbench.targets"
+_FILE = "target.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """What this machine can do with a target. `reason` says why not, and what to do; it is empty where all works."""
+
+    compile: bool
+    measure: bool
+    reason: str = ""
+    emulate: bool = False
+    """Whether QEMU executes its instructions; asked only where they cannot be measured."""
+
+
+# -------------------------------------------------------------------------------------------------------------- look-up
+def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
+    """Return the target called `name`, or known by it as an alias; `-` and `_` are the same, and so is the case.
+
+    `host` is this machine, as the kernel and LLVM describe it; `cuda` is the target for this machine's GPU.
+
+    Args:
+        name: of the target.
+        extra_dirs: more folders of target folders.
+
+    Raises:
+        TargetError: the name is not known, or a description is wrong.
+    """
+    if name == "host":
+        from mbench.hardware import llvm
+
+        return llvm.host_target()
+    known = _index(extra_dirs)
+    if name == "cuda":
+        return _of_gpu(known)
+    for candidate in (name, _plain(name)):
+        if candidate in known:
+            return known[candidate][0]
+    hint = did_you_mean(_plain(name), (*target_file.DETECTED, *known)) or ";"
+    raise TargetError(f"target '{name}' is not known{hint} see 'mbench targets'")
+
+
+def load_all(extra_dirs: Iterable[Path] = ()) -> dict[str, Target]:
+    """Return every target by name, sorted, without those that are detected.
+
+    Raises:
+        TargetError: a description is wrong, or two share a name.
+    """
+    return {name: target for name, (target, _) in sorted(_index(extra_dirs).items()) if name == target.name}
+
+
+def for_threads(target: Target, threads: int) -> Target:
+    """Return the target with as many cores as a run has threads, where it has more: layers are cut for its cores.
+
+    Two layers that are cut well for sixteen cores, one along its pixels and the next along its channels, leave two
+    threads with half of their input in each other's cache. One thread has all of it whatever the cut, and takes the
+    code of the whole target.
+    """
+    if target.family == "gpu" or not 1 < threads < target.processor.cores:
+        return target
+    return msgspec.structs.replace(target, processor=msgspec.structs.replace(target.processor, cores=threads))
+
+
+def available(extra_dirs: Iterable[Path] = ()) -> dict[str, Path]:
+    """Return the target.toml of each target, by name, sorted. `host` and `cuda` are detected, and not among them.
+
+    Raises:
+        TargetError: two targets have one name, or a folder of targets cannot be read.
+    """
+    found: dict[str, Path] = {}
+    for folder in _folders(extra_dirs):
+        for file in sorted(folder.glob(f"*/{_FILE}")):
+            name = file.parent.name
+            if name in found:
+                raise TargetError(
+                    f"target '{name}' is described twice, in {found[name]} and in {file}; rename one of them"
+                )
+            found[name] = file
+    return dict(sorted(found.items()))
+
+
+def _index(extra_dirs: Iterable[Path]) -> dict[str, tuple[Target, Path]]:
+    """Return each target with its file, by name and by alias."""
+    files = available(extra_dirs)
+    found = {name: (target_file.read(file), file) for name, file in files.items()}
+    for target, file in list(found.values()):
+        for alias in target.aliases:
+            if alias in found or alias in target_file.DETECTED:
+                other = found[alias][1] if alias in found else "mbench itself"
+                raise TargetError(
+                    f"target name '{alias}' is taken twice, in {other} and as an alias in {file}; rename one"
+                )
+            found[alias] = (target, file)
+    return found
+
+
+def _folders(extra_dirs: Iterable[Path]) -> Iterator[Path]:
+    yield resources.data_dir("targets")
+    for entry in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        yield _package_folder(entry)
+    for folder in map(Path, extra_dirs):
+        if not any(folder.glob(f"*/{_FILE}")):
+            raise TargetError(f"--targets {folder}: no target folders there; expected {folder}/NAME/{_FILE}")
+        yield folder
+
+
+def _package_folder(entry: metadata.EntryPoint) -> Path:
+    """Return the folder of a package, or of a module's file, without running its code."""
+    try:
+        spec = importlib.util.find_spec(entry.module)
+    except ImportError as error:
+        raise TargetError(
+            f"entry point '{entry.name}' of group {ENTRY_POINTS}: {error}; fix or remove that package"
+        ) from error
+    if spec is not None and spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    if spec is not None and spec.origin:
+        return Path(spec.origin).parent
+    raise TargetError(
+        f"entry point '{entry.name}' of group {ENTRY_POINTS}: no module '{entry.module}'; fix or remove that package"
+    )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+# ----------------------------------------------------------------------------------------------------- what can be done
+def support(target: Target, host: Host) -> Support:
+    """Return what `host` can do with `target`: compile for it, and measure on itself."""
+    kind = target.tvm["kind"]
+    if kind == "cuda":
+        return _support_cuda(str(target.tvm["arch"]))
+    if kind != "llvm":
+        return Support(
+            compile=False, measure=False, reason=f"tvm.kind '{kind}' is not in this version; it has llvm and cuda"
+        )
+    try:
+        linker.find(str(target.tvm["mtriple"]), machine=host.architecture)
+    except BuildError as error:
+        return Support(compile=False, measure=False, reason=str(error))
+    wanted = linker.architecture(str(target.tvm["mtriple"]))
+    if wanted != host.architecture:
+        return Support(
+            compile=True,
+            measure=False,
+            reason=f"not measured here, which needs an {wanted} machine: see --device rpc://HOST:PORT",
+            emulate="qemu_cpu" in target.emulation,
+        )
+    lacking = [feature for feature in target.processor.requires if feature not in host.features]
+    if lacking:
+        return Support(
+            compile=True,
+            measure=False,
+            reason=f"not measured here: this processor ({host.cpu}) lacks {', '.join(lacking)}",
+            emulate="qemu_cpu" in target.emulation,
+        )
+    return Support(compile=True, measure=True)
+
+
+def _support_cuda(arch: str) -> Support:
+    reason = gpus.no_compiling(arch)
+    if reason:
+        return Support(compile=False, measure=False, reason=reason)
+    reason = gpus.no_measuring(arch)
+    return Support(compile=True, measure=not reason, reason=reason)
+
+
+def _of_gpu(known: dict[str, tuple[Target, Path]]) -> Target:
+    """Return the target for this machine's GPU, described as the GPU describes itself."""
+    by_arch = {str(target.tvm.get("arch")): target for target, _ in known.values() if target.family == "gpu"}
+    choices = ", ".join(sorted(target.name for target in by_arch.values()))
+    gpu = gpus.found()
+    if gpu is None:
+        raise TargetError(f"target 'cuda': nvidia-smi shows no GPU on this machine; name the target: {choices}")
+    if gpu.arch not in by_arch:
+        raise TargetError(f"target 'cuda': there is none for {gpu.name} ({gpu.arch}); name one: {choices}")
+    return gpus.as_found(by_arch[gpu.arch], gpu)
+
+
+def as_run_here(target: Target, machine: Host) -> Target:
+    """Return a target with the caches, cores and static power of the machine that executes it.
+
+    A target's own are its reference machine's. Static power of this one is not known, unless the target is `host`.
+    """
+    if target.family == "gpu":
+        return gpus.as_found(target, gpus.found())
+    tvm = target.tvm
+    here = host.target(machine, triple=str(tvm["mtriple"]), mcpu=str(tvm["mcpu"])).processor
+    processor = msgspec.structs.replace(
+        target.processor, cores=here.cores, frequency_hz=here.frequency_hz, l1d=here.l1d, l2=here.l2, l3=here.l3
+    )
+    energy = target.energy
+    if energy is not None and target.name != "host":
+        energy = msgspec.structs.replace(energy, static_w=None)
+    return msgspec.structs.replace(target, processor=processor, energy=energy)

@@ -1,0 +1,63 @@
+"""What a layer costs by its shape alone: multiply-adds, parameters, bytes. No torch, no measurement.
+
+`params` are the weights of convolutions and of the fully connected layer, as the paper counts them (arXiv:1704.04861,
+table 2): no biases, no BatchNorm. `biases` are what inference adds to that once BatchNorm is folded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from mbench.core.field_types import Op
+from mbench.networks.architectures import LayerSpec
+
+DTYPE_BYTES = {"float32": 4, "float16": 2}
+DTYPES = tuple(DTYPE_BYTES)
+_BIAS_BYTES = 4
+"""Biases are float32 whatever the weights are: they are added to sums, which are."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Costs of a layer or of a sum of layers. Bytes are of one inference at the variant's batch and dtype."""
+
+    macs: int
+    params: int
+    biases: int
+    weight_bytes: int
+    activation_bytes: int
+    """Input plus output, each counted once."""
+
+
+def of_layer(spec: LayerSpec, dtype: str = "float32") -> Costs:
+    """Return the costs of one layer."""
+    width = DTYPE_BYTES[dtype]
+    params = math.prod(spec.weight_shape) if spec.weight_shape else 0
+    biases = spec.output_shape[1] if params else 0
+    macs = params * spec.output_shape[0] * math.prod(spec.output_shape[2:])
+    activations = math.prod(spec.input_shape) + math.prod(spec.output_shape)
+    return Costs(
+        macs=macs,
+        params=params,
+        biases=biases,
+        weight_bytes=params * width + biases * _BIAS_BYTES,
+        activation_bytes=activations * width,
+    )
+
+
+def total(costs: Iterable[Costs]) -> Costs:
+    """Return the sum, field by field."""
+    items = list(costs)
+    return Costs(
+        **{field.name: sum(getattr(item, field.name) for item in items) for field in dataclasses.fields(Costs)}
+    )
+
+
+def split_by_op(specs: Iterable[LayerSpec]) -> dict[Op, Costs]:
+    """Return the costs summed by kind of layer, in order of first appearance (the paper's table 2)."""
+    groups: dict[Op, list[Costs]] = {}
+    for spec in specs:
+        groups.setdefault(spec.op, []).append(of_layer(spec))
+    return {op: total(items) for op, items in groups.items()}

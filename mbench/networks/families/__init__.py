@@ -1,0 +1,1 @@
+"""The families of networks that come with mbench, one module each."""

@@ -1,0 +1,1 @@
+"""The HTML page of records: views, figures, charts, templates. Computes no statistics."""

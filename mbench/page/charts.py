@@ -1,0 +1,217 @@
+"""The charts of the page: figures as JSON with the title, the choices and the reasons that stand around them.
+
+Which figure goes with what of a record is decided here; what it looks like in `page.figures`, what surrounds it in
+`reports/`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+from mbench.analysis import frame, record_history, versus, waterfall
+from mbench.page import figure_data, figures, figures_history, figures_roofline, figures_waterfall, view_types
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NO_CHAIN = "the layers are no chain, so what is alive beside a layer's own tensors is not known"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Option:
+    """One of the figures that a chart can show."""
+
+    anchor: str
+    label: str
+    data: Markup
+    """The figure as JSON, safe inside a script element."""
+    height: int
+    """In pixels: the page keeps room for what is drawn later, so that nothing moves then."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A place for a figure on the page: the figures it can show, the first of them at once; or why there is none."""
+
+    anchor: str
+    title: str
+    options: tuple[Option, ...]
+    reason: str = ""
+    """Why there is no figure, or none of what it `lacks`."""
+    lacks: str = ""
+    """What should come first and could not be had, where other figures remain."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairCharts:
+    """Of a depthwise-separable network beside its standard one."""
+
+    blocks: Chart
+    walk: Chart
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordCharts:
+    """Of one record. `depths` and `samples` have one a network, the others a choice of network."""
+
+    pairs: tuple[PairCharts, ...]
+    depths: tuple[Chart, ...]
+    samples: tuple[Chart, ...]
+    roofline: Chart
+    memory: Chart
+    energy: Chart
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AcrossCharts:
+    """Of several networks, places or dates; a chart without figures has nothing to show and is left out."""
+
+    heat_map: Chart
+    curves: Chart
+    accuracy: Chart
+    history: Chart
+
+
+Named = tuple[str, go.Figure | None]
+
+
+def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
+    """Return the charts of a record; `anchor` begins the ids of its elements."""
+    table = frame.from_records([view.record])
+    layers = [figure_data.of_layers(table, item.result.variant.name) for item in view.results]
+    named = list(zip(view.results, layers, strict=True))
+    ceilings = figure_data.of_ceilings(view.record, view.record.settings.dtype)
+    unroofed = next((item.why("layers.roofline") for item in view.results), "no result")
+    return RecordCharts(
+        pairs=tuple(_of_pair(f"{anchor}-pair{number}", found) for number, found in enumerate(view.pairs, start=1)),
+        depths=tuple(_depth(f"{anchor}-depth{i}", item, rows, view) for i, (item, rows) in enumerate(named, start=1)),
+        samples=tuple(
+            _chart(f"{anchor}-samples{number}", f"Samples of a layer of {item.label}", [
+                (item.label, figures.samples(figure_data.of_samples(item.result)))
+            ], item.why("layers.latency_s"))
+            for number, item in enumerate(view.results, start=1)
+        ),
+        roofline=_chart(f"{anchor}-roofline", "Layers under the measured ceilings", [
+            (item.label, figures_roofline.roofline(rows, ceilings)) for item, rows in named
+        ], unroofed),
+        memory=_chart(f"{anchor}-memory", "Memory in use while each layer runs", [
+            (f"{item.label}{said}", figures.memory(figure_data.of_live(item.result), weights=weights))
+            for weights, said in ((False, ""), (True, ", with weights")) for item in view.results
+        ], _NO_CHAIN),
+        energy=_chart(f"{anchor}-energy", "Energy by component", [
+            ("all", figures.energy(figure_data.of_energy(view.record.results)))
+        ], next((item.why("energy.energy_j") for item in view.results), "no result")),
+    )  # fmt: skip
+
+
+def of_versus(found: versus.Versus) -> Chart:
+    """Return the chart of two records beside each other: networks first, then each one's layers."""
+    choices = [("networks", found.networks)]
+    for change in found.networks:
+        layers = tuple(layer for layer in found.layers if layer.variant == change.variant)
+        choices.append((f"layers of {change.label}", layers))
+    drawn = {name: figures_history.changes(figure_data.of_changes(items)) for name, items in choices}
+    return _chart("versus", "Two records beside each other", drawn.items(), "neither has a latency of the same network")
+
+
+def of_networks(table: pd.DataFrame) -> AcrossCharts:
+    """Return the charts across networks, of the table that `mbench.analysis.record_history.networks` makes."""
+    latest, costs = record_history.latest(table), figures_history.COSTS.values()
+    fronts = ((cost, record_history.front(latest, cost.column)) for cost in costs)
+    return AcrossCharts(
+        heat_map=_chart("heat-map", "Networks and places", [
+            (cost.name, figures_history.heat_map(latest, cost)) for cost in costs
+        ]),
+        curves=_chart("curves", "Width and resolution", [
+            (cost.name, figures_history.grid_curves(latest, cost)) for cost in costs
+        ]),
+        accuracy=_chart("accuracy", "Published accuracy and cost", [
+            (cost.name, figures_history.accuracy(points, cost)) for cost, points in fronts
+        ]),
+        history=_chart("history", "Median latency from run to run", [
+            (label, figures_history.history(runs)) for label, runs in _by_length(record_history.history(table))
+        ]),
+    )  # fmt: skip
+
+
+def _by_length(history: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return each network's runs, those with the most first."""
+    groups = [(str(label), runs) for label, runs in history.groupby("label", sort=False)]
+    return sorted(groups, key=lambda group: -len(group[1]))
+
+
+def _of_pair(anchor: str, found: view_types.PairView) -> PairCharts:
+    untimed = [half for half in (found.separable, found.standard) if not any(row.latency for row in half.layers)]
+    reason = untimed[0].why("layers.latency_s") if untimed else "the two networks have no timed block in common"
+    title, draw = "Speed-up promised and achieved, block by block", figures_waterfall.block_speedup
+    if found.pair.by_instructions:
+        title, draw = "Instructions saved, promised and executed, block by block", figures_waterfall.block_instructions
+        reason = "the two networks have no counted block in common"
+    label, way = found.separable.label, found.walk
+    steps = figure_data.of_walk(way) if isinstance(way, waterfall.Walk) else None
+    blocks = draw(figure_data.of_blocks(found.pair))
+    return PairCharts(
+        blocks=_chart(f"{anchor}-blocks", f"{title}: {label}", [(label, blocks)], reason),
+        walk=_chart(
+            f"{anchor}-walk",
+            f"From promise to achievement: {label}",
+            [(label, figures_waterfall.walk(steps) if steps is not None else None)],
+            way if isinstance(way, str) else "",
+        ),
+    )
+
+
+def _depth(anchor: str, item: view_types.ResultView, rows: pd.DataFrame, view: view_types.RecordView) -> Chart:
+    first, path = ("instructions", "layers.counters") if view.emulated else ("latency", "layers.latency_s")
+    shown = [metric for name, metric in figures.METRICS.items() if not (view.emulated and name == "latency")]
+    other = item.counts.elsewhere if item.counts else None
+    drawn = [
+        (
+            f"{metric.name} of code for {other}" if other and metric.counted else metric.name,
+            figures.over_depth(rows, metric),
+        )
+        for metric in shown
+    ]
+    chart = _chart(anchor, f"Layers over depth: {item.label}", drawn, item.why(path))
+    lacking = all(figure is None or not name.startswith(first) for name, figure in drawn)
+    return dataclasses.replace(chart, lacks=first) if lacking and chart.options else chart
+
+
+def _chart(anchor: str, title: str, drawn: Iterable[Named], reason: str = "") -> Chart:
+    return Chart(anchor=anchor, title=title, options=tuple(_options(anchor, drawn)), reason=reason)
+
+
+def _options(anchor: str, drawn: Iterable[Named]) -> Iterator[Option]:
+    shown = ((label, figure) for label, figure in drawn if figure is not None)
+    for number, (label, figure) in enumerate(shown, start=1):
+        yield Option(
+            anchor=f"{anchor}-data{number}", label=label, data=safe_json(figure.to_json()), height=figure.layout.height
+        )
+
+
+def safe_json(text: str) -> Markup:
+    """Make JSON safe inside a script element: nothing in it can end the element or a line of a script."""
+    for character in ("<", ">", "&", "\u2028", "\u2029"):
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - escaped above
+
+
+def anything(*groups: object) -> bool:
+    """Return whether any chart in the groups has a figure."""
+    return any(_charts(groups))
+
+
+def _charts(value: object) -> Iterator[Option]:
+    if isinstance(value, Option):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _charts(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _charts(getattr(value, field.name))

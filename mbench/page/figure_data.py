@@ -1,0 +1,134 @@
+"""The tables that figures of one record are drawn from: a row for each bar, point or line, units in the columns' names.
+
+What a record could not have stays missing, never 0. pandas is imported when a table is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mbench.analysis import labels, live_memory, pairs, versus, waterfall
+from mbench.core import units
+from mbench.core.records import Record, Result
+from mbench.page import views
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SMALL = 0.01
+"""Steps below this share of the promised speed-up are drawn as one."""
+_SHOWN_DIGITS = 4
+
+
+def of_layers(table: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """Return one network's layers out of `analysis.frame`'s table of its record, with `touched_bytes` for each."""
+    rows = table[(table["variant"] == variant) & (table["scope"] == "layer")]
+    return rows.assign(touched_bytes=rows["weight_bytes"] + rows["activation_bytes"] + rows["workspace_bytes"])
+
+
+def of_blocks(pair: pairs.Pair) -> pd.DataFrame:
+    """Return a row for each block of a pair: `block`, `promised` and `achieved` speed-up (missing if not measured).
+
+    `fewer`: how many times fewer instructions the depthwise-separable block executed (missing if not counted).
+    """
+    kinds = {"block": "string", "promised": "float64", "achieved": "float64", "fewer": "float64"}
+    return _table(kinds, [(block.name, block.promised, block.achieved, block.fewer) for block in pair.blocks()])
+
+
+def of_walk(walk: waterfall.Walk) -> pd.DataFrame:
+    """Return the rows of a waterfall: `label`, `kind` (`total` or `change`), `value` (a speed-up), `detail`.
+
+    The changes add up to the difference of the two totals; those that hardly show are one row.
+    """
+    shown = [step for step in walk.steps if abs(step.change) >= SMALL * walk.promised]
+    rest = [step for step in walk.steps if abs(step.change) < SMALL * walk.promised]
+    rows: list[tuple[object, ...]] = [("promised by the multiply-adds", "total", walk.promised, "")]
+    rows += [
+        (labels.step(step.part, step.cause, step.excess), "change", step.change, _detail(step, walk)) for step in shown
+    ]
+    if rest:
+        named = "\n".join(labels.step(step.part, step.cause, step.excess) for step in rest)
+        rows.append(("smaller steps, together", "change", sum(step.change for step in rest), named))
+    came = "instructions executed" if walk.by_instructions else "achieved"
+    rows.append((came, "total", walk.achieved, ""))
+    return _table({"label": "string", "kind": "string", "value": "float64", "detail": "string"}, rows)
+
+
+def _detail(step: waterfall.Step, walk: waterfall.Walk) -> str:
+    amount = units.count if walk.by_instructions else units.seconds
+    named = [f"{share.layer}: {amount(share.excess)}" for share in step.shares[: views.NAMED]]
+    return "\n".join([f"{amount(step.excess)} beyond the promise", *named])
+
+
+def of_ceilings(record: Record, dtype: str) -> pd.DataFrame:
+    """Return the measured ceilings: `name`, `kind`, `value`.
+
+    `compute` is in FLOP/s; `memory` in bytes/s of reading, `mixed` of reading and writing.
+    """
+    calibration = record.device.calibration
+    rows: list[tuple[object, ...]] = []
+    if calibration and dtype in calibration.flops_per_s:
+        rows = [(dtype, "compute", calibration.flops_per_s[dtype])]
+        rows += [(level, "memory", rate) for level, rate in calibration.bytes_per_s.items()]
+        rows += [(f"{mix.level}, {mix.written:.0%} written", "mixed", mix.bytes_per_s) for mix in calibration.mixes]
+    return _table({"name": "string", "kind": "string", "value": "float64"}, rows)
+
+
+def of_live(result: Result) -> pd.DataFrame:
+    """Return what is alive while each layer runs, from shapes, and in every row what the compiler planned in all.
+
+    That is activations at their peak and workspace. Weights stay throughout: those that the layer reads, and the rest
+    of what the compiler laid out.
+    """
+    planned = result.memory.activation_peak_bytes + result.memory.workspace_bytes
+    rows = [
+        (
+            item.layer.index, item.layer.name, item.layer.weight_bytes,
+            max(result.memory.weight_bytes - item.layer.weight_bytes, 0), item.input_bytes, item.output_bytes,
+            item.workspace_bytes, planned,
+        )
+        for item in live_memory.of_result(result)
+    ]  # fmt: skip
+    amounts = (
+        "weight_bytes", "other_weight_bytes", "input_bytes", "output_bytes", "workspace_bytes", "planned_bytes",
+    )  # fmt: skip
+    kinds = {"layer_index": "Int64", "layer": "string"} | dict.fromkeys(amounts, "Int64")
+    return _table(kinds, rows)
+
+
+def of_energy(results: Iterable[Result]) -> pd.DataFrame:
+    """Return energy by component: the network's `label`, `kind` (`modelled` or `measured`), `component`, `energy_j`."""
+    rows: list[tuple[object, ...]] = []
+    for result in results:
+        label = labels.variant(result.variant)
+        rows += [(label, "modelled", name, joules) for name, joules in result.energy.components_j.items()]
+        if result.energy.measured:
+            rows.append((label, "measured", "all, by the meter", result.energy.measured.energy_j))
+    return _table({"label": "string", "kind": "string", "component": "string", "energy_j": "float64"}, rows)
+
+
+def of_samples(result: Result) -> pd.DataFrame:
+    """Return every sample of every layer in order: `layer_index`, `op`, `run` from 1, `latency_s` to four digits."""
+    rows = [
+        (layer.index, layer.op, run, float(f"{seconds:.{_SHOWN_DIGITS}g}"))
+        for layer in result.layers
+        for run, seconds in enumerate(layer.latency_s or (), start=1)
+    ]
+    return _table({"layer_index": "Int64", "op": "string", "run": "Int64", "latency_s": "float64"}, rows)
+
+
+def of_changes(changes: Iterable[versus.Change]) -> pd.DataFrame:
+    """Return a row for each timed change: `name`, `op` (missing: a network), `ratio`, its interval's `low`, `high`."""
+    rows = [
+        (change.layer or change.label, change.op, change.ratio, change.low, change.high)
+        for change in changes
+        if not change.exact
+    ]
+    return _table({"name": "string", "op": "string", "ratio": "float64", "low": "float64", "high": "float64"}, rows)
+
+
+def _table(kinds: dict[str, str], rows: Sequence[Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)

@@ -1,0 +1,257 @@
+"""Figures of one record: pure functions from a table (`mbench.page.figure_data`) to a plotly figure.
+
+No record, no HTML, no theme. A figure without data is None. Values stay in SI units; the axes and the hover texts scale
+them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from mbench.analysis import labels
+from mbench.core import units
+from mbench.page import drawing
+from mbench.page.drawing import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Something that each layer has an amount of: its column, and how it is written."""
+
+    column: str
+    name: str
+    title: str
+    unit: str
+    format: Callable[[float | None], str]
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is exact counts, which may be of other code than what was timed."""
+        return self.column == "instructions"
+
+
+METRICS = {
+    "latency": Metric(
+        column="latency_s", name="latency", title="median latency", unit="s", format=units.seconds,
+    ),
+    "instructions": Metric(
+        column="instructions", name="instructions", title="instructions", unit="", format=units.count
+    ),
+    "macs": Metric(
+        column="macs", name="multiply-adds", title="multiply-adds", unit="", format=units.count
+    ),
+    "memory": Metric(
+        column="touched_bytes", name="memory", title="weights, input, output, workspace", unit="B",
+        format=units.data_size,
+    ),
+    "energy": Metric(
+        column="energy_j", name="energy (modelled)", title="energy, modelled", unit="J", format=units.joules
+    ),
+}  # fmt: skip
+"""What the bars over a network's depth can show."""
+_LIVE = {
+    "input": (drawing.SERIES[0], ""),
+    "output": (drawing.SERIES[5], "/"),
+    "workspace": (drawing.SERIES[1], "x"),
+}
+"""What is alive while a layer runs: colour and pattern."""
+_WEIGHTS = {
+    "other_weight": ("weights of other layers", drawing.SERIES[-1], ""),
+    "weight": ("weights that it reads", drawing.SERIES[3], "."),
+}
+"""What stays throughout: name, colour and pattern."""
+
+
+_TOLD = dict.fromkeys(
+    ("layer", "op", "macs", "latency_p10_s", "latency_p90_s", "instructions", "loads", "stores", "fma_instructions")
+)
+"""Columns that a bar tells of its layer beside the metric: a fraction of all, which are slow to go through."""
+
+
+def over_depth(layers: pd.DataFrame, metric: Metric) -> go.Figure | None:
+    """Return one network's layers in order as bars of a metric, coloured by kind; latency with whiskers, p10 to p90.
+
+    `layers` has the columns of `mbench.page.figure_data.of_layers` and one row per layer. Layers without the
+    metric leave a gap; if none has it, the answer is None.
+    """
+    known = layers[layers[metric.column].notna()]
+    if len(known) == 0:
+        return None
+    figure = drawing.empty(None, metric.title)
+    for op, rows in known.groupby("op", sort=False):
+        figure.add_trace(_bars(str(op), rows, metric))
+    order = _categories(layers)
+    figure.update_xaxes(
+        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in layers["layer"]]
+    )
+    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
+    figure.update_yaxes(tickformat="~s", ticksuffix=metric.unit, rangemode="tozero")
+    figure.update_layout(barmode="overlay", bargap=0.25)
+    return figure
+
+
+def _bars(op: str, rows: pd.DataFrame, metric: Metric) -> go.Bar:
+    heights = rows[metric.column].tolist()
+    bar = go.Bar(
+        name=labels.OPS.get(op, op),
+        x=_categories(rows),
+        y=heights,
+        marker=drawing.hatched(
+            drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]), drawing.OP_PATTERNS.get(op, "")
+        ),
+        customdata=rows["layer_index"].tolist(),
+        hovertext=[_hover(row, metric) for row in rows[list({metric.column: None} | _TOLD)].to_dict("records")],
+        hovertemplate=drawing.HOVER,
+    )
+    if metric.column == "latency_s":
+        low, high = rows["latency_p10_s"].tolist(), rows["latency_p90_s"].tolist()
+        bar.error_y = {
+            "type": "data",
+            "symmetric": False,
+            "array": [b - m for b, m in zip(high, heights, strict=True)],
+            "arrayminus": [m - a for a, m in zip(low, heights, strict=True)],
+            "thickness": 1,
+            "width": 2,
+        }
+    return bar
+
+
+def _hover(row: Mapping[Hashable, Any], metric: Metric) -> str:
+    lines = [escape(row["layer"]), labels.OPS.get(row["op"], escape(row["op"]))]
+    lines.append(f"{metric.title}: {metric.format(row[metric.column])}")
+    if metric.column == "latency_s":
+        lines.append(
+            f"10th to 90th percentile {units.seconds(row['latency_p10_s'])} to {units.seconds(row['latency_p90_s'])}"
+        )
+    if metric.counted:
+        lines.append(
+            f"{units.exact(row['instructions'])}, of these {units.count(row['loads'])} load, "
+            f"{units.count(row['stores'])} store, {units.count(row['fma_instructions'])} multiply and add"
+        )
+    if metric.column != "macs":
+        lines.append(f"{units.count(row['macs'])} multiply-adds")
+    return "<br>".join(lines)
+
+
+def memory(live: pd.DataFrame, *, weights: bool = False) -> go.Figure | None:
+    """Return what is alive while each layer runs as stacked bars, and the compiler's plan as a line; None if not known.
+
+    `live` has the columns of `mbench.page.figure_data.of_live`; with `weights`, these lie beneath.
+    """
+    if len(live) == 0:
+        return None
+    figure = drawing.empty(None, "weights and activations" if weights else "activations alive")
+    order = _categories(live)
+    beneath = _WEIGHTS if weights else {}
+    parts = beneath | {part: (part, *marked) for part, marked in _LIVE.items()}
+    for part, (name, colour, pattern) in parts.items():
+        values = live[f"{part}_bytes"].tolist()
+        if any(values):
+            hover = [
+                f"{escape(layer)}<br>{name}: {units.data_size(value)}"
+                for layer, value in zip(live["layer"], values, strict=True)
+            ]
+            marker = drawing.hatched(colour, pattern)
+            figure.add_trace(
+                go.Bar(name=name, x=order, y=values, marker=marker, hovertext=hover, hovertemplate=drawing.HOVER)
+            )
+    planned = live["planned_bytes"].iloc[0]
+    if weights:
+        planned += live["weight_bytes"].iloc[0] + live["other_weight_bytes"].iloc[0]
+    figure.add_trace(
+        go.Scatter(
+            name=f"planned by the compiler for the whole run: {units.data_size(planned)}",
+            x=order,
+            y=[planned] * len(order),
+            mode="lines",
+            line={"dash": "dash", "width": 2, "color": drawing.SERIES[-1]},
+            hoverinfo="skip",
+        )
+    )
+    names = [escape(name) for name in live["layer"]]
+    figure.update_xaxes(categoryorder="array", categoryarray=order, tickvals=order, ticktext=names)
+    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
+    figure.update_yaxes(tickformat="~s", ticksuffix="B", rangemode="tozero")
+    figure.update_layout(barmode="stack", bargap=0.15, legend={"traceorder": "normal"})
+    return figure
+
+
+def energy(parts: pd.DataFrame) -> go.Figure | None:
+    """Return energy by component as one bar a network and method, modelled and measured apart; None if there is none.
+
+    `parts` has the columns of `mbench.page.figure_data.of_energy`.
+    """
+    if len(parts) == 0:
+        return None
+    bars = [
+        f"{escape(label).replace(', ', ',<br>')},<br>{kind}"
+        for label, kind in zip(parts["label"], parts["kind"], strict=True)
+    ]
+    order = list(dict.fromkeys(bars))
+    figure = drawing.empty("energy of one run", None, height=130 + 60 * len(order))
+    patterns = ("", "/", "x", ".", "-", "+", "")
+    for number, name in enumerate(dict.fromkeys(parts["component"])):
+        rows = parts[parts["component"] == name]
+        figure.add_trace(
+            go.Bar(
+                orientation="h",
+                name=escape(name),
+                y=[bar for bar, component in zip(bars, parts["component"], strict=True) if component == name],
+                x=rows["energy_j"].tolist(),
+                marker=drawing.hatched(drawing.SERIES[number % 7], patterns[number % 7]),
+                hovertext=[f"{escape(name)}: {units.joules(value)}" for value in rows["energy_j"]],
+                hovertemplate=drawing.HOVER,
+            )
+        )
+    figure.update_xaxes(tickformat="~s", ticksuffix="J", rangemode="tozero")
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True, showgrid=False)
+    figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
+    return figure
+
+
+def samples(table: pd.DataFrame) -> go.Figure | None:
+    """Return every layer's samples in order beside their distribution; None if there are none.
+
+    `table` has the columns of `figure_data.of_samples`. Each layer has its own two traces, whose `meta` is its
+    index: the page shows one layer's at a time.
+    """
+    if len(table) == 0:
+        return None
+    figure = drawing.empty("run", "latency", height=260)
+    for _, rows in table.groupby("layer_index", sort=False):
+        values = rows["latency_s"].tolist()
+        meta = rows["layer_index"].iloc[0].item()
+        colour = drawing.OP_COLOURS.get(rows["op"].iloc[0], drawing.OP_COLOURS["other"])
+        figure.add_trace(
+            go.Scatter(
+                y=values, x=rows["run"].tolist(), mode="markers", marker={"color": colour, "size": 6}, meta=meta,
+                hovertemplate="run %{x}: %{y:.3s}s<extra></extra>",
+            )
+        )  # fmt: skip
+        figure.add_trace(
+            go.Histogram(
+                y=values, marker={"color": colour}, meta=meta, xaxis="x2", nbinsy=24,
+                hovertemplate="%{x} runs: %{y}s<extra></extra>",
+            )
+        )  # fmt: skip
+    figure.update_layout(
+        xaxis={"domain": [0, 0.68]},
+        xaxis2={"domain": [0.72, 1], "title": {"text": "how many runs"}, "anchor": "y"},
+        yaxis={"tickformat": "~s", "ticksuffix": "s"},
+        showlegend=False,
+        margin={"t": 8},
+    )
+    return figure
+
+
+def _categories(rows: pd.DataFrame) -> list[str]:
+    """Return a category for each layer that is unique even if two layers share a name."""
+    return [f"{index}: {escape(name)}" for index, name in zip(rows["layer_index"], rows["layer"], strict=True)]

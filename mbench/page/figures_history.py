@@ -1,0 +1,268 @@
+"""Figures across networks, places and dates: pure functions from a table of `record_history` to a plotly figure.
+
+A figure that would show nothing (one cell, one point) is None. Values stay in SI units; the axes scale them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from mbench.core import units
+from mbench.page import drawing
+from mbench.page.drawing import escape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_DWARFED = 1.5
+"""Whiskers beyond this much of the largest median are cut: one disturbed run would hide all others."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CostAxis:
+    """Something that a whole network costs: its column, and how it is written."""
+
+    column: str
+    name: str
+    unit: str
+    format: Callable[[float | None], str]
+
+
+COSTS = {
+    "latency": CostAxis(column="latency_s", name="median latency", unit="s", format=units.seconds),
+    "instructions": CostAxis(column="instructions", name="instructions", unit="", format=units.count),
+    "modelled": CostAxis(column="latency_model_s", name="latency, modelled", unit="s", format=units.seconds),
+    "macs": CostAxis(column="macs", name="multiply-adds", unit="", format=units.count),
+    "energy": CostAxis(column="energy_j", name="energy, modelled", unit="J", format=units.joules),
+    "memory": CostAxis(
+        column="peak_bytes", name="weights, activations and workspace", unit="B", format=units.data_size
+    ),
+}  # fmt: skip
+
+
+def heat_map(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
+    """Return variants x places as coloured cells with their figures; None unless there are two of each, most known.
+
+    `latest` is of `mbench.analysis.record_history.latest`. The colour is the logarithm of the cost.
+    """
+    import numpy as np
+
+    known = latest[latest[cost.column].notna()]
+    if known["variant"].nunique() < 2 or known["place"].nunique() < 2:
+        return None
+    if 2 * len(known) < known["variant"].nunique() * known["place"].nunique() + 2:
+        return None
+    cells = known.pivot_table(index="label", columns="place", values=cost.column, aggfunc="last", sort=False)
+    amounts = cells.to_numpy(dtype=float, na_value=np.nan)
+    logs = np.log10(np.where(amounts > 0, amounts, np.nan)).round(6)
+    figure = drawing.empty(None, None, height=160 + 34 * len(cells))
+    figure.add_trace(
+        go.Heatmap(
+            x=[escape(place) for place in cells.columns],
+            y=[escape(label) for label in cells.index],
+            z=[[None if value != value else value for value in row] for row in logs.tolist()],
+            text=[[units.NOT_AVAILABLE if v != v else cost.format(v) for v in row] for row in amounts.tolist()],
+            texttemplate="%{text}",
+            hovertemplate="%{y}<br>%{x}<br>%{text}<extra></extra>",
+            colorscale="Cividis",
+            showscale=False,
+            xgap=3,
+            ygap=3,
+        )
+    )
+    figure.update_xaxes(side="top", showgrid=False, automargin=True)
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    figure.update_layout(showlegend=False, margin={"t": 8})
+    return figure
+
+
+def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
+    """Return a cost over the resolution, a line for each width multiplier (and place); None without a line.
+
+    `latest` is of `mbench.analysis.record_history.latest`; only depthwise-separable networks are drawn.
+    """
+    known = latest[latest[cost.column].notna() & (latest["convolution"] == "depthwise_separable")]
+    keys = ["family", "width_multiplier", "place"]
+    lines = [(key, rows.sort_values("resolution")) for key, rows in known.groupby(keys, sort=False)]
+    lines = [(key, rows) for key, rows in lines if rows["resolution"].nunique() > 1]
+    if not lines:
+        return None
+    places = known["place"].nunique() > 1
+    figure = drawing.empty("resolution (pixels a side)", cost.name)
+    for number, ((_, width, place), rows) in enumerate(lines):
+        figure.add_trace(
+            go.Scatter(
+                name=f"width {width:g}" + (f", {escape(str(place))}" if places else ""),
+                x=rows["resolution"].tolist(),
+                y=rows[cost.column].tolist(),
+                hovertext=[
+                    f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.format(row[cost.column])}"
+                    for row in rows.to_dict("records")
+                ],
+                hovertemplate=drawing.HOVER,
+                **drawing.series(number),
+            )
+        )
+    figure.update_xaxes(tickvals=sorted(known["resolution"].unique().tolist()), showgrid=False)
+    figure.update_yaxes(tickformat="~s", ticksuffix=cost.unit, rangemode="tozero")
+    return figure
+
+
+def accuracy(points: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
+    """Return published accuracy over a cost, the Pareto front of each place as a line; None below three networks.
+
+    `points` is of `mbench.analysis.record_history.front`.
+    """
+    if points["variant"].nunique() < 3:
+        return None
+    figure = drawing.empty(cost.name, "published top-1 accuracy on ImageNet", height=440)
+    for number, (place, rows) in enumerate(points.groupby("place", sort=False)):
+        style = drawing.series(number)
+        best = rows[rows["front"]].sort_values(cost.column)
+        figure.add_trace(
+            go.Scatter(
+                showlegend=False, x=best[cost.column].tolist(), y=best["top1_percent"].tolist(),
+                mode="lines", line=style["line"], hoverinfo="skip",
+            )
+        )  # fmt: skip
+        for kept, words in ((True, "on the front"), (False, "beaten by another")):
+            shown = rows[rows["front"] == kept]
+            if len(shown):
+                name = f"{escape(str(place))}: {words}"
+                figure.add_trace(_networks(shown, cost, name, style["marker"], hollow=not kept))
+    figure.update_xaxes(tickformat="~s", ticksuffix=cost.unit, range=[0, 1.1 * points[cost.column].max()])
+    figure.update_yaxes(ticksuffix=" %")
+    return figure
+
+
+def _networks(rows: pd.DataFrame, cost: CostAxis, name: str, marker: dict[str, Any], *, hollow: bool) -> go.Scatter:
+    symbol = f"{marker['symbol']}-open" if hollow else marker["symbol"]
+    return go.Scatter(
+        name=name,
+        x=rows[cost.column].tolist(),
+        y=rows["top1_percent"].tolist(),
+        mode="markers+text",
+        text=[_short(row) for row in rows.to_dict("records")],
+        textposition="bottom right",
+        cliponaxis=False,
+        marker={**marker, "symbol": symbol, "size": 10},
+        hovertext=[
+            f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.format(row[cost.column])}<br>"
+            f"{row['top1_percent']:g} %, published: {escape(row['accuracy_source'])}"
+            for row in rows.to_dict("records")
+        ],
+        hovertemplate=drawing.HOVER,
+    )
+
+
+def _short(row: Mapping[Hashable, Any]) -> str:
+    standard = " standard" if row["convolution"] == "standard" else ""
+    return f"{row['width_multiplier']} {row['resolution']}{standard}"
+
+
+def changes(table: pd.DataFrame) -> go.Figure | None:
+    """Return ratios of two records with their intervals as points on a line each, 1 marked; None without any.
+
+    `table` has the columns of `figure_data.of_changes`. An infinite interval is cut at the edge of the others.
+    """
+    known = table[table["ratio"].notna()]
+    if len(known) == 0:
+        return None
+    figure = drawing.empty("latency of the second over the first", None, height=110 + 22 * len(known))
+    lines = [f"{number}: {escape(name)}" for number, name in enumerate(known["name"])]
+    figure.add_trace(_intervals(known, lines))
+    figure.add_vline(x=1, line_width=1, line_dash="dot")
+    figure.update_xaxes(ticksuffix="x")
+    figure.update_yaxes(
+        autorange="reversed", automargin=True, showgrid=False, tickmode="array", tickvals=lines,
+        ticktext=[escape(name) for name in known["name"]],
+    )  # fmt: skip
+    figure.update_layout(showlegend=False, margin={"t": 8})
+    return figure
+
+
+def _intervals(known: pd.DataFrame, lines: list[str]) -> go.Scatter:
+    finite = known[["low", "high"]].where(known[["low", "high"]].abs() < math.inf)
+    low, high = known["low"].clip(lower=finite["low"].min()), known["high"].clip(upper=finite["high"].max())
+    colours = [drawing.OP_COLOURS.get(op, drawing.TOTAL) for op in known["op"].fillna("")]
+    return go.Scatter(
+        x=known["ratio"].tolist(),
+        y=lines,
+        mode="markers",
+        marker={"size": 9, "color": colours},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": (high - known["ratio"]).tolist(),
+            "arrayminus": (known["ratio"] - low).tolist(),
+            "thickness": 1.5,
+            "width": 4,
+            "color": drawing.SERIES[-1],
+        },
+        hovertext=[
+            f"{escape(row['name'])}<br>{units.ratio(row['ratio'])}, {units.interval(row['low'], row['high'])}"
+            for row in known.to_dict("records")
+        ],
+        hovertemplate=drawing.HOVER,
+    )
+
+
+def history(runs: pd.DataFrame) -> go.Figure | None:
+    """Return one network's median latency from run to run with its p10 to p90, changes marked; None without any.
+
+    `runs` is of `mbench.analysis.record_history.history`: a line for each place.
+    """
+    if len(runs) == 0:
+        return None
+    figure = drawing.empty(None, "median latency", height=420)
+    for number, (place, rows) in enumerate(runs.groupby("place", sort=False)):
+        figure.add_trace(_line(rows, escape(str(place)), drawing.series(number)))
+    changed = runs[runs["changed"]]
+    if len(changed):
+        figure.add_trace(
+            go.Scatter(
+                name="changed by more than the noise",
+                x=changed["created_at_utc"].tolist(),
+                y=changed["latency_s"].tolist(),
+                mode="markers+text",
+                text=[units.change(value) for value in changed["change"]],
+                textposition="top center",
+                cliponaxis=False,
+                marker={"symbol": "circle-open", "size": 18, "color": drawing.LOSS, "line": {"width": 2}},
+                hoverinfo="skip",
+            )
+        )
+    highest = runs["latency_s"].max()
+    top = max(highest, runs["latency_p90_s"].clip(upper=_DWARFED * highest).max())
+    figure.update_xaxes(type="date", showgrid=False, automargin=True)
+    figure.update_yaxes(tickformat="~s", ticksuffix="s", range=[0, 1.15 * top])
+    return figure
+
+
+def _line(rows: pd.DataFrame, name: str, style: dict[str, Any]) -> go.Scatter:
+    median, low, high = (rows[column].tolist() for column in ("latency_s", "latency_p10_s", "latency_p90_s"))
+    return go.Scatter(
+        name=name,
+        x=rows["created_at_utc"].tolist(),
+        y=median,
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [b - m for b, m in zip(high, median, strict=True)],
+            "arrayminus": [m - a for a, m in zip(low, median, strict=True)],
+            "thickness": 1,
+            "width": 3,
+        },
+        hovertext=[
+            f"{name}<br>{units.timestamp(moment)}<br>{units.seconds(m)} ({units.seconds(a)} to {units.seconds(b)})"
+            for moment, m, a, b in zip(rows["created_at_utc"], median, low, high, strict=True)
+        ],
+        hovertemplate=drawing.HOVER,
+        **style,
+    )

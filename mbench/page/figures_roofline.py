@@ -1,0 +1,115 @@
+"""Layers under the ceilings of a machine: a pure function from tables to a plotly figure.
+
+A figure without data is None. Values stay in SI units; the axes and the hover texts scale them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from mbench.analysis import labels
+from mbench.core import units
+from mbench.page import drawing
+from mbench.page.drawing import escape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NEAR = 1.8
+"""Ceilings closer than this factor would have their names on top of each other."""
+
+
+def roofline(layers: pd.DataFrame, ceilings: pd.DataFrame) -> go.Figure | None:
+    """Return layers as points under the measured ceilings, both axes logarithmic; None if there is no point.
+
+    `layers` has the columns of `figure_data.of_layers`, `ceilings` those of its `of_ceilings`. A point's area is
+    its share of the layers' time.
+    """
+    points = layers[(layers["flops_per_s"] > 0) & (layers["arithmetic_intensity"] > 0) & (layers["latency_s"] > 0)]
+    ceilings = ceilings[ceilings["value"] > 0]
+    if len(points) == 0 or len(ceilings) == 0:
+        return None
+    figure = drawing.empty("arithmetic intensity (FLOP a byte of input, weights and output)", "FLOP/s", height=480)
+    low, high = points["arithmetic_intensity"].min() / 4, points["arithmetic_intensity"].max() * 2
+    top = max(points["flops_per_s"].max(), ceilings.loc[ceilings["kind"] == "compute", "value"].max())
+    for trace in _ceilings(ceilings, low, high):
+        figure.add_trace(trace)
+    for op, rows in points.groupby("op", sort=False):
+        figure.add_trace(_points(str(op), rows, layers["latency_s"].sum()))
+    floor = points["flops_per_s"].min() / 3
+    figure.update_xaxes(type="log", dtick=1, range=[math.log10(low), math.log10(high)])
+    figure.update_yaxes(
+        type="log", dtick=1, tickformat="~s", ticksuffix="FLOP/s", title=None,
+        range=[math.log10(floor), math.log10(top * 2)],
+    )  # fmt: skip
+    figure.update_layout(margin={"l": 88})
+    return figure
+
+
+def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
+    """Draw the ceilings; the name of a level stands below its line, or above it where the next line below is near.
+
+    Those with writing are thin and have their names where they are pointed at.
+    """
+    peak = ceilings.loc[ceilings["kind"] == "compute", "value"].max()
+    rates = sorted(ceilings.loc[ceilings["kind"] == "memory", "value"])
+    traces = []
+    for row in ceilings.to_dict("records"):
+        rate = row["value"]
+        compute, mixed = row["kind"] == "compute", row["kind"] == "mixed"
+        if compute:
+            xs, ys, position = [low, high], [rate, rate], "top right"
+            text = ["", f"{escape(row['name'])} {units.flops_rate(rate)}"][::-1]
+        else:
+            ridge = min(max(peak / rate, low * 1.1), high)
+            xs = [low, low * (ridge / low) ** 0.3, ridge]
+            ys = [x * rate for x in xs]
+            text = ["", f"{escape(row['name'])} {units.bytes_rate(rate)}", ""]
+            if mixed:
+                traces.append(_mixed(f"{escape(row['name'])}: {units.bytes_rate(rate)}", xs, ys))
+                continue
+            crowded = any(rate / _NEAR < other < rate for other in rates)
+            position = "top left" if crowded else "bottom right"
+        traces.append(
+            go.Scatter(
+                x=xs, y=ys, mode="lines+text", text=text, textposition=position, hoverinfo="skip", showlegend=False,
+                line={"width": 1.5, "dash": "solid" if compute else "dash", "color": drawing.SERIES[-1]},
+            )
+        )  # fmt: skip
+    return traces
+
+
+def _mixed(name: str, xs: list[float], ys: list[float]) -> go.Scatter:
+    return go.Scatter(
+        x=xs, y=ys, mode="lines", hovertext=name, hovertemplate=drawing.HOVER, showlegend=False,
+        line={"width": 1, "dash": "dot", "color": drawing.SERIES[-1]},
+    )  # fmt: skip
+
+
+def _points(op: str, rows: pd.DataFrame, whole: float) -> go.Scatter:
+    hover = [
+        f"{escape(row['layer'])}<br>{labels.OPS.get(op, escape(op))}<br>{units.flops_rate(row['flops_per_s'])} at "
+        f"{units.intensity(row['arithmetic_intensity'])}<br>{units.percent(row['fraction_of_bound'], 0)} of what "
+        f"{escape(row['bound'])} allows<br>{units.seconds(row['latency_s'])}"
+        for row in rows.to_dict("records")
+    ]
+    return go.Scatter(
+        name=labels.OPS.get(op, op),
+        x=rows["arithmetic_intensity"].tolist(),
+        y=rows["flops_per_s"].tolist(),
+        mode="markers",
+        marker={
+            "color": drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]),
+            "symbol": drawing.OP_SYMBOLS.get(op, "x"),
+            "size": [8 + 40 * (value / whole) ** 0.5 for value in rows["latency_s"]],
+            "sizemode": "diameter",
+            "opacity": 0.8,
+            "line": {"width": 1, "color": "white"},
+        },
+        customdata=rows["layer_index"].tolist(),
+        hovertext=hover,
+        hovertemplate=drawing.HOVER,
+    )

@@ -1,0 +1,170 @@
+"""Sentences of the page: what a record says in a line, where its time goes, what stands between promise and result.
+
+Text out of views (`mbench.page.views`); no HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mbench.analysis import instruction_counts, labels, pairs, waterfall
+from mbench.core import units
+from mbench.core.records import Record
+
+if TYPE_CHECKING:
+    from mbench.analysis.versus import Versus
+    from mbench.page.view_types import PairView, ResultView
+
+_SEVERAL = 3
+_FITS = 0.1
+"""Share of the end-to-end time that may be left unattributed before it is said aloud."""
+
+
+def of_record(record: Record, found: tuple[PairView, ...], results: tuple[ResultView, ...]) -> Iterator[str]:
+    """Yield one sentence for each pair, and one for each network that is in none; of more than three, a summary."""
+    if len(found) + len(results) - 2 * len(found) > _SEVERAL:
+        yield _summary(record, results)
+        return
+    paired = {
+        name for view in found for name in (view.separable.result.variant.name, view.standard.result.variant.name)
+    }
+    for view in found:
+        yield f"{_speed(view.separable, record)}{_saving(view.pair)}"
+    for result in results:
+        if result.result.variant.name not in paired:
+            yield f"{_speed(result, record)}; {units.count(result.macs)} multiply-adds."
+    if not results:
+        yield f"Nothing to show on {labels.where(record)}: no variant could be built and measured."
+
+
+def _speed(view: ResultView, record: Record) -> str:
+    if instruction_counts.emulated(record):
+        spent = _counted(view)
+    else:
+        spent = _tied(units.seconds(view.latency.median_s)) if view.latency else "latency not measured"
+    return f"{view.label} on {labels.where(record)}: {spent}"
+
+
+def _counted(view: ResultView) -> str:
+    if view.counts is None:
+        return "not counted"
+    instructions = f"{_tied(units.count(view.counts.counts.counters.instructions))} instructions"
+    each = view.counts.per_fma
+    return f"{instructions}, {units.decimal(each)} a vector multiply-add needed" if each else instructions
+
+
+def _tied(text: str) -> str:
+    """Keep a number and its unit on one line."""
+    return text.replace(" ", "\u00a0")
+
+
+def _saving(pair: pairs.Pair) -> str:
+    promised = _tied(units.times(pair.promised))
+    if pair.by_instructions and pair.fewer:
+        return (
+            f"; {_compared(pair.fewer, 'fewer', 'more')} than with standard convolutions; "
+            f"{promised} fewer was promised by the multiply-adds."
+        )
+    if not pair.achieved:
+        return f"; {promised} fewer multiply-adds than with standard convolutions."
+    faster = _compared(pair.achieved, "faster", "slower")
+    return f", {faster} than with standard convolutions; {promised} was promised by the multiply-adds."
+
+
+def _compared(ratio: float, better: str, worse: str) -> str:
+    return f"{_tied(units.times(ratio))} {better}" if ratio >= 1 else f"{_tied(units.times(1 / ratio))} {worse}"
+
+
+def _summary(record: Record, results: tuple[ResultView, ...]) -> str:
+    costs = {
+        view.label: (pairs.instructions if instruction_counts.emulated(record) else pairs.latency_s)(view.result)
+        for view in results
+    }
+    known = {label: cost for label, cost in costs.items() if cost is not None}
+    start = f"{len(results)} networks on {labels.where(record)}"
+    if not known:
+        return f"{start}, none of them measured."
+    least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    write = units.count if instruction_counts.emulated(record) else units.seconds
+    what = " instructions" if instruction_counts.emulated(record) else ""
+    return f"{start}: from {_tied(write(known[least]))}{what} ({least}) to {_tied(write(known[most]))}{what} ({most})."
+
+
+def of_versus(found: Versus) -> str:
+    """Return what changed from the first of two runs to the second, for the first network that they share."""
+    change = found.networks[0]
+    if change.exact:
+        said = f"executes {units.ratio(change.ratio)} the instructions"
+    else:
+        said = f"takes {units.ratio(change.ratio)} the time ({units.interval(change.low, change.high)})"
+    others = len({other.label for other in found.networks}) - 1
+    more = f"; {others} more network{'' if others == 1 else 's'} in both" if others else ""
+    return f"{change.label} {said} in the second run, beside the first{more}."
+
+
+def of_spending(view: ResultView) -> str | None:
+    """Return where a network's time (or its instructions) goes, in a sentence; None where that is not known."""
+    if not view.spending:
+        return None
+    what = "time" if view.latency else "instructions"
+    first = view.spending[0]
+    kind = f"{first.layers} {labels.OPS[first.op]} layer{'' if first.layers == 1 else 's'}"
+    slowest = view.slowest[0]
+    return (
+        f"{_tied(units.percent(first.share, 0))} of the layers\u2019 {what} is in {kind}; "
+        f"the largest single one is {slowest.row.layer.name} with "
+        f"{_tied(units.percent(slowest.share, 0))}."
+    )
+
+
+def of_walk(view: PairView) -> str | None:
+    """Return what takes most of a promised speed-up away and what gives most of it back; None without a walk."""
+    way = view.walk
+    if isinstance(way, str) or not way.steps:
+        return None
+    loss, gain = way.steps[0], way.steps[-1]
+    said = []
+    if loss.change < 0:
+        said.append(f"The largest loss: {_step(loss)}.")
+    if gain.change > 0:
+        said.append(f"The largest gain: {_step(gain)}.")
+    return " ".join(said)
+
+
+def of_unseen_causes(view: PairView, record: Record) -> str:
+    """Return what is known to cost nothing in a pair's walk through time, or was not measured."""
+    calibration = record.device.calibration
+    layers = [layer for half in (view.separable, view.standard) for layer in half.result.layers]
+    said = []
+    if not any(waterfall.only_moves_data(layer) for layer in layers):
+        said.append("Layout: no layer of either network only moves data from one layout to another.")
+    if calibration is None or calibration.threads == 1:
+        said.append("Thread overhead: one thread ran, and none had to be started.")
+    elif calibration.parallel_loop_s is None or any(layer.parallel_loops is None for layer in layers):
+        said.append("Thread overhead was not measured.")
+    else:
+        loops = sum(layer.parallel_loops or 0 for layer in view.separable.result.layers)
+        said.append(
+            f"Thread overhead: {loops} parallel loops of {view.separable.label}, "
+            f"{_tied(units.seconds(calibration.parallel_loop_s))} each when empty."
+        )
+    return " ".join(said)
+
+
+def of_books(view: ResultView) -> str | None:
+    """Return a caution where a network's layers were measured at another pace than its whole runs; None: they fit."""
+    books = view.result.books
+    if books is None or abs(books.unattributed_s) <= _FITS * books.end_to_end_s:
+        return None
+    return (
+        f"The layers of {view.label} take {units.seconds(books.layer_sum_s)} together, its whole runs "
+        f"{units.seconds(books.end_to_end_s)}: they were measured at another pace, and what follows from layers is no "
+        "better than that."
+    )
+
+
+def _step(step: waterfall.Step) -> str:
+    named = ", ".join(share.layer for share in step.shares[:2])
+    where = f", most of it in {named}" if named else ""
+    return f"{labels.step(step.part, step.cause, step.excess)} ({step.change:+.1f}x{where})"

@@ -1,0 +1,200 @@
+"""The page: records as one HTML file that needs nothing else, no network and no other file.
+
+Here: the one door to Jinja, the scripts' hashes, the raw data for download. What is said is gathered in `page.views`,
+drawn in `mbench.page.figures`, laid out in `reports/`. No statistics of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import gzip
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+import plotly
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from mbench.analysis import frame, labels, pairs, record_history, runs, versus
+from mbench.analysis.versus import Versus
+from mbench.core import atomic_files, names, plain, record_files, stats, units
+from mbench.core.records import Record
+from mbench.core.version import VERSION
+from mbench.page import charts, headlines, templates, view_types, views
+from mbench.page.charts import AcrossCharts, Chart, RecordCharts
+
+TITLE = "mbench report"
+DETAILED_LAYERS = 600
+"""Up to so many layers, about ten pairs, each has a view of its own; beyond, the page would be too big to open."""
+
+PlotlyJs = Literal["inline", "directory"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Download:
+    """Raw data inside the page: a link that works without scripts, compressed; with them it gives the plain file."""
+
+    name: str
+    address: str
+    kind: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+    """What the page shows of one record."""
+
+    anchor: str
+    view: view_types.RecordView
+    charts: RecordCharts | None
+    """None where there are too many records to show each in detail."""
+    download: Download
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Overview:
+    """What the page shows across networks, places and dates."""
+
+    networks: tuple[dict[str, object], ...]
+    """Rows of `mbench.analysis.record_history.latest`."""
+    runs: tuple[dict[str, object], ...]
+    """Rows of `mbench.analysis.record_history.history`."""
+    charts: AcrossCharts
+    versus: Versus | None
+    """Where there are two records."""
+    versus_chart: Chart | None
+
+
+def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: PlotlyJs = "inline") -> str:
+    """Return the page of one or several records as HTML; copies of a run are named and left out.
+
+    Args:
+        items: the records.
+        title: of the page.
+        plotlyjs: `inline`, or `directory`: the page asks for `plotly_file()` beside it, see `write`.
+    """
+    given = tuple(items)
+    copies = runs.copies(given)
+    distinct = runs.distinct(given)
+    once = tuple(map(plain.cleaned, distinct))
+    detailed = sum(len(result.layers) for record in once for result in record.results) <= DETAILED_LAYERS
+    several = len(once) > 1
+    sections = [
+        _section(f"run{number}", record, record_files.encode(whole), detailed=detailed, several=several)
+        for number, (record, whole) in enumerate(zip(once, distinct, strict=True), start=1)
+    ]
+    overview = _overview(once)
+    needed = charts.anything(
+        [section.charts for section in sections], (overview.charts, overview.versus_chart) if overview else None
+    )
+    scripts = [_script(get_plotlyjs())] if needed and plotlyjs == "inline" else []
+    scripts.append(_script(templates.asset("page.js")))
+    shared = plotly_file() if needed and plotlyjs == "directory" else None
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title or TITLE,
+            version=VERSION,
+            sections=sections,
+            copies=[(given[copy.at].run_id, copy.why, given[copy.of].run_id) for copy in copies],
+            overview=overview,
+            table=_download("mbench-table.csv", "text/csv", _csv(once)) if once else None,
+            scripts=scripts,
+            shared=shared,
+            style=Markup(templates.asset("page.css")),  # noqa: S704 - mbench's own file
+            policy=_policy(scripts, shared),
+        )
+    )
+
+
+def plotly_file() -> str:
+    """Return the name of plotly's script where pages share one copy."""
+    return f"plotly-{plotly.__version__}.min.js"
+
+
+def write(path: Path, items: Iterable[Record], *, plotlyjs: PlotlyJs = "inline") -> None:
+    """Write the page of the records atomically, and the script beside it that `directory` asks for.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    if plotlyjs == "directory":
+        atomic_files.write_atomically(path.parent / plotly_file(), get_plotlyjs().encode())
+    atomic_files.write_atomically(path, render(items, plotlyjs=plotlyjs).encode())
+
+
+def _section(anchor: str, record: Record, raw: bytes, *, detailed: bool, several: bool) -> Section:
+    view = views.of_record(record, prefix=f"{record.run_id}/" if several else "")
+    return Section(
+        anchor=anchor,
+        view=view,
+        charts=charts.of_record(anchor, view) if detailed else None,
+        download=_download(f"{names.component(record.run_id)}.json", "application/json", raw),
+    )
+
+
+def _overview(items: Sequence[Record]) -> Overview | None:
+    table, two = record_history.networks(items), versus.of_records(tuple(items))
+    if not record_history.several(table):
+        return None
+    return Overview(
+        networks=tuple(record_history.rows(record_history.latest(table))),
+        runs=tuple(record_history.rows(record_history.history(table))),
+        charts=charts.of_networks(table),
+        versus=two,
+        versus_chart=charts.of_versus(two) if two else None,
+    )
+
+
+def _csv(items: Sequence[Record]) -> bytes:
+    table = frame.from_records(items)
+    for name in frame.TEXT:  # what begins so is a formula where spreadsheets open it
+        table[name] = table[name].str.replace(r"^(?=[=+@-])", "'", regex=True)
+    return table.to_csv(index=False).encode()
+
+
+def _download(name: str, kind: str, data: bytes) -> Download:
+    packed = base64.b64encode(gzip.compress(data, mtime=0)).decode()
+    return Download(name=name, address=f"data:application/gzip;base64,{packed}", kind=kind)
+
+
+def _script(text: str) -> Markup:
+    """Return a script's text as the browser will hash it.
+
+    Raises:
+        ValueError: the text would end its own element.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "</script" in text.lower() or "<!--" in text:
+        raise ValueError("a script holds '</script' or '<!--' and cannot stand inside a page")
+    return Markup(text)  # noqa: S704 - mbench's own file or plotly's
+
+
+def _policy(scripts: Sequence[str], shared: str | None) -> str:
+    """Return the content security policy: these scripts and nothing from anywhere. plotly needs inline styles."""
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
+    allowed = " ".join([*hashes, *(["'self'"] if shared else [])])
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return templates.environment(
+        {
+            "units": units,
+            "pairs": pairs,
+            "stats": stats,
+            "labels": labels,
+            "headlines": headlines,
+            "CONFIDENCE": versus.CONFIDENCE,
+            "views": views,
+        }
+    )

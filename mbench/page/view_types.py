@@ -1,0 +1,138 @@
+"""What the page's templates are given of a record: estimates beside the record's own structs, in SI units."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from mbench.analysis import live_memory, pairs, waterfall
+from mbench.core import stats
+from mbench.core.field_types import Op
+from mbench.core.machine_types import Figure
+from mbench.core.records import Counts, Layer, Record, Result
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Estimates over raw samples, in seconds."""
+
+    low_s: float
+    median_s: float
+    high_s: float
+    samples: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CountsView:
+    """Exact counts with what is derived from them."""
+
+    counts: Counts
+    per_fma: float | None
+    """Instructions for each vector multiply-add that the network needs."""
+    below_one: str | None
+    """Why there are fewer instructions than that, where there are."""
+    lanes: int | None
+    elsewhere: str | None
+    """The target that was counted, where it is not the record's own."""
+    levels: tuple[str, ...]
+    """That traffic is modelled for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerView:
+    """A layer with what is derived for it."""
+
+    anchor: str
+    """The id of its own view: `layer=mobilenet_v1_1.0_224/block3.pw`."""
+    layer: Layer
+    latency: Latency | None
+    share: float | None
+    """Of the median end-to-end latency."""
+    instructions_share: float | None
+    per_fma: float | None
+    """Instructions for each vector multiply-add that the layer needs."""
+    schedule: str | None
+    fallback: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What the layers of one kind have of the sum over all, in time or, where nothing was timed, instructions."""
+
+    op: Op
+    layers: int
+    share: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerShare:
+    """A layer and its share of the sum over all layers."""
+
+    row: LayerView
+    share: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResultView:
+    """A result with what is derived for it."""
+
+    result: Result
+    command: str
+    """That repeats it."""
+    spending: tuple[Spending, ...]
+    """By kind of layer, the largest first; empty where some layer's part is not known."""
+    slowest: tuple[LayerShare, ...]
+    """The layers, the largest share first; empty likewise."""
+    live_peak: live_memory.Live | None
+    """The layer with the most alive while it runs, by shapes."""
+    label: str
+    latency: Latency | None
+    counts: CountsView | None
+    noise: stats.Noise | None
+    macs: int
+    params: int
+    peak_bytes: int
+    layers: tuple[LayerView, ...]
+
+    @property
+    def modelled(self) -> bool:
+        """Whether there is a modelled latency."""
+        return self.result.end_to_end.latency_model_s is not None
+
+    def why(self, path: str) -> str:
+        """Return why the result's field at `path` is null."""
+        return pairs.why_missing(self.result, path)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairView:
+    """A pair with its two results' views."""
+
+    pair: pairs.Pair
+    separable: ResultView
+    standard: ResultView
+    walk: waterfall.Walk | str
+    """From the promised speed-up to the achieved one, or why that cannot be said."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordView:
+    """A record with what is derived for it."""
+
+    record: Record
+    emulated: bool
+    """Counts stand where latency would."""
+    counting: bool
+    """Counts were to be had."""
+    instead: tuple[str, ...]
+    """Why counts stand where latency would, where they do."""
+    headlines: tuple[str, ...]
+    spoken: ResultView | None
+    """The network that the headline is of, where it is of one (and its standard counterpart)."""
+    warnings: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each warning once, with the variants that it is about."""
+    results: tuple[ResultView, ...]
+    pairs: tuple[PairView, ...]
+    unpaired: tuple[tuple[str, str], ...]
+    unfinished: tuple[str, ...]
+    figures: tuple[tuple[str, Figure], ...]
+    """The figures of the target's description, by dotted path."""

@@ -1,0 +1,185 @@
+"""What the page says of a record, gathered for its templates: estimates beside the record's own structs, and sentences.
+
+Values stay in SI units (the templates format them with `core.units`); statistics are those of `mbench.core.stats`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from mbench.analysis import instruction_counts, labels, live_memory, pairs, waterfall
+from mbench.core import stats
+from mbench.core.field_types import Op
+from mbench.core.machine_types import Figure
+from mbench.core.records import Layer, Record, Result
+from mbench.page import headlines
+from mbench.page.view_types import (
+    CountsView,
+    Latency,
+    LayerShare,
+    LayerView,
+    PairView,
+    RecordView,
+    ResultView,
+    Spending,
+)
+
+LARGEST = 5
+"""Layers that are named as the largest."""
+NAMED = 4
+"""Layers that a step from promise to achievement names."""
+UNFOLDED_NETWORKS = 4
+UNFOLDED_WARNINGS = 2
+UNFOLDED_RUNS = 12
+"""How many of each are shown at once; more are folded."""
+
+
+def of_record(record: Record, *, prefix: str = "") -> RecordView:
+    """Return what the page shows of one record; `prefix` keeps its layers' ids apart from another record's."""
+    views = {result.variant.name: _of_result(record, result, prefix) for result in record.results}
+    found = tuple(
+        PairView(
+            pair=pair,
+            separable=views[pair.separable.variant.name],
+            standard=views[pair.standard.variant.name],
+            walk=waterfall.of_pair(pair, record),
+        )
+        for pair in pairs.of_record(record)
+    )
+    items = tuple(views.values())
+    alone = items[0] if len(items) == 1 else found[0].separable if len(found) == 1 and len(items) == 2 else None
+    reported = {failure.variant for failure in record.failures}
+    return RecordView(
+        record=record,
+        emulated=instruction_counts.emulated(record),
+        counting=instruction_counts.wanted(record) or any(view.counts for view in views.values()),
+        instead=tuple(dict.fromkeys(_instead(record, views.values()))),
+        headlines=tuple(headlines.of_record(record, found, items)),
+        spoken=alone,
+        warnings=tuple(_warnings(items)),
+        results=tuple(views.values()),
+        pairs=found,
+        unpaired=pairs.unpaired(record),
+        unfinished=tuple(name for name in record.unfinished() if name not in reported),
+        figures=tuple(target_figures(record.target)),
+    )
+
+
+def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
+    whole, counts = _latency(result.end_to_end.latency_s), _of_counts(record, result)
+    lanes = counts.lanes if counts else None
+    anchors = _anchors(f"{prefix}{result.variant.name}", result.layers)
+    layers = tuple(
+        _of_layer(layer, result, whole, lanes, anchor) for layer, anchor in zip(result.layers, anchors, strict=True)
+    )
+    slowest = tuple(_shares(layers, instructions=instruction_counts.emulated(record)))
+    return ResultView(
+        result=result,
+        label=labels.variant(result.variant),
+        command=labels.command(record, result),
+        spending=tuple(_spending(slowest)),
+        slowest=slowest,
+        live_peak=live_memory.peak(result),
+        latency=whole,
+        counts=counts,
+        noise=pairs.noise(record, result),
+        macs=pairs.macs(result),
+        params=pairs.params(result),
+        peak_bytes=pairs.peak_bytes(result),
+        layers=layers,
+    )
+
+
+def _anchors(network: str, layers: Iterable[Layer]) -> Iterator[str]:
+    """Yield an id for each layer: readable, safe in an address, and unique even if two layers share a name."""
+    seen: set[str] = set()
+    for layer in layers:
+        anchor = re.sub(r"[^\w./=-]", "_", f"layer={network}/{layer.name}", flags=re.ASCII)
+        anchor = f"{anchor}/{layer.index}" if anchor in seen else anchor
+        seen.add(anchor)
+        yield anchor
+
+
+def _shares(layers: Iterable[LayerView], *, instructions: bool) -> Iterator[LayerShare]:
+    amounts = [
+        pairs.layer_instructions(row.layer) if instructions else pairs.layer_latency_s(row.layer) for row in layers
+    ]
+    known = [amount for amount in amounts if amount is not None]
+    whole = sum(known)
+    if len(known) == len(amounts) and whole:
+        shares = [LayerShare(row=row, share=amount / whole) for row, amount in zip(layers, known, strict=True)]
+        yield from sorted(shares, key=lambda item: -item.share)
+
+
+def _spending(shares: Iterable[LayerShare]) -> Iterator[Spending]:
+    kinds: dict[Op, list[float]] = {}
+    for item in shares:
+        kinds.setdefault(item.row.layer.op, []).append(item.share)
+    found = [Spending(op=op, layers=len(parts), share=sum(parts)) for op, parts in kinds.items()]
+    yield from sorted(found, key=lambda item: -item.share)
+
+
+def _warnings(items: Iterable[ResultView]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    said: dict[str, list[str]] = {}
+    for item in items:
+        for warning in item.result.warnings:
+            said.setdefault(warning, []).append(item.result.variant.name)
+    yield from ((warning, tuple(names)) for warning, names in said.items())
+
+
+def _instead(record: Record, results: Iterable[ResultView]) -> Iterator[str]:
+    if instruction_counts.emulated(record):
+        yield from (view.why("end_to_end.latency_s") for view in results if view.counts)
+
+
+def _of_counts(record: Record, result: Result) -> CountsView | None:
+    if result.counts is None:
+        return None
+    return CountsView(
+        counts=result.counts,
+        per_fma=instruction_counts.of_network(record, result),
+        below_one=instruction_counts.below_one(record, result),
+        lanes=instruction_counts.lanes(record, result),
+        elsewhere=instruction_counts.elsewhere(record, result),
+        levels=instruction_counts.levels(result),
+    )
+
+
+def _of_layer(layer: Layer, result: Result, whole: Latency | None, lanes: int | None, anchor: str) -> LayerView:
+    latency = _latency(layer.latency_s)
+    fallbacks = result.artifact.fallbacks
+    reasons = (fallbacks[kernel] for kernel in (layer.kernel, *layer.kernel.split(" + ")) if kernel in fallbacks)
+    return LayerView(
+        anchor=anchor,
+        layer=layer,
+        latency=latency,
+        share=pairs.ratio(latency.median_s, whole.median_s) if latency and whole else None,
+        instructions_share=pairs.ratio(pairs.layer_instructions(layer), pairs.instructions(result)),
+        per_fma=instruction_counts.of_layer(layer, lanes),
+        schedule=pairs.schedule(layer, result),
+        fallback=next(reasons, None),
+    )
+
+
+def _latency(samples: tuple[float, ...] | None) -> Latency | None:
+    if not samples:
+        return None
+    low, middle, high = stats.quantiles(samples, (0.1, 0.5, 0.9))
+    return Latency(low_s=low, median_s=middle, high_s=high, samples=len(samples))
+
+
+def target_figures(value: object, path: str = "") -> Iterator[tuple[str, Figure]]:
+    """Yield every figure inside a struct of the record with its dotted path, in the order of the fields."""
+    if isinstance(value, Figure):
+        yield path, value
+        return
+    items: Iterator[tuple[str, object]] = iter(())
+    if isinstance(value, msgspec.Struct):
+        items = ((field.name, getattr(value, field.name)) for field in msgspec.structs.fields(value))
+    elif isinstance(value, dict):
+        items = ((str(key), item) for key, item in value.items())
+    for key, item in items:
+        yield from target_figures(item, f"{path}.{key}" if path else key)

@@ -1,0 +1,57 @@
+"""The machine's ceilings, kept for a day: measuring them takes a few seconds and they change slowly."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+from mbench.core import machine_cache, resources
+from mbench.core.machine_types import Calibration, Host, Target
+from mbench.devices import DeviceRunner
+from mbench.measure import activity
+
+MAX_AGE = datetime.timedelta(days=1)
+
+
+def ceilings(
+    device: DeviceRunner,
+    target: Target,
+    host: Host,
+    threads: int,
+    report: Callable[[str, float], None],
+    *,
+    use_cache: bool,
+) -> Calibration:
+    """Return the ceilings of a device at `threads` threads, measured now or, undisturbed, less than a day ago.
+
+    Raises:
+        MeasureError: they could not be measured.
+    """
+    file = _file(device, target, host, threads)
+    before = _read(file) if use_cache else None
+    if before is not None:
+        return before
+    measured = device.calibrate(target, threads, report)
+    if (measured.others_busy or 0.0) > activity.DISTURBED:
+        return measured  # used now, and warned of; not kept for later runs
+    machine_cache.write(file, measured)
+    return measured
+
+
+def _file(device: DeviceRunner, target: Target, host: Host, threads: int) -> Path:
+    """Return where the ceilings are kept, by what they depend on."""
+    sources = ("gpu_peaks.py" if target.family == "gpu" else "cpu_peaks.py", "probe.py")
+    parts = (device.name, host.name, host.cpu, host.versions, target.tvm, target.processor, threads)
+    return machine_cache.file("calibrations", parts, [resources.PACKAGE / "measure" / name for name in sources])
+
+
+def _read(file: Path) -> Calibration | None:
+    found = machine_cache.read(file, Calibration)
+    if found is None:
+        return None
+    try:
+        age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(found.measured_at_utc)
+    except (ValueError, TypeError):  # damaged: its time is no time at all
+        return None
+    return found if datetime.timedelta(0) <= age < MAX_AGE else None

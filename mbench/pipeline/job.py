@@ -1,0 +1,69 @@
+"""A run as it was asked for: what to measure, on what, and where to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from mbench.build.builders import TIMEOUT_S
+from mbench.core.choices import NO_CHOICES, Choices
+from mbench.core.errors import UsageError
+from mbench.core.machine_types import DeviceKind, Host, Target
+from mbench.core.records import Record, Settings
+from mbench.devices import emulation
+from mbench.hardware import targets
+
+COUNTED = {"x86": "x86_64_v3", "arm": "arm64_cortex_a72"}
+"""What `--counts` counts on machines of an architecture, whatever their own level is."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A run: what to measure, on what, and where to write."""
+
+    target: Target
+    host: Host
+    device: DeviceKind
+    device_name: str = ""
+    """What the record calls the device; by default its kind."""
+    address: str = ""
+    """Of an `rpc` device."""
+    settings: Settings
+    path: Path
+    """The record file."""
+    counted: Target | None = None
+    """The target whose code is counted in emulation beside what is measured."""
+    use_cache: bool = True
+    build_timeout_s: float = TIMEOUT_S
+    """How long one build may take."""
+    keep_artifacts: bool = False
+    """Whether the artifacts are copied to a folder beside the record."""
+    choices: Choices = NO_CHOICES
+    """How kernels are made that were tuned."""
+    before: Record | None = None
+    """The record to go on with."""
+
+    @property
+    def target_as_run(self) -> Target:
+        """The target with the caches and cores of what executes it."""
+        return targets.as_run_here(self.target, self.host) if self.device == "local" else self.target
+
+
+def counted_target(target: Target, device: DeviceKind) -> Target | None:
+    """Return the target whose code `--counts` counts in emulation; None where the run itself is emulated and counts.
+
+    For a board it is the target itself; for this machine the one that all machines of its architecture can be compared
+    by.
+
+    Raises:
+        UsageError: nothing is run, or this machine cannot emulate it.
+    """
+    if device == "emulated":
+        return None
+    if device == "none":
+        raise UsageError("--counts needs a run; leave out --compile-only")
+    if target.family == "gpu":
+        raise UsageError(f"--counts: only CPUs' code can be counted; leave it out for target '{target.name}'")
+    counted = target if device == "rpc" else targets.load(COUNTED[target.family])
+    emulation.check(counted)
+    return counted

@@ -1,0 +1,129 @@
+"""What a job's device sees of its artifacts, and what is counted in emulation beside it. Writes no record."""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+
+from mbench import devices
+from mbench.build import builders
+from mbench.core import resources
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.machine_types import Calibration, Device, DeviceKind, Gpu, Target
+from mbench.core.progress import Progress
+from mbench.core.records import Failure, Settings
+from mbench.hardware import gpus
+from mbench.measure import counters, numerics
+from mbench.measure.observation import MeasurePlan, Observation
+from mbench.networks import variants
+from mbench.pipeline import calibrations
+from mbench.pipeline.job import Job
+
+
+def open_device(job: Job, kind: DeviceKind, target: Target, progress: Progress) -> devices.DeviceRunner:
+    """Return a device for a job, held exclusively until it is closed.
+
+    Raises:
+        UsageError: this machine lacks something that the device needs.
+    """
+    return devices.open_device(
+        kind,
+        target,
+        job.address,
+        lock_dir=resources.cache_dir(),
+        timeout_s=job.settings.timeout_s,
+        waiting=progress.note,
+    )
+
+
+def described(job: Job, device: devices.DeviceRunner, progress: Progress) -> tuple[Device, Calibration | None]:
+    """Return the device as the record names it, with the ceilings that a short measurement shows."""
+    found = Device(kind=job.device, name=job.device_name or device.name, gpu=_gpu(job))
+    if job.device == "emulated":
+        emulator = getattr(device, "emulator", None)
+        return msgspec.structs.replace(found, emulator=emulator, missing={"calibration": counters.NO_TIME}), None
+    report = functools.partial(progress.stage, "machine")
+    target = job.target_as_run
+    try:
+        ceilings = calibrations.ceilings(
+            device, target, job.host, job.settings.threads, report, use_cache=job.use_cache
+        )
+    except MeasureError as error:
+        progress.note(f"the machine's ceilings could not be measured: {error}")
+        return msgspec.structs.replace(found, missing={"calibration": str(error)}), None
+    return msgspec.structs.replace(found, calibration=ceilings), ceilings
+
+
+def _gpu(job: Job) -> Gpu | None:
+    return gpus.found() if job.target.family == "gpu" and job.device == "local" else None
+
+
+def observe(
+    job: Job, device: devices.DeviceRunner, artifact: Artifact, progress: Progress, counting: Counting | None
+) -> Observation | Failure:
+    """Return what a device saw of an artifact, with counts if they are wanted, or why it saw nothing."""
+    name = artifact.manifest.variant.name
+    try:
+        seen = device.measure(artifact, _plan(job.settings), functools.partial(progress.stage, name))
+    except MeasureError as error:
+        return _failure(name, error)
+    return counting.added(name, seen) if counting and seen.numerics.passed else seen
+
+
+def _failure(name: str, error: MeasureError) -> Failure:
+    stage, detail = getattr(error, "stage", "measuring"), getattr(error, "detail", "")
+    return Failure(variant=name, stage=stage, reason=str(error), detail=detail)
+
+
+def _plan(settings: Settings) -> MeasurePlan:
+    return MeasurePlan(
+        threads=settings.threads,
+        number=settings.number,
+        repeat=settings.repeat,
+        layer_repeat=settings.layer_repeat,
+        block=settings.block,
+        warmup=settings.warmup,
+        measure_max_s=settings.measure_max_s,
+        tolerance=numerics.TOLERANCE[settings.dtype],
+    )
+
+
+class Counting:
+    """Counts in emulation, beside a measurement: the same networks, for the one target that all x86 machines share.
+
+    Rules alone make its kernels, so that the counts are the same on every machine.
+    """
+
+    def __init__(self, job: Job, names: tuple[str, ...], progress: Progress) -> None:
+        assert job.counted is not None
+        self._job, self._progress = job, progress
+        settings = job.settings
+        wanted = [variants.parse(name, batch=settings.batch, dtype=settings.dtype) for name in names]
+        self._built = builders.build_all(
+            wanted, job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s
+        )
+        self._device = open_device(job, "emulated", job.counted, progress)
+
+    def added(self, name: str, seen: Observation) -> Observation:
+        """Return an observation with the counts of the network, or with the reason why there are none."""
+        built = self._built[name]
+        if isinstance(built, Failure):
+            return msgspec.structs.replace(seen, counts_missing=built.reason)
+        try:
+            counted = self._device.measure(
+                built[0], _plan(self._job.settings), functools.partial(self._progress.stage, name)
+            )
+        except MeasureError as error:
+            return msgspec.structs.replace(seen, counts_missing=str(error))
+        missing = counted.counts_missing or (None if counted.numerics.passed else counted.numerics.detail)
+        return msgspec.structs.replace(seen, counted=counted.counted, counts_missing=missing)
+
+    def close(self) -> None:
+        """Let the emulated machine go."""
+        self._device.close()
+
+
+def _silent(_variant: str, _stage: str, _fraction: float) -> None:
+    """Say nothing: the same network is shown already."""

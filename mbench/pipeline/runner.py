@@ -1,0 +1,359 @@
+"""The main job: variants for a target → artifacts → measurements → a record, written after every step.
+
+Building is a pure function run in child processes; measuring holds a device alone, so it begins
+when all builds are done. This process imports neither torch nor tvm: whatever happens to them happens to a child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from mbench.build import builders
+from mbench.core import artifact as artifacts
+from mbench.core import machine_cache, plain, record_files, resources
+from mbench.core.artifact import Artifact
+from mbench.core.children import Died
+from mbench.core.choices import NO_CHOICES, Choices
+from mbench.core.errors import BuildError, OutputError, RecordError, TargetError, UsageError, shortened
+from mbench.core.machine_types import Calibration, Device, DeviceKind, Host, Target
+from mbench.core.progress import Progress
+from mbench.core.records import Failure, Record, Result, Settings, Variant
+from mbench.core.version import VERSION
+from mbench.devices import registry
+from mbench.devices.registry import DeviceChoice
+from mbench.hardware import host, targets
+from mbench.measure import counters, gpu, memory
+from mbench.measure.observation import Observation
+from mbench.networks import variants
+from mbench.pipeline import keeping, observe, results
+from mbench.pipeline.job import Job, counted_target
+from mbench.tuning import choice_files
+
+COMPILE_ONLY = "not measured: --compile-only"
+NOT_YET = "not measured: the run ended before"
+_LONGEST = 500
+"""Characters of what a message quotes, or of what stands for a text too long for a record."""
+NOT_TOLD = "the server does not tell; mbench's own does, see 'mbench device serve'"
+
+
+def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
+    """Return a target by name. `host` is asked of LLVM in a child process, and kept until machine or versions change.
+
+    Raises:
+        TargetError: the name is not known, or its description is wrong.
+    """
+    if name != "host":
+        return targets.load(name, extra_dirs=extra_dirs)
+    targets.available(extra_dirs)  # a wrong folder is an error even where none of its targets is wanted
+    file = _host_file()
+    before = machine_cache.read(file, Target)
+    if before is not None:
+        return before
+    try:
+        found = builders.in_a_child(targets.load, "host")
+    except Died as error:
+        raise BuildError("target 'host': the process that asked LLVM about this machine died; try again") from error
+    machine_cache.write(file, found)
+    return found
+
+
+def _host_file() -> Path:
+    """Return where the description of this machine is kept, by what it depends on."""
+    machine = host.describe()
+    parts = (machine.name, machine.cpu, machine.features, machine.caches_bytes, machine.versions)
+    usable = (machine.cores_usable, machine.processors_usable, machine.architecture)
+    hardware = resources.PACKAGE / "hardware"
+    code = (hardware / "host.py", hardware / "llvm.py")
+    return machine_cache.file("hosts", (parts, usable), [*code, resources.data_dir("targets") / "energy_default.toml"])
+
+
+def run(job: Job, progress: Progress) -> Record:
+    """Build and measure every variant that has no result yet; return the record, which is on disk too.
+
+    Raises:
+        OutputError: the record could not be written. What was measured up to then is saved; the error says where.
+        TargetError: LLVM does not know the target's processor.
+    """
+    record = _without_retried(job.before) if job.before else _empty(job)
+    left, unkept = record.unfinished(), keeping.without_artifact(job, record)
+    if not left and not unkept:
+        progress.note("nothing is left to measure")
+        return record
+    _begin(job, record)
+    try:
+        wanted = [_variant(name, job.settings) for name in (*left, *unkept)]
+        target = targets.for_threads(job.target, job.settings.threads)
+        built = builders.build_all(
+            wanted,
+            target,
+            progress.stage,
+            use_cache=job.use_cache,
+            choices=job.choices,
+            timeout_s=job.build_timeout_s,
+        )
+    except TargetError:
+        _take_back(job)
+        raise
+    record = _keep(job, record, *(found for name in left if isinstance(found := built[name], Failure)))
+    if job.keep_artifacts:
+        keeping.keep_artifacts(job, record, built, progress)
+    ready = {name: found for name in left if not isinstance(found := built[name], Failure)}
+    if job.settings.compile_only:
+        for artifact, cached in ready.values():
+            record = _keep(job, record, _compiled_only(job, artifact, cached=cached))
+        return record
+    return _measure_all(job, record, ready, progress) if ready else record
+
+
+def _begin(job: Job, record: Record) -> None:
+    """Write the record, and make the folder for artifacts, which says to `--resume` that they are wanted.
+
+    Raises:
+        OutputError: that could not be done.
+    """
+    if job.keep_artifacts:
+        try:
+            artifacts.beside(job.path).mkdir(exist_ok=True)
+        except OSError as error:
+            why = f"cannot be made: {error.strerror}; choose another --output"
+            raise OutputError(f"{artifacts.beside(job.path)}: {why}") from error
+    if job.before is not None:  # it stays as it is until there is something to add
+        return
+    try:
+        record_files.write(job.path, record)
+    except OutputError:
+        _take_back(job)
+        raise
+
+
+def _take_back(job: Job) -> None:
+    """Leave nothing behind of a run that made nothing. A record that was there before stays."""
+    if job.before is None:
+        job.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            artifacts.beside(job.path).rmdir()
+
+
+def _variant(name: str, settings: Settings) -> Variant:
+    return variants.parse(name, batch=settings.batch, dtype=settings.dtype)
+
+
+def _without_retried(record: Record) -> Record:
+    """Leave out the failures of variants that will be tried again: those without a result."""
+    again = set(record.unfinished())
+    kept = tuple(failure for failure in record.failures if failure.variant not in again)
+    return msgspec.structs.replace(record, failures=kept)
+
+
+def _empty(job: Job) -> Record:
+    now = datetime.datetime.now(datetime.UTC)
+    kind: DeviceKind = "none" if job.settings.compile_only else job.device
+    name = kind if kind == "none" else job.device_name or kind
+    return Record(
+        format_version=1,
+        run_id=job.path.stem,
+        created_at_utc=now.isoformat(timespec="seconds"),
+        mbench_version=VERSION,
+        host=job.host,
+        target=job.target,
+        device=Device(kind=kind, name=name, missing={"calibration": COMPILE_ONLY if kind == "none" else NOT_YET}),
+        settings=job.settings,
+    )
+
+
+def new_run_id() -> str:
+    """Return a name for a run that no other run has: UTC time and six random digits."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+# -------------------------------------------------------------------------------------------------------------- measure
+def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress) -> Record:
+    counting = observe.Counting(job, tuple(ready), progress) if job.counted else None
+    device = observe.open_device(job, job.device, job.target, progress)
+    try:
+        described, calibration = observe.described(job, device, progress)
+        record = msgspec.structs.replace(record, device=described)
+        for name, (artifact, cached) in ready.items():
+            seen = observe.observe(job, device, artifact, progress, counting)
+            record = _with_machine(record, seen)
+            if isinstance(seen, Failure):
+                record = _keep(job, record, seen)
+            else:
+                record = _keep(job, record, *_made(job, artifact, seen, cached=cached, ceilings=calibration))
+            failed = any(failure.variant == name for failure in record.failures)
+            progress.stage(name, "failed" if failed else "done", 1.0)
+    finally:
+        device.close()
+        if counting:
+            counting.close()
+    return record
+
+
+def _with_machine(record: Record, seen: Observation | Failure) -> Record:
+    """Add what a device's machine tells of itself, once."""
+    before = record.device
+    if before.kind != "rpc" or before.machine is not None or isinstance(seen, Failure):
+        return record
+    missing = {name: why for name, why in before.missing.items() if name != "machine"}
+    if seen.machine is None:
+        missing["machine"] = NOT_TOLD
+    return msgspec.structs.replace(
+        record, device=msgspec.structs.replace(before, machine=seen.machine, missing=missing)
+    )
+
+
+def _made(
+    job: Job, artifact: Artifact, seen: Observation, *, cached: bool, ceilings: Calibration | None
+) -> tuple[Result | Failure, ...]:
+    made = results.result(
+        artifact,
+        cached=cached,
+        target=job.target_as_run,
+        described=job.target,
+        threads=job.settings.threads,
+        observation=seen,
+        calibration=ceilings,
+        reason=counters.NO_TIME if job.device == "emulated" else "the machine's ceilings could not be measured",
+        memory_method=_memory_method(job),
+    )
+    if seen.numerics.passed:
+        return (made,)
+    reason = f"wrong result: {seen.numerics.detail}"
+    return (made, Failure(variant=artifact.manifest.variant.name, stage="checking", reason=reason))
+
+
+def _memory_method(job: Job) -> str:
+    if job.device == "local" and job.target.family == "gpu":
+        return gpu.MEMORY_METHOD
+    return memory.REMOTE_METHOD if job.device == "rpc" else memory.METHOD
+
+
+def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
+    return results.result(
+        artifact,
+        cached=cached,
+        target=job.target,
+        threads=job.settings.threads,
+        observation=None,
+        calibration=None,
+        reason=COMPILE_ONLY,
+    )
+
+
+def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:
+    """Add to the record and write it. What no reader would take becomes a failure that says so; the rest is kept."""
+    grown = _with(record, found)
+    try:
+        record_files.write(job.path, grown)
+    except RecordError as error:
+        why = str(error).removeprefix(f"{job.path}: ")
+        grown = _with(record, [_unrecorded(item, why) for item in found])
+        record_files.write(job.path, grown)
+    except KeyboardInterrupt:
+        record_files.write(job.path, grown)
+        raise
+    except OutputError as error:
+        _save_elsewhere(job, grown, error)
+    return grown
+
+
+def _with(record: Record, found: Sequence[Result | Failure]) -> Record:
+    return msgspec.structs.replace(
+        record,
+        results=(*record.results, *(item for item in found if isinstance(item, Result))),
+        failures=(*record.failures, *(item for item in found if isinstance(item, Failure))),
+    )
+
+
+def _unrecorded(found: Result | Failure, why: str) -> Failure:
+    """Return what stands in a record for a result, or a failure, that cannot stand there itself."""
+    if isinstance(found, Failure):
+        reason, detail = (shortened(said, _LONGEST) for said in (found.reason, found.detail))
+        return msgspec.structs.replace(found, reason=reason, detail=detail)
+    return Failure(
+        variant=found.variant.name, stage="recording", reason=f"what was measured is {shortened(why, _LONGEST)}"
+    )
+
+
+def _save_elsewhere(job: Job, record: Record, error: OutputError) -> NoReturn:
+    """Write the record to the folder for temporary files, and raise an error that says so."""
+    try:
+        refuge = Path(tempfile.gettempdir()) / job.path.name
+        record_files.write(refuge, record)
+    except (OutputError, OSError) as second:
+        raise OutputError(f"{error}; nor could it be saved elsewhere: {second}") from error
+    raise OutputError(
+        f"{error}; what was measured is saved in {refuge}: go on with: mbench run --resume {plain.quoted(refuge)}"
+    ) from error
+
+
+# --------------------------------------------------------------------------------------------------------------- resume
+def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: float = builders.TIMEOUT_S) -> Job:
+    """Return the job that goes on where a record stopped, with the record's own target and settings.
+
+    Raises:
+        RecordError: the file is not a record.
+        UsageError: something is left to measure, and it was made on another machine or with other tuned choices.
+    """
+    before = record_files.read(path)
+    settings = before.settings
+    choices = choice_files.choices(before.target, machine, settings.threads) if settings.tuned else NO_CHOICES
+    left = bool(before.unfinished())
+    if left:
+        _refuse_others(path, before, machine, choices)
+    device = _resumed_device(before.device) if left else DeviceChoice(kind="none", name=before.device.name)
+    return Job(
+        target=before.target,
+        host=machine,
+        device=device.kind,
+        device_name=device.name,
+        address=device.address,
+        counted=counted_target(before.target, device.kind) if settings.counts and left else None,
+        settings=settings,
+        path=path,
+        use_cache=use_cache,
+        build_timeout_s=build_timeout_s,
+        keep_artifacts=artifacts.is_folder(artifacts.beside(path)),
+        choices=choices,
+        before=before,
+    )
+
+
+def _refuse_others(path: Path, before: Record, machine: Host, choices: Choices) -> None:
+    """Refuse to go on with what was measured elsewhere, or with other choices.
+
+    Raises:
+        UsageError: it was.
+    """
+    then, now = before.host.versions, machine.versions
+    pairs = [("host", before.host.name, machine.name), ("processor", before.host.cpu, machine.cpu)]
+    pairs += [
+        (f"version of {name}", then.get(name, "absent"), now.get(name, "absent")) for name in sorted({*then, *now})
+    ]
+    for what, was, here in pairs:
+        if was != here:
+            was, here = shortened(was, _LONGEST), shortened(here, _LONGEST)
+            raise UsageError(
+                f"{path}: {what} was {was}, here it is {here}; a record holds one machine: start a new run"
+            )
+    if choices.files != before.settings.tuned:
+        names = shortened(", ".join(before.settings.tuned), _LONGEST)
+        raise UsageError(
+            f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
+        )
+
+
+def _resumed_device(before: Device) -> DeviceChoice:
+    """Return where a record's run was, or would have been. A name may have got another address since."""
+    if before.kind == "rpc":
+        return registry.resolve(before.name)
+    return DeviceChoice(kind="local" if before.kind == "none" else before.kind, name=before.name)

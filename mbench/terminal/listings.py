@@ -1,0 +1,128 @@
+"""What `mbench variants`, `targets` and `doctor` list: the same content as renderables and as data for `--json`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import RenderableType
+from rich.table import Table
+
+from mbench.core import units
+from mbench.core.machine_types import Figure, Host, Target
+from mbench.devices import doctor as examination
+from mbench.hardware import targets as registry
+from mbench.networks import architectures, costs
+from mbench.networks import variants as networks
+from mbench.terminal import record_tables
+from mbench.terminal.table import text
+
+_STYLES = {"ok": "green", "warn": "yellow", "missing": "red"}
+PARAMS_NOTE = (
+    "MACs: multiply-adds of one image. Params: weights of convolutions and of the fully connected layer, as the paper "
+    "counts them (arXiv:1704.04861, table 2), without biases and BatchNorm. Any width multiplier up to 1.4 and any "
+    "resolution from 32 up is a variant; channels are int(width x channels), at least 8."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """Something to print: `parts` for people, `data` for programs."""
+
+    parts: list[RenderableType]
+    data: Any
+
+
+def variants(names: Sequence[str]) -> Listing:
+    """Return networks with their multiply-adds and parameters."""
+    table = record_tables.ruled("Variants", ("variant",), ("MACs", "params", "weights", "layers"))
+    data = []
+    for name in names:
+        specs = architectures.layers(networks.parse(name))
+        cost = costs.total(costs.of_layer(spec) for spec in specs)
+        weights = units.data_size(cost.weight_bytes)
+        record_tables.add_row(table, name, units.count(cost.macs), units.count(cost.params), weights, str(len(specs)))
+        data.append({"name": name, "layers": len(specs), **dataclasses.asdict(cost)})
+    return Listing([table, text(PARAMS_NOTE)], data)
+
+
+def layers(name: str) -> Listing:
+    """Return the layers of one network, and the split by kind of layer."""
+    specs = architectures.layers(networks.parse(name))
+    data = [{**dataclasses.asdict(spec), **dataclasses.asdict(costs.of_layer(spec))} for spec in specs]
+    split = {op: dataclasses.asdict(cost) for op, cost in costs.split_by_op(specs).items()}
+    parts = [record_tables.layers_table(specs, title=name), text(PARAMS_NOTE)]
+    return Listing(parts, {"name": name, "layers": data, "by_op": split})
+
+
+def targets(host: Host, extra_dirs: Sequence[Path]) -> Listing:
+    """Return the hardware targets, and what this machine can do with each."""
+    table = record_tables.ruled("Targets", ("target", "family", "here", "description"), ())
+    here = f"this machine: {host.cpu}, {host.architecture}"
+    record_tables.add_row(table, "host", "detected", "run", here)
+    data: list[dict[str, Any]] = [{"name": "host", "compile": True, "measure": True, "reason": "", "description": here}]
+    reasons: dict[str, list[str]] = {}
+    for name, target in registry.load_all(extra_dirs).items():
+        support = registry.support(target, host)
+        can = "run" if support.measure else "emulate" if support.emulate else "compile" if support.compile else "no"
+        record_tables.add_row(table, name, target.family, can, target.description)
+        if support.reason:
+            reasons.setdefault(support.reason, []).append(name)
+        entry = {"name": name, "family": target.family, "aliases": target.aliases, "description": target.description}
+        data.append({**entry, **dataclasses.asdict(support)})
+    notes = [text(f"{', '.join(names)}: {reason}") for reason, names in reasons.items()]
+    return Listing([table, *notes], data)
+
+
+def target(found: Target, host: Host) -> Listing:
+    """Return everything that is known of one target, each figure with its source."""
+    support = registry.support(found, host)
+    lines = [
+        ("description", found.description),
+        ("family", found.family),
+        ("aliases", ", ".join(found.aliases) or units.NOT_AVAILABLE),
+        ("here", ("emulated; " if support.emulate else "") + (support.reason or "compile and measure")),
+        ("TVM target", json_line(found.tvm)),
+        ("threads", str(found.threads)),
+        ("vectors", f"{found.processor.vector_bits} bits, {found.processor.vector_registers} registers"),
+    ]
+    facts = record_tables.ruled(found.name, ("", ""), ())
+    for label, said in lines:
+        record_tables.add_row(facts, label, said)
+    figures = record_tables.ruled("Figures", ("figure", "value", "source, or how it was estimated"), ())
+    for label, figure in _figures(found):
+        origin = figure.source or f"estimate: {figure.estimate}"
+        record_tables.add_row(figures, label, units.named(label, figure.value), origin)
+    return Listing([facts, figures], msgspec.to_builtins(found))
+
+
+def json_line(value: Any) -> str:
+    """Return a value as one line of JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def _figures(value: Any, path: str = "") -> list[tuple[str, Figure]]:
+    """Return every figure inside a target's description, by dotted path."""
+    if isinstance(value, Figure):
+        return [(path, value)]
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, msgspec.Struct):
+        items = [(name, getattr(value, name)) for name in value.__struct_fields__]
+    else:
+        return []
+    nested = (_figures(item, f"{path}.{name}" if path else name) for name, item in items)
+    return [entry for entries in nested for entry in entries]
+
+
+def doctor() -> Listing:
+    """Return what this machine can run and measure, what is missing, and whether it is quiet."""
+    found = examination.checks()
+    table = Table.grid(padding=(0, 1), pad_edge=False)
+    for check in found:
+        said = f"{check.text}; {check.hint}" if check.hint else check.text
+        table.add_row(text(check.status, style=_STYLES[check.status]), text(check.name), text(said))
+    return Listing([table], [dataclasses.asdict(check) for check in found])

@@ -1,0 +1,116 @@
+"""What `mbench tune` prints: what it found for each kernel, as a table in 80 columns and as data for `--json`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import RenderableType
+from rich.text import Text
+
+from mbench.core import units
+from mbench.measure import activity
+from mbench.terminal import record_tables
+from mbench.terminal.listings import Listing
+from mbench.terminal.table import text
+from mbench.tuning.choice_files import InPlace, Network, TunedKernel
+from mbench.tuning.plans import Candidate
+from mbench.tuning.search import Search
+from mbench.tuning.tuner import Tuner
+
+_WIDTH = 46
+_WORTH_TELLING = 5e-6
+"""Largest relative error that needs no word: what other orders of summing make."""
+NOTE = (
+    "Times of one call, alone in a loop; 'all' adds them up over the layers of all the networks, as they are made. A "
+    "kernel without a line below it is best made as the rules choose."
+)
+NETWORKS_NOTE = "Whole runs by rule and as tuned, in turns in one process, and so in several; medians."
+PLACE_NOTE = (
+    "'not in place': in the networks the layers that the kernel serves were not quicker in three quarters of the "
+    "processes that timed them, and the rules are asked."
+)
+_NOT_IN_PLACE = "not in place: "
+
+
+def listing(tuner: Tuner) -> Listing:
+    """Return what is known of the kernels of a job."""
+    found, networks = tuner.entries(), tuner.networks()
+    parts: list[RenderableType] = [_table(found), text(NOTE)] if found else [text("no kernel is tuned yet")]
+    if any(entry.differs and not entry.wins for _, entry in found):
+        parts.append(text(PLACE_NOTE))
+    if networks:
+        parts.extend((_networks(networks), text(NETWORKS_NOTE)))
+    kernels = [_plain(search, entry) for search, entry in found]
+    failures = [msgspec.to_builtins(failure) for failure in tuner.failures]
+    parts.extend(_failures(tuner))
+    parts.extend(_disturbed([entry for _, entry in found], networks))
+    job = tuner.job
+    head: dict[str, Any] = {"target": job.target.name, "threads": job.threads, "file": str(job.file)}
+    waiting = [
+        search.task.kernel for search in tuner.searches if search.task.kernel not in {k["kernel"] for k in kernels}
+    ]
+    told = {"kernels": kernels, "waiting": waiting, "failures": failures, "networks": msgspec.to_builtins(networks)}
+    return Listing(parts, {**head, **told})
+
+
+def _table(found: list[tuple[Search, TunedKernel]]) -> RenderableType:
+    table = record_tables.ruled("Kernels", ("kernel",), ("layers", "rules", "tuned", "ratio"))
+    rules_s = tuned_s = 0.0
+    for search, entry in found:
+        layers, before = len(search.task.layers), entry.default.seconds
+        after = entry.seconds if entry.wins else before
+        rules_s, tuned_s = rules_s + layers * before, tuned_s + layers * after
+        record_tables.add_row(table, entry.kernel, str(layers), *_times(before, entry.seconds))
+        if entry.differs:
+            record_tables.add_row(table, _choice(entry), "", "", "", "")
+    layers = sum(len(search.task.layers) for search, _ in found)
+    record_tables.add_row(table, "all", str(layers), *_times(rules_s, tuned_s))
+    return table
+
+
+def _networks(networks: Sequence[Network]) -> RenderableType:
+    table = record_tables.ruled("Networks", ("network",), ("rules", "tuned", "ratio"))
+    for network in networks:
+        record_tables.add_row(table, network.variant, *_times(network.default_seconds, network.seconds))
+    return table
+
+
+def _choice(entry: TunedKernel) -> str:
+    """Return the choice, indented below its kernel; MetaSchedule's has no parameters, and Winograd's has an error."""
+    said = ("" if entry.wins else _NOT_IN_PLACE) + str(Candidate(rule=entry.rule, parameters=entry.parameters))
+    if entry.error is not None and entry.error > _WORTH_TELLING:
+        said += f" error {units.scientific(entry.error)}"
+    return textwrap.fill(said, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def _times(before: float, after: float) -> tuple[str, str, str]:
+    return units.seconds(before), units.seconds(after), units.ratio(before / after if after else None)
+
+
+def _failures(tuner: Tuner) -> list[Text]:
+    kernels = [failure for failure in tuner.failures if not failure.candidate]
+    candidates = len(tuner.failures) - len(kernels)
+    lines = [text(f"FAILED: {failure.kernel}: {failure.reason}", style="bold red") for failure in kernels]
+    return [*lines, *([text(f"{candidates} candidates could not be timed and were left out")] if candidates else [])]
+
+
+def _disturbed(entries: Sequence[TunedKernel], networks: Sequence[Network]) -> Iterator[Text]:
+    """Yield a warning of what was timed while other processes ran."""
+    placed = [entry.in_place for entry in entries if entry.in_place]
+    kinds: dict[str, Sequence[TunedKernel | InPlace | Network]] = {
+        "kernels were timed": entries,
+        "kernels were timed in their networks": placed,
+        "networks were timed": networks,
+    }
+    for what, timed in kinds.items():
+        busy = [one.made_with.others_busy for one in timed if one.made_with.others_busy > activity.DISTURBED]
+        if busy:
+            said = f"other processes kept up to {max(busy):.2f} processors busy while {what} ({len(busy)})"
+            yield text(f"warning: {said}: stop them and tune --again", style="yellow")
+
+
+def _plain(search: Search, entry: TunedKernel) -> dict[str, Any]:
+    return {**msgspec.to_builtins(entry), "layers": search.task.layers, "wins": entry.wins}

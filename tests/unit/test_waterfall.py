@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import factory
+import msgspec
+import pytest
+
+from mbench.analysis import pairs, waterfall
+from mbench.core.records import Layer, Record
+
+replace = msgspec.structs.replace
+PEAK = factory.PEAK_FLOPS
+
+
+def walk(record: Record) -> waterfall.Walk:
+    [pair] = pairs.of_record(record)
+    found = waterfall.of_pair(pair, record)
+    assert isinstance(found, waterfall.Walk), found
+    return found
+
+
+def changed(record: Record, which: int, change: Callable[[Layer], Layer]) -> Record:
+    result = record.results[which]
+    edited = replace(result, layers=tuple(change(layer) for layer in result.layers))
+    return replace(record, results=tuple(edited if item is result else item for item in record.results))
+
+
+def at_peak(record: Record) -> Record:
+    """Return the record as if every layer ran at the peak, and nothing else took time."""
+
+    def ideal(layer: Layer) -> Layer:
+        seconds = 2 * layer.macs / PEAK
+        roof = layer.roofline and replace(
+            layer.roofline, flops_per_s=PEAK, bound="compute", fraction_of_peak=1.0, fraction_of_bound=1.0
+        )
+        return replace(layer, latency_s=(seconds,) * 3, roofline=roof)
+
+    for which in range(2):
+        record = changed(record, which, ideal)
+    results = []
+    for result in record.results:
+        whole = sum(layer.latency_s[0] for layer in result.layers if layer.latency_s)
+        books = result.books and replace(result.books, overhead_s=0.0)
+        results.append(replace(result, end_to_end=replace(result.end_to_end, latency_s=(whole,) * 3), books=books))
+    return replace(record, results=tuple(results))
+
+
+def slower(record: Record, which: int, name: str, seconds: float) -> Record:
+    """Return the record with one layer, and so its network, slower."""
+
+    def change(layer: Layer) -> Layer:
+        if layer.name != name or layer.latency_s is None:
+            return layer
+        roof = layer.roofline
+        spent = layer.latency_s[0] + seconds
+        if roof:
+            rate = 2 * layer.macs / spent
+            roof = replace(roof, flops_per_s=rate, fraction_of_peak=rate / PEAK, fraction_of_bound=rate / PEAK)
+        return replace(layer, latency_s=(spent,) * 3, roofline=roof)
+
+    record = changed(record, which, change)
+    result = record.results[which]
+    whole = (result.end_to_end.latency_s or ())[0] + seconds
+    edited = replace(result, end_to_end=replace(result.end_to_end, latency_s=(whole,) * 3))
+    return replace(record, results=tuple(edited if item is result else item for item in record.results))
+
+
+def alone(record: Record) -> Record:
+    """Return the record as if one thread had run: none had to be started."""
+    calibration = record.device.calibration
+    assert calibration is not None
+    return replace(
+        record, device=replace(record.device, calibration=replace(calibration, threads=1, parallel_loop_s=None))
+    )
+
+
+@pytest.mark.parametrize("record", [factory.record(), factory.emulated(), factory.counted(factory.record())])
+def test_the_steps_add_up_exactly(record: Record) -> None:
+    found = walk(record)
+    assert found.promised + sum(step.change for step in found.steps) == pytest.approx(found.achieved, rel=1e-12)
+    for step in found.steps:
+        if step.part != "whole":
+            assert sum(share.excess for share in step.shares) == pytest.approx(step.excess)
+    [pair] = pairs.of_record(record)
+    assert found.achieved == pytest.approx(pair.fewer if found.by_instructions else pair.achieved)
+    assert found.promised == pytest.approx(4866774016 / 568740352, rel=1e-3)  # the paper's ratio
+
+
+def test_at_the_peak_nothing_is_lost() -> None:
+    found = walk(at_peak(factory.record()))
+    assert found.achieved == pytest.approx(found.promised)
+    assert all(abs(step.change) < 1e-9 for step in found.steps)
+
+
+def test_a_slow_layer_is_named_with_what_it_cost() -> None:
+    record = alone(slower(at_peak(factory.record()), 0, "block3.dw", 1e-3))
+    found = walk(record)
+    step = found.steps[0]
+    assert (step.part, step.cause, step.shares[0].layer) == ("depthwise", "kernel", "block3.dw")
+    assert step.excess == pytest.approx(1e-3)
+    assert step.change == pytest.approx(found.achieved - found.promised)
+
+
+def test_threads_take_what_empty_loops_took_and_never_more_than_there_is() -> None:
+    record = slower(slower(at_peak(factory.record()), 0, "block3.dw", 1e-3), 0, "block4.dw", 5e-7)
+    steps = {step.cause: step for step in walk(record).steps if step.part == "depthwise"}
+    assert {share.layer: share.excess for share in steps["threads"].shares if share.excess > 1e-12} == {
+        "block3.dw": pytest.approx(2e-6), "block4.dw": pytest.approx(5e-7),
+    }  # fmt: skip
+    assert steps["kernel"].excess == pytest.approx(1e-3 - 2e-6)
+    twice = changed(record, 0, lambda layer: replace(layer, parallel_loops=2))
+    [first, *_] = next(step for step in walk(twice).steps if step.cause == "threads").shares
+    assert (first.layer, first.excess) == ("block3.dw", pytest.approx(4e-6))
+    assert not [step for step in walk(alone(record)).steps if step.cause == "threads"]
+
+
+def test_a_layer_that_only_moves_data_is_layout() -> None:
+    record = slower(at_peak(factory.record()), 0, "pool", 1e-4)
+    assert walk(record).steps[0].cause == "no_macs"
+    moved = changed(record, 0, lambda layer: replace(layer, op="other") if layer.name == "pool" else layer)
+    assert walk(moved).steps[0].cause == "layout"
+
+
+def test_a_slow_standard_layer_is_a_gain() -> None:
+    record = alone(slower(at_peak(factory.record()), 1, "block5.conv", 1e-2))
+    found = walk(record)
+    step = found.steps[-1]
+    assert (step.part, step.cause, step.shares[0].layer) == ("standard", "kernel", "block5.conv")
+    assert step.excess == pytest.approx(-1e-2 / found.promised)
+    assert step.change > 0
+
+
+def test_what_memory_adds_is_bandwidth_of_its_level() -> None:
+    def fed(layer: Layer) -> Layer:
+        if layer.name != "block1.pw" or layer.roofline is None:
+            return layer
+        spent = 2 * layer.macs / PEAK * 2
+        rate = PEAK / 2
+        roof = replace(
+            layer.roofline, flops_per_s=rate, bound="L2", fraction_of_peak=0.5, fraction_of_bound=1.0
+        )  # runs at what L2 feeds: half of the peak
+        return replace(layer, latency_s=(spent,) * 3, roofline=roof)
+
+    record = changed(at_peak(factory.record()), 0, fed)
+    step = next(step for step in walk(record).steps if step.cause == "bandwidth")
+    [share] = [share for share in step.shares if share.layer == "block1.pw"]
+    assert share.level == "L2"
+    assert share.excess == pytest.approx(2 * 25690112 / PEAK, rel=1e-6)  # 64 x 32 x 112 x 112 multiply-adds at peak
+    kernel = [step for step in walk(record).steps if step.cause == "kernel" and step.part == "pointwise"]
+    assert all(abs(step.excess) < 1e-12 for step in kernel)
+
+
+def test_empty_lanes_are_low_vector_use() -> None:
+    names = ("mobilenet_v1_0.25_128", "mobilenet_v1_0.25_128_standard")
+    record = slower(at_peak(factory.record(names)), 0, "block1.dw", 1e-3)
+    step = next(step for step in walk(record).steps if (step.part, step.cause) == ("depthwise", "vectors"))
+    [share] = step.shares
+    assert share.layer == "block1.dw"
+    assert share.excess == pytest.approx(2 * 8 * 9 * 64 * 64 / PEAK)  # 8 channels in 16 lanes: as much again
+    full = slower(at_peak(factory.record()), 0, "block1.dw", 1e-3)  # 32 channels
+    assert not [step for step in walk(full).steps if step.part == "depthwise" and step.cause == "vectors"]
+
+
+def test_a_step_names_first_what_makes_it() -> None:
+    record = slower(at_peak(factory.record()), 0, "block3.dw", 1e-3)
+    record = slower(record, 0, "block5.dw", -1e-6)
+    step = walk(record).steps[0]
+    assert [step.shares[0].layer, step.shares[-1].layer] == ["block3.dw", "block5.dw"]
+    record = slower(slower(at_peak(factory.record()), 1, "block5.conv", 1e-2), 1, "block4.conv", -1e-4)
+    step = walk(record).steps[-1]
+    assert [step.shares[0].layer, step.shares[-1].layer] == ["block5.conv", "block4.conv"]
+
+
+def test_unattributed_time_is_said_to_be() -> None:
+    record = at_peak(factory.record())
+    [result, other] = record.results
+    whole = (result.end_to_end.latency_s or ())[0]
+    late = replace(result, end_to_end=replace(result.end_to_end, latency_s=(whole + 2e-3,) * 3))
+    [step] = [step for step in walk(replace(record, results=(late, other))).steps if abs(step.change) > 1e-9]
+    assert (step.part, step.cause, step.shares) == ("whole", "rest", ())
+    assert step.excess == pytest.approx(2e-3)
+
+
+def test_winograd_counts_against_the_ratio() -> None:
+    record = factory.emulated()
+
+    def fewer(layer: Layer) -> Layer:
+        counters = layer.counters
+        if layer.name != "block4.conv" or counters is None:
+            return layer
+        saved = counters.fma_instructions // 2
+        return replace(
+            layer,
+            counters=replace(
+                counters, fma_instructions=counters.fma_instructions - saved, instructions=counters.instructions - saved
+            ),
+        )
+
+    step = next(
+        step for step in walk(changed(record, 1, fewer)).steps if (step.part, step.cause) == ("standard", "extra_macs")
+    )
+    assert step.shares[0].layer == "block4.conv"
+    assert step.change < 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda record: replace(record, device=replace(record.device, calibration=None)), "peak was not measured"),
+        (lambda record: changed(record, 0, lambda layer: replace(layer, latency_s=None)), "not timed"),
+        (lambda record: changed(record, 0, lambda layer: replace(layer, roofline=None)), "no place under the roofline"),
+    ],
+)
+def test_without_what_it_needs_there_is_a_reason(spoil: Callable[[Record], Record], reason: str) -> None:
+    record = spoil(factory.record())
+    [pair] = pairs.of_record(record)
+    found = waterfall.of_pair(pair, record)
+    assert isinstance(found, str)
+    assert reason in found
+    [pair] = pairs.of_record(factory.record(latency=False))
+    assert waterfall.of_pair(pair, factory.record(latency=False)) == "the two networks were not both timed"
