@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
 
 from mbench.compile import objects, tvm_passes
+from mbench.core import scratch
 from mbench.core.artifact import (
     CALIBRATION_CALLS,
     CALIBRATION_ELEMENTS,
@@ -145,11 +145,12 @@ def export(executable: Any, path: Path, command: Sequence[str]) -> None:
 
     Raises:
         BuildError: the linker failed.
+        OutputError: there is no room for objects.
 
     Source: `tvm.runtime.Module.export_library`, and packed function `runtime.ModulePackImportsToLLVM`.
     """
     libraries = list(_parts(executable.mod, "llvm"))
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with scratch.temporary() as folder:  # not in the cache: LLVM ends the process where a disk is full
         files = [f"{folder}/lib{number}.o" for number in range(len(libraries))]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_write_object, libraries, files))

@@ -163,14 +163,6 @@ def test_a_board_of_another_architecture(opened: Callable[..., RpcDevice], tmp_p
         assert opened(board.url).calibrate(target, 1, ignore).flops_per_s["float32"] > 0
 
 
-def test_tuning_is_refused_with_a_reason(opened: Callable[..., RpcDevice]) -> None:
-    device = opened("rpc://127.0.0.1:1")
-    plan: Any = None
-    for refused in (device.time_kernel, device.search_kernel):
-        with pytest.raises(MeasureError, match="--device local"):
-            refused(plan, ignore)
-
-
 # -------------------------------------------------------------------------------------------------------- TVM's servers
 ONLY_END_TO_END = (
     "the server at {} is TVM's own, which has no functions for this; start mbench's there: 'mbench device serve'"
