@@ -183,6 +183,7 @@ def test_an_encoding_that_lacks_characters(folder: Path, tmp_path: Path) -> None
         **os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0",
         "PYTHONCOERCECLOCALE": "0",
     }  # fmt: skip
+    environment.pop("PYTHONIOENCODING", None)  # which tox sets
     for arguments in (
         ("show", "good.json"),
         ("show", "good.json", "--json"),

@@ -67,7 +67,7 @@ def records_of(database: Any, module: tvm.IRModule) -> list[Any]:
     if not database.has_workload(module):
         return []
     workload = database.commit_workload(module)  # it is there: nothing is written
-    return [record for record in database.get_all_tuningrecords_of() if record.workload.same_as(workload)]
+    return [record for record in database.get_all_tuning_records() if record.workload.same_as(workload)]
 
 
 def seconds(record: Any) -> float:
