@@ -9,6 +9,7 @@ Python's `ProcessPoolExecutor` fails all tasks when one process dies, and like o
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import math
@@ -197,9 +198,13 @@ class _Child:
         return answer  # type: ignore[no-any-return]
 
     def kill(self) -> None:
-        """End it at once; one that has ended already may have left its number to another process."""
+        """End it and those below it at once; one that has ended may have left its number to another process."""
         if self.alive():
+            below = _below(self._process.pid)
             self._process.kill()
+            for each in below:
+                with contextlib.suppress(psutil.Error):
+                    each.kill()
 
     def dismiss(self) -> None:
         """Let it end by itself."""
@@ -215,6 +220,14 @@ class _Child:
         connection.wait([self._process.sentinel])
         self._process.join(_JOIN_S)
         self._pipe.close()
+
+
+def _below(pid: int | None) -> list[psutil.Process]:
+    """Return the processes that a process started, and those that they started, as a linker."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 def _held_bytes(pid: int | None) -> int:

@@ -195,6 +195,25 @@ if __name__ == "__main__":
 """
 
 
+def started_below(noted: Path) -> None:
+    """Start a process as a compiler starts a linker, note its number, and wait for it."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]) as below:
+        noted.with_suffix(".part").write_text(str(below.pid))
+        noted.with_suffix(".part").replace(noted)
+
+
+def test_what_a_task_started_ends_with_it(tmp_path: Path) -> None:
+    noted = tmp_path / "number"
+    with Children(1) as pool:
+        running = pool.submit(functools.partial(started_below, noted))
+        until(noted.exists)
+        below = psutil.Process(int(noted.read_text()))
+        pool.kill()
+        with pytest.raises(Died):
+            running.result(WAIT_S)
+    until(lambda: not below.is_running() or below.status() == psutil.STATUS_ZOMBIE)
+
+
 def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(PARENT)
