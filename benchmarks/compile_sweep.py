@@ -130,8 +130,9 @@ def _ratios(taken: dict[Variant, float]) -> Iterator[tuple[Variant, float]]:
 
 
 def _distance(one: Variant, other: Variant) -> float:
-    pairs = ((one.width_multiplier, other.width_multiplier), (one.resolution, other.resolution))
-    return math.hypot(*(math.log(left / right) for left, right in pairs))
+    keys = ("width_multiplier", "resolution")
+    ratios = (float(one.parameters[key]) / float(other.parameters[key]) for key in keys)
+    return math.hypot(*map(math.log, ratios))
 
 
 if __name__ == "__main__":

@@ -28,12 +28,12 @@ from cases import MBENCH, Case
 from standings import Standing, Timed
 
 from mbench.build import builders
+from mbench.core import dtypes
 from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import MbenchError, UsageError
 from mbench.core.machine_types import Target
 from mbench.core.records import Failure, Variant
 from mbench.hardware import host, targets
-from mbench.measure import numerics
 from mbench.networks import variants
 from mbench.pipeline import runner
 from mbench.tuning import choice_files
@@ -202,7 +202,7 @@ def _standing(case: Case, found: dict[str, contest.Seen | str], left_out: dict[s
         for name, seen in found.items()
         if isinstance(seen, contest.Seen)
     }
-    tolerance = max(standings.TOLERANCE, numerics.TOLERANCE[case.variant.dtype])
+    tolerance = max(standings.TOLERANCE, dtypes.of(case.variant.dtype).network_tolerance)
     return standings.judge(case.variant.name, case.threads, timed, left_out | reasons, tolerance=tolerance)
 
 

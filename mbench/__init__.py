@@ -1,25 +1,76 @@
 """mbench: what a MobileNet costs on a piece of hardware, layer by layer.
 
-Public here: `load`, which reads records into a table, and `__version__`. Everything else is reached through the command
-`mbench` or by importing the module that its name says.
+run, resume    measure networks on a target; the options are `RunOptions`
+tune           find quicker ways to make their kernels; `TuneOptions`
+read, load     a record, or many as a pandas table
+report         a page of records
+compare, gate  two runs against each other; `GateOptions`, `Comparison`, `Verdict`
+
+Every error that is raised on purpose is an `MbenchError`. Times are in seconds, sizes in bytes, energies in joules.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
 
 from mbench.core.version import VERSION as __version__  # noqa: N811 - the name that Python gives it
 
+TYPE_CHECKING = False  # what type checkers take for true; importing typing takes longer than all the rest
 if TYPE_CHECKING:
     from mbench.analysis.frame import load
+    from mbench.api.gate import compare, gate
+    from mbench.api.report import report
+    from mbench.api.run import RunInterrupted, resume, run
+    from mbench.api.tune import TuningInterrupted, tune
+    from mbench.core.errors import MbenchError
+    from mbench.core.record_files import read
+    from mbench.core.records import Record
+    from mbench.core.run_options import RunOptions, TuneOptions
+    from mbench.gating.comparison import Comparison, Verdict
+    from mbench.gating.options import GateOptions
 
-__all__ = ["__version__", "load"]
+__all__ = [
+    "Comparison",
+    "GateOptions",
+    "MbenchError",
+    "Record",
+    "RunInterrupted",
+    "RunOptions",
+    "TuneOptions",
+    "TuningInterrupted",
+    "Verdict",
+    "__version__",
+    "compare",
+    "gate",
+    "load",
+    "read",
+    "report",
+    "resume",
+    "run",
+    "tune",
+]
+
+_HOMES = {
+    "compare": "api.gate", "gate": "api.gate", "load": "analysis.frame", "read": "core.record_files",
+    "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
+    "RunInterrupted": "api.run", "TuningInterrupted": "api.tune", "MbenchError": "core.errors",
+    "Record": "core.records", "RunOptions": "core.run_options", "TuneOptions": "core.run_options",
+    "Comparison": "gating.comparison", "Verdict": "gating.comparison", "GateOptions": "gating.options",
+}  # fmt: skip
+"""Where each public name is written."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import `load` when it is first asked for, so that `import mbench` stays light (no pandas)."""
-    if name == "load":
-        from mbench.analysis.frame import load
+if not TYPE_CHECKING:  # where a name that is not there shall be an error
 
-        return load
-    raise AttributeError(f"module 'mbench' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first asked for, so that `import mbench` stays light."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'mbench' has no attribute {name!r}")
+        importlib.import_module("mbench.api")
+        found = getattr(importlib.import_module(f"mbench.{_HOMES[name]}"), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

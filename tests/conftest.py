@@ -20,6 +20,13 @@ settings.register_profile("mbench", deadline=None)  # how long an example takes 
 settings.load_profile("mbench")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the tests in tests/integration out of what coverage is measured of: see pyproject.toml."""
+    for item in items:
+        if "integration" in item.path.parts:
+            item.add_marker("no_cover")
+
+
 def require(condition: object, reason: str) -> None:
     """Skip the test unless `condition` holds; with MBENCH_REQUIRE_ALL=1 fail instead, so that no skip goes unseen."""
     if condition:

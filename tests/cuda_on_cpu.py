@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import kernels
+import kernel_cases as kernels
 import numpy as np
 import tvm
-from kernels import Layer
+from kernel_cases import Layer
 from tvm import tirx
 
 from mbench.compile import codegen, tvm_passes
@@ -127,7 +127,7 @@ def compiled(
     with tempfile.TemporaryDirectory() as folder:
         code, library = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
         code.write_text(as_cpp(plant(source_of(functions)), list(functions)))
-        words = [*command, "-std=c++17", "-O0", "-w", "-shared", "-fPIC", "-o", library, code]
+        words = [*command, "-std=c++17", "-O0", "-w", "-shared", "-fPIC", "-o", str(library), str(code)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:3000]
         loaded = ctypes.CDLL(str(library))

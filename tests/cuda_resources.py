@@ -38,7 +38,7 @@ def usage(functions: Mapping[str, tirx.PrimFunc], target: str) -> dict[str, Usag
         source, cubin = Path(folder) / "kernels.cu", Path(folder) / "kernels.cubin"
         source.write_text(source_of(functions, target))
         arch = targets.load(target).tvm["arch"]
-        words = ["nvcc", f"-arch={arch}", "-cubin", "-Xptxas", "-v", "-o", cubin, source]
+        words: list[str] = ["nvcc", f"-arch={arch}", "-cubin", "-Xptxas", "-v", "-o", str(cubin), str(source)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
     found = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from factory import HOSTILE
+from record_factory import HOSTILE
 
 from mbench.gating.comparison import WAYS, Comparison, Difference, Finding, Side, Verdict, Way
 

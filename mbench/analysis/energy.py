@@ -7,12 +7,13 @@ that what comes from DRAM also passes L3, L2 and L1. A modelled or emulated time
 
 from __future__ import annotations
 
+from mbench.analysis import instruction_counts
 from mbench.analysis.roofline import level_of
+from mbench.core import dtypes
 from mbench.core.artifact import LayerPlan
 from mbench.core.field_types import LEVELS
 from mbench.core.machine_types import EnergyCoefficients, Target
 from mbench.core.records import Counters
-from mbench.networks.costs import DTYPE_BYTES
 
 METHOD = "modelled: multiply-adds and bytes at each cache level x the target's coefficients"
 COUNTED_METHOD = (
@@ -59,7 +60,7 @@ def of_layer(
     if counters is None or traffic_bytes is None:
         joules = components(layer, coefficients, held, dtype=dtype, latency_s=latency_s)
         return joules, method(coefficients, timed=timed) + ("" if len(held) > 1 else NO_CACHES)
-    lanes = target.processor.vector_bits // (8 * DTYPE_BYTES[dtype])
+    lanes = dtypes.of(dtype).lanes(target.processor.vector_bits)
     pairs = multiply_adds(counters, lanes=lanes, macs=layer.macs)
     joules = counted(counters, traffic_bytes, coefficients, dtype=dtype, multiply_adds=pairs, latency_s=latency_s)
     return joules, method(coefficients, timed=timed, counted=True)
@@ -72,7 +73,7 @@ def components(
     moved = layer.activation_bytes + layer.weight_bytes
     feeding = LEVELS.index(level_of(moved, held))
     joules = {
-        "arithmetic": layer.macs * (coefficients.multiply_j[dtype].value + coefficients.add_j[dtype].value),
+        "arithmetic": layer.macs * sum(_operation_j(coefficients, dtype)),
         **{
             level: moved * coefficients.bytes_j[level].value
             for level in LEVELS[: feeding + 1]
@@ -101,9 +102,10 @@ def counted(
         multiply_adds: how many of the operations are pairs of a multiply and an add; see `multiply_adds`.
         latency_s: as measured; None where it was not.
     """
-    multiply_j, add_j = coefficients.multiply_j[dtype].value, coefficients.add_j[dtype].value
+    multiply_j, add_j = _operation_j(coefficients, dtype)
+    operations = instruction_counts.operations(counters, dtype)
     joules = {
-        "arithmetic": multiply_adds * multiply_j + (counters.flops - multiply_adds) * add_j,
+        "arithmetic": multiply_adds * multiply_j + (operations - multiply_adds) * add_j,
         **{
             level: moved * coefficients.bytes_j[level].value
             for level, moved in traffic_bytes.items()
@@ -123,6 +125,12 @@ def multiply_adds(counters: Counters, *, lanes: int, macs: int) -> int:
     """
     found = counters.fma_instructions * lanes if counters.fma_instructions else macs
     return min(found, counters.flops // 2)
+
+
+def _operation_j(coefficients: EnergyCoefficients, dtype: str) -> tuple[float, float]:
+    """Return the joules of one multiply and of one add."""
+    key = dtypes.of(dtype).energy
+    return coefficients.multiply_j[key].value, coefficients.add_j[key].value
 
 
 def _static(coefficients: EnergyCoefficients, latency_s: float | None) -> dict[str, float]:

@@ -26,37 +26,104 @@ MOST_FILES = 10_000
 AnyPath = str | os.PathLike[str]
 TRAFFIC = {level: f"traffic_{level.lower()}_bytes" for level in LEVELS}
 """Column of each level's traffic."""
+MEANINGS = {
+    "run_id": "the run, as its record is called",
+    "created_at_utc": "when the run began; `load` gives it as datetime64[ns, UTC], `from_records` as text",
+    "mbench_version": "what measured it",
+    "python_version": "of the machine that ran mbench, as the next two",
+    "tvm_version": "what compiled it",
+    "torch_version": "what the output was checked against",
+    "host": "name of the machine that ran mbench",
+    "cpu": "its processor",
+    "target": "hardware target",
+    "device": "where it ran: local, rpc, emulated, or none",
+    "threads": "threads that computed",
+    "variant": "name of the network",
+    "family": "its family",
+    "width_multiplier": "a ratio",
+    "resolution": "height and width of the input, in pixels",
+    "convolution": "depthwise_separable or standard",
+    "batch": "images a run",
+    "dtype": "of weights and activations",
+    "scope": "what the row is of: network or layer",
+    "layer_index": "place of the layer in the network, from 0",
+    "layer": "name of the layer",
+    "op": "kind of layer",
+    "kernel": "compiled functions of the layer",
+    "schedule": "rules that made them",
+    "latency_s": "median, in seconds",
+    "latency_p10_s": "10th percentile, in seconds",
+    "latency_p90_s": "90th percentile, in seconds",
+    "samples": "how many the three are from",
+    "noise_log_ratio_mean": "of a network: mean of log(twin / first) over the A/A pair's blocks",
+    "noise_log_ratio_sd": "of a network: its standard deviation, about a fraction of the latency",
+    "smallest_visible_change": "of a network: slow-down, as a fraction, that a comparison of this length would catch",
+    "warnings": "of a network: what the run warned of, a line each",
+    "macs": "multiply-adds of one run",
+    "params": "weights without biases",
+    "weight_bytes": "bytes",
+    "activation_bytes": "bytes: a network's planned peak; a layer's input and output",
+    "workspace_bytes": "bytes",
+    "process_peak_bytes": "bytes: largest resident set of the process that measured",
+    "energy_j": "joules a run, as `energy_method` says",
+    "energy_method": "measured how, or which model",
+    "flops_per_s": "floating-point operations a second",
+    "arithmetic_intensity": "floating-point operations a byte",
+    "bound": "the roofline's: compute, or a level of memory",
+    "fraction_of_peak": "of the measured peak, 0 to 1",
+    "fraction_of_bound": "of what the bound allows, 0 to 1",
+    "counts_target": "the target whose code was counted, which need not be what was timed",
+    **dict.fromkeys(("instructions", "loads", "stores"), "exact count of one run"),
+    **dict.fromkeys(("load_bytes", "store_bytes"), "bytes that these instructions move"),
+    **dict.fromkeys(("vector_instructions", "fma_instructions"), "exact count of one run"),
+    "flops": "floating-point operations executed",
+    "instructions_per_fma": "instructions for each vector multiply-add needed",
+    **dict.fromkeys(TRAFFIC.values(), "bytes that this level delivered and took, in a model of the caches"),
+    "latency_model_s": "seconds on one thread, modelled from the counts",
+    "latency_model_method": "which model",
+}
+"""What each column says, and its unit. Missing: the record could not have it."""
+COLUMNS = tuple(MEANINGS)
 TEXT = (
-    "run_id", "created_at_utc", "host", "cpu", "target", "device", "variant", "family", "convolution", "dtype", "scope",
-    "layer", "op", "kernel", "schedule", "energy_method", "bound", "counts_target", "latency_model_method",
+    "run_id", "created_at_utc", "mbench_version", "python_version", "tvm_version", "torch_version", "host", "cpu",
+    "target", "device", "variant", "family", "convolution", "dtype", "scope", "layer", "op", "kernel", "schedule",
+    "warnings", "energy_method", "bound", "counts_target", "latency_model_method",
 )  # fmt: skip
 WHOLE = (
     "threads", "resolution", "batch", "layer_index", "samples", "macs", "params", "weight_bytes", "activation_bytes",
     "workspace_bytes", "process_peak_bytes", *Counters.__struct_fields__, *TRAFFIC.values(),
 )  # fmt: skip
-COLUMNS = (
-    "run_id", "created_at_utc", "host", "cpu", "target", "device", "threads", "variant", "family", "width_multiplier",
-    "resolution", "convolution", "batch", "dtype", "scope", "layer_index", "layer", "op", "kernel", "schedule",
-    "latency_s", "latency_p10_s", "latency_p90_s", "samples", "macs", "params", "weight_bytes", "activation_bytes",
-    "workspace_bytes", "process_peak_bytes", "energy_j", "energy_method", "flops_per_s", "arithmetic_intensity",
-    "bound", "fraction_of_peak", "fraction_of_bound", "counts_target", *Counters.__struct_fields__,
-    "instructions_per_fma", *TRAFFIC.values(), "latency_model_s", "latency_model_method",
-)  # fmt: skip
 
 
 def load(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
-    """Read records into one table: a path, several, folders (their *.json) or globs. See `from_records` for the rows.
+    """Read records into one table: for each result a row of scope `network`, then rows of scope `layer`.
 
-    A run counts once, however many copies of its record there are; a warning names those that were left out.
+    The columns, with their units, are those of `mbench.analysis.frame.MEANINGS`: times in seconds, sizes in bytes,
+    energies in joules, and `created_at_utc` as datetime64[ns, UTC]. What a record could not have is missing. A run
+    counts once, however many copies of its record there are; a warning names those that were left out.
+
+    Args:
+        paths: a file, several, folders (their *.json) or globs.
 
     Raises:
         RecordError: nothing is there, or a file is not a valid record.
+
+    Example:
+        ```python
+        table = mbench.load("mbench-results")
+        table[table["scope"] == "network"].groupby("variant")["latency_s"].min()
+        ```
     """
+    import pandas as pd
+
     found = files(paths)
     items = [record_files.read(path) for path in found]
     for copy in runs.copies(items):
         warnings.warn(f"{found[copy.at]} {copy.why} as {found[copy.of]}; it is left out", stacklevel=2)
-    return from_records(items)
+    table = from_records(items)
+    moments = pd.to_datetime(table["created_at_utc"], utc=True, format="ISO8601", errors="coerce")
+    held = moments.between(pd.Timestamp("1700", tz="UTC"), pd.Timestamp("2262", tz="UTC"))  # what nanoseconds reach
+    return table.assign(created_at_utc=moments.where(held).astype("datetime64[ns, UTC]"))
 
 
 def files(paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
@@ -111,7 +178,7 @@ def from_records(items: Iterable[Record]) -> pd.DataFrame:
 
 def _rows(record: Record, result: Result) -> Iterator[dict[str, Any]]:
     shared = _shared(record, result)
-    yield shared | _network(result) | _network_counts(record, result)
+    yield shared | _network(result) | _noise(record, result) | _network_counts(record, result)
     lanes = instruction_counts.lanes(record, result)
     for layer in result.layers:
         yield shared | _layer(layer, result) | _layer_counts(layer, result, lanes)
@@ -119,9 +186,14 @@ def _rows(record: Record, result: Result) -> Iterator[dict[str, Any]]:
 
 def _shared(record: Record, result: Result) -> dict[str, Any]:
     variant = result.variant
+    resolution = variant.parameters.get("resolution")
     return {
         "run_id": record.run_id,
         "created_at_utc": record.created_at_utc,
+        "mbench_version": record.mbench_version,
+        "python_version": record.host.versions.get("python"),
+        "tvm_version": record.host.versions.get("apache-tvm"),
+        "torch_version": record.host.versions.get("torch"),
         "host": record.host.name,
         "cpu": record.host.cpu,
         "target": record.target.name,
@@ -129,12 +201,16 @@ def _shared(record: Record, result: Result) -> dict[str, Any]:
         "threads": record.settings.threads,
         "variant": variant.name,
         "family": variant.family,
-        "width_multiplier": variant.width_multiplier,
-        "resolution": variant.resolution,
+        "width_multiplier": _number(variant.parameters.get("width_multiplier")),
+        "resolution": resolution if isinstance(resolution, int) else None,
         "convolution": variant.convolution,
         "batch": variant.batch,
         "dtype": variant.dtype,
     }
+
+
+def _number(value: float | str | None) -> float | None:
+    return None if isinstance(value, str) else value
 
 
 def _network(result: Result) -> dict[str, Any]:
@@ -150,6 +226,18 @@ def _network(result: Result) -> dict[str, Any]:
         "process_peak_bytes": memory.process_peak_bytes,
         "energy_j": result.energy.energy_j,
         "energy_method": result.energy.method,
+    }
+
+
+def _noise(record: Record, result: Result) -> dict[str, Any]:
+    noise = pairs.noise(record, result)
+    names = ("log_ratio_mean", "log_ratio_sd", "smallest_visible_change")
+    mean, deviation, visible = (getattr(noise, name) for name in names) if noise else (None, None, None)
+    return {
+        "noise_log_ratio_mean": mean,
+        "noise_log_ratio_sd": deviation,
+        "smallest_visible_change": visible,
+        "warnings": "\n".join(result.warnings) or None,
     }
 
 

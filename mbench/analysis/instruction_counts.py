@@ -6,15 +6,15 @@ Derived from a record; no formatting, no counting.
 from __future__ import annotations
 
 from mbench.analysis import pairs
+from mbench.core import dtypes
 from mbench.core.field_types import LEVELS
-from mbench.core.records import Layer, Record, Result
-
-LANE_BITS = {"float32": 32, "int8": 8}
+from mbench.core.records import Counters, Layer, Record, Result
+from mbench.hardware import device_kinds
 
 
 def emulated(record: Record) -> bool:
     """Return whether the record's code ran in emulation, where time says nothing and counts stand in its place."""
-    return record.device.kind == "emulated"
+    return device_kinds.of(record.device.kind).counts_only
 
 
 def wanted(record: Record) -> bool:
@@ -28,7 +28,12 @@ def lanes(record: Record, result: Result) -> int | None:
         return None
     own = record.target.processor.vector_bits if result.counts.target == record.target.name else None
     bits = result.counts.vector_bits or own
-    return bits // LANE_BITS.get(result.variant.dtype, 32) if bits else None
+    return dtypes.lanes(result.variant.dtype, bits) if bits else None
+
+
+def operations(counters: Counters, dtype: str) -> int:
+    """Return the arithmetic operations of a network's type that were counted, lane by lane; a multiply-add is two."""
+    return int(getattr(counters, dtypes.of(dtype).operations))
 
 
 def of_network(record: Record, result: Result) -> float | None:

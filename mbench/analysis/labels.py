@@ -1,4 +1,4 @@
-"""Words for the kinds of things in a record, names of networks and places, and commands, as the page says them."""
+"""Words for the kinds of things in a record, names of networks and places, as the page says them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import shlex
 
 from mbench.analysis import instruction_counts
 from mbench.analysis.waterfall import Cause, Part
-from mbench.core.records import Record, Result, Variant
-from mbench.networks import variants
+from mbench.core.records import Record, Variant
+from mbench.hardware import platforms
+from mbench.networks import architectures, variants
 
 OPS = {
     "conv2d": "standard convolution",
@@ -29,16 +30,16 @@ CAUSES: dict[Cause, str] = {
     "bandwidth": "fed by memory",
     "threads": "starting threads",
     "vectors": "vectors not filled",
-    "kernel": "slower than the roofline",
+    "kernel": "below the roofline",
     "layout": "layout",
     "no_macs": "no multiply-adds",
     "extra_macs": "more multiply-adds",
     "beside": "other instructions",
     "runtime": "between the layers",
-    "rest": "not accounted for",
+    "rest": "unattributed",
 }
 OPPOSITE: dict[Cause, str] = {
-    "kernel": "faster than the roofline",
+    "kernel": "exceeds the measured peak",
     "extra_macs": "fewer multiply-adds",
     "beside": "fewer other instructions",
 }
@@ -54,8 +55,8 @@ REASONS: dict[Cause, str] = {
     "extra_macs": "multiply-adds executed beyond those needed in whole vectors; below zero where a kernel does fewer "
     "than its shape says (Winograd's filtering)",
     "beside": "loads, stores, addresses and loops around the multiply-adds",
-    "runtime": "the runtime between the kernels, as the books have it",
-    "rest": "end to end less layers less runtime: the books' unattributed part",
+    "runtime": "the runtime between the kernels, from the time balance",
+    "rest": "end to end minus layers minus runtime: the unattributed part of the time balance",
 }
 
 _INSTRUCTIONS = {
@@ -66,12 +67,10 @@ _INSTRUCTIONS = {
     "sve": "SVE",
     "asimd": "NEON",
 }
-_FAMILIES = {"x86": "x86\u201164", "arm": "arm64", "gpu": "GPU"}
-"""For sentences; the hyphen is one that does not break."""
 
 
 def step(part: Part, cause: Cause, excess: float) -> str:
-    """Return the name of a step from promise to achievement: `depthwise layers: fed by memory`."""
+    """Return the name of a step from the predicted speed-up to the one achieved: `depthwise layers: fed by memory`."""
     costs = -excess if part == "standard" else excess
     words = OPPOSITE.get(cause, CAUSES[cause]) if costs < 0 else CAUSES[cause]
     return words if part == "whole" else f"{PARTS[part]}: {words}"
@@ -79,10 +78,10 @@ def step(part: Part, cause: Cause, excess: float) -> str:
 
 def variant(item: Variant) -> str:
     """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name."""
-    family = item.family.replace("mobilenet_v", "MobileNetV").replace("_", " ")
+    words = (architectures.title(item.family), *item.parameters.values())
     standard = ", standard convolutions" if item.convolution == "standard" else ""
     batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
-    return f"{family} {item.width_multiplier} {item.resolution}{standard}{batch}"
+    return f"{' '.join(map(str, words))}{standard}{batch}"
 
 
 def where(record: Record) -> str:
@@ -92,14 +91,14 @@ def where(record: Record) -> str:
     """
     required = record.target.processor.requires
     instructions = next((words for feature, words in _INSTRUCTIONS.items() if feature in required), None)
-    kind = ", ".join(filter(None, (_FAMILIES[record.target.family], instructions)))
+    kind = ", ".join(filter(None, (platforms.of(record.target).words, instructions)))
     how = "emulated" if instruction_counts.emulated(record) else threads(record)
     return ", ".join(filter(None, (f"{record.target.name} ({kind})", how)))
 
 
 def threads(record: Record) -> str | None:
     """Return how many threads compute a network, `2 threads`; None on a GPU."""
-    if record.target.family == "gpu":
+    if not platforms.of(record.target).on_host:
         return None
     number = 1 if instruction_counts.emulated(record) else record.settings.threads
     return f"{number} thread{'s' if number > 1 else ''}"
@@ -108,14 +107,3 @@ def threads(record: Record) -> str | None:
 def both(name: str, other: str) -> str:
     """Return the command that runs two networks beside each other, for a shell."""
     return shlex.join(["mbench", "run", name, other])
-
-
-def command(record: Record, result: Result) -> str:
-    """Return the command that repeats a result, for a shell."""
-    settings, kind = record.settings, record.device.kind
-    words = ["mbench", "run", result.variant.name, "--target", record.target.name, "--threads", str(settings.threads)]
-    words += ["--batch", str(result.variant.batch), "--dtype", settings.dtype]
-    words += ["--device", record.device.name if kind == "rpc" else kind] if kind in ("rpc", "emulated") else []
-    words += ["--compile-only"] if settings.compile_only else []
-    words += ["--counts"] if settings.counts else []
-    return shlex.join(words)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mbench.analysis import instruction_counts
 from mbench.core.field_types import LEVELS
 from mbench.core.machine_types import Cache, Figure, Target
 from mbench.core.records import Counters
@@ -69,9 +70,10 @@ def _cycles(counters: Counters, target: Target, dtype: str) -> Iterator[tuple[st
     processor = target.processor
     if width := _value(processor.issue_width):
         yield "instructions", counters.instructions / width
+    operations = instruction_counts.operations(counters, dtype)
     units, flops_per_cycle = _value(processor.fma_units), _value(processor.flops_per_cycle.get(dtype))
     fused = counters.fma_instructions / units if units else 0.0
-    yield "arithmetic", max(fused, counters.flops / flops_per_cycle if flops_per_cycle else 0.0)
+    yield "arithmetic", max(fused, operations / flops_per_cycle if flops_per_cycle else 0.0)
     vector_bytes = processor.vector_bits / 8
     for name, found, instructions, moved in (
         ("loads", processor.load_units, counters.loads, counters.load_bytes),

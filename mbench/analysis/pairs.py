@@ -7,7 +7,7 @@ on the same device with the same settings.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from mbench.core import stats
@@ -79,8 +79,7 @@ class Pair:
 
     def blocks(self) -> tuple[PairedBlock, ...]:
         """Return the blocks that both networks have, in order of execution."""
-        separable = {layer.name: layer for layer in self.separable.layers}
-        return tuple(_blocks(separable, self.standard.layers))
+        return tuple(_blocks(self.separable.layers, self.standard.layers))
 
 
 def of_record(record: Record) -> tuple[Pair, ...]:
@@ -101,27 +100,37 @@ def unpaired(record: Record) -> tuple[tuple[str, str], ...]:
     return tuple((name, other) for name, other in wanted if other not in names)
 
 
-def _blocks(separable: Mapping[str, Layer], standard: Sequence[Layer]) -> Iterator[PairedBlock]:
-    for layer in standard:
-        name, _, part = layer.name.rpartition(".")
-        depthwise, pointwise = separable.get(f"{name}.dw"), separable.get(f"{name}.pw")
-        if part != "conv" or depthwise is None or pointwise is None or not depthwise.macs + pointwise.macs:
-            continue
+def _blocks(separable: Sequence[Layer], standard: Sequence[Layer]) -> Iterator[PairedBlock]:
+    """Yield the blocks in which a standard convolution stands for a depthwise one and the pointwise one after it."""
+    replaced = _by_block(separable, ("depthwise", "pointwise"))
+    for block, layers in _by_block(standard, ("standard",)).items():
+        others, layer = replaced.get(block, []), layers[0]
+        macs = sum(other.macs for other in others)
+        roles = [other.role for other in others]
         side, channels = (layer.kernel_size or (1,))[0], layer.output_shape[1]
-        if not side or not channels:  # no record of ours; one that others made is still shown
+        if len(layers) > 1 or roles != ["depthwise", "pointwise"] or not macs:
             continue
         yield PairedBlock(
-            name=name,
+            name=block,
             kernel_side=side,
             channels=channels,
             cost_ratio=1 / channels + 1 / side**2,
-            separable_macs=depthwise.macs + pointwise.macs,
+            separable_macs=macs,
             standard_macs=layer.macs,
-            separable_s=_sum(layer_latency_s(depthwise), layer_latency_s(pointwise)),
+            separable_s=_sum(*map(layer_latency_s, others)),
             standard_s=layer_latency_s(layer),
-            separable_instructions=_sum(layer_instructions(depthwise), layer_instructions(pointwise)),
+            separable_instructions=_sum(*map(layer_instructions, others)),
             standard_instructions=layer_instructions(layer),
         )
+
+
+def _by_block(layers: Sequence[Layer], roles: tuple[str, ...]) -> dict[str, list[Layer]]:
+    """Return the layers of these roles, block by block, in order of execution."""
+    found: dict[str, list[Layer]] = {}
+    for layer in layers:
+        if layer.block is not None and layer.role in roles:
+            found.setdefault(layer.block, []).append(layer)
+    return found
 
 
 def ratio(over: float | None, under: float | None) -> float | None:

@@ -11,11 +11,11 @@ import math
 
 import numpy as np
 
+from mbench.core import dtypes
 from mbench.core.artifact import LayerPlan
 from mbench.core.field_types import LEVELS
 from mbench.core.machine_types import Calibration, Target
 from mbench.core.records import Roofline
-from mbench.networks.costs import DTYPE_BYTES
 
 
 def capacities(target: Target, threads: int) -> dict[str, float]:
@@ -56,7 +56,7 @@ def place(
     level = level_of(moved, {name: size for name, size in held.items() if name in calibration.bytes_per_s})
     flops = 2 * layer.macs
     intensity = flops / moved
-    written = math.prod(layer.output_shape) * DTYPE_BYTES[dtype] / moved
+    written = math.prod(layer.output_shape) * dtypes.of(dtype).bytes / moved
     fed = intensity * bandwidth(calibration, level, written)
     rate = flops / latency_s
     return Roofline(

@@ -53,11 +53,15 @@ def of_records(items: tuple[Record, ...]) -> Versus | None:
     if len(items) != 2:
         return None
     base, head = sorted(items, key=lambda record: record.created_at_utc)
-    before = {result.variant: result for result in base.results}
-    common = [(before[result.variant], result) for result in head.results if result.variant in before]
+    before = {_network(result): result for result in base.results}
+    common = [(before[_network(result)], result) for result in head.results if _network(result) in before]
     networks = tuple(change for ours, theirs in common for change in _networks(base, head, ours, theirs))
     layers = tuple(change for ours, theirs in common for change in _layers(ours, theirs))
     return Versus(base=base, head=head, networks=networks, layers=layers) if networks else None
+
+
+def _network(result: Result) -> tuple[str, int, str]:
+    return result.variant.name, result.variant.batch, result.variant.dtype
 
 
 def _networks(base: Record, head: Record, ours: Result, theirs: Result) -> Iterator[Change]:

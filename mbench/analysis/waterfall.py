@@ -1,4 +1,4 @@
-"""From the speed-up that the multiply-adds promise to the one that came: what each layer and cause took away or gave.
+"""From the speed-up that the multiply-adds predict to the one achieved: what each layer and cause took away or gave.
 
 The cost of each network (seconds; instructions where those were counted and nothing was timed) is split, layer by
 layer, by cause. One part of the split is the multiply-adds themselves, at the machine's measured peak or a whole vector
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from mbench.analysis import instruction_counts, pairs
-from mbench.core.field_types import Op
+from mbench.core import dtypes
 from mbench.core.records import Layer, Record, Result
 
 Cause = Literal[
@@ -33,7 +33,8 @@ another without multiply-adds; `runtime`, between the layers; `rest`, what no re
 Part = Literal["depthwise", "pointwise", "shared", "standard", "whole"]
 """Whose cost it is: layers of the one network or the other, `shared` by both, or of no layer (`whole`)."""
 
-_PARTS: dict[Op, Part] = {"depthwise_conv2d": "depthwise", "pointwise_conv2d": "pointwise"}
+_PARTS: dict[str, Part] = {"depthwise": "depthwise", "pointwise": "pointwise", "standard": "standard"}
+"""By the role of a layer in its block; layers of other roles are in both networks."""
 Costs = dict[Cause, float]
 Split = Callable[[Layer], Costs | None]
 
@@ -98,8 +99,7 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
         return "the two networks were not both timed"
     if not peak:
         return "the machine's peak was not measured, so the causes cannot be told apart"
-    bits = record.target.processor.vector_bits
-    lanes = bits // instruction_counts.LANE_BITS[dtype] if dtype in instruction_counts.LANE_BITS else None
+    lanes = dtypes.lanes(dtype, record.target.processor.vector_bits)
     parallel_loop_s = calibration.parallel_loop_s if calibration else None
 
     def split(layer: Layer) -> Costs | None:
@@ -111,7 +111,7 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
         if found is None:
             return "some layers were not timed or have no place under the roofline"
         spent = sum(sum((split(layer) or {}).values()) for layer in result.layers)
-        runtime = result.books.overhead_s if result.books else 0.0
+        runtime = result.time_balance.overhead_s if result.time_balance else 0.0
         entries += [*found, _whole("runtime", weight * runtime), _whole("rest", weight * (whole - spent - runtime))]
     achieved = standard_s / separable_s
     return Walk(
@@ -197,12 +197,11 @@ def _instructions(layer: Layer, lanes: int) -> Costs | None:
 
 def _entries(result: Result, split: Split, weight: float) -> list[_Entry] | None:
     entries = []
-    standard = result.variant.convolution == "standard"
     for layer in result.layers:
         costs = split(layer)
         if costs is None:
             return None
-        part = _PARTS.get(layer.op) or ("standard" if standard and layer.name.endswith(".conv") else "shared")
+        part = _PARTS.get(layer.role, "shared")
         level = layer.roofline.bound if layer.roofline else None
         entries += [
             _Entry(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mbench.build.artifact_store import ArtifactStore
 from mbench.compile.machine import KernelMachine
-from mbench.core import artifact, no_gc, resources, scratch, system_limits
+from mbench.core import artifact, no_gc, plugins, resources, system_limits
 from mbench.core.artifact import Artifact, LayerPlan, Manifest
 from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import BuildError
@@ -45,8 +46,17 @@ def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICE
         "tuned": choices.digest if choices.kernels else "none",
     }
     described["linker"] = _linker(target)
+    if added := _plugins(variant):
+        described["plugins"] = added
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
     return {**described, **versions}
+
+
+def _plugins(variant: Variant) -> str:
+    """Return what other packages decide of a build: their rules, and the family of the network, by their code."""
+    deciding = list(plugins.entries(plugins.RULES).values())
+    network = plugins.find(plugins.NETWORKS, variant.family)
+    return "; ".join(each.fingerprint() for each in [*deciding, *([network] if network else [])])
 
 
 def _linker(target: Target) -> str:
@@ -65,7 +75,7 @@ def _source_digest() -> str:
     """Hash the code that decides what is built: networks, their costs, lowering, schedules."""
     package = resources.PACKAGE
     files = [*package.glob("compile/**/*.py"), *package.glob("networks/**/*.py")]
-    files += [package / "core" / "artifact.py", package / "build" / "build.py"]
+    files += [package / "core" / "artifact.py", package / "core" / "dtypes.py", package / "build" / "build.py"]
     files += [package / "hardware" / "linker.py", package / "hardware" / "llvm.py"]
     hashed = hashlib.sha256()
     for file in sorted(files):
@@ -90,19 +100,18 @@ def build(
         TargetError: LLVM does not know the target's processor.
     """
     inputs = digest_inputs(variant, target, choices)
-    folder = cache / digest(inputs)
-    if folder.exists():
-        if use_cache:
-            try:
-                return artifact.load(folder), True
-            except BuildError:
-                pass  # damaged: build it again
-        artifact.discard(folder)
+    store, address = ArtifactStore(cache), digest(inputs)
+    if use_cache:
+        found = store.sound(address)
+        if found is not None:
+            return found, True
+    else:
+        store.discard(address)
     try:
-        with scratch.folder(cache) as work:
+        with store.work() as work:
             with no_gc.not_collected():
                 manifest = _compile(variant, target, choices, inputs, work)
-            return artifact.store(manifest, work, folder), False
+            return store.put(manifest, work), False
     except OSError as error:
         raise BuildError(
             f"artifacts cannot be written to {cache}: {system_limits.why(error)}; free space or set MBENCH_CACHE_DIR"
@@ -145,6 +154,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         target=target.name,
         compile_s=time.perf_counter() - start,
         schedules={name: kernel.description for name, kernel in used.items()},
+        rules={name: kernel.rule for name, kernel in used.items() if not kernel.reason},
         fallbacks={name: kernel.reason for name, kernel in used.items() if kernel.reason},
         narrow=_narrow(used, KernelMachine.of(target)),
         ignored={name: kernel.ignored for name, kernel in used.items() if kernel.ignored},
@@ -160,7 +170,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
 def _narrow(kernels: dict[str, Scheduled], machine: KernelMachine) -> dict[str, int]:
     """Return the kernels whose channels leave more than half of each vector empty, with the lanes in use."""
     lanes = {name: kernel.plan.lanes for name, kernel in kernels.items()}
-    return {name: used for name, used in lanes.items() if used is not None and 2 * used < machine.lanes}
+    return {name: used for name, used in lanes.items() if used is not None and 2 * used < machine.lanes()}
 
 
 def _surviving(
@@ -192,6 +202,9 @@ def _layer_plans(
         plans.append(
             LayerPlan(
                 name=spec.name,
+                block=spec.block,
+                role=spec.role,
+                inputs=spec.inputs,
                 op=spec.op,
                 kernels=kernels[spec.name],
                 input_shape=spec.input_shape,

@@ -1,23 +1,27 @@
-"""Builds, side by side: each in a child process, within limits of time and memory of its own.
+"""Builds, side by side: a Builder hands each to an executor, and keeps the artifacts in a store.
 
-A compiler that crashes, hangs or takes the memory costs its own variant, not the run.
+On this machine each is in a child process, within limits of time and memory: a compiler that crashes, hangs or takes
+the memory costs its own variant, not the run.
 """
 
 from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, TypeVar
 
 from mbench.build import build as builder
-from mbench.core import processes, resources, scratch, system_limits
+from mbench.build.artifact_store import ArtifactStore
+from mbench.build.local_executor import LocalExecutor
+from mbench.core import processes, system_limits
 from mbench.core.artifact import Artifact
 from mbench.core.children import Children, Died, TaskLimits, TookTooLong, TooLarge, as_completed
 from mbench.core.choices import NO_CHOICES, Choices
-from mbench.core.errors import BuildError, TargetError
+from mbench.core.errors import BuildError, PluginError, TargetError
 from mbench.core.machine_types import Target
+from mbench.core.progress import Stage
 from mbench.core.records import Failure, Variant
 from mbench.hardware import cudart, host
 
@@ -31,8 +35,6 @@ _DETAIL_CHARACTERS = 2000
 
 _T = TypeVar("_T")
 
-Report = Callable[[str, str, float], None]
-"""Called with a variant's name, a stage, and how far it is, from 0 to 1."""
 Build = tuple[Artifact, bool] | Failure
 """An artifact and whether it came from the cache, or why there is none."""
 
@@ -53,95 +55,111 @@ def _become_builder() -> None:
     cudart.prepare_tvm()
 
 
+def local_executor(timeout_s: float) -> LocalExecutor:
+    """Return an executor on this machine: builds share the memory, and are given up after a time."""
+    limits = TaskLimits(time_s=timeout_s, memory_bytes=system_limits.memory_bytes() * _MEMORY_SHARE)
+    return LocalExecutor(children(), builders(), limits)
+
+
+class Builder:
+    """Builds networks with an executor, into a store that its workers reach."""
+
+    def __init__(self, executor: Executor, store: ArtifactStore) -> None:
+        """Take what it needs; closing the executor is left to whoever opened it.
+
+        Args:
+            executor: runs each build as one task. Builds are pure: any executor makes the same artifacts.
+            store: where they are kept.
+        """
+        self._executor, self._store = executor, store
+
+    def build(
+        self,
+        wanted: Sequence[Variant],
+        target: Target,
+        report: Stage,
+        *,
+        use_cache: bool = True,
+        choices: Choices = NO_CHOICES,
+    ) -> dict[str, Build]:
+        """Build variants side by side; return what came of each, by name.
+
+        Args:
+            wanted: what to build.
+            target: what for.
+            report: called with a variant's name, a stage, and how far it is.
+            use_cache: whether artifacts that are there already may be taken.
+            choices: how kernels are made that were tuned.
+
+        Raises:
+            TargetError: LLVM does not know the target's processor.
+            PluginError: a package that adds a rule or the network is broken.
+        """
+        cache = self._store.folder
+        task = functools.partial(builder.build, target=target, cache=cache, use_cache=use_cache, choices=choices)
+        builds: dict[str, Build] = {}
+        futures: dict[Future[tuple[Artifact, bool]], str] = {}
+        try:
+            for variant in wanted:
+                futures[self._executor.submit(task, variant)] = variant.name
+                report(variant.name, "compiling", 0.0)
+            for future in as_completed(futures):
+                name = futures[future]
+                builds[name] = found = _built(future, name)
+                report(name, "failed" if isinstance(found, Failure) else "compiling", 1.0)
+        finally:
+            for future in futures:
+                future.cancel()
+        return {variant.name: builds[variant.name] for variant in wanted}
+
+
 def build_all(
     wanted: Sequence[Variant],
     target: Target,
-    report: Report,
+    report: Stage,
     *,
     use_cache: bool,
     choices: Choices = NO_CHOICES,
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Build]:
-    """Build all variants side by side, each with a share of the memory.
+    """Build all variants on this machine, into the user's store; see `Builder.build`.
 
-    One that takes more, or whose process dies, is built once more, alone, with all of it.
-
-    Args:
-        wanted: what to build.
-        target: what for.
-        report: called with a variant's name, a stage, and how far it is.
-        use_cache: whether artifacts that are there already may be taken.
-        choices: how kernels are made that were tuned.
-        timeout_s: after so long, a build is given up.
-
-    Raises:
-        TargetError: LLVM does not know the target's processor.
+    One that takes more than its share of the memory, or whose process dies, is built once more, alone, with all of it.
+    After `timeout_s`, a build is given up.
     """
-    cache = resources.cache_dir() / "artifacts"
-    task = functools.partial(builder.build, target=target, cache=cache, use_cache=use_cache, choices=choices)
-    tasks = {variant.name: functools.partial(task, variant) for variant in wanted}
-    memory = system_limits.memory_bytes() * _MEMORY_SHARE
+    store = ArtifactStore.of_user()
     try:
-        builds = _build_some(tasks, report, TaskLimits(time_s=timeout_s, memory_bytes=memory / builders()))
-        for name, lost in list(builds.items()):
-            if isinstance(lost, Died | TooLarge):
-                builds |= _build_some({name: tasks[name]}, report, TaskLimits(time_s=timeout_s, memory_bytes=memory))
+        with local_executor(timeout_s) as executor:
+            return Builder(executor, store).build(wanted, target, report, use_cache=use_cache, choices=choices)
     finally:
-        scratch.sweep(cache)  # of those that were stopped
-    return {name: _finally(name, builds[name], report) for name in tasks}
+        store.sweep()  # of those that were stopped
 
 
-def _finally(name: str, built: Build | Died | TooLarge, report: Report) -> Build:
-    if not isinstance(built, Died | TooLarge):
-        return built
-    report(name, "failed", 1.0)
-    if isinstance(built, TooLarge):
-        reason = (
-            f"the build was stopped: {built}, {_MEMORY_SHARE:.0%} of what there is; build it on a machine with more"
-        )
-    else:
-        reason = f"{DIED}{system_limits.memory_hint()}"
-    return Failure(variant=name, stage="compiling", reason=reason)
-
-
-def _build_some(
-    tasks: Mapping[str, Callable[[], tuple[Artifact, bool]]], report: Report, limits: TaskLimits
-) -> dict[str, Build | Died | TooLarge]:
-    """Return the builds, or how those ended that may do better alone."""
-    builds: dict[str, Build | Died | TooLarge] = {}
-    with children(limits) as pool:
-        futures = {}
-        for name, task in tasks.items():
-            futures[pool.submit(task)] = name
-            report(name, "compiling", 0.0)
-        for future in as_completed(futures):
-            name = futures[future]
-            builds[name] = found = _built(future, name)
-            if not isinstance(found, Died | TooLarge):
-                report(name, "failed" if isinstance(found, Failure) else "compiling", 1.0)
-    return builds
-
-
-def _built(future: Future[tuple[Artifact, bool]], name: str) -> Build | Died | TooLarge:
-    """Return what a build made. Whatever went wrong is this variant's failure, except that its target is wrong."""
+def _built(future: Future[tuple[Artifact, bool]], name: str) -> Build:
+    """Return what a build made. Whatever went wrong is this variant's failure, unless all of them have it."""
     try:
         return future.result()
-    except TargetError:
+    except (TargetError, PluginError):
         raise
-    except (Died, TooLarge) as error:
-        return error
+    except TooLarge as error:
+        share = f"{_MEMORY_SHARE:.0%} of what there is"
+        return _failure(name, f"the build was stopped: {error}, {share}; build it on a machine with more")
+    except (Died, BrokenExecutor):
+        return _failure(name, f"{DIED}{system_limits.memory_hint()}")
     except TookTooLong as error:
-        reason = f"the build was stopped: {error}; raise --build-timeout to wait longer"
-        return Failure(variant=name, stage="compiling", reason=reason)
+        return _failure(name, f"the build was stopped: {error}; raise --build-timeout to wait longer")
     except BuildError as error:
-        return Failure(variant=name, stage="compiling", reason=str(error))
+        return _failure(name, str(error))
     except Exception as error:  # noqa: BLE001 - recorded, with where it came from; the other variants go on
         limit = system_limits.reached(error)
         said = (
             limit or f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}{system_limits.memory_hint()}"
         )
-        detail = "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
-        return Failure(variant=name, stage="compiling", reason=said, detail=detail)
+        return _failure(name, said, "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:])
+
+
+def _failure(name: str, reason: str, detail: str = "") -> Failure:
+    return Failure(variant=name, stage="compiling", reason=reason, detail=detail)
 
 
 def in_a_child(task: Callable[..., _T], *arguments: Any) -> _T:

@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from mbench.build import builders
+from mbench.build.local_executor import LocalExecutor
 from mbench.core import children, system_limits
-from mbench.core.children import ChildError, Children, Died, TaskLimits
+from mbench.core.children import ChildError, Died, TaskLimits
 from mbench.core.errors import BuildError
+from mbench.core.progress import Fraction
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")
@@ -38,7 +40,7 @@ class Compilers:
     """A pool of such processes. Use as a context: none of them outlives it, however it is left."""
 
     def __init__(self) -> None:
-        self._pool: Children | None = None
+        self._executor: LocalExecutor | None = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Compilers:
@@ -53,7 +55,7 @@ class Compilers:
         self,
         tasks: Mapping[_K, Callable[[], _T]],
         limit_s: float,
-        report: Callable[[float], None] = lambda _: None,
+        report: Fraction = lambda _: None,
     ) -> dict[_K, Done[_T]]:
         """Run tasks side by side; one whose process died is tried once more, alone.
 
@@ -62,29 +64,22 @@ class Compilers:
             limit_s: a task that takes longer is given up.
             report: called with the share that is done.
         """
-        self._pool = self._pool or self._stack.enter_context(builders.children())
+        self._executor = self._executor or self._stack.enter_context(builders.local_executor(limit_s))
         found: dict[_K, Done[_T]] = {}
         limits = TaskLimits(time_s=limit_s)
-        futures = {self._pool.submit_within(limits, task): name for name, task in tasks.items()}
+        futures = {self._executor.submit_within(limits, task): name for name, task in tasks.items()}
         for future in children.as_completed(futures):
-            done = _ended(future)
-            if done is not None:
-                found[futures[future]] = done
-                report(len(found) / len(tasks))
-        for name, task in tasks.items():
-            if name not in found:
-                [again] = children.as_completed([self._pool.submit_within(limits, task)])
-                found[name] = _ended(again) or Done(None, f"{builders.DIED}{system_limits.memory_hint()}")
-                report(len(found) / len(tasks))
+            found[futures[future]] = _ended(future)
+            report(len(found) / len(tasks))
         return {name: found[name] for name in tasks}
 
 
-def _ended(future: Any) -> Done[Any] | None:
-    """Return what came of a task; None where its process died."""
+def _ended(future: Any) -> Done[Any]:
+    """Return what came of a task."""
     try:
         return Done(future.result())
     except Died:
-        return None
+        return Done(None, f"{builders.DIED}{system_limits.memory_hint()}")
     except ChildError as error:
         return Done(None, f"compiling was stopped: {error}")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is why this one has no answer; the others go on

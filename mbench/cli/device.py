@@ -1,7 +1,4 @@
-"""The commands `mbench device …`: pack a server for a board, and give devices names.
-
-Each returns what is to be printed; the command line prints it.
-"""
+"""The commands `mbench device …`: pack a server for a board, and give devices names."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mbench.cli import options, printing
 from mbench.cli.arguments import PATH
 from mbench.core import plain
 from mbench.core.errors import UsageError
@@ -19,7 +17,6 @@ from mbench.core.errors import UsageError
 if TYPE_CHECKING:
     from mbench.devices.package import Package
     from mbench.devices.registry import NamedDevice
-    from mbench.terminal.listings import Listing
 
 BOARD = "arm64"
 """The target of `serve` if nobody says otherwise."""
@@ -39,22 +36,6 @@ TVM's RPC has no authentication: whoever reaches the port can run any code on
 the board. The server listens on loopback unless told otherwise (--host); leave
 it so, and let SSH carry the line. More: README.txt in the folder."""
 
-AS_JSON = "mbench.as_json"
-"""In the context's `meta`: whether --json was given."""
-
-
-def _keep_as_json(context: click.Context, _: click.Parameter, value: bool) -> None:
-    context.meta[AS_JSON] = value
-
-
-_json_option = click.option(
-    "--json",
-    is_flag=True,
-    expose_value=False,
-    callback=_keep_as_json,
-    help="Print one JSON document and nothing else.",
-)
-
 
 @click.group()
 def device() -> None:
@@ -62,7 +43,7 @@ def device() -> None:
 
 
 @device.command()
-@click.option("--target", "target_name", default=BOARD, show_default=True, metavar="NAME", help="What the board is.")
+@click.option("--target", default=BOARD, show_default=True, metavar="NAME", help="What the board is.")
 @click.option(
     "-o",
     "--output",
@@ -71,16 +52,9 @@ def device() -> None:
     metavar="DIR",
     help="The folder to make.  [default: mbench-server-ARCHITECTURE]",
 )
-@click.option(
-    "--targets",
-    "extra_dirs",
-    type=PATH,
-    multiple=True,
-    metavar="DIR",
-    help="More folders of target folders.",
-)
-@_json_option
-def serve(target_name: str, output: Path | None, extra_dirs: tuple[Path, ...]) -> Listing:
+@options.target_dirs
+@options.as_json
+def serve(target: str, output: Path | None, target_dirs: tuple[Path, ...], as_json: bool) -> None:
     """Pack what a board needs to measure, in one folder to copy.
 
     The server, TVM's runtime and a script that starts it: no Python, nothing
@@ -91,11 +65,11 @@ def serve(target_name: str, output: Path | None, extra_dirs: tuple[Path, ...]) -
     from mbench.pipeline import runner
     from mbench.terminal.listings import Listing
 
-    target = runner.resolve_target(target_name, extra_dirs)
-    folder = package.default_folder(target) if output is None else output
-    made = package.pack(target, folder, lambda text: click.echo(plain.visible(text), err=True))
+    board = runner.resolve_target(target, target_dirs)
+    folder = package.default_folder(board) if output is None else output
+    made = package.pack(board, folder, lambda text: click.echo(plain.visible(text), err=True))
     data = {**dataclasses.asdict(made), "folder": str(made.folder)}
-    return Listing([_next_steps(made, units.data_size(made.total_bytes))], data)
+    printing.listing(Listing([_next_steps(made, units.data_size(made.total_bytes))], data), as_json=as_json)
 
 
 def _next_steps(package: Package, size: str) -> str:
@@ -117,8 +91,8 @@ def _next_steps(package: Package, size: str) -> str:
 @click.option("--tracker", default=None, metavar="HOST:PORT", help="Where a TVM RPC tracker listens that has it.")
 @click.option("--key", default=None, metavar="K", help="What to ask the tracker for.")
 @click.option("--force", is_flag=True, help="Replace a device of that name.")
-@_json_option
-def add(name: str, rpc: str | None, tracker: str | None, key: str | None, force: bool) -> Listing:
+@options.as_json
+def add(name: str, rpc: str | None, tracker: str | None, key: str | None, force: bool, as_json: bool) -> None:
     """Remember a device as NAME, for --device NAME. It is not contacted."""
     from mbench.devices import registry
     from mbench.terminal.listings import Listing
@@ -130,12 +104,12 @@ def add(name: str, rpc: str | None, tracker: str | None, key: str | None, force:
     entry = registry.NamedDevice(rpc=rpc, tracker=tracker, key=key)
     registry.add(name, entry, replace=force)
     lines = f"{name} is {entry.address}; it was not contacted\nuse it with: mbench run --target NAME --device {name}"
-    return Listing([lines], {**_data(name, entry), "file": str(registry.file())})
+    printing.listing(Listing([lines], {**_data(name, entry), "file": str(registry.file())}), as_json=as_json)
 
 
 @device.command(name="list")
-@_json_option
-def list_devices() -> Listing:
+@options.as_json
+def list_devices(as_json: bool) -> None:
     """List the devices that have names. None is contacted."""
     from mbench.devices import registry
     from mbench.terminal import record_tables
@@ -143,23 +117,25 @@ def list_devices() -> Listing:
 
     known = registry.devices()
     if not known:
-        return Listing(["no device has a name; give one with: mbench device add NAME --rpc HOST:PORT"], [])
+        hint = "no device has a name; give one with: mbench device add NAME --rpc HOST:PORT"
+        printing.listing(Listing([hint], []), as_json=as_json)
+        return
     table = record_tables.ruled("Devices", ("device", "address", "reached by"), ())
     for name, entry in known.items():
         record_tables.add_row(table, name, str(entry.address), "server" if entry.rpc else "tracker")
-    return Listing([table], [_data(name, entry) for name, entry in known.items()])
+    printing.listing(Listing([table], [_data(name, entry) for name, entry in known.items()]), as_json=as_json)
 
 
 @device.command()
 @click.argument("name")
-@_json_option
-def remove(name: str) -> Listing:
+@options.as_json
+def remove(name: str, as_json: bool) -> None:
     """Forget the device called NAME."""
     from mbench.devices import registry
     from mbench.terminal.listings import Listing
 
     registry.remove(name)
-    return Listing([f"{name} is removed"], {"name": name, "removed": True})
+    printing.listing(Listing([f"{name} is removed"], {"name": name, "removed": True}), as_json=as_json)
 
 
 def _data(name: str, entry: NamedDevice) -> dict[str, Any]:

@@ -1,33 +1,32 @@
-"""What commands print on standard output: tables, JSON documents, and commands for a CI."""
+"""What commands print: records, listings and documents on standard output; progress and remarks on standard error."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from mbench.cli import streams
 from mbench.core import plain
-from mbench.core.exits import Exit
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from mbench.cli.gate import Answer
+    from mbench.core.progress import Progress
     from mbench.core.records import Record
     from mbench.terminal.listings import Listing
 
-_COLUMNS = 80
+COLUMNS = 80
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return what prints renderables on a standard stream, 80 columns wide where that is no terminal."""
+    """Return what prints on standard output, or on standard error: nothing in a text can steer the terminal."""
     from rich.console import Console, ConsoleOptions
     from rich.segment import Segment
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _COLUMNS
+    width = None if stream.isatty() else COLUMNS
 
     class Plain(Console):
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -38,42 +37,44 @@ def console(*, stderr: bool = False) -> Console:
     return Plain(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def print_record(record: Record, *, as_json: bool) -> None:
-    """Print a record as tables, or as its JSON."""
+def remark(text: str) -> None:
+    """Print a line on standard error."""
+    console(stderr=True).print(text, soft_wrap=True)
+
+
+def progress(names: Sequence[str], shares: Mapping[str, float] | None = None, /) -> AbstractContextManager[Progress]:
+    """Show the progress of some work on standard error: the display that commands give to `mbench.api`."""
+    from mbench.terminal import progress as shown
+
+    return shown.show(console(stderr=True), names, shares)
+
+
+def record(shown: Record, *, as_json: bool) -> None:
+    """Print a record: tables, or the document."""
     from mbench.core import record_files
     from mbench.terminal import record_tables
 
     if as_json:
-        print_json(record_files.encode(record).decode().rstrip())
+        document(record_files.encode(shown).decode().rstrip())
     else:
-        print_parts(record_tables.record_tables(plain.cleaned(record)))
+        parts(record_tables.record_tables(plain.cleaned(shown)))
 
 
-def print_listing(listing: Listing, *, as_json: bool) -> None:
-    """Print a listing as tables, or as its JSON."""
+def listing(shown: Listing, *, as_json: bool) -> None:
+    """Print a listing: tables, or its data as a document."""
     if as_json:
-        print_json(json.dumps(plain.mapped(listing.data, lambda _, text: plain.storable(text)), indent=2))
+        document(json.dumps(plain.mapped(shown.data, lambda _, text: plain.storable(text)), indent=2))
     else:
-        print_parts(listing.parts)
+        parts(shown.parts)
 
 
-def print_answer(answer: Answer) -> Exit:
-    """Print what a command answers; return its exit status."""
-    if answer.as_json:
-        print_json(answer.document.decode().rstrip())
-    else:
-        print_parts(answer.parts)
-    streams.print_commands(answer.commands)
-    return answer.code
-
-
-def print_json(document: str) -> None:
+def document(text: str) -> None:
     """Print one JSON document."""
-    print(plain.ascii_json(document))  # noqa: T201
+    print(plain.ascii_json(text))  # noqa: T201
 
 
-def print_parts(parts: Iterable[RenderableType]) -> None:
-    """Print renderables."""
-    shown = console()
-    for part in parts:
-        shown.print(part, soft_wrap=isinstance(part, str))  # what is no table may be for copying
+def parts(shown: Iterable[RenderableType]) -> None:
+    """Print texts and tables."""
+    out = console()
+    for part in shown:
+        out.print(part, soft_wrap=isinstance(part, str))  # what is no table may be for copying

@@ -14,7 +14,7 @@ from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
 from mbench.compile.expressions import UnknownExpressionError, rebuild
-from mbench.networks.costs import DTYPES
+from mbench.core import dtypes
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 _PADDING = "pad_temp"
@@ -40,7 +40,7 @@ class Convolution:
     padding: int
     depthwise: bool
     channels_last: bool
-    dtype: str = "float32"
+    dtype: str = dtypes.DEFAULT
     """Of input and weights; sums are float32."""
 
     @property
@@ -78,7 +78,7 @@ class Matmul:
     rows: int
     reduction: int
     columns: int
-    dtype: str = "float32"
+    dtype: str = dtypes.DEFAULT
     """Of both operands; sums are float32."""
 
     @property
@@ -93,7 +93,7 @@ class Matmul:
 
 
 def _suffix(dtype: str) -> str:
-    return "" if dtype == "float32" else f"_{dtype}"
+    return "" if dtype == dtypes.DEFAULT else f"_{dtype}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,17 +155,18 @@ class Kernel:
 
     @cached_property
     def dtype(self) -> str | None:
-        """Type of the operands, float32 or float16; None for others, and where a sum is not float32.
+        """Type of the operands, one of `dtypes`; None for others, and where a sum is not in its accumulator's type.
 
-        What an epilogue reads and the output may be either.
+        What an epilogue reads and the output may be of any of them.
         """
         first, *others = self.parameter_dtypes
-        if not {first, *others} <= set(DTYPES):
+        if not {first, *others} <= set(dtypes.NAMES):
             return None
         if self.anchor is None:
             return first
         weighted = any(word in self.anchor for word in ("conv2d", "matmul"))
-        if str(self._store(self.anchor).buffer.dtype) != "float32" or (weighted and others[0] != first):
+        accumulator = dtypes.of(first).accumulator
+        if str(self._store(self.anchor).buffer.dtype) != accumulator or (weighted and others[0] != first):
             return None
         return first
 

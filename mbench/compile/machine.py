@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from mbench.core import dtypes
 from mbench.core.machine_types import Cache, Multiprocessor, Target
+from mbench.hardware import platforms
 
 _REGISTERS_GRANTED = 256
 """Registers are granted to warps in multiples of so many (CUDA Occupancy Calculator, all of the architectures here)."""
@@ -93,8 +95,8 @@ class KernelMachine:
     """What the rules may depend on; all of it goes into the artifact's digest."""
 
     kind: str
-    lanes: int
-    """float32 elements in a vector register."""
+    vector_bits: int
+    """Of a vector register."""
     registers: int
     broadcasts_from_memory: bool
     """Whether an element is broadcast as it is loaded (x86), or multiplied by as a lane of a register (arm)."""
@@ -105,19 +107,23 @@ class KernelMachine:
     limits: GpuLimits | None = None
     """Of a GPU."""
 
+    def lanes(self, dtype: str = dtypes.DEFAULT) -> int:
+        """Return how many numbers of a type a vector register holds."""
+        return dtypes.of(dtype).lanes(self.vector_bits)
+
     @classmethod
     def of(cls, target: Target) -> KernelMachine:
         """Read it off a target's description."""
-        processor = target.processor
+        processor, platform = target.processor, platforms.of(target)
         return cls(
-            kind="gpu" if target.family == "gpu" else "cpu",
-            lanes=processor.vector_bits // 32,
+            kind=platform.processor,
+            vector_bits=processor.vector_bits,
             registers=processor.vector_registers or 16,
-            broadcasts_from_memory=target.family == "x86",
+            broadcasts_from_memory=platform.broadcasts_from_memory,
             l1_bytes=_of_one_core(processor.l1d, 32 * 2**10),
             l2_bytes=_of_one_core(processor.l2, 256 * 2**10),
             cores=processor.cores,
-            limits=GpuLimits.of(target) if target.family == "gpu" else None,
+            limits=None if platform.on_host else GpuLimits.of(target),
         )
 
 

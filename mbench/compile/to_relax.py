@@ -15,7 +15,7 @@ import tvm
 from tvm import relax, te, tirx, topi
 
 from mbench.compile.kernel import Kernel
-from mbench.core import units
+from mbench.core import dtypes, units
 from mbench.core.errors import BuildError
 from mbench.core.records import Variant
 from mbench.networks import architectures
@@ -42,7 +42,7 @@ def lower(variant: Variant) -> Lowered:
     """Lower a variant.
 
     Input and output have the variant's dtype, and so has what passes from layer to layer, and the weights; sums, biases
-    and activations are float32.
+    and activations have the type that it is summed in.
 
     Raises:
         BuildError: a kernel could not be matched to the layer it should come from.
@@ -70,9 +70,10 @@ def bind(module: tvm.IRModule, parameters: Mapping[str, np.ndarray]) -> tvm.IRMo
 
 def _network(specs: Sequence[architectures.LayerSpec], dtype: str) -> tvm.IRModule:
     """Return the layers one after the other, each with its own parameters: NAME.weight and NAME.bias."""
+    sums = dtypes.of(dtype).accumulator
     given = {"image": relax.Var("image", relax.TensorType(specs[0].input_shape, dtype))}
     for spec in specs:
-        for part, shape, own in (("weight", spec.weight_shape, dtype), ("bias", spec.bias_shape, "float32")):
+        for part, shape, own in (("weight", spec.weight_shape, dtype), ("bias", spec.bias_shape, sums)):
             if shape is not None:
                 given[f"{spec.name}.{part}"] = relax.Var(f"{spec.name}.{part}", relax.TensorType(shape, own))
     builder = relax.BlockBuilder()
@@ -84,7 +85,7 @@ def _network(specs: Sequence[architectures.LayerSpec], dtype: str) -> tvm.IRModu
                 y = _layer(builder, spec, x, weight, first=index == 0)
                 y = y if bias is None else builder.emit(relax.op.add(y, bias))
                 y = builder.emit(relax.op.nn.relu(y)) if spec.is_conv else y
-                y = builder.emit(relax.op.astype(y, dtype)) if dtype != "float32" else y
+                y = builder.emit(relax.op.astype(y, dtype)) if dtype != sums else y
                 x = builder.emit(relax.op.reshape(y, spec.output_shape)) if spec.op == "pool" else y
             x = builder.emit_output(x)
         builder.emit_func_output(x)
@@ -97,19 +98,18 @@ def _layer(builder: relax.BlockBuilder, spec: architectures.LayerSpec, x: Any, w
     The first layer reads (N, C, H, W), so that the image is not laid out anew in a pass over memory; pooling is the
     mean that it is, since TVM's adaptive pooling is two blocks. Both read halves as they come.
     """
+    sums = dtypes.of(str(x.ty.dtype)).accumulator
     if spec.op == "pool":
-        if x.ty.dtype == "float32":
+        if x.ty.dtype == sums:
             return builder.emit(relax.op.mean(x, [1, 2], keepdims=True))
         return builder.emit_te(_mean_nhwc, x, primfunc_name_hint="mean")
     if spec.op == "dense":
-        return builder.emit(relax.op.matmul(x, weight, out_dtype="float32"))
+        return builder.emit(relax.op.matmul(x, weight, out_dtype=sums))
     stride, padding = (spec.stride,) * 2, (spec.kernel // 2,) * 4
     if first:
         return builder.emit_te(_conv2d_nchw_nhwc, x, weight, stride, padding, primfunc_name_hint="conv2d")
     layouts = {"data_layout": "NHWC", "kernel_layout": "HWIO"}
-    return builder.emit(
-        relax.op.nn.conv2d(x, weight, stride, padding, groups=spec.groups, out_dtype="float32", **layouts)
-    )
+    return builder.emit(relax.op.nn.conv2d(x, weight, stride, padding, groups=spec.groups, out_dtype=sums, **layouts))
 
 
 def _fuse(module: tvm.IRModule) -> tvm.IRModule:
@@ -135,11 +135,11 @@ def _conv2d_nchw_nhwc(data: te.Tensor, weight: te.Tensor, stride: tuple[int, ...
     )
     ky, kx = te.reduce_axis((0, kernel_height), name="ry"), te.reduce_axis((0, kernel_width), name="rx")
     ci = te.reduce_axis((0, inputs), name="rc")
+    sums = dtypes.of(str(data.dtype)).accumulator
     return te.compute(
         shape,
         lambda n, y, x, c: te.sum(
-            padded[n, ci, y * stride[0] + ky, x * stride[1] + kx].astype("float32")
-            * weight[ky, kx, ci, c].astype("float32"),
+            padded[n, ci, y * stride[0] + ky, x * stride[1] + kx].astype(sums) * weight[ky, kx, ci, c].astype(sums),
             axis=[ky, kx, ci],
         ),
         name="conv2d_nchw_nhwc",
@@ -150,12 +150,13 @@ def _mean_nhwc(data: te.Tensor) -> Any:
     """Average (n, y, x, c) over y and x to (n, 1, 1, c) of float32, in the form of TVM's own mean."""
     batch, height, width, channels = data.shape
     y, x = te.reduce_axis((0, height), name="ry"), te.reduce_axis((0, width), name="rx")
+    sums = dtypes.of(str(data.dtype)).accumulator
     total = te.compute(
         (batch, 1, 1, channels),
-        lambda n, _y, _x, c: te.sum(data[n, y, x, c].astype("float32"), axis=[y, x]),
+        lambda n, _y, _x, c: te.sum(data[n, y, x, c].astype(sums), axis=[y, x]),
         name="mean_red",
     )
-    return te.compute(total.shape, lambda *at: total(*at) / tirx.const(int(height * width), "float32"), name="T_divide")
+    return te.compute(total.shape, lambda *at: total(*at) / tirx.const(int(height * width), sums), name="T_divide")
 
 
 def _attribute(module: tvm.IRModule, specs: Sequence[architectures.LayerSpec]) -> tuple[KernelCall, ...]:

@@ -17,11 +17,11 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from mbench.core import names, record_rules, regular_files, scratch, strict_json
+from mbench.core import names, record_migrations, record_rules, regular_files, scratch, strict_json
 from mbench.core.errors import BuildError, OutputError, why
 from mbench.core.field_types import (
     MOST_LAYERS,
@@ -59,12 +59,14 @@ CALIBRATION_ELEMENTS = 16
 
 
 class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One layer as compiled: its shapes (NCHW), costs, and the kernels that run for it. Bytes are of one inference.
-
-    Defaults are not written, so that an artifact kept by an earlier version still has the hash that it was given.
-    """
+    """One layer as compiled: its shapes (NCHW), costs, and the kernels that run for it. Bytes are of one inference."""
 
     name: Name
+    block: Name | None = None
+    role: Text = "other"
+    inputs: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_LAYERS)] = ()
+    """See `records.Layer`."""
+    source_names: Texts = ()
     op: Op
     kernels: Texts
     input_shape: Shape
@@ -91,6 +93,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     target: Text
     compile_s: Seconds
     schedules: TextTable
+    rules: TextTable = {}
+    """The rule of each kernel that one took; `schedules` adds how, for people."""
     fallbacks: TextTable
     narrow: BytesTable
     """Kernels that use less than half of each vector register, with the lanes in use."""
@@ -136,11 +140,11 @@ def load(folder: Path) -> Artifact:
         BuildError: it is missing, unreadable, or was changed since it was written.
     """
     try:
-        manifest = _manifest(folder / MANIFEST)
+        manifest, seal = _manifest(folder / MANIFEST)
         if manifest.files.keys() != set(FILES):
             raise BuildError(f"artifact {folder}: {MANIFEST} does not list its files; it was damaged")
         for name, expected in manifest.files.items():
-            found = _seal(manifest) if name == MANIFEST else _sha256(folder / name)
+            found = seal if name == MANIFEST else _sha256(folder / name)
             if found != expected:
                 raise BuildError(
                     f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged"
@@ -150,8 +154,8 @@ def load(folder: Path) -> Artifact:
     return Artifact(folder, manifest)
 
 
-def _manifest(file: Path) -> Manifest:
-    """Return what a manifest's file says.
+def _manifest(file: Path) -> tuple[Manifest, str]:
+    """Return what a manifest's file says, also one of an earlier version, and the hash of what it says.
 
     Raises:
         OSError: it cannot be read.
@@ -159,7 +163,8 @@ def _manifest(file: Path) -> Manifest:
         MisfitError: it is no manifest.
     """
     data = strict_json.content(file)
-    manifest = strict_json.decode(data, Manifest)
+    document = strict_json.decode(data, dict[str, Any])
+    manifest = _converted(document)
     strict_json.refuse_repeated_keys(data)
     broken = next(record_rules.of_layers(manifest.layers, "$.layers"), None)
     if broken:
@@ -167,7 +172,24 @@ def _manifest(file: Path) -> Manifest:
     beyond = next((index for _, index in manifest.calls if index >= len(manifest.layers)), None)
     if beyond is not None:
         raise strict_json.MisfitError(f"a call is of layer {beyond}, of {len(manifest.layers)} - at `$.calls`")
-    return manifest
+    return manifest, _seal(document)
+
+
+def _converted(document: dict[str, Any]) -> Manifest:
+    """Return a manifest from its document; an earlier version described networks as records of version 1 did.
+
+    Raises:
+        MisfitError: it is no manifest.
+    """
+    variant = document.get("variant")
+    if isinstance(variant, dict) and "parameters" not in variant:
+        document = {
+            **document,
+            "variant": record_migrations.network_of_version_1(variant),
+            "layers": record_migrations.layers_of_version_1(document.get("layers")),
+            "rules": record_migrations.rules_of_version_1(document),
+        }
+    return strict_json.converted(document, Manifest)
 
 
 def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
@@ -180,7 +202,7 @@ def store(manifest: Manifest, files: Path, folder: Path) -> Artifact:
     """
     hashes = {name: _sha256(files / name) for name in (LIBRARY, REFERENCE)}
     whole = msgspec.structs.replace(manifest, files=hashes)
-    whole = msgspec.structs.replace(whole, files={**hashes, MANIFEST: _seal(whole)})
+    whole = msgspec.structs.replace(whole, files={**hashes, MANIFEST: _seal(msgspec.to_builtins(whole))})
     (files / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
     try:
         files.rename(folder)
@@ -275,16 +297,16 @@ def recognised(folder: Path) -> bool:
     if foreign(folder) is not None:
         return False
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        manifest, _ = _manifest(folder / MANIFEST)
+    except (OSError, strict_json.NotJsonError, strict_json.MisfitError):
         return False
     return manifest.files.keys() == set(FILES) and folder.name == names.component(manifest.variant.name)
 
 
-def _seal(manifest: Manifest) -> str:
-    """Return the hash of a manifest, but for the place where the hash itself stands."""
-    files = {name: value for name, value in manifest.files.items() if name != MANIFEST}
-    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(manifest, files=files))).hexdigest()
+def _seal(document: dict[str, Any]) -> str:
+    """Return the hash of a manifest's document as it was written, but for the place where the hash itself stands."""
+    files = {name: value for name, value in document["files"].items() if name != MANIFEST}
+    return hashlib.sha256(msgspec.json.encode({**document, "files": files})).hexdigest()
 
 
 def _sha256(path: Path) -> str:

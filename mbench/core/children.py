@@ -165,7 +165,7 @@ class _Child:
     def __init__(self, prepare: Callable[[], None], name: str | None, daemon: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        with theirs:
+        with theirs, processes.without_script():
             self._process = context.Process(target=_serve, args=(theirs, prepare), name=name, daemon=daemon)
             self._process.start()
 

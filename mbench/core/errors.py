@@ -35,6 +35,10 @@ class TargetError(MbenchError):
     """A target's description is wrong, or the target is not known (exit 2)."""
 
 
+class PluginError(MbenchError):
+    """What another package adds to mbench is broken, or given twice (exit 2)."""
+
+
 class BuildError(MbenchError):
     """A network could not be compiled (exit 4)."""
 

@@ -226,7 +226,8 @@ class Calibration(Strict, frozen=True, kw_only=True):
     """Processors that other processes kept busy meanwhile; the ceilings are too low if they were."""
 
 
-DeviceKind = Literal["local", "rpc", "emulated", "none"]
+DeviceKind = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+"""`local`, `rpc`, `emulated`, `none`, or a kind that another package adds."""
 
 
 class Device(Strict, frozen=True, kw_only=True):

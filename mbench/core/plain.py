@@ -12,8 +12,6 @@ import shlex
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
-
 _T = TypeVar("_T")
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -50,6 +48,8 @@ def cleaned(document: _T) -> _T:
 
 def mapped(document: _T, change: Callable[[str, str], str], field: str = "") -> _T:
     """Return a document with each string as `change` returns it, which is given the field's name and the string."""
+    import msgspec  # not above: `mbench --help` needs this module, and no documents
+
     found: object = document
     if isinstance(document, str):
         found = change(field, document)

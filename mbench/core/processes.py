@@ -7,10 +7,28 @@ import os
 import signal
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from multiprocessing import parent_process
 
 from mbench.core import signals
+
+_STARTING = threading.Lock()
+
+
+@contextlib.contextmanager
+def without_script() -> Iterator[None]:
+    """Processes that are started inside do not run the user's script again, as `spawn` does by default.
+
+    What they run is mbench's and needs nothing of it; a script without `if __name__ == "__main__"` would start itself.
+    """
+    with _STARTING:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
 
 
 @contextlib.contextmanager

@@ -1,12 +1,24 @@
-"""How long work reports on itself: one interface for runs, tuning and the gate; what shows it is elsewhere."""
+"""How long work reports on itself: one interface for runs, tuning and the gate; what shows it is elsewhere.
+
+`Progress` is what a person sees. Work that knows less of itself is given less of it: `Stage` and `Note` are its two
+methods, `Report` is `Stage` for one variant, and `Fraction` is `Report` for one stage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
+Stage = Callable[[str, str, float], None]
+"""Called with a variant, a stage (`warming up`, `measuring`, …) and how much of it is done, from 0 to 1."""
 Report = Callable[[str, float], None]
-"""Called with a stage (`warming up`, `measuring`, …) and how much of it is done, from 0 to 1."""
+"""Called with a stage and how much of it is done, from 0 to 1."""
+Fraction = Callable[[float], None]
+"""Called with how much is done, from 0 to 1."""
+Note = Callable[[str], None]
+"""Called with what the user should know."""
 
 
 class Progress(Protocol):
@@ -19,3 +31,32 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Say something to the user."""
         ...
+
+
+class Display(Protocol):
+    """Makes a `Progress` for the time that some work takes."""
+
+    def __call__(
+        self, names: Sequence[str], shares: Mapping[str, float] | None = None, /
+    ) -> AbstractContextManager[Progress]:
+        """Return it as a context.
+
+        Args:
+            names: what there is to do: networks or kernels.
+            shares: how much of one of them is done when a stage begins, from 0 to 1; None: a run's.
+        """
+        ...
+
+
+class _Silence:
+    def stage(self, variant: str, stage: str, fraction: float) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+
+@contextlib.contextmanager
+def silent(_names: Sequence[str], _shares: Mapping[str, float] | None = None, /) -> Iterator[Progress]:
+    """Show nothing: the display of programs."""
+    yield _Silence()

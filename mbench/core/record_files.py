@@ -10,13 +10,11 @@ from typing import Any
 
 import msgspec
 
-from mbench.core import plain, record_rules, strict_json, system_limits
+from mbench.core import newer_minor, plain, record_migrations, record_rules, strict_json, system_limits
 from mbench.core.atomic_files import write_atomically
 from mbench.core.errors import RecordError, shown
 from mbench.core.field_types import LEAST_MAGNITUDE
-from mbench.core.records import Record
-
-FORMAT_VERSION = 1
+from mbench.core.records import FORMAT_MINOR, FORMAT_VERSION, Record
 
 
 def encode(record: Record) -> bytes:
@@ -49,19 +47,22 @@ class _Head(msgspec.Struct):
     """What tells whether a document is a record, and of which version."""
 
     format_version: msgspec.Raw = msgspec.Raw(b"null")
+    format_minor: msgspec.Raw = msgspec.Raw(b"0")
 
 
 def decode(data: bytes, *, source: str) -> Record:
-    """Return the record in `data`; `source` names it in errors.
+    """Return the record in `data`, of this format version or an older one; `source` names it in errors.
+
+    Fields that a newer minor version added are left out.
 
     Raises:
-        RecordError: not JSON, cut short, another format version, or a field that breaks the format.
+        RecordError: not JSON, cut short, a newer format version, or a field that breaks the format.
     """
     if not data.strip():
         raise RecordError(f"{source}: the file is empty; expected a record that 'mbench run' wrote")
     try:
-        _refuse_other_versions(data, source)
-        found = strict_json.decode(data, Record)
+        version, minor = _version(data, source)
+        found = _decoded(data, version, minor)
         strict_json.refuse_repeated_keys(data)
     except strict_json.NotJsonError as error:
         raise RecordError(f"{source}: not a whole JSON document ({error}); was it cut short?") from error
@@ -73,25 +74,45 @@ def decode(data: bytes, *, source: str) -> Record:
     return found
 
 
-def _refuse_other_versions(data: bytes, source: str) -> None:
+def _decoded(data: bytes, version: int, minor: int) -> Record:
+    if version == FORMAT_VERSION and minor <= FORMAT_MINOR:
+        return strict_json.decode(data, Record)
+    document = strict_json.decode(data, dict[str, Any])
+    if version < FORMAT_VERSION:
+        return strict_json.converted(record_migrations.migrated(document, version), Record)
+    known = newer_minor.known_part({**document, "format_minor": FORMAT_MINOR}, Record)
+    return strict_json.converted(known, Record)
+
+
+def _version(data: bytes, source: str) -> tuple[int, int]:
+    """Return the format version and minor version of a record that this mbench reads."""
     version: object = None
+    minor: object = 0
     with contextlib.suppress(strict_json.MisfitError):  # no object, or a version that is no number of JSON's
-        version = strict_json.decode(bytes(strict_json.decode(data, _Head).format_version), Any)
+        head = strict_json.decode(data, _Head)
+        version = strict_json.decode(bytes(head.format_version), Any)
+        minor = strict_json.decode(bytes(head.format_minor), Any)
     if version is None:
         strict_json.decode(data, Any)  # what is no JSON at all is said to be that
         raise RecordError(f"{source}: no format_version; expected a record that 'mbench run' wrote")
-    if version != FORMAT_VERSION:
+    if type(version) is int and version > FORMAT_VERSION:
         raise RecordError(
-            f"{source}: format_version is {shown(version)}, this mbench reads {FORMAT_VERSION}; "
-            "use the mbench that wrote it"
+            f"{source}: format_version is {shown(version)}, this mbench reads up to {FORMAT_VERSION}: "
+            "newer format, update mbench"
         )
+    if type(version) is not int or version not in (*record_migrations.MIGRATIONS, FORMAT_VERSION):
+        raise RecordError(
+            f"{source}: format_version is {shown(version)}, this mbench reads 1 to {FORMAT_VERSION}; "
+            "expected a record that 'mbench run' wrote"
+        )
+    return version, minor if type(minor) is int else 0
 
 
 def read(path: str | os.PathLike[str]) -> Record:
     """Read and validate one record file.
 
     Raises:
-        RecordError: the file cannot be read, or is not a valid record of this version.
+        RecordError: the file cannot be read, or is not a valid record of this version or an older one.
     """
     try:
         data = strict_json.content(Path(path))

@@ -15,7 +15,7 @@ import msgspec
 
 from mbench.core.errors import shortened
 from mbench.core.field_types import LEAST_MAGNITUDE, MOST_COUNT, Op
-from mbench.core.records import Books, Counters, Record, Result
+from mbench.core.records import Counters, Record, Result, TimeBalance
 
 _CONVOLUTIONS: tuple[Op, ...] = ("conv2d", "depthwise_conv2d", "pointwise_conv2d")
 _SUMMED = ("macs", "params", "weight_bytes", "activation_bytes", "workspace_bytes")
@@ -51,23 +51,28 @@ def broken(record: Record) -> str | None:
 
 def _problems(record: Record) -> Iterator[str]:
     yield from _values(record, "$")
-    yield from _once(record.settings.variants, "$.settings.variants")
+    yield from _once(record.settings.variants, "$.settings.networks")
     asked = frozenset(record.settings.variants)
     yield from _once((result.variant.name for result in record.results), "$.results")
-    named = [(result.variant.name, f"$.results[{i}].variant.name") for i, result in enumerate(record.results)]
-    named += [(failure.variant, f"$.failures[{i}].variant") for i, failure in enumerate(record.failures)]
+    named = [(result.variant.name, f"$.results[{i}].network.name") for i, result in enumerate(record.results)]
+    named += [(failure.variant, f"$.failures[{i}].network") for i, failure in enumerate(record.failures)]
     for name, path in named:
         if name not in asked:
-            yield f"{_quoted(name)} is not among the variants of the settings - at `{path}`"
+            yield f"{_quoted(name)} is not among the networks of the settings - at `{path}`"
     for index, result in enumerate(record.results):
         yield from _of_result(result, f"$.results[{index}]")
 
 
 def _of_result(result: Result, path: str) -> Iterator[str]:
     yield from of_layers(result.layers, f"{path}.layers")
+    before: set[str] = set()
     for index, layer in enumerate(result.layers):
         if layer.index != index:
             yield f"Expected {index}, the place in the list, got {layer.index} - at `{path}.layers[{index}].index`"
+        strange = next((name for name in layer.inputs if name not in before), None)
+        if strange is not None:
+            yield f"{_quoted(strange)} is no layer before this one - at `{path}.layers[{index}].inputs`"
+        before.add(layer.name)
     for field in _SUMMED:
         if sum(getattr(layer, field) for layer in result.layers) > MOST_COUNT:
             yield f"Expected a sum of `{field}` <= {MOST_COUNT} - at `{path}.layers`"
@@ -78,14 +83,14 @@ def _of_result(result: Result, path: str) -> Iterator[str]:
             yield f"Expected the sum over the layers, {counted}, at least - at `{path}.counts.counters.{field}`"
         elif counted > MOST_COUNT:
             yield f"Expected a sum of `{field}` <= {MOST_COUNT} - at `{path}.layers`"
-    if result.books:
-        yield from _of_books(result.books, f"{path}.books")
+    if result.time_balance:
+        yield from _of_time_balance(result.time_balance, f"{path}.time_balance")
 
 
-def _of_books(books: Books, path: str) -> Iterator[str]:
-    parts = (books.layer_sum_s, books.overhead_s, books.unattributed_s)
-    if abs(sum(parts) - books.end_to_end_s) > _EXACT * max(map(abs, (*parts, books.end_to_end_s))):
-        yield f"Expected {sum(parts):.9g}, the sum of the parts, got {books.end_to_end_s} - at `{path}.end_to_end_s`"
+def _of_time_balance(balance: TimeBalance, path: str) -> Iterator[str]:
+    parts = (balance.layer_sum_s, balance.overhead_s, balance.unattributed_s)
+    if abs(sum(parts) - balance.end_to_end_s) > _EXACT * max(map(abs, (*parts, balance.end_to_end_s))):
+        yield f"Expected {sum(parts):.9g}, the sum of the parts, got {balance.end_to_end_s} - at `{path}.end_to_end_s`"
 
 
 def of_layers(layers: Sequence[AnyLayer], path: str) -> Iterator[str]:

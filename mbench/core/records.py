@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from mbench.core.field_types import (
+    LABEL_KEY,
     MOST_KEYS,
     MOST_LAYERS,
     MOST_TIMEOUT_S,
@@ -43,6 +45,12 @@ from mbench.core.field_types import (
 )
 from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Host, Target
 
+FORMAT_VERSION: Literal[2] = 2
+"""Grows when an older reader would misread; `core.record_migrations` brings older records here."""
+FORMAT_MINOR = 0
+LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
+Labels = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=1000)]], Meta(max_length=100)]
+
 
 # ---------------------------------------------------------------------------------------------------------- settings
 class Warmup(Strict, frozen=True, kw_only=True):
@@ -56,7 +64,8 @@ class Warmup(Strict, frozen=True, kw_only=True):
 class Settings(Strict, frozen=True, kw_only=True):
     """What was asked for."""
 
-    variants: Annotated[tuple[Name, ...], Meta(max_length=MOST_VARIANTS)]
+    variants: Annotated[tuple[Name, ...], Meta(max_length=MOST_VARIANTS)] = msgspec.field(name="networks")
+    """Names of the networks; `networks` in the file."""
     threads: Threads
     batch: Batch
     dtype: Text
@@ -77,19 +86,34 @@ class Settings(Strict, frozen=True, kw_only=True):
     """Whether exact counts were asked for beside what is measured; an emulated run always counts."""
     tuned: TextTable = {}
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
+    no_tuned: bool | None = None
+    """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not say."""
+    repeat_asked: bool = False
+    """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
+    target_folders: Texts = ()
+    """Folders of targets that were added (`--targets`), as they were given."""
 
 
 # ------------------------------------------------------------------------------------------------------------ result
 class Variant(Strict, frozen=True, kw_only=True):
-    """A network: its name and what the name means."""
+    """A network: its name, where it is from, and what the name means. `network` in the file."""
 
     name: Name
+    source: Literal["family"] = "family"
+    """`family`: a built-in network, which its name describes."""
     family: Text
-    width_multiplier: Annotated[float, Meta(gt=0, le=1000)]
-    resolution: PositiveInt
+    parameters: Annotated[dict[Text, Count | Number | Text], Meta(max_length=MOST_KEYS)] = {}
+    """What the family leaves open, such as `width_multiplier` and `resolution`."""
+    digest: Text | None = None
+    """SHA-256 of its layers: names, operations, shapes without the batch, and what reads what. Null before a build."""
     convolution: Literal["depthwise_separable", "standard"]
+    """`standard`: the standard twin of a depthwise-separable network."""
     batch: Batch
     dtype: Text
+
+    def __hash__(self) -> int:
+        """Allow networks as keys, although parameters are a dict."""
+        return hash((self.name, self.batch, self.dtype))
 
 
 class ArtifactInfo(Strict, frozen=True, kw_only=True):
@@ -104,6 +128,8 @@ class ArtifactInfo(Strict, frozen=True, kw_only=True):
     compile_s: Seconds
     cached: bool
     schedules: TextTable
+    rules: TextTable = {}
+    """Kernel to the name of its schedule rule, without tiling; a kernel that no rule took has none."""
     fallbacks: TextTable = {}
     """Kernel to the reason."""
     ignored: TextTable = {}
@@ -179,7 +205,7 @@ class Energy(Strict, frozen=True, kw_only=True):
     measured: MeteredEnergy | None = None
 
 
-class Books(Strict, frozen=True, kw_only=True):
+class TimeBalance(Strict, frozen=True, kw_only=True):
     """How the layers, the runtime between them and the whole fit: layer_sum + overhead + unattributed = end_to_end.
 
     Medians. `unattributed_s` is what is left; it is negative where the instrumented run was slower than the plain one.
@@ -249,6 +275,15 @@ class Layer(Strict, frozen=True, kw_only=True):
 
     index: Count
     name: Name
+    block: Name | None
+    """The block of the network that it belongs to. A standard twin's convolution belongs to the block it replaces."""
+    role: Text
+    """What it does there: `stem`, `depthwise`, `pointwise`, `standard` (the twin's convolution), `pool`, `classifier`,
+    `other`."""
+    inputs: Annotated[tuple[Name, ...], Meta(max_length=MOST_LAYERS)]
+    """Names of the layers whose outputs it reads; none: it reads the network's input."""
+    source_names: Texts = ()
+    """What the user's own file calls it; empty for a built-in network."""
     op: Op
     kernel: Text
     """The compiled function; several, in order, are joined by ` + `."""
@@ -283,13 +318,14 @@ class Layer(Strict, frozen=True, kw_only=True):
 class Result(Strict, frozen=True, kw_only=True):
     """What one variant showed."""
 
-    variant: Variant
+    variant: Variant = msgspec.field(name="network")
+    """`network` in the file."""
     artifact: ArtifactInfo
     numerics: Numerics | None
     end_to_end: EndToEnd
     memory: Memory
     energy: Energy
-    books: Books | None
+    time_balance: TimeBalance | None
     counts: Counts | None = None
     layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
     missing: TextTable = {}
@@ -297,9 +333,10 @@ class Result(Strict, frozen=True, kw_only=True):
 
 
 class Failure(Strict, frozen=True, kw_only=True):
-    """A variant that could not be built or measured, and why."""
+    """A network that could not be built or measured, and why."""
 
-    variant: Name
+    variant: Name = msgspec.field(name="network")
+    """Its name; `network` in the file."""
     stage: Text
     reason: Text
     detail: Text = ""
@@ -308,7 +345,9 @@ class Failure(Strict, frozen=True, kw_only=True):
 class Record(Strict, frozen=True, kw_only=True):
     """What one run saw."""
 
-    format_version: Literal[1]
+    format_version: Literal[2] = FORMAT_VERSION
+    format_minor: Count = FORMAT_MINOR
+    """Grows with each field that is added; an older reader of the same version ignores what it does not know."""
     run_id: Name
     created_at_utc: Moment
     mbench_version: Text
@@ -316,6 +355,8 @@ class Record(Strict, frozen=True, kw_only=True):
     target: Target
     device: Device
     settings: Settings
+    labels: Labels = {}
+    """What the run belongs to: `commit`, `branch`, `change`, and what `--label KEY=VALUE` adds."""
     results: Annotated[tuple[Result, ...], Meta(max_length=MOST_VARIANTS)] = ()
     failures: Annotated[tuple[Failure, ...], Meta(max_length=MOST_VARIANTS)] = ()
 

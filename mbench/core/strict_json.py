@@ -62,6 +62,18 @@ def decode(data: bytes, kind: type[_T]) -> _T:
         raise NotJsonError(shortened(str(error), _SHOWN)) from error
 
 
+def converted(document: object, kind: type[_T]) -> _T:
+    """Return a decoded document as a value of a type.
+
+    Raises:
+        MisfitError: it is not of this type.
+    """
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise MisfitError(_said(error)) from error
+
+
 def _said(error: msgspec.ValidationError) -> str:
     """Return what is wrong and where, in one short line: msgspec quotes keys and values of the file."""
     said, at, path = str(error).rpartition(" - at `")

@@ -1,53 +1,31 @@
-"""Where an artifact runs. A device calibrates itself and measures one artifact at a time, holding its hardware alone.
+"""Where an artifact runs. A device measures one artifact at a time, holding its hardware alone; see `protocols`.
 
 `local` measures on this machine, on its CPU or its GPU, in a worker process of its own; `emulated` checks and counts
 under QEMU; `rpc` measures on a machine at the other end of TVM's RPC. Each has its opener in `OPENERS`, by kind.
+Other packages add kinds by entry points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from mbench.core.artifact import Artifact
+from mbench.core import plugins
 from mbench.core.errors import UsageError
-from mbench.core.machine_types import Calibration, Target
-from mbench.core.progress import Report
+from mbench.core.machine_types import Target
+from mbench.core.progress import Note
 from mbench.devices import local
-from mbench.measure.observation import MeasurePlan, Observation
-
-
-class DeviceRunner(Protocol):
-    """Something that runs artifacts."""
-
-    kind: str
-    name: str
-
-    def calibrate(self, target: Target, threads: int, report: Report) -> Calibration:
-        """Measure the ceilings of the hardware."""
-        ...
-
-    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
-        """Run and time an artifact.
-
-        Raises:
-            WorkerDied: the process that ran it crashed, was killed, or hung.
-            MeasureError: it could not be measured.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let the hardware go."""
-        ...
+from mbench.devices.protocols import DeviceRunner
+from mbench.hardware import platforms
 
 
 def _local(target: Target, _address: str, **common: Any) -> DeviceRunner:
-    if target.family == "gpu":
-        from mbench.devices import gpu
+    if platforms.of(target).on_host:
+        return local.LocalDevice(**common)
+    from mbench.devices import gpu
 
-        return gpu.GpuDevice(**common)
-    return local.LocalDevice(**common)
+    return gpu.GpuDevice(**common)
 
 
 def _emulated(target: Target, _address: str, **common: Any) -> DeviceRunner:
@@ -66,12 +44,12 @@ OPENERS: dict[str, Callable[..., DeviceRunner]] = {"local": _local, "emulated": 
 
 
 def open_device(
-    kind: str, target: Target, address: str = "", *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None]
+    kind: str, target: Target, address: str = "", *, lock_dir: Path, timeout_s: float, waiting: Note
 ) -> DeviceRunner:
     """Return a device, held exclusively until it is closed.
 
     Args:
-        kind: one of `OPENERS`.
+        kind: one of `OPENERS`, or of those that other packages add by entry points of the group `mbench.devices`.
         target: what the artifacts are for.
         address: of an `rpc` device, as `mbench.devices.rpc.Address` reads it.
         lock_dir: where locks and logs lie.
@@ -80,7 +58,21 @@ def open_device(
 
     Raises:
         UsageError: the kind is not known, or this machine lacks something that the device needs.
+        PluginError: the package that adds the kind is broken, or two add it.
     """
-    if kind not in OPENERS:
-        raise UsageError(f"device {kind!r} is not known; expected one of: {', '.join(OPENERS)}")
-    return OPENERS[kind](target, address, lock_dir=lock_dir, timeout_s=timeout_s, waiting=waiting)
+    opener = _opener(kind)
+    return opener(target, address, lock_dir=lock_dir, timeout_s=timeout_s, waiting=waiting)
+
+
+def _opener(kind: str) -> Callable[..., DeviceRunner]:
+    added = plugins.find(plugins.DEVICES, kind, OPENERS)
+    if added is None and kind not in OPENERS:
+        known = (*OPENERS, *plugins.names(plugins.DEVICES))
+        raise UsageError(f"device {kind!r} is not known; expected one of: {', '.join(known)}")
+    if added is None:
+        return OPENERS[kind]
+    opener = added.load()
+    if not callable(opener):
+        raise added.refuse(f"it is of type {type(opener).__name__}, expected a function that opens a device")
+    found: Callable[..., DeviceRunner] = opener
+    return found

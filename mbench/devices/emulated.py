@@ -5,17 +5,15 @@ Emulated time says nothing about the hardware, so it is not even read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import cast
 
 from mbench.core import scratch
 from mbench.core.artifact import Artifact
-from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Target
+from mbench.core.progress import Note, Report
 from mbench.devices import emulation, worker
 from mbench.devices.process import WorkerDevice
-from mbench.measure.counters import NO_TIME
 from mbench.measure.observation import MeasurePlan, Observation
 
 _PATIENCE = 6
@@ -25,10 +23,9 @@ _PATIENCE = 6
 class EmulatedDevice(WorkerDevice):
     """The emulated machine of one target."""
 
-    kind = "emulated"
     name = "emulated"
 
-    def __init__(self, target: Target, *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None]) -> None:
+    def __init__(self, target: Target, *, lock_dir: Path, timeout_s: float, waiting: Note) -> None:
         """Build what is needed and not there yet. `timeout_s`: six times that is the longest silence of a run."""
         self.machine = emulation.prepare(target, waiting)
         super().__init__(
@@ -44,11 +41,7 @@ class EmulatedDevice(WorkerDevice):
         """Program, version and processor."""
         return self.machine.name
 
-    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check an artifact's numerics and count one run."""
         with scratch.temporary() as work:
             return cast(Observation, self.run(worker.emulate, (artifact.folder, plan, self.machine, work), 1, report))
-
-    def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> NoReturn:
-        """Refuse: there is no hardware whose ceilings could be measured."""
-        raise MeasureError(NO_TIME)

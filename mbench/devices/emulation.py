@@ -19,7 +19,8 @@ from pathlib import Path
 from mbench.core import artifact
 from mbench.core.errors import MeasureError, UsageError
 from mbench.core.machine_types import Target
-from mbench.devices import tool_cache, toolchain
+from mbench.core.progress import Note
+from mbench.devices import toolchain
 from mbench.hardware import linker
 from mbench.measure import counters, decode
 
@@ -98,7 +99,7 @@ def check(target: Target) -> None:
     decode.check_installed()
 
 
-def prepare(target: Target, say: tool_cache.Say = lambda _: None) -> EmulatedMachine:
+def prepare(target: Target, say: Note = lambda _: None) -> EmulatedMachine:
     """Return the emulated machine of a target, with its server and its plugin built if they are not there yet.
 
     Args:

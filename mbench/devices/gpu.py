@@ -5,26 +5,32 @@ The worker is a process of its own as on a CPU; it holds the machine too, since 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from mbench.core.artifact import Artifact
 from mbench.core.machine_types import Calibration, Target
-from mbench.core.progress import Report
-from mbench.devices.local import LocalDevice
+from mbench.core.progress import Note, Report
+from mbench.devices import local
+from mbench.devices.process import WorkerDevice
 from mbench.hardware import cudart
 from mbench.measure.observation import MeasurePlan, Observation
 
 
-class GpuDevice(LocalDevice):
+class GpuDevice(WorkerDevice):
     """CUDA's device 0 of this machine."""
 
-    def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
+    name = "local"
+
+    def __init__(self, *, lock_dir: Path, timeout_s: float, waiting: Note = lambda _: None) -> None:
+        """Wait until no other run measures on this machine. `timeout_s` bounds each silence of the worker."""
+        super().__init__(local.LOCK, where=local.WHERE, lock_dir=lock_dir, timeout_s=timeout_s, waiting=waiting)
+
+    def calibrate(self, target: Target, threads: int, report: Report) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of L2 and DRAM."""
         return cast(Calibration, self.run(calibrate, (target,), threads, report))
 
-    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check and time an artifact."""
         return cast(Observation, self.run(measure, (artifact.folder, plan), plan.threads, report))
 
@@ -68,6 +74,7 @@ def _measured(send: Report, loaded: Artifact, stream: cudart.Runtime, plan: Meas
 
     board, free_bytes = gpu.Board(), stream.free_bytes()
     seen: dict[str, Any] = {"threads": session.use_threads(plan.threads), "affinity": session.affinity()}
+    seen["memory_method"] = gpu.MEMORY_METHOD
     first = gpu.session(loaded, stream)
     send("checking", 0.0)
     for entry in dict.fromkeys((first.whole, artifact.ENTRY)):

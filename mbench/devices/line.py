@@ -19,6 +19,7 @@ import tvm
 from tvm import rpc
 
 from mbench.core.errors import MeasureError
+from mbench.core.progress import Fraction, Note
 from mbench.devices import answers, tracker
 from mbench.devices.address import Address
 
@@ -32,8 +33,6 @@ _AUTOMATIC = 1
 _HEADERS = ("Error caught from RPC call", "Traceback", "File ", "Stack trace")
 _LONGEST_ERROR = 1 << 16
 _NO_MEMORY = ("bad_alloc", "Cannot allocate memory", "out of memory")
-
-Progress = Callable[[float], None]
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +78,7 @@ class Line:
         found = answers.decode(self.call("mbench.files", "\n".join(wanted)), dict[str, str], self.address, "its files")
         return answers.wanted_files(found, wanted, self.address)
 
-    def upload(self, file: Path, progress: Progress = lambda _: None) -> None:
+    def upload(self, file: Path, progress: Fraction = lambda _: None) -> None:
         """Copy a file into the folder of the session.
 
         Raises:
@@ -120,7 +119,7 @@ class Line:
             self.remote.get_function("CloseRPCConnection")()
 
 
-def connect(address: Address, *, waiting: Callable[[str], None], patience_s: float, answer_s: float = ANSWER_S) -> Line:
+def connect(address: Address, *, waiting: Note, patience_s: float, answer_s: float = ANSWER_S) -> Line:
     """Return a line to the server at an address, or to the one that the tracker there gives.
 
     Args:

@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 from mbench.core.artifact import Artifact
 from mbench.core.machine_types import Calibration, Target
+from mbench.core.progress import Note, Report
 from mbench.devices import worker
 from mbench.devices.process import WorkerDevice
 from mbench.measure.duel import Bout, DuelPlan
 from mbench.measure.observation import MeasurePlan, Observation
 
+LOCK, WHERE = "device-local", "on this machine"
+"""The lock that whoever measures on this machine holds, and what waiting for it is called."""
+
 
 class LocalDevice(WorkerDevice):
     """This machine."""
 
-    kind = "local"
     name = "local"
 
-    def __init__(self, *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, *, lock_dir: Path, timeout_s: float, waiting: Note = lambda _: None) -> None:
         """Wait until no other run measures here. `timeout_s` bounds each silence of the worker."""
-        super().__init__(
-            "device-local", where="on this machine", lock_dir=lock_dir, timeout_s=timeout_s, waiting=waiting
-        )
+        super().__init__(LOCK, where=WHERE, lock_dir=lock_dir, timeout_s=timeout_s, waiting=waiting)
 
-    def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
+    def calibrate(self, target: Target, threads: int, report: Report) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of each cache level."""
         return cast(Calibration, self.run(worker.calibrate, (target, threads), threads, report))
 
-    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check and time an artifact."""
         return cast(Observation, self.run(worker.measure, (artifact.folder, plan), plan.threads, report))
 
-    def duel(
-        self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Callable[[str, float], None]
-    ) -> Bout:
+    def duel(self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Report) -> Bout:
         """Time artifacts against each other in one process."""
         folders = (base.folder, twin.folder, head.folder)
         return cast(Bout, self.run(worker.duel, (folders, plan), plan.threads, report))

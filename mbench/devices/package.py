@@ -13,8 +13,9 @@ from pathlib import Path
 from mbench.core import plain, scratch
 from mbench.core.errors import OutputError, UsageError, why
 from mbench.core.machine_types import Target
+from mbench.core.progress import Note
 from mbench.core.version import VERSION
-from mbench.devices import tool_cache, toolchain, tvm_runtime
+from mbench.devices import toolchain, tvm_runtime
 from mbench.hardware import linker
 
 START = "start.sh"
@@ -86,7 +87,7 @@ def default_folder(target: Target) -> Path:
     return Path(f"{toolchain.PROGRAM}-{linker.architecture(_triple(target))}")
 
 
-def pack(target: Target, folder: Path, say: tool_cache.Say = lambda _: None) -> Package:
+def pack(target: Target, folder: Path, say: Note = lambda _: None) -> Package:
     """Build what is not there yet, and write the folder whole or not at all. A package that is there is replaced.
 
     Args:

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from mbench.core import processes, system_limits
 from mbench.core.errors import MeasureError
+from mbench.core.progress import Note, Report
 from mbench.devices import worker
 
 _JOIN_S = 5.0
@@ -42,7 +43,7 @@ class WorkerDevice:
         where: str,
         lock_dir: Path,
         timeout_s: float,
-        waiting: Callable[[str], None] = lambda _: None,
+        waiting: Note = lambda _: None,
     ) -> None:
         """Wait until no other run measures here.
 
@@ -67,7 +68,7 @@ class WorkerDevice:
         job: Callable[..., Any],
         arguments: tuple[Any, ...],
         threads: int,
-        report: Callable[[str, float], None],
+        report: Report,
         *,
         silence_s: float | None = None,
     ) -> Any:
@@ -98,7 +99,7 @@ class WorkerDevice:
                 process = context.Process(
                     target=worker.main, args=(theirs, str(self._log), threads, job, arguments), daemon=True
                 )
-                with processes.deaf_children():
+                with processes.deaf_children(), processes.without_script():
                     process.start()
                 stack.pop_all()
         except OSError as error:
@@ -106,7 +107,7 @@ class WorkerDevice:
             raise WorkerDied(said, stage="starting") from error
         return process, ours
 
-    def _listen(self, process: Any, pipe: Any, report: Callable[[str, float], None], silence_s: float) -> Any:
+    def _listen(self, process: Any, pipe: Any, report: Report, silence_s: float) -> Any:
         stage = "starting"
         while True:
             if not pipe.poll(silence_s):
@@ -129,7 +130,7 @@ class WorkerDevice:
         return f"the worker process was silent for {silence_s:g} s and was stopped"
 
 
-def _hold(path: Path, where: str, waiting: Callable[[str], None]) -> IO[str]:
+def _hold(path: Path, where: str, waiting: Note) -> IO[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     try:

@@ -18,13 +18,13 @@ import msgspec
 import tomlkit
 from msgspec import Meta
 
-from mbench.core import atomic_files, resources, toml_files
+from mbench.core import atomic_files, plugins, resources, toml_files
 from mbench.core.errors import OutputError, UsageError, did_you_mean
 from mbench.core.machine_types import DeviceKind
 from mbench.core.toml_files import Source
 from mbench.devices.address import SCHEME, Address
 
-BUILT_IN: tuple[Literal["local", "emulated"], ...] = ("local", "emulated")
+BUILT_IN = ("local", "emulated")
 RESERVED = (*BUILT_IN, "none", SCHEME)
 """Words that stand for something else where a device is named."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -40,7 +40,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=300)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceChoice:
-    """What `--device` comes to. `name` is what the record calls it; only an `rpc` device has an address."""
+    """What `--device` comes to. `name` is what the record calls it; `rpc` has an address, `local` none."""
 
     kind: DeviceKind
     name: str
@@ -108,12 +108,13 @@ def devices() -> dict[str, NamedDevice]:
 def resolve(text: str) -> DeviceChoice:
     """Return the device that `--device TEXT` means: one of `BUILT_IN`, an address, or one with a name.
 
+    A kind of device that another package adds is given as KIND, or KIND://ADDRESS.
+
     Raises:
         UsageError: there is none, or the file of named devices is wrong.
     """
-    for kind in BUILT_IN:
-        if text == kind:
-            return DeviceChoice(kind=kind, name=kind)
+    if text in BUILT_IN:
+        return DeviceChoice(kind=text, name=text)
     if text.startswith(f"{SCHEME}:"):
         return DeviceChoice(kind="rpc", name=text, address=str(Address.parse(text)))
     known = devices()
@@ -121,7 +122,10 @@ def resolve(text: str) -> DeviceChoice:
         return DeviceChoice(kind="rpc", name=text, address=str(known[text].address))
     if re.fullmatch(r"\S+:\d+(/\S*)?", text):
         raise UsageError(f"--device {text!r} is not known; did you mean '{SCHEME}://{text}'?")
-    raise UsageError(_unknown(f"--device {text!r}", text, (*BUILT_IN, *known)))
+    kind, _, address = text.partition("://")
+    if _NAME.fullmatch(kind) and plugins.find(plugins.DEVICES, kind, RESERVED):
+        return DeviceChoice(kind=kind, name=text, address=address)
+    raise UsageError(_unknown(f"--device {text!r}", text, (*BUILT_IN, *known, *plugins.names(plugins.DEVICES))))
 
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from typing import Any, cast
 from mbench.core import names, scratch
 from mbench.core.artifact import Artifact
 from mbench.core.machine_types import Calibration, Target
+from mbench.core.progress import Note, Report
 from mbench.devices import rpc_jobs
 from mbench.devices.address import SCHEME, Address
 from mbench.devices.process import WorkerDevice
@@ -23,11 +24,7 @@ from mbench.measure.observation import MeasurePlan, Observation
 class RpcDevice(WorkerDevice):
     """The device at an address."""
 
-    kind = "rpc"
-
-    def __init__(
-        self, target: Target, address: str, *, lock_dir: Path, timeout_s: float, waiting: Callable[[str], None]
-    ) -> None:
+    def __init__(self, target: Target, address: str, *, lock_dir: Path, timeout_s: float, waiting: Note) -> None:
         """Wait until no other run of this machine measures there; nothing is connected yet.
 
         Args:
@@ -55,11 +52,11 @@ class RpcDevice(WorkerDevice):
             waiting=waiting,
         )
 
-    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check and time an artifact on the device."""
         return cast(Observation, self._work_there(rpc_jobs.measure, (artifact.folder, plan), report))
 
-    def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
+    def calibrate(self, target: Target, threads: int, report: Report) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of each cache level of the device."""
         return cast(Calibration, self._work_there(rpc_jobs.calibrate, (target, threads), report))
 
@@ -68,9 +65,7 @@ class RpcDevice(WorkerDevice):
         super().close()
         self._stack.close()
 
-    def _work_there(
-        self, job: Callable[..., Any], arguments: tuple[Any, ...], report: Callable[[str, float], None]
-    ) -> Any:
+    def _work_there(self, job: Callable[..., Any], arguments: tuple[Any, ...], report: Report) -> Any:
         """Run a job of `mbench.devices.rpc_jobs`, with a folder that is gone afterwards, however it ends."""
         with scratch.temporary() as work:
             return self.run(job, (self.address, work, self._timeout_s, *arguments), 1, report)

@@ -160,9 +160,10 @@ class _Measuring:
 
     def observe(self) -> Observation:
         """Return what the device saw."""
-        from mbench.measure import latency, numerics
+        from mbench.measure import latency, memory, numerics
 
         first = self._load()
+        self.seen["memory_method"] = memory.REMOTE_METHOD
         self._send("checking", 0.0)
         self.seen["numerics"] = numerics.compare(first.run(), first.expected, self._plan.tolerance)
         if not self.seen["numerics"].passed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mbench.core import resources, scratch
@@ -13,9 +13,6 @@ from mbench.core.errors import UsageError, why
 
 _BUILD_MAX_S = 300
 _ANSWER_MAX_S = 30.0
-
-Say = Callable[[str], None]
-"""Is told with a line what takes long."""
 
 
 def kept(kind: str, source: Path, parts: Sequence[str]) -> Path:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from mbench.core.errors import BuildError, UsageError
+from mbench.core.progress import Note
 from mbench.core.version import VERSION
 from mbench.devices import tool_cache, tvm_runtime
 from mbench.hardware import linker
@@ -55,7 +56,7 @@ class Emulator:
 
 
 # --------------------------------------------------------------------------------------------------------------- server
-def server(triple: str, say: tool_cache.Say = lambda _: None) -> Server:
+def server(triple: str, say: Note = lambda _: None) -> Server:
     """Return the server for machines of a triple, built now if it is not there yet.
 
     Args:

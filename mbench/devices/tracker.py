@@ -12,12 +12,12 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from mbench.core.errors import MeasureError, why
+from mbench.core.progress import Note
 from mbench.devices.address import Address
 from mbench.devices.answers import plain
 
@@ -54,9 +54,7 @@ class _Given(msgspec.Struct, frozen=True, array_like=True):
 _T = TypeVar("_T")
 
 
-def request(
-    address: Address, *, waiting: Callable[[str], None], patience_s: float, answer_s: float
-) -> tuple[str, int, str]:
+def request(address: Address, *, waiting: Note, patience_s: float, answer_s: float) -> tuple[str, int, str]:
     """Return (host, port, key) of a device that nobody else has until the line to it is closed.
 
     Args:
@@ -97,7 +95,7 @@ def _greet(line: socket.socket, where: str, deadline: float) -> None:
         raise MeasureError(f"what answers at {where} {_NOT_A_TRACKER}")
 
 
-def _wait(line: socket.socket, what: str, waiting: Callable[[str], None], patience_s: float) -> None:
+def _wait(line: socket.socket, what: str, waiting: Note, patience_s: float) -> None:
     """Wait for the answer to a request."""
     start = time.monotonic()
     while not select.select([line], [], [], _TELL_S)[0]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mbench.core import resources
 from mbench.core.errors import UsageError
+from mbench.core.progress import Note
 from mbench.devices import tool_cache
 from mbench.hardware import linker
 
@@ -55,7 +56,7 @@ WHEELS = {
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24")
 
 
-def libraries(architecture: str, say: tool_cache.Say = lambda _: None) -> tuple[Path, ...]:
+def libraries(architecture: str, say: Note = lambda _: None) -> tuple[Path, ...]:
     """Return TVM's runtime libraries for an architecture.
 
     Raises:

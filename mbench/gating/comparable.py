@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from mbench.core.errors import UsageError, did_you_mean
 from mbench.core.records import Record
 from mbench.gating.comparison import Difference, Way
+from mbench.hardware import device_kinds
 
 _JOB: tuple[Way, ...] = ("paired", "recorded")
 _ALL: tuple[Way, ...] = ("counts", "paired", "recorded", "static")
@@ -19,7 +20,7 @@ _CODE = ("apache-tvm", "apache-tvm-ffi")
 
 def machine(record: Record) -> str:
     """Return what executed the code, in words."""
-    if record.device.kind == "emulated":
+    if device_kinds.of(record.device.kind).counts_only:
         return record.device.emulator or "an emulator"
     place = record.device.machine or record.host
     return f"{place.name}: {record.device.gpu.name if record.device.gpu else place.cpu}"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
+from mbench.core.progress import Stage
 from mbench.gating import timed
 from mbench.gating.comparison import Finding
 from mbench.gating.limits import Limits
@@ -26,9 +27,6 @@ FRESH = 12
 """Further processes that test them, at least; where they leave one open, about as many again."""
 MOST = 30
 """Processes of either set, however noisy the machine is."""
-
-Report = Callable[[str, str, float], None]
-"""Called with a variant, a stage, and how far it is, from 0 to 1."""
 
 
 class Contest(NamedTuple):
@@ -55,7 +53,7 @@ class Fought(NamedTuple):
 
 
 def judge(
-    contests: Sequence[Contest], arena: Arena, limits: Limits, report: Report, *, first_look: int = FIRST_LOOK
+    contests: Sequence[Contest], arena: Arena, limits: Limits, report: Stage, *, first_look: int = FIRST_LOOK
 ) -> Fought:
     """Measure all contests and judge the latencies. One that cannot be measured leaves the others standing."""
     failures: list[str] = []
@@ -103,7 +101,7 @@ def readings(contest: Contest, bouts: Sequence[Bout], limits: Limits) -> tuple[R
     return tuple(found)
 
 
-def _first_look(contest: Contest, arena: Arena, limits: Limits, report: Report, count: int) -> list[Bout]:
+def _first_look(contest: Contest, arena: Arena, limits: Limits, report: Stage, count: int) -> list[Bout]:
     """Return bouts; more than `count` of them where noise hides what was asked for."""
     bouts: list[Bout] = []
     wanted = count
@@ -115,7 +113,7 @@ def _first_look(contest: Contest, arena: Arena, limits: Limits, report: Report, 
     return bouts
 
 
-def _bouts(contest: Contest, arena: Arena, report: Report, count: int) -> list[Bout]:
+def _bouts(contest: Contest, arena: Arena, report: Stage, count: int) -> list[Bout]:
     return [_bout(contest, arena, report, "confirming", index, count) for index in range(count)]
 
 
@@ -137,7 +135,7 @@ def _more(left_open: Sequence[Reading], taken: int) -> int:
     return max(0, min(MOST, max(2 * taken, *(reading.needed(reading.aim) for reading in left_open))) - taken)
 
 
-def _bout(contest: Contest, arena: Arena, report: Report, stage: str, index: int, wanted: int) -> Bout:
+def _bout(contest: Contest, arena: Arena, report: Stage, stage: str, index: int, wanted: int) -> Bout:
     plan = duel.drawn(contest.threads, contest.tolerance)
 
     def tell(_: str, fraction: float) -> None:

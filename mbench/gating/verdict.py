@@ -11,6 +11,7 @@ import msgspec
 from mbench.analysis import runs
 from mbench.analysis.runs import Copy
 from mbench.core import units
+from mbench.core.progress import Stage
 from mbench.core.records import Result
 from mbench.core.version import VERSION
 from mbench.gating import acceptance, causes, comparable, coverage, exact, matching, paired, recorded
@@ -20,7 +21,7 @@ from mbench.gating.comparison import WAYS, Comparison, Conclusion, Difference, F
 from mbench.gating.coverage import Both
 from mbench.gating.limits import Limits
 from mbench.gating.matching import Match
-from mbench.gating.paired import Contest, Fought, Report
+from mbench.gating.paired import Contest, Fought
 from mbench.gating.sides import Given
 from mbench.measure.duel import Arena
 
@@ -30,7 +31,7 @@ class Fight(NamedTuple):
 
     contests: tuple[Contest, ...]
     arena: Arena
-    report: Report
+    report: Stage
     first_look: int
 
 

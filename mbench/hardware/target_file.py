@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mbench.core import bounds, names, resources, toml_files
+from mbench.core import bounds, dtypes, names, resources, toml_files
 from mbench.core.errors import TargetError
 from mbench.core.field_types import LEVELS
 from mbench.core.machine_types import EnergyCoefficients, Target
 from mbench.core.toml_files import Source, joined, near, shown
+from mbench.hardware import platforms
 
-DTYPES = (
-    *("float64", "float32", "tfloat32", "bfloat16", "float16", "float8", "float4"),
-    *("int64", "int32", "int16", "int8", "int4", "uint8"),
-)
-"""Types that a figure may be of."""
 EMULATION = ("qemu_cpu",)
 """Keys of [emulation]."""
 DETECTED = ("host", "cuda")
@@ -56,7 +52,7 @@ def inconsistencies(target: Target) -> Iterator[tuple[str, str]]:
     kind = target.tvm.get("kind")
     if kind is None:
         yield "tvm.kind", "missing; expected what tvm.target.Target takes, such as 'llvm'"
-    if (target.family == "gpu") == (kind == "llvm"):
+    if platforms.of(target).on_host != (kind == "llvm"):
         yield "family", f"'{target.family}' does not go with tvm.kind {shown(kind)}"
     for key in {"llvm": ("mtriple", "mcpu"), "cuda": ("arch",)}.get(str(kind), ()):
         if not isinstance(target.tvm.get(key), str):
@@ -73,13 +69,13 @@ def inconsistencies(target: Target) -> Iterator[tuple[str, str]]:
 def _names(target: Target) -> Iterator[tuple[str, Iterable[str], tuple[str, ...]]]:
     """Yield the tables whose keys are names of things: the table, its keys, and those that mean something."""
     yield "peaks.bytes_per_s", target.peaks.bytes_per_s, LEVELS
-    yield "peaks.flops_per_s", target.peaks.flops_per_s, DTYPES
-    yield "processor.flops_per_cycle", target.processor.flops_per_cycle, DTYPES
+    yield "peaks.flops_per_s", target.peaks.flops_per_s, dtypes.FIGURES
+    yield "processor.flops_per_cycle", target.processor.flops_per_cycle, dtypes.FIGURES
     yield "emulation", target.emulation, EMULATION
     if target.energy:
         yield "energy.bytes_j", target.energy.bytes_j, LEVELS
-        yield "energy.multiply_j", target.energy.multiply_j, DTYPES
-        yield "energy.add_j", target.energy.add_j, DTYPES
+        yield "energy.multiply_j", target.energy.multiply_j, dtypes.FIGURES
+        yield "energy.add_j", target.energy.add_j, dtypes.FIGURES
 
 
 def default_energy() -> EnergyCoefficients:

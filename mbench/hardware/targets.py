@@ -6,20 +6,17 @@ mcpu is in `mbench.hardware.llvm`.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
-from mbench.core import resources
-from mbench.core.errors import BuildError, TargetError, did_you_mean
+from mbench.core import plugins, resources
+from mbench.core.errors import BuildError, PluginError, TargetError, did_you_mean
 from mbench.core.machine_types import Host, Target
-from mbench.hardware import gpus, host, linker, target_file
+from mbench.hardware import gpus, host, linker, platforms, target_file
 
-ENTRY_POINTS = "mbench.targets"
 _FILE = "target.toml"
 
 
@@ -45,18 +42,21 @@ def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
         extra_dirs: more folders of target folders.
 
     Raises:
-        TargetError: the name is not known, or a description is wrong.
+        TargetError: the name is not known, a description is wrong, or the package that adds it is broken.
     """
     if name == "host":
         from mbench.hardware import llvm
 
         return llvm.host_target()
-    known = _index(extra_dirs)
+    broken: list[str] = []
+    known = _index(extra_dirs, broken)
     if name == "cuda":
         return _of_gpu(known)
     for candidate in (name, _plain(name)):
         if candidate in known:
             return known[candidate][0]
+    if broken:  # it may be one of theirs
+        raise TargetError(broken[0])
     hint = did_you_mean(_plain(name), (*target_file.DETECTED, *known)) or ";"
     raise TargetError(f"target '{name}' is not known{hint} see 'mbench targets'")
 
@@ -77,19 +77,23 @@ def for_threads(target: Target, threads: int) -> Target:
     threads with half of their input in each other's cache. One thread has all of it whatever the cut, and takes the
     code of the whole target.
     """
-    if target.family == "gpu" or not 1 < threads < target.processor.cores:
+    if not platforms.of(target).on_host or not 1 < threads < target.processor.cores:
         return target
     return msgspec.structs.replace(target, processor=msgspec.structs.replace(target.processor, cores=threads))
 
 
-def available(extra_dirs: Iterable[Path] = ()) -> dict[str, Path]:
+def available(extra_dirs: Iterable[Path] = (), broken: list[str] | None = None) -> dict[str, Path]:
     """Return the target.toml of each target, by name, sorted. `host` and `cuda` are detected, and not among them.
+
+    Args:
+        extra_dirs: more folders of target folders.
+        broken: takes what is wrong with packages that add targets; such a package is left out.
 
     Raises:
         TargetError: two targets have one name, or a folder of targets cannot be read.
     """
     found: dict[str, Path] = {}
-    for folder in _folders(extra_dirs):
+    for folder in _folders(extra_dirs, broken):
         for file in sorted(folder.glob(f"*/{_FILE}")):
             name = file.parent.name
             if name in found:
@@ -100,9 +104,21 @@ def available(extra_dirs: Iterable[Path] = ()) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _index(extra_dirs: Iterable[Path]) -> dict[str, tuple[Target, Path]]:
-    """Return each target with its file, by name and by alias."""
-    files = available(extra_dirs)
+def broken_packages() -> tuple[str, ...]:
+    """Return what is wrong with packages that add targets."""
+    found: list[str] = []
+    available(broken=found)
+    return tuple(found)
+
+
+def _index(extra_dirs: Iterable[Path], broken: list[str] | None = None) -> dict[str, tuple[Target, Path]]:
+    """Return each target with its file, by name and by alias.
+
+    Args:
+        extra_dirs: more folders of target folders.
+        broken: takes what is wrong with packages that add targets; such a package is left out.
+    """
+    files = available(extra_dirs, broken)
     found = {name: (target_file.read(file), file) for name, file in files.items()}
     for target, file in list(found.values()):
         for alias in target.aliases:
@@ -115,31 +131,24 @@ def _index(extra_dirs: Iterable[Path]) -> dict[str, tuple[Target, Path]]:
     return found
 
 
-def _folders(extra_dirs: Iterable[Path]) -> Iterator[Path]:
+def _folders(extra_dirs: Iterable[Path], broken: list[str] | None) -> Iterator[Path]:
     yield resources.data_dir("targets")
-    for entry in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        yield _package_folder(entry)
+    for name in plugins.names(plugins.TARGETS):
+        try:
+            plugin = plugins.find(plugins.TARGETS, name)
+            folder = plugin.folders()[0] if plugin else None
+            for file in folder.glob(f"*/{_FILE}") if folder else ():
+                target_file.read(file)
+        except (PluginError, TargetError) as error:
+            if broken is not None:
+                broken.append(str(error))
+        else:
+            if folder:
+                yield folder
     for folder in map(Path, extra_dirs):
         if not any(folder.glob(f"*/{_FILE}")):
             raise TargetError(f"--targets {folder}: no target folders there; expected {folder}/NAME/{_FILE}")
         yield folder
-
-
-def _package_folder(entry: metadata.EntryPoint) -> Path:
-    """Return the folder of a package, or of a module's file, without running its code."""
-    try:
-        spec = importlib.util.find_spec(entry.module)
-    except ImportError as error:
-        raise TargetError(
-            f"entry point '{entry.name}' of group {ENTRY_POINTS}: {error}; fix or remove that package"
-        ) from error
-    if spec is not None and spec.submodule_search_locations:
-        return Path(next(iter(spec.submodule_search_locations)))
-    if spec is not None and spec.origin:
-        return Path(spec.origin).parent
-    raise TargetError(
-        f"entry point '{entry.name}' of group {ENTRY_POINTS}: no module '{entry.module}'; fix or remove that package"
-    )
 
 
 def _plain(name: str) -> str:
@@ -189,7 +198,7 @@ def _support_cuda(arch: str) -> Support:
 
 def _of_gpu(known: dict[str, tuple[Target, Path]]) -> Target:
     """Return the target for this machine's GPU, described as the GPU describes itself."""
-    by_arch = {str(target.tvm.get("arch")): target for target, _ in known.values() if target.family == "gpu"}
+    by_arch = {str(target.tvm.get("arch")): target for target, _ in known.values() if not platforms.of(target).on_host}
     choices = ", ".join(sorted(target.name for target in by_arch.values()))
     gpu = gpus.found()
     if gpu is None:
@@ -204,8 +213,9 @@ def as_run_here(target: Target, machine: Host) -> Target:
 
     A target's own are its reference machine's. Static power of this one is not known, unless the target is `host`.
     """
-    if target.family == "gpu":
-        return gpus.as_found(target, gpus.found())
+    platform = platforms.of(target)
+    if not platform.on_host:
+        return gpus.as_found(target, platform.detect())
     tvm = target.tvm
     here = host.target(machine, triple=str(tvm["mtriple"]), mcpu=str(tvm["mcpu"])).processor
     processor = msgspec.structs.replace(

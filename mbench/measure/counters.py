@@ -20,7 +20,6 @@ METHOD = (
     "every instruction of the compiled library that one run executes, on one thread, counted in emulation by block of "
     "code and decoded; the runtime between the kernels is not counted"
 )
-NO_TIME = "emulated: the emulator's time says nothing about the hardware"
 TRAFFIC_METHOD = (
     "a model of the target's caches over every access of the compiled library: write-back, write-allocate, least "
     "recently used, no prefetch, warmed up by one run; lines filled and written back, in bytes; L1: bytes loaded and "

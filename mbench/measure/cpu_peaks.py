@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import psutil
 import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.core import dtypes
 from mbench.core.machine_types import Calibration, Mix, Target
+from mbench.core.progress import Fraction
 from mbench.measure import activity
 from mbench.measure.probe import Probe, sample_in_turn
 
@@ -27,6 +28,7 @@ METHOD = (
     "together of that size: a fifth or half of the bytes are written; seconds of a parallel loop: 100 of them in turn, "
     "in which each thread adds one to a number of its own"
 )
+_FLOAT = dtypes.of(dtypes.DEFAULT)
 _CHAINS = 12
 _READERS = 8
 _WRITERS = 4
@@ -178,13 +180,13 @@ def calibrate(
     target: Target,
     threads: int,
     *,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Fraction = lambda _: None,
     place: PeakPlace | None = None,
 ) -> Calibration:
     """Measure the ceilings of a machine, by default this one, at `threads` threads with code for `target`."""
     place = place or Here()
     tvm_target = tvm.target.Target(dict(target.tvm))
-    lanes = target.processor.vector_bits // 32
+    lanes = _FLOAT.lanes(target.processor.vector_bits)
     peak = _peak_probe(threads, lanes, tvm_target, place)
     reads = {}
     mixed = {}
@@ -201,7 +203,7 @@ def calibrate(
         method=METHOD,
         measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         threads=threads,
-        flops_per_s={"float32": peak.rate()},
+        flops_per_s={_FLOAT.name: peak.rate()},
         bytes_per_s={level: probe.rate() for level, probe in reads.items()},
         mixes=tuple(
             Mix(level=level, written=1 / (1 + count), bytes_per_s=probe.rate())
@@ -222,10 +224,10 @@ class _Filled(Probe):
         named = {"main": kernel, "fill": _fill_kernel(shapes[0], value)}
         functions = {name: function.with_attr("global_symbol", name) for name, function in named.items()}
         module = place.load(tvm.IRModule(functions), target)
-        arguments = [tvm.runtime.empty(shape, "float32", place.device) for shape in shapes]
+        arguments = [tvm.runtime.empty(shape, _FLOAT.numpy, place.device) for shape in shapes]
         module["fill"](arguments[0])
         super().__init__(module, place.device, arguments, work=work)
-        self.data_bytes = 4 * math.prod(shapes[0])
+        self.data_bytes = _FLOAT.bytes * math.prod(shapes[0])
 
 
 def _peak_probe(threads: int, lanes: int, target: Any, place: PeakPlace) -> _Filled:
@@ -240,18 +242,18 @@ def _loops_probe(threads: int, target: Any, place: PeakPlace) -> _Filled:
 
 
 def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: PeakPlace) -> _Filled:
-    lines = max(1, size_bytes // (threads * _READERS * lanes * 4))
+    lines = max(1, size_bytes // (threads * _READERS * lanes * _FLOAT.bytes))
     shapes = (threads, lines, _READERS, lanes), (threads, _READERS, lanes)
-    data_bytes = 4 * math.prod(shapes[0])
+    data_bytes = _FLOAT.bytes * math.prod(shapes[0])
     passes = max(1, threads * _MIN_BYTES_A_CALL // data_bytes)
     kernel = _read_kernel(threads, lanes, lines, passes)
     return _Filled(kernel, target, place, shapes, value=1.0, work=passes * data_bytes)
 
 
 def _mixed_probe(threads: int, lanes: int, size_bytes: int, reads: int, target: Any, place: PeakPlace) -> _Filled:
-    lines = max(1, size_bytes // ((reads + 1) * threads * _WRITERS * lanes * 4))
+    lines = max(1, size_bytes // ((reads + 1) * threads * _WRITERS * lanes * _FLOAT.bytes))
     shapes = (threads, lines, _WRITERS, reads, lanes), (threads, lines, _WRITERS, lanes)
-    moved_bytes = 4 * sum(math.prod(shape) for shape in shapes)
+    moved_bytes = _FLOAT.bytes * sum(math.prod(shape) for shape in shapes)
     passes = max(1, threads * _MIN_BYTES_A_CALL // moved_bytes)
     kernel = _mixed_kernel(threads, lanes, lines, reads, passes)
     return _Filled(kernel, target, place, shapes, value=1.0, work=passes * moved_bytes)

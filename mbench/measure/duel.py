@@ -23,6 +23,7 @@ import msgspec
 from mbench.core import artifact, scratch
 from mbench.core.artifact import Artifact
 from mbench.core.errors import OutputError, why
+from mbench.core.progress import Fraction, Report
 from mbench.measure import latency
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ _ROUNDS = 30
 _MAX_S = 1.2
 LEAST_S = 1e-8
 """What stands for a time of nothing where a ratio is taken."""
-
-Progress = Callable[[float], None]
 
 
 class DuelPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,9 +81,7 @@ class Bout(msgspec.Struct, frozen=True, kw_only=True):
 class Arena(Protocol):
     """Where artifacts are measured against each other."""
 
-    def duel(
-        self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Callable[[str, float], None]
-    ) -> Bout:
+    def duel(self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Report) -> Bout:
         """Time them in one fresh process.
 
         Raises:
@@ -157,7 +154,7 @@ def alternate(
     *,
     rounds: int,
     max_s: float,
-    progress: Progress = lambda _: None,
+    progress: Fraction = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[Sequence[float]]]:
     """Let `copies` take turns, `rounds` times or until `max_s` is over after five; return what each call returned.
@@ -177,7 +174,7 @@ def alternate(
 
 
 def whole(
-    sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Progress
+    sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Fraction
 ) -> tuple[int, tuple[tuple[float, ...], ...]]:
     """Warm up, then time whole runs; return the runs of a block and the shortest run of each block of each copy."""
     one = [session.timer(number=1, repeat=_FEWEST_RUNS) for session in sessions]
@@ -189,7 +186,7 @@ def whole(
 
 
 def layers(
-    sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Progress
+    sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Fraction
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
     """Time layers in place, by the runtime's instrument; return each layer's shortest time in each block of each copy.
 

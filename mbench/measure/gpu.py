@@ -15,6 +15,7 @@ import msgspec
 
 from mbench.core.artifact import CALIBRATION_GRAPH_ENTRY, ENTRY
 from mbench.core.machine_types import Conditions, GpuConditions
+from mbench.core.progress import Fraction
 from mbench.core.records import MeteredEnergy
 from mbench.hardware import cudart, host, nvml
 from mbench.measure import events, latency
@@ -105,7 +106,7 @@ class Board:
         wait: Callable[[], object],
         *,
         runs_s: Sequence[float],
-        progress: Callable[[float], None] = lambda _: None,
+        progress: Fraction = lambda _: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> tuple[MeteredEnergy, ...] | str:
         """Return the energy of each layer looped alone, or why it could not be had.
@@ -191,7 +192,7 @@ def layers(
     repeat: int,
     max_s: float | None,
     whole_s: tuple[float, ...],
-    progress: latency.Progress,
+    progress: Fraction,
 ) -> dict[str, Any]:
     """Return what `Observation` holds of the layers and of the launch gap, or why they could not be had."""
     try:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable
 from typing import Any
 
 import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.core import dtypes
 from mbench.core.machine_types import Calibration, Target
+from mbench.core.progress import Fraction
 from mbench.measure import activity
 from mbench.measure.probe import Probe, sample_in_turn
 
@@ -24,6 +25,7 @@ METHOD = (
     "warp; bytes/s of all threads summing an array of at most half of L2 many times over (L2), or of 8 times L2, at "
     "least 1 GiB, once (DRAM)"
 )
+_FLOAT, _HALF = dtypes.of("float32"), dtypes.of("float16")
 LEVELS = ("L2", "DRAM")
 THREADS = 256
 BLOCKS_PER_SM = 8
@@ -185,7 +187,7 @@ def working_sets(l2_bytes: int, free_bytes: int) -> dict[str, int]:
 
 def tiles(size_bytes: int, blocks: int) -> int:
     """Return the tiles of each block that make up a working set."""
-    return max(1, size_bytes // (blocks * _LOADS * THREADS * _VECTOR * 4))
+    return max(1, size_bytes // (blocks * _LOADS * THREADS * _VECTOR * _FLOAT.bytes))
 
 
 def fma_flops(blocks: int, steps: int = _STEPS) -> int:
@@ -198,21 +200,21 @@ def mma_flops(blocks: int, steps: int = _STEPS) -> int:
     return blocks * (THREADS // 32) * _CHAINS * steps * 2 * math.prod(_MMA_SHAPE)
 
 
-def calibrate(target: Target, *, progress: Callable[[float], None] = lambda _: None) -> Calibration:
+def calibrate(target: Target, *, progress: Fraction = lambda _: None) -> Calibration:
     """Measure the ceilings of CUDA's device 0 with code for `target`."""
     device, watch = tvm.cuda(0), activity.Watch()
     tvm_target = tvm.target.Target(dict(target.tvm), host={"kind": "llvm"})
     blocks = int(device.multi_processor_count) * BLOCKS_PER_SM
     peaks = {
-        "float32": _probe(fma_kernel(blocks), tvm_target, value=0.5, work=fma_flops(blocks)),
-        "float16": _probe(mma_kernel(blocks), tvm_target, value=0.5, work=mma_flops(blocks)),
+        _FLOAT.name: _probe(fma_kernel(blocks), tvm_target, value=0.5, work=fma_flops(blocks)),
+        _HALF.name: _probe(mma_kernel(blocks), tvm_target, value=0.5, work=mma_flops(blocks)),
     }
     progress(0.25)
     sizes = working_sets(int(device.l2_cache_size_bytes), int(device.available_global_memory))
     reads, moved = {}, {}
     for level, size in sizes.items():
         parts = tiles(size, blocks)
-        moved[level] = blocks * parts * _LOADS * THREADS * _VECTOR * 4
+        moved[level] = blocks * parts * _LOADS * THREADS * _VECTOR * _FLOAT.bytes
         passes = max(1, _L2_BYTES_A_CALL // moved[level]) if level == "L2" else 1
         kernel = read_kernel(blocks, parts, passes)
         reads[level] = _probe(kernel, tvm_target, value=1.0, work=passes * moved[level])

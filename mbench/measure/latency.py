@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mbench.core import artifact
 from mbench.core.errors import MeasureError
+from mbench.core.progress import Fraction
 from mbench.core.records import Warmup
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ CALIBRATION_RUNS = 30
 _BUILTIN = "vm.builtin."
 _ENOUGH_BLOCKS = 3
 _ENOUGH_RUNS = 10
-
-Progress = Callable[[float], None]
 
 
 def warm_up(session: LoadedProgram, plan: Warmup, clock: Callable[[], float] = time.perf_counter) -> tuple[int, float]:
@@ -50,7 +49,7 @@ def pair(
     repeat: int,
     block: int,
     max_s: float | None = None,
-    progress: Progress = lambda _: None,
+    progress: Fraction = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return up to `repeat` samples of each of two sessions, in seconds, taken in alternating blocks A B B A.
@@ -71,7 +70,7 @@ def pair(
 
 
 def pair_as_planned(
-    first: LoadedProgram, twin: LoadedProgram, plan: MeasurePlan, progress: Progress
+    first: LoadedProgram, twin: LoadedProgram, plan: MeasurePlan, progress: Fraction
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the samples of each of two sessions, in seconds; see `pair`."""
     return pair(
@@ -85,7 +84,7 @@ def layers(
     *,
     repeat: int,
     max_s: float | None = None,
-    progress: Progress = lambda _: None,
+    progress: Fraction = lambda _: None,
     chain_s: Callable[[LoadedProgram], float] | None = None,
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
     """Time every kernel in place, run after run, up to `repeat` times; after `max_s` seconds, ten runs are enough.

@@ -7,11 +7,6 @@ import numpy as np
 from mbench.core import units
 from mbench.core.records import Numerics
 
-TOLERANCE = {"float32": 1e-4, "float16": 5e-2}
-"""Largest error over the largest magnitude of the reference, which is float32. Networks here show up to 1e-5 in
-float32: sums of up to 9216 products are taken in another order than PyTorch takes them. A layer gone wrong shows 1e-2
-and more. In float16 each layer's output is rounded to 11 bits: PyTorch's own networks in float16 show 8e-3 (1.0 224) to
-3.2e-2 (0.25 32, batch 16), so that a small mistake in one layer may pass there; its kernel's own test is narrower."""
 REFERENCE = "PyTorch eager on the same input, BatchNorm not folded"
 
 

@@ -58,10 +58,12 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     warmup_s: float | None = None
     wall_s: float | None = None
     others_busy_s: float | None = None
+    memory_method: str | None = None
+    """None: as of a process on this machine's CPU (`memory.METHOD`)."""
     latency_method: str | None = None
     """None: as on a CPU (`latency.METHOD`)."""
     books_method: str | None = None
-    """None: as on a CPU (see `records.Books`)."""
+    """None: as on a CPU (see `records.TimeBalance`)."""
     latency_s: tuple[float, ...] | None = None
     twin_latency_s: tuple[float, ...] | None = None
     calls_s: tuple[tuple[float, ...], ...] | None = None

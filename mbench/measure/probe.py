@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from mbench.core.progress import Fraction
 
 TURNS = 5
 SAMPLES = 4
@@ -42,7 +44,7 @@ class Probe:
         return float(self._work / self._best_s)
 
 
-def sample_in_turn(probes: Iterable[Probe], progress: Callable[[float], None]) -> None:
+def sample_in_turn(probes: Iterable[Probe], progress: Fraction) -> None:
     """Sample all in turn, so that a short disturbance does not meet every sample of one; tell the share done."""
     probes = tuple(probes)
     for turn in range(TURNS):

@@ -163,7 +163,7 @@ def entries(loaded: Artifact) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the input of each entry of an artifact's program, and the network's expected output."""
     with np.load(loaded.reference) as reference:
         given, expected = reference["input"], reference["output"]
-    calibration = expected.ravel()[:CALIBRATION_ELEMENTS]
+    calibration = np.resize(expected, CALIBRATION_ELEMENTS)  # again from the start where the network has fewer outputs
     return {ENTRY: given, CALIBRATION_ENTRY: calibration}, expected
 
 

@@ -10,13 +10,9 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
+from mbench.core import dtypes
 from mbench.core.field_types import Op
 from mbench.networks.architectures import LayerSpec
-
-DTYPE_BYTES = {"float32": 4, "float16": 2}
-DTYPES = tuple(DTYPE_BYTES)
-_BIAS_BYTES = 4
-"""Biases are float32 whatever the weights are: they are added to sums, which are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,9 +27,9 @@ class Costs:
     """Input plus output, each counted once."""
 
 
-def of_layer(spec: LayerSpec, dtype: str = "float32") -> Costs:
-    """Return the costs of one layer."""
-    width = DTYPE_BYTES[dtype]
+def of_layer(spec: LayerSpec, dtype: str = dtypes.DEFAULT) -> Costs:
+    """Return the costs of one layer. Biases have the type of the sums that they are added to."""
+    width, bias_width = dtypes.of(dtype).bytes, dtypes.of(dtypes.of(dtype).accumulator).bytes
     params = math.prod(spec.weight_shape) if spec.weight_shape else 0
     biases = spec.output_shape[1] if params else 0
     macs = params * spec.output_shape[0] * math.prod(spec.output_shape[2:])
@@ -42,7 +38,7 @@ def of_layer(spec: LayerSpec, dtype: str = "float32") -> Costs:
         macs=macs,
         params=params,
         biases=biases,
-        weight_bytes=params * width + biases * _BIAS_BYTES,
+        weight_bytes=params * width + biases * bias_width,
         activation_bytes=activations * width,
     )
 

@@ -56,7 +56,7 @@ def one_thread() -> Iterator[None]:
 def example_input(variant: Variant) -> torch.Tensor:
     """Return the input (N, 3, R, R) that numerics are checked on: standard normal, the same on every machine."""
     generator = torch.Generator().manual_seed(SEED + 1)
-    return torch.randn(variant.batch, 3, variant.resolution, variant.resolution, generator=generator)
+    return torch.randn(*architectures.input_shape(variant), generator=generator)
 
 
 def folded(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,11 +82,11 @@ def _module(spec: architectures.LayerSpec) -> nn.Module:
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def _fill(network: nn.Sequential, variant: Variant) -> None:
     """Draw the weights layer by layer and set each BatchNorm's statistics to what flows through it."""
-    resolution = variant.resolution
+    _, *image = architectures.input_shape(variant)
     images = torch.Generator().manual_seed(SEED)
     smallest = min(math.prod(spec.input_shape[2:]) for spec in architectures.layers(variant) if spec.op != "dense")
     count = max(_CALIBRATION_IMAGES, -(-_CALIBRATION_PIXELS // smallest))
-    x = torch.randn(count, 3, resolution, resolution, generator=images)
+    x = torch.randn(count, *image, generator=images)
     for name, module in network.named_children():
         generator = torch.Generator().manual_seed(SEED ^ zlib.crc32(name.encode()))
         for part in module if isinstance(module, nn.Sequential) else (module,):

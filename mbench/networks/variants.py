@@ -10,11 +10,12 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 
+from mbench.core import dtypes
 from mbench.core.errors import UsageError, did_you_mean
 from mbench.core.field_types import MOST_BATCH, MOST_VARIANTS
 from mbench.core.records import Variant
 from mbench.networks import architectures
-from mbench.networks.costs import DTYPES
+from mbench.networks.families import FAMILIES
 
 DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
 WIDTHS = ("0.25", "0.5", "0.75", "1.0")
@@ -31,9 +32,14 @@ _NAME = re.compile(
 
 
 def catalog() -> tuple[str, ...]:
-    """Return the names that `mbench variants` lists: the paper's grid and its baselines."""
+    """Return the names that `mbench variants` lists: the paper's grid and its baselines, then what packages add."""
     grid = [f"mobilenet_v1_{width}_{resolution}" for width in WIDTHS for resolution in RESOLUTIONS]
-    return (*grid, "mobilenet_v1_1.0_224_shallow", "mobilenet_v1_1.0_224_standard")
+    added = [
+        f"{family.removesuffix('_shallow')}_1.0_224{'_shallow' * family.endswith('_shallow')}"
+        for family in architectures.added_families()[0]
+        if family not in FAMILIES
+    ]
+    return (*grid, "mobilenet_v1_1.0_224_shallow", "mobilenet_v1_1.0_224_standard", *added)
 
 
 def expand(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -88,7 +94,7 @@ def _expand_braces(pattern: str) -> Iterator[str]:
     return ("".join(choice) for choice in itertools.product(*choices))
 
 
-def parse(name: str, *, batch: int = 1, dtype: str = "float32") -> Variant:
+def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
     """Return the variant that a name stands for; its own name is canonical (`1` becomes `1.0`).
 
     Args:
@@ -98,13 +104,14 @@ def parse(name: str, *, batch: int = 1, dtype: str = "float32") -> Variant:
 
     Raises:
         UsageError: the family is not known, or the width multiplier, resolution, batch or dtype is out of range.
+        PluginError: the package that adds the family is broken.
     """
     match = _NAME.fullmatch(name)
     family = match["family"] + (match["shallow"] or "") if match else ""
-    if match is None or family not in architectures.FAMILIES:
+    if match is None or not architectures.is_known(family):
         raise UsageError(f"variant {name!r} is not known{did_you_mean(name, catalog()) or ';'} see 'mbench variants'")
-    if dtype not in DTYPES:
-        raise UsageError(f"dtype {dtype!r} is not supported; expected one of: {', '.join(DTYPES)}")
+    architectures.blocks_of(family)  # which says now what is wrong with the package that adds it
+    dtypes.of(dtype)
     batch = int(match["batch"] or batch)
     if batch < 1:
         raise UsageError(f"batch {batch} is not positive; expected 1 or more")
@@ -115,8 +122,7 @@ def parse(name: str, *, batch: int = 1, dtype: str = "float32") -> Variant:
     return Variant(
         name=f"{match['family']}_{width}_{resolution}{suffixes}",
         family=family,
-        width_multiplier=width,
-        resolution=resolution,
+        parameters={"width_multiplier": width, "resolution": resolution},
         convolution="standard" if match["standard"] else "depthwise_separable",
         batch=batch,
         dtype=dtype,

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from mbench.core import no_gc
+from mbench.core import dtypes, no_gc
 from mbench.core.children import Children
 from mbench.core.records import Variant
 from mbench.networks import architectures
@@ -41,15 +41,15 @@ def draw(variant: Variant) -> Weights:
         reference, example = torch_network.build(variant), torch_network.example_input(variant)
         with torch.no_grad(), torch_network.one_thread():
             expected = reference(example).numpy()
-        parameters = {}
+        parameters, dtype = {}, dtypes.of(variant.dtype).numpy
         for spec, module in zip(architectures.layers(variant), reference.children(), strict=True):
             if spec.weight_shape is not None:
                 weight, bias = torch_network.folded(module)
                 axes = (2, 3, 1, 0) if spec.is_conv else (1, 0)
-                laid_out = np.ascontiguousarray(weight.numpy().transpose(axes), variant.dtype)
+                laid_out = np.ascontiguousarray(weight.numpy().transpose(axes), dtype)
                 parameters[f"{spec.name}.weight"] = laid_out
                 parameters[f"{spec.name}.bias"] = bias.numpy().reshape(spec.bias_shape)
-    return Weights(parameters=parameters, example=example.numpy().astype(variant.dtype), expected=expected)
+    return Weights(parameters=parameters, example=example.numpy().astype(dtype), expected=expected)
 
 
 def begin(variant: Variant) -> Future[Weights]:

@@ -68,7 +68,7 @@ class RecordCharts:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AcrossCharts:
+class OverviewCharts:
     """Of several networks, places or dates; a chart without figures has nothing to show and is left out."""
 
     heat_map: Chart
@@ -85,7 +85,7 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
     table = frame.from_records([view.record])
     layers = [figure_data.of_layers(table, item.result.variant.name) for item in view.results]
     named = list(zip(view.results, layers, strict=True))
-    ceilings = figure_data.of_ceilings(view.record, view.record.settings.dtype)
+    peaks = figure_data.of_peaks(view.record, view.record.settings.dtype)
     unroofed = next((item.why("layers.roofline") for item in view.results), "no result")
     return RecordCharts(
         pairs=tuple(_of_pair(f"{anchor}-pair{number}", found) for number, found in enumerate(view.pairs, start=1)),
@@ -96,8 +96,8 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
             ], item.why("layers.latency_s"))
             for number, item in enumerate(view.results, start=1)
         ),
-        roofline=_chart(f"{anchor}-roofline", "Layers under the measured ceilings", [
-            (item.label, figures_roofline.roofline(rows, ceilings)) for item, rows in named
+        roofline=_chart(f"{anchor}-roofline", "Layers under the measured peaks", [
+            (item.label, figures_roofline.roofline(rows, peaks)) for item, rows in named
         ], unroofed),
         memory=_chart(f"{anchor}-memory", "Memory in use while each layer runs", [
             (f"{item.label}{said}", figures.memory(figure_data.of_live(item.result), weights=weights))
@@ -119,11 +119,11 @@ def of_versus(found: versus.Versus) -> Chart:
     return _chart("versus", "Two records beside each other", drawn.items(), "neither has a latency of the same network")
 
 
-def of_networks(table: pd.DataFrame) -> AcrossCharts:
-    """Return the charts across networks, of the table that `mbench.analysis.record_history.networks` makes."""
+def of_networks(table: pd.DataFrame) -> OverviewCharts:
+    """Return the charts of networks side by side, of the table that `mbench.analysis.record_history.networks` makes."""
     latest, costs = record_history.latest(table), figures_history.COSTS.values()
     fronts = ((cost, record_history.front(latest, cost.column)) for cost in costs)
-    return AcrossCharts(
+    return OverviewCharts(
         heat_map=_chart("heat-map", "Networks and places", [
             (cost.name, figures_history.heat_map(latest, cost)) for cost in costs
         ]),
@@ -148,9 +148,9 @@ def _by_length(history: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _of_pair(anchor: str, found: view_types.PairView) -> PairCharts:
     untimed = [half for half in (found.separable, found.standard) if not any(row.latency for row in half.layers)]
     reason = untimed[0].why("layers.latency_s") if untimed else "the two networks have no timed block in common"
-    title, draw = "Speed-up promised and achieved, block by block", figures_waterfall.block_speedup
+    title, draw = "Speed-up, predicted and achieved, block by block", figures_waterfall.block_speedup
     if found.pair.by_instructions:
-        title, draw = "Instructions saved, promised and executed, block by block", figures_waterfall.block_instructions
+        title, draw = "Instructions saved, predicted and executed, block by block", figures_waterfall.block_instructions
         reason = "the two networks have no counted block in common"
     label, way = found.separable.label, found.walk
     steps = figure_data.of_walk(way) if isinstance(way, waterfall.Walk) else None
@@ -159,7 +159,7 @@ def _of_pair(anchor: str, found: view_types.PairView) -> PairCharts:
         blocks=_chart(f"{anchor}-blocks", f"{title}: {label}", [(label, blocks)], reason),
         walk=_chart(
             f"{anchor}-walk",
-            f"From promise to achievement: {label}",
+            f"From the predicted speed-up to the one achieved: {label}",
             [(label, figures_waterfall.walk(steps) if steps is not None else None)],
             way if isinstance(way, str) else "",
         ),

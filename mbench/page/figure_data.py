@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SMALL = 0.01
-"""Steps below this share of the promised speed-up are drawn as one."""
+"""Steps below this share of the predicted speed-up are drawn as one."""
 _SHOWN_DIGITS = 4
 
 
@@ -43,7 +43,7 @@ def of_walk(walk: waterfall.Walk) -> pd.DataFrame:
     """
     shown = [step for step in walk.steps if abs(step.change) >= SMALL * walk.promised]
     rest = [step for step in walk.steps if abs(step.change) < SMALL * walk.promised]
-    rows: list[tuple[object, ...]] = [("promised by the multiply-adds", "total", walk.promised, "")]
+    rows: list[tuple[object, ...]] = [("predicted by the multiply-adds", "total", walk.promised, "")]
     rows += [
         (labels.step(step.part, step.cause, step.excess), "change", step.change, _detail(step, walk)) for step in shown
     ]
@@ -58,11 +58,11 @@ def of_walk(walk: waterfall.Walk) -> pd.DataFrame:
 def _detail(step: waterfall.Step, walk: waterfall.Walk) -> str:
     amount = units.count if walk.by_instructions else units.seconds
     named = [f"{share.layer}: {amount(share.excess)}" for share in step.shares[: views.NAMED]]
-    return "\n".join([f"{amount(step.excess)} beyond the promise", *named])
+    return "\n".join([f"{amount(step.excess)} beyond the predicted", *named])
 
 
-def of_ceilings(record: Record, dtype: str) -> pd.DataFrame:
-    """Return the measured ceilings: `name`, `kind`, `value`.
+def of_peaks(record: Record, dtype: str) -> pd.DataFrame:
+    """Return the measured peaks: `name`, `kind`, `value`.
 
     `compute` is in FLOP/s; `memory` in bytes/s of reading, `mixed` of reading and writing.
     """

@@ -1,4 +1,4 @@
-"""Figures across networks, places and dates: pure functions from a table of `record_history` to a plotly figure.
+"""Figures of networks side by side and of their history: pure functions from a table to a plotly figure.
 
 A figure that would show nothing (one cell, one point) is None. Values stay in SI units; the axes scale them.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _DWARFED = 1.5
-"""Whiskers beyond this much of the largest median are cut: one disturbed run would hide all others."""
+"""Whiskers beyond this much of the largest median are shortened: one disturbed run would hide all others."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ def _short(row: Mapping[Hashable, Any]) -> str:
 def changes(table: pd.DataFrame) -> go.Figure | None:
     """Return ratios of two records with their intervals as points on a line each, 1 marked; None without any.
 
-    `table` has the columns of `figure_data.of_changes`. An infinite interval is cut at the edge of the others.
+    `table` has the columns of `figure_data.of_changes`. An infinite interval ends at the edge of the others.
     """
     known = table[table["ratio"].notna()]
     if len(known) == 0:

@@ -1,4 +1,4 @@
-"""Layers under the ceilings of a machine: a pure function from tables to a plotly figure.
+"""Layers under the measured peaks of a machine: a pure function from tables to a plotly figure.
 
 A figure without data is None. Values stay in SI units; the axes and the hover texts scale them.
 """
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NEAR = 1.8
-"""Ceilings closer than this factor would have their names on top of each other."""
+"""Peaks closer than this factor would have their names on top of each other."""
 
 
-def roofline(layers: pd.DataFrame, ceilings: pd.DataFrame) -> go.Figure | None:
-    """Return layers as points under the measured ceilings, both axes logarithmic; None if there is no point.
+def roofline(layers: pd.DataFrame, peaks: pd.DataFrame) -> go.Figure | None:
+    """Return layers as points under the measured peaks, both axes logarithmic; None if there is no point.
 
-    `layers` has the columns of `figure_data.of_layers`, `ceilings` those of its `of_ceilings`. A point's area is
+    `layers` has the columns of `figure_data.of_layers`, `peaks` those of its `of_peaks`. A point's area is
     its share of the layers' time.
     """
     points = layers[(layers["flops_per_s"] > 0) & (layers["arithmetic_intensity"] > 0) & (layers["latency_s"] > 0)]
-    ceilings = ceilings[ceilings["value"] > 0]
-    if len(points) == 0 or len(ceilings) == 0:
+    peaks = peaks[peaks["value"] > 0]
+    if len(points) == 0 or len(peaks) == 0:
         return None
     figure = drawing.empty("arithmetic intensity (FLOP a byte of input, weights and output)", "FLOP/s", height=480)
     low, high = points["arithmetic_intensity"].min() / 4, points["arithmetic_intensity"].max() * 2
-    top = max(points["flops_per_s"].max(), ceilings.loc[ceilings["kind"] == "compute", "value"].max())
-    for trace in _ceilings(ceilings, low, high):
+    top = max(points["flops_per_s"].max(), peaks.loc[peaks["kind"] == "compute", "value"].max())
+    for trace in _peaks(peaks, low, high):
         figure.add_trace(trace)
     for op, rows in points.groupby("op", sort=False):
         figure.add_trace(_points(str(op), rows, layers["latency_s"].sum()))
@@ -49,15 +49,15 @@ def roofline(layers: pd.DataFrame, ceilings: pd.DataFrame) -> go.Figure | None:
     return figure
 
 
-def _ceilings(ceilings: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
-    """Draw the ceilings; the name of a level stands below its line, or above it where the next line below is near.
+def _peaks(peaks: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
+    """Draw the peaks; the name of a level stands below its line, or above it where the next line below is near.
 
     Those with writing are thin and have their names where they are pointed at.
     """
-    peak = ceilings.loc[ceilings["kind"] == "compute", "value"].max()
-    rates = sorted(ceilings.loc[ceilings["kind"] == "memory", "value"])
+    peak = peaks.loc[peaks["kind"] == "compute", "value"].max()
+    rates = sorted(peaks.loc[peaks["kind"] == "memory", "value"])
     traces = []
-    for row in ceilings.to_dict("records"):
+    for row in peaks.to_dict("records"):
         rate = row["value"]
         compute, mixed = row["kind"] == "compute", row["kind"] == "mixed"
         if compute:

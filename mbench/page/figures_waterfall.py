@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
-    """Return, block by block, the promised and the achieved speed-up; None if nothing was measured.
+    """Return, block by block, the predicted and the achieved speed-up; None if nothing was measured.
 
     `blocks` has the columns of `mbench.page.figure_data.of_blocks`.
     """
@@ -26,7 +26,7 @@ def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
 
 
 def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
-    """Return, block by block, how many times fewer instructions were promised and executed; None if none were counted.
+    """Return, block by block, how many times fewer instructions were predicted and executed; None if none were counted.
 
     `blocks` has the columns of `mbench.page.figure_data.of_blocks`. This is no speed-up in time.
     """
@@ -45,7 +45,7 @@ def _promise(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Fig
             hovertext=_ratios(names, came, reached),
         )
     )  # fmt: skip
-    label = "promised by the multiply-adds"
+    label = "predicted by the multiply-adds"
     figure.add_trace(
         go.Scatter(
             name=label, x=names, y=promised, mode="lines", hovertemplate=drawing.HOVER,
@@ -69,7 +69,7 @@ def _ratios(names: list[str], label: str, values: list[float | None]) -> list[st
 
 
 def walk(steps: pd.DataFrame) -> go.Figure | None:
-    """Return the way from the promised speed-up to the achieved one as a waterfall; None if there are no steps.
+    """Return the way from the predicted speed-up to the one achieved as a waterfall; None if there are no steps.
 
     `steps` has the columns of `figure_data.of_walk`: `label`, `kind` (`total` or `change`), `value`, `detail`.
     """

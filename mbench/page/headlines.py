@@ -1,4 +1,4 @@
-"""Sentences of the page: what a record says in a line, where its time goes, what stands between promise and result.
+"""Sentences of the page: what a record says in a line, where time goes, where a predicted speed-up is lost.
 
 Text out of views (`mbench.page.views`); no HTML.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SEVERAL = 3
 _FITS = 0.1
-"""Share of the end-to-end time that may be left unattributed before it is said aloud."""
+"""Share of the end-to-end time that may be unattributed before the page warns."""
 
 
 def of_record(record: Record, found: tuple[PairView, ...], results: tuple[ResultView, ...]) -> Iterator[str]:
@@ -64,12 +64,12 @@ def _saving(pair: pairs.Pair) -> str:
     if pair.by_instructions and pair.fewer:
         return (
             f"; {_compared(pair.fewer, 'fewer', 'more')} than with standard convolutions; "
-            f"{promised} fewer was promised by the multiply-adds."
+            f"the multiply-adds predict {promised} fewer."
         )
     if not pair.achieved:
         return f"; {promised} fewer multiply-adds than with standard convolutions."
     faster = _compared(pair.achieved, "faster", "slower")
-    return f", {faster} than with standard convolutions; {promised} was promised by the multiply-adds."
+    return f", {faster} than with standard convolutions; the multiply-adds predict {promised}."
 
 
 def _compared(ratio: float, better: str, worse: str) -> str:
@@ -100,7 +100,7 @@ def of_versus(found: Versus) -> str:
         said = f"takes {units.ratio(change.ratio)} the time ({units.interval(change.low, change.high)})"
     others = len({other.label for other in found.networks}) - 1
     more = f"; {others} more network{'' if others == 1 else 's'} in both" if others else ""
-    return f"{change.label} {said} in the second run, beside the first{more}."
+    return f"{change.label} {said} in the second run, compared with the first{more}."
 
 
 def of_spending(view: ResultView) -> str | None:
@@ -119,7 +119,7 @@ def of_spending(view: ResultView) -> str | None:
 
 
 def of_walk(view: PairView) -> str | None:
-    """Return what takes most of a promised speed-up away and what gives most of it back; None without a walk."""
+    """Return the largest loss and the largest gain of a predicted speed-up; None without a waterfall."""
     way = view.walk
     if isinstance(way, str) or not way.steps:
         return None
@@ -133,7 +133,7 @@ def of_walk(view: PairView) -> str | None:
 
 
 def of_unseen_causes(view: PairView, record: Record) -> str:
-    """Return what is known to cost nothing in a pair's walk through time, or was not measured."""
+    """Return which causes in a pair's waterfall of time cost nothing, or were not measured."""
     calibration = record.device.calibration
     layers = [layer for half in (view.separable, view.standard) for layer in half.result.layers]
     said = []
@@ -152,15 +152,15 @@ def of_unseen_causes(view: PairView, record: Record) -> str:
     return " ".join(said)
 
 
-def of_books(view: ResultView) -> str | None:
+def of_time_balance(view: ResultView) -> str | None:
     """Return a caution where a network's layers were measured at another pace than its whole runs; None: they fit."""
-    books = view.result.books
-    if books is None or abs(books.unattributed_s) <= _FITS * books.end_to_end_s:
+    balance = view.result.time_balance
+    if balance is None or abs(balance.unattributed_s) <= _FITS * balance.end_to_end_s:
         return None
     return (
-        f"The layers of {view.label} take {units.seconds(books.layer_sum_s)} together, its whole runs "
-        f"{units.seconds(books.end_to_end_s)}: they were measured at another pace, and what follows from layers is no "
-        "better than that."
+        f"The layers of {view.label} take {units.seconds(balance.layer_sum_s)} together, but its whole runs take "
+        f"{units.seconds(balance.end_to_end_s)}. The machine's speed changed between the two measurements, so "
+        "figures of layers can be off by as much."
     )
 
 

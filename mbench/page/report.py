@@ -26,7 +26,7 @@ from mbench.core import atomic_files, names, plain, record_files, stats, units
 from mbench.core.records import Record
 from mbench.core.version import VERSION
 from mbench.page import charts, headlines, templates, view_types, views
-from mbench.page.charts import AcrossCharts, Chart, RecordCharts
+from mbench.page.charts import Chart, OverviewCharts, RecordCharts
 
 TITLE = "mbench report"
 DETAILED_LAYERS = 600
@@ -57,13 +57,13 @@ class Section:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Overview:
-    """What the page shows across networks, places and dates."""
+    """What the page shows of networks side by side, and of their history."""
 
     networks: tuple[dict[str, object], ...]
     """Rows of `mbench.analysis.record_history.latest`."""
     runs: tuple[dict[str, object], ...]
     """Rows of `mbench.analysis.record_history.history`."""
-    charts: AcrossCharts
+    charts: OverviewCharts
     versus: Versus | None
     """Where there are two records."""
     versus_chart: Chart | None

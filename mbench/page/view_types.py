@@ -111,7 +111,7 @@ class PairView:
     separable: ResultView
     standard: ResultView
     walk: waterfall.Walk | str
-    """From the promised speed-up to the achieved one, or why that cannot be said."""
+    """From the predicted speed-up to the one achieved, or why that cannot be said."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ class RecordView:
     """Why counts stand where latency would, where they do."""
     headlines: tuple[str, ...]
     spoken: ResultView | None
-    """The network that the headline is of, where it is of one (and its standard counterpart)."""
+    """The network that the headline is of, where it is of one (and its standard twin)."""
     warnings: tuple[tuple[str, tuple[str, ...]], ...]
     """Each warning once, with the variants that it is about."""
     results: tuple[ResultView, ...]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from mbench.analysis import instruction_counts, labels, live_memory, pairs, waterfall
+from mbench.analysis import instruction_counts, labels, live_memory, pairs, repeat, waterfall
 from mbench.core import stats
 from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
@@ -30,7 +30,7 @@ from mbench.page.view_types import (
 LARGEST = 5
 """Layers that are named as the largest."""
 NAMED = 4
-"""Layers that a step from promise to achievement names."""
+"""Layers that a step of the waterfall names."""
 UNFOLDED_NETWORKS = 4
 UNFOLDED_WARNINGS = 2
 UNFOLDED_RUNS = 12
@@ -79,7 +79,7 @@ def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
     return ResultView(
         result=result,
         label=labels.variant(result.variant),
-        command=labels.command(record, result),
+        command=repeat.command(record, result),
         spending=tuple(_spending(slowest)),
         slowest=slowest,
         live_peak=live_memory.peak(result),

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from pathlib import Path
 
 from mbench.core import machine_cache, resources
 from mbench.core.machine_types import Calibration, Host, Target
-from mbench.devices import DeviceRunner
+from mbench.core.progress import Report
+from mbench.devices.protocols import Calibrator
+from mbench.hardware import platforms
 from mbench.measure import activity
 
 MAX_AGE = datetime.timedelta(days=1)
 
 
 def ceilings(
-    device: DeviceRunner,
+    device: Calibrator,
     target: Target,
     host: Host,
     threads: int,
-    report: Callable[[str, float], None],
+    report: Report,
     *,
     use_cache: bool,
 ) -> Calibration:
@@ -39,9 +40,9 @@ def ceilings(
     return measured
 
 
-def _file(device: DeviceRunner, target: Target, host: Host, threads: int) -> Path:
+def _file(device: Calibrator, target: Target, host: Host, threads: int) -> Path:
     """Return where the ceilings are kept, by what they depend on."""
-    sources = ("gpu_peaks.py" if target.family == "gpu" else "cpu_peaks.py", "probe.py")
+    sources = (f"{platforms.of(target).peaks}.py", "probe.py")
     parts = (device.name, host.name, host.cpu, host.versions, target.tvm, target.processor, threads)
     return machine_cache.file("calibrations", parts, [resources.PACKAGE / "measure" / name for name in sources])
 

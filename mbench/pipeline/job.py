@@ -12,10 +12,7 @@ from mbench.core.errors import UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
 from mbench.core.records import Record, Settings
 from mbench.devices import emulation
-from mbench.hardware import targets
-
-COUNTED = {"x86": "x86_64_v3", "arm": "arm64_cortex_a72"}
-"""What `--counts` counts on machines of an architecture, whatever their own level is."""
+from mbench.hardware import device_kinds, platforms, targets
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +26,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     """Of an `rpc` device."""
     settings: Settings
+    labels: dict[str, str] = {}
+    """Of the record; see `mbench.core.labels`."""
     path: Path
     """The record file."""
     counted: Target | None = None
@@ -46,7 +45,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def target_as_run(self) -> Target:
         """The target with the caches and cores of what executes it."""
-        return targets.as_run_here(self.target, self.host) if self.device == "local" else self.target
+        return targets.as_run_here(self.target, self.host) if device_kinds.of(self.device).here else self.target
 
 
 def counted_target(target: Target, device: DeviceKind) -> Target | None:
@@ -58,12 +57,13 @@ def counted_target(target: Target, device: DeviceKind) -> Target | None:
     Raises:
         UsageError: nothing is run, or this machine cannot emulate it.
     """
-    if device == "emulated":
+    kind, platform = device_kinds.of(device), platforms.of(target)
+    if kind.counts_only:
         return None
-    if device == "none":
+    if not kind.runs:
         raise UsageError("--counts needs a run; leave out --compile-only")
-    if target.family == "gpu":
+    if platform.counted is None:
         raise UsageError(f"--counts: only CPUs' code can be counted; leave it out for target '{target.name}'")
-    counted = target if device == "rpc" else targets.load(COUNTED[target.family])
+    counted = target if kind.remote else targets.load(platform.counted)
     emulation.check(counted)
     return counted

@@ -8,21 +8,22 @@ import msgspec
 
 from mbench import devices
 from mbench.build import builders
-from mbench.core import resources
+from mbench.core import dtypes, resources
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Calibration, Device, DeviceKind, Gpu, Target
 from mbench.core.progress import Progress
 from mbench.core.records import Failure, Settings
-from mbench.hardware import gpus
-from mbench.measure import counters, numerics
+from mbench.devices.process import WorkerDied
+from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates
+from mbench.hardware import device_kinds, platforms
 from mbench.measure.observation import MeasurePlan, Observation
 from mbench.networks import variants
 from mbench.pipeline import calibrations
 from mbench.pipeline.job import Job
 
 
-def open_device(job: Job, kind: DeviceKind, target: Target, progress: Progress) -> devices.DeviceRunner:
+def open_device(job: Job, kind: DeviceKind, target: Target, progress: Progress) -> DeviceRunner:
     """Return a device for a job, held exclusively until it is closed.
 
     Raises:
@@ -38,12 +39,14 @@ def open_device(job: Job, kind: DeviceKind, target: Target, progress: Progress) 
     )
 
 
-def described(job: Job, device: devices.DeviceRunner, progress: Progress) -> tuple[Device, Calibration | None]:
+def described(job: Job, device: DeviceRunner, progress: Progress) -> tuple[Device, Calibration | None]:
     """Return the device as the record names it, with the ceilings that a short measurement shows."""
     found = Device(kind=job.device, name=job.device_name or device.name, gpu=_gpu(job))
-    if job.device == "emulated":
-        emulator = getattr(device, "emulator", None)
-        return msgspec.structs.replace(found, emulator=emulator, missing={"calibration": counters.NO_TIME}), None
+    if isinstance(device, Emulates):
+        found = msgspec.structs.replace(found, emulator=device.emulator)
+    if not isinstance(device, Calibrator):
+        why = device_kinds.of(job.device).no_time or f"the device {device.name} cannot measure its own ceilings"
+        return msgspec.structs.replace(found, missing={"calibration": why}), None
     report = functools.partial(progress.stage, "machine")
     target = job.target_as_run
     try:
@@ -57,11 +60,11 @@ def described(job: Job, device: devices.DeviceRunner, progress: Progress) -> tup
 
 
 def _gpu(job: Job) -> Gpu | None:
-    return gpus.found() if job.target.family == "gpu" and job.device == "local" else None
+    return platforms.of(job.target).detect() if device_kinds.of(job.device).here else None
 
 
 def observe(
-    job: Job, device: devices.DeviceRunner, artifact: Artifact, progress: Progress, counting: Counting | None
+    job: Job, device: DeviceRunner, artifact: Artifact, progress: Progress, counting: Counting | None
 ) -> Observation | Failure:
     """Return what a device saw of an artifact, with counts if they are wanted, or why it saw nothing."""
     name = artifact.manifest.variant.name
@@ -73,7 +76,7 @@ def observe(
 
 
 def _failure(name: str, error: MeasureError) -> Failure:
-    stage, detail = getattr(error, "stage", "measuring"), getattr(error, "detail", "")
+    stage, detail = (error.stage, error.detail) if isinstance(error, WorkerDied) else ("measuring", "")
     return Failure(variant=name, stage=stage, reason=str(error), detail=detail)
 
 
@@ -86,7 +89,7 @@ def _plan(settings: Settings) -> MeasurePlan:
         block=settings.block,
         warmup=settings.warmup,
         measure_max_s=settings.measure_max_s,
-        tolerance=numerics.TOLERANCE[settings.dtype],
+        tolerance=dtypes.of(settings.dtype).network_tolerance,
     )
 
 

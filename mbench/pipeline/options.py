@@ -1,88 +1,71 @@
-"""What the options of `mbench run` come to: a job for the pipeline, or a clear refusal before any work is done."""
+"""What the options of a run or of the tuning come to: a job, or a clear refusal before any work is done."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
 
-from mbench.core import artifact, resources, scratch
+from mbench.core import artifact, labels, resources, scratch
 from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import UsageError
-from mbench.core.field_types import MOST_THREADS
 from mbench.core.machine_types import DeviceKind, Host, Target
 from mbench.core.records import Settings, Warmup
+from mbench.core.run_options import RunOptions, TuneOptions
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
-from mbench.hardware import target_file, targets
+from mbench.hardware import device_kinds, platforms, target_file, targets
 from mbench.networks import variants
 from mbench.pipeline import runner
 from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
 from mbench.tuning.tuner import TuningJob
 
-_T = TypeVar("_T")
-
+MOST_SAMPLES, MEASURE_MAX_S = 100, 4.0
+"""What is measured where the number of samples is left open."""
 DEFAULT_TRIALS = 64
 DEEP_NEEDS = ("xgboost", "cloudpickle")
 """What MetaSchedule imports and does not install."""
 
 
-def refuse_with_resume(patterns: tuple[str, ...], options: dict[str, Any]) -> None:
-    """Refuse what goes with a new run only.
-
-    Raises:
-        UsageError: `--resume` was given together with it.
-    """
-    taken = ("output", "target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s")
-    given = [f"--{name.removesuffix('_name').removesuffix('_s')}" for name in taken if options[name] is not None]
-    given += ["--compile-only"] if options["compile_only"] else []
-    given += ["--no-tuned"] if options["no_tuned"] else []
-    given += ["--counts"] if options["counts"] else []
-    given += ["--keep-artifacts"] if options["keep_artifacts"] else []
-    given += ["--targets"] if options["extra_dirs"] else []
-    given += ["VARIANT"] if patterns else []
-    if given:
-        raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
-
-
-def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dict[str, Any]) -> Job:
-    """Return the job that the options ask for, with the defaults of those that were not given (None).
+def new_job(networks: Iterable[str], target_name: str, machine: Host, options: RunOptions) -> Job:
+    """Return the job that the options ask for; without networks, that of the default ones.
 
     Raises:
         UsageError: a variant, dtype or number of threads that cannot be, or a target that this machine cannot serve.
         TargetError: the target is not known, or its description is wrong.
         RecordError: a file of tuned choices is not valid.
     """
-    names = variants.expand(patterns or variants.DEFAULT)
-    sizes, dtype = variants.batches(_or(options["batch"], "1")), _or(options["dtype"], "float32")
-    names, batch = variants.at_batches(names, sizes), sizes[0]
+    names = variants.at_batches(variants.expand(tuple(networks) or variants.DEFAULT), options.batches)
+    batch, dtype, dirs = options.batches[0], options.dtype, options.target_dirs
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
-    target = runner.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
+    target = runner.resolve_target(target_name, dirs)
     _refuse_dtype(dtype, target)
-    device = _device(options["device"], target, machine, compile_only=options["compile_only"])
-    threads = _threads(options["threads"], target, machine, device.kind)
-    choices = (
-        NO_CHOICES if options["no_tuned"] else choice_files.choices(target, machine, threads, options["extra_dirs"])
-    )
+    device = _device(options.device, target, machine, compile_only=options.compile_only)
+    threads = _threads(options.threads, target, machine, device.kind)
+    choices = choice_files.choices(target, machine, threads, dirs) if options.use_tuned else NO_CHOICES
     settings = Settings(
         variants=names,
         threads=threads,
         batch=batch,
         dtype=dtype,
         number=1,
-        repeat=options["repeat"] or 100,
-        layer_repeat=max(3, (options["repeat"] or 100) // 2),
+        repeat=options.repeat or MOST_SAMPLES,
+        layer_repeat=max(3, (options.repeat or MOST_SAMPLES) // 2),
         block=10,
         warmup=Warmup(max_s=2.0),
-        measure_max_s=None if options["repeat"] else 4.0,
-        timeout_s=float(options["timeout_s"] or 600),
-        compile_only=options["compile_only"],
-        counts=options["counts"],
+        measure_max_s=None if options.repeat else MEASURE_MAX_S,
+        timeout_s=options.timeout_s,
+        compile_only=options.compile_only,
+        counts=options.counts,
         tuned=choices.files,
+        no_tuned=not options.use_tuned,
+        repeat_asked=options.repeat is not None,
+        target_folders=tuple(map(str, options.target_dirs)),
     )
     return Job(
         target=target,
@@ -91,25 +74,24 @@ def new_job(patterns: tuple[str, ...], output: Path, machine: Host, options: dic
         device_name=device.name,
         address=device.address,
         settings=settings,
-        path=output / f"{runner.new_run_id()}.json",
-        use_cache=not options["no_cache"],
-        build_timeout_s=float(options["build_timeout_s"]),
-        keep_artifacts=options["keep_artifacts"],
+        labels=labels.of_run(options.labels, os.environ),
+        path=options.output / f"{runner.new_run_id()}.json",
+        use_cache=options.use_cache,
+        build_timeout_s=options.build_timeout_s,
+        keep_artifacts=options.keep_artifacts,
         choices=choices,
-        counted=counted_target(target, device.kind) if options["counts"] else None,
+        counted=counted_target(target, device.kind) if options.counts else None,
     )
 
 
-def resumed_job(path: Path, machine: Host, options: dict[str, Any]) -> Job:
+def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: float) -> Job:
     """Return the job that goes on where a record stopped, with what it asks for checked as if it were asked for now.
 
     Raises:
         RecordError: the file is not a record.
         UsageError: something is left to measure, and this machine cannot go on with it.
     """
-    job = runner.resumed(
-        path, machine, use_cache=not options["no_cache"], build_timeout_s=float(options["build_timeout_s"])
-    )
+    job = runner.resumed(path, machine, use_cache=use_cache, build_timeout_s=build_timeout_s)
     if job.before is not None and not job.before.unfinished():
         return job
     settings, kind = job.settings, job.device
@@ -121,13 +103,13 @@ def resumed_job(path: Path, machine: Host, options: dict[str, Any]) -> Job:
                 raise UsageError(f"variant {name!r} is not written as 'mbench run' writes it")
         _refuse_dtype(settings.dtype, job.target)
         _threads(settings.threads, job.target, machine, "none" if settings.compile_only else kind)
-        _device(None if kind == "rpc" else kind, job.target, machine, compile_only=settings.compile_only)
+        _device(None if device_kinds.of(kind).remote else kind, job.target, machine, compile_only=settings.compile_only)
     except UsageError as error:
         raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
     return job
 
 
-def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]) -> TuningJob:
+def tuning_job(networks: Iterable[str], target_name: str, machine: Host, options: TuneOptions) -> TuningJob:
     """Return the job that the options of `mbench tune` ask for.
 
     Raises:
@@ -135,49 +117,50 @@ def tuning_job(patterns: tuple[str, ...], machine: Host, options: dict[str, Any]
             package is missing.
         TargetError: the target is not known, or its description is wrong.
     """
-    names, dtype = variants.expand(patterns), _or(options["dtype"], "float32")
+    names, dtype = variants.expand(networks), options.dtype
     for name in names:
         variants.parse(name, dtype=dtype)
-    target = runner.resolve_target(_or(options["target_name"], "host"), options["extra_dirs"])
+    target = runner.resolve_target(target_name, options.target_dirs)
     _refuse_dtype(dtype, target)
-    if options["deep"] and target.family == "gpu":
+    platform = platforms.of(target)
+    if options.deep and not platform.deep_tuning:
         raise UsageError(f"--deep is for CPUs; leave it out for target '{target.name}'")
     support = targets.support(target, machine)
     if not support.measure:
         raise UsageError(f"target '{target.name}': {support.reason}; choices are tuned where they can be measured")
-    if registry.resolve(options["device"] or "local").kind != "local":
-        raise UsageError(f"--device {options['device']}: tuning is done on 'local' alone in this version")
-    if options["trials"] is not None and not options["deep"]:
+    if not device_kinds.of(registry.resolve(options.device or "local").kind).here:
+        raise UsageError(f"--device {options.device}: tuning is done on 'local' alone in this version")
+    if options.trials is not None and not options.deep:
         raise UsageError("--trials is of MetaSchedule; it goes with --deep")
-    lacking = [name for name in DEEP_NEEDS if importlib.util.find_spec(name) is None] if options["deep"] else []
+    lacking = [name for name in DEEP_NEEDS if importlib.util.find_spec(name) is None] if options.deep else []
     if lacking:
         raise UsageError(f"--deep needs {' and '.join(lacking)}; install: pip install 'mobilenet-bench[tune]'")
-    here = target if target.name == "host" or target.family == "gpu" else runner.resolve_target("host")
-    threads = _threads(options["threads"], target, machine, "local")
+    here = target if target.name == "host" or not platform.on_host else runner.resolve_target("host")
+    threads = _threads(options.threads, target, machine, "local")
     return TuningJob(
         target=targets.for_threads(target, threads),
         host=machine,
         processor=choice_files.processor(target, machine),
-        mcpu=str(here.tvm["arch" if target.family == "gpu" else "mcpu"]),
+        mcpu=str(here.tvm[platform.code_key]),
         variants=names,
         dtype=dtype,
         threads=threads,
-        tries=options["tries"],
-        trials=(options["trials"] or DEFAULT_TRIALS) if options["deep"] else 0,
-        again=options["again"],
-        timeout_s=float(options["timeout_s"]),
-        build_timeout_s=float(options["build_timeout_s"]),
+        tries=options.tries,
+        trials=(options.trials or DEFAULT_TRIALS) if options.deep else 0,
+        again=options.again,
+        timeout_s=options.timeout_s,
+        build_timeout_s=options.build_timeout_s,
         file=choice_files.own_file(target, machine),
     )
 
 
 def _refuse_dtype(dtype: str, target: Target) -> None:
-    if dtype != "float32" and target.family != "gpu":
-        raise UsageError(f"dtype {dtype!r} is for GPUs; target {target.name!r} takes float32, see 'mbench targets'")
-
-
-def _or(given: _T | None, default: _T) -> _T:
-    return default if given is None else given
+    taken = platforms.of(target).dtypes
+    if dtype not in taken:
+        others = " and ".join(f"{each.words}s" for each in platforms.PLATFORMS.values() if dtype in each.dtypes)
+        raise UsageError(
+            f"dtype {dtype!r} is for {others}; target {target.name!r} takes {', '.join(taken)}, see 'mbench targets'"
+        )
 
 
 def prepare(output: Path, option: str) -> None:
@@ -233,15 +216,7 @@ def _writable(folder: Path, what: str, hint: str, *, parents: bool = False) -> N
 
 
 def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKind) -> int:
-    if device == "emulated":
-        limit, default, where = 1, 1, "an emulated run, which counts"
-    elif device == "rpc":
-        limit, default, where = MOST_THREADS, target.threads, "any board"
-    elif device == "none" or target.family == "gpu":
-        limit, default, where = target.threads, target.threads, f"target '{target.name}'"
-    else:
-        limit = min(machine.processors_usable or machine.cores_logical, MOST_THREADS)
-        default, where = min(limit, machine.cores_usable or limit), "this machine"
+    limit, default, where = device_kinds.of(device).threads(target, machine)
     if asked is None:
         return default
     if not 1 <= asked <= limit:
@@ -260,11 +235,12 @@ def _device(asked: str | None, target: Target, machine: Host, *, compile_only: b
     if chosen is None:
         here = support.measure or not support.emulate
         chosen = DeviceChoice(kind="local" if here else "emulated", name="local" if here else "emulated")
-    if chosen.kind == "local" and not support.measure:
+    kind = device_kinds.of(chosen.kind)
+    if kind.here and not support.measure:
         hint = "add --compile-only to record what is known without running"
         raise UsageError(f"target '{target.name}': {support.reason}; {hint}")
-    if chosen.kind == "emulated":
+    if kind.counts_only:
         emulation.check(target)
-    if chosen.kind == "rpc" and target.family == "gpu":
+    if kind.remote and not platforms.of(target).over_rpc:
         raise UsageError(f"target '{target.name}': GPUs over RPC are not in this version; name a CPU")
     return chosen

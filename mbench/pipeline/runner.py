@@ -22,15 +22,14 @@ from mbench.core import machine_cache, plain, record_files, resources
 from mbench.core.artifact import Artifact
 from mbench.core.children import Died
 from mbench.core.choices import NO_CHOICES, Choices
-from mbench.core.errors import BuildError, OutputError, RecordError, TargetError, UsageError, shortened
+from mbench.core.errors import BuildError, OutputError, PluginError, RecordError, TargetError, UsageError, shortened
 from mbench.core.machine_types import Calibration, Device, DeviceKind, Host, Target
 from mbench.core.progress import Progress
 from mbench.core.records import Failure, Record, Result, Settings, Variant
 from mbench.core.version import VERSION
 from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
-from mbench.hardware import host, targets
-from mbench.measure import counters, gpu, memory
+from mbench.hardware import device_kinds, host, targets
 from mbench.measure.observation import Observation
 from mbench.networks import variants
 from mbench.pipeline import keeping, observe, results
@@ -81,6 +80,7 @@ def run(job: Job, progress: Progress) -> Record:
     Raises:
         OutputError: the record could not be written. What was measured up to then is saved; the error says where.
         TargetError: LLVM does not know the target's processor.
+        PluginError: another package that decides what is built is broken.
     """
     record = _without_retried(job.before) if job.before else _empty(job)
     left, unkept = record.unfinished(), keeping.without_artifact(job, record)
@@ -99,7 +99,7 @@ def run(job: Job, progress: Progress) -> Record:
             choices=job.choices,
             timeout_s=job.build_timeout_s,
         )
-    except TargetError:
+    except (TargetError, PluginError):
         _take_back(job)
         raise
     record = _keep(job, record, *(found for name in left if isinstance(found := built[name], Failure)))
@@ -156,16 +156,17 @@ def _without_retried(record: Record) -> Record:
 def _empty(job: Job) -> Record:
     now = datetime.datetime.now(datetime.UTC)
     kind: DeviceKind = "none" if job.settings.compile_only else job.device
-    name = kind if kind == "none" else job.device_name or kind
+    runs = device_kinds.of(kind).runs
+    name = job.device_name or kind if runs else kind
     return Record(
-        format_version=1,
         run_id=job.path.stem,
         created_at_utc=now.isoformat(timespec="seconds"),
         mbench_version=VERSION,
         host=job.host,
         target=job.target,
-        device=Device(kind=kind, name=name, missing={"calibration": COMPILE_ONLY if kind == "none" else NOT_YET}),
+        device=Device(kind=kind, name=name, missing={"calibration": NOT_YET if runs else COMPILE_ONLY}),
         settings=job.settings,
+        labels=job.labels,
     )
 
 
@@ -201,7 +202,7 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
 def _with_machine(record: Record, seen: Observation | Failure) -> Record:
     """Add what a device's machine tells of itself, once."""
     before = record.device
-    if before.kind != "rpc" or before.machine is not None or isinstance(seen, Failure):
+    if not device_kinds.of(before.kind).remote or before.machine is not None or isinstance(seen, Failure):
         return record
     missing = {name: why for name, why in before.missing.items() if name != "machine"}
     if seen.machine is None:
@@ -222,19 +223,12 @@ def _made(
         threads=job.settings.threads,
         observation=seen,
         calibration=ceilings,
-        reason=counters.NO_TIME if job.device == "emulated" else "the machine's ceilings could not be measured",
-        memory_method=_memory_method(job),
+        reason=device_kinds.of(job.device).no_time or "the machine's ceilings could not be measured",
     )
     if seen.numerics.passed:
         return (made,)
     reason = f"wrong result: {seen.numerics.detail}"
     return (made, Failure(variant=artifact.manifest.variant.name, stage="checking", reason=reason))
-
-
-def _memory_method(job: Job) -> str:
-    if job.device == "local" and job.target.family == "gpu":
-        return gpu.MEMORY_METHOD
-    return memory.REMOTE_METHOD if job.device == "rpc" else memory.METHOD
 
 
 def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
@@ -354,6 +348,7 @@ def _refuse_others(path: Path, before: Record, machine: Host, choices: Choices) 
 
 def _resumed_device(before: Device) -> DeviceChoice:
     """Return where a record's run was, or would have been. A name may have got another address since."""
-    if before.kind == "rpc":
+    kind = device_kinds.of(before.kind)
+    if kind.remote:
         return registry.resolve(before.name)
-    return DeviceChoice(kind="local" if before.kind == "none" else before.kind, name=before.name)
+    return DeviceChoice(kind=before.kind if kind.runs else "local", name=before.name)

@@ -107,11 +107,11 @@ class Bars:
 
 
 @contextmanager
-def show(console: Console, names: Sequence[str], shares: Mapping[str, float] = SHARES) -> Iterator[Bars | Lines]:
-    """Yield what to report progress to, for as long as the run takes. `shares`: see `share`."""
+def show(console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None) -> Iterator[Bars | Lines]:
+    """Yield what to report progress to, for as long as the run takes. `shares`: see `share`; None: a run's."""
     if not console.is_terminal:
         yield Lines(console, names)
         return
-    bars = Bars(console, names, shares)
+    bars = Bars(console, names, SHARES if shares is None else shares)
     with bars.progress:
         yield bars

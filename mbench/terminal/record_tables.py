@@ -168,7 +168,7 @@ def _energy(record: Record, *, metered: bool) -> str:
         for result in record.results
         if result.energy.energy_j is not None
     ]
-    return f"*energy: measured, idle power in it ({', '.join(methods)})" + "".join(rest)
+    return f"*energy: measured, including idle power ({', '.join(methods)})" + "".join(rest)
 
 
 def _idle(measured: MeteredEnergy) -> str:
@@ -200,7 +200,7 @@ def _comparison(record: Record) -> Iterator[Text]:
             got = f"latency {units.times(pair.achieved) if pair.achieved else 'not measured'}"
         yield text(
             f"Standard over depthwise-separable ({name}): {got}; "
-            f"{units.times(pair.promised)} promised by the multiply-adds."
+            f"the multiply-adds predict {units.times(pair.promised)}."
         )
     others = [other for _, other in pairs.unpaired(record)]
     if others:

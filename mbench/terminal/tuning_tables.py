@@ -24,15 +24,15 @@ _WIDTH = 46
 _WORTH_TELLING = 5e-6
 """Largest relative error that needs no word: what other orders of summing make."""
 NOTE = (
-    "Times of one call, alone in a loop; 'all' adds them up over the layers of all the networks, as they are made. A "
-    "kernel without a line below it is best made as the rules choose."
+    "Times of one call, alone in a loop. 'all' adds them up over the layers of all networks. A kernel without a line "
+    "below it is quickest as the rules choose."
 )
-NETWORKS_NOTE = "Whole runs by rule and as tuned, in turns in one process, and so in several; medians."
+NETWORKS_NOTE = "Whole runs by rule and as tuned, in turns within a process, in several processes; medians."
 PLACE_NOTE = (
-    "'not in place': in the networks the layers that the kernel serves were not quicker in three quarters of the "
-    "processes that timed them, and the rules are asked."
+    "'not in the network': there the layers of this kernel were not quicker in three quarters of the processes that "
+    "timed them, so the rules' choice stays."
 )
-_NOT_IN_PLACE = "not in place: "
+_NOT_IN_NETWORK = "not in the network: "
 
 
 def listing(tuner: Tuner) -> Listing:
@@ -80,7 +80,7 @@ def _networks(networks: Sequence[Network]) -> RenderableType:
 
 def _choice(entry: TunedKernel) -> str:
     """Return the choice, indented below its kernel; MetaSchedule's has no parameters, and Winograd's has an error."""
-    said = ("" if entry.wins else _NOT_IN_PLACE) + str(Candidate(rule=entry.rule, parameters=entry.parameters))
+    said = ("" if entry.wins else _NOT_IN_NETWORK) + str(Candidate(rule=entry.rule, parameters=entry.parameters))
     if entry.error is not None and entry.error > _WORTH_TELLING:
         said += f" error {units.scientific(entry.error)}"
     return textwrap.fill(said, _WIDTH, initial_indent="  ", subsequent_indent="    ")

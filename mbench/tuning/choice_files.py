@@ -24,7 +24,7 @@ from mbench.core.errors import OutputError, RecordError
 from mbench.core.field_types import MOST_THREADS
 from mbench.core.machine_types import Host, Target
 from mbench.core.toml_files import Source
-from mbench.hardware import gpus, targets
+from mbench.hardware import platforms, targets
 
 _SHIPPED = Path("tuned") / "rules.toml"
 _HEAD = """\
@@ -229,9 +229,10 @@ def folder() -> Path:
 
 def processor(target: Target, host: Host) -> str:
     """Return what choices for a target are measured on here: the processor, or the GPU."""
-    if target.family != "gpu":
+    platform = platforms.of(target)
+    if platform.on_host:
         return host.cpu
-    gpu = gpus.found()
+    gpu = platform.detect()
     return gpu.name if gpu else "no GPU"
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mbench.core import stats
 from mbench.core.artifact import Artifact
+from mbench.core.progress import Fraction
 from mbench.measure import duel
 from mbench.measure.duel import Arena, Bout, Sample
 
@@ -40,7 +41,7 @@ class NetworkTimings(NamedTuple):
 
 
 def time_network(
-    by_rule: Artifact, as_tuned: Artifact, arena: Arena, threads: int, tolerance: float, report: Callable[[float], None]
+    by_rule: Artifact, as_tuned: Artifact, arena: Arena, threads: int, tolerance: float, report: Fraction
 ) -> NetworkTimings:
     """Time a network made in two ways, in `PROCESSES` processes.
 

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tvm.s_tir import meta_schedule as ms
 from mbench.compile import tvm_passes
 from mbench.compile.schedules import metaschedule
 from mbench.core.errors import MeasureError
+from mbench.core.progress import Fraction
 from mbench.measure import session
 from mbench.tuning.plans import SearchPlan
 
@@ -29,10 +30,8 @@ _BATCH = 16
 _BUILD_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 30.0
 
-Report = Callable[[float], None]
 
-
-def search(plan: SearchPlan, report: Report) -> int:
+def search(plan: SearchPlan, report: Fraction) -> int:
     """Let MetaSchedule try schedules of a kernel until its database has as many as wanted; return how many it has.
 
     Args:
@@ -91,7 +90,7 @@ def _build(module: tvm.IRModule, target: tvm.target.Target, _parameters: Any) ->
 class _Progress(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
     """Counts what was tried."""
 
-    def __init__(self, done: int, wanted: int, report: Report) -> None:
+    def __init__(self, done: int, wanted: int, report: Fraction) -> None:
         super().__init__()
         self._done = done
         self._wanted = wanted

@@ -20,6 +20,7 @@ from mbench.build.compilers import Compilers
 from mbench.core.choices import METASCHEDULE
 from mbench.core.errors import BuildError, MeasureError
 from mbench.core.machine_types import Target
+from mbench.core.progress import Fraction, Report
 from mbench.tuning import jobs
 from mbench.tuning.choice_files import TimedChoice
 from mbench.tuning.plans import Built, Candidate, Read, SearchPlan, Task, Timing, TimingPlan, read_log
@@ -33,7 +34,6 @@ FINALISTS = 3
 AS_IS = Candidate(rule="fallback")
 """The kernel as TVM made it: what candidates are checked against."""
 
-Report = Callable[[str, float], None]
 Skip = Callable[[Candidate, str], None]
 
 
@@ -124,9 +124,7 @@ class Bench:
             return []
         return [found]
 
-    def _compiled(
-        self, task: Task, candidates: Sequence[Candidate], report: Callable[[float], None], skip: Skip
-    ) -> list[Built]:
+    def _compiled(self, task: Task, candidates: Sequence[Candidate], report: Fraction, skip: Skip) -> list[Built]:
         """Compile candidates side by side; leave out those that cannot be."""
         libraries = [str(self.scratch / f"{next(self._numbers)}.so") for _ in candidates]
         work = {
@@ -145,7 +143,7 @@ class Bench:
         return built
 
     def _timed(
-        self, task: Task, needed: Sequence[Built], built: Sequence[Built], report: Callable[[float], None], skip: Skip,
+        self, task: Task, needed: Sequence[Built], built: Sequence[Built], report: Fraction, skip: Skip,
         finalists: int = 0,
     ) -> list[tuple[Candidate, Timing]]:  # fmt: skip
         """Time candidates; if one takes the worker process down, it is left out and the others are timed anew."""

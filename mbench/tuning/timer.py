@@ -5,13 +5,12 @@ The jobs at the end of this module run in those processes; importing it needs ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol, cast
 
 from mbench.core.machine_types import Target
 from mbench.core.progress import Report
 from mbench.devices.process import WorkerDevice
-from mbench.hardware import cudart
+from mbench.hardware import cudart, platforms
 from mbench.tuning.plans import Readings, SearchPlan, TimingPlan
 
 _SEARCH_SILENCE_S = 1800.0
@@ -46,7 +45,7 @@ class LocalTimer:
     def __init__(self, device: WorkerDevice, target: Target) -> None:
         """Use a device that is open; whoever opened it closes it."""
         self._device = device
-        self._time = time_on_gpu if target.family == "gpu" else time_on_cpu
+        self._time = {"cpu": time_on_cpu, "gpu": time_on_gpu}[platforms.of(target).processor]
 
     def time_kernel(self, plan: TimingPlan, report: Report) -> Readings:
         """Time candidates of one kernel."""
@@ -63,7 +62,7 @@ def time_on_cpu(send: Report, plan: TimingPlan) -> Readings:
     send("starting", 0.0)
     from mbench.tuning import timing
 
-    return timing.time_all(plan, _reporting(plan, send))
+    return timing.time_all(plan, send)
 
 
 def time_on_gpu(send: Report, plan: TimingPlan) -> Readings:
@@ -78,7 +77,7 @@ def time_on_gpu(send: Report, plan: TimingPlan) -> Readings:
     from mbench.tuning import timing
 
     with cudart.explaining("tuning"):
-        return timing.time_all(plan, _reporting(plan, send), timing.OnGpu(stream))
+        return timing.time_all(plan, send, timing.OnGpu(stream))
 
 
 def search(send: Report, plan: SearchPlan) -> int:
@@ -87,9 +86,3 @@ def search(send: Report, plan: SearchPlan) -> int:
     from mbench.tuning import metaschedule_search
 
     return metaschedule_search.search(plan, lambda fraction: send("searching", fraction))
-
-
-def _reporting(plan: TimingPlan, send: Report) -> Callable[[int], None]:
-    """Return a function that reports how many readings of a plan are done."""
-    readings = len(plan.candidates) + plan.finalists
-    return lambda done: send(f"timing {done + 1}/{readings}", done / readings)

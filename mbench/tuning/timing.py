@@ -28,15 +28,14 @@ import tvm
 import tvm_ffi
 
 from mbench.compile.kernel import Kernel
-from mbench.core import regular_files, stats
+from mbench.core import dtypes, regular_files, stats
 from mbench.core.errors import MeasureError
+from mbench.core.progress import Report
 from mbench.hardware.cudart import Stream
 from mbench.measure import activity, events, session
 from mbench.tuning import candidates
 from mbench.tuning.plans import Begun, Built, Read, Readings, Timing, TimingPlan
 
-TOLERANCE = {"float32": 1e-4, "float16": 2e-3}
-"""By the output's dtype. In float16 two sums that are nearly the same can be rounded apart by 1e-3 of the largest."""
 _BLOCK_S = 1e-3
 _ROUNDS = 11
 _FINAL_ROUNDS = 51
@@ -45,8 +44,6 @@ _HOPELESS = 1.15
 """A candidate that is so much slower in its first rounds is not timed further."""
 _MAX_COPIES = 64
 _WARM_UP_S = 0.02
-
-Report = Callable[[int], None]
 
 
 class TimingPlace(Protocol):
@@ -86,7 +83,7 @@ def time_all(plan: TimingPlan, report: Report, place: TimingPlace | None = None)
 
     Args:
         plan: what to time.
-        report: called with how many readings are done, before each.
+        report: called before each reading.
         place: where; by default this machine's processors.
 
     Raises:
@@ -96,12 +93,13 @@ def time_all(plan: TimingPlan, report: Report, place: TimingPlace | None = None)
     bench = _Bench(plan, place or OnProcessors())
     watch = activity.Watch()
     seen: list[Read] = []
+    wanted = len(plan.candidates) + plan.finalists
     for number in range(len(plan.candidates)):
-        report(len(seen))
+        report(f"timing {len(seen) + 1}/{wanted}", len(seen) / wanted)
         seen.append(_logged(plan, number, functools.partial(bench.time, number, rounds=_ROUNDS)))
     quickest = sorted((read.timing.ratio, read.number) for read in seen if read.timing and read.timing.ratio < 1)
     for _, number in quickest[: plan.finalists]:
-        report(len(seen))
+        report(f"timing {len(seen) + 1}/{wanted}", len(seen) / wanted)
         seen.append(_logged(plan, number, functools.partial(bench.time, number, rounds=_FINAL_ROUNDS)))
     wall_s, others_busy_s = watch.read_s()
     return Readings(reads=tuple(seen), wall_s=wall_s, others_busy_s=others_busy_s)
@@ -124,7 +122,7 @@ class _Bench:
         self._plan, self._place = plan, place
         self._function = tvm.ir.load_json(plan.function)
         self._data = drawn(Kernel(self._function))
-        self._tolerance = TOLERANCE[str(self._data[-1].dtype)]
+        self._tolerance = dtypes.of(str(self._data[-1].dtype)).kernel_tolerance
         self._expected = self._load(Built(candidate=candidates.AS_IS, library=plan.reference)).output()
         self._default = self._load(plan.default)
         error = self._error(self._default)

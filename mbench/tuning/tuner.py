@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -19,16 +19,16 @@ import msgspec
 
 from mbench.build import builders
 from mbench.build.compilers import Compilers
-from mbench.core import records, resources, scratch, units
+from mbench.core import dtypes, records, resources, scratch, units
 from mbench.core.artifact import Artifact
 from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import BuildError, MeasureError
 from mbench.core.machine_types import Host, Target
-from mbench.core.progress import Progress
+from mbench.core.progress import Note, Progress
 from mbench.core.version import VERSION
 from mbench.devices.local import LocalDevice
+from mbench.hardware import platforms
 from mbench.hardware.targets import as_run_here
-from mbench.measure import numerics
 from mbench.measure.duel import Arena
 from mbench.networks import variants
 from mbench.tuning import choice_files, in_network, jobs
@@ -117,7 +117,7 @@ class Tuner:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def find(self, note: Callable[[str], None]) -> None:
+    def find(self, note: Note) -> None:
         """Find the kernels and what to try; what the file has already does not wait.
 
         Raises:
@@ -190,7 +190,7 @@ class Tuner:
 
         None on a GPU, whose first caches keep nothing from one kernel to the next.
         """
-        if self.job.target.family == "gpu":
+        if not platforms.of(self.job.target).caches_last:
             return []
         timed = {network.variant for network in self.networks()}
         followed = [search for search, entry in self.entries() if entry.wins]
@@ -249,7 +249,7 @@ class Tuner:
         by_rule, as_tuned = self._built(names, NO_CHOICES, progress), self._built(names, choices, progress)
         for name in [name for name in names if name in by_rule and name in as_tuned]:
             report = functools.partial(progress.stage, name, "timing in place")
-            tolerance = numerics.TOLERANCE[job.dtype]
+            tolerance = dtypes.of(job.dtype).network_tolerance
             try:
                 timed = in_network.time_network(by_rule[name], as_tuned[name], device, job.threads, tolerance, report)
             except MeasureError as error:
@@ -367,7 +367,7 @@ def _serve(searches: Iterable[Search], network: str) -> bool:
 
 def _cache_bytes(job: TuningJob) -> int:
     """Return what the second-level caches of this machine hold for the threads; a GPU's hold all, and count as none."""
-    if job.target.family == "gpu":
+    if not platforms.of(job.target).caches_last:
         return 0
     cache = as_run_here(job.target, job.host).processor.l2
     return int(cache.bytes.value / cache.shared_by * job.threads) if cache else 2**20 * job.threads

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from board_server import Serving, mbench_server
 from conftest import require
 from rpc_plans import VARIANT
-from serving import Serving, mbench_server
 
 from mbench.core.artifact import Artifact
 from mbench.core.machine_types import Target

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from plans import PLAN, ignore
-from serving import Serving
+from board_server import Serving
+from measure_plans import PLAN, ignore
 
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from mbench.core import artifact, machine_types, resources
 from mbench.core.artifact import LIBRARY, MANIFEST, REFERENCE, Artifact
 from mbench.core.errors import BuildError, TargetError
 from mbench.core.machine_types import Target
+from mbench.core.records import Variant
 from mbench.hardware import linker, targets
 from mbench.networks import architectures, torch_network, variants
 
@@ -211,12 +212,15 @@ def test_a_build_leaves_the_garbage_collector_as_it_was(
 
 
 # ----------------------------------------------------------------------------------------------------------- the digest
-def digest(variant: variants.Variant, target: Target) -> str:
+def digest(variant: Variant, target: Target) -> str:
     return build.digest(build.digest_inputs(variant, target))
 
 
-def changed(target: Target, **changes: object) -> Target:
-    return msgspec.structs.replace(target, **changes)
+Changed = TypeVar("Changed", bound=msgspec.Struct)
+
+
+def changed(item: Changed, **changes: Any) -> Changed:
+    return msgspec.structs.replace(item, **changes)
 
 
 def test_the_digest_is_the_folders_name_and_lists_what_went_in(built: Artifact, host: Target) -> None:
@@ -236,7 +240,7 @@ def test_the_digest_is_the_folders_name_and_lists_what_went_in(built: Artifact, 
     ],
     ids=lambda variant: f"{variant.name}, {variant.batch}",
 )
-def test_another_variant_has_another_digest(variant: variants.Variant, host: Target) -> None:
+def test_another_variant_has_another_digest(variant: Variant, host: Target) -> None:
     assert digest(variant, host) != digest(VARIANT, host)
 
 

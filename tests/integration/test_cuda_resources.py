@@ -12,16 +12,16 @@ import cuda_resources
 import pytest
 import tvm
 from conftest import require
-from kernels import Conv
+from kernel_cases import Conv
 from tvm import tirx
 
 from mbench.compile import to_relax
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.compile.schedules.gpu import tiles
 from mbench.compile.schedules.rule import Scheduled
+from mbench.core.dtypes import NAMES as DTYPES
 from mbench.hardware import targets
 from mbench.networks import variants
-from mbench.networks.costs import DTYPES
 from mbench.tuning import candidates
 
 NETWORKS = [

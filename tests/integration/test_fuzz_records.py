@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-import factory
 import msgspec
-import mutations
 import pytest
+import record_factory as factory
+import record_mutations as mutations
 
 import mbench
 from mbench.cli import main

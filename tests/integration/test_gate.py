@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import Mbench
-from running import TARGET, finished, running
+from running_mbench import TARGET, finished, running
 
 from mbench.build import build
 from mbench.core import artifact, record_files

@@ -8,10 +8,10 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
-import hostile
+import board_server as serving
+import hostile_clients as hostile
 import pytest
-import serving
-from plans import ignore
+from measure_plans import ignore
 from rpc_plans import FEW, failure
 
 from mbench.core.artifact import Artifact

@@ -10,11 +10,22 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from conftest import require
-from running import PAIR, TARGET, Running, artifact_of, finished, only_record, running, warm_cache, without_ceilings
+from running_mbench import (
+    PAIR,
+    TARGET,
+    Running,
+    artifact_of,
+    finished,
+    only_record,
+    running,
+    warm_cache,
+    without_ceilings,
+)
 
 from mbench.core import record_files
 from mbench.core.records import Record
@@ -39,7 +50,7 @@ def folders(tmp_path: Path, cache: Path) -> dict[str, Path]:
     return {**dict.fromkeys(STAGES, cache), "compiling": tmp_path / "empty", "calibrating": unmeasured}
 
 
-def begin(stage: str, tmp_path: Path, folders: dict[str, Path], record: Path | None, **environ: str) -> Running:
+def begin(stage: str, tmp_path: Path, folders: dict[str, Path], record: Path | None, **environ: Any) -> Running:
     """Start a run, or go on with one, and wait until it has stopped itself at a stage."""
     arguments = ("--resume", record) if record else (*PAIR, *OPTIONS, "--output", "out")
     started = Running(

@@ -1,13 +1,13 @@
-"""Ten runs are ended at random moments; `kills.py` beside this file ends more of them, and says what must hold."""
+"""Ten runs are ended at random moments; `many_kills.py` beside this file ends more of them, and says what must hold."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
-import kills
+import many_kills as kills
 import pytest
-from running import warm_cache
+from running_mbench import warm_cache
 
 pytestmark = pytest.mark.slow
 

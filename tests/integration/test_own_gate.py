@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import require
-from running import ROOT
+from running_mbench import ROOT
 
 GATE = Path(__file__).parents[2] / ".ci" / "gate"
 TARGET = "arm64_cortex_a72"

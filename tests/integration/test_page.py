@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 from conftest import require
 
 from mbench.core import record_files
@@ -106,7 +106,8 @@ def plot(visited: Visit, anchor: str) -> Any:
 
 def column(visited: Visit, number: int) -> list[str]:
     cells = visited.tab.locator("table.layers").first.locator(f"tbody tr > :nth-child({number})")
-    return cells.all_text_contents()
+    texts: list[str] = cells.all_text_contents()
+    return texts
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

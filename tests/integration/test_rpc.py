@@ -12,15 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import board_server as serving
 import msgspec
 import numpy as np
 import psutil
 import pytest
-import serving
+from board_server import Serving, mbench_server
 from conftest import require
-from plans import PLAN, Patience, assert_accounted, ignore
+from measure_plans import PLAN, Patience, assert_accounted, ignore
 from rpc_plans import FEW, STAGES, VARIANT, failure
-from serving import Serving, mbench_server
 
 from mbench.core import artifact
 from mbench.core.artifact import Artifact
@@ -177,7 +177,8 @@ def test_tvms_own_server_measures_end_to_end(net: Artifact, opened: Callable[...
         assert min(seen.latency_s or ()) > 0
         reason = ONLY_END_TO_END.format(tvms.url)
         assert (seen.missing, seen.energy_missing) == (reason, reason)
-        assert seen.calls_s is seen.machine is seen.conditions_before is seen.process_peak_bytes is seen.energy is None
+        absent = (seen.calls_s, seen.machine, seen.conditions_before, seen.process_peak_bytes, seen.energy)
+        assert absent == (None,) * 5
 
 
 def test_a_tracker_gives_its_devices_in_turn(program: Path, net: Artifact, opened: Callable[..., RpcDevice]) -> None:

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import board_server as serving
 import msgspec
 import psutil
 import pytest
-import serving
+from board_server import Proxy, Serving, mbench_server
 from conftest import require
-from plans import Patience, ignore
+from measure_plans import Patience, ignore
 from rpc_plans import FEW, LONG, VARIANT, When, failure, line_to
-from serving import Proxy, Serving, mbench_server
 
 from mbench.core import artifact
 from mbench.core.artifact import Artifact
@@ -303,7 +303,7 @@ if __name__ == "__main__":
 def test_a_client_that_dies(server: Serving, net: Artifact, tmp_path: Path, opened: Callable[..., RpcDevice]) -> None:
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
-    command = [sys.executable, script, server.url, tmp_path / "other", net.folder]
+    command = [sys.executable, str(script), server.url, str(tmp_path / "other"), str(net.folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None
         while "measuring" not in client.stdout.readline():

@@ -12,17 +12,17 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import fakes
+import fake_devices as fakes
 import jsonschema
 import msgspec
 import numpy as np
 import pytest
 from conftest import require
-from running import PAIR, TARGET, artifact_of, finished, keep_ceilings, only_record, warm_cache
+from running_mbench import PAIR, TARGET, artifact_of, finished, keep_ceilings, only_record, warm_cache
 
 import mbench
 from mbench.analysis import pairs
-from mbench.core import artifact, machine_types, record_files
+from mbench.core import artifact, machine_types, record_files, resources
 from mbench.core.artifact import Artifact
 from mbench.core.records import Record
 from mbench.hardware import host, targets
@@ -104,7 +104,7 @@ def test_the_layers_are_those_of_the_network(pair: Done) -> None:
 
 def test_the_books_close(pair: Done) -> None:
     for result in pair.record.results:
-        books = result.books
+        books = result.time_balance
         assert books is not None
         parts = (books.layer_sum_s, books.overhead_s, books.unattributed_s)
         rounding_s = 1e-8 * max(map(abs, parts))  # a record keeps nine digits of each
@@ -263,7 +263,9 @@ def spoil(built: Artifact, factor: float) -> None:
     np.savez(built.reference, **arrays)
     hashes = {**built.manifest.files, artifact.REFERENCE: artifact._sha256(built.reference)}
     manifest = msgspec.structs.replace(built.manifest, files=hashes)
-    sealed = msgspec.structs.replace(manifest, files={**hashes, artifact.MANIFEST: artifact._seal(manifest)})
+    sealed = msgspec.structs.replace(
+        manifest, files={**hashes, artifact.MANIFEST: artifact._seal(msgspec.to_builtins(manifest))}
+    )
     (built.folder / artifact.MANIFEST).write_bytes(msgspec.json.encode(sealed))
     assert artifact.load(built.folder)
 
@@ -277,7 +279,7 @@ def test_a_wrong_network_is_found_out(cache: Path, tmp_path: Path) -> None:
     assert wrong.numerics is not None
     assert not wrong.numerics.passed
     assert wrong.numerics.max_rel_error == pytest.approx(0.01, rel=0.02)
-    assert (wrong.end_to_end.latency_s, wrong.books) == (None, None)
+    assert (wrong.end_to_end.latency_s, wrong.time_balance) == (None, None)
     assert fine.numerics is not None
     assert fine.numerics.passed
     assert fine.end_to_end.latency_s
@@ -293,7 +295,7 @@ def own_target(folder: Path, **replaced: str) -> Path:
     """Describe this machine as somebody else's target; `replaced` are lines of the description, by key."""
     require(platform.machine() == "x86_64", "an x86-64 machine")
     name = "my_board"
-    text = (targets.resources.data_dir("targets") / "x86_64_v2" / "target.toml").read_text()
+    text = (resources.data_dir("targets") / "x86_64_v2" / "target.toml").read_text()
     text = re.sub(r"^name = .*$", f'name = "{name}"', text, count=1, flags=re.MULTILINE)
     text = re.sub(r"^aliases = .*$", "", text, count=1, flags=re.MULTILINE)
     for key, value in replaced.items():

@@ -6,14 +6,15 @@ import os
 import shutil
 from pathlib import Path
 
+import board_server as serving
 import pytest
-import serving
 from conftest import require
-from running import PAIR, finished, only_record
+from running_mbench import PAIR, finished, only_record
 
 from mbench.core import record_files, resources
 from mbench.core.records import Record
 from mbench.devices import toolchain
+from mbench.hardware import device_kinds
 from mbench.measure import counters
 
 pytestmark = pytest.mark.slow
@@ -68,8 +69,8 @@ def test_nothing_that_was_emulated_has_a_time(emulated: tuple[Record, str, str])
     record, *_ = emulated
     for result in record.results:
         assert result.end_to_end.latency_s is None
-        assert result.missing["end_to_end.latency_s"] == counters.NO_TIME
-        assert result.books is None
+        assert result.missing["end_to_end.latency_s"] == device_kinds.NO_TIME
+        assert result.time_balance is None
         assert result.memory.process_peak_bytes is None
         assert "static" not in result.energy.components_j
         assert all(layer.latency_s is None and layer.roofline is None for layer in result.layers)
@@ -139,8 +140,8 @@ def test_tvms_own_server_times_the_whole_and_says_why_not_the_layers(cache: Path
         record, page, _ = ran(*arguments, "--device", server.url, cache=cache, cwd=tmp_path)
     [result] = record.results
     assert result.end_to_end.latency_s
-    assert result.books is None
-    for field in ("books", "layers.latency_s", "memory.process_peak_bytes"):
+    assert result.time_balance is None
+    for field in ("time_balance", "layers.latency_s", "memory.process_peak_bytes"):
         assert "mbench device serve" in result.missing[field], field
     assert "mbench device serve" in record.device.missing["machine"]
     assert "mbench device serve" in page

@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from board_server import mbench_server
 from conftest import require
-from running import finished
-from serving import mbench_server
+from running_mbench import finished
 
 from mbench.devices import toolchain, tvm_runtime
 from mbench.hardware import linker

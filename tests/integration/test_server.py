@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from plans import ignore
+from board_server import Serving, mbench_server
+from measure_plans import ignore
 from rpc_plans import FEW, LONG, When, failure, line_to
-from serving import Serving, mbench_server
 
 from mbench.core.artifact import Artifact
 from mbench.devices.rpc import RpcDevice
@@ -44,7 +44,7 @@ def test_wrong_options_of_the_server(program: Path, options: tuple[str, ...], sa
 
 
 def test_a_port_in_use(program: Path, server: Serving) -> None:
-    command = [program, "--port", str(server.port)]
+    command = [str(program), "--port", str(server.port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2
     assert done.stderr == f"mbench-server: port {server.port} is in use on 127.0.0.1; choose another with --port\n"

@@ -13,12 +13,12 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import hostile
+import board_server as serving
+import hostile_clients as hostile
 import psutil
 import pytest
-import serving
-from hostile import INIT, greeting, request
-from serving import Serving, board, mbench_server, serves, session, settled
+from board_server import Serving, board, mbench_server, serves, session, settled
+from hostile_clients import INIT, greeting, request
 
 pytest_plugins = ("rpc_fixtures",)
 
@@ -128,7 +128,7 @@ def test_no_descriptor_is_left_for_a_client(program: Path, tmp_path: Path) -> No
 
 
 def test_a_log_that_nobody_reads_stops_nothing(program: Path) -> None:
-    command = [program, "--port", str(port := serving.free_port())]
+    command = [str(program), "--port", str(port := serving.free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "listening" in process.stdout.readline()

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from serving import Serving, board, session
+from board_server import Serving, board, session
 
 pytest_plugins = ("rpc_fixtures",)
 

@@ -1,7 +1,5 @@
 """Annotations, read as GitHub's runner reads its standard output (actions/runner, `ActionCommand.TryParseV2`)."""
 
-from __future__ import annotations
-
 import collections
 import re
 

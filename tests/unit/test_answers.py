@@ -18,7 +18,7 @@ from mbench.devices.line import Line, ServerInfo
 from mbench.devices.remote_host import Snapshot
 
 HERE = Address("board", 9090)
-INFO = {"version": "1", "architecture": "aarch64", "processors": 4, "server": 1, "session": 1}
+INFO: dict[str, Any] = {"version": "1", "architecture": "aarch64", "processors": 4, "server": 1, "session": 1}
 ESCAPES = "\x1b[2J\x1b]0;x\x07\r\n\u202e::stop-commands::x\x9b"
 
 

@@ -137,3 +137,28 @@ def test_convolutions_have_the_kernel_stride_and_groups_of_their_layer() -> None
         assert conv.stride == (spec.stride, spec.stride)
         assert conv.groups == spec.groups
         assert conv.bias is None
+
+
+def test_blocks_roles_and_inputs_follow_from_the_strings() -> None:
+    separable, standard = layers("mobilenet_v1_0.25_32"), layers("mobilenet_v1_0.25_32_standard")
+    assert [(spec.block, spec.role) for spec in separable[:4]] == [
+        ("stem", "stem"), ("block1", "depthwise"), ("block1", "pointwise"), ("block2", "depthwise")
+    ]  # fmt: skip
+    assert [(spec.block, spec.role) for spec in separable[-2:]] == [("head", "pool"), ("head", "classifier")]
+    for specs in (separable, standard):
+        assert specs[0].inputs == ()
+        assert [spec.inputs for spec in specs[1:]] == [(spec.name,) for spec in specs[:-1]]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_1.0_224", "mobilenet_v1_0.25_32_shallow"])
+def test_a_standard_convolution_knows_the_block_that_it_replaces(name: str) -> None:
+    """It has the shapes of the whole block, and all else of the two networks is the same."""
+    separable, standard = layers(name), layers(f"{name}_standard")
+    for spec in standard:
+        block = [other for other in separable if other.block == spec.block]
+        if spec.role == "standard":
+            assert [other.role for other in block] == ["depthwise", "pointwise"]
+            assert (block[0].input_shape, block[-1].output_shape) == (spec.input_shape, spec.output_shape)
+            assert (block[0].kernel, block[0].stride) == (spec.kernel, spec.stride)
+        else:
+            assert spec.name in [other.name for other in block]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mbench.core import artifact
 from mbench.core.artifact import LIBRARY, MANIFEST, REFERENCE, LayerPlan, Manifest
 from mbench.core.errors import BuildError, OutputError
-from mbench.networks import variants
+from mbench.networks import architectures, variants
 
 LAYER = LayerPlan(
     name="conv0",
@@ -94,9 +94,13 @@ def test_damage_is_noticed(folder: Path, name: str, damage: str) -> None:
     else:
         data[len(data) // 2] ^= 0x01
         flipped = bytes(data)
-        file.write_bytes(
-            {"truncated": data[:-2], "emptied": b"", "byte flipped": flipped, "longer": flipped + b"x"}[damage]
-        )
+        damaged: dict[str, bytes] = {
+            "truncated": flipped[:-2],
+            "emptied": b"",
+            "byte flipped": flipped,
+            "longer": flipped + b"x",
+        }
+        file.write_bytes(damaged[damage])
     with pytest.raises(BuildError, match=r"artifact .*: (.* has hash .*; it was damaged|cannot be read: .*)"):
         artifact.load(folder)
 
@@ -256,3 +260,32 @@ def test_what_cannot_be_kept_leaves_nothing(folder: Path, tmp_path: Path, monkey
     with pytest.raises(OutputError, match="No space left on device"):
         artifact.keep(made, tmp_path / "kept" / "net")
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------------------------- earlier versions
+KEPT = Path(__file__).parents[1] / "data" / "artifacts" / "v1"
+
+
+def test_an_artifact_of_an_earlier_version_is_read_with_its_hash() -> None:
+    """Kept from before format version 2, for `gate --paired`: its manifest has the fields of that time."""
+    assert "width_multiplier" in json.loads((KEPT / MANIFEST).read_bytes())["variant"]
+    manifest = artifact.load(KEPT).manifest
+    assert manifest.variant == variants.parse("mobilenet_v1_0.25_96_standard")
+    assert [(layer.block, layer.role, layer.inputs) for layer in manifest.layers] == [
+        (spec.block, spec.role, spec.inputs) for spec in architectures.layers(manifest.variant)
+    ]
+    assert "cpu.winograd" in manifest.rules.values()
+
+
+def test_damage_of_an_artifact_of_an_earlier_version_is_noticed(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(KEPT, tmp_path / "kept"))
+    edited(folder, compile_s=0.5)
+    with pytest.raises(BuildError, match="was damaged"):
+        artifact.load(folder)
+
+
+def test_a_manifest_that_mixes_versions_is_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(KEPT, tmp_path / "kept"))
+    edited(folder, rules={})
+    with pytest.raises(BuildError):
+        artifact.load(folder)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 from conftest import Mbench, Outcome, assert_one_line
 
 from mbench.core import record_files

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import verdict_factory as make
 
+from mbench.gating.comparison import Verdict
 from mbench.gating.outputs import bencher
 
 METRIC = {
@@ -32,8 +33,9 @@ SCHEMA = {
 }
 
 
-def read(verdict: make.Verdict) -> dict[str, Any]:
-    return json.loads(bencher.render(verdict))
+def read(verdict: Verdict) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(bencher.render(verdict))
+    return found
 
 
 @pytest.mark.parametrize("name", make.EVERY)

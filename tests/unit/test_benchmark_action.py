@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 import verdict_factory as make
 
+from mbench.gating.comparison import Verdict
 from mbench.gating.outputs import benchmark_action
 
 SCHEMA = {
@@ -35,8 +36,9 @@ SCHEMA = {
 }
 
 
-def entries(verdict: make.Verdict) -> list[dict[str, Any]]:
-    return json.loads(benchmark_action.render(verdict))
+def entries(verdict: Verdict) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(benchmark_action.render(verdict))
+    return found
 
 
 @pytest.mark.parametrize("name", [name for name in make.EVERY if name != "incomparable"])

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core.records import Layer, Record, Result
 
@@ -32,11 +32,11 @@ NAME = "mobilenet_v1_1.0_224"
 FIELDS = {"pointwise_conv2d": "fraction_of_peak", "depthwise_conv2d": "fraction_of_bound"}
 
 
-def record(*, latency: bool = True, **fractions: float) -> Record:
+def record(fractions: dict[str, float] | None = None, *, latency: bool = True) -> Record:
     """Return a record whose layers reach 90 % of what they are judged by, but for those named (`block1_pw`)."""
     made = factory.record([NAME], latency=latency)
     (result,) = made.results
-    layers = tuple(reaching(layer, fractions.get(layer.name.replace(".", "_"), 0.9)) for layer in result.layers)
+    layers = tuple(reaching(layer, (fractions or {}).get(layer.name.replace(".", "_"), 0.9)) for layer in result.layers)
     target = msgspec.structs.replace(made.target, tvm={**made.target.tvm, "mtriple": "x86_64-linux-gnu"})
     return msgspec.structs.replace(made, target=target, results=(msgspec.structs.replace(result, layers=layers),))
 
@@ -49,7 +49,7 @@ def reaching(layer: Layer, fraction: float) -> Layer:
 
 
 def verdicts(**fractions: float) -> list[str]:
-    return [str(verdict) for verdict in roofline.verdicts(roofline.rows(record(**fractions).results[0]))]
+    return [str(verdict) for verdict in roofline.verdicts(roofline.rows(record(fractions).results[0]))]
 
 
 def test_all_layers_above_their_goals_meet_them() -> None:
@@ -108,7 +108,7 @@ def test_layers_without_multiply_adds_have_no_row() -> None:
 
 
 def test_the_report_has_the_ceilings_the_layers_the_goals_and_the_warnings() -> None:
-    made = record(block1_pw=0.5)
+    made = record({"block1_pw": 0.5})
     warned: Result = msgspec.structs.replace(made.results[0], warnings=("others were busy",))
     text = roofline.report(msgspec.structs.replace(made, results=(warned,)), markdown=False)
     assert "ceilings: 200 GFLOP/s; reading L1 400 GB/s (32.8 kB)" in text
@@ -144,7 +144,7 @@ def test_the_markdown_table_is_one() -> None:
 
 
 def test_json_holds_rows_and_verdicts() -> None:
-    (network,) = roofline.as_json(record(block1_pw=0.5))
+    (network,) = roofline.as_json(record({"block1_pw": 0.5}))
     assert (network["variant"], network["threads"]) == (NAME, 2)
     assert [goal["missed"] for goal in network["goals"]] == [1, 0, 0]
     assert len(network["layers"]) == len(record().results[0].layers)

@@ -4,10 +4,10 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-import factory
-import fakes
+import fake_devices as fakes
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Calibration

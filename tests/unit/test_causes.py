@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import factory
 import msgspec
+import record_factory as factory
 
 from mbench.core.records import Layer, Result
 from mbench.gating import causes

@@ -3,9 +3,9 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core import machine_types, resources
 from mbench.core.choices import METASCHEDULE, NO_CHOICES, Choice
@@ -139,7 +139,7 @@ def test_an_entry_takes_the_place_of_the_one_before() -> None:
 
 
 GOOD = choice_files.encode(file(entry()))
-BAD = {
+BAD: dict[str, tuple[str | bytes, str]] = {
     "not TOML": ("not a file", "not valid TOML"),
     "cut short": (GOOD[:-40], "not valid TOML"),
     "not text": (b"\xff\xfe", "not valid TOML"),

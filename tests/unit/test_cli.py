@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import factory
 import jsonschema
 import msgspec
 import pytest
+import record_factory as factory
 from conftest import Mbench, Outcome, assert_one_line, require
 
 import mbench
@@ -271,8 +271,8 @@ def test_resume_elsewhere(run: Mbench, interrupted: Path, changes: dict[str, Any
         ({"measure_max_s": -1.0}, "$.settings.measure_max_s"),
         ({"dtype": "float64"}, "'float64'"),
         ({"dtype": "float16"}, "'float16' is for GPUs"),
-        ({"variants": [*factory.PAIR, "mobilenet_v9_1.0_224"]}, "'mobilenet_v9_1.0_224' is not known"),
-        ({"variants": [*factory.PAIR, "mobilenet_v1_1_224_shallow"]}, "is not written as"),
+        ({"networks": [*factory.PAIR, "mobilenet_v9_1.0_224"]}, "'mobilenet_v9_1.0_224' is not known"),
+        ({"networks": [*factory.PAIR, "mobilenet_v1_1_224_shallow"]}, "is not written as"),
     ],
 )  # fmt: skip
 def test_resume_refuses_what_the_command_line_would(
@@ -471,7 +471,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "cut": (b'{"format_version": 1, "run_id": "x', "cut short"),
     "binary": (bytes(range(256)), "not a whole JSON document"),
     "list": (b"[]", "no format_version"),
-    "newer": (b'{"format_version": 2}', "format_version is 2, this mbench reads 1"),
+    "newer": (b'{"format_version": 3}', "format_version is 3, this mbench reads up to 2: newer format"),
     "bare": (b'{"format_version": 1}', "missing required field"),
     "deep": (b"[" * 100_000, "not a whole JSON document"),
 }
@@ -528,7 +528,7 @@ def small() -> Record:
     record = factory.record(("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard"), repeat=4, layer_repeat=3)
     results = tuple(
         msgspec.structs.replace(
-            result, layers=(*result.layers[:3], msgspec.structs.replace(result.layers[-1], index=3))
+            result, layers=(*result.layers[:3], msgspec.structs.replace(result.layers[-1], index=3, inputs=()))
         )
         for result in record.results
     )
@@ -543,7 +543,23 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(item, (*path, key))
 
 
-STRANGE = (None, 0, 1, -1, 1e-300, 1e300, 2**53, "", "x", "\u202e\x00", [], [0], [0, 0, 0, 0], {}, True)
+STRANGE: tuple[Any, ...] = (
+    None,
+    0,
+    1,
+    -1,
+    1e-300,
+    1e300,
+    2**53,
+    "",
+    "x",
+    "\u202e\x00",
+    [],
+    [0],
+    [0, 0, 0, 0],
+    {},
+    True,
+)
 
 
 @pytest.mark.slow

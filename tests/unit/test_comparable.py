@@ -3,16 +3,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core.errors import UsageError
 from mbench.core.records import Record
 from mbench.gating import comparable
+from mbench.gating.comparison import Way
 
 BASE = factory.counted(factory.record())
-WAYS = ("counts", "paired", "recorded", "static")
+WAYS: tuple[Way, ...] = ("counts", "paired", "recorded", "static")
 
 
 def put(record: Record, path: str, value: Any) -> Record:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 from conftest import Mbench, Outcome
 
 from mbench.core import record_files

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mbench.core.errors import UsageError
+from mbench.core.records import Variant
 from mbench.networks import architectures, costs, torch_network, variants
 
 
@@ -90,7 +92,7 @@ def test_a_separable_block_saves_what_section_3_1_says() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- counted from torch
-def counted(variant: variants.Variant) -> list[tuple[int, int, int]]:
+def counted(variant: Variant) -> list[tuple[int, int, int]]:
     """Return (multiply-adds, weights, biases once BatchNorm is folded) of each module, as torch counts them."""
     built = torch_network.build(variant)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -140,5 +142,5 @@ def test_batch_multiplies_macs_and_activations_but_not_weights() -> None:
 
 
 def test_an_unknown_dtype_has_no_bytes() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(UsageError, match="dtype 'float12' is not supported"):
         costs.of_layer(architectures.layers(variants.parse("mobilenet_v1_1.0_224"))[0], "float12")

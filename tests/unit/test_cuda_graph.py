@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 
 import cuda_on_cpu
-import networks
+import network_cases as networks
 import pytest
 import tvm
 from tvm import relax
@@ -36,8 +36,8 @@ def called(module: tvm.IRModule, name: str) -> list[str]:
         if isinstance(expression, relax.Call):
             operator = expression.op
             first = expression.args[0] if expression.args else None
-            packed = isinstance(first, relax.ExternFunc)
-            found.append(str(first.global_symbol if packed else getattr(operator, "name_hint", operator)))
+            named = getattr(operator, "name_hint", operator)
+            found.append(str(first.global_symbol if isinstance(first, relax.ExternFunc) else named))
 
     relax.analysis.post_order_visit(module[name], visit)
     return found

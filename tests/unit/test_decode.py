@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
@@ -121,6 +122,6 @@ def test_costs_add_up() -> None:
 
 def test_capstone_is_asked_for_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     decode.check_installed()
-    monkeypatch.setattr(decode.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"needs capstone; install: pip install 'mobilenet-bench\[emulation\]'"):
         decode.check_installed()

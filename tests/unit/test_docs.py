@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mbench.core.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -50,3 +52,16 @@ def test_the_picture_of_the_architecture_shows_packages() -> None:
     [picture] = re.findall(r"```mermaid\n(.*?)```", ARCHITECTURE.read_text(encoding="utf-8"), re.DOTALL)
     drawn = set(re.findall(r"\b[a-z]+\b", re.sub(r"\(\[.*?\]\)", "", picture))) - {"flowchart", "record"}
     assert {f"mbench/{name}/" for name in drawn} <= set(rows())
+
+
+def changelog() -> dict[str, list[str]]:
+    """Return the kinds of entries of each version, newest first."""
+    _, *sections = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {section.partition("\n")[0]: re.findall(r"^### (.+)$", section, re.MULTILINE) for section in sections}
+
+
+def test_the_changelog_begins_with_this_version_and_is_by_kind() -> None:
+    newest = next(iter(changelog()))
+    assert re.fullmatch(rf"{re.escape(VERSION)} \(\d{{4}}-\d\d-\d\d\)", newest)
+    order = ["Added", "Changed", "Fixed", "Security"]
+    assert all(kinds == [kind for kind in order if kind in kinds] for kinds in changelog().values())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import fakes
+import fake_devices as fakes
 import numpy as np
 import pytest
 
@@ -72,7 +72,7 @@ def test_time_ends_a_duel_though_never_before_five_rounds() -> None:
 
 def test_what_a_copy_returned_stays_with_it_in_order() -> None:
     counters = [iter(range(start, start + 1000)) for start in (0, 1000, 2000)]
-    copies = [lambda counter=counter: (float(next(counter)),) for counter in counters]  # type: ignore[misc]
+    copies = [lambda counter=counter: (float(next(counter)),) for counter in counters]
     taken = duel.alternate(copies, np.random.default_rng(1), rounds=4, max_s=1e9)
     assert [[value for (value,) in each] for each in taken] == [
         [float(start + place) for place in range(8)] for start in (0, 1000, 2000)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import kernels
+import kernel_cases as kernels
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernels import Conv
+from kernel_cases import Conv
 from tvm import te, tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 from conftest import Mbench, assert_one_line
 
 import mbench
@@ -138,7 +138,7 @@ def test_a_signal_while_the_page_is_made(
         record_files.write(job.path, msgspec.structs.replace(whole, settings=settings))
 
     monkeypatch.setattr(runner, "run", measure)
-    monkeypatch.setattr(report, "write", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(report, "write", lambda *_, **__: signal.raise_signal(number))
     outcome = run("run", "--resume", unfinished)
     assert outcome.code == 130
     assert hint(outcome.err) == ["mbench", "report", str(unfinished), "-o", str(unfinished.with_suffix(".html"))]

@@ -7,6 +7,7 @@ import pytest
 
 from mbench.analysis import energy
 from mbench.core.artifact import LayerPlan
+from mbench.core.errors import UsageError
 from mbench.core.machine_types import EnergyCoefficients, Figure
 from mbench.core.records import Counters
 from mbench.hardware import target_file, targets
@@ -104,7 +105,7 @@ def test_the_total_is_summed_by_component() -> None:
 
 
 def test_an_unknown_dtype_is_no_guess() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(UsageError, match="dtype 'int4' is not supported"):
         energy.components(layer(macs=1, activation_bytes=1), coefficients(), HELD, dtype="int4", latency_s=None)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -83,7 +84,7 @@ class Vm:
     def _kernels(self) -> None:
         self._call("vm.builtin.alloc_storage", lambda: None)
         for index in range(3):
-            self._call(f"k{index}", lambda index=index: self._device.launch((index + 1) * KERNEL_S), "x", index)
+            self._call(f"k{index}", functools.partial(self._device.launch, (index + 1) * KERNEL_S), "x", index)
             if self._waits:
                 self._device.wait()
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core.records import Counters, Layer, Result
 from mbench.gating import exact, limits, matching

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ def no_load(_buffer: Any, _indices: Any) -> Any:
 
 def operations(left: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Draw (text, expression, value as a function of i and j) of two smaller ones."""
-    kinds = {
+    kinds: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
         "+": (lambda a, b: a + b, lambda a, b: a + b),
         "-": (lambda a, b: a - b, lambda a, b: a - b),
         "*": (lambda a, b: a * b, lambda a, b: a * b),

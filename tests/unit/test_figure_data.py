@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.analysis import labels, pairs, waterfall
+from mbench.core.records import Record
 from mbench.page import figure_data
 
 
-def walk(record: factory.Record) -> waterfall.Walk:
+def walk(record: Record) -> waterfall.Walk:
     [pair] = pairs.of_record(record)
     found = waterfall.of_pair(pair, record)
     assert isinstance(found, waterfall.Walk)
@@ -27,7 +28,7 @@ def test_blocks_of_a_pair() -> None:
 
 
 @pytest.mark.parametrize("record", [factory.record(), factory.emulated()])
-def test_the_rows_of_a_walk_add_up(record: factory.Record) -> None:
+def test_the_rows_of_a_walk_add_up(record: Record) -> None:
     way = walk(record)
     table = figure_data.of_walk(way)
     changes = table[table["kind"] == "change"]["value"]

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import factory
 import msgspec
 import pandas as pd
 import pytest
+import record_factory as factory
 
-from mbench.analysis import frame, labels, pairs, waterfall
+from mbench.analysis import frame, labels, pairs
 from mbench.core import records, units
-from mbench.page import drawing, figure_data, figures, figures_roofline, figures_waterfall
+from mbench.page import drawing, figure_data, figures, figures_waterfall
 from mbench.page.figures import METRICS
 
 
@@ -91,96 +91,6 @@ def test_instructions_over_depth() -> None:
 
 def test_no_counts_no_figure_of_instructions() -> None:
     assert figures.over_depth(layers(), METRICS["instructions"]) is None
-    [pair] = pairs.of_record(factory.record())
-    assert figures_waterfall.block_instructions(figure_data.of_blocks(pair)) is None
-
-
-def test_instructions_promised_beside_executed() -> None:
-    [pair] = pairs.of_record(factory.emulated())
-    table = figure_data.of_blocks(pair)
-    figure = figures_waterfall.block_instructions(table)
-    assert figure is not None
-    executed, promised = figure.data
-    assert list(promised.y) == list(table["promised"])
-    assert list(executed.y) == list(table["fewer"])
-    assert "speed" not in figure.to_json()
-    assert "latency" not in figure.to_json()
-    assert figures_waterfall.block_speedup(table) is None
-
-
-def test_promised_beside_achieved() -> None:
-    [pair] = pairs.of_record(factory.record())
-    table = figure_data.of_blocks(pair)
-    figure = figures_waterfall.block_speedup(table)
-    assert figure is not None
-    achieved, promised = figure.data
-    assert list(promised.y) == list(table["promised"])
-    assert list(achieved.y) == list(table["achieved"])
-    assert list(promised.x) == list(achieved.x) == [f"block{number}" for number in range(1, 14)]
-
-
-def test_a_block_not_measured_has_no_bar() -> None:
-    [pair] = pairs.of_record(factory.record())
-    table = figure_data.of_blocks(pair)
-    table.loc[0, "achieved"] = None
-    figure = figures_waterfall.block_speedup(table)
-    assert figure is not None
-    assert figure.data[0].y[0] is None
-    assert figure.data[1].y[0] is not None
-
-
-def test_the_waterfall_walks_from_total_to_total() -> None:
-    record = factory.record()
-    [pair] = pairs.of_record(record)
-    way = waterfall.of_pair(pair, record)
-    assert isinstance(way, waterfall.Walk)
-    table = figure_data.of_walk(way)
-    figure = figures_waterfall.walk(table)
-    assert figure is not None
-    [trace] = figure.data
-    assert list(trace.measure) == ["absolute", *["relative"] * (len(table) - 2), "absolute"]
-    assert sum(trace.x[:-1]) == pytest.approx(trace.x[-1])
-    assert trace.text[0] == units.ratio(pair.promised)
-    assert figure.layout.xaxis.range[1] > max(trace.x)
-    assert figures_waterfall.walk(table[:0]) is None
-
-
-def test_points_under_the_ceilings() -> None:
-    record = factory.record(factory.PAIR[:1])
-    table = layers(record)
-    ceilings = figure_data.of_ceilings(record, "float32")
-    figure = figures_roofline.roofline(table, ceilings)
-    assert figure is not None
-    lines = [trace for trace in figure.data if trace.mode == "lines+text"]
-    points = [trace for trace in figure.data if trace.mode == "markers"]
-    assert sum(len(trace.x) for trace in points) == (table["flops_per_s"] > 0).sum() == 28
-    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
-    calibration = record.device.calibration
-    assert calibration is not None
-    dotted = [trace for trace in figure.data if trace.mode == "lines"]
-    assert [trace.y[0] / trace.x[0] for trace in dotted] == [
-        pytest.approx(mix.bytes_per_s) for mix in calibration.mixes
-    ]
-    for line, rate in zip(lines[1:], calibration.bytes_per_s.values(), strict=True):
-        assert [y / x for x, y in zip(line.x, line.y, strict=True)] == pytest.approx([rate] * len(line.x))
-        assert max(line.y) <= calibration.flops_per_s["float32"] * 1.001
-    assert set(lines[0].y) == {calibration.flops_per_s["float32"]}
-    assert len({trace.marker.symbol for trace in points}) == len(points)
-
-
-def test_names_of_near_ceilings_stand_on_either_side() -> None:
-    ceilings = pd.DataFrame(
-        {"name": ["float32", "L3", "DRAM"], "kind": ["compute", "memory", "memory"], "value": [2e11, 1.6e10, 1.5e10]}
-    )
-    figure = figures_roofline.roofline(layers(), ceilings)
-    assert figure is not None
-    assert [trace.textposition for trace in figure.data[1:3]] == ["top left", "bottom right"]
-
-
-def test_no_ceilings_no_roofline() -> None:
-    record = factory.record(factory.PAIR[:1])
-    assert figures_roofline.roofline(layers(record), figure_data.of_ceilings(record, "int8")) is None
-    assert figures_roofline.roofline(layers(latency=False), figure_data.of_ceilings(record, "float32")) is None
 
 
 def test_memory_bars_stack_to_what_is_alive_and_the_line_is_the_plan() -> None:

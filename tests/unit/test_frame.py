@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
-import factory
+import msgspec
 import pandas as pd
 import pytest
+import record_factory as factory
 
 import mbench
-from mbench.analysis import frame
+from mbench.analysis import frame, pairs
 from mbench.core import record_files, records, stats
 from mbench.core.errors import RecordError
+from mbench.hardware import host
 
 
 @pytest.fixture
@@ -62,6 +66,47 @@ def test_missing_stays_missing() -> None:
     assert table["macs"].notna().all()
 
 
+def test_noise_warnings_and_versions() -> None:
+    record = factory.record()
+    record = msgspec.structs.replace(record, host=host.describe())
+    [first, *_] = record.results
+    warned = msgspec.structs.replace(first, warnings=("too hot", "too busy"))
+    table = frame.from_records([msgspec.structs.replace(record, results=(warned, *record.results[1:]))])
+    row, other = table[table["scope"] == "network"].iloc[0], table[table["scope"] == "network"].iloc[1]
+    noise = pairs.noise(record, first)
+    assert noise is not None
+    assert (row["noise_log_ratio_mean"], row["noise_log_ratio_sd"], row["smallest_visible_change"]) == (
+        noise.log_ratio_mean, noise.log_ratio_sd, noise.smallest_visible_change,
+    )  # fmt: skip
+    assert (row["warnings"], pd.isna(other["warnings"])) == ("too hot\ntoo busy", not record.results[1].warnings)
+    versions = ("mbench", "python", "tvm", "torch")
+    assert [row[f"{name}_version"] for name in versions] == [
+        record.mbench_version, platform.python_version(), metadata.version("apache-tvm"), metadata.version("torch"),
+    ]  # fmt: skip
+    assert table[table["scope"] == "layer"][["warnings", "smallest_visible_change"]].isna().all().all()
+
+
+def test_every_column_says_what_it_is() -> None:
+    assert all(frame.MEANINGS.values())
+    assert set(frame.TEXT) | set(frame.WHOLE) <= set(frame.COLUMNS)
+    units = {"_s": "second", "_bytes": "bytes", "_j": "joules"}
+    for column, meaning in frame.MEANINGS.items():
+        for ending, unit in units.items():
+            assert not column.endswith(ending) or unit in meaning or column.endswith("_per_s"), column
+
+
+def test_timestamps_are_moments_of_their_own(folder: Path) -> None:
+    moments = frame.load(folder)["created_at_utc"]
+    assert moments.dtype == "datetime64[ns, UTC]"
+    assert set(moments) == {pd.Timestamp("2025-03-01T12:00:00Z")}
+
+
+def test_a_moment_beyond_what_a_table_holds_is_missing(tmp_path: Path) -> None:
+    late = msgspec.structs.replace(factory.record(), created_at_utc="9999-01-01T00:00:00Z")
+    record_files.write(tmp_path / "late.json", late)
+    assert frame.load(tmp_path)["created_at_utc"].isna().all()
+
+
 def test_counts_traffic_and_models() -> None:
     record = factory.emulated()
     table = frame.from_records([record])
@@ -88,7 +133,7 @@ def test_counts_traffic_and_models() -> None:
 
 def test_without_counts_their_columns_are_missing() -> None:
     table = frame.from_records([factory.record()])
-    counts = table.columns[table.columns.get_loc("fraction_of_bound") + 1 :]
+    counts = table.columns[list(table.columns).index("fraction_of_bound") + 1 :]
     assert {"instructions", "traffic_dram_bytes", "latency_model_s"} <= set(counts)
     assert table[counts].isna().all().all()
 

@@ -9,14 +9,14 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
-import factory
-import fakes
+import fake_devices as fakes
 import jsonschema
 import msgspec
 import pytest
+import record_factory as factory
 from conftest import Mbench, assert_one_line
 
 from mbench import devices
@@ -83,7 +83,10 @@ def timed(factor: float = 1.0, *, threads: int = 1) -> Record:
     return replace(item, settings=settings, results=tuple(map(longer, item.results)))
 
 
-def changed(item: Record, **fields: Any) -> Record:
+Changed = TypeVar("Changed", bound=msgspec.Struct)
+
+
+def changed(item: Changed, **fields: Any) -> Changed:
     return msgspec.structs.replace(item, **fields)
 
 
@@ -138,7 +141,7 @@ def test_counts_pass_across_machines_and_leave_out_what_the_compiler_targets_dif
         head, host=changed(head.host, name="runner-7", cpu="Other CPU"),
         target=changed(head.target, tvm={"kind": "llvm", "mcpu": "alderlake"}),
         settings=changed(head.settings, threads=4),
-    )  # type: ignore[arg-type, call-overload]  # fmt: skip
+    )  # fmt: skip
     document = verdict_of(run("gate", base, put(head, "head"), "--json").out)
     assert document["conclusion"] == "passed"
     assert set(document["comparison"]["ways"]) == {"counts"}
@@ -173,12 +176,12 @@ def test_one_run_a_side_gives_no_verdict_and_five_do(run: Mbench, put: Put, tmp_
 
 
 OTHERS: dict[str, Callable[[Record], Record]] = {
-    "host": lambda item: changed(item, host=changed(item.host, name="runner-7")),  # type: ignore[arg-type]
-    "target": lambda item: changed(item, target=changed(item.target, name="x86_64_v2")),  # type: ignore[arg-type]
-    "threads": lambda item: changed(item, settings=changed(item.settings, threads=7)),  # type: ignore[arg-type]
+    "host": lambda item: changed(item, host=changed(item.host, name="runner-7")),
+    "target": lambda item: changed(item, target=changed(item.target, name="x86_64_v2")),
+    "threads": lambda item: changed(item, settings=changed(item.settings, threads=7)),
     "versions": lambda item: changed(
         item,
-        host=changed(item.host, versions={"apache-tvm": "9"}),  # type: ignore[arg-type]
+        host=changed(item.host, versions={"apache-tvm": "9"}),
     ),
 }
 
@@ -214,7 +217,7 @@ GOOD = record_files.encode(timed())
 BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
     "cut": (GOOD[: len(GOOD) // 2], "was it cut short?"),
-    "newer": (GOOD.replace(b'"format_version":1', b'"format_version":2', 1), "format_version is 2"),
+    "newer": (GOOD.replace(b'"format_version":2', b'"format_version":3', 1), "format_version is 3"),
     "field": (GOOD.replace(b'"run_id"', b'"run"', 1), "not a valid record"),
     "NaN": (re.sub(rb'("latency_s":\[)[0-9.e-]+', rb"\1NaN", GOOD, count=1), "not a whole JSON document"),
     "negative": (re.sub(rb'("latency_s":\[)([0-9.e-]+)', rb"\1-\2", GOOD, count=1), "Expected `float` >= 0"),
@@ -445,14 +448,15 @@ def arena(monkeypatch: pytest.MonkeyPatch, factor: float = 1.0, *, dies: bool = 
 def test_paired_has_every_exit_code_of_the_contract(
     run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for options, code, conclusion in (
+    given: tuple[tuple[dict[str, Any], int, str], ...] = (
         ({}, 0, "passed"),
         ({"factor": 1.5}, 1, "regressed"),
         ({"factor": 0.5}, 0, "passed"),
         ({"spread": 0.3}, 3, "inconclusive"),
         ({"dies": True}, 4, "inconclusive"),
-    ):
-        arena(monkeypatch, **options)  # type: ignore[arg-type]
+    )
+    for options, code, conclusion in given:
+        arena(monkeypatch, **options)
         outcome = run("gate", *pair, "--paired", "--json")
         assert (outcome.code, verdict_of(outcome.out)["conclusion"]) == (code, conclusion), options
     assert verdict_of(outcome.out)["failures"] == [f"{NAME}: the worker process was ended by SIGKILL; out of memory?"]

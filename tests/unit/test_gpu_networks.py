@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 
 import cuda_on_cpu
-import kernels
-import networks
+import kernel_cases as kernels
+import network_cases as networks
 import numpy as np
 import pytest
 import tvm
@@ -14,10 +14,11 @@ from tvm import relax, tirx
 
 from mbench.compile import codegen, memory, pack, to_relax
 from mbench.compile.schedules.dispatch import schedule_all
+from mbench.core import dtypes
+from mbench.core.dtypes import NAMES as DTYPES
 from mbench.hardware import targets
 from mbench.measure import numerics
 from mbench.networks import architectures, costs, variants
-from mbench.networks.costs import DTYPES
 
 
 def installed(lowered: to_relax.Lowered, target: str) -> tvm.IRModule:
@@ -74,7 +75,7 @@ def test_a_network_is_what_torch_computes(variant: str, batch: int, dtype: str, 
     module = installed(lowered, target)
     found = output(module, lowered.example)
     assert (str(lowered.example.dtype), str(found.dtype)) == (dtype, dtype)
-    seen = numerics.compare(found, lowered.expected, numerics.TOLERANCE[dtype])
+    seen = numerics.compare(found, lowered.expected, dtypes.of(dtype).network_tolerance)
     assert seen.passed, seen.detail
 
 
@@ -90,7 +91,7 @@ def test_in_float16_a_network_differs_by_what_float16_rounds() -> None:
     lowered = networks.lowered(variants.parse("mobilenet_v1_0.25_32", dtype="float16"))
     seen = numerics.compare(output(installed(lowered, "cuda_sm80"), lowered.example), lowered.expected, 1.0)
     assert seen.max_rel_error is not None
-    assert numerics.TOLERANCE["float32"] < seen.max_rel_error < numerics.TOLERANCE["float16"]
+    assert dtypes.of("float32").network_tolerance < seen.max_rel_error < dtypes.of("float16").network_tolerance
 
 
 def test_one_layer_whose_weights_lie_elsewhere_is_noticed() -> None:
@@ -111,4 +112,4 @@ def test_one_layer_whose_weights_lie_elsewhere_is_noticed() -> None:
     rewriter = Rolled(module)
     rewriter.builder_.update_func(module.get_global_var("main"), rewriter.visit_expr(module["main"]))
     wrong = output(rewriter.builder_.get(), lowered.example)
-    assert not numerics.compare(wrong, lowered.expected, numerics.TOLERANCE["float32"]).passed
+    assert not numerics.compare(wrong, lowered.expected, dtypes.of("float32").network_tolerance).passed

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 
 import cuda_on_cpu
-import kernels
+import kernel_cases as kernels
 import numpy as np
 import pytest
-from kernels import Conv, Dense, Layer, Pool
+from kernel_cases import Conv, Dense, Layer, Pool
 from tvm import relax
 
 from mbench.compile import codegen
@@ -20,8 +20,8 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import gpu
 from mbench.compile.schedules.dispatch import schedule
+from mbench.core.dtypes import NAMES as DTYPES
 from mbench.hardware import targets
-from mbench.networks.costs import DTYPES
 
 NONE = (0, 0, 0, 0)
 POINTWISE = [
@@ -201,7 +201,7 @@ def test_halves_that_are_read_elsewhere_are_noticed(number: int) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- what is not taken
-TAKEN = {
+TAKEN: dict[str, Layer] = {
     "gpu.dense": DENSE[0],
     "gpu.matmul": POINTWISE[0],
     "gpu.depthwise": DEPTHWISE[0],

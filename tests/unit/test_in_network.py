@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import fakes
+import fake_devices as fakes
 import pytest
 
 from mbench.core.artifact import Artifact
@@ -70,7 +70,8 @@ def test_a_network_is_timed_in_several_processes_layer_by_layer(tmp_path: Path) 
     by_rule = fakes.compiled(tmp_path / "rules", fakes.variant())
     backwards = by_rule.manifest.layers[::-1]
     as_tuned = fakes.compiled(tmp_path / "tuned", fakes.variant(), layers=backwards)
-    arena, told = Arena(), []
+    arena = Arena()
+    told: list[float] = []
     found = in_network.time_network(by_rule, as_tuned, arena, 2, 1e-4, told.append)
     assert len(arena.plans) == in_network.PROCESSES == len({plan.seed for plan in arena.plans})
     assert {(plan.threads, plan.tolerance) for plan in arena.plans} == {(2, 1e-4)}

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-import factory
+from typing import Any
+
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.analysis import instruction_counts, pairs
 from mbench.core import record_files
@@ -13,10 +15,12 @@ SEPARABLE_MACS = 568_740_352
 """Of MobileNetV1 1.0 224. Source: arXiv:1704.04861, table 4: 569 million."""
 
 
-def with_counts(record: Record, **changes: object) -> tuple[Record, Result]:
+def with_counts(record: Record, **changes: Any) -> tuple[Record, Result]:
     """Return the record and its first result, with other counts in it."""
     replace = msgspec.structs.replace
-    result = replace(record.results[0], counts=replace(record.results[0].counts, **changes))
+    counts = record.results[0].counts
+    assert counts is not None
+    result = replace(record.results[0], counts=replace(counts, **changes))
     return replace(record, results=(result, *record.results[1:])), result
 
 
@@ -40,7 +44,9 @@ def test_without_a_width_another_target_has_no_ratio() -> None:
 
 def test_instructions_for_each_multiply_add() -> None:
     record = factory.emulated(factory.PAIR[:1])
-    instructions = msgspec.structs.replace(record.results[0].counts.counters, instructions=SEPARABLE_MACS // 2)  # type: ignore[union-attr, type-var]
+    counts = record.results[0].counts
+    assert counts is not None
+    instructions = msgspec.structs.replace(counts.counters, instructions=SEPARABLE_MACS // 2)
     record, result = with_counts(record, counters=instructions)
     assert instruction_counts.of_network(record, result) == pytest.approx(2.0)
     pointwise = next(layer for layer in result.layers if layer.op == "pointwise_conv2d")
@@ -57,7 +63,9 @@ def test_a_layer_without_multiply_adds_has_no_ratio() -> None:
 def test_fewer_instructions_than_multiply_adds_are_explained() -> None:
     record = factory.emulated(factory.PAIR[1:])
     assert instruction_counts.below_one(record, record.results[0]) is None
-    few = msgspec.structs.replace(record.results[0].counts.counters, instructions=10**9)  # type: ignore[union-attr, type-var]
+    counts = record.results[0].counts
+    assert counts is not None
+    few = msgspec.structs.replace(counts.counters, instructions=10**9)
     record, result = with_counts(record, counters=few)
     assert instruction_counts.of_network(record, result) == pytest.approx(0.82, abs=0.01)
     assert "Winograd" in (instruction_counts.below_one(record, result) or "")

@@ -3,11 +3,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import kernels
+import kernel_cases as kernels
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernels import Conv, Dense, Layer, Pool
+from kernel_cases import Conv, Dense, Layer, Pool
 from tvm import te, tirx, topi
 
 from mbench.compile.kernel import Convolution, Kernel, Matmul

@@ -230,10 +230,10 @@ def test_layers_and_the_time_between_them_add_up_to_what_the_clock_said(
     instrument.remove()
     calls, overheads, cost = latency.layers(session, repeat=3, chain_s=lambda _: len(chain) * 0.25e-6)
     assert cost == pytest.approx(0.75e-6)
-    assert calls == tuple((pytest.approx(0.25e-6),) * 3 for _ in session.artifact.manifest.calls)
+    assert [list(call) for call in calls] == [pytest.approx([0.25e-6] * 3) for _ in session.artifact.manifest.calls]
     steps = len(run) - len(calls)
     assert steps > 0
-    assert overheads == (pytest.approx(steps * 0.25e-6),) * 3
+    assert list(overheads) == pytest.approx([steps * 0.25e-6] * 3)
 
 
 def test_the_cost_of_a_reading_is_taken_off(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

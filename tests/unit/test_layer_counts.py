@@ -4,17 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import factory
-import fakes
+import fake_devices as fakes
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.analysis import energy, latency_model, layer_counts, pairs
 from mbench.core import record_files
 from mbench.core.artifact import Artifact
 from mbench.core.machine_types import Target
 from mbench.core.records import Counters, Result
-from mbench.hardware import targets
+from mbench.hardware import device_kinds, targets
 from mbench.measure import counters
 from mbench.measure.observation import CountedRun, Observation
 from mbench.pipeline import results
@@ -30,7 +30,7 @@ def built(tmp_path: Path) -> Artifact:
 
 
 def made(built: Artifact, seen: Observation, target: Target = A72, **options: Any) -> Result:
-    given: dict[str, Any] = {"calibration": None, "reason": counters.NO_TIME, **options}
+    given: dict[str, Any] = {"calibration": None, "reason": device_kinds.NO_TIME, **options}
     return results.result(built, cached=False, target=target, threads=1, observation=seen, **given)
 
 
@@ -122,11 +122,12 @@ def test_kernels_of_a_layer_run_one_after_another(built: Artifact) -> None:
 
 def test_nothing_of_an_emulated_run_is_a_time(built: Artifact) -> None:
     result = emulated(built)
-    assert (result.end_to_end.latency_s, result.end_to_end.twin_latency_s, result.books) == (None, None, None)
+    assert (result.end_to_end.latency_s, result.end_to_end.twin_latency_s, result.time_balance) == (None, None, None)
     assert result.memory.process_peak_bytes is None
     assert all(layer.latency_s is None and layer.roofline is None for layer in result.layers)
-    for path in ("end_to_end.latency_s", "books", "memory.process_peak_bytes", "layers.latency_s", "layers.roofline"):
-        assert pairs.why_missing(result, path) == counters.NO_TIME
+    untimed = ("end_to_end.latency_s", "time_balance", "layers.latency_s", "layers.roofline")
+    for path in (*untimed, "memory.process_peak_bytes"):
+        assert pairs.why_missing(result, path) == device_kinds.NO_TIME
 
 
 def test_energy_follows_from_the_counts(built: Artifact) -> None:

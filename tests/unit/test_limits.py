@@ -71,7 +71,8 @@ def test_a_file_in_this_folder_is_found_and_none_is_fine(config: Path, monkeypat
 
 @pytest.mark.parametrize("value", ["0%", "0", "-3%", "3", "nan%", "inf%", "%", "", "1001%", "3 %%", "0.000%", "1e1%"])
 def test_a_threshold_that_is_no_percentage_above_zero_is_refused(value: str) -> None:
-    for options in (([f"latency={value}"], []), ([], [f"latency={value}"])):
+    given = [f"latency={value}"]
+    for options in ((given, ()), ((), given)):
         with pytest.raises(UsageError, match="expected a percentage above 0"):
             limits.read(None, *options)
 

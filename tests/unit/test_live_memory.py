@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import factory
 import msgspec
+import record_factory as factory
 
 from mbench.analysis import live_memory
 

@@ -41,7 +41,8 @@ class Tags(HTMLParser):
 
 
 def rendered(text: str) -> str:
-    return cmarkgfm.github_flavored_markdown_to_html(text, Options.CMARK_OPT_UNSAFE)
+    html_text: str = cmarkgfm.github_flavored_markdown_to_html(text, Options.CMARK_OPT_UNSAFE)
+    return html_text
 
 
 def compared(verdict: Verdict) -> str:

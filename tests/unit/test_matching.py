@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import factory
 import msgspec
+import record_factory as factory
 
 from mbench.core.records import Counters, Layer
 from mbench.gating import matching

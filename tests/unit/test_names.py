@@ -9,10 +9,10 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-import factory
-import fakes
+import fake_devices as fakes
 import msgspec
 import pytest
+import record_factory as factory
 from conftest import Mbench, Outcome, assert_one_line
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,6 +151,7 @@ def test_every_place_keeps_every_name_in_its_folder(
 
 
 MADE = {
+    "artifact_store: self.folder / digest": "a hash",
     "scratch: parent / entry.name": "a folder that is there",
     "scratch: path.with_name(_LOCK + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16])": "a hash",
     "system_limits: each / name": "constants",
@@ -159,7 +160,7 @@ MADE = {
     "artifact: folder / name": "FILES",
     "artifact: kept.folder / name": "FILES",
     "artifact: record.with_name(record.name.removesuffix('.json') + BESIDE)": "a file that the user named",
-    "main: record.with_name(f'{record.name}.html')": "a file that the user named",
+    "run: record.with_name(f'{record.name}.html')": "a file that the user named",
     "runner: Path(tempfile.gettempdir()) / job.path.name": "a file that the user named",
     "remote_host: self.root / path": "constants",
     "rpc_jobs: self._work / name": "constants",
@@ -174,7 +175,7 @@ MADE = {
     "machine_cache: resources.cache_dir() / kind / f'{hashed.hexdigest()[:16]}.json'": "a hash",
     "meters: file.with_name(file.name.replace('_input', '_label'))": "a file that is there",
     "names: root.joinpath(*parts)": "checked there",
-    "options: output / f'{runner.new_run_id()}.json'": "the clock and chance",
+    "options: options.output / f'{runner.new_run_id()}.json'": "the clock and chance",
     "process: lock_dir / f'{file}.lock'": "its callers",
     "process: lock_dir / f'{file}.log'": "its callers",
     "rpc_jobs: self._work / f'kernels{self._loaded}.so'": "a number",

@@ -23,32 +23,31 @@ SHORT_S = 60
 """What ends a test that hangs is no shorter: a process that imports TVM takes tens of seconds on a busy machine."""
 
 SLEEPS = {
-    "integration/running.py::Running.assert_nobody_left": "looks again until processes have ended; ends what hangs",
-    "integration/running.py::Running.wait_until_stopped": "looks again until a process has stopped itself",
-    "integration/serving.py::Serving.assert_idle": "looks again until processes have ended; ends what hangs",
-    "integration/serving.py::settled": "looks again until a server has forgotten its clients; ends what hangs",
+    "integration/running_mbench.py::Running.assert_nobody_left": "looks until processes have ended; ends what hangs",
+    "integration/running_mbench.py::Running.wait_until_stopped": "looks again until a process has stopped itself",
+    "integration/board_server.py::Serving.assert_idle": "looks again until processes have ended; ends those that hang",
+    "integration/board_server.py::settled": "looks again until a server has forgotten its clients; ends what hangs",
     "integration/rpc_fixtures.py::server": "looks again until a folder is empty; ends what hangs",
     "integration/test_gate.py::test_a_worker_that_is_killed_is_a_failure": "looks again until there is a worker",
     "integration/test_interrupt.py::test_a_building_process_that_is_killed_once_is_tried_again": "likewise",
     "integration/test_rpc.py::_wait_for_devices": "asks a tracker again until devices are there; ends what hangs",
     "integration/test_tune_command.py::test_a_worker_that_is_killed_costs_one_candidate": "until there is a worker",
     "integration/test_worker.py::hang": "is what hangs",
-    "unit/test_tune.py::hang": "is what hangs",
+    "unit/test_tuner.py::hang": "is what hangs",
     "unit/test_children.py::until": "looks again until something is so; ends what hangs",
-    "unit/test_children.py::test_processes_do_not_outlive_their_block_and_a_foreign_one_does": "is what hangs",
-    "unit/test_children.py::test_a_task_that_is_ended_takes_no_other_with_it": "runs while another task is ended",
-    "unit/test_pipeline.py::test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard":
+    "unit/test_runner.py::test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard":
         "makes a rare order of events likely; the test passes in any other order too",
 }  # fmt: skip
 """Who may sleep, and why the outcome does not hang on it."""
 
 TIMED = {
-    "integration/plans.py::assert_accounted": "runs one after the other are no longer than the time in which they ran",
-}
+    "integration/measure_plans.py::assert_accounted":
+        "runs one after the other are no longer than the time in which they ran",
+}  # fmt: skip
 """Who may compare what a clock said, and why that holds on every machine."""
 
 LIMITS = {
-    "integration/serving.py::_end": "politeness: what does not end in two seconds is killed",
+    "integration/board_server.py::_end": "politeness: what does not end in two seconds is killed",
     "unit/test_tracker.py::test_one_that_trickles": "the pace of the bytes that it sends",
     "integration/test_serve_command.py::test_what_is_packed_for_this_machine_starts_here": "of what is refused at once",
 }
@@ -134,7 +133,11 @@ def places(find: str) -> dict[str, list[int]]:
     for file, tree in sources().items():
         for name, function in functions(tree):
             if find == "sleeps":
-                lines = [node.lineno for node in ast.walk(function) if called(node) == "time.sleep"]
+                lines = [
+                    node.lineno
+                    for node in ast.walk(function)
+                    if isinstance(node, ast.Call) and called(node) == "time.sleep"
+                ]
             else:
                 lines = [node.lineno for node in globals()[find](function)]
             if lines:

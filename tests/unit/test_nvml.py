@@ -35,7 +35,7 @@ def test_an_a100_has_64_lanes_a_multiprocessor() -> None:
 
 def test_conditions_in_si_units() -> None:
     assert device("h100").conditions() == GpuConditions(
-        sm_clock_hz=1755e6, memory_clock_hz=2619e6, power_w=pytest.approx(70.123), power_limit_w=700, temperature_c=34,
+        sm_clock_hz=1755e6, memory_clock_hz=2619e6, power_w=70.123, power_limit_w=700, temperature_c=34,
         memory_used_bytes=664600576, slowed_by=(),
     )  # fmt: skip
 

@@ -9,24 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from mbench.core import labels, resources
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import Host
+from mbench.core.run_options import RunOptions
 from mbench.devices import emulation, registry
 from mbench.hardware import host
 from mbench.pipeline import options
 from mbench.pipeline.job import Job
-
-NOTHING: dict[str, Any] = dict.fromkeys(
-    ("target_name", "device", "threads", "batch", "dtype", "repeat", "timeout_s"), None
-) | {
-    "build_timeout_s": 90,
-    "compile_only": False,
-    "no_tuned": True,
-    "no_cache": False,
-    "counts": False,
-    "keep_artifacts": False,
-    "extra_dirs": (),
-}
 
 
 def machine(architecture: str, *features: str) -> Host:
@@ -47,7 +37,8 @@ def everything_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def job(given: Host, target: str, **changes: Any) -> Job:
-    return options.new_job(("mobilenet_v1_0.25_32",), Path("out"), given, {**NOTHING, "target_name": target, **changes})
+    asked = RunOptions(output=Path("out"), use_tuned=False, **changes)
+    return options.new_job(("mobilenet_v1_0.25_32",), target, given, asked)
 
 
 def test_arm64_runs_natively_on_arm64() -> None:
@@ -88,10 +79,10 @@ def test_on_a_board_its_own_target_is_counted() -> None:
 
 
 def test_several_batches_are_one_run() -> None:
-    made = job(X86, "x86_64_v2", batch="1,64")
+    made = job(X86, "x86_64_v2", batch=(1, 64))
     assert made.settings.variants == ("mobilenet_v1_0.25_32_b1", "mobilenet_v1_0.25_32_b64")
-    assert job(X86, "x86_64_v2", batch="64").settings.variants == ("mobilenet_v1_0.25_32",)
-    assert job(X86, "x86_64_v2", batch="64").settings.batch == 64
+    assert job(X86, "x86_64_v2", batch=64).settings.variants == ("mobilenet_v1_0.25_32",)
+    assert job(X86, "x86_64_v2", batch=64).settings.batch == 64
 
 
 def test_a_gpu_is_launched_on_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +108,8 @@ def test_a_gpu_that_cannot_be_measured_says_why_and_what_can_be_done(monkeypatch
 
 
 def test_a_build_has_a_limit_of_its_own(tmp_path: Path) -> None:
-    job = options.new_job((), tmp_path, X86, {**NOTHING, "target_name": "x86_64_v2", "timeout_s": 7})
+    asked = RunOptions(output=tmp_path, use_tuned=False, timeout_s=7, build_timeout_s=90)
+    job = options.new_job((), "x86_64_v2", X86, asked)
     assert (job.build_timeout_s, job.settings.timeout_s) == (90.0, 7.0)
 
 
@@ -141,3 +133,34 @@ def test_a_start_removes_what_killed_processes_left(
         options.prepare_tuning(tmp_path / "tuned")
     there = command == "tune" and place.startswith("out")  # it does not know that folder
     assert [path.exists() for path in left] == [there, there]
+
+
+# ----------------------------------------------------------------------------------------- what a record says was asked
+def test_settings_hold_what_repeats_the_command() -> None:
+    plain = job(X86, "x86_64_v2").settings
+    assert (plain.repeat_asked, plain.no_tuned, plain.target_folders) == (False, True, ())
+    asked = job(X86, "x86_64_v2", repeat=20, no_tuned=False).settings
+    assert (asked.repeat_asked, asked.repeat, asked.no_tuned) == (True, 20, False)
+
+
+def test_added_folders_of_targets_are_recorded(tmp_path: Path) -> None:
+    own = tmp_path / "boards" / "my_board"
+    own.mkdir(parents=True)
+    text = (resources.data_dir("targets") / "x86_64_v2" / "target.toml").read_text(encoding="utf-8")
+    (own / "target.toml").write_text(text.replace('name = "x86_64_v2"', 'name = "my_board"'), encoding="utf-8")
+    assert job(X86, "x86_64_v2", extra_dirs=(tmp_path / "boards",)).settings.target_folders == (
+        str(tmp_path / "boards"),
+    )
+
+
+def test_labels_are_of_the_ci_and_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for system in labels.SYSTEMS:
+        monkeypatch.delenv(system.sign, raising=False)
+    assert job(X86, "x86_64_v2").labels == {}
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_SHA", "4f2a9c1")
+    made = job(X86, "x86_64_v2", labels=("branch=mine",))
+    assert made.labels["commit"] == "4f2a9c1"
+    assert made.labels["branch"] == "mine"
+    with pytest.raises(UsageError, match="--label branch: no '='"):
+        job(X86, "x86_64_v2", labels=("branch",))

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import kernels
-import networks
+import kernel_cases as kernels
+import network_cases as networks
 import numpy as np
 import pytest
 import torch
 import tvm
-from kernels import AVX2
+from kernel_cases import AVX2
 from tvm import relax
 
 from mbench.compile import codegen, pack, to_relax

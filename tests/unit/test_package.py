@@ -11,7 +11,7 @@ import pytest
 from mbench.core.errors import OutputError, UsageError
 from mbench.devices import package, toolchain
 from mbench.devices.toolchain import Server
-from mbench.hardware import targets
+from mbench.hardware import linker, targets
 
 ARM = targets.load("arm64")
 HERE = platform.machine()
@@ -41,7 +41,7 @@ def start(folder: Path, *words: str, **environment: str) -> subprocess.Completed
 def startable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a package for this very machine."""
     monkeypatch.setattr(package, "_loader", lambda _: "/bin/sh")
-    monkeypatch.setattr(package.linker, "architecture", lambda _: HERE)
+    monkeypatch.setattr(linker, "architecture", lambda _: HERE)
     return package.pack(ARM, folder).folder
 
 
@@ -152,7 +152,7 @@ def test_start_on_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_start_where_the_c_library_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package.linker, "architecture", lambda _: HERE)
+    monkeypatch.setattr(linker, "architecture", lambda _: HERE)
     done = start(package.pack(ARM, tmp_path / "board").folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import factory
-import fakes
+import fake_devices as fakes
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
@@ -249,7 +249,7 @@ def test_where_fusion_differs_the_sum_of_the_group_is_compared(tmp_path: Path) -
     head = (*ours[:at], joined, *after)
     group = f"{pair[0].name} + {pair[1].name}"
     for factor, outcome in ((1.0, ("same", "information")), (3.0, ("regressed",))):
-        arena = Arena(lambda *_, factor=factor: {"both": factor})  # type: ignore[misc]
+        arena = Arena(lambda *_, factor=factor: {"both": factor})
         arena.heads[NAME] = head
         found = fight(arena, contest(tmp_path / str(factor), head=head))
         assert next(each.outcome for each in found.findings if each.layer == group) in outcome

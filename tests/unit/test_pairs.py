@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.analysis import pairs
 from mbench.core import stats
+from mbench.core.records import Result
 
 
 def test_the_papers_saving() -> None:
@@ -60,8 +61,8 @@ def test_no_ratio(over: float | None, under: float | None) -> None:
 
 def test_reasons_are_found_by_path_parent_or_part() -> None:
     [result] = factory.record(factory.PAIR[:1]).results
-    result = msgspec.structs.replace(result, missing={"books": "b", "layers.counters": "c"})
-    assert pairs.why_missing(result, "books.overhead_s") == "b"
+    result = msgspec.structs.replace(result, missing={"time_balance": "b", "layers.counters": "c"})
+    assert pairs.why_missing(result, "time_balance.overhead_s") == "b"
     assert pairs.why_missing(result, "layers.counters") == "c"
     assert pairs.why_missing(result, "layers") == "c"
     assert pairs.why_missing(result, "energy") == "the record gives no reason"
@@ -78,3 +79,26 @@ def test_schedules_of_joined_kernels() -> None:
     assert schedule("a") == "rule1"
     assert schedule("a + b + c") == "rule1 + rule2"
     assert schedule("d") is None
+
+
+def test_blocks_are_found_by_block_and_role_and_not_by_name() -> None:
+    """Names mean nothing: with others, in both networks, the blocks are the same."""
+    record = factory.record()
+    [pair] = pairs.of_record(record)
+
+    def renamed(result: Result) -> Result:
+        layers = tuple(
+            msgspec.structs.replace(layer, name=f"n{layer.index}", inputs=()) for layer in result.layers
+        )  # fmt: skip
+        return msgspec.structs.replace(result, layers=layers)
+
+    other = pairs.Pair(separable=renamed(pair.separable), standard=renamed(pair.standard))
+    assert other.blocks() == pair.blocks()
+    assert len(pair.blocks()) == 13
+
+
+def test_without_roles_there_are_no_blocks() -> None:
+    [pair] = pairs.of_record(factory.record())
+    layers = tuple(msgspec.structs.replace(layer, role="other") for layer in pair.standard.layers)
+    bare = pairs.Pair(separable=pair.separable, standard=msgspec.structs.replace(pair.standard, layers=layers))
+    assert bare.blocks() == ()

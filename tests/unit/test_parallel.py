@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from kernels import Conv, Pool
+from kernel_cases import Conv, Pool
 from tvm import tirx
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
@@ -15,8 +15,8 @@ def test_loops_that_tvm_made_are_serial() -> None:
 
 @pytest.mark.parametrize(("turns", "width", "loops"), [(1, 4, 2), (5, 4, 6), (5, 1, 0)])
 def test_a_loop_is_counted_as_often_as_it_runs_and_not_for_one_task(turns: int, width: int, loops: int) -> None:
-    @T.prim_func(s_tir=True)
-    def kernel(x: T.Buffer((turns, width), "float32")):
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def kernel(x: T.Buffer((turns, width), "float32")):  # type: ignore[no-untyped-def, valid-type]  # TVM's script
         for i in range(turns):
             for j in T.parallel(width):
                 x[i, j] = x[i, j] + T.float32(1)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from mbench.build import builders
+from mbench.core import dtypes
 from mbench.core.choices import Choices
 from mbench.hardware import targets
-from mbench.measure import numerics
 from mbench.networks import variants
 
 
@@ -211,7 +211,11 @@ def test_float16_is_measured_against_float32_and_passes_by_its_own_tolerance_alo
     assert formats.export(case, set()) == {}
     with torch.inference_mode():
         output = cases.folded_network(case).half()(torch.from_numpy(case.image()).half()).float().numpy()
-    assert numerics.TOLERANCE["float32"] < standings.error(output, case.expected()) < numerics.TOLERANCE["float16"]
+    assert (
+        dtypes.of("float32").network_tolerance
+        < standings.error(output, case.expected())
+        < dtypes.of("float16").network_tolerance
+    )
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 import verdict_factory
 from conftest import Mbench
 
 from mbench.cli import printing
 from mbench.core import plain, record_files, records, resources
 from mbench.gating import verdict as judging
+from mbench.gating.comparison import Verdict
 from mbench.gating.outputs import bencher, benchmark_action, junit, markdown, page, terminal
 from mbench.terminal import progress, record_tables
 
@@ -58,8 +59,8 @@ def hostile_record() -> records.Record:
     return msgspec.structs.replace(made, settings=msgspec.structs.replace(made.settings, variants=names))
 
 
-def hostile_verdict() -> judging.Verdict:
-    made: judging.Verdict = spoiled(verdict_factory.regressed(), iter(range(10**9)))
+def hostile_verdict() -> Verdict:
+    made: Verdict = spoiled(verdict_factory.regressed(), iter(range(10**9)))
     return made
 
 
@@ -182,8 +183,8 @@ def targets_dir(tmp_path: Path) -> Path:
     """Return a folder with a target whose strings are hostile, in a folder whose name is."""
     own = (resources.data_dir("targets") / "x86_64_v2" / "target.toml").read_text(encoding="utf-8")
     texts = iter(range(10**9))
-    for key in ("source", "estimate", "description"):
-        own = re.sub(rf'\b{key} = "[^"]*"', lambda _, key=key: f"{key} = {json.dumps(HOSTILE + str(next(texts)))}", own)
+    keys = r"\b(source|estimate|description)"
+    own = re.sub(rf'{keys} = "[^"]*"', lambda found: f"{found[1]} = {json.dumps(HOSTILE + str(next(texts)))}", own)
     own = re.sub(r'(?m)^name = ".*"', lambda _: f"name = {json.dumps(NAME)}", own)
     own = re.sub(r"(?m)^aliases = .*", lambda _: f"aliases = [{json.dumps(HOSTILE)}]", own)
     (tmp_path / "targets" / NAME).mkdir(parents=True)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import factory
 import msgspec
 import pandas as pd
 import pytest
+import record_factory as factory
 
 from mbench.analysis import record_history
 from mbench.core.records import Record

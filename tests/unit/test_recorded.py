@@ -4,9 +4,9 @@ import math
 import random
 from collections.abc import Sequence
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 import scipy.stats
 
 from mbench.core.records import Layer, Record, Result
@@ -14,6 +14,7 @@ from mbench.core.stats import median
 from mbench.gating import matching, recorded
 from mbench.gating.comparison import Finding
 from mbench.gating.limits import Limits
+from mbench.gating.timed import CONFIDENCE
 
 NAME = "mobilenet_v1_0.25_32"
 BASE = factory.record([NAME])
@@ -66,8 +67,10 @@ def test_one_run_a_side_cannot_rule_out_what_was_asked_for_and_says_what_it_take
 
 def test_one_run_a_side_sees_what_no_machine_does_by_itself() -> None:
     slower, quicker = judge([run()], [run(2.0)])[None], judge([run()], [run(0.5)])[None]
-    assert (slower.outcome, slower.ratio) == ("regressed", pytest.approx(2.0))
-    assert (quicker.outcome, quicker.ratio) == ("improved", pytest.approx(0.5))
+    assert slower.outcome == "regressed"
+    assert slower.ratio == pytest.approx(2.0)
+    assert quicker.outcome == "improved"
+    assert quicker.ratio == pytest.approx(0.5)
     assert judge([run()], [run(1.1)])[None].outcome == "undecided"
 
 
@@ -163,7 +166,7 @@ def test_p_and_interval_are_students() -> None:
     found = numbers(base, head)
     shifted = [value - math.log1p(found.margin) for value in head]
     assert found.p(1) == pytest.approx(scipy.stats.ttest_ind(shifted, base, alternative="greater").pvalue)
-    interval = scipy.stats.ttest_ind(head, base).confidence_interval(recorded.CONFIDENCE)
+    interval = scipy.stats.ttest_ind(head, base).confidence_interval(CONFIDENCE)
     assert found.interval() == pytest.approx((interval.low, interval.high))
     assert found.p(-1) > 0.99
     assert found.margin == pytest.approx(math.expm1(3 * found.error))
@@ -173,7 +176,7 @@ def test_a_single_run_is_judged_by_the_normal_distribution_of_the_assumed_spread
     found = numbers([0.0], [0.5])
     error = 0.04 * math.sqrt(2)
     assert found.p(1) == pytest.approx(scipy.stats.norm.sf((0.5 - 3 * error) / error))
-    assert found.interval() == pytest.approx(scipy.stats.norm.interval(recorded.CONFIDENCE, 0.5, error))
+    assert found.interval() == pytest.approx(scipy.stats.norm.interval(CONFIDENCE, 0.5, error))
 
 
 def test_all_layers_that_were_looked_at_are_one_family() -> None:

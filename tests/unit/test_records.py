@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import factory
 import jsonschema
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core import atomic_files, record_files, records, strict_json
 from mbench.core.errors import OutputError, RecordError
@@ -71,7 +71,7 @@ def test_one_line_of_utf8() -> None:
     data = record_files.encode(factory.hostile(factory.record()))
     assert data.endswith(b"}\n")
     assert data.count(b"\n") == 1
-    assert json.loads(data.decode("utf-8"))["format_version"] == 1
+    assert json.loads(data.decode("utf-8"))["format_version"] == 2
 
 
 def test_floats_keep_nine_digits() -> None:
@@ -116,14 +116,21 @@ def test_not_a_record(data: str) -> None:
     assert "no format_version" in refused(data)
 
 
-@pytest.mark.parametrize("version", [2, 0, -1, 1.5, "1", "2", [1], {}, False])
+@pytest.mark.parametrize("version", [0, -1, 1.5, "1", "2", [1], {}, False])
 def test_other_versions(plain: dict[str, Any], version: object) -> None:
     message = refused(json.dumps({**plain, "format_version": version}))
     assert f"format_version is {version}" in message.replace("'", "")
-    assert "reads 1" in message
+    assert "reads 1 to 2" in message
 
 
-@pytest.mark.parametrize("version", [True, 1.0])
+@pytest.mark.parametrize("version", [3, 10**30])
+def test_a_newer_version_says_what_to_do(plain: dict[str, Any], version: int) -> None:
+    message = refused(json.dumps({**plain, "format_version": version}))
+    assert f"format_version is {version}" in message
+    assert message.endswith("newer format, update mbench")
+
+
+@pytest.mark.parametrize("version", [True, 1.0, 2.0])
 def test_versions_that_only_look_like_ours(plain: dict[str, Any], version: object) -> None:
     assert "format_version" in refused(json.dumps({**plain, "format_version": version}))
 
@@ -172,7 +179,7 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "null for text": (_set("run_id", value=None), "run_id"),
     "fraction for a whole number": (_set("settings", "repeat", value=1.5), "repeat"),
     "unknown op": (_set("results", 0, "layers", 0, "op", value="conv3d"), "op"),
-    "unknown device": (_set("device", "kind", value="moon"), "kind"),
+    "impossible device": (_set("device", "kind", value="the moon"), "kind"),
     "empty name": (_set("run_id", value=""), "run_id"),
     "long name": (_set("run_id", value="x" * 201), "run_id"),
     "list for an object": (_set("host", value=[]), "host"),
@@ -197,8 +204,8 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "a negative timeout": (_set("settings", "timeout_s", value=-1), "$.settings.timeout_s"),
     "runs a sample without end": (_set("settings", "number", value=10**18), "$.settings.number"),
     "more variants than a run takes": (
-        _set("settings", "variants", value=[f"n{number}" for number in range(10_001)]),
-        "$.settings.variants",
+        _set("settings", "networks", value=[f"n{number}" for number in range(10_001)]),
+        "$.settings.networks",
     ),
     "a text without end": (_set("host", "cpu", value="x" * 10**6), "$.host.cpu"),
     "a table without end": (
@@ -226,6 +233,11 @@ def test_fields_that_break_the_format(plain: dict[str, Any], name: str) -> None:
     assert said in message
 
 
+def _multiply_adds_without_end(record: dict[str, Any]) -> None:
+    for layer in record["results"][0]["layers"]:
+        layer.update(macs=10**18)
+
+
 RULES: dict[str, tuple[Change, str]] = {
     "a month that is none": (_set("created_at_utc", value="2025-13-01T12:00:00Z"), "$.created_at_utc"),
     "a day that is none, deep": (
@@ -239,16 +251,16 @@ RULES: dict[str, tuple[Change, str]] = {
         '$.results[0].energy.components_j["DRAM"]',
     ),
     "a network twice": (lambda record: record["results"].append(record["results"][0]), "$.results"),
-    "a variant twice": (lambda record: record["settings"]["variants"].extend(factory.PAIR[:1]), "$.settings.variants"),
+    "a variant twice": (lambda record: record["settings"]["networks"].extend(factory.PAIR[:1]), "$.settings.networks"),
     "a result not asked for": (
-        _set("results", 0, "variant", "name", value="another"),
-        "$.results[0].variant.name",
+        _set("results", 0, "network", "name", value="another"),
+        "$.results[0].network.name",
     ),
-    "a failure not asked for": (_set("failures", 0, "variant", value="another"), "$.failures[0].variant"),
+    "a failure not asked for": (_set("failures", 0, "network", value="another"), "$.failures[0].network"),
     "two layers of one name": (_set("results", 0, "layers", 1, "name", value="conv0"), "$.results[0].layers"),
     "a layer out of its place": (_set("results", 0, "layers", 4, "index", value=5), "$.results[0].layers[4].index"),
     "counts whose sum is too large": (
-        lambda record: [layer.update(macs=10**18) for layer in record["results"][0]["layers"]],
+        _multiply_adds_without_end,
         "sum of `macs`",
     ),
     "a convolution of two sides": (
@@ -267,7 +279,18 @@ RULES: dict[str, tuple[Change, str]] = {
         _set("results", 0, "layers", 27, "input_shape", value=[10**9, 10**9, 7, 7]),
         "$.results[0].layers[27].input_shape",
     ),
-    "books that do not add up": (_set("results", 0, "books", "layer_sum_s", value=7.0), "$.results[0].books"),
+    "a time balance that does not add up": (
+        _set("results", 0, "time_balance", "layer_sum_s", value=7.0),
+        "$.results[0].time_balance",
+    ),
+    "an input that no layer gives": (
+        _set("results", 0, "layers", 4, "inputs", value=["another"]),
+        "$.results[0].layers[4].inputs",
+    ),
+    "an input that comes later": (
+        _set("results", 0, "layers", 4, "inputs", value=["fc"]),
+        "$.results[0].layers[4].inputs",
+    ),
 }
 
 
@@ -300,9 +323,9 @@ def test_layers_that_count_more_than_their_network() -> None:
         ("}\n", "}\x00", "not a whole JSON document"),
         ('"threads":2', '"x\u202e' + "y" * 10**6 + '":2', "unknown field"),
         ('"pool"', '"' + "z" * 10**6 + '"', "not a valid record"),
-        ('"format_version":1', '"format_version":' + "9" * 10**6, "out of range"),
-        ('"format_version":1', '"format_version":[' + "9," * 10**5 + "9]", "format_version"),
-        ('"format_version":1', '"format_version":1e400', "out of range"),
+        ('"format_version":2', '"format_version":' + "9" * 10**6, "out of range"),
+        ('"format_version":2', '"format_version":[' + "9," * 10**5 + "9]", "format_version"),
+        ('"format_version":2', '"format_version":1e400', "out of range"),
     ],
 )
 def test_documents_that_readers_would_take_apart(old: str, new: str, said: str) -> None:
@@ -366,7 +389,7 @@ def test_the_schema_refuses_what_reading_refuses(
     assert not validator.is_valid(changed(plain, MUTATIONS[name][0]))
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_the_schema_refuses_other_versions(
     plain: dict[str, Any], validator: jsonschema.Draft202012Validator, version: object
 ) -> None:

@@ -8,10 +8,10 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import factory
 import jinja2
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core import record_files, records, units
 from mbench.core.errors import OutputError
@@ -78,7 +78,7 @@ def with_result(record: records.Record, **changes: object) -> records.Record:
 def test_the_headline_has_the_figures(full: Page) -> None:
     assert (
         "MobileNetV1 1.0 224 on host (x86-64, AVX-512), 2 threads: 12.1 ms, 7.8 times faster than with standard "
-        "convolutions; 8.6 times was promised by the multiply-adds." in full.text
+        "convolutions; the multiply-adds predict 8.6 times." in full.text
     )
 
 
@@ -95,7 +95,7 @@ def test_slower_is_said_as_slower() -> None:
         "smallest visible slow-down",
         "8.56x", "6.96x", "1/N + 1/D²", "12.7 %",
         "End to end = layers + overhead",
-        "instrument, a reading",
+        "instrument, per reading",
         "Energy, modelled", "no meter: no RAPL, no NVML",
         "2e-06", "torch 2.13.0",
         "stolen, since boot", "performance",
@@ -199,8 +199,8 @@ def emulated() -> Page:
 def test_an_emulated_run_has_instructions_in_the_headline(emulated: Page) -> None:
     assert (
         "MobileNetV1 1.0 224 on arm64_cortex_a72 (arm64, NEON), emulated: 187 M instructions, 1.32 a vector "
-        "multiply-add needed; 10 times fewer than with standard convolutions; 8.6 times fewer was promised by the "
-        "multiply-adds." in emulated.text
+        "multiply-add needed; 10 times fewer than with standard convolutions; the multiply-adds "
+        "predict 8.6 times fewer." in emulated.text
     )
     alone = page(factory.emulated(factory.PAIR[:1]))
     assert "187 M instructions, 1.32 a vector multiply-add needed; 569 M multiply-adds." in alone.text
@@ -218,10 +218,10 @@ def test_more_instructions_are_said_as_more() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        f"No latency: {factory.NO_TIME}. Exact counts stand in its place.",
+        f"No latency: {factory.NO_TIME}. Exact counts replace it.",
         "Instructions over depth, as counted",
-        "Instructions saved, promised and executed, block by block",
-        "it executes 10 times fewer. That is no speed-up in time",
+        "Instructions saved, predicted and executed, block by block",
+        "it executes 10 times fewer. This says nothing about time",
         "separable, instructions",
         "latency, modelled",
         factory.MODEL_METHOD, factory.TRAFFIC_METHOD, factory.COUNTS_METHOD, factory.EMULATOR,
@@ -238,7 +238,7 @@ def test_an_emulated_run_shows_no_time_but_the_models(emulated: Page) -> None:
     shown = seconds_in(emulated.text)
     assert shown
     assert shown <= allowed(record)
-    for words in ("p10", "median", "Latency over depth", "faster", "slower", "Books", "warm-up", "Warm-up"):
+    for words in ("p10", "median", "Latency over depth", "faster", "slower", "Time balance", "warm-up", "Warm-up"):
         assert words not in emulated.text, words
     for name in emulated.data.values():
         assert "median latency" not in name
@@ -324,7 +324,9 @@ def test_an_emulated_run_that_went_wrong_is_not_counted() -> None:
         msgspec.structs.replace(layer, counters=None, traffic_bytes=None, latency_model_s=None)
         for layer in record.results[0].layers
     )
-    wrong = msgspec.structs.replace(record.results[0].numerics, passed=False, max_rel_error=0.5)
+    numerics = record.results[0].numerics
+    assert numerics is not None
+    wrong = msgspec.structs.replace(numerics, passed=False, max_rel_error=0.5)
     end_to_end = msgspec.structs.replace(record.results[0].end_to_end, latency_model_s=None)
     reason = "the output is wrong"
     missing = dict.fromkeys(("counts", "layers.counters", "layers.traffic_bytes", "end_to_end"), reason)
@@ -386,7 +388,9 @@ def test_the_unfinished_are_named() -> None:
 
 def test_a_wrong_output_is_loud(full: Page) -> None:
     record = factory.record()
-    wrong = msgspec.structs.replace(record.results[0].numerics, passed=False, max_rel_error=0.5)
+    numerics = record.results[0].numerics
+    assert numerics is not None
+    wrong = msgspec.structs.replace(numerics, passed=False, max_rel_error=0.5)
     assert "Wrong output: mobilenet_v1_1.0_224 differs from torch" in page(with_result(record, numerics=wrong)).text
     assert "Wrong output" not in full.text
 
@@ -402,7 +406,7 @@ def test_measured_energy_has_its_own_row() -> None:
     energy = msgspec.structs.replace(record.results[0].energy, measured=metered)
     text = page(with_result(record, energy=energy)).text
     assert "31.0 mJ" in text
-    assert "RAPL package; 400 runs in 5.00 s; idle power is not taken off" in text
+    assert "RAPL package; 400 runs in 5.00 s; idle power is not subtracted" in text
 
 
 def test_several_records_each_once() -> None:
@@ -439,7 +443,7 @@ def test_too_many_records_are_in_brief(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "block3.pw" in Page(report.render(items)).text
     monkeypatch.setattr(report, "DETAILED_LAYERS", 57)
     found = Page(report.render(items))
-    assert found.text.count("In brief, since this page has many records") == 2
+    assert found.text.count("Shortened, because this page has many records") == 2
     assert "block3.pw" in found.text
     assert "Roofline" not in found.text
     assert sum(address.startswith("data:application/gzip") for address in found.addresses) == 3
@@ -456,20 +460,20 @@ def test_what_was_recorded_can_be_had_back(full: Page) -> None:
 
 def test_the_steps_of_the_waterfall_are_named_and_add_up(full: Page) -> None:
     table = full.text.split("Every step, with its layers", 1)[1].split("Block by block", 1)[0]
-    assert "depthwise layers: slower than the roofline" in table
+    assert "depthwise layers: below the roofline" in table
     changes = [float(value) for value in re.findall(r"([+-]\d+\.\d\d)x", table)]
     *steps, whole = changes
     assert sum(steps) == pytest.approx(whole, abs=0.005 * len(steps))
 
 
-def test_books_that_do_not_close_are_said_aloud(full: Page) -> None:
+def test_a_time_balance_that_does_not_close_is_said_aloud(full: Page) -> None:
     record = factory.record()
-    books = record.results[0].books
-    assert books is not None
-    apart = msgspec.structs.replace(books, unattributed_s=-0.3 * books.end_to_end_s)
-    found = page(with_result(record, books=apart))
-    assert found.text.count("they were measured at another pace") == 2
-    assert "another pace" not in full.text
+    balance = record.results[0].time_balance
+    assert balance is not None
+    apart = msgspec.structs.replace(balance, unattributed_s=-0.3 * balance.end_to_end_s)
+    found = page(with_result(record, time_balance=apart))
+    assert found.text.count("speed changed between the two measurements") == 2
+    assert "speed changed" not in full.text
 
 
 def test_a_tuned_choice_that_was_not_followed_is_named() -> None:
@@ -542,13 +546,13 @@ def test_write(tmp_path: Path) -> None:
     "words",
     [
         "NVIDIA H100 80GB HBM3 (sm_90, 132 multiprocessors, 85.5 GB, 700.0 W at most); driver 580.82.07, CUDA up to 13",
-        "How they were told apart: layers: device events.",
+        "How they were separated: layers: device events.",
         "the GPU's driver gave out 23.0 MB of the GPU's memory for it",
-        "idle power is not taken off, 70.2 W before the first run",
+        "idle power is not subtracted, 70.2 W before the first run",
         "power cap",
         "12.0 mJ measured: the layer alone; 700 runs in 500 ms",
         "86.0 °C",
-        "measured, idle power in it; modelled: 24.9 mJ",
+        "measured, including idle power; modelled: 24.9 mJ",
         "1.0 224 on cuda_sm90 (GPU): ",
     ],
 )

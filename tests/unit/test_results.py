@@ -5,17 +5,17 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import factory
-import fakes
+import fake_devices as fakes
 import msgspec
 import pytest
+import record_factory as factory
 import torch
 
 from mbench.analysis import pairs
 from mbench.core.machine_types import Calibration, GpuConditions, Target
 from mbench.core.records import MeteredEnergy, Result
 from mbench.hardware import targets
-from mbench.pipeline import results
+from mbench.pipeline import result_warnings, results
 
 RECORD = factory.record()
 CALIBRATION = RECORD.device.calibration
@@ -49,7 +49,7 @@ def with_ceilings(**changes: Any) -> Calibration:
 # ------------------------------------------------------------------------------------------------------------ numbers
 def test_the_books_close(tmp_path: Path) -> None:
     observation = seen(tmp_path)
-    books = made(tmp_path, observation=observation).books
+    books = made(tmp_path, observation=observation).time_balance
     assert books is not None
     assert books.layer_sum_s + books.overhead_s + books.unattributed_s == pytest.approx(books.end_to_end_s, abs=1e-18)
     assert books.end_to_end_s == statistics.median(observation.latency_s)
@@ -60,7 +60,7 @@ def test_the_books_close(tmp_path: Path) -> None:
 
 
 def test_books_of_a_slower_instrumented_run_are_negative(tmp_path: Path) -> None:
-    books = made(tmp_path, observation=seen(tmp_path, latency_s=(1e-9,) * 5)).books
+    books = made(tmp_path, observation=seen(tmp_path, latency_s=(1e-9,) * 5)).time_balance
     assert books is not None
     assert books.unattributed_s < 0
 
@@ -89,7 +89,7 @@ def test_a_wrong_result_is_not_timed(tmp_path: Path) -> None:
     result = made(tmp_path, observation=fakes.unseen(fakes.WRONG))
     assert result.numerics is not None
     assert not result.numerics.passed
-    assert (result.end_to_end.latency_s, result.books) == (None, None)
+    assert (result.end_to_end.latency_s, result.time_balance) == (None, None)
     assert result.end_to_end.threads == 2
     assert all(layer.latency_s is None and layer.roofline is None for layer in result.layers)
     assert "wrong: 0.1 > 0.0001" in pairs.why_missing(result, "end_to_end.latency_s")
@@ -132,9 +132,9 @@ def test_every_null_has_its_reason(tmp_path: Path, name: str) -> None:
 
 
 def test_the_check_above_sees_a_null_without_reason(tmp_path: Path) -> None:
-    result = msgspec.structs.replace(made(tmp_path), books=None)
-    assert "books" in fakes.nulls(result)
-    assert pairs.why_missing(result, "books") == NO_REASON
+    result = msgspec.structs.replace(made(tmp_path), time_balance=None)
+    assert "time_balance" in fakes.nulls(result)
+    assert pairs.why_missing(result, "time_balance") == NO_REASON
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -185,7 +185,7 @@ def test_multiply_adds_with_padding_explain_what_is_faster_than_the_ceiling(tmp_
     [own] = [layer for layer in result.layers if layer.name == last.name]
     assert own.roofline
     assert own.roofline.fraction_of_bound == pytest.approx(1.5)
-    assert results._taps_inside(own) < 1 / 1.5
+    assert result_warnings.taps_inside(own) < 1 / 1.5
     [padded] = [warning for warning in result.warnings if "multiply-adds with padding" in warning]
     assert last.name in padded
     assert not any(last.name in warning for warning in result.warnings if "--no-cache" in warning)
@@ -202,7 +202,7 @@ def test_the_share_of_taps_inside_is_what_a_convolution_of_ones_sums(inputs: int
         input_shape=(1, 8, inputs, inputs), output_shape=(1, 8, *summed.shape[2:]), kernel_size=(kernel, kernel),
         stride=(stride, stride),
     )  # fmt: skip
-    assert results._taps_inside(layer) == pytest.approx(float(summed.sum()) / (summed.numel() * kernel**2))
+    assert result_warnings.taps_inside(layer) == pytest.approx(float(summed.sum()) / (summed.numel() * kernel**2))
 
 
 def test_warning_of_ceilings_measured_on_a_busy_machine(tmp_path: Path) -> None:
@@ -250,8 +250,8 @@ def test_a_gpus_own_methods_and_memory_are_kept(tmp_path: Path) -> None:
     observation = seen(tmp_path, latency_method="by events", books_method="held back", device_bytes=7)
     result = made(tmp_path, observation=observation, target=targets.load("cuda_sm90"))
     assert result.end_to_end.method == "by events"
-    assert result.books is not None
-    assert result.books.method == "held back"
+    assert result.time_balance is not None
+    assert result.time_balance.method == "held back"
     assert result.memory.device_bytes == 7
     compiled = made(tmp_path, observation=None, target=targets.load("cuda_sm90"))
     assert compiled.missing["memory.device_bytes"] == "the ceilings could not be measured"

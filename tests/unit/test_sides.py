@@ -3,10 +3,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import factory
-import fakes
+import fake_devices as fakes
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core import artifact, record_files
 from mbench.core.errors import RecordError, UsageError

@@ -10,9 +10,9 @@ import sys
 import threading
 from pathlib import Path
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 from conftest import require
 
 import mbench
@@ -45,7 +45,7 @@ from mbench.terminal import tuning_tables
 from mbench.terminal.listings import Listing
 class Tuner:
     waiting, failures, searches = (), (), ()
-    def __init__(self, job): pass
+    def __init__(self, job): self.job = job
     def __enter__(self): return self
     def __exit__(self, *_): pass
     def find(self, say): say("looking")

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import factory
 import pytest
+import record_factory as factory
 
 from mbench.core import record_files, records, system_limits
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernels import AVX2, AVX512
+from kernel_cases import AVX2, AVX512
 
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import tiling
@@ -61,7 +61,7 @@ def test_packing_puts_each_weight_where_its_panel_reads_it(channels: int, reduct
 
 @given(channels=st.integers(1, 300), lanes=st.sampled_from([1, 2, 4, 8, 16]))
 def test_the_vector_is_the_widest_that_the_channels_fill(channels: int, lanes: int) -> None:
-    found = tiling.vector_lanes(channels, dataclasses.replace(AVX2, lanes=lanes))
+    found = tiling.vector_lanes(channels, dataclasses.replace(AVX2, vector_bits=32 * lanes))
     assert found == max(width for width in (1, 2, 4, 8, 16) if width <= min(channels, lanes))
 
 
@@ -83,7 +83,7 @@ def test_runs_cover_a_line_once_and_know_which_taps_are_padding(
     runs = tiling.runs(
         outputs=outputs, inputs=inputs, kernel=kernel, stride=stride, padding=padding, limit=limit
     )  # fmt: skip
-    covered = []
+    covered: list[int] = []
     for run in runs:
         assert 1 <= run.size <= limit
         assert len(run.inside) == kernel

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import factory
 import msgspec
 import numpy as np
 import pytest
+import record_factory as factory
 import scipy.stats
 
 from mbench.core import stats
@@ -87,6 +87,7 @@ def test_what_is_shorter_than_the_clock_sees_is_not_judged() -> None:
 def test_a_slow_down_that_fresh_processes_confirm_is_a_regression_with_its_figures() -> None:
     found = judged(reading(near(0.05)), reading(near(0.06)))
     assert (found.outcome, found.way, found.metric) == ("regressed", "paired", "latency")
+    assert found.ratio is not None
     assert found.ratio == pytest.approx(1.06, rel=1e-3), "the fresh processes have the last word"
     assert found.interval
     assert found.interval[0] < found.ratio < found.interval[1]

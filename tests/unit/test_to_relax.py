@@ -7,9 +7,9 @@ import pytest
 
 from mbench.build import build
 from mbench.compile import memory, to_relax
+from mbench.core.dtypes import NAMES as DTYPES
 from mbench.core.errors import BuildError
 from mbench.networks import architectures, variants, weights
-from mbench.networks.costs import DTYPES
 
 NAME = "mobilenet_v1_0.25_32"
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from mbench.core import dtypes
 from mbench.measure import numerics
 from mbench.networks import architectures, torch_network, variants
 
-TOLERANCE = numerics.TOLERANCE["float32"]
+TOLERANCE = dtypes.of("float32").network_tolerance
 CORRUPTED = ("mobilenet_v1_0.25_64", "mobilenet_v1_0.25_32_standard")
 
 

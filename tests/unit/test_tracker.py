@@ -179,6 +179,14 @@ def _summary(*keys: Any) -> bytes:
     return message([0, {"queue_info": {}, "server_info": [{"key": key} for key in keys]}])
 
 
+_NO_ANSWER: tuple[Any, ...] = (None, [], [0], [0, None], [0, {}], [0, {"server_info": 1}], {"a": 1})
+_NO_SERVER_INFO: tuple[Any, ...] = ([1], [{}], [{"key": 1}], {"key": "x"})
+_NO_ADDRESS: tuple[Any, ...] = (
+    *(None, [], ["board"], ["board", 9090], ["board", "9090", "x"], [1, 9090, "x"], ["board", 9090, 1]),
+    *(["board", 0, "x"], ["board", 65536, "x"], ["board", 9.5, "x"], ["board", 10**40, "x"]),
+    *(["", 9090, "x"], ["a b", 9090, "x"], ["\x1b[2J", 9090, "x"], ["x" * 300, 9090, "x"]),
+    ["board", 9090, "x" * 2000],
+)
 _DEEP = struct.pack("<i", 100_000) + b"[" * 100_000
 _HUGE = b"[0,1e999999]"
 
@@ -187,18 +195,10 @@ _HUGE = b"[0,1e999999]"
     "talk",
     [
         *(_closes, _speaks_otherwise, _is_a_server, _answers_no_json, _answers_too_much, _fails),
-        *(_answers(message(value)) for value in (None, [], [0], [0, None], [0, {}], [0, {"server_info": 1}], {"a": 1})),
-        *(_answers(message([0, {"server_info": value}])) for value in ([1], [{}], [{"key": 1}], {"key": "x"})),
+        *(_answers(message(value)) for value in _NO_ANSWER),
+        *(_answers(message([0, {"server_info": value}])) for value in _NO_SERVER_INFO),
         *(_answers(_DEEP), _answers(struct.pack("<i", len(_HUGE)) + _HUGE), _answers(struct.pack("<i", -1))),
-        *(
-            _answers(_summary("server:pi4"), message([0, value]))
-            for value in (
-                *(None, [], ["board"], ["board", 9090], ["board", "9090", "x"], [1, 9090, "x"], ["board", 9090, 1]),
-                *(["board", 0, "x"], ["board", 65536, "x"], ["board", 9.5, "x"], ["board", 10**40, "x"]),
-                *(["", 9090, "x"], ["a b", 9090, "x"], ["\x1b[2J", 9090, "x"], ["x" * 300, 9090, "x"]),
-                ["board", 9090, "x" * 2000],
-            )
-        ),
+        *(_answers(_summary("server:pi4"), message([0, value])) for value in _NO_ADDRESS),
     ],
 )
 def test_what_is_no_tracker(talk: Talk) -> None:

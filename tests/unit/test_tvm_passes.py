@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import kernels
+import kernel_cases as kernels
 import pytest
 import tvm
-from kernels import AVX2, NEON, Conv, Layer, Pool
+from kernel_cases import AVX2, NEON, Conv, Layer, Pool
 
 from mbench.compile import tvm_passes
 from mbench.compile.kernel import Kernel
@@ -49,7 +49,8 @@ def test_a_module_may_hold_kernels_of_both_kinds() -> None:
     library = tvm.tirx.build(tvm.IRModule(functions), target=kernels.host_target(), pipeline=tvm_passes.PIPELINE)
     for name, layer in layers.items():
         arrays = kernels.drawn(layer)
-        packed = [arrays[0], plans[name].pack(arrays[1]) if plans[name].pack else arrays[1], arrays[2]]
+        pack = plans[name].pack
+        packed = [arrays[0], pack(arrays[1]) if pack else arrays[1], arrays[2]]
         output = kernels.run({"main": library[name]}, packed, layer.output_shape)
         assert kernels.wrong(layer, output, arrays) is None, name
 

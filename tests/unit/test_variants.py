@@ -13,8 +13,7 @@ def test_a_name_says_what_the_network_is() -> None:
     assert variants.parse("mobilenet_v1_0.5_160") == Variant(
         name="mobilenet_v1_0.5_160",
         family="mobilenet_v1",
-        width_multiplier=0.5,
-        resolution=160,
+        parameters={"width_multiplier": 0.5, "resolution": 160},
         convolution="depthwise_separable",
         batch=1,
         dtype="float32",
@@ -48,7 +47,7 @@ def test_names_become_canonical(written: str, canonical: str) -> None:
 def test_suffixes(suffix: str, family: str, convolution: str) -> None:
     variant = variants.parse(f"mobilenet_v1_0.75_192{suffix}")
     assert (variant.family, variant.convolution) == (family, convolution)
-    assert (variant.width_multiplier, variant.resolution) == (0.75, 192)
+    assert variant.parameters == {"width_multiplier": 0.75, "resolution": 192}
 
 
 @given(
@@ -59,7 +58,7 @@ def test_suffixes(suffix: str, family: str, convolution: str) -> None:
 )
 def test_a_canonical_name_means_itself(width: float, resolution: int, suffix: str, batch: int) -> None:
     variant = variants.parse(f"mobilenet_v1_{width}_{resolution}{suffix}", batch=batch)
-    assert (variant.width_multiplier, variant.resolution, variant.batch) == (width, resolution, batch)
+    assert (*variant.parameters.values(), variant.batch) == (width, resolution, batch)
     assert variants.parse(variant.name, batch=batch) == variant
 
 

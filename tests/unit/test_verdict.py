@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 import verdict_factory
 from verdict_factory import bare, comparison, counted, finding, slower
 
@@ -87,7 +88,7 @@ def test_the_headline_names_the_worst_first_and_counts_the_rest() -> None:
 
 
 def test_improvements_and_acceptances_are_in_the_headline_of_what_passed() -> None:
-    agreed = Acceptance(variant="*", layer="b", reason="agreed", expires=verdict.datetime.date(2999, 1, 1))
+    agreed = Acceptance(variant="*", layer="b", reason="agreed", expires=datetime.date(2999, 1, 1))
     found = verdict.judge(
         comparison(
             finding(),

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.analysis import versus
 from mbench.core.records import Record

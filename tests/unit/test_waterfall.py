@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import factory
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.analysis import pairs, waterfall
-from mbench.core.records import Layer, Record
+from mbench.core.records import Layer, Record, Result
 
 replace = msgspec.structs.replace
 PEAK = factory.PEAK_FLOPS
@@ -41,8 +41,9 @@ def at_peak(record: Record) -> Record:
     results = []
     for result in record.results:
         whole = sum(layer.latency_s[0] for layer in result.layers if layer.latency_s)
-        books = result.books and replace(result.books, overhead_s=0.0)
-        results.append(replace(result, end_to_end=replace(result.end_to_end, latency_s=(whole,) * 3), books=books))
+        balance = result.time_balance and replace(result.time_balance, overhead_s=0.0)
+        whole_runs = replace(result.end_to_end, latency_s=(whole,) * 3)
+        results.append(replace(result, end_to_end=whole_runs, time_balance=balance))
     return replace(record, results=tuple(results))
 
 
@@ -111,7 +112,8 @@ def test_threads_take_what_empty_loops_took_and_never_more_than_there_is() -> No
     assert steps["kernel"].excess == pytest.approx(1e-3 - 2e-6)
     twice = changed(record, 0, lambda layer: replace(layer, parallel_loops=2))
     [first, *_] = next(step for step in walk(twice).steps if step.cause == "threads").shares
-    assert (first.layer, first.excess) == ("block3.dw", pytest.approx(4e-6))
+    assert first.layer == "block3.dw"
+    assert first.excess == pytest.approx(4e-6)
     assert not [step for step in walk(alone(record)).steps if step.cause == "threads"]
 
 
@@ -220,3 +222,17 @@ def test_without_what_it_needs_there_is_a_reason(spoil: Callable[[Record], Recor
     assert reason in found
     [pair] = pairs.of_record(factory.record(latency=False))
     assert waterfall.of_pair(pair, factory.record(latency=False)) == "the two networks were not both timed"
+
+
+def test_parts_go_by_role_and_not_by_name() -> None:
+    record = factory.record()
+
+    def renamed(result: Result) -> Result:
+        layers = tuple(replace(layer, name=f"n{layer.index}", inputs=()) for layer in result.layers)
+        return replace(result, layers=layers)
+
+    other = replace(record, results=tuple(map(renamed, record.results)))
+    changes = {(step.part, step.cause): step.change for step in walk(record).steps}
+    found = {(step.part, step.cause): step.change for step in walk(other).steps}
+    assert found == pytest.approx(changes)
+    assert {"depthwise", "pointwise", "standard", "shared"} <= {part for part, _ in found}

@@ -34,7 +34,7 @@ TOLERANCE = {2: 1e-6, 4: 4e-6}
 def machine(lanes: int, *, from_memory: bool = True) -> KernelMachine:
     return KernelMachine(
         kind="cpu",
-        lanes=lanes,
+        vector_bits=32 * lanes,
         registers=32 if lanes == 16 or not from_memory else 16,
         broadcasts_from_memory=from_memory,
         l1_bytes=32 * 2**10,
@@ -89,7 +89,8 @@ def expected(layer: Layer, x: np.ndarray, weights: np.ndarray, bias: np.ndarray)
     image, taps, more = (torch.tensor(array, dtype=torch.float64) for array in (x, weights, bias.ravel()))
     image, taps = image.permute(0, 3, 1, 2), taps.permute(3, 2, 0, 1)
     made = torch.nn.functional.conv2d(image, taps, more, layer.stride, layer.padding)
-    return made.relu().permute(0, 2, 3, 1).numpy()
+    found: np.ndarray = made.relu().permute(0, 2, 3, 1).numpy()
+    return found
 
 
 def run(layer: Layer, plan: KernelPlan | None, seed: int = 0) -> np.ndarray:
@@ -104,7 +105,8 @@ def run(layer: Layer, plan: KernelPlan | None, seed: int = 0) -> np.ndarray:
     x, weights, bias = data(layer, seed)
     output = tvm.runtime.tensor(np.full((layer.batch, layer.outputs, layer.outputs, layer.c), np.nan, "float32"))
     library["main"](*map(tvm.runtime.tensor, (x, plan.pack(weights), bias)), output)
-    return output.numpy()
+    found: np.ndarray = output.numpy()
+    return found
 
 
 def error(layer: Layer, plan: KernelPlan | None, seed: int = 0) -> float:
@@ -189,7 +191,7 @@ def test_threads_change_no_bit(stride: int, size: int, way: str) -> None:
             outputs.append(run(layer, plan))
     finally:
         configure(1, before)
-    np.testing.assert_array_equal(*outputs)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
     wanted = expected(layer, *data(layer))
     assert abs(outputs[0] - wanted).max() <= TOLERANCE[size] * abs(wanted).max()
 
@@ -252,8 +254,8 @@ def name_of(transform: Transform) -> str:
 def test_minimal_filtering_is_a_correlation(transform: Transform) -> None:
     generator = np.random.default_rng(3)
     taps, line = generator.standard_normal(3), generator.standard_normal(transform.tile)
-    products = (transform.weights @ taps) * np.array(transform.input(line, lambda value: value))
-    made = transform.output(products, lambda value: value)
+    products = (transform.weights @ taps) * np.array(transform.input(line.tolist(), lambda value: value))
+    made = transform.output(products.tolist(), lambda value: value)
     np.testing.assert_allclose(made, np.correlate(line, taps)[:: transform.stride], atol=1e-14)
 
 

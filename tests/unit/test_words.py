@@ -7,6 +7,7 @@ import pytest
 import verdict_factory as make
 
 from mbench.core import units
+from mbench.gating.comparison import Finding
 from mbench.gating.outputs import words
 
 NONE = units.NOT_AVAILABLE
@@ -27,7 +28,7 @@ NONE = units.NOT_AVAILABLE
         (make.finding(head=math.nan), f"1.00 ms → {NONE}, 0 % (-0.5 to +0.5 %), 1 % tolerated"),
     ],
 )  # fmt: skip
-def test_figures_in_one_line(finding: make.Finding, said: str) -> None:
+def test_figures_in_one_line(finding: Finding, said: str) -> None:
     assert words.sentence(finding) == said
 
 

@@ -14,7 +14,16 @@ from tvm.s_tir.schedule import ScheduleError
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu, gpu
-from mbench.compile.schedules.rule import FALLBACK, KernelPlan, Parameters, Rule, Scheduled, StaleChoiceError
+from mbench.compile.schedules.rule import (
+    FALLBACK,
+    AddedRule,
+    KernelPlan,
+    Parameters,
+    Rule,
+    Scheduled,
+    StaleChoiceError,
+)
+from mbench.core import plugins
 from mbench.core.choices import METASCHEDULE, Choice
 
 
@@ -90,8 +99,29 @@ def _by_rule(function: tirx.PrimFunc, machine: KernelMachine) -> Scheduled:
 
 
 def rules_for(machine: KernelMachine) -> tuple[Mapping[str, Rule], Callable[[Kernel, KernelMachine], tirx.PrimFunc]]:
-    """Return the rules of a kind of machine, in the order that they are asked, and its fall-back."""
-    return (gpu.RULES, gpu.fallback) if machine.kind == "gpu" else (cpu.RULES, cpu.fallback)
+    """Return the rules of a kind of machine, in the order that they are asked, and its fall-back.
+
+    Raises:
+        PluginError: a package that adds a rule is broken, or two add the same.
+    """
+    module = {"cpu": cpu, "gpu": gpu}[machine.kind]
+    own, fallback = module.RULES, module.fallback
+    added = {name: each for name, each in _added().items() if each.machine == machine.kind}
+    if not added:
+        return own, fallback
+    before = {name: each.rule for name, each in added.items() if each.first}
+    after = {name: each.rule for name, each in added.items() if not each.first}
+    return {**before, **own, **after}, fallback
+
+
+def _added() -> dict[str, AddedRule]:
+    """Return the rules that other packages add."""
+    found = {}
+    for name, plugin in plugins.entries(plugins.RULES, {*cpu.RULES, *gpu.RULES, FALLBACK, METASCHEDULE}).items():
+        found[name] = plugin.load()
+        if not isinstance(found[name], AddedRule):
+            raise plugin.refuse(f"it is of type {type(found[name]).__name__}, expected AddedRule")
+    return found
 
 
 def _first_line(error: Exception) -> str:

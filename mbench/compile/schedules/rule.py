@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 import numpy as np
 from tvm import tirx
 
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
+from mbench.core.dtypes import DEFAULT
 
 FALLBACK = "fallback"
 
@@ -78,11 +80,22 @@ class Rule:
     candidates: Callable[[Kernel, KernelMachine], Iterable[Parameters]]
     build: Callable[[Kernel, KernelMachine, Parameters], KernelPlan | None]
     by_default: Callable[[Kernel, KernelMachine], bool] = lambda _kernel, _machine: True
-    dtypes: tuple[str, ...] = ("float32",)
+    dtypes: tuple[str, ...] = (DEFAULT,)
 
     def offers(self, kernel: Kernel, machine: KernelMachine) -> Iterable[Parameters]:
         """Return the candidates; none for a kernel of a dtype that is not taken."""
         return self.candidates(kernel, machine) if kernel.anchor is None or kernel.dtype in self.dtypes else ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AddedRule:
+    """A rule of another package, as its entry point of the group `mbench.rules` names it."""
+
+    rule: Rule
+    machine: Literal["cpu", "gpu"]
+    """The kind of machine that it is for."""
+    first: bool = False
+    """Whether it is asked before mbench's own rules; otherwise it gets what they do not take."""
 
 
 class StaleChoiceError(ValueError):

@@ -15,10 +15,10 @@ if WANTED:
 
     _stage = progress.Lines.stage
 
-    def _stop_after(lines: progress.Lines, variant: str, name: str, fraction: float) -> None:
-        before = lines._last.get(variant)
-        _stage(lines, variant, name, fraction)
-        if lines._last[variant] == WANTED != before and not os.environ.get("MBENCH_TEST_STOPPED"):
+    def _stop_after(self: progress.Lines, variant: str, stage: str, fraction: float) -> None:
+        before = self._last.get(variant)
+        _stage(self, variant, stage, fraction)
+        if self._last[variant] == WANTED != before and not os.environ.get("MBENCH_TEST_STOPPED"):
             os.environ["MBENCH_TEST_STOPPED"] = "once"
             for child in multiprocessing.active_children() if os.environ.get("MBENCH_TEST_STOP_WORKERS") else ():
                 os.kill(child.pid or 0, signal.SIGSTOP)

@@ -21,8 +21,9 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import matmul, tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
 
-_FLOAT = 4
+_FLOAT = dtypes.of(dtypes.DEFAULT).bytes
 _GRIDS = 2
 _BODY_COST = 0.005
 _UNROLL = 4
@@ -191,7 +192,7 @@ class _Layer:
         self._load, self._epilogue, self._conv = writer.load, epilogue, conv
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
         self._vectors, self._lanes, self._width = vectors, lanes, vectors * lanes
-        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes and conv.channels_last
+        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes() and conv.channels_last
         size = conv.input_height * conv.input_width
         if conv.channels_last:
             self._strides = (conv.input_width * conv.input_channels, conv.input_channels, 1)

@@ -20,8 +20,9 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
 
-_FLOAT = 4
+_FLOAT = dtypes.of(dtypes.DEFAULT).bytes
 _LINE_BYTES = 64
 _PAGE_BYTES = 4096
 _MAX_LINES = 4

@@ -21,6 +21,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
 
 MAX_ROWS = 14
 MAX_VECTORS = 4
@@ -30,7 +31,7 @@ _FETCHING_TILES = range(3, 9)
 _CHUNK = 64
 _LINE = 16
 """Steps of the reduction between fetches, and floats of a line of cache."""
-_FLOAT = 4
+_FLOAT = dtypes.of(dtypes.DEFAULT).bytes
 _FMA_A_CYCLE = 2
 _LOADS_A_CYCLE = 1.5
 _FMA_LATENCY = 4
@@ -167,7 +168,7 @@ class _Tile:
         self._shape = kernel.parameter_shapes[-1]
         self._epilogue = epilogue
         self._matmul = matmul
-        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes
+        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes()
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
         self._vectors, self._lanes = vectors, lanes
         self._ahead = ahead

@@ -23,7 +23,7 @@ def build(kernel: Kernel, machine: KernelMachine, _parameters: Parameters) -> Ke
     for name in kernel.blocks[:-1]:
         schedule.compute_inline(kernel.block(name))
     loops = schedule.get_loops(kernel.block(kernel.blocks[-1]))
-    lanes = _dividing_lanes(int(schedule.get(loops[-1]).extent), machine.lanes)
+    lanes = _dividing_lanes(int(schedule.get(loops[-1]).extent), machine.lanes())
     if lanes > 1:
         _, lane = schedule.split(loops[-1], [None, lanes])
         schedule.vectorize(lane)

@@ -23,7 +23,7 @@ _PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 def vector_lanes(channels: int, machine: KernelMachine) -> int:
     """Return the lanes of the widest vector that the channels fill: the machine's, or a smaller power of two."""
-    lanes = machine.lanes
+    lanes = machine.lanes()
     while lanes > channels:
         lanes //= 2
     return lanes

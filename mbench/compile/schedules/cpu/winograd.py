@@ -130,7 +130,7 @@ class _Layer:
     ) -> None:
         self._load, self._epilogue, self._layout, self._conv = writer.load, epilogue, layout, layout.conv
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
-        self._by_lane = not machine.broadcasts_from_memory and layout.lanes == machine.lanes
+        self._by_lane = not machine.broadcasts_from_memory and layout.lanes == machine.lanes()
         self._input_lanes = tiling.vector_lanes(layout.conv.input_channels, machine)
         positions, tasks = layout.transform.positions, layout.tasks
         self._inputs_of_task = 0 if layout.blocks == 1 else positions * layout.inputs_apart

@@ -13,10 +13,11 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import matmul, tiling
 from mbench.compile.schedules.cpu.winograd_transforms import TRANSFORMS, Transform
 from mbench.compile.schedules.rule import Parameters
+from mbench.core import dtypes
 
 LINE = 16
 """Floats of a line of cache."""
-_FLOAT = 4
+_FLOAT = dtypes.of(dtypes.DEFAULT).bytes
 _MOST_BYTES = 8 * 2**20
 """Transformed inputs of one block, at most."""
 _L2_BYTES_A_CYCLE = 64

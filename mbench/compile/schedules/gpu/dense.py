@@ -19,7 +19,7 @@ from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
-from mbench.networks.costs import DTYPE_BYTES
+from mbench.core import dtypes
 
 _MOST_ROWS = 8
 _COLUMNS = (8, 16, 32, 64)
@@ -58,7 +58,7 @@ def _cycles(product: Matmul, columns: int, slices: int, machine: KernelMachine, 
     blocks = -(-product.columns // columns)
     turns = -(-product.reduction // (slices * _UNROLL))
     share = -(-blocks // machine.cores)
-    read = share * turns * slices * _UNROLL * columns * DTYPE_BYTES[product.dtype] / limits.dram_bytes
+    read = share * turns * slices * _UNROLL * columns * dtypes.of(product.dtype).bytes / limits.dram_bytes
     return max(read, turns * gpu.FAR_CYCLES) + gpu.FAR_CYCLES + slices.bit_length() * 100 * product.rows
 
 

@@ -22,7 +22,7 @@ from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
-from mbench.networks.costs import DTYPE_BYTES
+from mbench.core import dtypes
 
 _THREADS = 128
 _LINES = _COLUMNS = (1, 2, 4, 7)
@@ -90,7 +90,7 @@ def _cycles(
     warps = share * _THREADS / limits.warp
     busy = warps * max(
         instructions / gpu.SCHEDULERS,
-        (loads * vector + lines * columns * vector) * DTYPE_BYTES[conv.dtype] / gpu.FLOAT,
+        (loads * vector + lines * columns * vector) * dtypes.of(conv.dtype).bytes / gpu.FLOAT,
         multiplies * limits.warp / limits.multiply_adds,
     )
     return busy + -(-share // held) * (2 * gpu.FAR_CYCLES + instructions * _INSTRUCTION_CYCLES / 2)

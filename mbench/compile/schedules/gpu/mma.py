@@ -26,7 +26,7 @@ from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu import tiles
 from mbench.compile.schedules.gpu.tiles import Sizes, Tile, Turn
 from mbench.compile.schedules.gpu.turns import ThreadBlock
-from mbench.networks.costs import DTYPE_BYTES
+from mbench.core import dtypes
 
 _ROWS, _COLUMNS, _STEPS = 16, 8, 16
 """What an instruction multiplies: 16 x 16 by 16 x 8."""
@@ -101,7 +101,7 @@ class MmaTile(Tile):
     @property
     def operand_bytes(self) -> int:
         """Shared memory of two buffers of both operands."""
-        return 2 * DTYPE_BYTES["float16"] * (self.rows * self.pitch + self.depth * self.columns)
+        return 2 * dtypes.of("float16").bytes * (self.rows * self.pitch + self.depth * self.columns)
 
     @property
     def shared_bytes(self) -> int:
@@ -122,8 +122,8 @@ class MmaTile(Tile):
         """Return what a turn takes of an SM, part by part."""
         warps, groups = self.threads / limits.warp, self.depth // self.slices // _GROUP
         loads, products = 2 * self.down + self.across, 2 * self.down * self.across
-        bytes_moved = self.depth * (self.rows + self.columns) * DTYPE_BYTES["float16"]
-        staged = bytes_moved / (_HALVES * DTYPE_BYTES["float16"]) / self.threads
+        bytes_moved = self.depth * (self.rows + self.columns) * dtypes.of("float16").bytes
+        staged = bytes_moved / (_HALVES * dtypes.of("float16").bytes) / self.threads
         issued = warps * (groups * (loads + products) + 3 * staged + tiles.TURN_INSTRUCTIONS)
         one_cycles = _ROWS * _COLUMNS * _STEPS * gpu.SCHEDULERS / limits.half_multiply_adds
         busy = products * one_cycles * max(1.0, warps / gpu.SCHEDULERS)
@@ -161,7 +161,7 @@ class MmaBlock(ThreadBlock[MmaTile]):
 
     def _declare(self) -> None:
         tile = self._tile
-        self._shared = gpu.shared(tile.operand_bytes // DTYPE_BYTES["float16"], "float16")
+        self._shared = gpu.shared(tile.operand_bytes // dtypes.of("float16").bytes, "float16")
         if tile.slices > 1:
             self._partial = gpu.shared(tile.sums_bytes // gpu.FLOAT)
         self._sums = gpu.registers(tile.down * tile.across * _SUMS)

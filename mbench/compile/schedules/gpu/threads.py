@@ -16,12 +16,12 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Matmul
-from mbench.networks.costs import DTYPE_BYTES
+from mbench.core import dtypes
 
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z")
 WARP = 32
 """Threads."""
-FLOAT = DTYPE_BYTES["float32"]
+FLOAT = dtypes.of("float32").bytes
 """Bytes of a float."""
 QUAD = 4
 """Columns of weights that a thread has together."""
@@ -44,7 +44,7 @@ def launch(blocks: Sequence[int], threads: int) -> Iterator[tuple[list[Any], Any
 
 def widest(dtype: str) -> int:
     """Return how many elements the widest load brings, 16 bytes."""
-    return _WIDEST_BYTES // DTYPE_BYTES[dtype]
+    return _WIDEST_BYTES // dtypes.of(dtype).bytes
 
 
 def shared(elements: int, dtype: str = "float32") -> Any:

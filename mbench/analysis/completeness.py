@@ -1,0 +1,14 @@
+"""Whether a record holds all that was asked for."""
+
+from __future__ import annotations
+
+from mbench.analysis import instruction_counts
+from mbench.core.records import Record
+from mbench.hardware import device_kinds
+
+
+def complete(record: Record) -> bool:
+    """Return whether everything that was asked for could be had: results, counts, and this machine's ceilings."""
+    uncounted = instruction_counts.wanted(record) and any(result.counts is None for result in record.results)
+    ceilings = not device_kinds.of(record.device.kind).here or record.device.calibration is not None
+    return not record.failures and ceilings and not uncounted

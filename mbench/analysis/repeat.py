@@ -1,0 +1,65 @@
+"""The command that repeats a result: a run's options out of its record, and options as words for a shell.
+
+Where files are written, what is cached and kept, and how long a build may take are not repeated: nothing that is
+measured depends on them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from mbench.core.field_types import MOST_TIMEOUT_S
+from mbench.core.records import Record, Result
+from mbench.core.run_options import FEWEST_SAMPLES, RunOptions, flag
+from mbench.hardware import device_kinds
+
+_DEFAULTS = RunOptions()
+_SWITCHES = {"compile_only": True, "counts": True, "keep_artifacts": True, "use_cache": False, "use_tuned": False}
+"""Options without a value, and the value that they stand for."""
+
+
+def command(record: Record, result: Result) -> str:
+    """Return the whole command that repeats a result, for a shell."""
+    name, words = result.variant.name, ["--target", record.target.name, *option_words(run_options(record, result))]
+    return shlex.join(["mbench", "run", *([*words, "--", name] if name.startswith("-") else [name, *words])])
+
+
+def run_options(record: Record, result: Result) -> RunOptions:
+    """Return the options that a result was made with, as its record knows them."""
+    settings, device = record.settings, record.device
+    open_ended = settings.measure_max_s is not None or settings.repeat < FEWEST_SAMPLES
+    return RunOptions(
+        device=device_kinds.of(device.kind).option(device.name),
+        threads=settings.threads,
+        batch=result.variant.batch,
+        dtype=settings.dtype,
+        repeat=None if open_ended else settings.repeat,
+        timeout_s=min(max(1, round(settings.timeout_s)), MOST_TIMEOUT_S),
+        compile_only=settings.compile_only,
+        counts=settings.counts,
+        use_tuned=bool(settings.tuned),
+        target_dirs=_target_dirs(record),
+    )
+
+
+def _target_dirs(record: Record) -> tuple[Path, ...]:
+    """Return the folders that the target was looked for in; records of version 1 do not hold them."""
+    return tuple(map(Path, getattr(record.settings, "target_folders", ())))
+
+
+def option_words(options: RunOptions) -> list[str]:
+    """Return options as the command line takes them: threads, batch and dtype always, others where they differ."""
+    words: list[str] = []
+    if options.threads is not None:
+        words += ["--threads", str(options.threads)]
+    words += ["--batch", ",".join(map(str, options.batches)), "--dtype", options.dtype]
+    for field in ("device", "output", "repeat", "timeout_s", "build_timeout_s"):
+        value = getattr(options, field)
+        if value != getattr(_DEFAULTS, field):
+            words += [flag(field), f"{value:g}" if isinstance(value, float) else str(value)]
+    for field, value in _SWITCHES.items():
+        words += [flag(field)] if getattr(options, field) is value else []
+    for folder in options.target_dirs:
+        words += [flag("target_dirs"), str(folder)]
+    return words

@@ -1,0 +1,16 @@
+"""The public API, a module for each thing that it does; `mbench` itself is its only door.
+
+run      measure networks, or go on with an interrupted run
+tune     find quicker ways to make kernels
+report   records as a page
+gate     two runs against each other: compare, gate
+notebook how a record shows itself
+
+The command line is the first client of this package. Nothing here prints, and nothing ends the process.
+"""
+
+from __future__ import annotations
+
+from mbench.api import notebook
+
+notebook.register()

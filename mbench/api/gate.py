@@ -1,0 +1,181 @@
+"""Two runs against each other: the work behind `mbench compare` and `mbench gate`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from mbench.analysis.frame import AnyPath
+from mbench.core.errors import UsageError
+from mbench.core.progress import Display, Note, silent
+from mbench.core.records import Record
+from mbench.gating import acceptance, baseline, limits, sides, verdict
+from mbench.gating.comparison import Comparison, Verdict
+from mbench.gating.limits import Limits
+from mbench.gating.options import GateOptions
+from mbench.gating.outputs import files
+from mbench.gating.paired import Contest
+from mbench.gating.sides import Given
+from mbench.gating.verdict import Asked, Fight
+
+_SHARES = {"measuring": 0.0, "confirming": 0.5, "done": 1.0}
+_TIMEOUT_S = 120.0
+_IN_MEMORY = Path("a record without a file")
+
+
+def _ignore(_text: str) -> None:
+    pass
+
+
+def compare(
+    base: Record | AnyPath,
+    head: Record | AnyPath,
+    *,
+    allowed: Iterable[str] = (),
+    outputs: Mapping[str, Path] | None = None,
+) -> Comparison:
+    """Return what differs between two runs, layer by layer, and why; nothing is judged.
+
+    Args:
+        base: a record, its file, or a folder with records of one job.
+        head: the same.
+        allowed: compare although these keys differ, such as `host`.
+        outputs: files to write, by form: `html`, `markdown`.
+
+    Raises:
+        RecordError: there is no record, or one is not valid.
+        UsageError: an output cannot be written.
+        OutputError: an output could not be written.
+
+    Example:
+        ```python
+        for finding in mbench.compare("base.json", "head.json").findings:
+            print(finding.layer, finding.metric, finding.ratio)
+        ```
+    """
+    files.check(outputs or {})
+    asked = Asked(allowed=tuple(allowed), recorded=True)
+    found, _ = verdict.compare(_given(base), _given(head), asked)
+    files.write(outputs or {}, found)
+    return found
+
+
+def gate(
+    base: Record | AnyPath,
+    head: Record | AnyPath,
+    *,
+    options: GateOptions = GateOptions(),
+    display: Display = silent,
+    note: Note = _ignore,
+) -> Verdict:
+    """Judge whether the head is worse than the base: slower, bigger, or more work; write the files asked for.
+
+    Args:
+        base: a record, its file, or a folder with records of one job.
+        head: the same.
+        options: thresholds, ways to compare, and outputs.
+        display: shows the progress of a paired comparison; by default nothing does.
+        note: is told what became of the baseline.
+
+    Raises:
+        RecordError: there is no record, or one is not valid.
+        UsageError: an option, a threshold or an output that cannot be, or an artifact that is missing.
+        OutputError: a file could not be written.
+
+    Example:
+        ```python
+        verdict = mbench.gate("base.json", "head.json", options=mbench.GateOptions(thresholds=("latency=3%",)))
+        assert verdict.conclusion == "passed", verdict.headline
+        ```
+    """
+    if options.paired and options.recorded:
+        raise UsageError("--paired measures latencies anew, --recorded takes those of the records; give one of them")
+    asked = Asked(
+        limits=limits.read(options.config, options.thresholds, options.sensitivities), allowed=options.allowed,
+        recorded=options.recorded,
+    )  # fmt: skip
+    accepted = acceptance.read(options.accepted)
+    given = _given(base), _given(head)
+    _refuse_early(given, asked.limits, options)
+    renewal = baseline.plan(*given) if options.update_baseline else None
+    with _fight(given, asked, options, display) as fight:
+        found, failures = verdict.compare(*given, asked, fight)
+    judged = verdict.judge(found, failures, accepted)
+    files.write(options.outputs, judged)
+    if renewal is not None:
+        note(baseline.renew(renewal, judged))
+    return judged
+
+
+def _given(side: Record | AnyPath) -> Given:
+    return Given(_IN_MEMORY, (side,)) if isinstance(side, Record) else sides.read(Path(side))
+
+
+def _refuse_early(given: tuple[Given, Given], known: Limits, options: GateOptions) -> None:
+    """Notice now, not after minutes of measuring, what could not be judged or written then.
+
+    Raises:
+        UsageError: a sensitivity is not above its threshold, an output cannot be written, or recorded latencies are
+            wanted and a side holds none.
+    """
+    for side in given if options.recorded else ():
+        if not any(result.end_to_end.latency_s for record in side.runs for result in record.results):
+            raise UsageError(f"--recorded: {side.path} holds no latencies; leave it out, or give a run that was timed")
+    if options.update_baseline and _IN_MEMORY in (given[0].path, given[1].path):
+        raise UsageError("--update-baseline replaces a file by another; give both records as files")
+    for result in given[1].record.results:
+        for op in (None, *{layer.op for layer in result.layers}):
+            known.sensitivity(result.variant.name, op, "latency")
+    files.check(options.outputs)
+
+
+# --------------------------------------------------------------------------------------------------------------- paired
+@contextlib.contextmanager
+def _fight(given: tuple[Given, Given], asked: Asked, options: GateOptions, display: Display) -> Iterator[Fight | None]:
+    """Yield what measures both sides now, with progress shown; None if that is not wanted, or would be meaningless."""
+    if not options.paired:
+        yield None
+        return
+    from mbench.core import resources
+    from mbench.devices.local import LocalDevice
+    from mbench.gating import comparable
+
+    base, head = given
+    differ = comparable.differences(base.record, head.record, asked.allowed)
+    with contextlib.ExitStack() as stack:
+        contests = () if comparable.forbidden("paired", differ) else tuple(_contests(base, head, stack))
+        shown = stack.enter_context(display([each.variant for each in contests], _SHARES))
+        arena = LocalDevice(lock_dir=resources.cache_dir(), timeout_s=_TIMEOUT_S, waiting=shown.note)
+        stack.callback(arena.close)
+        yield Fight(contests, arena, shown.stage, options.processes)
+
+
+def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator[Contest]:
+    """Yield a contest for each network of both sides; `stack` holds what is removed afterwards.
+
+    Raises:
+        UsageError: an artifact is missing or altered, or this machine cannot run it.
+    """
+    from mbench.core import dtypes
+    from mbench.gating import asked, matching
+    from mbench.hardware import host, platforms, targets
+    from mbench.measure import duel
+
+    if not platforms.of(head.record.target).duels:
+        raise UsageError(f"--paired: target '{head.record.target.name}': GPUs are not timed in turns in this version")
+    machine, settings = host.describe(), head.record.settings
+    support = targets.support(head.record.target, machine)
+    if not support.measure:
+        raise UsageError(f"--paired measures on this machine: target '{head.record.target.name}': {support.reason}")
+    usable = machine.processors_usable or machine.cores_logical
+    if settings.threads > usable:
+        raise UsageError(f"--paired: the runs used {settings.threads} threads, this machine has {usable} processors")
+    tolerance = dtypes.of(settings.dtype).network_tolerance  # of those that were only compiled
+    for name, ours, theirs in asked.comparable(base.record, head.record):
+        old = sides.kept_artifact(base, ours)
+        yield Contest(
+            variant=name, base=old, twin=stack.enter_context(duel.twin_of(old)),
+            head=sides.kept_artifact(head, theirs), matches=matching.layers(ours.layers, theirs.layers),
+            threads=settings.threads, tolerance=theirs.numerics.tolerance if theirs.numerics else tolerance,
+        )  # fmt: skip

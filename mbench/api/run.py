@@ -1,0 +1,101 @@
+"""Measure networks on a target: the work behind `mbench run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+from mbench.core import record_files
+from mbench.core.progress import Display, silent
+from mbench.core.records import Record
+from mbench.core.run_options import RunOptions
+from mbench.hardware import host
+from mbench.pipeline import keeping, runner
+from mbench.pipeline import options as jobs
+from mbench.pipeline.job import Job
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A run was interrupted; what it measured until then is recorded."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep where the record is."""
+        super().__init__(f"interrupted; go on with: mbench.resume({str(path)!r})")
+        self.path = path
+        """The record's file."""
+
+
+def run(
+    networks: str | Iterable[str] = (),
+    *,
+    target: str = "host",
+    options: RunOptions = RunOptions(),
+    display: Display = silent,
+) -> Record:
+    """Compile, measure, check and explain networks; return the record, which is also a file in `options.output`.
+
+    The file is called after the record's `run_id` and is written after every step. What could not be built or
+    measured is in the record's `failures`; it raises nothing.
+
+    Args:
+        networks: names or grids, such as `mobilenet_v1_{0.25,0.5}_224`; none: `mobilenet_v1_1.0_224` and its standard
+            twin.
+        target: name of a hardware target, see `mbench targets`.
+        options: how to run.
+        display: shows progress; by default nothing does.
+
+    Raises:
+        UsageError: a network, a target or an option that cannot be, on this machine or at all.
+        TargetError: the target is not known, or its description is wrong.
+        OutputError: the record could not be written; the message says where it was saved instead.
+        RunInterrupted: by the user; its `path` is the record.
+
+    Example:
+        ```python
+        record = mbench.run("mobilenet_v1_0.25_128", options=mbench.RunOptions(threads=1))
+        ```
+    """
+    names = [networks] if isinstance(networks, str) else networks
+    return _run(jobs.new_job(names, target, host.describe(), options), "--output", display)
+
+
+def resume(
+    path: str | PathLike[str],
+    *,
+    use_cache: bool = True,
+    build_timeout_s: float = 600.0,
+    display: Display = silent,
+) -> Record:
+    """Go on with the run that wrote a record, with the record's own settings; return the record.
+
+    Args:
+        path: the record's file; it is written again after every step.
+        use_cache: whether builds and calibrations of before may be used.
+        build_timeout_s: seconds after which the build of a network is given up.
+        display: shows progress; by default nothing does.
+
+    Raises:
+        RecordError: the file is not a record.
+        UsageError: this machine cannot go on with it, or another process works on it.
+        OutputError: the record could not be written.
+        RunInterrupted: by the user; its `path` is the record.
+
+    Example:
+        `record = mbench.resume("mbench-results/20260801-101500-3f2a1b.json")`
+    """
+    job = jobs.resumed_job(Path(path), host.describe(), use_cache=use_cache, build_timeout_s=build_timeout_s)
+    return _run(job, "--resume", display)
+
+
+def _run(job: Job, option: str, display: Display) -> Record:
+    jobs.prepare(job.path.parent, option)
+    with keeping.held(job):
+        try:
+            with display(job.settings.variants) as progress:
+                runner.run(job, progress)
+        except KeyboardInterrupt as error:
+            if not job.path.exists():
+                raise
+            raise RunInterrupted(job.path) from error
+        return record_files.read(job.path)

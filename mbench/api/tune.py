@@ -1,0 +1,75 @@
+"""Find quicker ways to make the kernels of networks: the work behind `mbench tune`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from mbench.core.progress import Display, Note, silent
+from mbench.core.run_options import TuneOptions
+from mbench.hardware import host
+from mbench.pipeline import options as jobs
+from mbench.tuning import tuner
+from mbench.tuning.tuner import Tuner
+
+
+class TuningInterrupted(KeyboardInterrupt):
+    """The tuning was interrupted; what was found until then is in its file, and the same call goes on."""
+
+    def __init__(self, tuned: Tuner) -> None:
+        """Keep what was found."""
+        super().__init__("interrupted; the same call goes on")
+        self.tuned = tuned
+
+
+def _ignore(_text: str) -> None:
+    pass
+
+
+def tune(
+    networks: str | Iterable[str],
+    *,
+    target: str = "host",
+    options: TuneOptions = TuneOptions(),
+    display: Display = silent,
+    note: Note = _ignore,
+) -> Tuner:
+    """Find quicker ways to make the kernels of networks; runs on this machine use them from then on.
+
+    The file of choices is written after every kernel and every network.
+
+    Args:
+        networks: names or grids.
+        target: name of a hardware target that this machine can measure.
+        options: how far to go.
+        display: shows progress of the kernels, then of the networks; by default nothing does.
+        note: is told how many kernels there are.
+
+    Returns:
+        The tuner, as it ended: `entries()` and `networks()` are what is known, in seconds, `failures` what went wrong.
+
+    Raises:
+        UsageError: a network, a target or an option that cannot be, or another process tunes for this target.
+        TargetError: the target is not known, or its description is wrong.
+        BuildError: a network could not be compiled.
+        OutputError: the file could not be written.
+        TuningInterrupted: by the user; its `tuned` is what is known.
+
+    Example:
+        `tuned = mbench.tune("mobilenet_v1_0.25_128", options=mbench.TuneOptions(tries=4))`
+    """
+    names = [networks] if isinstance(networks, str) else networks
+    job = jobs.tuning_job(names, target, host.describe(), options)
+    jobs.prepare_tuning(job.file.parent)
+    with contextlib.ExitStack() as stack:
+        work = stack.enter_context(tuner.Tuner(job))
+        try:
+            work.find(note)
+            shares = tuner.DEEP_SHARES if job.trials else tuner.SHARES
+            with display([search.task.kernel for search in work.waiting], shares) as progress:
+                work.run(progress)
+            with display(work.unconfirmed(), tuner.PLACE_SHARES) as progress:
+                work.confirm(progress)
+        except KeyboardInterrupt as error:
+            raise TuningInterrupted(work) from error
+    return work

@@ -1,0 +1,37 @@
+"""The command `mbench compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mbench.cli import options, printing
+from mbench.cli.arguments import PATH
+
+
+@click.command()
+@click.argument("base", type=PATH)
+@click.argument("head", type=PATH)
+@options.file("--markdown", "Append Markdown.")
+@options.file("--html", "Write a page.")
+@options.allowed
+@options.as_json
+def compare(
+    base: Path, head: Path, markdown: Path | None, html: Path | None, allowed: tuple[str, ...], as_json: bool
+) -> None:
+    """Show what differs between BASE and HEAD, layer by layer, and why.
+
+    The same comparison as 'gate' makes, for reading: nothing is judged, and
+    the exit code is 0 whatever differs.
+    """
+    from mbench.api import gate as api
+    from mbench.gating import comparison
+    from mbench.gating.outputs import terminal
+
+    wanted = {name: path for name, path in (("markdown", markdown), ("html", html)) if path is not None}
+    found = api.compare(base, head, allowed=allowed, outputs=wanted)
+    if as_json:
+        printing.document(comparison.encode(found).decode().rstrip())
+    else:
+        printing.parts(terminal.render(found))

@@ -1,0 +1,53 @@
+"""Options that several commands have, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from mbench.cli.arguments import PATH
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+MOST_TIMEOUT_S = 86_400
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+target_dirs = click.option(
+    "--targets", "target_dirs", type=PATH, multiple=True, metavar="DIR", help="More folders of target folders."
+)
+target = click.option("--target", default="host", metavar="NAME", help="Hardware target.  [default: host]")
+threads = click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
+dtype = click.option(
+    "--dtype",
+    default="float32",
+    metavar="T",
+    help="Type of weights and activations; on GPUs also float16.  [default: float32]",
+)
+build_timeout = click.option(
+    "--build-timeout",
+    "build_timeout_s",
+    type=click.IntRange(1, MOST_TIMEOUT_S),
+    default=600,
+    show_default=True,
+    help="Seconds after which the build of a network is given up.",
+)
+allowed = click.option(
+    "--allow-different", "allowed", multiple=True, metavar="KEY", help="Compare although KEY differs."
+)
+
+
+def device(text: str) -> Callable[[_Command], _Command]:
+    """Return the option `--device`; `text` says what is done there."""
+    return click.option("--device", default=None, metavar="D", help=f"{text}  [default: the target's]")
+
+
+def file(name: str, text: str) -> Callable[[_Command], _Command]:
+    """Return an option that names a file."""
+    return click.option(name, type=PATH, default=None, metavar="FILE", help=text)
+
+
+def timeout(text: str, **settings: Any) -> Callable[[_Command], _Command]:
+    """Return the option `--timeout`, which takes seconds."""
+    return click.option("--timeout", "timeout_s", type=click.IntRange(1, MOST_TIMEOUT_S), help=text, **settings)

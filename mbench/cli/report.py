@@ -1,0 +1,31 @@
+"""The command `mbench report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from mbench.cli import streams
+from mbench.cli.arguments import PATH
+
+
+@click.command()
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RECORD...")
+@click.option("-o", "--output", type=PATH, required=True, metavar="FILE.html", help="The page to write.")
+@click.option(
+    "--plotlyjs",
+    type=click.Choice(["inline", "directory"]),
+    default="inline",
+    show_default=True,
+    help="Put plotly's script into the page, or once beside the pages of a folder.",
+)
+def report(paths: tuple[Path, ...], output: Path, plotlyjs: Literal["inline", "directory"]) -> None:
+    """Make one page of one or several records."""
+    from mbench.core import no_gc
+
+    with no_gc.not_collected():
+        from mbench.api import report as api
+
+        api.report(paths, output, plotlyjs=plotlyjs, note=streams.say)

@@ -1,0 +1,169 @@
+"""The command `mbench run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from mbench.cli import options, printing, streams
+from mbench.cli.arguments import PATH
+from mbench.core import plain
+from mbench.core.errors import OutputError, UsageError
+from mbench.core.exits import Exit
+
+if TYPE_CHECKING:
+    from mbench.core.records import Record
+
+_WITH_RESUME = ("resume", "no_cache", "build_timeout_s", "as_json")
+"""Parameters that go with `--resume`; the record has the others."""
+
+
+def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Return one batch size or several: `8`, or `1,8,64`."""
+    from mbench.networks import variants
+
+    return value if isinstance(value, tuple) else variants.batches(value)
+
+
+@click.command()
+@click.argument("networks", nargs=-1, metavar="[VARIANT]...")
+@options.target
+@options.device("Where to run.")
+@options.threads
+@click.option(
+    "--batch", type=_batches, default=(1,), metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]"
+)
+@options.dtype
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    default="mbench-results",
+    metavar="DIR",
+    help="Where to write.  [default: mbench-results]",
+)
+@click.option(
+    "--repeat", type=click.IntRange(3, 100_000), default=None, help="End-to-end samples.  [default: up to 100 in 4 s]"
+)
+@options.timeout("Seconds of silence after which a variant is given up.  [default: 600]", default=600)
+@options.build_timeout
+@click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
+@click.option("--counts", is_flag=True, help="Also count instructions exactly, in emulation.")
+@click.option("--keep-artifacts", is_flag=True, help="Keep what was compiled beside the record, for 'gate --paired'.")
+@click.option("--no-cache", is_flag=True, help="Build and calibrate anew.")
+@click.option("--no-tuned", is_flag=True, help="Make every kernel by rule; see 'mbench tune'.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write this into the record.")
+@click.option("--resume", type=PATH, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
+@options.target_dirs
+@options.as_json
+def run(
+    networks: tuple[str, ...],
+    target: str,
+    device: str | None,
+    threads: int | None,
+    batch: tuple[int, ...],
+    dtype: str,
+    output: Path,
+    repeat: int | None,
+    timeout_s: int,
+    build_timeout_s: int,
+    compile_only: bool,
+    counts: bool,
+    keep_artifacts: bool,
+    no_cache: bool,
+    no_tuned: bool,
+    labels: tuple[str, ...],
+    resume: Path | None,
+    target_dirs: tuple[Path, ...],
+    as_json: bool,
+) -> int:
+    """Compile, measure, check and explain; write a record and a page.
+
+    VARIANT is a name such as mobilenet_v1_0.5_160 or a grid such as
+    'mobilenet_v1_{0.25,0.5}_{128,224}'; without one, mobilenet_v1_1.0_224 and
+    its baseline with standard convolutions.
+    """
+    from mbench.api import run as api
+    from mbench.core import names, record_files
+    from mbench.core.run_options import RunOptions
+
+    interrupted = False
+    try:
+        if resume is not None:
+            _refuse_with_resume(click.get_current_context())
+            record = api.resume(
+                resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, display=printing.progress
+            )
+        else:
+            asked = RunOptions(
+                device=device, threads=threads, batch=batch, dtype=dtype, output=output, repeat=repeat,
+                timeout_s=timeout_s, build_timeout_s=build_timeout_s, compile_only=compile_only, counts=counts,
+                keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned, target_dirs=target_dirs,
+                labels=labels,
+            )  # fmt: skip
+            record = api.run(networks, target=target, options=asked, display=printing.progress)
+        path = resume or output / f"{names.component(record.run_id)}.json"
+    except api.RunInterrupted as error:
+        interrupted, path = True, error.path
+        record = record_files.read(path)
+    return _shown(record, path, as_json=as_json, interrupted=interrupted)
+
+
+def _refuse_with_resume(context: click.Context) -> None:
+    """Refuse what goes with a new run only.
+
+    Raises:
+        UsageError: `--resume` was given together with it.
+    """
+    given = [
+        "VARIANT" if isinstance(parameter, click.Argument) else max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if parameter.name not in _WITH_RESUME
+        and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
+
+
+def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool) -> Exit:
+    """Write the page, print the record and where both are; return what the run came to."""
+    from mbench.analysis import completeness
+
+    page = None
+    try:
+        page = _write_page(record, path)
+        printing.record(record, as_json=as_json)
+    except KeyboardInterrupt:
+        interrupted = True
+    printing.remark(f"record  {path}")
+    if page:
+        printing.remark(f"page    {page}")
+    if interrupted:
+        printing.remark(f"interrupted: {_go_on(record, path)}")
+        return Exit.INTERRUPTED
+    return Exit.DONE if page is not None and completeness.complete(record) else Exit.FAILED
+
+
+def _go_on(record: Record, path: Path) -> str:
+    """Say what an interrupted run has, and the command that does the rest."""
+    done, asked = len(record.results), len(record.settings.variants)
+    file, page = plain.quoted(path), plain.quoted(_page_of(path))
+    rest = f"run --resume {file}" if record.unfinished() else f"report {file} -o {page}"
+    return f"{done} of {asked} variants are recorded; go on with: mbench {rest}"
+
+
+def _write_page(record: Record, path: Path) -> Path | None:
+    from mbench.api import report as api
+
+    try:
+        return api.report(record, _page_of(path))
+    except OutputError as error:
+        streams.say(str(error))
+        return None
+
+
+def _page_of(record: Path) -> Path:
+    return record.with_suffix(".html") if record.suffix != ".html" else record.with_name(f"{record.name}.html")

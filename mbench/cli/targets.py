@@ -1,0 +1,30 @@
+"""The command `mbench targets`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mbench.cli import options, printing, streams
+
+
+@click.command()
+@click.argument("name", required=False)
+@options.target_dirs
+@options.as_json
+def targets(name: str | None, target_dirs: tuple[Path, ...], as_json: bool) -> None:
+    """List the hardware targets and what this machine can do with each, or show NAME."""
+    from mbench.hardware import host
+    from mbench.hardware import targets as known
+    from mbench.pipeline import runner
+    from mbench.terminal import listings
+
+    machine = host.describe()
+    for broken in () if name else known.broken_packages():
+        streams.say(broken)
+    if name:
+        listing = listings.target(runner.resolve_target(name, target_dirs), machine)
+    else:
+        listing = listings.targets(machine, target_dirs)
+    printing.listing(listing, as_json=as_json)

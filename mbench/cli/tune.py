@@ -1,0 +1,72 @@
+"""The command `mbench tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mbench.cli import options, printing
+from mbench.core.exits import Exit
+
+
+@click.command()
+@click.argument("networks", nargs=-1, required=True, metavar="VARIANT...")
+@options.target
+@options.device("Where to measure.")
+@options.threads
+@options.dtype
+@click.option("--tries", type=click.IntRange(1, 1000), default=12, show_default=True, help="Tiles to try of each rule.")
+@click.option("--again", is_flag=True, help="Also tune what this version has tuned already.")
+@click.option("--deep", is_flag=True, help="Also let TVM's MetaSchedule search: minutes a kernel, seldom quicker.")
+@click.option(
+    "--trials", type=click.IntRange(1, 100_000), default=None, help="Its trials of each kernel.  [default: 64]"
+)
+@options.timeout("Seconds after which a candidate is given up.", default=60, show_default=True)
+@options.build_timeout
+@options.target_dirs
+@options.as_json
+def tune(
+    networks: tuple[str, ...],
+    target: str,
+    device: str | None,
+    threads: int | None,
+    dtype: str,
+    tries: int,
+    again: bool,
+    deep: bool,
+    trials: int | None,
+    timeout_s: int,
+    build_timeout_s: int,
+    target_dirs: tuple[Path, ...],
+    as_json: bool,
+) -> int:
+    """Find quicker ways to make the kernels of networks; `run` uses them.
+
+    For each kernel, what the rules' models like best is compiled and timed
+    beside the rules' own choice. Then the networks are timed, by rule and as
+    tuned: a choice that is not quicker there is not followed. The file of
+    choices is written after every kernel and every network: interrupt it when
+    you like, the same command goes on.
+    """
+    from mbench.api import tune as api
+    from mbench.core.run_options import TuneOptions
+    from mbench.terminal import tuning_tables
+
+    asked = TuneOptions(
+        device=device, threads=threads, dtype=dtype, tries=tries, again=again, deep=deep, trials=trials,
+        timeout_s=timeout_s, build_timeout_s=build_timeout_s, target_dirs=target_dirs,
+    )  # fmt: skip
+    interrupted = False
+    try:
+        work = api.tune(networks, target=target, options=asked, display=printing.progress, note=printing.remark)
+    except api.TuningInterrupted as error:
+        interrupted, work = True, error.tuned
+    printing.listing(tuning_tables.listing(work), as_json=as_json)
+    if interrupted:
+        done = f"{len(work.entries())} of {len(work.searches)}" if work.searches else "no"
+        printing.remark(f"interrupted: {done} kernels are tuned; the same command goes on")
+    if work.job.file.exists():
+        printing.remark(f"choices {work.job.file}")
+    failed = any(not failure.candidate for failure in work.failures)
+    return Exit.INTERRUPTED if interrupted else Exit.FAILED if failed else Exit.DONE

@@ -1,0 +1,96 @@
+"""The types of numbers: how wide each is, what it is summed in, how exact it is, what its operations are called.
+
+The one table of them: no other module holds a size or a tolerance by type. Imports no numpy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from mbench.core.errors import UsageError
+
+DEFAULT = "float32"
+FIGURES = (
+    *("float64", "float32", "tfloat32", "bfloat16", "float16", "float8", "float4"),
+    *("int64", "int32", "int16", "int8", "int4", "uint8"),
+)
+"""Types that a target's figures may be of."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dtype:
+    """A type that a network's weights and activations may have."""
+
+    name: str
+    bytes: int
+    """Of one number."""
+    accumulator: str
+    """The type of sums, of biases and of what an activation function is applied to."""
+    network_tolerance: float
+    """Largest error of a whole network's output, over the largest magnitude of the reference, which is float32."""
+    kernel_tolerance: float
+    """Largest error of one kernel's output against the same kernel made another way, over the largest magnitude."""
+    energy: str
+    """The key of `energy.multiply_j` and `energy.add_j` in a target's description."""
+    operations: str
+    """The field of a record's counters that counts its arithmetic, a multiply-add as two."""
+    numpy: str
+    """Its name in numpy."""
+
+    def lanes(self, vector_bits: int) -> int:
+        """Return how many numbers a vector of so many bits holds."""
+        return vector_bits // (8 * self.bytes)
+
+
+DTYPES = {
+    dtype.name: dtype
+    for dtype in (
+        # Networks show errors up to 1e-5: sums of up to 9216 products are taken in another order than PyTorch takes
+        # them. A layer gone wrong shows 1e-2 and more.
+        Dtype(
+            name="float32",
+            bytes=4,
+            accumulator="float32",
+            network_tolerance=1e-4,
+            kernel_tolerance=1e-4,
+            energy="float32",
+            operations="flops",
+            numpy="float32",
+        ),
+        # Each layer's output is rounded to 11 bits: PyTorch's own networks show 8e-3 (1.0 224) to 3.2e-2 (0.25 32,
+        # batch 16), so that a small mistake in one layer may pass; the tolerance of kernels is narrower. There, two
+        # sums that are nearly the same can be rounded apart by 1e-3 of the largest.
+        Dtype(
+            name="float16",
+            bytes=2,
+            accumulator="float32",
+            network_tolerance=5e-2,
+            kernel_tolerance=2e-3,
+            energy="float16",
+            operations="flops",
+            numpy="float16",
+        ),
+    )
+}
+NAMES = tuple(DTYPES)
+
+
+def of(name: str) -> Dtype:
+    """Return a type by its name.
+
+    Raises:
+        UsageError: no network can have it.
+    """
+    if name not in DTYPES:
+        raise UsageError(f"dtype {name!r} is not supported; expected one of: {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def lanes(name: str, vector_bits: int) -> int | None:
+    """Return how many numbers of a type a vector of so many bits holds; None for a name that states no size.
+
+    A record of a later version may hold a type that networks cannot have here; its name states its bits.
+    """
+    bits = re.fullmatch(r"[a-z]+(\d+)", name)
+    return vector_bits // int(bits[1]) if bits and int(bits[1]) > 0 else None

@@ -1,0 +1,59 @@
+"""The digest of a network: what it computes on what shapes, and nothing of how it was compiled or how large a batch is.
+
+Two records of one network have the same digest, whatever their target, dtype and batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from mbench.core.field_types import Op
+
+
+class DescribedLayer(Protocol):
+    """A layer as recorded, or as planned in an artifact."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def op(self) -> Op: ...  # noqa: D102
+    @property
+    def inputs(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def input_shape(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def output_shape(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def kernel_size(self) -> Sequence[int] | None: ...  # noqa: D102
+    @property
+    def stride(self) -> Sequence[int] | None: ...  # noqa: D102
+    @property
+    def groups(self) -> int | None: ...  # noqa: D102
+
+
+def of_layers(layers: Iterable[DescribedLayer]) -> str:
+    """Return the digest of a network with these layers, in order of execution."""
+    return _hashed([{field: getattr(layer, field) for field in _FIELDS} for layer in layers])
+
+
+def of_documents(layers: Iterable[dict[str, Any]]) -> str:
+    """Return the same of layers as a record file holds them.
+
+    Raises:
+        KeyError, TypeError: they are not of that form.
+    """
+    return _hashed([{field: layer[field] for field in _FIELDS} for layer in layers])
+
+
+_FIELDS = ("name", "op", "inputs", "input_shape", "output_shape", "kernel_size", "stride", "groups")
+
+
+def _hashed(layers: list[dict[str, Any]]) -> str:
+    without_batch = [
+        {**layer, "input_shape": layer["input_shape"][1:], "output_shape": layer["output_shape"][1:]}
+        for layer in layers
+    ]
+    return hashlib.sha256(json.dumps(without_batch, separators=(",", ":")).encode()).hexdigest()

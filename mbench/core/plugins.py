@@ -1,0 +1,145 @@
+"""What other installed packages add to mbench: one function reads a group of entry points.
+
+A package adds a network, a target, a device, a schedule rule or a gate output by an entry point; `docs/extending.md`
+shows each. Nothing of such a package is run before its name is asked for, so that a broken one disturbs nobody else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mbench.core.errors import PluginError, why
+
+NETWORKS = "mbench.networks"
+"""Family → its blocks, a string (see `networks.architectures`)."""
+TARGETS = "mbench.targets"
+"""Any name → a package whose folders hold a target.toml each."""
+DEVICES = "mbench.devices"
+"""Kind of device → a function that opens one (see `mbench.devices`)."""
+OUTPUTS = "mbench.outputs"
+"""Form → a function or module that renders a verdict (see `mbench.gating.outputs`)."""
+RULES = "mbench.rules"
+"""Rule → an `AddedRule` (see `mbench.compile.schedules.rule`)."""
+OWN = "mobilenet-bench"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """One entry point: what a package calls a thing, and where it lies."""
+
+    group: str
+    name: str
+    value: str
+    """MODULE, or MODULE:OBJECT."""
+    package: str
+    """Name and version of the package."""
+
+    def __str__(self) -> str:
+        return f"'{self.name}' of group {self.group}, from the package {self.package}"
+
+    @property
+    def module(self) -> str:
+        """The module that it lies in."""
+        return self.value.partition(":")[0].strip()
+
+    def load(self) -> Any:
+        """Import it, and return the object.
+
+        Raises:
+            PluginError: it cannot be imported, for whatever reason.
+        """
+        try:
+            return metadata.EntryPoint(name=self.name, value=self.value, group=self.group).load()
+        except (Exception, SystemExit) as error:
+            raise self.refuse(f"it cannot be imported: {type(error).__name__}: {why(error)}") from error
+
+    def refuse(self, reason: str) -> PluginError:
+        """Return the error that says what is wrong with it, and whose it is."""
+        return PluginError(f"{self}: {reason}; fix that package, or remove it")
+
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders of its module where that is a package, else the file's folder; no code of it is run.
+
+        Raises:
+            PluginError: there is no such module.
+        """
+        try:
+            spec = importlib.util.find_spec(self.module)
+        except (Exception, SystemExit) as error:  # of a package around it, which is imported
+            raise self.refuse(f"{self.module!r} cannot be found: {why(error)}") from error
+        if spec is not None and spec.submodule_search_locations:
+            return tuple(map(Path, spec.submodule_search_locations))
+        if spec is not None and spec.origin:
+            return (Path(spec.origin).parent,)
+        raise self.refuse(f"there is no module {self.module!r}")
+
+    def fingerprint(self) -> str:
+        """Return a word that changes with the package's version or code: it decides what artifacts hold.
+
+        Raises:
+            PluginError: there is no such package.
+        """
+        top = self.module.partition(".")[0]
+        spec = importlib.util.find_spec(top)
+        if spec is None:
+            raise self.refuse(f"there is no module {top!r}")
+        roots = [Path(each) for each in spec.submodule_search_locations or ()]
+        files = [file for root in roots for file in root.rglob("*.py")] or [Path(str(spec.origin))]
+        hashed = hashlib.sha256()
+        for file in sorted(files):
+            hashed.update(file.name.encode(errors="surrogatepass") + b"\0" + file.read_bytes())
+        return f"{self.name} = {self.value} ({self.package}, {hashed.hexdigest()[:32]})"
+
+
+def entries(group: str, own: Collection[str] = ()) -> dict[str, Plugin]:
+    """Return all that installed packages add to a group, sorted by name; none of it is imported yet.
+
+    Args:
+        group: of entry points.
+        own: the names that mbench itself has there.
+
+    Raises:
+        PluginError: two packages, or a package and mbench, give the same name.
+    """
+    return {name: _only(group, name, own) for name in _found(group, tuple(sys.path))}
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Return the names that packages add to a group, also those that two of them give."""
+    return tuple(_found(group, tuple(sys.path)))
+
+
+def find(group: str, name: str, own: Collection[str] = ()) -> Plugin | None:
+    """Return what a package adds to a group under a name; None if no package does.
+
+    Raises:
+        PluginError: another package, or mbench, gives the same name.
+    """
+    return _only(group, name, own) if name in _found(group, tuple(sys.path)) else None
+
+
+def _only(group: str, name: str, own: Collection[str]) -> Plugin:
+    first, *others = _found(group, tuple(sys.path))[name]
+    if others or name in own:
+        packages = ", ".join([OWN] * (name in own) + [each.package for each in (first, *others)])
+        raise PluginError(f"'{name}' of group {group} is given by several packages: {packages}; remove all but one")
+    return first
+
+
+@functools.cache
+def _found(group: str, _path: tuple[str, ...]) -> dict[str, list[Plugin]]:
+    """Return the entry points of a group by name, as found on a `sys.path`."""
+    found: dict[str, list[Plugin]] = {}
+    for entry in metadata.entry_points(group=group):
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "that has no name"
+        plugin = Plugin(group=group, name=entry.name, value=entry.value, package=package)
+        found.setdefault(entry.name, []).append(plugin)
+    return {name: sorted(found[name], key=lambda each: each.package) for name in sorted(found)}

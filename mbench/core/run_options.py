@@ -1,0 +1,144 @@
+"""What a run and the tuning may be asked for: typed options with ranges and defaults, for Python and the command line.
+
+What is written here is checked when an option set is made. What depends on the target or on this machine is checked in
+`mbench.pipeline.options`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import msgspec.inspect
+from msgspec import Meta
+
+from mbench.core.errors import UsageError, shown
+from mbench.core.field_types import MOST_REPEAT, Batch, Patience, Threads
+
+FEWEST_SAMPLES = 3
+Repeat = Annotated[int, Meta(ge=FEWEST_SAMPLES, le=MOST_REPEAT)]
+Batches = Annotated[tuple[Batch, ...], Meta(min_length=1, max_length=1000)]
+
+FLAGS = {
+    "target_dirs": "--targets", "use_cache": "--no-cache", "use_tuned": "--no-tuned", "timeout_s": "--timeout",
+    "build_timeout_s": "--build-timeout", "thresholds": "--threshold", "sensitivities": "--sensitivity",
+    "allowed": "--allow-different", "labels": "--label",
+}  # fmt: skip
+"""Options of the command line that are not called as the field is."""
+
+
+def flag(field: str) -> str:
+    """Return what the command line calls an option: `--build-timeout` for `build_timeout_s`."""
+    return FLAGS.get(field, f"--{field.replace('_', '-')}")
+
+
+class CheckedOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Base: values are checked against the fields' types when a set of options is made; paths may be given as text."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UsageError: a value is not of its field's type, or out of its range.
+        """
+        for field in msgspec.structs.fields(type(self)):
+            value = getattr(self, field.name)
+            try:
+                checked = msgspec.convert(value, field.type, dec_hook=_converted)
+            except msgspec.ValidationError as error:
+                raise UsageError(f"{flag(field.name)} {_refusal(field.type, value, error)}") from error
+            msgspec.structs.force_setattr(self, field.name, checked)
+
+
+def _converted(kind: type, value: object) -> Any:
+    if kind is Path and isinstance(value, str | os.PathLike):
+        return Path(value)
+    raise TypeError(f"Expected a path, got {type(value).__name__}")
+
+
+def _refusal(kind: Any, value: object, error: msgspec.ValidationError) -> str:
+    """Return what is wrong with a value, and what the field takes."""
+    given = shown(list(value) if isinstance(value, tuple) else value)
+    said = str(error).partition(" - at ")[0].replace("`", "")
+    if not any(sign in said for sign in ("<", ">")):
+        return f"{given} cannot be; {said[:1].lower()}{said[1:]}"
+    return f"{given} is out of range; expected {_range(msgspec.inspect.type_info(kind)) or said}"
+
+
+def _range(info: msgspec.inspect.Type) -> str | None:
+    """Return the range of the first number in a type: `1 to 1024`."""
+    inside = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    for part in inside:
+        number = part.type if isinstance(part, msgspec.inspect.Metadata) else part
+        if isinstance(number, msgspec.inspect.IntType):
+            return f"{number.ge if number.gt is None else number.gt + 1} to {number.le}"
+        if isinstance(number, msgspec.inspect.FloatType):
+            return f"more than {number.gt:g}, up to {number.le:g}"
+    return None
+
+
+class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
+    """What a run and the tuning have in common."""
+
+    device: str | None = None
+    """Where to run: `local`, `emulated`, `rpc://HOST:PORT`, or a name given by `mbench device add`; None: the target's
+    own."""
+    threads: Threads | None = None
+    """None: one for each core."""
+    dtype: str = "float32"
+    """Of weights and activations."""
+    target_dirs: tuple[Path, ...] = ()
+    """More folders of target folders."""
+    build_timeout_s: Patience = 600.0
+    """Seconds after which the build of a network, or of a kernel, is given up."""
+
+
+class RunOptions(SharedOptions, frozen=True, kw_only=True):
+    """How to run networks. Times are in seconds.
+
+    Example:
+        `RunOptions(threads=1, repeat=30, output="results")`
+    """
+
+    batch: Batch | Batches = 1
+    """Images that one run takes, or several sizes: then the record has each network at each size."""
+    output: Path = Path("mbench-results")
+    """The folder for the record; it is made if it is not there."""
+    repeat: Repeat | None = None
+    """End-to-end samples; None: up to 100 within 4 s."""
+    timeout_s: Patience = 600.0
+    """Seconds of silence after which a network is given up."""
+    compile_only: bool = False
+    """Build, and record what is known without running."""
+    counts: bool = False
+    """Also count instructions exactly, in emulation."""
+    keep_artifacts: bool = False
+    """Keep what was compiled beside the record, for a paired gate."""
+    use_cache: bool = True
+    """Whether builds and calibrations of before may be used."""
+    use_tuned: bool = True
+    """Whether kernels are made by tuned choices where there are some; else all are made by rule."""
+    labels: tuple[str, ...] = ()
+    """What the record is to say of the run, as `KEY=VALUE`: a commit, a branch; a CI's own variables are read too."""
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes, each once."""
+        return (self.batch,) if isinstance(self.batch, int) else tuple(dict.fromkeys(self.batch))
+
+
+class TuneOptions(SharedOptions, frozen=True, kw_only=True):
+    """How to tune the kernels of networks. Times are in seconds."""
+
+    tries: Annotated[int, Meta(ge=1, le=1000)] = 12
+    """Tiles that are tried of each rule."""
+    again: bool = False
+    """Whether what this version has tuned already is tuned once more."""
+    deep: bool = False
+    """Whether TVM's MetaSchedule searches too: minutes a kernel."""
+    trials: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    """Schedules of each kernel that MetaSchedule tries; goes with `deep`; None: 64."""
+    timeout_s: Patience = 60.0
+    """Seconds after which a candidate is given up."""

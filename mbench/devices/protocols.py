@@ -1,0 +1,59 @@
+"""What devices can do, each ability by itself: a device implements only what it can, and callers ask for it.
+
+`isinstance(device, Calibrator)` says whether a device has an ability. Timing artifacts against each other is
+`mbench.measure.duel.Arena`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from mbench.core.artifact import Artifact
+from mbench.core.machine_types import Calibration, Target
+from mbench.core.progress import Report
+from mbench.measure.observation import MeasurePlan, Observation
+
+
+class DeviceRunner(Protocol):
+    """Something that runs artifacts, one at a time; all devices do."""
+
+    name: str
+
+    def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
+        """Run an artifact; time it or count it.
+
+        Raises:
+            WorkerDied: the process that ran it crashed, was killed, or hung.
+            MeasureError: it could not be measured.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the hardware go."""
+        ...
+
+
+@runtime_checkable
+class Calibrator(Protocol):
+    """A device whose peak FLOP/s and bandwidths can be measured."""
+
+    name: str
+
+    def calibrate(self, target: Target, threads: int, report: Report) -> Calibration:
+        """Measure them at so many threads, with code for a target.
+
+        Raises:
+            WorkerDied: the process that did it crashed, was killed, or hung.
+            MeasureError: they could not be measured.
+        """
+        ...
+
+
+@runtime_checkable
+class Emulates(Protocol):
+    """A device that is no hardware."""
+
+    @property
+    def emulator(self) -> str:
+        """Program, version and processor."""
+        ...

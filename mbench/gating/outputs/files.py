@@ -1,0 +1,50 @@
+"""Files that the gate writes: which forms there are, whether a file can be written, and writing it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mbench.core import atomic_files, regular_files
+from mbench.core.errors import OutputError, UsageError
+from mbench.gating.comparison import Comparison, Verdict
+from mbench.gating.outputs import forms
+
+
+def check(outputs: Mapping[str, Path]) -> None:
+    """Notice before anything is measured that a file cannot be written.
+
+    Raises:
+        UsageError: a form is not known, what lies at a path is no regular file, or its folder is not there.
+    """
+    for name, path in outputs.items():
+        forms.find(name)
+        option = f"--{name} {path}"
+        try:
+            regular_files.check_replaceable(path)
+        except OSError as error:
+            raise UsageError(f"{option}: {error.strerror}; choose another") from error
+        if not path.parent.is_dir():
+            raise UsageError(f"{option}: the folder {path.parent} does not exist; make it first")
+
+
+def write(outputs: Mapping[str, Path], document: Verdict | Comparison) -> None:
+    """Write a document in some forms, each file whole or not at all; Markdown is appended.
+
+    Raises:
+        OutputError: a file could not be written.
+    """
+    for name, path in outputs.items():
+        rendered = forms.find(name)(document)
+        data = rendered if isinstance(rendered, bytes) else rendered.encode()
+        atomic_files.write_atomically(path, (_content(path) if name in forms.APPENDED else b"") + data)
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file holds that is to be appended to."""
+    try:
+        return regular_files.read(path)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another file") from error

@@ -1,0 +1,64 @@
+"""What differs between kinds of devices: one object for each, so that no other module asks for a device's kind.
+
+The devices themselves are in `mbench.devices`; this is what records and options need to know of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from mbench.core.field_types import MOST_THREADS
+from mbench.core.machine_types import DeviceKind, Host, Target
+from mbench.hardware import platforms
+from mbench.hardware.platforms import ThreadLimit
+
+NO_TIME = "emulated: the emulator's time says nothing about the hardware"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KindFacts:
+    """The facts of a kind of device."""
+
+    threads: Callable[[Target, Host], ThreadLimit]
+    """Returns how many threads a run there may have."""
+    here: bool = False
+    """Whether the hardware is this machine's own."""
+    remote: bool = False
+    """Whether it is another machine, with a name of its own, of which the record tells too."""
+    runs: bool = True
+    """Whether anything is run."""
+    no_time: str | None = None
+    """Why its times say nothing, so that counts stand in their place; None where they are what is measured."""
+    option: Callable[[str], str | None] = lambda name: name
+    """Returns what `--device` is called with for a device of that name; None: it is left out."""
+
+    @property
+    def counts_only(self) -> bool:
+        """Whether counts are all that it gives."""
+        return self.no_time is not None
+
+
+KINDS: dict[DeviceKind, KindFacts] = {
+    "local": KindFacts(
+        threads=lambda target, machine: platforms.of(target).threads(target, machine),
+        here=True,
+        option=lambda _name: None,
+    ),
+    "rpc": KindFacts(
+        threads=lambda target, _machine: ThreadLimit(MOST_THREADS, target.threads, "any board"), remote=True
+    ),
+    "emulated": KindFacts(
+        threads=lambda _target, _machine: ThreadLimit(1, 1, "an emulated run, which counts"),
+        no_time=NO_TIME,
+        option=lambda _name: "emulated",
+    ),
+    "none": KindFacts(
+        threads=lambda target, _machine: platforms.of_target(target), runs=False, option=lambda _name: None
+    ),
+}
+
+
+def of(kind: DeviceKind) -> KindFacts:
+    """Return the facts of a kind of device; of one that another package adds, those of a board."""
+    return KINDS.get(kind, KINDS["rpc"])

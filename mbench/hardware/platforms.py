@@ -1,0 +1,126 @@
+"""What differs between platforms: one object for each, so that no other module asks for a target's family.
+
+A platform states facts (what its code runs on, what can be done with it); what follows from them is decided by those
+who ask. Imports neither tvm nor torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from mbench.core import dtypes
+from mbench.core.field_types import MOST_THREADS, Family
+from mbench.core.machine_types import Gpu, Host, Target
+from mbench.hardware import gpus
+
+
+class ThreadLimit(NamedTuple):
+    """How many threads a run may have: at most, by default, and of what, in words."""
+
+    most: int
+    default: int
+    where: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Platform:
+    """The facts of a family of targets."""
+
+    words: str
+    """For sentences; a hyphen is one that does not break."""
+    processor: Literal["cpu", "gpu"]
+    """What executes the kernels: it decides which rules make them, and which jobs measure and tune them."""
+    dtypes: tuple[str, ...]
+    """Types that networks may have there."""
+    code_key: Literal["mcpu", "arch"]
+    """The key of a target's `tvm` that names what code is made for."""
+    on_host: bool
+    """Whether the processor is the host's own; else a device beside it, which the host's threads only feed."""
+    detect: Callable[[], Gpu | None]
+    """Returns the device of this machine; None where there is none, or where the host itself is the processor."""
+    broadcasts_from_memory: bool
+    """Whether an element is broadcast as it is loaded, or multiplied by as a lane of a register."""
+    peaks: Literal["cpu_peaks", "gpu_peaks"]
+    """The module of `mbench.measure` that measures its peak FLOP/s and bandwidths."""
+    counted: str | None
+    """The target whose code `--counts` counts on such machines, whatever their own level is; None: none can be."""
+    over_rpc: bool
+    """Whether it can be at the other end of TVM's RPC."""
+    duels: bool
+    """Whether two artifacts can be timed in turns in one process."""
+    deep_tuning: bool
+    """Whether MetaSchedule can search its kernels."""
+    caches_last: bool
+    """Whether the first caches keep from one kernel to the next what the next one needs."""
+    own_memory: bool
+    """Whether what a network takes of the device's memory is measured."""
+    meters_layers: bool
+    """Whether the energy of each layer can be metered."""
+    ships_source: bool
+    """Whether the library holds source that is compiled where it is loaded."""
+
+    def threads(self, target: Target, machine: Host) -> ThreadLimit:
+        """Return how many threads a run on this machine may have."""
+        if not self.on_host:
+            return of_target(target)
+        most = min(machine.processors_usable or machine.cores_logical, MOST_THREADS)
+        return ThreadLimit(most, min(most, machine.cores_usable or most), "this machine")
+
+
+def of_target(target: Target) -> ThreadLimit:
+    """Return how many threads a target itself stands for."""
+    return ThreadLimit(target.threads, target.threads, f"target '{target.name}'")
+
+
+def _found() -> Gpu | None:
+    return gpus.found()
+
+
+_X86 = Platform(
+    words="x86\u201164",
+    processor="cpu",
+    dtypes=(dtypes.DEFAULT,),
+    code_key="mcpu",
+    on_host=True,
+    detect=lambda: None,
+    broadcasts_from_memory=True,
+    peaks="cpu_peaks",
+    counted="x86_64_v3",
+    over_rpc=True,
+    duels=True,
+    deep_tuning=True,
+    caches_last=True,
+    own_memory=False,
+    meters_layers=False,
+    ships_source=False,
+)
+PLATFORMS: dict[Family, Platform] = {
+    "x86": _X86,
+    "arm": dataclasses.replace(_X86, words="arm64", broadcasts_from_memory=False, counted="arm64_cortex_a72"),
+    "gpu": Platform(
+        words="GPU",
+        processor="gpu",
+        dtypes=("float32", "float16"),
+        code_key="arch",
+        on_host=False,
+        detect=_found,
+        broadcasts_from_memory=False,
+        peaks="gpu_peaks",
+        counted=None,
+        over_rpc=False,
+        duels=False,
+        deep_tuning=False,
+        caches_last=False,
+        own_memory=True,
+        meters_layers=True,
+        ships_source=True,
+    ),
+}
+"""By the family that a target's description names."""
+
+
+def of(target: Target) -> Platform:
+    """Return the platform of a target."""
+    return PLATFORMS[target.family]

@@ -1,0 +1,198 @@
+"""What a reader has to know before they believe a result: a table of causes, each a small function that may warn."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+from mbench.core.artifact import Manifest
+from mbench.core.machine_types import Calibration, Target
+from mbench.core.records import Layer
+from mbench.hardware import platforms
+from mbench.measure import activity
+from mbench.measure.observation import Observation
+
+FEWER_MACS = ("cpu.winograd",)
+"""Rules whose kernels do fewer multiply-adds than the layer's shape says."""
+_ABOVE_CEILING = 1.1
+_STEAL_SHARE = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that a warning can be about."""
+
+    manifest: Manifest
+    layers: Sequence[Layer]
+    seen: Observation | None
+    """None: it was only compiled."""
+    calibration: Calibration | None
+    target: Target
+
+    @property
+    def timed(self) -> Observation | None:
+        """What was seen, where it was timed."""
+        return self.seen if self.seen is not None and self.seen.latency_s else None
+
+
+def of_result(evidence: Evidence) -> tuple[str, ...]:
+    """Return the warnings of a result, in the order of `WARNINGS`."""
+    found = (warning(evidence) for warning in WARNINGS.values())
+    return tuple(text for text in found if text is not None)
+
+
+# ----------------------------------------------------------------------------------------------- how it was compiled
+def _fallback(evidence: Evidence) -> str | None:
+    names = ", ".join(evidence.manifest.fallbacks)
+    if not names:
+        return None
+    return f"no schedule rule took {names}: as TVM made them, slow; their times say little about the hardware"
+
+
+def _ignored_choice(evidence: Evidence) -> str | None:
+    ignored = evidence.manifest.ignored
+    if not ignored:
+        return None
+    reasons = "; ".join(sorted(set(ignored.values())))
+    return f"tuned choices not followed for {', '.join(ignored)}: {reasons}; tune again with 'mbench tune'"
+
+
+def _narrow_channels(evidence: Evidence) -> str | None:
+    narrow = set(evidence.manifest.narrow)
+    if not narrow:
+        return None
+    names = ", ".join(layer.name for layer in evidence.manifest.layers if set(layer.kernels) & narrow)
+    return f"channel counts that fill less than half of a vector register: {names}; their kernels are slow"
+
+
+def _source_only(evidence: Evidence) -> str | None:
+    if not platforms.of(evidence.target).ships_source:
+        return None
+    return "the library holds CUDA C, which is compiled where it is loaded: its size is not that of machine code"
+
+
+# --------------------------------------------------------------------------------------------- beside the ceilings
+def _fewer_macs(evidence: Evidence) -> str | None:
+    names = ", ".join(_with_fewer_macs(evidence.manifest))
+    if not names or evidence.timed is None:
+        return None
+    return (
+        f"{names}: by Winograd's filtering, with fewer multiply-adds than the direct convolution that "
+        "their FLOP/s are counted by, and up to nine times the weights"
+    )
+
+
+def _above_by_padding(evidence: Evidence) -> str | None:
+    names = ", ".join(layer.name for layer in _above(evidence) if _explained_by_padding(layer))
+    if not names:
+        return None
+    return (
+        f"{names}: faster than the ceiling as far as multiply-adds with padding are counted, "
+        "which a kernel can leave out"
+    )
+
+
+def _above_ceiling(evidence: Evidence) -> str | None:
+    names = ", ".join(layer.name for layer in _above(evidence) if not _explained_by_padding(layer))
+    if not names:
+        return None
+    return (
+        f"{names}: faster than the ceiling that was measured; "
+        "the ceiling was disturbed or is reused from a slower moment; measure it again with --no-cache"
+    )
+
+
+def _with_fewer_macs(manifest: Manifest) -> list[str]:
+    """Return the layers with a kernel that does fewer multiply-adds than are counted."""
+    kernels = {kernel for kernel, rule in manifest.rules.items() if rule in FEWER_MACS}
+    return [layer.name for layer in manifest.layers if kernels & set(layer.kernels)]
+
+
+def _above(evidence: Evidence) -> list[Layer]:
+    """Return the layers that exceed their ceiling, but for those that do fewer multiply-adds than are counted."""
+    if evidence.timed is None:
+        return []
+    fewer = _with_fewer_macs(evidence.manifest)
+    return [
+        layer
+        for layer in evidence.layers
+        if layer.name not in fewer and layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_CEILING
+    ]
+
+
+def _explained_by_padding(layer: Layer) -> bool:
+    return layer.roofline is not None and layer.roofline.fraction_of_bound * taps_inside(layer) <= _ABOVE_CEILING
+
+
+def taps_inside(layer: Layer) -> float:
+    """Return the share of a layer's multiply-adds that are of its input; the rest are of the padding around it."""
+    if not layer.kernel_size or not layer.stride:
+        return 1.0
+    shares = []
+    for inputs, outputs, taps, stride in zip(
+        layer.input_shape[2:], layer.output_shape[2:], layer.kernel_size, layer.stride, strict=True
+    ):
+        before = max(0, (outputs - 1) * stride + taps - inputs + 1) // 2
+        starts = (at * stride - before for at in range(outputs))
+        inside = sum(max(0, min(start + taps, inputs) - max(start, 0)) for start in starts)
+        shares.append(inside / (outputs * taps))
+    return math.prod(shares)
+
+
+# ------------------------------------------------------------------------------------------ while it was measured
+def _slowed_gpu(evidence: Evidence) -> str | None:
+    seen = evidence.timed
+    moments = (seen.conditions_before, seen.conditions_after) if seen else ()
+    reasons = [reason for moment in moments if moment and moment.gpu for reason in moment.gpu.slowed_by or ()]
+    if not reasons:
+        return None
+    return f"the GPU's clocks were held back while this was measured: {', '.join(dict.fromkeys(reasons))}"
+
+
+def _others_busy(evidence: Evidence) -> str | None:
+    seen = evidence.timed
+    if seen is None or not seen.wall_s or not seen.others_busy_s:
+        return None
+    if seen.others_busy_s <= activity.DISTURBED * seen.wall_s:
+        return None
+    share = seen.others_busy_s / seen.wall_s
+    return f"other processes kept {share:.2f} processors busy while this was measured: stop them and run it again"
+
+
+def _stolen_time(evidence: Evidence) -> str | None:
+    seen = evidence.timed
+    before, after = (seen.conditions_before, seen.conditions_after) if seen else (None, None)
+    if seen is None or before is None or after is None or before.steal_s is None or after.steal_s is None:
+        return None
+    stolen = after.steal_s - before.steal_s
+    runtime = sum(seen.latency_s or ()) + sum(seen.twin_latency_s or ())
+    if not runtime or stolen <= _STEAL_SHARE * runtime:
+        return None
+    return f"the hypervisor gave {stolen:.2f} s of processor time to others while this was measured"
+
+
+def _low_ceilings(evidence: Evidence) -> str | None:
+    calibration = evidence.calibration
+    if calibration is None or (calibration.others_busy or 0.0) <= activity.DISTURBED:
+        return None
+    return (
+        f"other processes kept {calibration.others_busy:.2f} processors busy while the machine's ceilings were "
+        "measured: they are too low, and the fractions of them too high"
+    )
+
+
+WARNINGS: dict[str, Callable[[Evidence], str | None]] = {
+    "fallback": _fallback,
+    "ignored choice": _ignored_choice,
+    "narrow channels": _narrow_channels,
+    "fewer multiply-adds": _fewer_macs,
+    "above the ceiling by padding": _above_by_padding,
+    "above the ceiling": _above_ceiling,
+    "slowed GPU": _slowed_gpu,
+    "others busy": _others_busy,
+    "stolen time": _stolen_time,
+    "low ceilings": _low_ceilings,
+    "source only": _source_only,
+}
+"""By cause, in the order in which a record has them."""

@@ -1,0 +1,115 @@
+"""docs/extending.md as it is written: its files make a package, which is installed, and its commands run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+_FILE = re.compile(r"^\*\*(\S+)\*\*\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GROUPS = {"mbench.networks", "mbench.targets", "mbench.rules", "mbench.devices", "mbench.outputs"}
+pytestmark = pytest.mark.slow
+
+
+def files() -> dict[str, str]:
+    return {name.replace("\\", ""): text for name, text in _FILE.findall(PAGE)}
+
+
+def commands() -> list[list[str]]:
+    return [shlex.split(line) for block in _COMMANDS.findall(PAGE) for line in block.splitlines()]
+
+
+def install(folder: Path) -> None:
+    """Put the page's package into a folder, with the metadata that an installer makes of its pyproject.toml."""
+    project = tomllib.loads(files()["pyproject.toml"])["project"]
+    for name, text in files().items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    information = folder / f"acme_mbench-{project['version']}.dist-info"
+    information.mkdir()
+    metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (information / "METADATA").write_text(metadata, encoding="utf-8")
+    points = "".join(
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
+        for group, entries in project["entry-points"].items()
+    )
+    (information / "entry_points.txt").write_text(points, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which the package is installed."""
+    folder = tmp_path_factory.mktemp("site")
+    install(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which every command of the page ran."""
+    work = tmp_path_factory.mktemp("work")
+    for command in commands():
+        done = mbench(command[1:], place, work)
+        wanted = 3 if command[1] == "gate" else 0  # the two are of different targets: no verdict
+        assert done.returncode == wanted, (command, done.stderr)
+    return work
+
+
+def mbench(arguments: list[str], place: Path, work: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(place), str(ROOT)]), "MBENCH_CACHE_DIR": str(work)}
+    return subprocess.run(
+        [sys.executable, "-m", "mbench", *arguments],
+        cwd=work, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def record(folder: Path) -> Any:
+    [file] = folder.glob("*.json")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_the_page_shows_every_group() -> None:
+    project = tomllib.loads(files()["pyproject.toml"])["project"]
+    assert project["entry-points"].keys() == GROUPS
+    assert all(command[0] == "mbench" for command in commands())
+    assert len(commands()) >= len(GROUPS)
+
+
+def test_the_network_is_compiled(ran: Path) -> None:
+    [result] = record(ran / "compiled")["results"]
+    assert [layer["name"] for layer in result["layers"]][-1] == "fc"
+    assert len(result["layers"]) == 1 + 2 * 4 + 2
+
+
+def test_the_target_is_compiled_for(ran: Path) -> None:
+    assert record(ran / "box")["target"]["name"] == "acme_box"
+
+
+def test_the_rule_makes_its_kernel(ran: Path) -> None:
+    [result] = record(ran / "ruled")["results"]
+    assert "acme.pool by channel" in result["artifact"]["schedules"].values()
+
+
+def test_the_device_measures_a_right_result(ran: Path) -> None:
+    found = record(ran / "measured")
+    [result] = found["results"]
+    assert found["device"]["kind"] == "lab"
+    assert "the lab does not measure peaks" in found["device"]["missing"]["calibration"]
+    assert result["numerics"]["passed"]
+    assert len(result["end_to_end"]["latency_s"]) == 3
+
+
+def test_the_output_is_written(ran: Path) -> None:
+    assert (ran / "message.txt").read_text(encoding="utf-8").startswith("mbench gate: in")

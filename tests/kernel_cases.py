@@ -1,0 +1,503 @@
+"""Single kernels for tests: made as `compile.to_relax` makes them, built as `codegen` does, checked with PyTorch.
+
+As a program (`python kernels.py`) it prints the bits of some kernels' outputs at several numbers of threads: the
+largest number is set once, when TVM is loaded, so that this takes another process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import tvm
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+from tvm import relax, tirx
+
+from mbench.compile import to_relax, tvm_passes
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu
+from mbench.compile.schedules.rule import KernelPlan
+from mbench.hardware import llvm
+
+SSE = KernelMachine(
+    kind="cpu", vector_bits=128, registers=16, broadcasts_from_memory=True, l1_bytes=2**15, l2_bytes=2**18, cores=2
+)  # fmt: skip
+AVX2 = dataclasses.replace(SSE, vector_bits=256)
+AVX512 = dataclasses.replace(SSE, vector_bits=512, registers=32, l2_bytes=2**20)
+NEON = dataclasses.replace(SSE, registers=32, broadcasts_from_memory=False)
+MACHINES = {"sse": SSE, "avx2": AVX2, "avx512": AVX512, "neon": NEON}
+"""Run on whatever processor there is: LLVM splits vectors that are too long, and what is computed stays the same."""
+CHANNELS = (1, 2, 3, 5, 8, 16, 24, 40, 44, 48, 89, 96, 179)
+SIDES = (1, 2, 5, 7, 10, 12, 14, 20, 28)
+EPILOGUES = ("none", "bias", "bias+relu", "bias+clip", "residual")
+GUARD = 4096
+"""Elements around each array: more than any tile is large."""
+
+
+def repeatable(examples: int) -> settings:
+    """Return the settings of a property that compiles: the same examples each time, as many as the time allows."""
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- kernels
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conv:
+    """A convolution, and what follows it. Only what a test is about has to be given."""
+
+    batch: int = 1
+    height: int = 7
+    width: int = 7
+    inputs: int = 8
+    channels: int = 16
+    kernel: int = 3
+    strides: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (1, 1, 1, 1)
+    """Top, left, bottom, right."""
+    dilation: int = 1
+    groups: int = 1
+    channels_last: bool = True
+    epilogue: str = "bias+relu"
+    dtype: str = "float32"
+    """Of input, weights and output."""
+
+    @property
+    def reduction(self) -> int:
+        return self.kernel**2 * self.inputs // self.groups
+
+    @property
+    def weights_shape(self) -> tuple[int, ...]:
+        return self.kernel, self.kernel, self.inputs // self.groups, self.channels
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        last = (self.height, self.width, self.inputs)
+        return (self.batch, *last) if self.channels_last else (self.batch, self.inputs, self.height, self.width)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The sums' shape (n, y, x, c); some epilogues move them to another."""
+        top, left, bottom, right = self.padding
+        reach = (self.kernel - 1) * self.dilation + 1
+        height = (self.height + top + bottom - reach) // self.strides[0] + 1
+        width = (self.width + left + right - reach) // self.strides[1] + 1
+        return self.batch, height, width, self.channels
+
+    def function(self) -> tirx.PrimFunc:
+        """Return it as one fused PrimFunc."""
+
+        def convolve(builder: relax.BlockBuilder, x: Any, weights: Any) -> Any:
+            if not self.channels_last:
+                convolution = to_relax._conv2d_nchw_nhwc
+                named = {"primfunc_name_hint": "conv2d"}
+                return builder.emit_te(convolution, x, weights, self.strides, self.padding, **named)
+            steps = {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
+            layouts = {"data_layout": "NHWC", "kernel_layout": "HWIO", "out_layout": "NHWC"}
+            given = {"groups": self.groups, "out_dtype": "float32", **steps, **layouts}
+            return builder.emit(relax.op.nn.conv2d(x, weights, **given))
+
+        return fused(self, convolve)
+
+    def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what PyTorch computes, in float64."""
+        x, weights = (torch.from_numpy(array.astype(np.float64)) for array in arrays[:2])
+        top, left, bottom, right = self.padding
+        x = functional.pad(x.permute(0, 3, 1, 2) if self.channels_last else x, (left, right, top, bottom))
+        steps = {"stride": self.strides, "dilation": self.dilation, "groups": self.groups}
+        found: np.ndarray = functional.conv2d(x, weights.permute(3, 2, 0, 1), **steps).permute(0, 2, 3, 1).numpy()
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dense:
+    """A fully connected layer, and what follows it."""
+
+    rows: int = 1
+    reduction: int = 16
+    columns: int = 24
+    epilogue: str = "bias"
+    dtype: str = "float32"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.rows, self.reduction
+
+    @property
+    def weights_shape(self) -> tuple[int, ...]:
+        return self.reduction, self.columns
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return self.rows, self.columns
+
+    def function(self) -> tirx.PrimFunc:
+        """Return it as one fused PrimFunc."""
+        return fused(self, lambda builder, x, weights: builder.emit(relax.op.matmul(x, weights, "float32")))
+
+    def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what PyTorch computes, in float64."""
+        x, weights = (torch.from_numpy(array.astype(np.float64)) for array in arrays[:2])
+        found: np.ndarray = functional.linear(x, weights.T).numpy()
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The mean over all pixels, and what follows it."""
+
+    batch: int = 1
+    height: int = 7
+    width: int = 7
+    channels: int = 16
+    epilogue: str = "none"
+    dtype: str = "float32"
+
+    @property
+    def reduction(self) -> int:
+        return self.height * self.width
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.batch, self.height, self.width, self.channels
+
+    @property
+    def weights_shape(self) -> None:
+        return None
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return self.batch, 1, 1, self.channels
+
+    def function(self) -> tirx.PrimFunc:
+        """Return it as one fused PrimFunc."""
+
+        def mean(builder: relax.BlockBuilder, x: Any, _weights: Any) -> Any:
+            if self.dtype == "float16":
+                return builder.emit_te(to_relax._mean_nhwc, x, primfunc_name_hint="mean")
+            return builder.emit(relax.op.mean(x, [1, 2], keepdims=True))
+
+        return fused(self, mean)
+
+    def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what PyTorch computes, in float64."""
+        x = torch.from_numpy(arrays[0].astype(np.float64)).permute(0, 3, 1, 2)
+        found: np.ndarray = functional.adaptive_avg_pool2d(x, 1).permute(0, 2, 3, 1).numpy()
+        return found
+
+
+Layer = Conv | Dense | Pool
+
+
+def _same(y: np.ndarray) -> np.ndarray:
+    return y
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Following:
+    """What follows the sum: in Relax, and what it is of float64 arrays.
+
+    `reads` says what it reads beside the sum: a bias, an array like the output, or nothing. `slope` is the most by
+    which it can enlarge an error; `moved` is where it puts the elements.
+    """
+
+    emit: Callable[[relax.BlockBuilder, Any, Any], Any]
+    value: Callable[[Any, Any], Any]
+    reads: str | None = None
+    slope: float = 1.0
+    moved: Callable[[np.ndarray], np.ndarray] = _same
+
+    def other_shape(self, output: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the shape of what it reads."""
+        return {None: None, "output": output, "bias": (*(1 for _ in output[:-1]), output[-1])}[self.reads]
+
+
+def _flattened(builder: relax.BlockBuilder, y: Any, _other: Any) -> Any:
+    first, *others = (int(extent) for extent in y.ty.shape)
+    return builder.emit(relax.op.reshape(y, (first, math.prod(others))))
+
+
+def _added(builder: relax.BlockBuilder, y: Any, other: Any) -> Any:
+    return builder.emit(relax.op.add(y, other))
+
+
+FOLLOWING = {
+    "none": Following(emit=lambda _builder, y, _other: y, value=lambda y, _other: y),
+    "relu": Following(
+        emit=lambda builder, y, _other: builder.emit(relax.op.nn.relu(y)), value=lambda y, _other: np.maximum(y, 0)
+    ),
+    "bias": Following(emit=_added, value=np.add, reads="bias"),
+    "bias+relu": Following(
+        emit=lambda builder, y, other: builder.emit(relax.op.nn.relu(_added(builder, y, other))),
+        value=lambda y, other: np.maximum(y + other, 0),
+        reads="bias",
+    ),
+    "bias+clip": Following(
+        emit=lambda builder, y, other: builder.emit(relax.op.clip(_added(builder, y, other), 0.0, 6.0)),
+        value=lambda y, other: np.clip(y + other, 0, 6),
+        reads="bias",
+    ),
+    "residual": Following(
+        emit=lambda builder, y, other: builder.emit(relax.op.nn.relu(_added(builder, other, y))),
+        value=lambda y, other: np.maximum(other + y, 0),
+        reads="output",
+    ),
+    "sigmoid": Following(
+        emit=lambda builder, y, _other: builder.emit(relax.op.sigmoid(y)), value=lambda y, _other: 1 / (1 + np.exp(-y))
+    ),
+    "twice": Following(emit=lambda builder, y, _other: _added(builder, y, y), value=lambda y, _other: 2 * y, slope=2),
+    "flattened": Following(
+        emit=_flattened, value=lambda y, _other: y.reshape(len(y), -1), moved=lambda y: y.reshape(len(y), -1)
+    ),
+    "channels first": Following(
+        emit=lambda builder, y, _other: builder.emit(relax.op.permute_dims(y, [0, 3, 1, 2])),
+        value=lambda y, _other: y.transpose(0, 3, 1, 2),
+        moved=lambda y: y.transpose(0, 3, 1, 2),
+    ),
+}
+
+
+def fused(layer: Layer, emit: Callable[[relax.BlockBuilder, Any, Any], Any]) -> tirx.PrimFunc:
+    """Return the one kernel that Relax makes of a layer, as `emit` writes it, and its epilogue."""
+    following = FOLLOWING[layer.epilogue]
+    other = following.other_shape(layer.output_shape)
+    shapes = {"x": layer.input_shape, "weights": layer.weights_shape, "other": other}
+    given = {name: shape for name, shape in shapes.items() if shape}
+
+    def written(builder: relax.BlockBuilder, variables: Mapping[str, Any]) -> Any:
+        y = emit(builder, variables["x"], variables.get("weights"))
+        y = following.emit(builder, y, variables.get("other"))
+        return y if layer.dtype == "float32" else builder.emit(relax.op.astype(y, layer.dtype))
+
+    [function] = lowered(given, written, {"x": layer.dtype, "weights": layer.dtype})
+    return function
+
+
+def lowered(
+    shapes: Mapping[str, tuple[int, ...]],
+    emit: Callable[[relax.BlockBuilder, Mapping[str, Any]], Any],
+    dtypes: Mapping[str, str] | None = None,
+) -> list[tirx.PrimFunc]:
+    """Return the kernels that Relax makes of a function of arrays, in order; those without a dtype are float32."""
+    types = {name: relax.TensorType(shape, (dtypes or {}).get(name, "float32")) for name, shape in shapes.items()}
+    variables = {name: relax.Var(name, own) for name, own in types.items()}
+    builder = relax.BlockBuilder()
+    with builder.function("main", list(variables.values())):
+        with builder.dataflow():
+            y = builder.emit_output(emit(builder, variables))
+        builder.emit_func_output(y)
+    passes = [relax.get_pipeline("zero"), relax.transform.DeadCodeElimination()]
+    return [function for _, function in to_relax.kernel_calls(tvm.transform.Sequential(passes)(builder.get()))]
+
+
+# ------------------------------------------------------------------------------------------------------------- running
+@functools.cache
+def host_target() -> tvm.target.Target:
+    """Return this machine as TVM's target."""
+    return tvm.target.Target(dict(llvm.host_target().tvm))
+
+
+def compiled(function: tirx.PrimFunc, target: tvm.target.Target | None = None) -> Any:
+    """Build a kernel with the passes of the project."""
+    tvm_passes.register()
+    module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
+    return tvm.tirx.build(module, target=target or host_target(), pipeline=tvm_passes.PIPELINE)
+
+
+def drawn(layer: Layer, seed: int = 0) -> list[np.ndarray]:
+    """Return the inputs of a layer's kernel: of mean 0 and variance 1, half of the sums negative."""
+    other = FOLLOWING[layer.epilogue].other_shape(layer.output_shape)
+    generator = np.random.default_rng(seed)
+    wanted = ((layer.input_shape, layer.dtype), (layer.weights_shape, layer.dtype), (other, "float32"))
+    given = [(shape, dtype) for shape, dtype in wanted if shape is not None]
+    return [generator.standard_normal(shape, dtype=np.float32).astype(dtype) for shape, dtype in given]
+
+
+class Guarded:
+    """An array of TVM's with guards on both sides, in one piece of memory."""
+
+    def __init__(self, values: np.ndarray, guard: float) -> None:
+        size, aligned = values.itemsize, 128 // values.itemsize  # to 128 bytes
+        raw = np.full(values.size + 2 * GUARD + aligned, guard, values.dtype)
+        start = -(-(raw.ctypes.data // size + GUARD) // aligned) * aligned - raw.ctypes.data // size
+        self._sides = (raw[:start], raw[start + values.size :])
+        self._before = [side.tobytes() for side in self._sides]
+        self.values = raw[start : start + values.size].reshape(values.shape)
+        self.values[...] = values
+        self.tensor = tvm.runtime.from_dlpack(self.values)
+
+    def untouched(self) -> bool:
+        """Whether the guards are as they were, to the bit."""
+        return [side.tobytes() for side in self._sides] == self._before
+
+
+def run(
+    library: Any, arrays: Sequence[np.ndarray], output_shape: tuple[int, ...], dtype: str = "float32"
+) -> np.ndarray:
+    """Run a built kernel between guards.
+
+    What it reads beyond its inputs is NaN, and so is what it does not write of its output. Written outside of the
+    output, or to an input, is an error.
+    """
+    inputs = [Guarded(array, np.nan) for array in arrays]
+    output = Guarded(np.full(output_shape, np.nan, dtype), 12345.0)
+    library["main"](*(array.tensor for array in (*inputs, output)))
+    assert output.untouched(), "the kernel wrote outside of its output"
+    for array, original in zip(inputs, arrays, strict=True):
+        assert array.untouched(), "the kernel wrote beside an input"
+        assert array.values.tobytes() == original.tobytes(), "the kernel wrote to an input"
+    return output.values.copy()
+
+
+def executed(plan: KernelPlan, layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Build and run a plan, its weights packed."""
+    ready = list(arrays)
+    if plan.pack is not None:
+        ready[1] = plan.pack(ready[1])
+    shape = FOLLOWING[layer.epilogue].moved(np.empty(layer.output_shape)).shape
+    return run(compiled(plan.function), ready, shape)
+
+
+def tolerance(layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return by how much each element may differ from the exact one: 2 sqrt(K + 4) u S.
+
+    K products a b are summed in float32, in any order, with a unit roundoff of u = 2^-24; S is the sum of the |a b|
+    and of what the epilogue adds, no less than any partial sum. Without luck the error is at most (K + 1) u S (Higham,
+    Accuracy and Stability of Numerical Algorithms, 3.1); of roundings with independent signs it is some sqrt(K) u S.
+    Up to K = 5 this is the bound of the worst case. Kernels were seen to use half of it, at small K. An output in
+    float16 is rounded once more, by 2^-11 of itself.
+    """
+    magnitudes = [np.abs(array) for array in arrays]
+    total = layer.expected(magnitudes)
+    following = FOLLOWING[layer.epilogue]
+    if following.reads:
+        total = total + magnitudes[-1]
+    allowed = 2 * math.sqrt(layer.reduction + 4) * 2.0**-24 * following.slope * total
+    if layer.dtype == "float16":
+        allowed = allowed + 2.0**-11 * np.abs(following.value(layer.expected(arrays), arrays[-1].astype(np.float64)))
+    return following.moved(allowed)
+
+
+def wrong(layer: Layer, output: np.ndarray, arrays: Sequence[np.ndarray]) -> str | None:
+    """Compare an output with what PyTorch computes in float64; return what is wrong, None if nothing is."""
+    other = arrays[-1].astype(np.float64)  # the weights, where the epilogue reads nothing
+    expected, allowed = FOLLOWING[layer.epilogue].value(layer.expected(arrays), other), tolerance(layer, arrays)
+    if output.shape != expected.shape:
+        return f"shape {output.shape}, not {expected.shape}"
+    if not np.isfinite(output).all():
+        places = np.argwhere(~np.isfinite(output)).tolist()
+        return f"{len(places)} of {output.size} elements not written, or of data beyond the inputs: {places[:4]}"
+    excess = np.abs(output - expected) - allowed
+    if excess.max() <= 0:
+        return None
+    place = tuple(int(index) for index in np.unravel_index(excess.argmax(), excess.shape))
+    count = np.count_nonzero(excess > 0)
+    return f"{count} of {output.size}, the worst {place}: {output[place]}, not {expected[place]} +- {allowed[place]}"
+
+
+# ------------------------------------------------------------------------------------------------------- rules at work
+def candidates(rule: str, layer: Layer, machine: KernelMachine) -> list[Mapping[str, int]]:
+    """Return all that a rule offers for a layer, best first."""
+    return list(cpu.RULES[rule].candidates(Kernel(layer.function()), machine))
+
+
+def built(rule: str, layer: Layer, machine: KernelMachine, parameters: Mapping[str, int]) -> KernelPlan:
+    """Make a layer by a rule with given parameters."""
+    plan = cpu.RULES[rule].build(Kernel(layer.function()), machine, parameters)
+    assert plan is not None
+    return plan
+
+
+def statements(function: tirx.PrimFunc) -> int:
+    """Return how many statements a kernel is: what TVM and LLVM take grows with it, and faster."""
+
+    def count(statement: Any) -> int:
+        return 1 + sum(map(count, tvm_passes.inner(statement)))
+
+    return count(tvm_passes.flat(function).body)
+
+
+def check(rule: str, layer: Layer, machine: KernelMachine, parameters: Mapping[str, int], seed: int = 0) -> None:
+    """Make a layer by a rule, run it, and compare it with PyTorch.
+
+    Raises:
+        AssertionError: it is wrong somewhere.
+    """
+    arrays = drawn(layer, seed)
+    problem = wrong(layer, executed(built(rule, layer, machine, parameters), layer, arrays), arrays)
+    assert problem is None, f"{rule} {dict(parameters)}: {problem}"
+
+
+def check_any(data: st.DataObject, rule: str, layer: Layer, machine: KernelMachine) -> None:
+    """Check a layer with one of the first candidates of a rule."""
+    offered = candidates(rule, layer, machine)[:30]
+    assert offered, f"{rule} does not take {layer}"
+    check(rule, layer, machine, data.draw(st.sampled_from(offered), label="parameters"))
+
+
+def machines() -> st.SearchStrategy[KernelMachine]:
+    """Draw a kind of machine, and a number of cores."""
+    kinds = st.sampled_from(sorted(MACHINES))
+    return st.builds(
+        lambda kind, cores: dataclasses.replace(MACHINES[kind], cores=cores), kinds, st.sampled_from([1, 2, 8])
+    )
+
+
+def channels() -> st.SearchStrategy[int]:
+    """Draw a number of channels: those of networks and of vectors, ones that fill no vector, any."""
+    return st.sampled_from(CHANNELS) | st.integers(1, 200)
+
+
+def sides(least: int = 1) -> st.SearchStrategy[int]:
+    """Draw a height or a width."""
+    return st.sampled_from([side for side in SIDES if side >= least])
+
+
+# ------------------------------------------------------------------------------------------------- numbers of threads
+SHARED: dict[str, Layer] = {
+    "cpu.matmul": Conv(height=14, width=14, inputs=96, channels=179, kernel=1, padding=(0, 0, 0, 0)),
+    "cpu.depthwise": Conv(batch=2, height=28, width=28, inputs=89, channels=89, groups=89),
+    "cpu.convolution": Conv(height=14, width=12, inputs=24, channels=44),
+    "cpu.pool": Pool(batch=3, height=28, width=28, channels=179),
+}
+"""Layers that are large enough to be shared out to threads."""
+
+
+def tasks(parameters: Mapping[str, int]) -> int:
+    """Return how many tasks there are."""
+    return math.prod(count for name, count in parameters.items() if name.endswith("_parts"))
+
+
+def fingerprints(counts: Sequence[int]) -> Iterator[str]:
+    """Yield, for each number of threads and rule: the rule, its tasks, the threads in use, a hash of the output."""
+    machine = dataclasses.replace(AVX2, cores=8)
+    libraries = {}
+    for rule, layer in SHARED.items():
+        parameters = max(candidates(rule, layer, machine), key=tasks)
+        plan, arrays = built(rule, layer, machine, parameters), drawn(layer)
+        if plan.pack:
+            arrays[1] = plan.pack(arrays[1])
+        libraries[f"{rule} {tasks(parameters)}"] = (compiled(plan.function), arrays, layer.output_shape)
+    for count in counts:
+        tvm.get_global_func("runtime.config_threadpool")(1, count)
+        used = tvm.get_global_func("runtime.NumThreads")()
+        for name, made in libraries.items():
+            yield f"{name} {used} {hashlib.sha256(run(*made).tobytes()).hexdigest()}"
+
+
+if __name__ == "__main__":
+    print("\n".join(fingerprints([3, 2, 1])))  # noqa: T201 - the program's output

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import kernel_cases as kernels
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from kernel_cases import AVX2, NEON, Conv
+
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu import convolution, tiling
+
+RULE = "cpu.convolution"
+MOST_STATEMENTS = 1500
+"""Of a layer in blocks; seen are up to 1000, of which LLVM takes a second."""
+
+
+@st.composite
+def convolutions(draw: st.DrawFn, *, channels_last: bool) -> Conv:
+    kernel = draw(st.sampled_from([1, 3, 3, 3, 5]))
+    padding = draw(st.integers(0, 2))
+    least = max(1, kernel - 2 * padding)
+    inputs = kernels.channels().filter(lambda count: count <= 96) if channels_last else st.integers(1, 4)
+    return Conv(
+        batch=draw(st.integers(1, 3)),
+        height=draw(kernels.sides(least)),
+        width=draw(kernels.sides(least)),
+        inputs=draw(inputs),
+        channels=draw(kernels.channels()),
+        kernel=kernel,
+        strides=draw(st.sampled_from([(1, 1), (2, 2)])),
+        padding=(padding,) * 4,
+        channels_last=channels_last,
+        epilogue=draw(st.sampled_from(kernels.EPILOGUES)),
+    )
+
+
+@kernels.repeatable(36)
+@given(data=st.data(), layer=convolutions(channels_last=True), machine=kernels.machines())
+def test_convolutions_are_what_torch_computes(data: st.DataObject, layer: Conv, machine: KernelMachine) -> None:
+    kernels.check_any(data, RULE, layer, machine)
+
+
+@kernels.repeatable(24)
+@given(data=st.data(), layer=convolutions(channels_last=False), machine=kernels.machines())
+def test_images_are_convolved_as_they_come(data: st.DataObject, layer: Conv, machine: KernelMachine) -> None:
+    kernels.check_any(data, RULE, layer, machine)
+
+
+@pytest.mark.parametrize("epilogue", ["none", "bias+relu", "residual"])
+@pytest.mark.parametrize(("inputs", "blocks"), [(24, 2), (24, 3), (24, 8), (26, 3), (37, 4), (37, 7), (24, 24)])
+def test_sums_wait_in_the_output_between_blocks_of_input_channels(inputs: int, blocks: int, epilogue: str) -> None:
+    for channels, panel_parts in ((44, 2), (48, 3)):
+        layer = Conv(batch=2, height=5, width=7, inputs=inputs, channels=channels, epilogue=epilogue)
+        parameters = {"rows": 4, "vectors": 2, "blocks": blocks, "line_parts": 3, "panel_parts": panel_parts}
+        kernels.check(RULE, layer, AVX2, parameters)
+
+
+def test_threads_do_not_add_to_the_same_outputs() -> None:
+    """The last panel of 44 channels overlaps the one before it: with blocks, both add to what the other has begun."""
+    layer = Conv(height=5, width=7, inputs=24, channels=44)
+    parameters = {"rows": 4, "vectors": 2, "blocks": 2, "line_parts": 1, "panel_parts": 3}
+    with pytest.raises(ValueError, match="panels of 16 of 44 channels overlap; 3 parts share their sums"):
+        kernels.built(RULE, layer, AVX2, parameters)
+    small = dataclasses.replace(AVX2, l2_bytes=8192)
+    offered = kernels.candidates(RULE, dataclasses.replace(layer, height=1, width=1, inputs=400, channels=300), small)
+    in_blocks = [one for one in offered if one["blocks"] > 1]
+    assert any(one["panel_parts"] > 1 for one in offered)
+    overlapping = [one for one in in_blocks if 300 % (8 * one["vectors"])]
+    assert any(one["panel_parts"] > 1 for one in overlapping)
+    assert all(last_two_in_one_task(-(-300 // (8 * one["vectors"])), one["panel_parts"]) for one in overlapping)
+
+
+def last_two_in_one_task(panels: int, parts: int) -> bool:
+    """Return whether the part of the last panel begins before it, as `emit.part` shares panels out."""
+    return (parts - 1) * panels // parts < panels - 1
+
+
+@kernels.repeatable(20)
+@example(inputs=1402, channels=1402, l2_bytes=2**18)
+@example(inputs=1402, channels=1402, l2_bytes=2**14)
+@given(inputs=st.integers(1, 1434), channels=st.integers(1, 1434), l2_bytes=st.sampled_from([2**14, 2**18, 2**20]))
+def test_no_number_of_channels_multiplies_the_code(inputs: int, channels: int, l2_bytes: int) -> None:
+    """Blocks share their code, however many there are: a layer of 1402 channels was written out 701 times."""
+    layer = Conv(height=4, width=4, inputs=inputs, channels=channels)
+    machine = dataclasses.replace(AVX2, l2_bytes=l2_bytes)
+    most = max(kernels.candidates(RULE, layer, machine), key=lambda parameters: parameters["blocks"])
+    assert kernels.statements(kernels.built(RULE, layer, machine, most).function) <= MOST_STATEMENTS
+
+
+@pytest.mark.parametrize(("channels", "blocks"), [(1402, 9), (1402, 2), (24, 24), (37, 7), (1, 1), (1393, 5), (96, 3)])
+def test_blocks_are_all_input_channels_in_order(channels: int, blocks: int) -> None:
+    ends = [0]
+    for each in convolution._cut(channels, blocks):
+        assert each.start == ends[-1]
+        ends += [each.start + each.size * (number + 1) for number in range(each.count)]
+    assert ends[-1] == channels
+    assert sorted(set(ends)) == ends
+    assert len(ends) - 1 <= blocks
+
+
+def test_weights_that_outgrow_the_second_cache_are_taken_in_blocks() -> None:
+    small = dataclasses.replace(AVX2, l2_bytes=32768)
+    layer = Conv(height=5, width=5, inputs=96, channels=24)
+    offered = [parameters for parameters in kernels.candidates(RULE, layer, small) if parameters["blocks"] > 1]
+    assert offered
+    for parameters in offered:
+        assert parameters["vectors"] * 8 * 4 * 9 * 96 / parameters["blocks"] <= 32768
+    kernels.check(RULE, layer, small, offered[0])
+
+
+@pytest.mark.parametrize("inputs", [3, 4, 6, 8, 12])
+def test_arm_multiplies_by_lanes_where_a_vector_of_inputs_is_whole(inputs: int) -> None:
+    layer = Conv(height=4, width=5, inputs=inputs, channels=24)
+    parameters = {"rows": 5, "vectors": 2, "blocks": 1, "line_parts": 1, "panel_parts": 1}
+    written = kernels.built(RULE, layer, NEON, parameters).function.script()
+    assert ("T.Shuffle(" in written) == (inputs % 4 == 0)
+    kernels.check(RULE, layer, NEON, parameters)
+
+
+# ------------------------------------------------------------------------------------------------------- planted faults
+LAYER = Conv(height=7, width=9, inputs=10, channels=20)
+PARAMETERS = {"rows": 4, "vectors": 2, "blocks": 2, "line_parts": 2, "panel_parts": 1}
+even_parts, pack, runs, finish = tiling.even_parts, tiling.pack, tiling.runs, convolution._Layer._finish
+
+
+def last_panel_dropped(channels: int, width: int) -> list[int]:
+    return list(range(0, channels - width, width))
+
+
+def last_part_cut_short(extent: int, limit: int) -> list[int]:
+    *others, last = even_parts(extent, limit)
+    return [*others, last - 1]
+
+
+def panels_unmoved(panel: Any, width: int, _channels: int) -> Any:
+    return panel * width
+
+
+def steps_swapped(weights: np.ndarray, starts: Sequence[int], width: int) -> np.ndarray:
+    return pack(weights[[1, 0, *range(2, len(weights))]], starts, width)
+
+
+def with_padding(**line: int) -> list[tiling.Run]:
+    """Take each tap as if it lay within the image."""
+    return [dataclasses.replace(run, inside=tuple((True,) * run.size for _ in run.inside)) for run in runs(**line)]
+
+
+def finished_with_each_block(layer: Any, *arguments: Any, last: bool) -> None:
+    del last
+    finish(layer, *arguments, last=True)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "fault", "said"),
+    [
+        (tiling, "runs", with_padding, "the worst|not written"),
+        (tiling, "panel_starts", last_panel_dropped, "not written"),
+        (tiling, "even_parts", last_part_cut_short, "not written"),
+        (tiling, "pack", steps_swapped, "the worst"),
+        (emit, "panel_start", panels_unmoved, "outside of its output|the worst"),
+        (convolution._Layer, "_finish", finished_with_each_block, "the worst"),
+    ],
+    ids=[
+        "taps on the padding",
+        "a panel dropped",
+        "a tile cut short",
+        "weights swapped",
+        "a panel beyond the last channel",
+        "ReLU after each block",
+    ],
+)
+def test_a_planted_fault_is_seen(
+    monkeypatch: pytest.MonkeyPatch, where: object, name: str, fault: object, said: str
+) -> None:
+    kernels.check(RULE, LAYER, AVX2, PARAMETERS)
+    monkeypatch.setattr(where, name, fault)
+    with pytest.raises(AssertionError, match=said):
+        kernels.check(RULE, LAYER, AVX2, PARAMETERS)
+
+
+# ----------------------------------------------------------------------------------------------------------- candidates
+@kernels.repeatable(60)
+@given(layer=convolutions(channels_last=True), machine=kernels.machines())
+def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: KernelMachine) -> None:
+    offered = kernels.candidates(RULE, layer, machine)
+    assert offered
+    batch, height, width, channels = layer.output_shape
+    lanes = tiling.vector_lanes(channels, machine)
+    for parameters in offered:
+        rows, vectors = parameters["rows"], parameters["vectors"]
+        inputs = 1 if machine.broadcasts_from_memory else rows
+        assert rows * vectors + vectors + inputs <= machine.registers
+        assert rows <= width
+        assert vectors * lanes <= channels
+        assert 1 <= parameters["blocks"] <= -(-layer.inputs // 4)
+        assert 1 <= parameters["line_parts"] <= batch * height
+        assert 1 <= parameters["panel_parts"] <= -(-channels // (vectors * lanes))
+    assert len({tuple(parameters.values()) for parameters in offered}) == len(offered)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"vectors": 3}, "a tile of 4 outputs x 24 channels does not fit 9 x 20"),
+        ({"rows": 10}, "a tile of 10 outputs x 16 channels does not fit 9 x 20"),
+        ({"blocks": 4}, "10 input channels do not fit 4 blocks"),
+    ],
+)
+def test_a_tile_that_does_not_fit_is_refused(changed: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        kernels.built(RULE, LAYER, AVX2, {**PARAMETERS, **changed})
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_below_one_are_refused(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"parameter '{name}' is {value}; it has to be a positive whole number"):
+        kernels.built(RULE, LAYER, AVX2, {**PARAMETERS, name: value})
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_that_is_missing_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"parameter '{name}' is missing"):
+        kernels.built(RULE, LAYER, AVX2, {other: value for other, value in PARAMETERS.items() if other != name})

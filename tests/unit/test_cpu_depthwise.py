@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import kernel_cases as kernels
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_cases import AVX2, Conv
+
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu import tiling
+
+RULE = "cpu.depthwise"
+
+
+@st.composite
+def depthwise(draw: st.DrawFn) -> Conv:
+    kernel = draw(st.sampled_from([3, 3, 5]))
+    padding = draw(st.integers(0, 2))
+    least = max(1, kernel - 2 * padding)
+    channels = draw(kernels.channels().filter(lambda count: count > 1))  # of one channel it is a standard one
+    return Conv(
+        batch=draw(st.integers(1, 3)),
+        height=draw(kernels.sides(least)),
+        width=draw(kernels.sides(least)),
+        inputs=channels,
+        channels=channels,
+        groups=channels,
+        kernel=kernel,
+        strides=draw(st.sampled_from([(1, 1), (2, 2)])),
+        padding=(padding,) * 4,
+        epilogue=draw(st.sampled_from(kernels.EPILOGUES)),
+    )
+
+
+@kernels.repeatable(40)
+@given(data=st.data(), layer=depthwise(), machine=kernels.machines())
+def test_depthwise_convolutions_are_what_torch_computes(
+    data: st.DataObject, layer: Conv, machine: KernelMachine
+) -> None:
+    kernels.check_any(data, RULE, layer, machine)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3, 4])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_groups_of_lines_of_two_sizes(lines: int, stride: int) -> None:
+    layer = Conv(batch=2, height=7 * stride, width=5, inputs=11, channels=11, groups=11, strides=(stride, stride))
+    parameters = {"lines": lines, "rows": 2, "vectors": 1, "line_parts": 3, "panel_parts": 2}
+    kernels.check(RULE, layer, AVX2, parameters)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3])
+def test_what_is_padding_in_one_image_is_not_read_from_the_next(lines: int) -> None:
+    layer = Conv(batch=3, height=3, width=3, inputs=8, channels=8, groups=8, kernel=5, padding=(2, 2, 2, 2))
+    kernels.check(RULE, layer, AVX2, {"lines": lines, "rows": 3, "vectors": 1, "line_parts": 1, "panel_parts": 1})
+
+
+# ------------------------------------------------------------------------------------------------------- planted faults
+LAYER = Conv(height=7, width=9, inputs=20, channels=20, groups=20)
+PARAMETERS = {"lines": 2, "rows": 4, "vectors": 2, "line_parts": 2, "panel_parts": 1}
+even_parts, pack, runs = tiling.even_parts, tiling.pack, tiling.runs
+
+
+def last_panel_dropped(channels: int, width: int) -> list[int]:
+    return list(range(0, channels - width, width))
+
+
+def last_part_cut_short(extent: int, limit: int) -> list[int]:
+    *others, last = even_parts(extent, limit)
+    return [*others, last - 1]
+
+
+def panels_unmoved(panel: Any, width: int, _channels: int) -> Any:
+    return panel * width
+
+
+def steps_swapped(weights: np.ndarray, starts: Sequence[int], width: int) -> np.ndarray:
+    return pack(weights[[1, 0, *range(2, len(weights))]], starts, width)
+
+
+def with_padding(**line: int) -> list[tiling.Run]:
+    """Take each tap as if it lay within the image."""
+    return [dataclasses.replace(run, inside=tuple((True,) * run.size for _ in run.inside)) for run in runs(**line)]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "fault", "said"),
+    [
+        (tiling, "runs", with_padding, "the worst|not written"),
+        (tiling, "panel_starts", last_panel_dropped, "not written"),
+        (tiling, "even_parts", last_part_cut_short, "not written"),
+        (tiling, "pack", steps_swapped, "the worst"),
+        (emit, "panel_start", panels_unmoved, "outside of its output|the worst"),
+    ],
+    ids=[
+        "taps on the padding",
+        "a panel dropped",
+        "a tile cut short",
+        "weights swapped",
+        "a panel beyond the last channel",
+    ],
+)
+def test_a_planted_fault_is_seen(
+    monkeypatch: pytest.MonkeyPatch, where: object, name: str, fault: object, said: str
+) -> None:
+    kernels.check(RULE, LAYER, AVX2, PARAMETERS)
+    monkeypatch.setattr(where, name, fault)
+    with pytest.raises(AssertionError, match=said):
+        kernels.check(RULE, LAYER, AVX2, PARAMETERS)
+
+
+# ----------------------------------------------------------------------------------------------------------- candidates
+@kernels.repeatable(60)
+@given(layer=depthwise(), machine=kernels.machines())
+def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: KernelMachine) -> None:
+    offered = kernels.candidates(RULE, layer, machine)
+    assert offered
+    batch, height, width, channels = layer.output_shape
+    lanes = tiling.vector_lanes(channels, machine)
+    for parameters in offered:
+        lines, rows, vectors = parameters["lines"], parameters["rows"], parameters["vectors"]
+        assert lines * rows * vectors < machine.registers  # one is left for a tap
+        assert lines <= height
+        assert rows <= width
+        assert vectors * lanes <= channels
+        assert 1 <= parameters["line_parts"] <= batch * -(-height // lines)
+        assert 1 <= parameters["panel_parts"] <= -(-channels // (vectors * lanes))
+    assert len({tuple(parameters.values()) for parameters in offered}) == len(offered)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"vectors": 4}, "a tile of 2 lines x 4 outputs x 32 channels is larger than 7 x 9 x 20"),
+        ({"rows": 10}, "a tile of 2 lines x 10 outputs x 16 channels is larger than 7 x 9 x 20"),
+        ({"lines": 8}, "a tile of 8 lines x 4 outputs x 16 channels is larger than 7 x 9 x 20"),
+    ],
+)
+def test_a_tile_larger_than_the_layer_is_refused(changed: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        kernels.built(RULE, LAYER, AVX2, {**PARAMETERS, **changed})
+
+
+def test_a_tile_tells_its_lines_where_there_are_several() -> None:
+    tiles = [kernels.built(RULE, LAYER, AVX2, {**PARAMETERS, "lines": lines}).tile for lines in (1, 2)]
+    assert tiles == ["4x2x8", "2x4x2x8"]
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_below_one_are_refused(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"parameter '{name}' is {value}; it has to be a positive whole number"):
+        kernels.built(RULE, LAYER, AVX2, {**PARAMETERS, name: value})
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_that_is_missing_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"parameter '{name}' is missing"):
+        kernels.built(RULE, LAYER, AVX2, {other: value for other, value in PARAMETERS.items() if other != name})
+
+
+def test_a_layer_is_cut_as_the_products_beside_it_are() -> None:
+    """Along pixels where they are many; along channels where the weights of those products outweigh the pixels."""
+    two_cores = dataclasses.replace(AVX2, cores=2)
+    for size, channels, cut in ((14, 512, (2, 1)), (56, 128, (2, 1)), (7, 1024, (1, 2))):
+        layer = Conv(batch=1, height=size, width=size, inputs=channels, channels=channels, groups=channels)
+        best = kernels.candidates(RULE, layer, two_cores)[0]
+        assert (best["line_parts"], best["panel_parts"]) == cut, size

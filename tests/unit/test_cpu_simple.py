@@ -1,0 +1,175 @@
+"""Pooling, and kernels that only move data."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+import kernel_cases as kernels
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_cases import AVX2, MACHINES, NEON, Conv, Pool
+from tvm import relax
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu, emit
+from mbench.compile.schedules.cpu import simple, tiling
+from mbench.compile.schedules.dispatch import schedule
+from mbench.compile.schedules.rule import KernelPlan
+
+
+# ------------------------------------------------------------------------------------------------------------- pooling
+@st.composite
+def pools(draw: st.DrawFn) -> Pool:
+    return Pool(
+        batch=draw(st.integers(1, 3)),
+        height=draw(kernels.sides()),
+        width=draw(kernels.sides()),
+        channels=draw(kernels.channels()),
+    )
+
+
+@kernels.repeatable(16)
+@given(data=st.data(), layer=pools(), machine=kernels.machines())
+def test_means_are_what_torch_computes(data: st.DataObject, layer: Pool, machine: KernelMachine) -> None:
+    kernels.check_any(data, "cpu.pool", layer, machine)
+
+
+POOL = Pool(batch=2, height=3, width=5, channels=20)
+WHOLE = {"vectors": 2, "image_parts": 1, "panel_parts": 1}
+
+
+def too_few_vectors(sums: emit.Accumulators, row: int, column: int, value: Any) -> None:
+    if column == 0:
+        add(sums, row, column, value)
+
+
+def panels_unmoved(panel: Any, width: int, _channels: int) -> Any:
+    return panel * width
+
+
+add = emit.Accumulators.add
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "fault", "said"),
+    [
+        (emit.Accumulators, "add", too_few_vectors, "the worst"),
+        (emit, "panel_start", panels_unmoved, "outside of its output|the worst|not written"),
+    ],
+    ids=["a vector left out", "a panel beyond the last channel"],
+)
+def test_a_planted_fault_is_seen(
+    monkeypatch: pytest.MonkeyPatch, where: object, name: str, fault: object, said: str
+) -> None:
+    kernels.check("cpu.pool", POOL, AVX2, WHOLE)
+    monkeypatch.setattr(where, name, fault)
+    with pytest.raises(AssertionError, match=said):
+        kernels.check("cpu.pool", POOL, AVX2, WHOLE)
+
+
+def test_a_tile_of_more_channels_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="a tile of 32 channels is larger than 20"):
+        kernels.built("cpu.pool", POOL, AVX2, {**WHOLE, "vectors": 4})
+
+
+@pytest.mark.parametrize(
+    ("operator", "axes"), [("mean", [1]), ("mean", [2, 3]), ("max", [1, 2]), ("prod", [1, 2]), ("variance", [1, 2])]
+)
+def test_other_reductions_are_not_taken_for_a_mean_over_pixels(operator: str, axes: list[int]) -> None:
+    x = np.random.default_rng(4).standard_normal((2, 3, 5, 4), dtype=np.float32)
+    expected = getattr(np, {"variance": "var"}.get(operator, operator))(x, axis=tuple(axes), keepdims=True)
+    reduce = getattr(relax.op, operator)
+    [function] = kernels.lowered({"x": x.shape}, lambda builder, a: builder.emit(reduce(a["x"], axes, keepdims=True)))
+    scheduled = schedule(function, AVX2)
+    assert scheduled.rule == "fallback"
+    output = kernels.run(kernels.compiled(scheduled.plan.function), [x], expected.shape)
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
+
+
+# --------------------------------------------------------------------------------------------------- element by element
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One pass over memory: in Relax, and with numpy."""
+
+    emit: Callable[[relax.BlockBuilder, Any], Any]
+    value: Callable[[np.ndarray], np.ndarray]
+
+
+PASSES = {
+    "NHWC": Pass(
+        emit=lambda builder, x: builder.emit(relax.op.permute_dims(x, [0, 2, 3, 1])),
+        value=lambda x: x.transpose(0, 2, 3, 1),
+    ),
+    "flat": Pass(
+        emit=lambda builder, x: builder.emit(relax.op.reshape(x, (int(x.ty.shape[0]), -1))),
+        value=lambda x: x.reshape(len(x), -1),
+    ),
+    "relu": Pass(
+        emit=lambda builder, x: builder.emit(relax.op.nn.relu(builder.emit(relax.op.add(x, x)))),
+        value=lambda x: np.maximum(x + x, 0),
+    ),
+    "transposed and flat": Pass(
+        emit=lambda builder, x: builder.emit(
+            relax.op.reshape(builder.emit(relax.op.permute_dims(x, [0, 3, 1, 2])), (int(x.ty.shape[0]), -1))
+        ),
+        value=lambda x: x.transpose(0, 3, 1, 2).reshape(len(x), -1),
+    ),
+}
+
+
+def passed(name: str, x: np.ndarray, machine: KernelMachine) -> tuple[np.ndarray, KernelPlan]:
+    [function] = kernels.lowered({"x": x.shape}, lambda builder, variables: PASSES[name].emit(builder, variables["x"]))
+    scheduled = schedule(function, machine)
+    assert (scheduled.rule, scheduled.plan.pack) == ("cpu.elementwise", None)
+    library = kernels.compiled(scheduled.plan.function)
+    return kernels.run(library, [x], PASSES[name].value(x).shape), scheduled.plan
+
+
+@kernels.repeatable(16)
+@given(
+    name=st.sampled_from(sorted(PASSES)),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 17), st.integers(1, 9), st.integers(1, 17)),
+    machine=kernels.machines(),
+)
+def test_what_only_moves_data_moves_each_element(name: str, shape: tuple[int, ...], machine: KernelMachine) -> None:
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape) - 100
+    output, _ = passed(name, x, machine)
+    np.testing.assert_array_equal(output, PASSES[name].value(x))
+
+
+def test_another_permutation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.arange(2 * 8 * 8 * 8, dtype=np.float32).reshape(2, 8, 8, 8)
+    wrong = Pass(emit=lambda builder, y: builder.emit(relax.op.permute_dims(y, [0, 3, 2, 1])), value=lambda y: y)
+    monkeypatch.setitem(PASSES, "NHWC", wrong)
+    output, _ = passed("NHWC", x, AVX2)
+    assert (output != x.transpose(0, 2, 3, 1)).any()
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_vectors_are_the_widest_that_divide_a_line(machine: str) -> None:
+    for channels in (48, 20, 7):
+        x = np.zeros((1, 4, 4, channels), np.float32)
+        _, plan = passed("relu", x, MACHINES[machine])
+        lanes = max(n for n in (1, 2, 4, 8, 16) if n <= MACHINES[machine].lanes() and channels % n == 0)
+        written = re.findall(r"T\.vectorized\((?:T\.int64\()?(\d+)", plan.function.script())
+        assert written == ([str(lanes)] if lanes > 1 else [])
+
+
+def test_a_kernel_that_reduces_is_left_to_others() -> None:
+    assert not list(simple.candidates(Kernel(Conv().function()), NEON))
+    assert not list(cpu.RULES["cpu.pool"].candidates(Kernel(Conv().function()), NEON))
+
+
+def test_pooling_many_images_is_shared_out_to_the_cores() -> None:
+    machine = dataclasses.replace(AVX2, cores=8)
+    offered = kernels.candidates("cpu.pool", Pool(batch=8, height=28, width=28, channels=64), machine)
+    tasks = [parameters["image_parts"] * parameters["panel_parts"] for parameters in offered]
+    assert min(tasks) >= 4
+    assert kernels.candidates("cpu.pool", Pool(channels=16), machine)[0]["panel_parts"] == 1
+    assert tiling.MIN_TASK_CYCLES > 7 * 7 * 16 / 8

@@ -1,0 +1,422 @@
+"""From a torch network, through all the rules, to its output; and which rule takes a kernel, or why none does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import kernel_cases as kernels
+import network_cases as networks
+import numpy as np
+import pytest
+import torch
+import tvm
+from kernel_cases import AVX2, MACHINES, SSE, Conv, Dense, Layer, Pool
+from torch import nn
+from tvm import relax, te
+from tvm.relax.frontend.torch import from_exported_program
+
+from mbench.compile import codegen, pack, to_relax
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu
+from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.dispatch import make, schedule, schedule_all
+from mbench.compile.schedules.rule import KernelPlan, Parameters, Rule, Scheduled, StaleChoiceError
+from mbench.core import dtypes
+from mbench.core.choices import Choice
+from mbench.hardware import targets
+from mbench.measure import numerics
+from mbench.networks import variants
+
+TOLERANCE = dtypes.of("float32").network_tolerance
+
+
+def fused(network: nn.Module, x: torch.Tensor) -> tvm.IRModule:
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(network.eval(), (x,))
+        module = from_exported_program(exported, keep_params_as_input=False, unwrap_unit_return_tuple=True)
+    passes = [
+        relax.transform.DecomposeOpsForInference(),
+        relax.transform.CanonicalizeBindings(),
+        relax.transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "HWIO"]}),
+        relax.transform.Normalize(),
+        relax.transform.FoldConstant(),
+    ]
+    return to_relax._fuse(tvm.transform.Sequential(passes)(module))
+
+
+def run(module: tvm.IRModule, machine: str, x: np.ndarray) -> tuple[np.ndarray, dict[str, Scheduled]]:
+    """Schedule, compile and run a module; return its output, and how each kernel was scheduled."""
+    target = kernels.host_target()
+    with target:
+        scheduled = schedule_all(to_relax.kernel_calls(module), MACHINES[machine])
+        installed = pack.install(module, scheduled)
+    executable = codegen.generate(codegen.plan(installed, target), target)
+    vm = relax.VirtualMachine(executable, tvm.cpu())
+    return vm["main"](tvm.runtime.tensor(x)).numpy(), scheduled
+
+
+def rules_of(scheduled: Mapping[str, Scheduled]) -> set[str]:
+    return {kernel.rule for kernel in scheduled.values()}
+
+
+def seeded(network: nn.Module) -> nn.Module:
+    generator = torch.Generator().manual_seed(5)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    return network
+
+
+# ---------------------------------------------------------------------------------------------- right on every machine
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A small network with each kind of layer: (batch, ci, side, side), then `a` channels, then `b`."""
+
+    batch: int
+    ci: int
+    side: int
+    a: int
+    b: int
+    stride: int = 1
+
+
+SHAPES = [
+    Shape(1, 3, 14, 32, 64, stride=2),
+    Shape(1, 16, 1, 48, 96),
+    Shape(1, 5, 13, 21, 42),  # channels that no vector divides
+    Shape(2, 4, 15, 24, 40, stride=2),
+]
+
+
+def every_kind(shape: Shape) -> nn.Module:
+    a, b = shape.a, shape.b
+    return seeded(
+        nn.Sequential(
+            nn.Conv2d(shape.ci, a, 3, shape.stride, 1), nn.ReLU(),
+            nn.Conv2d(a, a, 3, 1, 1, groups=a), nn.ReLU(),
+            nn.Conv2d(a, a, 3, 2, 1, groups=a), nn.ReLU(),
+            nn.Conv2d(a, b, 1), nn.ReLU(),
+            nn.Conv2d(b, b, 3, 1, 1), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(b, 100),
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("machine", "shape"),
+    [
+        *zip(MACHINES, SHAPES, strict=True),
+        *zip(reversed(MACHINES), SHAPES, strict=True),
+    ],
+    ids=str,
+)
+def test_networks_of_every_kind_of_layer_compute_what_torch_does(machine: str, shape: Shape) -> None:
+    network = every_kind(shape)
+    x = torch.randn(shape.batch, shape.ci, shape.side, shape.side, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = network(x).numpy()
+    output, scheduled = run(fused(network, x), machine, x.numpy())
+    assert numerics.compare(output, expected, 1e-5).passed
+    assert {"cpu.matmul", "cpu.depthwise", "cpu.convolution", "cpu.pool"} <= rules_of(scheduled) <= cpu.RULES.keys()
+    tiled = [kernel for kernel in scheduled.values() if kernel.rule != "cpu.elementwise"]  # which lays out the image
+    for kernel in tiled:
+        *_, lanes = map(int, kernel.plan.tile.split("x"))
+        assert lanes == kernel.plan.lanes
+        assert lanes <= MACHINES[machine].lanes()
+        assert kernel.description == f"{kernel.rule} {kernel.plan.tile}"
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "batch"),
+    [
+        ("avx2", "mobilenet_v1_0.25_32", 1),
+        ("sse", "mobilenet_v1_0.33_33", 3),
+        ("avx512", "mobilenet_v1_0.25_40_standard", 3),
+        ("neon", "mobilenet_v1_0.25_40_standard", 3),
+    ],
+)
+def test_whole_networks_agree_with_torch(machine: str, name: str, batch: int) -> None:
+    lowered = networks.lowered(variants.parse(name, batch=batch))
+    output, scheduled = run(lowered.module, machine, lowered.example)
+    seen = numerics.compare(output, lowered.expected, TOLERANCE)
+    assert seen.passed, seen.detail
+    wanted = {"cpu.convolution", "cpu.pool", "cpu.matmul"}
+    wanted |= set() if "standard" in name else {"cpu.depthwise"}
+    assert rules_of(scheduled) - {"cpu.winograd"} == wanted
+
+
+def test_a_wrong_packing_of_weights_is_seen_by_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered = networks.lowered(variants.parse("mobilenet_v1_0.25_32"))
+    right = tiling.pack
+
+    def reversed_panels(weights: np.ndarray, starts: list[int], width: int) -> np.ndarray:
+        return right(weights[:, ::-1], starts, width)
+
+    monkeypatch.setattr(tiling, "pack", reversed_panels)
+    output, _ = run(lowered.module, "sse", lowered.example)
+    assert not numerics.compare(output, lowered.expected, TOLERANCE).passed
+
+
+@pytest.mark.parametrize(
+    ("machine", "network"),
+    [
+        ("avx2", nn.Conv2d(8, 32, 5, 1, 2)),
+        ("neon", nn.Conv2d(8, 32, 3, 1, 0)),
+        ("avx2", nn.Conv2d(16, 16, 7, 2, 3, groups=16)),
+        ("neon", nn.Conv2d(8, 48, 1, 2)),
+        ("avx2", nn.Sequential(nn.Conv2d(8, 64, 1), nn.ReLU6())),
+        ("neon", nn.Sequential(nn.Conv2d(8, 64, 3, padding=1), nn.Hardswish())),
+    ],
+    ids=str,
+)
+def test_other_kernels_strides_and_activations(machine: str, network: nn.Module) -> None:
+    inputs = next(module for module in network.modules() if isinstance(module, nn.Conv2d)).in_channels
+    x = torch.randn(1, inputs, 12, 12, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = seeded(network)(x).numpy()
+    output, scheduled = run(fused(network, x), machine, x.numpy())
+    assert numerics.compare(output, expected, 1e-5).passed
+    assert rules_of(scheduled) <= cpu.RULES.keys()  # no fall-back
+
+
+# ------------------------------------------------------------------------------------------------------------- threads
+@cache
+def fingerprints() -> tuple[tuple[str, int, int, str], ...]:
+    """Return (rule, tasks, threads, hash of the output) of kernels, from a process with several threads."""
+    program = Path(kernels.__file__)
+    environment = {**os.environ, "TVM_NUM_THREADS": "3"}
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return tuple((rule, int(tasks), int(threads), bits) for rule, tasks, threads, bits in rows)
+
+
+@pytest.mark.parametrize("rule", kernels.SHARED)
+def test_the_number_of_threads_changes_no_bit_of_the_output(rule: str) -> None:
+    rows = [row for row in fingerprints() if row[0] == rule]
+    assert {threads for _, _, threads, _ in rows} == {1, 2, 3}
+    assert all(tasks >= 3 for _, tasks, _, _ in rows)
+    assert len({bits for _, _, _, bits in rows}) == 1
+
+
+def test_the_bits_of_other_kernels_are_others() -> None:
+    assert len({bits for _, _, _, bits in fingerprints()}) == len(kernels.SHARED)
+
+
+# ------------------------------------------------------------------------------------------- what no rule is made for
+UNPADDED = (0, 0, 0, 0)
+POINTWISE = Conv(kernel=1, padding=UNPADDED)
+DEPTHWISE = Conv(inputs=16, groups=16)
+STRANGE: dict[str, Layer] = {
+    "two groups": Conv(groups=2),
+    "two outputs of each channel": Conv(inputs=8, channels=16, groups=8),
+    "dilated": Conv(dilation=2, padding=(2, 2, 2, 2)),
+    "dilated depthwise": dataclasses.replace(DEPTHWISE, dilation=2),
+    "unequal strides": Conv(strides=(1, 2)),
+    "unequal strides, depthwise": dataclasses.replace(DEPTHWISE, strides=(2, 1)),
+    "unequal strides of an image": Conv(inputs=3, channels_last=False, strides=(1, 2)),
+    "unequal padding": Conv(padding=(1, 0, 1, 0)),
+    "unequal padding, depthwise": dataclasses.replace(DEPTHWISE, padding=(0, 1, 0, 1)),
+    "sigmoid": Conv(epilogue="sigmoid"),
+    "sigmoid of a depthwise": dataclasses.replace(DEPTHWISE, epilogue="sigmoid"),
+    "sigmoid of a pointwise": dataclasses.replace(POINTWISE, epilogue="sigmoid"),
+    "sigmoid of a matrix product": Dense(epilogue="sigmoid"),
+    "sigmoid of a mean": Pool(epilogue="sigmoid"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_what_is_no_rules_falls_back_and_is_right(name: str) -> None:
+    layer = STRANGE[name]
+    function, arrays = layer.function(), kernels.drawn(layer)
+    for rule in cpu.RULES.values():
+        assert not list(rule.candidates(Kernel(function), AVX2))
+    scheduled = schedule(function, AVX2)
+    assert (scheduled.rule, scheduled.description, scheduled.plan.pack) == ("fallback", "fallback", None)
+    assert scheduled.reason is not None
+    assert re.fullmatch(r"no rule is for blocks \w+(, \w+)*", scheduled.reason)
+    tvm.ir.assert_structural_equal(scheduled.plan.function, function)
+    assert kernels.wrong(layer, kernels.executed(scheduled.plan, layer, arrays), arrays) is None
+
+
+KNOWN: dict[str, tuple[Layer, str]] = {
+    "padded below and right alone": (Conv(strides=(2, 2), padding=(0, 0, 1, 1)), "cpu.convolution"),
+    "more padding below": (Conv(padding=(1, 1, 4, 4)), "cpu.convolution"),
+    "more padding than kernel": (Conv(padding=(4, 4, 4, 4)), "cpu.convolution"),
+    "more padding than kernel, depthwise": (dataclasses.replace(DEPTHWISE, padding=(4, 4, 4, 4)), "cpu.depthwise"),
+    "depthwise padded below and right": (
+        dataclasses.replace(DEPTHWISE, strides=(2, 2), padding=(0, 0, 1, 1)),
+        "cpu.depthwise",
+    ),
+    "an image padded below and right": (
+        Conv(inputs=3, channels_last=False, strides=(2, 2), padding=(0, 0, 1, 1)),
+        "cpu.convolution",
+    ),
+    "a part of the input unread": (Conv(height=8, width=8, strides=(2, 2), padding=UNPADDED), "cpu.convolution"),
+    "stride 3": (Conv(strides=(3, 3)), "cpu.convolution"),
+    "kernel 2": (Conv(kernel=2, padding=UNPADDED), "cpu.convolution"),
+    "depthwise of one tap": (dataclasses.replace(DEPTHWISE, kernel=1, padding=UNPADDED), "cpu.depthwise"),
+    "one input channel": (Conv(inputs=1, channels=5), "cpu.convolution"),
+    "one channel in, one out": (Conv(inputs=1, channels=1), "cpu.convolution"),
+    "1x1 with padding": (Conv(kernel=1), "cpu.convolution"),
+    "1x1 of stride 2": (Conv(kernel=1, strides=(2, 2), padding=UNPADDED), "cpu.convolution"),
+    "1x1": (POINTWISE, "cpu.matmul"),
+    "ReLU without bias": (Conv(epilogue="relu"), "cpu.convolution"),
+    "mean, bias, ReLU": (Pool(epilogue="bias+relu"), "cpu.pool"),
+    "mean and another": (Pool(epilogue="residual"), "cpu.pool"),
+    "twice": (Conv(epilogue="twice"), "cpu.convolution"),
+    "depthwise, twice": (dataclasses.replace(DEPTHWISE, epilogue="twice"), "cpu.depthwise"),
+    "matrix product, twice": (Dense(epilogue="twice"), "cpu.matmul"),
+    "mean, twice": (Pool(epilogue="twice"), "cpu.pool"),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_which_rule_takes_a_kernel(name: str) -> None:
+    layer, rule = KNOWN[name]
+    arrays, scheduled = kernels.drawn(layer), schedule(layer.function(), AVX2)
+    assert (scheduled.rule, scheduled.reason, scheduled.tuned) == (rule, None, False)
+    assert kernels.wrong(layer, kernels.executed(scheduled.plan, layer, arrays), arrays) is None
+
+
+def largest_of_each_line() -> tvm.IRModule:
+    x = relax.Var("x", relax.TensorType((4, 7), "float32"))
+    k = te.reduce_axis((0, 7), "k")
+    builder = relax.BlockBuilder()
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            y = builder.emit_te(lambda a: te.compute((4,), lambda i: te.max(a[i, k], axis=k), "largest"), x)
+            y = builder.emit_output(y)
+        builder.emit_func_output(y)
+    return builder.get()
+
+
+class MeanOfChannels(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(1)
+
+
+@pytest.mark.parametrize("what", ["max", "mean"])
+def test_a_network_with_kernels_that_no_rule_takes_is_right(what: str) -> None:
+    x = torch.randn(4, 7, generator=torch.Generator().manual_seed(3))
+    module, expected = (largest_of_each_line(), x.amax(1)) if what == "max" else (fused(MeanOfChannels(), x), x.mean(1))
+    output, scheduled = run(module, "sse", x.numpy())
+    np.testing.assert_allclose(output, expected.numpy(), rtol=1e-6, atol=1e-7)
+    [kernel] = [kernel for kernel in scheduled.values() if kernel.rule == "fallback"]
+    assert kernel.reason is not None
+
+
+# ------------------------------------------------------------------------------------------------- rules in their order
+def takes_all(_kernel: Kernel, _machine: KernelMachine) -> Iterator[Parameters]:
+    yield {}
+
+
+def refusing(kernel: Kernel, _machine: KernelMachine, _parameters: Parameters) -> KernelPlan | None:
+    kernel.schedule.get_sblock("no such block")
+    return None
+
+
+def broken(_kernel: Kernel, _machine: KernelMachine, _parameters: Parameters) -> KernelPlan | None:
+    raise ZeroDivisionError
+
+
+def not_mine(_kernel: Kernel, _machine: KernelMachine, _parameters: Parameters) -> KernelPlan | None:
+    return None
+
+
+@pytest.mark.parametrize("build", [refusing, not_mine])
+def test_what_one_rule_cannot_make_the_next_is_asked(
+    monkeypatch: pytest.MonkeyPatch, build: Callable[..., KernelPlan | None]
+) -> None:
+    monkeypatch.setattr(cpu, "RULES", {"cpu.first": Rule(candidates=takes_all, build=build), **cpu.RULES})
+    scheduled = schedule(POINTWISE.function(), SSE)
+    assert (scheduled.rule, scheduled.reason) == ("cpu.matmul", None)
+
+
+def test_what_tvm_refused_is_the_reason_of_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = {"cpu.refusing": Rule(candidates=takes_all, build=refusing), "cpu.pool": cpu.RULES["cpu.pool"]}
+    monkeypatch.setattr(cpu, "RULES", rules)
+    scheduled = schedule(POINTWISE.function(), SSE)
+    assert scheduled.rule == "fallback"
+    assert scheduled.reason is not None
+    assert scheduled.reason.startswith("cpu.refusing: ")
+    assert "no such block" in scheduled.reason
+    assert "\n" not in scheduled.reason
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "RULES", {"cpu.broken": Rule(candidates=takes_all, build=broken)})
+    with pytest.raises(ZeroDivisionError):
+        schedule(POINTWISE.function(), SSE)
+
+
+def test_a_rule_that_does_not_pay_by_default_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = Rule(candidates=takes_all, build=broken, by_default=lambda _kernel, _machine: False)
+    monkeypatch.setattr(cpu, "RULES", {"cpu.measured": rule, **cpu.RULES})
+    assert schedule(POINTWISE.function(), SSE).rule == "cpu.matmul"
+
+
+def test_the_same_kernel_is_scheduled_once() -> None:
+    function = POINTWISE.function()
+    assert list(schedule_all([("a", function), ("b", function), ("a", function)], AVX2)) == ["a", "b"]
+
+
+# ------------------------------------------------------------------------------------------------------- tuned choices
+WORD = "conv2d_nhwc_1x7x7x8_k1x1_s1_p0_16"
+CHOSEN = {"rows": 3, "vectors": 1, "row_parts": 1, "panel_parts": 1}
+
+
+def test_a_tuned_choice_goes_before_the_rules() -> None:
+    choices = {WORD: Choice(rule="cpu.matmul", parameters=CHOSEN)}
+    scheduled = schedule(POINTWISE.function(), AVX2, choices)
+    assert (scheduled.description, scheduled.tuned) == ("cpu.matmul 3x1x8 (tuned)", True)
+    assert scheduled.parameters == CHOSEN
+    other = schedule(dataclasses.replace(POINTWISE, width=8).function(), AVX2, choices)
+    assert (other.tuned, other.ignored) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameters", "said"),
+    [
+        ("cpu.product", CHOSEN, "there is no rule cpu.product"),
+        ("cpu.depthwise", CHOSEN, "cpu.depthwise does not take this kernel"),
+        ("cpu.matmul", {"rows": 3}, "cpu.matmul takes rows, vectors, row_parts, panel_parts, not rows"),
+        ("cpu.matmul", {**CHOSEN, "rows": 50}, "cpu.matmul: a tile of 50 rows x 8 columns is larger than 49 x 16"),
+        ("cpu.matmul", {**CHOSEN, "panel_parts": 0}, "cpu.matmul: parameter 'panel_parts' is 0; "),
+    ],
+    ids=["no such rule", "another rule's", "other parameters", "too large", "zero"],
+)
+def test_a_choice_that_fits_no_longer_is_ignored_and_says_why(rule: str, parameters: dict[str, int], said: str) -> None:
+    function = POINTWISE.function()
+    with pytest.raises(StaleChoiceError) as caught:
+        make(function, AVX2, rule, parameters)
+    assert str(caught.value).startswith(said)
+    scheduled = schedule(function, AVX2, {WORD: Choice(rule=rule, parameters=parameters)})
+    assert (scheduled.rule, scheduled.tuned, scheduled.ignored) == ("cpu.matmul", False, str(caught.value))
+
+
+# ---------------------------------------------------------------------------------------------------------- the machine
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("x86_64_v2", (4, 16, True, 32768, 262144)),
+        ("x86_64_v3", (8, 16, True, 32768, 262144)),
+        ("x86_64_v4", (16, 32, True, 49152, 1310720)),
+        ("arm64_cortex_a72", (4, 32, False, 32768, 1048576 // 4)),
+        ("arm64_apple_m1", (4, 32, False, 131072, 12582912 // 4)),
+    ],
+)
+def test_the_machine_of_a_target_is_what_its_manual_says(name: str, expected: tuple[object, ...]) -> None:
+    machine = KernelMachine.of(targets.load(name))
+    seen = (machine.lanes(), machine.registers, machine.broadcasts_from_memory, machine.l1_bytes, machine.l2_bytes)
+    assert seen == expected
+    assert (machine.kind, machine.cores) == ("cpu", targets.load(name).processor.cores)

@@ -1,0 +1,87 @@
+"""The one table of types, and that no other module has one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mbench
+from mbench.core import dtypes
+from mbench.core.errors import UsageError
+from mbench.core.records import Counters
+from mbench.hardware import target_file
+
+PACKAGE = Path(mbench.__file__).parent
+HOME = PACKAGE / "core" / "dtypes.py"
+TYPES = {*dtypes.NAMES, *dtypes.FIGURES}
+
+
+def typed(node: ast.expr | None) -> bool:
+    """Return whether an expression is a type's name."""
+    return isinstance(node, ast.Constant) and node.value in TYPES
+
+
+def number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+
+
+def tables(source: str) -> Iterator[int]:
+    """Yield the lines that give numbers by type: a dictionary, or `2 if dtype == "float16" else 4`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Dict):
+            if any(typed(key) and number(value) for key, value in zip(node.keys, node.values, strict=True)):
+                yield node.lineno
+        elif (
+            isinstance(node, ast.IfExp)
+            and isinstance(node.test, ast.Compare)
+            and any(map(typed, (node.test.left, *node.test.comparators)))
+            and number(node.body)
+        ):
+            yield node.lineno
+
+
+@pytest.mark.parametrize("name", dtypes.NAMES)
+def test_a_type_is_as_numpy_says(name: str) -> None:
+    dtype, there = dtypes.of(name), np.dtype(dtypes.of(name).numpy)
+    assert dtype.bytes == there.itemsize
+    assert dtype.lanes(512) == dtypes.lanes(name, 512) == 64 // there.itemsize
+    assert np.finfo(there).eps < dtype.kernel_tolerance <= dtype.network_tolerance < 0.1
+    assert dtypes.of(dtype.accumulator).bytes >= dtype.bytes
+    assert name in dtypes.FIGURES
+
+
+@pytest.mark.parametrize("name", dtypes.NAMES)
+def test_a_type_leads_to_energies_and_to_counters(name: str) -> None:
+    energy = target_file.default_energy()
+    assert {dtypes.of(name).energy} <= energy.multiply_j.keys() & energy.add_j.keys()
+    assert dtypes.of(name).operations in Counters.__struct_fields__
+
+
+@pytest.mark.parametrize(("name", "expected"), [("int8", 64), ("bfloat16", 32), ("float64", 8), ("text", None)])
+def test_lanes_of_what_networks_cannot_have_yet(name: str, expected: int | None) -> None:
+    assert dtypes.lanes(name, 512) == expected
+
+
+def test_a_type_that_is_not_supported() -> None:
+    with pytest.raises(UsageError, match="'int8' is not supported; expected one of: float32, float16"):
+        dtypes.of("int8")
+
+
+def test_no_other_module_has_a_table_of_types() -> None:
+    found = {
+        path.relative_to(PACKAGE).as_posix(): lines
+        for path in PACKAGE.rglob("*.py")
+        if path != HOME and (lines := list(tables(path.read_text(encoding="utf-8"))))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "planted", ['BYTES = {"float32": 4, "float16": 2}', 'width = 2 if dtype == "float16" else 4', 'x = {"int8": 1e-2}']
+)
+def test_a_table_elsewhere_is_found(planted: str) -> None:
+    assert list(tables(f"import math\n\n{planted}\n")) == [3]

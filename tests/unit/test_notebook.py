@@ -1,0 +1,85 @@
+"""How a record shows itself in a notebook: HTML in which nothing runs, and text."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import record_factory as factory
+from lxml import etree, html
+
+import mbench
+from mbench.core.records import Record
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&{{ 7*7 }}\x1b[31m"
+
+
+def hostile() -> Record:
+    record = factory.record(factory.PAIR, failed=(HOSTILE,))
+    first, second = record.results
+    layers = (msgspec.structs.replace(first.layers[0], name=HOSTILE), *first.layers[1:])
+    first = msgspec.structs.replace(first, layers=layers, warnings=(HOSTILE,))
+    return msgspec.structs.replace(
+        record, run_id=HOSTILE, results=(first, second), host=msgspec.structs.replace(record.host, cpu=HOSTILE)
+    )
+
+
+def as_html(record: Record) -> str:
+    assert mbench.Record is Record  # whoever asks `mbench` for anything has records with these methods
+    found = record._repr_html_()  # type: ignore[attr-defined]
+    assert isinstance(found, str)
+    return found
+
+
+def test_a_notebook_shows_the_table_and_the_main_figure() -> None:
+    shown = as_html(factory.record())
+    assert "<table>" in shown
+    assert "12.1 ms" in shown
+    assert "promised by the multiply-adds" in shown  # the waterfall
+    assert shown.count("<rect") >= 3
+
+
+def test_of_one_network_a_notebook_shows_the_layers() -> None:
+    shown = as_html(factory.record(factory.PAIR[:1]))
+    assert "Share of the time of each layer" in shown
+    assert "block3.pw" in shown
+    assert "Share of the instructions of each layer" in as_html(factory.emulated(factory.PAIR[:1]))
+
+
+def test_a_record_without_figures_is_shown_still() -> None:
+    shown = as_html(factory.record(factory.PAIR[:1], latency=False))
+    assert "<svg" not in shown
+    assert "<table>" in shown
+    empty = msgspec.structs.replace(factory.record(), results=())
+    assert "<svg" not in as_html(empty)
+
+
+@pytest.mark.parametrize(
+    "record", [factory.record(), factory.emulated(), hostile()], ids=["pair", "emulated", "hostile"]
+)
+def test_nothing_in_a_notebook_runs(record: Record) -> None:
+    shown = as_html(record)
+    elements = html.fragment_fromstring(shown)
+    tags = {element.tag for element in elements.iter() if isinstance(element.tag, str)}
+    assert tags <= {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "span", "svg", "text", "rect"}
+    attributes = {name for element in elements.iter() for name in element.attrib}
+    assert not [name for name in attributes if name.startswith("on") or name in ("href", "src")]
+    assert "{{" not in shown.replace("{{ 7*7 }}", "")
+    assert "\x1b" not in shown
+    etree.fromstring(shown)  # well-formed
+
+
+def test_a_hostile_name_is_text() -> None:
+    shown = as_html(hostile())
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    assert "{{ 7*7 }}" in shown  # not rendered again
+
+
+def test_where_only_text_is_shown_a_record_is_a_table() -> None:
+    record = factory.record()
+    bundle = record._repr_mimebundle_()  # type: ignore[attr-defined]
+    assert bundle == {"text/html": as_html(record), "text/plain": bundle["text/plain"]}
+    assert "mobilenet_v1_1.0_224" in bundle["text/plain"]
+    assert max(map(len, bundle["text/plain"].splitlines())) < 200
+    assert set(record._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}  # type: ignore[attr-defined]
+    assert set(record._repr_mimebundle_(exclude={"text/plain"})) == {"text/html"}  # type: ignore[attr-defined]
+    assert "\x1b" not in hostile()._repr_mimebundle_()["text/plain"]  # type: ignore[attr-defined]

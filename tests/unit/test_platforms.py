@@ -1,0 +1,123 @@
+"""What differs by platform and by device stands in two tables, and nowhere else is a family or a kind asked for."""
+
+from __future__ import annotations
+
+import ast
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+import mbench
+from mbench import devices
+from mbench.core import dtypes
+from mbench.core.field_types import MOST_THREADS, Family
+from mbench.core.machine_types import DeviceKind
+from mbench.devices.emulated import EmulatedDevice
+from mbench.devices.gpu import GpuDevice
+from mbench.devices.local import LocalDevice
+from mbench.devices.process import WorkerDevice
+from mbench.devices.rpc import RpcDevice
+from mbench.hardware import device_kinds, host, platforms, targets
+
+PACKAGE = Path(mbench.__file__).parent
+HOMES = {"hardware/platforms.py", "hardware/device_kinds.py"}
+FAMILIES, KINDS = typing.get_args(Family), tuple(device_kinds.KINDS)
+DEVICES = {LocalDevice, GpuDevice, EmulatedDevice, RpcDevice}
+
+
+def word(node: ast.expr) -> str:
+    """Return the last name of an expression: `family` of `job.target.family`, and of `family`."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def constants(node: ast.expr) -> Iterator[object]:
+    yield from (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))
+
+
+def asked(source: str) -> Iterator[int]:
+    """Yield the lines that compare a family or a kind of device with a word, or look something up by a family."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Subscript) and word(node.slice) == "family":
+            of = node.slice.value if isinstance(node.slice, ast.Attribute) else node.slice
+            if word(of) != "variant":  # whose family is one of networks
+                yield node.lineno
+        sides: list[Any] = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        sides += [node.subject, *(case.pattern for case in node.cases)] if isinstance(node, ast.Match) else []
+        words = {word(side) for side in sides if isinstance(side, ast.expr)}
+        given = {value for side in sides for value in constants(side)}
+        if ("family" in words and given & {*FAMILIES}) or (words & {"kind", "device"} and given & {*KINDS}):
+            yield cast("ast.expr", node).lineno
+
+
+def test_no_module_asks_for_a_family_or_a_kind_of_device() -> None:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name not in HOMES and (lines := list(asked(path.read_text(encoding="utf-8")))):
+            found[name] = lines
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        'if job.target.family == "gpu":\n    pass',
+        'x = 1 if family in ("x86", "arm") else 2',
+        "words = WORDS[record.target.family]",
+        'if "emulated" == record.device.kind:\n    pass',
+        'if job.device != "rpc":\n    pass',
+        'match target.family:\n    case "gpu":\n        pass',
+    ],
+)
+def test_one_that_asks_is_found(planted: str) -> None:
+    assert list(asked(f"import math\n{planted}\n")) == [2]
+
+
+def test_each_family_and_each_kind_has_its_facts() -> None:
+    assert set(platforms.PLATFORMS) == {*FAMILIES}
+    assert set(device_kinds.KINDS) == {*devices.OPENERS, "none"}
+    for platform in platforms.PLATFORMS.values():
+        assert {*platform.dtypes} <= {*dtypes.NAMES}
+        assert (PACKAGE / "measure" / f"{platform.peaks}.py").is_file()
+        assert platform.counted is None or not platforms.of(targets.load(platform.counted)).ships_source
+
+
+def test_every_target_has_the_keys_that_its_platform_names() -> None:
+    for target in targets.load_all().values():
+        platform = platforms.of(target)
+        assert platform.code_key in target.tvm
+        assert platform.on_host == (target.tvm["kind"] == "llvm")
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "expected"),
+    [
+        ("emulated", "x86_64_v3", (1, 1, "an emulated run, which counts")),
+        ("rpc", "arm64_cortex_a72", (MOST_THREADS, 4, "any board")),
+        ("none", "arm64_cortex_a72", (4, 4, "target 'arm64_cortex_a72'")),
+        ("local", "cuda_sm90", (1, 1, "target 'cuda_sm90'")),
+        ("local", "x86_64_v3", (6, 3, "this machine")),
+    ],
+)
+def test_how_many_threads_a_run_may_have(kind: DeviceKind, target: str, expected: tuple[int, int, str]) -> None:
+    machine = msgspec.structs.replace(host.describe(), processors_usable=6, cores_usable=3)
+    assert device_kinds.of(kind).threads(targets.load(target), machine) == expected
+
+
+def test_devices_share_one_base_and_implement_what_they_can() -> None:
+    from mbench.devices.protocols import Calibrator
+
+    assert all(device.__bases__ == (WorkerDevice,) for device in DEVICES)
+    assert {device for device in DEVICES if issubclass_of_methods(device, Calibrator)} == DEVICES - {EmulatedDevice}
+    assert {device for device in DEVICES if hasattr(device, "duel")} == {LocalDevice}
+    assert {device for device in DEVICES if hasattr(device, "emulator")} == {EmulatedDevice}
+
+
+def issubclass_of_methods(device: type, protocol: type) -> bool:
+    """Return whether a class has the methods of a protocol; `issubclass` refuses those that have attributes too."""
+    methods = {name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")}
+    return bool(methods) and all(callable(getattr(device, name, None)) for name in methods)

@@ -1,0 +1,249 @@
+"""What other packages add by entry points: found, refused when given twice, and harmless to others when broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import record_factory as factory
+from conftest import Mbench, assert_one_line
+
+from mbench import devices
+from mbench.build import build
+from mbench.core import plugins, record_files
+from mbench.core.errors import PluginError, UsageError
+from mbench.devices import registry
+from mbench.gating.outputs import forms
+from mbench.hardware import targets
+from mbench.networks import architectures, variants
+
+BLOCKS = "conv_k3_s2_c32 ds_k3_s1_c64 pool fc_c10"
+Install = Callable[..., Path]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Return a function that installs a package of one module, and says where the module lies."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def put(package: str, points: str, code: str = "", *, version: str = "1.0") -> Path:
+        file = tmp_path / f"{package}_module.py"
+        file.write_text(code, encoding="utf-8")
+        information = tmp_path / f"{package}-{version}.dist-info"
+        information.mkdir()
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        (information / "entry_points.txt").write_text(points, encoding="utf-8")
+        plugins._found.cache_clear()
+        sys.modules.pop(f"{package}_module", None)
+        return file
+
+    return put
+
+
+def network(name: str, package: str) -> str:
+    return f"[mbench.networks]\n{name} = {package}_module:NET\n"
+
+
+# ------------------------------------------------------------------------------------------------------------ one group
+def test_nothing_is_imported_before_it_is_asked_for(install: Install) -> None:
+    install("quiet", network("quiet", "quiet"), "raise RuntimeError('imported')")
+    assert list(plugins.entries(plugins.NETWORKS)) == ["quiet"]
+    assert "quiet_module" not in sys.modules
+    with pytest.raises(PluginError):
+        plugins.entries(plugins.NETWORKS)["quiet"].load()
+
+
+def test_a_name_that_two_packages_give_names_both(install: Install) -> None:
+    install("one", network("same", "one"), f"NET = {BLOCKS!r}")
+    install("two", network("same", "two"), f"NET = {BLOCKS!r}", version="2.5")
+    with pytest.raises(PluginError, match=r"'same' of group mbench.networks .*: one 1\.0, two 2\.5; remove"):
+        variants.parse("same_1.0_32")
+    assert variants.parse("mobilenet_v1_1.0_224").family == "mobilenet_v1"
+
+
+def test_a_name_of_mbench_cannot_be_taken(install: Install) -> None:
+    install("thief", network("mobilenet_v1", "thief"), f"NET = {BLOCKS!r}")
+    with pytest.raises(PluginError, match=r"mobilenet-bench, thief 1\.0"):
+        architectures.blocks_of("mobilenet_v1")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("import sys\nsys.exit(0)", "SystemExit: 0"),
+        ("NET = (", "SyntaxError"),
+        ("OTHER = 1", "AttributeError"),
+        ("raise KeyError('a\\nb')", "KeyError"),
+        ("NET = 7", "7 are no blocks"),
+        ("NET = 'conv_k3_s2_c32 zz_k3 pool fc_c10'", "are no blocks"),
+        ("NET = 'conv_k3_s0_c32 pool fc_c10'", "are no blocks"),
+        ("NET = 'conv_k3_s2_c32 fc_c10'", "are no blocks"),
+    ],
+)
+def test_a_broken_package_is_one_line_that_names_it(code: str, said: str, install: Install, run: Mbench) -> None:
+    install("broken", network("broken", "broken"), code)
+    done = run("variants", "broken_1.0_32")
+    assert_one_line(done, "from the package broken 1.0", said, code=2)
+    listed = run("variants")
+    assert listed.code == 0
+    assert "broken 1.0" in listed.err
+    assert "mobilenet_v1_1.0_224" in listed.out
+    assert run("variants", "mobilenet_v1_1.0_224").err == ""
+
+
+# ------------------------------------------------------------------------------------------------------------- networks
+def test_a_family_is_a_network_with_a_twin(install: Install, run: Mbench) -> None:
+    install("acme", network("acme_net", "acme"), f"NET = {BLOCKS!r}")
+    specs = architectures.layers(variants.parse("acme_net_0.5_32_standard_b2"))
+    assert [(spec.op, spec.output_shape) for spec in specs] == [
+        ("conv2d", (2, 16, 16, 16)), ("conv2d", (2, 32, 16, 16)), ("pool", (2, 32)), ("dense", (2, 10)),
+    ]  # fmt: skip
+    assert "acme_net_1.0_224" in run("variants").out
+
+
+def test_a_name_is_text_wherever_it_is_shown(install: Install, run: Mbench, tmp_path: Path) -> None:
+    family = "<script>alert(1)</script>\x1b[31m"
+    install("markup", network(family, "markup"), f"NET = {BLOCKS!r}")
+    listed = run("variants")
+    assert "<script>alert(1)" in listed.out.replace("\n", "")
+    assert "\x1b" not in listed.out
+    variant = variants.parse(f"{family}_1.0_32")
+    before = factory.record(["mobilenet_v1_0.25_32"])
+    result = msgspec.structs.replace(before.results[0], variant=variant)
+    settings = msgspec.structs.replace(before.settings, variants=(variant.name,))
+    record_files.write(tmp_path / "it.json", msgspec.structs.replace(before, results=(result,), settings=settings))
+    assert run("report", tmp_path / "it.json", "-o", tmp_path / "it.html").code == 0
+    page = (tmp_path / "it.html").read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in page
+
+
+# --------------------------------------------------------------------------------------------------------------- digest
+def test_what_a_package_decides_is_in_the_digest(install: Install) -> None:
+    target = targets.load("x86_64_v3")
+    own = variants.parse("mobilenet_v1_0.25_32")
+    before = build.digest_inputs(own, target)
+    file = install("acme", network("acme_net", "acme"), f"NET = {BLOCKS!r}")
+    assert build.digest_inputs(own, target) == before, "a network that is not built decides nothing"
+    theirs = variants.parse("acme_net_0.25_32")
+    first = build.digest(build.digest_inputs(theirs, target))
+    file.write_text(f"NET = {BLOCKS!r}.replace('c64', 'c96')", encoding="utf-8")
+    assert build.digest(build.digest_inputs(theirs, target)) != first
+    install("ruler", "[mbench.rules]\nruler.pool = ruler_module:RULE\n")
+    assert build.digest_inputs(own, target) != before, "any rule may take a kernel"
+
+
+# ---------------------------------------------------------------------------------------------------------------- rules
+RULE = """
+from mbench.compile.schedules.rule import AddedRule, Rule
+NONE = Rule(candidates=lambda kernel, machine: (), build=lambda kernel, machine, parameters: None)
+FIRST = AddedRule(rule=NONE, machine="cpu", first=True)
+LAST = AddedRule(rule=NONE, machine="cpu")
+GPU = AddedRule(rule=NONE, machine="gpu")
+"""
+
+
+def test_rules_are_asked_before_or_after_mbenchs_own(install: Install) -> None:
+    from mbench.compile.machine import KernelMachine
+    from mbench.compile.schedules import cpu, dispatch, gpu
+
+    machine = KernelMachine.of(targets.load("x86_64_v3"))
+    assert dispatch.rules_for(machine)[0] is cpu.RULES
+    points = "[mbench.rules]\nz = ruler_module:FIRST\na = ruler_module:LAST\ng = ruler_module:GPU\n"
+    install("ruler", points, RULE)
+    assert list(dispatch.rules_for(machine)[0]) == ["z", *cpu.RULES, "a"]
+    assert list(dispatch.rules_for(KernelMachine.of(targets.load("cuda_sm90")))[0]) == [*gpu.RULES, "g"]
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ("[mbench.rules]\ncpu.matmul = ruler_module:FIRST\n", "mobilenet-bench, ruler 1.0"),
+        ("[mbench.rules]\nfallback = ruler_module:FIRST\n", "mobilenet-bench, ruler 1.0"),
+        ("[mbench.rules]\nz = ruler_module:NONE\n", "expected AddedRule"),
+    ],
+)
+def test_a_rule_that_cannot_be(points: str, said: str, install: Install) -> None:
+    from mbench.compile.machine import KernelMachine
+    from mbench.compile.schedules import dispatch
+
+    install("ruler", points, RULE)
+    with pytest.raises(PluginError) as caught:
+        dispatch.rules_for(KernelMachine.of(targets.load("x86_64_v3")))
+    assert said in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_broken_rule_ends_a_run_in_one_line_and_leaves_nothing(install: Install, tmp_path: Path, run: Mbench) -> None:
+    install("ruler", "[mbench.rules]\nz = ruler_module:GONE\n", "")
+    done = run("run", "mobilenet_v1_0.25_32", "--target", "x86_64_v3", "--compile-only", "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "from the package ruler 1.0: it cannot be imported: AttributeError" in done.err.splitlines()[-1]
+    assert list((tmp_path / "out").glob("*.json")) == []
+
+
+# -------------------------------------------------------------------------------------------------------------- devices
+def test_a_kind_of_device(install: Install, tmp_path: Path) -> None:
+    install("lab", "[mbench.devices]\nlab = lab_module:open_it\n", "def open_it(*given, **more): return given, more")
+    assert registry.resolve("lab") == registry.DeviceChoice(kind="lab", name="lab")
+    chosen = registry.resolve("lab://bench/3")
+    assert (chosen.kind, chosen.name, chosen.address) == ("lab", "lab://bench/3", "bench/3")
+    opened = devices.open_device(
+        "lab", targets.load("x86_64_v3"), "bench/3", lock_dir=tmp_path, timeout_s=1.0, waiting=print
+    )
+    assert opened[0][1] == "bench/3"  # type: ignore[index]
+    with pytest.raises(UsageError, match="did you mean 'lab'"):
+        registry.resolve("labb")
+
+
+@pytest.mark.parametrize("kind", ["local", "none", "rpc", "emulated"])
+def test_a_kind_of_mbench_stays_its_own(kind: str, install: Install, tmp_path: Path) -> None:
+    install("lab", f"[mbench.devices]\n{kind} = lab_module:open_it\n")
+    if kind in ("local", "emulated"):
+        assert registry.resolve(kind).kind == kind
+    if kind != "none":
+        with pytest.raises(PluginError, match=r"mobilenet-bench, lab 1\.0"):
+            devices.open_device(kind, targets.load("x86_64_v3"), lock_dir=tmp_path, timeout_s=1.0, waiting=print)
+
+
+# -------------------------------------------------------------------------------------------------------------- outputs
+def test_the_forms_of_mbench_need_no_package() -> None:
+    assert set(forms.FORMS) == {"junit", "markdown", "benchmark-action", "bencher", "html"}
+    assert all(forms.find(name) is render for name, render in forms.FORMS.items())
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def render(verdict): raise KeyError('x')", "it failed: KeyError"),
+        ("def render(verdict): return 7", "it returned int, expected str or bytes"),
+        ("render = 7", "neither a function nor a module"),
+    ],
+)
+def test_an_output_that_fails_is_one_line(code: str, said: str, install: Install) -> None:
+    install("chat", "[mbench.outputs]\nchat = chat_module\n", code)
+    with pytest.raises((PluginError, Exception)) as caught:
+        forms.find("chat")(object())
+    assert said in str(caught.value)
+    assert "chat 1.0" in str(caught.value)
+
+
+def test_output_file_on_the_command_line(install: Install, run: Mbench, tmp_path: Path) -> None:
+    install("chat", "[mbench.outputs]\nchat = chat_module\n", "def render(verdict): return verdict.conclusion")
+    record = tmp_path / "a.json"
+    record_files.write(record, factory.counted(factory.record(["mobilenet_v1_0.25_32"])))
+    run("gate", record, record, "--output-file", f"chat={tmp_path / 'out.txt'}")
+    assert (tmp_path / "out.txt").read_text() in ("passed", "inconclusive", "incomparable")
+    assert_one_line(run("gate", record, record, "--output-file", "chta=x"), "did you mean 'chat'?", code=2)
+    assert_one_line(run("gate", record, record, "--output-file", "chat"), "expected FORM=FILE", code=2)
+    missing = tmp_path / "no" / "out"
+    assert_one_line(run("gate", record, record, "--output-file", f"chat={missing}"), "does not exist", code=2)
+
+
+def test_finding_plugins_is_light() -> None:
+    code = "import sys, mbench.core.plugins\nprint(*({'tvm', 'torch', 'numpy', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"

@@ -1,0 +1,170 @@
+"""The command that repeats a result: the command line reads out of it what the record was made with."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+import record_factory as factory
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbench.analysis import repeat
+from mbench.api import run as api
+from mbench.cli import main
+from mbench.cli.run import run
+from mbench.core import record_files
+from mbench.core.records import Record
+from mbench.core.run_options import RunOptions, flag
+
+
+class Asked(Exception):
+    pass
+
+
+def parsed(words: list[str]) -> tuple[tuple[str, ...], str, RunOptions]:
+    """Return what `mbench.api.run` is asked for by a command: networks, target and options."""
+    asked: list[tuple[tuple[str, ...], str, RunOptions]] = []
+
+    def run(networks: tuple[str, ...], *, target: str, options: RunOptions, display: object) -> Record:
+        asked.append((networks, target, options))
+        raise Asked
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "run", run)
+        with pytest.raises(Asked):
+            main.main.main(words[1:], prog_name=words[0], standalone_mode=False)
+    return asked[0]
+
+
+def repeated(record: Record) -> list[str]:
+    return shlex.split(repeat.command(record, record.results[0]))
+
+
+NAMES = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=20)
+WHOLE_SECONDS = st.integers(1, 86_400).map(float)
+OPTIONS = st.builds(
+    RunOptions,
+    device=st.none() | NAMES,
+    threads=st.none() | st.integers(1, 1024),
+    batch=st.integers(1, 65_536) | st.lists(st.integers(1, 65_536), min_size=2, max_size=3, unique=True).map(tuple),
+    dtype=NAMES,
+    output=st.just(Path("mbench-results")) | NAMES.map(lambda text: Path(f"x{text}")),
+    repeat=st.none() | st.integers(3, 100_000),
+    timeout_s=WHOLE_SECONDS,
+    build_timeout_s=WHOLE_SECONDS,
+    compile_only=st.booleans(),
+    counts=st.booleans(),
+    keep_artifacts=st.booleans(),
+    use_cache=st.booleans(),
+    use_tuned=st.booleans(),
+    target_dirs=st.lists(NAMES.map(lambda text: Path(f"x{text}")), max_size=2).map(tuple),
+)
+
+
+@given(OPTIONS)
+def test_options_as_words_are_the_same_options(options: RunOptions) -> None:
+    networks, target, found = parsed(["mbench", "run", "net", *repeat.option_words(options)])
+    assert (networks, target) == (("net",), "host")
+    plain = {field: getattr(found, field) for field in RunOptions.__struct_fields__} | {"batch": found.batches}
+    assert plain == {field: getattr(options, field) for field in RunOptions.__struct_fields__} | {
+        "batch": options.batches
+    }
+
+
+SETTINGS = st.fixed_dictionaries(
+    {
+        "threads": st.integers(1, 1024),
+        "dtype": st.sampled_from(["float32", "float16"]),
+        "repeat": st.integers(3, 100_000),
+        "measure_max_s": st.none() | st.just(4.0),
+        "timeout_s": WHOLE_SECONDS,
+        "compile_only": st.booleans(),
+        "counts": st.booleans(),
+        "tuned": st.sampled_from([{}, {"host-x.toml": "0" * 64}]),
+    }
+)
+KINDS = st.sampled_from(["local", "emulated", "rpc"])
+
+
+@given(SETTINGS, KINDS, st.integers(1, 65_536))
+def test_the_command_of_a_result_asks_for_what_its_record_was_made_with(
+    changes: dict[str, Any], kind: str, batch: int
+) -> None:
+    record, replace = factory.record(factory.PAIR[:1]), msgspec.structs.replace
+    [result] = record.results
+    result = replace(result, variant=replace(result.variant, batch=batch))
+    kind = "none" if changes["compile_only"] else kind
+    record = replace(
+        record, settings=replace(record.settings, **changes), device=replace(record.device, kind=kind, name="pi 4")
+    )
+    networks, target, options = parsed(shlex.split(repeat.command(record, result)))
+    settings = record.settings
+    assert (networks, target) == ((result.variant.name,), record.target.name)
+    assert (options.threads, options.batches, options.dtype) == (settings.threads, (batch,), settings.dtype)
+    assert options.repeat == (None if settings.measure_max_s else settings.repeat)
+    assert options.timeout_s == settings.timeout_s
+    assert (options.compile_only, options.counts) == (settings.compile_only, settings.counts)
+    assert options.use_tuned == bool(settings.tuned)
+    assert options.device == {"rpc": "pi 4", "emulated": "emulated"}.get(kind)
+
+
+def test_what_is_no_default_is_in_the_command() -> None:
+    """What was dropped once: a check that can fail."""
+    record = factory.record()
+    settings = msgspec.structs.replace(record.settings, repeat=7, measure_max_s=None, timeout_s=30.0, tuned={})
+    words = repeated(msgspec.structs.replace(record, settings=settings))
+    assert words == [
+        "mbench", "run", "mobilenet_v1_1.0_224", "--target", "host", "--threads", "2", "--batch", "1", "--dtype",
+        "float32", "--repeat", "7", "--timeout", "30", "--no-tuned",
+    ]  # fmt: skip
+
+
+def test_a_tuned_run_is_repeated_with_tuned_choices() -> None:
+    record = factory.record()
+    tuned = msgspec.structs.replace(record.settings, tuned={"rules.toml": "0" * 64})
+    assert "--no-tuned" not in repeated(msgspec.structs.replace(record, settings=tuned))
+
+
+def test_where_it_ran_is_in_the_command() -> None:
+    for record, device in (
+        (factory.emulated(), "emulated"),
+        (factory.on_board(factory.record()), "rpc://10.0.0.7:9090"),
+    ):
+        words = repeated(record)
+        assert words[words.index("--device") + 1] == device
+    assert "--compile-only" in repeated(factory.record(latency=False))
+
+
+@pytest.mark.parametrize("changes", [{"repeat": 1}, {"timeout_s": 1e-9}, {"timeout_s": 86_400.0}, {"dtype": "x; y"}])
+def test_settings_that_no_command_asks_for_still_have_one(changes: dict[str, Any]) -> None:
+    record = factory.record()
+    parsed(repeated(msgspec.structs.replace(record, settings=msgspec.structs.replace(record.settings, **changes))))
+
+
+@pytest.mark.parametrize("name", ["x; rm -rf $HOME", "--output=/", "-o", "$(id)"])
+def test_a_hostile_name_is_one_word_of_the_command(name: str) -> None:
+    record = factory.record(factory.PAIR[:1])
+    [result] = record.results
+    hostile = msgspec.structs.replace(result, variant=msgspec.structs.replace(result.variant, name=name))
+    networks, _, options = parsed(shlex.split(repeat.command(record, hostile)))
+    assert (networks, options.output) == ((name,), Path("mbench-results"))
+
+
+def test_the_command_line_has_the_defaults_of_the_options() -> None:
+    assert parsed(["mbench", "run"])[2] == RunOptions(batch=(1,))
+    named = {option for param in run.params if isinstance(param, click.Option) for option in param.opts}
+    assert {flag(field) for field in RunOptions.__struct_fields__} <= named
+
+
+def test_it_is_the_command_on_the_page() -> None:
+    from mbench.page import views
+
+    record = record_files.decode(record_files.encode(factory.record()), source="x")
+    assert [item.command for item in views.of_record(record).results] == [
+        repeat.command(record, result) for result in record.results
+    ]

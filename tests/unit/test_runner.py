@@ -1,0 +1,576 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import fake_devices as fakes
+import msgspec
+import pytest
+import record_factory as factory
+
+from mbench import devices
+from mbench.analysis import pairs
+from mbench.build import build as builder
+from mbench.build import builders
+from mbench.core import artifact, atomic_files, machine_types, processes, record_files, records, system_limits
+from mbench.core.artifact import Artifact
+from mbench.core.children import Died, TaskLimits, TookTooLong, TooLarge, as_completed
+from mbench.core.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
+from mbench.core.records import Record, Settings, Warmup
+from mbench.devices.process import WorkerDied
+from mbench.devices.protocols import DeviceRunner
+from mbench.hardware import host, targets
+from mbench.pipeline import job, keeping, runner
+
+NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard", "mobilenet_v1_0.5_32")
+SETTINGS = Settings(
+    variants=NAMES, threads=1, batch=1, dtype="float32", number=1, repeat=5, layer_repeat=5, block=5,
+    warmup=Warmup(max_s=1.0), timeout_s=60.0,
+)  # fmt: skip
+
+
+class World:
+    """A machine where building and measuring take no time, and go as `device` and `builds` say."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "out" / "run.json"
+        self.path.parent.mkdir()
+        self.artifacts = folder / "artifacts"
+        self.device = fakes.Device()
+        self.builds: dict[str, Any] = {}
+        self.built: list[str] = []
+        self.progress = fakes.Progress()
+        self.target = msgspec.structs.replace(
+            factory.record().target, tvm={"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64-v2"}
+        )
+
+    def build(self, variant: records.Variant, **_: Any) -> tuple[Artifact, bool]:
+        self.built.append(variant.name)
+        planned = self.builds.get(variant.name)
+        if isinstance(planned, list):
+            planned = planned.pop(0) if planned else None
+        if planned is not None:
+            raise planned
+        return fakes.compiled(self.artifacts / variant.name, variant), False
+
+    def job(self, **changes: Any) -> job.Job:
+        settings = msgspec.structs.replace(SETTINGS, **changes.pop("settings", {}))
+        given = {"target": self.target, "host": host.describe(), "device": "local", "path": self.path, **changes}
+        return job.Job(settings=settings, **given)
+
+    def run(self, **changes: Any) -> Record:
+        returned = runner.run(self.job(**changes), self.progress)
+        on_disk = record_files.read(self.path)
+        assert record_files.encode(on_disk) == record_files.encode(
+            record_files.decode(record_files.encode(returned), source="returned")
+        )
+        return on_disk
+
+    def fails(self, name: str, how: BaseException) -> None:
+        self.device.behaviour[name] = how
+
+    def ended(self, name: str) -> str:
+        return [stage for variant, stage, _ in self.progress.stages if variant == name][-1]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(tmp_path)
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(builders, "children", fakes.no_children)
+    monkeypatch.setattr(builder, "build", made.build)
+    opener: Callable[..., DeviceRunner] = lambda *_, **__: made.device  # noqa: E731
+    monkeypatch.setitem(devices.OPENERS, "local", opener)
+    return made
+
+
+def names(record: Record) -> list[str]:
+    return [result.variant.name for result in record.results]
+
+
+# -------------------------------------------------------------------------------------------------------- all is well
+def test_all_variants_in_order(world: World) -> None:
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    assert record.failures == ()
+    assert record.device.calibration == world.device.ceilings
+    assert world.device.calibrated == 1
+    assert world.device.closed
+    assert [world.ended(name) for name in NAMES] == ["done"] * 3
+    assert all(plan.threads == 1 and plan.repeat == 5 for plan in world.device.plans)
+    assert [path.name for path in world.path.parent.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_kernels_are_cut_for_the_threads_of_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    cores: list[int] = []
+
+    def build(variant: records.Variant, *, target: machine_types.Target, **given: Any) -> tuple[Artifact, bool]:
+        cores.append(target.processor.cores)
+        return world.build(variant, **given)
+
+    monkeypatch.setattr(builder, "build", build)
+    many = msgspec.structs.replace(world.target.processor, cores=16)
+    world.target = msgspec.structs.replace(world.target, processor=many)
+    record = world.run(settings={"threads": threads})
+    assert set(cores) == {16 if threads == 1 else threads}
+    assert record.target == world.target, "the record says what the target is"
+
+
+def test_the_record_is_written_after_every_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    write = record_files.write
+
+    def count(path: Path, record: Record) -> None:
+        written.append(len(record.results))
+        write(path, record)
+
+    monkeypatch.setattr(record_files, "write", count)
+    world.run()
+    assert sorted(set(written)) == [0, 1, 2, 3]
+    assert written == sorted(written)
+
+
+def test_compile_only_opens_no_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(devices.OPENERS, "local", lambda *_, **__: pytest.fail("opened"))
+    record = world.run(settings={"compile_only": True})
+    assert tuple(names(record)) == NAMES
+    assert record.device.kind == "none"
+    assert record.device.missing == {"calibration": runner.COMPILE_ONLY}
+    for result in record.results:
+        assert result.end_to_end.latency_s is None
+        assert {pairs.why_missing(result, path) for path in ("end_to_end.latency_s", "numerics", "time_balance")} == {
+            runner.COMPILE_ONLY
+        }
+
+
+def test_run_ids_are_all_different() -> None:
+    found = {runner.new_run_id() for _ in range(200)}
+    assert len(found) == 200
+
+
+# ----------------------------------------------------------------------------------------------------------- failures
+BUILD_FAILURES = {
+    "refused": (BuildError("linking failed: no space"), "linking failed: no space"),
+    "defect": (ValueError("first line\nsecond line"), "ValueError: first line"),
+    "full disk": (OSError(28, "No space left on device"), "No space left on device"),
+    "memory": (MemoryError(), "out of memory"),
+    "files": (OSError(24, "Too many open files"), "too many open files; open files are limited to"),
+    "too long": (TookTooLong("it took more than 5 s"), "it took more than 5 s; raise --build-timeout"),
+    "too large": (TooLarge("it took more than 2 GiB of memory"), "it took more than 2 GiB of memory, 90% of what"),
+    "died": (Died("gone"), "died"),
+}
+
+
+@pytest.mark.parametrize("name", BUILD_FAILURES)
+def test_a_failed_build_is_recorded_and_the_rest_measured(world: World, name: str) -> None:
+    error, said = BUILD_FAILURES[name]
+    world.builds[NAMES[1]] = error
+    record = world.run()
+    assert names(record) == [NAMES[0], NAMES[2]]
+    [failure] = record.failures
+    assert (failure.variant, failure.stage) == (NAMES[1], "compiling")
+    assert said in failure.reason
+    assert "\n" not in failure.reason
+    assert world.ended(NAMES[1]) == "failed"
+
+
+def test_a_build_whose_process_died_is_tried_once_more(world: World) -> None:
+    world.builds[NAMES[1]] = [Died("gone")]
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    assert record.failures == ()
+    assert world.built.count(NAMES[1]) == 2
+
+
+def test_a_build_that_is_too_large_beside_others_is_tried_alone_with_all_the_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[TaskLimits] = []
+
+    class Pool(fakes.InThisProcess):
+        def submit_within(self, limits: TaskLimits, task: Any, /, *arguments: Any) -> Any:
+            given.append(limits)
+            return self.submit(task, *arguments)
+
+    monkeypatch.setattr(builders, "children", Pool)
+    monkeypatch.setattr(builders, "builders", lambda: 2)
+    monkeypatch.setattr(system_limits, "memory_bytes", lambda: 10 * 2**30)
+    world.builds[NAMES[1]] = [TooLarge("it took more than 4.5 GiB of memory")]
+    assert tuple(names(world.run(build_timeout_s=7.0))) == NAMES
+    assert sorted(limits.memory_bytes / 2**30 for limits in given) == [4.5, 4.5, 4.5, 9.0]
+    assert {limits.time_s for limits in given} == {7.0}
+
+
+def test_a_build_that_takes_too_long_is_not_tried_again(world: World) -> None:
+    world.builds[NAMES[1]] = TookTooLong("it took more than 5 s")
+    world.run()
+    assert world.built.count(NAMES[1]) == 1
+
+
+def test_all_builds_fail(world: World) -> None:
+    world.builds.update({name: BuildError("no") for name in NAMES})
+    record = world.run()
+    assert (len(record.results), len(record.failures)) == (0, 3)
+    assert record.device.missing == {"calibration": runner.NOT_YET}
+    assert world.device.calibrated == 0
+
+
+def test_a_wrong_target_leaves_nothing(world: World) -> None:
+    world.builds[NAMES[0]] = TargetError("target 'x': tvm.mcpu 'y' is not a processor")
+    with pytest.raises(TargetError):
+        world.run()
+    assert list(world.path.parent.iterdir()) == []
+
+
+def test_a_record_that_is_resumed_stays_where_its_target_is_wrong(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no compiler")
+    world.builds[NAMES[1]] = BuildError("no compiler")
+    world.builds[NAMES[2]] = BuildError("no compiler")
+    world.run()
+    before = world.path.read_bytes()
+    world.builds = {NAMES[0]: TargetError("target 'x': tvm.mcpu 'y' is not a processor")}
+    with pytest.raises(TargetError):
+        runner.run(runner.resumed(world.path, host.describe(), use_cache=True), world.progress)
+    assert world.path.read_bytes() == before
+    assert [path.name for path in world.path.parent.iterdir()] == [world.path.name]
+
+
+@pytest.mark.parametrize("wrong", [{"latency_s": (float("nan"),) * 5}, {"wall_s": -1.0}, {"warmup_runs": 2**63}])
+def test_what_no_reader_would_take_is_a_failure_and_the_rest_is_kept(world: World, wrong: dict[str, Any]) -> None:
+    world.device.behaviour[NAMES[1]] = msgspec.structs.replace(fakes.unseen(fakes.PASSED), **wrong)
+    record = world.run()
+    assert record_files.read(world.path) == record_files.decode(record_files.encode(record), source="")
+    assert names(record) == [NAMES[0], NAMES[2]]
+    [failure] = record.failures
+    assert (failure.variant, failure.stage) == (NAMES[1], "recording")
+    assert "not a valid record" in failure.reason
+    assert world.ended(NAMES[1]) == "failed"
+
+
+def test_a_reason_of_any_length_is_shortened_to_what_a_record_may_hold(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("first " + "x" * 10**6 + " last")
+    world.run()
+    [failure] = record_files.read(world.path).failures
+    assert failure.reason.startswith("first ")
+    assert failure.reason.endswith(" last")
+    assert len(failure.reason) < 1000
+
+
+MEASURE_FAILURES = {
+    "crash": WorkerDied("the worker process was ended by SIGSEGV", stage="warming up", detail="last words"),
+    "refused": MeasureError("2 threads were set, the runtime uses 1"),
+}
+
+
+@pytest.mark.parametrize("name", MEASURE_FAILURES)
+def test_a_failed_measurement_is_recorded_and_the_rest_measured(world: World, name: str) -> None:
+    error = MEASURE_FAILURES[name]
+    world.fails(NAMES[0], error)
+    record = world.run()
+    assert names(record) == [NAMES[1], NAMES[2]]
+    [failure] = record.failures
+    assert (failure.variant, failure.reason) == (NAMES[0], str(error))
+    assert (failure.stage, failure.detail) == (("warming up", "last words") if name == "crash" else ("measuring", ""))
+    assert world.ended(NAMES[0]) == "failed"
+    assert world.device.closed
+
+
+@pytest.mark.parametrize("numerics", [fakes.WRONG, fakes.NOT_FINITE])
+def test_a_wrong_result_is_recorded_without_a_time(world: World, numerics: records.Numerics) -> None:
+    world.device.behaviour[NAMES[1]] = fakes.unseen(numerics)
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    result = record.results[1]
+    assert result.numerics == numerics
+    assert result.end_to_end.latency_s is None
+    [failure] = record.failures
+    assert (failure.variant, failure.stage) == (NAMES[1], "checking")
+    assert failure.reason == f"wrong result: {numerics.detail}"
+    assert world.ended(NAMES[1]) == "failed"
+
+
+def test_without_ceilings_the_rest_is_measured(world: World) -> None:
+    world.device.ceilings = WorkerDied("the worker process was ended by SIGKILL", stage="calibrating")
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    assert record.device.calibration is None
+    assert "SIGKILL" in record.device.missing["calibration"]
+    assert "SIGKILL" in world.progress.notes[0]
+    assert all("ceilings" in pairs.why_missing(result, "layers.roofline") for result in record.results)
+
+
+# ------------------------------------------------------------------------------------------------- interrupt and resume
+@pytest.mark.parametrize("number", range(3))
+def test_an_interrupt_leaves_a_record_to_go_on_with(world: World, number: int) -> None:
+    world.fails(NAMES[number], KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    record = record_files.read(world.path)
+    assert tuple(names(record)) == NAMES[:number]
+    assert record.unfinished() == NAMES[number:]
+    assert world.device.closed
+    world.device.behaviour.clear()
+    world.built.clear()
+    job = runner.resumed(world.path, host.describe(), use_cache=True)
+    finished = runner.run(job, world.progress)
+    assert tuple(names(finished)) == NAMES
+    assert tuple(world.built) == NAMES[number:]
+    assert finished.run_id == record.run_id
+    assert finished.results[:number] == record.results
+
+
+def test_an_interrupt_while_writing_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, pending = record_files.write, [KeyboardInterrupt()]
+
+    def interrupted(path: Path, record: Record) -> None:
+        if record.results and pending:
+            raise pending.pop()
+        write(path, record)
+
+    monkeypatch.setattr(record_files, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    assert names(record_files.read(world.path)) == [NAMES[0]]
+
+
+def test_resume_tries_what_failed_again(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no compiler")
+    world.fails(NAMES[1], WorkerDied("ended by SIGKILL", stage="loading"))
+    world.device.behaviour[NAMES[2]] = fakes.unseen(fakes.WRONG)
+    first = world.run()
+    assert len(first.failures) == 3
+    world.builds.clear()
+    world.device.behaviour.clear()
+    finished = runner.run(runner.resumed(world.path, host.describe(), use_cache=True), world.progress)
+    assert set(names(finished)) == set(NAMES)
+    [left] = finished.failures  # a wrong result is a result
+    assert left.variant == NAMES[2]
+
+
+def test_resume_has_nothing_to_do(world: World) -> None:
+    first, built = world.run(), len(world.built)
+    before = world.path.stat()
+    assert runner.run(resumed(world), world.progress) == first
+    assert world.progress.notes[-1] == "nothing is left to measure"
+    assert len(world.built) == built
+    assert world.path.stat() == before, "the record is not written again"
+
+
+def resumed(world: World) -> job.Job:
+    return runner.resumed(world.path, host.describe(), use_cache=True)
+
+
+def test_resume_keeps_artifacts_that_the_killed_run_was_to_keep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was killed while it built: nothing but the folder says that they are wanted."""
+    built = builders.build_all
+    monkeypatch.setattr(builders, "build_all", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        world.run(keep_artifacts=True)
+    monkeypatch.setattr(builders, "build_all", built)
+    runner.run(resumed(world), world.progress)
+    assert kept_in(world) == set(NAMES)
+
+
+def kept_in(world: World) -> set[str]:
+    return {path.name for path in artifact.beside(world.path).iterdir()}
+
+
+def test_resume_makes_an_artifact_that_is_missing(world: World) -> None:
+    world.run(keep_artifacts=True)
+    for name in NAMES[:2]:
+        shutil.rmtree(artifact.beside(world.path) / name)
+    before = record_files.read(world.path)
+    runner.run(resumed(world), world.progress)
+    assert kept_in(world) == set(NAMES)
+    assert len(world.device.plans) == len(NAMES), "nothing is measured again"
+    assert record_files.read(world.path) == before
+
+
+@pytest.mark.parametrize(("how", "said"), [("fails", "no compiler"), ("is another", "another than what was measured")])
+def test_resume_keeps_no_other_artifact_than_the_measured(world: World, how: str, said: str) -> None:
+    first = world.run(keep_artifacts=True)
+    shutil.rmtree(artifact.beside(world.path) / NAMES[0])
+    if how == "fails":
+        world.builds[NAMES[0]] = BuildError("no compiler")
+    else:
+        others = [
+            msgspec.structs.replace(one, artifact=msgspec.structs.replace(one.artifact, digest="f" * 32))
+            for one in first.results
+        ]
+        record_files.write(world.path, msgspec.structs.replace(first, results=tuple(others)))
+    record = runner.run(resumed(world), world.progress)
+    assert f"{NAMES[0]}: its artifact cannot be kept: " in world.progress.notes[-1]
+    assert said in world.progress.notes[-1]
+    assert kept_in(world) == set(NAMES[1:])
+    assert record.failures == ()
+
+
+# ------------------------------------------------------------------------------------------------------- two at once
+def test_a_record_that_another_process_went_on_with_is_left_alone(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no")
+    world.run()
+    world.builds.clear()
+    first, second = resumed(world), resumed(world)
+    with keeping.held(first):
+        runner.run(first, world.progress)
+    written = world.path.read_bytes()
+    with pytest.raises(UsageError, match="another run went on with it meanwhile"), keeping.held(second):
+        pytest.fail("it was let in")
+    assert world.path.read_bytes() == written
+
+
+def test_a_run_of_the_same_name_is_refused(world: World) -> None:
+    with keeping.held(world.job()):
+        first = world.run()
+    with pytest.raises(UsageError, match="is there already"), keeping.held(world.job()):
+        pytest.fail("it was let in")
+    assert record_files.read(world.path) == first
+
+
+def test_a_run_that_made_nothing_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _record: Record) -> None:
+        raise OutputError(f"{path}: no space")
+
+    monkeypatch.setattr(record_files, "write", full)
+    with pytest.raises(OutputError):
+        world.run(keep_artifacts=True)
+    assert list(world.path.parent.iterdir()) == []
+
+
+def test_resume_refuses_another_machine(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no")
+    world.run()
+    elsewhere = msgspec.structs.replace(host.describe(), cpu="another")
+    with pytest.raises(UsageError, match="processor was"):
+        runner.resumed(world.path, elsewhere, use_cache=True)
+
+
+def test_resume_of_compile_only_stays_so(world: World) -> None:
+    world.builds[NAMES[0]] = BuildError("no")
+    world.run(settings={"compile_only": True})
+    world.builds.clear()
+    finished = runner.run(runner.resumed(world.path, host.describe(), use_cache=True), world.progress)
+    assert set(names(finished)) == set(NAMES)
+    assert world.device.plans == []
+
+
+# ----------------------------------------------------------------------------------------------------------- full disk
+def test_what_cannot_be_written_is_saved_elsewhere(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuge = tmp_path / "refuge"
+    refuge.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(refuge))
+    write = atomic_files.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path == world.path and b'"results":[]' not in data:
+            raise OutputError(f"{path}: cannot be written: No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(record_files, "write_atomically", full)
+    with pytest.raises(OutputError) as caught:
+        world.run()
+    saved = refuge / "run.json"
+    assert f"--resume {saved}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert names(record_files.read(saved)) == [NAMES[0]]
+    assert names(record_files.read(world.path)) == []
+    assert world.device.closed
+    finished = runner.run(runner.resumed(saved, host.describe(), use_cache=True), world.progress)
+    assert tuple(names(finished)) == NAMES
+
+
+def test_nowhere_to_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OutputError(f"{path}: cannot be written: No space left on device")
+
+    monkeypatch.setattr(record_files, "write_atomically", full)
+    with pytest.raises(OutputError, match=r"run\.json"):
+        runner.run(world.job(), world.progress)
+    assert world.built == []  # noticed before anything was done
+
+
+# ----------------------------------------------------------------------------------------------- the machine it runs on
+def test_a_target_run_here_has_the_caches_of_this_machine(world: World) -> None:
+    machine = host.describe()
+    local = targets.as_run_here(world.target, machine)
+    assert local.tvm == world.target.tvm
+    here = host.target(machine, triple="x86_64-linux-gnu", mcpu="x86-64-v2").processor
+    assert (local.processor.cores, local.processor.l1d) == (here.cores, here.l1d)
+    assert local.processor.vector_bits == world.target.processor.vector_bits
+
+
+def test_the_record_keeps_the_target_as_it_is_described(world: World) -> None:
+    assert record_files.encode(world.run())
+    assert json.loads(world.path.read_bytes())["target"]["processor"]["cores"] == world.target.processor.cores
+
+
+# ------------------------------------------------------------------------------------------------------------ children
+def test_an_interrupt_is_heard_once_the_child_is_started() -> None:
+    done: list[str] = []
+
+    def start() -> None:
+        with processes.deaf_children():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            done.append("started")
+        done.append("went on")
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done == ["started"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard() -> None:
+    """One that another thread takes is noted, and the lock that this one waits for does not hear of it."""
+
+    def send() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    build = Future[None]()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threads = threading.Thread(target=send), threading.Timer(60.0, build.set_result, (None,))
+    try:
+        for thread in threads:
+            thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(as_completed([build]))
+        assert not build.done()
+    finally:
+        threads[1].cancel()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGTERM, before)
+
+
+def die(_name: str) -> None:
+    os.abort()
+
+
+@pytest.mark.slow
+def test_the_process_that_asks_for_the_host_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(targets, "load", die)
+    with pytest.raises(BuildError, match="process that asked LLVM"):
+        runner.resolve_target("host")
