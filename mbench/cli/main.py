@@ -8,11 +8,9 @@ What a command returns or raises becomes an exit status in `cli.ending`; `cli.st
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import click
 
-from mbench.cli import ending, printing
+from mbench.cli import printing
 from mbench.cli.compare import compare
 from mbench.cli.device import device
 from mbench.cli.doctor import doctor
@@ -30,11 +28,6 @@ from mbench.core.exits import Exit
 from mbench.core.version import VERSION
 
 COMMANDS = (run, tune, show, report, compare, gate, variants, targets, device, doctor, schema)
-
-
-def run_command_line() -> NoReturn:
-    """Run `mbench` with the process's arguments and exit."""
-    ending.end(command_line)
 
 
 def command_line() -> int:
