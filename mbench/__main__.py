@@ -7,13 +7,9 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         from mbench.cli import ending
-        from mbench.core import signals
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    try:
-        ending.end(_command_line)
-    finally:
-        signals.ignore()
+    ending.end(_command_line, of_process=True)
 
 
 def _command_line() -> int:

@@ -98,13 +98,14 @@ def gate(
     accepted = acceptance.read(options.accepted)
     given = _given(base), _given(head)
     _refuse_early(given, asked.limits, options)
-    renewal = baseline.plan(*given) if options.update_baseline else None
-    with _fight(given, asked, options, display) as fight:
+    with contextlib.ExitStack() as stack:
+        renewal = stack.enter_context(baseline.planned(*given)) if options.update_baseline else None
+        fight = stack.enter_context(_fight(given, asked, options, display))
         found, failures = verdict.compare(*given, asked, fight)
-    judged = verdict.judge(found, failures, accepted)
-    files.write(options.outputs, judged)
-    if renewal is not None:
-        note(baseline.renew(renewal, judged))
+        judged = verdict.judge(found, failures, accepted)
+        files.write(options.outputs, judged)
+        if renewal is not None:
+            note(baseline.renew(renewal, judged))
     return judged
 
 

@@ -26,7 +26,6 @@ from mbench.hardware import linker
 from mbench.networks import architectures, costs, weights
 
 if TYPE_CHECKING:
-    from mbench.compile.machine import KernelMachine
     from mbench.compile.schedules.rule import Scheduled
     from mbench.compile.to_relax import KernelCall
 
@@ -126,7 +125,6 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     import numpy as np
 
     from mbench.compile import codegen, memory, pack, parallel, to_relax
-    from mbench.compile.machine import KernelMachine
     from mbench.compile.schedules.dispatch import schedule_all
     from mbench.hardware import llvm
 

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from mbench.build import build as builder
 from mbench.build.artifact_store import ArtifactStore
 from mbench.build.local_executor import LocalExecutor
-from mbench.core import processes, system_limits
+from mbench.core import processes, scratch, system_limits
 from mbench.core.artifact import Artifact
 from mbench.core.children import Children, Died, TaskLimits, TookTooLong, TooLarge, as_completed
 from mbench.core.choices import NO_CHOICES, Choices
-from mbench.core.errors import BuildError, PluginError, TargetError
+from mbench.core.errors import MbenchError, PluginError, TargetError
 from mbench.core.machine_types import Target
 from mbench.core.progress import Stage
 from mbench.core.records import Failure, Variant
@@ -58,7 +58,8 @@ def _become_builder() -> None:
 def local_executor(timeout_s: float) -> LocalExecutor:
     """Return an executor on this machine: builds share the memory, and are given up after a time."""
     limits = TaskLimits(time_s=timeout_s, memory_bytes=system_limits.memory_bytes() * _MEMORY_SHARE)
-    return LocalExecutor(children(), builders(), limits)
+    workers = builders()  # first: it asks the system, and a pool takes open files
+    return LocalExecutor(children(), workers, limits)
 
 
 class Builder:
@@ -132,7 +133,8 @@ def build_all(
         with local_executor(timeout_s) as executor:
             return Builder(executor, store).build(wanted, target, report, use_cache=use_cache, choices=choices)
     finally:
-        store.sweep()  # of those that were stopped
+        store.sweep()  # of those that were stopped, as are temporary files
+        scratch.sweep_temporary()
 
 
 def _built(future: Future[tuple[Artifact, bool]], name: str) -> Build:
@@ -148,14 +150,12 @@ def _built(future: Future[tuple[Artifact, bool]], name: str) -> Build:
         return _failure(name, f"{DIED}{system_limits.memory_hint()}")
     except TookTooLong as error:
         return _failure(name, f"the build was stopped: {error}; raise --build-timeout to wait longer")
-    except BuildError as error:
+    except MbenchError as error:
         return _failure(name, str(error))
     except Exception as error:  # noqa: BLE001 - recorded, with where it came from; the other variants go on
-        limit = system_limits.reached(error)
-        said = (
-            limit or f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}{system_limits.memory_hint()}"
+        return _failure(
+            name, system_limits.reason(error), "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
         )
-        return _failure(name, said, "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:])
 
 
 def _failure(name: str, reason: str, detail: str = "") -> Failure:

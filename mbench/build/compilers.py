@@ -83,5 +83,4 @@ def _ended(future: Any) -> Done[Any]:
     except ChildError as error:
         return Done(None, f"compiling was stopped: {error}")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is why this one has no answer; the others go on
-        said = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}{system_limits.memory_hint()}"
-        return Done(None, system_limits.reached(error) or said)
+        return Done(None, system_limits.reason(error))

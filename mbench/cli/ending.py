@@ -15,11 +15,15 @@ from mbench.core.errors import MbenchError
 from mbench.core.exits import Exit
 
 
-def end(work: Callable[[], int]) -> NoReturn:
-    """Do the work of a command, and exit with what it came to: its own status, or that of what it raised."""
-    with streams.guarded() as out:
-        with signals.heard():
-            code, why = _outcome(work)
+def end(work: Callable[[], int], *, of_process: bool = False) -> NoReturn:
+    """Do the work of a command, and exit with what it came to: its own status, or that of what it raised.
+
+    Args:
+        work: returns a status of `core.exits`.
+        of_process: whether the process ends with it, so that once the outcome is known no signal changes it.
+    """
+    with streams.guarded() as out, signals.heard(to_the_end=of_process) as hear_no_more:
+        code, why = _outcome(work, hear_no_more)
         if why:
             streams.say(why)
         if out.trouble:
@@ -28,13 +32,17 @@ def end(work: Callable[[], int]) -> NoReturn:
     sys.exit(int(code))
 
 
-def _outcome(work: Callable[[], int]) -> tuple[Exit, str]:
+def _outcome(work: Callable[[], int], hear_no_more: Callable[[], None]) -> tuple[Exit, str]:
     try:
-        return _judged(work)
-    except KeyboardInterrupt:  # also one that came while an error was put into words
+        try:
+            found = _judged(work)
+        except MemoryError:  # also one that came while an error was put into words, as may an interrupt
+            found = Exit.FAILED, f"out of memory{system_limits.memory_hint()}"
+        hear_no_more()
+    except KeyboardInterrupt:
+        hear_no_more()
         return Exit.INTERRUPTED, "interrupted"
-    except MemoryError:
-        return Exit.FAILED, f"out of memory{system_limits.memory_hint()}"
+    return found
 
 
 def _judged(work: Callable[[], int]) -> tuple[Exit, str]:

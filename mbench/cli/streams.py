@@ -1,8 +1,8 @@
 """Standard output and standard error, whatever they are: closed, full, read-only, a pipe that nobody reads, ASCII.
 
 Inside `guarded`, writing to either never raises. What could not be written to standard output is kept as `trouble`,
-which decides the exit status; what standard error does not take is lost, and nothing hangs on it. A reader that goes
-away, as `head` does, is no trouble. Imports nothing heavy: it must be there before anything else.
+which decides the exit status; what standard error does not take is lost. A reader that goes away, as `head` does, is no
+trouble; one that is slow is waited for. Imports nothing heavy: it must be there before anything else.
 """
 
 from __future__ import annotations

@@ -52,6 +52,8 @@ to time each."""
 CALIBRATION_ENTRY = "instrument_calibration"
 CALIBRATION_GRAPH_ENTRY = "instrument_calibration_graph"
 """The two again for a chain of kernels that do next to nothing, which shows what the instrument costs."""
+_MOST_BYTES = 256 * 2**20
+"""Of a manifest."""
 BESIDE = ".artifacts"
 """How folders end that lie beside a record."""
 CALIBRATION_CALLS = 32
@@ -162,7 +164,7 @@ def _manifest(file: Path) -> tuple[Manifest, str]:
         NotJsonError: it is no JSON.
         MisfitError: it is no manifest.
     """
-    data = strict_json.content(file)
+    data = regular_files.read(file, most_bytes=_MOST_BYTES)
     document = strict_json.decode(data, dict[str, Any])
     manifest = _converted(document)
     strict_json.refuse_repeated_keys(data)

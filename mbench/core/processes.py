@@ -49,8 +49,9 @@ def deaf_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if caught:
-            signal.raise_signal(caught[0])
+        with contextlib.ExitStack() as stack:  # each is raised, also where the one before ends in an exception
+            for each in reversed(caught):
+                stack.callback(signal.raise_signal, each)
 
 
 def become_quiet_child(log: str = os.devnull) -> None:

@@ -10,11 +10,22 @@ from typing import Any
 
 import msgspec
 
-from mbench.core import newer_minor, plain, record_migrations, record_rules, strict_json, system_limits
+from mbench.core import (
+    newer_minor,
+    plain,
+    record_migrations,
+    record_rules,
+    regular_files,
+    strict_json,
+    system_limits,
+)
 from mbench.core.atomic_files import write_atomically
 from mbench.core.errors import RecordError, shown
 from mbench.core.field_types import LEAST_MAGNITUDE
 from mbench.core.records import FORMAT_MINOR, FORMAT_VERSION, Record
+
+MOST_BYTES = 256 * 2**20
+"""Of a file."""
 
 
 def encode(record: Record) -> bytes:
@@ -115,11 +126,9 @@ def read(path: str | os.PathLike[str]) -> Record:
         RecordError: the file cannot be read, or is not a valid record of this version or an older one.
     """
     try:
-        data = strict_json.content(Path(path))
+        data = regular_files.read(path, most_bytes=MOST_BYTES)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {system_limits.why(error)}") from error
-    except strict_json.MisfitError as error:
-        raise RecordError(f"{path}: {error}") from error
     return decode(data, source=str(path))
 
 

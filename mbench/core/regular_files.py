@@ -18,7 +18,7 @@ _KINDS = {
 }
 
 
-def read(path: str | os.PathLike[str]) -> bytes:
+def read(path: str | os.PathLike[str], *, most_bytes: int = MOST_BYTES) -> bytes:
     """Return what a regular file holds; nothing for /dev/null.
 
     So is a pipe that this process was given, as by `mbench show <(zcat r.json.gz)` or `… | mbench show /dev/stdin`: it
@@ -28,9 +28,10 @@ def read(path: str | os.PathLike[str]) -> bytes:
         OSError: it cannot be read; its `strerror` says why.
     """
     with opened(path, pipes=True) as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it holds more than {MOST_BYTES:,} bytes", str(path))
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        reason = f"it holds more than {most_bytes:,} bytes, which no file of this kind has"
+        raise OSError(errno.EFBIG, reason, str(path))
     return data
 
 

@@ -8,6 +8,7 @@ On a file system without such locks (folders on NFS) nothing is held and nothing
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
@@ -30,6 +31,8 @@ _PATIENCE_S = 2.0
 """How long a lock is waited for: whoever sweeps holds one for a moment, and a run that is ending for a little."""
 _TRY_AGAIN_S = 0.05
 _PID_DIGITS = 20
+_OWN: set[Path] = set()
+"""What this process made and has not removed yet."""
 
 
 @contextlib.contextmanager
@@ -46,7 +49,7 @@ def folder(parent: Path) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        os.close(handle)
+        _release(path, handle)
 
 
 @contextlib.contextmanager
@@ -80,7 +83,7 @@ def file(parent: Path) -> Iterator[tuple[Path, int]]:
         yield path, handle
     finally:
         path.unlink(missing_ok=True)
-        os.close(handle)
+        _release(path, handle)
 
 
 @contextlib.contextmanager
@@ -100,8 +103,9 @@ def only(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-        os.close(handle)
+        with contextlib.suppress(OSError):  # another user made it, in a folder where each removes only their own
+            lock.unlink()
+        _release(lock, handle)
 
 
 def sweep(*folders: Path) -> None:
@@ -142,6 +146,7 @@ def _held(make: Callable[[], Path]) -> tuple[Path, int]:
     """Make something and hold it; once more if another process swept it before it was held."""
     while True:
         path = make()
+        _OWN.add(path)
         with contextlib.suppress(FileNotFoundError):
             handle = _open(path)
             try:
@@ -156,6 +161,20 @@ def _held(make: Callable[[], Path]) -> tuple[Path, int]:
                 return path, handle
             else:
                 return path, handle
+        _OWN.discard(path)
+
+
+def _release(path: Path, handle: int) -> None:
+    os.close(handle)
+    _OWN.discard(path)
+
+
+@atexit.register
+def _remove_own() -> None:
+    """Remove what an interrupt left: it may come while a folder is made or removed."""
+    for path in _OWN:
+        with contextlib.suppress(OSError):
+            _remove(path)
 
 
 def _new_file(parent: Path) -> Path:
@@ -181,6 +200,14 @@ def _lock(handle: int, path: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
+def _lock_file(lock: Path) -> int:
+    """Open the file of a lock, made if need be; one that another user made can be read alone, which is enough."""
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except PermissionError:
+        return os.open(lock, os.O_RDONLY | os.O_NOFOLLOW)
+
+
 def _taken(lock: Path, path: Path) -> int:
     """Make and hold the lock of a file.
 
@@ -189,7 +216,7 @@ def _taken(lock: Path, path: Path) -> int:
     """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        handle = _lock_file(lock)
         try:
             _lock(handle, lock)
         except (BlockingIOError, FileNotFoundError) as error:
@@ -205,7 +232,7 @@ def _taken(lock: Path, path: Path) -> int:
             if error.errno not in _NO_LOCKS:
                 os.close(handle)
                 raise
-        with contextlib.suppress(OSError):  # a full disk: the others will not know who it is
+        with contextlib.suppress(OSError):  # a full disk, or another's file: the others will not know who it is
             os.truncate(handle, 0)
             os.write(handle, str(os.getpid()).encode())
         return handle

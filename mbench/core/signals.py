@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -17,12 +17,24 @@ _ONE_S = 3.0
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
-    """Raise KeyboardInterrupt when one comes. What the caller had set to be ignored, as `nohup` does, stays ignored."""
-    last_s = float("-inf")
+def heard(*, to_the_end: bool = False) -> Iterator[Callable[[], None]]:
+    """Raise KeyboardInterrupt when one comes, until what is yielded is called: then none is heard any more.
+
+    What the caller had set to be ignored, as `nohup` does, stays ignored.
+
+    Args:
+        to_the_end: the process ends afterwards, and hears none while it does; else they are heard as before.
+    """
+    last_s, over = float("-inf"), False
+
+    def stop() -> None:
+        nonlocal over
+        over = True
 
     def interrupt(_: int, __: FrameType | None) -> None:
         nonlocal last_s
+        if over:
+            return
         before_s, last_s = last_s, time.monotonic()
         if last_s - before_s >= _ONE_S:
             raise KeyboardInterrupt
@@ -32,13 +44,7 @@ def heard() -> Iterator[None]:
         if number == signal.SIGTERM or handler is not signal.SIG_IGN:
             signal.signal(number, interrupt)
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def ignore() -> None:
-    """Hear none of them any more: the process ends."""
-    for number in HEARD:
-        signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, signal.SIG_IGN if to_the_end else handler)

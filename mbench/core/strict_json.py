@@ -1,4 +1,4 @@
-"""JSON from outside, read strictly: one document in UTF-8, of bounded size, that fits a type and names no key twice.
+"""JSON from outside, read strictly: one document in UTF-8 that fits a type and names no key twice.
 
 Nothing here knows what a document means.
 """
@@ -6,17 +6,14 @@ Nothing here knows what a document means.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from mbench.core import regular_files
 from mbench.core.errors import shortened
 
 _T = TypeVar("_T")
 
-MOST_BYTES = 256 * 2**20
 _SHOWN = 160
 """Characters of what is wrong, which may quote the file."""
 
@@ -27,20 +24,6 @@ class NotJsonError(ValueError):
 
 class MisfitError(ValueError):
     """The document is not of the type that was expected; the message holds the path inside of it."""
-
-
-def content(path: Path) -> bytes:
-    """Return what a file holds.
-
-    Raises:
-        OSError: it cannot be read.
-        MisfitError: it holds more than `MOST_BYTES`.
-    """
-    with regular_files.opened(path, pipes=True) as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise MisfitError(f"the file is too large; expected at most {MOST_BYTES} bytes")
-    return data
 
 
 def decode(data: bytes, kind: type[_T]) -> _T:

@@ -74,6 +74,12 @@ def why(error: OSError) -> str:
     return reached(error) or errors.why(error)
 
 
+def reason(error: BaseException) -> str:
+    """Return in a line why a task has no answer: the limit that it came to, else the exception and the memory it had."""
+    first = next(iter(str(error).splitlines()), "")
+    return reached(error) or f"{type(error).__name__}: {first}{memory_hint()}"
+
+
 def memory_hint() -> str:
     """Return `; memory is limited to N kB (ulimit -v)`, or nothing where it is not."""
     limit = _soft(resource.RLIMIT_AS)

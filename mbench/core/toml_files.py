@@ -99,12 +99,9 @@ def load(source: Source) -> dict[str, Any]:
 def _text(source: Source) -> str:
     """Return a file's text, without waiting for what a name may stand for besides (see `mbench.core.regular_files`)."""
     try:
-        with regular_files.opened(source.file, pipes=True) as file:
-            data = file.read(MAX_BYTES + 1)
+        data = regular_files.read(source.file, most_bytes=MAX_BYTES)
     except OSError as error:
         raise source.refuse(f"cannot be read: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise source.refuse(f"more than {MAX_BYTES:,} bytes, which no file of this kind has")
     try:
         return data.decode("utf-8-sig")  # editors on Windows begin with a byte order mark
     except UnicodeDecodeError as error:

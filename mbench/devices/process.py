@@ -101,6 +101,7 @@ class WorkerDevice:
                 )
                 with processes.deaf_children(), processes.without_script():
                     process.start()
+                    stack.callback(_end, process)  # a signal that came meanwhile is raised when this block is left
                 stack.pop_all()
         except OSError as error:
             said = f"the worker process could not be started: {system_limits.why(error)}"

@@ -37,13 +37,11 @@ def main(pipe: Connection, log: str, threads: int, job: Callable[..., Any], argu
         answer = job(_sparing(pipe), *arguments)
     except MbenchError as error:
         pipe.send(("error", str(error)))
-    except MemoryError:
-        pipe.send(("error", f"out of memory{system_limits.memory_hint()}"))
     except Exception as error:  # noqa: BLE001 - whatever it is, it becomes this variant's failure; the log has the rest
         import traceback
 
         traceback.print_exc()
-        pipe.send(("error", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"))
+        pipe.send(("error", system_limits.reason(error)))
     else:
         pipe.send(("done", answer))
 

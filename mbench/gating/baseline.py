@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +30,21 @@ class Renewal(NamedTuple):
     """Artifacts beside the base that the head has none in place of."""
 
 
-def plan(base: Given, head: Given) -> Renewal:
-    """Return what is to be written and removed if the head passes.
+@contextlib.contextmanager
+def planned(base: Given, head: Given) -> Iterator[Renewal]:
+    """Yield what is to be written and removed if the head passes; meanwhile no other process changes the base.
 
     Raises:
-        UsageError: an artifact of the head is missing, damaged or another one, or where one belongs beside the base
-            lies something that mbench did not write.
+        UsageError: an artifact of the head is missing, damaged or another one, where one belongs beside the base lies
+            something that mbench did not write, or another process works on the base.
+        OutputError: nothing can be written where the base lies.
     """
+    found = _plan(base, head)  # what is refused leaves no trace, not even of a lock
+    with scratch.only(base.path):
+        yield found
+
+
+def _plan(base: Given, head: Given) -> Renewal:
     kept, before = artifact.beside(head.path), artifact.beside(base.path)
     if os.path.islink(before):  # noqa: PTH114 - no error where the name is too long
         raise UsageError(f"--update-baseline: {before} is a link, and not followed; move it away")
@@ -54,7 +63,8 @@ def renew(renewal: Renewal, judged: Verdict) -> str:
     """Put the head in the base's place, unless it is worse or could not be judged; return what was done.
 
     Raises:
-        OutputError: something could not be written. Nothing was removed, if it was an artifact.
+        OutputError: something could not be written. Copies of all artifacts are made before one gives way, and the
+            record is written last, so that a full disk leaves the base as it was.
     """
     base, head = renewal.base, renewal.head
     if judged.conclusion != "passed":

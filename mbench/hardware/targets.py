@@ -158,6 +158,8 @@ def _plain(name: str) -> str:
 # ----------------------------------------------------------------------------------------------------- what can be done
 def support(target: Target, host: Host) -> Support:
     """Return what `host` can do with `target`: compile for it, and measure on itself."""
+    for key, wrong in target_file.inconsistencies(target):  # out of a record it may say anything
+        return Support(compile=False, measure=False, reason=f"{key}: {wrong}")
     kind = target.tvm["kind"]
     if kind == "cuda":
         return _support_cuda(str(target.tvm["arch"]))

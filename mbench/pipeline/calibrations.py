@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from mbench.core import machine_cache, resources
+import msgspec
+
+from mbench.core import machine_cache, resources, strict_json
+from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Calibration, Host, Target
 from mbench.core.progress import Report
 from mbench.devices.protocols import Calibrator
@@ -33,11 +36,23 @@ def ceilings(
     before = _read(file) if use_cache else None
     if before is not None:
         return before
-    measured = device.calibrate(target, threads, report)
+    measured = _possible(device.calibrate(target, threads, report))
     if (measured.others_busy or 0.0) > activity.DISTURBED:
         return measured  # used now, and warned of; not kept for later runs
     machine_cache.write(file, measured)
     return measured
+
+
+def _possible(measured: Calibration) -> Calibration:
+    """Return ceilings if they are ones that a record can hold.
+
+    Raises:
+        MeasureError: one is out of range.
+    """
+    try:
+        return strict_json.converted(msgspec.to_builtins(measured), Calibration)
+    except strict_json.MisfitError as error:
+        raise MeasureError(f"the device answered with what no machine has: {error}") from error
 
 
 def _file(device: Calibrator, target: Target, host: Host, threads: int) -> Path:

@@ -17,7 +17,8 @@ from mbench.core.records import Settings, Warmup
 from mbench.core.run_options import RunOptions, TuneOptions
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
-from mbench.hardware import device_kinds, platforms, target_file, targets
+from mbench.hardware import device_kinds, platforms, targets
+from mbench.hardware.targets import Support
 from mbench.networks import variants
 from mbench.pipeline import runner
 from mbench.pipeline.job import Job, counted_target
@@ -94,16 +95,14 @@ def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: 
     job = runner.resumed(path, machine, use_cache=use_cache, build_timeout_s=build_timeout_s)
     if job.before is not None and not job.before.unfinished():
         return job
-    settings, kind = job.settings, job.device
+    settings, kind = job.settings, "none" if job.settings.compile_only else job.device
     try:
-        for key, wrong in target_file.inconsistencies(job.target):
-            raise UsageError(f"target: {key}: {wrong}")
         for name in settings.variants:
             if variants.parse(name, batch=settings.batch, dtype=settings.dtype).name != name:
                 raise UsageError(f"variant {name!r} is not written as 'mbench run' writes it")
         _refuse_dtype(settings.dtype, job.target)
-        _threads(settings.threads, job.target, machine, "none" if settings.compile_only else kind)
-        _device(None if device_kinds.of(kind).remote else kind, job.target, machine, compile_only=settings.compile_only)
+        _check_device(kind, job.target, targets.support(job.target, machine))
+        _threads(settings.threads, job.target, machine, kind)
     except UsageError as error:
         raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
     return job
@@ -227,20 +226,29 @@ def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKin
 def _device(asked: str | None, target: Target, machine: Host, *, compile_only: bool) -> DeviceChoice:
     """Return where to run: as asked, else here if this machine can execute the code, else in emulation."""
     support = targets.support(target, machine)
-    if not support.compile:
-        raise UsageError(f"target '{target.name}': {support.reason}")
     chosen = registry.resolve(asked) if asked is not None else None
     if compile_only:
-        return DeviceChoice(kind="none", name="none")
-    if chosen is None:
-        here = support.measure or not support.emulate
-        chosen = DeviceChoice(kind="local" if here else "emulated", name="local" if here else "emulated")
-    kind = device_kinds.of(chosen.kind)
-    if kind.here and not support.measure:
+        chosen = DeviceChoice(kind="none", name="none")
+    elif chosen is None:
+        here: DeviceKind = "local" if support.measure or not support.emulate else "emulated"
+        chosen = DeviceChoice(kind=here, name=here)
+    _check_device(chosen.kind, target, support)
+    return chosen
+
+
+def _check_device(kind: DeviceKind, target: Target, support: Support) -> None:
+    """Refuse a device on which the target's code cannot run.
+
+    Raises:
+        UsageError: this machine cannot make the code, cannot run it, or lacks what the device needs.
+    """
+    facts = device_kinds.of(kind)
+    if not support.compile:
+        raise UsageError(f"target '{target.name}': {support.reason}")
+    if facts.here and not support.measure:
         hint = "add --compile-only to record what is known without running"
         raise UsageError(f"target '{target.name}': {support.reason}; {hint}")
-    if kind.counts_only:
+    if facts.counts_only:
         emulation.check(target)
-    if kind.remote and not platforms.of(target).over_rpc:
+    if facts.remote and not platforms.of(target).over_rpc:
         raise UsageError(f"target '{target.name}': GPUs over RPC are not in this version; name a CPU")
-    return chosen

@@ -22,7 +22,16 @@ from mbench.core import machine_cache, plain, record_files, resources
 from mbench.core.artifact import Artifact
 from mbench.core.children import Died
 from mbench.core.choices import NO_CHOICES, Choices
-from mbench.core.errors import BuildError, OutputError, PluginError, RecordError, TargetError, UsageError, shortened
+from mbench.core.errors import (
+    BuildError,
+    MeasureError,
+    OutputError,
+    PluginError,
+    RecordError,
+    TargetError,
+    UsageError,
+    shortened,
+)
 from mbench.core.machine_types import Calibration, Device, DeviceKind, Host, Target
 from mbench.core.progress import Progress
 from mbench.core.records import Failure, Record, Result, Settings, Variant
@@ -118,6 +127,7 @@ def _begin(job: Job, record: Record) -> None:
 
     Raises:
         OutputError: that could not be done.
+        MeasureError: the machine describes itself in a way that no record can hold.
     """
     if job.keep_artifacts:
         try:
@@ -132,6 +142,9 @@ def _begin(job: Job, record: Record) -> None:
     except OutputError:
         _take_back(job)
         raise
+    except RecordError as error:
+        _take_back(job)
+        raise MeasureError(f"what this machine says of itself cannot be recorded: {error}") from error
 
 
 def _take_back(job: Job) -> None:
@@ -244,20 +257,34 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
 
 
 def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:
-    """Add to the record and write it. What no reader would take becomes a failure that says so; the rest is kept."""
-    grown = _with(record, found)
+    """Add to the record and write it, also where an interrupt comes between."""
     try:
-        record_files.write(job.path, grown)
+        return _written(job, record, found)
+    except KeyboardInterrupt:
+        with contextlib.suppress(OutputError):
+            _written(job, record, found)
+        raise
+
+
+def _written(job: Job, record: Record, found: Sequence[Result | Failure]) -> Record:
+    """Return the record with what was found, which is on disk. What no reader would take becomes a failure.
+
+    Raises:
+        OutputError: it could not be written; the error says where it is saved instead.
+    """
+    try:
+        return _put(job, _with(record, found))
     except RecordError as error:
         why = str(error).removeprefix(f"{job.path}: ")
-        grown = _with(record, [_unrecorded(item, why) for item in found])
-        record_files.write(job.path, grown)
-    except KeyboardInterrupt:
-        record_files.write(job.path, grown)
-        raise
+    return _put(job, _with(record, [_unrecorded(item, why) for item in found]))
+
+
+def _put(job: Job, record: Record) -> Record:
+    try:
+        record_files.write(job.path, record)
     except OutputError as error:
-        _save_elsewhere(job, grown, error)
-    return grown
+        _save_elsewhere(job, record, error)
+    return record
 
 
 def _with(record: Record, found: Sequence[Result | Failure]) -> Record:
@@ -300,9 +327,10 @@ def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: floa
     """
     before = record_files.read(path)
     settings = before.settings
-    choices = choice_files.choices(before.target, machine, settings.threads) if settings.tuned else NO_CHOICES
-    left = bool(before.unfinished())
+    choices, left = NO_CHOICES, bool(before.unfinished())
     if left:
+        if settings.tuned:
+            choices = choice_files.choices(before.target, machine, settings.threads)
         _refuse_others(path, before, machine, choices)
     device = _resumed_device(before.device) if left else DeviceChoice(kind="none", name=before.device.name)
     return Job(

@@ -88,7 +88,10 @@ class Case(NamedTuple):
 def _few_layers(result: Result) -> Result:
     """Keep a few layers, so that a case takes milliseconds."""
     kept = [layer for layer in result.layers if layer.name in LAYERS]
-    layers = tuple(msgspec.structs.replace(layer, index=index) for index, layer in enumerate(kept))
+    before = [(), *((layer.name,) for layer in kept)]
+    layers = tuple(
+        msgspec.structs.replace(layer, index=index, inputs=before[index]) for index, layer in enumerate(kept)
+    )
     return msgspec.structs.replace(result, layers=layers)
 
 
@@ -255,7 +258,7 @@ def test_the_records_that_are_mutated_are_good(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("file", sorted(KEPT.iterdir()), ids=lambda file: str(file.name))
+@pytest.mark.parametrize("file", sorted(KEPT.rglob("*.json")), ids=lambda file: str(file.name))
 def test_records_that_were_a_fault_once(here: Path, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     for command in (SHOW, *COMMANDS.values()):
         check(command, Case(file.name, file.read_bytes(), "kept"), monkeypatch)

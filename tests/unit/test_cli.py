@@ -20,8 +20,10 @@ from conftest import Mbench, Outcome, assert_one_line, require
 
 import mbench
 from mbench.cli import printing
-from mbench.core import record_files, records, scratch
+from mbench.core import machine_types, record_files, records, scratch
+from mbench.core.errors import UsageError
 from mbench.core.records import Record
+from mbench.devices import emulation
 from mbench.hardware import host
 from mbench.pipeline import runner
 
@@ -284,6 +286,38 @@ def test_resume_refuses_what_the_command_line_would(
     before = interrupted.read_bytes()
     assert_one_line(run("run", "--resume", interrupted), str(interrupted), said)
     assert interrupted.read_bytes() == before
+
+
+def test_resume_of_a_board_needs_no_emulator(run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record of a board is of a target that this machine can compile for, and need not be able to emulate."""
+    record = record_files.read(interrupted)
+    tvm = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"}
+    record_files.write(
+        interrupted,
+        msgspec.structs.replace(
+            record,
+            target=msgspec.structs.replace(record.target, family="arm", tvm=tvm, emulation={"qemu_cpu": "cortex-a72"}),
+            device=machine_types.Device(kind="rpc", name="rpc://127.0.0.1:9", missing={"calibration": "not yet"}),
+        ),
+    )
+
+    def missing(*_: object) -> None:
+        raise UsageError("qemu-aarch64 is missing")
+
+    monkeypatch.setattr(emulation, "check", missing)
+    monkeypatch.setattr(runner, "run", lambda job, _: job.before)
+    outcome = run("run", "--resume", interrupted)
+    assert "qemu" not in outcome.err
+    assert outcome.code == 4, "a variant failed"
+
+
+def test_a_page_alone_needs_no_tuned_files(run: Mbench, tmp_path: Path) -> None:
+    file, record = tmp_path / "done.json", factory.record()
+    settings = msgspec.structs.replace(record.settings, tuned={"gone.toml": "0" * 64})
+    record_files.write(file, msgspec.structs.replace(record, settings=settings))
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    outcome = run("run", "--resume", file)
+    assert (outcome.code, file.with_suffix(".html").exists()) == (0, True), outcome.err
 
 
 @pytest.mark.parametrize(

@@ -462,6 +462,16 @@ def test_paired_has_every_exit_code_of_the_contract(
     assert verdict_of(outcome.out)["failures"] == [f"{NAME}: the worker process was ended by SIGKILL; out of memory?"]
 
 
+@pytest.mark.parametrize("tvm", [{}, {"kind": "llvm"}, {"kind": "llvm", "mtriple": "x86_64-linux-gnu"}, {"kind": "c"}])
+def test_paired_refuses_a_target_that_no_file_may_hold(
+    run: Mbench, pair: tuple[Path, Path], tvm: dict[str, str]
+) -> None:
+    for file in pair:
+        item = record_files.read(file)
+        record_files.write(file, changed(item, target=msgspec.structs.replace(item.target, tvm=tvm)))
+    assert_one_line(run("gate", *pair, "--paired"), "target 'x86_64_v2': ", "tvm.")
+
+
 def test_paired_waits_for_a_run_on_the_machine(
     run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

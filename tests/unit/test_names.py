@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mbench
-from mbench.core import artifact, names, record_files
+from mbench.core import artifact, names, record_files, scratch
 from mbench.core.errors import MeasureError, TargetError, UsageError
 from mbench.core.machine_types import Target
 from mbench.core.records import Record
@@ -336,6 +336,17 @@ def sides(tmp_path: Path) -> tuple[Path, Path]:
     """Return BASE and HEAD, with an artifact of each hostile name."""
     base = kept(tmp_path / "base" / "base.json", renamed(*HOSTILE, run_id="base"), tmp_path / "scratch")
     return base, kept(tmp_path / "head" / "head.json", renamed(*HOSTILE, run_id="head"), tmp_path / "scratch")
+
+
+def test_a_baseline_moves_for_one_process_at_a_time(
+    run: Mbench, sides: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, head = sides
+    before = base.read_bytes()
+    monkeypatch.setattr(scratch, "_PATIENCE_S", 0.0)
+    with scratch.only(base):
+        assert_one_line(run("gate", base, head, "--update-baseline"), f"{base}: another process")
+    assert base.read_bytes() == before
 
 
 def test_a_baseline_of_hostile_names_is_renewed_in_its_own_folder(

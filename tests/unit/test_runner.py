@@ -170,6 +170,7 @@ BUILD_FAILURES = {
     "too long": (TookTooLong("it took more than 5 s"), "it took more than 5 s; raise --build-timeout"),
     "too large": (TooLarge("it took more than 2 GiB of memory"), "it took more than 2 GiB of memory, 90% of what"),
     "died": (Died("gone"), "died"),
+    "foreign": (OutputError("notes.txt is not mbench's, and is not removed"), "notes.txt is not mbench's"),
 }
 
 
@@ -345,6 +346,25 @@ def test_an_interrupt_while_writing_loses_nothing(world: World, monkeypatch: pyt
     assert names(record_files.read(world.path)) == [NAMES[0]]
 
 
+def test_an_interrupt_while_a_full_disk_is_written_to_is_an_interrupt(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuge = tmp_path / "refuge"
+    refuge.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(refuge))
+    write, pending = record_files.write, [KeyboardInterrupt()]
+
+    def full(path: Path, record: Record) -> None:
+        if path == world.path and record.results:
+            raise pending.pop() if pending else OutputError(f"{path}: cannot be written: No space left on device")
+        write(path, record)
+
+    monkeypatch.setattr(record_files, "write", full)
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    assert names(record_files.read(refuge / "run.json")) == [NAMES[0]], "what was measured is not lost"
+
+
 def test_resume_tries_what_failed_again(world: World) -> None:
     world.builds[NAMES[0]] = BuildError("no compiler")
     world.fails(NAMES[1], WorkerDied("ended by SIGKILL", stage="loading"))
@@ -491,6 +511,45 @@ def test_what_cannot_be_written_is_saved_elsewhere(
     assert world.device.closed
     finished = runner.run(runner.resumed(saved, host.describe(), use_cache=True), world.progress)
     assert tuple(names(finished)) == NAMES
+
+
+def test_what_no_reader_takes_is_saved_elsewhere_as_a_failure(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuge = tmp_path / "refuge"
+    refuge.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(refuge))
+    write = atomic_files.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path == world.path and b'"failures":[]' not in data:
+            raise OutputError(f"{path}: cannot be written: No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(record_files, "write_atomically", full)
+    world.device.behaviour[NAMES[0]] = msgspec.structs.replace(fakes.unseen(fakes.PASSED), wall_s=-1.0)
+    with pytest.raises(OutputError, match=r"what was measured is saved in .*refuge"):
+        world.run()
+    [failure] = record_files.read(refuge / "run.json").failures
+    assert (failure.variant, failure.stage) == (NAMES[0], "recording")
+
+
+@pytest.mark.parametrize("changes", [{"parallel_loop_s": -1.0}, {"flops_per_s": {"float32": 1e300}}, {"threads": 0}])
+def test_ceilings_that_no_record_can_hold_are_none(world: World, changes: dict[str, Any]) -> None:
+    known: Any = world.device.ceilings
+    world.device.ceilings = msgspec.structs.replace(known, **changes)
+    record = world.run()
+    assert record.device.calibration is None
+    assert "what no machine has" in record.device.missing["calibration"]
+    assert tuple(names(record)) == NAMES
+
+
+def test_a_machine_that_no_record_can_hold_is_named_before_anything_is_done(world: World) -> None:
+    machine = msgspec.structs.replace(host.describe(), cpu="x" * 100_000)
+    with pytest.raises(MeasureError, match=r"of itself cannot be recorded.*host\.cpu"):
+        runner.run(world.job(host=machine), world.progress)
+    assert world.built == []
+    assert list(world.path.parent.iterdir()) == []
 
 
 def test_nowhere_to_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,3 +259,59 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OutputError), scratch.only(tmp_path / "record.json"):
         pytest.fail("it was let in")
     assert (tmp_path / "precious").read_text() == "x"
+
+
+def test_a_lock_that_another_user_left_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a file can be read alone, and where each removes only their own it cannot be removed."""
+    name = hashlib.sha256(b"record.json").hexdigest()[:16]
+    lock = tmp_path / f".mbench-lock-{name}"
+    lock.write_text("4711")
+    opened, unlink = os.open, Path.unlink
+
+    def refusing(path: str | Path, flags: int, *mode: int) -> int:
+        if Path(path) == lock and flags & os.O_ACCMODE != os.O_RDONLY:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, flags, *mode)
+
+    def kept(path: Path, **how: bool) -> None:
+        if path == lock:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        unlink(path, **how)
+
+    monkeypatch.setattr(os, "open", refusing)
+    monkeypatch.setattr(Path, "unlink", kept)
+    monkeypatch.setattr(scratch, "_PATIENCE_S", 0.0)
+    for _ in range(2):
+        with (
+            scratch.only(tmp_path / "record.json"),
+            pytest.raises(UsageError, match="another process"),
+            scratch.only(tmp_path / "record.json"),
+        ):
+            pytest.fail("it was let in")
+
+
+INTERRUPTED = """
+import shutil, sys, tempfile
+from pathlib import Path
+from mbench.core import scratch
+place = Path(sys.argv[1])
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+{when}
+with scratch.folder(place) as folder:
+    (folder / "file").touch()
+"""
+MOMENTS = {
+    "made": "scratch._open = interrupt",
+    "removed": "shutil.rmtree, remove = interrupt, shutil.rmtree; scratch._remove = remove",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_interrupt_while_it_is_made_or_removed_leaves_nothing(tmp_path: Path, moment: str) -> None:
+    program = INTERRUPTED.format(when=MOMENTS[moment])
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert "KeyboardInterrupt" in done.stderr
+    assert names(tmp_path) == []

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from mbench.core import signals
+from mbench.core import processes, signals
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,26 @@ def test_what_nohup_ignores_stays_ignored_but_not_sigterm() -> None:
             signal.raise_signal(signal.SIGTERM)
 
 
+def test_none_is_heard_once_the_outcome_is_known() -> None:
+    with signals.heard() as hear_no_more:
+        hear_no_more()
+        for number in signals.HEARD:
+            signal.raise_signal(number)
+
+
 def test_a_process_that_ends_hears_none() -> None:
-    signals.ignore()
+    with signals.heard(to_the_end=True):
+        pass
     for number in signals.HEARD:
         signal.raise_signal(number)
+
+
+def test_each_signal_that_came_while_a_process_was_started_is_raised() -> None:
+    heard: list[int] = []
+    for number in signals.HEARD:
+        signal.signal(number, lambda number, _: heard.append(number))
+    with processes.deaf_children():
+        for number in signals.HEARD:
+            os.kill(os.getpid(), number)
+        assert heard == []
+    assert sorted(heard) == sorted(signals.HEARD)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from mbench.core import strict_json
@@ -39,13 +37,3 @@ def test_a_key_that_is_there_twice_is_refused(data: bytes) -> None:
 
 def test_a_key_in_two_objects_is_fine() -> None:
     strict_json.refuse_repeated_keys(b'[{"a": 1}, {"a": {"a": 1}}]')
-
-
-def test_a_file_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strict_json, "MOST_BYTES", 10)
-    file = tmp_path / "file.json"
-    file.write_bytes(b"[" + b"1" * 8 + b"]")
-    assert len(strict_json.content(file)) == 10
-    file.write_bytes(b"[" + b"1" * 9 + b"]")
-    with pytest.raises(MisfitError, match="too large; expected at most 10 bytes"):
-        strict_json.content(file)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import record_factory as factory
 
-from mbench.core import record_files, records, system_limits
+import mbench as package
+from mbench.core import record_files, system_limits
 
-ROOT = Path(records.__file__).parent.parent
+ROOT = Path(package.__file__).parent.parent
 
 
 def put(root: Path, files: dict[str, str]) -> Path:
