@@ -16,15 +16,13 @@ import math
 import random
 import statistics
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import machine
+from compile_time import LIMIT_S, compile_s
 
 from mbench.build import builders
-from mbench.core.children import ChildError, TaskLimits, as_completed
+from mbench.core.children import ChildError, as_completed
 from mbench.core.machine_types import Target
 from mbench.core.records import Variant
 from mbench.hardware import targets
@@ -37,7 +35,6 @@ AWKWARD = (
 )
 """Widths whose channels have few divisors, and odd sides."""
 WIDTHS, SIDES = (0.01, 1.4), (32, 320)
-LIMIT_S = 300.0
 NEIGHBOURS = 6
 FACTOR = 3.0
 LEAST_S = 0.5
@@ -75,7 +72,7 @@ def _names(arguments: argparse.Namespace) -> list[str]:
 def _sweep(networks: Sequence[Variant], target: Target) -> dict[Variant, float]:
     """Return the processor seconds of each; infinite where compiling failed or was given up."""
     taken: dict[Variant, float] = {}
-    with builders.children(TaskLimits(time_s=LIMIT_S)) as pool:
+    with builders.children() as pool:
         list(as_completed([pool.submit(compile_s, networks[0], target) for _ in range(builders.builders())]))  # imports
         futures = {pool.submit(compile_s, network, target): network for network in networks}
         for future in as_completed(futures):
@@ -84,28 +81,18 @@ def _sweep(networks: Sequence[Variant], target: Target) -> dict[Variant, float]:
                 taken[network] = future.result()
             except ChildError as error:
                 taken[network] = math.inf
-                print(f"{target.name} {network.name}: {error}", flush=True)
+                print(f"{target.name} {network.name}: {error}, perhaps after {LIMIT_S} s", flush=True)
             else:
                 print(f"{target.name} {network.name}: {taken[network]:.2f} s", flush=True)
     return taken
 
 
-def compile_s(network: Variant, target: Target) -> float:
-    """Return the processor seconds of this process that a build takes."""
-    from mbench.build import build
-
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.process_time()
-        build.build(network, target, Path(folder), use_cache=False)
-        return time.process_time() - start
-
-
 def _report(target: str, taken: dict[Variant, float]) -> int:
     found = list(_outstanding(taken))
-    finite = [seconds for seconds in taken.values() if math.isfinite(seconds)]
+    seconds = taken.values()
     print(
-        f"{target}: {len(taken)} networks, processor time min {min(finite):.2f} s, "
-        f"median {statistics.median(finite):.2f} s, max {max(taken.values()):.2f} s; "
+        f"{target}: {len(taken)} networks, processor time min {min(seconds):.2f} s, "
+        f"median {statistics.median(seconds):.2f} s, max {max(seconds):.2f} s; "
         f"largest against the median of {NEIGHBOURS} neighbours: {max(ratio for _, ratio in _ratios(taken)):.2f}; "
         f"{len(found)} above {FACTOR:g}"
     )
@@ -116,7 +103,7 @@ def _report(target: str, taken: dict[Variant, float]) -> int:
 
 def _outstanding(taken: dict[Variant, float]) -> Iterator[tuple[Variant, float]]:
     for network, ratio in _ratios(taken):
-        if ratio > FACTOR and taken[network] > LEAST_S:
+        if not ratio <= FACTOR and taken[network] > LEAST_S:  # nan where all were given up
             yield network, ratio
 
 

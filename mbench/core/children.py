@@ -251,6 +251,9 @@ def _serve(pipe: connection.Connection, prepare: Callable[[], None]) -> None:
             task = pipe.recv()
         except EOFError:
             return
+        except Exception as error:  # noqa: BLE001 - a task that this process cannot load, as one of the user's script
+            pipe.send_bytes(_portable(error))
+            continue
         try:
             answer = _pickled(("answer", task()))
         except Exception as error:  # noqa: BLE001 - raised where the answer is waited for

@@ -75,7 +75,7 @@ def why(error: OSError) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return in a line why a task has no answer: the limit that it came to, else the exception and the memory it had."""
+    """Return in a line why a task has no answer: the limit that it came to, else the exception and its memory."""
     first = next(iter(str(error).splitlines()), "")
     return reached(error) or f"{type(error).__name__}: {first}{memory_hint()}"
 

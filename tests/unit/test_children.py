@@ -69,6 +69,16 @@ def refuse_pickily() -> None:
     raise PickyError("a", "b")
 
 
+class OnlyHere:
+    """A task that the other process cannot load, like a function of a script that was started by its name."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (0, "ours_alone")
+
+    def __call__(self) -> None:
+        pass
+
+
 def unsendable() -> Any:
     return threading.Lock()
 
@@ -92,6 +102,8 @@ def test_errors_come_back_with_where_they_came_from() -> None:
             pool.submit(unsendable).result()
         with pytest.raises(TypeError, match="lock"):
             pool.submit(print, threading.Lock()).result()
+        with pytest.raises(AttributeError, match="ours_alone"):
+            pool.submit(OnlyHere()).result()
         assert pool.submit(abs, -1).result() == 1
 
 
