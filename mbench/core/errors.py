@@ -1,15 +1,11 @@
 """The errors that mbench raises on purpose, each with the exit code that the command line gives it.
 
 Every message is one line: what failed, the value it got, what was expected, and what to do. An exception of another
-type that reaches the command line is a defect of mbench.
+type that reaches the command line is a defect of mbench. Imports are made where they are used: this is there first.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
-import shutil
-import subprocess
 from collections.abc import Iterable
 
 from mbench.core.exits import Exit
@@ -59,6 +55,9 @@ class OutputError(MbenchError):
 
 def why(error: BaseException) -> str:
     """Return in a line for people what an exception says: no numbers of errors, and no lists as Python writes them."""
+    import shutil
+    import subprocess
+
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         first = str(error.args[0][0][-1])  # of (source, destination, what went wrong)
         return first.split("] ", 1)[-1].split(": ", 1)[0]
@@ -71,6 +70,8 @@ def why(error: BaseException) -> str:
 
 def shown(value: object) -> str:
     """Return a value out of a file, to be quoted in a message and cut short; tables and lists as JSON."""
+    import json
+
     plural = isinstance(value, list | dict)
     text = json.dumps(value, ensure_ascii=False, default=str) if plural else repr(value)
     return cut(text, _SHOWN)
@@ -83,6 +84,8 @@ def cut(text: str, most: int) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, or nothing if none is near."""
+    import difflib
+
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
 
