@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -257,6 +257,13 @@ def on_gpu(base: Record) -> Record:
     target = replace(base.target, name="cuda_sm90", family="gpu", tvm=tvm, processor=processor)
     device = replace(base.device, gpu=gpu)
     return replace(base, target=target, device=device, results=tuple(map(on_it, base.results)))
+
+
+def chained(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Return layers as those of a network of their own, each fed by the one before."""
+    kept = tuple(layers)
+    before = [(), *((layer.name,) for layer in kept)]
+    return tuple(msgspec.structs.replace(layer, index=at, inputs=before[at]) for at, layer in enumerate(kept))
 
 
 def hostile(base: Record) -> Record:

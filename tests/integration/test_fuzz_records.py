@@ -87,11 +87,7 @@ class Case(NamedTuple):
 # ------------------------------------------------------------------------------------------------------- good records
 def _few_layers(result: Result) -> Result:
     """Keep a few layers, so that a case takes milliseconds."""
-    kept = [layer for layer in result.layers if layer.name in LAYERS]
-    before = [(), *((layer.name,) for layer in kept)]
-    layers = tuple(
-        msgspec.structs.replace(layer, index=index, inputs=before[index]) for index, layer in enumerate(kept)
-    )
+    layers = factory.chained(layer for layer in result.layers if layer.name in LAYERS)
     return msgspec.structs.replace(result, layers=layers)
 
 

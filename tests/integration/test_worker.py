@@ -390,14 +390,20 @@ def test_how_a_process_ended_in_words(code: int | None, said: str) -> None:
     assert process._cause(code) == said
 
 
-ORPHAN = """
-import os, sys, time
-from pathlib import Path
-from mbench.devices.local import LocalDevice
+JOB = """
+import os, time
 
 def job(send, seconds):
     send(str(os.getpid()), 0.0)
     time.sleep(seconds)
+"""
+ORPHAN = """
+import sys
+from pathlib import Path
+from mbench.devices.local import LocalDevice
+
+sys.path.insert(0, sys.argv[1])
+from task import job
 
 if __name__ == "__main__":
     device = LocalDevice(lock_dir=Path(sys.argv[1]), timeout_s=600)
@@ -410,6 +416,7 @@ def parent(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], psutil.Proce
     """A process of its own that measures, and its worker."""
     program = tmp_path / "orphan.py"
     program.write_text(ORPHAN)
+    (tmp_path / "task.py").write_text(JOB)
     with subprocess.Popen([sys.executable, program, tmp_path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         worker = psutil.Process(int(process.stdout.readline()))

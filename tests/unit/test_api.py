@@ -295,8 +295,8 @@ def test_a_baseline_that_moves_is_told(sides: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("outputs", "said"),
     [
-        ({"junitt": "a.xml"}, "output 'junitt' is not known; did you mean 'junit'"),
-        ({"xyz": "a.xml"}, "output 'xyz' is not known; expected one of: junit"),
+        ({"junitt": "a.xml"}, "there is no form 'junitt'; did you mean 'junit'?"),
+        ({"xyz": "a.xml"}, "there is no form 'xyz'; expected one of: junit"),
         ({"html": "no/folder/page.html"}, "--html no/folder/page.html: the folder no/folder does not exist"),
     ],
 )

@@ -34,7 +34,7 @@ def test_a_notebook_shows_the_table_and_the_main_figure() -> None:
     shown = as_html(factory.record())
     assert "<table>" in shown
     assert "12.1 ms" in shown
-    assert "promised by the multiply-adds" in shown  # the waterfall
+    assert "predicted by the multiply-adds" in shown  # the waterfall
     assert shown.count("<rect") >= 3
 
 

@@ -37,7 +37,7 @@ def everything_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def job(given: Host, target: str, **changes: Any) -> Job:
-    asked = RunOptions(output=Path("out"), use_tuned=False, **changes)
+    asked = RunOptions(**{"output": Path("out"), "use_tuned": False, **changes})
     return options.new_job(("mobilenet_v1_0.25_32",), target, given, asked)
 
 
@@ -139,7 +139,7 @@ def test_a_start_removes_what_killed_processes_left(
 def test_settings_hold_what_repeats_the_command() -> None:
     plain = job(X86, "x86_64_v2").settings
     assert (plain.repeat_asked, plain.no_tuned, plain.target_folders) == (False, True, ())
-    asked = job(X86, "x86_64_v2", repeat=20, no_tuned=False).settings
+    asked = job(X86, "x86_64_v2", repeat=20, use_tuned=True).settings
     assert (asked.repeat_asked, asked.repeat, asked.no_tuned) == (True, 20, False)
 
 
@@ -148,7 +148,7 @@ def test_added_folders_of_targets_are_recorded(tmp_path: Path) -> None:
     own.mkdir(parents=True)
     text = (resources.data_dir("targets") / "x86_64_v2" / "target.toml").read_text(encoding="utf-8")
     (own / "target.toml").write_text(text.replace('name = "x86_64_v2"', 'name = "my_board"'), encoding="utf-8")
-    assert job(X86, "x86_64_v2", extra_dirs=(tmp_path / "boards",)).settings.target_folders == (
+    assert job(X86, "x86_64_v2", target_dirs=(tmp_path / "boards",)).settings.target_folders == (
         str(tmp_path / "boards"),
     )
 

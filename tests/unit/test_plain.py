@@ -55,6 +55,8 @@ def hostile_record() -> records.Record:
     whole = factory.counted(factory.on_gpu(factory.on_board(factory.record(repeat=4, layer_repeat=3, failed=["x"]))))
     few = tuple(msgspec.structs.replace(result, layers=result.layers[:3]) for result in whole.results)
     made: records.Record = spoiled(msgspec.structs.replace(whole, results=few), iter(range(10**9)))
+    linked = tuple(msgspec.structs.replace(each, layers=factory.chained(each.layers)) for each in made.results)
+    made = msgspec.structs.replace(made, results=linked)
     names = tuple(each.variant.name for each in made.results) + tuple(each.variant for each in made.failures)
     return msgspec.structs.replace(made, settings=msgspec.structs.replace(made.settings, variants=names))
 

@@ -792,7 +792,7 @@ def test_the_table_and_the_document(command: Any, world: World, tmp_path: Path) 
         assert text in out
     lines = [line.split() for line in out.splitlines()]
     assert ["all", "3", "30.0", "µs", "20.0", "µs", "1.50x"] in lines
-    assert ["not", "in", "place:", "cpu.matmul", "rows=6"] in lines
+    assert ["not", "in", "the", "network:", "cpu.matmul", "rows=6"] in lines
     assert [A, "3.00", "ms", "2.60", "ms", "1.15x"] in lines
     [file] = (tmp_path / "own").iterdir()
     assert f"choices {file}" in err

@@ -87,12 +87,9 @@ def test_another_process_draws_the_same_and_is_kept_and_replaced_when_it_dies() 
     np.testing.assert_array_equal(weights.begin(VARIANT).result().expected, here.expected)
 
 
-BUILDER = f"""
+DRAWN = f"""
 import sys
 
-import psutil
-
-from mbench.build import builders
 from mbench.networks import variants, weights
 
 
@@ -102,7 +99,16 @@ def drawn():
 
     drawing.result()
     return sys.modules["torch"]
+"""
+BUILDER = """
+import sys
 
+import psutil
+
+sys.path.insert(0, sys.argv[1])
+from task import drawn
+
+from mbench.build import builders
 
 if __name__ == "__main__":
     with builders.children() as pool:
@@ -116,4 +122,5 @@ if __name__ == "__main__":
 def test_a_builder_that_has_them_drawn_imports_no_torch_and_leaves_no_process_behind(tmp_path: Path) -> None:
     program = tmp_path / "builder.py"
     program.write_text(BUILDER)
-    subprocess.run([sys.executable, program], check=True, timeout=120)
+    (tmp_path / "task.py").write_text(DRAWN)
+    subprocess.run([sys.executable, program, tmp_path], check=True, timeout=120)
