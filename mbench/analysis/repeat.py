@@ -39,13 +39,8 @@ def run_options(record: Record, result: Result) -> RunOptions:
         compile_only=settings.compile_only,
         counts=settings.counts,
         use_tuned=bool(settings.tuned),
-        target_dirs=_target_dirs(record),
+        target_dirs=tuple(map(Path, settings.target_folders)),
     )
-
-
-def _target_dirs(record: Record) -> tuple[Path, ...]:
-    """Return the folders that the target was looked for in; records of version 1 do not hold them."""
-    return tuple(map(Path, getattr(record.settings, "target_folders", ())))
 
 
 def option_words(options: RunOptions) -> list[str]:

@@ -39,9 +39,9 @@ Build = tuple[Artifact, bool] | Failure
 """An artifact and whether it came from the cache, or why there is none."""
 
 
-def children(limits: TaskLimits = TaskLimits()) -> Children:  # noqa: B008 - frozen
+def children() -> Children:
     """Return a pool of processes that compile."""
-    return Children(builders(), limits=limits, prepare=_become_builder)
+    return Children(builders(), prepare=_become_builder)
 
 
 def builders() -> int:
@@ -55,11 +55,15 @@ def _become_builder() -> None:
     cudart.prepare_tvm()
 
 
+def limits(timeout_s: float) -> TaskLimits:
+    """Return what builds may take that are given up after a time: nearly all of the memory, all of them together."""
+    return TaskLimits(time_s=timeout_s, memory_bytes=system_limits.memory_bytes() * _MEMORY_SHARE)
+
+
 def local_executor(timeout_s: float) -> LocalExecutor:
     """Return an executor on this machine: builds share the memory, and are given up after a time."""
-    limits = TaskLimits(time_s=timeout_s, memory_bytes=system_limits.memory_bytes() * _MEMORY_SHARE)
     workers = builders()  # first: it asks the system, and a pool takes open files
-    return LocalExecutor(children(), workers, limits)
+    return LocalExecutor(children(), workers, limits(timeout_s))
 
 
 class Builder:

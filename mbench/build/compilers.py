@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from mbench.build import builders
 from mbench.build.local_executor import LocalExecutor
 from mbench.core import children, system_limits
-from mbench.core.children import ChildError, Died, TaskLimits
+from mbench.core.children import ChildError, Died
 from mbench.core.errors import BuildError
 from mbench.core.progress import Fraction
 
@@ -66,7 +66,7 @@ class Compilers:
         """
         self._executor = self._executor or self._stack.enter_context(builders.local_executor(limit_s))
         found: dict[_K, Done[_T]] = {}
-        limits = TaskLimits(time_s=limit_s)
+        limits = builders.limits(limit_s)
         futures = {self._executor.submit_within(limits, task): name for name, task in tasks.items()}
         for future in children.as_completed(futures):
             found[futures[future]] = _ended(future)

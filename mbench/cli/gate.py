@@ -89,13 +89,15 @@ def _outputs(files: dict[str, Path | None], added: tuple[str, ...]) -> dict[str,
     """Return the file of each form.
 
     Raises:
-        UsageError: an `--output-file` is not FORM=FILE.
+        UsageError: an `--output-file` is not FORM=FILE, or a form is asked for twice.
     """
     found = {name.replace("_", "-"): path for name, path in files.items() if path is not None}
     for given in added:
-        form, equals, file = given.rpartition("=")
+        form, equals, file = given.partition("=")
         if not (form and equals and file):
             raise UsageError(f"--output-file {given!r}: expected FORM=FILE, such as junit=gate.xml")
+        if form in found:
+            raise UsageError(f"--output-file {given!r}: {form} goes to {found[form]} already; name each form once")
         found[form] = Path(file)
     return found
 

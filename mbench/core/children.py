@@ -44,11 +44,11 @@ class Died(ChildError):
 
 
 class TookTooLong(ChildError):
-    """It was ended: the task took more than `Limits.time_s`."""
+    """It was ended: the task took more than `TaskLimits.time_s`."""
 
 
 class TooLarge(ChildError):
-    """It was ended: the task took more than `Limits.memory_bytes`."""
+    """It was ended: the task took more than `TaskLimits.memory_bytes`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

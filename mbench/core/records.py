@@ -91,7 +91,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     repeat_asked: bool = False
     """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
     target_folders: Texts = ()
-    """Folders of targets that were added (`--targets`), as they were given."""
+    """Folders of targets that were added (`--targets`); absolute, to be found from elsewhere too."""
 
 
 # ------------------------------------------------------------------------------------------------------------ result

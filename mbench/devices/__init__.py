@@ -17,7 +17,7 @@ from mbench.core.machine_types import Target
 from mbench.core.progress import Note
 from mbench.devices import local
 from mbench.devices.protocols import DeviceRunner
-from mbench.hardware import platforms
+from mbench.hardware import device_kinds, platforms
 
 
 def _local(target: Target, _address: str, **common: Any) -> DeviceRunner:
@@ -60,19 +60,14 @@ def open_device(
         UsageError: the kind is not known, or this machine lacks something that the device needs.
         PluginError: the package that adds the kind is broken, or two add it.
     """
-    opener = _opener(kind)
-    return opener(target, address, lock_dir=lock_dir, timeout_s=timeout_s, waiting=waiting)
-
-
-def _opener(kind: str) -> Callable[..., DeviceRunner]:
-    added = plugins.find(plugins.DEVICES, kind, OPENERS)
-    if added is None and kind not in OPENERS:
+    common: dict[str, Any] = {"lock_dir": lock_dir, "timeout_s": timeout_s, "waiting": waiting}
+    entry = plugins.find(plugins.DEVICES, kind, OPENERS)
+    if entry is not None:
+        opened = device_kinds.added(entry).open(target, address, **common)
+        if not isinstance(opened, DeviceRunner):
+            raise entry.refuse(f"it opened {type(opened).__name__}, expected an object with name, measure and close")
+        return opened
+    if kind not in OPENERS:
         known = (*OPENERS, *plugins.names(plugins.DEVICES))
         raise UsageError(f"device {kind!r} is not known; expected one of: {', '.join(known)}")
-    if added is None:
-        return OPENERS[kind]
-    opener = added.load()
-    if not callable(opener):
-        raise added.refuse(f"it is of type {type(opener).__name__}, expected a function that opens a device")
-    found: Callable[..., DeviceRunner] = opener
-    return found
+    return OPENERS[kind](target, address, **common)

@@ -14,6 +14,7 @@ from mbench.core.progress import Report
 from mbench.measure.observation import MeasurePlan, Observation
 
 
+@runtime_checkable
 class DeviceRunner(Protocol):
     """Something that runs artifacts, one at a time; all devices do."""
 

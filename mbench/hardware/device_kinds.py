@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
+from mbench.core import plugins
+from mbench.core.errors import PluginError
 from mbench.core.field_types import MOST_THREADS
 from mbench.core.machine_types import DeviceKind, Host, Target
+from mbench.core.plugins import Plugin
 from mbench.hardware import platforms
 from mbench.hardware.platforms import ThreadLimit
 
@@ -59,6 +63,40 @@ KINDS: dict[DeviceKind, KindFacts] = {
 }
 
 
+HERE = dataclasses.replace(KINDS["local"], option=lambda name: name)
+"""Of a device that another package adds, and that is this machine's own hardware."""
+BOARD = KINDS["rpc"]
+"""Of one that is another machine, or that is not known here."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AddedDevice:
+    """A kind of device that another package adds, by an entry point of the group `mbench.devices`."""
+
+    open: Callable[..., Any]
+    """Opens one: `open(target, address, *, lock_dir, timeout_s, waiting)` returns an object with the methods of
+    `mbench.devices.protocols.DeviceRunner`."""
+    facts: KindFacts = BOARD
+
+
+def added(entry: Plugin) -> AddedDevice:
+    """Return the kind of device that an entry point names.
+
+    Raises:
+        PluginError: it names something else, or cannot be imported.
+    """
+    found = entry.load()
+    if not isinstance(found, AddedDevice):
+        raise entry.refuse(f"it is of type {type(found).__name__}, expected an AddedDevice")
+    return found
+
+
 def of(kind: DeviceKind) -> KindFacts:
-    """Return the facts of a kind of device; of one that another package adds, those of a board."""
-    return KINDS.get(kind, KINDS["rpc"])
+    """Return the facts of a kind of device; of one whose package is not here, or is broken, those of a board."""
+    if kind in KINDS:
+        return KINDS[kind]
+    try:
+        entry = plugins.find(plugins.DEVICES, kind)
+        return added(entry).facts if entry else BOARD
+    except PluginError:  # a record of such a device can still be read
+        return BOARD

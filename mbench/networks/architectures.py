@@ -174,8 +174,9 @@ def _block(word: str, index: int, shape: tuple[int, ...], variant: Variant) -> I
     reduced = (batch, channels, side, side)
     final = (batch, out, side, side)
     if kind == "conv":
+        block, role = ("stem", "stem") if index == 0 else (f"block{index}", "standard")
         yield LayerSpec(
-            name=f"conv{index}", block="stem", role="stem", op="conv2d", input_shape=shape, output_shape=final,
+            name=f"conv{index}", block=block, role=role, op="conv2d", input_shape=shape, output_shape=final,
             kernel=kernel, stride=stride,
         )  # fmt: skip
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import multiprocessing
 from concurrent.futures import Future
 
 import numpy as np
@@ -55,8 +56,13 @@ def draw(variant: Variant) -> Weights:
 def begin(variant: Variant) -> Future[Weights]:
     """Draw the weights of a variant in a process beside this one, which needs no torch then.
 
-    The future raises `children.Died` where that process dies.
+    The future raises `children.Died` where that process dies. A process that may start none, such as a worker of
+    another executor, draws them itself.
     """
+    if multiprocessing.current_process().daemon:
+        drawn: Future[Weights] = Future()
+        drawn.set_result(draw(variant))
+        return drawn
     return _beside().submit(draw, variant)
 
 

@@ -66,7 +66,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         tuned=choices.files,
         no_tuned=not options.use_tuned,
         repeat_asked=options.repeat is not None,
-        target_folders=tuple(map(str, options.target_dirs)),
+        target_folders=tuple(map(os.path.abspath, options.target_dirs)),  # to be found from elsewhere, too
     )
     return Job(
         target=target,

@@ -191,9 +191,11 @@ def new_run_id() -> str:
 
 # -------------------------------------------------------------------------------------------------------------- measure
 def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress) -> Record:
-    counting = observe.Counting(job, tuple(ready), progress) if job.counted else None
-    device = observe.open_device(job, job.device, job.target, progress)
-    try:
+    with contextlib.ExitStack() as stack:
+        counting = None
+        if job.counted:
+            counting = stack.enter_context(contextlib.closing(observe.Counting(job, tuple(ready), progress)))
+        device = stack.enter_context(contextlib.closing(observe.open_device(job, job.device, job.target, progress)))
         described, calibration = observe.described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
         for name, (artifact, cached) in ready.items():
@@ -205,10 +207,6 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
                 record = _keep(job, record, *_made(job, artifact, seen, cached=cached, ceilings=calibration))
             failed = any(failure.variant == name for failure in record.failures)
             progress.stage(name, "failed" if failed else "done", 1.0)
-    finally:
-        device.close()
-        if counting:
-            counting.close()
     return record
 
 
@@ -330,7 +328,8 @@ def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: floa
     choices, left = NO_CHOICES, bool(before.unfinished())
     if left:
         if settings.tuned:
-            choices = choice_files.choices(before.target, machine, settings.threads)
+            folders = tuple(map(Path, settings.target_folders))
+            choices = choice_files.choices(before.target, machine, settings.threads, folders)
         _refuse_others(path, before, machine, choices)
     device = _resumed_device(before.device) if left else DeviceChoice(kind="none", name=before.device.name)
     return Job(

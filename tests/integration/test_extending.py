@@ -106,7 +106,8 @@ def test_the_device_measures_a_right_result(ran: Path) -> None:
     found = record(ran / "measured")
     [result] = found["results"]
     assert found["device"]["kind"] == "lab"
-    assert "the lab does not measure peaks" in found["device"]["missing"]["calibration"]
+    assert "the device lab cannot measure its own" in found["device"]["missing"]["calibration"]
+    assert "machine" not in found["device"]["missing"], "it is this one"
     assert result["numerics"]["passed"]
     assert len(result["end_to_end"]["latency_s"]) == 3
 

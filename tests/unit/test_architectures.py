@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mbench.networks import architectures, torch_network, variants
+from mbench.networks import architectures, families, torch_network, variants
 
 # arXiv:1704.04861, table 1, row by row: kernel, stride, input side, input channels, output channels. The last depthwise
 # row prints stride 2, but the input of the row after it is still 7x7: there the stride is 1.
@@ -162,3 +162,10 @@ def test_a_standard_convolution_knows_the_block_that_it_replaces(name: str) -> N
             assert (block[0].kernel, block[0].stride) == (spec.kernel, spec.stride)
         else:
             assert spec.name in [other.name for other in block]
+
+
+def test_a_convolution_behind_the_first_is_a_block_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(families.FAMILIES, "two", "conv_k3_s2_c32 conv_k3_s1_c64 pool fc_c10")
+    stem, block, *_ = layers("two_1.0_32")
+    assert (stem.name, stem.block, stem.role) == ("conv0", "stem", "stem")
+    assert (block.name, block.block, block.role) == ("conv1", "block1", "standard")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import math
 import multiprocessing
 import os
 import threading
@@ -18,6 +19,7 @@ import pytest
 from mbench.build import build, builders
 from mbench.build.artifact_store import ArtifactStore
 from mbench.build.builders import Builder
+from mbench.build.compilers import Compilers
 from mbench.build.local_executor import LocalExecutor
 from mbench.core.artifact import LIBRARY, MANIFEST, REFERENCE, Artifact
 from mbench.core.children import Died, TaskLimits, TookTooLong, TooLarge
@@ -150,6 +152,21 @@ class Pool(fakes.InThisProcess):
 
 def local(pool: Pool, memory_bytes: float = 8.0) -> LocalExecutor:
     return LocalExecutor(pool, 2, TaskLimits(time_s=7.0, memory_bytes=memory_bytes))  # type: ignore[arg-type]
+
+
+def test_compilers_of_candidates_have_the_limits_of_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[TaskLimits] = []
+    submit = LocalExecutor.submit_within
+
+    def spy(self: LocalExecutor, limits: TaskLimits, task: Any, /, *arguments: Any) -> Any:
+        given.append(limits)
+        return submit(self, limits, task, *arguments)
+
+    monkeypatch.setattr(LocalExecutor, "submit_within", spy)
+    with Compilers() as compilers:
+        assert compilers.all_of({"one": os.getpid}, 7.0)["one"].answer()
+    assert given == [builders.limits(7.0)]
+    assert (given[0].time_s, given[0].memory_bytes < math.inf) == (7.0, True)
 
 
 @pytest.mark.parametrize("error", [Died("gone"), TooLarge("too large")])

@@ -65,7 +65,7 @@ TESTED_ELSEWHERE = {
     "compile/schedules/gpu/": ("unit/test_gpu_rules.py", "one list of cases runs every rule against PyTorch"),
     "compile/schedules/cpu/pool.py": ("unit/test_cpu_simple.py", "the rule of small kernels, beside those of others"),
     "compile/schedules/cpu/winograd_layout.py": ("unit/test_winograd.py", "a part of Winograd's filtering"),
-    "compile/schedules/cpu/winograd_transforms.py": ("unit/test_winograd.py", "a part of Winograd's filtering"),
+    "compile/winograd_transforms.py": ("unit/test_winograd.py", "a part of Winograd's filtering"),
     "compile/schedules/rule.py": ("unit/test_dispatch.py", "the type of a rule; the rules in their order"),
     "compile/schedules/metaschedule.py": ("integration/test_tune_command.py", "takes a search's database"),
     "compile/codegen.py": ("unit/test_cuda_graph.py", "the functions of a library; integration/test_build.py runs it"),

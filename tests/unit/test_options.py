@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from mbench.core import labels, resources
+from mbench.core import labels, record_files, resources
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import Host
 from mbench.core.run_options import RunOptions
 from mbench.devices import emulation, registry
 from mbench.hardware import host
-from mbench.pipeline import options
+from mbench.pipeline import options, runner
 from mbench.pipeline.job import Job
 
 
@@ -164,3 +165,15 @@ def test_labels_are_of_the_ci_and_of_the_user(monkeypatch: pytest.MonkeyPatch) -
     assert made.labels["branch"] == "mine"
     with pytest.raises(UsageError, match="--label branch: no '='"):
         job(X86, "x86_64_v2", labels=("branch",))
+
+
+def test_a_run_with_a_target_that_brings_its_choices_can_be_resumed(tmp_path: Path) -> None:
+    shutil.copytree(resources.data_dir("targets") / "x86_64_v3", tmp_path / "boards" / "my_board")
+    file = tmp_path / "boards" / "my_board" / "target.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace('name = "x86_64_v3"', 'name = "my_board"'))
+    wide = msgspec.structs.replace(X86, versions=host.describe().versions)
+    made = job(wide, "my_board", target_dirs=(tmp_path / "boards",), use_tuned=True, compile_only=True)
+    assert made.settings.tuned, "the target brings a file"
+    record_files.write(tmp_path / "run.json", runner._empty(made))
+    resumed = options.resumed_job(tmp_path / "run.json", wide, use_cache=True, build_timeout_s=60.0)
+    assert resumed.choices.files == made.settings.tuned

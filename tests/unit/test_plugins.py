@@ -18,7 +18,7 @@ from mbench.core import plugins, record_files
 from mbench.core.errors import PluginError, UsageError
 from mbench.devices import registry
 from mbench.gating.outputs import forms
-from mbench.hardware import targets
+from mbench.hardware import device_kinds, targets
 from mbench.networks import architectures, variants
 
 BLOCKS = "conv_k3_s2_c32 ds_k3_s1_c64 pool fc_c10"
@@ -187,17 +187,54 @@ def test_a_broken_rule_ends_a_run_in_one_line_and_leaves_nothing(install: Instal
 
 
 # -------------------------------------------------------------------------------------------------------------- devices
+LAB = """
+from mbench.hardware import device_kinds
+
+class Lab:
+    def __init__(self, name):
+        self.name = name
+
+    def measure(self, artifact, plan, report):
+        pass
+
+    def close(self):
+        pass
+
+def open_it(target, address, **common):
+    return Lab(address)
+
+LAB = device_kinds.AddedDevice(open=open_it, facts=device_kinds.HERE)
+"""
+
+
 def test_a_kind_of_device(install: Install, tmp_path: Path) -> None:
-    install("lab", "[mbench.devices]\nlab = lab_module:open_it\n", "def open_it(*given, **more): return given, more")
+    install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", LAB)
     assert registry.resolve("lab") == registry.DeviceChoice(kind="lab", name="lab")
     chosen = registry.resolve("lab://bench/3")
     assert (chosen.kind, chosen.name, chosen.address) == ("lab", "lab://bench/3", "bench/3")
     opened = devices.open_device(
         "lab", targets.load("x86_64_v3"), "bench/3", lock_dir=tmp_path, timeout_s=1.0, waiting=print
     )
-    assert opened[0][1] == "bench/3"  # type: ignore[index]
+    assert opened.name == "bench/3"
+    assert device_kinds.of("lab") == device_kinds.HERE
+    assert device_kinds.of("not-installed") == device_kinds.BOARD
     with pytest.raises(UsageError, match="did you mean 'lab'"):
         registry.resolve("labb")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (LAB.replace("return Lab(address)", "pass"), "it opened NoneType, expected an object with name, measure and"),
+        (LAB.replace("def measure", "def other"), "it opened Lab, expected an object with name, measure and close"),
+        ("LAB = print", "expected an AddedDevice"),
+        ("", "it cannot be imported"),
+    ],
+)
+def test_a_device_that_is_none(code: str, said: str, install: Install, tmp_path: Path) -> None:
+    install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", code)
+    with pytest.raises(PluginError, match=rf"lab 1\.0: .*{said}"):
+        devices.open_device("lab", targets.load("x86_64_v3"), lock_dir=tmp_path, timeout_s=1.0, waiting=print)
 
 
 @pytest.mark.parametrize("kind", ["local", "none", "rpc", "emulated"])
@@ -240,6 +277,11 @@ def test_output_file_on_the_command_line(install: Install, run: Mbench, tmp_path
     assert (tmp_path / "out.txt").read_text() in ("passed", "inconclusive", "incomparable")
     assert_one_line(run("gate", record, record, "--output-file", "chta=x"), "did you mean 'chat'?", code=2)
     assert_one_line(run("gate", record, record, "--output-file", "chat"), "expected FORM=FILE", code=2)
+    run("gate", record, record, "--output-file", f"chat={tmp_path / 'a=b.txt'}")
+    assert (tmp_path / "a=b.txt").exists()
+    for first in (("--junit", "a.xml"), ("--output-file", "junit=a.xml")):
+        twice = run("gate", record, record, *first, "--output-file", "junit=b.xml")
+        assert_one_line(twice, "junit goes to a.xml already", code=2)
     missing = tmp_path / "no" / "out"
     assert_one_line(run("gate", record, record, "--output-file", f"chat={missing}"), "does not exist", code=2)
 

@@ -29,7 +29,7 @@ from mbench.core.records import Record, Settings, Warmup
 from mbench.devices.process import WorkerDied
 from mbench.devices.protocols import DeviceRunner
 from mbench.hardware import host, targets
-from mbench.pipeline import job, keeping, runner
+from mbench.pipeline import job, keeping, observe, runner
 
 NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard", "mobilenet_v1_0.5_32")
 SETTINGS = Settings(
@@ -363,6 +363,27 @@ def test_an_interrupt_while_a_full_disk_is_written_to_is_an_interrupt(
     with pytest.raises(KeyboardInterrupt):
         world.run()
     assert names(record_files.read(refuge / "run.json")) == [NAMES[0]], "what was measured is not lost"
+
+
+def test_what_counts_is_let_go_where_the_device_cannot_be_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its lock would be held as long as the exception is, in a notebook for ever."""
+    closed: list[str] = []
+
+    class Counting:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def close(self) -> None:
+            closed.append("counting")
+
+    def waits(*_: object, **__: object) -> DeviceRunner:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(observe, "Counting", Counting)
+    monkeypatch.setitem(devices.OPENERS, "local", waits)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(counted=world.target)
+    assert closed == ["counting"]
 
 
 def test_resume_tries_what_failed_again(world: World) -> None:

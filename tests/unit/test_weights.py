@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -124,3 +125,10 @@ def test_a_builder_that_has_them_drawn_imports_no_torch_and_leaves_no_process_be
     program.write_text(BUILDER)
     (tmp_path / "task.py").write_text(DRAWN)
     subprocess.run([sys.executable, program, tmp_path], check=True, timeout=120)
+
+
+def test_a_process_that_may_start_none_draws_them_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the workers of `multiprocessing.Pool` are, and of clusters."""
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    monkeypatch.setattr(weights, "_beside", lambda: pytest.fail("a process was started"))
+    np.testing.assert_array_equal(weights.begin(VARIANT).result().expected, weights.draw(VARIANT).expected)

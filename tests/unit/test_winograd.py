@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import te, tirx, topi
 
-from mbench.compile import memory, tvm_passes
+from mbench.compile import memory, tvm_passes, winograd_transforms
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
-from mbench.compile.schedules.cpu import convolution, winograd, winograd_layout, winograd_transforms
-from mbench.compile.schedules.cpu.winograd_transforms import TRANSFORMS, Transform
+from mbench.compile.schedules.cpu import convolution, winograd, winograd_layout
 from mbench.compile.schedules.dispatch import rules_for, schedule
 from mbench.compile.schedules.rule import KernelPlan, Parameters
+from mbench.compile.winograd_transforms import TRANSFORMS, Transform
 from mbench.hardware import host
 
 SIZES = pytest.mark.parametrize(("stride", "size"), TRANSFORMS)

@@ -19,13 +19,13 @@ def check(outputs: Mapping[str, Path]) -> None:
     """
     for name, path in outputs.items():
         forms.find(name)
-        option = f"--{name} {path}"
+        what = f"--{name} {path}" if name in forms.FORMS else f"--output-file {name}={path}"
         try:
             regular_files.check_replaceable(path)
         except OSError as error:
-            raise UsageError(f"{option}: {error.strerror}; choose another") from error
+            raise UsageError(f"{what}: {error.strerror}; choose another") from error
         if not path.parent.is_dir():
-            raise UsageError(f"{option}: the folder {path.parent} does not exist; make it first")
+            raise UsageError(f"{what}: the folder {path.parent} does not exist; make it first")
 
 
 def write(outputs: Mapping[str, Path], document: Verdict | Comparison) -> None:

@@ -22,8 +22,8 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import convolution, tiling, winograd_layout
 from mbench.compile.schedules.cpu.winograd_layout import LINE, Layout
-from mbench.compile.schedules.cpu.winograd_transforms import KERNEL
 from mbench.compile.schedules.rule import KernelPlan, Parameters
+from mbench.compile.winograd_transforms import KERNEL
 
 _UNROLL = 4
 _ENOUGH = 0.75

@@ -11,8 +11,8 @@ import numpy as np
 from mbench.compile.kernel import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import matmul, tiling
-from mbench.compile.schedules.cpu.winograd_transforms import TRANSFORMS, Transform
 from mbench.compile.schedules.rule import Parameters
+from mbench.compile.winograd_transforms import TRANSFORMS, Transform
 from mbench.core import dtypes
 
 LINE = 16
