@@ -5,6 +5,8 @@ tune           find quicker ways to make their kernels; `TuneOptions`
 read, load     a record, or many as a pandas table
 report         a page of records
 compare, gate  two runs against each other; `GateOptions`, `Comparison`, `Verdict`
+variants, layers, targets, target, doctor, schema                what there is, and what this machine can do
+named_devices, add_device, remove_device, pack_server            boards
 
 Every error that is raised on purpose is an `MbenchError`. Times are in seconds, sizes in bytes, energies in joules.
 """
@@ -19,43 +21,83 @@ TYPE_CHECKING = False  # what type checkers take for true; importing typing take
 if TYPE_CHECKING:
     from mbench.analysis.frame import load
     from mbench.api.gate import compare, gate
+    from mbench.api.listing import (
+        PlannedLayer,
+        add_device,
+        doctor,
+        layers,
+        named_devices,
+        pack_server,
+        remove_device,
+        schema,
+        target,
+        targets,
+        variants,
+    )
     from mbench.api.report import report
     from mbench.api.run import RunInterrupted, resume, run
     from mbench.api.tune import TuningInterrupted, tune
     from mbench.core.errors import MbenchError
+    from mbench.core.machine_types import Target
+    from mbench.core.progress import Progress
     from mbench.core.record_files import read
-    from mbench.core.records import Record
+    from mbench.core.records import Failure, Layer, Record, Result
     from mbench.core.run_options import RunOptions, TuneOptions
-    from mbench.gating.comparison import Comparison, Verdict
+    from mbench.devices.registry import NamedDevice
+    from mbench.gating.comparison import Comparison, Finding, Verdict
     from mbench.gating.options import GateOptions
+    from mbench.tuning.tuning_result import TuningResult
 
 __all__ = [
     "Comparison",
+    "Failure",
+    "Finding",
     "GateOptions",
+    "Layer",
     "MbenchError",
+    "NamedDevice",
+    "PlannedLayer",
+    "Progress",
     "Record",
+    "Result",
     "RunInterrupted",
     "RunOptions",
+    "Target",
     "TuneOptions",
     "TuningInterrupted",
+    "TuningResult",
     "Verdict",
     "__version__",
+    "add_device",
     "compare",
+    "doctor",
     "gate",
+    "layers",
     "load",
+    "named_devices",
+    "pack_server",
     "read",
+    "remove_device",
     "report",
     "resume",
     "run",
+    "schema",
+    "target",
+    "targets",
     "tune",
+    "variants",
 ]
 
 _HOMES = {
     "compare": "api.gate", "gate": "api.gate", "load": "analysis.frame", "read": "core.record_files",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
+    **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),
+    **dict.fromkeys(("named_devices", "add_device", "remove_device", "pack_server"), "api.listing"),
+    **dict.fromkeys(("Record", "Result", "Layer", "Failure"), "core.records"), "Progress": "core.progress",
+    "Target": "core.machine_types", "NamedDevice": "devices.registry", "TuningResult": "tuning.tuning_result",
     "RunInterrupted": "api.run", "TuningInterrupted": "api.tune", "MbenchError": "core.errors",
-    "Record": "core.records", "RunOptions": "core.run_options", "TuneOptions": "core.run_options",
-    "Comparison": "gating.comparison", "Verdict": "gating.comparison", "GateOptions": "gating.options",
+    "RunOptions": "core.run_options", "TuneOptions": "core.run_options",
+    **dict.fromkeys(("Comparison", "Finding", "Verdict"), "gating.comparison"), "GateOptions": "gating.options",
 }  # fmt: skip
 """Where each public name is written."""
 

@@ -29,6 +29,9 @@ TRAFFIC = {level: f"traffic_{level.lower()}_bytes" for level in LEVELS}
 MEANINGS = {
     "run_id": "the run, as its record is called",
     "created_at_utc": "when the run began; `load` gives it as datetime64[ns, UTC], `from_records` as text",
+    "commit": "label of the run: the commit that it measured, as the next two",
+    "branch": "label: where the change came from",
+    "change": "label: the number of the pull or merge request",
     "mbench_version": "what measured it",
     "python_version": "of the machine that ran mbench, as the next two",
     "tvm_version": "what compiled it",
@@ -43,11 +46,14 @@ MEANINGS = {
     "width_multiplier": "a ratio",
     "resolution": "height and width of the input, in pixels",
     "convolution": "depthwise_separable or standard",
+    "network_digest": "the same for one network, whatever its target, type and batch; missing: not built",
     "batch": "images a run",
     "dtype": "of weights and activations",
     "scope": "what the row is of: network or layer",
     "layer_index": "place of the layer in the network, from 0",
     "layer": "name of the layer",
+    "block": "the block that the layer belongs to",
+    "role": "what it does there: stem, depthwise, pointwise, standard, pool, classifier, other",
     "op": "kind of layer",
     "kernel": "compiled functions of the layer",
     "schedule": "rules that made them",
@@ -85,9 +91,10 @@ MEANINGS = {
 """What each column says, and its unit. Missing: the record could not have it."""
 COLUMNS = tuple(MEANINGS)
 TEXT = (
-    "run_id", "created_at_utc", "mbench_version", "python_version", "tvm_version", "torch_version", "host", "cpu",
-    "target", "device", "variant", "family", "convolution", "dtype", "scope", "layer", "op", "kernel", "schedule",
-    "warnings", "energy_method", "bound", "counts_target", "latency_model_method",
+    "run_id", "created_at_utc", "commit", "branch", "change", "mbench_version", "python_version", "tvm_version",
+    "torch_version", "host", "cpu", "target", "device", "variant", "family", "convolution", "network_digest", "dtype",
+    "scope", "layer", "block", "role", "op", "kernel", "schedule", "warnings", "energy_method", "bound",
+    "counts_target", "latency_model_method",
 )  # fmt: skip
 WHOLE = (
     "threads", "resolution", "batch", "layer_index", "samples", "macs", "params", "weight_bytes", "activation_bytes",
@@ -190,6 +197,7 @@ def _shared(record: Record, result: Result) -> dict[str, Any]:
     return {
         "run_id": record.run_id,
         "created_at_utc": record.created_at_utc,
+        **{key: record.labels.get(key) for key in ("commit", "branch", "change")},
         "mbench_version": record.mbench_version,
         "python_version": record.host.versions.get("python"),
         "tvm_version": record.host.versions.get("apache-tvm"),
@@ -204,6 +212,7 @@ def _shared(record: Record, result: Result) -> dict[str, Any]:
         "width_multiplier": _number(variant.parameters.get("width_multiplier")),
         "resolution": resolution if isinstance(resolution, int) else None,
         "convolution": variant.convolution,
+        "network_digest": variant.digest,
         "batch": variant.batch,
         "dtype": variant.dtype,
     }
@@ -247,6 +256,8 @@ def _layer(layer: Layer, result: Result) -> dict[str, Any]:
         "scope": "layer",
         "layer_index": layer.index,
         "layer": layer.name,
+        "block": layer.block,
+        "role": layer.role,
         "op": layer.op,
         "kernel": layer.kernel,
         "schedule": pairs.schedule(layer, result),

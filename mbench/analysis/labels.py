@@ -104,6 +104,11 @@ def threads(record: Record) -> str | None:
     return f"{number} thread{'s' if number > 1 else ''}"
 
 
+def given(record: Record) -> str:
+    """Return the labels of a run, such as `branch main, change 42`; nothing where it has none."""
+    return ", ".join(f"{key} {value}" for key, value in record.labels.items())
+
+
 def both(name: str, other: str) -> str:
     """Return the command that runs two networks beside each other, for a shell."""
     return shlex.join(["mbench", "run", name, other])

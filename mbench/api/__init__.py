@@ -4,6 +4,7 @@ run      measure networks, or go on with an interrupted run
 tune     find quicker ways to make kernels
 report   records as a page
 gate     two runs against each other: compare, gate
+listing  networks, targets, devices with names, and what this machine can do
 notebook how a record shows itself
 
 The command line is the first client of this package. Nothing here prints, and nothing ends the process.

@@ -10,13 +10,13 @@ from mbench.core.run_options import TuneOptions
 from mbench.hardware import host
 from mbench.pipeline import options as jobs
 from mbench.tuning import tuner
-from mbench.tuning.tuner import Tuner
+from mbench.tuning.tuning_result import TuningResult
 
 
 class TuningInterrupted(KeyboardInterrupt):
     """The tuning was interrupted; what was found until then is in its file, and the same call goes on."""
 
-    def __init__(self, tuned: Tuner) -> None:
+    def __init__(self, tuned: TuningResult) -> None:
         """Keep what was found."""
         super().__init__("interrupted; the same call goes on")
         self.tuned = tuned
@@ -33,7 +33,7 @@ def tune(
     options: TuneOptions = TuneOptions(),
     display: Display = silent,
     note: Note = _ignore,
-) -> Tuner:
+) -> TuningResult:
     """Find quicker ways to make the kernels of networks; runs on this machine use them from then on.
 
     The file of choices is written after every kernel and every network.
@@ -46,7 +46,7 @@ def tune(
         note: is told how many kernels there are.
 
     Returns:
-        The tuner, as it ended: `entries()` and `networks()` are what is known, in seconds, `failures` what went wrong.
+        What is known of the kernels and of the networks, in seconds, and what failed.
 
     Raises:
         UsageError: a network, a target or an option that cannot be, or another process tunes for this target.
@@ -71,5 +71,5 @@ def tune(
             with display(work.unconfirmed(), tuner.PLACE_SHARES) as progress:
                 work.confirm(progress)
         except KeyboardInterrupt as error:
-            raise TuningInterrupted(work) from error
-    return work
+            raise TuningInterrupted(work.result()) from error
+    return work.result()

@@ -60,14 +60,12 @@ def serve(target: str, output: Path | None, target_dirs: tuple[Path, ...], as_js
     The server, TVM's runtime and a script that starts it: no Python, nothing
     to install on the board.
     """
+    from mbench.api import listing as api
     from mbench.core import units
-    from mbench.devices import package
-    from mbench.pipeline import runner
     from mbench.terminal.listings import Listing
 
-    board = runner.resolve_target(target, target_dirs)
-    folder = package.default_folder(board) if output is None else output
-    made = package.pack(board, folder, lambda text: click.echo(plain.visible(text), err=True))
+    board = api.target(target, target_dirs=target_dirs)
+    made = api.pack_server(board, output, note=lambda text: click.echo(plain.visible(text), err=True))
     data = {**dataclasses.asdict(made), "folder": str(made.folder)}
     printing.listing(Listing([_next_steps(made, units.data_size(made.total_bytes))], data), as_json=as_json)
 
@@ -94,6 +92,7 @@ def _next_steps(package: Package, size: str) -> str:
 @options.as_json
 def add(name: str, rpc: str | None, tracker: str | None, key: str | None, force: bool, as_json: bool) -> None:
     """Remember a device as NAME, for --device NAME. It is not contacted."""
+    from mbench.api import listing as api
     from mbench.devices import registry
     from mbench.terminal.listings import Listing
 
@@ -102,7 +101,7 @@ def add(name: str, rpc: str | None, tracker: str | None, key: str | None, force:
     if (tracker is None) != (key is None):
         raise UsageError("device add: --tracker HOST:PORT and --key K go together")
     entry = registry.NamedDevice(rpc=rpc, tracker=tracker, key=key)
-    registry.add(name, entry, replace=force)
+    api.add_device(name, entry, replace=force)
     lines = f"{name} is {entry.address}; it was not contacted\nuse it with: mbench run --target NAME --device {name}"
     printing.listing(Listing([lines], {**_data(name, entry), "file": str(registry.file())}), as_json=as_json)
 
@@ -111,11 +110,11 @@ def add(name: str, rpc: str | None, tracker: str | None, key: str | None, force:
 @options.as_json
 def list_devices(as_json: bool) -> None:
     """List the devices that have names. None is contacted."""
-    from mbench.devices import registry
+    from mbench.api import listing as api
     from mbench.terminal import record_tables
     from mbench.terminal.listings import Listing
 
-    known = registry.devices()
+    known = api.named_devices()
     if not known:
         hint = "no device has a name; give one with: mbench device add NAME --rpc HOST:PORT"
         printing.listing(Listing([hint], []), as_json=as_json)
@@ -131,10 +130,10 @@ def list_devices(as_json: bool) -> None:
 @options.as_json
 def remove(name: str, as_json: bool) -> None:
     """Forget the device called NAME."""
-    from mbench.devices import registry
+    from mbench.api import listing as api
     from mbench.terminal.listings import Listing
 
-    registry.remove(name)
+    api.remove_device(name)
     printing.listing(Listing([f"{name} is removed"], {"name": name, "removed": True}), as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from mbench.cli import options, printing
 @options.as_json
 def doctor(as_json: bool) -> None:
     """Say what this machine can run and measure, what is missing, and whether it is quiet."""
+    from mbench.api import listing as api
     from mbench.terminal import listings
 
-    printing.listing(listings.doctor(), as_json=as_json)
+    printing.listing(listings.doctor(api.doctor()), as_json=as_json)

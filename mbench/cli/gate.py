@@ -9,15 +9,11 @@ import click
 
 from mbench.cli import options, printing, streams
 from mbench.cli.arguments import PATH
+from mbench.core import exits
 from mbench.core.errors import UsageError
-from mbench.core.exits import Exit
 
 if TYPE_CHECKING:
-    from mbench.gating.comparison import Conclusion, Verdict
-
-EXIT_CODES: dict[Conclusion, Exit] = {
-    "passed": Exit.DONE, "regressed": Exit.REGRESSED, "inconclusive": Exit.NO_VERDICT, "incomparable": Exit.NO_VERDICT,
-}  # fmt: skip
+    from mbench.gating.comparison import Verdict
 
 
 @click.command()
@@ -81,8 +77,7 @@ def gate(
     notes: list[str] = []
     judged = api.gate(base, head, options=asked, display=printing.progress, note=notes.append)
     _print(judged, notes, as_json=as_json, annotated=annotations)
-    code = EXIT_CODES[judged.conclusion]
-    return Exit.FAILED if judged.failures and code != Exit.REGRESSED else code
+    return exits.of_verdict(judged.conclusion, failed=bool(judged.failures))
 
 
 def _outputs(files: dict[str, Path | None], added: tuple[str, ...]) -> dict[str, Path]:

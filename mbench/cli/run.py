@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from mbench.cli import options, printing, streams
 from mbench.cli.arguments import PATH
-from mbench.core import plain
+from mbench.core import exits, plain
 from mbench.core.errors import OutputError, UsageError
 from mbench.core.exits import Exit
 
@@ -143,8 +143,7 @@ def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool) -> E
         printing.remark(f"page    {page}")
     if interrupted:
         printing.remark(f"interrupted: {_go_on(record, path)}")
-        return Exit.INTERRUPTED
-    return Exit.DONE if page is not None and completeness.complete(record) else Exit.FAILED
+    return exits.of_work(complete=page is not None and completeness.complete(record), interrupted=interrupted)
 
 
 def _go_on(record: Record, path: Path) -> str:

@@ -12,6 +12,6 @@ from mbench.cli import printing
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of a record."""
-    from mbench.core import record_files
+    from mbench.api import listing as api
 
-    printing.document(json.dumps(record_files.json_schema(), indent=2))
+    printing.document(json.dumps(api.schema(), indent=2))

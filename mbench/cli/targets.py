@@ -15,16 +15,16 @@ from mbench.cli import options, printing, streams
 @options.as_json
 def targets(name: str | None, target_dirs: tuple[Path, ...], as_json: bool) -> None:
     """List the hardware targets and what this machine can do with each, or show NAME."""
+    from mbench.api import listing as api
     from mbench.hardware import host
     from mbench.hardware import targets as known
-    from mbench.pipeline import runner
     from mbench.terminal import listings
 
     machine = host.describe()
     for broken in () if name else known.broken_packages():
         streams.say(broken)
     if name:
-        listing = listings.target(runner.resolve_target(name, target_dirs), machine)
+        listing = listings.target(api.target(name, target_dirs=target_dirs), machine)
     else:
-        listing = listings.targets(machine, target_dirs)
+        listing = listings.targets(api.targets(target_dirs=target_dirs), machine)
     printing.listing(listing, as_json=as_json)

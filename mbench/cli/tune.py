@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mbench.cli import options, printing
-from mbench.core.exits import Exit
+from mbench.core import exits
 
 
 @click.command()
@@ -59,14 +59,14 @@ def tune(
     )  # fmt: skip
     interrupted = False
     try:
-        work = api.tune(networks, target=target, options=asked, display=printing.progress, note=printing.remark)
+        found = api.tune(networks, target=target, options=asked, display=printing.progress, note=printing.remark)
     except api.TuningInterrupted as error:
-        interrupted, work = True, error.tuned
-    printing.listing(tuning_tables.listing(work), as_json=as_json)
+        interrupted, found = True, error.tuned
+    printing.listing(tuning_tables.listing(found), as_json=as_json)
     if interrupted:
-        done = f"{len(work.entries())} of {len(work.searches)}" if work.searches else "no"
-        printing.remark(f"interrupted: {done} kernels are tuned; the same command goes on")
-    if work.job.file.exists():
-        printing.remark(f"choices {work.job.file}")
-    failed = any(not failure.candidate for failure in work.failures)
-    return Exit.INTERRUPTED if interrupted else Exit.FAILED if failed else Exit.DONE
+        done, known = len(found.kernels), len(found.kernels) + len(found.waiting)
+        said = f"{done} of {known}" if known else "no"
+        printing.remark(f"interrupted: {said} kernels are tuned; the same command goes on")
+    if found.file.exists():
+        printing.remark(f"choices {found.file}")
+    return exits.of_work(complete=found.complete(), interrupted=interrupted)

@@ -22,6 +22,23 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
+VERDICTS = {
+    "passed": Exit.DONE, "regressed": Exit.REGRESSED, "inconclusive": Exit.NO_VERDICT, "incomparable": Exit.NO_VERDICT,
+}  # fmt: skip
+"""What each conclusion of a gate ends with."""
+
+
+def of_work(*, complete: bool, interrupted: bool = False) -> Exit:
+    """Return the status of a run or a tuning: whether all is there that was asked for."""
+    return Exit.INTERRUPTED if interrupted else Exit.DONE if complete else Exit.FAILED
+
+
+def of_verdict(conclusion: str, *, failed: bool) -> Exit:
+    """Return the status of a verdict; `failed`: something could not be measured, which hides no regression."""
+    code = VERDICTS[conclusion]
+    return Exit.FAILED if failed and code != Exit.REGRESSED else code
+
+
 def decide(code: Exit, *, unprinted: bool) -> Exit:
     """Return the status of a process whose work came to `code`; `unprinted`: its results could not be printed."""
     return Exit.FAILED if unprinted and code in (Exit.DONE, Exit.NO_VERDICT) else code

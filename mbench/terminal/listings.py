@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from mbench.core import units
 from mbench.core.machine_types import Figure, Host, Target
-from mbench.devices import doctor as examination
+from mbench.devices.doctor import Check
 from mbench.hardware import targets as registry
 from mbench.networks import architectures, costs
 from mbench.networks import variants as networks
@@ -58,14 +57,14 @@ def layers(name: str) -> Listing:
     return Listing(parts, {"name": name, "layers": data, "by_op": split})
 
 
-def targets(host: Host, extra_dirs: Sequence[Path]) -> Listing:
-    """Return the hardware targets, and what this machine can do with each."""
+def targets(found: Mapping[str, Target], host: Host) -> Listing:
+    """Return hardware targets, and what this machine can do with each."""
     table = record_tables.ruled("Targets", ("target", "family", "here", "description"), ())
     here = f"this machine: {host.cpu}, {host.architecture}"
     record_tables.add_row(table, "host", "detected", "run", here)
     data: list[dict[str, Any]] = [{"name": "host", "compile": True, "measure": True, "reason": "", "description": here}]
     reasons: dict[str, list[str]] = {}
-    for name, target in registry.load_all(extra_dirs).items():
+    for name, target in found.items():
         support = registry.support(target, host)
         can = "run" if support.measure else "emulate" if support.emulate else "compile" if support.compile else "no"
         record_tables.add_row(table, name, target.family, can, target.description)
@@ -118,9 +117,8 @@ def _figures(value: Any, path: str = "") -> list[tuple[str, Figure]]:
     return [entry for entries in nested for entry in entries]
 
 
-def doctor() -> Listing:
-    """Return what this machine can run and measure, what is missing, and whether it is quiet."""
-    found = examination.checks()
+def doctor(found: Sequence[Check]) -> Listing:
+    """Return what was looked at on this machine."""
     table = Table.grid(padding=(0, 1), pad_edge=False)
     for check in found:
         said = f"{check.text}; {check.hint}" if check.hint else check.text

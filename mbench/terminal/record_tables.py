@@ -86,7 +86,9 @@ def _origin(record: Record) -> Text:
     target, device, settings = record.target, record.device, record.settings
     threads = None if instruction_counts.emulated(record) else labels.threads(record)
     where = ", ".join(filter(None, (f"target {target.name}, device {device.kind} ({device.name})", threads)))
-    return text(f"{record.run_id}: {where}, {settings.dtype}, batch {_batches(record)}\n{_machine(record)}")
+    lines = [f"{record.run_id}: {where}, {settings.dtype}, batch {_batches(record)}", _machine(record)]
+    lines += [labels.given(record)] if record.labels else []
+    return text("\n".join(lines))
 
 
 def _batches(record: Record) -> str:

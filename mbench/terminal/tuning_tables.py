@@ -17,8 +17,7 @@ from mbench.terminal.listings import Listing
 from mbench.terminal.table import text
 from mbench.tuning.choice_files import InPlace, Network, TunedKernel
 from mbench.tuning.plans import Candidate
-from mbench.tuning.search import Search
-from mbench.tuning.tuner import Tuner
+from mbench.tuning.tuning_result import KernelFound, TuningResult
 
 _WIDTH = 46
 _WORTH_TELLING = 5e-6
@@ -35,38 +34,41 @@ PLACE_NOTE = (
 _NOT_IN_NETWORK = "not in the network: "
 
 
-def listing(tuner: Tuner) -> Listing:
+def listing(result: TuningResult) -> Listing:
     """Return what is known of the kernels of a job."""
-    found, networks = tuner.entries(), tuner.networks()
+    found, networks = result.kernels, result.networks
     parts: list[RenderableType] = [_table(found), text(NOTE)] if found else [text("no kernel is tuned yet")]
-    if any(entry.differs and not entry.wins for _, entry in found):
+    choices = [each.choice for each in found]
+    if any(entry.differs and not entry.wins for entry in choices):
         parts.append(text(PLACE_NOTE))
     if networks:
         parts.extend((_networks(networks), text(NETWORKS_NOTE)))
-    kernels = [_plain(search, entry) for search, entry in found]
-    failures = [msgspec.to_builtins(failure) for failure in tuner.failures]
-    parts.extend(_failures(tuner))
-    parts.extend(_disturbed([entry for _, entry in found], networks))
-    job = tuner.job
-    head: dict[str, Any] = {"target": job.target.name, "threads": job.threads, "file": str(job.file)}
-    waiting = [
-        search.task.kernel for search in tuner.searches if search.task.kernel not in {k["kernel"] for k in kernels}
-    ]
-    told = {"kernels": kernels, "waiting": waiting, "failures": failures, "networks": msgspec.to_builtins(networks)}
-    return Listing(parts, {**head, **told})
+    parts.extend(_failures(result))
+    parts.extend(_disturbed(choices, networks))
+    data: dict[str, Any] = {
+        "target": result.target,
+        "threads": result.threads,
+        "file": str(result.file),
+        "kernels": [_plain(each) for each in found],
+        "waiting": result.waiting,
+        "failures": msgspec.to_builtins(result.failures),
+        "networks": msgspec.to_builtins(networks),
+    }
+    return Listing(parts, data)
 
 
-def _table(found: list[tuple[Search, TunedKernel]]) -> RenderableType:
+def _table(found: Sequence[KernelFound]) -> RenderableType:
     table = record_tables.ruled("Kernels", ("kernel",), ("layers", "rules", "tuned", "ratio"))
     rules_s = tuned_s = 0.0
-    for search, entry in found:
-        layers, before = len(search.task.layers), entry.default.seconds
+    for each in found:
+        entry = each.choice
+        layers, before = len(each.layers), entry.default.seconds
         after = entry.seconds if entry.wins else before
         rules_s, tuned_s = rules_s + layers * before, tuned_s + layers * after
         record_tables.add_row(table, entry.kernel, str(layers), *_times(before, entry.seconds))
         if entry.differs:
             record_tables.add_row(table, _choice(entry), "", "", "", "")
-    layers = sum(len(search.task.layers) for search, _ in found)
+    layers = sum(len(each.layers) for each in found)
     record_tables.add_row(table, "all", str(layers), *_times(rules_s, tuned_s))
     return table
 
@@ -90,9 +92,9 @@ def _times(before: float, after: float) -> tuple[str, str, str]:
     return units.seconds(before), units.seconds(after), units.ratio(before / after if after else None)
 
 
-def _failures(tuner: Tuner) -> list[Text]:
-    kernels = [failure for failure in tuner.failures if not failure.candidate]
-    candidates = len(tuner.failures) - len(kernels)
+def _failures(result: TuningResult) -> list[Text]:
+    kernels = [failure for failure in result.failures if not failure.candidate]
+    candidates = len(result.failures) - len(kernels)
     lines = [text(f"FAILED: {failure.kernel}: {failure.reason}", style="bold red") for failure in kernels]
     return [*lines, *([text(f"{candidates} candidates could not be timed and were left out")] if candidates else [])]
 
@@ -112,5 +114,5 @@ def _disturbed(entries: Sequence[TunedKernel], networks: Sequence[Network]) -> I
             yield text(f"warning: {said}: stop them and tune --again", style="yellow")
 
 
-def _plain(search: Search, entry: TunedKernel) -> dict[str, Any]:
-    return {**msgspec.to_builtins(entry), "layers": search.task.layers, "wins": entry.wins}
+def _plain(found: KernelFound) -> dict[str, Any]:
+    return {**msgspec.to_builtins(found.choice), "layers": found.layers, "wins": found.choice.wins}

@@ -36,6 +36,7 @@ from mbench.tuning.choice_files import File, InPlace, MadeWith, Network, TunedKe
 from mbench.tuning.plans import Candidate, Task
 from mbench.tuning.search import Bench, Search
 from mbench.tuning.timer import LocalTimer
+from mbench.tuning.tuning_result import KernelFound, TuningFailure, TuningResult
 
 _STAGES = ("compiling tiles", "timing tiles", "searching", "compiling grids", "timing grids", "done", "failed")
 SHARES = dict(zip(_STAGES, (0.0, 0.35, 0.54, 0.55, 0.75, 1.0, 1.0), strict=True))
@@ -68,14 +69,6 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     build_timeout_s: float = builders.TIMEOUT_S
     """How long one network may take to build."""
     file: Path
-
-
-class TuningFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate that could not be compiled or timed, or, without a candidate, a kernel or a network."""
-
-    kernel: str
-    candidate: str
-    reason: str
 
 
 class Tuner:
@@ -136,6 +129,20 @@ class Tuner:
         known = len(self.searches) - len(self.waiting)
         said = f"; {known} are tuned already, and stay as they are without --again" if known else ""
         note(f"{len(self.searches)} kernels{said}")
+
+    def result(self) -> TuningResult:
+        """Return what is known by now."""
+        entries = self.entries()
+        tuned = {entry.kernel for _, entry in entries}
+        return TuningResult(
+            target=self.job.target.name,
+            threads=self.job.threads,
+            file=self.job.file,
+            kernels=tuple(KernelFound(layers=tuple(search.task.layers), choice=entry) for search, entry in entries),
+            waiting=tuple(search.task.kernel for search in self.searches if search.task.kernel not in tuned),
+            networks=tuple(self.networks()),
+            failures=tuple(self.failures),
+        )
 
     def entries(self) -> list[tuple[Search, TunedKernel]]:
         """Return what is known of the job's kernels."""

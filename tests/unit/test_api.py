@@ -32,7 +32,7 @@ from mbench.pipeline import runner
 from mbench.pipeline.job import Job
 from mbench.terminal import tuning_tables
 from mbench.terminal.listings import Listing
-from mbench.tuning import tuner
+from mbench.tuning import tuner, tuning_result
 
 ROOT = Path(mbench.__file__).parent.parent
 NETWORK = "mobilenet_v1_0.25_32"
@@ -42,7 +42,7 @@ NETWORK = "mobilenet_v1_0.25_32"
 def machine(monkeypatch: pytest.MonkeyPatch) -> Host:
     """Return this machine, which is as busy each time that it is described."""
     found = host.describe()
-    monkeypatch.setattr(host, "describe", lambda: found)
+    monkeypatch.setattr(host, "describe", lambda *_, **__: found)
     return found
 
 
@@ -179,8 +179,6 @@ def test_an_interrupted_run_says_where_its_record_is(run: Mbench, monkeypatch: p
 
 
 class FakeTuner:
-    failures: tuple[object, ...] = ()
-    searches: tuple[object, ...] = ()
     waiting: tuple[object, ...] = ()
     jobs: list[tuner.TuningJob] = []  # noqa: RUF012
     interrupts = False
@@ -207,6 +205,11 @@ class FakeTuner:
 
     def confirm(self, _progress: object) -> None:
         return None
+
+    def result(self) -> tuning_result.TuningResult:
+        return tuning_result.TuningResult(
+            target=self.job.target.name, threads=1, file=self.job.file, kernels=(), waiting=(), networks=(), failures=()
+        )
 
 
 @pytest.fixture
@@ -240,7 +243,7 @@ def test_an_interrupted_tuning_keeps_what_it_found(
     monkeypatch.setattr(fake_tuner, "interrupts", True)
     with pytest.raises(mbench.TuningInterrupted) as caught:
         mbench.tune(NETWORK, target="x86_64_v2")
-    assert isinstance(caught.value.tuned, fake_tuner)
+    assert caught.value.tuned.target == "x86_64_v2"
     assert run("tune", NETWORK, "--target", "x86_64_v2").code == 130
 
 
@@ -335,13 +338,41 @@ def test_a_copy_is_named_by_a_warning_or_to_who_asks(sides: tuple[Path, Path], t
 
 def test_the_command_line_asks_the_api() -> None:
     """No command reaches behind `mbench.api` for what the API does."""
-    forbidden = ("mbench.pipeline.options", "mbench.tuning.tuner", "mbench.gating.verdict", "mbench.page")
+    forbidden = (
+        *("mbench.pipeline", "mbench.tuning.tuner", "mbench.gating.verdict", "mbench.page", "package.pack"),
+        *("registry.add", "registry.remove", "registry.devices", "record_files.json_schema"),
+    )
     for file in (ROOT / "mbench" / "cli").glob("*.py"):
         text = file.read_text(encoding="utf-8")
         assert "dict[str, Any]" not in text or file.stem == "device", file
         assert not [name for name in forbidden if name in text], file
     assert run_module.run is mbench.run
     assert tune_module.tune is mbench.tune
+
+
+def test_what_there_is_is_the_same_from_python_and_from_the_command_line(run: Mbench, tmp_path: Path) -> None:
+    listed = json.loads(run("variants", "--json").out)
+    assert [each["name"] for each in listed] == list(mbench.variants())
+    assert mbench.variants("mobilenet_v1_{0.25,0.5}_32") == ("mobilenet_v1_0.25_32", "mobilenet_v1_0.5_32")
+    layers = json.loads(run("variants", NETWORK, "--json").out)["layers"]
+    assert [(each["name"], each["macs"]) for each in layers] == [
+        (layer.spec.name, layer.costs.macs) for layer in mbench.layers(NETWORK)
+    ]
+    listed = json.loads(run("targets", "--json").out)
+    assert [each["name"] for each in listed] == ["host", *mbench.targets()]
+    assert json.loads(run("targets", "arm64", "--json").out)["name"] == mbench.target("arm64").name
+    assert json.loads(run("schema").out) == json.loads(json.dumps(mbench.schema()))
+    mbench.add_device("pi4", mbench.NamedDevice(rpc="a:1"))
+    assert [each["name"] for each in json.loads(run("device", "list", "--json").out)] == list(mbench.named_devices())
+    mbench.remove_device("pi4")
+    assert mbench.named_devices() == {}
+
+
+def test_what_this_machine_can_do_is_listed(run: Mbench) -> None:
+    outcome = run("doctor", "--json")
+    assert outcome.code == 0, outcome.err
+    listed = json.loads(outcome.out)
+    assert [each["name"] for each in listed] == [check.name for check in mbench.doctor()]
 
 
 # ----------------------------------------------------------------------------------------------------------- for real

@@ -16,7 +16,6 @@ import record_factory as factory
 from conftest import Mbench, assert_one_line
 
 import mbench
-from mbench.cli import gate
 from mbench.core import exits, record_files
 from mbench.core.exits import Exit
 from mbench.hardware import host
@@ -53,7 +52,7 @@ def test_what_is_raised_becomes_one_line(run: Mbench, monkeypatch: pytest.Monkey
 def test_no_error_is_taken_for_a_regression() -> None:
     assert {exits.decide(code, unprinted=True) for code in Exit} == {1, 2, 4, 130}
     assert all(exits.decide(code, unprinted=False) is code for code in Exit)
-    assert [name for name, code in gate.EXIT_CODES.items() if code == Exit.REGRESSED] == ["regressed"]
+    assert [name for name, code in exits.VERDICTS.items() if code == Exit.REGRESSED] == ["regressed"]
 
 
 IMPORTS = {

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import typing
+
 import pytest
 
-from mbench.core.exits import Exit, decide
+from mbench.core.exits import VERDICTS, Exit, decide, of_verdict, of_work
+from mbench.gating.comparison import Conclusion
 
 
 def test_the_numbers_are_those_of_the_readme() -> None:
@@ -29,3 +32,20 @@ def test_what_was_printed_keeps_its_code(code: Exit) -> None:
 )
 def test_what_could_not_be_printed_is_never_a_success(code: Exit, ends: Exit) -> None:
     assert decide(code, unprinted=True) is ends
+
+
+def test_every_conclusion_has_a_status() -> None:
+    assert set(VERDICTS) == set(typing.get_args(Conclusion))
+    assert of_verdict("passed", failed=False) is Exit.DONE
+
+
+@pytest.mark.parametrize("conclusion", VERDICTS)
+def test_what_was_not_measured_is_a_failure_and_hides_no_regression(conclusion: str) -> None:
+    regressed = conclusion == "regressed"
+    assert of_verdict(conclusion, failed=True) is (Exit.REGRESSED if regressed else Exit.FAILED)
+
+
+def test_work_that_is_not_complete_is_a_failure() -> None:
+    assert of_work(complete=True) is Exit.DONE
+    assert of_work(complete=False) is Exit.FAILED
+    assert of_work(complete=True, interrupted=True) is Exit.INTERRUPTED

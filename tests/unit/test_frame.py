@@ -191,3 +191,20 @@ def test_public_name_and_lazy_pandas() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert isinstance(frame.from_records([]), pd.DataFrame)
+
+
+def test_labels_and_places_of_layers_are_columns() -> None:
+    record = factory.record(factory.PAIR[:1])
+    labelled = msgspec.structs.replace(record, labels={"commit": "9f8e", "branch": "main", "nightly": "yes"})
+    table = frame.from_records([labelled])
+    assert set(table["commit"]) == {"9f8e"}
+    assert set(table["branch"]) == {"main"}
+    assert table["change"].isna().all()
+    layers = table[table["scope"] == "layer"]
+    found = list(zip(layers["layer"], layers["block"], layers["role"], strict=True))
+    assert found[:3] == [
+        ("conv0", "stem", "stem"),
+        ("block1.dw", "block1", "depthwise"),
+        ("block1.pw", "block1", "pointwise"),
+    ]
+    assert set(table["network_digest"].dropna()) == ({record.results[0].variant.digest} - {None})

@@ -50,6 +50,7 @@ def test_a_type_has_a_name_of_its_own() -> None:
 
 
 TESTED_ELSEWHERE = {
+    "api/listing.py": ("unit/test_api.py", "the functions of the API are tested in one place"),
     "api/tune.py": ("unit/test_api.py", "the functions of the API are tested in one place"),
     "build/artifact_store.py": ("unit/test_builders.py", "a builder and its store"),
     "build/local_executor.py": ("unit/test_builders.py", "a builder and its executor"),
@@ -112,6 +113,7 @@ TESTED_ELSEWHERE = {
     "tuning/metaschedule_search.py": ("integration/test_tune_command.py", "`tune --deep`"),
     "tuning/search.py": ("unit/test_tuner.py", "decides among made-up times"),
     "tuning/timer.py": ("integration/test_tune_command.py", "times kernels in a worker"),
+    "tuning/tuning_result.py": ("unit/test_tuner.py", "what a tuner gives"),
     "tuning/timing.py": ("integration/test_tune_command.py", "times kernels in a worker"),
 }
 """Modules and folders whose tests bear another name: where these are, and why."""

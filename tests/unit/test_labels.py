@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import msgspec
 import record_factory as factory
+from conftest import Mbench
 
 from mbench.analysis import labels
 from mbench.analysis.waterfall import Cause, Part
+from mbench.core import record_files
+from mbench.page import report
 
 
 def test_a_network_of_another_family_has_a_name() -> None:
@@ -40,3 +44,12 @@ def test_a_step_of_the_standard_network_that_costs_less_than_nothing() -> None:
 def test_a_batch_in_the_name_is_said() -> None:
     record = factory.record(("mobilenet_v1_0.25_32_standard_b8",))
     assert labels.variant(record.results[0].variant) == "MobileNetV1 0.25 32, standard convolutions, batch 8"
+
+
+def test_the_labels_of_a_run_are_shown_and_on_its_page(run: Mbench, tmp_path: Path) -> None:
+    record = factory.record(factory.PAIR[:1])
+    file = tmp_path / "run.json"
+    record_files.write(file, msgspec.structs.replace(record, labels={"branch": "<main>", "change": "42"}))
+    assert "branch <main>, change 42" in run("show", file).out
+    assert "branch &lt;main&gt;, change 42" in report.render([record_files.read(file)])
+    assert labels.given(record) == ""

@@ -40,11 +40,11 @@ runner.run = measure
 TUNE = """
 import pathlib
 from mbench.pipeline import options
-from mbench.tuning import tuner
+from mbench.tuning import tuner, tuning_result
 from mbench.terminal import tuning_tables
 from mbench.terminal.listings import Listing
 class Tuner:
-    waiting, failures, searches = (), (), ()
+    waiting = ()
     def __init__(self, job): self.job = job
     def __enter__(self): return self
     def __exit__(self, *_): pass
@@ -52,6 +52,9 @@ class Tuner:
     def run(self, shown): shown.stage("kernel", "timing", 0.5)
     def unconfirmed(self): return ["network"]
     def confirm(self, shown): pathlib.Path("measured").touch()
+    def result(self):
+        rest = dict.fromkeys(("kernels", "waiting", "networks", "failures"), ())
+        return tuning_result.TuningResult(target="x", threads=1, file=self.job.file, **rest)
 tuner.Tuner, options.prepare_tuning = Tuner, lambda _: None
 tuning_tables.listing = lambda _: Listing(["tuned"], {})
 """
