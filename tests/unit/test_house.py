@@ -166,8 +166,15 @@ def test_imports_follow_the_data_and_one_that_does_not_is_found(tmp_path: Path) 
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     clean = contracts(tmp_path)
     assert clean.returncode == 0, clean.stdout
-    planted = tmp_path / "mbench" / "core" / "units.py"
-    planted.write_text(planted.read_text(encoding="utf-8") + "\nimport mbench.page.report\n", encoding="utf-8")
+    planted = {"core/units.py": "mbench.page.report", "core/bounds.py": "mbench.core.toml_files"}
+    planted["gating/limits.py"] = "mbench.pipeline.runner"
+    for file, module in planted.items():
+        with (tmp_path / "mbench" / file).open("a", encoding="utf-8") as text:
+            text.write(f"\nimport {module}\n")
+    with (tmp_path / "mbench" / "core" / "toml_files.py").open("a", encoding="utf-8") as text:
+        text.write("\nimport mbench.core.bounds\n")  # and so the two are a circle
     found = contracts(tmp_path)
     assert found.returncode != 0
+    assert found.stdout.count("BROKEN") == 3
     assert "mbench.core.units -> mbench.page.report" in found.stdout
+    assert "mbench.gating.limits -> mbench.pipeline.runner" in found.stdout
