@@ -35,8 +35,8 @@ Part = Literal["depthwise", "pointwise", "shared", "standard", "whole"]
 
 _PARTS: dict[str, Part] = {"depthwise": "depthwise", "pointwise": "pointwise", "standard": "standard"}
 """By the role of a layer in its block; layers of other roles are in both networks."""
-Costs = dict[Cause, float]
-Split = Callable[[Layer], Costs | None]
+CauseCosts = dict[Cause, float]
+Split = Callable[[Layer], CauseCosts | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Walk:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Entry:
+class _StepEntry:
     part: Part
     cause: Cause
     share: Share
@@ -102,10 +102,10 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
     lanes = dtypes.lanes(dtype, record.target.processor.vector_bits)
     parallel_loop_s = calibration.parallel_loop_s if calibration else None
 
-    def split(layer: Layer) -> Costs | None:
+    def split(layer: Layer) -> CauseCosts | None:
         return _seconds(layer, peak, lanes, parallel_loop_s)
 
-    entries: list[_Entry] = []
+    entries: list[_StepEntry] = []
     for result, whole, weight in ((pair.separable, separable_s, 1.0), (pair.standard, standard_s, -1 / promised)):
         found = _entries(result, split, weight)
         if found is None:
@@ -130,10 +130,10 @@ def _by_instructions(pair: pairs.Pair, record: Record, promised: float) -> Walk 
     if not lanes:
         return "the record does not say how wide the vectors of the counted code are"
 
-    def split(layer: Layer) -> Costs | None:
+    def split(layer: Layer) -> CauseCosts | None:
         return _instructions(layer, lanes)
 
-    entries: list[_Entry] = []
+    entries: list[_StepEntry] = []
     for result, weight in ((pair.separable, 1.0), (pair.standard, -1 / promised)):
         found = _entries(result, split, weight)
         if found is None:
@@ -148,7 +148,9 @@ def _by_instructions(pair: pairs.Pair, record: Record, promised: float) -> Walk 
     )
 
 
-def _seconds(layer: Layer, peak_flops_per_s: float, lanes: int | None, parallel_loop_s: float | None) -> Costs | None:
+def _seconds(
+    layer: Layer, peak_flops_per_s: float, lanes: int | None, parallel_loop_s: float | None
+) -> CauseCosts | None:
     """Split a layer's median latency; None where it cannot be."""
     latency = pairs.layer_latency_s(layer)
     if latency is None:
@@ -183,7 +185,7 @@ def _empty_lanes(channels: int, lanes: int | None) -> float:
     return (-channels % lanes) / channels if lanes and channels else 0.0
 
 
-def _instructions(layer: Layer, lanes: int) -> Costs | None:
+def _instructions(layer: Layer, lanes: int) -> CauseCosts | None:
     counters = layer.counters
     if counters is None:
         return None
@@ -195,7 +197,7 @@ def _instructions(layer: Layer, lanes: int) -> Costs | None:
     }
 
 
-def _entries(result: Result, split: Split, weight: float) -> list[_Entry] | None:
+def _entries(result: Result, split: Split, weight: float) -> list[_StepEntry] | None:
     entries = []
     for layer in result.layers:
         costs = split(layer)
@@ -204,7 +206,7 @@ def _entries(result: Result, split: Split, weight: float) -> list[_Entry] | None
         part = _PARTS.get(layer.role, "shared")
         level = layer.roofline.bound if layer.roofline else None
         entries += [
-            _Entry(
+            _StepEntry(
                 part=part,
                 cause=cause,
                 share=Share(layer=layer.name, level=level if cause == "bandwidth" else None, excess=weight * cost),
@@ -215,11 +217,11 @@ def _entries(result: Result, split: Split, weight: float) -> list[_Entry] | None
     return entries
 
 
-def _whole(cause: Cause, excess: float) -> _Entry:
-    return _Entry(part="whole", cause=cause, share=Share(layer="", level=None, excess=excess))
+def _whole(cause: Cause, excess: float) -> _StepEntry:
+    return _StepEntry(part="whole", cause=cause, share=Share(layer="", level=None, excess=excess))
 
 
-def _steps(entries: Iterable[_Entry], per_unit: float) -> tuple[Step, ...]:
+def _steps(entries: Iterable[_StepEntry], per_unit: float) -> tuple[Step, ...]:
     groups: dict[tuple[Part, Cause], list[Share]] = {}
     for entry in entries:
         groups.setdefault((entry.part, entry.cause), []).append(entry.share)

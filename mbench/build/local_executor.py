@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 
 @dataclasses.dataclass
-class _Asked:
+class _Submitted:
     """A task, and the future that whoever submitted it holds."""
 
     task: Callable[[], Any]
@@ -44,8 +44,8 @@ class LocalExecutor(concurrent.futures.Executor):
         """
         self._pool, self._workers, self._limits = pool, workers, limits
         self._changed = threading.Condition()
-        self._fresh: collections.deque[_Asked] = collections.deque()
-        self._alone: collections.deque[_Asked] = collections.deque()
+        self._fresh: collections.deque[_Submitted] = collections.deque()
+        self._alone: collections.deque[_Submitted] = collections.deque()
         self._running = 0
         self._one_alone = False
         self._closed = False
@@ -58,7 +58,7 @@ class LocalExecutor(concurrent.futures.Executor):
         self, limits: TaskLimits, task: Callable[..., _T], /, *args: Any, **kwargs: Any
     ) -> concurrent.futures.Future[_T]:
         """Submit a task with limits of its own; beside others it gets its share of the memory."""
-        asked = _Asked(functools.partial(task, *args, **kwargs), limits)
+        asked = _Submitted(functools.partial(task, *args, **kwargs), limits)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the executor is shut down")
@@ -78,7 +78,7 @@ class LocalExecutor(concurrent.futures.Executor):
                 inner.set_exception(error)
             inner.add_done_callback(functools.partial(self._ended, asked))
 
-    def _next(self) -> _Asked | None:
+    def _next(self) -> _Submitted | None:
         with self._changed:
             if self._one_alone:
                 return None
@@ -90,7 +90,7 @@ class LocalExecutor(concurrent.futures.Executor):
                 return self._alone.popleft()
             return None
 
-    def _ended(self, asked: _Asked, inner: concurrent.futures.Future[Any]) -> None:
+    def _ended(self, asked: _Submitted, inner: concurrent.futures.Future[Any]) -> None:
         error = None if inner.cancelled() else inner.exception()
         with self._changed:
             again = isinstance(error, Died | TooLarge) and not asked.again and not self._closed

@@ -77,7 +77,7 @@ class Sink(io.RawIOBase):
                 select.select([], [self._descriptor], [])
 
 
-class _Text(io.TextIOWrapper):
+class _GuardedText(io.TextIOWrapper):
     """A guarded stream of text, in which no CI finds a command that mbench did not write."""
 
     _at_start = True
@@ -123,7 +123,7 @@ def print_commands(lines: str) -> None:
 
 def _text(sink: Sink, stream: TextIO | None) -> TextIO:
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    return _Text(sink, encoding=encoding, errors="replace", write_through=True)  # type: ignore[arg-type]
+    return _GuardedText(sink, encoding=encoding, errors="replace", write_through=True)  # type: ignore[arg-type]
 
 
 def _occupy(descriptor: int) -> None:

@@ -28,11 +28,11 @@ from mbench.core.field_types import (
     Bytes,
     BytesTable,
     Count,
+    Dimension,
     Name,
     Op,
     Seconds,
     Shape,
-    Side,
     Sides,
     Text,
     Texts,
@@ -75,7 +75,7 @@ class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     output_shape: Shape
     kernel_size: Sides | None
     stride: Sides | None
-    groups: Side | None
+    groups: Dimension | None
     macs: Count
     params: Count
     weight_bytes: Bytes

@@ -11,11 +11,11 @@ METASCHEDULE = "metaschedule"
 """The rule of a choice that lies in a database of MetaSchedule beside the file."""
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class _FrozenStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base: immutable, and an unknown field is an error."""
 
 
-class Choice(_Strict, frozen=True, kw_only=True):
+class Choice(_FrozenStruct, frozen=True, kw_only=True):
     """How a kernel is to be made. `database` is the folder of MetaSchedule's records, for a choice that lies there."""
 
     rule: str
@@ -23,7 +23,7 @@ class Choice(_Strict, frozen=True, kw_only=True):
     database: str | None = None
 
 
-class Choices(_Strict, frozen=True, kw_only=True):
+class Choices(_FrozenStruct, frozen=True, kw_only=True):
     """The choices for a target at a number of threads, by the kernel's signature, and the files that they are from."""
 
     kernels: dict[str, Choice] = {}

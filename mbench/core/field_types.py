@@ -51,9 +51,9 @@ Moment = Annotated[str, Meta(pattern=_DATE, description="a date and time in UTC,
 Samples = Annotated[tuple[Seconds, ...], Meta(max_length=MOST_REPEAT)]
 Traffic = Annotated[dict[Text, Bytes], Meta(max_length=16)]
 """Bytes by level of the memory."""
-Side = Annotated[int, Meta(gt=0, le=_MOST_SIDE)]
-Shape = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=8)]
-Sides = Annotated[tuple[Side, ...], Meta(min_length=1, max_length=6)]
+Dimension = Annotated[int, Meta(gt=0, le=_MOST_SIDE)]
+Shape = Annotated[tuple[Dimension, ...], Meta(min_length=2, max_length=8)]
+Sides = Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=6)]
 """Of a kernel or a stride, one for each dimension that it moves in."""
 
 Op = Literal["conv2d", "depthwise_conv2d", "pointwise_conv2d", "dense", "pool", "other"]

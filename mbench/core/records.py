@@ -23,6 +23,7 @@ from mbench.core.field_types import (
     Batch,
     Bytes,
     Count,
+    Dimension,
     Joules,
     Moment,
     Name,
@@ -34,7 +35,6 @@ from mbench.core.field_types import (
     Samples,
     Seconds,
     Shape,
-    Side,
     Sides,
     Strict,
     Text,
@@ -291,7 +291,7 @@ class Layer(Strict, frozen=True, kw_only=True):
     output_shape: Shape
     kernel_size: Sides | None
     stride: Sides | None
-    groups: Side | None
+    groups: Dimension | None
     macs: Count
     params: Count
     weight_bytes: Bytes

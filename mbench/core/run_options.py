@@ -18,7 +18,7 @@ from mbench.core.errors import UsageError, shown
 from mbench.core.field_types import MOST_REPEAT, Batch, Patience, Threads
 
 FEWEST_SAMPLES = 3
-Repeat = Annotated[int, Meta(ge=FEWEST_SAMPLES, le=MOST_REPEAT)]
+AskedRepeat = Annotated[int, Meta(ge=FEWEST_SAMPLES, le=MOST_REPEAT)]
 Batches = Annotated[tuple[Batch, ...], Meta(min_length=1, max_length=1000)]
 
 FLAGS = {
@@ -106,7 +106,7 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     """Images that one run takes, or several sizes: then the record has each network at each size."""
     output: Path = Path("mbench-results")
     """The folder for the record; it is made if it is not there."""
-    repeat: Repeat | None = None
+    repeat: AskedRepeat | None = None
     """End-to-end samples; None: up to 100 within 4 s."""
     timeout_s: Patience = 600.0
     """Seconds of silence after which a network is given up."""

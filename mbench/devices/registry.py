@@ -35,7 +35,7 @@ _HEAD = """\
 format_version = 1
 """
 
-Text = Annotated[str, Meta(min_length=1, max_length=300)]
+Place = Annotated[str, Meta(min_length=1, max_length=300)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,11 +50,11 @@ class DeviceChoice:
 class NamedDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a device is reached: a server, or a tracker and what to ask it for."""
 
-    rpc: Text | None = None
+    rpc: Place | None = None
     """HOST:PORT of a server."""
-    tracker: Text | None = None
+    tracker: Place | None = None
     """HOST:PORT of a tracker; goes with `key`."""
-    key: Text | None = None
+    key: Place | None = None
 
     @property
     def address(self) -> Address:
@@ -74,7 +74,7 @@ class NamedDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return address
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _DevicesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format_version: Literal[1]
     devices: dict[str, NamedDevice] = {}
 
@@ -92,7 +92,7 @@ def devices() -> dict[str, NamedDevice]:
         UsageError: the file cannot be read, or breaks the format.
     """
     source = Source(file(), UsageError, "correct the file, or remove it and add the devices again")
-    found = (toml_files.find(source, _File) or _File(format_version=1)).devices
+    found = (toml_files.find(source, _DevicesFile) or _DevicesFile(format_version=1)).devices
     for name, entry in found.items():
         try:
             _check_name(name)

@@ -79,7 +79,7 @@ def calibrate(
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
     with contextlib.closing(line):
         try:
-            place = _Board(line, str(target.tvm.get("mtriple", "")), target.name, work)
+            place = _RemoteBoard(line, str(target.tvm.get("mtriple", "")), target.name, work)
             line.set_threads(threads)
             send("calibrating", 0.0)
             progress = functools.partial(send, "calibrating")
@@ -90,7 +90,7 @@ def calibrate(
             raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
 
 
-class _Board:
+class _RemoteBoard:
     """Where the kernels of a calibration run: they are linked here and uploaded."""
 
     def __init__(self, line: Line, triple: str, target: str, work: Path) -> None:

@@ -43,7 +43,7 @@ class _Summary(msgspec.Struct, frozen=True):
     server_info: list[_Registered]
 
 
-class _Given(msgspec.Struct, frozen=True, array_like=True):
+class _Reported(msgspec.Struct, frozen=True, array_like=True):
     """The device that a tracker gives."""
 
     host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:%-]{1,255}$")]
@@ -79,7 +79,7 @@ def request(address: Address, *, waiting: Note, patience_s: float, answer_s: flo
                 )
             _send(line, [_REQUEST, address.key, "", _PRIORITY])
             _wait(line, f"{known[str(address.key)]} with the key {address.key!r}", waiting, patience_s)
-            given = _receive(line, _Given, time.monotonic() + answer_s)
+            given = _receive(line, _Reported, time.monotonic() + answer_s)
             return given.host, given.port, given.key
     except TimeoutError:
         raise MeasureError(f"no answer from the tracker {where} within {answer_s:g} s") from None

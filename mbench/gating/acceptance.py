@@ -55,7 +55,7 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return finding.ratio - 1 <= limits.percentage(self.up_to, "up_to")
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _AcceptanceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accepted: tuple[Acceptance, ...] = ()
 
 
@@ -70,7 +70,7 @@ def read(file: Path | None, today: datetime.date | None = None) -> tuple[Accepta
         UsageError: the file cannot be read, an entry is not one, or an entry has expired.
     """
     source = toml_files.Source(file or Path(FILE))
-    content = (toml_files.read if file else toml_files.find)(source, _File) or _File()
+    content = (toml_files.read if file else toml_files.find)(source, _AcceptanceFile) or _AcceptanceFile()
     today = today or datetime.datetime.now(datetime.UTC).date()
     for index, entry in enumerate(content.accepted):
         _check(entry, f"{source.file}: accepted[{index}]", today)

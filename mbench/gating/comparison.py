@@ -51,11 +51,11 @@ could not be judged as finely as was asked; `information` is shown and not judge
 Conclusion = Literal["passed", "regressed", "inconclusive", "incomparable"]
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _VerdictStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base: immutable, and an unknown field is an error."""
 
 
-class Finding(_Strict, frozen=True, kw_only=True):
+class Finding(_VerdictStruct, frozen=True, kw_only=True):
     """One metric of one thing in both runs."""
 
     variant: str
@@ -89,7 +89,7 @@ class Finding(_Strict, frozen=True, kw_only=True):
     """What else differs there and may explain it."""
 
 
-class Difference(_Strict, frozen=True, kw_only=True):
+class Difference(_VerdictStruct, frozen=True, kw_only=True):
     """Something besides the code that the two runs do not share."""
 
     key: str
@@ -101,7 +101,7 @@ class Difference(_Strict, frozen=True, kw_only=True):
     allowed: bool = False
 
 
-class Side(_Strict, frozen=True, kw_only=True):
+class Side(_VerdictStruct, frozen=True, kw_only=True):
     """One of the two runs."""
 
     path: str
@@ -114,7 +114,7 @@ class Side(_Strict, frozen=True, kw_only=True):
     """Records of the same job that stand for it together."""
 
 
-class Comparison(_Strict, frozen=True, kw_only=True):
+class Comparison(_VerdictStruct, frozen=True, kw_only=True):
     """All that was found, without a judgement of the whole."""
 
     base: Side
@@ -137,7 +137,7 @@ class Comparison(_Strict, frozen=True, kw_only=True):
         return tuple(finding for finding in self.findings if finding.outcome == outcome)
 
 
-class Verdict(_Strict, frozen=True, kw_only=True):
+class Verdict(_VerdictStruct, frozen=True, kw_only=True):
     """A comparison, judged."""
 
     format_version: Literal[1] = FORMAT_VERSION

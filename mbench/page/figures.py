@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Metric:
+class LayerMetric:
     """Something that each layer has an amount of: its column, and how it is written."""
 
     column: str
@@ -39,20 +39,20 @@ class Metric:
 
 
 METRICS = {
-    "latency": Metric(
+    "latency": LayerMetric(
         column="latency_s", name="latency", title="median latency", unit="s", format=units.seconds,
     ),
-    "instructions": Metric(
+    "instructions": LayerMetric(
         column="instructions", name="instructions", title="instructions", unit="", format=units.count
     ),
-    "macs": Metric(
+    "macs": LayerMetric(
         column="macs", name="multiply-adds", title="multiply-adds", unit="", format=units.count
     ),
-    "memory": Metric(
+    "memory": LayerMetric(
         column="touched_bytes", name="memory", title="weights, input, output, workspace", unit="B",
         format=units.data_size,
     ),
-    "energy": Metric(
+    "energy": LayerMetric(
         column="energy_j", name="energy (modelled)", title="energy, modelled", unit="J", format=units.joules
     ),
 }  # fmt: skip
@@ -76,7 +76,7 @@ _TOLD = dict.fromkeys(
 """Columns that a bar tells of its layer beside the metric: a fraction of all, which are slow to go through."""
 
 
-def over_depth(layers: pd.DataFrame, metric: Metric) -> go.Figure | None:
+def over_depth(layers: pd.DataFrame, metric: LayerMetric) -> go.Figure | None:
     """Return one network's layers in order as bars of a metric, coloured by kind; latency with whiskers, p10 to p90.
 
     `layers` has the columns of `mbench.page.figure_data.of_layers` and one row per layer. Layers without the
@@ -98,7 +98,7 @@ def over_depth(layers: pd.DataFrame, metric: Metric) -> go.Figure | None:
     return figure
 
 
-def _bars(op: str, rows: pd.DataFrame, metric: Metric) -> go.Bar:
+def _bars(op: str, rows: pd.DataFrame, metric: LayerMetric) -> go.Bar:
     heights = rows[metric.column].tolist()
     bar = go.Bar(
         name=labels.OPS.get(op, op),
@@ -116,7 +116,7 @@ def _bars(op: str, rows: pd.DataFrame, metric: Metric) -> go.Bar:
     return bar
 
 
-def _hover(row: Mapping[Hashable, Any], metric: Metric) -> str:
+def _hover(row: Mapping[Hashable, Any], metric: LayerMetric) -> str:
     lines = [escape(row["layer"]), labels.OPS.get(row["op"], escape(row["op"]))]
     lines.append(f"{metric.title}: {metric.format(row[metric.column])}")
     if metric.column == "latency_s":

@@ -34,25 +34,25 @@ _HEAD = """\
 # networks, in at least three quarters of the processes that timed them (`high_ratio` below 1).
 """
 
-Parameters = dict[str, Annotated[int, Meta(ge=0, lt=2**31)]]
-Text = Annotated[str, Meta(min_length=1, max_length=300)]
-Threads = Annotated[int, Meta(ge=1, le=MOST_THREADS)]
-Seconds = Annotated[float, Meta(ge=0, le=1e6)]
+ChosenParameters = dict[str, Annotated[int, Meta(ge=0, lt=2**31)]]
+ChoiceText = Annotated[str, Meta(min_length=1, max_length=300)]
+TunedThreads = Annotated[int, Meta(ge=1, le=MOST_THREADS)]
+MeasuredSeconds = Annotated[float, Meta(ge=0, le=1e6)]
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class _ChoiceStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base: immutable, and an unknown field is an error."""
 
 
-class TimedChoice(_Strict, frozen=True, kw_only=True):
+class TimedChoice(_ChoiceStruct, frozen=True, kw_only=True):
     """A way to make a kernel, and the seconds that it took."""
 
-    rule: Text
-    parameters: Parameters
-    seconds: Seconds
+    rule: ChoiceText
+    parameters: ChosenParameters
+    seconds: MeasuredSeconds
 
 
-class MadeWith(_Strict, frozen=True, kw_only=True):
+class MadeWith(_ChoiceStruct, frozen=True, kw_only=True):
     """What measured an entry, and when."""
 
     mbench: str
@@ -62,31 +62,31 @@ class MadeWith(_Strict, frozen=True, kw_only=True):
     """Processors that other processes kept busy meanwhile; with more than a little, the times mean less."""
 
 
-class InPlace(_Strict, frozen=True, kw_only=True):
+class InPlace(_ChoiceStruct, frozen=True, kw_only=True):
     """How the layers that a kernel serves did in their networks, made by rule and as tuned, in turns."""
 
     layers: Annotated[int, Meta(ge=1, lt=2**31)]
     """How many they are, over all the networks that were timed."""
-    default_seconds: Seconds
+    default_seconds: MeasuredSeconds
     """Of all of them, by rule; 0 where they are too short for the runtime's instrument, and then no choice wins."""
-    seconds: Seconds
+    seconds: MeasuredSeconds
     """Of all of them, as tuned."""
     high_ratio: Annotated[float, Meta(gt=0)]
     """The upper quartile over processes of tuned / by rule."""
-    mcpu: Text
+    mcpu: ChoiceText
     """LLVM's name for the processor that ran them."""
     made_with: MadeWith
 
 
-class TunedKernel(_Strict, frozen=True, kw_only=True):
+class TunedKernel(_ChoiceStruct, frozen=True, kw_only=True):
     """One kernel at one number of threads. Its seconds are of one call, alone in a loop."""
 
-    kernel: Text
+    kernel: ChoiceText
     """Its signature: shapes, stride, padding."""
-    threads: Threads
-    rule: Text
-    parameters: Parameters
-    seconds: Seconds
+    threads: TunedThreads
+    rule: ChoiceText
+    parameters: ChosenParameters
+    seconds: MeasuredSeconds
     error: Annotated[float, Meta(ge=0)] | None = None
     """Largest difference from the kernel as TVM made it, as a share of the largest element; null for the rules' own."""
     default: TimedChoice
@@ -113,16 +113,16 @@ class TunedKernel(_Strict, frozen=True, kw_only=True):
         return self.differs and (self.in_place is None or self.in_place.high_ratio < 1)
 
 
-class Network(_Strict, frozen=True, kw_only=True):
+class Network(_ChoiceStruct, frozen=True, kw_only=True):
     """A whole network at one number of threads, made by rule and as tuned, in turns."""
 
-    variant: Text
-    threads: Threads
-    default_seconds: Seconds
+    variant: ChoiceText
+    threads: TunedThreads
+    default_seconds: MeasuredSeconds
     """By rule."""
-    seconds: Seconds
+    seconds: MeasuredSeconds
     """As tuned."""
-    mcpu: Text
+    mcpu: ChoiceText
     """LLVM's name for the processor that ran it."""
     made_with: MadeWith
 
@@ -132,14 +132,14 @@ class Network(_Strict, frozen=True, kw_only=True):
         return self.variant, self.threads
 
 
-class File(_Strict, frozen=True, kw_only=True):
+class File(_ChoiceStruct, frozen=True, kw_only=True):
     """A file of tuned choices."""
 
     format_version: Literal[1]
-    target: Text
-    cpu: Text
+    target: ChoiceText
+    cpu: ChoiceText
     """The processor, or the GPU, that they were measured on."""
-    mcpu: Text
+    mcpu: ChoiceText
     """LLVM's name for it, or the GPU's architecture."""
     kernels: tuple[TunedKernel, ...] = ()
     networks: tuple[Network, ...] = ()

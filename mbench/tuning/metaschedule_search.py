@@ -46,7 +46,7 @@ def search(plan: SearchPlan, report: Fraction) -> int:
     module = metaschedule.module_of(tvm.ir.load_json(plan.function))
     database = metaschedule.open_database(Path(plan.database))
     before = len(metaschedule.records_of(database, module))
-    progress = _Progress(before, plan.trials, report)
+    progress = _SearchProgress(before, plan.trials, report)
     if before < plan.trials:
         ms.tir_integration.tune_tir(
             module,
@@ -87,7 +87,7 @@ def _build(module: tvm.IRModule, target: tvm.target.Target, _parameters: Any) ->
 
 
 @derived_object
-class _Progress(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
+class _SearchProgress(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
     """Counts what was tried."""
 
     def __init__(self, done: int, wanted: int, report: Fraction) -> None:

@@ -90,7 +90,7 @@ def time_all(plan: TimingPlan, report: Report, place: TimingPlace | None = None)
         MeasureError: the default itself computes something else than the kernel as TVM made it.
     """
     session.use_threads(plan.threads)
-    bench = _Bench(plan, place or OnProcessors())
+    bench = _Setup(plan, place or OnProcessors())
     watch = activity.Watch()
     seen: list[Read] = []
     wanted = len(plan.candidates) + plan.finalists
@@ -115,7 +115,7 @@ def _logged(plan: TimingPlan, number: int, take: Callable[[], Read]) -> Read:
     return read
 
 
-class _Bench:
+class _Setup:
     """The default, ready to be called, and what candidates need to be called beside it."""
 
     def __init__(self, plan: TimingPlan, place: TimingPlace) -> None:

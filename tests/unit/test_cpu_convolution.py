@@ -126,7 +126,7 @@ def test_arm_multiplies_by_lanes_where_a_vector_of_inputs_is_whole(inputs: int) 
 # ------------------------------------------------------------------------------------------------------- planted faults
 LAYER = Conv(height=7, width=9, inputs=10, channels=20)
 PARAMETERS = {"rows": 4, "vectors": 2, "blocks": 2, "line_parts": 2, "panel_parts": 1}
-even_parts, pack, runs, finish = tiling.even_parts, tiling.pack, tiling.runs, convolution._Layer._finish
+even_parts, pack, runs, finish = tiling.even_parts, tiling.pack, tiling.runs, convolution._ConvolutionLayer._finish
 
 
 def last_panel_dropped(channels: int, width: int) -> list[int]:
@@ -164,7 +164,7 @@ def finished_with_each_block(layer: Any, *arguments: Any, last: bool) -> None:
         (tiling, "even_parts", last_part_cut_short, "not written"),
         (tiling, "pack", steps_swapped, "the worst"),
         (emit, "panel_start", panels_unmoved, "outside of its output|the worst"),
-        (convolution._Layer, "_finish", finished_with_each_block, "the worst"),
+        (convolution._ConvolutionLayer, "_finish", finished_with_each_block, "the worst"),
     ],
     ids=[
         "taps on the padding",

@@ -7,7 +7,7 @@ import collections
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -40,13 +40,32 @@ def test_modules_and_functions_are_short(module: Path) -> None:
     assert [name for name, lines in functions(module) if lines > LONGEST_FUNCTION] == []
 
 
-def test_a_type_has_a_name_of_its_own() -> None:
+def types(module: ast.Module) -> Iterator[str]:
+    """Yield the classes of a module, and its names for types such as `Seconds = Annotated[float, …]`."""
+    for node in module.body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name.lstrip("_")
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name[:1].isupper() and not name.isupper():
+                yield name
+
+
+def doubled(modules: Mapping[str, ast.Module]) -> dict[str, list[str]]:
     homes = collections.defaultdict(list)
-    for module in MODULES:
-        for node in tree(module).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                homes[node.name].append(module.relative_to(PACKAGE).as_posix())
-    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
+    for where, module in modules.items():
+        for name in types(module):
+            homes[name].append(where)
+    return {name: where for name, where in homes.items() if len(where) > 1}
+
+
+def test_a_type_has_a_name_of_its_own() -> None:
+    assert doubled({module.relative_to(PACKAGE).as_posix(): tree(module) for module in MODULES}) == {}
+
+
+def test_a_name_that_two_types_have_is_found() -> None:
+    one, other = ast.parse("class _Plan: ...\nLIMIT = 1"), ast.parse("Plan = dict[str, int]\nLIMIT = 2")
+    assert doubled({"one": one, "other": other}) == {"Plan": ["one", "other"]}
 
 
 TESTED_ELSEWHERE = {

@@ -13,7 +13,7 @@ from mbench.gating.comparison import Verdict
 from mbench.gating.outputs import trend, words
 
 
-class _Entry(msgspec.Struct, omit_defaults=True):
+class _ActionEntry(msgspec.Struct, omit_defaults=True):
     name: str
     unit: str
     value: float
@@ -29,9 +29,9 @@ def render(verdict: Verdict) -> bytes:
     return msgspec.json.format(msgspec.json.encode(entries), indent=2) + b"\n"
 
 
-def _entry(value: trend.Value) -> _Entry:
+def _entry(value: trend.Value) -> _ActionEntry:
     finding, limits = value.finding, value.interval
-    return _Entry(
+    return _ActionEntry(
         name=words.line(f"{finding.variant}/{words.place(finding)}/{finding.metric}"),
         unit=value.unit,
         value=value.value,

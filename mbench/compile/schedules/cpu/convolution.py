@@ -166,7 +166,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     starts = tiling.panel_starts(conv.channels, width)
     writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
     with writer.function() as arrays:
-        layer = _Layer(writer, epilogue, conv, machine, arrays, vectors, lanes)
+        layer = _ConvolutionLayer(writer, epilogue, conv, machine, arrays, vectors, lanes)
         layer.write(_runs(conv, rows), cut, len(starts), grid)
     return KernelPlan(
         function=writer.result(),
@@ -176,7 +176,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     )
 
 
-class _Layer:
+class _ConvolutionLayer:
     """Writes the loops and the tiles of one layer."""
 
     def __init__(

@@ -140,7 +140,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     taps = conv.kernel_height * conv.kernel_width
     writer = emit.Writer(kernel, packed_elements=panels * taps * width)
     with writer.function() as arrays:
-        layer = _Layer(writer, epilogue, conv, arrays, vectors, lanes)
+        layer = _DepthwiseLayer(writer, epilogue, conv, arrays, vectors, lanes)
         layer.write(rows, lines, panels, grid)
     tile = f"{rows}x{vectors}x{lanes}" if lines == 1 else f"{lines}x{rows}x{vectors}x{lanes}"
     return KernelPlan(
@@ -151,7 +151,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     )
 
 
-class _Layer:
+class _DepthwiseLayer:
     """Writes the loops and the tiles of one layer."""
 
     def __init__(

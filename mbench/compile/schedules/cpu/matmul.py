@@ -122,7 +122,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     writer = emit.Writer(kernel, packed_elements=len(starts) * matmul.reduction * width)
     with writer.function() as parameters_flat:
         ahead = _ahead(matmul, width, cut.count / row_parts, machine)
-        tile = _Tile(writer, kernel, epilogue, matmul, machine, parameters_flat, vectors, lanes, ahead)
+        tile = _MatmulTile(writer, kernel, epilogue, matmul, machine, parameters_flat, vectors, lanes, ahead)
         with emit.tasks(cut.count, row_parts, len(starts), panel_parts) as shares:
             (first_tile, tiles), (first_panel, panels) = shares
             with emit.loop(panels) as step:
@@ -149,7 +149,7 @@ def _ahead(matmul: Matmul, width: int, tiles: float, machine: KernelMachine) -> 
     return 0 if matmul.reduction % _CHUNK else math.ceil(_CHUNK * width / _LINE / tiles)
 
 
-class _Tile:
+class _MatmulTile:
     """Writes the code of one tile."""
 
     def __init__(

@@ -50,7 +50,7 @@ def even_parts(extent: int, limit: int) -> list[int]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Part:
+class TilePart:
     """Tiles `begin` to `end` of a cut, all of `size`; the first starts at `start`."""
 
     begin: int
@@ -68,16 +68,16 @@ class Cut:
     """An extent cut into `count` tiles of one size or two."""
 
     count: int
-    parts: tuple[Part, ...]
+    parts: tuple[TilePart, ...]
 
     @classmethod
     def of(cls, extent: int, limit: int) -> Cut:
         """Cut `extent` by `even_parts`."""
         sizes = even_parts(extent, limit)
         larger = sizes.count(sizes[0])
-        parts = [Part(begin=0, end=larger, start=0, size=sizes[0])]
+        parts = [TilePart(begin=0, end=larger, start=0, size=sizes[0])]
         if larger < len(sizes):
-            parts.append(Part(begin=larger, end=len(sizes), start=larger * sizes[0], size=sizes[-1]))
+            parts.append(TilePart(begin=larger, end=len(sizes), start=larger * sizes[0], size=sizes[-1]))
         return cls(count=len(sizes), parts=tuple(parts))
 
 

@@ -89,7 +89,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     layout = Layout.of(conv, machine, parameters)
     writer = emit.Writer(kernel, packed_elements=layout.weights)
     with writer.function() as arrays:
-        _Layer(writer, epilogue, layout, machine, arrays).write()
+        _WinogradLayer(writer, epilogue, layout, machine, arrays).write()
     return KernelPlan(
         function=writer.result(),
         tile=f"{layout.rows}x{layout.vectors}x{layout.lanes}",
@@ -122,7 +122,7 @@ class _Registers:
         return self._arrays[row][column][lane]
 
 
-class _Layer:
+class _WinogradLayer:
     """Writes the loops and the three stages of one layer."""
 
     def __init__(
