@@ -51,6 +51,14 @@ _PYTHON = re.compile(
 
 
 @pytest.fixture(autouse=True)
+def processors() -> Iterator[None]:
+    """Give the next test the processors that this one had: TVM's runtime pins the thread that runs a kernel."""
+    usable = os.sched_getaffinity(0)
+    yield
+    os.sched_setaffinity(0, usable)
+
+
+@pytest.fixture(autouse=True)
 def messages_are_for_people(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test in which an error's message holds a value as Python writes it."""
     said: list[str] = []
