@@ -102,7 +102,7 @@ def history(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def several(table: pd.DataFrame) -> bool:
-    """Return whether there is more to see than one network, with its counterpart, in one place and once."""
+    """Return whether there is more to see than one network, with its standard twin, in one place and once."""
     return bool((table.groupby(["convolution"]).size() > 1).any())
 
 

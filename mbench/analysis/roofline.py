@@ -1,4 +1,4 @@
-"""Where a layer stands under the machine's measured ceilings.
+"""Where a layer stands under the machine's measured peaks.
 
 Model: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model", CACM 52(4), 2009. A layer's
 bytes are its input, weights and output, once each; the level that they pass is the smallest cache that holds them all.

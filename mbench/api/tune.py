@@ -68,7 +68,7 @@ def tune(
             shares = tuner.DEEP_SHARES if job.trials else tuner.SHARES
             with display([search.task.kernel for search in work.waiting], shares) as progress:
                 work.run(progress)
-            with display(work.unconfirmed(), tuner.PLACE_SHARES) as progress:
+            with display(work.unconfirmed(), tuner.IN_NETWORK_SHARES) as progress:
                 work.confirm(progress)
         except KeyboardInterrupt as error:
             raise TuningInterrupted(work.result()) from error

@@ -84,7 +84,7 @@ def run(
 
     VARIANT is a name such as mobilenet_v1_0.5_160 or a grid such as
     'mobilenet_v1_{0.25,0.5}_{128,224}'; without one, mobilenet_v1_1.0_224 and
-    its baseline with standard convolutions.
+    its standard twin.
     """
     from mbench.api import run as api
     from mbench.core import names, record_files

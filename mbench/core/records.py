@@ -222,7 +222,7 @@ class TimeBalance(Strict, frozen=True, kw_only=True):
 
 
 class Roofline(Strict, frozen=True, kw_only=True):
-    """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that its data pass."""
+    """A layer under the measured peaks. `bound` names the lowest: `compute`, or the memory level that its data pass."""
 
     flops_per_s: Amount
     arithmetic_intensity: Amount

@@ -146,12 +146,12 @@ def _nvml() -> Check:
     name = "gpu meter"
     try:
         device = nvml.open_device()
-    except (nvml.NotTold, nvml.DeviceLost) as error:
+    except (nvml.NotReported, nvml.DeviceLost) as error:
         what, _, hint = str(error).rpartition("; ")
         return Check(name, "missing", what or hint, hint if what else "clocks and energy will be missing")
     try:
         device.energy_j()
-    except (nvml.NotTold, nvml.DeviceLost) as error:
+    except (nvml.NotReported, nvml.DeviceLost) as error:
         return Check(name, "missing", f"no energy counter: {error}", "energy is modelled, not measured")
     slowed = device.conditions().slowed_by
     if slowed:

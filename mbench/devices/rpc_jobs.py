@@ -60,7 +60,7 @@ def measure(
 def calibrate(
     send: Report, address: Address, work: Path, patience_s: float, target: Target, threads: int
 ) -> Calibration:
-    """Job: measure the ceilings of a device.
+    """Job: measure the peaks of a device.
 
     Args:
         send: tells the stage.
@@ -73,7 +73,7 @@ def calibrate(
     send("connecting", 0.0)
     from mbench.devices import answers
     from mbench.devices import line as lines
-    from mbench.measure import cpu_peaks as ceilings
+    from mbench.measure import cpu_peaks
 
     answers.bound_memory()
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
@@ -83,7 +83,7 @@ def calibrate(
             line.set_threads(threads)
             send("calibrating", 0.0)
             progress = functools.partial(send, "calibrating")
-            return ceilings.calibrate(target, threads, progress=progress, place=place)
+            return cpu_peaks.calibrate(target, threads, progress=progress, place=place)
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, target.name)) from error
         except answers.UNUSABLE as error:

@@ -39,7 +39,7 @@ def found() -> Gpu | None:
     """Return this machine's first GPU, or None if neither NVML nor nvidia-smi shows one."""
     try:
         return nvml.open_device().describe()
-    except (nvml.NotTold, nvml.DeviceLost):
+    except (nvml.NotReported, nvml.DeviceLost):
         return _by_smi()
 
 
@@ -89,7 +89,7 @@ def _output(name: str, *arguments: str) -> str:
 
 
 def as_found(target: Target, gpu: Gpu | None) -> Target:
-    """Return a target with what a GPU tells of itself in place of its reference machine's; the rest stays.
+    """Return a target with what a GPU reports of itself instead of its reference machine's figures; the rest stays.
 
     Static power of this GPU is not known before it is measured.
     """
@@ -146,7 +146,7 @@ def no_measuring(arch: str) -> str:
     """Return why code for an architecture cannot be measured here; empty where it can. nvcc is taken to be there."""
     try:
         gpu = nvml.open_device().describe()
-    except nvml.NotTold as error:
+    except nvml.NotReported as error:
         if (other := _by_smi()) is None:
             return f"compile only: {error}"
         gpu = other

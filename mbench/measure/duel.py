@@ -188,7 +188,7 @@ def whole(
 def layers(
     sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Fraction
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
-    """Time layers in place, by the runtime's instrument; return each layer's shortest time in each block of each copy.
+    """Time layers in the network by the runtime's instrument; return each layer's shortest time by block and copy.
 
     The instrument's cost of a reading, calibrated in this process, is taken off.
 

@@ -25,7 +25,7 @@ METHOD = (
     "one run a sample, between two events of the device (CUDA events), launches included, as a CUDA graph where the "
     "library has one; two copies of the program in one process, alternating in blocks"
 )
-BOOKS_METHOD = (
+TIME_BALANCE_METHOD = (
     "layers: device events around each kernel, the device held back until the run was queued; taken off each is by how "
     "much a kernel that does next to nothing reads longer so than it takes within a queued CUDA graph of such kernels; "
     "overhead: the launch gap, by which a run is longer when the device is not held back and has to wait for the host; "
@@ -131,7 +131,7 @@ class EventInstrument:
             self._stream.free(event)
 
     def remove(self) -> None:
-        """Leave an instrument that asks for nothing; the VM has no way to have none."""
+        """Replace the instrument by a no-op: TVM's VM cannot remove one."""
         self._vm.set_instrument(lambda *_: 0)
 
 

@@ -87,7 +87,7 @@ def layers(
     progress: Fraction = lambda _: None,
     chain_s: Callable[[LoadedProgram], float] | None = None,
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
-    """Time every kernel in place, run after run, up to `repeat` times; after `max_s` seconds, ten runs are enough.
+    """Time every kernel in the network, up to `repeat` runs; after `max_s` seconds, ten runs are enough.
 
     Args:
         session: what runs.

@@ -62,7 +62,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """None: as of a process on this machine's CPU (`memory.METHOD`)."""
     latency_method: str | None = None
     """None: as on a CPU (`latency.METHOD`)."""
-    books_method: str | None = None
+    time_balance_method: str | None = None
     """None: as on a CPU (see `records.TimeBalance`)."""
     latency_s: tuple[float, ...] | None = None
     twin_latency_s: tuple[float, ...] | None = None

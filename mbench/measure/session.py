@@ -155,7 +155,7 @@ class _Callback:
         return list(self._events)
 
     def remove(self) -> None:
-        """Leave an instrument that asks for nothing; the VM has no way to have none."""
+        """Replace the instrument by a no-op: TVM's VM cannot remove one."""
         self._vm.set_instrument(lambda *_: 0)
 
 

@@ -149,7 +149,7 @@ def _resolution(text: str, name: str) -> int:
     return resolution
 
 
-def counterpart(variant: Variant) -> str:
+def paired_with(variant: Variant) -> str:
     """Return the name of the same network with the other kind of convolution."""
     stem = without_batch(variant.name)
     batch = variant.name.removeprefix(stem)

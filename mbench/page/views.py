@@ -45,7 +45,7 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
             pair=pair,
             separable=views[pair.separable.variant.name],
             standard=views[pair.standard.variant.name],
-            walk=waterfall.of_pair(pair, record),
+            waterfall=waterfall.of_pair(pair, record),
         )
         for pair in pairs.of_record(record)
     )

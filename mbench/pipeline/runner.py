@@ -49,7 +49,7 @@ COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
 _LONGEST = 500
 """Characters of what a message quotes, or of what stands for a text too long for a record."""
-NOT_TOLD = "the server does not tell; mbench's own does, see 'mbench device serve'"
+NOT_REPORTED = "the server does not tell; mbench's own does, see 'mbench device serve'"
 
 
 def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
@@ -204,7 +204,7 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
             if isinstance(seen, Failure):
                 record = _keep(job, record, seen)
             else:
-                record = _keep(job, record, *_made(job, artifact, seen, cached=cached, ceilings=calibration))
+                record = _keep(job, record, *_made(job, artifact, seen, cached=cached, peaks=calibration))
             failed = any(failure.variant == name for failure in record.failures)
             progress.stage(name, "failed" if failed else "done", 1.0)
     return record
@@ -217,14 +217,14 @@ def _with_machine(record: Record, seen: Observation | Failure) -> Record:
         return record
     missing = {name: why for name, why in before.missing.items() if name != "machine"}
     if seen.machine is None:
-        missing["machine"] = NOT_TOLD
+        missing["machine"] = NOT_REPORTED
     return msgspec.structs.replace(
         record, device=msgspec.structs.replace(before, machine=seen.machine, missing=missing)
     )
 
 
 def _made(
-    job: Job, artifact: Artifact, seen: Observation, *, cached: bool, ceilings: Calibration | None
+    job: Job, artifact: Artifact, seen: Observation, *, cached: bool, peaks: Calibration | None
 ) -> tuple[Result | Failure, ...]:
     made = results.result(
         artifact,
@@ -233,8 +233,8 @@ def _made(
         described=job.target,
         threads=job.settings.threads,
         observation=seen,
-        calibration=ceilings,
-        reason=device_kinds.of(job.device).no_time or "the machine's ceilings could not be measured",
+        calibration=peaks,
+        reason=device_kinds.of(job.device).no_time or "the machine's peaks could not be measured",
     )
     if seen.numerics.passed:
         return (made,)

@@ -147,7 +147,7 @@ def _ratios(pair: pairs.Pair, first: float | None, *, metered: bool) -> tuple[st
     top, under = pair.standard, pair.separable
     values = (
         first,
-        pair.promised,
+        pair.predicted,
         pairs.ratio(pairs.params(top), pairs.params(under)),
         pairs.ratio(pairs.peak_bytes(top), pairs.peak_bytes(under)),
         pairs.ratio(_joules(top, metered=metered), _joules(under, metered=metered)),
@@ -202,7 +202,7 @@ def _comparison(record: Record) -> Iterator[Text]:
             got = f"latency {units.times(pair.achieved) if pair.achieved else 'not measured'}"
         yield text(
             f"Standard over depthwise-separable ({name}): {got}; "
-            f"the multiply-adds predict {units.times(pair.promised)}."
+            f"the multiply-adds predict {units.times(pair.predicted)}."
         )
     others = [other for _, other in pairs.unpaired(record)]
     if others:

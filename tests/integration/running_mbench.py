@@ -185,7 +185,7 @@ def artifact_of(cache: Path, variant: str, target: str = TARGET) -> Artifact:
 
 
 def warm_cache(base: Path) -> Path:
-    """Return a cache with the pair's artifacts, and with ceilings even where the machine is too busy to keep them.
+    """Return a cache with the pair's artifacts, and with peaks even where the machine is too busy to keep them.
 
     One for all tests of a session: `base` is its folder for temporary files.
     """
@@ -204,7 +204,7 @@ def warm_cache(base: Path) -> Path:
 
 
 def keep_ceilings(cache: Path, record: Record) -> None:
-    """Put the ceilings of a record into a cache, so that the next run need not measure them."""
+    """Put the peaks of a record into a cache, so that the next run need not measure them."""
     before = os.environ.get("MBENCH_CACHE_DIR")
     os.environ["MBENCH_CACHE_DIR"] = str(cache)
     try:
@@ -223,6 +223,6 @@ def keep_ceilings(cache: Path, record: Record) -> None:
 
 
 def without_ceilings(cache: Path, copy: Path) -> Path:
-    """Return a copy of a cache without ceilings."""
+    """Return a copy of a cache without peaks."""
     shutil.copytree(cache / "artifacts", copy / "artifacts")
     return copy

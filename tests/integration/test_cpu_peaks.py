@@ -76,7 +76,7 @@ CALL_BYTES = 16 * 2**20  # of one thread
 
 @pytest.fixture(scope="module")
 def told() -> tuple[Calibration, list[np.ndarray]]:
-    """Return ceilings by a clock of our own, and what each kernel computed: peak, then of each level read and mixes."""
+    """Return peaks by a clock of our own, and what each kernel computed: peak, then of each level read and mixes."""
     place = Place(memory_bytes=2**30)
     found = cpu_peaks.calibrate(targets.load("host"), 1, place=place)
     return found, place.results

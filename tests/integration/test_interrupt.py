@@ -169,7 +169,7 @@ def test_the_worker_is_killed_while_it_calibrates(tmp_path: Path, folders: dict[
     for result in record.results:
         assert result.end_to_end.latency_s
         assert all(layer.roofline is None for layer in result.layers)
-        assert "ceilings" in result.missing["layers.roofline"]
+        assert "peaks" in result.missing["layers.roofline"]
     assert "SIGKILL" in started.err
 
 

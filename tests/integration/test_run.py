@@ -333,7 +333,7 @@ def test_one_run_after_the_other_in_one_folder(cache: Path, tmp_path: Path) -> N
 
 
 def test_what_the_cache_keeps_is_found_again(pair: Done, cache: Path, tmp_path: Path) -> None:
-    """The ceilings that these tests put into the cache are those that a run takes."""
+    """The peaks that these tests put into the cache are those that a run takes."""
     assert "machine: calibrating" not in pair.err
     copy = copy_of(cache, tmp_path / "cache")
     shutil.rmtree(copy / "calibrations")

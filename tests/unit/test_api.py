@@ -140,7 +140,9 @@ def test_what_the_readme_says_runs(run: Mbench, fake: Fake, sides: tuple[Path, P
     del run  # in an empty folder
     for side in sides:
         shutil.copy(side, ".")
-    [code] = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    [code] = re.findall(
+        r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     assert len(code.splitlines()) <= 12
     names: dict[str, Any] = {}
     exec(code, names)

@@ -79,14 +79,14 @@ def test_a_gpu_that_vanishes_while_it_is_metered() -> None:
 
 def test_without_nvml_everything_it_would_tell_has_the_reason() -> None:
     def refuse() -> nvml.NvmlDevice:
-        raise nvml.NotTold("no driver")
+        raise nvml.NotReported("no driver")
 
     board = gpu.Board(refuse)
     told = board.conditions().gpu
     assert told is not None
     assert set(told.missing) == {name for name in told.__struct_fields__ if name != "missing"}
     assert set(told.missing.values()) == {"no driver"}
-    assert measured(Board(), nvml.NotTold("no driver")) == "no driver"
+    assert measured(Board(), nvml.NotReported("no driver")) == "no driver"
 
 
 def test_the_conditions_of_the_host_hold_those_of_the_gpu() -> None:

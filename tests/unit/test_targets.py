@@ -424,7 +424,7 @@ def no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be a machine without a driver, whatever this one has."""
 
     def refuse() -> nvml.NvmlDevice:
-        raise nvml.NotTold("no driver here")
+        raise nvml.NotReported("no driver here")
 
     monkeypatch.setattr(nvml, "open_device", refuse)
 
