@@ -21,7 +21,7 @@ COUNTED_METHOD = (
     "multiply-add is one multiply and one add in each lane of its vector, any other operation one add"
 )
 
-NO_CACHES = "; the machine does not tell its caches: all bytes are charged as DRAM's"
+NO_CACHES = "; the machine does not report its caches: all bytes are charged as DRAM's"
 
 
 def method(coefficients: EnergyCoefficients, *, timed: bool, counted: bool = False) -> str:

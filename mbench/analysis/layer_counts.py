@@ -19,7 +19,7 @@ from mbench.measure.observation import CallCounts, CountedRun, Observation
 NOT_ASKED = "not counted: add --counts"
 NO_KERNEL = "the counted code has no kernel for such a layer"
 NO_CACHES = "the emulator was given no caches to model"
-NOT_REPORTED = "the device did not tell"
+NOT_REPORTED = "the device did not report it"
 _COUNTED = ("counts", "layers.counters")
 _TRAFFIC = ("layers.traffic_bytes",)
 _MODELLED = ("layers.latency_model_s", "end_to_end.latency_model_s", "end_to_end.latency_model_method")

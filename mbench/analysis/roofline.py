@@ -48,7 +48,7 @@ def bandwidth(calibration: Calibration, level: str, written: float) -> float:
 def place(
     layer: LayerPlan, latency_s: float, calibration: Calibration, held: dict[str, float], dtype: str
 ) -> Roofline | None:
-    """Return a layer's place, or None if it does no multiply-adds or took no time that could be told from none."""
+    """Return a layer's place, or None if it does no multiply-adds or if its time cannot be distinguished from zero."""
     moved = layer.activation_bytes + layer.weight_bytes
     peak = calibration.flops_per_s.get(dtype)
     if not layer.macs or not latency_s or not peak:

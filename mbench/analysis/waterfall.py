@@ -2,10 +2,12 @@
 
 The cost of each network (seconds; instructions where those were counted and nothing was timed) is split, layer by
 layer, by cause. One part of the split is the multiply-adds themselves, at the machine's measured peak or a whole vector
-an instruction: of these the two networks have exactly the predicted ratio. Let P be the predicted speed-up, A the achieved one
-and T the standard network's cost. The depthwise-separable network would cost T/P if all else shrank as much. What it
-costs beyond that is the sum of its other parts minus the standard network's other parts over P. Each further second
-costs P x A / T of the speed-up, whichever layer spends it, so the steps do not depend on an order and add up to A - P.
+an instruction: of these the two networks have exactly the predicted ratio.
+
+Let P be the predicted speed-up, A the achieved one and T the standard network's cost. The depthwise-separable network
+would cost T/P if all else shrank as much. What it costs beyond that is the sum of its other parts minus the standard
+network's other parts over P. Each further second costs P x A / T of the speed-up, whichever layer spends it, so the
+steps do not depend on an order and add up to A - P.
 
 Derived from a record; no formatting, no measuring.
 """
@@ -127,7 +129,7 @@ def _by_instructions(pair: pairs.Pair, record: Record, predicted: float) -> Wate
     if not executed[0] or not executed[1]:
         return "the two networks were not both counted"
     if not lanes:
-        return "the record does not say how wide the vectors of the counted code are"
+        return "the record lacks the vector width of the counted code"
 
     def split(layer: Layer) -> CauseCosts | None:
         return _instructions(layer, lanes)

@@ -43,7 +43,7 @@ def tune(
         target: name of a hardware target that this machine can measure.
         options: how far to go.
         display: shows progress of the kernels, then of the networks; by default nothing does.
-        note: is told how many kernels there are.
+        note: called with the number of kernels.
 
     Returns:
         What is known of the kernels and of the networks, in seconds, and what failed.

@@ -33,7 +33,7 @@ folder, start the server through an SSH tunnel, give the board a name:
     mbench run --target {target} --device NAME
 
 TVM's RPC has no authentication: whoever reaches the port can run any code on
-the board. The server listens on loopback unless told otherwise (--host); leave
+the board. The server listens on loopback unless --host is given; leave
 it so, and let SSH carry the line. More: README.txt in the folder."""
 
 

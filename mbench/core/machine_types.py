@@ -162,7 +162,7 @@ class GpuConditions(Strict, frozen=True, kw_only=True):
 
 
 class Conditions(Strict, frozen=True, kw_only=True):
-    """What the machine was doing at one moment. Null: this machine does not tell."""
+    """What the machine was doing at one moment. Null: this machine does not report it."""
 
     at_utc: Moment
     load_1min: Amount | None = None

@@ -22,7 +22,7 @@ Note = Callable[[str], None]
 
 
 class Progress(Protocol):
-    """Is told what the run is doing."""
+    """Shows what the run is doing."""
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """`variant` is at `stage`, `fraction` of it done (0 to 1)."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mbench.devices.remote_session import RemoteSession
 
 _LEAST_MEMORY_BYTES = 1 << 28
-"""Taken where a device does not say how much it has to spare."""
+"""Taken where a device does not report how much it has to spare."""
 
 
 def measure(
@@ -33,9 +33,9 @@ def measure(
     """Job: check an artifact's numerics on a device, then time it there.
 
     Args:
-        send: tells the stage.
+        send: called with each stage.
         address: of the device.
-        work: an empty folder, for what the device tells of itself.
+        work: an empty folder, for what the device reports of itself.
         patience_s: how long to wait for a tracker's device.
         folder: the artifact.
         plan: how to measure.
@@ -63,7 +63,7 @@ def calibrate(
     """Job: measure the peaks of a device.
 
     Args:
-        send: tells the stage.
+        send: called with each stage.
         address: of the device.
         work: an empty folder, for the kernels.
         patience_s: how long to wait for a tracker's device.
@@ -206,7 +206,7 @@ class _Measuring:
             self.seen["missing"] = self.seen["energy_missing"] = only_mbenchs(self._line)
 
     def _before(self) -> Snapshot | None:
-        """Return what the device is doing before it is timed; None if it cannot tell."""
+        """Return what the device is doing before it is timed; None if it does not report it."""
         if self._line.info is None:
             return None
         snapshot = self._look("before")

@@ -112,7 +112,7 @@ def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
 
 
 def duel(send: Report, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
-    """Job: time artifacts against each other in one process: a baseline, its twin, and a head.
+    """Job: time artifacts against each other in one process: a baseline, its A/A copy, and a head.
 
     Raises:
         MeasureError: one of them computes something wrong; it is not timed.

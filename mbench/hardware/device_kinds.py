@@ -29,7 +29,7 @@ class KindFacts:
     here: bool = False
     """Whether the hardware is this machine's own."""
     remote: bool = False
-    """Whether it is another machine, with a name of its own, of which the record tells too."""
+    """Whether it is another machine, with a name of its own, which the record describes too."""
     runs: bool = True
     """Whether anything is run."""
     no_time: str | None = None

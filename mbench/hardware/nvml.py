@@ -1,4 +1,4 @@
-"""What an NVIDIA GPU tells of itself through NVML: what it is, what it does, what energy it took. Changes nothing.
+"""What an NVIDIA GPU reports of itself through NVML: what it is, what it does, what energy it took. Changes nothing.
 
 NVML is the driver's own library; the package nvidia-ml-py (module `pynvml`, the extra `gpu`) calls it. A question that
 a GPU does not answer is a reason, never a zero; a GPU that is gone ends the measurement.
@@ -74,7 +74,7 @@ class NvmlDevice:
         """Return what this GPU is.
 
         Raises:
-            NotReported: it does not even tell its name and architecture.
+            NotReported: it does not even report its name and architecture.
             DeviceLost: the GPU is gone.
         """
         told = _Told()
@@ -170,7 +170,7 @@ def _ask(library: Any, function: str, *arguments: Any) -> Any:
         return getattr(library, function)(*arguments)
     except library.NVMLError as error:
         if error.value in [getattr(library, name) for name in _GONE]:
-            raise DeviceLost(f"the GPU was lost: NVML says '{error}'; see dmesg for its Xid") from error
+            raise DeviceLost(f"the GPU was lost: NVML reports '{error}'; see dmesg for its Xid") from error
         if error.value in (library.NVML_ERROR_LIBRARY_NOT_FOUND, library.NVML_ERROR_DRIVER_NOT_LOADED):
-            raise NotReported(f"no NVIDIA driver: NVML says '{error}'; install the driver") from error
-        raise NotReported(f"{function}: NVML says '{error}'") from error
+            raise NotReported(f"no NVIDIA driver: NVML reports '{error}'; install the driver") from error
+        raise NotReported(f"{function}: NVML reports '{error}'") from error

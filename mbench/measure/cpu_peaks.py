@@ -154,7 +154,7 @@ class PeakPlace(Protocol):
         ...
 
     def others_busy(self) -> float | None:
-        """Return the processors that other processes kept busy there since it was made; None if it does not tell."""
+        """Return the processors that other processes kept busy there since it was made; None if it is unknown."""
         ...
 
 

@@ -55,7 +55,7 @@ class Queue:
 
         Args:
             work: queues.
-            discard: is told what `work` returned when it was not.
+            discard: called with what `work` returned when it was not.
 
         Raises:
             NotQueued: it never is.

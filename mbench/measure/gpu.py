@@ -48,7 +48,7 @@ _SHORTEST_S = 2e-6
 
 
 class Board:
-    """The GPU as its driver tells of it; where it tells nothing, the reason."""
+    """The GPU as its driver reports it; where it reports nothing, the reason."""
 
     def __init__(self, open_device: Callable[[], nvml.NvmlDevice] = nvml.open_device) -> None:
         self.device: nvml.NvmlDevice | None = None
@@ -115,7 +115,7 @@ class Board:
             layers: each runs once, without waiting for the device.
             wait: waits for the device.
             runs_s: about how long each takes.
-            progress: is told the share that is done.
+            progress: called with the share that is done.
             clock: in seconds.
 
         Raises:

@@ -69,7 +69,7 @@ def fma_kernel(blocks: int, steps: int = _STEPS) -> Any:
 
 
 def mma_kernel(blocks: int, steps: int = _STEPS) -> Any:
-    """Return a kernel in which each warp adds `steps` products of 16x16 and 16x8 matrices to each of its sums.
+    """Return a kernel in which each warp adds `steps` matrix products (16x16 by 16x8) to each of its sums.
 
     x: (12,) float16, what every thread holds of both; y: (blocks, threads, chains, 4) float32.
     """

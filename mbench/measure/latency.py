@@ -93,7 +93,7 @@ def layers(
         session: what runs.
         repeat: how often, at most.
         max_s: when to be content.
-        progress: is told the share that is done.
+        progress: called with the share that is done.
         chain_s: returns the seconds of the instrument's calibration without it; by default the session's timer does.
 
     Returns:

@@ -81,6 +81,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Of each layer looped alone."""
     energy_missing: str | None = None
     missing: str | None = None
-    """Why layers, memory, conditions and machine are null, where the device is one that cannot tell."""
+    """Why layers, memory, conditions and machine are null, where the device cannot report them."""
     conditions_before: Conditions | None = None
     conditions_after: Conditions | None = None

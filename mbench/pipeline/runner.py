@@ -49,7 +49,7 @@ COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
 _LONGEST = 500
 """Characters of what a message quotes, or of what stands for a text too long for a record."""
-NOT_REPORTED = "the server does not tell; mbench's own does, see 'mbench device serve'"
+NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
 
 
 def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
@@ -144,7 +144,7 @@ def _begin(job: Job, record: Record) -> None:
         raise
     except RecordError as error:
         _take_back(job)
-        raise MeasureError(f"what this machine says of itself cannot be recorded: {error}") from error
+        raise MeasureError(f"what this machine reports of itself cannot be recorded: {error}") from error
 
 
 def _take_back(job: Job) -> None:
@@ -211,7 +211,7 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
 
 
 def _with_machine(record: Record, seen: Observation | Failure) -> Record:
-    """Add what a device's machine tells of itself, once."""
+    """Add what a device's machine reports of itself, once."""
     before = record.device
     if not device_kinds.of(before.kind).remote or before.machine is not None or isinstance(seen, Failure):
         return record

@@ -212,8 +212,8 @@ class Tuner:
     def confirm(self, progress: Progress) -> None:
         """Time the `unconfirmed` networks, by rule and as tuned; write the file after each.
 
-        Where a choice is not quicker in the network, its networks are timed anew without it: the layers beside it may then
-        take another time.
+        Where a choice is not quicker in the network, its networks are timed anew without it: the layers beside it may
+        then take another time.
 
         Raises:
             OutputError: the file could not be written.

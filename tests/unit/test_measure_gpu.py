@@ -65,7 +65,7 @@ def test_a_run_takes_its_energy_whatever_the_step_of_the_counter() -> None:
 
 def test_a_gpu_without_a_counter_has_a_reason() -> None:
     device = nvml.open_device(Recording("no_counter"))
-    assert measured(Board(), device) == "nvmlDeviceGetTotalEnergyConsumption: NVML says 'Not Supported'"
+    assert measured(Board(), device) == "nvmlDeviceGetTotalEnergyConsumption: NVML reports 'Not Supported'"
 
 
 def test_a_counter_that_stands_still_has_a_reason() -> None:
