@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @options.file("--accepted", "Changes agreed to.  [default: mbench-accepted.toml, if there]")
 @options.allowed
 @click.option("--processes", type=click.IntRange(8, 200), default=8, show_default=True, help="First look, at least.")
-@click.option("--update-baseline", is_flag=True, help="Unless it is worse, put HEAD in BASE's place.")
+@click.option("--update-baseline", is_flag=True, help="Unless HEAD is worse, replace BASE by it.")
 @options.file("--junit", "Write JUnit XML.")
 @options.file("--markdown", "Append Markdown, as for a job summary.")
 @options.file("--benchmark-action", "Write JSON for github-action-benchmark.")

@@ -3,7 +3,8 @@
 Outputs of `size` x `size` pixels take (size + 2)^2 multiplications instead of 9 size^2:
 Y = A^T [(G g G^T) * (B^T d B)] A. With stride 2 they take (2 size + 1)^2. Along one direction the outer two taps then
 meet every other input alone, as a filter of two taps with stride 1 does, which takes size + 1 multiplications. The tap
-between them meets the other inputs, one multiplication an output. Each function here transforms along one direction; what it transforms may be numbers, arrays, or expressions.
+between them meets the other inputs, one multiplication an output. Each function here transforms along one direction;
+what it transforms may be numbers, arrays, or expressions.
 """
 
 from __future__ import annotations

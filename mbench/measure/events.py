@@ -26,10 +26,10 @@ METHOD = (
     "library has one; two copies of the program in one process, alternating in blocks"
 )
 TIME_BALANCE_METHOD = (
-    "layers: device events around each kernel, the device held back until the run was queued; taken off each is by how "
-    "much a kernel that does next to nothing reads longer so than it takes within a queued CUDA graph of such kernels; "
-    "overhead: the launch gap, by which a run is longer when the device is not held back and has to wait for the host; "
-    "unattributed: by how much a queued run is longer or shorter than its layers"
+    "layers: device events around each kernel, the device held back until the run was queued; the event overhead is "
+    "subtracted from each: a no-op kernel's event reading minus its time within a queued CUDA graph of such kernels; "
+    "overhead: the launch gap, the extra time of a run when the device is not held back and waits for the host; "
+    "unattributed: the queued run minus the sum of its layers"
 )
 _FIRST_HOLD_S = 2e-3
 _MARGIN = 2.0

@@ -47,9 +47,7 @@ def _fallback(evidence: Evidence) -> str | None:
     names = ", ".join(evidence.manifest.fallbacks)
     if not names:
         return None
-    return (
-        f"no schedule rule took {names}: TVM's own schedule is slow; their times do not show what the hardware can do"
-    )
+    return f"no schedule rule took {names}: TVM's own schedules are slow, so their times say little about the hardware"
 
 
 def _ignored_choice(evidence: Evidence) -> str | None:
