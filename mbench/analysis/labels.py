@@ -1,4 +1,4 @@
-"""Words for the kinds of things in a record, names of networks and places, as the page says them."""
+"""Words for the kinds of things in a record, names of networks and places, as the page shows them."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def summary(run: CountedRun | None, target: Target) -> Counts | None:
 def missing(
     seen: Observation | None, layers: Sequence[LayerCounts], target: Target, dtype: str, reason: str
 ) -> dict[str, str]:
-    """Say why each null of the counts, and of what is modelled of them, is null.
+    """Return why each null of the counts, and of what is modelled of them, is null.
 
     Args:
         seen: what a device saw; None: it was only compiled.

@@ -1,4 +1,4 @@
-"""What is seen only across networks, places and dates: the latest of each, the Pareto front, what changed when.
+"""Comparisons over networks, places and dates: the latest of each, the Pareto front, what changed when.
 
 A place is where networks ran: target, device and threads, and the machine if there are several. Tables in, tables out;
 no statistics but those of `mbench.core.stats`, no formatting, no figures.

@@ -2,7 +2,7 @@
 
 Model: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model", CACM 52(4), 2009. A layer's
 bytes are its input, weights and output, once each; the level that they pass is the smallest cache that holds them all.
-Writing is slower than reading, so that a level's bandwidth is that of the layer's own mix of the two.
+Writing is slower than reading, so a level's bandwidth is that of the layer's own mix of the two.
 """
 
 from __future__ import annotations

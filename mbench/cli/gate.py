@@ -55,9 +55,10 @@ def gate(
 ) -> int:
     """Judge whether HEAD is worse than BASE: slower, bigger, or more work.
 
-    Each is a record, or a folder with records of one job. Compared by exact
-    counts where both have them, by measuring both now (--paired), or by the
-    latencies that they hold; the verdict says how.
+    Each is a record, or a folder with records of one job. The gate compares
+    exact counts where both have them. Otherwise it measures both now
+    (--paired), or compares the latencies that they hold. The verdict reports
+    which.
 
     A SELECTOR is [VARIANT:][network.|layer.|OP.]METRIC: latency=3%,
     layer.instructions=1%, 'mobilenet_v1_0.25_*:depthwise_conv2d.latency=9%'.

@@ -147,7 +147,7 @@ def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool) -> E
 
 
 def _go_on(record: Record, path: Path) -> str:
-    """Say what an interrupted run has, and the command that does the rest."""
+    """Return what an interrupted run has, and the command that does the rest."""
     done, asked = len(record.results), len(record.settings.variants)
     file, page = plain.quoted(path), plain.quoted(_page_of(path))
     rest = f"run --resume {file}" if record.unfinished() else f"report {file} -o {page}"

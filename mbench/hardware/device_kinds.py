@@ -33,7 +33,7 @@ class KindFacts:
     runs: bool = True
     """Whether anything is run."""
     no_time: str | None = None
-    """Why its times say nothing, so that counts stand in their place; None where they are what is measured."""
+    """Why its times mean nothing, so that counts are shown instead; None where they are what is measured."""
     option: Callable[[str], str | None] = lambda name: name
     """Returns what `--device` is called with for a device of that name; None: it is left out."""
 

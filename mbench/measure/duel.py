@@ -190,7 +190,7 @@ def layers(
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
     """Time layers in the network by the runtime's instrument; return each layer's shortest time by block and copy.
 
-    The instrument's cost of a reading, calibrated in this process, is taken off.
+    The instrument's cost of a reading, calibrated in this process, is subtracted.
 
     Raises:
         MeasureError: the kernels that ran are not those of the artifact.

@@ -1,4 +1,4 @@
-"""Latency: end to end with an A/A pair, and layer by layer with the instrument's own cost calibrated and taken off.
+"""Latency: end to end with an A/A pair, and layer by layer with the instrument's own cost calibrated and subtracted.
 
 Two runs of the same code differ by noise. So end to end is measured as a pair of two loaded copies, alternating in
 blocks (A B B A …): the first copy's samples are the latency, the difference between the copies is the noise floor.

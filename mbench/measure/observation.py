@@ -1,4 +1,4 @@
-"""What a device saw of one artifact: raw, before anything is worked out from it. Passed between processes."""
+"""What a device saw of one artifact: raw, with nothing derived. Passed between processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kernel timed for a measured peak: on a CPU, over a line or on a GPU."""
+"""A kernel timed for a measured peak: on a CPU, on a board or on a GPU."""
 
 from __future__ import annotations
 

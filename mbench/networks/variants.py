@@ -1,7 +1,8 @@
 """Names of variants: `mobilenet_v1_1.0_224`, its baselines by suffix, and grids by braces. Pure text, no torch.
 
-Name: family, width multiplier, resolution, then `_shallow`, `_standard` and `_bN`, a batch, as wanted, in this order:
-`mobilenet_v1_0.5_160_shallow_standard_b8`. Braces and commas make grids: `mobilenet_v1_{0.25,0.5}_{128,224}`.
+Name: family, width multiplier, resolution, then the optional suffixes `_shallow`, `_standard` and `_bN` (batch N), in
+this order: `mobilenet_v1_0.5_160_shallow_standard_b8`. Braces and commas make grids:
+`mobilenet_v1_{0.25,0.5}_{128,224}`.
 """
 
 from __future__ import annotations

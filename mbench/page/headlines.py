@@ -1,4 +1,4 @@
-"""Sentences of the page: what a record says in a line, where time goes, where a predicted speed-up is lost.
+"""Sentences of the page: a record in a line, where time goes, where a predicted speed-up is lost.
 
 Text out of views (`mbench.page.views`); no HTML.
 """

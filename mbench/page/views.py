@@ -1,4 +1,4 @@
-"""What the page says of a record, gathered for its templates: estimates beside the record's own structs, and sentences.
+"""What the page shows of a record, gathered for templates: estimates beside the record's own structs, and sentences.
 
 Values stay in SI units (the templates format them with `core.units`); statistics are those of `mbench.core.stats`.
 """

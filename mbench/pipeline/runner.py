@@ -123,7 +123,7 @@ def run(job: Job, progress: Progress) -> Record:
 
 
 def _begin(job: Job, record: Record) -> None:
-    """Write the record, and make the folder for artifacts, which says to `--resume` that they are wanted.
+    """Write the record, and make the folder for artifacts, which shows `--resume` that they are wanted.
 
     Raises:
         OutputError: that could not be done.
@@ -368,9 +368,7 @@ def _refuse_others(path: Path, before: Record, machine: Host, choices: Choices) 
             )
     if choices.files != before.settings.tuned:
         names = shortened(", ".join(before.settings.tuned), _LONGEST)
-        raise UsageError(
-            f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
-        )
+        raise UsageError(f"{path}: the tuned choices ({names}) have changed; a record holds one state: start a new run")
 
 
 def _resumed_device(before: Device) -> DeviceChoice:

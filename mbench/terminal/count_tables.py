@@ -1,6 +1,6 @@
 """Exact counts for the terminal, in 80 columns: whole networks, and the layers with most instructions.
 
-Renderables only. What is a model of the target says so in its head and in the lines below the table.
+Renderables only. Columns that are modelled are labelled so in their heads and below the table.
 """
 
 from __future__ import annotations

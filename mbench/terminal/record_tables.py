@@ -25,7 +25,7 @@ SLOWEST = 6
 
 
 def record_tables(record: Record, *, slowest: int = SLOWEST) -> list[RenderableType]:
-    """Return what one record says, top to bottom: totals, pair, noise, slowest layers, counts, warnings, failures.
+    """Return the tables of one record, top to bottom: totals, pair, noise, slowest layers, counts, warnings, failures.
 
     Of an emulated record: totals, counts, pair, layers with most instructions, warnings, failures.
     """
@@ -98,7 +98,7 @@ def _batches(record: Record) -> str:
 
 
 def _machine(record: Record) -> str:
-    """Say what executed the code: the host, a board, or an emulator."""
+    """Return what executed the code: the host, a board, or an emulator."""
     device, host = record.device, record.host
     if instruction_counts.emulated(record):
         return f"emulated by {device.emulator or 'an emulator that the record does not name'}, on {host.cpu}"

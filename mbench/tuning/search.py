@@ -75,7 +75,7 @@ class Bench:
         return others_s / wall_s if wall_s else 0.0
 
     def search(self, search: Search, report: Report, skip: Skip) -> dict[str, Any]:
-        """Return what an entry says of the kernel: the choice, its seconds and error, and the default.
+        """Return what an entry has of the kernel: the choice, its seconds and error, and the default.
 
         Args:
             search: the kernel.

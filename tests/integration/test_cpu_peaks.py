@@ -82,7 +82,7 @@ def told() -> tuple[Calibration, list[np.ndarray]]:
     return found, place.results
 
 
-def test_ceilings_are_what_the_kernels_do_over_the_time_that_they_take(
+def test_peaks_are_what_the_kernels_do_over_the_time_that_they_take(
     told: tuple[Calibration, list[np.ndarray]], target: Target
 ) -> None:
     found, _ = told

@@ -271,7 +271,7 @@ def test_what_goes_wrong_is_one_line(
 
 
 @pytest.mark.slow
-def test_the_ceilings_are_work_over_time(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_peaks_are_work_over_time(environment: dict[str, str], tmp_path: Path) -> None:
     done = run(environment, "calibrate", tmp_path, "", kernel_us=1000)
     assert done.returncode == 0, done.stderr
     found = msgspec.json.decode(done.stdout, type=Calibration)

@@ -107,7 +107,7 @@ def test_layers_without_multiply_adds_have_no_row() -> None:
     assert "pool" not in {row.op for row in rows}
 
 
-def test_the_report_has_the_ceilings_the_layers_the_goals_and_the_warnings() -> None:
+def test_the_report_has_the_peaks_the_layers_the_goals_and_the_warnings() -> None:
     made = record({"block1_pw": 0.5})
     warned: Result = msgspec.structs.replace(made.results[0], warnings=("others were busy",))
     text = roofline.report(msgspec.structs.replace(made, results=(warned,)), markdown=False)

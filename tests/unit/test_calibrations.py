@@ -80,7 +80,7 @@ def test_old_ones_and_those_of_the_future_are_measured_again(age: datetime.timed
     assert device.calibrated == 2
 
 
-def test_ceilings_of_yesterday_evening_still_hold() -> None:
+def test_peaks_of_yesterday_evening_still_hold() -> None:
     device = fakes.Device(peaks=dated(datetime.timedelta(hours=23)))
     ask(device)
     ask(device)

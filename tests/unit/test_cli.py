@@ -375,7 +375,7 @@ def test_a_page_that_cannot_be_written_is_a_failure(
     assert "Totals" in outcome.out
 
 
-def test_ceilings_that_could_not_be_measured_are_a_failure(
+def test_peaks_that_could_not_be_measured_are_a_failure(
     run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = record_files.read(interrupted)

@@ -141,8 +141,8 @@ def test_a_planted_word_is_found(tmp_path: Path, name: str, expected: str) -> No
 
 
 def test_every_word_of_the_list_can_be_found() -> None:
-    text = """A ceiling promises what the model likes best. We walk through the books. Its counterpart, a twin, is timed in
-        place on a virtual processor, one a core. The products are cut, as it tells. NVML says no. By Winograd's
+    text = """A ceiling promises what the model likes best. We walk through the books. Its counterpart, a twin, is timed
+        in place on a virtual processor, one a core. The products are cut, as it tells. NVML says no. By Winograd's
         filtering it is faster than the measured peak."""
     assert [problem.rpartition(": write ")[2] for problem in found(text)] == list(WORDS.values())
 

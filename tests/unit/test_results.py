@@ -165,7 +165,7 @@ def test_warnings_of_kernels(tmp_path: Path) -> None:
     assert len(both) == 2  # known without running
 
 
-def test_warning_of_a_ceiling_that_is_too_low(tmp_path: Path) -> None:
+def test_warning_of_a_peak_that_is_too_low(tmp_path: Path) -> None:
     low = with_peaks(flops_per_s={"float32": 1.0}, bytes_per_s={"L1": 1.0, "L2": 1.0, "DRAM": 1.0})
     [warning] = made(tmp_path, calibration=low).warnings
     assert "exceeds the measured peak" in warning
@@ -203,7 +203,7 @@ def test_the_share_of_taps_inside_is_what_a_convolution_of_ones_sums(inputs: int
     assert result_warnings.taps_inside(layer) == pytest.approx(float(summed.sum()) / (summed.numel() * kernel**2))
 
 
-def test_warning_of_ceilings_measured_on_a_busy_machine(tmp_path: Path) -> None:
+def test_warning_of_peaks_measured_on_a_busy_machine(tmp_path: Path) -> None:
     busy = with_peaks(flops_per_s={"float32": 1e15}, others_busy=fakes.DISTURBED_SHARE)
     [warning] = made(tmp_path, calibration=busy).warnings
     assert "peaks" in warning

@@ -97,7 +97,7 @@ def test_where_no_mix_was_measured_a_level_is_held_to_reading() -> None:
     assert roofline.bandwidth(before, "L2", 0.5) == 7e9
 
 
-def test_where_both_ceilings_meet_arithmetic_bounds() -> None:
+def test_where_both_peaks_meet_arithmetic_bounds() -> None:
     # 10 FLOP/byte from DRAM: exactly the peak
     seen = place(layer(macs=50_000_000, activation_bytes=10_000_000), 0.001)
     assert seen is not None

@@ -302,7 +302,7 @@ def test_a_wrong_result_is_recorded_without_a_time(world: World, numerics: recor
     assert world.ended(NAMES[1]) == "failed"
 
 
-def test_without_ceilings_the_rest_is_measured(world: World) -> None:
+def test_without_peaks_the_rest_is_measured(world: World) -> None:
     world.device.peaks = WorkerDied("the worker process was ended by SIGKILL", stage="calibrating")
     record = world.run()
     assert tuple(names(record)) == NAMES
@@ -439,7 +439,9 @@ def test_resume_makes_an_artifact_that_is_missing(world: World) -> None:
     assert record_files.read(world.path) == before
 
 
-@pytest.mark.parametrize(("how", "said"), [("fails", "no compiler"), ("is another", "another than what was measured")])
+@pytest.mark.parametrize(
+    ("how", "said"), [("fails", "no compiler"), ("is another", "differs from the one that was measured")]
+)
 def test_resume_keeps_no_other_artifact_than_the_measured(world: World, how: str, said: str) -> None:
     first = world.run(keep_artifacts=True)
     shutil.rmtree(artifact.beside(world.path) / NAMES[0])
@@ -556,7 +558,7 @@ def test_what_no_reader_takes_is_saved_elsewhere_as_a_failure(
 
 
 @pytest.mark.parametrize("changes", [{"parallel_loop_s": -1.0}, {"flops_per_s": {"float32": 1e300}}, {"threads": 0}])
-def test_ceilings_that_no_record_can_hold_are_none(world: World, changes: dict[str, Any]) -> None:
+def test_peaks_that_no_record_can_hold_are_none(world: World, changes: dict[str, Any]) -> None:
     known: Any = world.device.peaks
     world.device.peaks = msgspec.structs.replace(known, **changes)
     record = world.run()
