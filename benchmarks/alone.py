@@ -1,4 +1,4 @@
-"""How long one kernel of a network takes alone, called again and again: a second way beside a layer's reading in place.
+"""How long one kernel of a network takes alone, called again and again: a second way beside its reading in the network.
 
 Nothing of it is shared with the gate's way: no instrument, no other layer between two calls, the runtime's own clock
 around many of them.

@@ -17,7 +17,7 @@ TORCH, ONNX, NCNN, MNN = "model.pt", "model.onnx", "model.ncnn.param", "model.mn
 """Files of a network, which `formats` writes."""
 
 Program = tuple[Callable[[], Any], Callable[[Any], np.ndarray]]
-"""What runs the network once, its input being in place; and what turns what that returns into logits (N, 1000)."""
+"""What runs the network once, with its input set; and what turns what that returns into logits (N, 1000)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ _WORDS = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """One layer under the ceilings."""
+    """One layer under the measured peaks."""
 
     name: str
     op: str
@@ -166,10 +166,10 @@ def table(seen: Sequence[Row], *, markdown: bool) -> str:
     return layout.table(HEADING, cells, words=_WORDS, markdown=markdown)
 
 
-def ceilings(found: Calibration | None, *, dtype: str) -> str:
-    """Return the measured ceilings, and who else was busy meanwhile."""
+def peaks(found: Calibration | None, *, dtype: str) -> str:
+    """Return the measured peaks, and who else was busy meanwhile."""
     if found is None:
-        return "ceilings: not measured, so that no layer has a place under them"
+        return "measured peaks: none, so no layer has a place under the roofline"
     levels = ", ".join(
         f"{level} {units.bytes_rate(rate)} ({units.data_size(found.working_set_bytes.get(level))})"
         for level, rate in found.bytes_per_s.items()
@@ -180,7 +180,7 @@ def ceilings(found: Calibration | None, *, dtype: str) -> str:
     busy = "" if found.others_busy is None else f"; others kept {found.others_busy:.2f} processors busy meanwhile"
     peak = units.flops_rate(found.flops_per_s.get(dtype))
     when = f"measured {units.timestamp(found.measured_at_utc)}"
-    return f"ceilings: {peak}; reading {levels}; {found.threads} threads, {when}{busy}\n  {found.method}"
+    return f"measured peaks: {peak}; reading {levels}; {found.threads} threads, {when}{busy}\n  {found.method}"
 
 
 def notes(record: Record, result: Result, seen: Sequence[Row]) -> list[str]:
@@ -227,9 +227,9 @@ def measure(names: Sequence[str], threads: int, folder: Path, *more: str) -> Rec
 
 
 def report(record: Record, *, markdown: bool) -> str:
-    """Return the ceilings, and for each network its layers, the goals and the notes."""
+    """Return the peaks, and for each network its layers, the goals and the notes."""
     threads = record.settings.threads
-    parts = [ceilings(record.device.calibration, dtype=record.settings.dtype)]
+    parts = [peaks(record.device.calibration, dtype=record.settings.dtype)]
     for result in record.results:
         seen = rows(result)
         whole = pairs.latency_s(result)
@@ -264,7 +264,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="names or grids, as for mbench run")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, usable)}))
     parser.add_argument("--target", default="host", help="what to compile for; this machine must be able to run it")
-    parser.add_argument("--no-cache", action="store_true", help="compile and measure the ceilings anew")
+    parser.add_argument("--no-cache", action="store_true", help="compile and measure the peaks anew")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and verdicts there")
     parser.add_argument("--record", type=Path, nargs="+", metavar="FILE", help="records to read instead of measuring")

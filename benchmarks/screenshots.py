@@ -1,7 +1,7 @@
 """Pictures of the page's main views, at two widths and in both colour schemes, to be looked at.
 
 Run: python benchmarks/screenshots.py RECORD... -o FOLDER. Each picture is `VIEW-WIDTH-SCHEME.png`. Two of them stand in
-the README: copy `top-1440-light.png` to docs/dashboard.png and `walk-1440-light.png` to docs/waterfall.png.
+the README: copy `top-1440-light.png` to docs/dashboard.png and `waterfall-1440-light.png` to docs/waterfall.png.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VIEWS = {
     "top": None,
     "overview": "#overview",
     "versus": "#versus",
-    "walk": "figure:has(#run1-pair1-walk)",
+    "waterfall": "figure:has(#run1-pair1-waterfall)",
     "blocks": "figure:has(#run1-pair1-blocks)",
     "depth": "figure:has(#run1-depth1)",
     "table": ".table-box:has(#run1-layers1)",

@@ -44,7 +44,7 @@
             },
       );
 
-  const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not tell before it is printed
+  const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not know before it is printed
 
   const draw = (plot) => {
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);

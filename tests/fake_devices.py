@@ -121,9 +121,9 @@ class Device:
     kind = "local"
     name = "local"
 
-    def __init__(self, behaviour: dict[str, Any] | None = None, ceilings: Any = None) -> None:
+    def __init__(self, behaviour: dict[str, Any] | None = None, peaks: Any = None) -> None:
         self.behaviour = behaviour or {}
-        self.ceilings = ceilings or factory.record().device.calibration
+        self.peaks = peaks or factory.record().device.calibration
         self.calibrated = 0
         self.plans: list[MeasurePlan] = []
         self.closed = False
@@ -131,7 +131,7 @@ class Device:
     def calibrate(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
         self.calibrated += 1
         report("calibrating", 0.0)
-        return cast(Calibration, _answer(self.ceilings))
+        return cast(Calibration, _answer(self.peaks))
 
     def measure(self, built: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
         self.plans.append(plan)

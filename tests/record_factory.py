@@ -231,11 +231,11 @@ def on_gpu(base: Record) -> Record:
     gpu = Gpu(
         name="NVIDIA H100 80GB HBM3", arch="sm_90", multiprocessors=132, memory_bytes=85520809984,
         sm_clock_max_hz=1.98e9, power_limit_w=700.0, driver="580.82.07", cuda="13.0",
-        missing={"memory_clock_max_hz": "NVML says 'Not Supported'"},
+        missing={"memory_clock_max_hz": "NVML reports 'Not Supported'"},
     )  # fmt: skip
     now = GpuConditions(
         sm_clock_hz=1.23e9, power_w=699.8, power_limit_w=700.0, temperature_c=86.0, memory_used_bytes=664600576,
-        slowed_by=("power cap",), missing={"memory_clock_hz": "NVML says 'Not Supported'"},
+        slowed_by=("power cap",), missing={"memory_clock_hz": "NVML reports 'Not Supported'"},
     )  # fmt: skip
     metered = MeteredEnergy(energy_j=0.31, method="measured: NVML", window_s=2.0, runs=900, idle_w=70.25)
     alone = MeteredEnergy(energy_j=0.012, method="measured: the layer alone", window_s=0.5, runs=700)

@@ -1,6 +1,6 @@
 """The energy model: operations and bytes at each level times the target's coefficients, plus static power times time.
 
-It is a model, not a meter, and says so in `method`. Operations and bytes are counted ones where the code was counted.
+It is a model, not a meter; `method` names it. Where the code was counted, operations and bytes are the counted ones.
 Else they follow from a layer's shapes: its bytes cross the level that holds them and every level nearer to the core, so
 that what comes from DRAM also passes L3, L2 and L1. A modelled or emulated time is no time for static power.
 """
@@ -21,7 +21,7 @@ COUNTED_METHOD = (
     "multiply-add is one multiply and one add in each lane of its vector, any other operation one add"
 )
 
-NO_CACHES = "; the machine does not tell its caches: all bytes are charged as DRAM's"
+NO_CACHES = "; the machine does not report its caches: all bytes are charged as DRAM's"
 
 
 def method(coefficients: EnergyCoefficients, *, timed: bool, counted: bool = False) -> str:

@@ -61,7 +61,7 @@ MEANINGS = {
     "latency_p10_s": "10th percentile, in seconds",
     "latency_p90_s": "90th percentile, in seconds",
     "samples": "how many the three are from",
-    "noise_log_ratio_mean": "of a network: mean of log(twin / first) over the A/A pair's blocks",
+    "noise_log_ratio_mean": "of a network: mean of log(second / first) over the blocks of the two A/A copies",
     "noise_log_ratio_sd": "of a network: its standard deviation, about a fraction of the latency",
     "smallest_visible_change": "of a network: slow-down, as a fraction, that a comparison of this length would catch",
     "warnings": "of a network: what the run warned of, a line each",

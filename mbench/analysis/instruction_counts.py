@@ -13,7 +13,7 @@ from mbench.hardware import device_kinds
 
 
 def emulated(record: Record) -> bool:
-    """Return whether the record's code ran in emulation, where time says nothing and counts stand in its place."""
+    """Return whether the record's code ran in emulation, where time means nothing and counts are shown instead."""
     return device_kinds.of(record.device.kind).counts_only
 
 
@@ -51,11 +51,11 @@ def _each(instructions: int | None, macs: int, count: int | None) -> float | Non
 
 
 def below_one(record: Record, result: Result) -> str | None:
-    """Say why there are fewer instructions than multiply-adds needed, where there are."""
+    """Return why there are fewer instructions than multiply-adds needed, where there are."""
     each = [of_layer(layer, lanes(record, result)) for layer in result.layers]
     if min((value for value in (*each, of_network(record, result)) if value is not None), default=1.0) >= 1.0:
         return None
-    return "below 1 where a kernel does fewer multiply-adds than shapes say, as Winograd's do"
+    return "below 1 where a kernel does fewer multiply-adds than its shape implies, as with Winograd"
 
 
 def elsewhere(record: Record, result: Result) -> str | None:

@@ -1,4 +1,4 @@
-"""Words for the kinds of things in a record, names of networks and places, as the page says them."""
+"""Words for the kinds of things in a record, names of networks and places, as the page shows them."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ OPPOSITE: dict[Cause, str] = {
     "extra_macs": "fewer multiply-adds",
     "beside": "fewer other instructions",
 }
-"""What a cause is called where its cost is negative, as that of Winograd's filtering is."""
+"""What a cause is called where its cost is negative, as with Winograd."""
 REASONS: dict[Cause, str] = {
     "bandwidth": "bandwidth-bound: what the memory level that feeds a layer adds to its arithmetic under the roofline",
     "threads": "thread overhead: starting and joining the threads for each parallel loop, at what an empty one took",
     "vectors": "low vector use: lanes that its channels leave empty in the last vector, at peak",
     "kernel": "what a layer takes beyond its roofline: threads that wait for one another, instructions beside the "
-    "multiply-adds; below zero where it does fewer multiply-adds than its shape says (Winograd's filtering)",
+    "multiply-adds; below zero where it does fewer multiply-adds than its shape implies (Winograd)",
     "layout": "layers that only move data from one layout to another",
     "no_macs": "a layer without multiply-adds, such as pooling",
     "extra_macs": "multiply-adds executed beyond those needed in whole vectors; below zero where a kernel does fewer "
-    "than its shape says (Winograd's filtering)",
+    "than its shape implies (Winograd)",
     "beside": "loads, stores, addresses and loops around the multiply-adds",
     "runtime": "the runtime between the kernels, from the time balance",
     "rest": "end to end minus layers minus runtime: the unattributed part of the time balance",

@@ -19,7 +19,7 @@ from mbench.measure.observation import CallCounts, CountedRun, Observation
 NOT_ASKED = "not counted: add --counts"
 NO_KERNEL = "the counted code has no kernel for such a layer"
 NO_CACHES = "the emulator was given no caches to model"
-NOT_TOLD = "the device did not tell"
+NOT_REPORTED = "the device did not report it"
 _COUNTED = ("counts", "layers.counters")
 _TRAFFIC = ("layers.traffic_bytes",)
 _MODELLED = ("layers.latency_model_s", "end_to_end.latency_model_s", "end_to_end.latency_model_method")
@@ -116,7 +116,7 @@ def summary(run: CountedRun | None, target: Target) -> Counts | None:
 def missing(
     seen: Observation | None, layers: Sequence[LayerCounts], target: Target, dtype: str, reason: str
 ) -> dict[str, str]:
-    """Say why each null of the counts, and of what is modelled of them, is null.
+    """Return why each null of the counts, and of what is modelled of them, is null.
 
     Args:
         seen: what a device saw; None: it was only compiled.
@@ -134,7 +134,7 @@ def missing(
     if any(call.traffic_bytes is None for call in run.calls):
         found.update(dict.fromkeys((*_TRAFFIC, "counts.traffic_bytes", "counts.traffic_method"), NO_CACHES))
     if not run.vector_bits and not of_target(run, target):
-        found["counts.vector_bits"] = NOT_TOLD
+        found["counts.vector_bits"] = NOT_REPORTED
     why = no_model(run, target, dtype)
     return {**found, **(dict.fromkeys(_MODELLED, why) if why else {})}
 

@@ -1,4 +1,4 @@
-"""A depthwise-separable network beside the same network with standard convolutions: what theory promises, what came.
+"""A depthwise-separable network beside its standard twin: the predicted and the measured speed-up.
 
 Derived from a record's results; no formatting, no measuring. A pair is found inside one record, where both networks ran
 on the same device with the same settings.
@@ -35,7 +35,7 @@ class PairedBlock:
     standard_instructions: int | None
 
     @property
-    def promised(self) -> float:
+    def predicted(self) -> float:
         """The speed-up if time were proportional to multiply-adds."""
         return self.standard_macs / self.separable_macs
 
@@ -58,7 +58,7 @@ class Pair:
     standard: Result
 
     @property
-    def promised(self) -> float | None:
+    def predicted(self) -> float | None:
         """The ratio of the whole networks' multiply-adds, standard over depthwise-separable."""
         return ratio(macs(self.standard), macs(self.separable))
 
@@ -87,16 +87,16 @@ def of_record(record: Record) -> tuple[Pair, ...]:
     by_name = {result.variant.name: result for result in record.results}
     found = []
     for result in record.results:
-        other = by_name.get(variants.counterpart(result.variant))
+        other = by_name.get(variants.paired_with(result.variant))
         if result.variant.convolution == "depthwise_separable" and other is not None:
             found.append(Pair(separable=result, standard=other))
     return tuple(found)
 
 
 def unpaired(record: Record) -> tuple[tuple[str, str], ...]:
-    """Return (variant, the counterpart that would make it a pair) for each result without its counterpart."""
+    """Return (variant, the network that would make it a pair) for each result whose pair is not complete."""
     names = {result.variant.name for result in record.results}
-    wanted = ((result.variant.name, variants.counterpart(result.variant)) for result in record.results)
+    wanted = ((result.variant.name, variants.paired_with(result.variant)) for result in record.results)
     return tuple((name, other) for name, other in wanted if other not in names)
 
 

@@ -1,4 +1,4 @@
-"""What is seen only across networks, places and dates: the latest of each, the Pareto front, what changed when.
+"""Comparisons over networks, places and dates: the latest of each, the Pareto front, what changed when.
 
 A place is where networks ran: target, device and threads, and the machine if there are several. Tables in, tables out;
 no statistics but those of `mbench.core.stats`, no formatting, no figures.
@@ -102,7 +102,7 @@ def history(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def several(table: pd.DataFrame) -> bool:
-    """Return whether there is more to see than one network, with its counterpart, in one place and once."""
+    """Return whether there is more to see than one network, with its standard twin, in one place and once."""
     return bool((table.groupby(["convolution"]).size() > 1).any())
 
 

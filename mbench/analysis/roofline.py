@@ -1,8 +1,8 @@
-"""Where a layer stands under the machine's measured ceilings.
+"""Where a layer stands under the machine's measured peaks.
 
 Model: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model", CACM 52(4), 2009. A layer's
 bytes are its input, weights and output, once each; the level that they pass is the smallest cache that holds them all.
-Writing is slower than reading, so that a level's bandwidth is that of the layer's own mix of the two.
+Writing is slower than reading, so a level's bandwidth is that of the layer's own mix of the two.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def bandwidth(calibration: Calibration, level: str, written: float) -> float:
 def place(
     layer: LayerPlan, latency_s: float, calibration: Calibration, held: dict[str, float], dtype: str
 ) -> Roofline | None:
-    """Return a layer's place, or None if it does no multiply-adds or took no time that could be told from none."""
+    """Return a layer's place, or None if it does no multiply-adds or if its time cannot be distinguished from zero."""
     moved = layer.activation_bytes + layer.weight_bytes
     peak = calibration.flops_per_s.get(dtype)
     if not layer.macs or not latency_s or not peak:

@@ -2,10 +2,12 @@
 
 The cost of each network (seconds; instructions where those were counted and nothing was timed) is split, layer by
 layer, by cause. One part of the split is the multiply-adds themselves, at the machine's measured peak or a whole vector
-an instruction: of these the two networks have exactly the promised ratio. With P promised, A achieved and T the
-standard network's cost, the depthwise-separable network would cost T/P if all else shrank as much. What it costs beyond
-that is the sum of its other parts minus the standard network's other parts over P. A second beyond costs P x A / T of
-the speed-up, whichever layer spends it, so the steps do not depend on an order and add up to A - P.
+an instruction: of these the two networks have exactly the predicted ratio.
+
+Let P be the predicted speed-up, A the achieved one and T the standard network's cost. The depthwise-separable network
+would cost T/P if all else shrank as much. What it costs beyond that is the sum of its other parts minus the standard
+network's other parts over P. Each further second costs P x A / T of the speed-up, whichever layer spends it, so the
+steps do not depend on an order and add up to A - P.
 
 Derived from a record; no formatting, no measuring.
 """
@@ -59,15 +61,14 @@ class Step:
     change: float
     """Of the speed-up: negative where it is lost."""
     shares: tuple[Share, ...]
-    """By layer: those that make the step first, the largest of them at the head; what works against it last. None where
-    it is of no layer."""
+    """By layer, the largest contribution to the step first, what works against it last. Empty if it is of no layer."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Walk:
-    """From `promised` to `achieved`: the steps' changes add up to the difference."""
+class Waterfall:
+    """From `predicted` to `achieved`: the steps' changes add up to the difference."""
 
-    promised: float
+    predicted: float
     achieved: float
     by_instructions: bool
     steps: tuple[Step, ...]
@@ -81,24 +82,24 @@ class _StepEntry:
     share: Share
 
 
-def of_pair(pair: pairs.Pair, record: Record) -> Walk | str:
-    """Return the walk of a pair of `record`, or why there is none."""
-    promised = pair.promised
-    if not promised:
-        return "a network without multiply-adds promises nothing"
+def of_pair(pair: pairs.Pair, record: Record) -> Waterfall | str:
+    """Return the waterfall of a pair of `record`, or why there is none."""
+    predicted = pair.predicted
+    if not predicted:
+        return "a network without multiply-adds predicts no speed-up"
     if pair.by_instructions:
-        return _by_instructions(pair, record, promised)
-    return _by_time(pair, record, promised)
+        return _by_instructions(pair, record, predicted)
+    return _by_time(pair, record, predicted)
 
 
-def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
+def _by_time(pair: pairs.Pair, record: Record, predicted: float) -> Waterfall | str:
     calibration, dtype = record.device.calibration, pair.separable.variant.dtype
     peak = calibration.flops_per_s.get(dtype) if calibration else None
     standard_s, separable_s = pairs.latency_s(pair.standard), pairs.latency_s(pair.separable)
     if not standard_s or not separable_s:
         return "the two networks were not both timed"
     if not peak:
-        return "the machine's peak was not measured, so the causes cannot be told apart"
+        return "the machine's peak was not measured, so the causes cannot be separated"
     lanes = dtypes.lanes(dtype, record.target.processor.vector_bits)
     parallel_loop_s = calibration.parallel_loop_s if calibration else None
 
@@ -106,7 +107,7 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
         return _seconds(layer, peak, lanes, parallel_loop_s)
 
     entries: list[_StepEntry] = []
-    for result, whole, weight in ((pair.separable, separable_s, 1.0), (pair.standard, standard_s, -1 / promised)):
+    for result, whole, weight in ((pair.separable, separable_s, 1.0), (pair.standard, standard_s, -1 / predicted)):
         found = _entries(result, split, weight)
         if found is None:
             return "some layers were not timed or have no place under the roofline"
@@ -114,37 +115,37 @@ def _by_time(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
         runtime = result.time_balance.overhead_s if result.time_balance else 0.0
         entries += [*found, _whole("runtime", weight * runtime), _whole("rest", weight * (whole - spent - runtime))]
     achieved = standard_s / separable_s
-    return Walk(
-        promised=promised,
+    return Waterfall(
+        predicted=predicted,
         achieved=achieved,
         by_instructions=False,
-        steps=_steps(entries, promised * achieved / standard_s),
+        steps=_steps(entries, predicted * achieved / standard_s),
     )
 
 
-def _by_instructions(pair: pairs.Pair, record: Record, promised: float) -> Walk | str:
+def _by_instructions(pair: pairs.Pair, record: Record, predicted: float) -> Waterfall | str:
     lanes = instruction_counts.lanes(record, pair.separable)
     executed = pairs.instructions(pair.standard), pairs.instructions(pair.separable)
     if not executed[0] or not executed[1]:
         return "the two networks were not both counted"
     if not lanes:
-        return "the record does not say how wide the vectors of the counted code are"
+        return "the record lacks the vector width of the counted code"
 
     def split(layer: Layer) -> CauseCosts | None:
         return _instructions(layer, lanes)
 
     entries: list[_StepEntry] = []
-    for result, weight in ((pair.separable, 1.0), (pair.standard, -1 / promised)):
+    for result, weight in ((pair.separable, 1.0), (pair.standard, -1 / predicted)):
         found = _entries(result, split, weight)
         if found is None:
             return "some layers were not counted"
         entries += found
     achieved = executed[0] / executed[1]
-    return Walk(
-        promised=promised,
+    return Waterfall(
+        predicted=predicted,
         achieved=achieved,
         by_instructions=True,
-        steps=_steps(entries, promised * achieved / executed[0]),
+        steps=_steps(entries, predicted * achieved / executed[0]),
     )
 
 

@@ -76,7 +76,7 @@ def gate(
         head: the same.
         options: thresholds, ways to compare, and outputs.
         display: shows the progress of a paired comparison; by default nothing does.
-        note: is told what became of the baseline.
+        note: called with a line about what became of the baseline.
 
     Raises:
         RecordError: there is no record, or one is not valid.

@@ -128,7 +128,7 @@ def pack_server(board: Target, folder: Path | None = None, *, note: Note = _igno
     Args:
         board: what the board is; see `target`.
         folder: to be made; by default `mbench-server-ARCHITECTURE` here.
-        note: is told what takes long.
+        note: called with a line about what takes long.
 
     Raises:
         UsageError: nothing is served for such a target, the folder holds something else, or a compiler is missing.

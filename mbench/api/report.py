@@ -34,7 +34,7 @@ def report(
         output: the file to write.
         plotlyjs: `inline` puts plotly's script (4 MB) into the page; `directory` puts it once beside the pages of a
             folder.
-        note: is told of copies of a run, which are left out; by default they are warnings.
+        note: called for each copy of a run, which is left out; by default a warning.
 
     Raises:
         RecordError: a file is not a record.

@@ -43,7 +43,7 @@ def tune(
         target: name of a hardware target that this machine can measure.
         options: how far to go.
         display: shows progress of the kernels, then of the networks; by default nothing does.
-        note: is told how many kernels there are.
+        note: called with the number of kernels.
 
     Returns:
         What is known of the kernels and of the networks, in seconds, and what failed.
@@ -68,7 +68,7 @@ def tune(
             shares = tuner.DEEP_SHARES if job.trials else tuner.SHARES
             with display([search.task.kernel for search in work.waiting], shares) as progress:
                 work.run(progress)
-            with display(work.unconfirmed(), tuner.PLACE_SHARES) as progress:
+            with display(work.unconfirmed(), tuner.IN_NETWORK_SHARES) as progress:
                 work.confirm(progress)
         except KeyboardInterrupt as error:
             raise TuningInterrupted(work.result()) from error

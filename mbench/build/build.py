@@ -35,7 +35,8 @@ _VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICES) -> dict[str, str]:
     """Return everything that decides what is built, by name.
 
-    Thread counts do not, since TVM shares out loops at run time, but that the tuned choices may be others.
+    The number of threads is not part of it: TVM splits loops at run time. It matters only through the tuned choices,
+    which are part of it.
     """
     described = {
         "variant": msgspec.json.encode(variant).decode(),

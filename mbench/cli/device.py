@@ -33,7 +33,7 @@ folder, start the server through an SSH tunnel, give the board a name:
     mbench run --target {target} --device NAME
 
 TVM's RPC has no authentication: whoever reaches the port can run any code on
-the board. The server listens on loopback unless told otherwise (--host); leave
+the board. The server listens on loopback unless --host is given; leave
 it so, and let SSH carry the line. More: README.txt in the folder."""
 
 
@@ -57,8 +57,8 @@ def device() -> None:
 def serve(target: str, output: Path | None, target_dirs: tuple[Path, ...], as_json: bool) -> None:
     """Pack what a board needs to measure, in one folder to copy.
 
-    The server, TVM's runtime and a script that starts it: no Python, nothing
-    to install on the board.
+    The folder has the server, TVM's runtime and a script that starts it. The
+    board needs no Python and no installation.
     """
     from mbench.api import listing as api
     from mbench.core import units
@@ -86,7 +86,7 @@ def _next_steps(package: Package, size: str) -> str:
 @device.command()
 @click.argument("name")
 @click.option("--rpc", default=None, metavar="HOST:PORT", help="Where its server listens.")
-@click.option("--tracker", default=None, metavar="HOST:PORT", help="Where a TVM RPC tracker listens that has it.")
+@click.option("--tracker", default=None, metavar="HOST:PORT", help="Address of the TVM RPC tracker that offers it.")
 @click.option("--key", default=None, metavar="K", help="What to ask the tracker for.")
 @click.option("--force", is_flag=True, help="Replace a device of that name.")
 @options.as_json

@@ -10,7 +10,7 @@ from mbench.cli import options, printing
 @click.command()
 @options.as_json
 def doctor(as_json: bool) -> None:
-    """Say what this machine can run and measure, what is missing, and whether it is quiet."""
+    """Report what this machine can run and measure, what is missing, and whether it is quiet."""
     from mbench.api import listing as api
     from mbench.terminal import listings
 

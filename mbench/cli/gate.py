@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @options.file("--accepted", "Changes agreed to.  [default: mbench-accepted.toml, if there]")
 @options.allowed
 @click.option("--processes", type=click.IntRange(8, 200), default=8, show_default=True, help="First look, at least.")
-@click.option("--update-baseline", is_flag=True, help="Unless it is worse, put HEAD in BASE's place.")
+@click.option("--update-baseline", is_flag=True, help="Unless HEAD is worse, replace BASE by it.")
 @options.file("--junit", "Write JUnit XML.")
 @options.file("--markdown", "Append Markdown, as for a job summary.")
 @options.file("--benchmark-action", "Write JSON for github-action-benchmark.")
@@ -55,9 +55,10 @@ def gate(
 ) -> int:
     """Judge whether HEAD is worse than BASE: slower, bigger, or more work.
 
-    Each is a record, or a folder with records of one job. Compared by exact
-    counts where both have them, by measuring both now (--paired), or by the
-    latencies that they hold; the verdict says how.
+    Each is a record, or a folder with records of one job. The gate compares
+    exact counts where both have them. Otherwise it measures both now
+    (--paired), or compares the latencies that they hold. The verdict reports
+    which.
 
     A SELECTOR is [VARIANT:][network.|layer.|OP.]METRIC: latency=3%,
     layer.instructions=1%, 'mobilenet_v1_0.25_*:depthwise_conv2d.latency=9%'.

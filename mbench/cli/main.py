@@ -1,7 +1,8 @@
 """The command line: the group `mbench` and its commands, a module each.
 
-Results go to standard output, progress and errors to standard error. Imports are made inside the commands: `--help`
-must not wait for what it does not use. What commands do is `mbench.api`'s; they only ask, print and say how it ended.
+Results go to standard output, progress and errors to standard error. Commands import inside their functions, so that
+`--help` does not wait for what it does not use. What commands do is `mbench.api`'s; they read options, print, and
+report how it ended.
 
 What a command returns or raises becomes an exit status in `cli.ending`; `cli.streams` guards the standard streams.
 """
@@ -34,7 +35,7 @@ def command_line() -> int:
     """Run `mbench` with the process's arguments; return the exit status.
 
     Raises:
-        MbenchError: the command came to nothing, and the message says why.
+        MbenchError: the command failed; the message gives the reason.
         KeyboardInterrupt: it was interrupted.
     """
     try:
@@ -59,7 +60,7 @@ def _click_message(error: click.ClickException) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": printing.COLUMNS})
 @click.version_option(VERSION, prog_name="mbench")
 def main() -> None:
-    """Say what a MobileNet costs on a piece of hardware, layer by layer."""
+    """Measure what a MobileNet costs on a piece of hardware, layer by layer."""
     system_limits.prepare()
 
 

@@ -18,7 +18,7 @@ target_dirs = click.option(
     "--targets", "target_dirs", type=PATH, multiple=True, metavar="DIR", help="More folders of target folders."
 )
 target = click.option("--target", default="host", metavar="NAME", help="Hardware target.  [default: host]")
-threads = click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one a core]")
+threads = click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one per core]")
 dtype = click.option(
     "--dtype",
     default="float32",

@@ -84,7 +84,7 @@ def run(
 
     VARIANT is a name such as mobilenet_v1_0.5_160 or a grid such as
     'mobilenet_v1_{0.25,0.5}_{128,224}'; without one, mobilenet_v1_1.0_224 and
-    its baseline with standard convolutions.
+    its standard twin.
     """
     from mbench.api import run as api
     from mbench.core import names, record_files
@@ -147,7 +147,7 @@ def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool) -> E
 
 
 def _go_on(record: Record, path: Path) -> str:
-    """Say what an interrupted run has, and the command that does the rest."""
+    """Return what an interrupted run has, and the command that does the rest."""
     done, asked = len(record.results), len(record.settings.variants)
     file, page = plain.quoted(path), plain.quoted(_page_of(path))
     rest = f"run --resume {file}" if record.unfinished() else f"report {file} -o {page}"

@@ -14,7 +14,7 @@ from mbench.cli.arguments import PATH
 @click.argument("record", type=PATH)
 @options.as_json
 def show(record: Path, as_json: bool) -> None:
-    """Print what RECORD says: totals, the comparison, the slowest layers."""
+    """Print RECORD: totals, the comparison, the slowest layers."""
     from mbench.core import record_files
 
     printing.record(record_files.read(record), as_json=as_json)

@@ -109,7 +109,7 @@ def guarded() -> Iterator[Sink]:
 
 
 def say(message: str) -> None:
-    """Say one line on standard error, whatever is in it."""
+    """Print one line on standard error, whatever is in it."""
     from mbench.core import plain
 
     sys.stderr.write(f"mbench: {plain.line(message)}\n")

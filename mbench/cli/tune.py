@@ -43,11 +43,11 @@ def tune(
 ) -> int:
     """Find quicker ways to make the kernels of networks; `run` uses them.
 
-    For each kernel, what the rules' models like best is compiled and timed
-    beside the rules' own choice. Then the networks are timed, by rule and as
-    tuned: a choice that is not quicker there is not followed. The file of
-    choices is written after every kernel and every network: interrupt it when
-    you like, the same command goes on.
+    For each kernel, mbench compiles what the cost models predict to be best
+    and times it beside the rules' own choice. Then it times the networks with
+    and without the choices, and drops a choice that is not quicker there. It
+    writes the file of choices after every kernel and every network, so you can
+    interrupt it at any time: the same command goes on.
     """
     from mbench.api import tune as api
     from mbench.core.run_options import TuneOptions

@@ -65,7 +65,7 @@ def called_kernels(planned: tvm.IRModule) -> tuple[str, ...]:
 def generate(planned: tvm.IRModule, target: tvm.target.Target) -> Any:
     """Generate machine code and the VM's program, or a single kernel's code.
 
-    CUDA C is compiled too, to see that nvcc takes it; each entry of a network for CUDA has a twin that is a CUDA graph.
+    CUDA C is compiled too, to see that nvcc takes it. Each entry for CUDA has a second version, a CUDA graph.
 
     Raises:
         BuildError: TVM or the device's compiler refused.

@@ -61,7 +61,7 @@ class Convolution:
 
     @property
     def signature(self) -> str:
-        """What tells it from others, in one word, as tuned choices are filed."""
+        """What distinguishes it from others, in one word: the key of tuned choices."""
         kind = "depthwise" if self.depthwise else "conv2d"
         layout = "nhwc" if self.channels_last else "nchw"
         return (
@@ -83,7 +83,7 @@ class Matmul:
 
     @property
     def signature(self) -> str:
-        """What tells it from others, in one word, as tuned choices are filed."""
+        """What distinguishes it from others, in one word: the key of tuned choices."""
         return f"matmul_{self.rows}x{self.reduction}x{self.columns}{_suffix(self.dtype)}"
 
     @property

@@ -17,7 +17,7 @@ _REGISTERS_GRANTED = 256
 _SHARED_TAKEN = 1024
 """Bytes of shared memory that CUDA keeps for itself in each block (CUDA C++ Programming Guide, 8.x and 9.0)."""
 _USUAL = {"threads": 1024, "blocks": 16, "registers": 65536, "shared_bytes": 65536}
-"""For a target that does not say: no more than any architecture since 7.0 has (CUDA C++ Programming Guide)."""
+"""For a target that does not state it: no more than any architecture since 7.0 has (CUDA C++ Programming Guide)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class GpuLimits:
 
 
 def _of_an_sm(target: Target, level: str) -> float | None:
-    """Return a level's bytes a cycle and SM; None where the target does not say."""
+    """Return a level's bytes a cycle and SM; None where the target does not state it."""
     peak, frequency = target.peaks.bytes_per_s.get(level), target.processor.frequency_hz
     return peak.value / (target.processor.cores * frequency.value) if peak and frequency else None
 

@@ -14,7 +14,7 @@ from mbench.compile.schedules.rule import Scheduled
 def install(module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> tvm.IRModule:
     """Replace each kernel of `module` by its scheduled form.
 
-    A kernel with packed weights has another signature, so it cannot be updated in place: it is added as
+    A kernel with packed weights has another signature, so it cannot replace the old function: it is added as
     `<name>_packed` and its calls are rewritten.
     """
     for name, kernel in kernels.items():

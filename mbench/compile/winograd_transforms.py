@@ -1,9 +1,10 @@
-"""Winograd's minimal filtering for 3x3 kernels: the transforms, and their cost in arithmetic. No TVM.
+"""Winograd's algorithm for 3x3 kernels: the transforms, and their cost in arithmetic. No TVM.
 
-Outputs of `size` x `size` pixels take (size + 2)^2 products instead of 9 size^2: Y = A^T [(G g G^T) * (B^T d B)] A.
-With stride 2 they take (2 size + 1)^2. Along one direction the outer two taps then meet every other input alone, as a
-filter of two taps with stride 1 does, which takes size + 1 products; the tap between them meets the others, one product
-an output. Each function here transforms along one direction; what it transforms may be numbers, arrays, or expressions.
+Outputs of `size` x `size` pixels take (size + 2)^2 multiplications instead of 9 size^2:
+Y = A^T [(G g G^T) * (B^T d B)] A. With stride 2 they take (2 size + 1)^2. Along one direction the outer two taps then
+meet every other input alone, as a filter of two taps with stride 1 does, which takes size + 1 multiplications. The tap
+between them meets the other inputs, one multiplication an output. Each function here transforms along one direction;
+what it transforms may be numbers, arrays, or expressions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _NEAR, _FAR = 0.5**0.5, 2**0.5
 """Where F(4, 3) takes its polynomials, beside 0 and infinity: +-sqrt(1/2) and +-sqrt(2), not Lavin's +-1 and +-2.
 
 They cost 3 operations more in `output`, and the largest error falls to a fifth: with ReLU's inputs and 512 channels,
-from 1.5e-5 of the largest output to 2.5e-6, where a sum of products in order has 1.5e-6."""
+from 1.5e-5 of the largest output to 2.5e-6, where multiply-adds in order have 1.5e-6."""
 
 Keep = Callable[[Any], Any]
 """Keeps a value that is used more than once; returns it."""
@@ -29,7 +30,7 @@ Keep = Callable[[Any], Any]
 class Transform:
     """F(size, 3) with a stride, along one direction.
 
-    `input` turns `tile` values into as many, `output` as many products into `size` sums; `weights` is G.
+    `input` turns `tile` values into as many, `output` as many multiplied values into `size` sums; `weights` is G.
     `input_operations` and `output_operations` count their additions, multiplications and both at once.
     """
 
@@ -48,7 +49,7 @@ class Transform:
 
     @property
     def positions(self) -> int:
-        """Products for each pair of an input and an output channel."""
+        """Multiplications for each pair of an input and an output channel."""
         return self.tile**2
 
     def of_weights(self, weights: np.ndarray) -> np.ndarray:

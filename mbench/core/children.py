@@ -170,7 +170,7 @@ class _Child:
             self._process.start()
 
     def alive(self) -> bool:
-        """Return whether the process lives; whoever waited for it, its sentinel tells."""
+        """Return whether the process is running. Its sentinel stays valid even if another thread has waited for it."""
         return not connection.wait([self._process.sentinel], timeout=0)
 
     def run(self, task: Callable[[], _T], limits: TaskLimits) -> _T:

@@ -46,8 +46,8 @@ class Dtype:
 DTYPES = {
     dtype.name: dtype
     for dtype in (
-        # Networks show errors up to 1e-5: sums of up to 9216 products are taken in another order than PyTorch takes
-        # them. A layer gone wrong shows 1e-2 and more.
+        # Networks show errors up to 1e-5: kernels sum up to 9216 multiply-adds in another order than PyTorch does.
+        # A wrong layer shows 1e-2 and more.
         Dtype(
             name="float32",
             bytes=4,

@@ -69,7 +69,7 @@ def why(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value out of a file, to be quoted in a message and cut short; tables and lists as JSON."""
+    """Return a value out of a file, to be quoted in a message and shortened; tables and lists as JSON."""
     import json
 
     plural = isinstance(value, list | dict)

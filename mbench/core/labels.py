@@ -163,7 +163,7 @@ def parse(text: str) -> tuple[str, str]:
 
 
 def of_ci(environment: Environment) -> dict[str, str]:
-    """Return `ci`, `commit`, `branch` and `change` as a CI's variables have them; what it does not say is left out."""
+    """Return `ci`, `commit`, `branch` and `change` as a CI's variables have them; what it does not set is left out."""
     system = next((each for each in SYSTEMS if environment.get(each.sign)), None)
     if system is None:
         return {}

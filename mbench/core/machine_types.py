@@ -90,7 +90,7 @@ class Processor(Strict, frozen=True, kw_only=True):
 
 
 class Peaks(Strict, frozen=True, kw_only=True):
-    """Ceilings of the whole target, all cores: FLOP/s by dtype, bytes/s by level (`L1`, `L2`, `L3`, `DRAM`)."""
+    """Peaks of the whole target, all cores: FLOP/s by dtype, bytes/s by level (`L1`, `L2`, `L3`, `DRAM`)."""
 
     flops_per_s: FigureTable = {}
     bytes_per_s: FigureTable = {}
@@ -162,7 +162,7 @@ class GpuConditions(Strict, frozen=True, kw_only=True):
 
 
 class Conditions(Strict, frozen=True, kw_only=True):
-    """What the machine was doing at one moment. Null: this machine does not tell."""
+    """What the machine was doing at one moment. Null: this machine does not report it."""
 
     at_utc: Moment
     load_1min: Amount | None = None
@@ -207,7 +207,7 @@ class Mix(Strict, frozen=True, kw_only=True):
 
 
 class Calibration(Strict, frozen=True, kw_only=True):
-    """Ceilings of the device as measured with mbench's own kernels, at `threads` threads."""
+    """Peaks of the device as measured with mbench's own kernels, at `threads` threads."""
 
     method: Text
     measured_at_utc: Moment
@@ -223,7 +223,7 @@ class Calibration(Strict, frozen=True, kw_only=True):
     working_set_bytes: BytesTable
     """How many bytes each level's kernels went through, all threads together."""
     others_busy: Amount | None = None
-    """Processors that other processes kept busy meanwhile; the ceilings are too low if they were."""
+    """Processors that other processes kept busy meanwhile; the peaks are too low if they were."""
 
 
 DeviceKind = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]

@@ -1,6 +1,6 @@
-"""How long work reports on itself: one interface for runs, tuning and the gate; what shows it is elsewhere.
+"""How long work reports its progress: one interface for runs, tuning and the gate; what shows it is elsewhere.
 
-`Progress` is what a person sees. Work that knows less of itself is given less of it: `Stage` and `Note` are its two
+`Progress` is what a person sees. Work that reports less takes a part of it: `Stage` and `Note` are its two
 methods, `Report` is `Stage` for one variant, and `Fraction` is `Report` for one stage.
 """
 
@@ -22,14 +22,14 @@ Note = Callable[[str], None]
 
 
 class Progress(Protocol):
-    """Is told what the run is doing."""
+    """Shows what the run is doing."""
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """`variant` is at `stage`, `fraction` of it done (0 to 1)."""
         ...
 
     def note(self, text: str) -> None:
-        """Say something to the user."""
+        """Show a line to the user."""
         ...
 
 

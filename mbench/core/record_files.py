@@ -55,7 +55,7 @@ def _rounded(value: Any) -> Any:
 
 
 class _Head(msgspec.Struct):
-    """What tells whether a document is a record, and of which version."""
+    """What shows whether a document is a record, and of which version."""
 
     format_version: msgspec.Raw = msgspec.Raw(b"null")
     format_minor: msgspec.Raw = msgspec.Raw(b"0")
@@ -67,7 +67,7 @@ def decode(data: bytes, *, source: str) -> Record:
     Fields that a newer minor version added are left out.
 
     Raises:
-        RecordError: not JSON, cut short, a newer format version, or a field that breaks the format.
+        RecordError: not JSON, truncated, a newer format version, or a field that breaks the format.
     """
     if not data.strip():
         raise RecordError(f"{source}: the file is empty; expected a record that 'mbench run' wrote")
@@ -76,7 +76,7 @@ def decode(data: bytes, *, source: str) -> Record:
         found = _decoded(data, version, minor)
         strict_json.refuse_repeated_keys(data)
     except strict_json.NotJsonError as error:
-        raise RecordError(f"{source}: not a whole JSON document ({error}); was it cut short?") from error
+        raise RecordError(f"{source}: not a whole JSON document ({error}); is it truncated?") from error
     except strict_json.MisfitError as error:
         raise RecordError(f"{source}: not a valid record: {error}") from error
     broken = record_rules.broken(found)

@@ -54,7 +54,7 @@ MIGRATIONS: dict[int, Callable[[Document], Document]] = {1: from_version_1}
 
 
 def network_of_version_1(variant: Document) -> Document:
-    """Return how version 2 describes a network: with parameters in place of MobileNetV1's fields."""
+    """Return how version 2 describes a network: with parameters instead of MobileNetV1's fields."""
     parameters = {key: variant[key] for key in ("width_multiplier", "resolution") if key in variant}
     rest = {key: value for key, value in variant.items() if key not in parameters}
     return _with(rest, "$.network", source="family", parameters=parameters)

@@ -72,14 +72,14 @@ class Settings(Strict, frozen=True, kw_only=True):
     number: Repeat
     """Runs a sample of end-to-end latency averages over; 1 keeps percentiles true."""
     repeat: Repeat
-    """End-to-end samples of each twin of the A/A pair, at most: see `measure_max_s`."""
+    """End-to-end samples of each A/A copy, at most: see `measure_max_s`."""
     layer_repeat: Repeat
     """Instrumented runs, at most: samples of each layer."""
     block: Repeat
-    """Consecutive runs of one twin before the other takes over (A B B A)."""
+    """Consecutive runs of one A/A copy before the other takes over (A B B A)."""
     warmup: Warmup
     measure_max_s: Patience | None = None
-    """When to be content with fewer samples, though never fewer than three blocks of each twin; null: never."""
+    """When to be content with fewer samples, though never fewer than three blocks of each copy; null: never."""
     timeout_s: Patience
     compile_only: bool = False
     counts: bool = False
@@ -87,7 +87,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     tuned: TextTable = {}
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
     no_tuned: bool | None = None
-    """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not say."""
+    """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not have it."""
     repeat_asked: bool = False
     """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
     target_folders: Texts = ()
@@ -218,11 +218,11 @@ class TimeBalance(Strict, frozen=True, kw_only=True):
     instrument_cost_s: Seconds
     """What the instrument adds to one reading; already taken off the layers and the overhead."""
     method: Text | None = None
-    """How layers and overhead were told apart; null: by the runtime's instrument, call by call."""
+    """How layers and overhead were separated; null: by the runtime's instrument, call by call."""
 
 
 class Roofline(Strict, frozen=True, kw_only=True):
-    """A layer under the ceilings. `bound` names the lowest one: `compute`, or the memory level that its data pass."""
+    """A layer under the measured peaks. `bound` names the lowest: `compute`, or the memory level that its data pass."""
 
     flops_per_s: Amount
     arithmetic_intensity: Amount
@@ -278,8 +278,8 @@ class Layer(Strict, frozen=True, kw_only=True):
     block: Name | None
     """The block of the network that it belongs to. A standard twin's convolution belongs to the block it replaces."""
     role: Text
-    """What it does there: `stem`, `depthwise`, `pointwise`, `standard` (the twin's convolution), `pool`, `classifier`,
-    `other`."""
+    """What it does there: `stem`, `depthwise`, `pointwise`, `standard` (the standard twin's convolution), `pool`,
+    `classifier`, `other`."""
     inputs: Annotated[tuple[Name, ...], Meta(max_length=MOST_LAYERS)]
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     source_names: Texts = ()
@@ -299,7 +299,7 @@ class Layer(Strict, frozen=True, kw_only=True):
     """Input plus output."""
     workspace_bytes: Bytes
     parallel_loops: Count | None = None
-    """That one run executes; each starts the threads and joins them. None where the build did not say."""
+    """That one run executes; each starts the threads and joins them. None where the build did not record it."""
     latency_s: Samples | None
     energy_j: Joules | None
     energy_method: Text | None

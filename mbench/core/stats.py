@@ -26,9 +26,9 @@ class Noise:
     """How far two copies of one library seem to differ: the A/A pair, block by block."""
 
     log_ratio_mean: float
-    """Mean of log(twin / first): how far the two copies are apart in this run."""
+    """Mean of log(second / first): how far the two copies are apart in this run."""
     log_ratio_sd: float
-    """Standard deviation of log(twin / first) over the pairs of blocks."""
+    """Standard deviation of log(second / first) over the pairs of blocks."""
     pairs: int
     smallest_visible_change: float
     """The slow-down, as a fraction, that a comparison of the same length would catch: see `noise`."""
@@ -126,12 +126,11 @@ def block_medians(samples: Sequence[float], block: int) -> tuple[float, ...]:
 def noise(first: Sequence[float], twin: Sequence[float], block: int) -> Noise | None:
     """Return the noise of an A/A pair, or None if there are fewer than three pairs of whole blocks.
 
-    `first` and `twin` are times of two copies of one library, taken in blocks of `block` runs in the order A B B A …:
-    the
-    i-th block of one is paired with the i-th of the other, which ran next to it. A block counts by its median. The
+    `first` and `twin` are times of two A/A copies of a library, taken in blocks of `block` runs in the order A B B A …:
+    the i-th block of one is paired with the i-th of the other, which ran next to it. A block counts by its median. The
     smallest visible change is the slow-down that as many pairs would show in a one-sided t test at 1 % false alarms in
     95 % of the cases: exp((t₀.₉₉ + t₀.₉₅) · sd / √n) - 1, both t with n - 1 degrees of freedom. Times of 0 (a clock too
-    coarse) give None too: their ratio says nothing.
+    coarse) give None too: their ratio means nothing.
 
     Raises:
         ValueError: `block` is not positive.

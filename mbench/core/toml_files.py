@@ -238,7 +238,7 @@ def _fields(at: inspect.Type | None) -> dict[Any, inspect.Field]:
 
 # -------------------------------------------------------------------------------------------------------------- showing
 def shown(value: object, most: int = _SHOWN) -> str:
-    """Return a value for a message: on one line, cut, and without characters that a terminal would obey."""
+    """Return a value for a message: on one line, shortened, and without characters that a terminal would obey."""
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "an array"
     said = repr(value) if isinstance(value, str) else str(value)

@@ -54,7 +54,7 @@ def open_device(
         address: of an `rpc` device, as `mbench.devices.rpc.Address` reads it.
         lock_dir: where locks and logs lie.
         timeout_s: bounds the silence of what runs there.
-        waiting: is told what takes long before it is open.
+        waiting: called with a line about what takes long before it is open.
 
     Raises:
         UsageError: the kind is not known, or this machine lacks something that the device needs.

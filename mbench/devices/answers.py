@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 def plain(text: str, longest: int = LONGEST_LINE) -> str:
-    """Return a text of another machine as one line that a terminal only shows, cut at `longest` characters."""
+    """Return a text of another machine as one line that a terminal only shows, shortened to `longest` characters."""
     shown = text[: longest + 1]
     line = "".join(char if char.isprintable() else " " if char.isspace() else "\ufffd" for char in shown)
     return line if len(shown) <= longest else f"{line[:longest]}…"
@@ -114,7 +114,7 @@ def _sides(shape: Sequence[int]) -> str:
 def bound_memory() -> None:
     """Let this process take no more memory than what it has and a part of what is left, whatever is answered.
 
-    A request for more fails in this process alone. Nothing is done where the system does not tell.
+    A request for more fails in this process alone. Nothing is done where the system does not report it.
     """
     status, machine = _kilobytes(Path("/proc/self/status")), _kilobytes(Path("/proc/meminfo"))
     if "VmData" not in status or "MemAvailable" not in machine:

@@ -38,7 +38,7 @@ def counted(folder: Path, ran: Sequence[str], loaded: Artifact, machine: Emulate
         machine: what ran it.
 
     Raises:
-        MeasureError: the counts are cut short, do not fit the calls, or hold an instruction that is not known.
+        MeasureError: the counts are truncated, do not fit the calls, or hold an instruction that is not known.
     """
     manifest = loaded.manifest
     segments = counters.read(folder / machine.counts, Decoder(machine.architecture))

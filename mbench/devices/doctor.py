@@ -142,16 +142,16 @@ def _gpu() -> Iterator[Check]:
 
 
 def _nvml() -> Check:
-    """Look whether the GPU tells its energy, clocks and limits."""
+    """Look whether the GPU reports its energy, clocks and limits."""
     name = "gpu meter"
     try:
         device = nvml.open_device()
-    except (nvml.NotTold, nvml.DeviceLost) as error:
+    except (nvml.NotReported, nvml.DeviceLost) as error:
         what, _, hint = str(error).rpartition("; ")
         return Check(name, "missing", what or hint, hint if what else "clocks and energy will be missing")
     try:
         device.energy_j()
-    except (nvml.NotTold, nvml.DeviceLost) as error:
+    except (nvml.NotReported, nvml.DeviceLost) as error:
         return Check(name, "missing", f"no energy counter: {error}", "energy is modelled, not measured")
     slowed = device.conditions().slowed_by
     if slowed:
@@ -274,7 +274,7 @@ def _quota(host: Host, root: Path) -> Check:
 def _memory(root: Path) -> Check:
     available_bytes = hosts.available_memory_bytes(root=root)
     if available_bytes is None:
-        return Check("memory", "ok", "free memory is not told")
+        return Check("memory", "ok", "the system does not report free memory")
     little = available_bytes < _LITTLE_MEMORY_BYTES
     hint = "compiling a network takes about 2 GB" if little else ""
     return Check("memory", "warn" if little else "ok", f"{units.data_size(available_bytes)} free", hint)

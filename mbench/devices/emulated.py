@@ -1,6 +1,6 @@
 """A machine that is not there, executed by QEMU: real code for the target, checked and counted. Nothing is timed here.
 
-Emulated time says nothing about the hardware, so it is not even read.
+Emulated time means nothing for the hardware, so it is not read.
 """
 
 from __future__ import annotations

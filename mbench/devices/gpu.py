@@ -36,12 +36,12 @@ class GpuDevice(WorkerDevice):
 
 
 def calibrate(send: Report, target: Target) -> Calibration:
-    """Job: measure the ceilings of the GPU."""
+    """Job: measure the peaks of the GPU."""
     send("calibrating", 0.0)
     _load_cuda()
     from mbench.measure import gpu_peaks
 
-    with cudart.explaining("the ceilings' arrays"):
+    with cudart.explaining("the peaks' arrays"):
         return gpu_peaks.calibrate(target, progress=lambda fraction: send("calibrating", fraction))
 
 

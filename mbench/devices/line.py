@@ -101,7 +101,7 @@ class Line:
         """Set how many threads the runtime uses, before anything runs; return how many it says it uses.
 
         Raises:
-            MeasureError: it does not use as many as it was told to.
+            MeasureError: it does not use as many as it should.
         """
         if self.info is not None:
             self.call("mbench.threads", wanted)
@@ -124,7 +124,7 @@ def connect(address: Address, *, waiting: Note, patience_s: float, answer_s: flo
 
     Args:
         address: of the server, or of a tracker.
-        waiting: is told, again and again, that all devices of a tracker are busy.
+        waiting: called again and again while all devices of a tracker are busy.
         patience_s: how long to wait for a tracker's device.
         answer_s: how long a server, or a tracker, may take to answer.
 
@@ -165,14 +165,14 @@ def _refusal(error: RuntimeError, given: Address, where: str) -> str:
     if any(word in text for word in _NO_SERVER) or "reset" in text.lower():
         return f"what answers at {where} is no TVM RPC server; check the port, or {serve}"
     if "RPCCode::kReturn" in text or "SockChannel" in text:
-        return f"the server at {where} hung up before the session began; what it says there may tell why"
+        return f"the server at {where} hung up before the session began; its output may show why"
     if "protocol" in text:
         return f"the server at {where} speaks another version of TVM's RPC than apache-tvm {tvm.__version__}; {serve}"
     return f"no session with {where}: {said(error)}"
 
 
 def _why_not(address: Address) -> str:
-    """Return why the system cannot connect: TVM does not tell."""
+    """Return why the system cannot connect: TVM does not report it."""
     try:
         socket.create_connection((address.host, address.port), timeout=ANSWER_S).close()
     except OSError as error:
@@ -236,14 +236,14 @@ def explain(error: RuntimeError, line: Line, target: str) -> str:
 def _how_ended(line: Line, again: Line, target: str) -> str:
     before, now = line.info, again.info
     if before is None or now is None:
-        return f"the line to {line.address} was lost; TVM's own server does not say why"
+        return f"the line to {line.address} was lost; TVM's own server does not report why"
     if before.server != now.server:
         return (
             f"the line to {line.address} was lost; its server was started again since, or the tracker gave another one"
         )
     ended = str(again.call("mbench.last_session")) if now.session == before.session + 1 else ""
     if not ended:
-        return f"the line to {line.address} was cut; the device answers again"
+        return f"the line to {line.address} was interrupted; the device answers again"
     if ended.startswith("SIGILL"):
         return f"illegal instruction: the library for {target} uses instructions that this processor lacks"
     return f"the process on the device at {line.address} was ended by {answers.plain(ended)}"

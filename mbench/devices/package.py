@@ -60,7 +60,7 @@ Ctrl-C, SIGTERM or SIGHUP stops it. One client at a time is served, the others w
 ended and its files are removed.
 
 TVM's RPC has no authentication: whoever reaches the port can run any code as the user who started the server. So the
-server listens on loopback unless told otherwise. Leave it so, and come through SSH, from the machine with mbench:
+server listens on loopback unless --host is given. Leave it so, and come through SSH, from the machine with mbench:
 
     ssh -L 9090:127.0.0.1:9090 BOARD
     mbench device add NAME --rpc 127.0.0.1:9090

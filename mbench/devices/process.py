@@ -52,7 +52,7 @@ class WorkerDevice:
             where: what is held, in words, for those who wait: `on this machine`.
             lock_dir: the folder of locks and logs.
             timeout_s: bounds each silence of the worker.
-            waiting: is told that another run holds the lock.
+            waiting: called with a line when another run holds the lock.
         """
         self._timeout_s = timeout_s
         self.files = (lock_dir / f"{file}.lock", lock_dir / f"{file}.log")

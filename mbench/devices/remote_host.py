@@ -98,7 +98,7 @@ class Snapshot:
         return tuple(host.numbers(found[1]))
 
     def others_busy_s(self) -> float | None:
-        """Return the seconds since boot that processors were busy for other processes; None if it does not tell."""
+        """Return the seconds since boot that processors were busy for other processes; None if unknown."""
         cpu = self._text("proc/stat").split("\n", maxsplit=1)[0].split()
         own = self._text("proc/self/stat").rpartition(")")[2].split()
         if len(cpu) < 8 or len(own) < 13:

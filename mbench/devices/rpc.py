@@ -32,7 +32,7 @@ class RpcDevice(WorkerDevice):
             address: `rpc://host:port`, or `rpc://host:port/key` of a tracker.
             lock_dir: where locks and logs lie.
             timeout_s: bounds each silence of the device, and the wait for a tracker's.
-            waiting: is told that another run measures there.
+            waiting: called with a line when another run measures there.
 
         Raises:
             UsageError: the address is none.

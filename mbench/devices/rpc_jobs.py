@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mbench.devices.remote_session import RemoteSession
 
 _LEAST_MEMORY_BYTES = 1 << 28
-"""Taken where a device does not say how much it has to spare."""
+"""Taken where a device does not report how much it has to spare."""
 
 
 def measure(
@@ -33,9 +33,9 @@ def measure(
     """Job: check an artifact's numerics on a device, then time it there.
 
     Args:
-        send: tells the stage.
+        send: called with each stage.
         address: of the device.
-        work: an empty folder, for what the device tells of itself.
+        work: an empty folder, for what the device reports of itself.
         patience_s: how long to wait for a tracker's device.
         folder: the artifact.
         plan: how to measure.
@@ -60,10 +60,10 @@ def measure(
 def calibrate(
     send: Report, address: Address, work: Path, patience_s: float, target: Target, threads: int
 ) -> Calibration:
-    """Job: measure the ceilings of a device.
+    """Job: measure the peaks of a device.
 
     Args:
-        send: tells the stage.
+        send: called with each stage.
         address: of the device.
         work: an empty folder, for the kernels.
         patience_s: how long to wait for a tracker's device.
@@ -73,7 +73,7 @@ def calibrate(
     send("connecting", 0.0)
     from mbench.devices import answers
     from mbench.devices import line as lines
-    from mbench.measure import cpu_peaks as ceilings
+    from mbench.measure import cpu_peaks
 
     answers.bound_memory()
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
@@ -83,7 +83,7 @@ def calibrate(
             line.set_threads(threads)
             send("calibrating", 0.0)
             progress = functools.partial(send, "calibrating")
-            return ceilings.calibrate(target, threads, progress=progress, place=place)
+            return cpu_peaks.calibrate(target, threads, progress=progress, place=place)
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, target.name)) from error
         except answers.UNUSABLE as error:
@@ -206,7 +206,7 @@ class _Measuring:
             self.seen["missing"] = self.seen["energy_missing"] = only_mbenchs(self._line)
 
     def _before(self) -> Snapshot | None:
-        """Return what the device is doing before it is timed; None if it cannot tell."""
+        """Return what the device is doing before it is timed; None if it does not report it."""
         if self._line.info is None:
             return None
         snapshot = self._look("before")

@@ -140,7 +140,7 @@ def emulator(triple: str) -> Emulator:
     """Return QEMU's user-mode emulator for a triple.
 
     Raises:
-        UsageError: it is not on PATH, or does not say its version.
+        UsageError: it is not on PATH, or does not print its version.
     """
     name = f"qemu-{linker.architecture(triple)}"
     command = shutil.which(name) or shutil.which(f"{name}-static")

@@ -59,7 +59,7 @@ def request(address: Address, *, waiting: Note, patience_s: float, answer_s: flo
 
     Args:
         address: of the tracker, with the key of the device.
-        waiting: is told every second that all devices are busy.
+        waiting: called every second while all devices are busy.
         patience_s: how long to wait for one.
         answer_s: how long the tracker itself may take to answer.
 

@@ -61,13 +61,12 @@ def _sparing(pipe: Connection) -> Report:
 
 
 def calibrate(send: Report, target: Target, threads: int) -> Calibration:
-    """Job: measure the ceilings of this machine."""
+    """Job: measure the peaks of this machine."""
     send("calibrating", 0.0)
-    from mbench.measure import cpu_peaks as ceilings
-    from mbench.measure import session
+    from mbench.measure import cpu_peaks, session
 
     session.use_threads(threads)
-    return ceilings.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
+    return cpu_peaks.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
 
 
 def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
@@ -113,7 +112,7 @@ def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
 
 
 def duel(send: Report, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
-    """Job: time artifacts against each other in one process: a baseline, its twin, and a head.
+    """Job: time artifacts against each other in one process: a baseline, its A/A copy, and a head.
 
     Raises:
         MeasureError: one of them computes something wrong; it is not timed.

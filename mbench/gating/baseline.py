@@ -27,7 +27,7 @@ class Renewal(NamedTuple):
     artifacts: tuple[tuple[Artifact, Path], ...]
     """The head's, each with its place beside the base."""
     stale: tuple[Path, ...]
-    """Artifacts beside the base that the head has none in place of."""
+    """Artifacts beside the base that the head does not replace."""
 
 
 @contextlib.contextmanager

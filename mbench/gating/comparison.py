@@ -81,7 +81,7 @@ class Finding(_VerdictStruct, frozen=True, kw_only=True):
     log_ratios: tuple[float, ...] = ()
     """One a process: log(head / base)."""
     noise_log_ratios: tuple[float, ...] = ()
-    """One a process: log(twin / base), two copies of the baseline."""
+    """One a process: log(A/A copy / base), two copies of the baseline."""
     outcome: Outcome
     reason: str
     """In words, with figures."""

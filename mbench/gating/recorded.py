@@ -27,7 +27,7 @@ ASSUMED_SPREAD = {1: 0.04, 2: 0.28}
 more: MobileNetV1 0.25 128 on two processors of a shared host."""
 FEWEST_SAMPLES = 3
 LEAST_SPREAD = 1e-9
-"""What no clock tells apart."""
+"""What no clock can distinguish."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ class Reading:
     log_ratios: tuple[float, ...]
     """log(head / base), one a process."""
     noise: tuple[float, ...]
-    """log(twin / base), one a process: the A/A pair."""
+    """log(A/A copy / base), one a process."""
     base_s: float
     head_s: float
     whole_s: float

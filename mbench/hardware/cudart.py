@@ -77,7 +77,7 @@ class Runtime:
         code = getattr(self._library, function)(*arguments)
         if code:
             name, said = self._library.cudaGetErrorName(code), self._library.cudaGetErrorString(code)
-            raise CudaError(f"{function}: CUDA says {name.decode()}: {said.decode()}")
+            raise CudaError(f"{function}: CUDA reports {name.decode()}: {said.decode()}")
 
     def versions(self) -> tuple[int, int]:
         """Return the newest CUDA that the driver runs, and this library's, such as 13000; 0: no driver."""

@@ -29,11 +29,11 @@ class KindFacts:
     here: bool = False
     """Whether the hardware is this machine's own."""
     remote: bool = False
-    """Whether it is another machine, with a name of its own, of which the record tells too."""
+    """Whether it is another machine, with a name of its own, which the record describes too."""
     runs: bool = True
     """Whether anything is run."""
     no_time: str | None = None
-    """Why its times say nothing, so that counts stand in their place; None where they are what is measured."""
+    """Why its times mean nothing, so that counts are shown instead; None where they are what is measured."""
     option: Callable[[str], str | None] = lambda name: name
     """Returns what `--device` is called with for a device of that name; None: it is left out."""
 

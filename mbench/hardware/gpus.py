@@ -21,7 +21,7 @@ _QUERY = (
     *("memory.total", "clocks.max.sm", "clocks.max.mem", "enforced.power.limit"),
 )
 _WAIT_S = 30
-_NO_NVML = "asked through nvidia-smi, which does not tell; pip install 'mobilenet-bench[gpu]'"
+_NO_NVML = "nvidia-smi does not report it; pip install 'mobilenet-bench[gpu]'"
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Toolkit:
     """The CUDA compiler on PATH."""
 
     release: str
-    """Such as `13.0`; empty if it does not say."""
+    """Such as `13.0`; empty if it does not report it."""
     archs: tuple[str, ...]
-    """The architectures that it can make code for, such as `sm_90`; empty if it does not say."""
+    """The architectures that it can make code for, such as `sm_90`; empty if it does not report them."""
 
 
 # ------------------------------------------------------------------------------------------------------------ what is
@@ -39,7 +39,7 @@ def found() -> Gpu | None:
     """Return this machine's first GPU, or None if neither NVML nor nvidia-smi shows one."""
     try:
         return nvml.open_device().describe()
-    except (nvml.NotTold, nvml.DeviceLost):
+    except (nvml.NotReported, nvml.DeviceLost):
         return _by_smi()
 
 
@@ -89,7 +89,7 @@ def _output(name: str, *arguments: str) -> str:
 
 
 def as_found(target: Target, gpu: Gpu | None) -> Target:
-    """Return a target with what a GPU tells of itself in place of its reference machine's; the rest stays.
+    """Return a target with what a GPU reports of itself instead of its reference machine's figures; the rest stays.
 
     Static power of this GPU is not known before it is measured.
     """
@@ -118,7 +118,7 @@ def _figure(value: float | None, told: str) -> Figure | None:
 
 
 def _description(gpu: Gpu, target: Target) -> str:
-    """Return a GPU in words; peaks and caches, which a driver does not tell, are those of the target."""
+    """Return a GPU in words; peaks and caches, which a driver does not report, are those of the target."""
     facts = {
         f"{gpu.multiprocessors} SMs": gpu.multiprocessors,
         units.data_size(gpu.memory_bytes or 0): gpu.memory_bytes,
@@ -146,7 +146,7 @@ def no_measuring(arch: str) -> str:
     """Return why code for an architecture cannot be measured here; empty where it can. nvcc is taken to be there."""
     try:
         gpu = nvml.open_device().describe()
-    except nvml.NotTold as error:
+    except nvml.NotReported as error:
         if (other := _by_smi()) is None:
             return f"compile only: {error}"
         gpu = other

@@ -84,7 +84,7 @@ def describe(*, root: Path = ROOT, processors: Collection[int] | None = None, ma
 
 
 def conditions(*, root: Path = ROOT, gpu: GpuConditions | None = None) -> Conditions:
-    """Return what the machine is doing now; what it does not tell is null. `gpu` is what its GPU does, if it counts."""
+    """Return what the machine is doing now; null: it does not report it. `gpu` is what its GPU does, if it counts."""
     policy = root / _CPUS / "cpu0/cpufreq"
     frequency_khz = _read_int(policy / "scaling_cur_freq")
     return Conditions(
@@ -100,7 +100,7 @@ def conditions(*, root: Path = ROOT, gpu: GpuConditions | None = None) -> Condit
 
 
 def available_memory_bytes(*, root: Path = ROOT) -> int | None:
-    """Return the memory that can be had without swapping; null where the machine does not tell."""
+    """Return the memory that can be had without swapping; null where the machine does not report it."""
     return _meminfo_bytes(root, "MemAvailable")
 
 

@@ -80,7 +80,7 @@ def host_target() -> Target:
 
 
 def unasked_features(triple: str, mcpu: str) -> set[str]:
-    """Return what code for a processor uses without being told to, in the kernel's words without `_` and `.`."""
+    """Return what code for a processor uses without being asked to, in the kernel's words without `_` and `.`."""
     import tvm
 
     described = _call(

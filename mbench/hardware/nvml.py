@@ -1,4 +1,4 @@
-"""What an NVIDIA GPU tells of itself through NVML: what it is, what it does, what energy it took. Changes nothing.
+"""What an NVIDIA GPU reports of itself through NVML: what it is, what it does, what energy it took. Changes nothing.
 
 NVML is the driver's own library; the package nvidia-ml-py (module `pynvml`, the extra `gpu`) calls it. A question that
 a GPU does not answer is a reason, never a zero; a GPU that is gone ends the measurement.
@@ -37,7 +37,7 @@ a display) do not. Source: nvml.h, nvmlClocksEventReason*."""
 _GONE = ("NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED")
 
 
-class NotTold(Exception):
+class NotReported(Exception):
     """NVML has no answer; the message is one line that says why."""
 
 
@@ -56,7 +56,7 @@ class NvmlDevice:
         """Return NVML's answer about this GPU.
 
         Raises:
-            NotTold: it has none.
+            NotReported: it has none.
             DeviceLost: the GPU is gone.
         """
         return _ask(self._library, function, self._handle, *arguments)
@@ -65,7 +65,7 @@ class NvmlDevice:
         """Return the energy since the driver was loaded, in joules. The counter moves in steps of 10 to 100 ms.
 
         Raises:
-            NotTold: this GPU has no counter (there is none before Volta, and none on a Jetson).
+            NotReported: this GPU has no counter (there is none before Volta, and none on a Jetson).
             DeviceLost: the GPU is gone.
         """
         return float(self._ask("nvmlDeviceGetTotalEnergyConsumption") * 1e-3)  # millijoules
@@ -74,7 +74,7 @@ class NvmlDevice:
         """Return what this GPU is.
 
         Raises:
-            NotTold: it does not even tell its name and architecture.
+            NotReported: it does not even report its name and architecture.
             DeviceLost: the GPU is gone.
         """
         told = _Told()
@@ -132,7 +132,7 @@ class _Told:
     def __call__(self, field: str, ask: Callable[[], _T]) -> _T | None:
         try:
             return ask()
-        except NotTold as error:
+        except NotReported as error:
             self.missing[field] = str(error)
             return None
 
@@ -143,25 +143,25 @@ def open_device(library: Any = None) -> NvmlDevice:
     The order is that of the bus, as CUDA's is with `CUDA_DEVICE_ORDER=PCI_BUS_ID`.
 
     Args:
-        library: answers in place of the module pynvml.
+        library: answers instead of the module pynvml.
 
     Raises:
-        NotTold: nvidia-ml-py is not installed, there is no driver, or it shows no GPU.
+        NotReported: nvidia-ml-py is not installed, there is no driver, or it shows no GPU.
         DeviceLost: the GPU is gone.
     """
     if library is None:
         try:
             library = importlib.import_module("pynvml")
         except ImportError as error:
-            raise NotTold("nvidia-ml-py is not installed; pip install 'mobilenet-bench[gpu]'") from error
+            raise NotReported("nvidia-ml-py is not installed; pip install 'mobilenet-bench[gpu]'") from error
     _ask(library, "nvmlInit")
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     if first.startswith("GPU-"):
         return NvmlDevice(library, _ask(library, "nvmlDeviceGetHandleByUUID", first))
     if not first.isdigit():
-        raise NotTold(f"CUDA_VISIBLE_DEVICES begins with '{first}', which is no GPU; expected a number or GPU-UUID")
+        raise NotReported(f"CUDA_VISIBLE_DEVICES begins with '{first}', which is no GPU; expected a number or GPU-UUID")
     if int(first) >= _ask(library, "nvmlDeviceGetCount"):
-        raise NotTold(f"NVML shows no GPU number {first}; see nvidia-smi -L")
+        raise NotReported(f"NVML shows no GPU number {first}; see nvidia-smi -L")
     return NvmlDevice(library, _ask(library, "nvmlDeviceGetHandleByIndex", int(first)))
 
 
@@ -170,7 +170,7 @@ def _ask(library: Any, function: str, *arguments: Any) -> Any:
         return getattr(library, function)(*arguments)
     except library.NVMLError as error:
         if error.value in [getattr(library, name) for name in _GONE]:
-            raise DeviceLost(f"the GPU was lost: NVML says '{error}'; see dmesg for its Xid") from error
+            raise DeviceLost(f"the GPU was lost: NVML reports '{error}'; see dmesg for its Xid") from error
         if error.value in (library.NVML_ERROR_LIBRARY_NOT_FOUND, library.NVML_ERROR_DRIVER_NOT_LOADED):
-            raise NotTold(f"no NVIDIA driver: NVML says '{error}'; install the driver") from error
-        raise NotTold(f"{function}: NVML says '{error}'") from error
+            raise NotReported(f"no NVIDIA driver: NVML reports '{error}'; install the driver") from error
+        raise NotReported(f"{function}: NVML reports '{error}'") from error

@@ -71,10 +71,10 @@ def load_all(extra_dirs: Iterable[Path] = ()) -> dict[str, Target]:
 
 
 def for_threads(target: Target, threads: int) -> Target:
-    """Return the target with as many cores as a run has threads, where it has more: layers are cut for its cores.
+    """Return the target with as many cores as a run has threads, where it has more: layers are split for its cores.
 
-    Two layers that are cut well for sixteen cores, one along its pixels and the next along its channels, leave two
-    threads with half of their input in each other's cache. One thread has all of it whatever the cut, and takes the
+    Two layers that are split well for sixteen cores, one along its pixels and the next along its channels, leave two
+    threads with half of their input in each other's cache. One thread has all of it whatever the split, and takes the
     code of the whole target.
     """
     if not platforms.of(target).on_host or not 1 < threads < target.processor.cores:

@@ -1,4 +1,4 @@
-"""What other processes did meanwhile. The load average does not tell: it lags by a minute and counts our own work."""
+"""What other processes did meanwhile. The load average lags by a minute and counts our own work too."""
 
 from __future__ import annotations
 

@@ -70,14 +70,14 @@ def read(path: Path, decoder: Decoder) -> tuple[Segment, ...]:
     """Return the segments of the counted run, in order.
 
     Raises:
-        MeasureError: the file is missing or was cut short, or an instruction in it is not known.
+        MeasureError: the file is missing or truncated, or an instruction in it is not known.
     """
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except OSError as error:
         raise MeasureError(f"the emulator wrote no counts: {error.strerror}; did it end before the run did?") from error
     if not lines or lines[-1] != "E":
-        raise MeasureError("the emulator's counts are cut short; was it killed, or is the disk full?")
+        raise MeasureError("the emulator's counts are truncated; was it killed, or is the disk full?")
     return tuple(_segments(lines[:-1], decoder))
 
 

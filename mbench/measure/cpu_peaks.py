@@ -1,6 +1,6 @@
-"""Measure the ceilings of a CPU: peak FLOP/s, and from each level of memory what code that reads and writes can move.
+"""Measure the peaks of a CPU: FLOP/s, and the bandwidth of each memory level for reading and for reading and writing.
 
-The kernels are built by TVM for the same target as the networks, so that the ceilings are those of the code that is
+The kernels are built by TVM for the same target as the networks, so that the peaks are those of the code that is
 judged by them: same instruction set, same threads. Runs inside a worker process; the kernels run there too, or on a
 device at the other end of a line.
 """
@@ -154,7 +154,7 @@ class PeakPlace(Protocol):
         ...
 
     def others_busy(self) -> float | None:
-        """Return the processors that other processes kept busy there since it was made; None if it does not tell."""
+        """Return the processors that other processes kept busy there since it was made; None if it is unknown."""
         ...
 
 
@@ -183,7 +183,7 @@ def calibrate(
     progress: Fraction = lambda _: None,
     place: PeakPlace | None = None,
 ) -> Calibration:
-    """Measure the ceilings of a machine, by default this one, at `threads` threads with code for `target`."""
+    """Measure the peaks of a machine, by default this one, at `threads` threads with code for `target`."""
     place = place or Here()
     tvm_target = tvm.target.Target(dict(target.tvm))
     lanes = _FLOAT.lanes(target.processor.vector_bits)

@@ -1,8 +1,8 @@
-"""Two artifacts against each other in one process: a baseline, its twin, and a head, alternating in short blocks.
+"""Two artifacts against each other in one process: a baseline, its A/A copy, and a head, alternating in short blocks.
 
 A process has its own memory layout and its own luck with the machine; both hit all three copies alike. So one process
-is one sample: how far the head is from the baseline there, with the twin as the measure of what is noise. The baseline
-and its twin are two files with the same content, so that nothing is shared that the head could not share.
+is one sample: how far the head is from the baseline there, with the A/A copy as the measure of noise. The baseline
+and its copy are two files with the same content, so that nothing is shared that the head could not share.
 
 A block counts by its shortest run: what disturbs a run makes it longer. A slow-down that only some runs show is not
 seen here; the samples of a record show it.
@@ -94,9 +94,9 @@ class Sample(NamedTuple):
     """What one process says of the whole network, or of a layer."""
 
     log_ratio: float
-    """log(head / base); the base counts by itself and its twin together."""
+    """log(head / base); the base counts by itself and its A/A copy together."""
     log_noise: float
-    """log(twin / base)."""
+    """log(A/A copy / base)."""
     base_s: float
     head_s: float
 
@@ -188,9 +188,9 @@ def whole(
 def layers(
     sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Fraction
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
-    """Time layers in place, by the runtime's instrument; return each layer's shortest time in each block of each copy.
+    """Time layers in the network by the runtime's instrument; return each layer's shortest time by block and copy.
 
-    The instrument's cost of a reading, calibrated in this process, is taken off.
+    The instrument's cost of a reading, calibrated in this process, is subtracted.
 
     Raises:
         MeasureError: the kernels that ran are not those of the artifact.

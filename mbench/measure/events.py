@@ -25,11 +25,11 @@ METHOD = (
     "one run a sample, between two events of the device (CUDA events), launches included, as a CUDA graph where the "
     "library has one; two copies of the program in one process, alternating in blocks"
 )
-BOOKS_METHOD = (
-    "layers: device events around each kernel, the device held back until the run was queued; taken off each is by how "
-    "much a kernel that does next to nothing reads longer so than it takes within a queued CUDA graph of such kernels; "
-    "overhead: the launch gap, by which a run is longer when the device is not held back and has to wait for the host; "
-    "unattributed: by how much a queued run is longer or shorter than its layers"
+TIME_BALANCE_METHOD = (
+    "layers: device events around each kernel, the device held back until the run was queued; the event overhead is "
+    "subtracted from each: a no-op kernel's event reading minus its time within a queued CUDA graph of such kernels; "
+    "overhead: the launch gap, the extra time of a run when the device is not held back and waits for the host; "
+    "unattributed: the queued run minus the sum of its layers"
 )
 _FIRST_HOLD_S = 2e-3
 _MARGIN = 2.0
@@ -55,7 +55,7 @@ class Queue:
 
         Args:
             work: queues.
-            discard: is told what `work` returned when it was not.
+            discard: called with what `work` returned when it was not.
 
         Raises:
             NotQueued: it never is.
@@ -131,7 +131,7 @@ class EventInstrument:
             self._stream.free(event)
 
     def remove(self) -> None:
-        """Leave an instrument that asks for nothing; the VM has no way to have none."""
+        """Replace the instrument by a no-op: TVM's VM cannot remove one."""
         self._vm.set_instrument(lambda *_: 0)
 
 

@@ -48,14 +48,14 @@ _SHORTEST_S = 2e-6
 
 
 class Board:
-    """The GPU as its driver tells of it; where it tells nothing, the reason."""
+    """The GPU as its driver reports it; where it reports nothing, the reason."""
 
     def __init__(self, open_device: Callable[[], nvml.NvmlDevice] = nvml.open_device) -> None:
         self.device: nvml.NvmlDevice | None = None
         self.reason = ""
         try:
             self.device = open_device()
-        except nvml.NotTold as error:
+        except nvml.NotReported as error:
             self.reason = str(error)
 
     def conditions(self) -> Conditions:
@@ -96,7 +96,7 @@ class Board:
             sleep(_IDLE_S)
             idle_w = (self.device.energy_j() - before) / (clock() - at)
             seen = _metered(_burst(launch, wait, run_s), self.device.energy_j, clock, _WINDOW_S, ENERGY_METHOD)
-        except nvml.NotTold as error:
+        except nvml.NotReported as error:
             return str(error)
         return msgspec.structs.replace(seen, idle_w=idle_w)
 
@@ -115,7 +115,7 @@ class Board:
             layers: each runs once, without waiting for the device.
             wait: waits for the device.
             runs_s: about how long each takes.
-            progress: is told the share that is done.
+            progress: called with the share that is done.
             clock: in seconds.
 
         Raises:
@@ -129,7 +129,7 @@ class Board:
             runs = _burst(launch, wait, run_s)
             try:
                 seen.append(_metered(runs, self.device.energy_j, clock, _LAYER_WINDOW_S, LAYER_ENERGY_METHOD))
-            except nvml.NotTold as error:
+            except nvml.NotReported as error:
                 return str(error)
         return tuple(seen)
 
@@ -157,9 +157,9 @@ def _metered(
     """Loop `runs`, which returns how many it did, from a step of the counter to the first after the window.
 
     Raises:
-        NotTold: there is no counter, or it stands still.
+        NotReported: there is no counter, or it stands still.
     """
-    stuck = nvml.NotTold(f"NVML's energy counter did not move in {_STUCK_S:g} s of work")
+    stuck = nvml.NotReported(f"NVML's energy counter did not move in {_STUCK_S:g} s of work")
     first, start = energy_j(), clock()
     while (begin_j := energy_j()) == first:
         runs()
@@ -203,7 +203,12 @@ def layers(
     except events.NotQueued as error:
         return {"missing": str(error)}
     gaps = events.launch_gaps_s(whole_s, queued)
-    return {"calls_s": calls_s, "overhead_s": gaps, "instrument_cost_s": cost_s, "books_method": events.BOOKS_METHOD}
+    return {
+        "calls_s": calls_s,
+        "overhead_s": gaps,
+        "instrument_cost_s": cost_s,
+        "time_balance_method": events.TIME_BALANCE_METHOD,
+    }
 
 
 def _chain_s(timed: Session, stream: cudart.Stream) -> float:

@@ -1,4 +1,4 @@
-"""Measure the ceilings of an NVIDIA GPU: peak FLOP/s in float32 and float16, and the bytes/s that L2 and DRAM deliver.
+"""Measure the peaks of an NVIDIA GPU: FLOP/s in float32 and float16, and the bytes/s that L2 and DRAM deliver.
 
 The kernels are built by TVM for the same target as the networks. Each is timed by TVM's own timer (CUDA events) over
 many launches in a row. Runs inside a worker process that has loaded CUDA's runtime.
@@ -69,7 +69,7 @@ def fma_kernel(blocks: int, steps: int = _STEPS) -> Any:
 
 
 def mma_kernel(blocks: int, steps: int = _STEPS) -> Any:
-    """Return a kernel in which each warp adds `steps` products of 16x16 and 16x8 matrices to each of its sums.
+    """Return a kernel in which each warp adds `steps` matrix products (16x16 by 16x8) to each of its sums.
 
     x: (12,) float16, what every thread holds of both; y: (blocks, threads, chains, 4) float32.
     """
@@ -201,7 +201,7 @@ def mma_flops(blocks: int, steps: int = _STEPS) -> int:
 
 
 def calibrate(target: Target, *, progress: Fraction = lambda _: None) -> Calibration:
-    """Measure the ceilings of CUDA's device 0 with code for `target`."""
+    """Measure the peaks of CUDA's device 0 with code for `target`."""
     device, watch = tvm.cuda(0), activity.Watch()
     tvm_target = tvm.target.Target(dict(target.tvm), host={"kind": "llvm"})
     blocks = int(device.multi_processor_count) * BLOCKS_PER_SM

@@ -1,4 +1,4 @@
-"""Latency: end to end with an A/A pair, and layer by layer with the instrument's own cost calibrated and taken off.
+"""Latency: end to end with an A/A pair, and layer by layer with the instrument's own cost calibrated and subtracted.
 
 Two runs of the same code differ by noise. So end to end is measured as a pair of two loaded copies, alternating in
 blocks (A B B A …): the first copy's samples are the latency, the difference between the copies is the noise floor.
@@ -87,13 +87,13 @@ def layers(
     progress: Fraction = lambda _: None,
     chain_s: Callable[[LoadedProgram], float] | None = None,
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]:
-    """Time every kernel in place, run after run, up to `repeat` times; after `max_s` seconds, ten runs are enough.
+    """Time every kernel in the network, up to `repeat` runs; after `max_s` seconds, ten runs are enough.
 
     Args:
         session: what runs.
         repeat: how often, at most.
         max_s: when to be content.
-        progress: is told the share that is done.
+        progress: called with the share that is done.
         chain_s: returns the seconds of the instrument's calibration without it; by default the session's timer does.
 
     Returns:

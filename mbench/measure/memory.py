@@ -17,7 +17,7 @@ REMOTE_METHOD = (
 
 
 def process_peak_bytes(status: Path = Path("/proc/self/status")) -> int | None:
-    """Return the largest resident set that this process has had; None where the system does not tell.
+    """Return the largest resident set that this process has had; None where the system does not report it.
 
     psutil knows the resident set of now, not its peak, so the kernel's own account is read.
     """

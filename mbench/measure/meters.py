@@ -59,7 +59,7 @@ class _Counter:
 
 
 class _PowerSensor:
-    """A file that tells microwatts: summed up over time between readings, so it must be read often."""
+    """A file that holds microwatts: summed up over time between readings, so it must be read often."""
 
     def __init__(self, name: str, file: Path, clock: Callable[[], float]) -> None:
         self.name, self.file = name, file
@@ -107,7 +107,7 @@ def measure(
     window_s: float = WINDOW_S,
     clock: Callable[[], float] = time.perf_counter,
 ) -> MeteredEnergy | None:
-    """Loop `run` for a window; return the joules of one run over all meters, or None if there is none that can tell."""
+    """Loop `run` for a window; return the joules of one run over all meters, or None if no meter can measure it."""
     if not meters:
         return None
     before = [meter.read_j() for meter in meters]

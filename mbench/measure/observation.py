@@ -1,4 +1,4 @@
-"""What a device saw of one artifact: raw, before anything is worked out from it. Passed between processes."""
+"""What a device saw of one artifact: raw, with nothing derived. Passed between processes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """None: as of a process on this machine's CPU (`memory.METHOD`)."""
     latency_method: str | None = None
     """None: as on a CPU (`latency.METHOD`)."""
-    books_method: str | None = None
+    time_balance_method: str | None = None
     """None: as on a CPU (see `records.TimeBalance`)."""
     latency_s: tuple[float, ...] | None = None
     twin_latency_s: tuple[float, ...] | None = None
@@ -81,6 +81,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Of each layer looped alone."""
     energy_missing: str | None = None
     missing: str | None = None
-    """Why layers, memory, conditions and machine are null, where the device is one that cannot tell."""
+    """Why layers, memory, conditions and machine are null, where the device cannot report them."""
     conditions_before: Conditions | None = None
     conditions_after: Conditions | None = None

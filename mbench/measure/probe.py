@@ -1,4 +1,4 @@
-"""A kernel timed for a ceiling: on a CPU, over a line or on a GPU."""
+"""A kernel timed for a measured peak: on a CPU, on a board or on a GPU."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Probe:
 
 
 def sample_in_turn(probes: Iterable[Probe], progress: Fraction) -> None:
-    """Sample all in turn, so that a short disturbance does not meet every sample of one; tell the share done."""
+    """Sample all in turn, so that a short disturbance does not meet every sample of one; report the share done."""
     probes = tuple(probes)
     for turn in range(TURNS):
         for probe in probes:

@@ -1,7 +1,7 @@
 """An artifact loaded and ready to run in this process. Loads; measures nothing.
 
 Importing this module imports tvm: the number of threads must be in the environment before (`TVM_NUM_THREADS`), since
-the runtime otherwise takes half of the processors and does not say so.
+the runtime otherwise takes half of the processors without a message.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mbench.core.errors import MeasureError
 from mbench.hardware import host
 
 _ONE_EACH = -2
-"""TVM's mode of the thread pool that binds each thread to one of those given. Source: kSpecifyOneCorePerThread."""
+"""TVM's mode of the thread pool that pins each thread to one of those given. Source: kSpecifyOneCorePerThread."""
 Events = list[tuple[str, float]]
 """What the VM called in one run, in order: the name of the kernel or builtin, and the seconds that it took."""
 
@@ -155,7 +155,7 @@ class _Callback:
         return list(self._events)
 
     def remove(self) -> None:
-        """Leave an instrument that asks for nothing; the VM has no way to have none."""
+        """Replace the instrument by a no-op: TVM's VM cannot remove one."""
         self._vm.set_instrument(lambda *_: 0)
 
 
@@ -168,14 +168,14 @@ def entries(loaded: Artifact) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 def use_threads(wanted: int) -> int:
-    """Bind the runtime's threads, one a core as far as there are cores; return how many it uses.
+    """Pin each of the runtime's threads to a core, as far as there are cores; return how many it uses.
 
-    By itself it takes the first processors, which may be two of one core, or not ours, and leaves the calling thread,
-    which works with the others, free to meet one of them. Call this before anything runs. TVM_BIND_THREADS=0 leaves
-    all of them free.
+    By itself, the runtime takes the first processors, which may share a core or not be ours. It also leaves the calling
+    thread unpinned, which works with the others and can land on a core of theirs. Call this before anything
+    runs. TVM_BIND_THREADS=0 pins none.
 
     Raises:
-        MeasureError: it does not use as many as it was told to.
+        MeasureError: it does not use as many as it should.
     """
     bound = os.environ.get("TVM_BIND_THREADS", "1") == "1"
     os.environ["TVM_BIND_THREADS"] = "0"  # for the threads that are started now
@@ -189,10 +189,10 @@ def use_threads(wanted: int) -> int:
 
 
 def threads_in_use(wanted: int) -> int:
-    """Return how many threads the runtime uses; bind none.
+    """Return how many threads the runtime uses; pin none.
 
     Raises:
-        MeasureError: it does not use as many as it was told to.
+        MeasureError: it does not use as many as it should.
     """
     threads = int(tvm.get_global_func("runtime.NumThreads")())
     if threads != wanted:
@@ -201,5 +201,5 @@ def threads_in_use(wanted: int) -> int:
 
 
 def affinity() -> tuple[int, ...] | None:
-    """Return where the thread that runs networks may run, as the runtime bound it; None if the system does not tell."""
+    """Return where the thread that runs networks may run, as the runtime pinned it; None if it is unknown."""
     return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None

@@ -11,7 +11,7 @@
  *   S                                     a segment begins
  *   D <block> <executions>                in this segment
  *   T <level> <fills> <write-backs>       lines, in this segment; level 1 is nearest to the processor
- *   E                                     the end; without it the file was cut short
+ *   E                                     the end; without it the file is truncated
  *
  * Built for one interface of QEMU: -DMBENCH_QEMU_PLUGIN_API=1 for QEMU up to 8.2, 2 for 9.0, 3 from 9.1 on.
  *
@@ -191,7 +191,7 @@ static uint32_t block_count;
 
 static Block **bucket_of(uint64_t address) { return &buckets[(uint32_t)address * 2654435761u % BUCKETS]; }
 
-/* QEMU 7.2 lists an x86 instruction that crosses a page twice: cut short as the last one of a block, and whole as the
+/* QEMU 7.2 lists an x86 instruction that crosses a page twice: truncated as the last one of a block, and whole as the
  * first one of the next. */
 static bool last_is_cut(const Block *block) {
   if (block->count < 2) return false;

@@ -30,7 +30,7 @@ constexpr size_t kLongestName = 128, kMostUploads = 1000;
 
 // ------------------------------------------------------------------------------------------------- files of the machine
 // Return whether a file may be read, by its path without links: what describes the machine and this process, and its
-// sensors. All else below /proc tells of other processes, or leads elsewhere.
+// sensors. All else below /proc describes other processes, or leads elsewhere.
 bool MayBeRead(const std::string& real) {
   static const char* const kFiles[] = {"/etc/os-release", "/usr/lib/os-release", "/proc/cpuinfo", "/proc/loadavg",
                                        "/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/sys/kernel/hostname",

@@ -22,7 +22,7 @@
 #include "line.h"
 #include "text.h"
 
-// What the counting plugin looks for in this program: where the counted run begins and ends, and the cuts in between.
+// What the counting plugin looks for in this program: where the counted run begins and ends, and the marks in between.
 extern "C" {
 __attribute__((noinline)) void mbench_roi_begin() { __asm__ volatile("" ::: "memory"); }
 __attribute__((noinline)) void mbench_mark() { __asm__ volatile("" ::: "memory"); }

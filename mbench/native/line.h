@@ -40,7 +40,7 @@ struct Client {
   std::string name;      // host:port
   std::string heard;     // what it sent and nobody has used yet
   double deadline = kNever;
-  bool greeted = false;  // it speaks TVM's RPC, has the key, and was told so
+  bool greeted = false;  // it speaks TVM's RPC, has the key, and got that answer
   bool asked = false;    // its first request is here: it is next
 };
 

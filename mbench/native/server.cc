@@ -4,7 +4,7 @@
 // --tracker, to one that a TVM RPC tracker sends. Many may connect, and one at a time is served, in a forked child that is
 // killed when the line drops, so that nothing stays running; with --once, the first client in this very process, with DIR
 // itself as its folder.
-// TVM's RPC has no authentication: whoever connects can run code. So it listens on loopback unless it is told otherwise.
+// TVM's RPC has no authentication: whoever connects can run code. So it listens on loopback unless --host is given.
 //
 // Here: options, listening, the loop. Who waits is in door.h, a session in session.h, what it offers in functions.h and
 // files.h, the protocol in line.h and tracker.h.

@@ -133,7 +133,7 @@ class Session {
     if (!killed_) kill(-child_, SIGKILL);  // what it has started
     while (waitpid(child_, &status, 0) < 0 && errno == EINTR) continue;
     pollfd line{client_.socket, POLLRDHUP, 0};
-    // without a client, a session ends by an error of its own; one that broke for another reason tells its client to go
+    // without a client, a session ends by an error of its own; one that broke for another reason asks its client to go
     bool gone = (dropped_ || poll(&line, 1, 0) > 0) && WIFEXITED(status) && WEXITSTATUS(status) == kBroken;
     last_session = killed_ || gone ? "" : HowEnded(status);
     if (!last_session.empty()) Log("the session of %s was ended by %s", client_.name.c_str(), last_session.c_str());

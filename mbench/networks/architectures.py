@@ -181,7 +181,7 @@ def _block(word: str, index: int, shape: tuple[int, ...], variant: Variant) -> I
         )  # fmt: skip
         return
     block = f"block{index}"
-    if variant.convolution == "standard":  # in place of the block's two layers
+    if variant.convolution == "standard":  # instead of the block's two layers
         yield LayerSpec(
             name=f"{block}.conv", block=block, role="standard", op="conv2d", input_shape=shape, output_shape=final,
             kernel=kernel, stride=stride,

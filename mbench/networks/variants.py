@@ -1,7 +1,8 @@
 """Names of variants: `mobilenet_v1_1.0_224`, its baselines by suffix, and grids by braces. Pure text, no torch.
 
-Name: family, width multiplier, resolution, then `_shallow`, `_standard` and `_bN`, a batch, as wanted, in this order:
-`mobilenet_v1_0.5_160_shallow_standard_b8`. Braces and commas make grids: `mobilenet_v1_{0.25,0.5}_{128,224}`.
+Name: family, width multiplier, resolution, then the optional suffixes `_shallow`, `_standard` and `_bN` (batch N), in
+this order: `mobilenet_v1_0.5_160_shallow_standard_b8`. Braces and commas make grids:
+`mobilenet_v1_{0.25,0.5}_{128,224}`.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def _resolution(text: str, name: str) -> int:
     return resolution
 
 
-def counterpart(variant: Variant) -> str:
+def paired_with(variant: Variant) -> str:
     """Return the name of the same network with the other kind of convolution."""
     stem = without_batch(variant.name)
     batch = variant.name.removeprefix(stem)

@@ -1,4 +1,4 @@
-"""What torch says of a network, as arrays: weights as kernels read them, an input, and the output that is right."""
+"""What torch gives for a network, as arrays: weights as kernels read them, an input, and the expected output."""
 
 from __future__ import annotations
 

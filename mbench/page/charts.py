@@ -52,7 +52,7 @@ class PairCharts:
     """Of a depthwise-separable network beside its standard one."""
 
     blocks: Chart
-    walk: Chart
+    waterfall: Chart
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,15 +152,15 @@ def _of_pair(anchor: str, found: view_types.PairView) -> PairCharts:
     if found.pair.by_instructions:
         title, draw = "Instructions saved, predicted and executed, block by block", figures_waterfall.block_instructions
         reason = "the two networks have no counted block in common"
-    label, way = found.separable.label, found.walk
-    steps = figure_data.of_walk(way) if isinstance(way, waterfall.Walk) else None
+    label, way = found.separable.label, found.waterfall
+    steps = figure_data.of_waterfall(way) if isinstance(way, waterfall.Waterfall) else None
     blocks = draw(figure_data.of_blocks(found.pair))
     return PairCharts(
         blocks=_chart(f"{anchor}-blocks", f"{title}: {label}", [(label, blocks)], reason),
-        walk=_chart(
-            f"{anchor}-walk",
+        waterfall=_chart(
+            f"{anchor}-waterfall",
             f"From the predicted speed-up to the one achieved: {label}",
-            [(label, figures_waterfall.walk(steps) if steps is not None else None)],
+            [(label, figures_waterfall.waterfall(steps) if steps is not None else None)],
             way if isinstance(way, str) else "",
         ),
     )

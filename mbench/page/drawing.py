@@ -32,7 +32,7 @@ SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F
 """Of the same source, for what is not a kind of layer."""
 SERIES_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
 SERIES_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
-PROMISED, ACHIEVED = "#E69F00", "#0072B2"
+PREDICTED, ACHIEVED = "#E69F00", "#0072B2"
 LOSS, GAIN, TOTAL = "#D55E00", "#009E73", "#0072B2"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
 CLEAR = "rgba(0,0,0,0)"

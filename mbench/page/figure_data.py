@@ -28,35 +28,35 @@ def of_layers(table: pd.DataFrame, variant: str) -> pd.DataFrame:
 
 
 def of_blocks(pair: pairs.Pair) -> pd.DataFrame:
-    """Return a row for each block of a pair: `block`, `promised` and `achieved` speed-up (missing if not measured).
+    """Return a row for each block of a pair: `block`, `predicted` and `achieved` speed-up (missing if not measured).
 
     `fewer`: how many times fewer instructions the depthwise-separable block executed (missing if not counted).
     """
-    kinds = {"block": "string", "promised": "float64", "achieved": "float64", "fewer": "float64"}
-    return _table(kinds, [(block.name, block.promised, block.achieved, block.fewer) for block in pair.blocks()])
+    kinds = {"block": "string", "predicted": "float64", "achieved": "float64", "fewer": "float64"}
+    return _table(kinds, [(block.name, block.predicted, block.achieved, block.fewer) for block in pair.blocks()])
 
 
-def of_walk(walk: waterfall.Walk) -> pd.DataFrame:
+def of_waterfall(found: waterfall.Waterfall) -> pd.DataFrame:
     """Return the rows of a waterfall: `label`, `kind` (`total` or `change`), `value` (a speed-up), `detail`.
 
     The changes add up to the difference of the two totals; those that hardly show are one row.
     """
-    shown = [step for step in walk.steps if abs(step.change) >= SMALL * walk.promised]
-    rest = [step for step in walk.steps if abs(step.change) < SMALL * walk.promised]
-    rows: list[tuple[object, ...]] = [("predicted by the multiply-adds", "total", walk.promised, "")]
+    shown = [step for step in found.steps if abs(step.change) >= SMALL * found.predicted]
+    rest = [step for step in found.steps if abs(step.change) < SMALL * found.predicted]
+    rows: list[tuple[object, ...]] = [("predicted by the multiply-adds", "total", found.predicted, "")]
     rows += [
-        (labels.step(step.part, step.cause, step.excess), "change", step.change, _detail(step, walk)) for step in shown
+        (labels.step(step.part, step.cause, step.excess), "change", step.change, _detail(step, found)) for step in shown
     ]
     if rest:
         named = "\n".join(labels.step(step.part, step.cause, step.excess) for step in rest)
         rows.append(("smaller steps, together", "change", sum(step.change for step in rest), named))
-    came = "instructions executed" if walk.by_instructions else "achieved"
-    rows.append((came, "total", walk.achieved, ""))
+    came = "instructions executed" if found.by_instructions else "achieved"
+    rows.append((came, "total", found.achieved, ""))
     return _table({"label": "string", "kind": "string", "value": "float64", "detail": "string"}, rows)
 
 
-def _detail(step: waterfall.Step, walk: waterfall.Walk) -> str:
-    amount = units.count if walk.by_instructions else units.seconds
+def _detail(step: waterfall.Step, found: waterfall.Waterfall) -> str:
+    amount = units.count if found.by_instructions else units.seconds
     named = [f"{share.layer}: {amount(share.excess)}" for share in step.shares[: views.NAMED]]
     return "\n".join([f"{amount(step.excess)} beyond the predicted", *named])
 

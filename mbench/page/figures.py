@@ -73,7 +73,7 @@ _WEIGHTS = {
 _TOLD = dict.fromkeys(
     ("layer", "op", "macs", "latency_p10_s", "latency_p90_s", "instructions", "loads", "stores", "fma_instructions")
 )
-"""Columns that a bar tells of its layer beside the metric: a fraction of all, which are slow to go through."""
+"""Columns that a bar shows of its layer beside the metric: a fraction of all, which are slow to go through."""
 
 
 def over_depth(layers: pd.DataFrame, metric: LayerMetric) -> go.Figure | None:

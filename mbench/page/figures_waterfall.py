@@ -22,7 +22,7 @@ def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
 
     `blocks` has the columns of `mbench.page.figure_data.of_blocks`.
     """
-    return _promise(blocks, "achieved", "achieved (median latency)", "speed-up over a standard convolution")
+    return _against_prediction(blocks, "achieved", "achieved (median latency)", "speed-up over a standard convolution")
 
 
 def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
@@ -30,15 +30,15 @@ def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
 
     `blocks` has the columns of `mbench.page.figure_data.of_blocks`. This is no speed-up in time.
     """
-    return _promise(blocks, "fewer", "executed (instructions)", "times fewer than a standard convolution")
+    return _against_prediction(blocks, "fewer", "executed (instructions)", "times fewer than a standard convolution")
 
 
-def _promise(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Figure | None:
+def _against_prediction(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Figure | None:
     if blocks[column].notna().sum() == 0:
         return None
     figure = drawing.empty(None, title)
     names = [escape(name) for name in blocks["block"]]
-    promised, reached = _present(blocks["promised"]), _present(blocks[column])
+    predicted, reached = _present(blocks["predicted"]), _present(blocks[column])
     figure.add_trace(
         go.Bar(
             name=came, x=names, y=reached, marker={"color": drawing.ACHIEVED}, hovertemplate=drawing.HOVER,
@@ -48,9 +48,9 @@ def _promise(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Fig
     label = "predicted by the multiply-adds"
     figure.add_trace(
         go.Scatter(
-            name=label, x=names, y=promised, mode="lines", hovertemplate=drawing.HOVER,
-            line={"shape": "hvh", "color": drawing.PROMISED, "width": 3},
-            hovertext=_ratios(names, label, promised),
+            name=label, x=names, y=predicted, mode="lines", hovertemplate=drawing.HOVER,
+            line={"shape": "hvh", "color": drawing.PREDICTED, "width": 3},
+            hovertext=_ratios(names, label, predicted),
         )
     )  # fmt: skip
     figure.add_hline(y=1, line_width=1, line_dash="dot")
@@ -68,10 +68,10 @@ def _ratios(names: list[str], label: str, values: list[float | None]) -> list[st
     return [f"{name}<br>{label}: {units.ratio(value)}" for name, value in zip(names, values, strict=True)]
 
 
-def walk(steps: pd.DataFrame) -> go.Figure | None:
-    """Return the way from the predicted speed-up to the one achieved as a waterfall; None if there are no steps.
+def waterfall(steps: pd.DataFrame) -> go.Figure | None:
+    """Return the waterfall from the predicted to the achieved speed-up; None if there are no steps.
 
-    `steps` has the columns of `figure_data.of_walk`: `label`, `kind` (`total` or `change`), `value`, `detail`.
+    `steps` has the columns of `figure_data.of_waterfall`: `label`, `kind` (`total` or `change`), `value`, `detail`.
     """
     if len(steps) == 0:
         return None

@@ -1,4 +1,4 @@
-"""Sentences of the page: what a record says in a line, where time goes, where a predicted speed-up is lost.
+"""Sentences of the page: a record in a line, where time goes, where a predicted speed-up is lost.
 
 Text out of views (`mbench.page.views`); no HTML.
 """
@@ -60,16 +60,16 @@ def _tied(text: str) -> str:
 
 
 def _saving(pair: pairs.Pair) -> str:
-    promised = _tied(units.times(pair.promised))
+    predicted = _tied(units.times(pair.predicted))
     if pair.by_instructions and pair.fewer:
         return (
             f"; {_compared(pair.fewer, 'fewer', 'more')} than with standard convolutions; "
-            f"the multiply-adds predict {promised} fewer."
+            f"the multiply-adds predict {predicted} fewer."
         )
     if not pair.achieved:
-        return f"; {promised} fewer multiply-adds than with standard convolutions."
+        return f"; {predicted} fewer multiply-adds than with standard convolutions."
     faster = _compared(pair.achieved, "faster", "slower")
-    return f", {faster} than with standard convolutions; the multiply-adds predict {promised}."
+    return f", {faster} than with standard convolutions; the multiply-adds predict {predicted}."
 
 
 def _compared(ratio: float, better: str, worse: str) -> str:
@@ -118,9 +118,9 @@ def of_spending(view: ResultView) -> str | None:
     )
 
 
-def of_walk(view: PairView) -> str | None:
+def of_waterfall(view: PairView) -> str | None:
     """Return the largest loss and the largest gain of a predicted speed-up; None without a waterfall."""
-    way = view.walk
+    way = view.waterfall
     if isinstance(way, str) or not way.steps:
         return None
     loss, gain = way.steps[0], way.steps[-1]

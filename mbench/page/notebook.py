@@ -1,6 +1,6 @@
 """A record as a fragment of HTML for notebooks: headline, table and main figure, without scripts.
 
-The figure is drawn here as SVG, since a notebook may run no script. It is the waterfall from the promised to the
+The figure is drawn here as SVG, since a notebook may run no script. It is the waterfall from the predicted to the
 achieved speed-up where the record has a pair of networks; else the time, or the instructions, of each layer.
 """
 
@@ -79,10 +79,10 @@ def main_figure(view: RecordView) -> BarFigure | None:
 
 
 def _waterfall(pair: PairView) -> BarFigure | None:
-    if isinstance(pair.walk, str):
+    if isinstance(pair.waterfall, str):
         return None
     spans, at = [], 0.0
-    steps = figure_data.of_walk(pair.walk)
+    steps = figure_data.of_waterfall(pair.waterfall)
     for label, kind, value in zip(*(steps[name].tolist() for name in ("label", "kind", "value")), strict=True):
         if kind == "total":
             spans.append(_Span(label=label, text=units.ratio(value), colour=drawing.TOTAL, start=0.0, end=value))
@@ -91,7 +91,7 @@ def _waterfall(pair: PairView) -> BarFigure | None:
             colour = drawing.LOSS if value < 0 else drawing.GAIN
             spans.append(_Span(label=label, text=f"{value:+.2f}x", colour=colour, start=at, end=at + value))
             at += value
-    return _figure(f"From the promised to the achieved speed-up of {pair.separable.label}", spans)
+    return _figure(f"From the predicted to the achieved speed-up of {pair.separable.label}", spans)
 
 
 def _layers(item: ResultView, view: RecordView) -> BarFigure | None:

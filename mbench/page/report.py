@@ -1,7 +1,7 @@
 """The page: records as one HTML file that needs nothing else, no network and no other file.
 
-Here: the one door to Jinja, the scripts' hashes, the raw data for download. What is said is gathered in `page.views`,
-drawn in `mbench.page.figures`, laid out in `reports/`. No statistics of its own.
+Here: the one door to Jinja, the scripts' hashes, the raw data for download. Texts and numbers are gathered in
+`page.views`, drawn in `mbench.page.figures`, laid out in `reports/`. No statistics of its own.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from mbench.analysis import live_memory, pairs, waterfall
+from mbench.analysis import live_memory, pairs
+from mbench.analysis.waterfall import Waterfall
 from mbench.core import stats
 from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
@@ -110,7 +111,7 @@ class PairView:
     pair: pairs.Pair
     separable: ResultView
     standard: ResultView
-    walk: waterfall.Walk | str
+    waterfall: Waterfall | str
     """From the predicted speed-up to the one achieved, or why that cannot be said."""
 
 

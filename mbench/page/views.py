@@ -1,4 +1,4 @@
-"""What the page says of a record, gathered for its templates: estimates beside the record's own structs, and sentences.
+"""What the page shows of a record, gathered for templates: estimates beside the record's own structs, and sentences.
 
 Values stay in SI units (the templates format them with `core.units`); statistics are those of `mbench.core.stats`.
 """
@@ -45,7 +45,7 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
             pair=pair,
             separable=views[pair.separable.variant.name],
             standard=views[pair.standard.variant.name],
-            walk=waterfall.of_pair(pair, record),
+            waterfall=waterfall.of_pair(pair, record),
         )
         for pair in pairs.of_record(record)
     )

@@ -1,4 +1,4 @@
-"""The machine's ceilings, kept for a day: measuring them takes a few seconds and they change slowly."""
+"""The machine's peaks, kept for a day: measuring them takes a few seconds and they change slowly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mbench.measure import activity
 MAX_AGE = datetime.timedelta(days=1)
 
 
-def ceilings(
+def peaks(
     device: Calibrator,
     target: Target,
     host: Host,
@@ -27,7 +27,7 @@ def ceilings(
     *,
     use_cache: bool,
 ) -> Calibration:
-    """Return the ceilings of a device at `threads` threads, measured now or, undisturbed, less than a day ago.
+    """Return the peaks of a device at `threads` threads, measured now or, undisturbed, less than a day ago.
 
     Raises:
         MeasureError: they could not be measured.
@@ -44,7 +44,7 @@ def ceilings(
 
 
 def _possible(measured: Calibration) -> Calibration:
-    """Return ceilings if they are ones that a record can hold.
+    """Return peaks if they are ones that a record can hold.
 
     Raises:
         MeasureError: one is out of range.
@@ -56,7 +56,7 @@ def _possible(measured: Calibration) -> Calibration:
 
 
 def _file(device: Calibrator, target: Target, host: Host, threads: int) -> Path:
-    """Return where the ceilings are kept, by what they depend on."""
+    """Return where the peaks are kept, by what they depend on."""
     sources = (f"{platforms.of(target).peaks}.py", "probe.py")
     parts = (device.name, host.name, host.cpu, host.versions, target.tvm, target.processor, threads)
     return machine_cache.file("calibrations", parts, [resources.PACKAGE / "measure" / name for name in sources])

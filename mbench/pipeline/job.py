@@ -51,8 +51,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 def counted_target(target: Target, device: DeviceKind) -> Target | None:
     """Return the target whose code `--counts` counts in emulation; None where the run itself is emulated and counts.
 
-    For a board it is the target itself; for this machine the one that all machines of its architecture can be compared
-    by.
+    For a board, the target itself. For this machine, the reference target of its architecture, so that counts are
+    comparable across machines.
 
     Raises:
         UsageError: nothing is run, or this machine cannot emulate it.

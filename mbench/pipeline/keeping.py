@@ -50,4 +50,4 @@ def keep_artifacts(job: Job, record: Record, built: Mapping[str, builders.Build]
         elif measured.get(name, found[0].manifest.digest) == found[0].manifest.digest:
             artifact.keep(found[0], artifact.place(job.path, name))
         else:
-            progress.note(f"{name}: its artifact cannot be kept: what is built now is another than what was measured")
+            progress.note(f"{name}: its artifact cannot be kept: this build differs from the one that was measured")

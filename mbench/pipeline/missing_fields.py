@@ -33,7 +33,7 @@ def _timed(seen: Observation | None) -> bool:
 def _not_timed(seen: Observation | None, reason: str) -> str:
     """Return why what a run could have shown is not there."""
     if seen is not None and seen.latency_s is not None:
-        return seen.missing or "this system does not tell"
+        return seen.missing or "this system does not report it"
     if seen is not None and not seen.numerics.passed:
         return f"not timed, since the result is wrong: {seen.numerics.detail}"
     return reason

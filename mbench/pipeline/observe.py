@@ -40,23 +40,21 @@ def open_device(job: Job, kind: DeviceKind, target: Target, progress: Progress) 
 
 
 def described(job: Job, device: DeviceRunner, progress: Progress) -> tuple[Device, Calibration | None]:
-    """Return the device as the record names it, with the ceilings that a short measurement shows."""
+    """Return the device as the record names it, with the peaks that a short measurement shows."""
     found = Device(kind=job.device, name=job.device_name or device.name, gpu=_gpu(job))
     if isinstance(device, Emulates):
         found = msgspec.structs.replace(found, emulator=device.emulator)
     if not isinstance(device, Calibrator):
-        why = device_kinds.of(job.device).no_time or f"the device {device.name} cannot measure its own ceilings"
+        why = device_kinds.of(job.device).no_time or f"the device {device.name} cannot measure its own peaks"
         return msgspec.structs.replace(found, missing={"calibration": why}), None
     report = functools.partial(progress.stage, "machine")
     target = job.target_as_run
     try:
-        ceilings = calibrations.ceilings(
-            device, target, job.host, job.settings.threads, report, use_cache=job.use_cache
-        )
+        peaks = calibrations.peaks(device, target, job.host, job.settings.threads, report, use_cache=job.use_cache)
     except MeasureError as error:
-        progress.note(f"the machine's ceilings could not be measured: {error}")
+        progress.note(f"the machine's peaks could not be measured: {error}")
         return msgspec.structs.replace(found, missing={"calibration": str(error)}), None
-    return msgspec.structs.replace(found, calibration=ceilings), ceilings
+    return msgspec.structs.replace(found, calibration=peaks), peaks
 
 
 def _gpu(job: Job) -> Gpu | None:

@@ -86,7 +86,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
 
 
 def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: float) -> Job:
-    """Return the job that goes on where a record stopped, with what it asks for checked as if it were asked for now.
+    """Return the job that goes on where a record stopped, with its options checked as if they were given now.
 
     Raises:
         RecordError: the file is not a record.

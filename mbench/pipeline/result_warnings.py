@@ -1,4 +1,4 @@
-"""What a reader has to know before they believe a result: a table of causes, each a small function that may warn."""
+"""What a reader must know before they trust a result: a table of causes, each a small function that may warn."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mbench.measure import activity
 from mbench.measure.observation import Observation
 
 FEWER_MACS = ("cpu.winograd",)
-"""Rules whose kernels do fewer multiply-adds than the layer's shape says."""
-_ABOVE_CEILING = 1.1
+"""Rules whose kernels do fewer multiply-adds than the layer's shape implies."""
+_ABOVE_PEAK = 1.1
 _STEAL_SHARE = 0.01
 
 
@@ -47,7 +47,7 @@ def _fallback(evidence: Evidence) -> str | None:
     names = ", ".join(evidence.manifest.fallbacks)
     if not names:
         return None
-    return f"no schedule rule took {names}: as TVM made them, slow; their times say little about the hardware"
+    return f"no schedule rule took {names}: TVM's own schedules are slow, so their times say little about the hardware"
 
 
 def _ignored_choice(evidence: Evidence) -> str | None:
@@ -72,14 +72,14 @@ def _source_only(evidence: Evidence) -> str | None:
     return "the library holds CUDA C, which is compiled where it is loaded: its size is not that of machine code"
 
 
-# --------------------------------------------------------------------------------------------- beside the ceilings
+# --------------------------------------------------------------------------------------------- above the measured peaks
 def _fewer_macs(evidence: Evidence) -> str | None:
     names = ", ".join(_with_fewer_macs(evidence.manifest))
     if not names or evidence.timed is None:
         return None
     return (
-        f"{names}: by Winograd's filtering, with fewer multiply-adds than the direct convolution that "
-        "their FLOP/s are counted by, and up to nine times the weights"
+        f"{names}: uses Winograd, with fewer multiply-adds than the direct convolution by which FLOP/s are counted; "
+        "the weights grow up to ninefold"
     )
 
 
@@ -88,18 +88,17 @@ def _above_by_padding(evidence: Evidence) -> str | None:
     if not names:
         return None
     return (
-        f"{names}: faster than the ceiling as far as multiply-adds with padding are counted, "
-        "which a kernel can leave out"
+        f"{names}: exceeds the measured peak only because multiply-adds on padding are counted, which a kernel can skip"
     )
 
 
-def _above_ceiling(evidence: Evidence) -> str | None:
+def _above_peak(evidence: Evidence) -> str | None:
     names = ", ".join(layer.name for layer in _above(evidence) if not _explained_by_padding(layer))
     if not names:
         return None
     return (
-        f"{names}: faster than the ceiling that was measured; "
-        "the ceiling was disturbed or is reused from a slower moment; measure it again with --no-cache"
+        f"{names}: exceeds the measured peak; the peak was disturbed, or was measured at a slower moment and reused; "
+        "measure it again with --no-cache"
     )
 
 
@@ -110,19 +109,19 @@ def _with_fewer_macs(manifest: Manifest) -> list[str]:
 
 
 def _above(evidence: Evidence) -> list[Layer]:
-    """Return the layers that exceed their ceiling, but for those that do fewer multiply-adds than are counted."""
+    """Return the layers that exceed the measured peak, except those that do fewer multiply-adds than are counted."""
     if evidence.timed is None:
         return []
     fewer = _with_fewer_macs(evidence.manifest)
     return [
         layer
         for layer in evidence.layers
-        if layer.name not in fewer and layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_CEILING
+        if layer.name not in fewer and layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_PEAK
     ]
 
 
 def _explained_by_padding(layer: Layer) -> bool:
-    return layer.roofline is not None and layer.roofline.fraction_of_bound * taps_inside(layer) <= _ABOVE_CEILING
+    return layer.roofline is not None and layer.roofline.fraction_of_bound * taps_inside(layer) <= _ABOVE_PEAK
 
 
 def taps_inside(layer: Layer) -> float:
@@ -172,13 +171,13 @@ def _stolen_time(evidence: Evidence) -> str | None:
     return f"the hypervisor gave {stolen:.2f} s of processor time to others while this was measured"
 
 
-def _low_ceilings(evidence: Evidence) -> str | None:
+def _low_peaks(evidence: Evidence) -> str | None:
     calibration = evidence.calibration
     if calibration is None or (calibration.others_busy or 0.0) <= activity.DISTURBED:
         return None
     return (
-        f"other processes kept {calibration.others_busy:.2f} processors busy while the machine's ceilings were "
-        "measured: they are too low, and the fractions of them too high"
+        f"other processes kept {calibration.others_busy:.2f} processors busy while the machine's peaks were "
+        "measured: the peaks are too low, and the fractions of them too high"
     )
 
 
@@ -187,12 +186,12 @@ WARNINGS: dict[str, Callable[[Evidence], str | None]] = {
     "ignored choice": _ignored_choice,
     "narrow channels": _narrow_channels,
     "fewer multiply-adds": _fewer_macs,
-    "above the ceiling by padding": _above_by_padding,
-    "above the ceiling": _above_ceiling,
+    "above the measured peak by padding": _above_by_padding,
+    "above the measured peak": _above_peak,
     "slowed GPU": _slowed_gpu,
     "others busy": _others_busy,
     "stolen time": _stolen_time,
-    "low ceilings": _low_ceilings,
+    "low peaks": _low_peaks,
     "source only": _source_only,
 }
 """By cause, in the order in which a record has them."""

@@ -34,7 +34,7 @@ def result(
         target: with the caches of the machine that it ran on.
         threads: that it ran with, or would.
         observation: what was seen; None if it was only compiled.
-        calibration: the device's ceilings, if measured.
+        calibration: the device's peaks, if measured.
         reason: why what is missing is missing, such as `device_kinds.NO_TIME`.
         described: the target as its file describes it, for models of counted code; by default `target`.
     """

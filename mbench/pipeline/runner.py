@@ -49,7 +49,7 @@ COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
 _LONGEST = 500
 """Characters of what a message quotes, or of what stands for a text too long for a record."""
-NOT_TOLD = "the server does not tell; mbench's own does, see 'mbench device serve'"
+NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
 
 
 def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
@@ -123,7 +123,7 @@ def run(job: Job, progress: Progress) -> Record:
 
 
 def _begin(job: Job, record: Record) -> None:
-    """Write the record, and make the folder for artifacts, which says to `--resume` that they are wanted.
+    """Write the record, and make the folder for artifacts, which shows `--resume` that they are wanted.
 
     Raises:
         OutputError: that could not be done.
@@ -144,7 +144,7 @@ def _begin(job: Job, record: Record) -> None:
         raise
     except RecordError as error:
         _take_back(job)
-        raise MeasureError(f"what this machine says of itself cannot be recorded: {error}") from error
+        raise MeasureError(f"what this machine reports of itself cannot be recorded: {error}") from error
 
 
 def _take_back(job: Job) -> None:
@@ -204,27 +204,27 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
             if isinstance(seen, Failure):
                 record = _keep(job, record, seen)
             else:
-                record = _keep(job, record, *_made(job, artifact, seen, cached=cached, ceilings=calibration))
+                record = _keep(job, record, *_made(job, artifact, seen, cached=cached, peaks=calibration))
             failed = any(failure.variant == name for failure in record.failures)
             progress.stage(name, "failed" if failed else "done", 1.0)
     return record
 
 
 def _with_machine(record: Record, seen: Observation | Failure) -> Record:
-    """Add what a device's machine tells of itself, once."""
+    """Add what a device's machine reports of itself, once."""
     before = record.device
     if not device_kinds.of(before.kind).remote or before.machine is not None or isinstance(seen, Failure):
         return record
     missing = {name: why for name, why in before.missing.items() if name != "machine"}
     if seen.machine is None:
-        missing["machine"] = NOT_TOLD
+        missing["machine"] = NOT_REPORTED
     return msgspec.structs.replace(
         record, device=msgspec.structs.replace(before, machine=seen.machine, missing=missing)
     )
 
 
 def _made(
-    job: Job, artifact: Artifact, seen: Observation, *, cached: bool, ceilings: Calibration | None
+    job: Job, artifact: Artifact, seen: Observation, *, cached: bool, peaks: Calibration | None
 ) -> tuple[Result | Failure, ...]:
     made = results.result(
         artifact,
@@ -233,8 +233,8 @@ def _made(
         described=job.target,
         threads=job.settings.threads,
         observation=seen,
-        calibration=ceilings,
-        reason=device_kinds.of(job.device).no_time or "the machine's ceilings could not be measured",
+        calibration=peaks,
+        reason=device_kinds.of(job.device).no_time or "the machine's peaks could not be measured",
     )
     if seen.numerics.passed:
         return (made,)
@@ -368,9 +368,7 @@ def _refuse_others(path: Path, before: Record, machine: Host, choices: Choices) 
             )
     if choices.files != before.settings.tuned:
         names = shortened(", ".join(before.settings.tuned), _LONGEST)
-        raise UsageError(
-            f"{path}: the tuned choices ({names}) are others now; a record holds one state: start a new run"
-        )
+        raise UsageError(f"{path}: the tuned choices ({names}) have changed; a record holds one state: start a new run")
 
 
 def _resumed_device(before: Device) -> DeviceChoice:

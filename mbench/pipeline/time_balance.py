@@ -21,5 +21,5 @@ def of_run(seen: Observation | None) -> TimeBalance | None:
         overhead_s=overhead,
         unattributed_s=whole - layer_sum - overhead,
         instrument_cost_s=seen.instrument_cost_s or 0.0,
-        method=seen.books_method,
+        method=seen.time_balance_method,
     )

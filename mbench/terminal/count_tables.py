@@ -1,6 +1,6 @@
 """Exact counts for the terminal, in 80 columns: whole networks, and the layers with most instructions.
 
-Renderables only. What is a model of the target says so in its head and in the lines below the table.
+Renderables only. Columns that are modelled are labelled so in their heads and below the table.
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ def _notes(record: Record, result: Result) -> Iterator[str]:
         if why := instruction_counts.below_one(record, result):
             yield f"  {why}"
     else:
-        yield f"instr per FMA: the record does not say how wide the vectors of {counts.target} are"
+        yield f"instr per FMA: the record lacks the vector width of {counts.target}"
     if counts.traffic_bytes:
-        yield f"DRAM: {counts.traffic_method or 'the record does not say how this was modelled'}"
+        yield f"DRAM: {counts.traffic_method or 'the record lacks the method of this model'}"
     if result.end_to_end.latency_model_s is not None:
-        method = result.end_to_end.latency_model_method or "the record does not say which"
+        method = result.end_to_end.latency_model_method or "the record does not name it"
         yield f"latency model: {method}"
 
 

@@ -59,7 +59,7 @@ class Lines:
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """The time left over all; one variant alone says nothing about it while it waits for its turn."""
+    """The time left over all; one variant alone cannot show it while it waits for its turn."""
 
     def render(self, task: Task) -> Text:
         return Text() if task.fields["part"] else super().render(task)

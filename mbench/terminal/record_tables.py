@@ -25,7 +25,7 @@ SLOWEST = 6
 
 
 def record_tables(record: Record, *, slowest: int = SLOWEST) -> list[RenderableType]:
-    """Return what one record says, top to bottom: totals, pair, noise, slowest layers, counts, warnings, failures.
+    """Return the tables of one record, top to bottom: totals, pair, noise, slowest layers, counts, warnings, failures.
 
     Of an emulated record: totals, counts, pair, layers with most instructions, warnings, failures.
     """
@@ -98,7 +98,7 @@ def _batches(record: Record) -> str:
 
 
 def _machine(record: Record) -> str:
-    """Say what executed the code: the host, a board, or an emulator."""
+    """Return what executed the code: the host, a board, or an emulator."""
     device, host = record.device, record.host
     if instruction_counts.emulated(record):
         return f"emulated by {device.emulator or 'an emulator that the record does not name'}, on {host.cpu}"
@@ -147,7 +147,7 @@ def _ratios(pair: pairs.Pair, first: float | None, *, metered: bool) -> tuple[st
     top, under = pair.standard, pair.separable
     values = (
         first,
-        pair.promised,
+        pair.predicted,
         pairs.ratio(pairs.params(top), pairs.params(under)),
         pairs.ratio(pairs.peak_bytes(top), pairs.peak_bytes(under)),
         pairs.ratio(_joules(top, metered=metered), _joules(under, metered=metered)),
@@ -202,7 +202,7 @@ def _comparison(record: Record) -> Iterator[Text]:
             got = f"latency {units.times(pair.achieved) if pair.achieved else 'not measured'}"
         yield text(
             f"Standard over depthwise-separable ({name}): {got}; "
-            f"the multiply-adds predict {units.times(pair.promised)}."
+            f"the multiply-adds predict {units.times(pair.predicted)}."
         )
     others = [other for _, other in pairs.unpaired(record)]
     if others:

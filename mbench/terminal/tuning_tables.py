@@ -81,7 +81,7 @@ def _networks(networks: Sequence[Network]) -> RenderableType:
 
 
 def _choice(entry: TunedKernel) -> str:
-    """Return the choice, indented below its kernel; MetaSchedule's has no parameters, and Winograd's has an error."""
+    """Return the choice, indented below its kernel; MetaSchedule's has no parameters, and Winograd has an error."""
     said = ("" if entry.wins else _NOT_IN_NETWORK) + str(Candidate(rule=entry.rule, parameters=entry.parameters))
     if entry.error is not None and entry.error > _WORTH_TELLING:
         said += f" error {units.scientific(entry.error)}"

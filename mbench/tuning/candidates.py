@@ -1,7 +1,7 @@
 """Which ways to make a kernel are tried, and how one of them becomes a library. Runs in a process of its own.
 
-Two steps keep them few: first the best tiles of each rule, each with the task grid that the model likes best; then, for
-the tiles that proved quickest, the other grids.
+Two steps keep them few. First the best tiles of each rule, each with the task grid that the cost model predicts to be
+best. Then the other grids for the tiles that proved quickest.
 """
 
 from __future__ import annotations

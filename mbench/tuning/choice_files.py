@@ -109,7 +109,7 @@ class TunedKernel(_ChoiceStruct, frozen=True, kw_only=True):
 
     @property
     def wins(self) -> bool:
-        """Whether it is a choice to follow: another one than the rules', and quicker in place if it was timed there."""
+        """Whether to follow the choice: it differs from the rules' own, and is quicker in the network (if timed)."""
         return self.differs and (self.in_place is None or self.in_place.high_ratio < 1)
 
 
@@ -149,12 +149,12 @@ class File(_ChoiceStruct, frozen=True, kw_only=True):
         return next((entry for entry in self.kernels if entry.key == (kernel, threads)), None)
 
     def with_entry(self, entry: TunedKernel) -> File:
-        """Return the file with an entry in place of the one of the same kernel and threads, if there is one."""
+        """Return the file with an entry added, or replaced where it has one of the same kernel and threads."""
         kept = [other for other in self.kernels if other.key != entry.key]
         return msgspec.structs.replace(self, kernels=tuple(sorted([*kept, entry], key=lambda one: one.key)))
 
     def with_network(self, network: Network) -> File:
-        """Return the file with a network in place of the same one at as many threads, if there is one."""
+        """Return the file with a network added, or replaced where it has the same one at as many threads."""
         kept = [other for other in self.networks if other.key != network.key]
         return msgspec.structs.replace(self, networks=tuple(sorted([*kept, network], key=lambda one: one.key)))
 

@@ -1,6 +1,6 @@
 """MetaSchedule: thousands of schedules that TVM makes up itself, a model that learns from those that were timed.
 
-It does not know how weights may be packed, and seldom beats the rules; it is for those who have the hours. Its database
+It does not know how weights may be packed, and seldom beats the rules; use it if you have hours to spend. Its database
 holds what it timed; only what then beats the rules' choice in a timing of our own becomes a tuned choice.
 """
 

@@ -125,7 +125,7 @@ def read_log(path: Path) -> tuple[list[Read], int | None]:
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             entry = msgspec.json.decode(line, type=Begun | Read)
-        except msgspec.DecodeError:  # cut short as the process died
+        except msgspec.DecodeError:  # truncated as the process died
             continue
         begun = entry.number if isinstance(entry, Begun) else None
         if isinstance(entry, Read):

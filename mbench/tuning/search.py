@@ -1,7 +1,7 @@
 """The search for one kernel: compile some candidates, time them, look closer at the best, and decide.
 
-First the tiles that the rules' models like best, each in one task grid; then other grids of the quickest tiles, and
-what MetaSchedule found, if it was asked.
+First the tiles that the cost models predict to be best, each in one task grid. Then other grids of the quickest tiles,
+and what MetaSchedule found, if it was asked.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Bench:
         return others_s / wall_s if wall_s else 0.0
 
     def search(self, search: Search, report: Report, skip: Skip) -> dict[str, Any]:
-        """Return what an entry says of the kernel: the choice, its seconds and error, and the default.
+        """Return what an entry has of the kernel: the choice, its seconds and error, and the default.
 
         Args:
             search: the kernel.

@@ -106,7 +106,7 @@ def time_all(plan: TimingPlan, report: Report, place: TimingPlace | None = None)
 
 
 def _logged(plan: TimingPlan, number: int, take: Callable[[], Read]) -> Read:
-    """Take a reading; the log says before that it begins, and after what it was."""
+    """Take a reading. The log holds its begin before, and its value after."""
     with Path(plan.log).open("ab") as log:
         log.write(msgspec.json.encode(Begun(number=number)) + b"\n")
         log.flush()

@@ -43,7 +43,7 @@ SHARES = dict(zip(_STAGES, (0.0, 0.35, 0.54, 0.55, 0.75, 1.0, 1.0), strict=True)
 """How much of a kernel's work is done when a stage begins."""
 DEEP_SHARES = dict(zip(_STAGES, (0.0, 0.01, 0.02, 0.95, 0.97, 1.0, 1.0), strict=True))
 """The same where MetaSchedule is asked."""
-PLACE_SHARES = {"building": 0.0, "timing in place": 0.2, "done": 1.0, "failed": 1.0}
+IN_NETWORK_SHARES = {"building": 0.0, "timing in the network": 0.2, "done": 1.0, "failed": 1.0}
 """The same of a network."""
 
 
@@ -193,7 +193,7 @@ class Tuner:
             device.close()
 
     def unconfirmed(self) -> list[str]:
-        """Return the networks to be timed: those with a choice that was not timed in place, or never timed themselves.
+        """Return the networks to time: those with a choice not yet timed in the network, or never timed themselves.
 
         None on a GPU, whose first caches keep nothing from one kernel to the next.
         """
@@ -212,8 +212,8 @@ class Tuner:
     def confirm(self, progress: Progress) -> None:
         """Time the `unconfirmed` networks, by rule and as tuned; write the file after each.
 
-        Where a choice is not quicker in place, its networks are timed anew without it, since the layers beside it may
-        do otherwise then.
+        Where a choice is not quicker in the network, its networks are timed anew without it: the layers beside it may
+        then take another time.
 
         Raises:
             OutputError: the file could not be written.
@@ -234,7 +234,7 @@ class Tuner:
                     progress.stage(name, "done", 1.0)
                 refuted = [search for search, entry in self.entries() if search in judging and not entry.wins]
                 for search in refuted:
-                    progress.note(f"{search.task.kernel}: not quicker in place; left to the rules")
+                    progress.note(f"{search.task.kernel}: not quicker in the network; left to the rules")
                 judging = [search for search in judging if search not in refuted]
                 waiting = self._without(refuted, seen)
 
@@ -255,7 +255,7 @@ class Tuner:
         choices = choice_files.choices_of(self.file, job.file, job.threads)
         by_rule, as_tuned = self._built(names, NO_CHOICES, progress), self._built(names, choices, progress)
         for name in [name for name in names if name in by_rule and name in as_tuned]:
-            report = functools.partial(progress.stage, name, "timing in place")
+            report = functools.partial(progress.stage, name, "timing in the network")
             tolerance = dtypes.of(job.dtype).network_tolerance
             try:
                 timed = in_network.time_network(by_rule[name], as_tuned[name], device, job.threads, tolerance, report)

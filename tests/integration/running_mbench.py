@@ -185,7 +185,7 @@ def artifact_of(cache: Path, variant: str, target: str = TARGET) -> Artifact:
 
 
 def warm_cache(base: Path) -> Path:
-    """Return a cache with the pair's artifacts, and with ceilings even where the machine is too busy to keep them.
+    """Return a cache with the pair's artifacts, and with peaks even where the machine is too busy to keep them.
 
     One for all tests of a session: `base` is its folder for temporary files.
     """
@@ -198,13 +198,13 @@ def warm_cache(base: Path) -> Path:
     code, started = finished("run", *PAIR, "--target", TARGET, "--repeat", "5", cache=folder, cwd=work)
     assert code == 0, started.err
     record = record_files.read(only_record(work / "mbench-results"))
-    keep_ceilings(folder, record)
+    keep_peaks(folder, record)
     shutil.rmtree(work)
     return folder
 
 
-def keep_ceilings(cache: Path, record: Record) -> None:
-    """Put the ceilings of a record into a cache, so that the next run need not measure them."""
+def keep_peaks(cache: Path, record: Record) -> None:
+    """Put the peaks of a record into a cache, so that the next run need not measure them."""
     before = os.environ.get("MBENCH_CACHE_DIR")
     os.environ["MBENCH_CACHE_DIR"] = str(cache)
     try:
@@ -222,7 +222,7 @@ def keep_ceilings(cache: Path, record: Record) -> None:
     file.write_bytes(msgspec.json.encode(record.device.calibration))
 
 
-def without_ceilings(cache: Path, copy: Path) -> Path:
-    """Return a copy of a cache without ceilings."""
+def without_peaks(cache: Path, copy: Path) -> Path:
+    """Return a copy of a cache without peaks."""
     shutil.copytree(cache / "artifacts", copy / "artifacts")
     return copy

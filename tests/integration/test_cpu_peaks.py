@@ -76,13 +76,13 @@ CALL_BYTES = 16 * 2**20  # of one thread
 
 @pytest.fixture(scope="module")
 def told() -> tuple[Calibration, list[np.ndarray]]:
-    """Return ceilings by a clock of our own, and what each kernel computed: peak, then of each level read and mixes."""
+    """Return peaks by a clock of our own, and what each kernel computed: peak, then of each level read and mixes."""
     place = Place(memory_bytes=2**30)
     found = cpu_peaks.calibrate(targets.load("host"), 1, place=place)
     return found, place.results
 
 
-def test_ceilings_are_what_the_kernels_do_over_the_time_that_they_take(
+def test_peaks_are_what_the_kernels_do_over_the_time_that_they_take(
     told: tuple[Calibration, list[np.ndarray]], target: Target
 ) -> None:
     found, _ = told

@@ -140,7 +140,7 @@ def test_every_kernel_takes_what_the_device_takes_for_it(seen: Observation, tiny
         assert launches == pytest.approx(round(launches), abs=0.01)
         assert launches > 0.9
     assert seen.instrument_cost_s == pytest.approx(0, abs=1e-6), "the stand-in's events take no time of the device"
-    assert "device events" in (seen.books_method or "")
+    assert "device events" in (seen.time_balance_method or "")
 
 
 @pytest.mark.slow
@@ -271,7 +271,7 @@ def test_what_goes_wrong_is_one_line(
 
 
 @pytest.mark.slow
-def test_the_ceilings_are_work_over_time(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_peaks_are_work_over_time(environment: dict[str, str], tmp_path: Path) -> None:
     done = run(environment, "calibrate", tmp_path, "", kernel_us=1000)
     assert done.returncode == 0, done.stderr
     found = msgspec.json.decode(done.stdout, type=Calibration)
@@ -302,7 +302,7 @@ def test_a_batch_that_does_not_fit_leaves_the_others_in_the_record(environment: 
     assert record.settings.variants == names
     assert record.device.gpu is not None
     assert record.device.gpu.arch == "sm_90"
-    assert "out of device memory at the ceilings' arrays" in record.device.missing["calibration"]
+    assert "out of device memory at the peaks' arrays" in record.device.missing["calibration"]
     reasons = {failure.variant: failure.reason for failure in record.failures}
     assert reasons[names[0]].startswith("out of device memory at batch 64; take a smaller --batch")
     assert reasons[names[1]].startswith("wrong result: "), "it was run after the other one failed"

@@ -1,4 +1,4 @@
-"""The kernels of the ceilings: nvcc takes them for every target, and makes of them what they are there to measure."""
+"""The kernels of the peaks: nvcc takes them for every target, and makes of them what they are there to measure."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from running_mbench import (
     only_record,
     running,
     warm_cache,
-    without_ceilings,
+    without_peaks,
 )
 
 from mbench.core import record_files
@@ -46,7 +46,7 @@ def folders(tmp_path: Path, cache: Path) -> dict[str, Path]:
     """Return the cache that lets a run be at each stage for a while."""
     (tmp_path / "temporary").mkdir()
     (tmp_path / "empty").mkdir()
-    unmeasured = without_ceilings(cache, tmp_path / "unmeasured")
+    unmeasured = without_peaks(cache, tmp_path / "unmeasured")
     return {**dict.fromkeys(STAGES, cache), "compiling": tmp_path / "empty", "calibrating": unmeasured}
 
 
@@ -169,7 +169,7 @@ def test_the_worker_is_killed_while_it_calibrates(tmp_path: Path, folders: dict[
     for result in record.results:
         assert result.end_to_end.latency_s
         assert all(layer.roofline is None for layer in result.layers)
-        assert "ceilings" in result.missing["layers.roofline"]
+        assert "peaks" in result.missing["layers.roofline"]
     assert "SIGKILL" in started.err
 
 

@@ -92,7 +92,8 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Visitor]:
 
 
 ANCHORS = (
-    "run1-pair1-walk", "run1-pair1-blocks", "run1-depth1", "run1-depth2", "run1-roofline", "run1-memory", "run1-energy",
+    "run1-pair1-waterfall", "run1-pair1-blocks", "run1-depth1", "run1-depth2", "run1-roofline", "run1-memory",
+    "run1-energy",
 )  # fmt: skip
 
 

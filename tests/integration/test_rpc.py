@@ -118,7 +118,7 @@ def test_a_wrong_result_is_not_timed(
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_ceilings_are_those_of_the_device(
+def test_peaks_are_those_of_the_device(
     threads: int, server: Serving, opened: Callable[..., RpcDevice], here: Target
 ) -> None:
     require((os.cpu_count() or 1) >= threads, "needs two processors")
@@ -134,7 +134,7 @@ def test_ceilings_are_those_of_the_device(
     assert seen.others_busy is not None
 
 
-def test_ceilings_need_mbenchs_server_and_its_architecture(
+def test_peaks_need_mbenchs_server_and_its_architecture(
     server: Serving, opened: Callable[..., RpcDevice], here: Target
 ) -> None:
     foreign = msgspec.structs.replace(here, name="riscv", tvm={**here.tvm, "mtriple": "riscv64-linux-gnu"})

@@ -121,7 +121,7 @@ def test_the_line_is_cut_in_the_middle_of_an_upload(
     proxy = Proxy(server, after=net.library_bytes // 2)
     with contextlib.closing(proxy):
         said = failure(opened(proxy.url), net)
-        assert said == f"the line to {proxy.url} was cut; the device answers again"
+        assert said == f"the line to {proxy.url} was interrupted; the device answers again"
         server.assert_idle()
         assert opened(server.url).measure(net, FEW, ignore).latency_s
 
@@ -132,7 +132,7 @@ def test_the_line_is_cut_in_the_middle_of_a_run(
     proxy = Proxy(server)
     with contextlib.closing(proxy):
         said = failure(opened(proxy.url), net, LONG, When("measuring", proxy.cut, after=0.5))
-        assert said == f"the line to {proxy.url} was cut; the device answers again"
+        assert said == f"the line to {proxy.url} was interrupted; the device answers again"
         server.assert_idle()
         assert opened(server.url).measure(net, FEW, ignore).latency_s
 

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 from conftest import require
-from running_mbench import PAIR, TARGET, artifact_of, finished, keep_ceilings, only_record, warm_cache
+from running_mbench import PAIR, TARGET, artifact_of, finished, keep_peaks, only_record, warm_cache
 
 import mbench
 from mbench.analysis import pairs
@@ -333,11 +333,11 @@ def test_one_run_after_the_other_in_one_folder(cache: Path, tmp_path: Path) -> N
 
 
 def test_what_the_cache_keeps_is_found_again(pair: Done, cache: Path, tmp_path: Path) -> None:
-    """The ceilings that these tests put into the cache are those that a run takes."""
+    """The peaks that these tests put into the cache are those that a run takes."""
     assert "machine: calibrating" not in pair.err
     copy = copy_of(cache, tmp_path / "cache")
     shutil.rmtree(copy / "calibrations")
-    keep_ceilings(copy, pair.record)
+    keep_peaks(copy, pair.record)
     [kept] = (copy / "calibrations").iterdir()
     read: Any = msgspec.json.decode(kept.read_bytes(), type=machine_types.Calibration)
     assert read == pair.record.device.calibration

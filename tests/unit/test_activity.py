@@ -55,7 +55,7 @@ def test_the_work_of_others_is_seen(machine: Machine) -> None:
 
 def test_the_work_of_a_process_that_was_started_and_waited_for_is_own(machine: Machine) -> None:
     watch = activity.Watch()
-    machine.work(2.0, children=1.5)  # as nvcc is, which compiles while the ceilings of a GPU are measured
+    machine.work(2.0, children=1.5)  # as nvcc is, which compiles while the peaks of a GPU are measured
     assert watch.read_s() == pytest.approx((2.0, 0.0))
 
 

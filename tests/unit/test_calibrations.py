@@ -32,7 +32,7 @@ def dated(age: datetime.timedelta, **changes: Any) -> Calibration:
 
 def ask(device: fakes.Device, **changes: Any) -> Calibration:
     given: dict[str, Any] = {"target": RECORD.target, "host": RECORD.host, "threads": 2, "use_cache": True, **changes}
-    return calibrations.ceilings(
+    return calibrations.peaks(
         device, given["target"], given["host"], given["threads"], lambda *_: None, use_cache=given["use_cache"]
     )
 
@@ -41,15 +41,15 @@ NOW = datetime.timedelta(0)
 
 
 def test_measured_once_a_day() -> None:
-    device = fakes.Device(ceilings=dated(NOW))
-    assert ask(device) == ask(device) == device.ceilings
+    device = fakes.Device(peaks=dated(NOW))
+    assert ask(device) == ask(device) == device.peaks
     assert device.calibrated == 1
 
 
 def test_measured_anew_without_cache_and_kept() -> None:
-    device = fakes.Device(ceilings=dated(NOW))
+    device = fakes.Device(peaks=dated(NOW))
     ask(device)
-    device.ceilings = dated(NOW, method="another")
+    device.peaks = dated(NOW, method="another")
     assert ask(device, use_cache=False).method == "another"
     assert ask(device).method == "another"
     assert device.calibrated == 2
@@ -66,7 +66,7 @@ def test_measured_anew_without_cache_and_kept() -> None:
     ],
 )
 def test_measured_anew_for_anything_else(changes: dict[str, Any]) -> None:
-    device = fakes.Device(ceilings=dated(NOW))
+    device = fakes.Device(peaks=dated(NOW))
     ask(device)
     ask(device, **changes)
     assert device.calibrated == 2
@@ -74,21 +74,21 @@ def test_measured_anew_for_anything_else(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("age", [datetime.timedelta(hours=24, seconds=1), datetime.timedelta(days=-2)])
 def test_old_ones_and_those_of_the_future_are_measured_again(age: datetime.timedelta) -> None:
-    device = fakes.Device(ceilings=dated(age))
+    device = fakes.Device(peaks=dated(age))
     ask(device)
     ask(device)
     assert device.calibrated == 2
 
 
-def test_ceilings_of_yesterday_evening_still_hold() -> None:
-    device = fakes.Device(ceilings=dated(datetime.timedelta(hours=23)))
+def test_peaks_of_yesterday_evening_still_hold() -> None:
+    device = fakes.Device(peaks=dated(datetime.timedelta(hours=23)))
     ask(device)
     ask(device)
     assert device.calibrated == 1
 
 
 def test_what_was_disturbed_is_not_kept() -> None:
-    device = fakes.Device(ceilings=dated(NOW, others_busy=fakes.DISTURBED_SHARE))
+    device = fakes.Device(peaks=dated(NOW, others_busy=fakes.DISTURBED_SHARE))
     ask(device)
     ask(device)
     assert device.calibrated == 2
@@ -115,23 +115,23 @@ def damaged(text: str) -> str:
     ],
 )
 def test_a_damaged_file_is_ignored(cache: Path, content: str) -> None:
-    device = fakes.Device(ceilings=dated(NOW))
+    device = fakes.Device(peaks=dated(NOW))
     ask(device)
     [file] = (cache / "calibrations").iterdir()
     file.write_text(content, errors="surrogateescape")
-    assert ask(device) == device.ceilings
-    assert ask(device) == device.ceilings
+    assert ask(device) == device.peaks
+    assert ask(device) == device.peaks
     assert device.calibrated == 2
 
 
 def test_a_cache_that_cannot_be_written_is_no_loss(cache: Path) -> None:
     cache.parent.mkdir(exist_ok=True)
     cache.write_text("a file where a folder should be")
-    device = fakes.Device(ceilings=dated(NOW))
-    assert ask(device) == device.ceilings
+    device = fakes.Device(peaks=dated(NOW))
+    assert ask(device) == device.peaks
 
 
 def test_nothing_is_kept_of_a_failure(cache: Path) -> None:
     with pytest.raises(MeasureError, match="too hot"):
-        ask(fakes.Device(ceilings=MeasureError("too hot")))
+        ask(fakes.Device(peaks=MeasureError("too hot")))
     assert not cache.exists()

@@ -141,7 +141,7 @@ def test_an_entry_takes_the_place_of_the_one_before() -> None:
 GOOD = choice_files.encode(file(entry()))
 BAD: dict[str, tuple[str | bytes, str]] = {
     "not TOML": ("not a file", "not valid TOML"),
-    "cut short": (GOOD[:-40], "not valid TOML"),
+    "truncated": (GOOD[:-40], "not valid TOML"),
     "not text": (b"\xff\xfe", "not valid TOML"),
     "empty": ("", "format_version is None"),
     "a later version": (

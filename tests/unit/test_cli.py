@@ -204,7 +204,7 @@ def test_resume_takes_no_other_settings(run: Mbench, interrupted: Path, options:
 def test_resume_of_nothing(run: Mbench, tmp_path: Path) -> None:
     assert_one_line(run("run", "--resume", tmp_path / "none.json"), "none.json: cannot be read")
     (tmp_path / "torn.json").write_text('{"format_version": 1, "run')
-    assert_one_line(run("run", "--resume", tmp_path / "torn.json"), "cut short")
+    assert_one_line(run("run", "--resume", tmp_path / "torn.json"), "truncated")
 
 
 @pytest.mark.parametrize("machine", ["this one", "another"])
@@ -375,7 +375,7 @@ def test_a_page_that_cannot_be_written_is_a_failure(
     assert "Totals" in outcome.out
 
 
-def test_ceilings_that_could_not_be_measured_are_a_failure(
+def test_peaks_that_could_not_be_measured_are_a_failure(
     run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = record_files.read(interrupted)
@@ -502,7 +502,7 @@ def test_standard_output_is_full() -> None:
 # ---------------------------------------------------------------------------------------------------- show and report
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
-    "cut": (b'{"format_version": 1, "run_id": "x', "cut short"),
+    "cut": (b'{"format_version": 1, "run_id": "x', "truncated"),
     "binary": (bytes(range(256)), "not a whole JSON document"),
     "list": (b"[]", "no format_version"),
     "newer": (b'{"format_version": 3}', "format_version is 3, this mbench reads up to 2: newer format"),

@@ -30,7 +30,7 @@ def test_without_a_driver_every_call_says_so_in_one_line(runtime: cudart.Runtime
         assert 1e-3 < runtime.seconds(start, stop) < 1
         return
     for call in (runtime.record, runtime.wait, runtime.free_bytes, lambda: runtime.hold(1e-3)):
-        with pytest.raises(cudart.CudaError, match=r"^cuda\w+: CUDA says cudaError\w+: [^\n]+$"):
+        with pytest.raises(cudart.CudaError, match=r"^cuda\w+: CUDA reports cudaError\w+: [^\n]+$"):
             call()
 
 

@@ -29,7 +29,7 @@ def _no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be a machine without a GPU, whatever this one has."""
 
     def refuse() -> nvml.NvmlDevice:
-        raise nvml.NotTold("no driver here; install it")
+        raise nvml.NotReported("no driver here; install it")
 
     monkeypatch.setattr(nvml, "open_device", refuse)
 

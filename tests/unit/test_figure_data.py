@@ -9,10 +9,10 @@ from mbench.core.records import Record
 from mbench.page import figure_data
 
 
-def walk(record: Record) -> waterfall.Walk:
+def taken(record: Record) -> waterfall.Waterfall:
     [pair] = pairs.of_record(record)
     found = waterfall.of_pair(pair, record)
-    assert isinstance(found, waterfall.Walk)
+    assert isinstance(found, waterfall.Waterfall)
     return found
 
 
@@ -22,15 +22,15 @@ def test_blocks_of_a_pair() -> None:
     assert len(table) == 13
     assert table["achieved"].isna().all()
     assert table["fewer"].isna().all()
-    assert table["promised"].iloc[0] == pytest.approx(1 / (1 / 64 + 1 / 9))
+    assert table["predicted"].iloc[0] == pytest.approx(1 / (1 / 64 + 1 / 9))
     [pair] = pairs.of_record(factory.emulated())
     assert list(figure_data.of_blocks(pair)["fewer"]) == [block.fewer for block in pair.blocks()]
 
 
 @pytest.mark.parametrize("record", [factory.record(), factory.emulated()])
-def test_the_rows_of_a_walk_add_up(record: Record) -> None:
-    way = walk(record)
-    table = figure_data.of_walk(way)
+def test_the_rows_of_a_waterfall_add_up(record: Record) -> None:
+    way = taken(record)
+    table = figure_data.of_waterfall(way)
     changes = table[table["kind"] == "change"]["value"]
     first, last = table[table["kind"] == "total"]["value"]
     assert first + changes.sum() == pytest.approx(last, rel=1e-9)
@@ -38,10 +38,10 @@ def test_the_rows_of_a_walk_add_up(record: Record) -> None:
 
 
 def test_what_hardly_shows_is_one_row() -> None:
-    way = walk(factory.record())
-    small = [step for step in way.steps if abs(step.change) < figure_data.SMALL * way.promised]
+    way = taken(factory.record())
+    small = [step for step in way.steps if abs(step.change) < figure_data.SMALL * way.predicted]
     assert small
-    table = figure_data.of_walk(way).set_index("label")
+    table = figure_data.of_waterfall(way).set_index("label")
     row = table.loc["smaller steps, together"]
     assert row["value"] == pytest.approx(sum(step.change for step in small))
     assert labels.step(small[0].part, small[0].cause, small[0].excess) in row["detail"]

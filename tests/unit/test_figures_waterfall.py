@@ -14,7 +14,7 @@ def test_instructions_predicted_beside_executed() -> None:
     figure = figures_waterfall.block_instructions(table)
     assert figure is not None
     executed, predicted = figure.data
-    assert list(predicted.y) == list(table["promised"])
+    assert list(predicted.y) == list(table["predicted"])
     assert list(executed.y) == list(table["fewer"])
     assert "speed" not in figure.to_json()
     assert "latency" not in figure.to_json()
@@ -27,7 +27,7 @@ def test_predicted_beside_achieved() -> None:
     figure = figures_waterfall.block_speedup(table)
     assert figure is not None
     achieved, predicted = figure.data
-    assert list(predicted.y) == list(table["promised"])
+    assert list(predicted.y) == list(table["predicted"])
     assert list(achieved.y) == list(table["achieved"])
     assert list(predicted.x) == list(achieved.x) == [f"block{number}" for number in range(1, 14)]
 
@@ -42,20 +42,20 @@ def test_a_block_not_measured_has_no_bar() -> None:
     assert figure.data[1].y[0] is not None
 
 
-def test_the_waterfall_walks_from_total_to_total() -> None:
+def test_the_waterfall_goes_from_total_to_total() -> None:
     record = factory.record()
     [pair] = pairs.of_record(record)
     way = waterfall.of_pair(pair, record)
-    assert isinstance(way, waterfall.Walk)
-    table = figure_data.of_walk(way)
-    figure = figures_waterfall.walk(table)
+    assert isinstance(way, waterfall.Waterfall)
+    table = figure_data.of_waterfall(way)
+    figure = figures_waterfall.waterfall(table)
     assert figure is not None
     [trace] = figure.data
     assert list(trace.measure) == ["absolute", *["relative"] * (len(table) - 2), "absolute"]
     assert sum(trace.x[:-1]) == pytest.approx(trace.x[-1])
-    assert trace.text[0] == units.ratio(pair.promised)
+    assert trace.text[0] == units.ratio(pair.predicted)
     assert figure.layout.xaxis.range[1] > max(trace.x)
-    assert figures_waterfall.walk(table[:0]) is None
+    assert figures_waterfall.waterfall(table[:0]) is None
 
 
 def test_no_counts_no_figure_of_instructions() -> None:

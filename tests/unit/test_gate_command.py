@@ -216,7 +216,7 @@ def test_only_what_the_compiler_says_is_no_verdict(run: Mbench, put: Put) -> Non
 GOOD = record_files.encode(timed())
 BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
-    "cut": (GOOD[: len(GOOD) // 2], "was it cut short?"),
+    "cut": (GOOD[: len(GOOD) // 2], "is it truncated?"),
     "newer": (GOOD.replace(b'"format_version":2', b'"format_version":3', 1), "format_version is 3"),
     "field": (GOOD.replace(b'"run_id"', b'"run"', 1), "not a valid record"),
     "NaN": (re.sub(rb'("latency_s":\[)[0-9.e-]+', rb"\1NaN", GOOD, count=1), "not a whole JSON document"),

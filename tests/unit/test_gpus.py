@@ -87,7 +87,7 @@ def test_an_old_nvcc_that_lists_nothing_is_tried(tools: Path) -> None:
 
 def test_no_driver(tools: Path) -> None:
     nvcc(tools)
-    said = "compile only: no NVIDIA driver: NVML says 'Driver Not Loaded'; install the driver"
+    said = "compile only: no NVIDIA driver: NVML reports 'Driver Not Loaded'; install the driver"
     assert gpus.no_measuring("sm_90") == said
 
 
@@ -129,7 +129,7 @@ def test_another_gpu_than_the_targets(tools: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_gpu_that_is_gone(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone() -> nvml.NvmlDevice:
-        raise nvml.DeviceLost("the GPU was lost: NVML says 'GPU is lost'; see dmesg for its Xid")
+        raise nvml.DeviceLost("the GPU was lost: NVML reports 'GPU is lost'; see dmesg for its Xid")
 
     monkeypatch.setattr(nvml, "open_device", gone)
     assert gpus.found() is None

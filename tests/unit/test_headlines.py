@@ -43,11 +43,11 @@ def test_where_time_goes_names_the_largest_kind_and_layer() -> None:
 
 
 def test_the_waterfall_names_the_largest_loss_and_gain() -> None:
-    said = headlines.of_walk(pair(factory.record()))
+    said = headlines.of_waterfall(pair(factory.record()))
     assert said is not None
     assert "The largest loss: pointwise layers: below the roofline (-" in said
     assert "The largest gain: standard convolutions: below the roofline (+" in said
-    assert headlines.of_walk(pair(factory.record(latency=False))) is None
+    assert headlines.of_waterfall(pair(factory.record(latency=False))) is None
 
 
 def test_causes_that_cost_nothing_are_said() -> None:

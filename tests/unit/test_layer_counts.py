@@ -238,7 +238,7 @@ CASES: dict[str, Callable[[Artifact], Result]] = {
         built, fakes.emulated(built, counted=None, counts_missing="no plugin")
     ),
     "beside": lambda built: beside(built, vector_bits=256),
-    "beside, vectors not told": beside,
+    "beside, vector width unknown": beside,
     "beside, no caches": lambda built: beside(built, caches=False, vector_bits=256),
     "beside, a layer less": without_the_first,
     "beside, counting failed": lambda built: measured(built, counts_missing="no QEMU here"),

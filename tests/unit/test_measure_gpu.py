@@ -65,7 +65,7 @@ def test_a_run_takes_its_energy_whatever_the_step_of_the_counter() -> None:
 
 def test_a_gpu_without_a_counter_has_a_reason() -> None:
     device = nvml.open_device(Recording("no_counter"))
-    assert measured(Board(), device) == "nvmlDeviceGetTotalEnergyConsumption: NVML says 'Not Supported'"
+    assert measured(Board(), device) == "nvmlDeviceGetTotalEnergyConsumption: NVML reports 'Not Supported'"
 
 
 def test_a_counter_that_stands_still_has_a_reason() -> None:
@@ -79,14 +79,14 @@ def test_a_gpu_that_vanishes_while_it_is_metered() -> None:
 
 def test_without_nvml_everything_it_would_tell_has_the_reason() -> None:
     def refuse() -> nvml.NvmlDevice:
-        raise nvml.NotTold("no driver")
+        raise nvml.NotReported("no driver")
 
     board = gpu.Board(refuse)
     told = board.conditions().gpu
     assert told is not None
     assert set(told.missing) == {name for name in told.__struct_fields__ if name != "missing"}
     assert set(told.missing.values()) == {"no driver"}
-    assert measured(Board(), nvml.NotTold("no driver")) == "no driver"
+    assert measured(Board(), nvml.NotReported("no driver")) == "no driver"
 
 
 def test_the_conditions_of_the_host_hold_those_of_the_gpu() -> None:

@@ -63,7 +63,7 @@ def test_the_reasons_are_those_of_nvml(name: str) -> None:
 
 
 def test_a_gpu_without_a_counter_says_so() -> None:
-    with pytest.raises(nvml.NotTold, match=r"^nvmlDeviceGetTotalEnergyConsumption: NVML says 'Not Supported'$"):
+    with pytest.raises(nvml.NotReported, match=r"^nvmlDeviceGetTotalEnergyConsumption: NVML reports 'Not Supported'$"):
         device("no_counter").energy_j()
 
 
@@ -71,7 +71,7 @@ def test_what_may_not_be_read_is_missing_with_the_reason() -> None:
     gpu, now = device("no_permission").describe(), device("no_permission").conditions()
     assert gpu.power_limit_w is None
     assert now.power_w is None
-    assert gpu.missing == {"power_limit_w": "nvmlDeviceGetEnforcedPowerLimit: NVML says 'Insufficient Permissions'"}
+    assert gpu.missing == {"power_limit_w": "nvmlDeviceGetEnforcedPowerLimit: NVML reports 'Insufficient Permissions'"}
     assert set(now.missing) == {"power_w", "power_limit_w"}
     assert now.temperature_c == 34
 
@@ -86,12 +86,14 @@ def test_a_board_that_tells_next_to_nothing_is_still_known() -> None:
 
 
 def test_a_gpu_that_vanishes_ends_the_measurement() -> None:
-    with pytest.raises(nvml.DeviceLost, match=r"^the GPU was lost: NVML says 'GPU is lost'; see dmesg for its Xid$"):
+    with pytest.raises(nvml.DeviceLost, match=r"^the GPU was lost: NVML reports 'GPU is lost'; see dmesg for its Xid$"):
         device("lost").conditions()
 
 
 def test_a_machine_without_a_driver() -> None:
-    with pytest.raises(nvml.NotTold, match=r"^no NVIDIA driver: NVML says 'Driver Not Loaded'; install the driver$"):
+    with pytest.raises(
+        nvml.NotReported, match=r"^no NVIDIA driver: NVML reports 'Driver Not Loaded'; install the driver$"
+    ):
         device("no_driver")
 
 
@@ -100,7 +102,7 @@ def test_nvidia_ml_py_itself_says_the_same_where_there_is_no_driver() -> None:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        with pytest.raises(nvml.NotTold, match=r"^no NVIDIA driver: NVML says '.+'; install the driver$"):
+        with pytest.raises(nvml.NotReported, match=r"^no NVIDIA driver: NVML reports '.+'; install the driver$"):
             nvml.open_device()
     else:
         assert nvml.open_device().describe().arch.startswith("sm_")
@@ -108,7 +110,7 @@ def test_nvidia_ml_py_itself_says_the_same_where_there_is_no_driver() -> None:
 
 def test_without_nvidia_ml_py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
-    with pytest.raises(nvml.NotTold, match=r"pip install 'mobilenet-bench\[gpu\]'"):
+    with pytest.raises(nvml.NotReported, match=r"pip install 'mobilenet-bench\[gpu\]'"):
         nvml.open_device()
 
 
@@ -133,5 +135,5 @@ def test_the_gpu_is_the_first_that_cuda_sees(
 @pytest.mark.parametrize(("visible", "said"), [("2", "no GPU number 2"), ("", "begins with ''"), ("MIG-1", "'MIG-1'")])
 def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch, visible: str, said: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    with pytest.raises(nvml.NotTold, match=said):
+    with pytest.raises(nvml.NotReported, match=said):
         device("h100")

@@ -16,7 +16,7 @@ def test_the_papers_saving() -> None:
     assert pairs.macs(pair.standard) / 1e6 == pytest.approx(4866, rel=0.001)
     assert pairs.params(pair.separable) / 1e6 == pytest.approx(4.2, abs=0.05)
     assert pairs.params(pair.standard) / 1e6 == pytest.approx(29.3, abs=0.05)
-    assert pair.promised == pytest.approx(4866 / 569, rel=0.001)
+    assert pair.predicted == pytest.approx(4866 / 569, rel=0.001)
 
 
 def test_a_blocks_promise_is_the_papers_formula() -> None:
@@ -25,8 +25,8 @@ def test_a_blocks_promise_is_the_papers_formula() -> None:
     blocks = pair.blocks()
     assert [block.name for block in blocks] == [f"block{number}" for number in range(1, 14)]
     for block in blocks:
-        assert block.promised == pytest.approx(1 / (1 / block.channels + 1 / 9))
-        assert block.cost_ratio == pytest.approx(1 / block.promised)
+        assert block.predicted == pytest.approx(1 / (1 / block.channels + 1 / 9))
+        assert block.cost_ratio == pytest.approx(1 / block.predicted)
 
 
 def test_achieved_is_the_ratio_of_medians() -> None:
@@ -42,8 +42,8 @@ def test_achieved_is_the_ratio_of_medians() -> None:
 def test_without_latency_the_promise_stays() -> None:
     [pair] = pairs.of_record(factory.record(latency=False))
     assert pair.achieved is None
-    assert pair.promised is not None
-    assert all(block.achieved is None and block.promised > 1 for block in pair.blocks())
+    assert pair.predicted is not None
+    assert all(block.achieved is None and block.predicted > 1 for block in pair.blocks())
 
 
 def test_a_single_network_has_no_pair_and_names_its_counterpart() -> None:

@@ -144,9 +144,9 @@ def test_old_pairs_are_explained(name: str) -> None:
     record = record_files.read(MEASURED.with_name(f"{name}.json"))
     [pair] = pairs.of_record(record)
     assert [block.name for block in pair.blocks()] == [f"block{number}" for number in range(1, 14)]
-    walk = waterfall.of_pair(pair, record)
-    assert isinstance(walk, waterfall.Walk)
-    assert {"depthwise", "pointwise", "standard"} <= {step.part for step in walk.steps}
+    found = waterfall.of_pair(pair, record)
+    assert isinstance(found, waterfall.Waterfall)
+    assert {"depthwise", "pointwise", "standard"} <= {step.part for step in found.steps}
 
 
 # --------------------------------------------------------------------------------------------- what is wrong stays so

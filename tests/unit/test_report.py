@@ -122,7 +122,7 @@ def test_every_layer_is_in_the_table(full: Page) -> None:
 def test_figures_are_data_of_the_record(full: Page) -> None:
     charts = {name.rpartition("-data")[0] for name in full.data}
     assert charts == {
-        "run1-pair1-walk", "run1-pair1-blocks", "run1-depth1", "run1-depth2", "run1-samples1", "run1-samples2",
+        "run1-pair1-waterfall", "run1-pair1-blocks", "run1-depth1", "run1-depth2", "run1-samples1", "run1-samples2",
         "run1-roofline", "run1-memory", "run1-energy",
     }  # fmt: skip
     depth = json.loads(full.data["run1-depth1-data1"])

@@ -47,14 +47,14 @@ CAUSES: dict[str, dict[str, Any]] = {
     "ignored choice": {"manifest": {"ignored": {"k1": "another machine"}}},
     "narrow channels": {"manifest": {"narrow": {"k1": 2}}},
     "fewer multiply-adds": {"manifest": {"rules": {"k1": "cpu.winograd"}}},
-    "above the ceiling": {"calibration": SLOW},
+    "above the measured peak": {"calibration": SLOW},
     "slowed GPU": {"seen": {"conditions_after": HELD}},
     "others busy": {"seen": {"wall_s": 1.0, "others_busy_s": 10 * activity.DISTURBED}},
     "stolen time": {"seen": {"conditions_after": msgspec.structs.replace(fakes.MOMENT, steal_s=9.0)}},
-    "low ceilings": {"calibration": msgspec.structs.replace(QUIET, others_busy=10 * activity.DISTURBED)},
+    "low peaks": {"calibration": msgspec.structs.replace(QUIET, others_busy=10 * activity.DISTURBED)},
     "source only": {"target": on_gpu()},
 }
-ELSEWHERE = {"above the ceiling by padding"}
+ELSEWHERE = {"above the measured peak by padding"}
 """Causes that `test_results.py` shows."""
 
 
@@ -83,7 +83,7 @@ def test_winograd_is_known_by_its_rule_and_not_by_words(tmp_path: Path) -> None:
 
 def test_what_was_not_timed_is_not_judged_by_time(tmp_path: Path) -> None:
     untimed = {"seen": None, "layers": (), "calibration": None}
-    for cause in ("fewer multiply-adds", "above the ceiling", "slowed GPU", "others busy", "stolen time"):
+    for cause in ("fewer multiply-adds", "above the measured peak", "slowed GPU", "others busy", "stolen time"):
         shown = evidence(tmp_path, **{**CAUSES[cause], "calibration": QUIET})
         given = {name: getattr(shown, name) for name in ("manifest", "target")} | untimed
         assert WARNINGS[cause](Evidence(**given)) is None

@@ -32,7 +32,7 @@ def made(folder: Path, *, changes: dict[str, Any] | None = None, **options: Any)
         "threads": 2,
         "observation": fakes.observed(built),
         "calibration": CALIBRATION,
-        "reason": "the ceilings could not be measured",
+        "reason": "the peaks could not be measured",
     }
     return results.result(built, **{**given, **options})
 
@@ -41,7 +41,7 @@ def seen(folder: Path, **changes: Any) -> Any:
     return fakes.observed(fakes.compiled(folder / "artifact", fakes.variant()), **changes)
 
 
-def with_ceilings(**changes: Any) -> Calibration:
+def with_peaks(**changes: Any) -> Calibration:
     assert CALIBRATION is not None
     return msgspec.structs.replace(CALIBRATION, **changes)
 
@@ -105,7 +105,7 @@ CASES: dict[str, dict[str, Any]] = {
     "compiled only": {"observation": None, "calibration": None, "reason": "not measured: --compile-only"},
     "wrong": {"observation": fakes.unseen(fakes.WRONG)},
     "not finite": {"observation": fakes.unseen(fakes.NOT_FINITE)},
-    "no ceilings": {"calibration": None},
+    "no peaks": {"calibration": None},
     "no coefficients": {"target": _without_energy()},
     "no coefficients, compiled only": {"target": _without_energy(), "observation": None, "calibration": None},
     "no affinity, no peak": {"affinity": None, "process_peak_bytes": None},
@@ -150,12 +150,12 @@ def test_no_reason_is_given_for_what_is_there(tmp_path: Path, name: str) -> None
 
 # ----------------------------------------------------------------------------------------------------------- warnings
 def test_no_warnings_where_all_is_well(tmp_path: Path) -> None:
-    assert made(tmp_path, calibration=with_ceilings(flops_per_s={"float32": 1e15})).warnings == ()
+    assert made(tmp_path, calibration=with_peaks(flops_per_s={"float32": 1e15})).warnings == ()
 
 
 def test_warnings_of_kernels(tmp_path: Path) -> None:
     changes = {"fallbacks": {"k3": "no rule"}, "narrow": {"k2": 4}}
-    slow = with_ceilings(flops_per_s={"float32": 1e15})
+    slow = with_peaks(flops_per_s={"float32": 1e15})
     fallback, narrow = made(tmp_path, changes=changes, calibration=slow).warnings
     assert "k3" in fallback
     assert "k2" not in narrow
@@ -165,28 +165,26 @@ def test_warnings_of_kernels(tmp_path: Path) -> None:
     assert len(both) == 2  # known without running
 
 
-def test_warning_of_a_ceiling_that_is_too_low(tmp_path: Path) -> None:
-    low = with_ceilings(flops_per_s={"float32": 1.0}, bytes_per_s={"L1": 1.0, "L2": 1.0, "DRAM": 1.0})
+def test_warning_of_a_peak_that_is_too_low(tmp_path: Path) -> None:
+    low = with_peaks(flops_per_s={"float32": 1.0}, bytes_per_s={"L1": 1.0, "L2": 1.0, "DRAM": 1.0})
     [warning] = made(tmp_path, calibration=low).warnings
-    assert "faster than the ceiling" in warning
+    assert "exceeds the measured peak" in warning
     assert "--no-cache" in warning
 
 
-def test_multiply_adds_with_padding_explain_what_is_faster_than_the_ceiling(tmp_path: Path) -> None:
-    """One above it by a half, where more than that are padding, is no sign of a wrong ceiling."""
+def test_multiply_adds_with_padding_explain_what_is_faster_than_the_peak(tmp_path: Path) -> None:
+    """One above it by a half, where more than that are padding, is no sign of a wrong peak."""
     high = {"L1": 1e18, "L2": 1e18, "L3": 1e18, "DRAM": 1e18}
-    [*_, last] = [
-        layer for layer in made(tmp_path, calibration=with_ceilings()).layers if layer.op == "depthwise_conv2d"
-    ]
+    [*_, last] = [layer for layer in made(tmp_path, calibration=with_peaks()).layers if layer.op == "depthwise_conv2d"]
     assert last.latency_s
     rate = 2 * last.macs / statistics.median(last.latency_s)
-    ceilings = with_ceilings(flops_per_s={"float32": rate / 1.5}, bytes_per_s=high, mixes={})
-    result = made(tmp_path, calibration=ceilings)
+    peaks = with_peaks(flops_per_s={"float32": rate / 1.5}, bytes_per_s=high, mixes={})
+    result = made(tmp_path, calibration=peaks)
     [own] = [layer for layer in result.layers if layer.name == last.name]
     assert own.roofline
     assert own.roofline.fraction_of_bound == pytest.approx(1.5)
     assert result_warnings.taps_inside(own) < 1 / 1.5
-    [padded] = [warning for warning in result.warnings if "multiply-adds with padding" in warning]
+    [padded] = [warning for warning in result.warnings if "multiply-adds on padding" in warning]
     assert last.name in padded
     assert not any(last.name in warning for warning in result.warnings if "--no-cache" in warning)
 
@@ -205,10 +203,10 @@ def test_the_share_of_taps_inside_is_what_a_convolution_of_ones_sums(inputs: int
     assert result_warnings.taps_inside(layer) == pytest.approx(float(summed.sum()) / (summed.numel() * kernel**2))
 
 
-def test_warning_of_ceilings_measured_on_a_busy_machine(tmp_path: Path) -> None:
-    busy = with_ceilings(flops_per_s={"float32": 1e15}, others_busy=fakes.DISTURBED_SHARE)
+def test_warning_of_peaks_measured_on_a_busy_machine(tmp_path: Path) -> None:
+    busy = with_peaks(flops_per_s={"float32": 1e15}, others_busy=fakes.DISTURBED_SHARE)
     [warning] = made(tmp_path, calibration=busy).warnings
-    assert "ceilings" in warning
+    assert "peaks" in warning
 
 
 @pytest.mark.parametrize(
@@ -219,13 +217,13 @@ def test_warning_of_ceilings_measured_on_a_busy_machine(tmp_path: Path) -> None:
     ],
 )
 def test_warnings_of_disturbances(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    quiet = with_ceilings(flops_per_s={"float32": 1e15})
+    quiet = with_peaks(flops_per_s={"float32": 1e15})
     [warning] = made(tmp_path, calibration=quiet, observation=seen(tmp_path, **changes)).warnings
     assert said in warning
 
 
 def test_what_the_machine_does_not_tell_is_no_disturbance(tmp_path: Path) -> None:
-    quiet = with_ceilings(flops_per_s={"float32": 1e15})
+    quiet = with_peaks(flops_per_s={"float32": 1e15})
     silent = msgspec.structs.replace(fakes.MOMENT, steal_s=None)
     for before, after in itertools.product((silent, None, fakes.MOMENT), (silent, None)):
         observation = seen(tmp_path, conditions_before=before, conditions_after=after, others_busy_s=None)
@@ -239,7 +237,7 @@ def test_a_gpu_that_was_held_back_is_warned_of(tmp_path: Path) -> None:
         for reasons in ((), ("power cap", "temperature (software)"))
     ]
     observation = seen(tmp_path, conditions_before=moments[0], conditions_after=moments[1])
-    slow = with_ceilings(flops_per_s={"float32": 1e15})
+    slow = with_peaks(flops_per_s={"float32": 1e15})
     (warning,) = made(tmp_path, observation=observation, calibration=slow).warnings
     assert warning == ("the GPU's clocks were held back while this was measured: power cap, temperature (software)")
     unknown = seen(tmp_path, conditions_before=msgspec.structs.replace(fakes.MOMENT, gpu=GpuConditions()))
@@ -247,11 +245,11 @@ def test_a_gpu_that_was_held_back_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_a_gpus_own_methods_and_memory_are_kept(tmp_path: Path) -> None:
-    observation = seen(tmp_path, latency_method="by events", books_method="held back", device_bytes=7)
+    observation = seen(tmp_path, latency_method="by events", time_balance_method="held back", device_bytes=7)
     result = made(tmp_path, observation=observation, target=targets.load("cuda_sm90"))
     assert result.end_to_end.method == "by events"
     assert result.time_balance is not None
     assert result.time_balance.method == "held back"
     assert result.memory.device_bytes == 7
     compiled = made(tmp_path, observation=None, target=targets.load("cuda_sm90"))
-    assert compiled.missing["memory.device_bytes"] == "the ceilings could not be measured"
+    assert compiled.missing["memory.device_bytes"] == "the peaks could not be measured"

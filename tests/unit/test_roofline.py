@@ -54,16 +54,16 @@ def test_a_layer_with_little_work_a_byte_is_bound_by_what_feeds_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("moved", "level", "ceiling"),
+    ("moved", "level", "bound"),
     [(32_000, "L1", 40e9), (32_001, "L2", 10e9), (1_000_001, "L3", 5e9), (8_000_001, "DRAM", 1e9)],
 )
-def test_the_smallest_cache_that_holds_all_feeds(moved: int, level: str, ceiling: float) -> None:
-    # a tenth of a FLOP a byte: the ceiling is a tenth of the level's bytes a second
+def test_the_smallest_cache_that_holds_all_feeds(moved: int, level: str, bound: float) -> None:
+    # a tenth of a FLOP a byte: the bound is a tenth of the level's bytes a second
     plan = layer(macs=moved // 20, activation_bytes=moved - moved // 5, weight_bytes=moved // 5)
     seen = place(plan, 1.0)
     assert seen is not None
     assert seen.bound == level
-    assert seen.flops_per_s / seen.fraction_of_bound == pytest.approx(ceiling, rel=1e-3)
+    assert seen.flops_per_s / seen.fraction_of_bound == pytest.approx(bound, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_where_no_mix_was_measured_a_level_is_held_to_reading() -> None:
     assert roofline.bandwidth(before, "L2", 0.5) == 7e9
 
 
-def test_where_both_ceilings_meet_arithmetic_bounds() -> None:
+def test_where_both_peaks_meet_arithmetic_bounds() -> None:
     # 10 FLOP/byte from DRAM: exactly the peak
     seen = place(layer(macs=50_000_000, activation_bytes=10_000_000), 0.001)
     assert seen is not None

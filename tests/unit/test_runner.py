@@ -102,7 +102,7 @@ def test_all_variants_in_order(world: World) -> None:
     record = world.run()
     assert tuple(names(record)) == NAMES
     assert record.failures == ()
-    assert record.device.calibration == world.device.ceilings
+    assert record.device.calibration == world.device.peaks
     assert world.device.calibrated == 1
     assert world.device.closed
     assert [world.ended(name) for name in NAMES] == ["done"] * 3
@@ -302,14 +302,14 @@ def test_a_wrong_result_is_recorded_without_a_time(world: World, numerics: recor
     assert world.ended(NAMES[1]) == "failed"
 
 
-def test_without_ceilings_the_rest_is_measured(world: World) -> None:
-    world.device.ceilings = WorkerDied("the worker process was ended by SIGKILL", stage="calibrating")
+def test_without_peaks_the_rest_is_measured(world: World) -> None:
+    world.device.peaks = WorkerDied("the worker process was ended by SIGKILL", stage="calibrating")
     record = world.run()
     assert tuple(names(record)) == NAMES
     assert record.device.calibration is None
     assert "SIGKILL" in record.device.missing["calibration"]
     assert "SIGKILL" in world.progress.notes[0]
-    assert all("ceilings" in pairs.why_missing(result, "layers.roofline") for result in record.results)
+    assert all("peaks" in pairs.why_missing(result, "layers.roofline") for result in record.results)
 
 
 # ------------------------------------------------------------------------------------------------- interrupt and resume
@@ -439,7 +439,9 @@ def test_resume_makes_an_artifact_that_is_missing(world: World) -> None:
     assert record_files.read(world.path) == before
 
 
-@pytest.mark.parametrize(("how", "said"), [("fails", "no compiler"), ("is another", "another than what was measured")])
+@pytest.mark.parametrize(
+    ("how", "said"), [("fails", "no compiler"), ("is another", "differs from the one that was measured")]
+)
 def test_resume_keeps_no_other_artifact_than_the_measured(world: World, how: str, said: str) -> None:
     first = world.run(keep_artifacts=True)
     shutil.rmtree(artifact.beside(world.path) / NAMES[0])
@@ -556,9 +558,9 @@ def test_what_no_reader_takes_is_saved_elsewhere_as_a_failure(
 
 
 @pytest.mark.parametrize("changes", [{"parallel_loop_s": -1.0}, {"flops_per_s": {"float32": 1e300}}, {"threads": 0}])
-def test_ceilings_that_no_record_can_hold_are_none(world: World, changes: dict[str, Any]) -> None:
-    known: Any = world.device.ceilings
-    world.device.ceilings = msgspec.structs.replace(known, **changes)
+def test_peaks_that_no_record_can_hold_are_none(world: World, changes: dict[str, Any]) -> None:
+    known: Any = world.device.peaks
+    world.device.peaks = msgspec.structs.replace(known, **changes)
     record = world.run()
     assert record.device.calibration is None
     assert "what no machine has" in record.device.missing["calibration"]

@@ -424,7 +424,7 @@ def no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be a machine without a driver, whatever this one has."""
 
     def refuse() -> nvml.NvmlDevice:
-        raise nvml.NotTold("no driver here")
+        raise nvml.NotReported("no driver here")
 
     monkeypatch.setattr(nvml, "open_device", refuse)
 
@@ -459,7 +459,7 @@ def test_cuda_takes_the_target_of_the_gpu(tools: Path) -> None:
     assert target.memory_bytes.value == 81559 * 2**20
     assert target.processor.frequency_hz is not None
     assert target.processor.frequency_hz.value == 1980e6
-    assert target.processor.cores == 132, "nvidia-smi does not tell: the reference machine's"
+    assert target.processor.cores == 132, "nvidia-smi does not report it: the reference machine's"
     assert target.energy is not None
     assert target.energy.static_w is None
     install(tools, "nvidia-smi", "7.5, Tesla T4")

@@ -516,7 +516,7 @@ def test_a_choice_that_is_not_quicker_in_its_network_is_not_followed(world: Worl
     }
     assert times[KERNELS[0]] == pytest.approx((1e-3, 0.8e-3, 1))
     assert times[KERNELS[1]] == pytest.approx((1e-3, 1.25e-3, 1))
-    assert any(f"{KERNELS[1]}: not quicker in place" in note for note in world.progress.notes)
+    assert any(f"{KERNELS[1]}: not quicker in the network" in note for note in world.progress.notes)
     assert world.arena.closed
 
 

@@ -198,8 +198,8 @@ def test_batches_must_be_positive(batch: int) -> None:
     ],
 )
 def test_counterparts_are_each_others(name: str, other: str) -> None:
-    assert variants.counterpart(variants.parse(name)) == other
-    assert variants.counterpart(variants.parse(other)) == name
+    assert variants.paired_with(variants.parse(name)) == other
+    assert variants.paired_with(variants.parse(other)) == name
 
 
 def test_the_catalog_is_the_papers_grid_and_its_baselines() -> None:
@@ -212,8 +212,8 @@ def test_the_catalog_is_the_papers_grid_and_its_baselines() -> None:
 def test_a_name_can_have_a_batch_of_its_own() -> None:
     variant = variants.parse("mobilenet_v1_1_224_standard_b64", batch=8)
     assert (variant.name, variant.batch, variant.convolution) == ("mobilenet_v1_1.0_224_standard_b64", 64, "standard")
-    assert variants.counterpart(variant) == "mobilenet_v1_1.0_224_b64"
-    assert variants.counterpart(variants.parse("mobilenet_v1_1.0_224_b64")) == variant.name
+    assert variants.paired_with(variant) == "mobilenet_v1_1.0_224_b64"
+    assert variants.paired_with(variants.parse("mobilenet_v1_1.0_224_b64")) == variant.name
     assert variants.expand(["mobilenet_v1_1.0_224_b{1,8}"]) == ("mobilenet_v1_1.0_224_b1", "mobilenet_v1_1.0_224_b8")
 
 

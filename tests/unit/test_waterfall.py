@@ -13,10 +13,10 @@ replace = msgspec.structs.replace
 PEAK = factory.PEAK_FLOPS
 
 
-def walk(record: Record) -> waterfall.Walk:
+def taken(record: Record) -> waterfall.Waterfall:
     [pair] = pairs.of_record(record)
     found = waterfall.of_pair(pair, record)
-    assert isinstance(found, waterfall.Walk), found
+    assert isinstance(found, waterfall.Waterfall), found
     return found
 
 
@@ -78,58 +78,58 @@ def alone(record: Record) -> Record:
 
 @pytest.mark.parametrize("record", [factory.record(), factory.emulated(), factory.counted(factory.record())])
 def test_the_steps_add_up_exactly(record: Record) -> None:
-    found = walk(record)
-    assert found.promised + sum(step.change for step in found.steps) == pytest.approx(found.achieved, rel=1e-12)
+    found = taken(record)
+    assert found.predicted + sum(step.change for step in found.steps) == pytest.approx(found.achieved, rel=1e-12)
     for step in found.steps:
         if step.part != "whole":
             assert sum(share.excess for share in step.shares) == pytest.approx(step.excess)
     [pair] = pairs.of_record(record)
     assert found.achieved == pytest.approx(pair.fewer if found.by_instructions else pair.achieved)
-    assert found.promised == pytest.approx(4866774016 / 568740352, rel=1e-3)  # the paper's ratio
+    assert found.predicted == pytest.approx(4866774016 / 568740352, rel=1e-3)  # the paper's ratio
 
 
 def test_at_the_peak_nothing_is_lost() -> None:
-    found = walk(at_peak(factory.record()))
-    assert found.achieved == pytest.approx(found.promised)
+    found = taken(at_peak(factory.record()))
+    assert found.achieved == pytest.approx(found.predicted)
     assert all(abs(step.change) < 1e-9 for step in found.steps)
 
 
 def test_a_slow_layer_is_named_with_what_it_cost() -> None:
     record = alone(slower(at_peak(factory.record()), 0, "block3.dw", 1e-3))
-    found = walk(record)
+    found = taken(record)
     step = found.steps[0]
     assert (step.part, step.cause, step.shares[0].layer) == ("depthwise", "kernel", "block3.dw")
     assert step.excess == pytest.approx(1e-3)
-    assert step.change == pytest.approx(found.achieved - found.promised)
+    assert step.change == pytest.approx(found.achieved - found.predicted)
 
 
 def test_threads_take_what_empty_loops_took_and_never_more_than_there_is() -> None:
     record = slower(slower(at_peak(factory.record()), 0, "block3.dw", 1e-3), 0, "block4.dw", 5e-7)
-    steps = {step.cause: step for step in walk(record).steps if step.part == "depthwise"}
+    steps = {step.cause: step for step in taken(record).steps if step.part == "depthwise"}
     assert {share.layer: share.excess for share in steps["threads"].shares if share.excess > 1e-12} == {
         "block3.dw": pytest.approx(2e-6), "block4.dw": pytest.approx(5e-7),
     }  # fmt: skip
     assert steps["kernel"].excess == pytest.approx(1e-3 - 2e-6)
     twice = changed(record, 0, lambda layer: replace(layer, parallel_loops=2))
-    [first, *_] = next(step for step in walk(twice).steps if step.cause == "threads").shares
+    [first, *_] = next(step for step in taken(twice).steps if step.cause == "threads").shares
     assert first.layer == "block3.dw"
     assert first.excess == pytest.approx(4e-6)
-    assert not [step for step in walk(alone(record)).steps if step.cause == "threads"]
+    assert not [step for step in taken(alone(record)).steps if step.cause == "threads"]
 
 
 def test_a_layer_that_only_moves_data_is_layout() -> None:
     record = slower(at_peak(factory.record()), 0, "pool", 1e-4)
-    assert walk(record).steps[0].cause == "no_macs"
+    assert taken(record).steps[0].cause == "no_macs"
     moved = changed(record, 0, lambda layer: replace(layer, op="other") if layer.name == "pool" else layer)
-    assert walk(moved).steps[0].cause == "layout"
+    assert taken(moved).steps[0].cause == "layout"
 
 
 def test_a_slow_standard_layer_is_a_gain() -> None:
     record = alone(slower(at_peak(factory.record()), 1, "block5.conv", 1e-2))
-    found = walk(record)
+    found = taken(record)
     step = found.steps[-1]
     assert (step.part, step.cause, step.shares[0].layer) == ("standard", "kernel", "block5.conv")
-    assert step.excess == pytest.approx(-1e-2 / found.promised)
+    assert step.excess == pytest.approx(-1e-2 / found.predicted)
     assert step.change > 0
 
 
@@ -145,32 +145,32 @@ def test_what_memory_adds_is_bandwidth_of_its_level() -> None:
         return replace(layer, latency_s=(spent,) * 3, roofline=roof)
 
     record = changed(at_peak(factory.record()), 0, fed)
-    step = next(step for step in walk(record).steps if step.cause == "bandwidth")
+    step = next(step for step in taken(record).steps if step.cause == "bandwidth")
     [share] = [share for share in step.shares if share.layer == "block1.pw"]
     assert share.level == "L2"
     assert share.excess == pytest.approx(2 * 25690112 / PEAK, rel=1e-6)  # 64 x 32 x 112 x 112 multiply-adds at peak
-    kernel = [step for step in walk(record).steps if step.cause == "kernel" and step.part == "pointwise"]
+    kernel = [step for step in taken(record).steps if step.cause == "kernel" and step.part == "pointwise"]
     assert all(abs(step.excess) < 1e-12 for step in kernel)
 
 
 def test_empty_lanes_are_low_vector_use() -> None:
     names = ("mobilenet_v1_0.25_128", "mobilenet_v1_0.25_128_standard")
     record = slower(at_peak(factory.record(names)), 0, "block1.dw", 1e-3)
-    step = next(step for step in walk(record).steps if (step.part, step.cause) == ("depthwise", "vectors"))
+    step = next(step for step in taken(record).steps if (step.part, step.cause) == ("depthwise", "vectors"))
     [share] = step.shares
     assert share.layer == "block1.dw"
     assert share.excess == pytest.approx(2 * 8 * 9 * 64 * 64 / PEAK)  # 8 channels in 16 lanes: as much again
     full = slower(at_peak(factory.record()), 0, "block1.dw", 1e-3)  # 32 channels
-    assert not [step for step in walk(full).steps if step.part == "depthwise" and step.cause == "vectors"]
+    assert not [step for step in taken(full).steps if step.part == "depthwise" and step.cause == "vectors"]
 
 
 def test_a_step_names_first_what_makes_it() -> None:
     record = slower(at_peak(factory.record()), 0, "block3.dw", 1e-3)
     record = slower(record, 0, "block5.dw", -1e-6)
-    step = walk(record).steps[0]
+    step = taken(record).steps[0]
     assert [step.shares[0].layer, step.shares[-1].layer] == ["block3.dw", "block5.dw"]
     record = slower(slower(at_peak(factory.record()), 1, "block5.conv", 1e-2), 1, "block4.conv", -1e-4)
-    step = walk(record).steps[-1]
+    step = taken(record).steps[-1]
     assert [step.shares[0].layer, step.shares[-1].layer] == ["block5.conv", "block4.conv"]
 
 
@@ -179,7 +179,7 @@ def test_unattributed_time_is_said_to_be() -> None:
     [result, other] = record.results
     whole = (result.end_to_end.latency_s or ())[0]
     late = replace(result, end_to_end=replace(result.end_to_end, latency_s=(whole + 2e-3,) * 3))
-    [step] = [step for step in walk(replace(record, results=(late, other))).steps if abs(step.change) > 1e-9]
+    [step] = [step for step in taken(replace(record, results=(late, other))).steps if abs(step.change) > 1e-9]
     assert (step.part, step.cause, step.shares) == ("whole", "rest", ())
     assert step.excess == pytest.approx(2e-3)
 
@@ -200,7 +200,7 @@ def test_winograd_counts_against_the_ratio() -> None:
         )
 
     step = next(
-        step for step in walk(changed(record, 1, fewer)).steps if (step.part, step.cause) == ("standard", "extra_macs")
+        step for step in taken(changed(record, 1, fewer)).steps if (step.part, step.cause) == ("standard", "extra_macs")
     )
     assert step.shares[0].layer == "block4.conv"
     assert step.change < 0
@@ -232,7 +232,7 @@ def test_parts_go_by_role_and_not_by_name() -> None:
         return replace(result, layers=layers)
 
     other = replace(record, results=tuple(map(renamed, record.results)))
-    changes = {(step.part, step.cause): step.change for step in walk(record).steps}
-    found = {(step.part, step.cause): step.change for step in walk(other).steps}
+    changes = {(step.part, step.cause): step.change for step in taken(record).steps}
+    found = {(step.part, step.cause): step.change for step in taken(other).steps}
     assert found == pytest.approx(changes)
     assert {"depthwise", "pointwise", "standard", "shared"} <= {part for part, _ in found}

@@ -1,7 +1,7 @@
 """Writing kernels, statement by statement, with TVM's IRBuilder: flat arrays, vectors, registers, tasks for threads.
 
-A schedule of TVM's own cannot cut a loop into tiles of two sizes or leave out the taps that fall on the padding; these
-kernels do both, so they are written out. What they compute is still read off the kernel that TVM made.
+A schedule of TVM's own cannot split a loop into tiles of two sizes or leave out the taps that fall on the padding.
+These kernels do both, so they are written out. What they compute is still read off the kernel that TVM made.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A verdict, and a comparison, as GitHub-flavoured Markdown: for a job summary or a comment.
 
 Names stand in code spans, so that nothing in them is markup, a mention or a link; free text has its punctuation
-written as character references where that could mean something. GitHub takes up to 1 MiB a step, so tables are cut.
+written as character references where that could mean something. GitHub takes up to 1 MiB a step, so long tables
+are shortened.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def topic(finding: Finding) -> str:
 
 
 def values(finding: Finding) -> tuple[str, str]:
-    """Return base and head with their units, and with as many digits as it takes to tell them apart."""
+    """Return base and head with their units, and with as many digits as it takes to distinguish them."""
     base, head = finding.base, finding.head
     for digits in _DIGITS:
         shown = _amount(finding.metric, base, digits), _amount(finding.metric, head, digits)

@@ -101,7 +101,7 @@ class _Blocks:
 
 
 def _cut(channels: int, blocks: int) -> list[_Blocks]:
-    """Cut input channels into blocks of one size; where they do not divide evenly, the last is smaller.
+    """Split input channels into blocks of one size; where they do not divide evenly, the last is smaller.
 
     Raises:
         ValueError: there cannot be so many blocks.
@@ -238,7 +238,7 @@ class _ConvolutionLayer:
     def _tap(
         self, sums: emit.Accumulators, run: tiling.Run, kx: int, source: Any, weights: Any, first: Any, inputs: int
     ) -> None:
-        """Add the products of one tap with `inputs` channels of the input from `first` on."""
+        """Add the multiply-adds of one tap with `inputs` channels of the input from `first` on."""
         conv, lanes = self._conv, self._lanes
         unroll = inputs if inputs <= _UNROLL else next(step for step in (_UNROLL, 2, 1) if inputs % step == 0)
         _, right, apart = self._strides

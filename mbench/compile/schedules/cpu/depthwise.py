@@ -35,7 +35,7 @@ _MOVED = 1.3
 _MISS_CYCLES = 2.0
 _BODY_COST = 0.01
 _FEW_PIXELS = 4
-"""Channels for each pixel, from which on products were seen to be best cut by channels."""
+"""Channels for each pixel, from which on matrix products were measured to be best split by channels."""
 _GRIDS = 2
 
 
@@ -69,7 +69,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 
 def _by_channels(conv: Convolution) -> bool:
-    """Whether the products before and after are likely cut by channels: their weights outweigh their pixels."""
+    """Whether the matrix products beside it are likely split by channels: their weights outweigh their pixels."""
     return conv.channels > _FEW_PIXELS * conv.height * conv.width
 
 

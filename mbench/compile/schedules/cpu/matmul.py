@@ -204,7 +204,7 @@ class _MatmulTile:
                     T.buffer_store(self._target, value, [target + (r * matmul.columns + v * lanes + lane)])
 
     def _add(self, sums: emit.Accumulators, source: Any, packed: Any, steps: int) -> None:
-        """Add the products of the elements at `source` with the weights at `packed`, over steps of the reduction."""
+        """Multiply the elements at `source` by the weights at `packed` and add them up, over steps of the reduction."""
         matmul, lanes = self._matmul, self._lanes
         width = self._vectors * lanes
         unroll = next(step for step in (_UNROLL, 2, 1) if steps % step == 0)

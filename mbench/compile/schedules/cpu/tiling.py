@@ -1,4 +1,4 @@
-"""Arithmetic of tiles: how a line of pixels, a row of channels and a grid of tasks are cut. No TVM."""
+"""Arithmetic of tiles: how a line of pixels, a row of channels and a grid of tasks are split. No TVM."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pack(weights: np.ndarray, starts: Sequence[int], width: int) -> np.ndarray:
 
 
 def even_parts(extent: int, limit: int) -> list[int]:
-    """Cut `extent` into as few parts of at most `limit` as do, whose sizes differ by one at most; larger ones first."""
+    """Split `extent` into as few parts of at most `limit` as possible; sizes differ by one at most, larger first."""
     count = -(-extent // limit)
     size, larger = divmod(extent, count)
     return [size + 1] * larger + [size] * (count - larger)
@@ -51,7 +51,7 @@ def even_parts(extent: int, limit: int) -> list[int]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TilePart:
-    """Tiles `begin` to `end` of a cut, all of `size`; the first starts at `start`."""
+    """Tiles `begin` to `end` of a split, all of `size`; the first starts at `start`."""
 
     begin: int
     end: int
@@ -65,14 +65,14 @@ class TilePart:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cut:
-    """An extent cut into `count` tiles of one size or two."""
+    """An extent split into `count` tiles of one size or two."""
 
     count: int
     parts: tuple[TilePart, ...]
 
     @classmethod
     def of(cls, extent: int, limit: int) -> Cut:
-        """Cut `extent` by `even_parts`."""
+        """Split `extent` by `even_parts`."""
         sizes = even_parts(extent, limit)
         larger = sizes.count(sizes[0])
         parts = [TilePart(begin=0, end=larger, start=0, size=sizes[0])]
@@ -95,7 +95,7 @@ class Run:
 
 
 def runs(*, outputs: int, inputs: int, kernel: int, stride: int, padding: int, limit: int) -> list[Run]:
-    """Cut a line of outputs into tiles of at most `limit`, and tell those that meet the padding from those inside."""
+    """Split a line of outputs into tiles of at most `limit`: those that meet the padding, and those inside."""
     tiles: list[Run] = []
     start = 0
     for size in even_parts(outputs, limit):
@@ -116,7 +116,7 @@ class Grid:
     """Tasks: `outer` x `inner` parts of two loops; the busiest thread has the share `busiest` of all the work.
 
     One thread has to fetch up to the share `fetched` of the data from other cores: the layers before and after this one
-    are taken to be cut evenly along one of the loops, so that each thread has one piece of its extent in its cache.
+    are taken to be split evenly along one of the loops, so that each thread has one piece of its extent in its cache.
     """
 
     outer: int
@@ -138,7 +138,7 @@ def grids(
     *,
     along_inner: bool = False,
 ) -> list[Grid]:
-    """Return ways to cut outer x inner steps into tasks, quickest first, few parts before many.
+    """Return ways to split outer x inner steps into tasks, quickest first, few parts before many.
 
     A kernel too small to share is one task.
 
@@ -148,7 +148,7 @@ def grids(
         cycles: of all the work on one core.
         moved_bytes: of the input and the output.
         machine: the target's.
-        along_inner: whether the layers before and after are cut by channels; else by pixels.
+        along_inner: whether the layers before and after are split by channels; else by pixels.
     """
     most = min(_MAX_TASKS, max(1, int(cycles / MIN_TASK_CYCLES)))
 

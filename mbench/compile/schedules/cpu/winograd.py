@@ -1,6 +1,6 @@
-"""Convolution 3x3 with stride 1 or 2 by Winograd's minimal filtering: transform, many matrix products, transform back.
+"""Convolution 3x3 with stride 1 or 2, Winograd's algorithm: transform, many matrix products, transform back.
 
-The image is cut into tiles of size x size outputs. Each position of a transformed tile is an element of a matrix
+The image is split into tiles of size x size outputs. Each position of a transformed tile is an element of a matrix
 (tiles, input channels), which is multiplied by that position's own weights in register tiles as in `matmul`. Row tiles
 are made, multiplied and finished in blocks, so that a block stays in the second cache; a block that takes all of them
 is made by all threads first, and then the groups of panels are shared out. The weights lie in the order they are used.
@@ -44,7 +44,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 
 def pays(kernel: Kernel, machine: KernelMachine) -> bool:
-    """Whether the models promise enough less time than the direct way, for weights up to nine times as large."""
+    """Whether the cost models predict enough less time than the direct way, as the weights grow up to ninefold."""
     conv = _ours(kernel)
     if conv is None:
         return False
@@ -231,9 +231,9 @@ class _WinogradLayer:
             for q, value in enumerate(transform.input([column[p] for column in columns], keep)):
                 emit.store(self._inputs, value, place + (p * tile + q) * self._layout.inputs_apart, lanes)
 
-    # ------------------------------------------------------------------------------------------------ products
+    # ------------------------------------------------------------------------------------------------ matrix products
     def _multiply(self, task: Any, first: Any, panels: Any, tiles: Any) -> None:
-        """Write the products of all positions with `panels` panels from `first` on."""
+        """Write the matrix products of all positions with `panels` panels from `first` on."""
         layout, conv = self._layout, self._conv
         group = emit.named(first * (layout.transform.positions * layout.chunk))
         with emit.loop(layout.transform.positions) as position:

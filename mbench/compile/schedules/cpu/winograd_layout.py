@@ -1,4 +1,4 @@
-"""How a layer is cut for Winograd's convolution, and what that costs. No TVM."""
+"""How a layer is tiled for Winograd's convolution, and what that costs. No TVM."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Layout:
 
     @property
     def sums_apart(self) -> int:
-        """Floats from one position of a group's products to the next."""
+        """Floats from one position of a group's matrix products to the next."""
         return _apart(self.block * self.rows * self.group_panels * self.width)
 
     @property
@@ -153,7 +153,7 @@ class Layout:
         return np.concatenate(pieces)
 
     def cycles(self, machine: KernelMachine) -> float:
-        """Model of the whole layer on one core: transforms, products, and what they move from beyond the caches."""
+        """Model of the whole layer on one core: transforms, matrix products, and their traffic beyond the caches."""
         conv, transform = self.conv, self.transform
         tile = matmul.tile_cycles(self.rows, self.vectors, conv.input_channels, machine)
         products = transform.positions * self.row_tiles * self.panels * tile
@@ -168,7 +168,7 @@ class Layout:
         return max(total, read / _MEMORY_BYTES_A_CYCLE)
 
     def _moved(self, machine: KernelMachine) -> float:
-        """Cycles of moving weights, transformed inputs and products."""
+        """Cycles of moving weights, transformed inputs and matrix products."""
         positions, blocks = self.transform.positions, self.blocks
         weights = blocks * self.weights
         far = 0

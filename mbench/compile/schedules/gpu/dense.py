@@ -117,7 +117,7 @@ def _write(
 
 
 def _add_turn(product: Matmul, sums: Any, source: Any, weights: Any, at: tuple[Any, Any, int, int]) -> None:
-    """Read `_UNROLL` steps' weights and inputs, then add their products."""
+    """Read `_UNROLL` steps' weights and inputs, then multiply and add them."""
     first, start, slices, columns = at
     dtype = product.dtype
     taps, inputs = gpu.registers(_UNROLL * gpu.QUAD, dtype), gpu.registers(_UNROLL * product.rows, dtype)

@@ -29,7 +29,7 @@ _LINES = _COLUMNS = (1, 2, 4, 7)
 _VECTORS = (1, 2, 4)
 _MOST_SUMS = 32
 _LOAD_INSTRUCTIONS = 5
-"""A load with its address and the two comparisons that tell padding. A guess, as is the next."""
+"""A load with its address and the two comparisons that detect padding. A guess, as is the next."""
 _FIXED_INSTRUCTIONS = 40
 _INSTRUCTION_CYCLES = 4
 """Between two dependent instructions of a thread: four on Volta (Jia et al., arXiv:1804.06826), taken for all."""
@@ -104,7 +104,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     lines, columns, vector = positive(parameters, "lines", "columns", "vector")
     if lines > conv.height or columns > conv.width or conv.channels % vector or vector not in _VECTORS:
         shape = f"{conv.height} x {conv.width} x {conv.channels}"
-        raise ValueError(f"a tile of {lines} x {columns} pixels x {vector} channels does not cut {shape}")
+        raise ValueError(f"a tile of {lines} x {columns} pixels x {vector} channels does not divide {shape}")
     writer = emit.Writer(kernel)
     with writer.function() as (source, weights, *_, target):
         thread = _Thread(conv, epilogue, lines, columns, vector)

@@ -1,4 +1,4 @@
-"""Products on FMA units, float32: a thread adds up `thread_rows` x `thread_columns` elements in registers.
+"""Matrix products on FMA units, float32: a thread adds up `thread_rows` x `thread_columns` elements in registers.
 
 The rows' operand lies transposed in shared memory, so that a step of it is one run. A warp's threads lie 8 columns x 4
 rows, so that one load of shared memory brings 8 or 4 different quads to all 32. The rows in shared memory are 4 floats
@@ -31,7 +31,7 @@ _PAD = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FmaTile(Tile):
-    """How a product on FMA units is cut."""
+    """The tiling of a matrix product on FMA units."""
 
     SIZES = Sizes(
         rows=(16, 32, 64, 128),

@@ -1,4 +1,4 @@
-"""Products on tensor cores: float16 operands, float32 sums; each warp multiplies tiles by `mma.sync.m16n8k16`.
+"""Matrix products on tensor cores: float16 operands, float32 sums; each warp multiplies tiles by `mma.sync.m16n8k16`.
 
 What the instruction calls row, column and step is ours to choose, since sums do not depend on the order of steps and
 weights are packed at compile time. Of each 32 steps, a thread holds 8 that lie side by side, for two instructions: so
@@ -43,7 +43,7 @@ _LATENCY_CYCLES = 35
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MmaTile(Tile):
-    """How a product on tensor cores is cut."""
+    """The tiling of a matrix product on tensor cores."""
 
     SIZES = Sizes(
         rows=(16, 32, 64, 128),

@@ -1,4 +1,4 @@
-"""How a product may be cut, what a cut takes of a GPU, and a model of how long it takes."""
+"""Tilings of a matrix product: what each needs of a GPU, and a model of how long it takes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Sizes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tile(ABC):
-    """How a product is cut; `turns` has the words."""
+    """The tiling of a matrix product; `turns` explains the words."""
 
     SIZES: ClassVar[Sizes]
 

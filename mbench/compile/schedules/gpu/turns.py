@@ -88,7 +88,7 @@ class ThreadBlock(ABC, Generic[_Tile]):
 
     @abstractmethod
     def _multiply(self, buffer: Any) -> None:
-        """Add the products of a turn's steps, of the thread's slice of them."""
+        """Add the multiply-adds of a turn's steps, of the thread's slice of them."""
 
     @abstractmethod
     def _finish(self, load: Callable[..., Any], target: Any) -> None:
@@ -147,7 +147,7 @@ class ThreadBlock(ABC, Generic[_Tile]):
     def _position(self, first: int, rows: Rows) -> tuple[int, Any, Any]:
         """Return a load's row and step: vectors go along the reduction, single elements along the rows.
 
-        Before them stands what tells its row from other loads' rows, for all threads.
+        Before them stands what distinguishes its row from other loads' rows, for all threads.
         """
         tile = self._tile
         if rows.vector == 1:
