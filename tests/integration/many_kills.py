@@ -34,7 +34,8 @@ from mbench.core import artifact, record_files
 from mbench.core.records import Result
 from mbench.tuning import choice_files
 
-OPTIONS = ("--target", TARGET, "--repeat", "5")
+OPTIONS = ("--target", TARGET, "--repeat", "5", "--no-tuned")
+"""Of runs: what is tuned between an unfinished run and its end would forbid to go on with it, as it should."""
 QUICK = ("run", "build", "keep", "resume")
 """What is started in CI."""
 ALL = (*QUICK, "calibrate", "tune", "gate")
