@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from mbench.cli import main
+from mbench.cli import ending, main
 from mbench.core.errors import MbenchError
 
 settings.register_profile("mbench", deadline=None)  # how long an example takes says how busy the machine is
@@ -77,7 +77,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     def invoke(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["mbench", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
-            main.run_command_line()
+            ending.end(main.command_line)
         seen = capsys.readouterr()
         assert isinstance(caught.value.code, int)
         return Outcome(caught.value.code, seen.out, seen.err)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from mbench.cli import ending, printing, streams
+from mbench.cli import printing, streams
 from mbench.cli.arguments import PATH
 from mbench.cli.device import AS_JSON, device
 from mbench.cli.gate import Answer, compare, gate
@@ -45,11 +45,6 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 _targets_option = click.option(
     "--targets", "extra_dirs", type=PATH, multiple=True, metavar="DIR", help="More folders of target folders."
 )
-
-
-def run_command_line() -> NoReturn:
-    """Run `mbench` with the process's arguments and exit."""
-    ending.end(command_line)
 
 
 def command_line() -> int:

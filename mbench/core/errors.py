@@ -69,7 +69,12 @@ def shown(value: object) -> str:
     """Return a value out of a file, to be quoted in a message and cut short; tables and lists as JSON."""
     plural = isinstance(value, list | dict)
     text = json.dumps(value, ensure_ascii=False, default=str) if plural else repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return cut(text, _SHOWN)
+
+
+def cut(text: str, most: int) -> str:
+    """Return the first `most` characters of a text; the last of them is an ellipsis where there are more."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import inspect
 
 from mbench.core import regular_files
-from mbench.core.errors import MbenchError, UsageError, did_you_mean
+from mbench.core.errors import MbenchError, UsageError, cut, did_you_mean
 
 _T = TypeVar("_T")
 
@@ -92,7 +92,7 @@ def load(source: Source) -> dict[str, Any]:
     except ValueError as error:  # an integer of more digits than Python turns into a number
         raise source.refuse(f"not valid TOML: {shown(error, 60)}; expected integers of at most 64 bits") from error
     for path, what in _numbers(raw):
-        raise source.refuse(f"{_cut(path, _LONGEST)}: got {what}")
+        raise source.refuse(f"{cut(path, _LONGEST)}: got {what}")
     return raw
 
 
@@ -246,11 +246,7 @@ def shown(value: object, most: int = _SHOWN) -> str:
         return "a table" if isinstance(value, dict) else "an array"
     said = repr(value) if isinstance(value, str) else str(value)
     text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in said)
-    return _cut(text, most)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return cut(text, most)
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -263,7 +259,7 @@ def _path(steps: list[str | int]) -> str:
     path = ""
     for step in steps:
         path = f"{path}[{step}]" if isinstance(step, int) else joined(path, step)
-    return _cut(path, _LONGEST)
+    return cut(path, _LONGEST)
 
 
 def joined(path: str, key: str) -> str:

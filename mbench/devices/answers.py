@@ -11,11 +11,12 @@ import re
 import resource
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from mbench.core.errors import MeasureError
+from mbench.core.plain import mapped
 
 LONGEST_LINE = 300
 """Characters of a text that is shown."""
@@ -148,15 +149,6 @@ def _readable(text: str) -> str:
 
 
 def plain_strings(value: _T, longest: int = 200) -> _T:
-    """Return a struct with each of its texts made plain, those of structs in it too."""
-    return msgspec.convert(_plain(msgspec.to_builtins(value), longest), type=type(value))
-
-
-def _plain(value: Any, longest: int) -> Any:
-    if isinstance(value, str):
-        return plain(value, longest)
-    if isinstance(value, dict):
-        return {plain(key, longest): _plain(each, longest) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each, longest) for each in value]
-    return value
+    """Return a struct with each of its texts made plain, those of structs in it too, checked against its types."""
+    cleaned = mapped(msgspec.to_builtins(value), lambda _field, text: plain(text, longest))
+    return msgspec.convert(cleaned, type=type(value))

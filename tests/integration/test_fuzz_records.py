@@ -31,7 +31,7 @@ import mutations
 import pytest
 
 import mbench
-from mbench.cli import main
+from mbench.cli import ending, main
 from mbench.core import record_files
 from mbench.core.errors import MbenchError
 from mbench.core.records import Record, Result
@@ -144,7 +144,7 @@ def run(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[int, s
         with warnings.catch_warnings(), _streams() as (out, err):
             warnings.simplefilter("error", RuntimeWarning)  # numpy's, that would be lines on standard error
             with pytest.raises(SystemExit) as caught:
-                main.run_command_line()
+                ending.end(main.command_line)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in handlers:

@@ -20,7 +20,7 @@ import tvm
 
 from mbench.build import builders
 from mbench.build.compilers import Compilers, Done
-from mbench.cli import main
+from mbench.cli import ending, main
 from mbench.compile import to_relax
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
@@ -717,7 +717,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     def invoke(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["mbench", "tune", *arguments])
         with pytest.raises(SystemExit) as caught:
-            main.run_command_line()
+            ending.end(main.command_line)
         seen = capsys.readouterr()
         assert isinstance(caught.value.code, int)
         return caught.value.code, seen.out, seen.err
