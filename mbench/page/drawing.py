@@ -5,6 +5,7 @@ Background and text colours are left to the page, which has a light and a dark s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import plotly.graph_objects as go
@@ -76,6 +77,21 @@ def series(number: int) -> dict[str, Any]:
         "mode": "lines+markers",
         "line": {"color": SERIES[at], "dash": SERIES_DASHES[at], "width": 2},
         "marker": {"color": SERIES[at], "symbol": SERIES_SYMBOLS[at], "size": 9},
+    }
+
+
+def whiskers(
+    middle: Iterable[float], low: Iterable[float], high: Iterable[float], *, width: int, thickness: float = 1
+) -> dict[str, Any]:
+    """Return how far marks reach, below and above, as plotly's error bars; `width` and `thickness` in pixels."""
+    reaches = [(above - at, at - below) for at, below, above in zip(middle, low, high, strict=True)]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [up for up, _ in reaches],
+        "arrayminus": [down for _, down in reaches],
+        "thickness": thickness,
+        "width": width,
     }
 
 

@@ -112,15 +112,7 @@ def _bars(op: str, rows: pd.DataFrame, metric: Metric) -> go.Bar:
         hovertemplate=drawing.HOVER,
     )
     if metric.column == "latency_s":
-        low, high = rows["latency_p10_s"].tolist(), rows["latency_p90_s"].tolist()
-        bar.error_y = {
-            "type": "data",
-            "symmetric": False,
-            "array": [b - m for b, m in zip(high, heights, strict=True)],
-            "arrayminus": [m - a for a, m in zip(low, heights, strict=True)],
-            "thickness": 1,
-            "width": 2,
-        }
+        bar.error_y = drawing.whiskers(heights, rows["latency_p10_s"], rows["latency_p90_s"], width=2)
     return bar
 
 

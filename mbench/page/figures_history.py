@@ -196,15 +196,7 @@ def _intervals(known: pd.DataFrame, lines: list[str]) -> go.Scatter:
         y=lines,
         mode="markers",
         marker={"size": 9, "color": colours},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": (high - known["ratio"]).tolist(),
-            "arrayminus": (known["ratio"] - low).tolist(),
-            "thickness": 1.5,
-            "width": 4,
-            "color": drawing.SERIES[-1],
-        },
+        error_x=drawing.whiskers(known["ratio"], low, high, width=4, thickness=1.5) | {"color": drawing.SERIES[-1]},
         hovertext=[
             f"{escape(row['name'])}<br>{units.ratio(row['ratio'])}, {units.interval(row['low'], row['high'])}"
             for row in known.to_dict("records")
@@ -251,14 +243,7 @@ def _line(rows: pd.DataFrame, name: str, style: dict[str, Any]) -> go.Scatter:
         name=name,
         x=rows["created_at_utc"].tolist(),
         y=median,
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [b - m for b, m in zip(high, median, strict=True)],
-            "arrayminus": [m - a for a, m in zip(low, median, strict=True)],
-            "thickness": 1,
-            "width": 3,
-        },
+        error_y=drawing.whiskers(median, low, high, width=3),
         hovertext=[
             f"{name}<br>{units.timestamp(moment)}<br>{units.seconds(m)} ({units.seconds(a)} to {units.seconds(b)})"
             for moment, m, a, b in zip(rows["created_at_utc"], median, low, high, strict=True)

@@ -20,16 +20,8 @@ def emulated() -> Record:
 
 def at(day: int, factor: float = 1.0, names: tuple[str, ...] = factory.PAIR[:1]) -> Record:
     """Return a record of one day, slower by a factor."""
-    record = factory.again(factory.record(names), f"day{day}")
-    results = []
-    for result in record.results:
-        end = result.end_to_end
-        times = {
-            name: tuple(factor * value for value in getattr(end, name) or ())
-            for name in ("latency_s", "twin_latency_s")
-        }
-        results.append(replace(result, end_to_end=replace(end, **times)))
-    return replace(record, created_at_utc=f"2025-03-0{day}T12:00:00Z", results=tuple(results))
+    record = factory.again(factory.record(names), f"day{day}", factor)
+    return replace(record, created_at_utc=f"2025-03-0{day}T12:00:00Z")
 
 
 def test_networks_have_accuracy_and_place() -> None:

@@ -13,19 +13,7 @@ replace = msgspec.structs.replace
 
 def later(record: Record, factor: float = 1.0, day: int = 2) -> Record:
     """Return the record as of a later day, with every time longer by a factor."""
-    results = []
-    for result in record.results:
-        end = result.end_to_end
-        times = {
-            name: tuple(factor * value for value in getattr(end, name) or ())
-            for name in ("latency_s", "twin_latency_s")
-        }
-        layers = tuple(
-            replace(layer, latency_s=tuple(factor * value for value in layer.latency_s)) if layer.latency_s else layer
-            for layer in result.layers
-        )
-        results.append(replace(result, end_to_end=replace(end, **times), layers=layers))
-    return replace(record, run_id=f"day{day}", created_at_utc=f"2025-03-0{day}T12:00:00Z", results=tuple(results))
+    return replace(factory.again(record, f"day{day}", factor), created_at_utc=f"2025-03-0{day}T12:00:00Z")
 
 
 def compared(head: Record, base: Record | None = None) -> versus.Versus:
