@@ -30,6 +30,8 @@ class KindFacts:
     """Whether the hardware is this machine's own."""
     remote: bool = False
     """Whether it is another machine, with a name of its own, which the record describes too."""
+    peaks_expected: bool = False
+    """Whether it measures its own peaks, so that a run without them is not complete."""
     runs: bool = True
     """Whether anything is run."""
     no_time: str | None = None
@@ -47,6 +49,7 @@ KINDS: dict[DeviceKind, KindFacts] = {
     "local": KindFacts(
         threads=lambda target, machine: platforms.of(target).threads(target, machine),
         here=True,
+        peaks_expected=True,
         option=lambda _name: None,
     ),
     "rpc": KindFacts(
@@ -63,7 +66,7 @@ KINDS: dict[DeviceKind, KindFacts] = {
 }
 
 
-HERE = dataclasses.replace(KINDS["local"], option=lambda name: name)
+HERE = dataclasses.replace(KINDS["local"], option=lambda name: name, peaks_expected=False)
 """Of a device that another package adds, and that is this machine's own hardware."""
 BOARD = KINDS["rpc"]
 """Of one that is another machine, or that is not known here."""

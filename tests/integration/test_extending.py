@@ -30,29 +30,23 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for block in _COMMANDS.findall(PAGE) for line in block.splitlines()]
 
 
-def install(folder: Path) -> None:
-    """Put the page's package into a folder, with the metadata that an installer makes of its pyproject.toml."""
-    project = tomllib.loads(files()["pyproject.toml"])["project"]
+def install(source: Path, folder: Path) -> None:
+    """Write the page's package, and install it into a folder, with what is there and no network."""
     for name, text in files().items():
-        file = folder / name
+        file = source / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    information = folder / f"acme_mbench-{project['version']}.dist-info"
-    information.mkdir()
-    metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (information / "METADATA").write_text(metadata, encoding="utf-8")
-    points = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
-        for group, entries in project["entry-points"].items()
-    )
-    (information / "entry_points.txt").write_text(points, encoding="utf-8")
+    offline = ("--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
+    command = [sys.executable, "-m", "pip", "install", *offline, "--target", folder, source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which the package is installed."""
     folder = tmp_path_factory.mktemp("site")
-    install(folder)
+    install(tmp_path_factory.mktemp("source"), folder)
     return folder
 
 
