@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mbench.analysis.frame import AnyPath
-from mbench.core.errors import UsageError
+from mbench.core.errors import OutputError, UsageError
 from mbench.core.progress import Display, Note, silent
 from mbench.core.records import Record
 from mbench.gating import acceptance, baseline, limits, sides, verdict
@@ -24,6 +24,15 @@ _TIMEOUT_S = 120.0
 _IN_MEMORY = Path("a record without a file")
 
 
+class VerdictUnwritten(OutputError):
+    """A file of a verdict could not be written; the verdict is here."""
+
+    def __init__(self, message: str, judged: Verdict) -> None:
+        """Keep the verdict."""
+        super().__init__(message)
+        self.judged = judged
+
+
 def _ignore(_text: str) -> None:
     pass
 
@@ -33,7 +42,7 @@ def compare(
     head: Record | AnyPath,
     *,
     allowed: Iterable[str] = (),
-    outputs: Mapping[str, Path] | None = None,
+    outputs: Mapping[str, AnyPath] | None = None,
 ) -> Comparison:
     """Return what differs between two runs, layer by layer, and why; nothing is judged.
 
@@ -54,10 +63,12 @@ def compare(
             print(finding.layer, finding.metric, finding.ratio)
         ```
     """
-    files.check(outputs or {})
-    asked = Asked(allowed=tuple(allowed), recorded=True)
-    found, _ = verdict.compare(_given(base), _given(head), asked)
-    files.write(outputs or {}, found)
+    wanted = {form: Path(path) for form, path in (outputs or {}).items()}
+    asked = Asked(allowed=(allowed,) if isinstance(allowed, str) else tuple(allowed), recorded=True)
+    given = _given(base), _given(head)
+    files.check(wanted, _files(given))
+    found, _ = verdict.compare(*given, asked)
+    files.write(wanted, found)
     return found
 
 
@@ -103,7 +114,10 @@ def gate(
         fight = stack.enter_context(_fight(given, asked, options, display))
         found, failures = verdict.compare(*given, asked, fight)
         judged = verdict.judge(found, failures, accepted)
-        files.write(options.outputs, judged)
+        try:
+            files.write(options.outputs, judged)
+        except OutputError as error:
+            raise VerdictUnwritten(str(error), judged) from error
         if renewal is not None:
             note(baseline.renew(renewal, judged))
     return judged
@@ -123,12 +137,17 @@ def _refuse_early(given: tuple[Given, Given], known: Limits, options: GateOption
     for side in given if options.recorded else ():
         if not any(result.end_to_end.latency_s for record in side.runs for result in record.results):
             raise UsageError(f"--recorded: {side.path} holds no latencies; leave it out, or give a run that was timed")
-    if options.update_baseline and _IN_MEMORY in (given[0].path, given[1].path):
+    if options.update_baseline and not all(side.path.is_file() for side in given):
         raise UsageError("--update-baseline replaces a file by another; give both records as files")
     for result in given[1].record.results:
         for op in (None, *{layer.op for layer in result.layers}):
             known.sensitivity(result.variant.name, op, "latency")
-    files.check(options.outputs)
+    read = [options.config or Path(limits.CONFIG), options.accepted or Path(acceptance.FILE)]
+    files.check(options.outputs, [*_files(given), *read])
+
+
+def _files(given: tuple[Given, Given]) -> list[Path]:
+    return [file for side in given for file in (side.path, *side.files) if file != _IN_MEMORY]
 
 
 # --------------------------------------------------------------------------------------------------------------- paired

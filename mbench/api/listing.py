@@ -134,4 +134,4 @@ def pack_server(board: Target, folder: Path | None = None, *, note: Note = _igno
         UsageError: nothing is served for such a target, the folder holds something else, or a compiler is missing.
         OutputError: the folder could not be written.
     """
-    return package.pack(board, package.default_folder(board) if folder is None else folder, note)
+    return package.pack(board, package.default_folder(board) if folder is None else Path(folder), note)

@@ -47,6 +47,8 @@ def report(
     with no_gc.not_collected():
         from mbench.page import report as pages
 
+        if plotlyjs not in ("inline", "directory"):
+            raise UsageError(f"plotlyjs is {plotlyjs!r}; expected 'inline' or 'directory'")
         given = [records] if isinstance(records, Record | str | os.PathLike) else list(records)
         page, files = Path(output), [Path(one) for one in given if not isinstance(one, Record)]
         found = [one if isinstance(one, Record) else record_files.read(one) for one in given]

@@ -60,7 +60,9 @@ def _judged(work: Callable[[], int]) -> tuple[Exit, str]:
         return Exit.FAILED, f"a defect, please report it: RecursionError: {error}"
     except OSError as error:
         return Exit.FAILED, f"{'' if error.filename is None else f'{error.filename}: '}{system_limits.why(error)}"
-    except Exception as error:  # noqa: BLE001 - a defect of mbench; Python itself would exit with 1, which means a regression
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a defect; Python itself would exit with 1, which means a regression
         import traceback
 
         if limit := system_limits.reached(error):

@@ -76,7 +76,11 @@ def gate(
         outputs=_outputs(files, added),
     )  # fmt: skip
     notes: list[str] = []
-    judged = api.gate(base, head, options=asked, display=printing.progress, note=notes.append)
+    try:
+        judged = api.gate(base, head, options=asked, display=printing.progress, note=notes.append)
+    except api.VerdictUnwritten as error:  # what was measured for minutes is shown all the same
+        _print(error.judged, notes, as_json=as_json, annotated=annotations)
+        raise
     _print(judged, notes, as_json=as_json, annotated=annotations)
     return exits.of_verdict(judged.conclusion, failed=bool(judged.failures))
 

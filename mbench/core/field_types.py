@@ -25,8 +25,8 @@ MOST_CHARACTERS = 65_536
 _MOST_SIDE = 10**9
 _MOST_PARTS = 10**9
 """Of what a machine or a network has several of."""
-_DATE = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|\+00:00)$"
-LABEL_KEY = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+_DATE = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|\+00:00)$(?!\n)"
+LABEL_KEY = r"^[A-Za-z_][A-Za-z0-9_.-]*$(?!\n)"
 """How the key of a label is written."""
 
 Seconds = Annotated[float, Meta(ge=0, le=MOST_S, description="seconds")]

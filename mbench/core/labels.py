@@ -41,13 +41,13 @@ def _variable(*names: str) -> Callable[[Environment], str | None]:
 
 def _of_github(environment: Environment) -> str | None:
     """Return the number in `GITHUB_REF`: `refs/pull/42/merge`."""
-    found = re.fullmatch(r"refs/pull/(\d+)/.*", environment.get("GITHUB_REF", ""))
+    found = re.fullmatch(r"refs/pull/([0-9]+)/.*", environment.get("GITHUB_REF", ""))
     return found[1] if found else None
 
 
 def _of_circleci(environment: Environment) -> str | None:
     """Return the number at the end of the URL in `CIRCLE_PULL_REQUEST`; `CIRCLE_PR_NUMBER` is for forks alone."""
-    found = re.search(r"/(\d+)/?$", environment.get("CIRCLE_PULL_REQUEST", ""))
+    found = re.search(r"/([0-9]+)/?$", environment.get("CIRCLE_PULL_REQUEST", ""))
     return environment.get("CIRCLE_PR_NUMBER") or (found[1] if found else None)
 
 

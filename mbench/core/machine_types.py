@@ -226,7 +226,7 @@ class Calibration(Strict, frozen=True, kw_only=True):
     """Processors that other processes kept busy meanwhile; the peaks are too low if they were."""
 
 
-DeviceKind = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+DeviceKind = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)")]
 """`local`, `rpc`, `emulated`, `none`, or a kind that another package adds."""
 
 

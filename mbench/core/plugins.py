@@ -10,13 +10,13 @@ import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mbench.core.errors import PluginError, why
+from mbench.core.errors import PluginError, shortened, why
 
 NETWORKS = "mbench.networks"
 """Family → its blocks, a string (see `networks.architectures`)."""
@@ -29,6 +29,8 @@ OUTPUTS = "mbench.outputs"
 RULES = "mbench.rules"
 """Rule → an `AddedRule` (see `mbench.compile.schedules.rule`)."""
 OWN = "mobilenet-bench"
+_LONGEST = 300
+"""Characters of what a package's error says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,11 @@ class Plugin:
         """
         try:
             return metadata.EntryPoint(name=self.name, value=self.value, group=self.group).load()
-        except (Exception, SystemExit) as error:
-            raise self.refuse(f"it cannot be imported: {type(error).__name__}: {why(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            said = shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
+            raise self.refuse(f"it cannot be imported: {said}") from error
 
     def refuse(self, reason: str) -> PluginError:
         """Return the error that says what is wrong with it, and whose it is."""
@@ -138,8 +143,24 @@ def _only(group: str, name: str, own: Collection[str]) -> Plugin:
 def _found(group: str, _path: tuple[str, ...]) -> dict[str, list[Plugin]]:
     """Return the entry points of a group by name, as found on a `sys.path`."""
     found: dict[str, list[Plugin]] = {}
-    for entry in metadata.entry_points(group=group):
-        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "that has no name"
-        plugin = Plugin(group=group, name=entry.name, value=entry.value, package=package)
-        found.setdefault(entry.name, []).append(plugin)
+    for package, entry in _entry_points(group):
+        found.setdefault(entry.name, []).append(
+            Plugin(group=group, name=entry.name, value=entry.value, package=package)
+        )
     return {name: sorted(found[name], key=lambda each: each.package) for name in sorted(found)}
+
+
+def _entry_points(group: str) -> Iterator[tuple[str, metadata.EntryPoint]]:
+    """Yield the entry points of a group with their packages, the first of each name on the path.
+
+    A package whose own list cannot be read adds nothing: `metadata.entry_points` would fail for all of them.
+    """
+    seen: set[str] = set()
+    for package in metadata.distributions():
+        try:
+            name, version, entries = package.name, package.version, package.entry_points
+        except Exception:  # noqa: BLE001, S112 - whatever is wrong with it, it is another package's
+            continue
+        if name not in seen:
+            seen.add(name)
+            yield from ((f"{name} {version}", entry) for entry in entries if entry.group == group)

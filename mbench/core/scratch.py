@@ -1,7 +1,8 @@
 """Scratch folders and files, and locks: what a process makes for itself, and what is left of it after its death.
 
-Each is called `.mbench-…` and is locked (flock) by the process that made it. The system lets go of a lock when its
-process dies, however it dies. So one that nobody holds was left behind, whatever its age, and `sweep` removes it.
+Each is called `.mbench-scratch-…` or `.mbench-lock-…`, and is locked (flock) by the process that made it. The system
+lets go of a lock when its process dies, however it dies. So one that nobody holds was left behind, whatever its age,
+and `sweep` removes it.
 
 On a file system without such locks (folders on NFS) nothing is held and nothing is swept.
 """
@@ -25,7 +26,9 @@ from mbench.core.errors import OutputError, UsageError
 
 _PREFIX = ".mbench-"
 _LOCK = f"{_PREFIX}lock-"
-_OURS = re.compile(r"\.mbench-(lock-[0-9a-f]{16}|[a-z0-9_]{8})")
+_SCRATCH = f"{_PREFIX}scratch-"
+_OURS = re.compile(r"\.mbench-(lock-[0-9a-f]{16}|scratch-[a-z0-9_]{8})")
+"""Names that nobody else gives: what is called so and held by nobody is removed."""
 _NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _PATIENCE_S = 2.0
 """How long a lock is waited for: whoever sweeps holds one for a moment, and a run that is ending for a little."""
@@ -44,7 +47,7 @@ def folder(parent: Path) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent)
-    path, handle = _held(lambda: Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)))
+    path, handle = _held(lambda: Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent)))
     try:
         yield path
     finally:
@@ -99,6 +102,10 @@ def only(path: Path) -> Iterator[None]:
     try:
         handle = _taken(lock, path)
     except OSError as error:
+        if os.path.lexists(lock):
+            raise OutputError(
+                f"{lock}: cannot be opened: {error.strerror}; if no run is going on, remove it"
+            ) from error
         raise OutputError(f"{path.parent}: nothing can be written there: {error.strerror}") from error
     try:
         yield
@@ -178,7 +185,7 @@ def _remove_own() -> None:
 
 
 def _new_file(parent: Path) -> Path:
-    handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=parent)
+    handle, name = tempfile.mkstemp(prefix=_SCRATCH, dir=parent)
     os.close(handle)
     return Path(name)
 
@@ -205,7 +212,9 @@ def _lock_file(lock: Path) -> int:
     try:
         return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except PermissionError:
-        return os.open(lock, os.O_RDONLY | os.O_NOFOLLOW)
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(lock, os.O_RDONLY | os.O_NOFOLLOW)
+        raise
 
 
 def _taken(lock: Path, path: Path) -> int:

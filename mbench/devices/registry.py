@@ -23,6 +23,7 @@ from mbench.core.errors import OutputError, UsageError, did_you_mean
 from mbench.core.machine_types import DeviceKind
 from mbench.core.toml_files import Source
 from mbench.devices.address import SCHEME, Address
+from mbench.hardware import device_kinds
 
 BUILT_IN = ("local", "emulated")
 RESERVED = (*BUILT_IN, "none", SCHEME)
@@ -123,7 +124,9 @@ def resolve(text: str) -> DeviceChoice:
     if re.fullmatch(r"\S+:\d+(/\S*)?", text):
         raise UsageError(f"--device {text!r} is not known; did you mean '{SCHEME}://{text}'?")
     kind, _, address = text.partition("://")
-    if _NAME.fullmatch(kind) and plugins.find(plugins.DEVICES, kind, RESERVED):
+    added = plugins.find(plugins.DEVICES, kind, RESERVED) if _NAME.fullmatch(kind) else None
+    if added:
+        device_kinds.added(added)  # a broken one is refused before anything is compiled
         return DeviceChoice(kind=kind, name=text, address=address)
     raise UsageError(_unknown(f"--device {text!r}", text, (*BUILT_IN, *known, *plugins.names(plugins.DEVICES))))
 
@@ -184,7 +187,7 @@ def _changing() -> Iterator[tuple[dict[str, NamedDevice], MutableMapping[str, An
 
     Other processes that change it wait.
     """
-    path = file()
+    path = file().resolve()  # a link of whoever keeps settings elsewhere stays
     hint = "choose another folder with the environment variable MBENCH_CONFIG_DIR"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

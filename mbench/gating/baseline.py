@@ -45,6 +45,8 @@ def planned(base: Given, head: Given) -> Iterator[Renewal]:
 
 
 def _plan(base: Given, head: Given) -> Renewal:
+    if base.path.is_symlink():
+        raise UsageError(f"--update-baseline: {base.path} is a link, and not followed; name the file that it leads to")
     kept, before = artifact.beside(head.path), artifact.beside(base.path)
     if os.path.islink(before):  # noqa: PTH114 - no error where the name is too long
         raise UsageError(f"--update-baseline: {before} is a link, and not followed; move it away")

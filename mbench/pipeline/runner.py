@@ -375,5 +375,10 @@ def _resumed_device(before: Device) -> DeviceChoice:
     """Return where a record's run was, or would have been. A name may have got another address since."""
     kind = device_kinds.of(before.kind)
     if kind.remote:
-        return registry.resolve(before.name)
+        found = registry.resolve(before.name)
+        if found.kind != before.kind:
+            raise UsageError(
+                f"device {before.name!r} is of kind {found.kind} now, and was {before.kind}: start a new run"
+            )
+        return found
     return DeviceChoice(kind=before.kind if kind.runs else "local", name=before.name)

@@ -311,6 +311,17 @@ def test_resume_of_a_board_needs_no_emulator(run: Mbench, interrupted: Path, mon
     assert outcome.code == 4, "a variant failed"
 
 
+def test_resume_through_a_link_goes_on_with_the_file(
+    run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = interrupted.with_name("link.json")
+    link.symlink_to(interrupted)
+    seen: list[Path] = []
+    monkeypatch.setattr(runner, "run", lambda job, _: seen.append(job.path))
+    run("run", "--resume", link)
+    assert seen == [interrupted]
+
+
 def test_a_page_alone_needs_no_tuned_files(run: Mbench, tmp_path: Path) -> None:
     file, record = tmp_path / "done.json", factory.record()
     settings = msgspec.structs.replace(record.settings, tuned={"gone.toml": "0" * 64})

@@ -21,11 +21,12 @@ from conftest import Mbench, assert_one_line
 
 from mbench import devices
 from mbench.core import artifact, record_files, resources
-from mbench.core.errors import MeasureError
+from mbench.core.errors import MeasureError, OutputError
 from mbench.core.records import Record, Result
 from mbench.core.stats import median
 from mbench.devices.local import LocalDevice
 from mbench.gating import comparison
+from mbench.gating.outputs import files
 from mbench.hardware import targets
 from mbench.measure.duel import Bout
 
@@ -373,7 +374,40 @@ def test_markdown_is_appended_and_the_others_replaced(run: Mbench, base: Path) -
 def test_an_output_that_cannot_be_written_is_one_line(run: Mbench, base: Path, option: str) -> None:
     Path("folder").mkdir()
     assert_one_line(run("gate", base, base, option, "none/out"), f"{option} none/out: the folder none does not exist")
-    assert_one_line(run("gate", base, base, option, "folder"), "folder: cannot be written", code=4)
+    assert_one_line(run("gate", base, base, option, "folder"), f"{option} folder: it is a folder, expected a file")
+
+
+@pytest.mark.parametrize("command", ["gate", "compare"])
+def test_no_output_takes_the_place_of_what_is_read(run: Mbench, base: Path, put: Put, command: str) -> None:
+    head = put(timed(), "head")
+    Path("mbench.toml").write_text("")
+    before = base.read_bytes(), head.read_bytes()
+    for path in (base, head, *(("mbench.toml",) if command == "gate" else ())):
+        assert_one_line(run(command, base, head, "--html", path), f"--html {path}: that file is read")
+        assert_one_line(run(command, base, head, "--markdown", path), f"--markdown {path}: that file is read")
+    twice = run(command, base, head, "--markdown", "same", "--html", "same")
+    assert_one_line(twice, "same: that file gets the form ", "too")
+    assert (base.read_bytes(), head.read_bytes()) == before
+
+
+def test_a_verdict_is_shown_although_its_file_cannot_be_written(
+    run: Mbench, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("x.html: cannot be written: No space left on device")
+
+    monkeypatch.setattr(files, "write", full)
+    outcome = run("gate", base, base, "--html", "x.html")
+    assert outcome.code == 4
+    assert "In all:" in outcome.out
+    assert "No space left" in outcome.err
+
+
+def test_a_baseline_that_is_a_link_or_no_file_is_refused(run: Mbench, base: Path, put: Put) -> None:
+    head = put(timed(), "head")
+    Path("link.json").symlink_to(base)
+    assert_one_line(run("gate", "link.json", head, "--update-baseline"), "link.json is a link, and not followed")
+    assert Path("link.json").is_symlink()
 
 
 def test_annotations_are_lines(run: Mbench, base: Path, put: Put) -> None:

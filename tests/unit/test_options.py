@@ -124,7 +124,7 @@ def test_a_start_removes_what_killed_processes_left(
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MBENCH_TUNED_DIR", str(tmp_path / "tuned"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    left = [tmp_path / place / ".mbench-abcdefgh", tmp_path / place / f".mbench-lock-{16 * '0'}"]
+    left = [tmp_path / place / ".mbench-scratch-abcdefgh", tmp_path / place / f".mbench-lock-{16 * '0'}"]
     left[0].mkdir(parents=True)
     left[1].write_text("1")
     (tmp_path / "temporary").mkdir(exist_ok=True)

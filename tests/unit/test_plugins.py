@@ -269,6 +269,34 @@ def test_an_output_that_fails_is_one_line(code: str, said: str, install: Install
     assert "chat 1.0" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import sys\ndef render(verdict): sys.exit(0)", "SystemExit: 0"),
+        ("def render(verdict): raise BaseException('x')", "BaseException: x"),
+        ("def render(verdict): return chr(0xd800)", "UnicodeEncodeError"),
+    ],
+)
+def test_a_form_decides_no_exit_code(install: Install, run: Mbench, tmp_path: Path, code: str, said: str) -> None:
+    install("chat", "[mbench.outputs]\nchat = chat_module\n", code)
+    record = tmp_path / "a.json"
+    record_files.write(record, factory.counted(factory.record(["mobilenet_v1_0.25_32"])))
+    outcome = run("gate", record, record, "--output-file", f"chat={tmp_path / 'out.txt'}")
+    assert outcome.code == 4
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_package_whose_list_cannot_be_read_adds_nothing(install: Install) -> None:
+    install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", LAB)
+    package = install("torn", "[mbench.devices]\ntorn = torn_module:LAB\n", LAB)
+    [listed] = package.parent.glob("torn-*.dist-info/entry_points.txt")
+    listed.write_bytes(b"[mbench.devices]\nt\xff = x:y\n")
+    plugins._found.cache_clear()
+    assert plugins.names(plugins.DEVICES) == ("lab",)
+
+
 def test_output_file_on_the_command_line(install: Install, run: Mbench, tmp_path: Path) -> None:
     install("chat", "[mbench.outputs]\nchat = chat_module\n", "def render(verdict): return verdict.conclusion")
     record = tmp_path / "a.json"

@@ -352,6 +352,14 @@ def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         record_files.read(_sparse(tmp_path / "large.json", 2**40))
 
 
+@pytest.mark.parametrize(("field", "value"), [("labels", {"ci\n": "x"}), ("device", "rpc\n")])
+def test_a_line_break_behind_a_word_is_refused(field: str, value: Any) -> None:
+    plain = json.loads(record_files.encode(factory.record(factory.PAIR[:1])))
+    plain[field] = value if field == "labels" else {**plain["device"], "kind": value}
+    with pytest.raises(RecordError, match=rf"\$\.{field}"):
+        record_files.decode(json.dumps(plain).encode(), source="x")
+
+
 def _sparse(path: Path, size: int) -> Path:
     """Return a file of a size that takes no room on the disk."""
     with path.open("wb") as file:

@@ -88,26 +88,26 @@ def test_the_next_who_writes_there_removes_what_was_left(tmp_path: Path) -> None
 
 def test_what_others_made_stays(tmp_path: Path) -> None:
     """Names that are not exactly those that are made here, and links."""
-    for name in (".mbench-mine", ".mbench-lock-x", "mbench-12345678", ".mbench-123456789", ".mbench-ABCDEFGH"):
+    for name in (".mbench-mine", ".mbench-lock-x", ".mbench-settings", ".mbench-profile_", ".mbench-scratch-ABCDEFGH"):
         (tmp_path / name).mkdir()
     (tmp_path / "precious").write_text("x")
-    (tmp_path / ".mbench-abcdefgh").symlink_to(tmp_path / "precious")
-    (tmp_path / ".mbench-abcdefgi").symlink_to(tmp_path / ".mbench-mine")
+    (tmp_path / ".mbench-scratch-abcdefgh").symlink_to(tmp_path / "precious")
+    (tmp_path / ".mbench-scratch-abcdefgi").symlink_to(tmp_path / ".mbench-mine")
     before = names(tmp_path)
     scratch.sweep(tmp_path)
     assert names(tmp_path) == before
 
 
 def test_what_another_user_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".mbench-abcdefgh").mkdir()
+    (tmp_path / ".mbench-scratch-abcdefgh").mkdir()
     user = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     scratch.sweep(tmp_path)
-    assert names(tmp_path) == [".mbench-abcdefgh"]
+    assert names(tmp_path) == [".mbench-scratch-abcdefgh"]
 
 
 def test_a_fifo_holds_nobody_up(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / ".mbench-abcdefgh")
+    os.mkfifo(tmp_path / ".mbench-scratch-abcdefgh")
     scratch.sweep(tmp_path)
     assert names(tmp_path) == []
 

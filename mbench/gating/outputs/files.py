@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mbench.core import atomic_files, regular_files
@@ -11,12 +12,18 @@ from mbench.gating.comparison import Comparison, Verdict
 from mbench.gating.outputs import forms
 
 
-def check(outputs: Mapping[str, Path]) -> None:
-    """Notice before anything is measured that a file cannot be written.
+def check(outputs: Mapping[str, Path], inputs: Iterable[Path] = ()) -> None:
+    """Notice before anything is measured that a file cannot be written, or is needed.
+
+    Args:
+        outputs: a file for each form.
+        inputs: files that are read, and stay.
 
     Raises:
-        UsageError: a form is not known, what lies at a path is no regular file, or its folder is not there.
+        UsageError: a form is not known, what lies at a path is no regular file, its folder is not there or cannot be
+            written, or the path is an input's or another output's.
     """
+    taken = {path.resolve(): f"is read: {path}" for path in inputs}
     for name, path in outputs.items():
         forms.find(name)
         what = f"--{name} {path}" if name in forms.FORMS else f"--output-file {name}={path}"
@@ -24,8 +31,16 @@ def check(outputs: Mapping[str, Path]) -> None:
             regular_files.check_replaceable(path)
         except OSError as error:
             raise UsageError(f"{what}: {error.strerror}; choose another") from error
+        if path.is_dir():
+            raise UsageError(f"{what}: it is a folder, expected a file; choose another")
         if not path.parent.is_dir():
             raise UsageError(f"{what}: the folder {path.parent} does not exist; make it first")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise UsageError(f"{what}: it cannot be written; choose another")
+        place = path.resolve()
+        if place in taken:
+            raise UsageError(f"{what}: that file {taken[place]}; choose another")
+        taken[place] = f"gets the form {name}, too"
 
 
 def write(outputs: Mapping[str, Path], document: Verdict | Comparison) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mbench.core import plugins
-from mbench.core.errors import OutputError, UsageError, did_you_mean, why
+from mbench.core.errors import OutputError, UsageError, did_you_mean, shortened, why
 from mbench.gating.outputs import bencher, benchmark_action, junit, markdown, page
 
 Render = Callable[[Any], str | bytes]
@@ -23,6 +23,8 @@ FORMS: dict[str, Render] = {
     "bencher": bencher.render,
     "html": page.render,
 }
+_LONGEST = 300
+"""Characters of what a package's error says."""
 APPENDED = frozenset({"markdown"})
 """Forms that go behind what the file holds."""
 
@@ -54,10 +56,13 @@ def _guarded(added: plugins.Plugin, render: Callable[[Any], Any]) -> Render:
     def guarded(document: Any) -> str | bytes:
         try:
             rendered = render(document)
-        except Exception as error:
-            raise OutputError(f"gate output {added}: it failed: {type(error).__name__}: {why(error)}") from error
-        if not isinstance(rendered, str | bytes):
-            raise OutputError(f"gate output {added}: it returned {type(rendered).__name__}, expected str or bytes")
-        return rendered
+            if not isinstance(rendered, str | bytes):
+                raise TypeError(f"it returned {type(rendered).__name__}, expected str or bytes")
+            return rendered.encode() if isinstance(rendered, str) else rendered
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit, which would decide the exit code
+            said = f"{type(error).__name__}: {why(error)}"
+            raise OutputError(f"gate output {added}: it failed: {shortened(said, _LONGEST)}") from error
 
     return guarded
