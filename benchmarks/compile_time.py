@@ -20,6 +20,8 @@ def compile_s(network: Variant, target: Target) -> float:
     """Return the processor seconds of this process that a build takes."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(start) + LIMIT_S, resource.RLIM_INFINITY))
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        most = math.ceil(start) + LIMIT_S
+        resource.setrlimit(resource.RLIMIT_CPU, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
         build.build(network, target, Path(folder), use_cache=False)
         return time.process_time() - start

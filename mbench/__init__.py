@@ -20,7 +20,7 @@ from mbench.core.version import VERSION as __version__  # noqa: N811 - the name 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing takes longer than all the rest
 if TYPE_CHECKING:
     from mbench.analysis.frame import load
-    from mbench.api.gate import compare, gate
+    from mbench.api.gate import VerdictUnwritten, compare, gate
     from mbench.api.listing import (
         PlannedLayer,
         add_device,
@@ -67,6 +67,7 @@ __all__ = [
     "TuningInterrupted",
     "TuningResult",
     "Verdict",
+    "VerdictUnwritten",
     "__version__",
     "add_device",
     "compare",
@@ -89,7 +90,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "compare": "api.gate", "gate": "api.gate", "load": "analysis.frame", "read": "core.record_files",
+    **dict.fromkeys(("compare", "gate", "VerdictUnwritten"), "api.gate"),
+    "load": "analysis.frame", "read": "core.record_files",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
     **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),
     **dict.fromkeys(("named_devices", "add_device", "remove_device", "pack_server"), "api.listing"),

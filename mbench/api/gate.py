@@ -92,7 +92,8 @@ def gate(
     Raises:
         RecordError: there is no record, or one is not valid.
         UsageError: an option, a threshold or an output that cannot be, or an artifact that is missing.
-        OutputError: a file could not be written.
+        VerdictUnwritten: a file could not be written, or the baseline not be moved; its `judged` is the verdict.
+        OutputError: nothing can be written where the baseline lies.
 
     Example:
         ```python
@@ -116,10 +117,10 @@ def gate(
         judged = verdict.judge(found, failures, accepted)
         try:
             files.write(options.outputs, judged)
+            if renewal is not None:
+                note(baseline.renew(renewal, judged))
         except OutputError as error:
             raise VerdictUnwritten(str(error), judged) from error
-        if renewal is not None:
-            note(baseline.renew(renewal, judged))
     return judged
 
 

@@ -5,11 +5,14 @@ The work behind `mbench variants`, `targets`, `doctor`, `schema` and `device`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mbench.analysis.frame import AnyPath
 from mbench.core import record_files
+from mbench.core.errors import UsageError, shown
 from mbench.core.machine_types import Target
 from mbench.core.progress import Note
 from mbench.devices import doctor as examination
@@ -36,6 +39,10 @@ def _ignore(_text: str) -> None:
     pass
 
 
+def _folders(given: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
+    return (Path(given),) if isinstance(given, str | os.PathLike) else tuple(map(Path, given))
+
+
 def variants(*patterns: str) -> tuple[str, ...]:
     """Return the names of networks that patterns stand for; without any, those of the catalog.
 
@@ -45,6 +52,9 @@ def variants(*patterns: str) -> tuple[str, ...]:
     Raises:
         UsageError: a name is not a network's, or a brace is not closed.
     """
+    wrong = next((each for each in patterns if not isinstance(each, str)), None)
+    if wrong is not None:
+        raise UsageError(f"got {shown(wrong)}; expected names, as in variants('mobilenet_v1_0.25_128', …)")
     return networks.expand(patterns or networks.catalog())
 
 
@@ -57,7 +67,7 @@ def layers(network: str) -> tuple[PlannedLayer, ...]:
     return tuple(PlannedLayer(spec, costs.of_layer(spec)) for spec in architectures.layers(networks.parse(network)))
 
 
-def targets(*, target_dirs: Iterable[Path] = ()) -> dict[str, Target]:
+def targets(*, target_dirs: AnyPath | Iterable[AnyPath] = ()) -> dict[str, Target]:
     """Return every hardware target that has a description, by name.
 
     Args:
@@ -66,16 +76,16 @@ def targets(*, target_dirs: Iterable[Path] = ()) -> dict[str, Target]:
     Raises:
         TargetError: a description is wrong, or two share a name.
     """
-    return known_targets.load_all(tuple(target_dirs))
+    return known_targets.load_all(_folders(target_dirs))
 
 
-def target(name: str, *, target_dirs: Iterable[Path] = ()) -> Target:
+def target(name: str, *, target_dirs: AnyPath | Iterable[AnyPath] = ()) -> Target:
     """Return one hardware target; `host` and `cuda` are what this machine has.
 
     Raises:
         TargetError: it is not known, or its description is wrong.
     """
-    return runner.resolve_target(name, tuple(target_dirs))
+    return runner.resolve_target(name, _folders(target_dirs))
 
 
 def doctor() -> tuple[Check, ...]:

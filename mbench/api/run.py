@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -85,13 +86,13 @@ def resume(
         `record = mbench.resume("mbench-results/20260801-101500-3f2a1b.json")`
     """
     limit_s = RunOptions(build_timeout_s=build_timeout_s).build_timeout_s  # checked as that of a new run
-    job = jobs.resumed_job(_behind_links(Path(path)), host.describe(), use_cache=use_cache, build_timeout_s=limit_s)
+    job = jobs.resumed_job(behind_links(Path(path)), host.describe(), use_cache=use_cache, build_timeout_s=limit_s)
     return _run(job, "--resume", display)
 
 
-def _behind_links(path: Path) -> Path:
+def behind_links(path: Path) -> Path:
     """Return the file that a link leads to: written in the link's place, the record would be there twice."""
-    return path.resolve() if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _run(job: Job, option: str, display: Display) -> Record:

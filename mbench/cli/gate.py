@@ -76,13 +76,15 @@ def gate(
         outputs=_outputs(files, added),
     )  # fmt: skip
     notes: list[str] = []
+    unwritten = ""
     try:
         judged = api.gate(base, head, options=asked, display=printing.progress, note=notes.append)
     except api.VerdictUnwritten as error:  # what was measured for minutes is shown all the same
-        _print(error.judged, notes, as_json=as_json, annotated=annotations)
-        raise
+        judged, unwritten = error.judged, str(error)
     _print(judged, notes, as_json=as_json, annotated=annotations)
-    return exits.of_verdict(judged.conclusion, failed=bool(judged.failures))
+    if unwritten:
+        streams.say(unwritten)
+    return exits.of_verdict(judged.conclusion, failed=bool(judged.failures or unwritten))
 
 
 def _outputs(files: dict[str, Path | None], added: tuple[str, ...]) -> dict[str, Path]:

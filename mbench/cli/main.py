@@ -42,6 +42,8 @@ def command_line() -> int:
         answer = main.main(prog_name="mbench", standalone_mode=False)
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit as ended:  # click's own, after it wrote a script for a shell's completion
+        return ended.code if isinstance(ended.code, int) else Exit.DONE
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return Exit.WRONG_USE

@@ -94,6 +94,7 @@ def run(
     try:
         if resume is not None:
             _refuse_with_resume(click.get_current_context())
+            resume = api.behind_links(resume)
             record = api.resume(
                 resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, display=printing.progress
             )

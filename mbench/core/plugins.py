@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -158,9 +159,13 @@ def _entry_points(group: str) -> Iterator[tuple[str, metadata.EntryPoint]]:
     seen: set[str] = set()
     for package in metadata.distributions():
         try:
-            name, version, entries = package.name, package.version, package.entry_points
+            entries = [entry for entry in package.entry_points if entry.group == group]
+            if not entries:
+                continue
+            name, version = package.name, package.version
         except Exception:  # noqa: BLE001, S112 - whatever is wrong with it, it is another package's
             continue
-        if name not in seen:
-            seen.add(name)
-            yield from ((f"{name} {version}", entry) for entry in entries if entry.group == group)
+        normal = re.sub(r"[-_.]+", "-", name).lower()
+        if normal not in seen:
+            seen.add(normal)
+            yield from ((f"{name} {version}", entry) for entry in entries)

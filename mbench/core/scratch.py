@@ -36,6 +36,7 @@ _TRY_AGAIN_S = 0.05
 _PID_DIGITS = 20
 _OWN: set[Path] = set()
 """What this process made and has not removed yet."""
+_PID = os.getpid()
 
 
 @contextlib.contextmanager
@@ -179,7 +180,7 @@ def _release(path: Path, handle: int) -> None:
 @atexit.register
 def _remove_own() -> None:
     """Remove what an interrupt left: it may come while a folder is made or removed."""
-    for path in _OWN:
+    for path in list(_OWN) if os.getpid() == _PID else ():  # not in a process that was forked from it
         with contextlib.suppress(OSError):
             _remove(path)
 

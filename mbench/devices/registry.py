@@ -187,7 +187,7 @@ def _changing() -> Iterator[tuple[dict[str, NamedDevice], MutableMapping[str, An
 
     Other processes that change it wait.
     """
-    path = file().resolve()  # a link of whoever keeps settings elsewhere stays
+    path = Path(os.path.realpath(file()))  # a link of whoever keeps settings elsewhere stays
     hint = "choose another folder with the environment variable MBENCH_CONFIG_DIR"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -111,13 +111,13 @@ def run(job: Job, progress: Progress) -> Record:
     except (TargetError, PluginError):
         _take_back(job)
         raise
-    record = _keep(job, record, *(found for name in left if isinstance(found := built[name], Failure)))
+    record = _keep(job, record, progress, *(found for name in left if isinstance(found := built[name], Failure)))
     if job.keep_artifacts:
         keeping.keep_artifacts(job, record, built, progress)
     ready = {name: found for name in left if not isinstance(found := built[name], Failure)}
     if job.settings.compile_only:
         for artifact, cached in ready.values():
-            record = _keep(job, record, _compiled_only(job, artifact, cached=cached))
+            record = _keep(job, record, progress, _compiled_only(job, artifact, cached=cached))
         return record
     return _measure_all(job, record, ready, progress) if ready else record
 
@@ -202,9 +202,9 @@ def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool
             seen = observe.observe(job, device, artifact, progress, counting)
             record = _with_machine(record, seen)
             if isinstance(seen, Failure):
-                record = _keep(job, record, seen)
+                record = _keep(job, record, progress, seen)
             else:
-                record = _keep(job, record, *_made(job, artifact, seen, cached=cached, peaks=calibration))
+                record = _keep(job, record, progress, *_made(job, artifact, seen, cached=cached, peaks=calibration))
             failed = any(failure.variant == name for failure in record.failures)
             progress.stage(name, "failed" if failed else "done", 1.0)
     return record
@@ -254,13 +254,15 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
     )
 
 
-def _keep(job: Job, record: Record, *found: Result | Failure) -> Record:
+def _keep(job: Job, record: Record, progress: Progress, *found: Result | Failure) -> Record:
     """Add to the record and write it, also where an interrupt comes between."""
     try:
         return _written(job, record, found)
     except KeyboardInterrupt:
-        with contextlib.suppress(OutputError):
+        try:
             _written(job, record, found)
+        except OutputError as error:
+            progress.note(str(error))
         raise
 
 
@@ -374,7 +376,7 @@ def _refuse_others(path: Path, before: Record, machine: Host, choices: Choices) 
 def _resumed_device(before: Device) -> DeviceChoice:
     """Return where a record's run was, or would have been. A name may have got another address since."""
     kind = device_kinds.of(before.kind)
-    if kind.remote:
+    if kind.remote or before.kind not in device_kinds.KINDS:
         found = registry.resolve(before.name)
         if found.kind != before.kind:
             raise UsageError(

@@ -164,6 +164,12 @@ def test_a_cache_folder_that_cannot_be(run: Mbench, monkeypatch: pytest.MonkeyPa
     assert_one_line(run(*QUICK), "cache folder taken", "MBENCH_CACHE_DIR")
 
 
+def test_a_shell_gets_its_script_of_completion() -> None:
+    done = started(env={"_MBENCH_COMPLETE": "bash_source"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "complete" in done.stdout
+
+
 # ------------------------------------------------------------------------------------------------------- --resume
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Path:

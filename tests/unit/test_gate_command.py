@@ -20,7 +20,7 @@ import record_factory as factory
 from conftest import Mbench, assert_one_line
 
 from mbench import devices
-from mbench.core import artifact, record_files, resources
+from mbench.core import artifact, atomic_files, record_files, resources, scratch
 from mbench.core.errors import MeasureError, OutputError
 from mbench.core.records import Record, Result
 from mbench.core.stats import median
@@ -391,16 +391,48 @@ def test_no_output_takes_the_place_of_what_is_read(run: Mbench, base: Path, put:
 
 
 def test_a_verdict_is_shown_although_its_file_cannot_be_written(
-    run: Mbench, base: Path, monkeypatch: pytest.MonkeyPatch
+    run: Mbench, base: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OutputError("x.html: cannot be written: No space left on device")
 
+    worse = put(one_layer(counted(run_id="worse"), instructions=10**7), "worse")
     monkeypatch.setattr(files, "write", full)
-    outcome = run("gate", base, base, "--html", "x.html")
-    assert outcome.code == 4
-    assert "In all:" in outcome.out
-    assert "No space left" in outcome.err
+    for head, code in ((base, 4), (worse, 1)):  # a regression stays one
+        outcome = run("gate", base, head, "--html", "x.html")
+        assert outcome.code == code
+        assert "In all:" in outcome.out
+        assert "No space left" in outcome.err
+
+
+def test_one_output_that_cannot_be_written_leaves_the_others(
+    run: Mbench, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = atomic_files.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "x.xml":
+            raise OutputError("x.xml: cannot be written: No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(atomic_files, "write_atomically", full)
+    assert run("gate", base, base, "--junit", "x.xml", "--markdown", "x.md").code == 4
+    assert Path("x.md").read_text()
+
+
+def test_a_baseline_that_changes_meanwhile_stays(
+    run: Mbench, base: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, newer = put(timed(), "head"), put(changed(timed(), run_id="newer"), "newer").read_bytes()
+    locked = scratch.only
+
+    def after_another(path: Path) -> Any:
+        path.write_bytes(newer)
+        return locked(path)
+
+    monkeypatch.setattr(scratch, "only", after_another)
+    assert_one_line(run("gate", base, head, "--update-baseline"), "has changed meanwhile")
+    assert base.read_bytes() == newer
 
 
 def test_a_baseline_that_is_a_link_or_no_file_is_refused(run: Mbench, base: Path, put: Put) -> None:

@@ -14,12 +14,13 @@ from conftest import Mbench, assert_one_line
 
 from mbench import devices
 from mbench.build import build
-from mbench.core import plugins, record_files
+from mbench.core import machine_types, plugins, record_files
 from mbench.core.errors import PluginError, UsageError
 from mbench.devices import registry
 from mbench.gating.outputs import forms
 from mbench.hardware import device_kinds, targets
 from mbench.networks import architectures, variants
+from mbench.pipeline import runner
 
 BLOCKS = "conv_k3_s2_c32 ds_k3_s1_c64 pool fc_c10"
 Install = Callable[..., Path]
@@ -295,6 +296,18 @@ def test_a_package_whose_list_cannot_be_read_adds_nothing(install: Install) -> N
     listed.write_bytes(b"[mbench.devices]\nt\xff = x:y\n")
     plugins._found.cache_clear()
     assert plugins.names(plugins.DEVICES) == ("lab",)
+
+
+def test_a_package_that_is_there_twice_is_one_by_whatever_spelling(install: Install) -> None:
+    install("my_acme", "[mbench.devices]\nlab = lab_module:LAB\n")
+    install("My.Acme", "[mbench.devices]\nlab = lab_module:LAB\n", version="2.0")
+    assert plugins.find(plugins.DEVICES, "lab") is not None
+
+
+def test_a_device_that_a_package_adds_is_resumed_at_its_address(install: Install) -> None:
+    install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", LAB)
+    before = machine_types.Device(kind="lab", name="lab://bench/2")
+    assert runner._resumed_device(before) == registry.DeviceChoice(kind="lab", name="lab://bench/2", address="bench/2")
 
 
 def test_output_file_on_the_command_line(install: Install, run: Mbench, tmp_path: Path) -> None:

@@ -363,6 +363,7 @@ def test_an_interrupt_while_a_full_disk_is_written_to_is_an_interrupt(
     with pytest.raises(KeyboardInterrupt):
         world.run()
     assert names(record_files.read(refuge / "run.json")) == [NAMES[0]], "what was measured is not lost"
+    assert [note for note in world.progress.notes if str(refuge / "run.json") in note], "and it is said where it is"
 
 
 def test_what_counts_is_let_go_where_the_device_cannot_be_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,8 @@ def check(outputs: Mapping[str, Path], inputs: Iterable[Path] = ()) -> None:
             raise UsageError(f"{what}: it is a folder, expected a file; choose another")
         if not path.parent.is_dir():
             raise UsageError(f"{what}: the folder {path.parent} does not exist; make it first")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise UsageError(f"{what}: it cannot be written; choose another")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{what}: nothing can be written into the folder {path.parent}; choose another")
         place = path.resolve()
         if place in taken:
             raise UsageError(f"{what}: that file {taken[place]}; choose another")
@@ -47,12 +47,18 @@ def write(outputs: Mapping[str, Path], document: Verdict | Comparison) -> None:
     """Write a document in some forms, each file whole or not at all; Markdown is appended.
 
     Raises:
-        OutputError: a file could not be written.
+        OutputError: a file could not be written; the others are.
     """
+    failed: list[OutputError] = []
     for name, path in outputs.items():
-        rendered = forms.find(name)(document)
-        data = rendered if isinstance(rendered, bytes) else rendered.encode()
-        atomic_files.write_atomically(path, (_content(path) if name in forms.APPENDED else b"") + data)
+        try:
+            rendered = forms.find(name)(document)
+            data = rendered if isinstance(rendered, bytes) else rendered.encode()
+            atomic_files.write_atomically(path, (_content(path) if name in forms.APPENDED else b"") + data)
+        except OutputError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _content(path: Path) -> bytes:
