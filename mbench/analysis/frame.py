@@ -148,8 +148,12 @@ def every_file(paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
     Raises:
         RecordError: a folder or a glob holds no record, or a path is not there.
     """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    return tuple(file for path in given for file in _files(Path(path)))
+    return tuple(file for path in each_path(paths) for file in _files(path))
+
+
+def each_path(paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
+    """Return one path, or several, as a tuple: a text is one path, not its letters."""
+    return (Path(paths),) if isinstance(paths, str | os.PathLike) else tuple(map(Path, paths))
 
 
 def _files(path: Path) -> Sequence[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mbench.analysis.frame import AnyPath
 from mbench.core.errors import OutputError, UsageError
-from mbench.core.progress import Display, Note, silent
+from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.records import Record
 from mbench.gating import acceptance, baseline, limits, sides, verdict
 from mbench.gating.comparison import Comparison, Verdict
@@ -31,10 +31,6 @@ class VerdictUnwritten(OutputError):
         """Keep the verdict."""
         super().__init__(message)
         self.judged = judged
-
-
-def _ignore(_text: str) -> None:
-    pass
 
 
 def compare(
@@ -78,7 +74,7 @@ def gate(
     *,
     options: GateOptions = GateOptions(),
     display: Display = silent,
-    note: Note = _ignore,
+    note: Note = unheard,
 ) -> Verdict:
     """Judge whether the head is worse than the base: slower, bigger, or more work; write the files asked for.
 

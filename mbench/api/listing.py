@@ -5,16 +5,15 @@ The work behind `mbench variants`, `targets`, `doctor`, `schema` and `device`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mbench.analysis.frame import AnyPath
+from mbench.analysis.frame import AnyPath, each_path
 from mbench.core import record_files
 from mbench.core.errors import UsageError, shown
 from mbench.core.machine_types import Target
-from mbench.core.progress import Note
+from mbench.core.progress import Note, unheard
 from mbench.devices import doctor as examination
 from mbench.devices import package, registry
 from mbench.devices.doctor import Check
@@ -33,14 +32,6 @@ class PlannedLayer(NamedTuple):
 
     spec: LayerSpec
     costs: Costs
-
-
-def _ignore(_text: str) -> None:
-    pass
-
-
-def _folders(given: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
-    return (Path(given),) if isinstance(given, str | os.PathLike) else tuple(map(Path, given))
 
 
 def variants(*patterns: str) -> tuple[str, ...]:
@@ -76,7 +67,7 @@ def targets(*, target_dirs: AnyPath | Iterable[AnyPath] = ()) -> dict[str, Targe
     Raises:
         TargetError: a description is wrong, or two share a name.
     """
-    return known_targets.load_all(_folders(target_dirs))
+    return known_targets.load_all(each_path(target_dirs))
 
 
 def target(name: str, *, target_dirs: AnyPath | Iterable[AnyPath] = ()) -> Target:
@@ -85,7 +76,7 @@ def target(name: str, *, target_dirs: AnyPath | Iterable[AnyPath] = ()) -> Targe
     Raises:
         TargetError: it is not known, or its description is wrong.
     """
-    return runner.resolve_target(name, _folders(target_dirs))
+    return runner.resolve_target(name, each_path(target_dirs))
 
 
 def doctor() -> tuple[Check, ...]:
@@ -132,7 +123,7 @@ def remove_device(name: str) -> None:
     registry.remove(name)
 
 
-def pack_server(board: Target, folder: Path | None = None, *, note: Note = _ignore) -> Package:
+def pack_server(board: Target, folder: Path | None = None, *, note: Note = unheard) -> Package:
     """Write a folder with all that a board needs to measure: a server, TVM's runtime, and a script that starts it.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from mbench.core.progress import Display, Note, silent
+from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.run_options import TuneOptions
 from mbench.hardware import host
 from mbench.pipeline import options as jobs
@@ -22,17 +22,13 @@ class TuningInterrupted(KeyboardInterrupt):
         self.tuned = tuned
 
 
-def _ignore(_text: str) -> None:
-    pass
-
-
 def tune(
     networks: str | Iterable[str],
     *,
     target: str = "host",
     options: TuneOptions = TuneOptions(),
     display: Display = silent,
-    note: Note = _ignore,
+    note: Note = unheard,
 ) -> TuningResult:
     """Find quicker ways to make the kernels of networks; runs on this machine use them from then on.
 

@@ -29,6 +29,7 @@ OUTPUTS = "mbench.outputs"
 """Form → a function or module that renders a verdict (see `mbench.gating.outputs`)."""
 RULES = "mbench.rules"
 """Rule → an `AddedRule` (see `mbench.compile.schedules.rule`)."""
+GROUPS = (NETWORKS, TARGETS, DEVICES, OUTPUTS, RULES)
 OWN = "mobilenet-bench"
 _LONGEST = 300
 """Characters of what a package's error says."""
@@ -115,12 +116,12 @@ def entries(group: str, own: Collection[str] = ()) -> dict[str, Plugin]:
     Raises:
         PluginError: two packages, or a package and mbench, give the same name.
     """
-    return {name: _only(group, name, own) for name in _found(group, tuple(sys.path))}
+    return {name: _only(group, name, own) for name in _group(group)}
 
 
 def names(group: str) -> tuple[str, ...]:
     """Return the names that packages add to a group, also those that two of them give."""
-    return tuple(_found(group, tuple(sys.path)))
+    return tuple(_group(group))
 
 
 def find(group: str, name: str, own: Collection[str] = ()) -> Plugin | None:
@@ -129,37 +130,43 @@ def find(group: str, name: str, own: Collection[str] = ()) -> Plugin | None:
     Raises:
         PluginError: another package, or mbench, gives the same name.
     """
-    return _only(group, name, own) if name in _found(group, tuple(sys.path)) else None
+    return _only(group, name, own) if name in _group(group) else None
 
 
 def _only(group: str, name: str, own: Collection[str]) -> Plugin:
-    first, *others = _found(group, tuple(sys.path))[name]
+    first, *others = _group(group)[name]
     if others or name in own:
         packages = ", ".join([OWN] * (name in own) + [each.package for each in (first, *others)])
         raise PluginError(f"'{name}' of group {group} is given by several packages: {packages}; remove all but one")
     return first
 
 
+def _group(group: str) -> dict[str, list[Plugin]]:
+    return _found(tuple(sys.path)).get(group, {})
+
+
 @functools.cache
-def _found(group: str, _path: tuple[str, ...]) -> dict[str, list[Plugin]]:
-    """Return the entry points of a group by name, as found on a `sys.path`."""
-    found: dict[str, list[Plugin]] = {}
-    for package, entry in _entry_points(group):
-        found.setdefault(entry.name, []).append(
-            Plugin(group=group, name=entry.name, value=entry.value, package=package)
-        )
-    return {name: sorted(found[name], key=lambda each: each.package) for name in sorted(found)}
+def _found(_path: tuple[str, ...]) -> dict[str, dict[str, list[Plugin]]]:
+    """Return the entry points of all groups of mbench, by name, as found on a `sys.path`."""
+    found: dict[str, dict[str, list[Plugin]]] = {}
+    for package, entry in _entry_points():
+        plugin = Plugin(group=entry.group, name=entry.name, value=entry.value, package=package)
+        found.setdefault(entry.group, {}).setdefault(entry.name, []).append(plugin)
+    return {
+        group: {name: sorted(named[name], key=lambda each: each.package) for name in sorted(named)}
+        for group, named in found.items()
+    }
 
 
-def _entry_points(group: str) -> Iterator[tuple[str, metadata.EntryPoint]]:
-    """Yield the entry points of a group with their packages, the first of each name on the path.
+def _entry_points() -> Iterator[tuple[str, metadata.EntryPoint]]:
+    """Yield what packages add to mbench, each with its package; of packages of one name, the first on the path.
 
     A package whose own list cannot be read adds nothing: `metadata.entry_points` would fail for all of them.
     """
     seen: set[str] = set()
     for package in metadata.distributions():
         try:
-            entries = [entry for entry in package.entry_points if entry.group == group]
+            entries = [entry for entry in package.entry_points if entry.group in GROUPS]
             if not entries:
                 continue
             name, version = package.name, package.version

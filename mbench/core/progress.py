@@ -48,11 +48,14 @@ class Display(Protocol):
         ...
 
 
-class _Silence:
-    def stage(self, variant: str, stage: str, fraction: float) -> None:
-        """Show nothing."""
+def unheard(_text: str) -> None:
+    """Show nothing: a `Note` of programs."""
 
-    def note(self, text: str) -> None:
+
+class _Silence:
+    note = staticmethod(unheard)
+
+    def stage(self, variant: str, stage: str, fraction: float) -> None:
         """Show nothing."""
 
 

@@ -39,11 +39,11 @@ def planned(base: Given, head: Given) -> Iterator[Renewal]:
             something that mbench did not write, or another process works on the base.
         OutputError: nothing can be written where the base lies.
     """
-    _plan(base, head)  # what is refused leaves no trace, not even of a lock
+    found = _plan(base, head)  # what is refused leaves no trace, not even of a lock
     with scratch.only(base.path):
         if record_files.read(base.path) != base.record:
             raise UsageError(f"--update-baseline: {base.path} has changed meanwhile; start this again")
-        yield _plan(base, head)
+        yield found
 
 
 def _plan(base: Given, head: Given) -> Renewal:

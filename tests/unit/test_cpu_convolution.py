@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import kernel_cases as kernels
-import numpy as np
+import planted_faults
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kernel_cases import AVX2, NEON, Conv
+from planted_faults import Fault
 
 from mbench.compile.machine import KernelMachine
-from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import convolution, tiling
 
 RULE = "cpu.convolution"
@@ -126,29 +125,7 @@ def test_arm_multiplies_by_lanes_where_a_vector_of_inputs_is_whole(inputs: int) 
 # ------------------------------------------------------------------------------------------------------- planted faults
 LAYER = Conv(height=7, width=9, inputs=10, channels=20)
 PARAMETERS = {"rows": 4, "vectors": 2, "blocks": 2, "line_parts": 2, "panel_parts": 1}
-even_parts, pack, runs, finish = tiling.even_parts, tiling.pack, tiling.runs, convolution._ConvolutionLayer._finish
-
-
-def last_panel_dropped(channels: int, width: int) -> list[int]:
-    return list(range(0, channels - width, width))
-
-
-def last_part_cut_short(extent: int, limit: int) -> list[int]:
-    *others, last = even_parts(extent, limit)
-    return [*others, last - 1]
-
-
-def panels_unmoved(panel: Any, width: int, _channels: int) -> Any:
-    return panel * width
-
-
-def steps_swapped(weights: np.ndarray, starts: Sequence[int], width: int) -> np.ndarray:
-    return pack(weights[[1, 0, *range(2, len(weights))]], starts, width)
-
-
-def with_padding(**line: int) -> list[tiling.Run]:
-    """Take each tap as if it lay within the image."""
-    return [dataclasses.replace(run, inside=tuple((True,) * run.size for _ in run.inside)) for run in runs(**line)]
+finish = convolution._ConvolutionLayer._finish
 
 
 def finished_with_each_block(layer: Any, *arguments: Any, last: bool) -> None:
@@ -156,32 +133,16 @@ def finished_with_each_block(layer: Any, *arguments: Any, last: bool) -> None:
     finish(layer, *arguments, last=True)
 
 
-@pytest.mark.parametrize(
-    ("where", "name", "fault", "said"),
-    [
-        (tiling, "runs", with_padding, "the worst|not written"),
-        (tiling, "panel_starts", last_panel_dropped, "not written"),
-        (tiling, "even_parts", last_part_cut_short, "not written"),
-        (tiling, "pack", steps_swapped, "the worst"),
-        (emit, "panel_start", panels_unmoved, "outside of its output|the worst"),
-        (convolution._ConvolutionLayer, "_finish", finished_with_each_block, "the worst"),
-    ],
-    ids=[
-        "taps on the padding",
-        "a panel dropped",
-        "a tile cut short",
-        "weights swapped",
-        "a panel beyond the last channel",
-        "ReLU after each block",
-    ],
-)
-def test_a_planted_fault_is_seen(
-    monkeypatch: pytest.MonkeyPatch, where: object, name: str, fault: object, said: str
-) -> None:
-    kernels.check(RULE, LAYER, AVX2, PARAMETERS)
-    monkeypatch.setattr(where, name, fault)
-    with pytest.raises(AssertionError, match=said):
-        kernels.check(RULE, LAYER, AVX2, PARAMETERS)
+FAULTS = {
+    **planted_faults.OF_TAPS,
+    **planted_faults.OF_TILES,
+    "ReLU after each block": Fault(convolution._ConvolutionLayer, "_finish", finished_with_each_block, "the worst"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    planted_faults.check_seen(monkeypatch, FAULTS[name], RULE, LAYER, PARAMETERS)
 
 
 # ----------------------------------------------------------------------------------------------------------- candidates

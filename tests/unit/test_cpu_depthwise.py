@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import kernel_cases as kernels
-import numpy as np
+import planted_faults
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_cases import AVX2, Conv
 
 from mbench.compile.machine import KernelMachine
-from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 
 RULE = "cpu.depthwise"
@@ -63,55 +60,12 @@ def test_what_is_padding_in_one_image_is_not_read_from_the_next(lines: int) -> N
 # ------------------------------------------------------------------------------------------------------- planted faults
 LAYER = Conv(height=7, width=9, inputs=20, channels=20, groups=20)
 PARAMETERS = {"lines": 2, "rows": 4, "vectors": 2, "line_parts": 2, "panel_parts": 1}
-even_parts, pack, runs = tiling.even_parts, tiling.pack, tiling.runs
+FAULTS = planted_faults.OF_TAPS | planted_faults.OF_TILES
 
 
-def last_panel_dropped(channels: int, width: int) -> list[int]:
-    return list(range(0, channels - width, width))
-
-
-def last_part_cut_short(extent: int, limit: int) -> list[int]:
-    *others, last = even_parts(extent, limit)
-    return [*others, last - 1]
-
-
-def panels_unmoved(panel: Any, width: int, _channels: int) -> Any:
-    return panel * width
-
-
-def steps_swapped(weights: np.ndarray, starts: Sequence[int], width: int) -> np.ndarray:
-    return pack(weights[[1, 0, *range(2, len(weights))]], starts, width)
-
-
-def with_padding(**line: int) -> list[tiling.Run]:
-    """Take each tap as if it lay within the image."""
-    return [dataclasses.replace(run, inside=tuple((True,) * run.size for _ in run.inside)) for run in runs(**line)]
-
-
-@pytest.mark.parametrize(
-    ("where", "name", "fault", "said"),
-    [
-        (tiling, "runs", with_padding, "the worst|not written"),
-        (tiling, "panel_starts", last_panel_dropped, "not written"),
-        (tiling, "even_parts", last_part_cut_short, "not written"),
-        (tiling, "pack", steps_swapped, "the worst"),
-        (emit, "panel_start", panels_unmoved, "outside of its output|the worst"),
-    ],
-    ids=[
-        "taps on the padding",
-        "a panel dropped",
-        "a tile cut short",
-        "weights swapped",
-        "a panel beyond the last channel",
-    ],
-)
-def test_a_planted_fault_is_seen(
-    monkeypatch: pytest.MonkeyPatch, where: object, name: str, fault: object, said: str
-) -> None:
-    kernels.check(RULE, LAYER, AVX2, PARAMETERS)
-    monkeypatch.setattr(where, name, fault)
-    with pytest.raises(AssertionError, match=said):
-        kernels.check(RULE, LAYER, AVX2, PARAMETERS)
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    planted_faults.check_seen(monkeypatch, FAULTS[name], RULE, LAYER, PARAMETERS)
 
 
 # ----------------------------------------------------------------------------------------------------------- candidates

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import kernel_cases as kernels
-import numpy as np
+import planted_faults
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,43 +90,11 @@ def test_a_single_channel_takes_no_vector(epilogue: str) -> None:
 # ------------------------------------------------------------------------------------------------------- planted faults
 LAYER = Conv(height=5, width=7, inputs=24, channels=44, kernel=1, padding=UNPADDED)
 PARAMETERS = {"rows": 4, "vectors": 2, "row_parts": 2, "panel_parts": 2}
-even_parts, pack = tiling.even_parts, tiling.pack
 
 
-def last_panel_dropped(channels: int, width: int) -> list[int]:
-    return list(range(0, channels - width, width))
-
-
-def last_part_cut_short(extent: int, limit: int) -> list[int]:
-    *others, last = even_parts(extent, limit)
-    return [*others, last - 1]
-
-
-def panels_unmoved(panel: Any, width: int, _channels: int) -> Any:
-    return panel * width
-
-
-def steps_swapped(weights: np.ndarray, starts: Sequence[int], width: int) -> np.ndarray:
-    return pack(weights[[1, 0, *range(2, len(weights))]], starts, width)
-
-
-@pytest.mark.parametrize(
-    ("where", "name", "fault", "said"),
-    [
-        (tiling, "panel_starts", last_panel_dropped, "not written"),
-        (tiling, "even_parts", last_part_cut_short, "not written"),
-        (tiling, "pack", steps_swapped, "the worst"),
-        (emit, "panel_start", panels_unmoved, "outside of its output|the worst"),
-    ],
-    ids=["a panel dropped", "a tile cut short", "weights swapped", "a panel beyond the last channel"],
-)
-def test_a_planted_fault_is_seen(
-    monkeypatch: pytest.MonkeyPatch, where: object, name: str, fault: object, said: str
-) -> None:
-    kernels.check(RULE, LAYER, AVX2, PARAMETERS)
-    monkeypatch.setattr(where, name, fault)
-    with pytest.raises(AssertionError, match=said):
-        kernels.check(RULE, LAYER, AVX2, PARAMETERS)
+@pytest.mark.parametrize("name", planted_faults.OF_TILES)
+def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    planted_faults.check_seen(monkeypatch, planted_faults.OF_TILES[name], RULE, LAYER, PARAMETERS)
 
 
 # ----------------------------------------------------------------------------------------------------------- candidates

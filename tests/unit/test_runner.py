@@ -93,6 +93,27 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
+@pytest.fixture
+def refuge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder for temporary files, where a record goes that its own folder does not take."""
+    folder = tmp_path / "refuge"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def disk_is_full_after(monkeypatch: pytest.MonkeyPatch, path: Path, text: bytes) -> None:
+    """Let a record be written as long as it holds a text, and nowhere but in other folders afterwards."""
+    write = atomic_files.write_atomically
+
+    def full(place: Path, data: bytes) -> None:
+        if place == path and text not in data:
+            raise OutputError(f"{place}: cannot be written: No space left on device")
+        write(place, data)
+
+    monkeypatch.setattr(record_files, "write_atomically", full)
+
+
 def names(record: Record) -> list[str]:
     return [result.variant.name for result in record.results]
 
@@ -347,11 +368,8 @@ def test_an_interrupt_while_writing_loses_nothing(world: World, monkeypatch: pyt
 
 
 def test_an_interrupt_while_a_full_disk_is_written_to_is_an_interrupt(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, refuge: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuge = tmp_path / "refuge"
-    refuge.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(refuge))
     write, pending = record_files.write, [KeyboardInterrupt()]
 
     def full(path: Path, record: Record) -> None:
@@ -511,20 +529,8 @@ def test_resume_of_compile_only_stays_so(world: World) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- full disk
-def test_what_cannot_be_written_is_saved_elsewhere(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refuge = tmp_path / "refuge"
-    refuge.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(refuge))
-    write = atomic_files.write_atomically
-
-    def full(path: Path, data: bytes) -> None:
-        if path == world.path and b'"results":[]' not in data:
-            raise OutputError(f"{path}: cannot be written: No space left on device")
-        write(path, data)
-
-    monkeypatch.setattr(record_files, "write_atomically", full)
+def test_what_cannot_be_written_is_saved_elsewhere(world: World, refuge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk_is_full_after(monkeypatch, world.path, b'"results":[]')
     with pytest.raises(OutputError) as caught:
         world.run()
     saved = refuge / "run.json"
@@ -538,19 +544,9 @@ def test_what_cannot_be_written_is_saved_elsewhere(
 
 
 def test_what_no_reader_takes_is_saved_elsewhere_as_a_failure(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, refuge: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuge = tmp_path / "refuge"
-    refuge.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(refuge))
-    write = atomic_files.write_atomically
-
-    def full(path: Path, data: bytes) -> None:
-        if path == world.path and b'"failures":[]' not in data:
-            raise OutputError(f"{path}: cannot be written: No space left on device")
-        write(path, data)
-
-    monkeypatch.setattr(record_files, "write_atomically", full)
+    disk_is_full_after(monkeypatch, world.path, b'"failures":[]')
     world.device.behaviour[NAMES[0]] = msgspec.structs.replace(fakes.unseen(fakes.PASSED), wall_s=-1.0)
     with pytest.raises(OutputError, match=r"what was measured is saved in .*refuge"):
         world.run()
