@@ -1,4 +1,4 @@
-"""Layers → Relax: NHWC, one fused PrimFunc a layer, and the list of which kernel serves which layer.
+"""Graph → Relax: one function a kernel, written as one computation, so that which layers it computes is known.
 
 The weights are parameters until `bind` puts them in: neither torch nor any of its arrays is needed to lower a network.
 Nothing is scheduled or built here.
@@ -7,18 +7,22 @@ Nothing is scheduled or built here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax, te, tirx, topi
+from tvm import relax, te, tirx
 
-from mbench.compile.kernel import Kernel
+from mbench.compile import computations
 from mbench.core import dtypes, units
 from mbench.core.errors import BuildError
-from mbench.core.records import Variant
-from mbench.networks import architectures
+from mbench.networks import kernels, layout, operations
+from mbench.networks.graph import Graph, Node
+from mbench.networks.kernels import Group
+
+_IMAGE_RANK = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,159 +32,55 @@ class KernelCall:
     kernel: str
     layer: str
     anchor: bool
+    """Whether it sums something up, and is not element-wise alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lowered:
-    """A network as Relax: `module` takes the (N, 3, R, R) input, then the weights; it returns (N, 1000)."""
+    """A network as Relax: `module` takes the inputs, then the parameters as `bind` lays them out."""
 
     module: tvm.IRModule
     calls: tuple[KernelCall, ...]
+    permutations: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+    """How each parameter of the graph is laid out for the kernel that reads it."""
 
 
-def lower(variant: Variant) -> Lowered:
-    """Lower a variant.
+def lower(graph: Graph) -> Lowered:
+    """Lower a folded graph.
 
-    Input and output have the variant's dtype, and so has what passes from layer to layer, and the weights; sums, biases
-    and activations have the type that it is summed in.
+    Inputs and outputs lie as people have them, images (N, C, H, W). What passes from kernel to kernel, and the weights,
+    have the graph's dtype; sums, biases and what follows them in a kernel have the type that it is summed in.
 
     Raises:
-        BuildError: a kernel could not be matched to the layer it should come from.
+        BuildError: an operation cannot be compiled.
     """
-    specs = architectures.layers(variant)
-    module = _fuse(_network(specs, variant.dtype))
-    return Lowered(module=module, calls=_attribute(module, specs))
+    return _Lowering(graph).run()
 
 
-def bind(module: tvm.IRModule, parameters: Mapping[str, np.ndarray]) -> tvm.IRModule:
-    """Return a lowered network with its weights (`mbench.networks.weights`) in the place of its parameters.
+def bind(lowered: Lowered, parameters: Mapping[str, np.ndarray]) -> tvm.IRModule:
+    """Return a lowered network with its weights in the place of its parameters.
 
     Raises:
         BuildError: they are not the weights of this network.
     """
-    _, *wanted = module["main"].params
-    described = {each.name: f"{units.shape(_extents(each.ty.shape))} {each.ty.dtype}" for each in wanted}
-    given = {name: f"{units.shape(value.shape)} {value.dtype}" for name, value in parameters.items()}
-    for name in sorted(described.keys() | given.keys()):
-        ours, theirs = described.get(name, "nothing"), given.get(name, "nothing")
-        if ours != theirs:
-            raise BuildError(f"the network has {ours} for {name!r}, its weights {theirs}")
-    return relax.transform.BindParams("main", dict(parameters))(module)
-
-
-def _network(specs: Sequence[architectures.LayerSpec], dtype: str) -> tvm.IRModule:
-    """Return the layers one after the other, each with its own parameters: NAME.weight and NAME.bias."""
-    sums = dtypes.of(dtype).accumulator
-    given = {"image": relax.Var("image", relax.TensorType(specs[0].input_shape, dtype))}
-    for spec in specs:
-        for part, shape, own in (("weight", spec.weight_shape, dtype), ("bias", spec.bias_shape, sums)):
-            if shape is not None:
-                given[f"{spec.name}.{part}"] = relax.Var(f"{spec.name}.{part}", relax.TensorType(shape, own))
-    builder = relax.BlockBuilder()
-    with builder.function("main", list(given.values())):
-        with builder.dataflow():
-            x: Any = given["image"]
-            for index, spec in enumerate(specs):
-                weight, bias = (given.get(f"{spec.name}.{part}") for part in ("weight", "bias"))
-                y = _layer(builder, spec, x, weight, first=index == 0)
-                y = y if bias is None else builder.emit(relax.op.add(y, bias))
-                y = builder.emit(relax.op.nn.relu(y)) if spec.is_conv else y
-                y = builder.emit(relax.op.astype(y, dtype)) if dtype != sums else y
-                x = builder.emit(relax.op.reshape(y, spec.output_shape)) if spec.op == "pool" else y
-            x = builder.emit_output(x)
-        builder.emit_func_output(x)
-    return builder.get()
-
-
-def _layer(builder: relax.BlockBuilder, spec: architectures.LayerSpec, x: Any, weight: Any, *, first: bool) -> Any:
-    """Return what a layer sums up of `x`, (N, H, W, C) float32, or (N, C) of the fully connected one.
-
-    The first layer reads (N, C, H, W), so that the image is not laid out anew in a pass over memory; pooling is the
-    mean that it is, since TVM's adaptive pooling is two blocks. Both read halves as they come.
-    """
-    sums = dtypes.of(str(x.ty.dtype)).accumulator
-    if spec.op == "pool":
-        if x.ty.dtype == sums:
-            return builder.emit(relax.op.mean(x, [1, 2], keepdims=True))
-        return builder.emit_te(_mean_nhwc, x, primfunc_name_hint="mean")
-    if spec.op == "dense":
-        return builder.emit(relax.op.matmul(x, weight, out_dtype=sums))
-    stride, padding = (spec.stride,) * 2, (spec.kernel // 2,) * 4
-    if first:
-        return builder.emit_te(_conv2d_nchw_nhwc, x, weight, stride, padding, primfunc_name_hint="conv2d")
-    layouts = {"data_layout": "NHWC", "kernel_layout": "HWIO"}
-    return builder.emit(relax.op.nn.conv2d(x, weight, stride, padding, groups=spec.groups, out_dtype=sums, **layouts))
-
-
-def _fuse(module: tvm.IRModule) -> tvm.IRModule:
-    passes = [
-        relax.get_pipeline("zero"),
-        relax.transform.RewriteDataflowReshape(),  # reshapes become views: it has to see them before they are scheduled
-        relax.transform.DeadCodeElimination(),
-    ]
-    return tvm.transform.Sequential(passes)(module)
-
-
-def _conv2d_nchw_nhwc(data: te.Tensor, weight: te.Tensor, stride: tuple[int, ...], padding: tuple[int, ...]) -> Any:
-    """Convolve (n, ci, h, w) with (ky, kx, ci, c) to (n, y, x, c) of float32, in the form of TVM's own convolutions."""
-    batch, inputs, height, width = data.shape
-    kernel_height, kernel_width, _, channels = weight.shape
-    top, left, bottom, right = padding
-    padded = topi.nn.pad(data, (0, 0, top, left), (0, 0, bottom, right), name="pad_temp")
-    shape = (
-        batch,
-        (height + top + bottom - kernel_height) // stride[0] + 1,
-        (width + left + right - kernel_width) // stride[1] + 1,
-        channels,
-    )
-    ky, kx = te.reduce_axis((0, kernel_height), name="ry"), te.reduce_axis((0, kernel_width), name="rx")
-    ci = te.reduce_axis((0, inputs), name="rc")
-    sums = dtypes.of(str(data.dtype)).accumulator
-    return te.compute(
-        shape,
-        lambda n, y, x, c: te.sum(
-            padded[n, ci, y * stride[0] + ky, x * stride[1] + kx].astype(sums) * weight[ky, kx, ci, c].astype(sums),
-            axis=[ky, kx, ci],
-        ),
-        name="conv2d_nchw_nhwc",
-    )
-
-
-def _mean_nhwc(data: te.Tensor) -> Any:
-    """Average (n, y, x, c) over y and x to (n, 1, 1, c) of float32, in the form of TVM's own mean."""
-    batch, height, width, channels = data.shape
-    y, x = te.reduce_axis((0, height), name="ry"), te.reduce_axis((0, width), name="rx")
-    sums = dtypes.of(str(data.dtype)).accumulator
-    total = te.compute(
-        (batch, 1, 1, channels),
-        lambda n, _y, _x, c: te.sum(data[n, y, x, c].astype(sums), axis=[y, x]),
-        name="mean_red",
-    )
-    return te.compute(total.shape, lambda *at: total(*at) / tirx.const(int(height * width), sums), name="T_divide")
-
-
-def _attribute(module: tvm.IRModule, specs: Sequence[architectures.LayerSpec]) -> tuple[KernelCall, ...]:
-    """Match the calls in `main` with the layers, in order.
-
-    A kernel that convolves, multiplies matrices or pools is the anchor of the next layer, and its shapes must be that
-    layer's. Any other kernel belongs to the layer before it.
-    """
-    waiting = list(specs)
-    layer = ""
-    calls: list[KernelCall] = []
-    for kernel, function in kernel_calls(module):
-        anchor = Kernel(function).anchor is not None
-        if anchor:
-            if not waiting or not _same_shape(function, waiting[0]):
-                wanted = waiting[0].name if waiting else "no further layer"
-                raise BuildError(f"kernel {kernel!r} does not compute the layer expected next, {wanted}")
-            layer = waiting.pop(0).name
-        if not layer:
-            raise BuildError(f"kernel {kernel!r} comes before the first layer")
-        calls.append(KernelCall(kernel=kernel, layer=layer, anchor=anchor))
-    if waiting:
-        raise BuildError(f"no kernel computes layer {waiting[0].name!r}")
-    return tuple(calls)
+    count = len(lowered.module["main"].params) - len(lowered.permutations)
+    wanted = lowered.module["main"].params[count:]
+    unknown = sorted(parameters.keys() ^ lowered.permutations.keys())
+    if unknown:
+        whose = "its weights have nothing" if unknown[0] in lowered.permutations else "the network has nothing"
+        raise BuildError(f"{whose} for {unknown[0]!r}")
+    given = {}
+    for variable in wanted:
+        shape, dtype = tuple(map(int, variable.ty.shape)), str(variable.ty.dtype)
+        value = parameters[variable.name]
+        if math.prod(shape) != value.size:
+            raise BuildError(
+                f"the network has {units.shape(shape)} {dtype} for {variable.name!r}, its weights "
+                f"{units.shape(value.shape)} {value.dtype}"
+            )
+        laid_out = lowered.permutations[variable.name](value)
+        given[variable.name] = np.ascontiguousarray(laid_out.reshape(shape), dtype)
+    return relax.transform.BindParams("main", given)(lowered.module)
 
 
 def kernel_calls(module: tvm.IRModule) -> list[tuple[str, tirx.PrimFunc]]:
@@ -191,20 +91,170 @@ def kernel_calls(module: tvm.IRModule) -> list[tuple[str, tirx.PrimFunc]]:
     return [(str(var.name_hint), module[var]) for var in called]
 
 
-def _same_shape(function: tirx.PrimFunc, spec: architectures.LayerSpec) -> bool:
-    shapes = [_extents(var.shape) for var in function.params]
-    if spec.op == "pool":
-        return shapes[0] == _nhwc(spec.input_shape) and np.prod(shapes[-1]) == np.prod(spec.output_shape)
-    if spec.op == "dense":
-        return shapes[0] == spec.input_shape and shapes[-1] == spec.output_shape
-    inputs = (_nhwc(spec.input_shape), spec.input_shape)
-    return shapes[0] in inputs and (shapes[1], shapes[-1]) == (spec.weight_shape, _nhwc(spec.output_shape))
+class _Lowering:
+    """Lowers one graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._last = layout.channels_last(graph)
+        self._values: dict[str, Any] = {}
+        self._permutations: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+        self._calls: list[KernelCall] = []
+
+    def run(self) -> Lowered:
+        graph, values = self._graph, self._values
+        found = kernels.groups(graph, self._last)
+        for name, given in graph.inputs.items():
+            values[name] = relax.Var(name, relax.TensorType(given.shape, given.dtype))
+        for group in found:
+            self._declare_parameters(group)
+        self._builder = relax.BlockBuilder()
+        parameters = [values[name] for name in (*graph.inputs, *self._permutations)]
+        with self._builder.function("main", parameters):
+            with self._builder.dataflow():
+                for group in found:
+                    self._emit(group)
+                outputs = [self._builder.emit_output(self._as_given(name)) for name in graph.outputs]
+            self._builder.emit_func_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
+        return Lowered(module=self._builder.get(), calls=tuple(self._calls), permutations=self._permutations)
+
+    def _declare_parameters(self, group: Group) -> None:
+        for node in group.nodes:
+            for place, name in enumerate(node.inputs):
+                if name not in self._graph.parameters or name in self._values:
+                    continue
+                shape, permuted = _laid_out(self._graph, node, place, last=node.name in self._last)
+                own = self._graph.parameters[name].dtype
+                is_weight = node.op in ("conv2d", "linear") and place == 1
+                dtype = own if is_weight else dtypes.of(own).accumulator
+                self._values[name] = relax.Var(name, relax.TensorType(shape, dtype))
+                self._permutations[name] = permuted
+
+    def _emit(self, group: Group) -> None:
+        if group.nodes:
+            arguments = [self._values[name] for name in group.reads]
+
+            def kernel(*tensors: te.Tensor) -> te.Tensor:
+                return _Writer(self._graph, self._last, dict(zip(group.reads, tensors, strict=True))).kernel(group)
+
+            value = self._builder.emit_te(kernel, *arguments, primfunc_name_hint=_hint(self._graph, group))
+            called = str(self._builder.lookup_binding(value).args[0].name_hint)
+            is_anchor = not operations.is_elementwise(group.anchor.op)
+            self._calls.append(KernelCall(kernel=called, layer=group.anchor.name, anchor=is_anchor))
+        else:
+            value = self._values[group.views[0].inputs[0]]
+        if group.views:
+            shape = layout.lying(group.output.shape, last=group.output.name in self._last)
+            value = self._builder.emit(relax.op.reshape(value, shape))
+        self._values[group.output.name] = value
+
+    def _as_given(self, name: str) -> Any:
+        """Return an output as people have it."""
+        if name not in self._last:
+            return self._values[name]
+        raise BuildError(f"the network's output {name!r} is an image; expected one that is pooled or flattened")
 
 
-def _extents(shape: Any) -> tuple[int, ...]:
-    return tuple(int(extent) for extent in shape)
+def _hint(graph: Graph, group: Group) -> str:
+    """Return a name for a kernel: what it computes, in order."""
+    anchor = group.anchor
+    weight = graph.shape(anchor.inputs[1]) if anchor.op == "conv2d" else ()
+    depthwise = bool(weight) and weight[1] == 1 < anchor.attributes["groups"]
+    first = "depthwise_conv2d" if depthwise else anchor.op
+    return "_".join(("fused" if len(group.nodes) > 1 else "", first, *(node.op for node in group.nodes[1:]))).strip("_")
 
 
-def _nhwc(shape: tuple[int, ...]) -> tuple[int, ...]:
-    batch, channels, height, width = shape
-    return (batch, height, width, channels)
+def _laid_out(
+    graph: Graph, node: Node, place: int, *, last: bool
+) -> tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]:
+    """Return the shape in which a kernel reads a parameter, and how it is made of the graph's own."""
+    shape = graph.shape(node.inputs[place])
+    if node.op == "conv2d" and place == 1:
+        outputs, inputs, height, width = shape
+        return (height, width, inputs, outputs), lambda value: value.transpose(2, 3, 1, 0)
+    if node.op == "linear" and place == 1:
+        return (shape[1], shape[0]), lambda value: value.transpose(1, 0)
+    if node.op == "conv2d":
+        return (1, 1, 1, *shape), lambda value: value
+    if last and operations.is_elementwise(node.op):
+        whole = (1,) * (_IMAGE_RANK - len(shape)) + shape
+        return layout.lying(whole, last=True), lambda value: value.reshape(whole).transpose(0, 2, 3, 1)
+    return shape, lambda value: value
+
+
+class _Writer:
+    """Writes one kernel: its anchor, the bias, then all that follows as one block."""
+
+    def __init__(self, graph: Graph, last: frozenset[str], tensors: Mapping[str, te.Tensor]) -> None:
+        self._graph, self._last, self._tensors = graph, last, tensors
+
+    def kernel(self, group: Group) -> te.Tensor:
+        anchor, *rest = group.nodes
+        sums = dtypes.of(anchor.dtype).accumulator
+        if operations.is_elementwise(anchor.op):
+            return self._chain(group, None, group.nodes)
+        total = self._anchor(anchor)
+        if anchor.op in ("conv2d", "linear") and len(anchor.inputs) > 2:  # noqa: PLR2004 - data, weights, bias
+            total = computations.added(total, self._tensors[anchor.inputs[2]])
+        if rest or (str(total.dtype) == sums and sums != anchor.dtype):
+            return self._chain(group, total, rest)
+        return total
+
+    def _anchor(self, node: Node) -> te.Tensor:
+        read = [self._tensors[name] for name in node.inputs]
+        known = node.attributes
+        if node.op == "conv2d":
+            first = len(read[0].shape) == _IMAGE_RANK and node.inputs[0] not in self._last
+            steps = {key: known[key] for key in ("strides", "padding", "dilation", "groups")}
+            return computations.convolution(read[0], read[1], **steps, channels_first=first)
+        if node.op in ("linear", "matmul"):
+            return computations.product(read[0], read[1])
+        if node.op == "global_avg_pool":
+            return computations.global_average(read[0])
+        if node.op in ("max_pool2d", "avg_pool2d"):
+            return computations.pooling(read[0], node.op[:3], known)
+        if node.op == "softmax":
+            return computations.softmax(read[0], self._axis(node.inputs[0], known["axis"]))
+        if node.op == "layer_norm":
+            return computations.layer_norm(*read, [axis % len(node.shape) for axis in known["axes"]], known["epsilon"])
+        if node.op in ("reshape", "permute", "slice", "concat"):
+            return self._moved(node, read)
+        raise BuildError(f"layer {node.name!r}: operation {node.op!r} cannot be compiled")
+
+    def _moved(self, node: Node, read: list[te.Tensor]) -> te.Tensor:
+        known, last = node.attributes, node.name in self._last
+        if node.op == "concat":
+            return computations.concatenated(read, self._axis(node.name, known["axis"]))
+        if node.op == "slice":
+            return computations.part(read[0], self._axis(node.name, known["axis"]), known["begin"], known["end"])
+        source_last = node.inputs[0] in self._last
+        if node.op == "reshape":
+            return computations.reshaped(read[0], node.shape, from_last=source_last, to_last=last)
+        return computations.permuted(read[0], known["axes"], from_last=source_last, to_last=last)
+
+    def _axis(self, name: str, axis: int) -> int:
+        axis %= len(self._graph.shape(name))
+        return {0: 0, 1: 3, 2: 1, 3: 2}[axis] if name in self._last else axis
+
+    def _chain(self, group: Group, total: te.Tensor | None, nodes: tuple[Node, ...] | list[Node]) -> te.Tensor:
+        """Return one computation of all element-wise nodes."""
+        end = group.nodes[-1]
+        last = end.name in self._last
+        sums = dtypes.of(end.dtype).accumulator
+
+        def value(*at: Any) -> Any:
+            values = {} if total is None else {group.nodes[0].name: total(*at).astype(sums)}
+
+            def read(name: str) -> Any:
+                if name in values:
+                    return values[name]
+                first = last and name not in self._last and name not in self._graph.parameters
+                return computations.broadcast(self._tensors[name], at, channels_first=first).astype(sums)
+
+            for node in nodes:
+                operands = [read(name) for name in node.inputs]
+                values[node.name] = computations.EXPRESSIONS[node.op](node.attributes, operands, sums)
+            result = values[end.name]
+            return result if sums == end.dtype else result.astype(end.dtype)
+
+        return computations.chain(layout.lying(end.shape, last=last), value)

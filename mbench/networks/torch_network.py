@@ -1,4 +1,4 @@
-"""The torch network of a variant, with weights and statistics that are deterministic and keep every layer alive.
+"""A graph computed by torch, node by node: what a network has to give; and weights that keep every layer alive.
 
 Freshly initialised torch networks are no test of numerics: their activations die out with depth and the output is the
 last bias alone, whatever the kernels do. Here convolutions draw He-normal weights, and each BatchNorm carries the mean
@@ -10,33 +10,21 @@ from __future__ import annotations
 import contextlib
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn import functional
 
-from mbench.core.records import Variant
-from mbench.networks import architectures
+from mbench.networks.graph import Graph, Node
 
 SEED = 20170417
 _CALIBRATION_IMAGES = 4
 _CALIBRATION_PIXELS = 64  # of each channel of the smallest map, or its mean and variance would be noise
 _MANTISSA_BITS = 8
 
-
-def build(variant: Variant) -> nn.Sequential:
-    """Return the network in evaluation mode; module names are the layers' names with `.` as `_`.
-
-    Input: (N, 3, R, R) float32, normalised images. Output: (N, 1000) logits.
-    """
-    network = nn.Sequential()
-    for spec in architectures.layers(variant):
-        network.add_module(spec.name.replace(".", "_"), _module(spec))
-    network.eval()
-    with one_thread():
-        _fill(network, variant)
-    return network
+Values = dict[str, torch.Tensor]
 
 
 @contextlib.contextmanager
@@ -53,64 +41,215 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def example_input(variant: Variant) -> torch.Tensor:
-    """Return the input (N, 3, R, R) that numerics are checked on: standard normal, the same on every machine."""
+def example_inputs(graph: Graph) -> Values:
+    """Return the inputs that numerics are checked on: standard normal, the same on every machine."""
     generator = torch.Generator().manual_seed(SEED + 1)
-    return torch.randn(*architectures.input_shape(variant), generator=generator)
-
-
-def folded(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weight and bias of a layer of the network, with its BatchNorm, if it has one, folded in."""
-    if isinstance(module, nn.Sequential):
-        convolution, norm, *_ = module
-        module = fuse_conv_bn_eval(convolution, norm)
-    return module.weight.detach(), module.bias.detach()
-
-
-def _module(spec: architectures.LayerSpec) -> nn.Module:
-    if spec.op == "pool":
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    if spec.op == "dense":
-        return nn.Linear(spec.input_shape[1], spec.output_shape[1])
-    channels = spec.output_shape[1]
-    conv = nn.Conv2d(
-        spec.input_shape[1], channels, spec.kernel, spec.stride, spec.kernel // 2, groups=spec.groups, bias=False
-    )
-    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU())
+    return {name: torch.randn(*given.shape, generator=generator) for name, given in graph.inputs.items()}
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def _fill(network: nn.Sequential, variant: Variant) -> None:
-    """Draw the weights layer by layer and set each BatchNorm's statistics to what flows through it."""
-    _, *image = architectures.input_shape(variant)
+def run(graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Values) -> tuple[torch.Tensor, ...]:
+    """Return the outputs of a graph.
+
+    Args:
+        graph: folded or not.
+        parameters: the numbers of all its parameters.
+        inputs: its inputs; the batch may be another than the graph's, where no reshape holds it.
+    """
+    constants = {name: torch.from_numpy(value) for name, value in parameters.items()}
+    return _run(graph, inputs, lambda node, _read: [constants[name] for name in graph.constants(node)])
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def draw(graph: Graph) -> dict[str, np.ndarray]:
+    """Return parameters for a graph, the same on every machine.
+
+    Each is drawn by a generator that its name seeds, in the order of execution; statistics are what flows through.
+    """
     images = torch.Generator().manual_seed(SEED)
-    smallest = min(math.prod(spec.input_shape[2:]) for spec in architectures.layers(variant) if spec.op != "dense")
-    count = max(_CALIBRATION_IMAGES, -(-_CALIBRATION_PIXELS // smallest))
-    x = torch.randn(count, *image, generator=images)
-    for name, module in network.named_children():
-        generator = torch.Generator().manual_seed(SEED ^ zlib.crc32(name.encode()))
-        for part in module if isinstance(module, nn.Sequential) else (module,):
-            if isinstance(part, nn.Conv2d | nn.Linear):
-                fan_in = part.weight[0].numel()
-                part.weight.normal_(0.0, (2.0 / fan_in) ** 0.5, generator=generator)
-                if part.bias is not None:
-                    part.bias.normal_(0.0, 0.1, generator=generator)
-            elif isinstance(part, nn.BatchNorm2d):
-                _set_statistics(part, x, generator)
-            x = part(x)
+    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op in ("conv2d", "batch_norm")]
+    count = max(_CALIBRATION_IMAGES, -(-_CALIBRATION_PIXELS // min(sides, default=1)))
+    inputs = {
+        name: torch.randn(count, *given.shape[1:], generator=images) for name, given in graph.inputs.items()
+    }
+    drawn: dict[str, np.ndarray] = {}
+
+    def give(node: Node, read: list[torch.Tensor]) -> list[torch.Tensor]:
+        names = [name for name in graph.constants(node) if name not in drawn]
+        if names:
+            given = _drawn(node, read, [graph.shape(name) for name in names])
+            drawn.update({name: value.numpy() for name, value in zip(names, given, strict=True)})
+        return [torch.from_numpy(drawn[name]) for name in graph.constants(node)]
+
+    _run(graph, inputs, give)
+    return drawn
 
 
-def _set_statistics(norm: nn.BatchNorm2d, x: torch.Tensor, generator: torch.Generator) -> None:
-    """Normalise what flows through `norm`: x is (N, C, H, W). Scale near 1, shift positive: most ReLUs stay open."""
+def _drawn(node: Node, read: list[torch.Tensor], shapes: list[tuple[int, ...]]) -> list[torch.Tensor]:
+    """Return numbers for the parameters of a node that reads `read`."""
+    generator = torch.Generator().manual_seed(SEED ^ zlib.crc32(node.name.encode()))
+    if node.op in ("conv2d", "linear"):
+        weight = torch.empty(shapes[0]).normal_(0.0, (2.0 / math.prod(shapes[0][1:])) ** 0.5, generator=generator)
+        return [weight, *(torch.empty(shape).normal_(0.0, 0.1, generator=generator) for shape in shapes[1:])]
+    if node.op == "batch_norm":
+        return _statistics(read[0], generator)
+    if node.op == "layer_norm":
+        scale = torch.empty(shapes[0]).uniform_(0.8, 1.2, generator=generator)
+        return [scale, *(torch.empty(shape).uniform_(0.0, 0.5, generator=generator) for shape in shapes[1:])]
+    return [torch.empty(shape).uniform_(0.4, 0.6, generator=generator) for shape in shapes]
+
+
+def _statistics(x: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor]:
+    """Return scale, shift, mean and variance for a BatchNorm that reads `x`, (N, C, H, W).
+
+    Scale near 1, shift positive: most ReLUs stay open.
+    """
     mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
     floor = 0.05 * variance.mean() + 1e-6
-    norm.running_mean.copy_(_coarse(mean))
-    norm.running_var.copy_(_coarse(torch.maximum(variance, floor)))
-    norm.weight.uniform_(0.8, 1.2, generator=generator)
-    norm.bias.uniform_(0.0, 0.5, generator=generator)
+    scale = torch.empty_like(mean).uniform_(0.8, 1.2, generator=generator)
+    shift = torch.empty_like(mean).uniform_(0.0, 0.5, generator=generator)
+    return [scale, shift, _coarse(mean), _coarse(torch.maximum(variance, floor))]
 
 
 def _coarse(x: torch.Tensor) -> torch.Tensor:
     """Keep 8 bits of mantissa, so that machines that sum in another order still get the same statistics."""
     mantissa, exponent = torch.frexp(x)
     return torch.ldexp(torch.round(mantissa * 2**_MANTISSA_BITS) / 2**_MANTISSA_BITS, exponent)
+
+
+def _run(
+    graph: Graph, inputs: Values, constants: Callable[[Node, list[torch.Tensor]], list[torch.Tensor]]
+) -> tuple[torch.Tensor, ...]:
+    values, last = dict(inputs), _last_reads(graph)
+    batch = next(iter(inputs.values())).shape[0]
+    for place, node in enumerate(graph.nodes):
+        read = [values[name] for name in graph.operands(node)]
+        given = dict(zip(graph.constants(node), constants(node, read), strict=True))
+        values[node.name] = _OPERATIONS[node.op](
+            node, batch, *(given[name] if name in given else values[name] for name in node.inputs)
+        )
+        for name in last.get(place, ()):
+            del values[name]
+    return tuple(values[name] for name in graph.outputs)
+
+
+def _last_reads(graph: Graph) -> dict[int, tuple[str, ...]]:
+    """Return the values that no later node reads, by the place of the node that reads them last."""
+    places = {name: place for place, node in enumerate(graph.nodes) for name in graph.operands(node)}
+    found: dict[int, tuple[str, ...]] = {}
+    for name, place in places.items():
+        if name not in graph.outputs:
+            found[place] = (*found.get(place, ()), name)
+    return found
+
+
+def _convolution(node: Node, _batch: int, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+    known = node.attributes
+    top, left, bottom, right = known["padding"]
+    if (top, left) == (bottom, right):
+        return functional.conv2d(x, *weights, stride=known["strides"], padding=(top, left), dilation=known["dilation"],
+                                 groups=known["groups"])  # fmt: skip
+    x = functional.pad(x, (left, right, top, bottom))
+    return functional.conv2d(
+        x, *weights, stride=known["strides"], dilation=known["dilation"], groups=known["groups"]
+    )
+
+
+def _batch_norm(node: Node, _batch: int, x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+    scale, shift, mean, variance = given
+    return functional.batch_norm(x, mean, variance, scale, shift, eps=node.attributes["epsilon"])
+
+
+def _layer_norm(node: Node, _batch: int, x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+    shape = [x.shape[axis] for axis in node.attributes["axes"]]
+    return functional.layer_norm(x, shape, *given, eps=node.attributes["epsilon"])
+
+
+def _max_pool(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
+    known = node.attributes
+    top, left, bottom, right = known["padding"]
+    x = functional.pad(x, (left, right, top, bottom), value=-torch.inf)
+    return functional.max_pool2d(x, known["kernel"], known["strides"], ceil_mode=bool(known.get("ceil_mode")))
+
+
+def _avg_pool(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
+    known = node.attributes
+    top, left, _, _ = known["padding"]
+    return functional.avg_pool2d(
+        x, known["kernel"], known["strides"], (top, left), bool(known.get("ceil_mode")),
+        bool(known.get("count_include_pad", True)),
+    )  # fmt: skip
+
+
+def _of_batch(node: Node, batch: int, x: torch.Tensor) -> torch.Tensor:
+    """Reshape; the batch may be another than the graph's where it is the first axis."""
+    return x.reshape(batch, *node.shape[1:])
+
+
+def _slice(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
+    known = node.attributes
+    return x.narrow(known["axis"], known["begin"], known["end"] - known["begin"])
+
+
+def _unary(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda _node, _batch, x: function(x)
+
+
+def _binary(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda _node, _batch, x, y: function(x, y)
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "conv2d": _convolution,
+    "linear": lambda _node, _batch, x, *weights: functional.linear(x, *weights),
+    "matmul": _binary(torch.matmul),
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "max_pool2d": _max_pool,
+    "avg_pool2d": _avg_pool,
+    "global_avg_pool": _unary(lambda x: x.mean((2, 3), keepdim=True)),
+    "softmax": lambda node, _batch, x: x.softmax(node.attributes["axis"]),
+    "reshape": _of_batch,
+    "permute": lambda node, _batch, x: x.permute(*node.attributes["axes"]),
+    "concat": lambda node, _batch, *xs: torch.cat(xs, node.attributes["axis"]),
+    "slice": _slice,
+    "add": _binary(torch.add),
+    "subtract": _binary(torch.subtract),
+    "multiply": _binary(torch.multiply),
+    "divide": _binary(torch.divide),
+    "maximum": _binary(torch.maximum),
+    "minimum": _binary(torch.minimum),
+    "clip": lambda node, _batch, x: x.clamp(node.attributes["low"], node.attributes["high"]),
+    "relu": _unary(functional.relu),
+    "relu6": _unary(functional.relu6),
+    "hard_swish": _unary(functional.hardswish),
+    "hard_sigmoid": _unary(functional.hardsigmoid),
+    "sigmoid": _unary(torch.sigmoid),
+    "silu": _unary(functional.silu),
+    "gelu": _unary(functional.gelu),
+    "gelu_tanh": _unary(lambda x: functional.gelu(x, approximate="tanh")),
+    "tanh": _unary(torch.tanh),
+}
+
+
+class TorchNetwork(torch.nn.Module):
+    """A graph with its parameters as a torch module in evaluation mode: what peers are given."""
+
+    def __init__(self, graph: Graph, parameters: Mapping[str, np.ndarray]) -> None:
+        super().__init__()
+        self._graph = graph
+        self._places = {name: f"p{place}" for place, name in enumerate(graph.parameters)}
+        for name, attribute in self._places.items():
+            self.register_buffer(attribute, torch.from_numpy(parameters[name].copy()))
+        self.eval()
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        """Return the output, or a tuple of several."""
+        graph = self._graph
+        given = dict(zip(graph.inputs, inputs, strict=True))
+        outputs = _run(
+            graph,
+            given,
+            lambda node, _read: [getattr(self, self._places[name]) for name in graph.constants(node)],
+        )
+        return outputs[0] if len(outputs) == 1 else outputs

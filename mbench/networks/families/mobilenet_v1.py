@@ -1,13 +1,15 @@
-"""MobileNetV1 as strings. Source: Howard et al., arXiv:1704.04861, table 1.
+"""MobileNetV1. Source: Howard et al., arXiv:1704.04861, table 1.
 
 The paper's table prints stride 2 for the last depthwise layer, but its output stays 7x7: the stride is 1, as in the
 reference implementation (tensorflow/models, research/slim/nets/mobilenet_v1.py). "Shallow" removes the five layers of
 14x14x512 (section 3.3, table 5).
 """
 
-_STEM = "conv_k3_s2_c32 ds_k3_s1_c64 ds_k3_s2_c128 ds_k3_s1_c128 ds_k3_s2_c256 ds_k3_s1_c256 ds_k3_s2_c512"
-_REPEATED = "ds_k3_s1_c512_r5"
-_TAIL = "ds_k3_s2_c1024 ds_k3_s1_c1024 pool fc_c1000"
+from mbench.networks.blocks import Family
 
-BLOCKS = f"{_STEM} {_REPEATED} {_TAIL}"
-SHALLOW_BLOCKS = f"{_STEM} {_TAIL}"
+_STEM = "cn_k3_s2_c32 dsa_k3_s1_c64 dsa_k3_s2_c128 dsa_k3_s1_c128 dsa_k3_s2_c256 dsa_k3_s1_c256 dsa_k3_s2_c512"
+_REPEATED = "dsa_k3_s1_c512_r5"
+_TAIL = "dsa_k3_s2_c1024 dsa_k3_s1_c1024 pool fc_c1000"
+
+MOBILENET_V1 = Family(title="MobileNetV1", blocks=f"{_STEM} {_REPEATED} {_TAIL}")
+SHALLOW = Family(title="MobileNetV1 shallow", blocks=f"{_STEM} {_TAIL}")

@@ -1,0 +1,231 @@
+"""What each operation of a graph computes, in TVM's tensor expressions: sums in the accumulator's type, not scheduled.
+
+Images are (n, y, x, c) here, but for a network's input, which is read (n, c, y, x), as it comes; weights of a convolution
+are (ky, kx, ci / groups, c), those of a fully connected layer (inputs, outputs). The forms are TVM's own where it has one
+that the rules know: they read off the blocks what is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tvm import te, tirx, topi
+
+from mbench.core import dtypes
+
+Expression = Callable[[Mapping[str, Any], Sequence[Any], str], Any]
+"""(attributes, operands, their type) → the value of one element."""
+
+
+def sums_of(tensor: te.Tensor) -> str:
+    """Return the type that a tensor's elements are summed in."""
+    return dtypes.of(str(tensor.dtype)).accumulator
+
+
+def convolution(
+    x: te.Tensor,
+    weight: te.Tensor,
+    *,
+    strides: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    channels_first: bool = False,
+) -> te.Tensor:
+    """Convolve to (n, y, x, c). `channels_first`: the image is (n, ci, y, x)."""
+    if channels_first:
+        return _of_given_image(x, weight, strides, padding, dilation)
+    if groups > 1:
+        return topi.nn.group_conv2d_nhwc(
+            x, weight, list(strides), list(padding), list(dilation), groups, out_dtype=sums_of(x)
+        )
+    return topi.nn.conv2d_nhwc(x, weight, list(strides), list(padding), list(dilation), out_dtype=sums_of(x))
+
+
+def _of_given_image(
+    x: te.Tensor, weight: te.Tensor, strides: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> te.Tensor:
+    """Convolve (n, ci, y, x), so that an image is not laid out anew in a pass over memory."""
+    batch, inputs, height, width = x.shape
+    kernel_height, kernel_width, _, channels = weight.shape
+    top, left, bottom, right = padding
+    padded = topi.nn.pad(x, (0, 0, top, left), (0, 0, bottom, right), name="pad_temp")
+    reach = [(int(side) - 1) * step + 1 for side, step in zip((kernel_height, kernel_width), dilation, strict=True)]
+    shape = (
+        batch,
+        (height + top + bottom - reach[0]) // strides[0] + 1,
+        (width + left + right - reach[1]) // strides[1] + 1,
+        channels,
+    )
+    ky, kx = te.reduce_axis((0, kernel_height), name="ry"), te.reduce_axis((0, kernel_width), name="rx")
+    ci = te.reduce_axis((0, inputs), name="rc")
+    sums, (down, across) = sums_of(x), dilation
+
+    def value(n: Any, i: Any, j: Any, c: Any) -> Any:
+        element = padded[n, ci, i * strides[0] + ky * down, j * strides[1] + kx * across]
+        return te.sum(element.astype(sums) * weight[ky, kx, ci, c].astype(sums), axis=[ky, kx, ci])
+
+    return te.compute(shape, value, name="conv2d_nchw_nhwc")
+
+
+def product(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
+    """Multiply (…, m, k) and (…, k, n), whose leading axes broadcast, or (…, k) and (k, n)."""
+    sums = sums_of(x)
+    rank = max(len(x.shape), len(weight.shape))
+    k = te.reduce_axis((0, x.shape[-1]), name="k")
+    lead = [_longer(x, weight, axis) for axis in range(-rank, -2)]
+    shape = (*lead, x.shape[-2], weight.shape[-1])
+
+    def value(*at: Any) -> Any:
+        left = _read(x, (*at[:-2], at[-2], k), free=2)
+        right = _read(weight, (*at[:-2], k, at[-1]), free=2)
+        return te.sum(left.astype(sums) * right.astype(sums), axis=k)
+
+    return te.compute(shape, value, name="matmul")
+
+
+def _longer(left: te.Tensor, right: te.Tensor, axis: int) -> Any:
+    extents = [each.shape[axis] for each in (left, right) if len(each.shape) >= -axis]
+    return max(extents, key=int)
+
+
+def _read(tensor: te.Tensor, at: Sequence[Any], *, free: int) -> Any:
+    """Read a tensor whose leading axes may be fewer, or 1; its last `free` axes are as the indices have them."""
+    own = list(at)[len(at) - len(tensor.shape) :]
+    lead = len(own) - free
+    return tensor(*(0 if axis < lead and int(tensor.shape[axis]) == 1 else index for axis, index in enumerate(own)))
+
+
+def global_average(x: te.Tensor) -> te.Tensor:
+    """Average (n, y, x, c) over y and x to (n, 1, 1, c), in the form of TVM's own mean."""
+    batch, height, width, channels = x.shape
+    y, across = te.reduce_axis((0, height), name="ry"), te.reduce_axis((0, width), name="rx")
+    sums = sums_of(x)
+    total = te.compute(
+        (batch, 1, 1, channels),
+        lambda n, _y, _x, c: te.sum(x[n, y, across, c].astype(sums), axis=[y, across]),
+        name="mean_red",
+    )
+    return te.compute(total.shape, lambda *at: total(*at) / tirx.const(int(height * width), sums), name="T_divide")
+
+
+def pooling(x: te.Tensor, kind: str, attributes: Mapping[str, Any]) -> te.Tensor:
+    """Pool (n, y, x, c): `max` or `avg`, see `networks.operations`."""
+    return topi.nn.pool2d(
+        x, list(attributes["kernel"]), list(attributes["strides"]), [1, 1], list(attributes["padding"]), kind,
+        bool(attributes.get("ceil_mode", False)), "NHWC", bool(attributes.get("count_include_pad", True)),
+    )  # fmt: skip
+
+
+def softmax(x: te.Tensor, axis: int) -> te.Tensor:
+    """Exponentials over their sum along an axis."""
+    return topi.nn.softmax(x, axis=axis)
+
+
+def layer_norm(x: te.Tensor, weight: te.Tensor, bias: te.Tensor, axes: Sequence[int], epsilon: float) -> te.Tensor:
+    """Normalise over axes, then scale and shift."""
+    return topi.nn.layer_norm(x, weight, bias, list(axes), epsilon)
+
+
+def added(total: te.Tensor, bias: te.Tensor) -> te.Tensor:
+    """Add a bias, one number for each of the last axis."""
+    return topi.add(total, bias)
+
+
+def chain(shape: Sequence[Any], value: Callable[..., Any]) -> te.Tensor:
+    """Return all that is done element by element as one computation: `value(*indices)` is an element."""
+    return te.compute(tuple(shape), value, name="T_chain")
+
+
+def broadcast(tensor: te.Tensor, at: Sequence[Any], *, channels_first: bool = False) -> Any:
+    """Read the element of a tensor that broadcasts to the place `at`, which is channels last."""
+    own = list(at)[len(at) - len(tensor.shape) :]
+    if channels_first and len(own) == 4:  # noqa: PLR2004 - N, C, H, W
+        own = [own[0], own[3], own[1], own[2]]
+    return tensor(*(0 if int(extent) == 1 else index for extent, index in zip(tensor.shape, own, strict=True)))
+
+
+def _clip(attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
+    low, high = attributes["low"], attributes["high"]
+    value = values[0]
+    value = value if math.isinf(low) else tirx.max(value, tirx.const(low, dtype))
+    return value if math.isinf(high) else tirx.min(value, tirx.const(high, dtype))
+
+
+def _within(low: float, high: float) -> Expression:
+    return lambda _attributes, values, dtype: _clip({"low": low, "high": high}, values, dtype)
+
+
+def _hard_sigmoid(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
+    """As torch has it: min(max(x + 3, 0), 6) / 6."""
+    clipped = _clip({"low": 0.0, "high": 6.0}, [values[0] + tirx.const(3.0, dtype)], dtype)
+    return clipped * tirx.const(1.0 / 6.0, dtype)
+
+
+def _sigmoid(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
+    one = tirx.const(1.0, dtype)
+    return one / (one + tirx.exp(tirx.const(0.0, dtype) - values[0]))
+
+
+def _gelu(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
+    x, half = values[0], tirx.const(0.5, dtype)
+    return x * (half + half * tirx.erf(x * tirx.const(math.sqrt(0.5), dtype)))
+
+
+def _gelu_tanh(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
+    x, half = values[0], tirx.const(0.5, dtype)
+    inner = x * tirx.const(math.sqrt(2 / math.pi), dtype) * (
+        tirx.const(1.0, dtype) + x * x * tirx.const(0.044715, dtype)
+    )
+    return x * (half + half * tirx.tanh(inner))
+
+
+EXPRESSIONS: dict[str, Expression] = {
+    "add": lambda _attributes, values, _dtype: values[0] + values[1],
+    "subtract": lambda _attributes, values, _dtype: values[0] - values[1],
+    "multiply": lambda _attributes, values, _dtype: values[0] * values[1],
+    "divide": lambda _attributes, values, _dtype: values[0] / values[1],
+    "maximum": lambda _attributes, values, _dtype: tirx.max(*values),
+    "minimum": lambda _attributes, values, _dtype: tirx.min(*values),
+    "clip": _clip,
+    "relu": _within(0.0, math.inf),
+    "relu6": _within(0.0, 6.0),
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": lambda attributes, values, dtype: values[0] * _hard_sigmoid(attributes, values, dtype),
+    "sigmoid": _sigmoid,
+    "silu": lambda attributes, values, dtype: values[0] * _sigmoid(attributes, values, dtype),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "tanh": lambda _attributes, values, _dtype: tirx.tanh(values[0]),
+}
+"""The element-wise operations of `networks.operations`."""
+
+
+def concatenated(tensors: Sequence[te.Tensor], axis: int) -> te.Tensor:
+    """Put tensors beside each other along an axis."""
+    return topi.concatenate(list(tensors), axis)
+
+
+def part(x: te.Tensor, axis: int, begin: int, end: int) -> te.Tensor:
+    """Return what lies from `begin` to `end` along an axis."""
+    shape = [end - begin if each == axis else extent for each, extent in enumerate(x.shape)]
+    return te.compute(
+        shape,
+        lambda *at: x(*(index + begin if each == axis else index for each, index in enumerate(at))),
+        name="T_slice",
+    )
+
+
+def reshaped(x: te.Tensor, shape: Sequence[int], *, from_last: bool, to_last: bool) -> te.Tensor:
+    """Reshape in the order of axes that people have; images may be read and written channels last."""
+    given = topi.transpose(x, (0, 3, 1, 2)) if from_last else x
+    result = topi.reshape(given, tuple(shape))
+    return topi.transpose(result, (0, 2, 3, 1)) if to_last else result
+
+
+def permuted(x: te.Tensor, axes: Sequence[int], *, from_last: bool, to_last: bool) -> te.Tensor:
+    """Permute the axes that people have; images may be read and written channels last."""
+    lies = [(0, 3, 1, 2)[axis] if from_last else axis for axis in axes]  # where each axis of the result is in `x`
+    return topi.transpose(x, [lies[axis] for axis in (0, 2, 3, 1)] if to_last else lies)

@@ -1,0 +1,112 @@
+"""Folding: what scales and shifts each channel after a convolution becomes part of its weights, as inference has it.
+
+BatchNorm, and a product or sum with one number a channel (layer scale). A BatchNorm that follows no convolution, or one
+whose output something else reads as well, becomes a product and a sum.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from mbench.networks.graph import Graph, Node, TensorType
+
+_FOLDS = ("batch_norm", "multiply", "add")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Folded:
+    """A graph without BatchNorm, and how its parameters come from those of the graph before."""
+
+    graph: Graph
+    _before: Graph
+    _chains: Mapping[str, tuple[Node, ...]]
+    """Convolution → what was folded into it, in order."""
+    _apart: tuple[Node, ...]
+    """BatchNorms that became a product and a sum."""
+
+    def parameters(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the parameters of `graph`, float32, from those of the graph before it was folded."""
+        found = {name: values[name] for name in self.graph.parameters if name in values}
+        for name, chain in self._chains.items():
+            weight_name, *bias_name = self._before.constants(self._before.by_name[name])
+            weight = values[weight_name].astype(np.float64)
+            bias = values[bias_name[0]].astype(np.float64) if bias_name else np.zeros(len(weight))
+            for node in chain:
+                scale, shift = self._scale_and_shift(node, values)
+                weight, bias = weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias * scale + shift
+            found[weight_name], found[_bias_of(name)] = weight.astype(np.float32), bias.astype(np.float32)
+        for node in self._apart:
+            for part, value in zip(("scale", "shift"), self._scale_and_shift(node, values), strict=True):
+                found[f"{node.name}.{part}"] = value.reshape(1, -1, 1, 1).astype(np.float32)
+        return {name: found[name] for name in self.graph.parameters}
+
+    def _scale_and_shift(self, node: Node, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a node multiplies by and then adds, in float64, one number a channel."""
+        if node.op == "batch_norm":
+            gamma, beta, mean, variance = (values[name].astype(np.float64) for name in node.inputs[1:])
+            scale = gamma / np.sqrt(variance + node.attributes["epsilon"])
+            return scale, beta - mean * scale
+        constant = values[self._before.constants(node)[0]].astype(np.float64).reshape(-1)
+        if node.op == "multiply":
+            return constant, np.zeros_like(constant)
+        return np.ones_like(constant), constant
+
+
+def fold(graph: Graph) -> Folded:
+    """Return a graph with all that scales and shifts channels folded into the convolutions before."""
+    chains = {node.name: _chain(graph, node) for node in graph.nodes if node.op == "conv2d"}
+    chains = {name: chain for name, chain in chains.items() if chain}
+    gone = {node.name for chain in chains.values() for node in chain}
+    renamed = {node.name: name for name, chain in chains.items() for node in chain}
+    apart = tuple(node for node in graph.nodes if node.op == "batch_norm" and node.name not in gone)
+    added: dict[str, TensorType] = {}
+    for name in chains:
+        node = graph.by_name[name]
+        added[_bias_of(name)] = TensorType(shape=(node.shape[1],), dtype=node.dtype)
+    for node in apart:
+        for part in ("scale", "shift"):
+            added[f"{node.name}.{part}"] = TensorType(shape=(1, node.shape[1], 1, 1), dtype=node.dtype)
+
+    def change(node: Node) -> tuple[Node, ...]:
+        if node.name in gone:
+            return ()
+        if node.name in chains:
+            image, weight, *_ = node.inputs
+            return (dataclasses.replace(node, inputs=(image, weight, _bias_of(node.name))),)
+        if node.op != "batch_norm":
+            return (node,)
+        product = dataclasses.replace(
+            node, name=f"{node.name}.scaled", op="multiply", inputs=(node.inputs[0], f"{node.name}.scale"), attributes={}
+        )
+        total = dataclasses.replace(node, op="add", inputs=(product.name, f"{node.name}.shift"), attributes={})
+        return (product, total)
+
+    folded = graph.rewritten(change, renamed=renamed, parameters=added)
+    return Folded(graph=folded, _before=graph, _chains=chains, _apart=apart)
+
+
+def _bias_of(name: str) -> str:
+    return f"{name}.bias"
+
+
+def _chain(graph: Graph, convolution: Node) -> tuple[Node, ...]:
+    """Return what scales or shifts the channels of a convolution, one after the other."""
+    found: list[Node] = []
+    value = convolution.name
+    while (user := graph.only_user(value)) is not None and _scales_channels(graph, user, value):
+        found.append(user)
+        value = user.name
+    return tuple(found)
+
+
+def _scales_channels(graph: Graph, node: Node, value: str) -> bool:
+    if node.op not in _FOLDS or graph.operands(node) != (value,) or node.shape != graph.shape(value):
+        return False
+    if node.op == "batch_norm":
+        return True
+    shape = graph.shape(graph.constants(node)[0])
+    aligned = (1,) * (len(node.shape) - len(shape)) + shape
+    return aligned == (1, node.shape[1], *(1,) * (len(node.shape) - 2))

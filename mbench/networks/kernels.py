@@ -1,0 +1,138 @@
+"""Grouping: which nodes are computed by one kernel, so that each kernel knows its layers by construction.
+
+A group is an anchor (a convolution, a product, a pool, or the first of several element-wise nodes) and all that follows
+it element by element: activations, and the sum with a residual. Only the last of its values leaves it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from mbench.networks import layout, operations
+from mbench.networks.graph import Graph, GraphError, Node
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """The nodes that one kernel computes, in order; views of what it made are at its end, and no code."""
+
+    nodes: tuple[Node, ...]
+    views: tuple[Node, ...] = ()
+
+    @property
+    def anchor(self) -> Node:
+        """What gives the group its name, its role and most of its work."""
+        return (*self.nodes, *self.views)[0]
+
+    @property
+    def output(self) -> Node:
+        """The node whose value others read."""
+        return (*self.nodes, *self.views)[-1]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The values and parameters from outside, each once, in order."""
+        inside = {node.name for node in (*self.nodes, *self.views)}
+        names = (name for node in (*self.nodes, *self.views) for name in node.inputs if name not in inside)
+        return tuple(dict.fromkeys(names))
+
+
+def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...]:
+    """Return the groups of a folded graph in an order of execution.
+
+    Args:
+        graph: without BatchNorm.
+        last: the values that lie channels last, which decides what is a view; `layout.channels_last` by default.
+    """
+    last = layout.channels_last(graph) if last is None else last
+    taken: set[str] = set()
+    found: list[Group] = []
+    for node in graph.nodes:
+        if node.name in taken:
+            continue
+        if layout.is_view(graph, node, last):
+            grown, views = (), _views(graph, node, last)
+        else:
+            grown = _grown(graph, node, taken)
+            following = graph.only_user(grown[-1].name)
+            is_view = following is not None and layout.is_view(graph, following, last)
+            views = _views(graph, following, last) if following is not None and is_view else ()
+        taken.update(each.name for each in (*grown, *views))
+        found.append(Group(nodes=grown, views=views))
+    return _ordered(graph, found)
+
+
+def _views(graph: Graph, first: Node, last: frozenset[str]) -> tuple[Node, ...]:
+    found = [first]
+    while (user := graph.only_user(found[-1].name)) is not None and layout.is_view(graph, user, last):
+        found.append(user)
+    return tuple(found)
+
+
+def _grown(graph: Graph, first: Node, taken: set[str]) -> tuple[Node, ...]:
+    """Return the longest group that starts with a node and has one value that is read outside."""
+    if not layout.fuses(first.op):
+        return (first,)
+    members, best = [first], 1
+    while members[-1].name not in graph.outputs:
+        inside = {member.name for member in members}
+        readers = {user.name: user for name in inside for user in graph.users[name] if user.name not in inside}
+        ready = [
+            user
+            for user in readers.values()
+            if operations.is_elementwise(user.op)
+            and user.name not in taken
+            and user.shape == first.shape
+            and not any(graph.depends_on(name, inside) for name in user.inputs if name not in inside)
+        ]
+        if not ready:
+            break
+        members.append(next(node for node in graph.nodes if node in ready))
+        inside.add(members[-1].name)
+        if not any(_leaves(graph, member.name, inside) for member in members[:-1]):
+            best = len(members)
+    return tuple(members[:best])
+
+
+def _leaves(graph: Graph, name: str, inside: set[str]) -> bool:
+    return name in graph.outputs or any(user.name not in inside for user in graph.users[name])
+
+
+def _ordered(graph: Graph, found: list[Group]) -> tuple[Group, ...]:
+    """Return the groups so that each comes after those that it reads; otherwise as they are.
+
+    Raises:
+        GraphError: two groups read each other.
+    """
+    makers = {group.output.name: group for group in found}
+    placed: set[str] = {*graph.inputs, *graph.parameters}
+    waiting, order = list(found), list[Group]()
+    while waiting:
+        ready = next((group for group in waiting if all(name in placed for name in group.reads)), None)
+        if ready is None:
+            raise GraphError(f"kernels read each other: {', '.join(makers)[:200]}")
+        waiting.remove(ready)
+        order.append(ready)
+        placed.add(ready.output.name)
+    return tuple(order)
+
+
+def sources(graph: Graph, found: tuple[Group, ...]) -> Mapping[Group, tuple[Group, ...]]:
+    """Return the groups that each reads, views of others looked through, so that each has a kernel."""
+    makers = {group.output.name: group for group in found}
+
+    def behind(name: str) -> Iterator[Group]:
+        group = makers.get(name)
+        if group is None:
+            return
+        if group.nodes:
+            yield group
+            return
+        for read in group.reads:
+            yield from behind(read)
+
+    return {
+        group: tuple(dict.fromkeys(each for name in group.reads for each in behind(name)))
+        for group in found
+    }

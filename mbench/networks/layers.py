@@ -1,0 +1,125 @@
+"""The layers of a network, as it is measured: one for each kernel, with its operation, shapes and costs. No torch.
+
+A layer has the name of its anchor: the convolution, product or pool that does its work. What follows it element by
+element (activations, the sum with a residual) is part of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from mbench.core import dtypes
+from mbench.networks import kernels, operations
+from mbench.networks.graph import Graph, Node
+
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d")
+_WEIGHTED = ("conv2d", "linear")
+_POOLS = ("max_pool2d", "avg_pool2d", "global_avg_pool")
+_NAMES = {"linear": "dense", **dict.fromkeys(_POOLS, "pool"), **dict.fromkeys(("reshape", "permute"), "transpose")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerSpec:
+    """One layer: what it computes, and what that costs by its shapes alone.
+
+    Shapes are as people have them: images are (N, C, H, W).
+    """
+
+    name: str
+    block: str | None
+    role: str
+    """See `networks.graph.Node`."""
+    inputs: tuple[str, ...] = ()
+    """Names of the layers whose outputs it reads; none: it reads the network's input."""
+    op: str
+    """`conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`, `softmax`,
+    `layer_norm`, `elementwise`, `transpose`, `concat`, `slice`."""
+    operations: tuple[str, ...]
+    """All that its kernel computes, as the graph names it, in order."""
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    kernel_size: tuple[int, ...] | None = None
+    stride: tuple[int, ...] | None = None
+    groups: int | None = None
+    macs: int = 0
+    params: int = 0
+    """Weights of convolutions and of fully connected layers, without biases."""
+    biases: int = 0
+    """Every other parameter, once BatchNorm is folded."""
+    read_elements: int = 0
+    """Of all activations that it reads, each once."""
+    source_names: tuple[str, ...] = ()
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether this is any of the convolutions."""
+        return self.op in CONVOLUTIONS
+
+
+def of_graph(graph: Graph) -> tuple[LayerSpec, ...]:
+    """Return the layers of a folded graph in an order of execution."""
+    found = kernels.groups(graph)
+    read = kernels.sources(graph, found)
+    names = {group: group.anchor.name for group in found}
+    return tuple(_layer(graph, group, tuple(names[each] for each in read[group])) for group in found if group.nodes)
+
+
+def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> LayerSpec:
+    anchor, nodes = group.anchor, (*group.nodes, *group.views)
+    constants = dict.fromkeys(name for node in nodes for name in graph.constants(node))
+    weights = {node.inputs[1] for node in nodes if node.op in _WEIGHTED and node.inputs[1] in constants}
+    operands = [name for name in group.reads if name not in graph.parameters]
+    is_window = anchor.op == "conv2d" or anchor.op in _POOLS
+    return LayerSpec(
+        name=anchor.name,
+        block=anchor.block,
+        role=anchor.role,
+        inputs=inputs,
+        op=kind(graph, anchor),
+        operations=tuple(node.op for node in nodes),
+        input_shape=graph.shape(operands[0]) if operands else anchor.shape,
+        output_shape=group.output.shape,
+        kernel_size=_window(graph, anchor) if is_window else None,
+        stride=tuple(anchor.attributes["strides"]) if anchor.op == "conv2d" else None,
+        groups=anchor.attributes["groups"] if anchor.op == "conv2d" else None,
+        macs=sum(macs(graph, node) for node in nodes),
+        params=sum(math.prod(graph.shape(name)) for name in weights),
+        biases=sum(math.prod(graph.shape(name)) for name in constants if name not in weights),
+        read_elements=sum(math.prod(graph.shape(name)) for name in operands),
+        source_names=tuple(dict.fromkeys(name for node in nodes for name in node.source_names)),
+    )
+
+
+def macs(graph: Graph, node: Node) -> int:
+    """Return the multiply-adds of a node, those on padding included."""
+    return operations.of(node.op).macs(tuple(graph.shape(name) for name in node.inputs), node.shape)
+
+
+def kind(graph: Graph, node: Node) -> str:
+    """Return what a layer is called by its anchor: as its operation, but for the kinds of convolutions."""
+    if node.op == "conv2d":
+        image, weight = graph.shape(node.inputs[0]), graph.shape(node.inputs[1])
+        groups = node.attributes["groups"]
+        if groups == image[1] > 1:
+            return "depthwise_conv2d"
+        if groups > 1:
+            return "grouped_conv2d"
+        plain = weight[2:] == (1, 1) and tuple(node.attributes["strides"]) == (1, 1)
+        return "pointwise_conv2d" if plain else "conv2d"
+    if operations.is_elementwise(node.op):
+        return "elementwise"
+    return _NAMES.get(node.op, node.op)
+
+
+def _window(graph: Graph, anchor: Node) -> tuple[int, ...]:
+    if anchor.op == "conv2d":
+        return graph.shape(anchor.inputs[1])[2:]
+    if anchor.op == "global_avg_pool":
+        return graph.shape(anchor.inputs[0])[2:]
+    return tuple(anchor.attributes["kernel"])
+
+
+def dtype_of(graph: Graph) -> str:
+    """Return the type of a network's first input."""
+    return next((given.dtype for given in graph.inputs.values()), dtypes.DEFAULT)

@@ -1,0 +1,67 @@
+"""How values lie in memory: images channels last, (N, H, W, C), as kernels that vectorise by channels read them.
+
+A property of each value and no operation of the graph, so that nothing is transposed between two kernels.
+"""
+
+from __future__ import annotations
+
+import math
+
+from mbench.networks import operations
+from mbench.networks.graph import Graph, Node
+
+_IMAGES = ("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "batch_norm")
+_AXES = ("reshape", "permute", "matmul", "linear", "softmax", "layer_norm")
+"""Operations on axes that are those of an image only by chance."""
+_IMAGE_RANK = 4
+
+
+def channels_last(graph: Graph) -> frozenset[str]:
+    """Return the values that lie channels last: what convolves or pools makes, and what is made of that or for that.
+
+    The network's inputs lie as people give them, (N, C, H, W). A reshape makes an image where a convolution reads it in
+    the end.
+    """
+    wanted = _read_as_images(graph)
+    found: set[str] = set()
+    for node in graph.nodes:
+        if len(node.shape) != _IMAGE_RANK or (node.op in _AXES and node.op not in ("reshape", "permute")):
+            continue
+        if node.op in _IMAGES:
+            found.add(node.name)
+        elif node.op in _AXES:
+            found.update({node.name} & wanted)
+        elif node.name in wanted or any(name in found for name in graph.operands(node)):
+            found.add(node.name)
+    return frozenset(found)
+
+
+def _read_as_images(graph: Graph) -> frozenset[str]:
+    wanted: set[str] = set()
+    for node in reversed(graph.nodes):
+        for user in graph.users[node.name]:
+            if user.op in _IMAGES or (user.name in wanted and user.op not in _AXES):
+                wanted.add(node.name)
+    return frozenset(wanted)
+
+
+def lying(shape: tuple[int, ...], *, last: bool) -> tuple[int, ...]:
+    """Return the shape of a value as it lies in memory."""
+    return (shape[0], *shape[2:], shape[1]) if last else shape
+
+
+def is_view(graph: Graph, node: Node, last: frozenset[str]) -> bool:
+    """Return whether a node moves nothing in memory, such as (N, C, 1, 1) to (N, C)."""
+    if node.op == "permute":
+        source = graph.shape(node.inputs[0])
+        moved = [axis for axis in node.attributes["axes"] if source[axis] > 1]
+        return moved == sorted(moved) and not {node.name, node.inputs[0]} & last
+    if node.op != "reshape":
+        return False
+    images = [graph.shape(name) for name in (node.inputs[0], node.name) if name in last]
+    return all(shape[1] == 1 or math.prod(shape[2:]) == 1 for shape in images)
+
+
+def fuses(op: str) -> bool:
+    """Return whether what follows an operation element by element is part of its kernel."""
+    return operations.is_elementwise(op) or op in (*_IMAGES, "matmul", "linear")
