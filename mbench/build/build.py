@@ -130,15 +130,16 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     from mbench.hardware import llvm
 
     llvm.check_llvm(target)
-    lowered = to_relax.lower(variant)
+    lowered = to_relax.lower(architectures.folded(variant).graph)
     tvm_target = codegen.tvm_target(target, host_triple)
     with tvm_target:
         kernels = schedule_all(to_relax.kernel_calls(lowered.module), KernelMachine.of(target), choices.kernels)
         drawn = drawing.result()
-        module = pack.install(to_relax.bind(lowered.module, drawn.parameters), kernels)
+        module = pack.install(to_relax.bind(lowered, drawn.parameters), kernels)
     planned = codegen.plan(module, tvm_target)
     codegen.export(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, link)
-    np.savez(work / artifact.REFERENCE, input=drawn.example, output=drawn.expected)
+    (example,), (expected,) = drawn.examples.values(), drawn.expected
+    np.savez(work / artifact.REFERENCE, input=example, output=expected)
     names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
     calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
     workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
@@ -160,7 +161,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
         weight_bytes=memory.constant_bytes(module),
-        activation_peak_bytes=memory.arena_bytes(planned) + drawn.example.nbytes,
+        activation_peak_bytes=memory.arena_bytes(planned) + example.nbytes,
         workspace_bytes=max(layer.workspace_bytes for layer in layers),
         files={},
     )
@@ -197,20 +198,21 @@ def _layer_plans(
     plans = []
     for spec in architectures.layers(variant):
         cost = costs.of_layer(spec, variant.dtype)
-        square = (spec.kernel, spec.kernel) if spec.is_conv or spec.op == "pool" else None
         plans.append(
             LayerPlan(
                 name=spec.name,
                 block=spec.block,
                 role=spec.role,
                 inputs=spec.inputs,
+                source_names=spec.source_names,
                 op=spec.op,
+                operations=spec.operations,
                 kernels=kernels[spec.name],
                 input_shape=spec.input_shape,
                 output_shape=spec.output_shape,
-                kernel_size=square,
-                stride=(spec.stride, spec.stride) if spec.is_conv else None,
-                groups=spec.groups if spec.is_conv else None,
+                kernel_size=spec.kernel_size,
+                stride=spec.stride,
+                groups=spec.groups,
                 macs=cost.macs,
                 params=cost.params,
                 weight_bytes=cost.weight_bytes,

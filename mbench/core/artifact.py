@@ -70,6 +70,7 @@ class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """See `records.Layer`."""
     source_names: Texts = ()
     op: Op
+    operations: Texts = ()
     kernels: Texts
     input_shape: Shape
     output_shape: Shape

@@ -52,11 +52,12 @@ Samples = Annotated[tuple[Seconds, ...], Meta(max_length=MOST_REPEAT)]
 Traffic = Annotated[dict[Text, Bytes], Meta(max_length=16)]
 """Bytes by level of the memory."""
 Dimension = Annotated[int, Meta(gt=0, le=_MOST_SIDE)]
-Shape = Annotated[tuple[Dimension, ...], Meta(min_length=2, max_length=8)]
+Shape = Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=8)]
 Sides = Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=6)]
 """Of a kernel or a stride, one for each dimension that it moves in."""
 
-Op = Literal["conv2d", "depthwise_conv2d", "pointwise_conv2d", "dense", "pool", "other"]
+Op = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$(?!\n)", max_length=64)]
+"""What a layer does. The list is open: a reader shows one that it does not know as it is called."""
 Family = Literal["x86", "arm", "gpu"]
 LEVELS = ("L1", "L2", "L3", "DRAM")
 """Of the memory, nearest to the processor first."""

@@ -17,7 +17,7 @@ from mbench.core.errors import shortened
 from mbench.core.field_types import LEAST_MAGNITUDE, MOST_COUNT, Op
 from mbench.core.records import Counters, Record, Result, TimeBalance
 
-_CONVOLUTIONS: tuple[Op, ...] = ("conv2d", "depthwise_conv2d", "pointwise_conv2d")
+_CONVOLUTIONS: tuple[Op, ...] = ("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d")
 _SUMMED = ("macs", "params", "weight_bytes", "activation_bytes", "workspace_bytes")
 _EXACT = 1e-6
 """How far sums of rounded times may be off, as a share of the largest part."""

@@ -99,15 +99,15 @@ class Variant(Strict, frozen=True, kw_only=True):
     """A network: its name, where it is from, and what the name means. `network` in the file."""
 
     name: Name
-    source: Literal["family"] = "family"
-    """`family`: a built-in network, which its name describes."""
+    source: Text = "family"
+    """Where it is from. `family`: a built-in network, which its name describes."""
     family: Text
-    parameters: Annotated[dict[Text, Count | Number | Text], Meta(max_length=MOST_KEYS)] = {}
+    parameters: Annotated[dict[Text, bool | Count | Number | Text | None], Meta(max_length=MOST_KEYS)] = {}
     """What the family leaves open, such as `width_multiplier` and `resolution`."""
     digest: Text | None = None
     """SHA-256 of its layers: names, operations, shapes without the batch, and what reads what. Null before a build."""
-    convolution: Literal["depthwise_separable", "standard"]
-    """`standard`: the standard twin of a depthwise-separable network."""
+    convolution: Literal["depthwise_separable", "standard"] | None
+    """`standard`: the standard twin of a network; null: it has no depthwise convolution."""
     batch: Batch
     dtype: Text
 
@@ -285,6 +285,10 @@ class Layer(Strict, frozen=True, kw_only=True):
     source_names: Texts = ()
     """What the user's own file calls it; empty for a built-in network."""
     op: Op
+    """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`,
+    `softmax`, `elementwise`, … , or `other`."""
+    operations: Texts = ()
+    """All that its kernels compute, in order, such as `conv2d`, `relu6`, `add`; empty where it was not recorded."""
     kernel: Text
     """The compiled function; several, in order, are joined by ` + `."""
     input_shape: Shape

@@ -11,8 +11,7 @@ import math
 from collections.abc import Iterable
 
 from mbench.core import dtypes
-from mbench.core.field_types import Op
-from mbench.networks.architectures import LayerSpec
+from mbench.networks.layers import LayerSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,22 +23,18 @@ class Costs:
     biases: int
     weight_bytes: int
     activation_bytes: int
-    """Input plus output, each counted once."""
+    """Inputs plus output, each counted once."""
 
 
 def of_layer(spec: LayerSpec, dtype: str = dtypes.DEFAULT) -> Costs:
     """Return the costs of one layer. Biases have the type of the sums that they are added to."""
     width, bias_width = dtypes.of(dtype).bytes, dtypes.of(dtypes.of(dtype).accumulator).bytes
-    params = math.prod(spec.weight_shape) if spec.weight_shape else 0
-    biases = spec.output_shape[1] if params else 0
-    macs = params * spec.output_shape[0] * math.prod(spec.output_shape[2:])
-    activations = math.prod(spec.input_shape) + math.prod(spec.output_shape)
     return Costs(
-        macs=macs,
-        params=params,
-        biases=biases,
-        weight_bytes=params * width + biases * bias_width,
-        activation_bytes=activations * width,
+        macs=spec.macs,
+        params=spec.params,
+        biases=spec.biases,
+        weight_bytes=spec.params * width + spec.biases * bias_width,
+        activation_bytes=(spec.read_elements + math.prod(spec.output_shape)) * width,
     )
 
 
@@ -51,9 +46,9 @@ def total(costs: Iterable[Costs]) -> Costs:
     )
 
 
-def split_by_op(specs: Iterable[LayerSpec]) -> dict[Op, Costs]:
+def split_by_op(specs: Iterable[LayerSpec]) -> dict[str, Costs]:
     """Return the costs summed by kind of layer, in order of first appearance (the paper's table 2)."""
-    groups: dict[Op, list[Costs]] = {}
+    groups: dict[str, list[Costs]] = {}
     for spec in specs:
         groups.setdefault(spec.op, []).append(of_layer(spec))
     return {op: total(items) for op, items in groups.items()}

@@ -111,7 +111,7 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
     family = match["family"] + (match["shallow"] or "") if match else ""
     if match is None or not architectures.is_known(family):
         raise UsageError(f"variant {name!r} is not known{did_you_mean(name, catalog()) or ';'} see 'mbench variants'")
-    architectures.blocks_of(family)  # which says now what is wrong with the package that adds it
+    architectures.family_of(family)  # which says now what is wrong with the package that adds it
     dtypes.of(dtype)
     batch = int(match["batch"] or batch)
     if batch < 1:

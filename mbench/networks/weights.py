@@ -22,35 +22,31 @@ PROCESS = "weights"
 class Weights:
     """The weights of a network, and what it is checked against.
 
-    `parameters` are NAME.weight of each layer, of `LayerSpec.weight_shape` in the variant's dtype, and NAME.bias, of
-    `LayerSpec.bias_shape` in float32; BatchNorm is folded into them. `example` is an input (N, 3, R, R) in the
-    variant's dtype; `expected` is PyTorch's own output for it, (N, 1000), in float32.
+    `parameters` are those of the folded graph, float32, as it has them; `examples` are its inputs, by name, in the
+    graph's dtype; `expected` are PyTorch's own outputs for them, in order, in float32.
     """
 
     parameters: dict[str, np.ndarray]
-    example: np.ndarray
-    expected: np.ndarray
+    examples: dict[str, np.ndarray]
+    expected: tuple[np.ndarray, ...]
 
 
 def draw(variant: Variant) -> Weights:
     """Return the weights of a variant, the same each time. Imports torch."""
     with no_gc.not_collected():
-        import torch
-
         from mbench.networks import torch_network
 
-        reference, example = torch_network.build(variant), torch_network.example_input(variant)
-        with torch.no_grad(), torch_network.one_thread():
-            expected = reference(example).numpy()
-        parameters, dtype = {}, dtypes.of(variant.dtype).numpy
-        for spec, module in zip(architectures.layers(variant), reference.children(), strict=True):
-            if spec.weight_shape is not None:
-                weight, bias = torch_network.folded(module)
-                axes = (2, 3, 1, 0) if spec.is_conv else (1, 0)
-                laid_out = np.ascontiguousarray(weight.numpy().transpose(axes), dtype)
-                parameters[f"{spec.name}.weight"] = laid_out
-                parameters[f"{spec.name}.bias"] = bias.numpy().reshape(spec.bias_shape)
-    return Weights(parameters=parameters, example=example.numpy().astype(dtype), expected=expected)
+        graph, folded = architectures.graph(variant), architectures.folded(variant)
+        with torch_network.one_thread():
+            drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
+            expected = torch_network.run(graph, drawn, examples)
+    return Weights(
+        parameters=folded.parameters(drawn),
+        examples={
+            name: value.numpy().astype(dtypes.of(graph.inputs[name].dtype).numpy) for name, value in examples.items()
+        },
+        expected=tuple(output.numpy() for output in expected),
+    )
 
 
 def begin(variant: Variant) -> Future[Weights]:

@@ -15,7 +15,7 @@ from mbench.analysis import instruction_counts, labels, pairs
 from mbench.core import stats, units
 from mbench.core.records import Layer, MeteredEnergy, Record, Result
 from mbench.networks import costs
-from mbench.networks.architectures import LayerSpec
+from mbench.networks.layers import LayerSpec
 from mbench.terminal import count_tables
 from mbench.terminal.table import add_row, ruled, text
 
