@@ -66,7 +66,7 @@ def is_sound(blocks: str) -> bool:
     """Return whether words are blocks of a network: a convolution first, one pool, and a classifier at the end."""
     words = blocks.split()
     sound = all(_WORD.fullmatch(word) for word in words)
-    return sound and len(words) > 2 and words[0].startswith("cn_") and words[-1].startswith("fc_") and "pool" in words  # noqa: PLR2004
+    return sound and len(words) > 2 and words[0].startswith("cn_") and words[-1].startswith("fc_") and "pool" in words
 
 
 def graph(family: Family, *, width: float, resolution: int, batch: int = 1, dtype: str = "float32") -> Graph:
@@ -124,7 +124,9 @@ class _Writer:
     def _channels(self, channels: int) -> int:
         return self._family.channels(channels, self._width)
 
-    def _convolution(self, name: str, x: str, channels: int, *, role: str, activation: str | None = None, **how: int) -> str:
+    def _convolution(
+        self, name: str, x: str, channels: int, *, role: str, activation: str | None = None, **how: int
+    ) -> str:
         return self.builder.convolution(
             name, x, channels, role=role, activation=activation, norm=self._family.norm_epsilon, **how
         )
