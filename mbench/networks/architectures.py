@@ -65,8 +65,8 @@ def graph(variant: Variant) -> Graph:
     family = family_of(variant.family)
     whole = blocks.graph(
         family,
-        width=float(variant.parameters["width_multiplier"]),
-        resolution=int(variant.parameters["resolution"]),
+        width=variant.number("width_multiplier"),
+        resolution=int(variant.number("resolution")),
         batch=variant.batch,
         dtype=variant.dtype,
     )
@@ -86,7 +86,7 @@ def layers(variant: Variant) -> tuple[LayerSpec, ...]:
 
 def input_shape(variant: Variant) -> tuple[int, ...]:
     """Return the shape of the images that a variant takes: (N, 3, R, R)."""
-    resolution = int(variant.parameters["resolution"])
+    resolution = int(variant.number("resolution"))
     return (variant.batch, 3, resolution, resolution)
 
 
