@@ -194,7 +194,7 @@ class _Writer:
         if operations.is_elementwise(anchor.op):
             return self._chain(group, None, group.nodes)
         total = self._anchor(anchor)
-        if anchor.op in ("conv2d", "linear") and len(anchor.inputs) > 2:  # noqa: PLR2004 - data, weights, bias
+        if anchor.op in ("conv2d", "linear") and len(anchor.inputs) > 2:
             total = computations.added(total, self._tensors[anchor.inputs[2]])
         if rest or (str(total.dtype) == sums and sums != anchor.dtype):
             return self._chain(group, total, rest)

@@ -142,6 +142,4 @@ class GraphBuilder:
         Raises:
             GraphError: a name is there twice.
         """
-        return Graph(
-            inputs=self._inputs, parameters=self._parameters, nodes=tuple(self._nodes), outputs=outputs
-        )
+        return Graph(inputs=self._inputs, parameters=self._parameters, nodes=tuple(self._nodes), outputs=outputs)

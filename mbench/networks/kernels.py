@@ -132,7 +132,4 @@ def sources(graph: Graph, found: tuple[Group, ...]) -> Mapping[Group, tuple[Grou
         for read in group.reads:
             yield from behind(read)
 
-    return {
-        group: tuple(dict.fromkeys(each for name in group.reads for each in behind(name)))
-        for group in found
-    }
+    return {group: tuple(dict.fromkeys(each for name in group.reads for each in behind(name))) for group in found}

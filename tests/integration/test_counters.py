@@ -85,7 +85,10 @@ def flops_by_hand(spec: architectures.LayerSpec) -> int:
     if spec.op == "dense":
         return 2 * channels * outputs
     side, out = spec.input_shape[-1], spec.output_shape[-1]
-    inside = taps(side, out, spec.kernel, spec.stride, (spec.kernel - 1) // 2) ** 2
+    assert spec.kernel_size
+    assert spec.stride
+    assert spec.groups
+    inside = taps(side, out, spec.kernel_size[0], spec.stride[0], (spec.kernel_size[0] - 1) // 2) ** 2
     return 2 * inside * spec.output_shape[1] * channels // spec.groups + outputs
 
 
