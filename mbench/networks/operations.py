@@ -16,6 +16,7 @@
 | `slice` | x | `axis`, `begin`, `end` |
 | `add`, `subtract`, `multiply`, `divide`, `maximum`, `minimum` | two, which broadcast | |
 | `clip` | x | `low`, `high` |
+| `scale` | x | `factor` |
 | `relu`, `relu6`, `hard_swish`, `hard_sigmoid`, `sigmoid`, `silu`, `gelu`, `gelu_tanh`, `tanh` | x | |
 
 Padding is (top, left, bottom, right); strides and dilation are (down, right).
@@ -155,7 +156,7 @@ OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "maximum", "minimum"), _ELEMENTS),
     **dict.fromkeys(
         (
-            *("clip", "relu", "relu6", "hard_swish", "hard_sigmoid"),
+            *("clip", "scale", "relu", "relu6", "hard_swish", "hard_sigmoid"),
             *("sigmoid", "silu", "gelu", "gelu_tanh", "tanh"),
         ),
         _ELEMENT,

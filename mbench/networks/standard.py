@@ -74,8 +74,8 @@ def twin(graph: Graph) -> Twin:
 
 def _name(depthwise: str, graph: Graph) -> str:
     """Return the name of what stands in the place of a depthwise convolution: `block1.conv` for `block1.dw`."""
-    stem, dot, _ = depthwise.rpartition(".")
-    name = f"{stem}{dot}conv"
+    stem, dot, last = depthwise.rpartition(".")
+    name = f"{stem}{dot}{last.replace('dw', 'conv')}"
     return name if dot and name not in graph.by_name else f"{depthwise}.standard"
 
 

@@ -216,6 +216,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "maximum": _binary(torch.maximum),
     "minimum": _binary(torch.minimum),
     "clip": lambda node, _batch, x: x.clamp(node.attributes["low"], node.attributes["high"]),
+    "scale": lambda node, _batch, x: x * node.attributes["factor"],
     "relu": _unary(functional.relu),
     "relu6": _unary(functional.relu6),
     "hard_swish": _unary(functional.hardswish),
