@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from mbench.cli import ending, main
+from mbench.core import signals
 from mbench.core.errors import MbenchError
 
 settings.register_profile("mbench", deadline=None)  # how long an example takes says how busy the machine is
@@ -56,6 +57,15 @@ def processors() -> Iterator[None]:
     usable = os.sched_getaffinity(0)
     yield
     os.sched_setaffinity(0, usable)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Leave the handlers of signals as they were."""
+    before = {number: signal.getsignal(number) for number in signals.HEARD}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

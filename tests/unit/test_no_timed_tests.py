@@ -35,7 +35,7 @@ SLEEPS = {
     "integration/test_worker.py::hang": "is what hangs",
     "unit/test_tuner.py::hang": "is what hangs",
     "unit/test_children.py::until": "looks again until something is so; ends what hangs",
-    "unit/test_runner.py::test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard":
+    "unit/test_children.py::test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard":
         "makes a rare order of events likely; the test passes in any other order too",
 }  # fmt: skip
 """Who may sleep, and why the outcome does not hang on it."""
