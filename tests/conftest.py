@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import settings
 
@@ -92,15 +93,19 @@ Mbench = Callable[..., Outcome]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Mbench]:
-    """Return a function that runs the command line in this process, in an empty folder."""
+    """Return a function that runs the command line in this process, in an empty folder.
+
+    A command can be given itself, in place of its name.
+    """
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MBENCH_CONFIG_DIR", str(tmp_path / "config"))
     before = signal.getsignal(signal.SIGTERM)
 
-    def invoke(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["mbench", *map(str, arguments)])
+    def invoke(*arguments: str | Path | click.Command) -> Outcome:
+        words = (each.name if isinstance(each, click.Command) else each for each in arguments)
+        monkeypatch.setattr(sys, "argv", ["mbench", *map(str, words)])
         with pytest.raises(SystemExit) as caught:
             ending.end(main.command_line)
         seen = capsys.readouterr()
