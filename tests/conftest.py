@@ -12,10 +12,11 @@ from pathlib import Path
 
 import click
 import pytest
+import record_factory as factory
 from hypothesis import settings
 
 from mbench.cli import ending, main
-from mbench.core import signals
+from mbench.core import record_files, signals
 from mbench.core.errors import MbenchError
 
 settings.register_profile("mbench", deadline=None)  # how long an example takes says how busy the machine is
@@ -114,6 +115,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
     yield invoke
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def record_file(tmp_path: Path) -> Path:
+    """Return the file of a record of two networks."""
+    file = tmp_path / "record.json"
+    record_files.write(file, factory.record())
+    return file
 
 
 def assert_one_line(outcome: Outcome, *said: str, code: int = 2) -> None:

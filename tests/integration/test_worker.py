@@ -133,7 +133,7 @@ def test_a_damaged_artifact_is_not_loaded(tiny: Artifact, device: LocalDevice, t
 
 # ----------------------------------------------------------------------------------------------------------- messages
 def test_a_new_stage_is_told_at_once_and_its_share_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter((0.0, 0.1, 0.2, 0.7, 0.8))
+    times = iter((0.0, 0.125, 0.25, 0.75, 0.875))
     monkeypatch.setattr(worker.time, "monotonic", lambda: next(times))
     sent: list[tuple[str, str, float]] = []
     pipe: Any = SimpleNamespace(send=sent.append)
