@@ -128,9 +128,6 @@ def test_a_damaged_artifact_is_not_loaded(tiny: Artifact, device: LocalDevice, t
     assert "\n" not in str(caught.value)
 
 
-# ------------------------------------------------------------------------------------------------------- one at a time
-
-
 # ----------------------------------------------------------------------------------------------------------- messages
 def test_a_new_stage_is_told_at_once_and_its_share_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter((0.0, 0.125, 0.25, 0.75, 0.875))

@@ -62,8 +62,6 @@ def test_importing_mbench_imports_nothing_heavy() -> None:
 
 
 # ----------------------------------------------------------------------------------- the command line does the same
-
-
 def test_what_the_readme_says_runs(run: Mbench, fake: Fake, sides: tuple[Path, Path]) -> None:
     """The first Python block, on records in place of a measurement."""
     del run  # in an empty folder
@@ -81,8 +79,6 @@ def test_what_the_readme_says_runs(run: Mbench, fake: Fake, sides: tuple[Path, P
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
-
-
 def test_the_command_line_asks_the_api() -> None:
     """No command reaches behind `mbench.api` for what the API does."""
     forbidden = (

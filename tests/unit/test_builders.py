@@ -104,6 +104,3 @@ def test_a_wrong_target_cancels_what_waits(tmp_path: Path) -> None:
     with pytest.raises(TargetError):
         Builder(executor, ArtifactStore(tmp_path)).build(WANTED, TARGET, silent)
     assert [future.cancelled() for future in executor.futures] == [False, True, True]
-
-
-# ------------------------------------------------------------------------------------------------------------ the store

@@ -273,8 +273,6 @@ def test_a_network_that_is_gone_fails_unless_that_is_accepted(run: Mbench, put: 
 
 
 # -------------------------------------------------------------------------------------------------------------- outputs
-
-
 def test_annotations_are_lines(run: Mbench, base: Path, put: Put) -> None:
     head = put(one_layer(counted(), instructions=10**6), "head")
     outcome = run(gate, base, head, "--annotations")
@@ -284,8 +282,6 @@ def test_annotations_are_lines(run: Mbench, base: Path, put: Put) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- paired
-
-
 def test_paired_has_every_exit_code_of_the_contract(
     run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,15 +91,10 @@ def test_without_a_command_help_is_shown(run: Mbench) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- --output
-
-
 def test_a_shell_gets_its_script_of_completion() -> None:
     done = started(env={"_MBENCH_COMPLETE": "bash_source"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "complete" in done.stdout
-
-
-# ------------------------------------------------------------------------------------------- what a run comes back with
 
 
 # --------------------------------------------------------------------------------------------- one document of JSON
@@ -148,8 +143,6 @@ def test_standard_output_is_full() -> None:
 
 
 # ------------------------------------------------------------------------------------------- records others have made
-
-
 def test_every_command_has_a_line_of_help(run: Mbench) -> None:
     listed = run("--help").out.split("Commands:")[1].split("\n\n")[0].splitlines()[1:]
     assert {line.split()[0] for line in listed if line.strip()} == {command.name for command in main.COMMANDS}

@@ -231,8 +231,6 @@ def test_a_kind_of_mbench_stays_its_own(kind: str, install: Install, tmp_path: P
 
 
 # -------------------------------------------------------------------------------------------------------------- outputs
-
-
 def test_a_package_whose_list_cannot_be_read_adds_nothing(install: Install) -> None:
     install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", LAB)
     package = install("torn", "[mbench.devices]\ntorn = torn_module:LAB\n", LAB)

@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import fake_devices as fakes
-from result_factory import made, seen
+import msgspec
+from result_factory import RECORD, made, seen
 
 from mbench.analysis import pairs
+from mbench.core import network_digest
 from mbench.hardware import targets
-
-# ------------------------------------------------------------------------------------------------------------ numbers
+from mbench.pipeline import results
 
 
 def test_a_wrong_result_is_not_timed(tmp_path: Path) -> None:
@@ -21,12 +22,6 @@ def test_a_wrong_result_is_not_timed(tmp_path: Path) -> None:
     assert "wrong: 0.1 > 0.0001" in pairs.why_missing(result, "end_to_end.latency_s")
 
 
-# ----------------------------------------------------------------------------------------------------------- warnings
-
-
-# ------------------------------------------------------------------------------------------------------------------ gpu
-
-
 def test_a_gpus_own_methods_and_memory_are_kept(tmp_path: Path) -> None:
     observation = seen(tmp_path, latency_method="by events", time_balance_method="held back", device_bytes=7)
     result = made(tmp_path, observation=observation, target=targets.load("cuda_sm90"))
@@ -36,3 +31,16 @@ def test_a_gpus_own_methods_and_memory_are_kept(tmp_path: Path) -> None:
     assert result.memory.device_bytes == 7
     compiled = made(tmp_path, observation=None, target=targets.load("cuda_sm90"))
     assert compiled.missing["memory.device_bytes"] == "the peaks could not be measured"
+
+
+def test_what_was_compiled_is_in_the_result_without_a_run(tmp_path: Path) -> None:
+    built = fakes.compiled(tmp_path / "artifact", fakes.variant())
+    found = results.result(
+        built, cached=True, target=RECORD.target, threads=2, observation=None, calibration=None, reason="no run"
+    )
+    manifest = built.manifest
+    assert (found.artifact.digest, found.artifact.cached) == (manifest.digest, True)
+    assert (found.memory.weight_bytes, found.numerics) == (manifest.weight_bytes, None)
+    digest = network_digest.of_layers(found.layers)
+    assert found.variant == msgspec.structs.replace(manifest.variant, digest=digest)
+    assert pairs.why_missing(found, "numerics") == "no run"

@@ -285,8 +285,6 @@ def test_resume_has_nothing_to_do(world: World) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- two at once
-
-
 def test_a_run_that_made_nothing_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, _record: Record) -> None:
         raise OutputError(f"{path}: no space")
@@ -359,16 +357,12 @@ def test_nowhere_to_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 # ----------------------------------------------------------------------------------------------- the machine it runs on
-
-
 def test_the_record_keeps_the_target_as_it_is_described(world: World) -> None:
     assert record_files.encode(world.run())
     assert json.loads(world.path.read_bytes())["target"]["processor"]["cores"] == world.target.processor.cores
 
 
 # ------------------------------------------------------------------------------------------------------------ children
-
-
 def die(_name: str) -> None:
     os.abort()
 

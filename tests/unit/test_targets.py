@@ -227,8 +227,6 @@ def test_importing_is_cheap() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- bad descriptions
-
-
 def test_two_folders_of_one_name(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a"), write(tmp_path / "b")
     with pytest.raises(TargetError) as caught:

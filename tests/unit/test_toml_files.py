@@ -357,8 +357,6 @@ def test_nothing_else_reads_toml() -> None:
 
 
 # ---------------------------------------------------------------------------------------------- what a figure can be
-
-
 FIGURE = '{{value = {}, source = "a data sheet"}}'
 OF_TARGET = {
     **{f"processor.{name}": f"[processor]\n{name} = {FIGURE}\n" for name in (

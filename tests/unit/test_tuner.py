@@ -33,8 +33,6 @@ MACHINE = KernelMachine.of(TARGET)
 
 
 # ----------------------------------------------------------------------------------------------- choices, when building
-
-
 def by_choice(product: tuple[str, Any], rule: str, parameters: dict[str, int]) -> Scheduled:
     name, function = product
     return schedule(function, MACHINE, {name: Choice(rule=rule, parameters=parameters)})
@@ -88,12 +86,7 @@ def test_kernels_without_weights_are_not_tuned() -> None:
     assert all(name.split("_")[0] in ("None", "conv2d", "depthwise", "matmul") for name in named)
 
 
-# --------------------------------------------------------------------------------------------------------- the decision
-
-
 # ------------------------------------------------------------------------------------------------------- whole searches
-
-
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return in_place(tmp_path, monkeypatch)
@@ -209,8 +202,6 @@ def test_what_was_tuned_under_other_conditions_is_tuned_again(world: World, what
 
 
 # ------------------------------------------------------------------------------------------------------ in the networks
-
-
 def followed(work: Tuner) -> set[str]:
     return {entry.kernel for _, entry in work.entries() if entry.wins}
 
@@ -370,10 +361,5 @@ def test_what_another_process_tuned_before_this_one_began_stays(world: World) ->
 
 
 # ---------------------------------------------------------------------------------------------------------- the helpers
-
-
 def test_times_for_people() -> None:
     assert [tuner.about(seconds) for seconds in (0.0, 89.0, 600.0, 3 * 3600.0)] == ["0 s", "89 s", "10 min", "3.0 h"]
-
-
-# --------------------------------------------------------------------------------------------------------- command line
