@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -131,7 +132,7 @@ def test_a_damaged_artifact_is_not_loaded(tiny: Artifact, device: LocalDevice, t
 # ----------------------------------------------------------------------------------------------------------- messages
 def test_a_new_stage_is_told_at_once_and_its_share_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter((0.0, 0.125, 0.25, 0.75, 0.875))
-    monkeypatch.setattr(worker.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
     sent: list[tuple[str, str, float]] = []
     pipe: Any = SimpleNamespace(send=sent.append)
     send = worker._sparing(pipe)

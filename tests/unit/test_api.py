@@ -1,4 +1,4 @@
-"""The public API: what it takes and gives, and that the command line has no abilities of its own."""
+"""The public names, what README shows of them, and that the command line has no abilities of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Builder with one executor or another, the executor of this machine, and the store."""
+"""A Builder makes the same artifacts with one executor or another."""
 
 from __future__ import annotations
 

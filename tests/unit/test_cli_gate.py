@@ -1,4 +1,4 @@
-"""`mbench gate` and `mbench compare` as a user runs them, on records that nothing had to be compiled for."""
+"""`mbench gate` as a user runs it, on records that nothing had to be compiled for."""
 
 from __future__ import annotations
 

@@ -56,12 +56,12 @@ CAUSES: dict[str, dict[str, Any]] = {
     "low peaks": {"calibration": msgspec.structs.replace(QUIET, others_busy=10 * activity.DISTURBED)},
     "source only": {"target": on_gpu()},
 }
-ELSEWHERE = {"above the measured peak by padding"}
-"""Causes that `test_results.py` shows."""
+BY_PADDING = {"above the measured peak by padding"}
+"""The cause that a test of its own shows, below."""
 
 
 def test_every_cause_is_shown_to_warn() -> None:
-    assert set(CAUSES) | ELSEWHERE == set(WARNINGS)
+    assert set(CAUSES) | BY_PADDING == set(WARNINGS)
 
 
 @pytest.mark.parametrize("cause", CAUSES)

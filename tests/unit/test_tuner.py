@@ -1,4 +1,4 @@
-"""The search: what is tried, how it is decided, what survives crashes and interruptions. Times are made up."""
+"""Tuning whole networks: what is kept, what survives crashes and interruptions. Times are made up."""
 
 from __future__ import annotations
 
