@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import record_factory as factory
 
@@ -26,7 +27,10 @@ def test_where_only_text_is_shown_a_record_is_a_table() -> None:
     assert max(map(len, bundle["text/plain"].splitlines())) < 200
     assert set(record._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}  # type: ignore[attr-defined]
     assert set(record._repr_mimebundle_(exclude={"text/plain"})) == {"text/html"}  # type: ignore[attr-defined]
-    assert "\x1b" not in factory.hostile(factory.record())._repr_mimebundle_()["text/plain"]  # type: ignore[attr-defined]
+    spoiled = msgspec.structs.replace(record, host=msgspec.structs.replace(record.host, cpu="a CPU\x1b[31m"))
+    text = spoiled._repr_mimebundle_()["text/plain"]  # type: ignore[attr-defined]
+    assert "a CPU" in text
+    assert "\x1b" not in text
 
 
 def test_they_are_no_fields_and_in_no_file() -> None:
