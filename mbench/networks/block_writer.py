@@ -55,7 +55,7 @@ class BlockWriter:
         if not word.squeeze:
             return x
         channels = self.channels_in(x)
-        inner = self._family.squeezed(channels, word)
+        inner = self._family.channels_inside(channels, word)
         y = self.builder.add("global_avg_pool", "se.squeeze", x, role="squeeze")
         y = self.with_bias("se.reduce", y, inner, role="reduce", activation="relu")
         y = self.with_bias("se.excite", y, channels, role="excite", activation=self._family.gate)
