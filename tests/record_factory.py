@@ -42,7 +42,7 @@ from mbench.core.records import (
     Warmup,
 )
 from mbench.networks import architectures, costs, variants
-from mbench.networks.architectures import LayerSpec
+from mbench.networks.layers import LayerSpec
 
 PAIR = variants.DEFAULT
 RUN_ID = "20250301-120000-test"

@@ -1,8 +1,8 @@
 """What each operation of a graph computes, in TVM's tensor expressions: sums in the accumulator's type, not scheduled.
 
-Images are (n, y, x, c) here, but for a network's input, which is read (n, c, y, x), as it comes; weights of a convolution
-are (ky, kx, ci / groups, c), those of a fully connected layer (inputs, outputs). The forms are TVM's own where it has one
-that the rules know: they read off the blocks what is computed.
+Images are (n, y, x, c) here, but for a network's input, which is read (n, c, y, x), as it comes; weights of a
+convolution are (ky, kx, ci / groups, c), those of a fully connected layer (inputs, outputs). The forms are TVM's own
+where it has one that the rules know: they read off the blocks what is computed.
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ def graph(variant: Variant) -> Graph:
     try:
         whole = blocks.graph(
             family,
-            width=float(variant.parameters["width_multiplier"]),
-            resolution=int(variant.parameters["resolution"]),
+            width=variant.number("width_multiplier"),
+            resolution=int(variant.number("resolution")),
             batch=variant.batch,
             dtype=variant.dtype,
         )
@@ -118,7 +118,7 @@ def layers(variant: Variant) -> tuple[LayerSpec, ...]:
 
 def input_shape(variant: Variant) -> tuple[int, ...]:
     """Return the shape of the images that a variant takes: (N, 3, R, R)."""
-    resolution = int(variant.parameters["resolution"])
+    resolution = int(variant.number("resolution"))
     return (variant.batch, 3, resolution, resolution)
 
 

@@ -51,8 +51,9 @@ def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...
     for node in graph.nodes:
         if node.name in taken:
             continue
+        grown: tuple[Node, ...] = ()
         if layout.is_view(graph, node, last):
-            grown, views = (), _views(graph, node, last)
+            views = _views(graph, node, last)
         else:
             grown = _grown(graph, node, taken)
             following = graph.only_user(grown[-1].name)

@@ -1,7 +1,7 @@
 """The standard twin: the same network with standard convolutions in the place of depthwise-separable ones.
 
-Each depthwise convolution, together with the pointwise one that follows it, becomes one standard convolution of the same
-kernel, stride, padding and dilation and the same channels. The activation between the two goes; what follows the
+Each depthwise convolution, together with the pointwise one that follows it, becomes one standard convolution of the
+same kernel, stride, padding and dilation and the same channels. The activation between the two goes; what follows the
 pointwise convolution stays. Where something else stands between the two or reads what lies there (squeeze-excite), the
 depthwise convolution alone is replaced.
 """

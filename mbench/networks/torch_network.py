@@ -229,7 +229,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-class TorchNetwork(torch.nn.Module):
+class TorchNetwork(torch.nn.Module):  # type: ignore[misc]
     """A graph with its parameters as a torch module in evaluation mode: what peers are given."""
 
     def __init__(self, graph: Graph, parameters: Mapping[str, np.ndarray]) -> None:

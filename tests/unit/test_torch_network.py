@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -131,7 +131,7 @@ STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 
 
 def test_mobilenet_v1_is_torchs_own_modules_one_after_the_other() -> None:
-    """Convolution, BatchNorm, ReLU as torch has them, with the weights moved over: the graph adds nothing of its own."""
+    """Convolution, BatchNorm, ReLU as torch has them, with the weights moved over: nothing is added."""
     graph = architectures.graph(variants.parse("mobilenet_v1_0.25_33"))
     drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
     given = {name: torch.from_numpy(value) for name, value in drawn.items()}
@@ -201,7 +201,7 @@ def test_one_missing_step_of_a_reduction_moves_the_logits_far_beyond_the_toleran
 
 
 # -------------------------------------------------------------------------------------------- operations, one by one
-ELEMENTWISE = {
+ELEMENTWISE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "relu": lambda x: np.maximum(x, 0),
     "relu6": lambda x: np.clip(x, 0, 6),
     "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
