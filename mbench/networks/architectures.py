@@ -49,7 +49,7 @@ def _added_family(added: Plugin) -> Family:
         family_rules.check(family)
         _tried(family)
     except BlockError as error:
-        raise added.refuse(f"{shown(family.blocks)} are no blocks: {error}") from error
+        raise added.refuse(str(error)) from error
     except Exception as error:
         raise added.refuse(f"it has no network of width 1.0: {type(error).__name__}: {why(error)}") from error
     return family

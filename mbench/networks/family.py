@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from mbench.networks.graph import GraphError
 
 _MOST_CHANNELS = 10**6
 _LONGEST_TITLE = 60
+_MOST_LISTED = 1000
 
 
 def truncated(channels: int, width: float) -> int:
@@ -93,7 +95,8 @@ class Family:
     def listed(self) -> tuple[str, ...]:
         """The sizes that lists show, each as WIDTH_RESOLUTION."""
         patterns = self.grid or (f"1.0_{self.resolution}",)
-        return tuple(size for pattern in patterns for size in sizes.expanded(pattern))
+        listed = (size for pattern in patterns for size in sizes.expanded(pattern))
+        return tuple(itertools.islice(listed, _MOST_LISTED + 1))
 
 
 def _some(channels: object) -> int:
@@ -125,15 +128,21 @@ def check(family: Family) -> None:
     _require(fits, "grid", family.grid, "patterns as in ('{0.5,1.0}_{192,224}',)")
     _require(isinstance(family.resolution, int), "resolution", family.resolution, "a whole number, such as 224")
     try:
+        _require(len(family.listed) <= _MOST_LISTED, "grid", family.grid, f"at most {_MOST_LISTED} sizes")
         for size in (f"1.0_{family.resolution}", *family.listed):
             width, _, resolution = size.partition("_")
             sizes.width(width, size)
             sizes.resolution(resolution, size)
     except UsageError as error:
         raise BlockError(f"its sizes cannot be: {error}") from error
-    block_words.read(family.blocks)
+    try:
+        block_words.read(family.blocks)
+    except BlockError as error:
+        raise BlockError(f"{shown(family.blocks)} are no blocks: {error}") from error
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
     if not condition:
-        raise BlockError(f"its attribute {name!r} is {shown(value)}; expected {expected}")
+        plain = value is None or isinstance(value, str | int | float)
+        found = shown(value) if plain else f"of type {type(value).__name__}"
+        raise BlockError(f"its attribute {name!r} is {found}; expected {expected}")

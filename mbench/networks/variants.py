@@ -31,8 +31,11 @@ _NAME = re.compile(r"(?P<stem>.+?)(?P<shallow>_shallow)?(?P<standard>_standard)?
 def catalog() -> tuple[str, ...]:
     """Return the names that `mbench variants` lists: what is published of each family, then what packages add."""
     added = [family for family in architectures.added_families()[0] if family not in FAMILIES]
-    names = [_named(family, size) for family in (*FAMILIES, *added) for size in architectures.family_of(family).listed]
-    return (*names, *(name for name in DEFAULT if name not in names))
+    names: list[str] = []
+    for family in (*FAMILIES, *added):
+        names += [_named(family, size) for size in architectures.family_of(family).listed]
+        names += [name for name in DEFAULT if name not in names and name.startswith(f"{family}_")]
+    return tuple(names)
 
 
 def expand(patterns: Iterable[str]) -> tuple[str, ...]:
