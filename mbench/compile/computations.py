@@ -196,6 +196,7 @@ EXPRESSIONS: dict[str, Expression] = {
     "maximum": lambda _attributes, values, _dtype: tirx.max(*values),
     "minimum": lambda _attributes, values, _dtype: tirx.min(*values),
     "clip": _clip,
+    "scale": lambda attributes, values, dtype: values[0] * tirx.const(attributes["factor"], dtype),
     "relu": _within(0.0, math.inf),
     "relu6": _within(0.0, 6.0),
     "hard_sigmoid": _hard_sigmoid,
