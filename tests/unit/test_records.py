@@ -178,7 +178,7 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "number for text": (_set("run_id", value=7), "run_id"),
     "null for text": (_set("run_id", value=None), "run_id"),
     "fraction for a whole number": (_set("settings", "repeat", value=1.5), "repeat"),
-    "unknown op": (_set("results", 0, "layers", 0, "op", value="conv3d"), "op"),
+    "an op in other letters": (_set("results", 0, "layers", 0, "op", value="Conv 3D"), "layers[0].op"),
     "impossible device": (_set("device", "kind", value="the moon"), "kind"),
     "empty name": (_set("run_id", value=""), "run_id"),
     "long name": (_set("run_id", value="x" * 201), "run_id"),
@@ -188,7 +188,7 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "a count above 1e308": (_set("results", 0, "layers", 1, "macs", value=10**309), "$.results[0].layers[1].macs"),
     "bytes above all memory": (_set("results", 0, "memory", "weight_bytes", value=10**19), "weight_bytes"),
     "a network without layers": (_set("results", 0, "layers", value=[]), "$.results[0].layers"),
-    "a shape of one side": (_set("results", 0, "layers", 0, "output_shape", value=[1]), "layers[0].output_shape"),
+    "a shape without sides": (_set("results", 0, "layers", 0, "output_shape", value=[]), "layers[0].output_shape"),
     "a shape of thousands of sides": (
         _set("results", 0, "layers", 0, "output_shape", value=[1] * 4_000),
         "layers[0].output_shape",
