@@ -368,7 +368,7 @@ def _result(name: str, settings: Settings, run_id: str) -> Result:
     books, end_to_end = _end_to_end(layers, settings, generator)
     return Result(
         variant=variant, artifact=_artifact(layers), end_to_end=end_to_end, memory=_memory(layers), layers=layers,
-        numerics=None if settings.compile_only else Numerics(
+        replaced=architectures.replaced(variant), numerics=None if settings.compile_only else Numerics(
             max_abs_error=1e-5, max_rel_error=2e-6, tolerance=1e-4, reference="torch 2.13.0, float32", passed=True,
         ),
         energy=_energy(layers, books), time_balance=books, missing=missing,
@@ -385,7 +385,11 @@ def _artifact(layers: Sequence[Layer]) -> ArtifactInfo:
 
 def _layer(index: int, spec: LayerSpec, settings: Settings, generator: random.Random) -> Layer:
     cost = costs.of_layer(spec, settings.dtype)
-    seconds = 2 * cost.macs / (REACHED.get(spec.op, REACHED["other"]) * PEAK_FLOPS) + cost.activation_bytes / (10 * DRAM_BYTES_PER_S) + 2e-6
+    seconds = (
+        2 * cost.macs / (REACHED.get(spec.op, REACHED["other"]) * PEAK_FLOPS)
+        + cost.activation_bytes / (10 * DRAM_BYTES_PER_S)
+        + 2e-6
+    )
     samples = None if settings.compile_only else _samples(generator, seconds, settings.layer_repeat)
     return Layer(
         index=index, name=spec.name, block=spec.block, role=spec.role, inputs=spec.inputs, op=spec.op,

@@ -6,7 +6,7 @@ import functools
 
 from mbench.core import plugins
 from mbench.core.errors import PluginError, UsageError, shown
-from mbench.core.records import Variant
+from mbench.core.records import Replacement, Variant
 from mbench.networks import blocks, folding, standard
 from mbench.networks import layers as layers_of
 from mbench.networks.blocks import Family
@@ -14,6 +14,7 @@ from mbench.networks.families import FAMILIES
 from mbench.networks.folding import Folded
 from mbench.networks.graph import Graph
 from mbench.networks.layers import LayerSpec
+from mbench.networks.standard import Twin
 
 _KEPT = 64
 """Graphs that are kept: a run asks for each several times."""
@@ -59,18 +60,46 @@ def added_families() -> tuple[tuple[str, ...], tuple[PluginError, ...]]:
     return tuple(sound), tuple(broken)
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def graph(variant: Variant) -> Graph:
     """Return the graph of a variant as it is trained, with BatchNorm."""
-    family = family_of(variant.family)
-    whole = blocks.graph(
-        family,
+    return _twin(variant).graph if variant.convolution == "standard" else _as_written(variant)
+
+
+def replaced(variant: Variant) -> tuple[Replacement, ...]:
+    """Return what was replaced in a standard twin; nothing in another network."""
+    return _twin(variant).replaced if variant.convolution == "standard" else ()
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _twin(variant: Variant) -> Twin:
+    return standard.twin(_as_written(variant))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _as_written(variant: Variant) -> Graph:
+    """Return the graph of a network, or of the one that it is the standard twin of."""
+    return blocks.graph(
+        family_of(variant.family),
         width=float(variant.parameters["width_multiplier"]),
         resolution=int(variant.parameters["resolution"]),
         batch=variant.batch,
         dtype=variant.dtype,
     )
-    return standard.twin(whole).graph if variant.convolution == "standard" else whole
+
+
+def has_twin(family: str) -> bool:
+    """Return whether the networks of a family have a depthwise convolution, and so a standard twin.
+
+    Raises:
+        UsageError: the family is not known.
+        PluginError: the package that adds it is broken.
+    """
+    return _has_depthwise(family_of(family))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _has_depthwise(family: Family) -> bool:
+    return standard.has_depthwise(blocks.graph(family, width=1.0, resolution=family.resolution))
 
 
 @functools.lru_cache(maxsize=_KEPT)

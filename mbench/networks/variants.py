@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from mbench.core import dtypes
 from mbench.core.errors import UsageError, did_you_mean
@@ -124,10 +125,19 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
         name=f"{match['family']}_{width}_{resolution}{suffixes}",
         family=family,
         parameters={"width_multiplier": width, "resolution": resolution},
-        convolution="standard" if match["standard"] else "depthwise_separable",
+        convolution=_convolution(family, name, standard=match["standard"] is not None),
         batch=batch,
         dtype=dtype,
     )
+
+
+def _convolution(family: str, name: str, *, standard: bool) -> Literal["depthwise_separable", "standard"] | None:
+    """Return the kind of convolutions of a network; None where the family has no depthwise ones."""
+    if architectures.has_twin(family):
+        return "standard" if standard else "depthwise_separable"
+    if standard:
+        raise UsageError(f"variant {name!r}: the network has no depthwise convolution, so no standard twin")
+    return None
 
 
 def _width(text: str, name: str) -> float:
@@ -150,12 +160,35 @@ def _resolution(text: str, name: str) -> int:
     return resolution
 
 
-def paired_with(variant: Variant) -> str:
-    """Return the name of the same network with the other kind of convolution."""
+def paired_with(variant: Variant) -> str | None:
+    """Return the name of the same network with the other kind of convolution; None where there is no such network."""
+    if variant.convolution is None:
+        return None
     stem = without_batch(variant.name)
     batch = variant.name.removeprefix(stem)
     other = stem.removesuffix("_standard") if variant.convolution == "standard" else f"{stem}_standard"
     return f"{other}{batch}"
+
+
+def with_twins(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return networks, each followed by its standard twin, each once; and those that have no twin.
+
+    Args:
+        names: canonical names, of networks or of twins.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    found: dict[str, None] = {}
+    without: list[str] = []
+    for name in names:
+        variant = parse(name)
+        found[name] = None
+        if variant.convolution is None:
+            without.append(name)
+        elif variant.convolution == "depthwise_separable" and (twin := paired_with(variant)):
+            found[twin] = None
+    return expand(found), tuple(without)
 
 
 def without_batch(name: str) -> str:
