@@ -10,13 +10,13 @@ import tvm
 from mbench.compile import to_relax
 from mbench.compile.kernel import Kernel
 from mbench.compile.schedules.dispatch import signature
-from mbench.networks import variants
+from mbench.networks import architectures, variants
 
 
 @pytest.fixture(scope="module")
 def functions() -> dict[str, Any]:
     """Return the kernels of a small network by their signatures."""
-    lowered = to_relax.lower(variants.parse("mobilenet_v1_0.25_32"))
+    lowered = to_relax.lower(architectures.folded(variants.parse("mobilenet_v1_0.25_32")).graph)
     found = ((signature(Kernel(function)), function) for _, function in to_relax.kernel_calls(lowered.module))
     return {name: function for name, function in found if name}
 

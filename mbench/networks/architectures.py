@@ -7,7 +7,7 @@ import functools
 from mbench.core import plugins
 from mbench.core.errors import PluginError, UsageError, shown, why
 from mbench.core.plugins import Plugin
-from mbench.core.records import Variant
+from mbench.core.records import Replacement, Variant
 from mbench.networks import block_words, blocks, folding, standard
 from mbench.networks import family as family_rules
 from mbench.networks import layers as layers_of
@@ -17,6 +17,7 @@ from mbench.networks.family import Family
 from mbench.networks.folding import Folded
 from mbench.networks.graph import Graph, GraphError
 from mbench.networks.layers import LayerSpec
+from mbench.networks.standard import Twin
 
 _KEPT = 64
 """Graphs that are kept: a run asks for each several times."""
@@ -83,7 +84,6 @@ def added_families() -> tuple[tuple[str, ...], tuple[PluginError, ...]]:
     return tuple(sound), tuple(broken)
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def graph(variant: Variant) -> Graph:
     """Return the graph of a variant as it is trained, with BatchNorm.
 
@@ -91,9 +91,25 @@ def graph(variant: Variant) -> Graph:
         UsageError: the family has no network of this width and resolution.
         PluginError: the package that adds the family is broken.
     """
+    return _twin(variant).graph if variant.convolution == "standard" else _as_written(variant)
+
+
+def replaced(variant: Variant) -> tuple[Replacement, ...]:
+    """Return what was replaced in a standard twin; nothing in another network."""
+    return _twin(variant).replaced if variant.convolution == "standard" else ()
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _twin(variant: Variant) -> Twin:
+    return standard.twin(_as_written(variant))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _as_written(variant: Variant) -> Graph:
+    """Return the graph of a network, or of the one that it is the standard twin of."""
     family = family_of(variant.family)
     try:
-        whole = blocks.graph(
+        return blocks.graph(
             family,
             width=variant.number("width_multiplier"),
             resolution=int(variant.number("resolution")),
@@ -102,7 +118,21 @@ def graph(variant: Variant) -> Graph:
         )
     except GraphError as error:
         raise UsageError(f"variant {variant.name!r}: {error}; its family has no network of this size") from error
-    return standard.twin(whole).graph if variant.convolution == "standard" else whole
+
+
+def has_twin(family: str) -> bool:
+    """Return whether the networks of a family have a depthwise convolution, and so a standard twin.
+
+    Raises:
+        UsageError: the family is not known.
+        PluginError: the package that adds it is broken.
+    """
+    return _has_depthwise(family_of(family))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _has_depthwise(family: Family) -> bool:
+    return standard.has_depthwise(blocks.graph(family, width=1.0, resolution=family.resolution))
 
 
 @functools.lru_cache(maxsize=_KEPT)

@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterable
+from typing import Literal
 
 from mbench.core import dtypes
 from mbench.core.errors import PluginError, UsageError
@@ -107,7 +108,7 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
         name=_named(family, f"{width}_{resolution}", match["standard"] or "", f"_b{batch}" if match["batch"] else ""),
         family=family,
         parameters={"width_multiplier": width, "resolution": resolution},
-        convolution="standard" if match["standard"] else "depthwise_separable",
+        convolution=_convolution(family, name, standard=match["standard"] is not None),
         batch=batch,
         dtype=dtype,
     )
@@ -124,6 +125,15 @@ def _read(name: str) -> tuple[re.Match[str], str, tuple[str, ...]] | None:
         family += match["shallow"] or ""
         if len(given) == parts and architectures.is_known(family):
             return match, family, tuple(given)
+    return None
+
+
+def _convolution(family: str, name: str, *, standard: bool) -> Literal["depthwise_separable", "standard"] | None:
+    """Return the kind of convolutions of a network; None where the family has no depthwise ones."""
+    if architectures.has_twin(family):
+        return "standard" if standard else "depthwise_separable"
+    if standard:
+        raise UsageError(f"variant {name!r}: the network has no depthwise convolution, so no standard twin")
     return None
 
 
@@ -158,12 +168,35 @@ def _named(family: str, size: str, *suffixes: str) -> str:
     return f"{base}_{size}{family.removeprefix(base)}{''.join(suffixes)}"
 
 
-def paired_with(variant: Variant) -> str:
-    """Return the name of the same network with the other kind of convolution."""
+def paired_with(variant: Variant) -> str | None:
+    """Return the name of the same network with the other kind of convolution; None where there is no such network."""
+    if variant.convolution is None:
+        return None
     stem = without_batch(variant.name)
     batch = variant.name.removeprefix(stem)
     other = stem.removesuffix("_standard") if variant.convolution == "standard" else f"{stem}_standard"
     return f"{other}{batch}"
+
+
+def with_twins(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return networks, each followed by its standard twin, each once; and those that have no twin.
+
+    Args:
+        names: canonical names, of networks or of twins.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    found: dict[str, None] = {}
+    without: list[str] = []
+    for name in names:
+        variant = parse(name)
+        found[name] = None
+        if variant.convolution is None:
+            without.append(name)
+        elif variant.convolution == "depthwise_separable" and (twin := paired_with(variant)):
+            found[twin] = None
+    return expand(found), tuple(without)
 
 
 def without_batch(name: str) -> str:

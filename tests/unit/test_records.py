@@ -37,7 +37,7 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "number for text": (set_at("run_id", value=7), "run_id"),
     "null for text": (set_at("run_id", value=None), "run_id"),
     "fraction for a whole number": (set_at("settings", "repeat", value=1.5), "repeat"),
-    "unknown op": (set_at("results", 0, "layers", 0, "op", value="conv3d"), "op"),
+    "an op in other letters": (set_at("results", 0, "layers", 0, "op", value="Conv 3D"), "layers[0].op"),
     "impossible device": (set_at("device", "kind", value="the moon"), "kind"),
     "empty name": (set_at("run_id", value=""), "run_id"),
     "long name": (set_at("run_id", value="x" * 201), "run_id"),
@@ -47,7 +47,10 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "a count above 1e308": (set_at("results", 0, "layers", 1, "macs", value=10**309), "$.results[0].layers[1].macs"),
     "bytes above all memory": (set_at("results", 0, "memory", "weight_bytes", value=10**19), "weight_bytes"),
     "a network without layers": (set_at("results", 0, "layers", value=[]), "$.results[0].layers"),
-    "a shape of one side": (set_at("results", 0, "layers", 0, "output_shape", value=[1]), "layers[0].output_shape"),
+    "a shape without sides": (
+        set_at("results", 0, "layers", 0, "output_shape", value=[]),
+        "layers[0].output_shape",
+    ),
     "a shape of thousands of sides": (
         set_at("results", 0, "layers", 0, "output_shape", value=[1] * 4_000),
         "layers[0].output_shape",

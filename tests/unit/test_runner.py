@@ -11,7 +11,7 @@ import pytest
 from run_world import NAMES, World, names, resumed
 
 from mbench import devices
-from mbench.analysis import pairs
+from mbench.analysis import completeness, pairs
 from mbench.build import build as builder
 from mbench.build import builders
 from mbench.core import atomic_files, machine_types, record_files, records, system_limits
@@ -153,6 +153,27 @@ def test_a_build_that_is_too_large_beside_others_is_tried_alone_with_all_the_mem
     assert tuple(names(world.run(build_timeout_s=7.0))) == NAMES
     assert sorted(limits.memory_bytes / 2**30 for limits in given) == [4.5, 4.5, 4.5, 9.0]
     assert {limits.time_s for limits in given} == {7.0}
+
+
+def test_a_network_that_is_larger_than_the_memory_is_refused_before_anything_is_built(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin alone: weights of 2.0 million parameters beside 0.5 and 1.3 million."""
+    monkeypatch.setattr(system_limits, "available_bytes", lambda: 50 * 10**6)
+    record = world.run()
+    assert names(record) == [NAMES[0], NAMES[2]]
+    assert NAMES[1] not in world.built
+    [failure] = record.failures
+    assert (failure.variant, failure.stage, world.ended(NAMES[1])) == (NAMES[1], "planning", "failed")
+    assert "too large for this machine" in failure.reason
+    assert not completeness.complete(record)
+    monkeypatch.setattr(system_limits, "available_bytes", lambda: 10**9)
+    assert sorted(names(world.run(before=record))) == sorted(NAMES)
+
+
+def test_what_the_user_should_know_is_said_first(world: World) -> None:
+    world.run(notes=("--standard: x has no twin",))
+    assert world.progress.notes[0] == "--standard: x has no twin"
 
 
 def test_a_build_that_takes_too_long_is_not_tried_again(world: World) -> None:
