@@ -8,7 +8,7 @@ import numpy as np
 
 from mbench.compile import to_relax
 from mbench.core.records import Variant
-from mbench.networks import weights
+from mbench.networks import architectures, weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,11 @@ class Network(to_relax.Lowered):
 
 def lowered(variant: Variant) -> Network:
     """Return a network with its weights in place."""
-    plain, drawn = to_relax.lower(variant), weights.draw(variant)
-    module = to_relax.bind(plain.module, drawn.parameters)
-    return Network(module=module, calls=plain.calls, example=drawn.example, expected=drawn.expected)
+    plain, drawn = to_relax.lower(architectures.folded(variant).graph), weights.draw(variant)
+    return Network(
+        module=to_relax.bind(plain, drawn.parameters),
+        calls=plain.calls,
+        permutations={},
+        example=drawn.examples["image"],
+        expected=drawn.expected[0],
+    )

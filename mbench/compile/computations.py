@@ -1,8 +1,8 @@
 """What each operation of a graph computes, in TVM's tensor expressions: sums in the accumulator's type, not scheduled.
 
-Images are (n, y, x, c) here, but for a network's input, which is read (n, c, y, x), as it comes; weights of a convolution
-are (ky, kx, ci / groups, c), those of a fully connected layer (inputs, outputs). The forms are TVM's own where it has one
-that the rules know: they read off the blocks what is computed.
+Images are (n, y, x, c) here, but for a network's input, which is read (n, c, y, x), as it comes; weights of a
+convolution are (ky, kx, ci / groups, c), those of a fully connected layer (inputs, outputs). The forms are TVM's own
+where it has one that the rules know: they read off the blocks what is computed.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def chain(shape: Sequence[Any], value: Callable[..., Any]) -> te.Tensor:
 def broadcast(tensor: te.Tensor, at: Sequence[Any], *, channels_first: bool = False) -> Any:
     """Read the element of a tensor that broadcasts to the place `at`, which is channels last."""
     own = list(at)[len(at) - len(tensor.shape) :]
-    if channels_first and len(own) == 4:  # noqa: PLR2004 - N, C, H, W
+    if channels_first and len(own) == 4:
         own = [own[0], own[3], own[1], own[2]]
     return tensor(*(0 if int(extent) == 1 else index for extent, index in zip(tensor.shape, own, strict=True)))
 
@@ -176,8 +176,8 @@ def _gelu(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> 
 
 def _gelu_tanh(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
     x, half = values[0], tirx.const(0.5, dtype)
-    inner = x * tirx.const(math.sqrt(2 / math.pi), dtype) * (
-        tirx.const(1.0, dtype) + x * x * tirx.const(0.044715, dtype)
+    inner = (
+        x * tirx.const(math.sqrt(2 / math.pi), dtype) * (tirx.const(1.0, dtype) + x * x * tirx.const(0.044715, dtype))
     )
     return x * (half + half * tirx.tanh(inner))
 
@@ -190,6 +190,7 @@ EXPRESSIONS: dict[str, Expression] = {
     "maximum": lambda _attributes, values, _dtype: tirx.max(*values),
     "minimum": lambda _attributes, values, _dtype: tirx.min(*values),
     "clip": _clip,
+    "scale": lambda attributes, values, dtype: values[0] * tirx.const(attributes["factor"], dtype),
     "relu": _within(0.0, math.inf),
     "relu6": _within(0.0, 6.0),
     "hard_sigmoid": _hard_sigmoid,

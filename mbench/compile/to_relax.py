@@ -194,7 +194,7 @@ class _Writer:
         if operations.is_elementwise(anchor.op):
             return self._chain(group, None, group.nodes)
         total = self._anchor(anchor)
-        if anchor.op in ("conv2d", "linear") and len(anchor.inputs) > 2:  # noqa: PLR2004 - data, weights, bias
+        if anchor.op in ("conv2d", "linear") and len(anchor.inputs) > 2:
             total = computations.added(total, self._tensors[anchor.inputs[2]])
         if rest or (str(total.dtype) == sums and sums != anchor.dtype):
             return self._chain(group, total, rest)
@@ -216,7 +216,9 @@ class _Writer:
         if node.op == "softmax":
             return computations.softmax(read[0], self._axis(node.inputs[0], known["axis"]))
         if node.op == "layer_norm":
-            return computations.layer_norm(*read, [axis % len(node.shape) for axis in known["axes"]], known["epsilon"])
+            x, weight, bias = read
+            axes = [axis % len(node.shape) for axis in known["axes"]]
+            return computations.layer_norm(x, weight, bias, axes, known["epsilon"])
         if node.op in ("reshape", "permute", "slice", "concat"):
             return self._moved(node, read)
         raise BuildError(f"layer {node.name!r}: operation {node.op!r} cannot be compiled")

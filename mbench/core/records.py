@@ -111,6 +111,17 @@ class Variant(Strict, frozen=True, kw_only=True):
     batch: Batch
     dtype: Text
 
+    def number(self, parameter: str) -> float:
+        """Return a parameter that is a number.
+
+        Raises:
+            TypeError: it is none.
+        """
+        value = self.parameters[parameter]
+        if not isinstance(value, int | float):
+            raise TypeError(f"{parameter} of {self.name} is {value!r}; expected a number")
+        return value
+
     def __hash__(self) -> int:
         """Allow networks as keys, although parameters are a dict."""
         return hash((self.name, self.batch, self.dtype))

@@ -7,10 +7,10 @@ import functools
 from mbench.core import plugins
 from mbench.core.errors import PluginError, UsageError, shown
 from mbench.core.records import Variant
-from mbench.networks import blocks, folding, standard
+from mbench.networks import block_words, blocks, folding, standard
 from mbench.networks import layers as layers_of
-from mbench.networks.blocks import Family
 from mbench.networks.families import FAMILIES
+from mbench.networks.family import Family
 from mbench.networks.folding import Folded
 from mbench.networks.graph import Graph
 from mbench.networks.layers import LayerSpec
@@ -36,9 +36,12 @@ def family_of(name: str) -> Family:
     family = added.load()
     if isinstance(family, str):
         family = Family(title=name, blocks=family)
-    if not isinstance(family, Family) or not blocks.is_sound(family.blocks):
-        told = family.blocks if isinstance(family, Family) else family
-        raise added.refuse(f"{shown(told)} are no blocks; expected words as in {blocks.EXAMPLE!r}")
+    if not isinstance(family, Family):
+        raise added.refuse(f"{shown(family)} are no blocks; expected words as in {block_words.EXAMPLE!r}")
+    try:
+        block_words.read(family.blocks)
+    except block_words.BlockError as error:
+        raise added.refuse(f"{shown(family.blocks)} are no blocks: {error}") from error
     return family
 
 
@@ -65,8 +68,8 @@ def graph(variant: Variant) -> Graph:
     family = family_of(variant.family)
     whole = blocks.graph(
         family,
-        width=float(variant.parameters["width_multiplier"]),
-        resolution=int(variant.parameters["resolution"]),
+        width=variant.number("width_multiplier"),
+        resolution=int(variant.number("resolution")),
         batch=variant.batch,
         dtype=variant.dtype,
     )
@@ -86,7 +89,7 @@ def layers(variant: Variant) -> tuple[LayerSpec, ...]:
 
 def input_shape(variant: Variant) -> tuple[int, ...]:
     """Return the shape of the images that a variant takes: (N, 3, R, R)."""
-    resolution = int(variant.parameters["resolution"])
+    resolution = int(variant.number("resolution"))
     return (variant.batch, 3, resolution, resolution)
 
 

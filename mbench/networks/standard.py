@@ -1,7 +1,7 @@
 """The standard twin: the same network with standard convolutions in the place of depthwise-separable ones.
 
-Each depthwise convolution, together with the pointwise one that follows it, becomes one standard convolution of the same
-kernel, stride, padding and dilation and the same channels. The activation between the two goes; what follows the
+Each depthwise convolution, together with the pointwise one that follows it, becomes one standard convolution of the
+same kernel, stride, padding and dilation and the same channels. The activation between the two goes; what follows the
 pointwise convolution stays. Where something else stands between the two or reads what lies there (squeeze-excite), the
 depthwise convolution alone is replaced.
 """
@@ -74,8 +74,8 @@ def twin(graph: Graph) -> Twin:
 
 def _name(depthwise: str, graph: Graph) -> str:
     """Return the name of what stands in the place of a depthwise convolution: `block1.conv` for `block1.dw`."""
-    stem, dot, _ = depthwise.rpartition(".")
-    name = f"{stem}{dot}conv"
+    stem, dot, last = depthwise.rpartition(".")
+    name = f"{stem}{dot}{last.replace('dw', 'conv')}"
     return name if dot and name not in graph.by_name else f"{depthwise}.standard"
 
 

@@ -69,9 +69,7 @@ def draw(graph: Graph) -> dict[str, np.ndarray]:
     images = torch.Generator().manual_seed(SEED)
     sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op in ("conv2d", "batch_norm")]
     count = max(_CALIBRATION_IMAGES, -(-_CALIBRATION_PIXELS // min(sides, default=1)))
-    inputs = {
-        name: torch.randn(count, *given.shape[1:], generator=images) for name, given in graph.inputs.items()
-    }
+    inputs = {name: torch.randn(count, *given.shape[1:], generator=images) for name, given in graph.inputs.items()}
     drawn: dict[str, np.ndarray] = {}
 
     def give(node: Node, read: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -125,7 +123,7 @@ def _run(
     for place, node in enumerate(graph.nodes):
         read = [values[name] for name in graph.operands(node)]
         given = dict(zip(graph.constants(node), constants(node, read), strict=True))
-        values[node.name] = _OPERATIONS[node.op](
+        values[node.name] = OPERATIONS[node.op](
             node, batch, *(given[name] if name in given else values[name] for name in node.inputs)
         )
         for name in last.get(place, ()):
@@ -150,9 +148,7 @@ def _convolution(node: Node, _batch: int, x: torch.Tensor, *weights: torch.Tenso
         return functional.conv2d(x, *weights, stride=known["strides"], padding=(top, left), dilation=known["dilation"],
                                  groups=known["groups"])  # fmt: skip
     x = functional.pad(x, (left, right, top, bottom))
-    return functional.conv2d(
-        x, *weights, stride=known["strides"], dilation=known["dilation"], groups=known["groups"]
-    )
+    return functional.conv2d(x, *weights, stride=known["strides"], dilation=known["dilation"], groups=known["groups"])
 
 
 def _batch_norm(node: Node, _batch: int, x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
@@ -199,7 +195,7 @@ def _binary(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor
     return lambda _node, _batch, x, y: function(x, y)
 
 
-_OPERATIONS: dict[str, Callable[..., Any]] = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "conv2d": _convolution,
     "linear": lambda _node, _batch, x, *weights: functional.linear(x, *weights),
     "matmul": _binary(torch.matmul),
@@ -220,6 +216,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "maximum": _binary(torch.maximum),
     "minimum": _binary(torch.minimum),
     "clip": lambda node, _batch, x: x.clamp(node.attributes["low"], node.attributes["high"]),
+    "scale": lambda node, _batch, x: x * node.attributes["factor"],
     "relu": _unary(functional.relu),
     "relu6": _unary(functional.relu6),
     "hard_swish": _unary(functional.hardswish),
@@ -232,7 +229,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-class TorchNetwork(torch.nn.Module):
+class TorchNetwork(torch.nn.Module):  # type: ignore[misc]
     """A graph with its parameters as a torch module in evaluation mode: what peers are given."""
 
     def __init__(self, graph: Graph, parameters: Mapping[str, np.ndarray]) -> None:

@@ -28,6 +28,7 @@ from mbench.measure import counters
 from mbench.measure.decode import Decoder, InstructionCost
 from mbench.measure.observation import CountedRun, MeasurePlan, Observation
 from mbench.networks import architectures, variants
+from mbench.networks.layers import LayerSpec
 
 NAMES = ("arm64_cortex_a72", "x86_64_v3")
 EVERY = (*NAMES, "arm64_cortex_a53", "arm64_cortex_a76", "arm64_neoverse_n1", "arm64_neoverse_v2", "arm64_apple_m1")
@@ -76,7 +77,7 @@ def taps(size: int, out: int, side: int, stride: int, padding: int) -> int:
     return sum(max(0, min(start + side, size) - max(start, 0)) for start in starts)
 
 
-def flops_by_hand(spec: architectures.LayerSpec) -> int:
+def flops_by_hand(spec: LayerSpec) -> int:
     """Return the operations of a layer: multiply-adds of taps inside the image, begun with the bias, and one ReLU."""
     _, channels, *_ = spec.input_shape
     outputs = int(np.prod(spec.output_shape))
@@ -85,7 +86,10 @@ def flops_by_hand(spec: architectures.LayerSpec) -> int:
     if spec.op == "dense":
         return 2 * channels * outputs
     side, out = spec.input_shape[-1], spec.output_shape[-1]
-    inside = taps(side, out, spec.kernel, spec.stride, (spec.kernel - 1) // 2) ** 2
+    assert spec.kernel_size
+    assert spec.stride
+    assert spec.groups
+    inside = taps(side, out, spec.kernel_size[0], spec.stride[0], (spec.kernel_size[0] - 1) // 2) ** 2
     return 2 * inside * spec.output_shape[1] * channels // spec.groups + outputs
 
 

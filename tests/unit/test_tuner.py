@@ -35,7 +35,7 @@ from mbench.core.records import Variant
 from mbench.devices.process import WorkerDied
 from mbench.hardware import host, targets
 from mbench.measure.duel import Bout, DuelPlan
-from mbench.networks import variants
+from mbench.networks import architectures, variants
 from mbench.pipeline import options
 from mbench.terminal import tuning_tables
 from mbench.tuning import choice_files, in_network, jobs, search, tuner
@@ -51,7 +51,7 @@ MACHINE = KernelMachine.of(TARGET)
 @pytest.fixture(scope="module")
 def functions() -> dict[str, Any]:
     """Return the kernels of a small network by their signatures."""
-    lowered = to_relax.lower(variants.parse("mobilenet_v1_0.25_32"))
+    lowered = to_relax.lower(architectures.folded(variants.parse("mobilenet_v1_0.25_32")).graph)
     found = ((signature(Kernel(function)), function) for _, function in to_relax.kernel_calls(lowered.module))
     return {name: function for name, function in found if name}
 
@@ -109,7 +109,7 @@ def test_a_stale_choice_is_ignored_with_the_reason(product: tuple[str, Any], nam
 
 
 def test_kernels_without_weights_are_not_tuned() -> None:
-    lowered = to_relax.lower(variants.parse("mobilenet_v1_0.25_32"))
+    lowered = to_relax.lower(architectures.folded(variants.parse("mobilenet_v1_0.25_32")).graph)
     named = {str(signature(Kernel(function))) for _, function in to_relax.kernel_calls(lowered.module)}
     assert "None" in named  # the pooling
     assert all(name.split("_")[0] in ("None", "conv2d", "depthwise", "matmul") for name in named)
