@@ -150,6 +150,10 @@ def _slice(writer: _Writer, node: Node) -> None:
     writer.add("Slice", node, writer.read(node.inputs[0]), *parts)
 
 
+def _scale(writer: _Writer, node: Node) -> None:
+    writer.add("Mul", node, writer.read(node.inputs[0]), writer.number(node, "factor", node.attributes["factor"]))
+
+
 def _between(writer: _Writer, node: Node, low: float, high: float) -> None:
     bounds = [
         "" if math.isinf(bound) else writer.number(node, role, bound) for role, bound in (("low", low), ("high", high))
@@ -210,6 +214,7 @@ _OPERATIONS: dict[str, _Form] = {
     "divide": _plain("Div"),
     "maximum": _plain("Max"),
     "minimum": _plain("Min"),
+    "scale": _scale,
     "clip": lambda writer, node: _between(writer, node, node.attributes["low"], node.attributes["high"]),
     "relu": _plain("Relu"),
     "relu6": lambda writer, node: _between(writer, node, 0.0, 6.0),

@@ -81,6 +81,10 @@ class _Writer:
         """Return the tensor of what a node gives."""
         return self._place(node.name, node.name in self.last)
 
+    def alias(self, node: Node, place: int) -> None:
+        """Let what a node gives be a tensor that is there."""
+        self._places[node.name, node.name in self.last] = place
+
     def part(self, node: Node, name: str) -> int:
         """Return a new tensor for what an operation computes on its way, of the shape of what it gives."""
         return self.file.tensor(f"{node.name}/{name}", self.shape(node.name))
@@ -268,6 +272,12 @@ def _clip(writer: _Writer, node: Node) -> None:
         writer.file.operator(CODES.MINIMUM, [x, most], writer.made(node), options)
 
 
+def _scale(writer: _Writer, node: Node) -> None:
+    factor = writer.file.number(f"{node.name}/factor", node.attributes["factor"])
+    inputs = [writer.operand(node.inputs[0], node), factor]
+    writer.file.operator(CODES.MUL, inputs, writer.made(node), schema.MulOptionsT())
+
+
 def _silu(writer: _Writer, node: Node) -> None:
     x, gate = writer.operand(node.inputs[0], node), writer.part(node, "gate")
     writer.file.operator(CODES.LOGISTIC, [x], gate)
@@ -303,12 +313,16 @@ def _reshape(writer: _Writer, node: Node) -> None:
 
 
 def _permute(writer: _Writer, node: Node) -> None:
-    """Write one transpose, from how the input lies to how the output has to."""
+    """Write one transpose, from how the input lies to how the output has to; none where nothing moves."""
     name, plain = node.inputs[0], tuple(range(len(node.shape)))
     lies = _LAST if name in writer.last else plain
     wanted = _LAST if node.name in writer.last else plain
-    axes = [lies.index(node.attributes["axes"][axis]) for axis in wanted]
-    writer.transpose(writer.read(name, last=name in writer.last), axes, writer.made(node), node.name)
+    axes = tuple(lies.index(node.attributes["axes"][axis]) for axis in wanted)
+    source = writer.read(name, last=name in writer.last)
+    if axes == plain:
+        writer.alias(node, source)
+    else:
+        writer.transpose(source, axes, writer.made(node), node.name)
 
 
 def _matmul(writer: _Writer, node: Node) -> None:
@@ -347,6 +361,7 @@ _OPERATIONS: dict[str, _Form] = {
     "divide": _binary(CODES.DIV, schema.DivOptionsT),
     "maximum": _binary(CODES.MAXIMUM, schema.MaximumMinimumOptionsT),
     "minimum": _binary(CODES.MINIMUM, schema.MaximumMinimumOptionsT),
+    "scale": _scale,
     "clip": _clip,
     "relu": _unary(CODES.RELU),
     "relu6": _unary(CODES.RELU6),

@@ -78,6 +78,12 @@ def _flattened(builder: GraphBuilder, x: str) -> str:
     return builder.linear("fc", x, 10)
 
 
+def _channels_last(builder: GraphBuilder, x: str) -> str:
+    """Features in the order in which they lie channels last: nothing moves in memory."""
+    x = builder.add("permute", "moved", builder.convolution("conv", x, 4, norm=None), axes=(0, 2, 3, 1))
+    return builder.add("reshape", "rows", x, shape=(BATCH, SIDE * SIDE, 4))
+
+
 def _read_twice(builder: GraphBuilder, x: str) -> str:
     """An activation that cannot be a part of the convolution, since the value before it is read as well."""
     x = builder.convolution("conv", x, CHANNELS, norm=None, bias=True)
@@ -133,6 +139,7 @@ CASES: dict[str, _Case] = {
     "attention": _attention,
     "classifier": _classifier,
     "flattened": _flattened,
+    "channels last": _channels_last,
     "rows": _rows,
     "fully connected over rows": _linear_rows,
     "concat": _concatenated,
@@ -146,6 +153,7 @@ CASES: dict[str, _Case] = {
     **{op: _two(op) for op in ("add", "subtract", "multiply", "divide", "maximum", "minimum")},
     "multiply each channel": _constant("multiply", (1, CHANNELS, 1, 1)),
     "add to each channel": _constant("add", (CHANNELS, 1, 1)),
+    "scale": _op("scale", factor=0.125),
     "clip": _op("clip", low=-0.5, high=0.75),
     "clip below": _op("clip", low=-0.5, high=math.inf),
     "clip to 6": _op("clip", low=0.0, high=6.0),

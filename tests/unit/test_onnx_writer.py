@@ -16,7 +16,11 @@ from mbench.networks.graph import Graph
 
 TOLERANCE = 1e-4
 """Of the largest value."""
-NETWORKS = ("mobilenet_v1_0.25_64", "mobilenet_v2_0.35_64", "mobilenet_v2_0.35_64_standard", "mobilenet_v2_0.35_64_b3")
+NETWORKS = (
+    *("mobilenet_v1_0.25_64", "mobilenet_v2_0.35_64", "mobilenet_v2_0.35_64_standard", "mobilenet_v2_0.35_64_b3"),
+    *("mobilenet_v3_small_1.0_64", "mobilenet_v3_small_0.75_64_standard", "mobilenet_v4_conv_small_1.0_64"),
+    *("mobilenet_v4_hybrid_medium_1.0_64", "efficientnet_lite0_1.0_64", "mnasnet_a1_1.0_64"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,11 @@ TOLERANCE = 1e-4
 WITHOUT = ("batch_norm", "rows", "slice")
 """Cases of operations that have no form: folded graphs have no BatchNorm, and no MobileNet the others."""
 CASES = tuple(name for name in graph_cases.CASES if name not in WITHOUT)
-NETWORKS = ("mobilenet_v1_0.25_64", "mobilenet_v2_0.35_64", "mobilenet_v2_0.35_64_standard", "mobilenet_v2_0.35_64_b3")
+NETWORKS = (
+    *("mobilenet_v1_0.25_64", "mobilenet_v2_0.35_64", "mobilenet_v2_0.35_64_standard", "mobilenet_v2_0.35_64_b3"),
+    *("mobilenet_v3_small_1.0_64", "mobilenet_v3_small_0.75_64_standard", "mobilenet_v4_conv_small_1.0_64"),
+    *("mobilenet_v4_hybrid_medium_1.0_64", "efficientnet_lite0_1.0_64", "mnasnet_a1_1.0_64"),
+)
 LAST = (0, 2, 3, 1)
 
 
@@ -122,6 +126,7 @@ def test_what_xnnpack_does_not_take_is_said(writer: ModuleType) -> None:
         ("gate of a value read twice", ["CONV_2D", "ADD", "MUL", "MUL"]),
         ("depthwise, two a channel", ["DEPTHWISE_CONV_2D"]),
         ("classifier", ["CONV_2D", "MEAN", "RESHAPE", "FULLY_CONNECTED", "HARD_SWISH", "FULLY_CONNECTED"]),
+        ("channels last", ["CONV_2D", "RESHAPE"]),
         ("squeeze-excite", ["DEPTHWISE_CONV_2D", "HARD_SWISH", "MEAN", "CONV_2D", "CONV_2D", "MUL", "MUL"]),
     ],
 )
