@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mbench.core.choices import Prefer
 from mbench.core.field_types import (
     LABEL_KEY,
     MOST_KEYS,
@@ -88,6 +89,9 @@ class Settings(Strict, frozen=True, kw_only=True):
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
     no_tuned: bool | None = None
     """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not have it."""
+    prefer: Prefer = None
+    """Which kernels were taken that are quicker and have more weights: all (`latency`), none (`memory`), or, where it
+    is null, as many as keep all weights below twice the network's parameters. Version 1 took all."""
     repeat_asked: bool = False
     """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
     target_folders: Texts = ()
