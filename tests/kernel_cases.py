@@ -312,7 +312,7 @@ def executed(plan: KernelPlan, layer: Layer, arrays: Sequence[np.ndarray]) -> np
     ready = list(arrays)
     if plan.pack is not None:
         ready[1] = plan.pack(ready[1])
-    return run(compiled(plan.function), ready, layer.output_shape)
+    return run(compiled(plan.function), ready, layer.output_shape, layer.dtype)
 
 
 def tolerance(layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
