@@ -223,7 +223,8 @@ def test_mobilenet_v3_large_is_the_published_one(
 # there are 1024, and with these all but two figures of the README come out: 2.9 at width 1, 44 and 2.4 at 0.75. The other
 # two, 66 and 65, follow from neither.
 @pytest.mark.parametrize(
-    ("width", "million_macs", "million_parameters", "of_first_version"), [(1.0, 57, 2.5, (57, 2.9)), (0.75, 43, 2.0, (44, 2.4))]
+    ("width", "million_macs", "million_parameters", "of_first_version"),
+    [(1.0, 57, 2.5, (57, 2.9)), (0.75, 43, 2.0, (44, 2.4))],
 )
 def test_mobilenet_v3_small_is_the_papers_last_version(
     width: float, million_macs: int, million_parameters: float, of_first_version: tuple[int, float]
