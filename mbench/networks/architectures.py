@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from mbench.core import plugins
-from mbench.core.errors import PluginError, UsageError, shown, why
+from mbench.core.errors import PluginError, UsageError, shortened, shown, why
 from mbench.core.plugins import Plugin
 from mbench.core.records import Variant
 from mbench.networks import block_words, blocks, folding, standard
@@ -18,6 +18,8 @@ from mbench.networks.folding import Folded
 from mbench.networks.graph import Graph, GraphError
 from mbench.networks.layers import LayerSpec
 
+_LONGEST = 300
+"""Characters of what another package's error says."""
 _KEPT = 64
 """Graphs that are kept: a run asks for each several times."""
 
@@ -42,7 +44,7 @@ def _added_family(added: Plugin) -> Family:
         raise added.refuse("its name has a brace, which means a grid of names")
     family = added.load()
     if isinstance(family, str):
-        family = Family(title=added.name, blocks=family)
+        family = Family(blocks=family)
     if not isinstance(family, Family):
         raise added.refuse(f"{shown(family)} are no blocks; expected words as in {block_words.EXAMPLE!r}, or a Family")
     try:
@@ -51,8 +53,13 @@ def _added_family(added: Plugin) -> Family:
     except BlockError as error:
         raise added.refuse(str(error)) from error
     except Exception as error:
-        raise added.refuse(f"it has no network of width 1.0: {type(error).__name__}: {why(error)}") from error
+        raise _refused(added, 1.0, error) from error
     return family
+
+
+def _refused(added: Plugin, width: float, error: Exception) -> PluginError:
+    said = shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
+    return added.refuse(f"it has no network of width {width}: {said}")
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -83,7 +90,6 @@ def added_families() -> tuple[tuple[str, ...], tuple[PluginError, ...]]:
     return tuple(sound), tuple(broken)
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def graph(variant: Variant) -> Graph:
     """Return the graph of a variant as it is trained, with BatchNorm.
 
@@ -91,24 +97,37 @@ def graph(variant: Variant) -> Graph:
         UsageError: the family has no network of this width and resolution.
         PluginError: the package that adds the family is broken.
     """
-    family = family_of(variant.family)
+    width, added = variant.number("width_multiplier"), plugins.find(plugins.NETWORKS, variant.family)
     try:
-        whole = blocks.graph(
-            family,
-            width=variant.number("width_multiplier"),
-            resolution=int(variant.number("resolution")),
-            batch=variant.batch,
-            dtype=variant.dtype,
-        )
+        return _built(family_of(variant.family), variant)
     except GraphError as error:
         raise UsageError(f"variant {variant.name!r}: {error}; its family has no network of this size") from error
-    return standard.twin(whole).graph if variant.convolution == "standard" else whole
+    except (UsageError, PluginError):
+        raise
+    except Exception as error:
+        if added is None:
+            raise
+        raise _refused(added, width, error) from error
 
 
 @functools.lru_cache(maxsize=_KEPT)
+def _built(family: Family, variant: Variant) -> Graph:
+    whole = blocks.graph(
+        family,
+        width=variant.number("width_multiplier"),
+        resolution=int(variant.number("resolution")),
+        batch=variant.batch,
+        dtype=variant.dtype,
+    )
+    return standard.twin(whole).graph if variant.convolution == "standard" else whole
+
+
 def folded(variant: Variant) -> Folded:
     """Return the graph of a variant as it is compiled, BatchNorm folded into its convolutions."""
-    return folding.fold(graph(variant))
+    return _folded(graph(variant))
+
+
+_folded = functools.lru_cache(maxsize=_KEPT)(folding.fold)
 
 
 def layers(variant: Variant) -> tuple[LayerSpec, ...]:
@@ -125,6 +144,6 @@ def input_shape(variant: Variant) -> tuple[int, ...]:
 def title(family: str) -> str:
     """Return how people write a family's name; one that is not known, or not to be used, as it is."""
     try:
-        return family_of(family).title
+        return family_of(family).title or family
     except (UsageError, PluginError):
         return family
