@@ -147,6 +147,14 @@ def test_every_name_is_unique_and_every_layer_has_a_block_and_a_role(family: str
         assert spec.name.replace(".", "_").isidentifier(), spec.name
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_images_have_four_sides_in_every_layer(family: str) -> None:
+    """A convolution behind the pool, too, whose output is read flattened; what a record says of it is its image."""
+    for spec in layers(family):
+        if spec.is_conv:
+            assert len(spec.input_shape) == len(spec.output_shape) == 4, spec.name
+
+
 @given(
     width=st.integers(1, 200).map(lambda hundredths: hundredths / 100),
     resolution=st.integers(32, 512),

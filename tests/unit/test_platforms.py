@@ -14,7 +14,7 @@ import pytest
 import mbench
 from mbench import devices
 from mbench.core import dtypes
-from mbench.core.field_types import MOST_THREADS, Family
+from mbench.core.field_types import MOST_THREADS, TargetFamily
 from mbench.core.machine_types import DeviceKind
 from mbench.devices.emulated import EmulatedDevice
 from mbench.devices.gpu import GpuDevice
@@ -25,7 +25,7 @@ from mbench.hardware import device_kinds, host, platforms, targets
 
 PACKAGE = Path(mbench.__file__).parent
 HOMES = {"hardware/platforms.py", "hardware/device_kinds.py"}
-FAMILIES, KINDS = typing.get_args(Family), tuple(device_kinds.KINDS)
+FAMILIES, KINDS = typing.get_args(TargetFamily), tuple(device_kinds.KINDS)
 DEVICES = {LocalDevice, GpuDevice, EmulatedDevice, RpcDevice}
 
 
