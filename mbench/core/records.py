@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mbench.core.choices import Prefer
 from mbench.core.field_types import (
     LABEL_KEY,
     MOST_KEYS,
@@ -88,6 +89,9 @@ class Settings(Strict, frozen=True, kw_only=True):
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
     no_tuned: bool | None = None
     """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not have it."""
+    prefer: Prefer = None
+    """Which kernels were taken that are quicker and have more weights: all (`latency`), none (`memory`), or, where it
+    is null, as many as keep all weights below twice the network's parameters. Version 1 took all."""
     repeat_asked: bool = False
     """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
     target_folders: Texts = ()
@@ -330,6 +334,19 @@ class Layer(Strict, frozen=True, kw_only=True):
     """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
 
 
+class Replacement(Strict, frozen=True, kw_only=True):
+    """A standard convolution of a standard twin, and what it stands for in the network that the twin is of."""
+
+    layer: Name
+    """The standard convolution, as the twin's layers call it."""
+    layers: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    """The depthwise convolution, and the pointwise one after it if that was replaced too, as the network calls them."""
+    macs_before: Count
+    """Multiply-adds of these together."""
+    macs: Count
+    """Multiply-adds of the standard convolution."""
+
+
 class Result(Strict, frozen=True, kw_only=True):
     """What one variant showed."""
 
@@ -343,6 +360,8 @@ class Result(Strict, frozen=True, kw_only=True):
     time_balance: TimeBalance | None
     counts: Counts | None = None
     layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    replaced: Annotated[tuple[Replacement, ...], Meta(max_length=MOST_LAYERS)] = ()
+    """Of a standard twin: each convolution that was replaced; empty otherwise, and in records of earlier versions."""
     missing: TextTable = {}
     warnings: Texts = ()
 

@@ -7,7 +7,7 @@ import functools
 from mbench.core import plugins
 from mbench.core.errors import PluginError, UsageError, shortened, shown, why
 from mbench.core.plugins import Plugin
-from mbench.core.records import Variant
+from mbench.core.records import Replacement, Variant
 from mbench.networks import block_words, blocks, folding, standard
 from mbench.networks import family as family_rules
 from mbench.networks import layers as layers_of
@@ -17,6 +17,7 @@ from mbench.networks.family import Family
 from mbench.networks.folding import Folded
 from mbench.networks.graph import Graph, GraphError
 from mbench.networks.layers import LayerSpec
+from mbench.networks.standard import Twin
 
 _LONGEST = 300
 """Characters of what another package's error says."""
@@ -63,9 +64,9 @@ def _refused(added: Plugin, width: float, error: Exception) -> PluginError:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _tried(family: Family) -> None:
-    """Build a family's network once: its functions are another package's."""
-    blocks.graph(family, width=1.0, resolution=family.resolution)
+def _tried(family: Family) -> Graph:
+    """Return a family's network of width 1.0, at its own resolution."""
+    return blocks.graph(family, width=1.0, resolution=family.resolution)
 
 
 def is_known(family: str) -> bool:
@@ -97,13 +98,25 @@ def graph(variant: Variant) -> Graph:
         UsageError: the family has no network of this width and resolution.
         PluginError: the package that adds the family is broken.
     """
+    return _twin(_as_written(variant)).graph if variant.convolution == "standard" else _as_written(variant)
+
+
+def replaced(variant: Variant) -> tuple[Replacement, ...]:
+    """Return what was replaced in a standard twin; nothing in another network."""
+    return _twin(_as_written(variant)).replaced if variant.convolution == "standard" else ()
+
+
+_twin = functools.lru_cache(maxsize=_KEPT)(standard.twin)
+
+
+def _as_written(variant: Variant) -> Graph:
+    """Return the graph of a network, or of the one that it is the standard twin of."""
     width, added = variant.number("width_multiplier"), plugins.find(plugins.NETWORKS, variant.family)
+    family = family_of(variant.family)
     try:
-        return _built(family_of(variant.family), variant)
+        return _built(family, width, int(variant.number("resolution")), variant.batch, variant.dtype)
     except GraphError as error:
         raise UsageError(f"variant {variant.name!r}: {error}; its family has no network of this size") from error
-    except (UsageError, PluginError):
-        raise
     except Exception as error:
         if added is None:
             raise
@@ -111,15 +124,23 @@ def graph(variant: Variant) -> Graph:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _built(family: Family, variant: Variant) -> Graph:
-    whole = blocks.graph(
-        family,
-        width=variant.number("width_multiplier"),
-        resolution=int(variant.number("resolution")),
-        batch=variant.batch,
-        dtype=variant.dtype,
-    )
-    return standard.twin(whole).graph if variant.convolution == "standard" else whole
+def _built(family: Family, width: float, resolution: int, batch: int, dtype: str) -> Graph:
+    return blocks.graph(family, width=width, resolution=resolution, batch=batch, dtype=dtype)
+
+
+def has_twin(family: str) -> bool:
+    """Return whether the networks of a family have a depthwise convolution, and so a standard twin.
+
+    Raises:
+        UsageError: the family is not known.
+        PluginError: the package that adds it is broken.
+    """
+    return _has_depthwise(family_of(family))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _has_depthwise(family: Family) -> bool:
+    return standard.has_depthwise(_tried(family))
 
 
 def folded(variant: Variant) -> Folded:

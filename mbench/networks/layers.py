@@ -39,7 +39,6 @@ class LayerSpec:
     """All that its kernel computes, as the graph names it, in order."""
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    """As it is computed; of a pool, as others read it."""
     kernel_size: tuple[int, ...] | None = None
     stride: tuple[int, ...] | None = None
     groups: int | None = None
@@ -80,7 +79,7 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
         op=kind(graph, anchor),
         operations=tuple(node.op for node in nodes),
         input_shape=graph.shape(operands[0]) if operands else anchor.shape,
-        output_shape=group.output.shape if anchor.op in _POOLS else group.nodes[-1].shape,
+        output_shape=(group.nodes[-1] if anchor.op == "conv2d" else group.output).shape,
         kernel_size=_window(graph, anchor) if is_window else None,
         stride=tuple(anchor.attributes["strides"]) if anchor.op == "conv2d" else None,
         groups=anchor.attributes["groups"] if anchor.op == "conv2d" else None,

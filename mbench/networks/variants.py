@@ -15,7 +15,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mbench.core import dtypes
 from mbench.core.errors import PluginError, UsageError
@@ -109,7 +109,7 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
         name=_named(family, f"{width}_{resolution}", found.standard, f"_b{batch}" if found.batch else ""),
         family=family,
         parameters={"width_multiplier": width, "resolution": resolution},
-        convolution="standard" if found.standard else "depthwise_separable",
+        convolution=_convolution(family, name, standard=bool(found.standard)),
         batch=batch,
         dtype=dtype,
     )
@@ -148,6 +148,15 @@ def _sized(stem: str, shallow: str) -> tuple[str, tuple[str, ...]] | None:
     return None
 
 
+def _convolution(family: str, name: str, *, standard: bool) -> Literal["depthwise_separable", "standard"] | None:
+    """Return the kind of convolutions of a network; None where the family has no depthwise ones."""
+    if architectures.has_twin(family):
+        return "standard" if standard else "depthwise_separable"
+    if standard:
+        raise UsageError(f"variant {name!r}: the network has no depthwise convolution, so no standard twin")
+    return None
+
+
 def _size(given: tuple[str, ...], name: str, resolution: str) -> tuple[float, int]:
     """Return the width multiplier and the resolution that a name has behind its family."""
     if any(part and not any(map(str.isdigit, part)) for part in given) and (near := _near(name)):
@@ -179,12 +188,35 @@ def _named(family: str, size: str, *suffixes: str) -> str:
     return f"{base}_{size}{family.removeprefix(base)}{''.join(suffixes)}"
 
 
-def paired_with(variant: Variant) -> str:
-    """Return the name of the same network with the other kind of convolution."""
+def paired_with(variant: Variant) -> str | None:
+    """Return the name of the same network with the other kind of convolution; None where there is no such network."""
+    if variant.convolution is None:
+        return None
     stem = without_batch(variant.name)
     batch = variant.name.removeprefix(stem)
     other = stem.removesuffix("_standard") if variant.convolution == "standard" else f"{stem}_standard"
     return f"{other}{batch}"
+
+
+def with_twins(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return networks, each followed by its standard twin, each once; and those that have no twin.
+
+    Args:
+        names: canonical names, of networks or of twins.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    found: dict[str, None] = {}
+    without: list[str] = []
+    for name in names:
+        variant = parse(name)
+        found[name] = None
+        if variant.convolution is None:
+            without.append(name)
+        elif variant.convolution == "depthwise_separable" and (twin := paired_with(variant)):
+            found[twin] = None
+    return expand(found), tuple(without)
 
 
 def without_batch(name: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mbench.networks import costs, folding, layers
+from mbench.core import record_rules
+from mbench.networks import architectures, costs, families, folding, layers, variants
 from mbench.networks.graph import Graph
 from mbench.networks.graph_builder import GraphBuilder
 
@@ -73,3 +74,24 @@ def test_a_product_of_two_computed_values_has_no_parameters() -> None:
     [layer] = layers.of_graph(builder.graph(builder.add("matmul", "product", x, y)))
     assert (layer.op, layer.params, layer.macs) == ("matmul", 0, 2 * 4 * 4 * 5)
     assert layer.read_elements == 80
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_layers_of_every_family_are_such_as_a_record_may_have(family: str) -> None:
+    base, shallow = family.removesuffix("_shallow"), "_shallow" * family.endswith("_shallow")
+    for suffix in ("", "_standard"):
+        found = architectures.layers(variants.parse(f"{base}_1.0_64{shallow}{suffix}"))
+        assert list(record_rules.of_layers(found, "$")) == []
+        before: set[str] = set()
+        for spec in found:
+            assert set(spec.inputs) <= before
+            before.add(spec.name)
+
+
+def test_a_convolution_whose_output_is_only_seen_otherwise_keeps_its_four_sides() -> None:
+    builder = GraphBuilder()
+    pooled = builder.add("global_avg_pool", "pool", builder.input("x", (1, 8, 6, 6)))
+    head = builder.convolution("head", pooled, 16, norm=None)
+    found = layers.of_graph(builder.graph(builder.linear("fc", builder.add("reshape", "flat", head, shape=(1, 16)), 4)))
+    assert [spec.output_shape for spec in found] == [(1, 8, 1, 1), (1, 16, 1, 1), (1, 4)]
+    assert found[-1].inputs == ("head",)

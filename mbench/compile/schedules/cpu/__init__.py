@@ -10,7 +10,9 @@ fallback = simple.fallback
 RULES: dict[str, Rule] = {
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
-    "cpu.winograd": Rule(candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays),
+    "cpu.winograd": Rule(
+        candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
+    ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
     "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
