@@ -360,7 +360,7 @@ def test_folding_leaves_the_output(name: str) -> None:
     assert (seen - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
-# ------------------------------------------------------------------------------------------------ where they are missing
+# ----------------------------------------------------------------------------------------------- where they are missing
 @pytest.mark.parametrize(("required", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
 def test_missing_libraries_fail_where_all_is_required_and_skip_elsewhere(
     required: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
