@@ -17,7 +17,6 @@ from mbench.networks.family import Family
 from mbench.networks.folding import Folded
 from mbench.networks.graph import Graph, GraphError
 from mbench.networks.layers import LayerSpec
-from mbench.networks.standard import Twin
 
 _LONGEST = 300
 """Characters of what another package's error says."""

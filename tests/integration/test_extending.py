@@ -84,7 +84,7 @@ def test_the_page_shows_every_group() -> None:
 
 
 def test_the_networks_are_compiled(ran: Path) -> None:
-    plain, family = record(ran / "compiled")["results"]
+    [plain], [family] = (record(ran / folder)["results"] for folder in ("compiled", "eye"))
     assert [layer["name"] for layer in plain["layers"]][-1] == "fc"
     assert len(plain["layers"]) == 1 + 2 * 4 + 2
     assert family["network"]["name"] == "acme_eye_0.5_64_standard"

@@ -115,30 +115,6 @@ def test_layer_scale_ends_universal_blocks_and_attention() -> None:
         assert layers[layers.index("project") + 1] == "layer_scale"
 
 
-def test_attention_with_one_key_and_value_of_fewer_pixels() -> None:
-    shapes = {node.name.removeprefix("block1."): node.shape for node in block("mqa_k3_h4_v2_d8_c16")}
-    pixels, fewer = 16 * 16, 8 * 8
-    assert shapes["query"] == (1, 4 * 8, 16, 16)
-    assert shapes["key.dw"] == shapes["value.dw"] == (1, 16, 8, 8)
-    assert shapes["key"] == shapes["value"] == (1, 8, 8, 8)
-    assert shapes["attention.scores"] == shapes["attention.weights"] == (1, pixels * 4, fewer)
-    assert shapes["attention.mean"] == (1, pixels * 4, 8)
-    assert shapes["project"] == shapes["add"] == (1, 16, 16, 16)
-
-
-def test_attention_whose_heads_have_keys_and_values_of_their_own() -> None:
-    shapes = {node.name.removeprefix("block1."): node.shape for node in block("mha_h2_d8_c24")}
-    assert shapes["query"] == shapes["key"] == shapes["value"] == (1, 16, 16, 16)
-    assert shapes["attention.scores"] == (1, 2, 256, 256)
-    assert shapes["project"] == (1, 24, 16, 16)
-    assert "add" not in shapes
-
-
-def test_heads_share_the_channels_evenly() -> None:
-    with pytest.raises(GraphError, match="'mha_h3_d8_c24': 16 channels in 3 heads: expected a multiple"):
-        block("mha_h3_d8_c24")
-
-
 def test_a_window_that_does_not_fit_names_its_word() -> None:
     words = "cn_k3_s2_c8 " + "cn_k2_s2_c8 " * 5 + "pool fc_c10"
     assert written(words, resolution=64).outputs == ("fc",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -357,3 +358,16 @@ def test_folding_leaves_the_output(name: str) -> None:
     [seen] = torch_network.run(folded.graph, folded.parameters(drawn), examples)
     assert 0.2 < expected.std() < 10
     assert (seen - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+# ----------------------------------------------------------------------------------------------- where they are missing
+@pytest.mark.parametrize(("required", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_missing_libraries_fail_where_all_is_required_and_skip_elsewhere(
+    required: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MBENCH_REQUIRE_ALL", required)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        outcome, match=r"needs torchvision and timm: pip install --no-deps -r tests/published_modules\.txt"
+    ):
+        published_modules.libraries.__wrapped__()

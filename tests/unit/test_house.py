@@ -86,7 +86,7 @@ TESTED_ELSEWHERE = {
     ),
     "core/field_types.py": ("unit/test_records.py", "types of fields, no code"),
     "measure/observation.py": ("unit/test_layer_counts.py", "types of what a device saw, no code"),
-    "networks/families/": ("unit/test_architectures.py", "networks as strings"),
+    "networks/families/": ("unit/test_families.py", "networks as strings, beside timm's and torchvision's"),
     "page/view_types.py": ("unit/test_views.py", "types of what a page is given, no code"),
 }
 """Modules and folders whose tests bear another name: where these are, and why."""
