@@ -154,12 +154,51 @@ class Dense:
 
     def function(self) -> tirx.PrimFunc:
         """Return it as one PrimFunc."""
-        return written(self, computations.product)
+        return written(self, computations.linear)
 
     def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Return what PyTorch computes, in float64."""
         x, weights = (torch.from_numpy(array.astype(np.float64)) for array in arrays[:2])
         found: np.ndarray = functional.linear(x, weights.T).numpy()
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Product:
+    """Products of two operands, whose leading axes broadcast, and what follows them."""
+
+    left: tuple[int, ...] = ()
+    right: tuple[int, ...] = ()
+    rows: int = 9
+    depth: int = 16
+    columns: int = 24
+    epilogue: str = "none"
+    dtype: str = "float32"
+
+    @property
+    def reduction(self) -> int:
+        return self.depth
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return *self.left, self.rows, self.depth
+
+    @property
+    def weights_shape(self) -> tuple[int, ...]:
+        return *self.right, self.depth, self.columns
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return *np.broadcast_shapes(self.left, self.right), self.rows, self.columns
+
+    def function(self) -> tirx.PrimFunc:
+        """Return it as one PrimFunc."""
+        return written(self, computations.product)
+
+    def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what PyTorch computes, in float64."""
+        left, right = (torch.from_numpy(array.astype(np.float64)) for array in arrays[:2])
+        found: np.ndarray = torch.matmul(left, right).numpy()
         return found
 
 
@@ -262,7 +301,7 @@ class WindowPool:
         return found
 
 
-Layer = Conv | Dense | Pool | WindowPool
+Layer = Conv | Dense | Product | Pool | WindowPool
 
 
 def written(layer: Layer, compute: Callable[[Any, Any], te.Tensor]) -> tirx.PrimFunc:

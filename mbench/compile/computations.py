@@ -76,8 +76,13 @@ def _of_given_image(
     return te.compute(shape, value, name="conv2d_nchw_nhwc")
 
 
-def product(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
-    """Multiply (…, m, k) and (…, k, n), whose leading axes broadcast, or (…, k) and (k, n)."""
+def linear(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
+    """Multiply (…, k) and weights (k, n)."""
+    return product(x, weight, name="matmul")
+
+
+def product(x: te.Tensor, weight: te.Tensor, *, name: str = "batch_matmul") -> te.Tensor:
+    """Multiply (…, m, k) and (…, k, n), whose leading axes broadcast."""
     sums = sums_of(x)
     rank = max(len(x.shape), len(weight.shape))
     k = te.reduce_axis((0, x.shape[-1]), name="k")
@@ -89,7 +94,7 @@ def product(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
         right = _read(weight, (*at[:-2], k, at[-1]), free=2)
         return te.sum(left.astype(sums) * right.astype(sums), axis=k)
 
-    return te.compute(shape, value, name="matmul")
+    return te.compute(shape, value, name=name)
 
 
 def _longer(left: te.Tensor, right: te.Tensor, axis: int) -> Any:
@@ -178,13 +183,52 @@ def _elements_of_windows(
 
 
 def softmax(x: te.Tensor, axis: int) -> te.Tensor:
-    """Exponentials over their sum along an axis."""
-    return topi.nn.softmax(x, axis=axis)
+    """Exponentials over their sum along an axis, the largest element subtracted first."""
+    sums, axis = sums_of(x), axis % len(x.shape)
+
+    def reduced(reduce: Callable[..., Any], value: Callable[..., Any], name: str) -> te.Tensor:
+        along = te.reduce_axis((0, x.shape[axis]), name="k")
+        shape = [*x.shape[:axis], *x.shape[axis + 1 :]]
+        return te.compute(shape, lambda *at: reduce(value(*at[:axis], along, *at[axis:]), axis=along), name=name)
+
+    def rest(at: Sequence[Any]) -> Sequence[Any]:
+        return (*at[:axis], *at[axis + 1 :])
+
+    largest = reduced(te.max, lambda *at: x(*at).astype(sums), "softmax_largest")
+    exponentials = te.compute(
+        x.shape, lambda *at: tirx.exp(x(*at).astype(sums) - largest(*rest(at))), name="softmax_exponentials"
+    )
+    total = reduced(te.sum, exponentials, "softmax_total")
+    return te.compute(x.shape, lambda *at: exponentials(*at) / total(*rest(at)), name="softmax")
 
 
 def layer_norm(x: te.Tensor, weight: te.Tensor, bias: te.Tensor, axes: Sequence[int], epsilon: float) -> te.Tensor:
     """Normalise over axes, then scale and shift."""
-    return topi.nn.layer_norm(x, weight, bias, list(axes), epsilon)
+    sums, count = sums_of(x), math.prod(int(x.shape[axis]) for axis in axes)
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+
+    def mean(value: Callable[..., Any], name: str) -> te.Tensor:
+        along = [te.reduce_axis((0, x.shape[axis]), name=f"k{axis}") for axis in axes]
+
+        def total(*at: Any) -> Any:
+            places = dict(zip((*kept, *axes), (*at, *along), strict=True))
+            return te.sum(value(*(places[axis] for axis in range(len(x.shape)))), axis=along)
+
+        summed = te.compute([x.shape[axis] for axis in kept], total, name=f"{name}_total")
+        return te.compute(summed.shape, lambda *at: summed(*at) / tirx.const(count, sums), name=name)
+
+    def less_mean(*at: Any) -> Any:
+        return x(*at).astype(sums) - average(*(at[axis] for axis in kept))
+
+    average = mean(lambda *at: x(*at).astype(sums), "layer_norm_mean")
+    variance = mean(lambda *at: less_mean(*at) * less_mean(*at), "layer_norm_variance")
+
+    def value(*at: Any) -> Any:
+        own = [at[axis] for axis in axes]
+        deviation = tirx.sqrt(variance(*(at[axis] for axis in kept)) + tirx.const(epsilon, sums))
+        return less_mean(*at) / deviation * weight(*own).astype(sums) + bias(*own).astype(sums)
+
+    return te.compute(x.shape, value, name="layer_norm")
 
 
 def added(total: te.Tensor, bias: te.Tensor) -> te.Tensor:

@@ -30,8 +30,8 @@ _LOGICAL: dict[type, Callable[[Any, Any], Any]] = {
     prim.GE: operator.ge,
     **{kind: kind for kind in (prim.EQ, prim.NE, prim.And, prim.Or)},
 }
-_FUNCTIONS = ("exp", "tanh", "erf", "sigmoid", "sqrt", "rsqrt")
-_CALLS = frozenset(("prim.if_then_else", *(f"tirx.{name}" for name in _FUNCTIONS)))
+FUNCTIONS = ("exp", "tanh", "erf", "sigmoid", "sqrt", "rsqrt")
+_CALLS = frozenset(("prim.if_then_else", *(f"tirx.{name}" for name in FUNCTIONS)))
 """Operations that depend on nothing but their operands."""
 
 

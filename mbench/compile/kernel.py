@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,9 +13,10 @@ from tvm import tirx
 from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
-from mbench.compile import windows
+from mbench.compile import rows, windows
 from mbench.compile.expressions import UnknownExpressionError, rebuild
-from mbench.compile.kernel_kinds import Convolution, Epilogue, Matmul, Pooling
+from mbench.compile.kernel_kinds import BatchMatmul, Convolution, Epilogue, Matmul, Pooling
+from mbench.compile.rows import RowChain
 from mbench.core import dtypes
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
@@ -152,19 +154,41 @@ class Kernel:
 
     @cached_property
     def matmul(self) -> Matmul | None:
-        """The anchor as a matrix product: a fully connected layer, or a 1x1 convolution of every pixel."""
-        if self.anchor is not None and self.anchor.startswith("matmul") and len(self.extents) == 3:
-            rows, columns, reduction = self.extents
-            whole = self.parameter_shapes[:2] == ((rows, reduction), (reduction, columns))
+        """The anchor as a product with weights: a fully connected layer, or a 1x1 convolution of every pixel."""
+        if self.anchor is not None and self.anchor.startswith("matmul"):
+            *lead, columns, reduction = self.extents
+            whole = self.parameter_shapes[:2] == ((*lead, reduction), (reduction, columns))
             if not whole or self.dtype is None:
                 return None
-            return Matmul(rows=rows, reduction=reduction, columns=columns, dtype=self.dtype)
+            return Matmul(rows=math.prod(lead), reduction=reduction, columns=columns, dtype=self.dtype)
         conv = self.convolution
         if conv is None or conv.groups > 1 or not conv.channels_last:
             return None
         if (conv.kernel_height, conv.kernel_width, *conv.strides, *conv.padding) != (1, 1, 1, 1, 0, 0, 0, 0):
             return None
         return Matmul(rows=conv.pixels, reduction=conv.input_channels, columns=conv.channels, dtype=conv.dtype)
+
+    @cached_property
+    def batch_matmul(self) -> BatchMatmul | None:
+        """The anchor as products of the first parameter's matrices and the second's."""
+        if self.anchor != "batch_matmul" or self.dtype is None:
+            return None
+        *lead, rows, columns, reduction = self.extents
+        factors = self._read[self.anchor].body.value.b
+        read = [windows.uncast(factor) for factor in (factors.a, factors.b)]
+        if not all(load.source.same_as(self.function.params[number]) for number, load in enumerate(read)):
+            return None
+        left, right = (((1,) * (len(lead) + 2 - len(shape)) + shape)[:-2] for shape in self.parameter_shapes[:2])
+        return BatchMatmul(
+            lead=tuple(lead), left=left, right=right, rows=rows, reduction=reduction, columns=columns, dtype=self.dtype
+        )
+
+    @cached_property
+    def rows(self) -> RowChain | None:
+        """The whole kernel as steps along rows; None if it is none, or not of floats alone."""
+        if self.anchor is None or self.dtype is None or set(self.parameter_dtypes) != {self.dtype}:
+            return None
+        return rows.read(self._read, self.function.params)
 
     @cached_property
     def sums_pixels(self) -> bool:
@@ -191,7 +215,7 @@ class Kernel:
         stores = [self._store(name) for name in (self.anchor, *self.epilogue)]
         try:
             anywhere = [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]]
-            self._finish(stores, tirx.const(0, "float32"), anywhere, self._of_parameter)
+            self._finish(stores, tirx.Var("total", "float32"), anywhere, self._of_parameter)
         except UnknownExpressionError:
             return None
         start = None
@@ -227,7 +251,7 @@ class Kernel:
         """Stand for a load from a parameter; what reads anything else does not come before the sum."""
         if not any(source.same_as(parameter) for parameter in self.function.params):
             raise UnknownExpressionError(f"{source.name} is no parameter")
-        return tirx.const(0, "float32")
+        return tirx.Var("element", str(source.dtype))
 
     def _at(self, store: Any, indices: Sequence[Any]) -> list[tuple[Any, Any]]:
         """Return the block's variables as they are when it stores at `indices`."""

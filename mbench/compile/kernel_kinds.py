@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -114,6 +115,34 @@ class Matmul:
     def moved_bytes(self) -> int:
         """Of the rows, in and out, in float32."""
         return 4 * self.rows * (self.reduction + self.columns)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchMatmul:
+    """Products of matrices that are all computed: (…, rows, reduction) x (…, reduction, columns).
+
+    The leading axes of the left and of the right operand are those of the output, or 1 where it is the same matrix.
+    """
+
+    lead: tuple[int, ...]
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    rows: int
+    reduction: int
+    columns: int
+    dtype: str = dtypes.DEFAULT
+    """Of both operands; sums are float32."""
+
+    @property
+    def batch(self) -> int:
+        """Products."""
+        return math.prod(self.lead)
+
+    @property
+    def moved_bytes(self) -> int:
+        """Of operands and output, in float32."""
+        read = math.prod(self.left) * self.rows + math.prod(self.right) * self.columns
+        return 4 * (read * self.reduction + self.batch * self.rows * self.columns)
 
 
 def _by(numbers: tuple[int, ...]) -> str:

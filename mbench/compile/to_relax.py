@@ -207,7 +207,9 @@ class _Writer:
         if node.op == "conv2d":
             steps = {key: known[key] for key in ("strides", "padding", "dilation", "groups")}
             return computations.convolution(read[0], read[1], **steps, channels_first=first)
-        if node.op in ("linear", "matmul"):
+        if node.op == "linear":
+            return computations.linear(read[0], read[1])
+        if node.op == "matmul":
             return computations.product(read[0], read[1])
         if node.op == "global_avg_pool":
             return computations.global_average(read[0], channels_first=first)

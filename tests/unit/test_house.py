@@ -74,6 +74,7 @@ TESTED_ELSEWHERE = {
     "compile/schedules/cpu/pool.py": ("unit/test_cpu_simple.py", "the rule of small kernels, beside those of others"),
     "compile/schedules/cpu/sliding.py": ("unit/test_cpu_depthwise.py", "what depthwise convolution and pooling share"),
     "compile/kernel_kinds.py": ("unit/test_kernel.py", "what a kernel is read to be"),
+    "compile/rows.py": ("unit/test_cpu_rows.py", "how a kernel along rows is read off its blocks"),
     "compile/windows.py": ("unit/test_kernel.py", "how a kernel's windows are read off its blocks"),
     "compile/schedules/cpu/winograd_layout.py": ("unit/test_winograd.py", "a part of Winograd"),
     "compile/winograd_transforms.py": ("unit/test_winograd.py", "a part of Winograd"),

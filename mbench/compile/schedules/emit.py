@@ -71,9 +71,9 @@ def store(array: Any, value: Any, start: Any, lanes: int) -> None:
 
 
 def indices(shape: Sequence[int], row: Any, column: Any) -> list[Any]:
-    """Return a product's output indices: (row, column) of a matrix, (n, y, x, c) of a convolution of every pixel."""
-    if len(shape) == 2:
-        return [row, column]
+    """Return a product's output indices: (…, row, column) of matrices, (n, y, x, c) of a convolution of every pixel."""
+    if len(shape) != 4:
+        return [*unraveled(row, shape[:-1]), column]
     batch, height, width, _ = shape
     return [
         0 if batch == 1 else tirx.floordiv(row, height * width),
@@ -81,6 +81,15 @@ def indices(shape: Sequence[int], row: Any, column: Any) -> list[Any]:
         tirx.floormod(row, width),
         column,
     ]
+
+
+def unraveled(place: Any, shape: Sequence[int]) -> list[Any]:
+    """Return the indices of the element at a place of an array."""
+    found: list[Any] = []
+    for extent in reversed(shape[1:]):
+        found.append(tirx.floormod(place, extent) if extent > 1 else 0)
+        place = tirx.floordiv(place, extent) if extent > 1 else place
+    return [place, *reversed(found)] if shape else []
 
 
 def broadcast(value: Any, lanes: int) -> Any:
@@ -114,11 +123,19 @@ class Accumulators:
         for row in range(self.rows):
             for column in range(self.vectors):
                 with lanes_of(self.lanes) as lane:
-                    T.buffer_store(self._arrays[row][column], body(row, column, lane), [lane])
+                    self.set(row, column, lane, body(row, column, lane))
+
+    def set(self, row: int, column: int, lane: Any, value: Any) -> None:
+        """Set one element."""
+        T.buffer_store(self._arrays[row][column], value, [lane])
 
     def element(self, row: int, column: int, lane: Any) -> Any:
         """Return one element."""
         return self._arrays[row][column][lane]
+
+    def vector(self, row: int, column: int) -> Any:
+        """Return a register."""
+        return vector(self._arrays[row][column], 0, self.lanes)
 
     def add(self, row: int, column: int, value: Any) -> None:
         """Add a vector to a register; with a product as value it becomes a fused multiply-add."""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple, window_pool, winograd
+from mbench.compile.schedules.cpu import (
+    batch_matmul,
+    convolution,
+    depthwise,
+    matmul,
+    pool,
+    rows,
+    simple,
+    window_pool,
+    winograd,
+)
 from mbench.compile.schedules.rule import Rule
 
 fallback = simple.fallback
 
 RULES: dict[str, Rule] = {
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
+    "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
     "cpu.winograd": Rule(
         candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
@@ -16,5 +27,6 @@ RULES: dict[str, Rule] = {
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
     "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
+    "cpu.rows": Rule(candidates=rows.candidates, build=rows.build),
     "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
 }
