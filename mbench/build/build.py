@@ -163,6 +163,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         ignored={name: kernel.ignored for name, kernel in used.items() if kernel.ignored},
         calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
+        replaced=architectures.replaced(variant),
         weight_bytes=memory.constant_bytes(module),
         activation_peak_bytes=memory.arena_bytes(planned) + example.nbytes,
         workspace_bytes=max(layer.workspace_bytes for layer in layers),

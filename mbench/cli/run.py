@@ -37,6 +37,7 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
     "--batch", type=_batches, default=(1,), metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]"
 )
 @options.dtype
+@click.option("--standard", is_flag=True, help="Also run the standard twin of each network.")
 @click.option(
     "-o",
     "--output",
@@ -70,6 +71,7 @@ def run(
     threads: int | None,
     batch: tuple[int, ...],
     dtype: str,
+    standard: bool,
     output: Path,
     repeat: int | None,
     timeout_s: int,
@@ -105,10 +107,10 @@ def run(
             )
         else:
             asked = RunOptions(
-                device=device, threads=threads, batch=batch, dtype=dtype, output=output, repeat=repeat,
-                timeout_s=timeout_s, build_timeout_s=build_timeout_s, compile_only=compile_only, counts=counts,
-                keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned, target_dirs=target_dirs,
-                labels=labels, prefer=prefer,
+                device=device, threads=threads, batch=batch, dtype=dtype, standard=standard, output=output,
+                repeat=repeat, timeout_s=timeout_s, build_timeout_s=build_timeout_s, compile_only=compile_only,
+                counts=counts, keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned,
+                target_dirs=target_dirs, labels=labels, prefer=prefer,
             )  # fmt: skip
             record = api.run(networks, target=target, options=asked, display=printing.progress)
         path = resume or output / f"{names.component(record.run_id)}.json"

@@ -36,7 +36,7 @@ def convolution(
 ) -> te.Tensor:
     """Convolve to (n, y, x, c). `channels_first`: the image is (n, ci, y, x)."""
     if channels_first:
-        return _of_given_image(x, weight, strides, padding, dilation)
+        return _of_given_image(x, weight, strides, padding, dilation, groups)
     if groups > 1:
         return topi.nn.group_conv2d_nhwc(
             x, weight, list(strides), list(padding), list(dilation), groups, out_dtype=sums_of(x)
@@ -45,11 +45,16 @@ def convolution(
 
 
 def _of_given_image(
-    x: te.Tensor, weight: te.Tensor, strides: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+    x: te.Tensor,
+    weight: te.Tensor,
+    strides: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
 ) -> te.Tensor:
     """Convolve (n, ci, y, x), so that an image is not laid out anew in a pass over memory."""
-    batch, inputs, height, width = x.shape
-    kernel_height, kernel_width, _, channels = weight.shape
+    batch, _, height, width = x.shape
+    kernel_height, kernel_width, inputs, channels = weight.shape
     top, left, bottom, right = padding
     padded = topi.nn.pad(x, (0, 0, top, left), (0, 0, bottom, right), name="pad_temp")
     reach = [(int(side) - 1) * step + 1 for side, step in zip((kernel_height, kernel_width), dilation, strict=True)]
@@ -64,7 +69,8 @@ def _of_given_image(
     sums, (down, across) = sums_of(x), dilation
 
     def value(n: Any, i: Any, j: Any, c: Any) -> Any:
-        element = padded[n, ci, i * strides[0] + ky * down, j * strides[1] + kx * across]
+        read = ci if groups == 1 else c // (channels // groups) * inputs + ci
+        element = padded[n, read, i * strides[0] + ky * down, j * strides[1] + kx * across]
         return te.sum(element.astype(sums) * weight[ky, kx, ci, c].astype(sums), axis=[ky, kx, ci])
 
     return te.compute(shape, value, name="conv2d_nchw_nhwc")

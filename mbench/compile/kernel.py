@@ -13,18 +13,18 @@ from tvm import tirx
 from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
+from mbench.compile import windows
 from mbench.compile.expressions import UnknownExpressionError, rebuild
 from mbench.core import dtypes
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
-_PADDING = "pad_temp"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """A convolution with weights (ky, kx, ci, c), output (n, y, x, c), and input (n, y, x, ci) or (n, ci, y, x).
+    """A convolution with weights (ky, kx, ci / groups, c), output (n, y, x, c), input (n, y, x, ci) or (n, ci, y, x).
 
-    A depthwise one has `input_channels` equal to `channels` and weights (ky, kx, 1, c).
+    A depthwise one has as many groups as input channels, and weights (ky, kx, 1, c).
     """
 
     batch: int
@@ -36,12 +36,35 @@ class Convolution:
     channels: int
     kernel_height: int
     kernel_width: int
-    stride: int
-    padding: int
-    depthwise: bool
+    strides: tuple[int, int]
+    """Down, across."""
+    padding: tuple[int, int, int, int]
+    """Top, left, bottom, right."""
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
     channels_last: bool
     dtype: str = dtypes.DEFAULT
     """Of input and weights; sums are float32."""
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each input channel is convolved for itself."""
+        return self.groups == self.input_channels > 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether all taps lie side by side and each output sums all input channels."""
+        return self.groups == 1 and self.dilation == (1, 1)
+
+    @property
+    def group_inputs(self) -> int:
+        """Input channels that an output sums."""
+        return self.input_channels // self.groups
+
+    @property
+    def group_channels(self) -> int:
+        """Channels of the output that share their input channels."""
+        return self.channels // self.groups
 
     @property
     def pixels(self) -> int:
@@ -51,7 +74,7 @@ class Convolution:
     @property
     def reduction(self) -> int:
         """Multiply-adds for each element of the output."""
-        return self.kernel_height * self.kernel_width * (1 if self.depthwise else self.input_channels)
+        return self.kernel_height * self.kernel_width * self.group_inputs
 
     @property
     def moved_bytes(self) -> int:
@@ -62,12 +85,13 @@ class Convolution:
     @property
     def signature(self) -> str:
         """What distinguishes it from others, in one word: the key of tuned choices."""
-        kind = "depthwise" if self.depthwise else "conv2d"
+        kind = "depthwise" if self.depthwise else "conv2d" if self.groups == 1 else f"conv2d_g{self.groups}"
         layout = "nhwc" if self.channels_last else "nchw"
+        dilation = "" if self.dilation == (1, 1) else f"_d{_by(self.dilation)}"
         return (
             f"{kind}_{layout}_{self.batch}x{self.input_height}x{self.input_width}x{self.input_channels}"
-            f"_k{self.kernel_height}x{self.kernel_width}_s{self.stride}_p{self.padding}_{self.channels}"
-            f"{_suffix(self.dtype)}"
+            f"_k{self.kernel_height}x{self.kernel_width}_s{_by(self.strides)}_p{_by(self.padding)}{dilation}"
+            f"_{self.channels}{_suffix(self.dtype)}"
         )
 
 
@@ -92,6 +116,11 @@ class Matmul:
         return 4 * self.rows * (self.reduction + self.columns)
 
 
+def _by(numbers: tuple[int, ...]) -> str:
+    """Write one number where all are equal, else all of them."""
+    return "x".join(map(str, numbers[:1] if len(set(numbers)) == 1 else numbers))
+
+
 def _suffix(dtype: str) -> str:
     return "" if dtype == dtypes.DEFAULT else f"_{dtype}"
 
@@ -111,8 +140,8 @@ class Epilogue:
 class Kernel:
     """One PrimFunc with one schedule under construction.
 
-    Blocks are named by TVM: the convolution's is `conv2d_nhwc`, or `group_conv2d_nhwc` if depthwise; its padding is
-    `pad_temp`; a matrix product is `matmul`.
+    Blocks are named by `compile.computations`, mostly as TVM does: the convolution's is `conv2d_nhwc`, or
+    `group_conv2d_nhwc` if it has groups; its padding is `pad_temp`; a matrix product is `matmul`.
     """
 
     def __init__(self, function: tirx.PrimFunc) -> None:
@@ -172,22 +201,18 @@ class Kernel:
 
     @cached_property
     def convolution(self) -> Convolution | None:
-        """The anchor as a convolution with equal strides and equal padding on all sides; None if it is no such."""
-        if self.anchor is None or "conv2d" not in self.anchor or self.blocks.index(self.anchor) > 1:
-            return None
-        if self.dtype is None or len(self.extents) != 7:
-            return None
-        if not set(self.blocks[: self.blocks.index(self.anchor)]) <= {_PADDING}:
+        """The anchor as a convolution; None if it is none."""
+        if self.anchor is None or "conv2d" not in self.anchor or self.dtype is None or len(self.extents) != 7:
             return None
         channels_last = "nchw" not in self.anchor
         source, weights, target = self.parameter_shapes[0], self.parameter_shapes[1], self.parameter_shapes[-1]
         batch, height, width, channels = target
         input_height, input_width, input_channels = source[1:] if channels_last else (*source[2:], source[1])
-        stride, step, padding = self._steps(channels_last)
-        depthwise = weights[2] == 1 and input_channels == channels > 1
-        if stride is None or step != (1, 1) or weights[2] not in (1 if depthwise else input_channels,):
+        window = windows.read(self, rows=1 if channels_last else 2)
+        if window is None or self.extents != (*target, *weights[:3]) or input_channels % weights[2]:
             return None
-        if padding is None or self.extents[:4] != target:
+        groups = input_channels // weights[2]
+        if channels % groups or not windows.reads_groups(self, 3 if channels_last else 1, groups, weights[2]):
             return None
         return Convolution(
             batch=batch,
@@ -199,9 +224,10 @@ class Kernel:
             channels=channels,
             kernel_height=weights[0],
             kernel_width=weights[1],
-            stride=stride,
-            padding=padding,
-            depthwise=depthwise,
+            strides=window.strides,
+            padding=window.padding,
+            dilation=window.dilation,
+            groups=groups,
             channels_last=channels_last,
             dtype=self.dtype,
         )
@@ -216,9 +242,9 @@ class Kernel:
                 return None
             return Matmul(rows=rows, reduction=reduction, columns=columns, dtype=self.dtype)
         conv = self.convolution
-        if conv is None or conv.depthwise or not conv.channels_last:
+        if conv is None or conv.groups > 1 or not conv.channels_last:
             return None
-        if (conv.kernel_height, conv.kernel_width, conv.stride, conv.padding) != (1, 1, 1, 0):
+        if (conv.kernel_height, conv.kernel_width, *conv.strides, *conv.padding) != (1, 1, 1, 1, 0, 0, 0, 0):
             return None
         return Matmul(rows=conv.pixels, reduction=conv.input_channels, columns=conv.channels, dtype=conv.dtype)
 
@@ -232,7 +258,7 @@ class Kernel:
             return False
         block = self.schedule.get(self.block(self.anchor))
         value = block.body.value
-        added = _uncast(value.b) if isinstance(value, prim.Add) else None
+        added = windows.uncast(value.b) if isinstance(value, prim.Add) else None
         if not isinstance(added, tvm.ir.TensorLoad):
             return False
         batch, _, _, channel, y, x = (axis.var for axis in block.iter_vars)
@@ -240,28 +266,6 @@ class Kernel:
         return added.source.same_as(self.function.params[0]) and all(
             index.same_as(axis) for index, axis in zip(read, (batch, y, x, channel), strict=True)
         )
-
-    def _steps(self, channels_last: bool) -> tuple[int | None, tuple[int, int], int | None]:
-        """Return stride, dilations and padding, read off the indices; None where the two directions differ."""
-        rows = 1 if channels_last else 2
-
-        def position(block: str, moved: int) -> tuple[int, int]:
-            """Return the (row, column) that a block reads when iteration variable `moved` is 1 and the others 0."""
-            body = self.schedule.get(self.block(block))
-            value = _uncast(body.body.value.b.a) if block == self.anchor else _unpadded(body.body.value)
-            variables = [(axis.var, int(number == moved)) for number, axis in enumerate(body.iter_vars)]
-            indices = [rebuild(index, variables, _no_load) for index in value.indices]
-            return int(indices[rows]), int(indices[rows + 1])
-
-        try:
-            strides = (position(str(self.anchor), 1)[0], position(str(self.anchor), 2)[1])
-            dilations = (position(str(self.anchor), 4)[0], position(str(self.anchor), 5)[1])
-            padded = _PADDING in self.blocks
-            paddings = tuple(-offset for offset in position(_PADDING, -1)) if padded else (0, 0)
-        except (UnknownExpressionError, AttributeError):
-            return None, (0, 0), None
-        stride = strides[0] if strides[0] == strides[1] else None
-        return stride, dilations, paddings[0] if paddings[0] == paddings[1] else None
 
     @cached_property
     def epilogue_of_sum(self) -> Epilogue | None:
@@ -273,7 +277,7 @@ class Kernel:
         except UnknownExpressionError:
             return None
         start = None
-        if len(stores) > 1 and isinstance(stores[1].value, prim.Add):
+        if len(stores) > 1 and all(isinstance(store.value, prim.Add) for store in stores[:2]):
             start = self._bias(stores)
         kept = stores if start is None else [stores[1], *stores[2:]]
         return Epilogue(start=start, finish=lambda total, indices, load: self._finish(kept, total, indices, load))
@@ -328,20 +332,6 @@ class Kernel:
     def _reduces(self, name: str) -> bool:
         block = self.schedule.get(self.schedule.get_sblock(name))
         return any(int(var.iter_type) == _REDUCTION for var in block.iter_vars)
-
-
-def _no_load(_buffer: Any, _indices: Sequence[Any]) -> Any:
-    raise UnknownExpressionError("an index that depends on data")
-
-
-def _uncast(value: Any) -> Any:
-    """Return what is cast, or the value itself."""
-    return value.value if isinstance(value, prim.Cast) else value
-
-
-def _unpadded(value: Any) -> Any:
-    """Return the load in if_then_else(inside, load, 0), or the load itself where nothing is padded."""
-    return value if isinstance(value, tvm.ir.TensorLoad) else value.args[1]
 
 
 def _given(buffer: Any, value: Any, at: Sequence[Any], load: Callable[..., Any]) -> Callable[[Any, Sequence[Any]], Any]:

@@ -334,6 +334,19 @@ class Layer(Strict, frozen=True, kw_only=True):
     """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
 
 
+class Replacement(Strict, frozen=True, kw_only=True):
+    """A standard convolution of a standard twin, and what it stands for in the network that the twin is of."""
+
+    layer: Name
+    """The standard convolution, as the twin's layers call it."""
+    layers: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    """The depthwise convolution, and the pointwise one after it if that was replaced too, as the network calls them."""
+    macs_before: Count
+    """Multiply-adds of these together."""
+    macs: Count
+    """Multiply-adds of the standard convolution."""
+
+
 class Result(Strict, frozen=True, kw_only=True):
     """What one variant showed."""
 
@@ -347,6 +360,8 @@ class Result(Strict, frozen=True, kw_only=True):
     time_balance: TimeBalance | None
     counts: Counts | None = None
     layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    replaced: Annotated[tuple[Replacement, ...], Meta(max_length=MOST_LAYERS)] = ()
+    """Of a standard twin: each convolution that was replaced; empty otherwise, and in records of earlier versions."""
     missing: TextTable = {}
     warnings: Texts = ()
 

@@ -105,6 +105,8 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
 
     batch: Batch | Batches = 1
     """Images that one run takes, or several sizes: then the record has each network at each size."""
+    standard: bool = False
+    """Also run the standard twin of each network that has a depthwise convolution."""
     output: Path = Path("mbench-results")
     """The folder for the record; it is made if it is not there."""
     repeat: AskedRepeat | None = None

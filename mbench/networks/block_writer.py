@@ -31,9 +31,11 @@ class BlockWriter:
         epsilon = self._family.norm_epsilon
         return self.builder.convolution(name, x, channels, role=role, activation=activation, norm=epsilon, **how)
 
-    def with_bias(self, name: str, x: str, channels: int, *, role: str, activation: str | None) -> str:
-        """Write a pointwise convolution with a bias in the place of BatchNorm."""
-        return self.builder.convolution(name, x, channels, role=role, activation=activation, norm=None, bias=True)
+    def with_bias(self, name: str, x: str, channels: int, *, role: str, activation: str | None, **how: int) -> str:
+        """Write a convolution with a bias in the place of BatchNorm, and an activation where one is named."""
+        return self.builder.convolution(
+            name, x, channels, role=role, activation=activation, norm=None, bias=True, **how
+        )
 
     def bare(self, name: str, x: str, channels: int, *, role: str, **how: int) -> str:
         """Write a convolution without bias, BatchNorm and activation."""
@@ -55,7 +57,7 @@ class BlockWriter:
         if not word.squeeze:
             return x
         channels = self.channels_in(x)
-        inner = self._family.squeezed(channels, word)
+        inner = self._family.channels_inside(channels, word)
         y = self.builder.add("global_avg_pool", "se.squeeze", x, role="squeeze")
         y = self.with_bias("se.reduce", y, inner, role="reduce", activation="relu")
         y = self.with_bias("se.excite", y, channels, role="excite", activation=self._family.gate)

@@ -8,7 +8,7 @@ from mbench.networks import attention_blocks, block_words
 from mbench.networks.block_words import Word
 from mbench.networks.block_writer import BlockWriter
 from mbench.networks.family import Family, divisible
-from mbench.networks.graph import Graph
+from mbench.networks.graph import Graph, GraphError
 
 _HEAD = "head"
 _AROUND = ("cn", "pool", "fc")
@@ -32,17 +32,23 @@ def graph(family: Family, *, width: float, resolution: int, batch: int = 1, dtyp
     end = max((place for place, kind in enumerate(kinds) if kind not in _AROUND), default=kinds.index("pool"))
     number = 0
     for place, word in enumerate(words):
-        if word.kind == "pool":
-            x = _pooled(writer, x)
-        elif word.kind == "fc":
-            x = _classified(writer, word, x)
-        elif word.kind == "cn":
-            x = _convolved(writer, word, x, number=number, in_head=place > end)
-        else:
-            with writer.builder.block(f"block{number}"):
-                x = _BLOCKS[word.kind](writer, word, x)
+        try:
+            x = _written(writer, word, x, number=number, in_head=place > end)
+        except GraphError as error:
+            raise GraphError(f"{word.text!r}: {error}") from error
         number += word.kind != "pool"
     return writer.builder.graph(x)
+
+
+def _written(writer: BlockWriter, word: Word, x: str, *, number: int, in_head: bool) -> str:
+    if word.kind == "pool":
+        return _pooled(writer, x)
+    if word.kind == "fc":
+        return _classified(writer, word, x)
+    if word.kind == "cn":
+        return _convolved(writer, word, x, number=number, in_head=in_head)
+    with writer.builder.block(f"block{number}"):
+        return _BLOCKS[word.kind](writer, word, x)
 
 
 def _pooled(writer: BlockWriter, x: str) -> str:
@@ -60,11 +66,8 @@ def _convolved(writer: BlockWriter, word: Word, x: str, *, number: int, in_head:
     name, channels, activation = f"conv{number}", writer.channels(word), writer.activation(word)
     block, role = _place(word, number, in_head=in_head)
     with writer.builder.block(block, prefix=""):
-        if word.bias:
-            return writer.with_bias(name, x, channels, role=role, activation=activation)
-        return writer.convolution(
-            name, x, channels, role=role, activation=activation, kernel=word.kernel, stride=word.stride
-        )
+        write = writer.with_bias if word.bias else writer.convolution
+        return write(name, x, channels, role=role, activation=activation, kernel=word.kernel, stride=word.stride)
 
 
 def _place(word: Word, number: int, *, in_head: bool) -> tuple[str, str]:

@@ -139,6 +139,12 @@ def _of_matrices(inputs: tuple[Shape, ...], output: Shape) -> int:
 _ELEMENT = Operation(shape=_same, elementwise=True)
 _ELEMENTS = Operation(shape=_broadcast, elementwise=True)
 
+ACTIVATIONS = (
+    *("relu", "relu6", "hard_swish", "hard_sigmoid"),
+    *("sigmoid", "silu", "gelu", "gelu_tanh", "tanh"),
+)
+"""The operations that take one value and have no attributes."""
+
 OPERATIONS: dict[str, Operation] = {
     "conv2d": Operation(shape=_conv2d, macs=_of_weights),
     "linear": Operation(shape=_linear, macs=_of_weights),
@@ -154,13 +160,7 @@ OPERATIONS: dict[str, Operation] = {
     "concat": Operation(shape=_concat),
     "slice": Operation(shape=_slice),
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "maximum", "minimum"), _ELEMENTS),
-    **dict.fromkeys(
-        (
-            *("clip", "scale", "relu", "relu6", "hard_swish", "hard_sigmoid"),
-            *("sigmoid", "silu", "gelu", "gelu_tanh", "tanh"),
-        ),
-        _ELEMENT,
-    ),
+    **dict.fromkeys(("clip", "scale", *ACTIVATIONS), _ELEMENT),
 }
 
 

@@ -42,7 +42,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         TargetError: the target is not known, or its description is wrong.
         RecordError: a file of tuned choices is not valid.
     """
-    names = variants.at_batches(variants.expand(tuple(networks) or variants.DEFAULT), options.batches)
+    names, notes = _networks(tuple(networks) or variants.DEFAULT, options)
     batch, dtype, dirs = options.batches[0], options.dtype, options.target_dirs
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
@@ -86,7 +86,17 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         keep_artifacts=options.keep_artifacts,
         choices=choices,
         counted=counted_target(target, device.kind) if options.counts else None,
+        notes=notes,
     )
+
+
+def _networks(patterns: tuple[str, ...], options: RunOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of all that is to be run, and what the user should know about them."""
+    names, without = variants.expand(patterns), tuple[str, ...]()
+    if options.standard:
+        names, without = variants.with_twins(names)
+    notes = tuple(f"--standard: {name} has no depthwise convolution, so it has no standard twin" for name in without)
+    return variants.at_batches(names, options.batches), notes
 
 
 def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: float) -> Job:

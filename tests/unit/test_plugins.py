@@ -17,32 +17,14 @@ from mbench.build import build
 from mbench.core import machine_types, plugins, record_files
 from mbench.core.errors import PluginError, UsageError
 from mbench.devices import registry
-from mbench.gating.outputs import forms
 from mbench.hardware import device_kinds, targets
 from mbench.networks import architectures, variants
 from mbench.pipeline import runner
 
-BLOCKS = "conv_k3_s2_c32 ds_k3_s1_c64 pool fc_c10"
+pytest_plugins = ("plugin_fixtures",)
 Install = Callable[..., Path]
 
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Return a function that installs a package of one module, and says where the module lies."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def put(package: str, points: str, code: str = "", *, version: str = "1.0") -> Path:
-        file = tmp_path / f"{package}_module.py"
-        file.write_text(code, encoding="utf-8")
-        information = tmp_path / f"{package}-{version}.dist-info"
-        information.mkdir()
-        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        (information / "entry_points.txt").write_text(points, encoding="utf-8")
-        plugins._found.cache_clear()
-        sys.modules.pop(f"{package}_module", None)
-        return file
-
-    return put
+BLOCKS = "conv_k3_s2_c32 ds_k3_s1_c64 pool fc_c10"
 
 
 def network(name: str, package: str) -> str:
@@ -249,46 +231,6 @@ def test_a_kind_of_mbench_stays_its_own(kind: str, install: Install, tmp_path: P
 
 
 # -------------------------------------------------------------------------------------------------------------- outputs
-def test_the_forms_of_mbench_need_no_package() -> None:
-    assert set(forms.FORMS) == {"junit", "markdown", "benchmark-action", "bencher", "html"}
-    assert all(forms.find(name) is render for name, render in forms.FORMS.items())
-
-
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("def render(verdict): raise KeyError('x')", "it failed: KeyError"),
-        ("def render(verdict): return 7", "it returned int, expected str or bytes"),
-        ("render = 7", "neither a function nor a module"),
-    ],
-)
-def test_an_output_that_fails_is_one_line(code: str, said: str, install: Install) -> None:
-    install("chat", "[mbench.outputs]\nchat = chat_module\n", code)
-    with pytest.raises((PluginError, Exception)) as caught:
-        forms.find("chat")(object())
-    assert said in str(caught.value)
-    assert "chat 1.0" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("import sys\ndef render(verdict): sys.exit(0)", "SystemExit: 0"),
-        ("def render(verdict): raise BaseException('x')", "BaseException: x"),
-        ("def render(verdict): return chr(0xd800)", "UnicodeEncodeError"),
-    ],
-)
-def test_a_form_decides_no_exit_code(install: Install, run: Mbench, tmp_path: Path, code: str, said: str) -> None:
-    install("chat", "[mbench.outputs]\nchat = chat_module\n", code)
-    record = tmp_path / "a.json"
-    record_files.write(record, factory.counted(factory.record(["mobilenet_v1_0.25_32"])))
-    outcome = run("gate", record, record, "--output-file", f"chat={tmp_path / 'out.txt'}")
-    assert outcome.code == 4
-    assert said in outcome.err
-    assert "Traceback" not in outcome.err
-    assert not (tmp_path / "out.txt").exists()
-
-
 def test_a_package_whose_list_cannot_be_read_adds_nothing(install: Install) -> None:
     install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", LAB)
     package = install("torn", "[mbench.devices]\ntorn = torn_module:LAB\n", LAB)
@@ -308,23 +250,6 @@ def test_a_device_that_a_package_adds_is_resumed_at_its_address(install: Install
     install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", LAB)
     before = machine_types.Device(kind="lab", name="lab://bench/2")
     assert runner._resumed_device(before) == registry.DeviceChoice(kind="lab", name="lab://bench/2", address="bench/2")
-
-
-def test_output_file_on_the_command_line(install: Install, run: Mbench, tmp_path: Path) -> None:
-    install("chat", "[mbench.outputs]\nchat = chat_module\n", "def render(verdict): return verdict.conclusion")
-    record = tmp_path / "a.json"
-    record_files.write(record, factory.counted(factory.record(["mobilenet_v1_0.25_32"])))
-    run("gate", record, record, "--output-file", f"chat={tmp_path / 'out.txt'}")
-    assert (tmp_path / "out.txt").read_text() in ("passed", "inconclusive", "incomparable")
-    assert_one_line(run("gate", record, record, "--output-file", "chta=x"), "did you mean 'chat'?", code=2)
-    assert_one_line(run("gate", record, record, "--output-file", "chat"), "expected FORM=FILE", code=2)
-    run("gate", record, record, "--output-file", f"chat={tmp_path / 'a=b.txt'}")
-    assert (tmp_path / "a=b.txt").exists()
-    for first in (("--junit", "a.xml"), ("--output-file", "junit=a.xml")):
-        twice = run("gate", record, record, *first, "--output-file", "junit=b.xml")
-        assert_one_line(twice, "junit goes to a.xml already", code=2)
-    missing = tmp_path / "no" / "out"
-    assert_one_line(run("gate", record, record, "--output-file", f"chat={missing}"), "does not exist", code=2)
 
 
 def test_finding_plugins_is_light() -> None:
