@@ -83,7 +83,8 @@ class Following:
     def value(self, total: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
         """Return what it is of a sum, in float64."""
         *_, last = self._values(total, others)
-        return last.numpy() * (2 if self.twice else 1)
+        found: np.ndarray = last.numpy() * (2 if self.twice else 1)
+        return found
 
     def allowed(self, total: np.ndarray, others: Sequence[np.ndarray], terms: np.ndarray, error: float) -> np.ndarray:
         """Return by how much each element may differ.

@@ -201,7 +201,68 @@ class Pool:
         return found
 
 
-Layer = Conv | Dense | Pool
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WindowPool:
+    """A pool of windows, and what follows it."""
+
+    batch: int = 1
+    height: int = 7
+    width: int = 7
+    channels: int = 16
+    kind: str = "max"
+    kernel: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (2, 2)
+    padding: tuple[int, int, int, int] = (1, 1, 1, 1)
+    """Top, left, bottom, right."""
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    epilogue: str = "none"
+    dtype: str = "float32"
+
+    @property
+    def reduction(self) -> int:
+        return math.prod(self.kernel)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.batch, self.height, self.width, self.channels
+
+    @property
+    def weights_shape(self) -> None:
+        return None
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return self.expected([np.zeros(self.input_shape)]).shape
+
+    def function(self) -> tirx.PrimFunc:
+        """Return it as one PrimFunc."""
+        known: dict[str, Any] = {"kernel": self.kernel, "strides": self.strides, "padding": self.padding}
+        known |= {"ceil_mode": self.ceil_mode, "count_include_pad": self.count_include_pad}
+        sides = self.output_shape[1:3]
+        return written(self, lambda x, _weights: computations.pooling(x, self.kind, known, sides))
+
+    def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what PyTorch computes, in float64."""
+        x = torch.from_numpy(arrays[0].astype(np.float64)).permute(0, 3, 1, 2)
+        top, left, bottom, right = self.padding
+        steps = {"kernel_size": self.kernel, "stride": self.strides, "ceil_mode": self.ceil_mode}
+        if self.kind == "max":
+            alike = (top, left) == (bottom, right)
+            x = x if alike else functional.pad(x, (left, right, top, bottom), value=-math.inf)
+            pooled = functional.max_pool2d(x, **steps, padding=(top, left) if alike else 0)
+        elif (top, left) == (bottom, right):
+            pooled = functional.avg_pool2d(x, **steps, padding=(top, left), count_include_pad=self.count_include_pad)
+        else:
+            ones = torch.ones_like(x)
+            x, inside = (functional.pad(each, (left, right, top, bottom)) for each in (x, ones))
+            pooled = functional.avg_pool2d(x, **steps)
+            pooled = pooled if self.count_include_pad else pooled / functional.avg_pool2d(inside, **steps)
+        found: np.ndarray = pooled.permute(0, 2, 3, 1).numpy()
+        return found
+
+
+Layer = Conv | Dense | Pool | WindowPool
 
 
 def written(layer: Layer, compute: Callable[[Any, Any], te.Tensor]) -> tirx.PrimFunc:

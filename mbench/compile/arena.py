@@ -1,7 +1,7 @@
 """Which activations share a storage: none that are alive at once, and as few bytes in all as a good order finds.
 
-TVM's own planner goes by the order of execution, so that a storage made for a small value cannot take a large one, and a
-network whose activations grow and shrink from layer to layer holds more than it needs.
+TVM's own planner goes by the order of execution, so that a storage made for a small value cannot take a large one, and
+a network whose activations grow and shrink from layer to layer holds more than it needs.
 
 Source: Pisarchyk and Lee, arXiv:2001.03288, section 4, "shared objects, greedy by size": the largest value first, each
 into the smallest storage that is free while it is alive.

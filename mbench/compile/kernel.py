@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -15,126 +14,10 @@ from tvm.s_tir import Schedule
 
 from mbench.compile import windows
 from mbench.compile.expressions import UnknownExpressionError, rebuild
+from mbench.compile.kernel_kinds import Convolution, Epilogue, Matmul, Pooling
 from mbench.core import dtypes
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Convolution:
-    """A convolution with weights (ky, kx, ci / groups, c), output (n, y, x, c), input (n, y, x, ci) or (n, ci, y, x).
-
-    A depthwise one has as many groups as input channels, and weights (ky, kx, 1, c).
-    """
-
-    batch: int
-    input_height: int
-    input_width: int
-    input_channels: int
-    height: int
-    width: int
-    channels: int
-    kernel_height: int
-    kernel_width: int
-    strides: tuple[int, int]
-    """Down, across."""
-    padding: tuple[int, int, int, int]
-    """Top, left, bottom, right."""
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-    channels_last: bool
-    dtype: str = dtypes.DEFAULT
-    """Of input and weights; sums are float32."""
-
-    @property
-    def depthwise(self) -> bool:
-        """Whether each input channel is convolved for itself."""
-        return self.groups == self.input_channels > 1
-
-    @property
-    def plain(self) -> bool:
-        """Whether all taps lie side by side and each output sums all input channels."""
-        return self.groups == 1 and self.dilation == (1, 1)
-
-    @property
-    def group_inputs(self) -> int:
-        """Input channels that an output sums."""
-        return self.input_channels // self.groups
-
-    @property
-    def group_channels(self) -> int:
-        """Channels of the output that share their input channels."""
-        return self.channels // self.groups
-
-    @property
-    def pixels(self) -> int:
-        """Output pixels, batch and all."""
-        return self.batch * self.height * self.width
-
-    @property
-    def reduction(self) -> int:
-        """Multiply-adds for each element of the output."""
-        return self.kernel_height * self.kernel_width * self.group_inputs
-
-    @property
-    def moved_bytes(self) -> int:
-        """Of input and output together, in float32."""
-        read = self.batch * self.input_height * self.input_width * self.input_channels
-        return 4 * (read + self.pixels * self.channels)
-
-    @property
-    def signature(self) -> str:
-        """What distinguishes it from others, in one word: the key of tuned choices."""
-        kind = "depthwise" if self.depthwise else "conv2d" if self.groups == 1 else f"conv2d_g{self.groups}"
-        layout = "nhwc" if self.channels_last else "nchw"
-        dilation = "" if self.dilation == (1, 1) else f"_d{_by(self.dilation)}"
-        return (
-            f"{kind}_{layout}_{self.batch}x{self.input_height}x{self.input_width}x{self.input_channels}"
-            f"_k{self.kernel_height}x{self.kernel_width}_s{_by(self.strides)}_p{_by(self.padding)}{dilation}"
-            f"_{self.channels}{_suffix(self.dtype)}"
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Matmul:
-    """A matrix product: (rows, reduction) x (reduction, columns), all contiguous."""
-
-    rows: int
-    reduction: int
-    columns: int
-    dtype: str = dtypes.DEFAULT
-    """Of both operands; sums are float32."""
-
-    @property
-    def signature(self) -> str:
-        """What distinguishes it from others, in one word: the key of tuned choices."""
-        return f"matmul_{self.rows}x{self.reduction}x{self.columns}{_suffix(self.dtype)}"
-
-    @property
-    def moved_bytes(self) -> int:
-        """Of the rows, in and out, in float32."""
-        return 4 * self.rows * (self.reduction + self.columns)
-
-
-def _by(numbers: tuple[int, ...]) -> str:
-    """Write one number where all are equal, else all of them."""
-    return "x".join(map(str, numbers[:1] if len(set(numbers)) == 1 else numbers))
-
-
-def _suffix(dtype: str) -> str:
-    return "" if dtype == dtypes.DEFAULT else f"_{dtype}"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Epilogue:
-    """What follows the reduction, element by element.
-
-    `start(indices, load)` is what the sum may begin with (a bias), None for zero; `finish(sum, indices, load)` turns
-    the sum into the output. `load(parameter, indices)` reads a parameter of the function.
-    """
-
-    start: Callable[[Sequence[Any], Callable[..., Any]], Any] | None
-    finish: Callable[[Any, Sequence[Any], Callable[..., Any]], Any]
 
 
 class Kernel:
@@ -153,6 +36,11 @@ class Kernel:
         """Names of the blocks, in order, as they were before scheduling."""
         children = self.schedule.get_child_blocks(self.schedule.get_sblock("root"))
         return tuple(str(self.schedule.get(block).name_hint) for block in children)
+
+    @cached_property
+    def _read(self) -> dict[str, Any]:
+        """The blocks themselves."""
+        return {name: self.schedule.get(self.block(name)) for name in self.blocks}
 
     @cached_property
     def anchor(self) -> str | None:
@@ -194,8 +82,9 @@ class Kernel:
         if self.anchor is None:
             return first
         weighted = any(word in self.anchor for word in ("conv2d", "matmul"))
-        accumulator = dtypes.of(first).accumulator
-        if str(self._store(self.anchor).buffer.dtype) != accumulator or (weighted and others[0] != first):
+        store = self._store(self.anchor)
+        accumulator = first if isinstance(store.value, prim.Max) else dtypes.of(first).accumulator
+        if str(store.buffer.dtype) != accumulator or (weighted and others[0] != first):
             return None
         return first
 
@@ -208,11 +97,12 @@ class Kernel:
         source, weights, target = self.parameter_shapes[0], self.parameter_shapes[1], self.parameter_shapes[-1]
         batch, height, width, channels = target
         input_height, input_width, input_channels = source[1:] if channels_last else (*source[2:], source[1])
-        window = windows.read(self, rows=1 if channels_last else 2)
+        window = windows.read(self._read, self.anchor, source, rows=1 if channels_last else 2)
         if window is None or self.extents != (*target, *weights[:3]) or input_channels % weights[2]:
             return None
         groups = input_channels // weights[2]
-        if channels % groups or not windows.reads_groups(self, 3 if channels_last else 1, groups, weights[2]):
+        own = windows.reads_groups(self._read[self.anchor], 3 if channels_last else 1, groups, weights[2])
+        if channels % groups or not own:
             return None
         return Convolution(
             batch=batch,
@@ -231,6 +121,34 @@ class Kernel:
             channels_last=channels_last,
             dtype=self.dtype,
         )
+
+    @cached_property
+    def pooling(self) -> Pooling | None:
+        """The anchor as a pool of windows over images (n, y, x, c); None if it is none."""
+        if self.anchor not in ("pool_sum", "pool_max") or self.dtype is None or len(self.extents) != 6:
+            return None
+        source, target = self.parameter_shapes[0], self.parameter_shapes[-1]
+        window = windows.read(self._read, self.anchor, source, rows=1)
+        if window is None or self.extents[:4] != target or source[3] != target[3]:
+            return None
+        read = Convolution(
+            batch=target[0],
+            input_height=source[1],
+            input_width=source[2],
+            input_channels=source[3],
+            height=target[1],
+            width=target[2],
+            channels=target[3],
+            kernel_height=self.extents[4],
+            kernel_width=self.extents[5],
+            strides=window.strides,
+            padding=window.padding,
+            dilation=window.dilation,
+            groups=target[3],
+            channels_last=True,
+            dtype=self.dtype,
+        )
+        return Pooling(window=read, largest=self.anchor == "pool_max")
 
     @cached_property
     def matmul(self) -> Matmul | None:

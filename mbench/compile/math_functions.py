@@ -18,7 +18,7 @@ from typing import Any
 import tvm
 from tvm import tirx
 
-Named = Callable[[Any], Any]
+Once = Callable[[Any], Any]
 """Computes a value once, for all that reads it."""
 
 _TARGET = "llvm"
@@ -63,7 +63,7 @@ _registered: dict[str, Any] = {}
 """TVM's own lowering of each, for the types that are not written out here; for erf there is none."""
 
 
-def _lowering(name: str, function: Callable[[Any, Named], Any]) -> Callable[[Any], Any]:
+def _lowering(name: str, function: Callable[[Any, Once], Any]) -> Callable[[Any], Any]:
     def lower(call: Any) -> Any:
         dtype, *lanes = str(call.ty).split("x")
         if dtype == "float32":
@@ -77,7 +77,7 @@ def _lowering(name: str, function: Callable[[Any, Named], Any]) -> Callable[[Any
     return lower
 
 
-def _written(function: Callable[[Any, Named], Any], x: Any) -> Any:
+def _written(function: Callable[[Any, Once], Any], x: Any) -> Any:
     """Return a function's value as one expression, in which each step is computed once."""
     steps: list[tuple[Any, Any]] = []
 
@@ -92,7 +92,7 @@ def _written(function: Callable[[Any, Named], Any], x: Any) -> Any:
     return result
 
 
-def _exp(x: Any, named: Named) -> Any:
+def _exp(x: Any, named: Once) -> Any:
     """exp(x) = 2^n exp(r), with n the nearest whole number to x / ln 2.
 
     2^n is multiplied in two halves: it is no float itself where the result is infinite or subnormal.
@@ -114,15 +114,15 @@ def _power_of_two(exponent: Any, dtype: str, integer: str) -> Any:
     return tirx.reinterpret(dtype, (exponent + _const(_BIAS, integer)) << _const(_MANTISSA, integer))
 
 
-def _tanh(x: Any, named: Named) -> Any:
+def _tanh(x: Any, named: Once) -> Any:
     return _odd_rational(x, _TANH_ENDS, (_TANH_OVER, _TANH_UNDER), named)
 
 
-def _erf(x: Any, named: Named) -> Any:
+def _erf(x: Any, named: Once) -> Any:
     return _odd_rational(x, _ERF_ENDS, (_ERF_OVER, _ERF_UNDER), named)
 
 
-def _odd_rational(x: Any, ends: float, polynomials: tuple[Sequence[float], Sequence[float]], named: Named) -> Any:
+def _odd_rational(x: Any, ends: float, polynomials: tuple[Sequence[float], Sequence[float]], named: Once) -> Any:
     """Return x p(x^2) / q(x^2), which is -1 and 1 beyond its ends."""
     x = named(_between(x, -ends, ends))
     square = named(x * x)
@@ -130,7 +130,7 @@ def _odd_rational(x: Any, ends: float, polynomials: tuple[Sequence[float], Seque
     return _between(x * over / under, -1.0, 1.0)
 
 
-def _horner(x: Any, coefficients: Sequence[float], named: Named) -> Any:
+def _horner(x: Any, coefficients: Sequence[float], named: Once) -> Any:
     dtype = str(x.ty)
     value = _const(coefficients[0], dtype)
     for each in coefficients[1:]:
@@ -148,4 +148,4 @@ def _const(value: float, dtype: str) -> Any:
     return tirx.const(value, dtype)
 
 
-_FUNCTIONS: dict[str, Callable[[Any, Named], Any]] = {"tirx.exp": _exp, "tirx.tanh": _tanh, "tirx.erf": _erf}
+_FUNCTIONS: dict[str, Callable[[Any, Once], Any]] = {"tirx.exp": _exp, "tirx.tanh": _tanh, "tirx.erf": _erf}

@@ -203,16 +203,16 @@ class _Writer:
     def _anchor(self, node: Node) -> te.Tensor:
         read = [self._tensors[name] for name in node.inputs]
         known = node.attributes
+        first = len(read[0].shape) == _IMAGE_RANK and node.inputs[0] not in self._last
         if node.op == "conv2d":
-            first = len(read[0].shape) == _IMAGE_RANK and node.inputs[0] not in self._last
             steps = {key: known[key] for key in ("strides", "padding", "dilation", "groups")}
             return computations.convolution(read[0], read[1], **steps, channels_first=first)
         if node.op in ("linear", "matmul"):
             return computations.product(read[0], read[1])
         if node.op == "global_avg_pool":
-            return computations.global_average(read[0])
+            return computations.global_average(read[0], channels_first=first)
         if node.op in ("max_pool2d", "avg_pool2d"):
-            return computations.pooling(read[0], node.op[:3], known)
+            return computations.pooling(read[0], node.op[:3], known, node.shape[2:], channels_first=first)
         if node.op == "softmax":
             return computations.softmax(read[0], self._axis(node.inputs[0], known["axis"]))
         if node.op == "layer_norm":

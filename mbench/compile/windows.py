@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tvm
 from tvm import tirx
@@ -12,9 +13,6 @@ from tvm.ir.prim import expr as prim
 from tvm.sym import Analyzer
 
 from mbench.compile.expressions import UnknownExpressionError, rebuild
-
-if TYPE_CHECKING:
-    from mbench.compile.kernel import Kernel
 
 PADDING = "pad_temp"
 """The block that pads an image."""
@@ -29,61 +27,63 @@ class Sliding:
     dilation: tuple[int, int]
 
 
-def read(kernel: Kernel, *, rows: int) -> Sliding | None:
-    """Return how the windows of a kernel's anchor slide; None if it reads its first parameter in another way.
+NamedBlocks = Mapping[str, Any]
+"""The blocks of a kernel by name, in order."""
+
+
+def read(blocks: NamedBlocks, anchor: str, source: Sequence[int], *, rows: int) -> Sliding | None:
+    """Return how the windows of a kernel slide; None if it reads its first parameter in another way.
 
     Args:
-        kernel: whose anchor has the axes (n, y, x, c), then those of the window (ky, kx), then others.
-        rows: the axis of y in what is read; that of x follows it.
+        blocks: of the kernel.
+        anchor: the block that reduces, with the axes (n, y, x, c), then those of the window (ky, kx), then others.
+        source: the shape of what it reads.
+        rows: the axis of y in that; the axis of x follows it.
     """
-    before = kernel.blocks[: kernel.blocks.index(str(kernel.anchor))]
+    before = tuple(itertools.takewhile(lambda name: name != anchor, blocks))
     if before not in ((), (PADDING,)):
         return None
     try:
         strides, dilation = (
-            (_place(kernel, kernel.anchor, {down: 1})[rows], _place(kernel, kernel.anchor, {across: 1})[rows + 1])
+            (_place(blocks[anchor], {down: 1})[rows], _place(blocks[anchor], {across: 1})[rows + 1])
             for down, across in ((1, 2), (4, 5))
         )
         if before == ():
             return Sliding(strides=strides, padding=(0, 0, 0, 0), dilation=dilation)
-        top, left = (-offset for offset in _place(kernel, PADDING, {})[rows : rows + 2])
+        top, left = (-offset for offset in _place(blocks[PADDING], {})[rows : rows + 2])
     except (UnknownExpressionError, AttributeError):
         return None
-    loops = kernel.schedule.get_loops(kernel.block(PADDING))
-    height, width = (int(kernel.schedule.get(loop).extent) for loop in loops[rows : rows + 2])
-    bottom = height - kernel.parameter_shapes[0][rows] - top
-    right = width - kernel.parameter_shapes[0][rows + 1] - left
-    return Sliding(strides=strides, padding=(top, left, bottom, right), dilation=dilation)
+    height, width = (int(axis.dom.extent) for axis in blocks[PADDING].iter_vars[rows : rows + 2])
+    padding = (top, left, height - source[rows] - top, width - source[rows + 1] - left)
+    return Sliding(strides=strides, padding=padding, dilation=dilation)
 
 
-def reads_groups(kernel: Kernel, axis: int, groups: int, inputs: int) -> bool:
+def reads_groups(block: Any, axis: int, groups: int, inputs: int) -> bool:
     """Return whether a convolution's output channels read `inputs` channels each, those of their own group.
 
     Args:
-        kernel: whose anchor has the axes (n, y, x, c, ky, kx, ci).
+        block: of the axes (n, y, x, c, ky, kx, ci).
         axis: of the channels in what is read.
         groups: how many groups there are.
         inputs: channels of each group.
     """
-    body = kernel.schedule.get(kernel.block(kernel.anchor))
-    channel, own = body.iter_vars[3].var, body.iter_vars[6].var
-    read = _first(body.body.value.b)
+    channel, own = block.iter_vars[3], block.iter_vars[6].var
+    read = _first(block.body.value.b)
     if not isinstance(read, tvm.ir.TensorLoad):
         return False
     if groups == 1:
         return bool(read.indices[axis].same_as(own))
-    wanted = tirx.floordiv(channel, kernel.extents[3] // groups) * inputs + own
+    wanted = tirx.floordiv(channel.var, int(channel.dom.extent) // groups) * inputs + own
     return bool(Analyzer().can_prove_equal(read.indices[axis], wanted))
 
 
-def _place(kernel: Kernel, block: str | None, moved: Mapping[int, int]) -> list[int]:
+def _place(block: Any, moved: Mapping[int, int]) -> list[int]:
     """Return the indices that a block reads when its variables `moved` have these values and the others are 0.
 
     In a block of padding, they are those inside of the image, and may be negative.
     """
-    body = kernel.schedule.get(kernel.block(block))
-    value = _unpadded(body.body.value) if block == PADDING else _first(body.body.value.b)
-    variables = [(axis.var, moved.get(number, 0)) for number, axis in enumerate(body.iter_vars)]
+    value = _unpadded(block.body.value) if block.name_hint == PADDING else _first(block.body.value.b)
+    variables = [(axis.var, moved.get(number, 0)) for number, axis in enumerate(block.iter_vars)]
     return [int(rebuild(index, variables, _no_load)) for index in value.indices]
 
 

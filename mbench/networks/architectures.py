@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from mbench.core import plugins
-from mbench.core.errors import PluginError, UsageError, shown, why
+from mbench.core.errors import PluginError, UsageError, shortened, shown, why
 from mbench.core.plugins import Plugin
 from mbench.core.records import Replacement, Variant
 from mbench.networks import block_words, blocks, folding, standard
@@ -19,6 +19,8 @@ from mbench.networks.graph import Graph, GraphError
 from mbench.networks.layers import LayerSpec
 from mbench.networks.standard import Twin
 
+_LONGEST = 300
+"""Characters of what another package's error says."""
 _KEPT = 64
 """Graphs that are kept: a run asks for each several times."""
 
@@ -43,7 +45,7 @@ def _added_family(added: Plugin) -> Family:
         raise added.refuse("its name has a brace, which means a grid of names")
     family = added.load()
     if isinstance(family, str):
-        family = Family(title=added.name, blocks=family)
+        family = Family(blocks=family)
     if not isinstance(family, Family):
         raise added.refuse(f"{shown(family)} are no blocks; expected words as in {block_words.EXAMPLE!r}, or a Family")
     try:
@@ -52,14 +54,19 @@ def _added_family(added: Plugin) -> Family:
     except BlockError as error:
         raise added.refuse(str(error)) from error
     except Exception as error:
-        raise added.refuse(f"it has no network of width 1.0: {type(error).__name__}: {why(error)}") from error
+        raise _refused(added, 1.0, error) from error
     return family
 
 
+def _refused(added: Plugin, width: float, error: Exception) -> PluginError:
+    said = shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
+    return added.refuse(f"it has no network of width {width}: {said}")
+
+
 @functools.lru_cache(maxsize=_KEPT)
-def _tried(family: Family) -> None:
-    """Build a family's network once: its functions are another package's."""
-    blocks.graph(family, width=1.0, resolution=family.resolution)
+def _tried(family: Family) -> Graph:
+    """Return a family's network of width 1.0, at its own resolution."""
+    return blocks.graph(family, width=1.0, resolution=family.resolution)
 
 
 def is_known(family: str) -> bool:
@@ -91,33 +98,34 @@ def graph(variant: Variant) -> Graph:
         UsageError: the family has no network of this width and resolution.
         PluginError: the package that adds the family is broken.
     """
-    return _twin(variant).graph if variant.convolution == "standard" else _as_written(variant)
+    return _twin(_as_written(variant)).graph if variant.convolution == "standard" else _as_written(variant)
 
 
 def replaced(variant: Variant) -> tuple[Replacement, ...]:
     """Return what was replaced in a standard twin; nothing in another network."""
-    return _twin(variant).replaced if variant.convolution == "standard" else ()
+    return _twin(_as_written(variant)).replaced if variant.convolution == "standard" else ()
 
 
-@functools.lru_cache(maxsize=_KEPT)
-def _twin(variant: Variant) -> Twin:
-    return standard.twin(_as_written(variant))
+_twin = functools.lru_cache(maxsize=_KEPT)(standard.twin)
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def _as_written(variant: Variant) -> Graph:
     """Return the graph of a network, or of the one that it is the standard twin of."""
+    width, added = variant.number("width_multiplier"), plugins.find(plugins.NETWORKS, variant.family)
     family = family_of(variant.family)
     try:
-        return blocks.graph(
-            family,
-            width=variant.number("width_multiplier"),
-            resolution=int(variant.number("resolution")),
-            batch=variant.batch,
-            dtype=variant.dtype,
-        )
+        return _built(family, width, int(variant.number("resolution")), variant.batch, variant.dtype)
     except GraphError as error:
         raise UsageError(f"variant {variant.name!r}: {error}; its family has no network of this size") from error
+    except Exception as error:
+        if added is None:
+            raise
+        raise _refused(added, width, error) from error
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _built(family: Family, width: float, resolution: int, batch: int, dtype: str) -> Graph:
+    return blocks.graph(family, width=width, resolution=resolution, batch=batch, dtype=dtype)
 
 
 def has_twin(family: str) -> bool:
@@ -132,13 +140,15 @@ def has_twin(family: str) -> bool:
 
 @functools.lru_cache(maxsize=_KEPT)
 def _has_depthwise(family: Family) -> bool:
-    return standard.has_depthwise(blocks.graph(family, width=1.0, resolution=family.resolution))
+    return standard.has_depthwise(_tried(family))
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def folded(variant: Variant) -> Folded:
     """Return the graph of a variant as it is compiled, BatchNorm folded into its convolutions."""
-    return folding.fold(graph(variant))
+    return _folded(graph(variant))
+
+
+_folded = functools.lru_cache(maxsize=_KEPT)(folding.fold)
 
 
 def layers(variant: Variant) -> tuple[LayerSpec, ...]:
@@ -155,6 +165,6 @@ def input_shape(variant: Variant) -> tuple[int, ...]:
 def title(family: str) -> str:
     """Return how people write a family's name; one that is not known, or not to be used, as it is."""
     try:
-        return family_of(family).title
+        return family_of(family).title or family
     except (UsageError, PluginError):
         return family

@@ -110,14 +110,16 @@ def _universal(writer: BlockWriter, word: Word, x: str) -> str:
     return writer.residual(word, x, writer.layer_scale(_projected(writer, word, y)))
 
 
-def _expanded(writer: BlockWriter, word: Word, x: str, **how: int) -> str:
+def _expanded(writer: BlockWriter, word: Word, x: str, *, kernel: int = 1, stride: int = 1) -> str:
     inner = divisible(writer.channels_in(x), word.expansion)
-    return writer.convolution("expand", x, inner, role="expand", activation=writer.activation(word), **how)
+    return writer.convolution(
+        "expand", x, inner, role="expand", kernel=kernel, stride=stride, activation=writer.activation(word)
+    )
 
 
 def _projected(writer: BlockWriter, word: Word, x: str) -> str:
     x = writer.squeeze_excite(word, x)
-    return writer.convolution("project", x, writer.channels(word), role="project", activation=None)
+    return writer.convolution("project", x, writer.channels(word), role="project")
 
 
 _BLOCKS: dict[str, Callable[[BlockWriter, Word, str], str]] = {

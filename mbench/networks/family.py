@@ -55,10 +55,10 @@ def of_input(channels: int, word: Word) -> int:
 class Family:
     """A family of networks."""
 
-    title: str
-    """As people write it."""
     blocks: str
     """Words, see `networks.block_words`."""
+    title: str = ""
+    """As people write it; empty: the name that begins the names of its networks."""
     activation: str = "relu"
     """Where a word names no other: an operation that takes one value, see `networks.operations`."""
     channels: Callable[[int, float], int] = truncated
@@ -112,7 +112,7 @@ def check(family: Family) -> None:
         BlockError: an attribute is not what it should be, or the words are no network.
     """
     title = family.title
-    fits = isinstance(title, str) and title.isprintable() and 0 < len(title) <= _LONGEST_TITLE
+    fits = isinstance(title, str) and title.isprintable() and len(title) <= _LONGEST_TITLE
     _require(fits, "title", title, f"a line of at most {_LONGEST_TITLE} characters")
     _require(isinstance(family.blocks, str), "blocks", family.blocks, f"words as in {block_words.EXAMPLE!r}")
     for name in ("activation", "gate"):

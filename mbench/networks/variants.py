@@ -15,7 +15,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mbench.core import dtypes
 from mbench.core.errors import PluginError, UsageError
@@ -26,7 +26,8 @@ from mbench.networks.families import FAMILIES
 
 DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
 
-_NAME = re.compile(r"(?P<stem>.+?)(?P<shallow>_shallow)?(?P<standard>_standard)?(_b(?P<batch>\d{1,20}))?", re.DOTALL)
+_BATCH = re.compile(r"(?P<rest>.+)_b(?P<batch>\d{1,20})", re.DOTALL)
+_NAME = re.compile(r"(?P<stem>.+?)(?P<shallow>_shallow)?(?P<standard>_standard)?", re.DOTALL)
 
 
 def catalog() -> tuple[str, ...]:
@@ -95,20 +96,20 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
     found = _read(name)
     if found is None:
         raise _unknown(name)
-    match, family, given = found
+    family = found.family
     known = architectures.family_of(family)  # which says now what is wrong with the package that adds it
     dtypes.of(dtype)
-    batch = int(match["batch"] or batch)
+    batch = int(found.batch or batch)
     if batch < 1:
         raise UsageError(f"batch {batch} is not positive; expected 1 or more")
     if batch > MOST_BATCH:
         raise UsageError(f"variant {name!r}: batch {batch} is not in the range 1 to {MOST_BATCH}")
-    width, resolution = _size(given, name, str(known.resolution))
+    width, resolution = _size(found.sizes, name, str(known.resolution))
     variant = Variant(
-        name=_named(family, f"{width}_{resolution}", match["standard"] or "", f"_b{batch}" if match["batch"] else ""),
+        name=_named(family, f"{width}_{resolution}", found.standard, f"_b{batch}" if found.batch else ""),
         family=family,
         parameters={"width_multiplier": width, "resolution": resolution},
-        convolution=_convolution(family, name, standard=match["standard"] is not None),
+        convolution=_convolution(family, name, standard=bool(found.standard)),
         batch=batch,
         dtype=dtype,
     )
@@ -117,14 +118,33 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
     return variant
 
 
-def _read(name: str) -> tuple[re.Match[str], str, tuple[str, ...]] | None:
-    """Return a name's suffixes, the longest family that it begins with, and what follows; None where there is none."""
-    match = _NAME.fullmatch(name)
-    for parts in range(3 if match else 0):  # none, width or resolution, both
-        family, *given = match["stem"].rsplit("_", parts) if parts else (match["stem"],)
-        family += match["shallow"] or ""
-        if len(given) == parts and architectures.is_known(family):
-            return match, family, tuple(given)
+class _Parts(NamedTuple):
+    """A name's family, what follows it, and its suffixes."""
+
+    family: str
+    sizes: tuple[str, ...]
+    standard: str
+    batch: str
+
+
+def _read(name: str) -> _Parts | None:
+    """Return the parts of a name with the longest family that it begins with; None where there is none."""
+    ending = _BATCH.fullmatch(name)
+    readings = [(ending["rest"], ending["batch"])] if ending else []
+    for text, batch in (*readings, (name, "")):  # of `mnasnet_b1`, the second
+        match = _NAME.fullmatch(text)
+        found = match and _sized(match["stem"], match["shallow"] or "")
+        if match and found:
+            return _Parts(*found, match["standard"] or "", batch)
+    return None
+
+
+def _sized(stem: str, shallow: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the longest family that a name begins with, and the sizes that follow it; None where there is none."""
+    for count in range(3):  # no size, width or resolution, both
+        family, *given = stem.rsplit("_", count) if count else (stem,)
+        if len(given) == count and architectures.is_known(f"{family}{shallow}"):
+            return f"{family}{shallow}", tuple(given)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which activations share memory: never two that are alive at once, in fewer bytes than TVM's own plan, or as it was."""
+"""Which activations share memory: never two that are alive at once, in fewer bytes than TVM's plan, or as it was."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_residuals_live_until_they_are_added() -> None:
     """A value that two layers read is alive up to the second of them."""
     _, program = planned("mobilenet_v2_1.0_96", replanned=False)
     spans = [each.last - each.first for each in arena.lifetimes(program["main"])]
-    assert max(spans) > 3 * min(spans)
+    assert max(spans) > 2 * min(spans)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_0.25_96", "mobilenet_v1_0.25_96_standard"])

@@ -13,14 +13,13 @@ from mbench.networks.graph import Graph, GraphError, Node
 FAMILY = Family(title="Acme", blocks="", channels=family.divisible)
 
 
-def written(words: str, *, width: float = 1.0, resolution: int = 32, **attributes: object) -> Graph:
-    known = dataclasses.replace(FAMILY, blocks=words, **attributes)  # type: ignore[arg-type]
-    return blocks.graph(known, width=width, resolution=resolution)
+def written(words: str, family: Family = FAMILY, *, resolution: int = 32) -> Graph:
+    return blocks.graph(dataclasses.replace(family, blocks=words), width=1.0, resolution=resolution)
 
 
-def block(word: str, **attributes: object) -> list[Node]:
+def block(word: str, family: Family = FAMILY) -> list[Node]:
     """Return the nodes of a block between a stem of 16 channels and a head."""
-    graph = written(f"cn_k3_s2_c16 {word} pool fc_c10", **attributes)
+    graph = written(f"cn_k3_s2_c16 {word} pool fc_c10", family)
     return [node for node in graph.nodes if node.block == "block1"]
 
 
@@ -77,7 +76,10 @@ def test_roles() -> None:
 
 def test_an_activation_is_the_blocks_own_or_the_familys() -> None:
     def used(word: str) -> set[str]:
-        return {node.op for node in block(word, activation="hard_swish")} & {"relu", "hard_swish"}
+        return {node.op for node in block(word, dataclasses.replace(FAMILY, activation="hard_swish"))} & {
+            "relu",
+            "hard_swish",
+        }
 
     assert used("ir_k3_e6_c16") == {"hard_swish"}
     assert used("ir_k3_e6_c16_nre") == {"relu"}
@@ -109,7 +111,7 @@ def test_a_convolution_behind_the_first_is_a_block_of_its_own() -> None:
 def test_layer_scale_ends_universal_blocks_and_attention() -> None:
     assert "layer_scale" not in names(block("uir_a3_k3_e4_c16"))
     for word in ("uir_a3_k3_e4_c16", "uir_a3_k3_e4_c24", "mqa_h2_d8_c16"):
-        layers = names(block(word, layer_scale=True))
+        layers = names(block(word, dataclasses.replace(FAMILY, layer_scale=True)))
         assert layers[layers.index("project") + 1] == "layer_scale"
 
 

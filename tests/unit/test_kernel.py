@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from kernel_cases import Conv, Dense, Layer, Pool
 from tvm import te, tirx, topi
 
-from mbench.compile.kernel import Convolution, Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.schedules.dispatch import schedule, signature
 
 UNPADDED = (0, 0, 0, 0)

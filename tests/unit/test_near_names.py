@@ -44,8 +44,8 @@ def test_a_family_that_is_several_offers_some_of_them(name: str, first: str) -> 
 @pytest.mark.parametrize(
     "name",
     [
-        "mobilenet_v5_1.0_224", "efficientnet_lite5", "efficientnet_lite", "mnasnet_c1", "mnasnet", "resnet50", "224", "",
-        "_", "mobilenet", "mobilenet_v1_wide_224", "mobilenet_v1_1.0_224_int8", "mobilenet_v1_1.0_224_224",
+        "mobilenet_v5_1.0_224", "efficientnet_lite5", "efficientnet_lite", "mnasnet_c1", "mnasnet", "resnet50", "224",
+        "", "_", "mobilenet", "mobilenet_v1_wide_224", "mobilenet_v1_1.0_224_int8", "mobilenet_v1_1.0_224_224",
         "mobilenet_v1_1.0_224_standard_standard", "mobilenet_v1" * 20,
     ],
 )  # fmt: skip

@@ -13,12 +13,12 @@ import pytest
 import mbench
 from mbench import devices
 from mbench.core import dtypes
-from mbench.core.field_types import Family
+from mbench.core.field_types import TargetFamily
 from mbench.hardware import device_kinds, platforms, targets
 
 PACKAGE = Path(mbench.__file__).parent
 HOMES = {"hardware/platforms.py", "hardware/device_kinds.py"}
-FAMILIES, KINDS = typing.get_args(Family), tuple(device_kinds.KINDS)
+FAMILIES, KINDS = typing.get_args(TargetFamily), tuple(device_kinds.KINDS)
 
 
 def word(node: ast.expr) -> str:

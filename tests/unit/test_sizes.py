@@ -24,7 +24,8 @@ def test_every_size_in_range_is_read_as_it_is_written(hundredths: int, pixels: i
     [
         ("0.75", True, True), ("1", True, True), ("1.0", True, True), ("-0.5", True, True), ("0.00", True, True),
         ("224", True, False), ("32", True, False), ("-224", True, False), ("0160", True, False),
-        ("", False, False), ("wide", False, False), ("1e-1", False, False), ("0.5.0", False, False), ("b8", False, False),
+        ("", False, False), ("wide", False, False), ("1e-1", False, False), ("0.5.0", False, False),
+        ("b8", False, False),
     ],
 )  # fmt: skip
 def test_a_size_that_stands_alone_is_a_width_by_its_form(text: str, is_size: bool, is_width: bool) -> None:
@@ -39,7 +40,7 @@ def test_no_other_width_is_read(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0", "31", "4097", "224.0", "", "9" * 5000, "-32"])
 def test_no_other_resolution_is_read(text: str) -> None:
-    with pytest.raises(UsageError, match="variant 'it': resolution .*expected a whole number from 32 to 4096"):
+    with pytest.raises(UsageError, match=r"variant 'it': resolution .*expected a whole number from 32 to 4096"):
         sizes.resolution(text, "it")
 
 

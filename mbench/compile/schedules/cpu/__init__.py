@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple, winograd
+from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple, window_pool, winograd
 from mbench.compile.schedules.rule import Rule
 
 fallback = simple.fallback
@@ -15,5 +15,6 @@ RULES: dict[str, Rule] = {
     ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
+    "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
     "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
 }

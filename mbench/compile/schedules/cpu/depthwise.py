@@ -13,7 +13,8 @@ from typing import Any
 
 from tvm import tirx
 
-from mbench.compile.kernel import Convolution, Kernel
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import sliding, tiling

@@ -14,7 +14,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Convolution, Epilogue
+from mbench.compile.kernel_kinds import Convolution, Epilogue
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 

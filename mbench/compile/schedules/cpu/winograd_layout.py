@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mbench.compile.kernel import Convolution
+from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import matmul, tiling
 from mbench.compile.schedules.rule import Parameters

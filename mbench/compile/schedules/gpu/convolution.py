@@ -14,7 +14,8 @@ from typing import Any
 
 from tvm import tirx
 
-from mbench.compile.kernel import Convolution, Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import product, tiles
