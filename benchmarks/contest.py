@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import cases
@@ -32,6 +33,7 @@ _END_MAX_S = 5.0
 _WAKE_S = 0.01
 _LEAST_RUNS = 5
 _PR_SET_PDEATHSIG = 1
+_STATISTICS = Path("/proc/stat")
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
 
 
@@ -45,6 +47,8 @@ class Block:
 
     runs_s: tuple[float, ...]
     busy: float
+    others: float
+    """How many processors other work kept busy meanwhile, on this machine or on its host."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +90,20 @@ def _contest(pipe: Connection, argument: tuple[str, Case]) -> None:
 def _block(run: Callable[[], Any], block_s: float, clock: Callable[[], float]) -> Block:
     """Run for `block_s` seconds, at least five times, after a few runs that only wake threads and caches."""
     _repeat(run, _WAKE_S, 2, clock)
-    start, busy = time.perf_counter(), time.process_time()
+    start, own, whole = time.perf_counter(), time.process_time(), busy_s(_STATISTICS.read_text())
     runs_s = _repeat(run, block_s, _LEAST_RUNS, clock)
-    return Block(runs_s, (time.process_time() - busy) / (time.perf_counter() - start))
+    took_s, own_s = time.perf_counter() - start, time.process_time() - own
+    others_s = busy_s(_STATISTICS.read_text()) - whole - own_s
+    return Block(runs_s, busy=own_s / took_s, others=others_s / took_s)
+
+
+def busy_s(statistics: str) -> float:
+    """Return for how long processors were busy, together, since the machine started: the text of /proc/stat.
+
+    What a host took from a virtual machine counts, too. Source: Linux, Documentation/filesystems/proc.rst, 1.7.
+    """
+    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, statistics.splitlines()[0].split()[1:])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def _repeat(run: Callable[[], Any], at_least_s: float, at_least: int, clock: Callable[[], float]) -> tuple[float, ...]:

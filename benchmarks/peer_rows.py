@@ -18,6 +18,7 @@ from standings import Standing, Timed
 
 _CONDITIONS = ("machine", "target", "kernels", "dtype", "isa", "clock", "threads")
 """What rows of one table have in common."""
+_CHECKS = ("error", "busy", "others")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,9 +80,7 @@ def read(files: Iterable[Path]) -> list[Row]:
 
 def _row(document: Mapping[str, Any]) -> Row:
     timed = {
-        name: Timed(
-            rounds_s=tuple(tuple(runs_s) for runs_s in seen["rounds_s"]), error=seen["error"], busy=seen["busy"]
-        )
+        name: Timed(rounds_s=tuple(tuple(runs_s) for runs_s in seen["rounds_s"]), **{key: seen[key] for key in _CHECKS})
         for name, seen in document["timed"].items()
     }
     standing = Standing(
@@ -113,7 +112,7 @@ def tables(rows: Sequence[Row], titles: Mapping[str, str], obeying: Iterable[str
         }
         limited = set(obeying) if some[0].isa else None
         table = standings.table(seen, there, markdown=True, limited=limited)
-        parts.append("\n\n".join([_heading(some, titles), table, *_mean(seen)]))
+        parts.append("\n\n".join([_heading(some, titles), table, *_mean(seen), *standings.notes(seen, titles)]))
     return "\n\n".join(parts)
 
 

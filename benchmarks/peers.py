@@ -215,6 +215,7 @@ def _standing(case: Case, found: dict[str, contest.Seen | str], left_out: dict[s
             rounds_s=tuple(block.runs_s for block in seen.blocks),
             error=standings.error(seen.output, case.expected()),
             busy=statistics.median(block.busy for block in seen.blocks),
+            others=statistics.median(block.others for block in seen.blocks),
         )
         for name, seen in found.items()
         if isinstance(seen, contest.Seen)

@@ -16,6 +16,8 @@ GOALS = {"geometric mean": 0.90, "worst": 1.05, "standard network": 0.95}
 TUNED_GOALS = GOALS | {"geometric mean": 0.80, "standard network": 0.75}
 _TOO_BUSY = 0.25
 """Processors that a runtime may be seen to use beyond its threads."""
+_DISTURBING = 0.1
+"""Processors that other work may keep busy before a table says so."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Timed:
     """Of its output, over the largest magnitude of PyTorch's."""
     busy: float
     """Processors that it kept busy."""
+    others: float = 0.0
+    """Processors that other work kept busy meanwhile."""
 
     @property
     def median_s(self) -> float:
@@ -161,12 +165,14 @@ def _verdict(name: str, ratio: float, goals: Mapping[str, float], of: str) -> st
 
 
 def notes(standings: Sequence[Standing], titles: Mapping[str, str]) -> list[str]:
-    """Return why runtimes were left out, each reason once, with the networks that it holds for."""
+    """Return what disturbed the times, and why runtimes were left out: each reason once, with its networks."""
     where: dict[tuple[str, str], list[str]] = {}
     for standing in standings:
         for name, reason in {**standing.left_out, **standing.wrong}.items():
             where.setdefault((titles[name], reason), []).append(standing.variant)
-    return [
+    most = max((seen.others for standing in standings for seen in standing.timed.values()), default=0.0)
+    disturbed = [f"measured beside other work, which kept up to {most:.1f} processors busy"]
+    return (disturbed if most > _DISTURBING else []) + [
         f"{title}: {reason} ({'all networks' if len(names) == len(standings) else ', '.join(names)})"
         for (title, reason), names in where.items()
     ]

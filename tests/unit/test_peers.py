@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -301,6 +303,34 @@ def test_a_block_is_timed_by_the_clock_that_was_asked_for() -> None:
     ticks = itertools.count(step=0.25)
     block = contest._block(lambda: None, 1.0, lambda: float(next(ticks)))
     assert block.runs_s == (0.25,) * 5
+
+
+def test_other_work_is_what_processors_did_beyond_the_runtimes_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    statistics = tmp_path / "stat"
+    statistics.write_text(f"cpu {9 * ticks} 0 {ticks} 500 7 0 0 0 0 0\ncpu0 1 2 3\n")
+    before = contest.busy_s(statistics.read_text())
+    assert before == 10  # waiting counts for nothing
+    monkeypatch.setattr(contest, "_STATISTICS", statistics)
+    monkeypatch.setattr(contest.time, "perf_counter", itertools.count(step=2).__next__)  # a block takes 2 s
+    monkeypatch.setattr(contest.time, "process_time", itertools.count(step=1).__next__)  # and 1 s of a processor
+    run = itertools.count()
+
+    def work() -> None:
+        if next(run) == 3:
+            statistics.write_text(f"cpu {11 * ticks} {ticks} {ticks} 500 7 0 0 {ticks} 0 0\ncpu0 1 2 3\n")
+
+    block = contest._block(work, 1.0, itertools.count(step=0.25).__next__)
+    assert (block.busy, block.others) == (0.5, 1.5)  # 4 s of processors, 1 s of them its own
+
+
+@pytest.mark.parametrize(("others", "said"), [(0.05, False), (1.4, True)])
+def test_a_table_measured_beside_other_work_says_so(others: float, said: bool) -> None:
+    seen = {"mbench": timed(1e-3), "quick": dataclasses.replace(timed(2e-3), others=others)}
+    notes = standings.notes([standings.judge("a", 1, seen, {})], TITLES)
+    assert notes == (["measured beside other work, which kept up to 1.4 processors busy"] if said else [])
 
 
 @pytest.mark.parametrize("arguments", [["--threads", "2"], ["--gpu"]])
