@@ -73,6 +73,7 @@ TESTED_ELSEWHERE = {
     "api/tune.py": ("unit/test_api.py", "the functions of the API are tested in one place"),
     "build/artifact_store.py": ("unit/test_builders.py", "a builder and its store"),
     "build/local_executor.py": ("unit/test_builders.py", "a builder and its executor"),
+    "compile/schedules/cpu/inverted_residual_writer.py": ("unit/test_cpu_inverted_residual.py", "what it writes, run"),
     "core/newer_minor.py": ("unit/test_record_migrations.py", "records of other versions"),
     "devices/protocols.py": ("unit/test_platforms.py", "which device has which protocol"),
     "gating/outputs/files.py": ("unit/test_gate_command.py", "the files that the gate writes"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple, winograd
+from mbench.compile.schedules.cpu import convolution, depthwise, inverted_residual, matmul, pool, simple, winograd
 from mbench.compile.schedules.rule import Rule
 
 fallback = simple.fallback
 
 RULES: dict[str, Rule] = {
+    "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build),
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
     "cpu.winograd": Rule(candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays),
