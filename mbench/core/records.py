@@ -294,16 +294,19 @@ class Layer(Strict, frozen=True, kw_only=True):
     """The block of the network that it belongs to. A standard twin's convolution belongs to the block it replaces."""
     role: Text
     """What it does there: `stem`, `depthwise`, `pointwise`, `standard` (the standard twin's convolution), `pool`,
-    `classifier`, `other`."""
+    `classifier`, `other`; `fused`: several of them in one kernel."""
     inputs: Annotated[tuple[Name, ...], Meta(max_length=MOST_LAYERS)]
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     source_names: Texts = ()
     """What the user's own file calls it; empty for a built-in network."""
     op: Op
     """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`,
-    `softmax`, `elementwise`, … , or `other`."""
+    `softmax`, `elementwise`, … , or `other`; of a fused kernel `inverted_residual`, `depthwise_separable` or
+    `expand_depthwise`."""
     operations: Texts = ()
     """All that its kernels compute, in order, such as `conv2d`, `relu6`, `add`; empty where it was not recorded."""
+    contains: Texts = ()
+    """Names of the layers that its one kernel computes, in order, where it is fused of several; else empty."""
     kernel: Text
     """The compiled function; several, in order, are joined by ` + `."""
     input_shape: Shape

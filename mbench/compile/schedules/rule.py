@@ -15,6 +15,9 @@ from mbench.core.dtypes import DEFAULT
 
 FALLBACK = "fallback"
 
+Packer = Callable[[np.ndarray], np.ndarray]
+"""Lays out weights as a kernel reads them: a flat array."""
+
 Parameters = Mapping[str, int]
 """What a rule leaves open, by name: sizes of tiles, numbers of tasks (`…_parts`)."""
 
@@ -36,14 +39,21 @@ def positive(parameters: Parameters, *names: str) -> tuple[int, ...]:
 class KernelPlan:
     """A rule's answer. `tile` says how, for people: rows x vectors x lanes.
 
-    With `pack`, the kernel's second parameter, its weights, is a flat array that `pack` makes of them.
+    With `pack`, the kernel's second parameter, its weights, is a flat array that `pack` makes of them. A kernel with
+    several weights has `packs` instead: a parameter's place, and what packs it.
     """
 
     function: tirx.PrimFunc
     tile: str = ""
-    pack: Callable[[np.ndarray], np.ndarray] | None = None
+    pack: Packer | None = None
+    packs: Mapping[int, Packer] = dataclasses.field(default_factory=dict)
     lanes: int | None = None
     """Lanes of a vector that are in use, where the rule vectorizes by channels."""
+
+    @property
+    def packers(self) -> Mapping[int, Packer]:
+        """What packs each parameter that is packed, by the parameter's place."""
+        return self.packs if self.pack is None else {1: self.pack, **self.packs}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

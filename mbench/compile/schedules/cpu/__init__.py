@@ -6,6 +6,7 @@ from mbench.compile.schedules.cpu import (
     batch_matmul,
     convolution,
     depthwise,
+    inverted_residual,
     matmul,
     pool,
     rows,
@@ -18,6 +19,7 @@ from mbench.compile.schedules.rule import Rule
 fallback = simple.fallback
 
 RULES: dict[str, Rule] = {
+    "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build),
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
     "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
