@@ -8,8 +8,8 @@ import pytest
 
 from mbench.networks import attention_blocks, folding, kernels
 from mbench.networks.block_words import Word
-from mbench.networks.block_writer import BlockWriter
 from mbench.networks.family import Family, divisible
+from mbench.networks.family_writer import FamilyWriter
 from mbench.networks.graph import Graph, GraphError
 
 FAMILY = Family(blocks="", channels=divisible, layer_scale=True)
@@ -17,9 +17,9 @@ SHARED = Word(text="", kind="mqa", kernel=3, heads=4, head_channels=8, key_strid
 APART = Word(text="", kind="mha", heads=2, head_channels=8, channels=24)
 
 
-def written(write: Callable[[BlockWriter, Word, str], str], word: Word) -> Graph:
+def written(write: Callable[[FamilyWriter, Word, str], str], word: Word) -> Graph:
     """Return a block that reads an image of 16 channels and 16x12 pixels, with a convolution before and after."""
-    writer = BlockWriter(FAMILY, 1.0, "float32")
+    writer = FamilyWriter(FAMILY, 1.0, "float32")
     x = writer.convolution("before", writer.builder.input("image", (1, 3, 16, 12)), 16, role="stem")
     y = write(writer, word, x)
     return writer.builder.graph(writer.builder.add("global_avg_pool", "after", y))

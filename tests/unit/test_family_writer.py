@@ -1,4 +1,4 @@
-"""Parts that blocks are made of: nodes and parameters that each writes."""
+"""Parts that blocks of a family are made of: nodes and parameters that each writes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import dataclasses
 import pytest
 
 from mbench.networks.block_words import Word
-from mbench.networks.block_writer import BlockWriter
 from mbench.networks.family import Family, divisible, of_input
+from mbench.networks.family_writer import FamilyWriter
 
 FAMILY = Family(blocks="", activation="hard_swish", channels=divisible, norm_epsilon=1e-3)
 WORD = Word(text="", kind="ir", channels=40)
 
 
-def started(family: Family = FAMILY, width: float = 1.0) -> tuple[BlockWriter, str]:
+def started(family: Family = FAMILY, width: float = 1.0) -> tuple[FamilyWriter, str]:
     """Return a writer, and an image of 16 channels in it."""
-    writer = BlockWriter(family, width, "float32")
+    writer = FamilyWriter(family, width, "float32")
     return writer, writer.builder.input("image", (2, 16, 8, 8))
 
 

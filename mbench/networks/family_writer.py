@@ -7,7 +7,7 @@ from mbench.networks.family import Family
 from mbench.networks.graph_builder import GraphBuilder
 
 
-class BlockWriter:
+class FamilyWriter:
     """Writes parts of blocks of one family into a graph; each returns the name of its value."""
 
     def __init__(self, family: Family, width: float, dtype: str) -> None:
