@@ -7,6 +7,7 @@ on the same device with the same settings.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -37,6 +38,11 @@ class PairedBlock:
     standard_s: float | None
     separable_instructions: int | None
     standard_instructions: int | None
+
+    @property
+    def by_the_formula(self) -> bool:
+        """Whether its share is 1/N + 1/Dk²."""
+        return math.isclose(self.cost_ratio, 1 / self.channels + 1 / self.kernel_side**2)
 
     @property
     def predicted(self) -> float:

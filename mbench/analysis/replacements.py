@@ -1,8 +1,8 @@
-"""Which layers of a standard twin stand for which of the network that it is the twin of.
+"""Which layers of a standard twin stand for which of the network as it was.
 
-A record of a twin says what was replaced. Where kernels compute more than one of these layers at once, whole blocks
-stand beside each other. Records of versions before that said nothing: there, a block has one depthwise and one
-pointwise layer, and its twin one standard convolution. Nothing follows from a layer's name.
+The result of a standard twin has what was replaced. Where kernels compute more than one of these layers at once, whole
+blocks stand beside each other. Results of earlier versions have nothing: there, a block has one depthwise and one
+pointwise layer, and its standard twin one standard convolution. Nothing follows from a layer's name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Stretch:
 
 
 def of_results(separable: Result, standard: Result) -> tuple[Stretch, ...]:
-    """Return what was replaced in a network and by what in its twin, in order of execution."""
+    """Return what was replaced in a network and by what in its standard twin, in order of execution."""
     if standard.replaced:
         found = list(_as_recorded(separable.layers, standard.layers, standard.replaced))
     else:
@@ -84,7 +84,7 @@ def _in_blocks(layers: Sequence[Layer], roles: tuple[str, ...]) -> dict[str, lis
 
 
 def macs_before(standard: Result) -> int | None:
-    """Return the multiply-adds of the network that a twin is of, from the twin's own result; None: it has them not."""
+    """Return the multiply-adds of the network that a standard twin is of; None where its result has them not."""
     if not standard.replaced:
         return None
     whole = sum(layer.macs for layer in standard.layers)

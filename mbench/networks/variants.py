@@ -171,10 +171,10 @@ def paired_with(variant: Variant) -> str | None:
 
 
 def with_twins(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return networks, each followed by its standard twin, each once; and those that have no twin.
+    """Return networks, each followed by its standard twin, each once; and those that have none.
 
     Args:
-        names: canonical names, of networks or of twins.
+        names: canonical names.
 
     Raises:
         UsageError: there are too many.

@@ -83,3 +83,12 @@ def test_where_only_text_is_shown_a_record_is_a_table() -> None:
     assert set(record._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}  # type: ignore[attr-defined]
     assert set(record._repr_mimebundle_(exclude={"text/plain"})) == {"text/html"}  # type: ignore[attr-defined]
     assert "\x1b" not in hostile()._repr_mimebundle_()["text/plain"]  # type: ignore[attr-defined]
+
+
+def test_a_kind_of_layer_that_is_not_known_is_drawn_too() -> None:
+    record = factory.record(factory.PAIR[:1])
+    [result] = record.results
+    layers = tuple(msgspec.structs.replace(layer, op="fft") for layer in result.layers)
+    assert as_html(
+        msgspec.structs.replace(record, results=(msgspec.structs.replace(result, layers=layers),))
+    ).count("<rect") >= 29  # fmt: skip

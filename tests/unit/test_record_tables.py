@@ -60,7 +60,11 @@ def test_eighty_columns(record: records.Record) -> None:
 
 
 def test_the_tables_themselves_are_ascii_but_for_units() -> None:
-    assert {character for character in printed(factory.record()) if ord(character) > 127} <= {"µ", units.NOT_AVAILABLE}
+    assert {character for character in printed(factory.record()) if ord(character) > 127} <= {
+        "µ",
+        "→",
+        units.NOT_AVAILABLE,
+    }
 
 
 def test_the_slowest_layers_come_first() -> None:
