@@ -71,6 +71,7 @@ class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     source_names: Texts = ()
     op: Op
     operations: Texts = ()
+    contains: Texts = ()
     kernels: Texts
     input_shape: Shape
     output_shape: Shape

@@ -63,7 +63,7 @@ ROLES = (
     *("query", "key", "value", "attention", "head", "pool", "classifier", "activation", "other"),
 )
 """What layers do in their blocks; networks of other packages may have more."""
-Family = Literal["x86", "arm", "gpu"]
+TargetFamily = Literal["x86", "arm", "gpu"]
 LEVELS = ("L1", "L2", "L3", "DRAM")
 """Of the memory, nearest to the processor first."""
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mbench.core.choices import Prefer
 from mbench.core.field_types import (
     LABEL_KEY,
     MOST_KEYS,
@@ -89,6 +90,9 @@ class Settings(Strict, frozen=True, kw_only=True):
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
     no_tuned: bool | None = None
     """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not have it."""
+    prefer: Prefer = None
+    """Which kernels were taken that are quicker and have more weights: all (`latency`), none (`memory`), or, where it
+    is null, as many as keep all weights below twice the network's parameters. Version 1 took all."""
     repeat_asked: bool = False
     """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
     target_folders: Texts = ()
@@ -111,6 +115,17 @@ class Variant(Strict, frozen=True, kw_only=True):
     """`standard`: the standard twin of a network; null: it has no depthwise convolution."""
     batch: Batch
     dtype: Text
+
+    def number(self, parameter: str) -> float:
+        """Return a parameter that is a number.
+
+        Raises:
+            TypeError: it is none.
+        """
+        value = self.parameters[parameter]
+        if not isinstance(value, int | float):
+            raise TypeError(f"{parameter} of {self.name} is {value!r}; expected a number")
+        return value
 
     def __hash__(self) -> int:
         """Allow networks as keys, although parameters are a dict."""
@@ -280,16 +295,19 @@ class Layer(Strict, frozen=True, kw_only=True):
     """The block of the network that it belongs to. A standard twin's convolution belongs to the block it replaces."""
     role: Text
     """What it does there: `stem`, `depthwise`, `pointwise`, `standard` (the standard twin's convolution), `pool`,
-    `classifier`, `other`."""
+    `classifier`, `other`; `fused`: several of them in one kernel."""
     inputs: Annotated[tuple[Name, ...], Meta(max_length=MOST_LAYERS)]
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     source_names: Texts = ()
     """What the user's own file calls it; empty for a built-in network."""
     op: Op
     """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`,
-    `softmax`, `elementwise`, … , or `other`."""
+    `softmax`, `elementwise`, … , or `other`; of a fused kernel `inverted_residual`, `depthwise_separable` or
+    `expand_depthwise`."""
     operations: Texts = ()
     """All that its kernels compute, in order, such as `conv2d`, `relu6`, `add`; empty where it was not recorded."""
+    contains: Texts = ()
+    """Names of the layers that its one kernel computes, in order, where it is fused of several; else empty."""
     kernel: Text
     """The compiled function; several, in order, are joined by ` + `."""
     input_shape: Shape

@@ -14,6 +14,7 @@ import msgspec
 import msgspec.inspect
 from msgspec import Meta
 
+from mbench.core.choices import Prefer
 from mbench.core.errors import UsageError, shown
 from mbench.core.field_types import MOST_REPEAT, Batch, Patience, Threads
 
@@ -120,6 +121,9 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     """Keep what was compiled beside the record, for a paired gate."""
     use_cache: bool = True
     """Whether builds and calibrations of before may be used."""
+    prefer: Prefer = None
+    """Which kernels are taken that are quicker and have more weights, such as Winograd's: all of them (`latency`), none
+    (`memory`), or, by default, as many as keep all weights below twice the network's parameters."""
     use_tuned: bool = True
     """Whether kernels are made by tuned choices where there are some; else all are made by rule."""
     labels: tuple[str, ...] = ()

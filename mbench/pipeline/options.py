@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from mbench.core import artifact, labels, resources, scratch
 from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import UsageError
@@ -49,6 +51,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
     device = _device(options.device, target, machine, compile_only=options.compile_only)
     threads = _threads(options.threads, target, machine, device.kind)
     choices = choice_files.choices(target, machine, threads, dirs) if options.use_tuned else NO_CHOICES
+    choices = msgspec.structs.replace(choices, prefer=options.prefer)
     settings = Settings(
         variants=names,
         threads=threads,
@@ -65,6 +68,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         counts=options.counts,
         tuned=choices.files,
         no_tuned=not options.use_tuned,
+        prefer=options.prefer,
         repeat_asked=options.repeat is not None,
         target_folders=tuple(map(os.path.abspath, options.target_dirs)),  # to be found from elsewhere, too
     )

@@ -337,6 +337,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: floa
         if settings.tuned:
             folders = tuple(map(Path, settings.target_folders))
             choices = choice_files.choices(before.target, machine, settings.threads, folders)
+        choices = msgspec.structs.replace(choices, prefer=settings.prefer)
         _refuse_others(path, before, machine, choices)
     device = _resumed_device(before.device) if left else DeviceChoice(kind="none", name=before.device.name)
     return Job(

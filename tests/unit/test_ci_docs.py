@@ -22,7 +22,6 @@ from ruamel.yaml import YAML
 from mbench.analysis import labels
 from mbench.cli import main
 from mbench.core.errors import UsageError
-
 from mbench.gating import acceptance, limits
 from mbench.gating.matching import LayerKind
 

@@ -17,7 +17,7 @@ from mbench.core.run_options import RunOptions
 from mbench.devices import emulation, registry
 from mbench.hardware import host
 from mbench.networks import families, variants
-from mbench.networks.blocks import Family
+from mbench.networks.family import Family
 from mbench.pipeline import options, runner
 from mbench.pipeline.job import Job
 

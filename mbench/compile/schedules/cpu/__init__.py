@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from mbench.compile.schedules.cpu import convolution, depthwise, matmul, pool, simple, winograd
+from mbench.compile.schedules.cpu import (
+    batch_matmul,
+    convolution,
+    depthwise,
+    inverted_residual,
+    matmul,
+    pool,
+    rows,
+    simple,
+    window_pool,
+    winograd,
+)
 from mbench.compile.schedules.rule import Rule
 
 fallback = simple.fallback
 
 RULES: dict[str, Rule] = {
+    "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build),
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
+    "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
-    "cpu.winograd": Rule(candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays),
+    "cpu.winograd": Rule(
+        candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
+    ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
+    "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
+    "cpu.rows": Rule(candidates=rows.candidates, build=rows.build),
     "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
 }

@@ -1,0 +1,195 @@
+"""Kernels that reduce along rows, such as softmax and layer norm: row by row, in vectors, one pass a reduction.
+
+What a step computes of a whole row is computed where it is read; but for functions, whose values wait in the output
+until the last pass. What does not fill a vector is done in shorter ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.rows import Read, RowChain, RowStep
+from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+
+_UNROLLED = 4
+"""Vectors that a pass has under way."""
+_STEP_CYCLES, _CALL_CYCLES = 2, 15
+"""Of a vector in each pass: a guess."""
+
+
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
+    """Yield numbers of tasks, quickest first."""
+    chain = kernel.rows
+    if chain is None:
+        return
+    vectors = chain.rows * -(-chain.columns // machine.lanes())
+    cycles = vectors * sum(_CALL_CYCLES if step.calls else _STEP_CYCLES for step in chain.steps)
+    moved = 8.0 * chain.rows * chain.columns
+    for grid in tiling.grids([1] * chain.rows, 1, cycles, moved, machine)[:2]:
+        yield {"row_parts": grid.outer}
+
+
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
+    """Write the kernel."""
+    chain = kernel.rows
+    if chain is None:
+        return None
+    (parts,) = positive(parameters, "row_parts")
+    lanes = tiling.vector_lanes(chain.columns, machine)
+    writer = emit.Writer(kernel)
+    with writer.function() as arrays, emit.tasks(chain.rows, parts, 1, 1) as ((first, count), _), emit.loop(count) as n:
+        _Row(kernel, chain, arrays, lanes).write(emit.named(first + n))
+    return KernelPlan(function=writer.result(), tile=f"1x{_UNROLLED}x{lanes}", lanes=lanes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Part:
+    """`times` turns of `vectors` vectors of `lanes` elements, from column `start` on."""
+
+    start: int
+    times: int
+    vectors: int
+    lanes: int
+
+
+def _parts(columns: int, lanes: int) -> list[_Part]:
+    """Split a row: as many vectors as there are, then those of half as many lanes, and so on."""
+    found, start = [], 0
+    while start < columns:
+        if lanes > columns - start:
+            lanes //= 2
+            continue
+        many = (columns - start) // lanes
+        vectors = min(many, _UNROLLED)
+        found.append(_Part(start=start, times=many // vectors, vectors=vectors, lanes=lanes))
+        start += many // vectors * vectors * lanes
+    return found
+
+
+class _Row:
+    """Writes what is done with one row."""
+
+    def __init__(self, kernel: Kernel, chain: RowChain, arrays: list[Any], lanes: int) -> None:
+        self._chain, self._target = chain, arrays[-1]
+        self._parts = _parts(chain.columns, lanes)
+        self._arrays = list(zip(kernel.function.params, arrays, strict=True))
+        self._numbers: list[tuple[Any, Any]] = []
+        """Steps' buffers of one number a row, and that number."""
+        self._row: Any = 0
+        self._waiting: Any = None
+        """The buffer of the step whose values wait in the output."""
+
+    def write(self, row: Any) -> None:
+        """Write all passes."""
+        self._row, self._start = row, emit.named(row * self._chain.columns)
+        *before, last = self._chain.steps
+        for step in before:
+            if not step.whole:
+                self._numbers.append((step.buffer, emit.named(self._number(step))))
+        if not last.whole:
+            T.buffer_store(self._target, self._number(last), [row])
+            return
+        for part in self._parts:
+            with self._vectors(part) as places:
+                for place in places:
+                    with emit.lanes_of(part.lanes) as lane:
+                        T.buffer_store(self._target, self._value(last, place + lane), [self._start + place + lane])
+
+    @contextlib.contextmanager
+    def _vectors(self, part: _Part) -> Iterator[list[Any]]:
+        """Go over a part of the row; yields the columns at which the vectors of a turn start."""
+        with emit.loop(part.times) as turn:
+            first = part.start + turn * (part.vectors * part.lanes)
+            yield [first + vector * part.lanes for vector in range(part.vectors)]
+
+    def _number(self, step: RowStep) -> Any:
+        """Return what a step computes of the row."""
+        if step.reduces is None:
+            return self._value(step, 0)
+        lowest = {"sum": tirx.const(0, "float32"), "max": tirx.min_value("float32")}[step.reduces]
+        waits = self._begins_to_wait(step)
+        registers: dict[int, emit.Accumulators] = {}
+        for part in self._parts:
+            if part.lanes not in registers:  # the first part of so many lanes has the most vectors
+                registers[part.lanes] = emit.Accumulators(1, part.vectors, part.lanes)
+                registers[part.lanes].each(lambda _row, _vector, _lane: lowest)
+            with self._vectors(part) as places:
+                if waits is not None:
+                    self._put(waits, part, places)
+                for vector, place in enumerate(places):
+                    self._take(step, registers[part.lanes], vector, place)
+        return self._combined(str(step.reduces), list(registers.values()))
+
+    def _take(self, step: RowStep, sums: emit.Accumulators, vector: int, place: Any) -> None:
+        """Reduce one vector of the row into a register."""
+        combine = _COMBINE[str(step.reduces)]
+        with emit.lanes_of(sums.lanes) as lane:
+            value = combine(sums.element(0, vector, lane), self._value(step, place + lane))
+            sums.set(0, vector, lane, value)
+
+    def _combined(self, reduces: str, registers: list[emit.Accumulators]) -> Any:
+        """Return what registers hold together: first vector by vector, then lane by lane."""
+        for sums in registers:
+            for vector in range(1, sums.vectors):
+                (sums.add if reduces == "sum" else sums.keep_largest)(0, 0, sums.vector(0, vector))
+        lanes = [sums.element(0, 0, lane) for sums in registers for lane in range(sums.lanes)]
+        return _tree(_COMBINE[reduces], lanes)
+
+    def _begins_to_wait(self, step: RowStep) -> RowStep | None:
+        """Return the step whose values are to wait in the output from this pass on."""
+        if self._waiting is not None or not self._chain.steps[-1].whole:
+            return None
+        for read in step.reads():
+            made = self._step(read)
+            if made is not None and made.whole and made.calls:
+                return made
+        return None
+
+    def _put(self, step: RowStep, part: _Part, places: list[Any]) -> None:
+        self._waiting = None
+        for place in places:
+            with emit.lanes_of(part.lanes) as lane:
+                T.buffer_store(self._target, self._value(step, place + lane), [self._start + place + lane])
+        self._waiting = step.buffer
+
+    def _step(self, read: Read) -> RowStep | None:
+        return next((step for step in self._chain.steps if step.buffer.same_as(read.source)), None)
+
+    def _value(self, step: RowStep, column: Any) -> Any:
+        """Return what a step computes, or reduces, at a column."""
+
+        def load(read: Read) -> Any:
+            if self._waiting is not None and read.source.same_as(self._waiting):
+                return self._target[self._start + column]
+            made = self._step(read)
+            if made is not None and made.whole:
+                return self._value(made, column)
+            number = next((number for buffer, number in self._numbers if buffer.same_as(read.source)), None)
+            if number is not None:
+                return number
+            array = next(array for parameter, array in self._arrays if parameter.same_as(read.source))
+            place = {"rows": self._start + column, "columns": column, "row": self._row, "all": 0}[read.like]
+            return array[place]
+
+        return step.value(load)
+
+
+_COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": lambda one, other: one + other, "max": tirx.max}
+
+
+def _tree(combine: Callable[[Any, Any], Any], values: list[Any]) -> Any:
+    """Combine values pair by pair, so that few wait for each other."""
+    while len(values) > 1:
+        pairs = [combine(one, other) for one, other in zip(values[::2], values[1::2], strict=False)]
+        values = [*pairs, *values[len(pairs) * 2 :]]
+    return values[0]
