@@ -35,13 +35,16 @@ from mbench.core.records import (
     MeteredEnergy,
     Numerics,
     Record,
+    Replacement,
     Result,
     Roofline,
     Settings,
     TimeBalance,
     Warmup,
 )
-from mbench.networks import architectures, costs, variants
+from mbench.networks import architectures, costs, folding, variants
+from mbench.networks import layers as layers_of
+from mbench.networks.graph import Graph
 from mbench.networks.layers import LayerSpec
 
 PAIR = variants.DEFAULT
@@ -112,6 +115,18 @@ def with_layers(result: Result, layers: Sequence[Layer]) -> Result:
         for name in counts.counters.__struct_fields__ if isinstance(getattr(counts.counters, name), int)
     }  # fmt: skip
     return replace(result, layers=tuple(layers), counts=replace(counts, counters=replace(counts.counters, **totals)))
+
+
+def with_graph(result: Result, graph: Graph, *, replaced: Sequence[Replacement] = ()) -> Result:
+    """Return a timed result with the layers of another graph in its place."""
+    settings, generator = record(PAIR[:1]).settings, random.Random(result.variant.name)
+    specs = layers_of.of_graph(folding.fold(graph).graph)
+    found = tuple(_layer(index, spec, settings, generator) for index, spec in enumerate(specs))
+    balance, whole = _end_to_end(found, settings, generator)
+    return msgspec.structs.replace(
+        result, layers=found, replaced=tuple(replaced), artifact=_artifact(found), end_to_end=whole,
+        memory=_memory(found), energy=_energy(found, balance), time_balance=balance,
+    )  # fmt: skip
 
 
 def short(item: Record) -> Record:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from mbench.analysis import instruction_counts
+from mbench.analysis import instruction_counts, pairs, replacements
 from mbench.analysis.waterfall import Cause, Part
-from mbench.core.records import Record, Variant
+from mbench.core import units
+from mbench.core.records import Record, Result, Variant
 from mbench.hardware import platforms
 from mbench.networks import architectures, variants
 
@@ -99,6 +100,22 @@ def variant(item: Variant) -> str:
     standard = ", standard convolutions" if item.convolution == "standard" else ""
     batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
     return f"{' '.join(map(str, words))}{standard}{batch}"
+
+
+def replaced(standard: Result) -> str | None:
+    """Return what became of a network's layers in its standard twin, in a sentence; None where that is not recorded.
+
+    `17 depthwise and 17 pointwise layers became 17 standard convolutions: 301 → 1,225 million multiply-adds`
+    """
+    before = replacements.macs_before(standard)
+    if before is None:
+        return None
+    depthwise = len(standard.replaced)
+    pointwise = sum(len(each.layers) - 1 for each in standard.replaced)
+    kinds = f"{depthwise} depthwise" + (f" and {pointwise} pointwise" if pointwise else "")
+    layers = "layer" if depthwise + pointwise == 1 else "layers"
+    became = "a standard convolution" if depthwise == 1 else f"{depthwise} standard convolutions"
+    return f"{kinds} {layers} became {became}: {units.count_change(before, pairs.macs(standard))} multiply-adds"
 
 
 def where(record: Record) -> str:

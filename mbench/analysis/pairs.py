@@ -7,6 +7,7 @@ on the same device with the same settings.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -24,7 +25,7 @@ class PairedBlock:
 
     name: str
     layers: tuple[str, ...]
-    """What was replaced, as the depthwise-separable network calls it."""
+    """What is compared, as the depthwise-separable network calls it: what was replaced, and what is fused with it."""
     kernel_side: int
     channels: int
     """N, the output channels."""
@@ -37,6 +38,11 @@ class PairedBlock:
     standard_s: float | None
     separable_instructions: int | None
     standard_instructions: int | None
+
+    @property
+    def by_the_formula(self) -> bool:
+        """Whether its share is 1/N + 1/Dk²."""
+        return math.isclose(self.cost_ratio, 1 / self.channels + 1 / self.kernel_side**2)
 
     @property
     def predicted(self) -> float:
@@ -110,7 +116,7 @@ def _block(stretch: replacements.Stretch) -> PairedBlock:
     separable, standard = _macs(stretch.separable), _macs(stretch.standard)
     return PairedBlock(
         name=stretch.name,
-        layers=tuple(layer.name for layer in stretch.separable),
+        layers=tuple(name for layer in stretch.separable for name in layer.contains or (layer.name,)),
         kernel_side=(convolution.kernel_size or (1,))[0],
         channels=convolution.output_shape[1] if len(convolution.output_shape) > 1 else 1,
         cost_ratio=separable / standard,

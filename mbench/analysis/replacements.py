@@ -1,14 +1,15 @@
-"""Which layers of a standard twin stand for which of the network that it is the twin of.
+"""Which layers of a standard twin stand for which of the network as it was.
 
-A record of a twin says what was replaced. Where kernels compute more than one of these layers at once, whole blocks
-stand beside each other. Records of versions before that said nothing: there, a block has one depthwise and one
-pointwise layer, and its twin one standard convolution. Nothing follows from a layer's name.
+The result of a standard twin has what was replaced. Where one kernel computes more than that, such as a whole inverted
+residual, all that it computes stands beside the same of the standard twin. Results of earlier versions have nothing:
+there, a block has one depthwise and one pointwise layer, and its standard twin one standard convolution. Nothing
+follows from a layer's name.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from mbench.core.records import Layer, Replacement, Result
 
@@ -21,8 +22,8 @@ class Stretch:
     """Of the block; of the standard convolution where the block has several, or where there is no block."""
     separable: tuple[Layer, ...]
     standard: tuple[Layer, ...]
-    whole: bool = False
-    """Whether it is all of a block, with layers that both networks have."""
+    fused: bool = False
+    """Whether one kernel computes several of them: there may be layers among them that both networks have."""
 
     @property
     def convolution(self) -> Layer:
@@ -31,7 +32,7 @@ class Stretch:
 
 
 def of_results(separable: Result, standard: Result) -> tuple[Stretch, ...]:
-    """Return what was replaced in a network and by what in its twin, in order of execution."""
+    """Return what was replaced in a network and by what in its standard twin, in order of execution."""
     if standard.replaced:
         found = list(_as_recorded(separable.layers, standard.layers, standard.replaced))
     else:
@@ -48,21 +49,56 @@ def _named(stretch: Stretch, *, alone: bool) -> Stretch:
 def _as_recorded(
     separable: Sequence[Layer], standard: Sequence[Layer], replaced: Sequence[Replacement]
 ) -> Iterator[Stretch]:
-    ours, theirs = ({layer.name: layer for layer in side} for side in (separable, standard))
+    ours, theirs = _by_content(separable), _by_content(standard)
+    gone = {name for each in replaced for name in each.layers}
     blocks: set[str] = set()
     for each in replaced:
-        layer, layers = theirs.get(each.layer), tuple(ours[name] for name in each.layers if name in ours)
-        whole = len(layers) == len(each.layers) and sum(other.macs for other in layers) == each.macs_before
-        if layer is not None and whole and layer.macs == each.macs:
-            yield Stretch(name=layer.name, separable=layers, standard=(layer,))
+        found = _side_by_side(each, ours, theirs, gone)
+        if found is not None:
+            yield found
             continue
-        block = next((other.block for other in (layer, *layers) if other is not None and other.block), None)
+        named = (theirs.get(each.layer), *map(ours.get, each.layers))
+        block = next((layer.block for layer in named if layer is not None and layer.block), None)
         if block is None or block in blocks:
             continue
         blocks.add(block)
-        sides = [tuple(other for other in side if other.block == block) for side in (separable, standard)]
+        sides = [tuple(layer for layer in side if layer.block == block) for side in (separable, standard)]
         if all(sides):
-            yield Stretch(name=block, separable=sides[0], standard=sides[1], whole=True)
+            yield Stretch(name=block, separable=sides[0], standard=sides[1], fused=True)
+
+
+def _by_content(layers: Sequence[Layer]) -> dict[str, Layer]:
+    """Return the layers by the names of all that they compute."""
+    return {name: layer for layer in layers for name in _contents(layer)}
+
+
+def _contents(layer: Layer) -> tuple[str, ...]:
+    return layer.contains or (layer.name,)
+
+
+def _side_by_side(
+    each: Replacement, ours: Mapping[str, Layer], theirs: Mapping[str, Layer], gone: Container[str]
+) -> Stretch | None:
+    """Return the layers that compute what was replaced, and what a fused one of them computes besides, on both sides.
+
+    None where a layer is missing, or its multiply-adds are not those of the record.
+    """
+    if each.layer not in theirs or any(name not in ours for name in each.layers):
+        return None
+    separable = tuple({ours[name].name: ours[name] for name in each.layers}.values())
+    besides = [name for layer in separable for name in _contents(layer) if name not in each.layers]
+    if any(name in gone or name not in theirs for name in besides):
+        return None
+    standard = {layer.name: layer for layer in (*(theirs[name] for name in besides), theirs[each.layer])}
+    own = sum(theirs[name].macs for name in besides)
+    if sum(layer.macs for layer in separable) != each.macs_before + own or theirs[each.layer].macs != each.macs:
+        return None
+    return Stretch(
+        name=each.layer,
+        separable=separable,
+        standard=tuple(standard.values()),
+        fused=any(layer.contains for layer in separable),
+    )
 
 
 def _by_block(separable: Sequence[Layer], standard: Sequence[Layer]) -> Iterator[Stretch]:
@@ -84,7 +120,7 @@ def _in_blocks(layers: Sequence[Layer], roles: tuple[str, ...]) -> dict[str, lis
 
 
 def macs_before(standard: Result) -> int | None:
-    """Return the multiply-adds of the network that a twin is of, from the twin's own result; None: it has them not."""
+    """Return the multiply-adds of the network that a standard twin is of; None where its result has them not."""
     if not standard.replaced:
         return None
     whole = sum(layer.macs for layer in standard.layers)

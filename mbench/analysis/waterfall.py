@@ -191,7 +191,7 @@ def _parts(pair: pairs.Pair) -> tuple[dict[str, Part], dict[str, Part]]:
     theirs: dict[str, Part] = {}
     for stretch in replacements.of_results(pair.separable, pair.standard):
         for place, layer in enumerate(stretch.separable):
-            ours[layer.name] = "fused" if stretch.whole else "pointwise" if place else "depthwise"
+            ours[layer.name] = "fused" if stretch.fused else "pointwise" if place else "depthwise"
         theirs.update((layer.name, "standard") for layer in stretch.standard)
     return ours, theirs
 

@@ -60,7 +60,7 @@ Op = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$(?!\n)", max_length=64)]
 """What a layer does. The list is open: a reader shows one that it does not know as it is called."""
 ROLES = (
     *("stem", "expand", "depthwise", "project", "pointwise", "standard", "squeeze", "reduce", "excite", "residual"),
-    *("query", "key", "value", "attention", "head", "pool", "classifier", "activation", "other"),
+    *("query", "key", "value", "attention", "head", "pool", "classifier", "activation", "fused", "other"),
 )
 """What layers do in their blocks; networks of other packages may have more."""
 TargetFamily = Literal["x86", "arm", "gpu"]

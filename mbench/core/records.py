@@ -48,7 +48,8 @@ from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Ho
 
 FORMAT_VERSION: Literal[2] = 2
 """Grows when an older reader would misread; `core.record_migrations` brings older records here."""
-FORMAT_MINOR = 0
+FORMAT_MINOR = 1
+"""Grows with each field that is added. 1: `layers.operations`, `replaced`, and operations of any name."""
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
 Labels = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=1000)]], Meta(max_length=100)]
 
@@ -338,10 +339,10 @@ class Layer(Strict, frozen=True, kw_only=True):
 
 
 class Replacement(Strict, frozen=True, kw_only=True):
-    """A standard convolution of a standard twin, and what it stands for in the network that the twin is of."""
+    """A standard convolution of a standard twin, and what it stands for in the network as it was."""
 
     layer: Name
-    """The standard convolution, as the twin's layers call it."""
+    """The standard convolution, as the layers call it."""
     layers: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
     """The depthwise convolution, and the pointwise one after it if that was replaced too, as the network calls them."""
     macs_before: Count

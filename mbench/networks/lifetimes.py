@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
-class Reading(Protocol):
+class ReadingLayer(Protocol):
     """A layer as specified, as planned, or as recorded."""
 
     @property
@@ -22,12 +22,12 @@ INPUT = ""
 """The name of the network's input, which a layer without inputs reads."""
 
 
-def reads(layer: Reading) -> tuple[str, ...]:
+def reads(layer: ReadingLayer) -> tuple[str, ...]:
     """Return the values that a layer reads, each once."""
     return tuple(dict.fromkeys(layer.inputs)) or (INPUT,)
 
 
-def alive(layers: Sequence[Reading]) -> list[tuple[str, ...]]:
+def alive(layers: Sequence[ReadingLayer]) -> list[tuple[str, ...]]:
     """Return, for each layer in order of execution, what must be kept while it runs, its own output not included."""
     last = {name: place for place, layer in enumerate(layers) for name in reads(layer)}
     found, made = [], [INPUT]

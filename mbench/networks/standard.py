@@ -18,7 +18,7 @@ from mbench.networks.graph import Graph, Node, TensorType
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Twin:
-    """The twin's graph, and what was replaced in it; nothing where the network has no depthwise convolution."""
+    """A graph and what was replaced in it; nothing where the network has no depthwise convolution."""
 
     graph: Graph
     replaced: tuple[Replacement, ...]

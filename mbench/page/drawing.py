@@ -17,6 +17,8 @@ OP_COLOURS = {
     "pointwise_conv2d": "#009E73",
     "grouped_conv2d": "#D55E00",
     "inverted_residual": "#332288",
+    "depthwise_separable": "#6699CC",
+    "expand_depthwise": "#CC6677",
     "dense": "#CC79A7",
     "matmul": "#882255",
     "softmax": "#AA4499",
@@ -29,11 +31,13 @@ OP_COLOURS = {
     "other": _OTHER,
 }
 """Sources: Okabe and Ito, "Color Universal Design" (2008); for what networks have less of, Paul Tol, "Colour Schemes"
-(2021), muted; greys for the rest."""
+(2021), muted and medium-contrast; greys for the rest."""
 OP_PATTERNS = {
     "depthwise_conv2d": "/",
     "grouped_conv2d": "\\",
     "inverted_residual": "/",
+    "depthwise_separable": "+",
+    "expand_depthwise": "|",
     "dense": "x",
     "matmul": "+",
     "softmax": "|",
@@ -51,6 +55,8 @@ OP_SYMBOLS = {
     "pointwise_conv2d": "circle",
     "grouped_conv2d": "triangle-down",
     "inverted_residual": "star",
+    "depthwise_separable": "star-square",
+    "expand_depthwise": "star-diamond",
     "dense": "diamond",
     "matmul": "hexagon",
     "softmax": "pentagon",

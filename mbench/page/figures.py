@@ -64,6 +64,7 @@ _LIVE = {
     "workspace": ("workspace", drawing.SERIES[1], "x"),
 }
 """What is alive while a layer runs: name, colour and pattern."""
+_MANY_LAYERS = 60
 _WEIGHTS = {
     "other_weight": ("weights of other layers", drawing.SERIES[-1], ""),
     "weight": ("weights that it reads", drawing.SERIES[3], "."),
@@ -89,11 +90,7 @@ def over_depth(layers: pd.DataFrame, metric: LayerMetric) -> go.Figure | None:
     figure = drawing.empty(None, metric.title)
     for op, rows in known.groupby("op", sort=False):
         figure.add_trace(_bars(str(op), rows, metric))
-    order = _categories(layers)
-    figure.update_xaxes(
-        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in layers["layer"]]
-    )
-    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
+    _name_layers(figure, layers)
     figure.update_yaxes(tickformat="~s", ticksuffix=metric.unit, rangemode="tozero")
     figure.update_layout(barmode="overlay", bargap=0.25)
     return figure
@@ -166,9 +163,7 @@ def memory(live: pd.DataFrame, *, weights: bool = False) -> go.Figure | None:
             hoverinfo="skip",
         )
     )
-    names = [escape(name) for name in live["layer"]]
-    figure.update_xaxes(categoryorder="array", categoryarray=order, tickvals=order, ticktext=names)
-    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
+    _name_layers(figure, live)
     figure.update_yaxes(tickformat="~s", ticksuffix="B", rangemode="tozero")
     figure.update_layout(barmode="stack", bargap=0.15, legend={"traceorder": "normal"})
     return figure
@@ -240,6 +235,16 @@ def samples(table: pd.DataFrame) -> go.Figure | None:
         margin={"t": 8},
     )
     return figure
+
+
+def _name_layers(figure: go.Figure, rows: pd.DataFrame) -> None:
+    """Let a figure have a category for each layer, in order, with its name beneath; many are written upright."""
+    order = _categories(rows)
+    many = len(order) > _MANY_LAYERS
+    figure.update_xaxes(
+        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in rows["layer"]],
+        tickangle=-90 if many else -60, tickfont={"size": 10} if many else {}, automargin=True, showgrid=False,
+    )  # fmt: skip
 
 
 def _categories(rows: pd.DataFrame) -> list[str]:

@@ -19,11 +19,11 @@ import pytest
 import verdict_factory as make
 from ruamel.yaml import YAML
 
+from mbench.analysis import labels
 from mbench.cli import main
 from mbench.core.errors import UsageError
 from mbench.gating import acceptance, limits
 from mbench.gating.matching import LayerKind
-from mbench.networks import layers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
 MOST_LINES = 30
@@ -103,7 +103,7 @@ def test_the_thresholds_are_ones_that_the_gate_takes(tmp_path: Path) -> None:
     config.write_text(blocks("toml")[0], encoding="utf-8")
     read = limits.read(config)
     for variant in ("mobilenet_v1_0.25_128", "mobilenet_v1_1.0_224"):
-        for kind in (None, *map(LayerKind, layers.CONVOLUTIONS), LayerKind("dense")):
+        for kind in (None, *map(LayerKind, labels.OPS)):
             assert read.threshold(variant, kind, "latency") < read.sensitivity(variant, kind, "latency")
     assert read.threshold("mobilenet_v1_1.0_224", LayerKind("depthwise_conv2d"), "latency") == 0.1
 

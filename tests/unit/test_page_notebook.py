@@ -74,3 +74,12 @@ def test_a_hostile_name_is_text() -> None:
     shown = as_html(hostile())
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     assert "{{ 7*7 }}" in shown  # not rendered again
+
+
+def test_a_kind_of_layer_that_is_not_known_is_drawn_too() -> None:
+    record = factory.record(factory.PAIR[:1])
+    [result] = record.results
+    layers = tuple(msgspec.structs.replace(layer, op="fft") for layer in result.layers)
+    assert as_html(
+        msgspec.structs.replace(record, results=(msgspec.structs.replace(result, layers=layers),))
+    ).count("<rect") >= 29  # fmt: skip

@@ -23,6 +23,7 @@ from mbench.core.records import FORMAT_MINOR, FORMAT_VERSION
 
 ROOT = Path(__file__).parents[2]
 KEPT = sorted((ROOT / "tests" / "data" / "records" / "v1").glob("*.json"))
+OLDER_MINORS = sorted((ROOT / "tests" / "data" / "records" / "v2").glob("*.json"))
 BASELINES = sorted((ROOT / ".ci" / "baseline").glob("*.json"))
 MEASURED = next(file for file in KEPT if file.name == "measured.json")
 each_kept = pytest.mark.parametrize("file", [*KEPT, *BASELINES], ids=lambda file: file.stem)
@@ -185,8 +186,35 @@ def test_a_wrong_form_is_refused_in_one_line(wrong: Any) -> None:
         assert "\n" not in (said or "")
 
 
+# ---------------------------------------------------------------------------------------------------- minor versions
+def test_every_minor_version_is_kept() -> None:
+    assert [file.stem for file in OLDER_MINORS] == [f"minor-{number}" for number in range(FORMAT_MINOR)]
+    assert [document(file)["format_minor"] for file in OLDER_MINORS] == list(range(FORMAT_MINOR))
+
+
+@pytest.mark.parametrize("file", OLDER_MINORS, ids=lambda file: file.stem)
+def test_an_older_minor_version_is_read_and_written_as_todays(file: Path, tmp_path: Path) -> None:
+    """So that a run that goes on with it may add what today's version knows."""
+    record = record_files.read(file)
+    assert record.format_minor == FORMAT_MINOR
+    record_files.write(tmp_path / "again.json", record)
+    assert document(tmp_path / "again.json")["format_minor"] == FORMAT_MINOR
+    assert record_files.read(tmp_path / "again.json") == record
+
+
+def test_a_pair_of_before_is_explained_without_what_was_replaced() -> None:
+    record = record_files.read(OLDER_MINORS[0])
+    [pair] = pairs.of_record(record)
+    assert pair.standard.replaced == ()
+    assert [block.name for block in pair.blocks()] == [f"block{number}" for number in range(1, 14)]
+    assert all(block.achieved and block.by_the_formula for block in pair.blocks())
+    found = waterfall.of_pair(pair, record)
+    assert isinstance(found, waterfall.Waterfall)
+    assert {"depthwise", "pointwise", "standard"} <= {step.part for step in found.steps}
+
+
 # ------------------------------------------------------------------------------------------------------- every reader
-@each_kept
+@pytest.mark.parametrize("file", [*KEPT, *BASELINES, *OLDER_MINORS], ids=lambda file: file.stem)
 def test_show_and_report_open_a_kept_file(file: Path, tmp_path: Path, run: Mbench) -> None:
     shown = run("show", file)
     assert (shown.code, "Traceback" in shown.err) == (0, False)

@@ -47,6 +47,14 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "a count above 1e308": (set_at("results", 0, "layers", 1, "macs", value=10**309), "$.results[0].layers[1].macs"),
     "bytes above all memory": (set_at("results", 0, "memory", "weight_bytes", value=10**19), "weight_bytes"),
     "a network without layers": (set_at("results", 0, "layers", value=[]), "$.results[0].layers"),
+    "a replacement of no layers": (
+        set_at("results", 1, "replaced", 0, "layers", value=[]),
+        "$.results[1].replaced[0].layers",
+    ),
+    "a replacement of less than nothing": (
+        set_at("results", 1, "replaced", 2, "macs_before", value=-1),
+        "$.results[1].replaced[2].macs_before",
+    ),
     "a shape without sides": (
         set_at("results", 0, "layers", 0, "output_shape", value=[]),
         "layers[0].output_shape",

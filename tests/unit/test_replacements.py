@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 import record_factory as factory
 
-from mbench.analysis import replacements
-from mbench.core.records import Layer, Replacement, Result
+from mbench.analysis import pairs, replacements
+from mbench.core.records import Replacement, Result
 
 NAME = "mobilenet_v2_1.0_224"
 
@@ -62,26 +63,64 @@ def test_without_what_was_replaced_blocks_of_two_stand_beside_their_convolution(
     assert [name for name, _, _ in told(network, msgspec.structs.replace(twin, replaced=()))] == ["block1"]
 
 
-def fused(layers: tuple[Layer, ...], block: str) -> tuple[Layer, ...]:
-    """Return the layers with those of a block as one, which has the name of the first."""
-    inside = [layer for layer in layers if layer.block == block]
+def fused(result: Result, *names: str, contains: bool = True, op: str = "inverted_residual") -> Result:
+    """Return the result with some layers as one, named otherwise; `contains`: which they are is recorded."""
+    inside = [layer for layer in result.layers if layer.name in names]
     whole = msgspec.structs.replace(
-        inside[0], op="inverted_residual", macs=sum(layer.macs for layer in inside), latency_s=(1.0, 1.0, 1.0)
+        inside[0], name=f"{inside[0].block}.fused", op=op, role="fused", macs=sum(layer.macs for layer in inside),
+        contains=names if contains else (), output_shape=inside[-1].output_shape,
     )  # fmt: skip
-    return tuple(whole if layer is inside[0] else layer for layer in layers if layer not in inside[1:])
+    layers = tuple(whole if layer is inside[0] else layer for layer in result.layers if layer not in inside[1:])
+    return msgspec.structs.replace(result, layers=layers)
 
 
-def test_a_block_that_one_kernel_computes_stands_beside_the_twins_whole_block() -> None:
+BLOCK = ("block3.expand", "block3.dw", "block3.project")
+
+
+@pytest.mark.parametrize("contains", [True, False])
+def test_a_block_that_one_kernel_computes_stands_beside_the_same_layers_of_the_twin(contains: bool) -> None:
     network, twin = pair()
-    network = msgspec.structs.replace(network, layers=fused(network.layers, "block3"))
-    found = {each.name: each for each in replacements.of_results(network, twin)}
+    found = {each.name: each for each in replacements.of_results(fused(network, *BLOCK, contains=contains), twin)}
     block = found["block3"]
-    assert block.whole
+    assert block.fused
     assert [layer.op for layer in block.separable] == ["inverted_residual"]
     assert [layer.name for layer in block.standard] == ["block3.expand", "block3.conv"]
     assert block.convolution.name == "block3.conv"
-    assert not any(each.whole for name, each in found.items() if name != "block3")
+    assert not any(each.fused for name, each in found.items() if name != "block3")
     assert len(found) == 17
+
+
+def test_a_depthwise_and_a_pointwise_layer_in_one_kernel_stand_beside_their_convolution_alone() -> None:
+    network, twin = pair()
+    found = {each.name: each for each in replacements.of_results(fused(network, *BLOCK[1:]), twin)}
+    assert [layer.name for layer in found["block3"].separable] == ["block3.fused"]
+    assert [layer.name for layer in found["block3"].standard] == ["block3.conv"]
+    assert found["block3"].fused
+
+
+def test_an_expansion_that_is_fused_with_the_depthwise_layer_is_there_on_both_sides() -> None:
+    network, twin = pair()
+    found = {each.name: each for each in replacements.of_results(fused(network, *BLOCK[:2]), twin)}
+    assert [layer.name for layer in found["block3"].separable] == ["block3.fused", "block3.project"]
+    assert [layer.name for layer in found["block3"].standard] == ["block3.expand", "block3.conv"]
+    [block] = [each for each in pairs.Pair(separable=network, standard=twin).blocks() if each.name == "block3"]
+    whole = pairs.Pair(separable=fused(network, *BLOCK[:2]), standard=twin).blocks()
+    [other] = [each for each in whole if each.name == "block3"]
+    assert other.layers == BLOCK
+    assert (other.separable_macs - block.separable_macs) == (other.standard_macs - block.standard_macs) > 0
+
+
+def test_what_is_fused_with_layers_that_another_convolution_stands_for_takes_the_block_along() -> None:
+    """As in MobileNetV4: the expansion goes with the first depthwise layer, the projection with the second."""
+    network, twin = pair()
+    second, third = twin.replaced[1:3]
+    replaced = (
+        msgspec.structs.replace(second, layers=("block2.dw", "block3.expand")),
+        msgspec.structs.replace(third, layers=BLOCK[1:]),
+    )
+    found = replacements.of_results(fused(network, *BLOCK), msgspec.structs.replace(twin, replaced=replaced))
+    assert {each.name for each in found if each.fused} >= {"block3"}
+    assert all({layer.block for layer in each.separable} == {each.name} for each in found)
 
 
 def test_a_layer_that_does_more_than_what_was_replaced_takes_its_block_along() -> None:
@@ -92,7 +131,7 @@ def test_a_layer_that_does_more_than_what_was_replaced_takes_its_block_along() -
         for layer in network.layers
     ]
     found = replacements.of_results(msgspec.structs.replace(network, layers=tuple(layers)), twin)
-    assert [each.name for each in found if each.whole] == ["block5"]
+    assert [each.name for each in found if each.fused] == ["block5"]
 
 
 def test_two_depthwise_layers_of_a_block_are_told_apart_by_their_convolutions() -> None:
@@ -110,7 +149,7 @@ def test_a_record_may_name_layers_that_are_not_there() -> None:
     assert replacements.of_results(network, msgspec.structs.replace(twin, replaced=(strange,))) == ()
     strange = msgspec.structs.replace(twin.replaced[1], layers=("y", "z"))
     [found] = replacements.of_results(network, msgspec.structs.replace(twin, replaced=(strange,)))
-    assert (found.name, found.whole) == ("block2", True)
+    assert (found.name, found.fused) == ("block2", True)
 
 
 def test_the_multiply_adds_of_the_network_follow_from_the_twin_alone() -> None:
