@@ -16,7 +16,7 @@ import msgspec
 
 from mbench.build.artifact_store import ArtifactStore
 from mbench.compile.machine import KernelMachine
-from mbench.core import artifact, no_gc, plugins, resources, system_limits
+from mbench.core import artifact, network_digest, no_gc, plugins, resources, system_limits
 from mbench.core.artifact import Artifact, LayerPlan, Manifest
 from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import BuildError
@@ -157,6 +157,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     return Manifest(
         digest=digest(inputs),
         inputs=inputs,
+        network_digest=network_digest.of_layers(architectures.layers(variant)),
         variant=variant,
         target=target.name,
         compile_s=time.perf_counter() - start,

@@ -93,6 +93,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     digest: Text
     inputs: TextTable
     """What went into the digest, by name."""
+    network_digest: Text | None = None
+    """Of the network, whatever its kernels are fused of; see `core.network_digest`. None in artifacts of 0.1.0."""
     variant: Variant
     target: Text
     compile_s: Seconds

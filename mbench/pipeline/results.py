@@ -66,7 +66,8 @@ def result(
 
 
 def _network(manifest: Manifest) -> Variant:
-    return msgspec.structs.replace(manifest.variant, digest=network_digest.of_layers(manifest.layers))
+    digest = manifest.network_digest or network_digest.of_layers(manifest.layers)
+    return msgspec.structs.replace(manifest.variant, digest=digest)
 
 
 def _memory(manifest: Manifest, seen: Observation | None) -> Memory:

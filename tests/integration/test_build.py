@@ -239,6 +239,16 @@ def test_the_digest_is_the_folders_name_and_lists_what_went_in(built: Artifact, 
     ],
     ids=lambda variant: f"{variant.name}, {variant.batch}",
 )
+def test_a_network_has_one_digest_however_its_kernels_are_fused(cache: Path, host: Target) -> None:
+    """Fused on x86 and not on Arm, it is the same network."""
+    variant = variants.parse("mobilenet_v2_0.35_32")
+    made = {
+        target.name: build.build(variant, target, cache)[0].manifest for target in (host, targets.load("x86_64_v2"))
+    }
+    expected = network_digest.of_layers(architectures.layers(variant))
+    assert {manifest.network_digest for manifest in made.values()} == {expected}
+
+
 def test_another_variant_has_another_digest(variant: Variant, host: Target) -> None:
     assert digest(variant, host) != digest(VARIANT, host)
 
