@@ -118,7 +118,7 @@ def _ratios(taken: dict[Variant, float]) -> Iterator[tuple[Variant, float]]:
 
 def _distance(one: Variant, other: Variant) -> float:
     keys = ("width_multiplier", "resolution")
-    ratios = (float(one.parameters[key]) / float(other.parameters[key]) for key in keys)
+    ratios = (one.number(key) / other.number(key) for key in keys)
     return math.hypot(*map(math.log, ratios))
 
 

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 import tvm
+from epilogue_cases import FOLLOWING
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from torch.nn import functional
-from tvm import relax, tirx
+from tvm import relax, te, tirx
 
-from mbench.compile import to_relax, tvm_passes
+from mbench.compile import computations, to_relax, tvm_passes
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
@@ -38,7 +39,7 @@ MACHINES = {"sse": SSE, "avx2": AVX2, "avx512": AVX512, "neon": NEON}
 """Run on whatever processor there is: LLVM splits vectors that are too long, and what is computed stays the same."""
 CHANNELS = (1, 2, 3, 5, 8, 16, 24, 40, 44, 48, 89, 96, 179)
 SIDES = (1, 2, 5, 7, 10, 12, 14, 20, 28)
-EPILOGUES = ("none", "bias", "bias+relu", "bias+clip", "residual")
+EPILOGUES = tuple(FOLLOWING)
 GUARD = 4096
 """Elements around each array: more than any tile is large."""
 
@@ -65,11 +66,11 @@ class Conv:
     width: int = 7
     inputs: int = 8
     channels: int = 16
-    kernel: int = 3
+    kernel: int | tuple[int, int] = 3
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (1, 1, 1, 1)
     """Top, left, bottom, right."""
-    dilation: int = 1
+    dilation: int | tuple[int, int] = 1
     groups: int = 1
     channels_last: bool = True
     epilogue: str = "bias+relu"
@@ -77,12 +78,22 @@ class Conv:
     """Of input, weights and output."""
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the kernel."""
+        return self.kernel if isinstance(self.kernel, tuple) else (self.kernel, self.kernel)
+
+    @property
+    def apart(self) -> tuple[int, int]:
+        """Dilation down and across."""
+        return self.dilation if isinstance(self.dilation, tuple) else (self.dilation, self.dilation)
+
+    @property
     def reduction(self) -> int:
-        return self.kernel**2 * self.inputs // self.groups
+        return math.prod(self.sides) * self.inputs // self.groups
 
     @property
     def weights_shape(self) -> tuple[int, ...]:
-        return self.kernel, self.kernel, self.inputs // self.groups, self.channels
+        return *self.sides, self.inputs // self.groups, self.channels
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -93,32 +104,28 @@ class Conv:
     def output_shape(self) -> tuple[int, ...]:
         """The sums' shape (n, y, x, c); some epilogues move them to another."""
         top, left, bottom, right = self.padding
-        reach = (self.kernel - 1) * self.dilation + 1
-        height = (self.height + top + bottom - reach) // self.strides[0] + 1
-        width = (self.width + left + right - reach) // self.strides[1] + 1
+        down, across = ((side - 1) * apart + 1 for side, apart in zip(self.sides, self.apart, strict=True))
+        height = (self.height + top + bottom - down) // self.strides[0] + 1
+        width = (self.width + left + right - across) // self.strides[1] + 1
         return self.batch, height, width, self.channels
 
     def function(self) -> tirx.PrimFunc:
-        """Return it as one fused PrimFunc."""
+        """Return it as one PrimFunc."""
+        steps = {"strides": self.strides, "padding": self.padding, "dilation": self.apart}
 
-        def convolve(builder: relax.BlockBuilder, x: Any, weights: Any) -> Any:
-            if not self.channels_last:
-                convolution = to_relax._conv2d_nchw_nhwc
-                named = {"primfunc_name_hint": "conv2d"}
-                return builder.emit_te(convolution, x, weights, self.strides, self.padding, **named)
-            steps = {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
-            layouts = {"data_layout": "NHWC", "kernel_layout": "HWIO", "out_layout": "NHWC"}
-            given = {"groups": self.groups, "out_dtype": "float32", **steps, **layouts}
-            return builder.emit(relax.op.nn.conv2d(x, weights, **given))
+        def convolve(x: Any, weights: Any) -> te.Tensor:
+            return computations.convolution(
+                x, weights, **steps, groups=self.groups, channels_first=not self.channels_last
+            )
 
-        return fused(self, convolve)
+        return written(self, convolve)
 
     def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Return what PyTorch computes, in float64."""
         x, weights = (torch.from_numpy(array.astype(np.float64)) for array in arrays[:2])
         top, left, bottom, right = self.padding
         x = functional.pad(x.permute(0, 3, 1, 2) if self.channels_last else x, (left, right, top, bottom))
-        steps = {"stride": self.strides, "dilation": self.dilation, "groups": self.groups}
+        steps = {"stride": self.strides, "dilation": self.apart, "groups": self.groups}
         found: np.ndarray = functional.conv2d(x, weights.permute(3, 2, 0, 1), **steps).permute(0, 2, 3, 1).numpy()
         return found
 
@@ -146,8 +153,8 @@ class Dense:
         return self.rows, self.columns
 
     def function(self) -> tirx.PrimFunc:
-        """Return it as one fused PrimFunc."""
-        return fused(self, lambda builder, x, weights: builder.emit(relax.op.matmul(x, weights, "float32")))
+        """Return it as one PrimFunc."""
+        return written(self, computations.product)
 
     def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Return what PyTorch computes, in float64."""
@@ -184,14 +191,8 @@ class Pool:
         return self.batch, 1, 1, self.channels
 
     def function(self) -> tirx.PrimFunc:
-        """Return it as one fused PrimFunc."""
-
-        def mean(builder: relax.BlockBuilder, x: Any, _weights: Any) -> Any:
-            if self.dtype == "float16":
-                return builder.emit_te(to_relax._mean_nhwc, x, primfunc_name_hint="mean")
-            return builder.emit(relax.op.mean(x, [1, 2], keepdims=True))
-
-        return fused(self, mean)
+        """Return it as one PrimFunc."""
+        return written(self, lambda x, _weights: computations.global_average(x))
 
     def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Return what PyTorch computes, in float64."""
@@ -200,90 +201,89 @@ class Pool:
         return found
 
 
-Layer = Conv | Dense | Pool
-
-
-def _same(y: np.ndarray) -> np.ndarray:
-    return y
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Following:
-    """What follows the sum: in Relax, and what it is of float64 arrays.
+class WindowPool:
+    """A pool of windows, and what follows it."""
 
-    `reads` says what it reads beside the sum: a bias, an array like the output, or nothing. `slope` is the most by
-    which it can enlarge an error; `moved` is where it puts the elements.
-    """
+    batch: int = 1
+    height: int = 7
+    width: int = 7
+    channels: int = 16
+    kind: str = "max"
+    kernel: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (2, 2)
+    padding: tuple[int, int, int, int] = (1, 1, 1, 1)
+    """Top, left, bottom, right."""
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    epilogue: str = "none"
+    dtype: str = "float32"
 
-    emit: Callable[[relax.BlockBuilder, Any, Any], Any]
-    value: Callable[[Any, Any], Any]
-    reads: str | None = None
-    slope: float = 1.0
-    moved: Callable[[np.ndarray], np.ndarray] = _same
+    @property
+    def reduction(self) -> int:
+        return math.prod(self.kernel)
 
-    def other_shape(self, output: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return the shape of what it reads."""
-        return {None: None, "output": output, "bias": (*(1 for _ in output[:-1]), output[-1])}[self.reads]
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.batch, self.height, self.width, self.channels
 
+    @property
+    def weights_shape(self) -> None:
+        return None
 
-def _flattened(builder: relax.BlockBuilder, y: Any, _other: Any) -> Any:
-    first, *others = (int(extent) for extent in y.ty.shape)
-    return builder.emit(relax.op.reshape(y, (first, math.prod(others))))
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return self.expected([np.zeros(self.input_shape)]).shape
 
+    def function(self) -> tirx.PrimFunc:
+        """Return it as one PrimFunc."""
+        known: dict[str, Any] = {"kernel": self.kernel, "strides": self.strides, "padding": self.padding}
+        known |= {"ceil_mode": self.ceil_mode, "count_include_pad": self.count_include_pad}
+        sides = self.output_shape[1:3]
+        return written(self, lambda x, _weights: computations.pooling(x, self.kind, known, sides))
 
-def _added(builder: relax.BlockBuilder, y: Any, other: Any) -> Any:
-    return builder.emit(relax.op.add(y, other))
-
-
-FOLLOWING = {
-    "none": Following(emit=lambda _builder, y, _other: y, value=lambda y, _other: y),
-    "relu": Following(
-        emit=lambda builder, y, _other: builder.emit(relax.op.nn.relu(y)), value=lambda y, _other: np.maximum(y, 0)
-    ),
-    "bias": Following(emit=_added, value=np.add, reads="bias"),
-    "bias+relu": Following(
-        emit=lambda builder, y, other: builder.emit(relax.op.nn.relu(_added(builder, y, other))),
-        value=lambda y, other: np.maximum(y + other, 0),
-        reads="bias",
-    ),
-    "bias+clip": Following(
-        emit=lambda builder, y, other: builder.emit(relax.op.clip(_added(builder, y, other), 0.0, 6.0)),
-        value=lambda y, other: np.clip(y + other, 0, 6),
-        reads="bias",
-    ),
-    "residual": Following(
-        emit=lambda builder, y, other: builder.emit(relax.op.nn.relu(_added(builder, other, y))),
-        value=lambda y, other: np.maximum(other + y, 0),
-        reads="output",
-    ),
-    "sigmoid": Following(
-        emit=lambda builder, y, _other: builder.emit(relax.op.sigmoid(y)), value=lambda y, _other: 1 / (1 + np.exp(-y))
-    ),
-    "twice": Following(emit=lambda builder, y, _other: _added(builder, y, y), value=lambda y, _other: 2 * y, slope=2),
-    "flattened": Following(
-        emit=_flattened, value=lambda y, _other: y.reshape(len(y), -1), moved=lambda y: y.reshape(len(y), -1)
-    ),
-    "channels first": Following(
-        emit=lambda builder, y, _other: builder.emit(relax.op.permute_dims(y, [0, 3, 1, 2])),
-        value=lambda y, _other: y.transpose(0, 3, 1, 2),
-        moved=lambda y: y.transpose(0, 3, 1, 2),
-    ),
-}
+    def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what PyTorch computes, in float64."""
+        x = torch.from_numpy(arrays[0].astype(np.float64)).permute(0, 3, 1, 2)
+        top, left, bottom, right = self.padding
+        steps = {"kernel_size": self.kernel, "stride": self.strides, "ceil_mode": self.ceil_mode}
+        if self.kind == "max":
+            alike = (top, left) == (bottom, right)
+            x = x if alike else functional.pad(x, (left, right, top, bottom), value=-math.inf)
+            pooled = functional.max_pool2d(x, **steps, padding=(top, left) if alike else 0)
+        elif (top, left) == (bottom, right):
+            pooled = functional.avg_pool2d(x, **steps, padding=(top, left), count_include_pad=self.count_include_pad)
+        else:
+            ones = torch.ones_like(x)
+            x, inside = (functional.pad(each, (left, right, top, bottom)) for each in (x, ones))
+            pooled = functional.avg_pool2d(x, **steps)
+            pooled = pooled if self.count_include_pad else pooled / functional.avg_pool2d(inside, **steps)
+        found: np.ndarray = pooled.permute(0, 2, 3, 1).numpy()
+        return found
 
 
-def fused(layer: Layer, emit: Callable[[relax.BlockBuilder, Any, Any], Any]) -> tirx.PrimFunc:
-    """Return the one kernel that Relax makes of a layer, as `emit` writes it, and its epilogue."""
+Layer = Conv | Dense | Pool | WindowPool
+
+
+def written(layer: Layer, compute: Callable[[Any, Any], te.Tensor]) -> tirx.PrimFunc:
+    """Return the one kernel of a layer, as `compute` writes it, and of what follows it."""
     following = FOLLOWING[layer.epilogue]
-    other = following.other_shape(layer.output_shape)
-    shapes = {"x": layer.input_shape, "weights": layer.weights_shape, "other": other}
-    given = {name: shape for name, shape in shapes.items() if shape}
+    shapes = [shape for shape in (layer.input_shape, layer.weights_shape) if shape is not None]
+    others = following.other_shapes(layer.output_shape)
+    types = [relax.TensorType(shape, layer.dtype) for shape in shapes]
+    types += [relax.TensorType(shape, "float32") for shape in others]
+    variables = [relax.Var(f"p{number}", own) for number, own in enumerate(types)]
 
-    def written(builder: relax.BlockBuilder, variables: Mapping[str, Any]) -> Any:
-        y = emit(builder, variables["x"], variables.get("weights"))
-        y = following.emit(builder, y, variables.get("other"))
-        return y if layer.dtype == "float32" else builder.emit(relax.op.astype(y, layer.dtype))
+    def kernel(*tensors: te.Tensor) -> te.Tensor:
+        operands = [*tensors[: len(shapes)], None]
+        return following.write(compute(operands[0], operands[1]), tensors[len(shapes) :], layer.dtype)
 
-    [function] = lowered(given, written, {"x": layer.dtype, "weights": layer.dtype})
+    builder = relax.BlockBuilder()
+    with builder.function("main", variables):
+        with builder.dataflow():
+            y = builder.emit_output(builder.emit_te(kernel, *variables, primfunc_name_hint="kernel"))
+        builder.emit_func_output(y)
+    [(_, function)] = to_relax.kernel_calls(builder.get())
     return function
 
 
@@ -320,11 +320,16 @@ def compiled(function: tirx.PrimFunc, target: tvm.target.Target | None = None) -
 
 def drawn(layer: Layer, seed: int = 0) -> list[np.ndarray]:
     """Return the inputs of a layer's kernel: of mean 0 and variance 1, half of the sums negative."""
-    other = FOLLOWING[layer.epilogue].other_shape(layer.output_shape)
     generator = np.random.default_rng(seed)
-    wanted = ((layer.input_shape, layer.dtype), (layer.weights_shape, layer.dtype), (other, "float32"))
-    given = [(shape, dtype) for shape, dtype in wanted if shape is not None]
+    operands = [shape for shape in (layer.input_shape, layer.weights_shape) if shape is not None]
+    others = FOLLOWING[layer.epilogue].other_shapes(layer.output_shape)
+    given = [(shape, layer.dtype) for shape in operands] + [(shape, "float32") for shape in others]
     return [generator.standard_normal(shape, dtype=np.float32).astype(dtype) for shape, dtype in given]
+
+
+def others(layer: Layer, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Return what a layer's kernel reads beside its operands."""
+    return arrays[1 if layer.weights_shape is None else 2 :]
 
 
 class Guarded:
@@ -368,8 +373,7 @@ def executed(plan: KernelPlan, layer: Layer, arrays: Sequence[np.ndarray]) -> np
     ready = list(arrays)
     if plan.pack is not None:
         ready[1] = plan.pack(ready[1])
-    shape = FOLLOWING[layer.epilogue].moved(np.empty(layer.output_shape)).shape
-    return run(compiled(plan.function), ready, shape)
+    return run(compiled(plan.function), ready, layer.output_shape, layer.dtype)
 
 
 def tolerance(layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -381,21 +385,16 @@ def tolerance(layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
     Up to K = 5 this is the bound of the worst case. Kernels were seen to use half of it, at small K. An output in
     float16 is rounded once more, by 2^-11 of itself.
     """
-    magnitudes = [np.abs(array) for array in arrays]
-    total = layer.expected(magnitudes)
-    following = FOLLOWING[layer.epilogue]
-    if following.reads:
-        total = total + magnitudes[-1]
-    allowed = 2 * math.sqrt(layer.reduction + 4) * 2.0**-24 * following.slope * total
-    if layer.dtype == "float16":
-        allowed = allowed + 2.0**-11 * np.abs(following.value(layer.expected(arrays), arrays[-1].astype(np.float64)))
-    return following.moved(allowed)
+    following, rest = FOLLOWING[layer.epilogue], others(layer, arrays)
+    terms, total = layer.expected([np.abs(array) for array in arrays]), layer.expected(arrays)
+    allowed = following.allowed(total, rest, terms, 2 * math.sqrt(layer.reduction + 4) * 2.0**-24)
+    return allowed + (2.0**-11 * np.abs(following.value(total, rest)) if layer.dtype == "float16" else 0)
 
 
 def wrong(layer: Layer, output: np.ndarray, arrays: Sequence[np.ndarray]) -> str | None:
     """Compare an output with what PyTorch computes in float64; return what is wrong, None if nothing is."""
-    other = arrays[-1].astype(np.float64)  # the weights, where the epilogue reads nothing
-    expected, allowed = FOLLOWING[layer.epilogue].value(layer.expected(arrays), other), tolerance(layer, arrays)
+    following, allowed = FOLLOWING[layer.epilogue], tolerance(layer, arrays)
+    expected = following.value(layer.expected(arrays), others(layer, arrays))
     if output.shape != expected.shape:
         return f"shape {output.shape}, not {expected.shape}"
     if not np.isfinite(output).all():
@@ -455,6 +454,36 @@ def machines() -> st.SearchStrategy[KernelMachine]:
     return st.builds(
         lambda kind, cores: dataclasses.replace(MACHINES[kind], cores=cores), kinds, st.sampled_from([1, 2, 8])
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Window:
+    """How a kernel slides, and an image that it fits."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+    height: int
+    width: int
+
+
+@st.composite
+def windows(draw: st.DrawFn, kernels: Sequence[int] = (1, 3, 3, 3, 5)) -> Window:
+    """Draw a window: most are square, step alike down and across, and pad all sides alike."""
+    square, alike = draw(st.booleans()), draw(st.booleans())
+    one, other = (draw(st.sampled_from(kernels)) for _ in range(2))
+    step, padded = draw(st.integers(1, 2)), draw(st.integers(0, 2))
+    strides = (step, step) if alike else (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    padding = (padded,) * 4 if alike else draw(st.tuples(*[st.integers(0, 3)] * 4))
+    dilation = (1, 1) if alike else draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    kernel = (one, one) if square else (one, other)
+    reach = [(side - 1) * apart + 1 for side, apart in zip(kernel, dilation, strict=True)]
+    least = [max(1, reach[axis] - padding[axis] - padding[axis + 2]) for axis in (0, 1)]
+    height, width = (draw(sides(each)) for each in least)
+    return Window(
+        kernel=kernel, strides=strides, padding=padding, dilation=dilation, height=height, width=width
+    )  # fmt: skip
 
 
 def channels() -> st.SearchStrategy[int]:

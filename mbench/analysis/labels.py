@@ -14,16 +14,25 @@ OPS = {
     "conv2d": "standard convolution",
     "depthwise_conv2d": "depthwise",
     "pointwise_conv2d": "pointwise (1x1)",
-    "inverted_residual": "inverted residual, fused",
-    "depthwise_separable": "depthwise + pointwise, fused",
-    "expand_depthwise": "expand + depthwise, fused",
+    "grouped_conv2d": "grouped convolution",
+    "inverted_residual": "fused inverted residual",
+    "depthwise_separable": "fused depthwise + pointwise",
+    "expand_depthwise": "fused expand + depthwise",
     "dense": "fully connected",
+    "matmul": "matrix product",
+    "softmax": "softmax",
+    "layer_norm": "layer norm",
     "pool": "pooling",
+    "elementwise": "element-wise",
+    "transpose": "transpose",
+    "concat": "concatenation",
+    "slice": "slice",
     "other": "other",
 }
 PARTS: dict[Part, str] = {
     "depthwise": "depthwise layers",
     "pointwise": "pointwise layers",
+    "fused": "fused blocks",
     "shared": "layers that both have",
     "standard": "standard convolutions",
     "whole": "whole network",
@@ -70,6 +79,11 @@ _INSTRUCTIONS = {
     "sve": "SVE",
     "asimd": "NEON",
 }
+
+
+def op(kind: str) -> str:
+    """Return the words for a kind of layer; one that is not known, as it is called."""
+    return OPS.get(kind, kind)
 
 
 def step(part: Part, cause: Cause, excess: float) -> str:

@@ -22,8 +22,8 @@ from mbench.devices.registry import NamedDevice
 from mbench.hardware import targets as known_targets
 from mbench.networks import architectures, costs
 from mbench.networks import variants as networks
-from mbench.networks.layers import LayerSpec
 from mbench.networks.costs import Costs
+from mbench.networks.layers import LayerSpec
 from mbench.pipeline import runner
 
 

@@ -47,6 +47,8 @@ def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICE
         "sources": _source_digest(),
         "tuned": choices.digest if choices.kernels else "none",
     }
+    if choices.prefer:
+        described["prefer"] = choices.prefer
     described["linker"] = _linker(target)
     if added := _plugins(variant):
         described["plugins"] = added
@@ -137,7 +139,8 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     lowered = to_relax.lower(graph, groups)
     tvm_target = codegen.tvm_target(target, host_triple)
     with tvm_target:
-        kernels = schedule_all(to_relax.kernel_calls(lowered.module), machine, choices.kernels)
+        calls = to_relax.kernel_calls(lowered.module)
+        kernels = schedule_all(calls, machine, choices.kernels, choices.prefer)
         drawn = drawing.result()
         module = pack.install(to_relax.bind(lowered, drawn.parameters), kernels)
     planned = codegen.plan(module, tvm_target)
@@ -165,6 +168,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         ignored={name: kernel.ignored for name, kernel in used.items() if kernel.ignored},
         calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
+        replaced=architectures.replaced(variant),
         weight_bytes=memory.constant_bytes(module),
         activation_peak_bytes=memory.arena_bytes(planned) + example.nbytes,
         workspace_bytes=max(layer.workspace_bytes for layer in layers),

@@ -1,8 +1,8 @@
 """What each operation of a graph computes, in TVM's tensor expressions: sums in the accumulator's type, not scheduled.
 
-Images are (n, y, x, c) here, but for a network's input, which is read (n, c, y, x), as it comes; weights of a convolution
-are (ky, kx, ci / groups, c), those of a fully connected layer (inputs, outputs). The forms are TVM's own where it has one
-that the rules know: they read off the blocks what is computed.
+Images are (n, y, x, c) here, but for a network's input, which is read (n, c, y, x), as it comes; weights of a
+convolution are (ky, kx, ci / groups, c), those of a fully connected layer (inputs, outputs). The forms are TVM's own
+where it has one that the rules know: they read off the blocks what is computed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def convolution(
 ) -> te.Tensor:
     """Convolve to (n, y, x, c). `channels_first`: the image is (n, ci, y, x)."""
     if channels_first:
-        return _of_given_image(x, weight, strides, padding, dilation)
+        return _of_given_image(x, weight, strides, padding, dilation, groups)
     if groups > 1:
         return topi.nn.group_conv2d_nhwc(
             x, weight, list(strides), list(padding), list(dilation), groups, out_dtype=sums_of(x)
@@ -45,11 +45,16 @@ def convolution(
 
 
 def _of_given_image(
-    x: te.Tensor, weight: te.Tensor, strides: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+    x: te.Tensor,
+    weight: te.Tensor,
+    strides: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
 ) -> te.Tensor:
     """Convolve (n, ci, y, x), so that an image is not laid out anew in a pass over memory."""
-    batch, inputs, height, width = x.shape
-    kernel_height, kernel_width, _, channels = weight.shape
+    batch, _, height, width = x.shape
+    kernel_height, kernel_width, inputs, channels = weight.shape
     top, left, bottom, right = padding
     padded = topi.nn.pad(x, (0, 0, top, left), (0, 0, bottom, right), name="pad_temp")
     reach = [(int(side) - 1) * step + 1 for side, step in zip((kernel_height, kernel_width), dilation, strict=True)]
@@ -64,7 +69,8 @@ def _of_given_image(
     sums, (down, across) = sums_of(x), dilation
 
     def value(n: Any, i: Any, j: Any, c: Any) -> Any:
-        element = padded[n, ci, i * strides[0] + ky * down, j * strides[1] + kx * across]
+        read = ci if groups == 1 else c // (channels // groups) * inputs + ci
+        element = padded[n, read, i * strides[0] + ky * down, j * strides[1] + kx * across]
         return te.sum(element.astype(sums) * weight[ky, kx, ci, c].astype(sums), axis=[ky, kx, ci])
 
     return te.compute(shape, value, name="conv2d_nchw_nhwc")
@@ -98,25 +104,77 @@ def _read(tensor: te.Tensor, at: Sequence[Any], *, free: int) -> Any:
     return tensor(*(0 if axis < lead and int(tensor.shape[axis]) == 1 else index for axis, index in enumerate(own)))
 
 
-def global_average(x: te.Tensor) -> te.Tensor:
+def global_average(x: te.Tensor, *, channels_first: bool = False) -> te.Tensor:
     """Average (n, y, x, c) over y and x to (n, 1, 1, c), in the form of TVM's own mean."""
-    batch, height, width, channels = x.shape
+    batch, height, width, channels = _last(x, channels_first)
     y, across = te.reduce_axis((0, height), name="ry"), te.reduce_axis((0, width), name="rx")
     sums = sums_of(x)
     total = te.compute(
         (batch, 1, 1, channels),
-        lambda n, _y, _x, c: te.sum(x[n, y, across, c].astype(sums), axis=[y, across]),
+        lambda n, _y, _x, c: te.sum(x[_at(n, y, across, c, channels_first)].astype(sums), axis=[y, across]),
         name="mean_red",
     )
     return te.compute(total.shape, lambda *at: total(*at) / tirx.const(int(height * width), sums), name="T_divide")
 
 
-def pooling(x: te.Tensor, kind: str, attributes: Mapping[str, Any]) -> te.Tensor:
-    """Pool (n, y, x, c): `max` or `avg`, see `networks.operations`."""
-    return topi.nn.pool2d(
-        x, list(attributes["kernel"]), list(attributes["strides"]), [1, 1], list(attributes["padding"]), kind,
-        bool(attributes.get("ceil_mode", False)), "NHWC", bool(attributes.get("count_include_pad", True)),
-    )  # fmt: skip
+def _last(x: te.Tensor, channels_first: bool) -> tuple[Any, ...]:
+    """Return batch, height, width and channels of an image."""
+    first, second, third, fourth = x.shape
+    return (first, third, fourth, second) if channels_first else (first, second, third, fourth)
+
+
+def _at(n: Any, y: Any, x: Any, c: Any, channels_first: bool) -> tuple[Any, ...]:
+    return (n, c, y, x) if channels_first else (n, y, x, c)
+
+
+def pooling(
+    x: te.Tensor, kind: str, attributes: Mapping[str, Any], sides: Sequence[int], *, channels_first: bool = False
+) -> te.Tensor:
+    """Pool to (n, y, x, c): `max` or `avg`, see `networks.operations`; `sides` are the result's height and width.
+
+    An average is over the elements inside of the image, or inside of its padding with `count_include_pad`.
+    """
+    batch, height, width, channels = _last(x, channels_first)
+    kernel, strides, padding = (attributes[name] for name in ("kernel", "strides", "padding"))
+    ends = [
+        max((side - 1) * step + window - int(extent) - before, 0)
+        for side, step, window, extent, before in zip(sides, strides, kernel, (height, width), padding, strict=False)
+    ]
+    sums = x.dtype if kind == "max" else sums_of(x)
+    outside = tirx.min_value(x.dtype) if kind == "max" else tirx.const(0, x.dtype)
+    if any((*padding[:2], *ends)):
+        before, after = (_at(0, down, across, 0, channels_first) for down, across in (padding[:2], ends))
+        x = topi.nn.pad(x, before, after, outside, name="pad_temp")
+    ky, kx = (te.reduce_axis((0, extent), name=name) for extent, name in zip(kernel, ("ry", "rx"), strict=True))
+
+    def value(n: Any, i: Any, j: Any, c: Any) -> Any:
+        element = x[_at(n, i * strides[0] + ky, j * strides[1] + kx, c, channels_first)]
+        return te.max(element, axis=[ky, kx]) if kind == "max" else te.sum(element.astype(sums), axis=[ky, kx])
+
+    name = "pool_max" if kind == "max" else "pool_sum"
+    total = te.compute((batch, *sides, channels), value, name=f"{name}_nchw" if channels_first else name)
+    if kind == "max":
+        return total
+    included = bool(attributes.get("count_include_pad", True))
+    counts = [_elements_of_windows(axis, int((height, width)[axis]), attributes, sides, included) for axis in (0, 1)]
+
+    def mean(n: Any, i: Any, j: Any, c: Any) -> Any:
+        count = counts[0](i) * counts[1](j)
+        return total(n, i, j, c) / (tirx.const(count, sums) if isinstance(count, int) else count.astype(sums))
+
+    return te.compute(total.shape, mean, name="pool_avg")
+
+
+def _elements_of_windows(
+    axis: int, extent: int, attributes: Mapping[str, Any], sides: Sequence[int], included: bool
+) -> Callable[[Any], Any]:
+    """Return how many elements a window has along an axis, by its place."""
+    kernel, step = attributes["kernel"][axis], attributes["strides"][axis]
+    before, after = attributes["padding"][axis], attributes["padding"][axis + 2]
+    low, high = (-before, extent + after) if included else (0, extent)
+    if -before >= low and (sides[axis] - 1) * step - before + kernel <= high:
+        return lambda _place: kernel
+    return lambda place: tirx.min(place * step + (kernel - before), high) - tirx.max(place * step - before, low)
 
 
 def softmax(x: te.Tensor, axis: int) -> te.Tensor:
@@ -142,7 +200,7 @@ def chain(shape: Sequence[Any], value: Callable[..., Any]) -> te.Tensor:
 def broadcast(tensor: te.Tensor, at: Sequence[Any], *, channels_first: bool = False) -> Any:
     """Read the element of a tensor that broadcasts to the place `at`, which is channels last."""
     own = list(at)[len(at) - len(tensor.shape) :]
-    if channels_first and len(own) == 4:  # noqa: PLR2004 - N, C, H, W
+    if channels_first and len(own) == 4:
         own = [own[0], own[3], own[1], own[2]]
     return tensor(*(0 if int(extent) == 1 else index for extent, index in zip(tensor.shape, own, strict=True)))
 
@@ -176,8 +234,8 @@ def _gelu(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> 
 
 def _gelu_tanh(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
     x, half = values[0], tirx.const(0.5, dtype)
-    inner = x * tirx.const(math.sqrt(2 / math.pi), dtype) * (
-        tirx.const(1.0, dtype) + x * x * tirx.const(0.044715, dtype)
+    inner = (
+        x * tirx.const(math.sqrt(2 / math.pi), dtype) * (tirx.const(1.0, dtype) + x * x * tirx.const(0.044715, dtype))
     )
     return x * (half + half * tirx.tanh(inner))
 
@@ -190,6 +248,7 @@ EXPRESSIONS: dict[str, Expression] = {
     "maximum": lambda _attributes, values, _dtype: tirx.max(*values),
     "minimum": lambda _attributes, values, _dtype: tirx.min(*values),
     "clip": _clip,
+    "scale": lambda attributes, values, dtype: values[0] * tirx.const(attributes["factor"], dtype),
     "relu": _within(0.0, math.inf),
     "relu6": _within(0.0, 6.0),
     "hard_sigmoid": _hard_sigmoid,

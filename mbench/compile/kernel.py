@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -13,106 +12,19 @@ from tvm import tirx
 from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
+from mbench.compile import windows
 from mbench.compile.expressions import UnknownExpressionError, rebuild
+from mbench.compile.kernel_kinds import Convolution, Epilogue, Matmul, Pooling
 from mbench.core import dtypes
 
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
-_PADDING = "pad_temp"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Convolution:
-    """A convolution with weights (ky, kx, ci, c), output (n, y, x, c), and input (n, y, x, ci) or (n, ci, y, x).
-
-    A depthwise one has `input_channels` equal to `channels` and weights (ky, kx, 1, c).
-    """
-
-    batch: int
-    input_height: int
-    input_width: int
-    input_channels: int
-    height: int
-    width: int
-    channels: int
-    kernel_height: int
-    kernel_width: int
-    stride: int
-    padding: int
-    depthwise: bool
-    channels_last: bool
-    dtype: str = dtypes.DEFAULT
-    """Of input and weights; sums are float32."""
-
-    @property
-    def pixels(self) -> int:
-        """Output pixels, batch and all."""
-        return self.batch * self.height * self.width
-
-    @property
-    def reduction(self) -> int:
-        """Multiply-adds for each element of the output."""
-        return self.kernel_height * self.kernel_width * (1 if self.depthwise else self.input_channels)
-
-    @property
-    def moved_bytes(self) -> int:
-        """Of input and output together, in float32."""
-        read = self.batch * self.input_height * self.input_width * self.input_channels
-        return 4 * (read + self.pixels * self.channels)
-
-    @property
-    def signature(self) -> str:
-        """What distinguishes it from others, in one word: the key of tuned choices."""
-        kind = "depthwise" if self.depthwise else "conv2d"
-        layout = "nhwc" if self.channels_last else "nchw"
-        return (
-            f"{kind}_{layout}_{self.batch}x{self.input_height}x{self.input_width}x{self.input_channels}"
-            f"_k{self.kernel_height}x{self.kernel_width}_s{self.stride}_p{self.padding}_{self.channels}"
-            f"{_suffix(self.dtype)}"
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Matmul:
-    """A matrix product: (rows, reduction) x (reduction, columns), all contiguous."""
-
-    rows: int
-    reduction: int
-    columns: int
-    dtype: str = dtypes.DEFAULT
-    """Of both operands; sums are float32."""
-
-    @property
-    def signature(self) -> str:
-        """What distinguishes it from others, in one word: the key of tuned choices."""
-        return f"matmul_{self.rows}x{self.reduction}x{self.columns}{_suffix(self.dtype)}"
-
-    @property
-    def moved_bytes(self) -> int:
-        """Of the rows, in and out, in float32."""
-        return 4 * self.rows * (self.reduction + self.columns)
-
-
-def _suffix(dtype: str) -> str:
-    return "" if dtype == dtypes.DEFAULT else f"_{dtype}"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Epilogue:
-    """What follows the reduction, element by element.
-
-    `start(indices, load)` is what the sum may begin with (a bias), None for zero; `finish(sum, indices, load)` turns
-    the sum into the output. `load(parameter, indices)` reads a parameter of the function.
-    """
-
-    start: Callable[[Sequence[Any], Callable[..., Any]], Any] | None
-    finish: Callable[[Any, Sequence[Any], Callable[..., Any]], Any]
 
 
 class Kernel:
     """One PrimFunc with one schedule under construction.
 
-    Blocks are named by TVM: the convolution's is `conv2d_nhwc`, or `group_conv2d_nhwc` if depthwise; its padding is
-    `pad_temp`; a matrix product is `matmul`.
+    Blocks are named by `compile.computations`, mostly as TVM does: the convolution's is `conv2d_nhwc`, or
+    `group_conv2d_nhwc` if it has groups; its padding is `pad_temp`; a matrix product is `matmul`.
     """
 
     def __init__(self, function: tirx.PrimFunc) -> None:
@@ -124,6 +36,11 @@ class Kernel:
         """Names of the blocks, in order, as they were before scheduling."""
         children = self.schedule.get_child_blocks(self.schedule.get_sblock("root"))
         return tuple(str(self.schedule.get(block).name_hint) for block in children)
+
+    @cached_property
+    def _read(self) -> dict[str, Any]:
+        """The blocks themselves."""
+        return {name: self.schedule.get(self.block(name)) for name in self.blocks}
 
     @cached_property
     def anchor(self) -> str | None:
@@ -165,29 +82,27 @@ class Kernel:
         if self.anchor is None:
             return first
         weighted = any(word in self.anchor for word in ("conv2d", "matmul"))
-        accumulator = dtypes.of(first).accumulator
-        if str(self._store(self.anchor).buffer.dtype) != accumulator or (weighted and others[0] != first):
+        store = self._store(self.anchor)
+        accumulator = first if isinstance(store.value, prim.Max) else dtypes.of(first).accumulator
+        if str(store.buffer.dtype) != accumulator or (weighted and others[0] != first):
             return None
         return first
 
     @cached_property
     def convolution(self) -> Convolution | None:
-        """The anchor as a convolution with equal strides and equal padding on all sides; None if it is no such."""
-        if self.anchor is None or "conv2d" not in self.anchor or self.blocks.index(self.anchor) > 1:
-            return None
-        if self.dtype is None or len(self.extents) != 7:
-            return None
-        if not set(self.blocks[: self.blocks.index(self.anchor)]) <= {_PADDING}:
+        """The anchor as a convolution; None if it is none."""
+        if self.anchor is None or "conv2d" not in self.anchor or self.dtype is None or len(self.extents) != 7:
             return None
         channels_last = "nchw" not in self.anchor
         source, weights, target = self.parameter_shapes[0], self.parameter_shapes[1], self.parameter_shapes[-1]
         batch, height, width, channels = target
         input_height, input_width, input_channels = source[1:] if channels_last else (*source[2:], source[1])
-        stride, step, padding = self._steps(channels_last)
-        depthwise = weights[2] == 1 and input_channels == channels > 1
-        if stride is None or step != (1, 1) or weights[2] not in (1 if depthwise else input_channels,):
+        window = windows.read(self._read, self.anchor, source, rows=1 if channels_last else 2)
+        if window is None or self.extents != (*target, *weights[:3]) or input_channels % weights[2]:
             return None
-        if padding is None or self.extents[:4] != target:
+        groups = input_channels // weights[2]
+        own = windows.reads_groups(self._read[self.anchor], 3 if channels_last else 1, groups, weights[2])
+        if channels % groups or not own:
             return None
         return Convolution(
             batch=batch,
@@ -199,12 +114,41 @@ class Kernel:
             channels=channels,
             kernel_height=weights[0],
             kernel_width=weights[1],
-            stride=stride,
-            padding=padding,
-            depthwise=depthwise,
+            strides=window.strides,
+            padding=window.padding,
+            dilation=window.dilation,
+            groups=groups,
             channels_last=channels_last,
             dtype=self.dtype,
         )
+
+    @cached_property
+    def pooling(self) -> Pooling | None:
+        """The anchor as a pool of windows over images (n, y, x, c); None if it is none."""
+        if self.anchor not in ("pool_sum", "pool_max") or self.dtype is None or len(self.extents) != 6:
+            return None
+        source, target = self.parameter_shapes[0], self.parameter_shapes[-1]
+        window = windows.read(self._read, self.anchor, source, rows=1)
+        if window is None or self.extents[:4] != target or source[3] != target[3]:
+            return None
+        read = Convolution(
+            batch=target[0],
+            input_height=source[1],
+            input_width=source[2],
+            input_channels=source[3],
+            height=target[1],
+            width=target[2],
+            channels=target[3],
+            kernel_height=self.extents[4],
+            kernel_width=self.extents[5],
+            strides=window.strides,
+            padding=window.padding,
+            dilation=window.dilation,
+            groups=target[3],
+            channels_last=True,
+            dtype=self.dtype,
+        )
+        return Pooling(window=read, largest=self.anchor == "pool_max")
 
     @cached_property
     def matmul(self) -> Matmul | None:
@@ -216,9 +160,9 @@ class Kernel:
                 return None
             return Matmul(rows=rows, reduction=reduction, columns=columns, dtype=self.dtype)
         conv = self.convolution
-        if conv is None or conv.depthwise or not conv.channels_last:
+        if conv is None or conv.groups > 1 or not conv.channels_last:
             return None
-        if (conv.kernel_height, conv.kernel_width, conv.stride, conv.padding) != (1, 1, 1, 0):
+        if (conv.kernel_height, conv.kernel_width, *conv.strides, *conv.padding) != (1, 1, 1, 1, 0, 0, 0, 0):
             return None
         return Matmul(rows=conv.pixels, reduction=conv.input_channels, columns=conv.channels, dtype=conv.dtype)
 
@@ -232,7 +176,7 @@ class Kernel:
             return False
         block = self.schedule.get(self.block(self.anchor))
         value = block.body.value
-        added = _uncast(value.b) if isinstance(value, prim.Add) else None
+        added = windows.uncast(value.b) if isinstance(value, prim.Add) else None
         if not isinstance(added, tvm.ir.TensorLoad):
             return False
         batch, _, _, channel, y, x = (axis.var for axis in block.iter_vars)
@@ -240,28 +184,6 @@ class Kernel:
         return added.source.same_as(self.function.params[0]) and all(
             index.same_as(axis) for index, axis in zip(read, (batch, y, x, channel), strict=True)
         )
-
-    def _steps(self, channels_last: bool) -> tuple[int | None, tuple[int, int], int | None]:
-        """Return stride, dilations and padding, read off the indices; None where the two directions differ."""
-        rows = 1 if channels_last else 2
-
-        def position(block: str, moved: int) -> tuple[int, int]:
-            """Return the (row, column) that a block reads when iteration variable `moved` is 1 and the others 0."""
-            body = self.schedule.get(self.block(block))
-            value = _uncast(body.body.value.b.a) if block == self.anchor else _unpadded(body.body.value)
-            variables = [(axis.var, int(number == moved)) for number, axis in enumerate(body.iter_vars)]
-            indices = [rebuild(index, variables, _no_load) for index in value.indices]
-            return int(indices[rows]), int(indices[rows + 1])
-
-        try:
-            strides = (position(str(self.anchor), 1)[0], position(str(self.anchor), 2)[1])
-            dilations = (position(str(self.anchor), 4)[0], position(str(self.anchor), 5)[1])
-            padded = _PADDING in self.blocks
-            paddings = tuple(-offset for offset in position(_PADDING, -1)) if padded else (0, 0)
-        except (UnknownExpressionError, AttributeError):
-            return None, (0, 0), None
-        stride = strides[0] if strides[0] == strides[1] else None
-        return stride, dilations, paddings[0] if paddings[0] == paddings[1] else None
 
     @cached_property
     def epilogue_of_sum(self) -> Epilogue | None:
@@ -273,7 +195,7 @@ class Kernel:
         except UnknownExpressionError:
             return None
         start = None
-        if len(stores) > 1 and isinstance(stores[1].value, prim.Add):
+        if len(stores) > 1 and all(isinstance(store.value, prim.Add) for store in stores[:2]):
             start = self._bias(stores)
         kept = stores if start is None else [stores[1], *stores[2:]]
         return Epilogue(start=start, finish=lambda total, indices, load: self._finish(kept, total, indices, load))
@@ -328,20 +250,6 @@ class Kernel:
     def _reduces(self, name: str) -> bool:
         block = self.schedule.get(self.schedule.get_sblock(name))
         return any(int(var.iter_type) == _REDUCTION for var in block.iter_vars)
-
-
-def _no_load(_buffer: Any, _indices: Sequence[Any]) -> Any:
-    raise UnknownExpressionError("an index that depends on data")
-
-
-def _uncast(value: Any) -> Any:
-    """Return what is cast, or the value itself."""
-    return value.value if isinstance(value, prim.Cast) else value
-
-
-def _unpadded(value: Any) -> Any:
-    """Return the load in if_then_else(inside, load, 0), or the load itself where nothing is padded."""
-    return value if isinstance(value, tvm.ir.TensorLoad) else value.args[1]
 
 
 def _given(buffer: Any, value: Any, at: Sequence[Any], load: Callable[..., Any]) -> Callable[[Any, Sequence[Any]], Any]:

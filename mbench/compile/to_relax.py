@@ -228,7 +228,7 @@ class _Writer:
         if operations.is_elementwise(anchor.op):
             return self._chain(group, None, group.nodes)
         total = self._anchor(anchor)
-        if anchor.op in ("conv2d", "linear") and len(anchor.inputs) > 2:  # noqa: PLR2004 - data, weights, bias
+        if anchor.op in ("conv2d", "linear") and len(anchor.inputs) > 2:
             total = computations.added(total, self._tensors[anchor.inputs[2]])
         if rest or (str(total.dtype) == sums and sums != anchor.dtype):
             return self._chain(group, total, rest)
@@ -237,20 +237,22 @@ class _Writer:
     def _anchor(self, node: Node) -> te.Tensor:
         read = [self._tensors[name] for name in node.inputs]
         known = node.attributes
+        first = len(read[0].shape) == _IMAGE_RANK and node.inputs[0] not in self._last
         if node.op == "conv2d":
-            first = len(read[0].shape) == _IMAGE_RANK and node.inputs[0] not in self._last
             steps = {key: known[key] for key in ("strides", "padding", "dilation", "groups")}
             return computations.convolution(read[0], read[1], **steps, channels_first=first)
         if node.op in ("linear", "matmul"):
             return computations.product(read[0], read[1])
         if node.op == "global_avg_pool":
-            return computations.global_average(read[0])
+            return computations.global_average(read[0], channels_first=first)
         if node.op in ("max_pool2d", "avg_pool2d"):
-            return computations.pooling(read[0], node.op[:3], known)
+            return computations.pooling(read[0], node.op[:3], known, node.shape[2:], channels_first=first)
         if node.op == "softmax":
             return computations.softmax(read[0], self._axis(node.inputs[0], known["axis"]))
         if node.op == "layer_norm":
-            return computations.layer_norm(*read, [axis % len(node.shape) for axis in known["axes"]], known["epsilon"])
+            x, weight, bias = read
+            axes = [axis % len(node.shape) for axis in known["axes"]]
+            return computations.layer_norm(x, weight, bias, axes, known["epsilon"])
         if node.op in ("reshape", "permute", "slice", "concat"):
             return self._moved(node, read)
         raise BuildError(f"layer {node.name!r}: operation {node.op!r} cannot be compiled")

@@ -14,6 +14,8 @@ from tvm import s_tir, tirx
 from tvm.s_tir.pipeline import default_s_tir_pipeline, finalize_device_passes, finalize_host_passes
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP
 
+from mbench.compile import math_functions
+
 PIPELINE = "mbench_cpu"
 GPU_PIPELINE = "mbench_gpu"
 OWN_ARRAYS = "mbench.own_arrays"
@@ -119,6 +121,7 @@ def _lower_for_gpu(module: tvm.IRModule, _context: tvm.transform.PassContext) ->
 
 
 def register() -> None:
-    """Make the pipelines known to TVM, which takes one by its name alone."""
+    """Make the pipelines known to TVM, which takes one by its name alone, and the functions that kernels may call."""
+    math_functions.register()
     PIPELINE_MAP[PIPELINE] = lambda: (_lower, finalize_host_passes, finalize_device_passes)
     PIPELINE_MAP[GPU_PIPELINE] = lambda: (_lower_for_gpu, finalize_host_passes, finalize_device_passes)

@@ -38,7 +38,7 @@ from mbench.core.field_types import (
     Texts,
     TextTable,
 )
-from mbench.core.records import Variant
+from mbench.core.records import Replacement, Variant
 
 MANIFEST = "artifact.json"
 LIBRARY = "model.so"
@@ -107,6 +107,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     calls: tuple[tuple[Text, Count], ...]
     """(kernel, index of its layer) in order of execution."""
     layers: Annotated[tuple[LayerPlan, ...], msgspec.Meta(min_length=1, max_length=MOST_LAYERS)]
+    replaced: Annotated[tuple[Replacement, ...], msgspec.Meta(max_length=MOST_LAYERS)] = ()
+    """See `records.Result`."""
     weight_bytes: Bytes
     activation_peak_bytes: Bytes
     workspace_bytes: Bytes

@@ -21,6 +21,8 @@ class DescribedLayer(Protocol):
     @property
     def op(self) -> Op: ...  # noqa: D102
     @property
+    def operations(self) -> Sequence[str]: ...  # noqa: D102
+    @property
     def inputs(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def input_shape(self) -> Sequence[int]: ...  # noqa: D102
@@ -36,7 +38,7 @@ class DescribedLayer(Protocol):
 
 def of_layers(layers: Iterable[DescribedLayer]) -> str:
     """Return the digest of a network with these layers, in order of execution."""
-    return _hashed([{field: getattr(layer, field) for field in _FIELDS} for layer in layers])
+    return _hashed([{field: getattr(layer, field) for field in (*_FIELDS, "operations")} for layer in layers])
 
 
 def of_documents(layers: Iterable[dict[str, Any]]) -> str:
@@ -45,15 +47,23 @@ def of_documents(layers: Iterable[dict[str, Any]]) -> str:
     Raises:
         KeyError, TypeError: they are not of that form.
     """
-    return _hashed([{field: layer[field] for field in _FIELDS} for layer in layers])
+    described = ({field: layer[field] for field in _FIELDS} for layer in layers)
+    return _hashed(list(described))
 
 
 _FIELDS = ("name", "op", "inputs", "input_shape", "output_shape", "kernel_size", "stride", "groups")
+_IMPLIED = (
+    ("conv2d", "relu"), ("linear",), ("global_avg_pool", "reshape"), (),
+)  # fmt: skip
+"""Operations of MobileNetV1's layers. They follow from `op`, and records from before operations were kept do not have
+them: left out, so that such a network has the same digest in all records."""
 
 
 def _hashed(layers: list[dict[str, Any]]) -> str:
-    without_batch = [
-        {**layer, "input_shape": layer["input_shape"][1:], "output_shape": layer["output_shape"][1:]}
-        for layer in layers
-    ]
-    return hashlib.sha256(json.dumps(without_batch, separators=(",", ":")).encode()).hexdigest()
+    described = []
+    for layer in layers:
+        operations = tuple(layer.pop("operations", ()))
+        extra = {} if operations in _IMPLIED else {"operations": operations}
+        without_batch = {"input_shape": layer["input_shape"][1:], "output_shape": layer["output_shape"][1:]}
+        described.append({**layer, **without_batch, **extra})
+    return hashlib.sha256(json.dumps(described, separators=(",", ":")).encode()).hexdigest()

@@ -96,7 +96,7 @@ def _settings(settings: Any) -> Any:
     no_tuned = False if settings.get("tuned") else None
     asked = settings.get("measure_max_s") is None
     renamed = _renamed(settings, "variants", "networks", "$.settings")
-    return _with(renamed, "$.settings", no_tuned=no_tuned, repeat_asked=asked, target_folders=[])
+    return _with(renamed, "$.settings", no_tuned=no_tuned, prefer="latency", repeat_asked=asked, target_folders=[])
 
 
 def _failures(failures: Any) -> Any:

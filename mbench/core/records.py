@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mbench.core.choices import Prefer
 from mbench.core.field_types import (
     LABEL_KEY,
     MOST_KEYS,
@@ -88,6 +89,8 @@ class Settings(Strict, frozen=True, kw_only=True):
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
     no_tuned: bool | None = None
     """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not have it."""
+    prefer: Prefer = None
+    """Quicker kernels with more weights: all (`latency`), none (`memory`), or null: up to twice the parameters."""
     repeat_asked: bool = False
     """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
     target_folders: Texts = ()
@@ -110,6 +113,17 @@ class Variant(Strict, frozen=True, kw_only=True):
     """`standard`: the standard twin of a network; null: it has no depthwise convolution."""
     batch: Batch
     dtype: Text
+
+    def number(self, parameter: str) -> float:
+        """Return a parameter that is a number.
+
+        Raises:
+            TypeError: it is none.
+        """
+        value = self.parameters[parameter]
+        if not isinstance(value, int | float):
+            raise TypeError(f"{parameter} of {self.name} is {value!r}; expected a number")
+        return value
 
     def __hash__(self) -> int:
         """Allow networks as keys, although parameters are a dict."""
@@ -278,16 +292,14 @@ class Layer(Strict, frozen=True, kw_only=True):
     block: Name | None
     """The block of the network that it belongs to. A standard twin's convolution belongs to the block it replaces."""
     role: Text
-    """What it does there: `stem`, `depthwise`, `pointwise`, `standard` (the standard twin's convolution), `pool`,
-    `classifier`, `other`; `fused`: several of them in one kernel."""
+    """What it does there: `stem`, `expand`, `standard` (a standard twin's), … ; `fused`: several of them."""
     inputs: Annotated[tuple[Name, ...], Meta(max_length=MOST_LAYERS)]
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     source_names: Texts = ()
     """What the user's own file calls it; empty for a built-in network."""
     op: Op
     """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`,
-    `softmax`, `elementwise`, … , or `other`; of a fused kernel `inverted_residual`, `depthwise_separable` or
-    `expand_depthwise`."""
+    `softmax`, `elementwise`, … , or `other`; of a fused kernel, `inverted_residual` and the like."""
     operations: Texts = ()
     """All that its kernels compute, in order, such as `conv2d`, `relu6`, `add`; empty where it was not recorded."""
     contains: Texts = ()
@@ -322,6 +334,19 @@ class Layer(Strict, frozen=True, kw_only=True):
     """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
 
 
+class Replacement(Strict, frozen=True, kw_only=True):
+    """A standard convolution of a standard twin, and what it stands for in the network that the twin is of."""
+
+    layer: Name
+    """The standard convolution, as the twin's layers call it."""
+    layers: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    """The depthwise convolution, and the pointwise one after it if that was replaced too, as the network calls them."""
+    macs_before: Count
+    """Multiply-adds of these together."""
+    macs: Count
+    """Multiply-adds of the standard convolution."""
+
+
 class Result(Strict, frozen=True, kw_only=True):
     """What one variant showed."""
 
@@ -335,6 +360,8 @@ class Result(Strict, frozen=True, kw_only=True):
     time_balance: TimeBalance | None
     counts: Counts | None = None
     layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    replaced: Annotated[tuple[Replacement, ...], Meta(max_length=MOST_LAYERS)] = ()
+    """Of a standard twin: each convolution that was replaced; empty otherwise, and in records of earlier versions."""
     missing: TextTable = {}
     warnings: Texts = ()
 

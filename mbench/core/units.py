@@ -134,6 +134,11 @@ def shape(value: tuple[int, ...] | None) -> str:
     return NOT_AVAILABLE if value is None else "x".join(str(side) for side in value)
 
 
+def sides(value: tuple[int, ...] | None) -> str:
+    """Return a stride, or what else is mostly the same in both directions: (2, 2) → `2`, (2, 1) → `2x1`."""
+    return str(value[0]) if value and len(set(value)) == 1 else shape(value)
+
+
 def frequency(value: float | None) -> str:
     """Return a frequency: `2.10 GHz`."""
     return scaled(value, "Hz")

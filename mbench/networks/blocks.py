@@ -1,178 +1,133 @@
-"""A family's blocks as a few words, in timm's grammar, and the graph that they mean at a width and a resolution.
-
-    cn_k3_s2_c32          convolution, 3x3, stride 2, 32 output channels, BatchNorm, activation
-    dsa_k3_s1_c64_r5      depthwise-separable block as in MobileNetV1: an activation after both convolutions; 5 times
-    ds_k3_s1_c16          the same as in MobileNetV2: none after the pointwise one, and a residual where shapes allow
-    ir_k3_s2_e6_c24       inverted residual: expand 6 times, depthwise, project to 24 channels
-    pool                  global average
-    fc_c1000              fully connected
-
-Channels are for width multiplier 1; what repeats has its stride the first time alone.
-
-Source: timm, `timm/models/_efficientnet_builder.py`, `_decode_block_str`.
-"""
+"""Blocks into a graph: what each word of a family writes, at a width multiplier and a resolution."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Callable
 
-from mbench.networks.graph import Graph
-from mbench.networks.graph_builder import GraphBuilder
+from mbench.networks import attention_blocks, block_words
+from mbench.networks.block_words import Word
+from mbench.networks.block_writer import BlockWriter
+from mbench.networks.family import Family, divisible
+from mbench.networks.graph import Graph, GraphError
 
-EXAMPLE = "cn_k3_s2_c32 dsa_k3_s1_c64 pool fc_c1000"
-_OPTION = r"(_(k[1-9]\d?|s[1-9]|c[1-9]\d{0,5}|e\d{1,2}(\.\d+)?|r[1-9]\d{0,2}|noskip))*"
-_WORD = re.compile(rf"(cn|dsa|ds|ir){_OPTION}|pool|fc_c[1-9]\d{{0,5}}")
-
-
-def truncated(channels: int, width: float) -> int:
-    """Return the channels at a width multiplier as MobileNetV1 has them: truncated, at least 8.
-
-    Source: `depth = lambda d: max(int(d * depth_multiplier), min_depth)`, min_depth 8, tensorflow/models,
-    research/slim/nets/mobilenet_v1.py. The 1e-9 keeps 0.29 * 100 from becoming 28.
-    """
-    return max(int(channels * width + 1e-9), 8)
-
-
-def divisible(channels: int, width: float) -> int:
-    """Return the channels at a width multiplier as MobileNetV2 and later have them: the nearest multiple of 8.
-
-    At least 8, and never less than 0.9 of the channels asked for. Source: `_make_divisible`, tensorflow/models,
-    research/slim/nets/mobilenet/mobilenet.py.
-    """
-    asked = channels * width
-    rounded = max(8, int(asked + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * asked else rounded
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Family:
-    """A family of networks: its blocks, and what all of its blocks have in common."""
-
-    title: str
-    """As people write it."""
-    blocks: str
-    """Words; see the module."""
-    activation: str = "relu"
-    channels: Callable[[int, float], int] = truncated
-    """The channels of a layer at a width multiplier."""
-    resolution: int = 224
-    """Of the images, where a name does not say it."""
-    norm_epsilon: float = 1e-5
-
-
-def is_sound(blocks: str) -> bool:
-    """Return whether words are blocks of a network: a convolution first, one pool, and a classifier at the end."""
-    words = blocks.split()
-    sound = all(_WORD.fullmatch(word) for word in words)
-    return sound and len(words) > 2 and words[0].startswith("cn_") and words[-1].startswith("fc_") and "pool" in words  # noqa: PLR2004
+_HEAD = "head"
+_AROUND = ("cn", "pool", "fc")
+"""Words that are one layer each, and no block with layers of its own."""
 
 
 def graph(family: Family, *, width: float, resolution: int, batch: int = 1, dtype: str = "float32") -> Graph:
-    """Return the graph of a network of a family, with BatchNorm as it is trained."""
-    writer = _Writer(family, width, dtype)
+    """Return the graph of a network of a family, with BatchNorm as it is trained.
+
+    The stem is `conv0`. A block is `blockN`, a convolution outside of blocks `convN`; they share their numbers. The
+    head is what follows the last block: pointwise convolutions, the pool, the classifier.
+
+    Raises:
+        BlockError: the family's words are no blocks.
+        GraphError: shapes do not fit, such as a window that is larger than the image.
+    """
+    words = block_words.read(family.blocks)
+    writer = BlockWriter(family, width, dtype)
     x = writer.builder.input("image", (batch, 3, resolution, resolution))
-    for number, word in enumerate(_words(family.blocks)):
-        x = writer.word(word, number, x)
+    kinds = [word.kind for word in words]
+    end = max((place for place, kind in enumerate(kinds) if kind not in _AROUND), default=kinds.index("pool"))
+    number = 0
+    for place, word in enumerate(words):
+        try:
+            x = _written(writer, word, x, number=number, in_head=place > end)
+        except GraphError as error:
+            raise GraphError(f"{word.text!r}: {error}") from error
+        number += word.kind != "pool"
     return writer.builder.graph(x)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Word:
-    """A word's kind and options."""
-
-    kind: str
-    kernel: int = 1
-    stride: int = 1
-    channels: int = 0
-    expansion: float = 1.0
-    skips: bool = True
-
-
-def _words(blocks: str) -> list[_Word]:
-    """Return the words one by one, those that repeat as often as they say."""
-    found: list[_Word] = []
-    for text in blocks.split():
-        kind, *options = text.split("_")
-        named = {option[0]: option[1:] for option in options if option != "noskip"}
-        word = _Word(
-            kind=kind,
-            kernel=int(named.get("k", 1)),
-            stride=int(named.get("s", 1)),
-            channels=int(named.get("c", 0)),
-            expansion=float(named.get("e", 1)),
-            skips="noskip" not in options,
-        )
-        repeats = int(named.get("r", 1))
-        # MobileNetV1's blocks are told one by one where the stride changes
-        found += [word, *[dataclasses.replace(word, stride=1)] * (repeats - 1)]
-    return found
+def _written(writer: BlockWriter, word: Word, x: str, *, number: int, in_head: bool) -> str:
+    if word.kind == "pool":
+        return _pooled(writer, x)
+    if word.kind == "fc":
+        return _classified(writer, word, x)
+    if word.kind == "cn":
+        return _convolved(writer, word, x, number=number, in_head=in_head)
+    with writer.builder.block(f"block{number}"):
+        return _BLOCKS[word.kind](writer, word, x)
 
 
-class _Writer:
-    """Writes the blocks of a family into a graph."""
+def _pooled(writer: BlockWriter, x: str) -> str:
+    with writer.builder.block(_HEAD, prefix=""):
+        return writer.builder.add("global_avg_pool", "pool", x, role="pool")
 
-    def __init__(self, family: Family, width: float, dtype: str) -> None:
-        self._family, self._width = family, width
-        self.builder = GraphBuilder(dtype=dtype)
 
-    def word(self, word: _Word, number: int, x: str) -> str:
-        """Write one word, the `number`th of the network; returns its value."""
-        return getattr(self, f"_{word.kind}")(word, number, x)
+def _classified(writer: BlockWriter, word: Word, x: str) -> str:
+    with writer.builder.block(_HEAD, prefix=""):
+        flat = writer.builder.add("reshape", "flatten", x, role="pool", shape=writer.builder.shape(x)[:2])
+        return writer.builder.linear("fc", flat, word.channels)
 
-    def _channels(self, channels: int) -> int:
-        return self._family.channels(channels, self._width)
 
-    def _convolution(self, name: str, x: str, channels: int, *, role: str, activation: str | None = None, **how: int) -> str:
-        return self.builder.convolution(
-            name, x, channels, role=role, activation=activation, norm=self._family.norm_epsilon, **how
-        )
+def _convolved(writer: BlockWriter, word: Word, x: str, *, number: int, in_head: bool) -> str:
+    name, channels, activation = f"conv{number}", writer.channels(word), writer.activation(word)
+    block, role = _place(word, number, in_head=in_head)
+    with writer.builder.block(block, prefix=""):
+        write = writer.with_bias if word.bias else writer.convolution
+        return write(name, x, channels, role=role, activation=activation, kernel=word.kernel, stride=word.stride)
 
-    def _cn(self, word: _Word, number: int, x: str) -> str:
-        role = "stem" if number == 0 else "standard" if word.kernel > 1 else "pointwise"
-        with self.builder.block("stem" if number == 0 else f"block{number}", prefix=""):
-            return self._convolution(
-                f"conv{number}", x, self._channels(word.channels), role=role, activation=self._family.activation,
-                kernel=word.kernel, stride=word.stride,
-            )  # fmt: skip
 
-    def _depthwise(self, word: _Word, x: str) -> str:
-        channels = self.builder.shape(x)[1]
-        return self._convolution(
-            "dw", x, channels, role="depthwise", activation=self._family.activation, kernel=word.kernel,
-            stride=word.stride, groups=channels,
-        )  # fmt: skip
+def _place(word: Word, number: int, *, in_head: bool) -> tuple[str, str]:
+    """Return the block of a convolution outside of blocks, and its role there."""
+    if not number:
+        return "stem", "stem"
+    if in_head and word.kernel == 1:
+        return _HEAD, "head"
+    return f"block{number}", "standard" if word.kernel > 1 else "pointwise"
 
-    def _dsa(self, word: _Word, number: int, x: str) -> str:
-        with self.builder.block(f"block{number}"):
-            x = self._depthwise(word, x)
-            out = self._channels(word.channels)
-            return self._convolution("pw", x, out, role="pointwise", activation=self._family.activation)
 
-    def _ds(self, word: _Word, number: int, x: str) -> str:
-        with self.builder.block(f"block{number}"):
-            y = self._convolution("pw", self._depthwise(word, x), self._channels(word.channels), role="pointwise")
-            return self._residual(word, x, y)
+def _separable(writer: BlockWriter, word: Word, x: str) -> str:
+    activation = writer.activation(word)
+    y = writer.depthwise("dw", x, kernel=word.kernel, stride=word.stride, activation=activation)
+    y = writer.squeeze_excite(word, y)
+    last = activation if word.kind == "dsa" else None
+    y = writer.convolution("pw", y, writer.channels(word), role="pointwise", activation=last)
+    return y if word.kind == "dsa" else writer.residual(word, x, y)
 
-    def _ir(self, word: _Word, number: int, x: str) -> str:
-        with self.builder.block(f"block{number}"):
-            inner = divisible(self.builder.shape(x)[1], word.expansion)
-            y = self._convolution("expand", x, inner, role="expand", activation=self._family.activation)
-            y = self._convolution("project", self._depthwise(word, y), self._channels(word.channels), role="project")
-            return self._residual(word, x, y)
 
-    def _residual(self, word: _Word, x: str, y: str) -> str:
-        if not word.skips or word.stride > 1 or self.builder.shape(x) != self.builder.shape(y):
-            return y
-        return self.builder.add("add", "add", y, x, role="residual")
+def _inverted(writer: BlockWriter, word: Word, x: str) -> str:
+    y = _expanded(writer, word, x)
+    y = writer.depthwise("dw", y, kernel=word.kernel, stride=word.stride, activation=writer.activation(word))
+    return writer.residual(word, x, _projected(writer, word, y))
 
-    def _pool(self, _word: _Word, _number: int, x: str) -> str:
-        with self.builder.block("head", prefix=""):
-            pooled = self.builder.add("global_avg_pool", "pool", x, role="pool")
-            flat = self.builder.shape(pooled)[:2]
-            return self.builder.add("reshape", "flatten", pooled, role="pool", shape=flat)
 
-    def _fc(self, word: _Word, _number: int, x: str) -> str:
-        with self.builder.block("head", prefix=""):
-            return self.builder.linear("fc", x, word.channels)
+def _fused(writer: BlockWriter, word: Word, x: str) -> str:
+    y = _expanded(writer, word, x, kernel=word.kernel, stride=word.stride)
+    return writer.residual(word, x, _projected(writer, word, y))
+
+
+def _universal(writer: BlockWriter, word: Word, x: str) -> str:
+    y = x
+    if word.start_kernel:
+        stride = 1 if word.kernel else word.stride
+        y = writer.depthwise("dw_start", y, kernel=word.start_kernel, stride=stride, activation=None)
+    y = _expanded(writer, word, y)
+    if word.kernel:
+        y = writer.depthwise("dw", y, kernel=word.kernel, stride=word.stride, activation=writer.activation(word))
+    return writer.residual(word, x, writer.layer_scale(_projected(writer, word, y)))
+
+
+def _expanded(writer: BlockWriter, word: Word, x: str, *, kernel: int = 1, stride: int = 1) -> str:
+    inner = divisible(writer.channels_in(x), word.expansion)
+    return writer.convolution(
+        "expand", x, inner, role="expand", kernel=kernel, stride=stride, activation=writer.activation(word)
+    )
+
+
+def _projected(writer: BlockWriter, word: Word, x: str) -> str:
+    x = writer.squeeze_excite(word, x)
+    return writer.convolution("project", x, writer.channels(word), role="project")
+
+
+_BLOCKS: dict[str, Callable[[BlockWriter, Word, str], str]] = {
+    "dsa": _separable,
+    "ds": _separable,
+    "ir": _inverted,
+    "er": _fused,
+    "uir": _universal,
+    "mqa": attention_blocks.multi_query,
+    "mha": attention_blocks.multi_head,
+}

@@ -79,7 +79,11 @@ def fold(graph: Graph) -> Folded:
         if node.op != "batch_norm":
             return (node,)
         product = dataclasses.replace(
-            node, name=f"{node.name}.scaled", op="multiply", inputs=(node.inputs[0], f"{node.name}.scale"), attributes={}
+            node,
+            name=f"{node.name}.scaled",
+            op="multiply",
+            inputs=(node.inputs[0], f"{node.name}.scale"),
+            attributes={},
         )
         total = dataclasses.replace(node, op="add", inputs=(product.name, f"{node.name}.shift"), attributes={})
         return (product, total)

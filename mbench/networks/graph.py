@@ -162,23 +162,23 @@ class Graph:
         nodes = [
             dataclasses.replace(new, inputs=tuple(map(last, new.inputs))) for node in self.nodes for new in change(node)
         ]
-        return _needed(
-            self.inputs, {**self.parameters, **(parameters or {})}, nodes, tuple(map(last, self.outputs))
-        )
+        return _needed(self.inputs, {**self.parameters, **(parameters or {})}, nodes, tuple(map(last, self.outputs)))
 
 
 def _needed(
     inputs: Mapping[str, TensorType], parameters: Mapping[str, TensorType], nodes: list[Node], outputs: tuple[str, ...]
 ) -> Graph:
-    """Return a graph of those nodes and parameters that an output depends on."""
+    """Return a graph of those nodes and parameters that an output depends on, parameters as they are read."""
     wanted = set(outputs)
     for node in reversed(nodes):
         if node.name in wanted:
             wanted.update(node.inputs)
+    kept = tuple(node for node in nodes if node.name in wanted)
+    read = dict.fromkeys(name for node in kept for name in node.inputs if name in parameters)
     return Graph(
         inputs=inputs,
-        parameters={name: value for name, value in parameters.items() if name in wanted},
-        nodes=tuple(node for node in nodes if node.name in wanted),
+        parameters={name: parameters[name] for name in read},
+        nodes=kept,
         outputs=outputs,
     )
 

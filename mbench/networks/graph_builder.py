@@ -124,6 +124,11 @@ class GraphBuilder:
         given = [self.parameter(f"{self._prefix}{name}.{part}", channels) for part in BATCH_NORM]
         return self.add("batch_norm", name, x, *given, role=role, epsilon=epsilon)
 
+    def channel_scale(self, name: str, x: str, *, role: str = "other") -> str:
+        """Add the product with a parameter, one number a channel."""
+        factor = self.parameter(f"{self._prefix}{name}.weight", (1, self._shapes[x][1], 1, 1))
+        return self.add("multiply", name, x, factor, role=role)
+
     def linear(self, name: str, x: str, outputs: int, *, role: str = "classifier", bias: bool = True) -> str:
         """Add a fully connected layer over the last axis of `x`."""
         whole = f"{self._prefix}{name}"
@@ -137,6 +142,4 @@ class GraphBuilder:
         Raises:
             GraphError: a name is there twice.
         """
-        return Graph(
-            inputs=self._inputs, parameters=self._parameters, nodes=tuple(self._nodes), outputs=outputs
-        )
+        return Graph(inputs=self._inputs, parameters=self._parameters, nodes=tuple(self._nodes), outputs=outputs)

@@ -66,8 +66,9 @@ def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...
     for node in graph.nodes:
         if node.name in taken:
             continue
+        grown: tuple[Node, ...] = ()
         if layout.is_view(graph, node, last):
-            grown, views = (), _views(graph, node, last)
+            views = _views(graph, node, last)
         else:
             grown = _grown(graph, node, taken)
             following = graph.only_user(grown[-1].name)
@@ -147,7 +148,4 @@ def sources(graph: Graph, found: tuple[Group, ...]) -> Mapping[Group, tuple[Grou
         for read in group.reads:
             yield from behind(read)
 
-    return {
-        group: tuple(dict.fromkeys(each for name in group.reads for each in behind(name)))
-        for group in found
-    }
+    return {group: tuple(dict.fromkeys(each for name in group.reads for each in behind(name))) for group in found}

@@ -90,7 +90,7 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
         op=_FUSED[tuple(kind(graph, stage.anchor) for stage in group.stages)] if group.stages else kind(graph, anchor),
         operations=tuple(node.op for node in nodes),
         input_shape=graph.shape(operands[0]) if operands else anchor.shape,
-        output_shape=group.output.shape,
+        output_shape=(group.nodes[-1] if anchor.op == "conv2d" else group.output).shape,
         kernel_size=_window(graph, anchor) if is_window else None,
         stride=tuple(anchor.attributes["strides"]) if anchor.op == "conv2d" else None,
         groups=anchor.attributes["groups"] if anchor.op == "conv2d" else None,

@@ -14,6 +14,8 @@ _IMAGES = ("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "batch_norm"
 _AXES = ("reshape", "permute", "matmul", "linear", "softmax", "layer_norm")
 """Operations on axes that are those of an image only by chance."""
 _IMAGE_RANK = 4
+_LAST = (0, 2, 3, 1)
+"""The axes of an image that lies channels last, in memory's order."""
 
 
 def channels_last(graph: Graph) -> frozenset[str]:
@@ -53,9 +55,10 @@ def lying(shape: tuple[int, ...], *, last: bool) -> tuple[int, ...]:
 def is_view(graph: Graph, node: Node, last: frozenset[str]) -> bool:
     """Return whether a node moves nothing in memory, such as (N, C, 1, 1) to (N, C)."""
     if node.op == "permute":
-        source = graph.shape(node.inputs[0])
-        moved = [axis for axis in node.attributes["axes"] if source[axis] > 1]
-        return moved == sorted(moved) and not {node.name, node.inputs[0]} & last
+        source, axes = graph.shape(node.inputs[0]), node.attributes["axes"]
+        before = _LAST if node.inputs[0] in last else range(len(axes))
+        after = [axes[axis] for axis in (_LAST if node.name in last else range(len(axes)))]
+        return [axis for axis in before if source[axis] > 1] == [axis for axis in after if source[axis] > 1]
     if node.op != "reshape":
         return False
     images = [graph.shape(name) for name in (node.inputs[0], node.name) if name in last]

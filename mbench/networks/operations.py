@@ -16,6 +16,7 @@
 | `slice` | x | `axis`, `begin`, `end` |
 | `add`, `subtract`, `multiply`, `divide`, `maximum`, `minimum` | two, which broadcast | |
 | `clip` | x | `low`, `high` |
+| `scale` | x | `factor` |
 | `relu`, `relu6`, `hard_swish`, `hard_sigmoid`, `sigmoid`, `silu`, `gelu`, `gelu_tanh`, `tanh` | x | |
 
 Padding is (top, left, bottom, right); strides and dilation are (down, right).
@@ -58,13 +59,18 @@ def _conv2d(inputs: tuple[Shape, ...], attributes: Attributes) -> Shape:
 def _sides(
     sides: Shape, kernel: Shape, strides: Shape, padding: Shape, dilation: Shape = (1, 1), *, up: bool = False
 ) -> Shape:
-    """Return how many places a window has along each side."""
+    """Return how many places a window has along each side.
+
+    `up`: the last may reach beyond the padding, but begins inside the image or before it (torch, `ceil_mode`).
+    """
     found = []
     for axis in (0, 1):
         room = sides[axis] + padding[axis] + padding[axis + 2] - ((kernel[axis] - 1) * dilation[axis] + 1)
         if room < 0:
             raise GraphError(f"a window of {kernel[axis]} does not fit a side of {sides[axis]}")
-        found.append((-(-room // strides[axis]) if up else room // strides[axis]) + 1)
+        places = (-(-room // strides[axis]) if up else room // strides[axis]) + 1
+        beyond = (places - 1) * strides[axis] >= sides[axis] + padding[axis]
+        found.append(places - 1 if up and beyond else places)
     return tuple(found)
 
 
@@ -133,6 +139,12 @@ def _of_matrices(inputs: tuple[Shape, ...], output: Shape) -> int:
 _ELEMENT = Operation(shape=_same, elementwise=True)
 _ELEMENTS = Operation(shape=_broadcast, elementwise=True)
 
+ACTIVATIONS = (
+    *("relu", "relu6", "hard_swish", "hard_sigmoid"),
+    *("sigmoid", "silu", "gelu", "gelu_tanh", "tanh"),
+)
+"""The operations that take one value and have no attributes."""
+
 OPERATIONS: dict[str, Operation] = {
     "conv2d": Operation(shape=_conv2d, macs=_of_weights),
     "linear": Operation(shape=_linear, macs=_of_weights),
@@ -148,13 +160,7 @@ OPERATIONS: dict[str, Operation] = {
     "concat": Operation(shape=_concat),
     "slice": Operation(shape=_slice),
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "maximum", "minimum"), _ELEMENTS),
-    **dict.fromkeys(
-        (
-            *("clip", "relu", "relu6", "hard_swish", "hard_sigmoid"),
-            *("sigmoid", "silu", "gelu", "gelu_tanh", "tanh"),
-        ),
-        _ELEMENT,
-    ),
+    **dict.fromkeys(("clip", "scale", *ACTIVATIONS), _ELEMENT),
 }
 
 

@@ -190,7 +190,7 @@ def changes(table: pd.DataFrame) -> go.Figure | None:
 def _intervals(known: pd.DataFrame, lines: list[str]) -> go.Scatter:
     finite = known[["low", "high"]].where(known[["low", "high"]].abs() < math.inf)
     low, high = known["low"].clip(lower=finite["low"].min()), known["high"].clip(upper=finite["high"].max())
-    colours = [drawing.OP_COLOURS.get(op, drawing.TOTAL) for op in known["op"].fillna("")]
+    colours = [drawing.op_colour(op) if op else drawing.TOTAL for op in known["op"].fillna("")]
     return go.Scatter(
         x=known["ratio"].tolist(),
         y=lines,

@@ -54,6 +54,7 @@ def result(
         time_balance=time_balance.of_run(seen),
         counts=layer_counts.summary(run, model_of),
         layers=layers,
+        replaced=manifest.replaced,
         missing={
             **missing_fields.reasons(seen, whole, target, calibration, reason),
             **layer_counts.missing(seen, counted, model_of, dtype, reason),

@@ -52,13 +52,12 @@ def layers_table(specs: Sequence[LayerSpec], *, title: str | None = None) -> Ren
     layers = ruled(title or "Layers", ("layer", "op"), ("output", "stride", "MACs", "params"))
     for spec in specs:
         cost = costs.of_layer(spec)
-        stride = str(spec.stride) if spec.is_conv else units.NOT_AVAILABLE
         add_row(
             layers,
             spec.name,
             spec.op,
             units.shape(spec.output_shape),
-            stride,
+            units.sides(spec.stride),
             units.count(cost.macs),
             units.count(cost.params),
         )

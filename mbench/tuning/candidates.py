@@ -35,8 +35,9 @@ AS_IS = Candidate(rule=FALLBACK)
 def tasks(variant: Variant) -> tuple[Task, ...]:
     """Return the kernels of a network that can be tuned, each once."""
     from mbench.compile import to_relax
+    from mbench.networks import architectures
 
-    lowered = to_relax.lower(variant)
+    lowered = to_relax.lower(architectures.folded(variant).graph)
     found: dict[str, tuple[tirx.PrimFunc, list[str]]] = {}
     for call, (_, function) in zip(lowered.calls, to_relax.kernel_calls(lowered.module), strict=True):
         kernel = signature(Kernel(function))

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 import pytest
-import torch
 from conftest import require
 
 from mbench.build import build
@@ -72,12 +71,12 @@ def machine_of(library: Path) -> int:
 def test_the_artifact_holds_a_library_and_torchs_reference(built: Artifact, cache: Path) -> None:
     assert sorted(path.name for path in built.folder.iterdir()) == sorted([LIBRARY, MANIFEST, REFERENCE])
     assert [path.name for path in cache.iterdir() if path.name.startswith(".")] == []
-    x = torch_network.example_input(VARIANT)
-    with torch.no_grad():
-        expected = torch_network.build(VARIANT)(x).numpy()
+    graph = architectures.graph(VARIANT)
+    images = torch_network.example_inputs(graph)
+    [expected] = torch_network.run(graph, torch_network.draw(graph), images)
     with np.load(built.reference) as reference:
-        np.testing.assert_array_equal(reference["input"], x.numpy())
-        np.testing.assert_allclose(reference["output"], expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(reference["input"], images["image"].numpy())
+        np.testing.assert_allclose(reference["output"], expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_the_manifest_attributes_every_kernel_to_its_layer(built: Artifact) -> None:

@@ -21,7 +21,7 @@ from mbench.compile.schedules.gpu import tiles
 from mbench.compile.schedules.rule import Scheduled
 from mbench.core.dtypes import NAMES as DTYPES
 from mbench.hardware import targets
-from mbench.networks import variants
+from mbench.networks import architectures, variants
 from mbench.tuning import candidates
 
 NETWORKS = [
@@ -40,7 +40,8 @@ CASES += [("mobilenet_v1_1.0_224_standard", 1, "float16", "cuda_sm90")]
 
 @functools.lru_cache(maxsize=1)
 def kernels_of(network: str, batch: int, dtype: str) -> list[tuple[str, tirx.PrimFunc]]:
-    return to_relax.kernel_calls(to_relax.lower(variants.parse(network, batch=batch, dtype=dtype)).module)
+    graph = architectures.folded(variants.parse(network, batch=batch, dtype=dtype)).graph
+    return to_relax.kernel_calls(to_relax.lower(graph).module)
 
 
 def scheduled(network: str, batch: int, dtype: str, target: str) -> dict[str, Scheduled]:

@@ -1,20 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import cache
 
 import network_cases as networks
 import pytest
 import tvm
 from kernel_cases import Conv, Pool
-from torch import nn
 
 from mbench.compile import codegen, memory, pack, to_relax
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.compile.schedules.rule import Scheduled
 from mbench.hardware import targets
-from mbench.networks import architectures, torch_network, variants
+from mbench.networks import architectures, variants
 
 SEPARABLE, STANDARD = NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.33_41_standard")
 
@@ -65,10 +65,10 @@ def test_constants_are_weights_and_biases_and_what_panels_overlap_to_the_byte(na
     tiles = [done.kernels[call.kernel].plan.tile for call in done.lowered.calls if call.anchor]
     tiles = tiles[:-2] + tiles[-1:]  # pooling has no weights
     repeated = 0
-    for part, tile in zip(weighted, tiles, strict=True):
+    for shape, tile in zip(weighted, tiles, strict=True):
         *_, vectors, lanes = map(int, tile.split("x"))
-        channels = part.weight.shape[0]
-        repeated += (-channels % (vectors * lanes)) * (part.weight.numel() // channels)
+        channels = shape[0]
+        repeated += (-channels % (vectors * lanes)) * (math.prod(shape) // channels)
     assert memory.constant_bytes(done.installed) == 4 * (expected + repeated)
     assert repeated < expected / 10
 
@@ -79,11 +79,11 @@ def test_transformed_weights_are_more_than_the_networks_own() -> None:
     assert memory.constant_bytes(done.installed) > 4 * weights_and_biases(STANDARD)[1]
 
 
-def weights_and_biases(name: str) -> tuple[list[nn.Module], int]:
-    """Return the layers that have weights, and how many numbers they are with BatchNorm folded: it becomes a bias."""
-    parts = torch_network.build(variants.parse(name)).modules()
-    weighted = [part for part in parts if isinstance(part, nn.Conv2d | nn.Linear)]
-    return weighted, sum(part.weight.numel() + part.weight.shape[0] for part in weighted)
+def weights_and_biases(name: str) -> tuple[list[tuple[int, ...]], int]:
+    """Return the shapes of weights, and how many numbers they are with BatchNorm folded: it becomes a bias."""
+    parameters = architectures.graph(variants.parse(name)).parameters
+    weighted = [given.shape for given in parameters.values() if len(given.shape) > 1]
+    return weighted, sum(math.prod(shape) + shape[0] for shape in weighted)
 
 
 @pytest.mark.parametrize(("name", "batch"), [(SEPARABLE, 1), (STANDARD, 3)])

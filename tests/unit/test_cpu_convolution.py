@@ -21,21 +21,17 @@ MOST_STATEMENTS = 1500
 
 @st.composite
 def convolutions(draw: st.DrawFn, *, channels_last: bool) -> Conv:
-    kernel = draw(st.sampled_from([1, 3, 3, 3, 5]))
-    padding = draw(st.integers(0, 2))
-    least = max(1, kernel - 2 * padding)
+    window = draw(kernels.windows())
     inputs = kernels.channels().filter(lambda count: count <= 96) if channels_last else st.integers(1, 4)
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
     return Conv(
         batch=draw(st.integers(1, 3)),
-        height=draw(kernels.sides(least)),
-        width=draw(kernels.sides(least)),
-        inputs=draw(inputs),
-        channels=draw(kernels.channels()),
-        kernel=kernel,
-        strides=draw(st.sampled_from([(1, 1), (2, 2)])),
-        padding=(padding,) * 4,
+        inputs=groups * draw(inputs.filter(lambda count: groups == 1 or not channels_last or count > 1)),
+        channels=groups * draw(kernels.channels()),
+        groups=groups,
         channels_last=channels_last,
         epilogue=draw(st.sampled_from(kernels.EPILOGUES)),
+        **dataclasses.asdict(window),
     )
 
 
@@ -73,6 +69,22 @@ def test_threads_do_not_add_to_the_same_outputs() -> None:
     overlapping = [one for one in in_blocks if 300 % (8 * one["vectors"])]
     assert any(one["panel_parts"] > 1 for one in overlapping)
     assert all(last_two_in_one_task(-(-300 // (8 * one["vectors"])), one["panel_parts"]) for one in overlapping)
+
+
+@pytest.mark.parametrize(("groups", "inputs", "channels"), [(2, 24, 44), (3, 8, 20), (8, 4, 4), (5, 1, 12)])
+def test_panels_lie_within_groups(groups: int, inputs: int, channels: int) -> None:
+    layer = Conv(height=5, width=6, inputs=groups * inputs, channels=groups * channels, groups=groups)
+    offered = kernels.candidates(RULE, layer, AVX2)
+    assert all(parameters["vectors"] * min(8, 1 << channels.bit_length() - 1) <= channels for parameters in offered)
+    kernels.check(RULE, layer, AVX2, max(offered, key=kernels.tasks))
+
+
+def test_groups_in_blocks_do_not_share_sums() -> None:
+    layer = Conv(height=5, width=6, inputs=48, channels=40, groups=2)  # 20 channels: the last panel of each overlaps
+    parameters = {"rows": 4, "vectors": 2, "blocks": 3, "line_parts": 2, "panel_parts": 2}
+    with pytest.raises(ValueError, match="panels of 16 of 20 channels overlap; 2 parts share their sums"):
+        kernels.built(RULE, layer, AVX2, parameters)
+    kernels.check(RULE, layer, AVX2, {**parameters, "panel_parts": 1})
 
 
 def last_two_in_one_task(panels: int, parts: int) -> bool:
@@ -152,6 +164,7 @@ def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: Kernel
     offered = kernels.candidates(RULE, layer, machine)
     assert offered
     batch, height, width, channels = layer.output_shape
+    channels //= layer.groups
     lanes = tiling.vector_lanes(channels, machine)
     for parameters in offered:
         rows, vectors = parameters["rows"], parameters["vectors"]
@@ -159,9 +172,9 @@ def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: Kernel
         assert rows * vectors + vectors + inputs <= machine.registers
         assert rows <= width
         assert vectors * lanes <= channels
-        assert 1 <= parameters["blocks"] <= -(-layer.inputs // 4)
+        assert 1 <= parameters["blocks"] <= -(-layer.inputs // layer.groups // 4)
         assert 1 <= parameters["line_parts"] <= batch * height
-        assert 1 <= parameters["panel_parts"] <= -(-channels // (vectors * lanes))
+        assert 1 <= parameters["panel_parts"] <= layer.groups * -(-channels // (vectors * lanes))
     assert len({tuple(parameters.values()) for parameters in offered}) == len(offered)
 
 

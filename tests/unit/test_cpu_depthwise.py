@@ -17,21 +17,15 @@ RULE = "cpu.depthwise"
 
 @st.composite
 def depthwise(draw: st.DrawFn) -> Conv:
-    kernel = draw(st.sampled_from([3, 3, 5]))
-    padding = draw(st.integers(0, 2))
-    least = max(1, kernel - 2 * padding)
-    channels = draw(kernels.channels().filter(lambda count: count > 1))  # of one channel it is a standard one
+    window = draw(kernels.windows((3, 3, 5, 1, 7, 9)))
+    inputs = draw(kernels.channels().filter(lambda count: count > 1))  # of one channel it is a standard one
     return Conv(
         batch=draw(st.integers(1, 3)),
-        height=draw(kernels.sides(least)),
-        width=draw(kernels.sides(least)),
-        inputs=channels,
-        channels=channels,
-        groups=channels,
-        kernel=kernel,
-        strides=draw(st.sampled_from([(1, 1), (2, 2)])),
-        padding=(padding,) * 4,
+        inputs=inputs,
+        channels=inputs * draw(st.sampled_from([1, 1, 1, 2, 3, 4])),
+        groups=inputs,
         epilogue=draw(st.sampled_from(kernels.EPILOGUES)),
+        **dataclasses.asdict(window),
     )
 
 
@@ -49,6 +43,34 @@ def test_groups_of_lines_of_two_sizes(lines: int, stride: int) -> None:
     layer = Conv(batch=2, height=7 * stride, width=5, inputs=11, channels=11, groups=11, strides=(stride, stride))
     parameters = {"lines": lines, "rows": 2, "vectors": 1, "line_parts": 3, "panel_parts": 2}
     kernels.check(RULE, layer, AVX2, parameters)
+
+
+@pytest.mark.parametrize("kernel", [11, 31])
+def test_the_lines_of_a_large_kernel_are_a_loop(kernel: int) -> None:
+    layer = Conv(height=9, width=10, inputs=24, channels=24, groups=24, kernel=kernel, padding=(kernel // 2,) * 4)
+    parameters = {"lines": 1, "rows": 4, "vectors": 2, "line_parts": 2, "panel_parts": 2}
+    plan = kernels.built(RULE, layer, AVX2, parameters)
+    assert kernels.statements(plan.function) < 300 * kernel  # written out, each would be a statement for each line
+    kernels.check(RULE, layer, AVX2, parameters)
+    for offered in kernels.candidates(RULE, layer, AVX2):
+        registers = offered["lines"] * offered["rows"] * offered["vectors"]
+        assert offered["lines"] == 1 or kernel**2 * registers <= 700
+
+
+@pytest.mark.parametrize("multiplier", [2, 3, 4])
+def test_a_vector_of_inputs_is_spread_over_the_outputs_of_each_channel(multiplier: int) -> None:
+    layer = Conv(inputs=20, channels=20 * multiplier, groups=20)
+    offered = kernels.candidates(RULE, layer, AVX2)
+    assert {parameters["vectors"] % multiplier for parameters in offered} == {0}
+    kernels.check(RULE, layer, AVX2, offered[0])
+    with pytest.raises(ValueError, match=f"1 vectors are not {multiplier} outputs of each channel"):
+        kernels.built(RULE, layer, AVX2, {**offered[0], "vectors": 1})
+
+
+def test_more_outputs_of_each_channel_are_a_grouped_convolutions() -> None:
+    layer = Conv(inputs=4, channels=20, groups=4)
+    assert not kernels.candidates(RULE, layer, AVX2)
+    assert kernels.candidates("cpu.convolution", layer, AVX2)
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3])
@@ -75,7 +97,7 @@ def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: Kernel
     offered = kernels.candidates(RULE, layer, machine)
     assert offered
     batch, height, width, channels = layer.output_shape
-    lanes = tiling.vector_lanes(channels, machine)
+    lanes = tiling.vector_lanes(layer.inputs, machine)
     for parameters in offered:
         lines, rows, vectors = parameters["lines"], parameters["rows"], parameters["vectors"]
         assert lines * rows * vectors < machine.registers  # one is left for a tap

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import tvm
 from hypothesis import given
 from hypothesis import strategies as st
 from tvm import tirx
@@ -85,14 +86,39 @@ def test_what_is_cast_is_rebuilt_inside() -> None:
     assert (str(rebuilt), str(rebuilt.ty)) == (str(tirx.Cast("float16", y + tirx.const(1.0, "float32"))), "float16")
 
 
+@pytest.mark.parametrize("function", [tirx.exp, tirx.tanh, tirx.erf, tirx.sigmoid, tirx.sqrt, tirx.rsqrt])
+def test_functions_of_one_value_are_called_with_what_was_rebuilt(function: Callable[..., Any]) -> None:
+    x, y = tirx.Var("x", "float32"), tirx.Var("y", "float32")
+    rebuilt = rebuild(function(x + tirx.const(1.0, "float32")), [(x, y)], no_load)
+    assert str(rebuilt) == str(function(y + tirx.const(1.0, "float32")))
+    assert str(rebuilt.ty) == "float32"
+
+
+@pytest.mark.parametrize("choice", [tirx.Select, tirx.if_then_else])
+def test_choices_are_rebuilt_with_their_conditions(choice: Callable[..., Any]) -> None:
+    def chosen(row: Any, column: Any) -> Any:
+        condition = tirx.Or(tirx.And(row >= 2, row < 9), tirx.Or(row == column, column != 0))
+        return choice(condition, row + 1, column)
+
+    i, j = tirx.Var("i", "int32"), tirx.Var("j", "int32")
+    rebuilt = rebuild(chosen(ROW, COLUMN), [(ROW, i * 2), (COLUMN, j)], no_load)
+    tvm.ir.assert_structural_equal(rebuilt, chosen(i * 2, j), map_free_vars=True)
+
+
+def test_what_is_compared_may_be_two_numbers() -> None:
+    rebuilt = rebuild(tirx.Select(ROW > 3, ROW, COLUMN), [(ROW, 4), (COLUMN, 2)], no_load)
+    assert str(rebuilt) == str(tirx.Select(tirx.const(4) > tirx.const(3), tirx.const(4), tirx.const(2)))
+
+
 @pytest.mark.parametrize(
     ("expression", "named"),
     [
-        (tirx.exp(tirx.const(1.0, "float32") * A[ROW, COLUMN]), "Call"),
-        (tirx.Select(ROW > 3, ROW, COLUMN), "Select"),
+        (tirx.sin(tirx.const(1.0, "float32") * A[ROW, COLUMN]), "Call"),
+        (tirx.call_extern("float32", "rand"), "Call"),
+        (tirx.Not(ROW > 3), "Not"),
         (ROW + tirx.Var("stranger", "int32"), "stranger"),
     ],
-    ids=["a call", "a choice", "a variable of no value"],
+    ids=["a function that is not known", "a function of other libraries", "a negation", "a variable of no value"],
 )
 def test_what_is_not_known_is_refused_by_name(expression: Any, named: str) -> None:
     with pytest.raises(UnknownExpressionError, match=named):

@@ -8,7 +8,7 @@ import cuda_on_cpu
 import pytest
 from msgspec.structs import replace
 
-from mbench.compile.kernel import Matmul
+from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules.gpu import fma, mma, product, tiles
 from mbench.compile.schedules.gpu import threads as gpu

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import kernel_cases as kernels
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from kernel_cases import Conv, Dense, Layer, Pool
 from tvm import te, tirx, topi
 
-from mbench.compile.kernel import Convolution, Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.schedules.dispatch import schedule, signature
 
 UNPADDED = (0, 0, 0, 0)
@@ -19,22 +21,16 @@ POINTWISE = Conv(kernel=1, padding=UNPADDED)
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> Conv:
-    kernel, padding, stride = draw(st.sampled_from([1, 2, 3, 5])), draw(st.integers(0, 3)), draw(st.integers(1, 3))
-    least = max(1, kernel - 2 * padding)
-    inputs, channels = draw(st.integers(1, 9)), draw(st.integers(1, 9))
-    depthwise = draw(st.booleans())
+    window = draw(kernels.windows((1, 2, 3, 5)))
+    groups = draw(st.integers(1, 4))
     return Conv(
         batch=draw(st.integers(1, 3)),
-        height=draw(st.integers(least, 12)),
-        width=draw(st.integers(least, 12)),
-        inputs=inputs,
-        channels=inputs if depthwise else channels,
-        groups=inputs if depthwise else 1,
-        kernel=kernel,
-        strides=(stride, stride),
-        padding=(padding,) * 4,
-        channels_last=depthwise or draw(st.booleans()),
+        inputs=groups * draw(st.integers(1, 4)),
+        channels=groups * draw(st.integers(1, 4)),
+        groups=groups,
+        channels_last=draw(st.booleans()),
         epilogue=draw(st.sampled_from(kernels.EPILOGUES)),
+        **dataclasses.asdict(window),
     )
 
 
@@ -51,45 +47,53 @@ def test_a_convolution_is_read_off_its_blocks(layer: Conv) -> None:
         height=height,
         width=width,
         channels=channels,
-        kernel_height=layer.kernel,
-        kernel_width=layer.kernel,
-        stride=layer.strides[0],
-        padding=layer.padding[0],
-        depthwise=layer.groups > 1,
+        kernel_height=layer.sides[0],
+        kernel_width=layer.sides[1],
+        strides=layer.strides,
+        padding=layer.padding,
+        dilation=layer.apart,
+        groups=layer.groups,
         channels_last=layer.channels_last,
     )
     assert kernel.convolution.pixels == batch * height * width
     assert kernel.convolution.reduction == layer.reduction
-    plain = (layer.kernel, layer.strides, layer.padding[0], layer.groups, layer.channels_last) == (
-        1,
-        (1, 1),
-        0,
-        1,
-        True,
-    )
+    plain = (*layer.sides, *layer.strides, *layer.padding, layer.groups) == (1, 1, 1, 1, 0, 0, 0, 0, 1)
+    plain = plain and layer.channels_last
     wanted = Matmul(rows=batch * height * width, reduction=layer.inputs, columns=channels) if plain else None
     assert kernel.matmul == wanted
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        Conv(groups=2),
-        Conv(inputs=8, channels=16, groups=8),
-        Conv(dilation=2),
-        Conv(strides=(1, 2)),
-        Conv(strides=(2, 1)),
-        Conv(padding=(1, 0, 1, 0)),
-        Conv(padding=(0, 1, 0, 1)),
-        Conv(channels_last=False, strides=(1, 2)),
-        Conv(channels_last=False, padding=(1, 0, 1, 0)),
-        Dense(),
-        Pool(),
-    ],
-    ids=str,
-)
-def test_what_is_no_such_convolution(layer: Layer) -> None:
+def test_what_is_depthwise_has_as_many_groups_as_channels_and_more_than_one() -> None:
+    cases = {(8, 8, 8): True, (8, 16, 8): True, (8, 8, 4): False, (1, 4, 1): False}
+    for (inputs, channels, groups), depthwise in cases.items():
+        found = Kernel(Conv(inputs=inputs, channels=channels, groups=groups).function()).convolution
+        assert found is not None
+        assert found.depthwise == depthwise
+
+
+@pytest.mark.parametrize("layer", [Dense(), Pool()], ids=str)
+def test_what_is_no_convolution(layer: Layer) -> None:
     assert Kernel(layer.function()).convolution is None
+
+
+def convolved_by(read: Callable[..., Any]) -> Kernel:
+    """Return a kernel of a convolution's axes and name that reads (n, 5, 5, 4) in another way."""
+    x, weights = te.placeholder((1, 5, 5, 4), "float32", "x"), te.placeholder((3, 3, 2, 6), "float32", "weights")
+    ky, kx, ci = (te.reduce_axis((0, extent), name) for name, extent in (("ky", 3), ("kx", 3), ("ci", 2)))
+    sums = te.compute(
+        (1, 3, 3, 6),
+        lambda n, i, j, c: te.sum(x[(n, *read(i, j, c, ky, kx, ci))] * weights[ky, kx, ci, c], axis=[ky, kx, ci]),
+        "conv2d_nhwc",
+    )
+    return Kernel(te.create_prim_func([x, weights, sums]))
+
+
+def test_groups_that_take_other_channels_are_no_convolution() -> None:
+    own = convolved_by(lambda i, j, c, ky, kx, ci: (i + ky, j + kx, c // 3 * 2 + ci)).convolution
+    assert own is not None
+    assert own.groups == 2
+    assert convolved_by(lambda i, j, c, ky, kx, ci: (i + ky, j + kx, c % 2 * 2 + ci)).convolution is None
+    assert convolved_by(lambda i, j, c, ky, kx, ci: (i + ky, j + kx, c // 3 + ci * 2)).convolution is None
 
 
 def test_a_dense_layer_is_a_matrix_product() -> None:
@@ -101,8 +105,8 @@ def test_a_dense_layer_is_a_matrix_product() -> None:
 
 def test_blocks_anchor_and_epilogue() -> None:
     kernel = Kernel(Conv(height=6, width=6).function())
-    assert kernel.blocks == ("pad_temp", "conv2d_nhwc", "T_add", "compute")
-    assert (kernel.anchor, kernel.epilogue) == ("conv2d_nhwc", ("T_add", "compute"))
+    assert kernel.blocks == ("pad_temp", "conv2d_nhwc", "T_add", "T_chain")
+    assert (kernel.anchor, kernel.epilogue) == ("conv2d_nhwc", ("T_add", "T_chain"))
     assert kernel.extents == (1, 6, 6, 16, 3, 3, 8)
     assert kernel.parameter_shapes == ((1, 6, 6, 8), (3, 3, 8, 16), (1, 1, 1, 16), (1, 6, 6, 16))
     alone = Kernel(Conv(epilogue="none").function())
@@ -131,6 +135,17 @@ LAYERS: list[Layer] = [
     Conv(channels_last=False),
     Conv(inputs=16),
     Conv(inputs=16, groups=16),
+    Conv(groups=2),
+    Conv(groups=4),
+    Conv(inputs=8, channels=32, groups=8),
+    Conv(kernel=(1, 3)),
+    Conv(kernel=(3, 1)),
+    Conv(strides=(2, 1)),
+    Conv(strides=(1, 2)),
+    Conv(padding=(0, 0, 1, 1)),
+    Conv(padding=(1, 0, 1, 0)),
+    Conv(dilation=2),
+    Conv(dilation=(2, 1)),
     POINTWISE,
     Dense(rows=49, reduction=8, columns=16),
     Dense(rows=49, reduction=16, columns=8),
@@ -144,7 +159,11 @@ def test_kernels_of_another_shape_have_another_signature() -> None:
     assert len(set(words)) == len(LAYERS)
     assert words[0] == "conv2d_nhwc_1x7x7x8_k3x3_s1_p1_16"
     assert words[11] == "depthwise_nhwc_1x7x7x16_k3x3_s1_p1_16"
-    assert words[13] == "matmul_49x8x16"
+    assert words[12] == "conv2d_g2_nhwc_1x7x7x8_k3x3_s1_p1_16"
+    assert words[17] == "conv2d_nhwc_1x7x7x8_k3x3_s2x1_p1_16"
+    assert words[19] == "conv2d_nhwc_1x7x7x8_k3x3_s1_p0x0x1x1_16"
+    assert words[21:23] == ["conv2d_nhwc_1x7x7x8_k3x3_s1_p1_d2_16", "conv2d_nhwc_1x7x7x8_k3x3_s1_p1_d2x1_16"]
+    assert words[24] == "matmul_49x8x16"
 
 
 def test_what_follows_the_sum_does_not_change_the_signature() -> None:
@@ -154,18 +173,19 @@ def test_what_follows_the_sum_does_not_change_the_signature() -> None:
 
 def test_kinds_that_are_not_tuned_have_no_signature() -> None:
     assert signature(Kernel(Pool().function())) is None
-    assert signature(Kernel(Conv(groups=2).function())) is None
 
 
 # ---------------------------------------------------------------------------------------------------------- epilogues
 def text_of(layer: Layer, total: str = "total") -> tuple[str | None, str]:
     """Return what the sum starts with and what becomes of it, as text."""
-    epilogue = Kernel(layer.function()).epilogue_of_sum
+    kernel = Kernel(layer.function())
+    epilogue, parameters = kernel.epilogue_of_sum, kernel.function.params
     assert epilogue is not None
     indices = [tirx.Var(name, "int32") for name in "nyxc"[-len(layer.output_shape) :]]
 
     def load(parameter: Any, at: list[Any]) -> Any:
-        return tirx.Var(f"{parameter.name}[{','.join(map(str, at))}]", "float32")
+        number = next(number for number, each in enumerate(parameters) if each.same_as(parameter))
+        return tirx.Var(f"p{number}[{','.join(map(str, at))}]", "float32")
 
     start = epilogue.start(indices, load) if epilogue.start else None
     return None if start is None else str(start.name), str(epilogue.finish(tirx.Var(total, "float32"), indices, load))
@@ -176,24 +196,49 @@ def text_of(layer: Layer, total: str = "total") -> tuple[str | None, str]:
     [
         ("none", None, "total"),
         ("relu", None, "T.max(total, T.float32(0.0))"),
-        ("bias", "other[0,0,0,c]", "total"),
-        ("bias+relu", "other[0,0,0,c]", "T.max(total, T.float32(0.0))"),
-        ("bias+clip", "other[0,0,0,c]", "T.max(T.min(total, T.float32(6.0)), T.float32(0.0))"),
-        ("residual", "other[n,y,x,c]", "T.max(total, T.float32(0.0))"),
+        ("bias", "p2[0,0,0,c]", "total"),
+        ("bias+relu", "p2[0,0,0,c]", "T.max(total, T.float32(0.0))"),
+        ("bias+clip", "p2[0,0,0,c]", "T.min(T.max(total, T.float32(-0.5)), T.float32(1.5))"),
+        ("residual", None, "T.max(total + p2_n_y_x_c_, T.float32(0.0))"),
+        ("bias+residual", "p2[0,0,0,c]", "total + p3_n_y_x_c_"),
+        ("bias+tanh", "p2[0,0,0,c]", "T.tanh(total)"),
     ],
 )
 def test_a_bias_is_what_the_sum_starts_with(epilogue: str, start: str | None, finish: str) -> None:
     assert text_of(Conv(batch=2, epilogue=epilogue)) == (start, finish)
 
 
-def test_a_bias_may_be_either_summand() -> None:
-    assert text_of(Dense(rows=2, epilogue="bias")) == ("other[0,c]", "total")
-    assert text_of(Dense(rows=2, epilogue="residual")) == ("other[x,c]", "T.max(total, T.float32(0.0))")
+def test_a_gate_is_read_by_image_and_channel() -> None:
+    start, finish = text_of(Conv(batch=2, epilogue="bias+gate"))
+    assert (start, finish.endswith("* p3_n_0_0_c_")) == ("p2[0,0,0,c]", True)
 
 
-@pytest.mark.parametrize("layer", [Conv(epilogue="sigmoid"), Dense(epilogue="sigmoid"), Pool(epilogue="sigmoid")])
-def test_an_epilogue_that_is_not_understood_is_none(layer: Layer) -> None:
-    assert Kernel(layer.function()).epilogue_of_sum is None
+@pytest.mark.parametrize("bias_first", [True, False])
+def test_a_bias_may_be_either_summand(bias_first: bool) -> None:
+    x, weights, bias = (te.placeholder(shape, "float32", "p") for shape in ((2, 16), (16, 24), (24,)))
+    k = te.reduce_axis((0, 16), "k")
+    sums = te.compute((2, 24), lambda i, j: te.sum(x[i, k] * weights[k, j], axis=k), "matmul")
+    y = te.compute((2, 24), lambda i, j: bias[j] + sums[i, j] if bias_first else sums[i, j] + bias[j], "added")
+    epilogue = Kernel(te.create_prim_func([x, weights, bias, y])).epilogue_of_sum
+    assert epilogue is not None
+    assert epilogue.start is not None
+
+
+def test_what_begins_a_maximum_is_no_bias() -> None:
+    x, bias = te.placeholder((2, 16, 24), "float32", "x"), te.placeholder((24,), "float32", "bias")
+    k = te.reduce_axis((0, 16), "k")
+    largest = te.compute((2, 24), lambda i, j: te.max(x[i, k, j], axis=k), "largest")
+    kernel = Kernel(te.create_prim_func([x, bias, topi.add(largest, bias)]))
+    assert kernel.epilogue_of_sum is not None
+    assert kernel.epilogue_of_sum.start is None
+
+
+def test_an_epilogue_that_is_not_understood_is_none() -> None:
+    x, weights = te.placeholder((2, 16), "float32", "x"), te.placeholder((16, 24), "float32", "weights")
+    k = te.reduce_axis((0, 16), "k")
+    sums = te.compute((2, 24), lambda i, j: te.sum(x[i, k] * weights[k, j], axis=k), "matmul")
+    function = te.create_prim_func([x, weights, te.compute((2, 24), lambda i, j: tirx.sin(sums[i, j]), "sine")])
+    assert Kernel(function).epilogue_of_sum is None
 
 
 def convolved(following: str) -> Kernel:

@@ -134,6 +134,11 @@ class Accumulators:
         lanes = self._widths[column]
         store(array, vector(array, 0, lanes) + value, 0, lanes)
 
+    def keep_largest(self, row: int, column: int, value: Any) -> None:
+        """Replace the elements of a register by those of a vector that are larger."""
+        array = self._arrays[row][column]
+        store(array, tirx.max(vector(array, 0, self.lanes), value), 0, self.lanes)
+
 
 def part(index: Any, parts: int, extent: int) -> tuple[Any, Any]:
     """Return where part `index` of `parts` nearly equal ones begins, and how long it is."""

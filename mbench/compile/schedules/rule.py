@@ -84,6 +84,7 @@ class Rule:
     kind. `build` makes the kernel with one of them, or answers None where it finds that it cannot; it raises ValueError
     for parameters that make no sense for the kernel.
     `by_default` says whether the rule takes a kernel without a measurement that chose it.
+    `lighter` gives, for parameters of a kernel whose weights grow, those that let them grow less and still pay.
     `dtypes` are those of operands that are summed; what sums nothing is taken in any.
     """
 
@@ -91,6 +92,7 @@ class Rule:
     build: Callable[[Kernel, KernelMachine, Parameters], KernelPlan | None]
     by_default: Callable[[Kernel, KernelMachine], bool] = lambda _kernel, _machine: True
     dtypes: tuple[str, ...] = (DEFAULT,)
+    lighter: Callable[[Kernel, KernelMachine, Parameters], Parameters | None] = lambda *_: None
 
     def offers(self, kernel: Kernel, machine: KernelMachine) -> Iterable[Parameters]:
         """Return the candidates; none for a kernel of a dtype that is not taken."""

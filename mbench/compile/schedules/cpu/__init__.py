@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from mbench.compile.schedules.cpu import convolution, depthwise, inverted_residual, matmul, pool, simple, winograd
+from mbench.compile.schedules.cpu import (
+    convolution,
+    depthwise,
+    inverted_residual,
+    matmul,
+    pool,
+    simple,
+    window_pool,
+    winograd,
+)
 from mbench.compile.schedules.rule import Rule
 
 fallback = simple.fallback
@@ -11,8 +20,11 @@ RULES: dict[str, Rule] = {
     "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build),
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
-    "cpu.winograd": Rule(candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays),
+    "cpu.winograd": Rule(
+        candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
+    ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
+    "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
     "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
 }

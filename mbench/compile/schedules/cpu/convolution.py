@@ -1,9 +1,10 @@
-"""Convolution of any kernel and stride, by register tiles as in a matrix product, for each tap of the kernel in turn.
+"""Convolution of any kernel, stride and groups, by register tiles as in a matrix product, for each tap in turn.
 
 A tile is `rows` pixels of a line x `vectors` registers of channels, summed over taps and input channels. Nothing is
 padded: taps left and right of the image are left out when the kernel is written, those above and below when it runs.
 A panel's weights stay in the second cache while the lines go by; where they outgrow it, the input channels are taken
-in `blocks`, and the sums wait in the output meanwhile. The input may have its channels first, as images come.
+in `blocks`, and the sums wait in the output meanwhile. The input may have its channels first, as images come. A panel
+lies within a group.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Convolution, Epilogue, Kernel
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import matmul, tiling
+from mbench.compile.schedules.cpu import depthwise, matmul, sliding, tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
@@ -42,15 +44,15 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 def ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Parameters]]:
     """Return (cycles of the busiest core, parameters), quickest first; none for a kernel of another kind."""
     conv = kernel.convolution
-    if conv is None or conv.depthwise or kernel.epilogue_of_sum is None:
+    if conv is None or depthwise.takes(conv) or kernel.epilogue_of_sum is None:
         return []
     found: list[tuple[float, Parameters]] = []
-    lanes = tiling.vector_lanes(conv.channels, machine)
+    lanes = tiling.vector_lanes(conv.group_channels, machine)
     lines = [1] * (conv.batch * conv.height)
     for rows, vectors in matmul.register_tiles(machine):
-        if vectors * lanes > conv.channels or rows > conv.width:
+        if vectors * lanes > conv.group_channels or rows > conv.width:
             continue
-        panels = -(-conv.channels // (vectors * lanes))
+        panels = _panels(conv, vectors * lanes)
         for blocks in _blocks(conv, vectors * lanes, machine):
             cycles = _cycles(conv, rows, vectors, blocks, lanes, machine)
             grids = tiling.grids(lines, panels, cycles, conv.moved_bytes, machine)
@@ -74,10 +76,21 @@ def _blocks(conv: Convolution, width: int, machine: KernelMachine) -> Iterator[i
     """
     yield 1
     wanted = -(-conv.reduction * width * _FLOAT // (machine.l2_bytes * 3 // 4))
-    wanted = min(wanted, -(-conv.input_channels // _UNROLL))
+    wanted = min(wanted, -(-conv.group_inputs // _UNROLL))
     if wanted > 1:
         enough = range(wanted, 2 * wanted + 1)
-        yield next((count for count in enough if conv.input_channels % count == 0), wanted)
+        yield next((count for count in enough if conv.group_inputs % count == 0), wanted)
+
+
+def _panels(conv: Convolution, width: int) -> int:
+    """Return how many panels all groups have."""
+    return conv.groups * -(-conv.group_channels // width)
+
+
+def _starts(conv: Convolution, width: int) -> list[int]:
+    """Return where each panel starts."""
+    own = tiling.panel_starts(conv.group_channels, width)
+    return [group * conv.group_channels + start for group in range(conv.groups) for start in own]
 
 
 def _apart(conv: Convolution, width: int, blocks: int, parts: int) -> bool:
@@ -87,8 +100,9 @@ def _apart(conv: Convolution, width: int, blocks: int, parts: int) -> bool:
     waits in the output. They have to be in one task, which does one after the other: the last of the `parts` has both
     if there are fewer parts than panels.
     """
-    panels = -(-conv.channels // width)
-    return parts == 1 or blocks == 1 or conv.channels % width == 0 or panels > parts
+    if parts == 1 or blocks == 1 or conv.group_channels % width == 0:
+        return True
+    return conv.groups == 1 and _panels(conv, width) > parts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,7 +134,7 @@ def _cut(channels: int, blocks: int) -> list[_Blocks]:
 
 def _cycles(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int, machine: KernelMachine) -> float:
     """Model of the whole layer on one core: its tiles, and the weights that each takes from beyond the first cache."""
-    panels = -(-conv.channels // (vectors * lanes))
+    panels = _panels(conv, vectors * lanes)
     sizes = tiling.even_parts(conv.width, rows)
     lines = conv.batch * conv.height
     compute = (
@@ -135,39 +149,30 @@ def _cycles(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int,
         compute += read / _FAR_BYTES_A_CYCLE
     elif block_bytes > machine.l1_bytes / 2:
         compute += read / _L2_BYTES_A_CYCLE
-    return compute * (1 + _BODY_COST * len(_runs(conv, rows)))
-
-
-def _runs(conv: Convolution, rows: int) -> list[tiling.Run]:
-    return tiling.runs(
-        outputs=conv.width,
-        inputs=conv.input_width,
-        kernel=conv.kernel_width,
-        stride=conv.stride,
-        padding=conv.padding,
-        limit=rows,
-    )
+    return compute * (1 + _BODY_COST * len(sliding.runs(conv, rows)))
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
-    if conv is None or epilogue is None:
+    if conv is None or epilogue is None or depthwise.takes(conv):
         return None
     rows, vectors, blocks = positive(parameters, "rows", "vectors", "blocks")
     grid = positive(parameters, "line_parts", "panel_parts")
-    lanes = tiling.vector_lanes(conv.channels, machine)
+    lanes = tiling.vector_lanes(conv.group_channels, machine)
     width = vectors * lanes
-    if width > conv.channels or rows > conv.width:
-        raise ValueError(f"a tile of {rows} outputs x {width} channels does not fit {conv.width} x {conv.channels}")
+    if width > conv.group_channels or rows > conv.width:
+        shape = f"{conv.width} x {conv.group_channels}"
+        raise ValueError(f"a tile of {rows} outputs x {width} channels does not fit {shape}")
     if not _apart(conv, width, blocks, grid[1]):
-        raise ValueError(f"panels of {width} of {conv.channels} channels overlap; {grid[1]} parts share their sums")
-    cut = _cut(conv.input_channels, blocks)
-    starts = tiling.panel_starts(conv.channels, width)
+        whole = conv.group_channels
+        raise ValueError(f"panels of {width} of {whole} channels overlap; {grid[1]} parts share their sums")
+    cut = _cut(conv.group_inputs, blocks)
+    starts = _starts(conv, width)
     writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
     with writer.function() as arrays:
         layer = _ConvolutionLayer(writer, epilogue, conv, machine, arrays, vectors, lanes)
-        layer.write(_runs(conv, rows), cut, len(starts), grid)
+        layer.write(sliding.runs(conv, rows), cut, len(starts), grid)
     return KernelPlan(
         function=writer.result(),
         tile=f"{rows}x{vectors}x{lanes}",
@@ -217,23 +222,35 @@ class _ConvolutionLayer:
     def _tile(self, run: tiling.Run, place: tuple[Any, Any, Any], panel: Any, blocks: _Blocks, block: Any) -> None:
         """Write a tile's sums over one of the blocks of input channels."""
         conv, (batch, y, x) = self._conv, place
-        channel = emit.named(emit.panel_start(panel, self._width, self._conv.channels))
+        channel, group_start = self._channel(panel)
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
         sums = self._start(run.size, place, channel, target, first_block=blocks.start == 0)
-        first = emit.named(tirx.max(conv.padding - y * conv.stride, 0))
-        end = tirx.min(conv.input_height + conv.padding - y * conv.stride, conv.kernel_height)
+        first, end = sliding.inside_lines(conv, y)
         down, right, _ = self._strides
         corner = batch * (conv.input_height * conv.input_width * conv.input_channels)
         inputs = blocks.start + block * blocks.size
+        (step_down, step_across), (top, left, *_) = conv.strides, conv.padding
         with T.serial(tirx.max(end - first, 0)) as turn:
             ky = first + turn
-            line = corner + (y * conv.stride + ky - conv.padding) * down + (x * conv.stride - conv.padding) * right
+            reached = ky if conv.dilation[0] == 1 else ky * conv.dilation[0]
+            line = corner + (y * step_down + reached - top) * down + (x * step_across - left) * right
+            if conv.groups > 1:
+                line = line + group_start * self._strides[2]
             source, taps = emit.named(line), emit.named((panel * conv.kernel_height + ky) * conv.kernel_width)
             for kx in range(conv.kernel_width):
-                self._tap(sums, run, kx, source, (taps + kx) * (conv.input_channels * self._width), inputs, blocks.size)
-        self._finish(
-            sums, place, channel, target, last=blocks.start + blocks.size * blocks.count == conv.input_channels
-        )
+                self._tap(sums, run, kx, source, (taps + kx) * (conv.group_inputs * self._width), inputs, blocks.size)
+        last = blocks.start + blocks.size * blocks.count == conv.group_inputs
+        self._finish(sums, place, channel, target, last=last)
+
+    def _channel(self, panel: Any) -> tuple[Any, Any]:
+        """Return the first output channel of a panel, and the first input channel of its group."""
+        conv = self._conv
+        if conv.groups == 1:
+            return emit.named(emit.panel_start(panel, self._width, conv.channels)), 0
+        count = -(-conv.group_channels // self._width)
+        group, own = emit.named(tirx.floordiv(panel, count)), tirx.floormod(panel, count)
+        start = emit.panel_start(own, self._width, conv.group_channels)
+        return emit.named(group * conv.group_channels + start), group * conv.group_inputs
 
     def _tap(
         self, sums: emit.Accumulators, run: tiling.Run, kx: int, source: Any, weights: Any, first: Any, inputs: int
@@ -243,10 +260,10 @@ class _ConvolutionLayer:
         unroll = inputs if inputs <= _UNROLL else next(step for step in (_UNROLL, 2, 1) if inputs % step == 0)
         _, right, apart = self._strides
         rows = [r for r in range(run.size) if run.inside[kx][r]]
-        start = source + kx * right
+        start = source + kx * conv.dilation[1] * right
         with emit.loop(inputs // unroll) as step:
             channel = step * unroll + first
-            elements = {r: self._elements(start + r * conv.stride * right + channel * apart, unroll) for r in rows}
+            elements = {r: self._elements(start + r * conv.strides[1] * right + channel * apart, unroll) for r in rows}
             for number in range(unroll):
                 line = weights + (channel + number) * self._width
                 vectors = [emit.vector(self._weights, line + v * lanes, lanes) for v in range(self._vectors)]

@@ -8,7 +8,8 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Epilogue, Kernel
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling

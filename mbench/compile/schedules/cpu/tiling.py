@@ -94,13 +94,16 @@ class Run:
     inside: tuple[tuple[bool, ...], ...]
 
 
-def runs(*, outputs: int, inputs: int, kernel: int, stride: int, padding: int, limit: int) -> list[Run]:
+def runs(
+    *, outputs: int, inputs: int, kernel: int, stride: int, padding: int, limit: int, dilation: int = 1
+) -> list[Run]:
     """Split a line of outputs into tiles of at most `limit`: those that meet the padding, and those inside."""
     tiles: list[Run] = []
     start = 0
     for size in even_parts(outputs, limit):
         inside = tuple(
-            tuple(0 <= (start + i) * stride + kx - padding < inputs for i in range(size)) for kx in range(kernel)
+            tuple(0 <= (start + i) * stride + kx * dilation - padding < inputs for i in range(size))
+            for kx in range(kernel)
         )
         last = tiles[-1] if tiles else None
         if last and (last.size, last.inside) == (size, inside):

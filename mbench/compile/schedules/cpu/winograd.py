@@ -17,7 +17,8 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Convolution, Epilogue, Kernel
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import convolution, tiling, winograd_layout
@@ -53,6 +54,17 @@ def pays(kernel: Kernel, machine: KernelMachine) -> bool:
     return bool(quickest and direct) and min(quickest) < _ENOUGH * direct[0][0]
 
 
+def lighter(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Parameters | None:
+    """Return the quickest layout of smaller tiles, whose weights grow less; None where it promises too little."""
+    conv = _ours(kernel)
+    direct = convolution.ranked(kernel, machine)
+    if conv is None or not direct:
+        return None
+    smaller = (ways[0] for ways in _by_size(conv, machine) if ways[0][1]["size"] < parameters["size"])
+    promising = (way for way in smaller if way[0] < _ENOUGH * direct[0][0])
+    return next((each for _, each in sorted(promising, key=lambda way: way[0])), None)
+
+
 def _by_size(conv: Convolution, machine: KernelMachine) -> list[list[tuple[float, Parameters]]]:
     """Return the layouts of each size of tile that has some, quickest first."""
     found = [winograd_layout.layouts(conv, machine, size) for size in winograd_layout.sizes(conv)]
@@ -74,9 +86,9 @@ def _varied(ways: list[tuple[float, Parameters]]) -> list[Parameters]:
 
 def _ours(kernel: Kernel) -> Convolution | None:
     conv = kernel.convolution
-    if conv is None or conv.depthwise or not conv.channels_last or kernel.epilogue_of_sum is None:
+    if conv is None or not (conv.plain and conv.channels_last) or kernel.epilogue_of_sum is None:
         return None
-    if (conv.kernel_height, conv.kernel_width) != (KERNEL, KERNEL) or conv.padding > 1:
+    if (conv.kernel_height, conv.kernel_width) != (KERNEL, KERNEL) or conv.padding[:2] not in ((0, 0), (1, 1)):
         return None
     return conv if winograd_layout.sizes(conv) else None
 
@@ -168,7 +180,7 @@ class _WinogradLayer:
         layout, conv = self._layout, self._conv
         with emit.loop(count) as number, emit.loop(layout.rows) as row:
             batch, y, x = self._corner(begin + number, row)
-            y, x = (emit.named(where * conv.stride - conv.padding) for where in (y, x))
+            y, x = (emit.named(where * conv.strides[0] - conv.padding[0]) for where in (y, x))
             place = ((slot + number) * layout.rows + row) * conv.input_channels
             place = emit.named(place + task * self._inputs_of_task)
             source = emit.named(((batch * conv.input_height + y) * conv.input_width + x) * conv.input_channels)
@@ -185,11 +197,11 @@ class _WinogradLayer:
     def _checks(self, y: Any, x: Any) -> list[Any]:
         """Return what makes a tile from (y, x) on lie inside the image, where it is not known to."""
         conv, layout, transform = self._conv, self._layout, self._layout.transform
-        apart, tile = conv.stride * transform.size, transform.tile
-        checks = [y >= 0, x >= 0] if conv.padding else []
-        if (layout.down - 1) * apart + tile - conv.padding > conv.input_height:
+        apart, tile = conv.strides[0] * transform.size, transform.tile
+        checks = [y >= 0, x >= 0] if conv.padding[0] else []
+        if (layout.down - 1) * apart + tile - conv.padding[0] > conv.input_height:
             checks.append(y + tile <= conv.input_height)
-        if (layout.across - 1) * apart + tile - conv.padding > conv.input_width:
+        if (layout.across - 1) * apart + tile - conv.padding[0] > conv.input_width:
             checks.append(x + tile <= conv.input_width)
         return checks
 

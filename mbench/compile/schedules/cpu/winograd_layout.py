@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mbench.compile.kernel import Convolution
+from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import matmul, tiling
 from mbench.compile.schedules.rule import Parameters
@@ -56,7 +56,7 @@ class Layout:
         Raises:
             ValueError: they do not fit the layer.
         """
-        transform = TRANSFORMS.get((conv.stride, parameters["size"]))
+        transform = TRANSFORMS.get((conv.strides[0], parameters["size"]))
         if transform is None:
             known = ", ".join(map(str, sizes(conv)))
             raise ValueError(f"tiles of {parameters['size']} outputs are not known; known are {known}")
@@ -186,7 +186,7 @@ class Layout:
 
 def sizes(conv: Convolution) -> list[int]:
     """Return the sizes of tiles that are known for a layer's stride."""
-    return [size for stride, size in TRANSFORMS if stride == conv.stride]
+    return [size for stride, size in TRANSFORMS if (stride, stride) == conv.strides]
 
 
 def layouts(conv: Convolution, machine: KernelMachine, size: int) -> Iterator[tuple[float, Parameters]]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from tvm import tirx
 
-from mbench.compile.kernel import Convolution, Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import product, tiles
@@ -24,7 +25,7 @@ from mbench.compile.schedules.rule import KernelPlan, Parameters
 
 def _product(kernel: Kernel) -> Matmul | None:
     conv = kernel.convolution
-    if conv is None or conv.depthwise or kernel.epilogue_of_sum is None:
+    if conv is None or not conv.plain or kernel.epilogue_of_sum is None:
         return None
     return Matmul(rows=conv.pixels, reduction=conv.reduction, columns=conv.channels, dtype=conv.dtype)
 
@@ -65,8 +66,8 @@ class _Pixels:
         batch, y, x, _ = emit.indices((conv.batch, conv.height, conv.width, conv.channels), row, 0)
         return (
             emit.named(batch),
-            emit.named(y * conv.stride - conv.padding),
-            emit.named(x * conv.stride - conv.padding),
+            emit.named(y * conv.strides[0] - conv.padding[0]),
+            emit.named(x * conv.strides[1] - conv.padding[1]),
         )
 
     def load(self, place: Any, step: Any) -> Any:

@@ -14,7 +14,8 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Epilogue, Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Epilogue, Matmul
 from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu

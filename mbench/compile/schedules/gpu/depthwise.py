@@ -17,7 +17,8 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Convolution, Epilogue, Kernel
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Epilogue
 from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
@@ -53,12 +54,14 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 def _takes(kernel: Kernel) -> bool:
     conv = kernel.convolution
-    return conv is not None and conv.depthwise and conv.channels_last and kernel.epilogue_of_sum is not None
+    if conv is None or kernel.epilogue_of_sum is None:
+        return False
+    return conv.depthwise and conv.group_channels == 1 and conv.dilation == (1, 1) and conv.channels_last
 
 
 def _window(conv: Convolution, lines: int, columns: int) -> tuple[int, int]:
     """Return the lines and columns of input that a tile reads."""
-    return (lines - 1) * conv.stride + conv.kernel_height, (columns - 1) * conv.stride + conv.kernel_width
+    return (lines - 1) * conv.strides[0] + conv.kernel_height, (columns - 1) * conv.strides[1] + conv.kernel_width
 
 
 def _registers(conv: Convolution, lines: int, columns: int, vector: int) -> int:
@@ -148,28 +151,27 @@ class _Thread:
         """Read the lines of input one by one, and add each to the lines of output that it reaches."""
         conv, vector, (batch, y, x, channel) = self._conv, self._vector, place
         down, across = _window(conv, self._lines, self._columns)
-        left = emit.named(x * conv.stride - conv.padding)
+        left = emit.named(x * conv.strides[1] - conv.padding[1])
         line = gpu.registers(across * vector, conv.dtype)
         taps = gpu.registers(conv.kernel_width * vector, conv.dtype)
         for below in range(down):
-            top = emit.named(y * conv.stride + (below - conv.padding))
+            top = emit.named(y * conv.strides[0] + (below - conv.padding[0]))
             start = emit.named(((batch * conv.input_height + top) * conv.input_width + left) * conv.channels + channel)
             for right in range(across):
                 value = emit.vector(source, start + right * conv.channels, vector)
                 value = gpu.guarded(self._inside(top, left, below, right), value, vector, conv.dtype)
                 emit.store(line, value, right * vector, vector)
             for number in range(self._lines):
-                ky = below - number * conv.stride
+                ky = below - number * conv.strides[0]
                 if 0 <= ky < conv.kernel_height:
                     self._add_line(sums, line, taps, weights, (number, ky, channel))
 
     def _inside(self, top: Any, left: Any, below: int, right: int) -> Any:
         """Return the condition under which an element is no padding; None where it never is."""
         conv = self._conv
-        vertical = _bounds(top, below - conv.padding, (conv.height - self._lines) * conv.stride, conv.input_height)
-        horizontal = _bounds(
-            left + right, right - conv.padding, (conv.width - self._columns) * conv.stride, conv.input_width
-        )
+        reach = (conv.height - self._lines) * conv.strides[0], (conv.width - self._columns) * conv.strides[1]
+        vertical = _bounds(top, below - conv.padding[0], reach[0], conv.input_height)
+        horizontal = _bounds(left + right, right - conv.padding[1], reach[1], conv.input_width)
         return gpu.both(vertical, horizontal)
 
     def _add_line(self, sums: Any, line: Any, taps: Any, weights: Any, at: tuple[int, int, Any]) -> None:
@@ -185,7 +187,7 @@ class _Thread:
             gpu.each(vector) as lane,
         ):
             index = first + column * vector + lane
-            value = gpu.wide(line[(column * conv.stride + kx) * vector + lane]) * gpu.wide(taps[kx * vector + lane])
+            value = gpu.wide(line[(column * conv.strides[1] + kx) * vector + lane]) * gpu.wide(taps[kx * vector + lane])
             T.buffer_store(sums, sums[index] + value, [index])
 
     def _finish(self, sums: Any, target: Any, load: Callable[..., Any], place: tuple[Any, Any, Any, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tvm import tirx
 
-from mbench.compile.kernel import Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import product, tiles

@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mbench.compile.kernel import Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import fma, mma, tiles

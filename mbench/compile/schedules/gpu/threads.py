@@ -15,7 +15,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Matmul
+from mbench.compile.kernel_kinds import Matmul
 from mbench.core import dtypes
 
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z")

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, Self
 
-from mbench.compile.kernel import Matmul
+from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.rule import Parameters, positive

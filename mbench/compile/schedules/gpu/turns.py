@@ -20,7 +20,8 @@ import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile.kernel import Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu.tiles import Tile

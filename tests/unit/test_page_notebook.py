@@ -9,6 +9,7 @@ from lxml import etree, html
 
 import mbench
 from mbench.core.records import Record
+from mbench.page import notebook
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&{{ 7*7 }}\x1b[31m"
 
@@ -27,6 +28,7 @@ def as_html(record: Record) -> str:
     assert mbench.Record is Record  # whoever asks `mbench` for anything has records with these methods
     found = record._repr_html_()  # type: ignore[attr-defined]
     assert isinstance(found, str)
+    assert found == notebook.render(record)
     return found
 
 
@@ -72,14 +74,3 @@ def test_a_hostile_name_is_text() -> None:
     shown = as_html(hostile())
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     assert "{{ 7*7 }}" in shown  # not rendered again
-
-
-def test_where_only_text_is_shown_a_record_is_a_table() -> None:
-    record = factory.record()
-    bundle = record._repr_mimebundle_()  # type: ignore[attr-defined]
-    assert bundle == {"text/html": as_html(record), "text/plain": bundle["text/plain"]}
-    assert "mobilenet_v1_1.0_224" in bundle["text/plain"]
-    assert max(map(len, bundle["text/plain"].splitlines())) < 200
-    assert set(record._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}  # type: ignore[attr-defined]
-    assert set(record._repr_mimebundle_(exclude={"text/plain"})) == {"text/html"}  # type: ignore[attr-defined]
-    assert "\x1b" not in hostile()._repr_mimebundle_()["text/plain"]  # type: ignore[attr-defined]

@@ -1,0 +1,105 @@
+"""Folding: the folded graph computes what the trained one does, whatever stands after a convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from mbench.networks import folding, torch_network
+from mbench.networks.graph import Graph
+from mbench.networks.graph_builder import GraphBuilder
+
+
+def convolution(builder: GraphBuilder, **how: object) -> str:
+    return builder.convolution("conv", builder.input("x", (1, 3, 6, 6)), 8, kernel=3, **how)  # type: ignore[arg-type]
+
+
+def normed() -> Graph:
+    builder = GraphBuilder()
+    return builder.graph(convolution(builder, activation="relu"))
+
+
+def biased() -> Graph:
+    builder = GraphBuilder()
+    return builder.graph(convolution(builder, bias=True))
+
+
+def scaled() -> Graph:
+    """BatchNorm, then a layer scale, one number a channel."""
+    builder = GraphBuilder()
+    y = convolution(builder)
+    gamma = builder.parameter("gamma", (8, 1, 1))
+    return builder.graph(builder.add("multiply", "scale", y, gamma))
+
+
+def shifted() -> Graph:
+    builder = GraphBuilder()
+    y = convolution(builder, norm=None)
+    return builder.graph(builder.add("add", "shift", y, builder.parameter("beta", (1, 8, 1, 1))))
+
+
+def read_twice() -> Graph:
+    """Something reads the convolution itself too, so that its BatchNorm cannot be folded."""
+    builder = GraphBuilder()
+    y = convolution(builder, norm=None)
+    z = builder.batch_norm("norm", y)
+    return builder.graph(builder.add("add", "sum", y, z))
+
+
+def norm_first() -> Graph:
+    builder = GraphBuilder()
+    return builder.graph(builder.batch_norm("norm", builder.input("x", (1, 8, 6, 6))))
+
+
+def per_pixel() -> Graph:
+    """A product that is no number a channel."""
+    builder = GraphBuilder()
+    y = convolution(builder, norm=None)
+    return builder.graph(builder.add("multiply", "mask", y, builder.parameter("mask.weight", (1, 1, 6, 6))))
+
+
+GRAPHS: dict[Callable[[], Graph], list[str]] = {
+    normed: ["conv2d", "relu"],
+    biased: ["conv2d"],
+    scaled: ["conv2d"],
+    shifted: ["conv2d"],
+    read_twice: ["conv2d", "multiply", "add", "add"],
+    norm_first: ["multiply", "add"],
+    per_pixel: ["conv2d", "multiply"],
+}
+
+
+@pytest.mark.parametrize("make", GRAPHS, ids=lambda make: make.__name__)
+def test_the_folded_graph_computes_the_same(make: Callable[[], Graph]) -> None:
+    graph = make()
+    folded = folding.fold(graph)
+    assert [node.op for node in folded.graph.nodes] == GRAPHS[make]
+    drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
+    parameters = folded.parameters(drawn)
+    assert {name: value.shape for name, value in parameters.items()} == {
+        name: given.shape for name, given in folded.graph.parameters.items()
+    }
+    [expected], [seen] = (
+        torch_network.run(each, given, examples) for each, given in ((graph, drawn), (folded.graph, parameters))
+    )
+    np.testing.assert_allclose(seen.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_folding_leaves_the_graph_as_it_was() -> None:
+    graph = normed()
+    folding.fold(graph)
+    assert [node.op for node in graph.nodes] == ["conv2d", "batch_norm", "relu"]
+
+
+def test_a_wrong_statistic_is_seen() -> None:
+    """The comparison above can fail: one number of the BatchNorm changed moves the output."""
+    graph = normed()
+    folded = folding.fold(graph)
+    drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
+    parameters = folded.parameters({**drawn, "conv.norm.variance": drawn["conv.norm.variance"] * 1.01})
+    [expected], [seen] = (
+        torch_network.run(each, given, examples) for each, given in ((graph, drawn), (folded.graph, parameters))
+    )
+    assert np.abs(seen.numpy() - expected.numpy()).max() > 1e-3
