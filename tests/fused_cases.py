@@ -45,9 +45,21 @@ class Residual:
     outputs: int = 8
     kernel: int = 3
     stride: int = 1
+    across: int = 0
+    """The stride across; 0: as the one down."""
+    sides: tuple[int, int, int, int] | None = None
+    """Padding: top, left, bottom, right; None: half of the kernel."""
     activation: str = "relu6"
     adds: bool = False
     """Whether it ends with the sum with its input."""
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        return self.stride, self.across or self.stride
+
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        return self.sides or (self.kernel // 2,) * 4
 
     @property
     def middle(self) -> int:
@@ -56,8 +68,9 @@ class Residual:
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
         """(n, y, x, c)."""
-        reach = 2 * (self.kernel // 2) - self.kernel
-        height, width = ((side + reach) // self.stride + 1 for side in (self.height, self.width))
+        top, left, bottom, right = self.padding
+        height = (self.height + top + bottom - self.kernel) // self.strides[0] + 1
+        width = (self.width + left + right - self.kernel) // self.strides[1] + 1
         return self.batch, height, width, self.outputs or self.middle
 
     def graph(self) -> Graph:
@@ -70,8 +83,8 @@ class Residual:
             if self.expanded:
                 y = builder.convolution("expand", y, self.expanded, norm=None, bias=True, activation=self.activation)
             y = builder.convolution(
-                "dw", y, self.middle, kernel=self.kernel, stride=self.stride, groups=self.middle, norm=None, bias=True,
-                activation=self.activation,
+                "dw", y, self.middle, kernel=self.kernel, stride=self.strides, padding=self.padding, groups=self.middle,
+                norm=None, bias=True, activation=self.activation,
             )  # fmt: skip
             if self.outputs:
                 y = builder.convolution("project", y, self.outputs, norm=None, bias=True)
@@ -107,15 +120,18 @@ class Residual:
 
     def expected(self, arrays: Sequence[np.ndarray], *, activation: str | None = None) -> np.ndarray:
         """Return what PyTorch computes, in float64. `activation`: another one than its own."""
+        top, left, bottom, right = self.padding
         activate = _ACTIVATIONS[activation or self.activation]
         x, *constants = (torch.from_numpy(array.astype(np.float64)) for array in arrays)
         x = y = x.permute(0, 3, 1, 2)
         stages = [(constants[2 * place], constants[2 * place + 1].flatten()) for place in range(len(constants) // 2)]
         for number, (weight, bias) in enumerate(stages):
-            how = {}
+            weight = weight.permute(3, 2, 0, 1)
             if number == bool(self.expanded):
-                how = {"stride": self.stride, "padding": self.kernel // 2, "groups": self.middle}
-            y = functional.conv2d(y, weight.permute(3, 2, 0, 1), bias, **how)
+                y = functional.pad(y, (left, right, top, bottom))
+                y = functional.conv2d(y, weight, bias, stride=self.strides, groups=self.middle)
+            else:
+                y = functional.conv2d(y, weight, bias)
             if not (self.outputs and number == len(stages) - 1):
                 y = activate(y)
         found: np.ndarray = (y + x if self.adds else y).permute(0, 2, 3, 1).numpy()

@@ -53,7 +53,7 @@ def _chain(graph: Graph, first: Group, readers: dict[str, Group]) -> tuple[Group
     elif not _is_depthwise(graph, first):
         return ()
     last = _next(graph, chain[-1], readers)
-    if last is not None and _is_pointwise(graph, last) and _shrinks(graph, last):
+    if last is not None and _is_pointwise(graph, last) and _projects(graph, last):
         chain.append(last)
     return tuple(chain)
 
@@ -82,8 +82,7 @@ def _is_depthwise(graph: Graph, group: Group) -> bool:
     if node.op != "conv2d" or node.dtype != dtypes.DEFAULT or node.inputs[0] in graph.inputs:
         return False
     channels, known = graph.shape(node.inputs[0])[1], node.attributes
-    square = known["strides"][0] == known["strides"][1] and known["padding"][0] == known["padding"][1]
-    return square and tuple(known["dilation"]) == (1, 1) and known["groups"] == channels == node.shape[1] > 1
+    return tuple(known["dilation"]) == (1, 1) and known["groups"] == channels == node.shape[1] > 1
 
 
 def _is_pointwise(graph: Graph, group: Group) -> bool:
@@ -99,8 +98,10 @@ def _grows(graph: Graph, group: Group) -> bool:
     return group.anchor.shape[1] > graph.shape(group.anchor.inputs[0])[1]
 
 
-def _shrinks(graph: Graph, group: Group) -> bool:
-    return group.anchor.shape[1] < graph.shape(group.anchor.inputs[0])[1]
+def _projects(graph: Graph, group: Group) -> bool:
+    """Whether it makes fewer channels than it reads, or as many and no activation follows (arXiv:1801.04381)."""
+    made, read = group.anchor.shape[1], graph.shape(group.anchor.inputs[0])[1]
+    return made < read or (made == read and all(node.op == "add" for node in group.nodes[1:]))
 
 
 # -------------------------------------------------------------------------------------------------------------- model

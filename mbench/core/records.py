@@ -91,8 +91,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     no_tuned: bool | None = None
     """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not have it."""
     prefer: Prefer = None
-    """Which kernels were taken that are quicker and have more weights: all (`latency`), none (`memory`), or, where it
-    is null, as many as keep all weights below twice the network's parameters. Version 1 took all."""
+    """Quicker kernels with more weights: all (`latency`), none (`memory`), or null: up to twice the parameters."""
     repeat_asked: bool = False
     """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
     target_folders: Texts = ()
@@ -294,16 +293,14 @@ class Layer(Strict, frozen=True, kw_only=True):
     block: Name | None
     """The block of the network that it belongs to. A standard twin's convolution belongs to the block it replaces."""
     role: Text
-    """What it does there: `stem`, `depthwise`, `pointwise`, `standard` (the standard twin's convolution), `pool`,
-    `classifier`, `other`; `fused`: several of them in one kernel."""
+    """What it does there: `stem`, `expand`, `standard` (a standard twin's), … ; `fused`: several of them."""
     inputs: Annotated[tuple[Name, ...], Meta(max_length=MOST_LAYERS)]
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     source_names: Texts = ()
     """What the user's own file calls it; empty for a built-in network."""
     op: Op
     """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`,
-    `softmax`, `elementwise`, … , or `other`; of a fused kernel `inverted_residual`, `depthwise_separable` or
-    `expand_depthwise`."""
+    `softmax`, `elementwise`, … , or `other`; of a fused kernel, `inverted_residual` and the like."""
     operations: Texts = ()
     """All that its kernels compute, in order, such as `conv2d`, `relu6`, `add`; empty where it was not recorded."""
     contains: Texts = ()

@@ -40,6 +40,8 @@ def residuals(draw: st.DrawFn) -> Residual:
         outputs=inputs if adds else outputs,
         kernel=draw(st.sampled_from([3, 5])),
         stride=stride,
+        across=0 if adds else draw(st.sampled_from([0, 0, 1, 2])),
+        sides=None if adds else draw(st.sampled_from([None, None, (2, 2, 2, 2), (1, 2, 3, 4)])),
         activation=draw(st.sampled_from(["relu", "relu6", "hard_swish"])),
         adds=adds,
     )
@@ -49,6 +51,7 @@ def residuals(draw: st.DrawFn) -> Residual:
 @given(data=st.data(), block=residuals(), machine=st.sampled_from(sorted(X86)))
 def test_inverted_residuals_are_what_torch_computes(data: st.DataObject, block: Residual, machine: str) -> None:
     parameters = dict(data.draw(st.sampled_from(fused_cases.candidates(block, X86[machine])), label="candidate"))
+    assert block.output_shape[1] > 0
     steps = block.batch * block.output_shape[1] // parameters["lines"]
     parameters["line_parts"] = data.draw(st.integers(1, steps), label="parts")
     fused_cases.check(block, X86[machine], parameters)

@@ -13,7 +13,7 @@ def test_a_fused_kernel_carries_its_stages_as_kernels() -> None:
     assert (expand.kernel.matmul.rows, expand.kernel.matmul.reduction, expand.kernel.matmul.columns) == (64, 8, 24)
     conv = depthwise.kernel.convolution
     assert conv is not None
-    assert (conv.depthwise, conv.stride, conv.channels, conv.height) == (True, 2, 24, 4)
+    assert (conv.depthwise, conv.strides, conv.channels, conv.height) == (True, (2, 2), 24, 4)
     assert project.kernel.matmul is not None
     assert (project.kernel.matmul.rows, project.kernel.matmul.columns) == (16, 8)
 

@@ -69,7 +69,7 @@ def test_a_name_that_two_types_have_is_found() -> None:
 
 
 TESTED_ELSEWHERE = {
-    "compile/schedules/cpu/inverted_residual_writer.py": ("unit/test_cpu_inverted_residual.py", "what it writes, run"),
+    "compile/schedules/cpu/inverted_residual": ("unit/test_cpu_inverted_residual.py", "asked by the rule's name"),
     "compile/schedules/gpu/": ("unit/test_gpu_rules.py", "one list of cases runs every rule against PyTorch"),
     "compile/schedules/cpu/depthwise.py": ("unit/test_cpu_depthwise.py", "asked by the rule's name, not imported"),
     "compile/schedules/cpu/pool.py": ("unit/test_cpu_simple.py", "the rule of small kernels, beside those of others"),

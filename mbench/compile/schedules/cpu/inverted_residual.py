@@ -12,10 +12,11 @@ from collections.abc import Iterator
 
 from mbench.compile import fused_kernel
 from mbench.compile.fused_kernel import FusedStage
-from mbench.compile.kernel import Convolution, Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import columns, matmul, tiling
-from mbench.compile.schedules.cpu.inverted_residual_writer import BlockWriter, FusedBlock, Pointwise
+from mbench.compile.schedules.cpu.inverted_residual_writer import FusedBlock, FusedBlockWriter, Pointwise
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _MANY_REGISTERS = 32
@@ -70,7 +71,9 @@ def _block(kernel: Kernel) -> FusedBlock | None:
 
 def _depthwise(stage: FusedStage) -> Convolution | None:
     conv = stage.kernel.convolution
-    return conv if conv is not None and conv.depthwise and conv.channels_last else None
+    if conv is None or not (conv.depthwise and conv.channels_last):
+        return None
+    return conv if conv.group_channels == 1 and conv.dilation == (1, 1) else None
 
 
 def _pointwise(stage: FusedStage) -> Pointwise | None:
@@ -85,7 +88,7 @@ def _lines(conv: Convolution, machine: KernelMachine) -> list[int]:
         for lines in _LINES
         if conv.height % lines == 0 and conv.batch * conv.height >= lines * _STEPS_A_CORE * machine.cores
     ]
-    return sorted(fitting or [1], reverse=conv.stride > 1)
+    return sorted(fitting or [1], reverse=conv.strides[0] > 1)
 
 
 def _tile(product: Matmul, pixels: int, machine: KernelMachine) -> tuple[int, int]:
@@ -130,7 +133,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
             split[name] = _split(each, tile, machine)
             words.append(f"{name} {tile[0]}x{tile[1]}")
     block = dataclasses.replace(block, expand=split.get("expand"), project=split.get("project"))
-    writer = BlockWriter(kernel, block, lines=lines, rows=rows, vectors=vectors, lanes=lanes)
+    writer = FusedBlockWriter(kernel, block, lines=lines, rows=rows, vectors=vectors, lanes=lanes)
     return KernelPlan(function=writer.write(parts), tile=", ".join(words), packs=writer.packers, lanes=lanes)
 
 

@@ -13,9 +13,10 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 
 from mbench.compile import tvm_passes
 from mbench.compile.fused_kernel import FusedStage
-from mbench.compile.kernel import Convolution, Epilogue, Kernel, Matmul
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution, Epilogue, Matmul
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import columns, tiling
+from mbench.compile.schedules.cpu import columns, sliding, tiling
 from mbench.compile.schedules.cpu.columns import Panel
 
 _UNROLL = 4
@@ -65,7 +66,7 @@ class _PointwiseTile:
     indices: Callable[[int, Any], list[Any]]
 
 
-class BlockWriter:
+class FusedBlockWriter:
     """Writes one kernel."""
 
     def __init__(self, kernel: Kernel, block: FusedBlock, *, lines: int, rows: int, vectors: int, lanes: int) -> None:
@@ -75,7 +76,7 @@ class BlockWriter:
         conv = block.conv
         self._taps = conv.kernel_height * conv.kernel_width
         self._starts = tiling.panel_starts(conv.channels, self._width)
-        self._ring_lines = (lines - 1) * conv.stride + conv.kernel_height
+        self._ring_lines = (lines - 1) * conv.strides[0] + conv.kernel_height
         self._line_elements = conv.input_width * conv.channels
         pointwise = [each for each in (block.expand, block.project) if each]
         place = _weights_of(block.depthwise)
@@ -117,9 +118,9 @@ class BlockWriter:
         """Expand the lines that the step needs and the ring does not have; `made` is the first that it never had."""
         conv = self._conv
         above = batch * conv.input_height
-        reach = (self._lines - 1) * conv.stride + conv.kernel_height - conv.padding
-        end = emit.named(above + tirx.min(y * conv.stride + reach, conv.input_height))
-        begin = emit.named(tirx.max(made[0], above + tirx.max(y * conv.stride - conv.padding, 0)))
+        reach = (self._lines - 1) * conv.strides[0] + conv.kernel_height - conv.padding[0]
+        end = emit.named(above + tirx.min(y * conv.strides[0] + reach, conv.input_height))
+        begin = emit.named(tirx.max(made[0], above + tirx.max(y * conv.strides[0] - conv.padding[0], 0)))
         T.buffer_store(made, end, [0])
         count = emit.named(tirx.max(end - begin, 0))
         for run in columns.runs(expand.panels):
@@ -154,7 +155,7 @@ class BlockWriter:
         conv = self._conv
         lines = []
         for below in range(self._ring_lines):
-            line = emit.named(y * conv.stride + (below - conv.padding))
+            line = emit.named(y * conv.strides[0] + (below - conv.padding[0]))
             whole = batch * conv.input_height + line
             kept = whole if ring is None else tirx.floormod(whole, self._ring_lines)
             lines.append((line, emit.named(kept * self._line_elements)))
@@ -162,14 +163,7 @@ class BlockWriter:
         target, to = middle, 0
         if middle is None:
             target, to = self._arrays[-1], emit.named((batch * conv.height + y) * (conv.width * conv.channels))
-        for run in tiling.runs(
-            outputs=conv.width,
-            inputs=conv.input_width,
-            kernel=conv.kernel_width,
-            stride=conv.stride,
-            padding=conv.padding,
-            limit=self._rows,
-        ):
+        for run in sliding.runs(conv, self._rows):
             with emit.loop(run.count) as across, emit.loop(len(self._starts)) as panel:
                 x = emit.named(run.start + across * run.size)
                 self._depthwise_tile(run, (batch, y, x), panel, lines, source, target, to)
@@ -196,14 +190,14 @@ class BlockWriter:
         sums = emit.Accumulators(self._lines * run.size, self._vectors, lanes)
         start = epilogue.start
         sums.each(lambda r, v, lane: start(indices(r, v, lane), load) if start else tirx.const(0, "float32"))
-        corner = emit.named((x * conv.stride - conv.padding) * conv.channels + channel)
+        corner = emit.named((x * conv.strides[1] - conv.padding[1]) * conv.channels + channel)
         taps = emit.named(panel * (self._taps * self._width))
         for below, (line, base) in enumerate(lines):
-            last = (conv.height - self._lines) * conv.stride + below - conv.padding
-            always = below >= conv.padding and last < conv.input_height
+            last = (conv.height - self._lines) * conv.strides[0] + below - conv.padding[0]
+            always = below >= conv.padding[0] and last < conv.input_height
             with emit.inside(line, (0, conv.input_height), always=always):
                 for down in range(self._lines):
-                    ky = below - down * conv.stride
+                    ky = below - down * conv.strides[0]
                     if 0 <= ky < conv.kernel_height:
                         weights = taps + ky * conv.kernel_width * self._width
                         self._add_line(sums, run, down, source, base + corner, weights)
@@ -226,7 +220,7 @@ class BlockWriter:
                 tap = emit.vector(weights, taps + (kx * self._width + v * lanes), lanes)
                 for r in range(run.size):
                     if run.inside[kx][r]:
-                        offset = (r * conv.stride + kx) * conv.channels + v * lanes
+                        offset = (r * conv.strides[1] + kx) * conv.channels + v * lanes
                         sums.add(down * run.size + r, v, emit.vector(source, start + offset, lanes) * tap)
 
     # -------------------------------------------------------------------------------------------------------- project
