@@ -94,9 +94,14 @@ def step(part: Part, cause: Cause, excess: float) -> str:
     return words if part == "whole" else f"{PARTS[part]}: {words}"
 
 
+def family(name: str) -> str:
+    """Return a family's name for people: `MobileNetV2`; one that is not known, as it is."""
+    return architectures.title(name)
+
+
 def variant(item: Variant) -> str:
     """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name."""
-    words = (architectures.title(item.family), *item.parameters.values())
+    words = (family(item.family), *item.parameters.values())
     standard = ", standard convolutions" if item.convolution == "standard" else ""
     batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
     return f"{' '.join(map(str, words))}{standard}{batch}"

@@ -138,7 +138,7 @@ class _Lowering:
             arguments = [self._values[name] for name in group.reads]
 
             def kernel(*tensors: te.Tensor) -> te.Tensor:
-                return _Writer(self._graph, self._last, dict(zip(group.reads, tensors, strict=True))).kernel(group)
+                return _KernelWriter(self._graph, self._last, dict(zip(group.reads, tensors, strict=True))).kernel(group)
 
             value = self._builder.emit_te(kernel, *arguments, primfunc_name_hint=_hint(self._graph, group))
             called = str(self._builder.lookup_binding(value).args[0].name_hint)
@@ -170,7 +170,7 @@ class _Lowering:
         tensors = {name: te.placeholder(*types[name], f"p{place}") for place, name in enumerate(types)}
         made = dict(tensors)
         for each in group.stages or (group,):
-            made[each.nodes[-1].name] = _Writer(self._graph, self._last, made).kernel(each)
+            made[each.nodes[-1].name] = _KernelWriter(self._graph, self._last, made).kernel(each)
         return te.create_prim_func([*tensors.values(), made[group.nodes[-1].name]])
 
     def _type(self, name: str) -> tuple[tuple[int, ...], str]:
@@ -216,7 +216,7 @@ def _laid_out(
     return shape, lambda value: value
 
 
-class _Writer:
+class _KernelWriter:
     """Writes one kernel: its anchor, the bias, then all that follows as one block."""
 
     def __init__(self, graph: Graph, last: frozenset[str], tensors: Mapping[str, te.Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import record_factory as factory
 from history_records import GRID, at, emulated
@@ -31,6 +32,40 @@ def test_a_curve_for_each_width() -> None:
     assert list(figure.data[2].x) == [128, 160, 224]
     assert list(figure.data[2].y) == pytest.approx([186e6, 290e6, 569e6], abs=1e6)  # the paper, tables 6 and 7
     assert figures_history.grid_curves(latest[latest["resolution"] == 224], COSTS["macs"]) is None
+
+
+TWO_FAMILIES = tuple(
+    f"mobilenet_{family}_{width}_{side}" for family in ("v1", "v2") for width in (0.75, "1.0") for side in (128, 224)
+)
+
+
+def test_curves_of_two_families_say_whose_they_are() -> None:
+    latest = record_history.latest(record_history.networks([factory.record(TWO_FAMILIES)]))
+    figure = figures_history.grid_curves(latest, COSTS["macs"])
+    assert figure is not None
+    assert [trace.name for trace in figure.data] == [
+        f"MobileNetV{version}, width {width}" for version in (1, 2) for width in ("0.75", "1")
+    ]
+    points = figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"])
+    assert points is not None
+    names = [text for trace in points.data if trace.text is not None for text in trace.text]
+    assert {"MobileNetV1 1.0 224", "MobileNetV2 1.0 224"} <= set(names)
+
+
+def test_a_network_without_depthwise_convolutions_has_its_curve_too() -> None:
+    record = factory.record(GRID)
+    plain = msgspec.structs.replace(
+        record,
+        results=tuple(
+            msgspec.structs.replace(result, variant=msgspec.structs.replace(result.variant, convolution=None))
+            for result in record.results
+        ),
+    )
+    latest = record_history.latest(record_history.networks([plain]))
+    figure = figures_history.grid_curves(latest, COSTS["macs"])
+    assert figure is not None
+    assert len(figure.data) == 3
+    assert figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"]) is not None
 
 
 def test_accuracy_over_cost_with_its_front() -> None:

@@ -65,6 +65,12 @@ def test_without_a_noise_nothing_is_called_a_change() -> None:
     assert list(table["changed"]) == [False, False]
 
 
+def without_depthwise(record: Record) -> Record:
+    """Return the record as of networks that have no depthwise convolution."""
+    results = (replace(result, variant=replace(result.variant, convolution=None)) for result in record.results)
+    return replace(record, results=tuple(results))
+
+
 @pytest.mark.parametrize(
     ("items", "expected"),
     [
@@ -73,6 +79,9 @@ def test_without_a_noise_nothing_is_called_a_change() -> None:
         ([factory.record(), emulated()], True),
         ([at(1), at(2)], True),
         ([], False),
+        ([without_depthwise(factory.record(GRID[:1]))], False),
+        ([without_depthwise(factory.record(GRID[:2]))], True),
+        ([factory.record(GRID[1:2]), without_depthwise(factory.record(GRID[:1], run_id="another"))], True),
     ],
 )
 def test_when_there_is_something_to_see(items: list[Record], expected: bool) -> None:
