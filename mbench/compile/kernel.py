@@ -170,7 +170,7 @@ class Kernel:
 
     @cached_property
     def batch_matmul(self) -> BatchMatmul | None:
-        """The anchor as products of the first parameter's matrices and the second's."""
+        """The anchor as matrix products of the first parameter's matrices and the second's."""
         if self.anchor != "batch_matmul" or self.dtype is None:
             return None
         *lead, rows, columns, reduction = self.extents

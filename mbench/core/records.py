@@ -121,8 +121,7 @@ class Variant(Strict, frozen=True, kw_only=True):
         Raises:
             TypeError: it is none.
         """
-        value = self.parameters[parameter]
-        if not isinstance(value, int | float):
+        if not isinstance(value := self.parameters[parameter], int | float):
             raise TypeError(f"{parameter} of {self.name} is {value!r}; expected a number")
         return value
 

@@ -31,7 +31,7 @@ from typing import Any
 
 from mbench.networks.graph import GraphError
 
-Sizes = tuple[int, ...]
+Extents = tuple[int, ...]
 Attributes = Mapping[str, Any]
 
 
@@ -42,12 +42,12 @@ class Operation:
     `elementwise`: each element of what it gives depends on the same element of what it reads, which may broadcast.
     """
 
-    shape: Callable[[tuple[Sizes, ...], Attributes], Sizes]
-    macs: Callable[[tuple[Sizes, ...], Sizes], int] = lambda _inputs, _output: 0
+    shape: Callable[[tuple[Extents, ...], Attributes], Extents]
+    macs: Callable[[tuple[Extents, ...], Extents], int] = lambda _inputs, _output: 0
     elementwise: bool = False
 
 
-def _conv2d(inputs: tuple[Sizes, ...], attributes: Attributes) -> Sizes:
+def _conv2d(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     image, weight = inputs[0], inputs[1]
     groups = attributes["groups"]
     if image[1] % groups or weight[0] % groups or weight[1] != image[1] // groups:
@@ -57,8 +57,8 @@ def _conv2d(inputs: tuple[Sizes, ...], attributes: Attributes) -> Sizes:
 
 
 def _sides(
-    sides: Sizes, kernel: Sizes, strides: Sizes, padding: Sizes, dilation: Sizes = (1, 1), *, up: bool = False
-) -> Sizes:
+    sides: Extents, kernel: Extents, strides: Extents, padding: Extents, dilation: Extents = (1, 1), *, up: bool = False
+) -> Extents:
     """Return how many places a window has along each side.
 
     `up`: the last may reach beyond the padding, but begins inside the image or before it (torch, `ceil_mode`).
@@ -74,28 +74,28 @@ def _sides(
     return tuple(found)
 
 
-def _pool(inputs: tuple[Sizes, ...], attributes: Attributes) -> Sizes:
+def _pool(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     image = inputs[0]
     up = bool(attributes.get("ceil_mode", False))
     sides = _sides(image[2:], attributes["kernel"], attributes["strides"], attributes["padding"], up=up)
     return (*image[:2], *sides)
 
 
-def _linear(inputs: tuple[Sizes, ...], _attributes: Attributes) -> Sizes:
+def _linear(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     x, weight = inputs[0], inputs[1]
     if x[-1] != weight[1]:
         raise GraphError(f"a fully connected layer of {weight[1]} inputs cannot read {x}")
     return (*x[:-1], weight[0])
 
 
-def _matmul(inputs: tuple[Sizes, ...], _attributes: Attributes) -> Sizes:
+def _matmul(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     left, right = inputs
     if left[-1] != right[-2]:
         raise GraphError(f"a matrix product of {left} and {right} is none")
     return (*_broadcast((left[:-2], right[:-2]), {}), left[-2], right[-1])
 
 
-def _broadcast(inputs: tuple[Sizes, ...], _attributes: Attributes) -> Sizes:
+def _broadcast(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     rank = max(map(len, inputs))
     aligned = [(1,) * (rank - len(shape)) + shape for shape in inputs]
     result = tuple(max(extents) for extents in zip(*aligned, strict=True))
@@ -105,34 +105,34 @@ def _broadcast(inputs: tuple[Sizes, ...], _attributes: Attributes) -> Sizes:
     return result
 
 
-def _reshape(inputs: tuple[Sizes, ...], attributes: Attributes) -> Sizes:
-    shape: Sizes = tuple(attributes["shape"])
+def _reshape(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
+    shape: Extents = tuple(attributes["shape"])
     if math.prod(shape) != math.prod(inputs[0]):
         raise GraphError(f"{inputs[0]} cannot be reshaped to {shape}")
     return shape
 
 
-def _concat(inputs: tuple[Sizes, ...], attributes: Attributes) -> Sizes:
+def _concat(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     axis = attributes["axis"]
     first = inputs[0]
     return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
 
 
-def _slice(inputs: tuple[Sizes, ...], attributes: Attributes) -> Sizes:
+def _slice(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     axis = attributes["axis"]
     return (*inputs[0][:axis], attributes["end"] - attributes["begin"], *inputs[0][axis + 1 :])
 
 
-def _same(inputs: tuple[Sizes, ...], _attributes: Attributes) -> Sizes:
+def _same(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     return inputs[0]
 
 
-def _of_weights(inputs: tuple[Sizes, ...], output: Sizes) -> int:
+def _of_weights(inputs: tuple[Extents, ...], output: Extents) -> int:
     """Multiply-adds of what sums over all weights of an output channel, those on padding included."""
     return math.prod(output) * math.prod(inputs[1][1:])
 
 
-def _of_matrices(inputs: tuple[Sizes, ...], output: Sizes) -> int:
+def _of_matrices(inputs: tuple[Extents, ...], output: Extents) -> int:
     return math.prod(output) * inputs[0][-1]
 
 

@@ -55,14 +55,14 @@ def pays(kernel: Kernel, machine: KernelMachine) -> bool:
 
 
 def lighter(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Parameters | None:
-    """Return the quickest layout of smaller tiles, whose weights grow less; None where it promises too little."""
+    """Return the quickest layout of smaller tiles, whose weights grow less; None where the cost model predicts too little."""
     conv = _ours(kernel)
     direct = convolution.ranked(kernel, machine)
     if conv is None or not direct:
         return None
     smaller = (ways[0] for ways in _by_size(conv, machine) if ways[0][1]["size"] < parameters["size"])
-    promising = (way for way in smaller if way[0] < _ENOUGH * direct[0][0])
-    return next((each for _, each in sorted(promising, key=lambda way: way[0])), None)
+    quicker = (way for way in smaller if way[0] < _ENOUGH * direct[0][0])
+    return next((each for _, each in sorted(quicker, key=lambda way: way[0])), None)
 
 
 def _by_size(conv: Convolution, machine: KernelMachine) -> list[list[tuple[float, Parameters]]]:
