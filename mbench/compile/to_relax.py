@@ -138,9 +138,8 @@ class _Lowering:
             arguments = [self._values[name] for name in group.reads]
 
             def kernel(*tensors: te.Tensor) -> te.Tensor:
-                return _KernelWriter(self._graph, self._last, dict(zip(group.reads, tensors, strict=True))).kernel(
-                    group
-                )
+                given = dict(zip(group.reads, tensors, strict=True))
+                return _KernelWriter(self._graph, self._last, given).kernel(group)
 
             value = self._builder.emit_te(kernel, *arguments, primfunc_name_hint=_hint(self._graph, group))
             called = str(self._builder.lookup_binding(value).args[0].name_hint)

@@ -55,7 +55,7 @@ def pays(kernel: Kernel, machine: KernelMachine) -> bool:
 
 
 def lighter(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Parameters | None:
-    """Return the quickest layout of smaller tiles, whose weights grow less; None where the cost model predicts too little."""
+    """Return the quickest layout of smaller tiles, whose weights grow less; None where too little is predicted."""
     conv = _ours(kernel)
     direct = convolution.ranked(kernel, machine)
     if conv is None or not direct:
