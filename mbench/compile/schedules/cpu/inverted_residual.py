@@ -16,7 +16,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import columns, matmul, tiling
-from mbench.compile.schedules.cpu.inverted_residual_writer import FusedBlockWriter, FusedBlock, Pointwise
+from mbench.compile.schedules.cpu.inverted_residual_writer import FusedBlock, FusedBlockWriter, Pointwise
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _MANY_REGISTERS = 32
