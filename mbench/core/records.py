@@ -292,7 +292,7 @@ class Layer(Strict, frozen=True, kw_only=True):
     block: Name | None
     """The block of the network that it belongs to. A standard twin's convolution belongs to the block it replaces."""
     role: Text
-    """What it does there: `stem`, `expand`, `standard` (a standard twin's), … ; `fused`: several of them."""
+    """What it does there: `stem`, `expand`, `standard` (in a standard twin), … ; `fused`: several of them."""
     inputs: Annotated[tuple[Name, ...], Meta(max_length=MOST_LAYERS)]
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     source_names: Texts = ()

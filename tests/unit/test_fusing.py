@@ -153,3 +153,16 @@ def test_many_cores_expand_more_lines_twice() -> None:
 def test_the_same_graph_and_machine_give_the_same_plan() -> None:
     names = [[group.name for group in fusing.plan(graph_of("mobilenet_v2_1.0_224"), AVX2)] for _ in range(2)]
     assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(("activation", "expected"), [(None, ["block"]), ("relu", [])])
+def test_as_many_channels_are_a_projection_where_no_activation_follows(
+    activation: str | None, expected: list[str]
+) -> None:
+    builder = GraphBuilder()
+    x = builder.convolution("stem", builder.input("image", (1, 3, 112, 112)), 16, norm=None)
+    with builder.block("block"):
+        deep = builder.convolution("dw", x, 16, kernel=3, groups=16, norm=None, activation="relu")
+        out = builder.add("add", "add", builder.convolution("pw", deep, 16, norm=None, activation=activation), x)
+    graph = builder.graph(builder.add("reshape", "flat", out, shape=(1, 16 * 112 * 112)))
+    assert list(fused(fusing.plan(graph, AVX2))) == expected
