@@ -19,7 +19,7 @@ from mbench.compile.expressions import FUNCTIONS, UnknownExpressionError, rebuil
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 
 
-class Read(NamedTuple):
+class RowRead(NamedTuple):
     """A load. `like` says how it lies: as all `rows`, as one row (`columns`), one number a `row`, or one in `all`."""
 
     source: Any
@@ -35,13 +35,13 @@ class RowStep:
     whole: bool
     _expression: Any
     _variables: tuple[tuple[Any, Any], ...]
-    _read: Callable[[Any, Sequence[Any]], Read]
+    _read: Callable[[Any, Sequence[Any]], RowRead]
 
-    def value(self, load: Callable[[Read], Any]) -> Any:
+    def value(self, load: Callable[[RowRead], Any]) -> Any:
         """Return what it computes, or what it reduces; `load` makes its loads."""
         return rebuild(self._expression, self._variables, lambda source, at: load(self._read(source, at)))
 
-    def reads(self) -> list[Read]:
+    def reads(self) -> list[RowRead]:
         """Return what it loads.
 
         Raises:
@@ -49,7 +49,7 @@ class RowStep:
         """
         found = []
 
-        def load(read: Read) -> Any:
+        def load(read: RowRead) -> Any:
             found.append(read)
             return tirx.Var("element", str(read.source.dtype))
 
@@ -139,21 +139,21 @@ def _step(block: Any, shape: tuple[int, ...], depth: int) -> RowStep | None:
     )
 
 
-def _reader(variables: list[Any], shape: tuple[int, ...], depth: int) -> Callable[[Any, Sequence[Any]], Read]:
-    """Return what tells how a load of a block with these variables lies."""
+def _reader(variables: list[Any], shape: tuple[int, ...], depth: int) -> Callable[[Any, Sequence[Any]], RowRead]:
+    """Return a function that says how a load of a block with these variables lies."""
 
-    def like(source: Any, indices: Sequence[Any]) -> Read:
+    def like(source: Any, indices: Sequence[Any]) -> RowRead:
         places = [_place(index, variables) for index in indices]
         own = tuple(int(extent) for extent in source.shape)
         moving = [place for place in places if place is not None]
         if places == list(range(len(shape))) and own == shape:
-            return Read(source, "rows")
+            return RowRead(source, "rows")
         if moving == list(range(depth, len(shape))) and own[len(own) - len(moving) :] == shape[depth:]:
-            return Read(source, "columns")
+            return RowRead(source, "columns")
         if moving == list(range(depth)) and math.prod(own) == math.prod(shape[:depth]):
-            return Read(source, "row")
+            return RowRead(source, "row")
         if not moving:
-            return Read(source, "all")
+            return RowRead(source, "all")
         raise UnknownExpressionError(f"{source.name} is read neither along rows nor across them")
 
     return like

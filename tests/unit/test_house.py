@@ -83,7 +83,6 @@ TESTED_ELSEWHERE = {
     "pipeline/time_balance.py": ("unit/test_results.py", "parts of a result"),
     "cli/": ("unit/test_cli.py", "a command is tested by running it, all commands in one place"),
     "compile/schedules/gpu/": ("unit/test_gpu_rules.py", "one list of cases runs every rule against PyTorch"),
-    "compile/schedules/cpu/pool.py": ("unit/test_cpu_simple.py", "the rule of small kernels, beside those of others"),
     "compile/schedules/cpu/sliding.py": ("unit/test_cpu_depthwise.py", "what depthwise convolution and pooling share"),
     "compile/kernel_kinds.py": ("unit/test_kernel.py", "what a kernel is read to be"),
     "compile/rows.py": ("unit/test_cpu_rows.py", "how a kernel along rows is read off its blocks"),

@@ -6,16 +6,17 @@ from mbench.compile.schedules.cpu import (
     batch_matmul,
     convolution,
     depthwise,
+    elementwise,
+    generic,
     matmul,
     pool,
     rows,
-    simple,
     window_pool,
     winograd,
 )
 from mbench.compile.schedules.rule import Rule
 
-fallback = simple.fallback
+fallback = generic.fallback
 
 RULES: dict[str, Rule] = {
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
@@ -26,5 +27,5 @@ RULES: dict[str, Rule] = {
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
     "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
     "cpu.rows": Rule(candidates=rows.candidates, build=rows.build),
-    "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
+    "cpu.elementwise": Rule(candidates=elementwise.candidates, build=elementwise.build),
 }

@@ -16,7 +16,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
-from mbench.compile.rows import Read, RowChain, RowStep
+from mbench.compile.rows import RowRead, RowChain, RowStep
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
@@ -48,12 +48,12 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     lanes = tiling.vector_lanes(chain.columns, machine)
     writer = emit.Writer(kernel)
     with writer.function() as arrays, emit.tasks(chain.rows, parts, 1, 1) as ((first, count), _), emit.loop(count) as n:
-        _Row(kernel, chain, arrays, lanes).write(emit.named(first + n))
+        _RowPasses(kernel, chain, arrays, lanes).write(emit.named(first + n))
     return KernelPlan(function=writer.result(), tile=f"1x{_UNROLLED}x{lanes}", lanes=lanes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Part:
+class _RowPart:
     """`times` turns of `vectors` vectors of `lanes` elements, from column `start` on."""
 
     start: int
@@ -62,7 +62,7 @@ class _Part:
     lanes: int
 
 
-def _parts(columns: int, lanes: int) -> list[_Part]:
+def _parts(columns: int, lanes: int) -> list[_RowPart]:
     """Split a row: as many vectors as there are, then those of half as many lanes, and so on."""
     found, start = [], 0
     while start < columns:
@@ -71,12 +71,12 @@ def _parts(columns: int, lanes: int) -> list[_Part]:
             continue
         many = (columns - start) // lanes
         vectors = min(many, _UNROLLED)
-        found.append(_Part(start=start, times=many // vectors, vectors=vectors, lanes=lanes))
+        found.append(_RowPart(start=start, times=many // vectors, vectors=vectors, lanes=lanes))
         start += many // vectors * vectors * lanes
     return found
 
 
-class _Row:
+class _RowPasses:
     """Writes what is done with one row."""
 
     def __init__(self, kernel: Kernel, chain: RowChain, arrays: list[Any], lanes: int) -> None:
@@ -106,7 +106,7 @@ class _Row:
                         T.buffer_store(self._target, self._value(last, place + lane), [self._start + place + lane])
 
     @contextlib.contextmanager
-    def _vectors(self, part: _Part) -> Iterator[list[Any]]:
+    def _vectors(self, part: _RowPart) -> Iterator[list[Any]]:
         """Go over a part of the row; yields the columns at which the vectors of a turn start."""
         with emit.loop(part.times) as turn:
             first = part.start + turn * (part.vectors * part.lanes)
@@ -155,20 +155,20 @@ class _Row:
                 return made
         return None
 
-    def _put(self, step: RowStep, part: _Part, places: list[Any]) -> None:
+    def _put(self, step: RowStep, part: _RowPart, places: list[Any]) -> None:
         self._waiting = None
         for place in places:
             with emit.lanes_of(part.lanes) as lane:
                 T.buffer_store(self._target, self._value(step, place + lane), [self._start + place + lane])
         self._waiting = step.buffer
 
-    def _step(self, read: Read) -> RowStep | None:
+    def _step(self, read: RowRead) -> RowStep | None:
         return next((step for step in self._chain.steps if step.buffer.same_as(read.source)), None)
 
     def _value(self, step: RowStep, column: Any) -> Any:
         """Return what a step computes, or reduces, at a column."""
 
-        def load(read: Read) -> Any:
+        def load(read: RowRead) -> Any:
             if self._waiting is not None and read.source.same_as(self._waiting):
                 return self._target[self._start + column]
             made = self._step(read)
