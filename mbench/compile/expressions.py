@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tvm
@@ -23,7 +23,7 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     prim.Max: tirx.max,
     prim.Min: tirx.min,
 }
-_LOGICAL: dict[type, Callable[[Any, Any], Any]] = {
+LOGICAL: dict[type, Callable[[Any, Any], Any]] = {
     prim.LT: operator.lt,
     prim.LE: operator.le,
     prim.GT: operator.gt,
@@ -31,7 +31,8 @@ _LOGICAL: dict[type, Callable[[Any, Any], Any]] = {
     **{kind: kind for kind in (prim.EQ, prim.NE, prim.And, prim.Or)},
 }
 FUNCTIONS = ("exp", "tanh", "erf", "sigmoid", "sqrt", "rsqrt")
-_CALLS = frozenset(("prim.if_then_else", *(f"tirx.{name}" for name in FUNCTIONS)))
+_IF = "prim.if_then_else"
+_CALLS = frozenset(f"tirx.{name}" for name in FUNCTIONS)
 """Operations that depend on nothing but their operands."""
 
 
@@ -39,8 +40,35 @@ class UnknownExpressionError(ValueError):
     """An expression has a kind of node that is not rebuilt here; a rule that meets it does not apply."""
 
 
-def rebuild(expression: Any, variables: Sequence[tuple[Any, Any]], load: Load) -> Any:
+def walk(expression: Any) -> Iterator[Any]:
+    """Yield an expression and all that it is made of, the indices of loads among it."""
+    yield expression
+    names = ("a", "b", "value", "condition", "true_value", "false_value")
+    parts = [
+        getattr(expression, name, None) for name in names if not isinstance(expression, prim.IntImm | prim.FloatImm)
+    ]
+    if isinstance(expression, tvm.ir.TensorLoad):
+        parts = list(expression.indices)
+    if isinstance(expression, tvm.ir.Call):
+        parts = list(expression.args)
+    for part in parts:
+        if part is not None:
+            yield from walk(part)
+
+
+def rebuild(
+    expression: Any,
+    variables: Sequence[tuple[Any, Any]],
+    load: Load,
+    decide: Callable[[Any], bool | None] = lambda _condition: None,
+) -> Any:
     """Return `expression` with each variable replaced and each load made by `load`.
+
+    Args:
+        expression: of a block.
+        variables: each with what stands in its place.
+        load: makes loads.
+        decide: says whether a condition is known to hold or not to hold, for which the choice is not written.
 
     Raises:
         UnknownExpressionError: a node is none of arithmetic, comparison, choice, minimum, maximum, cast, constant,
@@ -50,29 +78,53 @@ def rebuild(expression: Any, variables: Sequence[tuple[Any, Any]], load: Load) -
         return int(expression.value)
     if isinstance(expression, prim.FloatImm):
         return expression
+
+    def inner(each: Any) -> Any:
+        return rebuild(each, variables, load, decide)
+
     if isinstance(expression, tvm.ir.TensorLoad):
-        return load(expression.source, [rebuild(index, variables, load) for index in expression.indices])
+        return load(expression.source, [inner(index) for index in expression.indices])
     if isinstance(expression, tvm.ir.Var):
         for variable, value in variables:
             if variable.same_as(expression):
                 return value
     if isinstance(expression, prim.Cast):
-        return tirx.Cast(expression.ty, rebuild(expression.value, variables, load))
+        return tirx.Cast(expression.ty, _expression(inner(expression.value)))
+    choice = _choice(expression)
+    if choice is not None:
+        return _chosen(expression, choice, inner, decide)
     if isinstance(expression, tvm.ir.Call) and getattr(expression.op, "name", None) in _CALLS:
-        operands = [_expression(rebuild(each, variables, load)) for each in expression.args]
+        operands = [_expression(inner(each)) for each in expression.args]
         return tvm.ir.Call(expression.op, operands, expression.attrs, ret_ty=expression.ty)
-    if isinstance(expression, prim.Select):
-        parts = (expression.condition, expression.true_value, expression.false_value)
-        return tirx.Select(*(_expression(rebuild(each, variables, load)) for each in parts))
-    combine = _BINARY.get(type(expression)) or _LOGICAL.get(type(expression))
+    combine = _BINARY.get(type(expression)) or LOGICAL.get(type(expression))
     if combine is None:
         raise UnknownExpressionError(f"{type(expression).__name__} in {expression}")
-    left, right = (rebuild(side, variables, load) for side in (expression.a, expression.b))
-    if type(expression) in _LOGICAL:
+    left, right = inner(expression.a), inner(expression.b)
+    if type(expression) in LOGICAL:
         return combine(_expression(left), _expression(right))
     if isinstance(left, int) and isinstance(right, int):
         return int(combine(tirx.const(left), tirx.const(right)))
     return combine(left, right)
+
+
+def _choice(expression: Any) -> tuple[Any, Any, Any] | None:
+    """Return condition, and what it chooses from; None for what is no choice."""
+    if isinstance(expression, prim.Select):
+        return expression.condition, expression.true_value, expression.false_value
+    if isinstance(expression, tvm.ir.Call) and getattr(expression.op, "name", None) == _IF:
+        return tuple(expression.args)
+    return None
+
+
+def _chosen(
+    expression: Any, choice: tuple[Any, Any, Any], inner: Callable[[Any], Any], decide: Callable[[Any], bool | None]
+) -> Any:
+    condition, true_value, false_value = choice
+    known = decide(condition)
+    if known is not None:
+        return inner(true_value if known else false_value)
+    parts = [_expression(inner(each)) for each in choice]
+    return tirx.Select(*parts) if isinstance(expression, prim.Select) else tirx.if_then_else(*parts)
 
 
 def _expression(value: Any) -> Any:

@@ -84,7 +84,7 @@ class Kernel:
         if self.anchor is None:
             return first
         weighted = any(word in self.anchor for word in ("conv2d", "matmul"))
-        store = self._store(self.anchor)
+        store = self.store(self.anchor)
         accumulator = first if isinstance(store.value, prim.Max) else dtypes.of(first).accumulator
         if str(store.buffer.dtype) != accumulator or (weighted and others[0] != first):
             return None
@@ -170,7 +170,7 @@ class Kernel:
 
     @cached_property
     def batch_matmul(self) -> BatchMatmul | None:
-        """The anchor as matrix products of the first parameter's matrices and the second's."""
+        """The anchor as matrix products of the first parameter and the second."""
         if self.anchor != "batch_matmul" or self.dtype is None:
             return None
         *lead, rows, columns, reduction = self.extents
@@ -212,7 +212,7 @@ class Kernel:
     @cached_property
     def epilogue_of_sum(self) -> Epilogue | None:
         """The epilogue as a function of the anchor's sum; None if it reads something in a way not known here."""
-        stores = [self._store(name) for name in (self.anchor, *self.epilogue)]
+        stores = [self.store(name) for name in (self.anchor, *self.epilogue)]
         try:
             anywhere = [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]]
             self._finish(stores, tirx.Var("total", "float32"), anywhere, self._of_parameter)
@@ -224,7 +224,8 @@ class Kernel:
         kept = stores if start is None else [stores[1], *stores[2:]]
         return Epilogue(start=start, finish=lambda total, indices, load: self._finish(kept, total, indices, load))
 
-    def _store(self, name: str | None) -> Any:
+    def store(self, name: str | None) -> Any:
+        """Return what a block stores."""
         return self.schedule.get(self.block(name)).body
 
     def _finish(self, stores: Sequence[Any], total: Any, indices: Sequence[Any], load: Callable[..., Any]) -> Any:

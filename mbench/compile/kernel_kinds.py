@@ -119,7 +119,7 @@ class Matmul:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchMatmul:
-    """Matrix products of operands that are all computed: (…, rows, reduction) x (…, reduction, columns).
+    """A batch of matrix products whose operands are computed: (…, rows, reduction) x (…, reduction, columns).
 
     The leading axes of the left and of the right operand are those of the output, or 1 where it is the same matrix.
     """
@@ -135,7 +135,7 @@ class BatchMatmul:
 
     @property
     def batch(self) -> int:
-        """Matrix products."""
+        """How many matrix products there are."""
         return math.prod(self.lead)
 
     @property

@@ -140,7 +140,7 @@ def _step(block: Any, shape: tuple[int, ...], depth: int) -> RowStep | None:
 
 
 def _reader(variables: list[Any], shape: tuple[int, ...], depth: int) -> Callable[[Any, Sequence[Any]], RowRead]:
-    """Return what finds how a load of a block with these variables lies."""
+    """Return a function that says how a load of a block with these variables lies."""
 
     def like(source: Any, indices: Sequence[Any]) -> RowRead:
         places = [_place(index, variables) for index in indices]

@@ -90,10 +90,15 @@ def indices(shape: Sequence[int], row: Any, column: Any) -> list[Any]:
 def unraveled(place: Any, shape: Sequence[int]) -> list[Any]:
     """Return the indices of the element at a place of an array."""
     found: list[Any] = []
-    for extent in reversed(shape[1:]):
-        found.append(tirx.floormod(place, extent) if extent > 1 else 0)
-        place = tirx.floordiv(place, extent) if extent > 1 else place
-    return [place, *reversed(found)] if shape else []
+    for axis, extent in reversed(list(enumerate(shape))):
+        if extent == 1:
+            found.append(0)
+        elif math.prod(shape[:axis]) == 1:
+            found.append(place)
+        else:
+            found.append(tirx.floormod(place, extent))
+            place = tirx.floordiv(place, extent)
+    return found[::-1]
 
 
 def broadcast(value: Any, lanes: int) -> Any:

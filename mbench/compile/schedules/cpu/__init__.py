@@ -6,17 +6,18 @@ from mbench.compile.schedules.cpu import (
     batch_matmul,
     convolution,
     depthwise,
+    elementwise,
+    generic,
     inverted_residual,
     matmul,
     pool,
     rows,
-    simple,
     window_pool,
     winograd,
 )
 from mbench.compile.schedules.rule import Rule
 
-fallback = simple.fallback
+fallback = generic.fallback
 
 RULES: dict[str, Rule] = {
     "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build),
@@ -30,5 +31,5 @@ RULES: dict[str, Rule] = {
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
     "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
     "cpu.rows": Rule(candidates=rows.candidates, build=rows.build),
-    "cpu.elementwise": Rule(candidates=simple.candidates, build=simple.build),
+    "cpu.elementwise": Rule(candidates=elementwise.candidates, build=elementwise.build),
 }

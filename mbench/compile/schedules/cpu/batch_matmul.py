@@ -1,4 +1,4 @@
-"""Matrix products of computed operands, as in attention: register tiles as in `matmul`, operands as they lie.
+"""Matrix products whose operands are computed, as in attention: register tiles as in `matmul`, operands as they lie.
 
 Nothing is packed: the right operand is read line by line where it is. A panel of its columns goes by all the row tiles
 of a matrix before the next one is begun.

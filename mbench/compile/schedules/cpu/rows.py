@@ -48,12 +48,12 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     lanes = tiling.vector_lanes(chain.columns, machine)
     writer = emit.Writer(kernel)
     with writer.function() as arrays, emit.tasks(chain.rows, parts, 1, 1) as ((first, count), _), emit.loop(count) as n:
-        _RowPlace(kernel, chain, arrays, lanes).write(emit.named(first + n))
+        _RowPasses(kernel, chain, arrays, lanes).write(emit.named(first + n))
     return KernelPlan(function=writer.result(), tile=f"1x{_UNROLLED}x{lanes}", lanes=lanes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _RowSpan:
+class _RowPart:
     """`times` turns of `vectors` vectors of `lanes` elements, from column `start` on."""
 
     start: int
@@ -62,7 +62,7 @@ class _RowSpan:
     lanes: int
 
 
-def _parts(columns: int, lanes: int) -> list[_RowSpan]:
+def _parts(columns: int, lanes: int) -> list[_RowPart]:
     """Split a row: as many vectors as there are, then those of half as many lanes, and so on."""
     found, start = [], 0
     while start < columns:
@@ -71,12 +71,12 @@ def _parts(columns: int, lanes: int) -> list[_RowSpan]:
             continue
         many = (columns - start) // lanes
         vectors = min(many, _UNROLLED)
-        found.append(_RowSpan(start=start, times=many // vectors, vectors=vectors, lanes=lanes))
+        found.append(_RowPart(start=start, times=many // vectors, vectors=vectors, lanes=lanes))
         start += many // vectors * vectors * lanes
     return found
 
 
-class _RowPlace:
+class _RowPasses:
     """Writes what is done with one row."""
 
     def __init__(self, kernel: Kernel, chain: RowChain, arrays: list[Any], lanes: int) -> None:
@@ -106,7 +106,7 @@ class _RowPlace:
                         T.buffer_store(self._target, self._value(last, place + lane), [self._start + place + lane])
 
     @contextlib.contextmanager
-    def _vectors(self, part: _RowSpan) -> Iterator[list[Any]]:
+    def _vectors(self, part: _RowPart) -> Iterator[list[Any]]:
         """Go over a part of the row; yields the columns at which the vectors of a turn start."""
         with emit.loop(part.times) as turn:
             first = part.start + turn * (part.vectors * part.lanes)
@@ -155,7 +155,7 @@ class _RowPlace:
                 return made
         return None
 
-    def _put(self, step: RowStep, part: _RowSpan, places: list[Any]) -> None:
+    def _put(self, step: RowStep, part: _RowPart, places: list[Any]) -> None:
         self._waiting = None
         for place in places:
             with emit.lanes_of(part.lanes) as lane:

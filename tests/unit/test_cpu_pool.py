@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import kernel_cases as kernels
+import numpy as np
+import planted_faults
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_cases import AVX2, NEON, Conv, Pool
+from planted_faults import Fault
+from tvm import relax
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu, emit
+from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.dispatch import schedule
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> Pool:
+    return Pool(
+        batch=draw(st.integers(1, 3)),
+        height=draw(kernels.sides()),
+        width=draw(kernels.sides()),
+        channels=draw(kernels.channels()),
+    )
+
+
+@kernels.repeatable(16)
+@given(data=st.data(), layer=pools(), machine=kernels.machines())
+def test_means_are_what_torch_computes(data: st.DataObject, layer: Pool, machine: KernelMachine) -> None:
+    kernels.check_any(data, "cpu.pool", layer, machine)
+
+
+POOL = Pool(batch=2, height=3, width=5, channels=20)
+WHOLE = {"vectors": 2, "image_parts": 1, "panel_parts": 1}
+
+
+def too_few_vectors(sums: emit.Accumulators, row: int, column: int, value: Any) -> None:
+    if column == 0:
+        add(sums, row, column, value)
+
+
+add = emit.Accumulators.add
+FAULTS = {
+    "a vector left out": Fault(emit.Accumulators, "add", too_few_vectors, "the worst"),
+    "a panel beyond the last channel": Fault(
+        emit, "panel_start", planted_faults.panels_unmoved, "outside of its output|the worst|not written"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    planted_faults.check_seen(monkeypatch, FAULTS[name], "cpu.pool", POOL, WHOLE)
+
+
+def test_a_tile_of_more_channels_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="a tile of 32 channels is larger than 20"):
+        kernels.built("cpu.pool", POOL, AVX2, {**WHOLE, "vectors": 4})
+
+
+@pytest.mark.parametrize(
+    ("operator", "axes"), [("mean", [1]), ("mean", [2, 3]), ("max", [1, 2]), ("prod", [1, 2]), ("variance", [1, 2])]
+)
+def test_other_reductions_are_not_taken_for_a_mean_over_pixels(operator: str, axes: list[int]) -> None:
+    x = np.random.default_rng(4).standard_normal((2, 3, 5, 4), dtype=np.float32)
+    expected = getattr(np, {"variance": "var"}.get(operator, operator))(x, axis=tuple(axes), keepdims=True)
+    reduce = getattr(relax.op, operator)
+    [function] = kernels.lowered({"x": x.shape}, lambda builder, a: builder.emit(reduce(a["x"], axes, keepdims=True)))
+    scheduled = schedule(function, AVX2)
+    assert scheduled.rule in ("fallback", "cpu.rows")
+    output = kernels.run(kernels.compiled(scheduled.plan.function), [x], expected.shape)
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_pooling_many_images_is_shared_out_to_the_cores() -> None:
+    machine = dataclasses.replace(AVX2, cores=8)
+    offered = kernels.candidates("cpu.pool", Pool(batch=8, height=28, width=28, channels=64), machine)
+    tasks = [parameters["image_parts"] * parameters["panel_parts"] for parameters in offered]
+    assert min(tasks) >= 4
+    assert kernels.candidates("cpu.pool", Pool(channels=16), machine)[0]["panel_parts"] == 1
+    assert tiling.MIN_TASK_CYCLES > 7 * 7 * 16 / 8
+
+
+def test_a_kernel_of_another_kind_is_left_to_others() -> None:
+    assert not list(cpu.RULES["cpu.pool"].candidates(Kernel(Conv().function()), NEON))
