@@ -13,11 +13,11 @@ from mbench.core.records import Variant
 
 MBENCH = "mbench"
 REFERENCE = "reference.npz"
-TORCH, ONNX, NCNN, MNN = "model.pt", "model.onnx", "model.ncnn.param", "model.mnn"
+TORCH, ONNX, LITE, NCNN, MNN = "model.pt", "model.onnx", "model.tflite", "model.ncnn.param", "model.mnn"
 """Files of a network, which `formats` writes."""
 
 Program = tuple[Callable[[], Any], Callable[[Any], np.ndarray]]
-"""What runs the network once, with its input set; and what turns what that returns into logits (N, 1000)."""
+"""What runs the network once, with its input set; and what turns what that returns into the output (N, classes)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class Case:
     """Holds the files of `FORMATS`, and `reference.npz`: the input, and PyTorch's output with BatchNorm not folded."""
     artifact: Path
     """The folder of mbench's artifact."""
+    clock: str = "wall"
+    """`wall`, or `processor`: the time that the processors spent, which other work on the machine does not touch."""
     gpu: bool = False
     """Whether the runtimes are those of `gpu_runtimes`."""
 
@@ -41,7 +43,7 @@ class Case:
             return np.ascontiguousarray(reference["input"])
 
     def expected(self) -> np.ndarray:
-        """Return PyTorch's output (N, 1000)."""
+        """Return PyTorch's output (N, classes)."""
         with np.load(self.folder / REFERENCE) as reference:
             return np.asarray(reference["output"])
 
@@ -71,7 +73,7 @@ def environment(case: Case) -> dict[str, str]:
 
 
 def folded_network(case: Case) -> Any:
-    """Return the network with BatchNorm folded, in float32 on the CPU."""
+    """Return the network with BatchNorm folded, in its own type, on the CPU."""
     import torch
 
     return torch.load(case.folder / TORCH, weights_only=False)

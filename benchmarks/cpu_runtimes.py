@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from cases import MBENCH, MNN, NCNN, ONNX, Case, Program, Runtime, folded_network
+from cases import LITE, MBENCH, MNN, NCNN, ONNX, TORCH, Case, Program, Runtime, folded_network
 
 from mbench.core import artifact
 
@@ -31,8 +31,9 @@ def _load_onnxruntime(case: Case) -> Program:
     options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
     session = onnxruntime.InferenceSession(case.folder / ONNX, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    binding.bind_cpu_input("input", case.image())
-    binding.bind_output("output")
+    [given], [output] = session.get_inputs(), session.get_outputs()
+    binding.bind_cpu_input(given.name, case.image())
+    binding.bind_output(output.name)
     return lambda: session.run_with_iobinding(binding), lambda _: binding.copy_outputs_to_cpu()[0]
 
 
@@ -44,6 +45,33 @@ def _load_openvino(case: Case) -> Program:
     request = openvino.Core().compile_model(case.folder / ONNX, "CPU", settings).create_infer_request()
     request.set_input_tensor(openvino.Tensor(case.image()))
     return lambda: request.infer(share_outputs=True), lambda _: request.get_output_tensor().data.copy()
+
+
+def _load_litert(case: Case) -> Program:
+    """Load the network into LiteRT, all of it run by XNNPACK."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(case.folder / LITE), num_threads=case.threads)
+    interpreter.allocate_tensors()
+    [given], [output] = interpreter.get_input_details(), interpreter.get_output_details()
+    if reason := left_to_litert(interpreter):
+        raise RuntimeError(reason)
+    interpreter.set_tensor(given["index"], np.ascontiguousarray(case.image().transpose(0, 2, 3, 1)))
+    return interpreter.invoke, lambda _: interpreter.get_tensor(output["index"])
+
+
+def left_to_litert(interpreter: Any) -> str | None:
+    """Return why an interpreter is not at its best; None where one XNNPACK delegate computes outputs from inputs."""
+    known = interpreter._get_ops_details()
+    delegates = [operation for operation in known if operation["op_name"] == "DELEGATE"]
+    given, wanted = (
+        {tensor["index"] for tensor in details}
+        for details in (interpreter.get_input_details(), interpreter.get_output_details())
+    )
+    if len(delegates) == 1 and given <= set(delegates[0]["inputs"]) and wanted <= set(delegates[0]["outputs"]):
+        return None
+    names = sorted({operation["op_name"] for operation in known} - {"DELEGATE"})
+    return f"XNNPACK computes the network in {len(delegates)} parts, expected 1; its operators: {', '.join(names)}"
 
 
 def _load_torch(case: Case) -> Program:
@@ -86,22 +114,25 @@ def _load_ncnn(case: Case) -> Program:
         setattr(net.opt, f"use_{narrow}", False)
     if net.load_param(str(case.folder / NCNN)) or net.load_model(str(case.folder / "model.ncnn.bin")):
         raise RuntimeError(f"{NCNN} could not be loaded")
-    given = case.image()[0]  # ncnn.Mat borrows the array's memory without holding it
-    image = ncnn.Mat(given).clone()
+    given = case.image()  # ncnn.Mat borrows the array's memory without holding it
+    images = [ncnn.Mat(image).clone() for image in given]
 
-    def run() -> Any:
+    def alone(image: Any) -> Any:
         extractor = net.create_extractor()
         extractor.input("in0", image)
         return extractor, extractor.extract("out0")[1]  # the output lives as long as its extractor
 
-    return run, lambda result: np.array(result[1]).reshape(1, -1)
+    def read(results: Any) -> np.ndarray:
+        return np.stack([np.array(output).reshape(-1) for _, output in results])
+
+    return lambda: [alone(image) for image in images], read  # it has no batches
 
 
 def _load_mnn(case: Case) -> Program:
     from MNN import expr, nn
 
     manager = nn.create_runtime_manager(({"backend": "CPU", "numThread": case.threads, "precision": "high"},))
-    network = nn.load_module_from_file(str(case.folder / MNN), ["input"], ["output"], runtime_manager=manager)
+    network = nn.load_module_from_file(str(case.folder / MNN), [], [], runtime_manager=manager)
     given = case.image()
     image = expr.const(given, list(given.shape), expr.NCHW)  # a session would overwrite its input
     return lambda: network.forward(image), lambda output: np.array(output.read())
@@ -111,8 +142,9 @@ RUNTIMES: dict[str, Runtime] = {
     MBENCH: Runtime("mbench", ("mobilenet-bench",), _load_mbench),
     "onnxruntime": Runtime("ONNX Runtime", ("onnxruntime", "onnx"), _load_onnxruntime, ONNX),
     "openvino": Runtime("OpenVINO", ("openvino", "onnx"), _load_openvino, ONNX, obeys_isa=True),
-    "torch": Runtime("PyTorch eager", ("torch",), _load_torch, obeys_isa=True),
-    "torch-compile": Runtime("torch.compile", ("torch",), _load_torch_compile, obeys_isa=True),
-    "ncnn": Runtime("ncnn", ("ncnn", "pnnx"), _load_ncnn, NCNN),
+    "litert": Runtime("LiteRT", ("ai-edge-litert", "flatbuffers"), _load_litert, LITE),
+    "torch": Runtime("PyTorch eager", ("torch",), _load_torch, TORCH, obeys_isa=True),
+    "torch-compile": Runtime("torch.compile", ("torch",), _load_torch_compile, TORCH, obeys_isa=True),
+    "ncnn": Runtime("ncnn", ("ncnn", "pnnx", "onnx"), _load_ncnn, NCNN),
     "mnn": Runtime("MNN", ("MNN", "onnx"), _load_mnn, MNN),
 }

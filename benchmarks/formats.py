@@ -1,48 +1,56 @@
-"""The files that runtimes load: all of one network are made from the same torch module."""
+"""The files that runtimes load: all of one network are made from the same folded graph and the same weights."""
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
-from cases import MNN, NCNN, ONNX, REFERENCE, TORCH, Case
+from cases import LITE, MNN, NCNN, ONNX, REFERENCE, TORCH, Case
+
+from mbench.core.records import Variant
+from mbench.networks import architectures
+from mbench.networks import weights as weights_of
+from mbench.networks.graph import Graph
 
 _CONVERT_MAX_S = 300
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """What all files of a network are made from."""
+
+    variant: Variant
+    parameters: Mapping[str, np.ndarray]
+    """Of the folded graph, float32."""
+
+    @property
+    def graph(self) -> Graph:
+        """The folded graph, of the variant's type."""
+        return architectures.folded(self.variant).graph
+
+    def at_batch(self, batch: int) -> Network:
+        """Return the same network at another batch."""
+        return dataclasses.replace(self, variant=msgspec.structs.replace(self.variant, batch=batch))
 
 
 def export(case: Case, files: set[str]) -> dict[str, str]:
     """Write the reference and those of the formats that are wanted; return the reasons of those that failed.
 
-    The reference is PyTorch's in float32; the formats are in the network's own type.
+    The reference is PyTorch's in float32, with BatchNorm not folded; the formats are in the network's own type.
     """
-    import torch
-    from torch import nn
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    from mbench.networks import torch_network
-
-    exact = msgspec.structs.replace(case.variant, dtype="float32")
-    reference, image = torch_network.build(exact), torch_network.example_input(exact)
-    parts = [part for part in reference.modules() if not list(part.children())]
-    folded = nn.Sequential()
-    for part, following in zip(parts, [*parts[1:], None], strict=True):
-        if not isinstance(part, nn.BatchNorm2d):
-            folded.append(fuse_conv_bn_eval(part, following) if isinstance(following, nn.BatchNorm2d) else part)
-    with torch.inference_mode():
-        np.savez(case.folder / REFERENCE, input=image.numpy(), output=reference(image).numpy())
-    torch.save(folded.eval(), case.folder / TORCH)
-    dtype = getattr(torch, case.variant.dtype)
-    folded, image = folded.to(dtype), image.to(dtype)
+    drawn = weights_of.draw(msgspec.structs.replace(case.variant, dtype="float32"))
+    [image], [output] = drawn.examples.values(), drawn.expected
+    np.savez(case.folder / REFERENCE, input=image, output=output)
+    network = Network(variant=case.variant, parameters=drawn.parameters)
     failed = {}
     for file in [file for file in FORMATS if file in files]:
         try:
-            FORMATS[file](folded, image, case.folder)
+            FORMATS[file](network, case.folder)
         except Exception as error:  # noqa: BLE001 - a peer's converter may fail as it likes; the others go on
             failed[file] = f"{file} could not be made: {_first_line(error)}"
     return failed
@@ -52,28 +60,53 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
-def _export_onnx(folded: Any, image: Any, folder: Path) -> None:
+def _export_torch(network: Network, folder: Path) -> None:
+    """Write a module of plain calls of torch: what PyTorch runs has no part of mbench in it."""
     import torch
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter without onnxscript is called a legacy
-        names: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
-        torch.onnx.export(folded, (image,), folder / ONNX, dynamo=False, opset_version=17, **names)
+    from mbench.networks import torch_network
+
+    class Whole(torch.nn.Module):  # type: ignore[misc]
+        """The network with one input by name, as tracing needs it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = torch_network.TorchNetwork(network.graph, network.parameters)
+
+        def forward(self, image):  # type: ignore[no-untyped-def]  # a type would become a part of what is traced
+            return self.network(image)
+
+    traced = torch.fx.symbolic_trace(Whole().eval())
+    torch.save(traced.to(getattr(torch, network.variant.dtype)), folder / TORCH)
 
 
-def _export_ncnn(folded: Any, image: Any, folder: Path) -> None:
+def _export_onnx(network: Network, folder: Path) -> None:
+    import onnx
+    import onnx_writer
+
+    onnx.save(onnx_writer.model(network.graph, network.parameters), folder / ONNX)
+
+
+def _export_tflite(network: Network, folder: Path) -> None:
+    import tflite_writer
+
+    (folder / LITE).write_bytes(tflite_writer.model(network.graph, network.parameters))
+
+
+def _export_ncnn(network: Network, folder: Path) -> None:
+    """Write the network at batch 1: ncnn has no batches, and runs one image after the other."""
+    import onnx
+    import onnx_writer
     import pnnx
-    import torch
 
-    torch.jit.trace(folded, image).save(folder / "model.ts")
-    shape = "inputshape=[" + ",".join(map(str, image.shape)) + "]f32"
-    command = [pnnx.EXEC_PATH, "model.ts", shape, "fp16=0", f"ncnnparam={NCNN}", "ncnnbin=model.ncnn.bin"]
-    _convert(command, folder)
+    alone = network.at_batch(1)
+    onnx.save(onnx_writer.model(alone.graph, alone.parameters), folder / "alone.onnx")
+    _convert([pnnx.EXEC_PATH, "alone.onnx", "fp16=0", f"ncnnparam={NCNN}", "ncnnbin=model.ncnn.bin"], folder)
 
 
-def _export_mnn(folded: Any, image: Any, folder: Path) -> None:
+def _export_mnn(network: Network, folder: Path) -> None:
     if not (folder / ONNX).exists():
-        _export_onnx(folded, image, folder)
+        _export_onnx(network, folder)
     tool = [sys.executable, "-c", "import sys, _tools; _tools.mnnconvert(sys.argv)"]  # its own wrapper phones home
     _convert([*tool, "-f", "ONNX", "--modelFile", ONNX, "--MNNModel", MNN, "--bizCode", "mbench"], folder)
 
@@ -85,4 +118,10 @@ def _convert(command: list[str], folder: Path) -> None:
         raise RuntimeError(f"{Path(command[0]).name} returned {done.returncode}: {said}")
 
 
-FORMATS: dict[str, Callable[[Any, Any, Path], None]] = {ONNX: _export_onnx, NCNN: _export_ncnn, MNN: _export_mnn}
+FORMATS: dict[str, Callable[[Network, Path], None]] = {
+    TORCH: _export_torch,
+    ONNX: _export_onnx,
+    LITE: _export_tflite,
+    NCNN: _export_ncnn,
+    MNN: _export_mnn,
+}

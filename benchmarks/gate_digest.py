@@ -144,7 +144,8 @@ def _contest(index: int) -> paired.Contest:
 def _layer(index: int, name: str, channels: int = 8, counters: Any = None) -> Any:
     """Return what the gate reads of a layer."""
     return SimpleNamespace(
-        index=index, name=name, op=("conv2d", "dense")[index % 2], macs=1000 + index, weight_bytes=100,
+        index=index, name=name, op=("conv2d", "dense")[index % 2], role="other", block=None, macs=1000 + index,
+        weight_bytes=100,
         input_shape=(1, channels), output_shape=(1, channels), counters=counters,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from cases import MBENCH, ONNX, Case, Program, Runtime, folded_network
+from cases import MBENCH, ONNX, TORCH, Case, Program, Runtime, folded_network
 
 from mbench.core import artifact
 from mbench.core.records import Variant
@@ -105,11 +105,12 @@ def _load_onnxruntime(case: Case, provider: str, options: dict[str, str]) -> Pro
         raise RuntimeError(f"onnxruntime fell back to {session.get_providers()[0]}: {provider} could not be loaded")
     image = case.image().astype(case.variant.dtype)
     given = onnxruntime.OrtValue.ortvalue_from_numpy(image, "cuda", 0)
-    shape, dtype = [image.shape[0], 1000], np.dtype(case.variant.dtype)
+    shape, dtype = list(case.expected().shape), np.dtype(case.variant.dtype)
     result = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, "cuda", 0)
     binding = session.io_binding()
-    binding.bind_ortvalue_input("input", given)
-    binding.bind_ortvalue_output("output", result)  # always the same memory, as a CUDA graph needs it
+    binding.bind_ortvalue_input(session.get_inputs()[0].name, given)
+    # always the same memory, as a CUDA graph needs it
+    binding.bind_ortvalue_output(session.get_outputs()[0].name, result)
 
     def run() -> None:
         session.run_with_iobinding(binding)
@@ -131,8 +132,8 @@ def _load_tensorrt(case: Case) -> Program:
 
 RUNTIMES: dict[str, Runtime] = {
     MBENCH: Runtime("mbench", ("mobilenet-bench",), _load_mbench),
-    "torch-gpu": Runtime("PyTorch eager", ("torch",), _load_torch),
-    "torch-compile-gpu": Runtime("torch.compile", ("torch",), _load_torch_compile),
+    "torch-gpu": Runtime("PyTorch eager", ("torch",), _load_torch, TORCH),
+    "torch-compile-gpu": Runtime("torch.compile", ("torch",), _load_torch_compile, TORCH),
     "onnxruntime-gpu": Runtime("ONNX Runtime", ("onnxruntime-gpu", "onnx"), _load_cuda_provider, ONNX),
     "tensorrt": Runtime("TensorRT", ("onnxruntime-gpu", "tensorrt", "onnx"), _load_tensorrt, ONNX),
 }

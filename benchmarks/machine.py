@@ -16,6 +16,13 @@ def heading() -> str:
     return f"{machine.cpu}{virtual}, {machine.processors_usable} processors, load {os.getloadavg()[0]:.2f}; {versions}"
 
 
+def name(*, gpu: bool = False) -> str:
+    """Return what this machine is, without its load and versions."""
+    found = gpus.found() if gpu else None
+    machine = host.describe()
+    return found.name if found else f"{machine.cpu}, {machine.processors_usable} processors"
+
+
 def gpu_heading() -> str:
     """Return a line about this machine's GPU and its driver, and one about the machine."""
     gpu, compiler = gpus.found(), gpus.toolkit()

@@ -1,7 +1,10 @@
 """How fast mbench's code is beside other runtimes: same networks, weights, input and threads, taking turns in one run.
 
 Run: python benchmarks/peers.py [VARIANT...]; the peers come with `pip install '.[peers]'`. Without a variant: the 16
-networks of the paper's grid, and the standard one. Exit code 1 if a runtime's output is wrong or mbench has no time.
+networks of MobileNetV1's paper, and the standard one. Exit code 1 if a runtime's output is wrong or mbench has no time.
+
+A table in pieces: `--rows FILE` adds each network to a file as soon as it was seen; `peers.py --show FILE...` measures
+nothing and prints the tables of such files in Markdown.
 
 On an NVIDIA GPU: python benchmarks/peers.py --gpu [--dtype float16] [VARIANT...], where a name such as
 mobilenet_v1_1.0_224_b64 has its batch; the peers there are those of gpu_runtimes.py that are installed.
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
+import datetime
 import statistics
 import sys
 import tempfile
@@ -22,6 +25,7 @@ from pathlib import Path
 import contest
 import gpu_runtimes
 import machine
+import peer_rows
 import runtimes
 import standings
 from cases import MBENCH, Case
@@ -45,6 +49,8 @@ GPU_VARIANTS = ("mobilenet_v1_1.0_224_b{1,64}", "mobilenet_v1_1.0_224_standard_b
 def main() -> int:
     """Compare, then print a table for each number of threads; return the exit code."""
     arguments = _arguments()
+    if arguments.show:
+        return _show(arguments)
     seen: list[Standing] = []
     code = 0
     try:
@@ -54,9 +60,11 @@ def main() -> int:
         installed, missing = _installed(arguments)
         if arguments.gpu and (reason := targets.support(target, host.describe()).reason):
             raise UsageError(f"--gpu: target '{target.name}': {reason}")
-        heading = _heading(target, installed, arguments)
+        heading = _heading(wanted, target, installed, arguments)
         for standing in _compare_all(wanted, target, missing, arguments):
             seen.append(standing)
+            if arguments.rows:
+                peer_rows.append(arguments.rows, _row(standing, target, installed, arguments))
             _progress(_line(standing))
     except MbenchError as error:
         _progress(f"peers.py: {error}")
@@ -80,7 +88,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tuned", action="store_true", help="mbench's kernels as `mbench tune` found; else by rule")
     parser.add_argument("--runtimes", nargs="+", help="by default all")
     parser.add_argument("--isa", choices=["avx2"], help="limit the peers that can be; for mbench, choose --target")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    parser.add_argument(
+        "--clock", choices=contest.CLOCKS, default="wall", help="processor: beside other work, 1 thread"
+    )
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="add a line of JSON a network, with all samples")
+    parser.add_argument("--show", type=Path, nargs="+", metavar="FILE", help="print the tables of such files, and end")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     known = runtimes.available(gpu=arguments.gpu)
@@ -93,8 +105,10 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"--dtype {arguments.dtype}: expected float32, or with --gpu float16")
     if arguments.rounds < 1 or not 1 <= min(arguments.threads) <= max(arguments.threads) <= usable:
         parser.error(f"expected 1 round or more, and 1 to {usable} threads, which this process may use")
-    if arguments.json and not arguments.json.parent.is_dir():
-        parser.error(f"--json: there is no folder {arguments.json.parent}")
+    if arguments.clock == "processor" and (arguments.gpu or arguments.threads != [1]):
+        parser.error("--clock processor: expected --threads 1, and not --gpu")
+    if arguments.rows and not arguments.rows.parent.is_dir():
+        parser.error(f"--rows: there is no folder {arguments.rows.parent}")
     return arguments
 
 
@@ -115,22 +129,24 @@ def _installed(arguments: argparse.Namespace) -> tuple[dict[str, str], dict[str,
     return versions, missing
 
 
-def _heading(target: Target, installed: dict[str, str], arguments: argparse.Namespace) -> str:
+def _heading(
+    wanted: Sequence[Variant], target: Target, installed: dict[str, str], arguments: argparse.Namespace
+) -> str:
     """Return the machine, the versions, and which instructions the runtimes may use."""
     known = runtimes.available(gpu=arguments.gpu)
     versions = ", ".join(f"{known[name].title} {version}" for name, version in installed.items() if name != MBENCH)
-    turns = f"{arguments.rounds} rounds of blocks of {contest.BLOCK_S * 1e3:.0f} ms"
+    turns = f"{arguments.clock} time, {arguments.rounds} rounds of blocks of {contest.BLOCK_S * 1e3:.0f} ms"
     how = f"each runtime in a process of its own, {turns} in turn, the others stopped; ratio: mbench over the best peer"
     own = f"target {target.name}, kernels {'made as tuned' if arguments.tuned else 'by rule'}"
     if arguments.gpu:
         return f"{machine.gpu_heading()}\npeers: {versions}\n{arguments.dtype}, no TF32, {own}\n{how}"
     wide = "avx512f" in host.describe().features
+    batch = "" if all(variant.batch == 1 for variant in wanted) else "; ncnn has no batches: one image after the other"
     limit = "this processor has AVX-512 and every runtime may use it" if wide else "this processor has no AVX-512"
     if wide and arguments.isa:
-        obeying = {name: known[name].obeys_isa for name in installed if name != MBENCH}
-        free = ", ".join(known[name].title for name, obeys in obeying.items() if not obeys)
+        free = ", ".join(known[name].title for name in installed if name != MBENCH and not known[name].obeys_isa)
         limit = f"peers limited to AVX2, but for those that have no switch for it: {free or 'none'}"
-    return f"{machine.heading()}\npeers: {versions}\nfloat32, batch 1, mbench's {own}; {limit}\n{how}"
+    return f"{machine.heading()}\npeers: {versions}\nfloat32, mbench's {own}; {limit}{batch}\n{how}"
 
 
 def _compare_all(
@@ -170,6 +186,7 @@ def _compare(
             isa=arguments.isa,
             folder=Path(folder),
             artifact=Path(),
+            clock=arguments.clock,
             gpu=arguments.gpu,
         )
         left_out |= _export(case, [name for name in arguments.runtimes if name not in left_out])
@@ -198,6 +215,7 @@ def _standing(case: Case, found: dict[str, contest.Seen | str], left_out: dict[s
             rounds_s=tuple(block.runs_s for block in seen.blocks),
             error=standings.error(seen.output, case.expected()),
             busy=statistics.median(block.busy for block in seen.blocks),
+            others=statistics.median(block.others for block in seen.blocks),
         )
         for name, seen in found.items()
         if isinstance(seen, contest.Seen)
@@ -216,17 +234,43 @@ def _line(standing: Standing) -> str:
 def _report(heading: str, seen: Sequence[Standing], arguments: argparse.Namespace) -> None:
     """Print the heading, and for each number of threads a table, the goals, and what was left out."""
     print(heading)
-    titles = {name: runtimes.available(gpu=arguments.gpu)[name].title for name in arguments.runtimes}
+    known = runtimes.available(gpu=arguments.gpu)
+    titles = {name: known[name].title for name in arguments.runtimes}
+    limited = {name for name in titles if known[name].obeys_isa} if arguments.isa else None
     for threads in arguments.threads:
         some = [standing for standing in seen if standing.threads == threads]
         print(f"\n{threads} thread{'s' if threads > 1 else ''}\n")
-        print(standings.table(some, titles, markdown=arguments.markdown))
+        print(standings.table(some, titles, markdown=arguments.markdown, limited=limited))
         goals = standings.TUNED_GOALS if arguments.tuned else standings.GOALS
         verdicts = _gpu_verdicts(some, arguments.dtype) if arguments.gpu else standings.verdicts(some, goals)
         print("\n" + "\n".join((*verdicts, *standings.notes(some, titles))))
-    if arguments.json:
-        rows = [{**dataclasses.asdict(standing), "ratio": standing.ratio} for standing in seen]
-        arguments.json.write_text(json.dumps({"heading": heading, "networks": rows}))
+
+
+def _row(standing: Standing, target: Target, installed: dict[str, str], arguments: argparse.Namespace) -> peer_rows.Row:
+    return peer_rows.Row(
+        machine=machine.name(gpu=arguments.gpu),
+        target=target.name,
+        kernels="tuned" if arguments.tuned else "rule",
+        dtype=arguments.dtype,
+        isa=arguments.isa,
+        clock=arguments.clock,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        versions={name: version for name, version in installed.items() if name != MBENCH},
+        standing=standing,
+    )
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    """Print the tables of files that `--rows` wrote."""
+    known = {**runtimes.available(gpu=True), **runtimes.available(gpu=False)}
+    try:
+        rows = peer_rows.read(arguments.show)
+    except (OSError, ValueError) as error:
+        _progress(f"peers.py: {error}")
+        return 2
+    titles = {name: runtime.title for name, runtime in known.items()}
+    print(peer_rows.tables(rows, titles, {name for name, runtime in known.items() if runtime.obeys_isa}))
+    return 0
 
 
 def _gpu_verdicts(some: Sequence[Standing], dtype: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,8 @@ GOALS = {"geometric mean": 0.90, "worst": 1.05, "standard network": 0.95}
 TUNED_GOALS = GOALS | {"geometric mean": 0.80, "standard network": 0.75}
 _TOO_BUSY = 0.25
 """Processors that a runtime may be seen to use beyond its threads."""
+_DISTURBING = 0.1
+"""Processors that other work may keep busy before a table says so."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Timed:
     """Of its output, over the largest magnitude of PyTorch's."""
     busy: float
     """Processors that it kept busy."""
+    others: float = 0.0
+    """Processors that other work kept busy meanwhile."""
 
     @property
     def median_s(self) -> float:
@@ -55,9 +59,12 @@ class Standing:
     @property
     def ratio(self) -> float | None:
         """Median of mbench over the best peer's: below 1, mbench is faster."""
-        if MBENCH not in self.timed or self.best_peer is None:
-            return None
-        return self.timed[MBENCH].median_s / self.timed[self.best_peer].median_s
+        return self.ratio_to(self.timed)
+
+    def ratio_to(self, names: Collection[str]) -> float | None:
+        """Median of mbench over that of the best of some peers."""
+        theirs = [timed.median_s for name, timed in self.timed.items() if name != MBENCH and name in names]
+        return self.timed[MBENCH].median_s / min(theirs) if MBENCH in self.timed and theirs else None
 
     @property
     def round_ratio(self) -> float | None:
@@ -100,10 +107,20 @@ def judge(
     return Standing(variant=variant, threads=threads, timed=counted, left_out={**left_out, **greedy}, wrong=wrong)
 
 
-def table(standings: Sequence[Standing], titles: Mapping[str, str], *, markdown: bool) -> str:
-    """Return a line a network: each runtime's median in ms, then mbench over the best peer."""
+def table(
+    standings: Sequence[Standing],
+    titles: Mapping[str, str],
+    *,
+    markdown: bool,
+    limited: Collection[str] | None = None,
+) -> str:
+    """Return a line a network: each runtime's median in ms, then mbench over the best peer.
+
+    `limited`: peers that were kept from some instructions; the last column is the ratio to the best of them.
+    """
     heading = ["median ms", *titles.values(), "best peer", "ratio", "by round"]
-    rows = [heading, *(_row(standing, titles) for standing in standings)]
+    heading += [] if limited is None else ["to limited peers"]
+    rows = [heading, *(_row(standing, titles, limited) for standing in standings)]
     if markdown:
         rows.insert(1, ["---", *("---:" for _ in heading[1:])])
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -112,7 +129,7 @@ def table(standings: Sequence[Standing], titles: Mapping[str, str], *, markdown:
     return "\n".join("  ".join(row) for row in padded)
 
 
-def _row(standing: Standing, titles: Mapping[str, str]) -> list[str]:
+def _row(standing: Standing, titles: Mapping[str, str], limited: Collection[str] | None) -> list[str]:
     medians = [
         f"{standing.timed[name].median_s * 1e3:.3f}"
         if name in standing.timed
@@ -122,8 +139,8 @@ def _row(standing: Standing, titles: Mapping[str, str]) -> list[str]:
         for name in titles
     ]
     best = titles[standing.best_peer] if standing.best_peer else "-"
-    ratios = ["-" if ratio is None else f"{ratio:.3f}" for ratio in (standing.ratio, standing.round_ratio)]
-    return [standing.variant, *medians, best, *ratios]
+    ratios = [standing.ratio, standing.round_ratio] + ([] if limited is None else [standing.ratio_to(limited)])
+    return [standing.variant, *medians, best, *("-" if ratio is None else f"{ratio:.3f}" for ratio in ratios)]
 
 
 def verdicts(standings: Sequence[Standing], goals: Mapping[str, float] = GOALS) -> list[str]:
@@ -148,12 +165,14 @@ def _verdict(name: str, ratio: float, goals: Mapping[str, float], of: str) -> st
 
 
 def notes(standings: Sequence[Standing], titles: Mapping[str, str]) -> list[str]:
-    """Return why runtimes were left out, each reason once, with the networks that it holds for."""
+    """Return what disturbed the times, and why runtimes were left out: each reason once, with its networks."""
     where: dict[tuple[str, str], list[str]] = {}
     for standing in standings:
         for name, reason in {**standing.left_out, **standing.wrong}.items():
             where.setdefault((titles[name], reason), []).append(standing.variant)
-    return [
+    most = max((seen.others for standing in standings for seen in standing.timed.values()), default=0.0)
+    disturbed = [f"measured beside other work, which kept up to {most:.1f} processors busy"]
+    return (disturbed if most > _DISTURBING else []) + [
         f"{title}: {reason} ({'all networks' if len(names) == len(standings) else ', '.join(names)})"
         for (title, reason), names in where.items()
     ]

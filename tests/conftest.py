@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+import record_factory as factory
 from hypothesis import settings
 
 from mbench.cli import ending, main
+from mbench.core import record_files, signals
 from mbench.core.errors import MbenchError
 
 settings.register_profile("mbench", deadline=None)  # how long an example takes says how busy the machine is
@@ -58,6 +61,15 @@ def processors() -> Iterator[None]:
     os.sched_setaffinity(0, usable)
 
 
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Leave the handlers of signals as they were."""
+    before = {number: signal.getsignal(number) for number in signals.HEARD}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(autouse=True)
 def messages_are_for_people(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test in which an error's message holds a value as Python writes it."""
@@ -82,15 +94,19 @@ Mbench = Callable[..., Outcome]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Mbench]:
-    """Return a function that runs the command line in this process, in an empty folder."""
+    """Return a function that runs the command line in this process, in an empty folder.
+
+    A command can be given itself, in place of its name.
+    """
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MBENCH_CONFIG_DIR", str(tmp_path / "config"))
     before = signal.getsignal(signal.SIGTERM)
 
-    def invoke(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["mbench", *map(str, arguments)])
+    def invoke(*arguments: str | Path | click.Command) -> Outcome:
+        words = (each.name if isinstance(each, click.Command) else each for each in arguments)
+        monkeypatch.setattr(sys, "argv", ["mbench", *map(str, words)])
         with pytest.raises(SystemExit) as caught:
             ending.end(main.command_line)
         seen = capsys.readouterr()
@@ -99,6 +115,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
     yield invoke
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def record_file(tmp_path: Path) -> Path:
+    """Return the file of a record of two networks."""
+    file = tmp_path / "record.json"
+    record_files.write(file, factory.record())
+    return file
 
 
 def assert_one_line(outcome: Outcome, *said: str, code: int = 2) -> None:

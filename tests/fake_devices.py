@@ -42,11 +42,10 @@ def compiled(folder: Path, variant: Variant, **changes: Any) -> Artifact:
         kernels = (f"k{index}a", f"k{index}b") if index == 0 else (f"k{index}",)
         layers.append(
             LayerPlan(
-                name=spec.name, block=spec.block, role=spec.role, inputs=spec.inputs, op=spec.op, kernels=kernels,
-                input_shape=spec.input_shape,
-                output_shape=spec.output_shape, kernel_size=spec.kernel_size, operations=spec.operations,
-                stride=spec.stride,
-                groups=spec.groups, macs=cost.macs, params=cost.params,
+                name=spec.name, block=spec.block, role=spec.role, inputs=spec.inputs, op=spec.op,
+                operations=spec.operations, kernels=kernels, input_shape=spec.input_shape,
+                output_shape=spec.output_shape, kernel_size=spec.kernel_size, stride=spec.stride, groups=spec.groups,
+                macs=cost.macs, params=cost.params,
                 weight_bytes=cost.weight_bytes, activation_bytes=cost.activation_bytes, workspace_bytes=0,
                 parallel_loops=1,
             )
@@ -55,7 +54,8 @@ def compiled(folder: Path, variant: Variant, **changes: Any) -> Artifact:
     manifest = Manifest(
         digest="0" * 32, inputs={}, variant=variant, target="host", compile_s=1.0,
         schedules={kernel: "a rule" for kernel, _ in calls}, fallbacks={}, narrow={}, calls=calls,
-        layers=tuple(layers), weight_bytes=4_000_000, activation_peak_bytes=1_000_000, workspace_bytes=0, files={},
+        layers=tuple(layers), replaced=architectures.replaced(variant), weight_bytes=4_000_000,
+        activation_peak_bytes=1_000_000, workspace_bytes=0, files={},
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     manifest = msgspec.structs.replace(manifest, **changes)

@@ -7,7 +7,7 @@ import importlib.util
 import math
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,9 +71,19 @@ def image(resolution: int, *, batch: int = 1, seed: int = 1) -> torch.Tensor:
     return torch.randn(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(seed))
 
 
-def moved(module: nn.Module, graph: Graph, resolution: int) -> dict[str, np.ndarray]:
-    """Return a module's tensors as the parameters of a graph: both in order of execution."""
-    tensors = [tensor for part in executed(module, resolution) for tensor in _tensors(part)]
+def moved(
+    module: nn.Module, graph: Graph, resolution: int, *, apart: Mapping[nn.Module, int] | None = None
+) -> dict[str, np.ndarray]:
+    """Return a module's tensors as the parameters of a graph: both in order of execution.
+
+    `apart`: parts of the module that are so many nodes of the graph, each with an equal share of the output channels.
+    """
+    tensors = [
+        piece
+        for part in executed(module, resolution)
+        for tensor in _tensors(part)
+        for piece in tensor.chunk((apart or {}).get(part, 1))
+    ]
     names = [name for node in graph.nodes for name in graph.constants(node)]
     assert len(tensors) == len(names)
     for name, tensor in zip(names, tensors, strict=True):

@@ -35,13 +35,16 @@ from mbench.core.records import (
     MeteredEnergy,
     Numerics,
     Record,
+    Replacement,
     Result,
     Roofline,
     Settings,
     TimeBalance,
     Warmup,
 )
-from mbench.networks import architectures, costs, variants
+from mbench.networks import architectures, costs, folding, variants
+from mbench.networks import layers as layers_of
+from mbench.networks.graph import Graph
 from mbench.networks.layers import LayerSpec
 
 PAIR = variants.DEFAULT
@@ -112,6 +115,18 @@ def with_layers(result: Result, layers: Sequence[Layer]) -> Result:
         for name in counts.counters.__struct_fields__ if isinstance(getattr(counts.counters, name), int)
     }  # fmt: skip
     return replace(result, layers=tuple(layers), counts=replace(counts, counters=replace(counts.counters, **totals)))
+
+
+def with_graph(result: Result, graph: Graph, *, replaced: Sequence[Replacement] = ()) -> Result:
+    """Return a timed result with the layers of another graph in its place."""
+    settings, generator = record(PAIR[:1]).settings, random.Random(result.variant.name)
+    specs = layers_of.of_graph(folding.fold(graph).graph)
+    found = tuple(_layer(index, spec, settings, generator) for index, spec in enumerate(specs))
+    balance, whole = _end_to_end(found, settings, generator)
+    return msgspec.structs.replace(
+        result, layers=found, replaced=tuple(replaced), artifact=_artifact(found), end_to_end=whole,
+        memory=_memory(found), energy=_energy(found, balance), time_balance=balance,
+    )  # fmt: skip
 
 
 def short(item: Record) -> Record:
@@ -199,7 +214,7 @@ def counted(
 
 def _counters(layer: Layer, lanes: int) -> Counters:
     fma = layer.macs // lanes or layer.activation_bytes // 16
-    instructions = int(PER_FMA[layer.op] * fma)
+    instructions = int(PER_FMA.get(layer.op, PER_FMA["other"]) * fma)
     return Counters(
         instructions=instructions, loads=instructions // 5, stores=instructions // 50,
         load_bytes=instructions // 5 * 16, store_bytes=instructions // 50 * 16,
@@ -368,7 +383,7 @@ def _result(name: str, settings: Settings, run_id: str) -> Result:
     books, end_to_end = _end_to_end(layers, settings, generator)
     return Result(
         variant=variant, artifact=_artifact(layers), end_to_end=end_to_end, memory=_memory(layers), layers=layers,
-        numerics=None if settings.compile_only else Numerics(
+        replaced=architectures.replaced(variant), numerics=None if settings.compile_only else Numerics(
             max_abs_error=1e-5, max_rel_error=2e-6, tolerance=1e-4, reference="torch 2.13.0, float32", passed=True,
         ),
         energy=_energy(layers, books), time_balance=books, missing=missing,
@@ -386,7 +401,7 @@ def _artifact(layers: Sequence[Layer]) -> ArtifactInfo:
 def _layer(index: int, spec: LayerSpec, settings: Settings, generator: random.Random) -> Layer:
     cost = costs.of_layer(spec, settings.dtype)
     seconds = (
-        2 * cost.macs / (REACHED.get(spec.op, 0.3) * PEAK_FLOPS)
+        2 * cost.macs / (REACHED.get(spec.op, REACHED["other"]) * PEAK_FLOPS)
         + cost.activation_bytes / (10 * DRAM_BYTES_PER_S)
         + 2e-6
     )
@@ -394,9 +409,8 @@ def _layer(index: int, spec: LayerSpec, settings: Settings, generator: random.Ra
     return Layer(
         index=index, name=spec.name, block=spec.block, role=spec.role, inputs=spec.inputs, op=spec.op,
         kernel=f"fused_{spec.op}{index}_add_relu",
-        input_shape=spec.input_shape,
-        output_shape=spec.output_shape, kernel_size=spec.kernel_size, operations=spec.operations,
-        stride=spec.stride, groups=spec.groups,
+        operations=spec.operations, input_shape=spec.input_shape, output_shape=spec.output_shape,
+        kernel_size=spec.kernel_size, stride=spec.stride, groups=spec.groups,
         macs=cost.macs, params=cost.params, weight_bytes=cost.weight_bytes, activation_bytes=cost.activation_bytes,
         workspace_bytes=0, parallel_loops=1, latency_s=samples,
         energy_j=4.6e-12 * cost.macs + 2.4e-10 * cost.weight_bytes,

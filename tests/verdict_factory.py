@@ -7,6 +7,7 @@ from typing import Any
 
 from record_factory import HOSTILE
 
+from mbench.gating import groups
 from mbench.gating.comparison import WAYS, Comparison, Difference, Finding, Side, Verdict, Way
 
 SMALL = "mobilenet_v1_0.25_128"
@@ -27,9 +28,10 @@ def side(run_id: str) -> Side:
 def finding(layer: str | None = None, **changes: Any) -> Finding:
     """Return a finding: by default a latency that stayed the same."""
     given: dict[str, Any] = {
-        "variant": SMALL, "layer": layer, "op": "depthwise_conv2d" if layer else None, "metric": "latency",
-        "way": "paired", "base": 1.0e-3, "ratio": 1.0, "threshold": 0.01, "outcome": "same", "reason": "the same",
-        **changes,
+        "variant": SMALL, "layer": layer, "op": "depthwise_conv2d" if layer else None,
+        "role": "depthwise" if layer else None, "block": (layer or "").partition(".")[0] or None,
+        "metric": "latency", "way": "paired", "base": 1.0e-3, "ratio": 1.0, "threshold": 0.01, "outcome": "same",
+        "reason": "the same", **changes,
     }  # fmt: skip
     if "head" not in given:
         given["head"] = given["base"] * given["ratio"]
@@ -63,7 +65,7 @@ def counted(layer: str | None = "block3.dw", **changes: Any) -> Finding:
 
 def comparison(*findings: Finding, ways: tuple[Way, ...] = ("paired", "static"), **changes: Any) -> Comparison:
     """Return a comparison that found these."""
-    given = {"ways": {way: WAYS[way] for way in ways}, **changes}
+    given = {"ways": {way: WAYS[way] for way in ways}, "groups": groups.of_findings(findings), **changes}
     return Comparison(base=side("20250301-base"), head=side("20250302-head"), findings=findings, **given)
 
 
@@ -150,8 +152,8 @@ def hostile() -> Verdict:
     )
     findings = (
         slower(f"{close}{braces}|`", variant=name, reason=worst, causes=(worst, "a\\|b")),
-        finding(image, variant=name, outcome="undecided", reason=worst),
-        finding(braces, variant=name, ratio=0.5, outcome="improved", reason=rich),
+        finding(image, variant=name, outcome="undecided", reason=worst, role=script, block=worst),
+        finding(braces, variant=name, ratio=0.5, outcome="improved", reason=rich, role=image, block=close),
         bare(worst, variant=name, outcome="information", reason=script),
     )
     difference = Difference(key=worst, base=script, head=image, forbids=("recorded",))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from mbench.analysis import instruction_counts
+from mbench.analysis import instruction_counts, pairs, replacements
 from mbench.analysis.waterfall import Cause, Part
-from mbench.core.records import Record, Variant
+from mbench.core import units
+from mbench.core.records import Record, Result, Variant
 from mbench.hardware import platforms
 from mbench.networks import architectures, variants
 
@@ -14,13 +15,25 @@ OPS = {
     "conv2d": "standard convolution",
     "depthwise_conv2d": "depthwise",
     "pointwise_conv2d": "pointwise (1x1)",
+    "grouped_conv2d": "grouped convolution",
+    "inverted_residual": "inverted residual, fused",
+    "depthwise_separable": "depthwise + pointwise, fused",
+    "expand_depthwise": "expand + depthwise, fused",
     "dense": "fully connected",
+    "matmul": "matrix product",
+    "softmax": "softmax",
+    "layer_norm": "layer norm",
     "pool": "pooling",
+    "elementwise": "element-wise",
+    "transpose": "transpose",
+    "concat": "concatenation",
+    "slice": "slice",
     "other": "other",
 }
 PARTS: dict[Part, str] = {
     "depthwise": "depthwise layers",
     "pointwise": "pointwise layers",
+    "fused": "fused blocks",
     "shared": "layers that both have",
     "standard": "standard convolutions",
     "whole": "whole network",
@@ -69,6 +82,11 @@ _INSTRUCTIONS = {
 }
 
 
+def op(kind: str) -> str:
+    """Return the words for a kind of layer; one that is not known, as it is called."""
+    return OPS.get(kind, kind)
+
+
 def step(part: Part, cause: Cause, excess: float) -> str:
     """Return the name of a step from the predicted speed-up to the one achieved: `depthwise layers: fed by memory`."""
     costs = -excess if part == "standard" else excess
@@ -76,12 +94,33 @@ def step(part: Part, cause: Cause, excess: float) -> str:
     return words if part == "whole" else f"{PARTS[part]}: {words}"
 
 
+def family(name: str) -> str:
+    """Return a family's name for people: `MobileNetV2`; one that is not known, as it is."""
+    return architectures.title(name)
+
+
 def variant(item: Variant) -> str:
     """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name."""
-    words = (architectures.title(item.family), *item.parameters.values())
+    words = (family(item.family), *item.parameters.values())
     standard = ", standard convolutions" if item.convolution == "standard" else ""
     batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
     return f"{' '.join(map(str, words))}{standard}{batch}"
+
+
+def replaced(standard: Result) -> str | None:
+    """Return what became of a network's layers in its standard twin, in a sentence; None where that is not recorded.
+
+    `17 depthwise and 17 pointwise layers became 17 standard convolutions: 301 → 1,225 million multiply-adds`
+    """
+    before = replacements.macs_before(standard)
+    if before is None:
+        return None
+    depthwise = len(standard.replaced)
+    pointwise = sum(len(each.layers) - 1 for each in standard.replaced)
+    kinds = f"{depthwise} depthwise" + (f" and {pointwise} pointwise" if pointwise else "")
+    layers = "layer" if depthwise + pointwise == 1 else "layers"
+    became = "a standard convolution" if depthwise == 1 else f"{depthwise} standard convolutions"
+    return f"{kinds} {layers} became {became}: {units.count_change(before, pairs.macs(standard))} multiply-adds"
 
 
 def where(record: Record) -> str:

@@ -7,9 +7,11 @@ on the same device with the same settings.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from typing import TypeVar
 
+from mbench.analysis import replacements
 from mbench.core import stats
 from mbench.core.records import Layer, Record, Result
 from mbench.networks import variants
@@ -19,20 +21,28 @@ _Number = TypeVar("_Number", int, float)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairedBlock:
-    """One block: depthwise plus pointwise against one standard convolution."""
+    """Where layers were replaced, such as a depthwise and a pointwise one: they, against the standard convolution."""
 
     name: str
+    layers: tuple[str, ...]
+    """What is compared, as the depthwise-separable network calls it: what was replaced, and what is fused with it."""
     kernel_side: int
     channels: int
     """N, the output channels."""
     cost_ratio: float
-    """1/N + 1/Dk²: the share of the standard block's multiply-adds. Source: arXiv:1704.04861, section 3.1."""
+    """The share of the standard convolution's multiply-adds. For a depthwise and a pointwise layer that is
+    1/N + 1/Dk² (source: arXiv:1704.04861, section 3.1), for a depthwise layer alone 1/M, of its M input channels."""
     separable_macs: int
     standard_macs: int
     separable_s: float | None
     standard_s: float | None
     separable_instructions: int | None
     standard_instructions: int | None
+
+    @property
+    def by_the_formula(self) -> bool:
+        """Whether its share is 1/N + 1/Dk²."""
+        return math.isclose(self.cost_ratio, 1 / self.channels + 1 / self.kernel_side**2)
 
     @property
     def predicted(self) -> float:
@@ -78,8 +88,9 @@ class Pair:
         return self.achieved is None and self.fewer is not None
 
     def blocks(self) -> tuple[PairedBlock, ...]:
-        """Return the blocks that both networks have, in order of execution."""
-        return tuple(_blocks(self.separable.layers, self.standard.layers))
+        """Return what was replaced, in order of execution."""
+        stretches = replacements.of_results(self.separable, self.standard)
+        return tuple(_block(each) for each in stretches if _macs(each.separable) and _macs(each.standard))
 
 
 def of_record(record: Record) -> tuple[Pair, ...]:
@@ -87,7 +98,7 @@ def of_record(record: Record) -> tuple[Pair, ...]:
     by_name = {result.variant.name: result for result in record.results}
     found = []
     for result in record.results:
-        other = by_name.get(variants.paired_with(result.variant))
+        other = by_name.get(variants.paired_with(result.variant) or "")
         if result.variant.convolution == "depthwise_separable" and other is not None:
             found.append(Pair(separable=result, standard=other))
     return tuple(found)
@@ -97,40 +108,29 @@ def unpaired(record: Record) -> tuple[tuple[str, str], ...]:
     """Return (variant, the network that would make it a pair) for each result whose pair is not complete."""
     names = {result.variant.name for result in record.results}
     wanted = ((result.variant.name, variants.paired_with(result.variant)) for result in record.results)
-    return tuple((name, other) for name, other in wanted if other not in names)
+    return tuple((name, other) for name, other in wanted if other is not None and other not in names)
 
 
-def _blocks(separable: Sequence[Layer], standard: Sequence[Layer]) -> Iterator[PairedBlock]:
-    """Yield the blocks in which a standard convolution stands for a depthwise one and the pointwise one after it."""
-    replaced = _by_block(separable, ("depthwise", "pointwise"))
-    for block, layers in _by_block(standard, ("standard",)).items():
-        others, layer = replaced.get(block, []), layers[0]
-        macs = sum(other.macs for other in others)
-        roles = [other.role for other in others]
-        side, channels = (layer.kernel_size or (1,))[0], layer.output_shape[1]
-        if len(layers) > 1 or roles != ["depthwise", "pointwise"] or not macs:
-            continue
-        yield PairedBlock(
-            name=block,
-            kernel_side=side,
-            channels=channels,
-            cost_ratio=1 / channels + 1 / side**2,
-            separable_macs=macs,
-            standard_macs=layer.macs,
-            separable_s=_sum(*map(layer_latency_s, others)),
-            standard_s=layer_latency_s(layer),
-            separable_instructions=_sum(*map(layer_instructions, others)),
-            standard_instructions=layer_instructions(layer),
-        )
+def _block(stretch: replacements.Stretch) -> PairedBlock:
+    convolution = stretch.convolution
+    separable, standard = _macs(stretch.separable), _macs(stretch.standard)
+    return PairedBlock(
+        name=stretch.name,
+        layers=tuple(name for layer in stretch.separable for name in layer.contains or (layer.name,)),
+        kernel_side=(convolution.kernel_size or (1,))[0],
+        channels=convolution.output_shape[1] if len(convolution.output_shape) > 1 else 1,
+        cost_ratio=separable / standard,
+        separable_macs=separable,
+        standard_macs=standard,
+        separable_s=_sum(*map(layer_latency_s, stretch.separable)),
+        standard_s=_sum(*map(layer_latency_s, stretch.standard)),
+        separable_instructions=_sum(*map(layer_instructions, stretch.separable)),
+        standard_instructions=_sum(*map(layer_instructions, stretch.standard)),
+    )
 
 
-def _by_block(layers: Sequence[Layer], roles: tuple[str, ...]) -> dict[str, list[Layer]]:
-    """Return the layers of these roles, block by block, in order of execution."""
-    found: dict[str, list[Layer]] = {}
-    for layer in layers:
-        if layer.block is not None and layer.role in roles:
-            found.setdefault(layer.block, []).append(layer)
-    return found
+def _macs(layers: Sequence[Layer]) -> int:
+    return sum(layer.macs for layer in layers)
 
 
 def ratio(over: float | None, under: float | None) -> float | None:
@@ -166,7 +166,7 @@ def layer_instructions(layer: Layer) -> int | None:
 
 def macs(result: Result) -> int:
     """Return the multiply-adds of the whole network."""
-    return sum(layer.macs for layer in result.layers)
+    return _macs(result.layers)
 
 
 def params(result: Result) -> int:

@@ -38,6 +38,7 @@ def run_options(record: Record, result: Result) -> RunOptions:
         timeout_s=min(max(1, round(settings.timeout_s)), MOST_TIMEOUT_S),
         compile_only=settings.compile_only,
         counts=settings.counts,
+        prefer=settings.prefer,
         use_tuned=bool(settings.tuned),
         target_dirs=tuple(map(Path, settings.target_folders)),
     )
@@ -49,7 +50,7 @@ def option_words(options: RunOptions) -> list[str]:
     if options.threads is not None:
         words += ["--threads", str(options.threads)]
     words += ["--batch", ",".join(map(str, options.batches)), "--dtype", options.dtype]
-    for field in ("device", "output", "repeat", "timeout_s", "build_timeout_s"):
+    for field in ("device", "output", "repeat", "timeout_s", "build_timeout_s", "prefer"):
         value = getattr(options, field)
         if value != getattr(_DEFAULTS, field):
             words += [flag(field), f"{value:g}" if isinstance(value, float) else str(value)]

@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from mbench.analysis import instruction_counts, pairs
+from mbench.analysis import instruction_counts, pairs, replacements
 from mbench.core import dtypes
 from mbench.core.records import Layer, Record, Result
 
@@ -32,11 +32,11 @@ leave empty; `kernel`, what is left, slower than the roofline; `layout`, a layer
 another without multiply-adds; `runtime`, between the layers; `rest`, what no reading accounts for. Of instructions:
 `extra_macs`, multiply-adds beyond the needed ones; `beside`, all other instructions."""
 
-Part = Literal["depthwise", "pointwise", "shared", "standard", "whole"]
-"""Whose cost it is: layers of the one network or the other, `shared` by both, or of no layer (`whole`)."""
-
-_PARTS: dict[str, Part] = {"depthwise": "depthwise", "pointwise": "pointwise", "standard": "standard"}
-"""By the role of a layer in its block; layers of other roles are in both networks."""
+Part = Literal["depthwise", "pointwise", "fused", "shared", "standard", "whole"]
+"""Whose cost it is: layers that were replaced, or whole blocks that one kernel computes (`fused`); the standard
+convolutions (or blocks) in their place; layers that both networks have (`shared`); or of no layer (`whole`)."""
+_MOVING = ("other", "transpose", "concat", "slice")
+"""Kinds of layers that bring data from one place to another and compute nothing."""
 CauseCosts = dict[Cause, float]
 Split = Callable[[Layer], CauseCosts | None]
 
@@ -107,8 +107,11 @@ def _by_time(pair: pairs.Pair, record: Record, predicted: float) -> Waterfall | 
         return _seconds(layer, peak, lanes, parallel_loop_s)
 
     entries: list[_StepEntry] = []
-    for result, whole, weight in ((pair.separable, separable_s, 1.0), (pair.standard, standard_s, -1 / predicted)):
-        found = _entries(result, split, weight)
+    ours, theirs = _parts(pair)
+    for result, parts, whole, weight in (
+        (pair.separable, ours, separable_s, 1.0), (pair.standard, theirs, standard_s, -1 / predicted)
+    ):  # fmt: skip
+        found = _entries(result, parts, split, weight)
         if found is None:
             return "some layers were not timed or have no place under the roofline"
         spent = sum(sum((split(layer) or {}).values()) for layer in result.layers)
@@ -135,8 +138,9 @@ def _by_instructions(pair: pairs.Pair, record: Record, predicted: float) -> Wate
         return _instructions(layer, lanes)
 
     entries: list[_StepEntry] = []
-    for result, weight in ((pair.separable, 1.0), (pair.standard, -1 / predicted)):
-        found = _entries(result, split, weight)
+    ours, theirs = _parts(pair)
+    for result, parts, weight in ((pair.separable, ours, 1.0), (pair.standard, theirs, -1 / predicted)):
+        found = _entries(result, parts, split, weight)
         if found is None:
             return "some layers were not counted"
         entries += found
@@ -178,7 +182,18 @@ def _seconds(
 
 def only_moves_data(layer: Layer) -> bool:
     """Return whether a layer only brings data from one layout to another."""
-    return layer.op == "other" and not layer.macs
+    return layer.op in _MOVING and not layer.macs
+
+
+def _parts(pair: pairs.Pair) -> tuple[dict[str, Part], dict[str, Part]]:
+    """Return whose cost each layer of the two networks is that was replaced or replaces others, by its name."""
+    ours: dict[str, Part] = {}
+    theirs: dict[str, Part] = {}
+    for stretch in replacements.of_results(pair.separable, pair.standard):
+        for place, layer in enumerate(stretch.separable):
+            ours[layer.name] = "fused" if stretch.fused else "pointwise" if place else "depthwise"
+        theirs.update((layer.name, "standard") for layer in stretch.standard)
+    return ours, theirs
 
 
 def _empty_lanes(channels: int, lanes: int | None) -> float:
@@ -198,13 +213,13 @@ def _instructions(layer: Layer, lanes: int) -> CauseCosts | None:
     }
 
 
-def _entries(result: Result, split: Split, weight: float) -> list[_StepEntry] | None:
+def _entries(result: Result, parts: dict[str, Part], split: Split, weight: float) -> list[_StepEntry] | None:
     entries = []
     for layer in result.layers:
         costs = split(layer)
         if costs is None:
             return None
-        part = _PARTS.get(layer.role, "shared")
+        part = parts.get(layer.name, "shared")
         level = layer.roofline.bound if layer.roofline else None
         entries += [
             _StepEntry(

@@ -10,7 +10,7 @@ from mbench.analysis.frame import AnyPath
 from mbench.core.errors import OutputError, UsageError
 from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.records import Record
-from mbench.gating import acceptance, baseline, limits, sides, verdict
+from mbench.gating import acceptance, baseline, limits, matching, sides, verdict
 from mbench.gating.comparison import Comparison, Verdict
 from mbench.gating.limits import Limits
 from mbench.gating.options import GateOptions
@@ -137,8 +137,8 @@ def _refuse_early(given: tuple[Given, Given], known: Limits, options: GateOption
     if options.update_baseline and not all(side.path.is_file() for side in given):
         raise UsageError("--update-baseline replaces a file by another; give both records as files")
     for result in given[1].record.results:
-        for op in (None, *{layer.op for layer in result.layers}):
-            known.sensitivity(result.variant.name, op, "latency")
+        for kind in (None, *dict.fromkeys(map(matching.kind, result.layers))):
+            known.sensitivity(result.variant.name, kind, "latency")
     read = [options.config or Path(limits.CONFIG), options.accepted or Path(acceptance.FILE)]
     files.check(options.outputs, [*_files(given), *read])
 

@@ -40,8 +40,8 @@ def run(
     measured is in the record's `failures`; it raises nothing.
 
     Args:
-        networks: names or grids, such as `mobilenet_v1_{0.25,0.5}_224`; none: `mobilenet_v1_1.0_224` and its standard
-            twin.
+        networks: names or grids, such as `mobilenet_v2_{0.5,1.0}_224`; none: `mobilenet_v1_1.0_224` and its standard
+            twin. `options.standard` adds the standard twin of each.
         target: name of a hardware target, see `mbench targets`.
         options: how to run.
         display: shows progress; by default nothing does.

@@ -16,7 +16,7 @@ import msgspec
 
 from mbench.build.artifact_store import ArtifactStore
 from mbench.compile.machine import KernelMachine
-from mbench.core import artifact, no_gc, plugins, resources, system_limits
+from mbench.core import artifact, network_digest, no_gc, plugins, resources, system_limits
 from mbench.core.artifact import Artifact, LayerPlan, Manifest
 from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import BuildError
@@ -24,6 +24,8 @@ from mbench.core.machine_types import Target
 from mbench.core.records import Variant
 from mbench.hardware import linker
 from mbench.networks import architectures, costs, weights
+from mbench.networks import layers as layers_of
+from mbench.networks.layers import LayerSpec
 
 if TYPE_CHECKING:
     from mbench.compile.schedules.rule import Scheduled
@@ -45,6 +47,8 @@ def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICE
         "sources": _source_digest(),
         "tuned": choices.digest if choices.kernels else "none",
     }
+    if choices.prefer:
+        described["prefer"] = choices.prefer
     described["linker"] = _linker(target)
     if added := _plugins(variant):
         described["plugins"] = added
@@ -125,15 +129,17 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     drawing = weights.begin(variant)
     import numpy as np
 
-    from mbench.compile import codegen, memory, pack, parallel, to_relax
+    from mbench.compile import codegen, fusing, memory, pack, parallel, to_relax
     from mbench.compile.schedules.dispatch import schedule_all
     from mbench.hardware import llvm
 
     llvm.check_llvm(target)
-    lowered = to_relax.lower(architectures.folded(variant).graph)
+    graph, machine = architectures.folded(variant).graph, KernelMachine.of(target)
+    groups = fusing.plan(graph, machine)
+    lowered = to_relax.lower(graph, groups)
     tvm_target = codegen.tvm_target(target, host_triple)
     with tvm_target:
-        kernels = schedule_all(to_relax.kernel_calls(lowered.module), KernelMachine.of(target), choices.kernels)
+        kernels = schedule_all(to_relax.kernel_calls(lowered.module), machine, choices.kernels, choices.prefer)
         drawn = drawing.result()
         module = pack.install(to_relax.bind(lowered, drawn.parameters), kernels)
     planned = codegen.plan(module, tvm_target)
@@ -144,22 +150,25 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
     workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
     loops = {names[name]: parallel.parallel_loops(kernel.plan.function) for name, kernel in kernels.items()}
-    layers = _layer_plans(variant, calls, workspace, loops)
+    specs = layers_of.of_graph(graph, groups)
+    layers = _layer_plans(specs, variant.dtype, calls, workspace, loops)
     index = {layer.name: number for number, layer in enumerate(layers)}
     used = {names[name]: kernel for name, kernel in kernels.items() if names[name] in dict(calls)}
     return Manifest(
         digest=digest(inputs),
         inputs=inputs,
+        network_digest=network_digest.of_layers(architectures.layers(variant)),
         variant=variant,
         target=target.name,
         compile_s=time.perf_counter() - start,
         schedules={name: kernel.description for name, kernel in used.items()},
         rules={name: kernel.rule for name, kernel in used.items() if not kernel.reason},
         fallbacks={name: kernel.reason for name, kernel in used.items() if kernel.reason},
-        narrow=_narrow(used, KernelMachine.of(target)),
+        narrow=_narrow(used, machine),
         ignored={name: kernel.ignored for name, kernel in used.items() if kernel.ignored},
         calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
+        replaced=architectures.replaced(variant),
         weight_bytes=memory.constant_bytes(module),
         activation_peak_bytes=memory.arena_bytes(planned) + example.nbytes,
         workspace_bytes=max(layer.workspace_bytes for layer in layers),
@@ -189,15 +198,19 @@ def _surviving(
 
 
 def _layer_plans(
-    variant: Variant, calls: tuple[tuple[str, str], ...], workspace: dict[str, int], parallel: dict[str, int]
+    specs: tuple[LayerSpec, ...],
+    dtype: str,
+    calls: tuple[tuple[str, str], ...],
+    workspace: dict[str, int],
+    parallel: dict[str, int],
 ) -> tuple[LayerPlan, ...]:
     """Return the network's layers."""
     kernels: dict[str, tuple[str, ...]] = {}
     for kernel, layer in calls:
         kernels[layer] = (*kernels.get(layer, ()), kernel)
     plans = []
-    for spec in architectures.layers(variant):
-        cost = costs.of_layer(spec, variant.dtype)
+    for spec in specs:
+        cost = costs.of_layer(spec, dtype)
         plans.append(
             LayerPlan(
                 name=spec.name,
@@ -207,6 +220,7 @@ def _layer_plans(
                 source_names=spec.source_names,
                 op=spec.op,
                 operations=spec.operations,
+                contains=spec.contains,
                 kernels=kernels[spec.name],
                 input_shape=spec.input_shape,
                 output_shape=spec.output_shape,

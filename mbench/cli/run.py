@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
@@ -37,6 +37,7 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
     "--batch", type=_batches, default=(1,), metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]"
 )
 @options.dtype
+@click.option("--standard", is_flag=True, help="Also run the standard twin of each network.")
 @click.option(
     "-o",
     "--output",
@@ -55,6 +56,10 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
 @click.option("--keep-artifacts", is_flag=True, help="Keep what was compiled beside the record, for 'gate --paired'.")
 @click.option("--no-cache", is_flag=True, help="Build and calibrate anew.")
 @click.option("--no-tuned", is_flag=True, help="Make every kernel by rule; see 'mbench tune'.")
+@click.option(
+    "--prefer", type=click.Choice(["latency", "memory"]), default=None,
+    help="Take quicker kernels whatever their weights, or none with more.  [default: up to twice the parameters]",
+)  # fmt: skip
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write this into the record.")
 @click.option("--resume", type=PATH, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
 @options.target_dirs
@@ -66,6 +71,7 @@ def run(
     threads: int | None,
     batch: tuple[int, ...],
     dtype: str,
+    standard: bool,
     output: Path,
     repeat: int | None,
     timeout_s: int,
@@ -75,6 +81,7 @@ def run(
     keep_artifacts: bool,
     no_cache: bool,
     no_tuned: bool,
+    prefer: Literal["latency", "memory"] | None,
     labels: tuple[str, ...],
     resume: Path | None,
     target_dirs: tuple[Path, ...],
@@ -100,10 +107,10 @@ def run(
             )
         else:
             asked = RunOptions(
-                device=device, threads=threads, batch=batch, dtype=dtype, output=output, repeat=repeat,
-                timeout_s=timeout_s, build_timeout_s=build_timeout_s, compile_only=compile_only, counts=counts,
-                keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned, target_dirs=target_dirs,
-                labels=labels,
+                device=device, threads=threads, batch=batch, dtype=dtype, standard=standard, output=output,
+                repeat=repeat, timeout_s=timeout_s, build_timeout_s=build_timeout_s, compile_only=compile_only,
+                counts=counts, keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned,
+                target_dirs=target_dirs, labels=labels, prefer=prefer,
             )  # fmt: skip
             record = api.run(networks, target=target, options=asked, display=printing.progress)
         path = resume or output / f"{names.component(record.run_id)}.json"

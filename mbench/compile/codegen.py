@@ -15,7 +15,7 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as cuda_passes
 from tvm.support import nvcc
 
-from mbench.compile import objects, tvm_passes
+from mbench.compile import arena, objects, tvm_passes
 from mbench.core import scratch
 from mbench.core.artifact import (
     CALIBRATION_CALLS,
@@ -52,7 +52,7 @@ def plan(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
                 relax.transform.StaticPlanBlockMemory(),
             ]
         )
-        return lowered(module)
+        return arena.replanned(lowered(module))
 
 
 def called_kernels(planned: tvm.IRModule) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ def install(module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> tvm.IRMod
     `<name>_packed` and its calls are rewritten.
     """
     for name, kernel in kernels.items():
-        if kernel.plan.pack is None:
+        if not kernel.plan.packers:
             module.update_func(module.get_global_var(name), kernel.plan.function)
     packer = _PackWeights(module, kernels)
     packer.builder_.update_func(module.get_global_var("main"), packer.visit_expr(module["main"]))
@@ -27,7 +27,7 @@ def install(module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> tvm.IRMod
 
 def installed_name(name: str, kernel: Scheduled) -> str:
     """Return the kernel's name in the module that `install` returns."""
-    return name if kernel.plan.pack is None else f"{name}_packed"
+    return name if not kernel.plan.packers else f"{name}_packed"
 
 
 @relax.expr_functor.mutator
@@ -35,7 +35,7 @@ class _PackWeights(relax.PyExprMutator):  # type: ignore[misc]
     def __init__(self, module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> None:
         super().__init__(module)
         self._kernels = kernels
-        self._packs = {name: kernel.plan.pack for name, kernel in kernels.items() if kernel.plan.pack is not None}
+        self._packs = {name: kernel.plan.packers for name, kernel in kernels.items() if kernel.plan.packers}
 
     def visit_call_(self, call: Any) -> Any:
         call = self.visit_expr_post_order(call)
@@ -44,6 +44,7 @@ class _PackWeights(relax.PyExprMutator):  # type: ignore[misc]
         name = call.args[0].name_hint
         kernel = self._kernels[name]
         arguments = list(call.args[1].fields)
-        arguments[1] = relax.const(self._packs[name](arguments[1].value.numpy()))
+        for place, pack in self._packs[name].items():
+            arguments[place] = relax.const(pack(arguments[place].value.numpy()))
         function = self.builder_.add_func(kernel.plan.function, installed_name(name, kernel))
         return relax.Call(call.op, [function, relax.Tuple(arguments)], call.attrs, call.ty_args)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tvm
 from tvm import relax, te, tirx
 
-from mbench.compile import computations
+from mbench.compile import computations, fused_kernel
 from mbench.core import dtypes, units
 from mbench.core.errors import BuildError
 from mbench.networks import kernels, layout, operations
@@ -45,8 +45,8 @@ class Lowered:
     """How each parameter of the graph is laid out for the kernel that reads it."""
 
 
-def lower(graph: Graph) -> Lowered:
-    """Lower a folded graph.
+def lower(graph: Graph, groups: Sequence[Group] | None = None) -> Lowered:
+    """Lower a folded graph, one kernel for each of the groups (by default those of `kernels.groups`).
 
     Inputs and outputs lie as people have them, images (N, C, H, W). What passes from kernel to kernel, and the weights,
     have the graph's dtype; sums, biases and what follows them in a kernel have the type that it is summed in.
@@ -54,7 +54,7 @@ def lower(graph: Graph) -> Lowered:
     Raises:
         BuildError: an operation cannot be compiled.
     """
-    return _Lowering(graph).run()
+    return _Lowering(graph, groups).run()
 
 
 def bind(lowered: Lowered, parameters: Mapping[str, np.ndarray]) -> tvm.IRModule:
@@ -94,16 +94,17 @@ def kernel_calls(module: tvm.IRModule) -> list[tuple[str, tirx.PrimFunc]]:
 class _Lowering:
     """Lowers one graph."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, groups: Sequence[Group] | None) -> None:
         self._graph = graph
         self._last = layout.channels_last(graph)
+        self._groups = kernels.groups(graph, self._last) if groups is None else groups
         self._values: dict[str, Any] = {}
         self._permutations: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
         self._calls: list[KernelCall] = []
 
     def run(self) -> Lowered:
         graph, values = self._graph, self._values
-        found = kernels.groups(graph, self._last)
+        found = self._groups
         for name, given in graph.inputs.items():
             values[name] = relax.Var(name, relax.TensorType(given.shape, given.dtype))
         for group in found:
@@ -131,22 +132,54 @@ class _Lowering:
                 self._permutations[name] = permuted
 
     def _emit(self, group: Group) -> None:
-        if group.nodes:
+        if group.stages:
+            value = self._emit_fused(group)
+        elif group.nodes:
             arguments = [self._values[name] for name in group.reads]
 
             def kernel(*tensors: te.Tensor) -> te.Tensor:
-                return _Writer(self._graph, self._last, dict(zip(group.reads, tensors, strict=True))).kernel(group)
+                given = dict(zip(group.reads, tensors, strict=True))
+                return _KernelWriter(self._graph, self._last, given).kernel(group)
 
             value = self._builder.emit_te(kernel, *arguments, primfunc_name_hint=_hint(self._graph, group))
             called = str(self._builder.lookup_binding(value).args[0].name_hint)
             is_anchor = not operations.is_elementwise(group.anchor.op)
-            self._calls.append(KernelCall(kernel=called, layer=group.anchor.name, anchor=is_anchor))
+            self._calls.append(KernelCall(kernel=called, layer=group.name, anchor=is_anchor))
         else:
             value = self._values[group.views[0].inputs[0]]
         if group.views:
             shape = layout.lying(group.output.shape, last=group.output.name in self._last)
             value = self._builder.emit(relax.op.reshape(value, shape))
         self._values[group.output.name] = value
+
+    def _emit_fused(self, group: Group) -> Any:
+        """Emit a kernel that carries those which it is fused of, so that a rule can read off each what it computes."""
+        whole = self._function(group)
+        reads = {name: place for place, name in enumerate(group.reads)}
+        stages = [
+            fused_kernel.stage(self._function(each), [reads.get(name) for name in each.reads]) for each in group.stages
+        ]
+        called = self._builder.add_func(fused_kernel.with_stages(whole, stages), _hint(self._graph, group))
+        self._calls.append(KernelCall(kernel=str(called.name_hint), layer=group.name, anchor=True))
+        shape = layout.lying(group.nodes[-1].shape, last=group.nodes[-1].name in self._last)
+        arguments = [self._values[name] for name in group.reads]
+        return self._builder.emit(relax.call_tir(called, arguments, relax.TensorType(shape, group.nodes[-1].dtype)))
+
+    def _function(self, group: Group) -> tirx.PrimFunc:
+        """Return what a group computes as a function of what it reads."""
+        types = {name: self._type(name) for name in group.reads}
+        tensors = {name: te.placeholder(*types[name], f"p{place}") for place, name in enumerate(types)}
+        made = dict(tensors)
+        for each in group.stages or (group,):
+            made[each.nodes[-1].name] = _KernelWriter(self._graph, self._last, made).kernel(each)
+        return te.create_prim_func([*tensors.values(), made[group.nodes[-1].name]])
+
+    def _type(self, name: str) -> tuple[tuple[int, ...], str]:
+        if name in self._values:
+            known = self._values[name].ty
+            return tuple(map(int, known.shape)), str(known.dtype)
+        node = self._graph.by_name[name]
+        return layout.lying(node.shape, last=name in self._last), node.dtype
 
     def _as_given(self, name: str) -> Any:
         """Return an output as people have it."""
@@ -158,6 +191,8 @@ class _Lowering:
 def _hint(graph: Graph, group: Group) -> str:
     """Return a name for a kernel: what it computes, in order."""
     anchor = group.anchor
+    if group.stages:
+        return f"fused_{'_'.join(each.anchor.role for each in group.stages)}"
     weight = graph.shape(anchor.inputs[1]) if anchor.op == "conv2d" else ()
     depthwise = bool(weight) and weight[1] == 1 < anchor.attributes["groups"]
     first = "depthwise_conv2d" if depthwise else anchor.op
@@ -182,7 +217,7 @@ def _laid_out(
     return shape, lambda value: value
 
 
-class _Writer:
+class _KernelWriter:
     """Writes one kernel: its anchor, the bias, then all that follows as one block."""
 
     def __init__(self, graph: Graph, last: frozenset[str], tensors: Mapping[str, te.Tensor]) -> None:

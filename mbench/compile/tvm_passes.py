@@ -18,6 +18,8 @@ from mbench.compile import math_functions
 
 PIPELINE = "mbench_cpu"
 GPU_PIPELINE = "mbench_gpu"
+OWN_ARRAYS = "mbench.own_arrays"
+"""The attribute of a kernel whose arrays are allocated by each thread, and kept for all of its tasks."""
 
 
 def has_blocks(function: tirx.PrimFunc) -> bool:
@@ -85,11 +87,22 @@ def _lower(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRM
     return tvm.transform.Sequential(
         [
             tirx.transform.VectorizeLoop(True),
-            tirx.transform.StorageRewrite(),
+            _plan_storage,
             tirx.transform.UnrollLoop(),
             *_to_calls(),
         ]
     )(_joined(rest, lower_blocks()(blocks)))
+
+
+@tvm.transform.module_pass(opt_level=0, name="PlanStorage")  # type: ignore[untyped-decorator]
+def _plan_storage(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+    """Let arrays share storage; but not in a kernel whose threads have their own, which TVM would make one for all."""
+    own = {var: function for var, function in module.functions.items() if OWN_ARRAYS in (function.attrs or {})}
+    rest = {var: function for var, function in module.functions.items() if var not in own}
+    return _joined(
+        tirx.transform.StorageRewrite()(tvm.IRModule(rest, attrs=module.attrs)),
+        tirx.transform.PointerValueTypeRewrite()(tvm.IRModule(own, attrs=module.attrs)),
+    )
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerForGpu")  # type: ignore[untyped-decorator]

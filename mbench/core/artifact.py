@@ -38,7 +38,7 @@ from mbench.core.field_types import (
     Texts,
     TextTable,
 )
-from mbench.core.records import Variant
+from mbench.core.records import Replacement, Variant
 
 MANIFEST = "artifact.json"
 LIBRARY = "model.so"
@@ -71,6 +71,7 @@ class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     source_names: Texts = ()
     op: Op
     operations: Texts = ()
+    contains: Texts = ()
     kernels: Texts
     input_shape: Shape
     output_shape: Shape
@@ -92,6 +93,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     digest: Text
     inputs: TextTable
     """What went into the digest, by name."""
+    network_digest: Text | None = None
+    """Of the network, whatever its kernels are fused of; see `core.network_digest`. None in artifacts of 0.1.0."""
     variant: Variant
     target: Text
     compile_s: Seconds
@@ -106,6 +109,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     calls: tuple[tuple[Text, Count], ...]
     """(kernel, index of its layer) in order of execution."""
     layers: Annotated[tuple[LayerPlan, ...], msgspec.Meta(min_length=1, max_length=MOST_LAYERS)]
+    replaced: Annotated[tuple[Replacement, ...], msgspec.Meta(max_length=MOST_LAYERS)] = ()
+    """See `records.Result`."""
     weight_bytes: Bytes
     activation_peak_bytes: Bytes
     workspace_bytes: Bytes

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 METASCHEDULE = "metaschedule"
 """The rule of a choice that lies in a database of MetaSchedule beside the file."""
+
+
+Prefer = Literal["latency", "memory"] | None
+"""What a kernel that is quicker with more weights is judged by: `latency`: take it; `memory`: never; null: as long as
+all weights together stay below twice the network's parameters."""
 
 
 class _FrozenStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -24,11 +30,12 @@ class Choice(_FrozenStruct, frozen=True, kw_only=True):
 
 
 class Choices(_FrozenStruct, frozen=True, kw_only=True):
-    """The choices for a target at a number of threads, by the kernel's signature, and the files that they are from."""
+    """How kernels are to be made: the choices for a target and threads by the kernel's signature, and their files."""
 
     kernels: dict[str, Choice] = {}
     files: dict[str, str] = {}
     """Name to the hash of the content. A record keeps it."""
+    prefer: Prefer = None
 
     @property
     def digest(self) -> str:

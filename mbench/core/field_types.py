@@ -58,7 +58,12 @@ Sides = Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=6)]
 
 Op = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$(?!\n)", max_length=64)]
 """What a layer does. The list is open: a reader shows one that it does not know as it is called."""
-Family = Literal["x86", "arm", "gpu"]
+ROLES = (
+    *("stem", "expand", "depthwise", "project", "pointwise", "standard", "squeeze", "reduce", "excite", "residual"),
+    *("query", "key", "value", "attention", "head", "pool", "classifier", "activation", "fused", "other"),
+)
+"""What layers do in their blocks; networks of other packages may have more."""
+TargetFamily = Literal["x86", "arm", "gpu"]
 LEVELS = ("L1", "L2", "L3", "DRAM")
 """Of the memory, nearest to the processor first."""
 

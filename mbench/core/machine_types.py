@@ -13,13 +13,13 @@ from mbench.core.field_types import (
     Bytes,
     BytesTable,
     Count,
-    Family,
     Moment,
     Name,
     Number,
     PositiveInt,
     Seconds,
     Strict,
+    TargetFamily,
     Text,
     Texts,
     TextTable,
@@ -110,7 +110,7 @@ class Target(Strict, frozen=True, kw_only=True):
     """A hardware target, as its target.toml describes it."""
 
     name: Name
-    family: Family
+    family: TargetFamily
     description: Text
     aliases: Texts = ()
     default_device: Literal["local", "emulated"]

@@ -87,7 +87,7 @@ def decode(data: bytes, *, source: str) -> Record:
 
 def _decoded(data: bytes, version: int, minor: int) -> Record:
     if version == FORMAT_VERSION and minor <= FORMAT_MINOR:
-        return strict_json.decode(data, Record)
+        return msgspec.structs.replace(strict_json.decode(data, Record), format_minor=max(minor, FORMAT_MINOR))
     document = strict_json.decode(data, dict[str, Any])
     if version < FORMAT_VERSION:
         return strict_json.converted(record_migrations.migrated(document, version), Record)

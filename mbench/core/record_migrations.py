@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mbench.core import network_digest
+from mbench.core.records import FORMAT_MINOR
 from mbench.core.strict_json import MisfitError
 
 Document = dict[str, Any]
@@ -42,7 +43,7 @@ def from_version_1(document: Document) -> Document:
         MisfitError: it has a field of version 2.
     """
     known = {key: value for key, value in document.items() if key != "format_version"}
-    whole = {"format_version": 2, **_with(known, "$", format_minor=0, labels={})}
+    whole = {"format_version": 2, **_with(known, "$", format_minor=FORMAT_MINOR, labels={})}
     for key, change in (("settings", _settings), ("results", _results), ("failures", _failures)):
         if key in whole:
             whole[key] = change(whole[key])
@@ -96,7 +97,7 @@ def _settings(settings: Any) -> Any:
     no_tuned = False if settings.get("tuned") else None
     asked = settings.get("measure_max_s") is None
     renamed = _renamed(settings, "variants", "networks", "$.settings")
-    return _with(renamed, "$.settings", no_tuned=no_tuned, repeat_asked=asked, target_folders=[])
+    return _with(renamed, "$.settings", no_tuned=no_tuned, prefer="latency", repeat_asked=asked, target_folders=[])
 
 
 def _failures(failures: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mbench.core.choices import Prefer
 from mbench.core.field_types import (
     LABEL_KEY,
     MOST_KEYS,
@@ -47,7 +48,8 @@ from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Ho
 
 FORMAT_VERSION: Literal[2] = 2
 """Grows when an older reader would misread; `core.record_migrations` brings older records here."""
-FORMAT_MINOR = 0
+FORMAT_MINOR = 1
+"""Grows with each field that is added. 1: `layers.operations`, `replaced`, and operations of any name."""
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
 Labels = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=1000)]], Meta(max_length=100)]
 
@@ -88,6 +90,8 @@ class Settings(Strict, frozen=True, kw_only=True):
     """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
     no_tuned: bool | None = None
     """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not have it."""
+    prefer: Prefer = None
+    """Quicker kernels with more weights: all (`latency`), none (`memory`), or null: up to twice the parameters."""
     repeat_asked: bool = False
     """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
     target_folders: Texts = ()
@@ -117,8 +121,7 @@ class Variant(Strict, frozen=True, kw_only=True):
         Raises:
             TypeError: it is none.
         """
-        value = self.parameters[parameter]
-        if not isinstance(value, int | float):
+        if not isinstance(value := self.parameters[parameter], int | float):
             raise TypeError(f"{parameter} of {self.name} is {value!r}; expected a number")
         return value
 
@@ -289,17 +292,18 @@ class Layer(Strict, frozen=True, kw_only=True):
     block: Name | None
     """The block of the network that it belongs to. A standard twin's convolution belongs to the block it replaces."""
     role: Text
-    """What it does there: `stem`, `depthwise`, `pointwise`, `standard` (the standard twin's convolution), `pool`,
-    `classifier`, `other`."""
+    """What it does there: `stem`, `expand`, `standard` (in a standard twin), … ; `fused`: several of them."""
     inputs: Annotated[tuple[Name, ...], Meta(max_length=MOST_LAYERS)]
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     source_names: Texts = ()
     """What the user's own file calls it; empty for a built-in network."""
     op: Op
     """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`,
-    `softmax`, `elementwise`, … , or `other`."""
+    `softmax`, `elementwise`, … , or `other`; of a fused kernel, `inverted_residual` and the like."""
     operations: Texts = ()
     """All that its kernels compute, in order, such as `conv2d`, `relu6`, `add`; empty where it was not recorded."""
+    contains: Texts = ()
+    """Names of the layers that its one kernel computes, in order, where it is fused of several; else empty."""
     kernel: Text
     """The compiled function; several, in order, are joined by ` + `."""
     input_shape: Shape
@@ -330,6 +334,19 @@ class Layer(Strict, frozen=True, kw_only=True):
     """A meter's, of the layer's kernels looped alone; only a GPU's meter is quick enough for that."""
 
 
+class Replacement(Strict, frozen=True, kw_only=True):
+    """A standard convolution of a standard twin, and what it stands for in the network as it was."""
+
+    layer: Name
+    """The standard convolution, as the layers call it."""
+    layers: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    """The depthwise convolution, and the pointwise one after it if that was replaced too, as the network calls them."""
+    macs_before: Count
+    """Multiply-adds of these together."""
+    macs: Count
+    """Multiply-adds of the standard convolution."""
+
+
 class Result(Strict, frozen=True, kw_only=True):
     """What one variant showed."""
 
@@ -343,6 +360,8 @@ class Result(Strict, frozen=True, kw_only=True):
     time_balance: TimeBalance | None
     counts: Counts | None = None
     layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
+    replaced: Annotated[tuple[Replacement, ...], Meta(max_length=MOST_LAYERS)] = ()
+    """Of a standard twin: each convolution that was replaced; empty otherwise, and in records of earlier versions."""
     missing: TextTable = {}
     warnings: Texts = ()
 

@@ -14,6 +14,7 @@ import msgspec
 import msgspec.inspect
 from msgspec import Meta
 
+from mbench.core.choices import Prefer
 from mbench.core.errors import UsageError, shown
 from mbench.core.field_types import MOST_REPEAT, Batch, Patience, Threads
 
@@ -104,6 +105,8 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
 
     batch: Batch | Batches = 1
     """Images that one run takes, or several sizes: then the record has each network at each size."""
+    standard: bool = False
+    """Also run the standard twin of each network that has a depthwise convolution."""
     output: Path = Path("mbench-results")
     """The folder for the record; it is made if it is not there."""
     repeat: AskedRepeat | None = None
@@ -118,6 +121,9 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     """Keep what was compiled beside the record, for a paired gate."""
     use_cache: bool = True
     """Whether builds and calibrations of before may be used."""
+    prefer: Prefer = None
+    """Which kernels are taken that are quicker and have more weights, such as Winograd's: all of them (`latency`), none
+    (`memory`), or, by default, as many as keep all weights below twice the network's parameters."""
     use_tuned: bool = True
     """Whether kernels are made by tuned choices where there are some; else all are made by rule."""
     labels: tuple[str, ...] = ()

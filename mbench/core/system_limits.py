@@ -27,6 +27,13 @@ def memory_bytes(*, root: Path = _ROOT) -> int:
     return min(limits if address_space is None else [*limits, address_space])
 
 
+def available_bytes() -> int:
+    """Return the memory that this process and its children can have now, without taking it from other processes."""
+    import psutil
+
+    return min(psutil.virtual_memory().available, memory_bytes())
+
+
 def _cgroup_bytes(root: Path) -> list[int]:
     """Return the limits of this process's control groups, version 1 or 2, and of those above them."""
     groups = root / "sys/fs/cgroup"

@@ -16,6 +16,8 @@ _DECIMAL = (
     (1e-9, "n"),
     (1e-12, "p"),
 )
+_WORDS = ((1e10, 1e9, "billion"), (1e6, 1e6, "million"), (1e3, 1e3, "thousand"))
+"""From which count on, the unit, and its word. What is below ten billion stays in millions, as papers have it."""
 NOT_AVAILABLE = "\u2013"
 
 _BY_NAME = (
@@ -73,6 +75,18 @@ def count(value: float | None) -> str:
     if isinstance(value, int) and abs(value) < 1000:
         return str(value)
     return scaled(value, "").rstrip()
+
+
+def count_change(before: int, after: int) -> str:
+    """Return how a count changes, both in one unit in words: 300774272, 1224972288 → `301 → 1,225 million`."""
+    least = min(before, after)
+    scale, word = next(((unit, word) for start, unit, word in _WORDS if least >= start), (1.0, ""))
+    return f"{_grouped(before / scale)} → {_grouped(after / scale)} {word}".rstrip()
+
+
+def _grouped(value: float) -> str:
+    """Return a number with three significant digits, or all those before its point: 1224.97 → `1,225`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def exact(value: int | None) -> str:

@@ -73,5 +73,6 @@ def _facts(record: Record) -> Iterator[tuple[str, tuple[str, tuple[Way, ...]]]]:
     yield "settings", (f"{settings.number} runs a sample, blocks of {settings.block}", recorded)
     versions = {name: value for name, value in record.host.versions.items() if name in _CODE}
     yield "versions", (", ".join(f"{name} {value}" for name, value in sorted(versions.items())), recorded)
+    yield "prefer", (settings.prefer or "weights up to twice the parameters", ())
     yield "tuned", (", ".join(sorted(settings.tuned.values())) or "none", ())
     yield "mbench", (record.mbench_version, ())

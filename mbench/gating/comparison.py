@@ -62,6 +62,10 @@ class Finding(_VerdictStruct, frozen=True, kw_only=True):
     layer: str | None = None
     """A layer's name, several joined by ` + ` where fusion differs; null: the whole network."""
     op: Op | None = None
+    role: str | None = None
+    """What the layer does in its block."""
+    block: str | None = None
+    """That the layer belongs to; null: to none, or it is a group of layers of several."""
     metric: Metric
     way: Way
     base: float | None
@@ -87,6 +91,25 @@ class Finding(_VerdictStruct, frozen=True, kw_only=True):
     """In words, with figures."""
     causes: tuple[str, ...] = ()
     """What else differs there and may explain it."""
+
+
+GroupKind = Literal["role", "block"]
+
+
+class GroupSum(_VerdictStruct, frozen=True, kw_only=True):
+    """One metric, summed over the layers of one role or of one block that both runs have; not judged."""
+
+    variant: str
+    by: GroupKind
+    name: str
+    """Of the role or the block."""
+    layers: int
+    metric: Metric
+    way: Way
+    base: float
+    head: float
+    ratio: float | None
+    """Head over base; null where the base has 0."""
 
 
 class Difference(_VerdictStruct, frozen=True, kw_only=True):
@@ -122,6 +145,8 @@ class Comparison(_VerdictStruct, frozen=True, kw_only=True):
     ways: dict[str, str]
     """The ways that were taken, each with what it says of itself."""
     findings: tuple[Finding, ...]
+    groups: tuple[GroupSum, ...] = ()
+    """Sums over the layers by role and by block."""
     differences: tuple[Difference, ...] = ()
     left_out: tuple[str, ...] = ()
     """Ways that were wanted and that the differences forbid, with the differences."""

@@ -52,10 +52,10 @@ def of_layers(name: str, matches: Sequence[Match], limits: Limits, *, counts: bo
             if before is None or after is None:
                 continue
             found = Finding(
-                variant=name, layer=match.name, op=match.op, metric=metric, way=_way(metric), base=before, head=after,
-                outcome="same", reason="",
+                variant=name, layer=match.name, **match.kind._asdict(), metric=metric, way=_way(metric), base=before,
+                head=after, outcome="same", reason="",
             )  # fmt: skip
-            yield _judged(found, limits.threshold(name, match.op, metric))
+            yield _judged(found, limits.threshold(name, match.kind, metric))
 
 
 def _way(metric: Metric) -> Way:
@@ -94,6 +94,6 @@ def _one_sided(name: str, match: Match) -> Finding:
 
 def _bare(variant: str, metric: Metric, outcome: Outcome, reason: str, match: Match | None = None) -> Finding:
     return Finding(
-        variant=variant, layer=match.name if match else None, op=match.op if match else None, metric=metric,
+        variant=variant, layer=match.name if match else None, **(match.kind._asdict() if match else {}), metric=metric,
         way="static", base=None, head=None, outcome=outcome, reason=reason,
     )  # fmt: skip

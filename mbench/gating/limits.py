@@ -1,8 +1,8 @@
 """How much change is tolerated, and how small a change must not be missed: by metric, network, and kind of layer.
 
-A selector is `[VARIANT:][SCOPE.]METRIC`: a glob of variants, then `network` (the default), `layer`, or one kind of
-layer by its op. The last entry that fits counts; the command line comes after `mbench.toml`, and that after the
-defaults.
+A selector is `[VARIANT:][SCOPE.]METRIC`: a glob of variants, then `network` (the default), `layer`, one kind of layer
+by its op, `role.ROLE` or `block.BLOCK`, where ROLE and BLOCK are globs. The last entry that fits counts; the command
+line comes after `mbench.toml`, and that after the defaults.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from typing import NamedTuple, get_args
 
 import msgspec
 
+from mbench.analysis import labels
 from mbench.core import toml_files
 from mbench.core.errors import UsageError, did_you_mean
-from mbench.core.field_types import Op
+from mbench.core.field_types import ROLES
 from mbench.gating.comparison import Metric
+from mbench.gating.matching import LayerKind
 
 CONFIG = "mbench.toml"
 METRICS: tuple[str, ...] = tuple(name for name in get_args(Metric) if name not in ("presence", "result"))
-SCOPES = ("network", "layer", *get_args(Op))
+SCOPES = ("network", "layer", *labels.OPS)
+_BY_ROLE, _BY_BLOCK = "role.", "block."
 _COUNTED = ("instructions", "loads", "stores")
 _SEEN_OF_NETWORK = 2.0
 _SEEN_OF_LAYER = 5.0
@@ -36,10 +39,18 @@ class Selector(NamedTuple):
     scope: str
     metric: str
 
-    def fits(self, variant: str, op: str | None, metric: str) -> bool:
-        """Return whether it is for a metric of a network (`op` is None) or of a layer of the kind `op`."""
-        scopes = ("network",) if op is None else ("layer", op)
-        return self.metric == metric and self.scope in scopes and fnmatch.fnmatchcase(variant, self.variant)
+    def fits(self, variant: str, kind: LayerKind | None, metric: str) -> bool:
+        """Return whether it is for a metric of a network (`kind` is None) or of a layer of that kind."""
+        return self.metric == metric and self._covers(kind) and fnmatch.fnmatchcase(variant, self.variant)
+
+    def _covers(self, kind: LayerKind | None) -> bool:
+        if kind is None:
+            return self.scope == "network"
+        if self.scope.startswith(_BY_ROLE):
+            return fnmatch.fnmatchcase(kind.role, self.scope.removeprefix(_BY_ROLE))
+        if self.scope.startswith(_BY_BLOCK):
+            return kind.block is not None and fnmatch.fnmatchcase(kind.block, self.scope.removeprefix(_BY_BLOCK))
+        return self.scope in ("layer", kind.op)
 
 
 Entries = tuple[tuple[Selector, float], ...]
@@ -73,22 +84,22 @@ class Limits(NamedTuple):
     thresholds: Entries = DEFAULTS
     sensitivities: Entries = ()
 
-    def threshold(self, variant: str, op: str | None, metric: str) -> float:
-        """Return the change, as a fraction, that is tolerated in a network (`op` is None) or a layer."""
-        return _last(self.thresholds, variant, op, metric) or 0.0
+    def threshold(self, variant: str, kind: LayerKind | None, metric: str) -> float:
+        """Return the change, as a fraction, that is tolerated in a network (`kind` is None) or a layer."""
+        return _last(self.thresholds, variant, kind, metric) or 0.0
 
-    def sensitivity(self, variant: str, op: str | None, metric: str) -> float:
+    def sensitivity(self, variant: str, kind: LayerKind | None, metric: str) -> float:
         """Return the change, as a fraction, that must not be missed.
 
         Raises:
             UsageError: it is not above what is tolerated.
         """
-        tolerated = self.threshold(variant, op, metric)
-        asked = _last(self.sensitivities, variant, op, metric)
+        tolerated = self.threshold(variant, kind, metric)
+        asked = _last(self.sensitivities, variant, kind, metric)
         if asked is None:
-            return tolerated * (_SEEN_OF_NETWORK if op is None else _SEEN_OF_LAYER)
+            return tolerated * (_SEEN_OF_NETWORK if kind is None else _SEEN_OF_LAYER)
         if asked <= tolerated:
-            scope = "network" if op is None else op
+            scope = "network" if kind is None else kind.op
             raise UsageError(
                 f"sensitivity of {scope}.{metric} for {variant} is {asked:.3%}, expected more than its threshold of "
                 f"{tolerated:.3%}; lower --threshold or raise --sensitivity"
@@ -96,8 +107,8 @@ class Limits(NamedTuple):
         return asked
 
 
-def _last(entries: Entries, variant: str, op: str | None, metric: str) -> float | None:
-    return next((value for selector, value in reversed(entries) if selector.fits(variant, op, metric)), None)
+def _last(entries: Entries, variant: str, kind: LayerKind | None, metric: str) -> float | None:
+    return next((value for selector, value in reversed(entries) if selector.fits(variant, kind, metric)), None)
 
 
 def read(config: Path | None, thresholds: Iterable[str] = (), sensitivities: Iterable[str] = ()) -> Limits:
@@ -144,10 +155,23 @@ def _selector(text: str, where: str) -> Selector:
     if metric not in METRICS:
         hint = did_you_mean(metric, METRICS) or f"; expected one of: {', '.join(METRICS)}"
         raise UsageError(f"{where}: metric {toml_files.shown(metric)} of {toml_files.shown(text)} is not known{hint}")
-    if scope and scope not in SCOPES:
-        hint = did_you_mean(scope, SCOPES) or f"; expected one of: {', '.join(SCOPES)}"
-        raise UsageError(f"{where}: scope {toml_files.shown(scope)} of {toml_files.shown(text)} is not known{hint}")
+    _check_scope(scope, f"{where}: scope {toml_files.shown(scope)} of {toml_files.shown(text)}")
     return Selector(variant or "*", scope or "network", metric)
+
+
+def _check_scope(scope: str, said: str) -> None:
+    """Refuse a scope that no network and no layer can have."""
+    role = scope.removeprefix(_BY_ROLE)
+    if scope.startswith(_BY_ROLE):
+        if not fnmatch.filter(ROLES, role):
+            raise UsageError(f"{said} is not known{did_you_mean(role, ROLES) or f'; expected one of: {_all(ROLES)}'}")
+    elif scope and scope not in SCOPES and not (scope.startswith(_BY_BLOCK) and scope != _BY_BLOCK):
+        expected = f"; expected one of: {_all((*SCOPES, 'role.ROLE', 'block.BLOCK'))}"
+        raise UsageError(f"{said} is not known{did_you_mean(scope, SCOPES) or expected}")
+
+
+def _all(words: Iterable[str]) -> str:
+    return ", ".join(words)
 
 
 def percentage(value: object, where: str) -> float:

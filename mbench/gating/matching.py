@@ -14,6 +14,19 @@ from mbench.core.field_types import Op
 from mbench.core.records import Counters, Layer
 
 
+class LayerKind(NamedTuple):
+    """What a layer is: by its operation, by what it does in its block, by the block."""
+
+    op: Op
+    role: str = "other"
+    block: str | None = None
+
+
+def kind(layer: Layer) -> LayerKind:
+    """Return what a layer is."""
+    return LayerKind(layer.op, layer.role, layer.block)
+
+
 class Match(NamedTuple):
     """The same layer, or group of layers, in both runs; one side is empty where it is new or gone."""
 
@@ -28,9 +41,11 @@ class Match(NamedTuple):
         return " + ".join(layer.name for layer in self.base or self.head)
 
     @property
-    def op(self) -> Op:
-        """The kind of the layer; of a group, of the layer with most multiply-adds."""
-        return max(self.base or self.head, key=lambda layer: layer.macs).op
+    def kind(self) -> LayerKind:
+        """What the layer is; of a group, the layer with most multiply-adds, and the block if it is one."""
+        layers = self.base or self.head
+        most = max(layers, key=lambda layer: layer.macs)
+        return LayerKind(most.op, most.role, most.block if len({layer.block for layer in layers}) == 1 else None)
 
 
 def total(layers: Sequence[Layer], field: str) -> int | None:

@@ -148,7 +148,8 @@ def _subjects(
         yield RecordedRuns(
             variant=name, match=match, base=times[0], head=times[1], threads=threads,
             share=stats.median(times[0]) / stats.median(wholes[0]),
-            threshold=limits.threshold(name, match.op, "latency"), asked=limits.sensitivity(name, match.op, "latency"),
+            threshold=limits.threshold(name, match.kind, "latency"),
+            asked=limits.sensitivity(name, match.kind, "latency"),
         )  # fmt: skip
 
 
@@ -192,7 +193,8 @@ def _finding(runs: RecordedRuns, direction: int, p_value: float) -> Finding:
     outcome, reason = _outcome(runs, direction, p_value)
     low, high = runs.interval()
     return Finding(
-        variant=runs.variant, layer=runs.match.name if runs.match else None, op=runs.match.op if runs.match else None,
+        variant=runs.variant, layer=runs.match.name if runs.match else None,
+        **(runs.match.kind._asdict() if runs.match else {}),
         metric="latency", way="recorded", base=stats.median(runs.base), head=stats.median(runs.head),
         ratio=math.exp(runs.log_ratio), interval=(math.exp(low), math.exp(high)), confidence=CONFIDENCE,
         threshold=runs.margin, sensitivity=_asked(runs), p_value=p_value, outcome=outcome, reason=reason,

@@ -166,7 +166,7 @@ def _finding(reading: Reading, direction: int, p_value: float | None) -> Finding
     low, high = stats.signed_rank_interval(reading.log_ratios, CONFIDENCE)
     outcome, reason = _outcome(reading, high, direction, p_value)
     return Finding(
-        variant=reading.variant, layer=reading.layer, op=reading.match.op if reading.match else None,
+        variant=reading.variant, layer=reading.layer, **(reading.match.kind._asdict() if reading.match else {}),
         metric="latency", way="paired", base=reading.base_s, head=reading.head_s, ratio=math.exp(estimate),
         interval=(math.exp(low), math.exp(high)) if math.isfinite(high - low) else None, confidence=CONFIDENCE,
         threshold=reading.margin, sensitivity=reading.sensitivity, p_value=p_value, log_ratios=reading.log_ratios,
@@ -214,10 +214,10 @@ def reading(
 ) -> Reading:
     """Return a reading of samples, one a process: (log ratio, noise, base seconds, head seconds)."""
     log_ratios, noise, base, head = (tuple(column) for column in zip(*samples, strict=True))
-    op = match.op if match else None
+    kind = match.kind if match else None
     base_s = stats.median(base)
     return Reading(
         variant=variant, match=match, log_ratios=log_ratios, noise=noise, base_s=base_s, head_s=stats.median(head),
-        whole_s=base_s if whole_s is None else whole_s, threshold=limits.threshold(variant, op, "latency"),
-        asked=limits.sensitivity(variant, op, "latency"),
+        whole_s=base_s if whole_s is None else whole_s, threshold=limits.threshold(variant, kind, "latency"),
+        asked=limits.sensitivity(variant, kind, "latency"),
     )  # fmt: skip

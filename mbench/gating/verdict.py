@@ -14,7 +14,7 @@ from mbench.core import units
 from mbench.core.progress import Stage
 from mbench.core.records import Result
 from mbench.core.version import VERSION
-from mbench.gating import acceptance, causes, comparable, coverage, exact, matching, paired, recorded
+from mbench.gating import acceptance, causes, comparable, coverage, exact, groups, matching, paired, recorded
 from mbench.gating import asked as asked_for
 from mbench.gating.acceptance import Acceptance
 from mbench.gating.comparison import WAYS, Comparison, Conclusion, Difference, Finding, Verdict, Way
@@ -85,6 +85,7 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
     explained = tuple(_with_causes(finding, base, head, matched) for finding in findings)
     comparison = Comparison(
         base=base.described(), head=head.described(), ways={way: WAYS[way] for way in possible}, findings=explained,
+        groups=groups.of_findings(explained),
         differences=found, notes=(*fought.remarks, *coverage.notes(both, matched, possible)),
         left_out=_left_out(wanted, possible, found), copies=_copies(base, head, shared),
         not_measured=presence.not_measured,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from mbench.core import dtypes
-from mbench.core.field_types import MOST_THREADS, Family
+from mbench.core.field_types import MOST_THREADS, TargetFamily
 from mbench.core.machine_types import Gpu, Host, Target
 from mbench.hardware import gpus
 
@@ -96,7 +96,7 @@ _X86 = Platform(
     meters_layers=False,
     ships_source=False,
 )
-PLATFORMS: dict[Family, Platform] = {
+PLATFORMS: dict[TargetFamily, Platform] = {
     "x86": _X86,
     "arm": dataclasses.replace(_X86, words="arm64", broadcasts_from_memory=False, counted="arm64_cortex_a72"),
     "gpu": Platform(

@@ -5,16 +5,21 @@ from __future__ import annotations
 import functools
 
 from mbench.core import plugins
-from mbench.core.errors import PluginError, UsageError, shown
-from mbench.core.records import Variant
+from mbench.core.errors import PluginError, UsageError, shortened, shown, why
+from mbench.core.plugins import Plugin
+from mbench.core.records import Replacement, Variant
 from mbench.networks import block_words, blocks, folding, standard
+from mbench.networks import family as family_rules
 from mbench.networks import layers as layers_of
+from mbench.networks.block_words import BlockError
 from mbench.networks.families import FAMILIES
 from mbench.networks.family import Family
 from mbench.networks.folding import Folded
-from mbench.networks.graph import Graph
+from mbench.networks.graph import Graph, GraphError
 from mbench.networks.layers import LayerSpec
 
+_LONGEST = 300
+"""Characters of what another package's error says."""
 _KEPT = 64
 """Graphs that are kept: a run asks for each several times."""
 
@@ -27,27 +32,50 @@ def family_of(name: str) -> Family:
         PluginError: the package that adds it is broken, or two add it.
     """
     added = plugins.find(plugins.NETWORKS, name, FAMILIES)
-    if added is None:
-        if name not in FAMILIES:
-            raise UsageError(f"family {name!r} is not known; see 'mbench variants'")
-        return FAMILIES[name]
-    if set(name) & set("{}"):
+    if added is not None:
+        return _added_family(added)
+    if name not in FAMILIES:
+        raise UsageError(f"family {name!r} is not known; see 'mbench variants'")
+    return FAMILIES[name]
+
+
+def _added_family(added: Plugin) -> Family:
+    if set(added.name) & set("{}"):
         raise added.refuse("its name has a brace, which means a grid of names")
     family = added.load()
     if isinstance(family, str):
-        family = Family(title=name, blocks=family)
+        family = Family(blocks=family)
     if not isinstance(family, Family):
-        raise added.refuse(f"{shown(family)} are no blocks; expected words as in {block_words.EXAMPLE!r}")
+        raise added.refuse(f"{shown(family)} are no blocks; expected words as in {block_words.EXAMPLE!r}, or a Family")
     try:
-        block_words.read(family.blocks)
-    except block_words.BlockError as error:
-        raise added.refuse(f"{shown(family.blocks)} are no blocks: {error}") from error
+        family_rules.check(family)
+        _tried(family)
+    except BlockError as error:
+        raise added.refuse(str(error)) from error
+    except Exception as error:
+        raise _refused(added, 1.0, error) from error
     return family
+
+
+def _refused(added: Plugin, width: float, error: Exception) -> PluginError:
+    said = shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
+    return added.refuse(f"it has no network of width {width}: {said}")
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _tried(family: Family) -> Graph:
+    """Return a family's network of width 1.0, at its own resolution."""
+    return blocks.graph(family, width=1.0, resolution=family.resolution)
 
 
 def is_known(family: str) -> bool:
     """Return whether there is such a family; the code of the package that adds it is not run."""
     return family in FAMILIES or plugins.find(plugins.NETWORKS, family) is not None
+
+
+def known_families() -> tuple[str, ...]:
+    """Return the names of all families, mbench's own first; the code of packages that add some is not run."""
+    return tuple(dict.fromkeys((*FAMILIES, *plugins.names(plugins.NETWORKS))))
 
 
 def added_families() -> tuple[tuple[str, ...], tuple[PluginError, ...]]:
@@ -62,24 +90,64 @@ def added_families() -> tuple[tuple[str, ...], tuple[PluginError, ...]]:
     return tuple(sound), tuple(broken)
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def graph(variant: Variant) -> Graph:
-    """Return the graph of a variant as it is trained, with BatchNorm."""
+    """Return the graph of a variant as it is trained, with BatchNorm.
+
+    Raises:
+        UsageError: the family has no network of this width and resolution.
+        PluginError: the package that adds the family is broken.
+    """
+    return _twin(_as_written(variant)).graph if variant.convolution == "standard" else _as_written(variant)
+
+
+def replaced(variant: Variant) -> tuple[Replacement, ...]:
+    """Return what was replaced in a standard twin; nothing in another network."""
+    return _twin(_as_written(variant)).replaced if variant.convolution == "standard" else ()
+
+
+_twin = functools.lru_cache(maxsize=_KEPT)(standard.twin)
+
+
+def _as_written(variant: Variant) -> Graph:
+    """Return the graph of a network, or of the one that it is the standard twin of."""
+    width, added = variant.number("width_multiplier"), plugins.find(plugins.NETWORKS, variant.family)
     family = family_of(variant.family)
-    whole = blocks.graph(
-        family,
-        width=variant.number("width_multiplier"),
-        resolution=int(variant.number("resolution")),
-        batch=variant.batch,
-        dtype=variant.dtype,
-    )
-    return standard.twin(whole).graph if variant.convolution == "standard" else whole
+    try:
+        return _built(family, width, int(variant.number("resolution")), variant.batch, variant.dtype)
+    except GraphError as error:
+        raise UsageError(f"variant {variant.name!r}: {error}; its family has no network of this size") from error
+    except Exception as error:
+        if added is None:
+            raise
+        raise _refused(added, width, error) from error
 
 
 @functools.lru_cache(maxsize=_KEPT)
+def _built(family: Family, width: float, resolution: int, batch: int, dtype: str) -> Graph:
+    return blocks.graph(family, width=width, resolution=resolution, batch=batch, dtype=dtype)
+
+
+def has_twin(family: str) -> bool:
+    """Return whether the networks of a family have a depthwise convolution, and so a standard twin.
+
+    Raises:
+        UsageError: the family is not known.
+        PluginError: the package that adds it is broken.
+    """
+    return _has_depthwise(family_of(family))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _has_depthwise(family: Family) -> bool:
+    return standard.has_depthwise(_tried(family))
+
+
 def folded(variant: Variant) -> Folded:
     """Return the graph of a variant as it is compiled, BatchNorm folded into its convolutions."""
-    return folding.fold(graph(variant))
+    return _folded(graph(variant))
+
+
+_folded = functools.lru_cache(maxsize=_KEPT)(folding.fold)
 
 
 def layers(variant: Variant) -> tuple[LayerSpec, ...]:
@@ -94,5 +162,8 @@ def input_shape(variant: Variant) -> tuple[int, ...]:
 
 
 def title(family: str) -> str:
-    """Return how people write a family's name; one that is not known, as it is."""
-    return FAMILIES[family].title if family in FAMILIES else family
+    """Return how people write a family's name; one that is not known, or not to be used, as it is."""
+    try:
+        return family_of(family).title or family
+    except (UsageError, PluginError):
+        return family

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 
 from mbench.networks.block_words import Word
-from mbench.networks.block_writer import BlockWriter
+from mbench.networks.family_writer import FamilyWriter
 from mbench.networks.graph import GraphError
 
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 _ROLE = "attention"
 
 
-def multi_query(writer: BlockWriter, word: Word, x: str) -> str:
+def multi_query(writer: FamilyWriter, word: Word, x: str) -> str:
     """Write a block in which all heads share one key and one value for each pixel.
 
     With a key stride, keys and values are those of a smaller image, which depthwise convolutions make.
@@ -38,7 +38,7 @@ def multi_query(writer: BlockWriter, word: Word, x: str) -> str:
     return _closed(writer, word, x, builder.add("permute", "attention.channels", mixed, role=_ROLE, axes=_TO_FIRST))
 
 
-def multi_head(writer: BlockWriter, word: Word, x: str) -> str:
+def multi_head(writer: FamilyWriter, word: Word, x: str) -> str:
     """Write a block in which each head has keys and values of its own: an equal part of the channels.
 
     Raises:
@@ -67,19 +67,19 @@ def multi_head(writer: BlockWriter, word: Word, x: str) -> str:
     return _closed(writer, word, x, image)
 
 
-def _smaller(writer: BlockWriter, word: Word, name: str, x: str) -> str:
+def _smaller(writer: FamilyWriter, word: Word, name: str, x: str) -> str:
     if word.key_stride == 1:
         return x
     return writer.depthwise(name, x, kernel=word.kernel, stride=word.key_stride, activation=None)
 
 
-def _rows(writer: BlockWriter, name: str, x: str, shape: tuple[int, ...]) -> str:
+def _rows(writer: FamilyWriter, name: str, x: str, shape: tuple[int, ...]) -> str:
     """Write an image as rows of channels."""
     last = writer.builder.add("permute", f"{name}.last", x, role=name, axes=_TO_LAST)
     return writer.builder.add("reshape", f"{name}.rows", last, role=name, shape=shape)
 
 
-def _attended(writer: BlockWriter, query: str, key: str, value: str) -> str:
+def _attended(writer: FamilyWriter, query: str, key: str, value: str) -> str:
     """Write a mean of the values for each query, weighted by how its product with each key compares to the others."""
     add = writer.builder.add
     weights = add(
@@ -88,6 +88,6 @@ def _attended(writer: BlockWriter, query: str, key: str, value: str) -> str:
     return add("matmul", "attention.mean", weights, value, role=_ROLE)
 
 
-def _closed(writer: BlockWriter, word: Word, x: str, mixed: str) -> str:
+def _closed(writer: FamilyWriter, word: Word, x: str, mixed: str) -> str:
     y = writer.bare("project", mixed, writer.channels(word), role="project")
     return writer.residual(word, x, writer.layer_scale(y))

@@ -58,6 +58,8 @@ _ALLOWED = {
     "er": "s r n se noskip fix", "uir": "s r n se noskip fix", "mqa": "k s v r noskip fix", "mha": "k s r noskip fix",
     "pool": "", "fc": "",
 }  # fmt: skip
+KINDS = tuple(_NEEDED)
+"""The kinds of words."""
 
 
 class BlockError(ValueError):

@@ -7,7 +7,7 @@ it element by element: activations, and the sum with a residual. Only the last o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from mbench.networks import layout, operations
 from mbench.networks.graph import Graph, GraphError, Node
@@ -19,11 +19,20 @@ class Group:
 
     nodes: tuple[Node, ...]
     views: tuple[Node, ...] = ()
+    stages: tuple[Group, ...] = ()
+    """The groups that a fused one is made of: each reads what the one before it makes, and nothing else does."""
+    fused_name: str = ""
+    """The name of its layer where it is fused."""
 
     @property
     def anchor(self) -> Node:
         """What gives the group its name, its role and most of its work."""
         return (*self.nodes, *self.views)[0]
+
+    @property
+    def name(self) -> str:
+        """The name of its layer: the anchor's, unless it is fused."""
+        return self.fused_name or self.anchor.name
 
     @property
     def output(self) -> Node:
@@ -36,6 +45,12 @@ class Group:
         inside = {node.name for node in (*self.nodes, *self.views)}
         names = (name for node in (*self.nodes, *self.views) for name in node.inputs if name not in inside)
         return tuple(dict.fromkeys(names))
+
+
+def fused(stages: Sequence[Group], name: str) -> Group:
+    """Return one group, of the given name, that does what several do, one after the other."""
+    nodes = tuple(node for stage in stages for node in stage.nodes)
+    return Group(nodes=nodes, views=stages[-1].views, stages=tuple(stages), fused_name=name)
 
 
 def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...]:

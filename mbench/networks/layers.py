@@ -15,6 +15,11 @@ from mbench.networks.graph import Graph, Node
 
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d")
 _WEIGHTED = ("conv2d", "linear")
+_FUSED = {
+    ("pointwise_conv2d", "depthwise_conv2d", "pointwise_conv2d"): "inverted_residual",
+    ("depthwise_conv2d", "pointwise_conv2d"): "depthwise_separable",
+    ("pointwise_conv2d", "depthwise_conv2d"): "expand_depthwise",
+}
 _POOLS = ("max_pool2d", "avg_pool2d", "global_avg_pool")
 _NAMES = {"linear": "dense", **dict.fromkeys(_POOLS, "pool"), **dict.fromkeys(("reshape", "permute"), "transpose")}
 
@@ -34,7 +39,10 @@ class LayerSpec:
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     op: str
     """`conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`, `softmax`,
-    `layer_norm`, `elementwise`, `transpose`, `concat`, `slice`."""
+    `layer_norm`, `elementwise`, `transpose`, `concat`, `slice`; of a kernel that is fused of several,
+    `inverted_residual`, `depthwise_separable` or `expand_depthwise`."""
+    contains: tuple[str, ...] = ()
+    """Names of the layers that it would be were its kernel not fused of theirs, in order."""
     operations: tuple[str, ...]
     """All that its kernel computes, as the graph names it, in order."""
     input_shape: tuple[int, ...]
@@ -57,11 +65,11 @@ class LayerSpec:
         return self.op in CONVOLUTIONS
 
 
-def of_graph(graph: Graph) -> tuple[LayerSpec, ...]:
-    """Return the layers of a folded graph in an order of execution."""
-    found = kernels.groups(graph)
+def of_graph(graph: Graph, groups: tuple[kernels.Group, ...] | None = None) -> tuple[LayerSpec, ...]:
+    """Return the layers of a folded graph in an order of execution: one for each group, those of `kernels.groups`."""
+    found = kernels.groups(graph) if groups is None else groups
     read = kernels.sources(graph, found)
-    names = {group: group.anchor.name for group in found}
+    names = {group: group.name for group in found}
     return tuple(_layer(graph, group, tuple(names[each] for each in read[group])) for group in found if group.nodes)
 
 
@@ -70,13 +78,16 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
     constants = dict.fromkeys(name for node in nodes for name in graph.constants(node))
     weights = {node.inputs[1] for node in nodes if node.op in _WEIGHTED and node.inputs[1] in constants}
     operands = [name for name in group.reads if name not in graph.parameters]
+    if group.stages:  # its window is that of the convolution that has one
+        anchor = max((stage.anchor for stage in group.stages), key=lambda node: math.prod(_window(graph, node)))
     is_window = anchor.op == "conv2d" or anchor.op in _POOLS
     return LayerSpec(
-        name=anchor.name,
+        name=group.name,
         block=anchor.block,
-        role=anchor.role,
+        role="fused" if group.stages else anchor.role,
         inputs=inputs,
-        op=kind(graph, anchor),
+        contains=tuple(stage.name for stage in group.stages),
+        op=_FUSED[tuple(kind(graph, stage.anchor) for stage in group.stages)] if group.stages else kind(graph, anchor),
         operations=tuple(node.op for node in nodes),
         input_shape=graph.shape(operands[0]) if operands else anchor.shape,
         output_shape=(group.nodes[-1] if anchor.op == "conv2d" else group.output).shape,

@@ -31,7 +31,7 @@ from typing import Any
 
 from mbench.networks.graph import GraphError
 
-Shape = tuple[int, ...]
+Extents = tuple[int, ...]
 Attributes = Mapping[str, Any]
 
 
@@ -42,12 +42,12 @@ class Operation:
     `elementwise`: each element of what it gives depends on the same element of what it reads, which may broadcast.
     """
 
-    shape: Callable[[tuple[Shape, ...], Attributes], Shape]
-    macs: Callable[[tuple[Shape, ...], Shape], int] = lambda _inputs, _output: 0
+    shape: Callable[[tuple[Extents, ...], Attributes], Extents]
+    macs: Callable[[tuple[Extents, ...], Extents], int] = lambda _inputs, _output: 0
     elementwise: bool = False
 
 
-def _conv2d(inputs: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _conv2d(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     image, weight = inputs[0], inputs[1]
     groups = attributes["groups"]
     if image[1] % groups or weight[0] % groups or weight[1] != image[1] // groups:
@@ -57,8 +57,8 @@ def _conv2d(inputs: tuple[Shape, ...], attributes: Attributes) -> Shape:
 
 
 def _sides(
-    sides: Shape, kernel: Shape, strides: Shape, padding: Shape, dilation: Shape = (1, 1), *, up: bool = False
-) -> Shape:
+    sides: Extents, kernel: Extents, strides: Extents, padding: Extents, dilation: Extents = (1, 1), *, up: bool = False
+) -> Extents:
     """Return how many places a window has along each side.
 
     `up`: the last may reach beyond the padding, but begins inside the image or before it (torch, `ceil_mode`).
@@ -74,28 +74,28 @@ def _sides(
     return tuple(found)
 
 
-def _pool(inputs: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _pool(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     image = inputs[0]
     up = bool(attributes.get("ceil_mode", False))
     sides = _sides(image[2:], attributes["kernel"], attributes["strides"], attributes["padding"], up=up)
     return (*image[:2], *sides)
 
 
-def _linear(inputs: tuple[Shape, ...], _attributes: Attributes) -> Shape:
+def _linear(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     x, weight = inputs[0], inputs[1]
     if x[-1] != weight[1]:
         raise GraphError(f"a fully connected layer of {weight[1]} inputs cannot read {x}")
     return (*x[:-1], weight[0])
 
 
-def _matmul(inputs: tuple[Shape, ...], _attributes: Attributes) -> Shape:
+def _matmul(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     left, right = inputs
     if left[-1] != right[-2]:
         raise GraphError(f"a matrix product of {left} and {right} is none")
     return (*_broadcast((left[:-2], right[:-2]), {}), left[-2], right[-1])
 
 
-def _broadcast(inputs: tuple[Shape, ...], _attributes: Attributes) -> Shape:
+def _broadcast(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     rank = max(map(len, inputs))
     aligned = [(1,) * (rank - len(shape)) + shape for shape in inputs]
     result = tuple(max(extents) for extents in zip(*aligned, strict=True))
@@ -105,39 +105,45 @@ def _broadcast(inputs: tuple[Shape, ...], _attributes: Attributes) -> Shape:
     return result
 
 
-def _reshape(inputs: tuple[Shape, ...], attributes: Attributes) -> Shape:
-    shape: Shape = tuple(attributes["shape"])
+def _reshape(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
+    shape: Extents = tuple(attributes["shape"])
     if math.prod(shape) != math.prod(inputs[0]):
         raise GraphError(f"{inputs[0]} cannot be reshaped to {shape}")
     return shape
 
 
-def _concat(inputs: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _concat(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     axis = attributes["axis"]
     first = inputs[0]
     return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
 
 
-def _slice(inputs: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _slice(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     axis = attributes["axis"]
     return (*inputs[0][:axis], attributes["end"] - attributes["begin"], *inputs[0][axis + 1 :])
 
 
-def _same(inputs: tuple[Shape, ...], _attributes: Attributes) -> Shape:
+def _same(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     return inputs[0]
 
 
-def _of_weights(inputs: tuple[Shape, ...], output: Shape) -> int:
+def _of_weights(inputs: tuple[Extents, ...], output: Extents) -> int:
     """Multiply-adds of what sums over all weights of an output channel, those on padding included."""
     return math.prod(output) * math.prod(inputs[1][1:])
 
 
-def _of_matrices(inputs: tuple[Shape, ...], output: Shape) -> int:
+def _of_matrices(inputs: tuple[Extents, ...], output: Extents) -> int:
     return math.prod(output) * inputs[0][-1]
 
 
 _ELEMENT = Operation(shape=_same, elementwise=True)
 _ELEMENTS = Operation(shape=_broadcast, elementwise=True)
+
+ACTIVATIONS = (
+    *("relu", "relu6", "hard_swish", "hard_sigmoid"),
+    *("sigmoid", "silu", "gelu", "gelu_tanh", "tanh"),
+)
+"""The operations that take one value and have no attributes."""
 
 OPERATIONS: dict[str, Operation] = {
     "conv2d": Operation(shape=_conv2d, macs=_of_weights),
@@ -154,13 +160,7 @@ OPERATIONS: dict[str, Operation] = {
     "concat": Operation(shape=_concat),
     "slice": Operation(shape=_slice),
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "maximum", "minimum"), _ELEMENTS),
-    **dict.fromkeys(
-        (
-            *("clip", "scale", "relu", "relu6", "hard_swish", "hard_sigmoid"),
-            *("sigmoid", "silu", "gelu", "gelu_tanh", "tanh"),
-        ),
-        _ELEMENT,
-    ),
+    **dict.fromkeys(("clip", "scale", *ACTIVATIONS), _ELEMENT),
 }
 
 

@@ -22,6 +22,7 @@ from mbench.networks.graph import Graph, Node
 SEED = 20170417
 _CALIBRATION_IMAGES = 4
 _CALIBRATION_PIXELS = 64  # of each channel of the smallest map, or its mean and variance would be noise
+_CALIBRATION_WORK = 64 * 64 * 64  # pixels of all images, beyond which a large network would take minutes
 _MANTISSA_BITS = 8
 
 Values = dict[str, torch.Tensor]
@@ -67,8 +68,10 @@ def draw(graph: Graph) -> dict[str, np.ndarray]:
     Each is drawn by a generator that its name seeds, in the order of execution; statistics are what flows through.
     """
     images = torch.Generator().manual_seed(SEED)
-    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op in ("conv2d", "batch_norm")]
-    count = max(_CALIBRATION_IMAGES, -(-_CALIBRATION_PIXELS // min(sides, default=1)))
+    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op == "batch_norm"]
+    size = max((math.prod(given.shape[2:]) for given in graph.inputs.values()), default=1)
+    wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
+    count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
     inputs = {name: torch.randn(count, *given.shape[1:], generator=images) for name, given in graph.inputs.items()}
     drawn: dict[str, np.ndarray] = {}
 
@@ -88,6 +91,8 @@ def _drawn(node: Node, read: list[torch.Tensor], shapes: list[tuple[int, ...]]) 
     generator = torch.Generator().manual_seed(SEED ^ zlib.crc32(node.name.encode()))
     if node.op in ("conv2d", "linear"):
         weight = torch.empty(shapes[0]).normal_(0.0, (2.0 / math.prod(shapes[0][1:])) ** 0.5, generator=generator)
+        if node.op == "conv2d" and len(shapes) > 1:
+            return [weight, _opening(node, read[0], weight, generator)]
         return [weight, *(torch.empty(shape).normal_(0.0, 0.1, generator=generator) for shape in shapes[1:])]
     if node.op == "batch_norm":
         return _statistics(read[0], generator)
@@ -95,6 +100,15 @@ def _drawn(node: Node, read: list[torch.Tensor], shapes: list[tuple[int, ...]]) 
         scale = torch.empty(shapes[0]).uniform_(0.8, 1.2, generator=generator)
         return [scale, *(torch.empty(shape).uniform_(0.0, 0.5, generator=generator) for shape in shapes[1:])]
     return [torch.empty(shape).uniform_(0.4, 0.6, generator=generator) for shape in shapes]
+
+
+def _opening(node: Node, x: torch.Tensor, weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return a bias in the place of BatchNorm: the mean is taken off, and most ReLUs stay open.
+
+    Without it half of the channels inside squeeze-excite give nothing, and what reads them could be wrong.
+    """
+    mean = _convolution(node, len(x), x, weight).mean((0, 2, 3))
+    return torch.empty_like(mean).uniform_(0.5, 1.0, generator=generator) - _coarse(mean)
 
 
 def _statistics(x: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor]:

@@ -1,46 +1,43 @@
-"""Names of variants: `mobilenet_v1_1.0_224`, its baselines by suffix, and grids by braces. Pure text, no torch.
+"""Names of variants: `mobilenet_v1_1.0_224`, standard twins by suffix, and grids by braces. Pure text, no torch.
 
 Name: family, width multiplier, resolution, then the optional suffixes `_shallow`, `_standard` and `_bN` (batch N), in
 this order: `mobilenet_v1_0.5_160_shallow_standard_b8`. Braces and commas make grids:
 `mobilenet_v1_{0.25,0.5}_{128,224}`.
+
+The width multiplier is 1.0 where a name has none, and the resolution is the family's own (`networks.family`): of
+`mobilenet_v2`, `mobilenet_v2_0.75` and `mobilenet_v2_192`, the second has a width and the third a resolution, because a
+width that stands alone has a point or is one digit. The canonical name has both.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from mbench.core import dtypes
-from mbench.core.errors import UsageError, did_you_mean
+from mbench.core.errors import PluginError, UsageError
 from mbench.core.field_types import MOST_BATCH, MOST_VARIANTS
 from mbench.core.records import Variant
-from mbench.networks import architectures
+from mbench.networks import architectures, near_names, sizes
 from mbench.networks.families import FAMILIES
 
 DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
-WIDTHS = ("0.25", "0.5", "0.75", "1.0")
-RESOLUTIONS = ("128", "160", "192", "224")
-MIN_RESOLUTION = 32
-MAX_RESOLUTION = 4096
-MIN_WIDTH = 0.01
-MAX_WIDTH = 1.4
 
-_NAME = re.compile(
-    r"(?P<family>.+?)_(?P<width>[^_]*)_(?P<resolution>[^_]*)(?P<shallow>_shallow)?(?P<standard>_standard)?"
-    r"(_b(?P<batch>\d{1,20}))?"
-)
+_BATCH = re.compile(r"(?P<rest>.+)_b(?P<batch>\d{1,20})", re.DOTALL)
+_NAME = re.compile(r"(?P<stem>.+?)(?P<shallow>_shallow)?(?P<standard>_standard)?", re.DOTALL)
 
 
 def catalog() -> tuple[str, ...]:
-    """Return the names that `mbench variants` lists: the paper's grid and its baselines, then what packages add."""
-    grid = [f"mobilenet_v1_{width}_{resolution}" for width in WIDTHS for resolution in RESOLUTIONS]
-    added = [
-        f"{family.removesuffix('_shallow')}_1.0_224{'_shallow' * family.endswith('_shallow')}"
-        for family in architectures.added_families()[0]
-        if family not in FAMILIES
-    ]
-    return (*grid, "mobilenet_v1_1.0_224_shallow", "mobilenet_v1_1.0_224_standard", *added)
+    """Return the names that `mbench variants` lists: what is published of each family, then what packages add."""
+    added = [family for family in architectures.added_families()[0] if family not in FAMILIES]
+    names: list[str] = []
+    for family in (*FAMILIES, *added):
+        names += [_named(family, size) for size in architectures.family_of(family).listed]
+        names += [name for name in DEFAULT if name not in names and name.startswith(f"{family}_")]
+    return tuple(names)
 
 
 def expand(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -49,7 +46,7 @@ def expand(patterns: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UsageError: a brace is not closed, a name is not a variant's, or there are too many.
     """
-    names = (parse(name).name for pattern in patterns for name in _expand_braces(pattern))
+    names = (parse(name).name for pattern in patterns for name in sizes.expanded(pattern))
     found = tuple(itertools.islice(names, MOST_VARIANTS + 1))
     if len(found) > MOST_VARIANTS:
         raise UsageError(
@@ -84,19 +81,8 @@ def at_batches(names: Iterable[str], sizes: tuple[int, ...]) -> tuple[str, ...]:
     return expand(f"{name}_b{size}" for size in sizes for name in names)
 
 
-def _expand_braces(pattern: str) -> Iterator[str]:
-    parts = re.split(r"\{([^{}]*)\}", pattern)
-    if any(brace in part for part in parts for brace in "{}"):
-        raise UsageError(
-            f"variant pattern {pattern!r}: a brace is not closed or is nested; "
-            "expected braces as in 'mobilenet_v1_{0.25,0.5}_224'"
-        )
-    choices = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
-    return ("".join(choice) for choice in itertools.product(*choices))
-
-
 def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
-    """Return the variant that a name stands for; its own name is canonical (`1` becomes `1.0`).
+    """Return the variant that a name stands for; its own name is canonical (`mobilenet_v1` is `mobilenet_v1_1.0_224`).
 
     Args:
         name: as a user writes it.
@@ -107,55 +93,130 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
         UsageError: the family is not known, or the width multiplier, resolution, batch or dtype is out of range.
         PluginError: the package that adds the family is broken.
     """
-    match = _NAME.fullmatch(name)
-    family = match["family"] + (match["shallow"] or "") if match else ""
-    if match is None or not architectures.is_known(family):
-        raise UsageError(f"variant {name!r} is not known{did_you_mean(name, catalog()) or ';'} see 'mbench variants'")
-    architectures.family_of(family)  # which says now what is wrong with the package that adds it
+    found = _read(name)
+    if found is None:
+        raise _unknown(name)
+    family = found.family
+    known = architectures.family_of(family)  # which says now what is wrong with the package that adds it
     dtypes.of(dtype)
-    batch = int(match["batch"] or batch)
+    batch = int(found.batch or batch)
     if batch < 1:
         raise UsageError(f"batch {batch} is not positive; expected 1 or more")
     if batch > MOST_BATCH:
         raise UsageError(f"variant {name!r}: batch {batch} is not in the range 1 to {MOST_BATCH}")
-    suffixes = f"{match['shallow'] or ''}{match['standard'] or ''}" + (f"_b{batch}" if match["batch"] else "")
-    width, resolution = _width(match["width"], name), _resolution(match["resolution"], name)
-    return Variant(
-        name=f"{match['family']}_{width}_{resolution}{suffixes}",
+    width, resolution = _size(found.sizes, name, str(known.resolution))
+    variant = Variant(
+        name=_named(family, f"{width}_{resolution}", found.standard, f"_b{batch}" if found.batch else ""),
         family=family,
         parameters={"width_multiplier": width, "resolution": resolution},
-        convolution="standard" if match["standard"] else "depthwise_separable",
+        convolution=_convolution(family, name, standard=bool(found.standard)),
         batch=batch,
         dtype=dtype,
     )
+    if family not in FAMILIES:
+        architectures.graph(variant)  # another package's network may be too large for a small image
+    return variant
 
 
-def _width(text: str, name: str) -> float:
-    expected = f"expected a number from {MIN_WIDTH} to {MAX_WIDTH}, such as 0.25 or 1.0"
-    if not re.fullmatch(r"-?\d+(\.\d+)?", text):
-        raise UsageError(f"variant {name!r}: width multiplier {text!r} is not a number; {expected}")
-    width = float(text)
-    if not MIN_WIDTH <= width <= MAX_WIDTH:
-        raise UsageError(f"variant {name!r}: width multiplier {text} is out of range; {expected}")
-    return width
+class _Parts(NamedTuple):
+    """A name's family, what follows it, and its suffixes."""
+
+    family: str
+    sizes: tuple[str, ...]
+    standard: str
+    batch: str
 
 
-def _resolution(text: str, name: str) -> int:
-    expected = f"expected a whole number from {MIN_RESOLUTION} to {MAX_RESOLUTION}, such as 128 or 224"
-    if not re.fullmatch(r"-?\d{1,20}", text):
-        raise UsageError(f"variant {name!r}: resolution {text!r} is not a whole number; {expected}")
-    resolution = int(text)
-    if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
-        raise UsageError(f"variant {name!r}: resolution {text} is out of range; {expected}")
-    return resolution
+def _read(name: str) -> _Parts | None:
+    """Return the parts of a name with the longest family that it begins with; None where there is none."""
+    ending = _BATCH.fullmatch(name)
+    readings = [(ending["rest"], ending["batch"])] if ending else []
+    for text, batch in (*readings, (name, "")):  # of `mnasnet_b1`, the second
+        match = _NAME.fullmatch(text)
+        found = match and _sized(match["stem"], match["shallow"] or "")
+        if match and found:
+            return _Parts(*found, match["standard"] or "", batch)
+    return None
 
 
-def paired_with(variant: Variant) -> str:
-    """Return the name of the same network with the other kind of convolution."""
+def _sized(stem: str, shallow: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the longest family that a name begins with, and the sizes that follow it; None where there is none."""
+    for count in range(3):  # no size, width or resolution, both
+        family, *given = stem.rsplit("_", count) if count else (stem,)
+        if len(given) == count and architectures.is_known(f"{family}{shallow}"):
+            return f"{family}{shallow}", tuple(given)
+    return None
+
+
+def _convolution(family: str, name: str, *, standard: bool) -> Literal["depthwise_separable", "standard"] | None:
+    """Return the kind of convolutions of a network; None where the family has no depthwise ones."""
+    if architectures.has_twin(family):
+        return "standard" if standard else "depthwise_separable"
+    if standard:
+        raise UsageError(f"variant {name!r}: the network has no depthwise convolution, so no standard twin")
+    return None
+
+
+def _size(given: tuple[str, ...], name: str, resolution: str) -> tuple[float, int]:
+    """Return the width multiplier and the resolution that a name has behind its family."""
+    if any(part and not any(map(str.isdigit, part)) for part in given) and (near := _near(name)):
+        raise UsageError(f"variant {name!r} is not known{near} see 'mbench variants'")
+    if len(given) == 1:
+        if not sizes.is_size(given[0]):
+            raise _unknown(name)
+        given = (given[0], resolution) if sizes.is_width(given[0]) else ("1.0", given[0])
+    width, resolution = given or ("1.0", resolution)
+    return sizes.width(width, name), sizes.resolution(resolution, name)
+
+
+def _unknown(name: str) -> UsageError:
+    return UsageError(f"variant {name!r} is not known{_near(name) or ';'} see 'mbench variants'")
+
+
+def _near(name: str) -> str:
+    """Return `; did you mean 'x'?`, or nothing where no network has a name like this."""
+    meant: list[str] = []
+    for near in near_names.suggested(name, architectures.known_families()):
+        with contextlib.suppress(UsageError, PluginError):  # of a size or a package that cannot be
+            meant += [repr(parse(near).name)] if _read(near) else []
+    return f"; did you mean {' or '.join(meant)}?" if meant else ""
+
+
+def _named(family: str, size: str, *suffixes: str) -> str:
+    """Return a canonical name."""
+    base = family.removesuffix("_shallow")
+    return f"{base}_{size}{family.removeprefix(base)}{''.join(suffixes)}"
+
+
+def paired_with(variant: Variant) -> str | None:
+    """Return the name of the same network with the other kind of convolution; None where there is no such network."""
+    if variant.convolution is None:
+        return None
     stem = without_batch(variant.name)
     batch = variant.name.removeprefix(stem)
     other = stem.removesuffix("_standard") if variant.convolution == "standard" else f"{stem}_standard"
     return f"{other}{batch}"
+
+
+def with_twins(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return networks, each followed by its standard twin, each once; and those that have no standard twin.
+
+    Args:
+        names: canonical names, of networks or of standard twins.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    found: dict[str, None] = {}
+    without: list[str] = []
+    for name in names:
+        variant = parse(name)
+        found[name] = None
+        if variant.convolution is None:
+            without.append(name)
+        elif variant.convolution == "depthwise_separable" and (twin := paired_with(variant)):
+            found[twin] = None
+    return expand(found), tuple(without)
 
 
 def without_batch(name: str) -> str:

@@ -19,7 +19,7 @@ from mbench.page import figure_data, figures, figures_history, figures_roofline,
 if TYPE_CHECKING:
     import pandas as pd
 
-_NO_CHAIN = "the layers are no chain, so what is alive beside a layer's own tensors is not known"
+_NO_INPUTS = "the record does not say what each layer reads, so what is alive while it runs is not known"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
         memory=_chart(f"{anchor}-memory", "Memory in use while each layer runs", [
             (f"{item.label}{said}", figures.memory(figure_data.of_live(item.result), weights=weights))
             for weights, said in ((False, ""), (True, ", with weights")) for item in view.results
-        ], _NO_CHAIN),
+        ], _NO_INPUTS),
         energy=_chart(f"{anchor}-energy", "Energy by component", [
             ("all", figures.energy(figure_data.of_energy(view.record.results)))
         ], next((item.why("energy.energy_j") for item in view.results), "no result")),

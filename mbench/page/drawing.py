@@ -10,22 +10,62 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+_OTHER = "#999999"
 OP_COLOURS = {
     "conv2d": "#0072B2",
     "depthwise_conv2d": "#E69F00",
     "pointwise_conv2d": "#009E73",
+    "grouped_conv2d": "#D55E00",
+    "inverted_residual": "#332288",
+    "depthwise_separable": "#6699CC",
+    "expand_depthwise": "#CC6677",
     "dense": "#CC79A7",
+    "matmul": "#882255",
+    "softmax": "#AA4499",
+    "layer_norm": "#44AA99",
     "pool": "#56B4E9",
-    "other": "#999999",
+    "elementwise": "#999933",
+    "transpose": "#BBBBBB",
+    "concat": "#BBBBBB",
+    "slice": "#BBBBBB",
+    "other": _OTHER,
 }
-"""Source: Okabe and Ito, "Color Universal Design" (2008); grey added for the rest."""
-OP_PATTERNS = {"depthwise_conv2d": "/", "dense": "x", "pool": ".", "other": "-"}
+"""Sources: Okabe and Ito, "Color Universal Design" (2008); for what networks have less of, Paul Tol, "Colour Schemes"
+(2021), muted and medium-contrast; greys for the rest."""
+OP_PATTERNS = {
+    "depthwise_conv2d": "/",
+    "grouped_conv2d": "\\",
+    "inverted_residual": "/",
+    "depthwise_separable": "+",
+    "expand_depthwise": "|",
+    "dense": "x",
+    "matmul": "+",
+    "softmax": "|",
+    "layer_norm": ".",
+    "pool": ".",
+    "elementwise": "-",
+    "transpose": "/",
+    "concat": "x",
+    "slice": "|",
+    "other": "-",
+}
 OP_SYMBOLS = {
     "conv2d": "square",
     "depthwise_conv2d": "triangle-up",
     "pointwise_conv2d": "circle",
+    "grouped_conv2d": "triangle-down",
+    "inverted_residual": "star",
+    "depthwise_separable": "star-square",
+    "expand_depthwise": "star-diamond",
     "dense": "diamond",
+    "matmul": "hexagon",
+    "softmax": "pentagon",
+    "layer_norm": "octagon",
     "pool": "cross",
+    "elementwise": "bowtie",
+    "transpose": "triangle-left",
+    "concat": "triangle-right",
+    "slice": "hourglass",
     "other": "x",
 }
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -55,6 +95,11 @@ def empty(x_title: str | None, y_title: str | None, *, height: int = 380) -> go.
         "hoverlabel": {"align": "left"},
     }
     return go.Figure(layout=layout)
+
+
+def op_colour(op: str) -> str:
+    """Return the colour of a kind of layer; one that is not known has that of the rest."""
+    return OP_COLOURS.get(op, _OTHER)
 
 
 def hatched(colour: str, shape: str) -> dict[str, Any]:

@@ -86,12 +86,13 @@ def of_live(result: Result) -> pd.DataFrame:
         (
             item.layer.index, item.layer.name, item.layer.weight_bytes,
             max(result.memory.weight_bytes - item.layer.weight_bytes, 0), item.input_bytes, item.output_bytes,
-            item.workspace_bytes, planned,
+            item.kept_bytes, item.workspace_bytes, planned,
         )
         for item in live_memory.of_result(result)
     ]  # fmt: skip
     amounts = (
-        "weight_bytes", "other_weight_bytes", "input_bytes", "output_bytes", "workspace_bytes", "planned_bytes",
+        "weight_bytes", "other_weight_bytes", "input_bytes", "output_bytes", "kept_bytes", "workspace_bytes",
+        "planned_bytes",
     )  # fmt: skip
     kinds = {"layer_index": "Int64", "layer": "string"} | dict.fromkeys(amounts, "Int64")
     return _table(kinds, rows)

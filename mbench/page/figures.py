@@ -58,11 +58,13 @@ METRICS = {
 }  # fmt: skip
 """What the bars over a network's depth can show."""
 _LIVE = {
-    "input": (drawing.SERIES[0], ""),
-    "output": (drawing.SERIES[5], "/"),
-    "workspace": (drawing.SERIES[1], "x"),
+    "input": ("input", drawing.SERIES[0], ""),
+    "output": ("output", drawing.SERIES[5], "/"),
+    "kept": ("kept for later layers", drawing.SERIES[2], "-"),
+    "workspace": ("workspace", drawing.SERIES[1], "x"),
 }
-"""What is alive while a layer runs: colour and pattern."""
+"""What is alive while a layer runs: name, colour and pattern."""
+_MANY_LAYERS = 60
 _WEIGHTS = {
     "other_weight": ("weights of other layers", drawing.SERIES[-1], ""),
     "weight": ("weights that it reads", drawing.SERIES[3], "."),
@@ -88,11 +90,7 @@ def over_depth(layers: pd.DataFrame, metric: LayerMetric) -> go.Figure | None:
     figure = drawing.empty(None, metric.title)
     for op, rows in known.groupby("op", sort=False):
         figure.add_trace(_bars(str(op), rows, metric))
-    order = _categories(layers)
-    figure.update_xaxes(
-        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in layers["layer"]]
-    )
-    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
+    _name_layers(figure, layers)
     figure.update_yaxes(tickformat="~s", ticksuffix=metric.unit, rangemode="tozero")
     figure.update_layout(barmode="overlay", bargap=0.25)
     return figure
@@ -101,12 +99,10 @@ def over_depth(layers: pd.DataFrame, metric: LayerMetric) -> go.Figure | None:
 def _bars(op: str, rows: pd.DataFrame, metric: LayerMetric) -> go.Bar:
     heights = rows[metric.column].tolist()
     bar = go.Bar(
-        name=labels.OPS.get(op, op),
+        name=escape(labels.op(op)),
         x=_categories(rows),
         y=heights,
-        marker=drawing.hatched(
-            drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]), drawing.OP_PATTERNS.get(op, "")
-        ),
+        marker=drawing.hatched(drawing.op_colour(op), drawing.OP_PATTERNS.get(op, "")),
         customdata=rows["layer_index"].tolist(),
         hovertext=[_hover(row, metric) for row in rows[list({metric.column: None} | _TOLD)].to_dict("records")],
         hovertemplate=drawing.HOVER,
@@ -117,7 +113,7 @@ def _bars(op: str, rows: pd.DataFrame, metric: LayerMetric) -> go.Bar:
 
 
 def _hover(row: Mapping[Hashable, Any], metric: LayerMetric) -> str:
-    lines = [escape(row["layer"]), labels.OPS.get(row["op"], escape(row["op"]))]
+    lines = [escape(row["layer"]), escape(labels.op(row["op"]))]
     lines.append(f"{metric.title}: {metric.format(row[metric.column])}")
     if metric.column == "latency_s":
         lines.append(
@@ -143,8 +139,7 @@ def memory(live: pd.DataFrame, *, weights: bool = False) -> go.Figure | None:
     figure = drawing.empty(None, "weights and activations" if weights else "activations alive")
     order = _categories(live)
     beneath = _WEIGHTS if weights else {}
-    parts = beneath | {part: (part, *marked) for part, marked in _LIVE.items()}
-    for part, (name, colour, pattern) in parts.items():
+    for part, (name, colour, pattern) in (beneath | _LIVE).items():
         values = live[f"{part}_bytes"].tolist()
         if any(values):
             hover = [
@@ -168,9 +163,7 @@ def memory(live: pd.DataFrame, *, weights: bool = False) -> go.Figure | None:
             hoverinfo="skip",
         )
     )
-    names = [escape(name) for name in live["layer"]]
-    figure.update_xaxes(categoryorder="array", categoryarray=order, tickvals=order, ticktext=names)
-    figure.update_xaxes(tickangle=-60, automargin=True, showgrid=False)
+    _name_layers(figure, live)
     figure.update_yaxes(tickformat="~s", ticksuffix="B", rangemode="tozero")
     figure.update_layout(barmode="stack", bargap=0.15, legend={"traceorder": "normal"})
     return figure
@@ -221,7 +214,7 @@ def samples(table: pd.DataFrame) -> go.Figure | None:
     for _, rows in table.groupby("layer_index", sort=False):
         values = rows["latency_s"].tolist()
         meta = rows["layer_index"].iloc[0].item()
-        colour = drawing.OP_COLOURS.get(rows["op"].iloc[0], drawing.OP_COLOURS["other"])
+        colour = drawing.op_colour(str(rows["op"].iloc[0]))
         figure.add_trace(
             go.Scatter(
                 y=values, x=rows["run"].tolist(), mode="markers", marker={"color": colour, "size": 6}, meta=meta,
@@ -242,6 +235,16 @@ def samples(table: pd.DataFrame) -> go.Figure | None:
         margin={"t": 8},
     )
     return figure
+
+
+def _name_layers(figure: go.Figure, rows: pd.DataFrame) -> None:
+    """Let a figure have a category for each layer, in order, with its name beneath; many are written upright."""
+    order = _categories(rows)
+    many = len(order) > _MANY_LAYERS
+    figure.update_xaxes(
+        categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in rows["layer"]],
+        tickangle=-90 if many else -60, tickfont={"size": 10} if many else {}, automargin=True, showgrid=False,
+    )  # fmt: skip
 
 
 def _categories(rows: pd.DataFrame) -> list[str]:

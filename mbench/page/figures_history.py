@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from mbench.analysis import labels
 from mbench.core import units
 from mbench.page import drawing
 from mbench.page.drawing import escape
@@ -85,20 +86,21 @@ def heat_map(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
 def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
     """Return a cost over the resolution, a line for each width multiplier (and place); None without a line.
 
-    `latest` is of `mbench.analysis.record_history.latest`; only depthwise-separable networks are drawn.
+    `latest` is of `mbench.analysis.record_history.latest`; standard twins are left out.
     """
-    known = latest[latest[cost.column].notna() & (latest["convolution"] == "depthwise_separable")]
+    known = latest[latest[cost.column].notna() & ~latest["convolution"].eq("standard").fillna(False)]
     keys = ["family", "width_multiplier", "place"]
     lines = [(key, rows.sort_values("resolution")) for key, rows in known.groupby(keys, sort=False)]
     lines = [(key, rows) for key, rows in lines if rows["resolution"].nunique() > 1]
     if not lines:
         return None
-    places = known["place"].nunique() > 1
+    places, families = (known[column].nunique() > 1 for column in ("place", "family"))
     figure = drawing.empty("resolution (pixels a side)", cost.name)
-    for number, ((_, width, place), rows) in enumerate(lines):
+    for number, ((family, width, place), rows) in enumerate(lines):
+        of_family = f"{escape(labels.family(str(family)))}, " if families else ""
         figure.add_trace(
             go.Scatter(
-                name=f"width {width:g}" + (f", {escape(str(place))}" if places else ""),
+                name=f"{of_family}width {width:g}" + (f", {escape(str(place))}" if places else ""),
                 x=rows["resolution"].tolist(),
                 y=rows[cost.column].tolist(),
                 hovertext=[
@@ -122,6 +124,7 @@ def accuracy(points: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
     if points["variant"].nunique() < 3:
         return None
     figure = drawing.empty(cost.name, "published top-1 accuracy on ImageNet", height=440)
+    families = points["family"].nunique() > 1
     for number, (place, rows) in enumerate(points.groupby("place", sort=False)):
         style = drawing.series(number)
         best = rows[rows["front"]].sort_values(cost.column)
@@ -135,20 +138,23 @@ def accuracy(points: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
             shown = rows[rows["front"] == kept]
             if len(shown):
                 name = f"{escape(str(place))}: {words}"
-                figure.add_trace(_networks(shown, cost, name, style["marker"], hollow=not kept))
+                names = [escape(_short(row, whole=families)) for row in shown.to_dict("records")]
+                figure.add_trace(_networks(shown, cost, name, style["marker"], names, hollow=not kept))
     figure.update_xaxes(tickformat="~s", ticksuffix=cost.unit, range=[0, 1.1 * points[cost.column].max()])
     figure.update_yaxes(ticksuffix=" %")
     return figure
 
 
-def _networks(rows: pd.DataFrame, cost: CostAxis, name: str, marker: dict[str, Any], *, hollow: bool) -> go.Scatter:
+def _networks(
+    rows: pd.DataFrame, cost: CostAxis, name: str, marker: dict[str, Any], names: list[str], *, hollow: bool
+) -> go.Scatter:
     symbol = f"{marker['symbol']}-open" if hollow else marker["symbol"]
     return go.Scatter(
         name=name,
         x=rows[cost.column].tolist(),
         y=rows["top1_percent"].tolist(),
         mode="markers+text",
-        text=[_short(row) for row in rows.to_dict("records")],
+        text=names,
         textposition="bottom right",
         cliponaxis=False,
         marker={**marker, "symbol": symbol, "size": 10},
@@ -161,8 +167,11 @@ def _networks(rows: pd.DataFrame, cost: CostAxis, name: str, marker: dict[str, A
     )
 
 
-def _short(row: Mapping[Hashable, Any]) -> str:
-    standard = " standard" if row["convolution"] == "standard" else ""
+def _short(row: Mapping[Hashable, Any], *, whole: bool) -> str:
+    """Return what stands beside a network's point: width and resolution, or its whole name."""
+    if whole:
+        return str(row["label"]).replace(", standard convolutions", " standard")
+    standard = " standard" if str(row["convolution"]) == "standard" else ""
     return f"{row['width_multiplier']} {row['resolution']}{standard}"
 
 
@@ -190,7 +199,7 @@ def changes(table: pd.DataFrame) -> go.Figure | None:
 def _intervals(known: pd.DataFrame, lines: list[str]) -> go.Scatter:
     finite = known[["low", "high"]].where(known[["low", "high"]].abs() < math.inf)
     low, high = known["low"].clip(lower=finite["low"].min()), known["high"].clip(upper=finite["high"].max())
-    colours = [drawing.OP_COLOURS.get(op, drawing.TOTAL) for op in known["op"].fillna("")]
+    colours = [drawing.op_colour(op) if op else drawing.TOTAL for op in known["op"].fillna("")]
     return go.Scatter(
         x=known["ratio"].tolist(),
         y=lines,

@@ -91,18 +91,18 @@ def _mixed(name: str, xs: list[float], ys: list[float]) -> go.Scatter:
 
 def _points(op: str, rows: pd.DataFrame, whole: float) -> go.Scatter:
     hover = [
-        f"{escape(row['layer'])}<br>{labels.OPS.get(op, escape(op))}<br>{units.flops_rate(row['flops_per_s'])} at "
+        f"{escape(row['layer'])}<br>{escape(labels.op(op))}<br>{units.flops_rate(row['flops_per_s'])} at "
         f"{units.intensity(row['arithmetic_intensity'])}<br>{units.percent(row['fraction_of_bound'], 0)} of what "
         f"{escape(row['bound'])} allows<br>{units.seconds(row['latency_s'])}"
         for row in rows.to_dict("records")
     ]
     return go.Scatter(
-        name=labels.OPS.get(op, op),
+        name=escape(labels.op(op)),
         x=rows["arithmetic_intensity"].tolist(),
         y=rows["flops_per_s"].tolist(),
         mode="markers",
         marker={
-            "color": drawing.OP_COLOURS.get(op, drawing.OP_COLOURS["other"]),
+            "color": drawing.op_colour(op),
             "symbol": drawing.OP_SYMBOLS.get(op, "x"),
             "size": [8 + 40 * (value / whole) ** 0.5 for value in rows["latency_s"]],
             "sizemode": "diameter",

@@ -109,7 +109,7 @@ def of_spending(view: ResultView) -> str | None:
         return None
     what = "time" if view.latency else "instructions"
     first = view.spending[0]
-    kind = f"{first.layers} {labels.OPS[first.op]} layer{'' if first.layers == 1 else 's'}"
+    kind = f"{first.layers} {labels.op(first.op)} layer{'' if first.layers == 1 else 's'}"
     slowest = view.slowest[0]
     return (
         f"{_tied(units.percent(first.share, 0))} of the layers\u2019 {what} is in {kind}; "

@@ -102,7 +102,7 @@ def _layers(item: ResultView, view: RecordView) -> BarFigure | None:
     spans = [
         _Span(
             label=row.layer.name, text=units.percent(shown[row.anchor].share), start=0.0, end=shown[row.anchor].share,
-            colour=drawing.OP_COLOURS[row.layer.op],
+            colour=drawing.op_colour(row.layer.op),
         )
         for row in item.layers
         if row.anchor in shown

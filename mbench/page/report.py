@@ -25,7 +25,7 @@ from mbench.analysis.versus import Versus
 from mbench.core import atomic_files, names, plain, record_files, stats, units
 from mbench.core.records import Record
 from mbench.core.version import VERSION
-from mbench.page import charts, headlines, templates, view_types, views
+from mbench.page import charts, headlines, network_drawing, templates, view_types, views
 from mbench.page.charts import Chart, OverviewCharts, RecordCharts
 
 TITLE = "mbench report"
@@ -196,5 +196,6 @@ def _environment() -> jinja2.Environment:
             "headlines": headlines,
             "CONFIDENCE": versus.CONFIDENCE,
             "views": views,
+            "drawings": network_drawing,
         }
     )

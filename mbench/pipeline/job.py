@@ -41,6 +41,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """How kernels are made that were tuned."""
     before: Record | None = None
     """The record to go on with."""
+    notes: tuple[str, ...] = ()
+    """What the user should know before it begins."""
 
     @property
     def target_as_run(self) -> Target:

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from mbench.core import artifact, labels, resources, scratch
 from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import UsageError
@@ -40,7 +42,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         TargetError: the target is not known, or its description is wrong.
         RecordError: a file of tuned choices is not valid.
     """
-    names = variants.at_batches(variants.expand(tuple(networks) or variants.DEFAULT), options.batches)
+    names, notes = _networks(tuple(networks) or variants.DEFAULT, options)
     batch, dtype, dirs = options.batches[0], options.dtype, options.target_dirs
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
@@ -49,6 +51,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
     device = _device(options.device, target, machine, compile_only=options.compile_only)
     threads = _threads(options.threads, target, machine, device.kind)
     choices = choice_files.choices(target, machine, threads, dirs) if options.use_tuned else NO_CHOICES
+    choices = msgspec.structs.replace(choices, prefer=options.prefer)
     settings = Settings(
         variants=names,
         threads=threads,
@@ -65,6 +68,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         counts=options.counts,
         tuned=choices.files,
         no_tuned=not options.use_tuned,
+        prefer=options.prefer,
         repeat_asked=options.repeat is not None,
         target_folders=tuple(map(os.path.abspath, options.target_dirs)),  # to be found from elsewhere, too
     )
@@ -82,7 +86,17 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         keep_artifacts=options.keep_artifacts,
         choices=choices,
         counted=counted_target(target, device.kind) if options.counts else None,
+        notes=notes,
     )
+
+
+def _networks(patterns: tuple[str, ...], options: RunOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of all that is to be run, and what the user should know about them."""
+    names, without = variants.expand(patterns), tuple[str, ...]()
+    if options.standard:
+        names, without = variants.with_twins(names)
+    notes = tuple(f"--standard: {name} has no depthwise convolution, so it has no standard twin" for name in without)
+    return variants.at_batches(names, options.batches), notes
 
 
 def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: float) -> Job:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Collection, Sequence
 
+from mbench.core import units
 from mbench.core.artifact import Manifest
 from mbench.core.machine_types import Calibration, Target
 from mbench.core.records import Layer
@@ -47,7 +49,20 @@ def _fallback(evidence: Evidence) -> str | None:
     names = ", ".join(evidence.manifest.fallbacks)
     if not names:
         return None
-    return f"no schedule rule took {names}: TVM's own schedules are slow, so their times say little about the hardware"
+    share = _share_of_time(evidence, evidence.manifest.fallbacks)
+    took = "" if share is None else f" ({units.percent(share)} of the layers' time)"
+    why = "generic kernels are slow, so their times say little about the hardware"
+    return f"no schedule rule took {names}{took}: {why}"
+
+
+def _share_of_time(evidence: Evidence, kernels: Collection[str]) -> float | None:
+    """Return the share of some kernels in the time of all layers; None where no layer was timed."""
+    if evidence.seen is None or evidence.seen.calls_s is None:
+        return None
+    calls = zip(evidence.manifest.calls, evidence.seen.calls_s, strict=True)
+    medians = [(kernel, statistics.median(samples)) for (kernel, _), samples in calls]
+    whole = sum(seconds for _, seconds in medians)
+    return sum(seconds for kernel, seconds in medians if kernel in kernels) / whole if whole else None
 
 
 def _ignored_choice(evidence: Evidence) -> str | None:

@@ -54,6 +54,7 @@ def result(
         time_balance=time_balance.of_run(seen),
         counts=layer_counts.summary(run, model_of),
         layers=layers,
+        replaced=manifest.replaced,
         missing={
             **missing_fields.reasons(seen, whole, target, calibration, reason),
             **layer_counts.missing(seen, counted, model_of, dtype, reason),
@@ -65,7 +66,8 @@ def result(
 
 
 def _network(manifest: Manifest) -> Variant:
-    return msgspec.structs.replace(manifest.variant, digest=network_digest.of_layers(manifest.layers))
+    digest = manifest.network_digest or network_digest.of_layers(manifest.layers)
+    return msgspec.structs.replace(manifest.variant, digest=digest)
 
 
 def _memory(manifest: Manifest, seen: Observation | None) -> Memory:

@@ -18,7 +18,7 @@ import msgspec
 
 from mbench.build import builders
 from mbench.core import artifact as artifacts
-from mbench.core import machine_cache, plain, record_files, resources
+from mbench.core import machine_cache, plain, record_files, resources, system_limits
 from mbench.core.artifact import Artifact
 from mbench.core.children import Died
 from mbench.core.choices import NO_CHOICES, Choices
@@ -41,7 +41,7 @@ from mbench.devices.registry import DeviceChoice
 from mbench.hardware import device_kinds, host, targets
 from mbench.measure.observation import Observation
 from mbench.networks import variants
-from mbench.pipeline import keeping, observe, results
+from mbench.pipeline import keeping, observe, results, room
 from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
 
@@ -96,12 +96,17 @@ def run(job: Job, progress: Progress) -> Record:
     if not left and not unkept:
         progress.note("nothing is left to measure")
         return record
+    for note in job.notes:
+        progress.note(note)
     _begin(job, record)
     try:
         wanted = [_variant(name, job.settings) for name in (*left, *unkept)]
+        too_large = room.refused(wanted, system_limits.available_bytes())
+        for name in too_large:
+            progress.stage(name, "failed", 1.0)
         target = targets.for_threads(job.target, job.settings.threads)
-        built = builders.build_all(
-            wanted,
+        built = too_large | builders.build_all(
+            [variant for variant in wanted if variant.name not in too_large],
             target,
             progress.stage,
             use_cache=job.use_cache,
@@ -332,6 +337,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: floa
         if settings.tuned:
             folders = tuple(map(Path, settings.target_folders))
             choices = choice_files.choices(before.target, machine, settings.threads, folders)
+        choices = msgspec.structs.replace(choices, prefer=settings.prefer)
         _refuse_others(path, before, machine, choices)
     device = _resumed_device(before.device) if left else DeviceChoice(kind="none", name=before.device.name)
     return Job(

@@ -22,8 +22,9 @@ from mbench.terminal.table import text
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "red"}
 PARAMS_NOTE = (
     "MACs: multiply-adds of one image. Params: weights of convolutions and of the fully connected layer, as the paper "
-    "counts them (arXiv:1704.04861, table 2), without biases and BatchNorm. Any width multiplier up to 1.4 and any "
-    "resolution from 32 up is a variant; channels are int(width x channels), at least 8."
+    "counts them (arXiv:1704.04861, table 2), without biases and BatchNorm. Any width multiplier from 0.01 to 2.0 and "
+    "any resolution from 32 to 4096 is a variant. Channels are rounded to a multiple of 8, in MobileNetV1 down to a "
+    "whole number; there are at least 8."
 )
 
 

@@ -22,6 +22,8 @@ from mbench.terminal.table import add_row, ruled, text
 __all__ = ["add_row", "layers_table", "record_tables", "ruled"]
 
 SLOWEST = 6
+_LONGEST_NAME = 24
+"""Characters of a network's name in a line of the totals: the other columns need the rest of 80."""
 
 
 def record_tables(record: Record, *, slowest: int = SLOWEST) -> list[RenderableType]:
@@ -119,7 +121,7 @@ def _totals(record: Record) -> Table:
     for result in record.results:
         joules = units.joules(_joules(result, metered=metered))
         add_row(
-            table, result.variant.name,
+            table, _broken(result.variant.name),
             units.count(pairs.instructions(result)) if emulated else _latency(result.end_to_end.latency_s),
             units.count(pairs.macs(result)), units.count(pairs.params(result)),
             units.data_size(pairs.peak_bytes(result)), joules, _numerics(result),
@@ -135,6 +137,16 @@ def _totals(record: Record) -> Table:
     )
     table.caption_justify = "left"
     return table
+
+
+def _broken(name: str) -> str:
+    """Return a long name in lines that end after an underscore."""
+    lines = [""]
+    for part in name.replace("_", "_ ").split(" "):
+        if lines[-1] and len(lines[-1] + part) > _LONGEST_NAME:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _joules(result: Result, *, metered: bool) -> float | None:
@@ -193,16 +205,23 @@ def _numerics(result: Result) -> str:
 
 
 def _comparison(record: Record) -> Iterator[Text]:
-    for pair in pairs.of_record(record):
+    found = pairs.of_record(record)
+    for pair in found:
         name = pair.separable.variant.name
         if pair.by_instructions:
             got = f"instructions {units.times(pair.fewer)}"
         else:
             got = f"latency {units.times(pair.achieved) if pair.achieved else 'not measured'}"
+        said = labels.replaced(pair.standard)
         yield text(
             f"Standard over depthwise-separable ({name}): {got}; "
-            f"the multiply-adds predict {units.times(pair.predicted)}."
+            f"the multiply-adds predict {units.times(pair.predicted)}." + (f" {said}." if said else "")
         )
+    paired = {pair.standard.variant.name for pair in found}
+    for result in record.results:
+        said = labels.replaced(result)
+        if said and result.variant.name not in paired:
+            yield text(f"{result.variant.name}: {said}.")
     others = [other for _, other in pairs.unpaired(record)]
     if others:
         yield text(f"To compare with the other kind of convolution, run also: {', '.join(others)}.")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import threading
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 from mbench.core.artifact import Artifact
 from mbench.core.records import Warmup
 from mbench.devices.process import WorkerDevice
 from mbench.measure.observation import MeasurePlan
-from mbench.networks import architectures, costs
+from mbench.networks import architectures, costs, weights
 
 PLAN = MeasurePlan(
     threads=1,
@@ -87,3 +90,18 @@ class _Pipe:
 
     def recv(self) -> Any:
         return self._pipe.recv()
+
+
+STAGES = ("loading", "checking", "warming up", "measuring", "measuring layers")
+
+
+def left_running() -> list[list[str]]:
+    """Return the command lines of our children, but for what stays: Python's resource tracker, and torch."""
+    stays = {child.pid for child in multiprocessing.active_children() if child.name == weights.PROCESS}
+    commands = []
+    for child in psutil.Process().children(recursive=True):
+        if child.pid in stays:
+            continue
+        with contextlib.suppress(psutil.NoSuchProcess):
+            commands.append(child.cmdline())
+    return [command for command in commands if "resource_tracker" not in " ".join(command)]

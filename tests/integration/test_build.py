@@ -19,7 +19,7 @@ import pytest
 from conftest import require
 
 from mbench.build import build
-from mbench.core import artifact, machine_types, resources
+from mbench.core import artifact, machine_types, network_digest, resources
 from mbench.core.artifact import LIBRARY, MANIFEST, REFERENCE, Artifact
 from mbench.core.errors import BuildError, TargetError
 from mbench.core.machine_types import Target
@@ -220,6 +220,18 @@ Changed = TypeVar("Changed", bound=msgspec.Struct)
 
 def changed(item: Changed, **changes: Any) -> Changed:
     return msgspec.structs.replace(item, **changes)
+
+
+def test_a_network_has_one_digest_however_its_kernels_are_fused(cache: Path) -> None:
+    """Fused on x86 and not on Arm, it is the same network."""
+    variant = variants.parse("mobilenet_v2_0.35_32")
+    require(linker.find("aarch64-linux-gnu"), "a linker for aarch64")
+    fused, apart = (
+        build.build(variant, targets.load(name), cache)[0].manifest for name in ("x86_64_v3", "arm64_cortex_a72")
+    )
+    assert len(fused.layers) < len(apart.layers)
+    expected = network_digest.of_layers(architectures.layers(variant))
+    assert (fused.network_digest, apart.network_digest) == (expected, expected)
 
 
 def test_the_digest_is_the_folders_name_and_lists_what_went_in(built: Artifact, host: Target) -> None:

@@ -15,52 +15,28 @@ import msgspec
 import numpy as np
 import pytest
 from conftest import require
+from emulated_networks import PLAN, VARIANT, built, needs, observed, reseal
 
-from mbench.build import build
 from mbench.core import artifact
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
-from mbench.core.records import Warmup
 from mbench.devices import toolchain
 from mbench.devices.emulated import EmulatedDevice
 from mbench.hardware import linker, targets
 from mbench.measure import counters
 from mbench.measure.decode import Decoder, InstructionCost
-from mbench.measure.observation import CountedRun, MeasurePlan, Observation
+from mbench.measure.observation import CountedRun
 from mbench.networks import architectures, variants
 from mbench.networks.layers import LayerSpec
 
 NAMES = ("arm64_cortex_a72", "x86_64_v3")
 EVERY = (*NAMES, "arm64_cortex_a53", "arm64_cortex_a76", "arm64_neoverse_n1", "arm64_neoverse_v2", "arm64_apple_m1")
-VARIANT = "mobilenet_v1_0.25_128"
-PLAN = MeasurePlan(
-    threads=1, number=1, repeat=1, layer_repeat=1, block=1, warmup=Warmup(max_s=0), measure_max_s=None, tolerance=1e-4
-)
 REPEATS = 20
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("counted")
-
-
-def needs(target: str) -> None:
-    arm = target.startswith("arm64")
-    require(shutil.which("qemu-aarch64" if arm else "qemu-x86_64"), "QEMU's user-mode emulator is not on PATH")
-    require(not arm or shutil.which("aarch64-linux-gnu-g++"), "aarch64-linux-gnu-g++ is not on PATH")
-
-
-def built(target: str, cache: Path, variant: str = VARIANT) -> Artifact:
-    needs(target)
-    return build.build(variants.parse(variant), targets.load(target), cache / "artifacts")[0]
-
-
-def observed(target: str, made: Artifact, locks: Path) -> Observation:
-    device = EmulatedDevice(targets.load(target), lock_dir=locks, timeout_s=60, waiting=lambda _: None)
-    try:
-        return device.measure(made, PLAN, lambda *_: None)
-    finally:
-        device.close()
 
 
 def counted(target: str, made: Artifact, locks: Path) -> CountedRun:
@@ -110,28 +86,6 @@ def test_every_target_computes_what_pytorch_does_with_the_operations_that_it_tak
         assert call.counters.instructions > max(call.counters.loads, call.counters.vector_instructions)
         assert call.traffic_bytes is not None
         assert call.traffic_bytes["L1"] == call.counters.load_bytes + call.counters.store_bytes
-
-
-def test_a_corrupted_kernel_would_not_have_passed(cache: Path, tmp_path: Path) -> None:
-    made = built("arm64_cortex_a72", cache)
-    shutil.copytree(made.folder, tmp_path / "wrong")
-    with np.load(made.reference) as reference:
-        np.savez(tmp_path / "wrong" / artifact.REFERENCE, input=reference["input"], output=-reference["output"])
-    wrong = Artifact(tmp_path / "wrong", reseal(tmp_path / "wrong", made))
-    seen = observed("arm64_cortex_a72", wrong, tmp_path)
-    assert not seen.numerics.passed
-    assert seen.counted is None
-
-
-def reseal(folder: Path, made: Artifact) -> artifact.Manifest:
-    """Write the manifest anew for changed files."""
-    files = {name: artifact._sha256(folder / name) for name in (artifact.LIBRARY, artifact.REFERENCE)}
-    manifest = msgspec.structs.replace(made.manifest, files=files)
-    manifest = msgspec.structs.replace(
-        manifest, files={**files, artifact.MANIFEST: artifact._seal(msgspec.to_builtins(manifest))}
-    )
-    (folder / artifact.MANIFEST).write_bytes(msgspec.json.encode(manifest))
-    return manifest
 
 
 # ------------------------------------------------------------------------------------------------------------ callgrind
@@ -382,22 +336,3 @@ def test_calls_that_do_not_fit_are_refused() -> None:
         counters.of_calls([nothing] * 2, ["kernel"], ["kernel"], ())
     with pytest.raises(MeasureError, match="not those of the artifact"):
         counters.of_calls([nothing] * 3, ["other"], ["kernel"], ())
-
-
-def test_code_that_the_emulated_processor_lacks_is_named(cache: Path, tmp_path: Path) -> None:
-    wide = targets.load("x86_64_v4")
-    made = built("x86_64_v4", cache)
-    wide = msgspec.structs.replace(wide, emulation={"qemu_cpu": "max"})  # which has no AVX-512
-    device = EmulatedDevice(wide, lock_dir=tmp_path, timeout_s=60, waiting=lambda _: None)
-    with pytest.raises(MeasureError, match=r"illegal instruction: the code for target 'x86_64_v4' .*'-cpu max'"):
-        device.measure(made, PLAN, lambda *_: None)
-    device.close()
-
-
-def test_a_library_that_cannot_be_loaded_is_a_failure(cache: Path, tmp_path: Path) -> None:
-    made = built("arm64_cortex_a72", cache)
-    broken = tmp_path / "broken"
-    shutil.copytree(made.folder, broken)
-    (broken / artifact.LIBRARY).write_bytes(b"no library")
-    with pytest.raises(MeasureError, match=r"invalid ELF header|file too short"):
-        observed("arm64_cortex_a72", Artifact(broken, reseal(broken, made)), tmp_path)

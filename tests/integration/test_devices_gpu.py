@@ -6,6 +6,7 @@ measured with the check made to pass. What it cannot show, the speed of kernels,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,6 +24,8 @@ from conftest import require
 from mbench.build import build
 from mbench.core import artifact, record_files
 from mbench.core.machine_types import Calibration
+from mbench.devices.gpu import GpuDevice
+from mbench.devices.local import LocalDevice
 from mbench.hardware import targets
 from mbench.measure.observation import Observation
 from mbench.networks import variants
@@ -309,3 +312,18 @@ def test_a_batch_that_does_not_fit_leaves_the_others_in_the_record(environment: 
     assert [result.variant.batch for result in record.results] == [1]
     assert "cudaMemGetInfo" in record.results[0].memory.method
     assert record.target.power_limit_w is not None
+
+
+def test_a_machine_is_held_for_its_gpu_and_for_its_cpu_by_one_lock(tmp_path: Path) -> None:
+    class Told(Exception):
+        pass
+
+    def waits(text: str) -> None:
+        raise Told(text)
+
+    with (
+        contextlib.closing(GpuDevice(lock_dir=tmp_path, timeout_s=1)),
+        pytest.raises(Told, match="another run measures on this machine"),
+    ):
+        LocalDevice(lock_dir=tmp_path, timeout_s=1, waiting=waits)
+    LocalDevice(lock_dir=tmp_path, timeout_s=1, waiting=waits).close()

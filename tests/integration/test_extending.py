@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from mbench.networks import block_words
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 _FILE = re.compile(r"^\*\*(\S+)\*\*\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -81,10 +83,28 @@ def test_the_page_shows_every_group() -> None:
     assert len(commands()) >= len(GROUPS)
 
 
-def test_the_network_is_compiled(ran: Path) -> None:
-    [result] = record(ran / "compiled")["results"]
-    assert [layer["name"] for layer in result["layers"]][-1] == "fc"
-    assert len(result["layers"]) == 1 + 2 * 4 + 2
+def test_the_networks_are_compiled(ran: Path) -> None:
+    [plain], [family] = (record(ran / folder)["results"] for folder in ("compiled", "eye"))
+    assert [layer["name"] for layer in plain["layers"]][-1] == "fc"
+    assert len(plain["layers"]) == 1 + 2 * 4 + 2
+    assert family["network"]["name"] == "acme_eye_0.5_64_standard"
+    assert [layer["role"] for layer in family["layers"]].count("standard") == 2 + 1 + 2
+    assert not any(layer["op"] == "depthwise_conv2d" for layer in family["layers"])
+
+
+def test_the_family_is_listed_in_its_sizes(place: Path, tmp_path: Path) -> None:
+    names = [entry["name"] for entry in json.loads(mbench(["variants", "--json"], place, tmp_path).stdout)]
+    assert [name for name in names if name.startswith("acme")] == [
+        "acme_eye_0.5_64", "acme_eye_0.5_96", "acme_eye_1.0_64", "acme_eye_1.0_96", "acme_net_1.0_224"
+    ]  # fmt: skip
+    layers = json.loads(mbench(["variants", "acme_eye", "--json"], place, tmp_path).stdout)
+    assert layers["name"] == "acme_eye_1.0_96"
+    assert [layer["name"] for layer in layers["layers"]][-3:] == ["pool", "conv5", "fc"]
+
+
+def test_the_page_shows_every_kind_of_word() -> None:
+    shown = {word.split("_")[0] for word in re.findall(r"^\| `(\w+[\w.]*)` \|", PAGE, re.MULTILINE)}
+    assert shown == {kind for kind in block_words.KINDS if kind != "mha"}  # which no network of mbench has
 
 
 def test_the_target_is_compiled_for(ran: Path) -> None:

@@ -235,6 +235,55 @@ def test_a_phone_does_not_scroll_sideways(visit: Visitor, record: Record) -> Non
     assert page.tab.evaluate("document.querySelector('table.layers').scrollWidth") > 360  # it scrolls in its own frame
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_drawn_network_scrolls_in_its_own_frame_and_leads_to_its_layers(visit: Visitor, scripts: bool) -> None:
+    page = visit(
+        factory.record(("mobilenet_v2_1.0_224",)), viewport={"width": 360, "height": 740}, java_script_enabled=scripts
+    )
+    drawn = page.tab.locator("svg.network")
+    assert drawn.evaluate("drawn => drawn.parentElement.scrollWidth") > 360
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 360
+    drawn.locator("a").nth(20).click()
+    view = page.tab.locator(".layer-view:target")
+    assert view.is_visible()
+    assert drawn.locator("a").nth(20).get_attribute("href") == f"#{view.get_attribute('id')}"
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_in_a_drawn_network_can_be_read_in_every_box(visit: Visitor, scheme: str) -> None:
+    """Oracle: WCAG 2.1, 1.4.3: the luminance of text and of what is behind it differ by a factor of 4.5."""
+    page = visit(factory.record(("mobilenet_v2_1.0_224",)), color_scheme=scheme)
+    colours = page.tab.evaluate(
+        r"""() => {
+          const of = (element, name) => getComputedStyle(element)[name].match(/[\d.]+/g).map(Number);
+          const drawn = document.querySelector("svg.network");
+          const [paper, bar] = [of(drawn.querySelector(".block"), "fill"), of(drawn.querySelector(".bar"), "fill")];
+          const shade = of(drawn.querySelector(".shade"), "fill");
+          const shades = [...drawn.querySelectorAll(".shade")].map((each) => each.getAttribute("fill-opacity"));
+          const most = Math.max(...shades);
+          const head = paper.map((value, at) => value + most * (shade[at] - value));
+          return { ink: of(drawn.querySelector("text"), "fill"), behind: [paper, bar, head] };
+        }"""
+    )
+    ratios = [contrast(colours["ink"], behind) for behind in colours["behind"]]
+    assert min(ratios) >= 4.5
+    assert contrast([0, 0, 0], [255, 255, 255]) == pytest.approx(21)  # as the standard has it
+    assert contrast([119, 119, 119], [255, 255, 255]) < 4.5
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """Return the contrast of two colours, each red, green, blue from 0 to 255."""
+    first, second = (
+        sum(
+            weight * (share / 12.92 if share <= 0.03928 else ((share + 0.055) / 1.055) ** 2.4)
+            for weight, share in zip((0.2126, 0.7152, 0.0722), (value / 255 for value in colour[:3]), strict=True)
+        )
+        for colour in (one, other)
+    )
+    return (max(first, second) + 0.05) / (min(first, second) + 0.05)
+
+
 def test_without_scripts_the_tables_and_text_stay(visit: Visitor) -> None:
     page = visit(factory.record(), java_script_enabled=False)
     assert page.tab.locator("table.layers").first.locator("tbody tr").count() == 29
@@ -254,7 +303,10 @@ def test_without_latency_there_is_no_empty_figure(visit: Visitor) -> None:
     page = visit(factory.record(latency=False))
     assert page.errors == []
     assert "No figure" in page.tab.locator("figure").first.inner_text()
-    assert f"No figure of latency: {factory.NO_LATENCY}" in page.tab.locator("#run1-layers figure").first.inner_text()
+    assert (
+        f"No figure of latency: {factory.NO_LATENCY}"
+        in page.tab.locator("#run1-layers figure:has(.plot)").first.inner_text()
+    )
     for anchor in page.tab.locator(".plot:not(.small)").evaluate_all("plots => plots.map(plot => plot.id)"):
         assert plot(page, anchor).locator(".point path").count() > 0, anchor
     assert plot(page, "run1-depth1").locator(".ytitle").text_content() == "multiply-adds"

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from board_server import Serving, mbench_server
 from measure_plans import ignore
-from rpc_plans import FEW, LONG, When, failure, line_to
+from rpc_plans import FEW, LONG, When, failure
 
 from mbench.core.artifact import Artifact
 from mbench.devices.rpc import RpcDevice
@@ -87,22 +87,3 @@ def test_a_server_that_is_ended_leaves_nothing(
         assert sessions
         assert not any(process.is_running() for process in sessions)
         assert list(folder.iterdir()) == []
-
-
-def test_a_loop_reads_sensors_meanwhile(server: Serving, net: Artifact) -> None:
-    from mbench.devices.remote_session import RemoteSession
-
-    line = line_to(server)
-    try:
-        line.upload(net.library)
-        looped = RemoteSession(line, net).loop(0.2, ("/proc/uptime", "/etc/passwd"))
-        assert looped.runs >= 1
-        assert looped.window_s >= 0.2
-        times = [at for at, _ in looped.samples["/proc/uptime"]]
-        assert times == sorted(times)
-        assert times[0] == 0
-        assert 0.2 <= times[-1] <= looped.window_s  # at its end too
-        assert 2 <= len(times) <= 2 + looped.window_s / 0.005  # it sleeps for 5 ms between two, at least
-        assert looped.samples["/etc/passwd"] == []
-    finally:
-        line.close()

@@ -4,56 +4,39 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import itertools
 import json
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
-import tvm
 from conftest import Mbench, require
+from kernel_bench import VARIANT
 from running_mbench import TARGET, Running, finished, only_record, running, warm_cache
 
 from mbench.build import compilers
-from mbench.compile.kernel import Kernel
 from mbench.core import machine_types, record_files
 from mbench.core.artifact import Artifact
-from mbench.core.errors import MeasureError
 from mbench.core.records import Record, Result
 from mbench.devices.local import LocalDevice
-from mbench.devices.process import WorkerDied
-from mbench.hardware import host, targets
+from mbench.hardware import host
 from mbench.measure import duel
 from mbench.measure.duel import Bout
-from mbench.networks import variants
-from mbench.tuning import candidates, choice_files, jobs, search, timing, tuner
+from mbench.tuning import choice_files, jobs, search, tuner
 from mbench.tuning.choice_files import File, MadeWith, TimedChoice, TunedKernel
-from mbench.tuning.plans import Built, Candidate, Task, TimingPlan, read_log
+from mbench.tuning.plans import Candidate, Task
 from mbench.tuning.timer import LocalTimer
 
+pytest_plugins = ("tune_fixtures",)
 pytestmark = pytest.mark.slow
-VARIANT = "mobilenet_v1_0.25_32"
+
 ON_TARGET = (VARIANT, "--target", TARGET, "--threads", "1")
 QUICK = (*ON_TARGET, "--tries", "1")
 HOST = host.describe()
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def tasks() -> tuple[Task, ...]:
-    return jobs.tasks(variants.parse(VARIANT))
-
-
-@pytest.fixture(scope="module")
-def target() -> machine_types.Target:
-    return targets.load(TARGET)
 
 
 @pytest.fixture(autouse=True)
@@ -299,109 +282,6 @@ def test_a_worker_that_is_killed_costs_one_candidate(
     said = [line for line in started.lines if "SIGKILL" in line]
     assert len(said) == 1
     assert (code, two_left[1] in {one.kernel for one in choice_files.read(own).kernels}) in ((0, True), (4, True))
-
-
-# ----------------------------------------------------------------------------------------------------------- the timing
-class Bench:
-    """Compiles a kernel's candidates here, and times them in a worker process."""
-
-    def __init__(self, folder: Path, task: Task, target: machine_types.Target) -> None:
-        self.folder, self.task, self.target = folder, task, target
-        self.device = LocalDevice(lock_dir=folder / "locks", timeout_s=60)
-
-    def built(self, candidate: Candidate, name: str) -> Built:
-        library = self.folder / f"{name}.so"
-        assert jobs.compiled(self.task.function, self.target, candidate, str(library)) == ""
-        return Built(candidate=candidate, library=str(library))
-
-    def plan(self, default: Built, *others: Built, **changes: Any) -> TimingPlan:
-        reference = self.built(search.AS_IS, "reference")
-        given = {
-            "function": self.task.function, "target": self.target, "threads": 1, "cache_bytes": 2**19,
-            "reference": reference.library, "default": default, "candidates": others, "finalists": 0,
-            "log": str(self.folder / "log"), **changes,
-        }  # fmt: skip
-        return TimingPlan(**given)
-
-    def time(self, plan: TimingPlan) -> Any:
-        return LocalTimer(self.device, self.target).time_kernel(plan, lambda *_: None)
-
-
-@pytest.fixture
-def bench(tmp_path: Path, tasks: tuple[Task, ...], target: machine_types.Target) -> Iterator[Bench]:
-    made = Bench(tmp_path, [task for task in tasks if "k1x1" in task.kernel][-1], target)
-    yield made
-    made.device.close()
-
-
-def test_the_slow_and_the_same_are_told_apart(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    planting = importlib.import_module("planting")
-    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
-    with planting.serial_work(1_000_000)():  # some hundred times what the kernel takes
-        slow = bench.built(default, "slow")
-    same = bench.built(default, "same")
-    found = bench.time(bench.plan(bench.built(default, "default"), same, slow, finalists=3))
-    first = {read.number: read.timing for read in found.reads if not read.timing.final}
-    assert first[1].ratio > 5
-    assert first[0].ratio < first[1].ratio / 5
-    assert first[0].error < 1e-6
-    assert all(read.number == 0 for read in found.reads if read.timing.final)
-    assert found.wall_s > 0
-
-
-def test_a_wrong_kernel_is_refused(bench: Bench, tmp_path: Path) -> None:
-    """The library is one of another kernel's weights: with the panels of a wider tile it computes something else."""
-    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
-    right, wrong = (Candidate(rule="cpu.matmul", parameters={**dict(default.parameters), "vectors": v}) for v in (1, 2))
-    require(default.rule == "cpu.matmul", "a rule for matrix products")
-    other = bench.built(wrong, "wrong")
-    found = bench.time(bench.plan(bench.built(default, "default"), Built(candidate=right, library=other.library)))
-    [read] = found.reads
-    assert read.timing is None
-    assert "relative error" in read.refused
-
-
-def test_a_wrong_default_is_an_error(bench: Bench) -> None:
-    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
-    wrong = Candidate(rule="cpu.matmul", parameters={**dict(default.parameters), "vectors": 2})
-    library = bench.built(wrong, "wrong").library
-    right = Candidate(rule="cpu.matmul", parameters={**dict(default.parameters), "vectors": 1})
-    with pytest.raises(MeasureError, match=r"what the rules choose, cpu.matmul .* is wrong"):
-        bench.time(bench.plan(Built(candidate=right, library=library)))
-
-
-def test_a_library_that_crashes_is_named_in_the_log(bench: Bench, tmp_path: Path) -> None:
-    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
-    good = bench.built(default, "good")
-    code = "#include <signal.h>\nint __tvm_ffi_kernel(void) { return raise(SIGSEGV); }\n"
-    (tmp_path / "crash.c").write_text(code)
-    require(shutil.which("cc"), "a C compiler")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "crash.so", tmp_path / "crash.c"], check=True)
-    bad = Built(candidate=default, library=str(tmp_path / "crash.so"))
-    plan = bench.plan(bench.built(default, "default"), good, bad)
-    with pytest.raises(WorkerDied, match=r"SIGSEGV|SIGKILL"):
-        bench.time(plan)
-    readings, begun = read_log(Path(plan.log))
-    assert ([read.number for read in readings], begun) == ([0], 1)
-
-
-def test_every_call_has_arguments_that_the_last_one_had_not(bench: Bench) -> None:
-    """Weights go round copies that fill the caches twice; input and output go round two."""
-    default, _ = jobs.tiles(bench.task.function, bench.target, 1)
-    built = bench.built(default, "default")
-    data = timing.drawn(Kernel(tvm.ir.load_json(bench.task.function)))
-    pack = candidates.plan(tvm.ir.load_json(bench.task.function), bench.target, default).pack
-    if pack is not None:
-        data[1] = pack(data[1])
-    runner = timing.Runner(Path(built.library), data, 2**16, timing.OnProcessors())
-    rings = runner._arguments
-    weights = {id(arguments[1]) for arguments in rings}
-    assert len(weights) == len(rings)
-    assert len(rings) == timing._MAX_COPIES or sum(data[1].nbytes + data[2].nbytes for _ in rings) >= 2 * 2**16
-    assert all(first[0] is not second[0] for first, second in itertools.pairwise(rings))
-    assert len({id(arguments[-1]) for arguments in rings}) == 2
-    assert not np.isnan(runner.output()).any()
 
 
 # ----------------------------------------------------------------------------------------------------------------- deep

@@ -1,14 +1,21 @@
+"""What a variant's name means: its layers beside the papers' tables, their names, blocks and roles."""
+
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
+from mbench.core.errors import UsageError
+from mbench.core.records import Variant
 from mbench.networks import architectures, families, torch_network, variants
+from mbench.networks.families import FAMILIES
+from mbench.networks.graph import Graph
+from mbench.networks.layers import LayerSpec
 
 # arXiv:1704.04861, table 1, row by row: kernel, stride, input side, input channels, output channels. The last depthwise
 # row prints stride 2, but the input of the row after it is still 7x7: there the stride is 1.
@@ -34,12 +41,15 @@ TABLE_1 = [
 ]
 
 
-def layers(name: str, batch: int = 1) -> tuple[architectures.LayerSpec, ...]:
+def layers(name: str, batch: int = 1) -> tuple[LayerSpec, ...]:
     return architectures.layers(variants.parse(name, batch=batch))
 
 
-def row(spec: architectures.LayerSpec) -> tuple[object, ...]:
-    return (spec.op, spec.kernel, spec.stride, spec.input_shape[2], spec.input_shape[1], spec.output_shape[1])
+def row(spec: LayerSpec) -> tuple[object, ...]:
+    assert spec.kernel_size is not None
+    assert spec.stride is not None
+    [kernel], [stride] = set(spec.kernel_size), set(spec.stride)
+    return (spec.op, kernel, stride, spec.input_shape[2], spec.input_shape[1], spec.output_shape[1])
 
 
 def test_the_layers_are_those_of_the_papers_table_1() -> None:
@@ -72,25 +82,81 @@ def test_names_are_unique_and_say_the_block() -> None:
     assert names[-4:] == ["block13.dw", "block13.pw", "pool", "fc"]
 
 
-@pytest.mark.parametrize(
-    ("channels", "width", "expected"),
-    [
-        (32, 1.0, 32),
-        (64, 0.5, 32),
-        (32, 0.75, 24),
-        (64, 0.33, 21),  # 21.12, truncated
-        (1024, 1.4, 1433),  # 1433.6, truncated
-        (32, 0.25, 8),
-        (32, 0.1, 8),  # 3.2, but never fewer than 8
-        (1000, 0.29, 290),  # 0.29 * 1000 is 289.99999999999994 in binary
+# arXiv:1801.04381, table 2: input side, expansion, output channels, repeats, stride of the first.
+V2_TABLE_2 = [
+    (112, 1, 16, 1, 1), (112, 6, 24, 2, 2), (56, 6, 32, 3, 2), (28, 6, 64, 4, 2), (14, 6, 96, 3, 1), (14, 6, 160, 3, 2),
+    (7, 6, 320, 1, 1),
+]  # fmt: skip
+
+
+def test_mobilenet_v2_is_the_papers_table_2() -> None:
+    specs = {spec.name: spec for spec in layers("mobilenet_v2_1.0_224")}
+    number, inputs = 1, 32
+    for side, expansion, outputs, repeats, first in V2_TABLE_2:
+        for repeat in range(repeats):
+            stride, here = (first, side) if repeat == 0 else (1, side // first)
+            dw, last = specs[f"block{number}.dw"], specs[f"block{number}.{'project' if expansion > 1 else 'pw'}"]
+            assert row(dw) == ("depthwise_conv2d", 3, stride, here, expansion * inputs, expansion * inputs)
+            assert row(last) == ("pointwise_conv2d", 1, 1, here // stride, expansion * inputs, outputs)
+            assert ("add" in last.operations) == (repeat > 0)
+            number, inputs = number + 1, outputs
+    assert row(specs[f"conv{number}"]) == ("pointwise_conv2d", 1, 1, 7, 320, 1280)
+
+
+# arXiv:1905.02244, tables 1 and 2: kernel, expanded channels, output channels, squeeze-excite, activation, stride.
+V3_TABLES = {
+    "mobilenet_v3_large": [
+        (3, 16, 16, False, "relu", 1), (3, 64, 24, False, "relu", 2), (3, 72, 24, False, "relu", 1),
+        (5, 72, 40, True, "relu", 2), (5, 120, 40, True, "relu", 1), (5, 120, 40, True, "relu", 1),
+        (3, 240, 80, False, "hard_swish", 2), (3, 200, 80, False, "hard_swish", 1),
+        (3, 184, 80, False, "hard_swish", 1), (3, 184, 80, False, "hard_swish", 1),
+        (3, 480, 112, True, "hard_swish", 1), (3, 672, 112, True, "hard_swish", 1),
+        (5, 672, 160, True, "hard_swish", 2), (5, 960, 160, True, "hard_swish", 1),
+        (5, 960, 160, True, "hard_swish", 1),
     ],
-)
-def test_channels_are_truncated_and_at_least_8(channels: int, width: float, expected: int) -> None:
-    assert architectures.scaled_channels(channels, width) == expected
+    "mobilenet_v3_small": [
+        (3, 16, 16, True, "relu", 2), (3, 72, 24, False, "relu", 2), (3, 88, 24, False, "relu", 1),
+        (5, 96, 40, True, "hard_swish", 2), (5, 240, 40, True, "hard_swish", 1), (5, 240, 40, True, "hard_swish", 1),
+        (5, 120, 48, True, "hard_swish", 1), (5, 144, 48, True, "hard_swish", 1), (5, 288, 96, True, "hard_swish", 2),
+        (5, 576, 96, True, "hard_swish", 1), (5, 576, 96, True, "hard_swish", 1),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", V3_TABLES)
+def test_mobilenet_v3_is_the_papers_tables(family: str) -> None:
+    specs = {spec.name: spec for spec in layers(family)}
+    for number, (kernel, expanded, outputs, squeezed, activation, stride) in enumerate(V3_TABLES[family], start=1):
+        dw, last = specs[f"block{number}.dw"], specs.get(f"block{number}.project") or specs[f"block{number}.pw"]
+        assert row(dw)[:3] == ("depthwise_conv2d", kernel, stride)
+        assert dw.output_shape[1] == last.input_shape[1] == expanded
+        assert last.output_shape[1] == outputs
+        assert dw.operations[-1] == activation
+        assert (f"block{number}.se.scale" in specs) == squeezed
+    assert sum(spec.name.endswith(".dw") for spec in specs.values()) == len(V3_TABLES[family])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_name_is_unique_and_every_layer_has_a_block_and_a_role(family: str) -> None:
+    specs = layers(f"{family}_0.5_64".replace("_shallow_0.5_64", "_0.5_64_shallow"))
+    assert len({spec.name for spec in specs}) == len(specs)
+    assert (specs[0].name, specs[0].block, specs[0].role) == ("conv0", "stem", "stem")
+    assert (specs[-1].name, specs[-1].block, specs[-1].role) == ("fc", "head", "classifier")
+    assert all(spec.block and spec.role != "other" for spec in specs)
+    for spec in specs:
+        assert spec.name.replace(".", "_").isidentifier(), spec.name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_images_have_four_sides_in_every_layer(family: str) -> None:
+    """A convolution behind the pool, too, whose output is read flattened; what a record says of it is its image."""
+    for spec in layers(family):
+        if spec.is_conv:
+            assert len(spec.input_shape) == len(spec.output_shape) == 4, spec.name
 
 
 @given(
-    width=st.integers(1, 140).map(lambda hundredths: hundredths / 100),
+    width=st.integers(1, 200).map(lambda hundredths: hundredths / 100),
     resolution=st.integers(32, 512),
     suffix=st.sampled_from(["", "_standard", "_shallow", "_shallow_standard"]),
 )
@@ -101,45 +167,39 @@ def test_each_layer_takes_what_the_one_before_it_gives(width: float, resolution:
     for before, after in itertools.pairwise(specs):
         assert before.output_shape == after.input_shape
     for spec in specs:
-        assert spec.groups == (spec.input_shape[1] if spec.op == "depthwise_conv2d" else 1)
+        assert spec.groups == (spec.input_shape[1] if spec.op == "depthwise_conv2d" else 1 if spec.is_conv else None)
+
+
+def every_shape(variant: Variant) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each value as torch computes it."""
+    graph = architectures.graph(variant)
+    whole = Graph(
+        inputs=graph.inputs, parameters=graph.parameters, nodes=graph.nodes,
+        outputs=tuple(node.name for node in graph.nodes),
+    )  # fmt: skip
+    given = {name: torch.zeros(graph.shape(name)).numpy() for name in graph.parameters}
+    computed = torch_network.run(whole, given, torch_network.example_inputs(graph))
+    return {name: tuple(value.shape) for name, value in zip(whole.outputs, computed, strict=True)}
 
 
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(
     "name",
-    ["0.25_64", "0.33_33", "1.4_96", "0.1_65", "0.5_47_standard", "0.33_33_shallow", "0.25_127_shallow_standard"],
-)
+    [
+        *(f"mobilenet_v1_{size}" for size in ("0.25_64", "0.33_33", "1.4_96", "0.1_65", "0.5_47_standard",
+                                              "0.33_33_shallow", "0.25_127_shallow_standard")),
+        "mobilenet_v2_0.35_47", "mobilenet_v3_small_0.5_33", "mobilenet_v4_conv_small_0.35_65_standard",
+        "mobilenet_v4_hybrid_medium_0.25_50", "efficientnet_lite1_0.25_41", "mnasnet_a1_0.35_39_standard",
+    ],
+)  # fmt: skip
 def test_shapes_are_those_that_torch_computes(name: str, batch: int) -> None:
-    variant = variants.parse(f"mobilenet_v1_{name}", batch=batch)
-    seen: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
-
-    def look(module: str, given: torch.Tensor, result: torch.Tensor) -> None:
-        seen.append((module, tuple(given.shape), tuple(result.shape)))
-
-    built = torch_network.build(variant)
-    for module_name, module in built.named_children():
-        module.register_forward_hook(lambda _, given, result, name=module_name: look(name, given[0], result))
-    with torch.no_grad():
-        built(torch_network.example_input(variant))
-    specs = architectures.layers(variant)
-    assert seen == [(spec.name.replace(".", "_"), spec.input_shape, spec.output_shape) for spec in specs]
+    variant = variants.parse(name, batch=batch)
+    graph = architectures.graph(variant)
+    assert {node.name: node.shape for node in graph.nodes} == every_shape(variant)
+    assert architectures.input_shape(variant) == graph.inputs["image"].shape
 
 
-def test_convolutions_have_the_kernel_stride_and_groups_of_their_layer() -> None:
-    variant = variants.parse("mobilenet_v1_0.25_33")
-    for spec, module in zip(architectures.layers(variant), torch_network.build(variant).children(), strict=True):
-        if not spec.is_conv:
-            continue
-        conv, norm, activation = module
-        assert isinstance(norm, nn.BatchNorm2d)
-        assert isinstance(activation, nn.ReLU)
-        assert conv.kernel_size == (spec.kernel, spec.kernel)
-        assert conv.stride == (spec.stride, spec.stride)
-        assert conv.groups == spec.groups
-        assert conv.bias is None
-
-
-def test_blocks_roles_and_inputs_follow_from_the_strings() -> None:
+def test_blocks_roles_and_inputs_follow_from_the_words() -> None:
     separable, standard = layers("mobilenet_v1_0.25_32"), layers("mobilenet_v1_0.25_32_standard")
     assert [(spec.block, spec.role) for spec in separable[:4]] == [
         ("stem", "stem"), ("block1", "depthwise"), ("block1", "pointwise"), ("block2", "depthwise")
@@ -159,13 +219,32 @@ def test_a_standard_convolution_knows_the_block_that_it_replaces(name: str) -> N
         if spec.role == "standard":
             assert [other.role for other in block] == ["depthwise", "pointwise"]
             assert (block[0].input_shape, block[-1].output_shape) == (spec.input_shape, spec.output_shape)
-            assert (block[0].kernel, block[0].stride) == (spec.kernel, spec.stride)
+            assert (block[0].kernel_size, block[0].stride) == (spec.kernel_size, spec.stride)
         else:
             assert spec.name in [other.name for other in block]
 
 
-def test_a_convolution_behind_the_first_is_a_block_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(families.FAMILIES, "two", "conv_k3_s2_c32 conv_k3_s1_c64 pool fc_c10")
-    stem, block, *_ = layers("two_1.0_32")
-    assert (stem.name, stem.block, stem.role) == ("conv0", "stem", "stem")
-    assert (block.name, block.block, block.role) == ("conv1", "block1", "standard")
+def test_the_convolutions_of_a_universal_block_become_two() -> None:
+    specs = {spec.name: spec for spec in layers("mobilenet_v4_conv_small_1.0_224_standard")}
+    assert row(specs["block5.conv_start"]) == ("conv2d", 5, 1, 28, 64, 192)
+    assert row(specs["block5.conv"]) == ("conv2d", 5, 2, 28, 192, 96)
+
+
+def test_a_size_that_a_family_has_no_network_of_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "cn_k3_s2_c8 " + "cn_k2_s2_c8 " * 5 + "pool fc_c10"
+    halving = dataclasses.replace(families.FAMILIES["mobilenet_v1"], blocks=words)
+    monkeypatch.setitem(families.FAMILIES, "halving", halving)
+    assert len(layers("halving_1.0_64")) == 8
+    with pytest.raises(UsageError) as caught:
+        layers("halving_1.0_32")
+    assert str(caught.value) == (
+        "variant 'halving_1.0_32': 'cn_k2_s2_c8': a window of 2 does not fit a side of 1; its family has no network of "
+        "this size"
+    )
+
+
+def test_titles_are_the_familys_own_and_an_unknown_family_is_as_it_is() -> None:
+    assert architectures.title("mobilenet_v4_hybrid_medium") == "MobileNetV4 hybrid medium"
+    assert architectures.title("resnet50") == "resnet50"
+    with pytest.raises(UsageError, match="family 'resnet50' is not known; see 'mbench variants'"):
+        architectures.family_of("resnet50")

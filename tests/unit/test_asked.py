@@ -16,6 +16,7 @@ from conftest import Mbench, Outcome, assert_one_line
 
 from mbench.core import record_files
 from mbench.core.records import Failure, Record, Result
+from mbench.gating import asked
 
 NAME, OTHER, NEW = "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_64", "mobilenet_v1_0.5_32"
 replace = msgspec.structs.replace
@@ -282,3 +283,20 @@ def test_a_baseline_is_not_moved_by_what_was_not_compared(run: Mbench, tmp_path:
             done = judged(run, tmp_path, COUNTED, case.change(COUNTED), "--update-baseline")
             assert "stays as it is" in done.out, kind
             assert record_files.read(tmp_path / "base.json").run_id == "base", kind
+
+
+# ------------------------------------------------------------------------------------------------------- one by one
+def test_a_record_is_asked_for_its_settings_and_holds_what_else_it_has() -> None:
+    assert asked.networks(RECORD) == (NAME, OTHER)
+    assert asked.networks(renamed(RECORD)) == (NAME, NEW)
+    assert asked.networks(failed(not_asked(RECORD))) == (NAME, OTHER)
+
+
+@pytest.mark.parametrize(("change", "broken"), [(failed, True), (wrong, True), (without, False)])
+def test_what_failed_is_told_apart_from_what_was_not_measured(change: Change, broken: bool) -> None:
+    unfit = asked.unfit(change(RECORD), OTHER)
+    assert unfit is not None
+    assert unfit.broken == broken
+    assert asked.result(change(RECORD), OTHER) is None
+    assert [name for name, _, _ in asked.comparable(RECORD, change(RECORD))] == [NAME]
+    assert asked.unfit(RECORD, OTHER) is None

@@ -4,11 +4,13 @@ import functools
 import math
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import psutil
 import pytest
 
 from mbench.core import children
-from mbench.core.children import Children, Died, TaskLimits, TookTooLong, TooLarge
+from mbench.core.children import Children, Died, TaskLimits, TookTooLong, TooLarge, as_completed
 
 WAIT_S = 60.0
 """For what comes as soon as a busy machine lets it."""
@@ -234,3 +236,27 @@ def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         child = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
         child.wait(WAIT_S)
+
+
+def test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard() -> None:
+    """One that another thread takes is noted, and the lock that this one waits for does not hear of it."""
+
+    def send() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    build = Future[None]()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threads = threading.Thread(target=send), threading.Timer(60.0, build.set_result, (None,))
+    try:
+        for thread in threads:
+            thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(as_completed([build]))
+        assert not build.done()
+    finally:
+        threads[1].cancel()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGTERM, before)

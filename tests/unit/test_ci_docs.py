@@ -11,7 +11,7 @@ import re
 import shlex
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import jsonschema
@@ -19,10 +19,11 @@ import pytest
 import verdict_factory as make
 from ruamel.yaml import YAML
 
+from mbench.analysis import labels
 from mbench.cli import main
 from mbench.core.errors import UsageError
-from mbench.core.field_types import Op
 from mbench.gating import acceptance, limits
+from mbench.gating.matching import LayerKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
 MOST_LINES = 30
@@ -102,9 +103,9 @@ def test_the_thresholds_are_ones_that_the_gate_takes(tmp_path: Path) -> None:
     config.write_text(blocks("toml")[0], encoding="utf-8")
     read = limits.read(config)
     for variant in ("mobilenet_v1_0.25_128", "mobilenet_v1_1.0_224"):
-        for op in (None, *get_args(Op)):
-            assert read.threshold(variant, op, "latency") < read.sensitivity(variant, op, "latency")
-    assert read.threshold("mobilenet_v1_1.0_224", "depthwise_conv2d", "latency") == 0.1
+        for kind in (None, *map(LayerKind, labels.OPS)):
+            assert read.threshold(variant, kind, "latency") < read.sensitivity(variant, kind, "latency")
+    assert read.threshold("mobilenet_v1_1.0_224", LayerKind("depthwise_conv2d"), "latency") == 0.1
 
 
 def test_the_acceptance_is_one_that_the_gate_takes(tmp_path: Path) -> None:

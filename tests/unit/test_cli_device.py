@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Mbench, assert_one_line
 
+from mbench.cli.device import device
 from mbench.core.errors import UsageError
 from mbench.devices import registry, toolchain
 from mbench.devices.toolchain import Server
@@ -25,35 +26,35 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 # ---------------------------------------------------------------------------------------------------- names of devices
 def test_added_listed_and_removed(run: Mbench) -> None:
-    added = run("device", "add", "pi4", "--rpc", "127.0.0.1:9090")
+    added = run(device, "add", "pi4", "--rpc", "127.0.0.1:9090")
     assert (added.code, added.err) == (0, "")
     assert "rpc://127.0.0.1:9090" in added.out
     assert "not contacted" in added.out
-    assert run("device", "add", "farm", "--tracker", "farm:9190", "--key", "pi4").code == 0
-    listed = run("device", "list")
+    assert run(device, "add", "farm", "--tracker", "farm:9190", "--key", "pi4").code == 0
+    listed = run(device, "list")
     assert [line.split() for line in listed.out.splitlines()[-2:]] == [
         ["farm", "rpc://farm:9190/pi4", "tracker"],
         ["pi4", "rpc://127.0.0.1:9090", "server"],
     ]
-    assert run("device", "remove", "farm").out == "farm is removed\n"
+    assert run(device, "remove", "farm").out == "farm is removed\n"
     assert list(registry.devices()) == ["pi4"]
 
 
 def test_json(run: Mbench) -> None:
-    assert json.loads(run("device", "list", "--json").out) == []
+    assert json.loads(run(device, "list", "--json").out) == []
     pi4 = {"name": "pi4", "address": "rpc://board:1", "rpc": "board:1", "tracker": None, "key": None}
-    added = run("device", "add", "pi4", "--rpc", "board:1", "--json")
+    added = run(device, "add", "pi4", "--rpc", "board:1", "--json")
     assert json.loads(added.out) == {**pi4, "file": str(registry.file())}
-    assert json.loads(run("device", "list", "--json").out) == [pi4]
-    assert json.loads(run("device", "remove", "pi4", "--json").out) == {"name": "pi4", "removed": True}
+    assert json.loads(run(device, "list", "--json").out) == [pi4]
+    assert json.loads(run(device, "remove", "pi4", "--json").out) == {"name": "pi4", "removed": True}
 
 
 def test_without_devices_it_says_how_to_add_one(run: Mbench) -> None:
-    assert "mbench device add NAME --rpc HOST:PORT" in run("device", "list").out
+    assert "mbench device add NAME --rpc HOST:PORT" in run(device, "list").out
 
 
 def test_a_name_that_is_taken_needs_force(run: Mbench) -> None:
-    add = ("device", "add", "pi4", "--rpc")
+    add = (device, "add", "pi4", "--rpc")
     assert run(*add, "a:1").code == 0
     assert_one_line(run(*add, "b:2"), "'pi4' is there already", "--force")
     assert run(*add, "b:2", "--force").code == 0
@@ -89,7 +90,7 @@ def test_wrong_use_is_one_line_and_leaves_nothing(run: Mbench, line: str) -> Non
 
 # --------------------------------------------------------------------------------------------------------------- serve
 def test_serve_says_what_to_do_next(run: Mbench) -> None:
-    outcome = run("device", "serve")
+    outcome = run(device, "serve")
     assert (outcome.code, outcome.err) == (0, "building\n")
     lines = [line.strip() for line in outcome.out.splitlines()]
     assert "scp -r mbench-server-aarch64 BOARD:" in lines
@@ -103,7 +104,7 @@ def test_serve_says_what_to_do_next(run: Mbench) -> None:
 
 def test_serve_as_json(run: Mbench, built: Server) -> None:
     folder = Path("board")
-    outcome = run("device", "serve", "--json", "-o", folder, "--target", "arm64_neoverse_n1")
+    outcome = run(device, "serve", "--json", "-o", folder, "--target", "arm64_neoverse_n1")
     names = sorted(["README.txt", "start.sh", *(path.name for path in built.files)])
     assert json.loads(outcome.out) == {
         "folder": "board",
@@ -118,9 +119,9 @@ def test_serve_as_json(run: Mbench, built: Server) -> None:
 
 def test_commands_to_copy_are_whole_whatever_the_folder_is_called(run: Mbench) -> None:
     folder = Path("a folder with a name that is longer than any terminal is wide, 'quotes' and $dollars " + "x" * 80)
-    [copy] = [line for line in run("device", "serve", "-o", folder).out.splitlines() if "scp" in line]
+    [copy] = [line for line in run(device, "serve", "-o", folder).out.splitlines() if "scp" in line]
     assert shlex.split(copy) == ["scp", "-r", str(folder), "BOARD:"]
-    [tunnel] = [line for line in run("device", "serve", "-o", folder).out.splitlines() if "ssh -t" in line]
+    [tunnel] = [line for line in run(device, "serve", "-o", folder).out.splitlines() if "ssh -t" in line]
     assert shlex.split(shlex.split(tunnel)[-1]) == [f"./{folder}/start.sh", "--port", "9090"]
 
 
@@ -129,5 +130,5 @@ def test_what_cannot_be_built_is_one_line(run: Mbench, monkeypatch: pytest.Monke
         raise UsageError("the server needs a compiler; install it")
 
     monkeypatch.setattr(toolchain, "server", lacks)
-    assert_one_line(run("device", "serve"), "needs a compiler")
+    assert_one_line(run(device, "serve"), "needs a compiler")
     assert list(Path.cwd().iterdir()) == []

@@ -1,13 +1,16 @@
+"""Costs by shapes alone: beside the papers' tables, and beside what torch counts and holds."""
+
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mbench.core.errors import UsageError
-from mbench.core.records import Variant
-from mbench.networks import architectures, costs, torch_network, variants
+from mbench.networks import architectures, costs, kernels, torch_network, variants
+from mbench.networks.graph import Node
 
 
 def layer_costs(name: str, batch: int = 1) -> list[costs.Costs]:
@@ -92,53 +95,69 @@ def test_a_separable_block_saves_what_section_3_1_says() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- counted from torch
-def counted(variant: Variant) -> list[tuple[int, int, int]]:
-    """Return (multiply-adds, weights, biases once BatchNorm is folded) of each module, as torch counts them."""
-    built = torch_network.build(variant)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        built(torch_network.example_input(variant))
-    flops = counter.get_flop_counts()
-    seen = []
-    for name, module in built.named_children():
-        macs, odd = divmod(sum(flops.get(f"Sequential.{name}", {}).values()), 2)
-        assert not odd
-        weighted = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-        biases = [part.out_channels if isinstance(part, nn.Conv2d) else part.bias.numel() for part in weighted]
-        seen.append((macs, sum(part.weight.numel() for part in weighted), sum(biases)))
-    return seen
+NAMES = [
+    *(f"mobilenet_v1_{size}" for size in ("0.25_64", "0.33_33", "1.4_96", "0.1_65", "1.0_32", "0.75_50_standard",
+                                          "0.33_33_standard", "0.25_64_shallow")),
+    "mobilenet_v2_0.35_65", "mobilenet_v3_large_0.25_64", "mobilenet_v3_small_0.5_33_standard",
+    "mobilenet_v4_conv_small_0.35_64", "mobilenet_v4_hybrid_medium_0.25_64", "efficientnet_lite0_0.25_47",
+    "mnasnet_a1_0.35_64",
+]  # fmt: skip
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[int, torch.Tensor]]]:
+    """Return what torch computed for each node of a graph: FLOPs as it counts them, and the value."""
+    found: dict[str, tuple[int, torch.Tensor]] = {}
+
+    def watched(op: str) -> None:
+        own = torch_network.OPERATIONS[op]
+
+        def compute(node: Node, batch: int, *given: torch.Tensor) -> torch.Tensor:
+            with FlopCounterMode(display=False) as counter:
+                value: torch.Tensor = own(node, batch, *given)
+            found[node.name] = (counter.get_total_flops(), value)
+            return value
+
+        monkeypatch.setitem(torch_network.OPERATIONS, op, compute)
+
+    for op in list(torch_network.OPERATIONS):
+        watched(op)
+    with torch_network.one_thread():
+        yield found
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize(
-    "name",
-    ["0.25_64", "0.33_33", "1.4_96", "0.1_65", "1.0_32", "0.75_50_standard", "0.33_33_standard", "0.25_64_shallow"],
-)
-def test_each_layer_costs_what_torch_counts(name: str, batch: int) -> None:
-    variant = variants.parse(f"mobilenet_v1_{name}", batch=batch)
-    expected = counted(variant)
-    computed = layer_costs(variant.name, batch)
-    assert [(cost.macs, cost.params, cost.biases) for cost in computed] == expected
-    assert sum(macs for macs, _, _ in expected) > 0
-
-
-@pytest.mark.parametrize("name", ["mobilenet_v1_0.33_33", "mobilenet_v1_0.25_40_standard"])
-def test_bytes_are_those_of_torchs_tensors(name: str) -> None:
-    variant = variants.parse(name, batch=2)
-    built = torch_network.build(variant)
-    moved: list[int] = []
-    for module in built.children():
-        module.register_forward_hook(lambda _, given, result: moved.append(given[0].nbytes + result.nbytes))
-    with torch.no_grad():
-        built(torch_network.example_input(variant))
-    assert [cost.activation_bytes for cost in layer_costs(name, batch=2)] == moved
-    expected = [4 * (weights + biases) for _, weights, biases in counted(variant)]
-    assert [cost.weight_bytes for cost in layer_costs(name, batch=2)] == expected
+@pytest.mark.parametrize("name", NAMES)
+def test_each_layer_costs_what_torch_counts_and_holds(
+    name: str, batch: int, seen: dict[str, tuple[int, torch.Tensor]]
+) -> None:
+    variant = variants.parse(name, batch=batch)
+    folded = architectures.folded(variant)
+    given = folded.parameters(torch_network.draw(architectures.graph(variant)))
+    seen.clear()
+    images = torch_network.example_inputs(folded.graph)
+    torch_network.run(folded.graph, given, images)
+    values = {**images, **{node: value for node, (_, value) in seen.items()}}
+    specs = {spec.name: costs.of_layer(spec) for spec in architectures.layers(variant)}
+    groups = [group for group in kernels.groups(folded.graph) if group.nodes]
+    assert [group.anchor.name for group in groups] == list(specs)
+    for group in groups:
+        cost, nodes = specs[group.anchor.name], (*group.nodes, *group.views)
+        assert 2 * cost.macs == sum(seen[node.name][0] for node in nodes), group.anchor.name
+        constants = dict.fromkeys(name for node in nodes for name in folded.graph.constants(node))
+        assert cost.params + cost.biases == sum(given[name].size for name in constants)
+        assert cost.biases == sum(given[name].size for name in constants if given[name].ndim == 1 or "norm" in name)
+        assert cost.weight_bytes == sum(given[name].nbytes for name in constants)
+        read = sum(values[name].nbytes for name in group.reads if name in values)
+        assert cost.activation_bytes == read + values[group.output.name].nbytes
+    assert sum(cost.macs for cost in specs.values()) > 0
 
 
 def test_batch_multiplies_macs_and_activations_but_not_weights() -> None:
-    one, three = total("mobilenet_v1_0.5_96"), total("mobilenet_v1_0.5_96", batch=3)
-    assert (three.macs, three.activation_bytes) == (3 * one.macs, 3 * one.activation_bytes)
-    assert (three.params, three.biases, three.weight_bytes) == (one.params, one.biases, one.weight_bytes)
+    for name in ("mobilenet_v1_0.5_96", "mobilenet_v3_large_0.5_64", "mobilenet_v4_hybrid_medium_0.5_64"):
+        one, three = total(name), total(name, batch=3)
+        assert (three.macs, three.activation_bytes) == (3 * one.macs, 3 * one.activation_bytes)
+        assert (three.params, three.biases, three.weight_bytes) == (one.params, one.biases, one.weight_bytes)
 
 
 def test_an_unknown_dtype_has_no_bytes() -> None:

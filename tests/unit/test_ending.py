@@ -16,7 +16,9 @@ import record_factory as factory
 from conftest import Mbench, assert_one_line
 
 import mbench
+from mbench.cli import ending
 from mbench.core import exits, record_files
+from mbench.core.errors import UsageError
 from mbench.core.exits import Exit
 from mbench.hardware import host
 from mbench.page import report
@@ -165,3 +167,21 @@ def test_what_the_caller_had_ignored_stays_ignored(
         assert run("run", "--resume", unfinished).code == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "said"),
+    [
+        (lambda: 3, 3, ""),
+        (raising(UsageError("no such thing")), 2, "mbench: no such thing\n"),
+        (raising(KeyboardInterrupt()), 130, "mbench: interrupted\n"),
+        (raising(SystemExit(0)), 4, "SystemExit: 0\n"),
+    ],
+)
+def test_work_ends_with_its_own_status_or_that_of_what_it_raised(
+    work: Callable[[], int], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        ending.end(work)
+    assert caught.value.code == code
+    assert capsys.readouterr().err.endswith(said)

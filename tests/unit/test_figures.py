@@ -9,7 +9,7 @@ import record_factory as factory
 
 from mbench.analysis import frame, labels, pairs
 from mbench.core import records, units
-from mbench.page import drawing, figure_data, figures, figures_waterfall
+from mbench.page import figure_data, figures, figures_waterfall
 from mbench.page.figures import METRICS
 
 
@@ -163,11 +163,3 @@ def test_no_theme_of_its_own() -> None:
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
     assert figure.layout.font.color is None
     assert not figure.layout.template.layout.to_plotly_json()
-
-
-def test_kinds_differ_by_more_than_colour() -> None:
-    looks = [(drawing.OP_PATTERNS.get(op, ""), drawing.OP_SYMBOLS[op]) for op in labels.OPS]
-    assert len(set(looks)) == len(labels.OPS)
-    assert len({drawing.OP_SYMBOLS[op] for op in labels.OPS}) == len(labels.OPS)
-    series = [drawing.series(number) for number in range(len(drawing.SERIES))]
-    assert len({line["marker"]["symbol"] for line in series}) == len(series)

@@ -69,19 +69,7 @@ def test_a_name_that_two_types_have_is_found() -> None:
 
 
 TESTED_ELSEWHERE = {
-    "api/listing.py": ("unit/test_api.py", "the functions of the API are tested in one place"),
-    "api/tune.py": ("unit/test_api.py", "the functions of the API are tested in one place"),
-    "build/artifact_store.py": ("unit/test_builders.py", "a builder and its store"),
-    "build/local_executor.py": ("unit/test_builders.py", "a builder and its executor"),
-    "core/newer_minor.py": ("unit/test_record_migrations.py", "records of other versions"),
-    "devices/protocols.py": ("unit/test_platforms.py", "which device has which protocol"),
-    "gating/outputs/files.py": ("unit/test_gate_command.py", "the files that the gate writes"),
-    "gating/outputs/forms.py": ("unit/test_plugins.py", "forms that packages add"),
-    "hardware/device_kinds.py": ("unit/test_platforms.py", "what differs by platform and by device"),
-    "pipeline/layer_results.py": ("unit/test_results.py", "parts of a result"),
-    "pipeline/missing_fields.py": ("unit/test_results.py", "parts of a result"),
-    "pipeline/time_balance.py": ("unit/test_results.py", "parts of a result"),
-    "cli/": ("unit/test_cli.py", "a command is tested by running it, all commands in one place"),
+    "compile/schedules/cpu/inverted_residual": ("unit/test_cpu_inverted_residual.py", "asked by the rule's name"),
     "compile/schedules/gpu/": ("unit/test_gpu_rules.py", "one list of cases runs every rule against PyTorch"),
     "compile/schedules/cpu/sliding.py": ("unit/test_cpu_depthwise.py", "what depthwise convolution and pooling share"),
     "compile/kernel_kinds.py": ("unit/test_kernel.py", "what a kernel is read to be"),
@@ -96,65 +84,56 @@ TESTED_ELSEWHERE = {
         "unit/test_gpu_limits.py",
         "what a GPU holds; the tests of rules read a CPU's",
     ),
-    "build/compilers.py": ("unit/test_tuner.py", "candidates are compiled as a search asks for them"),
-    "core/bounds.py": ("unit/test_toml_files.py", "each bound, at and beyond it"),
     "core/field_types.py": ("unit/test_records.py", "types of fields, no code"),
-    "core/machine_types.py": ("unit/test_targets.py", "types of a target and a machine, no code"),
-    "core/record_files.py": ("unit/test_records.py", "a record's file and its rules are tested as one"),
-    "core/record_rules.py": ("unit/test_records.py", "a record's file and its rules are tested as one"),
-    "core/processes.py": ("unit/test_runner.py", "children hear no Ctrl-C; integration/test_interrupt.py"),
-    "core/version.py": ("unit/test_cli.py", "one string, printed by --version"),
-    "devices/counting.py": ("integration/test_counters.py", "counts in emulation"),
-    "devices/emulated.py": ("integration/test_counters.py", "counts in emulation"),
-    "devices/emulation.py": ("integration/test_counters.py", "counts in emulation"),
-    "devices/local.py": ("integration/test_worker.py", "the worker process of this machine"),
-    "devices/process.py": ("integration/test_worker.py", "the worker process of this machine"),
-    "devices/remote_session.py": ("integration/test_rpc_failures.py", "a session on a board, and how it ends"),
-    "devices/rpc_jobs.py": ("integration/test_rpc.py", "jobs on a board"),
-    "devices/tvm_runtime.py": ("unit/test_toolchain.py", "TVM's runtime for boards, fetched and checked"),
-    "gating/baseline.py": ("unit/test_gate_command.py", "renewed by `gate --update-baseline`"),
-    "gating/comparison.py": ("unit/test_verdict.py", "types of a comparison; judged there"),
-    "gating/coverage.py": ("unit/test_asked.py", "every way in which a network can be left out"),
-    "hardware/target_file.py": ("unit/test_targets.py", "reads a target"),
-    "measure/observation.py": ("unit/test_results.py", "types of what a device saw"),
-    "measure/session.py": ("unit/test_latency.py", "the loaded network that latency times"),
-    "networks/families/": ("unit/test_architectures.py", "networks as strings"),
-    "page/charts.py": ("unit/test_report.py", "read on the page"),
-    "page/drawing.py": ("unit/test_figures.py", "colours and marks of all figures"),
-    "page/figures_history.py": ("unit/test_record_history.py", "drawn from that table"),
-    "page/view_types.py": ("unit/test_report.py", "read on the page"),
-    "page/views.py": ("unit/test_report.py", "read on the page"),
-    "pipeline/job.py": ("unit/test_options.py", "made of options"),
-    "pipeline/keeping.py": ("unit/test_runner.py", "what a run keeps"),
-    "pipeline/observe.py": ("unit/test_runner.py", "how a run asks a device"),
-    "terminal/count_tables.py": ("unit/test_layer_counts.py", "printed for records with counts"),
-    "terminal/listings.py": ("unit/test_cli.py", "printed by variants, targets and doctor"),
-    "terminal/tuning_tables.py": ("unit/test_tuner.py", "printed of a search"),
-    "tuning/candidates.py": ("integration/test_tune_command.py", "kernels as a search makes them"),
-    "tuning/jobs.py": ("integration/test_tune_command.py", "the tasks of a search"),
-    "tuning/metaschedule_search.py": ("integration/test_tune_command.py", "`tune --deep`"),
-    "tuning/search.py": ("unit/test_tuner.py", "decides among made-up times"),
-    "tuning/timer.py": ("integration/test_tune_command.py", "times kernels in a worker"),
-    "tuning/tuning_result.py": ("unit/test_tuner.py", "what a tuner gives"),
-    "tuning/timing.py": ("integration/test_tune_command.py", "times kernels in a worker"),
+    "measure/observation.py": ("unit/test_layer_counts.py", "types of what a device saw, no code"),
+    "networks/families/": ("unit/test_families.py", "networks as strings, beside timm's and torchvision's"),
+    "page/view_types.py": ("unit/test_views.py", "types of what a page is given, no code"),
 }
 """Modules and folders whose tests bear another name: where these are, and why."""
 
 
-def named_after(module: str, tests: Collection[str]) -> list[str]:
-    """Return the tests that are found by a module's name, with its package before it where two modules share one."""
+def imported(test: ast.Module) -> set[str]:
+    """Return the modules of mbench that a test imports: by their names, or by a public name of `mbench`."""
+    found = set()
+    for node in ast.walk(test):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "mbench" and node.attr in mbench._HOMES:
+            found.add(f"mbench.{mbench._HOMES[node.attr]}")
+    return {name.removeprefix("mbench.").replace(".", "/") + ".py" for name in found if name.startswith("mbench.")}
+
+
+def named_after(module: str, modules: Collection[str], tests: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the tests that are found by a module's name, and import it.
+
+    Args:
+        module: of `modules`.
+        modules: all that there are. Of two with the same name one alone can have the plain name for its tests: the one
+            that these import without importing the other. The tests of the other have its package in their name.
+        tests: the modules that each test imports.
+    """
     path = PurePosixPath(module)
-    names = {f"test_{path.stem}.py", f"test_{path.parent.name}_{path.stem}.py"}
-    return [test for test in tests if PurePosixPath(test).name in names]
+    others = {each for each in modules if PurePosixPath(each).stem == path.stem} - {module}
+    found = []
+    for test, imports in tests.items():
+        plain = PurePosixPath(test).name == f"test_{path.stem}.py" and not others & set(imports)
+        full = PurePosixPath(test).name == f"test_{path.parent.name}_{path.stem}.py"
+        if (plain or full) and module in imports:
+            found.append(test)
+    return found
 
 
-def untested(modules: Collection[str], tests: Collection[str]) -> list[str]:
+def untested(modules: Collection[str], tests: Mapping[str, Collection[str]]) -> list[str]:
     """Return the modules whose tests are neither found by name nor listed."""
     listed = tuple(TESTED_ELSEWHERE)
-    return [each for each in modules if not named_after(each, tests) and not each.startswith(listed)]
+    return [each for each in modules if not named_after(each, modules, tests) and not each.startswith(listed)]
 
 
-TESTS = [path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
+TESTS = {
+    path.relative_to(ROOT / "tests").as_posix(): imported(tree(path)) for path in (ROOT / "tests").rglob("test_*.py")
+}
 TESTED = [path.relative_to(PACKAGE).as_posix() for path in MODULES if path.stem not in ("__init__", "__main__")]
 
 
@@ -162,9 +141,43 @@ def test_the_tests_of_a_module_are_found_by_its_name() -> None:
     assert untested(TESTED, TESTS) == []
 
 
-def test_a_module_without_tests_is_noticed() -> None:
-    assert untested(["core/new.py", "measure/gpu_new.py"], TESTS) == ["core/new.py", "measure/gpu_new.py"]
-    assert untested(["core/new.py", "measure/new.py"], ["unit/test_measure_new.py"]) == ["core/new.py"]
+NEW = "core/new.py"
+
+
+@pytest.mark.parametrize(
+    ("modules", "tests", "missing"),
+    [
+        ([NEW], {}, [NEW]),
+        ([NEW], {"unit/test_other.py": {NEW}}, [NEW]),
+        ([NEW], {"unit/test_new.py": {"core/other.py"}}, [NEW]),
+        ([NEW], {"unit/test_new.py": {NEW}}, []),
+        ([NEW], {"unit/test_core_new.py": {NEW}}, []),
+        ([NEW, "cli/new.py"], {"unit/test_new.py": {NEW}}, ["cli/new.py"]),
+        ([NEW, "cli/new.py"], {"unit/test_new.py": {NEW, "cli/new.py"}}, [NEW, "cli/new.py"]),
+        ([NEW, "cli/new.py"], {"unit/test_new.py": {NEW}, "unit/test_cli_new.py": {NEW}}, ["cli/new.py"]),
+        ([NEW, "cli/new.py"], {"unit/test_new.py": {NEW}, "unit/test_cli_new.py": {NEW, "cli/new.py"}}, []),
+    ],
+)
+def test_a_module_without_tests_of_its_name_is_noticed(
+    modules: list[str], tests: dict[str, set[str]], missing: list[str]
+) -> None:
+    assert untested(modules, tests) == missing
+
+
+def test_what_a_test_imports_is_known_by_any_spelling() -> None:
+    test = ast.parse(
+        """
+import mbench.core.units
+from mbench.hardware import host as machine
+def test():
+    from mbench.page.views import of_record
+    mbench.compare()
+    other.gate()
+"""
+    )
+    assert imported(test) >= {"core/units.py", "hardware/host.py", "page/views.py", "api/gate.py"}
+    assert "cli/gate.py" not in imported(test)
+    assert imported(ast.parse("other.gate()\nfrom mbench import devices")) == {"devices.py"}
 
 
 @pytest.mark.parametrize("module", TESTED_ELSEWHERE)
@@ -175,7 +188,7 @@ def test_what_is_listed_is_there_and_is_not_found_by_name(module: str) -> None:
     inside = [each for each in TESTED if each.startswith(module)]
     assert inside
     if not module.endswith("/"):
-        assert named_after(module, TESTS) == [], "leave it out of the list"
+        assert named_after(module, TESTED, TESTS) == [], "leave it out of the list"
 
 
 def contracts(folder: Path) -> subprocess.CompletedProcess[str]:

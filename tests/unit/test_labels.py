@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
 import msgspec
+import pytest
 import record_factory as factory
 from conftest import Mbench
 
 from mbench.analysis import labels
 from mbench.analysis.waterfall import Cause, Part
 from mbench.core import record_files
-from mbench.page import report
+from mbench.page import drawing, report, templates
 
 
 def test_a_network_of_another_family_has_a_name() -> None:
@@ -32,6 +34,52 @@ def test_every_kind_has_a_word() -> None:
     assert set(labels.CAUSES) == set(get_args(Cause))
     assert set(labels.PARTS) == set(get_args(Part))
     assert set(labels.REASONS) == set(get_args(Cause)) - {"arithmetic"}
+
+
+def test_a_kind_of_layer_that_is_not_known_is_shown_as_it_is_called() -> None:
+    assert labels.op("depthwise_conv2d") == "depthwise"
+    assert labels.op("fft") == "fft"
+    record = factory.record(factory.PAIR[:1])
+    [result] = record.results
+    layers = (msgspec.structs.replace(result.layers[0], op="fft"), *result.layers[1:])
+    strange = msgspec.structs.replace(record, results=(msgspec.structs.replace(result, layers=layers),))
+    assert '<span class="op op-fft" aria-hidden="true"></span>fft' in report.render([strange])
+
+
+@pytest.mark.parametrize("op", labels.OPS)
+def test_each_kind_has_its_own_colour_on_the_page_and_in_figures(op: str) -> None:
+    style = templates.asset("page.css").lower()
+    colour = drawing.op_colour(op).lower()
+    [rule] = re.findall(rf"\.op-{op} {{ background: ([^}}]*); }}", style) or re.findall(
+        r":where\(\.op, \.stack span\) { background: ([^}]*); }", style
+    )
+    assert colour in rule
+    assert drawing.op_colour("fft") == drawing.op_colour("other")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mobilenet_v2_1.0_224", "17 depthwise and 17 pointwise layers became 17 standard convolutions: 301 → 1,225"),
+        ("mobilenet_v1_1.0_224", "13 depthwise and 13 pointwise layers became 13 standard convolutions: 569 → 4,867"),
+    ],
+)
+def test_what_became_of_a_network_in_its_twin_is_a_sentence(name: str, said: str) -> None:
+    """Oracles: arXiv:1801.04381, table 4 (300 million), arXiv:1704.04861, table 4 (569 and 4866 million)."""
+    network, twin = factory.record((name, f"{name}_standard")).results
+    assert labels.replaced(twin) == f"{said} million multiply-adds"
+    assert labels.replaced(network) is None
+
+
+def test_what_became_of_depthwise_layers_alone() -> None:
+    [twin] = factory.record(("mobilenet_v2_1.0_224_standard",)).results
+    alone = [msgspec.structs.replace(each, layers=each.layers[:1]) for each in twin.replaced]
+    said = labels.replaced(msgspec.structs.replace(twin, replaced=tuple(alone)))
+    assert said is not None
+    assert said.startswith("17 depthwise layers became 17 standard convolutions: ")
+    one = labels.replaced(msgspec.structs.replace(twin, replaced=tuple(alone[:1])))
+    assert one is not None
+    assert one.startswith("1 depthwise layer became a standard convolution: ")
 
 
 def test_a_step_of_the_standard_network_that_costs_less_than_nothing() -> None:

@@ -27,13 +27,20 @@ def test_the_same_networks_match_layer_by_layer() -> None:
     assert all(match.base == match.head and match.comparable for match in found)
 
 
+def test_a_group_of_layers_of_several_blocks_belongs_to_none() -> None:
+    match = matching.Match(LAYERS[2:4], LAYERS[2:4])
+    assert [layer.block for layer in match.base] == ["block1", "block2"]
+    assert match.kind == ("pointwise_conv2d", "pointwise", None)
+    assert matching.Match((), LAYERS[:1]).kind == matching.kind(LAYERS[0]) == ("conv2d", "stem", "stem")
+
+
 def test_where_fusion_differs_the_groups_are_matched() -> None:
     head = (*LAYERS[:3], fused(LAYERS[3], LAYERS[4]), *LAYERS[5:])
     group = matching.layers(LAYERS, head)[3]
     assert (group.base, group.head) == (LAYERS[3:5], head[3:4])
     assert group.comparable
     assert group.name == f"{LAYERS[3].name} + {LAYERS[4].name}"
-    assert group.op == max(LAYERS[3:5], key=lambda layer: layer.macs).op
+    assert group.kind == ("pointwise_conv2d", "pointwise", "block2")
     assert matching.total(group.base, "macs") == matching.total(group.head, "macs")
     assert len(matching.layers(LAYERS, head)) == len(LAYERS) - 1
 

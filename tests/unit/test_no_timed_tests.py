@@ -32,10 +32,10 @@ SLEEPS = {
     "integration/test_interrupt.py::test_a_building_process_that_is_killed_once_is_tried_again": "likewise",
     "integration/test_rpc.py::_wait_for_devices": "asks a tracker again until devices are there; ends what hangs",
     "integration/test_tune_command.py::test_a_worker_that_is_killed_costs_one_candidate": "until there is a worker",
-    "integration/test_worker.py::hang": "is what hangs",
-    "unit/test_tuner.py::hang": "is what hangs",
+    "integration/test_process.py::hang": "is what hangs",
+    "unit/test_compilers.py::hang": "is what hangs",
     "unit/test_children.py::until": "looks again until something is so; ends what hangs",
-    "unit/test_runner.py::test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard":
+    "unit/test_children.py::test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard":
         "makes a rare order of events likely; the test passes in any other order too",
 }  # fmt: skip
 """Who may sleep, and why the outcome does not hang on it."""

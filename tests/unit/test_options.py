@@ -16,6 +16,8 @@ from mbench.core.machine_types import Host
 from mbench.core.run_options import RunOptions
 from mbench.devices import emulation, registry
 from mbench.hardware import host
+from mbench.networks import families, variants
+from mbench.networks.family import Family
 from mbench.pipeline import options, runner
 from mbench.pipeline.job import Job
 
@@ -77,6 +79,53 @@ def test_on_a_board_its_own_target_is_counted() -> None:
     assert (made.device, made.device_name, made.address) == ("rpc", "board", "rpc://127.0.0.1:9090")
     assert made.counted is not None
     assert made.counted.name == "arm64_cortex_a53"
+
+
+def standard(*networks: str, **changes: Any) -> Job:
+    asked = RunOptions(**{"output": Path("out"), "use_tuned": False, "standard": True, **changes})
+    return options.new_job(networks, "x86_64_v2", X86, asked)
+
+
+def test_standard_adds_the_twin_of_each_network() -> None:
+    names = ("mobilenet_v1_0.25_32", "mobilenet_v2_0.35_96")
+    made = standard(*names)
+    assert made.settings.variants == (names[0], f"{names[0]}_standard", names[1], f"{names[1]}_standard")
+    assert made.notes == ()
+    assert job(X86, "x86_64_v2").settings.variants == names[:1]
+
+
+def test_a_twin_is_there_once() -> None:
+    name = "mobilenet_v1_0.25_32"
+    assert standard(f"{name}_standard").settings.variants == (f"{name}_standard",)
+    assert standard(f"{name}_standard", name, name).settings.variants == (f"{name}_standard", name)
+    assert standard(name, f"{name}_standard", name).settings.variants == (name, f"{name}_standard")
+    assert standard().settings.variants == ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
+
+
+def test_twins_at_several_batches() -> None:
+    name = "mobilenet_v1_0.25_32"
+    assert standard(f"{name}_b4").settings.variants == (f"{name}_b4", f"{name}_standard_b4")
+    expected = (f"{name}_b1", f"{name}_standard_b1", f"{name}_b8", f"{name}_standard_b8")
+    assert standard(name, batch=(1, 8)).settings.variants == expected
+
+
+def test_a_network_without_depthwise_convolutions_has_no_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Family(title="Plain", blocks="cn_k3_s2_c8 cn_k3_s2_c16 pool fc_c10")
+    monkeypatch.setitem(families.FAMILIES, "plain", plain)
+    made = standard("plain_1.0_32", "mobilenet_v1_0.25_32")
+    assert made.settings.variants == ("plain_1.0_32", "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard")
+    assert made.notes == ("--standard: plain_1.0_32 has no depthwise convolution, so it has no standard twin",)
+    assert variants.parse("plain_1.0_32").convolution is None
+    assert variants.paired_with(variants.parse("plain_1.0_32")) is None
+    with pytest.raises(UsageError, match=r"plain_1\.0_32_standard.*no depthwise convolution, so no standard twin"):
+        variants.parse("plain_1.0_32_standard")
+
+
+def test_more_networks_with_their_twins_than_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "MOST_VARIANTS", 3)
+    standard("mobilenet_v1_0.25_32")
+    with pytest.raises(UsageError, match="more than 3 variants"):
+        standard("mobilenet_v1_0.25_{32,64}")
 
 
 def test_several_batches_are_one_run() -> None:

@@ -49,6 +49,16 @@ def test_the_verdict_stands_on_top_and_every_finding_below() -> None:
         assert part in document, part
 
 
+def test_layers_are_summed_by_role_and_by_block() -> None:
+    findings = (make.finding("block1.dw", ratio=1.5), make.finding("block2.pw", role="pointwise"))
+    document = page.render(make.comparison(*findings)).decode()
+    sums = document[document.index("By role and by block") : document.index("Layer by layer")]
+    assert re.search(r"depthwise</th>.*?1\.00 ms.*?1\.50 ms.*?\+50\.0 %", sums)
+    assert re.search(r"block2</th>.*?1\.00 ms.*?0 %", sums)
+    assert "<small>pointwise, block2</small>" in document
+    assert "By role and by block" not in page.render(make.comparison(make.finding())).decode()
+
+
 def test_marks_stand_where_the_figures_say() -> None:
     finding = make.finding(ratio=1.05, interval=(1.02, 1.08), threshold=0.02)
     mark = page.mark(finding, edge=0.1)

@@ -8,25 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 import mbench
 from mbench import devices
 from mbench.core import dtypes
-from mbench.core.field_types import MOST_THREADS, Family
-from mbench.core.machine_types import DeviceKind
-from mbench.devices.emulated import EmulatedDevice
-from mbench.devices.gpu import GpuDevice
-from mbench.devices.local import LocalDevice
-from mbench.devices.process import WorkerDevice
-from mbench.devices.rpc import RpcDevice
-from mbench.hardware import device_kinds, host, platforms, targets
+from mbench.core.field_types import TargetFamily
+from mbench.hardware import device_kinds, platforms, targets
 
 PACKAGE = Path(mbench.__file__).parent
 HOMES = {"hardware/platforms.py", "hardware/device_kinds.py"}
-FAMILIES, KINDS = typing.get_args(Family), tuple(device_kinds.KINDS)
-DEVICES = {LocalDevice, GpuDevice, EmulatedDevice, RpcDevice}
+FAMILIES, KINDS = typing.get_args(TargetFamily), tuple(device_kinds.KINDS)
 
 
 def word(node: ast.expr) -> str:
@@ -91,33 +83,3 @@ def test_every_target_has_the_keys_that_its_platform_names() -> None:
         platform = platforms.of(target)
         assert platform.code_key in target.tvm
         assert platform.on_host == (target.tvm["kind"] == "llvm")
-
-
-@pytest.mark.parametrize(
-    ("kind", "target", "expected"),
-    [
-        ("emulated", "x86_64_v3", (1, 1, "an emulated run, which counts")),
-        ("rpc", "arm64_cortex_a72", (MOST_THREADS, 4, "any board")),
-        ("none", "arm64_cortex_a72", (4, 4, "target 'arm64_cortex_a72'")),
-        ("local", "cuda_sm90", (1, 1, "target 'cuda_sm90'")),
-        ("local", "x86_64_v3", (6, 3, "this machine")),
-    ],
-)
-def test_how_many_threads_a_run_may_have(kind: DeviceKind, target: str, expected: tuple[int, int, str]) -> None:
-    machine = msgspec.structs.replace(host.describe(), processors_usable=6, cores_usable=3)
-    assert device_kinds.of(kind).threads(targets.load(target), machine) == expected
-
-
-def test_devices_share_one_base_and_implement_what_they_can() -> None:
-    from mbench.devices.protocols import Calibrator
-
-    assert all(device.__bases__ == (WorkerDevice,) for device in DEVICES)
-    assert {device for device in DEVICES if issubclass_of_methods(device, Calibrator)} == DEVICES - {EmulatedDevice}
-    assert {device for device in DEVICES if hasattr(device, "duel")} == {LocalDevice}
-    assert {device for device in DEVICES if hasattr(device, "emulator")} == {EmulatedDevice}
-
-
-def issubclass_of_methods(device: type, protocol: type) -> bool:
-    """Return whether a class has the methods of a protocol; `issubclass` refuses those that have attributes too."""
-    methods = {name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")}
-    return bool(methods) and all(callable(getattr(device, name, None)) for name in methods)

@@ -17,32 +17,15 @@ from mbench.build import build
 from mbench.core import machine_types, plugins, record_files
 from mbench.core.errors import PluginError, UsageError
 from mbench.devices import registry
-from mbench.gating.outputs import forms
 from mbench.hardware import device_kinds, targets
 from mbench.networks import architectures, variants
 from mbench.pipeline import runner
 
-BLOCKS = "conv_k3_s2_c32 ds_k3_s1_c64 pool fc_c10"
+pytest_plugins = ("plugin_fixtures",)
 Install = Callable[..., Path]
 
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Return a function that installs a package of one module, and says where the module lies."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def put(package: str, points: str, code: str = "", *, version: str = "1.0") -> Path:
-        file = tmp_path / f"{package}_module.py"
-        file.write_text(code, encoding="utf-8")
-        information = tmp_path / f"{package}-{version}.dist-info"
-        information.mkdir()
-        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        (information / "entry_points.txt").write_text(points, encoding="utf-8")
-        plugins._found.cache_clear()
-        sys.modules.pop(f"{package}_module", None)
-        return file
-
-    return put
+BLOCKS = "cn_k3_s2_c32 dsa_k3_s1_c64 pool fc_c10"
+FAMILY = f"from mbench.networks.family import Family\nB = {BLOCKS!r}\n"
 
 
 def network(name: str, package: str) -> str:
@@ -69,7 +52,7 @@ def test_a_name_that_two_packages_give_names_both(install: Install) -> None:
 def test_a_name_of_mbench_cannot_be_taken(install: Install) -> None:
     install("thief", network("mobilenet_v1", "thief"), f"NET = {BLOCKS!r}")
     with pytest.raises(PluginError, match=r"mobilenet-bench, thief 1\.0"):
-        architectures.blocks_of("mobilenet_v1")
+        architectures.family_of("mobilenet_v1")
 
 
 @pytest.mark.parametrize(
@@ -80,10 +63,40 @@ def test_a_name_of_mbench_cannot_be_taken(install: Install) -> None:
         ("NET = (", "SyntaxError"),
         ("OTHER = 1", "AttributeError"),
         ("raise KeyError('a\\nb')", "KeyError"),
-        ("NET = 7", "7 are no blocks"),
-        ("NET = 'conv_k3_s2_c32 zz_k3 pool fc_c10'", "are no blocks"),
-        ("NET = 'conv_k3_s0_c32 pool fc_c10'", "are no blocks"),
-        ("NET = 'conv_k3_s2_c32 fc_c10'", "are no blocks"),
+        ("NET = 7", "7 are no blocks; expected words as in 'cn_k3_s2_c32 dsa_k3_s1_c64 pool fc_c1000', or a Family"),
+        ("NET = 'cn_k3_s2_c32 zz_k3 pool fc_c10'", "are no blocks: 'zz_k3' is no block: 'zz' is not known"),
+        ("NET = 'conv_k3_s2_c32 ds_k3_s1_c64 pool fc_c10'", "'conv' is not known; expected one of: cn, dsa, ds, ir"),
+        (
+            "NET = 'cn_k3_s0_c32 pool fc_c10'",
+            "'s0' is no option of 'cn'; it needs k, c, and may have s, r, n, bias, fix",
+        ),
+        ("NET = 'cn_k3_s2_c32 fc_c10'", "are no blocks: they begin with 'cn', have 'pool', and end with 'fc'"),
+        ("def NET(): return NET()", "expected words as in"),
+        (f"{FAMILY}NET = Family(title='<b>', blocks=7)", "its attribute 'blocks' is 7; expected words as in"),
+        (f"{FAMILY}NET = Family(title='A\\x1b[31m', blocks=B)", "its attribute 'title'"),
+        (f"{FAMILY}NET = Family(title='A', blocks=B, activation='swoosh')", "expected one of: relu, relu6"),
+        (
+            f"{FAMILY}NET = Family(title='A', blocks=B, channels=8)",
+            "its attribute 'channels' is 8; expected a function",
+        ),
+        (f"{FAMILY}NET = Family(title='A', blocks=B, channels=lambda c, w: -3)", "a layer of -3 channels"),
+        (f"{FAMILY}NET = Family(title='A', blocks=B, channels=lambda c, w: c * w)", "a layer of 32.0 channels"),
+        (
+            f"{FAMILY}NET = Family(title='A', blocks=B, channels=lambda: 8)",
+            "it has no network of width 1.0: TypeError",
+        ),
+        (f"{FAMILY}NET = Family(title='A', blocks=B, resolution=7)", "resolution 7 is out of range"),
+        (f"{FAMILY}NET = Family(title='A', blocks=B, grid=('0.5_{{',))", "a brace is not closed"),
+        (f"{FAMILY}NET = Family(title='A', blocks=B, grid=('{{0.5,1}}' * 99,))", "at most 1000 sizes"),
+        (f"{FAMILY}NET = Family(title='A', blocks=B, colour='red')", "TypeError"),
+        (
+            f"{FAMILY}def deep(c, w): return deep(c, w)\nNET = Family(title='A', blocks=B, channels=deep)",
+            "RecursionError",
+        ),
+        (
+            f"{FAMILY}NET = Family(title='A', blocks='cn_k9_s2_c8 ' + 'cn_k2_s2_c8 ' * 9 + 'pool fc_c10')",
+            "'cn_k2_s2_c8': a window of 2 does not fit a side of 1",
+        ),
     ],
 )
 def test_a_broken_package_is_one_line_that_names_it(code: str, said: str, install: Install, run: Mbench) -> None:
@@ -98,6 +111,55 @@ def test_a_broken_package_is_one_line_that_names_it(code: str, said: str, instal
 
 
 # ------------------------------------------------------------------------------------------------------------- networks
+def test_a_family_says_what_its_networks_have_in_common(install: Install, run: Mbench) -> None:
+    code = f"""{FAMILY}
+from mbench.networks.family import divisible
+NET = Family(title="Acme & <b>Sons</b>", blocks=B.replace("dsa", "ds"), activation="hard_swish", channels=divisible,
+             resolution=96, grid=("{{0.5,1.0}}_96",))
+"""
+    install("acme", network("acme_net", "acme"), code)
+    assert variants.parse("acme_net").name == "acme_net_1.0_96"
+    specs = architectures.layers(variants.parse("acme_net_0.35"))
+    assert [spec.operations for spec in specs[:3]] == [
+        ("conv2d", "hard_swish"), ("conv2d", "hard_swish"), ("conv2d",)
+    ]  # fmt: skip
+    assert [spec.output_shape[1] for spec in specs[:3]] == [16, 16, 24]
+    listed = run("variants").out
+    assert "acme_net_0.5_96" in listed
+    assert "acme_net_1.0_96" in listed
+    assert architectures.title("acme_net") == "Acme & <b>Sons</b>"
+
+
+def test_a_title_is_text_on_the_page(install: Install, run: Mbench, tmp_path: Path) -> None:
+    install("acme", network("acme_net", "acme"), f"{FAMILY}NET = Family(title='<script>alert(2)</script>', blocks=B)")
+    before = factory.record(["mobilenet_v1_0.25_32"])
+    result = msgspec.structs.replace(before.results[0], variant=variants.parse("acme_net_1.0_32"))
+    settings = msgspec.structs.replace(before.settings, variants=("acme_net_1.0_32",))
+    record_files.write(tmp_path / "it.json", msgspec.structs.replace(before, results=(result,), settings=settings))
+    assert run("report", tmp_path / "it.json", "-o", tmp_path / "it.html").code == 0
+    page = (tmp_path / "it.html").read_text(encoding="utf-8")
+    assert "<script>alert(2)" not in page
+    assert "alert(2)" in page
+
+
+def test_a_family_whose_functions_fail_at_another_width_is_one_line(install: Install, run: Mbench) -> None:
+    deep = "def channels(c, w): return c if w == 1 else channels(c, w)"
+    install(
+        "acme", network("acme_net", "acme"), f"{FAMILY}{deep}\nNET = Family(title='A', blocks=B, channels=channels)"
+    )
+    assert run("variants", "acme_net_1.0_32").code == 0
+    done = run("variants", "acme_net_0.5_32")
+    assert_one_line(done, "from the package acme 1.0: it has no network of width 0.5: RecursionError", code=2)
+
+
+def test_an_image_that_is_too_small_for_a_network_is_one_line(install: Install, run: Mbench) -> None:
+    words = "cn_k3_s2_c8 " + "cn_k2_s2_c8 " * 5 + "pool fc_c10"
+    install("acme", network("acme_net", "acme"), f"NET = {words!r}")
+    assert run("variants", "acme_net_1.0_64").code == 0
+    done = run("run", "acme_net_1.0_32", "--target", "x86_64_v3", "--compile-only")
+    assert_one_line(done, "variant 'acme_net_1.0_32': 'cn_k2_s2_c8': a window of 2 does not fit a side of 1", code=2)
+
+
 def test_a_family_is_a_network_with_a_twin(install: Install, run: Mbench) -> None:
     install("acme", network("acme_net", "acme"), f"NET = {BLOCKS!r}")
     specs = architectures.layers(variants.parse("acme_net_0.5_32_standard_b2"))
@@ -249,46 +311,6 @@ def test_a_kind_of_mbench_stays_its_own(kind: str, install: Install, tmp_path: P
 
 
 # -------------------------------------------------------------------------------------------------------------- outputs
-def test_the_forms_of_mbench_need_no_package() -> None:
-    assert set(forms.FORMS) == {"junit", "markdown", "benchmark-action", "bencher", "html"}
-    assert all(forms.find(name) is render for name, render in forms.FORMS.items())
-
-
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("def render(verdict): raise KeyError('x')", "it failed: KeyError"),
-        ("def render(verdict): return 7", "it returned int, expected str or bytes"),
-        ("render = 7", "neither a function nor a module"),
-    ],
-)
-def test_an_output_that_fails_is_one_line(code: str, said: str, install: Install) -> None:
-    install("chat", "[mbench.outputs]\nchat = chat_module\n", code)
-    with pytest.raises((PluginError, Exception)) as caught:
-        forms.find("chat")(object())
-    assert said in str(caught.value)
-    assert "chat 1.0" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("import sys\ndef render(verdict): sys.exit(0)", "SystemExit: 0"),
-        ("def render(verdict): raise BaseException('x')", "BaseException: x"),
-        ("def render(verdict): return chr(0xd800)", "UnicodeEncodeError"),
-    ],
-)
-def test_a_form_decides_no_exit_code(install: Install, run: Mbench, tmp_path: Path, code: str, said: str) -> None:
-    install("chat", "[mbench.outputs]\nchat = chat_module\n", code)
-    record = tmp_path / "a.json"
-    record_files.write(record, factory.counted(factory.record(["mobilenet_v1_0.25_32"])))
-    outcome = run("gate", record, record, "--output-file", f"chat={tmp_path / 'out.txt'}")
-    assert outcome.code == 4
-    assert said in outcome.err
-    assert "Traceback" not in outcome.err
-    assert not (tmp_path / "out.txt").exists()
-
-
 def test_a_package_whose_list_cannot_be_read_adds_nothing(install: Install) -> None:
     install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", LAB)
     package = install("torn", "[mbench.devices]\ntorn = torn_module:LAB\n", LAB)
@@ -308,23 +330,6 @@ def test_a_device_that_a_package_adds_is_resumed_at_its_address(install: Install
     install("lab", "[mbench.devices]\nlab = lab_module:LAB\n", LAB)
     before = machine_types.Device(kind="lab", name="lab://bench/2")
     assert runner._resumed_device(before) == registry.DeviceChoice(kind="lab", name="lab://bench/2", address="bench/2")
-
-
-def test_output_file_on_the_command_line(install: Install, run: Mbench, tmp_path: Path) -> None:
-    install("chat", "[mbench.outputs]\nchat = chat_module\n", "def render(verdict): return verdict.conclusion")
-    record = tmp_path / "a.json"
-    record_files.write(record, factory.counted(factory.record(["mobilenet_v1_0.25_32"])))
-    run("gate", record, record, "--output-file", f"chat={tmp_path / 'out.txt'}")
-    assert (tmp_path / "out.txt").read_text() in ("passed", "inconclusive", "incomparable")
-    assert_one_line(run("gate", record, record, "--output-file", "chta=x"), "did you mean 'chat'?", code=2)
-    assert_one_line(run("gate", record, record, "--output-file", "chat"), "expected FORM=FILE", code=2)
-    run("gate", record, record, "--output-file", f"chat={tmp_path / 'a=b.txt'}")
-    assert (tmp_path / "a=b.txt").exists()
-    for first in (("--junit", "a.xml"), ("--output-file", "junit=a.xml")):
-        twice = run("gate", record, record, *first, "--output-file", "junit=b.xml")
-        assert_one_line(twice, "junit goes to a.xml already", code=2)
-    missing = tmp_path / "no" / "out"
-    assert_one_line(run("gate", record, record, "--output-file", f"chat={missing}"), "does not exist", code=2)
 
 
 def test_finding_plugins_is_light() -> None:

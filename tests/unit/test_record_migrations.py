@@ -13,37 +13,25 @@ import msgspec
 import pytest
 import record_factory as factory
 from conftest import Mbench
+from record_documents import Document, decoded, refusal
 
 import mbench
 from mbench.analysis import pairs, waterfall
-from mbench.core import network_digest, newer_minor, record_files, record_migrations
+from mbench.core import network_digest, record_files, record_migrations
 from mbench.core.errors import RecordError
-from mbench.core.records import FORMAT_MINOR, FORMAT_VERSION, Record
+from mbench.core.records import FORMAT_MINOR, FORMAT_VERSION
 
 ROOT = Path(__file__).parents[2]
 KEPT = sorted((ROOT / "tests" / "data" / "records" / "v1").glob("*.json"))
+OLDER_MINORS = sorted((ROOT / "tests" / "data" / "records" / "v2").glob("*.json"))
 BASELINES = sorted((ROOT / ".ci" / "baseline").glob("*.json"))
 MEASURED = next(file for file in KEPT if file.name == "measured.json")
-Document = dict[str, Any]
 each_kept = pytest.mark.parametrize("file", [*KEPT, *BASELINES], ids=lambda file: file.stem)
 
 
 def document(file: Path = MEASURED) -> Document:
     found: Document = json.loads(file.read_text(encoding="utf-8"))
     return found
-
-
-def refusal(content: Document) -> str | None:
-    """Return why a document is refused; None where it is read."""
-    try:
-        decoded(content)
-    except RecordError as error:
-        return str(error)
-    return None
-
-
-def decoded(content: Document) -> Record:
-    return record_files.decode(json.dumps(content).encode(), source="FILE")
 
 
 # ------------------------------------------------------------------------------------------------------- version 1
@@ -199,61 +187,34 @@ def test_a_wrong_form_is_refused_in_one_line(wrong: Any) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- minor versions
-def newer(minor: int = FORMAT_MINOR + 1) -> Document:
-    """Return a record of a newer minor version, with new fields at every depth."""
-    content: Document = json.loads(record_files.encode(factory.record(factory.PAIR[:1])))
-    content["format_minor"] = minor
-    result = content["results"][0]
-    for place in (
-        content, content["settings"], content["host"]["conditions"], result, result["network"], result["layers"][0],
-        result["layers"][0]["roofline"], result["end_to_end"]["conditions_before"],
-        content["target"]["processor"]["frequency_hz"], content["target"]["energy"]["bytes_j"]["DRAM"],
-    ):  # fmt: skip
-        place["new_field"] = {"of": ["any", "form"]}
-    return content
+def test_every_minor_version_is_kept() -> None:
+    assert [file.stem for file in OLDER_MINORS] == [f"minor-{number}" for number in range(FORMAT_MINOR)]
+    assert [document(file)["format_minor"] for file in OLDER_MINORS] == list(range(FORMAT_MINOR))
 
 
-def test_a_newer_minor_version_is_read_without_its_new_fields() -> None:
-    record = decoded(newer())
-    assert record == decoded(json.loads(record_files.encode(factory.record(factory.PAIR[:1]))))
+@pytest.mark.parametrize("file", OLDER_MINORS, ids=lambda file: file.stem)
+def test_an_older_minor_version_is_read_and_written_as_todays(file: Path, tmp_path: Path) -> None:
+    """So that a run that goes on with it may add what today's version knows."""
+    record = record_files.read(file)
     assert record.format_minor == FORMAT_MINOR
+    record_files.write(tmp_path / "again.json", record)
+    assert document(tmp_path / "again.json")["format_minor"] == FORMAT_MINOR
+    assert record_files.read(tmp_path / "again.json") == record
 
 
-def test_the_same_minor_version_is_read_strictly() -> None:
-    with pytest.raises(RecordError, match="unknown field `new_field`"):
-        decoded(newer(FORMAT_MINOR))
-
-
-def test_a_newer_minor_version_is_still_checked() -> None:
-    content = newer()
-    content["settings"]["threads"] = -1
-    with pytest.raises(RecordError, match=r"\$\.settings\.threads"):
-        decoded(content)
-    content = newer()
-    del content["results"][0]["layers"][0]["role"]
-    with pytest.raises(RecordError, match="missing required field `role`"):
-        decoded(content)
-
-
-@pytest.mark.parametrize("minor", [-1, 1.5, "1", None, [], 10**30], ids=str)
-def test_a_minor_version_that_is_none(minor: Any) -> None:
-    content = newer(minor)
-    said = refusal(content)
-    if minor == 10**30:  # a number, and newer
-        assert said is None
-    else:
-        assert said is not None
-        assert said.startswith("FILE: not a valid record: ")
-
-
-def test_tables_keep_all_their_keys() -> None:
-    content = newer()
-    content["results"][0]["missing"]["new_field"] = "a reason is no field"
-    assert newer_minor.known_part(content, Record)["results"][0]["missing"]["new_field"] == "a reason is no field"
+def test_a_pair_of_before_is_explained_without_what_was_replaced() -> None:
+    record = record_files.read(OLDER_MINORS[0])
+    [pair] = pairs.of_record(record)
+    assert pair.standard.replaced == ()
+    assert [block.name for block in pair.blocks()] == [f"block{number}" for number in range(1, 14)]
+    assert all(block.achieved and block.by_the_formula for block in pair.blocks())
+    found = waterfall.of_pair(pair, record)
+    assert isinstance(found, waterfall.Waterfall)
+    assert {"depthwise", "pointwise", "standard"} <= {step.part for step in found.steps}
 
 
 # ------------------------------------------------------------------------------------------------------- every reader
-@each_kept
+@pytest.mark.parametrize("file", [*KEPT, *BASELINES, *OLDER_MINORS], ids=lambda file: file.stem)
 def test_show_and_report_open_a_kept_file(file: Path, tmp_path: Path, run: Mbench) -> None:
     shown = run("show", file)
     assert (shown.code, "Traceback" in shown.err) == (0, False)

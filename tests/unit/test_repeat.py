@@ -17,7 +17,6 @@ from mbench.analysis import repeat
 from mbench.api import run as api
 from mbench.cli import main
 from mbench.cli.run import run
-from mbench.core import record_files
 from mbench.core.records import Record
 from mbench.core.run_options import RunOptions, flag
 
@@ -159,12 +158,3 @@ def test_the_command_line_has_the_defaults_of_the_options() -> None:
     assert parsed(["mbench", "run"])[2] == RunOptions(batch=(1,))
     named = {option for param in run.params if isinstance(param, click.Option) for option in param.opts}
     assert {flag(field) for field in RunOptions.__struct_fields__} <= named
-
-
-def test_it_is_the_command_on_the_page() -> None:
-    from mbench.page import views
-
-    record = record_files.decode(record_files.encode(factory.record()), source="x")
-    assert [item.command for item in views.of_record(record).results] == [
-        repeat.command(record, result) for result in record.results
-    ]

@@ -94,6 +94,9 @@ def test_slower_is_said_as_slower() -> None:
         "Failed: mobilenet_v1_0.5_128, at stage “build”: out of registers",
         "smallest visible slow-down",
         "8.56x", "6.96x", "1/N + 1/D²", "12.7 %",
+        "13 depthwise and 13 pointwise layers became 13 standard convolutions: 569 → 4,867 million multiply-adds.",
+        "separable is the sum of the layers that were replaced", "block13.dw, block13.pw",
+        "15 blocks with 29 layers in order of execution",
         "End to end = layers + overhead",
         "instrument, per reading",
         "Energy, modelled", "no meter: no RAPL, no NVML",
@@ -372,6 +375,29 @@ def test_the_standard_network_alone_asks_for_the_other() -> None:
     assert (
         "mbench run mobilenet_v1_1.0_224_standard mobilenet_v1_1.0_224" in page(factory.record(factory.PAIR[1:])).text
     )
+
+
+def test_the_standard_network_alone_says_what_was_replaced() -> None:
+    found = page(factory.record(("mobilenet_v2_0.35_96_standard",)))
+    assert "mobilenet_v2_0.35_96_standard: 17 depthwise and 17 pointwise layers became 17 standard" in found.text
+
+
+def test_where_a_depthwise_layer_alone_is_replaced_the_formula_is_another() -> None:
+    """As in MobileNetV3's blocks with squeeze-excite: M input channels, 1/M of the multiply-adds."""
+    name = "mobilenet_v3_small_1.0_224"
+    found = page(factory.record((name, f"{name}_standard")))
+    assert "11 depthwise and 2 pointwise layers became 11 standard convolutions: 56.5 → 1,777 million" in found.text
+    assert "for a depthwise layer alone, that of 1/M, with M input channels" in found.text
+    assert "share of the work" in found.text
+    assert "16.00x" in found.text  # the first of them has 16 channels
+    assert "1/N + 1/D²" not in page(factory.record((name,))).text
+
+
+def test_a_layer_says_where_it_is_and_what_its_kernel_computes() -> None:
+    text = page(factory.record(("mobilenet_v2_1.0_224",))).text
+    assert "block3, project; reads block3.dw, block2.project" in text
+    assert "conv2d, add" in text
+    assert "stem, stem; reads the network's input" in text
 
 
 def test_only_failures() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,14 @@ import fake_devices as fakes
 import msgspec
 import pytest
 import record_factory as factory
+import torch
+from result_factory import CALIBRATION, RECORD, made, seen, with_peaks
 
 from mbench.core.machine_types import GpuConditions, Target
 from mbench.measure import activity
-from mbench.pipeline import results
+from mbench.pipeline import result_warnings, results
 from mbench.pipeline.result_warnings import WARNINGS, Evidence, of_result
 
-RECORD = factory.record()
-CALIBRATION = RECORD.device.calibration
 assert CALIBRATION is not None
 QUIET = msgspec.structs.replace(CALIBRATION, flops_per_s={"float32": 1e15}, bytes_per_s={"DRAM": 1e15}, mixes=())
 SLOW = msgspec.structs.replace(CALIBRATION, flops_per_s={"float32": 1e3}, bytes_per_s={"DRAM": 1e3}, mixes=())
@@ -54,12 +56,12 @@ CAUSES: dict[str, dict[str, Any]] = {
     "low peaks": {"calibration": msgspec.structs.replace(QUIET, others_busy=10 * activity.DISTURBED)},
     "source only": {"target": on_gpu()},
 }
-ELSEWHERE = {"above the measured peak by padding"}
-"""Causes that `test_results.py` shows."""
+BY_PADDING = {"above the measured peak by padding"}
+"""The cause that a test of its own shows, below."""
 
 
 def test_every_cause_is_shown_to_warn() -> None:
-    assert set(CAUSES) | ELSEWHERE == set(WARNINGS)
+    assert set(CAUSES) | BY_PADDING == set(WARNINGS)
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -87,3 +89,97 @@ def test_what_was_not_timed_is_not_judged_by_time(tmp_path: Path) -> None:
         shown = evidence(tmp_path, **{**CAUSES[cause], "calibration": QUIET})
         given = {name: getattr(shown, name) for name in ("manifest", "target")} | untimed
         assert WARNINGS[cause](Evidence(**given)) is None
+
+
+def test_no_warnings_where_all_is_well(tmp_path: Path) -> None:
+    assert made(tmp_path, calibration=with_peaks(flops_per_s={"float32": 1e15})).warnings == ()
+
+
+def test_warnings_of_kernels(tmp_path: Path) -> None:
+    changes = {"fallbacks": {"k3": "no rule"}, "narrow": {"k2": 4}}
+    slow = with_peaks(flops_per_s={"float32": 1e15})
+    fallback, narrow = made(tmp_path, changes=changes, calibration=slow).warnings
+    assert "k3" in fallback
+    assert "k2" not in narrow
+    name = fakes.compiled(tmp_path / "artifact", fakes.variant()).manifest.layers[2].name
+    assert name in narrow
+    both = made(tmp_path, changes=changes, observation=None, calibration=None).warnings
+    assert len(both) == 2  # known without running
+
+
+def test_warning_of_a_peak_that_is_too_low(tmp_path: Path) -> None:
+    low = with_peaks(flops_per_s={"float32": 1.0}, bytes_per_s={"L1": 1.0, "L2": 1.0, "DRAM": 1.0})
+    [warning] = made(tmp_path, calibration=low).warnings
+    assert "exceeds the measured peak" in warning
+    assert "--no-cache" in warning
+
+
+def test_multiply_adds_with_padding_explain_what_is_faster_than_the_peak(tmp_path: Path) -> None:
+    """One above it by a half, where more than that are padding, is no sign of a wrong peak."""
+    high = {"L1": 1e18, "L2": 1e18, "L3": 1e18, "DRAM": 1e18}
+    [*_, last] = [layer for layer in made(tmp_path, calibration=with_peaks()).layers if layer.op == "depthwise_conv2d"]
+    assert last.latency_s
+    rate = 2 * last.macs / statistics.median(last.latency_s)
+    peaks = with_peaks(flops_per_s={"float32": rate / 1.5}, bytes_per_s=high, mixes={})
+    result = made(tmp_path, calibration=peaks)
+    [own] = [layer for layer in result.layers if layer.name == last.name]
+    assert own.roofline
+    assert own.roofline.fraction_of_bound == pytest.approx(1.5)
+    assert result_warnings.taps_inside(own) < 1 / 1.5
+    [padded] = [warning for warning in result.warnings if "multiply-adds on padding" in warning]
+    assert last.name in padded
+    assert not any(last.name in warning for warning in result.warnings if "--no-cache" in warning)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kernel", "stride"), [(7, 3, 1), (14, 3, 2), (1, 3, 1), (7, 5, 1), (7, 1, 1), (6, 2, 2)]
+)
+def test_the_share_of_taps_inside_is_what_a_convolution_of_ones_sums(inputs: int, kernel: int, stride: int) -> None:
+    ones, padding = torch.ones(1, 1, inputs, inputs), (kernel - 1) // 2
+    summed = torch.nn.functional.conv2d(ones, torch.ones(1, 1, kernel, kernel), stride=stride, padding=padding)
+    layer = msgspec.structs.replace(
+        next(layer for layer in RECORD.results[0].layers if layer.kernel_size),
+        input_shape=(1, 8, inputs, inputs), output_shape=(1, 8, *summed.shape[2:]), kernel_size=(kernel, kernel),
+        stride=(stride, stride),
+    )  # fmt: skip
+    assert result_warnings.taps_inside(layer) == pytest.approx(float(summed.sum()) / (summed.numel() * kernel**2))
+
+
+def test_warning_of_peaks_measured_on_a_busy_machine(tmp_path: Path) -> None:
+    busy = with_peaks(flops_per_s={"float32": 1e15}, others_busy=fakes.DISTURBED_SHARE)
+    [warning] = made(tmp_path, calibration=busy).warnings
+    assert "peaks" in warning
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"others_busy_s": fakes.DISTURBED_SHARE, "wall_s": 1.0}, "other processes"),
+        ({"conditions_after": msgspec.structs.replace(fakes.MOMENT, steal_s=3.0)}, "hypervisor gave 2.00 s"),
+    ],
+)
+def test_warnings_of_disturbances(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    quiet = with_peaks(flops_per_s={"float32": 1e15})
+    [warning] = made(tmp_path, calibration=quiet, observation=seen(tmp_path, **changes)).warnings
+    assert said in warning
+
+
+def test_what_the_machine_does_not_tell_is_no_disturbance(tmp_path: Path) -> None:
+    quiet = with_peaks(flops_per_s={"float32": 1e15})
+    silent = msgspec.structs.replace(fakes.MOMENT, steal_s=None)
+    for before, after in itertools.product((silent, None, fakes.MOMENT), (silent, None)):
+        observation = seen(tmp_path, conditions_before=before, conditions_after=after, others_busy_s=None)
+        assert made(tmp_path, calibration=quiet, observation=observation).warnings == ()
+
+
+def test_a_gpu_that_was_held_back_is_warned_of(tmp_path: Path) -> None:
+    moments = [
+        msgspec.structs.replace(fakes.MOMENT, gpu=GpuConditions(slowed_by=reasons))
+        for reasons in ((), ("power cap", "temperature (software)"))
+    ]
+    observation = seen(tmp_path, conditions_before=moments[0], conditions_after=moments[1])
+    slow = with_peaks(flops_per_s={"float32": 1e15})
+    (warning,) = made(tmp_path, observation=observation, calibration=slow).warnings
+    assert warning == ("the GPU's clocks were held back while this was measured: power cap, temperature (software)")
+    unknown = seen(tmp_path, conditions_before=msgspec.structs.replace(fakes.MOMENT, gpu=GpuConditions()))
+    assert made(tmp_path, observation=unknown, calibration=slow).warnings == ()

@@ -2,104 +2,28 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import signal
-import tempfile
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import fake_devices as fakes
 import msgspec
 import pytest
-import record_factory as factory
+from run_world import NAMES, World, names, resumed
 
 from mbench import devices
-from mbench.analysis import pairs
+from mbench.analysis import completeness, pairs
 from mbench.build import build as builder
 from mbench.build import builders
-from mbench.core import artifact, atomic_files, machine_types, processes, record_files, records, system_limits
+from mbench.core import atomic_files, machine_types, record_files, records, system_limits
 from mbench.core.artifact import Artifact
-from mbench.core.children import Died, TaskLimits, TookTooLong, TooLarge, as_completed
+from mbench.core.children import Died, TaskLimits, TookTooLong, TooLarge
 from mbench.core.errors import BuildError, MeasureError, OutputError, TargetError, UsageError
-from mbench.core.records import Record, Settings, Warmup
+from mbench.core.records import Record
 from mbench.devices.process import WorkerDied
-from mbench.devices.protocols import DeviceRunner
 from mbench.hardware import host, targets
-from mbench.pipeline import job, keeping, observe, runner
+from mbench.pipeline import runner
 
-NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard", "mobilenet_v1_0.5_32")
-SETTINGS = Settings(
-    variants=NAMES, threads=1, batch=1, dtype="float32", number=1, repeat=5, layer_repeat=5, block=5,
-    warmup=Warmup(max_s=1.0), timeout_s=60.0,
-)  # fmt: skip
-
-
-class World:
-    """A machine where building and measuring take no time, and go as `device` and `builds` say."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "out" / "run.json"
-        self.path.parent.mkdir()
-        self.artifacts = folder / "artifacts"
-        self.device = fakes.Device()
-        self.builds: dict[str, Any] = {}
-        self.built: list[str] = []
-        self.progress = fakes.Progress()
-        self.target = msgspec.structs.replace(
-            factory.record().target, tvm={"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64-v2"}
-        )
-
-    def build(self, variant: records.Variant, **_: Any) -> tuple[Artifact, bool]:
-        self.built.append(variant.name)
-        planned = self.builds.get(variant.name)
-        if isinstance(planned, list):
-            planned = planned.pop(0) if planned else None
-        if planned is not None:
-            raise planned
-        return fakes.compiled(self.artifacts / variant.name, variant), False
-
-    def job(self, **changes: Any) -> job.Job:
-        settings = msgspec.structs.replace(SETTINGS, **changes.pop("settings", {}))
-        given = {"target": self.target, "host": host.describe(), "device": "local", "path": self.path, **changes}
-        return job.Job(settings=settings, **given)
-
-    def run(self, **changes: Any) -> Record:
-        returned = runner.run(self.job(**changes), self.progress)
-        on_disk = record_files.read(self.path)
-        assert record_files.encode(on_disk) == record_files.encode(
-            record_files.decode(record_files.encode(returned), source="returned")
-        )
-        return on_disk
-
-    def fails(self, name: str, how: BaseException) -> None:
-        self.device.behaviour[name] = how
-
-    def ended(self, name: str) -> str:
-        return [stage for variant, stage, _ in self.progress.stages if variant == name][-1]
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(tmp_path)
-    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(builders, "children", fakes.no_children)
-    monkeypatch.setattr(builder, "build", made.build)
-    opener: Callable[..., DeviceRunner] = lambda *_, **__: made.device  # noqa: E731
-    monkeypatch.setitem(devices.OPENERS, "local", opener)
-    return made
-
-
-@pytest.fixture
-def refuge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder for temporary files, where a record goes that its own folder does not take."""
-    folder = tmp_path / "refuge"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+pytest_plugins = ("run_fixtures",)
 
 
 def disk_is_full_after(monkeypatch: pytest.MonkeyPatch, path: Path, text: bytes) -> None:
@@ -112,10 +36,6 @@ def disk_is_full_after(monkeypatch: pytest.MonkeyPatch, path: Path, text: bytes)
         write(place, data)
 
     monkeypatch.setattr(record_files, "write_atomically", full)
-
-
-def names(record: Record) -> list[str]:
-    return [result.variant.name for result in record.results]
 
 
 # -------------------------------------------------------------------------------------------------------- all is well
@@ -235,6 +155,27 @@ def test_a_build_that_is_too_large_beside_others_is_tried_alone_with_all_the_mem
     assert {limits.time_s for limits in given} == {7.0}
 
 
+def test_a_network_that_is_larger_than_the_memory_is_refused_before_anything_is_built(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin alone: weights of 2.0 million parameters beside 0.5 and 1.3 million."""
+    monkeypatch.setattr(system_limits, "available_bytes", lambda: 50 * 10**6)
+    record = world.run()
+    assert names(record) == [NAMES[0], NAMES[2]]
+    assert NAMES[1] not in world.built
+    [failure] = record.failures
+    assert (failure.variant, failure.stage, world.ended(NAMES[1])) == (NAMES[1], "planning", "failed")
+    assert "too large for this machine" in failure.reason
+    assert not completeness.complete(record)
+    monkeypatch.setattr(system_limits, "available_bytes", lambda: 10**9)
+    assert sorted(names(world.run(before=record))) == sorted(NAMES)
+
+
+def test_what_the_user_should_know_is_said_first(world: World) -> None:
+    world.run(notes=("--standard: x has no twin",))
+    assert world.progress.notes[0] == "--standard: x has no twin"
+
+
 def test_a_build_that_takes_too_long_is_not_tried_again(world: World) -> None:
     world.builds[NAMES[1]] = TookTooLong("it took more than 5 s")
     world.run()
@@ -290,49 +231,6 @@ def test_a_reason_of_any_length_is_shortened_to_what_a_record_may_hold(world: Wo
     assert len(failure.reason) < 1000
 
 
-MEASURE_FAILURES = {
-    "crash": WorkerDied("the worker process was ended by SIGSEGV", stage="warming up", detail="last words"),
-    "refused": MeasureError("2 threads were set, the runtime uses 1"),
-}
-
-
-@pytest.mark.parametrize("name", MEASURE_FAILURES)
-def test_a_failed_measurement_is_recorded_and_the_rest_measured(world: World, name: str) -> None:
-    error = MEASURE_FAILURES[name]
-    world.fails(NAMES[0], error)
-    record = world.run()
-    assert names(record) == [NAMES[1], NAMES[2]]
-    [failure] = record.failures
-    assert (failure.variant, failure.reason) == (NAMES[0], str(error))
-    assert (failure.stage, failure.detail) == (("warming up", "last words") if name == "crash" else ("measuring", ""))
-    assert world.ended(NAMES[0]) == "failed"
-    assert world.device.closed
-
-
-@pytest.mark.parametrize("numerics", [fakes.WRONG, fakes.NOT_FINITE])
-def test_a_wrong_result_is_recorded_without_a_time(world: World, numerics: records.Numerics) -> None:
-    world.device.behaviour[NAMES[1]] = fakes.unseen(numerics)
-    record = world.run()
-    assert tuple(names(record)) == NAMES
-    result = record.results[1]
-    assert result.numerics == numerics
-    assert result.end_to_end.latency_s is None
-    [failure] = record.failures
-    assert (failure.variant, failure.stage) == (NAMES[1], "checking")
-    assert failure.reason == f"wrong result: {numerics.detail}"
-    assert world.ended(NAMES[1]) == "failed"
-
-
-def test_without_peaks_the_rest_is_measured(world: World) -> None:
-    world.device.peaks = WorkerDied("the worker process was ended by SIGKILL", stage="calibrating")
-    record = world.run()
-    assert tuple(names(record)) == NAMES
-    assert record.device.calibration is None
-    assert "SIGKILL" in record.device.missing["calibration"]
-    assert "SIGKILL" in world.progress.notes[0]
-    assert all("peaks" in pairs.why_missing(result, "layers.roofline") for result in record.results)
-
-
 # ------------------------------------------------------------------------------------------------- interrupt and resume
 @pytest.mark.parametrize("number", range(3))
 def test_an_interrupt_leaves_a_record_to_go_on_with(world: World, number: int) -> None:
@@ -384,27 +282,6 @@ def test_an_interrupt_while_a_full_disk_is_written_to_is_an_interrupt(
     assert [note for note in world.progress.notes if str(refuge / "run.json") in note], "and it is said where it is"
 
 
-def test_what_counts_is_let_go_where_the_device_cannot_be_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else its lock would be held as long as the exception is, in a notebook for ever."""
-    closed: list[str] = []
-
-    class Counting:
-        def __init__(self, *_: object) -> None:
-            pass
-
-        def close(self) -> None:
-            closed.append("counting")
-
-    def waits(*_: object, **__: object) -> DeviceRunner:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(observe, "Counting", Counting)
-    monkeypatch.setitem(devices.OPENERS, "local", waits)
-    with pytest.raises(KeyboardInterrupt):
-        world.run(counted=world.target)
-    assert closed == ["counting"]
-
-
 def test_resume_tries_what_failed_again(world: World) -> None:
     world.builds[NAMES[0]] = BuildError("no compiler")
     world.fails(NAMES[1], WorkerDied("ended by SIGKILL", stage="loading"))
@@ -428,79 +305,7 @@ def test_resume_has_nothing_to_do(world: World) -> None:
     assert world.path.stat() == before, "the record is not written again"
 
 
-def resumed(world: World) -> job.Job:
-    return runner.resumed(world.path, host.describe(), use_cache=True)
-
-
-def test_resume_keeps_artifacts_that_the_killed_run_was_to_keep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was killed while it built: nothing but the folder says that they are wanted."""
-    built = builders.build_all
-    monkeypatch.setattr(builders, "build_all", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        world.run(keep_artifacts=True)
-    monkeypatch.setattr(builders, "build_all", built)
-    runner.run(resumed(world), world.progress)
-    assert kept_in(world) == set(NAMES)
-
-
-def kept_in(world: World) -> set[str]:
-    return {path.name for path in artifact.beside(world.path).iterdir()}
-
-
-def test_resume_makes_an_artifact_that_is_missing(world: World) -> None:
-    world.run(keep_artifacts=True)
-    for name in NAMES[:2]:
-        shutil.rmtree(artifact.beside(world.path) / name)
-    before = record_files.read(world.path)
-    runner.run(resumed(world), world.progress)
-    assert kept_in(world) == set(NAMES)
-    assert len(world.device.plans) == len(NAMES), "nothing is measured again"
-    assert record_files.read(world.path) == before
-
-
-@pytest.mark.parametrize(
-    ("how", "said"), [("fails", "no compiler"), ("is another", "differs from the one that was measured")]
-)
-def test_resume_keeps_no_other_artifact_than_the_measured(world: World, how: str, said: str) -> None:
-    first = world.run(keep_artifacts=True)
-    shutil.rmtree(artifact.beside(world.path) / NAMES[0])
-    if how == "fails":
-        world.builds[NAMES[0]] = BuildError("no compiler")
-    else:
-        others = [
-            msgspec.structs.replace(one, artifact=msgspec.structs.replace(one.artifact, digest="f" * 32))
-            for one in first.results
-        ]
-        record_files.write(world.path, msgspec.structs.replace(first, results=tuple(others)))
-    record = runner.run(resumed(world), world.progress)
-    assert f"{NAMES[0]}: its artifact cannot be kept: " in world.progress.notes[-1]
-    assert said in world.progress.notes[-1]
-    assert kept_in(world) == set(NAMES[1:])
-    assert record.failures == ()
-
-
 # ------------------------------------------------------------------------------------------------------- two at once
-def test_a_record_that_another_process_went_on_with_is_left_alone(world: World) -> None:
-    world.builds[NAMES[0]] = BuildError("no")
-    world.run()
-    world.builds.clear()
-    first, second = resumed(world), resumed(world)
-    with keeping.held(first):
-        runner.run(first, world.progress)
-    written = world.path.read_bytes()
-    with pytest.raises(UsageError, match="another run went on with it meanwhile"), keeping.held(second):
-        pytest.fail("it was let in")
-    assert world.path.read_bytes() == written
-
-
-def test_a_run_of_the_same_name_is_refused(world: World) -> None:
-    with keeping.held(world.job()):
-        first = world.run()
-    with pytest.raises(UsageError, match="is there already"), keeping.held(world.job()):
-        pytest.fail("it was let in")
-    assert record_files.read(world.path) == first
-
-
 def test_a_run_that_made_nothing_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, _record: Record) -> None:
         raise OutputError(f"{path}: no space")
@@ -554,16 +359,6 @@ def test_what_no_reader_takes_is_saved_elsewhere_as_a_failure(
     assert (failure.variant, failure.stage) == (NAMES[0], "recording")
 
 
-@pytest.mark.parametrize("changes", [{"parallel_loop_s": -1.0}, {"flops_per_s": {"float32": 1e300}}, {"threads": 0}])
-def test_peaks_that_no_record_can_hold_are_none(world: World, changes: dict[str, Any]) -> None:
-    known: Any = world.device.peaks
-    world.device.peaks = msgspec.structs.replace(known, **changes)
-    record = world.run()
-    assert record.device.calibration is None
-    assert "what no machine has" in record.device.missing["calibration"]
-    assert tuple(names(record)) == NAMES
-
-
 def test_a_machine_that_no_record_can_hold_is_named_before_anything_is_done(world: World) -> None:
     machine = msgspec.structs.replace(host.describe(), cpu="x" * 100_000)
     with pytest.raises(MeasureError, match=r"of itself cannot be recorded.*host\.cpu"):
@@ -583,66 +378,12 @@ def test_nowhere_to_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 # ----------------------------------------------------------------------------------------------- the machine it runs on
-def test_a_target_run_here_has_the_caches_of_this_machine(world: World) -> None:
-    machine = host.describe()
-    local = targets.as_run_here(world.target, machine)
-    assert local.tvm == world.target.tvm
-    here = host.target(machine, triple="x86_64-linux-gnu", mcpu="x86-64-v2").processor
-    assert (local.processor.cores, local.processor.l1d) == (here.cores, here.l1d)
-    assert local.processor.vector_bits == world.target.processor.vector_bits
-
-
 def test_the_record_keeps_the_target_as_it_is_described(world: World) -> None:
     assert record_files.encode(world.run())
     assert json.loads(world.path.read_bytes())["target"]["processor"]["cores"] == world.target.processor.cores
 
 
 # ------------------------------------------------------------------------------------------------------------ children
-def test_an_interrupt_is_heard_once_the_child_is_started() -> None:
-    done: list[str] = []
-
-    def start() -> None:
-        with processes.deaf_children():
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGINT)
-            done.append("started")
-        done.append("went on")
-
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            start()
-        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert done == ["started"]
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-
-
-def test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard() -> None:
-    """One that another thread takes is noted, and the lock that this one waits for does not hear of it."""
-
-    def send() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    build = Future[None]()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threads = threading.Thread(target=send), threading.Timer(60.0, build.set_result, (None,))
-    try:
-        for thread in threads:
-            thread.start()
-        with pytest.raises(KeyboardInterrupt):
-            list(as_completed([build]))
-        assert not build.done()
-    finally:
-        threads[1].cancel()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGTERM, before)
-
-
 def die(_name: str) -> None:
     os.abort()
 

@@ -1,23 +1,14 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from mbench.core import processes, signals
+from mbench.core import signals
 
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Leave the handlers of signals as they were."""
-    before = {number: signal.getsignal(number) for number in signals.HEARD}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 @pytest.mark.parametrize("number", signals.HEARD, ids=lambda number: number.name)
@@ -62,14 +53,3 @@ def test_a_process_that_ends_hears_none() -> None:
         pass
     for number in signals.HEARD:
         signal.raise_signal(number)
-
-
-def test_each_signal_that_came_while_a_process_was_started_is_raised() -> None:
-    heard: list[int] = []
-    for number in signals.HEARD:
-        signal.signal(number, lambda number, _: heard.append(number))
-    with processes.deaf_children():
-        for number in signals.HEARD:
-            os.kill(os.getpid(), number)
-        assert heard == []
-    assert sorted(heard) == sorted(signals.HEARD)

@@ -16,6 +16,7 @@ import record_factory as factory
 from conftest import require
 
 import mbench
+from mbench.cli import streams
 from mbench.core import record_files
 from mbench.hardware import host
 
@@ -198,3 +199,18 @@ def test_an_encoding_that_lacks_characters(folder: Path, tmp_path: Path) -> None
         assert done.returncode == (2 if arguments[-1].endswith("\udcff.json") else 0)
         assert done.stdout.isascii()
         assert b"Traceback" not in done.stderr
+
+
+def test_a_line_is_one_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    streams.say("a\nb\x1b[31m")
+    assert capsys.readouterr().err == "mbench: a b\\x1b[31m\n"
+
+
+@pytest.mark.parametrize("text", ["::error::x\n", "  ::error::x\n", "a\n::error::x\n"])
+def test_no_ci_finds_a_command_that_was_not_meant(text: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with streams.guarded():
+        sys.stdout.write(text)
+        streams.print_commands("::warning::meant\n")
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert [line for line in lines if line.strip().startswith("::")] == ["::warning::meant"]
+    assert any("error" in line for line in lines)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import record_factory as factory
 
@@ -126,3 +127,11 @@ def test_tuning_that_gets_no_open_files_says_so(record: Path) -> None:
     assert (ended.returncode, ended.stdout) == (4, "")
     assert ended.stderr.splitlines()[-1] == "mbench: too many open files; open files are limited to 10 (ulimit -n)"
     assert "Traceback" not in ended.stderr
+
+
+def test_what_is_available_is_what_is_free_within_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = psutil.virtual_memory().available
+    monkeypatch.setattr(system_limits, "memory_bytes", lambda: 10 * free)
+    assert 0 < system_limits.available_bytes() < 10 * free
+    monkeypatch.setattr(system_limits, "memory_bytes", lambda: 1000)
+    assert system_limits.available_bytes() == 1000

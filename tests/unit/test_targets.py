@@ -8,36 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from target_descriptions import MINIMAL, write
 
 from mbench.core import machine_types, resources
 from mbench.core.errors import TargetError
 from mbench.hardware import host, linker, nvml, target_file, targets
 
 SHIPPED = sorted(targets.available())
-TVM = """
-[tvm]
-kind = "llvm"
-mtriple = "aarch64-linux-gnu"
-mcpu = "cortex-a72"
-"""
-MINIMAL = f"""
-name = "board"
-family = "arm"
-description = "a board"
-default_device = "local"
-threads = 4
-{TVM}
-[processor]
-cores = 4
-vector_bits = 128
-"""
-
-
-def write(folder: Path, text: str = MINIMAL, *, name: str = "board") -> Path:
-    """Write a target's folder below `folder`, and return `folder`."""
-    (folder / name).mkdir(parents=True)
-    (folder / name / "target.toml").write_text(text)
-    return folder
 
 
 def figures(value: Any, path: str = "") -> Iterator[tuple[str, machine_types.Figure]]:
@@ -210,15 +187,6 @@ def test_a_folder_of_the_user(tmp_path: Path) -> None:
         targets.load("mine")
 
 
-def test_part_of_the_energy_can_be_given(tmp_path: Path) -> None:
-    own = '[energy]\nstatic_w = {value = 5, estimate = "measured at the plug"}\n'
-    energy = targets.load("board", extra_dirs=[write(tmp_path, MINIMAL + own)]).energy
-    assert energy is not None
-    assert energy.static_w is not None
-    assert energy.static_w.value == 5
-    assert energy.multiply_j == target_file.default_energy().multiply_j
-
-
 def test_a_folder_without_targets(tmp_path: Path) -> None:
     assert str(tmp_path) in error_line(tmp_path)
     assert "NAME/target.toml" in error_line(tmp_path / "missing")
@@ -259,75 +227,6 @@ def test_importing_is_cheap() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- bad descriptions
-@pytest.mark.parametrize(
-    ("text", "key", "said"),
-    [
-        (MINIMAL.replace("cores = 4", 'cores = "four"'), "processor.cores", "got 'four', expected an integer"),
-        (MINIMAL.replace("cores = 4", "cores = 0"), "processor.cores", "got 0, expected an integer >= 1"),
-        (MINIMAL.replace("cores = 4\n", ""), "processor.cores", "missing"),
-        (MINIMAL.replace('family = "arm"', 'family = "riscv"'), "family", "got 'riscv'; expected one of arm, gpu, x86"),
-        (MINIMAL.replace("family", "fmaily"), "fmaily", "unknown key; did you mean 'family'?"),
-        (MINIMAL + "fma = 2\n", "processor.fma", "unknown key"),
-        (MINIMAL + "[processor.l1d]\nbytes = 32768\n", "processor.l1d.bytes", "got 32768, expected a table"),
-        (
-            MINIMAL + "[peaks.flops_per_s]\nfloat32 = {value = 1}\n",
-            "peaks.flops_per_s.float32",
-            "a figure needs `source`",
-        ),
-        (
-            MINIMAL + "[peaks.flops_per_s]\n"
-            'int8 = {value = 1, source = "x"}\nfloat32 = {value = 1, source = "x", estimate = "y"}\n',
-            "peaks.flops_per_s.float32",
-            "a figure needs `source`",
-        ),
-        (MINIMAL + '[peaks.bytes_per_s]\nL1 = {source = "x"}\n', "peaks.bytes_per_s.L1.value", "missing"),
-        (
-            MINIMAL + '[peaks.bytes_per_s]\nL9 = {value = 1, source = "x"}\n',
-            "peaks.bytes_per_s.L9",
-            "unknown key; expected one of L1, L2",
-        ),
-        (MINIMAL + "[energy.add_j]\nint8 = 3\n", "energy.add_j.int8", "got 3, expected a table"),
-        (MINIMAL.replace('mcpu = "cortex-a72"', ""), "tvm.mcpu", "expected a string, got None"),
-        (MINIMAL.replace('kind = "llvm"', ""), "tvm.kind", "missing"),
-        (MINIMAL.replace('kind = "llvm"', 'kind = "cuda"'), "family", "'arm' does not go with tvm.kind 'cuda'"),
-        (
-            MINIMAL.replace('name = "board"', 'name = "other"'),
-            "name",
-            "expected 'board', the folder's name, got 'other'",
-        ),
-    ],
-)
-def test_a_wrong_description_names_file_key_and_what_was_expected(
-    tmp_path: Path, text: str, key: str, said: str
-) -> None:
-    assert text != MINIMAL
-    line = error_line(write(tmp_path, text)).lower()
-    assert line.startswith(f"{tmp_path}/board/target.toml: {key}: {said}".lower())
-
-
-def test_the_first_of_two_wrong_figures_is_named(tmp_path: Path) -> None:
-    rates = '[peaks.flops_per_s]\nint8 = {value = 1, source = "x"}\nfloat32 = {value = 1}\n'
-    line = error_line(write(tmp_path, MINIMAL + rates + "[peaks.bytes_per_s]\nL1 = {value = 1}\n"))
-    assert line.startswith(f"{tmp_path}/board/target.toml: peaks.flops_per_s.float32: a figure needs")
-
-
-def test_an_energy_that_is_no_table(tmp_path: Path) -> None:
-    line = error_line(write(tmp_path, MINIMAL.replace(TVM, f"energy = 3\n{TVM}")))
-    assert line.startswith(f"{tmp_path}/board/target.toml: energy: got 3, expected a table")
-
-
-def test_a_syntax_error(tmp_path: Path) -> None:
-    line = error_line(write(tmp_path, MINIMAL.replace("threads = 4", "threads = = 4")))
-    assert line.startswith(f"{tmp_path}/board/target.toml: not valid TOML: ")
-    assert "line 6" in line
-
-
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    write(tmp_path)
-    (tmp_path / "board/target.toml").write_bytes(b"name = '\xff'")
-    assert "not valid TOML" in error_line(tmp_path)
-
-
 def test_two_folders_of_one_name(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a"), write(tmp_path / "b")
     with pytest.raises(TargetError) as caught:

@@ -109,6 +109,19 @@ def test_a_comparison_goes_layer_by_layer() -> None:
     assert f"block9.dw {' '.join([units.NOT_AVAILABLE] * 5)}" in flat
 
 
+def test_layers_are_summed_by_role_and_by_block() -> None:
+    findings = (
+        make.finding("block1.dw", base=1e-3, ratio=1.5), make.finding("block2.dw", base=2e-3, ratio=1.0),
+        make.finding("block1.pw", role="pointwise", base=5e-3, ratio=0.8),
+    )  # fmt: skip
+    lines = [" ".join(line.split()) for line in printed(terminal.render(make.comparison(*findings))).splitlines()]
+    assert {f"{make.SMALL}: layers by role", f"{make.SMALL}: layers by block"} <= set(lines)
+    assert {
+        "role layers base head latency", "depthwise 2 3.00 ms 3.50 ms +16.7 %", "pointwise 1 5.00 ms 4.00 ms -20.0 %",
+        "block layers base head latency", "block1 2 6.00 ms 5.50 ms -8.3 %", "block2 1 2.00 ms 2.00 ms 0 %",
+    } <= set(lines)  # fmt: skip
+
+
 def test_what_is_the_same_in_every_layer_takes_no_column() -> None:
     same = (make.counted(layer, metric="macs", base=500, threshold=0.0) for layer in ("a", "b"))
     text = " ".join(printed(terminal.render(make.comparison(make.finding("a", ratio=1.2), *same))).split())

@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 import mbench
-from mbench.core import bounds, machine_types, toml_files
+from mbench.core import toml_files
 from mbench.core.errors import MbenchError, RecordError, TargetError, UsageError
 from mbench.devices import registry
 from mbench.gating import acceptance, limits
-from mbench.hardware import target_file, targets
+from mbench.hardware import target_file
 from mbench.tuning import choice_files
 
 PACKAGE = Path(mbench.__file__).parent
@@ -357,31 +357,6 @@ def test_nothing_else_reads_toml() -> None:
 
 
 # ---------------------------------------------------------------------------------------------- what a figure can be
-def numbers(kind: type[Any], names: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the fields of a target that hold a number, with those that lead to them."""
-    found = msgspec.inspect.type_info(kind)
-    assert isinstance(found, msgspec.inspect.StructType)
-    for field in found.fields:
-        yield from _of_type(field.type, (*names, field.encode_name))
-
-
-def _of_type(found: msgspec.inspect.Type, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    if isinstance(found, msgspec.inspect.StructType):
-        yield from ((names,) if found.cls is machine_types.Figure else numbers(found.cls, names))
-    elif isinstance(found, msgspec.inspect.UnionType):
-        yield from (path for one in found.types for path in _of_type(one, names))
-    elif isinstance(found, msgspec.inspect.DictType):
-        yield from _of_type(found.value_type, names)
-    elif isinstance(found, msgspec.inspect.IntType | msgspec.inspect.FloatType):
-        yield names
-
-
-def test_every_figure_of_a_target_has_bounds_and_no_others_have() -> None:
-    paths = [path for path in numbers(machine_types.Target) if path != ("tvm",)]
-    keys = {next(key for key in (".".join(path[-2:]), path[-1]) if key in bounds.BOUNDS) for path in paths}
-    assert keys == set(bounds.BOUNDS)
-
-
 FIGURE = '{{value = {}, source = "a data sheet"}}'
 OF_TARGET = {
     **{f"processor.{name}": f"[processor]\n{name} = {FIGURE}\n" for name in (
@@ -428,11 +403,6 @@ def test_a_figure_that_no_machine_has_is_refused(tmp_path: Path, key: str, value
 )  # fmt: skip
 def test_numbers_and_names_of_a_target_that_cannot_be(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert target_line(tmp_path, TARGET.replace("FIGURE", "4").replace(old, new)).startswith(said)
-
-
-@pytest.mark.parametrize("name", targets.available())
-def test_what_ships_is_within_the_bounds(name: str) -> None:
-    assert list(bounds.beyond(targets.load(name))) == []
 
 
 @pytest.mark.parametrize(

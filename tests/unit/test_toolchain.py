@@ -1,24 +1,14 @@
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
 import platform
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import require
+from tool_fakes import ARM, lacking, refusal
 
-from mbench.core.errors import UsageError
-from mbench.devices import tool_cache, toolchain, tvm_runtime
+from mbench.devices import tool_cache, toolchain
 from mbench.devices.toolchain import Emulator
-from mbench.devices.tvm_runtime import Wheel
 from mbench.hardware import linker
-
-ARM = "aarch64-linux-gnu"
-ARM_LIBRARIES = {"libtvm_runtime.so": b"runtime for arm", "libtvm_ffi.so": b"ffi for arm"}
 
 
 @pytest.fixture
@@ -45,20 +35,6 @@ def put(folder: Path, name: str, script: str) -> Path:
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
     return file
-
-
-def refusal(call: Any, *arguments: Any) -> str:
-    """Return the message of what must be refused; it is one line."""
-    with pytest.raises(UsageError) as caught:
-        call(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def lacking(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Make this Python lack packages."""
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in names else find(name))
 
 
 # ------------------------------------------------------------------------------------------------------------ compilers
@@ -191,88 +167,3 @@ def test_no_c_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "apt install g++-aarch64-linux-gnu" in message
     assert toolchain.sysroot("x86_64-linux-gnu") == Path("/")
     assert "expected one of: aarch64" in refusal(toolchain.sysroot, "riscv64-linux-gnu")
-
-
-# -------------------------------------------------------------------------------------------------------------- runtime
-@pytest.fixture
-def index(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder that pip takes for the package index: wheels of small libraries, known by their true hashes."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    tvm, ffi = tvm_runtime.WHEELS["aarch64"]
-    known = (_wheel(folder, tvm, "py3-none"), _wheel(folder, ffi, "cp311-cp311"))
-    monkeypatch.setattr(tvm_runtime, "WHEELS", {"aarch64": known})
-    return folder
-
-
-def _wheel(folder: Path, like: Wheel, tag: str) -> Wheel:
-    name, version = like.requirement.replace("-", "_").split("==")
-    file = folder / f"{name}-{version}-{tag}-manylinux_2_28_aarch64.whl"
-    with zipfile.ZipFile(file, "w") as archive:
-        about = f"{name}-{version}.dist-info"
-        archive.writestr(like.member, ARM_LIBRARIES[Path(like.member).name])
-        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{about}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}-any\n")
-        archive.writestr(f"{about}/RECORD", "")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Wheel(like.requirement, like.abi, digest, like.member)
-
-
-def test_fetched_once_and_offline_afterwards(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    libraries = tvm_runtime.libraries("aarch64", said.append)
-    assert {path.name: path.read_bytes() for path in libraries} == ARM_LIBRARIES
-    assert [line.split()[:2] for line in said] == [
-        ["fetching", wheel.requirement] for wheel in tvm_runtime.WHEELS["aarch64"]
-    ]
-    for file in index.iterdir():
-        file.unlink()
-    monkeypatch.setattr(tool_cache, "run", lambda *_, **__: pytest.fail("something was run"))
-    assert tvm_runtime.libraries("aarch64", said.append) == libraries
-    assert len(said) == 2
-
-
-def test_a_wheel_with_another_hash_is_not_used(index: Path, cache: Path) -> None:
-    [file] = index.glob("*ffi*")
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr("surprise", "malicious")
-    message = refusal(tvm_runtime.libraries, "aarch64")
-    assert "apache-tvm-ffi==0.1.14.post1 for aarch64: the package index serves another file" in message
-    assert "hash" in message
-    assert list((cache / "runtime").iterdir()) == []
-
-
-def test_no_index(index: Path, cache: Path) -> None:
-    for file in index.iterdir():
-        file.unlink()
-    message = refusal(tvm_runtime.libraries, "aarch64")
-    assert "apache-tvm==0.27.0.post1 for aarch64 could not be fetched" in message
-    assert "Could not find a version" in message
-    assert "afterwards mbench works offline" in message
-    assert list((cache / "runtime").iterdir()) == []
-
-
-def test_no_pip(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking(monkeypatch, "pip")
-    assert "-m ensurepip" in refusal(tvm_runtime.libraries, "aarch64")
-
-
-def test_a_runtime_for_an_architecture_without_one(index: Path) -> None:
-    assert "TVM's runtime for riscv64 is not known" in refusal(tvm_runtime.libraries, "riscv64")
-
-
-def test_this_machines_runtime_is_the_installed_one(cache: Path) -> None:
-    for library in tvm_runtime.libraries(platform.machine()):
-        require(library.is_file(), "TVM's libraries in the installed packages")
-    assert not cache.exists()
-
-
-def test_the_runtime_is_of_the_pinned_versions() -> None:
-    from importlib import metadata
-
-    pinned = {line.split(" ")[0] for line in metadata.requires("mobilenet-bench") or []}
-    assert {wheel.requirement for wheel in tvm_runtime.WHEELS["aarch64"]} <= pinned

@@ -1,3 +1,5 @@
+"""Names of networks: what they mean, grids, and what is refused."""
+
 from __future__ import annotations
 
 import pytest
@@ -6,7 +8,8 @@ from hypothesis import strategies as st
 
 from mbench.core.errors import UsageError
 from mbench.core.records import Variant
-from mbench.networks import variants
+from mbench.networks import architectures, variants
+from mbench.networks.families import FAMILIES
 
 
 def test_a_name_says_what_the_network_is() -> None:
@@ -29,10 +32,48 @@ def test_a_name_says_what_the_network_is() -> None:
         ("mobilenet_v1_0.50_0160_standard", "mobilenet_v1_0.5_160_standard"),
         ("mobilenet_v1_1.4_32_shallow", "mobilenet_v1_1.4_32_shallow"),
         ("mobilenet_v1_0.25_4096_shallow_standard", "mobilenet_v1_0.25_4096_shallow_standard"),
+        ("mobilenet_v1_shallow_0.5_128_standard", "mobilenet_v1_0.5_128_shallow_standard"),
+        ("mobilenet_v2_2_32", "mobilenet_v2_2.0_32"),
+        ("mobilenet_v4_hybrid_medium_0.75_224_standard_b8", "mobilenet_v4_hybrid_medium_0.75_224_standard_b8"),
     ],
 )
 def test_names_become_canonical(written: str, canonical: str) -> None:
     assert variants.parse(written).name == canonical
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("mobilenet_v1", "mobilenet_v1_1.0_224"),
+        ("mobilenet_v1_shallow", "mobilenet_v1_1.0_224_shallow"),
+        ("mobilenet_v1_standard_b8", "mobilenet_v1_1.0_224_standard_b8"),
+        ("mobilenet_v2_0.75", "mobilenet_v2_0.75_224"),
+        ("mobilenet_v2_1", "mobilenet_v2_1.0_224"),
+        ("mobilenet_v2_192", "mobilenet_v2_1.0_192"),
+        ("mobilenet_v2_192_standard", "mobilenet_v2_1.0_192_standard"),
+        ("mobilenet_v3_large", "mobilenet_v3_large_1.0_224"),
+        ("mobilenet_v3_large_minimalistic", "mobilenet_v3_large_minimalistic_1.0_224"),
+        ("mobilenet_v4_conv_small_0.5", "mobilenet_v4_conv_small_0.5_224"),
+        ("mobilenet_v4_conv_medium", "mobilenet_v4_conv_medium_1.0_256"),
+        ("mobilenet_v4_conv_large", "mobilenet_v4_conv_large_1.0_384"),
+        ("mobilenet_v4_hybrid_large_448", "mobilenet_v4_hybrid_large_1.0_448"),
+        ("efficientnet_lite0", "efficientnet_lite0_1.0_224"),
+        ("efficientnet_lite3_standard", "efficientnet_lite3_1.0_280_standard"),
+        ("efficientnet_lite4_0.5", "efficientnet_lite4_0.5_300"),
+        ("mnasnet_b1", "mnasnet_b1_1.0_224"),  # a family, and no batch of 1
+        ("mnasnet_b1_b1", "mnasnet_b1_1.0_224_b1"),
+        ("mnasnet_b1_standard", "mnasnet_b1_1.0_224_standard"),
+    ],
+)
+def test_what_a_name_leaves_out_is_the_familys_own(written: str, canonical: str) -> None:
+    assert variants.parse(written).name == canonical
+
+
+def test_a_grid_may_have_one_size_alone() -> None:
+    assert variants.expand(["mobilenet_v2_{0.5,1,128}", "efficientnet_lite{0,1}"]) == (
+        "mobilenet_v2_0.5_224", "mobilenet_v2_1.0_224", "mobilenet_v2_1.0_128", "efficientnet_lite0_1.0_224",
+        "efficientnet_lite1_1.0_240",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -51,13 +92,15 @@ def test_suffixes(suffix: str, family: str, convolution: str) -> None:
 
 
 @given(
-    width=st.integers(1, 140).map(lambda hundredths: hundredths / 100),
+    family=st.sampled_from(sorted(FAMILIES)),
+    width=st.integers(1, 200).map(lambda hundredths: hundredths / 100),
     resolution=st.integers(32, 4096),
-    suffix=st.sampled_from(["", "_standard", "_shallow", "_shallow_standard"]),
+    suffix=st.sampled_from(["", "_standard"]),
     batch=st.integers(1, 64),
 )
-def test_a_canonical_name_means_itself(width: float, resolution: int, suffix: str, batch: int) -> None:
-    variant = variants.parse(f"mobilenet_v1_{width}_{resolution}{suffix}", batch=batch)
+def test_a_canonical_name_means_itself(family: str, width: float, resolution: int, suffix: str, batch: int) -> None:
+    variant = variants.parse(f"{family}_{width}_{resolution}{suffix}", batch=batch)
+    assert variant.family == family
     assert (*variant.parameters.values(), variant.batch) == (width, resolution, batch)
     assert variants.parse(variant.name, batch=batch) == variant
 
@@ -122,8 +165,8 @@ def test_a_wrong_name_in_a_grid_is_refused() -> None:
         ("0.00001", "width multiplier 0.00001 is out of range"),  # its canonical form would be 1e-05, which is no name
         ("0.0", "width multiplier 0.0 is out of range"),
         ("-0.5", "width multiplier -0.5 is out of range"),
-        ("1.41", "width multiplier 1.41 is out of range"),
-        ("2", "width multiplier 2 is out of range"),
+        ("2.01", "width multiplier 2.01 is out of range"),
+        ("3", "width multiplier 3 is out of range"),
         ("wide", "width multiplier 'wide' is not a number"),
         ("nan", "width multiplier 'nan' is not a number"),
         ("inf", "width multiplier 'inf' is not a number"),
@@ -135,7 +178,7 @@ def test_a_wrong_name_in_a_grid_is_refused() -> None:
 def test_wrong_width_multipliers(width: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         variants.parse(f"mobilenet_v1_{width}_224")
-    expected = "expected a number from 0.01 to 1.4, such as 0.25 or 1.0"
+    expected = "expected a number from 0.01 to 2.0, such as 0.25 or 1.0"
     assert str(caught.value) == f"variant 'mobilenet_v1_{width}_224': {said}; {expected}"
 
 
@@ -159,19 +202,58 @@ def test_wrong_resolutions(resolution: str, said: str) -> None:
     assert str(caught.value) == f"variant 'mobilenet_v1_1.0_{resolution}': {said}; {expected}"
 
 
-@pytest.mark.parametrize("size", ["0.01_224", "1.4_224", "1.0_32", "1.0_4096"])
+@pytest.mark.parametrize("size", ["0.01_224", "2.0_224", "1.0_32", "1.0_4096"])
 def test_the_limits_themselves_are_allowed(size: str) -> None:
     assert variants.parse(f"mobilenet_v1_{size}").name == f"mobilenet_v1_{size}"
 
 
-def test_an_unknown_family_gets_a_suggestion() -> None:
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        ("mobilnet_v1_1.0_224", "'mobilenet_v1_1.0_224'"),
+        ("mobilenet_v1_1.0_32_standrd", "'mobilenet_v1_1.0_32_standard'"),
+        ("mobilenet_v1_standrd", "'mobilenet_v1_1.0_224_standard'"),
+        ("mobilenetv2_140", "'mobilenet_v2_1.0_140'"),  # which says that 140 is a resolution here
+        ("mobilenet_v3_large_minimalistik", "'mobilenet_v3_large_minimalistic_1.0_224'"),
+        ("mobilenet_v1_1.0_224_standard_shallow", "'mobilenet_v1_1.0_224_shallow_standard'"),
+        ("mobilenet_v4_medium", "'mobilenet_v4_conv_medium_1.0_256' or 'mobilenet_v4_hybrid_medium_1.0_256'"),
+    ],
+)
+def test_a_slip_is_offered_as_it_was_meant(name: str, offered: str) -> None:
     with pytest.raises(UsageError) as caught:
-        variants.parse("mobilnet_v1_1.0_224")
-    said = "variant 'mobilnet_v1_1.0_224' is not known; did you mean 'mobilenet_v1_1.0_224'? see 'mbench variants'"
-    assert str(caught.value) == said
+        variants.parse(name)
+    assert str(caught.value) == f"variant {name!r} is not known; did you mean {offered}? see 'mbench variants'"
 
 
-@pytest.mark.parametrize("name", ["resnet50", "", "224", "mobilenet_v1", "mobilenet_v1_1.0_224_standard_shallow"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet50", "", "224", "mobilenet_v5_1.0_224", "mnasnet_c1", "mobilenet_v2_shallow",
+        "mobilenet_v1_1.0_9999_standrd", "mobilenet_v1_1.0_224_224", "mobilenet_v1_wide",
+    ],
+)  # fmt: skip
+def test_nothing_is_offered_where_no_network_is_near(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        variants.parse(name)
+    assert str(caught.value) == f"variant {name!r} is not known; see 'mbench variants'"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mobilenet_v2_31", "resolution 31 is out of range"),
+        ("mobilenet_v2_5000", "resolution 5000 is out of range"),
+        ("mobilenet_v2_0.001", "width multiplier 0.001 is out of range"),
+        ("mobilenet_v2_3", "width multiplier 3 is out of range"),
+        ("mobilenet_v2_224_0.5", "width multiplier 224 is out of range"),  # the other way round
+    ],
+)
+def test_one_size_out_of_range(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        variants.parse(name)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "", "224"])
 def test_what_is_no_variant_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"is not known.* see 'mbench variants'"):
         variants.parse(name)
@@ -202,11 +284,22 @@ def test_counterparts_are_each_others(name: str, other: str) -> None:
     assert variants.paired_with(variants.parse(other)) == name
 
 
-def test_the_catalog_is_the_papers_grid_and_its_baselines() -> None:
+def test_the_catalog_is_what_is_published_of_every_family() -> None:
     names = variants.catalog()
-    assert len(names) == len(set(names)) == 4 * 4 + 2  # tables 4 to 7 of arXiv:1704.04861: 4 widths, 4 resolutions
     assert [variants.parse(name).name for name in names] == list(names)
     assert set(variants.DEFAULT) <= set(names)
+    assert len(names) == len(set(names)) < 100
+    listed = {family: [name for name in names if variants.parse(name).family == family] for family in FAMILIES}
+    assert all(listed.values())
+    # tables 4 to 7 of arXiv:1704.04861: 4 widths, 4 resolutions, and the standard convolutions
+    assert len(listed["mobilenet_v1"]) == 4 * 4 + 1
+    assert len(listed["mobilenet_v2"]) == 4 * 5 + 2  # the checkpoints of tensorflow/models' README
+    assert listed["efficientnet_lite3"] == ["efficientnet_lite3_1.0_280"]
+
+
+def test_every_network_of_the_catalog_has_layers() -> None:
+    for name in variants.catalog():
+        assert architectures.layers(variants.parse(name))[-1].output_shape == (1, 1000)
 
 
 def test_a_name_can_have_a_batch_of_its_own() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -224,15 +225,66 @@ def test_without_what_it_needs_there_is_a_reason(spoil: Callable[[Record], Recor
     assert waterfall.of_pair(pair, factory.record(latency=False)) == "the two networks were not both timed"
 
 
-def test_parts_go_by_role_and_not_by_name() -> None:
+def renamed(result: Result, **changes: Any) -> Result:
+    layers = tuple(replace(layer, name=f"n{layer.index}", inputs=(), **changes) for layer in result.layers)
+    return replace(result, layers=layers, replaced=())
+
+
+def changes_of(record: Record) -> dict[tuple[str, str], float]:
+    return {(step.part, step.cause): step.change for step in taken(record).steps}
+
+
+def test_parts_of_a_record_of_before_go_by_role_and_not_by_name() -> None:
     record = factory.record()
-
-    def renamed(result: Result) -> Result:
-        layers = tuple(replace(layer, name=f"n{layer.index}", inputs=()) for layer in result.layers)
-        return replace(result, layers=layers)
-
-    other = replace(record, results=tuple(map(renamed, record.results)))
-    changes = {(step.part, step.cause): step.change for step in taken(record).steps}
-    found = {(step.part, step.cause): step.change for step in taken(other).steps}
-    assert found == pytest.approx(changes)
+    found = changes_of(replace(record, results=tuple(map(renamed, record.results))))
+    assert found == pytest.approx(changes_of(record))
     assert {"depthwise", "pointwise", "standard", "shared"} <= {part for part, _ in found}
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.25_32", "mobilenet_v2_0.35_96", "mobilenet_v4_conv_small_1.0_224"])
+def test_parts_go_by_what_was_replaced_and_not_by_role_or_name(name: str) -> None:
+    record = factory.record((name, f"{name}_standard"))
+    network, twin = record.results
+    ours, theirs = ({layer.name: f"n{layer.index}" for layer in result.layers} for result in record.results)
+    replaced = tuple(
+        replace(each, layer=theirs[each.layer], layers=tuple(ours[part] for part in each.layers))
+        for each in twin.replaced
+    )
+    other = (renamed(network, role="other"), replace(renamed(twin, role="other"), replaced=replaced))
+    assert changes_of(replace(record, results=other)) == pytest.approx(changes_of(record))
+
+
+def test_the_expansion_is_of_both_networks_and_the_projection_was_replaced() -> None:
+    """What one layer takes longer is a loss of its part: the steps add up whichever that is."""
+    record = factory.record(("mobilenet_v2_0.35_96", "mobilenet_v2_0.35_96_standard"))
+    for name, part in (("expand", "shared"), ("dw", "depthwise"), ("project", "pointwise")):
+        before, after = (
+            {(step.part, step.cause): step.excess for step in taken(each).steps}
+            for each in (record, slower(record, 0, f"block3.{name}", 1e-3))
+        )
+        assert [key for key in after if after[key] > before.get(key, 0.0) + 5e-4] == [(part, "kernel")], name
+
+
+def test_a_block_that_one_kernel_computes_is_a_part_of_its_own() -> None:
+    record = factory.record(("mobilenet_v2_0.35_96", "mobilenet_v2_0.35_96_standard"))
+    [network, twin] = record.results
+    inside = [layer for layer in network.layers if layer.block == "block3"]
+    whole = replace(
+        inside[-1], name="block3.fused", op="inverted_residual", role="fused", macs=sum(layer.macs for layer in inside),
+        contains=tuple(layer.name for layer in inside), latency_s=(2e-5,) * 20,
+    )  # fmt: skip
+    layers = tuple(whole if layer is inside[0] else layer for layer in network.layers if layer not in inside[1:])
+    fused = replace(record, results=(replace(network, layers=layers), twin))
+    found = taken(fused)
+    shares = [share.layer for step in found.steps if step.part == "fused" for share in step.shares]
+    assert set(shares) == {"block3.fused"}
+    of_standard = {share.layer for step in found.steps if step.part == "standard" for share in step.shares}
+    assert {"block3.expand", "block3.conv"} <= of_standard
+    assert sum(step.change for step in found.steps) == pytest.approx(found.achieved - found.predicted)
+
+
+@pytest.mark.parametrize(("op", "cause"), [("transpose", "layout"), ("concat", "layout"), ("softmax", "no_macs")])
+def test_what_only_moves_data_is_told_from_what_computes(op: str, cause: str) -> None:
+    record = changed(factory.record(), 0, lambda layer: replace(layer, op=op) if layer.op == "pool" else layer)
+    causes = {step.cause for step in taken(record).steps for share in step.shares if share.layer == "pool"}
+    assert cause in causes

@@ -6,6 +6,7 @@ What no rule takes gets the fall-back of its kind of device, which always works,
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 
 from tvm import tirx
@@ -13,7 +14,7 @@ from tvm.s_tir.schedule import ScheduleError
 
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
-from mbench.compile.schedules import cpu, gpu
+from mbench.compile.schedules import cpu, gpu, weight_limit
 from mbench.compile.schedules.rule import (
     FALLBACK,
     AddedRule,
@@ -24,7 +25,7 @@ from mbench.compile.schedules.rule import (
     StaleChoiceError,
 )
 from mbench.core import plugins
-from mbench.core.choices import METASCHEDULE, Choice
+from mbench.core.choices import METASCHEDULE, Choice, Prefer
 
 
 def schedule(function: tirx.PrimFunc, machine: KernelMachine, choices: Mapping[str, Choice] | None = None) -> Scheduled:
@@ -79,10 +80,12 @@ def _as_tuned(function: tirx.PrimFunc, machine: KernelMachine, choice: Choice) -
     return Scheduled(plan=plan, rule=choice.rule, parameters=choice.parameters, tuned=True)
 
 
-def _by_rule(function: tirx.PrimFunc, machine: KernelMachine) -> Scheduled:
+def _by_rule(function: tirx.PrimFunc, machine: KernelMachine, without: str | None = None) -> Scheduled:
     rules, fallback = rules_for(machine)
     refused = []
     for name, rule in rules.items():
+        if name == without:
+            continue
         kernel = Kernel(function)
         parameters = next(iter(rule.offers(kernel, machine)), None) if rule.by_default(kernel, machine) else None
         if parameters is None:
@@ -131,7 +134,24 @@ def _first_line(error: Exception) -> str:
 
 
 def schedule_all(
-    functions: Iterable[tuple[str, tirx.PrimFunc]], machine: KernelMachine, choices: Mapping[str, Choice] | None = None
+    functions: Iterable[tuple[str, tirx.PrimFunc]],
+    machine: KernelMachine,
+    choices: Mapping[str, Choice] | None = None,
+    prefer: Prefer = None,
 ) -> dict[str, Scheduled]:
-    """Schedule each named kernel once."""
-    return {name: schedule(function, machine, choices) for name, function in dict(functions).items()}
+    """Schedule each named kernel of a network once, such that its weights keep to the limit that `prefer` sets."""
+    calls = list(functions)
+    found = {name: schedule(function, machine, choices) for name, function in dict(calls).items()}
+    return weight_limit.within(calls, found, prefer, functools.partial(_lighter, machine))
+
+
+def _lighter(machine: KernelMachine, function: tirx.PrimFunc, before: Scheduled) -> Scheduled:
+    """Return a kernel with smaller weights than before: by the same rule where it offers that, else by another."""
+    rules, _ = rules_for(machine)
+    if before.rule in rules:
+        kernel = Kernel(function)
+        parameters = rules[before.rule].lighter(kernel, machine, before.parameters)
+        plan = None if parameters is None else rules[before.rule].build(kernel, machine, parameters)
+        if parameters is not None and plan is not None:
+            return Scheduled(plan=plan, rule=before.rule, parameters=parameters)
+    return _by_rule(function, machine, without=before.rule)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tvm import tirx
@@ -19,11 +19,14 @@ from mbench.compile.kernel import Kernel
 
 
 class Writer:
-    """Writes one kernel. Its parameters are those of `kernel`, seen as flat arrays; the weights may be packed."""
+    """Writes one kernel. Its parameters are those of `kernel`, seen as flat arrays; the weights may be packed.
 
-    def __init__(self, kernel: Kernel, *, packed_elements: int | None = None) -> None:
+    `packed_elements`: how many numbers the packed weights are; of several parameters, by their places.
+    """
+
+    def __init__(self, kernel: Kernel, *, packed_elements: Mapping[int, int] | int | None = None) -> None:
         self._kernel = kernel
-        self._packed = packed_elements
+        self._packed = packed_elements if isinstance(packed_elements, Mapping) else {1: packed_elements}
         self._builder = IRBuilder()
         self._flat: list[tuple[Any, Any]] = []
 
@@ -33,8 +36,9 @@ class Writer:
         with self._builder, T.prim_func(is_private=True):
             T.func_attr({"tirx.noalias": True})
             shapes = list(self._kernel.parameter_shapes)
-            if self._packed is not None:
-                shapes[1] = (self._packed,)
+            for place, elements in self._packed.items():
+                if elements is not None:
+                    shapes[place] = (elements,)
             declared = list(zip(shapes, self._kernel.parameter_dtypes, strict=True))
             arguments = [T.arg(f"p{index}", T.buffer(*one)) for index, one in enumerate(declared)]
             flat = [_flat(f"p{index}", argument, *declared[index]) for index, argument in enumerate(arguments)]
@@ -115,19 +119,23 @@ def lanes_of(lanes: int) -> Iterator[Any]:
 class Accumulators:
     """`rows` x `vectors` registers of `lanes` elements: a small array each, which LLVM keeps in a register.
 
+    The registers of a row may have fewer lanes than others: `lanes` is then those of each.
+
     One array for all of them, or scope `local`, becomes memory of TVM's workspace, and LLVM then writes sums back in
     every step. An array below 1 KiB of scope `global` lies on the stack, from where LLVM brings it into a register.
     """
 
-    def __init__(self, rows: int, vectors: int, lanes: int) -> None:
-        self.rows, self.vectors, self.lanes = rows, vectors, lanes
-        self._arrays = [[T.alloc_buffer((lanes,), "float32") for _ in range(vectors)] for _ in range(rows)]
+    def __init__(self, rows: int, vectors: int, lanes: int | Sequence[int]) -> None:
+        self.rows, self.vectors = rows, vectors
+        self.lanes = lanes if isinstance(lanes, int) else max(lanes)
+        self._widths = [lanes] * vectors if isinstance(lanes, int) else list(lanes)
+        self._arrays = [[T.alloc_buffer((each,), "float32") for each in self._widths] for _ in range(rows)]
 
     def each(self, body: Callable[[int, int, Any], Any]) -> None:
         """Set each register, element by element, to `body(row, vector, lane)`."""
         for row in range(self.rows):
             for column in range(self.vectors):
-                with lanes_of(self.lanes) as lane:
+                with lanes_of(self._widths[column]) as lane:
                     self.set(row, column, lane, body(row, column, lane))
 
     def set(self, row: int, column: int, lane: Any, value: Any) -> None:
@@ -145,12 +153,14 @@ class Accumulators:
     def add(self, row: int, column: int, value: Any) -> None:
         """Add a vector to a register; with a product as value it becomes a fused multiply-add."""
         array = self._arrays[row][column]
-        store(array, vector(array, 0, self.lanes) + value, 0, self.lanes)
+        lanes = self._widths[column]
+        store(array, vector(array, 0, lanes) + value, 0, lanes)
 
     def keep_largest(self, row: int, column: int, value: Any) -> None:
         """Replace the elements of a register by those of a vector that are larger."""
         array = self._arrays[row][column]
-        store(array, tirx.max(vector(array, 0, self.lanes), value), 0, self.lanes)
+        lanes = self._widths[column]
+        store(array, tirx.max(vector(array, 0, lanes), value), 0, lanes)
 
 
 def part(index: Any, parts: int, extent: int) -> tuple[Any, Any]:
@@ -174,6 +184,26 @@ def tasks(outer: int, outer_parts: int, inner: int, inner_parts: int) -> Iterato
         first = task if inner_parts == 1 else tirx.floordiv(task, inner_parts)
         second = tirx.const(0) if inner_parts == 1 else tirx.floormod(task, inner_parts)
         yield part(first, outer_parts, outer), part(second, inner_parts, inner)
+
+
+@contextlib.contextmanager
+def threads(work: int) -> Iterator[None]:
+    """Start the threads for what follows, arrays and all; the `work` steps of `shared` in it are split among them."""
+    if work == 1:
+        yield
+        return
+    with T.attr(tirx.const(0), "pragma_parallel_launch_point", tirx.const(1)):
+        yield
+
+
+@contextlib.contextmanager
+def shared(work: int) -> Iterator[Any]:
+    """Repeat so many times; each thread does some turns in a row."""
+    if work == 1:
+        yield 0
+        return
+    with T.parallel(work) as turn:
+        yield turn
 
 
 def named(value: Any) -> Any:

@@ -15,6 +15,9 @@ from mbench.core.dtypes import DEFAULT
 
 FALLBACK = "fallback"
 
+Packer = Callable[[np.ndarray], np.ndarray]
+"""Lays out weights as a kernel reads them: a flat array."""
+
 Parameters = Mapping[str, int]
 """What a rule leaves open, by name: sizes of tiles, numbers of tasks (`…_parts`)."""
 
@@ -36,14 +39,21 @@ def positive(parameters: Parameters, *names: str) -> tuple[int, ...]:
 class KernelPlan:
     """A rule's answer. `tile` says how, for people: rows x vectors x lanes.
 
-    With `pack`, the kernel's second parameter, its weights, is a flat array that `pack` makes of them.
+    With `pack`, the kernel's second parameter, its weights, is a flat array that `pack` makes of them. A kernel with
+    several weights has `packs` instead: a parameter's place, and what packs it.
     """
 
     function: tirx.PrimFunc
     tile: str = ""
-    pack: Callable[[np.ndarray], np.ndarray] | None = None
+    pack: Packer | None = None
+    packs: Mapping[int, Packer] = dataclasses.field(default_factory=dict)
     lanes: int | None = None
     """Lanes of a vector that are in use, where the rule vectorizes by channels."""
+
+    @property
+    def packers(self) -> Mapping[int, Packer]:
+        """What packs each parameter that is packed, by the parameter's place."""
+        return self.packs if self.pack is None else {1: self.pack, **self.packs}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,6 +84,7 @@ class Rule:
     kind. `build` makes the kernel with one of them, or answers None where it finds that it cannot; it raises ValueError
     for parameters that make no sense for the kernel.
     `by_default` says whether the rule takes a kernel without a measurement that chose it.
+    `lighter` gives, for parameters of a kernel whose weights grow, those that let them grow less and still pay.
     `dtypes` are those of operands that are summed; what sums nothing is taken in any.
     """
 
@@ -81,6 +92,7 @@ class Rule:
     build: Callable[[Kernel, KernelMachine, Parameters], KernelPlan | None]
     by_default: Callable[[Kernel, KernelMachine], bool] = lambda _kernel, _machine: True
     dtypes: tuple[str, ...] = (DEFAULT,)
+    lighter: Callable[[Kernel, KernelMachine, Parameters], Parameters | None] = lambda *_: None
 
     def offers(self, kernel: Kernel, machine: KernelMachine) -> Iterable[Parameters]:
         """Return the candidates; none for a kernel of a dtype that is not taken."""

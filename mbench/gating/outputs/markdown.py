@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from mbench.core import plain
-from mbench.gating.comparison import Comparison, Finding, Verdict
+from mbench.gating.comparison import Comparison, Finding, GroupSum, Verdict
 from mbench.gating.outputs import words
 
 LONGEST = 30
@@ -47,6 +47,7 @@ def _compared(comparison: Comparison) -> str:
         whole = [finding for finding in findings if finding.layer is None]
         if whole:
             parts += [f"### {_code(variant)}", _table(whole, LONGEST)]
+        parts += [_sums(title, rows) for title, rows in words.sums(comparison, variant).items()]
     return _document((*parts, *_everything(comparison, "Layer by layer")))
 
 
@@ -63,6 +64,18 @@ def _table(findings: Sequence[Finding], most: int) -> str:
     left = len(findings) - most
     note = " ".join(filter(None, (words.confidence(findings), f"{_MORE.format(count=left)}." if left > 0 else "")))
     return "\n".join(rows) + (f"\n\n{note}" if note else "")
+
+
+def _sums(title: str, found: Sequence[GroupSum]) -> str:
+    """Return the sums of a network's layers by role or by block."""
+    metric = words.METRICS[found[0].metric]
+    rows = (
+        f"| {_code(each.name)} | {each.layers} | {' | '.join(words.values(each))} | {words.change(each)} |"
+        for each in found[:LONGEST]
+    )
+    return "\n".join(
+        [f"| {title.removeprefix('by ')} | layers | base | head | {metric} |", "|---|---:|---:|---:|---:|", *rows]
+    )
 
 
 def _row(finding: Finding) -> str:

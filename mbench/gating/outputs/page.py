@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from mbench.core import plain
 from mbench.core.version import VERSION
-from mbench.gating.comparison import Comparison, Finding, Verdict
+from mbench.gating.comparison import Comparison, Finding, GroupSum, Verdict
 from mbench.gating.outputs import words
 from mbench.page import templates
 
@@ -107,6 +107,7 @@ def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
             comparison=comparison,
             sections={title: rows(found) for title, found in listed.items()},
             networks=rows(shown),
+            sums=_sums(comparison),
             left_out=left_out,
             edge=edge,
             width=WIDTH,
@@ -116,6 +117,13 @@ def _page(comparison: Comparison, verdict: Verdict | None) -> bytes:
         )
         .encode()
     )
+
+
+def _sums(comparison: Comparison) -> dict[str, dict[str, list[GroupSum]]]:
+    """Return the sums of each network's layers that has any."""
+    names = dict.fromkeys(each.variant for each in comparison.groups)
+    found = {name: words.sums(comparison, name) for name in names}
+    return {name: tables for name, tables in found.items() if tables}
 
 
 def _policy(style: str) -> str:

@@ -25,8 +25,6 @@ _STYLES: dict[Conclusion, str] = {
 }
 _COLUMNS: tuple[Metric, ...] = ("latency", "instructions", "loads", "stores", "memory", "weight_bytes", "macs")
 """Of a layer, in a comparison; those that no layer has are left out."""
-_FIRST: tuple[Metric, ...] = ("latency", "instructions", "macs")
-"""The metric whose values stand beside a layer: the first that there is."""
 
 
 def render(document: Verdict | Comparison) -> list[RenderableType]:
@@ -55,10 +53,21 @@ def _compared(comparison: Comparison) -> list[RenderableType]:
     for variant, findings in words.by_variant(comparison.findings).items():
         whole = [finding for finding in findings if finding.layer is None and words.sentence(finding)]
         parts.append(_figures(f"{variant}: the network", whole) if whole else text(variant, style="bold"))
+        parts.extend(_sums(comparison, variant))
         parts.extend(_layers(variant, [finding for finding in findings if finding.layer is not None]))
         parts.extend(_indented(_explained(findings)))
     parts.extend(_rest(comparison))
     return parts
+
+
+def _sums(comparison: Comparison, variant: str) -> Iterator[Table]:
+    """Yield the sums of a network's layers, by role and by block."""
+    for title, rows in words.sums(comparison, variant).items():
+        metric = words.METRICS[rows[0].metric]
+        table = ruled(f"{variant}: layers {title}", (title.removeprefix("by "),), ("layers", "base", "head", metric))
+        for row in rows:
+            add_row(table, row.name, str(row.layers), *words.values(row), words.change(row))
+        yield table
 
 
 def _conditions(comparison: Comparison) -> Iterator[Text]:
@@ -109,7 +118,7 @@ def _layers(variant: str, findings: Sequence[Finding]) -> Iterator[Table]:
     metrics = [metric for metric in _COLUMNS if any(metric in row for row in layers.values())]
     if not metrics:
         return
-    first = next((metric for metric in _FIRST if metric in metrics), metrics[0])
+    first = next((metric for metric in words.SUMMED if metric in metrics), metrics[0])
     moved = [metric for metric in metrics if any(metric in row and _moved(row[metric]) for row in layers.values())]
     others = [metric for metric in moved if metric != first]
     ranges = any(words.bounds(row[first]) for row in layers.values() if first in row)

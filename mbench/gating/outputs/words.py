@@ -9,7 +9,17 @@ import math
 from collections.abc import Iterable, Sequence
 
 from mbench.core import plain, units
-from mbench.gating.comparison import UNITS, Comparison, Conclusion, Difference, Finding, Metric, Outcome, Side
+from mbench.gating.comparison import (
+    UNITS,
+    Comparison,
+    Conclusion,
+    Difference,
+    Finding,
+    GroupSum,
+    Metric,
+    Outcome,
+    Side,
+)
 
 METRICS: dict[Metric, str] = {
     "latency": "latency",
@@ -39,6 +49,9 @@ SECTIONS: dict[Outcome, str] = {
 """Outcomes that are listed, in the order in which they matter; `same` is only counted, and so is what was not judged
 for being too short: of `information` only what is new is listed."""
 
+SUMMED: tuple[Metric, ...] = ("latency", "instructions", "macs")
+"""What is shown of sums over layers: the first of these that there is."""
+
 COPY = "Not counted"
 """Before a file that is a copy of another run's."""
 
@@ -58,7 +71,13 @@ def topic(finding: Finding) -> str:
     )
 
 
-def values(finding: Finding) -> tuple[str, str]:
+def kind(finding: Finding) -> str:
+    """Return what a layer does and where: `depthwise, block3`; nothing where that says nothing."""
+    role = finding.role if finding.role != "other" else None
+    return ", ".join(filter(None, (role, finding.block)))
+
+
+def values(finding: Finding | GroupSum) -> tuple[str, str]:
     """Return base and head with their units, and with as many digits as it takes to distinguish them."""
     base, head = finding.base, finding.head
     for digits in _DIGITS:
@@ -68,7 +87,7 @@ def values(finding: Finding) -> tuple[str, str]:
     return f"{base:,.10g}", f"{head:,.10g}"
 
 
-def change(finding: Finding) -> str:
+def change(finding: Finding | GroupSum) -> str:
     """Return the relative change: `+3.2 %`; a change that is there is never shown as 0."""
     if finding.ratio is None or not math.isfinite(finding.ratio):
         return units.NOT_AVAILABLE
@@ -168,6 +187,16 @@ def by_variant(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     for finding in findings:
         found.setdefault(finding.variant, []).append(finding)
     return found
+
+
+def sums(comparison: Comparison, variant: str) -> dict[str, list[GroupSum]]:
+    """Return the sums of a network's layers by role and by block, each of the first metric that has any."""
+    found = [each for each in comparison.groups if each.variant == variant]
+    metric = next((metric for metric in SUMMED if any(each.metric == metric for each in found)), None)
+    way = next((each.way for each in found if each.metric == metric), None)
+    shown = [each for each in found if each.metric == metric and each.way == way]
+    groups = {f"by {by}": [each for each in shown if each.by == by] for by in ("role", "block")}
+    return {title: rows for title, rows in groups.items() if len(rows) > 1}
 
 
 def tally(comparison: Comparison) -> str:

@@ -20,6 +20,6 @@ A1 = Family(
     channels=divisible,
     squeezed=of_input,
     gate="sigmoid",
-    grid=("{0.5,0.75,1.0,1.4}_224",),
+    grid=("{0.35,0.5,0.75,1.0,1.4}_224",),
 )
 B1 = Family(title="MnasNet-B1", blocks=_B1, channels=divisible, grid=("{0.5,0.75,1.0,1.4}_224",))

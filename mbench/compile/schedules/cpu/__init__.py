@@ -8,6 +8,7 @@ from mbench.compile.schedules.cpu import (
     depthwise,
     elementwise,
     generic,
+    inverted_residual,
     matmul,
     pool,
     rows,
@@ -19,10 +20,13 @@ from mbench.compile.schedules.rule import Rule
 fallback = generic.fallback
 
 RULES: dict[str, Rule] = {
+    "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build),
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
     "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
-    "cpu.winograd": Rule(candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays),
+    "cpu.winograd": Rule(
+        candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
+    ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
     "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),

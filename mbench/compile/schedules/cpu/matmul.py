@@ -33,7 +33,7 @@ _CHUNK = 64
 _LINE = 16
 """Steps of the reduction between fetches, and floats of a line of cache."""
 _FLOAT = dtypes.of(dtypes.DEFAULT).bytes
-_FMA_A_CYCLE = 2
+FMA_A_CYCLE = 2
 _LOADS_A_CYCLE = 1.5
 _FMA_LATENCY = 4
 _L2_BYTES_A_CYCLE = 64
@@ -58,7 +58,7 @@ def register_tiles(machine: KernelMachine) -> Iterator[tuple[int, int]]:
 
 def step_cycles(rows: int, vectors: int) -> float:
     """Return the cycles of one step of the reduction: as many as its multiply-adds, its loads or their latency take."""
-    return max(rows * vectors / _FMA_A_CYCLE, (rows + vectors) / _LOADS_A_CYCLE, _FMA_LATENCY)
+    return max(rows * vectors / FMA_A_CYCLE, (rows + vectors) / _LOADS_A_CYCLE, _FMA_LATENCY)
 
 
 def tile_cycles(rows: int, vectors: int, reduction: int, machine: KernelMachine) -> float:

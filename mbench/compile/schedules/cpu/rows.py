@@ -16,7 +16,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
-from mbench.compile.rows import RowRead, RowChain, RowStep
+from mbench.compile.rows import RowChain, RowRead, RowStep
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive

@@ -54,6 +54,17 @@ def pays(kernel: Kernel, machine: KernelMachine) -> bool:
     return bool(quickest and direct) and min(quickest) < _ENOUGH * direct[0][0]
 
 
+def lighter(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Parameters | None:
+    """Return the quickest layout of smaller tiles, whose weights grow less; None where too little is predicted."""
+    conv = _ours(kernel)
+    direct = convolution.ranked(kernel, machine)
+    if conv is None or not direct:
+        return None
+    smaller = (ways[0] for ways in _by_size(conv, machine) if ways[0][1]["size"] < parameters["size"])
+    quicker = (way for way in smaller if way[0] < _ENOUGH * direct[0][0])
+    return next((each for _, each in sorted(quicker, key=lambda way: way[0])), None)
+
+
 def _by_size(conv: Convolution, machine: KernelMachine) -> list[list[tuple[float, Parameters]]]:
     """Return the layouts of each size of tile that has some, quickest first."""
     found = [winograd_layout.layouts(conv, machine, size) for size in winograd_layout.sizes(conv)]

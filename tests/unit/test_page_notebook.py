@@ -9,6 +9,7 @@ from lxml import etree, html
 
 import mbench
 from mbench.core.records import Record
+from mbench.page import notebook
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&{{ 7*7 }}\x1b[31m"
 
@@ -27,6 +28,7 @@ def as_html(record: Record) -> str:
     assert mbench.Record is Record  # whoever asks `mbench` for anything has records with these methods
     found = record._repr_html_()  # type: ignore[attr-defined]
     assert isinstance(found, str)
+    assert found == notebook.render(record)
     return found
 
 
@@ -74,12 +76,10 @@ def test_a_hostile_name_is_text() -> None:
     assert "{{ 7*7 }}" in shown  # not rendered again
 
 
-def test_where_only_text_is_shown_a_record_is_a_table() -> None:
-    record = factory.record()
-    bundle = record._repr_mimebundle_()  # type: ignore[attr-defined]
-    assert bundle == {"text/html": as_html(record), "text/plain": bundle["text/plain"]}
-    assert "mobilenet_v1_1.0_224" in bundle["text/plain"]
-    assert max(map(len, bundle["text/plain"].splitlines())) < 200
-    assert set(record._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}  # type: ignore[attr-defined]
-    assert set(record._repr_mimebundle_(exclude={"text/plain"})) == {"text/html"}  # type: ignore[attr-defined]
-    assert "\x1b" not in hostile()._repr_mimebundle_()["text/plain"]  # type: ignore[attr-defined]
+def test_a_kind_of_layer_that_is_not_known_is_drawn_too() -> None:
+    record = factory.record(factory.PAIR[:1])
+    [result] = record.results
+    layers = tuple(msgspec.structs.replace(layer, op="fft") for layer in result.layers)
+    assert as_html(
+        msgspec.structs.replace(record, results=(msgspec.structs.replace(result, layers=layers),))
+    ).count("<rect") >= 29  # fmt: skip

@@ -7,7 +7,7 @@ from mbench.networks.family import Family
 from mbench.networks.graph_builder import GraphBuilder
 
 
-class BlockWriter:
+class FamilyWriter:
     """Writes parts of blocks of one family into a graph; each returns the name of its value."""
 
     def __init__(self, family: Family, width: float, dtype: str) -> None:
@@ -26,18 +26,35 @@ class BlockWriter:
         """Return the activation of a block."""
         return word.activation or self._family.activation
 
-    def convolution(self, name: str, x: str, channels: int, *, role: str, activation: str | None, **how: int) -> str:
+    def convolution(
+        self,
+        name: str,
+        x: str,
+        channels: int,
+        *,
+        role: str,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: str | None = None,
+    ) -> str:
         """Write a convolution, the BatchNorm after it, and an activation where one is named."""
-        epsilon = self._family.norm_epsilon
-        return self.builder.convolution(name, x, channels, role=role, activation=activation, norm=epsilon, **how)
+        return self.builder.convolution(
+            name, x, channels, role=role, kernel=kernel, stride=stride, groups=groups, activation=activation,
+            norm=self._family.norm_epsilon,
+        )  # fmt: skip
 
-    def with_bias(self, name: str, x: str, channels: int, *, role: str, activation: str | None) -> str:
-        """Write a pointwise convolution with a bias in the place of BatchNorm."""
-        return self.builder.convolution(name, x, channels, role=role, activation=activation, norm=None, bias=True)
+    def with_bias(
+        self, name: str, x: str, channels: int, *, role: str, kernel: int = 1, stride: int = 1, activation: str
+    ) -> str:
+        """Write a convolution with a bias in the place of BatchNorm, and an activation."""
+        return self.builder.convolution(
+            name, x, channels, role=role, kernel=kernel, stride=stride, activation=activation, norm=None, bias=True
+        )
 
-    def bare(self, name: str, x: str, channels: int, *, role: str, **how: int) -> str:
-        """Write a convolution without bias, BatchNorm and activation."""
-        return self.builder.convolution(name, x, channels, role=role, norm=None, **how)
+    def bare(self, name: str, x: str, channels: int, *, role: str) -> str:
+        """Write a pointwise convolution without bias, BatchNorm and activation."""
+        return self.builder.convolution(name, x, channels, role=role, norm=None)
 
     def norm(self, name: str, x: str, *, role: str) -> str:
         """Write a BatchNorm."""
@@ -55,7 +72,7 @@ class BlockWriter:
         if not word.squeeze:
             return x
         channels = self.channels_in(x)
-        inner = self._family.squeezed(channels, word)
+        inner = self._family.channels_inside(channels, word)
         y = self.builder.add("global_avg_pool", "se.squeeze", x, role="squeeze")
         y = self.with_bias("se.reduce", y, inner, role="reduce", activation="relu")
         y = self.with_bias("se.excite", y, channels, role="excite", activation=self._family.gate)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import mbench
+from mbench.core import progress
 
 PACKAGE = Path(mbench.__file__).parent
-HOME = PACKAGE / "core" / "progress.py"
+HOME = Path(progress.__file__)
 PLAIN = {"str", "float", "int"}
 
 
@@ -51,3 +52,11 @@ def test_one_that_does_is_found(planted: str) -> None:
 @pytest.mark.parametrize("other", ["Skip = Callable[[Candidate, str], None]", "run: Callable[[], None]"])
 def test_other_callbacks_are_left_alone(other: str) -> None:
     assert list(callbacks(other)) == []
+
+
+def test_programs_are_told_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with progress.silent(("one", "two"), {"compiling": 0.5}) as shown:
+        shown.stage("one", "compiling", 0.5)
+        shown.note("a line")
+    progress.unheard("a line")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,165 @@
+"""Which kernels of a network are fused into one: a pure function of the graph and the machine. Nothing is lowered here.
+
+An inverted residual expands its input, convolves each channel, and projects: the expanded tensor is the largest of the
+network, and goes out to memory and comes back twice. Fused, it stays in a core's caches; but where two threads meet,
+lines are expanded by both, and all weights are read anew for every few lines. A model of both decides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from mbench.compile.machine import KernelMachine
+from mbench.core import dtypes
+from mbench.networks import kernels
+from mbench.networks.graph import Graph, Node
+from mbench.networks.kernels import Group
+
+_FMA_A_CYCLE = 2
+_L2_BYTES_A_CYCLE = 64
+_FAR_BYTES_A_CYCLE = 16
+"""What the second cache moves to and from a core, and what lies beyond it."""
+_START_CYCLES = 4_000
+"""To start the threads and to wait for the last."""
+_CALL_CYCLES = 1_500
+"""To call one more kernel."""
+
+
+def plan(graph: Graph, machine: KernelMachine) -> tuple[Group, ...]:
+    """Return the kernels of a folded graph: those of `kernels.groups`, some of them fused where that is quicker."""
+    found = kernels.groups(graph)
+    if machine.kind != "cpu" or not machine.broadcasts_from_memory:
+        return found  # measured on x86 alone
+    readers = {name: group for group in found for name in group.reads}
+    fused: dict[Group, Group] = {}
+    for group in found:
+        if group not in fused:
+            chain = _chain(graph, group, readers)
+            if len(chain) > 1 and _pays(graph, chain, machine):
+                fused.update(dict.fromkeys(chain, kernels.fused(chain, _name(chain))))
+    return tuple(dict.fromkeys(fused.get(group, group) for group in found))
+
+
+def _chain(graph: Graph, first: Group, readers: dict[str, Group]) -> tuple[Group, ...]:
+    """Return the kernels from `first` on that make an inverted residual, or the part of one that can be fused."""
+    chain = [first]
+    if _is_pointwise(graph, first) and _grows(graph, first):
+        following = _next(graph, first, readers)
+        if following is None or not _is_depthwise(graph, following):
+            return ()
+        chain.append(following)
+    elif not _is_depthwise(graph, first):
+        return ()
+    last = _next(graph, chain[-1], readers)
+    if last is not None and _is_pointwise(graph, last) and _projects(graph, last):
+        chain.append(last)
+    return tuple(chain)
+
+
+def _name(chain: Sequence[Group]) -> str:
+    """Return a name for a fused layer: the block's, if it is the end of that; else those of all that it does."""
+    block, names = chain[0].anchor.block, [group.anchor.name for group in chain]
+    if block is not None and chain[-1].anchor.attributes["groups"] == 1:
+        return block
+    return "_".join([names[0], *(name.removeprefix(f"{block}.") for name in names[1:])])
+
+
+def _next(graph: Graph, group: Group, readers: dict[str, Group]) -> Group | None:
+    """Return the kernel that alone reads what one makes, as the image that it convolves, in the same block."""
+    user = graph.only_user(group.output.name)
+    if user is None or group.views or group.stages:
+        return None
+    following = readers[group.output.name]
+    anchor = following.anchor
+    alone = sum(name == group.output.name for node in following.nodes for name in node.inputs) == 1
+    return following if alone and anchor is user and anchor.block == group.anchor.block else None
+
+
+def _is_depthwise(graph: Graph, group: Group) -> bool:
+    node = group.anchor
+    if node.op != "conv2d" or node.dtype != dtypes.DEFAULT or node.inputs[0] in graph.inputs:
+        return False
+    channels, known = graph.shape(node.inputs[0])[1], node.attributes
+    return tuple(known["dilation"]) == (1, 1) and known["groups"] == channels == node.shape[1] > 1
+
+
+def _is_pointwise(graph: Graph, group: Group) -> bool:
+    node = group.anchor
+    if node.op != "conv2d" or node.dtype != dtypes.DEFAULT or node.inputs[0] in graph.inputs:
+        return False
+    known = node.attributes
+    plain = graph.shape(node.inputs[1])[2:] == (1, 1) and tuple(known["strides"]) == (1, 1)
+    return plain and known["groups"] == 1 and not any(known["padding"])
+
+
+def _grows(graph: Graph, group: Group) -> bool:
+    return group.anchor.shape[1] > graph.shape(group.anchor.inputs[0])[1]
+
+
+def _projects(graph: Graph, group: Group) -> bool:
+    """Whether it makes fewer channels than it reads, or as many and no activation follows (arXiv:1801.04381)."""
+    made, read = group.anchor.shape[1], graph.shape(group.anchor.inputs[0])[1]
+    return made < read or (made == read and all(node.op == "add" for node in group.nodes[1:]))
+
+
+# -------------------------------------------------------------------------------------------------------------- model
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _ChainCosts:
+    """Of a chain of kernels, in cycles of one core, or bytes."""
+
+    compute: float
+    line: float
+    """To expand the lines that two threads both need, where they meet."""
+    steps: int
+    """Lines of output, over all images."""
+    weight_bytes: int
+    between_bytes: tuple[int, ...]
+    """Of each value that passes from one kernel to the next."""
+
+    def apart(self, cores: int, machine: KernelMachine) -> float:
+        """Return what one of so many cores takes for its share, one kernel after the other."""
+        moved = 0.0
+        for size in self.between_bytes:
+            near = size / cores <= machine.l2_bytes / 2
+            moved += 2 * size / cores / (_L2_BYTES_A_CYCLE if near else _FAR_BYTES_A_CYCLE)
+        start = _START_CYCLES if cores > 1 else _CALL_CYCLES
+        return self.compute / cores + moved + len(self.between_bytes) * start
+
+    def fused(self, cores: int, machine: KernelMachine) -> float:
+        """Return what the busiest core takes with one kernel."""
+        steps = -(-self.steps // cores)
+        cycles = self.compute * steps / self.steps + (self.line if cores > 1 else 0)
+        if self.weight_bytes > machine.l1_bytes / 2:
+            near = self.weight_bytes <= machine.l2_bytes / 2
+            cycles += steps * self.weight_bytes / (_L2_BYTES_A_CYCLE if near else _FAR_BYTES_A_CYCLE)
+        return cycles
+
+
+def _pays(graph: Graph, chain: Sequence[Group], machine: KernelMachine) -> bool:
+    """Return whether fusing is quicker on the whole, on one core and on all of the machine's."""
+    costs = _costs(graph, chain, machine)
+    return math.prod(costs.fused(cores, machine) / costs.apart(cores, machine) for cores in {1, machine.cores}) < 1
+
+
+def _costs(graph: Graph, chain: Sequence[Group], machine: KernelMachine) -> _ChainCosts:
+    anchors = [group.anchor for group in chain]
+    rate = _FMA_A_CYCLE * machine.lanes()
+    depthwise = next(node for node in anchors if node.attributes["groups"] > 1)
+    weights = [graph.shape(node.inputs[1]) for node in anchors]
+    shared = max(graph.shape(depthwise.inputs[1])[2] - depthwise.attributes["strides"][0], 0)
+    line = 0.0
+    if anchors[0] is not depthwise:
+        line = shared * _macs(graph, anchors[0]) / anchors[0].shape[2] / anchors[0].shape[0] / rate
+    return _ChainCosts(
+        compute=sum(_macs(graph, node) for node in anchors) / rate,
+        line=line,
+        steps=depthwise.shape[0] * depthwise.shape[2],
+        weight_bytes=sum(math.prod(shape) for shape in weights) * dtypes.of(dtypes.DEFAULT).bytes,
+        between_bytes=tuple(math.prod(node.shape) * dtypes.of(node.dtype).bytes for node in anchors[:-1]),
+    )
+
+
+def _macs(graph: Graph, node: Node) -> int:
+    return math.prod(node.shape) * math.prod(graph.shape(node.inputs[1])[1:])

@@ -1,0 +1,44 @@
+"""A network that is loaded at the other end of a line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from board_server import Serving
+from rpc_plans import line_to
+
+from mbench.core.artifact import Artifact
+from mbench.devices.remote_session import RemoteSession
+
+pytest_plugins = ("rpc_fixtures",)
+
+
+def test_it_computes_there_what_the_artifact_expects(server: Serving, net: Artifact) -> None:
+    line = line_to(server)
+    try:
+        line.upload(net.library)
+        session = RemoteSession(line, net)
+        assert session.run() == pytest.approx(session.expected, rel=1e-3, abs=1e-4)
+        assert not np.isnan(session.expected).any()
+        samples = session.timer(number=2, repeat=3)()
+        assert len(samples) == 3
+        assert min(samples) > 0
+    finally:
+        line.close()
+
+
+def test_a_loop_reads_sensors_meanwhile(server: Serving, net: Artifact) -> None:
+    line = line_to(server)
+    try:
+        line.upload(net.library)
+        looped = RemoteSession(line, net).loop(0.2, ("/proc/uptime", "/etc/passwd"))
+        assert looped.runs >= 1
+        assert looped.window_s >= 0.2
+        times = [at for at, _ in looped.samples["/proc/uptime"]]
+        assert times == sorted(times)
+        assert times[0] == 0
+        assert 0.2 <= times[-1] <= looped.window_s  # at its end too
+        assert 2 <= len(times) <= 2 + looped.window_s / 0.005  # it sleeps for 5 ms between two, at least
+        assert looped.samples["/etc/passwd"] == []
+    finally:
+        line.close()

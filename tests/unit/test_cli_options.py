@@ -1,0 +1,55 @@
+"""Options that several commands have: one name, one help text, one range."""
+
+from __future__ import annotations
+
+import collections
+
+import click
+import pytest
+
+from mbench.cli import main, options
+from mbench.core.errors import UsageError
+from mbench.core.run_options import RunOptions
+
+OWN = {"-o", "--device", "--html", "--markdown", "--timeout"}
+"""Options that each command explains in its own words."""
+
+
+@click.command()
+@options.timeout("Seconds.", default=7)
+@options.build_timeout
+@options.target_dirs
+def probe(**given: object) -> None:
+    """Print what was given."""
+    click.echo(sorted(given.items()))
+
+
+def parsed(*words: str) -> dict[str, object]:
+    return probe.make_context("probe", list(words)).params
+
+
+def test_a_timeout_is_what_options_in_python_allow() -> None:
+    assert parsed("--timeout", str(options.MOST_TIMEOUT_S))["timeout_s"] == options.MOST_TIMEOUT_S
+    assert RunOptions(timeout_s=options.MOST_TIMEOUT_S).timeout_s == options.MOST_TIMEOUT_S
+    for given in ("0", str(options.MOST_TIMEOUT_S + 1)):
+        with pytest.raises(click.BadParameter):
+            parsed("--timeout", given)
+        with pytest.raises(click.BadParameter):
+            parsed("--build-timeout", given)
+        with pytest.raises(UsageError, match="--timeout"):
+            RunOptions(timeout_s=int(given))
+
+
+def test_folders_add_up() -> None:
+    found = parsed("--targets", "a", "--targets", "b")["target_dirs"]
+    assert [str(each) for each in found] == ["a", "b"]  # type: ignore[attr-defined]
+
+
+def test_an_option_of_two_commands_reads_the_same() -> None:
+    said = collections.defaultdict(set)
+    for command in main.COMMANDS:
+        for param in command.params:
+            if isinstance(param, click.Option):
+                said[param.opts[0]].add((param.help, param.default, str(param.type)))
+    assert len(said["--json"]) == 1
+    assert [option for option, texts in said.items() if len(texts) > 1 and option not in OWN] == []

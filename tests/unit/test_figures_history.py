@@ -1,0 +1,90 @@
+"""Figures over networks, places and days."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import record_factory as factory
+from history_records import GRID, at, emulated
+
+from mbench.analysis import record_history
+from mbench.page import figures_history
+from mbench.page.figures_history import COSTS
+
+
+def test_the_heat_map_has_the_table() -> None:
+    items = [factory.counted(factory.record(), target="host"), emulated()]
+    latest = record_history.latest(record_history.networks(items))
+    figure = figures_history.heat_map(latest, COSTS["instructions"])
+    assert figure is not None
+    [trace] = figure.data
+    shown = {(x, y): t for y, row in zip(trace.y, trace.text, strict=True) for x, t in zip(trace.x, row, strict=True)}
+    for row in latest.to_dict("records"):
+        assert shown[row["place"], row["label"]] == COSTS["instructions"].format(row["instructions"])
+    assert figures_history.heat_map(latest, COSTS["latency"]) is None  # one place has none
+
+
+def test_a_curve_for_each_width() -> None:
+    latest = record_history.latest(record_history.networks([factory.record(GRID)]))
+    figure = figures_history.grid_curves(latest, COSTS["macs"])
+    assert figure is not None
+    assert [trace.name for trace in figure.data] == ["width 0.25", "width 0.5", "width 1"]
+    assert list(figure.data[2].x) == [128, 160, 224]
+    assert list(figure.data[2].y) == pytest.approx([186e6, 290e6, 569e6], abs=1e6)  # the paper, tables 6 and 7
+    assert figures_history.grid_curves(latest[latest["resolution"] == 224], COSTS["macs"]) is None
+
+
+TWO_FAMILIES = tuple(
+    f"mobilenet_{family}_{width}_{side}" for family in ("v1", "v2") for width in (0.75, "1.0") for side in (128, 224)
+)
+
+
+def test_curves_of_two_families_say_whose_they_are() -> None:
+    latest = record_history.latest(record_history.networks([factory.record(TWO_FAMILIES)]))
+    figure = figures_history.grid_curves(latest, COSTS["macs"])
+    assert figure is not None
+    assert [trace.name for trace in figure.data] == [
+        f"MobileNetV{version}, width {width}" for version in (1, 2) for width in ("0.75", "1")
+    ]
+    points = figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"])
+    assert points is not None
+    names = [text for trace in points.data if trace.text is not None for text in trace.text]
+    assert {"MobileNetV1 1.0 224", "MobileNetV2 1.0 224"} <= set(names)
+
+
+def test_a_network_without_depthwise_convolutions_has_its_curve_too() -> None:
+    record = factory.record(GRID)
+    plain = msgspec.structs.replace(
+        record,
+        results=tuple(
+            msgspec.structs.replace(result, variant=msgspec.structs.replace(result.variant, convolution=None))
+            for result in record.results
+        ),
+    )
+    latest = record_history.latest(record_history.networks([plain]))
+    figure = figures_history.grid_curves(latest, COSTS["macs"])
+    assert figure is not None
+    assert len(figure.data) == 3
+    assert figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"]) is not None
+
+
+def test_accuracy_over_cost_with_its_front() -> None:
+    latest = record_history.latest(record_history.networks([factory.record(GRID)]))
+    figure = figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"])
+    assert figure is not None
+    line, *points = figure.data
+    assert list(line.x) == sorted(line.x)
+    assert list(line.y) == sorted(line.y)
+    assert sum(len(trace.x) for trace in points) == 5  # of the grid these have a published accuracy
+    assert "arXiv:1704.04861" in points[0].hovertext[0]
+    assert figures_history.accuracy(record_history.front(latest[:1], "macs"), COSTS["macs"]) is None
+
+
+def test_history_is_drawn_with_its_changes() -> None:
+    figure = figures_history.history(record_history.history(record_history.networks([at(1), at(2, 1.001), at(3, 1.5)])))
+    assert figure is not None
+    line, marks = figure.data
+    assert list(line.x) == ["2025-03-01T12:00:00Z", "2025-03-02T12:00:00Z", "2025-03-03T12:00:00Z"]
+    assert list(marks.x) == ["2025-03-03T12:00:00Z"]
+    assert marks.text[0].startswith("+49.9")
+    assert figures_history.history(record_history.history(record_history.networks([at(1)]))) is None

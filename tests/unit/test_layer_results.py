@@ -1,0 +1,42 @@
+"""The layers of a result: the sum of their kernels, and their modelled energy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fake_devices as fakes
+import pytest
+from result_factory import CALIBRATION, RECORD, made, seen
+
+from mbench.analysis.layer_counts import LayerCounts
+from mbench.pipeline import layer_results
+
+
+def test_a_layer_is_the_sum_of_its_kernels_run_by_run(tmp_path: Path) -> None:
+    observation = seen(tmp_path)
+    layers = made(tmp_path, observation=observation).layers
+    assert layers[0].kernel == "k0a + k0b"
+    expected = [sum(both) for both in zip(observation.calls_s[0], observation.calls_s[1], strict=True)]
+    assert layers[0].latency_s == pytest.approx(expected)
+    assert layers[1].latency_s == observation.calls_s[2]
+    for run in range(5):
+        parts = sum(layer.latency_s[run] for layer in layers if layer.latency_s)
+        assert parts == pytest.approx(sum(call[run] for call in observation.calls_s))
+
+
+def test_modelled_energy_adds_up(tmp_path: Path) -> None:
+    result = made(tmp_path)
+    assert result.energy.energy_j == pytest.approx(sum(result.energy.components_j.values()))
+    assert result.energy.energy_j == pytest.approx(sum(layer.energy_j or 0 for layer in result.layers))
+    assert "static" in result.energy.components_j
+    assert "static" not in made(tmp_path, observation=None).energy.components_j
+
+
+def test_what_was_only_compiled_has_shapes_and_energy_but_no_times(tmp_path: Path) -> None:
+    manifest = fakes.compiled(tmp_path / "artifact", fakes.variant()).manifest
+    nothing = tuple(LayerCounts() for _ in manifest.layers)
+    layers, joules = layer_results.of_network(manifest, RECORD.target, 2, None, CALIBRATION, nothing)
+    assert [(layer.index, layer.name) for layer in layers] == [*enumerate(plan.name for plan in manifest.layers)]
+    assert [layer.macs for layer in layers] == [plan.macs for plan in manifest.layers]
+    assert {(layer.latency_s, layer.roofline, layer.counters, layer.metered) for layer in layers} == {(None,) * 4}
+    assert [layer.energy_j for layer in layers] == pytest.approx([sum(parts.values()) for parts in joules])

@@ -1,0 +1,93 @@
+"""What a run makes of a device that measures, fails or says something impossible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fake_devices as fakes
+import msgspec
+import pytest
+from run_world import NAMES, World, names
+
+from mbench import devices
+from mbench.analysis import pairs
+from mbench.core import records
+from mbench.core.errors import MeasureError
+from mbench.devices.process import WorkerDied
+from mbench.devices.protocols import DeviceRunner
+from mbench.pipeline import observe
+
+pytest_plugins = ("run_fixtures",)
+
+MEASURE_FAILURES = {
+    "crash": WorkerDied("the worker process was ended by SIGSEGV", stage="warming up", detail="last words"),
+    "refused": MeasureError("2 threads were set, the runtime uses 1"),
+}
+
+
+@pytest.mark.parametrize("name", MEASURE_FAILURES)
+def test_a_failed_measurement_is_recorded_and_the_rest_measured(world: World, name: str) -> None:
+    error = MEASURE_FAILURES[name]
+    world.fails(NAMES[0], error)
+    record = world.run()
+    assert names(record) == [NAMES[1], NAMES[2]]
+    [failure] = record.failures
+    assert (failure.variant, failure.reason) == (NAMES[0], str(error))
+    assert (failure.stage, failure.detail) == (("warming up", "last words") if name == "crash" else ("measuring", ""))
+    assert world.ended(NAMES[0]) == "failed"
+    assert world.device.closed
+
+
+@pytest.mark.parametrize("numerics", [fakes.WRONG, fakes.NOT_FINITE])
+def test_a_wrong_result_is_recorded_without_a_time(world: World, numerics: records.Numerics) -> None:
+    world.device.behaviour[NAMES[1]] = fakes.unseen(numerics)
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    result = record.results[1]
+    assert result.numerics == numerics
+    assert result.end_to_end.latency_s is None
+    [failure] = record.failures
+    assert (failure.variant, failure.stage) == (NAMES[1], "checking")
+    assert failure.reason == f"wrong result: {numerics.detail}"
+    assert world.ended(NAMES[1]) == "failed"
+
+
+def test_without_peaks_the_rest_is_measured(world: World) -> None:
+    world.device.peaks = WorkerDied("the worker process was ended by SIGKILL", stage="calibrating")
+    record = world.run()
+    assert tuple(names(record)) == NAMES
+    assert record.device.calibration is None
+    assert "SIGKILL" in record.device.missing["calibration"]
+    assert "SIGKILL" in world.progress.notes[0]
+    assert all("peaks" in pairs.why_missing(result, "layers.roofline") for result in record.results)
+
+
+def test_what_counts_is_let_go_where_the_device_cannot_be_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its lock would be held as long as the exception is, in a notebook for ever."""
+    closed: list[str] = []
+
+    class Counting:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def close(self) -> None:
+            closed.append("counting")
+
+    def waits(*_: object, **__: object) -> DeviceRunner:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(observe, "Counting", Counting)
+    monkeypatch.setitem(devices.OPENERS, "local", waits)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(counted=world.target)
+    assert closed == ["counting"]
+
+
+@pytest.mark.parametrize("changes", [{"parallel_loop_s": -1.0}, {"flops_per_s": {"float32": 1e300}}, {"threads": 0}])
+def test_peaks_that_no_record_can_hold_are_none(world: World, changes: dict[str, Any]) -> None:
+    known: Any = world.device.peaks
+    world.device.peaks = msgspec.structs.replace(known, **changes)
+    record = world.run()
+    assert record.device.calibration is None
+    assert "what no machine has" in record.device.missing["calibration"]
+    assert tuple(names(record)) == NAMES

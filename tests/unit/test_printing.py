@@ -1,0 +1,110 @@
+"""What commands print fits a terminal, a pipe and a program, whatever a record holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import record_factory as factory
+from command_process import started
+
+from mbench.cli import printing
+from mbench.core import record_files
+from mbench.core.records import Record
+
+
+def test_json_is_strict_and_safe_for_any_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    record_files.write(file, factory.hostile(factory.record()))
+    for command in (("show", file), ("targets",), ("variants",)):
+        done = started(*command, "--json", env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+        assert (done.returncode, done.stderr) == (0, "")
+        json.loads(done.stdout, parse_constant=lambda token: pytest.fail(token))
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}])
+def test_piped_output_is_plain_and_fits_80_columns(tmp_path: Path, environment: dict[str, str]) -> None:
+    file = tmp_path / "record.json"
+    record_files.write(file, factory.record(failed=("mobilenet_v1_0.5_128",)))
+    for command in (("show", file), ("variants",), ("variants", "mobilenet_v1_0.5_160"), ("targets",), ("doctor",)):
+        done = started(*command, env=environment)
+        assert (done.returncode, done.stderr) == (0, ""), command
+        assert "\x1b" not in done.stdout
+        assert max(map(len, done.stdout.splitlines())) <= 80, command
+
+
+def small() -> Record:
+    record = factory.record(("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard"), repeat=4, layer_repeat=3)
+    results = tuple(
+        msgspec.structs.replace(
+            result, layers=(*result.layers[:3], msgspec.structs.replace(result.layers[-1], index=3, inputs=()))
+        )
+        for result in record.results
+    )
+    return msgspec.structs.replace(record, results=results)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything inside a document."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+STRANGE: tuple[Any, ...] = (
+    None,
+    0,
+    1,
+    -1,
+    1e-300,
+    1e300,
+    2**53,
+    "",
+    "x",
+    "\u202e\x00",
+    [],
+    [0],
+    [0, 0, 0, 0],
+    {},
+    True,
+)
+
+
+@pytest.mark.slow
+def test_whatever_is_accepted_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put strange values everywhere: a record is refused as a whole, or shown and made a page of."""
+    from mbench.core.errors import RecordError
+    from mbench.page import report
+    from mbench.terminal import record_tables
+
+    monkeypatch.setattr(report, "get_plotlyjs", lambda: "")
+    plain = json.loads(record_files.encode(small()))
+    accepted = 0
+    for number, path in enumerate(places(plain)):
+        target = plain
+        for part in path[:-1]:
+            target = target[part]
+        kept = target[path[-1]]
+        for offset in range(3):
+            target[path[-1]] = strange = STRANGE[(3 * number + offset) % len(STRANGE)]
+            try:
+                record = record_files.decode(json.dumps(plain).encode(), source="x")
+            except RecordError:
+                continue
+            accepted += 1
+            try:
+                console = printing.console()
+                with console.capture():
+                    for part in record_tables.record_tables(record):
+                        console.print(part)
+                if accepted % 20 == 0:
+                    report.render([record])
+            except Exception as error:
+                raise AssertionError(f"{'.'.join(map(str, path))} = {strange!r}") from error
+        target[path[-1]] = kept
+    assert accepted > 250

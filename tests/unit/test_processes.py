@@ -1,0 +1,55 @@
+"""What all child processes have in common."""
+
+from __future__ import annotations
+
+import multiprocessing.spawn
+import os
+import signal
+import sys
+
+import pytest
+
+from mbench.core import processes, signals
+
+pytestmark = pytest.mark.usefixtures("handlers")
+
+
+def test_an_interrupt_is_heard_once_the_child_is_started() -> None:
+    done: list[str] = []
+
+    def start() -> None:
+        with processes.deaf_children():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            done.append("started")
+        done.append("went on")
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done == ["started"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_each_signal_that_came_while_a_process_was_started_is_raised() -> None:
+    heard: list[int] = []
+    for number in signals.HEARD:
+        signal.signal(number, lambda number, _: heard.append(number))
+    with processes.deaf_children():
+        for number in signals.HEARD:
+            os.kill(os.getpid(), number)
+        assert heard == []
+    assert sorted(heard) == sorted(signals.HEARD)
+
+
+def test_a_script_is_hidden_from_processes_that_are_started() -> None:
+    """`spawn` runs the file of `__main__` again in each child, where it knows one."""
+    script = sys.modules["__main__"]
+    with processes.without_script():
+        assert not hasattr(sys.modules["__main__"], "__file__")
+        assert "init_main_from_path" not in multiprocessing.spawn.get_preparation_data("child")
+    assert sys.modules["__main__"] is script

@@ -1,0 +1,103 @@
+"""How far kernels that are quicker may let a network's weights grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from mbench.build import build
+from mbench.compile import to_relax
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import dispatch, weight_limit
+from mbench.compile.schedules.rule import Scheduled
+from mbench.core.choices import Choice, Choices, Prefer
+from mbench.hardware import targets
+from mbench.networks import architectures, variants
+
+CORTEX_A72 = KernelMachine.of(targets.load("arm64_cortex_a72"))
+STANDARD = "mobilenet_v1_0.5_128_standard"
+
+
+@functools.cache
+def calls() -> list[tuple[str, object]]:
+    graph = architectures.folded(variants.parse(STANDARD)).graph
+    return list(to_relax.kernel_calls(to_relax.lower(graph).module))
+
+
+@functools.cache
+def scheduled(prefer: Prefer) -> dict[str, Scheduled]:
+    return dispatch.schedule_all(calls(), CORTEX_A72, prefer=prefer)
+
+
+def growth(kernels: dict[str, Scheduled]) -> float:
+    """Return how many times the weights of the network grew, by packing arrays as a build does."""
+    plain = packed = 0
+    for name, function in calls():
+        pack = kernels[name].plan.pack
+        if pack is not None:
+            shape = tuple(int(extent) for extent in function.params[1].shape)  # type: ignore[attr-defined]
+            plain, packed = plain + math.prod(shape), packed + pack(np.zeros(shape, "float32")).size
+    return packed / plain
+
+
+def winograd(kernels: dict[str, Scheduled]) -> set[str]:
+    return {name for name, kernel in kernels.items() if kernel.rule == "cpu.winograd"}
+
+
+def test_the_quickest_kernels_let_weights_grow_beyond_the_limit() -> None:
+    """Without this the limit would never be met, and the tests below say nothing."""
+    assert growth(scheduled("latency")) > weight_limit.LIMITS[None]
+
+
+def test_by_default_all_weights_stay_below_twice_the_parameters() -> None:
+    assert 1.2 < growth(scheduled(None)) <= 2
+    assert sizes(scheduled(None)) != sizes(scheduled("latency"))
+    assert winograd(scheduled(None))
+
+
+def test_memory_takes_none_that_grow() -> None:
+    assert winograd(scheduled("memory")) == set()
+    assert growth(scheduled("memory")) < 1.1  # the last panel of a layer may overlap the one before it
+
+
+def sizes(kernels: dict[str, Scheduled]) -> dict[str, int]:
+    """Return the side of each kernel's tiles; 0 for a direct convolution."""
+    return {name: kernel.parameters.get("size", 0) for name, kernel in kernels.items()}
+
+
+def test_those_give_way_first_whose_bytes_serve_the_fewest_outputs_and_to_smaller_tiles_before_none() -> None:
+    known = dict(calls())
+
+    def pixels(name: str) -> int:
+        *_, output = known[name].params  # type: ignore[attr-defined]
+        return int(output.shape[1]) * int(output.shape[2])
+
+    limited, quickest = sizes(scheduled(None)), sizes(scheduled("latency"))
+    gave_way = {name for name, size in limited.items() if size < quickest[name]}
+    kept = winograd(scheduled("latency")) - gave_way
+    assert gave_way
+    assert min(map(pixels, kept)) >= max(map(pixels, gave_way))
+    assert any(limited[name] for name in gave_way)
+
+
+def test_a_tuned_choice_that_gives_way_says_why() -> None:
+    tuned = {
+        name: dataclasses.replace(kernel, tuned=True) if kernel.rule == "cpu.winograd" else kernel
+        for name, kernel in scheduled("latency").items()
+    }
+    found = weight_limit.within(calls(), tuned, "memory", functools.partial(dispatch._lighter, CORTEX_A72))
+    reasons = {kernel.ignored for name, kernel in found.items() if name in winograd(tuned)}
+    assert reasons == {"its weights, with those of other kernels, are over 1 times the network's parameters"}
+
+
+def test_the_choice_is_part_of_what_is_built() -> None:
+    variant, target = variants.parse(STANDARD), targets.load("x86_64_v3")
+    digests = [
+        build.digest(build.digest_inputs(variant, target, Choices(prefer=prefer))) for prefer in weight_limit.LIMITS
+    ]
+    assert len(set(digests)) == 3
+    kernels = {"k": Choice(rule="cpu.matmul", parameters={})}
+    assert build.digest_inputs(variant, target, Choices(kernels=kernels))["tuned"] != "none"
