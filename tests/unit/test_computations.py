@@ -152,7 +152,8 @@ def test_a_layer_norm_over_axes_in_the_middle() -> None:
         moved = functional.layer_norm(x.permute(0, 2, 1), (4,), weight, bias, 1e-3)
         return moved.permute(0, 2, 1)
 
-    check(lambda *read: computations.layer_norm(*read, [1], 1e-3), value, arrays((3, 4, 5), (4,), (4,)))
+    given = arrays((3, 4, 5), (4,), (4,))
+    check(lambda x, weight, bias: computations.layer_norm(x, weight, bias, [1], 1e-3), value, given)
 
 
 # ------------------------------------------------------------------------------------------------------ what is moved
