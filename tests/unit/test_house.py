@@ -71,7 +71,6 @@ def test_a_name_that_two_types_have_is_found() -> None:
 TESTED_ELSEWHERE = {
     "compile/schedules/cpu/inverted_residual": ("unit/test_cpu_inverted_residual.py", "asked by the rule's name"),
     "compile/schedules/gpu/": ("unit/test_gpu_rules.py", "one list of cases runs every rule against PyTorch"),
-    "compile/computations.py": ("unit/test_cpu_convolution.py", "all kernels of tests are made by them (kernel_cases)"),
     "compile/schedules/cpu/batch_matmul.py": ("unit/test_cpu_batch_matmul.py", "asked by the rule's name"),
     "compile/schedules/cpu/depthwise.py": ("unit/test_cpu_depthwise.py", "asked by the rule's name"),
     "compile/schedules/cpu/pool.py": ("unit/test_cpu_pool.py", "asked by the rule's name"),

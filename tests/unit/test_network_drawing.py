@@ -84,7 +84,7 @@ def test_mobilenet_v2_has_17_blocks_with_10_residuals_between_stem_and_head() ->
     """Oracle: Sandler et al., table 2: those of 17 blocks have a residual that keep their channels at stride 1."""
     drawing = of_record(factory.record((V2,)))
     assert [box.label for box in drawing.blocks] == ["stem", *(f"block{n}" for n in range(1, 18)), "head"]
-    assert [len(box.layers) for box in drawing.blocks] == [1, 2, *[3] * 16, 1, 2]
+    assert [len(box.layers) for box in drawing.blocks] == [1, 2, *[3] * 16, 3]
     assert [layer.label for layer in drawing.blocks[2].layers] == ["expand", "depthwise", "project"]
     assert [layer.detail for layer in drawing.blocks[2].layers] == ["1x1, 96 ch", "3x3 /2, 96 ch", "1x1, 24 ch"]
     assert [(line.kind) for line in drawing.lines].count("skip") == 10
