@@ -180,11 +180,20 @@ def check(block: Residual, machine: KernelMachine, parameters: Mapping[str, int]
     Raises:
         AssertionError: it is wrong somewhere.
     """
+    check_plan(built(block, machine, parameters), block)
+
+
+def check_plan(plan: KernelPlan, block: Residual) -> None:
+    """Run a plan of a block, and compare it with PyTorch.
+
+    Raises:
+        AssertionError: it is wrong somewhere.
+    """
     arrays = block.drawn()
-    output = executed(built(block, machine, parameters), block, arrays)
+    output = executed(plan, block, arrays)
     assert np.isfinite(output).all(), "elements not written, or of data beyond the inputs"
     excess = np.abs(output - block.expected(arrays)) - block.allowed(arrays)
-    assert excess.max() <= 0, f"{np.count_nonzero(excess > 0)} of {output.size} are wrong, {dict(parameters)}"
+    assert excess.max() <= 0, f"{np.count_nonzero(excess > 0)} of {output.size} are wrong, {plan.tile}"
 
 
 SHARED = Residual(batch=2, height=29, width=28, inputs=24, expanded=144, outputs=24, adds=True)

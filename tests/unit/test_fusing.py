@@ -166,3 +166,34 @@ def test_as_many_channels_are_a_projection_where_no_activation_follows(
         out = builder.add("add", "add", builder.convolution("pw", deep, 16, norm=None, activation=activation), x)
     graph = builder.graph(builder.add("reshape", "flat", out, shape=(1, 16 * 112 * 112)))
     assert list(fused(fusing.plan(graph, AVX2))) == expected
+
+
+def test_a_fused_kernel_stands_where_what_its_sum_reads_is_there() -> None:
+    """The shortcut is projected between the first and the last stage."""
+    builder = GraphBuilder()
+    x = builder.convolution("stem", builder.input("image", (1, 3, 224, 224)), 16, kernel=3, stride=2, norm=None)
+    with builder.block("block1"):
+        y = builder.convolution("expand", x, 96, norm=None, activation="relu6")
+        y = builder.convolution("dw", y, 96, kernel=3, stride=2, groups=96, norm=None, activation="relu6")
+        y = builder.convolution("project", y, 24, norm=None)
+        shortcut = builder.convolution("shortcut", x, 24, kernel=3, stride=2, norm=None)
+        y = builder.add("add", "add", y, shortcut)
+    pool = builder.add("global_avg_pool", "pool", y)
+    graph = builder.graph(builder.add("reshape", "flat", pool, shape=(1, 24)))
+    found = fusing.plan(graph, machine("x86_64_v3"))
+    assert list(fused(found)) == ["block1"]
+    assert [call.layer for call in to_relax.lower(graph, found).calls] == ["stem", "block1.shortcut", "block1", "pool"]
+
+
+def test_two_fused_kernels_of_a_block_have_two_names() -> None:
+    builder = GraphBuilder()
+    x = builder.convolution("stem", builder.input("image", (1, 3, 224, 224)), 64, kernel=3, stride=2, norm=None)
+    with builder.block("block1"):
+        for part in ("a", "b"):
+            x = builder.convolution(f"{part}.dw", x, 64, kernel=3, groups=64, norm=None)
+            x = builder.convolution(f"{part}.pw", x, 48 if part == "a" else 24, norm=None)
+            x = builder.convolution("between", x, 64, norm=None, kernel=3) if part == "a" else x
+    pool = builder.add("global_avg_pool", "pool", x)
+    graph = builder.graph(builder.add("reshape", "flat", pool, shape=(1, 24)))
+    names = list(fused(fusing.plan(graph, machine("x86_64_v3"))))
+    assert len(names) == len(set(names)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mbench.networks.graph import Graph
 from mbench.networks.graph_builder import GraphBuilder
 
 IMAGE = (1, 3, 6, 6)
-PLAIN = {"strides": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
+PLAIN: dict[str, Any] = {"strides": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
 
 
 def pooled(builder: GraphBuilder, x: str) -> Graph:
