@@ -25,7 +25,7 @@ from mbench.compile.schedules.rule import KernelPlan, Parameters
 
 def _product(kernel: Kernel) -> Matmul | None:
     conv = kernel.convolution
-    if conv is None or not conv.plain or kernel.epilogue_of_sum is None:
+    if conv is None or conv.groups > 1 or kernel.epilogue_of_sum is None:
         return None
     return Matmul(rows=conv.pixels, reduction=conv.reduction, columns=conv.channels, dtype=conv.dtype)
 
@@ -74,8 +74,8 @@ class _Pixels:
         """Load from the image, if the tap is in it."""
         conv, (batch, top, left) = self._conv, place
         tap, channel = tirx.floordiv(step, conv.input_channels), tirx.floormod(step, conv.input_channels)
-        y = top + tirx.floordiv(tap, conv.kernel_width)
-        x = left + tirx.floormod(tap, conv.kernel_width)
+        y = top + _apart(tirx.floordiv(tap, conv.kernel_width), conv.dilation[0])
+        x = left + _apart(tirx.floormod(tap, conv.kernel_width), conv.dilation[1])
         if conv.channels_last:
             index = ((batch * conv.input_height + y) * conv.input_width + x) * conv.input_channels + channel
         else:
@@ -84,3 +84,7 @@ class _Pixels:
         for position, extent in ((y, conv.input_height), (x, conv.input_width)):
             inside = gpu.both(inside, tirx.And(position >= 0, position < extent))
         return gpu.guarded(inside, emit.vector(self._source, index, self.vector), self.vector, conv.dtype)
+
+
+def _apart(tap: Any, dilation: int) -> Any:
+    return tap if dilation == 1 else tap * dilation
