@@ -35,6 +35,7 @@ another without multiply-adds; `runtime`, between the layers; `rest`, what no re
 Part = Literal["depthwise", "pointwise", "fused", "shared", "standard", "whole"]
 """Whose cost it is: layers that were replaced, or whole blocks that one kernel computes (`fused`); the standard
 convolutions (or blocks) in their place; layers that both networks have (`shared`); or of no layer (`whole`)."""
+_IMAGE_SIDES = 4
 _MOVING = ("other", "transpose", "concat", "slice")
 """Kinds of layers that bring data from one place to another and compute nothing."""
 CauseCosts = dict[Cause, float]
@@ -170,7 +171,7 @@ def _seconds(
     under_roof = at_peak if roof.bound == "compute" else flops * roof.fraction_of_bound / roof.flops_per_s
     beyond = latency - under_roof
     starting = min((layer.parallel_loops or 0) * (parallel_loop_s or 0.0), max(beyond, 0.0))
-    empty = min(at_peak * _empty_lanes(layer.output_shape[1], lanes), max(beyond - starting, 0.0))
+    empty = min(at_peak * _empty_lanes(_along_vectors(layer.output_shape), lanes), max(beyond - starting, 0.0))
     return {
         "arithmetic": at_peak,
         "bandwidth": under_roof - at_peak,
@@ -194,6 +195,11 @@ def _parts(pair: pairs.Pair) -> tuple[dict[str, Part], dict[str, Part]]:
             ours[layer.name] = "fused" if stretch.fused else "pointwise" if place else "depthwise"
         theirs.update((layer.name, "standard") for layer in stretch.standard)
     return ours, theirs
+
+
+def _along_vectors(shape: tuple[int, ...]) -> int:
+    """Return how many elements lie side by side: the channels of an image, the last side of anything else."""
+    return shape[1] if len(shape) == _IMAGE_SIDES else shape[-1]
 
 
 def _empty_lanes(channels: int, lanes: int | None) -> float:

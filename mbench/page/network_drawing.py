@@ -246,7 +246,8 @@ def _detail(layer: Layer) -> str:
         return f"to {units.shape(layer.output_shape[1:] or layer.output_shape)}"
     steps = layer.stride if len(set(layer.stride)) > 1 else layer.stride[:1]
     stride = f" /{units.shape(steps)}" if steps != (1,) else ""
-    return f"{units.shape(layer.kernel_size)}{stride}, {layer.output_shape[1]} ch"
+    channels = layer.output_shape[min(1, len(layer.output_shape) - 1)]
+    return f"{units.shape(layer.kernel_size)}{stride}, {channels} ch"
 
 
 def _shortened(text: str, most: int) -> str:

@@ -71,6 +71,10 @@ def test_a_name_that_two_types_have_is_found() -> None:
 TESTED_ELSEWHERE = {
     "compile/schedules/cpu/inverted_residual": ("unit/test_cpu_inverted_residual.py", "asked by the rule's name"),
     "compile/schedules/gpu/": ("unit/test_gpu_rules.py", "one list of cases runs every rule against PyTorch"),
+    "compile/schedules/cpu/batch_matmul.py": ("unit/test_cpu_batch_matmul.py", "asked by the rule's name"),
+    "compile/schedules/cpu/depthwise.py": ("unit/test_cpu_depthwise.py", "asked by the rule's name"),
+    "compile/schedules/cpu/pool.py": ("unit/test_cpu_pool.py", "asked by the rule's name"),
+    "compile/schedules/cpu/window_pool.py": ("unit/test_cpu_window_pool.py", "asked by the rule's name"),
     "compile/schedules/cpu/sliding.py": ("unit/test_cpu_depthwise.py", "what depthwise convolution and pooling share"),
     "compile/kernel_kinds.py": ("unit/test_kernel.py", "what a kernel is read to be"),
     "compile/rows.py": ("unit/test_cpu_rows.py", "how a kernel along rows is read off its blocks"),
