@@ -78,11 +78,11 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         raise ValueError(f"a tile of {rows} rows x {columns} columns is none of {_SIZES}, or over the GPU's limits")
     writer = emit.Writer(kernel)
     with writer.function() as arrays:
-        _Block(product, epilogue, kernel.parameter_shapes[-1], rows, columns).write(arrays, writer.load)
+        _ProductBlock(product, epilogue, kernel.parameter_shapes[-1], rows, columns).write(arrays, writer.load)
     return KernelPlan(function=writer.result(), tile=f"{rows}x{columns}x{_DEPTH}")
 
 
-class _Block:
+class _ProductBlock:
     """Writes what a block of threads does."""
 
     def __init__(self, product: BatchMatmul, epilogue: Epilogue, shape: Sequence[int], rows: int, columns: int) -> None:
