@@ -541,6 +541,8 @@ SHARED: dict[str, Layer] = {
     "cpu.depthwise": Conv(batch=2, height=28, width=28, inputs=89, channels=89, groups=89),
     "cpu.convolution": Conv(height=14, width=12, inputs=24, channels=44),
     "cpu.pool": Pool(batch=3, height=28, width=28, channels=179),
+    "cpu.window_pool": WindowPool(batch=2, height=28, width=28, channels=179),
+    "cpu.batch_matmul": Product(left=(2, 3), right=(2, 1), rows=49, depth=64, columns=49),
 }
 """Layers that are large enough to be shared out to threads."""
 

@@ -67,7 +67,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         line = emit.named(first + number)
         for stretch in only.stretches():
             _write(only, arrays, line, stretch)
-    return KernelPlan(function=writer.result(), tile=f"1x1x{only.lanes}", lanes=only.lanes)
+    return KernelPlan(function=writer.result(), tile=f"1x1x{only.lanes}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

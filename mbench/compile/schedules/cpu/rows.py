@@ -56,7 +56,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         row = emit.named(first + n)
         values = RowValues(chain, kernel.function.params, arrays, row, emit.named(row * chain.columns))
         _RowPasses(values, lanes).write()
-    return KernelPlan(function=writer.result(), tile=f"1x{_UNROLLED}x{lanes}", lanes=lanes)
+    return KernelPlan(function=writer.result(), tile=f"1x{_UNROLLED}x{lanes}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
