@@ -26,6 +26,8 @@ class PairedBlock:
     name: str
     layers: tuple[str, ...]
     """What is compared, as the depthwise-separable network calls it: what was replaced, and what is fused with it."""
+    fused: bool
+    """Whether one kernel computes several of them, and perhaps more than was replaced."""
     kernel_side: int
     channels: int
     """N, the output channels."""
@@ -117,6 +119,7 @@ def _block(stretch: replacements.Stretch) -> PairedBlock:
     return PairedBlock(
         name=stretch.name,
         layers=tuple(name for layer in stretch.separable for name in layer.contains or (layer.name,)),
+        fused=stretch.fused,
         kernel_side=(convolution.kernel_size or (1,))[0],
         channels=convolution.output_shape[1] if len(convolution.output_shape) > 1 else 1,
         cost_ratio=separable / standard,

@@ -106,7 +106,7 @@ def test_an_expansion_that_is_fused_with_the_depthwise_layer_is_there_on_both_si
     [block] = [each for each in pairs.Pair(separable=network, standard=twin).blocks() if each.name == "block3"]
     whole = pairs.Pair(separable=fused(network, *BLOCK[:2]), standard=twin).blocks()
     [other] = [each for each in whole if each.name == "block3"]
-    assert other.layers == BLOCK
+    assert (other.layers, other.fused, block.fused) == (BLOCK, True, False)
     assert (other.separable_macs - block.separable_macs) == (other.standard_macs - block.standard_macs) > 0
 
 

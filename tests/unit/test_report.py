@@ -95,7 +95,7 @@ def test_slower_is_said_as_slower() -> None:
         "smallest visible slow-down",
         "8.56x", "6.96x", "1/N + 1/D²", "12.7 %",
         "13 depthwise and 13 pointwise layers became 13 standard convolutions: 569 → 4,867 million multiply-adds.",
-        "separable is the sum of the layers that were replaced", "block13.dw, block13.pw",
+        "sums of the layers that stand beside each other", "block13.dw, block13.pw",
         "15 blocks with 29 layers in order of execution",
         "End to end = layers + overhead",
         "instrument, per reading",

@@ -241,6 +241,35 @@ def test_mobilenet_v2_has_4_times_the_multiply_adds() -> None:
     assert [len(each.layers) for each in twin.replaced] == [2] * 17
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_standard_twin_of_each_family_computes_what_torch_counts(family: str) -> None:
+    """Oracle: torch's count of the twin, and of the network: they differ by what was replaced."""
+    graph = blocks.graph(FAMILIES[family], width=1.0, resolution=96)
+    twin = standard.twin(graph)
+    assert not standard.has_depthwise(twin.graph)
+    assert len(twin.replaced) == sum(layers.kind(graph, node) == "depthwise_conv2d" for node in graph.nodes) > 0
+    more = sum(each.macs - each.macs_before for each in twin.replaced)
+    assert macs_by_torch(twin.graph) == macs(twin.graph) == macs_by_torch(graph) + more
+    specs = {spec.name: spec for spec in layers.of_graph(folding.fold(twin.graph).graph)}
+    assert all(specs[each.layer].macs == each.macs for each in twin.replaced)
+
+
+def test_mobilenet_v4_conv_large_has_15_times_the_multiply_adds() -> None:
+    """Oracle: torch's count; both depthwise convolutions of a block go, each with the pointwise one after it."""
+    family = FAMILIES["mobilenet_v4_conv_large"]
+    twin = standard.twin(blocks.graph(family, width=1.0, resolution=384))
+    assert macs_by_torch(twin.graph) == macs(twin.graph)
+    assert f"{macs(twin.graph) / 1e9:.1f}" == "95.8"
+    assert {len(each.layers) for each in twin.replaced} == {2}
+
+
+def test_squeeze_excite_of_mobilenet_v3_stays_between_the_two() -> None:
+    """Oracle: Howard et al., arXiv:1905.02244, table 1: 8 of the 15 blocks have squeeze-excite."""
+    twin = standard.twin(blocks.graph(FAMILIES["mobilenet_v3_large"], width=1.0, resolution=224))
+    assert [len(each.layers) for each in twin.replaced].count(1) == 8
+    assert len(twin.replaced) == 15
+
+
 @given(
     family=st.sampled_from([name for name in FAMILIES if name.startswith(("mobilenet_v1", "mobilenet_v2"))]),
     width=st.sampled_from([0.1, 0.35, 0.5, 1.4]),

@@ -7,6 +7,8 @@ import functools
 import math
 
 import numpy as np
+import pytest
+from kernel_cases import MACHINES
 
 from mbench.build import build
 from mbench.compile import to_relax
@@ -101,3 +103,12 @@ def test_the_choice_is_part_of_what_is_built() -> None:
     assert len(set(digests)) == 3
     kernels = {"k": Choice(rule="cpu.matmul", parameters={})}
     assert build.digest_inputs(variant, target, Choices(kernels=kernels))["tuned"] != "none"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_whole_vectors_of_few_channels_are_no_growth_that_gives_way(machine: str) -> None:
+    """24 channels are two vectors of 16: a third more weights, and the only way that there is."""
+    graph = architectures.folded(variants.parse("mobilenet_v2_0.35_64_standard")).graph
+    functions = to_relax.kernel_calls(to_relax.lower(graph).module)
+    found = dispatch.schedule_all(functions, MACHINES[machine], prefer="memory")
+    assert {kernel.rule for kernel in found.values()} & {"cpu.winograd", "fallback"} == set()

@@ -46,6 +46,8 @@ class KernelPlan:
     function: tirx.PrimFunc
     tile: str = ""
     pack: Packer | None = None
+    transforms: bool = False
+    """Whether packing makes other weights of them, and more, as Winograd does; not only whole vectors."""
     packs: Mapping[int, Packer] = dataclasses.field(default_factory=dict)
     lanes: int | None = None
     """Lanes of a vector that are in use, where the rule vectorizes by channels."""

@@ -11,6 +11,7 @@ import collections
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tvm import tirx
 
@@ -21,8 +22,6 @@ from mbench.core.choices import Prefer
 TWICE = 2.0
 LIMITS: Mapping[Prefer, float] = {None: TWICE, "latency": math.inf, "memory": 1.0}
 """How many times the bytes of its parameters a network's packed weights may take, by what is preferred."""
-_PADDED = 1.25
-"""Weights that grow by less are padded to whole vectors, and not transformed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,9 +56,9 @@ def within(
     """
     found = dict(scheduled)
     calls, known = collections.Counter(name for name, _ in functions), dict(functions)
-    weighted = [_of(name, known[name], found[name], calls[name]) for name in known if found[name].plan.pack is not None]
+    weighted = [_of(name, known[name], found[name], calls[name]) for name in known]
     plain, packed = (sum(one.calls * getattr(one, which) for one in weighted) for which in ("plain", "packed"))
-    grown = [each for each in weighted if each.packed > _PADDED * each.plain]
+    grown = [each for each in weighted if found[each.name].plan.transforms and each.packed > each.plain]
     while grown and packed > LIMITS[prefer] * plain:
         one = min(grown, key=lambda each: each.worth)
         before = found[one.name]
@@ -67,25 +66,23 @@ def within(
         now = _of(one.name, known[one.name], found[one.name], one.calls)
         packed -= one.calls * (one.packed - now.packed)
         grown.remove(one)
-        grown += [now] if _PADDED * now.plain < now.packed < one.packed else []
+        grown += [now] if found[one.name].plan.transforms and now.plain < now.packed < one.packed else []
     return found
 
 
 def _reason(before: Scheduled, prefer: Prefer) -> str | None:
-    """Return why a tuned choice was not followed; None for a rule's own."""
+    """Return why a tuned choice was not followed; of a rule's own, what was known before."""
     limit = f"its weights, with those of other kernels, are over {LIMITS[prefer]:g} times the network's parameters"
     return limit if before.tuned else before.ignored
 
 
 def _of(name: str, function: tirx.PrimFunc, kernel: Scheduled, calls: int) -> _Weighted:
+    places = kernel.plan.packers
     *_, output = function.params
     outputs = math.prod(int(extent) for extent in output.shape)
-    return _Weighted(
-        name=name, calls=calls, plain=_bytes(function), packed=_bytes(kernel.plan.function), outputs=outputs
-    )
+    plain, packed = (sum(_bytes(each.params[place]) for place in places) for each in (function, kernel.plan.function))
+    return _Weighted(name=name, calls=calls, plain=plain, packed=packed, outputs=outputs)
 
 
-def _bytes(function: tirx.PrimFunc) -> int:
-    """Return the bytes of a kernel's weights, its second parameter."""
-    weights = function.params[1]
+def _bytes(weights: Any) -> int:
     return math.prod(int(extent) for extent in weights.shape) * dtypes.of(str(weights.dtype)).bytes

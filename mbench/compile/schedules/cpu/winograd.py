@@ -106,6 +106,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         function=writer.result(),
         tile=f"{layout.rows}x{layout.vectors}x{layout.lanes}",
         pack=layout.pack,
+        transforms=True,
         lanes=layout.lanes,
     )
 
