@@ -398,7 +398,8 @@ def run(
     output, or to an input, is an error.
     """
     inputs = [Guarded(array, np.nan) for array in arrays]
-    output = Guarded(np.full(output_shape, np.nan, dtype), 12345.0)
+    unwritten = np.nan if np.issubdtype(np.dtype(dtype), np.floating) else -1
+    output = Guarded(np.full(output_shape, unwritten, dtype), 12345.0)
     library["main"](*(array.tensor for array in (*inputs, output)))
     assert output.untouched(), "the kernel wrote outside of its output"
     for array, original in zip(inputs, arrays, strict=True):

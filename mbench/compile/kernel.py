@@ -85,6 +85,8 @@ class Kernel:
             return first
         weighted = any(word in self.anchor for word in ("conv2d", "matmul"))
         store = self.store(self.anchor)
+        if not isinstance(store, tirx.BufferStore):  # several at once, as the place of a maximum
+            return None
         right = {dtypes.of(first).accumulator, *([first] if isinstance(store.value, prim.Max) else [])}
         if str(store.buffer.dtype) not in right or (weighted and others[0] != first):
             return None
