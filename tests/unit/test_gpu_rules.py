@@ -60,6 +60,8 @@ STANDARD = [
     Conv(height=14, width=7, inputs=16, channels=32, kernel=1, strides=(2, 2), padding=NONE),
     Conv(height=9, width=12, channels=24, kernel=(3, 5), strides=(1, 2), padding=(0, 1, 2, 3), epilogue="bias+silu"),
     Conv(inputs=16, dilation=(2, 1), padding=(2, 1, 2, 1), epilogue="bias+residual"),
+    Conv(inputs=24, channels=96, groups=3, strides=(2, 1)),
+    Conv(batch=2, inputs=32, channels=32, groups=2, kernel=1, padding=NONE),
 ]
 PRODUCTS = [
     Product(left=(1,), right=(1,), rows=49, depth=20, columns=33),
@@ -322,6 +324,15 @@ def test_a_rule_takes_its_own_kind_and_answers_none_for_others(rule: str, kind: 
     if not own:
         parameters = next(iter(gpu.RULES[kind].candidates(Kernel(layer.function()), machine)))
         assert gpu.RULES[rule].build(Kernel(layer.function()), machine, parameters) is None
+
+
+def test_tiles_lie_within_groups() -> None:
+    layer = Conv(inputs=24, channels=96, groups=3)
+    offered = cuda_on_cpu.candidates("gpu.convolution", layer)
+    assert {parameters["columns"] for parameters in offered} == {16, 32}
+    with pytest.raises(ValueError, match="a tile of 64 columns is no part of a group of 32 channels"):
+        cuda_on_cpu.plan("gpu.convolution", layer, parameters={**offered[0], "columns": 64})
+    assert not cuda_on_cpu.candidates("gpu.convolution", dataclasses.replace(layer, channels=72))
 
 
 def test_warps_of_an_odd_number_of_instructions() -> None:
