@@ -38,6 +38,11 @@ def with_stages(function: tirx.PrimFunc, stages: Sequence[tirx.PrimFunc]) -> tir
     return function.with_attr(_STAGES, list(stages))
 
 
+def plain(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Return a fused function without its stages, as any other, for what knows nothing of them."""
+    return function.without_attr(_STAGES) if _STAGES in (function.attrs or {}) else function
+
+
 def stages(function: tirx.PrimFunc) -> tuple[FusedStage, ...]:
     """Return the stages of a fused function; none of any other."""
     found = (function.attrs or {}).get(_STAGES, ())

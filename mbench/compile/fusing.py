@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mbench.compile.machine import KernelMachine
 from mbench.core import dtypes
@@ -38,8 +38,11 @@ def plan(graph: Graph, machine: KernelMachine) -> tuple[Group, ...]:
         if group not in fused:
             chain = _chain(graph, group, readers)
             if len(chain) > 1 and _pays(graph, chain, machine):
-                fused.update(dict.fromkeys(chain, kernels.fused(chain, _name(chain))))
-    return tuple(dict.fromkeys(fused.get(group, group) for group in found))
+                one = kernels.fused(chain, _name(chain, {each.name for each in fused.values()}))
+                fused.update(dict.fromkeys(chain, one))
+    return tuple(
+        fused.get(group, group) for group in found if group not in fused or group is fused[group].stages[-1]
+    )  # at the place of its last stage, whose sum may read what comes between
 
 
 def _chain(graph: Graph, first: Group, readers: dict[str, Group]) -> tuple[Group, ...]:
@@ -58,10 +61,10 @@ def _chain(graph: Graph, first: Group, readers: dict[str, Group]) -> tuple[Group
     return tuple(chain)
 
 
-def _name(chain: Sequence[Group]) -> str:
+def _name(chain: Sequence[Group], taken: Collection[str]) -> str:
     """Return a name for a fused layer: the block's, if it is the end of that; else those of all that it does."""
     block, names = chain[0].anchor.block, [group.anchor.name for group in chain]
-    if block is not None and chain[-1].anchor.attributes["groups"] == 1:
+    if block is not None and block not in taken and chain[-1].anchor.attributes["groups"] == 1:
         return block
     return "_".join([names[0], *(name.removeprefix(f"{block}.") for name in names[1:])])
 

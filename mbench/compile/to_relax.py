@@ -122,9 +122,15 @@ class _Lowering:
     def _declare_parameters(self, group: Group) -> None:
         for node in group.nodes:
             for place, name in enumerate(node.inputs):
-                if name not in self._graph.parameters or name in self._values:
+                if name not in self._graph.parameters:
                     continue
                 shape, permuted = _laid_out(self._graph, node, place, last=node.name in self._last)
+                if name in self._values:
+                    if tuple(map(int, self._values[name].ty.shape)) != shape:
+                        raise BuildError(
+                            f"layer {node.name!r}: parameter {name!r} is read in two layouts; give it a copy of its own"
+                        )
+                    continue
                 own = self._graph.parameters[name].dtype
                 is_weight = node.op in ("conv2d", "linear") and place == 1
                 dtype = own if is_weight else dtypes.of(own).accumulator
@@ -183,6 +189,8 @@ class _Lowering:
 
     def _as_given(self, name: str) -> Any:
         """Return an output as people have it."""
+        if name not in self._graph.by_name:
+            raise BuildError(f"the network's output {name!r} is computed by nothing; expected a layer's")
         if name not in self._last:
             return self._values[name]
         raise BuildError(f"the network's output {name!r} is an image; expected one that is pooled or flattened")
@@ -211,6 +219,8 @@ def _laid_out(
         return (shape[1], shape[0]), lambda value: value.transpose(1, 0)
     if node.op == "conv2d":
         return (1, 1, 1, *shape), lambda value: value
+    if math.prod(shape) == 1 and operations.is_elementwise(node.op):
+        return (1,), lambda value: value.reshape(1)
     if last and operations.is_elementwise(node.op):
         whole = (1,) * (_IMAGE_RANK - len(shape)) + shape
         return layout.lying(whole, last=True), lambda value: value.reshape(whole).transpose(0, 2, 3, 1)
@@ -242,26 +252,30 @@ class _KernelWriter:
         if node.op == "conv2d":
             steps = {key: known[key] for key in ("strides", "padding", "dilation", "groups")}
             return computations.convolution(read[0], read[1], **steps, channels_first=first)
-        if node.op == "linear":
-            return computations.linear(read[0], read[1])
-        if node.op == "matmul":
-            return computations.product(read[0], read[1])
+        if node.op in ("linear", "matmul", "softmax", "layer_norm"):
+            return self._along_axes(node, [self._lying_as(name, last=False) for name in node.inputs])
         if node.op == "global_avg_pool":
             return computations.global_average(read[0], channels_first=first)
         if node.op in ("max_pool2d", "avg_pool2d"):
             return computations.pooling(read[0], node.op[:3], known, node.shape[2:], channels_first=first)
-        if node.op == "softmax":
-            return computations.softmax(read[0], self._axis(node.inputs[0], known["axis"]))
-        if node.op == "layer_norm":
-            x, weight, bias = read
-            axes = [axis % len(node.shape) for axis in known["axes"]]
-            return computations.layer_norm(x, weight, bias, axes, known["epsilon"])
         if node.op in ("reshape", "permute", "slice", "concat"):
             return self._moved(node, read)
         raise BuildError(f"layer {node.name!r}: operation {node.op!r} cannot be compiled")
 
+    def _along_axes(self, node: Node, read: list[te.Tensor]) -> te.Tensor:
+        """Write what works on axes as people have them; what it reads and gives lies so."""
+        if node.op == "softmax":
+            return computations.softmax(read[0], node.attributes["axis"] % len(node.shape))
+        if node.op == "layer_norm":
+            x, weight, bias = read
+            axes = [axis % len(node.shape) for axis in node.attributes["axes"]]
+            return computations.layer_norm(x, weight, bias, axes, node.attributes["epsilon"])
+        return (computations.linear if node.op == "linear" else computations.product)(read[0], read[1])
+
     def _moved(self, node: Node, read: list[te.Tensor]) -> te.Tensor:
         known, last = node.attributes, node.name in self._last
+        if node.op in ("concat", "slice"):
+            read = [self._lying_as(name, last=last) for name in node.inputs]
         if node.op == "concat":
             return computations.concatenated(read, self._axis(node.name, known["axis"]))
         if node.op == "slice":
@@ -270,6 +284,12 @@ class _KernelWriter:
         if node.op == "reshape":
             return computations.reshaped(read[0], node.shape, from_last=source_last, to_last=last)
         return computations.permuted(read[0], known["axes"], from_last=source_last, to_last=last)
+
+    def _lying_as(self, name: str, *, last: bool) -> te.Tensor:
+        """Return a value channels last, or as people have it."""
+        tensor, lies = self._tensors[name], name in self._last
+        same = lies == last or len(tensor.shape) != _IMAGE_RANK
+        return tensor if same else computations.permuted(tensor, range(_IMAGE_RANK), from_last=lies, to_last=last)
 
     def _axis(self, name: str, axis: int) -> int:
         axis %= len(self._graph.shape(name))

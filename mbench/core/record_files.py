@@ -85,9 +85,16 @@ def decode(data: bytes, *, source: str) -> Record:
     return found
 
 
+_LIMITED = 1
+"""The minor version from which on weights have a limit where nothing is preferred; before, they had none."""
+
+
 def _decoded(data: bytes, version: int, minor: int) -> Record:
     if version == FORMAT_VERSION and minor <= FORMAT_MINOR:
-        return msgspec.structs.replace(strict_json.decode(data, Record), format_minor=max(minor, FORMAT_MINOR))
+        found = msgspec.structs.replace(strict_json.decode(data, Record), format_minor=FORMAT_MINOR)
+        if minor >= _LIMITED:
+            return found
+        return msgspec.structs.replace(found, settings=msgspec.structs.replace(found.settings, prefer="latency"))
     document = strict_json.decode(data, dict[str, Any])
     if version < FORMAT_VERSION:
         return strict_json.converted(record_migrations.migrated(document, version), Record)

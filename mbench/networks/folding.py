@@ -31,16 +31,18 @@ class Folded:
         """Return the parameters of `graph`, float32, from those of the graph before it was folded."""
         found = {name: values[name] for name in self.graph.parameters if name in values}
         for name, chain in self._chains.items():
-            weight_name, *bias_name = self._before.constants(self._before.by_name[name])
+            _, weight_name, *bias_name = self._before.by_name[name].inputs
             weight = values[weight_name].astype(np.float64)
             bias = values[bias_name[0]].astype(np.float64) if bias_name else np.zeros(len(weight))
             for node in chain:
                 scale, shift = self._scale_and_shift(node, values)
                 weight, bias = weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias * scale + shift
-            found[weight_name], found[_bias_of(name)] = weight.astype(np.float32), bias.astype(np.float32)
+            found[_weight_of(self._before, name)] = weight.astype(np.float32)
+            found[_bias_of(name)] = bias.astype(np.float32)
         for node in self._apart:
             for part, value in zip(("scale", "shift"), self._scale_and_shift(node, values), strict=True):
-                found[f"{node.name}.{part}"] = value.reshape(1, -1, 1, 1).astype(np.float32)
+                shape = self.graph.shape(f"{node.name}.{part}")
+                found[f"{node.name}.{part}"] = value.reshape(shape).astype(np.float32)
         return {name: found[name] for name in self.graph.parameters}
 
     def _scale_and_shift(self, node: Node, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -65,17 +67,19 @@ def fold(graph: Graph) -> Folded:
     added: dict[str, TensorType] = {}
     for name in chains:
         node = graph.by_name[name]
+        added[_weight_of(graph, name)] = graph.type_of(node.inputs[1])
         added[_bias_of(name)] = TensorType(shape=(node.shape[1],), dtype=node.dtype)
     for node in apart:
         for part in ("scale", "shift"):
-            added[f"{node.name}.{part}"] = TensorType(shape=(1, node.shape[1], 1, 1), dtype=node.dtype)
+            shape = (1, node.shape[1], *(1,) * (len(node.shape) - 2))
+            added[f"{node.name}.{part}"] = TensorType(shape=shape, dtype=node.dtype)
 
     def change(node: Node) -> tuple[Node, ...]:
         if node.name in gone:
             return ()
         if node.name in chains:
-            image, weight, *_ = node.inputs
-            return (dataclasses.replace(node, inputs=(image, weight, _bias_of(node.name))),)
+            weight = _weight_of(graph, node.name)
+            return (dataclasses.replace(node, inputs=(node.inputs[0], weight, _bias_of(node.name))),)
         if node.op != "batch_norm":
             return (node,)
         product = dataclasses.replace(
@@ -92,6 +96,12 @@ def fold(graph: Graph) -> Folded:
     return Folded(graph=folded, _before=graph, _chains=chains, _apart=apart)
 
 
+def _weight_of(graph: Graph, name: str) -> str:
+    """Return the name of a convolution's folded weights: their own, unless something else reads them as well."""
+    weight = graph.by_name[name].inputs[1]
+    return weight if len(graph.users[weight]) == 1 else f"{name}.folded"
+
+
 def _bias_of(name: str) -> str:
     return f"{name}.bias"
 
@@ -100,6 +110,8 @@ def _chain(graph: Graph, convolution: Node) -> tuple[Node, ...]:
     """Return what scales or shifts the channels of a convolution, one after the other."""
     found: list[Node] = []
     value = convolution.name
+    if not all(name in graph.parameters for name in convolution.inputs[1:]):
+        return ()
     while (user := graph.only_user(value)) is not None and _scales_channels(graph, user, value):
         found.append(user)
         value = user.name

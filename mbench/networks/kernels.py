@@ -70,7 +70,7 @@ def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...
         if layout.is_view(graph, node, last):
             views = _views(graph, node, last)
         else:
-            grown = _grown(graph, node, taken)
+            grown = _grown(graph, node, taken, last)
             following = graph.only_user(grown[-1].name)
             is_view = following is not None and layout.is_view(graph, following, last)
             views = _views(graph, following, last) if following is not None and is_view else ()
@@ -86,7 +86,7 @@ def _views(graph: Graph, first: Node, last: frozenset[str]) -> tuple[Node, ...]:
     return tuple(found)
 
 
-def _grown(graph: Graph, first: Node, taken: set[str]) -> tuple[Node, ...]:
+def _grown(graph: Graph, first: Node, taken: set[str], last: frozenset[str]) -> tuple[Node, ...]:
     """Return the longest group that starts with a node and has one value that is read outside."""
     if not layout.fuses(first.op):
         return (first,)
@@ -100,6 +100,7 @@ def _grown(graph: Graph, first: Node, taken: set[str]) -> tuple[Node, ...]:
             if operations.is_elementwise(user.op)
             and user.name not in taken
             and user.shape == first.shape
+            and (user.name in last) == (first.name in last)
             and not any(graph.depends_on(name, inside) for name in user.inputs if name not in inside)
         ]
         if not ready:

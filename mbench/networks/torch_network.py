@@ -177,18 +177,29 @@ def _layer_norm(node: Node, _batch: int, x: torch.Tensor, *given: torch.Tensor) 
 
 def _max_pool(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
     known = node.attributes
-    top, left, bottom, right = known["padding"]
-    x = functional.pad(x, (left, right, top, bottom), value=-torch.inf)
-    return functional.max_pool2d(x, known["kernel"], known["strides"], ceil_mode=bool(known.get("ceil_mode")))
+    x, padding = _padded(x, known["padding"], -torch.inf)
+    return functional.max_pool2d(x, known["kernel"], known["strides"], padding, ceil_mode=bool(known.get("ceil_mode")))
 
 
 def _avg_pool(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
     known = node.attributes
-    top, left, _, _ = known["padding"]
-    return functional.avg_pool2d(
-        x, known["kernel"], known["strides"], (top, left), bool(known.get("ceil_mode")),
-        bool(known.get("count_include_pad", True)),
-    )  # fmt: skip
+    counts_padding = bool(known.get("count_include_pad", True))
+    if (ones := None if counts_padding else torch.ones_like(x[:1, :1])) is not None:
+        ones, _ = _padded(ones, known["padding"], 0.0, always=True)
+    x, padding = _padded(x, known["padding"], 0.0, always=ones is not None)
+    how = {"kernel_size": known["kernel"], "stride": known["strides"], "ceil_mode": bool(known.get("ceil_mode"))}
+    mean = functional.avg_pool2d(x, padding=padding, **how)
+    return mean if ones is None else mean / functional.avg_pool2d(ones, padding=padding, **how)
+
+
+def _padded(
+    x: torch.Tensor, padding: tuple[int, int, int, int], value: float, *, always: bool = False
+) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Return an image with what torch cannot pad by itself, as it is not the same on both sides, and what it can."""
+    top, left, bottom, right = padding
+    if (top, left) == (bottom, right) and not always:
+        return x, (top, left)
+    return functional.pad(x, (left, right, top, bottom), value=value), (0, 0)
 
 
 def _of_batch(node: Node, batch: int, x: torch.Tensor) -> torch.Tensor:

@@ -32,12 +32,13 @@ AS_IS = Candidate(rule=FALLBACK)
 """The kernel as TVM made it."""
 
 
-def tasks(variant: Variant) -> tuple[Task, ...]:
-    """Return the kernels of a network that can be tuned, each once."""
-    from mbench.compile import to_relax
+def tasks(variant: Variant, target: Target) -> tuple[Task, ...]:
+    """Return the kernels of a network, as it is built for a target, that can be tuned, each once."""
+    from mbench.compile import fusing, to_relax
     from mbench.networks import architectures
 
-    lowered = to_relax.lower(architectures.folded(variant).graph)
+    graph = architectures.folded(variant).graph
+    lowered = to_relax.lower(graph, fusing.plan(graph, KernelMachine.of(target)))
     found: dict[str, tuple[tirx.PrimFunc, list[str]]] = {}
     for call, (_, function) in zip(lowered.calls, to_relax.kernel_calls(lowered.module), strict=True):
         kernel = signature(Kernel(function))

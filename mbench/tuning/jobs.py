@@ -10,11 +10,11 @@ from mbench.core.records import Variant
 from mbench.tuning.plans import Candidate, Task
 
 
-def tasks(variant: Variant) -> tuple[Task, ...]:
-    """Return the kernels of a network that can be tuned, each once."""
+def tasks(variant: Variant, target: Target) -> tuple[Task, ...]:
+    """Return the kernels of a network, as it is built for a target, that can be tuned, each once."""
     from mbench.tuning import candidates
 
-    return candidates.tasks(variant)
+    return candidates.tasks(variant, target)
 
 
 def tiles(function: str, target: Target, tries: int) -> tuple[Candidate, tuple[Candidate, ...]]:

@@ -118,7 +118,10 @@ class Tuner:
         """
         job = self.job
         note(f"finding the kernels of {len(job.variants)} networks")
-        lowering = {name: functools.partial(jobs.tasks, variants.parse(name, dtype=job.dtype)) for name in job.variants}
+        lowering = {
+            name: functools.partial(jobs.tasks, variants.parse(name, dtype=job.dtype), job.target)
+            for name in job.variants
+        }
         found = self._compilers.all_of(lowering, job.build_timeout_s)
         tasks = merged(task for name in job.variants for task in found[name].answer())
         listing = {task.kernel: functools.partial(jobs.tiles, task.function, job.target, job.tries) for task in tasks}

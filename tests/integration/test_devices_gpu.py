@@ -189,7 +189,7 @@ def to_time(tmp_path_factory: pytest.TempPathFactory) -> TimingPlan:
     """A pointwise layer in float16: what the rules choose, and two other tiles."""
     require(shutil.which("nvcc"), "nvcc is not on PATH")
     folder, target = tmp_path_factory.mktemp("tuning"), targets.load("cuda_sm90")
-    tasks = jobs.tasks(variants.parse("mobilenet_v1_0.25_32", batch=64, dtype="float16"))
+    tasks = jobs.tasks(variants.parse("mobilenet_v1_0.25_32", batch=64, dtype="float16"), target)
     task = [task for task in tasks if "_k1x1_" in task.kernel][-1]
     assert task.kernel.endswith("_float16")
     default, others = jobs.tiles(task.function, target, 2)

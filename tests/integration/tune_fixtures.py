@@ -17,8 +17,8 @@ from mbench.tuning.plans import Task
 
 
 @pytest.fixture(scope="module")
-def tasks() -> tuple[Task, ...]:
-    return jobs.tasks(variants.parse(VARIANT))
+def tasks(target: machine_types.Target) -> tuple[Task, ...]:
+    return jobs.tasks(variants.parse(VARIANT), target)
 
 
 @pytest.fixture(scope="module")

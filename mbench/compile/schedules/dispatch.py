@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from tvm import tirx
 from tvm.s_tir.schedule import ScheduleError
 
+from mbench.compile import fused_kernel
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu, gpu, weight_limit
@@ -41,6 +42,8 @@ def schedule(function: tirx.PrimFunc, machine: KernelMachine, choices: Mapping[s
 
 def signature(kernel: Kernel) -> str | None:
     """Return the word that a kernel's tuned choice is filed under; None for kinds of kernels that are not tuned."""
+    if fused_kernel.stages(kernel.function):
+        return None
     product = kernel.convolution or kernel.matmul
     return product.signature if product else None
 
@@ -53,7 +56,7 @@ def make(function: tirx.PrimFunc, machine: KernelMachine, rule: str, parameters:
     """
     rules, fallback = rules_for(machine)
     if rule == FALLBACK:
-        return KernelPlan(function=fallback(Kernel(function), machine))
+        return KernelPlan(function=fallback(Kernel(fused_kernel.plain(function)), machine))
     if rule not in rules:
         raise StaleChoiceError(f"there is no rule {rule}")
     expected = next(iter(rules[rule].offers(Kernel(function), machine)), None)
@@ -98,7 +101,9 @@ def _by_rule(function: tirx.PrimFunc, machine: KernelMachine, without: str | Non
         if plan is not None:
             return Scheduled(plan=plan, rule=name, parameters=parameters)
     reason = "; ".join(refused) or f"no rule is for blocks {', '.join(Kernel(function).blocks)}"
-    return Scheduled(plan=KernelPlan(function=fallback(Kernel(function), machine)), rule=FALLBACK, reason=reason)
+    return Scheduled(
+        plan=KernelPlan(function=fallback(Kernel(fused_kernel.plain(function)), machine)), rule=FALLBACK, reason=reason
+    )
 
 
 def rules_for(machine: KernelMachine) -> tuple[Mapping[str, Rule], Callable[[Kernel, KernelMachine], tirx.PrimFunc]]:
