@@ -83,7 +83,7 @@ def as_cpp(source: str, names: Sequence[str]) -> str:
     kernels_only = re.sub(r"__asm__ __volatile__\((.*?)\);\n", _mma, kernels_only, flags=re.DOTALL)
     entries = []
     for name in names:
-        [signature] = re.findall(rf"{name}_kernel\(([^)]*)\);", kernels_only)
+        [signature] = re.findall(rf"\b{name}_kernel\(([^)]*)\);", kernels_only)
         numbers = [int(number) for number in re.findall(r"p(\d+)_ptr", signature)]
         kinds = re.findall(r"(\w+)\* __restrict__", signature)
         passed = ", ".join(f"({kind}*)given[{number}]" for kind, number in zip(kinds, numbers, strict=True))

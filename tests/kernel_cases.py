@@ -398,7 +398,8 @@ def run(
     output, or to an input, is an error.
     """
     inputs = [Guarded(array, np.nan) for array in arrays]
-    output = Guarded(np.full(output_shape, np.nan, dtype), 12345.0)
+    unwritten = np.nan if np.issubdtype(np.dtype(dtype), np.floating) else -1
+    output = Guarded(np.full(output_shape, unwritten, dtype), 12345.0)
     library["main"](*(array.tensor for array in (*inputs, output)))
     assert output.untouched(), "the kernel wrote outside of its output"
     for array, original in zip(inputs, arrays, strict=True):
@@ -541,6 +542,8 @@ SHARED: dict[str, Layer] = {
     "cpu.depthwise": Conv(batch=2, height=28, width=28, inputs=89, channels=89, groups=89),
     "cpu.convolution": Conv(height=14, width=12, inputs=24, channels=44),
     "cpu.pool": Pool(batch=3, height=28, width=28, channels=179),
+    "cpu.window_pool": WindowPool(batch=2, height=28, width=28, channels=179),
+    "cpu.batch_matmul": Product(left=(2, 3), right=(2, 1), rows=49, depth=64, columns=49),
 }
 """Layers that are large enough to be shared out to threads."""
 

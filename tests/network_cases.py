@@ -10,6 +10,7 @@ from mbench.compile import to_relax
 from mbench.core.records import Variant
 from mbench.networks import architectures, folding, torch_network, weights
 from mbench.networks.graph import Graph
+from mbench.networks.graph_builder import GraphBuilder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,3 +46,26 @@ def of_graph(graph: Graph) -> Network:
         example=example.numpy(),
         expected=expected.numpy(),
     )
+
+
+def mixed(dtype: str = "float32") -> Graph:
+    """Return a small network with squeeze-excite, a pool, attention over its pixels, and a softmax at its end."""
+    builder = GraphBuilder(dtype=dtype)
+    x = builder.input("image", (2, 3, 16, 16))
+    x = builder.convolution("first", x, 16, kernel=3, stride=2, activation="hard_swish")
+    x = builder.convolution("apart", x, 16, kernel=3, groups=16, dilation=2, activation="relu6")
+    squeezed = builder.add("global_avg_pool", "squeeze", x)
+    gate = builder.convolution("gate", squeezed, 16, norm=None, bias=True, activation="sigmoid")
+    x = builder.add("multiply", "scaled", x, gate)
+    x = builder.add("max_pool2d", "largest", x, kernel=(3, 3), strides=(2, 2), padding=(0, 0, 1, 1))
+    parts = {name: builder.convolution(name, x, 16, activation="gelu") for name in ("query", "key", "value")}
+    flat = {name: builder.add("reshape", f"{name}.flat", part, shape=(2, 16, 16)) for name, part in parts.items()}
+    query, value = (builder.add("permute", f"{name}.rows", flat[name], axes=(0, 2, 1)) for name in ("query", "value"))
+    scores = builder.add("matmul", "scores", query, flat["key"])
+    mean = builder.add("matmul", "mean_of_values", builder.add("softmax", "weights", scores, axis=-1), value)
+    back = builder.add("permute", "back", mean, axes=(0, 2, 1))
+    x = builder.add("add", "sum", builder.add("reshape", "image2", back, shape=(2, 16, 4, 4)), x)
+    x = builder.add("avg_pool2d", "mean", x, kernel=(2, 2), strides=(2, 2), padding=(0, 0, 0, 0))
+    x = builder.add("global_avg_pool", "pool", x)
+    x = builder.linear("fc", builder.add("reshape", "flat", x, shape=(2, 16)), 10)
+    return builder.graph(builder.add("softmax", "probabilities", x, axis=1))

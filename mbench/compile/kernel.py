@@ -85,8 +85,10 @@ class Kernel:
             return first
         weighted = any(word in self.anchor for word in ("conv2d", "matmul"))
         store = self.store(self.anchor)
-        accumulator = first if isinstance(store.value, prim.Max) else dtypes.of(first).accumulator
-        if str(store.buffer.dtype) != accumulator or (weighted and others[0] != first):
+        if not isinstance(store, tirx.BufferStore):  # several at once, as the place of a maximum
+            return None
+        right = {dtypes.of(first).accumulator, *([first] if isinstance(store.value, prim.Max) else [])}
+        if str(store.buffer.dtype) not in right or (weighted and others[0] != first):
             return None
         return first
 
@@ -185,8 +187,8 @@ class Kernel:
 
     @cached_property
     def rows(self) -> RowChain | None:
-        """The whole kernel as steps along rows; None if it is none, or not of floats alone."""
-        if self.anchor is None or self.dtype is None or set(self.parameter_dtypes) != {self.dtype}:
+        """The whole kernel as steps along rows; None if it is none."""
+        if self.anchor is None or self.dtype is None:
             return None
         return rows.read(self._read, self.function.params)
 

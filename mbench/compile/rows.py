@@ -121,6 +121,8 @@ def _step(block: Any, shape: tuple[int, ...], depth: int) -> RowStep | None:
         return None
     if len(kept) < len(axes):
         kinds = {prim.Add: "sum", prim.Max: "max"}
+        if str(store.buffer.dtype) != "float32":
+            return None
         if tuple(extents) != shape or len(kept) != depth or type(store.value) not in kinds:
             return None
         reduces, expression = kinds[type(store.value)], store.value.b

@@ -137,7 +137,7 @@ def test_other_types_are_moved_too(name: str, dtype: str) -> None:
     shape = (2, 3, 4, 21)
     scheduled = schedule(function_of(name, shape, dtype), AVX2)
     assert scheduled.rule == RULE
-    assert scheduled.plan.lanes == {"float16": 16, "float64": 4}[dtype]
+    assert scheduled.plan.tile == {"float16": "1x1x16", "float64": "1x1x4"}[dtype]
     assert problem(name, shape, scheduled.plan, dtype) is None
 
 

@@ -21,6 +21,7 @@ from mbench.compile import computations, parallel
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import generic
+from mbench.compile.schedules.dispatch import schedule
 from mbench.compile.schedules.rule import KernelPlan
 
 
@@ -129,6 +130,16 @@ def test_what_lies_between_is_computed_where_it_is_read() -> None:
     text = written(lambda x: topi.nn.relu(topi.add(topi.sum(x, 1), topi.sum(x, 1))), (4, 5, 16)).script()
     assert text.count("T.max(") == 1
     assert "T_add" not in text
+
+
+def test_the_place_of_a_maximum() -> None:
+    """Two numbers are reduced at once: no rule knows such a block."""
+    x = te.placeholder((5, 12, 20), "float32", "x")
+    scheduled = schedule(te.create_prim_func([x, topi.argmax(x, 1)]), AVX2)
+    assert scheduled.rule == "fallback"
+    array = np.random.default_rng(9).standard_normal((5, 12, 20), dtype=np.float32)
+    library = kernels.compiled(scheduled.plan.function)
+    np.testing.assert_array_equal(kernels.run(library, [array], (5, 20), "int32"), array.argmax(1))
 
 
 def test_what_tvm_refuses_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,14 @@ def test_networks_of_every_kind_of_layer_compute_what_torch_does(machine: str, s
         assert kernel.description == f"{kernel.rule} {kernel.plan.tile}"
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_network_of_many_operations_is_what_torch_computes(machine: str) -> None:
+    network = networks.of_graph(networks.mixed())
+    output, scheduled = run(network.module, machine, network.example)
+    assert numerics.compare(output, network.expected, 1e-5).passed
+    assert rules_of(scheduled) == cpu.RULES.keys() - {"cpu.winograd", "cpu.inverted_residual"}
+
+
 @pytest.mark.parametrize(
     ("machine", "name", "batch"),
     [

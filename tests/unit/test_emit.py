@@ -62,6 +62,24 @@ def test_the_last_panel_ends_with_the_last_channel(channels: int, data: st.DataO
     assert starts[:-1] == [width * number for number in range(len(starts) - 1)]
 
 
+@given(shape=st.lists(st.integers(1, 5), min_size=0, max_size=4), data=st.data())
+def test_a_place_is_where_numpy_says(shape: list[int], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, int(np.prod(shape)) - 1))
+    found = [value_of(index, (INDEX, place)) for index in emit.unraveled(INDEX, shape)]
+    assert found == [int(index) for index in np.unravel_index(place, shape)] if shape else found == []
+
+
+@given(extents=st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=3), data=st.data())
+def test_an_operand_that_broadcasts_has_fewer_matrices(extents: list[tuple[int, bool]], data: st.DataObject) -> None:
+    lead = [extent for extent, _ in extents]
+    own = [1 if shared else extent for extent, shared in extents]
+    matrices = np.arange(np.prod(own)).reshape(own)
+    place = data.draw(st.integers(0, int(np.prod(lead)) - 1))
+    at = np.unravel_index(place, lead)
+    found = value_of(emit.matrix_of(emit.unraveled(INDEX, lead), own), (INDEX, place))
+    assert found == np.broadcast_to(matrices, lead)[at]
+
+
 # ------------------------------------------------------------------------------------------------------ small kernels
 def copier(*shape: int) -> Kernel:
     """Return a kernel of an input, two more and an output, all of one shape; what it computes is written anew."""
@@ -124,6 +142,18 @@ def test_accumulators_keep_their_rows_and_vectors_apart(lanes: int) -> None:
                 with emit.lanes_of(lanes) as lane:
                     T.buffer_store(target, sums.element(row, v, lane), [(row * vectors + v) * lanes + lane])
     np.testing.assert_array_equal(ran(writer, x, 2 * x, x), x + 2 * x * (2 * x.ravel()[:rows, None]))
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_registers_keep_what_is_largest_element_by_element(lanes: int) -> None:
+    x = np.random.default_rng(3).standard_normal((1, lanes), dtype=np.float32)
+    writer = emit.Writer(copier(1, lanes))
+    with writer.function() as (source, other, _, target):
+        sums = emit.Accumulators(1, 1, lanes)
+        sums.each(lambda _row, _vector, lane: source[lane])
+        sums.keep_largest(0, 0, emit.vector(other, 0, lanes))
+        emit.store(target, sums.vector(0, 0), 0, lanes)
+    np.testing.assert_array_equal(ran(writer, x, -x, x), np.abs(x))
 
 
 def test_a_parameter_is_loaded_by_its_own_indices() -> None:

@@ -80,6 +80,14 @@ def test_a_network_is_what_torch_computes(variant: str, batch: int, dtype: str, 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_network_of_many_operations_is_what_torch_computes(dtype: str) -> None:
+    lowered = networks.of_graph(networks.mixed(dtype))
+    found = output(installed(lowered, "cuda_sm80"), lowered.example.astype(dtype))
+    seen = numerics.compare(found, lowered.expected, dtypes.of(dtype).network_tolerance)
+    assert seen.passed, seen.detail
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_constants_are_as_large_as_the_costs_say(dtype: str) -> None:
     variant = variants.parse("mobilenet_v1_0.25_32", dtype=dtype)
     expected = costs.total(costs.of_layer(spec, dtype) for spec in architectures.layers(variant))

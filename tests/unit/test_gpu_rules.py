@@ -6,20 +6,24 @@ import dataclasses
 import itertools
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import cuda_on_cpu
 import kernel_cases as kernels
 import numpy as np
 import pytest
-from kernel_cases import Conv, Dense, Layer, Pool
-from tvm import relax
+import torch
+from kernel_cases import Conv, Dense, Layer, Pool, Product, WindowPool
+from torch.nn import functional
+from tvm import relax, te, topi
 
-from mbench.compile import codegen
+from mbench.compile import codegen, computations
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import gpu
 from mbench.compile.schedules.dispatch import schedule
+from mbench.compile.schedules.rule import KernelPlan
 from mbench.core.dtypes import NAMES as DTYPES
 from mbench.hardware import targets
 
@@ -44,6 +48,8 @@ DEPTHWISE = [
     Conv(height=10, width=14, inputs=8, channels=8, groups=8, kernel=5, padding=(2, 2, 2, 2)),
     Conv(batch=2, height=7, width=10, inputs=6, channels=6, groups=6, kernel=5, strides=(2, 2), padding=(2, 2, 2, 2)),
     Conv(height=10, width=10, inputs=16, channels=16, groups=16, padding=NONE, epilogue="none"),
+    Conv(height=11, width=9, inputs=8, channels=8, groups=8, dilation=(2, 3), strides=(2, 1), padding=(2, 3, 1, 0)),
+    Conv(batch=2, inputs=6, channels=18, groups=6, kernel=(1, 5), padding=(0, 2, 0, 2), epilogue="bias+gelu"),
 ]
 STANDARD = [
     Conv(height=14, width=14, inputs=3, channels=16, strides=(2, 2), channels_last=False),
@@ -52,6 +58,21 @@ STANDARD = [
     Conv(batch=2, height=7, width=10, inputs=24, channels=44, strides=(2, 2), epilogue="residual"),
     Conv(height=10, width=10, inputs=5, channels=8, kernel=5, padding=(2, 2, 2, 2), epilogue="none"),
     Conv(height=14, width=7, inputs=16, channels=32, kernel=1, strides=(2, 2), padding=NONE),
+    Conv(height=9, width=12, channels=24, kernel=(3, 5), strides=(1, 2), padding=(0, 1, 2, 3), epilogue="bias+silu"),
+    Conv(inputs=16, dilation=(2, 1), padding=(2, 1, 2, 1), epilogue="bias+residual"),
+    Conv(inputs=24, channels=96, groups=3, strides=(2, 1)),
+    Conv(batch=2, inputs=32, channels=32, groups=2, kernel=1, padding=NONE),
+]
+PRODUCTS = [
+    Product(left=(1,), right=(1,), rows=49, depth=20, columns=33),
+    Product(left=(2, 3), right=(2, 1), rows=5, depth=64, columns=49, epilogue="bias+relu"),
+    Product(left=(), right=(3,), rows=70, depth=7, columns=20, epilogue="bias+tanh"),
+]
+WINDOWS = [
+    WindowPool(batch=2, channels=24),
+    WindowPool(kind="avg", height=9, width=8, channels=9, count_include_pad=False, epilogue="bias+residual"),
+    WindowPool(height=8, channels=12, kernel=(2, 3), strides=(2, 1), ceil_mode=True, epilogue="relu"),
+    WindowPool(kind="avg", height=6, width=7, padding=NONE, strides=(1, 1), epilogue="none"),
 ]
 POOLS = [Pool(channels=32), Pool(batch=2, height=10, width=7, channels=89), Pool(height=4, width=4, channels=256)]
 LAYERS: dict[str, list[Layer]] = {
@@ -60,6 +81,8 @@ LAYERS: dict[str, list[Layer]] = {
     "gpu.depthwise": [*DEPTHWISE],
     "gpu.convolution": [*STANDARD],
     "gpu.pool": [*POOLS],
+    "gpu.window_pool": [*WINDOWS],
+    "gpu.batch_matmul": [*PRODUCTS],
 }
 
 
@@ -96,6 +119,88 @@ def test_each_architecture_has_a_first_choice_that_is_right(dtype: str) -> None:
     assert cuda_on_cpu.problems(plans) == {}
 
 
+@pytest.mark.parametrize("rule", ["gpu.matmul", "gpu.dense", "gpu.depthwise", "gpu.convolution", "gpu.pool"])
+def test_every_epilogue_is_what_torch_computes(rule: str) -> None:
+    layer, plans = TAKEN[rule], {}
+    for number, epilogue in enumerate(kernels.EPILOGUES):
+        own = dataclasses.replace(layer, epilogue=epilogue)
+        plans[f"k{number}"] = (cuda_on_cpu.plan(rule, own), own)
+    wrong = cuda_on_cpu.problems(plans)
+    assert {plans[name][1].epilogue: text for name, text in wrong.items()} == {}
+
+
+# --------------------------------------------------------------------------------------------------------- along rows
+ROWS: dict[str, tuple[tuple[tuple[int, ...], ...], Callable[..., te.Tensor], Callable[..., torch.Tensor]]] = {
+    "softmax": (((3, 49),), lambda x: computations.softmax(x, 1), lambda x: x.softmax(1)),
+    "long": (((2, 3, 300),), lambda x: computations.softmax(x, -1), lambda x: x.softmax(-1)),
+    "layer_norm": (
+        ((5, 64), (64,), (64,)),
+        lambda x, weight, bias: computations.layer_norm(x, weight, bias, [1], 1e-5),
+        lambda x, weight, bias: functional.layer_norm(x, (64,), weight, bias, 1e-5),
+    ),
+    "sum": (((7, 90),), lambda x: topi.sum(x, 1), lambda x: x.sum(1)),
+}
+
+
+def row_plans(threads: int | None = None) -> dict[str, KernelPlan]:
+    machine, made = cuda_on_cpu.machine("cuda_sm80"), {}
+    for name, (shapes, write, _) in ROWS.items():
+        read = [te.placeholder(shape, "float32", "x") for shape in shapes]
+        kernel = Kernel(te.create_prim_func([*read, write(*read)]))
+        parameters = next(iter(gpu.RULES["gpu.rows"].candidates(kernel, machine)))
+        plan = gpu.RULES["gpu.rows"].build(kernel, machine, {"threads": threads} if threads else parameters)
+        assert plan is not None
+        made[name] = plan
+    return made
+
+
+def row_problems(made: Mapping[str, KernelPlan], **options: Any) -> dict[str, str]:
+    libraries = cuda_on_cpu.compiled({name: plan.function for name, plan in made.items()}, **options)
+    found = {}
+    for name, both in libraries.items():
+        shapes, _, value = ROWS[name]
+        arrays = [np.random.default_rng(1).standard_normal(shape, dtype=np.float32) for shape in shapes]
+        expected = value(*(torch.from_numpy(array.astype(np.float64)) for array in arrays)).numpy()
+        for library in both:
+            try:
+                np.testing.assert_allclose(kernels.run(library, arrays, expected.shape), expected, rtol=1e-5, atol=1e-5)
+            except AssertionError as error:
+                found[name] = str(error)
+    return found
+
+
+@pytest.mark.parametrize("threads", [None, 32, 64, 256])
+def test_reductions_along_rows_are_what_torch_computes(threads: int | None) -> None:
+    assert row_problems(row_plans(threads)) == {}
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_a_barrier_left_out_of_a_row_is_noticed(number: int) -> None:
+    """Six of the tree of 64 threads, one before all of them read its root, one before the next reduction writes."""
+
+    def plant(source: str) -> str:
+        start = source.rindex('extern "C" __global__')
+        places = [found.span() for found in re.finditer(r"__syncthreads\(\);", source[start:])]
+        assert len(places) == 16
+        begin, end = places[number]
+        return source[: start + begin] + source[start + end :]
+
+    assert row_problems({"layer_norm": row_plans(64)["layer_norm"]}, plant=plant)
+
+
+def test_halves_are_summed_along_rows_in_float32() -> None:
+    x = te.placeholder((4, 40), "float16", "x")
+    result = computations.chain((4, 40), lambda *at: computations.softmax(x, 1)(*at).astype("float16"))
+    scheduled = schedule(te.create_prim_func([x, result]), cuda_on_cpu.machine("cuda_sm80"))
+    assert scheduled.rule == "gpu.rows"
+    array = np.random.default_rng(2).standard_normal((4, 40)).astype(np.float16)
+    expected = torch.from_numpy(array.astype(np.float64)).softmax(1).numpy()
+    for library in cuda_on_cpu.compiled({"halves": scheduled.plan.function})["halves"]:
+        output = kernels.run(library, [array], (4, 40), "float16")
+        assert (np.abs(output - expected) <= 2.0**-11 * expected + 1e-7).all()
+
+
+# ------------------------------------------------------------------------------------------------- what sums up nothing
 def test_what_is_left_over_is_done_element_by_element() -> None:
     x = np.random.default_rng(1).standard_normal((2, 5, 7, 12), dtype=np.float32)
     [function] = kernels.lowered(
@@ -105,12 +210,9 @@ def test_what_is_left_over_is_done_element_by_element() -> None:
         ),
     )
     machine = cuda_on_cpu.machine("cuda_sm80")
-    kernel = Kernel(function)
-    for name in kernel.blocks[:-1]:
-        kernel.schedule.compute_inline(kernel.block(name))
-    alone = Kernel(kernel.result())
-    assert list(gpu.RULES["gpu.elementwise"].candidates(alone, machine)) == [{}]
-    made = gpu.RULES["gpu.elementwise"].build(alone, machine, {})
+    assert len(Kernel(function).blocks) == 2
+    assert list(gpu.RULES["gpu.elementwise"].candidates(Kernel(function), machine)) == [{}]
+    made = gpu.RULES["gpu.elementwise"].build(Kernel(function), machine, {})
     assert made is not None
     for library in cuda_on_cpu.compiled({"left": made.function})["left"]:
         expected = np.maximum(x.transpose(0, 3, 1, 2), 0)
@@ -149,7 +251,9 @@ HALVES = Conv(height=7, width=7, inputs=144, channels=32, kernel=1, padding=NONE
 HALF_TILE = {"rows": 32, "columns": 32, "depth": 64, "warp_rows": 16, "warp_columns": 32}
 PLANTED["halves"] = ("gpu.matmul", HALVES, {**HALF_TILE, "slices": 1})
 PLANTED["sliced_halves"] = ("gpu.matmul", HALVES, {**HALF_TILE, "slices": 2})
-BARRIERS = {"product": 2, "sliced": 4, "dense": 6, "pool": 3, "halves": 2, "sliced_halves": 3}
+COMPUTED = Product(left=(2,), right=(1,), rows=28, depth=40, columns=28)
+PLANTED["computed"] = ("gpu.batch_matmul", COMPUTED, {"rows": 32, "columns": 16})
+BARRIERS = {"product": 2, "sliced": 4, "dense": 6, "pool": 3, "halves": 2, "sliced_halves": 3, "computed": 2}
 
 
 def _spoiled(name: str, change: tuple[str, str, int]) -> dict[str, str]:
@@ -207,6 +311,8 @@ TAKEN: dict[str, Layer] = {
     "gpu.depthwise": DEPTHWISE[0],
     "gpu.convolution": STANDARD[0],
     "gpu.pool": POOLS[0],
+    "gpu.window_pool": WINDOWS[0],
+    "gpu.batch_matmul": PRODUCTS[0],
 }
 
 
@@ -218,6 +324,15 @@ def test_a_rule_takes_its_own_kind_and_answers_none_for_others(rule: str, kind: 
     if not own:
         parameters = next(iter(gpu.RULES[kind].candidates(Kernel(layer.function()), machine)))
         assert gpu.RULES[rule].build(Kernel(layer.function()), machine, parameters) is None
+
+
+def test_tiles_lie_within_groups() -> None:
+    layer = Conv(inputs=24, channels=96, groups=3)
+    offered = cuda_on_cpu.candidates("gpu.convolution", layer)
+    assert {parameters["columns"] for parameters in offered} == {16, 32}
+    with pytest.raises(ValueError, match="a tile of 64 columns is no part of a group of 32 channels"):
+        cuda_on_cpu.plan("gpu.convolution", layer, parameters={**offered[0], "columns": 64})
+    assert not cuda_on_cpu.candidates("gpu.convolution", dataclasses.replace(layer, channels=72))
 
 
 def test_warps_of_an_odd_number_of_instructions() -> None:
@@ -234,6 +349,8 @@ SENSELESS = {
     "more threads than a block has": ("gpu.pool", {"channels": 128, "parts": 32}),
     "columns that are no quads": ("gpu.dense", {"columns": 6}),
     "none": ("gpu.dense", {"slices": 0}),
+    "more lines than a pool has": ("gpu.window_pool", {"lines": 40}),
+    "rows that are no sixteens": ("gpu.batch_matmul", {"rows": 24}),
 }
 
 

@@ -81,6 +81,7 @@ TESTED_ELSEWHERE = {
     "compile/windows.py": ("unit/test_kernel.py", "how a kernel's windows are read off its blocks"),
     "compile/schedules/cpu/winograd_layout.py": ("unit/test_winograd.py", "a part of Winograd"),
     "compile/winograd_transforms.py": ("unit/test_winograd.py", "a part of Winograd"),
+    "compile/schedules/row_values.py": ("unit/test_cpu_rows.py", "what both kinds of machine write of a row"),
     "compile/schedules/rule.py": ("unit/test_dispatch.py", "the type of a rule; the rules in their order"),
     "compile/schedules/metaschedule.py": ("integration/test_tune_command.py", "takes a search's database"),
     "compile/codegen.py": ("unit/test_cuda_graph.py", "the functions of a library; integration/test_build.py runs it"),

@@ -101,6 +101,14 @@ def unraveled(place: Any, shape: Sequence[int]) -> list[Any]:
     return found[::-1]
 
 
+def matrix_of(lead: Sequence[Any], extents: Sequence[int]) -> Any:
+    """Return which matrix of an operand with these leading axes a product reads: of an axis of 1, the only one."""
+    place: Any = 0
+    for index, extent in zip(lead, extents, strict=True):
+        place = place * extent + (index if extent > 1 else 0)
+    return place
+
+
 def broadcast(value: Any, lanes: int) -> Any:
     """Return a vector of `lanes` copies."""
     return value if lanes == 1 else tirx.Broadcast(value, lanes)

@@ -6,7 +6,7 @@ of a matrix before the next one is begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from tvm import tirx
@@ -110,8 +110,8 @@ class _BatchTile:
             return [*own, row + r, column + (v * lanes + lane)]
 
         sums.each(lambda r, v, lane: start(indices(r, v, lane), self._load) if start else tirx.const(0, "float32"))
-        left = emit.named((_matrix(lead, product.left) * product.rows + row) * product.reduction)
-        right = emit.named(_matrix(lead, product.right) * (product.reduction * product.columns) + column)
+        left = emit.named((emit.matrix_of(lead, product.left) * product.rows + row) * product.reduction)
+        right = emit.named(emit.matrix_of(lead, product.right) * (product.reduction * product.columns) + column)
         turns, rest = divmod(product.reduction, _UNROLL)
         if turns:
             with emit.loop(turns) as turn:
@@ -143,11 +143,3 @@ class _BatchTile:
             loaded = emit.vector(self._left, start, self._lanes)
             return [emit.lane(loaded, number, self._lanes) for number in range(count)]
         return [emit.broadcast(self._left[start + number], self._lanes) for number in range(count)]
-
-
-def _matrix(lead: Sequence[Any], extents: Sequence[int]) -> Any:
-    """Return which matrix of an operand with these leading axes a product reads: of an axis of 1, the only one."""
-    place: Any = 0
-    for index, extent in zip(lead, extents, strict=True):
-        place = place * extent + (index if extent > 1 else 0)
-    return place

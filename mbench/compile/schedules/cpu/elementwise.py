@@ -35,11 +35,12 @@ _MOST_STRETCHES = 8
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield numbers of tasks, quickest first, for kernels that reduce nothing."""
-    if kernel.anchor is not None:
+    stores = [kernel.store(name) for name in kernel.blocks]
+    if kernel.anchor is not None or not all(isinstance(store, tirx.BufferStore) for store in stores):
         return
     shape = kernel.parameter_shapes[-1]
     lines = math.prod(shape[:-1])
-    calls = any(isinstance(each, ir.Call) for name in kernel.blocks for each in walk(kernel.store(name).value))
+    calls = any(isinstance(each, ir.Call) for store in stores for each in walk(store.value))
     cycles = math.prod(shape) / machine.lanes() * (_CALL_CYCLES if calls else _VECTOR_CYCLES)
     sizes = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
     moved = float(sum(math.prod(each) * _bytes(dtype) for each, dtype in sizes))
@@ -67,7 +68,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         line = emit.named(first + number)
         for stretch in only.stretches():
             _write(only, arrays, line, stretch)
-    return KernelPlan(function=writer.result(), tile=f"1x1x{only.lanes}", lanes=only.lanes)
+    return KernelPlan(function=writer.result(), tile=f"1x1x{only.lanes}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,16 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
-from mbench.compile.rows import RowChain, RowRead, RowStep
+from mbench.compile.rows import RowChain, RowStep
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.row_values import COMBINE, LEAST, RowValues
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
 
 _UNROLLED = 4
 """Vectors that a pass has under way."""
@@ -29,7 +30,7 @@ _STEP_CYCLES, _CALL_CYCLES = 2, 15
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield numbers of tasks, quickest first."""
-    chain = kernel.rows
+    chain = _chain(kernel)
     if chain is None:
         return
     vectors = chain.rows * -(-chain.columns // machine.lanes())
@@ -39,17 +40,23 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
         yield {"row_parts": grid.outer}
 
 
+def _chain(kernel: Kernel) -> RowChain | None:
+    return kernel.rows if set(kernel.parameter_dtypes) == {dtypes.DEFAULT} else None
+
+
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    chain = kernel.rows
+    chain = _chain(kernel)
     if chain is None:
         return None
     (parts,) = positive(parameters, "row_parts")
     lanes = tiling.vector_lanes(chain.columns, machine)
     writer = emit.Writer(kernel)
     with writer.function() as arrays, emit.tasks(chain.rows, parts, 1, 1) as ((first, count), _), emit.loop(count) as n:
-        _RowPasses(kernel, chain, arrays, lanes).write(emit.named(first + n))
-    return KernelPlan(function=writer.result(), tile=f"1x{_UNROLLED}x{lanes}", lanes=lanes)
+        row = emit.named(first + n)
+        values = RowValues(chain, kernel.function.params, arrays, row, emit.named(row * chain.columns))
+        _RowPasses(values, lanes).write()
+    return KernelPlan(function=writer.result(), tile=f"1x{_UNROLLED}x{lanes}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,31 +86,23 @@ def _parts(columns: int, lanes: int) -> list[_RowPart]:
 class _RowPasses:
     """Writes what is done with one row."""
 
-    def __init__(self, kernel: Kernel, chain: RowChain, arrays: list[Any], lanes: int) -> None:
-        self._chain, self._target = chain, arrays[-1]
-        self._parts = _parts(chain.columns, lanes)
-        self._arrays = list(zip(kernel.function.params, arrays, strict=True))
-        self._numbers: list[tuple[Any, Any]] = []
-        """Steps' buffers of one number a row, and that number."""
-        self._row: Any = 0
-        self._waiting: Any = None
-        """The buffer of the step whose values wait in the output."""
+    def __init__(self, values: RowValues, lanes: int) -> None:
+        self._values, self._chain, self._target = values, values.chain, values.target
+        self._parts = _parts(values.chain.columns, lanes)
 
-    def write(self, row: Any) -> None:
+    def write(self) -> None:
         """Write all passes."""
-        self._row, self._start = row, emit.named(row * self._chain.columns)
+        values = self._values
         *before, last = self._chain.steps
         for step in before:
             if not step.whole:
-                self._numbers.append((step.buffer, emit.named(self._number(step))))
+                values.numbers.append((step.buffer, emit.named(self._number(step))))
         if not last.whole:
-            T.buffer_store(self._target, self._number(last), [row])
+            T.buffer_store(self._target, self._number(last), [values.row])
             return
         for part in self._parts:
             with self._vectors(part) as places:
-                for place in places:
-                    with emit.lanes_of(part.lanes) as lane:
-                        T.buffer_store(self._target, self._value(last, place + lane), [self._start + place + lane])
+                self._put(last, part, places)
 
     @contextlib.contextmanager
     def _vectors(self, part: _RowPart) -> Iterator[list[Any]]:
@@ -112,29 +111,37 @@ class _RowPasses:
             first = part.start + turn * (part.vectors * part.lanes)
             yield [first + vector * part.lanes for vector in range(part.vectors)]
 
+    def _put(self, step: RowStep, part: _RowPart, places: list[Any]) -> None:
+        """Write what a step computes to the output."""
+        values = self._values
+        for place in places:
+            with emit.lanes_of(part.lanes) as lane:
+                T.buffer_store(self._target, values.value(step, place + lane), [values.start + place + lane])
+
     def _number(self, step: RowStep) -> Any:
         """Return what a step computes of the row."""
         if step.reduces is None:
-            return self._value(step, 0)
-        lowest = {"sum": tirx.const(0, "float32"), "max": tirx.min_value("float32")}[step.reduces]
+            return self._values.value(step, 0)
         waits = self._begins_to_wait(step)
         registers: dict[int, emit.Accumulators] = {}
         for part in self._parts:
             if part.lanes not in registers:  # the first part of so many lanes has the most vectors
                 registers[part.lanes] = emit.Accumulators(1, part.vectors, part.lanes)
-                registers[part.lanes].each(lambda _row, _vector, _lane: lowest)
+                registers[part.lanes].each(lambda _row, _vector, _lane: LEAST[str(step.reduces)])
             with self._vectors(part) as places:
                 if waits is not None:
+                    self._values.waiting = None
                     self._put(waits, part, places)
+                    self._values.waiting = waits.buffer
                 for vector, place in enumerate(places):
                     self._take(step, registers[part.lanes], vector, place)
-        return self._combined(str(step.reduces), list(registers.values()))
+        return self._combined(step.reduces, list(registers.values()))
 
     def _take(self, step: RowStep, sums: emit.Accumulators, vector: int, place: Any) -> None:
         """Reduce one vector of the row into a register."""
-        combine = _COMBINE[str(step.reduces)]
+        combine = COMBINE[str(step.reduces)]
         with emit.lanes_of(sums.lanes) as lane:
-            value = combine(sums.element(0, vector, lane), self._value(step, place + lane))
+            value = combine(sums.element(0, vector, lane), self._values.value(step, place + lane))
             sums.set(0, vector, lane, value)
 
     def _combined(self, reduces: str, registers: list[emit.Accumulators]) -> Any:
@@ -143,48 +150,14 @@ class _RowPasses:
             for vector in range(1, sums.vectors):
                 (sums.add if reduces == "sum" else sums.keep_largest)(0, 0, sums.vector(0, vector))
         lanes = [sums.element(0, 0, lane) for sums in registers for lane in range(sums.lanes)]
-        return _tree(_COMBINE[reduces], lanes)
+        return _tree(COMBINE[reduces], lanes)
 
     def _begins_to_wait(self, step: RowStep) -> RowStep | None:
         """Return the step whose values are to wait in the output from this pass on."""
-        if self._waiting is not None or not self._chain.steps[-1].whole:
+        if self._values.waiting is not None or not self._chain.steps[-1].whole:
             return None
-        for read in step.reads():
-            made = self._step(read)
-            if made is not None and made.whole and made.calls:
-                return made
-        return None
-
-    def _put(self, step: RowStep, part: _RowPart, places: list[Any]) -> None:
-        self._waiting = None
-        for place in places:
-            with emit.lanes_of(part.lanes) as lane:
-                T.buffer_store(self._target, self._value(step, place + lane), [self._start + place + lane])
-        self._waiting = step.buffer
-
-    def _step(self, read: RowRead) -> RowStep | None:
-        return next((step for step in self._chain.steps if step.buffer.same_as(read.source)), None)
-
-    def _value(self, step: RowStep, column: Any) -> Any:
-        """Return what a step computes, or reduces, at a column."""
-
-        def load(read: RowRead) -> Any:
-            if self._waiting is not None and read.source.same_as(self._waiting):
-                return self._target[self._start + column]
-            made = self._step(read)
-            if made is not None and made.whole:
-                return self._value(made, column)
-            number = next((number for buffer, number in self._numbers if buffer.same_as(read.source)), None)
-            if number is not None:
-                return number
-            array = next(array for parameter, array in self._arrays if parameter.same_as(read.source))
-            place = {"rows": self._start + column, "columns": column, "row": self._row, "all": 0}[read.like]
-            return array[place]
-
-        return step.value(load)
-
-
-_COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": lambda one, other: one + other, "max": tirx.max}
+        made = (self._values.step(read) for read in step.reads())
+        return next((each for each in made if each is not None and each.whole and each.calls), None)
 
 
 def _tree(combine: Callable[[Any, Any], Any], values: list[Any]) -> Any:

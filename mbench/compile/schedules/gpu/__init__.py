@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from mbench.compile.schedules.gpu import convolution, dense, depthwise, matmul, pool, simple
+from mbench.compile.schedules.gpu import (
+    batch_matmul,
+    convolution,
+    dense,
+    depthwise,
+    matmul,
+    pool,
+    rows,
+    simple,
+    window_pool,
+)
 from mbench.compile.schedules.rule import Rule
 from mbench.core import dtypes
 
@@ -14,5 +24,8 @@ RULES: dict[str, Rule] = {
     "gpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build, dtypes=dtypes.NAMES),
     "gpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build, dtypes=dtypes.NAMES),
     "gpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=dtypes.NAMES),
+    "gpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build, dtypes=dtypes.NAMES),
+    "gpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=dtypes.NAMES),
+    "gpu.rows": Rule(candidates=rows.candidates, build=rows.build, dtypes=dtypes.NAMES),
     "gpu.elementwise": Rule(candidates=simple.candidates, build=simple.build, dtypes=dtypes.NAMES),
 }

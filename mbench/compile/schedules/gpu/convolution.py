@@ -4,7 +4,7 @@ A row is a pixel of the output, a step of the reduction one tap and input channe
 Where channels lie last and are a multiple of 16 bytes, 16 bytes of one pixel are read at once, so that reads are as
 wide as a pointwise layer's; the nine-fold reading of a 3x3 kernel comes from the caches. An image's three channels are
 read one by one, with the pixels of a line to a warp. Padding and the last, unfilled turn are zeros that no memory is
-read for.
+read for. Of several groups, those are taken that whole tiles fill.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import product, tiles
 from mbench.compile.schedules.gpu import threads as gpu
-from mbench.compile.schedules.rule import KernelPlan, Parameters
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 
 def _product(kernel: Kernel) -> Matmul | None:
     conv = kernel.convolution
-    if conv is None or not conv.plain or kernel.epilogue_of_sum is None:
+    if conv is None or kernel.epilogue_of_sum is None or (conv.depthwise and conv.channels_last):
         return None
     return Matmul(rows=conv.pixels, reduction=conv.reduction, columns=conv.channels, dtype=conv.dtype)
 
@@ -34,13 +34,19 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles, quickest first by a model of the GPU."""
     matmul, conv = _product(kernel), kernel.convolution
     if matmul is not None and conv is not None:
-        yield from product.candidates(matmul, machine, _vector(conv))
+        offered = product.candidates(matmul, machine, _vector(conv))
+        yield from (parameters for parameters in offered if _in_a_group(conv, parameters["columns"]))
+
+
+def _in_a_group(conv: Convolution, columns: int) -> bool:
+    """Whether a tile's columns all belong to one group."""
+    return conv.groups == 1 or conv.group_channels % columns == 0
 
 
 def _vector(conv: Convolution) -> int:
     """Return how many steps are read at once: 16 bytes of a pixel, where its channels are a multiple of that."""
     widest = gpu.widest(conv.dtype)
-    return widest if conv.channels_last and conv.input_channels % widest == 0 else 1
+    return widest if conv.channels_last and conv.group_inputs % widest == 0 else 1
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
@@ -48,6 +54,9 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     matmul, conv = _product(kernel), kernel.convolution
     if matmul is None or conv is None:
         return None
+    (columns,) = positive(parameters, "columns")
+    if not _in_a_group(conv, columns):
+        raise ValueError(f"a tile of {columns} columns is no part of a group of {conv.group_channels} channels")
     return product.plan(kernel, machine, matmul, parameters, lambda source, tile: _Pixels(source, conv, tile))
 
 
@@ -56,7 +65,13 @@ class _Pixels:
 
     def __init__(self, source: Any, conv: Convolution, tile: tiles.Tile) -> None:
         self._source, self._conv, self._tile = source, conv, tile
-        self.vector = _vector(conv)
+        self.vector, self._first = _vector(conv), 0
+
+    def begin(self, column: Any) -> None:
+        """Compute which input channels the group of the block's columns reads."""
+        conv = self._conv
+        if conv.groups > 1:
+            self._first = emit.named(tirx.floordiv(column, conv.group_channels) * conv.group_inputs)
 
     def place(self, row: Any) -> Any:
         """Return where the pixel's first tap lies: image, line and column, which may be padding."""
@@ -73,9 +88,11 @@ class _Pixels:
     def load(self, place: Any, step: Any) -> Any:
         """Load from the image, if the tap is in it."""
         conv, (batch, top, left) = self._conv, place
-        tap, channel = tirx.floordiv(step, conv.input_channels), tirx.floormod(step, conv.input_channels)
-        y = top + tirx.floordiv(tap, conv.kernel_width)
-        x = left + tirx.floormod(tap, conv.kernel_width)
+        tap, channel = tirx.floordiv(step, conv.group_inputs), tirx.floormod(step, conv.group_inputs)
+        if conv.groups > 1:
+            channel = self._first + channel
+        y = top + _apart(tirx.floordiv(tap, conv.kernel_width), conv.dilation[0])
+        x = left + _apart(tirx.floormod(tap, conv.kernel_width), conv.dilation[1])
         if conv.channels_last:
             index = ((batch * conv.input_height + y) * conv.input_width + x) * conv.input_channels + channel
         else:
@@ -84,3 +101,7 @@ class _Pixels:
         for position, extent in ((y, conv.input_height), (x, conv.input_width)):
             inside = gpu.both(inside, tirx.And(position >= 0, position < extent))
         return gpu.guarded(inside, emit.vector(self._source, index, self.vector), self.vector, conv.dtype)
+
+
+def _apart(tap: Any, dilation: int) -> Any:
+    return tap if dilation == 1 else tap * dilation

@@ -38,13 +38,18 @@ _INSTRUCTION_CYCLES = 4
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles, quickest first by the model of `_cycles`."""
-    conv, limits = kernel.convolution, machine.limits
-    if conv is None or limits is None or not _takes(kernel):
+    if kernel.convolution is not None and _takes(kernel):
+        yield from ranked(kernel.convolution, machine)
+
+
+def ranked(conv: Convolution, machine: KernelMachine) -> Iterator[Parameters]:
+    """Yield tiles of windows that slide over each channel for itself, quickest first."""
+    limits, found = machine.limits, []
+    if limits is None:
         return
-    found = []
     for lines, columns, vector in itertools.product(_LINES, _COLUMNS, _VECTORS):
         tile = (lines, columns, vector)
-        if conv.channels % vector or lines > conv.height or columns > conv.width or math.prod(tile) > _MOST_SUMS:
+        if not _divides(conv, vector) or lines > conv.height or columns > conv.width or math.prod(tile) > _MOST_SUMS:
             continue
         if limits.resident(threads=_THREADS, registers=_registers(conv, *tile), shared_bytes=0):
             found.append((_cycles(conv, *tile, machine, limits), tile))
@@ -56,12 +61,19 @@ def _takes(kernel: Kernel) -> bool:
     conv = kernel.convolution
     if conv is None or kernel.epilogue_of_sum is None:
         return False
-    return conv.depthwise and conv.group_channels == 1 and conv.dilation == (1, 1) and conv.channels_last
+    return conv.depthwise and conv.channels_last
+
+
+def _divides(conv: Convolution, vector: int) -> bool:
+    """Whether the channels are so many vectors; of several outputs of each channel, a thread makes one."""
+    return conv.channels % vector == 0 and (vector == 1 or conv.group_channels == 1)
 
 
 def _window(conv: Convolution, lines: int, columns: int) -> tuple[int, int]:
-    """Return the lines and columns of input that a tile reads."""
-    return (lines - 1) * conv.strides[0] + conv.kernel_height, (columns - 1) * conv.strides[1] + conv.kernel_width
+    """Return the lines and columns of input that a tile spans."""
+    down = (lines - 1) * conv.strides[0] + (conv.kernel_height - 1) * conv.dilation[0]
+    across = (columns - 1) * conv.strides[1] + (conv.kernel_width - 1) * conv.dilation[1]
+    return down + 1, across + 1
 
 
 def _registers(conv: Convolution, lines: int, columns: int, vector: int) -> int:
@@ -104,19 +116,29 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     conv, epilogue, limits = kernel.convolution, kernel.epilogue_of_sum, machine.limits
     if conv is None or epilogue is None or limits is None or not _takes(kernel):
         return None
-    lines, columns, vector = positive(parameters, "lines", "columns", "vector")
-    if lines > conv.height or columns > conv.width or conv.channels % vector or vector not in _VECTORS:
-        shape = f"{conv.height} x {conv.width} x {conv.channels}"
-        raise ValueError(f"a tile of {lines} x {columns} pixels x {vector} channels does not divide {shape}")
+    lines, columns, vector = checked(conv, parameters)
     writer = emit.Writer(kernel)
     with writer.function() as (source, weights, *_, target):
-        thread = _Thread(conv, epilogue, lines, columns, vector)
+        thread = SlidingThread(conv, epilogue, lines, columns, vector)
         thread.write(source, weights, target, writer.load)
     return KernelPlan(function=writer.result(), tile=f"{lines}x{columns}x{vector}")
 
 
-class _Thread:
-    """Writes what a thread does."""
+def checked(conv: Convolution, parameters: Parameters) -> tuple[int, int, int]:
+    """Return lines, columns and channels of a tile.
+
+    Raises:
+        ValueError: they do not fit the layer.
+    """
+    lines, columns, vector = positive(parameters, "lines", "columns", "vector")
+    if lines > conv.height or columns > conv.width or not _divides(conv, vector) or vector not in _VECTORS:
+        shape = f"{conv.height} x {conv.width} x {conv.channels}"
+        raise ValueError(f"a tile of {lines} x {columns} pixels x {vector} channels does not divide {shape}")
+    return lines, columns, vector
+
+
+class SlidingThread:
+    """Writes what a thread does: here it multiplies by taps, and adds up."""
 
     def __init__(self, conv: Convolution, epilogue: Epilogue, lines: int, columns: int, vector: int) -> None:
         self._conv, self._epilogue = conv, epilogue
@@ -131,9 +153,13 @@ class _Thread:
             with gpu.where(None if items % _THREADS == 0 else item < items):
                 batch, y, x, channel = self._place(item)
                 sums = gpu.registers(self._lines * self._columns * vector)
-                gpu.zero(sums, self._lines * self._columns * vector)
+                self._begin(sums, self._lines * self._columns * vector)
                 self._add(sums, source, weights, (batch, y, x, channel))
                 self._finish(sums, target, load, (batch, y, x, channel))
+
+    def _begin(self, sums: Any, count: int) -> None:
+        """Set a thread's registers to what they begin with."""
+        gpu.zero(sums, count)
 
     def _place(self, item: Any) -> tuple[Any, Any, Any, Any]:
         """Return image, line, column and channel of a tile's first output: channels first, then along the line."""
@@ -155,16 +181,32 @@ class _Thread:
         line = gpu.registers(across * vector, conv.dtype)
         taps = gpu.registers(conv.kernel_width * vector, conv.dtype)
         for below in range(down):
+            reached = [
+                (number, (below - number * conv.strides[0]) // conv.dilation[0])
+                for number in range(self._lines)
+                if (below - number * conv.strides[0]) % conv.dilation[0] == 0
+            ]
+            reached = [(number, ky) for number, ky in reached if 0 <= ky < conv.kernel_height]
+            if not reached:
+                continue
             top = emit.named(y * conv.strides[0] + (below - conv.padding[0]))
-            start = emit.named(((batch * conv.input_height + top) * conv.input_width + left) * conv.channels + channel)
+            pixel = (batch * conv.input_height + top) * conv.input_width + left
+            read = channel if conv.group_channels == 1 else tirx.floordiv(channel, conv.group_channels)
+            start = emit.named(pixel * conv.input_channels + read)
             for right in range(across):
-                value = emit.vector(source, start + right * conv.channels, vector)
-                value = gpu.guarded(self._inside(top, left, below, right), value, vector, conv.dtype)
+                value = emit.vector(source, start + right * conv.input_channels, vector)
+                value = gpu.guarded(self._inside(top, left, below, right), value, vector, self._outside())
                 emit.store(line, value, right * vector, vector)
-            for number in range(self._lines):
-                ky = below - number * conv.strides[0]
-                if 0 <= ky < conv.kernel_height:
-                    self._add_line(sums, line, taps, weights, (number, ky, channel))
+            for number, ky in reached:
+                self._add_line(sums, line, taps, weights, (number, ky, channel))
+
+    def _outside(self) -> Any:
+        """Return what stands for an element outside of the image."""
+        return tirx.const(0, self._conv.dtype)
+
+    def _total(self, value: Any) -> Any:
+        """Return a sum in the type that the epilogue takes it in."""
+        return value
 
     def _inside(self, top: Any, left: Any, below: int, right: int) -> Any:
         """Return the condition under which an element is no padding; None where it never is."""
@@ -187,7 +229,8 @@ class _Thread:
             gpu.each(vector) as lane,
         ):
             index = first + column * vector + lane
-            value = gpu.wide(line[(column * conv.strides[1] + kx) * vector + lane]) * gpu.wide(taps[kx * vector + lane])
+            place = column * conv.strides[1] + (kx if conv.dilation[1] == 1 else kx * conv.dilation[1])
+            value = gpu.wide(line[place * vector + lane]) * gpu.wide(taps[kx * vector + lane])
             T.buffer_store(sums, sums[index] + value, [index])
 
     def _finish(self, sums: Any, target: Any, load: Callable[..., Any], place: tuple[Any, Any, Any, Any]) -> None:
@@ -196,7 +239,7 @@ class _Thread:
         for number, column in itertools.product(range(self._lines), range(self._columns)):
             with emit.lanes_of(vector) as lane:
                 indices = [batch, y + number, x + column, channel + lane]
-                value = sums[(number * self._columns + column) * vector + lane]
+                value = self._total(sums[(number * self._columns + column) * vector + lane])
                 if epilogue.start is not None:
                     value = value + epilogue.start(indices, load)
                 offset = (number * conv.width + column) * conv.channels

@@ -43,6 +43,9 @@ class _Matrix:
         self._source, self._matmul, self._tile = source, kernel.matmul, tile
         self.vector = _vector(kernel.matmul)
 
+    def begin(self, column: Any) -> None:
+        """Do nothing: all columns read the same rows."""
+
     def place(self, row: Any) -> Any:
         """Return where a row starts; one beyond the last is read as the last, and not written."""
         matmul: Matmul = self._matmul

@@ -22,13 +22,16 @@ _THREADS = 256
 
 
 def candidates(kernel: Kernel, _machine: KernelMachine) -> Iterator[Parameters]:
-    """Yield the one way there is, for a single block that reduces nothing."""
-    if kernel.anchor is None and len(kernel.blocks) == 1 and kernel.dtype:
+    """Yield the one way there is, for kernels that reduce nothing."""
+    if kernel.anchor is None and kernel.dtype:
         yield {}
 
 
 def build(kernel: Kernel, _machine: KernelMachine, _parameters: Parameters) -> KernelPlan | None:
     """Give each thread one element of the output; a warp writes 128 bytes in a row."""
+    for name in kernel.blocks[:-1]:
+        kernel.schedule.compute_inline(kernel.block(name))
+    kernel = Kernel(kernel.result())
     block = kernel.schedule.get(kernel.block(kernel.blocks[0]))
     store, shape = block.body, kernel.parameter_shapes[-1]
     if not isinstance(store, tirx.BufferStore) or len(block.iter_vars) != len(shape):

@@ -96,12 +96,19 @@ def both(one: Any, other: Any) -> Any:
     return tirx.And(one, other)
 
 
-def guarded(condition: Any, value: Any, lanes: int, dtype: str) -> Any:
-    """Return `value`, loaded only where `condition` holds, else zeros of its dtype; None always does."""
+def guarded(condition: Any, value: Any, lanes: int, otherwise: Any) -> Any:
+    """Return `value`, loaded only where `condition` holds, else `otherwise` in all lanes; None always does.
+
+    Args:
+        condition: that may not hold.
+        value: of so many lanes.
+        lanes: of the value.
+        otherwise: one element, or a dtype: zeros of it.
+    """
     if condition is None:
         return value
-    zero = tirx.const(0, dtype)
-    return tirx.if_then_else(condition, value, zero if lanes == 1 else tirx.Broadcast(zero, lanes))
+    other = tirx.const(0, otherwise) if isinstance(otherwise, str) else otherwise
+    return tirx.if_then_else(condition, value, other if lanes == 1 else tirx.Broadcast(other, lanes))
 
 
 def wide(value: Any) -> Any:

@@ -34,6 +34,9 @@ class Rows(Protocol):
 
     vector: int
 
+    def begin(self, column: Any) -> None:
+        """Compute, once for a block, what is to be known about its columns, the first of which is given."""
+
     def place(self, row: Any) -> Any:
         """Compute, once and before all turns, what is to be known about a row, which may lie beyond the last."""
 
@@ -68,6 +71,7 @@ class ThreadBlock(ABC, Generic[_Tile]):
         with gpu.launch(grid, tile.threads) as ((block_row, panel), thread):
             self._thread = thread
             self._row, self._column = emit.named(block_row * tile.rows), emit.named(panel * tile.columns)
+            rows.begin(self._column)
             self._declare()
             self._take_turns(rows, weights, emit.named(panel * (self._turns * tile.depth * tile.columns)))
             if tile.slices == 1:
