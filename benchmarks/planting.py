@@ -31,11 +31,11 @@ def planted(kernel: str, plant: Plant) -> Iterator[list[str]]:
     """Plant something into `kernel` in the builds of this process; yield the kernels that were changed."""
     changed: list[str] = []
 
-    def schedule_all(functions: Any, *arguments: Any, **named: Any) -> dict[str, Scheduled]:
+    def schedule_all(functions: Any, machine: Any, choices: Any = None, _prefer: Any = None) -> dict[str, Scheduled]:
         found = {}
         for name, function in dict(functions).items():
             with plant() if name == kernel else contextlib.nullcontext():
-                found[name] = dispatch.schedule(function, *arguments, **named)
+                found[name] = dispatch.schedule(function, machine, choices)
             if name == kernel:
                 changed.append(name)
         return found
