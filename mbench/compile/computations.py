@@ -243,9 +243,8 @@ def chain(shape: Sequence[Any], value: Callable[..., Any]) -> te.Tensor:
 
 def broadcast(tensor: te.Tensor, at: Sequence[Any], *, channels_first: bool = False) -> Any:
     """Read the element of a tensor that broadcasts to the place `at`, which is channels last."""
-    own = list(at)[len(at) - len(tensor.shape) :]
-    if channels_first and len(own) == 4:
-        own = [own[0], own[3], own[1], own[2]]
+    places = [at[0], at[3], at[1], at[2]] if channels_first and len(at) == 4 else list(at)
+    own = places[len(places) - len(tensor.shape) :]
     return tensor(*(0 if int(extent) == 1 else index for extent, index in zip(tensor.shape, own, strict=True)))
 
 

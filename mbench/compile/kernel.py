@@ -160,7 +160,8 @@ class Kernel:
         if self.anchor is not None and self.anchor.startswith("matmul"):
             *lead, columns, reduction = self.extents
             whole = self.parameter_shapes[:2] == ((*lead, reduction), (reduction, columns))
-            if not whole or self.dtype is None:
+            itself = self.blocks[0] == self.anchor  # and reads no block that lays the parameters out anew
+            if not whole or not itself or self.dtype is None:
                 return None
             return Matmul(rows=math.prod(lead), reduction=reduction, columns=columns, dtype=self.dtype)
         conv = self.convolution

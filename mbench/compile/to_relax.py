@@ -100,6 +100,7 @@ class _Lowering:
         self._groups = kernels.groups(graph, self._last) if groups is None else groups
         self._values: dict[str, Any] = {}
         self._permutations: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+        self._lies: dict[str, tuple[tuple[int, ...], bool]] = {}
         self._calls: list[KernelCall] = []
 
     def run(self) -> Lowered:
@@ -120,19 +121,23 @@ class _Lowering:
         return Lowered(module=self._builder.get(), calls=tuple(self._calls), permutations=self._permutations)
 
     def _declare_parameters(self, group: Group) -> None:
-        for node in group.nodes:
+        for node in (*group.nodes, *group.views):
             for place, name in enumerate(node.inputs):
+                is_weight = node.op in ("conv2d", "linear") and place == 1
                 if name not in self._graph.parameters:
+                    if is_weight:
+                        raise BuildError(f"layer {node.name!r}: its weights are computed; expected constant ones")
                     continue
-                shape, permuted = _laid_out(self._graph, node, place, last=node.name in self._last)
+                last = node.name in self._last
+                shape, permuted = _laid_out(self._graph, node, place, last=last)
+                lies = (shape, last and operations.is_elementwise(node.op) and math.prod(shape) > 1)
+                if self._lies.setdefault(name, lies) != lies:
+                    raise BuildError(
+                        f"layer {node.name!r}: parameter {name!r} is read in two layouts; give it a copy of its own"
+                    )
                 if name in self._values:
-                    if tuple(map(int, self._values[name].ty.shape)) != shape:
-                        raise BuildError(
-                            f"layer {node.name!r}: parameter {name!r} is read in two layouts; give it a copy of its own"
-                        )
                     continue
                 own = self._graph.parameters[name].dtype
-                is_weight = node.op in ("conv2d", "linear") and place == 1
                 dtype = own if is_weight else dtypes.of(own).accumulator
                 self._values[name] = relax.Var(name, relax.TensorType(shape, dtype))
                 self._permutations[name] = permuted

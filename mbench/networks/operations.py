@@ -113,14 +113,19 @@ def _reshape(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
 
 
 def _concat(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
-    axis = attributes["axis"]
     first = inputs[0]
+    axis = attributes["axis"] % len(first)
+    if any(shape[:axis] + shape[axis + 1 :] != first[:axis] + first[axis + 1 :] for shape in inputs):
+        raise GraphError(f"{' and '.join(map(str, inputs))} cannot lie beside each other along axis {axis}")
     return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
 
 
 def _slice(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
-    axis = attributes["axis"]
-    return (*inputs[0][:axis], attributes["end"] - attributes["begin"], *inputs[0][axis + 1 :])
+    begin, end = attributes["begin"], attributes["end"]
+    axis = attributes["axis"] % len(inputs[0])
+    if not 0 <= begin < end <= inputs[0][axis]:
+        raise GraphError(f"there is no part from {begin} to {end} of axis {axis} of {inputs[0]}")
+    return (*inputs[0][:axis], end - begin, *inputs[0][axis + 1 :])
 
 
 def _same(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:

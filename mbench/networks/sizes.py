@@ -13,8 +13,8 @@ MAX_RESOLUTION = 4096
 MIN_WIDTH = 0.01
 MAX_WIDTH = 2.0
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?")
-_ONE_DIGIT = re.compile(r"-?\d")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_ONE_DIGIT = re.compile(r"-?[0-9]")
 
 
 def width(text: str, name: str) -> float:
@@ -39,7 +39,7 @@ def resolution(text: str, name: str) -> int:
         UsageError: it is no whole number, or out of range. `name` is the network's, for the message.
     """
     expected = f"expected a whole number from {MIN_RESOLUTION} to {MAX_RESOLUTION}, such as 128 or 224"
-    if not re.fullmatch(r"-?\d{1,20}", text):
+    if not re.fullmatch(r"-?[0-9]{1,20}", text):
         raise UsageError(f"variant {name!r}: resolution {text!r} is not a whole number; {expected}")
     value = int(text)
     if not MIN_RESOLUTION <= value <= MAX_RESOLUTION:

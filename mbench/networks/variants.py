@@ -26,7 +26,7 @@ from mbench.networks.families import FAMILIES
 
 DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
 
-_BATCH = re.compile(r"(?P<rest>.+)_b(?P<batch>\d{1,20})", re.DOTALL)
+_BATCH = re.compile(r"(?P<rest>.+)_b(?P<batch>[0-9]{1,20})", re.DOTALL)
 _NAME = re.compile(r"(?P<stem>.+?)(?P<shallow>_shallow)?(?P<standard>_standard)?", re.DOTALL)
 
 
@@ -62,7 +62,7 @@ def batches(text: str) -> tuple[int, ...]:
         UsageError: one of them is no number, or out of range.
     """
     for part in text.split(","):
-        if not re.fullmatch(r"\d{1,20}", part) or not 1 <= int(part) <= MOST_BATCH:
+        if not re.fullmatch(r"[0-9]{1,20}", part) or not 1 <= int(part) <= MOST_BATCH:
             raise UsageError(
                 f"--batch {text}: {part or 'nothing'} is not in the range 1 to {MOST_BATCH}; "
                 "expected a number, or several as in 1,8,64"

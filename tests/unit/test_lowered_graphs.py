@@ -96,6 +96,13 @@ def concatenated_with_the_input() -> Graph:
     return pooled(builder, builder.add("concat", "both", x, builder.convolution("conv", x, 5, norm=None), axis=1))
 
 
+def axes_counted_from_the_end() -> Graph:
+    builder = GraphBuilder()
+    y = builder.convolution("conv", builder.input("x", IMAGE), 8, norm=None)
+    halves = [builder.add("slice", f"part{first}", y, axis=-1, begin=first, end=first + 3) for first in (0, 3)]
+    return pooled(builder, builder.add("concat", "swapped", *reversed(halves), axis=-2))
+
+
 def slice_of_the_input() -> Graph:
     builder = GraphBuilder()
     y = builder.add("slice", "part", builder.input("x", IMAGE), axis=1, begin=0, end=2)
@@ -120,7 +127,7 @@ def a_constant_that_is_computed() -> Graph:
 GRAPHS = (
     product_activation_convolution, softmax_over_channels, linear_over_lines, product_of_images, layer_norm_of_an_image,
     one_number_for_an_image_and_a_matrix, shared_weights, two_outputs, concatenated_with_the_input, slice_of_the_input,
-    slice_and_concat_of_images, a_constant_that_is_computed,
+    slice_and_concat_of_images, a_constant_that_is_computed, axes_counted_from_the_end,
 )  # fmt: skip
 
 
@@ -152,3 +159,21 @@ def test_a_parameter_in_two_layouts_is_refused() -> None:
     z = builder.add("softmax", "softmax", builder.add("reshape", "planes", z, shape=(1, 8, 1, 1)), axis=2)
     with pytest.raises(BuildError, match="parameter 'many' is read in two layouts"):
         to_relax.lower(builder.graph(builder.add("multiply", "matrix", z, many)))
+
+
+def test_one_parameter_that_lies_in_two_ways_of_one_shape_is_refused() -> None:
+    builder = GraphBuilder()
+    mask, x = builder.parameter("mask", (1, 8, 8, 8)), builder.input("x", (1, 8, 8, 8))
+    first = builder.add("reshape", "rows", builder.add("multiply", "first", x, mask), shape=(1, 512))
+    second = builder.add("multiply", "second", builder.convolution("conv", x, 8, norm=None), mask)
+    pool = builder.add("global_avg_pool", "pool", second)
+    graph = builder.graph(first, builder.add("reshape", "flat", pool, shape=(1, 8)))
+    with pytest.raises(BuildError, match="parameter 'mask' is read in two layouts"):
+        to_relax.lower(graph)
+
+
+def test_weights_that_are_computed_are_refused() -> None:
+    builder = GraphBuilder()
+    x, w = builder.input("x", IMAGE), builder.input("w", (8, 3, 1, 1))
+    with pytest.raises(BuildError, match="layer 'conv': its weights are computed"):
+        to_relax.lower(pooled(builder, builder.add("conv2d", "conv", x, w, **PLAIN)))

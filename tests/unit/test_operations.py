@@ -87,6 +87,8 @@ def test_what_broadcasts_has_torchs_shape(shapes: list[tuple[int, ...]]) -> None
         ("permute", [(2, 3, 4)], {"axes": (2, 0, 1)}, (4, 2, 3)),
         ("concat", [(1, 2, 4), (1, 3, 4)], {"axis": 1}, (1, 5, 4)),
         ("slice", [(1, 8, 4)], {"axis": 1, "begin": 2, "end": 5}, (1, 3, 4)),
+        ("slice", [(1, 8, 4)], {"axis": -1, "begin": 2, "end": 4}, (1, 8, 2)),
+        ("concat", [(1, 2, 4), (1, 2, 3)], {"axis": -1}, (1, 2, 7)),
         ("global_avg_pool", [(2, 8, 7, 7)], {}, (2, 8, 1, 1)),
         ("linear", [(2, 8), (10, 8)], {}, (2, 10)),
         ("softmax", [(2, 8)], {"axis": 1}, (2, 8)),
@@ -106,6 +108,9 @@ def test_other_shapes(
         ("matmul", [(2, 8), (9, 2)], {}, "a matrix product of"),
         ("reshape", [(2, 8)], {"shape": (3, 5)}, r"\(2, 8\) cannot be reshaped to \(3, 5\)"),
         ("conv2d", [(1, 6, 4, 4), (4, 6, 1, 1)], {"groups": 2}, "a convolution of 6 channels in 2 groups"),
+        ("concat", [(1, 6, 4), (1, 6, 5)], {"axis": 1}, "cannot lie beside each other along axis 1"),
+        ("slice", [(1, 8, 4)], {"axis": 1, "begin": 6, "end": 20}, "no part from 6 to 20 of axis 1"),
+        ("slice", [(1, 8, 4)], {"axis": 1, "begin": 6, "end": 6}, "no part from 6 to 6 of axis 1"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(
