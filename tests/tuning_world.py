@@ -115,7 +115,7 @@ class World:
         self.default = DEFAULT
         self.folder = folder
 
-    def tasks(self, variant: Any) -> tuple[Task, ...]:
+    def tasks(self, variant: Any, _target: Any) -> tuple[Task, ...]:
         return tuple(Task(kernel=name, function=name, layers=(f"{variant.name} {name}",)) for name in KERNELS)
 
     def list_tiles(self, *_: Any) -> tuple[Candidate, tuple[Candidate, ...]]:
