@@ -7,10 +7,24 @@ import dataclasses
 import pytest
 from tuning_world import TARGET
 
+from mbench.compile import fusing
+from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
+from mbench.hardware import targets
+from mbench.networks import architectures, variants
 from mbench.tuning import candidates
 
 pytest_plugins = ("tuning_fixtures",)
+
+
+def test_kernels_to_tune_are_those_that_a_build_has() -> None:
+    """What is fused is not tuned stage by stage: nobody would call what was found."""
+    variant, target = variants.parse("mobilenet_v2_0.35_96"), targets.load("x86_64_v3")
+    built = {group.name: group for group in fusing.plan(architectures.folded(variant).graph, KernelMachine.of(target))}
+    assert any(group.stages for group in built.values())
+    layers = {layer.split(" ")[1] for task in candidates.tasks(variant, target) for layer in task.layers}
+    assert layers
+    assert all(not built[layer].stages for layer in layers)
 
 
 def test_tiles_are_all_different_and_not_the_rules_own(product_json: str) -> None:
