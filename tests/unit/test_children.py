@@ -24,9 +24,20 @@ WAIT_S = 60.0
 """For what comes as soon as a busy machine lets it."""
 
 
+KEPT: set[int] = set()
+"""Processes that other modules' tests keep here, such as the one that draws weights."""
+
+
+@pytest.fixture(autouse=True)
+def kept() -> None:
+    """Learn which processes were here before a test."""
+    KEPT.clear()
+    KEPT.update(each.pid for each in psutil.Process().children())
+
+
 def ours() -> list[psutil.Process]:
-    """Return the processes that tests started here, but for Python's resource tracker."""
-    found = psutil.Process().children()
+    """Return the processes that a test started here, but for Python's resource tracker."""
+    found = [each for each in psutil.Process().children() if each.pid not in KEPT]
     return [each for each in found if "spawn_main" in " ".join(each.cmdline()) and each.status() != "zombie"]
 
 
