@@ -44,7 +44,11 @@ def called(module: tvm.IRModule, name: str) -> list[str]:
 
 
 def kernels_in(module: tvm.IRModule, name: str) -> list[str]:
-    return [text for text in called(module, name) if text.startswith(("fused", "global_avg_pool", "linear", "instrument_null"))]
+    return [
+        text
+        for text in called(module, name)
+        if text.startswith(("fused", "global_avg_pool", "linear", "instrument_null"))
+    ]
 
 
 def test_all_kernels_but_the_first_and_the_last_are_captured(planned: tvm.IRModule) -> None:
