@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from mbench.networks.graph import Graph, Node, TensorType
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FOLDS = ("batch_norm", "multiply", "add")
 
@@ -29,6 +31,8 @@ class Folded:
 
     def parameters(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the parameters of `graph`, float32, from those of the graph before it was folded."""
+        import numpy as np  # not above: names and layers are read without it
+
         found = {name: values[name] for name in self.graph.parameters if name in values}
         for name, chain in self._chains.items():
             _, weight_name, *bias_name = self._before.by_name[name].inputs
@@ -47,6 +51,8 @@ class Folded:
 
     def _scale_and_shift(self, node: Node, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return what a node multiplies by and then adds, in float64, one number a channel."""
+        import numpy as np
+
         if node.op == "batch_norm":
             gamma, beta, mean, variance = (values[name].astype(np.float64) for name in node.inputs[1:])
             scale = gamma / np.sqrt(variance + node.attributes["epsilon"])
