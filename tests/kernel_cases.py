@@ -203,8 +203,8 @@ class Product:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pool:
-    """The mean over all pixels, and what follows it."""
+class PooledImage:
+    """An image (n, y, x, c) that is pooled, without weights."""
 
     batch: int = 1
     height: int = 7
@@ -214,16 +214,21 @@ class Pool:
     dtype: str = "float32"
 
     @property
-    def reduction(self) -> int:
-        return self.height * self.width
-
-    @property
     def input_shape(self) -> tuple[int, ...]:
         return self.batch, self.height, self.width, self.channels
 
     @property
     def weights_shape(self) -> None:
         return None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pool(PooledImage):
+    """The mean over all pixels, and what follows it."""
+
+    @property
+    def reduction(self) -> int:
+        return self.height * self.width
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -241,13 +246,9 @@ class Pool:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WindowPool:
+class WindowPool(PooledImage):
     """A pool of windows, and what follows it."""
 
-    batch: int = 1
-    height: int = 7
-    width: int = 7
-    channels: int = 16
     kind: str = "max"
     kernel: tuple[int, int] = (3, 3)
     strides: tuple[int, int] = (2, 2)
@@ -255,20 +256,10 @@ class WindowPool:
     """Top, left, bottom, right."""
     ceil_mode: bool = False
     count_include_pad: bool = True
-    epilogue: str = "none"
-    dtype: str = "float32"
 
     @property
     def reduction(self) -> int:
         return math.prod(self.kernel)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return self.batch, self.height, self.width, self.channels
-
-    @property
-    def weights_shape(self) -> None:
-        return None
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from typing import Literal
 from mbench.analysis import instruction_counts, pairs, replacements
 from mbench.core import dtypes
 from mbench.core.records import Layer, Record, Result
+from mbench.networks import layout
 
 Cause = Literal[
     "arithmetic", "bandwidth", "threads", "vectors", "kernel", "layout", "no_macs", "extra_macs", "beside", "runtime",
@@ -35,7 +36,6 @@ another without multiply-adds; `runtime`, between the layers; `rest`, what no re
 Part = Literal["depthwise", "pointwise", "fused", "shared", "standard", "whole"]
 """Whose cost it is: layers that were replaced, or whole blocks that one kernel computes (`fused`); the standard
 convolutions (or blocks) in their place; layers that both networks have (`shared`); or of no layer (`whole`)."""
-_IMAGE_SIDES = 4
 _MOVING = ("other", "transpose", "concat", "slice")
 """Kinds of layers that bring data from one place to another and compute nothing."""
 CauseCosts = dict[Cause, float]
@@ -199,7 +199,7 @@ def _parts(pair: pairs.Pair) -> tuple[dict[str, Part], dict[str, Part]]:
 
 def _along_vectors(shape: tuple[int, ...]) -> int:
     """Return how many elements lie side by side: the channels of an image, the last side of anything else."""
-    return shape[1] if len(shape) == _IMAGE_SIDES else shape[-1]
+    return shape[1] if len(shape) == layout.IMAGE_RANK else shape[-1]
 
 
 def _empty_lanes(channels: int, lanes: int | None) -> float:

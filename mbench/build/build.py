@@ -37,8 +37,8 @@ _VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICES) -> dict[str, str]:
     """Return everything that decides what is built, by name.
 
-    The number of threads is not part of it: TVM splits loops at run time. It matters only through the tuned choices,
-    which are part of it.
+    The number of threads is part of it through the machine (see `targets.for_threads`) and the tuned choices; for the
+    rest TVM splits loops at run time.
     """
     described = {
         "variant": msgspec.json.encode(variant).decode(),

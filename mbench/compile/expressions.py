@@ -10,6 +10,8 @@ import tvm
 from tvm import tirx
 from tvm.ir.prim import expr as prim
 
+_REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
+
 Load = Callable[[Any, Sequence[Any]], Any]
 """Given a buffer and the rebuilt indices, the value that stands for that load."""
 
@@ -54,6 +56,11 @@ def walk(expression: Any) -> Iterator[Any]:
     for part in parts:
         if part is not None:
             yield from walk(part)
+
+
+def is_reduction(axis: Any) -> bool:
+    """Return whether a block's variable is one that it sums over, or takes the largest of."""
+    return int(axis.iter_type) == _REDUCTION
 
 
 def rebuild(

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from mbench.compile.machine import KernelMachine
 from mbench.core import dtypes
-from mbench.networks import kernels
+from mbench.networks import kernels, layers
 from mbench.networks.graph import Graph, Node
 from mbench.networks.kernels import Group
 
@@ -82,19 +82,18 @@ def _next(graph: Graph, group: Group, readers: dict[str, Group]) -> Group | None
 
 def _is_depthwise(graph: Graph, group: Group) -> bool:
     node = group.anchor
-    if node.op != "conv2d" or node.dtype != dtypes.DEFAULT or node.inputs[0] in graph.inputs:
+    if layers.kind(graph, node) != "depthwise_conv2d" or not _is_inside(graph, node):
         return False
-    channels, known = graph.shape(node.inputs[0])[1], node.attributes
-    return tuple(known["dilation"]) == (1, 1) and known["groups"] == channels == node.shape[1] > 1
+    return tuple(node.attributes["dilation"]) == (1, 1) and node.attributes["groups"] == node.shape[1]
 
 
 def _is_pointwise(graph: Graph, group: Group) -> bool:
-    node = group.anchor
-    if node.op != "conv2d" or node.dtype != dtypes.DEFAULT or node.inputs[0] in graph.inputs:
-        return False
-    known = node.attributes
-    plain = graph.shape(node.inputs[1])[2:] == (1, 1) and tuple(known["strides"]) == (1, 1)
-    return plain and known["groups"] == 1 and not any(known["padding"])
+    return layers.is_pointwise(graph, group.anchor) and _is_inside(graph, group.anchor)
+
+
+def _is_inside(graph: Graph, node: Node) -> bool:
+    """Whether a node has the type that is fused, and reads what the network made."""
+    return node.dtype == dtypes.DEFAULT and node.inputs[0] not in graph.inputs
 
 
 def _grows(graph: Graph, group: Group) -> bool:
@@ -154,15 +153,11 @@ def _costs(graph: Graph, chain: Sequence[Group], machine: KernelMachine) -> _Cha
     shared = max(graph.shape(depthwise.inputs[1])[2] - depthwise.attributes["strides"][0], 0)
     line = 0.0
     if anchors[0] is not depthwise:
-        line = shared * _macs(graph, anchors[0]) / anchors[0].shape[2] / anchors[0].shape[0] / rate
+        line = shared * layers.macs(graph, anchors[0]) / anchors[0].shape[2] / anchors[0].shape[0] / rate
     return _ChainCosts(
-        compute=sum(_macs(graph, node) for node in anchors) / rate,
+        compute=sum(layers.macs(graph, node) for node in anchors) / rate,
         line=line,
         steps=depthwise.shape[0] * depthwise.shape[2],
         weight_bytes=sum(math.prod(shape) for shape in weights) * dtypes.of(dtypes.DEFAULT).bytes,
         between_bytes=tuple(math.prod(node.shape) * dtypes.of(node.dtype).bytes for node in anchors[:-1]),
     )
-
-
-def _macs(graph: Graph, node: Node) -> int:
-    return math.prod(node.shape) * math.prod(graph.shape(node.inputs[1])[1:])

@@ -14,12 +14,10 @@ from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
 from mbench.compile import rows, windows
-from mbench.compile.expressions import UnknownExpressionError, rebuild
+from mbench.compile.expressions import UnknownExpressionError, is_reduction, rebuild
 from mbench.compile.kernel_kinds import BatchMatmul, Convolution, Epilogue, Matmul, Pooling
 from mbench.compile.rows import RowChain
 from mbench.core import dtypes
-
-_REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 
 
 class Kernel:
@@ -277,7 +275,7 @@ class Kernel:
 
     def _reduces(self, name: str) -> bool:
         block = self.schedule.get(self.schedule.get_sblock(name))
-        return any(int(var.iter_type) == _REDUCTION for var in block.iter_vars)
+        return any(map(is_reduction, block.iter_vars))
 
 
 def _given(buffer: Any, value: Any, at: Sequence[Any], load: Callable[..., Any]) -> Callable[[Any, Sequence[Any]], Any]:

@@ -14,9 +14,7 @@ from typing import Any, Literal, NamedTuple
 from tvm import tirx
 from tvm.ir.prim import expr as prim
 
-from mbench.compile.expressions import FUNCTIONS, UnknownExpressionError, rebuild
-
-_REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
+from mbench.compile.expressions import FUNCTIONS, UnknownExpressionError, is_reduction, rebuild
 
 
 class RowRead(NamedTuple):
@@ -78,11 +76,11 @@ def read(blocks: Mapping[str, Any], parameters: Sequence[Any]) -> RowChain | Non
         blocks: of the kernel by name, in order.
         parameters: of the kernel.
     """
-    reducing = next((block for block in blocks.values() if any(map(_reduced, block.iter_vars))), None)
+    reducing = next((block for block in blocks.values() if any(map(is_reduction, block.iter_vars))), None)
     if reducing is None:
         return None
     shape = _shape_of(reducing)
-    depth = len(shape) - sum(map(_reduced, reducing.iter_vars))
+    depth = len(shape) - sum(map(is_reduction, reducing.iter_vars))
     steps: list[RowStep] = []
     for block in blocks.values():
         step = _step(block, shape, depth)
@@ -99,20 +97,16 @@ def read(blocks: Mapping[str, Any], parameters: Sequence[Any]) -> RowChain | Non
     return RowChain(rows=math.prod(shape[:depth]), columns=math.prod(shape[depth:]), steps=tuple(steps))
 
 
-def _reduced(axis: Any) -> bool:
-    return int(axis.iter_type) == _REDUCTION
-
-
 def _shape_of(block: Any) -> tuple[int, ...]:
     """Return the extents of a block that reduces: those that are kept, then those of the row."""
-    axes = [*(axis for axis in block.iter_vars if not _reduced(axis)), *filter(_reduced, block.iter_vars)]
+    axes = [*(axis for axis in block.iter_vars if not is_reduction(axis)), *filter(is_reduction, block.iter_vars)]
     return tuple(int(axis.dom.extent) for axis in axes)
 
 
 def _step(block: Any, shape: tuple[int, ...], depth: int) -> RowStep | None:
     """Return a block as a step of a chain whose rows begin at axis `depth`; None if it is none."""
     store, axes, extents = block.body, list(block.iter_vars), [int(axis.dom.extent) for axis in block.iter_vars]
-    kept = [axis for axis in axes if not _reduced(axis)]
+    kept = [axis for axis in axes if not is_reduction(axis)]
     if not isinstance(store, tirx.BufferStore) or axes[: len(kept)] != kept:
         return None
     if [index.same_as(axis.var) for index, axis in zip(store.indices, kept, strict=False)] != [True] * len(kept):

@@ -18,11 +18,9 @@ from tvm import relax, te, tirx
 from mbench.compile import computations, fused_kernel
 from mbench.core import dtypes, units
 from mbench.core.errors import BuildError
-from mbench.networks import kernels, layout, operations
+from mbench.networks import kernels, layers, layout, operations
 from mbench.networks.graph import Graph, Node
 from mbench.networks.kernels import Group
-
-_IMAGE_RANK = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,9 +204,8 @@ def _hint(graph: Graph, group: Group) -> str:
     anchor = group.anchor
     if group.stages:
         return f"fused_{'_'.join(each.anchor.role for each in group.stages)}"
-    weight = graph.shape(anchor.inputs[1]) if anchor.op == "conv2d" else ()
-    depthwise = bool(weight) and weight[1] == 1 < anchor.attributes["groups"]
-    first = "depthwise_conv2d" if depthwise else anchor.op
+    kind = layers.kind(graph, anchor)
+    first = kind if kind == "depthwise_conv2d" else anchor.op
     return "_".join(("fused" if len(group.nodes) > 1 else "", first, *(node.op for node in group.nodes[1:]))).strip("_")
 
 
@@ -227,7 +224,7 @@ def _laid_out(
     if math.prod(shape) == 1 and operations.is_elementwise(node.op):
         return (1,), lambda value: value.reshape(1)
     if last and operations.is_elementwise(node.op):
-        whole = (1,) * (_IMAGE_RANK - len(shape)) + shape
+        whole = (1,) * (layout.IMAGE_RANK - len(shape)) + shape
         return layout.lying(whole, last=True), lambda value: value.reshape(whole).transpose(0, 2, 3, 1)
     return shape, lambda value: value
 
@@ -253,7 +250,7 @@ class _KernelWriter:
     def _anchor(self, node: Node) -> te.Tensor:
         read = [self._tensors[name] for name in node.inputs]
         known = node.attributes
-        first = len(read[0].shape) == _IMAGE_RANK and node.inputs[0] not in self._last
+        first = len(read[0].shape) == layout.IMAGE_RANK and node.inputs[0] not in self._last
         if node.op == "conv2d":
             steps = {key: known[key] for key in ("strides", "padding", "dilation", "groups")}
             return computations.convolution(read[0], read[1], **steps, channels_first=first)
@@ -293,8 +290,8 @@ class _KernelWriter:
     def _lying_as(self, name: str, *, last: bool) -> te.Tensor:
         """Return a value channels last, or as people have it."""
         tensor, lies = self._tensors[name], name in self._last
-        same = lies == last or len(tensor.shape) != _IMAGE_RANK
-        return tensor if same else computations.permuted(tensor, range(_IMAGE_RANK), from_last=lies, to_last=last)
+        same = lies == last or len(tensor.shape) != layout.IMAGE_RANK
+        return tensor if same else computations.permuted(tensor, range(layout.IMAGE_RANK), from_last=lies, to_last=last)
 
     def _axis(self, name: str, axis: int) -> int:
         axis %= len(self._graph.shape(name))

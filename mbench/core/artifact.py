@@ -61,7 +61,7 @@ CALIBRATION_ELEMENTS = 16
 
 
 class LayerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One layer as compiled: its shapes (NCHW), costs, and the kernels that run for it. Bytes are of one inference."""
+    """One layer as compiled: its shapes (of images NCHW), costs, and its kernels. Bytes are of one inference."""
 
     name: Name
     block: Name | None = None

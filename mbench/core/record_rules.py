@@ -14,10 +14,9 @@ from typing import Protocol
 import msgspec
 
 from mbench.core.errors import shortened
-from mbench.core.field_types import LEAST_MAGNITUDE, MOST_COUNT, Op
+from mbench.core.field_types import CONVOLUTIONS, LEAST_MAGNITUDE, MOST_COUNT, Op
 from mbench.core.records import Counters, Record, Result, TimeBalance
 
-_CONVOLUTIONS: tuple[Op, ...] = ("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d")
 _SUMMED = ("macs", "params", "weight_bytes", "activation_bytes", "workspace_bytes")
 _EXACT = 1e-6
 """How far sums of rounded times may be off, as a share of the largest part."""
@@ -104,7 +103,7 @@ def _of_layer(layer: AnyLayer, path: str) -> Iterator[str]:
     for field, shape in (("input_shape", layer.input_shape), ("output_shape", layer.output_shape)):
         if math.prod(shape) > MOST_COUNT:
             yield f"Expected at most {MOST_COUNT} elements - at `{path}.{field}`"
-    if layer.op not in _CONVOLUTIONS:
+    if layer.op not in CONVOLUTIONS:
         return
     for field, sides, expected in (
         ("input_shape", layer.input_shape, 4), ("output_shape", layer.output_shape, 4),

@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 
 METHOD = (
-    "weights, activations and workspace: planned by the compiler; process peak: largest resident set of the worker "
-    "process with one copy of the network, Python and the runtime included (VmHWM)"
+    "weights, activations and workspace: planned by the compiler, workspace of one thread where each has its own; "
+    "process peak: largest resident set of the worker process with one copy of the network, Python and the runtime "
+    "included (VmHWM)"
 )
 
 REMOTE_METHOD = (
-    "weights, activations and workspace: planned by the compiler; process peak: largest resident set of the process on "
-    "the device with one copy of the network, the runtime included and no Python (VmHWM)"
+    "weights, activations and workspace: planned by the compiler, workspace of one thread where each has its own; "
+    "process peak: largest resident set of the process on the device with one copy of the network, the runtime "
+    "included and no Python (VmHWM)"
 )
 
 

@@ -155,12 +155,6 @@ def layers(variant: Variant) -> tuple[LayerSpec, ...]:
     return layers_of.of_graph(folded(variant).graph)
 
 
-def input_shape(variant: Variant) -> tuple[int, ...]:
-    """Return the shape of the images that a variant takes: (N, 3, R, R)."""
-    resolution = int(variant.number("resolution"))
-    return (variant.batch, 3, resolution, resolution)
-
-
 def title(family: str) -> str:
     """Return how people write a family's name; one that is not known, or not to be used, as it is."""
     try:

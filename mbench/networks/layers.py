@@ -9,11 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from mbench.core import dtypes
 from mbench.networks import kernels, operations
 from mbench.networks.graph import Graph, Node
 
-CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d")
 _WEIGHTED = ("conv2d", "linear")
 _FUSED = {
     ("pointwise_conv2d", "depthwise_conv2d", "pointwise_conv2d"): "inverted_residual",
@@ -58,11 +56,6 @@ class LayerSpec:
     read_elements: int = 0
     """Of all activations that it reads, each once."""
     source_names: tuple[str, ...] = ()
-
-    @property
-    def is_conv(self) -> bool:
-        """Whether this is any of the convolutions."""
-        return self.op in CONVOLUTIONS
 
 
 def of_graph(graph: Graph, groups: tuple[kernels.Group, ...] | None = None) -> tuple[LayerSpec, ...]:
@@ -123,14 +116,14 @@ def kind(graph: Graph, node: Node) -> str:
     return _NAMES.get(node.op, node.op)
 
 
+def is_pointwise(graph: Graph, node: Node) -> bool:
+    """Return whether each pixel of a node's output is made of the same pixel of its input, and of all its channels."""
+    return kind(graph, node) == "pointwise_conv2d" and not any(node.attributes["padding"])
+
+
 def _window(graph: Graph, anchor: Node) -> tuple[int, ...]:
     if anchor.op == "conv2d":
         return graph.shape(anchor.inputs[1])[2:]
     if anchor.op == "global_avg_pool":
         return graph.shape(anchor.inputs[0])[2:]
     return tuple(anchor.attributes["kernel"])
-
-
-def dtype_of(graph: Graph) -> str:
-    """Return the type of a network's first input."""
-    return next((given.dtype for given in graph.inputs.values()), dtypes.DEFAULT)

@@ -13,7 +13,7 @@ from mbench.networks.graph import Graph, Node
 _IMAGES = ("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "batch_norm")
 _AXES = ("reshape", "permute", "matmul", "linear", "softmax", "layer_norm")
 """Operations on axes that are those of an image only by chance."""
-_IMAGE_RANK = 4
+IMAGE_RANK = 4
 _LAST = (0, 2, 3, 1)
 """The axes of an image that lies channels last, in memory's order."""
 
@@ -27,7 +27,7 @@ def channels_last(graph: Graph) -> frozenset[str]:
     wanted = _read_as_images(graph)
     found: set[str] = set()
     for node in graph.nodes:
-        if len(node.shape) != _IMAGE_RANK or (node.op in _AXES and node.op not in ("reshape", "permute")):
+        if len(node.shape) != IMAGE_RANK or (node.op in _AXES and node.op not in ("reshape", "permute")):
             continue
         if node.op in _IMAGES:
             found.add(node.name)

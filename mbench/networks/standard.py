@@ -108,10 +108,6 @@ def _is_depthwise(graph: Graph, node: Node) -> bool:
     return layers.kind(graph, node) == "depthwise_conv2d"
 
 
-def _is_pointwise(graph: Graph, node: Node) -> bool:
-    return layers.kind(graph, node) == "pointwise_conv2d" and not any(node.attributes["padding"])
-
-
 def _up_to_pointwise(graph: Graph, depthwise: Node) -> tuple[tuple[Node, ...], Node | None]:
     """Return what stands between a depthwise convolution and the pointwise one that follows it, and that one.
 
@@ -129,7 +125,7 @@ def _up_to_pointwise(graph: Graph, depthwise: Node) -> tuple[tuple[Node, ...], N
             between.append(node)
         else:
             readers.append(node)
-    if len(readers) != 1 or inside.intersection(graph.outputs) or not _is_pointwise(graph, readers[0]):
+    if len(readers) != 1 or inside.intersection(graph.outputs) or not layers.is_pointwise(graph, readers[0]):
         return (), None
     return tuple(between), readers[0]
 

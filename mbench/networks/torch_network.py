@@ -183,21 +183,20 @@ def _max_pool(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
 
 def _avg_pool(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
     known = node.attributes
-    counts_padding = bool(known.get("count_include_pad", True))
-    if (ones := None if counts_padding else torch.ones_like(x[:1, :1])) is not None:
-        ones, _ = _padded(ones, known["padding"], 0.0, always=True)
-    x, padding = _padded(x, known["padding"], 0.0, always=ones is not None)
     how = {"kernel_size": known["kernel"], "stride": known["strides"], "ceil_mode": bool(known.get("ceil_mode"))}
-    mean = functional.avg_pool2d(x, padding=padding, **how)
-    return mean if ones is None else mean / functional.avg_pool2d(ones, padding=padding, **how)
+
+    def mean(image: torch.Tensor) -> torch.Tensor:
+        image, padding = _padded(image, known["padding"], 0.0)
+        return functional.avg_pool2d(image, padding=padding, **how)
+
+    whole = mean(x)
+    return whole if known.get("count_include_pad", True) else whole / mean(torch.ones_like(x[:1, :1]))
 
 
-def _padded(
-    x: torch.Tensor, padding: tuple[int, int, int, int], value: float, *, always: bool = False
-) -> tuple[torch.Tensor, tuple[int, int]]:
+def _padded(x: torch.Tensor, padding: tuple[int, int, int, int], value: float) -> tuple[torch.Tensor, tuple[int, int]]:
     """Return an image with what torch cannot pad by itself, as it is not the same on both sides, and what it can."""
     top, left, bottom, right = padding
-    if (top, left) == (bottom, right) and not always:
+    if (top, left) == (bottom, right):
         return x, (top, left)
     return functional.pad(x, (left, right, top, bottom), value=value), (0, 0)
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbench.core.errors import UsageError
+from mbench.core.field_types import CONVOLUTIONS
 from mbench.core.records import Variant
 from mbench.networks import architectures, families, torch_network, variants
 from mbench.networks.families import FAMILIES
@@ -151,7 +152,7 @@ def test_every_name_is_unique_and_every_layer_has_a_block_and_a_role(family: str
 def test_images_have_four_sides_in_every_layer(family: str) -> None:
     """A convolution behind the pool, too, whose output is read flattened; what a record says of it is its image."""
     for spec in layers(family):
-        if spec.is_conv:
+        if spec.op in CONVOLUTIONS:
             assert len(spec.input_shape) == len(spec.output_shape) == 4, spec.name
 
 
@@ -167,7 +168,9 @@ def test_each_layer_takes_what_the_one_before_it_gives(width: float, resolution:
     for before, after in itertools.pairwise(specs):
         assert before.output_shape == after.input_shape
     for spec in specs:
-        assert spec.groups == (spec.input_shape[1] if spec.op == "depthwise_conv2d" else 1 if spec.is_conv else None)
+        assert spec.groups == (
+            spec.input_shape[1] if spec.op == "depthwise_conv2d" else 1 if spec.op in CONVOLUTIONS else None
+        )
 
 
 def every_shape(variant: Variant) -> dict[str, tuple[int, ...]]:
@@ -196,7 +199,8 @@ def test_shapes_are_those_that_torch_computes(name: str, batch: int) -> None:
     variant = variants.parse(name, batch=batch)
     graph = architectures.graph(variant)
     assert {node.name: node.shape for node in graph.nodes} == every_shape(variant)
-    assert architectures.input_shape(variant) == graph.inputs["image"].shape
+    resolution = int(variant.number("resolution"))
+    assert graph.inputs["image"].shape == (batch, 3, resolution, resolution)
 
 
 def test_blocks_roles_and_inputs_follow_from_the_words() -> None:

@@ -56,7 +56,7 @@ def make(function: tirx.PrimFunc, machine: KernelMachine, rule: str, parameters:
     """
     rules, fallback = rules_for(machine)
     if rule == FALLBACK:
-        return KernelPlan(function=fallback(Kernel(fused_kernel.plain(function)), machine))
+        return _as_fallback(function, machine, fallback)
     if rule not in rules:
         raise StaleChoiceError(f"there is no rule {rule}")
     expected = next(iter(rules[rule].offers(Kernel(function), machine)), None)
@@ -101,9 +101,13 @@ def _by_rule(function: tirx.PrimFunc, machine: KernelMachine, without: str | Non
         if plan is not None:
             return Scheduled(plan=plan, rule=name, parameters=parameters)
     reason = "; ".join(refused) or f"no rule is for blocks {', '.join(Kernel(function).blocks)}"
-    return Scheduled(
-        plan=KernelPlan(function=fallback(Kernel(fused_kernel.plain(function)), machine)), rule=FALLBACK, reason=reason
-    )
+    return Scheduled(plan=_as_fallback(function, machine, fallback), rule=FALLBACK, reason=reason)
+
+
+def _as_fallback(
+    function: tirx.PrimFunc, machine: KernelMachine, fallback: Callable[[Kernel, KernelMachine], tirx.PrimFunc]
+) -> KernelPlan:
+    return KernelPlan(function=fallback(Kernel(fused_kernel.plain(function)), machine))
 
 
 def rules_for(machine: KernelMachine) -> tuple[Mapping[str, Rule], Callable[[Kernel, KernelMachine], tirx.PrimFunc]]:

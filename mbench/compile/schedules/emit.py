@@ -52,10 +52,7 @@ class Writer:
     def load(self, parameter: Any, indices: Sequence[Any]) -> Any:
         """Load an element of a parameter of the original kernel, by its original indices."""
         flat = next(flat for original, flat in self._flat if original.same_as(parameter))
-        position: Any = 0
-        for index, extent in zip(indices, parameter.shape, strict=True):
-            position = position * int(extent) + index
-        return flat[position]
+        return flat[raveled(indices, parameter.shape)]
 
 
 def _flat(name: str, argument: Any, shape: tuple[int, ...], dtype: str) -> Any:
@@ -85,6 +82,19 @@ def indices(shape: Sequence[int], row: Any, column: Any) -> list[Any]:
         tirx.floormod(row, width),
         column,
     ]
+
+
+def raveled(indices: Sequence[Any], shape: Sequence[Any]) -> Any:
+    """Return the place of an element of an array by its indices."""
+    place: Any = 0
+    for index, extent in zip(indices, shape, strict=True):
+        place = place * int(extent) + index
+    return place
+
+
+def divided(place: Any, by: int) -> tuple[Any, Any]:
+    """Return the quotient and the rest, each under a name."""
+    return named(tirx.floordiv(place, by)), named(tirx.floormod(place, by))
 
 
 def unraveled(place: Any, shape: Sequence[int]) -> list[Any]:

@@ -67,16 +67,11 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     ):
         tile = _BatchTile(writer, kernel, epilogue, product, arrays, vectors, lanes, by_lane=by_lane)
         column = emit.named(emit.panel_start(panel + across, width, product.columns))
-        number, own = (first + down, 0) if cut.count == 1 else _divided(first + down, cut.count)
-        number, own = emit.named(number), emit.named(own)
+        number, own = (emit.named(first + down), 0) if cut.count == 1 else emit.divided(first + down, cut.count)
         for part in cut.parts:
             with emit.inside(own, (part.begin, part.end), always=len(cut.parts) == 1):
                 tile.write(number, emit.named(part.at(own)), column, part.size)
     return KernelPlan(function=writer.result(), tile=f"{rows}x{vectors}x{lanes}", lanes=lanes)
-
-
-def _divided(index: Any, extent: int) -> tuple[Any, Any]:
-    return tirx.floordiv(index, extent), tirx.floormod(index, extent)
 
 
 class _BatchTile:

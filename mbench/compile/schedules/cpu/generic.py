@@ -12,11 +12,11 @@ from typing import Any
 from tvm import tirx
 from tvm.s_tir.schedule import ScheduleError
 
+from mbench.compile.expressions import is_reduction
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import tiling
 
-_REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 _UNVECTORIZED = 2
 """Lanes up to which a line is left to LLVM, which finds vectors of any length in simple ones."""
 
@@ -46,7 +46,7 @@ def _inline(kernel: Kernel) -> None:
 
 
 def _reduces(kernel: Kernel, block: Any) -> bool:
-    return any(int(axis.iter_type) == _REDUCTION for axis in kernel.schedule.get(block).iter_vars)
+    return any(map(is_reduction, kernel.schedule.get(block).iter_vars))
 
 
 def _spread(kernel: Kernel, block: Any, machine: KernelMachine) -> None:
@@ -55,8 +55,8 @@ def _spread(kernel: Kernel, block: Any, machine: KernelMachine) -> None:
     loops, axes = schedule.get_loops(block), schedule.get(block).iter_vars
     if len(loops) != len(axes):
         return
-    spatial = [loop for loop, axis in zip(loops, axes, strict=True) if int(axis.iter_type) != _REDUCTION]
-    reduced = [loop for loop, axis in zip(loops, axes, strict=True) if int(axis.iter_type) == _REDUCTION]
+    spatial = [loop for loop, axis in zip(loops, axes, strict=True) if not is_reduction(axis)]
+    reduced = [loop for loop, axis in zip(loops, axes, strict=True) if is_reduction(axis)]
     if not spatial:
         return
     work = math.prod(int(axis.dom.extent) for axis in axes)

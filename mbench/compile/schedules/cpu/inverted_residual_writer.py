@@ -132,7 +132,7 @@ class FusedBlockWriter:
         """Expand a line, counted over all images, to the channels of one panel."""
         conv, product = self._conv, expand.product
         slot = emit.named(tirx.floormod(line, self._ring_lines) * self._line_elements)
-        image, y = (0, line) if conv.batch == 1 else _divided(line, conv.input_height)
+        image, y = (0, line) if conv.batch == 1 else emit.divided(line, conv.input_height)
         column = emit.named(run.first.start + turn * run.first.width)
         packed = emit.named((run.packed + turn * run.first.width) * product.reduction)
         for part in tiling.Cut.of(conv.input_width, expand.rows).parts:
@@ -282,10 +282,7 @@ class FusedBlockWriter:
         def load(parameter: Any, at: Sequence[Any]) -> Any:
             params = stage.kernel.function.params
             place = next(place for place, each in zip(stage.places, params, strict=False) if each.same_as(parameter))
-            position: Any = 0
-            for index, extent in zip(at, parameter.shape, strict=True):
-                position = position * int(extent) + index
-            return self._arrays[_known(place)][position]
+            return self._arrays[_known(place)][emit.raveled(at, parameter.shape)]
 
         return load
 
@@ -314,10 +311,6 @@ def _known(place: int | None) -> int:
     if place is None:
         raise ValueError("what a stage reads is made inside of the kernel")
     return place
-
-
-def _divided(value: Any, by: int) -> tuple[Any, Any]:
-    return emit.named(tirx.floordiv(value, by)), emit.named(tirx.floormod(value, by))
 
 
 def _place_in_line(image: Any, y: Any, x: Any, column: Any, row: int, offset: Any) -> list[Any]:
