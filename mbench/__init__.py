@@ -1,4 +1,4 @@
-"""mbench: what a MobileNet costs on a piece of hardware, layer by layer.
+"""mbench: what a small convolutional network costs on a piece of hardware, layer by layer.
 
 run, resume    measure networks on a target; the options are `RunOptions`
 tune           find quicker ways to make their kernels; `TuneOptions`

@@ -62,7 +62,7 @@ def _click_message(error: click.ClickException) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": printing.COLUMNS})
 @click.version_option(VERSION, prog_name="mbench")
 def main() -> None:
-    """Measure what a MobileNet costs on a piece of hardware, layer by layer."""
+    """Measure what a small convolutional network costs, layer by layer."""
     system_limits.prepare()
 
 
