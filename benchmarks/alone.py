@@ -39,9 +39,9 @@ def extra_s(base: Artifact, head: Artifact, layer: str, threads: int) -> float:
 def _extra_s(base: Path, head: Path, layer: str, threads: int) -> float:
     """Time both in turn; a block counts by its shortest sample, as what disturbs makes it longer."""
     os.environ["TVM_NUM_THREADS"] = str(threads)
-    from mbench.measure import session
+    from mbench.measure import program
 
-    session.use_threads(threads)
+    program.use_threads(threads)
     timers = [_timer(artifact.load(folder), layer) for folder in (base, head)]
     found: list[float] = []
     for _ in range(_ROUNDS):
@@ -55,10 +55,10 @@ def _timer(built: Artifact, layer: str) -> Any:
     """Return a function that times a layer's kernel, on what it was given when the network ran."""
     import tvm
 
-    from mbench.measure.session import Session
+    from mbench.measure.program import LocalProgram
 
     [kernel] = [name for name, index in built.manifest.calls if built.manifest.layers[index].name == layer]
-    session = Session(built)
+    program = LocalProgram(built)
     given: list[Any] = []
 
     def take(_function: Any, name: str, before: bool, _result: Any, *arguments: Any) -> int:
@@ -66,9 +66,9 @@ def _timer(built: Artifact, layer: str) -> Any:
             given[:] = arguments
         return 0
 
-    session.vm.set_instrument(take)
-    session.vm[session.whole](session.input)
+    program.vm.set_instrument(take)
+    program.vm[program.whole](program.input)
     program = tvm.runtime.load_module(str(built.library))
     [library] = [each for each in program.imports if each.implements_function(kernel)]
-    evaluate = library.time_evaluator(kernel, session.device, number=_CALLS, repeat=_SAMPLES)
+    evaluate = library.time_evaluator(kernel, program.device, number=_CALLS, repeat=_SAMPLES)
     return lambda: evaluate(*given).results

@@ -16,10 +16,10 @@ from mbench.core import artifact
 
 def _load_mbench(case: Case) -> Program:
     sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is, with a thread pool of its own
-    from mbench.measure import session
+    from mbench.measure import program
 
-    session.use_threads(case.threads)
-    loaded = session.Session(artifact.load(case.artifact))
+    program.use_threads(case.threads)
+    loaded = program.LocalProgram(artifact.load(case.artifact))
     main = loaded.vm[artifact.ENTRY]
     return lambda: main(loaded.input), lambda output: np.asarray(output.numpy())
 

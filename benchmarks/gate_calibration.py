@@ -40,7 +40,8 @@ from trial_builds import NETWORK
 
 from mbench.core import artifact, resources
 from mbench.core.artifact import Artifact
-from mbench.core.records import Result, Warmup
+from mbench.core.records import Result
+from mbench.core.settings import Warmup
 from mbench.devices import open_device
 from mbench.gating import exact, matching
 from mbench.gating.limits import Limits

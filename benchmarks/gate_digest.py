@@ -3,7 +3,7 @@
 It covers how many processes the paired gate asks for, how they take turns, what it makes of their times, where copies
 and code lie in memory, and how counts are judged, with every parameter at its default. So comments, formatting, names,
 and where a function stands do not touch it; a parameter or a step that decides otherwise does. It does not cover what
-surrounds these: reading records, wording, output, how one run is timed (`measure/session.py`).
+surrounds these: reading records, wording, output, how one run is timed (`measure/program.py`).
 
 Run: python benchmarks/gate_digest.py
 """
@@ -202,7 +202,7 @@ def _turns(*, rounds: int, max_s: float) -> Any:
     return duel.alternate(copies, draw, rounds=rounds, max_s=max_s, clock=lambda: next(clock)), calls
 
 
-class _Session:
+class _Program:
     """A loaded network that was never loaded: what it is asked for is kept, its times are made up."""
 
     def __init__(self, index: int, asked: list[Any]) -> None:
@@ -234,15 +234,15 @@ def _plan() -> duel.DuelPlan:
 
 def _whole() -> Any:
     asked: list[Any] = []
-    sessions: Any = [_Session(index, asked) for index in range(3)]
+    programs: Any = [_Program(index, asked) for index in range(3)]
     draw = cast(np.random.Generator, _Draw())
-    return duel.whole(sessions, draw, _plan(), lambda _: None), asked, [session.runs for session in sessions]
+    return duel.whole(programs, draw, _plan(), lambda _: None), asked, [program.runs for program in programs]
 
 
 def _layers() -> Any:
     asked: list[Any] = []
-    sessions: Any = [_Session(index, asked) for index in range(3)]
-    return duel.layers(sessions, cast(np.random.Generator, _Draw()), _plan(), lambda _: None), asked
+    programs: Any = [_Program(index, asked) for index in range(3)]
+    return duel.layers(programs, cast(np.random.Generator, _Draw()), _plan(), lambda _: None), asked
 
 
 # ------------------------------------------------------------------------------------------------------------- placing

@@ -38,7 +38,7 @@ def _load_mbench(case: Case) -> Program:
 
     cudart.prepare_tvm()
     stream = cudart.Runtime()
-    loaded = gpu.session(artifact.load(case.artifact), stream)
+    loaded = gpu.program(artifact.load(case.artifact), stream)
 
     def run() -> Any:
         output = loaded.launch()

@@ -75,7 +75,7 @@ def observed(built: Artifact, *, runs: int = 5, kernel_s: float = 1e-4, **change
     seen = Observation(
         threads=2, affinity=(0, 1), numerics=PASSED, process_peak_bytes=10**8, warmup_runs=18, warmup_s=0.1, wall_s=1.0,
         others_busy_s=0.0, latency_s=tuple(whole * (1 + 0.001 * run) for run in range(runs)),
-        twin_latency_s=tuple(whole * (1 + 0.002 * run) for run in range(runs)), calls_s=calls_s,
+        calls_s=calls_s, began_utc=MOMENT.at_utc,
         overhead_s=(1e-5,) * runs, instrument_cost_s=1e-7, energy_missing="no energy meter here",
         conditions_before=MOMENT, conditions_after=MOMENT,
     )  # fmt: skip

@@ -38,10 +38,9 @@ from mbench.core.records import (
     Replacement,
     Result,
     Roofline,
-    Settings,
     TimeBalance,
-    Warmup,
 )
+from mbench.core.settings import Settings, Warmup
 from mbench.networks import architectures, costs, folding, variants
 from mbench.networks import layers as layers_of
 from mbench.networks.graph import Graph

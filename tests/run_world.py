@@ -11,7 +11,8 @@ import record_factory as factory
 
 from mbench.core import artifact, record_files, records
 from mbench.core.artifact import Artifact
-from mbench.core.records import Record, Settings, Warmup
+from mbench.core.records import Record
+from mbench.core.settings import Settings, Warmup
 from mbench.hardware import host
 from mbench.pipeline import job, runner
 

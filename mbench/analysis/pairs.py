@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-from mbench.analysis import replacements
+from mbench.analysis import headline, replacements
 from mbench.core import stats
 from mbench.core.records import Layer, Record, Result
 from mbench.networks import variants
@@ -147,9 +147,9 @@ def _sum(*values: _Number | None) -> _Number | None:
 
 
 def latency_s(result: Result) -> float | None:
-    """Return the median end-to-end latency in seconds, or None."""
-    samples = result.end_to_end.latency_s
-    return stats.median(samples) if samples else None
+    """Return the headline of the end-to-end latency in seconds: the median over the sessions; or None."""
+    values = headline.medians(result)
+    return stats.median(values) if values else None
 
 
 def layer_latency_s(layer: Layer) -> float | None:

@@ -15,7 +15,10 @@ from mbench.core.run_options import FEWEST_SAMPLES, RunOptions, flag
 from mbench.hardware import device_kinds
 
 _DEFAULTS = RunOptions()
-_SWITCHES = {"compile_only": True, "counts": True, "keep_artifacts": True, "use_cache": False, "use_tuned": False}
+_SWITCHES = {
+    "quick": True, "compile_only": True, "counts": True, "keep_artifacts": True, "use_cache": False,
+    "use_tuned": False,
+}  # fmt: skip
 """Options without a value, and the value that they stand for."""
 
 
@@ -28,12 +31,14 @@ def command(record: Record, result: Result) -> str:
 def run_options(record: Record, result: Result) -> RunOptions:
     """Return the options that a result was made with, as its record knows them."""
     settings, device = record.settings, record.device
+    kind = device_kinds.of(device.kind)
     open_ended = settings.measure_max_s is not None or settings.repeat < FEWEST_SAMPLES
     return RunOptions(
-        device=device_kinds.of(device.kind).option(device.name),
+        device=kind.option(device.name),
         threads=settings.threads,
         batch=result.variant.batch,
         dtype=settings.dtype,
+        sessions=settings.sessions if kind.runs and not kind.counts_only else None,
         repeat=None if open_ended else settings.repeat,
         timeout_s=min(max(1, round(settings.timeout_s)), MOST_TIMEOUT_S),
         compile_only=settings.compile_only,
@@ -50,7 +55,7 @@ def option_words(options: RunOptions) -> list[str]:
     if options.threads is not None:
         words += ["--threads", str(options.threads)]
     words += ["--batch", ",".join(map(str, options.batches)), "--dtype", options.dtype]
-    for field in ("device", "output", "repeat", "timeout_s", "build_timeout_s", "prefer"):
+    for field in ("device", "output", "sessions", "repeat", "timeout_s", "build_timeout_s", "prefer"):
         value = getattr(options, field)
         if value != getattr(_DEFAULTS, field):
             words += [flag(field), f"{value:g}" if isinstance(value, float) else str(value)]

@@ -46,9 +46,12 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
     metavar="DIR",
     help="Where to write.  [default: mbench-results]",
 )
+@click.option("--sessions", type=click.IntRange(1, 1000), default=None, help="Fresh processes a network.  [default: 5]")
+@click.option("--quick", is_flag=True, help="One session: sooner done, blind to how far processes lie apart.")
 @click.option(
-    "--repeat", type=click.IntRange(3, 100_000), default=None, help="End-to-end samples.  [default: up to 100 in 4 s]"
-)
+    "--repeat", type=click.IntRange(3, 100_000), default=None,
+    help="End-to-end samples a session.  [default: 8 to 100 in 0.4 s]",
+)  # fmt: skip
 @options.timeout("Seconds of silence after which a variant is given up.  [default: 600]", default=600)
 @options.build_timeout
 @click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
@@ -73,6 +76,8 @@ def run(
     dtype: str,
     standard: bool,
     output: Path,
+    sessions: int | None,
+    quick: bool,
     repeat: int | None,
     timeout_s: int,
     build_timeout_s: int,
@@ -108,8 +113,9 @@ def run(
         else:
             asked = RunOptions(
                 device=device, threads=threads, batch=batch, dtype=dtype, standard=standard, output=output,
-                repeat=repeat, timeout_s=timeout_s, build_timeout_s=build_timeout_s, compile_only=compile_only,
-                counts=counts, keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned,
+                sessions=sessions, quick=quick, repeat=repeat, timeout_s=timeout_s,
+                build_timeout_s=build_timeout_s, compile_only=compile_only, counts=counts,
+                keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned,
                 target_dirs=target_dirs, labels=labels, prefer=prefer,
             )  # fmt: skip
             record = api.run(networks, target=target, options=asked, display=printing.progress)

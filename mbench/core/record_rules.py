@@ -16,6 +16,7 @@ import msgspec
 from mbench.core.errors import shortened
 from mbench.core.field_types import CONVOLUTIONS, LEAST_MAGNITUDE, MOST_COUNT, Op
 from mbench.core.records import Counters, Record, Result, TimeBalance
+from mbench.core.sessions import kept
 
 _SUMMED = ("macs", "params", "weight_bytes", "activation_bytes", "workspace_bytes")
 _EXACT = 1e-6
@@ -82,8 +83,23 @@ def _of_result(result: Result, path: str) -> Iterator[str]:
             yield f"Expected the sum over the layers, {counted}, at least - at `{path}.counts.counters.{field}`"
         elif counted > MOST_COUNT:
             yield f"Expected a sum of `{field}` <= {MOST_COUNT} - at `{path}.layers`"
+    if result.sessions:
+        yield from _of_sessions(result, path)
     if result.time_balance:
         yield from _of_time_balance(result.time_balance, f"{path}.time_balance")
+
+
+def _of_sessions(result: Result, path: str) -> Iterator[str]:
+    """Yield where samples and the sessions that they are of do not fit."""
+    counting = kept(result.sessions)
+    if not counting:
+        yield f"Expected a session that was not left out - at `{path}.sessions`"
+    named = [("end_to_end.latency_s", result.end_to_end.latency_s, sum(each.samples for each in counting))]
+    in_layers = sum(each.layer_samples for each in counting)
+    named += [(f"layers[{layer.index}].latency_s", layer.latency_s, in_layers) for layer in result.layers]
+    for field, samples, expected in named:
+        if samples is not None and len(samples) != expected:
+            yield f"Expected {expected} samples, those of the sessions, got {len(samples)} - at `{path}.{field}`"
 
 
 def _of_time_balance(balance: TimeBalance, path: str) -> Iterator[str]:

@@ -13,12 +13,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from mbench.core.choices import Prefer
 from mbench.core.field_types import (
     LABEL_KEY,
     MOST_KEYS,
     MOST_LAYERS,
-    MOST_TIMEOUT_S,
     MOST_VARIANTS,
     Amount,
     Batch,
@@ -30,9 +28,7 @@ from mbench.core.field_types import (
     Name,
     Number,
     Op,
-    Patience,
     PositiveInt,
-    Repeat,
     Samples,
     Seconds,
     Shape,
@@ -45,57 +41,16 @@ from mbench.core.field_types import (
     Traffic,
 )
 from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Host, Target
+from mbench.core.sessions import MOST_SESSIONS, Session
+from mbench.core.settings import Settings
 
 FORMAT_VERSION: Literal[2] = 2
 """Grows when an older reader would misread; `core.record_migrations` brings older records here."""
-FORMAT_MINOR = 1
-"""Grows with each field that is added. 1: `layers.operations`, `replaced`, and operations of any name."""
+FORMAT_MINOR = 2
+"""Grows with each field that is added. 1: `layers.operations`, `replaced`, and operations of any name. 2:
+`sessions`."""
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
 Labels = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=1000)]], Meta(max_length=100)]
-
-
-# ---------------------------------------------------------------------------------------------------------- settings
-class Warmup(Strict, frozen=True, kw_only=True):
-    """Runs that are thrown away first: until three blocks in a row agree, or time is up."""
-
-    max_s: Annotated[float, Meta(ge=0, le=MOST_TIMEOUT_S, description="seconds")]
-    steady_within: Annotated[float, Meta(ge=0, le=1)] = 0.02
-    """How far the medians of the blocks may lie apart, as a share of the least."""
-
-
-class Settings(Strict, frozen=True, kw_only=True):
-    """What was asked for."""
-
-    variants: Annotated[tuple[Name, ...], Meta(max_length=MOST_VARIANTS)] = msgspec.field(name="networks")
-    """Names of the networks; `networks` in the file."""
-    threads: Threads
-    batch: Batch
-    dtype: Text
-    number: Repeat
-    """Runs a sample of end-to-end latency averages over; 1 keeps percentiles true."""
-    repeat: Repeat
-    """End-to-end samples of each A/A copy, at most: see `measure_max_s`."""
-    layer_repeat: Repeat
-    """Instrumented runs, at most: samples of each layer."""
-    block: Repeat
-    """Consecutive runs of one A/A copy before the other takes over (A B B A)."""
-    warmup: Warmup
-    measure_max_s: Patience | None = None
-    """When to be content with fewer samples, though never fewer than three blocks of each copy; null: never."""
-    timeout_s: Patience
-    compile_only: bool = False
-    counts: bool = False
-    """Whether exact counts were asked for beside what is measured; an emulated run always counts."""
-    tuned: TextTable = {}
-    """Files of tuned choices that kernels could be made by, with the hash of each; none with `--no-tuned`."""
-    no_tuned: bool | None = None
-    """Whether tuned choices were left out on purpose (`--no-tuned`); null: a record of version 1 does not have it."""
-    prefer: Prefer = None
-    """Quicker kernels with more weights: all (`latency`), none (`memory`), or null: up to twice the parameters."""
-    repeat_asked: bool = False
-    """Whether `repeat` was asked for (`--repeat`); if not, it is the default."""
-    target_folders: Texts = ()
-    """Folders of targets that were added (`--targets`); absolute, to be found from elsewhere too."""
 
 
 # ------------------------------------------------------------------------------------------------------------ result
@@ -163,10 +118,11 @@ class Numerics(Strict, frozen=True, kw_only=True):
 
 
 class EndToEnd(Strict, frozen=True, kw_only=True):
-    """Whole runs. `twin_latency_s` is a second copy of the same library, alternated with the first: the A/A pair."""
+    """Whole runs. `latency_s` has the samples of the sessions that count, one session after the other."""
 
     latency_s: Samples | None
-    twin_latency_s: Samples | None
+    twin_latency_s: Samples | None = None
+    """In records without sessions: a second copy of the same library, timed in turns with the first."""
     method: Text
     threads: Threads | None = None
     """As the runtime reports it."""
@@ -362,6 +318,8 @@ class Result(Strict, frozen=True, kw_only=True):
     layers: Annotated[tuple[Layer, ...], Meta(min_length=1, max_length=MOST_LAYERS)]
     replaced: Annotated[tuple[Replacement, ...], Meta(max_length=MOST_LAYERS)] = ()
     """Of a standard twin: each convolution that was replaced; empty otherwise, and in records of earlier versions."""
+    sessions: Annotated[tuple[Session, ...], Meta(max_length=MOST_SESSIONS)] = ()
+    """In the order in which they ran; empty: not timed, or a record of before, with one process."""
     missing: TextTable = {}
     warnings: Texts = ()
 
@@ -395,6 +353,11 @@ class Record(Strict, frozen=True, kw_only=True):
     failures: Annotated[tuple[Failure, ...], Meta(max_length=MOST_VARIANTS)] = ()
 
     def unfinished(self) -> tuple[str, ...]:
-        """Return the variants that were asked for and have no result."""
-        done = {result.variant.name for result in self.results}
+        """Return the networks that were asked for and have no result, or too few sessions."""
+        wanted = self.settings.sessions
+        done = {
+            result.variant.name
+            for result in self.results
+            if result.end_to_end.latency_s is None or wanted == 1 or len(result.sessions) >= wanted
+        }
         return tuple(name for name in self.settings.variants if name not in done)

@@ -17,6 +17,7 @@ from msgspec import Meta
 from mbench.core.choices import Prefer
 from mbench.core.errors import UsageError, shown
 from mbench.core.field_types import MOST_REPEAT, Batch, Patience, Threads
+from mbench.core.sessions import Sessions
 
 FEWEST_SAMPLES = 3
 AskedRepeat = Annotated[int, Meta(ge=FEWEST_SAMPLES, le=MOST_REPEAT)]
@@ -109,8 +110,12 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     """Also run the standard twin of each network that has a depthwise convolution."""
     output: Path = Path("mbench-results")
     """The folder for the record; it is made if it is not there."""
+    sessions: Sessions | None = None
+    """Fresh processes that measure each network, in turn with the other networks; None: 5, or 1 with `quick`."""
+    quick: bool = False
+    """One session a network: sooner done, and nothing is known of how far processes lie apart."""
     repeat: AskedRepeat | None = None
-    """End-to-end samples; None: up to 100 within 4 s."""
+    """End-to-end samples of each session; None: 8 to 100, spread over 0.4 s."""
     timeout_s: Patience = 600.0
     """Seconds of silence after which a network is given up."""
     compile_only: bool = False

@@ -15,12 +15,12 @@ from mbench.measure.observation import CountedRun
 if TYPE_CHECKING:
     from mbench.devices.emulation import EmulatedMachine
     from mbench.devices.line import Line
-    from mbench.devices.remote_session import RemoteSession
+    from mbench.devices.remote_program import RemoteProgram
 
 
-def marked_run(session: RemoteSession, line: Line) -> list[str]:
+def marked_run(program: RemoteProgram, line: Line) -> list[str]:
     """Run once as the counted run, with a mark before and after each call; return the calls in order."""
-    instrument = session.instrument()
+    instrument = program.instrument()
     line.call("mbench.roi", 1)
     events = instrument.run(artifact.ENTRY)
     line.call("mbench.roi", 0)

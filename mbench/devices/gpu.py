@@ -5,6 +5,7 @@ The worker is a process of its own as on a CPU; it holds the machine too, since 
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,33 +71,35 @@ def _measured(send: Report, loaded: Artifact, stream: cudart.Runtime, plan: Meas
     import statistics
 
     from mbench.core import artifact
-    from mbench.measure import activity, events, gpu, latency, memory, numerics, session
+    from mbench.measure import activity, events, gpu, latency, memory, numerics, program
 
     board, free_bytes = gpu.Board(), stream.free_bytes()
-    seen: dict[str, Any] = {"threads": session.use_threads(plan.threads), "affinity": session.affinity()}
+    seen: dict[str, Any] = {"threads": program.use_threads(plan.threads), "affinity": program.affinity()}
     seen["memory_method"] = gpu.MEMORY_METHOD
-    first = gpu.session(loaded, stream)
+    start = time.perf_counter()
+    first = gpu.program(loaded, stream)
+    seen["load_s"], start = time.perf_counter() - start, time.perf_counter()
+    first.run()
+    seen["first_s"] = time.perf_counter() - start
     send("checking", 0.0)
     for entry in dict.fromkeys((first.whole, artifact.ENTRY)):
         seen["numerics"] = numerics.compare(first.run(entry), first.expected, plan.tolerance)
         if not seen["numerics"].passed:
             return Observation(**seen)
     seen["device_bytes"] = max(0, free_bytes - stream.free_bytes())
-    seen["conditions_before"] = board.conditions()
+    seen["conditions_before"] = before = board.conditions()
+    seen["began_utc"] = before.at_utc
     watch = activity.Watch()
     send("warming up", 0.0)
     seen["warmup_runs"], seen["warmup_s"] = latency.warm_up(first, plan.warmup)
     seen["process_peak_bytes"] = memory.process_peak_bytes()
-    twin = gpu.session(loaded, stream)
     send("measuring", 0.0)
     seen["latency_method"] = events.METHOD
-    seen["latency_s"], seen["twin_latency_s"] = latency.pair_as_planned(
-        first, twin, plan, lambda fraction: send("measuring", fraction)
-    )
+    seen["latency_s"] = latency.whole(first, plan, lambda fraction: send("measuring", fraction))
     seen["conditions_after"] = board.conditions()
     send("measuring layers", 0.0)
     seen |= gpu.layers(
-        twin,
+        first,
         stream,
         repeat=plan.layer_repeat,
         max_s=plan.measure_max_s,
@@ -104,6 +107,8 @@ def _measured(send: Report, loaded: Artifact, stream: cudart.Runtime, plan: Meas
         progress=lambda fraction: send("measuring layers", fraction),
     )
     seen["wall_s"], seen["others_busy_s"] = watch.read_s()
+    if not plan.meter:
+        return Observation(**seen)
     send("metering energy", 0.0)
     energy = board.energy(first.launch, stream.wait, run_s=statistics.median(seen["latency_s"]))
     seen["energy_missing" if isinstance(energy, str) else "energy"] = energy

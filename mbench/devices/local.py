@@ -11,7 +11,7 @@ from mbench.core.progress import Note, Report
 from mbench.devices import worker
 from mbench.devices.process import WorkerDevice
 from mbench.measure.duel import Bout, DuelPlan
-from mbench.measure.observation import MeasurePlan, Observation
+from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
 
 LOCK, WHERE = "device-local", "on this machine"
 """The lock that whoever measures on this machine holds, and what waiting for it is called."""
@@ -33,6 +33,10 @@ class LocalDevice(WorkerDevice):
     def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check and time an artifact."""
         return cast(Observation, self.run(worker.measure, (artifact.folder, plan), plan.threads, report))
+
+    def build_pace(self, loops: PaceLoops, report: Report) -> None:
+        """Compile the loops that sessions time between their samples."""
+        self.run(worker.build_pace, (loops,), loops.threads, report)
 
     def duel(self, base: Artifact, twin: Artifact, head: Artifact, plan: DuelPlan, report: Report) -> Bout:
         """Time artifacts against each other in one process."""

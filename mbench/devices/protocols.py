@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from mbench.core.artifact import Artifact
 from mbench.core.machine_types import Calibration, Target
 from mbench.core.progress import Report
-from mbench.measure.observation import MeasurePlan, Observation
+from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
 
 
 @runtime_checkable
@@ -46,6 +46,20 @@ class Calibrator(Protocol):
         Raises:
             WorkerDied: the process that did it crashed, was killed, or hung.
             MeasureError: they could not be measured.
+        """
+        ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A device whose processors' pace can be read between samples."""
+
+    def build_pace(self, loops: PaceLoops, report: Report) -> None:
+        """Compile the loops that are timed for it.
+
+        Raises:
+            WorkerDied: the process that did it crashed, was killed, or hung.
+            MeasureError: they could not be compiled.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import json
 import time
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mbench.core.records import MeteredEnergy
     from mbench.devices.line import Line
     from mbench.devices.remote_host import Snapshot
-    from mbench.devices.remote_session import RemoteSession
+    from mbench.devices.remote_program import RemoteProgram
 
 _LEAST_MEMORY_BYTES = 1 << 28
 """Taken where a device does not report how much it has to spare."""
@@ -163,27 +164,30 @@ class _Measuring:
         from mbench.measure import latency, memory, numerics
 
         first = self._load()
+        output = first.run()
         self.seen["memory_method"] = memory.REMOTE_METHOD
         self._send("checking", 0.0)
-        self.seen["numerics"] = numerics.compare(first.run(), first.expected, self._plan.tolerance)
+        self.seen["numerics"] = numerics.compare(output, first.expected, self._plan.tolerance)
         if not self.seen["numerics"].passed:
             return Observation(**self.seen)
         before = self._before()
-        start = time.perf_counter()
+        start, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
+        self.seen["began_utc"] = now.isoformat(timespec="milliseconds")
         self._send("warming up", 0.0)
         self.seen["warmup_runs"], self.seen["warmup_s"] = latency.warm_up(first, self._plan.warmup)
         if before is not None:
             self.seen["process_peak_bytes"] = self._look("warm").process_peak_bytes()
-        twin = self._time(first)
+        self._send("measuring", 0.0)
+        self.seen["latency_s"] = latency.whole(first, self._plan, functools.partial(self._send, "measuring"))
         if before is not None:
-            self._time_layers(twin)
+            self._time_layers(first)
         self.seen["wall_s"] = time.perf_counter() - start
         if before is not None:
             self._after(first, before)
         return Observation(**self.seen)
 
-    def _load(self) -> RemoteSession:
-        from mbench.devices.remote_session import RemoteSession
+    def _load(self) -> RemoteProgram:
+        from mbench.devices.remote_program import RemoteProgram
 
         manifest = self._loaded.manifest
         triple = str(json.loads(manifest.inputs["tvm_target"]).get("mtriple", ""))
@@ -196,7 +200,7 @@ class _Measuring:
             self._plan.threads
         )  # binds this process, so the machine was first
         self.seen["affinity"] = None
-        return RemoteSession(self._line, self._loaded)
+        return RemoteProgram(self._line, self._loaded)
 
     def _describe(self) -> None:
         """Let the device describe itself, if it can."""
@@ -214,35 +218,26 @@ class _Measuring:
         self.seen["conditions_before"] = snapshot.conditions()
         return snapshot
 
-    def _time(self, first: RemoteSession) -> RemoteSession:
-        from mbench.devices.remote_session import RemoteSession
-        from mbench.measure import latency
-
-        plan, twin = self._plan, RemoteSession(self._line, self._loaded)
-        self._send("measuring", 0.0)
-        self.seen["latency_s"], self.seen["twin_latency_s"] = latency.pair_as_planned(
-            first, twin, plan, functools.partial(self._send, "measuring")
-        )
-        return twin
-
-    def _time_layers(self, twin: RemoteSession) -> None:
+    def _time_layers(self, net: RemoteProgram) -> None:
         from mbench.measure import latency
 
         self._send("measuring layers", 0.0)
         self.seen["calls_s"], self.seen["overhead_s"], self.seen["instrument_cost_s"] = latency.layers(
-            twin,
+            net,
             repeat=self._plan.layer_repeat,
             max_s=self._plan.measure_max_s,
             progress=functools.partial(self._send, "measuring layers"),
         )
 
-    def _after(self, first: RemoteSession, before: Snapshot) -> None:
+    def _after(self, first: RemoteProgram, before: Snapshot) -> None:
         from mbench.measure import meters
 
         snapshot = self._look("after")
         then, now = before.others_busy_s(), snapshot.others_busy_s()
         self.seen["others_busy_s"] = None if then is None or now is None else max(0.0, now - then)
         self.seen["conditions_after"] = snapshot.conditions()
+        if not self._plan.meter:
+            return
         found = meters.find(snapshot.root)
         if found:
             self._send("metering energy", 0.0)
@@ -250,11 +245,11 @@ class _Measuring:
         if self.seen["energy"] is None:
             self.seen["energy_missing"] = meters.RESET if found else meters.MISSING
 
-    def _meter(self, session: RemoteSession, snapshot: Snapshot, found: list[Any]) -> MeteredEnergy | None:
+    def _meter(self, program: RemoteProgram, snapshot: Snapshot, found: list[Any]) -> MeteredEnergy | None:
         from mbench.measure import meters
 
         paths = tuple(f"/{meter.file.relative_to(snapshot.root)}" for meter in found)
-        looped = session.loop(meters.WINDOW_S, paths)
+        looped = program.loop(meters.WINDOW_S, paths)
         return meters.replayed(looped.samples, root=snapshot.root, runs=looped.runs)
 
     def _look(self, name: str) -> Snapshot:

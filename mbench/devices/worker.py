@@ -20,10 +20,12 @@ from mbench.core.errors import MbenchError, MeasureError
 from mbench.core.machine_types import Calibration, Target
 from mbench.core.progress import Report
 from mbench.measure.duel import Bout, DuelPlan
-from mbench.measure.observation import MeasurePlan, Observation
+from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
 
 if TYPE_CHECKING:
     from mbench.devices.emulation import EmulatedMachine
+    from mbench.measure.pace import Pace
+    from mbench.measure.program import LocalProgram
 
 _REPORT_INTERVAL_S = 0.5
 
@@ -63,9 +65,9 @@ def _sparing(pipe: Connection) -> Report:
 def calibrate(send: Report, target: Target, threads: int) -> Calibration:
     """Job: measure the peaks of this machine."""
     send("calibrating", 0.0)
-    from mbench.measure import cpu_peaks, session
+    from mbench.measure import cpu_peaks, program
 
-    session.use_threads(threads)
+    program.use_threads(threads)
     return cpu_peaks.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
 
 
@@ -75,40 +77,74 @@ def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
     send("loading", 0.0)
     from mbench.core import artifact
     from mbench.hardware import host
-    from mbench.measure import activity, latency, memory, meters, numerics, session
+    from mbench.measure import activity, latency, layout, memory, numerics, program
 
-    seen: dict[str, Any] = {"threads": session.use_threads(plan.threads), "affinity": session.affinity()}
-    first = session.Session(artifact.load(folder))
+    seen: dict[str, Any] = {"threads": program.use_threads(plan.threads), "affinity": program.affinity()}
+    seen["memory_offset"] = layout.move_heap(plan.memory_offset)
+    loaded, start = artifact.load(folder), time.perf_counter()
+    net = program.LocalProgram(loaded)
+    seen["load_s"], start = time.perf_counter() - start, time.perf_counter()
+    output = net.run()
+    seen["first_s"] = time.perf_counter() - start
     send("checking", 0.0)
-    seen["numerics"] = numerics.compare(first.run(), first.expected, plan.tolerance)
+    seen["numerics"] = numerics.compare(output, net.expected, plan.tolerance)
     if not seen["numerics"].passed:
         return Observation(**seen)
-    seen["conditions_before"] = host.conditions()
-    watch = activity.Watch()
+    seen["conditions_before"] = before = host.conditions()
+    seen["began_utc"], watch = before.at_utc, activity.Watch()
     send("warming up", 0.0)
-    seen["warmup_runs"], seen["warmup_s"] = latency.warm_up(first, plan.warmup)
+    seen["warmup_runs"], seen["warmup_s"] = latency.warm_up(net, plan.warmup)
     seen["process_peak_bytes"] = memory.process_peak_bytes()
-    twin = session.Session(first.artifact)
     send("measuring", 0.0)
-    seen["latency_s"], seen["twin_latency_s"] = latency.pair_as_planned(
-        first, twin, plan, lambda fraction: send("measuring", fraction)
+    pace = _pace(plan)
+    busy = activity.Watch()
+    seen["latency_s"] = latency.whole(
+        net, plan, lambda fraction: send("measuring", fraction), pace.read if pace else None
     )
+    seen["processor_share"] = busy.share(plan.threads)
+    if pace is not None:
+        seen["flops_per_s"], seen["parallel_loop_s"] = pace.flops_per_s(), pace.parallel_loop_s()
+    seen |= _metered(send, net, plan)
     send("measuring layers", 0.0)
     seen["calls_s"], seen["overhead_s"], seen["instrument_cost_s"] = latency.layers(
-        twin,
+        net,
         repeat=plan.layer_repeat,
         max_s=plan.measure_max_s,
         progress=lambda fraction: send("measuring layers", fraction),
     )
     seen["wall_s"], seen["others_busy_s"] = watch.read_s()
+    seen["conditions_after"] = host.conditions()
+    return Observation(**seen)
+
+
+def _pace(plan: MeasurePlan) -> Pace | None:
+    if plan.pace is None:
+        return None
+    from mbench.measure.pace import Pace
+
+    return Pace(plan.pace)
+
+
+def build_pace(send: Report, loops: PaceLoops) -> None:
+    """Job: compile the loops that sessions time between their samples."""
+    send("calibrating", 0.0)
+    from mbench.measure import pace_build
+
+    pace_build.build(loops)
+
+
+def _metered(send: Report, net: LocalProgram, plan: MeasurePlan) -> dict[str, Any]:
+    """Return the energy of a run, or why there is none; nothing where the plan does not ask for it."""
+    from mbench.measure import meters
+
+    if not plan.meter:
+        return {}
     found = meters.find()
     if found:
         send("metering energy", 0.0)
-    seen["energy"] = meters.measure(first.run, found)
-    if seen["energy"] is None:
-        seen["energy_missing"] = meters.RESET if found else meters.MISSING
-    seen["conditions_after"] = host.conditions()
-    return Observation(**seen)
+    energy = meters.measure(net.run, found)
+    missing = meters.RESET if found else meters.MISSING
+    return {"energy": energy} if energy else {"energy_missing": missing}
 
 
 def duel(send: Report, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
@@ -122,25 +158,25 @@ def duel(send: Report, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
     import numpy as np
 
     from mbench.core import artifact
-    from mbench.measure import activity, layout, numerics, session
+    from mbench.measure import activity, layout, numerics, program
     from mbench.measure import duel as duels
 
-    session.use_threads(plan.threads)
+    program.use_threads(plan.threads)
     artifacts = [artifact.load(folder) for folder in folders]
     heap = layout.Heap(room=2 * max(each.library.stat().st_size for each in artifacts))
     loaded = {}
     for index in plan.order:
         heap.begin()
-        loaded[index] = copy = session.Session(artifacts[index])
+        loaded[index] = copy = program.LocalProgram(artifacts[index])
         checked = numerics.compare(copy.run(), copy.expected, plan.tolerance)
         if not checked.passed:
             raise MeasureError(f"{duels.COPIES[index]}: wrong result: {checked.detail}; nothing was timed")
-    sessions = [loaded[index] for index in range(len(folders))]
+    programs = [loaded[index] for index in range(len(folders))]
     draw, watch = np.random.default_rng(plan.seed), activity.Watch()
     send("measuring", 0.0)
-    block, whole = duels.whole(sessions, draw, plan, lambda fraction: send("measuring", fraction))
+    block, whole = duels.whole(programs, draw, plan, lambda fraction: send("measuring", fraction))
     send("measuring layers", 0.0)
-    layers = duels.layers(sessions, draw, plan, lambda fraction: send("measuring layers", fraction))
+    layers = duels.layers(programs, draw, plan, lambda fraction: send("measuring layers", fraction))
     wall_s, others_busy_s = watch.read_s()
     return Bout(
         order=plan.order, block=block, whole_s=whole, layers_s=layers, wall_s=wall_s, others_busy_s=others_busy_s
@@ -156,7 +192,7 @@ def emulate(send: Report, folder: Path, plan: MeasurePlan, machine: EmulatedMach
     """Job: check an artifact's numerics on an emulated machine, then count one run. `work` is an empty folder."""
     send("loading", 0.0)
     from mbench.core import artifact
-    from mbench.devices import counting, emulation, line, remote_session
+    from mbench.devices import counting, emulation, line, remote_program
     from mbench.devices.address import Address
     from mbench.measure import numerics
 
@@ -164,14 +200,14 @@ def emulate(send: Report, folder: Path, plan: MeasurePlan, machine: EmulatedMach
     with emulation.running(machine, loaded.library, work) as running:
         try:
             connected = line.connect(Address("127.0.0.1", running.port), waiting=lambda _: None, patience_s=0.0)
-            session = remote_session.RemoteSession(connected, loaded)
+            program = remote_program.RemoteProgram(connected, loaded)
             send("emulating", 0.0)
-            checked = numerics.compare(session.run(), session.expected, plan.tolerance)
+            checked = numerics.compare(program.run(), program.expected, plan.tolerance)
             ran: list[str] = []
             if checked.passed and machine.plugin:
                 send("counting", 0.0)
-                ran = counting.marked_run(session, connected)
-            del session
+                ran = counting.marked_run(program, connected)
+            del program
             connected.close()
             running.finish()
         except (MeasureError, RuntimeError) as error:

@@ -28,7 +28,13 @@ class Watch:
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
-        self._others = busy_s() - own_s()
+        self._own = own_s()
+        self._others = busy_s() - self._own
+
+    def share(self, threads: int) -> float:
+        """Return the processor time that this process used since, over what so many threads could have had."""
+        wall_s = time.perf_counter() - self._start
+        return (own_s() - self._own) / (wall_s * threads) if wall_s else 1.0
 
     def read_s(self) -> tuple[float, float]:
         """Return the seconds since, and the processor seconds that other processes used in them."""

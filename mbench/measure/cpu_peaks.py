@@ -18,7 +18,8 @@ from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script lang
 from mbench.core import dtypes
 from mbench.core.machine_types import Calibration, Mix, Target
 from mbench.core.progress import Fraction
-from mbench.measure import activity
+from mbench.measure import activity, pace
+from mbench.measure.pace import CHAINS, LOOPS, STEPS, Shapes
 from mbench.measure.probe import Probe, sample_in_turn
 
 METHOD = (
@@ -29,22 +30,17 @@ METHOD = (
     "in which each thread adds one to a number of its own"
 )
 _FLOAT = dtypes.of(dtypes.DEFAULT)
-_CHAINS = 12
 _READERS = 8
 _WRITERS = 4
 _READS = (4, 1)  # for each element written: as a layer of stride 2 has them, and one of stride 1
-_STEPS = 20_000
 _MIN_BYTES_A_CALL = 16 * 2**20  # of each thread, so that starting the threads does not count
-_LOOPS = 100
 _DRAM_MIN_BYTES = 64 * 2**20
 _MEMORY_SHARE = 8
 
-_Shapes = tuple[tuple[int, ...], tuple[int, ...]]
-"""Of the data and of the result."""
 
-
-def _peak_kernel(threads: int, lanes: int) -> Any:
-    chains, steps = _CHAINS, _STEPS
+def peak_kernel(threads: int, lanes: int) -> Any:
+    """Return chains of multiply-adds in the registers of each thread."""
+    chains, steps = CHAINS, STEPS
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def peak(  # type: ignore[no-untyped-def]
@@ -119,18 +115,22 @@ def _mixed_kernel(threads: int, lanes: int, lines: int, reads: int, passes: int)
     return mixed
 
 
-def _loops_kernel(threads: int) -> Any:
+def loops_kernel(threads: int) -> Any:
+    """Return parallel loops in turn, `pace.LOOPS` of them, that do next to nothing."""
+
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def loops(x: T.Buffer((threads, 16), "float32"), y: T.Buffer((threads, 16), "float32")):  # type: ignore[no-untyped-def, valid-type]
         T.func_attr({"tirx.noalias": True})
-        for _ in range(_LOOPS):
+        for _ in range(LOOPS):
             for t in T.parallel(threads):
                 y[t, 0] = y[t, 0] + x[t, 0]
 
     return loops
 
 
-def _fill_kernel(shape: tuple[int, ...], value: float) -> Any:
+def fill_kernel(shape: tuple[int, ...], value: float) -> Any:
+    """Return what fills an array of float32 with a value."""
+
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def fill(x: T.Buffer(shape, "float32")):  # type: ignore[no-untyped-def, valid-type]
         T.func_attr({"tirx.noalias": True})
@@ -219,9 +219,9 @@ class _Filled(Probe):
     """A probe whose data are filled where they lie: a line may be slow, and untouched pages are one page."""
 
     def __init__(
-        self, kernel: Any, target: Any, place: PeakPlace, shapes: _Shapes, *, value: float, work: float
+        self, kernel: Any, target: Any, place: PeakPlace, shapes: Shapes, *, value: float, work: float
     ) -> None:
-        named = {"main": kernel, "fill": _fill_kernel(shapes[0], value)}
+        named = {"main": kernel, "fill": fill_kernel(shapes[0], value)}
         functions = {name: function.with_attr("global_symbol", name) for name, function in named.items()}
         module = place.load(tvm.IRModule(functions), target)
         arguments = [tvm.runtime.empty(shape, _FLOAT.numpy, place.device) for shape in shapes]
@@ -231,14 +231,13 @@ class _Filled(Probe):
 
 
 def _peak_probe(threads: int, lanes: int, target: Any, place: PeakPlace) -> _Filled:
-    flops = threads * _CHAINS * _STEPS * lanes * 2
-    shapes = (threads, _CHAINS + 2, lanes), (threads, _CHAINS, lanes)
-    # x ← x/2 + 1/2 stays within 1/2 … 1: no denormals
-    return _Filled(_peak_kernel(threads, lanes), target, place, shapes, value=0.5, work=flops)
+    shapes, flops = pace.shapes("peak", threads, lanes), pace.flops(threads, lanes)
+    return _Filled(peak_kernel(threads, lanes), target, place, shapes, value=pace.FILLED["peak"], work=flops)
 
 
 def _loops_probe(threads: int, target: Any, place: PeakPlace) -> _Filled:
-    return _Filled(_loops_kernel(threads), target, place, ((threads, 16), (threads, 16)), value=1.0, work=_LOOPS)
+    shapes, value = pace.shapes("loops", threads, 1), pace.FILLED["loops"]
+    return _Filled(loops_kernel(threads), target, place, shapes, value=value, work=LOOPS)
 
 
 def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: PeakPlace) -> _Filled:

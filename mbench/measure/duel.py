@@ -29,7 +29,7 @@ from mbench.measure import latency
 if TYPE_CHECKING:
     import numpy as np
 
-    from mbench.measure.session import Instrument, LoadedProgram
+    from mbench.measure.program import Instrument, LoadedProgram
 
 COPIES = ("base", "twin", "head")
 _BLOCK_S = 3e-3
@@ -174,19 +174,19 @@ def alternate(
 
 
 def whole(
-    sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Fraction
+    programs: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Fraction
 ) -> tuple[int, tuple[tuple[float, ...], ...]]:
     """Warm up, then time whole runs; return the runs of a block and the shortest run of each block of each copy."""
-    one = [session.timer(number=1, repeat=_FEWEST_RUNS) for session in sessions]
+    one = [program.timer(number=1, repeat=_FEWEST_RUNS) for program in programs]
     warm = alternate(one, draw, rounds=_MOST_WARMING, max_s=plan.warmup_s)
     block = block_runs(min(min(samples) for samples in warm[0]))
-    timers = [session.timer(number=1, repeat=block) for session in sessions]
+    timers = [program.timer(number=1, repeat=block) for program in programs]
     taken = alternate(timers, draw, rounds=plan.rounds, max_s=plan.max_s, progress=progress)
     return block, tuple(tuple(min(samples) for samples in blocks) for blocks in taken)
 
 
 def layers(
-    sessions: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Fraction
+    programs: Sequence[LoadedProgram], draw: np.random.Generator, plan: DuelPlan, progress: Fraction
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
     """Time layers in the network by the runtime's instrument; return each layer's shortest time by block and copy.
 
@@ -195,22 +195,22 @@ def layers(
     Raises:
         MeasureError: the kernels that ran are not those of the artifact.
     """
-    cost_s = statistics.median(latency.instrument_cost(session) for session in sessions)
-    blocks = [_layer_block(session, session.instrument(), cost_s) for session in sessions]
+    cost_s = statistics.median(latency.instrument_cost(program) for program in programs)
+    blocks = [_layer_block(program, program.instrument(), cost_s) for program in programs]
     taken = alternate(blocks, draw, rounds=plan.rounds, max_s=plan.max_s, progress=progress)
     return tuple(tuple(zip(*shortest, strict=True)) for shortest in taken)
 
 
-def _layer_block(session: LoadedProgram, instrument: Instrument, cost_s: float) -> Callable[[], tuple[float, ...]]:
+def _layer_block(program: LoadedProgram, instrument: Instrument, cost_s: float) -> Callable[[], tuple[float, ...]]:
     """Return a function that runs a block under the instrument and returns the shortest seconds of each layer."""
-    indices = [layer for _, layer in session.artifact.manifest.calls]
+    indices = [layer for _, layer in program.artifact.manifest.calls]
 
     def run() -> tuple[float, ...]:
-        latency.kernel_times(instrument, session, cost_s)  # the first after a change of copies finds cold caches
+        latency.kernel_times(instrument, program, cost_s)  # the first after a change of copies finds cold caches
         sums = []
         for _ in range(_LAYER_RUNS):
-            seconds = [0.0] * len(session.artifact.manifest.layers)
-            for layer, kernel_s in zip(indices, latency.kernel_times(instrument, session, cost_s)[0], strict=True):
+            seconds = [0.0] * len(program.artifact.manifest.layers)
+            for layer, kernel_s in zip(indices, latency.kernel_times(instrument, program, cost_s)[0], strict=True):
                 seconds[layer] += kernel_s
             sums.append(seconds)
         return tuple(min(of_layer) for of_layer in zip(*sums, strict=True))

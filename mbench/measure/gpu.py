@@ -1,6 +1,6 @@
 """An artifact on an NVIDIA GPU: loaded, timed layer by layer by device events, its energy metered through NVML.
 
-CUDA's own runtime is loaded before TVM's, which needs it; so this module imports tvm only when a session is made.
+CUDA's own runtime is loaded before TVM's, which needs it; so this module imports tvm only when a program is made.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mbench.measure import events, latency
 
 if TYPE_CHECKING:
     from mbench.core.artifact import Artifact
-    from mbench.measure.session import Session
+    from mbench.measure.program import LocalProgram
 
 MEMORY_METHOD = (
     "weights, activations and workspace: planned by the compiler; process peak: largest resident set of the worker "
@@ -176,17 +176,17 @@ def _metered(
     return MeteredEnergy(energy_j=(last - begin_j) / counted, method=method, window_s=now - start, runs=counted)
 
 
-def session(loaded: Artifact, stream: cudart.Runtime) -> Session:
+def program(loaded: Artifact, stream: cudart.Runtime) -> LocalProgram:
     """Return an artifact loaded onto CUDA's device 0, with an instrument that puts events into the stream."""
     import tvm
 
-    from mbench.measure.session import Session
+    from mbench.measure.program import LocalProgram
 
-    return Session(loaded, tvm.cuda(0), partial(events.EventInstrument, stream=stream))
+    return LocalProgram(loaded, tvm.cuda(0), partial(events.EventInstrument, stream=stream))
 
 
 def layers(
-    timed: Session,
+    timed: LocalProgram,
     stream: cudart.Stream,
     *,
     repeat: int,
@@ -211,14 +211,16 @@ def layers(
     }
 
 
-def _chain_s(timed: Session, stream: cudart.Stream) -> float:
+def _chain_s(timed: LocalProgram, stream: cudart.Stream) -> float:
     """Return the device's seconds of the instrument's calibration without it, in a CUDA graph like the network."""
     launch = partial(timed.launch, CALIBRATION_GRAPH_ENTRY)
     launch()  # captured
     return statistics.median(events.queued_s(launch, stream, repeat=latency.CALIBRATION_RUNS))
 
 
-def layers_alone(loaded: Session, calls_s: Sequence[Sequence[float]]) -> tuple[list[Callable[[], object]], list[float]]:
+def layers_alone(
+    loaded: LocalProgram, calls_s: Sequence[Sequence[float]]
+) -> tuple[list[Callable[[], object]], list[float]]:
     """Return what runs each layer of the network alone, and about how long each takes.
 
     Args:

@@ -1,4 +1,4 @@
-"""Copies that lie alike in memory.
+"""Where programs lie in memory: copies that lie alike, and a heap that begins somewhere else in each process.
 
 Which arrays of a program get in each other's way in a cache depends on the low bits of their addresses, and a layer
 takes some per cent more or less by it. Two copies of one program in one process differ by that luck alone; here each
@@ -79,6 +79,18 @@ def _advise(libc: ctypes.CDLL, begin: int, end: int, advice: int) -> None:
     first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
     if end - first >= mmap.PAGESIZE:
         libc.madvise(first, (end - first) // mmap.PAGESIZE * mmap.PAGESIZE, advice)
+
+
+def move_heap(offset: int) -> int | None:
+    """Let what is loaded next lie `offset` bytes further on the heap; return that, or None where it cannot be done.
+
+    What is large comes from pages of its own, which the system places at random.
+    """
+    libc = _glibc()
+    if libc is None:
+        return None
+    libc.malloc(max(offset, 1))
+    return offset
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
-from mbench.core.machine_types import Conditions, Host
-from mbench.core.records import Counters, MeteredEnergy, Numerics, Warmup
+from mbench.core.machine_types import Conditions, Host, Target
+from mbench.core.records import Counters, MeteredEnergy, Numerics
+from mbench.core.sessions import Session
+from mbench.core.settings import Warmup
+
+
+class PaceLoops(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the loops of `mbench.measure.pace` are, and what they are for."""
+
+    library: Path
+    target: Target
+    threads: int
 
 
 class MeasurePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +31,12 @@ class MeasurePlan(msgspec.Struct, frozen=True, kw_only=True):
     warmup: Warmup
     measure_max_s: float | None
     tolerance: float
+    memory_offset: int = 0
+    """Bytes by which the process moves its heap, where it can."""
+    pace: PaceLoops | None = None
+    """The loops that are timed between the samples; None: none are."""
+    meter: bool = True
+    """Whether meters of energy are read, if there are any: it takes a second or more."""
 
 
 class CallCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +69,17 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     affinity: tuple[int, ...] | None
     numerics: Numerics
+    began_utc: str | None = None
+    memory_offset: int | None = None
+    """Bytes by which the process moved its heap; None: it could not."""
+    load_s: float | None = None
+    first_s: float | None = None
+    processor_share: float | None = None
+    """Processor time that its threads got while whole runs were timed, over what they wanted."""
+    flops_per_s: float | None = None
+    """Of a loop of multiply-adds on all threads, between the samples."""
+    parallel_loop_s: float | None = None
+    """Of a parallel loop that does nothing else, between the samples."""
     process_peak_bytes: int | None = None
     device_bytes: int | None = None
     """Where a GPU ran it: what its driver gave out for the network."""
@@ -65,7 +94,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     time_balance_method: str | None = None
     """None: as on a CPU (see `records.TimeBalance`)."""
     latency_s: tuple[float, ...] | None = None
-    twin_latency_s: tuple[float, ...] | None = None
     calls_s: tuple[tuple[float, ...], ...] | None = None
     """Seconds of each kernel call of the artifact, in order; one sample a run; the instrument's cost taken off."""
     overhead_s: tuple[float, ...] | None = None
@@ -84,3 +112,5 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Why layers, memory, conditions and machine are null, where the device cannot report them."""
     conditions_before: Conditions | None = None
     conditions_after: Conditions | None = None
+    sessions: tuple[Session, ...] = ()
+    """Where it stands for several sessions, which it has the samples of (`mbench.measure.sessions`)."""

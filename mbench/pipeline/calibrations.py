@@ -57,7 +57,7 @@ def _possible(measured: Calibration) -> Calibration:
 
 def _file(device: Calibrator, target: Target, host: Host, threads: int) -> Path:
     """Return where the peaks are kept, by what they depend on."""
-    sources = (f"{platforms.of(target).peaks}.py", "probe.py")
+    sources = (f"{platforms.of(target).peaks}.py", "probe.py", "pace.py")
     parts = (device.name, host.name, host.cpu, host.versions, target.tvm, target.processor, threads)
     return machine_cache.file("calibrations", parts, [resources.PACKAGE / "measure" / name for name in sources])
 

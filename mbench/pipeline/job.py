@@ -10,7 +10,8 @@ from mbench.build.builders import TIMEOUT_S
 from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
-from mbench.core.records import Record, Settings
+from mbench.core.records import Record
+from mbench.core.settings import Settings
 from mbench.devices import emulation
 from mbench.hardware import device_kinds, platforms, targets
 

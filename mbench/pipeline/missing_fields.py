@@ -8,6 +8,8 @@ from mbench.hardware import platforms
 from mbench.measure.observation import Observation
 
 NO_ROOFLINE = "a layer without multiply-adds, or too short to be timed, has no place under a roofline of FLOP/s"
+_TWIN = "twin_latency_s"
+"""Of records of before, which had it in the place of sessions."""
 NO_COEFFICIENTS = "the target has no coefficients"
 
 
@@ -16,7 +18,7 @@ def reasons(
 ) -> dict[str, str]:
     """Return the reason of each field that is null, by dotted path; `reason` is that of what nothing else explains."""
     why = _not_timed(seen, reason)
-    nulls = (name for name in EndToEnd.__struct_fields__ if getattr(end_to_end, name) is None)
+    nulls = (name for name in EndToEnd.__struct_fields__ if getattr(end_to_end, name) is None and name != _TWIN)
     return {
         **_numerics(seen, reason, why),
         **_layers(seen, calibration, reason, why),

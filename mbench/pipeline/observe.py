@@ -12,12 +12,14 @@ from mbench.core import dtypes, resources
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Calibration, Device, DeviceKind, Gpu, Target
-from mbench.core.progress import Progress
-from mbench.core.records import Failure, Settings
+from mbench.core.progress import Progress, Report
+from mbench.core.records import Failure
+from mbench.core.settings import Settings
 from mbench.devices.process import WorkerDied
 from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates
 from mbench.hardware import device_kinds, platforms
-from mbench.measure.observation import MeasurePlan, Observation
+from mbench.measure import sessions
+from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
 from mbench.networks import variants
 from mbench.pipeline import calibrations
 from mbench.pipeline.job import Job
@@ -62,12 +64,29 @@ def _gpu(job: Job) -> Gpu | None:
 
 
 def observe(
-    job: Job, device: DeviceRunner, artifact: Artifact, progress: Progress, counting: Counting | None
+    job: Job,
+    device: DeviceRunner,
+    artifact: Artifact,
+    report: Report,
+    counting: Counting | None,
+    *,
+    pace: PaceLoops | None,
+    meter: bool,
 ) -> Observation | Failure:
-    """Return what a device saw of an artifact, with counts if they are wanted, or why it saw nothing."""
+    """Return what one session of a device saw of an artifact, or why it saw nothing.
+
+    Args:
+        job: the run.
+        device: where to measure.
+        artifact: what to measure.
+        report: called with each stage.
+        counting: counts in emulation, if that is wanted too.
+        pace: loops that are timed between the samples.
+        meter: whether meters of energy are read.
+    """
     name = artifact.manifest.variant.name
     try:
-        seen = device.measure(artifact, _plan(job.settings), functools.partial(progress.stage, name))
+        seen = device.measure(artifact, _plan(job.settings, pace=pace, meter=meter), report)
     except MeasureError as error:
         return _failure(name, error)
     return counting.added(name, seen) if counting and seen.numerics.passed else seen
@@ -78,7 +97,7 @@ def _failure(name: str, error: MeasureError) -> Failure:
     return Failure(variant=name, stage=stage, reason=str(error), detail=detail)
 
 
-def _plan(settings: Settings) -> MeasurePlan:
+def _plan(settings: Settings, *, pace: PaceLoops | None = None, meter: bool = False) -> MeasurePlan:
     return MeasurePlan(
         threads=settings.threads,
         number=settings.number,
@@ -88,6 +107,9 @@ def _plan(settings: Settings) -> MeasurePlan:
         warmup=settings.warmup,
         measure_max_s=settings.measure_max_s,
         tolerance=dtypes.of(settings.dtype).network_tolerance,
+        memory_offset=sessions.draw_offset(),
+        pace=pace,
+        meter=meter,
     )
 
 

@@ -15,20 +15,23 @@ from mbench.core import artifact, labels, resources, scratch
 from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
-from mbench.core.records import Settings, Warmup
 from mbench.core.run_options import RunOptions, TuneOptions
+from mbench.core.settings import Settings, Warmup
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
 from mbench.hardware import device_kinds, platforms, targets
 from mbench.hardware.targets import Support
+from mbench.measure import latency
 from mbench.networks import variants
 from mbench.pipeline import runner
 from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
 from mbench.tuning.tuner import TuningJob
 
-MOST_SAMPLES, MEASURE_MAX_S = 100, 4.0
-"""What is measured where the number of samples is left open."""
+SESSIONS = 5
+"""Of a run, unless other are asked for: what the statistics of `mbench.gating.recorded` take for two records."""
+MOST_SAMPLES, MEASURE_MAX_S = 100, 0.4
+"""Of a session, where the number of samples is left open: end to end, and once more for the layers."""
 DEFAULT_TRIALS = 64
 DEEP_NEEDS = ("xgboost", "cloudpickle")
 """What MetaSchedule imports and does not install."""
@@ -58,10 +61,11 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         batch=batch,
         dtype=dtype,
         number=1,
+        sessions=_sessions(options, device.kind),
         repeat=options.repeat or MOST_SAMPLES,
         layer_repeat=max(3, (options.repeat or MOST_SAMPLES) // 2),
-        block=10,
-        warmup=Warmup(max_s=2.0),
+        block=latency.FEWEST_SAMPLES,
+        warmup=Warmup(max_s=0.5),
         measure_max_s=None if options.repeat else MEASURE_MAX_S,
         timeout_s=options.timeout_s,
         compile_only=options.compile_only,
@@ -88,6 +92,23 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         counted=counted_target(target, device.kind) if options.counts else None,
         notes=notes,
     )
+
+
+def _sessions(options: RunOptions, device: DeviceKind) -> int:
+    """Return how many sessions each network has.
+
+    Raises:
+        UsageError: several were asked for where one is enough.
+    """
+    asked, facts = options.sessions, device_kinds.of(device)
+    if asked is not None and asked > 1:
+        if options.quick:
+            raise UsageError(f"--quick is one session, --sessions asks for {asked}; give one of them")
+        if facts.counts_only or not facts.runs:
+            raise UsageError(f"--sessions {asked}: nothing is timed here, so that one is enough; leave it out")
+    if options.quick or facts.counts_only or not facts.runs:
+        return 1
+    return SESSIONS if asked is None else asked
 
 
 def _networks(patterns: tuple[str, ...], options: RunOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:

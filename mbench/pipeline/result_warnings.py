@@ -180,7 +180,7 @@ def _stolen_time(evidence: Evidence) -> str | None:
     if seen is None or before is None or after is None or before.steal_s is None or after.steal_s is None:
         return None
     stolen = after.steal_s - before.steal_s
-    runtime = sum(seen.latency_s or ()) + sum(seen.twin_latency_s or ())
+    runtime = sum(seen.latency_s or ())
     if not runtime or stolen <= _STEAL_SHARE * runtime:
         return None
     return f"the hypervisor gave {stolen:.2f} s of processor time to others while this was measured"

@@ -55,6 +55,7 @@ def result(
         counts=layer_counts.summary(run, model_of),
         layers=layers,
         replaced=manifest.replaced,
+        sessions=seen.sessions if seen else (),
         missing={
             **missing_fields.reasons(seen, whole, target, calibration, reason),
             **layer_counts.missing(seen, counted, model_of, dtype, reason),
@@ -115,11 +116,10 @@ def _energy_method(layers: tuple[Layer, ...]) -> str:
 
 def _end_to_end(seen: Observation | None, model_of: Target, dtype: str) -> EndToEnd:
     if seen is None:
-        return EndToEnd(latency_s=None, twin_latency_s=None, method="not measured")
+        return EndToEnd(latency_s=None, method="not measured")
     modelled_s = layer_counts.latency_model_s(seen.counted, model_of, dtype)
     return EndToEnd(
         latency_s=seen.latency_s,
-        twin_latency_s=seen.twin_latency_s,
         method=(seen.latency_method or latency.METHOD) if seen.latency_s else "not measured",
         threads=seen.threads,
         latency_model_s=modelled_s,

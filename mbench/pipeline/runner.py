@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import secrets
 import tempfile
 from collections.abc import Sequence
@@ -32,16 +33,16 @@ from mbench.core.errors import (
     UsageError,
     shortened,
 )
-from mbench.core.machine_types import Calibration, Device, DeviceKind, Host, Target
+from mbench.core.machine_types import Device, DeviceKind, Host, Target
 from mbench.core.progress import Progress
-from mbench.core.records import Failure, Record, Result, Settings, Variant
+from mbench.core.records import Failure, Record, Result, Variant
+from mbench.core.settings import Settings
 from mbench.core.version import VERSION
 from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
 from mbench.hardware import device_kinds, host, targets
-from mbench.measure.observation import Observation
 from mbench.networks import variants
-from mbench.pipeline import keeping, observe, results, room
+from mbench.pipeline import keeping, results, room, turns
 from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
 
@@ -49,7 +50,6 @@ COMPILE_ONLY = "not measured: --compile-only"
 NOT_YET = "not measured: the run ended before"
 _LONGEST = 500
 """Characters of what a message quotes, or of what stands for a text too long for a record."""
-NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
 
 
 def resolve_target(name: str, extra_dirs: tuple[Path, ...] = ()) -> Target:
@@ -116,15 +116,16 @@ def run(job: Job, progress: Progress) -> Record:
     except (TargetError, PluginError):
         _take_back(job)
         raise
-    record = _keep(job, record, progress, *(found for name in left if isinstance(found := built[name], Failure)))
+    record = _keep(job, progress, record, *(found for name in left if isinstance(found := built[name], Failure)))
     if job.keep_artifacts:
         keeping.keep_artifacts(job, record, built, progress)
     ready = {name: found for name in left if not isinstance(found := built[name], Failure)}
     if job.settings.compile_only:
         for artifact, cached in ready.values():
-            record = _keep(job, record, progress, _compiled_only(job, artifact, cached=cached))
+            record = _keep(job, progress, record, _compiled_only(job, artifact, cached=cached))
         return record
-    return _measure_all(job, record, ready, progress) if ready else record
+    keep = functools.partial(_keep, job, progress)
+    return turns.measure_all(job, record, ready, progress, keep) if ready else record
 
 
 def _begin(job: Job, record: Record) -> None:
@@ -194,59 +195,6 @@ def new_run_id() -> str:
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-# -------------------------------------------------------------------------------------------------------------- measure
-def _measure_all(job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress) -> Record:
-    with contextlib.ExitStack() as stack:
-        counting = None
-        if job.counted:
-            counting = stack.enter_context(contextlib.closing(observe.Counting(job, tuple(ready), progress)))
-        device = stack.enter_context(contextlib.closing(observe.open_device(job, job.device, job.target, progress)))
-        described, calibration = observe.described(job, device, progress)
-        record = msgspec.structs.replace(record, device=described)
-        for name, (artifact, cached) in ready.items():
-            seen = observe.observe(job, device, artifact, progress, counting)
-            record = _with_machine(record, seen)
-            if isinstance(seen, Failure):
-                record = _keep(job, record, progress, seen)
-            else:
-                record = _keep(job, record, progress, *_made(job, artifact, seen, cached=cached, peaks=calibration))
-            failed = any(failure.variant == name for failure in record.failures)
-            progress.stage(name, "failed" if failed else "done", 1.0)
-    return record
-
-
-def _with_machine(record: Record, seen: Observation | Failure) -> Record:
-    """Add what a device's machine reports of itself, once."""
-    before = record.device
-    if not device_kinds.of(before.kind).remote or before.machine is not None or isinstance(seen, Failure):
-        return record
-    missing = {name: why for name, why in before.missing.items() if name != "machine"}
-    if seen.machine is None:
-        missing["machine"] = NOT_REPORTED
-    return msgspec.structs.replace(
-        record, device=msgspec.structs.replace(before, machine=seen.machine, missing=missing)
-    )
-
-
-def _made(
-    job: Job, artifact: Artifact, seen: Observation, *, cached: bool, peaks: Calibration | None
-) -> tuple[Result | Failure, ...]:
-    made = results.result(
-        artifact,
-        cached=cached,
-        target=job.target_as_run,
-        described=job.target,
-        threads=job.settings.threads,
-        observation=seen,
-        calibration=peaks,
-        reason=device_kinds.of(job.device).no_time or "the machine's peaks could not be measured",
-    )
-    if seen.numerics.passed:
-        return (made,)
-    reason = f"wrong result: {seen.numerics.detail}"
-    return (made, Failure(variant=artifact.manifest.variant.name, stage="checking", reason=reason))
-
-
 def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
     return results.result(
         artifact,
@@ -259,7 +207,7 @@ def _compiled_only(job: Job, artifact: Artifact, *, cached: bool) -> Result:
     )
 
 
-def _keep(job: Job, record: Record, progress: Progress, *found: Result | Failure) -> Record:
+def _keep(job: Job, progress: Progress, record: Record, *found: Result | Failure) -> Record:
     """Add to the record and write it, also where an interrupt comes between."""
     try:
         return _written(job, record, found)
@@ -293,11 +241,18 @@ def _put(job: Job, record: Record) -> Record:
 
 
 def _with(record: Record, found: Sequence[Result | Failure]) -> Record:
+    new = {item.variant.name: item for item in found if isinstance(item, Result)}
+    kept = tuple(_longer(before, new.pop(before.variant.name, before)) for before in record.results)
     return msgspec.structs.replace(
         record,
-        results=(*record.results, *(item for item in found if isinstance(item, Result))),
+        results=(*kept, *new.values()),
         failures=(*record.failures, *(item for item in found if isinstance(item, Failure))),
     )
+
+
+def _longer(before: Result, after: Result) -> Result:
+    """Return the result with more sessions; of as many, the newer."""
+    return before if len(before.sessions) > len(after.sessions) else after
 
 
 def _unrecorded(found: Result | Failure, why: str) -> Failure:

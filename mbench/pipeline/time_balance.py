@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 
+from mbench.core import sessions
 from mbench.core.records import TimeBalance
 from mbench.measure.observation import Observation
 
@@ -12,7 +13,7 @@ def of_run(seen: Observation | None) -> TimeBalance | None:
     """Return the time balance of what a device saw; None where it saw no time of whole runs and of kernels."""
     if seen is None or seen.latency_s is None or seen.calls_s is None or seen.overhead_s is None:
         return None
-    whole = statistics.median(seen.latency_s)
+    whole = statistics.median(map(statistics.median, sessions.of_whole(seen.latency_s, seen.sessions)))
     layer_sum = statistics.median(sum(run) for run in zip(*seen.calls_s, strict=True))
     overhead = statistics.median(seen.overhead_s)
     return TimeBalance(

@@ -23,7 +23,7 @@ from mbench.compile import tvm_passes
 from mbench.compile.schedules import metaschedule
 from mbench.core.errors import MeasureError
 from mbench.core.progress import Fraction
-from mbench.measure import session
+from mbench.measure import program
 from mbench.tuning.plans import SearchPlan
 
 _BATCH = 16
@@ -41,7 +41,7 @@ def search(plan: SearchPlan, report: Fraction) -> int:
     Raises:
         MeasureError: none of its schedules could be timed.
     """
-    session.threads_in_use(plan.threads)  # left free: others compile and time, which would have our processors alone
+    program.threads_in_use(plan.threads)  # left free: others compile and time, which would have our processors alone
     _prepare_process(Path(plan.scratch))
     module = metaschedule.module_of(tvm.ir.load_json(plan.function))
     database = metaschedule.open_database(Path(plan.database))

@@ -32,7 +32,7 @@ from mbench.core import dtypes, regular_files, stats
 from mbench.core.errors import MeasureError
 from mbench.core.progress import Report
 from mbench.hardware.cudart import Stream
-from mbench.measure import activity, events, session
+from mbench.measure import activity, events, program
 from mbench.tuning import candidates
 from mbench.tuning.plans import Begun, Built, Read, Readings, Timing, TimingPlan
 
@@ -89,7 +89,7 @@ def time_all(plan: TimingPlan, report: Report, place: TimingPlace | None = None)
     Raises:
         MeasureError: the default itself computes something else than the kernel as TVM made it.
     """
-    session.use_threads(plan.threads)
+    program.use_threads(plan.threads)
     bench = _Setup(plan, place or OnProcessors())
     watch = activity.Watch()
     seen: list[Read] = []

@@ -11,7 +11,7 @@ from conftest import require
 from mbench.build import build
 from mbench.core import artifact
 from mbench.core.artifact import Artifact
-from mbench.core.records import Warmup
+from mbench.core.settings import Warmup
 from mbench.devices.emulated import EmulatedDevice
 from mbench.hardware import targets
 from mbench.measure.observation import MeasurePlan, Observation

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mbench.core.artifact import Artifact
-from mbench.core.records import Warmup
+from mbench.core.settings import Warmup
 from mbench.devices.process import WorkerDevice
 from mbench.measure.observation import MeasurePlan
 from mbench.networks import architectures, costs, weights
@@ -48,12 +48,11 @@ def assert_accounted(device: Any, net: Artifact, plan: MeasurePlan) -> None:
     seen = device.measure(net, plan, ignore)
     wall_s = time.perf_counter() - begin
     assert seen.latency_s
-    assert seen.twin_latency_s
     assert seen.calls_s
     assert seen.overhead_s
     assert [len(samples) for samples in seen.calls_s] == [plan.layer_repeat] * len(net.manifest.calls)
     assert len(seen.overhead_s) == plan.layer_repeat
-    runs = (*seen.latency_s, *seen.twin_latency_s)
+    runs = seen.latency_s
     macs = sum(costs.of_layer(spec).macs for spec in architectures.layers(net.manifest.variant))
     assert min(runs) > 2 * macs / MOST_FLOPS_PER_S
     readings = [seconds for samples in (*seen.calls_s, seen.overhead_s) for seconds in samples]

@@ -12,7 +12,7 @@ from measure_plans import PLAN, ignore
 
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
-from mbench.core.records import Warmup
+from mbench.core.settings import Warmup
 from mbench.devices import line as lines
 from mbench.devices.address import Address
 from mbench.devices.rpc import RpcDevice

@@ -110,12 +110,12 @@ from pathlib import Path
 from mbench.core import artifact
 from mbench.devices import line
 from mbench.devices.address import Address
-from mbench.devices.remote_session import RemoteSession
+from mbench.devices.remote_program import RemoteProgram
 connected = line.connect(Address("127.0.0.1", {port}), waiting=print, patience_s=0)
-session = RemoteSession(connected, artifact.load(Path({str(made.folder)!r})))
+program = RemoteProgram(connected, artifact.load(Path({str(made.folder)!r})))
 for _ in range({runs}):
-    session.run()
-del session
+    program.run()
+del program
 connected.close()
 """
         subprocess.run([sys.executable, "-c", client], check=True)

@@ -43,7 +43,7 @@ from mbench.devices import gpu
 from mbench.core.errors import MbenchError
 from mbench.measure import numerics
 from mbench.measure.observation import MeasurePlan
-from mbench.core.records import Warmup
+from mbench.core.settings import Warmup
 
 job, folder, check = sys.argv[1:]
 if check == "passes":
@@ -59,7 +59,7 @@ try:
 
         cudart.prepare_tvm()
         stream = cudart.Runtime()
-        loaded = measuring.session(artifact.load(Path(folder)), stream)
+        loaded = measuring.program(artifact.load(Path(folder)), stream)
         layers, _ = measuring.layers_alone(loaded, [[1.0]] * len(loaded.artifact.manifest.calls))
         answer = []
         for layer in layers:

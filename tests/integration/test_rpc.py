@@ -49,10 +49,9 @@ def observed(
 def test_everything_is_measured(observed: tuple[Observation, Any], net: Artifact) -> None:
     seen, _ = observed
     assert seen.latency_s is not None
-    assert seen.twin_latency_s is not None
     assert seen.calls_s is not None
     assert seen.overhead_s is not None
-    assert (len(seen.latency_s), len(seen.twin_latency_s)) == (30, 30)
+    assert len(seen.latency_s) == 30
     assert [len(samples) for samples in seen.calls_s] == [15] * len(net.manifest.calls)
     assert seen.numerics.passed
     assert 0 < (seen.numerics.max_rel_error or 0) < 1e-4
@@ -173,7 +172,7 @@ def test_tvms_own_server_measures_end_to_end(net: Artifact, opened: Callable[...
     with serving.tvm_server() as tvms:
         seen = opened(tvms.url).measure(net, PLAN, ignore)
         assert seen.numerics.passed
-        assert len(seen.latency_s or ()) == len(seen.twin_latency_s or ()) == 30
+        assert len(seen.latency_s or ()) == 30
         assert min(seen.latency_s or ()) > 0
         reason = ONLY_END_TO_END.format(tvms.url)
         assert (seen.missing, seen.energy_missing) == (reason, reason)
@@ -203,16 +202,16 @@ def test_a_tracker_gives_its_devices_in_turn(program: Path, net: Artifact, opene
 def _wait_for_devices(tracker: Serving, wanted: dict[str, int]) -> None:
     from tvm import rpc
 
-    session = rpc.connect_tracker("127.0.0.1", tracker.port)
+    asking = rpc.connect_tracker("127.0.0.1", tracker.port)
     for _ in range(600):
         found: dict[str, int] = {}
-        for one in session.summary()["server_info"]:
+        for one in asking.summary()["server_info"]:
             found[one["key"].removeprefix("server:")] = found.get(one["key"].removeprefix("server:"), 0) + 1
         if found == wanted:
             break
         time.sleep(0.1)
     assert found == wanted
-    session.close()
+    asking.close()
 
 
 def test_who_waits_for_a_trackers_device_is_told_and_gets_it(
@@ -227,8 +226,8 @@ def test_who_waits_for_a_trackers_device_is_told_and_gets_it(
         mbench_server(program, "--tracker", f"127.0.0.1:{tracker.port}", "--key", "board") as board,
     ):
         _wait_for_devices(tracker, {"board": 1})
-        session = rpc.connect_tracker("127.0.0.1", tracker.port)
-        held = session.request("board")
+        asking = rpc.connect_tracker("127.0.0.1", tracker.port)
+        held = asking.request("board")
         device = opened(f"{tracker.url}/board", timeout_s=2.0)
         assert failure(device, net) == "every device (1 with the key 'board') stayed busy for 2 s; try again later"
         told: list[str] = []
@@ -241,7 +240,7 @@ def test_who_waits_for_a_trackers_device_is_told_and_gets_it(
         assert opened(f"{tracker.url}/board").measure(net, FEW, report).latency_s
         assert "waiting for a device (1 with the key 'board')" in told
         assert "wants a key" in failure(opened(board.url), net)  # not over the tracker
-        session.close()
+        asking.close()
 
 
 def test_a_server_outlives_its_tracker(program: Path, net: Artifact, opened: Callable[..., RpcDevice]) -> None:

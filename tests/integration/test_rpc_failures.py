@@ -24,7 +24,7 @@ from rpc_plans import FEW, LONG, VARIANT, When, failure, line_to
 from mbench.core import artifact
 from mbench.core.artifact import Artifact
 from mbench.core.errors import UsageError
-from mbench.devices.remote_session import RemoteSession
+from mbench.devices.remote_program import RemoteProgram
 from mbench.devices.rpc import RpcDevice
 from mbench.hardware import targets
 
@@ -273,7 +273,7 @@ def test_a_second_client_waits_or_is_told(server: Serving, net: Artifact, opened
     second, first = opened(server.url), line_to(server)
     try:
         first.upload(net.library)
-        runs = RemoteSession(first, net).timer(number=1, repeat=3)
+        runs = RemoteProgram(first, net).timer(number=1, repeat=3)
         assert len(runs()) == 3
         assert failure(second, net).startswith(
             f"no answer from {server.url} within 10 s; it is busy with another client"
@@ -290,7 +290,7 @@ from pathlib import Path
 from mbench.core import artifact; from mbench.hardware import targets
 from mbench.devices.rpc import RpcDevice
 from mbench.measure.observation import MeasurePlan
-from mbench.core.records import Warmup
+from mbench.core.settings import Warmup
 
 if __name__ == "__main__":
     plan = MeasurePlan(threads=1, number=1, repeat=1000000, layer_repeat=1, block=10, warmup=Warmup(max_s=0.1),

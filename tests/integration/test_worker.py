@@ -38,13 +38,12 @@ def observed(tiny: Artifact, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def test_as_many_samples_as_were_asked_for(observed: tuple[Observation, Any], tiny: Artifact) -> None:
     seen, _ = observed
     assert seen.latency_s is not None
-    assert seen.twin_latency_s is not None
     assert seen.calls_s is not None
     assert seen.overhead_s is not None
-    assert (len(seen.latency_s), len(seen.twin_latency_s)) == (30, 30)
+    assert len(seen.latency_s) == 30
     assert [len(samples) for samples in seen.calls_s] == [15] * len(tiny.manifest.calls)
     assert len(seen.overhead_s) == 15
-    assert all(seconds > 0 for seconds in (*seen.latency_s, *seen.twin_latency_s))
+    assert all(seconds > 0 for seconds in seen.latency_s)
     assert len(set(seen.latency_s)) > 1
 
 
@@ -101,7 +100,7 @@ def test_a_wrong_result_is_not_timed(tiny: Artifact, device: LocalDevice, tmp_pa
     assert not seen.numerics.passed
     assert seen.numerics.max_rel_error == pytest.approx(0.01, rel=0.05)
     assert seen.numerics.detail is not None
-    assert (seen.latency_s, seen.twin_latency_s, seen.calls_s, seen.energy) == (None, None, None, None)
+    assert (seen.latency_s, seen.calls_s, seen.energy) == (None, None, None)
     assert told == ["loading", "checking"]
 
 

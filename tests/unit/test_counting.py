@@ -28,14 +28,14 @@ def test_marks_are_set_around_the_run_alone() -> None:
         def remove(self) -> None:
             diary.append("removed")
 
-    class Session:
+    class Program:
         def instrument(self) -> Instrument:
             diary.append("set")
             return Instrument()
 
     line: Any = SimpleNamespace(call=lambda *words: diary.append(words))
-    session: Any = Session()
-    assert counting.marked_run(session, line) == ["k0", "k1"]
+    program: Any = Program()
+    assert counting.marked_run(program, line) == ["k0", "k1"]
     assert diary == ["set", ("mbench.roi", 1), artifact.ENTRY, ("mbench.roi", 0), "removed"]
 
 

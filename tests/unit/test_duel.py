@@ -90,7 +90,7 @@ def test_a_block_lasts_a_few_milliseconds(seconds: float, runs: int) -> None:
     assert duel.block_runs(seconds) == runs
 
 
-class Session:
+class Program:
     """Takes `seconds` a run, and once in a while much longer."""
 
     def __init__(self, seconds: float) -> None:
@@ -108,11 +108,11 @@ class Session:
 
 
 def test_a_block_counts_by_its_shortest_run() -> None:
-    sessions: list[Any] = [Session(1e-3), Session(1e-3), Session(2e-3)]
-    block, whole = duel.whole(sessions, np.random.default_rng(1), plan(), lambda _: None)
+    programs: list[Any] = [Program(1e-3), Program(1e-3), Program(2e-3)]
+    block, whole = duel.whole(programs, np.random.default_rng(1), plan(), lambda _: None)
     assert block == 3
     assert whole == ((1e-3,) * 14, (1e-3,) * 14, (2e-3,) * 14)
-    assert {session.asked[-1] for session in sessions} == {(1, 3)}, "all copies have blocks of one length"
+    assert {program.asked[-1] for program in programs} == {(1, 3)}, "all copies have blocks of one length"
 
 
 def test_a_disturbance_of_one_round_changes_nothing() -> None:

@@ -41,7 +41,7 @@ def test_neither_tvm_nor_torch(module: str) -> None:
 
 
 def test_the_check_can_fail() -> None:
-    assert loaded("mbench.measure.session", HEAVY) == ["tvm", "torch"]
+    assert loaded("mbench.measure.program", HEAVY) == ["tvm", "torch"]
 
 
 def test_the_commands_that_answer_at_once() -> None:

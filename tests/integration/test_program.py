@@ -13,7 +13,7 @@ from measure_plans import PLAN, ignore
 
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
-from mbench.core.records import Warmup
+from mbench.core.settings import Warmup
 from mbench.devices.local import LocalDevice
 
 pytest_plugins = ("worker_fixtures",)
@@ -27,9 +27,9 @@ def test_the_runtime_uses_as_many_threads_as_it_is_told(tiny: Artifact, device: 
 
 
 def one_thread_more_than_set(send: Callable[[str, float], None]) -> None:
-    from mbench.measure import session
+    from mbench.measure import program
 
-    session.use_threads(int(os.environ["TVM_NUM_THREADS"]) + 1)
+    program.use_threads(int(os.environ["TVM_NUM_THREADS"]) + 1)
 
 
 def test_another_number_of_threads_than_asked_for_is_an_error(device: LocalDevice) -> None:
@@ -38,20 +38,20 @@ def test_another_number_of_threads_than_asked_for_is_an_error(device: LocalDevic
 
 
 def affinity_in_use(_send: Callable[[str, float], None]) -> tuple[int, ...] | None:
-    from mbench.measure import session
+    from mbench.measure import program
 
-    session.use_threads(1)
-    return session.affinity()
+    program.use_threads(1)
+    return program.affinity()
 
 
 def affinities_of_two(_send: Callable[[str, float], None], processors: tuple[int, ...]) -> tuple[set[int], ...]:
     """Return where two threads may run: the first, and the one that TVM starts."""
     from mbench.hardware import host
-    from mbench.measure import session
+    from mbench.measure import program
 
     host.processors_for = lambda threads: processors  # type: ignore[assignment, misc]
     before = set(Path("/proc/self/task").iterdir())
-    session.use_threads(2)
+    program.use_threads(2)
     [started] = set(Path("/proc/self/task").iterdir()) - before
     return os.sched_getaffinity(0), os.sched_getaffinity(int(started.name))
 
@@ -65,9 +65,9 @@ def test_each_thread_is_bound_to_one_of_the_processors_that_suit_best(device: Lo
 
 
 def affinity_after_asking(_send: Callable[[str, float], None]) -> set[int]:
-    from mbench.measure import session
+    from mbench.measure import program
 
-    session.threads_in_use(2)
+    program.threads_in_use(2)
     return os.sched_getaffinity(0)
 
 

@@ -35,7 +35,7 @@ Events = list[tuple[str, float]]
 
 
 class Instrument(Protocol):
-    """Reads the clock before and after each kernel and each builtin of a session's runs."""
+    """Reads the clock before and after each kernel and each builtin of a program's runs."""
 
     def run(self, entry: str) -> Events:
         """Run an entry of the program once; return what it called."""
@@ -65,7 +65,7 @@ class LoadedProgram(Protocol):
         ...
 
 
-class Session:
+class LocalProgram:
     """One copy of an artifact's program and weights, with its input on the device."""
 
     def __init__(

@@ -12,7 +12,7 @@ from tvm.runtime.vm import VirtualMachine
 
 from mbench.core.artifact import ENTRY, Artifact
 from mbench.devices import answers
-from mbench.measure.session import Events, Instrument, entries
+from mbench.measure.program import Events, Instrument, entries
 
 if TYPE_CHECKING:
     from mbench.devices.line import Line
@@ -30,7 +30,7 @@ class Looped(msgspec.Struct, frozen=True):
     """By sensor, pairs of seconds since the beginning and what it read."""
 
 
-class RemoteSession:
+class RemoteProgram:
     """One copy of an artifact's program and weights on a device; the library was uploaded there before."""
 
     def __init__(self, line: Line, loaded: Artifact) -> None:

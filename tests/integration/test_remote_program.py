@@ -8,7 +8,7 @@ from board_server import Serving
 from rpc_plans import line_to
 
 from mbench.core.artifact import Artifact
-from mbench.devices.remote_session import RemoteSession
+from mbench.devices.remote_program import RemoteProgram
 
 pytest_plugins = ("rpc_fixtures",)
 
@@ -17,10 +17,10 @@ def test_it_computes_there_what_the_artifact_expects(server: Serving, net: Artif
     line = line_to(server)
     try:
         line.upload(net.library)
-        session = RemoteSession(line, net)
-        assert session.run() == pytest.approx(session.expected, rel=1e-3, abs=1e-4)
-        assert not np.isnan(session.expected).any()
-        samples = session.timer(number=2, repeat=3)()
+        program = RemoteProgram(line, net)
+        assert program.run() == pytest.approx(program.expected, rel=1e-3, abs=1e-4)
+        assert not np.isnan(program.expected).any()
+        samples = program.timer(number=2, repeat=3)()
         assert len(samples) == 3
         assert min(samples) > 0
     finally:
@@ -31,7 +31,7 @@ def test_a_loop_reads_sensors_meanwhile(server: Serving, net: Artifact) -> None:
     line = line_to(server)
     try:
         line.upload(net.library)
-        looped = RemoteSession(line, net).loop(0.2, ("/proc/uptime", "/etc/passwd"))
+        looped = RemoteProgram(line, net).loop(0.2, ("/proc/uptime", "/etc/passwd"))
         assert looped.runs >= 1
         assert looped.window_s >= 0.2
         times = [at for at, _ in looped.samples["/proc/uptime"]]

@@ -1,0 +1,195 @@
+"""The sessions of a run: networks take turns, disturbed sessions are repeated, and the record grows with each."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from mbench.core.artifact import Artifact
+from mbench.core.errors import MeasureError
+from mbench.core.progress import Progress
+from mbench.core.records import Failure, Record, Result
+from mbench.devices.protocols import DeviceRunner
+from mbench.hardware import device_kinds
+from mbench.measure import sessions
+from mbench.measure.disturbance import Quiet
+from mbench.measure.observation import Observation, PaceLoops
+from mbench.pipeline import observe, pace_library, results
+from mbench.pipeline.job import Job
+
+NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
+Keep = Callable[..., Record]
+"""Called with a record and results or failures; returns the record with them, which is on disk."""
+_FRUITLESS = 2
+"""Turns of repeating that brought no quiet session, after which repeating is given up."""
+
+
+@dataclasses.dataclass
+class Turns:
+    """A network that is measured: its artifact, and what its sessions saw."""
+
+    artifact: Artifact
+    cached: bool
+    seen: list[Observation] = dataclasses.field(default_factory=list)
+    failed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the network."""
+        return self.artifact.manifest.variant.name
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a session computed something wrong."""
+        return any(not each.numerics.passed for each in self.seen)
+
+    @property
+    def timed(self) -> bool:
+        """Whether its sessions have times, so that more of them say more."""
+        return not self.failed and not self.wrong and any(each.latency_s is not None for each in self.seen)
+
+
+def measure_all(
+    job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress, keep: Keep
+) -> Record:
+    """Measure every network that was built, session by session; return the record, which is on disk.
+
+    Raises:
+        UsageError: this machine lacks something that the device needs.
+        OutputError: the record could not be written.
+    """
+    with contextlib.ExitStack() as stack:
+        counting = None
+        if job.counted:
+            counting = stack.enter_context(contextlib.closing(observe.Counting(job, tuple(ready), progress)))
+        device = stack.enter_context(contextlib.closing(observe.open_device(job, job.device, job.target, progress)))
+        described, peaks = observe.described(job, device, progress)
+        record = msgspec.structs.replace(record, device=described)
+        networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
+        quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
+        run = _Measuring(job, device, quiet, counting, progress, keep)
+        for turns, last in _in_turn(networks, job.settings.sessions, quiet):
+            record = run.session(record, turns)
+            if turns.failed or last:
+                progress.stage(turns.name, "failed" if turns.failed else "done", 1.0)
+    return record
+
+
+def _in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[tuple[Turns, bool]]:
+    """Yield networks, one for each session that is to come, and whether it is the last that is planned of it.
+
+    First all have their sessions, in turn; then those with disturbed ones have as many again, at most as many as there
+    were, and no more once two turns have brought no quiet session.
+    """
+    for number in range(wanted):
+        for each in networks:
+            if not each.failed and (number == 0 or each.timed):
+                yield each, number + 1 == wanted or not _more_to_come(each)
+    if wanted == 1:
+        return
+    fruitless = 0
+    for _ in range(wanted):
+        left = [each for each in networks if each.timed and _undisturbed(each, quiet) < wanted]
+        before = sum(_undisturbed(each, quiet) for each in left)
+        if not left or fruitless == _FRUITLESS:
+            return
+        for each in left:
+            yield each, True
+        fruitless = 0 if sum(_undisturbed(each, quiet) for each in left) > before else fruitless + 1
+
+
+def _more_to_come(turns: Turns) -> bool:
+    return not turns.seen or turns.timed
+
+
+def _undisturbed(turns: Turns, quiet: Quiet) -> int:
+    return len(turns.seen) - sessions.disturbed(turns.seen, quiet)
+
+
+class _Measuring:
+    """Measures one session after the other, and keeps each in the record."""
+
+    def __init__(
+        self,
+        job: Job,
+        device: DeviceRunner,
+        quiet: Quiet,
+        counting: observe.Counting | None,
+        progress: Progress,
+        keep: Keep,
+    ) -> None:
+        self._job, self._device, self._quiet = job, device, quiet
+        self._counting, self._progress, self._keep = counting, progress, keep
+        self._pace = _pace(job, device, progress)
+
+    def session(self, record: Record, turns: Turns) -> Record:
+        """Measure a network once more; return the record with what is known of it now."""
+        first = not turns.seen
+        seen = observe.observe(
+            self._job, self._device, turns.artifact, self._report(turns), self._counting if first else None,
+            pace=self._pace, meter=first,
+        )  # fmt: skip
+        record = _with_machine(record, seen)
+        if isinstance(seen, Failure):
+            turns.failed = True
+            if turns.seen:
+                stage = f"session {len(turns.seen) + 1}, {seen.stage}"
+                seen = msgspec.structs.replace(seen, stage=stage)
+            return self._keep(record, seen)
+        turns.seen.append(seen)
+        found = self._made(turns)
+        turns.failed = any(isinstance(each, Failure) for each in found)
+        record = self._keep(record, *found)
+        turns.failed |= any(failure.variant == turns.name for failure in record.failures)
+        return record
+
+    def _report(self, turns: Turns) -> Callable[[str, float], None]:
+        number, wanted = len(turns.seen) + 1, self._job.settings.sessions
+        which = f"{number}/{wanted} " if 1 < wanted >= number else "again " if number > wanted else ""
+
+        def report(stage: str, fraction: float) -> None:
+            self._progress.stage(turns.name, which + stage, fraction)
+
+        return report
+
+    def _made(self, turns: Turns) -> tuple[Result | Failure, ...]:
+        job, seen = self._job, sessions.merged(turns.seen, self._quiet)
+        made = results.result(
+            turns.artifact,
+            cached=turns.cached,
+            target=job.target_as_run,
+            described=job.target,
+            threads=job.settings.threads,
+            observation=seen,
+            calibration=self._quiet.calibration,
+            reason=device_kinds.of(job.device).no_time or "the machine's peaks could not be measured",
+        )
+        if seen.numerics.passed:
+            return (made,)
+        return (made, Failure(variant=turns.name, stage="checking", reason=f"wrong result: {seen.numerics.detail}"))
+
+
+def _pace(job: Job, device: DeviceRunner, progress: Progress) -> PaceLoops | None:
+    """Return the loops that are timed between samples; None, with a note, where they cannot be."""
+    try:
+        return pace_library.find(job, device, functools.partial(progress.stage, "machine"))
+    except MeasureError as error:
+        progress.note(f"the processors' pace is not read between samples: {error}")
+        return None
+
+
+def _with_machine(record: Record, seen: Observation | Failure) -> Record:
+    """Add what a device's machine reports of itself, once."""
+    before = record.device
+    if not device_kinds.of(before.kind).remote or before.machine is not None or isinstance(seen, Failure):
+        return record
+    missing = {name: why for name, why in before.missing.items() if name != "machine"}
+    if seen.machine is None:
+        missing["machine"] = NOT_REPORTED
+    return msgspec.structs.replace(
+        record, device=msgspec.structs.replace(before, machine=seen.machine, missing=missing)
+    )
