@@ -10,6 +10,7 @@ from mbench.measure.observation import Observation
 NO_ROOFLINE = "a layer without multiply-adds, or too short to be timed, has no place under a roofline of FLOP/s"
 _TWIN = "twin_latency_s"
 """Of records of before, which had it in the place of sessions."""
+NOT_SUSTAINED = "not asked for: add --sustain TIME"
 NO_COEFFICIENTS = "the target has no coefficients"
 
 
@@ -24,6 +25,7 @@ def reasons(
         **_layers(seen, calibration, reason, why),
         **_energy(seen, target, why),
         **_memory(seen, target, why),
+        "sustained": NOT_SUSTAINED if _timed(seen) else why,
         **{f"end_to_end.{name}": why for name in nulls},
     }
 

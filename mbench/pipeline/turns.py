@@ -18,7 +18,7 @@ from mbench.hardware import device_kinds
 from mbench.measure import sessions
 from mbench.measure.disturbance import Quiet
 from mbench.measure.observation import Observation, PaceLoops
-from mbench.pipeline import observe, pace_library, results
+from mbench.pipeline import observe, pace_library, results, sustaining
 from mbench.pipeline.job import Job
 
 NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
@@ -74,8 +74,11 @@ def measure_all(
         run = _Measuring(job, device, quiet, counting, progress, keep)
         for turns, last in _in_turn(networks, job.settings.sessions, quiet):
             record = run.session(record, turns)
-            if turns.failed or last:
+            if turns.failed or (last and (job.settings.sustain_s is None or not turns.timed)):
                 progress.stage(turns.name, "failed" if turns.failed else "done", 1.0)
+        if job.settings.sustain_s is not None:
+            timed = [turns.artifact for turns in networks if turns.timed]
+            record = sustaining.run_all(record, timed, device, progress, keep)
     return record
 
 
@@ -168,6 +171,7 @@ class _Measuring:
             calibration=self._quiet.calibration,
             reason=device_kinds.of(job.device).no_time or "the machine's peaks could not be measured",
         )
+        made = sustaining.awaited(made, job.settings)
         if seen.numerics.passed:
             return (made,)
         return (made, Failure(variant=turns.name, stage="checking", reason=f"wrong result: {seen.numerics.detail}"))
