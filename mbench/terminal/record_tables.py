@@ -16,7 +16,7 @@ from mbench.core import stats, units
 from mbench.core.records import Layer, MeteredEnergy, Record, Result
 from mbench.networks import costs
 from mbench.networks.layers import LayerSpec
-from mbench.terminal import count_tables
+from mbench.terminal import count_tables, sustained_lines
 from mbench.terminal.table import add_row, ruled, text
 
 __all__ = ["add_row", "layers_table", "record_tables", "ruled"]
@@ -44,6 +44,7 @@ def record_tables(record: Record, *, slowest: int = SLOWEST) -> list[RenderableT
     else:
         parts.extend(_slowest(result, slowest) for result in record.results if _timed(result))
         parts.extend(count_tables.networks(record))
+    parts.extend(sustained_lines.of_record(record))
     parts.extend(_warnings(record))
     parts.extend(_failures(record))
     return parts
