@@ -80,6 +80,8 @@ class Finding(_VerdictStruct, frozen=True, kw_only=True):
     """The change, as a fraction, that was tolerated: the limit asked for, or what noise and the floor made of it."""
     sensitivity: float | None = None
     """The change, as a fraction, that must not be missed."""
+    smallest_change: float | None = None
+    """The slow-down, as a fraction, that would have been found in 95 % of the cases."""
     p_value: float | None = None
     """Of no change beyond the threshold, adjusted for all that were looked at together; null: no test was made."""
     log_ratios: tuple[float, ...] = ()

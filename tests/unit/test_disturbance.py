@@ -31,7 +31,7 @@ def test_quiet_sessions_have_no_reasons(seen: Observation) -> None:
 
 CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     "others": ({"others_busy_s": 0.5}, "other processes kept 0.50 processors busy"),
-    "waited": ({"processor_share": 0.71}, "its threads got 71.0% of the processor time that they wanted"),
+    "waited": ({"processor_share": 0.71}, "its threads got 71.0 % of the processor time that they wanted"),
     "stolen": (
         {"conditions_before": at(steal_s=3.0), "conditions_after": at(steal_s=3.4)},
         "the hypervisor gave 400 ms of processor time to others",
@@ -46,7 +46,7 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "spread": (
         {"latency_s": (1e-3, 1e-3, 1e-3, 2e-3, 2e-3)},
-        "its quartiles lie 100.0% apart, in the other sessions 0.2%",
+        "its quartiles lie 100.0 % apart, in the other sessions 0.2 %",
     ),
 }
 
