@@ -157,12 +157,15 @@ def _fight(given: tuple[Given, Given], asked: Asked, options: GateOptions, displ
     from mbench.core import resources
     from mbench.devices.local import LocalDevice
     from mbench.gating import comparable
+    from mbench.hardware import host, platforms
 
     base, head = given
     differ = comparable.differences(base.record, head.record, asked.allowed)
     with contextlib.ExitStack() as stack:
         contests = () if comparable.forbidden("paired", differ) else tuple(_contests(base, head, stack))
         shown = stack.enter_context(display([each.variant for each in contests], _SHARES))
+        if contests and (held_back := platforms.over_quota(contests[0].threads, host.describe())) is not None:
+            shown.note(held_back)
         arena = LocalDevice(lock_dir=resources.cache_dir(), timeout_s=_TIMEOUT_S, waiting=shown.note)
         stack.callback(arena.close)
         yield Fight(contests, arena, shown.stage, options.processes)

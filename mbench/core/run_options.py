@@ -88,7 +88,7 @@ class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
     """Where to run: `local`, `emulated`, `rpc://HOST:PORT`, or a name given by `mbench device add`; None: the target's
     own."""
     threads: Threads | None = None
-    """None: one for each core."""
+    """None: one for each core, within the processor quota."""
     dtype: str = "float32"
     """Of weights and activations."""
     target_dirs: tuple[Path, ...] = ()

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from mbench.analysis import headline
+from mbench.core import spread_history
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
 from mbench.core.progress import Progress
 from mbench.core.records import Failure, Record, Result
+from mbench.core.spread_history import SeenSpread
 from mbench.devices.protocols import DeviceRunner
 from mbench.hardware import device_kinds
 from mbench.measure import sessions
@@ -24,6 +29,8 @@ from mbench.pipeline.job import Job
 NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
 Keep = Callable[..., Record]
 """Called with a record and results or failures; returns the record with them, which is on disk."""
+_ENOUGH = 3
+"""Sessions that show a spread."""
 _FRUITLESS = 2
 """Turns of repeating that brought no quiet session, after which repeating is given up."""
 
@@ -76,7 +83,18 @@ def measure_all(
             record = run.session(record, turns)
             if turns.failed or last:
                 progress.stage(turns.name, "failed" if turns.failed else "done", 1.0)
+        spread_history.add(job.host, job.settings.threads, _spreads(record))
     return record
+
+
+def _spreads(record: Record) -> tuple[SeenSpread, ...]:
+    """Return how far apart the sessions of each network lay, where quiet ones show it."""
+    found = []
+    for result in record.results:
+        values = [math.log(value) for value in headline.medians(result) if value > 0]
+        if len(values) >= _ENOUGH and not headline.disturbed(result):
+            found.append(SeenSpread(variance=statistics.variance(values), freedom=len(values) - 1))
+    return tuple(found)
 
 
 def _in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[tuple[Turns, bool]]:

@@ -32,7 +32,7 @@ from mbench.cli.gate import gate
 from mbench.core import artifact, record_files, resources
 from mbench.core.records import Record
 from mbench.devices.local import LocalDevice
-from mbench.hardware import targets
+from mbench.hardware import host, targets
 from mbench.measure.duel import Bout
 
 pytest_plugins = ("gate_fixtures",)
@@ -361,6 +361,20 @@ def test_runs_with_more_threads_than_this_machine_has_are_one_line(run: Mbench, 
         item = record_files.read(file)
         record_files.write(file, changed(item, settings=msgspec.structs.replace(item.settings, threads=1024)))
     assert_one_line(run(gate, *pair, "--paired"), "1024 threads")
+
+
+def test_paired_says_that_a_quota_holds_the_threads_back(
+    run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena(monkeypatch)
+    here = host.describe()
+    said: list[tuple[int, int]] = []
+    for quota in (None, 0.5, 64.0):
+        limited = msgspec.structs.replace(here, processors_quota=quota)
+        monkeypatch.setattr(host, "describe", lambda *_, limited=limited, **__: limited)
+        outcome = run(gate, *pair, "--paired")
+        said.append((outcome.code, outcome.err.count("the quota of 0.5 processors will hold back")))
+    assert said == [(0, 0), (0, 1), (0, 0)]
 
 
 def test_paired_runs_of_other_jobs_are_incomparable_and_nothing_is_measured(
