@@ -8,7 +8,7 @@ family, layers another: an interval has the confidence that leaves 0.5 % of fals
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mbench.analysis import headline
 from mbench.core import spread_history, units
@@ -69,6 +69,18 @@ def judge(
     for each in subjects:
         families[each.match is None] += 1
     return (*refused, *(_finding(each, families[each.match is None]) for each in subjects))
+
+
+def identical(base: Sequence[Record], names: Iterable[str]) -> Iterator[Finding]:
+    """Yield a finding for each network where every run of the head is one of the base's too."""
+    for name in names:
+        refused = list(_unfit(name, base, base))
+        yield from refused
+        if not refused and _of(name, base):
+            yield Finding(
+                variant=name, metric="latency", way="recorded", base=None, head=None, outcome="same",
+                reason="the very same samples: every run of the head is one of the base's too",
+            )  # fmt: skip
 
 
 def _subjects(

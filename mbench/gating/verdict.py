@@ -76,7 +76,9 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
     own = [record for index, record in enumerate(head.runs) if index not in {copy.at for copy in shared}]
     fought = Fought()
     if "recorded" in possible:
-        findings += recorded.judge(base.runs, own, matched, asked.limits) if own else coverage.of_copies(both)
+        findings += (
+            recorded.judge(base.runs, own, matched, asked.limits) if own else recorded.identical(base.runs, matched)
+        )
     if "paired" in possible and fight is not None:
         fought = paired.judge(fight.contests, fight.arena, asked.limits, fight.report, first_look=fight.first_look)
         findings += fought.findings

@@ -44,6 +44,11 @@ class Quiet:
         return min([*known, calibrated] if calibrated else known, default=None)
 
 
+def most_busy(processors: int) -> float:
+    """Return how many processors others may keep busy on a quiet machine that has so many."""
+    return max(OTHERS_BUSY, _OTHERS_SHARE * processors)
+
+
 def reasons(seen: Sequence[Observation], quiet: Quiet) -> tuple[tuple[str, ...], ...]:
     """Return what disturbed each of the sessions of one network, in words."""
     return tuple(_of_session(each, [other for other in seen if other is not each], quiet) for each in seen)
@@ -80,7 +85,7 @@ def _others(seen: Observation, processors: int) -> str | None:
     if not seen.wall_s or seen.others_busy_s is None:
         return None
     busy = seen.others_busy_s / seen.wall_s
-    if busy <= max(OTHERS_BUSY, _OTHERS_SHARE * processors):
+    if busy <= most_busy(processors):
         return None
     return f"other processes kept {busy:.2f} processors busy"
 

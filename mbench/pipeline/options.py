@@ -89,6 +89,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         build_timeout_s=options.build_timeout_s,
         keep_artifacts=options.keep_artifacts,
         choices=choices,
+        wait_quiet_s=options.wait_quiet_s,
         counted=counted_target(target, device.kind) if options.counts else None,
         notes=(*without_twins, *_over_quota(threads, machine, device.kind)),
     )

@@ -23,7 +23,7 @@ from mbench.hardware import device_kinds
 from mbench.measure import sessions
 from mbench.measure.disturbance import Quiet
 from mbench.measure.observation import Observation, PaceLoops
-from mbench.pipeline import observe, pace_library, results
+from mbench.pipeline import observe, pace_library, quiet_machine, results
 from mbench.pipeline.job import Job
 
 NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
@@ -76,6 +76,8 @@ def measure_all(
         device = stack.enter_context(contextlib.closing(observe.open_device(job, job.device, job.target, progress)))
         described, peaks = observe.described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
+        if job.wait_quiet_s is not None:
+            quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
         run = _Measuring(job, device, quiet, counting, progress, keep)

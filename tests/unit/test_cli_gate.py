@@ -102,8 +102,9 @@ def test_recorded_latencies_that_doubled_regress(run: Mbench, put: Put) -> None:
     assert None in layers_of(document, "regressed")
 
 
-def test_one_run_a_side_gives_no_verdict_and_five_do(run: Mbench, put: Put, tmp_path: Path) -> None:
-    assert run(gate, put(timed(), "base"), put(timed(), "head")).code == 3
+def test_one_session_a_side_gives_no_verdict_and_five_runs_do(run: Mbench, put: Put, tmp_path: Path) -> None:
+    assert run(gate, put(timed(), "base"), put(timed(1.001), "head")).code == 3
+    assert run(gate, put(timed(), "base"), put(timed(), "head")).code == 0, "the very same samples"
     for side, centre in (("before", 1.0), ("after", 1.0), ("slow", 1.2)):
         runs_of(tmp_path / side, centre)
     passed = run(gate, tmp_path / "before", tmp_path / "after", "--json")
