@@ -216,5 +216,6 @@ def _what_would_show(subject: Subject) -> str:
     """Return what a person could run to see the slow-down that was asked for."""
     assert subject.sensitivity is not None
     count = subject.sides.sessions_for(subject.sensitivity, subject.threshold)
-    sessions = f"records of {count} sessions a side (--sessions {count}), or " if count else ""
-    return f"{sessions}both measured now, in turns (--paired), would show it"
+    if count is None:
+        return "too far apart for records to show it: it takes a quieter machine, or both measured in turns (--paired)"
+    return f"records of {count} sessions a side (--sessions {count}) would show it"

@@ -130,7 +130,6 @@ def test_a_wide_spread_leaves_it_open_and_says_what_would_show_it() -> None:
     assert found.smallest_change is not None
     assert found.smallest_change > 0.1
     assert "sessions a side (--sessions " in found.reason
-    assert "--paired" in found.reason
 
 
 def test_nobody_is_told_to_run_thousands() -> None:
