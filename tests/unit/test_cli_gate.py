@@ -195,7 +195,7 @@ def test_a_baseline_of_another_network_does_not_pass(run: Mbench, base: Path, pu
 
 def test_a_head_whose_network_failed_does_not_pass(run: Mbench, put: Put) -> None:
     outcome = run(gate, put(counted(NAME, OTHER), "base"), put(counted(NAME, failed=[OTHER]), "head"))
-    assert outcome.code == 1
+    assert outcome.code == 4
     assert "out of registers" in outcome.out
 
 
@@ -290,7 +290,7 @@ def test_paired_has_every_exit_code_of_the_contract(
         ({"factor": 1.5}, 1, "regressed"),
         ({"factor": 0.5}, 0, "passed"),
         ({"spread": 0.3}, 3, "inconclusive"),
-        ({"dies": True}, 4, "inconclusive"),
+        ({"dies": True}, 4, "unmeasured"),
     )
     for options, code, conclusion in given:
         arena(monkeypatch, **options)
