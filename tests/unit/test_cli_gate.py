@@ -33,7 +33,7 @@ from mbench import devices
 from mbench.build.artifact_store import ArtifactStore
 from mbench.cli.gate import gate
 from mbench.core import artifact, record_files, resources
-from mbench.core.records import Record
+from mbench.core.records import Failure, Record
 from mbench.devices.local import LocalDevice
 from mbench.hardware import host, targets
 from mbench.measure.duel import Bout
@@ -373,6 +373,22 @@ def test_paired_takes_the_builds_of_plain_runs_from_the_cache(
     assert_one_line(run(gate, *cached, "--paired"), "no artifact has a digest such as '../../odd'")
 
 
+def test_paired_measures_the_others_where_a_network_failed_in_the_head(
+    run: Mbench, cached: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = record_files.read(cached[1])
+    failure = Failure(variant=OTHER, stage="compiling", reason="out of registers")
+    settings = msgspec.structs.replace(item.settings, variants=(*item.settings.variants, OTHER))
+    record_files.write(cached[1], changed(item, failures=(failure,), settings=settings))
+    for factor, code, conclusion in ((1.0, 4, "unmeasured"), (1.5, 1, "regressed")):
+        arena(monkeypatch, factor)
+        outcome = run(gate, *cached, "--paired", "--json")
+        document = verdict_of(outcome.out)
+        assert (outcome.code, document["conclusion"]) == (code, conclusion)
+        assert document["failures"] == [f"{OTHER}: in the head: failed while compiling: out of registers"]
+        assert {each["variant"] for each in document["comparison"]["findings"] if each["way"] == "paired"} == {NAME}
+
+
 def test_one_build_on_both_sides_is_loaded_from_two_files(
     run: Mbench, cached: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,7 +432,13 @@ def test_a_verdict_that_noise_leaves_open_offers_to_measure_what_is_at_hand(
     assert command == f"mbench gate {cached[0]} {cached[1]} --paired --threshold latency=2%"
     arena(monkeypatch)
     assert run(*shlex.split(command)[1:]).code == 0
-    store.discard("a" * 32)
+    artifact.beside(cached[0]).mkdir()
+    kept = store.path("a" * 32).rename(artifact.beside(cached[0]) / NAME)
+    assert offered(run, *cached) == f"mbench gate {cached[0]} {cached[1]} --paired", "one is kept, one in the cache"
+    library = kept / artifact.LIBRARY
+    library.write_bytes(library.read_bytes() + b"x")
+    assert offered(run, *cached) is None, "it would be refused"
+    shutil.rmtree(kept)
     assert offered(run, *cached) is None
 
 
