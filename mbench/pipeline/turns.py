@@ -27,7 +27,7 @@ from mbench.pipeline import observe, pace_library, quiet_machine, results
 from mbench.pipeline.job import Job
 
 NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
-Keep = Callable[..., Record]
+WriteFound = Callable[..., Record]
 """Called with a record and results or failures; returns the record with them, which is on disk."""
 _ENOUGH = 3
 """Sessions that show a spread."""
@@ -61,7 +61,7 @@ class Turns:
 
 
 def measure_all(
-    job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress, keep: Keep
+    job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress, keep: WriteFound
 ) -> Record:
     """Measure every network that was built, session by session; return the record, which is on disk.
 
@@ -80,7 +80,7 @@ def measure_all(
             quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
-        run = _Measuring(job, device, quiet, counting, progress, keep)
+        run = _SessionRunner(job, device, quiet, counting, progress, keep)
         for turns, last in _in_turn(networks, job.settings.sessions, quiet):
             record = run.session(record, turns)
             if turns.failed or last:
@@ -130,7 +130,7 @@ def _undisturbed(turns: Turns, quiet: Quiet) -> int:
     return len(turns.seen) - sessions.disturbed(turns.seen, quiet)
 
 
-class _Measuring:
+class _SessionRunner:
     """Measures one session after the other, and keeps each in the record."""
 
     def __init__(
@@ -140,7 +140,7 @@ class _Measuring:
         quiet: Quiet,
         counting: observe.Counting | None,
         progress: Progress,
-        keep: Keep,
+        keep: WriteFound,
     ) -> None:
         self._job, self._device, self._quiet = job, device, quiet
         self._counting, self._progress, self._keep = counting, progress, keep
