@@ -85,14 +85,14 @@ def test_a_disturbed_session_is_repeated_and_left_out(world: World, several: Sev
 
 
 def test_repeating_ends_when_it_brings_nothing(world: World, several: Several) -> None:
-    several.planned = {FIRST: [BUSY] * 100}
+    several.planned = {FIRST: [*[BUSY] * 100]}
     result = run(world, 5, settings={"variants": (FIRST,)})[FIRST]
     assert len(result.sessions) == 5 + 2
     assert not any(each.left_out for each in result.sessions)
 
 
 def test_repeating_goes_on_while_it_helps_and_has_an_end(world: World, several: Several) -> None:
-    several.planned = {FIRST: [BUSY] * 4 + [{}, BUSY, {}, BUSY, {}, BUSY] + [BUSY] * 100}
+    several.planned = {FIRST: [*[BUSY] * 4, {}, BUSY, {}, BUSY, {}, *[BUSY] * 100]}
     result = run(world, 4, settings={"variants": (FIRST,)})[FIRST]
     assert len(result.sessions) == 8, "at most as many again"
 
