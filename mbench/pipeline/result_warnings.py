@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from mbench.core import units
 from mbench.core.artifact import Manifest
-from mbench.core.machine_types import Calibration, Target
+from mbench.core.machine_types import Calibration, Conditions, Target
 from mbench.core.records import Layer
 from mbench.hardware import platforms
 from mbench.measure import activity
@@ -18,7 +18,8 @@ from mbench.measure.observation import Observation
 FEWER_MACS = ("cpu.winograd",)
 """Rules whose kernels do fewer multiply-adds than the layer's shape implies."""
 _ABOVE_PEAK = 1.1
-_STEAL_SHARE = 0.01
+_LOST_SHARE = 0.01
+"""Of the time of all runs, that the processors may be taken away for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,15 +176,25 @@ def _others_busy(evidence: Evidence) -> str | None:
 
 
 def _stolen_time(evidence: Evidence) -> str | None:
+    stolen = _lost_s(evidence, lambda conditions: conditions.steal_s)
+    return stolen and f"the hypervisor gave {stolen} of processor time to others while this was measured"
+
+
+def _held_back(evidence: Evidence) -> str | None:
+    held = _lost_s(evidence, lambda conditions: conditions.throttled_s)
+    return held and f"the processor quota held threads back for {held} while this was measured; see 'mbench doctor'"
+
+
+def _lost_s(evidence: Evidence, counted_s: Callable[[Conditions], float | None]) -> str | None:
+    """Return how far a counter of seconds went on while this was measured; None where that is little or not known."""
     seen = evidence.timed
-    before, after = (seen.conditions_before, seen.conditions_after) if seen else (None, None)
-    if seen is None or before is None or after is None or before.steal_s is None or after.steal_s is None:
+    if seen is None or seen.conditions_before is None or seen.conditions_after is None:
         return None
-    stolen = after.steal_s - before.steal_s
+    before, after = counted_s(seen.conditions_before), counted_s(seen.conditions_after)
     runtime = sum(seen.latency_s or ())
-    if not runtime or stolen <= _STEAL_SHARE * runtime:
+    if before is None or after is None or not runtime or after - before <= _LOST_SHARE * runtime:
         return None
-    return f"the hypervisor gave {stolen:.2f} s of processor time to others while this was measured"
+    return units.seconds(after - before)
 
 
 def _low_peaks(evidence: Evidence) -> str | None:
@@ -206,6 +217,7 @@ WARNINGS: dict[str, Callable[[Evidence], str | None]] = {
     "slowed GPU": _slowed_gpu,
     "others busy": _others_busy,
     "stolen time": _stolen_time,
+    "held back by the quota": _held_back,
     "low peaks": _low_peaks,
     "source only": _source_only,
 }
