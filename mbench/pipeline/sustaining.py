@@ -38,6 +38,7 @@ def run_all(
     device: DeviceRunner,
     progress: Progress,
     keep: Callable[..., Record],
+    settle: Callable[[], object] = lambda: None,
 ) -> Record:
     """Put every network under load for as long as the record's settings say; return the record, which is on disk.
 
@@ -47,6 +48,7 @@ def run_all(
         device: where they run.
         progress: shows the time left.
         keep: adds results and failures to a record, and returns it.
+        settle: called before each network, to wait until the device is cool again.
 
     Raises:
         OutputError: the record could not be written.
@@ -57,6 +59,7 @@ def run_all(
         names = {artifact.manifest.variant.name for artifact in artifacts}
         return keep(record, *(_without(each, why) for each in record.results if each.variant.name in names))
     for artifact in artifacts:
+        settle()
         record = _run(record, artifact, device, progress, keep)
     return record
 

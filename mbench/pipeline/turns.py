@@ -76,8 +76,7 @@ def measure_all(
         device = stack.enter_context(contextlib.closing(observe.open_device(job, job.device, job.target, progress)))
         described, peaks = observe.described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
-        if job.wait_quiet_s is not None:
-            quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
+        _settle(job, progress)
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
         run = _SessionRunner(job, device, quiet, counting, progress, keep)
@@ -88,8 +87,15 @@ def measure_all(
         spread_history.add(job.host, job.settings.threads, _spreads(record))
         if job.settings.sustain_s is not None:
             timed = [turns.artifact for turns in networks if turns.timed]
-            record = sustaining.run_all(record, timed, device, progress, keep)
+            settle = functools.partial(_settle, job, progress)
+            record = sustaining.run_all(record, timed, device, progress, keep, settle)
     return record
+
+
+def _settle(job: Job, progress: Progress) -> None:
+    """Wait for a quiet and cool machine, where that was asked for."""
+    if job.wait_quiet_s is not None:
+        quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
 
 
 def _spreads(record: Record) -> tuple[SeenSpread, ...]:

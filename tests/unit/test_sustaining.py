@@ -18,7 +18,7 @@ from mbench.core.records import Record
 from mbench.devices.process import WorkerDied
 from mbench.measure import sustain
 from mbench.measure.sustain import SustainedRun, SustainPlan
-from mbench.pipeline import missing_fields, runner, sustaining
+from mbench.pipeline import missing_fields, quiet_machine, runner, sustaining
 
 pytest_plugins = ("run_fixtures",)
 
@@ -84,6 +84,12 @@ def test_the_plan_is_that_of_the_run(hot: World) -> None:
     plans = [plan for _, plan in device(hot).under_load]
     assert {(plan.seconds, plan.threads) for plan in plans} == {(7.5, 1)}
     assert len({plan.memory_offset for plan in plans}) > 1  # each process has its own layout of memory
+
+
+def test_a_hot_device_may_cool_down_before_each_network(hot: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quiet_machine, "wait", lambda *_, **__: device(hot).order.append(("wait", "")))
+    hot.run(settings=ASKED, wait_quiet_s=30.0)
+    assert [what for what, _ in device(hot).order] == ["wait", *["session"] * 3, *["wait", "sustain"] * 3]
 
 
 def test_nothing_is_put_under_load_where_nobody_asked(hot: World) -> None:
