@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 from layout import table
 
+from mbench.core.sessions import DEFAULT_SESSIONS
 from mbench.core.stats import MOST_LOG
 from mbench.gating import recorded
 from mbench.gating.timed import CONFIDENCE, FAMILY_ERROR
@@ -78,7 +79,7 @@ class RecordedTrial(msgspec.Struct, frozen=True, kw_only=True):
 def digest() -> str:
     """Return the digest of what decides: parameters, and verdicts on made-up sessions."""
     draw = random.Random(1)
-    parts: list[object] = [options.SESSIONS, options.MOST_SAMPLES, options.MEASURE_MAX_S, FAMILY_ERROR, CONFIDENCE]
+    parts: list[object] = [DEFAULT_SESSIONS, options.MOST_SAMPLES, options.MEASURE_MAX_S, FAMILY_ERROR, CONFIDENCE]
     parts += [MOST_LOG, recorded.SENSITIVITY, recorded.ASSUMED_SPREAD]
     for runs, between, within, slower in (
         (1, 0.0, 0.01, 1.0),
