@@ -65,6 +65,13 @@ MEANINGS = {
     "noise_log_ratio_sd": "of a network: its standard deviation, about a fraction of the latency",
     "smallest_visible_change": "of a network: slow-down, as a fraction, that a comparison of this length would catch",
     "warnings": "of a network: what the run warned of, a line each",
+    "sustained_s": "of a network: for how many seconds it ran without a pause",
+    "sustained_first_s": "of a network: median of the first second under load, in seconds",
+    "sustained_latency_s": "of a network: steady state under load, in seconds; missing: none, or not asked for",
+    "sustained_low_s": "lower end of its interval, in seconds",
+    "sustained_high_s": "upper end of its interval, in seconds",
+    "sustained_from_s": "of a network: seconds under load after which it was steady",
+    "sustained_slower": "of a network: steady state over the median of its sessions, less 1",
     "macs": "multiply-adds of one run",
     "params": "weights without biases",
     "weight_bytes": "bytes",
@@ -189,7 +196,7 @@ def from_records(items: Iterable[Record]) -> pd.DataFrame:
 
 def _rows(record: Record, result: Result) -> Iterator[dict[str, Any]]:
     shared = _shared(record, result)
-    yield shared | _network(result) | _noise(record, result) | _network_counts(record, result)
+    yield shared | _network(result) | _noise(record, result) | _under_load(result) | _network_counts(record, result)
     lanes = instruction_counts.lanes(record, result)
     for layer in result.layers:
         yield shared | _layer(layer, result) | _layer_counts(layer, result, lanes)
@@ -251,6 +258,20 @@ def _noise(record: Record, result: Result) -> dict[str, Any]:
         "noise_log_ratio_sd": deviation,
         "smallest_visible_change": visible,
         "warnings": "\n".join(result.warnings) or None,
+    }
+
+
+def _under_load(result: Result) -> dict[str, Any]:
+    curve = result.sustained
+    steady = curve.steady if curve else None
+    return {
+        "sustained_s": curve.ran_s if curve else None,
+        "sustained_first_s": curve.first_second_s if curve else None,
+        "sustained_latency_s": steady.latency_s if steady else None,
+        "sustained_low_s": steady.low_s if steady else None,
+        "sustained_high_s": steady.high_s if steady else None,
+        "sustained_from_s": steady.from_s if steady else None,
+        "sustained_slower": steady.slower_than_headline if steady else None,
     }
 
 
