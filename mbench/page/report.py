@@ -20,12 +20,12 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from mbench.analysis import frame, labels, pairs, record_history, runs, versus
+from mbench.analysis import frame, labels, pairs, record_history, runs, sustained_load, versus
 from mbench.analysis.versus import Versus
-from mbench.core import atomic_files, names, plain, record_files, stats, units
+from mbench.core import atomic_files, durations, names, plain, record_files, stats, units
 from mbench.core.records import Record
 from mbench.core.version import VERSION
-from mbench.page import charts, headlines, network_drawing, templates, view_types, views
+from mbench.page import charts, figures_sustained, headlines, network_drawing, templates, view_types, views
 from mbench.page.charts import Chart, OverviewCharts, RecordCharts
 
 TITLE = "mbench report"
@@ -197,5 +197,8 @@ def _environment() -> jinja2.Environment:
             "CONFIDENCE": versus.CONFIDENCE,
             "views": views,
             "drawings": network_drawing,
+            "durations": durations,
+            "sustained_load": sustained_load,
+            "sustained_points": figures_sustained.thinned,
         }
     )
