@@ -10,7 +10,7 @@ from mbench.core.field_types import Amount, Count, Moment, Number, PositiveInt, 
 
 MOST_POINTS = 600
 """Of a curve, however long it took."""
-Share = Annotated[float, Meta(ge=0, le=1)]
+_PART = Meta(ge=0, le=1)
 
 
 class SustainedPoint(Strict, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class SteadyState(Strict, frozen=True, kw_only=True):
     low_s: Seconds
     high_s: Seconds
     """Of the interval of `latency_s`, within this process."""
-    confidence: Share
+    confidence: Annotated[float, _PART]
     """Of the interval."""
     slower_than_first_second: Number | None
     """As a fraction; null: the first second took no time that could be measured."""
@@ -59,7 +59,7 @@ class Sustained(Strict, frozen=True, kw_only=True):
     began_utc: Moment
     runs: Count
     """All that were timed."""
-    running_share: Share
+    running_share: Annotated[float, _PART]
     """Of the time: how much the network itself took. The rest went to reading sensors and to the timer."""
     points: Annotated[tuple[SustainedPoint, ...], Meta(min_length=1, max_length=MOST_POINTS)]
     first_second_s: Seconds

@@ -18,7 +18,7 @@ from mbench.core.machine_types import Conditions, Host
 from mbench.devices import answers
 from mbench.hardware import host, sensors
 from mbench.measure import memory
-from mbench.measure.sustain import Reading
+from mbench.measure.sustain import SensorReading
 
 if TYPE_CHECKING:
     from mbench.devices.line import Line, ServerInfo
@@ -132,7 +132,7 @@ class Sensors:
         self._line = line
         self._paths = (*sensors.found(line.files(sensors.FILES)), *_BUSY)
 
-    def read(self) -> Reading:
+    def read(self) -> SensorReading:
         """Return what they show now.
 
         Raises:
@@ -140,7 +140,7 @@ class Sensors:
         """
         files = {path: answers.text(latin) for path, latin in self._line.files(self._paths).items()}
         stat, own = (files.pop(path, "") for path in _BUSY)
-        return Reading(
+        return SensorReading(
             frequency_hz=sensors.frequency_hz(files),
             temperature_c=sensors.temperature_c(files),
             others_busy_s=others_busy_s(stat, own),

@@ -16,7 +16,7 @@ from mbench.core.progress import Report
 from mbench.devices.address import Address
 from mbench.hardware import linker
 from mbench.measure.observation import MeasurePlan, Observation
-from mbench.measure.sustain import Reading, SustainedRun, SustainPlan
+from mbench.measure.sustain import SensorReading, SustainedRun, SustainPlan
 
 if TYPE_CHECKING:
     from mbench.core.artifact import Artifact
@@ -97,7 +97,7 @@ def _sustained(send: Report, line: Line, loaded: Artifact, plan: SustainPlan) ->
     from mbench.measure import sustain as load
 
     _upload(send, line, loaded)
-    sense: Callable[[], Reading] = Reading
+    sense: Callable[[], SensorReading] = SensorReading
     why = dict.fromkeys(sensing.WHY, only_mbenchs(line))
     if line.info is not None:
         sense, why = remote_host.Sensors(line).read, sensing.WHY

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mbench.hardware import sensors
 from mbench.measure import activity
-from mbench.measure.sustain import Reading
+from mbench.measure.sustain import SensorReading
 
 if TYPE_CHECKING:
     from mbench.measure.gpu import Board
@@ -47,10 +47,10 @@ class OfProcessors:
         self._processors, self._root, self._busy_s = tuple(processors), root, busy_s
         self._paths = sensors.found(sensors.look(root=root))
 
-    def read(self) -> Reading:
+    def read(self) -> SensorReading:
         """Return what they show now."""
         files = sensors.read(self._paths, self._root)
-        return Reading(
+        return SensorReading(
             frequency_hz=sensors.frequency_hz(files, self._processors),
             temperature_c=sensors.temperature_c(files),
             others_busy_s=self._busy_s(),
@@ -68,18 +68,18 @@ class OfGpu:
         }
         """Why a field of a point is null."""
 
-    def read(self) -> Reading:
+    def read(self) -> SensorReading:
         """Return what the driver reports now.
 
         Raises:
             DeviceLost: the GPU is gone.
         """
         if self._board.device is None:
-            return Reading(others_busy_s=self._busy_s())
+            return SensorReading(others_busy_s=self._busy_s())
         now = self._board.device.conditions()
         said = {"frequency_hz": "sm_clock_hz", "temperature_c": "temperature_c", "slowed_by": "slowed_by"}
         self.why |= {field: now.missing[name] for field, name in said.items() if name in now.missing}
-        return Reading(
+        return SensorReading(
             frequency_hz=now.sm_clock_hz,
             temperature_c=now.temperature_c,
             others_busy_s=self._busy_s(),

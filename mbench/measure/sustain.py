@@ -45,7 +45,7 @@ class SustainPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Reading:
+class SensorReading:
     """What a machine shows at one moment; None: it does not show it."""
 
     frequency_hz: float | None = None
@@ -68,7 +68,7 @@ class SustainedRun(msgspec.Struct, frozen=True, kw_only=True):
 def run(
     program: LoadedProgram,
     seconds: float,
-    sense: Callable[[], Reading],
+    sense: Callable[[], SensorReading],
     *,
     began_utc: str,
     why: Mapping[str, str],
@@ -90,7 +90,7 @@ def run(
         progress: called with the share of the time that is over.
         clock: in seconds.
     """
-    load = _Load(program, clock, lambda now_s: progress(min(1.0, now_s / seconds)))
+    load = _LoadRunner(program, clock, lambda now_s: progress(min(1.0, now_s / seconds)))
     slices = max(1, min(MOST_POINTS, int(seconds / shortest_s + _SHORTEST_S)))
     slice_s = seconds / slices
     points, number, before = list[SustainedPoint](), 0, sense()
@@ -111,7 +111,7 @@ def run(
     )
 
 
-class _Load:
+class _LoadRunner:
     """Runs a program in calls of its timer, each as long as what is left of a slice."""
 
     def __init__(self, program: LoadedProgram, clock: Callable[[], float], passed: Callable[[float], None]) -> None:
@@ -150,7 +150,7 @@ class _Load:
         return taken
 
 
-def _between(before: Reading, after: Reading, seconds: float) -> dict[str, object]:
+def _between(before: SensorReading, after: SensorReading, seconds: float) -> dict[str, object]:
     """Return what the sensors show of a slice."""
     busy_s = None
     if before.others_busy_s is not None and after.others_busy_s is not None and seconds > 0:

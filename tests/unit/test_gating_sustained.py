@@ -20,7 +20,7 @@ from mbench.core.sessions import Session
 from mbench.core.sustained import Sustained
 from mbench.gating import sustained as gating
 from mbench.gating import verdict
-from mbench.gating.comparison import Finding
+from mbench.gating.comparison import Finding, Verdict
 from mbench.gating.limits import Limits, read
 from mbench.gating.sides import Given
 from mbench.gating.verdict import Asked
@@ -60,8 +60,8 @@ def hot(after_s: float = 7.1e-3, **options: Any) -> Sustained:
 
 
 def judged(base: Sequence[Record] | Record, head: Sequence[Record] | Record, limits: Limits | None = None) -> Finding:
-    sides = [(side,) if isinstance(side, Record) else side for side in (base, head)]
-    [found], notes = gating.judge(*sides, [NAME], limits or Limits(), ())
+    ours, theirs = ((side,) if isinstance(side, Record) else side for side in (base, head))
+    [found], notes = gating.judge(ours, theirs, [NAME], limits or Limits(), ())
     assert notes == ()
     assert (found.variant, found.layer, found.metric, found.way) == (NAME, None, "sustained_latency", "recorded")
     assert "\n" not in found.reason
@@ -71,7 +71,8 @@ def judged(base: Sequence[Record] | Record, head: Sequence[Record] | Record, lim
 def test_a_device_that_throttles_more_is_worse() -> None:
     found = judged(run(hot()), run(hot(8.5e-3), run_id="b"))
     assert found.outcome == "regressed"
-    assert (found.base, found.head) == (pytest.approx(7.1e-3, rel=0.01), pytest.approx(8.5e-3, rel=0.01))
+    assert found.base == pytest.approx(7.1e-3, rel=0.01)
+    assert found.head == pytest.approx(8.5e-3, rel=0.01)
     assert found.ratio == pytest.approx(8.5 / 7.1, rel=0.01)
     assert found.interval is not None
     assert found.interval[0] < 8.5 / 7.1 < found.interval[1]
@@ -155,7 +156,7 @@ def test_equal_code_is_hardly_ever_called_worse() -> None:
                 run_id=f"{at}-{side}", apart=0.02)
             for side in (0, 1)
         ]  # fmt: skip
-        worse += judged(*pair).outcome in ("regressed", "improved")
+        worse += judged(pair[0], pair[1]).outcome in ("regressed", "improved")
     assert worse <= 2
 
 
@@ -186,11 +187,13 @@ def test_where_nobody_asked_nothing_is_found() -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- the verdict
-def compared(base: Record, head: Record, **changes: Any) -> verdict.Verdict:
-    sides = [
-        Given(Path(f"{record.run_id}.json"), (record,), (Path(f"{record.run_id}.json"),)) for record in (base, head)
-    ]
-    comparison, failures = verdict.compare(*sides, Asked(**changes))
+def given(record: Record) -> Given:
+    file = Path(f"{record.run_id}.json")
+    return Given(file, (record,), (file,))
+
+
+def compared(base: Record, head: Record, **changes: Any) -> Verdict:
+    comparison, failures = verdict.compare(given(base), given(head), Asked(**changes))
     return verdict.judge(comparison, failures, ())
 
 

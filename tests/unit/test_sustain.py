@@ -10,7 +10,7 @@ import pytest
 
 from mbench.core.sustained import MOST_POINTS
 from mbench.measure import sustain
-from mbench.measure.sustain import Reading, SustainedRun
+from mbench.measure.sustain import SensorReading, SustainedRun
 
 BEGAN = "2026-01-01T00:00:00Z"
 
@@ -24,7 +24,7 @@ class Machine:
         self.ran_s = 0.0
         self.timed: list[float] = []
         self.longest_call_s = 0.0
-        self.readings: Iterator[Reading] | None = None
+        self.readings: Iterator[SensorReading] | None = None
 
     def clock(self) -> float:
         return self.now
@@ -45,9 +45,9 @@ class Machine:
 
         return call
 
-    def sense(self) -> Reading:
+    def sense(self) -> SensorReading:
         self.now += self.sensing_s
-        return next(self.readings) if self.readings else Reading()
+        return next(self.readings) if self.readings else SensorReading()
 
 
 def under_load(machine: Machine, seconds: float, **changes: Any) -> SustainedRun:
@@ -138,8 +138,8 @@ def test_no_call_is_long_so_that_progress_is_reported() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- sensors
-def readings(count: int, **fields: Callable[[int], Any]) -> Iterator[Reading]:
-    return iter([Reading(**{name: value(at) for name, value in fields.items()}) for at in range(count)])
+def readings(count: int, **fields: Callable[[int], Any]) -> Iterator[SensorReading]:
+    return iter([SensorReading(**{name: value(at) for name, value in fields.items()}) for at in range(count)])
 
 
 def test_a_point_has_what_the_sensors_show_at_its_end() -> None:
