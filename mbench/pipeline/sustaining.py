@@ -74,6 +74,7 @@ def _run(
         seconds=settings.sustain_s, threads=settings.threads, memory_offset=sessions.draw_offset(),
         tolerance=dtypes.of(settings.dtype).network_tolerance,
     )  # fmt: skip
+    progress.note(f"{name}: under load for {durations.words(plan.seconds)}")
     try:
         seen = device.sustain(artifact, plan, _report(progress, name, plan.seconds))
     except MeasureError as error:

@@ -45,7 +45,7 @@ def test_a_network_under_load_for_three_seconds(cache: Path, tmp_path: Path) -> 
     assert nulls == set(curve.missing) - {path for path in curve.missing if path.startswith("steady.")}
     said = " ".join(started.out.split())
     assert sustained_load.sentence(curve) in said
-    assert [line for line in started.lines if "sustaining, 3 s left" in line]
+    assert f"{NAME}: under load for 3 s" in started.lines
     page = only_record(tmp_path / "mbench-results").with_suffix(".html").read_text(encoding="utf-8")
     assert "<h2>Under load</h2>" in page
     assert "Latency under load: MobileNetV1" in page
@@ -53,7 +53,7 @@ def test_a_network_under_load_for_three_seconds(cache: Path, tmp_path: Path) -> 
 
 def test_an_interrupt_under_load_keeps_the_sessions(cache: Path, tmp_path: Path) -> None:
     with running(*RUN, "1h", cache=cache, cwd=tmp_path) as started:
-        started.wait_for("sustaining")
+        started.wait_for("under load for 1 h")
         started.send(signal.SIGINT, group=True)
         assert started.end() == 130, started.err
         started.assert_nobody_left()

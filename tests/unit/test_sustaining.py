@@ -101,6 +101,7 @@ def test_nothing_is_put_under_load_where_nobody_asked(hot: World) -> None:
 
 def test_the_time_left_is_shown(hot: World) -> None:
     hot.run(settings=ASKED)
+    assert hot.progress.notes == [f"{name}: under load for 60 s" for name in NAMES]
     said = [stage for name, stage, _ in hot.progress.stages if name == NAMES[0] and stage.startswith(sustain.STAGE)]
     assert said == [f"sustaining, {left} s left" for left in (60, 60, 30, 5, 0)]
     fractions = [fraction for _, stage, fraction in hot.progress.stages if stage.startswith(sustain.STAGE)]
