@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Callable, Collection, Sequence
 
-from mbench.core import units
+from mbench.analysis import above_peak
+from mbench.core import sessions, units
 from mbench.core.artifact import Manifest
-from mbench.core.machine_types import Calibration, Target
+from mbench.core.machine_types import Calibration, Conditions, Target
 from mbench.core.records import Layer
 from mbench.hardware import platforms
 from mbench.measure import activity
 from mbench.measure.observation import Observation
 
-FEWER_MACS = ("cpu.winograd",)
-"""Rules whose kernels do fewer multiply-adds than the layer's shape implies."""
-_ABOVE_PEAK = 1.1
 _STEAL_SHARE = 0.01
 
 
@@ -36,6 +33,13 @@ class Evidence:
     def timed(self) -> Observation | None:
         """What was seen, where it was timed."""
         return self.seen if self.seen is not None and self.seen.latency_s else None
+
+    @property
+    def doubtful(self) -> Observation | None:
+        """What was seen, unless all sessions that count were quiet: what disturbed others does not count."""
+        seen = self.timed
+        counting = sessions.kept(seen.sessions) if seen else ()
+        return None if counting and not any(session.disturbed for session in counting) else seen
 
 
 def of_result(evidence: Evidence) -> tuple[str, ...]:
@@ -99,7 +103,7 @@ def _fewer_macs(evidence: Evidence) -> str | None:
 
 
 def _above_by_padding(evidence: Evidence) -> str | None:
-    names = ", ".join(layer.name for layer in _above(evidence) if _explained_by_padding(layer))
+    names = ", ".join(layer.name for layer in _above(evidence) if above_peak.by_padding(layer))
     if not names:
         return None
     return (
@@ -108,19 +112,18 @@ def _above_by_padding(evidence: Evidence) -> str | None:
 
 
 def _above_peak(evidence: Evidence) -> str | None:
-    names = ", ".join(layer.name for layer in _above(evidence) if not _explained_by_padding(layer))
+    names = ", ".join(layer.name for layer in _above(evidence) if not above_peak.by_padding(layer))
     if not names:
         return None
     return (
-        f"{names}: exceeds the measured peak; the peak was disturbed, or was measured at a slower moment and reused; "
-        "measure it again with --no-cache"
+        f"{names}: exceeds the measured peak, which was disturbed or measured at a slower moment; run it again on a "
+        "quiet machine, with --no-cache, which measures the peaks anew"
     )
 
 
 def _with_fewer_macs(manifest: Manifest) -> list[str]:
     """Return the layers with a kernel that does fewer multiply-adds than are counted."""
-    kernels = {kernel for kernel, rule in manifest.rules.items() if rule in FEWER_MACS}
-    return [layer.name for layer in manifest.layers if kernels & set(layer.kernels)]
+    return [layer.name for layer in manifest.layers if above_peak.has_fewer_macs(layer.kernels, manifest.rules)]
 
 
 def _above(evidence: Evidence) -> list[Layer]:
@@ -128,36 +131,18 @@ def _above(evidence: Evidence) -> list[Layer]:
     if evidence.timed is None:
         return []
     fewer = _with_fewer_macs(evidence.manifest)
-    return [
-        layer
-        for layer in evidence.layers
-        if layer.name not in fewer and layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_PEAK
-    ]
-
-
-def _explained_by_padding(layer: Layer) -> bool:
-    return layer.roofline is not None and layer.roofline.fraction_of_bound * taps_inside(layer) <= _ABOVE_PEAK
-
-
-def taps_inside(layer: Layer) -> float:
-    """Return the share of a layer's multiply-adds that are of its input; the rest are of the padding around it."""
-    if not layer.kernel_size or not layer.stride:
-        return 1.0
-    shares = []
-    for inputs, outputs, taps, stride in zip(
-        layer.input_shape[2:], layer.output_shape[2:], layer.kernel_size, layer.stride, strict=True
-    ):
-        before = max(0, (outputs - 1) * stride + taps - inputs + 1) // 2
-        starts = (at * stride - before for at in range(outputs))
-        inside = sum(max(0, min(start + taps, inputs) - max(start, 0)) for start in starts)
-        shares.append(inside / (outputs * taps))
-    return math.prod(shares)
+    return [layer for layer in evidence.layers if layer.name not in fewer and above_peak.above(layer)]
 
 
 # ------------------------------------------------------------------------------------------ while it was measured
+def _moments(seen: Observation) -> list[tuple[Conditions | None, Conditions | None]]:
+    """Return the conditions before and after each session that counts."""
+    counting = sessions.kept(seen.sessions) or (seen,)
+    return [(each.conditions_before, each.conditions_after) for each in counting]
+
+
 def _slowed_gpu(evidence: Evidence) -> str | None:
-    seen = evidence.timed
-    moments = (seen.conditions_before, seen.conditions_after) if seen else ()
+    moments = [moment for both in _moments(evidence.doubtful) for moment in both] if evidence.doubtful else []
     reasons = [reason for moment in moments if moment and moment.gpu for reason in moment.gpu.slowed_by or ()]
     if not reasons:
         return None
@@ -165,22 +150,26 @@ def _slowed_gpu(evidence: Evidence) -> str | None:
 
 
 def _others_busy(evidence: Evidence) -> str | None:
-    seen = evidence.timed
-    if seen is None or not seen.wall_s or not seen.others_busy_s:
+    if evidence.doubtful is None:
         return None
-    if seen.others_busy_s <= activity.DISTURBED * seen.wall_s:
+    counting = sessions.kept(evidence.doubtful.sessions) or (evidence.doubtful,)
+    wall_s = sum(each.wall_s or 0.0 for each in counting)
+    busy_s = sum(each.others_busy_s or 0.0 for each in counting)
+    if not wall_s or busy_s <= activity.DISTURBED * wall_s:
         return None
-    share = seen.others_busy_s / seen.wall_s
-    return f"other processes kept {share:.2f} processors busy while this was measured: stop them and run it again"
+    busy = busy_s / wall_s
+    return f"other processes kept {busy:.2f} processors busy while this was measured: stop them and run it again"
 
 
 def _stolen_time(evidence: Evidence) -> str | None:
-    seen = evidence.timed
-    before, after = (seen.conditions_before, seen.conditions_after) if seen else (None, None)
-    if seen is None or before is None or after is None or before.steal_s is None or after.steal_s is None:
+    if evidence.doubtful is None:
         return None
-    stolen = after.steal_s - before.steal_s
-    runtime = sum(seen.latency_s or ())
+    stolen = sum(
+        after.steal_s - before.steal_s
+        for before, after in _moments(evidence.doubtful)
+        if before and after and before.steal_s is not None and after.steal_s is not None
+    )
+    runtime = sum(evidence.doubtful.latency_s or ())
     if not runtime or stolen <= _STEAL_SHARE * runtime:
         return None
     return f"the hypervisor gave {stolen:.2f} s of processor time to others while this was measured"
