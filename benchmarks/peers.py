@@ -77,7 +77,8 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    usable = host.describe().processors_usable or 1
+    here = host.describe()
+    usable = here.within_quota(here.processors_usable or 1)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="names or grids, as for mbench run")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, usable)}))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import record_factory as factory
 from gate_records import (
+    NAME,
     Put,
     changed,
     counted,
@@ -13,7 +15,8 @@ from gate_records import (
     timed,
 )
 
-from mbench.core import record_files
+from mbench.build.artifact_store import ArtifactStore
+from mbench.core import artifact, record_files
 from mbench.core.records import Record
 
 
@@ -41,3 +44,20 @@ def pair(put: Put, tmp_path: Path) -> tuple[Path, Path]:
     for file, digest in zip(files, ("a" * 32, "b" * 32), strict=True):
         keep(file, digest, tmp_path)
     return files
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    """Return the store of artifacts in the cache that `run` gives to commands."""
+    return ArtifactStore(tmp_path / "cache" / "artifacts")
+
+
+@pytest.fixture
+def cached(pair: tuple[Path, Path], store: ArtifactStore) -> tuple[Path, Path]:
+    """Return two records as a run without `--keep-artifacts` leaves them: their artifacts are in the cache."""
+    store.folder.mkdir(parents=True)
+    for file, digest in zip(pair, ("a" * 32, "b" * 32), strict=True):
+        (artifact.beside(file) / NAME).rename(store.path(digest))
+        artifact.beside(file).rmdir()
+    record_files.write(pair[1], factory.again(record_files.read(pair[1]), "head-run"))  # samples of its own
+    return pair

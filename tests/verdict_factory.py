@@ -11,10 +11,14 @@ from mbench.gating import groups
 from mbench.gating.comparison import WAYS, Comparison, Difference, Finding, Side, Verdict, Way
 
 SMALL = "mobilenet_v1_0.25_128"
+MENDED = "mobilenet_v2_1.0_224"
 LARGE = "mobilenet_v1_1.0_224_standard"
 COPY = "head/b.json has the same samples as head/a.json"
 LEFT_OUT = "not compared by recorded: cpu differ"
 AGREED = "borders are exact now"
+NOT_BUILT = "in the head: failed while compiling: out of registers"
+DIED = f"{SMALL}: the worker died: SIGKILL"
+COMMAND = "mbench gate base head --paired --threshold latency=3%"
 
 
 def side(run_id: str) -> Side:
@@ -124,12 +128,23 @@ def improved() -> Verdict:
 
 
 def inconclusive() -> Verdict:
-    """Return a verdict that could not be reached, with a network that could not be measured."""
+    """Return a verdict that could not be reached, where both builds are at hand."""
     unsure = finding(None, ratio=1.02, interval=(0.9, 1.15), outcome="undecided", reason="noise of 8 %; 60 are needed")
     return verdict(
         "inconclusive", "1 of 1 could not be judged as finely as was asked", comparison(unsure),
-        failures=(f"{LARGE}: the worker died: SIGKILL",),
+        paired_command=COMMAND,
     )  # fmt: skip
+
+
+def unmeasured() -> Verdict:
+    """Return a verdict with a network that failed in the head, one that failed in the base, and one that died now."""
+    found = comparison(
+        finding(), counted(None, base=9_000_000),
+        bare(None, variant=LARGE, metric="result", outcome="unmeasured", reason=NOT_BUILT),
+        bare(None, variant=MENDED, metric="result", outcome="information", reason="it has a result in the head"),
+    )  # fmt: skip
+    failures = (f"{LARGE}: {NOT_BUILT}", DIED)
+    return verdict("unmeasured", f"2 not measured: {'; '.join(failures)}", found, failures=failures)
 
 
 def incomparable() -> Verdict:
@@ -155,12 +170,11 @@ def hostile() -> Verdict:
         finding(image, variant=name, outcome="undecided", reason=worst, role=script, block=worst),
         finding(braces, variant=name, ratio=0.5, outcome="improved", reason=rich, role=image, block=close),
         bare(worst, variant=name, outcome="information", reason=script),
+        *(bare(None, variant=each, metric="result", outcome="unmeasured", reason=worst) for each in HOSTILE),
     )
     difference = Difference(key=worst, base=script, head=image, forbids=("recorded",))
-    found = comparison(
-        *findings, differences=(difference,), notes=HOSTILE, copies=(worst,), not_measured=(worst, *HOSTILE)
-    )
-    return verdict("regressed", worst, found, accepted=(worst,), failures=(worst,))
+    found = comparison(*findings, differences=(difference,), notes=HOSTILE, copies=(worst,))
+    return verdict("regressed", worst, found, accepted=(worst,), failures=(worst,), paired_command=f"mbench {worst}")
 
 
 def long(layers: int = 200) -> Verdict:
@@ -170,6 +184,7 @@ def long(layers: int = 200) -> Verdict:
 
 
 EVERY = {
-    make.__name__: make() for make in (passed, regressed, improved, inconclusive, incomparable, hostile, long)
+    make.__name__: make()
+    for make in (passed, regressed, improved, inconclusive, incomparable, unmeasured, hostile, long)
 }  # fmt: skip
 FAILING = {name: item for name, item in EVERY.items() if item.conclusion != "passed"}

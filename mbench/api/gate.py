@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from mbench.analysis.frame import AnyPath
 from mbench.core.errors import OutputError, UsageError
 from mbench.core.progress import Display, Note, silent, unheard
@@ -13,7 +15,7 @@ from mbench.core.records import Record
 from mbench.gating import acceptance, baseline, limits, matching, sides, verdict
 from mbench.gating.comparison import Comparison, Verdict
 from mbench.gating.limits import Limits
-from mbench.gating.options import GateOptions
+from mbench.gating.options import GateOptions, paired_command
 from mbench.gating.outputs import files
 from mbench.gating.paired import Contest
 from mbench.gating.sides import Given
@@ -21,7 +23,6 @@ from mbench.gating.verdict import Asked, Fight
 
 _SHARES = {"measuring": 0.0, "confirming": 0.5, "done": 1.0}
 _TIMEOUT_S = 120.0
-_IN_MEMORY = Path("a record without a file")
 
 
 class VerdictUnwritten(OutputError):
@@ -87,7 +88,7 @@ def gate(
 
     Raises:
         RecordError: there is no record, or one is not valid.
-        UsageError: an option, a threshold or an output that cannot be, or an artifact that is missing.
+        UsageError: an option, a threshold or an output that cannot be, or an artifact that is missing or altered.
         VerdictUnwritten: a file could not be written, or the baseline not be moved; its `judged` is the verdict.
         OutputError: nothing can be written where the baseline lies.
 
@@ -110,7 +111,7 @@ def gate(
         renewal = stack.enter_context(baseline.planned(*given)) if options.update_baseline else None
         fight = stack.enter_context(_fight(given, asked, options, display))
         found, failures = verdict.compare(*given, asked, fight)
-        judged = verdict.judge(found, failures, accepted)
+        judged = _offering(verdict.judge(found, failures, accepted), given, (base, head), options)
         try:
             files.write(options.outputs, judged)
             if renewal is not None:
@@ -121,7 +122,7 @@ def gate(
 
 
 def _given(side: Record | AnyPath) -> Given:
-    return Given(_IN_MEMORY, (side,)) if isinstance(side, Record) else sides.read(Path(side))
+    return Given(sides.IN_MEMORY, (side,)) if isinstance(side, Record) else sides.read(Path(side))
 
 
 def _refuse_early(given: tuple[Given, Given], known: Limits, options: GateOptions) -> None:
@@ -144,7 +145,7 @@ def _refuse_early(given: tuple[Given, Given], known: Limits, options: GateOption
 
 
 def _files(given: tuple[Given, Given]) -> list[Path]:
-    return [file for side in given for file in (side.path, *side.files) if file != _IN_MEMORY]
+    return [file for side in given for file in (side.path, *side.files) if file != sides.IN_MEMORY]
 
 
 # --------------------------------------------------------------------------------------------------------------- paired
@@ -157,12 +158,15 @@ def _fight(given: tuple[Given, Given], asked: Asked, options: GateOptions, displ
     from mbench.core import resources
     from mbench.devices.local import LocalDevice
     from mbench.gating import comparable
+    from mbench.hardware import host, platforms
 
     base, head = given
     differ = comparable.differences(base.record, head.record, asked.allowed)
     with contextlib.ExitStack() as stack:
         contests = () if comparable.forbidden("paired", differ) else tuple(_contests(base, head, stack))
         shown = stack.enter_context(display([each.variant for each in contests], _SHARES))
+        if contests and (held_back := platforms.over_quota(contests[0].threads, host.describe())) is not None:
+            shown.note(held_back)
         arena = LocalDevice(lock_dir=resources.cache_dir(), timeout_s=_TIMEOUT_S, waiting=shown.note)
         stack.callback(arena.close)
         yield Fight(contests, arena, shown.stage, options.processes)
@@ -174,25 +178,34 @@ def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator
     Raises:
         UsageError: an artifact is missing or altered, or this machine cannot run it.
     """
+    from mbench.build.artifact_store import ArtifactStore
     from mbench.core import dtypes
-    from mbench.gating import asked, matching
-    from mbench.hardware import host, platforms, targets
+    from mbench.gating import builds
     from mbench.measure import duel
 
-    if not platforms.of(head.record.target).duels:
-        raise UsageError(f"--paired: target '{head.record.target.name}': GPUs are not timed in turns in this version")
-    machine, settings = host.describe(), head.record.settings
-    support = targets.support(head.record.target, machine)
-    if not support.measure:
-        raise UsageError(f"--paired measures on this machine: target '{head.record.target.name}': {support.reason}")
-    usable = machine.processors_usable or machine.cores_logical
-    if settings.threads > usable:
-        raise UsageError(f"--paired: the runs used {settings.threads} threads, this machine has {usable} processors")
+    settings = head.record.settings
     tolerance = dtypes.of(settings.dtype).network_tolerance  # of those that were only compiled
-    for name, ours, theirs in asked.comparable(base.record, head.record):
-        old = sides.kept_artifact(base, ours)
+    for each in builds.at_hand(base, head, ArtifactStore.of_user().place):
+        one = each.base.library.samefile(each.head.library)  # which would be loaded once
         yield Contest(
-            variant=name, base=old, twin=stack.enter_context(duel.twin_of(old)),
-            head=sides.kept_artifact(head, theirs), matches=matching.layers(ours.layers, theirs.layers),
-            threads=settings.threads, tolerance=theirs.numerics.tolerance if theirs.numerics else tolerance,
+            variant=each.variant, base=each.base, twin=stack.enter_context(duel.twin_of(each.base)),
+            head=stack.enter_context(duel.twin_of(each.head)) if one else each.head,
+            matches=matching.layers(each.ours.layers, each.theirs.layers), threads=settings.threads,
+            tolerance=each.theirs.numerics.tolerance if each.theirs.numerics else tolerance,
         )  # fmt: skip
+
+
+def _offering(
+    judged: Verdict, given: tuple[Given, Given], typed: tuple[Record | AnyPath, Record | AnyPath], options: GateOptions
+) -> Verdict:
+    """Return a verdict that is left open with the command that measures both builds now, where both are at hand."""
+    from mbench.build.artifact_store import ArtifactStore
+    from mbench.gating import builds
+
+    base, head = typed
+    if options.paired or isinstance(base, Record) or isinstance(head, Record) or not verdict.is_open(judged):
+        return judged
+    with contextlib.suppress(UsageError):  # not at hand, or not to be timed here
+        if builds.at_hand(*given, ArtifactStore.of_user().place):
+            return msgspec.structs.replace(judged, paired_command=paired_command(Path(base), Path(head), options))
+    return judged

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.run_options import TuneOptions
-from mbench.hardware import host
+from mbench.hardware import host, platforms
 from mbench.pipeline import options as jobs
 from mbench.tuning import tuner
 from mbench.tuning.tuning_result import TuningResult
@@ -39,7 +39,7 @@ def tune(
         target: name of a hardware target that this machine can measure.
         options: how far to go.
         display: shows progress of the kernels, then of the networks; by default nothing does.
-        note: called with the number of kernels.
+        note: called with what the processor quota holds back, and with the number of kernels.
 
     Returns:
         What is known of the kernels and of the networks, in seconds, and what failed.
@@ -57,6 +57,8 @@ def tune(
     names = [networks] if isinstance(networks, str) else networks
     job = jobs.tuning_job(names, target, host.describe(), options)
     jobs.prepare_tuning(job.file.parent)
+    if (held_back := platforms.over_quota(job.threads, job.host)) is not None:
+        note(held_back)
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(tuner.Tuner(job))
         try:

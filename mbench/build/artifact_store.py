@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mbench.core import artifact, resources, scratch
 from mbench.core.artifact import Artifact, Manifest
 from mbench.core.errors import BuildError
+
+_DIGEST = re.compile("[0-9a-f]{32}")
+"""What `build.digest` makes; a file may say anything."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,10 @@ class ArtifactStore:
     def path(self, digest: str) -> Path:
         """Return the folder of an artifact, whether or not it is there."""
         return self.folder / digest
+
+    def place(self, digest: str) -> Path | None:
+        """Return the folder for a digest that a file names; None where no artifact has such a digest."""
+        return self.path(digest) if _DIGEST.fullmatch(digest) else None
 
     def has(self, digest: str) -> bool:
         """Return whether something is kept under a digest; `get` says whether it is whole."""

@@ -46,7 +46,8 @@ def children() -> Children:
 
 def builders() -> int:
     """Return how many builds run side by side here."""
-    return max(1, min(MAX_BUILDERS, host.describe().processors_usable or 1))
+    machine = host.describe()
+    return machine.within_quota(min(MAX_BUILDERS, machine.processors_usable or 1))
 
 
 def _become_builder() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("base", type=PATH)
 @click.argument("head", type=PATH)
-@click.option("--paired", is_flag=True, help="Measure both now, against each other; see 'run --keep-artifacts'.")
+@click.option("--paired", is_flag=True, help="Measure both builds now, against each other.")
 @click.option("--recorded", is_flag=True, help="Judge recorded latencies also where there are counts.")
 @options.file("--config", "Thresholds.  [default: mbench.toml, if there]")
 @click.option("--threshold", "thresholds", multiple=True, metavar="SELECTOR=PERCENT", help="What is tolerated.")
@@ -56,14 +56,16 @@ def gate(
     """Judge whether HEAD is worse than BASE: slower, bigger, or more work.
 
     Each is a record, or a folder with records of one job. The gate compares
-    exact counts where both have them. Otherwise it measures both now
+    exact counts where both have them. Otherwise it measures both builds now
     (--paired), or compares the latencies that they hold. The verdict reports
-    which.
+    which. The builds are those that 'run --keep-artifacts' kept beside the
+    records, or else those in the cache.
 
     A SELECTOR is [VARIANT:][network.|layer.|OP.]METRIC: latency=3%,
     layer.instructions=1%, 'mobilenet_v1_0.25_*:depthwise_conv2d.latency=9%'.
 
-    Exit code: 0 passed, 1 regressed, 3 no verdict, 4 not measured.
+    Exit code: 0 passed, 1 regressed, 3 no verdict, 4 not measured: a network
+    could not be built or measured.
     """
     from mbench.api import gate as api
     from mbench.gating.options import GateOptions

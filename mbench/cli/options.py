@@ -18,7 +18,13 @@ target_dirs = click.option(
     "--targets", "target_dirs", type=PATH, multiple=True, metavar="DIR", help="More folders of target folders."
 )
 target = click.option("--target", default="host", metavar="NAME", help="Hardware target.  [default: host]")
-threads = click.option("--threads", type=int, default=None, metavar="N", help="Threads.  [default: one per core]")
+threads = click.option(
+    "--threads",
+    type=int,
+    default=None,
+    metavar="N",
+    help="Threads.  [default: one per core, within the processor quota]",
+)
 dtype = click.option(
     "--dtype",
     default="float32",

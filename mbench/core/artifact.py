@@ -157,8 +157,11 @@ def load(folder: Path) -> Artifact:
                 raise BuildError(
                     f"artifact {folder}: {name} has hash {found[:12]}, expected {expected[:12]}; it was damaged"
                 )
-    except (OSError, strict_json.NotJsonError, strict_json.MisfitError) as error:
-        raise BuildError(f"artifact {folder}: cannot be read: {why(error)}") from error
+    except (strict_json.NotJsonError, strict_json.MisfitError) as error:
+        raise BuildError(f"artifact {folder}: cannot be read: {MANIFEST}: {why(error)}") from error
+    except OSError as error:
+        name = f"{Path(error.filename).name}: " if error.filename else ""
+        raise BuildError(f"artifact {folder}: cannot be read: {name}{why(error)}") from error
     return Artifact(folder, manifest)
 
 

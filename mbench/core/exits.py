@@ -24,6 +24,7 @@ class Exit(enum.IntEnum):
 
 VERDICTS = {
     "passed": Exit.DONE, "regressed": Exit.REGRESSED, "inconclusive": Exit.NO_VERDICT, "incomparable": Exit.NO_VERDICT,
+    "unmeasured": Exit.FAILED,
 }  # fmt: skip
 """What each conclusion of a gate ends with."""
 

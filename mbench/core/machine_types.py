@@ -172,6 +172,9 @@ class Conditions(Strict, frozen=True, kw_only=True):
     temperature_c: Number | None = None
     steal_s: Seconds | None = None
     """Processor time that the hypervisor gave to others, since boot (/proc/stat)."""
+    throttled_s: Seconds | None = None
+    """How long the processor quota held this process's control group back since the group was made, the processors of
+    the machine added up. Null: there is no quota."""
     gpu: GpuConditions | None = None
     """Where a GPU was measured."""
 
@@ -188,13 +191,19 @@ class Host(Strict, frozen=True, kw_only=True):
     cores_usable: PositiveInt | None = None
     """Physical cores that this process may run on (its affinity)."""
     processors_usable: PositiveInt | None = None
-    """Logical processors that this process may run on (its affinity)."""
+    """Logical processors that this process may run on (its affinity, which Linux keeps within its cpuset)."""
+    processors_quota: Amount | None = None
+    """Processors whose time this process may use by the quota of its control group, such as 1.5; null: no quota."""
     features: Texts
     caches_bytes: BytesTable
     memory_bytes: Bytes
     virtual_machine: Text | None
     versions: TextTable
     conditions: Conditions
+
+    def within_quota(self, wanted: int) -> int:
+        """Return so many threads or processes, fewer where the processor quota would hold them back, and at least 1."""
+        return wanted if self.processors_quota is None else max(1, min(wanted, int(self.processors_quota)))
 
 
 class Mix(Strict, frozen=True, kw_only=True):

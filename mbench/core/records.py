@@ -47,8 +47,8 @@ from mbench.core.settings import Settings
 FORMAT_VERSION: Literal[2] = 2
 """Grows when an older reader would misread; `core.record_migrations` brings older records here."""
 FORMAT_MINOR = 2
-"""Grows with each field that is added. 1: `layers.operations`, `replaced`, and operations of any name. 2:
-`sessions`."""
+"""Grows with each field that is added. 1: `layers.operations`, `replaced`, any operation. 2: `sessions`,
+processor quotas."""
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
 Labels = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=1000)]], Meta(max_length=100)]
 

@@ -26,7 +26,7 @@ Batches = Annotated[tuple[Batch, ...], Meta(min_length=1, max_length=1000)]
 FLAGS = {
     "target_dirs": "--targets", "use_cache": "--no-cache", "use_tuned": "--no-tuned", "timeout_s": "--timeout",
     "build_timeout_s": "--build-timeout", "thresholds": "--threshold", "sensitivities": "--sensitivity",
-    "allowed": "--allow-different", "labels": "--label",
+    "allowed": "--allow-different", "labels": "--label", "wait_quiet_s": "--wait-quiet",
 }  # fmt: skip
 """Options of the command line that are not called as the field is."""
 
@@ -88,7 +88,7 @@ class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
     """Where to run: `local`, `emulated`, `rpc://HOST:PORT`, or a name given by `mbench device add`; None: the target's
     own."""
     threads: Threads | None = None
-    """None: one for each core."""
+    """None: one for each core, within the processor quota."""
     dtype: str = "float32"
     """Of weights and activations."""
     target_dirs: tuple[Path, ...] = ()
@@ -114,6 +114,8 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     """Fresh processes that measure each network, in turn with the other networks; None: 5, or 1 with `quick`."""
     quick: bool = False
     """One session a network: sooner done, and nothing is known of how far processes lie apart."""
+    wait_quiet_s: Patience | None = None
+    """Seconds to wait, at most, for a quiet and cool machine before measuring; None: not at all."""
     repeat: AskedRepeat | None = None
     """End-to-end samples of each session; None: 8 to 100, spread over 0.4 s."""
     timeout_s: Patience = 600.0

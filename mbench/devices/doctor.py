@@ -18,7 +18,7 @@ from mbench.core import resources, units
 from mbench.core.errors import MbenchError, TargetError, UsageError
 from mbench.core.machine_types import Host
 from mbench.devices import registry, toolchain, tvm_runtime
-from mbench.hardware import gpus, nvml, targets
+from mbench.hardware import cgroups, gpus, nvml, platforms, targets
 from mbench.hardware import host as hosts
 from mbench.measure import decode, meters
 
@@ -58,6 +58,7 @@ def checks(host: Host | None = None, *, root: Path = hosts.ROOT) -> list[Check]:
         *_emulation(machine),
         *_devices(),
         *_conditions(machine),
+        _processors(machine, root),
         _quota(machine, root),
         _memory(root),
         _disk(resources.cache_dir()),
@@ -227,7 +228,6 @@ def _devices() -> Iterator[Check]:
 
 # ---------------------------------------------------------------------------------------------------- how quiet it is
 def _conditions(host: Host) -> Iterator[Check]:
-    processors = host.processors_usable or host.cores_logical
     load = host.conditions.load_1min
     if load is not None:
         text = f"{load:.2f} over one minute on {host.cores_logical} processors"
@@ -242,9 +242,6 @@ def _conditions(host: Host) -> Iterator[Check]:
     if turbo is not None:
         hint = "with turbo the frequency depends on temperature and on other cores; switch it off to compare runs"
         yield Check("turbo", "warn" if turbo else "ok", "on" if turbo else "off", hint if turbo else "")
-    few = processors < 2
-    hint = "give mbench a second processor: what else runs takes its time from the only one" if few else ""
-    yield Check("processors", "warn" if few else "ok", f"{processors} of {host.cores_logical} usable", hint)
     yield _virtual_machine(host)
 
 
@@ -257,18 +254,31 @@ def _virtual_machine(host: Host) -> Check:
     return Check("virtual machine", "warn", f"{host.virtual_machine}{stolen}", hint)
 
 
+def _processors(host: Host, root: Path) -> Check:
+    """Say which processors there are for runs, and how many threads a run has if nothing is asked for."""
+    limit, cpuset = platforms.of_machine(host), cgroups.cpuset(root=root)
+    usable = f"{host.processors_usable or host.cores_logical} of {host.cores_logical} usable by affinity"
+    inside = "" if cpuset is None else f", cpuset {cpuset}"
+    few = limit.most < 2
+    hint = "give mbench a second processor: what else runs takes its time from the only one" if few else ""
+    return Check("processors", "warn" if few else "ok", f"{usable}{inside}; default: --threads {limit.default}", hint)
+
+
 def _quota(host: Host, root: Path) -> Check:
-    """Look whether a container's quota gives less processor time than there are processors (cgroup v2)."""
-    processors = host.processors_usable or host.cores_logical
-    try:
-        quota, period = (root / "sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        quota, period = "max", "1"
-    if quota == "max" or int(quota) >= processors * int(period):
+    """Look whether control groups give less processor time than there are processors, and whether they held it back."""
+    allowed, processors = host.processors_quota, host.processors_usable or host.cores_logical
+    if allowed is None:
         return Check("processor quota", "ok", "none")
-    allowed = int(quota) / int(period)
-    hint = f"run with --threads {max(1, int(allowed))}, or lift the quota: threads over it are stopped in mid-run"
-    return Check("processor quota", "warn", f"{allowed:.1f} of {processors} processors", hint)
+    said, quota = f"{allowed:g} of {processors} processors", cgroups.quota(root=root)
+    if quota is not None and quota.throttled_periods:
+        lasting = "" if quota.throttled_s is None else f" for {units.seconds(quota.throttled_s)}"
+        of_all = "" if quota.periods is None else f" of {quota.periods}"
+        said += f"; it held threads back{lasting}, in {quota.throttled_periods}{of_all} periods"
+    if allowed >= processors:
+        return Check("processor quota", "ok", said)
+    most = int(allowed)
+    hint = f"lift the quota, or run no more than --threads {most}" if most else "lift the quota to at least 1"
+    return Check("processor quota", "warn", said, f"{hint}: threads over it are stopped in mid-run")
 
 
 def _memory(root: Path) -> Check:

@@ -1,13 +1,14 @@
 """What two runs were asked for, and what of it can be judged: a verdict is about all of it, or names what it lacks.
 
-A network that is missing, failed, wrong or unfinished in the head alone is worse there. Whatever the base lacks cannot
-be compared, nor what the head was asked for and did not end: that is not measured, and never passes.
+A network that is missing or wrong in the head alone is worse there. One that could not be built or measured, though it
+was asked for, is not measured: the verdict names it with the reason and never passes. One that failed in the base and
+has a result in the head has nothing to compare with, and is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mbench.analysis import instruction_counts, pairs
 from mbench.core.records import Record, Result
@@ -19,15 +20,8 @@ class Unfit(NamedTuple):
     """Why what a record holds of a network cannot be judged."""
 
     reason: str
-    broken: bool
-    """Whether the network failed or came out wrong; else it was not measured, or not whole."""
-
-
-class Presence(NamedTuple):
-    """What became of the networks that two runs were asked for, apart from their figures."""
-
-    findings: tuple[Finding, ...]
-    not_measured: tuple[str, ...]
+    kind: Literal["failed", "wrong", "unfinished"]
+    """Whether it could not be built or run, came out wrong, or was not measured whole."""
 
 
 def networks(record: Record) -> tuple[str, ...]:
@@ -39,26 +33,28 @@ def networks(record: Record) -> tuple[str, ...]:
 
 def unfit(record: Record, name: str) -> Unfit | None:
     """Return why what a record holds of a network cannot be judged; None if it can."""
+    found = [result for result in record.results if result.variant.name == name]
+    for each in found:  # first of all: a run that finds a wrong result records a failure beside it
+        if each.numerics is not None and not each.numerics.passed:
+            return Unfit(f"wrong result: {each.numerics.detail or each.numerics.reference}", "wrong")
     failure = next((each for each in record.failures if each.variant == name), None)
     if failure is not None:
-        return Unfit(f"failed while {failure.stage}: {failure.reason}", broken=True)
-    found = [result for result in record.results if result.variant.name == name]
+        return Unfit(f"failed while {failure.stage}: {failure.reason}", "failed")
     if len(found) != 1:
-        return Unfit(f"{len(found)} results, expected one" if found else "no result: unfinished", broken=False)
-    return _unfit_result(record, found[0])
+        return Unfit(f"{len(found)} results, expected one" if found else "no result: unfinished", "unfinished")
+    reason = _lacks(record, found[0])
+    return Unfit(reason, "unfinished") if reason else None
 
 
-def _unfit_result(record: Record, result: Result) -> Unfit | None:
-    numerics = result.numerics
-    if numerics is not None and not numerics.passed:
-        return Unfit(f"wrong result: {numerics.detail or numerics.reference}", broken=True)
-    if numerics is None and result.end_to_end.latency_s:
-        return Unfit("timed, but its output was not checked", broken=False)
+def _lacks(record: Record, result: Result) -> str:
+    """Return what a result lacks to be judged; nothing where it is whole."""
+    if result.numerics is None and result.end_to_end.latency_s:
+        return "timed, but its output was not checked"
     if not result.layers:
-        return Unfit("its result has no layers", broken=False)
+        return "its result has no layers"
     if instruction_counts.wanted(record) and result.counts is None:
-        return Unfit(f"not counted, as was asked for: {pairs.why_missing(result, 'counts')}", broken=False)
-    return None
+        return f"not counted, as was asked for: {pairs.why_missing(result, 'counts')}"
+    return ""
 
 
 def result(record: Record, name: str) -> Result | None:
@@ -74,38 +70,47 @@ def comparable(base: Record, head: Record) -> tuple[tuple[str, Result, Result], 
     return tuple((name, ours, theirs) for name, ours, theirs in found if ours and theirs)
 
 
-def presence(base: Given, head: Given) -> Presence:
-    """Return what is gone, broken or new in the head, and what was asked for and cannot be judged."""
-    findings: list[Finding] = []
-    not_measured: list[str] = []
-    ours, theirs = networks(base.record), networks(head.record)
-    for name in dict.fromkeys((*ours, *theirs)):
-        before, after = (unfit(given.record, name) for given in (base, head))
-        if name not in ours:
-            before = None
-        if name in ours and before:
-            not_measured.append(f"{name}: base: {before.reason}")
-        elif name not in theirs:
-            findings.append(_bare(name, "presence", "regressed", "gone: the head has no such network"))
-        if name in theirs and after and (before or not after.broken):
-            not_measured.append(f"{name}: head: {after.reason}")
-        elif name in theirs and after:
-            findings.append(_bare(name, "result", "regressed", f"in the head: {after.reason}"))
-        elif name not in ours:
-            findings.append(_bare(name, "presence", "undecided", _NEW))
-    return Presence(tuple(findings), (*not_measured, *_earlier("base", base), *_earlier("head", head)))
+def presence(base: Given, head: Given) -> tuple[Finding, ...]:
+    """Return what is gone, wrong or new in the head, and what was asked for in either run and cannot be judged."""
+    names = (name for given in (base, head) for record in given.runs[::-1] for name in networks(record))
+    return tuple(finding for name in dict.fromkeys(names) for finding in _of_network(name, base, head))
+
+
+def _of_network(name: str, base: Given, head: Given) -> Iterator[Finding]:
+    """Yield what became of a network; nothing where both runs have a result that can be judged."""
+    old, new = name in networks(base.record), name in networks(head.record)
+    before = unfit(base.record, name) if old else None
+    after = unfit(head.record, name) if new else None
+    mended = new and not after and before is not None and before.kind == "failed"
+    broken = not before and after is not None and after.kind == "wrong"
+    if before and mended:
+        yield _bare(name, "result", "information", f"it has a result in the head; in the base it {before.reason}")
+    if after and broken:
+        yield _bare(name, "result", "regressed", f"in the head: {after.reason}")
+    if old and not new and not before:
+        yield _bare(name, "presence", "regressed", "gone: the head has no such network")
+    if new and not old and not after:
+        yield _bare(name, "presence", "undecided", _NEW)
+    lacking = [("base", "", before), ("head", "", None if broken else after)]
+    lacking += [("base", *each) for each in _earlier(base, name)] + [("head", *each) for each in _earlier(head, name)]
+    reasons = [
+        f"in the {word}{file}: {lack.reason}"
+        for word, file, lack in lacking
+        if lack and not (mended and word == "base" and lack.kind == "failed")
+    ]
+    if reasons:
+        yield _bare(name, "result", "unmeasured", "; ".join(reasons))
 
 
 _NEW = "new: the base has no such network; nothing to compare with until the baseline has it, or it is accepted"
 
 
-def _earlier(word: str, given: Given) -> Iterator[str]:
-    """Yield what runs before the newest were asked for and lack."""
+def _earlier(given: Given, name: str) -> Iterator[tuple[str, Unfit]]:
+    """Yield what runs before the newest lack of a network that they were asked for, each with its file."""
     for index, record in enumerate(given.runs[:-1]):
-        for name in networks(record):
-            lack = unfit(record, name)
-            if lack:
-                yield f"{name}: {word}, {given.file(index).name}: {lack.reason}"
+        lack = unfit(record, name) if name in networks(record) else None
+        if lack:
+            yield f", {given.file(index).name}", lack
 
 
 def _bare(variant: str, metric: Metric, outcome: Outcome, reason: str) -> Finding:

@@ -45,10 +45,12 @@ UNITS: dict[Metric, str] = {
 }
 """What a metric's values are in; the others are plain counts."""
 
-Outcome = Literal["regressed", "improved", "same", "undecided", "accepted", "information"]
+Outcome = Literal["regressed", "improved", "same", "undecided", "accepted", "information", "unmeasured"]
 """`regressed` is worse than its threshold allows; `accepted` would be, but for a checked-in acceptance; `undecided`
-could not be judged as finely as was asked; `information` is shown and not judged."""
-Conclusion = Literal["passed", "regressed", "inconclusive", "incomparable"]
+could not be judged as finely as was asked; `information` is shown and not judged; `unmeasured` is a network that could
+not be built or measured in one of the runs."""
+Conclusion = Literal["passed", "regressed", "inconclusive", "incomparable", "unmeasured"]
+"""`unmeasured`: something could not be built or measured, and nothing else regressed."""
 
 
 class _VerdictStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +82,8 @@ class Finding(_VerdictStruct, frozen=True, kw_only=True):
     """The change, as a fraction, that was tolerated: the limit asked for, or what noise and the floor made of it."""
     sensitivity: float | None = None
     """The change, as a fraction, that must not be missed."""
+    smallest_change: float | None = None
+    """The slow-down, as a fraction, that would have been found in 95 % of the cases."""
     p_value: float | None = None
     """Of no change beyond the threshold, adjusted for all that were looked at together; null: no test was made."""
     log_ratios: tuple[float, ...] = ()
@@ -154,8 +158,11 @@ class Comparison(_VerdictStruct, frozen=True, kw_only=True):
     """How it was measured."""
     copies: tuple[str, ...] = ()
     """Files that do not count, since they are of the same run as others; each with what of."""
-    not_measured: tuple[str, ...] = ()
-    """What was asked for in a run and cannot be judged, with the reason."""
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """The networks that were asked for in a run and cannot be judged, each in a line with the reason."""
+        return tuple(f"{finding.variant}: {finding.reason}" for finding in self.of("unmeasured"))
 
     def of(self, outcome: Outcome) -> tuple[Finding, ...]:
         """Return the findings of an outcome, in order."""
@@ -176,6 +183,9 @@ class Verdict(_VerdictStruct, frozen=True, kw_only=True):
     """Acceptances that were used, with their reasons."""
     failures: tuple[str, ...] = ()
     """What could not be measured, in the two runs or now."""
+    paired_command: str | None = None
+    """What to type to measure both builds against each other now; null: that decides nothing more, or cannot be done
+    here."""
 
 
 def encode(document: Comparison | Verdict) -> bytes:

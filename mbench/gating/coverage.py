@@ -66,12 +66,6 @@ def _of_layers(matches: Sequence[Match], way: Way) -> Iterator[str]:
             yield f"layers {_MEANS[way]} in the {word} alone: {_few(names)}"
 
 
-def of_copies(both: Sequence[Both]) -> Iterator[Finding]:
-    """Yield a finding for each network whose head was never run: all runs of the head are the base's."""
-    for name, _, _ in both:
-        yield undecided(name, "recorded", "every run of the head is one of the base's too: there is nothing to compare")
-
-
 def notes(both: Sequence[Both], matched: dict[str, tuple[Match, ...]], possible: Sequence[Way]) -> Iterator[str]:
     """Yield which layers are judged within their network alone, since nothing is known of them in either run."""
     for way, known in _KNOWN.items():

@@ -106,6 +106,16 @@ class Limits(NamedTuple):
             )
         return asked
 
+    def asked_sensitivity(self, variant: str, kind: LayerKind | None, metric: str) -> float | None:
+        """Return the sensitivity that somebody gave; None: nobody gave one.
+
+        Raises:
+            UsageError: it is not above what is tolerated.
+        """
+        if _last(self.sensitivities, variant, kind, metric) is None:
+            return None
+        return self.sensitivity(variant, kind, metric)
+
 
 def _last(entries: Entries, variant: str, kind: LayerKind | None, metric: str) -> float | None:
     return next((value for selector, value in reversed(entries) if selector.fits(variant, kind, metric)), None)

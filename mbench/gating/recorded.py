@@ -1,171 +1,147 @@
 """Latencies as records hold them, measured at different times: what can be said of them, and what cannot.
 
-Two runs of the same code differ by more than either shows inside: each process has its own memory layout and meets the
-machine in another mood. How far apart runs of one job lie shows in several runs on either side (a folder of records);
-with fewer, a spread is assumed (`ASSUMED_SPREAD`), and the reasons say so.
+Each record has several sessions a network, so that the spread between processes is known (`two_sides` has the
+statistics). A change counts if its interval lies wholly beyond the tolerance, however wide it is. Networks are one
+family, layers another: an interval has the confidence that leaves 0.5 % of false alarms to each family (Bonferroni).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from mbench.core import stats, units
+from mbench.analysis import headline
+from mbench.core import spread_history, units
 from mbench.core.records import Layer, Record, Result
 from mbench.gating import asked
 from mbench.gating.comparison import Finding, Outcome
 from mbench.gating.limits import Limits
 from mbench.gating.matching import Match
-from mbench.gating.timed import ASKED_SHARE, CONFIDENCE, FAMILY_ERROR, NOISE_FACTOR, SHORTEST_S
+from mbench.gating.timed import ASKED_SHARE, CONFIDENCE, FAMILY_ERROR, FLOOR_S, FLOOR_SHARE, SHORTEST_S
+from mbench.gating.two_sides import TwoSides
 
-ENOUGH_RUNS = 5
-"""Runs on either side from which on their own spread is used."""
 ASSUMED_SPREAD = {1: 0.04, 2: 0.28}
 """Standard deviation of the log latency between processes of one job on a shared machine, with one thread and with
-more: MobileNetV1 0.25 128 on two processors of a shared host."""
+more: MobileNetV1 0.25 128 on two processors of a shared host. Of records with one session, where this machine has no
+history of its own."""
+SENSITIVITY = {1: 0.10, 2: 0.20}
+"""The slow-down of a network that must not be missed, with one thread and with more, unless one is asked for: about
+what two records of five sessions show."""
+_BESIDE_OTHERS = {1: 3.0, 2: 9.0}
+"""The slow-down, as a fraction, that other work may cause a disturbed run, with one thread and with more (which wait
+for each other)."""
 FEWEST_SAMPLES = 3
-LEAST_SPREAD = 1e-9
-"""What no clock can distinguish."""
+_FAMILY_ERROR = FAMILY_ERROR / 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RecordedRuns:
-    """One network, or one of its layers, in several runs of either side: a median of each run, in seconds."""
+class Subject:
+    """One network, or one of its layers, on both sides."""
 
     variant: str
     match: Match | None
-    base: tuple[float, ...]
-    head: tuple[float, ...]
-    threads: int
+    sides: TwoSides
     share: float
+    """Of the network's time."""
     threshold: float
-    asked: float
-
-    @property
-    def enough(self) -> bool:
-        """Whether there are runs enough on either side to show their spread."""
-        return min(len(self.base), len(self.head)) >= ENOUGH_RUNS
-
-    @property
-    def spread(self) -> tuple[float, str]:
-        """How far apart runs of one job lie, as a standard deviation of the logarithm, and where that is from."""
-        if self.enough:
-            sides = [(len(side), statistics.variance(map(math.log, side))) for side in (self.base, self.head)]
-            pooled = sum((count - 1) * variance for count, variance in sides) / self._freedom
-            return math.sqrt(pooled), f"as {len(self.base)} and {len(self.head)} runs show"
-        return ASSUMED_SPREAD[min(self.threads, 2)], f"assumed: fewer than {ENOUGH_RUNS} runs a side"
-
-    @property
-    def _freedom(self) -> int:
-        return len(self.base) + len(self.head) - 2
-
-    @property
-    def error(self) -> float:
-        """Standard error of the log ratio; never 0, so that runs that agree to the last digit can be judged too."""
-        return max(self.spread[0], LEAST_SPREAD) * math.sqrt(1 / len(self.base) + 1 / len(self.head))
-
-    @property
-    def log_ratio(self) -> float:
-        """log(head / base) of the runs: the difference of the means of their logarithms."""
-        return statistics.fmean(map(math.log, self.head)) - statistics.fmean(map(math.log, self.base))
+    """The change, as a fraction, that is tolerated."""
+    sensitivity: float | None
+    """The slow-down, as a fraction, that must not be missed; None: none is asked for."""
+    disturbed: str | None
+    """What disturbed one of the sides; None: nothing that could be seen."""
+    beside_others: float
+    """The slow-down, as a fraction, that this may have caused."""
 
     @property
     def margin(self) -> float:
-        """The change, as a fraction, that is tolerated."""
-        return max(self.threshold, math.expm1(min(NOISE_FACTOR * self.error, stats.MOST_LOG)))
-
-    def p(self, direction: int) -> float:
-        """Return the p of the hypothesis that it is not slower (1) or not quicker (-1) than the margin allows.
-
-        With enough runs: Student's test of two means with a common variance (a rank test of five runs a side knows no
-        p below 1/252, which Holm's way over all layers makes useless); otherwise the normal distribution of the assumed
-        spread.
-        """
-        excess = (direction * self.log_ratio - math.log1p(self.margin)) / self.error
-        if not self.enough:
-            return statistics.NormalDist().cdf(-excess)
-        from scipy.special import stdtr
-
-        return float(stdtr(self._freedom, -excess))
-
-    def interval(self) -> tuple[float, float]:
-        """Return the two-sided interval of the log ratio at `CONFIDENCE`."""
-        upper = 1 - (1 - CONFIDENCE) / 2
-        if self.enough:
-            from scipy.special import stdtrit
-
-            errors = float(stdtrit(self._freedom, upper))
-        else:
-            errors = statistics.NormalDist().inv_cdf(upper)
-        return self.log_ratio - errors * self.error, self.log_ratio + errors * self.error
-
-    def needed(self) -> int:
-        """Return how many runs a side would see the asked sensitivity."""
-        room = math.log1p(self.asked) - math.log1p(self.threshold)
-        return max(ENOUGH_RUNS, math.ceil(2 * (stats.VISIBLE_IN_NORMAL_SDS * self.spread[0] / room) ** 2))
+        """The change, as a fraction, that is tolerated here."""
+        return max(self.threshold, self.beside_others) if self.disturbed else self.threshold
 
 
 def judge(
     base: Sequence[Record], head: Sequence[Record], matches: dict[str, tuple[Match, ...]], limits: Limits
 ) -> tuple[Finding, ...]:
     """Return the findings on latency of every network that both sides timed."""
-    subjects = [each for name in matches for each in _subjects(name, base, head, matches[name], limits)]
-    directions = [1 if each.log_ratio >= 0 else -1 for each in subjects]
-    p_values = stats.holm([each.p(direction) for each, direction in zip(subjects, directions, strict=True)])
     refused = [each for name in matches for each in _unfit(name, base, head)]
-    names = {finding.variant for finding in refused}
-    judged = (
-        _finding(each, direction, p_value)
-        for each, direction, p_value in zip(subjects, directions, p_values, strict=True)
-        if each.variant not in names
-    )
-    return (*refused, *judged)
+    names = [name for name in matches if name not in {finding.variant for finding in refused}]
+    subjects = [each for name in names for each in _subjects(name, base, head, matches[name], limits)]
+    families = {True: 0, False: 0}
+    for each in subjects:
+        families[each.match is None] += 1
+    return (*refused, *(_finding(each, families[each.match is None]) for each in subjects))
+
+
+def identical(base: Sequence[Record], names: Iterable[str]) -> Iterator[Finding]:
+    """Yield a finding for each network where every run of the head is one of the base's too."""
+    for name in names:
+        refused = list(_unfit(name, base, base))
+        yield from refused
+        if not refused and _of(name, base):
+            yield Finding(
+                variant=name, metric="latency", way="recorded", base=None, head=None, outcome="same",
+                reason="the very same samples: every run of the head is one of the base's too",
+            )  # fmt: skip
 
 
 def _subjects(
     name: str, base: Sequence[Record], head: Sequence[Record], matches: Sequence[Match], limits: Limits
-) -> Iterator[RecordedRuns]:
+) -> Iterator[Subject]:
     ours, theirs = _of(name, base), _of(name, head)
     if not ours or not theirs:
         return
-    wholes = [[_median(result.end_to_end.latency_s) for result in side] for side in (ours, theirs)]
-    threads = base[-1].settings.threads
-    yield RecordedRuns(
-        variant=name, match=None, base=tuple(wholes[0]), head=tuple(wholes[1]), threads=threads, share=1.0,
-        threshold=limits.threshold(name, None, "latency"), asked=limits.sensitivity(name, None, "latency"),
+    many = min(base[-1].settings.threads, 2)
+    assumed = spread_history.known(head[-1].host, many) or ASSUMED_SPREAD[many]
+    whole = TwoSides(tuple(map(headline.medians, ours)), tuple(map(headline.medians, theirs)), assumed)
+    disturbed = _disturbed(ours, theirs)
+    yield Subject(
+        variant=name, match=None, sides=whole, share=1.0, threshold=limits.threshold(name, None, "latency"),
+        sensitivity=limits.asked_sensitivity(name, None, "latency") or _default_sensitivity(name, many, limits),
+        disturbed=disturbed, beside_others=_BESIDE_OTHERS[many],
     )  # fmt: skip
     for match in matches:
         if not (match.base and match.head and match.comparable):
             continue
         times = [
-            tuple(_layers_s(result, side) for result in results)
+            tuple(values for result in results if (values := _layers_s(result, side)))
             for results, side in ((ours, match.base), (theirs, match.head))
         ]
-        if min(min(side) for side in times) < SHORTEST_S:
+        if not all(times) or min(value for side in times for run in side for value in run) < SHORTEST_S:
             continue
-        yield RecordedRuns(
-            variant=name, match=match, base=times[0], head=times[1], threads=threads,
-            share=stats.median(times[0]) / stats.median(wholes[0]),
-            threshold=limits.threshold(name, match.kind, "latency"),
-            asked=limits.sensitivity(name, match.kind, "latency"),
+        sides = TwoSides(times[0], times[1], assumed)
+        share = sides.base_s / whole.base_s
+        floor = min(FLOOR_S, FLOOR_SHARE * whole.base_s) / sides.base_s
+        yield Subject(
+            variant=name, match=match, sides=sides, share=share,
+            threshold=max(limits.threshold(name, match.kind, "latency"), floor),
+            sensitivity=limits.asked_sensitivity(name, match.kind, "latency") if share >= ASKED_SHARE else None,
+            disturbed=disturbed, beside_others=_BESIDE_OTHERS[many],
         )  # fmt: skip
+
+
+def _default_sensitivity(name: str, many: int, limits: Limits) -> float:
+    return max(SENSITIVITY[many], limits.sensitivity(name, None, "latency"))
 
 
 def _of(name: str, side: Sequence[Record]) -> list[Result]:
     found = [asked.result(record, name) for record in side]
-    return [result for result in found if result and _median(result.end_to_end.latency_s) > 0]
+    return [result for result in found if result and min(headline.medians(result), default=0.0) > 0]
 
 
-def _layers_s(result: Result, layers: Sequence[Layer]) -> float:
+def _layers_s(result: Result, layers: Sequence[Layer]) -> tuple[float, ...]:
+    """Return the seconds of a group of layers, session by session: the sum of their medians; nothing: not timed."""
     known = {layer.name: layer for layer in result.layers}
-    samples = [known[layer.name].latency_s for layer in layers if layer.name in known]
-    return sum(_median(each) for each in samples) if len(samples) == len(layers) else 0.0
+    times = [headline.medians(result, known[layer.name]) for layer in layers if layer.name in known]
+    if len(times) < len(layers) or not all(times):
+        return ()
+    return tuple(sum(values) for values in zip(*times, strict=True))
 
 
-def _median(samples: Sequence[float] | None) -> float:
-    return stats.median(samples) if samples else 0.0
+def _disturbed(ours: Sequence[Result], theirs: Sequence[Result]) -> str | None:
+    for word, side in (("base", ours), ("head", theirs)):
+        for result in side:
+            if why := headline.disturbed(result):
+                return f"the {word} was disturbed while it was measured ({why[0]})"
+    return None
 
 
 def _unfit(name: str, base: Sequence[Record], head: Sequence[Record]) -> Iterator[Finding]:
@@ -189,35 +165,57 @@ def _unfit(name: str, base: Sequence[Record], head: Sequence[Record]) -> Iterato
                 return
 
 
-def _finding(runs: RecordedRuns, direction: int, p_value: float) -> Finding:
-    outcome, reason = _outcome(runs, direction, p_value)
-    low, high = runs.interval()
+def _finding(subject: Subject, family: int) -> Finding:
+    sides, error = subject.sides, _FAMILY_ERROR / family
+    direction = 1 if sides.log_difference >= 0 else -1
+    p_value = min(1.0, family * sides.p(direction, subject.margin))
+    outcome, reason = _outcome(subject, direction, p_value, error)
+    confidence = 1 - 2 * error
     return Finding(
-        variant=runs.variant, layer=runs.match.name if runs.match else None,
-        **(runs.match.kind._asdict() if runs.match else {}),
-        metric="latency", way="recorded", base=stats.median(runs.base), head=stats.median(runs.head),
-        ratio=math.exp(runs.log_ratio), interval=(math.exp(low), math.exp(high)), confidence=CONFIDENCE,
-        threshold=runs.margin, sensitivity=_asked(runs), p_value=p_value, outcome=outcome, reason=reason,
+        variant=subject.variant, layer=subject.match.name if subject.match else None,
+        **(subject.match.kind._asdict() if subject.match else {}),
+        metric="latency", way="recorded", base=sides.base_s, head=sides.head_s, ratio=sides.ratio,
+        interval=sides.interval(confidence), confidence=confidence, threshold=subject.margin,
+        sensitivity=subject.sensitivity, smallest_change=sides.smallest_change(subject.margin, error),
+        p_value=p_value, outcome=outcome, reason=reason,
     )  # fmt: skip
 
 
-def _asked(runs: RecordedRuns) -> float | None:
-    return runs.asked if runs.match is None or runs.share >= ASKED_SHARE else None
-
-
-def _outcome(runs: RecordedRuns, direction: int, p_value: float) -> tuple[Outcome, str]:
-    spread, origin = runs.spread
-    noise = f"runs of one job lie {units.percent(spread)} apart ({origin})"
-    if p_value <= FAMILY_ERROR:
-        word = "slower" if direction > 0 else "quicker"
-        reason = f"{word} than the {units.percent(runs.margin)} tolerated, p {p_value:.2g}; {noise}"
-        return ("regressed" if direction > 0 else "improved"), reason
-    asked = _asked(runs)
-    if asked is None:
-        return "information", f"no change that could be confirmed; {units.percent(runs.share)} of the time; {noise}"
-    if runs.interval()[1] < math.log1p(asked):
-        return "same", f"a slow-down of {units.percent(asked)} is ruled out; {noise}"
+def _outcome(subject: Subject, direction: int, p_value: float, error: float) -> tuple[Outcome, str]:
+    sides = subject.sides
+    spread = _spread(sides)
+    if p_value <= _FAMILY_ERROR:
+        low, high = sides.interval(1 - 2 * error)
+        word, by = ("slower", (low, high)) if direction > 0 else ("quicker", (high, low))
+        sure = f"{word}, by {units.percent(abs(by[0] - 1))} to {units.percent(abs(by[1] - 1))}"
+        tolerated = f"{units.percent(subject.margin)} is tolerated"
+        return ("regressed" if direction > 0 else "improved"), f"{sure}; {tolerated}, p {p_value:.2g}; {spread}"
+    visible = sides.smallest_change(subject.margin, error)
+    seen = f"it would have shown a slow-down of {units.percent(visible)}; {spread}"
+    asked_for = subject.sensitivity
+    if asked_for is None:
+        return "information", f"no change that could be confirmed; {units.percent(subject.share)} of the time; {seen}"
+    if subject.disturbed:
+        return "undecided", f"{subject.disturbed}: measure it again on a quiet machine (--wait-quiet), or --paired"
+    if sides.upper(CONFIDENCE / 2 + 0.5) < asked_for:
+        return "same", f"a slow-down of {units.percent(asked_for)} is ruled out; {seen}"
     return "undecided", (
-        f"a slow-down of {units.percent(asked)} cannot be ruled out: {noise}; it takes about {runs.needed()} runs a "
-        "side in two folders, or --paired"
+        f"a slow-down of {units.percent(asked_for)} cannot be ruled out: {seen}; {_what_would_show(subject)}"
     )
+
+
+def _spread(sides: TwoSides) -> str:
+    apart = units.percent(sides.deviation)
+    if sides.spread_assumed:
+        return f"processes are assumed to lie {apart} apart: too few sessions to show it"
+    count = sum(sides.sessions)
+    return f"sessions of one job lie {apart} apart, as {count} show"
+
+
+def _what_would_show(subject: Subject) -> str:
+    """Return what a person could run to see the slow-down that was asked for."""
+    assert subject.sensitivity is not None
+    count = subject.sides.sessions_for(subject.sensitivity, subject.threshold)
+    if count is None:
+        return "too far apart for records to show it: it takes a quieter machine, or both measured in turns (--paired)"
+    return f"records of {count} sessions a side (--sessions {count}) would show it"

@@ -15,6 +15,9 @@ from mbench.core.records import Record, Result
 from mbench.gating import comparable
 from mbench.gating.comparison import Side
 
+IN_MEMORY = Path("a record without a file")
+"""What stands for the file of a record that was given as itself."""
+
 
 class Given(NamedTuple):
     """One of the two runs as it was given."""
@@ -99,15 +102,24 @@ def kept_artifact(given: Given, result: Result) -> Artifact:
             f"{given.path}: no artifact of {result.variant.name} in {folder.parent}; measure with "
             "'mbench run --keep-artifacts' and keep that folder beside the record"
         )
+    return checked_artifact(folder, given, result)
+
+
+def checked_artifact(folder: Path, given: Given, result: Result) -> Artifact:
+    """Return the artifact in a folder, checked against its own hashes and the record.
+
+    Raises:
+        UsageError: it is damaged, not whole, or not the one that the record names.
+    """
     try:
         found = artifact.load(folder)
     except BuildError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"{error}; move that folder away, or measure again") from error
     if found.manifest.variant.name != result.variant.name:
         raise UsageError(f"artifact {folder} is of {found.manifest.variant.name}, not of {result.variant.name}")
     if found.manifest.digest != result.artifact.digest:
         raise UsageError(
             f"artifact {folder} has digest {found.manifest.digest[:12]}, the record {given.path} names "
-            f"{result.artifact.digest[:12]}; it is of another build"
+            f"{result.artifact.digest[:12]}; it is of another build: move that folder away"
         )
     return found

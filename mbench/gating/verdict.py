@@ -70,13 +70,14 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
     possible = tuple(way for way in wanted if not comparable.forbidden(way, found))
     both = asked_for.comparable(base.record, head.record)
     matched = {name: matching.layers(ours.layers, theirs.layers) for name, ours, theirs in both}
-    presence = asked_for.presence(base, head)
-    findings = [*presence.findings, *_exact(both, matched, asked.limits, possible)]
+    findings = [*asked_for.presence(base, head), *_exact(both, matched, asked.limits, possible)]
     shared = runs.shared(head.runs, base.runs)
     own = [record for index, record in enumerate(head.runs) if index not in {copy.at for copy in shared}]
     fought = Fought()
     if "recorded" in possible:
-        findings += recorded.judge(base.runs, own, matched, asked.limits) if own else coverage.of_copies(both)
+        findings += (
+            recorded.judge(base.runs, own, matched, asked.limits) if own else recorded.identical(base.runs, matched)
+        )
     if "paired" in possible and fight is not None:
         fought = paired.judge(fight.contests, fight.arena, asked.limits, fight.report, first_look=fight.first_look)
         findings += fought.findings
@@ -88,7 +89,6 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
         groups=groups.of_findings(explained),
         differences=found, notes=(*fought.remarks, *coverage.notes(both, matched, possible)),
         left_out=_left_out(wanted, possible, found), copies=_copies(base, head, shared),
-        not_measured=presence.not_measured,
     )  # fmt: skip
     return comparison, fought.failures
 
@@ -100,7 +100,13 @@ def _copies(base: Given, head: Given, shared: Sequence[Copy]) -> tuple[str, ...]
 
 
 def judge(comparison: Comparison, failures: Sequence[str], accepted: Sequence[Acceptance]) -> Verdict:
-    """Return the verdict on a comparison: worse wins over undecided, and what was not judged never passes."""
+    """Return the verdict on a comparison: worse wins over unmeasured and undecided; what was not judged never passes.
+
+    Args:
+        comparison: what was found.
+        failures: what could not be measured now.
+        accepted: changes that were agreed to.
+    """
     failures = (*comparison.not_measured, *failures)
     findings, used = acceptance.apply(comparison.findings, tuple(accepted))
     judged = msgspec.structs.replace(comparison, findings=findings)
@@ -110,6 +116,21 @@ def judge(comparison: Comparison, failures: Sequence[str], accepted: Sequence[Ac
         mbench_version=VERSION, conclusion=conclusion, headline=_headline(judged, conclusion, failures),
         comparison=judged, accepted=tuple(used), failures=failures,
     )  # fmt: skip
+
+
+def is_open(judged: Verdict) -> bool:
+    """Return whether latencies are left open that measuring both builds now could decide."""
+    found = judged.comparison
+    if judged.conclusion not in ("inconclusive", "incomparable") or "paired" in found.ways:
+        return False
+    if comparable.forbidden("paired", found.differences) or any(map(_counts_left_out, found.left_out)):
+        return False
+    undecided = any(each.outcome == "undecided" and each.metric == "latency" for each in found.findings)
+    return undecided or bool(found.left_out) or not any(way != "static" for way in found.ways)
+
+
+def _counts_left_out(said: str) -> bool:
+    return said.startswith(_LEFT_OUT.format(way="counts"))
 
 
 # ------------------------------------------------------------------------------------------------------------- findings
@@ -140,22 +161,31 @@ def _result(given: Given, name: str) -> Result:
     return next(result for result in given.record.results if result.variant.name == name)
 
 
+_LEFT_OUT = "not compared by {way}"
+
+
 def _left_out(wanted: Sequence[Way], possible: Sequence[Way], found: Sequence[Difference]) -> tuple[str, ...]:
     return tuple(
-        f"not compared by {way}: {', '.join(each.key for each in comparable.forbidden(way, found))} differ"
+        f"{_LEFT_OUT.format(way=way)}: {', '.join(each.key for each in comparable.forbidden(way, found))} differ"
         for way in wanted
         if way not in possible and way != "static"
     )
 
 
 # -------------------------------------------------------------------------------------------------------------- verdict
+_SHOWN = 3
+"""Findings and failures that a headline names."""
+
+
 def _conclusion(comparison: Comparison, failures: Sequence[str]) -> Conclusion:
     if comparison.of("regressed"):
         return "regressed"
+    if failures:
+        return "unmeasured"
     judged = any(each.outcome != "information" for each in comparison.findings)
-    if comparison.left_out or not (judged or failures):
+    if comparison.left_out or not judged:
         return "incomparable"
-    if failures or comparison.of("undecided") or not _by_running(comparison):
+    if comparison.of("undecided") or not _by_running(comparison):
         return "inconclusive"
     return "passed"
 
@@ -167,21 +197,27 @@ def _by_running(comparison: Comparison) -> bool:
 
 def _headline(comparison: Comparison, conclusion: Conclusion, failures: Sequence[str]) -> str:
     named = {outcome: comparison.of(outcome) for outcome in ("regressed", "undecided", "improved", "accepted", "same")}
+    unmeasured = f"{len(failures)} not measured" if failures else ""
     if conclusion == "regressed":
-        return f"{len(named['regressed'])} regressed: {_named(named['regressed'])}"
+        return "; ".join(
+            filter(None, (f"{len(named['regressed'])} regressed: {_named(named['regressed'])}", unmeasured))
+        )
+    if conclusion == "unmeasured":
+        more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+        return f"{unmeasured}: {'; '.join(failures[:_SHOWN])}{more}"
     if conclusion == "incomparable":
         return "; ".join(comparison.left_out) or "the two runs have nothing in common that could be compared"
-    if failures:
-        return f"not measured: {'; '.join(failures)}"
     if named["undecided"]:
         return f"{len(named['undecided'])} undecided: {_named(named['undecided'])}"
     if conclusion == "inconclusive":
         return "nothing that was executed could be compared: neither counts nor latencies on both sides"
     better = f"; {len(named['improved'])} improved: {_named(named['improved'])}" if named["improved"] else ""
     agreed = f"; {len(named['accepted'])} accepted" if named["accepted"] else ""
+    mended = [each.variant for each in comparison.of("information") if each.metric == "result"]
+    alone = f"; a result in the head alone: {', '.join(mended)}" if mended else ""
     count = len(named["same"])
     plural = "" if count == 1 else "s"
-    return f"no regression in {count} comparison{plural}{better}{agreed}"
+    return f"no regression in {count} comparison{plural}{better}{agreed}{alone}"
 
 
 def _named(findings: Sequence[Finding]) -> str:
@@ -197,7 +233,7 @@ def _named(findings: Sequence[Finding]) -> str:
     )
     names = [
         f"{each.metric} of {each.layer or each.variant}" + (f" {units.change(each.ratio - 1)}" if each.ratio else "")
-        for each in ranked[:3]
+        for each in ranked[:_SHOWN]
     ]
-    more = f" and {len(ranked) - 3} more" if len(ranked) > 3 else ""
+    more = f" and {len(ranked) - _SHOWN} more" if len(ranked) > _SHOWN else ""
     return f"{', '.join(names)}{more}"

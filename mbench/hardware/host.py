@@ -21,7 +21,7 @@ from mbench.core.errors import TargetError
 from mbench.core.field_types import MOST_THREADS
 from mbench.core.machine_types import Cache, Conditions, Figure, GpuConditions, Host, Processor, Target
 from mbench.core.version import VERSION
-from mbench.hardware import target_file
+from mbench.hardware import cgroups, target_file
 
 ROOT = Path("/")
 _CPUS = "sys/devices/system/cpu"
@@ -65,6 +65,7 @@ def describe(*, root: Path = ROOT, processors: Collection[int] | None = None, ma
     cpuinfo = _cpuinfo(root)
     flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
     cores = _cores(root)
+    quota = cgroups.quota(root=root)
     return Host(
         name=platform.node(),
         os=_os_name(root),
@@ -74,6 +75,7 @@ def describe(*, root: Path = ROOT, processors: Collection[int] | None = None, ma
         cores_logical=len(cores) or os.cpu_count() or 1,
         cores_usable=len({cores[number] for number in usable if number in cores}) or None,
         processors_usable=len(usable) or None,
+        processors_quota=quota.processors if quota else None,
         features=tuple(sorted(KNOWN_FEATURES.intersection(flags))),
         caches_bytes={level: size for level, (size, _, _) in caches(root=root).items()},
         memory_bytes=_meminfo_bytes(root, "MemTotal") or _sysctl_int("hw.memsize") or 0,
@@ -87,6 +89,7 @@ def conditions(*, root: Path = ROOT, gpu: GpuConditions | None = None) -> Condit
     """Return what the machine is doing now; null: it does not report it. `gpu` is what its GPU does, if it counts."""
     policy = root / _CPUS / "cpu0/cpufreq"
     frequency_khz = _read_int(policy / "scaling_cur_freq")
+    quota = cgroups.quota(root=root)
     return Conditions(
         at_utc=datetime.now(UTC).isoformat(timespec="milliseconds"),
         load_1min=_load(root),
@@ -95,6 +98,7 @@ def conditions(*, root: Path = ROOT, gpu: GpuConditions | None = None) -> Condit
         frequency_hz=None if frequency_khz is None else frequency_khz * 1e3,
         temperature_c=_temperature_c(root),
         steal_s=_steal_s(root),
+        throttled_s=quota.throttled_s if quota else None,
         gpu=gpu,
     )
 

@@ -65,8 +65,22 @@ class Platform:
         """Return how many threads a run on this machine may have."""
         if not self.on_host:
             return of_target(target)
-        most = min(machine.processors_usable or machine.cores_logical, MOST_THREADS)
-        return ThreadLimit(most, min(most, machine.cores_usable or most), "this machine")
+        return of_machine(machine)
+
+
+def of_machine(machine: Host) -> ThreadLimit:
+    """Return how many threads may run on this machine: by default one for each core, within its processor quota."""
+    most = min(machine.processors_usable or machine.cores_logical, MOST_THREADS)
+    return ThreadLimit(most, machine.within_quota(min(most, machine.cores_usable or most)), "this machine")
+
+
+def over_quota(threads: int, machine: Host) -> str | None:
+    """Return what to know of so many threads on this machine: that its processor quota holds them back, if it does."""
+    allowed = machine.processors_quota
+    if allowed is None or threads <= allowed:
+        return None
+    held = f"{threads} threads" if threads > 1 else "1 thread"
+    return f"the quota of {allowed:g} processors will hold back {held}, and times will be longer; see 'mbench doctor'"
 
 
 def of_target(target: Target) -> ThreadLimit:

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from mbench.core import stats, units
-from mbench.core.machine_types import Calibration
+from mbench.core.machine_types import Calibration, Conditions
 from mbench.measure.observation import Observation
 
 OTHERS_BUSY = 0.1
@@ -19,7 +19,7 @@ _OTHERS_SHARE = 0.05
 """… or this share of the machine's processors, if that is more."""
 _GOT_SHARE = 0.97
 """Processor time over what the threads wanted, below which somebody took it."""
-_STEAL_SHARE = 0.02
+_LOST_SHARE = 0.02
 _SLOWER_CLOCK = 0.9
 _SLOWER_THREADS = 1.75
 """A parallel loop between the samples, over the quickest: on two processors of a virtual machine it was below 1.45 or
@@ -42,6 +42,11 @@ class Quiet:
         known = [each.parallel_loop_s for each in seen if each.parallel_loop_s]
         calibrated = self.calibration.parallel_loop_s if self.calibration else None
         return min([*known, calibrated] if calibrated else known, default=None)
+
+
+def most_busy(processors: int) -> float:
+    """Return how many processors others may keep busy on a quiet machine that has so many."""
+    return max(OTHERS_BUSY, _OTHERS_SHARE * processors)
 
 
 def reasons(seen: Sequence[Observation], quiet: Quiet) -> tuple[tuple[str, ...], ...]:
@@ -80,7 +85,7 @@ def _others(seen: Observation, processors: int) -> str | None:
     if not seen.wall_s or seen.others_busy_s is None:
         return None
     busy = seen.others_busy_s / seen.wall_s
-    if busy <= max(OTHERS_BUSY, _OTHERS_SHARE * processors):
+    if busy <= most_busy(processors):
         return None
     return f"other processes kept {busy:.2f} processors busy"
 
@@ -92,13 +97,23 @@ def _waited(seen: Observation, _processors: int) -> str | None:
 
 
 def _stolen(seen: Observation, _processors: int) -> str | None:
-    before, after = seen.conditions_before, seen.conditions_after
-    if before is None or after is None or before.steal_s is None or after.steal_s is None or not seen.wall_s:
+    lost = _lost_s(seen, lambda conditions: conditions.steal_s)
+    return lost and f"the hypervisor gave {lost} of processor time to others"
+
+
+def _held_back(seen: Observation, _processors: int) -> str | None:
+    lost = _lost_s(seen, lambda conditions: conditions.throttled_s)
+    return lost and f"the processor quota held threads back for {lost}"
+
+
+def _lost_s(seen: Observation, counted_s: Callable[[Conditions], float | None]) -> str | None:
+    """Return how far a counter of seconds went on during the session; None where that is little or not known."""
+    if seen.conditions_before is None or seen.conditions_after is None or not seen.wall_s:
         return None
-    stolen_s = after.steal_s - before.steal_s
-    if stolen_s <= _STEAL_SHARE * seen.wall_s:
+    before, after = counted_s(seen.conditions_before), counted_s(seen.conditions_after)
+    if before is None or after is None or after - before <= _LOST_SHARE * seen.wall_s:
         return None
-    return f"the hypervisor gave {units.seconds(stolen_s)} of processor time to others"
+    return units.seconds(after - before)
 
 
 def _slowed_gpu(seen: Observation, _processors: int) -> str | None:
@@ -137,7 +152,7 @@ def quartile_spread(samples: Sequence[float] | None) -> float | None:
     return (high - low) / middle if middle else None
 
 
-_OWN: tuple[Callable[[Observation, int], str | None], ...] = (_others, _waited, _stolen, _slowed_gpu)
+_OWN: tuple[Callable[[Observation, int], str | None], ...] = (_others, _waited, _stolen, _held_back, _slowed_gpu)
 _PACE: tuple[Callable[[Observation, Sequence[Observation], Quiet], str | None], ...] = (
     _slow_multiply_adds,
     _slow_threads,

@@ -16,6 +16,8 @@ from mbench.measure.observation import Observation
 
 _OFFSET_STEP, _OFFSETS = 64, 4096
 _T = TypeVar("_T")
+_UNKNOWN = "1970-01-01T00:00:00Z"
+"""Stands for when a session began on a device that does not say it."""
 _FROM_ANY = ("energy", "layer_energy", "energy_missing", "counted", "counts_missing", "machine", "missing")
 
 
@@ -106,11 +108,10 @@ def _session(seen: Observation, why: tuple[str, ...], *, left_out: bool) -> Sess
     fields = ("memory_offset", "load_s", "first_s", "warmup_runs", "warmup_s", "wall_s", "others_busy_s")
     paced = ("processor_share", "flops_per_s", "parallel_loop_s")
     copied = (*fields, *paced, "conditions_before", "conditions_after")
-    assert seen.began_utc is not None
     return Session(
         samples=len(seen.latency_s or ()),
         layer_samples=layer_samples,
-        began_utc=seen.began_utc,
+        began_utc=seen.began_utc or _UNKNOWN,
         disturbed=why,
         left_out=left_out,
         latency_s=seen.latency_s if left_out else None,

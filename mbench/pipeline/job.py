@@ -42,6 +42,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """How kernels are made that were tuned."""
     before: Record | None = None
     """The record to go on with."""
+    wait_quiet_s: float | None = None
+    """Seconds to wait, at most, for a quiet machine before measuring."""
     notes: tuple[str, ...] = ()
     """What the user should know before it begins."""
 

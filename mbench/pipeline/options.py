@@ -45,7 +45,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         TargetError: the target is not known, or its description is wrong.
         RecordError: a file of tuned choices is not valid.
     """
-    names, notes = _networks(tuple(networks) or variants.DEFAULT, options)
+    names, without_twins = _networks(tuple(networks) or variants.DEFAULT, options)
     batch, dtype, dirs = options.batches[0], options.dtype, options.target_dirs
     for name in names:
         variants.parse(name, batch=batch, dtype=dtype)
@@ -89,8 +89,9 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         build_timeout_s=options.build_timeout_s,
         keep_artifacts=options.keep_artifacts,
         choices=choices,
+        wait_quiet_s=options.wait_quiet_s,
         counted=counted_target(target, device.kind) if options.counts else None,
-        notes=notes,
+        notes=(*without_twins, *_over_quota(threads, machine, device.kind)),
     )
 
 
@@ -140,7 +141,7 @@ def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: 
         _threads(settings.threads, job.target, machine, kind)
     except UsageError as error:
         raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
-    return job
+    return msgspec.structs.replace(job, notes=_over_quota(settings.threads, machine, kind))
 
 
 def tuning_job(networks: Iterable[str], target_name: str, machine: Host, options: TuneOptions) -> TuningJob:
@@ -256,6 +257,12 @@ def _threads(asked: int | None, target: Target, machine: Host, device: DeviceKin
     if not 1 <= asked <= limit:
         raise UsageError(f"--threads {asked} is out of range; expected 1 to {limit}, the processors of {where}")
     return asked
+
+
+def _over_quota(threads: int, machine: Host, device: DeviceKind) -> tuple[str, ...]:
+    """Return a note if this machine is to run so many threads, and its processor quota will hold them back."""
+    said = platforms.over_quota(threads, machine) if device_kinds.of(device).here else None
+    return () if said is None else (said,)
 
 
 def _device(asked: str | None, target: Target, machine: Host, *, compile_only: bool) -> DeviceChoice:

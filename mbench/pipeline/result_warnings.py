@@ -15,7 +15,8 @@ from mbench.hardware import platforms
 from mbench.measure import activity
 from mbench.measure.observation import Observation
 
-_STEAL_SHARE = 0.01
+_LOST_SHARE = 0.01
+"""Of the time of all runs, that the processors may be taken away for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,17 +163,25 @@ def _others_busy(evidence: Evidence) -> str | None:
 
 
 def _stolen_time(evidence: Evidence) -> str | None:
+    stolen = _lost_s(evidence, lambda conditions: conditions.steal_s)
+    return stolen and f"the hypervisor gave {stolen} of processor time to others while this was measured"
+
+
+def _held_back(evidence: Evidence) -> str | None:
+    held = _lost_s(evidence, lambda conditions: conditions.throttled_s)
+    return held and f"the processor quota held threads back for {held} while this was measured; see 'mbench doctor'"
+
+
+def _lost_s(evidence: Evidence, counted_s: Callable[[Conditions], float | None]) -> str | None:
+    """Return how far a counter of seconds went on while this was measured; None where that is little or not known."""
     if evidence.doubtful is None:
         return None
-    stolen = sum(
-        after.steal_s - before.steal_s
-        for before, after in _moments(evidence.doubtful)
-        if before and after and before.steal_s is not None and after.steal_s is not None
+    moments = (
+        (before and counted_s(before), after and counted_s(after)) for before, after in _moments(evidence.doubtful)
     )
+    lost_s = sum(after - before for before, after in moments if before is not None and after is not None)
     runtime = sum(evidence.doubtful.latency_s or ())
-    if not runtime or stolen <= _STEAL_SHARE * runtime:
-        return None
-    return f"the hypervisor gave {stolen:.2f} s of processor time to others while this was measured"
+    return units.seconds(lost_s) if runtime and lost_s > _LOST_SHARE * runtime else None
 
 
 def _low_peaks(evidence: Evidence) -> str | None:
@@ -195,6 +204,7 @@ WARNINGS: dict[str, Callable[[Evidence], str | None]] = {
     "slowed GPU": _slowed_gpu,
     "others busy": _others_busy,
     "stolen time": _stolen_time,
+    "held back by the quota": _held_back,
     "low peaks": _low_peaks,
     "source only": _source_only,
 }

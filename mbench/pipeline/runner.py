@@ -251,8 +251,9 @@ def _with(record: Record, found: Sequence[Result | Failure]) -> Record:
 
 
 def _longer(before: Result, after: Result) -> Result:
-    """Return the result with more sessions; of as many, the newer."""
-    return before if len(before.sessions) > len(after.sessions) else after
+    """Return the result with more sessions; of as many, or if it came out wrong, the newer."""
+    wrong = after.numerics is not None and not after.numerics.passed
+    return before if len(before.sessions) > len(after.sessions) and not wrong else after
 
 
 def _unrecorded(found: Result | Failure, why: str) -> Failure:

@@ -5,25 +5,32 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from mbench.analysis import headline
+from mbench.core import spread_history
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
 from mbench.core.progress import Progress
 from mbench.core.records import Failure, Record, Result
+from mbench.core.spread_history import SeenSpread
 from mbench.devices.protocols import DeviceRunner
 from mbench.hardware import device_kinds
 from mbench.measure import sessions
 from mbench.measure.disturbance import Quiet
 from mbench.measure.observation import Observation, PaceLoops
-from mbench.pipeline import observe, pace_library, results
+from mbench.pipeline import observe, pace_library, quiet_machine, results
 from mbench.pipeline.job import Job
 
 NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
 Keep = Callable[..., Record]
 """Called with a record and results or failures; returns the record with them, which is on disk."""
+_ENOUGH = 3
+"""Sessions that show a spread."""
 _FRUITLESS = 2
 """Turns of repeating that brought no quiet session, after which repeating is given up."""
 
@@ -69,6 +76,8 @@ def measure_all(
         device = stack.enter_context(contextlib.closing(observe.open_device(job, job.device, job.target, progress)))
         described, peaks = observe.described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
+        if job.wait_quiet_s is not None:
+            quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
         run = _Measuring(job, device, quiet, counting, progress, keep)
@@ -76,7 +85,18 @@ def measure_all(
             record = run.session(record, turns)
             if turns.failed or last:
                 progress.stage(turns.name, "failed" if turns.failed else "done", 1.0)
+        spread_history.add(job.host, job.settings.threads, _spreads(record))
     return record
+
+
+def _spreads(record: Record) -> tuple[SeenSpread, ...]:
+    """Return how far apart the sessions of each network lay, where quiet ones show it."""
+    found = []
+    for result in record.results:
+        values = [math.log(value) for value in headline.medians(result) if value > 0]
+        if len(values) >= _ENOUGH and not headline.disturbed(result):
+            found.append(SeenSpread(variance=statistics.variance(values), freedom=len(values) - 1))
+    return tuple(found)
 
 
 def _in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[tuple[Turns, bool]]:

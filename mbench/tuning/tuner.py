@@ -177,7 +177,7 @@ class Tuner:
             target=job.target,
             cache_bytes=_cache_bytes(job),
             threads=job.threads,
-            processes=job.host.processors_usable or 1,
+            processes=job.host.within_quota(job.host.processors_usable or 1),
             tries=job.tries,
             timeout_s=job.timeout_s,
             compilers=self._compilers,

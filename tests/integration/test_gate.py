@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
-from conftest import Mbench
+from conftest import Mbench, assert_one_line
 from running_mbench import TARGET, finished, running
 
 from mbench.build import build
@@ -102,6 +103,32 @@ def test_another_build_of_the_same_code_does_not_regress(run: Mbench, base: Path
     assert all(len(each["log_ratios"]) >= 8 for each in timed)
     assert len(set(timed[0]["log_ratios"])) == len(timed[0]["log_ratios"]), "each process measured anew"
     assert not regressed(document, "latency")
+
+
+def test_two_plain_runs_are_paired_through_the_cache_as_the_verdict_offers(
+    run: Mbench, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = base.parent.parent / "cache"
+    for side in ("one", "two"):
+        command = ("run", NAME, "--target", TARGET, "--threads", "1", "--compile-only", "--output", side)
+        code, started = finished(*command, cache=cache, cwd=tmp_path)
+        assert code == 0, started.err
+        [file] = (tmp_path / side).glob("*.json")
+        assert not artifact.beside(file).exists()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(cache))
+    plain = run("gate", "one", "two")
+    assert plain.code == 3
+    typed = shlex.split(plain.out.splitlines()[-1])
+    assert typed == ["mbench", "gate", "one", "two", "--paired"]
+    code, document = gate(run, *typed[2:])
+    assert code in (0, 3)
+    timed = [each for each in document["comparison"]["findings"] if each["way"] == "paired"]
+    assert len(timed) == 1 + len(record_files.read(base).results[0].layers)
+    assert not regressed(document, "latency")
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "another"))
+    assert_one_line(run("gate", "one", "two", "--paired"), "--paired: base one/", f"no artifact of {NAME}")
+    assert "--paired" not in run("gate", "one", "two").out
 
 
 def test_a_slow_down_planted_into_a_kernel_is_caught_and_its_layer_named(

@@ -8,15 +8,15 @@ import pytest
 import verdict_factory as make
 from test_page import Visitor, browser, visit  # noqa: F401 - fixtures
 
-from mbench.gating.outputs import page
+from mbench.gating.outputs import page, words
 
 
-@pytest.mark.parametrize("name", ["regressed", "hostile", "incomparable"])
+@pytest.mark.parametrize("name", ["regressed", "hostile", "incomparable", "inconclusive", "unmeasured"])
 def test_opens_offline_and_without_scripts(visit: Visitor, tmp_path: Path, name: str) -> None:  # noqa: F811
     seen = visit(page.render(make.EVERY[name]).decode(), offline=True, java_script_enabled=False)
     assert (seen.errors, seen.dialogs) == ([], [])
     assert seen.outside(tmp_path / "0.html") == []
-    assert seen.tab.locator("h1").inner_text().startswith(("Regressed:", "Incomparable:"))
+    assert seen.tab.locator("h1").inner_text().startswith(f"{words.CONCLUSIONS[make.EVERY[name].conclusion]}: ")
 
 
 def test_the_style_is_the_one_that_the_policy_names(visit: Visitor) -> None:  # noqa: F811

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import verdict_factory as make
+from record_factory import HOSTILE
 
 from mbench.gating.comparison import Verdict
 from mbench.gating.outputs import annotations
@@ -70,9 +71,24 @@ def test_what_is_left_out_is_counted() -> None:
 
 def test_names_cannot_end_a_line_or_a_property() -> None:
     found = commands(make.hostile())
-    assert len(found) == 6
+    assert len(found) == 7 + len(HOSTILE)
     assert "::error::x%0A" in found[0][2]
-    assert found[2][1]["title"].endswith("|`, latency")
+    assert found[2 + len(HOSTILE)][1]["title"].endswith("|`, latency")
+
+
+def test_what_was_not_measured_is_an_error_and_what_is_mended_a_notice() -> None:
+    found = [(kind, properties["title"], message) for kind, properties, message in commands(make.unmeasured())]
+    assert found[1:] == [
+        ("error", "not measured", make.DIED),
+        ("error", f"{make.LARGE}: not measured", make.NOT_BUILT),
+        ("notice", f"{make.MENDED}: network", "it has a result in the head"),
+    ]
+    assert found[0][:2] == ("error", "mbench gate: Not measured")
+
+
+def test_the_command_that_measures_both_builds_is_a_notice() -> None:
+    [notice] = [message for kind, _, message in commands(make.inconclusive()) if kind == "notice"]
+    assert notice.endswith(f"type: {make.COMMAND}")
 
 
 def test_the_reading_can_fail() -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from conftest import Mbench
+from gate_records import arena
 
 import mbench
 from mbench.core.errors import UsageError
 from mbench.gating import comparison
 
-pytest_plugins = ("api_fixtures",)
+pytest_plugins = ("api_fixtures", "gate_fixtures")
 pytestmark = pytest.mark.usefixtures("machine")
 
 
@@ -39,11 +40,22 @@ def test_records_in_memory_are_compared_and_judged(sides: tuple[Path, Path], tmp
     base, head = (mbench.read(path) for path in sides)
     assert mbench.compare(base, head).findings == mbench.compare(*sides).findings
     assert mbench.gate(base, head).conclusion == "regressed"
-    assert mbench.gate(base, base).conclusion != "passed"  # one run on both sides shows nothing
+    assert mbench.gate(base, base).conclusion == "passed", "a record against itself"
     with pytest.raises(UsageError, match="--update-baseline replaces a file by another"):
         mbench.gate(base, head, options=mbench.GateOptions(update_baseline=True))
     with pytest.raises(UsageError, match="--paired"):
         mbench.gate(base, head, options=mbench.GateOptions(paired=True, recorded=True))
+
+
+def test_records_in_memory_are_paired_through_the_cache_and_offer_no_command(
+    run: Mbench, cached: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del run  # in an empty folder, with a cache of its own
+    base, head = map(mbench.read, cached)
+    arena(monkeypatch, 1.5)
+    assert mbench.gate(base, head, options=mbench.GateOptions(paired=True)).conclusion == "regressed"
+    assert mbench.gate(base, head).paired_command is None, "no command names them"
+    assert mbench.gate(*cached).paired_command == f"mbench gate {cached[0]} {cached[1]} --paired"
 
 
 def test_a_baseline_that_moves_is_told(sides: tuple[Path, Path]) -> None:

@@ -16,6 +16,7 @@ from conftest import Mbench
 
 import mbench
 from mbench.core import record_files
+from mbench.core.machine_types import Host
 from mbench.hardware import host
 from mbench.pipeline import runner
 from mbench.pipeline.job import Job
@@ -45,6 +46,17 @@ def test_a_run_is_the_same_from_python_and_from_the_command_line(run: Mbench, fa
         record, run_id="x", results=()
     )
     assert record == record_files.read(RUNS[words].output / f"{record.run_id}.json")
+
+
+@pytest.mark.parametrize(("quota", "threads"), [(0.5, 1), (1.5, 1), (2.5, 2), (None, 4)])
+def test_a_quota_limits_the_threads_that_the_command_line_takes_by_default(
+    run: Mbench, fake: Fake, machine: Host, monkeypatch: pytest.MonkeyPatch, quota: float | None, threads: int
+) -> None:
+    limited = msgspec.structs.replace(machine, processors_usable=4, cores_usable=4, processors_quota=quota)
+    monkeypatch.setattr(host, "describe", lambda *_, **__: limited)
+    run("run", NETWORK, "--target", "x86_64_v2")
+    run("run", NETWORK, "--target", "x86_64_v2", "--threads", "4")
+    assert [job.settings.threads for job in fake.jobs] == [threads, 4]
 
 
 def test_without_networks_the_default_ones_run(run: Mbench, fake: Fake) -> None:

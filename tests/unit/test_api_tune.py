@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from api_fakes import NETWORK
 from conftest import Mbench
 
 import mbench
+from mbench.core.machine_types import Host
+from mbench.hardware import host
 from mbench.terminal import tuning_tables
 from mbench.terminal.listings import Listing
 from mbench.tuning import tuner, tuning_result
@@ -76,6 +79,16 @@ def test_tuning_is_the_same_from_python_and_from_the_command_line(run: Mbench, f
     mbench.tune(NETWORK, target="x86_64_v2", options=options)
     first, second = fake_tuner.jobs
     assert first == second
+
+
+def test_threads_that_a_quota_holds_back_are_noted(
+    run: Mbench, fake_tuner: type[FakeTuner], machine: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for quota, threads, said in ((1.5, 1, 0), (0.5, 1, 1), (None, 1, 0)):
+        limited = msgspec.structs.replace(machine, processors_usable=4, cores_usable=4, processors_quota=quota)
+        monkeypatch.setattr(host, "describe", lambda *_, limited=limited, **__: limited)
+        outcome = run("tune", NETWORK, "--target", "x86_64_v2", "--threads", "1")
+        assert (fake_tuner.jobs[-1].threads, outcome.err.count("the quota of 0.5 processors")) == (threads, said)
 
 
 def test_an_interrupted_tuning_keeps_what_it_found(

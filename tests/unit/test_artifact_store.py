@@ -38,6 +38,14 @@ def test_put_has_get_discard(store: ArtifactStore) -> None:
     assert list(store.folder.iterdir()) == []
 
 
+def test_a_digest_that_a_file_names_has_a_place_only_if_it_can_be_one(store: ArtifactStore) -> None:
+    digest = put(store).manifest.digest
+    assert store.place(digest) == store.path(digest)
+    assert store.place("0" * 32) == store.folder / ("0" * 32), "whether or not it is there"
+    for odd in ("", ".", "..", "/etc", "../" * 3, "0" * 31, "0" * 64, "A" * 32, "0" * 32 + "\n", "sha256:" + "0" * 25):
+        assert store.place(odd) is None, odd
+
+
 def test_what_is_damaged_is_never_taken(store: ArtifactStore) -> None:
     kept = put(store)
     kept.library.write_bytes(b"other")

@@ -49,6 +49,10 @@ def wrong(item: Record) -> Record:
     return of_other(item, numerics=replace(numerics, passed=False, detail="0.1 > 0.0001"))
 
 
+CHECKED = Failure(variant=OTHER, stage="checking", reason="wrong result: 0.1 > 0.0001")
+"""What `runner` records beside a result that is wrong."""
+
+
 def uncounted(item: Record) -> Record:
     layers = tuple(replace(layer, counters=None) for layer in result(item).layers)
     return of_other(item, counts=None, layers=layers, missing={"counts": "no plugin"})
@@ -97,9 +101,12 @@ CASES = {
     "nothing": Case(lambda item: item, 0, 0, 0),
     "unfinished": Case(without, 4, 4, 4, "no result: unfinished"),
     "interrupted before anything ended": Case(lambda item: replace(item, results=()), 4, 4, 4, "no result: unfinished"),
-    "failed": Case(lambda item: failed(without(item)), 4, 1, 4, "failed while compiling: out of registers"),
-    "failed, and a result": Case(failed, 4, 1, 4, "failed while compiling: out of registers"),
+    "failed": Case(lambda item: failed(without(item)), 0, 4, 4, "failed while compiling: out of registers"),
+    "failed, and a result": Case(failed, 0, 4, 4, "failed while compiling: out of registers"),
     "wrong": Case(wrong, 4, 1, 4, "wrong result: 0.1 > 0.0001"),
+    "wrong, as a run records it": Case(
+        lambda item: replace(wrong(item), failures=(CHECKED,)), 4, 1, 4, "wrong result: 0.1 > 0.0001"
+    ),
     "not checked": Case(lambda item: of_other(item, numerics=None), 4, 4, 4, "its output was not checked"),
     "not counted": Case(lambda item: uncounted(asked_to_count(item)), 4, 4, 4, "not counted, as was asked"),
     "not counted, nor asked to": Case(uncounted, 3, 3, 3),
@@ -137,6 +144,8 @@ def test_what_was_not_compared_does_not_pass(run: Mbench, tmp_path: Path, kind: 
         assert SAID.get((kind, side), case.said) in " ".join(done.out.split())
     elif kind == "one layer not counted":
         assert f"{OTHER}: layers conv0 were counted in neither run" in " ".join(done.out.split())
+    elif kind.startswith("failed"):
+        assert_information_everywhere(run, tmp_path, f"it has a result in the head; in the base it {case.said}")
 
 
 def assert_said_everywhere(run: Mbench, folder: Path, said: str) -> None:
@@ -159,6 +168,29 @@ def assert_said_everywhere(run: Mbench, folder: Path, said: str) -> None:
         assert said in " ".join(text.replace("&#95;", "_").split()), form
     assert document["conclusion"] != "passed"
     Path("out.md").unlink()
+
+
+def assert_information_everywhere(run: Mbench, folder: Path, said: str) -> None:
+    """Check that every form says what has a result in the head alone, and that none is red for it."""
+    files = (folder / "base.json", folder / "head.json")
+    document = json.loads(run("gate", *files, "--json").out)
+    done = run("gate", *files, "--annotations", "--junit", "junit.xml", "--markdown", "out.md", "--html", "out.html")
+    [skipped] = ElementTree.parse("junit.xml").getroot().iter("skipped")
+    [information] = [each for each in document["comparison"]["findings"] if each["variant"] == OTHER]
+    forms = {
+        "terminal": done.out.split("::", maxsplit=1)[0],
+        "annotations": "".join(line for line in done.out.splitlines() if line.startswith("::notice")),
+        "JSON": information["reason"],
+        "JUnit": skipped.get("message", ""),
+        "Markdown": Path("out.md").read_text(),
+        "page": Path("out.html").read_text(),
+        "compare": run("compare", *files).out,
+    }
+    for form, text in forms.items():
+        assert said in " ".join(text.split()), form
+    assert document["headline"].endswith(f"; a result in the head alone: {OTHER}")
+    assert (document["conclusion"], document["failures"], information["outcome"]) == ("passed", [], "information")
+    assert not any(line.startswith(("::error", "::warning")) for line in done.out.splitlines())
 
 
 @pytest.mark.parametrize("side", ["base", "head", "both"])
@@ -208,7 +240,7 @@ def layers_untimed(item: Record) -> Record:
 RECORDED = {
     "nothing": Case(lambda item: item, 0, 0, 0),
     "unfinished": Case(without, 4, 4, 4),
-    "failed": Case(failed, 4, 1, 4),
+    "failed": Case(failed, 0, 4, 4),
     "wrong": Case(wrong, 4, 1, 4),
     "no latency": Case(untimed, 3, 3, 3),
     "no samples": Case(no_samples, 3, 3, 3),
@@ -255,11 +287,11 @@ def test_one_run_of_several_that_lacks_something_does_not_pass(
         for w in SIDES
     ]
     done = run("gate", *folders)
-    newest_of_head = number == 4 and side == "head" and kind != "unfinished"
-    assert done.code == (1 if newest_of_head else 4), done.out
+    newest = {("head", "wrong"): 1, ("base", "failed"): 0}.get((side, kind), 4)
+    assert done.code == (newest if number == 4 else 4), done.out
     assert OTHER in done.out
     if number == 0:
-        assert f"{side}, 0.json: " in done.out
+        assert f"in the {side}, 0.json: " in " ".join(done.out.split())
 
 
 def test_runs_of_a_folder_that_were_asked_for_other_networks_are_refused(run: Mbench, tmp_path: Path) -> None:
@@ -292,11 +324,62 @@ def test_a_record_is_asked_for_its_settings_and_holds_what_else_it_has() -> None
     assert asked.networks(failed(not_asked(RECORD))) == (NAME, OTHER)
 
 
-@pytest.mark.parametrize(("change", "broken"), [(failed, True), (wrong, True), (without, False)])
-def test_what_failed_is_told_apart_from_what_was_not_measured(change: Change, broken: bool) -> None:
+@pytest.mark.parametrize(("change", "kind"), [(failed, "failed"), (wrong, "wrong"), (without, "unfinished")])
+def test_what_failed_is_told_apart_from_what_is_wrong_or_unfinished(change: Change, kind: str) -> None:
     unfit = asked.unfit(change(RECORD), OTHER)
     assert unfit is not None
-    assert unfit.broken == broken
+    assert unfit.kind == kind
     assert asked.result(change(RECORD), OTHER) is None
     assert [name for name, _, _ in asked.comparable(RECORD, change(RECORD))] == [NAME]
     assert asked.unfit(RECORD, OTHER) is None
+
+
+# ------------------------------------------------------------------------------------------------------ not measured
+def test_a_network_that_failed_in_the_head_hides_no_regression(run: Mbench, tmp_path: Path) -> None:
+    """The other network became worse: that wins, and what was not measured is said beside it."""
+    layer = COUNTED.results[0].layers[1]
+    assert layer.counters
+    more = replace(layer, counters=replace(layer.counters, instructions=2 * layer.counters.instructions))
+    [first, *others] = COUNTED.results
+    worse = factory.with_layers(first, (first.layers[0], more, *first.layers[2:]))
+    done = judged(run, tmp_path, COUNTED, failed(without(replace(COUNTED, results=(worse, *others)))))
+    assert done.code == 1, done.out
+    text = " ".join(done.out.split())
+    assert text.startswith("Regressed: ")
+    assert "; 1 not measured" in text
+    assert f"NOT MEASURED: {OTHER}: in the head: failed while compiling: out of registers" in text
+
+
+def test_a_network_that_failed_in_the_head_is_in_every_form_as_its_own(run: Mbench, tmp_path: Path) -> None:
+    judged(run, tmp_path, COUNTED, failed(without(COUNTED)))
+    files, reason = (tmp_path / "base.json", tmp_path / "head.json"), "in the head: failed while compiling"
+    forms = ["--junit", "a.xml", "--benchmark-action", "a.json", "--bencher", "b.json", "--annotations"]
+    done = run("gate", *files, *forms)
+    assert (done.code, done.out.startswith("Not measured: 1 not measured: ")) == (4, True)
+    suites = {each.get("name"): each for each in ElementTree.parse("a.xml").getroot()}
+    [error] = suites[OTHER].iter("error")
+    assert error.get("message", "").startswith(reason)
+    assert not list(suites[NAME].iter("error"))
+    assert f"::error title={OTHER}%3A not measured::{reason}" in done.out
+    for file in ("a.json", "b.json"):
+        text = Path(file).read_text()
+        assert (f"{NAME}/" in text, f"{OTHER}/" in text) == (True, False), "no value, so that no curve goes to 0"
+    document = json.loads(run("gate", *files, "--json").out)
+    [finding] = [each for each in document["comparison"]["findings"] if each["variant"] == OTHER]
+    assert (document["conclusion"], finding["outcome"]) == ("unmeasured", "unmeasured")
+    assert document["failures"] == [f"{OTHER}: {finding['reason']}"]
+
+
+def test_what_was_not_measured_cannot_be_accepted(run: Mbench, tmp_path: Path) -> None:
+    lines = '[[accepted]]\nvariant = "*"\nreason = "it is known"\nexpires = 2999-01-01\n'
+    Path("mbench-accepted.toml").write_text(lines)
+    assert judged(run, tmp_path, COUNTED, failed(without(COUNTED))).code == 4
+    assert judged(run, tmp_path, COUNTED, wrong(COUNTED)).code == 0, "a regression can"
+
+
+def test_nothing_that_could_be_compared_is_no_verdict(run: Mbench, tmp_path: Path) -> None:
+    done = judged(run, tmp_path, replace(failed(without(COUNTED)), results=()), COUNTED)
+    assert done.code == 4, "the other network is unfinished in the base"
+    alone = replace(COUNTED, results=COUNTED.results[1:], settings=replace(COUNTED.settings, variants=(OTHER,)))
+    done = judged(run, tmp_path, failed(without(alone)), alone)
+    assert (done.code, "nothing in common" in done.out) == (3, True), done.out

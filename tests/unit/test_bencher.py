@@ -64,6 +64,10 @@ def test_times_in_nanoseconds_as_its_own_measure_is() -> None:
     assert read(make.incomparable()) == {}
 
 
+def test_a_network_that_was_not_measured_has_no_value_and_leaves_a_gap() -> None:
+    assert set(read(make.unmeasured())) == {f"{make.SMALL}/network"}
+
+
 def test_a_long_name_is_cut() -> None:
     found = read(make.verdict("passed", "", make.comparison(make.finding("x" * 5000))))
     assert [len(name) for name in found] == [1024]

@@ -73,6 +73,10 @@ def test_no_range_where_there_is_none_and_nothing_that_is_gone() -> None:
     assert entries(make.incomparable()) == []
 
 
+def test_a_network_that_was_not_measured_has_no_value_and_leaves_a_gap() -> None:
+    assert {entry["name"].partition("/")[0] for entry in entries(make.unmeasured())} == {make.SMALL}
+
+
 def test_what_was_measured_now_comes_before_what_a_record_holds() -> None:
     now, then = make.finding(ratio=1.5), make.finding(way="recorded", ratio=3.0)
     missing = make.finding("fc", head=math.nan)

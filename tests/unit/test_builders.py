@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_devices as fakes
+import msgspec
 import pytest
 from builder_fakes import NAMES, TARGET, WANTED, compiled
 
@@ -19,6 +20,7 @@ from mbench.core.artifact import LIBRARY, REFERENCE
 from mbench.core.children import Died, TaskLimits, TookTooLong, TooLarge
 from mbench.core.errors import BuildError, TargetError
 from mbench.core.records import Failure
+from mbench.hardware import host
 
 
 def silent(*_: Any) -> None:
@@ -104,3 +106,15 @@ def test_a_wrong_target_cancels_what_waits(tmp_path: Path) -> None:
     with pytest.raises(TargetError):
         Builder(executor, ArtifactStore(tmp_path)).build(WANTED, TARGET, silent)
     assert [future.cancelled() for future in executor.futures] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("processors", "quota", "expected"),
+    [(8, None, 2), (1, None, 1), (8, 4.0, 2), (8, 1.9, 1), (8, 0.2, 1), (1, 2.0, 1)],
+)
+def test_no_more_builds_side_by_side_than_processors_or_their_quota(
+    monkeypatch: pytest.MonkeyPatch, processors: int, quota: float | None, expected: int
+) -> None:
+    machine = msgspec.structs.replace(host.describe(), processors_usable=processors, processors_quota=quota)
+    monkeypatch.setattr(host, "describe", lambda: machine)
+    assert builders.builders() == expected

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import re
+import shlex
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -28,11 +30,12 @@ from gate_records import (
 )
 
 from mbench import devices
+from mbench.build.artifact_store import ArtifactStore
 from mbench.cli.gate import gate
 from mbench.core import artifact, record_files, resources
-from mbench.core.records import Record
+from mbench.core.records import Failure, Record
 from mbench.devices.local import LocalDevice
-from mbench.hardware import targets
+from mbench.hardware import host, targets
 from mbench.measure.duel import Bout
 
 pytest_plugins = ("gate_fixtures",)
@@ -102,8 +105,9 @@ def test_recorded_latencies_that_doubled_regress(run: Mbench, put: Put) -> None:
     assert None in layers_of(document, "regressed")
 
 
-def test_one_run_a_side_gives_no_verdict_and_five_do(run: Mbench, put: Put, tmp_path: Path) -> None:
-    assert run(gate, put(timed(), "base"), put(timed(), "head")).code == 3
+def test_one_session_a_side_gives_no_verdict_and_five_runs_do(run: Mbench, put: Put, tmp_path: Path) -> None:
+    assert run(gate, put(timed(), "base"), put(timed(1.001), "head")).code == 3
+    assert run(gate, put(timed(), "base"), put(timed(), "head")).code == 0, "the very same samples"
     for side, centre in (("before", 1.0), ("after", 1.0), ("slow", 1.2)):
         runs_of(tmp_path / side, centre)
     passed = run(gate, tmp_path / "before", tmp_path / "after", "--json")
@@ -195,7 +199,7 @@ def test_a_baseline_of_another_network_does_not_pass(run: Mbench, base: Path, pu
 
 def test_a_head_whose_network_failed_does_not_pass(run: Mbench, put: Put) -> None:
     outcome = run(gate, put(counted(NAME, OTHER), "base"), put(counted(NAME, failed=[OTHER]), "head"))
-    assert outcome.code == 1
+    assert outcome.code == 4
     assert "out of registers" in outcome.out
 
 
@@ -290,7 +294,7 @@ def test_paired_has_every_exit_code_of_the_contract(
         ({"factor": 1.5}, 1, "regressed"),
         ({"factor": 0.5}, 0, "passed"),
         ({"spread": 0.3}, 3, "inconclusive"),
-        ({"dies": True}, 4, "inconclusive"),
+        ({"dies": True}, 4, "unmeasured"),
     )
     for options, code, conclusion in given:
         arena(monkeypatch, **options)
@@ -349,6 +353,125 @@ def test_artifacts_that_are_missing_altered_or_of_another_build_are_one_line(
     assert_one_line(run(gate, base, head, "--paired"), "it is of another build")
 
 
+def test_paired_takes_the_builds_of_plain_runs_from_the_cache(
+    run: Mbench, cached: tuple[Path, Path], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena(monkeypatch, 1.5)
+    outcome = run(gate, *cached, "--paired", "--json")
+    assert (outcome.code, outcome.err.count("mbench: ")) == (1, 0)
+    assert verdict_of(outcome.out)["conclusion"] == "regressed"
+    arena(monkeypatch)
+    assert run(gate, *cached, "--paired").code == 0
+    library = store.get("b" * 32).library
+    library.write_bytes(b"other")
+    assert_one_line(run(gate, *cached, "--paired"), "model.so has hash", "it was damaged")
+    library.unlink()
+    assert_one_line(run(gate, *cached, "--paired"), "cannot be read: model.so: No such file or directory")
+    shutil.rmtree(store.folder)
+    assert_one_line(run(gate, *cached, "--paired"), "--paired: base ", "not in the cache, ", "or leave out --paired")
+    for file in cached:
+        file.write_bytes(re.sub(rb'"digest":"[ab]{32}"', b'"digest":"../../odd"', file.read_bytes()))
+    assert_one_line(run(gate, *cached, "--paired"), "no artifact has a digest such as '../../odd'")
+
+
+def test_paired_measures_the_others_where_a_network_failed_in_the_head(
+    run: Mbench, cached: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = record_files.read(cached[1])
+    failure = Failure(variant=OTHER, stage="compiling", reason="out of registers")
+    settings = msgspec.structs.replace(item.settings, variants=(*item.settings.variants, OTHER))
+    record_files.write(cached[1], changed(item, failures=(failure,), settings=settings))
+    for factor, code, conclusion in ((1.0, 4, "unmeasured"), (1.5, 1, "regressed")):
+        arena(monkeypatch, factor)
+        outcome = run(gate, *cached, "--paired", "--json")
+        document = verdict_of(outcome.out)
+        assert (outcome.code, document["conclusion"]) == (code, conclusion)
+        assert document["failures"] == [f"{OTHER}: in the head: failed while compiling: out of registers"]
+        assert {each["variant"] for each in document["comparison"]["findings"] if each["way"] == "paired"} == {NAME}
+
+
+def test_one_build_on_both_sides_is_loaded_from_two_files(
+    run: Mbench, cached: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same code on both sides has one digest and one folder; a library that is opened twice is loaded once."""
+    cached[1].write_bytes(cached[1].read_bytes().replace(b"b" * 32, b"a" * 32))
+    arena(monkeypatch)
+    duel = LocalDevice.duel
+    seen: list[set[Path]] = []
+
+    def noted(self: LocalDevice, base: Any, twin: Any, head: Any, *rest: Any) -> Bout:
+        seen.append({each.library for each in (base, twin, head)})
+        return duel(self, base, twin, head, *rest)
+
+    monkeypatch.setattr(LocalDevice, "duel", noted)
+    assert run(gate, *cached, "--paired").code == 0
+    assert seen
+    assert all(len(libraries) == 3 for libraries in seen)
+
+
+# --------------------------------------------------------------------------------------------------------------- offer
+def offered(run: Mbench, *words: str | Path) -> str | None:
+    """Return the command that a verdict without one offers, which is in every form or in none."""
+    document = verdict_of(run(gate, *words, "--json").out)
+    Path("out.md").unlink(missing_ok=True)
+    done = run(gate, *words, "--annotations", "--junit", "a.xml", "--markdown", "out.md", "--html", "a.html")
+    terminal = done.out.split("::", maxsplit=1)[0]
+    forms = [terminal, done.out.removeprefix(terminal), *(Path(name).read_text() for name in ("a.xml", "out.md"))]
+    command: str | None = document["paired_command"]
+    assert {"Both builds are at hand" in text for text in (*forms, Path("a.html").read_text())} == {bool(command)}
+    if command:
+        with_files = command + " --junit a.xml --markdown out.md --html a.html"
+        assert terminal.splitlines()[-1] == with_files, "whole, in a line of its own"
+        assert all(with_files in text.replace("%25", "%") for text in forms)
+    return command
+
+
+def test_a_verdict_that_noise_leaves_open_offers_to_measure_what_is_at_hand(
+    run: Mbench, cached: tuple[Path, Path], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = offered(run, *cached, "--threshold", "latency=2%")
+    assert command == f"mbench gate {cached[0]} {cached[1]} --paired --threshold latency=2%"
+    arena(monkeypatch)
+    assert run(*shlex.split(command)[1:]).code == 0
+    artifact.beside(cached[0]).mkdir()
+    kept = store.path("a" * 32).rename(artifact.beside(cached[0]) / NAME)
+    assert offered(run, *cached) == f"mbench gate {cached[0]} {cached[1]} --paired", "one is kept, one in the cache"
+    library = kept / artifact.LIBRARY
+    library.write_bytes(library.read_bytes() + b"x")
+    assert offered(run, *cached) is None, "it would be refused"
+    shutil.rmtree(kept)
+    assert offered(run, *cached) is None
+
+
+def test_nothing_is_offered_where_it_would_not_run_or_decide(
+    run: Mbench, cached: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, head = cached
+    slow = head.with_name("slow.json")
+    record_files.write(slow, factory.again(record_files.read(head), "slow", 3.0))
+    assert run(gate, base, slow).code == 1
+    assert offered(run, base, slow) is None
+    whole = head.read_bytes()
+    for change in ({"batch": 4}, {"threads": 1024}):
+        item = record_files.read(head)
+        record_files.write(head, changed(item, settings=msgspec.structs.replace(item.settings, **change)))
+        assert offered(run, *cached) is None, change
+        head.write_bytes(whole)
+    assert offered(run, *cached) is not None
+    monkeypatch.setattr(host, "describe", lambda *_, **__: pytest.fail("asked for, although nothing is open"))
+    record_files.write(base, factory.counted(record_files.read(base)))
+    record_files.write(head, factory.counted(record_files.read(head)))
+    assert run(gate, *cached).code == 0
+
+
+def test_a_user_without_a_cache_gets_the_verdict_without_an_offer(
+    run: Mbench, cached: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", "x" * 300)
+    outcome = run(gate, *cached, "--json")
+    assert (outcome.code, outcome.err, verdict_of(outcome.out)["paired_command"]) == (3, "", None)
+
+
 def test_artifacts_for_another_architecture_are_one_line(run: Mbench, put: Put, tmp_path: Path) -> None:
     files = put(timed(), "base"), put(timed(), "head")
     for file in files:
@@ -361,6 +484,20 @@ def test_runs_with_more_threads_than_this_machine_has_are_one_line(run: Mbench, 
         item = record_files.read(file)
         record_files.write(file, changed(item, settings=msgspec.structs.replace(item.settings, threads=1024)))
     assert_one_line(run(gate, *pair, "--paired"), "1024 threads")
+
+
+def test_paired_says_that_a_quota_holds_the_threads_back(
+    run: Mbench, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena(monkeypatch)
+    here = host.describe()
+    said: list[tuple[int, int]] = []
+    for quota in (None, 0.5, 64.0):
+        limited = msgspec.structs.replace(here, processors_quota=quota)
+        monkeypatch.setattr(host, "describe", lambda *_, limited=limited, **__: limited)
+        outcome = run(gate, *pair, "--paired")
+        said.append((outcome.code, outcome.err.count("the quota of 0.5 processors will hold back")))
+    assert said == [(0, 0), (0, 1), (0, 0)]
 
 
 def test_paired_runs_of_other_jobs_are_incomparable_and_nothing_is_measured(

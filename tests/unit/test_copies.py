@@ -66,9 +66,10 @@ def test_copies_are_no_runs_and_every_form_names_them(run: Mbench, tmp_path: Pat
             for number in range(1, 5):
                 WAYS[way](tmp_path / name / "run0.json", tmp_path / name / f"same{number}.json")
     done = verdict(run, tmp_path / "base", tmp_path / "head")
-    assert done.code == 3, "one run a side shows nothing"
     document = json.loads(Path("verdict.json").read_text())
-    assert document["conclusion"] == "inconclusive"
+    # one run a side shows no spread; five on the other side do
+    expected = (3, "inconclusive") if side == "both" else (0, "passed")
+    assert (done.code, document["conclusion"]) == expected
     assert len(document["comparison"]["copies"]) == (8 if side == "both" else 4)
     assert {document["comparison"][name]["runs"] for name in ("base", "head")} == ({1} if side == "both" else {1, 5})
     assert_named(done, [f"same{number}.json" for number in range(1, 5)], kept="run0.json")
@@ -126,8 +127,7 @@ def test_the_bases_own_runs_are_no_runs_of_the_head(run: Mbench, tmp_path: Path,
     for number in range(5):
         WAYS[way](base / f"run{number}.json", head / f"head{number}.json")
     done = verdict(run, base, head)
-    assert done.code == 3
-    assert "every run of the head is one of the base's too" in " ".join(done.out.split())
+    assert done.code == 0, "the very same samples"
     assert_named(done, [f"head{number}.json" for number in range(5)], kept="run0.json")
 
 

@@ -42,8 +42,3 @@ def test_layers_that_one_run_counted_alone_are_named_and_more_than_three_are_in_
         [(NAME, WHOLE, WHOLE)], {NAME: matching.layers(without(1).layers, without(1).layers)}, ["counts"]
     )
     assert f"{NAME}: layers {first[0]} were counted in neither run" in note
-
-
-def test_a_head_that_is_the_base_is_not_compared() -> None:
-    [finding] = coverage.of_copies([(NAME, WHOLE, WHOLE)])
-    assert (finding.outcome, finding.variant) == ("undecided", NAME)

@@ -21,5 +21,15 @@ from mbench.hardware import device_kinds, host, targets
     ],
 )
 def test_how_many_threads_a_run_may_have(kind: DeviceKind, target: str, expected: tuple[int, int, str]) -> None:
-    machine = msgspec.structs.replace(host.describe(), processors_usable=6, cores_usable=3)
+    machine = msgspec.structs.replace(host.describe(), processors_usable=6, cores_usable=3, processors_quota=None)
     assert device_kinds.of(kind).threads(targets.load(target), machine) == expected
+
+
+@pytest.mark.parametrize(("quota", "default"), [(0.5, 1), (1.0, 1), (1.5, 1), (2.9, 2), (3.5, 3), (48.0, 3)])
+def test_by_default_a_run_here_has_no_more_threads_than_the_quota_keeps_running(quota: float, default: int) -> None:
+    machine = msgspec.structs.replace(host.describe(), processors_usable=6, cores_usable=3, processors_quota=quota)
+    limits = {
+        kind: device_kinds.of(kind).threads(targets.load("x86_64_v3"), machine) for kind in ("local", "rpc", "none")
+    }
+    assert limits["local"] == (6, default, "this machine")
+    assert limits["rpc"].default == limits["none"].default == targets.load("x86_64_v3").threads

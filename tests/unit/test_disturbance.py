@@ -6,6 +6,7 @@ from typing import Any
 import fake_devices as fakes
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.core.machine_types import Conditions, GpuConditions
 from mbench.measure import disturbance
@@ -31,10 +32,23 @@ def test_quiet_sessions_have_no_reasons(seen: Observation) -> None:
 
 CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     "others": ({"others_busy_s": 0.5}, "other processes kept 0.50 processors busy"),
-    "waited": ({"processor_share": 0.71}, "its threads got 71.0% of the processor time that they wanted"),
+    "waited": ({"processor_share": 0.71}, "its threads got 71.0 % of the processor time that they wanted"),
     "stolen": (
         {"conditions_before": at(steal_s=3.0), "conditions_after": at(steal_s=3.4)},
         "the hypervisor gave 400 ms of processor time to others",
+    ),
+    "held back": (
+        {"conditions_before": at(throttled_s=3.0), "conditions_after": at(throttled_s=3.5)},
+        "the processor quota held threads back for 500 ms",
+    ),
+    "multiply-adds": (
+        {"flops_per_s": 6.6e10},
+        "the processors did 66.0 % of the multiply-adds that they did in another session: lower clocks, or cores that "
+        "are shared",
+    ),
+    "threads": (
+        {"parallel_loop_s": 4e-6},
+        "starting and joining threads took 4.00 µs, at best 1.60 µs: processors that are far apart, or shared",
     ),
     "slowed GPU": (
         {"conditions_after": at(gpu=GpuConditions(slowed_by=("power cap",)))},
@@ -46,7 +60,7 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "spread": (
         {"latency_s": (1e-3, 1e-3, 1e-3, 2e-3, 2e-3)},
-        "its quartiles lie 100.0% apart, in the other sessions 0.2%",
+        "its quartiles lie 100.0 % apart, in the other sessions 0.2 %",
     ),
 }
 
@@ -55,10 +69,21 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
 def test_each_cause_is_seen_in_its_session_alone(seen: Observation, cause: str) -> None:
     changes, said = CAUSES[cause]
     sibling = msgspec.structs.replace(
-        seen, conditions_before=at(frequency_hz=3e9), conditions_after=at(frequency_hz=3e9)
-    )
+        seen, conditions_before=at(frequency_hz=3e9), conditions_after=at(frequency_hz=3e9), flops_per_s=1e11,
+        parallel_loop_s=1.6e-6,
+    )  # fmt: skip
     found = disturbance.reasons([sibling, msgspec.structs.replace(seen, **changes), sibling], Quiet(processors=2))
     assert found == ((), (said,), ())
+
+
+def test_where_all_sessions_have_slow_threads_the_calibration_tells(seen: Observation) -> None:
+    slow = msgspec.structs.replace(seen, parallel_loop_s=4e-6)
+    calibrated = factory.record().device.calibration
+    assert calibrated is not None
+    quick = msgspec.structs.replace(calibrated, parallel_loop_s=1.5e-6)
+    assert disturbance.reasons([slow] * 3, Quiet(processors=2)) == ((),) * 3
+    found = disturbance.reasons([slow] * 3, Quiet(processors=2, calibration=quick))
+    assert all("at best 1.50 µs" in why[0] for why in found)
 
 
 def test_a_slow_median_is_no_disturbance(seen: Observation) -> None:

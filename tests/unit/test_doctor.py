@@ -284,16 +284,62 @@ def test_one_processor(quiet: Host, tmp_path: Path) -> None:
     assert one(msgspec.structs.replace(quiet, processors_usable=1), tmp_path, "processors").status == "warn"
 
 
+def in_a_container(machine: Host, root: Path, **files: str) -> Host:
+    """Return the machine as a container with some files of cgroup v2 sees it; `cpu_max` is `cpu.max`."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text("0::/\n")
+    (root / "proc/self/mountinfo").write_text("30 22 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n")
+    (root / "sys/fs/cgroup").mkdir(parents=True)
+    for name, text in files.items():
+        (root / "sys/fs/cgroup" / name.replace("_", ".")).write_text(f"{text}\n")
+    limited = host.describe(root=root, processors=range(8), machine="x86_64")
+    return msgspec.structs.replace(machine, processors_quota=limited.processors_quota)
+
+
 @pytest.mark.parametrize(
-    ("text", "status", "said"),
-    [("max 100000", "ok", "none"), ("800000 100000", "ok", "none"), ("150000 100000", "warn", "1.5 of 8 processors")],
+    ("text", "status", "said", "hint", "threads"),
+    [
+        ("max 100000", "ok", "none", "", 4),
+        ("800000 100000", "ok", "8 of 8 processors", "", 4),
+        ("350000 100000", "warn", "3.5 of 8 processors", "lift the quota, or run no more than --threads 3: ", 3),
+        ("150000 100000", "warn", "1.5 of 8 processors", "lift the quota, or run no more than --threads 1: ", 1),
+        ("50000 100000", "warn", "0.5 of 8 processors", "lift the quota to at least 1: ", 1),
+    ],
 )
-def test_a_quota(quiet: Host, tmp_path: Path, text: str, status: str, said: str) -> None:
-    file = tmp_path / "sys/fs/cgroup/cpu.max"
-    file.parent.mkdir(parents=True)
-    file.write_text(f"{text}\n")
-    check = one(quiet, tmp_path, "processor quota")
+def test_a_quota(quiet: Host, tmp_path: Path, text: str, status: str, said: str, hint: str, threads: int) -> None:
+    """The quiet machine has 8 processors on 4 cores."""
+    machine = in_a_container(quiet, tmp_path, cpu_max=text)
+    check = one(machine, tmp_path, "processor quota")
     assert (check.status, check.text) == (status, said)
+    assert check.hint == (f"{hint}threads over it are stopped in mid-run" if hint else "")
+    expected = f"8 of 8 usable by affinity; default: --threads {threads}"
+    assert one(machine, tmp_path, "processors").text == expected
+
+
+@pytest.mark.parametrize(
+    ("stat", "said"),
+    [
+        ("nr_periods 120\nnr_throttled 48\nthrottled_usec 3250000", " for 3.25 s, in 48 of 120 periods"),
+        ("nr_throttled 48", ", in 48 periods"),
+        ("nr_periods 120\nnr_throttled 0\nthrottled_usec 0", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize(("quota", "status"), [("1.5", "warn"), ("8", "ok")])
+def test_a_quota_that_held_threads_back(
+    quiet: Host, tmp_path: Path, stat: str, said: str | None, quota: str, status: str
+) -> None:
+    limit = f"{float(quota) * 100_000:.0f} 100000"
+    check = one(in_a_container(quiet, tmp_path, cpu_max=limit, cpu_stat=stat), tmp_path, "processor quota")
+    held = "" if said is None else f"; it held threads back{said}"
+    assert (check.status, check.text) == (status, f"{quota} of 8 processors{held}")
+
+
+def test_the_affinity_and_the_cpuset_are_said(quiet: Host, tmp_path: Path) -> None:
+    machine = in_a_container(quiet, tmp_path, cpuset_cpus_effective="2-3")
+    narrow = msgspec.structs.replace(machine, processors_usable=2, cores_usable=2)
+    check = one(narrow, tmp_path, "processors")
+    assert (check.status, check.text) == ("ok", "2 of 8 usable by affinity, cpuset 2-3; default: --threads 2")
 
 
 def test_power_meters(quiet: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

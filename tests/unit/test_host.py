@@ -123,6 +123,31 @@ def test_the_affinity_is_respected(laptop: Path) -> None:
     assert (target.processor.cores, target.threads, target.tvm["num-cores"]) == (2, 3, 2)
 
 
+IN_A_CONTAINER = {
+    "proc/self/cgroup": "0::/",
+    "proc/self/mountinfo": "30 22 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw",
+    "sys/fs/cgroup/cpu.max": "150000 100000",
+    "sys/fs/cgroup/cpu.stat": "usage_usec 9\nnr_periods 12\nnr_throttled 3\nthrottled_usec 250000",
+}
+
+
+def test_a_container_has_its_quota(laptop: Path) -> None:
+    before = host.describe(root=laptop, processors=range(8), machine="x86_64")
+    assert (before.processors_quota, before.conditions.throttled_s) == (None, None)
+    found = host.describe(root=write(laptop, IN_A_CONTAINER), processors=range(8), machine="x86_64")
+    assert (found.processors_quota, found.processors_usable) == (1.5, 8)
+    assert found.conditions.throttled_s == 0.25
+    assert host.conditions(root=laptop).throttled_s == 0.25
+
+
+@pytest.mark.parametrize(
+    ("quota", "wanted", "expected"), [(None, 8, 8), (0.5, 8, 1), (1.5, 8, 1), (2.0, 8, 2), (2.99, 8, 2), (64.0, 8, 8)]
+)
+def test_a_quota_keeps_so_many_threads_running(laptop: Path, quota: float | None, wanted: int, expected: int) -> None:
+    found = host.describe(root=laptop, processors=range(8), machine="x86_64")
+    assert msgspec.structs.replace(found, processors_quota=quota).within_quota(wanted) == expected
+
+
 def test_threads_get_a_core_each_before_a_core_gets_two(laptop: Path) -> None:
     """Processors 0 and 4 of the laptop are one core, 1 and 5 another."""
     assert host.processors_for(4, root=laptop, processors=range(8)) == (0, 1, 2, 3)

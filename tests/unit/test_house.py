@@ -76,6 +76,7 @@ TESTED_ELSEWHERE = {
     "compile/schedules/cpu/pool.py": ("unit/test_cpu_pool.py", "asked by the rule's name"),
     "compile/schedules/cpu/window_pool.py": ("unit/test_cpu_window_pool.py", "asked by the rule's name"),
     "compile/schedules/cpu/sliding.py": ("unit/test_cpu_depthwise.py", "what depthwise convolution and pooling share"),
+    "core/settings.py": ("unit/test_options.py", "a type: what a job's settings are made of"),
     "compile/kernel_kinds.py": ("unit/test_kernel.py", "what a kernel is read to be"),
     "compile/rows.py": ("unit/test_cpu_rows.py", "how a kernel along rows is read off its blocks"),
     "compile/windows.py": ("unit/test_kernel.py", "how a kernel's windows are read off its blocks"),

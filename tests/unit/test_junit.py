@@ -88,8 +88,27 @@ def test_nothing_but_a_verdict_is_an_error_too() -> None:
 
 
 def test_what_could_not_be_measured_is_an_error() -> None:
-    messages = [result.message for suite in read(make.inconclusive()) for case in suite for result in case.result]
-    assert f"{make.LARGE}: the worker died: SIGKILL" in messages
+    suites = {suite.name: suite for suite in read(make.unmeasured())}
+    [case] = suites[make.LARGE]
+    [error] = case.result
+    assert (case.name, case.classname, type(error).__name__) == ("measured", make.LARGE, "Error")
+    assert (error.type, error.message) == ("unmeasured", make.NOT_BUILT)
+    whole, died = suites["mbench gate"]
+    assert [type(each.result[0]).__name__ for each in (whole, died)] == ["Error", "Error"]
+    assert died.result[0].message == make.DIED
+    assert (suites[make.SMALL].tests, suites[make.SMALL].errors) == (2, 0)
+
+
+def test_what_has_no_result_in_the_base_is_skipped() -> None:
+    [suite] = [suite for suite in read(make.unmeasured()) if suite.name == make.MENDED]
+    assert (suite.tests, suite.skipped, suite.failures, suite.errors) == (1, 1, 0, 0)
+    [case] = suite
+    assert case.result[0].message == "it has a result in the head"
+
+
+def test_the_command_that_measures_both_builds_is_in_the_verdicts_case() -> None:
+    [[case], *_] = read(make.inconclusive())
+    assert case.result[0].text.splitlines()[1].endswith(f"type: {make.COMMAND}")
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:

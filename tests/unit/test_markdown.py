@@ -20,7 +20,8 @@ COLUMNS_OF_SUMS = 5
 JOB_SUMMARY_BYTES = 1024 * 1024
 """What GitHub takes of a step."""
 KNOWN = {
-    "h2", "h3", "p", "strong", "code", "ul", "li", "details", "summary", "table", "thead", "tbody", "tr", "th", "td",
+    "h2", "h3", "p", "strong", "code", "pre", "ul", "li", "details", "summary", "table", "thead", "tbody", "tr", "th",
+    "td",
 }  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def test_hostile_text_is_read_as_it_is() -> None:
         r"a\|b",
     ):
         assert part in seen, part
-    plain = re.sub(r"<code>.*?</code>", "", rendered(markdown.render(make.hostile())))  # code calls nobody
+    plain = re.sub(r"(?s)<code>.*?</code>", "", rendered(markdown.render(make.hostile())))  # code calls nobody
     assert "@\u200boctocat" in plain
     assert "@octocat" not in plain
 
@@ -97,7 +98,23 @@ def test_the_verdict_comes_first_and_everything_is_there() -> None:
         in text
     )
     assert f"- {make.LEFT_OUT}" in markdown.render(make.incomparable())
-    assert f"**Not measured:** {make.LARGE}" in markdown.render(make.inconclusive())
+
+
+def test_what_was_not_measured_is_said_and_what_has_a_result_in_the_head_alone() -> None:
+    text = markdown.render(make.unmeasured())
+    assert text.startswith("## Not measured\n\n2 not measured: ")
+    for said in (f"{make.LARGE}: {make.NOT_BUILT}", make.DIED):
+        assert f"**Not measured:** {said}" in text
+    assert "### New\n\n| network | layer |" in text
+    assert f"| `{make.MENDED}` | network | result |" in text
+    compared_text = markdown.render(make.unmeasured().comparison)
+    assert f"**Not measured:** {make.LARGE}: {make.NOT_BUILT}" in compared_text
+    assert make.DIED not in compared_text
+
+
+def test_the_command_that_measures_both_builds_is_code() -> None:
+    assert f"<pre><code>{make.COMMAND}\n</code></pre>" in rendered(markdown.render(make.inconclusive()))
+    assert "at hand" not in markdown.render(make.regressed())
 
 
 def test_long_lists_are_cut_with_their_count_and_fit_a_job_summary() -> None:

@@ -13,9 +13,9 @@ import pytest
 from mbench.core import labels, record_files, resources
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import Host
-from mbench.core.run_options import RunOptions
+from mbench.core.run_options import RunOptions, TuneOptions
 from mbench.devices import emulation, registry
-from mbench.hardware import host
+from mbench.hardware import host, targets
 from mbench.networks import families, variants
 from mbench.networks.family import Family
 from mbench.pipeline import options, runner
@@ -24,8 +24,9 @@ from mbench.pipeline.job import Job
 
 def machine(architecture: str, *features: str) -> Host:
     return msgspec.structs.replace(
-        host.describe(), architecture=architecture, features=features, processors_usable=4, cores_usable=4
-    )
+        host.describe(), architecture=architecture, features=features, processors_usable=4, cores_usable=4,
+        processors_quota=None,
+    )  # fmt: skip
 
 
 ARM = machine("aarch64", "asimd", "crc32")
@@ -183,6 +184,57 @@ def test_a_start_removes_what_killed_processes_left(
         options.prepare_tuning(tmp_path / "tuned")
     there = command == "tune" and place.startswith("out")  # it does not know that folder
     assert [path.exists() for path in left] == [there, there]
+
+
+# ------------------------------------------------------------------------------------------------- a processor quota
+def limited(quota: float) -> Host:
+    return msgspec.structs.replace(X86, processors_quota=quota)
+
+
+HELD_BACK = "the quota of {} processors will hold back {}, and times will be longer; see 'mbench doctor'"
+
+
+@pytest.mark.parametrize(("quota", "threads"), [(1.5, 1), (2.0, 2), (3.9, 3), (4.0, 4), (16.0, 4)])
+def test_a_run_has_no_more_threads_than_the_quota_keeps_running(quota: float, threads: int) -> None:
+    made = job(limited(quota), "x86_64_v2")
+    assert (made.settings.threads, made.notes) == (threads, ())
+
+
+def test_more_threads_than_the_quota_keeps_running_are_noted_once() -> None:
+    made = job(limited(1.5), "x86_64_v2", threads=4)
+    assert (made.settings.threads, made.notes) == (4, (HELD_BACK.format("1.5", "4 threads"),))
+    assert job(limited(4.0), "x86_64_v2", threads=4).notes == ()
+    with pytest.raises(UsageError, match="--threads 5 is out of range; expected 1 to 4"):
+        job(limited(16.0), "x86_64_v2", threads=5)
+
+
+def test_a_quota_of_less_than_a_processor_is_noted_for_one_thread_too() -> None:
+    made = job(limited(0.5), "x86_64_v2")
+    assert (made.settings.threads, made.notes) == (1, (HELD_BACK.format("0.5", "1 thread"),))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"compile_only": True}, {"device": "emulated"}, {"device": "rpc://127.0.0.1:9090"}]
+)
+def test_where_this_machine_times_nothing_its_quota_is_not_noted(changes: dict[str, Any]) -> None:
+    assert job(limited(0.5), "x86_64_v2", **changes).notes == ()
+
+
+def test_a_resumed_run_keeps_its_threads_and_is_noted(tmp_path: Path) -> None:
+    record_files.write(tmp_path / "run.json", runner._empty(job(X86, "x86_64_v2", threads=4)))
+    given: dict[str, Any] = {"use_cache": True, "build_timeout_s": 60.0}
+    resumed = options.resumed_job(tmp_path / "run.json", limited(1.5), **given)
+    assert (resumed.settings.threads, resumed.notes) == (4, (HELD_BACK.format("1.5", "4 threads"),))
+    assert options.resumed_job(tmp_path / "run.json", X86, **given).notes == ()
+
+
+@pytest.mark.parametrize(("quota", "threads"), [(0.5, 1), (2.5, 2), (16.0, 4)])
+def test_tuning_has_no_more_threads_than_the_quota_keeps_running(
+    quota: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "resolve_target", lambda *_: targets.load("x86_64_v2"))
+    made = options.tuning_job(("mobilenet_v1_0.25_32",), "x86_64_v2", limited(quota), TuneOptions())
+    assert made.threads == threads
 
 
 # ----------------------------------------------------------------------------------------- what a record says was asked

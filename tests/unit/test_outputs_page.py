@@ -85,6 +85,23 @@ def test_the_scale_is_that_of_intervals() -> None:
     assert page.scale([]) == 0.02
 
 
+def test_what_was_not_measured_is_said_on_top_and_in_its_row() -> None:
+    document = html("unmeasured")
+    assert '<div class="verdict unmeasured"><h1><strong>Not measured:</strong> 2 not measured: ' in document
+    for said in (f"{make.LARGE}: {make.NOT_BUILT}", make.DIED):
+        assert f'<div class="alert bad"><p><strong>Not measured:</strong> {said}</p></div>' in document
+    row = document[document.index(f"<summary>{make.LARGE}: 1 finding</summary>") :]
+    assert re.search(rf'<td class="outcome">unmeasured</td>\s*<td class="remark">{make.NOT_BUILT}', row)
+    assert re.search(rf"<h2>New</h2>\s*<h3>{make.MENDED}</h3>", document)
+    compared = page.render(make.unmeasured().comparison).decode()
+    assert f"<strong>Not measured:</strong> {make.LARGE}: {make.NOT_BUILT}" in compared
+
+
+def test_the_command_that_measures_both_builds_is_shown() -> None:
+    assert f"now, type: <code>{make.COMMAND}</code>" in html("inconclusive")
+    assert "at hand" not in html("regressed")
+
+
 def test_nothing_compared_says_so() -> None:
     document = html("incomparable")
     assert "Nothing was compared." in document

@@ -1,20 +1,21 @@
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
 import record_factory as factory
-import scipy.stats
 
+from mbench.core import spread_history
 from mbench.core.records import Layer, Record, Result
+from mbench.core.sessions import Session
+from mbench.core.spread_history import SeenSpread
 from mbench.core.stats import median
 from mbench.gating import matching, recorded
 from mbench.gating.comparison import Finding
-from mbench.gating.limits import Limits
-from mbench.gating.timed import CONFIDENCE
+from mbench.gating.limits import Limits, read
 
 NAME = "mobilenet_v1_0.25_32"
 BASE = factory.record([NAME])
@@ -23,7 +24,7 @@ LONGEST = max(LAYERS, key=lambda layer: median(layer.latency_s or ())).name
 
 
 def run(factor: float = 1.0, *, layers: dict[str, float] | None = None, threads: int = 1, number: int = 0) -> Record:
-    """Return a record whose latencies are `factor` times those of BASE, and those of some layers by their own."""
+    """Return a record of one session whose latencies are `factor` times those of BASE, some layers' by their own."""
     own = layers or {}
     replace = msgspec.structs.replace
     result = BASE.results[0]
@@ -45,9 +46,45 @@ def runs(
     return tuple(run(factor * (1 + draw.gauss(0, spread)), number=number, **options) for number in range(count))  # type: ignore[arg-type]
 
 
-def judge(base: Sequence[Record], head: Sequence[Record]) -> dict[str | None, Finding]:
+def sessions(
+    factors: Sequence[float], *, threads: int = 1, number: int = 0, disturbed: tuple[str, ...] = (),
+    layers: dict[str, float] | None = None,
+) -> Record:  # fmt: skip
+    """Return a record with a session for each factor, whose latencies are so many times those of BASE."""
+    own, replace, result = layers or {}, msgspec.structs.replace, BASE.results[0]
+
+    def joined(samples: Sequence[float] | None, by: float = 1.0) -> tuple[float, ...]:
+        return tuple(by * factor * value for factor in factors for value in samples or ())
+
+    whole = replace(result.end_to_end, latency_s=joined(result.end_to_end.latency_s), twin_latency_s=None)
+    parts = tuple(
+        Session(
+            samples=len(result.end_to_end.latency_s or ()), layer_samples=len(result.layers[0].latency_s or ()),
+            began_utc=BASE.created_at_utc, disturbed=disturbed,
+        )
+        for _ in factors
+    )  # fmt: skip
+    changed = replace(
+        result, end_to_end=whole, sessions=parts,
+        layers=tuple(
+            replace(layer, latency_s=joined(layer.latency_s, own.get(layer.name, 1.0))) for layer in result.layers
+        ),
+    )  # fmt: skip
+    settings = replace(BASE.settings, threads=threads, sessions=len(factors))
+    return replace(BASE, run_id=f"run-{number}", results=(changed,), settings=settings)
+
+
+def spread(count: int = 5, factor: float = 1.0, *, by: float = 0.01, seed: int = 1) -> list[float]:
+    draw = random.Random(seed)
+    return [factor * (1 + draw.gauss(0, by)) for _ in range(count)]
+
+
+ANY = Limits()
+
+
+def judge(base: Sequence[Record], head: Sequence[Record], limits: Limits = ANY) -> dict[str | None, Finding]:
     ours, theirs = base[-1].results[0], head[-1].results[0]
-    found = recorded.judge(base, head, {NAME: matching.layers(ours.layers, theirs.layers)}, Limits())
+    found = recorded.judge(base, head, {NAME: matching.layers(ours.layers, theirs.layers)}, limits)
     return {each.layer: each for each in found}
 
 
@@ -57,73 +94,154 @@ def with_samples(samples: tuple[float, ...]) -> Record:
     return msgspec.structs.replace(BASE, results=(msgspec.structs.replace(result, end_to_end=whole),))
 
 
-# --------------------------------------------------------------------------------------------------------- one run each
-def test_one_run_a_side_cannot_rule_out_what_was_asked_for_and_says_what_it_takes() -> None:
-    found = judge([run()], [run()])[None]
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path))
+
+
+# ---------------------------------------------------------------------------------------------- one default record each
+def test_two_records_of_the_same_code_pass() -> None:
+    found = judge([sessions(spread())], [sessions(spread(seed=2))])
+    assert found[None].outcome == "same"
+    assert "a slow-down of 10.0 % is ruled out" in found[None].reason
+    assert "sessions of one job lie" in found[None].reason
+    assert {each.outcome for each in found.values()} == {"same", "information"}, "layers alone leave nothing open"
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.1, "regressed"), (0.9, "improved"), (12.0, "regressed")])
+def test_a_change_of_a_tenth_is_named(factor: float, outcome: str) -> None:
+    found = judge([sessions(spread())], [sessions(spread(factor=factor, seed=2))])[None]
+    assert found.outcome == outcome
+    assert found.ratio == pytest.approx(factor, rel=0.02)
+    assert found.interval is not None
+    assert found.ratio is not None
+    assert found.interval[0] <= found.ratio <= found.interval[1]
+
+
+def test_however_wide_the_interval_beyond_the_tolerance_is_a_regression() -> None:
+    found = judge([sessions(spread(by=0.2))], [sessions(spread(factor=12.0, by=0.3, seed=2), threads=1)])[None]
+    assert found.outcome == "regressed"
+    assert "slower, by " in found.reason
+
+
+def test_a_wide_spread_leaves_it_open_and_says_what_would_show_it() -> None:
+    found = judge([sessions(spread(by=0.05))], [sessions(spread(by=0.05, seed=2))])[None]
     assert found.outcome == "undecided"
-    assert "assumed: fewer than 5 runs a side" in found.reason
-    assert "runs a side in two folders, or --paired" in found.reason
+    assert found.smallest_change is not None
+    assert found.smallest_change > 0.1
+    assert "sessions a side (--sessions " in found.reason
 
 
-def test_one_run_a_side_sees_what_no_machine_does_by_itself() -> None:
-    slower, quicker = judge([run()], [run(2.0)])[None], judge([run()], [run(0.5)])[None]
-    assert slower.outcome == "regressed"
-    assert slower.ratio == pytest.approx(2.0)
-    assert quicker.outcome == "improved"
-    assert quicker.ratio == pytest.approx(0.5)
-    assert judge([run()], [run(1.1)])[None].outcome == "undecided"
+def test_nobody_is_told_to_run_thousands() -> None:
+    found = judge([sessions(spread(by=0.5))], [sessions(spread(by=0.5, seed=2))])[None]
+    assert found.outcome == "undecided"
+    assert "--sessions" not in found.reason
+    assert "--paired" in found.reason
 
 
-def test_with_more_threads_more_noise_is_assumed() -> None:
-    assert judge([run(threads=2)], [run(2.0, threads=2)])[None].outcome == "undecided"
-    assert recorded.ASSUMED_SPREAD[2] > recorded.ASSUMED_SPREAD[1]
+def test_the_threshold_is_what_is_tolerated() -> None:
+    base, head = [sessions(spread())], [sessions(spread(factor=1.15, seed=2))]
+    assert judge(base, head)[None].outcome == "regressed"
+    tolerant = read(None, ["latency=20%"], ["latency=40%"])
+    found = judge(base, head, tolerant)[None]
+    assert found.outcome == "same"
+    assert found.threshold == pytest.approx(0.2)
+
+
+def test_the_sensitivity_is_what_must_not_be_missed() -> None:
+    base, head = [sessions(spread())], [sessions(spread(seed=2))]
+    assert judge(base, head, read(None, (), ["latency=1.5%"]))[None].outcome == "undecided"
+    assert judge(base, head, read(None, (), ["latency=30%"]))[None].sensitivity == pytest.approx(0.3)
+
+
+def test_with_more_threads_a_coarser_change_must_not_be_missed() -> None:
+    found = judge([sessions(spread(), threads=2)], [sessions(spread(seed=2), threads=2)])[None]
+    assert found.sensitivity == recorded.SENSITIVITY[2] > recorded.SENSITIVITY[1]
 
 
 def test_a_slow_layer_is_named_alone() -> None:
-    found = judge([run()], [run(layers={LONGEST: 2.0})])
+    found = judge([sessions(spread())], [sessions(spread(seed=2), layers={LONGEST: 1.5})])
     assert {layer for layer, each in found.items() if each.outcome == "regressed"} == {LONGEST}
+
+
+def test_a_layer_is_open_only_if_somebody_asked_for_it() -> None:
+    base, head = [sessions(spread(by=0.04))], [sessions(spread(by=0.04, seed=2))]
+    assert judge(base, head)[LONGEST].outcome == "information"
+    assert judge(base, head, read(None, (), ["layer.latency=5%"]))[LONGEST].outcome == "undecided"
+
+
+def test_what_a_layer_of_nanoseconds_loses_is_too_short_to_matter() -> None:
+    short = min((layer for layer in LAYERS if layer.latency_s), key=lambda layer: median(layer.latency_s or ()))
+    found = judge([sessions(spread())], [sessions(spread(seed=2), layers={short.name: 1.05})])
+    assert short.name not in found or found[short.name].outcome == "information"
+
+
+def test_networks_and_layers_are_families_of_their_own() -> None:
+    """One network of its own: its interval leaves 0.5 % outside, those of its layers that share among them."""
+    found = judge([sessions(spread())], [sessions(spread(seed=2))])
+    assert found[None].confidence == pytest.approx(1 - 2 * 0.005)
+    layers = len(found) - 1
+    assert found[LONGEST].confidence == pytest.approx(1 - 2 * 0.005 / layers)
+
+
+# ------------------------------------------------------------------------------------------------------------ disturbed
+def test_beside_a_disturbed_side_nothing_passes_and_little_is_a_regression() -> None:
+    loud = sessions(spread(factor=1.5, seed=2), disturbed=("other processes kept 1.00 processors busy",))
+    for base, head in ((sessions(spread()), loud), (loud, sessions(spread()))):
+        found = judge([base], [head])[None]
+        assert found.outcome == "undecided"
+        assert "was disturbed while it was measured (other processes kept 1.00 processors busy)" in found.reason
+        assert "--wait-quiet" in found.reason
+
+
+def test_twelve_times_slower_is_no_disturbance() -> None:
+    loud = sessions(spread(factor=12.0, seed=2), disturbed=("other processes kept 1.00 processors busy",))
+    assert judge([sessions(spread())], [loud])[None].outcome == "regressed"
 
 
 # -------------------------------------------------------------------------------------------------------------- several
-def test_five_quiet_runs_a_side_pass() -> None:
-    found = judge(runs(5), runs(5, seed=2))
-    assert found[None].outcome == "same"
-    assert "as 5 and 5 runs show" in found[None].reason
-    assert {each.outcome for each in found.values()} == {"same", "information"}
+@pytest.mark.parametrize("count", [2, 5])
+def test_more_runs_in_a_folder_narrow_it(count: int) -> None:
+    def side(seed: int, factor: float = 1.0) -> list[Record]:
+        return [sessions(spread(factor=factor, seed=seed + number), number=number) for number in range(count)]
 
-
-@pytest.mark.parametrize("count", [5, 8])
-def test_several_runs_a_side_see_more_than_one(count: int) -> None:
-    found = judge(runs(count), runs(count, 1.1, seed=2))
-    assert found[None].outcome == "regressed"
-    assert found[LONGEST].outcome == "regressed"
-    assert judge(runs(count), runs(count, 0.9, seed=2))[None].outcome == "improved"
-
-
-def test_a_layer_that_several_runs_show_is_named_alone() -> None:
-    found = judge(runs(5), runs(5, seed=2, layers={LONGEST: 1.3}))
-    assert {layer for layer, each in found.items() if each.outcome == "regressed"} == {LONGEST}
+    many, one = judge(side(1), side(20, 1.04))[None], judge(side(1)[:1], side(20, 1.04)[:1])[None]
+    assert many.smallest_change is not None
+    assert one.smallest_change is not None
+    assert many.smallest_change < one.smallest_change
+    assert many.outcome == "regressed"
 
 
 def test_runs_that_lie_far_apart_decide_nothing() -> None:
-    assert judge(runs(5, spread=0.2), runs(5, 1.02, spread=0.2, seed=2))[None].outcome == "undecided"
+    def side(*factors: float) -> list[Record]:
+        return [sessions(spread(factor=each, seed=3), number=number) for number, each in enumerate(factors)]
+
+    assert judge(side(1.0, 1.2, 0.8, 1.1, 0.9), side(1.02, 1.22, 0.82, 1.12, 0.92))[None].outcome == "undecided"
 
 
-def test_runs_that_are_the_same_to_the_last_digit_decide_as_well() -> None:
-    same = [run(number=number) for number in range(5)]
-    assert judge(same, same)[None].outcome == "same"
-    assert judge(same, [run(1.5, number=number) for number in range(5)])[None].outcome == "regressed"
+# ----------------------------------------------------------------------------------------------- records of one session
+def test_one_session_a_side_is_judged_by_an_assumed_spread() -> None:
+    found = judge([run()], [run()])[None]
+    assert found.outcome == "undecided"
+    assert "processes are assumed to lie 4.0 % apart: too few sessions to show it" in found.reason
+    assert judge([run()], [run(2.0)])[None].outcome == "regressed"
+    assert judge([run(threads=2)], [run(2.0, threads=2)])[None].outcome == "undecided"
 
 
-def test_runs_drawn_alike_are_rarely_called_different() -> None:
-    alarms = 0
-    for seed in range(0, 80, 2):
-        found = judge(runs(5, spread=0.03, seed=seed), runs(5, spread=0.03, seed=seed + 1))
-        alarms += any(each.outcome == "regressed" for each in found.values())
-    assert alarms <= scipy.stats.binom.isf(1e-3, 40, 0.01)
+def test_the_machines_own_history_is_taken_where_there_is_one() -> None:
+    spread_history.add(BASE.host, 1, (SeenSpread(0.005**2, 4), SeenSpread(0.005**2, 4)))
+    found = judge([run()], [run(1.0001)])[None]
+    assert "assumed to lie 0.5 % apart" in found.reason
+    assert found.outcome == "same"
 
 
-# --------------------------------------------------------------------------------------------------------------- unfit
+def test_runs_of_one_session_show_their_spread_together() -> None:
+    found = judge(runs(5), runs(5, seed=2))[None]
+    assert "as 10 show" in found.reason
+    assert found.outcome == "same"
+
+
+# ---------------------------------------------------------------------------------------------------------------- unfit
 def test_one_sample_decides_nothing() -> None:
     for base, head, word in ((BASE, with_samples((1e-3,)), "head"), (with_samples((1e-3, 2e-3)), BASE, "base")):
         found = judge([base], [head])
@@ -151,39 +269,3 @@ def test_layers_without_times_are_left_out() -> None:
     layers = tuple(msgspec.structs.replace(layer, latency_s=None) for layer in result.layers)
     head = msgspec.structs.replace(BASE, results=(msgspec.structs.replace(result, layers=layers),))
     assert set(judge([BASE], [head])) == {None}
-
-
-# ----------------------------------------------------------------------------------------------------------- statistics
-def numbers(base: Sequence[float], head: Sequence[float]) -> recorded.RecordedRuns:
-    return recorded.RecordedRuns(
-        variant=NAME, match=None, base=tuple(map(math.exp, base)), head=tuple(map(math.exp, head)), threads=1,
-        share=1.0, threshold=0.01, asked=0.02,
-    )  # fmt: skip
-
-
-def test_p_and_interval_are_students() -> None:
-    base, head = [0.01, 0.03, 0.02, 0.05, 0.04, 0.02], [0.31, 0.36, 0.30, 0.33, 0.35]
-    found = numbers(base, head)
-    shifted = [value - math.log1p(found.margin) for value in head]
-    assert found.p(1) == pytest.approx(scipy.stats.ttest_ind(shifted, base, alternative="greater").pvalue)
-    interval = scipy.stats.ttest_ind(head, base).confidence_interval(CONFIDENCE)
-    assert found.interval() == pytest.approx((interval.low, interval.high))
-    assert found.p(-1) > 0.99
-    assert found.margin == pytest.approx(math.expm1(3 * found.error))
-
-
-def test_a_single_run_is_judged_by_the_normal_distribution_of_the_assumed_spread() -> None:
-    found = numbers([0.0], [0.5])
-    error = 0.04 * math.sqrt(2)
-    assert found.p(1) == pytest.approx(scipy.stats.norm.sf((0.5 - 3 * error) / error))
-    assert found.interval() == pytest.approx(scipy.stats.norm.interval(CONFIDENCE, 0.5, error))
-
-
-def test_all_layers_that_were_looked_at_are_one_family() -> None:
-    found = judge([run()], [run(1.42)])
-    whole = found[None]
-    error = 0.04 * math.sqrt(2)
-    alone = float(scipy.stats.norm.sf((math.log(1.42) - 3 * error) / error))
-    assert alone <= 0.01, "alone it would be slower"
-    assert whole.p_value == pytest.approx(min(1.0, len(found) * alone))
-    assert whole.outcome == "undecided"

@@ -54,6 +54,12 @@ CAUSES: dict[str, dict[str, Any]] = {
     "slowed GPU": {"seen": {"conditions_after": HELD}},
     "others busy": {"seen": {"wall_s": 1.0, "others_busy_s": 10 * activity.DISTURBED}},
     "stolen time": {"seen": {"conditions_after": msgspec.structs.replace(fakes.MOMENT, steal_s=9.0)}},
+    "held back by the quota": {
+        "seen": {
+            "conditions_before": msgspec.structs.replace(fakes.MOMENT, throttled_s=0.5),
+            "conditions_after": msgspec.structs.replace(fakes.MOMENT, throttled_s=9.0),
+        }
+    },
     "low peaks": {"calibration": msgspec.structs.replace(QUIET, others_busy=10 * activity.DISTURBED)},
     "source only": {"target": on_gpu()},
 }
@@ -86,7 +92,8 @@ def test_winograd_is_known_by_its_rule_and_not_by_words(tmp_path: Path) -> None:
 
 def test_what_was_not_timed_is_not_judged_by_time(tmp_path: Path) -> None:
     untimed = {"seen": None, "layers": (), "calibration": None}
-    for cause in ("fewer multiply-adds", "above the measured peak", "slowed GPU", "others busy", "stolen time"):
+    timed = ("fewer multiply-adds", "above the measured peak", "slowed GPU", "others busy", "stolen time")
+    for cause in (*timed, "held back by the quota"):
         shown = evidence(tmp_path, **{**CAUSES[cause], "calibration": QUIET})
         given = {name: getattr(shown, name) for name in ("manifest", "target")} | untimed
         assert WARNINGS[cause](Evidence(**given)) is None
@@ -143,6 +150,13 @@ def test_warning_of_peaks_measured_on_a_busy_machine(tmp_path: Path) -> None:
     [
         ({"others_busy_s": fakes.DISTURBED_SHARE, "wall_s": 1.0}, "other processes"),
         ({"conditions_after": msgspec.structs.replace(fakes.MOMENT, steal_s=3.0)}, "hypervisor gave 2.00 s"),
+        (
+            {
+                "conditions_before": msgspec.structs.replace(fakes.MOMENT, throttled_s=1.0),
+                "conditions_after": msgspec.structs.replace(fakes.MOMENT, throttled_s=3.5),
+            },
+            "the processor quota held threads back for 2.50 s while this was measured",
+        ),
     ],
 )
 def test_warnings_of_disturbances(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

@@ -80,7 +80,26 @@ def test_of_what_was_not_judged_only_what_is_new_is_listed() -> None:
 
 
 def test_what_could_not_be_measured_is_said() -> None:
-    assert f"FAILED: {make.LARGE}: the worker died: SIGKILL" in printed(terminal.render(make.inconclusive()))
+    text = " ".join(printed(terminal.render(make.unmeasured())).split())
+    assert text.startswith(f"Not measured: 2 not measured: {make.LARGE}: in the head: failed while compiling: out of")
+    assert text.count(f"NOT MEASURED: {make.LARGE}: {make.NOT_BUILT}") == 1
+    assert f"NOT MEASURED: {make.DIED}" in text
+    assert f"New: {make.MENDED} network: it has a result in the head" in text
+    assert "1 not measured, 1 not judged, 2 same" in text
+    of_comparison = " ".join(printed(compared(make.unmeasured())).split())
+    assert of_comparison.count(make.NOT_BUILT) == 1
+    assert make.DIED not in of_comparison
+
+
+def test_the_command_that_measures_both_builds_is_the_last_line_and_whole() -> None:
+    long = make.verdict(
+        "inconclusive", "", make.comparison(), paired_command="mbench gate " + 90 * "x" + " head --paired"
+    )
+    *_, sentence, command = terminal.render(long)
+    assert command == long.paired_command  # a text as it is, which is printed without being wrapped
+    assert "Both builds are at hand" in str(sentence)
+    assert make.COMMAND in printed(terminal.render(make.inconclusive()))
+    assert "at hand" not in printed(terminal.render(make.regressed()))
 
 
 def test_a_long_list_is_cut_with_its_count() -> None:

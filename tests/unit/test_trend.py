@@ -31,6 +31,11 @@ def test_a_thing_comes_once_and_what_was_measured_now_comes_first() -> None:
     assert [value.finding.way for value in trend.values(of(recorded, now))] == ["paired"]
 
 
+def test_a_network_that_was_not_measured_has_no_value() -> None:
+    found = verdict_factory.unmeasured().comparison
+    assert {each.variant for each in found.findings} > {value.finding.variant for value in trend.values(found)}
+
+
 @pytest.mark.parametrize("head", [None, math.nan, math.inf])
 def test_what_is_not_known_has_no_value(head: float | None) -> None:
     assert trend.values(of(msgspec.structs.replace(verdict_factory.finding(), head=head))) == []

@@ -21,10 +21,11 @@ from mbench.core import atomic_files, scratch
 from mbench.core.choices import Choice
 from mbench.core.errors import MeasureError, OutputError, UsageError
 from mbench.devices.process import WorkerDied
-from mbench.hardware import targets
+from mbench.hardware import host, targets
 from mbench.networks import architectures, variants
 from mbench.tuning import choice_files, in_network, tuner
 from mbench.tuning.plans import Candidate, Readings, TimingPlan
+from mbench.tuning.search import Bench
 from mbench.tuning.tuner import Tuner
 
 pytest_plugins = ("tuning_fixtures",)
@@ -363,3 +364,18 @@ def test_what_another_process_tuned_before_this_one_began_stays(world: World) ->
 # ---------------------------------------------------------------------------------------------------------- the helpers
 def test_times_for_people() -> None:
     assert [tuner.about(seconds) for seconds in (0.0, 89.0, 600.0, 3 * 3600.0)] == ["0 s", "89 s", "10 min", "3.0 h"]
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(None, 6), (2.5, 2), (0.5, 1)])
+def test_candidates_are_compiled_by_no_more_processes_than_the_quota_keeps_running(
+    world: World, monkeypatch: pytest.MonkeyPatch, quota: float | None, expected: int
+) -> None:
+    seen: list[int] = []
+
+    def bench(**given: Any) -> Bench:
+        seen.append(given["processes"])
+        return Bench(**given)
+
+    monkeypatch.setattr(tuner, "Bench", bench)
+    world.run(host=msgspec.structs.replace(host.describe(), processors_usable=6, processors_quota=quota))
+    assert seen == [expected]

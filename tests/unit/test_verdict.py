@@ -15,7 +15,7 @@ from mbench.core.errors import MeasureError
 from mbench.core.records import Record, Result
 from mbench.gating import verdict
 from mbench.gating.acceptance import Acceptance
-from mbench.gating.comparison import Comparison, Finding, Verdict
+from mbench.gating.comparison import Comparison, Difference, Finding, Verdict
 from mbench.gating.limits import Limits
 from mbench.gating.paired import Contest
 from mbench.gating.sides import Given
@@ -53,12 +53,18 @@ def test_what_was_judged_and_stayed_the_same_passes() -> None:
 
 UNSURE = finding(outcome="undecided", reason="noise")
 STATIC = finding(metric="memory", way="static")
+LACKING = bare(variant=OTHER, metric="result", outcome="unmeasured", reason="in the head: failed while compiling: boom")
 ONE_CHANGE: dict[str, tuple[tuple[Finding, ...], dict[str, Any], str]] = {
     "a regression": ((finding(), slower()), {}, "regressed"),
     "a regression beside a failure": ((finding(), slower()), {"failures": ["it died"]}, "regressed"),
     "a regression beside what was left out": ((slower(),), {"left_out": ("not compared",)}, "regressed"),
     "something undecided": ((finding(), UNSURE), {}, "inconclusive"),
-    "a failure": ((finding(),), {"failures": ["it died"]}, "inconclusive"),
+    "a failure": ((finding(),), {"failures": ["it died"]}, "unmeasured"),
+    "a failure alone": ((), {"failures": ["it died"]}, "unmeasured"),
+    "a failure beside something undecided": ((finding(), UNSURE), {"failures": ["it died"]}, "unmeasured"),
+    "a failure beside what was left out": ((finding(),), {"failures": ["it died"], "left_out": ("x",)}, "unmeasured"),
+    "a network that was not measured": ((finding(), LACKING), {}, "unmeasured"),
+    "a regression beside a network that was not measured": ((slower(), LACKING), {}, "regressed"),
     "a way left out": ((finding(),), {"left_out": ("not compared by recorded: host differ",)}, "incomparable"),
     "nothing": ((), {}, "incomparable"),
     "only information": ((bare("x", outcome="information", reason="new"),), {}, "incomparable"),
@@ -85,6 +91,23 @@ def test_the_headline_names_the_worst_first_and_counts_the_rest() -> None:
     assert found.headline.startswith(f"5 regressed: latency of {verdict_factory.SMALL} +5")
     assert found.headline.index(" d ") < found.headline.index(" c ")
     assert found.headline.endswith("and 2 more")
+
+
+def test_the_headline_names_what_was_not_measured_and_counts_it_beside_what_regressed() -> None:
+    said = f"{OTHER}: in the head: failed while compiling: boom"
+    found = judge(finding(), LACKING, failures=["it died"])
+    assert found.failures == (said, "it died")
+    assert found.headline == f"2 not measured: {said}; it died"
+    many = judge(failures=[f"{number} died" for number in range(5)])
+    assert many.headline == "5 not measured: 0 died; 1 died; 2 died and 2 more"
+    assert judge(slower(), LACKING).headline.endswith("; 1 not measured")
+
+
+def test_a_result_in_the_head_alone_is_in_the_headline_of_what_passed() -> None:
+    mended = bare(variant=OTHER, metric="result", outcome="information", reason="it has a result in the head")
+    found = judge(finding(), mended)
+    assert (found.conclusion, found.failures) == ("passed", ())
+    assert found.headline == f"no regression in 1 comparison; a result in the head alone: {OTHER}"
 
 
 def test_improvements_and_acceptances_are_in_the_headline_of_what_passed() -> None:
@@ -155,6 +178,38 @@ def test_a_way_that_was_wanted_and_is_forbidden_is_left_out_by_name() -> None:
     assert compare(TIMED, head, allowed=("host", "cpu")).left_out == ()
 
 
+RECORDED: dict[str, Any] = {"ways": ("recorded", "static")}
+HOST = Difference(key="host", base="a", head="b", forbids=("recorded",))
+BATCH = Difference(key="batch", base="1", head="8", forbids=("paired", "recorded"))
+UNTIMED = bare(metric="result", outcome="undecided", reason="nothing that it executed could be compared")
+OPEN: dict[str, tuple[tuple[Finding, ...], dict[str, Any], bool]] = {
+    "an undecided latency": ((UNSURE,), RECORDED, True),
+    "an undecided latency that was paired": ((UNSURE,), {}, False),
+    "an undecided latency beside a regression": ((UNSURE, slower()), RECORDED, False),
+    "an undecided latency beside a failure": ((UNSURE, LACKING), RECORDED, False),
+    "an undecided latency of other jobs": ((UNSURE,), {**RECORDED, "differences": (BATCH,)}, False),
+    "nothing undecided": ((finding(),), RECORDED, False),
+    "a copy of the base": (
+        (bare(metric="result", way="recorded", outcome="undecided", reason="a copy"),), RECORDED, False,
+    ),
+    "a new network": ((finding(), bare(outcome="undecided", reason="new")), RECORDED, False),
+    "only compiled": ((STATIC, UNTIMED), {"ways": ("static",)}, True),
+    "recorded elsewhere": (
+        (STATIC,),
+        {"ways": ("static",), "left_out": ("not compared by recorded: host differ",), "differences": (HOST,)}, True,
+    ),
+    "counted for another target": (
+        (STATIC,), {"ways": ("static",), "left_out": ("not compared by counts: counted differ",)}, False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OPEN)
+def test_what_measuring_now_could_decide_is_open(kind: str) -> None:
+    findings, options, expected = OPEN[kind]
+    assert verdict.is_open(judge(*findings, **options)) == expected
+
+
 # ------------------------------------------------------------------------------------------------------------ findings
 def test_what_changed_carries_its_causes_and_what_did_not_carries_none() -> None:
     result: Result = COUNTED.results[0]
@@ -216,4 +271,4 @@ def test_what_could_not_be_measured_is_a_failure_and_what_is_exact_stands() -> N
     found, failures = verdict.compare(given(COUNTED), given(COUNTED), Asked(limits=Limits()), fight)
     assert failures == (f"{NAME}: the worker process was ended by SIGKILL",)
     assert any(each.way == "counts" for each in found.findings)
-    assert verdict.judge(found, failures, ()).conclusion == "inconclusive"
+    assert verdict.judge(found, failures, ()).conclusion == "unmeasured"

@@ -59,6 +59,22 @@ def test_everything_is_counted() -> None:
     assert words.tally(make.comparison()) == "nothing was compared"
 
 
+def test_what_was_not_measured_is_counted_and_what_failed_now_is_apart() -> None:
+    found = make.unmeasured()
+    assert words.tally(found.comparison) == "1 not measured, 1 not judged, 2 same"
+    assert words.failures_now(found) == [make.DIED]
+    assert words.failures_now(make.passed()) == []
+
+
+def test_of_information_only_what_the_head_alone_has_is_new() -> None:
+    listed = words.sections(make.unmeasured().comparison)["New"]
+    assert [each.variant for each in listed] == [make.MENDED]
+    assert [words.is_mended(each) for each in listed] == [True]
+    layer = make.bare("pool", outcome="information", reason="new")
+    assert (words.is_new(layer), words.is_mended(layer)) == (True, False)
+    assert not words.is_new(make.finding(outcome="information"))
+
+
 def test_several_records_on_a_side_are_said() -> None:
     one = make.side("a")
     assert "records" not in words.side(one)

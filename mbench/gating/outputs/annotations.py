@@ -17,25 +17,30 @@ _KINDS: dict[Conclusion, str] = {
     "regressed": "error",
     "inconclusive": "error",
     "incomparable": "error",
+    "unmeasured": "error",
 }
 _OUTCOMES: dict[str, tuple[Outcome, ...]] = {
-    "error": ("regressed",),
+    "error": ("unmeasured", "regressed"),
     "warning": ("undecided",),
     "notice": ("accepted", "improved"),
 }
 
 
 def render(verdict: Verdict) -> str:
-    """Return the lines: the verdict itself, then what regressed, was undecided or a copy, was accepted or improved."""
+    """Return the lines: the verdict itself, what was not measured or regressed, then what is undecided or better."""
     verdict = plain.cleaned(verdict)
     own = _KINDS[verdict.conclusion]
     lines: list[str] = []
     for kind, outcomes in _OUTCOMES.items():
         said = [(f"mbench gate: {words.CONCLUSIONS[verdict.conclusion]}", verdict.headline)] if kind == own else []
-        said += [("not measured", failure) for failure in verdict.failures if kind == "error"]
+        said += [("not measured", failure) for failure in words.failures_now(verdict) if kind == "error"]
         said += [(words.COPY.lower(), copy) for copy in verdict.comparison.copies if kind == "warning"]
+        if verdict.paired_command and kind == "notice":
+            said.append(("to decide it", f"{words.AT_HAND} {verdict.paired_command}"))
         for outcome in outcomes:
             said += [_of_finding(finding) for finding in words.ranked(verdict.comparison.of(outcome))]
+        if kind == "notice":
+            said += [_of_finding(finding) for finding in verdict.comparison.findings if words.is_mended(finding)]
         if len(said) > MOST:
             said[MOST - 1 :] = [("more", _MORE.format(count=len(said) - MOST + 1))]
         lines.extend(f"::{kind} title={_property(title)}::{_data(message)}" for title, message in said)
@@ -43,9 +48,9 @@ def render(verdict: Verdict) -> str:
 
 
 def _of_finding(finding: Finding) -> tuple[str, str]:
-    figures = words.sentence(finding)
-    parts = (figures, finding.reason, *finding.causes)
-    return f"{finding.variant}: {words.topic(finding)}", "; ".join(part for part in parts if part)
+    topic = "not measured" if finding.outcome == "unmeasured" else words.topic(finding)
+    parts = (words.sentence(finding), finding.reason, *finding.causes)
+    return f"{finding.variant}: {topic}", "; ".join(part for part in parts if part)
 
 
 def _data(message: str) -> str:

@@ -1,8 +1,10 @@
 """A verdict as JUnit XML: a suite a network, a case a judged finding, and a suite for the verdict itself.
 
-Nothing that was not judged is green: what is undecided, could not be measured or cannot be compared is an error, what
-regressed is a failure, what was accepted is skipped with the reason. Format: the schema of Jenkins' xUnit plugin
-(junit-10.xsd), which GitLab, Azure and others read as well.
+What regressed is a failure. What is undecided, could not be measured or cannot be compared is an error: something went
+wrong before there was anything to judge. Jenkins and GitLab show an error as failed, so nothing of it is green. What
+was accepted is skipped, with the reason, and so is a network without a result in the base: skipped is neither passed
+nor failed. Sources: CaseResult.java in Jenkins' plugin `junit`, lib/gitlab/ci/parsers/test/junit.rb in GitLab. Format:
+the schema of Jenkins' xUnit plugin (junit-10.xsd), which GitLab, Azure and others read as well.
 """
 
 from __future__ import annotations
@@ -14,8 +16,13 @@ from mbench.core import plain
 from mbench.gating.comparison import Comparison, Conclusion, Finding, Outcome, Verdict
 from mbench.gating.outputs import words
 
-_ELEMENTS: dict[Outcome, str] = {"regressed": "failure", "undecided": "error", "accepted": "skipped"}
-_CONCLUSIONS: dict[Conclusion, str] = {"regressed": "failure", "inconclusive": "error", "incomparable": "error"}
+_ELEMENTS: dict[Outcome, str] = {
+    "regressed": "failure", "undecided": "error", "unmeasured": "error",
+    "accepted": "skipped", "information": "skipped",
+}  # fmt: skip
+_CONCLUSIONS: dict[Conclusion, str] = {
+    "regressed": "failure", "inconclusive": "error", "incomparable": "error", "unmeasured": "error",
+}  # fmt: skip
 _COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
@@ -25,7 +32,8 @@ def render(verdict: Verdict) -> bytes:
     root = ElementTree.Element("testsuites", name="mbench gate")
     root.append(_suite("mbench gate", verdict.comparison, _own(verdict)))
     for variant, findings in words.by_variant(verdict.comparison.findings).items():
-        cases = [_of_finding(finding) for finding in findings if finding.outcome != "information"]
+        listed = (each for each in findings if each.outcome != "information" or words.is_mended(each))
+        cases = [_of_finding(finding) for finding in listed]
         if cases:
             root.append(_suite(variant, verdict.comparison, cases))
     for name in ("tests", "failures", "errors"):
@@ -38,16 +46,17 @@ def render(verdict: Verdict) -> bytes:
 def _own(verdict: Verdict) -> list[ElementTree.Element]:
     found = verdict.comparison
     copies = (f"{words.COPY}: {said}" for said in found.copies)
-    detail = [*found.left_out, *copies, *map(words.difference, found.differences), *found.notes]
+    offer = [f"{words.AT_HAND} {verdict.paired_command}"] if verdict.paired_command else []
+    detail = [*offer, *found.left_out, *copies, *map(words.difference, found.differences), *found.notes]
     kind = _CONCLUSIONS.get(verdict.conclusion)
     cases = [_case("mbench gate", "verdict", kind, verdict.headline, verdict.conclusion, detail)]
-    for number, failure in enumerate(verdict.failures, start=1):
+    for number, failure in enumerate(words.failures_now(verdict), start=1):
         cases.append(_case("mbench gate", f"measured {number}", "error", failure, "failed", ()))
     return cases
 
 
 def _of_finding(finding: Finding) -> ElementTree.Element:
-    name = f"{words.topic(finding)} ({finding.way})"
+    name = "measured" if finding.outcome == "unmeasured" else f"{words.topic(finding)} ({finding.way})"
     figures = words.sentence(finding)
     message = "; ".join(part for part in (figures, finding.reason) if part)
     kind = _ELEMENTS.get(finding.outcome)

@@ -36,8 +36,10 @@ def _judged(verdict: Verdict) -> str:
     for title, findings in words.sections(found).items():
         parts += [f"### {title}", _table(findings, LONGEST)]
     parts += _list("Accepted by the checked-in list", verdict.accepted)
-    whole = f"In all: {words.tally(found)}."
-    return _document((*parts, *_conditions(found), whole, *_everything(found, "Layer by layer")))
+    whole = [f"In all: {words.tally(found)}."]
+    if verdict.paired_command:
+        whole += [words.AT_HAND, f"    {plain.visible(verdict.paired_command)}"]
+    return _document((*parts, *_conditions(found), *whole, *_everything(found, "Layer by layer")))
 
 
 def _compared(comparison: Comparison) -> str:

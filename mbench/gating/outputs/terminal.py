@@ -22,6 +22,7 @@ _STYLES: dict[Conclusion, str] = {
     "regressed": "bold red",
     "inconclusive": "bold yellow",
     "incomparable": "bold yellow",
+    "unmeasured": "bold red",
 }
 _COLUMNS: tuple[Metric, ...] = ("latency", "instructions", "loads", "stores", "memory", "weight_bytes", "macs")
 """Of a layer, in a comparison; those that no layer has are left out."""
@@ -37,20 +38,23 @@ def _judged(verdict: Verdict) -> list[RenderableType]:
     found = verdict.comparison
     headline = text(f"{words.CONCLUSIONS[verdict.conclusion]}: ", style=_STYLES[verdict.conclusion])
     parts: list[RenderableType] = [headline + text(words.line(verdict.headline)), *_conditions(found)]
-    parts.extend(text(f"FAILED: {words.line(failure)}", style="bold red") for failure in verdict.failures)
+    parts.extend(_not_measured(verdict.failures))
     for title, listed in words.sections(found).items():
         for variant, findings in words.by_variant(listed).items():
             parts.extend(_section(f"{title}: {variant}", findings))
     parts.extend(_listed("Accepted by the checked-in list", verdict.accepted))
     parts.extend(_rest(found))
     parts.append(text(f"In all: {words.tally(found)}."))
+    if verdict.paired_command:
+        parts += [text(words.AT_HAND), plain.visible(verdict.paired_command)]  # text that is not wrapped, for copying
     return parts
 
 
 def _compared(comparison: Comparison) -> list[RenderableType]:
     parts: list[RenderableType] = list(_conditions(comparison))
-    parts.extend(text(f"NOT MEASURED: {words.line(said)}", style="bold red") for said in comparison.not_measured)
-    for variant, findings in words.by_variant(comparison.findings).items():
+    parts.extend(_not_measured(comparison.not_measured))
+    measured = (finding for finding in comparison.findings if finding.outcome != "unmeasured")
+    for variant, findings in words.by_variant(measured).items():
         whole = [finding for finding in findings if finding.layer is None and words.sentence(finding)]
         parts.append(_figures(f"{variant}: the network", whole) if whole else text(variant, style="bold"))
         parts.extend(_sums(comparison, variant))
@@ -68,6 +72,10 @@ def _sums(comparison: Comparison, variant: str) -> Iterator[Table]:
         for row in rows:
             add_row(table, row.name, str(row.layers), *words.values(row), words.change(row))
         yield table
+
+
+def _not_measured(failures: Iterable[str]) -> Iterator[Text]:
+    return (text(f"NOT MEASURED: {words.line(failure)}", style="bold red") for failure in failures)
 
 
 def _conditions(comparison: Comparison) -> Iterator[Text]:

@@ -19,6 +19,7 @@ from mbench.gating.comparison import (
     Metric,
     Outcome,
     Side,
+    Verdict,
 )
 
 METRICS: dict[Metric, str] = {
@@ -38,6 +39,7 @@ CONCLUSIONS: dict[Conclusion, str] = {
     "regressed": "Regressed",
     "inconclusive": "Inconclusive",
     "incomparable": "Incomparable",
+    "unmeasured": "Not measured",
 }
 SECTIONS: dict[Outcome, str] = {
     "regressed": "Regressed",
@@ -47,14 +49,19 @@ SECTIONS: dict[Outcome, str] = {
     "information": "New",
 }
 """Outcomes that are listed, in the order in which they matter; `same` is only counted, and so is what was not judged
-for being too short: of `information` only what is new is listed."""
+for being too short: of `information` only what is new is listed. What is `unmeasured` comes before all of them, a line
+each."""
 
 SUMMED: tuple[Metric, ...] = ("latency", "instructions", "macs")
 """What is shown of sums over layers: the first of these that there is."""
 
+AT_HAND = "Both builds are at hand. To measure them against each other now, type:"
+"""Before the command."""
+
 COPY = "Not counted"
 """Before a file that is a copy of another run's."""
 
+_TALLIED: dict[Outcome, str] = {"information": "not judged", "unmeasured": "not measured"}
 _DIGITS = range(3, 7)
 _SAMPLED = ("paired", "recorded")
 
@@ -169,8 +176,24 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
 def sections(comparison: Comparison) -> dict[str, list[Finding]]:
     """Return what is worth listing, under its title, in the order in which it matters; empty sections are left out."""
     found = {outcome: ranked(comparison.of(outcome)) for outcome in SECTIONS}
-    found["information"] = [finding for finding in found["information"] if finding.metric == "presence"]
+    found["information"] = list(filter(is_new, found["information"]))
     return {SECTIONS[outcome]: findings for outcome, findings in found.items() if findings}
+
+
+def is_new(finding: Finding) -> bool:
+    """Return whether it is about something that only the head has: a layer, or a network's result."""
+    return finding.outcome == "information" and finding.metric in ("presence", "result")
+
+
+def is_mended(finding: Finding) -> bool:
+    """Return whether it is about a network that failed in the base and has a result in the head."""
+    return finding.outcome == "information" and finding.metric == "result"
+
+
+def failures_now(verdict: Verdict) -> list[str]:
+    """Return what could not be measured now; the other failures are those of the two runs, and findings."""
+    in_runs = set(verdict.comparison.not_measured)
+    return [failure for failure in verdict.failures if failure not in in_runs]
 
 
 def telling(findings: Iterable[Finding]) -> tuple[list[Finding], str]:
@@ -201,9 +224,9 @@ def sums(comparison: Comparison, variant: str) -> dict[str, list[GroupSum]]:
 
 def tally(comparison: Comparison) -> str:
     """Return how many findings came to what: `2 regressed, 140 same`."""
-    outcomes: tuple[Outcome, ...] = (*SECTIONS, "same")
-    counts = [(outcome, len(comparison.of(outcome))) for outcome in outcomes]
-    said = [f"{count} {'not judged' if outcome == 'information' else outcome}" for outcome, count in counts if count]
+    outcomes: tuple[Outcome, ...] = ("unmeasured", *SECTIONS, "same")
+    counts = [(_TALLIED.get(outcome, outcome), len(comparison.of(outcome))) for outcome in outcomes]
+    said = [f"{count} {outcome}" for outcome, count in counts if count]
     return ", ".join(said) or "nothing was compared"
 
 
