@@ -56,8 +56,7 @@ def _fallback(evidence: Evidence) -> str | None:
         return None
     share = _share_of_time(evidence, evidence.manifest.fallbacks)
     took = "" if share is None else f" ({units.percent(share)} of the layers' time)"
-    why = "generic kernels are slow, so their times say little about the hardware"
-    return f"no schedule rule took {names}{took}: {why}"
+    return f"no schedule rule took {names}{took}: a generic kernel says little about the hardware"
 
 
 def _share_of_time(evidence: Evidence, kernels: Collection[str]) -> float | None:
@@ -83,7 +82,7 @@ def _narrow_channels(evidence: Evidence) -> str | None:
     if not narrow:
         return None
     names = ", ".join(layer.name for layer in evidence.manifest.layers if set(layer.kernels) & narrow)
-    return f"channel counts that fill less than half of a vector register: {names}; their kernels are slow"
+    return f"channels that fill less than half of a vector register, so that kernels are slow: {names}"
 
 
 def _source_only(evidence: Evidence) -> str | None:
@@ -97,19 +96,12 @@ def _fewer_macs(evidence: Evidence) -> str | None:
     names = ", ".join(_with_fewer_macs(evidence.manifest))
     if not names or evidence.timed is None:
         return None
-    return (
-        f"{names}: uses Winograd, with fewer multiply-adds than the direct convolution by which FLOP/s are counted; "
-        "the weights grow up to ninefold"
-    )
+    return f"fewer multiply-adds than are counted, and up to nine times the weights (Winograd): {names}"
 
 
 def _above_by_padding(evidence: Evidence) -> str | None:
     names = ", ".join(layer.name for layer in _above(evidence) if above_peak.by_padding(layer))
-    if not names:
-        return None
-    return (
-        f"{names}: exceeds the measured peak only because multiply-adds on padding are counted, which a kernel can skip"
-    )
+    return f"exceeds the measured peak by multiply-adds on padding that a kernel can skip: {names}" if names else None
 
 
 def _above_peak(evidence: Evidence) -> str | None:
@@ -117,8 +109,8 @@ def _above_peak(evidence: Evidence) -> str | None:
     if not names:
         return None
     return (
-        f"{names}: exceeds the measured peak, which was disturbed or measured at a slower moment; run it again on a "
-        "quiet machine, with --no-cache, which measures the peaks anew"
+        f"exceeds the measured peak, which was low when it was measured: {names}; run it again on a quiet machine, "
+        "with --no-cache for new peaks"
     )
 
 
@@ -190,7 +182,7 @@ def _low_peaks(evidence: Evidence) -> str | None:
         return None
     return (
         f"other processes kept {calibration.others_busy:.2f} processors busy while the machine's peaks were "
-        "measured: the peaks are too low, and the fractions of them too high"
+        "measured: they are too low"
     )
 
 
