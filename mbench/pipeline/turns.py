@@ -89,6 +89,9 @@ def measure_all(
             turns.over = not turns.timed or wanted == 1 or _undisturbed(turns, quiet) >= wanted
             if turns.over:
                 progress.stage(turns.name, "failed" if turns.failed else "done", 1.0)
+            else:
+                number, expected = len(turns.seen), _expected(turns, wanted, quiet)
+                progress.stage(turns.name, f"{number}/{max(number, expected)} measured", 1.0)
         for turns in networks:
             if not turns.over:
                 progress.stage(turns.name, "done", 1.0)

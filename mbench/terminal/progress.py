@@ -27,6 +27,7 @@ SESSION_SHARES = {
     "measuring layers": 0.7,
     "metering energy": 0.9,
     "metering layers": 0.95,
+    "measured": 1.0,
 }
 """How much of a session is done when a stage begins."""
 _BRIEFLY = {"measuring layers": "layers", "metering energy": "energy", "metering layers": "layer energy"}
@@ -70,10 +71,11 @@ class Lines:
         """Print a new stage once."""
         self._say(variant, stage)
 
-    def _say(self, variant: str, said: str) -> None:
-        if (variant, said) in self._said:
+    def _say(self, variant: str, said: str, event: str | None = None) -> None:
+        """Print a line once for each event, which is by default what it says."""
+        if (variant, event or said) in self._said:
             return
-        self._said.add((variant, said))
+        self._said.add((variant, event or said))
         number = f"[{self._names.index(variant) + 1}/{len(self._names)}] " if variant in self._names else ""
         self._console.print(f"{number}{variant}: {said}", markup=False, soft_wrap=True)
 
@@ -85,11 +87,6 @@ class Lines:
 class RunLines(Lines):
     """Of a run: a line when a network is compiled, when its first session begins, if some are repeated, at the end."""
 
-    def __init__(self, console: Console, names: Sequence[str]) -> None:
-        """Print on `console` about networks."""
-        super().__init__(console, names)
-        self._repeating = set[str]()
-
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """Print what is new and worth a line."""
         said = read(stage)
@@ -99,16 +96,11 @@ class RunLines(Lines):
         elif said.name in _OVER or variant not in self._names:
             self._say(variant, said.name)
         elif said.again:
-            self._repeated(variant, said.of - said.number + 1)
+            number = said.of - said.number + 1
+            were = "session was" if number == 1 else "sessions were"
+            self._say(variant, f"{number} {were} disturbed; measuring again", "again")
         elif said.number == 1:
-            self._say(variant, "measuring" if not said.told else f"measuring, {said.of} sessions")
-
-    def _repeated(self, variant: str, number: int) -> None:
-        if variant not in self._repeating:
-            self._repeating.add(variant)
-            self._say(
-                variant, f"{number} {'session was' if number == 1 else 'sessions were'} disturbed; measuring again"
-            )
+            self._say(variant, "measuring" if not said.told else f"measuring, {said.of} sessions", "measuring")
 
 
 class _StageOrTime(ProgressColumn):

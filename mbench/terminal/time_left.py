@@ -100,6 +100,10 @@ class SessionsLeft:
         if said.told or network.expected is None:
             network.expected = said.of
         running = self._session
+        if said.name == "measured":
+            if running is not None and running.network is network:
+                self._end(now)
+            return
         if running is None or running.network is not network or (said.told and said.number != running.number):
             self._end(now)
             network.begun += 1
@@ -133,7 +137,7 @@ class SessionsLeft:
         if not means:
             return None
         usual_s, once_s = statistics.fmean(means), statistics.fmean(onces)
-        expected = min(each.expected for each in self._networks.values() if each.expected is not None)
+        expected = statistics.fmean(each.expected for each in self._networks.values() if each.expected is not None)
         left_s = 0.0
         for network in self._networks.values():
             if network.over:

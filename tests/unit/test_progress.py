@@ -13,7 +13,7 @@ from mbench.terminal import progress
 
 NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard")
 LONGEST = "mobilenet_v3_large_minimalistic_1.0_224_standard"
-IN_A_SESSION = ("loading", "checking", "warming up", "measuring", "measuring layers", "metering energy")
+IN_A_SESSION = ("loading", "checking", "warming up", "measuring", "measuring layers", "metering energy", "measured")
 SESSIONS = [f"{number}/3 {stage}" for number in (1, 2, 3) for stage in IN_A_SESSION]
 ORDER = ("compiling", *SESSIONS, "done")
 SHARES = {"measuring": 0.0, "confirming": 0.5, "done": 1.0}
@@ -67,6 +67,7 @@ def run_of(shown: progress.Bars | progress.Lines, *, disturbed: int) -> None:
             for stage in IN_A_SESSION:
                 for fraction in (0.0, 0.5, 1.0):
                     shown.stage(name, f"{number}/3 {stage}", fraction)
+            shown.stage(name, f"{number}/{3 + disturbed if name == NAMES[1] else 3} measured", 1.0)
     shown.stage(NAMES[0], "done", 1.0)
     for number in range(4, 4 + disturbed):
         for stage in IN_A_SESSION:

@@ -146,6 +146,16 @@ def test_sessions_that_are_repeated_count_as_soon_as_that_is_known() -> None:
     assert max(world.errors(turns[2])) < HOLDS_WITHIN
 
 
+def test_what_a_session_showed_counts_at_its_end() -> None:
+    world = World()
+    left = SessionsLeft(NAMES[:2], world.clock)
+    session(world, left, "small", "1/5 ", 2.0)
+    left.stage("small", "1/6 measured", 1.0)
+    assert left.seconds() == pytest.approx((5 + 6) * 2.0)
+    world.now_s += 100.0
+    assert left.seconds() == pytest.approx((5 + 6) * 2.0), "between sessions no session runs"
+
+
 def test_one_that_failed_has_none_to_come() -> None:
     world = World()
     left = SessionsLeft(NAMES[:2], world.clock)

@@ -186,8 +186,9 @@ def test_loops_are_passed_to_every_session(world: World, several: Several, monke
 
 
 def stages(world: World, name: str) -> list[str]:
-    """Return what was reported of a network once it was compiled, without what a fake device reports within."""
-    return [stage.removesuffix(" measuring") for variant, stage, _ in world.progress.stages if variant == name][2:]
+    """Return what was reported of a network once it was compiled: which session begins, and how it ended."""
+    told = [stage for variant, stage, _ in world.progress.stages if variant == name][2:]
+    return [stage.removesuffix(" measuring") for stage in told if not stage.endswith(" measured")]
 
 
 def test_a_stage_says_which_session_it_is_of_and_how_many_are_expected(world: World, several: Several) -> None:
@@ -197,6 +198,13 @@ def test_a_stage_says_which_session_it_is_of_and_how_many_are_expected(world: Wo
     assert stages(world, NAMES[1]) == ["1/3", "2/3", "3/4", "again 4/4", "done"]
     order = [(variant, stage) for variant, stage, _ in world.progress.stages]
     assert order.index((FIRST, "done")) < order.index((NAMES[1], "again 4/4 measuring"))
+
+
+def test_what_a_session_showed_is_reported_at_its_end(world: World, several: Several) -> None:
+    several.planned = {FIRST: [{}, BUSY, {}]}
+    run(world, 3, settings={"variants": (FIRST,)})
+    ends = [stage for _, stage, _ in world.progress.stages if stage.endswith(" measured")]
+    assert ends == ["1/3 measured", "2/4 measured", "3/4 measured"]
 
 
 def test_where_all_sessions_were_disturbed_two_more_are_expected(world: World, several: Several) -> None:
