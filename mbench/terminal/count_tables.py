@@ -21,16 +21,13 @@ ONLY_ALONE = ("op", "loads", "stores", "vector", "FMA")
 
 def networks(record: Record, *, few: int) -> Iterator[RenderableType]:
     """Yield the counts of up to `few` networks, and why there are none; nothing where none were asked for."""
-    if not instruction_counts.wanted(record):
-        return
     found = [result for result in record.results if result.counts]
     if found and len(record.results) <= few:
         yield Fitted(_columns(record, found), rule=False)
     if found:
         yield text("; ".join(_notes(record, found)))
-    told = {
-        result.variant.name: [pairs.why_missing(result, "counts")] for result in record.results if not result.counts
-    }
+    missing = [each for each in record.results if not each.counts] if instruction_counts.wanted(record) else []
+    told = {result.variant.name: [pairs.why_missing(result, "counts")] for result in missing}
     for reason, names in merged(told, {}).items():
         yield text(f"No counts{among(names, record.results)}: {reason}.", style="yellow")
 
@@ -60,13 +57,11 @@ def _notes(record: Record, found: Sequence[Result]) -> Iterator[str]:
         yield f"counts: exact, of code for {counts.target} in emulation, not of what was timed"
     if lanes := instruction_counts.lanes(record, found[0]):
         below = any(instruction_counts.below_one(record, result) for result in found)
-        yield f"per FMA: instructions for each vector multiply-add of {lanes} lanes" + (
-            ", below 1 with Winograd" if below else ""
-        )
+        yield f"per FMA: for each vector multiply-add of {lanes} lanes" + (", below 1 with Winograd" if below else "")
     else:
         yield f"per FMA: not known, the record lacks the vector width of {counts.target}"
     if any(result.counts and result.counts.traffic_bytes for result in found):
-        yield "DRAM*: traffic, by a model of the caches"
+        yield "DRAM*: traffic, modelled"
 
 
 def layers(result: Result, count: int) -> list[Column]:

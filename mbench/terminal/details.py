@@ -59,7 +59,7 @@ def table(lines: Sequence[Row]) -> Iterator[RenderableType]:
     if any(line.result.time_balance for line in timed):
         cells = [_balance(line, line.result.time_balance) for line in timed]
         columns.append(Column(head="layers + runtime\n+ unattributed", cells=cells, rank=2))
-    yield Fitted(columns, [line.style for line in timed], rule=False)
+    yield Fitted(columns, [line.style for line in timed], rule=False, below=2)
 
 
 def _about(line: Row, figure: str) -> str:

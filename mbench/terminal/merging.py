@@ -61,9 +61,15 @@ def merged(told: Mapping[str, Iterable[str]], names: Mapping[str, Mapping[str, s
     return lines
 
 
-def among(networks: Collection[str], every: Collection[str]) -> str:
-    """Return how many of all networks a line is said of, to follow it; nothing if of all."""
-    return "" if len(networks) == len(every) else f" ({len(networks)} of {len(every)} networks)"
+def part(networks: Collection[str], every: Collection[object]) -> str:
+    """Return how many of all networks something is said of, `3 of 16 networks`; nothing if of all."""
+    return "" if len(networks) == len(every) else f"{len(networks)} of {len(every)} networks"
+
+
+def among(networks: Collection[str], every: Collection[object]) -> str:
+    """Return the same in brackets, to follow a line."""
+    said = part(networks, every)
+    return f" ({said})" if said else ""
 
 
 def _told(text: str, names: Mapping[str, str]) -> _Told:

@@ -205,7 +205,7 @@ def _warnings(record: Record, lines: Sequence[Row]) -> Iterator[Text]:
         causes = [f"{cause}{merging.among(of, marked)}" for cause, of in list(disturbed.items())[:_CAUSES]]
         more = len(disturbed) - len(causes)
         yield text(
-            f"{totals.DISTURBED} (~){merging.among(marked, lines)}: {'; '.join(causes)}"
+            f"{', '.join(filter(None, (f'{totals.DISTURBED} (~)', merging.part(marked, lines))))}: {'; '.join(causes)}"
             + (f"; and {more} more" if more > 0 else ""),
             style=totals.STYLE,
         )

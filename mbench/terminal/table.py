@@ -64,6 +64,8 @@ class Column:
     """Columns of a higher rank are left out first where there is no room for all; those of rank 0 stay."""
     left: bool = False
     """Whether it is aligned to the left, as the first column always is."""
+    note: str = ""
+    """What its figures are, to be said below the table."""
 
     @property
     def width(self) -> int:
@@ -75,16 +77,34 @@ class Column:
 class Fitted:
     """A table with as many columns as there is room for, so that a line is a row and no name is split.
 
-    The first column is aligned to the left, and others are to the right.
+    The first column is aligned to the left, and others are to the right. Below it stand the notes of what it shows.
     """
 
-    def __init__(self, columns: Sequence[Column], styles: Sequence[str] = (), *, rule: bool = True) -> None:
-        """Take columns, all with as many cells, the styles of the rows, and whether a rule is below the heads."""
-        self.columns, self.styles, self.rule = tuple(columns), tuple(styles), rule
+    def __init__(
+        self, columns: Sequence[Column], styles: Sequence[str] = (), *, rule: bool = True, below: int = 0
+    ) -> None:
+        """Take columns, all with as many cells.
+
+        Args:
+            columns: from left to right; the first is the name of a row.
+            styles: of the rows.
+            rule: whether a rule is below the heads.
+            below: columns up to this rank that do not fit stand in a table below, not nowhere.
+        """
+        self.columns, self.styles, self.rule, self.below = tuple(columns), tuple(styles), rule, below
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table for the room that there is."""
-        yield self.fit(options.max_width)
+        left_out = list(self.columns[1:])
+        shown = self._fit(options.max_width, left_out)
+        yield self._table(shown, rule=self.rule)
+        left_out = [column for column in left_out if column not in shown and column.rank <= self.below]
+        if left_out:
+            more = self._fit(options.max_width, left_out)
+            shown = [*shown, *more]
+            yield self._table(more, rule=False)
+        if notes := "; ".join(column.note for column in shown if column.note):
+            yield text(notes)
 
     def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
         """Return how wide it is at least and at most."""
@@ -92,23 +112,24 @@ class Fitted:
         most = sum(column.width + 1 for column in self.columns) - 1
         return Measurement(min(least, options.max_width), min(most, options.max_width))
 
-    def fit(self, room: int) -> Table:
-        """Return the table in so many characters; without what is left out."""
-        left = room + 1
-        kept = set[int]()
-        for index in sorted(range(len(self.columns)), key=lambda at: (self.columns[at].rank, at)):
-            column = self.columns[index]
+    def _fit(self, room: int, wanted: Sequence[Column]) -> list[Column]:
+        """Return the first column and those of others that fit beside it in so many characters, in order."""
+        left = room - self.columns[0].width
+        kept = list[Column]()
+        for column in sorted(wanted, key=lambda each: each.rank):
             if column.rank and column.width + 1 > left:
                 continue
-            kept.add(index)
+            kept.append(column)
             left -= column.width + 1
-        shown = [column for index, column in enumerate(self.columns) if index in kept]
+        return [self.columns[0], *(column for column in wanted if column in kept)]
+
+    def _table(self, shown: Sequence[Column], *, rule: bool) -> Table:
         table = ruled("", [shown[0].head], [column.head for column in shown[1:]])
         for made, column in zip(table.columns, shown, strict=True):
             made.justify = "left" if column.left else made.justify
         for number, cells in enumerate(zip(*(column.cells for column in shown), strict=True)):
             add_row(table, *cells, style=self.styles[number] if self.styles else "")
-        if self.rule:
+        if rule:
             table.padding = (0, 0, 0, 0)
         else:
             table.box = None

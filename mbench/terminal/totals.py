@@ -22,6 +22,8 @@ DISTURBED, DOUBTFUL = "disturbed", "?"
 """What stands for a figure that cannot be relied on."""
 OK, WRONG = "ok", "WRONG"
 STYLE = "yellow"
+_WANTED = 6
+"""Up to this rank, columns of a few networks with long names stand in a table below if there is no room."""
 _APART = 1.5
 """Smallest changes of networks that differ by more than this factor are shown network by network."""
 
@@ -64,14 +66,24 @@ def table(record: Record, lines: Sequence[Row]) -> Fitted:
     found = pairs.of_record(record)
     timed = () if emulated else (*_latency(lines), *_changes(lines), *_speed_ups(lines, found), *_batches(lines))
     metered = _all_metered(record)
-    columns = [
+    columns: list[Column] = [
         Column(head="network", cells=[line.name for line in lines]),
         *timed,
         *_counted(record, lines),
         Column(head="MACs", cells=[units.count(pairs.macs(line.result)) for line in lines], rank=4),
         Column(head="params", cells=[units.count(pairs.params(line.result)) for line in lines], rank=8),
-        Column(head="memory", cells=[units.data_size(pairs.peak_bytes(line.result)) for line in lines], rank=5),
-        Column(head="energy*", cells=[units.joules(_joules(line.result, metered)) for line in lines], rank=6),
+        Column(
+            head="memory",
+            cells=[units.data_size(pairs.peak_bytes(line.result)) for line in lines],
+            rank=5,
+            note="memory: weights, activations, workspace",
+        ),
+        Column(
+            head="energy*",
+            cells=[units.joules(_joules(line.result, metered)) for line in lines],
+            rank=6,
+            note=_energy(record),
+        ),
         Column(head="output", cells=[output(line.result) for line in lines]),
     ]
     styles = [line.style for line in lines]
@@ -79,7 +91,7 @@ def table(record: Record, lines: Sequence[Row]) -> Fitted:
         at = next(number for number, line in enumerate(lines) if line.result is found[0].standard) + 1
         columns = [_with(column, at, _ratios(column.head, found[0], metered)) for column in columns]
         styles.insert(at, "")
-    return Fitted(columns, styles)
+    return Fitted(columns, styles, below=_WANTED if len(lines) <= FEW else 0)
 
 
 def _latency(lines: Sequence[Row]) -> Iterator[Column]:
@@ -166,12 +178,11 @@ def _counted(record: Record, lines: Sequence[Row]) -> Iterator[Column]:
     found = [line.result for line in lines]
     if not emulated and (len(lines) <= FEW or not any(result.counts for result in found)):
         return
-    yield Column(
-        head="instr", cells=[units.count(pairs.instructions(each)) for each in found], rank=0 if emulated else 3
-    )
+    instr = [units.count(pairs.instructions(each)) for each in found]
+    yield Column(head="instr", cells=instr, rank=0 if emulated else 3, note="instr: of one run, counted exactly")
     if any(each.end_to_end.latency_model_s is not None for each in found):
         cells = [units.seconds(each.end_to_end.latency_model_s) for each in found]
-        yield Column(head="latency*", cells=cells, rank=3)
+        yield Column(head="latency*", cells=cells, rank=3, note="latency*: a model's, of one thread, not measured")
     if len(lines) > FEW:
         per = [units.decimal(instruction_counts.of_network(record, each)) for each in found]
         yield Column(head="per FMA", cells=per, rank=7)
@@ -208,12 +219,9 @@ def _energy_ratio(top: Result, under: Result, metered: bool) -> float | None:
 
 # --------------------------------------------------------------------------------------------- what the numbers are
 def notes(record: Record, lines: Sequence[Row], more: Sequence[str] = ()) -> Iterator[RenderableType]:
-    """Yield what the figures of the main table are, in sentences; `more`: sentences that belong to latency."""
-    if instruction_counts.emulated(record):
-        yield text(_of_counts(record))
-    elif any(line.headline for line in lines):
+    """Yield what the latencies of the main table are, in sentences; `more`: sentences that go with them."""
+    if any(line.headline for line in lines):
         yield text(" ".join((*_of_latency(record, lines), *more)))
-    yield text(f"memory: weights, activations, workspace; {_energy(record)}")
 
 
 def _of_latency(record: Record, lines: Sequence[Row]) -> Iterator[str]:
@@ -246,12 +254,10 @@ def _spread(several: Sequence[Row]) -> Iterator[str]:
         return
     within = units.ranged((each.within for each in good), units.percent)
     between = units.ranged((each.between for each in good), units.percent)
-    yield f"Spread: {within} within a session (quartiles), {between} between sessions."
-    where = (
-        "as listed" if _far_apart(several) else "from " + units.ranged(map(_smallest, several), units.change) + " on"
-    )
-    rest = f"; {DOUBTFUL}: {DISTURBED}" if len(good) < len(several) else ""
-    yield f"Two such records show a slow-down {where}{rest}."
+    yield f"Spread: {within} within, {between} between sessions."
+    smallest = "as listed" if _far_apart(several) else f"from {units.ranged(map(_smallest, several), units.change)} on"
+    rest = f" ({DOUBTFUL}: {DISTURBED})" if len(good) < len(several) else ""
+    yield f"Two such records show a slow-down {smallest}{rest}."
 
 
 def _noise(record: Record, lines: Sequence[Row]) -> Iterator[str]:
@@ -260,12 +266,6 @@ def _noise(record: Record, lines: Sequence[Row]) -> Iterator[str]:
     visible = [each.smallest_visible_change for each in found if each]
     if visible:
         yield f"A/A noise within the process hides slow-downs below {units.ranged(visible, units.change)}."
-
-
-def _of_counts(record: Record) -> str:
-    said = f"instr: instructions of one run, counted exactly in emulation ({record.device.emulator or 'not named'})"
-    modelled = any(result.end_to_end.latency_model_s is not None for result in record.results)
-    return said + ("; latency*: a model's, of one thread, not measured" if modelled else "")
 
 
 def _all_metered(record: Record) -> bool:
