@@ -51,7 +51,7 @@ def progress(names: Sequence[str], shares: Mapping[str, float] | None = None, /)
     return shown.show(console(stderr=True), names, shares)
 
 
-class Quiet:
+class QuietConsole:
     """Shows no progress, and keeps remarks for when they are wanted: the display of `--quiet`."""
 
     def __init__(self) -> None:

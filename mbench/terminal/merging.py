@@ -21,17 +21,17 @@ _HOLE = "\0"
 _FILLING = re.compile(rf"{_HOLE}|(?<![\w.+-])(\d+(?:\.\d+)?)(?: (ns|µs|ms|s)\b)?(?![\w.]*\w)")
 
 
-class _Number(NamedTuple):
+class _NumberInText(NamedTuple):
     value: float
     """In seconds, if it is a time."""
     text: str
 
 
-class _Told(NamedTuple):
+class _MergedText(NamedTuple):
     """A text with holes where its names and numbers were, and what filled them, in order."""
 
     shape: str
-    filled: tuple[tuple[str, ...] | _Number, ...]
+    filled: tuple[tuple[str, ...] | _NumberInText, ...]
 
 
 def known_names(result: Result) -> dict[str, str]:
@@ -47,7 +47,7 @@ def merged(told: Mapping[str, Iterable[str]], names: Mapping[str, Mapping[str, s
         told: the texts of each network.
         names: of each network, the names of its layers and kernels, each with what it is.
     """
-    alike: dict[str, list[tuple[str, _Told]]] = {}
+    alike: dict[str, list[tuple[str, _MergedText]]] = {}
     for network, texts in told.items():
         for text in texts:
             found = _told(plain.visible(text), names.get(network, {}))
@@ -72,7 +72,7 @@ def among(networks: Collection[str], every: Collection[object]) -> str:
     return f" ({said})" if said else ""
 
 
-def _told(text: str, names: Mapping[str, str]) -> _Told:
+def _told(text: str, names: Mapping[str, str]) -> _MergedText:
     """Return a text without the names of its layers and kernels, and without numbers."""
     shape, lists, at = "", list[tuple[str, ...]](), 0
     for match in _WORD.finditer(text):
@@ -87,28 +87,28 @@ def _told(text: str, names: Mapping[str, str]) -> _Told:
     return _without_numbers(shape + text[at:], lists)
 
 
-def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _Told:
+def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _MergedText:
     shape, rest, at = "", iter(lists), 0
-    filled = list[tuple[str, ...] | _Number]()
+    filled = list[tuple[str, ...] | _NumberInText]()
     for match in _FILLING.finditer(text):
         shape += text[at : match.start()] + _HOLE
         at = match.end()
         if match[0] == _HOLE:
             filled.append(next(rest))
         else:
-            filled.append(_Number(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
+            filled.append(_NumberInText(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
             shape += "s" if match[2] else "#"  # a number and a time are not alike
-    return _Told(shape + text[at:], tuple(filled))
+    return _MergedText(shape + text[at:], tuple(filled))
 
 
-def _line(said: Sequence[_Told], kinds: Mapping[str, str]) -> str:
+def _line(said: Sequence[_MergedText], kinds: Mapping[str, str]) -> str:
     line, *parts = said[0].shape.split(_HOLE)
     for place, after in enumerate(parts):
         values = [found.filled[place] for found in said]
-        if isinstance(values[0], _Number):
-            line += _range([value for value in values if isinstance(value, _Number)]) + after[1:]
+        if isinstance(values[0], _NumberInText):
+            line += _range([value for value in values if isinstance(value, _NumberInText)]) + after[1:]
         else:
-            line += _named([value for value in values if not isinstance(value, _Number)], kinds) + after
+            line += _named([value for value in values if not isinstance(value, _NumberInText)], kinds) + after
     return line
 
 
@@ -120,7 +120,7 @@ def _named(lists: Sequence[tuple[str, ...]], kinds: Mapping[str, str]) -> str:
     return f"{said} {kinds.get(lists[0][0], 'layer')}{'' if said == '1' else 's'}"
 
 
-def _range(values: Sequence[_Number]) -> str:
+def _range(values: Sequence[_NumberInText]) -> str:
     low, high = min(values), max(values)
     if low.value == high.value:
         return low.text

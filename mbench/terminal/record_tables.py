@@ -18,7 +18,7 @@ from mbench.networks import costs
 from mbench.networks.layers import LayerSpec
 from mbench.terminal import count_tables, details, merging, totals
 from mbench.terminal.table import add_row, ruled, text
-from mbench.terminal.totals import Row
+from mbench.terminal.totals import TotalsRow
 
 __all__ = ["add_row", "layers_table", "record_tables", "ruled"]
 
@@ -55,7 +55,7 @@ def record_tables(record: Record) -> list[RenderableType]:
 class _Layers:
     """The slowest layers of a few networks: as many as fit on a screen beside all the rest."""
 
-    def __init__(self, record: Record, lines: Sequence[Row], rest: Sequence[RenderableType]) -> None:
+    def __init__(self, record: Record, lines: Sequence[TotalsRow], rest: Sequence[RenderableType]) -> None:
         self._record, self._lines, self._rest = record, lines, rest
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -196,7 +196,7 @@ def _tuned(record: Record) -> Iterator[Text]:
     )
 
 
-def _warnings(record: Record, lines: Sequence[Row]) -> Iterator[Text]:
+def _warnings(record: Record, lines: Sequence[TotalsRow]) -> Iterator[Text]:
     """Yield a line for each cause: what disturbed networks, what else is to be known, what is wrong."""
     names = {line.name: merging.known_names(line.result) for line in lines}
     disturbed = merging.merged({line.name: line.disturbed for line in lines if line.disturbed}, names)
@@ -217,7 +217,7 @@ def _warnings(record: Record, lines: Sequence[Row]) -> Iterator[Text]:
             yield text(f"WRONG OUTPUT: {line.name}: {_numerics_detail(line.result.numerics)}", style="bold red")
 
 
-def _said(warning: str, line: Row) -> bool:
+def _said(warning: str, line: TotalsRow) -> bool:
     """Return whether a warning only repeats what disturbed a network: it begins with the same words."""
     return any(_words(warning)[:_SAME] == _words(cause)[:_SAME] for cause in line.disturbed)
 
