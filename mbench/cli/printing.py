@@ -60,7 +60,7 @@ class QuietConsole:
 
     @contextlib.contextmanager
     def __call__(self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, /) -> Iterator[Progress]:
-        """Return what is told of the work."""
+        """Return what is said of the work."""
         yield self
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:

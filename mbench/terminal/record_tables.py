@@ -26,7 +26,7 @@ SLOWEST = 6
 SCREEN = 24 - 2
 """Lines of a screen, without the two that say where record and page are."""
 _CAUSES = 2
-"""Of what disturbed networks, so many are told."""
+"""Of what disturbed networks, so many are named."""
 _SAME = 3
 """Words with which two texts begin that speak of the same cause."""
 _TUNED = "(tuned)"
