@@ -27,10 +27,10 @@ class _Number(NamedTuple):
     text: str
 
 
-class _Told(NamedTuple):
+class _Shape(NamedTuple):
     """A text with holes where its names and numbers were, and what filled them, in order."""
 
-    shape: str
+    outline: str
     filled: tuple[tuple[str, ...] | _Number, ...]
 
 
@@ -40,18 +40,18 @@ def known_names(result: Result) -> dict[str, str]:
     return kernels | dict.fromkeys((layer.name for layer in result.layers), "layer")
 
 
-def merged(told: Mapping[str, Iterable[str]], names: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+def merged(texts: Mapping[str, Iterable[str]], names: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Return what is said of networks, a line for a cause in the order of first mention, with whom it is said of.
 
     Args:
-        told: the texts of each network.
+        texts: what is said of each network.
         names: of each network, the names of its layers and kernels, each with what it is.
     """
-    alike: dict[str, list[tuple[str, _Told]]] = {}
-    for network, texts in told.items():
-        for text in texts:
-            found = _told(plain.visible(text), names.get(network, {}))
-            alike.setdefault(found.shape, []).append((network, found))
+    alike: dict[str, list[tuple[str, _Shape]]] = {}
+    for network, said in texts.items():
+        for text in said:
+            found = _shape(plain.visible(text), names.get(network, {}))
+            alike.setdefault(found.outline, []).append((network, found))
     lines: dict[str, tuple[str, ...]] = {}
     for group in alike.values():
         networks = [network for network, _ in group]
@@ -72,7 +72,7 @@ def among(networks: Collection[str], every: Collection[object]) -> str:
     return f" ({said})" if said else ""
 
 
-def _told(text: str, names: Mapping[str, str]) -> _Told:
+def _shape(text: str, names: Mapping[str, str]) -> _Shape:
     """Return a text without the names of its layers and kernels, and without numbers."""
     shape, lists, at = "", list[tuple[str, ...]](), 0
     for match in _WORD.finditer(text):
@@ -87,7 +87,7 @@ def _told(text: str, names: Mapping[str, str]) -> _Told:
     return _without_numbers(shape + text[at:], lists)
 
 
-def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _Told:
+def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _Shape:
     shape, rest, at = "", iter(lists), 0
     filled = list[tuple[str, ...] | _Number]()
     for match in _FILLING.finditer(text):
@@ -98,11 +98,11 @@ def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _Told:
         else:
             filled.append(_Number(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
             shape += "s" if match[2] else "#"  # a number and a time are not alike
-    return _Told(shape + text[at:], tuple(filled))
+    return _Shape(shape + text[at:], tuple(filled))
 
 
-def _line(said: Sequence[_Told], kinds: Mapping[str, str]) -> str:
-    line, *parts = said[0].shape.split(_HOLE)
+def _line(said: Sequence[_Shape], kinds: Mapping[str, str]) -> str:
+    line, *parts = said[0].outline.split(_HOLE)
     for place, after in enumerate(parts):
         values = [found.filled[place] for found in said]
         if isinstance(values[0], _Number):

@@ -54,7 +54,7 @@ class Estimator(Protocol):
 
 
 @dataclasses.dataclass
-class _Network:
+class _Sessions:
     """What is known of a network's sessions."""
 
     expected: int | None = None
@@ -70,7 +70,7 @@ class _Network:
 class _Session:
     """The one that is running."""
 
-    network: _Network
+    network: _Sessions
     number: int
     began_s: float
     once_s: float = 0.0
@@ -83,7 +83,7 @@ class SessionsLeft:
     def __init__(self, names: Sequence[str], clock: Clock = time.monotonic) -> None:
         """Begin; `clock` in seconds."""
         self._clock = clock
-        self._networks = {name: _Network() for name in names}
+        self._networks = {name: _Sessions() for name in names}
         self._session: _Session | None = None
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
