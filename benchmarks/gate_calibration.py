@@ -110,7 +110,7 @@ def _timed(scenario: str, digest: str, arguments: argparse.Namespace) -> Trial:
     else:
         head = trial_builds.build(again=True, distance=random.choice(DISTANCES) if scenario == "moved" else 0)
     start = time.perf_counter()
-    with _load() if loaded and not arguments.beside else contextlib.nullcontext():
+    with load() if loaded and not arguments.beside else contextlib.nullcontext():
         found, processes = trial_builds.gate(base, head, threads)
     seconds = time.perf_counter() - start
     worse = tuple(finding.layer or "whole" for finding in found if finding.outcome == "regressed")
@@ -125,7 +125,7 @@ def _timed(scenario: str, digest: str, arguments: argparse.Namespace) -> Trial:
 
 
 @contextlib.contextmanager
-def _load() -> Iterator[None]:
+def load() -> Iterator[None]:
     """Keep one processor busy meanwhile."""
     process = multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
     process.start()
@@ -151,7 +151,7 @@ def _counted(scenario: str, digest: str, arguments: argparse.Namespace) -> Trial
     built = trial_builds.build(NETWORK, COUNTED_TARGET, again=True)
     if scenario == "counts1":
         layer, built = _with_one_more(built)
-    with contextlib.nullcontext() if arguments.beside else _load():
+    with contextlib.nullcontext() if arguments.beside else load():
         head = _count(built)
     matches = matching.layers(base.layers, head.layers)
     found = [*exact.of_network(base, head, Limits(), counts=True)]

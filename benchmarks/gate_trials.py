@@ -18,7 +18,8 @@ from layout import table
 SCENARIOS = ("same", "loaded", "moved", "layer10", "layer5", "whole2", "counts", "counts1")
 SILENT = ("same", "loaded", "moved", "counts")
 """Where there is nothing to find."""
-SLOWER = {"layer10": 0.10, "layer5": 0.05, "whole2": 0.02}
+SLOWER = {"layer10": 0.10, "layer5": 0.05, "whole2": 0.02, "whole10": 0.10, "whole30": 0.30}
+"""By how much code is made slower; the last two by `recorded_calibration.py`."""
 NEAR = 0.1
 """How far a planted slow-down may be from the intended one, as a share of it."""
 TOLERATED = 0.005

@@ -25,19 +25,22 @@ _MUCH, _LITTLE = 40_000, 100
 """Iterations of planted work that show how long it takes: longer than any layer, and about a hundredth of one."""
 
 
-def slowed(base: Artifact, scenario: str, threads: int) -> tuple[str, Artifact, float]:
+def slowed(base: Artifact, scenario: str, threads: int, *, least: float = 0.0) -> tuple[str, Artifact, float]:
     """Return a layer drawn among those that are long enough, the network with it made slower, and the ratio alone.
 
-    Planted code moves the kernel's own within its function, which may cost or save as much.
+    Planted code moves the kernel's own within its function, which may cost or save as much. `least` is the share of the
+    network's time that such a layer has at least.
 
     Raises:
         SystemExit: no layer could be made as much slower as intended.
     """
     seconds, pace = _seconds_and_pace(str(base.folder), threads)
     kernels = trial_builds.own_kernels(base)
-    layers = trial_builds.long_enough(kernels, seconds)
+    layers = [
+        name for name in trial_builds.long_enough(kernels, seconds) if seconds[name] >= least * sum(seconds.values())
+    ]
     for layer in random.sample(layers, len(layers)):
-        slowed_s = sum(seconds.values()) if scenario == "whole2" else seconds[layer]
+        slowed_s = sum(seconds.values()) if scenario.startswith("whole") else seconds[layer]
         wanted_s = work_s = SLOWER[scenario] * slowed_s
         for _ in range(_TRIES):
             iterations = max(1, round((work_s - pace.fixed_s) / pace.iteration_s))

@@ -12,6 +12,7 @@ from pathlib import Path
 from mbench.core.field_types import MOST_TIMEOUT_S
 from mbench.core.records import Record, Result
 from mbench.core.run_options import FEWEST_SAMPLES, RunOptions, flag
+from mbench.core.sessions import DEFAULT_SESSIONS
 from mbench.hardware import device_kinds
 
 _DEFAULTS = RunOptions()
@@ -38,7 +39,8 @@ def run_options(record: Record, result: Result) -> RunOptions:
         threads=settings.threads,
         batch=result.variant.batch,
         dtype=settings.dtype,
-        sessions=settings.sessions if kind.runs and not kind.counts_only else None,
+        sessions=settings.sessions if settings.sessions not in (1, DEFAULT_SESSIONS) else None,
+        quick=settings.sessions == 1 and kind.runs and not kind.counts_only and not settings.compile_only,
         repeat=None if open_ended else settings.repeat,
         timeout_s=min(max(1, round(settings.timeout_s)), MOST_TIMEOUT_S),
         compile_only=settings.compile_only,
@@ -55,7 +57,7 @@ def option_words(options: RunOptions) -> list[str]:
     if options.threads is not None:
         words += ["--threads", str(options.threads)]
     words += ["--batch", ",".join(map(str, options.batches)), "--dtype", options.dtype]
-    for field in ("device", "output", "sessions", "repeat", "timeout_s", "build_timeout_s", "prefer"):
+    for field in ("device", "output", "sessions", "wait_quiet_s", "repeat", "timeout_s", "build_timeout_s", "prefer"):
         value = getattr(options, field)
         if value != getattr(_DEFAULTS, field):
             words += [flag(field), f"{value:g}" if isinstance(value, float) else str(value)]

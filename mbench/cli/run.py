@@ -49,6 +49,10 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
 @click.option("--sessions", type=click.IntRange(1, 1000), default=None, help="Fresh processes a network.  [default: 5]")
 @click.option("--quick", is_flag=True, help="One session: sooner done, blind to how far processes lie apart.")
 @click.option(
+    "--wait-quiet", is_flag=False, flag_value="60s", default=None, metavar="[TIME]",
+    help="Wait for a quiet, cool machine, at most so long.  [default: 60s]",
+)  # fmt: skip
+@click.option(
     "--repeat", type=click.IntRange(3, 100_000), default=None,
     help="End-to-end samples a session.  [default: 8 to 100 in 0.4 s]",
 )  # fmt: skip
@@ -79,6 +83,7 @@ def run(
     output: Path,
     sessions: int | None,
     quick: bool,
+    wait_quiet: str | None,
     repeat: int | None,
     timeout_s: int,
     build_timeout_s: int,
@@ -101,7 +106,7 @@ def run(
     its standard twin.
     """
     from mbench.api import run as api
-    from mbench.core import names, record_files
+    from mbench.core import durations, names, record_files
     from mbench.core.run_options import RunOptions
 
     interrupted, hushed = False, printing.Hushed()
@@ -115,6 +120,7 @@ def run(
             asked = RunOptions(
                 device=device, threads=threads, batch=batch, dtype=dtype, standard=standard, output=output,
                 sessions=sessions, quick=quick, repeat=repeat, timeout_s=timeout_s,
+                wait_quiet_s=None if wait_quiet is None else durations.parse(wait_quiet, "--wait-quiet"),
                 build_timeout_s=build_timeout_s, compile_only=compile_only, counts=counts,
                 keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned,
                 target_dirs=target_dirs, labels=labels, prefer=prefer,

@@ -10,6 +10,8 @@ from msgspec import Meta
 from mbench.core.field_types import Amount, Bytes, Count, Moment, Samples, Seconds, Strict, Texts, TextTable
 from mbench.core.machine_types import Conditions
 
+DEFAULT_SESSIONS = 5
+"""Of a run, unless other are asked for: two records of so many show a slow-down of a tenth on a quiet machine."""
 MOST_SESSIONS = 1000
 Sessions = Annotated[int, Meta(gt=0, le=MOST_SESSIONS)]
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from mbench.core import machine_cache
+from mbench.core.errors import UsageError
 from mbench.core.machine_types import Host
 
 _MOST = 50
@@ -33,7 +34,10 @@ def known(host: Host, threads: int) -> float | None:
         host: the machine that measured.
         threads: 1, or 2 for any more.
     """
-    seen = machine_cache.read(_file(host, threads), tuple[SeenSpread, ...]) or ()
+    try:
+        seen = machine_cache.read(_file(host, threads), tuple[SeenSpread, ...]) or ()
+    except UsageError:  # a user without a home has no cache
+        return None
     freedom = sum(each.freedom for each in seen)
     if freedom < _FEWEST_FREEDOM:
         return None

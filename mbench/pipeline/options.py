@@ -16,6 +16,7 @@ from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
 from mbench.core.run_options import RunOptions, TuneOptions
+from mbench.core.sessions import DEFAULT_SESSIONS
 from mbench.core.settings import Settings, Warmup
 from mbench.devices import emulation, registry
 from mbench.devices.registry import DeviceChoice
@@ -28,8 +29,6 @@ from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
 from mbench.tuning.tuner import TuningJob
 
-SESSIONS = 5
-"""Of a run, unless other are asked for: what the statistics of `mbench.gating.recorded` take for two records."""
 MOST_SAMPLES, MEASURE_MAX_S = 100, 0.4
 """Of a session, where the number of samples is left open: end to end, and once more for the layers."""
 DEFAULT_TRIALS = 64
@@ -109,7 +108,7 @@ def _sessions(options: RunOptions, device: DeviceKind) -> int:
             raise UsageError(f"--sessions {asked}: nothing is timed here, so that one is enough; leave it out")
     if options.quick or facts.counts_only or not facts.runs:
         return 1
-    return SESSIONS if asked is None else asked
+    return DEFAULT_SESSIONS if asked is None else asked
 
 
 def _networks(patterns: tuple[str, ...], options: RunOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -91,7 +91,7 @@ def run(job: Job, progress: Progress) -> Record:
         TargetError: LLVM does not know the target's processor.
         PluginError: another package that decides what is built is broken.
     """
-    record = _without_retried(job.before) if job.before else _empty(job)
+    record = _without_retried(job.before) if job.before else begun(job)
     left, unkept = record.unfinished(), keeping.without_artifact(job, record)
     if not left and not unkept:
         progress.note("nothing is left to measure")
@@ -172,7 +172,8 @@ def _without_retried(record: Record) -> Record:
     return msgspec.structs.replace(record, failures=kept)
 
 
-def _empty(job: Job) -> Record:
+def begun(job: Job) -> Record:
+    """Return the record of a run that has measured nothing yet."""
     now = datetime.datetime.now(datetime.UTC)
     kind: DeviceKind = "none" if job.settings.compile_only else job.device
     runs = device_kinds.of(kind).runs
@@ -226,10 +227,10 @@ def _written(job: Job, record: Record, found: Sequence[Result | Failure]) -> Rec
         OutputError: it could not be written; the error says where it is saved instead.
     """
     try:
-        return _put(job, _with(record, found))
+        return _put(job, grown(record, found))
     except RecordError as error:
         why = str(error).removeprefix(f"{job.path}: ")
-    return _put(job, _with(record, [_unrecorded(item, why) for item in found]))
+    return _put(job, grown(record, [_unrecorded(item, why) for item in found]))
 
 
 def _put(job: Job, record: Record) -> Record:
@@ -240,7 +241,8 @@ def _put(job: Job, record: Record) -> Record:
     return record
 
 
-def _with(record: Record, found: Sequence[Result | Failure]) -> Record:
+def grown(record: Record, found: Sequence[Result | Failure]) -> Record:
+    """Return a record with more results, each in the place of one with fewer sessions, and more failures."""
     new = {item.variant.name: item for item in found if isinstance(item, Result)}
     kept = tuple(_longer(before, new.pop(before.variant.name, before)) for before in record.results)
     return msgspec.structs.replace(

@@ -15,7 +15,7 @@ from mbench.analysis import headline
 from mbench.core import spread_history
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
-from mbench.core.progress import Progress
+from mbench.core.progress import Progress, Report
 from mbench.core.records import Failure, Record, Result
 from mbench.core.spread_history import SeenSpread
 from mbench.devices.protocols import DeviceRunner
@@ -27,7 +27,7 @@ from mbench.pipeline import observe, pace_library, quiet_machine, results
 from mbench.pipeline.job import Job
 
 NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
-Keep = Callable[..., Record]
+WriteFound = Callable[..., Record]
 """Called with a record and results or failures; returns the record with them, which is on disk."""
 _ENOUGH = 3
 """Sessions that show a spread."""
@@ -63,7 +63,7 @@ class Turns:
 
 
 def measure_all(
-    job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress, keep: Keep
+    job: Job, record: Record, ready: dict[str, tuple[Artifact, bool]], progress: Progress, keep: WriteFound
 ) -> Record:
     """Measure every network that was built, session by session; return the record, which is on disk.
 
@@ -82,7 +82,7 @@ def measure_all(
             quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
-        run = _Measuring(job, device, quiet, counting, progress, keep)
+        run = _SessionRunner(job, device, quiet, counting, progress, keep)
         wanted = job.settings.sessions
         for turns in _in_turn(networks, wanted, quiet):
             record = run.session(record, turns)
@@ -147,7 +147,7 @@ def _expected(turns: Turns, wanted: int, quiet: Quiet) -> int:
     return wanted + min(disturbed if undisturbed else _FRUITLESS, disturbed, wanted)
 
 
-class _Measuring:
+class _SessionRunner:
     """Measures one session after the other, and keeps each in the record."""
 
     def __init__(
@@ -157,7 +157,7 @@ class _Measuring:
         quiet: Quiet,
         counting: observe.Counting | None,
         progress: Progress,
-        keep: Keep,
+        keep: WriteFound,
     ) -> None:
         self._job, self._device, self._quiet = job, device, quiet
         self._counting, self._progress, self._keep = counting, progress, keep
@@ -184,7 +184,7 @@ class _Measuring:
         turns.failed |= any(failure.variant == turns.name for failure in record.failures)
         return record
 
-    def _report(self, turns: Turns) -> Callable[[str, float], None]:
+    def _report(self, turns: Turns) -> Report:
         number, wanted = len(turns.seen) + 1, self._job.settings.sessions
         expected = max(number, _expected(turns, wanted, self._quiet))
         which = ("again " if number > wanted else "") + (f"{number}/{expected} " if wanted > 1 else "")

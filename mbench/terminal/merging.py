@@ -21,17 +21,17 @@ _HOLE = "\0"
 _FILLING = re.compile(rf"{_HOLE}|(?<![\w.+-])(\d+(?:\.\d+)?)(?: (ns|µs|ms|s)\b)?(?![\w.]*\w)")
 
 
-class _Number(NamedTuple):
+class _Quantity(NamedTuple):
     value: float
     """In seconds, if it is a time."""
     text: str
 
 
-class _Shape(NamedTuple):
+class _Outlined(NamedTuple):
     """A text with holes where its names and numbers were, and what filled them, in order."""
 
-    outline: str
-    filled: tuple[tuple[str, ...] | _Number, ...]
+    text: str
+    filled: tuple[tuple[str, ...] | _Quantity, ...]
 
 
 def known_names(result: Result) -> dict[str, str]:
@@ -47,11 +47,11 @@ def merged(texts: Mapping[str, Iterable[str]], names: Mapping[str, Mapping[str, 
         texts: what is said of each network.
         names: of each network, the names of its layers and kernels, each with what it is.
     """
-    alike: dict[str, list[tuple[str, _Shape]]] = {}
+    alike: dict[str, list[tuple[str, _Outlined]]] = {}
     for network, said in texts.items():
         for text in said:
             found = _shape(plain.visible(text), names.get(network, {}))
-            alike.setdefault(found.outline, []).append((network, found))
+            alike.setdefault(found.text, []).append((network, found))
     lines: dict[str, tuple[str, ...]] = {}
     for group in alike.values():
         networks = [network for network, _ in group]
@@ -72,7 +72,7 @@ def among(networks: Collection[str], every: Collection[object]) -> str:
     return f" ({said})" if said else ""
 
 
-def _shape(text: str, names: Mapping[str, str]) -> _Shape:
+def _shape(text: str, names: Mapping[str, str]) -> _Outlined:
     """Return a text without the names of its layers and kernels, and without numbers."""
     shape, lists, at = "", list[tuple[str, ...]](), 0
     for match in _WORD.finditer(text):
@@ -87,28 +87,28 @@ def _shape(text: str, names: Mapping[str, str]) -> _Shape:
     return _without_numbers(shape + text[at:], lists)
 
 
-def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _Shape:
+def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _Outlined:
     shape, rest, at = "", iter(lists), 0
-    filled = list[tuple[str, ...] | _Number]()
+    filled = list[tuple[str, ...] | _Quantity]()
     for match in _FILLING.finditer(text):
         shape += text[at : match.start()] + _HOLE
         at = match.end()
         if match[0] == _HOLE:
             filled.append(next(rest))
         else:
-            filled.append(_Number(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
+            filled.append(_Quantity(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
             shape += "s" if match[2] else "#"  # a number and a time are not alike
-    return _Shape(shape + text[at:], tuple(filled))
+    return _Outlined(shape + text[at:], tuple(filled))
 
 
-def _line(said: Sequence[_Shape], kinds: Mapping[str, str]) -> str:
-    line, *parts = said[0].outline.split(_HOLE)
+def _line(said: Sequence[_Outlined], kinds: Mapping[str, str]) -> str:
+    line, *parts = said[0].text.split(_HOLE)
     for place, after in enumerate(parts):
         values = [found.filled[place] for found in said]
-        if isinstance(values[0], _Number):
-            line += _range([value for value in values if isinstance(value, _Number)]) + after[1:]
+        if isinstance(values[0], _Quantity):
+            line += _range([value for value in values if isinstance(value, _Quantity)]) + after[1:]
         else:
-            line += _named([value for value in values if not isinstance(value, _Number)], kinds) + after
+            line += _named([value for value in values if not isinstance(value, _Quantity)], kinds) + after
     return line
 
 
@@ -120,7 +120,7 @@ def _named(lists: Sequence[tuple[str, ...]], kinds: Mapping[str, str]) -> str:
     return f"{said} {kinds.get(lists[0][0], 'layer')}{'' if said == '1' else 's'}"
 
 
-def _range(values: Sequence[_Number]) -> str:
+def _range(values: Sequence[_Quantity]) -> str:
     low, high = min(values), max(values)
     if low.value == high.value:
         return low.text

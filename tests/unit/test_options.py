@@ -221,7 +221,7 @@ def test_where_this_machine_times_nothing_its_quota_is_not_noted(changes: dict[s
 
 
 def test_a_resumed_run_keeps_its_threads_and_is_noted(tmp_path: Path) -> None:
-    record_files.write(tmp_path / "run.json", runner._empty(job(X86, "x86_64_v2", threads=4)))
+    record_files.write(tmp_path / "run.json", runner.begun(job(X86, "x86_64_v2", threads=4)))
     given: dict[str, Any] = {"use_cache": True, "build_timeout_s": 60.0}
     resumed = options.resumed_job(tmp_path / "run.json", limited(1.5), **given)
     assert (resumed.settings.threads, resumed.notes) == (4, (HELD_BACK.format("1.5", "4 threads"),))
@@ -275,6 +275,6 @@ def test_a_run_with_a_target_that_brings_its_choices_can_be_resumed(tmp_path: Pa
     wide = msgspec.structs.replace(X86, versions=host.describe().versions)
     made = job(wide, "my_board", target_dirs=(tmp_path / "boards",), use_tuned=True, compile_only=True)
     assert made.settings.tuned, "the target brings a file"
-    record_files.write(tmp_path / "run.json", runner._empty(made))
+    record_files.write(tmp_path / "run.json", runner.begun(made))
     resumed = options.resumed_job(tmp_path / "run.json", wide, use_cache=True, build_timeout_s=60.0)
     assert resumed.choices.files == made.settings.tuned

@@ -53,6 +53,9 @@ OPTIONS = st.builds(
     batch=st.integers(1, 65_536) | st.lists(st.integers(1, 65_536), min_size=2, max_size=3, unique=True).map(tuple),
     dtype=NAMES,
     output=st.just(Path("mbench-results")) | NAMES.map(lambda text: Path(f"x{text}")),
+    sessions=st.none() | st.integers(1, 1000),
+    quick=st.booleans(),
+    wait_quiet_s=st.none() | WHOLE_SECONDS,
     repeat=st.none() | st.integers(3, 100_000),
     timeout_s=WHOLE_SECONDS,
     build_timeout_s=WHOLE_SECONDS,
@@ -119,7 +122,7 @@ def test_what_is_no_default_is_in_the_command() -> None:
     words = repeated(msgspec.structs.replace(record, settings=settings))
     assert words == [
         "mbench", "run", "mobilenet_v1_1.0_224", "--target", "host", "--threads", "2", "--batch", "1", "--dtype",
-        "float32", "--repeat", "7", "--timeout", "30", "--no-tuned",
+        "float32", "--repeat", "7", "--timeout", "30", "--quick", "--no-tuned",
     ]  # fmt: skip
 
 

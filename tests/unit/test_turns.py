@@ -15,11 +15,12 @@ from mbench.core.errors import MeasureError
 from mbench.core.records import Result
 from mbench.devices.process import WorkerDied
 from mbench.measure.observation import MeasurePlan, Observation
-from mbench.pipeline import quiet_machine, runner
+from mbench.networks import variants
+from mbench.pipeline import quiet_machine, runner, turns
 
 pytest_plugins = ("run_fixtures",)
 FIRST = NAMES[0]
-BUSY = {"others_busy_s": 0.9}
+BUSY: dict[str, Any] = {"others_busy_s": 0.9}
 
 
 class Several(fakes.Device):
@@ -52,6 +53,16 @@ def run(world: World, sessions: int, **changes: Any) -> dict[str, Result]:
     return {result.variant.name: result for result in record.results}
 
 
+def test_a_network_that_failed_is_timed_no_more(tmp_path: Path) -> None:
+    built = fakes.compiled(tmp_path, variants.parse(FIRST))
+    network = turns.Turns(built, cached=False)
+    assert not network.timed
+    network.seen.append(fakes.observed(built))
+    assert network.timed
+    network.seen.append(fakes.unseen(fakes.WRONG))
+    assert (network.wrong, network.timed) == (True, False)
+
+
 def test_networks_take_turns(world: World, several: Several) -> None:
     results = run(world, 3)
     assert several.order == [*NAMES] * 3
@@ -74,14 +85,14 @@ def test_a_disturbed_session_is_repeated_and_left_out(world: World, several: Sev
 
 
 def test_repeating_ends_when_it_brings_nothing(world: World, several: Several) -> None:
-    several.planned = {FIRST: [BUSY] * 100}
+    several.planned = {FIRST: [*[BUSY] * 100]}
     result = run(world, 5, settings={"variants": (FIRST,)})[FIRST]
     assert len(result.sessions) == 5 + 2
     assert not any(each.left_out for each in result.sessions)
 
 
 def test_repeating_goes_on_while_it_helps_and_has_an_end(world: World, several: Several) -> None:
-    several.planned = {FIRST: [BUSY] * 4 + [{}, BUSY, {}, BUSY, {}, BUSY] + [BUSY] * 100}
+    several.planned = {FIRST: [*[BUSY] * 4, {}, BUSY, {}, BUSY, {}, *[BUSY] * 100]}
     result = run(world, 4, settings={"variants": (FIRST,)})[FIRST]
     assert len(result.sessions) == 8, "at most as many again"
 
@@ -140,8 +151,8 @@ def test_what_a_run_showed_of_the_machine_is_remembered(
     world: World, several: Several, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
-    apart = [{"latency_s": (factor * 1e-3, factor * 1.0001e-3)} for factor in (1.0, 1.02, 0.98, 1.01, 0.99)]
-    several.planned = {name: list(apart) for name in NAMES}  # type: ignore[arg-type]
+    apart: Any = [{"latency_s": (factor * 1e-3, factor * 1.0001e-3)} for factor in (1.0, 1.02, 0.98, 1.01, 0.99)]
+    several.planned = {name: list(apart) for name in NAMES}
     record = world.run(settings={"sessions": 5})
     assert spread_history.known(record.host, 1) == pytest.approx(0.0158, rel=0.01)
     assert spread_history.known(record.host, 2) is None
