@@ -1,4 +1,4 @@
-"""Layers above the measured peak: which of them padding or Winograd explains, and which nothing does.
+"""Layers that exceed the measured peak: which of them padding or Winograd explains, and which nothing does.
 
 FLOP/s are counted by a layer's shape. A kernel that does fewer multiply-adds than the shape implies, or skips those on
 padding, can exceed the peak rightly; any other layer shows that the peak, or the layer's own time, is wrong.

@@ -51,7 +51,7 @@ def progress(names: Sequence[str], shares: Mapping[str, float] | None = None, /)
     return shown.show(console(stderr=True), names, shares)
 
 
-class QuietConsole:
+class Hushed:
     """Shows no progress, and keeps remarks for when they are wanted: the display of `--quiet`."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class QuietConsole:
 
     @contextlib.contextmanager
     def __call__(self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, /) -> Iterator[Progress]:
-        """Return what is said of the work."""
+        """Return what the work reports to."""
         yield self
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:

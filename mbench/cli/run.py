@@ -109,7 +109,7 @@ def run(
     from mbench.core import durations, names, record_files
     from mbench.core.run_options import RunOptions
 
-    interrupted, hushed = False, printing.QuietConsole()
+    interrupted, hushed = False, printing.Hushed()
     display = hushed if quiet else printing.progress
     try:
         if resume is not None:
@@ -149,9 +149,7 @@ def _refuse_with_resume(context: click.Context) -> None:
         raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
 
 
-def _shown(
-    record: Record, path: Path, *, as_json: bool, interrupted: bool, quiet: printing.QuietConsole | None
-) -> Exit:
+def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool, quiet: printing.Hushed | None) -> Exit:
     """Write the page, print the record and where both are; return what the run came to.
 
     Args:

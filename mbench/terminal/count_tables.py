@@ -27,8 +27,8 @@ def networks(record: Record, *, few: int) -> Iterator[RenderableType]:
     if found:
         yield text("; ".join(_notes(record, found)))
     missing = [each for each in record.results if not each.counts] if instruction_counts.wanted(record) else []
-    told = {result.variant.name: [pairs.why_missing(result, "counts")] for result in missing}
-    for reason, names in merged(told, {}).items():
+    reasons = {result.variant.name: [pairs.why_missing(result, "counts")] for result in missing}
+    for reason, names in merged(reasons, {}).items():
         yield text(f"No counts{among(names, record.results)}: {reason}.", style="yellow")
 
 

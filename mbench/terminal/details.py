@@ -14,7 +14,7 @@ from mbench.core import sessions, stats, units
 from mbench.core.records import Layer, Record, Result, TimeBalance
 from mbench.terminal import count_tables
 from mbench.terminal.table import Beside, Column, Fitted, text
-from mbench.terminal.totals import DOUBTFUL, FEW, TotalsRow
+from mbench.terminal.totals import DOUBTFUL, FEW, NetworkRow
 
 ABOVE = ">100 %"
 """Of the roof, of a layer that exceeds the measured peak for no reason that is known."""
@@ -24,7 +24,7 @@ _ONLY_ALONE = ("op", "FLOP/s", "bound", *count_tables.ONLY_ALONE)
 """Columns that the layers of two networks leave no room for."""
 
 
-def sentences(lines: Sequence[TotalsRow]) -> Iterator[str]:
+def sentences(lines: Sequence[NetworkRow]) -> Iterator[str]:
     """Yield cold starts, and of many networks how far the upper percentiles lie from the median."""
     good = [line for line in lines if line.figures]
     if good and len(lines) > FEW:
@@ -41,12 +41,12 @@ def _median(result: Result, name: str) -> float | None:
     return stats.median(known) if known else None
 
 
-def _over_median(line: TotalsRow, fraction: float) -> float | None:
+def _over_median(line: NetworkRow, fraction: float) -> float | None:
     samples = line.result.end_to_end.latency_s or ()
     return pairs.ratio(*stats.quantiles(samples, (fraction, 0.5))) if samples else None
 
 
-def table(lines: Sequence[TotalsRow]) -> Iterator[RenderableType]:
+def table(lines: Sequence[NetworkRow]) -> Iterator[RenderableType]:
     """Yield percentiles and time balance of a few networks."""
     timed = [line for line in lines if line.headline]
     if not timed or len(lines) > FEW:
@@ -62,11 +62,11 @@ def table(lines: Sequence[TotalsRow]) -> Iterator[RenderableType]:
     yield Fitted(columns, [line.style for line in timed], rule=False, below=2)
 
 
-def _about(line: TotalsRow, figure: str) -> str:
+def _about(line: NetworkRow, figure: str) -> str:
     return f"~{figure}" if line.disturbed else figure
 
 
-def _balance(line: TotalsRow, found: TimeBalance | None) -> str:
+def _balance(line: NetworkRow, found: TimeBalance | None) -> str:
     """Return what a run is made of, in the unit of the whole: `60.1 + 5.00 + 2.20 µs`."""
     if found is None or found.end_to_end_s < units.SHORTEST_S:
         return units.NOT_AVAILABLE
@@ -76,7 +76,7 @@ def _balance(line: TotalsRow, found: TimeBalance | None) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------ layers
-def layers(record: Record, lines: Sequence[TotalsRow], count: int) -> RenderableType | None:
+def layers(record: Record, lines: Sequence[NetworkRow], count: int) -> RenderableType | None:
     """Return the slowest layers of a few networks, or those with most instructions where the code was emulated.
 
     Those of two networks stand side by side, with fewer columns.
@@ -92,7 +92,7 @@ def layers(record: Record, lines: Sequence[TotalsRow], count: int) -> Renderable
     return Beside(*(Group(text(line.name, style="bold"), each) for line, each in zip(shown, brief, strict=True)))
 
 
-def slowest(line: TotalsRow, count: int) -> list[Column]:
+def slowest(line: NetworkRow, count: int) -> list[Column]:
     """Return the columns of a table of a network's slowest layers."""
     whole = pairs.latency_s(line.result)
     timed = [(seconds, layer) for layer in line.result.layers if (seconds := pairs.layer_latency_s(layer)) is not None]
@@ -114,7 +114,7 @@ def _bound(layer: Layer) -> str:
     return layer.roofline.bound if layer.roofline else units.NOT_AVAILABLE
 
 
-def _of_roof(layer: Layer, line: TotalsRow, wrong: frozenset[str]) -> str:
+def _of_roof(layer: Layer, line: NetworkRow, wrong: frozenset[str]) -> str:
     """Return how much of what its bound allows a layer reached, if that is a figure."""
     if layer.roofline is None:
         return units.NOT_AVAILABLE

@@ -21,17 +21,17 @@ _HOLE = "\0"
 _FILLING = re.compile(rf"{_HOLE}|(?<![\w.+-])(\d+(?:\.\d+)?)(?: (ns|µs|ms|s)\b)?(?![\w.]*\w)")
 
 
-class _NumberInText(NamedTuple):
+class _Quantity(NamedTuple):
     value: float
     """In seconds, if it is a time."""
     text: str
 
 
-class _MergedText(NamedTuple):
+class _Outlined(NamedTuple):
     """A text with holes where its names and numbers were, and what filled them, in order."""
 
-    shape: str
-    filled: tuple[tuple[str, ...] | _NumberInText, ...]
+    text: str
+    filled: tuple[tuple[str, ...] | _Quantity, ...]
 
 
 def known_names(result: Result) -> dict[str, str]:
@@ -40,18 +40,18 @@ def known_names(result: Result) -> dict[str, str]:
     return kernels | dict.fromkeys((layer.name for layer in result.layers), "layer")
 
 
-def merged(told: Mapping[str, Iterable[str]], names: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+def merged(texts: Mapping[str, Iterable[str]], names: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Return what is said of networks, a line for a cause in the order of first mention, with whom it is said of.
 
     Args:
-        told: the texts of each network.
+        texts: what is said of each network.
         names: of each network, the names of its layers and kernels, each with what it is.
     """
-    alike: dict[str, list[tuple[str, _MergedText]]] = {}
-    for network, texts in told.items():
-        for text in texts:
-            found = _told(plain.visible(text), names.get(network, {}))
-            alike.setdefault(found.shape, []).append((network, found))
+    alike: dict[str, list[tuple[str, _Outlined]]] = {}
+    for network, said in texts.items():
+        for text in said:
+            found = _shape(plain.visible(text), names.get(network, {}))
+            alike.setdefault(found.text, []).append((network, found))
     lines: dict[str, tuple[str, ...]] = {}
     for group in alike.values():
         networks = [network for network, _ in group]
@@ -72,7 +72,7 @@ def among(networks: Collection[str], every: Collection[object]) -> str:
     return f" ({said})" if said else ""
 
 
-def _told(text: str, names: Mapping[str, str]) -> _MergedText:
+def _shape(text: str, names: Mapping[str, str]) -> _Outlined:
     """Return a text without the names of its layers and kernels, and without numbers."""
     shape, lists, at = "", list[tuple[str, ...]](), 0
     for match in _WORD.finditer(text):
@@ -87,28 +87,28 @@ def _told(text: str, names: Mapping[str, str]) -> _MergedText:
     return _without_numbers(shape + text[at:], lists)
 
 
-def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _MergedText:
+def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _Outlined:
     shape, rest, at = "", iter(lists), 0
-    filled = list[tuple[str, ...] | _NumberInText]()
+    filled = list[tuple[str, ...] | _Quantity]()
     for match in _FILLING.finditer(text):
         shape += text[at : match.start()] + _HOLE
         at = match.end()
         if match[0] == _HOLE:
             filled.append(next(rest))
         else:
-            filled.append(_NumberInText(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
+            filled.append(_Quantity(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
             shape += "s" if match[2] else "#"  # a number and a time are not alike
-    return _MergedText(shape + text[at:], tuple(filled))
+    return _Outlined(shape + text[at:], tuple(filled))
 
 
-def _line(said: Sequence[_MergedText], kinds: Mapping[str, str]) -> str:
-    line, *parts = said[0].shape.split(_HOLE)
+def _line(said: Sequence[_Outlined], kinds: Mapping[str, str]) -> str:
+    line, *parts = said[0].text.split(_HOLE)
     for place, after in enumerate(parts):
         values = [found.filled[place] for found in said]
-        if isinstance(values[0], _NumberInText):
-            line += _range([value for value in values if isinstance(value, _NumberInText)]) + after[1:]
+        if isinstance(values[0], _Quantity):
+            line += _range([value for value in values if isinstance(value, _Quantity)]) + after[1:]
         else:
-            line += _named([value for value in values if not isinstance(value, _NumberInText)], kinds) + after
+            line += _named([value for value in values if not isinstance(value, _Quantity)], kinds) + after
     return line
 
 
@@ -120,7 +120,7 @@ def _named(lists: Sequence[tuple[str, ...]], kinds: Mapping[str, str]) -> str:
     return f"{said} {kinds.get(lists[0][0], 'layer')}{'' if said == '1' else 's'}"
 
 
-def _range(values: Sequence[_NumberInText]) -> str:
+def _range(values: Sequence[_Quantity]) -> str:
     low, high = min(values), max(values)
     if low.value == high.value:
         return low.text

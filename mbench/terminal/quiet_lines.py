@@ -8,7 +8,7 @@ from mbench.analysis import instruction_counts, pairs
 from mbench.core import plain, units
 from mbench.core.records import Record
 from mbench.terminal import totals
-from mbench.terminal.totals import TotalsRow
+from mbench.terminal.totals import NetworkRow
 
 
 def of_record(record: Record) -> list[str]:
@@ -25,7 +25,7 @@ def of_record(record: Record) -> list[str]:
     ]
 
 
-def _headline(record: Record, line: TotalsRow) -> str:
+def _headline(record: Record, line: NetworkRow) -> str:
     if instruction_counts.emulated(record):
         return f"{units.count(pairs.instructions(line.result))} instructions"
     shown = totals.interval(line)
@@ -33,7 +33,7 @@ def _headline(record: Record, line: TotalsRow) -> str:
     return totals.latency(line.headline) + limits
 
 
-def _state(line: TotalsRow) -> str:
+def _state(line: NetworkRow) -> str:
     said = totals.output(line.result)
     return totals.DISTURBED if line.disturbed and said != totals.WRONG else said
 

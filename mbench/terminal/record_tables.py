@@ -18,7 +18,7 @@ from mbench.networks import costs
 from mbench.networks.layers import LayerSpec
 from mbench.terminal import count_tables, details, merging, totals
 from mbench.terminal.table import add_row, ruled, text
-from mbench.terminal.totals import TotalsRow
+from mbench.terminal.totals import NetworkRow
 
 __all__ = ["add_row", "layers_table", "record_tables", "ruled"]
 
@@ -55,7 +55,7 @@ def record_tables(record: Record) -> list[RenderableType]:
 class _Layers:
     """The slowest layers of a few networks: as many as fit on a screen beside all the rest."""
 
-    def __init__(self, record: Record, lines: Sequence[TotalsRow], rest: Sequence[RenderableType]) -> None:
+    def __init__(self, record: Record, lines: Sequence[NetworkRow], rest: Sequence[RenderableType]) -> None:
         self._record, self._lines, self._rest = record, lines, rest
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -173,12 +173,12 @@ def _predicted(found: Sequence[pairs.Pair]) -> str:
 
 
 def _untimed(record: Record) -> Iterator[Text]:
-    told = {
+    reasons = {
         result.variant.name: [pairs.why_missing(result, "end_to_end.latency_s")]
         for result in record.results
         if not result.end_to_end.latency_s
     }
-    for reason, names in merging.merged(told, {}).items():
+    for reason, names in merging.merged(reasons, {}).items():
         yield text(f"No latency{merging.among(names, record.results)}: {reason}.", style="yellow")
 
 
@@ -196,7 +196,7 @@ def _tuned(record: Record) -> Iterator[Text]:
     )
 
 
-def _warnings(record: Record, lines: Sequence[TotalsRow]) -> Iterator[Text]:
+def _warnings(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Text]:
     """Yield a line for each cause: what disturbed networks, what else is to be known, what is wrong."""
     names = {line.name: merging.known_names(line.result) for line in lines}
     disturbed = merging.merged({line.name: line.disturbed for line in lines if line.disturbed}, names)
@@ -209,15 +209,15 @@ def _warnings(record: Record, lines: Sequence[TotalsRow]) -> Iterator[Text]:
             + (f"; and {more} more" if more > 0 else ""),
             style=totals.STYLE,
         )
-    told = {line.name: [each for each in line.result.warnings if not _said(each, line)] for line in lines}
-    for warning, of in merging.merged(told, names).items():
+    reasons = {line.name: [each for each in line.result.warnings if not _said(each, line)] for line in lines}
+    for warning, of in merging.merged(reasons, names).items():
         yield text(f"warning: {warning}{merging.among(of, lines)}", style="yellow")
     for line in lines:
         if line.result.numerics is not None and not line.result.numerics.passed:
             yield text(f"WRONG OUTPUT: {line.name}: {_numerics_detail(line.result.numerics)}", style="bold red")
 
 
-def _said(warning: str, line: TotalsRow) -> bool:
+def _said(warning: str, line: NetworkRow) -> bool:
     """Return whether a warning only repeats what disturbed a network: it begins with the same words."""
     return any(_words(warning)[:_SAME] == _words(cause)[:_SAME] for cause in line.disturbed)
 

@@ -54,7 +54,7 @@ class Estimator(Protocol):
 
 
 @dataclasses.dataclass
-class _NetworkProgress:
+class _Lasting:
     """What is known of a network's sessions."""
 
     expected: int | None = None
@@ -67,10 +67,10 @@ class _NetworkProgress:
 
 
 @dataclasses.dataclass
-class _SessionTime:
+class _Current:
     """The one that is running."""
 
-    network: _NetworkProgress
+    network: _Lasting
     number: int
     began_s: float
     once_s: float = 0.0
@@ -83,8 +83,8 @@ class SessionsLeft:
     def __init__(self, names: Sequence[str], clock: Clock = time.monotonic) -> None:
         """Begin; `clock` in seconds."""
         self._clock = clock
-        self._networks = {name: _NetworkProgress() for name in names}
-        self._session: _SessionTime | None = None
+        self._networks = {name: _Lasting() for name in names}
+        self._session: _Current | None = None
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """Hear of a stage."""
@@ -107,7 +107,7 @@ class SessionsLeft:
         if running is None or running.network is not network or (said.told and said.number != running.number):
             self._end(now)
             network.begun += 1
-            self._session = _SessionTime(network=network, number=said.number, began_s=now)
+            self._session = _Current(network=network, number=said.number, began_s=now)
         self._count_once(said, now)
 
     def _count_once(self, said: SessionStage, now: float) -> None:

@@ -29,7 +29,7 @@ _APART = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
-class TotalsRow:
+class NetworkRow:
     """A result with what its line needs."""
 
     result: Result
@@ -55,12 +55,12 @@ class TotalsRow:
         return STYLE if self.disturbed else ""
 
 
-def rows(record: Record) -> list[TotalsRow]:
+def rows(record: Record) -> list[NetworkRow]:
     """Return the lines of a record, in its own order."""
-    return [TotalsRow(each, headline.of_result(each), headline.disturbed(each)) for each in record.results]
+    return [NetworkRow(each, headline.of_result(each), headline.disturbed(each)) for each in record.results]
 
 
-def table(record: Record, lines: Sequence[TotalsRow]) -> Fitted:
+def table(record: Record, lines: Sequence[NetworkRow]) -> Fitted:
     """Return the main table: latency, or instructions where the code was emulated, and what each network costs."""
     emulated = instruction_counts.emulated(record)
     found = pairs.of_record(record)
@@ -94,7 +94,7 @@ def table(record: Record, lines: Sequence[TotalsRow]) -> Fitted:
     return Fitted(columns, styles, below=_WANTED if len(lines) <= FEW else 0)
 
 
-def _latency(lines: Sequence[TotalsRow]) -> Iterator[Column]:
+def _latency(lines: Sequence[NetworkRow]) -> Iterator[Column]:
     yield Column(head="latency", cells=[latency(line.headline) for line in lines])
     if any(line.disturbed or (line.headline and line.headline.interval) for line in lines):
         yield Column(head="interval", cells=[interval(line) for line in lines])
@@ -105,7 +105,7 @@ def latency(found: Headline | None) -> str:
     return units.seconds(found.median_s if found else None)
 
 
-def interval(line: TotalsRow) -> str:
+def interval(line: NetworkRow) -> str:
     """Return the limits of a latency in its own unit, `(247-252)`; or that it was disturbed."""
     if line.disturbed:
         return DISTURBED
@@ -123,7 +123,7 @@ def output(result: Result) -> str:
     return OK if result.numerics.passed else WRONG
 
 
-def _changes(lines: Sequence[TotalsRow]) -> Iterator[Column]:
+def _changes(lines: Sequence[NetworkRow]) -> Iterator[Column]:
     """Yield the smallest change of each network, where they are far apart."""
     if _far_apart(lines):
         yield Column(
@@ -133,16 +133,16 @@ def _changes(lines: Sequence[TotalsRow]) -> Iterator[Column]:
         )
 
 
-def _smallest(line: TotalsRow) -> float | None:
+def _smallest(line: NetworkRow) -> float | None:
     return line.figures.smallest_change if line.figures else None
 
 
-def _far_apart(lines: Sequence[TotalsRow]) -> bool:
+def _far_apart(lines: Sequence[NetworkRow]) -> bool:
     known = [found for line in lines if (found := _smallest(line))]
     return len(known) > 1 and max(known) > _APART * min(known)
 
 
-def _speed_ups(lines: Sequence[TotalsRow], found: Sequence[pairs.Pair]) -> Iterator[Column]:
+def _speed_ups(lines: Sequence[NetworkRow], found: Sequence[pairs.Pair]) -> Iterator[Column]:
     """Yield how much quicker each network is than its standard twin, where there are several pairs."""
     if len(found) > 1:
         by_name = {pair.separable.variant.name: pair for pair in found}
@@ -159,7 +159,7 @@ def _speed_up(pair: pairs.Pair | None, doubtful: set[str]) -> str:
     return units.ratio(pair.achieved)
 
 
-def _batches(lines: Sequence[TotalsRow]) -> Iterator[Column]:
+def _batches(lines: Sequence[NetworkRow]) -> Iterator[Column]:
     """Yield images a second and the time of an image, where networks take several images a run."""
     if all(line.result.variant.batch == 1 for line in lines):
         return
@@ -172,7 +172,7 @@ def _batches(lines: Sequence[TotalsRow]) -> Iterator[Column]:
     yield Column(head="an image", cells=each, rank=3)
 
 
-def _counted(record: Record, lines: Sequence[TotalsRow]) -> Iterator[Column]:
+def _counted(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Column]:
     """Yield what was counted, where that stands for latency, or has no table of its own."""
     emulated = instruction_counts.emulated(record)
     found = [line.result for line in lines]
@@ -218,13 +218,13 @@ def _energy_ratio(top: Result, under: Result, metered: bool) -> float | None:
 
 
 # --------------------------------------------------------------------------------------------- what the numbers are
-def notes(record: Record, lines: Sequence[TotalsRow], more: Sequence[str] = ()) -> Iterator[RenderableType]:
+def notes(record: Record, lines: Sequence[NetworkRow], more: Sequence[str] = ()) -> Iterator[RenderableType]:
     """Yield what the latencies of the main table are, in sentences; `more`: sentences that go with them."""
     if any(line.headline for line in lines):
         yield text(" ".join((*_of_latency(record, lines), *more)))
 
 
-def _of_latency(record: Record, lines: Sequence[TotalsRow]) -> Iterator[str]:
+def _of_latency(record: Record, lines: Sequence[NetworkRow]) -> Iterator[str]:
     timed = [line for line in lines if line.headline]
     several = [line for line in timed if line.headline and line.headline.sessions > 1]
     if several:
@@ -236,18 +236,18 @@ def _of_latency(record: Record, lines: Sequence[TotalsRow]) -> Iterator[str]:
     yield from _noise(record, lines)
 
 
-def _sessions(several: Iterable[TotalsRow]) -> str:
+def _sessions(several: Iterable[NetworkRow]) -> str:
     return f"{units.ranged((line.headline.sessions for line in several if line.headline), '{:.0f}'.format)} sessions"
 
 
-def _confidence(several: Iterable[TotalsRow]) -> str:
+def _confidence(several: Iterable[NetworkRow]) -> str:
     found = [line.figures.interval.confidence for line in several if line.figures and line.figures.interval]
     if not found:
         return ""
     return f"; interval: {units.ranged(found, lambda share: units.percent(share, 0))} confidence (sign test)"
 
 
-def _spread(several: Sequence[TotalsRow]) -> Iterator[str]:
+def _spread(several: Sequence[NetworkRow]) -> Iterator[str]:
     good = [line.figures for line in several if line.figures]
     if not good:
         yield f"Spread and smallest change: {DOUBTFUL} ({DISTURBED})."
@@ -260,7 +260,7 @@ def _spread(several: Sequence[TotalsRow]) -> Iterator[str]:
     yield f"Two such records show a slow-down {smallest}{rest}."
 
 
-def _noise(record: Record, lines: Sequence[TotalsRow]) -> Iterator[str]:
+def _noise(record: Record, lines: Sequence[NetworkRow]) -> Iterator[str]:
     """Yield the A/A noise of a record without sessions, which timed two copies of each network."""
     found = [pairs.noise(record, line.result) for line in lines if not line.disturbed]
     visible = [each.smallest_visible_change for each in found if each]
