@@ -20,7 +20,7 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from mbench.analysis import frame, labels, pairs, record_history, runs, versus
+from mbench.analysis import energy, frame, labels, pairs, record_history, runs, versus
 from mbench.analysis.versus import Versus
 from mbench.core import atomic_files, names, plain, record_files, stats, units
 from mbench.core.records import Record
@@ -193,6 +193,7 @@ def _environment() -> jinja2.Environment:
             "pairs": pairs,
             "stats": stats,
             "labels": labels,
+            "energy_model": energy,
             "headlines": headlines,
             "CONFIDENCE": versus.CONFIDENCE,
             "views": views,
