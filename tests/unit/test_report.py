@@ -92,7 +92,7 @@ def test_slower_is_said_as_slower() -> None:
     "words",
     [
         "Failed: mobilenet_v1_0.5_128, at stage “build”: out of registers",
-        "smallest visible slow-down",
+        "smallest visible change",
         "8.56x", "6.96x", "1/N + 1/D²", "12.7 %",
         "13 depthwise and 13 pointwise layers became 13 standard convolutions: 569 → 4,867 million multiply-adds.",
         "sums of the layers that stand beside each other", "block13.dw, block13.pw",
