@@ -8,6 +8,7 @@ import re
 import statistics
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import lxml.html
@@ -600,10 +601,14 @@ DISTURBED = factory.in_sessions(factory.record(), disturbed=range(5))
 HALF = factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:])
 
 
+def parsed(record: records.Record) -> Any:
+    return lxml.html.fromstring(report.render([record]))
+
+
 def tables(record: records.Record) -> dict[str, dict[str, list[str]]]:
     """Return the cells of each table of a page by what the table and the column are called."""
     found = {}
-    document = lxml.html.fromstring(report.render([record]))
+    document = parsed(record)
     for region in document.xpath("//div[@role='region'][.//table]"):
         heads, *rows = [
             [" ".join(cell.text_content().split()) for cell in row.xpath("./th|./td")] for row in region.xpath(".//tr")
@@ -668,7 +673,7 @@ def test_each_session_has_a_row_with_what_it_was_like() -> None:
 
 
 def test_sessions_are_drawn_with_a_text_alternative() -> None:
-    document = lxml.html.fromstring(report.render([factory.in_sessions(factory.record(), disturbed=(1,))]))
+    document = parsed(factory.in_sessions(factory.record(), disturbed=(1,)))
     charts = document.xpath("//*[@class='session-chart']")
     assert len(charts) == 2
     for chart in charts:
@@ -678,7 +683,7 @@ def test_sessions_are_drawn_with_a_text_alternative() -> None:
         assert [f"disturbed ({factory.BUSY}), left out" in each for each in said] == [False, True, False, False, False]
         hollow = [box for box in chart.xpath(".//*[@stroke-dasharray]") if box.get("fill-opacity") == "0"]
         assert len(hollow) == 1
-    assert not lxml.html.fromstring(report.render([factory.record()])).xpath("//*[@class='session-chart']")
+    assert not parsed(factory.record()).xpath("//*[@class='session-chart']")
 
 
 def test_what_follows_from_a_disturbed_latency_is_not_shown_as_a_figure() -> None:
@@ -722,7 +727,7 @@ def test_disturbed_networks_are_named_at_the_top_with_what_disturbed_them() -> N
 
 
 def test_the_word_leads_to_its_reason() -> None:
-    document = lxml.html.fromstring(report.render([HALF]))
+    document = parsed(HALF)
     links = document.xpath("//a[@class='disturbed']")
     assert links
     assert {link.get("href") for link in links} == {"#run1-disturbed"}
@@ -732,7 +737,7 @@ def test_the_word_leads_to_its_reason() -> None:
 
 
 def test_only_the_disturbed_half_of_a_pair_loses_its_roofline() -> None:
-    document = lxml.html.fromstring(report.render([HALF]))
+    document = parsed(HALF)
     shown = {
         plot.get("data-figure")
         for plot in document.xpath("//div[@data-layer]")

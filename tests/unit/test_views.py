@@ -67,7 +67,8 @@ def test_a_networks_latency_is_its_headline_and_has_its_sessions() -> None:
     medians = [each.median_s for each in view.sessions if not each.session.left_out]
     assert medians == list(headline.medians(view.result))
     assert view.sessions[2].median_s == statistics.median(view.result.sessions[2].latency_s or ())
-    assert (view.disturbed, view.load_s) == (None, pytest.approx(0.04))
+    assert view.disturbed is None
+    assert view.load_s == pytest.approx(0.04)  # of 20, 30, 50 and 60 ms
 
 
 def test_of_a_disturbed_network_there_are_no_shares() -> None:
