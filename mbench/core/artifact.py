@@ -160,7 +160,7 @@ def load(folder: Path) -> Artifact:
     except (strict_json.NotJsonError, strict_json.MisfitError) as error:
         raise BuildError(f"artifact {folder}: cannot be read: {MANIFEST}: {why(error)}") from error
     except OSError as error:
-        name = f"{Path(error.filename).name}: " if error.filename else ""
+        name = f"{Path(error.filename).name}: " if isinstance(error.filename, str) else ""
         raise BuildError(f"artifact {folder}: cannot be read: {name}{why(error)}") from error
     return Artifact(folder, manifest)
 

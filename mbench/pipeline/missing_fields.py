@@ -8,8 +8,7 @@ from mbench.hardware import platforms
 from mbench.measure.observation import Observation
 
 NO_ROOFLINE = "a layer without multiply-adds, or too short to be timed, has no place under a roofline of FLOP/s"
-_TWIN = "twin_latency_s"
-"""Of records of before, which had it in the place of sessions."""
+_NO_TWIN = "not measured: sessions show how far processes lie apart"
 NO_COEFFICIENTS = "the target has no coefficients"
 
 
@@ -18,13 +17,13 @@ def reasons(
 ) -> dict[str, str]:
     """Return the reason of each field that is null, by dotted path; `reason` is that of what nothing else explains."""
     why = _not_timed(seen, reason)
-    nulls = (name for name in EndToEnd.__struct_fields__ if getattr(end_to_end, name) is None and name != _TWIN)
+    nulls = (name for name in EndToEnd.__struct_fields__ if getattr(end_to_end, name) is None)
     return {
         **_numerics(seen, reason, why),
         **_layers(seen, calibration, reason, why),
         **_energy(seen, target, why),
         **_memory(seen, target, why),
-        **{f"end_to_end.{name}": why for name in nulls},
+        **{f"end_to_end.{name}": _NO_TWIN if name == "twin_latency_s" else why for name in nulls},
     }
 
 

@@ -15,7 +15,7 @@ from mbench.analysis import headline
 from mbench.core import spread_history
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
-from mbench.core.progress import Progress
+from mbench.core.progress import Progress, Report
 from mbench.core.records import Failure, Record, Result
 from mbench.core.spread_history import SeenSpread
 from mbench.devices.protocols import DeviceRunner
@@ -167,7 +167,7 @@ class _SessionRunner:
         turns.failed |= any(failure.variant == turns.name for failure in record.failures)
         return record
 
-    def _report(self, turns: Turns) -> Callable[[str, float], None]:
+    def _report(self, turns: Turns) -> Report:
         number, wanted = len(turns.seen) + 1, self._job.settings.sessions
         which = f"{number}/{wanted} " if 1 < wanted >= number else "again " if number > wanted else ""
 
