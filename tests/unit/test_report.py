@@ -829,7 +829,8 @@ def test_two_runs_in_sessions_are_compared_by_them() -> None:
     text = Page(report.render([IN_SESSIONS, head])).text
     assert "the median of the ratios of all pairs of sessions, one of each run, with its 95 % interval" in text
     assert "all pairs of blocks" not in text
-    assert f"Disturbed: the second run: {factory.BUSY}. Latencies of such a run are not compared." in text
+    assert "Disturbed: the latencies of these networks are not compared." in text
+    assert f"the second run: {factory.BUSY} (MobileNetV1 1.0 224)" in text
     assert "MobileNetV1 1.0 224 cannot be compared" in text
 
 
