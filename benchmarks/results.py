@@ -15,10 +15,12 @@ from pathlib import Path
 
 import gate_trials
 import kept_peers
+import recorded_trials
 import shipped_choices
 
 FILE = Path(__file__).with_name("RESULTS.md")
 TRIALS = Path(__file__).with_name("gate_calibration.jsonl")
+RECORDED = Path(__file__).with_name("recorded_calibration.jsonl")
 _BLOCK = re.compile(
     r"(?P<begin><!-- data: (?P<name>\w+) -->\n\n)(?P<table>(?:(?!<!--).)*)(?P<end>\n\n<!-- end -->)", re.DOTALL
 )
@@ -28,10 +30,15 @@ def _gate() -> str:
     return gate_trials.report(gate_trials.current(gate_trials.read(TRIALS)))
 
 
+def _recorded() -> str:
+    return recorded_trials.report(recorded_trials.current(recorded_trials.read(RECORDED)))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "peers": kept_peers.report,
     "choices": shipped_choices.report,
     "gate": _gate,
+    "recorded": _recorded,
 }
 
 

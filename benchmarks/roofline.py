@@ -171,7 +171,7 @@ def peaks(found: Calibration | None, *, dtype: str) -> str:
     if found is None:
         return "measured peaks: none, so no layer has a place under the roofline"
     levels = ", ".join(
-        f"{level} {units.bytes_rate(rate)} ({units.data_size(found.working_set_bytes.get(level))})"
+        f"{level} {units.bytes_rate(rate)} ({units.cache_size(found.working_set_bytes.get(level))})"
         for level, rate in found.bytes_per_s.items()
     )
     for share in sorted({mix.written for mix in found.mixes}):

@@ -25,6 +25,7 @@ VIEWS = {
     "top": None,
     "overview": "#overview",
     "versus": "#versus",
+    "latency": "#run1-latency",
     "waterfall": "figure:has(#run1-pair1-waterfall)",
     "blocks": "figure:has(#run1-pair1-blocks)",
     "depth": "figure:has(#run1-depth1)",

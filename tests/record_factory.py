@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -40,6 +41,7 @@ from mbench.core.records import (
     Roofline,
     TimeBalance,
 )
+from mbench.core.sessions import Session
 from mbench.core.settings import Settings, Warmup
 from mbench.networks import architectures, costs, folding, variants
 from mbench.networks import layers as layers_of
@@ -151,6 +153,73 @@ def again(item: Record, run_id: str, factor: float = 1.0) -> Record:
         )  # fmt: skip
 
     return replace(item, run_id=run_id, results=tuple(map(measured, item.results)))
+
+
+BUSY = "other processes kept 0.90 processors busy"
+APART = 0.01
+"""How far the sessions of `in_sessions` lie apart, as a share of the first's times."""
+
+
+def in_sessions(
+    base: Record, *, count: int = 5, disturbed: Sequence[int] = (), only: Sequence[str] = (), why: str = BUSY
+) -> Record:
+    """Return a timed record as measured in sessions: each has the record's samples, longer by 0, 1, 2 … times `APART`.
+
+    Args:
+        base: with the samples that each session has.
+        count: of sessions.
+        disturbed: indices of those that something disturbed; if there are others, these are left out, twice as long.
+        only: names of the networks to which that happened; empty: to all.
+        why: what disturbed them.
+    """
+    results = [
+        _in_sessions(result, place, len(base.results), count, why, disturbed if _among(result, only) else ())
+        for place, result in enumerate(base.results)
+    ]
+    settings = msgspec.structs.replace(base.settings, sessions=count)
+    return msgspec.structs.replace(base, settings=settings, results=tuple(results))
+
+
+def _among(result: Result, names: Sequence[str]) -> bool:
+    return not names or result.variant.name in names
+
+
+def _in_sessions(
+    result: Result, place: int, networks: int, count: int, why: str, disturbed: Sequence[int]
+) -> Result:  # fmt: skip
+    replace, whole = msgspec.structs.replace, result.end_to_end
+    assert whole.latency_s
+    quiet = [number for number in range(count) if number not in disturbed]
+    counting = quiet or list(range(count))
+
+    def taken(samples: tuple[float, ...] | None, numbers: Sequence[int]) -> tuple[float, ...] | None:
+        return samples and tuple(value * _longer(number, disturbed) for number in numbers for value in samples)
+
+    found = [
+        Session(
+            samples=len(whole.latency_s), layer_samples=len(result.layers[0].latency_s or ()),
+            began_utc=_moment(3 * (number * networks + place)), memory_offset=64 * number, load_s=0.02 + 0.01 * number,
+            first_s=0.2 + 0.1 * number, warmup_runs=50, warmup_s=0.5, wall_s=2.0,
+            others_busy_s=1.8 if number in disturbed else 0.02, processor_share=0.999, flops_per_s=PEAK_FLOPS,
+            parallel_loop_s=2e-6, conditions_before=whole.conditions_before, conditions_after=whole.conditions_after,
+            disturbed=(why,) if number in disturbed else (), left_out=number not in counting,
+            latency_s=None if number in counting else taken(whole.latency_s, (number,)),
+        )
+        for number in range(count)
+    ]  # fmt: skip
+    return replace(
+        result, sessions=tuple(found),
+        end_to_end=replace(whole, latency_s=taken(whole.latency_s, counting), twin_latency_s=None),
+        layers=tuple(replace(layer, latency_s=taken(layer.latency_s, counting)) for layer in result.layers),
+    )  # fmt: skip
+
+
+def _longer(number: int, disturbed: Sequence[int]) -> float:
+    return (1 + APART * number) * (2 if number in disturbed else 1)
+
+
+def _moment(seconds: int) -> str:
+    return (datetime.datetime(2025, 3, 1, 12, tzinfo=datetime.UTC) + datetime.timedelta(seconds=seconds)).isoformat()
 
 
 def emulated(names: Sequence[str] = PAIR) -> Record:

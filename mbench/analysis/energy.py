@@ -3,9 +3,15 @@
 It is a model, not a meter; `method` names it. Where the code was counted, operations and bytes are the counted ones.
 Else they follow from a layer's shapes: its bytes cross the level that holds them and every level nearer to the core, so
 that what comes from DRAM also passes L3, L2 and L1. A modelled or emulated time is no time for static power.
+
+Static power counts for a layer's own time, and in the network for the time of the whole run, wherever that was
+measured: so the network has more of it than its layers together.
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
 
 from mbench.analysis import instruction_counts
 from mbench.analysis.roofline import level_of
@@ -22,14 +28,52 @@ COUNTED_METHOD = (
 )
 
 NO_CACHES = "; the machine does not report its caches: all bytes are charged as DRAM's"
+STATIC = "static"
+"""The component of static power."""
 
 
 def method(coefficients: EnergyCoefficients, *, timed: bool, counted: bool = False) -> str:
     """Return the method's name; static power counts only where there is both a coefficient and a time."""
-    name = COUNTED_METHOD if counted else METHOD
+    return (COUNTED_METHOD if counted else METHOD) + static_part(coefficients, timed=timed)
+
+
+def static_part(coefficients: EnergyCoefficients, *, timed: bool) -> str:
+    """Return what a method says of static power."""
     if coefficients.static_w is None:
-        return f"{name}; static power not known"
-    return f"{name}, plus static power x time" if timed else f"{name}; static power left out: no time was measured"
+        return "; static power not known"
+    return ", plus static power x time" if timed else "; static power left out: no time was measured"
+
+
+def of_network(
+    parts: list[dict[str, float]],
+    methods: Iterable[str | None],
+    coefficients: EnergyCoefficients | None,
+    latency_s: float | None,
+) -> tuple[dict[str, float], str | None]:
+    """Return a network's modelled joules by component, and the method; nothing where the target has no coefficients.
+
+    Args:
+        parts: the joules of each layer, with the static power of its own time.
+        methods: of each layer.
+        coefficients: of the target.
+        latency_s: of the whole run, which static power counts for; None where it was not measured.
+    """
+    if coefficients is None:
+        return {}, None
+    joules = {name: value for name, value in total(parts).items() if name != STATIC} | _static(coefficients, latency_s)
+    endings = [static_part(coefficients, timed=timed) for timed in (True, False)]
+    models = (functools.reduce(str.removesuffix, endings, said) for said in methods if said)
+    joined = "; for some layers ".join(dict.fromkeys(models))
+    return joules, joined + static_part(coefficients, timed=latency_s is not None)
+
+
+def compared(first: str, second: str) -> str:
+    """Return the method of two energies that stand beside each other, and what keeps them apart."""
+    if first == second:
+        return first
+    odd = [said for said in (first, second) if "static power left out" in said]
+    why = "; only one of the two has static power, so that they are not alike" if len(odd) == 1 else ""
+    return f"{first}; the other: {second}{why}"
 
 
 def of_layer(
@@ -59,7 +103,8 @@ def of_layer(
     timed = latency_s is not None
     if counters is None or traffic_bytes is None:
         joules = components(layer, coefficients, held, dtype=dtype, latency_s=latency_s)
-        return joules, method(coefficients, timed=timed) + ("" if len(held) > 1 else NO_CACHES)
+        caches = "" if len(held) > 1 else NO_CACHES
+        return joules, METHOD + caches + static_part(coefficients, timed=timed)
     lanes = dtypes.of(dtype).lanes(target.processor.vector_bits)
     pairs = multiply_adds(counters, lanes=lanes, macs=layer.macs)
     joules = counted(counters, traffic_bytes, coefficients, dtype=dtype, multiply_adds=pairs, latency_s=latency_s)
@@ -136,7 +181,7 @@ def _operation_j(coefficients: EnergyCoefficients, dtype: str) -> tuple[float, f
 def _static(coefficients: EnergyCoefficients, latency_s: float | None) -> dict[str, float]:
     if coefficients.static_w is None or latency_s is None:
         return {}
-    return {"static": coefficients.static_w.value * latency_s}
+    return {STATIC: coefficients.static_w.value * latency_s}
 
 
 def total(parts: list[dict[str, float]]) -> dict[str, float]:

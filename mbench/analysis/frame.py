@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mbench.analysis import instruction_counts, pairs, runs
+from mbench.analysis import disturbances, headline, instruction_counts, pairs, runs, session_figures
 from mbench.core import record_files, stats
 from mbench.core.errors import RecordError
 from mbench.core.field_types import LEVELS
 from mbench.core.records import Counters, Layer, Record, Result
+from mbench.core.sessions import kept
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,13 +58,27 @@ MEANINGS = {
     "op": "kind of layer",
     "kernel": "compiled functions of the layer",
     "schedule": "rules that made them",
-    "latency_s": "median, in seconds",
-    "latency_p10_s": "10th percentile, in seconds",
-    "latency_p90_s": "90th percentile, in seconds",
-    "samples": "how many the three are from",
+    "latency_s": "of a network: median of the sessions' medians; of a layer: median of its samples; in seconds",
+    "latency_p10_s": "10th percentile of the samples, in seconds",
+    "latency_p50_s": "50th percentile of the samples, in seconds",
+    "latency_p90_s": "90th percentile of the samples, in seconds",
+    "latency_p99_s": "of a network: 99th percentile of the samples, in seconds; missing: fewer than 100 samples",
+    "samples": "how many the percentiles are from: all samples of the sessions that count",
+    "sessions": "fresh processes whose samples count; missing: not timed, or a record without sessions",
+    "latency_low_s": "of a network: lower limit of the interval of `latency_s`, in seconds; missing: one session",
+    "latency_high_s": "of a network: its upper limit, in seconds; missing: one session",
+    "latency_confidence": "of a network: what confidence the interval has, 0 to 1",
+    "spread_within": "of a network: distance of a session's quartiles over its median; the median of the sessions",
+    "spread_between": "of a network: standard deviation of the sessions' medians, of their logarithms; missing: one",
+    "smallest_visible_change": "of a network: slow-down, as a fraction, that two such records would show; "
+    "from the sessions, or from the A/A pair of a record without; missing: not known, or disturbed",
     "noise_log_ratio_mean": "of a network: mean of log(second / first) over the blocks of the two A/A copies",
     "noise_log_ratio_sd": "of a network: its standard deviation, about a fraction of the latency",
-    "smallest_visible_change": "of a network: slow-down, as a fraction, that a comparison of this length would catch",
+    "disturbed": "whether every session that counts was disturbed, so that what follows from the latency is no figure",
+    "disturbed_by": "what disturbed them",
+    "images_per_s": "of a network: images a second, the batch over `latency_s`",
+    "load_s": "of a network: to load library and weights, median of the sessions, in seconds",
+    "first_s": "of a network: the first inference of a process, median of the sessions, in seconds",
     "warnings": "of a network: what the run warned of, a line each",
     "sustained_s": "of a network: for how many seconds it ran without a pause",
     "sustained_first_s": "of a network: median of the first second under load, in seconds",
@@ -101,12 +116,13 @@ TEXT = (
     "run_id", "created_at_utc", "commit", "branch", "change", "mbench_version", "python_version", "tvm_version",
     "torch_version", "host", "cpu", "target", "device", "variant", "family", "convolution", "network_digest", "dtype",
     "scope", "layer", "block", "role", "op", "kernel", "schedule", "warnings", "energy_method", "bound",
-    "counts_target", "latency_model_method",
+    "disturbed_by", "counts_target", "latency_model_method",
 )  # fmt: skip
 WHOLE = (
-    "threads", "resolution", "batch", "layer_index", "samples", "macs", "params", "weight_bytes", "activation_bytes",
-    "workspace_bytes", "process_peak_bytes", *Counters.__struct_fields__, *TRAFFIC.values(),
+    "threads", "resolution", "batch", "layer_index", "samples", "sessions", "macs", "params", "weight_bytes",
+    "activation_bytes", "workspace_bytes", "process_peak_bytes", *Counters.__struct_fields__, *TRAFFIC.values(),
 )  # fmt: skip
+TRUTHS = ("disturbed",)
 
 
 def load(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
@@ -180,8 +196,8 @@ def _files(path: Path) -> Sequence[Path]:
 def from_records(items: Iterable[Record]) -> pd.DataFrame:
     """Return the records as one table: for each result a row of scope `network`, then rows of scope `layer`.
 
-    Latencies are medians with their 10th and 90th percentiles; `samples` is how many they are from. A network's
-    `activation_bytes` is its planned peak, a layer's is input plus output. `energy_j` is what `energy_method` says, a
+    A network's `latency_s` is its headline, see `mbench.analysis.headline`; percentiles are of all `samples`. Its
+    `activation_bytes` are its planned peak, a layer's are input plus output. `energy_j` is what `energy_method` says, a
     model as a rule. Counts (`instructions` to `flops`) are exact, of code for `counts_target`, which need not be what
     was timed; `instructions_per_fma` is for each vector multiply-add needed; traffic and `latency_model_s` are models.
     Copies of a run are left out; see `mbench.analysis.runs`.
@@ -190,13 +206,18 @@ def from_records(items: Iterable[Record]) -> pd.DataFrame:
 
     rows = [row for record in runs.distinct(items) for result in record.results for row in _rows(record, result)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    kinds = {name: "Int64" if name in WHOLE else "string" if name in TEXT else "float64" for name in COLUMNS}
-    return table.astype(kinds)
+    return table.astype({name: _kind(name) for name in COLUMNS})
+
+
+def _kind(column: str) -> str:
+    if column in WHOLE:
+        return "Int64"
+    return "string" if column in TEXT else "boolean" if column in TRUTHS else "float64"
 
 
 def _rows(record: Record, result: Result) -> Iterator[dict[str, Any]]:
-    shared = _shared(record, result)
-    yield shared | _network(result) | _noise(record, result) | _under_load(result) | _network_counts(record, result)
+    shared = _shared(record, result) | _disturbed(result)
+    yield shared | _network(result) | _spread(record, result) | _under_load(result) | _network_counts(record, result)
     lanes = instruction_counts.lanes(record, result)
     for layer in result.layers:
         yield shared | _layer(layer, result) | _layer_counts(layer, result, lanes)
@@ -234,10 +255,12 @@ def _number(value: float | str | None) -> float | None:
 
 
 def _network(result: Result) -> dict[str, Any]:
-    memory = result.memory
+    memory, whole = result.memory, session_figures.percentiles(result)
     return {
         "scope": "network",
         **_latency(result.end_to_end.latency_s),
+        "latency_s": pairs.latency_s(result),
+        "latency_p99_s": whole.p99_s if whole else None,
         "macs": pairs.macs(result),
         "params": pairs.params(result),
         "weight_bytes": memory.weight_bytes,
@@ -249,14 +272,21 @@ def _network(result: Result) -> dict[str, Any]:
     }
 
 
-def _noise(record: Record, result: Result) -> dict[str, Any]:
-    noise = pairs.noise(record, result)
-    names = ("log_ratio_mean", "log_ratio_sd", "smallest_visible_change")
-    mean, deviation, visible = (getattr(noise, name) for name in names) if noise else (None, None, None)
+def _spread(record: Record, result: Result) -> dict[str, Any]:
+    noise, whole = pairs.noise(record, result), headline.of_result(result)
+    interval = whole.interval if whole else None
     return {
-        "noise_log_ratio_mean": mean,
-        "noise_log_ratio_sd": deviation,
-        "smallest_visible_change": visible,
+        "noise_log_ratio_mean": noise.log_ratio_mean if noise else None,
+        "noise_log_ratio_sd": noise.log_ratio_sd if noise else None,
+        "smallest_visible_change": pairs.visible_change(record, result),
+        "latency_low_s": interval.low if interval else None,
+        "latency_high_s": interval.high if interval else None,
+        "latency_confidence": interval.confidence if interval else None,
+        "spread_within": whole.within if whole else None,
+        "spread_between": whole.between if whole else None,
+        "images_per_s": session_figures.images_per_s(result),
+        "load_s": session_figures.load_s(result),
+        "first_s": session_figures.first_s(result),
         "warnings": "\n".join(result.warnings) or None,
     }
 
@@ -272,6 +302,17 @@ def _under_load(result: Result) -> dict[str, Any]:
         "sustained_high_s": steady.high_s if steady else None,
         "sustained_from_s": steady.from_s if steady else None,
         "sustained_slower": steady.slower_than_headline if steady else None,
+    }
+
+
+def _disturbed(result: Result) -> dict[str, Any]:
+    """Return what holds for a network and each of its layers."""
+    timed = result.end_to_end.latency_s is not None
+    why = disturbances.of_result(result)
+    return {
+        "sessions": len(kept(result.sessions)) or None,
+        "disturbed": why is not None if timed else None,
+        "disturbed_by": why,
     }
 
 
@@ -330,7 +371,8 @@ def _counters(counters: Counters | None, traffic: Mapping[str, int] | None) -> d
 
 
 def _latency(samples: Sequence[float] | None) -> dict[str, Any]:
+    names = ("latency_p10_s", "latency_s", "latency_p90_s")
     if not samples:
-        return {"latency_s": None, "latency_p10_s": None, "latency_p90_s": None, "samples": None}
-    low, middle, high = stats.quantiles(samples, (0.1, 0.5, 0.9))
-    return {"latency_s": middle, "latency_p10_s": low, "latency_p90_s": high, "samples": len(samples)}
+        return dict.fromkeys((*names, "latency_p50_s", "samples"))
+    found = dict(zip(names, stats.quantiles(samples, (0.1, 0.5, 0.9)), strict=True))
+    return found | {"latency_p50_s": found["latency_s"], "samples": len(samples)}

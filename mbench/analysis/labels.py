@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from mbench.analysis import instruction_counts, pairs, replacements
+from mbench.analysis import above_peak, instruction_counts, pairs, replacements
 from mbench.analysis.waterfall import Cause, Part
 from mbench.core import units
 from mbench.core.records import Record, Result, Variant
@@ -81,6 +81,9 @@ _INSTRUCTIONS = {
     "asimd": "NEON",
 }
 
+ABOVE_PEAK = "exceeds the measured peak, which was too low when it was measured: measure it again with --no-cache"
+"""Why a share of a measured peak is no figure."""
+
 
 def op(kind: str) -> str:
     """Return the words for a kind of layer; one that is not known, as it is called."""
@@ -105,6 +108,11 @@ def variant(item: Variant) -> str:
     standard = ", standard convolutions" if item.convolution == "standard" else ""
     batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
     return f"{' '.join(map(str, words))}{standard}{batch}"
+
+
+def of_roof(share: float | None, *, above: bool) -> str:
+    """Return a share of a measured peak: `94 %`; of a layer that exceeds it for no reason that is known, `>100 %`."""
+    return ">100 %" if above and share is not None and share > above_peak.LIMIT else units.percent(share, 0)
 
 
 def replaced(standard: Result) -> str | None:

@@ -85,6 +85,11 @@ class Pair:
         return ratio(instructions(self.standard), instructions(self.separable))
 
     @property
+    def disturbed(self) -> tuple[Result, ...]:
+        """Those of the two whose latency is disturbed, so that no ratio of them is a figure."""
+        return tuple(result for result in (self.separable, self.standard) if headline.disturbed(result))
+
+    @property
     def by_instructions(self) -> bool:
         """Whether instructions have to stand in for latency, since they were counted and nothing was timed."""
         return self.achieved is None and self.fewer is not None
@@ -184,9 +189,24 @@ def peak_bytes(result: Result) -> int:
 
 
 def noise(record: Record, result: Result) -> stats.Noise | None:
-    """Return the noise of a result's A/A pair, or None where there is none or it is too short."""
+    """Return the noise of a result's A/A pair, which only records without sessions have; None where it is too short."""
     first, twin = result.end_to_end.latency_s, result.end_to_end.twin_latency_s
     return stats.noise(first, twin, record.settings.block) if first and twin else None
+
+
+def visible_change(record: Record, result: Result) -> float | None:
+    """Return the smallest slow-down, as a fraction, that two such records would show; None: disturbed, or not known.
+
+    It follows from the spread between the sessions. A record without sessions has that of its A/A pair, which does not
+    have the spread between processes in it.
+    """
+    if headline.disturbed(result):
+        return None
+    found = headline.of_result(result)
+    if found is not None and found.smallest_change is not None:
+        return found.smallest_change
+    apart = noise(record, result)
+    return apart.smallest_visible_change if apart else None
 
 
 def why_missing(result: Result, path: str) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from mbench.core import dtypes
 from mbench.core.artifact import LayerPlan
 from mbench.core.field_types import LEVELS
@@ -39,6 +37,8 @@ def bandwidth(calibration: Calibration, level: str, written: float) -> float:
     Reading alone is measured, and some mixes. In between of two of them, the time that a byte takes changes in
     proportion; code that writes more than all of them is held to the one that writes most.
     """
+    import numpy as np  # not above: reading results needs none
+
     measured = {mix.written: mix.bytes_per_s for mix in calibration.mixes if mix.level == level}
     rates = sorted({0.0: calibration.bytes_per_s[level], **measured}.items())
     shares, byte_s = [share for share, _ in rates], [1 / rate for _, rate in rates]

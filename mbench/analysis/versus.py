@@ -1,7 +1,9 @@
 """Two records beside each other: how much longer each network and layer took, with intervals, from what they hold.
 
-Each record is one process, and two processes of the same program differ by more than either differs from itself: the
-intervals here do not have that in them, so they describe and do not judge. Derived from records; no formatting.
+Where both records have several sessions, the sessions' medians are compared: each is of a process of its own, so that
+the interval has in it how far processes lie apart. Else blocks of samples are compared, which one process took: two
+processes of the same program differ by more than that, so that such an interval describes and does not judge. Derived
+from records; no formatting.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from mbench.analysis import labels, pairs
+from mbench.analysis import disturbances, headline, labels, pairs
 from mbench.core import stats
 from mbench.core.field_types import Op
 from mbench.core.records import Layer, Record, Result
 
 CONFIDENCE = 0.95
+FEWEST_SESSIONS = 2
+"""On either side, for their medians to be compared."""
 MOST = 50
 """Blocks of one copy that are compared: the work grows with their square, and the interval hardly narrows."""
 
@@ -31,11 +35,22 @@ class Change:
     """Whether it is counted instructions, which have no noise; else it is latency."""
     base: float
     head: float
-    ratio: float
-    """Head over base."""
+    ratio: float | None
+    """Head over base; None: disturbed."""
     low: float | None
-    """The interval's lower limit; None for an exact count."""
+    """The interval's lower limit; None for an exact count, or where it is disturbed."""
     high: float | None
+    by_sessions: bool = False
+    """Whether medians of sessions were compared, not blocks of samples."""
+    base_disturbed: str | None = None
+    """What disturbed the network in the base; None: nothing that was seen."""
+    head_disturbed: str | None = None
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """Which run was disturbed, and by what: `the second run: …`."""
+        sides = (("first", self.base_disturbed), ("second", self.head_disturbed))
+        return tuple(f"the {which} run: {why}" for which, why in sides if why is not None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,9 +80,9 @@ def _network(result: Result) -> tuple[str, int, str]:
 
 
 def _networks(base: Record, head: Record, ours: Result, theirs: Result) -> Iterator[Change]:
-    times = [_blocks(record, result) for record, result in ((base, ours), (head, theirs))]
-    medians = pairs.latency_s(ours), pairs.latency_s(theirs)
-    yield from _timed(ours, None, times[0], times[1], medians)
+    medians = headline.medians(ours), headline.medians(theirs)
+    blocks = _blocks(base, ours), _blocks(head, theirs)
+    yield from _timed(ours, theirs, None, medians, blocks)
     yield from _counted(ours, theirs, None, pairs.instructions(ours), pairs.instructions(theirs))
 
 
@@ -88,25 +103,41 @@ def _layers(ours: Result, theirs: Result) -> Iterator[Change]:
         other = before.get(layer.name)
         if other is None:
             continue
-        medians = pairs.layer_latency_s(other), pairs.layer_latency_s(layer)
-        yield from _timed(ours, layer, _few(other.latency_s or ()), _few(layer.latency_s or ()), medians)
+        medians = headline.medians(ours, other), headline.medians(theirs, layer)
+        blocks = _few(other.latency_s or ()), _few(layer.latency_s or ())
+        yield from _timed(ours, theirs, layer, medians, blocks)
         yield from _counted(ours, theirs, layer, pairs.layer_instructions(other), pairs.layer_instructions(layer))
 
 
 def _timed(
-    result: Result,
+    ours: Result,
+    theirs: Result,
     layer: Layer | None,
-    base: tuple[float, ...],
-    head: tuple[float, ...],
-    medians: tuple[float | None, float | None],
+    medians: tuple[tuple[float, ...], tuple[float, ...]],
+    blocks: tuple[tuple[float, ...], tuple[float, ...]],
 ) -> Iterator[Change]:
-    found = stats.ratio(base, head, CONFIDENCE)
-    if found and medians[0] is not None and medians[1] is not None:
-        yield Change(
-            variant=result.variant.name, label=labels.variant(result.variant), layer=layer.name if layer else None,
-            op=layer.op if layer else None, exact=False, base=medians[0], head=medians[1], ratio=found.estimate,
-            low=found.low, high=found.high,
-        )  # fmt: skip
+    """Yield the change of a latency, where both records have it.
+
+    Args:
+        ours: the result of the base.
+        theirs: that of the head.
+        layer: of the head; None: the whole network.
+        medians: of the sessions, in both.
+        blocks: of samples, their medians, in both.
+    """
+    if not all(medians):
+        return
+    by_sessions = min(map(len, medians)) >= FEWEST_SESSIONS
+    disturbed = disturbances.of_result(ours), disturbances.of_result(theirs)
+    found = None if any(disturbed) else stats.ratio(*(medians if by_sessions else blocks), CONFIDENCE)
+    if found is None and not any(disturbed):
+        return
+    yield Change(
+        variant=ours.variant.name, label=labels.variant(ours.variant), layer=layer.name if layer else None,
+        op=layer.op if layer else None, exact=False, base=stats.median(medians[0]), head=stats.median(medians[1]),
+        ratio=found.estimate if found else None, low=found.low if found else None, high=found.high if found else None,
+        by_sessions=by_sessions, base_disturbed=disturbed[0], head_disturbed=disturbed[1],
+    )  # fmt: skip
 
 
 def _counted(ours: Result, theirs: Result, layer: Layer | None, base: int | None, head: int | None) -> Iterator[Change]:

@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from mbench.analysis import instruction_counts, pairs, replacements
+from mbench.analysis import disturbances, instruction_counts, pairs, replacements
 from mbench.core import dtypes
 from mbench.core.records import Layer, Record, Result
 from mbench.networks import layout
@@ -99,6 +99,8 @@ def _by_time(pair: pairs.Pair, record: Record, predicted: float) -> Waterfall | 
     standard_s, separable_s = pairs.latency_s(pair.standard), pairs.latency_s(pair.separable)
     if not standard_s or not separable_s:
         return "the two networks were not both timed"
+    if pair.disturbed:
+        return f"{disturbances.WORD}: {'; '.join(why for why, _ in disturbances.of_results(pair.disturbed))}"
     if not peak:
         return "the machine's peak was not measured, so the causes cannot be separated"
     lanes = dtypes.lanes(dtype, record.target.processor.vector_bits)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbench.core import plain
@@ -47,6 +49,33 @@ def progress(names: Sequence[str], shares: Mapping[str, float] | None = None, /)
     from mbench.terminal import progress as shown
 
     return shown.show(console(stderr=True), names, shares)
+
+
+class Hushed:
+    """Shows no progress, and keeps remarks for when they are wanted: the display of `--quiet`."""
+
+    def __init__(self) -> None:
+        """Begin without remarks."""
+        self.notes: list[str] = []
+
+    @contextlib.contextmanager
+    def __call__(self, _names: Sequence[str], _shares: Mapping[str, float] | None = None, /) -> Iterator[Progress]:
+        """Return what the work reports to."""
+        yield self
+
+    def stage(self, variant: str, stage: str, fraction: float) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Keep a remark."""
+        self.notes.append(text)
+
+
+def brief(shown: Record, path: Path) -> None:
+    """Print a line for each network of a record, and where the record is."""
+    from mbench.terminal import quiet_lines
+
+    parts([*quiet_lines.of_record(plain.cleaned(shown)), str(path)])
 
 
 def record(shown: Record, *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from mbench.core.exits import Exit
 if TYPE_CHECKING:
     from mbench.core.records import Record
 
-_WITH_RESUME = ("resume", "no_cache", "build_timeout_s", "as_json")
+_WITH_RESUME = ("resume", "no_cache", "build_timeout_s", "quiet", "as_json")
 """Parameters that go with `--resume`; the record has the others."""
 
 
@@ -71,6 +71,7 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write this into the record.")
 @click.option("--resume", type=PATH, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
 @options.target_dirs
+@click.option("-q", "--quiet", is_flag=True, help="Print a line for each network and the record's path, no more.")
 @options.as_json
 def run(
     networks: tuple[str, ...],
@@ -97,6 +98,7 @@ def run(
     labels: tuple[str, ...],
     resume: Path | None,
     target_dirs: tuple[Path, ...],
+    quiet: bool,
     as_json: bool,
 ) -> int:
     """Compile, measure, check and explain; write a record and a page.
@@ -109,14 +111,13 @@ def run(
     from mbench.core import durations, names, record_files
     from mbench.core.run_options import RunOptions
 
-    interrupted = False
+    interrupted, hushed = False, printing.Hushed()
+    display = hushed if quiet else printing.progress
     try:
         if resume is not None:
             _refuse_with_resume(click.get_current_context())
             resume = api.behind_links(resume)
-            record = api.resume(
-                resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, display=printing.progress
-            )
+            record = api.resume(resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, display=display)
         else:
             asked = RunOptions(
                 device=device, threads=threads, batch=batch, dtype=dtype, standard=standard, output=output,
@@ -126,12 +127,12 @@ def run(
                 keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned,
                 target_dirs=target_dirs, labels=labels, prefer=prefer,
             )  # fmt: skip
-            record = api.run(networks, target=target, options=asked, display=printing.progress)
+            record = api.run(networks, target=target, options=asked, display=display)
         path = resume or output / f"{names.component(record.run_id)}.json"
     except api.RunInterrupted as error:
         interrupted, path = True, error.path
         record = record_files.read(path)
-    return _shown(record, path, as_json=as_json, interrupted=interrupted)
+    return _shown(record, path, as_json=as_json, interrupted=interrupted, quiet=hushed if quiet else None)
 
 
 def _refuse_with_resume(context: click.Context) -> None:
@@ -150,22 +151,36 @@ def _refuse_with_resume(context: click.Context) -> None:
         raise UsageError(f"--resume takes the record's own settings; leave out {', '.join(given)}")
 
 
-def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool) -> Exit:
-    """Write the page, print the record and where both are; return what the run came to."""
+def _shown(record: Record, path: Path, *, as_json: bool, interrupted: bool, quiet: printing.Hushed | None) -> Exit:
+    """Write the page, print the record and where both are; return what the run came to.
+
+    Args:
+        record: of the run.
+        path: where it is.
+        as_json: whether the document is printed.
+        interrupted: whether the user interrupted the run.
+        quiet: with the run's remarks, if only a line for each network is wanted: they are shown if the run failed.
+    """
     from mbench.analysis import completeness
 
     page = None
     try:
         page = _write_page(record, path)
-        printing.record(record, as_json=as_json)
+        if quiet is None or as_json:
+            printing.record(record, as_json=as_json)
+        else:
+            printing.brief(record, path)
     except KeyboardInterrupt:
         interrupted = True
-    printing.remark(f"record  {path}")
-    if page:
-        printing.remark(f"page    {page}")
+    complete = page is not None and completeness.complete(record)
+    remarks = [f"record  {path}"] + ([f"page    {page}"] if page else [])
+    if quiet is not None:
+        remarks = [] if complete else quiet.notes
+    for remark in remarks:
+        printing.remark(remark)
     if interrupted:
         printing.remark(f"interrupted: {_go_on(record, path)}")
-    return exits.of_work(complete=page is not None and completeness.complete(record), interrupted=interrupted)
+    return exits.of_work(complete=complete, interrupted=interrupted)
 
 
 def _go_on(record: Record, path: Path) -> str:

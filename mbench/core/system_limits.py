@@ -72,7 +72,7 @@ def prepare() -> None:
     if limit is None:
         return
     if limit < _LEAST_BYTES:
-        raise UsageError(f"too little memory{memory_hint()}; mbench needs {_LEAST_BYTES // _KIB} kB to begin")
+        raise UsageError(f"too little memory{memory_hint()}; mbench needs {_LEAST_BYTES // _KIB} KiB to begin")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each thread takes address space, and one is enough here
 
 
@@ -88,9 +88,9 @@ def reason(error: BaseException) -> str:
 
 
 def memory_hint() -> str:
-    """Return `; memory is limited to N kB (ulimit -v)`, or nothing where it is not."""
+    """Return `; memory is limited to N KiB (ulimit -v)`, or nothing where it is not."""
     limit = _soft(resource.RLIMIT_AS)
-    return "" if limit is None else f"; memory is limited to {limit // _KIB} kB (ulimit -v)"
+    return "" if limit is None else f"; memory is limited to {limit // _KIB} KiB (ulimit -v)"
 
 
 def reached(error: BaseException) -> str | None:

@@ -1,9 +1,14 @@
-"""Numbers for people: SI values scaled and labelled. The only place where seconds become ms and bytes become MB."""
+"""Numbers for people: SI values scaled and labelled. The only place where seconds become ms and bytes become MB.
+
+Sizes of files, weights and memory are in powers of 1000 (kB, MB); those of caches in powers of 1024 (KiB, MiB), as
+their makers count them.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable, Sequence
 
 _DECIMAL = (
     (1e12, "T"),
@@ -19,7 +24,13 @@ _DECIMAL = (
 _WORDS = ((1e10, 1e9, "billion"), (1e6, 1e6, "million"), (1e3, 1e3, "thousand"))
 """From which count on, the unit, and its word. What is below ten billion stays in millions, as papers have it."""
 NOT_AVAILABLE = "\u2013"
+SHORTEST_S = 1e-8
+"""No clock that times a run reads less."""
+TOO_SHORT = "below 10 ns"
 
+_BINARY = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+_OF_A_CACHE = r"(?i)\bl[123]d?\b.*bytes\b|\bshared_bytes\b"
+"""Names of fields that hold the size of a cache, or of a GPU's memory beside one."""
 _BY_NAME = (
     (r"flops_per_s\b", "FLOP/s"),
     (r"bytes_per_s\b", "B/s"),
@@ -39,14 +50,49 @@ def scaled(value: float | None, unit: str, digits: int = 3) -> str:
         return NOT_AVAILABLE
     if value == 0:
         return f"0 {unit}"
-    factor, prefix = next(((f, p) for f, p in _DECIMAL if abs(value) >= f * 0.9995), _DECIMAL[-1])
-    number = float(f"{value / factor:.{digits}g}")
-    decimals = max(0, digits - len(str(int(abs(number)))))
-    return f"{number:.{decimals}f} {prefix}{unit}"
+    factor, prefix = _prefix(value)
+    return f"{_digits(value / factor, digits)} {prefix}{unit}"
+
+
+def _prefix(value: float) -> tuple[float, str]:
+    return next(((f, p) for f, p in _DECIMAL if abs(value) >= f * 0.9995), _DECIMAL[-1])
+
+
+def _digits(value: float, digits: int) -> str:
+    number = float(f"{value:.{digits}g}")
+    if not math.isfinite(number):
+        return "too large"
+    return f"{number:.{max(0, digits - len(str(int(abs(number)))))}f}"
+
+
+def together(values: Sequence[float], unit: str = "s") -> tuple[tuple[str, ...], str]:
+    """Return numbers in the unit of the first, and that unit: 1.02e-3, 0.98e-3 s → `1.02`, `0.98` and `ms`.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not values:
+        raise ValueError("no values; a unit needs at least one")
+    factor, prefix = _prefix(values[0]) if values[0] else (1.0, "")
+    return tuple("0" if value == 0 else _digits(value / factor, 3) for value in values), f"{prefix}{unit}"
+
+
+def ranged(values: Iterable[float | None], show: Callable[[float], str]) -> str:
+    """Return the least and the largest of values, as `show` writes one: `1.2 to 3.4 %`; one if they read the same."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return NOT_AVAILABLE
+    low, high = show(min(known)), show(max(known))
+    if low == high:
+        return low
+    number, space, unit = low.rpartition(" ")
+    return f"{number} to {high}" if space and high.endswith(f" {unit}") else f"{low} to {high}"
 
 
 def seconds(value: float | None) -> str:
-    """Return a duration: `3.50 ms`."""
+    """Return a duration: `3.50 ms`; one that no clock can read is `below 10 ns`."""
+    if value is not None and 0 <= value < SHORTEST_S:
+        return TOO_SHORT
     return scaled(value, "s")
 
 
@@ -58,6 +104,14 @@ def joules(value: float | None) -> str:
 def data_size(value: float | None) -> str:
     """Return a size in decimal bytes: `16.9 MB`."""
     return scaled(value, "B")
+
+
+def cache_size(value: float | None) -> str:
+    """Return the size of a cache in powers of 1024: 49152 → `48 KiB`, 1310720 → `1.25 MiB`."""
+    if value is None:
+        return NOT_AVAILABLE
+    scale, unit = next(((size, name) for size, name in _BINARY if value >= size), (1, "B"))
+    return f"{value / scale:.4g} {unit}"
 
 
 def flops_rate(value: float | None) -> str:
@@ -178,6 +232,8 @@ def _significant(value: float, digits: int) -> str:
 
 def named(name: str, value: float | None) -> str:
     """Return a value in the unit that its name ends with: `frequency_hz`, 2.1e9 → `2.10 GHz`; no unit: the number."""
+    if re.search(_OF_A_CACHE, name):
+        return cache_size(value)
     for suffix, unit in _BY_NAME:
         if re.search(suffix, name):
             return scaled(value, unit)

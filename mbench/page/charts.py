@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from mbench.analysis import frame, record_history, versus, waterfall
+from mbench.analysis import disturbances, frame, record_history, versus, waterfall
 from mbench.page import (
     figure_data,
     figures,
@@ -71,6 +71,8 @@ class RecordCharts:
     depths: tuple[Chart, ...]
     samples: tuple[Chart, ...]
     roofline: Chart
+    roofline_of: dict[str, str]
+    """Which of the roofline's figures is a network's: the option's anchor by the network's name."""
     memory: Chart
     energy: Chart
     sustained: tuple[Chart, ...]
@@ -93,22 +95,20 @@ Named = tuple[str, go.Figure | None]
 def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
     """Return the charts of a record; `anchor` begins the ids of its elements."""
     table = frame.from_records([view.record])
-    layers = [figure_data.of_layers(table, item.result.variant.name) for item in view.results]
+    layers = [figure_data.of_layers(table, item.result) for item in view.results]
     named = list(zip(view.results, layers, strict=True))
-    peaks = figure_data.of_peaks(view.record, view.record.settings.dtype)
-    unroofed = next((item.why("layers.roofline") for item in view.results), "no result")
+    roofline, roofline_of = _roofline(f"{anchor}-roofline", named, view)
     return RecordCharts(
         pairs=tuple(_of_pair(f"{anchor}-pair{number}", found) for number, found in enumerate(view.pairs, start=1)),
         depths=tuple(_depth(f"{anchor}-depth{i}", item, rows, view) for i, (item, rows) in enumerate(named, start=1)),
         samples=tuple(
-            _chart(f"{anchor}-samples{number}", f"Samples of a layer of {item.label}", [
+            _chart(f"{anchor}-samples{number}", f"Samples of a layer of {_named(item)}", [
                 (item.label, figures.samples(figure_data.of_samples(item.result)))
             ], item.why("layers.latency_s"))
             for number, item in enumerate(view.results, start=1)
         ),
-        roofline=_chart(f"{anchor}-roofline", "Layers under the measured peaks", [
-            (item.label, figures_roofline.roofline(rows, peaks)) for item, rows in named
-        ], unroofed),
+        roofline=roofline,
+        roofline_of=roofline_of,
         memory=_chart(f"{anchor}-memory", "Memory in use while each layer runs", [
             (f"{item.label}{said}", figures.memory(figure_data.of_live(item.result), weights=weights))
             for weights, said in ((False, ""), (True, ", with weights")) for item in view.results
@@ -128,6 +128,33 @@ def _under_load(anchor: str, item: view_types.ResultView) -> Chart:
     return _chart(anchor, f"Latency under load: {item.label}", [(item.label, drawn)], item.why("sustained"))
 
 
+def _named(item: view_types.ResultView) -> str:
+    """Return what a network's times are called: its label, and whether they are disturbed."""
+    return f"{item.label}, {disturbances.WORD}" if item.disturbed else item.label
+
+
+def _roofline(
+    anchor: str, named: list[tuple[view_types.ResultView, pd.DataFrame]], view: view_types.RecordView
+) -> tuple[Chart, dict[str, str]]:
+    """Return the chart of layers under the peaks, and whose each of its options is.
+
+    A network whose latency is disturbed has no place there.
+    """
+    peaks = figure_data.of_peaks(view.record, view.record.settings.dtype)
+    drawn = [(item, figures_roofline.roofline(rows, peaks)) for item, rows in named if not item.disturbed]
+    out = [item for item, _ in named if item.disturbed]
+    causes = "; ".join(why for why, _ in disturbances.of_results(item.result for item in out))
+    unroofed = next((item.why("layers.roofline") for item, _ in named), "no result")
+    if out:
+        unroofed = f"{disturbances.WORD}: {causes}"
+    chart = _chart(anchor, "Layers under the measured peaks", [(item.label, each) for item, each in drawn], unroofed)
+    shown = [item.result.variant.name for item, figure in drawn if figure is not None]
+    whose = {name: option.anchor for name, option in zip(shown, chart.options, strict=True)}
+    if not chart.options:
+        return chart, whose
+    return dataclasses.replace(chart, lacks=", ".join(item.label for item in out)), whose
+
+
 def of_versus(found: versus.Versus) -> Chart:
     """Return the chart of two records beside each other: networks first, then each one's layers."""
     choices = [("networks", found.networks)]
@@ -141,7 +168,7 @@ def of_versus(found: versus.Versus) -> Chart:
 def of_networks(table: pd.DataFrame) -> OverviewCharts:
     """Return the charts of networks side by side, of the table that `mbench.analysis.record_history.networks` makes."""
     latest, costs = record_history.latest(table), figures_history.COSTS.values()
-    fronts = ((cost, record_history.front(latest, cost.column)) for cost in costs)
+    fronts = ((cost, record_history.front(latest, cost.column, cost.disturbed)) for cost in costs)
     return OverviewCharts(
         heat_map=_chart("heat-map", "Networks and places", [
             (cost.name, figures_history.heat_map(latest, cost)) for cost in costs
@@ -152,7 +179,7 @@ def of_networks(table: pd.DataFrame) -> OverviewCharts:
         accuracy=_chart("accuracy", "Published accuracy and cost", [
             (cost.name, figures_history.accuracy(points, cost)) for cost, points in fronts
         ]),
-        history=_chart("history", "Median latency from run to run", [
+        history=_chart("history", "Latency from run to run", [
             (label, figures_history.history(runs)) for label, runs in _by_length(record_history.history(table))
         ]),
     )  # fmt: skip
@@ -171,9 +198,12 @@ def _of_pair(anchor: str, found: view_types.PairView) -> PairCharts:
     if found.pair.by_instructions:
         title, draw = "Instructions saved, predicted and executed, block by block", figures_waterfall.block_instructions
         reason = "the two networks have no counted block in common"
+    elif found.disturbed:
+        reason = f"{disturbances.WORD}: {found.disturbed}"
     label, way = found.separable.label, found.waterfall
     steps = figure_data.of_waterfall(way) if isinstance(way, waterfall.Waterfall) else None
-    blocks = draw(figure_data.of_blocks(found.pair))
+    sure = found.pair.by_instructions or not found.disturbed
+    blocks = draw(figure_data.of_blocks(found.pair)) if sure else None
     return PairCharts(
         blocks=_chart(f"{anchor}-blocks", f"{title}: {label}", [(label, blocks)], reason),
         waterfall=_chart(
@@ -187,16 +217,15 @@ def _of_pair(anchor: str, found: view_types.PairView) -> PairCharts:
 
 def _depth(anchor: str, item: view_types.ResultView, rows: pd.DataFrame, view: view_types.RecordView) -> Chart:
     first, path = ("instructions", "layers.counters") if view.emulated else ("latency", "layers.latency_s")
-    shown = [metric for name, metric in figures.METRICS.items() if not (view.emulated and name == "latency")]
-    other = item.counts.elsewhere if item.counts else None
-    drawn = [
-        (
-            f"{metric.name} of code for {other}" if other and metric.counted else metric.name,
-            figures.over_depth(rows, metric),
-        )
-        for metric in shown
-    ]
-    chart = _chart(anchor, f"Layers over depth: {item.label}", drawn, item.why(path))
+    drawn = []
+    for name, metric in figures.METRICS.items():
+        if (view.emulated and name == "latency") or (item.energy_disturbed and name == "energy"):
+            continue
+        remark = f", {disturbances.WORD}" if item.disturbed and name == "latency" else ""
+        other = item.counts.elsewhere if item.counts and metric.counted else None
+        label = f"{metric.name}{f' of code for {other}' if other else ''}{remark}"
+        drawn.append((label, figures.over_depth(rows, metric, remark=remark)))
+    chart = _chart(anchor, f"Layers over depth: {_named(item)}", drawn, item.why(path))
     lacking = all(figure is None or not name.startswith(first) for name, figure in drawn)
     return dataclasses.replace(chart, lacks=first) if lacking and chart.options else chart
 

@@ -5,13 +5,13 @@ What a record could not have stays missing, never 0. pandas is imported when a t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mbench.analysis import labels, live_memory, pairs, versus, waterfall
+from mbench.analysis import above_peak, disturbances, headline, labels, live_memory, pairs, versus, waterfall
 from mbench.core import units
 from mbench.core.records import Record, Result
-from mbench.page import views
+from mbench.page import shown_samples, views
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 SMALL = 0.01
 """Steps below this share of the predicted speed-up are drawn as one."""
 _SHOWN_DIGITS = 4
+_BETWEEN_SESSIONS = 3
+"""Numbers of runs that are left free, so that sessions show."""
 
 
-def of_layers(table: pd.DataFrame, variant: str) -> pd.DataFrame:
-    """Return one network's layers out of `analysis.frame`'s table of its record, with `touched_bytes` for each."""
-    rows = table[(table["variant"] == variant) & (table["scope"] == "layer")]
-    return rows.assign(touched_bytes=rows["weight_bytes"] + rows["activation_bytes"] + rows["workspace_bytes"])
+def of_layers(table: pd.DataFrame, result: Result) -> pd.DataFrame:
+    """Return one network's layers out of `analysis.frame`'s table of its record, with more for each.
+
+    That is `touched_bytes`, and `above`: whether it exceeds its measured peak for no reason that is known.
+    """
+    rows = table[(table["variant"] == result.variant.name) & (table["scope"] == "layer")]
+    return rows.assign(
+        touched_bytes=rows["weight_bytes"] + rows["activation_bytes"] + rows["workspace_bytes"],
+        above=rows["layer"].isin(above_peak.unexplained(result)),
+    )
 
 
 def of_blocks(pair: pairs.Pair) -> pd.DataFrame:
@@ -99,24 +107,43 @@ def of_live(result: Result) -> pd.DataFrame:
 
 
 def of_energy(results: Iterable[Result]) -> pd.DataFrame:
-    """Return energy by component: the network's `label`, `kind` (`modelled` or `measured`), `component`, `energy_j`."""
+    """Return energy by component: the network's `label`, `kind` (`modelled` or `measured`), `component`, `energy_j`.
+
+    Static power over a disturbed latency is left out, and `kind` says so.
+    """
     rows: list[tuple[object, ...]] = []
     for result in results:
-        label = labels.variant(result.variant)
-        rows += [(label, "modelled", name, joules) for name, joules in result.energy.components_j.items()]
+        label, components = labels.variant(result.variant), result.energy.components_j
+        without = disturbances.of_energy(result)
+        kind = f"modelled, without static power ({disturbances.WORD})" if without else "modelled"
+        rows += [
+            (label, kind, name, joules)
+            for name, joules in components.items() if not (without and name == disturbances.STATIC)
+        ]  # fmt: skip
         if result.energy.measured:
-            rows.append((label, "measured", "all, by the meter", result.energy.measured.energy_j))
+            kind = f"measured, {disturbances.WORD}" if headline.disturbed(result) else "measured"
+            rows.append((label, kind, "all, by the meter", result.energy.measured.energy_j))
     return _table({"label": "string", "kind": "string", "component": "string", "energy_j": "float64"}, rows)
 
 
 def of_samples(result: Result) -> pd.DataFrame:
-    """Return every sample of every layer in order: `layer_index`, `op`, `run` from 1, `latency_s` to four digits."""
+    """Return samples of every layer in order: `layer_index`, `op`, `run` from 1, `latency_s` to four digits.
+
+    Of many samples, some are left out: see `mbench.page.shown_samples`. Between two sessions lie some numbers of `run`.
+    """
     rows = [
         (layer.index, layer.op, run, float(f"{seconds:.{_SHOWN_DIGITS}g}"))
         for layer in result.layers
-        for run, seconds in enumerate(layer.latency_s or (), start=1)
+        for run, seconds in _numbered(shown_samples.of_layer(result, layer))
     ]
     return _table({"layer_index": "Int64", "op": "string", "run": "Int64", "latency_s": "float64"}, rows)
+
+
+def _numbered(parts: Sequence[Sequence[float]]) -> Iterator[tuple[int, float]]:
+    run = 1
+    for part in parts:
+        yield from enumerate(part, start=run)
+        run += len(part) + _BETWEEN_SESSIONS
 
 
 def of_changes(changes: Iterable[versus.Change]) -> pd.DataFrame:

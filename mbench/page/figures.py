@@ -78,16 +78,16 @@ _TOLD = dict.fromkeys(
 """Columns that a bar shows of its layer beside the metric: a fraction of all, which are slow to go through."""
 
 
-def over_depth(layers: pd.DataFrame, metric: LayerMetric) -> go.Figure | None:
+def over_depth(layers: pd.DataFrame, metric: LayerMetric, *, remark: str = "") -> go.Figure | None:
     """Return one network's layers in order as bars of a metric, coloured by kind; latency with whiskers, p10 to p90.
 
-    `layers` has the columns of `mbench.page.figure_data.of_layers` and one row per layer. Layers without the
-    metric leave a gap; if none has it, the answer is None.
+    `remark` stands behind the axis's title. `layers` has the columns of `mbench.page.figure_data.of_layers` and one row
+    per layer. Layers without the metric leave a gap; if none has it, the answer is None.
     """
     known = layers[layers[metric.column].notna()]
     if len(known) == 0:
         return None
-    figure = drawing.empty(None, metric.title)
+    figure = drawing.empty(None, f"{metric.title}{remark}")
     for op, rows in known.groupby("op", sort=False):
         figure.add_trace(_bars(str(op), rows, metric))
     _name_layers(figure, layers)

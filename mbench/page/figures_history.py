@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from mbench.analysis import labels
+from mbench.analysis import disturbances, labels
 from mbench.core import units
 from mbench.page import drawing
 from mbench.page.drawing import escape
@@ -33,18 +33,47 @@ class CostAxis:
     name: str
     unit: str
     format: Callable[[float | None], str]
+    disturbed: str | None = None
+    """The column that says whether it is disturbed; None: it does not depend on time."""
+    derived: bool = False
+    """Whether it follows from a time, so that there is no figure of it where that is disturbed."""
+
+    def said(self, row: Mapping[Hashable, Any]) -> str:
+        """Return what a row of the table has of it, in words."""
+        if not self.unsure(row):
+            return self.format(row[self.column])
+        return disturbances.WORD if self.derived else f"{self.format(row[self.column])}, {disturbances.WORD}"
+
+    def unsure(self, row: Mapping[Hashable, Any]) -> bool:
+        """Return whether a row's figure is disturbed."""
+        return self.disturbed is not None and row[self.disturbed] is True
+
+    def known(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that have a figure."""
+        known = table[table[self.column].notna()]
+        return known[~_flags(known, self.disturbed)] if self.derived else known
 
 
 COSTS = {
-    "latency": CostAxis(column="latency_s", name="median latency", unit="s", format=units.seconds),
+    "latency": CostAxis(
+        column="latency_s", name="latency", unit="s", format=units.seconds, disturbed="disturbed"
+    ),
     "instructions": CostAxis(column="instructions", name="instructions", unit="", format=units.count),
     "modelled": CostAxis(column="latency_model_s", name="latency, modelled", unit="s", format=units.seconds),
     "macs": CostAxis(column="macs", name="multiply-adds", unit="", format=units.count),
-    "energy": CostAxis(column="energy_j", name="energy, modelled", unit="J", format=units.joules),
+    "energy": CostAxis(
+        column="energy_j", name="energy, modelled", unit="J", format=units.joules, disturbed="energy_disturbed",
+        derived=True,
+    ),
     "memory": CostAxis(
         column="peak_bytes", name="weights, activations and workspace", unit="B", format=units.data_size
     ),
 }  # fmt: skip
+
+
+def _flags(table: pd.DataFrame, column: str | None) -> pd.Series[bool]:
+    """Return a column of truths without what is missing; none: false throughout."""
+    return table[column].fillna(False).astype(bool) if column else table["variant"].isna()
 
 
 def heat_map(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
@@ -54,13 +83,14 @@ def heat_map(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
     """
     import numpy as np
 
-    known = latest[latest[cost.column].notna()]
+    known = cost.known(latest)
     if known["variant"].nunique() < 2 or known["place"].nunique() < 2:
         return None
     if 2 * len(known) < known["variant"].nunique() * known["place"].nunique() + 2:
         return None
     cells = known.pivot_table(index="label", columns="place", values=cost.column, aggfunc="last", sort=False)
     amounts = cells.to_numpy(dtype=float, na_value=np.nan)
+    said = {(row["label"], row["place"]): cost.said(row) for row in latest.to_dict("records")}
     logs = np.log10(np.where(amounts > 0, amounts, np.nan)).round(6)
     figure = drawing.empty(None, None, height=160 + 34 * len(cells))
     figure.add_trace(
@@ -68,7 +98,7 @@ def heat_map(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
             x=[escape(place) for place in cells.columns],
             y=[escape(label) for label in cells.index],
             z=[[None if value != value else value for value in row] for row in logs.tolist()],
-            text=[[units.NOT_AVAILABLE if v != v else cost.format(v) for v in row] for row in amounts.tolist()],
+            text=[[said.get((label, place), units.NOT_AVAILABLE) for place in cells.columns] for label in cells.index],
             texttemplate="%{text}",
             hovertemplate="%{y}<br>%{x}<br>%{text}<extra></extra>",
             colorscale="Cividis",
@@ -88,7 +118,8 @@ def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
 
     `latest` is of `mbench.analysis.record_history.latest`; standard twins are left out.
     """
-    known = latest[latest[cost.column].notna() & ~latest["convolution"].eq("standard").fillna(False)]
+    known = cost.known(latest)
+    known = known[~known["convolution"].eq("standard").fillna(False)]
     keys = ["family", "width_multiplier", "place"]
     lines = [(key, rows.sort_values("resolution")) for key, rows in known.groupby(keys, sort=False)]
     lines = [(key, rows) for key, rows in lines if rows["resolution"].nunique() > 1]
@@ -97,18 +128,20 @@ def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
     places, families = (known[column].nunique() > 1 for column in ("place", "family"))
     figure = drawing.empty("resolution (pixels a side)", cost.name)
     for number, ((family, width, place), rows) in enumerate(lines):
+        style, points = drawing.series(number), rows.to_dict("records")
+        symbol = style["marker"]["symbol"]
+        symbols = [f"{symbol}-open" if cost.unsure(row) else symbol for row in points]
         of_family = f"{escape(labels.family(str(family)))}, " if families else ""
         figure.add_trace(
             go.Scatter(
                 name=f"{of_family}width {width:g}" + (f", {escape(str(place))}" if places else ""),
                 x=rows["resolution"].tolist(),
                 y=rows[cost.column].tolist(),
-                hovertext=[
-                    f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.format(row[cost.column])}"
-                    for row in rows.to_dict("records")
-                ],
+                hovertext=[f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.said(row)}" for row in points],
                 hovertemplate=drawing.HOVER,
-                **drawing.series(number),
+                text=[disturbances.WORD if cost.unsure(row) else "" for row in points],
+                textposition="top center",
+                **style | {"mode": "lines+markers+text", "marker": style["marker"] | {"symbol": symbols}},
             )
         )
     figure.update_xaxes(tickvals=sorted(known["resolution"].unique().tolist()), showgrid=False)
@@ -134,12 +167,17 @@ def accuracy(points: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
                 mode="lines", line=style["line"], hoverinfo="skip",
             )
         )  # fmt: skip
-        for kept, words in ((True, "on the front"), (False, "beaten by another")):
-            shown = rows[rows["front"] == kept]
+        unsure = rows["cost_disturbed"]
+        for shown, words, hollow in (
+            (rows[rows["front"]], "on the front", False),
+            (rows[~rows["front"] & ~unsure], "beaten by another", True),
+            (rows[unsure] if not cost.derived else rows[:0], disturbances.WORD, True),
+        ):
             if len(shown):
                 name = f"{escape(str(place))}: {words}"
                 names = [escape(_short(row, whole=families)) for row in shown.to_dict("records")]
-                figure.add_trace(_networks(shown, cost, name, style["marker"], names, hollow=not kept))
+                names = [f"{text}, {words}" for text in names] if words == disturbances.WORD else names
+                figure.add_trace(_networks(shown, cost, name, style["marker"], names, hollow=hollow))
     figure.update_xaxes(tickformat="~s", ticksuffix=cost.unit, range=[0, 1.1 * points[cost.column].max()])
     figure.update_yaxes(ticksuffix=" %")
     return figure
@@ -159,7 +197,7 @@ def _networks(
         cliponaxis=False,
         marker={**marker, "symbol": symbol, "size": 10},
         hovertext=[
-            f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.format(row[cost.column])}<br>"
+            f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.said(row)}<br>"
             f"{row['top1_percent']:g} %, published: {escape(row['accuracy_source'])}"
             for row in rows.to_dict("records")
         ],
@@ -215,13 +253,14 @@ def _intervals(known: pd.DataFrame, lines: list[str]) -> go.Scatter:
 
 
 def history(runs: pd.DataFrame) -> go.Figure | None:
-    """Return one network's median latency from run to run with its p10 to p90, changes marked; None without any.
+    """Return one network's latency from run to run with its range, changes marked; None without any.
 
-    `runs` is of `mbench.analysis.record_history.history`: a line for each place.
+    `runs` is of `mbench.analysis.record_history.history`: a line for each place. The range is the interval over a run's
+    sessions, or its 10th to 90th percentile. A disturbed run is hollow.
     """
     if len(runs) == 0:
         return None
-    figure = drawing.empty(None, "median latency", height=420)
+    figure = drawing.empty(None, "latency", height=420)
     for number, (place, rows) in enumerate(runs.groupby("place", sort=False)):
         figure.add_trace(_line(rows, escape(str(place)), drawing.series(number)))
     changed = runs[runs["changed"]]
@@ -240,14 +279,15 @@ def history(runs: pd.DataFrame) -> go.Figure | None:
             )
         )
     highest = runs["latency_s"].max()
-    top = max(highest, runs["latency_p90_s"].clip(upper=_DWARFED * highest).max())
+    top = max(highest, runs["range_high_s"].clip(upper=_DWARFED * highest).max())
     figure.update_xaxes(type="date", showgrid=False, automargin=True)
     figure.update_yaxes(tickformat="~s", ticksuffix="s", range=[0, 1.15 * top])
     return figure
 
 
 def _line(rows: pd.DataFrame, name: str, style: dict[str, Any]) -> go.Scatter:
-    median, low, high = (rows[column].tolist() for column in ("latency_s", "latency_p10_s", "latency_p90_s"))
+    median, low, high = (rows[column].tolist() for column in ("latency_s", "range_low_s", "range_high_s"))
+    symbol, quiet = style["marker"]["symbol"], rows["quiet"].tolist()
     return go.Scatter(
         name=name,
         x=rows["created_at_utc"].tolist(),
@@ -255,8 +295,15 @@ def _line(rows: pd.DataFrame, name: str, style: dict[str, Any]) -> go.Scatter:
         error_y=drawing.whiskers(median, low, high, width=3),
         hovertext=[
             f"{name}<br>{units.timestamp(moment)}<br>{units.seconds(m)} ({units.seconds(a)} to {units.seconds(b)})"
-            for moment, m, a, b in zip(rows["created_at_utc"], median, low, high, strict=True)
+            + ("" if sure else f", {disturbances.WORD}")
+            for moment, m, a, b, sure in zip(rows["created_at_utc"], median, low, high, quiet, strict=True)
         ],
         hovertemplate=drawing.HOVER,
-        **style,
+        text=["" if sure else disturbances.WORD for sure in quiet],
+        textposition="bottom center",
+        **style
+        | {
+            "mode": "lines+markers+text",
+            "marker": style["marker"] | {"symbol": [symbol if sure else f"{symbol}-open" for sure in quiet]},
+        },
     )

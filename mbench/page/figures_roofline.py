@@ -92,7 +92,8 @@ def _mixed(name: str, xs: list[float], ys: list[float]) -> go.Scatter:
 def _points(op: str, rows: pd.DataFrame, whole: float) -> go.Scatter:
     hover = [
         f"{escape(row['layer'])}<br>{escape(labels.op(op))}<br>{units.flops_rate(row['flops_per_s'])} at "
-        f"{units.intensity(row['arithmetic_intensity'])}<br>{units.percent(row['fraction_of_bound'], 0)} of what "
+        f"{units.intensity(row['arithmetic_intensity'])}<br>"
+        f"{labels.of_roof(row['fraction_of_bound'], above=row['above'])} of what "
         f"{escape(row['bound'])} allows<br>{units.seconds(row['latency_s'])}"
         for row in rows.to_dict("records")
     ]

@@ -5,10 +5,10 @@ Text out of views (`mbench.page.views`); no HTML.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mbench.analysis import instruction_counts, labels, pairs, waterfall
+from mbench.analysis import disturbances, instruction_counts, labels, pairs, waterfall
 from mbench.core import units
 from mbench.core.records import Record
 
@@ -30,7 +30,7 @@ def of_record(record: Record, found: tuple[PairView, ...], results: tuple[Result
         name for view in found for name in (view.separable.result.variant.name, view.standard.result.variant.name)
     }
     for view in found:
-        yield f"{_speed(view.separable, record)}{_saving(view.pair)}"
+        yield f"{_speed(view.separable, record)}{_saving(view)}"
     for result in results:
         if result.result.variant.name not in paired:
             yield f"{_speed(result, record)}; {units.count(result.macs)} multiply-adds."
@@ -43,6 +43,7 @@ def _speed(view: ResultView, record: Record) -> str:
         spent = _counted(view)
     else:
         spent = _tied(units.seconds(view.latency.median_s)) if view.latency else "latency not measured"
+        spent += f", {disturbances.WORD}" if view.disturbed else ""
     return f"{view.label} on {labels.where(record)}: {spent}"
 
 
@@ -59,8 +60,8 @@ def _tied(text: str) -> str:
     return text.replace(" ", "\u00a0")
 
 
-def _saving(pair: pairs.Pair) -> str:
-    predicted = _tied(units.times(pair.predicted))
+def _saving(view: PairView) -> str:
+    pair, predicted = view.pair, _tied(units.times(view.pair.predicted))
     if pair.by_instructions and pair.fewer:
         return (
             f"; {_compared(pair.fewer, 'fewer', 'more')} than with standard convolutions; "
@@ -68,6 +69,10 @@ def _saving(pair: pairs.Pair) -> str:
         )
     if not pair.achieved:
         return f"; {predicted} fewer multiply-adds than with standard convolutions."
+    if view.disturbed:
+        return (
+            f"; its speed-up over standard convolutions is {disturbances.WORD}; the multiply-adds predict {predicted}."
+        )
     faster = _compared(pair.achieved, "faster", "slower")
     return f", {faster} than with standard convolutions; the multiply-adds predict {predicted}."
 
@@ -77,30 +82,99 @@ def _compared(ratio: float, better: str, worse: str) -> str:
 
 
 def _summary(record: Record, results: tuple[ResultView, ...]) -> str:
-    costs = {
-        view.label: (pairs.instructions if instruction_counts.emulated(record) else pairs.latency_s)(view.result)
-        for view in results
-    }
+    emulated = instruction_counts.emulated(record)
+    quiet = [view for view in results if emulated or not view.disturbed]
+    costs = {view.label: (pairs.instructions if emulated else pairs.latency_s)(view.result) for view in quiet}
     known = {label: cost for label, cost in costs.items() if cost is not None}
-    start = f"{len(results)} networks on {labels.where(record)}"
+    start, out = f"{len(results)} networks on {labels.where(record)}", len(results) - len(quiet)
     if not known:
-        return f"{start}, none of them measured."
+        return f"{start}, {f'{out} of them {disturbances.WORD}' if out else 'none of them measured'}."
     least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-    write = units.count if instruction_counts.emulated(record) else units.seconds
-    what = " instructions" if instruction_counts.emulated(record) else ""
-    return f"{start}: from {_tied(write(known[least]))}{what} ({least}) to {_tied(write(known[most]))}{what} ({most})."
+    write = units.count if emulated else units.seconds
+    what = " instructions" if emulated else ""
+    more = f"; {out} {disturbances.WORD}" if out else ""
+    first, last = (f"{_tied(write(known[label]))}{what} ({label})" for label in (least, most))
+    return f"{start}: from {first} to {last}{more}."
 
 
 def of_versus(found: Versus) -> str:
     """Return what changed from the first of two runs to the second, for the first network that they share."""
     change = found.networks[0]
-    if change.exact:
+    if change.ratio is None:
+        said = f"cannot be compared: its latency is {disturbances.WORD} ({'; '.join(change.disturbed)})"
+    elif change.exact:
         said = f"executes {units.ratio(change.ratio)} the instructions"
     else:
         said = f"takes {units.ratio(change.ratio)} the time ({units.interval(change.low, change.high)})"
     others = len({other.label for other in found.networks}) - 1
     more = f"; {others} more network{'' if others == 1 else 's'} in both" if others else ""
-    return f"{change.label} {said} in the second run, compared with the first{more}."
+    where = "" if change.ratio is None else " in the second run, compared with the first"
+    return f"{change.label} {said}{where}{more}."
+
+
+def of_interval(view: ResultView) -> str | None:
+    """Return what a network's latency is the median of, and its interval, in a few words; None: it was not timed."""
+    found = view.headline
+    if found is None:
+        return None
+    if found.interval is None:
+        return _over(view)
+    low, high = _tied(units.seconds(found.interval.low)), _tied(units.seconds(found.interval.high))
+    return f"{_over(view)}; {_tied(units.percent(found.interval.confidence, 0))} interval {low} to {high}"
+
+
+def of_spread(view: ResultView) -> str | None:
+    """Return how far a network's times lie apart: `spread 1.5 % within a session, 2.0 % between sessions`."""
+    found = view.headline
+    if found is None:
+        return None
+    within = f"spread {_tied(units.percent(found.within))} within {'a session' if view.sessions else 'the run'}"
+    return within if found.between is None else f"{within}, {_tied(units.percent(found.between))} between sessions"
+
+
+def of_percentiles(view: ResultView) -> str | None:
+    """Return the percentiles of a network's samples: `p50 12.1 ms, p90 12.3 ms, p99 13.0 ms`; None: not timed."""
+    found = view.percentiles
+    if found is None:
+        return None
+    known = {"p50": found.p50_s, "p90": found.p90_s, "p99": found.p99_s}
+    return ", ".join(f"{name} {_tied(units.seconds(value))}" for name, value in known.items() if value is not None)
+
+
+def _over(view: ResultView) -> str:
+    """Return what the headline is the median of."""
+    if not view.result.sessions:
+        return "median of one process"
+    kept = view.headline.sessions if view.headline else 0
+    out = len(view.result.sessions) - kept
+    return f"median over {kept} session{'' if kept == 1 else 's'}" + (f" ({out} left out)" if out else "")
+
+
+def of_unknown_spread(views: Sequence[ResultView]) -> Iterator[str]:
+    """Yield what a record cannot say of latencies that it has from one process each, and whose these are."""
+    found: dict[str, list[str]] = {}
+    timed = [view for view in views if view.headline is not None]
+    for view in timed:
+        why = _unknown_spread(view)
+        if why is not None:
+            found.setdefault(why, []).append(view.label)
+    for why, names in found.items():
+        whose = "" if len(names) == len(timed) else f"{'; '.join(names)}: "
+        yield f"{whose}{why}"
+
+
+def _unknown_spread(view: ResultView) -> str | None:
+    if view.headline is None or view.headline.sessions > 1:
+        return None
+    lacks = "One process measured it, so how far processes lie apart is not known: there is no interval of the latency"
+    if not view.result.sessions and view.noise:
+        return f"{lacks}, and its smallest visible change is of two A/A copies in that process."
+    lacks += " and no smallest visible change."
+    if not view.result.sessions:
+        return lacks
+    if len(view.result.sessions) > 1:
+        return f"{lacks} The other sessions were disturbed and are left out."
+    return f"{lacks} Without --quick, a run has five sessions."
 
 
 def of_spending(view: ResultView) -> str | None:
@@ -155,7 +229,7 @@ def of_unseen_causes(view: PairView, record: Record) -> str:
 def of_time_balance(view: ResultView) -> str | None:
     """Return a caution where a network's layers were measured at another pace than its whole runs; None: they fit."""
     balance = view.result.time_balance
-    if balance is None or abs(balance.unattributed_s) <= _FITS * balance.end_to_end_s:
+    if balance is None or view.disturbed or abs(balance.unattributed_s) <= _FITS * balance.end_to_end_s:
         return None
     return (
         f"The layers of {view.label} take {units.seconds(balance.layer_sum_s)} together, but its whole runs take "

@@ -16,7 +16,7 @@ import jinja2
 from mbench.analysis import labels, pairs
 from mbench.core import plain, units
 from mbench.core.records import Record
-from mbench.page import drawing, figure_data, templates, views
+from mbench.page import drawing, figure_data, headlines, session_drawing, templates, views
 from mbench.page.view_types import PairView, RecordView, ResultView
 
 _ROW, _BAR, _LABELS, _WIDTH, _VALUES = 18, 12, 270, 640, 70
@@ -128,4 +128,5 @@ def _placed(spans: list[_Span]) -> Iterator[BarShape]:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    return templates.environment({"units": units, "pairs": pairs, "labels": labels})
+    known = {"units": units, "pairs": pairs, "labels": labels, "headlines": headlines, "views": views}
+    return templates.environment({**known, "session_drawing": session_drawing})

@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 
-from mbench.analysis import live_memory, pairs
+from mbench.analysis import disturbances, live_memory, pairs
+from mbench.analysis.headline import Headline
+from mbench.analysis.session_figures import Percentiles
 from mbench.analysis.waterfall import Waterfall
 from mbench.core import stats
 from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
 from mbench.core.records import Counts, Layer, Record, Result
+from mbench.core.sessions import Session
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Estimates over raw samples, in seconds."""
+    """Estimates over raw samples, in seconds. Of a network, `median_s` is its headline."""
 
     low_s: float
+    """The 10th percentile."""
     median_s: float
     high_s: float
+    """The 90th percentile."""
     samples: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SessionView:
+    """A session with estimates over its own samples, in seconds."""
+
+    number: int
+    """From 1, in the order in which they ran."""
+    session: Session
+    p10_s: float
+    quarter_s: float
+    median_s: float
+    three_quarters_s: float
+    p90_s: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +66,11 @@ class LayerView:
     layer: Layer
     latency: Latency | None
     share: float | None
-    """Of the median end-to-end latency."""
+    """Of the end-to-end latency; None where that is disturbed."""
+    above: bool
+    """Whether it exceeds its measured peak for no reason that is known, so that its share of it is no figure."""
+    samples: tuple[tuple[float, ...], ...]
+    """Those that the page holds, session by session."""
     instructions_share: float | None
     per_fma: float | None
     """Instructions for each vector multiply-add that the layer needs."""
@@ -87,8 +110,21 @@ class ResultView:
     """The layer with the most alive while it runs, by shapes."""
     label: str
     latency: Latency | None
+    headline: Headline | None
+    percentiles: Percentiles | None
+    sessions: tuple[SessionView, ...]
+    disturbed: str | None
+    """What disturbed all sessions that count, in a line; None: nothing that was seen."""
+    energy_disturbed: bool
+    """Whether the modelled energy has static power over a disturbed latency in it."""
+    visible_change: float | None
+    """The smallest that two such records would show."""
+    images_per_s: float | None
+    load_s: float | None
+    first_s: float | None
     counts: CountsView | None
     noise: stats.Noise | None
+    """Of the A/A pair of a record without sessions."""
     macs: int
     params: int
     peak_bytes: int
@@ -103,6 +139,13 @@ class ResultView:
         """Return why the result's field at `path` is null."""
         return pairs.why_missing(self.result, path)
 
+    def why_session(self, field: str) -> str:
+        """Return why no session has a field."""
+        if not self.result.sessions:
+            return "the record has no sessions"
+        reasons = (each.missing.get(field) for each in self.result.sessions)
+        return next(filter(None, reasons), "the record gives no reason")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairView:
@@ -113,6 +156,11 @@ class PairView:
     standard: ResultView
     waterfall: Waterfall | str
     """From the predicted speed-up to the one achieved, or why that cannot be said."""
+
+    @property
+    def disturbed(self) -> str | None:
+        """What disturbed one of the two, so that no ratio of their times is a figure; None: nothing that was seen."""
+        return "; ".join(why for why, _ in disturbances.of_results(self.pair.disturbed)) or None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,11 +177,14 @@ class RecordView:
     headlines: tuple[str, ...]
     spoken: ResultView | None
     """The network that the headline is of, where it is of one (and its standard twin)."""
+    disturbed: tuple[tuple[str, tuple[str, ...]], ...]
+    """What disturbed networks all of whose sessions it hit, with their labels."""
     warnings: tuple[tuple[str, tuple[str, ...]], ...]
     """Each warning once, with the variants that it is about."""
     results: tuple[ResultView, ...]
     pairs: tuple[PairView, ...]
     unpaired: tuple[tuple[str, str], ...]
-    unfinished: tuple[str, ...]
+    unfinished: tuple[tuple[str, int], ...]
+    """Networks that were not measured as often as asked, each with how many sessions it has."""
     figures: tuple[tuple[str, Figure], ...]
     """The figures of the target's description, by dotted path."""

@@ -10,12 +10,23 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from mbench.analysis import instruction_counts, labels, live_memory, pairs, repeat, waterfall
+from mbench.analysis import (
+    above_peak,
+    disturbances,
+    headline,
+    instruction_counts,
+    labels,
+    live_memory,
+    pairs,
+    repeat,
+    session_figures,
+    waterfall,
+)
 from mbench.core import stats
 from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
 from mbench.core.records import Layer, Record, Result
-from mbench.page import headlines
+from mbench.page import headlines, shown_samples
 from mbench.page.view_types import (
     CountsView,
     Latency,
@@ -24,6 +35,7 @@ from mbench.page.view_types import (
     PairView,
     RecordView,
     ResultView,
+    SessionView,
     Spending,
 )
 
@@ -59,23 +71,33 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
         instead=tuple(dict.fromkeys(_instead(record, views.values()))),
         headlines=tuple(headlines.of_record(record, found, items)),
         spoken=alone,
+        disturbed=tuple(
+            (why, tuple(labels.variant(result.variant) for result in whose))
+            for why, whose in disturbances.of_results(record.results)
+        ),
         warnings=tuple(_warnings(items)),
         results=tuple(views.values()),
         pairs=found,
         unpaired=pairs.unpaired(record),
-        unfinished=tuple(name for name in record.unfinished() if name not in reported),
+        unfinished=tuple(
+            (name, len(views[name].result.sessions) if name in views else 0)
+            for name in record.unfinished()
+            if name not in reported
+        ),
         figures=tuple(target_figures(record.target)),
     )
 
 
 def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
-    whole, counts = _latency(result.end_to_end.latency_s), _of_counts(record, result)
-    lanes = counts.lanes if counts else None
+    whole, counts = _of_whole(result), _of_counts(record, result)
+    lanes, above = counts.lanes if counts else None, above_peak.unexplained(result)
     anchors = _anchors(f"{prefix}{result.variant.name}", result.layers)
     layers = tuple(
-        _of_layer(layer, result, whole, lanes, anchor) for layer, anchor in zip(result.layers, anchors, strict=True)
+        _of_layer(layer, result, whole, lanes, anchor, above=layer.name in above)
+        for layer, anchor in zip(result.layers, anchors, strict=True)
     )
-    slowest = tuple(_shares(layers, instructions=instruction_counts.emulated(record)))
+    emulated, disturbed = instruction_counts.emulated(record), disturbances.of_result(result)
+    slowest = () if disturbed and not emulated else tuple(_shares(layers, instructions=emulated))
     return ResultView(
         result=result,
         label=labels.variant(result.variant),
@@ -84,6 +106,15 @@ def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
         slowest=slowest,
         live_peak=live_memory.peak(result),
         latency=whole,
+        headline=headline.of_result(result),
+        percentiles=session_figures.percentiles(result),
+        sessions=tuple(_sessions(result)),
+        disturbed=disturbed,
+        energy_disturbed=disturbances.of_energy(result),
+        visible_change=pairs.visible_change(record, result),
+        images_per_s=session_figures.images_per_s(result),
+        load_s=session_figures.load_s(result),
+        first_s=session_figures.first_s(result),
         counts=counts,
         noise=pairs.noise(record, result),
         macs=pairs.macs(result),
@@ -91,6 +122,28 @@ def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
         peak_bytes=pairs.peak_bytes(result),
         layers=layers,
     )
+
+
+def _of_whole(result: Result) -> Latency | None:
+    found, whole = session_figures.percentiles(result), headline.of_result(result)
+    if found is None or whole is None:
+        return None
+    return Latency(low_s=found.p10_s, median_s=whole.median_s, high_s=found.p90_s, samples=found.samples)
+
+
+def _sessions(result: Result) -> Iterator[SessionView]:
+    start = 0
+    for number, session in enumerate(result.sessions, start=1):
+        samples = session.latency_s or ()
+        if not session.left_out:
+            samples = (result.end_to_end.latency_s or ())[start : start + session.samples]
+            start += session.samples
+        if samples:
+            p10, quarter, median, more, p90 = stats.quantiles(samples, (0.1, 0.25, 0.5, 0.75, 0.9))
+            yield SessionView(
+                number=number, session=session, p10_s=p10, quarter_s=quarter, median_s=median,
+                three_quarters_s=more, p90_s=p90,
+            )  # fmt: skip
 
 
 def _anchors(network: str, layers: Iterable[Layer]) -> Iterator[str]:
@@ -148,8 +201,11 @@ def _of_counts(record: Record, result: Result) -> CountsView | None:
     )
 
 
-def _of_layer(layer: Layer, result: Result, whole: Latency | None, lanes: int | None, anchor: str) -> LayerView:
+def _of_layer(
+    layer: Layer, result: Result, whole: Latency | None, lanes: int | None, anchor: str, *, above: bool
+) -> LayerView:
     latency = _latency(layer.latency_s)
+    whole = None if headline.disturbed(result) else whole
     fallbacks = result.artifact.fallbacks
     reasons = (fallbacks[kernel] for kernel in (layer.kernel, *layer.kernel.split(" + ")) if kernel in fallbacks)
     return LayerView(
@@ -157,6 +213,8 @@ def _of_layer(layer: Layer, result: Result, whole: Latency | None, lanes: int | 
         layer=layer,
         latency=latency,
         share=pairs.ratio(latency.median_s, whole.median_s) if latency and whole else None,
+        above=above,
+        samples=shown_samples.of_layer(result, layer),
         instructions_share=pairs.ratio(pairs.layer_instructions(layer), pairs.instructions(result)),
         per_fma=instruction_counts.of_layer(layer, lanes),
         schedule=pairs.schedule(layer, result),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Callable, Collection, Sequence
 
-from mbench.core import units
+from mbench.analysis import above_peak
+from mbench.core import sessions, units
 from mbench.core.artifact import Manifest
 from mbench.core.machine_types import Calibration, Conditions, Target
 from mbench.core.records import Layer
@@ -15,9 +15,6 @@ from mbench.hardware import platforms
 from mbench.measure import activity
 from mbench.measure.observation import Observation
 
-FEWER_MACS = ("cpu.winograd",)
-"""Rules whose kernels do fewer multiply-adds than the layer's shape implies."""
-_ABOVE_PEAK = 1.1
 _LOST_SHARE = 0.01
 """Of the time of all runs, that the processors may be taken away for."""
 
@@ -38,6 +35,13 @@ class Evidence:
         """What was seen, where it was timed."""
         return self.seen if self.seen is not None and self.seen.latency_s else None
 
+    @property
+    def doubtful(self) -> Observation | None:
+        """What was seen, unless all sessions that count were quiet: what disturbed others does not count."""
+        seen = self.timed
+        counting = sessions.kept(seen.sessions) if seen else ()
+        return None if counting and not any(session.disturbed for session in counting) else seen
+
 
 def of_result(evidence: Evidence) -> tuple[str, ...]:
     """Return the warnings of a result, in the order of `WARNINGS`."""
@@ -52,8 +56,7 @@ def _fallback(evidence: Evidence) -> str | None:
         return None
     share = _share_of_time(evidence, evidence.manifest.fallbacks)
     took = "" if share is None else f" ({units.percent(share)} of the layers' time)"
-    why = "generic kernels are slow, so their times say little about the hardware"
-    return f"no schedule rule took {names}{took}: {why}"
+    return f"no schedule rule took {names}{took}: a generic kernel says little about the hardware"
 
 
 def _share_of_time(evidence: Evidence, kernels: Collection[str]) -> float | None:
@@ -79,7 +82,7 @@ def _narrow_channels(evidence: Evidence) -> str | None:
     if not narrow:
         return None
     names = ", ".join(layer.name for layer in evidence.manifest.layers if set(layer.kernels) & narrow)
-    return f"channel counts that fill less than half of a vector register: {names}; their kernels are slow"
+    return f"channels that fill less than half of a vector register, so that kernels are slow: {names}"
 
 
 def _source_only(evidence: Evidence) -> str | None:
@@ -93,35 +96,27 @@ def _fewer_macs(evidence: Evidence) -> str | None:
     names = ", ".join(_with_fewer_macs(evidence.manifest))
     if not names or evidence.timed is None:
         return None
-    return (
-        f"{names}: uses Winograd, with fewer multiply-adds than the direct convolution by which FLOP/s are counted; "
-        "the weights grow up to ninefold"
-    )
+    return f"fewer multiply-adds than are counted, and up to nine times the weights (Winograd): {names}"
 
 
 def _above_by_padding(evidence: Evidence) -> str | None:
-    names = ", ".join(layer.name for layer in _above(evidence) if _explained_by_padding(layer))
-    if not names:
-        return None
-    return (
-        f"{names}: exceeds the measured peak only because multiply-adds on padding are counted, which a kernel can skip"
-    )
+    names = ", ".join(layer.name for layer in _above(evidence) if above_peak.by_padding(layer))
+    return f"exceeds the measured peak by multiply-adds on padding that a kernel can skip: {names}" if names else None
 
 
 def _above_peak(evidence: Evidence) -> str | None:
-    names = ", ".join(layer.name for layer in _above(evidence) if not _explained_by_padding(layer))
+    names = ", ".join(layer.name for layer in _above(evidence) if not above_peak.by_padding(layer))
     if not names:
         return None
     return (
-        f"{names}: exceeds the measured peak; the peak was disturbed, or was measured at a slower moment and reused; "
-        "measure it again with --no-cache"
+        f"exceeds the measured peak, which was low when it was measured: {names}; run it again on a quiet machine, "
+        "with --no-cache for new peaks"
     )
 
 
 def _with_fewer_macs(manifest: Manifest) -> list[str]:
     """Return the layers with a kernel that does fewer multiply-adds than are counted."""
-    kernels = {kernel for kernel, rule in manifest.rules.items() if rule in FEWER_MACS}
-    return [layer.name for layer in manifest.layers if kernels & set(layer.kernels)]
+    return [layer.name for layer in manifest.layers if above_peak.has_fewer_macs(layer.kernels, manifest.rules)]
 
 
 def _above(evidence: Evidence) -> list[Layer]:
@@ -129,36 +124,18 @@ def _above(evidence: Evidence) -> list[Layer]:
     if evidence.timed is None:
         return []
     fewer = _with_fewer_macs(evidence.manifest)
-    return [
-        layer
-        for layer in evidence.layers
-        if layer.name not in fewer and layer.roofline and layer.roofline.fraction_of_bound > _ABOVE_PEAK
-    ]
-
-
-def _explained_by_padding(layer: Layer) -> bool:
-    return layer.roofline is not None and layer.roofline.fraction_of_bound * taps_inside(layer) <= _ABOVE_PEAK
-
-
-def taps_inside(layer: Layer) -> float:
-    """Return the share of a layer's multiply-adds that are of its input; the rest are of the padding around it."""
-    if not layer.kernel_size or not layer.stride:
-        return 1.0
-    shares = []
-    for inputs, outputs, taps, stride in zip(
-        layer.input_shape[2:], layer.output_shape[2:], layer.kernel_size, layer.stride, strict=True
-    ):
-        before = max(0, (outputs - 1) * stride + taps - inputs + 1) // 2
-        starts = (at * stride - before for at in range(outputs))
-        inside = sum(max(0, min(start + taps, inputs) - max(start, 0)) for start in starts)
-        shares.append(inside / (outputs * taps))
-    return math.prod(shares)
+    return [layer for layer in evidence.layers if layer.name not in fewer and above_peak.above(layer)]
 
 
 # ------------------------------------------------------------------------------------------ while it was measured
+def _moments(seen: Observation) -> list[tuple[Conditions | None, Conditions | None]]:
+    """Return the conditions before and after each session that counts."""
+    counting = sessions.kept(seen.sessions) or (seen,)
+    return [(each.conditions_before, each.conditions_after) for each in counting]
+
+
 def _slowed_gpu(evidence: Evidence) -> str | None:
-    seen = evidence.timed
-    moments = (seen.conditions_before, seen.conditions_after) if seen else ()
+    moments = [moment for both in _moments(evidence.doubtful) for moment in both] if evidence.doubtful else []
     reasons = [reason for moment in moments if moment and moment.gpu for reason in moment.gpu.slowed_by or ()]
     if not reasons:
         return None
@@ -166,13 +143,15 @@ def _slowed_gpu(evidence: Evidence) -> str | None:
 
 
 def _others_busy(evidence: Evidence) -> str | None:
-    seen = evidence.timed
-    if seen is None or not seen.wall_s or not seen.others_busy_s:
+    if evidence.doubtful is None:
         return None
-    if seen.others_busy_s <= activity.DISTURBED * seen.wall_s:
+    counting = sessions.kept(evidence.doubtful.sessions) or (evidence.doubtful,)
+    wall_s = sum(each.wall_s or 0.0 for each in counting)
+    busy_s = sum(each.others_busy_s or 0.0 for each in counting)
+    if not wall_s or busy_s <= activity.DISTURBED * wall_s:
         return None
-    share = seen.others_busy_s / seen.wall_s
-    return f"other processes kept {share:.2f} processors busy while this was measured: stop them and run it again"
+    busy = busy_s / wall_s
+    return f"other processes kept {busy:.2f} processors busy while this was measured: stop them and run it again"
 
 
 def _stolen_time(evidence: Evidence) -> str | None:
@@ -187,14 +166,15 @@ def _held_back(evidence: Evidence) -> str | None:
 
 def _lost_s(evidence: Evidence, counted_s: Callable[[Conditions], float | None]) -> str | None:
     """Return how far a counter of seconds went on while this was measured; None where that is little or not known."""
-    seen = evidence.timed
-    if seen is None or seen.conditions_before is None or seen.conditions_after is None:
+    if evidence.doubtful is None:
         return None
-    before, after = counted_s(seen.conditions_before), counted_s(seen.conditions_after)
-    runtime = sum(seen.latency_s or ())
-    if before is None or after is None or not runtime or after - before <= _LOST_SHARE * runtime:
-        return None
-    return units.seconds(after - before)
+    known = [
+        (before, after) for before, after in _moments(evidence.doubtful) if before is not None and after is not None
+    ]
+    counted = [(counted_s(before), counted_s(after)) for before, after in known]
+    lost_s = sum(after - before for before, after in counted if before is not None and after is not None)
+    runtime = sum(evidence.doubtful.latency_s or ())
+    return units.seconds(lost_s) if runtime and lost_s > _LOST_SHARE * runtime else None
 
 
 def _low_peaks(evidence: Evidence) -> str | None:
@@ -203,7 +183,7 @@ def _low_peaks(evidence: Evidence) -> str | None:
         return None
     return (
         f"other processes kept {calibration.others_busy:.2f} processors busy while the machine's peaks were "
-        "measured: the peaks are too low, and the fractions of them too high"
+        "measured: they are too low"
     )
 
 

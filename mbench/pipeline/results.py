@@ -85,10 +85,11 @@ def _memory(manifest: Manifest, seen: Observation | None) -> Memory:
 def _energy(
     layers: tuple[Layer, ...], components: list[dict[str, float]], target: Target, seen: Observation | None
 ) -> Energy:
-    joules = energy.total(components)
+    methods = (layer.energy_method for layer in layers)
+    joules, method = energy.of_network(components, methods, target.energy, time_balance.whole_s(seen))
     return Energy(
         energy_j=sum(joules.values()) if target.energy else None,
-        method=_energy_method(layers) or missing_fields.NO_COEFFICIENTS,
+        method=method or missing_fields.NO_COEFFICIENTS,
         components_j=joules,
         coefficients=target.energy,
         measured=seen.energy if seen else None,
@@ -107,11 +108,6 @@ def _artifact_info(artifact: Artifact, *, cached: bool) -> ArtifactInfo:
         fallbacks=manifest.fallbacks,
         ignored=manifest.ignored,
     )
-
-
-def _energy_method(layers: tuple[Layer, ...]) -> str:
-    """Return the methods of the layers, which are one unless some have no counts."""
-    return "; for some layers ".join(dict.fromkeys(layer.energy_method for layer in layers if layer.energy_method))
 
 
 def _end_to_end(seen: Observation | None, model_of: Target, dtype: str) -> EndToEnd:

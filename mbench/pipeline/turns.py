@@ -43,6 +43,8 @@ class Turns:
     cached: bool
     seen: list[Observation] = dataclasses.field(default_factory=list)
     failed: bool = False
+    over: bool = False
+    """Whether no session is to come."""
 
     @property
     def name(self) -> str:
@@ -80,12 +82,20 @@ def measure_all(
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
         run = _SessionRunner(job, device, quiet, counting, progress, keep)
-        for turns, last in _in_turn(networks, job.settings.sessions, quiet):
+        wanted, then_load = job.settings.sessions, job.settings.sustain_s is not None
+        for turns in _in_turn(networks, wanted, quiet):
             record = run.session(record, turns)
-            if turns.failed or (last and (job.settings.sustain_s is None or not turns.timed)):
+            turns.over = not turns.timed or wanted == 1 or _undisturbed(turns, quiet) >= wanted
+            if turns.over and not (then_load and turns.timed):
                 progress.stage(turns.name, "failed" if turns.failed else "done", 1.0)
+            else:
+                number, expected = len(turns.seen), _expected(turns, wanted, quiet)
+                progress.stage(turns.name, f"{number}/{max(number, expected)} measured", 1.0)
+        for turns in networks:
+            if not turns.over and not then_load:
+                progress.stage(turns.name, "done", 1.0)
         spread_history.add(job.host, job.settings.threads, _spreads(record))
-        if job.settings.sustain_s is not None:
+        if then_load:
             timed = [turns.artifact for turns in networks if turns.timed]
             settle = functools.partial(_settle, job, progress)
             record = sustaining.run_all(record, timed, device, progress, keep, settle)
@@ -108,8 +118,8 @@ def _spreads(record: Record) -> tuple[SeenSpread, ...]:
     return tuple(found)
 
 
-def _in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[tuple[Turns, bool]]:
-    """Yield networks, one for each session that is to come, and whether it is the last that is planned of it.
+def _in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[Turns]:
+    """Yield networks, one for each session that is to come.
 
     First all have their sessions, in turn; then those with disturbed ones have as many again, at most as many as there
     were, and no more once two turns have brought no quiet session.
@@ -117,7 +127,7 @@ def _in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[t
     for number in range(wanted):
         for each in networks:
             if not each.failed and (number == 0 or each.timed):
-                yield each, number + 1 == wanted or not _more_to_come(each)
+                yield each
     if wanted == 1:
         return
     fruitless = 0
@@ -126,17 +136,24 @@ def _in_turn(networks: Sequence[Turns], wanted: int, quiet: Quiet) -> Iterator[t
         before = sum(_undisturbed(each, quiet) for each in left)
         if not left or fruitless == _FRUITLESS:
             return
-        for each in left:
-            yield each, True
+        yield from left
         fruitless = 0 if sum(_undisturbed(each, quiet) for each in left) > before else fruitless + 1
-
-
-def _more_to_come(turns: Turns) -> bool:
-    return not turns.seen or turns.timed
 
 
 def _undisturbed(turns: Turns, quiet: Quiet) -> int:
     return len(turns.seen) - sessions.disturbed(turns.seen, quiet)
+
+
+def _expected(turns: Turns, wanted: int, quiet: Quiet) -> int:
+    """Return how many sessions a network will have had at the end, by what is known of those before.
+
+    One is repeated for each that was disturbed; if all were, two of them, to see whether that helps.
+    """
+    undisturbed = _undisturbed(turns, quiet)
+    disturbed = len(turns.seen) - undisturbed
+    if wanted == 1 or not disturbed:
+        return wanted
+    return wanted + min(disturbed if undisturbed else _FRUITLESS, disturbed, wanted)
 
 
 class _SessionRunner:
@@ -178,7 +195,8 @@ class _SessionRunner:
 
     def _report(self, turns: Turns) -> Report:
         number, wanted = len(turns.seen) + 1, self._job.settings.sessions
-        which = f"{number}/{wanted} " if 1 < wanted >= number else "again " if number > wanted else ""
+        expected = max(number, _expected(turns, wanted, self._quiet))
+        which = ("again " if number > wanted else "") + (f"{number}/{expected} " if wanted > 1 else "")
 
         def report(stage: str, fraction: float) -> None:
             self._progress.stage(turns.name, which + stage, fraction)

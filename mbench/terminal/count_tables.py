@@ -1,6 +1,6 @@
-"""Exact counts for the terminal, in 80 columns: whole networks, and the layers with most instructions.
+"""Exact counts for the terminal: whole networks, and the layers with most instructions.
 
-Renderables only. Columns that are modelled are labelled so in their heads and below the table.
+Renderables only. What is modelled has a star in its head, and the methods are on the page and in the record.
 """
 
 from __future__ import annotations
@@ -8,123 +8,77 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 
 from mbench.analysis import instruction_counts, pairs
 from mbench.core import units
-from mbench.core.records import Layer, Record, Result
-from mbench.terminal.table import add_row, ruled, text
+from mbench.core.records import Record, Result
+from mbench.terminal.merging import among, merged
+from mbench.terminal.table import Column, Fitted, text
 
-_MODELLED = "latency\nmodel"
-_HEADS = ("instr", "instr\nper FMA", "loads", "stores", "DRAM\nmodel", _MODELLED)
+ONLY_ALONE = ("op", "loads", "stores", "vector", "FMA")
+"""Columns of layers that there is only room for where one network is shown."""
 
 
-def networks(record: Record) -> Iterator[RenderableType]:
-    """Yield the counts of each network, and why there are none; nothing where none were asked for."""
+def networks(record: Record, *, few: int) -> Iterator[RenderableType]:
+    """Yield the counts of up to `few` networks, and why there are none; nothing where none were asked for."""
     found = [result for result in record.results if result.counts]
+    if found and len(record.results) <= few:
+        yield Fitted(_columns(record, found), rule=False)
     if found:
-        yield _networks(record, found)
-    for result in record.results:
-        if result.counts is None and instruction_counts.wanted(record):
-            reason = pairs.why_missing(result, "counts")
-            yield text(f"No counts for {result.variant.name}: {reason}.", style="yellow")
+        yield text("; ".join(_notes(record, found)))
+    missing = [each for each in record.results if not each.counts] if instruction_counts.wanted(record) else []
+    reasons = {result.variant.name: [pairs.why_missing(result, "counts")] for result in missing}
+    for reason, names in merged(reasons, {}).items():
+        yield text(f"No counts{among(names, record.results)}: {reason}.", style="yellow")
 
 
-def _networks(record: Record, found: Sequence[Result]) -> Table:
-    modelled = any(result.end_to_end.latency_model_s is not None for result in found)
-    heads = _HEADS if modelled else _HEADS[: _HEADS.index(_MODELLED)]
-    table = ruled(_title(record, found[0]), ("variant",), heads)
-    table.padding = (0, 0, 0, 0)
-    standard = {pair.standard.variant.name: pair for pair in pairs.of_record(record)}
-    for result in record.results:
-        add_row(table, result.variant.name, *_whole(record, result)[: len(heads)])
-        if result.variant.name in standard:
-            add_row(table, "  ratio standard/separable", *_ratios(standard[result.variant.name])[: len(heads)])
-    table.caption = text("\n".join(dict.fromkeys(line for result in found for line in _notes(record, result))))
-    table.caption_justify = "left"
-    return table
+def _columns(record: Record, found: Sequence[Result]) -> list[Column]:
+    counters = [result.counts.counters for result in found if result.counts]
+    traffic = [(result.counts.traffic_bytes or {}) if result.counts else {} for result in found]
+    per = [units.decimal(instruction_counts.of_network(record, result)) for result in found]
+    instr = () if instruction_counts.emulated(record) else (
+        Column(head="instr", cells=[units.count(each.instructions) for each in counters]),
+    )  # fmt: skip
+    return [
+        Column(head="network", cells=[result.variant.name for result in found]),
+        *instr,
+        Column(head="per FMA", cells=per, rank=1),
+        Column(head="loads", cells=[units.count(each.loads) for each in counters], rank=3),
+        Column(head="stores", cells=[units.count(each.stores) for each in counters], rank=3),
+        Column(head="DRAM*", cells=[units.data_size(each.get("DRAM")) for each in traffic], rank=2),
+    ]
 
 
-def _title(record: Record, result: Result) -> str:
-    if instruction_counts.emulated(record):
-        return "Counts, exact"
-    assert result.counts is not None
-    return f"Counts, exact, of code for {result.counts.target} in emulation (not of what was timed)"
-
-
-def _whole(record: Record, result: Result) -> tuple[str, ...]:
-    if result.counts is None:
-        return (units.NOT_AVAILABLE,) * len(_HEADS)
-    counters, traffic = result.counts.counters, result.counts.traffic_bytes or {}
-    return (
-        units.count(counters.instructions),
-        units.decimal(instruction_counts.of_network(record, result)),
-        units.count(counters.loads),
-        units.count(counters.stores),
-        units.data_size(traffic.get("DRAM")),
-        units.seconds(result.end_to_end.latency_model_s),
-    )
-
-
-def _ratios(pair: pairs.Pair) -> tuple[str, ...]:
-    top, under = pair.standard, pair.separable
-    if top.counts is None or under.counts is None:
-        return (units.NOT_AVAILABLE,) * len(_HEADS)
-    over, below = top.counts.counters, under.counts.counters
-    values = (
-        pairs.ratio(over.instructions, below.instructions),
-        None,
-        pairs.ratio(over.loads, below.loads),
-        pairs.ratio(over.stores, below.stores),
-        pairs.ratio((top.counts.traffic_bytes or {}).get("DRAM"), (under.counts.traffic_bytes or {}).get("DRAM")),
-        pairs.ratio(top.end_to_end.latency_model_s, under.end_to_end.latency_model_s),
-    )
-    return tuple("" if value is None else units.ratio(value) for value in values)
-
-
-def _notes(record: Record, result: Result) -> Iterator[str]:
-    counts, lanes = result.counts, instruction_counts.lanes(record, result)
+def _notes(record: Record, found: Sequence[Result]) -> Iterator[str]:
+    """Yield what was counted, and what its figures are."""
+    counts = found[0].counts
     assert counts is not None
-    yield f"counts: {counts.method}; executed by {counts.emulator}"
-    if lanes:
-        yield (
-            "instr per FMA: instructions for each vector multiply-add needed, which are the multiply-adds over the "
-            f"{lanes} lanes of {counts.target}"
-        )
-        if why := instruction_counts.below_one(record, result):
-            yield f"  {why}"
+    if not instruction_counts.emulated(record):
+        yield f"counts: exact, of code for {counts.target} in emulation, not of what was timed"
+    if lanes := instruction_counts.lanes(record, found[0]):
+        below = any(instruction_counts.below_one(record, result) for result in found)
+        yield f"per FMA: for each vector multiply-add of {lanes} lanes" + (", below 1 with Winograd" if below else "")
     else:
-        yield f"instr per FMA: the record lacks the vector width of {counts.target}"
-    if counts.traffic_bytes:
-        yield f"DRAM: {counts.traffic_method or 'the record lacks the method of this model'}"
-    if result.end_to_end.latency_model_s is not None:
-        method = result.end_to_end.latency_model_method or "the record does not name it"
-        yield f"latency model: {method}"
+        yield f"per FMA: not known, the record lacks the vector width of {counts.target}"
+    if any(result.counts and result.counts.traffic_bytes for result in found):
+        yield "DRAM*: traffic, modelled"
 
 
-def layers(result: Result, count: int) -> Table:
-    """Return the `count` layers with most instructions."""
-    found = [layer for layer in result.layers if layer.counters]
-    ranked = sorted(found, key=lambda layer: (-(pairs.layer_instructions(layer) or 0), layer.index))[:count]
-    heads = ("instr", "share", "loads", "stores", "vector", "FMA", "DRAM\nmodel")
-    table = ruled(f"Layers with most instructions of {result.variant.name}", ("layer", "op"), heads)
-    table.padding = (0, 0, 0, 0)
-    for layer in ranked:
-        add_row(table, layer.name, layer.op, *_layer(layer, pairs.instructions(result)))
-    table.caption = text("share: of all instructions; vector: on whole vectors; FMA: multiply-adds as executed")
-    table.caption_justify = "left"
-    return table
-
-
-def _layer(layer: Layer, whole: int | None) -> tuple[str, ...]:
-    counters = layer.counters
-    assert counters is not None
-    return (
-        units.count(counters.instructions),
-        units.percent(pairs.ratio(counters.instructions, whole)),
-        units.count(counters.loads),
-        units.count(counters.stores),
-        units.count(counters.vector_instructions),
-        units.count(counters.fma_instructions),
-        units.data_size((layer.traffic_bytes or {}).get("DRAM")),
-    )
+def layers(result: Result, count: int) -> list[Column]:
+    """Return the columns of a table of the `count` layers with most instructions."""
+    found = [(layer, layer.counters) for layer in result.layers if layer.counters]
+    ranked = sorted(found, key=lambda each: (-each[1].instructions, each[0].index))[:count]
+    whole = pairs.instructions(result)
+    counters = [each for _, each in ranked]
+    traffic = [units.data_size((layer.traffic_bytes or {}).get("DRAM")) for layer, _ in ranked]
+    return [
+        Column(head="most instructions", cells=[layer.name for layer, _ in ranked]),
+        Column(head="op", cells=[layer.op for layer, _ in ranked], rank=4, left=True),
+        Column(head="instr", cells=[units.count(each.instructions) for each in counters]),
+        Column(head="share", cells=[units.percent(pairs.ratio(each.instructions, whole)) for each in counters]),
+        Column(head="loads", cells=[units.count(each.loads) for each in counters], rank=3),
+        Column(head="stores", cells=[units.count(each.stores) for each in counters], rank=3),
+        Column(head="vector", cells=[units.count(each.vector_instructions) for each in counters], rank=2),
+        Column(head="FMA", cells=[units.count(each.fma_instructions) for each in counters], rank=2),
+        Column(head="DRAM*", cells=traffic, rank=1),
+    ]

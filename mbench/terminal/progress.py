@@ -1,86 +1,158 @@
-"""Progress of a run on standard error: bars with the time left on a terminal, plain lines elsewhere."""
+"""Progress of a run on standard error: bars with the time left on a terminal, few plain lines elsewhere."""
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-SHARES = {
-    "compiling": 0.35,
-    "calibrating": 0.0,
-    "loading": 0.38,
-    "checking": 0.40,
-    "warming up": 0.42,
-    "measuring": 0.45,
-    "measuring layers": 0.85,
-    "metering energy": 0.95,
-    "done": 1.0,
-    "failed": 1.0,
+from mbench.terminal.time_left import Clock, Estimator, SessionsLeft, ShareLeft, read
+
+BUILT = 0.3
+"""How much of a network's work is done once it is compiled; its sessions share the rest."""
+SESSION_SHARES = {
+    "connecting": 0.0,
+    "loading": 0.0,
+    "uploading": 0.05,
+    "checking": 0.1,
+    "warming up": 0.2,
+    "emulating": 0.2,
+    "measuring": 0.4,
+    "counting": 0.4,
+    "measuring layers": 0.7,
+    "metering energy": 0.9,
+    "metering layers": 0.95,
+    "measured": 1.0,
 }
-"""How much of a variant's work is done when a stage begins; compiling counts from 0 to its own share."""
+"""How much of a session is done when a stage begins."""
+_BRIEFLY = {"measuring layers": "layers", "metering energy": "energy", "metering layers": "layer energy"}
 _ALL_SHOWN = 12
-"""Up to so many variants have a bar each; of more, only the one that is measured."""
+"""Up to so many networks have a bar each; of more, only the one that is measured."""
+_BAR, _STAGE = 14, 20
+"""Columns of a bar, and of the stage beside it."""
+_OVER = ("done", "failed")
 
 
-def share(stage: str, fraction: float, shares: Mapping[str, float] = SHARES) -> float:
-    """Return how much of one variant's work is done, 0 to 1, if `shares` of it are done when stages begin."""
-    if stage == "compiling":
-        return shares["compiling"] * fraction
+def share(stage: str, fraction: float, shares: Mapping[str, float]) -> float:
+    """Return how much of a work is done, 0 to 1, if `shares` of it are done when stages begin."""
+    if stage in _OVER:
+        return shares.get(stage, 1.0)
     begun = shares.get(stage, 0.0)
-    after = min((later for later in shares.values() if later > begun), default=begun)
+    after = min((later for later in (*shares.values(), 1.0) if later > begun), default=begun)
     return begun + (after - begun) * fraction if stage in shares else 0.0
 
 
+def share_of_run(stage: str, fraction: float) -> float:
+    """Return how much of a network's work is done, 0 to 1, at a stage as a run reports it, such as `2/5 measuring`."""
+    said = read(stage)
+    if said.name in _OVER:
+        return 1.0
+    if said.name == "compiling":
+        return BUILT * fraction
+    if said.under_load:
+        return 1.0
+    within = share(said.name, fraction, SESSION_SHARES)
+    return BUILT + (1 - BUILT) * min(1.0, (said.number - 1 + within) / said.of)
+
+
 class Lines:
-    """For pipes and CI logs: one line when a variant enters a stage."""
+    """For pipes and CI logs: one line when a piece of work enters a stage."""
 
     def __init__(self, console: Console, names: Sequence[str]) -> None:
+        """Print on `console` about `names`."""
         self._console = console
         self._names = list(names)
-        self._last: dict[str, str] = {}
+        self._said = set[tuple[str, str]]()
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """Print a new stage once."""
-        if stage == "compiling":
-            stage = "compiled" if fraction == 1.0 else "compiling"
-        if self._last.get(variant) == stage:
+        self._say(variant, stage)
+
+    def _say(self, variant: str, said: str, event: str | None = None) -> None:
+        """Print a line once for each event, which is by default what it says."""
+        if (variant, event or said) in self._said:
             return
-        self._last[variant] = stage
+        self._said.add((variant, event or said))
         number = f"[{self._names.index(variant) + 1}/{len(self._names)}] " if variant in self._names else ""
-        self._console.print(f"{number}{variant}: {stage}", markup=False, soft_wrap=True)
+        self._console.print(f"{number}{variant}: {said}", markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Print a remark."""
         self._console.print(text, markup=False, soft_wrap=True)
 
 
-class _TimeLeft(TimeRemainingColumn):
-    """The time left over all; one variant alone cannot show it while it waits for its turn."""
+class RunLines(Lines):
+    """Of a run: a line when a network is compiled, when its first session begins, if some are repeated, at the end."""
+
+    def stage(self, variant: str, stage: str, fraction: float) -> None:
+        """Print what is new and worth a line."""
+        said = read(stage)
+        if said.name == "compiling":
+            if fraction == 1.0:
+                self._say(variant, "compiled")
+        elif said.name in _OVER or variant not in self._names:
+            self._say(variant, said.name)
+        elif said.again:
+            number = said.of - said.number + 1
+            were = "session was" if number == 1 else "sessions were"
+            self._say(variant, f"{number} {were} disturbed; measuring again", "again")
+        elif said.number == 1:
+            self._say(variant, "measuring" if not said.told else f"measuring, {said.of} sessions", "measuring")
+
+
+class _StageOrTime(ProgressColumn):
+    """Beside a network's bar its stage, beside the one over all the time that passed and the time left."""
+
+    def __init__(self, left: Estimator) -> None:
+        super().__init__()
+        self._left = left
 
     def render(self, task: Task) -> Text:
-        return Text() if task.fields["part"] else super().render(task)
+        if task.fields["part"]:
+            return Text(f"{task.fields['stage']:{_STAGE}}")
+        left = self._left.seconds()
+        rest = task.fields["stage"] if left is None else f"{clock_time(left)} left"
+        return Text(f"{clock_time(task.elapsed or 0.0)}  {'' if task.finished else rest}")
+
+
+def clock_time(seconds: float) -> str:
+    """Return a time as a clock has it: `1:05`, `1:00:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Bars:
-    """For terminals: one bar a variant, and one over all with the time that is left."""
+    """For terminals: one bar a network, and one over all with the time that is left."""
 
-    def __init__(self, console: Console, names: Sequence[str], shares: Mapping[str, float] = SHARES) -> None:
+    def __init__(
+        self,
+        console: Console,
+        names: Sequence[str],
+        shares: Mapping[str, float] | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Show bars on `console` for `names`; `shares`: see `share`, None: of a run; `clock` in seconds."""
         self._console = console
-        self._shares = shares
+        self._share = share_of_run if shares is None else functools.partial(share, shares=shares)
+        self.left: Estimator = SessionsLeft(names, clock) if shares is None else ShareLeft(names, self._share, clock)
+        longest = max(map(len, names), default=0)
         self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=14),
-            TextColumn("{task.fields[stage]:16}"),
-            TimeElapsedColumn(),
-            _TimeLeft(compact=True),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=max(4, min(_BAR, console.width - longest - _STAGE - 2))),
+            _StageOrTime(self.left),
             console=console,
+            get_time=clock,
             refresh_per_second=2,  # drawing takes time from what is being measured
         )
         self._tasks: dict[str, TaskID] = {}
+        self._expected: dict[str, int] = {}
+        """Sessions of each network, as it said last."""
         self._all = self.progress.add_task("all", total=float(len(names)), stage="", part=False)
         self._few = len(names) <= _ALL_SHOWN
         for name in names:
@@ -89,29 +161,44 @@ class Bars:
             )
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
-        """Move the variant's bar and the one over all."""
+        """Move the network's bar and the one over all."""
+        self.left.stage(variant, stage, fraction)
         if variant not in self._tasks:
             self.progress.update(self._all, stage=stage)
             return
         task = self._tasks[variant]
         self.progress.start_task(task)
         shown = self._few or stage not in ("compiling", "done")
-        word = "compiled" if (stage, fraction) == ("compiling", 1.0) else stage
-        self.progress.update(task, completed=share(stage, fraction, self._shares), stage=word, visible=shown)
+        done, expected = self._share(stage, fraction), read(stage).of
+        if self._expected.setdefault(variant, expected) == expected:  # stages come in an order of the device's own
+            done = max(done, self._task(task).completed)
+        self._expected[variant] = expected
+        self.progress.update(task, completed=done, stage=_word(stage, fraction), visible=shown)
         done = sum(entry.completed for entry in self.progress.tasks if entry.id != self._all)
         self.progress.update(self._all, completed=done, stage="")
+
+    def _task(self, number: TaskID) -> Task:
+        return next(task for task in self.progress.tasks if task.id == number)
 
     def note(self, text: str) -> None:
         """Print a remark above the bars."""
         self._console.print(text, markup=False)
 
 
+def _word(stage: str, fraction: float) -> str:
+    """Return a stage in few words: `2/5 layers`."""
+    if (stage, fraction) == ("compiling", 1.0):
+        return "compiled"
+    name = read(stage).name
+    return stage.removesuffix(name) + _BRIEFLY.get(name, name)
+
+
 @contextmanager
 def show(console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None) -> Iterator[Bars | Lines]:
-    """Yield what to report progress to, for as long as the run takes. `shares`: see `share`; None: a run's."""
+    """Yield what to report progress to, for as long as the work takes. `shares`: see `share`; None: it is a run."""
     if not console.is_terminal:
-        yield Lines(console, names)
+        yield RunLines(console, names) if shares is None else Lines(console, names)
         return
-    bars = Bars(console, names, SHARES if shares is None else shares)
+    bars = Bars(console, names, shares)
     with bars.progress:
         yield bars

@@ -1,4 +1,4 @@
-"""Tables for the terminal: what `mbench show` and the end of `mbench run` print, in 80 columns. Renderables only.
+"""What `mbench show` and the end of `mbench run` print: up to two networks on one screen. Renderables only.
 
 Only `mbench.cli` prints. Where code was emulated, counts stand where latency would: no time of an emulator is shown.
 """
@@ -7,47 +7,67 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from mbench.analysis import instruction_counts, labels, pairs
-from mbench.core import stats, units
-from mbench.core.records import Layer, MeteredEnergy, Record, Result
+from mbench.analysis import headline, instruction_counts, labels, pairs
+from mbench.core import units
+from mbench.core.records import Numerics, Record
 from mbench.networks import costs
 from mbench.networks.layers import LayerSpec
-from mbench.terminal import count_tables, sustained_lines
+from mbench.terminal import count_tables, details, merging, sustained_lines, totals
 from mbench.terminal.table import add_row, ruled, text
+from mbench.terminal.totals import NetworkRow
 
 __all__ = ["add_row", "layers_table", "record_tables", "ruled"]
 
 SLOWEST = 6
-_LONGEST_NAME = 24
-"""Characters of a network's name in a line of the totals: the other columns need the rest of 80."""
+SCREEN = 24 - 2
+"""Lines of a screen, without the two that say where record and page are."""
+_CAUSES = 2
+"""Of what disturbed networks, so many are named."""
+_SAME = 3
+"""Words with which two texts begin that speak of the same cause."""
+_TUNED = "(tuned)"
+"""How the schedule of a kernel ends that was made by a tuned choice."""
 
 
-def record_tables(record: Record, *, slowest: int = SLOWEST) -> list[RenderableType]:
-    """Return the tables of one record, top to bottom: totals, pair, noise, slowest layers, counts, warnings, failures.
+def record_tables(record: Record) -> list[RenderableType]:
+    """Return what there is to say of one record, top to bottom; of up to two networks, as much as a screen holds.
 
-    Of an emulated record: totals, counts, pair, layers with most instructions, warnings, failures.
+    The main table, what its figures are, details of a few networks, counts, the pair, what was disturbed, warnings,
+    failures.
     """
-    emulated = instruction_counts.emulated(record)
+    lines = totals.rows(record)
     parts: list[RenderableType] = [_origin(record)]
-    if record.results:
-        parts.append(_totals(record))
-    if emulated:
-        parts.extend(count_tables.networks(record))
-    parts.extend(_comparison(record))
-    parts.extend(_noise(record))
-    if emulated:
-        parts.extend(count_tables.layers(result, slowest) for result in record.results if result.counts)
-    else:
-        parts.extend(_slowest(result, slowest) for result in record.results if _timed(result))
-        parts.extend(count_tables.networks(record))
+    if lines:
+        parts.append(totals.table(record, lines))
+        parts.extend(totals.notes(record, lines, list(details.sentences(lines))))
+    parts.extend(details.table(lines))
+    parts.extend(count_tables.networks(record, few=totals.FEW))
+    parts.extend(_twins(record))
     parts.extend(sustained_lines.of_record(record))
-    parts.extend(_warnings(record))
-    parts.extend(_failures(record))
-    return parts
+    at = len(parts)
+    parts.extend((*_untimed(record), *_tuned(record), *_warnings(record, lines), *_failures(record)))
+    return [*parts[:at], _Layers(record, lines, tuple(parts)), *parts[at:]]
+
+
+class _Layers:
+    """The slowest layers of a few networks: as many as fit on a screen beside all the rest."""
+
+    def __init__(self, record: Record, lines: Sequence[NetworkRow], rest: Sequence[RenderableType]) -> None:
+        self._record, self._lines, self._rest = record, lines, rest
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        taken = sum(len(console.render_lines(part, options, pad=False)) for part in self._rest)
+        for count in range(SLOWEST, 0, -1):
+            part = details.layers(self._record, self._lines, count)
+            if part is None:
+                return
+            if taken + len(console.render_lines(part, options, pad=False)) <= SCREEN:
+                yield part
+                return
 
 
 def layers_table(specs: Sequence[LayerSpec], *, title: str | None = None) -> RenderableType:
@@ -87,10 +107,10 @@ def _shares(part: costs.Costs, whole: costs.Costs) -> tuple[str, ...]:
 def _origin(record: Record) -> Text:
     target, device, settings = record.target, record.device, record.settings
     threads = None if instruction_counts.emulated(record) else labels.threads(record)
-    where = ", ".join(filter(None, (f"target {target.name}, device {device.kind} ({device.name})", threads)))
-    lines = [f"{record.run_id}: {where}, {settings.dtype}, batch {_batches(record)}", _machine(record)]
-    lines += [labels.given(record)] if record.labels else []
-    return text("\n".join(lines))
+    on = device.kind if device.name == device.kind else f"{device.kind} ({device.name})"
+    where = ", ".join(filter(None, (f"target {target.name}, device {on}", threads)))
+    said = f"{record.run_id}: {where}, {settings.dtype}, batch {_batches(record)}; {_machine(record)}"
+    return text(said + (f"; {labels.given(record)}" if record.labels else ""))
 
 
 def _batches(record: Record) -> str:
@@ -106,118 +126,20 @@ def _machine(record: Record) -> str:
         return f"emulated by {device.emulator or 'an emulator that the record does not name'}, on {host.cpu}"
     if device.machine is not None:
         board = device.machine
-        return f"board {board.name}: {board.cpu}, {board.os}\ncompiled on {host.name}: {host.cpu}"
+        return f"board {board.name}: {board.cpu}, {board.os}; compiled on {host.name}: {host.cpu}"
     if device.gpu is not None:
         return f"{device.gpu.name}, driver {device.gpu.driver or 'unknown'}; host {host.cpu}"
     return host.cpu
 
 
-def _totals(record: Record) -> Table:
-    emulated = instruction_counts.emulated(record)
-    cost = "instr" if emulated else "latency"
-    table = ruled("Totals", ("variant",), (cost, "MACs", "params", "memory", "energy*", "output"))
-    metered = bool(record.results) and all(result.energy.measured for result in record.results)
-    table.padding = (0, 0, 0, 0)
-    found = {pair.standard.variant.name: pair for pair in pairs.of_record(record)}
-    for result in record.results:
-        joules = units.joules(_joules(result, metered=metered))
-        add_row(
-            table, _broken(result.variant.name),
-            units.count(pairs.instructions(result)) if emulated else _latency(result.end_to_end.latency_s),
-            units.count(pairs.macs(result)), units.count(pairs.params(result)),
-            units.data_size(pairs.peak_bytes(result)), joules, _numerics(result),
-        )  # fmt: skip
-        if result.variant.name in found:
-            pair = found[result.variant.name]
-            first = pair.fewer if emulated else pair.achieved
-            add_row(table, "  ratio standard/separable", *_ratios(pair, first, metered=metered), "")
-    table.caption = text(
-        ("instr: instructions of one run" if emulated else "latency: median of end-to-end runs (10th-90th percentile)")
-        + "; MACs: multiply-adds;\nmemory: weights + activations at their peak + workspace, as planned;\n"
-        + _energy(record, metered=metered)
-    )
-    table.caption_justify = "left"
-    return table
-
-
-def _broken(name: str) -> str:
-    """Return a long name in lines that end after an underscore."""
-    lines = [""]
-    for part in name.replace("_", "_ ").split(" "):
-        if lines[-1] and len(lines[-1] + part) > _LONGEST_NAME:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)
-
-
-def _joules(result: Result, *, metered: bool) -> float | None:
-    measured = result.energy.measured
-    return measured.energy_j if metered and measured else result.energy.energy_j
-
-
-def _ratios(pair: pairs.Pair, first: float | None, *, metered: bool) -> tuple[str, ...]:
-    top, under = pair.standard, pair.separable
-    values = (
-        first,
-        pair.predicted,
-        pairs.ratio(pairs.params(top), pairs.params(under)),
-        pairs.ratio(pairs.peak_bytes(top), pairs.peak_bytes(under)),
-        pairs.ratio(_joules(top, metered=metered), _joules(under, metered=metered)),
-    )
-    return tuple(units.ratio(value) for value in values)
-
-
-def _energy(record: Record, *, metered: bool) -> str:
-    """Return what the column of energies shows: a meter's where each network has it, else a model's, with the rest."""
-    if not metered:
-        rest = [
-            f"; measured {units.joules(m.energy_j)} for {result.variant.name} ({m.method}{_idle(m)})"
-            for result in record.results
-            if (m := result.energy.measured)
-        ]
-        return "*energy: modelled, not measured" + "".join(rest)
-    methods = dict.fromkeys(f"{m.method}{_idle(m)}" for result in record.results if (m := result.energy.measured))
-    rest = [
-        f"; modelled {units.joules(result.energy.energy_j)} for {result.variant.name}"
-        for result in record.results
-        if result.energy.energy_j is not None
-    ]
-    return f"*energy: measured, including idle power ({', '.join(methods)})" + "".join(rest)
-
-
-def _idle(measured: MeteredEnergy) -> str:
-    return "" if measured.idle_w is None else f": {units.scaled(measured.idle_w, 'W')} before"
-
-
-def _latency(samples: Sequence[float] | None) -> str:
-    if not samples:
-        return units.NOT_AVAILABLE
-    low, middle, high = (units.seconds(value) for value in stats.quantiles(samples, (0.1, 0.5, 0.9)))
-    unit = middle.split()[1]
-    if low.endswith(f" {unit}") and high.endswith(f" {unit}"):
-        return f"{middle}\n({low.split()[0]}-{high.split()[0]})"
-    return f"{middle}\n({low} - {high})"
-
-
-def _numerics(result: Result) -> str:
-    if result.numerics is None:
-        return units.NOT_AVAILABLE
-    return "ok" if result.numerics.passed else "WRONG"
-
-
-def _comparison(record: Record) -> Iterator[Text]:
+def _twins(record: Record) -> Iterator[Text]:
+    """Yield how standard twins do; of one without its network, what became of the layers that it replaced."""
     found = pairs.of_record(record)
-    for pair in found:
-        name = pair.separable.variant.name
-        if pair.by_instructions:
-            got = f"instructions {units.times(pair.fewer)}"
-        else:
-            got = f"latency {units.times(pair.achieved) if pair.achieved else 'not measured'}"
-        said = labels.replaced(pair.standard)
-        yield text(
-            f"Standard over depthwise-separable ({name}): {got}; "
-            f"the multiply-adds predict {units.times(pair.predicted)}." + (f" {said}." if said else "")
-        )
+    if found:
+        whose = "Standard twin" if len(found) == 1 else f"Standard twins of {len(found)} networks"
+        yield text(f"{whose}: {_achieved(found)}{_predicted(found)}.")
+    if len(record.results) > totals.FEW:
+        return
     paired = {pair.standard.variant.name for pair in found}
     for result in record.results:
         said = labels.replaced(result)
@@ -225,50 +147,87 @@ def _comparison(record: Record) -> Iterator[Text]:
             yield text(f"{result.variant.name}: {said}.")
     others = [other for _, other in pairs.unpaired(record)]
     if others:
-        yield text(f"To compare with the other kind of convolution, run also: {', '.join(others)}.")
+        yield text(f"To compare the kinds of convolution, run also: {', '.join(others)}.")
 
 
-def _noise(record: Record) -> Iterator[Text]:
-    found = [(result.variant.name, pairs.noise(record, result)) for result in record.results]
-    visible = [f"{units.change(noise.smallest_visible_change)} in {name}" for name, noise in found if noise]
-    if visible:
-        yield text(f"Smallest slow-down that a comparison of this length would show: {', '.join(visible)}.")
-    for result in record.results:
-        if not _timed(result):
-            reason = pairs.why_missing(result, "end_to_end.latency_s")
-            yield text(f"No latency for {result.variant.name}: {reason}.", style="yellow")
+def _achieved(found: Sequence[pairs.Pair]) -> str:
+    """Return the speed-ups of pairs of which neither was disturbed."""
+    if all(pair.by_instructions for pair in found):
+        return f"{units.ranged((pair.fewer for pair in found), units.times)} the instructions"
+    timed = [pair for pair in found if pair.achieved is not None]
+    if not timed:
+        return "latency not measured"
+    good = [
+        pair.achieved
+        for pair in timed
+        if not headline.disturbed(pair.separable) and not headline.disturbed(pair.standard)
+    ]
+    if not good:
+        return f"latency {totals.DOUBTFUL} ({totals.DISTURBED})"
+    rest = f" ({totals.DOUBTFUL}: {len(timed) - len(good)} {totals.DISTURBED})" if len(good) < len(timed) else ""
+    return f"{units.ranged(good, units.times)} the latency{rest}"
 
 
-def _slowest(result: Result, count: int) -> Table:
-    whole = pairs.latency_s(result)
-    timed = [(seconds, layer) for layer in result.layers if (seconds := pairs.layer_latency_s(layer)) is not None]
-    ranked = sorted(timed, key=lambda item: (-item[0], item[1].index))[:count]
-    title = f"Slowest layers of {result.variant.name}"
-    table = ruled(title, ("layer", "op"), ("latency", "share", "FLOP/s", "bound", "of roof"))
-    for seconds, layer in ranked:
-        share = units.percent(pairs.ratio(seconds, whole))
-        add_row(table, layer.name, layer.op, units.seconds(seconds), share, *_roof(layer))
-    return table
+def _predicted(found: Sequence[pairs.Pair]) -> str:
+    known = [pair.predicted for pair in found if pair.predicted is not None]
+    return f"; multiply-adds predict {units.ranged(known, units.times)}" if known else ""
 
 
-def _roof(layer: Layer) -> tuple[str, str, str]:
-    roof = layer.roofline
-    if roof is None:
-        return (units.NOT_AVAILABLE,) * 3
-    return units.scaled(roof.flops_per_s, ""), roof.bound, units.percent(roof.fraction_of_bound, 0)
+def _untimed(record: Record) -> Iterator[Text]:
+    reasons = {
+        result.variant.name: [pairs.why_missing(result, "end_to_end.latency_s")]
+        for result in record.results
+        if not result.end_to_end.latency_s
+    }
+    for reason, names in merging.merged(reasons, {}).items():
+        yield text(f"No latency{merging.among(names, record.results)}: {reason}.", style="yellow")
 
 
-def _warnings(record: Record) -> Iterator[Text]:
-    for result in record.results:
-        for warning in result.warnings:
-            yield text(f"warning: {result.variant.name}: {warning}", style="yellow")
-        if result.numerics is not None and not result.numerics.passed:
-            yield text(f"WRONG OUTPUT: {result.variant.name}: {_numerics_detail(result)}", style="bold red")
+def _tuned(record: Record) -> Iterator[Text]:
+    """Yield how many kernels were made by tuned choices."""
+    numbers = [sum(said.endswith(_TUNED) for said in result.artifact.schedules.values()) for result in record.results]
+    if not any(numbers):
+        return
+    all_of = units.ranged((len(result.artifact.schedules) for result in record.results), "{:.0f}".format)
+    files = ", ".join(record.settings.tuned)
+    yield text(
+        f"tuned: {units.ranged(numbers, '{:.0f}'.format)} of {all_of} kernels"
+        + (f", by {files}" if files else "")
+        + " (--no-tuned: none)"
+    )
 
 
-def _numerics_detail(result: Result) -> str:
-    numerics = result.numerics
-    assert numerics is not None
+def _warnings(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Text]:
+    """Yield a line for each cause: what disturbed networks, what else is to be known, what is wrong."""
+    names = {line.name: merging.known_names(line.result) for line in lines}
+    disturbed = merging.merged({line.name: line.disturbed for line in lines if line.disturbed}, names)
+    marked = [line.name for line in lines if line.disturbed]
+    if marked:
+        causes = [f"{cause}{merging.among(of, marked)}" for cause, of in list(disturbed.items())[:_CAUSES]]
+        more = len(disturbed) - len(causes)
+        yield text(
+            f"{', '.join(filter(None, (f'{totals.DISTURBED} (~)', merging.part(marked, lines))))}: {'; '.join(causes)}"
+            + (f"; and {more} more" if more > 0 else ""),
+            style=totals.STYLE,
+        )
+    reasons = {line.name: [each for each in line.result.warnings if not _said(each, line)] for line in lines}
+    for warning, of in merging.merged(reasons, names).items():
+        yield text(f"warning: {warning}{merging.among(of, lines)}", style="yellow")
+    for line in lines:
+        if line.result.numerics is not None and not line.result.numerics.passed:
+            yield text(f"WRONG OUTPUT: {line.name}: {_numerics_detail(line.result.numerics)}", style="bold red")
+
+
+def _said(warning: str, line: NetworkRow) -> bool:
+    """Return whether a warning only repeats what disturbed a network: it begins with the same words."""
+    return any(_words(warning)[:_SAME] == _words(cause)[:_SAME] for cause in line.disturbed)
+
+
+def _words(said: str) -> list[str]:
+    return said.split()
+
+
+def _numerics_detail(numerics: Numerics) -> str:
     error = (
         f"relative error {units.scientific(numerics.max_rel_error)}, tolerance {units.scientific(numerics.tolerance)}"
     )
@@ -282,7 +241,3 @@ def _failures(record: Record) -> Iterator[Text]:
     for name in record.unfinished():
         if name not in reported:
             yield text(f"UNFINISHED: {name} has no result", style="bold red")
-
-
-def _timed(result: Result) -> bool:
-    return bool(result.end_to_end.latency_s)

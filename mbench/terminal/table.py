@@ -5,9 +5,13 @@ Text is added as plain `rich.text.Text`, so that nothing in a record is read as 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from rich.box import Box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,10 +22,16 @@ _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
 
 def ruled(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    """Return an empty table with a rule under its heads; columns named in `right` are aligned to the right."""
+    """Return an empty table with a rule under its heads; columns named in `right` are aligned to the right.
+
+    Args:
+        title: above it; nothing where it is empty.
+        left: heads of columns that are aligned to the left.
+        right: heads of those after them.
+    """
     table = Table(
         show_edge=False,
-        title=text(title, style="bold"),
+        title=text(title, style="bold") if title else None,
         title_justify="left",
         box=_RULED,
         pad_edge=False,
@@ -34,11 +44,111 @@ def ruled(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     return table
 
 
-def add_row(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str, style: str = "") -> None:
     """Add a row of plain text: nothing in it is read as markup."""
-    table.add_row(*(text(cell) for cell in cells))
+    table.add_row(*(text(cell) for cell in cells), style=style)
 
 
 def text(content: str, *, style: str = "") -> Text:
     """Return plain text; what cannot be printed is escaped."""
     return Text(plain.visible(content), style=style)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a `Fitted` table."""
+
+    head: str
+    cells: Sequence[str]
+    rank: int = 0
+    """Columns of a higher rank are left out first where there is no room for all; those of rank 0 stay."""
+    left: bool = False
+    """Whether it is aligned to the left, as the first column always is."""
+    note: str = ""
+    """What its figures are, to be said below the table."""
+
+    @property
+    def width(self) -> int:
+        """In characters of a terminal."""
+        lines = (line for cell in (self.head, *self.cells) for line in plain.visible(cell).split("\n"))
+        return max(map(cell_len, lines))
+
+
+class Fitted:
+    """A table with as many columns as there is room for, so that a line is a row and no name is split.
+
+    The first column is aligned to the left, and others are to the right. Below it stand the notes of what it shows.
+    """
+
+    def __init__(
+        self, columns: Sequence[Column], styles: Sequence[str] = (), *, rule: bool = True, below: int = 0
+    ) -> None:
+        """Take columns, all with as many cells.
+
+        Args:
+            columns: from left to right; the first is the name of a row.
+            styles: of the rows.
+            rule: whether a rule is below the heads.
+            below: columns up to this rank that do not fit stand in a table below, not nowhere.
+        """
+        self.columns, self.styles, self.rule, self.below = tuple(columns), tuple(styles), rule, below
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table for the room that there is."""
+        left_out = list(self.columns[1:])
+        shown = self._fit(options.max_width, left_out)
+        yield self._table(shown, rule=self.rule)
+        left_out = [column for column in left_out if column not in shown and column.rank <= self.below]
+        if left_out:
+            more = self._fit(options.max_width, left_out)
+            shown = [*shown, *more]
+            yield self._table(more, rule=False)
+        if notes := "; ".join(column.note for column in shown if column.note):
+            yield text(notes)
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        """Return how wide it is at least and at most."""
+        least = sum(column.width + 1 for column in self.columns if not column.rank) - 1
+        most = sum(column.width + 1 for column in self.columns) - 1
+        return Measurement(min(least, options.max_width), min(most, options.max_width))
+
+    def _fit(self, room: int, wanted: Sequence[Column]) -> list[Column]:
+        """Return the first column and those of others that fit beside it in so many characters, in order."""
+        left = room - self.columns[0].width
+        kept = list[Column]()
+        for column in sorted(wanted, key=lambda each: each.rank):
+            if column.rank and column.width + 1 > left:
+                continue
+            kept.append(column)
+            left -= column.width + 1
+        return [self.columns[0], *(column for column in wanted if column in kept)]
+
+    def _table(self, shown: Sequence[Column], *, rule: bool) -> Table:
+        table = ruled("", [shown[0].head], [column.head for column in shown[1:]])
+        for made, column in zip(table.columns, shown, strict=True):
+            made.justify = "left" if column.left else made.justify
+        for number, cells in enumerate(zip(*(column.cells for column in shown), strict=True)):
+            add_row(table, *cells, style=self.styles[number] if self.styles else "")
+        if rule:
+            table.padding = (0, 0, 0, 0)
+        else:
+            table.box = None
+        return table
+
+
+class Beside:
+    """Tables side by side where there is room, else one below the other."""
+
+    def __init__(self, *parts: RenderableType) -> None:
+        """Take them from left to right."""
+        self.parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield them as they fit."""
+        widths = [Measurement.get(console, options, part).maximum for part in self.parts]
+        if sum(widths) + 2 * (len(widths) - 1) > options.max_width:
+            yield from self.parts
+            return
+        grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+        grid.add_row(*self.parts)
+        yield grid

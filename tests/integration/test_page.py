@@ -227,6 +227,8 @@ def test_an_emulated_run_draws_instructions(visit: Visitor, scheme: str) -> None
         factory.record(latency=False),
         factory.emulated(),
         factory.counted(factory.on_board(factory.record())),
+        factory.in_sessions(factory.record(), disturbed=(1,)),
+        factory.in_sessions(factory.record(("mobilenet_v1_1.0_224_b8",)), disturbed=range(5)),
     ],
 )
 def test_a_phone_does_not_scroll_sideways(visit: Visitor, record: Record) -> None:
@@ -270,6 +272,58 @@ def test_words_in_a_drawn_network_can_be_read_in_every_box(visit: Visitor, schem
     assert min(ratios) >= 4.5
     assert contrast([0, 0, 0], [255, 255, 255]) == pytest.approx(21)  # as the standard has it
     assert contrast([119, 119, 119], [255, 255, 255]) < 4.5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_boxes_of_sessions_can_be_seen(visit: Visitor, scheme: str) -> None:
+    """Oracle: WCAG 2.1, 1.4.11: what is drawn differs from what is behind it by a factor of 3 in luminance."""
+    page = visit(factory.in_sessions(factory.record(), disturbed=(1,)), color_scheme=scheme)
+    colours = page.tab.evaluate(
+        r"""() => {
+          const of = (element, name) => getComputedStyle(element)[name].match(/[\d.]+/g).map(Number);
+          const chart = document.querySelector(".session-chart");
+          return {
+            paper: of(document.body, "backgroundColor"),
+            ink: [...chart.querySelectorAll("text")].map((each) => of(each, "fill")),
+            boxes: [...chart.querySelectorAll("rect[stroke]")].map((each) => of(each, "stroke")),
+          };
+        }"""
+    )
+    assert len(colours["boxes"]) == 5
+    assert min(contrast(box, colours["paper"]) for box in colours["boxes"]) >= 3
+    assert min(contrast(ink, colours["paper"]) for ink in colours["ink"]) >= 4.5
+
+
+def test_the_word_disturbed_leads_to_what_disturbed_it(visit: Visitor) -> None:
+    page = visit(factory.in_sessions(factory.record(), disturbed=range(5)), java_script_enabled=False)
+    assert page.tab.locator("h1").inner_text().count("disturbed") == 2
+    page.tab.locator("#run1-latency a.disturbed").first.click()
+    assert page.tab.url.endswith("#run1-disturbed")
+    banner = page.tab.locator("#run1-disturbed")
+    assert factory.BUSY in banner.inner_text()
+    assert banner.evaluate("shown => shown.getBoundingClientRect().top") >= 0
+    assert page.tab.locator(".session-chart").count() == 2  # they need no scripts
+
+
+def test_a_disturbed_page_draws_what_is_no_time(visit: Visitor) -> None:
+    page = visit(factory.in_sessions(factory.record(), disturbed=range(5)))
+    assert page.errors == []
+    assert plot(page, "run1-depth1").locator(".ytitle").text_content() == "median latency, disturbed"
+    for anchor in ("run1-memory", "run1-energy"):
+        assert plot(page, anchor).locator(".point path").count() > 0, anchor
+    assert page.tab.locator("#run1-roofline, #run1-pair1-waterfall, #run1-pair1-blocks").count() == 0
+
+
+def test_one_of_a_pair_disturbed_keeps_the_others_place_under_the_roofline(visit: Visitor) -> None:
+    page = visit(factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:]))
+    page.tab.evaluate("location.hash = '#layer=mobilenet_v1_1.0_224/block3.pw'")
+    view = page.tab.locator(".layer-view:visible")
+    view.locator(".plot svg.main-svg").first.wait_for(timeout=60_000)
+    assert view.locator(".plot").count() == 2
+    page.tab.evaluate("location.hash = '#layer=mobilenet_v1_1.0_224_standard/block3.conv'")
+    page.tab.locator(".layer-view:visible h4", has_text="block3.conv").wait_for(timeout=60_000)
+    assert page.tab.locator(".layer-view:visible .plot").count() == 1
+    assert page.errors == []
 
 
 def contrast(one: list[float], other: list[float]) -> float:
@@ -417,7 +471,11 @@ def test_nothing_serious_for_those_who_see_or_move_otherwise(
     visit: Visitor, scheme: str, rules: tuple[str, ...]
 ) -> None:
     emulated = msgspec.structs.replace(factory.emulated(factory.PAIR[:1]), run_id="emulated")
-    page = visit(report.render([factory.record(failed=("mobilenet_v1_0.5_128",)), emulated]), color_scheme=scheme)
+    quiet = factory.in_sessions(factory.record(run_id="quiet"), disturbed=(1,))
+    disturbed = factory.in_sessions(factory.record(run_id="disturbed"), disturbed=range(5))
+    records = [factory.record(failed=("mobilenet_v1_0.5_128",)), emulated, quiet, disturbed]
+    page = visit(report.render(records), color_scheme=scheme)
+    page.tab.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     page.tab.evaluate("location.hash = document.querySelector('table.layers tbody th a').hash")
     page.tab.locator(".layer-view:visible").wait_for(timeout=60_000)
     assert findings(page, *rules) == []

@@ -102,7 +102,8 @@ def test_a_script_without_a_guard_measures(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import mbench\n"
-        f"record = mbench.run({NETWORK!r}, options=mbench.RunOptions(threads=1, repeat=3, quick=True, use_tuned=False))\n"
+        "asked = mbench.RunOptions(threads=1, repeat=3, quick=True, use_tuned=False)\n"
+        f"record = mbench.run({NETWORK!r}, options=asked)\n"
         "assert not record.failures, record.failures\n"
         "print(record.run_id, len(record.results[0].end_to_end.latency_s))\n"
     )

@@ -111,7 +111,7 @@ def test_the_report_has_the_peaks_the_layers_the_goals_and_the_warnings() -> Non
     made = record({"block1_pw": 0.5})
     warned: Result = msgspec.structs.replace(made.results[0], warnings=("others were busy",))
     text = roofline.report(msgspec.structs.replace(made, results=(warned,)), markdown=False)
-    assert "measured peaks: 200 GFLOP/s; reading L1 400 GB/s (32.8 kB)" in text
+    assert "measured peaks: 200 GFLOP/s; reading L1 400 GB/s (32 KiB)" in text
     assert re.search(r"^block1\.pw +pointwise_conv2d +x86\.pointwise_conv2d .* 50\.0 %", text, re.M)
     assert "missed: block1.pw at 50.0 %" in text
     assert "warning: others were busy" in text

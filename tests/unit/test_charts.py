@@ -55,3 +55,30 @@ def test_networks_and_two_records_have_theirs() -> None:
     found = versus.of_records(tuple(records))
     assert isinstance(found, versus.Versus)
     assert charts.of_versus(found).options[0].label == "networks"
+
+
+def test_what_follows_from_a_disturbed_latency_is_not_drawn() -> None:
+    found = of(factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:]))
+    [pair] = found.pairs
+    why = f"disturbed: {factory.BUSY}"
+    for chart in (pair.blocks, pair.waterfall):
+        assert (chart.options, chart.reason) == ((), why)
+    assert list(found.roofline_of) == [factory.PAIR[0]]
+    assert [option.label for option in found.roofline.options] == ["MobileNetV1 1.0 224"]
+    assert (found.roofline.lacks, found.roofline.reason) == ("MobileNetV1 1.0 224, standard convolutions", why)
+
+
+def test_what_is_drawn_of_a_disturbed_network_says_so() -> None:
+    found = of(factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:]))
+    quiet, disturbed = ([option.label for option in chart.options] for chart in found.depths)
+    assert quiet == ["latency", "multiply-adds", "memory", "energy (modelled)"]
+    assert disturbed == ["latency, disturbed", "multiply-adds", "memory"]  # its energy has static power in it
+    drawn = json.loads(str(found.depths[1].options[0].data))
+    assert drawn["layout"]["yaxis"]["title"]["text"] == "median latency, disturbed"
+    assert [chart.title.endswith(", disturbed") for chart in (*found.depths, *found.samples)] == [False, True] * 2
+
+
+def test_where_all_are_disturbed_there_is_no_roofline() -> None:
+    found = of(factory.in_sessions(factory.record(), disturbed=range(5)))
+    assert (found.roofline.options, found.roofline.reason) == ((), f"disturbed: {factory.BUSY}")
+    assert found.roofline_of == {}

@@ -121,7 +121,7 @@ def test_resume_of_what_is_measured_makes_the_page(
     outcome = run(command, "--resume", file)
     assert outcome.code == code, outcome.err
     assert "nothing is left to measure" in outcome.err
-    assert "Totals" in outcome.out
+    assert "latency: median" in outcome.out
     assert file.with_suffix(".html").exists()
     assert file.read_bytes() == written
     assert {path.name for path in tmp_path.iterdir()} == {"done.json", "done.html", "here", "cache"}
@@ -280,7 +280,7 @@ def test_a_page_that_cannot_be_written_is_a_failure(
     assert outcome.code == 4
     assert outcome.err.count("mbench: ") == 1
     assert "cannot be written" in outcome.err
-    assert "Totals" in outcome.out
+    assert "latency: median" in outcome.out
 
 
 def test_peaks_that_could_not_be_measured_are_a_failure(
@@ -307,3 +307,55 @@ def test_a_defect_is_not_taken_for_a_regression(run: Mbench, monkeypatch: pytest
     outcome = run(command, *QUICK)
     assert outcome.code == 4
     assert "ZeroDivisionError" in outcome.err
+
+
+# --------------------------------------------------------------------------------------------------------------- quiet
+def test_quiet_is_a_line_a_network_and_the_path(
+    run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = msgspec.structs.replace(record_files.read(interrupted), failures=())
+    settings = msgspec.structs.replace(record.settings, variants=factory.PAIR[:1])
+    record_files.write(interrupted, msgspec.structs.replace(record, settings=settings))
+
+    def measure(_job: Any, shown: Any) -> None:
+        shown.stage(factory.PAIR[0], "1/5 measuring", 0.0)
+        shown.note("a remark")
+
+    monkeypatch.setattr(runner, "run", measure)
+    outcome = run(command, "--resume", interrupted, "--quiet")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines() == [f"{factory.PAIR[0]}  12.1 ms  ok", str(interrupted)]
+    assert interrupted.with_suffix(".html").exists()
+    loud = run(command, "--resume", interrupted)
+    assert f"[1/1] {factory.PAIR[0]}: measuring, 5 sessions" in loud.err
+    assert "a remark" in loud.err
+
+
+def test_quiet_of_a_run_that_failed_says_what_it_had_to_remark(
+    run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "run", lambda _, shown: shown.note("the peaks could not be measured: no room"))
+    outcome = run(command, "--resume", interrupted, "-q")
+    assert (outcome.code, outcome.err) == (4, "the peaks could not be measured: no room\n")
+    assert outcome.out.splitlines()[1:] == [f"{factory.PAIR[1]}  FAILED: out of registers", str(interrupted)]
+
+
+def test_json_stays_a_document_when_quiet(run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "run", lambda job, _: job.before)
+    loud, quiet = (run(command, "--resume", interrupted, "--json", *more) for more in ((), ("--quiet",)))
+    assert quiet.out == loud.out
+    assert json.loads(quiet.out)["run_id"]
+    assert (loud.err.count("record  "), quiet.err) == (1, "")
+
+
+def test_an_interrupted_quiet_run_says_how_to_go_on(
+    run: Mbench, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupt)
+    outcome = run(command, "--resume", interrupted, "--quiet")
+    assert outcome.code == 130
+    assert "go on with: mbench run --resume" in outcome.err
+    assert outcome.out.splitlines()[-1] == str(interrupted)

@@ -164,3 +164,38 @@ def test_the_method_of_counted_code_is_its_own() -> None:
     assert said == energy.COUNTED_METHOD + "; static power left out: no time was measured"
     assert energy.COUNTED_METHOD.startswith("modelled")
     assert energy.COUNTED_METHOD != energy.METHOD
+
+
+# ------------------------------------------------------------------------------------------------------ whole networks
+def test_a_network_has_the_static_power_of_its_whole_run() -> None:
+    model, timed = coefficients(static_w=2.5), energy.method(coefficients(static_w=2.5), timed=True)
+    parts = [{"arithmetic": 1.0, "static": 0.1}, {"arithmetic": 2.0, "DRAM": 4.0, "static": 0.2}]
+    assert energy.of_network(parts, [timed, timed, None], model, 0.5) == (
+        {"arithmetic": 3.0, "DRAM": 4.0, "static": 1.25}, timed,
+    )  # fmt: skip
+
+
+def test_a_network_whose_layers_were_not_timed_has_it_too() -> None:
+    model = coefficients(static_w=2.5)
+    untimed = energy.method(model, timed=False)
+    joules, said = energy.of_network([{"arithmetic": 1.0}], [untimed], model, 0.5)
+    assert (joules["static"], said) == (1.25, energy.METHOD + ", plus static power x time")
+    assert energy.of_network([{"arithmetic": 1.0}], [untimed], model, None) == ({"arithmetic": 1.0}, untimed)
+
+
+def test_methods_of_layers_that_differ_are_both_named() -> None:
+    model = coefficients()
+    both = [energy.method(model, timed=True), energy.method(model, timed=True, counted=True)]
+    joules, said = energy.of_network([{"arithmetic": 1.0}] * 2, both, model, 0.5)
+    assert said == f"{energy.METHOD}; for some layers {energy.COUNTED_METHOD}; static power not known"
+    assert "static" not in joules
+    assert energy.of_network([], [], None, 0.5) == ({}, None)
+
+
+def test_energies_side_by_side_say_if_only_one_has_static_power() -> None:
+    model = coefficients(static_w=2.5)
+    timed, untimed = (energy.method(model, timed=each) for each in (True, False))
+    assert energy.compared(timed, timed) == timed
+    assert "only one of the two has static power" in energy.compared(timed, untimed)
+    assert "only one of the two has static power" in energy.compared(untimed, timed)
+    assert "static power, so" not in energy.compared(untimed, energy.COUNTED_METHOD + "; static power left out")

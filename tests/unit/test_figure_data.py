@@ -4,9 +4,9 @@ import msgspec
 import pytest
 import record_factory as factory
 
-from mbench.analysis import labels, pairs, waterfall
+from mbench.analysis import frame, labels, pairs, waterfall
 from mbench.core.records import Record
-from mbench.page import figure_data
+from mbench.page import figure_data, figures_roofline
 
 
 def taken(record: Record) -> waterfall.Waterfall:
@@ -61,3 +61,42 @@ def test_energy_rows_are_the_components() -> None:
     for result in results:
         rows = table[table["label"] == labels.variant(result.variant)]
         assert dict(zip(rows["component"], rows["energy_j"], strict=True)) == result.energy.components_j
+
+
+def test_static_power_over_a_disturbed_time_is_no_figure() -> None:
+    record = factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:])
+    table = figure_data.of_energy(record.results)
+    quiet, disturbed = (table[table["label"] == labels.variant(result.variant)] for result in record.results)
+    assert set(quiet["component"]) == {"arithmetic", "DRAM", "static"}
+    assert set(disturbed["component"]) == {"arithmetic", "DRAM"}
+    assert set(disturbed["kind"]) == {"modelled, without static power (disturbed)"}
+
+
+def test_a_meter_read_while_others_worked_is_said() -> None:
+    record = factory.on_gpu(factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:]))
+    kinds = figure_data.of_energy(record.results)["kind"]
+    assert {kind for kind in kinds if "measured" in kind} == {"measured", "measured, disturbed"}
+
+
+def test_samples_of_sessions_lie_apart() -> None:
+    record = factory.in_sessions(factory.record(factory.PAIR[:1], layer_repeat=10), count=2)
+    table = figure_data.of_samples(record.results[0])
+    first = table[table["layer_index"] == 0]
+    assert list(first["run"]) == [*range(1, 11), *range(14, 24)]
+    assert first["latency_s"].iloc[10] == pytest.approx(1.01 * first["latency_s"].iloc[0], rel=1e-3)
+
+
+def test_layers_above_their_peak_are_marked() -> None:
+    record = factory.record(factory.PAIR[:1])
+    [result] = record.results
+    layer = result.layers[2]
+    assert layer.roofline
+    above = msgspec.structs.replace(layer, roofline=msgspec.structs.replace(layer.roofline, fraction_of_bound=1.2))
+    result = msgspec.structs.replace(result, layers=(*result.layers[:2], above, *result.layers[3:]))
+    table = frame.from_records([msgspec.structs.replace(record, results=(result,))])
+    rows = figure_data.of_layers(table, result)
+    assert list(rows[rows["above"]]["layer"]) == [layer.name]
+    figure = figures_roofline.roofline(rows, figure_data.of_peaks(record, "float32"))
+    assert figure is not None
+    hover = [text for trace in figure.data for text in trace.hovertext or () if layer.name in text]
+    assert [">100 % of what" in text for text in hover] == [True]

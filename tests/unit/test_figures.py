@@ -15,7 +15,7 @@ from mbench.page.figures import METRICS
 
 def layers(record: records.Record | None = None, **options: bool) -> pd.DataFrame:
     record = record or factory.record(factory.PAIR[:1], **options)  # type: ignore[arg-type]
-    return figure_data.of_layers(frame.from_records([record]), record.results[0].variant.name)
+    return figure_data.of_layers(frame.from_records([record]), record.results[0])
 
 
 def drawn(table: pd.DataFrame, metric: str = "latency") -> Any:

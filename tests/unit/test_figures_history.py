@@ -8,6 +8,7 @@ import record_factory as factory
 from history_records import GRID, at, emulated
 
 from mbench.analysis import record_history
+from mbench.core.records import Record
 from mbench.page import figures_history
 from mbench.page.figures_history import COSTS
 
@@ -88,3 +89,56 @@ def test_history_is_drawn_with_its_changes() -> None:
     assert list(marks.x) == ["2025-03-03T12:00:00Z"]
     assert marks.text[0].startswith("+49.9")
     assert figures_history.history(record_history.history(record_history.networks([at(1)]))) is None
+
+
+def disturbed(*names: str) -> Record:
+    record = factory.in_sessions(factory.record(GRID, repeat=20, layer_repeat=3), count=2, disturbed=(0, 1), only=names)
+    return msgspec.structs.replace(record, run_id="disturbed")
+
+
+def test_a_disturbed_latency_is_marked_wherever_it_is_drawn() -> None:
+    latest = record_history.latest(record_history.networks([disturbed(GRID[0], GRID[-1])]))
+    curves = figures_history.grid_curves(latest, COSTS["latency"])
+    assert curves is not None
+    symbols = {trace.name: list(trace.marker.symbol) for trace in curves.data}
+    assert symbols["width 0.25"] == ["circle-open", "circle", "circle"]
+    assert list(curves.data[0].text) == ["disturbed", "", ""]
+    assert [text.endswith(", disturbed") for text in curves.data[0].hovertext] == [True, False, False]
+    points = figures_history.accuracy(record_history.front(latest, "latency_s", "disturbed"), COSTS["latency"])
+    assert points is not None
+    [marked] = [trace for trace in points.data if trace.name and trace.name.endswith("disturbed")]
+    assert list(marked.text) == ["1.0 224, disturbed"]
+    assert marked.marker.symbol.endswith("-open")
+    assert "1.0 224" not in [text for trace in points.data if trace is not marked for text in trace.text or ()]
+
+
+def test_energy_over_a_disturbed_time_is_not_drawn() -> None:
+    latest = record_history.latest(record_history.networks([disturbed(GRID[0])]))
+    curves = figures_history.grid_curves(latest, COSTS["energy"])
+    assert curves is not None
+    assert [len(trace.x) for trace in curves.data] == [2, 3, 3]
+
+
+def test_cells_say_what_is_disturbed() -> None:
+    record = disturbed(GRID[0])
+    elsewhere = msgspec.structs.replace(
+        factory.again(factory.in_sessions(factory.record(GRID, repeat=20, layer_repeat=3), count=2), "b"),
+        host=msgspec.structs.replace(record.host, name="elsewhere"),
+    )
+    latest = record_history.latest(record_history.networks([record, elsewhere]))
+    for cost, ends in (("latency", ", disturbed"), ("energy", "disturbed")):
+        figure = figures_history.heat_map(latest, COSTS[cost])
+        assert figure is not None
+        texts = [text for row in figure.data[0].text for text in row]
+        assert [text.endswith(ends) for text in texts].count(True) == 1
+    assert "disturbed" in texts  # of the energy, the word alone
+
+
+def test_a_disturbed_run_of_the_history_is_hollow() -> None:
+    quiet = [factory.in_sessions(at(day), count=3) for day in (1, 3)]
+    runs = [quiet[0], factory.in_sessions(at(2), count=3, disturbed=range(3)), quiet[1]]
+    figure = figures_history.history(record_history.history(record_history.networks(runs)))
+    assert figure is not None
+    [line] = figure.data
+    assert list(line.marker.symbol) == ["circle", "circle-open", "circle"]
+    assert list(line.text) == ["", "disturbed", ""]

@@ -11,7 +11,7 @@ from mbench.page import figure_data, figures_roofline
 
 def layers(record: records.Record | None = None, *, latency: bool = True) -> pd.DataFrame:
     record = record or factory.record(factory.PAIR[:1], latency=latency)
-    return figure_data.of_layers(frame.from_records([record]), record.results[0].variant.name)
+    return figure_data.of_layers(frame.from_records([record]), record.results[0])
 
 
 def test_points_under_the_peaks() -> None:

@@ -13,7 +13,7 @@ import record_factory as factory
 from sustained_factory import sustained, with_sustained
 
 import mbench
-from mbench.analysis import frame, pairs
+from mbench.analysis import frame, headline, pairs
 from mbench.core import record_files, records, stats
 from mbench.core.errors import RecordError
 from mbench.hardware import host
@@ -224,3 +224,60 @@ def test_labels_and_places_of_layers_are_columns() -> None:
         ("block1.pw", "block1", "pointwise"),
     ]
     assert set(table["network_digest"].dropna()) == ({record.results[0].variant.digest} - {None})
+
+
+def test_a_network_in_sessions_has_its_headline_and_how_sure_it_is() -> None:
+    record = factory.in_sessions(factory.record(), disturbed=(1,))
+    table = frame.from_records([record])
+    row = table[table["scope"] == "network"].iloc[0]
+    result = record.results[0]
+    found = headline.of_result(result)
+    assert found is not None
+    assert found.interval is not None
+    assert (row["latency_s"], row["sessions"], row["samples"]) == (found.median_s, 4, 400)
+    assert (row["latency_low_s"], row["latency_high_s"]) == (found.interval.low, found.interval.high)
+    assert row["latency_confidence"] == 0.875  # the sign test's, of four values: 1 - 2 / 2**4
+    assert (row["spread_within"], row["spread_between"]) == (found.within, found.between)
+    assert row["smallest_visible_change"] == found.smallest_change
+    assert row["images_per_s"] == pytest.approx(1 / found.median_s)
+    assert (row["load_s"], row["first_s"]) == pytest.approx((0.045, 0.45))  # of 20, 40, 50, 60 and 200 to 600 ms
+    samples = pd.Series(result.end_to_end.latency_s)
+    percentiles = [row[f"latency_p{percent}_s"] for percent in (10, 50, 90, 99)]
+    assert percentiles == pytest.approx(list(samples.quantile([0.1, 0.5, 0.9, 0.99])))
+    assert row["noise_log_ratio_sd"] is pd.NA or pd.isna(row["noise_log_ratio_sd"])
+
+
+def test_layers_keep_the_median_of_their_samples_which_their_roofline_is_of() -> None:
+    record = factory.in_sessions(factory.record(factory.PAIR[:1]))
+    layers = frame.from_records([record]).query("scope == 'layer'")
+    assert list(layers["latency_s"]) == [pairs.layer_latency_s(layer) for layer in record.results[0].layers]
+    assert set(layers["sessions"]) == {5}
+    for name in ("latency_low_s", "spread_between", "images_per_s", "load_s"):
+        assert layers[name].isna().all(), name
+
+
+def test_what_is_disturbed_says_so_and_by_what() -> None:
+    record = factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[:1])
+    table = frame.from_records([record])
+    first, second = (table[table["variant"] == name] for name in factory.PAIR)
+    assert first["disturbed"].all()
+    assert set(first["disturbed_by"]) == {factory.BUSY}
+    assert first["smallest_visible_change"].isna().all()
+    assert not second["disturbed"].any()
+    assert second["disturbed_by"].isna().all()
+    assert table["disturbed"].dtype == "boolean"
+
+
+def test_a_record_without_sessions_has_what_it_had() -> None:
+    record = factory.record()
+    table = frame.from_records([record, factory.record(latency=False, run_id="b")])
+    row, *_ = table[table["scope"] == "network"].to_dict("records")
+    noise = pairs.noise(record, record.results[0])
+    assert noise is not None
+    assert row["smallest_visible_change"] == noise.smallest_visible_change
+    for name in ("sessions", "latency_low_s", "latency_confidence", "spread_between", "load_s", "first_s"):
+        assert pd.isna(row[name]), name
+    assert row["disturbed"] is False
+    untimed = table[table["run_id"] == "b"]
+    for name in ("disturbed", "spread_within", "images_per_s", "latency_p99_s"):
+        assert untimed[name].isna().all(), name

@@ -101,3 +101,11 @@ def test_the_labels_of_a_run_are_shown_and_on_its_page(run: Mbench, tmp_path: Pa
     assert "branch <main>, change 42" in run("show", file).out
     assert "branch &lt;main&gt;, change 42" in report.render([record_files.read(file)])
     assert labels.given(record) == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "above", "said"),
+    [(0.5, False, "50 %"), (1.3, False, "130 %"), (1.3, True, ">100 %"), (0.4, True, "40 %"), (None, True, "\u2013")],
+)
+def test_a_share_of_a_peak_that_nothing_explains_is_no_figure(share: float | None, above: bool, said: str) -> None:
+    assert labels.of_roof(share, above=above) == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import fake_devices as fakes
@@ -27,9 +28,24 @@ def test_a_layer_is_the_sum_of_its_kernels_run_by_run(tmp_path: Path) -> None:
 def test_modelled_energy_adds_up(tmp_path: Path) -> None:
     result = made(tmp_path)
     assert result.energy.energy_j == pytest.approx(sum(result.energy.components_j.values()))
-    assert result.energy.energy_j == pytest.approx(sum(layer.energy_j or 0 for layer in result.layers))
-    assert "static" in result.energy.components_j
-    assert "static" not in made(tmp_path, observation=None).energy.components_j
+    untimed = made(tmp_path, observation=None)
+    assert "static" not in untimed.energy.components_j
+    assert untimed.energy.energy_j == pytest.approx(sum(layer.energy_j or 0 for layer in untimed.layers))
+
+
+def test_static_power_counts_for_the_whole_run_wherever_that_was_timed(tmp_path: Path) -> None:
+    """Source: a board that TVM's own server runs on reports whole runs and no layers."""
+    observation = seen(tmp_path)
+    with_layers = made(tmp_path, observation=observation)
+    without = made(tmp_path, observation=seen(tmp_path, calls_s=None, overhead_s=None, missing="not reported"))
+    assert RECORD.target.energy is not None
+    assert RECORD.target.energy.static_w is not None
+    static_j = RECORD.target.energy.static_w.value * statistics.median(observation.latency_s)
+    for result in (with_layers, without):
+        assert result.energy.components_j["static"] == pytest.approx(static_j)
+        assert result.energy.method.endswith(", plus static power x time")
+    assert with_layers.energy.energy_j == pytest.approx(without.energy.energy_j)
+    assert made(tmp_path, observation=None).energy.method.endswith("static power left out: no time was measured")
 
 
 def test_what_was_only_compiled_has_shapes_and_energy_but_no_times(tmp_path: Path) -> None:

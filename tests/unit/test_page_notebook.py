@@ -56,13 +56,16 @@ def test_a_record_without_figures_is_shown_still() -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [factory.record(), factory.emulated(), hostile()], ids=["pair", "emulated", "hostile"]
+    "record",
+    [factory.record(), factory.emulated(), hostile(), factory.in_sessions(factory.record(), disturbed=(1,))],
+    ids=["pair", "emulated", "hostile", "sessions"],
 )
 def test_nothing_in_a_notebook_runs(record: Record) -> None:
     shown = as_html(record)
     elements = html.fragment_fromstring(shown)
     tags = {element.tag for element in elements.iter() if isinstance(element.tag, str)}
-    assert tags <= {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "span", "svg", "text", "rect"}
+    drawn = {"svg", "text", "rect", "g", "title"}
+    assert tags <= drawn | {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "span"}
     attributes = {name for element in elements.iter() for name in element.attrib}
     assert not [name for name in attributes if name.startswith("on") or name in ("href", "src")]
     assert "{{" not in shown.replace("{{ 7*7 }}", "")
@@ -83,3 +86,25 @@ def test_a_kind_of_layer_that_is_not_known_is_drawn_too() -> None:
     assert as_html(
         msgspec.structs.replace(record, results=(msgspec.structs.replace(result, layers=layers),))
     ).count("<rect") >= 29  # fmt: skip
+
+
+def test_a_notebook_shows_the_sessions_and_how_sure_the_latency_is() -> None:
+    shown = as_html(factory.in_sessions(factory.record(), disturbed=(1,)))
+    for words in ("12.1 ms to 12.6 ms, 88 %", "p50 12.4\u00a0ms", "1.7 %, 1.7 %", "+6.2 %", "Sessions of MobileNetV1"):
+        assert words in shown, words
+    assert shown.count("left out") >= 2  # in the text alternative and in the box's own words
+    assert "Sessions of" not in as_html(factory.in_sessions(factory.record(), count=1))
+
+
+def test_a_notebook_calls_disturbed_what_is_no_figure() -> None:
+    shown = as_html(factory.in_sessions(factory.record(), disturbed=range(5)))
+    assert f"<b>Disturbed:</b> {factory.BUSY}" in shown
+    assert "24.7 ms, disturbed" in shown
+    assert "predicted by the multiply-adds" not in shown  # no waterfall
+    assert "Share of the time" not in shown
+
+
+def test_a_notebook_has_images_a_second_of_batches() -> None:
+    record = factory.in_sessions(factory.record(("mobilenet_v1_0.25_32_b8",)))
+    assert "images a second" in as_html(record)
+    assert "images a second" not in as_html(factory.in_sessions(factory.record()))

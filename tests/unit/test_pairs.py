@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import record_factory as factory
 
-from mbench.analysis import pairs
+from mbench.analysis import headline, pairs
 from mbench.core import stats
 from mbench.core.records import Result
 
@@ -108,3 +108,30 @@ def test_without_roles_there_are_no_blocks() -> None:
     standard = msgspec.structs.replace(pair.standard, layers=layers, replaced=())
     bare = pairs.Pair(separable=pair.separable, standard=standard)
     assert bare.blocks() == ()
+
+
+def test_a_pair_of_which_one_is_disturbed_is_so() -> None:
+    quiet = factory.in_sessions(factory.record(), disturbed=(0, 1))
+    one = factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:])
+    assert [pair.disturbed for pair in pairs.of_record(quiet)] == [()]
+    assert [pair.disturbed for pair in pairs.of_record(one)] == [one.results[1:]]
+
+
+def test_the_smallest_visible_change_is_that_of_the_sessions_or_of_the_aa_pair() -> None:
+    before, record = factory.record(), factory.in_sessions(factory.record())
+    noise, found = pairs.noise(before, before.results[0]), headline.of_result(record.results[0])
+    assert noise is not None
+    assert found is not None
+    assert pairs.visible_change(before, before.results[0]) == noise.smallest_visible_change
+    assert pairs.visible_change(record, record.results[0]) == found.smallest_change
+    assert pairs.noise(record, record.results[0]) is None
+
+
+def test_where_it_cannot_be_known_there_is_no_smallest_visible_change() -> None:
+    for record in (
+        factory.in_sessions(factory.record(), count=1),
+        factory.in_sessions(factory.record(), disturbed=range(5)),
+        factory.record(repeat=20),
+        factory.record(latency=False),
+    ):
+        assert pairs.visible_change(record, record.results[0]) is None

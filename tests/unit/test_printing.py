@@ -108,3 +108,12 @@ def test_whatever_is_accepted_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> N
                 raise AssertionError(f"{'.'.join(map(str, path))} = {strange!r}") from error
         target[path[-1]] = kept
     assert accepted > 250
+
+
+def test_what_is_hushed_keeps_remarks_and_shows_no_progress(capfd: pytest.CaptureFixture[str]) -> None:
+    hushed = printing.Hushed()
+    with hushed(("one", "two")) as shown:
+        shown.stage("one", "measuring", 0.5)
+        shown.note("a remark")
+    assert capfd.readouterr() == ("", "")
+    assert hushed.notes == ["a remark"]

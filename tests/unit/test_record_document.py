@@ -65,13 +65,19 @@ def test_every_field_at_the_top_and_of_a_result_is_named() -> None:
     assert {f"results[].{name}" for name in result} <= set(fields())
 
 
+def test_every_field_of_a_session_is_named() -> None:
+    session = set(resolved(SCHEMA["$defs"]["Session"])["properties"])
+    assert {f"results[].sessions[].{name}" for name in session} <= set(fields())
+
+
 def test_the_example_has_the_format() -> None:
     [example] = (json.loads(block) for block in blocks("json"))
     assert example["format_version"] == FORMAT_VERSION
     with pytest.raises(RecordError, match="missing required field"):  # an excerpt: nothing in it is unknown
         record_files.decode(json.dumps(example).encode(), source="x")
     result = example["results"][0]
-    for path, place in (("", example), ("results[].", result), ("results[].layers[].", result["layers"][0])):
+    inside = {"results[].layers[].": result["layers"][0], "results[].sessions[].": result["sessions"][0]}
+    for path, place in {"": example, "settings.": example["settings"], "results[].": result, **inside}.items():
         assert [key for key in place if not known(f"{path}{key}")] == []
     assert [key for key in result["network"] if not known(f"results[].network.{key}")] == []
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import pytest
 import record_factory as factory
 from history_records import GRID, at, emulated, replace
 
-from mbench.analysis import record_history
+from mbench.analysis import disturbances, record_history
 from mbench.core.records import Record
 
 
@@ -93,3 +95,49 @@ def test_rows_have_none_for_what_is_missing() -> None:
     assert row["latency_s"] is None
     assert row["top1_percent"] is None
     assert row["macs"] > 0
+
+
+def in_sessions(day: int, factor: float = 1.0, disturbed: Sequence[int] = ()) -> Record:
+    record = factory.in_sessions(at(day, factor), disturbed=disturbed)
+    return replace(record, run_id=f"day{day}")
+
+
+def test_of_sessions_the_interval_decides() -> None:
+    """The sessions of a run lie 4 % apart, so that 3 % more lies within the interval, and 20 % beyond it."""
+    table = record_history.history(record_history.networks([in_sessions(1), in_sessions(2, 1.03), in_sessions(3, 1.3)]))
+    assert list(table["changed"]) == [False, False, True]
+    assert list(table["range_low_s"]) == list(table["latency_low_s"])
+    assert list(table["range_high_s"]) == list(table["latency_high_s"])
+    before = record_history.history(record_history.networks([at(1), at(2)]))
+    assert list(before["range_low_s"]) == list(before["latency_p10_s"])
+
+
+def test_a_disturbed_run_is_compared_with_none() -> None:
+    runs = [in_sessions(1), in_sessions(2, 3.0, disturbed=range(5)), in_sessions(3), in_sessions(4, 1.5)]
+    table = record_history.history(record_history.networks(runs))
+    assert list(table["quiet"]) == [True, False, True, True]
+    assert list(table["compared"]) == [True, False, False, True]
+    assert list(table["change"].isna()) == [True, True, True, False]
+    assert list(table["changed"]) == [False, False, False, True]
+
+
+def test_a_disturbed_cost_is_on_no_front_and_beats_none() -> None:
+    table = pd.DataFrame(
+        {
+            "place": ["a", "a", "a"], "top1_percent": [60.0, 70.0, 65.0], "latency_s": [1.0, 0.5, 2.0],
+            "disturbed": pd.array([False, True, pd.NA], dtype="boolean"),
+        }
+    )  # fmt: skip
+    found = record_history.front(table, "latency_s", "disturbed")
+    assert list(found["front"]) == [True, False, True]
+    assert list(found["cost_disturbed"]) == [False, True, False]
+    assert list(record_history.front(table, "latency_s")["front"]) == [False, True, False]
+
+
+def test_energy_with_static_power_over_a_disturbed_time_is_marked() -> None:
+    record = factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[:1])
+    assert list(record_history.networks([record])["energy_disturbed"]) == [True, False]
+    energy = record.results[0].energy
+    parts = {name: joules for name, joules in energy.components_j.items() if name != "static"}
+    without = replace(record.results[0], energy=replace(energy, components_j=parts))
+    assert not disturbances.of_energy(without)

@@ -5,14 +5,19 @@ import gzip
 import hashlib
 import json
 import re
+import statistics
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import jinja2
+import lxml.html
 import msgspec
+import numpy as np
 import pytest
 import record_factory as factory
 
+from mbench.analysis import headline
 from mbench.core import record_files, records, units
 from mbench.core.errors import OutputError
 from mbench.page import report
@@ -92,7 +97,7 @@ def test_slower_is_said_as_slower() -> None:
     "words",
     [
         "Failed: mobilenet_v1_0.5_128, at stage “build”: out of registers",
-        "smallest visible slow-down",
+        "smallest visible change",
         "8.56x", "6.96x", "1/N + 1/D²", "12.7 %",
         "13 depthwise and 13 pointwise layers became 13 standard convolutions: 569 → 4,867 million multiply-adds.",
         "sums of the layers that stand beside each other", "block13.dw, block13.pw",
@@ -588,3 +593,255 @@ def test_a_run_on_a_gpu_says(words: str) -> None:
 
 def test_a_run_on_a_cpu_says_nothing_of_gpus(full: Page) -> None:
     assert "GPU" not in full.text
+
+
+# ------------------------------------------------------------------------------------------------------------- sessions
+IN_SESSIONS = factory.in_sessions(factory.record())
+DISTURBED = factory.in_sessions(factory.record(), disturbed=range(5))
+HALF = factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:])
+
+
+def parsed(record: records.Record) -> Any:
+    return lxml.html.fromstring(report.render([record]))
+
+
+def tables(record: records.Record) -> dict[str, dict[str, list[str]]]:
+    """Return the cells of each table of a page by what the table and the column are called."""
+    found = {}
+    document = parsed(record)
+    for region in document.xpath("//div[@role='region'][.//table]"):
+        heads, *rows = [
+            [" ".join(cell.text_content().split()) for cell in row.xpath("./th|./td")] for row in region.xpath(".//tr")
+        ]
+        whole = [row for row in rows if len(row) == len(heads)]
+        found[region.get("aria-label")] = {head: [row[at] for row in whole] for at, head in enumerate(heads)}
+    return found
+
+
+@pytest.fixture(scope="module")
+def in_sessions() -> Page:
+    return page(IN_SESSIONS)
+
+
+def medians() -> list[float]:
+    """Return the median of each network in the first session; the others are longer by a hundredth each."""
+    return [statistics.median(result.end_to_end.latency_s or ()) for result in factory.record().results]
+
+
+def test_the_tile_of_the_latency_says_how_sure_it_is(in_sessions: Page) -> None:
+    low, middle, high = (units.seconds(factor * medians()[0]) for factor in (1, 1.02, 1.04))
+    samples = IN_SESSIONS.results[0].end_to_end.latency_s
+    assert samples is not None
+    p50, p90, p99 = (units.seconds(float(value)) for value in np.percentile(samples, (50, 90, 99)))
+    assert (
+        f"Latency{middle}median over 5 sessions; 94 % interval {low} to {high}; p50 {p50}, p90 {p90}, p99 {p99}"
+        in in_sessions.text.replace("\u00a0", " ")
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Smallest visible change+4.8 %spread 1.7 % within a session, 1.6 % between sessions",
+        "First inference400 msof a process, after it has loaded library and weights in 40.0 ms",
+        "Sessions5", "100 of each session at most, 1 run each, in blocks of 10",
+        "Medians of the instrumented runs of all sessions that count",
+    ],
+)  # fmt: skip
+def test_a_run_in_sessions_says(in_sessions: Page, words: str) -> None:
+    assert words in in_sessions.text.replace("\u00a0", " ")
+
+
+def test_each_network_has_its_latency_and_how_sure_it_is() -> None:
+    found = tables(factory.in_sessions(factory.record(), disturbed=(1,)))["Latency"]
+    assert found["latency"] == [units.seconds(1.025 * median) for median in medians()]
+    assert found["interval"] == [f"{units.seconds(each)} to {units.seconds(1.04 * each)}88 %" for each in medians()]
+    assert found["sessions"] == ["4 of 5"] * 2
+    assert (found["load"], found["firstinference"]) == (["45.0 ms"] * 2, ["450 ms"] * 2)
+    for head in ("p50", "p90", "p99", "spread withina session", "spread betweensessions", "smallestvisible change"):
+        assert not set(found[head]) & {units.NOT_AVAILABLE, "disturbed"}, head
+
+
+def test_each_session_has_a_row_with_what_it_was_like() -> None:
+    found = tables(factory.in_sessions(factory.record(), disturbed=(1,)))["Sessions of MobileNetV1 1.0 224"]
+    assert found["#"] == ["1", "2", "3", "4", "5"]
+    assert found["began"][:2] == ["12:00:00 UTC", "12:00:06 UTC"]
+    assert found["disturbed by"] == ["nothing that was seen", factory.BUSY, *["nothing that was seen"] * 3]
+    assert found["counts"] == ["yes", "left out", "yes", "yes", "yes"]
+    assert found["CPUs thatothers used"] == ["0.01", "0.90", "0.01", "0.01", "0.01"]
+    assert found["load"] == ["20.0 ms", "30.0 ms", "40.0 ms", "50.0 ms", "60.0 ms"]
+
+
+def test_sessions_are_drawn_with_a_text_alternative() -> None:
+    document = parsed(factory.in_sessions(factory.record(), disturbed=(1,)))
+    charts = document.xpath("//*[@class='session-chart']")
+    assert len(charts) == 2
+    for chart in charts:
+        assert chart.get("role") == "img"
+        assert f"disturbed ({factory.BUSY}), left out." in chart.get("aria-label")
+        said = [title.text for title in chart.xpath(".//*[name()='title']")]
+        assert [f"disturbed ({factory.BUSY}), left out" in each for each in said] == [False, True, False, False, False]
+        hollow = [box for box in chart.xpath(".//*[@stroke-dasharray]") if box.get("fill-opacity") == "0"]
+        assert len(hollow) == 1
+    assert not parsed(factory.record()).xpath("//*[@class='session-chart']")
+
+
+def test_what_follows_from_a_disturbed_latency_is_not_shown_as_a_figure() -> None:
+    found = tables(DISTURBED)
+    for label in ("MobileNetV1 1.0 224", "MobileNetV1 1.0 224, standard convolutions"):
+        layers = found[f"Layers of {label}"]
+        for head in ("share", "of bound", "of peak", "FLOP/s", "energy"):
+            assert set(layers[head]) <= {"disturbed", units.NOT_AVAILABLE}, head
+        assert all(cell.endswith(" disturbed") for cell in layers["latency"])
+        assert set(layers["multiply-adds"]) & {units.count(layer.macs) for layer in DISTURBED.results[0].layers}
+    whole = found["Latency"]
+    for head in ("interval", "spread withina session", "spread betweensessions", "smallestvisible change"):
+        assert set(whole[head]) == {"disturbed"}, head
+    assert all(cell.endswith(" disturbed") for head in ("latency", "p50", "p90", "p99") for cell in whole[head])
+    blocks = found["Blocks of MobileNetV1 1.0 224"]
+    assert set(blocks["achieved"]) == set(blocks["achieved of predicted"]) == {"disturbed"}
+    assert "disturbed" not in blocks["predicted"]
+    compared = found["Comparison of MobileNetV1 1.0 224"]
+    ratios = dict(zip(compared["what"], compared["ratio"], strict=True))
+    assert (ratios["Latency"], ratios["Energy, modelled"], ratios["Multiply-adds"]) == (
+        "disturbed",
+        "disturbed",
+        "8.56x",
+    )
+    assert "Steps of MobileNetV1 1.0 224" not in found
+
+
+def test_the_check_of_figures_can_fail() -> None:
+    found = tables(IN_SESSIONS)
+    assert not any("disturbed" in cell for table in found.values() for cells in table.values() for cell in cells[:5])
+    assert "Steps of MobileNetV1 1.0 224" in found
+
+
+def test_disturbed_networks_are_named_at_the_top_with_what_disturbed_them() -> None:
+    text = page(HALF).text
+    assert "Disturbed: no session of these networks was quiet" in text
+    assert f"{factory.BUSY} (MobileNetV1 1.0 224, standard convolutions)" in text
+    assert "12.4 ms; its speed-up over standard convolutions is disturbed" in text.replace("\u00a0", " ")
+    assert "Against standard disturbed" in re.sub(r"(?<=standard)(?=disturbed)", " ", text)
+    assert "Disturbed:" not in page(factory.record()).text
+
+
+def test_the_word_leads_to_its_reason() -> None:
+    document = parsed(HALF)
+    links = document.xpath("//a[@class='disturbed']")
+    assert links
+    assert {link.get("href") for link in links} == {"#run1-disturbed"}
+    assert {link.get("title") for link in links} == {factory.BUSY}
+    [banner] = document.xpath("//*[@id='run1-disturbed']")
+    assert factory.BUSY in banner.text_content()
+
+
+def test_only_the_disturbed_half_of_a_pair_loses_its_roofline() -> None:
+    document = parsed(HALF)
+    shown = {
+        plot.get("data-figure")
+        for plot in document.xpath("//div[@data-layer]")
+        if "roofline" in plot.get("data-figure")
+    }
+    assert shown == {"run1-roofline-data1"}
+    layer = document.xpath("//section[starts-with(@id, 'layer=mobilenet_v1_1.0_224_standard/')]")[0]
+    assert "disturbed at" in " ".join(layer.text_content().split())
+
+
+def above_its_peak(record: records.Record) -> records.Record:
+    """Return the record with one layer far above its measured peak, which is neither padded nor Winograd's."""
+    layers = record.results[0].layers
+    roof = layers[2].roofline
+    assert roof is not None
+    roof = msgspec.structs.replace(roof, fraction_of_bound=1.37, fraction_of_peak=1.21)
+    return with_result(record, layers=(*layers[:2], msgspec.structs.replace(layers[2], roofline=roof), *layers[3:]))
+
+
+def test_a_share_above_a_peak_that_nothing_explains_is_no_figure() -> None:
+    record = above_its_peak(IN_SESSIONS)
+    found = tables(record)["Layers of MobileNetV1 1.0 224"]
+    assert (found["of bound"][2], found["of peak"][2]) == (">100 %", ">100 %")
+    assert [cell for cell in found["of bound"] if cell.startswith(">")] == [">100 %"]
+    text = page(record).text
+    assert ">100 %: block1.pw: exceeds the measured peak" in text
+    assert "137 %" not in text
+    rules = {record.results[0].layers[2].kernel: "cpu.winograd"}
+    artifact = msgspec.structs.replace(record.results[0].artifact, rules=rules)
+    assert "137 %" in page(with_result(record, artifact=artifact)).text
+
+
+def test_a_batch_has_images_a_second_and_the_time_of_one() -> None:
+    record = factory.in_sessions(factory.record(("mobilenet_v1_0.25_32_b8",), repeat=20, layer_repeat=5))
+    found = tables(record)["Latency"]
+    median = headline.medians(record.results[0])[2]
+    assert found["images a second"] == [units.count(8 / median)]
+    assert found["an image"] == [units.seconds(median / 8)]
+    assert "images a second" not in tables(IN_SESSIONS)["Latency"]
+    disturbed = factory.in_sessions(factory.record(("mobilenet_v1_0.25_32_b8",), repeat=20), disturbed=range(5))
+    assert tables(disturbed)["Latency"]["images a second"] == ["disturbed"]
+
+
+def test_one_session_says_what_it_cannot_say() -> None:
+    record = factory.in_sessions(factory.record(factory.PAIR[:1]), count=1)
+    text = page(record).text
+    assert "One process measured it, so how far processes lie apart is not known" in text
+    assert "not knownone session: how far processes lie apart is not known" in text
+    found = tables(record)["Latency"]
+    assert {found[head][0] for head in ("interval", "spread betweensessions", "smallestvisible change")} == {"\u2013"}
+
+
+def test_a_record_without_sessions_shows_its_aa_pair(full: Page) -> None:
+    found = tables(factory.record())["Latency"]
+    assert found["smallestvisible change"] == ["+0.8 %", "+1.1 %"]
+    assert found["pairs ofblocks"] == ["10", "10"]
+    assert "interval" not in found
+    assert "one process timed two A/A copies of each network in turn, in blocks of 10 runs" in full.text
+    assert "its smallest visible change is of two A/A copies in that process" in full.text
+    assert "Sessionsnone: one process with two A/A copies" in full.text
+
+
+def test_networks_with_too_few_sessions_are_named() -> None:
+    record = factory.in_sessions(factory.record(), count=2)
+    settings = msgspec.structs.replace(record.settings, sessions=5)
+    assert (
+        "Unfinished: mobilenet_v1_1.0_224 has 2 of 5 sessions."
+        in page(msgspec.structs.replace(record, settings=settings)).text
+    )
+
+
+def test_networks_side_by_side_have_their_sessions() -> None:
+    grid = tuple(f"mobilenet_v1_{width}_128" for width in ("0.25", "0.5", "0.75", "1.0"))
+    record = factory.in_sessions(factory.record(grid, repeat=20, layer_repeat=3), disturbed=range(5), only=grid[:1])
+    found = tables(record)["Networks side by side"]
+    first, *others = zip(*(found[head] for head in ("latency", "interval", "smallestvisible change")), strict=True)
+    assert first[0].endswith(" disturbed")
+    assert first[1:] == ("disturbed", "disturbed")
+    assert not any("disturbed" in cell for row in others for cell in row)
+    assert found["energy"][0] == "disturbed"
+    assert set(found["sessions"]) == {"5"}
+
+
+def test_two_runs_in_sessions_are_compared_by_them() -> None:
+    head = msgspec.structs.replace(
+        factory.again(factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[:1]), "b"),
+        created_at_utc="2025-03-02T12:00:00Z",
+    )
+    text = Page(report.render([IN_SESSIONS, head])).text
+    assert "the median of the ratios of all pairs of sessions, one of each run, with its 95 % interval" in text
+    assert "all pairs of blocks" not in text
+    assert "Disturbed: the latencies of these networks are not compared." in text
+    assert f"the second run: {factory.BUSY} (MobileNetV1 1.0 224)" in text
+    assert "MobileNetV1 1.0 224 cannot be compared" in text
+
+
+def test_a_shortened_run_says_how_sure_its_latency_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "DETAILED_LAYERS", 1)
+    text = page(IN_SESSIONS).text.replace("\u00a0", " ")
+    assert "MobileNetV1 1.0 224. 12.4 ms, median over 5 sessions; 94 % interval" in text
+    assert f"MobileNetV1 1.0 224. disturbed: {factory.BUSY}." in page(DISTURBED).text
+
+
+def test_size_of_sixteen_networks_in_sessions() -> None:
+    grid = tuple(f"mobilenet_v1_{width}_{side}" for width in (0.25, 0.5, 0.75, "1.0") for side in (128, 160, 192, 224))
+    record = factory.in_sessions(factory.record(grid, repeat=100, layer_repeat=50))
+    assert len(report.render([record]).encode()) < 12_000_000

@@ -99,7 +99,7 @@ def test_too_little_address_space_is_named_in_one_line(record: Path, command: st
     ended = mbench(command.split(), record, resource.RLIMIT_AS, 200_000 * 1024)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
-        "mbench: too little memory; memory is limited to 200000 kB (ulimit -v); mbench needs 524288 kB to begin\n"
+        "mbench: too little memory; memory is limited to 200000 KiB (ulimit -v); mbench needs 524288 KiB to begin\n"
     )
     assert [path.name for path in record.parent.iterdir()] == ["a.json"]
 

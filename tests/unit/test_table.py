@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import io
 
+import pytest
+from printed import printed as shown
 from rich.console import Console
+from rich.measure import Measurement
 
-from mbench.terminal.table import add_row, ruled
+from mbench.terminal.table import Beside, Column, Fitted, add_row, ruled, text
 
 
 def printed(width: int = 80) -> str:
@@ -28,3 +31,82 @@ def test_a_cell_is_plain_text() -> None:
     said = printed()
     assert "[bold]a" in said
     assert "\x1b" not in said
+
+
+# ------------------------------------------------------------------------------------------------- as much as there is
+COLUMNS = (
+    Column(head="name", cells=["mobilenet", "b"]),
+    Column(head="kept", cells=["1 µs", "20 µs"]),
+    Column(head="third", cells=["x", "y"], rank=2),
+    Column(head="second", cells=["p", "q"], rank=1),
+)
+
+
+def heads(width: int) -> list[str]:
+    return shown(Fitted(COLUMNS), width=width).splitlines()[0].split()
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (80, ["name", "kept", "third", "second"]),
+        (28, ["name", "kept", "third", "second"]),
+        (27, ["name", "kept", "second"]),
+        (21, ["name", "kept", "third"]),
+        (20, ["name", "kept"]),
+        (15, ["name", "kept"]),
+    ],
+)
+def test_the_columns_that_are_needed_most_stay(width: int, expected: list[str]) -> None:
+    assert heads(width) == expected
+    lines = shown(Fitted(COLUMNS), width=width).splitlines()
+    assert len(lines) == 4, "a line is a row"
+    assert max(map(len, lines)) <= width
+
+
+def test_what_has_no_room_may_stand_below() -> None:
+    below = [shown(Fitted(COLUMNS, below=rank), width=20).splitlines()[4:] for rank in (1, 2)]
+    assert [line.split() for line in below[0]] == [["name", "second"], ["mobilenet", "p"], ["b", "q"]]
+    assert [line.split() for line in below[1]] == [["name", "second"], ["mobilenet", "p"], ["b", "q"]], "as it has room"
+    assert len(shown(Fitted(COLUMNS, below=2), width=28).splitlines()) == 4
+    assert len(shown(Fitted(COLUMNS), width=20).splitlines()) == 4
+
+
+def test_notes_are_those_of_what_is_shown() -> None:
+    noted = (*COLUMNS[:2], Column(head="third", cells=["x", "y"], rank=2, note="third: of three"))
+    assert shown(Fitted(noted), width=80).splitlines()[-1] == "third: of three"
+    assert "third" not in shown(Fitted(noted), width=20)
+    assert shown(Fitted(noted, below=2), width=20).splitlines()[-1] == "third: of three"
+
+
+def test_a_fitted_table_has_a_rule_or_none_and_aligns_its_columns() -> None:
+    assert shown(Fitted(COLUMNS[:2])).splitlines() == [
+        "name       kept",
+        "---------------",
+        "mobilenet  1 µs",
+        "b         20 µs",
+    ]
+    left = (COLUMNS[0], Column(head="op", cells=["pool", "x"], left=True), COLUMNS[1])
+    assert shown(Fitted(left, rule=False)).splitlines() == [
+        "name      op    kept",
+        "mobilenet pool  1 µs",
+        "b         x    20 µs",
+    ]
+
+
+def test_a_cell_of_a_fitted_table_is_plain_text_of_any_width() -> None:
+    wide = Fitted([Column(head="a", cells=["[bold]\x1b[31m"]), Column(head="b", cells=["漢字"])])
+    assert "[bold]\\x1b[31m 漢字" in shown(wide)
+
+
+def test_tables_stand_side_by_side_where_both_fit() -> None:
+    pair = Beside(Fitted(COLUMNS[:2], rule=False), Fitted(COLUMNS[:2], rule=False))
+    assert shown(pair, width=32).splitlines()[0].split() == ["name", "kept"] * 2
+    assert len(shown(pair, width=32).splitlines()) == 3
+    assert len(shown(pair, width=31).splitlines()) == 6
+
+
+def test_a_fitted_table_knows_its_width() -> None:
+    console = Console(width=80)
+    assert Measurement.get(console, console.options, Fitted(COLUMNS)) == Measurement(15, 28)
+    assert text("x").plain == "x"

@@ -194,3 +194,44 @@ def test_loops_are_passed_to_every_session(world: World, several: Several, monke
     assert {plan.pace.threads for plan in several.plans if plan.pace} == {1}
     assert len([plan for plan in several.plans if plan.pace]) == 2
     assert msgspec.structs.asdict(several.plans[0])["pace"].library.suffix == ".so"
+
+
+def stages(world: World, name: str) -> list[str]:
+    """Return what was reported of a network once it was compiled: which session begins, and how it ended."""
+    told = [stage for variant, stage, _ in world.progress.stages if variant == name][2:]
+    return [stage.removesuffix(" measuring") for stage in told if not stage.endswith(" measured")]
+
+
+def test_a_stage_says_which_session_it_is_of_and_how_many_are_expected(world: World, several: Several) -> None:
+    several.planned = {NAMES[1]: [{}, BUSY, {}]}
+    run(world, 3)
+    assert stages(world, FIRST) == ["1/3", "2/3", "3/3", "done"]
+    assert stages(world, NAMES[1]) == ["1/3", "2/3", "3/4", "again 4/4", "done"]
+    order = [(variant, stage) for variant, stage, _ in world.progress.stages]
+    assert order.index((FIRST, "done")) < order.index((NAMES[1], "again 4/4 measuring"))
+
+
+def test_what_a_session_showed_is_reported_at_its_end(world: World, several: Several) -> None:
+    several.planned = {FIRST: [{}, BUSY, {}]}
+    run(world, 3, settings={"variants": (FIRST,)})
+    ends = [stage for _, stage, _ in world.progress.stages if stage.endswith(" measured")]
+    assert ends == ["1/3 measured", "2/4 measured", "3/4 measured"]
+
+
+def test_where_all_sessions_were_disturbed_two_more_are_expected(world: World, several: Several) -> None:
+    several.planned = {FIRST: [BUSY] * 100}
+    run(world, 4, settings={"variants": (FIRST,)})
+    assert stages(world, FIRST) == ["1/4", "2/5", "3/6", "4/6", "again 5/6", "again 6/6", "done"]
+
+
+def test_what_more_sessions_do_not_mend_is_over_at_once(world: World, several: Several) -> None:
+    several.planned = {NAMES[1]: [BUSY]}
+    run(world, 1)
+    assert [stages(world, name) for name in NAMES] == [["measuring", "done"]] * 3
+    order = [(variant, stage) for variant, stage, _ in world.progress.stages]
+    assert order.index((NAMES[1], "done")) < order.index((NAMES[2], "measuring"))
+    several.planned = {FIRST: [{}, WorkerDied("it died", stage="measuring")]}
+    world.path.unlink()
+    world.progress.stages.clear()
+    run(world, 4)
+    assert stages(world, FIRST) == ["1/4", "2/4", "failed"]

@@ -1,8 +1,29 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import mbench
 from mbench.core import units
+
+ROOT = Path(mbench.__file__).parents[1]
+WRITTEN = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/*.md",
+    "benchmarks/*.md",
+    "benchmarks/*.py",
+    "mbench/**/*.py",
+    "reports/*",
+)
+"""Where sizes are written for people."""
+NO_UNIT = re.compile(r"(?<![\w.])\d[\d.,]* ?(?:KB|kiB|Kb|kib|mb|Mb|MIB|mib|gb|Gb)\b|\} ?(?:KB|kiB|Kb|mb|Mb|gb)\b")
+CACHE_IN_THOUSANDS = re.compile(r"\b(?:L[123]d?|caches?)\b(?:[^|;,.]|\.\d){0,20}?(?<=\d) (?:kB|MB)(?!/s)")
+POWERS_OF_1024_AS_THOUSANDS = re.compile(
+    r"/ ?(?:_?KIB|1024|\(?1 ?<< ?10|2 ?\*\* ?10)[^\n]*\} ?kB|data_size\([^)]*(?:cache|shared_bytes|working_set)"
+)
 
 
 @pytest.mark.parametrize(
@@ -11,8 +32,11 @@ from mbench.core import units
         (units.seconds(0.0035), "3.50 ms"),
         (units.seconds(9.996e-3), "10.0 ms"),
         (units.seconds(0.9996), "1.00 s"),
-        (units.seconds(0.0), "0 s"),
+        (units.seconds(0.0), "below 10 ns"),
+        (units.seconds(9.99e-9), "below 10 ns"),
+        (units.seconds(1e-8), "10.0 ns"),
         (units.seconds(-2.5e-6), "-2.50 µs"),
+        (units.scaled(0.0, "W"), "0 W"),
         (units.joules(0.0123), "12.3 mJ"),
         (units.data_size(16_884_128), "16.9 MB"),
         (units.flops_rate(2.34e11), "234 GFLOP/s"),
@@ -47,7 +71,21 @@ from mbench.core import units
         (units.named("peaks.bytes_per_s.DRAM", 2e10), "20.0 GB/s"),
         (units.named("energy.bytes_j.DRAM", 2.4e-10), "240 pJ/B"),
         (units.named("energy.static_w", 1.5), "1.50 W"),
-        (units.named("processor.l1d.bytes", 32768), "32.8 kB"),
+        (units.named("processor.l1d.bytes", 32768), "32 KiB"),
+        (units.named("processor.l2.bytes", 52_428_800), "50 MiB"),
+        (units.named("processor.multiprocessor.shared_bytes", 233_472), "228 KiB"),
+        (units.named("memory_bytes", 85_899_345_920), "85.9 GB"),
+        (units.named("peaks.bytes_per_s.L1", 3.35e13), "33.5 TB/s"),
+        (units.cache_size(49_152), "48 KiB"),
+        (units.cache_size(1_310_720), "1.25 MiB"),
+        (units.cache_size(34_603_008), "33 MiB"),
+        (units.cache_size(2 << 30), "2 GiB"),
+        (units.cache_size(512), "512 B"),
+        (units.ranged([0.4, 1.57, 0.9], "{:.2g} processors".format), "0.4 to 1.6 processors"),
+        (units.ranged([0.021, 0.08], units.change), "+2.1 to +8.0 %"),
+        (units.ranged([9.8e-4, 1.02e-3], units.seconds), "980 µs to 1.02 ms"),
+        (units.ranged([1e-3, 1.001e-3], units.seconds), "1.00 ms"),
+        (units.ranged([None], units.seconds), units.NOT_AVAILABLE),
         (units.named("processor.issue_width", 4.0), "4"),
     ],
 )
@@ -58,7 +96,8 @@ def test_for_people(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "function",
     [
-        units.seconds, units.joules, units.data_size, units.flops_rate, units.bytes_rate, units.count, units.exact,
+        units.seconds, units.joules, units.data_size, units.cache_size, units.flops_rate,
+        units.bytes_rate, units.count, units.exact,
         units.decimal, units.percent,
         units.ratio, units.times, units.change, units.intensity, units.shape, units.frequency,
         units.scientific,
@@ -67,3 +106,45 @@ def test_for_people(text: str, expected: str) -> None:
 def test_nothing_is_a_dash(function: object) -> None:
     assert function(None) == units.NOT_AVAILABLE  # type: ignore[operator]
     assert units.named("frequency_hz", None) == units.named("x", None) == units.NOT_AVAILABLE
+
+
+def test_numbers_together_have_the_unit_of_the_first() -> None:
+    assert units.together([1.02e-3, 9.8e-4, 0.0367]) == (("1.02", "0.98", "36.7"), "ms")
+    assert units.together([6.73e-5, 3.67e-3]) == (("67.3", "3670"), "µs")
+    assert units.together([0.0, 1.0]) == (("0", "1.00"), "s")
+    assert units.together([1e-12, 1e308]) == (("1.00", "too large"), "ps")
+    with pytest.raises(ValueError, match="no values"):
+        units.together([])
+
+
+# ------------------------------------------------------------------------------------------ powers of 1000 and of 1024
+def wrong_units(text: str) -> list[str]:
+    """Return what names no unit, a cache in powers of 1000, or powers of 1024 as if they were of 1000."""
+    checks = (NO_UNIT, CACHE_IN_THOUSANDS, POWERS_OF_1024_AS_THOUSANDS)
+    return [match[0] for check in checks for match in check.finditer(text)]
+
+
+def test_sizes_are_in_their_own_units_everywhere() -> None:
+    files = [path for pattern in WRITTEN for path in ROOT.glob(pattern) if path.is_file()]
+    assert len(files) > 200
+    found = {str(path.relative_to(ROOT)): wrong for path in files if (wrong := wrong_units(path.read_text("utf-8")))}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "an L2 of 512 kB", "L1 32.8 kB", "the cache has 1 MB", "needs 12 KB", "64 kiB", 'f"{limit // _KIB} kB"',
+        "{{ units.data_size(calibration.working_set_bytes.get(level)) }}", "units.data_size(host.caches_bytes)",
+    ],
+)  # fmt: skip
+def test_a_wrong_unit_is_found(text: str) -> None:
+    assert wrong_units(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["L2 512 KiB", "16.9 MB of weights", "L2 at 21.3 GB/s", 'f"{limit // _KIB} KiB"', "GPU memory: 85.9 GB", "8 Mb_x"],
+)
+def test_a_right_unit_is_let_be(text: str) -> None:
+    assert not wrong_units(text)

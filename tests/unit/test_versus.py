@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+import statistics
+
 import msgspec
 import pytest
 import record_factory as factory
 
-from mbench.analysis import versus
+from mbench.analysis import headline, versus
 from mbench.core.records import Record
 from mbench.page import figure_data, figures_history, headlines
 
@@ -93,3 +96,53 @@ def test_an_infinite_interval_ends_at_the_edge() -> None:
     assert figure is not None
     assert max(figure.data[0].error_x.array) < 1
     assert "not known" in figure.data[0].hovertext[0]
+
+
+def in_sessions(record: Record, **options: object) -> Record:
+    return factory.in_sessions(record, **options)  # type: ignore[arg-type]
+
+
+def test_of_sessions_the_medians_are_compared() -> None:
+    """Oracle: tables of Mann and Whitney: of five and five, two of the 25 ratios lie outside on each side at 95 %."""
+    base = in_sessions(factory.record())
+    found = compared(later(base, 1.5), base)
+    assert {change.by_sessions for change in (*found.networks, *found.layers)} == {True}
+    for change, result in zip(found.networks, base.results, strict=True):
+        medians = headline.medians(result)
+        ratios = sorted(1.5 * b / a for a in medians for b in medians)
+        assert change.ratio == pytest.approx(ratios[12], rel=1e-6)
+        assert (change.low, change.high) == pytest.approx((ratios[2], ratios[-3]), rel=1e-6)
+        assert change.base == statistics.median(medians)
+
+
+def test_sessions_beside_a_record_without_are_compared_by_blocks() -> None:
+    before = later(factory.record(), day=1)
+    for head in (in_sessions(factory.record(run_id="b")), in_sessions(factory.record(run_id="b"), count=1)):
+        found = compared(later(head, day=2), before)
+        assert {change.by_sessions for change in found.networks} == {False}
+        assert all(change.ratio is not None for change in found.networks)
+
+
+def test_few_sessions_give_no_interval() -> None:
+    base = in_sessions(factory.record(), count=3)
+    [first, *_] = compared(later(base), base).networks
+    assert first.by_sessions
+    assert (first.low, first.high) == (0.0, math.inf)
+
+
+def test_what_is_disturbed_is_not_compared() -> None:
+    base = in_sessions(factory.record())
+    head = in_sessions(factory.record(run_id="b"), disturbed=range(5), only=factory.PAIR[:1])
+    found = compared(later(head), base)
+    first, second = found.networks
+    assert (first.ratio, first.low, first.high) == (None, None, None)
+    assert first.disturbed == (f"the second run: {factory.BUSY}",)
+    assert first.head > 1.9 * first.base  # both are still there
+    assert second.ratio is not None
+    assert headlines.of_versus(found).startswith(
+        "MobileNetV1 1.0 224 cannot be compared: its latency is disturbed (the second run: other processes"
+    )
+    table = figure_data.of_changes(found.networks)
+    figure = figures_history.changes(table)
+    assert figure is not None
+    assert list(figure.data[0].x) == [second.ratio]

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import record_factory as factory
 
-from mbench.analysis import repeat
+from mbench.analysis import headline, repeat
 from mbench.core import record_files
 from mbench.page import views
 
@@ -55,3 +55,49 @@ def test_a_warning_of_two_networks_is_said_once() -> None:
     results = tuple(msgspec.structs.replace(result, warnings=("hot",)) for result in record.results)
     view = views.of_record(msgspec.structs.replace(record, results=results))
     assert view.warnings == (("hot", tuple(result.variant.name for result in results)),)
+
+
+def test_a_networks_latency_is_its_headline_and_has_its_sessions() -> None:
+    record = factory.in_sessions(factory.record(factory.PAIR[:1]), disturbed=(2,))
+    [view] = views.of_record(record).results
+    assert view.latency is not None
+    assert view.headline is not None
+    assert view.latency.median_s == view.headline.median_s
+    assert [each.number for each in view.sessions] == [1, 2, 3, 4, 5]
+    medians = [each.median_s for each in view.sessions if not each.session.left_out]
+    assert medians == list(headline.medians(view.result))
+    assert view.sessions[2].median_s == statistics.median(view.result.sessions[2].latency_s or ())
+    assert view.disturbed is None
+    assert view.load_s == pytest.approx(0.04)  # of 20, 30, 50 and 60 ms
+
+
+def test_of_a_disturbed_network_there_are_no_shares() -> None:
+    view = views.of_record(factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[:1]))
+    first, second = view.results
+    assert (first.slowest, first.spending, first.disturbed) == ((), (), factory.BUSY)
+    assert {row.share for row in first.layers} == {None}
+    assert second.disturbed is None
+    assert second.slowest
+    assert view.disturbed == ((factory.BUSY, (first.label,)),)
+    assert view.pairs[0].disturbed == factory.BUSY
+
+
+def test_networks_with_too_few_sessions_are_unfinished() -> None:
+    record = factory.in_sessions(factory.record(), count=2)
+    more = msgspec.structs.replace(record, settings=msgspec.structs.replace(record.settings, sessions=5))
+    assert views.of_record(record).unfinished == ()
+    assert views.of_record(more).unfinished == tuple((name, 2) for name in factory.PAIR)
+
+
+def test_why_no_session_has_something() -> None:
+    record = factory.in_sessions(factory.record(factory.PAIR[:1]), count=2)
+    [result] = record.results
+    silent = tuple(
+        msgspec.structs.replace(each, load_s=None, missing={"load_s": "this device does not report it"})
+        for each in result.sessions
+    )
+    record = msgspec.structs.replace(record, results=(msgspec.structs.replace(result, sessions=silent),))
+    [view] = views.of_record(record).results
+    assert (view.load_s, view.why_session("load_s")) == (None, "this device does not report it")
+    [before] = views.of_record(factory.record(factory.PAIR[:1])).results
+    assert before.why_session("load_s") == "the record has no sessions"

@@ -288,3 +288,10 @@ def test_what_only_moves_data_is_told_from_what_computes(op: str, cause: str) ->
     record = changed(factory.record(), 0, lambda layer: replace(layer, op=op) if layer.op == "pool" else layer)
     causes = {step.cause for step in taken(record).steps for share in step.shares if share.layer == "pool"}
     assert cause in causes
+
+
+def test_what_is_disturbed_has_no_waterfall() -> None:
+    record = factory.in_sessions(factory.record(), disturbed=range(5), only=factory.PAIR[1:])
+    [pair] = pairs.of_record(record)
+    assert waterfall.of_pair(pair, record) == f"disturbed: {factory.BUSY}"
+    assert taken(factory.in_sessions(factory.record(), disturbed=(1,)))

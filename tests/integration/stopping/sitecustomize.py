@@ -11,17 +11,19 @@ import signal
 
 WANTED = os.environ.get("MBENCH_TEST_STOP")
 if WANTED:
-    from mbench.terminal import progress
+    from mbench.terminal import progress, time_left
 
-    _stage = progress.Lines.stage
+    _stage, _last = progress.RunLines.stage, dict[str, str]()
 
-    def _stop_after(self: progress.Lines, variant: str, stage: str, fraction: float) -> None:
-        before = self._last.get(variant)
+    def _stop_after(self: progress.RunLines, variant: str, stage: str, fraction: float) -> None:
+        before, name = _last.get(variant), time_left.read(stage).name
+        _last[variant] = name = "compiled" if (name, fraction) == ("compiling", 1.0) else name
         _stage(self, variant, stage, fraction)
-        if self._last[variant] == WANTED != before and not os.environ.get("MBENCH_TEST_STOPPED"):
+        if name == WANTED != before and not os.environ.get("MBENCH_TEST_STOPPED"):
             os.environ["MBENCH_TEST_STOPPED"] = "once"
+            self.note(f"stopped: {WANTED}")
             for child in multiprocessing.active_children() if os.environ.get("MBENCH_TEST_STOP_WORKERS") else ():
                 os.kill(child.pid or 0, signal.SIGSTOP)
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    progress.Lines.stage = _stop_after  # type: ignore[method-assign]
+    progress.RunLines.stage = _stop_after  # type: ignore[method-assign]
