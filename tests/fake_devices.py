@@ -190,6 +190,11 @@ def nulls(result: Result) -> set[str]:
     return set(_nulls(result, "")) - OPTIONAL
 
 
+def null_paths(value: msgspec.Struct) -> set[str]:
+    """Return the dotted paths of all fields of a struct, and of those inside of it, that are null."""
+    return set(_nulls(value, ""))
+
+
 def _nulls(value: Any, path: str) -> Iterator[str]:
     if value is None:
         yield path

@@ -80,6 +80,13 @@ MEANINGS = {
     "load_s": "of a network: to load library and weights, median of the sessions, in seconds",
     "first_s": "of a network: the first inference of a process, median of the sessions, in seconds",
     "warnings": "of a network: what the run warned of, a line each",
+    "sustained_s": "of a network: for how many seconds it ran without a pause",
+    "sustained_first_s": "of a network: median of the first second under load, in seconds",
+    "sustained_latency_s": "of a network: steady state under load, in seconds; missing: none, or not asked for",
+    "sustained_low_s": "lower end of its interval, in seconds",
+    "sustained_high_s": "upper end of its interval, in seconds",
+    "sustained_from_s": "of a network: seconds under load after which it was steady",
+    "sustained_slower": "of a network: steady state over the median of its sessions, less 1",
     "macs": "multiply-adds of one run",
     "params": "weights without biases",
     "weight_bytes": "bytes",
@@ -210,7 +217,8 @@ def _kind(column: str) -> str:
 
 def _rows(record: Record, result: Result) -> Iterator[dict[str, Any]]:
     shared = _shared(record, result) | _disturbed(result)
-    yield shared | _network(result) | _spread(record, result) | _network_counts(record, result)
+    whole = _network(result) | _spread(record, result) | _under_load(result)
+    yield shared | whole | _network_counts(record, result)
     lanes = instruction_counts.lanes(record, result)
     for layer in result.layers:
         yield shared | _layer(layer, result) | _layer_counts(layer, result, lanes)
@@ -292,6 +300,20 @@ def _disturbed(result: Result) -> dict[str, Any]:
         "sessions": len(kept(result.sessions)) or None,
         "disturbed": why is not None if timed else None,
         "disturbed_by": why,
+    }
+
+
+def _under_load(result: Result) -> dict[str, Any]:
+    curve = result.sustained
+    steady = curve.steady if curve else None
+    return {
+        "sustained_s": curve.ran_s if curve else None,
+        "sustained_first_s": curve.first_second_s if curve else None,
+        "sustained_latency_s": steady.latency_s if steady else None,
+        "sustained_low_s": steady.low_s if steady else None,
+        "sustained_high_s": steady.high_s if steady else None,
+        "sustained_from_s": steady.from_s if steady else None,
+        "sustained_slower": steady.slower_than_headline if steady else None,
     }
 
 

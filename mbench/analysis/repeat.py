@@ -43,6 +43,7 @@ def run_options(record: Record, result: Result) -> RunOptions:
         quick=settings.sessions == 1 and kind.runs and not kind.counts_only and not settings.compile_only,
         repeat=None if open_ended else settings.repeat,
         timeout_s=min(max(1, round(settings.timeout_s)), MOST_TIMEOUT_S),
+        sustain_s=settings.sustain_s,
         compile_only=settings.compile_only,
         counts=settings.counts,
         prefer=settings.prefer,
@@ -57,10 +58,14 @@ def option_words(options: RunOptions) -> list[str]:
     if options.threads is not None:
         words += ["--threads", str(options.threads)]
     words += ["--batch", ",".join(map(str, options.batches)), "--dtype", options.dtype]
-    for field in ("device", "output", "sessions", "wait_quiet_s", "repeat", "timeout_s", "build_timeout_s", "prefer"):
+    fields = (
+        *("device", "output", "sessions", "wait_quiet_s", "repeat", "sustain_s", "timeout_s", "build_timeout_s"),
+        "prefer",
+    )
+    for field in fields:
         value = getattr(options, field)
         if value != getattr(_DEFAULTS, field):
-            words += [flag(field), f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [flag(field), f"{value:.15g}" if isinstance(value, float) else str(value)]
     for field, value in _SWITCHES.items():
         words += [flag(field)] if getattr(options, field) is value else []
     for folder in options.target_dirs:

@@ -44,6 +44,23 @@ allowed = click.option(
 )
 
 
+def _duration(option: str) -> Callable[[str], float]:
+    """Return what reads the time that an option takes."""
+
+    def read(text: str) -> float:
+        from mbench.core import durations
+
+        return durations.parse(text, option)
+
+    return read
+
+
+sustain = click.option(
+    "--sustain", "sustain_s", type=_duration("--sustain"), default=None, metavar="TIME",
+    help="Then run each network without a pause, such as 60s or 2min: does the device grow hot and slow?",
+)  # fmt: skip
+
+
 def device(text: str) -> Callable[[_Command], _Command]:
     """Return the option `--device`; `text` says what is done there."""
     return click.option("--device", default=None, metavar="D", help=f"{text}  [default: the target's]")

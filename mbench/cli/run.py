@@ -56,6 +56,7 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
     "--repeat", type=click.IntRange(3, 100_000), default=None,
     help="End-to-end samples a session.  [default: 8 to 100 in 0.4 s]",
 )  # fmt: skip
+@options.sustain
 @options.timeout("Seconds of silence after which a variant is given up.  [default: 600]", default=600)
 @options.build_timeout
 @click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
@@ -85,6 +86,7 @@ def run(
     quick: bool,
     wait_quiet: str | None,
     repeat: int | None,
+    sustain_s: float | None,
     timeout_s: int,
     build_timeout_s: int,
     compile_only: bool,
@@ -119,7 +121,7 @@ def run(
         else:
             asked = RunOptions(
                 device=device, threads=threads, batch=batch, dtype=dtype, standard=standard, output=output,
-                sessions=sessions, quick=quick, repeat=repeat, timeout_s=timeout_s,
+                sessions=sessions, quick=quick, repeat=repeat, sustain_s=sustain_s, timeout_s=timeout_s,
                 wait_quiet_s=None if wait_quiet is None else durations.parse(wait_quiet, "--wait-quiet"),
                 build_timeout_s=build_timeout_s, compile_only=compile_only, counts=counts,
                 keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned,

@@ -17,6 +17,7 @@ from mbench.core.errors import shortened
 from mbench.core.field_types import CONVOLUTIONS, LEAST_MAGNITUDE, MOST_COUNT, Op
 from mbench.core.records import Counters, Record, Result, TimeBalance
 from mbench.core.sessions import kept
+from mbench.core.sustained import Sustained
 
 _SUMMED = ("macs", "params", "weight_bytes", "activation_bytes", "workspace_bytes")
 _EXACT = 1e-6
@@ -87,6 +88,27 @@ def _of_result(result: Result, path: str) -> Iterator[str]:
         yield from _of_sessions(result, path)
     if result.time_balance:
         yield from _of_time_balance(result.time_balance, f"{path}.time_balance")
+    if result.sustained:
+        yield from _of_sustained(result.sustained, f"{path}.sustained")
+
+
+def _of_sustained(sustained: Sustained, path: str) -> Iterator[str]:
+    """Yield where the points of a sustained run are no curve, or its steady state is none of it."""
+    before_s = 0.0
+    for index, point in enumerate(sustained.points):
+        if not before_s < point.at_s:
+            yield f"Expected a time after that of the point before - at `{path}.points[{index}].at_s`"
+        before_s = point.at_s
+        if not point.p25_s <= point.median_s <= point.p75_s <= point.p90_s:
+            yield f"Expected quantiles in order - at `{path}.points[{index}]`"
+    if before_s > sustained.ran_s * (1 + _EXACT):
+        yield f"Expected at least {before_s:.9g}, the time of the last point - at `{path}.ran_s`"
+    runs = sum(point.runs for point in sustained.points)
+    if runs != sustained.runs:
+        yield f"Expected {runs}, the sum over the points, got {sustained.runs} - at `{path}.runs`"
+    steady = sustained.steady
+    if steady and not (steady.low_s <= steady.latency_s <= steady.high_s and steady.from_s < before_s):
+        yield f"Expected a latency within its interval, from a moment of the curve on - at `{path}.steady`"
 
 
 def _of_sessions(result: Result, path: str) -> Iterator[str]:

@@ -43,12 +43,13 @@ from mbench.core.field_types import (
 from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Host, Target
 from mbench.core.sessions import MOST_SESSIONS, Session
 from mbench.core.settings import Settings
+from mbench.core.sustained import Sustained
 
 FORMAT_VERSION: Literal[2] = 2
 """Grows when an older reader would misread; `core.record_migrations` brings older records here."""
 FORMAT_MINOR = 2
 """Grows with each field that is added. 1: `layers.operations`, `replaced`, any operation. 2: `sessions`,
-processor quotas."""
+processor quotas, `sustained`."""
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
 Labels = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=1000)]], Meta(max_length=100)]
 
@@ -320,6 +321,8 @@ class Result(Strict, frozen=True, kw_only=True):
     """Of a standard twin: each convolution that was replaced; empty otherwise, and in records of earlier versions."""
     sessions: Annotated[tuple[Session, ...], Meta(max_length=MOST_SESSIONS)] = ()
     """In the order in which they ran; empty: not timed, or a record of before, with one process."""
+    sustained: Sustained | None = None
+    """The network under load without a pause, where that was asked for."""
     missing: TextTable = {}
     warnings: Texts = ()
 
@@ -353,11 +356,12 @@ class Record(Strict, frozen=True, kw_only=True):
     failures: Annotated[tuple[Failure, ...], Meta(max_length=MOST_VARIANTS)] = ()
 
     def unfinished(self) -> tuple[str, ...]:
-        """Return the networks that were asked for and have no result, or too few sessions."""
-        wanted = self.settings.sessions
-        done = {
-            result.variant.name
-            for result in self.results
-            if result.end_to_end.latency_s is None or wanted == 1 or len(result.sessions) >= wanted
-        }
+        """Return the networks that were asked for and have no result, too few sessions, or no sustained run."""
+        done = {result.variant.name for result in self.results if self._finished(result)}
         return tuple(name for name in self.settings.variants if name not in done)
+
+    def _finished(self, result: Result) -> bool:
+        if result.end_to_end.latency_s is None:
+            return True
+        wanted, sustained = self.settings.sessions, self.settings.sustain_s is not None
+        return (wanted == 1 or len(result.sessions) >= wanted) and not (sustained and result.sustained is None)

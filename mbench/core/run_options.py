@@ -26,7 +26,7 @@ Batches = Annotated[tuple[Batch, ...], Meta(min_length=1, max_length=1000)]
 FLAGS = {
     "target_dirs": "--targets", "use_cache": "--no-cache", "use_tuned": "--no-tuned", "timeout_s": "--timeout",
     "build_timeout_s": "--build-timeout", "thresholds": "--threshold", "sensitivities": "--sensitivity",
-    "allowed": "--allow-different", "labels": "--label", "wait_quiet_s": "--wait-quiet",
+    "allowed": "--allow-different", "labels": "--label", "wait_quiet_s": "--wait-quiet", "sustain_s": "--sustain",
 }  # fmt: skip
 """Options of the command line that are not called as the field is."""
 
@@ -120,6 +120,9 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     """End-to-end samples of each session; None: 8 to 100, spread over 0.4 s."""
     timeout_s: Patience = 600.0
     """Seconds of silence after which a network is given up."""
+    sustain_s: Patience | None = None
+    """For how long each network then runs without a pause, in one more process, so that a device that grows hot shows
+    it; up to a day. None: it does not."""
     compile_only: bool = False
     """Build, and record what is known without running."""
     counts: bool = False

@@ -54,6 +54,8 @@ class Settings(Strict, frozen=True, kw_only=True):
     measure_max_s: Patience | None = None
     """Of a session: over how long its samples are spread, after which one block is enough; null: as many as asked."""
     timeout_s: Patience
+    sustain_s: Patience | None = None
+    """For how long each network was to run without a pause after its sessions; null: that was not asked for."""
     compile_only: bool = False
     counts: bool = False
     """Whether exact counts were asked for beside what is measured; an emulated run always counts."""

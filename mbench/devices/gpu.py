@@ -16,6 +16,7 @@ from mbench.devices import local
 from mbench.devices.process import WorkerDevice
 from mbench.hardware import cudart
 from mbench.measure.observation import MeasurePlan, Observation
+from mbench.measure.sustain import SustainedRun, SustainPlan
 
 
 class GpuDevice(WorkerDevice):
@@ -34,6 +35,10 @@ class GpuDevice(WorkerDevice):
     def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check and time an artifact."""
         return cast(Observation, self.run(measure, (artifact.folder, plan), plan.threads, report))
+
+    def sustain(self, artifact: Artifact, plan: SustainPlan, report: Report) -> SustainedRun:
+        """Check an artifact, then run it without a pause for a time."""
+        return cast(SustainedRun, self.run(sustain, (artifact.folder, plan), plan.threads, report))
 
 
 def calibrate(send: Report, target: Target) -> Calibration:
@@ -59,6 +64,33 @@ def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
     loaded = artifact.load(folder)
     with cudart.explaining(f"batch {loaded.manifest.variant.batch}"):
         return _measured(send, loaded, stream, plan)
+
+
+def sustain(send: Report, folder: Path, plan: SustainPlan) -> SustainedRun:
+    """Job: check an artifact's numerics on the GPU, then run it without a pause for a time.
+
+    Raises:
+        MeasureError: it computes something wrong, the GPU has too little memory, went away, or CUDA refuses.
+    """
+    send("loading", 0.0)
+    stream = _load_cuda()
+    from mbench.core import artifact
+    from mbench.measure import gpu, numerics, program, sensing
+    from mbench.measure import sustain as load
+
+    loaded = artifact.load(folder)
+    with cudart.explaining(f"batch {loaded.manifest.variant.batch}"):
+        board = gpu.Board()
+        program.use_threads(plan.threads)
+        net = gpu.program(loaded, stream)
+        send("checking", 0.0)
+        numerics.require(net.run(), net.expected, plan.tolerance)
+        sensors = sensing.OfGpu(board)
+        send(load.STAGE, 0.0)
+        return load.run(
+            net, plan.seconds, sensors.read, began_utc=board.conditions().at_utc, why=sensors.why,
+            shortest_s=load.FAR_SLICE_S, progress=lambda fraction: send(load.STAGE, fraction),
+        )  # fmt: skip
 
 
 def _load_cuda() -> cudart.Runtime:

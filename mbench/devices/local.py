@@ -12,6 +12,7 @@ from mbench.devices import worker
 from mbench.devices.process import WorkerDevice
 from mbench.measure.duel import Bout, DuelPlan
 from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
+from mbench.measure.sustain import SustainedRun, SustainPlan
 
 LOCK, WHERE = "device-local", "on this machine"
 """The lock that whoever measures on this machine holds, and what waiting for it is called."""
@@ -33,6 +34,10 @@ class LocalDevice(WorkerDevice):
     def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check and time an artifact."""
         return cast(Observation, self.run(worker.measure, (artifact.folder, plan), plan.threads, report))
+
+    def sustain(self, artifact: Artifact, plan: SustainPlan, report: Report) -> SustainedRun:
+        """Check an artifact, then run it without a pause for a time."""
+        return cast(SustainedRun, self.run(worker.sustain, (artifact.folder, plan), plan.threads, report))
 
     def build_pace(self, loops: PaceLoops, report: Report) -> None:
         """Compile the loops that sessions time between their samples."""

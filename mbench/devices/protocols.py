@@ -12,6 +12,7 @@ from mbench.core.artifact import Artifact
 from mbench.core.machine_types import Calibration, Target
 from mbench.core.progress import Report
 from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
+from mbench.measure.sustain import SustainedRun, SustainPlan
 
 
 @runtime_checkable
@@ -60,6 +61,20 @@ class Paced(Protocol):
         Raises:
             WorkerDied: the process that did it crashed, was killed, or hung.
             MeasureError: they could not be compiled.
+        """
+        ...
+
+
+@runtime_checkable
+class Sustains(Protocol):
+    """A device that can run an artifact without a pause for a time."""
+
+    def sustain(self, artifact: Artifact, plan: SustainPlan, report: Report) -> SustainedRun:
+        """Check an artifact, then run it for that time; return its latency over the time.
+
+        Raises:
+            WorkerDied: the process that ran it crashed, was killed, or hung.
+            MeasureError: it computes something wrong, or could not be run.
         """
         ...
 

@@ -16,13 +16,15 @@ from mbench.core import names
 from mbench.core.errors import MeasureError, UsageError, why
 from mbench.core.machine_types import Conditions, Host
 from mbench.devices import answers
-from mbench.hardware import host
+from mbench.hardware import host, sensors
 from mbench.measure import memory
+from mbench.measure.sustain import SensorReading
 
 if TYPE_CHECKING:
     from mbench.devices.line import Line, ServerInfo
 
 _CPUS = "/sys/devices/system/cpu"
+_BUSY = ("/proc/stat", "/proc/self/stat")
 _TICKS_A_SECOND = 100
 """USER_HZ, which Linux has fixed for programs: man 5 proc."""
 FILES = (
@@ -99,18 +101,50 @@ class Snapshot:
 
     def others_busy_s(self) -> float | None:
         """Return the seconds since boot that processors were busy for other processes; None if unknown."""
-        cpu = self._text("proc/stat").split("\n", maxsplit=1)[0].split()
-        own = self._text("proc/self/stat").rpartition(")")[2].split()
-        if len(cpu) < 8 or len(own) < 13:
-            return None
-        user, nice, system, _idle, _iowait, irq, softirq = map(int, cpu[1:8])
-        return (user + nice + system + irq + softirq - int(own[11]) - int(own[12])) / _TICKS_A_SECOND
+        return others_busy_s(self._text("proc/stat"), self._text("proc/self/stat"))
 
     def _text(self, path: str) -> str:
         try:
             return (self.root / path).read_text(encoding="utf-8").strip()
         except OSError:
             return ""
+
+
+def others_busy_s(stat: str, own_stat: str) -> float | None:
+    """Return the seconds since boot that processors were busy for others than the serving process; None if unknown.
+
+    Args:
+        stat: /proc/stat of the device.
+        own_stat: /proc/self/stat of its serving process.
+    """
+    cpu, own = stat.split("\n", maxsplit=1)[0].split(), own_stat.rpartition(")")[2].split()
+    if len(cpu) < 8 or len(own) < 13:
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, cpu[1:8])
+    return (user + nice + system + irq + softirq - int(own[11]) - int(own[12])) / _TICKS_A_SECOND
+
+
+class Sensors:
+    """Clock and temperature of a device's processors, fetched again and again."""
+
+    def __init__(self, line: Line) -> None:
+        """Find them."""
+        self._line = line
+        self._paths = (*sensors.found(line.files(sensors.FILES)), *_BUSY)
+
+    def read(self) -> SensorReading:
+        """Return what they show now.
+
+        Raises:
+            MeasureError: the answer is something else.
+        """
+        files = {path: answers.text(latin) for path, latin in self._line.files(self._paths).items()}
+        stat, own = (files.pop(path, "") for path in _BUSY)
+        return SensorReading(
+            frequency_hz=sensors.frequency_hz(files),
+            temperature_c=sensors.temperature_c(files),
+            others_busy_s=others_busy_s(stat, own),
+        )
 
 
 def look(line: Line, root: Path) -> Snapshot:

@@ -19,6 +19,7 @@ from mbench.devices import rpc_jobs
 from mbench.devices.address import SCHEME, Address
 from mbench.devices.process import WorkerDevice
 from mbench.measure.observation import MeasurePlan, Observation
+from mbench.measure.sustain import SustainedRun, SustainPlan
 
 
 class RpcDevice(WorkerDevice):
@@ -55,6 +56,10 @@ class RpcDevice(WorkerDevice):
     def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check and time an artifact on the device."""
         return cast(Observation, self._work_there(rpc_jobs.measure, (artifact.folder, plan), report))
+
+    def sustain(self, artifact: Artifact, plan: SustainPlan, report: Report) -> SustainedRun:
+        """Check an artifact on the device, then run it there without a pause for a time."""
+        return cast(SustainedRun, self._work_there(rpc_jobs.sustain, (artifact.folder, plan), report))
 
     def calibrate(self, target: Target, threads: int, report: Report) -> Calibration:
         """Measure peak FLOP/s and the bandwidth of each cache level of the device."""

@@ -7,6 +7,7 @@ import datetime
 import functools
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mbench.core.progress import Report
 from mbench.devices.address import Address
 from mbench.hardware import linker
 from mbench.measure.observation import MeasurePlan, Observation
+from mbench.measure.sustain import SensorReading, SustainedRun, SustainPlan
 
 if TYPE_CHECKING:
     from mbench.core.artifact import Artifact
@@ -56,6 +58,73 @@ def measure(
             raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
         except answers.UNUSABLE as error:
             raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
+
+
+def sustain(
+    send: Report, address: Address, work: Path, patience_s: float, folder: Path, plan: SustainPlan
+) -> SustainedRun:
+    """Job: check an artifact's numerics on a device, then run it there without a pause for a time.
+
+    Args:
+        send: called with each stage.
+        address: of the device.
+        work: an empty folder.
+        patience_s: how long to wait for a tracker's device.
+        folder: the artifact.
+        plan: how to put it under load.
+    """
+    send("connecting", 0.0)
+    from mbench.core import artifact
+    from mbench.devices import answers
+    from mbench.devices import line as lines
+
+    loaded = artifact.load(folder)
+    answers.bound_memory()
+    line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
+    with contextlib.closing(line):
+        try:
+            return _sustained(send, line, loaded, plan)
+        except RuntimeError as error:  # TVM's, from the other end or about the line
+            raise MeasureError(lines.explain(error, line, loaded.manifest.target)) from error
+        except answers.UNUSABLE as error:
+            raise answers.unusable(address, f"{type(error).__name__}: {error}") from error
+
+
+def _sustained(send: Report, line: Line, loaded: Artifact, plan: SustainPlan) -> SustainedRun:
+    from mbench.devices import remote_host
+    from mbench.devices.remote_program import RemoteProgram
+    from mbench.measure import numerics, sensing
+    from mbench.measure import sustain as load
+
+    _upload(send, line, loaded)
+    sense: Callable[[], SensorReading] = SensorReading
+    why = dict.fromkeys(sensing.WHY, only_mbenchs(line))
+    if line.info is not None:
+        sense, why = remote_host.Sensors(line).read, sensing.WHY
+    line.set_threads(plan.threads)
+    net = RemoteProgram(line, loaded)
+    send("checking", 0.0)
+    numerics.require(net.run(), net.expected, plan.tolerance)
+    send(load.STAGE, 0.0)
+    now = datetime.datetime.now(datetime.UTC)
+    return load.run(
+        net, plan.seconds, sense, began_utc=now.isoformat(timespec="milliseconds"), why=why,
+        shortest_s=load.FAR_SLICE_S, progress=functools.partial(send, load.STAGE),
+    )  # fmt: skip
+
+
+def _upload(send: Report, line: Line, loaded: Artifact) -> None:
+    """Bring an artifact's library to a device.
+
+    Raises:
+        MeasureError: it is for another architecture, or cannot be written there.
+    """
+    manifest = loaded.manifest
+    triple = str(json.loads(manifest.inputs["tvm_target"]).get("mtriple", ""))
+    check_architecture(line, triple, manifest.target)
+    send("uploading", 0.0)
+    line.upload(loaded.library, lambda fraction: send("uploading", fraction))
+    send("loading", 0.0)
 
 
 def calibrate(
@@ -189,12 +258,7 @@ class _Measuring:
     def _load(self) -> RemoteProgram:
         from mbench.devices.remote_program import RemoteProgram
 
-        manifest = self._loaded.manifest
-        triple = str(json.loads(manifest.inputs["tvm_target"]).get("mtriple", ""))
-        check_architecture(self._line, triple, manifest.target)
-        self._send("uploading", 0.0)
-        self._line.upload(self._loaded.library, lambda fraction: self._send("uploading", fraction))
-        self._send("loading", 0.0)
+        _upload(self._send, self._line, self._loaded)
         self._describe()
         self.seen["threads"] = self._line.set_threads(
             self._plan.threads

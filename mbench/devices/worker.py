@@ -21,6 +21,7 @@ from mbench.core.machine_types import Calibration, Target
 from mbench.core.progress import Report
 from mbench.measure.duel import Bout, DuelPlan
 from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
+from mbench.measure.sustain import SustainedRun, SustainPlan
 
 if TYPE_CHECKING:
     from mbench.devices.emulation import EmulatedMachine
@@ -115,6 +116,32 @@ def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
     seen["wall_s"], seen["others_busy_s"] = watch.read_s()
     seen["conditions_after"] = host.conditions()
     return Observation(**seen)
+
+
+def sustain(send: Report, folder: Path, plan: SustainPlan) -> SustainedRun:
+    """Job: check an artifact's numerics, then run it without a pause for a time.
+
+    Raises:
+        MeasureError: it computes something wrong; it is not timed.
+    """
+    _without_the_compiler()
+    send("loading", 0.0)
+    from mbench.core import artifact
+    from mbench.hardware import host
+    from mbench.measure import layout, numerics, program, sensing
+    from mbench.measure import sustain as load
+
+    sensors = sensing.OfProcessors(host.processors_for(plan.threads))  # before this thread is pinned to one of them
+    program.use_threads(plan.threads)
+    layout.move_heap(plan.memory_offset)
+    net = program.LocalProgram(artifact.load(folder))
+    send("checking", 0.0)
+    numerics.require(net.run(), net.expected, plan.tolerance)
+    send(load.STAGE, 0.0)
+    return load.run(
+        net, plan.seconds, sensors.read, began_utc=host.conditions().at_utc, why=sensing.WHY,
+        progress=lambda fraction: send(load.STAGE, fraction),
+    )  # fmt: skip
 
 
 def _pace(plan: MeasurePlan) -> Pace | None:

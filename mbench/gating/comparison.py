@@ -27,6 +27,7 @@ WAYS: dict[Way, str] = {
 
 Metric = Literal[
     "latency",
+    "sustained_latency",
     "instructions",
     "loads",
     "stores",
@@ -39,6 +40,7 @@ Metric = Literal[
 ]
 UNITS: dict[Metric, str] = {
     "latency": "s",
+    "sustained_latency": "s",
     "memory": "B",
     "weight_bytes": "B",
     "library_bytes": "B",

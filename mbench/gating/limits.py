@@ -58,6 +58,7 @@ Entries = tuple[tuple[Selector, float], ...]
 DEFAULTS: Entries = (
     (Selector("*", "network", "latency"), 0.01),
     (Selector("*", "layer", "latency"), 0.02),
+    (Selector("*", "network", "sustained_latency"), 0.05),
     (Selector("*", "network", "library_bytes"), 0.002),
     *((Selector("*", "network", name), 0.002) for name in _COUNTED),
     *((Selector("*", "layer", name), 0.005) for name in _COUNTED),

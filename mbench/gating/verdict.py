@@ -14,7 +14,7 @@ from mbench.core import units
 from mbench.core.progress import Stage
 from mbench.core.records import Result
 from mbench.core.version import VERSION
-from mbench.gating import acceptance, causes, comparable, coverage, exact, groups, matching, paired, recorded
+from mbench.gating import acceptance, causes, comparable, coverage, exact, groups, matching, paired, recorded, sustained
 from mbench.gating import asked as asked_for
 from mbench.gating.acceptance import Acceptance
 from mbench.gating.comparison import WAYS, Comparison, Conclusion, Difference, Finding, Verdict, Way
@@ -83,11 +83,15 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
         findings += fought.findings
     needed: tuple[Way, ...] = ("paired", "recorded") if asked.recorded else ("paired",)
     findings += list(coverage.lacking(both, matched, possible, needed, findings))
+    forbidding = comparable.forbidden("recorded", found)
+    under_load, untaken = sustained.judge(base.runs, own, matched, asked.limits, forbidding)
+    findings += under_load
+    taken = dict.fromkeys((*possible, *(each.way for each in under_load)))
     explained = tuple(_with_causes(finding, base, head, matched) for finding in findings)
     comparison = Comparison(
-        base=base.described(), head=head.described(), ways={way: WAYS[way] for way in possible}, findings=explained,
+        base=base.described(), head=head.described(), ways={way: WAYS[way] for way in taken}, findings=explained,
         groups=groups.of_findings(explained),
-        differences=found, notes=(*fought.remarks, *coverage.notes(both, matched, possible)),
+        differences=found, notes=(*fought.remarks, *coverage.notes(both, matched, possible), *untaken),
         left_out=_left_out(wanted, possible, found), copies=_copies(base, head, shared),
     )  # fmt: skip
     return comparison, fought.failures
@@ -222,7 +226,7 @@ def _headline(comparison: Comparison, conclusion: Conclusion, failures: Sequence
 
 def _named(findings: Sequence[Finding]) -> str:
     """Name the worst findings: latency before counts before sizes, the largest change first."""
-    order = ("latency", "instructions", "result", "presence")
+    order = ("latency", "sustained_latency", "instructions", "result", "presence")
     ranked = sorted(
         findings,
         key=lambda each: (

@@ -22,6 +22,7 @@ from mbench.core.field_types import MOST_THREADS
 from mbench.core.machine_types import Cache, Conditions, Figure, GpuConditions, Host, Processor, Target
 from mbench.core.version import VERSION
 from mbench.hardware import cgroups, target_file
+from mbench.hardware.sensors import CPU_SENSORS
 
 ROOT = Path("/")
 _CPUS = "sys/devices/system/cpu"
@@ -50,7 +51,6 @@ _ARM_PARTS = {
 }  # fmt: skip
 """Part numbers of implementer 0x41. Source: Linux, arch/arm64/include/asm/cputype.h."""
 _MOST_PROCESSORS = 1 << 16
-_CPU_SENSORS = {"coretemp", "k10temp", "zenpower", "cpu_thermal", "x86_pkg_temp", "cpu-thermal"}
 
 
 def describe(*, root: Path = ROOT, processors: Collection[int] | None = None, machine: str | None = None) -> Host:
@@ -327,7 +327,7 @@ def _temperature_c(root: Path) -> float | None:
     readings = []
     for folder, name, pattern in (("hwmon", "name", "temp*_input"), ("thermal", "type", "temp")):
         for sensor in (root / "sys/class" / folder).glob("*"):
-            if _read(sensor / name) in _CPU_SENSORS:
+            if _read(sensor / name) in CPU_SENSORS:
                 readings += [value for path in sensor.glob(pattern) if (value := _read_int(path)) is not None]
     return max(readings) / 1e3 if readings else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mbench.core import units
+from mbench.core.errors import MeasureError
 from mbench.core.records import Numerics
 
 REFERENCE = "PyTorch eager on the same input, BatchNorm not folded"
@@ -33,6 +34,17 @@ def compare(output: np.ndarray, expected: np.ndarray, tolerance: float) -> Numer
         passed=passed,
         detail=None if passed else f"max_rel_error is {relative:.3g}, above the tolerance {tolerance:g}",
     )
+
+
+def require(output: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+    """Refuse an output that is not PyTorch's.
+
+    Raises:
+        MeasureError: it is another one.
+    """
+    checked = compare(output, expected, tolerance)
+    if not checked.passed:
+        raise MeasureError(f"wrong result: {checked.detail}; it is not timed")
 
 
 def _failed(tolerance: float, detail: str) -> Numerics:

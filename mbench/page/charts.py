@@ -14,7 +14,15 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from mbench.analysis import disturbances, frame, record_history, versus, waterfall
-from mbench.page import figure_data, figures, figures_history, figures_roofline, figures_waterfall, view_types
+from mbench.page import (
+    figure_data,
+    figures,
+    figures_history,
+    figures_roofline,
+    figures_sustained,
+    figures_waterfall,
+    view_types,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +75,8 @@ class RecordCharts:
     """Which of the roofline's figures is a network's: the option's anchor by the network's name."""
     memory: Chart
     energy: Chart
+    sustained: tuple[Chart, ...]
+    """One a network."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,6 +116,9 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
         energy=_chart(f"{anchor}-energy", "Energy by component", [
             ("all", figures.energy(figure_data.of_energy(view.record.results)))
         ], next((item.why("energy.energy_j") for item in view.results), "no result")),
+        sustained=tuple(
+            _under_load(f"{anchor}-sustained{number}", item) for number, item in enumerate(view.results, start=1)
+        ),
     )  # fmt: skip
 
 
@@ -134,6 +147,12 @@ def _roofline(
     if not chart.options:
         return chart, whose
     return dataclasses.replace(chart, lacks=", ".join(item.label for item in out)), whose
+
+
+def _under_load(anchor: str, item: view_types.ResultView) -> Chart:
+    curve = item.result.sustained
+    drawn = curve and figures_sustained.latency_over_time(figures_sustained.points(curve), curve.steady)
+    return _chart(anchor, f"Latency under load: {item.label}", [(item.label, drawn)], item.why("sustained"))
 
 
 def of_versus(found: versus.Versus) -> Chart:

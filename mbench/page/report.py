@@ -20,12 +20,21 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from mbench.analysis import energy, frame, labels, pairs, record_history, runs, session_figures, versus
+from mbench.analysis import energy, frame, labels, pairs, record_history, runs, session_figures, sustained_load, versus
 from mbench.analysis.versus import Versus
-from mbench.core import atomic_files, names, plain, record_files, stats, units
+from mbench.core import atomic_files, durations, names, plain, record_files, stats, units
 from mbench.core.records import Record
 from mbench.core.version import VERSION
-from mbench.page import charts, headlines, network_drawing, session_drawing, templates, view_types, views
+from mbench.page import (
+    charts,
+    figures_sustained,
+    headlines,
+    network_drawing,
+    session_drawing,
+    templates,
+    view_types,
+    views,
+)
 from mbench.page.charts import Chart, OverviewCharts, RecordCharts
 
 TITLE = "mbench report"
@@ -200,5 +209,8 @@ def _environment() -> jinja2.Environment:
             "session_figures": session_figures,
             "views": views,
             "drawings": network_drawing,
+            "durations": durations,
+            "sustained_load": sustained_load,
+            "sustained_points": figures_sustained.thinned,
         }
     )

@@ -9,6 +9,7 @@ from mbench.measure.observation import Observation
 
 NO_ROOFLINE = "a layer without multiply-adds, or too short to be timed, has no place under a roofline of FLOP/s"
 _NO_TWIN = "not measured: sessions show how far processes lie apart"
+NOT_SUSTAINED = "not asked for: add --sustain TIME"
 NO_COEFFICIENTS = "the target has no coefficients"
 
 
@@ -23,6 +24,7 @@ def reasons(
         **_layers(seen, calibration, reason, why),
         **_energy(seen, target, why),
         **_memory(seen, target, why),
+        "sustained": NOT_SUSTAINED if _timed(seen) else why,
         **{f"end_to_end.{name}": _NO_TWIN if name == "twin_latency_s" else why for name in nulls},
     }
 

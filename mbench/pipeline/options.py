@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench.core import artifact, labels, resources, scratch
+from mbench.core import artifact, durations, labels, resources, scratch
 from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
@@ -67,6 +67,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         warmup=Warmup(max_s=0.5),
         measure_max_s=None if options.repeat else MEASURE_MAX_S,
         timeout_s=options.timeout_s,
+        sustain_s=_sustain_s(options.sustain_s, device.kind),
         compile_only=options.compile_only,
         counts=options.counts,
         tuned=choices.files,
@@ -109,6 +110,19 @@ def _sessions(options: RunOptions, device: DeviceKind) -> int:
     if options.quick or facts.counts_only or not facts.runs:
         return 1
     return DEFAULT_SESSIONS if asked is None else asked
+
+
+def _sustain_s(asked_s: float | None, device: DeviceKind) -> float | None:
+    """Return for how long each network runs without a pause after its sessions; None: it does not.
+
+    Raises:
+        UsageError: it was asked for where nothing is timed.
+    """
+    facts = device_kinds.of(device)
+    if asked_s is not None and (facts.counts_only or not facts.runs):
+        why = facts.no_time or "nothing runs here"
+        raise UsageError(f"--sustain {durations.words(asked_s)}: {why}; leave it out")
+    return asked_s
 
 
 def _networks(patterns: tuple[str, ...], options: RunOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:

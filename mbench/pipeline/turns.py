@@ -23,7 +23,7 @@ from mbench.hardware import device_kinds
 from mbench.measure import sessions
 from mbench.measure.disturbance import Quiet
 from mbench.measure.observation import Observation, PaceLoops
-from mbench.pipeline import observe, pace_library, quiet_machine, results
+from mbench.pipeline import observe, pace_library, quiet_machine, results, sustaining
 from mbench.pipeline.job import Job
 
 NOT_REPORTED = "the server does not report it; mbench's own does, see 'mbench device serve'"
@@ -78,8 +78,7 @@ def measure_all(
         device = stack.enter_context(contextlib.closing(observe.open_device(job, job.device, job.target, progress)))
         described, peaks = observe.described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
-        if job.wait_quiet_s is not None:
-            quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
+        _settle(job, progress)
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
         run = _SessionRunner(job, device, quiet, counting, progress, keep)
@@ -87,16 +86,26 @@ def measure_all(
         for turns in _in_turn(networks, wanted, quiet):
             record = run.session(record, turns)
             turns.over = not turns.timed or wanted == 1 or _undisturbed(turns, quiet) >= wanted
-            if turns.over:
+            if turns.over and not (turns.timed and job.settings.sustain_s is not None):
                 progress.stage(turns.name, "failed" if turns.failed else "done", 1.0)
             else:
                 number, expected = len(turns.seen), _expected(turns, wanted, quiet)
                 progress.stage(turns.name, f"{number}/{max(number, expected)} measured", 1.0)
-        for turns in networks:
+        for turns in networks if job.settings.sustain_s is None else ():
             if not turns.over:
                 progress.stage(turns.name, "done", 1.0)
         spread_history.add(job.host, job.settings.threads, _spreads(record))
+        if job.settings.sustain_s is not None:
+            timed = [turns.artifact for turns in networks if turns.timed]
+            settle = functools.partial(_settle, job, progress)
+            record = sustaining.run_all(record, timed, device, progress, keep, settle)
     return record
+
+
+def _settle(job: Job, progress: Progress) -> None:
+    """Wait for a quiet and cool machine, where that was asked for."""
+    if job.wait_quiet_s is not None:
+        quiet_machine.wait(job.wait_quiet_s, progress.note, processors=job.host.cores_logical)
 
 
 def _spreads(record: Record) -> tuple[SeenSpread, ...]:
@@ -206,6 +215,7 @@ class _SessionRunner:
             calibration=self._quiet.calibration,
             reason=device_kinds.of(job.device).no_time or "the machine's peaks could not be measured",
         )
+        made = sustaining.awaited(made, job.settings)
         if seen.numerics.passed:
             return (made,)
         return (made, Failure(variant=turns.name, stage="checking", reason=f"wrong result: {seen.numerics.detail}"))

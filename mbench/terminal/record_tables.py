@@ -16,7 +16,7 @@ from mbench.core import units
 from mbench.core.records import Numerics, Record
 from mbench.networks import costs
 from mbench.networks.layers import LayerSpec
-from mbench.terminal import count_tables, details, merging, totals
+from mbench.terminal import count_tables, details, merging, sustained_lines, totals
 from mbench.terminal.table import add_row, ruled, text
 from mbench.terminal.totals import NetworkRow
 
@@ -48,7 +48,8 @@ def record_tables(record: Record) -> list[RenderableType]:
     parts.extend(count_tables.networks(record, few=totals.FEW))
     parts.extend(_twins(record))
     at = len(parts)
-    parts.extend((*_untimed(record), *_tuned(record), *_warnings(record, lines), *_failures(record)))
+    sustained = sustained_lines.of_record(record)
+    parts.extend((*_untimed(record), *_tuned(record), *sustained, *_warnings(record, lines), *_failures(record)))
     return [*parts[:at], _Layers(record, lines, tuple(parts)), *parts[at:]]
 
 

@@ -28,6 +28,7 @@ from mbench.devices.gpu import GpuDevice
 from mbench.devices.local import LocalDevice
 from mbench.hardware import targets
 from mbench.measure.observation import Observation
+from mbench.measure.sustain import SustainedRun
 from mbench.networks import variants
 from mbench.tuning import jobs, search
 from mbench.tuning.plans import Built, Readings, TimingPlan
@@ -85,6 +86,11 @@ try:
         from mbench.tuning import timer
 
         answer = timer.time_on_gpu(lambda stage, fraction: None, timed)
+    elif job == "sustain":
+        from mbench.measure.sustain import SustainPlan
+
+        under_load = SustainPlan(seconds=2.0, threads=1, tolerance=1e-4)
+        answer = gpu.sustain(lambda stage, fraction: None, Path(folder), under_load)
     elif job == "measure":
         answer = gpu.measure(lambda stage, fraction: None, Path(folder), plan)
     else:
@@ -168,6 +174,24 @@ def test_a_quick_device_waits_for_the_host_and_that_is_the_launch_gap(
     assert found.overhead_s is not None
     assert sum(statistics.median(samples) for samples in found.calls_s) < 1e-6
     assert statistics.median(found.overhead_s) == pytest.approx(statistics.median(found.latency_s), rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_gpu_under_load_takes_what_the_device_takes(
+    environment: dict[str, str], tiny: artifact.Artifact, seen: Observation
+) -> None:
+    done = run(environment, "sustain", tiny.folder, "passes", kernel_us=KERNEL_US)
+    assert done.returncode == 0, done.stderr
+    found = msgspec.json.decode(done.stdout, type=SustainedRun)
+    assert 1 <= len(found.points) <= 4  # of half a second
+    assert seen.calls_s is not None
+    kernels_s = sum(statistics.median(samples) for samples in seen.calls_s)
+    assert all(point.median_s >= kernels_s * 0.999 for point in found.points)
+    assert {point.frequency_hz for point in found.points} == {None}  # the stand-in has no driver that reports it
+    assert "points.frequency_hz" in found.missing
+    wrong = run(environment, "sustain", tiny.folder, "runs", kernel_us=KERNEL_US)
+    assert wrong.returncode == 1
+    assert wrong.stderr.strip().splitlines()[-1].startswith("MeasureError: wrong result: ")
 
 
 @pytest.mark.slow

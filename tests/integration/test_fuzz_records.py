@@ -29,6 +29,7 @@ import msgspec
 import pytest
 import record_factory as factory
 import record_mutations as mutations
+from sustained_factory import sustained, with_sustained
 
 import mbench
 from mbench.cli import ending, main
@@ -103,13 +104,15 @@ def good() -> dict[str, bytes]:
     """Return records of each kind, as files hold them."""
     timed = functools.partial(factory.record, PAIR, repeat=40, layer_repeat=5)
     failed = ("mobilenet_v1_0.25_160",)
+    curves = (sustained(count=60), sustained(lambda now_s: 5e-3 * (1 + now_s / 60), count=60))
     kinds = {
         "timed": timed(failed=failed),
         "compiled": factory.record(PAIR, latency=False, failed=failed),
-        "counted": factory.counted(timed(failed=failed)),
+        "counted": with_sustained(factory.counted(timed(failed=failed)), *curves),
         "emulated": factory.emulated(PAIR),
         "board": factory.on_board(timed(failed=failed)),
         "gpu": factory.on_gpu(timed(failed=failed)),
+        "sustained": with_sustained(timed(failed=failed), *curves),
     }
     return {name: record_files.encode(_small(record)) for name, record in kinds.items()}
 
@@ -244,7 +247,7 @@ def test_no_record_makes_the_command_line_fall_over(here: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["show", *COMMANDS])
-@pytest.mark.parametrize("kind", ["timed", "compiled", "counted", "emulated", "board", "gpu"])
+@pytest.mark.parametrize("kind", ["timed", "compiled", "counted", "emulated", "board", "gpu", "sustained"])
 def test_the_records_that_are_mutated_are_good(
     here: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
 ) -> None:

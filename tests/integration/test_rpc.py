@@ -27,8 +27,10 @@ from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Target
 from mbench.devices.rpc import RpcDevice
-from mbench.hardware import targets
+from mbench.hardware import sensors, targets
+from mbench.measure import sustain
 from mbench.measure.observation import Observation
+from mbench.measure.sustain import SustainPlan
 
 pytest_plugins = ("rpc_fixtures",)
 
@@ -116,6 +118,23 @@ def test_a_wrong_result_is_not_timed(
     assert seen.latency_s is None
 
 
+UNDER_LOAD = SustainPlan(seconds=1.0, threads=1, tolerance=1e-4)
+
+
+def test_a_board_runs_under_load_with_its_own_sensors(
+    server: Serving, net: Artifact, opened: Callable[..., RpcDevice]
+) -> None:
+    told: list[str] = []
+    found = opened(server.url).sustain(net, UNDER_LOAD, lambda stage, _: told.append(stage))
+    assert list(dict.fromkeys(told)) == [*STAGES[:4], sustain.STAGE]
+    assert 1 <= len(found.points) <= 2  # of half a second
+    assert all(point.runs >= 1 and point.median_s > 0 for point in found.points)
+    assert all(point.others_busy is not None for point in found.points)  # the board's own /proc/stat
+    shown = sensors.look()
+    assert ("points.frequency_hz" in found.missing) == (sensors.frequency_hz(shown) is None)
+    assert "points.slowed_by" in found.missing
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_peaks_are_those_of_the_device(
     threads: int, server: Serving, opened: Callable[..., RpcDevice], here: Target
@@ -178,6 +197,9 @@ def test_tvms_own_server_measures_end_to_end(net: Artifact, opened: Callable[...
         assert (seen.missing, seen.energy_missing) == (reason, reason)
         absent = (seen.calls_s, seen.machine, seen.conditions_before, seen.process_peak_bytes, seen.energy)
         assert absent == (None,) * 5
+        under_load = opened(tvms.url).sustain(net, UNDER_LOAD, ignore)
+        assert min(point.median_s for point in under_load.points) > 0
+        assert set(under_load.missing.values()) == {reason}
 
 
 def test_a_tracker_gives_its_devices_in_turn(program: Path, net: Artifact, opened: Callable[..., RpcDevice]) -> None:

@@ -19,6 +19,7 @@ from mbench.devices import worker
 from mbench.devices.local import LocalDevice
 from mbench.devices.process import WorkerDied
 from mbench.measure.observation import Observation
+from mbench.measure.sustain import SustainPlan
 
 pytest_plugins = ("worker_fixtures",)
 pytestmark = pytest.mark.usefixtures("nothing_left_running")
@@ -102,6 +103,15 @@ def test_a_wrong_result_is_not_timed(tiny: Artifact, device: LocalDevice, tmp_pa
     assert seen.numerics.detail is not None
     assert (seen.latency_s, seen.calls_s, seen.energy) == (None, None, None)
     assert told == ["loading", "checking"]
+
+
+def test_a_wrong_result_is_not_put_under_load(tiny: Artifact, device: LocalDevice, tmp_path: Path) -> None:
+    told: list[str] = []
+    wrong = with_reference(tiny, tmp_path, lambda output: output + 0.01 * np.abs(output).max())
+    plan = SustainPlan(seconds=3600.0, threads=1, tolerance=1e-4)
+    with pytest.raises(WorkerDied, match=r"^wrong result: max_rel_error .*; it is not timed$") as caught:
+        device.sustain(wrong, plan, lambda stage, _: told.append(stage))
+    assert (caught.value.stage, told) == ("checking", ["loading", "checking"])
 
 
 def test_kernels_that_are_not_the_artifacts_end_the_measurement(

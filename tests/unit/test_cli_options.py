@@ -8,6 +8,7 @@ import click
 import pytest
 
 from mbench.cli import main, options
+from mbench.cli.run import run
 from mbench.core.errors import UsageError
 from mbench.core.run_options import RunOptions
 
@@ -53,3 +54,15 @@ def test_an_option_of_two_commands_reads_the_same() -> None:
                 said[param.opts[0]].add((param.help, param.default, str(param.type)))
     assert len(said["--json"]) == 1
     assert [option for option, texts in said.items() if len(texts) > 1 and option not in OWN] == []
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60s", 60.0), ("90", 90.0), ("2min", 120.0), ("1h", 3600.0)])
+def test_a_time_under_load_is_written_as_people_write_it(text: str, seconds: float) -> None:
+    assert run.make_context("run", ["--sustain", text]).params["sustain_s"] == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "25h", "soon", ""])
+def test_what_is_no_time_under_load_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--sustain .*: expected a time of more than 0 and up to a day"):
+        run.make_context("run", ["--sustain", text])
+    assert run.make_context("run", []).params["sustain_s"] is None

@@ -10,6 +10,7 @@ import msgspec
 import pandas as pd
 import pytest
 import record_factory as factory
+from sustained_factory import sustained, with_sustained
 
 import mbench
 from mbench.analysis import frame, headline, pairs
@@ -84,6 +85,21 @@ def test_noise_warnings_and_versions() -> None:
         record.mbench_version, platform.python_version(), metadata.version("apache-tvm"), metadata.version("torch"),
     ]  # fmt: skip
     assert table[table["scope"] == "layer"][["warnings", "smallest_visible_change"]].isna().all().all()
+
+
+def test_what_networks_came_to_under_load_are_columns() -> None:
+    curve, never = sustained(), sustained(lambda now_s: 5e-3 * (1 + now_s / 60))
+    table = frame.from_records([with_sustained(factory.record(), curve, never)])
+    first, second = (row for _, row in table[table["scope"] == "network"].iterrows())
+    assert curve.steady is not None
+    assert [first[f"sustained_{name}"] for name in ("s", "first_s", "latency_s", "low_s", "high_s", "from_s")] == [
+        curve.ran_s, curve.first_second_s, curve.steady.latency_s, curve.steady.low_s, curve.steady.high_s,
+        curve.steady.from_s,
+    ]  # fmt: skip
+    assert first["sustained_slower"] == curve.steady.slower_than_headline
+    assert (second["sustained_s"], second["sustained_first_s"]) == (never.ran_s, never.first_second_s)
+    assert pd.isna(second["sustained_latency_s"])
+    assert table[table["scope"] == "layer"]["sustained_s"].isna().all()
 
 
 def test_every_column_says_what_it_is() -> None:

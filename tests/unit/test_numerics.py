@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mbench.core.errors import MeasureError
 from mbench.measure import numerics
 
 EXPECTED = np.linspace(-4, 5, 1000, dtype="float32").reshape(1, 1000)
@@ -84,3 +85,9 @@ def test_a_reference_that_is_not_finite_is_no_reference() -> None:
     seen = numerics.compare(np.ones((1, 2), "float32"), expected, 1e-4)
     assert not seen.passed
     assert seen.detail == "PyTorch's own output is not finite: nothing to compare with"
+
+
+def test_what_is_required_passes_or_is_an_error() -> None:
+    numerics.require(EXPECTED.copy(), EXPECTED, TOLERANCE)
+    with pytest.raises(MeasureError, match=r"^wrong result: max_rel_error is 1\.78, .*; it is not timed$"):
+        numerics.require(with_one(6.0), EXPECTED, TOLERANCE)

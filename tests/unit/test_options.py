@@ -278,3 +278,23 @@ def test_a_run_with_a_target_that_brings_its_choices_can_be_resumed(tmp_path: Pa
     record_files.write(tmp_path / "run.json", runner.begun(made))
     resumed = options.resumed_job(tmp_path / "run.json", wide, use_cache=True, build_timeout_s=60.0)
     assert resumed.choices.files == made.settings.tuned
+
+
+# ----------------------------------------------------------------------------------------------------------- under load
+def test_a_time_under_load_is_in_the_settings() -> None:
+    assert job(X86, "x86_64_v2", sustain_s=90.0).settings.sustain_s == 90.0
+    assert job(X86, "x86_64_v2").settings.sustain_s is None
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, 86_401.0, float("nan"), "60s"])
+def test_a_time_under_load_that_cannot_be_is_refused(wrong: object) -> None:
+    with pytest.raises(UsageError, match=r"^--sustain ") as caught:
+        RunOptions(sustain_s=wrong)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_where_nothing_is_timed_nothing_is_put_under_load() -> None:
+    with pytest.raises(UsageError, match=r"^--sustain 60 s: nothing runs here; leave it out$"):
+        job(X86, "x86_64_v2", sustain_s=60.0, compile_only=True)
+    with pytest.raises(UsageError, match=r"^--sustain 2 min: emulated: the emulator's time says nothing"):
+        job(X86, "arm64_cortex_a72", sustain_s=120.0, device="emulated")

@@ -57,6 +57,7 @@ OPTIONS = st.builds(
     quick=st.booleans(),
     wait_quiet_s=st.none() | WHOLE_SECONDS,
     repeat=st.none() | st.integers(3, 100_000),
+    sustain_s=st.none() | WHOLE_SECONDS | st.sampled_from([0.5, 1234.5678]),
     timeout_s=WHOLE_SECONDS,
     build_timeout_s=WHOLE_SECONDS,
     compile_only=st.booleans(),
@@ -84,6 +85,7 @@ SETTINGS = st.fixed_dictionaries(
         "dtype": st.sampled_from(["float32", "float16"]),
         "repeat": st.integers(3, 100_000),
         "measure_max_s": st.none() | st.just(4.0),
+        "sustain_s": st.none() | WHOLE_SECONDS,
         "timeout_s": WHOLE_SECONDS,
         "compile_only": st.booleans(),
         "counts": st.booleans(),
@@ -109,7 +111,7 @@ def test_the_command_of_a_result_asks_for_what_its_record_was_made_with(
     assert (networks, target) == ((result.variant.name,), record.target.name)
     assert (options.threads, options.batches, options.dtype) == (settings.threads, (batch,), settings.dtype)
     assert options.repeat == (None if settings.measure_max_s else settings.repeat)
-    assert options.timeout_s == settings.timeout_s
+    assert (options.timeout_s, options.sustain_s) == (settings.timeout_s, settings.sustain_s)
     assert (options.compile_only, options.counts) == (settings.compile_only, settings.counts)
     assert options.use_tuned == bool(settings.tuned)
     assert options.device == {"rpc": "pi 4", "emulated": "emulated"}.get(kind)

@@ -24,6 +24,7 @@ from mbench.gating.comparison import (
 
 METRICS: dict[Metric, str] = {
     "latency": "latency",
+    "sustained_latency": "latency under load",
     "instructions": "instructions",
     "loads": "loads",
     "stores": "stores",
