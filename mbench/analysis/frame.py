@@ -217,7 +217,8 @@ def _kind(column: str) -> str:
 
 def _rows(record: Record, result: Result) -> Iterator[dict[str, Any]]:
     shared = _shared(record, result) | _disturbed(result)
-    yield shared | _network(result) | _spread(record, result) | _under_load(result) | _network_counts(record, result)
+    whole = _network(result) | _spread(record, result) | _under_load(result)
+    yield shared | whole | _network_counts(record, result)
     lanes = instruction_counts.lanes(record, result)
     for layer in result.layers:
         yield shared | _layer(layer, result) | _layer_counts(layer, result, lanes)
@@ -291,6 +292,17 @@ def _spread(record: Record, result: Result) -> dict[str, Any]:
     }
 
 
+def _disturbed(result: Result) -> dict[str, Any]:
+    """Return what holds for a network and each of its layers."""
+    timed = result.end_to_end.latency_s is not None
+    why = disturbances.of_result(result)
+    return {
+        "sessions": len(kept(result.sessions)) or None,
+        "disturbed": why is not None if timed else None,
+        "disturbed_by": why,
+    }
+
+
 def _under_load(result: Result) -> dict[str, Any]:
     curve = result.sustained
     steady = curve.steady if curve else None
@@ -302,17 +314,6 @@ def _under_load(result: Result) -> dict[str, Any]:
         "sustained_high_s": steady.high_s if steady else None,
         "sustained_from_s": steady.from_s if steady else None,
         "sustained_slower": steady.slower_than_headline if steady else None,
-    }
-
-
-def _disturbed(result: Result) -> dict[str, Any]:
-    """Return what holds for a network and each of its layers."""
-    timed = result.end_to_end.latency_s is not None
-    why = disturbances.of_result(result)
-    return {
-        "sessions": len(kept(result.sessions)) or None,
-        "disturbed": why is not None if timed else None,
-        "disturbed_by": why,
     }
 
 

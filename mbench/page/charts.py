@@ -122,12 +122,6 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
     )  # fmt: skip
 
 
-def _under_load(anchor: str, item: view_types.ResultView) -> Chart:
-    curve = item.result.sustained
-    drawn = curve and figures_sustained.latency_over_time(figures_sustained.points(curve), curve.steady)
-    return _chart(anchor, f"Latency under load: {item.label}", [(item.label, drawn)], item.why("sustained"))
-
-
 def _named(item: view_types.ResultView) -> str:
     """Return what a network's times are called: its label, and whether they are disturbed."""
     return f"{item.label}, {disturbances.WORD}" if item.disturbed else item.label
@@ -153,6 +147,12 @@ def _roofline(
     if not chart.options:
         return chart, whose
     return dataclasses.replace(chart, lacks=", ".join(item.label for item in out)), whose
+
+
+def _under_load(anchor: str, item: view_types.ResultView) -> Chart:
+    curve = item.result.sustained
+    drawn = curve and figures_sustained.latency_over_time(figures_sustained.points(curve), curve.steady)
+    return _chart(anchor, f"Latency under load: {item.label}", [(item.label, drawn)], item.why("sustained"))
 
 
 def of_versus(found: versus.Versus) -> Chart:

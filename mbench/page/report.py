@@ -20,17 +20,7 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from mbench.analysis import (
-    energy,
-    frame,
-    labels,
-    pairs,
-    record_history,
-    runs,
-    session_figures,
-    sustained_load,
-    versus,
-)
+from mbench.analysis import energy, frame, labels, pairs, record_history, runs, session_figures, sustained_load, versus
 from mbench.analysis.versus import Versus
 from mbench.core import atomic_files, durations, names, plain, record_files, stats, units
 from mbench.core.records import Record

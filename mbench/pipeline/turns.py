@@ -82,20 +82,20 @@ def measure_all(
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
         quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
         run = _SessionRunner(job, device, quiet, counting, progress, keep)
-        wanted, then_load = job.settings.sessions, job.settings.sustain_s is not None
+        wanted = job.settings.sessions
         for turns in _in_turn(networks, wanted, quiet):
             record = run.session(record, turns)
             turns.over = not turns.timed or wanted == 1 or _undisturbed(turns, quiet) >= wanted
-            if turns.over and not (then_load and turns.timed):
+            if turns.over and not (turns.timed and job.settings.sustain_s is not None):
                 progress.stage(turns.name, "failed" if turns.failed else "done", 1.0)
             else:
                 number, expected = len(turns.seen), _expected(turns, wanted, quiet)
                 progress.stage(turns.name, f"{number}/{max(number, expected)} measured", 1.0)
-        for turns in networks:
-            if not turns.over and not then_load:
+        for turns in networks if job.settings.sustain_s is None else ():
+            if not turns.over:
                 progress.stage(turns.name, "done", 1.0)
         spread_history.add(job.host, job.settings.threads, _spreads(record))
-        if then_load:
+        if job.settings.sustain_s is not None:
             timed = [turns.artifact for turns in networks if turns.timed]
             settle = functools.partial(_settle, job, progress)
             record = sustaining.run_all(record, timed, device, progress, keep, settle)

@@ -47,9 +47,9 @@ def record_tables(record: Record) -> list[RenderableType]:
     parts.extend(details.table(lines))
     parts.extend(count_tables.networks(record, few=totals.FEW))
     parts.extend(_twins(record))
-    parts.extend(sustained_lines.of_record(record))
     at = len(parts)
-    parts.extend((*_untimed(record), *_tuned(record), *_warnings(record, lines), *_failures(record)))
+    sustained = sustained_lines.of_record(record)
+    parts.extend((*_untimed(record), *_tuned(record), *sustained, *_warnings(record, lines), *_failures(record)))
     return [*parts[:at], _Layers(record, lines, tuple(parts)), *parts[at:]]
 
 
