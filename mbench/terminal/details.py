@@ -98,7 +98,7 @@ def slowest(line: NetworkRow, count: int) -> list[Column]:
     timed = [(seconds, layer) for layer in line.result.layers if (seconds := pairs.layer_latency_s(layer)) is not None]
     ranked = sorted(timed, key=lambda item: (-item[0], item[1].index))[:count]
     found, wrong = [layer for _, layer in ranked], above_peak.unexplained(line.result)
-    rates = [layer.roofline and layer.roofline.flops_per_s for layer in found]
+    rates = [layer.roofline.flops_per_s if layer.roofline else None for layer in found]
     return [
         Column(head="slowest layers", cells=[layer.name for layer in found]),
         Column(head="op", cells=[layer.op for layer in found], rank=4, left=True),
