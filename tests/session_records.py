@@ -34,14 +34,16 @@ def in_sessions(
 
 
 def _of(result: Result, factors: Sequence[float], disturbed: bool, left_out: int) -> Result:
-    replace, whole = msgspec.structs.replace, result.end_to_end
+    replace, whole, books = msgspec.structs.replace, result.end_to_end, result.time_balance
     median_s = statistics.median(whole.latency_s or ())
     samples = tuple(median_s * factor * part for factor in factors for part in _WITHIN)
     return replace(
         result,
         end_to_end=replace(whole, latency_s=samples, twin_latency_s=None),
         layers=tuple(_layer(layer, factors) for layer in result.layers),
-        time_balance=result.time_balance and replace(result.time_balance, end_to_end_s=median_s),
+        time_balance=books and replace(
+            books, end_to_end_s=median_s, unattributed_s=median_s - books.layer_sum_s - books.overhead_s
+        ),
         sessions=(
             *(_session(number, BUSY if disturbed else ()) for number in range(len(factors))),
             *(_session(number, BUSY, counts=False) for number in range(left_out)),

@@ -12,7 +12,11 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 Stage = Callable[[str, str, float], None]
-"""Called with a variant, a stage (`warming up`, `measuring`, …) and how much of it is done, from 0 to 1."""
+"""Called with a variant, a stage (`warming up`, `measuring`, …) and how much of it is done, from 0 to 1.
+
+Where a run has several sessions of each network, a stage says which and how many are expected: `2/5 measuring`; `again
+6/7 measuring` where a disturbed one is repeated; `2/6 measured` at its end.
+"""
 Report = Callable[[str, float], None]
 """Called with a stage and how much of it is done, from 0 to 1."""
 Fraction = Callable[[float], None]

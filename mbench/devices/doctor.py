@@ -250,7 +250,7 @@ def _virtual_machine(host: Host) -> Check:
         return Check("virtual machine", "ok", "no")
     steal_s = host.conditions.steal_s
     stolen = "" if steal_s is None else f"; the hypervisor took {steal_s:.1f} s of processor time since boot"
-    hint = "neighbours disturb timings unseen: compare runs of one session, and trust A/A noise, not one number"
+    hint = "neighbours disturb timings unseen: trust the interval over several sessions, not one number"
     return Check("virtual machine", "warn", f"{host.virtual_machine}{stolen}", hint)
 
 

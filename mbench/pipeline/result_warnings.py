@@ -168,11 +168,10 @@ def _lost_s(evidence: Evidence, counted_s: Callable[[Conditions], float | None])
     """Return how far a counter of seconds went on while this was measured; None where that is little or not known."""
     if evidence.doubtful is None:
         return None
-    known = [
-        (before, after) for before, after in _moments(evidence.doubtful) if before is not None and after is not None
-    ]
-    counted = [(counted_s(before), counted_s(after)) for before, after in known]
-    lost_s = sum(after - before for before, after in counted if before is not None and after is not None)
+    lost_s = 0.0
+    for moments in _moments(evidence.doubtful):
+        before, after = (counted_s(moment) if moment else None for moment in moments)
+        lost_s += 0.0 if before is None or after is None else after - before
     runtime = sum(evidence.doubtful.latency_s or ())
     return units.seconds(lost_s) if runtime and lost_s > _LOST_SHARE * runtime else None
 

@@ -151,6 +151,7 @@ class Bars:
             refresh_per_second=2,  # drawing takes time from what is being measured
         )
         self._tasks: dict[str, TaskID] = {}
+        self._built = set[str]()
         self._expected: dict[str, int] = {}
         """Sessions of each network, as it said last."""
         self._all = self.progress.add_task("all", total=float(len(names)), stage="", part=False)
@@ -168,14 +169,20 @@ class Bars:
             return
         task = self._tasks[variant]
         self.progress.start_task(task)
-        shown = self._few or stage not in ("compiling", "done")
+        shown = self._few or read(stage).name not in ("compiling", "measured", "done")
         done, expected = self._share(stage, fraction), read(stage).of
         if self._expected.setdefault(variant, expected) == expected:  # stages come in an order of the device's own
             done = max(done, self._task(task).completed)
         self._expected[variant] = expected
         self.progress.update(task, completed=done, stage=_word(stage, fraction), visible=shown)
         done = sum(entry.completed for entry in self.progress.tasks if entry.id != self._all)
-        self.progress.update(self._all, completed=done, stage="")
+        self.progress.update(self._all, completed=done, stage=self._compiled(variant, stage, fraction))
+
+    def _compiled(self, variant: str, stage: str, fraction: float) -> str:
+        """Return how many networks are compiled, as long as that is what is done."""
+        if stage == "compiling" and fraction == 1.0:
+            self._built.add(variant)
+        return f"compiled {len(self._built)}/{len(self._tasks)}" if stage == "compiling" else ""
 
     def _task(self, number: TaskID) -> Task:
         return next(task for task in self.progress.tasks if task.id == number)

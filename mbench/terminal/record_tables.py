@@ -154,11 +154,11 @@ def _achieved(found: Sequence[pairs.Pair]) -> str:
     """Return the speed-ups of pairs of which neither was disturbed."""
     if all(pair.by_instructions for pair in found):
         return f"{units.ranged((pair.fewer for pair in found), units.times)} the instructions"
-    timed = [pair for pair in found if pair.achieved is not None]
+    timed = [pair for pair in found if totals.achieved(pair) is not None]
     if not timed:
         return "latency not measured"
     good = [
-        pair.achieved
+        totals.achieved(pair)
         for pair in timed
         if not headline.disturbed(pair.separable) and not headline.disturbed(pair.standard)
     ]

@@ -22,8 +22,13 @@ DISTURBED, DOUBTFUL = "disturbed", "?"
 """What stands for a figure that cannot be relied on."""
 OK, WRONG = "ok", "WRONG"
 STYLE = "yellow"
-_WANTED = 6
-"""Up to this rank, columns of a few networks with long names stand in a table below if there is no room."""
+_BY_NEED = (
+    *("interval", "output", "change\nshown", "times\nas fast", "images/s", "an image", "latency*", "instr", "MACs"),
+    *("memory", "energy*", "per FMA", "params"),
+)
+"""Heads of columns, those first that are left out last where there is no room for all."""
+_NEVER_LEFT_OUT, _WANTED_OF_FEW = "output", "energy*"
+"""Up to these columns, those without room stand in a table below: of many networks, and of a few."""
 _APART = 1.5
 """Smallest changes of networks that differ by more than this factor are shown network by network."""
 
@@ -70,18 +75,16 @@ def table(record: Record, lines: Sequence[NetworkRow]) -> Fitted:
         Column(head="network", cells=[line.name for line in lines]),
         *timed,
         *_counted(record, lines),
-        Column(head="MACs", cells=[units.count(pairs.macs(line.result)) for line in lines], rank=4),
-        Column(head="params", cells=[units.count(pairs.params(line.result)) for line in lines], rank=8),
+        Column(head="MACs", cells=[units.count(pairs.macs(line.result)) for line in lines]),
+        Column(head="params", cells=[units.count(pairs.params(line.result)) for line in lines]),
         Column(
             head="memory",
             cells=[units.data_size(pairs.peak_bytes(line.result)) for line in lines],
-            rank=5,
             note="memory: weights, activations, workspace",
         ),
         Column(
             head="energy*",
             cells=[units.joules(_joules(line.result, metered)) for line in lines],
-            rank=6,
             note=_energy(record),
         ),
         Column(head="output", cells=[output(line.result) for line in lines]),
@@ -91,7 +94,13 @@ def table(record: Record, lines: Sequence[NetworkRow]) -> Fitted:
         at = next(number for number, line in enumerate(lines) if line.result is found[0].standard) + 1
         columns = [_with(column, at, _ratios(column.head, found[0], metered)) for column in columns]
         styles.insert(at, "")
-    return Fitted(columns, styles, below=_WANTED if len(lines) <= FEW else 0)
+    ranked = [dataclasses.replace(column, rank=_rank(column.head, emulated)) for column in columns]
+    return Fitted(ranked, styles, below=_rank(_WANTED_OF_FEW if len(lines) <= FEW else _NEVER_LEFT_OUT, emulated))
+
+
+def _rank(head: str, emulated: bool) -> int:
+    """Return the rank of a column; instructions are the headline of what was emulated."""
+    return _BY_NEED.index(head) + 1 if head in _BY_NEED and not (emulated and head == "instr") else 0
 
 
 def _latency(lines: Sequence[NetworkRow]) -> Iterator[Column]:
@@ -129,7 +138,6 @@ def _changes(lines: Sequence[NetworkRow]) -> Iterator[Column]:
         yield Column(
             head="change\nshown",
             cells=[DOUBTFUL if line.disturbed else units.change(_smallest(line)) for line in lines],
-            rank=1,
         )
 
 
@@ -148,7 +156,7 @@ def _speed_ups(lines: Sequence[NetworkRow], found: Sequence[pairs.Pair]) -> Iter
         by_name = {pair.separable.variant.name: pair for pair in found}
         doubtful = {line.name for line in lines if line.disturbed}
         cells = [_speed_up(by_name.get(line.name), doubtful) for line in lines]
-        yield Column(head="times\nas fast", cells=cells, rank=2)
+        yield Column(head="times\nas fast", cells=cells)
 
 
 def _speed_up(pair: pairs.Pair | None, doubtful: set[str]) -> str:
@@ -156,7 +164,13 @@ def _speed_up(pair: pairs.Pair | None, doubtful: set[str]) -> str:
         return ""
     if doubtful & {pair.separable.variant.name, pair.standard.variant.name}:
         return DOUBTFUL
-    return units.ratio(pair.achieved)
+    return units.ratio(achieved(pair))
+
+
+def achieved(pair: pairs.Pair) -> float | None:
+    """Return the speed-up of a pair whose times can be read."""
+    times = [pairs.latency_s(each) for each in (pair.separable, pair.standard)]
+    return pair.achieved if all(time is not None and time >= units.SHORTEST_S for time in times) else None
 
 
 def _batches(lines: Sequence[NetworkRow]) -> Iterator[Column]:
@@ -168,8 +182,8 @@ def _batches(lines: Sequence[NetworkRow]) -> Iterator[Column]:
         images, seconds = line.result.variant.batch, line.headline.median_s if line.headline else None
         rates.append(DOUBTFUL if line.disturbed else units.count(pairs.ratio(images, seconds)))
         each.append(DOUBTFUL if line.disturbed else units.seconds(pairs.ratio(seconds, images)))
-    yield Column(head="images/s", cells=rates, rank=3)
-    yield Column(head="an image", cells=each, rank=3)
+    yield Column(head="images/s", cells=rates)
+    yield Column(head="an image", cells=each)
 
 
 def _counted(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Column]:
@@ -179,13 +193,13 @@ def _counted(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Column]:
     if not emulated and (len(lines) <= FEW or not any(result.counts for result in found)):
         return
     instr = [units.count(pairs.instructions(each)) for each in found]
-    yield Column(head="instr", cells=instr, rank=0 if emulated else 3, note="instr: of one run, counted exactly")
+    yield Column(head="instr", cells=instr, note="instr: of one run, counted exactly")
     if any(each.end_to_end.latency_model_s is not None for each in found):
         cells = [units.seconds(each.end_to_end.latency_model_s) for each in found]
-        yield Column(head="latency*", cells=cells, rank=3, note="latency*: a model's, of one thread, not measured")
+        yield Column(head="latency*", cells=cells, note="latency*: a model's, of one thread, not measured")
     if len(lines) > FEW:
         per = [units.decimal(instruction_counts.of_network(record, each)) for each in found]
-        yield Column(head="per FMA", cells=per, rank=7)
+        yield Column(head="per FMA", cells=per)
 
 
 def _with(column: Column, at: int, cell: str) -> Column:
@@ -197,7 +211,7 @@ def _ratios(head: str, pair: pairs.Pair, metered: bool) -> str:
     top, under = pair.standard, pair.separable
     doubtful = bool(headline.disturbed(top) or headline.disturbed(under))
     values = {
-        "latency": None if doubtful else pair.achieved,
+        "latency": None if doubtful else achieved(pair),
         "instr": pair.fewer,
         "latency*": pairs.ratio(top.end_to_end.latency_model_s, under.end_to_end.latency_model_s),
         "MACs": pair.predicted,

@@ -9,15 +9,31 @@ import msgspec
 import pytest
 import record_factory as factory
 from conftest import Mbench, assert_one_line
+from session_records import in_sessions
 
 from mbench.cli.report import report
+from mbench.cli.run import run as run_command
 from mbench.cli.show import show
 from mbench.core import record_files
+from mbench.pipeline import runner
 
 
 def test_line_breaks_and_control_characters_in_arguments_stay_in_the_line(run: Mbench) -> None:
     outcome = run(show, "a\nb\x1b[31m\udcff.json")
     assert_one_line(outcome, "a b\\x1b[31m\\xff.json")
+
+
+@pytest.mark.parametrize("disturbed", [(), factory.PAIR])
+def test_it_prints_what_the_run_printed(
+    run: Mbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disturbed: tuple[str, ...]
+) -> None:
+    file = tmp_path / "record.json"
+    record_files.write(file, in_sessions(factory.record(), disturbed=disturbed))
+    monkeypatch.setattr(runner, "run", lambda job, _: job.before)
+    ran, shown = run(run_command, "--resume", file), run(show, file)
+    assert shown.out == ran.out
+    assert ("disturbed" in shown.out) == bool(disturbed)
+    assert len(shown.out.splitlines()) <= 22
 
 
 def test_hostile_names_reach_no_terminal(run: Mbench, tmp_path: Path) -> None:

@@ -173,7 +173,10 @@ def drawn(bars: progress.Bars, width: int = 80) -> list[str]:
 def test_the_time_left_stands_beside_the_bar_over_all() -> None:
     now = [0.0]
     bars = progress.Bars(console(terminal=True)[0], NAMES, clock=lambda: now[0])
-    bars.stage(NAMES[0], "compiling", 1.0)
+    for name, fraction in ((NAMES[0], 0.0), (NAMES[1], 0.0), (NAMES[0], 1.0)):
+        bars.stage(name, "compiling", fraction)
+    now[0] = 20.0
+    assert drawn(bars)[0].endswith("0:20  compiled 1/2")
     now[0] = 30.0
     bars.stage("machine", "calibrating", 0.0)
     assert drawn(bars)[0].endswith("0:30  calibrating")
@@ -197,6 +200,18 @@ def test_other_work_has_a_time_left_too() -> None:
     now[0] = 60.0
     bars.stage(NAMES[0], "confirming", 0.0)
     assert drawn(bars)[0].endswith("1:00  3:00 left")
+
+
+def test_of_many_networks_only_the_one_that_is_measured_has_a_bar() -> None:
+    names = [f"mobilenet_v1_0.25_{side}" for side in range(32, 32 + 16)]
+    bars = progress.Bars(console(terminal=True)[0], names)
+    for name in names:
+        bars.stage(name, "compiling", 1.0)
+    assert len(drawn(bars)) == 1
+    for name in names:
+        bars.stage(name, "1/5 measuring", 0.5)
+        assert [line.split()[0] for line in drawn(bars)[1:]] == [name]
+        bars.stage(name, "1/5 measured", 1.0)
 
 
 def test_the_longest_name_is_not_cut_in_80_columns() -> None:

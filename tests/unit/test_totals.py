@@ -86,6 +86,16 @@ def test_one_session_says_what_it_cannot_tell() -> None:
     assert units.NOT_AVAILABLE in line_of(PAIR[1], table(mixed))
 
 
+def test_a_latency_that_no_clock_reads_is_no_figure_to_divide_by() -> None:
+    record = in_sessions(factory.record())
+    whole = msgspec.structs.replace(record.results[1].end_to_end, latency_s=(0.0,) * 15)
+    short = msgspec.structs.replace(record.results[1], end_to_end=whole)
+    text = table(msgspec.structs.replace(record, results=(record.results[0], short)), 120)
+    assert "below 10 ns" in text
+    assert " 0 " not in text
+    assert line_of("ratio", text)[2] == units.NOT_AVAILABLE
+
+
 def test_an_older_record_says_its_noise() -> None:
     said = notes(factory.record())
     assert "one session: how far processes lie apart is not known." in said
@@ -141,6 +151,18 @@ def test_what_is_not_shown_is_not_explained() -> None:
     record = in_sessions(factory.record(SMALL[:3]))
     assert "energy*: modelled" in table(record, 80)
     assert "energy*" not in table(record, 60)
+
+
+def test_a_name_of_any_sensible_length_is_not_split() -> None:
+    names = [f"{'a_network_of_my_own_' * 3}{number}" for number in range(4)]
+    record = in_sessions(factory.record(SMALL[:4], repeat=3, layer_repeat=3))
+    results = (
+        msgspec.structs.replace(each, variant=msgspec.structs.replace(each.variant, name=name))
+        for each, name in zip(record.results, names, strict=True)
+    )
+    lines = table(msgspec.structs.replace(record, results=tuple(results))).splitlines()
+    assert sum(line.startswith(name) for line in lines for name in names) == 2 * len(names)
+    assert sum(line.endswith(" ok") for line in lines) == len(names)
 
 
 def test_a_wider_terminal_shows_more() -> None:
