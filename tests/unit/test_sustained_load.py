@@ -9,6 +9,7 @@ import pytest
 from sustained_factory import BEGAN, points, seen, series, sustained, throttling
 
 from mbench.analysis import steady_state, sustained_load
+from mbench.core import units
 
 
 def test_a_record_has_the_curve_and_its_steady_state() -> None:
@@ -99,7 +100,9 @@ def test_what_held_clocks_back_and_who_disturbed_is_said() -> None:
 def test_times_of_0_have_a_sentence_too() -> None:
     nothing = sustained_load.recorded(seen(points([0.0] * 100)), asked_s=60.0, headline_s=0.0)
     assert nothing.steady is None
-    assert sustained_load.sentence(nothing).startswith("sustained 60 s: 0 s at first, 0 s at the end, no steady state")
+    none = units.seconds(0.0)
+    said = sustained_load.sentence(nothing)
+    assert said.startswith(f"sustained 60 s: {none} at first, {none} at the end, no steady state")
 
 
 def test_a_slow_network_has_a_curve_of_few_points() -> None:
