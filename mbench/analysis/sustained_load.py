@@ -79,7 +79,7 @@ def sentence(sustained: Sustained) -> str:
     first_s, end_s = sustained.first_second_s, at_the_end_s(sustained)
     moved = _change(end_s, first_s)
     if sustained.steady:
-        came = f"steady at {units.seconds(end_s)}{_swing(sustained)} from {_moment(sustained.steady.from_s)} on{moved}"
+        came = f"steady at {units.seconds(end_s)}{_swing(sustained)} {_since(sustained.steady.from_s)}{moved}"
     else:
         reason = sustained.missing.get("steady", "no steady state")
         came = f"{units.seconds(end_s)} at the end{moved}, {reason}"
@@ -87,14 +87,15 @@ def sentence(sustained: Sustained) -> str:
     return f"sustained {durations.words(sustained.ran_s)}: {', '.join(parts)}"
 
 
-def _moment(seconds: float) -> str:
-    return durations.words(round(seconds) if seconds >= 10 else round(seconds, 1))
+def _since(seconds: float) -> str:
+    rounded = round(seconds) if seconds >= 10 else round(seconds, 1)
+    return f"from {durations.words(rounded)} on" if rounded else "from the beginning"
 
 
 def _change(end_s: float, first_s: float) -> str:
     if not first_s:
         return ""
-    change = end_s / first_s - 1
+    change = round(end_s / first_s - 1, 3) + 0.0  # no minus before 0
     return f" ({units.change(change, 0 if abs(change) >= _LARGE else 1)})"
 
 

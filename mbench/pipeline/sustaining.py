@@ -96,13 +96,12 @@ def _without(result: Result, why: str) -> Result:
 
 
 def _report(progress: Progress, name: str, seconds: float) -> Report:
-    """Return what reports the stages of a network, with the time left while it is under load."""
+    """Return what reports that a network is under load, with the time left; until it is, all of the time is left."""
     step = next((step for step in _STEPS if seconds / step <= _MOST_STEPS), _STEPS[-1])
 
     def report(stage: str, fraction: float) -> None:
-        if stage == sustain.STAGE:
-            left_s = -(-seconds * (1 - fraction) // step) * step
-            stage = f"{stage}, {durations.words(min(left_s, seconds))} left"
-        progress.stage(name, stage, fraction)
+        done = fraction if stage == sustain.STAGE else 0.0
+        left_s = min(-(-seconds * (1 - done) // step) * step, seconds)
+        progress.stage(name, f"{sustain.STAGE}, {durations.words(left_s)} left", done)
 
     return report

@@ -54,6 +54,8 @@ def share_of_run(stage: str, fraction: float) -> float:
         return 1.0
     if said.name == "compiling":
         return BUILT * fraction
+    if said.under_load:
+        return 1.0
     within = share(said.name, fraction, SESSION_SHARES)
     return BUILT + (1 - BUILT) * min(1.0, (said.number - 1 + within) / said.of)
 

@@ -47,6 +47,7 @@ def record_tables(record: Record) -> list[RenderableType]:
     parts.extend(details.table(lines))
     parts.extend(count_tables.networks(record, few=totals.FEW))
     parts.extend(_twins(record))
+    parts.extend(sustained_lines.of_record(record))
     at = len(parts)
     sustained = sustained_lines.of_record(record)
     parts.extend((*_untimed(record), *_tuned(record), *sustained, *_warnings(record, lines), *_failures(record)))

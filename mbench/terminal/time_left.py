@@ -1,7 +1,8 @@
 """How long work will take yet, by what its parts have taken so far. Reads a clock; shows nothing.
 
 A run's sessions take much the same time each, so that those to come are known once the first is over; before, nothing
-is. Other work is estimated by the share of it that is done.
+is. How long networks are under load is known once the first one is. Other work is estimated by the share of it that
+is done.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+from mbench.measure.sustain import STAGE
 
 Clock = Callable[[], float]
 _PREFIX = re.compile(r"(again )?(\d+)/(\d+) (.*)")
@@ -31,6 +34,11 @@ class SessionStage(NamedTuple):
     again: bool = False
     told: bool = False
     """Whether it says which session it belongs to."""
+
+    @property
+    def under_load(self) -> bool:
+        """Whether the sessions are over and the network runs without a pause: `sustaining, 55 s left`."""
+        return self.name.startswith(STAGE)
 
 
 def read(stage: str) -> SessionStage:
@@ -67,6 +75,14 @@ class _Lasting:
 
 
 @dataclasses.dataclass
+class _Loaded:
+    """The network that is under load, after its sessions."""
+
+    network: _Lasting
+    began_s: float
+
+
+@dataclasses.dataclass
 class _Current:
     """The one that is running."""
 
@@ -85,6 +101,9 @@ class SessionsLeft:
         self._clock = clock
         self._networks = {name: _Lasting() for name in names}
         self._session: _Current | None = None
+        self._load: _Loaded | None = None
+        self._load_s = 0.0
+        """How long each network is under load; 0: none was yet."""
 
     def stage(self, variant: str, stage: str, fraction: float) -> None:
         """Hear of a stage."""
@@ -96,6 +115,10 @@ class SessionsLeft:
                 network.over = True
                 if self._session and self._session.network is network:
                     self._end(now)
+            return
+        if said.under_load:
+            self._end(now)
+            self._under_load(network, fraction, now)
             return
         if said.told or network.expected is None:
             network.expected = said.of
@@ -109,6 +132,13 @@ class SessionsLeft:
             network.begun += 1
             self._session = _Current(network=network, number=said.number, began_s=now)
         self._count_once(said, now)
+
+    def _under_load(self, network: _Lasting, fraction: float, now: float) -> None:
+        """Hear how much of its time under load a network has behind it; while that is nothing, it is being loaded."""
+        if self._load is None or self._load.network is not network or fraction == 0:
+            self._load = _Loaded(network=network, began_s=now)
+        else:
+            self._load_s = (now - self._load.began_s) / fraction
 
     def _count_once(self, said: SessionStage, now: float) -> None:
         """Count the time of what no later session does: meters, and counting in emulation, which says no number."""
@@ -142,6 +172,8 @@ class SessionsLeft:
         for network in self._networks.values():
             if network.over:
                 continue
+            begun_s = self._load.began_s if self._load and self._load.network is network else None
+            left_s += max(0.0, self._load_s - (0.0 if begun_s is None else self._clock() - begun_s))
             each_s = statistics.fmean(network.lasted_s) if network.lasted_s else usual_s
             to_come = max(0, (network.expected or expected) - network.begun)
             left_s += to_come * each_s + (once_s if not network.begun else 0.0)

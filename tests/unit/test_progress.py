@@ -241,3 +241,7 @@ def test_an_error_passes_through(terminal: bool) -> None:
     target, _ = console(terminal=terminal)
     with pytest.raises(KeyboardInterrupt), progress.show(target, NAMES):
         raise KeyboardInterrupt
+
+
+def test_a_network_under_load_has_its_sessions_behind_it() -> None:
+    assert progress.share_of_run("5/5 measured", 1.0) == progress.share_of_run("sustaining, 55 s left", 0.1) == 1.0

@@ -62,6 +62,12 @@ def test_a_small_change_is_said_with_a_decimal() -> None:
     assert "(+1.7 %)" in said
 
 
+def test_what_never_changes_is_steady_from_the_beginning() -> None:
+    for factor in (0.9999, 1.0, 1.0001):
+        curve = sustained(throttling(30.0, 5.9e-3, factor * 5.9e-3), noise=0.0, sensed=lambda _: {})
+        assert sustained_load.sentence(curve).endswith("steady at 5.90 ms from the beginning (+0.0 %)")
+
+
 def test_a_clock_that_stays_is_said_once() -> None:
     said = sustained_load.sentence(sustained(sensed=lambda _: {"frequency_hz": 2.4e9, "temperature_c": 61.0}))
     assert said.endswith(", 2.40 GHz, 61 °C")
@@ -77,7 +83,7 @@ def test_without_a_steady_state_the_end_and_the_reason_are_said() -> None:
 
 def test_swings_are_said_with_their_ends() -> None:
     curve = lambda now_s: 6.5e-3 * (1 + 0.1 * math.copysign(1, math.sin(2 * math.pi * now_s / 4)))  # noqa: E731
-    assert "(5.85 ms to 7.15 ms) from" in sustained_load.sentence(sustained(curve, noise=0.0))
+    assert "(5.85 ms to 7.15 ms) from " in sustained_load.sentence(sustained(curve, noise=0.0))
     assert " to " not in sustained_load.sentence(sustained(noise=0.0))
 
 

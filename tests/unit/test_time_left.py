@@ -232,3 +232,33 @@ def test_the_check_of_the_time_left_can_fail() -> None:
     for _ in run(world, Constant(), lasting(2.0, 2.1, 1.9, 2.0)):
         pass
     assert max(world.errors()) > HOLDS_WITHIN
+
+
+# ----------------------------------------------------------------------------------------------------------- under load
+def test_networks_under_load_are_counted_once_the_first_is() -> None:
+    """Two networks of one session each, then 60 s under load each, of which the last 30 s of the first are left."""
+    world = World()
+    left = SessionsLeft(NAMES[:2], world.clock)
+    for name in NAMES[:2]:
+        session(world, left, name, "1/1 ", 4.0)
+        left.stage(name, "1/1 measured", 1.0)
+    assert left.seconds() == 0.0  # nobody knows of the load yet
+    left.stage(NAMES[0], "sustaining, 60 s left", 0.0)
+    world.now_s += 30.0
+    left.stage(NAMES[0], "sustaining, 30 s left", 0.5)
+    assert left.seconds() == pytest.approx(30.0 + 60.0)
+    world.now_s += 30.0
+    left.stage(NAMES[0], "sustaining, 0 s left", 1.0)
+    left.stage(NAMES[0], "done", 1.0)
+    assert left.seconds() == pytest.approx(60.0)
+    left.stage(NAMES[1], "sustaining, 60 s left", 0.0)
+    world.now_s += 45.0
+    left.stage(NAMES[1], "sustaining, 15 s left", 0.75)
+    assert left.seconds() == pytest.approx(15.0)
+    left.stage(NAMES[1], "done", 1.0)
+    assert left.seconds() == 0.0
+
+
+def test_under_load_is_no_session() -> None:
+    assert time_left.read("sustaining, 55 s left").under_load
+    assert not time_left.read("2/5 measuring").under_load
