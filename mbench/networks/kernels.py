@@ -98,7 +98,7 @@ def _grown(graph: Graph, first: Node, taken: set[str], last: frozenset[str]) -> 
     if not layout.fuses(first.op):
         return (first,)
     members, best = [first], 1
-    known = {first.name: _Expression.of(first, {}) if operations.is_elementwise(first.op) else _Expression()}
+    known = {first.name: _Growth.of(first, {}) if operations.is_elementwise(first.op) else _Growth()}
     while members[-1].name not in graph.outputs:
         inside = {member.name for member in members}
         readers = {user.name: user for name in inside for user in graph.users[name] if user.name not in inside}
@@ -109,28 +109,28 @@ def _grown(graph: Graph, first: Node, taken: set[str], last: frozenset[str]) -> 
             and user.name not in taken
             and user.shape == first.shape
             and (user.name in last) == (first.name in last)
-            and _Expression.of(user, known).is_small
+            and _Growth.of(user, known).is_small
             and not any(graph.depends_on(name, inside) for name in user.inputs if name not in inside)
         ]
         if not ready:
             break
         members.append(next(node for node in graph.nodes if node in ready))
         inside.add(members[-1].name)
-        known[members[-1].name] = _Expression.of(members[-1], known)
+        known[members[-1].name] = _Growth.of(members[-1], known)
         if not any(_leaves(graph, member.name, inside) for member in members[:-1]):
             best = len(members)
     return tuple(members[:best])
 
 
 @dataclasses.dataclass(frozen=True)
-class _Expression:
+class _Growth:
     """How large the expression of an element is: operations, each load one of them, and functions inside each other."""
 
     operations: int = 1
     calls: int = 0
 
     @classmethod
-    def of(cls, node: Node, known: Mapping[str, _Expression]) -> _Expression:
+    def of(cls, node: Node, known: Mapping[str, _Growth]) -> _Growth:
         """Return that of a node's value. `known`: of what it reads; all else is loaded."""
         op, read = operations.of(node.op), [known.get(name, cls()) for name in node.inputs]
         return cls(1 + op.reads * sum(each.operations for each in read), op.calls + max(each.calls for each in read))
