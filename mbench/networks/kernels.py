@@ -27,14 +27,15 @@ class Group:
     nodes: tuple[Node, ...]
     views: tuple[Node, ...] = ()
     stages: tuple[Group, ...] = ()
-    """The groups that a fused one is made of: each reads what the one before it makes, and nothing else does."""
+    """The groups that one kernel of several is made of: each reads what the one before makes, and nothing else does."""
     fused_name: str = ""
-    """The name of its layer where it is fused."""
+    """The name of its layer where it is fused; none where its only other stage is a prologue."""
 
     @property
     def anchor(self) -> Node:
-        """What gives the group its name, its role and most of its work."""
-        return (*self.nodes, *self.views)[0]
+        """What gives the group its name, its role and most of its work; a prologue comes before it."""
+        first = (*self.nodes, *self.views)[0]
+        return next((node for node in self.nodes if not operations.is_elementwise(node.op)), first)
 
     @property
     def name(self) -> str:
@@ -58,6 +59,11 @@ def fused(stages: Sequence[Group], name: str) -> Group:
     """Return one group, of the given name, that does what several do, one after the other."""
     nodes = tuple(node for stage in stages for node in stage.nodes)
     return Group(nodes=nodes, views=stages[-1].views, stages=tuple(stages), fused_name=name)
+
+
+def with_prologue(prologue: Group, group: Group) -> Group:
+    """Return a group that first does, element by element, what another does on what it reads. The layer is its own."""
+    return Group(nodes=(*prologue.nodes, *group.nodes), views=group.views, stages=(prologue, group))
 
 
 def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...]:

@@ -15,10 +15,12 @@ from typing import Any
 import kernel_cases as kernels
 import network_cases as networks
 import numpy as np
+import prologue_cases
 import pytest
 import tvm
 from kernel_cases import AVX2, MACHINES, SSE, Conv, Dense, Layer, Pool
 from network_cases import Network
+from prologue_cases import FORMS, Gated
 from tvm import relax, topi
 
 from mbench.compile import codegen, expressions, pack, to_relax
@@ -27,7 +29,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.dispatch import make, schedule, schedule_all
-from mbench.compile.schedules.rule import KernelPlan, Parameters, Rule, Scheduled, StaleChoiceError
+from mbench.compile.schedules.rule import FALLBACK, KernelPlan, Parameters, Rule, Scheduled, StaleChoiceError
 from mbench.core import dtypes
 from mbench.core.choices import Choice
 from mbench.hardware import targets
@@ -172,6 +174,31 @@ def test_without_a_bound_the_expression_of_twelve_is_too_large(monkeypatch: pyte
     monkeypatch.setattr(grouping, "_MOST_OPERATIONS", 10**9)
     lowered = to_relax.lower(folding.fold(in_a_row("hard_swish")).graph)
     assert max(nodes(function) for _, function in to_relax.kernel_calls(lowered.module)) > 30 * _MOST_NODES
+
+
+# ------------------------------------------------------------------------------------------- kernels with a prologue
+def test_a_kernel_of_stages_is_for_rules_that_know_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    function, asked = Gated().function(), list[str]()
+
+    def curious(kernel: Kernel, _machine: KernelMachine) -> Iterator[Parameters]:
+        asked.append(str(kernel.function.attrs))
+        yield {}
+
+    rule = Rule(candidates=curious, build=not_mine)
+    monkeypatch.setattr(cpu, "RULES", {"cpu.curious": rule, **cpu.RULES})
+    assert schedule(function, AVX2).rule == "cpu.matmul"
+    assert not asked
+    schedule(Conv(kernel=1, padding=(0, 0, 0, 0)).function(), AVX2)
+    assert asked
+    monkeypatch.setattr(cpu, "RULES", {"cpu.curious": dataclasses.replace(rule, stages=True)})
+    assert schedule(function, AVX2).rule == FALLBACK
+    assert len(asked) > 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_fall_back_of_a_kernel_with_a_prologue_is_right(form: str) -> None:
+    case = Gated(form=form, adds=True, outputs=24)
+    prologue_cases.check_plan(make(case.function(), AVX2, FALLBACK, {}), case)
 
 
 def test_a_wrong_packing_of_weights_is_seen_by_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,19 @@ def test_a_view_is_no_kernel_and_those_behind_it_know_who_made_it() -> None:
     assert [each.anchor.name for each in read["first"]] == ["pool"]
 
 
+def test_a_prologue_belongs_to_the_layer_that_reads_it() -> None:
+    builder = GraphBuilder()
+    x = builder.convolution("conv", builder.input("x", (1, 8, 6, 6)), 8, norm=None)
+    scaled = builder.add("multiply", "scale", builder.add("global_avg_pool", "gate", x), x)
+    graph = builder.graph(builder.convolution("project", scaled, 4, norm=None, activation="relu"))
+    [*_, scale, project] = kernels.groups(graph)
+    one = kernels.with_prologue(scale, project)
+    assert (one.name, one.anchor.name, one.stages) == ("project", "project", (scale, project))
+    assert [node.name for node in one.nodes] == ["scale", "project", "project.relu"]
+    assert one.reads == ("gate", "conv", "project.weight")
+    assert one.output.name == "project.relu"
+
+
 # ------------------------------------------------------------------------------------------------ many in a row
 def chain(ops: Sequence[str]) -> Graph:
     builder = GraphBuilder()
