@@ -1,4 +1,4 @@
-"""Kernels that are fused of several: which stages they have, and where each finds its parameters.
+"""Kernels that are made of several: which stages they have, and where each finds its parameters.
 
 A stage is a kernel of its own, as it would be were it not fused; the fused function carries them as an attribute.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from tvm import tirx
 
@@ -27,6 +28,11 @@ class FusedStage:
     kernel: Kernel
     places: tuple[int | None, ...]
 
+    def read(self, arrays: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """Return what it reads from outside: its parameters, each with the array that the fused kernel has for it."""
+        given = zip(self.kernel.function.params, self.places, strict=False)
+        return [(parameter, arrays[place]) for parameter, place in given if place is not None]
+
 
 def stage(function: tirx.PrimFunc, places: Sequence[int | None]) -> tirx.PrimFunc:
     """Mark a stage's function with where the fused kernel has its parameters."""
@@ -38,9 +44,14 @@ def with_stages(function: tirx.PrimFunc, stages: Sequence[tirx.PrimFunc]) -> tir
     return function.with_attr(_STAGES, list(stages))
 
 
+def has_stages(function: tirx.PrimFunc) -> bool:
+    """Whether a function is made of several kernels."""
+    return _STAGES in (function.attrs or {})
+
+
 def plain(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """Return a fused function without its stages, as any other, for what knows nothing of them."""
-    return function.without_attr(_STAGES) if _STAGES in (function.attrs or {}) else function
+    return function.without_attr(_STAGES) if has_stages(function) else function
 
 
 def stages(function: tirx.PrimFunc) -> tuple[FusedStage, ...]:

@@ -3,6 +3,9 @@
 An inverted residual expands its input, convolves each channel, and projects: the expanded tensor is the largest of the
 network, and goes out to memory and comes back twice. Fused, it stays in a core's caches; but where two threads meet,
 lines are expanded by both, and all weights are read anew for every few lines. A model of both decides.
+
+What is done element by element to all that a pointwise convolution reads, such as the multiplication of squeeze-excite,
+becomes the prologue of its kernel, where the model of the convolution with it predicts less than that of both kernels.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import dataclasses
 import math
 from collections.abc import Collection, Sequence
 
+from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules.cpu import elementwise, matmul, prologue, tiling
 from mbench.core import dtypes
-from mbench.networks import kernels, layers
+from mbench.networks import kernels, layers, operations
 from mbench.networks.graph import Graph, Node
 from mbench.networks.kernels import Group
 
@@ -30,8 +35,15 @@ _CALL_CYCLES = 1_500
 def plan(graph: Graph, machine: KernelMachine) -> tuple[Group, ...]:
     """Return the kernels of a folded graph: those of `kernels.groups`, some of them fused where that is quicker."""
     found = kernels.groups(graph)
-    if machine.kind != "cpu" or not machine.broadcasts_from_memory:
-        return found  # measured on x86 alone
+    if machine.kind != "cpu":
+        return found
+    if machine.broadcasts_from_memory:  # measured on x86 alone
+        found = _with_blocks(graph, found, machine)
+    return _with_prologues(graph, found, machine)
+
+
+def _with_blocks(graph: Graph, found: tuple[Group, ...], machine: KernelMachine) -> tuple[Group, ...]:
+    """Return the kernels with those of an inverted residual fused."""
     readers = {name: group for group in found for name in group.reads}
     fused: dict[Group, Group] = {}
     for group in found:
@@ -104,6 +116,61 @@ def _projects(graph: Graph, group: Group) -> bool:
     """Whether it makes fewer channels than it reads, or as many and no activation follows (arXiv:1801.04381)."""
     made, read = group.anchor.shape[1], graph.shape(group.anchor.inputs[0])[1]
     return made < read or (made == read and all(node.op == "add" for node in group.nodes[1:]))
+
+
+# ---------------------------------------------------------------------------------------------------------- prologues
+def _with_prologues(graph: Graph, found: tuple[Group, ...], machine: KernelMachine) -> tuple[Group, ...]:
+    """Return the kernels with those that work element by element as prologues of pointwise convolutions."""
+    readers = {name: group for group in found for name in group.reads}
+    one: dict[Group, Group] = {}
+    for group in found:
+        following = _multiplied(graph, group, readers)
+        if following is not None and _prologue_pays(graph, group, following, machine):
+            one[following] = kernels.with_prologue(group, following)
+    gone = {group.stages[0] for group in one.values()}
+    return tuple(one.get(group, group) for group in found if group not in gone)
+
+
+def _multiplied(graph: Graph, group: Group, readers: dict[str, Group]) -> Group | None:
+    """Return the pointwise convolution that alone reads what a kernel makes element by element."""
+    user = graph.only_user(group.output.name)
+    if user is None or group.views or not all(operations.is_elementwise(node.op) for node in group.nodes):
+        return None
+    following = readers[group.output.name]
+    names = [name for node in following.nodes for name in node.inputs]
+    name = group.output.name
+    reads = user is following.anchor and user.inputs[0] == name and names.count(name) == 1 and not following.stages
+    cheap = all(not operations.of(node.op).calls and node.dtype == dtypes.DEFAULT for node in group.nodes)
+    if not reads or not cheap or any(name in graph.inputs for name in group.reads):
+        return None
+    return following if user.dtype == dtypes.DEFAULT and layers.is_pointwise(graph, user) else None
+
+
+def _ways(graph: Graph, group: Group) -> tuple[int, ...]:
+    """Return how a prologue can be done: on the weights too, where it is the product with a factor for each channel."""
+    if len(group.nodes) > 1 or group.anchor.op != "multiply":
+        return (prologue.ROWS,)
+    shapes = (graph.shape(name) for name in group.anchor.inputs)
+    aligned = [(1,) * (len(group.anchor.shape) - len(shape)) + shape for shape in shapes]
+    by_channel = any(math.prod(shape) == shape[1] for shape in aligned)
+    return (prologue.ROWS, prologue.WEIGHTS) if by_channel and group.anchor.shape in aligned else (prologue.ROWS,)
+
+
+def _prologue_pays(graph: Graph, group: Group, following: Group, machine: KernelMachine) -> bool:
+    """Return whether a convolution with the prologue is quicker than both kernels, judged as by `_pays`."""
+    batch, channels, height, width = shape = group.output.shape
+    product = Matmul(rows=batch * height * width, reduction=channels, columns=following.anchor.shape[1])
+    together, chosen = matmul.ranked(product, machine, _ways(graph, group))[0]
+    apart, plain = matmul.ranked(product, machine)[0]
+    work = elementwise.cycles_of(math.prod(shape), machine)
+    moved = dtypes.of(dtypes.DEFAULT).bytes * sum(math.prod(graph.shape(name)) for name in (*group.reads, group.name))
+    grid = tiling.grids([1] * product.rows, 1, work, moved, machine)[0]
+    start = _CALL_CYCLES if grid.outer == 1 else _START_CYCLES
+    ratio = together / (apart + grid.cycles(work, moved) + start)
+    if machine.cores > 1:
+        alone = [matmul.cycles_alone(product, parameters, machine) for parameters in (chosen, plain)]
+        ratio *= alone[0] / (alone[1] + work + _CALL_CYCLES)
+    return ratio < 1
 
 
 # -------------------------------------------------------------------------------------------------------------- model

@@ -162,7 +162,7 @@ class _Lowering:
         self._values[group.output.name] = value
 
     def _emit_fused(self, group: Group) -> Any:
-        """Emit a kernel that carries those which it is fused of, so that a rule can read off each what it computes."""
+        """Emit a kernel that carries those which it is made of, so that a rule can read off each what it computes."""
         whole = self._function(group)
         reads = {name: place for place, name in enumerate(group.reads)}
         stages = [
@@ -201,12 +201,11 @@ class _Lowering:
 
 def _hint(graph: Graph, group: Group) -> str:
     """Return a name for a kernel: what it computes, in order."""
-    anchor = group.anchor
-    if group.stages:
+    if group.fused_name:
         return f"fused_{'_'.join(each.anchor.role for each in group.stages)}"
-    kind = layers.kind(graph, anchor)
-    first = kind if kind == "depthwise_conv2d" else anchor.op
-    return "_".join(("fused" if len(group.nodes) > 1 else "", first, *(node.op for node in group.nodes[1:]))).strip("_")
+    depthwise = "depthwise_conv2d"
+    words = [depthwise if layers.kind(graph, node) == depthwise else node.op for node in group.nodes]
+    return "_".join(["fused", *words] if len(words) > 1 else words)
 
 
 def _laid_out(

@@ -12,6 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from mbench.networks import layout, operations
 from mbench.networks.graph import Graph, GraphError, Node
 
+_MOST_OPERATIONS = 64
+"""In the expression of a group's element. Hard-swish reads its operand twice, so that each one more in a row doubles
+the expression: twelve would be 8191 operations, and TVM and LLVM would take minutes."""
+_MOST_CALLS = 2
+"""Functions inside each other there. Each is a polynomial in steps with names, and TVM looks at those inside of others
+again and again: two SiLU in a row were seen to compile in 0.4 s, three in 22 s."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
@@ -20,14 +27,15 @@ class Group:
     nodes: tuple[Node, ...]
     views: tuple[Node, ...] = ()
     stages: tuple[Group, ...] = ()
-    """The groups that a fused one is made of: each reads what the one before it makes, and nothing else does."""
+    """The groups that one kernel of several is made of: each reads what the one before makes, and nothing else does."""
     fused_name: str = ""
-    """The name of its layer where it is fused."""
+    """The name of its layer where it is fused; none where its only other stage is a prologue."""
 
     @property
     def anchor(self) -> Node:
-        """What gives the group its name, its role and most of its work."""
-        return (*self.nodes, *self.views)[0]
+        """What gives the group its name, its role and most of its work; a prologue comes before it."""
+        first = (*self.nodes, *self.views)[0]
+        return next((node for node in self.nodes if not operations.is_elementwise(node.op)), first)
 
     @property
     def name(self) -> str:
@@ -51,6 +59,11 @@ def fused(stages: Sequence[Group], name: str) -> Group:
     """Return one group, of the given name, that does what several do, one after the other."""
     nodes = tuple(node for stage in stages for node in stage.nodes)
     return Group(nodes=nodes, views=stages[-1].views, stages=tuple(stages), fused_name=name)
+
+
+def with_prologue(prologue: Group, group: Group) -> Group:
+    """Return a group that first does, element by element, what another does on what it reads. The layer is its own."""
+    return Group(nodes=(*prologue.nodes, *group.nodes), views=group.views, stages=(prologue, group))
 
 
 def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...]:
@@ -91,6 +104,7 @@ def _grown(graph: Graph, first: Node, taken: set[str], last: frozenset[str]) -> 
     if not layout.fuses(first.op):
         return (first,)
     members, best = [first], 1
+    known = {first.name: _Growth.of(first, {}) if operations.is_elementwise(first.op) else _Growth()}
     while members[-1].name not in graph.outputs:
         inside = {member.name for member in members}
         readers = {user.name: user for name in inside for user in graph.users[name] if user.name not in inside}
@@ -101,15 +115,36 @@ def _grown(graph: Graph, first: Node, taken: set[str], last: frozenset[str]) -> 
             and user.name not in taken
             and user.shape == first.shape
             and (user.name in last) == (first.name in last)
+            and _Growth.of(user, known).is_small
             and not any(graph.depends_on(name, inside) for name in user.inputs if name not in inside)
         ]
         if not ready:
             break
         members.append(next(node for node in graph.nodes if node in ready))
         inside.add(members[-1].name)
+        known[members[-1].name] = _Growth.of(members[-1], known)
         if not any(_leaves(graph, member.name, inside) for member in members[:-1]):
             best = len(members)
     return tuple(members[:best])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Growth:
+    """How large the expression of an element is: operations, each load one of them, and functions inside each other."""
+
+    operations: int = 1
+    calls: int = 0
+
+    @classmethod
+    def of(cls, node: Node, known: Mapping[str, _Growth]) -> _Growth:
+        """Return that of a node's value. `known`: of what it reads; all else is loaded."""
+        op, read = operations.of(node.op), [known.get(name, cls()) for name in node.inputs]
+        return cls(1 + op.reads * sum(each.operations for each in read), op.calls + max(each.calls for each in read))
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is small enough for one kernel."""
+        return self.operations <= _MOST_OPERATIONS and self.calls <= _MOST_CALLS
 
 
 def _leaves(graph: Graph, name: str, inside: set[str]) -> bool:

@@ -1,7 +1,7 @@
 """The layers of a network, as it is measured: one for each kernel, with its operation, shapes and costs. No torch.
 
 A layer has the name of its anchor: the convolution, product or pool that does its work. What follows it element by
-element (activations, the sum with a residual) is part of it.
+element (activations, the sum with a residual) is part of it, and so is a prologue (squeeze-excite's multiplication).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LayerSpec:
     `layer_norm`, `elementwise`, `transpose`, `concat`, `slice`; of a kernel that is fused of several,
     `inverted_residual`, `depthwise_separable` or `expand_depthwise`."""
     contains: tuple[str, ...] = ()
-    """Names of the layers that it would be were its kernel not fused of theirs, in order."""
+    """Names of the layers that it would be were its kernel not fused of theirs, in order; of a prologue too."""
     operations: tuple[str, ...]
     """All that its kernel computes, as the graph names it, in order."""
     input_shape: tuple[int, ...]
@@ -71,18 +71,22 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
     constants = dict.fromkeys(name for node in nodes for name in graph.constants(node))
     weights = {node.inputs[1] for node in nodes if node.op in _WEIGHTED and node.inputs[1] in constants}
     operands = [name for name in group.reads if name not in graph.parameters]
-    if group.stages:  # its window is that of the convolution that has one
+    op, image = kind(graph, anchor), graph.shape(operands[0]) if operands else anchor.shape
+    if group.stages and not group.fused_name:  # what its prologue reads first may be a gate
+        image = graph.shape(anchor.inputs[0])
+    if group.fused_name:  # its window is that of the convolution that has one
+        op = _FUSED[tuple(kind(graph, stage.anchor) for stage in group.stages)]
         anchor = max((stage.anchor for stage in group.stages), key=lambda node: math.prod(_window(graph, node)))
     is_window = anchor.op == "conv2d" or anchor.op in _POOLS
     return LayerSpec(
         name=group.name,
         block=anchor.block,
-        role="fused" if group.stages else anchor.role,
+        role="fused" if group.fused_name else anchor.role,
         inputs=inputs,
         contains=tuple(stage.name for stage in group.stages),
-        op=_FUSED[tuple(kind(graph, stage.anchor) for stage in group.stages)] if group.stages else kind(graph, anchor),
+        op=op,
         operations=tuple(node.op for node in nodes),
-        input_shape=graph.shape(operands[0]) if operands else anchor.shape,
+        input_shape=image,
         output_shape=(group.nodes[-1] if anchor.op == "conv2d" else group.output).shape,
         kernel_size=_window(graph, anchor) if is_window else None,
         stride=tuple(anchor.attributes["strides"]) if anchor.op == "conv2d" else None,

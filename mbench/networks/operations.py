@@ -40,11 +40,15 @@ class Operation:
     """What is known of an operation: `shape` of what it gives, from the shapes that it reads, and its multiply-adds.
 
     `elementwise`: each element of what it gives depends on the same element of what it reads, which may broadcast.
+    `reads`: how often the expression of such an element has each operand in it. `calls`: whether it calls a function,
+    such as exp.
     """
 
     shape: Callable[[tuple[Extents, ...], Attributes], Extents]
     macs: Callable[[tuple[Extents, ...], Extents], int] = lambda _inputs, _output: 0
     elementwise: bool = False
+    reads: int = 1
+    calls: bool = False
 
 
 def _conv2d(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
@@ -166,6 +170,10 @@ OPERATIONS: dict[str, Operation] = {
     "slice": Operation(shape=_slice),
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "maximum", "minimum"), _ELEMENTS),
     **dict.fromkeys(("clip", "scale", *ACTIVATIONS), _ELEMENT),
+    "hard_swish": dataclasses.replace(_ELEMENT, reads=2),
+    **dict.fromkeys(("sigmoid", "tanh"), dataclasses.replace(_ELEMENT, calls=True)),
+    **dict.fromkeys(("silu", "gelu"), dataclasses.replace(_ELEMENT, reads=2, calls=True)),
+    "gelu_tanh": dataclasses.replace(_ELEMENT, reads=4, calls=True),
 }
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from tvm import te
+from tvm import ir, te, tirx
 
-from mbench.compile import computations
+from mbench.compile import computations, expressions
 from mbench.networks import operations
 
 Tensors = Sequence[np.ndarray]
@@ -83,6 +83,16 @@ def test_operations_element_by_element(name: str) -> None:
     attributes, value = ELEMENTS[name]
     given = [4 * array for array in arrays(*[(5, 37)] * (2 if name in BINARY else 1))]
     check(elements(name, attributes), value, given)
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_operations_read_their_operands_as_often_as_they_are_said_to(name: str) -> None:
+    """What a kernel's expression grows by; see `networks.kernels`."""
+    read = [tirx.Var(each, "float32") for each in ("x", "y")[: 2 if name in BINARY else 1]]
+    value = computations.EXPRESSIONS[name](ELEMENTS[name][0], read, "float32")
+    nodes = list(expressions.walk(value))
+    assert [sum(each.same_as(node) for node in nodes) for each in read] == [operations.of(name).reads] * len(read)
+    assert any(isinstance(node, ir.Call) for node in nodes) == operations.of(name).calls
 
 
 @pytest.mark.parametrize(("low", "high"), [(-math.inf, 0.5), (0.5, math.inf), (-math.inf, math.inf)])

@@ -15,24 +15,27 @@ from typing import Any
 import kernel_cases as kernels
 import network_cases as networks
 import numpy as np
+import prologue_cases
 import pytest
 import tvm
 from kernel_cases import AVX2, MACHINES, SSE, Conv, Dense, Layer, Pool
 from network_cases import Network
+from prologue_cases import FORMS, Gated
 from tvm import relax, topi
 
-from mbench.compile import codegen, pack, to_relax
+from mbench.compile import codegen, expressions, pack, to_relax
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.dispatch import make, schedule, schedule_all
-from mbench.compile.schedules.rule import KernelPlan, Parameters, Rule, Scheduled, StaleChoiceError
+from mbench.compile.schedules.rule import FALLBACK, KernelPlan, Parameters, Rule, Scheduled, StaleChoiceError
 from mbench.core import dtypes
 from mbench.core.choices import Choice
 from mbench.hardware import targets
 from mbench.measure import numerics
-from mbench.networks import variants
+from mbench.networks import folding, variants
+from mbench.networks import kernels as grouping
 from mbench.networks.graph import Graph
 from mbench.networks.graph_builder import GraphBuilder
 
@@ -133,6 +136,69 @@ def test_whole_networks_agree_with_torch(machine: str, name: str, batch: int) ->
     wanted = {"cpu.convolution", "cpu.pool", "cpu.matmul"}
     wanted |= set() if "standard" in name else {"cpu.depthwise"}
     assert rules_of(scheduled) - {"cpu.winograd"} == wanted
+
+
+# ------------------------------------------------------------------------------------------------- activations in a row
+_MOST_NODES = 1000
+"""Of the expressions of all blocks of a kernel, constants and indices among them."""
+
+
+def in_a_row(op: str) -> Graph:
+    builder = GraphBuilder()
+    y = builder.convolution("conv", builder.input("image", (1, 3, 5, 5)), 24, norm=None)
+    for place in range(12):
+        shift = builder.parameter(f"shift{place}", (1, 24, 1, 1))
+        y = builder.add(op, f"{op}{place}", builder.add("add", f"add{place}", y, shift))
+    pooled = builder.add("global_avg_pool", "pool", y)
+    return builder.graph(builder.add("reshape", "flat", pooled, shape=(1, 24)))
+
+
+def nodes(function: tvm.tirx.PrimFunc) -> int:
+    kernel = Kernel(function)
+    return sum(1 for name in kernel.blocks for _ in expressions.walk(kernel.store(name).value))
+
+
+@pytest.mark.parametrize("op", ["hard_swish", "silu", "gelu", "gelu_tanh"])
+def test_twelve_activations_in_a_row_stay_small_and_are_what_torch_computes(op: str) -> None:
+    network = networks.of_graph(in_a_row(op))
+    sizes = [nodes(function) for _, function in to_relax.kernel_calls(network.module)]
+    assert len(sizes) < 12
+    assert max(sizes) < _MOST_NODES
+    output, scheduled = run(network.module, "avx2", network.example)
+    assert not [kernel.reason for kernel in scheduled.values() if kernel.reason]
+    assert network.expected.std() > 0.01 * abs(network.expected).max()
+    assert numerics.compare(output, network.expected, TOLERANCE).passed
+
+
+def test_without_a_bound_the_expression_of_twelve_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouping, "_MOST_OPERATIONS", 10**9)
+    lowered = to_relax.lower(folding.fold(in_a_row("hard_swish")).graph)
+    assert max(nodes(function) for _, function in to_relax.kernel_calls(lowered.module)) > 30 * _MOST_NODES
+
+
+# ------------------------------------------------------------------------------------------- kernels with a prologue
+def test_a_kernel_of_stages_is_for_rules_that_know_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    function, asked = Gated().function(), list[str]()
+
+    def curious(kernel: Kernel, _machine: KernelMachine) -> Iterator[Parameters]:
+        asked.append(str(kernel.function.attrs))
+        yield {}
+
+    rule = Rule(candidates=curious, build=not_mine)
+    monkeypatch.setattr(cpu, "RULES", {"cpu.curious": rule, **cpu.RULES})
+    assert schedule(function, AVX2).rule == "cpu.matmul"
+    assert not asked
+    schedule(Conv(kernel=1, padding=(0, 0, 0, 0)).function(), AVX2)
+    assert asked
+    monkeypatch.setattr(cpu, "RULES", {"cpu.curious": dataclasses.replace(rule, stages=True)})
+    assert schedule(function, AVX2).rule == FALLBACK
+    assert len(asked) > 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_fall_back_of_a_kernel_with_a_prologue_is_right(form: str) -> None:
+    case = Gated(form=form, adds=True, outputs=24)
+    prologue_cases.check_plan(make(case.function(), AVX2, FALLBACK, {}), case)
 
 
 def test_a_wrong_packing_of_weights_is_seen_by_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from fused_cases import Residual
 
 from mbench.compile import fusing, to_relax
 from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules.cpu import prologue
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.core import dtypes
 from mbench.hardware import targets
@@ -20,6 +22,7 @@ from mbench.networks.kernels import Group
 
 AVX2 = dataclasses.replace(kernels.AVX2, cores=2)
 X86 = ("x86_64_v2", "x86_64_v3", "x86_64_v4")
+WIDE = ("x86_64_v3", "x86_64_v4")
 OTHERS = ("arm64_cortex_a72", "arm64_neoverse_n1", "cuda_sm80")
 LARGE = Residual(height=112, width=112, inputs=16, expanded=96, outputs=24, stride=2)
 
@@ -33,7 +36,11 @@ def graph_of(name: str) -> Graph:
 
 
 def fused(found: tuple[Group, ...]) -> Iterator[str]:
-    return (group.name for group in found if group.stages)
+    return (group.name for group in found if group.fused_name)
+
+
+def with_prologues(found: tuple[Group, ...]) -> list[str]:
+    return [group.name for group in found if group.stages and not group.fused_name]
 
 
 @pytest.mark.parametrize("target", X86)
@@ -197,3 +204,127 @@ def test_two_fused_kernels_of_a_block_have_two_names() -> None:
     graph = builder.graph(builder.add("reshape", "flat", pool, shape=(1, 24)))
     names = list(fused(fusing.plan(graph, machine("x86_64_v3"))))
     assert len(names) == len(set(names)) == 2
+
+
+# ---------------------------------------------------------------------------------------------------------- prologues
+SQUEEZED = {"mobilenet_v3_large_1.0_224": 8, "mobilenet_v3_small_1.0_224": 9, "mnasnet_a1": 8}
+"""Blocks with squeeze-excite (arXiv:1905.02244, tables 1 and 2; arXiv:1807.11626, figure 7: 3 + 2 + 3)."""
+
+
+def before(builder: GraphBuilder, form: str, *, channels: int = 16, side: int = 56) -> str:
+    x = builder.convolution("stem", builder.input("image", (1, 3, side, side)), channels, norm=None)
+    if form == "input":
+        return builder.add("clip", "before", "image", low=0.0, high=1.0)
+    gate = builder.convolution("gate", builder.add("global_avg_pool", "squeeze", x), channels, norm=None)
+    y = builder.add("multiply", "before", x, gate)
+    return builder.add("silu", "silu", y) if form == "silu" else y
+
+
+def ended(builder: GraphBuilder, *values: str) -> Graph:
+    pooled = [builder.add("global_avg_pool", f"{each}.pool", each) for each in values]
+    return builder.graph(
+        *(builder.add("reshape", f"{each}.flat", each, shape=builder.shape(each)[:2]) for each in pooled)
+    )
+
+
+@pytest.mark.parametrize("name", SQUEEZED)
+@pytest.mark.parametrize("target", [*X86, *OTHERS])
+def test_squeeze_excite_multiplies_in_the_kernel_of_the_projection(name: str, target: str) -> None:
+    graph, kind = graph_of(name), machine(target)
+    found = fusing.plan(graph, kind)
+    own = [group.name for group in found if group.name.endswith("se.scale")]
+    together = with_prologues(found)
+    assert len(own) + len(together) == SQUEEZED[name]
+    assert {layer.rpartition(".")[2] for layer in together} <= {"project", "pw"}
+    if kind.kind == "gpu" or target in WIDE:
+        assert len(together) == (SQUEEZED[name] if target in WIDE else 0)
+    else:
+        assert len(together) > len(own)  # where tasks split the columns, the rows would be changed by each
+    nodes = [node.name for group in found for node in (*group.nodes, *group.views)]
+    assert sorted(nodes) == sorted(graph.by_name)
+
+
+@pytest.mark.parametrize("target", ["x86_64_v3", "arm64_cortex_a72"])
+def test_a_rule_takes_each_kernel_with_a_prologue(target: str) -> None:
+    graph, kind = graph_of("mobilenet_v3_small_0.75_96"), machine(target)
+    found = fusing.plan(graph, kind)
+    lowered = to_relax.lower(graph, found)
+    scheduled = schedule_all(to_relax.kernel_calls(lowered.module), kind)
+    rules = {call.layer: scheduled[call.kernel].rule for call in lowered.calls}
+    assert with_prologues(found)
+    assert {rules[name] for name in with_prologues(found)} == {"cpu.matmul"}
+    assert not [name for name, kernel in scheduled.items() if kernel.reason]
+    hints = [call.kernel for call in lowered.calls if call.layer in with_prologues(found)]
+    assert all(hint.startswith("fused_multiply_conv2d") for hint in hints)
+
+
+def test_a_layer_with_a_prologue_costs_what_both_do_and_is_what_its_convolution_is() -> None:
+    graph = graph_of("mobilenet_v3_large_1.0_224")
+    apart = {spec.name: spec for spec in layers.of_graph(graph)}
+    found = fusing.plan(graph, machine("arm64_cortex_a72"))
+    together = {spec.name: spec for spec in layers.of_graph(graph, found)}
+    assert len(together) == len(apart) - len(with_prologues(found)) < len(apart)
+    for name in with_prologues(found):
+        own, spec = apart[name], together[name]
+        scale = apart[spec.contains[0]]
+        assert spec.contains == (scale.name, name)
+        assert spec.operations == ("multiply", *own.operations)
+        same = ("block", "role", "op", "input_shape", "output_shape", "kernel_size", "stride", "groups")
+        for field in (*same, "macs", "params", "biases"):
+            assert getattr(spec, field) == getattr(own, field), (name, field)
+        # what is scaled is neither written nor read
+        assert spec.read_elements == own.read_elements + scale.read_elements - math.prod(own.input_shape)
+    for field in ("macs", "params", "biases"):
+        sums = [sum(getattr(spec, field) for spec in each.values()) for each in (apart, together)]
+        assert sums[0] == sums[1]
+
+
+def test_what_a_prologue_reads_may_come_in_any_order() -> None:
+    builder = GraphBuilder()
+    x = builder.convolution("stem", builder.input("image", (1, 3, 56, 56)), 16, norm=None)
+    gate = builder.convolution("gate", builder.add("global_avg_pool", "squeeze", x), 16, norm=None)
+    y = builder.convolution("project", builder.add("multiply", "scale", gate, x), 24, norm=None)
+    graph = ended(builder, y)
+    project = next(each for each in layers.of_graph(graph, fusing.plan(graph, AVX2)) if each.name == "project")
+    assert project.input_shape == (1, 16, 56, 56)
+    assert project.inputs == ("gate", "stem")
+
+
+@pytest.mark.parametrize(
+    ("form", "how", "expected"),
+    [
+        ("gate", {}, ["project"]),
+        ("silu", {}, []),  # as often as there are parts of the columns
+        ("input", {}, []),
+        ("gate", {"stride": 2}, []),
+        ("gate", {"kernel": 3}, []),
+        ("gate", {"groups": 2}, []),
+    ],
+)
+def test_what_is_a_prologue_and_what_is_none(form: str, how: dict[str, Any], expected: list[str]) -> None:
+    builder = GraphBuilder()
+    y = builder.convolution("project", before(builder, form), 24, norm=None, **how)
+    assert with_prologues(fusing.plan(ended(builder, y, "stem"), AVX2)) == expected
+
+
+def test_what_is_read_twice_is_no_prologue() -> None:
+    builder = GraphBuilder()
+    y = before(builder, "gate")
+    others = [builder.convolution(name, y, 24, norm=None) for name in ("project", "other")]
+    assert not with_prologues(fusing.plan(ended(builder, *others), AVX2))
+    builder = GraphBuilder()
+    y = before(builder, "gate")
+    z = builder.add("add", "sum", builder.convolution("project", y, 16, norm=None), y)
+    assert not with_prologues(fusing.plan(ended(builder, z), AVX2))
+
+
+def test_a_prologue_that_the_model_finds_slower_stays_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of("mobilenet_v3_small_1.0_224")
+    assert with_prologues(fusing.plan(graph, machine("x86_64_v3")))
+    monkeypatch.setattr(prologue, "VECTOR_CYCLES", 10**6)
+    assert not with_prologues(fusing.plan(graph, machine("x86_64_v3")))
+
+
+def test_prologues_of_other_types_stay_kernels() -> None:
+    graph = architectures.folded(variants.parse("mobilenet_v3_small_1.0_224", dtype="float16")).graph
+    assert not with_prologues(fusing.plan(graph, AVX2))

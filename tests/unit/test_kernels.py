@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from mbench.networks import architectures, kernels, layout, variants
@@ -90,6 +92,61 @@ def test_a_view_is_no_kernel_and_those_behind_it_know_who_made_it() -> None:
     assert [group.nodes for group in found if group.output.name == "flat"] == [()]
     read = {group.anchor.name: sources for group, sources in kernels.sources(twice, found).items()}
     assert [each.anchor.name for each in read["first"]] == ["pool"]
+
+
+def test_a_prologue_belongs_to_the_layer_that_reads_it() -> None:
+    builder = GraphBuilder()
+    x = builder.convolution("conv", builder.input("x", (1, 8, 6, 6)), 8, norm=None)
+    scaled = builder.add("multiply", "scale", builder.add("global_avg_pool", "gate", x), x)
+    graph = builder.graph(builder.convolution("project", scaled, 4, norm=None, activation="relu"))
+    [*_, scale, project] = kernels.groups(graph)
+    one = kernels.with_prologue(scale, project)
+    assert (one.name, one.anchor.name, one.stages) == ("project", "project", (scale, project))
+    assert [node.name for node in one.nodes] == ["scale", "project", "project.relu"]
+    assert one.reads == ("gate", "conv", "project.weight")
+    assert one.output.name == "project.relu"
+
+
+# ------------------------------------------------------------------------------------------------ many in a row
+def chain(ops: Sequence[str]) -> Graph:
+    builder = GraphBuilder()
+    y = builder.convolution("conv", builder.input("image", (1, 3, 4, 4)), 8, norm=None)
+    for place, op in enumerate(ops):
+        y = builder.add(op, f"{op}{place}", y)
+    pooled = builder.add("global_avg_pool", "pool", y)
+    return builder.graph(builder.add("reshape", "flat", pooled, shape=(1, 8)))
+
+
+@pytest.mark.parametrize(
+    ("op", "lengths"),
+    [
+        ("hard_swish", [5, 5, 2]),  # 2^6 - 1 = 63 operations
+        ("gelu_tanh", [2, 2, 2, 2, 2, 2]),  # functions
+        ("sigmoid", [2, 2, 2, 2, 2, 2]),
+        ("relu", [12]),
+    ],
+)
+def test_activations_in_a_row_end_a_kernel_before_its_expression_doubles_too_often(op: str, lengths: list[int]) -> None:
+    found = [[name for name in group if name.startswith(op)] for group in names(chain([op] * 12))]
+    assert [len(group) for group in found if group] == lengths
+    assert [name for group in found for name in group] == [f"{op}{place}" for place in range(12)]
+
+
+def test_a_value_times_itself_doubles_as_well() -> None:
+    builder = GraphBuilder()
+    y = builder.convolution("conv", builder.input("x", (1, 8, 6, 6)), 8, norm=None)
+    for place in range(9):
+        y = builder.add("multiply", f"square{place}", y, y)
+    assert [len(group) for group in names(builder.graph(y))] == [6, 4]
+
+
+def test_sums_of_many_values_grow_by_one_at_a_time() -> None:
+    builder = GraphBuilder()
+    x = builder.input("x", (1, 8, 6, 6))
+    y = builder.convolution("conv", x, 8, norm=None)
+    for place in range(20):
+        y = builder.add("add", f"add{place}", y, x)
+    assert [len(group) for group in names(builder.graph(y))] == [21]
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_0.25_32", "mobilenet_v2_0.35_32", "mobilenet_v2_0.35_32_standard"])

@@ -21,23 +21,24 @@ from mbench.networks import architectures, variants
 
 CORTEX_A72 = KernelMachine.of(targets.load("arm64_cortex_a72"))
 STANDARD = "mobilenet_v1_0.5_128_standard"
+BY_KERNEL = pytest.mark.parametrize("network", [STANDARD, "mobilenet_v3_small_0.35_224_standard"], ids=["3x3", "5x5"])
 
 
 @functools.cache
-def calls() -> list[tuple[str, object]]:
-    graph = architectures.folded(variants.parse(STANDARD)).graph
+def calls(network: str = STANDARD) -> list[tuple[str, object]]:
+    graph = architectures.folded(variants.parse(network)).graph
     return list(to_relax.kernel_calls(to_relax.lower(graph).module))
 
 
 @functools.cache
-def scheduled(prefer: Prefer) -> dict[str, Scheduled]:
-    return dispatch.schedule_all(calls(), CORTEX_A72, prefer=prefer)
+def scheduled(prefer: Prefer, network: str = STANDARD) -> dict[str, Scheduled]:
+    return dispatch.schedule_all(calls(network), CORTEX_A72, prefer=prefer)
 
 
-def growth(kernels: dict[str, Scheduled]) -> float:
+def growth(kernels: dict[str, Scheduled], network: str) -> float:
     """Return how many times the weights of the network grew, by packing arrays as a build does."""
     plain = packed = 0
-    for name, function in calls():
+    for name, function in calls(network):
         pack = kernels[name].plan.pack
         if pack is not None:
             shape = tuple(int(extent) for extent in function.params[1].shape)  # type: ignore[attr-defined]
@@ -49,20 +50,24 @@ def winograd(kernels: dict[str, Scheduled]) -> set[str]:
     return {name for name, kernel in kernels.items() if kernel.rule == "cpu.winograd"}
 
 
-def test_the_quickest_kernels_let_weights_grow_beyond_the_limit() -> None:
+@BY_KERNEL
+def test_the_quickest_kernels_let_weights_grow_beyond_the_limit(network: str) -> None:
     """Without this the limit would never be met, and the tests below say nothing."""
-    assert growth(scheduled("latency")) > weight_limit.LIMITS[None]
+    assert growth(scheduled("latency", network), network) > weight_limit.LIMITS[None]
 
 
-def test_by_default_all_weights_stay_below_twice_the_parameters() -> None:
-    assert 1.2 < growth(scheduled(None)) <= 2
-    assert sizes(scheduled(None)) != sizes(scheduled("latency"))
-    assert winograd(scheduled(None))
+@BY_KERNEL
+def test_by_default_all_weights_stay_below_twice_the_parameters(network: str) -> None:
+    limited, quickest = scheduled(None, network), scheduled("latency", network)
+    assert 1.2 < growth(limited, network) <= 2
+    assert sizes(limited) != sizes(quickest)
+    assert winograd(limited)
 
 
-def test_memory_takes_none_that_grow() -> None:
-    assert winograd(scheduled("memory")) == set()
-    assert growth(scheduled("memory")) < 1.1  # the last panel of a layer may overlap the one before it
+@BY_KERNEL
+def test_memory_takes_none_that_grow(network: str) -> None:
+    assert winograd(scheduled("memory", network)) == set()
+    assert growth(scheduled("memory", network), network) < 1.1  # the last panel may overlap the one before it
 
 
 def sizes(kernels: dict[str, Scheduled]) -> dict[str, int]:

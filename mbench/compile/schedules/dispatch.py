@@ -42,7 +42,7 @@ def schedule(function: tirx.PrimFunc, machine: KernelMachine, choices: Mapping[s
 
 def signature(kernel: Kernel) -> str | None:
     """Return the word that a kernel's tuned choice is filed under; None for kinds of kernels that are not tuned."""
-    if fused_kernel.stages(kernel.function):
+    if fused_kernel.has_stages(kernel.function):
         return None
     product = kernel.convolution or kernel.matmul
     return product.signature if product else None
@@ -87,7 +87,7 @@ def _by_rule(function: tirx.PrimFunc, machine: KernelMachine, without: str | Non
     rules, fallback = rules_for(machine)
     refused = []
     for name, rule in rules.items():
-        if name == without:
+        if name == without or not rule.knows(function):
             continue
         kernel = Kernel(function)
         parameters = next(iter(rule.offers(kernel, machine)), None) if rule.by_default(kernel, machine) else None

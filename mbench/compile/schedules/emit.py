@@ -51,8 +51,13 @@ class Writer:
 
     def load(self, parameter: Any, indices: Sequence[Any]) -> Any:
         """Load an element of a parameter of the original kernel, by its original indices."""
-        flat = next(flat for original, flat in self._flat if original.same_as(parameter))
-        return flat[raveled(indices, parameter.shape)]
+        return load_of(self._flat, parameter, indices)
+
+
+def load_of(arrays: Sequence[tuple[Any, Any]], parameter: Any, indices: Sequence[Any]) -> Any:
+    """Load an element of a parameter by its indices. `arrays`: the flat array that each parameter lies in."""
+    flat = next(flat for original, flat in arrays if original.same_as(parameter))
+    return flat[raveled(indices, parameter.shape)]
 
 
 def _flat(name: str, argument: Any, shape: tuple[int, ...], dtype: str) -> Any:

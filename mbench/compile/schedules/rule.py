@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from tvm import tirx
 
+from mbench.compile import fused_kernel
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.core.dtypes import DEFAULT
@@ -88,6 +89,7 @@ class Rule:
     `by_default` says whether the rule takes a kernel without a measurement that chose it.
     `lighter` gives, for parameters of a kernel whose weights grow, those that let them grow less and still pay.
     `dtypes` are those of operands that are summed; what sums nothing is taken in any.
+    `stages` says whether it knows kernels that are made of several; others are not asked for them.
     """
 
     candidates: Callable[[Kernel, KernelMachine], Iterable[Parameters]]
@@ -95,9 +97,16 @@ class Rule:
     by_default: Callable[[Kernel, KernelMachine], bool] = lambda _kernel, _machine: True
     dtypes: tuple[str, ...] = (DEFAULT,)
     lighter: Callable[[Kernel, KernelMachine, Parameters], Parameters | None] = lambda *_: None
+    stages: bool = False
+
+    def knows(self, function: tirx.PrimFunc) -> bool:
+        """Return whether it can be asked for a kernel: one that is made of several may look like another to it."""
+        return self.stages or not fused_kernel.has_stages(function)
 
     def offers(self, kernel: Kernel, machine: KernelMachine) -> Iterable[Parameters]:
-        """Return the candidates; none for a kernel of a dtype that is not taken."""
+        """Return the candidates; none for a kernel that it does not know, or of a dtype that is not taken."""
+        if not self.knows(kernel.function):
+            return ()
         return self.candidates(kernel, machine) if kernel.anchor is None or kernel.dtype in self.dtypes else ()
 
 

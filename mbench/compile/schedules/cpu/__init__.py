@@ -20,8 +20,8 @@ from mbench.compile.schedules.rule import Rule
 fallback = generic.fallback
 
 RULES: dict[str, Rule] = {
-    "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build),
-    "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build),
+    "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build, stages=True),
+    "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build, stages=True),
     "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build),
     "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
     "cpu.winograd": Rule(

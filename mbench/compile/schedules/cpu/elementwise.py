@@ -41,11 +41,16 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     shape = kernel.parameter_shapes[-1]
     lines = math.prod(shape[:-1])
     calls = any(isinstance(each, ir.Call) for store in stores for each in walk(store.value))
-    cycles = math.prod(shape) / machine.lanes() * (_CALL_CYCLES if calls else _VECTOR_CYCLES)
+    cycles = cycles_of(math.prod(shape), machine, calls=calls)
     sizes = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
     moved = float(sum(math.prod(each) * _bytes(dtype) for each, dtype in sizes))
     for grid in tiling.grids([1] * lines, 1, cycles, moved, machine)[:1]:
         yield {"line_parts": grid.outer}
+
+
+def cycles_of(elements: int, machine: KernelMachine, *, calls: bool = False) -> float:
+    """Return what a pass over so many elements takes one core. `calls`: whether they call functions, such as exp."""
+    return elements / machine.lanes() * (_CALL_CYCLES if calls else _VECTOR_CYCLES)
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:

@@ -56,7 +56,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 def _block(kernel: Kernel) -> FusedBlock | None:
     """Return the stages of a fused kernel as what they are; None for any other kernel."""
     stages = list(fused_kernel.stages(kernel.function))
-    if any(stage.kernel.epilogue_of_sum is None for stage in stages):
+    if any(stage.kernel.anchor is None or stage.kernel.epilogue_of_sum is None for stage in stages):
         return None
     place = next((number for number, stage in enumerate(stages) if _depthwise(stage)), None)
     if place is None or len(stages) != len(stages[:place][:1]) + 1 + len(stages[place + 1 :][:1]):

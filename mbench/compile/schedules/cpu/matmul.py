@@ -3,24 +3,31 @@
 A tile of `rows` pixels x `vectors` registers of channels is summed in registers over the whole reduction: each step
 loads the weights of a panel of channels once and multiplies them by one element of each row. Weights are packed panel
 by panel, so that a step reads one contiguous line. A task takes some rows and some panels: all its rows for one panel,
-then the next, so that a panel stays in the first cache and the rows in the second.
+then the next, so that a panel stays in the first cache and the rows in the second. What is done to the rows before, a
+prologue, each task does for itself.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.compile import tvm_passes
+from mbench.compile.fused_kernel import FusedStage
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue, Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.cpu import prologue, tiling
+from mbench.compile.schedules.cpu.prologue import Operands, Prologue, RowTasks
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
@@ -67,12 +74,49 @@ def tile_cycles(rows: int, vectors: int, reduction: int, machine: KernelMachine)
     return reduction * step_cycles(rows, vectors) + _TILE_CYCLES + _CROWDED_SUM_CYCLES * crowded
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Product:
+    """A matrix product with what comes before it and after it. `stage`: the product, and where its parameters lie."""
+
+    matmul: Matmul
+    epilogue: Epilogue
+    stage: FusedStage
+    prologue: Prologue | None
+
+    @classmethod
+    def of(cls, kernel: Kernel) -> _Product | None:
+        """Read it off a kernel; None for one of another kind."""
+        found = prologue.read(kernel)
+        before, stage = found or (None, FusedStage(kernel=kernel, places=tuple(range(len(kernel.parameter_shapes)))))
+        matmul = stage.kernel.matmul
+        epilogue = None if matmul is None else stage.kernel.epilogue_of_sum
+        if matmul is None or epilogue is None:
+            return None
+        return cls(matmul=matmul, epilogue=epilogue, stage=stage, prologue=before)
+
+    @property
+    def ways(self) -> tuple[int, ...]:
+        """What can be done with its prologue, if it has one."""
+        return self.prologue.ways if self.prologue else ()
+
+    @property
+    def weights(self) -> int:
+        """Where the kernel has the weights among its parameters."""
+        place = self.stage.places[1]
+        return 1 if place is None else place
+
+
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first by the model of `_cycles`."""
-    matmul = kernel.matmul
-    if matmul is None or kernel.epilogue_of_sum is None:
-        return
-    found = []
+    product = _Product.of(kernel)
+    if product is not None:
+        for _, parameters in ranked(product.matmul, machine, product.ways):
+            yield parameters
+
+
+def ranked(matmul: Matmul, machine: KernelMachine, ways: Sequence[int] = ()) -> list[tuple[float, Parameters]]:
+    """Return (cycles of the busiest core, parameters), quickest first. `ways`: of its prologue, if it has one."""
+    found: list[tuple[float, Parameters]] = []
     lanes = tiling.vector_lanes(matmul.columns, machine)
     for rows, vectors in register_tiles(machine):
         if vectors * lanes > matmul.columns or rows > matmul.rows:
@@ -83,9 +127,33 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
         for grid in itertools.islice(tiling.grids([1] * tiles, panels, compute, matmul.moved_bytes, machine), _GRIDS):
             parameters = {"rows": rows, "vectors": vectors, "row_parts": grid.outer, "panel_parts": grid.inner}
             work = _cycles(matmul, parameters, lanes, machine)
-            found.append((grid.cycles(work, matmul.moved_bytes), parameters))
-    for _, parameters in sorted(found, key=lambda pair: pair[0]):
-        yield parameters
+            if not ways:
+                found.append((grid.cycles(work, matmul.moved_bytes), parameters))
+            for way in ways:
+                given = {**parameters, "prologue": way}
+                whole = grid.cycles(work, matmul.moved_bytes) + _prologue_cycles(matmul, given, machine, machine.cores)
+                found.append((whole, given))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def cycles_alone(matmul: Matmul, parameters: Parameters, machine: KernelMachine) -> float:
+    """Return the cycles that one core takes for all of a kernel with given parameters."""
+    lanes = tiling.vector_lanes(matmul.columns, machine)
+    before = _prologue_cycles(matmul, parameters, machine, 1) if "prologue" in parameters else 0
+    return _cycles(matmul, parameters, lanes, machine) + before
+
+
+def _prologue_cycles(matmul: Matmul, parameters: Parameters, machine: KernelMachine, cores: int) -> float:
+    """Model of what a prologue takes the busiest core: to change rows or weights, and to move what L1 cannot hold."""
+    changes_rows = parameters["prologue"] == prologue.ROWS
+    lanes = machine.lanes() if changes_rows else tiling.vector_lanes(matmul.columns, machine)
+    kept = matmul.rows / parameters["row_parts"] if changes_rows else parameters["vectors"] * lanes
+    kept_bytes = kept * matmul.reduction * _FLOAT
+    parts = {name: parameters[name] for name in ("row_parts", "panel_parts")}
+    changed = prologue.vectors(parameters["prologue"], matmul, **parts, cores=cores, lanes=lanes)
+    cycles, changed_bytes = prologue.VECTOR_CYCLES * changed, changed * lanes * _FLOAT
+    cycles += changed_bytes / _L2_BYTES_A_CYCLE if kept_bytes > machine.l1_bytes / 2 else 0
+    return cycles + (changed_bytes / _FAR_BYTES_A_CYCLE if kept_bytes >= machine.l2_bytes / 3 else 0)
 
 
 def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: KernelMachine) -> float:
@@ -110,33 +178,63 @@ def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: KernelM
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    matmul, epilogue = kernel.matmul, kernel.epilogue_of_sum
-    if matmul is None or epilogue is None:
+    product = _Product.of(kernel)
+    if product is None:
         return None
+    matmul = product.matmul
     rows, vectors, row_parts, panel_parts = positive(parameters, "rows", "vectors", "row_parts", "panel_parts")
+    way = _way(product, parameters)
     lanes = tiling.vector_lanes(matmul.columns, machine)
     width = vectors * lanes
     if width > matmul.columns or rows > matmul.rows:
         raise ValueError(f"a tile of {rows} rows x {width} columns is larger than {matmul.rows} x {matmul.columns}")
     starts = tiling.panel_starts(matmul.columns, width)
     cut = tiling.Cut.of(matmul.rows, rows)
-    writer = emit.Writer(kernel, packed_elements=len(starts) * matmul.reduction * width)
-    with writer.function() as parameters_flat:
+    writer = emit.Writer(kernel, packed_elements={product.weights: len(starts) * matmul.reduction * width})
+    with writer.function() as arrays, emit.threads(row_parts * panel_parts if way else 1):
         ahead = _ahead(matmul, width, cut.count / row_parts, machine)
-        tile = _MatmulTile(writer, kernel, epilogue, matmul, machine, parameters_flat, vectors, lanes, ahead)
+        plain = Operands(arrays[0], arrays[product.weights], matmul.reduction, vectors, lanes)
+        operands = plain
+        if product.prologue is not None:
+            tasks = RowTasks(cut=cut, row_parts=row_parts, panel_parts=panel_parts)
+            operands = product.prologue.operands(way, arrays, plain, tasks, machine.lanes())
+        tile = _MatmulTile(product, machine, operands, arrays, ahead)
         with emit.tasks(cut.count, row_parts, len(starts), panel_parts) as shares:
             (first_tile, tiles), (first_panel, panels) = shares
+            operands.begin(first_tile, tiles)
             with emit.loop(panels) as step:
+                operands.begin_panel(first_panel + step)
                 for part in cut.parts:
                     low, count = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
                     with emit.loop(count) as number:
                         tile.write(first_panel + step, part.at(low + number), part.size, low + number - first_tile)
+    function, pack = writer.result(), partial(_packed, matmul, starts, width)
+    if product.prologue is None:
+        return KernelPlan(function=function, tile=f"{rows}x{vectors}x{lanes}", pack=pack, lanes=lanes)
     return KernelPlan(
-        function=writer.result(),
-        tile=f"{rows}x{vectors}x{lanes}",
-        pack=lambda weights: tiling.pack(weights.reshape(matmul.reduction, matmul.columns), starts, width),
+        function=function.with_attr(tvm_passes.OWN_ARRAYS, True),
+        tile=f"{rows}x{vectors}x{lanes}, {prologue.NAMES[way]}",
+        packs={product.weights: pack},
         lanes=lanes,
     )
+
+
+def _way(product: _Product, parameters: Parameters) -> int:
+    """Return what is done with the prologue; 0 where there is none.
+
+    Raises:
+        ValueError: it cannot be done with this one.
+    """
+    if product.prologue is None:
+        return 0
+    (way,) = positive(parameters, "prologue")
+    if way not in product.ways:
+        raise ValueError(f"way {way} of a prologue is none of {', '.join(map(str, product.ways))}")
+    return way
+
+
+def _packed(matmul: Matmul, starts: Sequence[int], width: int, weights: np.ndarray) -> np.ndarray:
+    return tiling.pack(weights.reshape(matmul.reduction, matmul.columns), starts, width)
 
 
 def _ahead(matmul: Matmul, width: int, tiles: float, machine: KernelMachine) -> int:
@@ -154,24 +252,16 @@ class _MatmulTile:
     """Writes the code of one tile."""
 
     def __init__(
-        self,
-        writer: emit.Writer,
-        kernel: Kernel,
-        epilogue: Epilogue,
-        matmul: Matmul,
-        machine: KernelMachine,
-        arrays: list[Any],
-        vectors: int,
-        lanes: int,
-        ahead: int,
+        self, product: _Product, machine: KernelMachine, operands: Operands, arrays: Sequence[Any], ahead: int
     ) -> None:
-        self._load = writer.load
-        self._shape = kernel.parameter_shapes[-1]
-        self._epilogue = epilogue
-        self._matmul = matmul
-        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes()
-        self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
-        self._vectors, self._lanes = vectors, lanes
+        self._load = partial(emit.load_of, product.stage.read(arrays))
+        self._shape = product.stage.kernel.parameter_shapes[-1]
+        self._epilogue = product.epilogue
+        self._matmul = product.matmul
+        self._operands = operands
+        self._vectors, self._lanes = operands.vectors, operands.lanes
+        self._by_lane = not machine.broadcasts_from_memory and self._lanes == machine.lanes()
+        self._weights, self._target = arrays[product.weights], arrays[-1]
         self._ahead = ahead
 
     def write(self, panel: Any, row: Any, rows: int, turn: Any) -> None:
@@ -186,11 +276,11 @@ class _MatmulTile:
             return emit.indices(self._shape, row + r, column + (v * lanes + lane))
 
         sums.each(lambda r, v, lane: start(indices(r, v, lane), self._load) if start else tirx.const(0, "float32"))
-        source = emit.named(row * matmul.reduction)
-        packed = emit.named(panel * (matmul.reduction * width))
+        source, packed = emit.named(self._operands.row_start(row)), emit.named(self._operands.panel_start(panel))
         if self._ahead:
             chunks = matmul.reduction // _CHUNK
-            following = emit.named(packed + matmul.reduction * width + turn * (chunks * self._ahead * _LINE))
+            here = packed if self._operands.weights is self._weights else panel * (matmul.reduction * width)
+            following = emit.named(here + matmul.reduction * width + turn * (chunks * self._ahead * _LINE))
             with emit.loop(chunks) as chunk:
                 for line in range(self._ahead):
                     emit.prefetch(self._weights, following + (chunk * self._ahead + line) * _LINE)
@@ -214,7 +304,7 @@ class _MatmulTile:
             inputs = [self._elements(source + r * matmul.reduction + k, unroll) for r in range(sums.rows)]
             for number in range(unroll):
                 offset = packed + (k * width + number * width)
-                lines = [emit.vector(self._weights, offset + v * lanes, lanes) for v in range(self._vectors)]
+                lines = [emit.vector(self._operands.weights, offset + v * lanes, lanes) for v in range(self._vectors)]
                 for r in range(sums.rows):
                     for v in range(self._vectors):
                         sums.add(r, v, inputs[r][number] * lines[v])
@@ -222,6 +312,6 @@ class _MatmulTile:
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` elements of the input from `start`, each in all lanes of a vector."""
         if self._by_lane and count == self._lanes:
-            loaded = emit.vector(self._source, start, self._lanes)
+            loaded = emit.vector(self._operands.source, start, self._lanes)
             return [emit.lane(loaded, number, self._lanes) for number in range(count)]
-        return [emit.broadcast(self._source[start + number], self._lanes) for number in range(count)]
+        return [emit.broadcast(self._operands.source[start + number], self._lanes) for number in range(count)]

@@ -1,4 +1,4 @@
-"""Convolution 3x3 with stride 1 or 2, Winograd's algorithm: transform, many matrix products, transform back.
+"""Convolution 3x3 or 5x5 with stride 1 or 2, Winograd's algorithm: transform, many matrix products, transform back.
 
 The image is split into tiles of size x size outputs. Each position of a transformed tile is an element of a matrix
 (tiles, input channels), which is multiplied by that position's own weights in register tiles as in `matmul`. Row tiles
@@ -24,7 +24,6 @@ from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import convolution, tiling, winograd_layout
 from mbench.compile.schedules.cpu.winograd_layout import LINE, Layout
 from mbench.compile.schedules.rule import KernelPlan, Parameters
-from mbench.compile.winograd_transforms import KERNEL
 
 _UNROLL = 4
 _ENOUGH = 0.75
@@ -88,7 +87,8 @@ def _ours(kernel: Kernel) -> Convolution | None:
     conv = kernel.convolution
     if conv is None or not (conv.plain and conv.channels_last) or kernel.epilogue_of_sum is None:
         return None
-    if (conv.kernel_height, conv.kernel_width) != (KERNEL, KERNEL) or conv.padding[:2] not in ((0, 0), (1, 1)):
+    top, left, *_ = conv.padding
+    if top != left or top > conv.kernel_height // 2:
         return None
     return conv if winograd_layout.sizes(conv) else None
 

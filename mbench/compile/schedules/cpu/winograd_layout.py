@@ -56,7 +56,7 @@ class Layout:
         Raises:
             ValueError: they do not fit the layer.
         """
-        transform = TRANSFORMS.get((conv.strides[0], parameters["size"]))
+        transform = TRANSFORMS.get((conv.kernel_height, conv.strides[0], parameters["size"]))
         if transform is None:
             known = ", ".join(map(str, sizes(conv)))
             raise ValueError(f"tiles of {parameters['size']} outputs are not known; known are {known}")
@@ -141,7 +141,7 @@ class Layout:
         return self.transform.positions * self.panels * self.chunk
 
     def pack(self, weights: np.ndarray) -> np.ndarray:
-        """Return (3, 3, ci, c) weights, transformed, flat: groups x (positions, panels of the group, ci, width)."""
+        """Return weights (ky, kx, ci, c), transformed, flat: groups x (positions, panels of the group, ci, width)."""
         made = self.transform.of_weights(weights)
         starts = tiling.panel_starts(self.conv.channels, self.width)
         ends = [group * self.panels // self.groups for group in range(self.groups + 1)]
@@ -185,8 +185,9 @@ class Layout:
 
 
 def sizes(conv: Convolution) -> list[int]:
-    """Return the sizes of tiles that are known for a layer's stride."""
-    return [size for stride, size in TRANSFORMS if (stride, stride) == conv.strides]
+    """Return the sizes of tiles that are known for a layer's kernel and stride."""
+    shape = ((conv.kernel_height, conv.kernel_width), conv.strides)
+    return [size for kernel, stride, size in TRANSFORMS if ((kernel, kernel), (stride, stride)) == shape]
 
 
 def layouts(conv: Convolution, machine: KernelMachine, size: int) -> Iterator[tuple[float, Parameters]]:
