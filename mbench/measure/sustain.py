@@ -114,7 +114,7 @@ def run(
 class _LoadRunner:
     """Runs a program in calls of its timer, each as long as what is left of a slice."""
 
-    def __init__(self, program: LoadedProgram, clock: Callable[[], float], passed: Callable[[float], None]) -> None:
+    def __init__(self, program: LoadedProgram, clock: Callable[[], float], passed: Fraction) -> None:
         self._program, self._clock, self._passed = program, clock, passed
         self._start = clock()
         self._run_s: float | None = None

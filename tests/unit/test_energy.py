@@ -83,7 +83,7 @@ def test_the_method_says_that_caches_are_not_known(held: dict[str, float], endin
     target = msgspec.structs.replace(targets.load("arm64"), energy=coefficients())
     plan = layer(macs=1, activation_bytes=8)
     found = energy.of_layer(plan, target, held, dtype="float32", counters=None, traffic_bytes=None, latency_s=None)
-    assert found[1] == energy.method(coefficients(), timed=False) + ending
+    assert found[1] == energy.METHOD + ending + energy.static_part(coefficients(), timed=False)
 
 
 def test_the_default_coefficients_are_horowitzs() -> None:
