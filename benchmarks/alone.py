@@ -68,7 +68,7 @@ def _timer(built: Artifact, layer: str) -> Any:
 
     program.vm.set_instrument(take)
     program.vm[program.whole](program.input)
-    program = tvm.runtime.load_module(str(built.library))
-    [library] = [each for each in program.imports if each.implements_function(kernel)]
+    module = tvm.runtime.load_module(str(built.library))
+    [library] = [each for each in module.imports if each.implements_function(kernel)]
     evaluate = library.time_evaluator(kernel, program.device, number=_CALLS, repeat=_SAMPLES)
     return lambda: evaluate(*given).results

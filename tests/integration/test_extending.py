@@ -123,7 +123,7 @@ def test_the_device_measures_a_right_result(ran: Path) -> None:
     assert "the device lab cannot measure its own" in found["device"]["missing"]["calibration"]
     assert "machine" not in found["device"]["missing"], "it is this one"
     assert result["numerics"]["passed"]
-    assert len(result["end_to_end"]["latency_s"]) == 3
+    assert len(result["end_to_end"]["latency_s"]) % 3 == 0, "three of each session"
 
 
 def test_the_output_is_written(ran: Path) -> None:

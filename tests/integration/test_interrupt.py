@@ -32,7 +32,7 @@ from mbench.core.records import Record
 
 pytestmark = pytest.mark.slow
 REPEAT = "1500"  # some tenths of a second for each stage of measuring
-OPTIONS = ("--target", TARGET, "--repeat", REPEAT)
+OPTIONS = ("--target", TARGET, "--quick", "--repeat", REPEAT)
 STAGES = ("compiling", "calibrating", "loading", "checking", "warming up", "measuring", "measuring layers", "done")
 
 
@@ -202,7 +202,6 @@ def kill_builders_until(started: Running, line: str) -> int:
 def test_a_building_process_that_is_killed_once_is_tried_again(tmp_path: Path, folders: dict[str, Path]) -> None:
     cache = folders["calibrating"]
     with running("run", *PAIR, *OPTIONS, "--output", "out", "--compile-only", cache=cache, cwd=tmp_path) as started:
-        started.wait_for(": compiling")
         while not (workers := started.workers()):
             time.sleep(0.01)
         workers[0].kill()
@@ -301,11 +300,11 @@ def test_the_cache_is_full(tmp_path: Path, cache: Path) -> None:
 def test_two_runs_in_one_folder(tmp_path: Path, cache: Path) -> None:
     arguments = ("run", *PAIR, *OPTIONS, "--output", "out")
     with running(*arguments, cache=cache, cwd=tmp_path) as first:
-        first.wait_for(": loading")
+        first.wait_for(": measuring")
         with running(*arguments, cache=cache, cwd=tmp_path) as second:
             line = second.wait_for("another run measures")
             assert f"process {first.process.pid}" in line
-            assert not any("loading" in line for line in second.lines)
+            assert not any(": measuring" in line for line in second.lines)
             assert (first.end(), second.end()) == (0, 0)
     files = sorted((tmp_path / "out").glob("*.json"))
     assert len(files) == 2
@@ -315,7 +314,7 @@ def test_two_runs_in_one_folder(tmp_path: Path, cache: Path) -> None:
 
 def test_a_record_is_resumed_by_one_at_a_time(tmp_path: Path, cache: Path) -> None:
     with running("run", *PAIR, *OPTIONS, "--output", "out", cache=cache, cwd=tmp_path) as first:
-        first.wait_for(": loading")
+        first.wait_for(": measuring")
         [file] = (tmp_path / "out").glob("*.json")
         code, second = finished("run", "--resume", file, cache=cache, cwd=tmp_path)
         assert (code, second.out) == (2, "")
@@ -344,7 +343,7 @@ def test_four_runs_build_the_same_at_once(tmp_path: Path) -> None:
 def test_who_waits_can_be_interrupted(tmp_path: Path, cache: Path) -> None:
     arguments = ("run", *PAIR, *OPTIONS)
     with running(*arguments, "--output", "a", cache=cache, cwd=tmp_path) as first:
-        first.wait_for(": loading")
+        first.wait_for(": measuring")
         with running(*arguments, "--output", "b", cache=cache, cwd=tmp_path) as second:
             second.wait_for("another run measures")
             second.send(signal.SIGINT, group=True)
