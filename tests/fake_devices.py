@@ -28,6 +28,7 @@ NOT_FINITE = Numerics(
 MOMENT = Conditions(at_utc="2025-03-01T12:00:00Z", steal_s=1.0)
 OPTIONAL = {
     *("layers.kernel_size", "layers.stride", "layers.groups", "numerics.detail"),
+    "sessions.latency_s",
     *("memory.device_bytes", "time_balance.method", "energy.measured.idle_w", "layers.metered"),
 }
 """Null by nature: a layer that is no convolution has no groups, a result that passed has no complaint, a CPU has no

@@ -20,6 +20,7 @@ def reasons(
     why = _not_timed(seen, reason)
     nulls = (name for name in EndToEnd.__struct_fields__ if getattr(end_to_end, name) is None)
     return {
+        **_sessions(seen),
         **_numerics(seen, reason, why),
         **_layers(seen, calibration, reason, why),
         **_energy(seen, target, why),
@@ -27,6 +28,12 @@ def reasons(
         "sustained": NOT_SUSTAINED if _timed(seen) else why,
         **{f"end_to_end.{name}": _NO_TWIN if name == "twin_latency_s" else why for name in nulls},
     }
+
+
+def _sessions(seen: Observation | None) -> dict[str, str]:
+    """Return why fields of sessions are null, as the sessions themselves have it."""
+    sessions = seen.sessions if seen else ()
+    return {f"sessions.{name}": why for session in sessions for name, why in session.missing.items()}
 
 
 def _timed(seen: Observation | None) -> bool:

@@ -81,7 +81,8 @@ def test_both_networks_were_measured(pair: Done) -> None:
         assert result.numerics is not None
         assert result.numerics.passed
         assert result.numerics.max_abs_error != 0  # PyTorch sums in another order: not compared with itself
-        assert len(result.end_to_end.latency_s or ()) == len(result.end_to_end.twin_latency_s or ()) == 5
+        assert len(result.sessions) >= 5
+        assert {session.samples for session in result.sessions} == {5}
         assert min(result.end_to_end.latency_s or ()) > 0
         assert (result.memory.process_peak_bytes or 0) > 10**7
         assert result.memory.weight_bytes > 10**6
@@ -154,7 +155,8 @@ def test_the_results_can_be_loaded(pair: Done) -> None:
 def test_json_is_the_record(cache: Path, tmp_path: Path) -> None:
     done = Done(PAIR[0], *ON_TARGET, "--json", cache=cache, cwd=tmp_path)
     assert done.code == 0
-    assert done.out.encode() == only_record(done.folder).read_bytes()
+    assert done.out.isascii(), "a text may have signs that a file has as they are"
+    assert json.loads(done.out) == json.loads(only_record(done.folder).read_bytes())
 
 
 def test_batch_and_one_thread(cache: Path, tmp_path: Path) -> None:
