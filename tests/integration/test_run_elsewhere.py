@@ -101,7 +101,8 @@ def test_a_run_over_a_server(cache: Path, tmp_path: Path) -> None:
     assert (record.device.kind, record.device.name) == ("rpc", server.url)
     assert record.device.machine is not None
     assert result.end_to_end.latency_s is not None
-    assert len(result.end_to_end.latency_s) == 3
+    assert {session.samples for session in result.sessions} == {3}
+    assert len(result.sessions) >= 5, "sessions on a board as here"
     assert all(layer.latency_s for layer in result.layers)
     assert server.url in page
 
