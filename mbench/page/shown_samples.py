@@ -15,7 +15,7 @@ _FEWEST = 3
 
 def of_layer(result: Result, layer: Layer) -> tuple[tuple[float, ...], ...]:
     """Return a layer's samples session by session, evenly chosen where there are many: the first, and each n-th."""
-    parts = sessions.of_layer(layer.latency_s or (), result.sessions)
+    parts = [part for part in sessions.of_layer(layer.latency_s or (), result.sessions) if part]
     wanted = max(MOST // len(parts), _FEWEST) if parts else MOST
     return tuple(tuple(_some(part, wanted)) for part in parts)
 

@@ -43,3 +43,8 @@ def test_a_record_without_sessions_has_one_part() -> None:
     result = factory.record().results[0]
     assert shown_samples.of_layer(result, result.layers[0]) == (result.layers[0].latency_s,)
     assert shown_samples.of_layer(result, replace(result.layers[0], latency_s=None)) == ()
+
+
+def test_a_layer_that_was_not_timed_in_any_session_has_none() -> None:
+    result = factory.in_sessions(factory.record()).results[0]
+    assert shown_samples.of_layer(result, replace(result.layers[0], latency_s=None)) == ()
