@@ -253,10 +253,9 @@ def grown(record: Record, found: Sequence[Result | Failure]) -> Record:
 
 
 def _longer(before: Result, after: Result) -> Result:
-    """Return the newer result if it has more sessions, came out wrong, or the older has none; else the older."""
+    """Return the result with more sessions; of as many, or if it came out wrong, the newer."""
     wrong = after.numerics is not None and not after.numerics.passed
-    more = len(after.sessions) > len(before.sessions)
-    return after if more or wrong or not before.sessions else before
+    return before if len(before.sessions) > len(after.sessions) and not wrong else after
 
 
 def _unrecorded(found: Result | Failure, why: str) -> Failure:

@@ -182,8 +182,8 @@ class World:
             assert file in after, f"{file} is gone"
             for name, result in results.items():
                 found = after[file].get(name)
-                more = found is not None and len(found.sessions) > len(result.sessions)  # it was measured anew
-                assert more or found == result, f"{file}: {name} is lost"
+                anew = found is not None and len(found.sessions) >= len(result.sessions)
+                assert anew or found == result, f"{file}: {name} is lost"
         for file in self.tuned.glob("*.toml"):
             choice_files.read(file)
         for file in self.records():
