@@ -86,7 +86,7 @@ MEANINGS = {
     "sustained_low_s": "lower end of its interval, in seconds",
     "sustained_high_s": "upper end of its interval, in seconds",
     "sustained_from_s": "of a network: seconds under load after which it was steady",
-    "sustained_slower": "of a network: steady state over the median of its sessions, less 1",
+    "sustained_slower": "of a network: steady state over `latency_s`, less 1; missing also where that is disturbed",
     "macs": "multiply-adds of one run",
     "params": "weights without biases",
     "weight_bytes": "bytes",
@@ -313,7 +313,7 @@ def _under_load(result: Result) -> dict[str, Any]:
         "sustained_low_s": steady.low_s if steady else None,
         "sustained_high_s": steady.high_s if steady else None,
         "sustained_from_s": steady.from_s if steady else None,
-        "sustained_slower": steady.slower_than_headline if steady else None,
+        "sustained_slower": steady.slower_than_headline if steady and not headline.disturbed(result) else None,
     }
 
 

@@ -112,6 +112,8 @@ def good() -> dict[str, bytes]:
         "emulated": factory.emulated(PAIR),
         "board": factory.on_board(timed(failed=failed)),
         "gpu": factory.on_gpu(timed(failed=failed)),
+        "sessions": factory.in_sessions(timed(failed=failed), disturbed=(1,)),
+        "disturbed": factory.in_sessions(timed(failed=failed), count=2, disturbed=(0, 1)),
         "sustained": with_sustained(timed(failed=failed), *curves),
     }
     return {name: record_files.encode(_small(record)) for name, record in kinds.items()}

@@ -268,6 +268,17 @@ def test_what_is_disturbed_says_so_and_by_what() -> None:
     assert table["disturbed"].dtype == "boolean"
 
 
+def test_a_steady_state_is_not_compared_with_a_disturbed_latency() -> None:
+    curve = sustained()
+    quiet = with_sustained(factory.in_sessions(factory.record(factory.PAIR[:1])), curve)
+    disturbed = with_sustained(
+        factory.in_sessions(factory.record(factory.PAIR[:1], run_id="b"), disturbed=range(5)), curve
+    )
+    table = frame.from_records([quiet, disturbed]).query("scope == 'network'")
+    assert list(table["sustained_slower"].isna()) == [False, True]
+    assert list(table["sustained_latency_s"].isna()) == [False, False]
+
+
 def test_a_record_without_sessions_has_what_it_had() -> None:
     record = factory.record()
     table = frame.from_records([record, factory.record(latency=False, run_id="b")])

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 import record_factory as factory
+from sustained_factory import sustained, with_sustained
 
 from mbench.analysis import headline
 from mbench.core import record_files, records, units
@@ -845,3 +846,15 @@ def test_size_of_sixteen_networks_in_sessions() -> None:
     grid = tuple(f"mobilenet_v1_{width}_{side}" for width in (0.25, 0.5, 0.75, "1.0") for side in (128, 160, 192, 224))
     record = factory.in_sessions(factory.record(grid, repeat=100, layer_repeat=50))
     assert len(report.render([record]).encode()) < 12_000_000
+
+
+def test_a_steady_state_is_not_compared_with_a_disturbed_latency() -> None:
+    curve = sustained()
+    assert curve.steady is not None
+    said = "Beside the latency of the sessions, the steady state is"
+    quiet, disturbed = (
+        page(with_sustained(factory.in_sessions(factory.record(factory.PAIR[:1]), disturbed=numbers), curve)).text
+        for numbers in ((), range(5))
+    )
+    assert f"{said} {units.change(curve.steady.slower_than_headline)}." in quiet
+    assert f"{said} disturbed." in disturbed
