@@ -279,7 +279,7 @@ def _spread(record: Record, result: Result) -> dict[str, Any]:
     return {
         "noise_log_ratio_mean": noise.log_ratio_mean if noise else None,
         "noise_log_ratio_sd": noise.log_ratio_sd if noise else None,
-        "smallest_visible_change": pairs.visible_change(record, result),
+        "smallest_visible_change": pairs.smallest_change(record, result),
         "latency_low_s": interval.low if interval else None,
         "latency_high_s": interval.high if interval else None,
         "latency_confidence": interval.confidence if interval else None,

@@ -194,7 +194,7 @@ def noise(record: Record, result: Result) -> stats.Noise | None:
     return stats.noise(first, twin, record.settings.block) if first and twin else None
 
 
-def visible_change(record: Record, result: Result) -> float | None:
+def smallest_change(record: Record, result: Result) -> float | None:
     """Return the smallest slow-down, as a fraction, that two such records would show; None: disturbed, or not known.
 
     It follows from the spread between the sessions. A record without sessions has that of its A/A pair, which does not

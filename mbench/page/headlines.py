@@ -168,8 +168,8 @@ def _unknown_spread(view: ResultView) -> str | None:
         return None
     lacks = "One process measured it, so how far processes lie apart is not known: there is no interval of the latency"
     if not view.result.sessions and view.noise:
-        return f"{lacks}, and its smallest visible change is of two A/A copies in that process."
-    lacks += " and no smallest visible change."
+        return f"{lacks}, and its smallest change is of two A/A copies in that process."
+    lacks += " and no smallest change."
     if not view.result.sessions:
         return lacks
     if len(view.result.sessions) > 1:

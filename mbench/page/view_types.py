@@ -117,7 +117,7 @@ class ResultView:
     """What disturbed all sessions that count, in a line; None: nothing that was seen."""
     energy_disturbed: bool
     """Whether the modelled energy has static power over a disturbed latency in it."""
-    visible_change: float | None
+    smallest_change: float | None
     """The smallest that two such records would show."""
     images_per_s: float | None
     load_s: float | None

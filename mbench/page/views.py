@@ -111,7 +111,7 @@ def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
         sessions=tuple(_sessions(result)),
         disturbed=disturbed,
         energy_disturbed=disturbances.of_energy(result),
-        visible_change=pairs.visible_change(record, result),
+        smallest_change=pairs.smallest_change(record, result),
         images_per_s=session_figures.images_per_s(result),
         load_s=session_figures.load_s(result),
         first_s=session_figures.first_s(result),

@@ -86,10 +86,10 @@ def test_one_process_has_no_interval() -> None:
 @pytest.mark.parametrize(
     ("record", "ends"),
     [
-        (in_sessions(factory.record(), count=1), "visible change. Without --quick, a run has five sessions."),
+        (in_sessions(factory.record(), count=1), "smallest change. Without --quick, a run has five sessions."),
         (in_sessions(factory.record(), count=2, disturbed=(0,)), "The other sessions were disturbed and are left out."),
-        (factory.record(), "and its smallest visible change is of two A/A copies in that process."),
-        (factory.record(repeat=20), "no interval of the latency and no smallest visible change."),
+        (factory.record(), "and its smallest change is of two A/A copies in that process."),
+        (factory.record(repeat=20), "no interval of the latency and no smallest change."),
     ],
 )
 def test_one_process_says_what_it_cannot_say(record: Record, ends: str) -> None:

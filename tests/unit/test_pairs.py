@@ -122,8 +122,8 @@ def test_the_smallest_visible_change_is_that_of_the_sessions_or_of_the_aa_pair()
     noise, found = pairs.noise(before, before.results[0]), headline.of_result(record.results[0])
     assert noise is not None
     assert found is not None
-    assert pairs.visible_change(before, before.results[0]) == noise.smallest_visible_change
-    assert pairs.visible_change(record, record.results[0]) == found.smallest_change
+    assert pairs.smallest_change(before, before.results[0]) == noise.smallest_visible_change
+    assert pairs.smallest_change(record, record.results[0]) == found.smallest_change
     assert pairs.noise(record, record.results[0]) is None
 
 
@@ -134,4 +134,4 @@ def test_where_it_cannot_be_known_there_is_no_smallest_visible_change() -> None:
         factory.record(repeat=20),
         factory.record(latency=False),
     ):
-        assert pairs.visible_change(record, record.results[0]) is None
+        assert pairs.smallest_change(record, record.results[0]) is None

@@ -98,7 +98,7 @@ def test_slower_is_said_as_slower() -> None:
     "words",
     [
         "Failed: mobilenet_v1_0.5_128, at stage “build”: out of registers",
-        "smallest visible change",
+        "smallest change",
         "8.56x", "6.96x", "1/N + 1/D²", "12.7 %",
         "13 depthwise and 13 pointwise layers became 13 standard convolutions: 569 → 4,867 million multiply-adds.",
         "sums of the layers that stand beside each other", "block13.dw, block13.pw",
@@ -643,7 +643,7 @@ def test_the_tile_of_the_latency_says_how_sure_it_is(in_sessions: Page) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "Smallest visible change+4.8 %spread 1.7 % within a session, 1.6 % between sessions",
+        "Smallest change+4.8 %spread 1.7 % within a session, 1.6 % between sessions",
         "First inference400 msof a process, after it has loaded library and weights in 40.0 ms",
         "Sessions5", "100 of each session at most, 1 run each, in blocks of 10",
         "Medians of the instrumented runs of all sessions that count",
@@ -659,7 +659,7 @@ def test_each_network_has_its_latency_and_how_sure_it_is() -> None:
     assert found["interval"] == [f"{units.seconds(each)} to {units.seconds(1.04 * each)}88 %" for each in medians()]
     assert found["sessions"] == ["4 of 5"] * 2
     assert (found["load"], found["firstinference"]) == (["45.0 ms"] * 2, ["450 ms"] * 2)
-    for head in ("p50", "p90", "p99", "spread withina session", "spread betweensessions", "smallestvisible change"):
+    for head in ("p50", "p90", "p99", "spread withina session", "spread betweensessions", "smallestchange"):
         assert not set(found[head]) & {units.NOT_AVAILABLE, "disturbed"}, head
 
 
@@ -696,7 +696,7 @@ def test_what_follows_from_a_disturbed_latency_is_not_shown_as_a_figure() -> Non
         assert all(cell.endswith(" disturbed") for cell in layers["latency"])
         assert set(layers["multiply-adds"]) & {units.count(layer.macs) for layer in DISTURBED.results[0].layers}
     whole = found["Latency"]
-    for head in ("interval", "spread withina session", "spread betweensessions", "smallestvisible change"):
+    for head in ("interval", "spread withina session", "spread betweensessions", "smallestchange"):
         assert set(whole[head]) == {"disturbed"}, head
     assert all(cell.endswith(" disturbed") for head in ("latency", "p50", "p90", "p99") for cell in whole[head])
     blocks = found["Blocks of MobileNetV1 1.0 224"]
@@ -788,16 +788,16 @@ def test_one_session_says_what_it_cannot_say() -> None:
     assert "One process measured it, so how far processes lie apart is not known" in text
     assert "not knownone session: how far processes lie apart is not known" in text
     found = tables(record)["Latency"]
-    assert {found[head][0] for head in ("interval", "spread betweensessions", "smallestvisible change")} == {"\u2013"}
+    assert {found[head][0] for head in ("interval", "spread betweensessions", "smallestchange")} == {"\u2013"}
 
 
 def test_a_record_without_sessions_shows_its_aa_pair(full: Page) -> None:
     found = tables(factory.record())["Latency"]
-    assert found["smallestvisible change"] == ["+0.8 %", "+1.1 %"]
+    assert found["smallestchange"] == ["+0.8 %", "+1.1 %"]
     assert found["pairs ofblocks"] == ["10", "10"]
     assert "interval" not in found
     assert "one process timed two A/A copies of each network in turn, in blocks of 10 runs" in full.text
-    assert "its smallest visible change is of two A/A copies in that process" in full.text
+    assert "its smallest change is of two A/A copies in that process" in full.text
     assert "Sessionsnone: one process with two A/A copies" in full.text
 
 
@@ -814,7 +814,7 @@ def test_networks_side_by_side_have_their_sessions() -> None:
     grid = tuple(f"mobilenet_v1_{width}_128" for width in ("0.25", "0.5", "0.75", "1.0"))
     record = factory.in_sessions(factory.record(grid, repeat=20, layer_repeat=3), disturbed=range(5), only=grid[:1])
     found = tables(record)["Networks side by side"]
-    first, *others = zip(*(found[head] for head in ("latency", "interval", "smallestvisible change")), strict=True)
+    first, *others = zip(*(found[head] for head in ("latency", "interval", "smallestchange")), strict=True)
     assert first[0].endswith(" disturbed")
     assert first[1:] == ("disturbed", "disturbed")
     assert not any("disturbed" in cell for row in others for cell in row)
