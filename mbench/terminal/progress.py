@@ -135,12 +135,24 @@ class Bars:
         console: Console,
         names: Sequence[str],
         shares: Mapping[str, float] | None = None,
+        *,
         clock: Clock = time.monotonic,
+        afterwards_s: float = 0.0,
     ) -> None:
-        """Show bars on `console` for `names`; `shares`: see `share`, None: of a run; `clock` in seconds."""
+        """Show bars.
+
+        Args:
+            console: where.
+            names: one bar each.
+            shares: see `share`; None: it is a run.
+            clock: in seconds.
+            afterwards_s: what each network of a run takes once all have had their sessions.
+        """
         self._console = console
         self._share = share_of_run if shares is None else functools.partial(share, shares=shares)
-        self.left: Estimator = SessionsLeft(names, clock) if shares is None else ShareLeft(names, self._share, clock)
+        self.left: Estimator = ShareLeft(names, self._share, clock)
+        if shares is None:
+            self.left = SessionsLeft(names, clock, afterwards_s=afterwards_s)
         longest = max(map(len, names), default=0)
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -170,10 +182,11 @@ class Bars:
         task = self._tasks[variant]
         self.progress.start_task(task)
         shown = self._few or read(stage).name not in ("compiling", "measured", "done")
-        done, expected = self._share(stage, fraction), read(stage).of
-        if self._expected.setdefault(variant, expected) == expected:  # stages come in an order of the device's own
+        said, done, before = read(stage), self._share(stage, fraction), self._expected.get(variant)
+        if not said.told or before in (None, said.of):  # stages come in an order of the device's own
             done = max(done, self._task(task).completed)
-        self._expected[variant] = expected
+        if said.told:
+            self._expected[variant] = said.of
         self.progress.update(task, completed=done, stage=_word(stage, fraction), visible=shown)
         done = sum(entry.completed for entry in self.progress.tasks if entry.id != self._all)
         self.progress.update(self._all, completed=done, stage=self._compiled(variant, stage, fraction))
@@ -201,11 +214,13 @@ def _word(stage: str, fraction: float) -> str:
 
 
 @contextmanager
-def show(console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None) -> Iterator[Bars | Lines]:
-    """Yield what to report progress to, for as long as the work takes. `shares`: see `share`; None: it is a run."""
+def show(
+    console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None, *, afterwards_s: float = 0.0
+) -> Iterator[Bars | Lines]:
+    """Yield what to report progress to, for as long as the work takes; see `Bars`."""
     if not console.is_terminal:
         yield RunLines(console, names) if shares is None else Lines(console, names)
         return
-    bars = Bars(console, names, shares)
+    bars = Bars(console, names, shares, afterwards_s=afterwards_s)
     with bars.progress:
         yield bars

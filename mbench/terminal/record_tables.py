@@ -5,6 +5,7 @@ Only `mbench.cli` prints. Where code was emulated, counts stand where latency wo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -27,8 +28,8 @@ SCREEN = 24 - 2
 """Lines of a screen, without the two that say where record and page are."""
 _CAUSES = 2
 """Of what disturbed networks, so many are named."""
-_SAME = 3
-"""Words with which two texts begin that speak of the same cause."""
+_MEANWHILE = " while this was measured"
+_NUMBER = re.compile(r"\d[\d.]*(?: [nµm]?s\b)?")
 _TUNED = "(tuned)"
 """How the schedule of a kernel ends that was made by a tuned choice."""
 
@@ -219,12 +220,13 @@ def _warnings(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Text]:
 
 
 def _said(warning: str, line: NetworkRow) -> bool:
-    """Return whether a warning only repeats what disturbed a network: it begins with the same words."""
-    return any(_words(warning)[:_SAME] == _words(cause)[:_SAME] for cause in line.disturbed)
+    """Return whether a warning only repeats, perhaps with other numbers, what disturbed a network."""
+    cause, meanwhile, _ = warning.partition(_MEANWHILE)
+    return bool(meanwhile) and _bare(cause) in {_bare(each.partition(": ")[0]) for each in line.disturbed}
 
 
-def _words(said: str) -> list[str]:
-    return said.split()
+def _bare(said: str) -> str:
+    return _NUMBER.sub("#", said)
 
 
 def _numerics_detail(numerics: Numerics) -> str:

@@ -162,6 +162,9 @@ def test_a_bar_goes_back_only_where_more_sessions_are_expected() -> None:
         seen.append(bars.progress.tasks[1].completed)
     assert seen[0] == seen[1] < seen[2]
     assert seen[3] == progress.share_of_run("4/7 loading", 0.0) < seen[4]
+    for stage in ("7/7 measured", "loading", "sustaining, 20 s left"):
+        bars.stage(NAMES[0], stage, 0.0)
+        assert bars.progress.tasks[1].completed == 1.0
 
 
 def drawn(bars: progress.Bars, width: int = 80) -> list[str]:
