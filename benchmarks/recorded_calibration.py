@@ -8,18 +8,22 @@ Run: python benchmarks/recorded_calibration.py SCENARIO... [--trials N] [--threa
     layer10   one layer of at least 5 % of the time is made 10 % slower; five records a side
 
 Each record is what `mbench run` of the network measures, in sessions, with what is disturbed repeated. Trials are
-appended to FILE as lines of JSON, the sessions' medians included; `--report` prints the table alone.
+appended to FILE as lines of JSON, the sessions' medians included; `--report` prints the table alone. Scenarios that are
+named one after the other take turns, each with a head of its own beside the same base.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
+import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import machine
 import recorded_trials
@@ -45,8 +49,8 @@ def main() -> int:
     """Run trials, then print the table; return the exit code."""
     arguments = _arguments()
     if not arguments.report:
-        for scenario in arguments.scenarios:
-            _try(scenario, arguments)
+        for _, alike in itertools.groupby(arguments.scenarios, key=lambda scenario: RUNS.get(scenario, 1)):
+            _try(list(alike), arguments)
         print(machine.heading())
     print(recorded_trials.report(recorded_trials.current(recorded_trials.read(arguments.file))))
     return 0
@@ -63,36 +67,61 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _try(scenario: str, arguments: argparse.Namespace) -> None:
+def _try(scenarios: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Run the trials of scenarios that have as many records a side; in each round they share the base's records."""
     threads, base = arguments.threads, trial_builds.build()
-    planted, head, alone = None, base, None
-    if scenario != "same":
-        least = _LEAST_SHARE if scenario == "layer10" else 0.0
-        planted, head, alone = slowing.slowed(base, scenario, threads, least=least)
+    heads = {scenario: _head(scenario, base, threads) for scenario in scenarios}
+    count = RUNS.get(scenarios[0], 1)
     with load() if arguments.beside_work else contextlib.nullcontext():
         for number in range(arguments.trials):
-            trial = _trial(scenario, threads, base, head, planted, alone, loaded=arguments.beside_work)
-            recorded_trials.append(arguments.file, trial)
-            said = "right" if trial.right else "inconclusive" if trial.inconclusive else "WRONG"
-            told = f"{said}; named {trial.named}, whole {trial.whole} {trial.whole_ratio:.3f}"
-            print(f"{scenario} {number + 1}/{arguments.trials}: {told}", file=sys.stderr, flush=True)
+            before, seconds = _side(base, threads, count)
+            for scenario in random.sample(scenarios, len(scenarios)):
+                after, more = _side(heads[scenario].built, threads, count)
+                trial = _judged(
+                    scenario, (before, after), heads[scenario], threads=threads, loaded=arguments.beside_work,
+                    seconds=(seconds + more) / (2 * count),
+                )  # fmt: skip
+                recorded_trials.append(arguments.file, trial)
+                said = "right" if trial.right else "inconclusive" if trial.inconclusive else "WRONG"
+                told = f"{said}; named {trial.named}, whole {trial.whole} {trial.whole_ratio:.3f}"
+                print(f"{scenario} {number + 1}/{arguments.trials}: {told}", file=sys.stderr, flush=True)
 
 
-def _trial(
-    scenario: str, threads: int, base: Artifact, head: Artifact, planted: str | None, alone: float | None, *,
-    loaded: bool,
-) -> RecordedTrial:  # fmt: skip
-    start, count = time.perf_counter(), RUNS.get(scenario, 1)
-    sides = [[_record(built, threads) for _ in range(count)] for built in (base, head)]
-    seconds = (time.perf_counter() - start) / (2 * count)
+class Head(NamedTuple):
+    """What is compared with the base."""
+
+    built: Artifact
+    planted: str | None = None
+    alone_ratio: float | None = None
+
+
+def _head(scenario: str, base: Artifact, threads: int) -> Head:
+    if scenario == "same":
+        return Head(base)
+    least = _LEAST_SHARE if scenario == "layer10" else 0.0
+    planted, built, alone_ratio = slowing.slowed(base, scenario, threads, least=least)
+    return Head(built, planted, alone_ratio)
+
+
+def _side(built: Artifact, threads: int, count: int) -> tuple[list[Record], float]:
+    """Return records of an artifact, and the seconds that they took."""
+    start = time.perf_counter()
+    return [_record(built, threads) for _ in range(count)], time.perf_counter() - start
+
+
+def _judged(
+    scenario: str, sides: tuple[list[Record], list[Record]], head: Head, *, threads: int, loaded: bool, seconds: float
+) -> RecordedTrial:
     with _folders(sides) as (before, after):
         found = mbench.gate(before, after).comparison.findings
+    planted = head.planted
     timed = [finding for finding in found if finding.metric == "latency"]
     whole = next(finding for finding in timed if finding.layer is None)
     own = next((finding for finding in timed if planted and finding.layer == planted), None)
     medians = [tuple(headline.medians(record.results[0]) for record in side) for side in sides]
     return RecordedTrial(
-        scenario=scenario, network=NETWORK, threads=threads, loaded=loaded, planted=planted, alone_ratio=alone,
+        scenario=scenario, network=NETWORK, threads=threads, loaded=loaded, planted=planted,
+        alone_ratio=head.alone_ratio,
         named=tuple(finding.layer or "whole" for finding in timed if finding.outcome == "regressed"),
         whole=whole.outcome, whole_ratio=whole.ratio or 1.0, planted_ratio=own.ratio if own else None,
         base_s=medians[0], head_s=medians[1],
@@ -117,7 +146,7 @@ def _record(built: Artifact, threads: int) -> Record:
 
 
 @contextlib.contextmanager
-def _folders(sides: list[list[Record]]) -> Iterator[list[Path]]:
+def _folders(sides: Sequence[list[Record]]) -> Iterator[list[Path]]:
     from mbench.core import record_files
 
     with tempfile.TemporaryDirectory() as folder:
