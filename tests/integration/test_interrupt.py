@@ -183,7 +183,8 @@ def test_the_building_process_is_killed(tmp_path: Path, folders: dict[str, Path]
         started.assert_nobody_left()
     file, record = read_after(tmp_path, {PAIR[1]})
     [failure] = record.failures
-    assert (failure.variant, failure.stage) == (PAIR[0], "compiling")
+    assert failure.variant == PAIR[0]
+    assert failure.stage in ("starting", "compiling")  # a process that is killed at once had no time to begin
     assert "died" in failure.reason
     assert [result.variant.name for result in record.results] == [PAIR[1]]
     assert_resumes(tmp_path, folders, file)
