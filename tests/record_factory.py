@@ -201,7 +201,7 @@ def _in_sessions(
             began_utc=_moment(3 * (number * networks + place)), memory_offset=64 * number, load_s=0.02 + 0.01 * number,
             first_s=0.2 + 0.1 * number, warmup_runs=50, warmup_s=0.5, wall_s=2.0,
             others_busy_s=1.8 if number in disturbed else 0.02, processor_share=0.999, flops_per_s=PEAK_FLOPS,
-            parallel_loop_s=2e-6, conditions_before=whole.conditions_before, conditions_after=whole.conditions_after,
+            exchange_s=2e-6, conditions_before=whole.conditions_before, conditions_after=whole.conditions_after,
             disturbed=(why,) if number in disturbed else (), left_out=number not in counting,
             latency_s=None if number in counting else taken(whole.latency_s, (number,)),
         )

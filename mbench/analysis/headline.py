@@ -62,6 +62,26 @@ def disturbed(result: Result) -> tuple[str, ...]:
     return tuple(dict.fromkeys(why for session in sessions.kept(result.sessions) for why in session.disturbed))
 
 
+def far_apart(result: Result) -> bool:
+    """Return whether nothing disturbed the sessions that count but that their processors were far apart."""
+    counting = sessions.kept(result.sessions)
+    return bool(counting) and all(session.far_apart for session in counting)
+
+
+def far_apart_medians(result: Result) -> tuple[float, ...]:
+    """Return the median of each session with processors far apart, in seconds, whether it counts or was left out."""
+    if far_apart(result):
+        return medians(result)
+    found = [session.latency_s for session in result.sessions if session.far_apart and session.left_out]
+    return tuple(stats.median(samples) for samples in found if samples)
+
+
+def exchange_s(result: Result) -> float | None:
+    """Return the median seconds in which threads read what others wrote, of the sessions that count; None: not read."""
+    known = [session.exchange_s for session in sessions.kept(result.sessions) if session.exchange_s]
+    return stats.median(known) if known else None
+
+
 def _of(parts: Sequence[Sequence[float]]) -> Headline:
     values = [stats.median(part) for part in parts]
     several = len(values) > 1 and min(values) > 0

@@ -41,12 +41,16 @@ class Session(Strict, frozen=True, kw_only=True):
     any."""
     flops_per_s: Amount | None = None
     """What all threads did in a loop of multiply-adds between the samples: the median."""
-    parallel_loop_s: Seconds | None = None
-    """What a parallel loop took that does nothing else, between the samples: the median; null with one thread."""
+    exchange_s: Seconds | None = None
+    """What a parallel loop took in which each thread reads 16 KiB that another wrote, between the samples: the median;
+    null with one thread."""
     conditions_before: Conditions | None = None
     conditions_after: Conditions | None = None
     disturbed: Texts = ()
     """What disturbed it, in words; empty: nothing that could be seen."""
+    far_apart: bool = False
+    """Whether nothing else disturbed it than that its processors were far apart, by `exchange_s`: such sessions can be
+    compared with each other."""
     left_out: bool = False
     """Whether its samples do not count, since there were quiet sessions; then `latency_s` has those end to end."""
     latency_s: Samples | None = None

@@ -104,7 +104,7 @@ def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
     )
     seen["processor_share"] = busy.share(plan.threads)
     if pace is not None:
-        seen["flops_per_s"], seen["parallel_loop_s"] = pace.flops_per_s(), pace.parallel_loop_s()
+        seen["flops_per_s"], seen["exchange_s"] = pace.flops_per_s(), pace.exchange_s()
     seen |= _metered(send, net, plan)
     send("measuring layers", 0.0)
     seen["calls_s"], seen["overhead_s"], seen["instrument_cost_s"] = latency.layers(

@@ -19,6 +19,7 @@ from mbench.gating.limits import Limits
 from mbench.gating.matching import Match
 from mbench.gating.timed import ASKED_SHARE, CONFIDENCE, FAMILY_ERROR, FLOOR_S, FLOOR_SHARE, SHORTEST_S
 from mbench.gating.two_sides import TwoSides
+from mbench.measure.disturbance import SLOWER_EXCHANGE
 
 ASSUMED_SPREAD = {1: 0.04, 2: 0.28}
 """Standard deviation of the log latency between processes of one job on a shared machine, with one thread and with
@@ -30,6 +31,9 @@ what two records of five sessions show."""
 _BESIDE_OTHERS = {1: 3.0, 2: 9.0}
 """The slow-down, as a fraction, that other work may cause a disturbed run, with one thread and with more (which wait
 for each other)."""
+_FEWEST_ALIKE = 2
+"""Sessions a side, with processors far apart, that are compared where other sessions of a side had them near."""
+_FAR_APART = "of sessions with processors far apart on both sides"
 FEWEST_SAMPLES = 3
 _FAMILY_ERROR = FAMILY_ERROR / 2
 
@@ -51,6 +55,8 @@ class Subject:
     """What disturbed one of the sides; None: nothing that could be seen."""
     beside_others: float
     """The slow-down, as a fraction, that this may have caused."""
+    only: str = ""
+    """Which sessions are compared, where not all that count are."""
 
     @property
     def margin(self) -> float:
@@ -93,10 +99,11 @@ def _subjects(
     assumed = spread_history.known(head[-1].host, many) or ASSUMED_SPREAD[many]
     whole = TwoSides(tuple(map(headline.medians, ours)), tuple(map(headline.medians, theirs)), assumed)
     disturbed = _disturbed(ours, theirs)
+    alike = _far_apart_alike(ours, theirs, assumed) if disturbed else None
     yield Subject(
-        variant=name, match=None, sides=whole, share=1.0, threshold=limits.threshold(name, None, "latency"),
+        variant=name, match=None, sides=alike or whole, share=1.0, threshold=limits.threshold(name, None, "latency"),
         sensitivity=limits.asked_sensitivity(name, None, "latency") or _default_sensitivity(name, many, limits),
-        disturbed=disturbed, beside_others=_BESIDE_OTHERS[many],
+        disturbed=None if alike else disturbed, beside_others=_BESIDE_OTHERS[many], only=_FAR_APART if alike else "",
     )  # fmt: skip
     for match in matches:
         if not (match.base and match.head and match.comparable):
@@ -137,11 +144,28 @@ def _layers_s(result: Result, layers: Sequence[Layer]) -> tuple[float, ...]:
 
 
 def _disturbed(ours: Sequence[Result], theirs: Sequence[Result]) -> str | None:
+    """Return what disturbed one of the sides; None where both had processors that were alike far apart."""
+    known = [seconds for result in (*ours, *theirs) if (seconds := headline.exchange_s(result))]
+    if known and max(known) > SLOWER_EXCHANGE * min(known):
+        return (
+            f"threads read what others wrote in {units.seconds(min(known))} on one side and in "
+            f"{units.seconds(max(known))} on the other: its processors were far apart"
+        )
     for word, side in (("base", ours), ("head", theirs)):
         for result in side:
-            if why := headline.disturbed(result):
+            if (why := headline.disturbed(result)) and not headline.far_apart(result):
                 return f"the {word} was disturbed while it was measured ({why[0]})"
     return None
+
+
+def _far_apart_alike(ours: Sequence[Result], theirs: Sequence[Result], assumed: float) -> TwoSides | None:
+    """Return the sessions of both sides whose processors were far apart; None where they are too few."""
+    sides = [
+        tuple(values for result in side if (values := headline.far_apart_medians(result))) for side in (ours, theirs)
+    ]
+    if any(sum(map(len, side)) < _FEWEST_ALIKE for side in sides):
+        return None
+    return TwoSides(sides[0], sides[1], assumed)
 
 
 def _unfit(name: str, base: Sequence[Record], head: Sequence[Record]) -> Iterator[Finding]:
@@ -183,7 +207,7 @@ def _finding(subject: Subject, family: int) -> Finding:
 
 def _outcome(subject: Subject, direction: int, p_value: float, error: float) -> tuple[Outcome, str]:
     sides = subject.sides
-    spread = _spread(sides)
+    spread = ", ".join(part for part in (_spread(sides), subject.only) if part)
     if p_value <= _FAMILY_ERROR:
         low, high = sides.interval(1 - 2 * error)
         word, by = ("slower", (low, high)) if direction > 0 else ("quicker", (high, low))

@@ -19,7 +19,7 @@ from mbench.core import dtypes
 from mbench.core.machine_types import Calibration, Mix, Target
 from mbench.core.progress import Fraction
 from mbench.measure import activity, pace
-from mbench.measure.pace import CHAINS, LOOPS, STEPS, Shapes
+from mbench.measure.pace import CHAINS, EXCHANGES, LOOPS, STEPS, Shapes
 from mbench.measure.probe import Probe, sample_in_turn
 
 METHOD = (
@@ -126,6 +126,23 @@ def loops_kernel(threads: int) -> Any:
                 y[t, 0] = y[t, 0] + x[t, 0]
 
     return loops
+
+
+def exchange_kernel(threads: int, numbers: int) -> Any:
+    """Return parallel loops in turn, `pace.EXCHANGES` of them; each thread reads what another wrote before."""
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def exchange(x: T.Buffer((threads, numbers), "float32"), y: T.Buffer((threads, numbers), "float32")):  # type: ignore[no-untyped-def, valid-type]
+        T.func_attr({"tirx.noalias": True})
+        for _ in range(EXCHANGES // 2):
+            for t in T.parallel(threads):
+                for i in T.vectorized(numbers):
+                    y[t, i] = x[(t + 1) % threads, i] * T.float32(0.5) + T.float32(0.5)
+            for t in T.parallel(threads):
+                for i in T.vectorized(numbers):
+                    x[t, i] = y[(t + 1) % threads, i] * T.float32(0.5) + T.float32(0.5)
+
+    return exchange
 
 
 def fill_kernel(shape: tuple[int, ...], value: float) -> Any:

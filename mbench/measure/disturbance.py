@@ -21,9 +21,10 @@ _GOT_SHARE = 0.97
 """Processor time over what the threads wanted, below which somebody took it."""
 _LOST_SHARE = 0.02
 _SLOWER_CLOCK = 0.9
-_SLOWER_THREADS = 1.75
-"""A parallel loop between the samples, over the quickest: on two processors of a virtual machine it was below 1.45 or
-above 2.1, and the network's time 1.5 times as long with it."""
+SLOWER_EXCHANGE = 1.75
+"""What threads take to read what others wrote, over the quickest: on two processors of a virtual machine it was below
+1.12 or above 3.2, and the network's time 1.5 times as long with it."""
+_FAR_APART = "reading what another thread wrote took"
 _WIDE, _WIDER = 0.05, 3.0
 """A spread between quartiles is far beyond its siblings' if it is above 5 % and three times their median."""
 _FEWEST_SIBLINGS = 2
@@ -36,12 +37,12 @@ class Quiet:
     processors: int
     calibration: Calibration | None = None
     """Its peaks; None: not measured."""
+    exchange_s: float | None = None
+    """What threads take there at best to read what others wrote; None: not known."""
 
-    def parallel_loop_s(self, seen: Sequence[Observation]) -> float | None:
-        """Return what a parallel loop takes at best, as some session or the calibration saw."""
-        known = [each.parallel_loop_s for each in seen if each.parallel_loop_s]
-        calibrated = self.calibration.parallel_loop_s if self.calibration else None
-        return min([*known, calibrated] if calibrated else known, default=None)
+    def best_exchange_s(self, seen: Sequence[Observation]) -> float | None:
+        """Return what threads take at best to read what others wrote, as these sessions or any before saw."""
+        return min((each for each in (self.exchange_s, *(each.exchange_s for each in seen)) if each), default=None)
 
 
 def most_busy(processors: int) -> float:
@@ -71,14 +72,18 @@ def _slow_multiply_adds(seen: Observation, siblings: Sequence[Observation], _qui
     )
 
 
-def _slow_threads(seen: Observation, siblings: Sequence[Observation], quiet: Quiet) -> str | None:
-    best = quiet.parallel_loop_s([seen, *siblings])
-    if seen.parallel_loop_s is None or best is None or seen.parallel_loop_s <= _SLOWER_THREADS * best:
+def _slow_exchange(seen: Observation, siblings: Sequence[Observation], quiet: Quiet) -> str | None:
+    best = quiet.best_exchange_s([seen, *siblings])
+    if seen.exchange_s is None or best is None or seen.exchange_s <= SLOWER_EXCHANGE * best:
         return None
     return (
-        f"starting and joining threads took {units.seconds(seen.parallel_loop_s)}, at best {units.seconds(best)}: "
-        "processors that are far apart, or shared"
+        f"{_FAR_APART} {units.seconds(seen.exchange_s)}, at best {units.seconds(best)}: processors that are far apart"
     )
+
+
+def far_apart(why: Sequence[str]) -> bool:
+    """Return whether nothing else disturbed a session than that its processors were far apart."""
+    return len(why) == 1 and why[0].startswith(_FAR_APART)
 
 
 def _others(seen: Observation, processors: int) -> str | None:
@@ -155,6 +160,6 @@ def quartile_spread(samples: Sequence[float] | None) -> float | None:
 _OWN: tuple[Callable[[Observation, int], str | None], ...] = (_others, _waited, _stolen, _held_back, _slowed_gpu)
 _PACE: tuple[Callable[[Observation, Sequence[Observation], Quiet], str | None], ...] = (
     _slow_multiply_adds,
-    _slow_threads,
+    _slow_exchange,
 )
 _BESIDE: tuple[Callable[[Observation, Sequence[Observation]], str | None], ...] = (_clock, _spread)

@@ -78,8 +78,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Processor time that its threads got while whole runs were timed, over what they wanted."""
     flops_per_s: float | None = None
     """Of a loop of multiply-adds on all threads, between the samples."""
-    parallel_loop_s: float | None = None
-    """Of a parallel loop that does nothing else, between the samples."""
+    exchange_s: float | None = None
+    """Of a parallel loop in which each thread reads what another wrote, between the samples."""
     process_peak_bytes: int | None = None
     device_bytes: int | None = None
     """Where a GPU ran it: what its driver gave out for the network."""

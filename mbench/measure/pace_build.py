@@ -19,7 +19,7 @@ def build(loops: PaceLoops) -> None:
     lanes = pace.lanes_of(loops)
     functions = {
         "peak": cpu_peaks.peak_kernel(loops.threads, lanes),
-        "loops": cpu_peaks.loops_kernel(loops.threads),
+        "exchange": cpu_peaks.exchange_kernel(loops.threads, pace.shapes("exchange", loops.threads, lanes)[0][1]),
     }
     for name, value in pace.FILLED.items():
         functions[f"fill_{name}"] = cpu_peaks.fill_kernel(pace.shapes(name, loops.threads, lanes)[0], value)

@@ -34,7 +34,8 @@ def disturbed(seen: Sequence[Observation], quiet: Quiet) -> int:
 def merged(seen: Sequence[Observation], machine: Quiet) -> Observation:
     """Return the sessions of one artifact as one observation, with the samples of those that count in order.
 
-    Disturbed sessions are left out where there are quiet ones. Numerics are those of the worst session.
+    Disturbed sessions are left out where there are quiet ones; where there are none, but some whose processors were far
+    apart and nothing else, all others are. Numerics are those of the worst session.
 
     Args:
         seen: the sessions in the order in which they ran; at least one.
@@ -44,8 +45,8 @@ def merged(seen: Sequence[Observation], machine: Quiet) -> Observation:
     if not worst.numerics.passed or any(each.latency_s is None for each in seen):
         return worst
     why = disturbance.reasons(seen, machine)
-    quiet = [each for each, found in zip(seen, why, strict=True) if not found]
-    counting = quiet or list(seen)
+    ranks = [_rank(found) for found in why]
+    counting = [each for each, rank in zip(seen, ranks, strict=True) if rank == min(ranks)]
     return msgspec.structs.replace(
         counting[0],
         numerics=worst.numerics,
@@ -62,10 +63,16 @@ def merged(seen: Sequence[Observation], machine: Quiet) -> Observation:
         conditions_before=seen[0].conditions_before,
         conditions_after=seen[-1].conditions_after,
         sessions=tuple(
-            _session(each, found, left_out=bool(found and quiet)) for each, found in zip(seen, why, strict=True)
+            _session(each, found, left_out=rank > min(ranks))
+            for each, found, rank in zip(seen, why, ranks, strict=True)
         ),
         **{name: next(iter(_known(getattr(each, name) for each in seen)), None) for name in _FROM_ANY},
     )
+
+
+def _rank(why: Sequence[str]) -> int:
+    """Return how much a session says, by what disturbed it; 0: most."""
+    return (1 if disturbance.far_apart(why) else 2) if why else 0
 
 
 def _calls_s(counting: Sequence[Observation]) -> tuple[tuple[float, ...], ...] | None:
@@ -98,7 +105,7 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 def _why_missing(field: str, seen: Observation) -> str:
-    if field == "parallel_loop_s" and seen.threads == 1:
+    if field == "exchange_s" and seen.threads == 1:
         return "one thread starts no others"
     return seen.missing or "this device does not report it"
 
@@ -106,13 +113,14 @@ def _why_missing(field: str, seen: Observation) -> str:
 def _session(seen: Observation, why: tuple[str, ...], *, left_out: bool) -> Session:
     layer_samples = len(seen.calls_s[0]) if seen.calls_s else 0
     fields = ("memory_offset", "load_s", "first_s", "warmup_runs", "warmup_s", "wall_s", "others_busy_s")
-    paced = ("processor_share", "flops_per_s", "parallel_loop_s")
+    paced = ("processor_share", "flops_per_s", "exchange_s")
     copied = (*fields, *paced, "conditions_before", "conditions_after")
     return Session(
         samples=len(seen.latency_s or ()),
         layer_samples=layer_samples,
         began_utc=seen.began_utc or _UNKNOWN,
         disturbed=why,
+        far_apart=disturbance.far_apart(why),
         left_out=left_out,
         latency_s=seen.latency_s if left_out else None,
         **{name: getattr(seen, name) for name in copied},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import msgspec
 
 from mbench.core import machine_cache, resources, scratch
@@ -12,6 +15,28 @@ from mbench.measure.observation import PaceLoops
 from mbench.pipeline.job import Job
 
 _SOURCES = ("pace.py", "pace_build.py", "cpu_peaks.py")
+
+
+class BestPace(msgspec.Struct, frozen=True):
+    """The best that a machine was seen to do."""
+
+    exchange_s: float
+
+
+def best_exchange_s(loops: PaceLoops | None) -> float | None:
+    """Return what threads took at best to read what others wrote, in any run on this machine; None: not known."""
+    known = machine_cache.read(_best(loops), BestPace) if loops else None
+    return known.exchange_s if known and known.exchange_s > 0 else None
+
+
+def keep(loops: PaceLoops | None, exchange_s: float | None) -> None:
+    """Keep what threads took to read what others wrote, if it is the best that was seen."""
+    if loops and exchange_s and exchange_s < (best_exchange_s(loops) or math.inf):
+        machine_cache.write(_best(loops), BestPace(exchange_s))
+
+
+def _best(loops: PaceLoops) -> Path:
+    return loops.library.with_suffix(".json")
 
 
 def find(job: Job, device: DeviceRunner, report: Report) -> PaceLoops | None:

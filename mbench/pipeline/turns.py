@@ -80,8 +80,10 @@ def measure_all(
         record = msgspec.structs.replace(record, device=described)
         _settle(job, progress)
         networks = [Turns(artifact, cached) for artifact, cached in ready.values()]
-        quiet = Quiet(processors=job.host.cores_logical, calibration=peaks)
-        run = _SessionRunner(job, device, quiet, counting, progress, keep)
+        loops = _pace(job, device, progress)
+        best_s = pace_library.best_exchange_s(loops)
+        quiet = Quiet(processors=job.host.cores_logical, calibration=peaks, exchange_s=best_s)
+        run = _SessionRunner(job, device, quiet, counting, progress, keep, loops)
         wanted = job.settings.sessions
         for turns in _in_turn(networks, wanted, quiet):
             record = run.session(record, turns)
@@ -94,6 +96,7 @@ def measure_all(
         for turns in networks if job.settings.sustain_s is None else ():
             if not turns.over:
                 progress.stage(turns.name, "done", 1.0)
+        pace_library.keep(loops, quiet.best_exchange_s([seen for turns in networks for seen in turns.seen]))
         spread_history.add(job.host, job.settings.threads, _spreads(record))
         if job.settings.sustain_s is not None:
             timed = [turns.artifact for turns in networks if turns.timed]
@@ -167,10 +170,11 @@ class _SessionRunner:
         counting: observe.Counting | None,
         progress: Progress,
         keep: WriteFound,
+        pace: PaceLoops | None,
     ) -> None:
         self._job, self._device, self._quiet = job, device, quiet
         self._counting, self._progress, self._keep = counting, progress, keep
-        self._pace = _pace(job, device, progress)
+        self._pace = pace
 
     def session(self, record: Record, turns: Turns) -> Record:
         """Measure a network once more; return the record with what is known of it now."""

@@ -6,7 +6,6 @@ from typing import Any
 import fake_devices as fakes
 import msgspec
 import pytest
-import record_factory as factory
 
 from mbench.core.machine_types import Conditions, GpuConditions
 from mbench.measure import disturbance
@@ -47,8 +46,8 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
         "are shared",
     ),
     "threads": (
-        {"parallel_loop_s": 4e-6},
-        "starting and joining threads took 4.00 µs, at best 1.60 µs: processors that are far apart, or shared",
+        {"exchange_s": 9e-6},
+        "reading what another thread wrote took 9.00 µs, at best 2.70 µs: processors that are far apart",
     ),
     "slowed GPU": (
         {"conditions_after": at(gpu=GpuConditions(slowed_by=("power cap",)))},
@@ -70,20 +69,26 @@ def test_each_cause_is_seen_in_its_session_alone(seen: Observation, cause: str) 
     changes, said = CAUSES[cause]
     sibling = msgspec.structs.replace(
         seen, conditions_before=at(frequency_hz=3e9), conditions_after=at(frequency_hz=3e9), flops_per_s=1e11,
-        parallel_loop_s=1.6e-6,
+        exchange_s=2.7e-6,
     )  # fmt: skip
     found = disturbance.reasons([sibling, msgspec.structs.replace(seen, **changes), sibling], Quiet(processors=2))
     assert found == ((), (said,), ())
 
 
-def test_where_all_sessions_have_slow_threads_the_calibration_tells(seen: Observation) -> None:
-    slow = msgspec.structs.replace(seen, parallel_loop_s=4e-6)
-    calibrated = factory.record().device.calibration
-    assert calibrated is not None
-    quick = msgspec.structs.replace(calibrated, parallel_loop_s=1.5e-6)
+def test_where_all_sessions_have_processors_far_apart_what_was_seen_before_tells(seen: Observation) -> None:
+    slow = msgspec.structs.replace(seen, exchange_s=9e-6)
     assert disturbance.reasons([slow] * 3, Quiet(processors=2)) == ((),) * 3
-    found = disturbance.reasons([slow] * 3, Quiet(processors=2, calibration=quick))
-    assert all("at best 1.50 µs" in why[0] for why in found)
+    found = disturbance.reasons([slow] * 3, Quiet(processors=2, exchange_s=2.6e-6))
+    assert all("at best 2.60 µs" in why[0] for why in found)
+    assert all(map(disturbance.far_apart, found))
+
+
+def test_far_apart_is_the_only_cause_or_none(seen: Observation) -> None:
+    slow = msgspec.structs.replace(seen, exchange_s=9e-6, processor_share=0.5)
+    [found] = disturbance.reasons([slow], Quiet(processors=2, exchange_s=2.6e-6))
+    assert len(found) == 2
+    assert not disturbance.far_apart(found)
+    assert not disturbance.far_apart(())
 
 
 def test_a_slow_median_is_no_disturbance(seen: Observation) -> None:

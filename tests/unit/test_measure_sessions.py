@@ -60,6 +60,16 @@ def test_if_all_are_disturbed_all_count(seen: Observation) -> None:
     assert len(found.latency_s or ()) == 6
 
 
+def test_where_processors_were_always_far_apart_what_else_was_disturbed_is_left_out(seen: Observation) -> None:
+    far = timed(seen, 1.5, 3, exchange_s=9e-6)
+    found = sessions.merged([far, timed(seen, 7.0, 3, others_busy_s=0.9), far], Quiet(processors=2, exchange_s=2.7e-6))
+    assert [(each.left_out, each.far_apart) for each in found.sessions] == [(False, True), (True, False), (False, True)]
+    near = timed(seen, 1.0, 3, exchange_s=2.8e-6)
+    found = sessions.merged([far, near, far], Quiet(processors=2))
+    assert [(each.left_out, each.far_apart) for each in found.sessions] == [(True, True), (False, False), (True, True)]
+    assert found.sessions[0].latency_s == far.latency_s
+
+
 def test_a_meter_that_was_read_once_counts(seen: Observation) -> None:
     metered = msgspec.structs.replace(seen, energy=JOULES, energy_missing=None, others_busy_s=0.9)
     silent = msgspec.structs.replace(seen, energy_missing=None)
@@ -89,10 +99,10 @@ def test_the_same_sessions_give_one_with_their_conditions(seen: Observation) -> 
     one = timed(seen, 1.0, 3, load_s=0.2, first_s=0.01, memory_offset=640)
     [session] = sessions.merged([one], Quiet(processors=2)).sessions
     assert (session.load_s, session.first_s, session.memory_offset) == (0.2, 0.01, 640)
-    silent = ("processor_share", "flops_per_s", "parallel_loop_s")
+    silent = ("processor_share", "flops_per_s", "exchange_s")
     assert session.missing == dict.fromkeys(silent, "this device does not report it")
 
 
 def test_one_thread_has_no_time_of_starting_others(seen: Observation) -> None:
     [session] = sessions.merged([msgspec.structs.replace(seen, threads=1)], Quiet(processors=2)).sessions
-    assert session.missing["parallel_loop_s"] == "one thread starts no others"
+    assert session.missing["exchange_s"] == "one thread starts no others"

@@ -32,11 +32,11 @@ def test_both_loops_are_read_and_no_machine_does_more(loops: PaceLoops) -> None:
     assert found.flops_per_s() is None, "not read yet"
     for _ in range(3):
         found.read()
-    rate, loop_s = found.flops_per_s(), found.parallel_loop_s()
+    rate, exchange_s = found.flops_per_s(), found.exchange_s()
     assert rate is not None
-    assert loop_s is not None
+    assert exchange_s is not None
     assert 1e6 < rate < 2 * 4 * 2 * 4 * 8e9, "two threads, four units, four lanes, 8 GHz"
-    assert loop_s > 0
+    assert exchange_s > 16_384 / 1e12, "16 KiB from another thread, at a terabyte a second"
 
 
 def test_one_thread_starts_no_others(loops: PaceLoops, tmp_path: Path) -> None:
@@ -45,4 +45,4 @@ def test_one_thread_starts_no_others(loops: PaceLoops, tmp_path: Path) -> None:
     found = Pace(one)
     found.read()
     assert found.flops_per_s() is not None
-    assert found.parallel_loop_s() is None
+    assert found.exchange_s() is None

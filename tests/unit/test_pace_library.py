@@ -66,3 +66,15 @@ def test_nothing_is_left_of_loops_that_could_not_be_compiled(world: World, monke
     device = Paced()
     find(world, device)
     assert len(device.built) == 1
+
+
+def test_the_best_that_was_seen_is_kept(world: World) -> None:
+    loops = find(world, Paced())
+    assert pace_library.best_exchange_s(loops) is None
+    for seen_s, best_s in ((3e-6, 3e-6), (None, 3e-6), (9e-6, 3e-6), (2.7e-6, 2.7e-6)):
+        pace_library.keep(loops, seen_s)
+        assert pace_library.best_exchange_s(loops) == best_s
+    other = find(world, Paced(), threads=2)
+    assert pace_library.best_exchange_s(other) is None
+    pace_library.keep(None, 1e-6)
+    assert pace_library.best_exchange_s(None) is None

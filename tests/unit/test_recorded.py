@@ -48,7 +48,7 @@ def runs(
 
 def sessions(
     factors: Sequence[float], *, threads: int = 1, number: int = 0, disturbed: tuple[str, ...] = (),
-    layers: dict[str, float] | None = None,
+    layers: dict[str, float] | None = None, exchange_s: float | None = None, left_out: Sequence[Session] = (),
 ) -> Record:  # fmt: skip
     """Return a record with a session for each factor, whose latencies are so many times those of BASE."""
     own, replace, result = layers or {}, msgspec.structs.replace, BASE.results[0]
@@ -60,12 +60,12 @@ def sessions(
     parts = tuple(
         Session(
             samples=len(result.end_to_end.latency_s or ()), layer_samples=len(result.layers[0].latency_s or ()),
-            began_utc=BASE.created_at_utc, disturbed=disturbed,
+            began_utc=BASE.created_at_utc, disturbed=disturbed, exchange_s=exchange_s, far_apart=disturbed == FAR,
         )
         for _ in factors
     )  # fmt: skip
     changed = replace(
-        result, end_to_end=whole, sessions=parts,
+        result, end_to_end=whole, sessions=(*parts, *left_out),
         layers=tuple(
             replace(layer, latency_s=joined(layer.latency_s, own.get(layer.name, 1.0))) for layer in result.layers
         ),
@@ -79,7 +79,20 @@ def spread(count: int = 5, factor: float = 1.0, *, by: float = 0.01, seed: int =
     return [factor * (1 + draw.gauss(0, by)) for _ in range(count)]
 
 
+def far_apart(factors: Sequence[float]) -> tuple[Session, ...]:
+    """Return sessions that were left out, since there were others whose processors were near each other."""
+    samples = BASE.results[0].end_to_end.latency_s or ()
+    return tuple(
+        Session(
+            samples=len(samples), layer_samples=5, began_utc=BASE.created_at_utc, disturbed=FAR, exchange_s=9e-6,
+            far_apart=True, left_out=True, latency_s=tuple(factor * value for value in samples),
+        )
+        for factor in factors
+    )  # fmt: skip
+
+
 ANY = Limits()
+FAR = ("reading what another thread wrote took 9.00 µs, at best 2.70 µs: processors that are far apart",)
 
 
 def judge(base: Sequence[Record], head: Sequence[Record], limits: Limits = ANY) -> dict[str | None, Finding]:
@@ -192,6 +205,41 @@ def test_beside_a_disturbed_side_nothing_passes_and_little_is_a_regression() -> 
         assert found.outcome == "undecided"
         assert "was disturbed while it was measured (other processes kept 1.00 processors busy)" in found.reason
         assert "--wait-quiet" in found.reason
+
+
+def test_sessions_with_processors_far_apart_are_compared_with_such() -> None:
+    base, same, slower = (
+        sessions(spread(factor=factor, seed=seed), threads=2, disturbed=FAR, exchange_s=9e-6)
+        for seed, factor in enumerate((1.5, 1.5, 1.8))
+    )
+    assert judge([base], [same])[None].outcome == "same"
+    found = judge([base], [slower])
+    assert found[None].outcome == "regressed"
+    assert found[LONGEST].outcome == "regressed"
+
+
+def test_processors_near_and_far_apart_are_no_regression_whatever_is_marked() -> None:
+    near = sessions(spread(), threads=2, exchange_s=2.7e-6)
+    for marked in (FAR, ()):
+        far = sessions(spread(factor=1.5, seed=2), threads=2, disturbed=marked, exchange_s=9e-6)
+        for base, head in ((near, far), (far, near)):
+            found = judge([base], [head])
+            assert {each.outcome for each in found.values()} == {"undecided", "information"}
+            assert "in 2.70 µs on one side and in 9.00 µs on the other" in found[None].reason
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.5, "same"), (2.0, "regressed")])
+def test_what_was_left_out_is_compared_where_the_other_side_has_nothing_else(factor: float, outcome: str) -> None:
+    far = sessions(spread(factor=1.5), threads=2, disturbed=FAR, exchange_s=9e-6)
+    left_out = far_apart([factor, factor * 1.01])
+    mixed = sessions(spread(factor=factor / 1.5, seed=2), threads=2, exchange_s=2.7e-6, left_out=left_out)
+    found = judge([far], [mixed])
+    assert found[None].outcome == outcome
+    assert found[None].ratio == pytest.approx(factor / 1.5, rel=0.02)
+    assert "of sessions with processors far apart on both sides" in found[None].reason
+    assert {each.outcome for layer, each in found.items() if layer} == {"information"}
+    few = sessions(spread(factor=factor / 1.5, seed=2), threads=2, exchange_s=2.7e-6, left_out=left_out[:1])
+    assert judge([far], [few])[None].outcome == "undecided"
 
 
 def test_twelve_times_slower_is_no_disturbance() -> None:
