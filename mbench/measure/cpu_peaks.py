@@ -19,7 +19,7 @@ from mbench.core import dtypes
 from mbench.core.machine_types import Calibration, Mix, Target
 from mbench.core.progress import Fraction
 from mbench.measure import activity, pace
-from mbench.measure.pace import CHAINS, EXCHANGES, LOOPS, STEPS, Shapes
+from mbench.measure.pace import CHAINS, EXCHANGES, STEPS, Shapes
 from mbench.measure.probe import Probe, sample_in_turn
 
 METHOD = (
@@ -30,6 +30,8 @@ METHOD = (
     "in which each thread adds one to a number of its own"
 )
 _FLOAT = dtypes.of(dtypes.DEFAULT)
+_LOOPS = 100
+"""Empty parallel loops that are timed in turn."""
 _READERS = 8
 _WRITERS = 4
 _READS = (4, 1)  # for each element written: as a layer of stride 2 has them, and one of stride 1
@@ -115,13 +117,13 @@ def _mixed_kernel(threads: int, lanes: int, lines: int, reads: int, passes: int)
     return mixed
 
 
-def loops_kernel(threads: int) -> Any:
-    """Return parallel loops in turn, `pace.LOOPS` of them, that do next to nothing."""
+def _loops_kernel(threads: int) -> Any:
+    """Return parallel loops in turn, `_LOOPS` of them, that do next to nothing."""
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def loops(x: T.Buffer((threads, 16), "float32"), y: T.Buffer((threads, 16), "float32")):  # type: ignore[no-untyped-def, valid-type]
         T.func_attr({"tirx.noalias": True})
-        for _ in range(LOOPS):
+        for _ in range(_LOOPS):
             for t in T.parallel(threads):
                 y[t, 0] = y[t, 0] + x[t, 0]
 
@@ -253,8 +255,8 @@ def _peak_probe(threads: int, lanes: int, target: Any, place: PeakPlace) -> _Fil
 
 
 def _loops_probe(threads: int, target: Any, place: PeakPlace) -> _Filled:
-    shapes, value = pace.shapes("loops", threads, 1), pace.FILLED["loops"]
-    return _Filled(loops_kernel(threads), target, place, shapes, value=value, work=LOOPS)
+    shape = (threads, 16)
+    return _Filled(_loops_kernel(threads), target, place, (shape, shape), value=1.0, work=_LOOPS)
 
 
 def _read_probe(threads: int, lanes: int, size_bytes: int, target: Any, place: PeakPlace) -> _Filled:

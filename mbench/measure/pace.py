@@ -24,8 +24,6 @@ Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 """Of what a kernel reads and of what it writes."""
 CHAINS, STEPS = 12, 20_000
 """Of the loop of multiply-adds: independent chains, and how long each is."""
-LOOPS = 100
-"""Empty parallel loops that are timed in turn, by the calibration."""
 EXCHANGES = 20
 """Parallel loops that are timed in turn, in which each thread reads what another wrote in the one before."""
 _EXCHANGED = 4096
