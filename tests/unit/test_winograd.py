@@ -191,10 +191,9 @@ def test_it_computes_what_torch_does(layer: Layer, kernel: int, stride: int, siz
 
 
 def test_each_layer_and_each_transform_meets_each_machine() -> None:
-    for part in (1, 2, 3):
-        assert len({(pair[0], pair[part]) for pair in PAIRS}) == len(GRID) * 2
-    assert len({(layer, name) for layer, *_, name in PAIRS}) == len(GRID) * len(MACHINES)
-    assert {(*which, name) for _, *which, name in PAIRS} == {(*which, name) for which in TRANSFORMS for name in MACHINES}
+    for part, count in ((1, 2), (2, 2), (3, 2), (4, len(MACHINES))):
+        assert len({(pair[0], pair[part]) for pair in PAIRS}) == len(GRID) * count
+    assert len({pair[1:] for pair in PAIRS}) == len(TRANSFORMS) * len(MACHINES)
 
 
 CHANNELS = st.sampled_from([8, 16, 24, 40, 44, 89])
