@@ -24,7 +24,12 @@ settings.load_profile("mbench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the tests in tests/integration out of what coverage is measured of: see pyproject.toml."""
+    """Leave the tests in tests/integration out of what coverage is measured of (see pyproject.toml); calm torch.
+
+    Its threads wait for each other by spinning, on processors that other tests use.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker("no_cover")

@@ -3,19 +3,20 @@
 // Shared memory begins as NaN, with NaN behind it, in each block. An order of 0 runs the threads upwards, 1 downwards:
 // what one thread reads of another's without a barrier in between is missing in one of the two. Vectors have to be
 // aligned as on a GPU. `faults` says what went wrong. Tensor cores' products are those of the PTX reference.
-#include <algorithm>
+//
+// C++14 of GNU, and few headers: what they hold is read again for each kernel that is compiled.
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
-#include <limits>
+#include <type_traits>
 #include <ucontext.h>
-#include <vector>
 
 #define __global__ static
 #define __launch_bounds__(count)
 #define __forceinline__ inline
-using std::max;
-using std::min;
+template <typename Value> static inline Value max(Value one, Value other) { return one < other ? other : one; }
+template <typename Value> static inline Value min(Value one, Value other) { return other < one ? other : one; }
 
 struct Place { int x = 0, y = 0, z = 0; };
 static Place threadIdx, blockIdx;
@@ -49,19 +50,14 @@ template <typename Vector, typename Element> static Vector& at(Element* address)
   return *reinterpret_cast<Vector*>(const_cast<Plain*>(address));
 }
 
-static constexpr int STACK = 1 << 16, SHARED = 48 << 10, GUARD = 16 << 10;
-struct Fiber { ucontext_t context; std::vector<char> stack = std::vector<char>(STACK); bool done; int taken; };
-static std::vector<Fiber> fibers;
+static constexpr int STACK = 1 << 16, SHARED = 48 << 10, GUARD = 16 << 10, MOST_THREADS = 1024;
+struct Fiber { ucontext_t context; void* stack; bool done; int taken; };
+static Fiber fibers[MOST_THREADS];
 static ucontext_t scheduler;
 static int running;
 static void (*body)();
-alignas(128) static unsigned char arena[SHARED + GUARD];
+alignas(128) static unsigned char arena[SHARED + GUARD], blank[SHARED + GUARD];
 static constexpr uint32_t NO_NUMBER = 0x7fc07fc0;  // a NaN as a float, and as two halves
-static bool beyond() {
-  for (int byte = SHARED; byte < SHARED + GUARD; byte += 4)
-    if (std::memcmp(arena + byte, &NO_NUMBER, 4)) return true;
-  return false;
-}
 
 // An array in shared memory: the same for all threads, since all of them declare the same ones in the same order.
 template <typename Element> static Element* shared_array(int count) {
@@ -81,8 +77,8 @@ static int products[1024];
 static void mma(const half* left, const half* right, float* sums) {
   int warp = running / 32, lane = running % 32, number = products[running]++;
   Shown& own = shown[warp][lane][number % 2];
-  std::copy(left, left + 8, own.left);
-  std::copy(right, right + 4, own.right);
+  std::memcpy(own.left, left, sizeof own.left);
+  std::memcpy(own.right, right, sizeof own.right);
   own.number = number;
   swapcontext(&fibers[running].context, &scheduler);
   for (int sum = 0; sum < 4; ++sum) {
@@ -99,13 +95,13 @@ static void mma(const half* left, const half* right, float* sums) {
 static void enter() { body(); fibers[running].done = true; }
 
 static void run_block(int threads, int order) {
-  for (int byte = 0; byte < SHARED + GUARD; byte += 4) std::memcpy(arena + byte, &NO_NUMBER, 4);
+  std::memcpy(arena, blank, sizeof arena);
   for (int number = 0; number < threads; ++number) {
     Fiber& fiber = fibers[number];
     fiber.done = false; fiber.taken = 0;
     products[number] = 0;
     getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_sp = fiber.stack;
     fiber.context.uc_stack.ss_size = STACK;
     fiber.context.uc_link = &scheduler;
     makecontext(&fiber.context, enter, 0);
@@ -121,14 +117,16 @@ static void run_block(int threads, int order) {
     }
     if (left && left != before) { faults |= DIVERGED; return; }
   }
-  if (beyond()) faults |= BEYOND_SHARED;
+  if (std::memcmp(arena + SHARED, blank + SHARED, GUARD)) faults |= BEYOND_SHARED;
 }
 
 static int run_grid(const int* grid, int order, void (*kernel)()) {
   faults = NONE; body = kernel;
-  if (int(fibers.size()) < grid[3]) fibers.resize(grid[3]);
+  for (int byte = 0; byte < SHARED + GUARD; byte += 4) std::memcpy(blank + byte, &NO_NUMBER, 4);
+  for (int number = 0; number < grid[3]; ++number) fibers[number].stack = std::malloc(STACK);
   for (blockIdx.z = 0; blockIdx.z < grid[2]; ++blockIdx.z)
     for (blockIdx.y = 0; blockIdx.y < grid[1]; ++blockIdx.y)
       for (blockIdx.x = 0; blockIdx.x < grid[0]; ++blockIdx.x) run_block(grid[3], order);
+  for (int number = 0; number < grid[3]; ++number) std::free(fibers[number].stack);
   return faults;
 }

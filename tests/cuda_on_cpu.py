@@ -45,10 +45,15 @@ def machine(target: str) -> KernelMachine:
     return KernelMachine.of(targets.load(target))
 
 
+@functools.cache
+def _tvm_target(target: str) -> tvm.target.Target:
+    return codegen.tvm_target(targets.load(target), f"{platform.machine()}-linux-gnu")
+
+
 def source_of(functions: Mapping[str, tirx.PrimFunc], target: str = "cuda_sm80") -> str:
     """Return the CUDA C of kernels, each under its name, as the project makes it."""
     tvm_passes.register()
-    tvm_target = codegen.tvm_target(targets.load(target), f"{platform.machine()}-linux-gnu")
+    tvm_target = _tvm_target(target)
     module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
     with tvm_target:
         built = tirx.build(module, target=tvm_target, pipeline=tvm_passes.GPU_PIPELINE)
@@ -81,9 +86,10 @@ def as_cpp(source: str, names: Sequence[str]) -> str:
     )
     kernels_only = re.sub(r"\*\((\w+\d)\*\)\(", r"at<\1>(", kernels_only)
     kernels_only = re.sub(r"__asm__ __volatile__\((.*?)\);\n", _mma, kernels_only, flags=re.DOTALL)
+    signatures = dict(re.findall(r"\b(\w+)_kernel\(([^)]*)\);", kernels_only))
     entries = []
     for name in names:
-        [signature] = re.findall(rf"\b{name}_kernel\(([^)]*)\);", kernels_only)
+        signature = signatures[name]
         numbers = [int(number) for number in re.findall(r"p(\d+)_ptr", signature)]
         kinds = re.findall(r"(\w+)\* __restrict__", signature)
         passed = ", ".join(f"({kind}*)given[{number}]" for kind, number in zip(kinds, numbers, strict=True))
@@ -127,7 +133,7 @@ def compiled(
     with tempfile.TemporaryDirectory() as folder:
         code, library = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
         code.write_text(as_cpp(plant(source_of(functions)), list(functions)))
-        words = [*command, "-std=c++17", "-O0", "-w", "-shared", "-fPIC", "-o", str(library), str(code)]
+        words = [*command, "-std=gnu++14", "-O0", "-w", "-shared", "-fPIC", "-o", str(library), str(code)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:3000]
         loaded = ctypes.CDLL(str(library))

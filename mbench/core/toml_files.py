@@ -7,6 +7,7 @@ what was expected. Nothing here knows what a file means. Writing stays with the 
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 import re
 import tomllib
@@ -79,7 +80,15 @@ def load(source: Source) -> dict[str, Any]:
     Raises:
         MbenchError: of the source's type; the file cannot be read, or is not TOML.
     """
-    text = _text(source)
+    return parse(read_text(source), source)
+
+
+def parse(text: str, source: Source) -> dict[str, Any]:
+    """Return the tables of a file's text.
+
+    Raises:
+        MbenchError: of the source's type; it is not TOML.
+    """
     for number, line in enumerate(text.split("\n"), 1):
         if (dots := line.count(".")) > MAX_DOTS:
             raise source.refuse(f"line {number} has {dots} dots, expected at most {MAX_DOTS}; shorten its keys")
@@ -96,8 +105,12 @@ def load(source: Source) -> dict[str, Any]:
     return raw
 
 
-def _text(source: Source) -> str:
-    """Return a file's text, without waiting for what a name may stand for besides (see `mbench.core.regular_files`)."""
+def read_text(source: Source) -> str:
+    """Return a file's text, without waiting for what a name may stand for besides (see `mbench.core.regular_files`).
+
+    Raises:
+        MbenchError: of the source's type; the file cannot be read.
+    """
     try:
         data = regular_files.read(source.file, most_bytes=MAX_BYTES)
     except OSError as error:
@@ -141,9 +154,12 @@ def convert(raw: dict[str, Any], kind: type[_T], source: Source) -> _T:
         raise source.refuse(what) from error
 
 
+_type_info = functools.cache(inspect.type_info)
+
+
 def _check_version(raw: dict[str, Any], kind: type[Any], source: Source) -> None:
     """Refuse another version before its unknown keys are, where files of this kind have versions."""
-    fields = _fields(inspect.type_info(kind))
+    fields = _fields(_type_info(kind))
     if "format_version" in fields and isinstance(known := fields["format_version"].type, inspect.LiteralType):
         version = raw.get("format_version")
         if version not in known.values:
@@ -156,7 +172,7 @@ def _refusal(said: str, raw: dict[str, Any], kind: type[Any]) -> str:
     complaint, _, where = said.partition(" - at `$")
     steps = _steps(where.rstrip("`"), raw, kind, said)
     named = re.fullmatch(r"Object (?:contains unknown|missing required) field `(.*)`", complaint, re.DOTALL)
-    at, value = _follow(inspect.type_info(kind), raw, steps)
+    at, value = _follow(_type_info(kind), raw, steps)
     if named:
         key = _path([*steps, named[1]])
         if complaint.startswith("Object missing"):

@@ -5,6 +5,7 @@ Reads /proc and /sys below `root`, so that a recorded tree can be replayed. Comp
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import platform
@@ -274,10 +275,7 @@ def _virtual_machine(root: Path, flags: Collection[str]) -> str | None:
     """Return what the machine is virtualised by; null on bare metal."""
     detector = shutil.which("systemd-detect-virt") if root == ROOT else None
     if detector:
-        answer = subprocess.run(
-            [detector, "--vm"], capture_output=True, text=True, timeout=10, check=False
-        ).stdout.strip()
-        return None if answer in ("none", "") else answer
+        return None if (answer := _detected(detector)) in ("none", "") else answer
     products = " ".join(_read(root / "sys/class/dmi/id" / name) or "" for name in ("sys_vendor", "product_name"))
     for word in (
         "KVM",
@@ -294,6 +292,12 @@ def _virtual_machine(root: Path, flags: Collection[str]) -> str | None:
     if told := _read(root / "proc/device-tree/hypervisor/compatible"):  # "linux,kvm", "xen,xen-4.16\0xen,xen"
         return told.split("\0", maxsplit=1)[0].split(",")[-1].split("-")[0]
     return "hypervisor" if "hypervisor" in flags else None
+
+
+@functools.cache
+def _detected(detector: str) -> str:
+    """Return what a program finds this machine to be virtualised by: the same as long as this process lives."""
+    return subprocess.run([detector, "--vm"], capture_output=True, text=True, timeout=10, check=False).stdout.strip()
 
 
 def _versions() -> dict[str, str]:

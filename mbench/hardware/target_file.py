@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ EMULATION = ("qemu_cpu",)
 """Keys of [emulation]."""
 DETECTED = ("host", "cuda")
 """Names that stand for what this machine has."""
+_KEPT = 64
+"""Descriptions that are kept: to look a target up takes all of them, for their aliases."""
 
 
 def read(file: Path) -> Target:
@@ -24,10 +27,16 @@ def read(file: Path) -> Target:
     Raises:
         TargetError: not valid TOML, or not a target; the message names file, key and what was expected.
     """
+    return _described(file, toml_files.read_text(Source(file, TargetError)), toml_files.read_text(_default_energy()))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _described(file: Path, text: str, default_energy: str) -> Target:
     source = Source(file, TargetError)
-    raw = toml_files.load(source)
+    raw = toml_files.parse(text, source)
     energy = raw.get("energy", {})
-    raw["energy"] = {**toml_files.load(_default_energy()), **energy} if isinstance(energy, dict) else energy
+    default = toml_files.parse(default_energy, _default_energy())
+    raw["energy"] = {**default, **energy} if isinstance(energy, dict) else energy
     target = toml_files.convert(raw, Target, source)
     for key, wrong in (*_inconsistencies(target, file), *bounds.beyond(target)):
         raise source.refuse(f"{key}: {wrong}")

@@ -20,8 +20,8 @@ from mbench.networks.layers import LayerSpec
 
 _LONGEST = 300
 """Characters of what another package's error says."""
-_KEPT = 64
-"""Graphs that are kept: a run asks for each several times."""
+_KEPT = 256
+"""Graphs that are kept: a run asks for each several times, and a listing has a hundred."""
 
 
 def family_of(name: str) -> Family:
@@ -152,7 +152,10 @@ _folded = functools.lru_cache(maxsize=_KEPT)(folding.fold)
 
 def layers(variant: Variant) -> tuple[LayerSpec, ...]:
     """Return the layers of a variant in the order of execution."""
-    return layers_of.of_graph(folded(variant).graph)
+    return _layers(folded(variant).graph)
+
+
+_layers = functools.lru_cache(maxsize=_KEPT)(layers_of.of_graph)
 
 
 def title(family: str) -> str:

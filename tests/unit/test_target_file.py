@@ -20,6 +20,14 @@ def test_part_of_the_energy_can_be_given(tmp_path: Path) -> None:
     assert energy.multiply_j == target_file.default_energy().multiply_j
 
 
+def test_a_file_that_was_changed_is_read_again(tmp_path: Path) -> None:
+    file = write(tmp_path, MINIMAL) / "board" / "target.toml"
+    before = target_file.read(file)
+    assert target_file.read(file) is before
+    file.write_text(MINIMAL.replace("cores = 4", "cores = 5"))
+    assert (before.processor.cores, target_file.read(file).processor.cores) == (4, 5)
+
+
 def error_line(folder: Path) -> str:
     with pytest.raises(TargetError) as caught:
         target_file.read(folder / "board" / "target.toml")
