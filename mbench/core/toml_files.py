@@ -159,7 +159,7 @@ _type_info = functools.cache(inspect.type_info)
 
 def _check_version(raw: dict[str, Any], kind: type[Any], source: Source) -> None:
     """Refuse another version before its unknown keys are, where files of this kind have versions."""
-    fields = _fields(_type_info(kind))
+    fields = _fields(_type_info(kind))  # type: ignore[arg-type]  # mypy: a class may not be hashable
     if "format_version" in fields and isinstance(known := fields["format_version"].type, inspect.LiteralType):
         version = raw.get("format_version")
         if version not in known.values:
@@ -172,7 +172,7 @@ def _refusal(said: str, raw: dict[str, Any], kind: type[Any]) -> str:
     complaint, _, where = said.partition(" - at `$")
     steps = _steps(where.rstrip("`"), raw, kind, said)
     named = re.fullmatch(r"Object (?:contains unknown|missing required) field `(.*)`", complaint, re.DOTALL)
-    at, value = _follow(_type_info(kind), raw, steps)
+    at, value = _follow(_type_info(kind), raw, steps)  # type: ignore[arg-type]
     if named:
         key = _path([*steps, named[1]])
         if complaint.startswith("Object missing"):
