@@ -126,7 +126,7 @@ def _judged(
         whole=whole.outcome, whole_ratio=whole.ratio or 1.0, planted_ratio=own.ratio if own else None,
         base_s=medians[0], head_s=medians[1],
         disturbed=(_disturbed(sides[0]), _disturbed(sides[1])),
-        seconds=seconds, cpu=host.describe().cpu, code=recorded_trials.digest(),
+        seconds=seconds, cpu=host.describe().cpu, code=recorded_trials.digest(threads),
     )  # fmt: skip
 
 

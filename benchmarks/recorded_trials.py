@@ -20,6 +20,7 @@ from mbench.core.stats import MOST_LOG
 from mbench.gating import recorded
 from mbench.gating.timed import CONFIDENCE, FAMILY_ERROR
 from mbench.gating.two_sides import TwoSides
+from mbench.measure import disturbance
 from mbench.pipeline import options
 
 SCENARIOS = ("same", "whole10", "whole30", "layer10")
@@ -76,11 +77,12 @@ class RecordedTrial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @functools.cache
-def digest() -> str:
-    """Return the digest of what decides: parameters, and verdicts on made-up sessions."""
+def digest(threads: int) -> str:
+    """Return the digest of what decides with so many threads: parameters, and verdicts on made-up sessions."""
     draw = random.Random(1)
     parts: list[object] = [DEFAULT_SESSIONS, options.MOST_SAMPLES, options.MEASURE_MAX_S, FAMILY_ERROR, CONFIDENCE]
     parts += [MOST_LOG, recorded.SENSITIVITY, recorded.ASSUMED_SPREAD]
+    parts += [disturbance.SLOWER_EXCHANGE] if threads > 1 else []
     for runs, between, within, slower in (
         (1, 0.0, 0.01, 1.0),
         (1, 0.0, 0.03, 1.1),
@@ -115,7 +117,7 @@ def append(file: Path, trial: RecordedTrial) -> None:
 
 def current(trials: Sequence[RecordedTrial]) -> list[RecordedTrial]:
     """Return the trials of today's code."""
-    return [trial for trial in trials if trial.code == digest()]
+    return [trial for trial in trials if trial.code == digest(trial.threads)]
 
 
 def report(trials: Sequence[RecordedTrial]) -> str:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from mbench.gating import recorded, two_sides
+from mbench.measure import disturbance
 from mbench.pipeline import options
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -64,22 +65,24 @@ def test_the_table_has_bounds_by_clopper_and_pearson(trials: Any) -> None:
         (two_sides, "LEAST_SPREAD", 0.02),
         (recorded, "SENSITIVITY", {1: 0.2, 2: 0.2}),
         (options, "MEASURE_MAX_S", 1.0),
+        (disturbance, "SLOWER_EXCHANGE", 2.0),
     ],
 )
 def test_another_parameter_is_another_digest(
     trials: Any, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: Any
 ) -> None:
-    before = trials.digest()
+    before = [trials.digest(threads) for threads in (1, 2)]
     trials.digest.cache_clear()
     monkeypatch.setattr(module, name, value)
-    assert trials.digest() != before
+    changed = [trials.digest(threads) != known for threads, known in zip((1, 2), before, strict=True)]
+    assert changed == [module is not disturbance, True], "one thread reads nothing of others"
     trials.digest.cache_clear()
 
 
 def test_trials_are_kept_and_those_of_other_code_left_out(trials: Any, tmp_path: Path) -> None:
     file = tmp_path / "trials.jsonl"
     assert trials.read(file) == []
-    for code in ("0", trials.digest()):
+    for code in ("0", trials.digest(1)):
         trials.append(file, trial(trials, code=code))
-    assert [each.code for each in trials.read(file)] == ["0", trials.digest()]
-    assert [each.code for each in trials.current(trials.read(file))] == [trials.digest()]
+    assert [each.code for each in trials.read(file)] == ["0", trials.digest(1)]
+    assert [each.code for each in trials.current(trials.read(file))] == [trials.digest(1)]
