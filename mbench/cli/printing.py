@@ -15,7 +15,7 @@ from mbench.core import plain
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from mbench.core.progress import Display, Progress
+    from mbench.core.progress import Progress
     from mbench.core.records import Record
     from mbench.terminal.listings import Listing
 
@@ -49,16 +49,6 @@ def progress(names: Sequence[str], shares: Mapping[str, float] | None = None, /)
     from mbench.terminal import progress as shown
 
     return shown.show(console(stderr=True), names, shares)
-
-
-def progress_of_run(sustain_s: float | None) -> Display:
-    """Return the display of a run; `sustain_s`: how long each network is under load after its sessions, if it is."""
-    from mbench.terminal import progress as shown
-
-    def display(names: Sequence[str], shares: Mapping[str, float] | None = None, /) -> AbstractContextManager[Progress]:
-        return shown.show(console(stderr=True), names, shares, afterwards_s=sustain_s or 0.0)
-
-    return display
 
 
 class Hushed:

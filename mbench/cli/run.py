@@ -112,7 +112,7 @@ def run(
     from mbench.core.run_options import RunOptions
 
     interrupted, hushed = False, printing.Hushed()
-    display = hushed if quiet else printing.progress_of_run(sustain_s)
+    display = hushed if quiet else printing.progress
     try:
         if resume is not None:
             _refuse_with_resume(click.get_current_context())

@@ -135,24 +135,12 @@ class Bars:
         console: Console,
         names: Sequence[str],
         shares: Mapping[str, float] | None = None,
-        *,
         clock: Clock = time.monotonic,
-        afterwards_s: float = 0.0,
     ) -> None:
-        """Show bars.
-
-        Args:
-            console: where.
-            names: one bar each.
-            shares: see `share`; None: it is a run.
-            clock: in seconds.
-            afterwards_s: what each network of a run takes once all have had their sessions.
-        """
+        """Show bars on `console` for `names`; `shares`: see `share`, None: of a run; `clock` in seconds."""
         self._console = console
         self._share = share_of_run if shares is None else functools.partial(share, shares=shares)
-        self.left: Estimator = ShareLeft(names, self._share, clock)
-        if shares is None:
-            self.left = SessionsLeft(names, clock, afterwards_s=afterwards_s)
+        self.left: Estimator = SessionsLeft(names, clock) if shares is None else ShareLeft(names, self._share, clock)
         longest = max(map(len, names), default=0)
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -214,13 +202,11 @@ def _word(stage: str, fraction: float) -> str:
 
 
 @contextmanager
-def show(
-    console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None, *, afterwards_s: float = 0.0
-) -> Iterator[Bars | Lines]:
-    """Yield what to report progress to, for as long as the work takes; see `Bars`."""
+def show(console: Console, names: Sequence[str], shares: Mapping[str, float] | None = None) -> Iterator[Bars | Lines]:
+    """Yield what to report progress to, for as long as the work takes. `shares`: see `share`; None: it is a run."""
     if not console.is_terminal:
         yield RunLines(console, names) if shares is None else Lines(console, names)
         return
-    bars = Bars(console, names, shares, afterwards_s=afterwards_s)
+    bars = Bars(console, names, shares)
     with bars.progress:
         yield bars

@@ -20,8 +20,6 @@ Clock = Callable[[], float]
 _PREFIX = re.compile(r"(again )?(\d+)/(\d+) (.*)")
 _ONCE = ("metering energy", "metering layers")
 """Stages that only the first session of a network has."""
-_AFTERWARDS = "sustaining"
-"""How the stage begins in which a network that has had its sessions is under load."""
 _SURE = 0.03
 """Below this share, what is done says nothing of the rest."""
 
@@ -73,7 +71,6 @@ class _Lasting:
     """Of each session that is over, without what only the first has."""
     once_s: float | None = None
     """Of what only the first has; None: it is not over."""
-    afterwards_since_s: float | None = None
     over: bool = False
 
 
@@ -99,15 +96,9 @@ class _Current:
 class SessionsLeft:
     """The time left of a run: sessions to come, each as long as those of its network that are over, or as all are."""
 
-    def __init__(self, names: Sequence[str], clock: Clock = time.monotonic, *, afterwards_s: float = 0.0) -> None:
-        """Begin.
-
-        Args:
-            names: of the networks.
-            clock: in seconds.
-            afterwards_s: what each network takes once all have had their sessions.
-        """
-        self._clock, self._afterwards_s = clock, afterwards_s
+    def __init__(self, names: Sequence[str], clock: Clock = time.monotonic) -> None:
+        """Begin; `clock` in seconds."""
+        self._clock = clock
         self._networks = {name: _Lasting() for name in names}
         self._session: _Current | None = None
         self._load: _Loaded | None = None
@@ -132,15 +123,11 @@ class SessionsLeft:
         if said.told or network.expected is None:
             network.expected = said.of
         running = self._session
-        mine = running is not None and running.network is network
-        if said.name.startswith(_AFTERWARDS) and network.afterwards_since_s is None:
-            network.afterwards_since_s = now
-        had_all = not (said.told or mine) and network.begun >= network.expected
-        if said.name == "measured" or had_all or network.afterwards_since_s is not None:
-            if mine:
+        if said.name == "measured":
+            if running is not None and running.network is network:
                 self._end(now)
             return
-        if not mine or (said.told and running is not None and said.number != running.number):
+        if running is None or running.network is not network or (said.told and said.number != running.number):
             self._end(now)
             network.begun += 1
             self._session = _Current(network=network, number=said.number, began_s=now)
@@ -188,8 +175,6 @@ class SessionsLeft:
             begun_s = self._load.began_s if self._load and self._load.network is network else None
             left_s += max(0.0, self._load_s - (0.0 if begun_s is None else self._clock() - begun_s))
             each_s = statistics.fmean(network.lasted_s) if network.lasted_s else usual_s
-            since_s = network.afterwards_since_s
-            left_s += max(0.0, self._afterwards_s - (0.0 if since_s is None else self._clock() - since_s))
             to_come = max(0, (network.expected or expected) - network.begun)
             left_s += to_come * each_s + (once_s if not network.begun else 0.0)
             if self._session is not None and self._session.network is network:

@@ -156,25 +156,6 @@ def test_what_a_session_showed_counts_at_its_end() -> None:
     assert left.seconds() == pytest.approx((5 + 6) * 2.0), "between sessions no session runs"
 
 
-def test_what_comes_after_the_sessions_counts_from_the_start() -> None:
-    world = World()
-    left = SessionsLeft(NAMES[:2], world.clock, afterwards_s=60.0)
-    for number in (1, 2):
-        for name in NAMES[:2]:
-            session(world, left, name, f"{number}/2 ", 2.0)
-            left.stage(name, f"{number}/2 measured", 1.0)
-    assert left.seconds() == pytest.approx(120.0)
-    for name in NAMES[:2]:
-        left.stage(name, "loading", 0.0)
-        world.passes(1.0, left)
-        for step in range(60):
-            left.stage(name, f"sustaining, {60 - step} s left", step / 60)
-            world.passes(1.0, left)
-        left.stage(name, "done", 1.0)
-    assert max(world.errors()) < HOLDS_WITHIN
-    assert left.seconds() == 0.0
-
-
 def test_one_that_failed_has_none_to_come() -> None:
     world = World()
     left = SessionsLeft(NAMES[:2], world.clock)
