@@ -15,9 +15,6 @@ from tvm import te, tirx, topi
 
 from mbench.core import dtypes
 
-Expression = Callable[[Mapping[str, Any], Sequence[Any], str], Any]
-"""(attributes, operands, their type) → the value of one element."""
-
 
 def sums_of(tensor: te.Tensor) -> str:
     """Return the type that a tensor's elements are summed in."""
@@ -246,63 +243,6 @@ def broadcast(tensor: te.Tensor, at: Sequence[Any], *, channels_first: bool = Fa
     places = [at[0], at[3], at[1], at[2]] if channels_first and len(at) == 4 else list(at)
     own = places[len(places) - len(tensor.shape) :]
     return tensor(*(0 if int(extent) == 1 else index for extent, index in zip(tensor.shape, own, strict=True)))
-
-
-def _clip(attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    low, high = attributes["low"], attributes["high"]
-    value = values[0]
-    value = value if math.isinf(low) else tirx.max(value, tirx.const(low, dtype))
-    return value if math.isinf(high) else tirx.min(value, tirx.const(high, dtype))
-
-
-def _within(low: float, high: float) -> Expression:
-    return lambda _attributes, values, dtype: _clip({"low": low, "high": high}, values, dtype)
-
-
-def _hard_sigmoid(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    """As torch has it: min(max(x + 3, 0), 6) / 6."""
-    clipped = _clip({"low": 0.0, "high": 6.0}, [values[0] + tirx.const(3.0, dtype)], dtype)
-    return clipped * tirx.const(1.0 / 6.0, dtype)
-
-
-def _sigmoid(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    one = tirx.const(1.0, dtype)
-    return one / (one + tirx.exp(tirx.const(0.0, dtype) - values[0]))
-
-
-def _gelu(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    x, half = values[0], tirx.const(0.5, dtype)
-    return x * (half + half * tirx.erf(x * tirx.const(math.sqrt(0.5), dtype)))
-
-
-def _gelu_tanh(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    x, half = values[0], tirx.const(0.5, dtype)
-    inner = (
-        x * tirx.const(math.sqrt(2 / math.pi), dtype) * (tirx.const(1.0, dtype) + x * x * tirx.const(0.044715, dtype))
-    )
-    return x * (half + half * tirx.tanh(inner))
-
-
-EXPRESSIONS: dict[str, Expression] = {
-    "add": lambda _attributes, values, _dtype: values[0] + values[1],
-    "subtract": lambda _attributes, values, _dtype: values[0] - values[1],
-    "multiply": lambda _attributes, values, _dtype: values[0] * values[1],
-    "divide": lambda _attributes, values, _dtype: values[0] / values[1],
-    "maximum": lambda _attributes, values, _dtype: tirx.max(*values),
-    "minimum": lambda _attributes, values, _dtype: tirx.min(*values),
-    "clip": _clip,
-    "scale": lambda attributes, values, dtype: values[0] * tirx.const(attributes["factor"], dtype),
-    "relu": _within(0.0, math.inf),
-    "relu6": _within(0.0, 6.0),
-    "hard_sigmoid": _hard_sigmoid,
-    "hard_swish": lambda attributes, values, dtype: values[0] * _hard_sigmoid(attributes, values, dtype),
-    "sigmoid": _sigmoid,
-    "silu": lambda attributes, values, dtype: values[0] * _sigmoid(attributes, values, dtype),
-    "gelu": _gelu,
-    "gelu_tanh": _gelu_tanh,
-    "tanh": lambda _attributes, values, _dtype: tirx.tanh(values[0]),
-}
-"""The element-wise operations of `networks.operations`."""
 
 
 def concatenated(tensors: Sequence[te.Tensor], axis: int) -> te.Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import tvm
 from tvm import relax, te, tirx
 
-from mbench.compile import computations, fused_kernel
+from mbench.compile import computations, elements, fused_kernel
 from mbench.core import dtypes, units
 from mbench.core.errors import BuildError
 from mbench.networks import kernels, layers, layout, operations
@@ -313,7 +313,7 @@ class _KernelWriter:
 
             for node in nodes:
                 operands = [read(name) for name in node.inputs]
-                values[node.name] = computations.EXPRESSIONS[node.op](node.attributes, operands, sums)
+                values[node.name] = elements.EXPRESSIONS[node.op](node.attributes, operands, sums)
             result = values[end.name]
             return result if sums == end.dtype else result.astype(end.dtype)
 
