@@ -11,7 +11,7 @@ from mbench.networks.graph_builder import GraphBuilder
 
 
 def residual() -> Graph:
-    """An inverted residual: 8 channels to 48, depthwise 3x3, back to 8, and the sum."""
+    """An inverted residual: 8 channels to 48, depthwise 3x3, back to 8, and the sum; as it is inside of a network."""
     builder = GraphBuilder()
     x = builder.convolution("stem", builder.input("x", (2, 3, 6, 6)), 8, kernel=3, role="stem")
     with builder.block("block1"):
@@ -19,19 +19,19 @@ def residual() -> Graph:
         y = builder.convolution("dw", y, 48, kernel=3, groups=48, role="depthwise", activation="relu6")
         y = builder.convolution("project", y, 8, role="project")
         y = builder.add("add", "add", y, x, role="residual")
-    return folding.fold(builder.graph(y)).graph
+    return folding.fold(builder.graph(builder.add("global_avg_pool", "pool", y))).graph
 
 
 def test_a_layer_is_named_for_its_anchor_and_says_what_else_it_computes() -> None:
     found = {spec.name: spec for spec in layers.of_graph(residual())}
-    assert list(found) == ["stem", "block1.expand", "block1.dw", "block1.project"]
+    assert list(found) == ["stem", "block1.expand", "block1.dw", "block1.project", "pool"]
     assert found["block1.dw"].operations == ("conv2d", "relu6")
     assert found["block1.project"].operations == ("conv2d", "add")
-    assert [(spec.block, spec.role) for spec in found.values()][1:] == [
+    assert [(spec.block, spec.role) for spec in found.values()][1:4] == [
         ("block1", "expand"), ("block1", "depthwise"), ("block1", "project")
     ]  # fmt: skip
     assert [spec.op for spec in found.values()] == [
-        "conv2d", "pointwise_conv2d", "depthwise_conv2d", "pointwise_conv2d"
+        "conv2d", "pointwise_conv2d", "depthwise_conv2d", "pointwise_conv2d", "pool"
     ]  # fmt: skip
     assert found["block1.dw"].groups == 48
     assert found["stem"].kernel_size == (3, 3)
@@ -47,10 +47,10 @@ def test_costs_are_those_counted_by_hand() -> None:
     """Multiply-adds: pixels x outputs x inputs x taps / groups, at batch 2; a residual is read as well."""
     found = {spec.name: costs.of_layer(spec) for spec in layers.of_graph(residual())}
     assert [cost.macs for cost in found.values()] == [
-        2 * 36 * 8 * 3 * 9, 2 * 36 * 48 * 8, 2 * 36 * 48 * 9, 2 * 36 * 8 * 48
+        2 * 36 * 8 * 3 * 9, 2 * 36 * 48 * 8, 2 * 36 * 48 * 9, 2 * 36 * 8 * 48, 0
     ]  # fmt: skip
-    assert [cost.params for cost in found.values()] == [8 * 3 * 9, 48 * 8, 48 * 9, 8 * 48]
-    assert [cost.biases for cost in found.values()] == [8, 48, 48, 8]
+    assert [cost.params for cost in found.values()] == [8 * 3 * 9, 48 * 8, 48 * 9, 8 * 48, 0]
+    assert [cost.biases for cost in found.values()] == [8, 48, 48, 8, 0]
     assert found["block1.project"].activation_bytes == 4 * 2 * 36 * (48 + 8 + 8)
     assert found["stem"].weight_bytes == 4 * (8 * 3 * 9 + 8)
 
@@ -95,3 +95,22 @@ def test_a_convolution_whose_output_is_only_seen_otherwise_keeps_its_four_sides(
     found = layers.of_graph(builder.graph(builder.linear("fc", builder.add("reshape", "flat", head, shape=(1, 16)), 4)))
     assert [spec.output_shape for spec in found] == [(1, 8, 1, 1), (1, 16, 1, 1), (1, 4)]
     assert found[-1].inputs == ("head",)
+
+
+def test_operations_of_users_files_are_kinds_of_their_own() -> None:
+    builder = GraphBuilder()
+    x = builder.convolution("conv", builder.input("x", (1, 3, 6, 6)), 8, norm=None)
+    weight = builder.parameter("weight", (8, 2, 3, 2))
+    y = builder.add("conv2d_transpose", "up", x, weight, strides=(2, 3), padding=(0, 0, 0, 0), output_padding=(0, 0),
+                    dilation=(1, 1), groups=2)  # fmt: skip
+    y = builder.add("resize2d", "larger", y, size=(26, 34), mode="nearest")
+    y = builder.add("lrn", "norm", y, size=3, alpha=1.0, beta=0.75, bias=1.0)
+    builder.add("reduce_max", "most", y, axes=(0, 1, 2, 3), keepdims=False)
+    found = {spec.name: spec for spec in layers.of_graph(builder.graph("most"))}
+    kinds = ["pointwise_conv2d", "transposed_conv2d", "resize", "norm", "reduce"]
+    assert [spec.op for spec in found.values()] == kinds
+    up = found["up"]
+    assert (up.kernel_size, up.stride, up.groups, up.params) == ((3, 2), (2, 3), 2, 8 * 2 * 3 * 2)
+    assert up.macs == 6 * 6 * 8 * 2 * 3 * 2
+    assert found["most"].output_shape == (1,)
+    assert list(record_rules.of_layers(list(found.values()), "layers")) == []
