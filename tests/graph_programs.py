@@ -38,7 +38,7 @@ class Program:
 
 def compiled(graph: Graph, parameters: Arrays, machine: KernelMachine = kernels.AVX2) -> Program:
     """Compile a graph that is not folded, by the rules of a machine; it runs on whatever processor there is."""
-    folded = folding.fold(graph)
+    folded = folding.as_compiled(graph)
     target = kernels.host_target()
     lowered = to_relax.lower(folded.graph, fusing.plan(folded.graph, machine))
     with target:

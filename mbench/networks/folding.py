@@ -74,12 +74,14 @@ def _by_output(convolution: Node, scale: np.ndarray, weight: tuple[int, ...]) ->
     return scale.reshape(groups, -1).repeat(weight[0] // groups, axis=0)[..., None, None]
 
 
-def fold(graph: Graph) -> Folded:
-    """Return a graph as it is compiled: all that scales and shifts channels folded into the convolutions before.
+def as_compiled(graph: Graph) -> Folded:
+    """Return a graph folded, in nodes that are quick to compute, with outputs that lie as people have them."""
+    folded = fold(simplifying.simplified(graph))
+    return dataclasses.replace(folded, graph=simplifying.with_outputs_as_given(folded.graph))
 
-    Its nodes are simplified, and its outputs lie as people have them (see `simplifying`).
-    """
-    graph = simplifying.simplified(graph)
+
+def fold(graph: Graph) -> Folded:
+    """Return a graph with all that scales and shifts channels folded into the convolutions before."""
     chains = {node.name: _chain(graph, node) for node in graph.nodes if node.op in _CONVOLUTIONS}
     chains = {name: chain for name, chain in chains.items() if chain}
     gone = {node.name for chain in chains.values() for node in chain}
@@ -114,7 +116,7 @@ def fold(graph: Graph) -> Folded:
         return (product, total)
 
     folded = graph.rewritten(change, renamed=renamed, parameters=added)
-    return Folded(graph=simplifying.with_outputs_as_given(folded), _before=graph, _chains=chains, _apart=apart)
+    return Folded(graph=folded, _before=graph, _chains=chains, _apart=apart)
 
 
 def _weight_of(graph: Graph, name: str) -> str:
