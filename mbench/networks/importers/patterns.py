@@ -182,12 +182,6 @@ def _reshaped_twice(_rewriter: _Rewriter, node: Node, found: Found) -> Node:
     return dataclasses.replace(node, inputs=(found["x"],))
 
 
-def _permuted_twice(rewriter: _Rewriter, node: Node, found: Found) -> Node:
-    first = rewriter.nodes[node.inputs[0]].attributes["axes"]
-    axes = tuple(first[axis] for axis in node.attributes["axes"])
-    return dataclasses.replace(node, inputs=(found["x"],), attributes={"axes": axes})
-
-
 def _with_bias(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     """Let a sum with one number for each output be the bias of a fully connected layer."""
     product = next(rewriter.nodes[name] for name in node.inputs if name in rewriter.nodes)
@@ -232,20 +226,6 @@ def _group_norm(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     return dataclasses.replace(node, op="group_norm", inputs=(found["x"], *given), attributes=attributes)
 
 
-def _padded(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
-    """Let a pad with zeros before a convolution be the convolution's own padding."""
-    pad = rewriter.nodes[node.inputs[0]]
-    known = pad.attributes
-    if known["mode"] != "constant" or known["value"] != 0.0 or any(map(any, known["widths"][:2])):
-        return None
-    (top, bottom), (left, right) = known["widths"][2:]
-    more = (top, left, bottom, right)
-    padding = tuple(side + extra for side, extra in zip(node.attributes["padding"], more, strict=True))
-    return dataclasses.replace(
-        node, inputs=(found["x"], *node.inputs[1:]), attributes={**node.attributes, "padding": padding}
-    )
-
-
 def _whole_pool(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     known = node.attributes
     if tuple(known["kernel"]) != rewriter.shape(found["x"])[2:] or any(known["padding"]) or node.shape[2:] != (1, 1):
@@ -284,7 +264,6 @@ _PATTERNS: tuple[tuple[Pattern, MakeNode], ...] = (
     (("maximum", "x", ("scale", "x", "slope")), _leaky),
     (("scale", ("scale", "x", "inner"), "outer"), _scaled_twice),
     (("reshape", ("reshape", "x")), _reshaped_twice),
-    (("permute", ("permute", "x")), _permuted_twice),
     (("add", ("linear", "x", "@w"), "@b"), _with_bias),
     (("add", ("multiply", ("divide", _APART, _DEVIATION), "@w"), "@b"), _layer_norm),
     (("add", ("multiply", ("multiply", _APART, ("reciprocal", _DEVIATION)), "@w"), "@b"), _layer_norm),
@@ -292,8 +271,6 @@ _PATTERNS: tuple[tuple[Pattern, MakeNode], ...] = (
         ("add", ("multiply", ("reshape", ("=", "i", ("instance_norm", ("reshape", "x"), "@o", "@z"))), "@w"), "@b"),
         _group_norm,
     ),
-    (("conv2d", ("pad", "x"), "@w"), _padded),
-    (("conv2d", ("pad", "x"), "@w", "@b"), _padded),
     (("avg_pool2d", "x"), _whole_pool),
 )
 
