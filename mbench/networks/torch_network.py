@@ -62,18 +62,20 @@ def run(graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Values) -> t
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def draw(graph: Graph) -> dict[str, np.ndarray]:
+def draw(
+    graph: Graph, known: Mapping[str, np.ndarray] | None = None, inputs: Values | None = None
+) -> dict[str, np.ndarray]:
     """Return parameters for a graph, the same on every machine.
 
     Each is drawn by a generator that its name seeds, in the order of execution; statistics are what flows through.
+
+    Args:
+        graph: not folded.
+        known: parameters that are not to be drawn.
+        inputs: what flows through; by default random images.
     """
-    images = torch.Generator().manual_seed(SEED)
-    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op == "batch_norm"]
-    size = max((math.prod(given.shape[2:]) for given in graph.inputs.values()), default=1)
-    wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
-    count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
-    inputs = {name: torch.randn(count, *given.shape[1:], generator=images) for name, given in graph.inputs.items()}
-    drawn: dict[str, np.ndarray] = {}
+    drawn = dict(known or {})
+    inputs = _calibration(graph) if inputs is None else inputs
 
     def give(node: Node, read: list[torch.Tensor]) -> list[torch.Tensor]:
         names = [name for name in graph.constants(node) if name not in drawn]
@@ -84,6 +86,16 @@ def draw(graph: Graph) -> dict[str, np.ndarray]:
 
     _run(graph, inputs, give)
     return drawn
+
+
+def _calibration(graph: Graph) -> Values:
+    """Return random images, enough of them that the smallest map has a mean and a variance."""
+    images = torch.Generator().manual_seed(SEED)
+    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op == "batch_norm"]
+    size = max((math.prod(given.shape[2:]) for given in graph.inputs.values()), default=1)
+    wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
+    count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
+    return {name: torch.randn(count, *given.shape[1:], generator=images) for name, given in graph.inputs.items()}
 
 
 def _drawn(node: Node, read: list[torch.Tensor], shapes: list[tuple[int, ...]]) -> list[torch.Tensor]:

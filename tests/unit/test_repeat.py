@@ -160,6 +160,6 @@ def test_a_hostile_name_is_one_word_of_the_command(name: str) -> None:
 
 
 def test_the_command_line_has_the_defaults_of_the_options() -> None:
-    assert parsed(["mbench", "run"])[2] == RunOptions(batch=(1,))
+    assert parsed(["mbench", "run"])[2] == RunOptions()
     named = {option for param in run.params if isinstance(param, click.Option) for option in param.opts}
     assert {flag(field) for field in RunOptions.__struct_fields__} <= named
