@@ -47,6 +47,14 @@ def read(
         from mbench.networks.importers import onnx_file
 
         found = onnx_file.read(Path(text), shapes=shapes, batch=batch)
+    elif kind == "pt2":
+        from mbench.networks.importers import export_file
+
+        found = export_file.read(Path(text), shapes=shapes, batch=batch)
+    elif kind == "function":
+        from mbench.networks.importers import module_function
+
+        found = module_function.read(text, shapes=shapes, batch=batch)
     else:
         raise UsageError(f"{text!r} names no network; expected FILE.onnx, FILE.pt2 or package.module:function")
     return found

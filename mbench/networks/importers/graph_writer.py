@@ -67,8 +67,9 @@ class Value:
         return float(self.array.reshape(-1)[0]) if self.array is not None and self.array.size == 1 else None
 
 
-def constant(array: np.ndarray, name: str = "") -> Value:
+def constant(numbers: Any, name: str = "") -> Value:
     """Return a constant."""
+    array = np.asarray(numbers)
     return Value(name=name, type=TensorType(shape=array.shape, dtype=str(array.dtype)), array=array)
 
 
@@ -160,7 +161,14 @@ class GraphWriter:
         return name
 
     def graph(self, outputs: Sequence[Value]) -> Graph:
-        """Return what was written and an output needs; its parameters are in `parameters`."""
+        """Return what was written and an output needs; its parameters are in `parameters`.
+
+        Raises:
+            LayerError: an output is always the same.
+        """
+        place = next((place for place, each in enumerate(outputs) if each.is_constant), None)
+        if place is not None:
+            raise LayerError(f"output {place + 1} does not depend on the inputs; leave it out of the network's outputs")
         names = tuple(self.named(each, "output") for each in outputs)
         types = {name: TensorType(shape=array.shape, dtype=str(array.dtype)) for name, array in self.parameters.items()}
         whole = Graph(inputs=self._inputs, parameters=types, nodes=tuple(self._nodes), outputs=names)
@@ -227,6 +235,10 @@ class GraphWriter:
     def power(self, x: Value, exponent: Operand) -> Value:
         """Return a power; small whole exponents are products, which cost less."""
         number = exponent.number if isinstance(exponent, Value) else float(exponent)
+        if isinstance(exponent, Value) and exponent.dtype != x.dtype:
+            if not exponent.is_float or x.is_float:
+                return self.power(x, self.add("cast", exponent, to=x.dtype))
+            return self.add("cast", self.power(self.add("cast", x, to=exponent.dtype), exponent), to=x.dtype)
         widens = isinstance(exponent, Value) and exponent.rank > x.rank
         if number is None or widens or x.is_constant:
             return self.add("power", x, exponent)

@@ -20,9 +20,10 @@ from mbench.networks.importers.graph_writer import LayerError
 from mbench.networks.importers.imported import Arrays, Imported
 from mbench.networks.importers.input_shapes import Side
 from mbench.networks.importers.messages import plain
+from mbench.networks.importers.onnx_operations import OPERATIONS
 from mbench.networks.importers.onnx_types import numpy_name
 
-OPSETS = (7, 26)
+OPSETS = (7, 28)
 """The first and the last version of ONNX's own operations whose meaning is known here."""
 _LARGEST = 2**31 - 1
 """Bytes of a message of protobuf."""
@@ -47,8 +48,7 @@ def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None
     model = _opened(onnx, path)
     opset = _checked(onnx, model, path)
     _load_external(onnx, model, path)
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+    model = _inlined(model, path)
     types = _inputs(model, path, shapes, batch)
     found = onnx_graph.read(model, types, where=str(path))
     whole.check(found.graph, found.parameters, found.macs, where=str(path))
@@ -135,6 +135,30 @@ def _load_external(onnx: Any, model: Any, path: Path) -> None:
             helper.load_external_data_for_model(model, str(folder))
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
             raise UsageError(f"{path}: its weights cannot be read: {plain(why(error))}") from error
+
+
+def _inlined(model: Any, path: Path) -> Any:
+    """Return a model without functions of its own, and with ONNX's own definition of what mbench has no form for."""
+    import onnx.inliner
+
+    schemas = {each.name: each for each in onnx.defs.get_all_schemas() if each.domain in _OWN}
+    defined = {name for name, each in schemas.items() if each.has_function or each.has_context_dependent_function}
+    try:
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        wanted = {node.op_type for node in model.graph.node if node.domain in _OWN} & defined - OPERATIONS.keys()
+        for node in model.graph.node if wanted else ():  # the inliner leaves out attributes that have their defaults
+            given = {each.name for each in node.attribute}
+            known = schemas[node.op_type].attributes.values() if node.op_type in wanted else ()
+            node.attribute.extend(
+                each.default_value for each in known if each.default_value.name and each.name not in given
+            )
+        if wanted:
+            names = [("", name) for name in wanted]
+            model = onnx.inliner.inline_selected_functions(model, names, inline_schema_functions=True)
+    except Exception as error:
+        raise UsageError(f"{path}: its functions cannot be taken apart: {plain(why(error))}") from error
+    return model
 
 
 def _inputs(model: Any, path: Path, shapes: Mapping[str, tuple[int, ...]], batch: int | None) -> dict[str, TensorType]:

@@ -77,7 +77,10 @@ class _Reader:
             else:
                 self._read(node)
         outputs = [self._value(each.name) for each in self._graph.output]
-        graph = self._writer.graph(outputs)
+        try:
+            graph = self._writer.graph(outputs)
+        except LayerError as error:
+            raise UsageError(f"{self._where}: {error}") from error
         parameters = {name: self._writer.parameters[name] for name in graph.parameters}
         computed = onnx_order.computed(self._graph.node, [each.name for each in self._graph.output])
         macs = {name: count for name, count in self._macs.items() if name in computed or name in self._inside}

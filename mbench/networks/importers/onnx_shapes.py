@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mbench.core import units
 from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, axis_of, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, Reading
 from mbench.networks.importers.onnx_types import numpy_name
@@ -265,11 +266,10 @@ def _depth_to_space(layer: OnnxLayer) -> Value:
 
 
 def _space_to_depth(layer: OnnxLayer) -> Value:
-    size, (n, c, h, w) = int(layer.attribute("blocksize", 1)), layer.x.shape
+    size, how, (n, c, h, w) = int(layer.attribute("blocksize", 1)), layer.attribute("mode", "DCR"), layer.x.shape
     parts = layer.writer.reshaped(layer.x, (n, c, h // size, size, w // size, size))
-    return layer.writer.reshaped(
-        layer.writer.permuted(parts, (0, 3, 5, 1, 2, 4)), (n, c * size**2, h // size, w // size)
-    )
+    order = (0, 3, 5, 1, 2, 4) if how == "DCR" else (0, 1, 3, 5, 2, 4)
+    return layer.writer.reshaped(layer.writer.permuted(parts, order), (n, c * size**2, h // size, w // size))
 
 
 def _dequantized(layer: OnnxLayer) -> Value:
