@@ -50,7 +50,9 @@ class World:
 
     def job(self, **changes: Any) -> job.Job:
         settings = msgspec.structs.replace(SETTINGS, **changes.pop("settings", {}))
-        networks = tuple(variants.parse(name, batch=settings.batch, dtype=settings.dtype) for name in settings.variants)
+        networks = changes.pop("networks", None) or tuple(
+            variants.parse(name, batch=settings.batch, dtype=settings.dtype) for name in settings.variants
+        )
         given = {
             "target": self.target, "host": host.describe(), "device": "local", "path": self.path, "networks": networks,
             **changes,

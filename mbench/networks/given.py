@@ -12,6 +12,7 @@ from mbench.core import dtypes
 from mbench.core.errors import UsageError, shown
 from mbench.core.records import Variant
 from mbench.networks import variants
+from mbench.networks.importers import front_ends
 from mbench.networks.importing import TIMEOUT_S, ImportPlan
 from mbench.networks.network import Network, reading
 
@@ -67,15 +68,13 @@ class GivenNetworks:
         for source in sources:
             plan = ImportPlan(source=source, shapes=shapes, inputs=how.inputs)
             imported[source] = Network(reading(plan, how.timeout_s), batches[0])
-            if ":" in source and not Path(source).exists():
-                self.notes += (f"{source}: its code was run once, to import the network; nothing runs it again",)
+            if (said := front_ends.runs(source)) is not None:
+                self.notes += (f"{source}: {said}; it was done once, in a process of its own",)
         self._items = [imported.get(item, item) if isinstance(item, str) else item for item in self._items]
         self._names = _distinct([item for item in self._items if isinstance(item, Network)])
 
     def _sorted(self, given: Iterable[AnyNetwork]) -> list[str]:
         """Keep what was given, grids expanded; return the files and functions among it, each once."""
-        from mbench.networks.importers import front_ends
-
         sources = list[str]()
         names = list[str]()
 

@@ -7,9 +7,7 @@ happens there happens to it alone. What comes of it is a variant, by which all e
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +57,7 @@ def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
     """
     limits = TaskLimits(time_s=timeout_s, memory_bytes=system_limits.memory_bytes() * _MEMORY_SHARE)
     try:
-        with Children(1, limits=limits, prepare=_prepare) as pool:
+        with Children(1, limits=limits) as pool:
             [done] = as_completed([pool.submit(_import, plan)])
             return done.result()
     except MbenchError:
@@ -67,12 +65,6 @@ def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
     except ChildError as error:
         hint = f"out of memory?{system_limits.memory_hint()}"
         raise UsageError(f"{plan.source}: it cannot be imported: {error}; {hint}") from error
-
-
-def _prepare() -> None:
-    """Let modules be found in this folder too, as `python -m` does."""
-    if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
 
 
 def _import(plan: ImportPlan) -> Variant:

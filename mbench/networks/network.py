@@ -138,7 +138,8 @@ def _shape(name: str, sides: Sequence[int]) -> tuple[int, ...]:
 
 
 def _of_module(module: Any, example: Any, name: str | None, batch: int | None) -> Variant:
-    from mbench.networks.importers import front_ends
+    from mbench.networks.importers import module_function
 
-    found = front_ends.of_module(module, example, name=name, batch=batch)
-    return importing.kept(found, found.name, batch=batch)
+    called = name or type(module).__name__
+    found = module_function.of_module(module, example, name=called, where=called, shapes={}, batch=batch)
+    return importing.kept(found, called, batch=batch)

@@ -10,13 +10,15 @@ import dataclasses
 import functools
 import importlib.metadata
 import multiprocessing
+import os
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from mbench.core import artifact, dtypes, no_gc
+from mbench.core import artifact, dtypes, no_gc, resources
 from mbench.core.children import Children
 from mbench.core.records import Variant
 from mbench.networks import architectures, imported_store
@@ -125,7 +127,13 @@ def begin(variant: Variant) -> Future[Weights]:
         drawn: Future[Weights] = Future()
         drawn.set_result(draw(variant))
         return drawn
-    return _beside().submit(draw, variant)
+    return _beside().submit(_draw_beside, resources.cache_dir(), variant)
+
+
+def _draw_beside(cache: Path, variant: Variant) -> Weights:
+    """Draw in a process that may have been started when the cache was another."""
+    os.environ["MBENCH_CACHE_DIR"] = str(cache)
+    return draw(variant)
 
 
 @functools.cache

@@ -128,7 +128,8 @@ def test_what_is_run_is_said(files: dict[str, Any]) -> None:
     files["package.module:function"] = {"name": "function", "source": "function"}
     asked = GivenNetworks(["net.onnx", "package.module:function"], HowToImport())
     assert asked.notes == (
-        "package.module:function: its code was run once, to import the network; nothing runs it again",
+        "package.module:function: imports the module package.module and calls function(): their code runs with your "
+        "rights; it was done once, in a process of its own",
     )
 
 

@@ -8,11 +8,12 @@ import imported_networks as networks
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 import mbench
 from mbench.core.errors import UsageError
 from mbench.core.records import Variant
-from mbench.networks import importing
+from mbench.networks import architectures, imported_store, importing
 from mbench.networks.importing import ImportPlan
 
 
@@ -51,3 +52,22 @@ def test_a_shape_that_cannot_be_is_refused(shape: tuple[int, ...], plans: list[I
 def test_numbers_of_numpy_are_sides_too(plans: list[ImportPlan]) -> None:
     mbench.Network.from_onnx("net.onnx", input_shapes={"image": np.array([1, 3, 16, 16])})  # type: ignore[dict-item]
     assert plans[0].shapes == {"image": (1, 3, 16, 16)}
+
+
+def test_a_torch_module_is_imported_in_this_process_and_again_for_another_batch() -> None:
+    """Oracle: the module itself."""
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 5))
+    image = torch.randn(1, 3, 8, 8)
+    network = mbench.Network.from_module(module.eval(), image, name="my net")
+    variant = network.at()
+    assert (variant.name, variant.source, variant.batch) == ("my-net", "function", 1)
+    examples, [output] = imported_store.reference(variant)
+    [value] = examples.values()
+    np.testing.assert_allclose(output, module(torch.from_numpy(value)).detach().numpy(), rtol=1e-6)
+    assert [layer.op for layer in architectures.layers(variant)] == ["conv2d", "transpose", "dense"]
+    assert architectures.layers(network.at(2))[0].input_shape == (2, 3, 8, 8)
+    assert mbench.Network.from_module(module, image).name == "Sequential"
+    with pytest.raises(UsageError, match="training mode"):
+        mbench.Network.from_module(module.train(), image)
+    with pytest.raises(UsageError, match=r"expected \(network, example\)"):
+        mbench.Network.from_module(module.eval(), "image")

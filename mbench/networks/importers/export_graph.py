@@ -163,7 +163,7 @@ class _Reader:
         """Return the arguments of a node by their names in its schema."""
         given = self._argument(node.args)
         found = {}
-        for place, argument in enumerate(node.target._schema.arguments):  # noqa: SLF001
+        for place, argument in enumerate(node.target._schema.arguments):
             if place < len(given):
                 found[argument.name] = given[place]
             else:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from mbench.networks.importers.export_layer import ExportLayer
-from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, constant
+from mbench.networks.importers.graph_writer import LayerError, Value, constant
 from mbench.networks.importers.onnx_windows import as_image, like
 
 Reading = Callable[[ExportLayer], Any]

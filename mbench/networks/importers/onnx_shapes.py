@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mbench.core import units
 from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, axis_of, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, Reading
 from mbench.networks.importers.onnx_types import numpy_name
