@@ -176,7 +176,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         activation_peak_bytes=memory.arena_bytes(planned) + sum(each.nbytes for each in drawn.examples.values()),
         workspace_bytes=max(layer.workspace_bytes for layer in layers),
         input_names=tuple(graph.inputs),
-        output_names=graph.outputs,
+        output_names=architectures.graph(variant).outputs,
         reference=drawn.reference,
         files={},
     )

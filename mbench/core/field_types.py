@@ -58,7 +58,9 @@ Sides = Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=6)]
 
 Op = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$(?!\n)", max_length=64)]
 """What a layer does. The list is open: a reader shows one that it does not know as it is called."""
-CONVOLUTIONS: tuple[Op, ...] = ("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d")
+CONVOLUTIONS: tuple[Op, ...] = (
+    *("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d", "transposed_conv2d"),
+)
 """The kinds of layers that are convolutions."""
 ROLES = (
     *("stem", "expand", "depthwise", "project", "pointwise", "standard", "squeeze", "reduce", "excite", "residual"),

@@ -265,8 +265,9 @@ class Layer(Strict, frozen=True, kw_only=True):
     source_names: Texts = ()
     """What the user's own file calls it; empty for a built-in network."""
     op: Op
-    """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`,
-    `softmax`, `elementwise`, … , or `other`; of a fused kernel, `inverted_residual` and the like."""
+    """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `transposed_conv2d`,
+    `dense`, `matmul`, `pool`, `softmax`, `resize`, `reduce`, `elementwise`, … , or `other`; of a fused kernel,
+    `inverted_residual` and the like."""
     operations: Texts = ()
     """All that its kernels compute, in order, such as `conv2d`, `relu6`, `add`; empty where it was not recorded."""
     contains: Texts = ()

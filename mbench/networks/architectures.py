@@ -154,7 +154,7 @@ def folded(variant: Variant) -> Folded:
     return _folded(graph(variant))
 
 
-_folded = functools.lru_cache(maxsize=_KEPT)(folding.fold)
+_folded = functools.lru_cache(maxsize=_KEPT)(folding.as_compiled)
 
 
 def layers(variant: Variant) -> tuple[LayerSpec, ...]:

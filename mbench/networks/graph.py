@@ -176,10 +176,10 @@ def _needed(
         if node.name in wanted:
             wanted.update(node.inputs)
     kept = tuple(node for node in nodes if node.name in wanted)
-    read = dict.fromkeys(name for node in kept for name in node.inputs if name in parameters)
+    read = dict.fromkeys(name for names in (*(node.inputs for node in kept), outputs) for name in names)
     return Graph(
         inputs=inputs,
-        parameters={name: parameters[name] for name in read},
+        parameters={name: parameters[name] for name in read if name in parameters},
         nodes=kept,
         outputs=outputs,
     )

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mbench.networks import rearranging
 from mbench.networks.graph import GraphError
 
 Extents = tuple[int, ...]
@@ -84,6 +85,14 @@ def reshape(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     shape: Extents = tuple(attributes["shape"])
     if math.prod(shape) != math.prod(inputs[0]):
         raise GraphError(f"{inputs[0]} cannot be reshaped to {shape}")
+    return shape
+
+
+def rearrange(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
+    """Return the new shape, whose axes are made of whole parts as those of the old one are."""
+    shape, parts = reshape(inputs, attributes), attributes["parts"]
+    rearranging.grouped(range(len(parts)), parts, inputs[0])
+    rearranging.grouped(attributes["order"], parts, shape)
     return shape
 
 

@@ -21,6 +21,7 @@
 | `argmax`, `argmin` | x, gives int64 | `axis`, `keepdims` |
 | `reshape` | x | `shape` |
 | `permute` | x | `axes` |
+| `rearrange` | x | `parts`, `order`, `shape`: see `networks.rearranging` |
 | `concat` | x, … | `axis` |
 | `slice` | x | `axis`, `begin`, `end` (None: past the last, or the first), `step` (1), which may be negative |
 | `expand` | x, which broadcasts to it | `shape` |
@@ -80,7 +81,7 @@ def _of_weights(inputs: tuple[Extents, ...], output: Extents) -> int:
 
 
 def _of_inputs(inputs: tuple[Extents, ...], _output: Extents) -> int:
-    """Multiply-adds where each element that is read meets all weights of its channel, what is cut off included."""
+    """Multiply-adds where each element that is read meets all weights of its channel, those outside included."""
     return math.prod(inputs[0]) * math.prod(inputs[1][1:])
 
 
@@ -116,6 +117,7 @@ ONLY_IN_FILES: dict[str, Operation] = {
     **{f"reduce_{how}": _REDUCTION for how in ("mean", "sum", "max", "min", "prod")},
     **dict.fromkeys(("argmax", "argmin"), _PLACE),
     "expand": Operation(shape=shapes.expand),
+    "rearrange": Operation(shape=shapes.rearrange),
     "gather": Operation(shape=shapes.gather),
     "power": _ELEMENTS,
     "mod": dataclasses.replace(_ELEMENTS, reads=2),

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from mbench.networks import torch_operations
-from mbench.networks.graph import Graph, Node
+from mbench.networks.graph import Graph, Node, TensorType
 
 SEED = 20170417
 _CALIBRATION_IMAGES = 4
@@ -45,7 +45,14 @@ def one_thread() -> Iterator[None]:
 def example_inputs(graph: Graph) -> Values:
     """Return the inputs that numerics are checked on: standard normal, the same on every machine."""
     generator = torch.Generator().manual_seed(SEED + 1)
-    return {name: torch.randn(*given.shape, generator=generator) for name, given in graph.inputs.items()}
+    return {name: _normal(given, given.shape, generator) for name, given in graph.inputs.items()}
+
+
+def _normal(given: TensorType, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Return numbers of a normal distribution, float32; of whole numbers 0 and 1, which are places too."""
+    if "float" in given.dtype:
+        return torch.randn(*shape, generator=generator)
+    return torch.randint(0, 2, shape, generator=generator).to(getattr(torch, given.dtype))
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -58,12 +65,13 @@ def run(graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Values) -> t
         inputs: its inputs; the batch may be another than the graph's, where no reshape holds it.
     """
     constants = {name: torch.from_numpy(value) for name, value in parameters.items()}
+    inputs = {**inputs, **{name: constants[name] for name in graph.outputs if name in graph.parameters}}
     return _run(graph, inputs, lambda node, _read: [constants[name] for name in graph.constants(node)])
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def draw(
-    graph: Graph, known: Mapping[str, np.ndarray] | None = None, inputs: Values | None = None
+    graph: Graph, given: Mapping[str, np.ndarray] | None = None, inputs: Values | None = None
 ) -> dict[str, np.ndarray]:
     """Return parameters for a graph, the same on every machine.
 
@@ -71,31 +79,46 @@ def draw(
 
     Args:
         graph: not folded.
-        known: parameters that are not to be drawn.
-        inputs: what flows through; by default random images.
+        given: parameters that are not drawn, such as those of a user's file, whose network has no other batch than its
+            own; without any, several images flow through.
+        inputs: what flows through; by default random numbers.
     """
-    drawn = dict(known or {})
-    inputs = _calibration(graph) if inputs is None else inputs
+    inputs = _calibration(graph, several=given is None) if inputs is None else inputs
+    drawn = {**{name: np.zeros(graph.shape(name), np.float32) for name in _unread(graph)}, **(given or {})}
 
     def give(node: Node, read: list[torch.Tensor]) -> list[torch.Tensor]:
         names = [name for name in graph.constants(node) if name not in drawn]
         if names:
-            given = _drawn(node, read, [graph.shape(name) for name in names])
-            drawn.update({name: value.numpy() for name, value in zip(names, given, strict=True)})
+            numbers = _drawn(node, read, [graph.shape(name) for name in names])
+            drawn.update({name: _typed(graph, name, value) for name, value in zip(names, numbers, strict=True)})
         return [torch.from_numpy(drawn[name]) for name in graph.constants(node)]
 
     _run(graph, inputs, give)
     return drawn
 
 
-def _calibration(graph: Graph) -> Values:
-    """Return random images, enough of them that the smallest map has a mean and a variance."""
+def _calibration(graph: Graph, *, several: bool) -> Values:
+    """Return random inputs; `several`: as many images as the smallest map needs to have a mean and a variance."""
     images = torch.Generator().manual_seed(SEED)
     sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op == "batch_norm"]
-    size = max((math.prod(given.shape[2:]) for given in graph.inputs.values()), default=1)
+    size = max((math.prod(each.shape[2:]) for each in graph.inputs.values()), default=1)
     wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
     count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
-    return {name: torch.randn(count, *given.shape[1:], generator=images) for name, given in graph.inputs.items()}
+    return {
+        name: _normal(each, (count, *each.shape[1:]) if several else each.shape, images)
+        for name, each in graph.inputs.items()
+    }
+
+
+def _unread(graph: Graph) -> list[str]:
+    """Return the parameters that no node reads."""
+    return [name for name in graph.parameters if not graph.users[name]]
+
+
+def _typed(graph: Graph, name: str, value: torch.Tensor) -> np.ndarray:
+    """Return numbers for a parameter; whole ones are 0, which is a place everywhere."""
+    dtype, array = graph.parameters[name].dtype, value.numpy()
+    return array if "float" in dtype else np.zeros_like(array, dtype)
 
 
 def _drawn(node: Node, read: list[torch.Tensor], shapes: list[tuple[int, ...]]) -> list[torch.Tensor]:
@@ -153,7 +176,7 @@ def _run(
         )
         for name in last.get(place, ()):
             del values[name]
-    return tuple(values[name] for name in graph.outputs)
+    return tuple(values[name] for name in graph.outputs if name in values)
 
 
 def _last_reads(graph: Graph) -> dict[int, tuple[str, ...]]:

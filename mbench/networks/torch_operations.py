@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -124,6 +125,12 @@ def _reduced(node: Node, x: torch.Tensor, reduce: Callable[..., torch.Tensor]) -
     return reduce(x, axes, keepdim=node.attributes["keepdims"]).to(x.dtype) if axes else x
 
 
+def _mean(x: torch.Tensor, axes: tuple[int, ...], *, keepdim: bool) -> torch.Tensor:
+    if x.is_floating_point():
+        return x.mean(axes, keepdim=keepdim)
+    return torch.div(x.sum(axes, keepdim=keepdim), math.prod(x.shape[axis] for axis in axes), rounding_mode="trunc")
+
+
 def _product(x: torch.Tensor, axes: tuple[int, ...], *, keepdim: bool) -> torch.Tensor:
     for axis in reversed(axes):
         x = x.prod(axis, keepdim=keepdim)
@@ -133,6 +140,10 @@ def _product(x: torch.Tensor, axes: tuple[int, ...], *, keepdim: bool) -> torch.
 def _of_batch(node: Node, x: torch.Tensor) -> torch.Tensor:
     """Reshape; the batch may be another than the graph's where it is the first axis."""
     return x.reshape(-1, *node.shape[1:]) if node.shape else x.reshape(())
+
+
+def _rearranged(node: Node, x: torch.Tensor) -> torch.Tensor:
+    return x.reshape(node.attributes["parts"]).permute(node.attributes["order"]).reshape(node.shape)
 
 
 def _slice(node: Node, x: torch.Tensor) -> torch.Tensor:
@@ -187,7 +198,7 @@ def _place(function: Callable[..., torch.Tensor]) -> Meaning:
 
 
 _REDUCTIONS = {
-    "mean": torch.mean,
+    "mean": _mean,
     "sum": torch.sum,
     "max": torch.amax,
     "min": torch.amin,
@@ -257,6 +268,7 @@ OPERATIONS: dict[str, Meaning] = {
     "reshape": _of_batch,
     "permute": lambda node, x: x.permute(*node.attributes["axes"]),
     "concat": lambda node, *xs: torch.cat(xs, node.attributes["axis"]),
+    "rearrange": _rearranged,
     "slice": _slice,
     "expand": _expand,
     "gather": _gather,

@@ -13,6 +13,7 @@ from torch.nn import functional
 from tvm import te
 
 from mbench.compile import computations
+from mbench.compile.axis_computations import Laid
 
 Tensors = Sequence[np.ndarray]
 
@@ -41,14 +42,14 @@ def check(write: Callable[..., te.Tensor], value: Callable[..., torch.Tensor], g
 @pytest.mark.parametrize("shape", [(2, 4, 5, 6), (1, 4, 5, 6), (2, 1, 1, 6), (1, 1, 1, 1), (6,), (5, 1)])
 def test_what_is_read_broadcasts_from_its_last_axes(shape: tuple[int, ...]) -> None:
     def write(x: te.Tensor, other: te.Tensor) -> te.Tensor:
-        return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(other, at))
+        return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(Laid(other), at))
 
     check(write, torch.add, arrays((2, 4, 5, 6), shape))
 
 
 def test_an_image_may_be_read_as_it_comes() -> None:
     def write(x: te.Tensor, other: te.Tensor) -> te.Tensor:
-        return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(other, at, channels_first=True))
+        return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(Laid(other), at, last=True))
 
     check(write, lambda x, other: x + other.permute(0, 2, 3, 1), arrays((2, 4, 5, 6), (2, 6, 4, 5)))
 

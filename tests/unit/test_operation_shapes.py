@@ -111,6 +111,8 @@ def test_other_shapes(
         ("pad", [(2, 8)], {"widths": ((0, 2), (0, 0)), "mode": "reflect"}, "too small to be reflected"),
         ("expand", [(3, 2)], {"shape": (3, 4)}, "do not broadcast"),
         ("expand", [(3, 2)], {"shape": (1, 2)}, r"\(3, 2\) does not broadcast to \(1, 2\)"),
+        ("rearrange", [(2, 6)], {"parts": (3, 4), "order": (1, 0), "shape": (4, 3)}, "an axis of 2 of .* whole parts"),
+        ("rearrange", [(2, 6)], {"parts": (2, 6), "order": (1, 0), "shape": (4, 3)}, "an axis of 4 of .* whole parts"),
         ("prelu", [(8, 1), (8, 7)], {}, r"\(8, 7\) does not broadcast to \(8, 1\)"),
         ("group_norm", [(2, 8, 7, 5), (8,), (8,)], {"groups": 3}, "in 3 groups cannot be normalised"),
     ],
