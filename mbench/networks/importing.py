@@ -6,6 +6,7 @@ happens there happens to it alone. What comes of it is a variant, by which all e
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import traceback
@@ -18,9 +19,10 @@ import msgspec
 from mbench.core import regular_files, system_limits, units
 from mbench.core.children import ChildError, Children, TaskLimits, as_completed
 from mbench.core.errors import MbenchError, UsageError, shortened, why
-from mbench.core.field_types import MOST_BATCH
+from mbench.core.field_types import LONGEST_NAME, MOST_BATCH
 from mbench.core.records import Variant
-from mbench.networks import imported_store, standard
+from mbench.networks import folding, imported_store, layers, standard
+from mbench.networks.graph import Graph
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 TIMEOUT_S = 600.0
 _MEMORY_SHARE = 0.9
 _LONGEST_NAME = 60
+_LONGEST_LAYER = LONGEST_NAME - 20
+"""Characters of a node's name: passes add to it."""
 _LONGEST = 400
 """Characters of what an error says."""
 _UNSAFE = re.compile(r"[^\w.+-]+")
@@ -118,7 +122,10 @@ def kept(
 
     from mbench.networks import example_inputs
 
-    graph = network.graph
+    graph = with_short_names(network.graph)
+    network = dataclasses.replace(network, graph=graph)
+    if not layers.of_graph(folding.as_compiled(graph).graph):
+        raise UsageError(f"{source}: it computes nothing; expected a network with layers")
     examples = example_inputs.of(graph, {**network.examples, **(given or {})}, source)
     expected = tuple(map(np.asarray, network.run(examples)))
     if len(expected) != len(graph.outputs):
@@ -150,6 +157,27 @@ def kept(
         batch=batch or _batch(network),
         dtype="float32",
     )
+
+
+def with_short_names(graph: Graph) -> Graph:
+    """Return a graph in which no node has a longer name than a record holds; what the user calls it stays beside it."""
+    names = {node.name: _shorter(node.name, place) for place, node in enumerate(graph.nodes)}
+    if all(name == short for name, short in names.items()):
+        return graph
+    nodes = tuple(
+        dataclasses.replace(
+            node,
+            name=names[node.name],
+            inputs=tuple(names.get(each, each) for each in node.inputs),
+            source_names=(*node.source_names, *({node.name} - {names[node.name], *node.source_names})),
+        )
+        for node in graph.nodes
+    )
+    return dataclasses.replace(graph, nodes=nodes, outputs=tuple(names.get(name, name) for name in graph.outputs))
+
+
+def _shorter(name: str, place: int) -> str:
+    return name if len(name) <= _LONGEST_LAYER else f"{shortened(name, _LONGEST_LAYER)} #{place}"
 
 
 def _batch(network: Imported) -> int:

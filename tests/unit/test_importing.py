@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from mbench.core.errors import UsageError
+from mbench.core.field_types import LONGEST_NAME
 from mbench.networks import architectures, imported_store, importing
+from mbench.networks.graph_builder import GraphBuilder
 from mbench.networks.importers import front_ends
 from mbench.networks.importing import ImportPlan
 
@@ -34,6 +36,29 @@ def test_a_network_becomes_a_variant_that_says_what_it_is_and_not_where_it_was()
     assert [layer.name for layer in architectures.layers(variant)] == [
         "stem", "one.dw", "one.pw", "two.dw", "two.pw", "pool", "fc",
     ]  # fmt: skip
+
+
+def test_a_layer_with_a_longer_name_than_a_record_holds_gets_a_shorter_one() -> None:
+    builder = GraphBuilder()
+    x = builder.input("x", (1, 4, 6, 6))
+    long = [f"{'stage/' * 60}{number}" for number in range(2)]
+    for name in long:
+        x = builder.convolution(name, x, 4, norm=None)
+    graph = builder.graph(x)
+    short = importing.with_short_names(graph)
+    names = [node.name for node in short.nodes]
+    assert len(set(names)) == 2
+    assert max(map(len, names)) <= LONGEST_NAME - 10
+    assert [node.source_names for node in short.nodes] == [(name,) for name in long]
+    assert (short.nodes[1].inputs[0], short.outputs) == (names[0], (names[1],))
+    assert importing.with_short_names(networks.separable()).nodes[0].source_names == ()
+
+
+def test_a_network_that_computes_nothing_is_refused() -> None:
+    builder = GraphBuilder()
+    graph = builder.graph(builder.add("reshape", "flat", builder.input("x", (2, 4)), shape=(8,)))
+    with pytest.raises(UsageError, match=r"net\.onnx: it computes nothing; expected a network with layers"):
+        networks.kept(graph)
 
 
 @pytest.mark.parametrize(
