@@ -5,12 +5,12 @@ Not a way to compute a network: convolutions, pools and the like have no entry, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-Attributes = Mapping[str, Any]
+from mbench.networks.operation_shapes import Attributes
 
 VIEWS = ("reshape", "permute", "cast", "slice", "expand")
 """Operations after which a constant is still what the file calls it."""

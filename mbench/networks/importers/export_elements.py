@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from mbench.networks.importers.export_layer import ExportLayer
-from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, constant
-from mbench.networks.importers.onnx_elements import matmul, softmax
-
-Reading = Callable[[ExportLayer], Any]
+from mbench.networks.importers.export_layer import ExportLayer, ExportReading
+from mbench.networks.importers.forms import matmul, softmax, xor
+from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 
 _SAME = {
     "relu": "relu", "sigmoid": "sigmoid", "tanh": "tanh", "silu": "silu", "hardswish": "hard_swish",
@@ -25,17 +21,17 @@ _SAME = {
 _COMPARED = {"eq": "equal", "gt": "greater", "lt": "less", "ge": "greater_equal", "le": "less_equal"}
 
 
-def _unary(op: str) -> Reading:
+def _unary(op: str) -> ExportReading:
     return lambda layer: layer.writer.add(op, layer.cast(layer.x))
 
 
-def _operands(layer: ExportLayer) -> tuple[Value, Value]:
+def _operands(layer: ExportLayer) -> tuple[GraphValue, GraphValue]:
     """Return both operands in the type of what comes out."""
     return layer.cast(layer.value("self")), layer.cast(layer.value("other"))
 
 
-def _arithmetic(op: str) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _arithmetic(op: str) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         x, y = _operands(layer)
         alpha = layer.arguments.get("alpha", 1)
         if alpha != 1:
@@ -45,14 +41,14 @@ def _arithmetic(op: str) -> Reading:
     return read
 
 
-def _reversed(layer: ExportLayer) -> Value:
+def _reversed(layer: ExportLayer) -> GraphValue:
     """Write `other - alpha * self`."""
     x, y = _operands(layer)
     scaled = layer.writer.scaled(x, float(layer["alpha"])) if layer["alpha"] != 1 else x
     return layer.writer.arithmetic("subtract", y, scaled)
 
 
-def _divided(layer: ExportLayer) -> Value:
+def _divided(layer: ExportLayer) -> GraphValue:
     x, y = _operands(layer)
     how = layer.arguments.get("rounding_mode")
     quotient = layer.writer.arithmetic("divide", x, y)
@@ -65,83 +61,80 @@ def _divided(layer: ExportLayer) -> Value:
     return layer.writer.add("floor", quotient) if how == "floor" else _truncated(layer.writer, quotient)
 
 
-def _truncated(writer: GraphWriter, x: Value) -> Value:
+def _truncated(writer: GraphWriter, x: GraphValue) -> GraphValue:
     return writer.add("multiply", writer.add("sign", x), writer.add("floor", writer.add("abs", x)))
 
 
-def _binary(op: str) -> Reading:
+def _binary(op: str) -> ExportReading:
     return lambda layer: layer.writer.add(op, *_operands(layer))
 
 
-def _comparison(op: str, *, negated: bool = False) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _comparison(op: str, *, negated: bool = False) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         x, other = layer.value("self"), layer["other"]
-        kind = str(np.result_type(x.dtype, other.dtype)) if isinstance(other, Value) else x.dtype
+        kind = str(np.result_type(x.dtype, other.dtype)) if isinstance(other, GraphValue) else x.dtype
         if isinstance(other, float) and not x.is_float:
             kind = "float32"
-        y = other if isinstance(other, Value) else constant(np.array(other, kind))
+        y = other if isinstance(other, GraphValue) else constant(np.array(other, kind))
         made = layer.writer.add(op, layer.cast(x, kind), layer.cast(y, kind))
         return layer.writer.add("not", made) if negated else made
 
     return read
 
 
-def _logical(op: str) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _logical(op: str) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         x, y = layer.value("self"), layer.value("other")
         if {x.dtype, y.dtype} != {"bool"}:
             raise LayerError("it works on the bits of whole numbers; mbench knows it of true and false alone")
         if op == "xor":
-            both = layer.writer.add("not", layer.writer.add("and", x, y))
-            return layer.writer.add("and", layer.writer.add("or", x, y), both)
+            return xor(layer.writer, x, y)
         return layer.writer.add(op, x, y)
 
     return read
 
 
-def _not(layer: ExportLayer) -> Value:
+def _not(layer: ExportLayer) -> GraphValue:
     x = layer.x
     return layer.writer.add("not", x) if x.dtype == "bool" else layer.writer.add("equal", x, 0)
 
 
-def _where(layer: ExportLayer) -> Value:
+def _where(layer: ExportLayer) -> GraphValue:
     return layer.writer.add("where", layer.value("condition"), *_operands(layer))
 
 
-def _gelu(layer: ExportLayer) -> Value:
+def _gelu(layer: ExportLayer) -> GraphValue:
     return layer.writer.add("gelu_tanh" if layer["approximate"] == "tanh" else "gelu", layer.x)
 
 
-def _elu(layer: ExportLayer) -> Value:
+def _elu(layer: ExportLayer) -> GraphValue:
     alpha, scale, inner = (float(layer[name]) for name in ("alpha", "scale", "input_scale"))
     return layer.writer.scaled(layer.writer.add("elu", layer.writer.scaled(layer.x, inner), alpha=alpha), scale)
 
 
-def _leaky(layer: ExportLayer) -> Value:
+def _leaky(layer: ExportLayer) -> GraphValue:
     return layer.writer.add("leaky_relu", layer.x, alpha=float(layer["negative_slope"]))
 
 
-def _celu(layer: ExportLayer) -> Value:
+def _celu(layer: ExportLayer) -> GraphValue:
     return layer.writer.add("celu", layer.x, alpha=float(layer["alpha"]))
 
 
-def _softplus(layer: ExportLayer) -> Value:
+def _softplus(layer: ExportLayer) -> GraphValue:
     """Write softplus; beyond the threshold torch takes the value itself, which is the same to the last bits."""
     beta = float(layer["beta"])
     return layer.writer.scaled(layer.writer.add("softplus", layer.writer.scaled(layer.x, beta)), 1 / beta)
 
 
-def _prelu(layer: ExportLayer) -> Value:
+def _prelu(layer: ExportLayer) -> GraphValue:
     """Write PReLU; its slopes are those of the channels."""
     x, slope = layer.x, layer.value("weight")
     if slope.number is not None:
         return layer.writer.add("leaky_relu", x, alpha=slope.number)
-    return layer.writer.add(
-        "prelu", x, layer.writer.reshaped(slope, (-1 if 0 else slope.shape[0], *(1,) * (x.rank - 2)))
-    )
+    return layer.writer.add("prelu", x, layer.writer.reshaped(slope, (slope.shape[0], *(1,) * (x.rank - 2))))
 
 
-def _clamp(layer: ExportLayer) -> Value:
+def _clamp(layer: ExportLayer) -> GraphValue:
     """Write a clamp of any form: bounds are numbers, values, or none."""
     x = layer.cast(layer.x)
     low, high = layer.arguments.get("min"), layer.arguments.get("max")
@@ -151,20 +144,20 @@ def _clamp(layer: ExportLayer) -> Value:
     return x if high is None else layer.writer.add("minimum", x, layer.cast(layer.as_value(high)))
 
 
-def _hardtanh(layer: ExportLayer) -> Value:
+def _hardtanh(layer: ExportLayer) -> GraphValue:
     return layer.writer.clipped(layer.x, float(layer["min_val"]), float(layer["max_val"]))
 
 
-def _power(layer: ExportLayer) -> Value:
+def _power(layer: ExportLayer) -> GraphValue:
     base, exponent = layer["self"], layer["exponent"]
-    if not isinstance(base, Value):
+    if not isinstance(base, GraphValue):
         return layer.writer.add("power", constant(np.array(base, layer.dtype)), layer.cast(exponent))
     x = layer.cast(base)
-    return layer.writer.power(x, layer.cast(exponent) if isinstance(exponent, Value) else exponent)
+    return layer.writer.power(x, layer.cast(exponent) if isinstance(exponent, GraphValue) else exponent)
 
 
-def _then(*ops: str) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _then(*ops: str) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         x = layer.cast(layer.x)
         for op in ops:
             x = layer.writer.add(op, x)
@@ -173,26 +166,26 @@ def _then(*ops: str) -> Reading:
     return read
 
 
-def _log1p(layer: ExportLayer) -> Value:
+def _log1p(layer: ExportLayer) -> GraphValue:
     return layer.writer.add("log", layer.writer.add("add", layer.cast(layer.x), 1.0))
 
 
-def _square(layer: ExportLayer) -> Value:
+def _square(layer: ExportLayer) -> GraphValue:
     return layer.writer.add("multiply", layer.x, layer.x)
 
 
-def _reduction(how: str) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _reduction(how: str) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         keepdims = bool(layer.arguments.get("keepdim", False))
         return layer.writer.reduced(how, layer.cast(layer.x), layer.axes(), keepdims=keepdims)
 
     return read
 
 
-def _extreme(how: str) -> Reading:
+def _extreme(how: str) -> ExportReading:
     """Read max.dim and min.dim: the largest elements, and where they are."""
 
-    def read(layer: ExportLayer) -> tuple[Value, Value]:
+    def read(layer: ExportLayer) -> tuple[GraphValue, GraphValue]:
         axis, keepdims = layer.axis(), bool(layer["keepdim"])
         places = layer.writer.add(f"arg{how}", layer.x, axis=axis, keepdims=keepdims)
         return layer.writer.reduced(how, layer.x, (axis,), keepdims=keepdims), places
@@ -200,8 +193,8 @@ def _extreme(how: str) -> Reading:
     return read
 
 
-def _place(op: str) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _place(op: str) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         x, keepdims = layer.x, bool(layer["keepdim"])
         if layer["dim"] is None:
             return layer.writer.reshaped(
@@ -213,7 +206,7 @@ def _place(op: str) -> Reading:
     return read
 
 
-def variance(layer: ExportLayer) -> tuple[Value, Value]:
+def variance(layer: ExportLayer) -> tuple[GraphValue, GraphValue]:
     """Return the variance and the mean along axes."""
     writer, x, axes = layer.writer, layer.x, layer.axes()
     keepdims, correction = bool(layer["keepdim"]), layer["correction"]
@@ -229,7 +222,7 @@ def variance(layer: ExportLayer) -> tuple[Value, Value]:
     return spread, mean if keepdims else writer.reshaped(mean, kept)
 
 
-def _norm(layer: ExportLayer) -> Value:
+def _norm(layer: ExportLayer) -> GraphValue:
     if layer["ord"] not in (2, 2.0, 1, 1.0):
         raise LayerError(f"it is the norm of order {layer['ord']}; mbench knows 1 and 2 alone")
     writer, x, keepdims = layer.writer, layer.cast(layer.x), bool(layer["keepdim"])
@@ -238,11 +231,11 @@ def _norm(layer: ExportLayer) -> Value:
     return writer.add("sqrt", writer.reduced("sum", writer.add("multiply", x, x), layer.axes(), keepdims=keepdims))
 
 
-def _softmax(*, logarithm: bool) -> Reading:
+def _softmax(*, logarithm: bool) -> ExportReading:
     return lambda layer: softmax(layer.writer, layer.cast(layer.x), layer.axis(), logarithm=logarithm)
 
 
-def _linear(layer: ExportLayer) -> Value:
+def _linear(layer: ExportLayer) -> GraphValue:
     x, weight = layer.value("input"), layer.value("weight")
     bias = layer.given("bias")
     if weight.rank == 2 and weight.is_constant:
@@ -251,14 +244,14 @@ def _linear(layer: ExportLayer) -> Value:
     return layer.writer.add("add", product, bias[0]) if bias else product
 
 
-def _product(second: str) -> Reading:
+def _product(second: str) -> ExportReading:
     return lambda layer: matmul(layer.writer, layer.value("self"), layer.value(second))
 
 
-def _sum_and_product(left: str, right: str) -> Reading:
+def _sum_and_product(left: str, right: str) -> ExportReading:
     """Read addmm and its like: `beta * self + alpha * (left @ right)`."""
 
-    def read(layer: ExportLayer) -> Value:
+    def read(layer: ExportLayer) -> GraphValue:
         writer, added = layer.writer, layer.value("self")
         a, b = layer.value(left), layer.value(right)
         alpha, beta = float(layer["alpha"]), float(layer["beta"])
@@ -271,7 +264,7 @@ def _sum_and_product(left: str, right: str) -> Reading:
     return read
 
 
-def attention(layer: ExportLayer) -> Value:
+def attention(layer: ExportLayer) -> GraphValue:
     """Write attention as products and a softmax."""
     writer = layer.writer
     query, key, value = (layer.value(name) for name in ("query", "key", "value"))
@@ -292,7 +285,7 @@ def attention(layer: ExportLayer) -> Value:
     return writer.add("matmul", writer.add("softmax", scores, axis=scores.rank - 1), value)
 
 
-def _repeated(writer: GraphWriter, x: Value, times: int) -> Value:
+def _repeated(writer: GraphWriter, x: GraphValue, times: int) -> GraphValue:
     """Return a value with each head as often as the queries have it, one after the other."""
     shape = (*x.shape[:-3], x.shape[-3], times, *x.shape[-2:])
     wide = writer.reshaped(x, (*x.shape[:-3], x.shape[-3], 1, *x.shape[-2:]))
@@ -300,7 +293,7 @@ def _repeated(writer: GraphWriter, x: Value, times: int) -> Value:
     return writer.reshaped(many, (*x.shape[:-3], x.shape[-3] * times, *x.shape[-2:]))
 
 
-OPERATIONS: dict[str, Reading] = {
+OPERATIONS: dict[str, ExportReading] = {
     **{f"{name}.default": _unary(op) for name, op in _SAME.items()},
     **{
         f"{name}.{form}": _arithmetic(op)

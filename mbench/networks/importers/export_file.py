@@ -86,7 +86,7 @@ def _check_pickles(archive: zipfile.ZipFile, path: Path) -> None:
         if last.endswith(".pt"):
             try:
                 torch.load(io.BytesIO(archive.read(name)), weights_only=True, map_location="meta")
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, it is refused
                 pickled = [last]
         if pickled:
             raise UsageError(

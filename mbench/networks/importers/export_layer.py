@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, axis_of, constant
+from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, axis_of, constant
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,22 +23,22 @@ class ExportLayer:
         return self.arguments[name]
 
     @property
-    def x(self) -> Value:
+    def x(self) -> GraphValue:
         """The first value that it reads."""
         first = next(iter(self.arguments.values()))
         return self.as_value(first)
 
-    def value(self, name: str) -> Value:
+    def value(self, name: str) -> GraphValue:
         """Return an argument that is a value; a number becomes a constant of the layer's type."""
         return self.as_value(self.arguments[name])
 
-    def as_value(self, given: Any) -> Value:
+    def as_value(self, given: Any) -> GraphValue:
         """Return a value, or a number as a constant of the layer's type."""
         if given is None:
             raise LayerError("one of its values is missing")
-        return given if isinstance(given, Value) else constant(_number(given, self.dtype))
+        return given if isinstance(given, GraphValue) else constant(_number(given, self.dtype))
 
-    def given(self, *names: str) -> tuple[Value, ...]:
+    def given(self, *names: str) -> tuple[GraphValue, ...]:
         """Return those arguments that are not None."""
         return tuple(self.value(name) for name in names if self.arguments[name] is not None)
 
@@ -62,7 +62,7 @@ class ExportLayer:
             return (default, default)
         return (known[0], known[-1])
 
-    def cast(self, x: Value, to: str | None = None) -> Value:
+    def cast(self, x: GraphValue, to: str | None = None) -> GraphValue:
         """Return a value in another type, by default the layer's."""
         wanted = self.dtype if to is None else to
         return x if x.dtype == wanted else self.writer.add("cast", x, to=wanted)
@@ -85,5 +85,5 @@ def _number(given: Any, dtype: str) -> Any:
     return np.array(given, dtype)
 
 
-Reading = Callable[[ExportLayer], Any]
+ExportReading = Callable[[ExportLayer], Any]
 """What an operation of ATen makes, written into the graph; a tuple where it gives several values."""

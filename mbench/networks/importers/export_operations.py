@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mbench.networks.importers import export_elements, export_shapes, export_windows
-from mbench.networks.importers.export_layer import Reading
+from mbench.networks.importers.export_layer import ExportReading
 
-OPERATIONS: dict[str, Reading] = {
+OPERATIONS: dict[str, ExportReading] = {
     **export_windows.OPERATIONS,
     **export_elements.OPERATIONS,
     **export_shapes.OPERATIONS,

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from mbench.networks.importers.export_layer import ExportLayer
-from mbench.networks.importers.graph_writer import LayerError, Value, constant
-from mbench.networks.importers.onnx_windows import as_image, like
-
-Reading = Callable[[ExportLayer], Any]
-_LINE, _IMAGE = 3, 4
+from mbench.networks.importers.export_layer import ExportLayer, ExportReading
+from mbench.networks.importers.forms import LINE, as_image, like, padded
+from mbench.networks.importers.graph_writer import GraphValue, LayerError, constant
 
 
 def _sides(layer: ExportLayer, name: str, default: int) -> tuple[int, int]:
@@ -22,12 +17,12 @@ def _sides(layer: ExportLayer, name: str, default: int) -> tuple[int, int]:
     given = layer.arguments[name]
     return (
         (default, right)
-        if isinstance(given, list | tuple) and len(given) == 1 and layer.x.rank == _LINE
+        if isinstance(given, list | tuple) and len(given) == 1 and layer.x.rank == LINE
         else (down, right)
     )
 
 
-def _convolution(layer: ExportLayer) -> Value:
+def _convolution(layer: ExportLayer) -> GraphValue:
     """Write a convolution, transposed or not, of an image or of a line."""
     writer, given = layer.writer, layer.value("input")
     x, weight, bias = as_image(writer, given), as_image(writer, layer.value("weight")), layer.given("bias")
@@ -42,8 +37,8 @@ def _convolution(layer: ExportLayer) -> Value:
     return like(writer, given, writer.add("conv2d_transpose", x, weight, *bias, **known, output_padding=more))
 
 
-def _batch_norm(weight: str, mean: str, variance: str, eps: str) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _batch_norm(weight: str, mean: str, variance: str, eps: str) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         if layer.arguments.get("training"):
             raise LayerError("it is in training mode; call network.eval() before the export")
         x = layer.value("input")
@@ -58,12 +53,12 @@ def _batch_norm(weight: str, mean: str, variance: str, eps: str) -> Reading:
     return read
 
 
-def _first(read: Reading) -> Reading:
+def _first(read: ExportReading) -> ExportReading:
     """Return a reading for an operation that gives more than what is needed of it."""
     return lambda layer: (read(layer),)
 
 
-def _layer_norm(layer: ExportLayer) -> Value:
+def _layer_norm(layer: ExportLayer) -> GraphValue:
     x, extents = layer.value("input"), tuple(map(int, layer["normalized_shape"]))
     weight = layer.value("weight") if layer["weight"] is not None else constant(np.ones(extents, x.dtype))
     bias = layer.value("bias") if layer["bias"] is not None else constant(np.zeros(extents, x.dtype))
@@ -71,8 +66,8 @@ def _layer_norm(layer: ExportLayer) -> Value:
     return layer.writer.add("layer_norm", x, weight, bias, axes=axes, epsilon=float(layer["eps"]))
 
 
-def _group_norm(groups: str) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _group_norm(groups: str) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         given = layer.value("input")
         x = as_image(layer.writer, given)
         weight = layer.value("weight") if layer["weight"] is not None else constant(np.ones(x.shape[1], x.dtype))
@@ -83,7 +78,7 @@ def _group_norm(groups: str) -> Reading:
     return read
 
 
-def _instance_norm(layer: ExportLayer) -> Value:
+def _instance_norm(layer: ExportLayer) -> GraphValue:
     given = layer.value("input")
     if not layer["use_input_stats"]:
         return _batch_norm("weight", "running_mean", "running_var", "eps")(layer)
@@ -94,8 +89,8 @@ def _instance_norm(layer: ExportLayer) -> Value:
     return like(layer.writer, given, made)
 
 
-def _pool(op: str) -> Reading:
-    def read(layer: ExportLayer) -> Value:
+def _pool(op: str) -> ExportReading:
+    def read(layer: ExportLayer) -> GraphValue:
         writer, given = layer.writer, layer.x
         x, kernel = as_image(writer, given), _sides(layer, "kernel_size", 1)
         strides = _sides(layer, "stride", 1) if layer["stride"] else kernel
@@ -115,10 +110,10 @@ def _pool(op: str) -> Reading:
     return read
 
 
-def _adaptive(how: str) -> Reading:
+def _adaptive(how: str) -> ExportReading:
     """Read a pool that is told how many places it shall give: windows of one size where they divide the sides."""
 
-    def read(layer: ExportLayer) -> Value:
+    def read(layer: ExportLayer) -> GraphValue:
         writer, given = layer.writer, layer.x
         x, wanted = as_image(writer, given), _sides(layer, "output_size", 1)
         if wanted == x.shape[2:]:
@@ -135,7 +130,7 @@ def _adaptive(how: str) -> Reading:
     return read
 
 
-def _avg_pool3d(layer: ExportLayer) -> Value:
+def _avg_pool3d(layer: ExportLayer) -> GraphValue:
     """Write a pool along the first side of a volume, as torch writes a norm by the channels beside each (LRN)."""
     writer, x = layer.writer, layer.x
     depth, *others = layer["kernel_size"]
@@ -147,10 +142,10 @@ def _avg_pool3d(layer: ExportLayer) -> Value:
     return writer.reshaped(made, (*made.shape[:3], *x.shape[3:]))
 
 
-def _resize(mode: str, rounding: str = "floor") -> Reading:
+def _resize(mode: str, rounding: str = "floor") -> ExportReading:
     """Read a resize; nearest pixels are those at the left, or at the middle where it is `exact`."""
 
-    def read(layer: ExportLayer) -> Value:
+    def read(layer: ExportLayer) -> GraphValue:
         writer, given = layer.writer, layer.x
         x = as_image(writer, given)
         size, scales = _size(layer, x)
@@ -168,7 +163,7 @@ def _resize(mode: str, rounding: str = "floor") -> Reading:
     return read
 
 
-def _size(layer: ExportLayer, x: Value) -> tuple[tuple[int, int], tuple[float, float]]:
+def _size(layer: ExportLayer, x: GraphValue) -> tuple[tuple[int, int], tuple[float, float]]:
     """Return the sides that a resize gives, and the scales that torch finds pixels by."""
     given = layer.arguments.get("output_size")
     factors = layer.arguments.get("scale_factors")
@@ -178,33 +173,44 @@ def _size(layer: ExportLayer, x: Value) -> tuple[tuple[int, int], tuple[float, f
     sides = x.shape[2:]
     if given is not None:
         known = [int(side) for side in given]
-        size = (1, known[0]) if layer.x.rank == _LINE else (known[0], known[1])
+        size = (1, known[0]) if layer.x.rank == LINE else (known[0], known[1])
     elif factors is not None:
         known = [math.floor(side * factor) for side, factor in zip(sides[-len(factors) :], factors, strict=True)]
-        size = (1, known[0]) if layer.x.rank == _LINE else (known[0], known[1])
+        size = (1, known[0]) if layer.x.rank == LINE else (known[0], known[1])
     else:
         raise LayerError("it has neither a size nor a scale")
     if factors is None:
         return size, (size[0] / sides[0], size[1] / sides[1])
     found = [float(each) for each in factors]
-    return size, (1.0, found[0]) if layer.x.rank == _LINE else (found[0], found[1])
+    return size, (1.0, found[0]) if layer.x.rank == LINE else (found[0], found[1])
 
 
-def _pad(how: str) -> Reading:
+_PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
+
+
+def _pad(how: str) -> ExportReading:
     """Read a pad; torch lists its widths from the last axis to the first, (before, after) of each."""
 
-    def read(layer: ExportLayer) -> Value:
-        from mbench.networks.importers.onnx_shapes import padded
-
-        given = [int(each) for each in layer.arguments["pad" if how == "constant" else "padding"]]
+    def read(layer: ExportLayer) -> GraphValue:
+        mode = _PAD_MODES.get(layer.arguments.get("mode", how))
+        if mode is None:
+            raise LayerError(f"its mode is {layer['mode']!r}; mbench knows {', '.join(_PAD_MODES)}")
+        given = [int(each) for each in layer.arguments["pad" if "pad" in layer.arguments else "padding"]]
         pairs = [(given[place], given[place + 1]) for place in range(0, len(given), 2)]
         widths = [(0, 0)] * (layer.x.rank - len(pairs)) + pairs[::-1]
-        return padded(layer.writer, layer.x, widths, how, float(layer.arguments.get("value") or 0.0))
+        return padded(layer.writer, layer.x, widths, mode, float(layer.arguments.get("value") or 0.0))
 
     return read
 
 
-OPERATIONS: dict[str, Reading] = {
+def _transposed(layer: ExportLayer) -> GraphValue:
+    """Write a transposed convolution as `conv_transpose2d` and its like have it."""
+    given = {**layer.arguments, "transposed": True}
+    return _convolution(ExportLayer(arguments=given, dtype=layer.dtype, writer=layer.writer))
+
+
+OPERATIONS: dict[str, ExportReading] = {
+    **dict.fromkeys(("conv_transpose2d.input", "conv_transpose1d.default"), _transposed),
     **dict.fromkeys(("convolution.default", "conv2d.default", "conv1d.default"), _convolution),
     "_native_batch_norm_legit_no_training.default": _first(_batch_norm("weight", "running_mean", "running_var", "eps")),
     "batch_norm.default": _batch_norm("weight", "running_mean", "running_var", "eps"),
@@ -232,7 +238,7 @@ OPERATIONS: dict[str, Reading] = {
     **dict.fromkeys(("upsample_bilinear2d.vec", "upsample_bilinear2d.default"), _resize("linear")),
     **dict.fromkeys(("upsample_linear1d.vec", "upsample_linear1d.default"), _resize("linear")),
     **dict.fromkeys(("upsample_bicubic2d.vec", "upsample_bicubic2d.default"), _resize("cubic")),
-    "constant_pad_nd.default": _pad("constant"),
+    **dict.fromkeys(("constant_pad_nd.default", "pad.default"), _pad("constant")),
     **dict.fromkeys(("reflection_pad1d.default", "reflection_pad2d.default"), _pad("reflect")),
-    **dict.fromkeys(("replication_pad1d.default", "replication_pad2d.default"), _pad("edge")),
+    **dict.fromkeys(("replication_pad1d.default", "replication_pad2d.default"), _pad("replicate")),
 }

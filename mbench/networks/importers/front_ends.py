@@ -5,6 +5,7 @@ Opening a network is a function of `FRONT_ENDS`; none of them is imported before
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mbench.core.errors import UsageError
+from mbench.networks.importers.examples import complete
 from mbench.networks.importers.imported import Imported
 
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -66,4 +68,4 @@ def read(
         found = module_function.read(text, shapes=shapes, batch=batch)
     else:
         raise UsageError(f"{text!r} names no network; expected FILE.onnx, FILE.pt2 or package.module:function")
-    return found
+    return dataclasses.replace(found, examples=complete(found.graph, {**found.examples, **examples}))

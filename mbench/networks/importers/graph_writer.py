@@ -27,7 +27,7 @@ class LayerError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Value:
+class GraphValue:
     """A value while a file is read: of the graph, or a constant whose numbers are known."""
 
     name: str
@@ -67,17 +67,17 @@ class Value:
         return float(self.array.reshape(-1)[0]) if self.array is not None and self.array.size == 1 else None
 
 
-def constant(numbers: Any, name: str = "") -> Value:
+def constant(numbers: Any, name: str = "") -> GraphValue:
     """Return a constant."""
     array = np.asarray(numbers)
-    return Value(name=name, type=TensorType(shape=array.shape, dtype=str(array.dtype)), array=array)
+    return GraphValue(name=name, type=TensorType(shape=array.shape, dtype=str(array.dtype)), array=array)
 
 
-Operand = Value | int | float | bool
+Operand = GraphValue | int | float | bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Layer:
+class LayerNames:
     """What the user calls the layer that is being written."""
 
     name: str
@@ -90,21 +90,21 @@ class GraphWriter:
     """Collects nodes and parameters; `layer` says whose they are."""
 
     def __init__(self) -> None:
-        self.layer = Layer(name="value")
+        self.layer = LayerNames(name="value")
         self.parameters: dict[str, np.ndarray] = {}
         self._inputs: dict[str, TensorType] = {}
         self._nodes: list[Node] = []
         self._taken: set[str] = set()
         self._counts: dict[str, int] = {}
-        self._written: dict[int, tuple[Value, str]] = {}
+        self._written: dict[int, tuple[GraphValue, str]] = {}
 
-    def input(self, name: str, given: TensorType) -> Value:
+    def input(self, name: str, given: TensorType) -> GraphValue:
         """Add an input of the network, by its own name."""
         self._inputs[name] = given
         self._taken.add(name)
-        return Value(name=name, type=given)
+        return GraphValue(name=name, type=given)
 
-    def add(self, op: str, *inputs: Operand, **attributes: Any) -> Value:
+    def add(self, op: str, *inputs: Operand, **attributes: Any) -> GraphValue:
         """Add a node, and return its value; a constant where all that it reads is constant, and numpy can compute it.
 
         Args:
@@ -115,8 +115,8 @@ class GraphWriter:
         Raises:
             GraphError: the operation takes no such shapes.
         """
-        first = next(each for each in inputs if isinstance(each, Value))
-        values = [each if isinstance(each, Value) else constant(np.array(each, first.dtype)) for each in inputs]
+        first = next(each for each in inputs if isinstance(each, GraphValue))
+        values = [each if isinstance(each, GraphValue) else constant(np.array(each, first.dtype)) for each in inputs]
         known = operations.of(op)
         dtype = known.dtype(tuple(each.dtype for each in values), attributes)
         arrays = [each.array for each in values if each.array is not None]
@@ -128,7 +128,9 @@ class GraphWriter:
             raise LayerError("it makes a value without elements; expected shapes in which every side is at least 1")
         return self._node(op, values, TensorType(shape=shape, dtype=dtype), attributes)
 
-    def _node(self, op: str, values: Sequence[Value], given: TensorType, attributes: Mapping[str, Any]) -> Value:
+    def _node(
+        self, op: str, values: Sequence[GraphValue], given: TensorType, attributes: Mapping[str, Any]
+    ) -> GraphValue:
         base, is_path = self.layer.name, self.layer.is_path
         if (is_path and op not in WEIGHTED) or (not is_path and base in self._taken):
             base = f"{base}.{op}"  # a module may do several things; one node of a file may be several here
@@ -138,9 +140,9 @@ class GraphWriter:
             source_names=self.layer.source_names,
         )  # fmt: skip
         self._nodes.append(node)
-        return Value(name=node.name, type=given)
+        return GraphValue(name=node.name, type=given)
 
-    def named(self, value: Value, otherwise: str = "constant") -> str:
+    def named(self, value: GraphValue, otherwise: str = "constant") -> str:
         """Return the name of a value in the graph; a constant becomes a parameter when it is first read."""
         if value.array is None:
             return value.name
@@ -160,7 +162,7 @@ class GraphWriter:
         self._taken.add(name)
         return name
 
-    def graph(self, outputs: Sequence[Value]) -> Graph:
+    def graph(self, outputs: Sequence[GraphValue]) -> Graph:
         """Return what was written and an output needs; its parameters are in `parameters`.
 
         Raises:
@@ -176,25 +178,25 @@ class GraphWriter:
 
     # Forms that several operations of the files have.
 
-    def scaled(self, x: Value, factor: float) -> Value:
+    def scaled(self, x: GraphValue, factor: float) -> GraphValue:
         """Return a value times a number."""
         return x if factor == 1.0 else self.add("scale", x, factor=float(factor))
 
-    def reshaped(self, x: Value, shape: Sequence[int]) -> Value:
+    def reshaped(self, x: GraphValue, shape: Sequence[int]) -> GraphValue:
         """Return a value in another shape, in the same order."""
         return x if tuple(shape) == x.shape else self.add("reshape", x, shape=tuple(map(int, shape)))
 
-    def permuted(self, x: Value, axes: Sequence[int]) -> Value:
+    def permuted(self, x: GraphValue, axes: Sequence[int]) -> GraphValue:
         """Return a value with its axes in another order."""
         order = tuple(int(axis) % x.rank for axis in axes)
         return x if order == tuple(range(x.rank)) else self.add("permute", x, axes=order)
 
-    def part(self, x: Value, axis: int, begin: int, end: int) -> Value:
+    def part(self, x: GraphValue, axis: int, begin: int, end: int) -> GraphValue:
         """Return the part from `begin` to `end` along an axis."""
         whole = (begin, end) == (0, x.shape[axis])
         return x if whole else self.add("slice", x, axis=axis, begin=int(begin), end=int(end))
 
-    def reduced(self, how: str, x: Value, axes: Sequence[int], *, keepdims: bool) -> Value:
+    def reduced(self, how: str, x: GraphValue, axes: Sequence[int], *, keepdims: bool) -> GraphValue:
         """Return a reduction, `mean`, `sum`, `max`, `min` or `prod`; of an image's sides, their mean is a pool."""
         found = tuple(sorted({int(axis) % x.rank for axis in axes}))
         if not found:
@@ -204,7 +206,7 @@ class GraphWriter:
             return pooled if keepdims else self.reshaped(pooled, x.shape[:2])
         return self.add(f"reduce_{how}", x, axes=found, keepdims=keepdims)
 
-    def arithmetic(self, op: str, x: Value, y: Value) -> Value:
+    def arithmetic(self, op: str, x: GraphValue, y: GraphValue) -> GraphValue:
         """Return a sum, difference, product or quotient; by one number, a product or quotient is `scale`.
 
         A difference or quotient by a constant becomes a sum or product, which folds into a convolution.
@@ -223,7 +225,7 @@ class GraphWriter:
         factor = y.number
         return self.add("multiply", x, y) if factor is None or y.rank > x.rank else self.scaled(x, factor)
 
-    def clipped(self, x: Value, low: float, high: float) -> Value:
+    def clipped(self, x: GraphValue, low: float, high: float) -> GraphValue:
         """Return a value between two bounds, which may be infinite."""
         if (low, high) == (0.0, math.inf):
             return self.add("relu", x)
@@ -232,14 +234,14 @@ class GraphWriter:
         unbounded = math.isinf(low) and math.isinf(high)
         return x if unbounded else self.add("clip", x, low=float(low), high=float(high))
 
-    def power(self, x: Value, exponent: Operand) -> Value:
+    def power(self, x: GraphValue, exponent: Operand) -> GraphValue:
         """Return a power; small whole exponents are products, which cost less."""
-        number = exponent.number if isinstance(exponent, Value) else float(exponent)
-        if isinstance(exponent, Value) and exponent.dtype != x.dtype:
+        number = exponent.number if isinstance(exponent, GraphValue) else float(exponent)
+        if isinstance(exponent, GraphValue) and exponent.dtype != x.dtype:
             if not exponent.is_float or x.is_float:
                 return self.power(x, self.add("cast", exponent, to=x.dtype))
             return self.add("cast", self.power(self.add("cast", x, to=exponent.dtype), exponent), to=x.dtype)
-        widens = isinstance(exponent, Value) and exponent.rank > x.rank
+        widens = isinstance(exponent, GraphValue) and exponent.rank > x.rank
         if number is None or widens or x.is_constant:
             return self.add("power", x, exponent)
         if number in (1.0, 2.0, 3.0):

@@ -11,7 +11,7 @@ import numpy as np
 from mbench.networks.graph import Graph
 
 Arrays = Mapping[str, np.ndarray]
-Source = Literal["onnx", "export", "function"]
+SourceKind = Literal["onnx", "export", "function"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,7 +22,7 @@ class Imported:
     """Shapes are settled; a BatchNorm that the file has is a node."""
     parameters: Arrays
     """The numbers of all of the graph's parameters, by name, as the file has them."""
-    source: Source
+    source: SourceKind
     name: str
     """What people call it: the file's name without its ending, or the function's."""
     producer: str | None

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from mbench.core import units
 from mbench.core.errors import UsageError, did_you_mean
+from mbench.networks.operation_shapes import Extents
 
-Side = int | str | None
+InputSide = int | str | None
 """The extent of an axis: a number, or open, with the name that the file has for it or with none."""
-Shape = tuple[int, ...]
 
 _BATCH = re.compile(r"n|bs|b|batch|batch[_ -]?size|.*batch.*", re.IGNORECASE)
 _NO_BATCH = re.compile(
@@ -19,7 +19,9 @@ _NO_BATCH = re.compile(
 _OPTION = "--input-shape"
 
 
-def settle(inputs: Mapping[str, Sequence[Side]], shapes: Mapping[str, Shape], batch: int | None) -> dict[str, Shape]:
+def settle(
+    inputs: Mapping[str, Sequence[InputSide]], shapes: Mapping[str, Extents], batch: int | None
+) -> dict[str, Extents]:
     """Return the shape of each input, every side of it known.
 
     A side that the file leaves open is the batch where it is called so, or is the first and called nothing else: it is
@@ -46,7 +48,7 @@ def settle(inputs: Mapping[str, Sequence[Side]], shapes: Mapping[str, Shape], ba
     return found
 
 
-def _known(inputs: Mapping[str, Sequence[Side]], shapes: Mapping[str, Shape]) -> dict[str, int]:
+def _known(inputs: Mapping[str, Sequence[InputSide]], shapes: Mapping[str, Extents]) -> dict[str, int]:
     """Return the sides by their names that follow from the shapes that the user gives."""
     known: dict[str, int] = {}
     for name, given in shapes.items():
@@ -65,7 +67,7 @@ def _known(inputs: Mapping[str, Sequence[Side]], shapes: Mapping[str, Shape]) ->
     return known
 
 
-def _settled(name: str, sides: Sequence[Side], known: Mapping[str, int], batch: int | None) -> Shape:
+def _settled(name: str, sides: Sequence[InputSide], known: Mapping[str, int], batch: int | None) -> Extents:
     found = []
     for place, side in enumerate(sides):
         if isinstance(side, int):
@@ -86,7 +88,7 @@ def _is_batch(side: str | None, place: int) -> bool:
     return place == 0 and not (side is not None and _NO_BATCH.fullmatch(side))
 
 
-def _open(name: str, sides: Sequence[Side], place: int, batch: int | None) -> str:
+def _open(name: str, sides: Sequence[InputSide], place: int, batch: int | None) -> str:
     called = f" ({sides[place]})" if sides[place] else ""
     example = ",".join(
         str(side) if isinstance(side, int) else str(batch or 1) if _is_batch(side, axis) else _usual(len(sides), axis)
@@ -105,7 +107,7 @@ def _usual(rank: int, axis: int) -> str:
     return "16"
 
 
-def _check_batch(inputs: Mapping[str, Sequence[Side]], found: Mapping[str, Shape], batch: int) -> None:
+def _check_batch(inputs: Mapping[str, Sequence[InputSide]], found: Mapping[str, Extents], batch: int) -> None:
     first = [(name, shape[0]) for name, shape in found.items() if shape]
     if first and all(extent != batch for _, extent in first):
         name, extent = first[0]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, constant
-from mbench.networks.importers.onnx_layer import OnnxLayer, Reading
+from mbench.networks.importers.forms import matmul, softmax, xor
+from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
+from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
 
 _SAME = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softsign": "softsign", "Softplus": "softplus",
@@ -24,23 +25,21 @@ _TWO = {
 }  # fmt: skip
 """The same, of two values."""
 
-_FLOAT_TYPES = ("float32", "float16", "float64")
 
-
-def _unary(op: str) -> Reading:
+def _unary(op: str) -> OnnxReading:
     return lambda layer: layer.writer.add(op, layer.x)
 
 
-def _binary(op: str) -> Reading:
+def _binary(op: str) -> OnnxReading:
     return lambda layer: layer.writer.add(op, layer.x, layer.value(1))
 
 
-def _arithmetic(op: str) -> Reading:
+def _arithmetic(op: str) -> OnnxReading:
     return lambda layer: layer.writer.arithmetic(op, layer.x, layer.value(1))
 
 
-def _chain(op: str) -> Reading:
-    def read(layer: OnnxLayer) -> Value:
+def _chain(op: str) -> OnnxReading:
+    def read(layer: OnnxLayer) -> GraphValue:
         total = layer.x
         for place in range(1, len(layer.inputs)):
             total = layer.writer.add(op, total, layer.value(place))
@@ -49,24 +48,24 @@ def _chain(op: str) -> Reading:
     return read
 
 
-def _mean(layer: OnnxLayer) -> Value:
+def _mean(layer: OnnxLayer) -> GraphValue:
     return layer.writer.scaled(_as_value(_chain("add")(layer)), 1 / len(layer.inputs))
 
 
-def _as_value(made: Value | tuple[Value, ...]) -> Value:
-    assert isinstance(made, Value)
+def _as_value(made: GraphValue | tuple[GraphValue, ...]) -> GraphValue:
+    assert isinstance(made, GraphValue)
     return made
 
 
-def _sloped(op: str, default: float) -> Reading:
+def _sloped(op: str, default: float) -> OnnxReading:
     return lambda layer: layer.writer.add(op, layer.x, alpha=float(layer.attribute("alpha", default)))
 
 
-def _elu(layer: OnnxLayer) -> Value:
+def _elu(layer: OnnxLayer) -> GraphValue:
     return layer.writer.add("elu", layer.x, alpha=float(layer.attribute("alpha", 1.0)))
 
 
-def _selu(layer: OnnxLayer) -> Value:
+def _selu(layer: OnnxLayer) -> GraphValue:
     """Write SELU, of its usual numbers or of others: those are gamma times an ELU."""
     alpha, gamma = float(layer.attribute("alpha", _SELU[0])), float(layer.attribute("gamma", _SELU[1]))
     if math.isclose(alpha, _SELU[0], rel_tol=1e-5) and math.isclose(gamma, _SELU[1], rel_tol=1e-5):
@@ -77,7 +76,7 @@ def _selu(layer: OnnxLayer) -> Value:
 _SELU = (1.6732632423543772, 1.0507009873554805)
 
 
-def _prelu(layer: OnnxLayer) -> Value:
+def _prelu(layer: OnnxLayer) -> GraphValue:
     slope = layer.value(1)
     number = slope.number
     if number is not None:
@@ -85,7 +84,7 @@ def _prelu(layer: OnnxLayer) -> Value:
     return layer.writer.add("prelu", layer.x, slope)
 
 
-def _hard_sigmoid(layer: OnnxLayer) -> Value:
+def _hard_sigmoid(layer: OnnxLayer) -> GraphValue:
     """Write a hard sigmoid: of the usual slope, 1/6 (which files round in many ways), or of another."""
     alpha, beta = float(layer.attribute("alpha", 0.2)), float(layer.attribute("beta", 0.5))
     if math.isclose(alpha, 1 / 6, rel_tol=1e-6) and beta == 0.5:
@@ -93,14 +92,14 @@ def _hard_sigmoid(layer: OnnxLayer) -> Value:
     return layer.writer.clipped(layer.writer.add("add", layer.writer.scaled(layer.x, alpha), beta), 0.0, 1.0)
 
 
-def _gelu(layer: OnnxLayer) -> Value:
+def _gelu(layer: OnnxLayer) -> GraphValue:
     how = layer.attribute("approximate", "none")
     if how not in ("none", "tanh"):
         raise LayerError(f"its approximate is {how!r}; expected none or tanh")
     return layer.writer.add("gelu_tanh" if how == "tanh" else "gelu", layer.x)
 
 
-def _swish(layer: OnnxLayer) -> Value:
+def _swish(layer: OnnxLayer) -> GraphValue:
     alpha = float(layer.attribute("alpha", 1.0))
     if alpha == 1.0:
         return layer.writer.add("silu", layer.x)
@@ -108,12 +107,12 @@ def _swish(layer: OnnxLayer) -> Value:
     return layer.writer.add("multiply", layer.x, gate)
 
 
-def _thresholded(layer: OnnxLayer) -> Value:
+def _thresholded(layer: OnnxLayer) -> GraphValue:
     over = layer.writer.add("greater", layer.x, float(layer.attribute("alpha", 1.0)))
     return layer.writer.add("where", over, layer.x, constant(np.zeros((), layer.x.dtype)))
 
 
-def _shrink(layer: OnnxLayer) -> Value:
+def _shrink(layer: OnnxLayer) -> GraphValue:
     writer, x = layer.writer, layer.x
     bias, edge = float(layer.attribute("bias", 0.0)), float(layer.attribute("lambd", 0.5))
     small = writer.add(
@@ -122,7 +121,7 @@ def _shrink(layer: OnnxLayer) -> Value:
     return writer.add("where", writer.add("greater", x, edge), writer.add("add", x, -bias), small)
 
 
-def _clip(layer: OnnxLayer) -> Value:
+def _clip(layer: OnnxLayer) -> GraphValue:
     """Write a clip of any form: bounds as attributes, as constants, as values, or none."""
     bounds = []
     for place, name, default in ((1, "min", -math.inf), (2, "max", math.inf)):
@@ -138,38 +137,23 @@ def _clip(layer: OnnxLayer) -> Value:
     return x if high == math.inf else layer.writer.add("minimum", x, high)
 
 
-def _clip_integers(layer: OnnxLayer, low: float, high: float) -> Value:
+def _clip_integers(layer: OnnxLayer, low: float, high: float) -> GraphValue:
     x = layer.x if math.isinf(low) else layer.writer.add("maximum", layer.x, int(low))
     return x if math.isinf(high) else layer.writer.add("minimum", x, int(high))
 
 
-def _mod(layer: OnnxLayer) -> Value:
+def _mod(layer: OnnxLayer) -> GraphValue:
     if layer.attribute("fmod", 0) and not (layer.x.is_constant and layer.value(1).is_constant):
         raise LayerError("its fmod is 1; mbench knows the remainder with the divisor's sign alone (fmod 0)")
     return layer.writer.add("mod", layer.x, layer.value(1))
 
 
-def _xor(layer: OnnxLayer) -> Value:
-    writer, x, y = layer.writer, layer.x, layer.value(1)
-    both = writer.add("not", writer.add("and", x, y))
-    return writer.add("and", writer.add("or", x, y), both)
-
-
-def _where(layer: OnnxLayer) -> Value:
+def _where(layer: OnnxLayer) -> GraphValue:
     return layer.writer.add("where", layer.x, layer.value(1), layer.value(2))
 
 
-def softmax(writer: GraphWriter, x: Value, axis: int, *, logarithm: bool = False) -> Value:
-    """Write a softmax along an axis, or its logarithm, in the form that keeps small numbers."""
-    if not logarithm:
-        return writer.add("softmax", x, axis=axis)
-    low = writer.add("subtract", x, writer.add("reduce_max", x, axes=(axis,), keepdims=True))
-    total = writer.add("reduce_sum", writer.add("exp", low), axes=(axis,), keepdims=True)
-    return writer.add("subtract", low, writer.add("log", total))
-
-
-def _softmax(*, logarithm: bool) -> Reading:
-    def read(layer: OnnxLayer) -> Value:
+def _softmax(*, logarithm: bool) -> OnnxReading:
+    def read(layer: OnnxLayer) -> GraphValue:
         writer, x = layer.writer, layer.x
         if layer.opset >= 13:
             return softmax(writer, x, layer.axis(-1), logarithm=logarithm)
@@ -182,11 +166,11 @@ def _softmax(*, logarithm: bool) -> Reading:
     return read
 
 
-Change = Callable[[GraphWriter, Value], Value]
+ValueStep = Callable[[GraphWriter, GraphValue], GraphValue]
 
 
-def _reduction(how: str, before: Change | None = None, after: Change | None = None) -> Reading:
-    def read(layer: OnnxLayer) -> Value:
+def _reduction(how: str, before: ValueStep | None = None, after: ValueStep | None = None) -> OnnxReading:
+    def read(layer: OnnxLayer) -> GraphValue:
         axes, x = layer.integers(1, "axes"), layer.x
         if not axes and layer.attribute("noop_with_empty_axes", 0):
             chosen: tuple[int, ...] = ()
@@ -199,7 +183,7 @@ def _reduction(how: str, before: Change | None = None, after: Change | None = No
     return read
 
 
-def _log_sum_exp(layer: OnnxLayer) -> Value:
+def _log_sum_exp(layer: OnnxLayer) -> GraphValue:
     axes, writer, x = layer.integers(1, "axes"), layer.writer, layer.x
     chosen, keepdims = axes or tuple(range(x.rank)), bool(layer.attribute("keepdims", 1))
     most = writer.reduced("max", x, chosen, keepdims=True)
@@ -209,15 +193,15 @@ def _log_sum_exp(layer: OnnxLayer) -> Value:
     return result if keepdims else writer.reshaped(result, kept)
 
 
-def _place(op: str) -> Reading:
-    def read(layer: OnnxLayer) -> Value:
+def _place(op: str) -> OnnxReading:
+    def read(layer: OnnxLayer) -> GraphValue:
         layer.refuse("select_last_index")
         return layer.writer.add(op, layer.x, axis=layer.axis(0), keepdims=bool(layer.attribute("keepdims", 1)))
 
     return read
 
 
-def gemm(layer: OnnxLayer) -> Value:
+def gemm(layer: OnnxLayer) -> GraphValue:
     """Write a product of matrices with a sum: a fully connected layer where the second is constant."""
     writer, a, b, c = layer.writer, layer.x, layer.value(1), layer.optional(2)
     alpha, beta = float(layer.attribute("alpha", 1.0)), float(layer.attribute("beta", 1.0))
@@ -237,39 +221,24 @@ def gemm(layer: OnnxLayer) -> Value:
     return product if c is None else writer.add("add", product, c)
 
 
-def _numbers(value: Value) -> np.ndarray:
+def _numbers(value: GraphValue) -> np.ndarray:
     assert value.array is not None
     return value.array
 
 
-def matmul(writer: GraphWriter, a: Value, b: Value) -> Value:
-    """Write a product of matrices, of stacks of them or of vectors: a fully connected layer where `b` is a constant."""
-    if b.array is not None and b.rank == 2 and not a.is_constant:
-        return writer.add("linear", a, writer.permuted(b, (1, 0)))
-    left = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
-    right = writer.reshaped(b, (*b.shape, 1)) if b.rank == 1 else b
-    product = writer.add("matmul", left, right)
-    shape = [
-        *product.shape[:-2],
-        *([product.shape[-2]] if a.rank > 1 else []),
-        *([product.shape[-1]] if b.rank > 1 else []),
-    ]
-    return writer.reshaped(product, shape)
-
-
-def _matmul(layer: OnnxLayer) -> Value:
+def _matmul(layer: OnnxLayer) -> GraphValue:
     return matmul(layer.writer, layer.x, layer.value(1))
 
 
-def _square(writer: GraphWriter, x: Value) -> Value:
+def _square(writer: GraphWriter, x: GraphValue) -> GraphValue:
     return writer.add("multiply", x, x)
 
 
-def _apply(op: str) -> Change:
+def _apply(op: str) -> ValueStep:
     return lambda writer, x: writer.add(op, x)
 
 
-OPERATIONS: dict[str, Reading] = {
+OPERATIONS: dict[str, OnnxReading] = {
     **{name: _unary(op) for name, op in _SAME.items()},
     **{name: _binary(op) for name, op in _TWO.items()},
     **{
@@ -282,7 +251,7 @@ OPERATIONS: dict[str, Reading] = {
     "Mean": _mean,
     "Pow": lambda layer: layer.writer.power(layer.x, layer.value(1)),
     "Mod": _mod,
-    "Xor": _xor,
+    "Xor": lambda layer: xor(layer.writer, layer.x, layer.value(1)),
     "Where": _where,
     "LeakyRelu": _sloped("leaky_relu", 0.01),
     "Elu": _elu,

@@ -18,7 +18,7 @@ from mbench.networks.graph import TensorType
 from mbench.networks.importers import input_shapes, onnx_graph, whole
 from mbench.networks.importers.graph_writer import LayerError
 from mbench.networks.importers.imported import Arrays, Imported
-from mbench.networks.importers.input_shapes import Side
+from mbench.networks.importers.input_shapes import InputSide
 from mbench.networks.importers.messages import plain
 from mbench.networks.importers.onnx_operations import OPERATIONS
 from mbench.networks.importers.onnx_types import numpy_name
@@ -51,10 +51,10 @@ def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None
     model = _inlined(model, path)
     types = _inputs(model, path, shapes, batch)
     found = onnx_graph.read(model, types, where=str(path))
-    whole.check(found.graph, found.parameters, found.macs, where=str(path))
+    graph, parameters = whole.finished(found, str(path))
     producer = " ".join(word for word in (model.producer_name, model.producer_version) if word)
     return Imported(
-        graph=found.graph, parameters=found.parameters, source="onnx", name=path.stem, producer=producer or None,
+        graph=graph, parameters=parameters, source="onnx", name=path.stem, producer=producer or None,
         opset=opset, reference=f"ONNX Runtime {_package('onnxruntime').__version__} on the same file",
         run=_reference(path),
     )  # fmt: skip
@@ -165,7 +165,7 @@ def _inputs(model: Any, path: Path, shapes: Mapping[str, tuple[int, ...]], batch
     """Return the inputs of a model with every side known."""
     weights = {each.name for each in model.graph.initializer}
     given = [each for each in model.graph.input if each.name not in weights]
-    sides: dict[str, list[Side]] = {}
+    sides: dict[str, list[InputSide]] = {}
     dtypes: dict[str, str] = {}
     for each in given:
         kind = each.type.WhichOneof("value")
@@ -186,7 +186,7 @@ def _inputs(model: Any, path: Path, shapes: Mapping[str, tuple[int, ...]], batch
     return {name: TensorType(shape=shape, dtype=dtypes[name]) for name, shape in settled.items()}
 
 
-def _side(extent: Any) -> Side:
+def _side(extent: Any) -> InputSide:
     if extent.dim_value > 0:
         return int(extent.dim_value)
     named = extent.dim_param not in ("", "?")

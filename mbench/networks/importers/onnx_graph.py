@@ -14,26 +14,17 @@ from typing import Any
 import numpy as np
 
 from mbench.core.errors import UsageError, why
-from mbench.networks.graph import Graph, TensorType
+from mbench.networks.graph import TensorType
 from mbench.networks.importers import onnx_names, onnx_order
-from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, constant
+from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 from mbench.networks.importers.messages import plain
 from mbench.networks.importers.onnx_layer import OnnxLayer
 from mbench.networks.importers.onnx_operations import OPERATIONS, advice
+from mbench.networks.importers.whole import ReadGraph
 
 _OWN = ("", "ai.onnx")
 _BAD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a node raises that does not fit its operation, such as one with an attribute of another type."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Read:
-    """A graph, the numbers of its parameters, and the multiply-adds of the file by its own edges."""
-
-    graph: Graph
-    parameters: dict[str, np.ndarray]
-    macs: Mapping[str, int]
-    """Of each convolution and product of matrices of the file, by the name of what it makes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +34,7 @@ class _Alias:
     names: tuple[tuple[str, str], ...]
 
 
-def read(model: Any, types: Mapping[str, TensorType], where: str) -> Read:
+def read(model: Any, types: Mapping[str, TensorType], where: str) -> ReadGraph:
     """Return the graph of a model.
 
     Args:
@@ -54,20 +45,21 @@ def read(model: Any, types: Mapping[str, TensorType], where: str) -> Read:
     Raises:
         UsageError: the model has a node that cannot be read; the message names it.
     """
-    return _Reader(model, where).read(types)
+    return _OnnxReader(model, where).read(types)
 
 
-class _Reader:
+class _OnnxReader:
     def __init__(self, model: Any, where: str) -> None:
         self._graph, self._where = model.graph, where
         self._opset = max((each.version for each in model.opset_import if each.domain in _OWN), default=0)
         self._writer = GraphWriter()
-        self._values: dict[str, Value] = {}
+        self._values: dict[str, GraphValue] = {}
         self._macs: dict[str, int] = {}
         self._inside: set[str] = set()  # what nodes of branches make
         self._weights = {each.name: each for each in self._graph.initializer}
+        self._telling = onnx_names.telling(self._graph.node, self._weights)
 
-    def read(self, types: Mapping[str, TensorType]) -> Read:
+    def read(self, types: Mapping[str, TensorType]) -> ReadGraph:
         for name, given in types.items():
             self._values[name] = self._writer.input(name, given)
         for node in self._nodes():
@@ -84,7 +76,7 @@ class _Reader:
         parameters = {name: self._writer.parameters[name] for name in graph.parameters}
         computed = onnx_order.computed(self._graph.node, [each.name for each in self._graph.output])
         macs = {name: count for name, count in self._macs.items() if name in computed or name in self._inside}
-        return Read(graph=graph, parameters=parameters, macs=macs)
+        return ReadGraph(graph=graph, parameters=parameters, macs=macs)
 
     def _nodes(self) -> Iterator[Any]:
         """Yield the nodes in an order of execution; those of a branch in the place of an If that is decided."""
@@ -111,7 +103,7 @@ class _Reader:
         wanted = "then_branch" if condition.array.reshape(-1)[0] else "else_branch"
         return next((each.g for each in node.attribute if each.name == wanted), None)
 
-    def _value(self, name: str) -> Value:
+    def _value(self, name: str) -> GraphValue:
         """Return a value by its name; a weight is read from the file's bytes when it is first asked for."""
         if name not in self._values:
             if name not in self._weights:
@@ -123,7 +115,7 @@ class _Reader:
         return self._values[name]
 
     def _read(self, node: Any) -> None:
-        layer = self._writer.layer = onnx_names.layer_of(node, self._weights)
+        layer = self._writer.layer = onnx_names.layer_of(node, self._telling)
         said = f"{self._where}: layer {layer.name!r}, operation {node.op_type} (opset {self._opset})"
         if node.domain not in _OWN or node.op_type not in (*OPERATIONS, "Constant"):
             raise UsageError(f"{said}: {advice(node.op_type, node.domain if node.domain not in _OWN else '')}")
@@ -141,7 +133,7 @@ class _Reader:
                 self._values[name] = value
         self._count(node, inputs, results[0])
 
-    def _made(self, node: Any, inputs: tuple[Value | None, ...], attributes: dict[str, Any]) -> Any:
+    def _made(self, node: Any, inputs: tuple[GraphValue | None, ...], attributes: dict[str, Any]) -> Any:
         if node.op_type == "Constant":
             return _constant(node, attributes)
         return OPERATIONS[node.op_type](
@@ -151,13 +143,13 @@ class _Reader:
             )
         )  # fmt: skip
 
-    def _count(self, node: Any, inputs: tuple[Value | None, ...], made: Value) -> None:
+    def _count(self, node: Any, inputs: tuple[GraphValue | None, ...], made: GraphValue) -> None:
         """Count the multiply-adds of a node from what the file says of it, and not from what was written for it."""
         if not made.is_constant and (macs := _macs(node, [each for each in inputs if each is not None], made)):
             self._macs[node.output[0]] = macs
 
 
-def _macs(node: Any, inputs: list[Value], made: Value) -> int:
+def _macs(node: Any, inputs: list[GraphValue], made: GraphValue) -> int:
     if node.op_type == "Conv":
         return math.prod(made.shape) * math.prod(inputs[1].shape[1:])
     if node.op_type == "ConvTranspose":
@@ -197,7 +189,7 @@ def _attribute(each: Any) -> Any:
     return _READ_ATTRIBUTES[each.type](each)
 
 
-def _constant(node: Any, attributes: Mapping[str, Any]) -> Value:
+def _constant(node: Any, attributes: Mapping[str, Any]) -> GraphValue:
     name = node.output[0]
     if "value" in attributes:
         return constant(np.asarray(attributes["value"]), name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, axis_of
+from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, axis_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,18 +17,18 @@ class OnnxLayer:
 
     op: str
     opset: int
-    inputs: tuple[Value | None, ...]
+    inputs: tuple[GraphValue | None, ...]
     attributes: Mapping[str, Any]
     outputs: tuple[str, ...]
     """The names of what it makes, as the file has them; a name that is empty is not wanted."""
     writer: GraphWriter
 
     @property
-    def x(self) -> Value:
+    def x(self) -> GraphValue:
         """The first value that it reads."""
         return self.value(0)
 
-    def value(self, place: int) -> Value:
+    def value(self, place: int) -> GraphValue:
         """Return what it reads at a place.
 
         Raises:
@@ -39,7 +39,7 @@ class OnnxLayer:
             raise LayerError(f"its input {place + 1} is missing")
         return found
 
-    def optional(self, place: int) -> Value | None:
+    def optional(self, place: int) -> GraphValue | None:
         """Return what it reads at a place, if it does."""
         return self.inputs[place] if place < len(self.inputs) else None
 
@@ -92,6 +92,6 @@ class OnnxLayer:
             raise LayerError(f"its attribute {attribute} is {shown}; mbench knows {unless} alone")
 
 
-Made = Value | tuple[Value, ...]
-Reading = Callable[[OnnxLayer], Made]
+Made = GraphValue | tuple[GraphValue, ...]
+OnnxReading = Callable[[OnnxLayer], Made]
 """What an operation of ONNX makes, written into the graph; several values where it has several outputs."""

@@ -10,11 +10,12 @@ Each tool that writes files has its own places for names:
 
 from __future__ import annotations
 
+import collections
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
-from mbench.networks.importers.graph_writer import Layer
+from mbench.networks.importers.graph_writer import LayerNames
 
 _WEIGHTED = {
     "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu", "LayerNormalization",
@@ -29,24 +30,31 @@ _CALL = "StatefulPartitionedCall/"
 """What TensorFlow writes before each name of a saved model."""
 
 
-def layer_of(node: Any, weights: Container[str]) -> Layer:
+def layer_of(node: Any, telling: Container[str]) -> LayerNames:
     """Return what the user calls the layer of a node.
 
     Args:
         node: an `onnx.NodeProto`.
-        weights: the names of the file's constants.
+        telling: the names of the file's constants that one node alone reads. Files hold equal weights once, by the name
+            of the layer that came first.
     """
-    path = _of_weights(node, weights) or _noted(node) or _path(node.name)
-    own = node.name or node.output[0]
+    path = _of_weights(node, telling) or _noted(node) or _path(node.name)
     if path:
-        return Layer(name=path, is_path=True, source_names=tuple(dict.fromkeys((path, own))))
+        return LayerNames(name=path, is_path=True, source_names=(path,))
+    own = node.name or next((name for name in node.output if name), node.op_type)
     said = _OF_PADDLE.fullmatch(node.output[0])
     name = said[1] if said else own
-    return Layer(name=name, source_names=tuple(dict.fromkeys((name, own))))
+    return LayerNames(name=name, source_names=tuple(dict.fromkeys((name, own))))
 
 
-def _of_weights(node: Any, weights: Container[str]) -> str:
-    if node.op_type not in _WEIGHTED or len(node.input) < 2 or node.input[1] not in weights:
+def telling(nodes: Iterable[Any], constants: Container[str]) -> set[str]:
+    """Return the names of constants that one node alone reads in the place of its weights."""
+    counts = collections.Counter(node.input[1] for node in nodes if len(node.input) > 1)
+    return {name for name, count in counts.items() if count == 1 and name in constants}
+
+
+def _of_weights(node: Any, telling: Container[str]) -> str:
+    if node.op_type not in _WEIGHTED or len(node.input) < 2 or node.input[1] not in telling:
         return ""
     found = _OF_WEIGHT.fullmatch(node.input[1])
     name = next((part for part in found.groups() if part), "") if found else ""

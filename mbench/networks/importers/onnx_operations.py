@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mbench.networks.importers import onnx_elements, onnx_shapes, onnx_windows
-from mbench.networks.importers.onnx_layer import Reading
+from mbench.networks.importers.onnx_layer import OnnxReading
 
-OPERATIONS: dict[str, Reading] = {**onnx_windows.OPERATIONS, **onnx_elements.OPERATIONS, **onnx_shapes.OPERATIONS}
+OPERATIONS: dict[str, OnnxReading] = {**onnx_windows.OPERATIONS, **onnx_elements.OPERATIONS, **onnx_shapes.OPERATIONS}
 
 _RECURRENT = ("LSTM", "GRU", "RNN")
 _CONTROL = ("If", "Loop", "Scan")

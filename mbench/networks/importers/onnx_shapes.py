@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, axis_of, constant
-from mbench.networks.importers.onnx_layer import OnnxLayer, Reading
+from mbench.networks.importers.forms import (
+    as_image,
+    band,
+    expanded,
+    like,
+    padded,
+    repeated,
+    settled,
+    sliced,
+    to_depth,
+    to_space,
+)
+from mbench.networks.importers.graph_writer import GraphValue, LayerError, axis_of, constant
+from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
 from mbench.networks.importers.onnx_types import numpy_name
-from mbench.networks.importers.onnx_windows import as_image, like
 
 _MOST_ELEMENTS = 2**28
 """Of a constant that a file describes: a few bytes of a file can ask for any amount of memory."""
@@ -22,11 +33,11 @@ def _needed(numbers: tuple[int, ...] | None, what: str) -> tuple[int, ...]:
     return numbers
 
 
-def _identity(layer: OnnxLayer) -> Value:
+def _identity(layer: OnnxLayer) -> GraphValue:
     return layer.x
 
 
-def _dropout(layer: OnnxLayer) -> Value:
+def _dropout(layer: OnnxLayer) -> GraphValue:
     if len(layer.outputs) > 1 and layer.outputs[1]:
         raise LayerError("its mask is read; export the network in evaluation mode: network.eval()")
     training = layer.numbers(2)
@@ -35,44 +46,30 @@ def _dropout(layer: OnnxLayer) -> Value:
     return layer.x
 
 
-def _shape(layer: OnnxLayer) -> Value:
+def _shape(layer: OnnxLayer) -> GraphValue:
     rank = layer.x.rank
     begin, end = int(layer.attribute("start", 0)), int(layer.attribute("end", rank))
     return constant(np.array(layer.x.shape, np.int64)[slice(begin, end)])
 
 
-def _size(layer: OnnxLayer) -> Value:
+def _size(layer: OnnxLayer) -> GraphValue:
     return constant(np.array(math.prod(layer.x.shape), np.int64))
 
 
-def _reshape(layer: OnnxLayer) -> Value:
+def _reshape(layer: OnnxLayer) -> GraphValue:
     wanted = _needed(layer.integers(1, "shape"), "shape")
     keep = layer.attribute("allowzero", 0)
     shape = [layer.x.shape[axis] if side == 0 and not keep else side for axis, side in enumerate(wanted)]
     return layer.writer.reshaped(layer.x, settled(shape, layer.x.shape))
 
 
-def settled(shape: Sequence[int], source: Sequence[int]) -> tuple[int, ...]:
-    """Return a shape with the side that is -1 as the others leave it.
-
-    Raises:
-        LayerError: the elements of `source` do not fill it.
-    """
-    if -1 not in shape:
-        return tuple(shape)
-    known = math.prod(side for side in shape if side != -1)
-    if list(shape).count(-1) > 1 or known < 1 or math.prod(source) % known:
-        raise LayerError("the shape that it asks for does not hold the elements of what it reads")
-    return tuple(math.prod(source) // known if side == -1 else side for side in shape)
-
-
-def _flatten(layer: OnnxLayer) -> Value:
+def _flatten(layer: OnnxLayer) -> GraphValue:
     x, axis = layer.x, int(layer.attribute("axis", 1))
     axis = axis + x.rank if axis < 0 else axis
     return layer.writer.reshaped(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
 
 
-def _squeeze(layer: OnnxLayer) -> Value:
+def _squeeze(layer: OnnxLayer) -> GraphValue:
     x, axes = layer.x, layer.integers(1, "axes")
     gone = (
         {axis_of(axis, x.rank) for axis in axes} if axes is not None else {a for a, s in enumerate(x.shape) if s == 1}
@@ -80,25 +77,25 @@ def _squeeze(layer: OnnxLayer) -> Value:
     return layer.writer.reshaped(x, [side for axis, side in enumerate(x.shape) if axis not in gone])
 
 
-def _unsqueeze(layer: OnnxLayer) -> Value:
+def _unsqueeze(layer: OnnxLayer) -> GraphValue:
     x, axes = layer.x, _needed(layer.integers(1, "axes"), "axes")
     added = {axis_of(axis, x.rank + len(axes)) for axis in axes}
     sides = iter(x.shape)
     return layer.writer.reshaped(x, [1 if axis in added else next(sides) for axis in range(x.rank + len(axes))])
 
 
-def _transpose(layer: OnnxLayer) -> Value:
+def _transpose(layer: OnnxLayer) -> GraphValue:
     return layer.writer.permuted(layer.x, layer.attribute("perm", tuple(reversed(range(layer.x.rank)))))
 
 
-def _concat(layer: OnnxLayer) -> Value:
+def _concat(layer: OnnxLayer) -> GraphValue:
     parts = [layer.value(place) for place in range(len(layer.inputs))]
     parts = [part for part in parts if not (part.is_constant and 0 in part.shape)] or parts[:1]
     axis = axis_of(int(layer.attribute("axis", 0)), parts[0].rank)
     return parts[0] if len(parts) == 1 else layer.writer.add("concat", *parts, axis=axis)
 
 
-def _split(layer: OnnxLayer) -> tuple[Value, ...]:
+def _split(layer: OnnxLayer) -> tuple[GraphValue, ...]:
     axis, x = layer.axis(0), layer.x
     sizes, whole = layer.integers(1, "split"), x.shape[axis]
     if sizes is None:
@@ -114,7 +111,7 @@ def _split(layer: OnnxLayer) -> tuple[Value, ...]:
     )
 
 
-def _slice(layer: OnnxLayer) -> Value:
+def _slice(layer: OnnxLayer) -> GraphValue:
     writer, x = layer.writer, layer.x
     begins = _needed(layer.integers(1, "starts"), "starts")
     ends = _needed(layer.integers(2, "ends"), "ends")
@@ -125,19 +122,8 @@ def _slice(layer: OnnxLayer) -> Value:
     return x
 
 
-def sliced(writer: GraphWriter, x: Value, axis: int, begin: int, end: int, step: int) -> Value:
-    """Write a part along an axis, by numbers as Python's slices have them."""
-    places = range(*slice(begin, end, step).indices(x.shape[axis]))
-    if not places and not x.is_constant:
-        raise LayerError(f"there is nothing from {begin} to {end} of a side of {x.shape[axis]}")
-    if step == 1:
-        return writer.part(x, axis, places.start, places.stop)
-    stop = None if places.stop < 0 else places.stop
-    return writer.add("slice", x, axis=axis, begin=places.start, end=stop, step=step)
-
-
-def _gather(layer: OnnxLayer) -> Value:
-    """Write a gather; by one index that is known it is a part, and without one of its axes."""
+def _gather(layer: OnnxLayer) -> GraphValue:
+    """Write a gather; by indices that are known and follow each other it is a part."""
     writer, x, indices, axis = layer.writer, layer.x, layer.value(1), layer.axis(0)
     if indices.array is None or x.is_constant:
         if indices.dtype != "int64":
@@ -147,33 +133,19 @@ def _gather(layer: OnnxLayer) -> Value:
     known = np.where(known < 0, known + x.shape[axis], known)
     if known.size and not (known.min() >= 0 and known.max() < x.shape[axis]):
         raise LayerError(f"it reads place {int(known.max())} of a side of {x.shape[axis]}")
-    if known.size == 1:
-        place = int(known.reshape(-1)[0])
-        one = writer.part(x, axis, place, place + 1)
-        return writer.reshaped(one, (*x.shape[:axis], *known.shape, *x.shape[axis + 1 :]))
+    flat = known.reshape(-1)
+    if flat.size and np.array_equal(flat, np.arange(flat[0], flat[0] + flat.size)):
+        part = writer.part(x, axis, int(flat[0]), int(flat[-1]) + 1)
+        return writer.reshaped(part, (*x.shape[:axis], *known.shape, *x.shape[axis + 1 :]))
     return writer.add("gather", x, constant(known, indices.name), axis=axis)
 
 
-def _expand(layer: OnnxLayer) -> Value:
+def _expand(layer: OnnxLayer) -> GraphValue:
     wanted = _needed(layer.integers(1), "shape")
     return expanded(layer.writer, layer.x, np.broadcast_shapes(layer.x.shape, wanted))
 
 
-def expanded(writer: GraphWriter, x: Value, shape: tuple[int, ...]) -> Value:
-    """Write a value in the shape that it broadcasts to."""
-    return x if x.shape == shape else writer.add("expand", x, shape=shape)
-
-
-def _tile(layer: OnnxLayer) -> Value:
-    x = layer.x
-    for axis, count in enumerate(_needed(layer.integers(1), "repeats")):
-        if count < 1:
-            raise LayerError(f"it repeats axis {axis} {count} times")
-        x = x if count == 1 else layer.writer.add("concat", *[x] * count, axis=axis)
-    return x
-
-
-def _pad(layer: OnnxLayer) -> Value:
+def _pad(layer: OnnxLayer) -> GraphValue:
     """Write a pad; a negative width is a cut."""
     writer, x = layer.writer, layer.x
     how = layer.attribute("mode", "constant")
@@ -187,25 +159,17 @@ def _pad(layer: OnnxLayer) -> Value:
     return padded(writer, x, widths, how, layer.number(2, "value", 0.0))
 
 
-def padded(writer: GraphWriter, x: Value, widths: Sequence[tuple[int, int]], how: str, value: float) -> Value:
-    """Write a pad of (before, after) along each axis; what is negative is cut off."""
-    for axis, (before, after) in enumerate(widths):
-        x = writer.part(x, axis, max(0, -before), x.shape[axis] - max(0, -after))
-    kept = tuple((max(0, before), max(0, after)) for before, after in widths)
-    return writer.add("pad", x, widths=kept, mode=how, value=float(value)) if any(map(any, kept)) else x
-
-
-def _cast(layer: OnnxLayer) -> Value:
+def _cast(layer: OnnxLayer) -> GraphValue:
     to = numpy_name(int(layer.attribute("to", 1)))
     return layer.x if to == layer.x.dtype else layer.writer.add("cast", layer.x, to=to)
 
 
-def _cast_like(layer: OnnxLayer) -> Value:
+def _cast_like(layer: OnnxLayer) -> GraphValue:
     to = layer.value(1).dtype
     return layer.x if to == layer.x.dtype else layer.writer.add("cast", layer.x, to=to)
 
 
-def _constant_of_shape(layer: OnnxLayer) -> Value:
+def _constant_of_shape(layer: OnnxLayer) -> GraphValue:
     shape = _needed(layer.integers(0), "shape")
     value = layer.attributes.get("value")
     number = np.zeros(1, np.float32) if value is None else np.asarray(value)
@@ -213,7 +177,7 @@ def _constant_of_shape(layer: OnnxLayer) -> Value:
     return constant(np.full(shape, number.reshape(-1)[0], number.dtype))
 
 
-def _range(layer: OnnxLayer) -> Value:
+def _range(layer: OnnxLayer) -> GraphValue:
     start, stop, step = (np.asarray(layer.numbers(place)).reshape(-1)[0] for place in range(3))
     _check_size(abs((float(stop) - float(start)) / float(step)))
     return constant(np.arange(start, stop, step, dtype=start.dtype))
@@ -224,7 +188,7 @@ def _check_size(elements: float) -> None:
         raise LayerError(f"it asks for a constant of {elements:.3g} elements; expected at most {_MOST_ELEMENTS}")
 
 
-def _one_hot(layer: OnnxLayer) -> Value:
+def _one_hot(layer: OnnxLayer) -> GraphValue:
     writer, depth, values = layer.writer, _needed(layer.integers(1), "depth")[0], layer.value(2)
     _check_size(depth)
     axis = axis_of(int(layer.attribute("axis", -1)), layer.x.rank + 1)
@@ -235,17 +199,20 @@ def _one_hot(layer: OnnxLayer) -> Value:
     return writer.add("where", writer.add("equal", wide, places), on, off)
 
 
-def _trilu(layer: OnnxLayer) -> Value:
-    x, shift = layer.x, (layer.integers(1) or (0,))[0]
-    mask = (
-        np.triu(np.ones(x.shape[-2:], bool), shift)
-        if layer.attribute("upper", 1)
-        else np.tri(*x.shape[-2:], shift, bool)
-    )
-    return layer.writer.add("where", constant(mask), x, constant(np.zeros((), x.dtype)))
+def _trilu(layer: OnnxLayer) -> GraphValue:
+    shift, upper = (layer.integers(1) or (0,))[0], bool(layer.attribute("upper", 1))
+    return band(layer.writer, layer.x, shift, upper=upper)
 
 
-def _cumsum(layer: OnnxLayer) -> Value:
+def _moved(form: Callable[..., GraphValue]) -> OnnxReading:
+    def read(layer: OnnxLayer) -> GraphValue:
+        size, how = int(layer.attribute("blocksize", 1)), layer.attribute("mode", "DCR")
+        return form(layer.writer, layer.x, size, channels_first=how == "CRD")
+
+    return read
+
+
+def _cumsum(layer: OnnxLayer) -> GraphValue:
     if layer.x.array is None:
         raise LayerError("it sums what depends on the network's inputs; mbench knows it of constants alone")
     layer.refuse("exclusive")
@@ -254,24 +221,7 @@ def _cumsum(layer: OnnxLayer) -> Value:
     return constant(np.cumsum(layer.x.array, axis).astype(layer.x.dtype))
 
 
-def _depth_to_space(layer: OnnxLayer) -> Value:
-    size, how, (n, c, h, w) = int(layer.attribute("blocksize", 1)), layer.attribute("mode", "DCR"), layer.x.shape
-    if how == "DCR":
-        split, order = (n, size, size, c // size**2, h, w), (0, 3, 4, 1, 5, 2)
-    else:
-        split, order = (n, c // size**2, size, size, h, w), (0, 1, 4, 2, 5, 3)
-    moved = layer.writer.permuted(layer.writer.reshaped(layer.x, split), order)
-    return layer.writer.reshaped(moved, (n, c // size**2, h * size, w * size))
-
-
-def _space_to_depth(layer: OnnxLayer) -> Value:
-    size, how, (n, c, h, w) = int(layer.attribute("blocksize", 1)), layer.attribute("mode", "DCR"), layer.x.shape
-    parts = layer.writer.reshaped(layer.x, (n, c, h // size, size, w // size, size))
-    order = (0, 3, 5, 1, 2, 4) if how == "DCR" else (0, 1, 3, 5, 2, 4)
-    return layer.writer.reshaped(layer.writer.permuted(parts, order), (n, c * size**2, h // size, w // size))
-
-
-def _dequantized(layer: OnnxLayer) -> Value:
+def _dequantized(layer: OnnxLayer) -> GraphValue:
     """Return weights that a file keeps in 8 bits as floats."""
     numbers, scale, zero = layer.x.array, layer.numbers(1), layer.numbers(2)
     if numbers is None or scale is None:
@@ -290,7 +240,7 @@ _COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners
 _ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
-def _resize(layer: OnnxLayer) -> Value:
+def _resize(layer: OnnxLayer) -> GraphValue:
     """Write a resize of an image's sides, by sizes or by scales."""
     x = as_image(layer.writer, layer.x)
     layer.refuse("antialias")
@@ -332,7 +282,7 @@ def _how(layer: OnnxLayer) -> dict[str, str | float]:
     return {"mode": mode, "coordinates": coordinates, "rounding": rounding, "cubic_coefficient": cubic}
 
 
-OPERATIONS: dict[str, Reading] = {
+OPERATIONS: dict[str, OnnxReading] = {
     "Identity": _identity,
     "Dropout": _dropout,
     "Shape": _shape,
@@ -347,7 +297,7 @@ OPERATIONS: dict[str, Reading] = {
     "Slice": _slice,
     "Gather": _gather,
     "Expand": _expand,
-    "Tile": _tile,
+    "Tile": lambda layer: repeated(layer.writer, layer.x, _needed(layer.integers(1), "repeats")),
     "Pad": _pad,
     "Cast": _cast,
     "CastLike": _cast_like,
@@ -356,8 +306,8 @@ OPERATIONS: dict[str, Reading] = {
     "OneHot": _one_hot,
     "Trilu": _trilu,
     "CumSum": _cumsum,
-    "DepthToSpace": _depth_to_space,
-    "SpaceToDepth": _space_to_depth,
+    "DepthToSpace": _moved(to_space),
+    "SpaceToDepth": _moved(to_depth),
     "DequantizeLinear": _dequantized,
     "Resize": _resize,
     "Upsample": _resize,

@@ -7,27 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mbench.networks.importers.graph_writer import GraphWriter, LayerError, Value, constant
-from mbench.networks.importers.onnx_layer import OnnxLayer, Reading
-
-_LINE, _IMAGE = 3, 4
-"""The ranks of a line, (N, C, W), and of an image."""
-
-
-def as_image(writer: GraphWriter, x: Value) -> Value:
-    """Return a line (N, C, W) as an image of one row; an image as it is.
-
-    Raises:
-        LayerError: it is neither, such as a volume.
-    """
-    if x.rank not in (_LINE, _IMAGE):
-        raise LayerError(f"it reads a value of {x.rank} axes; expected an image (N, C, H, W) or a line (N, C, W)")
-    return x if x.rank == _IMAGE else writer.reshaped(x, (*x.shape[:2], 1, x.shape[2]))
-
-
-def like(writer: GraphWriter, x: Value, image: Value) -> Value:
-    """Return an image as a line, where what it was made of is one."""
-    return image if x.rank == _IMAGE else writer.reshaped(image, (*image.shape[:2], image.shape[3]))
+from mbench.networks.importers.forms import LINE, as_image, like
+from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
+from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
 
 
 def two(values: Sequence[int] | None, default: int = 1) -> tuple[int, int]:
@@ -60,7 +42,7 @@ def _padding(
     return (before[0], before[1], after[0], after[1])
 
 
-def conv(layer: OnnxLayer) -> Value:
+def conv(layer: OnnxLayer) -> GraphValue:
     """Write a convolution of an image, or of a line."""
     writer, x = layer.writer, as_image(layer.writer, layer.x)
     weight = as_image(writer, layer.value(1))
@@ -74,7 +56,7 @@ def conv(layer: OnnxLayer) -> Value:
     return like(writer, layer.x, result)
 
 
-def conv_transpose(layer: OnnxLayer) -> Value:
+def conv_transpose(layer: OnnxLayer) -> GraphValue:
     """Write a transposed convolution; `output_shape` decides the padding where it is given."""
     writer, x = layer.writer, as_image(layer.writer, layer.x)
     weight = as_image(writer, layer.value(1))
@@ -85,7 +67,7 @@ def conv_transpose(layer: OnnxLayer) -> Value:
     how = layer.attribute("auto_pad", "NOTSET")
     if wanted or how in ("SAME_UPPER", "SAME_LOWER"):
         sides = tuple(map(int, wanted))[-(layer.x.rank - 2) :] if wanted else ()
-        sides = (1, *sides) if wanted and layer.x.rank == _LINE else sides
+        sides = (1, *sides) if wanted and layer.x.rank == LINE else sides
         full = _full_sides(x, weight, strides, dilation, more)
         goal = sides or tuple(side * step for side, step in zip(x.shape[2:], strides, strict=True))
         total = [whole - side for whole, side in zip(full, goal, strict=True)]
@@ -106,7 +88,7 @@ def conv_transpose(layer: OnnxLayer) -> Value:
 
 
 def _full_sides(
-    x: Value, weight: Value, strides: Sequence[int], dilation: Sequence[int], more: Sequence[int]
+    x: GraphValue, weight: GraphValue, strides: Sequence[int], dilation: Sequence[int], more: Sequence[int]
 ) -> tuple[int, ...]:
     return tuple(
         step * (side - 1) + extra + (taps - 1) * apart + 1
@@ -114,8 +96,8 @@ def _full_sides(
     )
 
 
-def _pool(op: str) -> Reading:
-    def read(layer: OnnxLayer) -> Value:
+def _pool(op: str) -> OnnxReading:
+    def read(layer: OnnxLayer) -> GraphValue:
         writer, x = layer.writer, as_image(layer.writer, layer.x)
         layer.refuse("storage_order")
         if len(layer.outputs) > 1 and layer.outputs[1]:
@@ -136,11 +118,11 @@ def _pool(op: str) -> Reading:
     return read
 
 
-def _global(how: str) -> Reading:
+def _global(how: str) -> OnnxReading:
     return lambda layer: layer.writer.reduced(how, layer.x, range(2, layer.x.rank), keepdims=True)
 
 
-def batch_norm(layer: OnnxLayer) -> Value:
+def batch_norm(layer: OnnxLayer) -> GraphValue:
     """Write a BatchNorm as inference has it."""
     if layer.attribute("training_mode", 0) or sum(map(bool, layer.outputs)) > 1:
         raise LayerError("it is in training mode; export the network in evaluation mode: network.eval()")
@@ -148,7 +130,7 @@ def batch_norm(layer: OnnxLayer) -> Value:
     return layer.writer.add("batch_norm", layer.x, *given, epsilon=float(layer.attribute("epsilon", 1e-5)))
 
 
-def instance_norm(layer: OnnxLayer) -> Value:
+def instance_norm(layer: OnnxLayer) -> GraphValue:
     """Write a norm of each channel of each image."""
     x = as_image(layer.writer, layer.x)
     made = layer.writer.add(
@@ -157,7 +139,7 @@ def instance_norm(layer: OnnxLayer) -> Value:
     return like(layer.writer, layer.x, made)
 
 
-def group_norm(layer: OnnxLayer) -> Value:
+def group_norm(layer: OnnxLayer) -> GraphValue:
     """Write a norm of groups of channels; up to opset 20 its scale and shift are those of a group."""
     groups, x = int(layer.attribute("num_groups", 1)), as_image(layer.writer, layer.x)
     given = []
@@ -172,7 +154,7 @@ def group_norm(layer: OnnxLayer) -> Value:
     return like(layer.writer, layer.x, made)
 
 
-def layer_norm(layer: OnnxLayer) -> Value:
+def layer_norm(layer: OnnxLayer) -> GraphValue:
     """Write a norm of the last axes."""
     if sum(map(bool, layer.outputs)) > 1:
         raise LayerError("its mean is read; mbench gives what it normalises alone")
@@ -184,7 +166,7 @@ def layer_norm(layer: OnnxLayer) -> Value:
     return layer.writer.add("layer_norm", x, *given, axes=tuple(range(axis, x.rank)), epsilon=epsilon)
 
 
-def _filled(writer: GraphWriter, value: Value, extents: tuple[int, ...]) -> Value:
+def _filled(writer: GraphWriter, value: GraphValue, extents: tuple[int, ...]) -> GraphValue:
     """Return a scale or shift in the shape of what is normalised."""
     if value.shape == extents:
         return value
@@ -193,7 +175,7 @@ def _filled(writer: GraphWriter, value: Value, extents: tuple[int, ...]) -> Valu
     return writer.add("expand", value, shape=extents)
 
 
-def lrn(layer: OnnxLayer) -> Value:
+def lrn(layer: OnnxLayer) -> GraphValue:
     """Write a norm by the channels beside each."""
     known = {name: float(layer.attribute(name, default)) for name, default in _LRN.items()}
     x = as_image(layer.writer, layer.x)
@@ -202,7 +184,7 @@ def lrn(layer: OnnxLayer) -> Value:
 
 _LRN = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
 
-OPERATIONS: dict[str, Reading] = {
+OPERATIONS: dict[str, OnnxReading] = {
     "Conv": conv,
     "ConvTranspose": conv_transpose,
     "MaxPool": _pool("max_pool2d"),

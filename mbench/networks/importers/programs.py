@@ -11,15 +11,15 @@ import numpy as np
 from mbench.core.errors import UsageError, why
 from mbench.networks.graph import TensorType
 from mbench.networks.importers import export_graph, input_shapes, whole
-from mbench.networks.importers.imported import Arrays, Imported, Source
-from mbench.networks.importers.input_shapes import Side
+from mbench.networks.importers.imported import Arrays, Imported, SourceKind
+from mbench.networks.importers.input_shapes import InputSide
 from mbench.networks.importers.messages import plain
 
 
 def imported(
     program: Any,
     *,
-    source: Source,
+    source: SourceKind,
     name: str,
     where: str,
     producer: str | None,
@@ -44,9 +44,9 @@ def imported(
 
     types = _inputs(program, where, shapes, batch)
     found = export_graph.read(program, types, where)
-    whole.check(found.graph, found.parameters, found.macs, where=where)
+    graph, parameters = whole.finished(found, where)
     return Imported(
-        graph=found.graph, parameters=found.parameters, source=source, name=name, producer=producer, opset=None,
+        graph=graph, parameters=parameters, source=source, name=name, producer=producer, opset=None,
         reference=f"PyTorch {torch.__version__}", run=_reference(program, tuple(types), where),
         examples=_examples(program, types),
     )  # fmt: skip
@@ -56,7 +56,7 @@ def _inputs(
     program: Any, where: str, shapes: Mapping[str, tuple[int, ...]], batch: int | None
 ) -> dict[str, TensorType]:
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    sides: dict[str, list[Side]] = {}
+    sides: dict[str, list[InputSide]] = {}
     dtypes: dict[str, str] = {}
     for name in program.graph_signature.user_inputs:
         value = values.get(name)
@@ -78,7 +78,7 @@ def _inputs(
 _DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
-def _name_batch(sides: Mapping[str, list[Side]]) -> None:
+def _name_batch(sides: Mapping[str, list[InputSide]]) -> None:
     """Leave symbols of torch, such as s77, without a name where they say nothing; equal ones stay equal."""
     first = {each[0] for each in sides.values() if each and isinstance(each[0], str)}
     for name, each in sides.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,9 +10,36 @@ import numpy as np
 from mbench.core.errors import UsageError
 from mbench.networks import layers
 from mbench.networks.graph import Graph
+from mbench.networks.importers import patterns, roles
 from mbench.networks.importers.graph_writer import WEIGHTED
 
 _COUNTED = ("conv2d", "conv2d_transpose", "linear", "matmul")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadGraph:
+    """A graph as it was read, the numbers of its parameters, and the multiply-adds of the file by its own edges."""
+
+    graph: Graph
+    parameters: Mapping[str, np.ndarray]
+    macs: Mapping[str, int]
+    """Of each convolution and product of matrices of the file, by the name of what it makes."""
+
+
+def finished(found: ReadGraph, where: str) -> tuple[Graph, Mapping[str, np.ndarray]]:
+    """Return a graph with its operations recognised and its blocks and roles told, and its parameters, checked.
+
+    Args:
+        found: what was read.
+        where: the file or function, for messages.
+
+    Raises:
+        UsageError: something of the file is missing in the graph, or weights are no numbers.
+    """
+    graph, parameters = patterns.recognised(found.graph, found.parameters)
+    graph = roles.told(graph)
+    check(graph, parameters, found.macs, where=where)
+    return graph, parameters
 
 
 def check(graph: Graph, parameters: Mapping[str, np.ndarray], macs: Mapping[str, int], *, where: str) -> None:
