@@ -179,6 +179,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         input_names=tuple(graph.inputs),
         output_names=architectures.graph(variant).outputs,
         reference=drawn.reference,
+        reference_dtype=drawn.reference_dtype,
         files={},
     )
 

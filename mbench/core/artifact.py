@@ -121,6 +121,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output_names: Texts = ()
     reference: Text = PYTORCH
     """What computed the expected outputs, for people."""
+    reference_dtype: Text = "float32"
+    """The type that it computed in."""
     files: TextTable
     """SHA-256 by file name."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from mbench.core import artifact, plain, units
+from mbench.core import artifact, dtypes, plain, units
 from mbench.core.errors import MeasureError, cut
 from mbench.core.records import Numerics
 
@@ -26,10 +26,17 @@ class Expected:
     """Theirs; none in artifacts of earlier versions."""
     reference: str = artifact.PYTORCH
     """What computed them, for people."""
+    dtype: str = dtypes.DEFAULT
+    """The type that it computed in, which may be narrower than the one that is measured."""
+
+    def tolerance(self, asked: float) -> float:
+        """Return what is tolerated where `asked` is, of the outputs of a reference that is as exact as its type."""
+        return asked if self.dtype == dtypes.DEFAULT else max(asked, dtypes.of(self.dtype).network_tolerance)
 
 
 def worst(outputs: Sequence[np.ndarray], expected: Expected, tolerance: float) -> Numerics:
     """Compare each output of a network; return what is to be said of the one that is furthest off."""
+    tolerance = expected.tolerance(tolerance)
     if len(outputs) != len(expected.outputs):
         detail = f"{len(outputs)} outputs, the reference has {len(expected.outputs)}"
         return _failed(tolerance, detail, expected.reference)

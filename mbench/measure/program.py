@@ -170,7 +170,9 @@ def entries(loaded: Artifact) -> tuple[dict[str, tuple[np.ndarray, ...]], Expect
     numbers = outputs[0].astype("float32")
     calibration = np.resize(numbers, CALIBRATION_ELEMENTS)  # again from the start where the network has fewer outputs
     manifest = loaded.manifest
-    expected = Expected(outputs=outputs, names=manifest.output_names, reference=manifest.reference)
+    expected = Expected(
+        outputs=outputs, names=manifest.output_names, reference=manifest.reference, dtype=manifest.reference_dtype
+    )
     return {ENTRY: given, CALIBRATION_ENTRY: (calibration,)}, expected
 
 

@@ -18,6 +18,7 @@ from mbench.networks.network import Network, reading
 
 AnyNetwork = str | Network
 """A name, a grid of names, a file, a function, or a network that was imported."""
+_OTHER_FILES = (".tflite", ".pb", ".h5", ".keras", ".pt", ".pth", ".safetensors", ".mlmodel", ".pdmodel")
 _DIGITS = 8
 """Of a digest, where two networks have one name."""
 
@@ -79,6 +80,12 @@ class GivenNetworks:
         names = list[str]()
 
         def expand() -> None:
+            other = next((name for name in names if name.lower().endswith(_OTHER_FILES)), None)
+            if other is not None:
+                raise UsageError(
+                    f"{other}: mbench does not read such files; expected FILE.onnx, FILE.pt2 of torch.export, or "
+                    "package.module:function, which returns a torch module and an example input"
+                )
             self._items += variants.expand(names)
             names.clear()
 

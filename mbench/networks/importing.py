@@ -10,14 +10,13 @@ import dataclasses
 import hashlib
 import re
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mbench.core import regular_files, system_limits, units
-from mbench.core.children import ChildError, Children, TaskLimits, as_completed
+from mbench.core.children import ChildError, Children, TaskLimits, TookTooLong, as_completed
 from mbench.core.errors import MbenchError, UsageError, shortened, why
 from mbench.core.field_types import LONGEST_NAME, MOST_BATCH
 from mbench.core.records import Variant
@@ -25,8 +24,6 @@ from mbench.networks import folding, imported_store, layers, standard
 from mbench.networks.graph import Graph
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mbench.networks.importers.imported import Imported
 
 TIMEOUT_S = 600.0
@@ -64,22 +61,24 @@ def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
         with Children(1, limits=limits) as pool:
             [done] = as_completed([pool.submit(_import, plan)])
             return done.result()
-    except MbenchError:
-        raise
+    except TookTooLong as error:
+        raise UsageError(
+            f"{plan.source}: it cannot be imported: {error}; raise --build-timeout to wait longer"
+        ) from error
     except ChildError as error:
         hint = f"out of memory?{system_limits.memory_hint()}"
         raise UsageError(f"{plan.source}: it cannot be imported: {error}; {hint}") from error
 
 
 def _import(plan: ImportPlan) -> Variant:
-    from mbench.networks import example_inputs
+    from mbench.networks import input_files
     from mbench.networks.importers import front_ends
 
-    given = {} if plan.inputs is None else example_inputs.read(plan.inputs)
+    given = {} if plan.inputs is None else input_files.read(plan.inputs)
     try:
-        digest = _file_digest(Path(plan.source)) if Path(plan.source).is_file() else None
         found = front_ends.read(plan.source, shapes=plan.shapes, batch=plan.batch, examples=given)
-        return kept(found, plan.source, file_sha256=digest, given=given, batch=plan.batch)
+        digest = _file_digest(Path(plan.source)) if Path(plan.source).is_file() else None
+        return kept(found, plan.source, file_sha256=digest, batch=plan.batch)
     except MbenchError:
         raise
     except OSError as error:
@@ -102,7 +101,6 @@ def kept(
     source: str,
     *,
     file_sha256: str | None = None,
-    given: Mapping[str, np.ndarray] | None = None,
     batch: int | None = None,
 ) -> Variant:
     """Run a network by its own runtime, keep it in the cache, and return it as a variant.
@@ -111,7 +109,6 @@ def kept(
         network: as its front end gives it.
         source: as the user calls it, for messages.
         file_sha256: of its file, if it has one.
-        given: values of its inputs, by name; the others are those that came with it, or drawn.
         batch: that it was asked for; None: what its inputs show.
 
     Raises:
@@ -120,13 +117,13 @@ def kept(
     """
     import numpy as np
 
-    from mbench.networks import example_inputs
+    from mbench.networks.importers import examples as inputs
 
     graph = with_short_names(network.graph)
     network = dataclasses.replace(network, graph=graph)
     if not layers.of_graph(folding.as_compiled(graph).graph):
         raise UsageError(f"{source}: it computes nothing; expected a network with layers")
-    examples = example_inputs.of(graph, {**network.examples, **(given or {})}, source)
+    examples = inputs.complete(graph, network.examples)
     expected = tuple(map(np.asarray, network.run(examples)))
     if len(expected) != len(graph.outputs):
         wanted = len(graph.outputs)

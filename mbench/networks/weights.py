@@ -33,13 +33,15 @@ class Weights:
     """The weights of a network, and what it is checked against.
 
     `parameters` are those of the folded graph, float32, as it has them; `examples` are its inputs, by name, in the
-    graph's dtype; `expected` are the reference's own outputs for them, in order. `reference` is what computed these.
+    graph's dtype; `expected` are the reference's own outputs for them, in order. `reference` is what computed these, in
+    numbers of `reference_dtype`.
     """
 
     parameters: dict[str, np.ndarray]
     examples: dict[str, np.ndarray]
     expected: tuple[np.ndarray, ...]
     reference: str = artifact.PYTORCH
+    reference_dtype: str = dtypes.DEFAULT
 
 
 def draw(variant: Variant) -> Weights:
@@ -75,7 +77,14 @@ def _of_file(variant: Variant) -> Weights:
         examples=_as_read(architectures.graph(variant), examples),
         expected=expected,
         reference=imported_store.of(variant).reference,
+        reference_dtype=_narrowest(imported_store.graph(variant)),
     )
+
+
+def _narrowest(graph: Graph) -> str:
+    """Return the narrowest type that a network's own runtime computes its floating-point values in."""
+    found = {node.dtype for node in graph.nodes} & dtypes.DTYPES.keys()
+    return min(found, key=lambda name: dtypes.of(name).bytes, default=dtypes.DEFAULT)
 
 
 def _of_twin(variant: Variant) -> Weights:

@@ -124,6 +124,12 @@ def test_a_shape_that_is_none_is_refused(text: str) -> None:
         found("net.onnx", input_shapes=(text,))
 
 
+@pytest.mark.parametrize("name", ["net.tflite", "a/net.PTH", "net.pt"])
+def test_a_file_of_another_kind_is_refused_with_what_is_read(name: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name}: mbench does not read such files; expected FILE.onnx, FILE.pt2"):
+        found(NAME, name)
+
+
 def test_what_is_run_is_said(files: dict[str, Any]) -> None:
     files["package.module:function"] = {"name": "function", "source": "function"}
     asked = GivenNetworks(["net.onnx", "package.module:function"], HowToImport())

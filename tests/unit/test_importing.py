@@ -15,6 +15,7 @@ from mbench.core.field_types import LONGEST_NAME
 from mbench.networks import architectures, imported_store, importing
 from mbench.networks.graph_builder import GraphBuilder
 from mbench.networks.importers import front_ends
+from mbench.networks.importers.imported import Imported
 from mbench.networks.importing import ImportPlan
 
 
@@ -85,12 +86,25 @@ def test_what_the_networks_own_runtime_gives_must_be_something_to_compare_with()
         networks.kept(run=lambda _: (np.ones((1, 10), "float32"),) * 2)
 
 
-def test_inputs_that_came_with_it_or_are_given_go_before_those_that_are_drawn() -> None:
+def test_inputs_that_came_with_it_go_before_those_that_are_drawn() -> None:
     ones = np.ones((1, 3, 16, 16), "float32")
     came = importing.kept(networks.imported(examples={"image": ones}), "f")
     np.testing.assert_array_equal(imported_store.reference(came)[0]["image"], ones)
-    given = importing.kept(networks.imported(examples={"image": ones}), "f", given={"image": 2 * ones})
-    np.testing.assert_array_equal(imported_store.reference(given)[0]["image"], 2 * ones)
+    drawn = imported_store.reference(networks.kept())[0]["image"]
+    assert abs(drawn.std() - 1) < 0.2
+
+
+def test_given_inputs_go_to_the_front_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ones = np.ones((1, 3, 16, 16), "float32")
+    np.savez(tmp_path / "in.npz", image=ones)
+
+    def read(text: str, **how: Any) -> Imported:
+        assert (text, how["shapes"], how["batch"]) == ("net.onnx", {"image": (1, 3, 16, 16)}, 1)
+        return networks.imported(examples=how["examples"])
+
+    monkeypatch.setattr(front_ends, "read", read)
+    plan = ImportPlan(source="net.onnx", shapes={"image": (1, 3, 16, 16)}, inputs=tmp_path / "in.npz", batch=1)
+    np.testing.assert_array_equal(imported_store.reference(importing._import(plan))[0]["image"], ones)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mbench.core import dtypes
 from mbench.core.errors import MeasureError
 from mbench.measure import numerics
 from mbench.measure.numerics import Expected
@@ -120,6 +121,15 @@ def test_of_several_outputs_one_may_be_constant() -> None:
     assert numerics.worst([EXPECTED.copy(), zeros], both, TOLERANCE).passed
     assert not numerics.worst([EXPECTED.copy(), zeros + np.float32(0.01)], both, TOLERANCE).passed
     assert not numerics.worst([zeros, zeros], Expected(outputs=(zeros, zeros)), TOLERANCE).passed
+
+
+def test_a_reference_is_as_exact_as_the_type_that_it_computed_in() -> None:
+    near = EXPECTED * np.float32(1.01)
+    half = Expected(outputs=(EXPECTED,), dtype="float16")
+    assert not numerics.worst([near], Expected(outputs=(EXPECTED,)), TOLERANCE).passed
+    seen = numerics.worst([near], half, TOLERANCE)
+    assert (seen.passed, seen.tolerance) == (True, dtypes.of("float16").network_tolerance)
+    assert not numerics.worst([EXPECTED * np.float32(1.1)], half, TOLERANCE).passed
 
 
 def test_a_single_number_is_compared_as_it_is() -> None:

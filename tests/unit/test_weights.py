@@ -18,6 +18,7 @@ import torch
 from mbench.core.children import Died
 from mbench.core.records import Variant
 from mbench.networks import architectures, folding, torch_network, variants, weights
+from mbench.networks import graph as graphs
 
 VARIANT = variants.parse("mobilenet_v1_0.25_32")
 
@@ -130,6 +131,10 @@ def test_those_of_an_imported_network_are_the_files_own(own: Variant) -> None:
     assert all(np.array_equal(drawn.parameters[name], expected[name]) for name in expected)
     np.testing.assert_array_equal(drawn.expected[0], network.run(drawn.examples)[0])
     assert drawn.reference == network.reference
+    assert drawn.reference_dtype == "float32"
+    halves = graphs.retyped(network.graph, "float16")
+    in_halves = networks.kept(halves, run=lambda _: network.run(drawn.examples))
+    assert weights.draw(in_halves).reference_dtype == "float16"
     half = weights.draw(msgspec.structs.replace(own, dtype="float16"))
     assert half.examples["image"].dtype == "float16"
     assert half.expected[0].dtype == "float32"

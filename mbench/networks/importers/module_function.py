@@ -63,18 +63,17 @@ def of_module(
     """
     import torch
 
-    text = where
-    network, arguments = _checked(text, network, example)
-    arguments = _resized(text, network, arguments, shapes, batch)
+    network, arguments = _checked(where, network, example)
+    arguments = _resized(where, network, arguments, shapes, batch)
     with not_collected(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with torch.no_grad():
                 program = torch.export.export(network, arguments)
         except Exception as error:
-            raise UsageError(f"{text}: torch cannot export its network: {plain(_said(error))}") from error
+            raise UsageError(f"{where}: torch cannot export its network: {plain(_said(error))}") from error
         return programs.imported(
-            program, source="function", name=name, where=text,
+            program, source="function", name=name, where=where,
             producer=f"torch {torch.__version__}", shapes=shapes, batch=batch,
         )  # fmt: skip
 
