@@ -110,10 +110,13 @@ def family(name: str) -> str:
 
 
 def variant(item: Variant) -> str:
-    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name."""
-    words = (family(item.family), *item.parameters.values())
+    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name.
+
+    An imported network is called as its file.
+    """
+    words = (item.family,) if item.imported else (family(item.family), *item.parameters.values())
     standard = ", standard convolutions" if item.convolution == "standard" else ""
-    batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
+    batch = f", batch {item.batch}" if variants.batch_suffix(item) else ""
     return f"{' '.join(map(str, words))}{standard}{batch}"
 
 
@@ -163,6 +166,8 @@ def given(record: Record) -> str:
     return ", ".join(f"{key} {value}" for key, value in record.labels.items())
 
 
-def both(name: str, other: str) -> str:
-    """Return the command that runs two networks beside each other, for a shell."""
-    return shlex.join(["mbench", "run", name, other])
+def both(one: Variant, other: Variant) -> str:
+    """Return the command that runs a network and its standard twin beside each other, for a shell."""
+    if one.imported:
+        return shlex.join(["mbench", "run", variants.typed(one), "--standard"])
+    return shlex.join(["mbench", "run", one.name, other.name])

@@ -109,6 +109,11 @@ def accumulator(name: str) -> str:
     return name if name in _VALUES else of(name).accumulator
 
 
+def numpy_name(name: str) -> str:
+    """Return what numpy calls the type of a value; indices and truths have types that no network is of."""
+    return DTYPES[name].numpy if name in DTYPES else name
+
+
 def lanes(name: str, vector_bits: int) -> int | None:
     """Return how many numbers of a type a vector of so many bits holds; None for a name that states no size.
 

@@ -41,7 +41,9 @@ Batch = Annotated[int, Meta(gt=0, le=MOST_BATCH)]
 Repeat = Annotated[int, Meta(gt=0, le=MOST_REPEAT)]
 Patience = Annotated[float, Meta(gt=0, le=MOST_TIMEOUT_S, description="seconds")]
 """How long something may take."""
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+LONGEST_NAME = 200
+"""Characters of a name."""
+Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 Text = Annotated[str, Meta(max_length=MOST_CHARACTERS)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=MOST_KEYS)]
 TextTable = Annotated[dict[Text, Text], Meta(max_length=MOST_KEYS)]

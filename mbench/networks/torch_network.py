@@ -70,7 +70,9 @@ def run(graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Values) -> t
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def draw(graph: Graph, given: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+def draw(
+    graph: Graph, given: Mapping[str, np.ndarray] | None = None, inputs: Values | None = None
+) -> dict[str, np.ndarray]:
     """Return parameters for a graph, the same on every machine.
 
     Each is drawn by a generator that its name seeds, in the order of execution; statistics are what flows through.
@@ -79,16 +81,9 @@ def draw(graph: Graph, given: Mapping[str, np.ndarray] | None = None) -> dict[st
         graph: not folded.
         given: parameters that are not drawn, such as those of a user's file, whose network has no other batch than its
             own; without any, several images flow through.
+        inputs: what flows through; by default random numbers.
     """
-    images = torch.Generator().manual_seed(SEED)
-    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op == "batch_norm"]
-    size = max((math.prod(each.shape[2:]) for each in graph.inputs.values()), default=1)
-    wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
-    count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
-    inputs = {
-        name: _normal(each, each.shape if given is not None else (count, *each.shape[1:]), images)
-        for name, each in graph.inputs.items()
-    }
+    inputs = _calibration(graph, several=given is None) if inputs is None else inputs
     drawn = {**{name: np.zeros(graph.shape(name), np.float32) for name in _unread(graph)}, **(given or {})}
 
     def give(node: Node, read: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -100,6 +95,19 @@ def draw(graph: Graph, given: Mapping[str, np.ndarray] | None = None) -> dict[st
 
     _run(graph, inputs, give)
     return drawn
+
+
+def _calibration(graph: Graph, *, several: bool) -> Values:
+    """Return random inputs; `several`: as many images as the smallest map needs to have a mean and a variance."""
+    images = torch.Generator().manual_seed(SEED)
+    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op == "batch_norm"]
+    size = max((math.prod(each.shape[2:]) for each in graph.inputs.values()), default=1)
+    wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
+    count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
+    return {
+        name: _normal(each, (count, *each.shape[1:]) if several else each.shape, images)
+        for name, each in graph.inputs.items()
+    }
 
 
 def _unread(graph: Graph) -> list[str]:

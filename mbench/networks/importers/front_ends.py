@@ -24,6 +24,15 @@ def is_source(text: str) -> bool:
     return _kind(text) is not None
 
 
+def runs(text: str) -> str | None:
+    """Return, for people, which code of the user's is run to read a network; None where none is."""
+    if _kind(text) != "function":
+        return None
+    from mbench.networks.importers import module_function
+
+    return module_function.runs(text)
+
+
 def _kind(text: str) -> str | None:
     if text.lower().endswith((".onnx", ".pt2")):
         return text.lower().rsplit(".", 1)[1]

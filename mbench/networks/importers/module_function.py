@@ -41,20 +41,39 @@ def read(text: str, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None)
     Raises:
         UsageError: the function cannot be found or called, returns something else, or its network cannot be read.
     """
+    network, example = _called(text)
+    return of_module(network, example, name=text.rpartition(":")[2], where=text, shapes=shapes, batch=batch)
+
+
+def of_module(
+    network: Any, example: Any, *, name: str, where: str, shapes: Mapping[str, tuple[int, ...]], batch: int | None
+) -> Imported:
+    """Return the network of a torch module.
+
+    Args:
+        network: in evaluation mode.
+        example: its input, a tensor or a tuple of several.
+        name: what to call it.
+        where: what the user knows it by, for messages.
+        shapes: see `read`.
+        batch: see `read`.
+
+    Raises:
+        UsageError: it is none, or cannot be read.
+    """
     import torch
 
-    network, example = _called(text)
-    network, arguments = _checked(text, network, example)
-    arguments = _resized(text, network, arguments, shapes, batch)
+    network, arguments = _checked(where, network, example)
+    arguments = _resized(where, network, arguments, shapes, batch)
     with not_collected(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with torch.no_grad():
                 program = torch.export.export(network, arguments)
         except Exception as error:
-            raise UsageError(f"{text}: torch cannot export its network: {plain(_said(error))}") from error
+            raise UsageError(f"{where}: torch cannot export its network: {plain(_said(error))}") from error
         return programs.imported(
-            program, source="function", name=text.rpartition(":")[2], where=text,
+            program, source="function", name=name, where=where,
             producer=f"torch {torch.__version__}", shapes=shapes, batch=batch,
         )  # fmt: skip
 
