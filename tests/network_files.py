@@ -1,4 +1,4 @@
-"""Networks of users, made in tests: ONNX files node by node, and what an imported graph computes beside its reference."""
+"""Networks of users, made in tests: ONNX files node by node, and an imported graph beside its reference."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def model(
     graph = helper.make_graph(
         list(nodes),
         "network",
-        [helper.make_tensor_value_info(name, known.get(name, TensorProto.FLOAT), sides) for name, sides in given.items()],
+        [
+            helper.make_tensor_value_info(name, known.get(name, TensorProto.FLOAT), sides)
+            for name, sides in given.items()
+        ],
         [helper.make_tensor_value_info(name, known.get(name, TensorProto.FLOAT), None) for name in outputs],
         [numpy_helper.from_array(_array(value), name) for name, value in (constants or {}).items()],
     )

@@ -81,7 +81,10 @@ def test_all_formats_give_one_network_by_the_users_names(tmp_path: Path, name: s
         assert counted == macs or "matmul" in operations(found[ending]), ending
     kept = {ending: [op for op in operations(each) if op != "batch_norm"] for ending, each in found.items()}
     assert kept["pt2"] == kept["older.onnx"] == kept["newer.onnx"]
-    roles = {ending: [(node.block, node.role) for node in each.graph.nodes if node.op == "conv2d"] for ending, each in found.items()}
+    roles = {
+        ending: [(node.block, node.role) for node in each.graph.nodes if node.op == "conv2d"]
+        for ending, each in found.items()
+    }
     assert roles["pt2"] == roles["older.onnx"] == roles["newer.onnx"]
 
 
@@ -131,7 +134,9 @@ def test_networks_of_the_zoo_are_read(path: Path, tmp_path: Path) -> None:
 CONVERTED = sorted((Path(DATA_DIR) / "pytorch-converted").iterdir())
 
 
-@pytest.mark.parametrize("folder", [each for each in CONVERTED if "3d" not in each.name.lower()], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "folder", [each for each in CONVERTED if "3d" not in each.name.lower()], ids=lambda each: each.name
+)
 def test_layers_that_torch_once_converted(folder: Path, tmp_path: Path) -> None:
     made: Any = onnx.load(folder / "model.onnx")
     opset = max(each.version for each in made.opset_import)

@@ -13,7 +13,8 @@ from mbench.networks.graph import Graph, Node, TensorType
 from mbench.networks.importers import constants
 
 ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "scale": {"factor": 1.5}, "clip": {"low": -0.5, "high": 0.5}, "cast": {"to": "int32"}, "reshape": {"shape": (2, 12)},
+    "scale": {"factor": 1.5}, "clip": {"low": -0.5, "high": 0.5}, "cast": {"to": "int32"},
+    "reshape": {"shape": (2, 12)},
     "permute": {"axes": (2, 0, 1)}, "expand": {"shape": (2, 2, 3, 4)}, "concat": {"axis": 1},
     "slice": {"axis": 1, "begin": 2, "end": None, "step": -1}, "gather": {"axis": 1},
     "pad": {"widths": ((0, 0), (1, 1), (2, 0)), "mode": "reflect", "value": 0.0},

@@ -38,7 +38,7 @@ def test_inputs_are_drawn_by_type_and_range() -> None:
     assert abs(found["image"].std() - 1) < 0.03
     assert set(found["words"].reshape(-1)) == set(range(11))
     assert found["pixels"].max() > 200
-    assert 0 <= found["small"].min()
+    assert found["small"].min() >= 0
     assert 0.3 < found["choice"].mean() < 0.7
     assert not np.array_equal(found["image"][0], found["image"][1])
 
@@ -59,7 +59,10 @@ def test_what_is_given_is_taken() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"imge": np.zeros(1)}, "no such input; it has image, half, words, pixels, small, choice, number; did you mean"),
+        (
+            {"imge": np.zeros(1)},
+            "no such input; it has image, half, words, pixels, small, choice, number; did you mean",
+        ),
         ({"image": np.zeros((2, 3, 4), np.float32)}, "has shape 2x3x4; expected 2x3x64x64"),
         ({"words": np.zeros((4, 50), np.float32)}, "is of float32; expected int64"),
         ({"choice": np.zeros(99, np.int64)}, "is of int64; expected bool"),

@@ -90,7 +90,10 @@ def test_all_opsets_that_onnx_has_are_read() -> None:
     ("nodes", "expected"),
     [
         ([helper.make_node("Thing", ["x"], ["y"], name="mine", domain="my.own")], "layer 'mine', operation Thing"),
-        ([node("QLinearConv", "x s z w s z s z", name="q")], "layer 'q', operation QLinearConv (opset 17): the file is"),
+        (
+            [node("QLinearConv", "x s z w s z s z", name="q")],
+            "layer 'q', operation QLinearConv (opset 17): the file is",
+        ),
         ([node("LSTM", "x w r", name="cell")], "recurrent"),
         ([node("SequenceConstruct", "x x", name="list")], "sequences"),
         ([node("NonMaxSuppression", "x x", name="nms")], "follows a detector"),
@@ -197,9 +200,7 @@ def test_the_batch_is_asked_for_or_1(tmp_path: Path) -> None:
         (helper.make_tensor_value_info("x", TensorProto.FLOAT, None), "how many sides"),
     ],
 )
-def test_inputs_that_are_no_tensors_of_numbers(
-    tmp_path: Path, described: onnx.ValueInfoProto, expected: str
-) -> None:
+def test_inputs_that_are_no_tensors_of_numbers(tmp_path: Path, described: onnx.ValueInfoProto, expected: str) -> None:
     made = small()
     made.graph.input[0].CopyFrom(described)
     assert expected in refused(written(tmp_path, made))

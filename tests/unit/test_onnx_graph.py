@@ -32,6 +32,13 @@ def test_a_value_that_is_made_twice(tmp_path: Path) -> None:
         imported(tmp_path, model(nodes))
 
 
+def test_constants_of_one_name(tmp_path: Path) -> None:
+    made = model([node("Add", "x w")], constants={"w": np.ones(8, np.float32)})
+    made.graph.initializer.append(made.graph.initializer[0])
+    with pytest.raises(UsageError, match="two constants have one name"):
+        imported(tmp_path, made)
+
+
 def test_equal_names_of_nodes_are_told_apart(tmp_path: Path) -> None:
     nodes = [node("Relu", "x", "a", name="same"), node("Exp", "a", "b", name="same"), node("Neg", "b", name="same")]
     found = imported(tmp_path, model(nodes))
@@ -39,9 +46,11 @@ def test_equal_names_of_nodes_are_told_apart(tmp_path: Path) -> None:
     assert {each.source_names for each in found.graph.nodes} == {("same",)}
 
 
-@pytest.mark.parametrize("name", ["<b>bold</b>", "a\nb\tc", "\x1b[31mred", 'quo"te\'s', "näme 层 🙂", "x" * 5000])
+@pytest.mark.parametrize("name", ["<b>bold</b>", "a\nb\tc", "\x1b[31mred", "quo\"te's", "näme 层 🙂", "x" * 5000])
 def test_names_of_any_letters(tmp_path: Path, name: str) -> None:
-    found = imported(tmp_path, model([node("Conv", "x w", name=name)], constants={"w": np.ones((2, 4, 1, 1), np.float32)}))
+    found = imported(
+        tmp_path, model([node("Conv", "x w", name=name)], constants={"w": np.ones((2, 4, 1, 1), np.float32)})
+    )
     assert found.graph.nodes[0].source_names == (name,)
     assert error(found) < 1e-6
 
@@ -74,7 +83,9 @@ def branch(name: str, op: str) -> onnx.GraphProto:
 
 
 def choice(condition: str, *, output: str = "y") -> onnx.NodeProto:
-    return node("If", condition, output, then_branch=branch("then", "Relu"), else_branch=branch("else", "Exp"), name="if")
+    return node(
+        "If", condition, output, then_branch=branch("then", "Relu"), else_branch=branch("else", "Exp"), name="if"
+    )
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [(4, "relu"), (5, "exp")])

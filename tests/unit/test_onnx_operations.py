@@ -20,7 +20,14 @@ from mbench.networks.importers.onnx_operations import OPERATIONS, advice
 
 _DIFFERENT = ("test_resize_downsample_scales_linear_align_corners", "test_resize_downsample_scales_cubic_align_corners")
 """ONNX Runtime computes these two as mbench does, and not as ONNX's tests say: a test below."""
-_SLOW = ("test_attention_", "test_causal_conv", "test_linear_attention", "test_sce_", "test_nllloss_", "test_image_decoder")
+_SLOW = (
+    "test_attention_",
+    "test_causal_conv",
+    "test_linear_attention",
+    "test_sce_",
+    "test_nllloss_",
+    "test_image_decoder",
+)
 _KEPT = ("test_attention_4d", "test_attention_4d_causal", "test_attention_3d_gqa")
 _UNSIGNED = ("uint16", "uint32", "uint64")
 """torch, which computes the graph here, has no sums and comparisons of them."""

@@ -19,12 +19,22 @@ Written = tuple[list[Any], dict[str, Any]]
 
 
 def hard_swish_of_paddle() -> Written:
-    nodes = [node("Add", "x three", "a"), node("Clip", "a low high", "b"), node("Mul", "x b", "c"), node("Div", "c six")]
+    nodes = [
+        node("Add", "x three", "a"),
+        node("Clip", "a low high", "b"),
+        node("Mul", "x b", "c"),
+        node("Div", "c six"),
+    ]
     return nodes, {"three": 3.0, "low": 0.0, "high": 6.0, "six": 6.0}
 
 
 def hard_swish_of_torch() -> Written:
-    nodes = [node("Add", "x three", "a"), node("Clip", "a low high", "b"), node("Div", "b six", "c"), node("Mul", "x c")]
+    nodes = [
+        node("Add", "x three", "a"),
+        node("Clip", "a low high", "b"),
+        node("Div", "b six", "c"),
+        node("Mul", "x c"),
+    ]
     return nodes, {"three": 3.0, "low": 0.0, "high": 6.0, "six": 6.0}
 
 
@@ -79,7 +89,10 @@ def layer_norm() -> Written:
 
 
 def bias() -> Written:
-    return [node("MatMul", "x w", "p"), node("Add", "b p")], {"w": np.random.default_rng(0).normal(size=(8, 5)), "b": range(5)}
+    return [node("MatMul", "x w", "p"), node("Add", "b p")], {
+        "w": np.random.default_rng(0).normal(size=(8, 5)),
+        "b": range(5),
+    }
 
 
 def group_norm() -> Written:
@@ -112,7 +125,9 @@ def arrays(constants: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("operation", "write"), FORMS, ids=lambda each: getattr(each, "__name__", each))
-def test_it_becomes_one_node_that_computes_the_same(tmp_path: Path, operation: str, write: Callable[[], Written]) -> None:
+def test_it_becomes_one_node_that_computes_the_same(
+    tmp_path: Path, operation: str, write: Callable[[], Written]
+) -> None:
     nodes, constants = write()
     found = imported(tmp_path, model(nodes, constants=arrays(constants)))
     kept = [op for op in operations(found) if op != "reshape"]
@@ -126,14 +141,21 @@ def test_nothing_is_recognised_where_a_part_is_read_elsewhere(
 ) -> None:
     nodes, constants = write()
     inner = nodes[-2].output[0]
-    found = imported(tmp_path, model([*nodes, node("Neg", inner, "z")], outputs=("y", "z"), constants=arrays(constants)))
+    found = imported(
+        tmp_path, model([*nodes, node("Neg", inner, "z")], outputs=("y", "z"), constants=arrays(constants))
+    )
     assert error(found) < 1e-5
     assert len(operations(found)) > 2
 
 
 @pytest.mark.parametrize(
     ("write", "name", "value"),
-    [(hard_swish_of_paddle, "three", 2.9), (gelu, "half", 0.4), (hard_sigmoid, "sixth", 0.2), (leaky_relu, "slope", 1.5)],
+    [
+        (hard_swish_of_paddle, "three", 2.9),
+        (gelu, "half", 0.4),
+        (hard_sigmoid, "sixth", 0.2),
+        (leaky_relu, "slope", 1.5),
+    ],
 )
 def test_other_numbers_are_another_function(
     tmp_path: Path, write: Callable[[], Written], name: str, value: float
@@ -153,6 +175,16 @@ def test_a_node_that_stands_for_several_has_all_their_names(tmp_path: Path) -> N
 def test_a_layer_keeps_its_path(tmp_path: Path) -> None:
     nodes = [node("Sigmoid", "x", "a", name="/stem/act/Sigmoid"), node("Mul", "x a", name="/stem/act/Mul")]
     assert [each.name for each in imported(tmp_path, model(nodes)).graph.nodes] == ["stem.act.silu"]
+
+
+def test_one_inside_of_another_keeps_its_path(tmp_path: Path) -> None:
+    """A hard sigmoid, and the hard-swish that it becomes: both are renamed."""
+    nodes, constants = hard_swish_of_torch()
+    for each in nodes:
+        each.name = f"/act/{each.op_type}"
+    found = imported(tmp_path, model(nodes, constants=arrays(constants)))
+    assert [(each.name, each.op) for each in found.graph.nodes] == [("act.hard_swish", "hard_swish")]
+    assert error(found) < 1e-6
 
 
 def test_torchs_own_networks_stay_as_they_are() -> None:

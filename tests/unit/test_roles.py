@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import published_modules
@@ -55,7 +56,7 @@ def test_roles_are_those_of_the_family(name: str) -> None:
 def test_layers_share_a_block_where_they_do_in_the_family(name: str) -> None:
     family, found = layers(architectures.graph(variants.parse(name))), layers(graph(name))
     inside = [place for place, node in enumerate(family) if (node.block or "").startswith("block")]
-    pairs = zip(inside, inside[1:], strict=False)
+    pairs = itertools.pairwise(inside)
     differing = [
         found[second].name
         for first, second in pairs
@@ -101,7 +102,7 @@ def written(*nodes: tuple[str, str, tuple[str, ...], tuple[int, ...], int]) -> G
 def test_neighbours_alone_tell_where_there_are_no_paths() -> None:
     image = (1, 8, 8, 8)
     wide = (1, 24, 8, 8)
-    found = roles.told(
+    found = roles.assigned(
         written(
             ("first", "conv2d", ("x",), image, 1),
             ("c1", "conv2d", ("first",), wide, 1),

@@ -19,7 +19,7 @@ _DETECTION = ("topk", "sort", "nms", "nonzero", "roi_align", "masked_select", "u
 def refused(name: str) -> str | None:
     """Return why an operation is refused before anything is taken apart; None where it is not.
 
-    A recurrent cell would become a node a step, and a network of thousands of small products.
+    A recurrent cell would become a node a step, and a network of thousands of small layers.
     """
     operation = name.rsplit("::", 1)[-1].split(".", 1)[0]
     if operation in _RECURRENT:

@@ -111,7 +111,7 @@ def _pool(op: str) -> ExportReading:
 
 
 def _adaptive(how: str) -> ExportReading:
-    """Read a pool that is told how many places it shall give: windows of one size where they divide the sides."""
+    """Read a pool that is given the size of its output: windows of one size where they divide the sides."""
 
     def read(layer: ExportLayer) -> GraphValue:
         writer, given = layer.writer, layer.x

@@ -103,7 +103,7 @@ def repeated(writer: GraphWriter, x: GraphValue, counts: Sequence[int]) -> Graph
 
 
 def padded(writer: GraphWriter, x: GraphValue, widths: Sequence[tuple[int, int]], how: str, value: float) -> GraphValue:
-    """Write a pad of (before, after) along each axis; what is negative is cut off."""
+    """Write a pad of (before, after) along each axis; a negative width takes away."""
     for axis, (before, after) in enumerate(widths):
         x = writer.part(x, axis, max(0, -before), x.shape[axis] - max(0, -after))
     kept = tuple((max(0, before), max(0, after)) for before, after in widths)

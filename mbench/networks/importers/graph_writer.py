@@ -232,7 +232,7 @@ class GraphWriter:
         return x if unbounded else self.add("clip", x, low=float(low), high=float(high))
 
     def power(self, x: GraphValue, exponent: Operand) -> GraphValue:
-        """Return a power; small whole exponents are products, which cost less."""
+        """Return a power; small whole exponents are multiplications, which cost less."""
         number = exponent.number if isinstance(exponent, GraphValue) else float(exponent)
         if isinstance(exponent, GraphValue) and exponent.dtype != x.dtype:
             if not exponent.is_float or x.is_float:

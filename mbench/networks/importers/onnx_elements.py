@@ -1,4 +1,4 @@
-"""ONNX's operations on elements, reductions and products of matrices, as nodes of the graph."""
+"""ONNX's operations on elements, reductions and matrix products, as nodes of the graph."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def checked_opset(model: Any, path: Path) -> int:
     """
     opset = max((each.version for each in model.opset_import if each.domain in _OWN), default=0)
     if not opset:
-        raise UsageError(f"{path} does not say which version of ONNX's operations it has; it is broken or cut")
+        raise UsageError(f"{path} does not say which version of ONNX's operations it has; it is damaged or truncated")
     low, high = OPSETS
     if not low <= opset <= high:
         advice = "export the network again" if opset < low else "export it for an older opset"
@@ -161,7 +161,9 @@ def inlined(model: Any, path: Path) -> Any:
     return model
 
 
-def inputs_of(model: Any, path: Path, shapes: Mapping[str, tuple[int, ...]], batch: int | None) -> dict[str, TensorType]:
+def inputs_of(
+    model: Any, path: Path, shapes: Mapping[str, tuple[int, ...]], batch: int | None
+) -> dict[str, TensorType]:
     """Return the inputs of a model with every side known."""
     weights = {each.name for each in model.graph.initializer}
     given = [each for each in model.graph.input if each.name not in weights]

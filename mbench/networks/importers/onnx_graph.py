@@ -57,6 +57,8 @@ class _OnnxReader:
         self._macs: dict[str, int] = {}
         self._inside: set[str] = set()  # what nodes of branches make
         self._weights = {each.name: each for each in self._graph.initializer}
+        if len(self._weights) < len(self._graph.initializer):
+            raise UsageError(f"{where}: two constants have one name; expected a name of its own for each value")
         self._telling = onnx_names.telling(self._graph.node, self._weights)
 
     def read(self, types: Mapping[str, TensorType]) -> ReadGraph:
@@ -107,7 +109,7 @@ class _OnnxReader:
         """Return a value by its name; a weight is read from the file's bytes when it is first asked for."""
         if name not in self._values:
             if name not in self._weights:
-                raise UsageError(f"{self._where}: nothing makes {name!r}, which it reads; the file is broken or cut")
+                raise UsageError(f"{self._where}: nothing makes {name!r}, which it reads; the file is damaged")
             try:
                 self._values[name] = constant(_array(self._weights[name]), name)
             except _BAD as error:

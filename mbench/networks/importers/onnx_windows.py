@@ -122,6 +122,7 @@ def batch_norm(layer: OnnxLayer) -> GraphValue:
     """Write a BatchNorm as inference has it."""
     if layer.attribute("training_mode", 0) or sum(map(bool, layer.outputs)) > 1:
         raise LayerError("it is in training mode; export the network in evaluation mode: network.eval()")
+    layer.refuse("spatial", unless=1)
     given = [layer.value(place) for place in range(1, 5)]
     return layer.writer.add("batch_norm", layer.x, *given, epsilon=float(layer.attribute("epsilon", 1e-5)))
 

@@ -2,7 +2,7 @@
 
 So that a network has the same nodes by whatever tool it was written. A pattern is an expression:
 
-- `("add", X, Y)`: a node of this operation; sums, products and extremes match in either order;
+- `("add", X, Y)`: a node of this operation; `add`, `multiply`, `maximum` and `minimum` match in either order;
 - `"x"`: any value, the same one wherever the name stands; `"@w"`: the same, of parameters alone;
 - `"#e"`: a constant of one number, whatever it is; `3.0`: that number;
 - `("=", "d", X)`: X, called d from then on.
@@ -43,6 +43,7 @@ class _Rewriter:
         self.graph = graph
         self.parameters = dict(parameters)
         self.nodes = {node.name: node for node in graph.nodes}
+        """By their names in the graph, by which others read them; what replaces one may have another name."""
         self._gone: set[str] = set()
         self._taken = {*graph.inputs, *self.parameters, *self.nodes}
         self._outputs = set(graph.outputs)
@@ -65,7 +66,7 @@ class _Rewriter:
             node = self.nodes[name]
             for pattern, build in _BY_ROOT.get(node.op, ()):
                 found: Found = {}
-                inside: list[Node] = []
+                inside: list[str] = []
                 if self._matches(pattern, name, found, inside) and self._is_apart(inside):
                     made = build(self, node, found)
                     if made is not None:
@@ -73,10 +74,10 @@ class _Rewriter:
                         changed = True
                         break
 
-    def _replace(self, key: str, made: Node, inside: list[Node]) -> None:
-        root, sources = inside[0], dict.fromkeys(each for part in inside for each in part.source_names)
-        self._gone.update(part.name for part in inside[1:])
-        name = made.name
+    def _replace(self, key: str, made: Node, inside: list[str]) -> None:
+        root, name = self.nodes[key], made.name
+        sources = dict.fromkeys(each for part in inside for each in self.nodes[part].source_names)
+        self._gone.update(inside[1:])
         if name == root.name and made.op != root.op:
             base = re.sub(rf"\.{root.op}(_\d+)?$", "", name)
             said = base if made.op in WEIGHTED else f"{base}.{made.op}"
@@ -84,17 +85,16 @@ class _Rewriter:
         self._taken.add(name)
         self.nodes[key] = dataclasses.replace(made, name=name, source_names=tuple(sources))
 
-    def _is_apart(self, inside: list[Node]) -> bool:
+    def _is_apart(self, inside: list[str]) -> bool:
         """Return whether nothing but the pattern reads what is inside of it, all but its root."""
-        names = {part.name for part in inside}
         for part in inside[1:]:
-            read_here = sum(part.name in each.inputs for each in inside)
-            if part.name in self._outputs or self._readers[part.name] > read_here:
+            read_here = sum(part in self.nodes[each].inputs for each in inside)
+            if part in self._outputs or self._readers[part] > read_here:
                 return False
-        return bool(names)
+        return True
 
-    def _matches(self, pattern: Pattern, value: str, found: Found, inside: list[Node]) -> bool:
-        """Return whether a value is what a pattern says; fill in its names and its nodes."""
+    def _matches(self, pattern: Pattern, value: str, found: Found, inside: list[str]) -> bool:
+        """Return whether a value is what a pattern says; fill in its names and its nodes, the root first."""
         if isinstance(pattern, float):
             number = self._number(value)
             return number is not None and math.isclose(number, pattern, rel_tol=_CLOSE, abs_tol=1e-12)
@@ -108,14 +108,14 @@ class _Rewriter:
         if node is None or node.op != op:
             return False
         for order in (rest, rest[::-1]) if op in _COMMUTES else (rest,):
-            tried, nodes = dict(found), [*inside, *([] if node in inside else [node])]
+            tried, nodes = dict(found), [*inside, *([] if value in inside else [value])]
             if self._operands(node, order, tried, nodes):
                 found.update(tried)
                 inside[:] = nodes
                 return True
         return False
 
-    def _operands(self, node: Node, patterns: list[Pattern], found: Found, inside: list[Node]) -> bool:
+    def _operands(self, node: Node, patterns: list[Pattern], found: Found, inside: list[str]) -> bool:
         if node.op == "scale":
             child, factor = patterns
             given = node.attributes["factor"]

@@ -1,8 +1,8 @@
 """The block of each node and its role there, by the paths of the user's modules and by what is computed of what.
 
-Built-in families say what a convolution is for; a file does not. Here a convolution is told by its neighbours: one that
-a depthwise convolution of its block reads is `expand`, and so on. Where files have no paths, there are no blocks, and
-neighbours are all that is known.
+Built-in families say what a convolution is for; a file does not. Here a convolution is known by its neighbours: one
+that a depthwise convolution of its block reads is `expand`, and so on. Where files have no paths, there are no blocks,
+and neighbours are all that is known.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ _INHERITED = ("batch_norm", "reshape", "permute", "layer_norm")
 _ATTENTION = re.compile(r"(?:^|[./_])(query|key|value|q|k|v)(?:_proj|_conv)?(?=$|[./])")
 _LETTERS = {"q": "query", "k": "key", "v": "value"}
 _IMAGE, _ROWS = 4, 2
+_LONGEST_GATE = 20
 
 
-def told(graph: Graph) -> Graph:
+def assigned(graph: Graph) -> Graph:
     """Return a graph whose nodes have their blocks and roles."""
     blocks = _blocks(graph)
     roles = _Roles(graph, blocks).all()
@@ -91,7 +92,7 @@ class _Roles:
         """Return what makes a gate, from its end back to the pool; nothing where it is made in another way."""
         chain: list[Node] = []
         name = gate
-        while (node := self._graph.by_name.get(name)) is not None:
+        while (node := self._graph.by_name.get(name)) is not None and len(chain) < _LONGEST_GATE:
             chain.append(node)
             operands = self._graph.operands(node)
             if node.op in _POOLS:
