@@ -223,6 +223,37 @@ def test_functions_of_the_file_and_of_onnx_are_taken_apart(tmp_path: Path) -> No
     assert "reduce_mean" in operations(found)
 
 
+def test_a_file_as_tensorflow_and_keras_have_it(tmp_path: Path) -> None:
+    """Channels last at its inputs, SAME padding that is not the same on both sides, and names that are paths."""
+    generator = np.random.default_rng(0)
+    constants = {
+        "w1": generator.standard_normal((8, 3, 3, 3)), "w2": generator.standard_normal((8, 1, 3, 3)),
+        "w3": generator.standard_normal((4, 8, 1, 1)), "fc": generator.standard_normal((4, 5)), "b": np.ones(5),
+        "low": np.array(0), "high": np.array(6),
+    }  # fmt: skip
+    prefix = "StatefulPartitionedCall/net"
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 3, 1, 2], name=f"{prefix}/Conv1/Conv2D__6"),
+        node("Conv", "t w1", "c1", name=f"{prefix}/Conv1/Conv2D", auto_pad="SAME_UPPER", strides=[2, 2]),
+        node("Clip", "c1 low high", "r1", name=f"{prefix}/Conv1_relu/Relu6"),
+        node("Conv", "r1 w2", "c2", name=f"{prefix}/block_1/dw/depthwise", pads=[0, 0, 1, 1], strides=[2, 2], group=8),
+        node("Conv", "c2 w3", "c3", name=f"{prefix}/block_1/project/Conv2D"),
+        node("GlobalAveragePool", "c3", "g", name=f"{prefix}/pool/Mean"),
+        node("Squeeze", "g axes", "s", name=f"{prefix}/pool/Mean_Squeeze"),
+        node("MatMul", "s fc", "m", name=f"{prefix}/predictions/MatMul"),
+        node("Add", "m b", "a", name=f"{prefix}/predictions/BiasAdd"),
+        node("Softmax", "a", name=f"{prefix}/predictions/Softmax"),
+    ]
+    arrays = {name: np.asarray(each, np.float32) for name, each in constants.items()} | {"axes": np.array([2, 3])}
+    found = imported(tmp_path, model(nodes, inputs={"x": ("unk__1", 16, 16, 3)}, constants=arrays))
+    assert error(found) < 1e-5
+    layers = [(each.name, each.role) for each in found.graph.nodes if each.op in ("conv2d", "linear")]
+    assert layers == [
+        ("net/Conv1", "stem"), ("net/block_1/dw", "depthwise"), ("net/block_1/project", "pointwise"),
+        ("net/predictions", "classifier"),
+    ]  # fmt: skip
+
+
 def test_several_inputs_and_outputs_of_any_type(tmp_path: Path) -> None:
     nodes = [
         node("Gather", "table places", "rows"),

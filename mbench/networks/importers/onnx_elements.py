@@ -183,6 +183,15 @@ def _reduction(how: str, before: ValueStep | None = None, after: ValueStep | Non
     return read
 
 
+def _unit_length(layer: OnnxLayer) -> GraphValue:
+    writer, x, order, axis = layer.writer, layer.x, int(layer.attribute("p", 2)), layer.axis(-1)
+    if order not in (1, 2):
+        raise LayerError(f"its p is {order}; mbench knows 1 and 2 alone")
+    parts = writer.add("abs", x) if order == 1 else _square(writer, x)
+    total = writer.reduced("sum", parts, (axis,), keepdims=True)
+    return writer.add("divide", x, total if order == 1 else writer.add("sqrt", total))
+
+
 def _log_sum_exp(layer: OnnxLayer) -> GraphValue:
     axes, writer, x = layer.integers(1, "axes"), layer.writer, layer.x
     chosen, keepdims = axes or tuple(range(x.rank)), bool(layer.attribute("keepdims", 1))
@@ -276,6 +285,7 @@ OPERATIONS: dict[str, OnnxReading] = {
     "ReduceSumSquare": _reduction("sum", _square),
     "ReduceLogSum": _reduction("sum", None, _apply("log")),
     "ReduceLogSumExp": _log_sum_exp,
+    "LpNormalization": _unit_length,
     "ArgMax": _place("argmax"),
     "ArgMin": _place("argmin"),
     "Gemm": gemm,

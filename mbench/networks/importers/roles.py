@@ -62,6 +62,7 @@ class _Roles:
     def __init__(self, graph: Graph, blocks: Mapping[str, str | None]) -> None:
         self._graph, self._blocks = graph, blocks
         self._roles: dict[str, str] = {}
+        self._first: set[str] = set()  # values that no layer with weights has had a part in
         self._reads: dict[str, Node] = {}
         self._read_by: dict[str, list[Node]] = {}
 
@@ -105,6 +106,7 @@ class _Roles:
     def _find_neighbours(self) -> None:
         graph = self._graph
         last: dict[str, Node] = {}  # the layer with weights that a value is made of, element by element
+        self._first.update(graph.inputs)
         for node in graph.nodes:
             operands = graph.operands(node)
             gated = self._roles.get(node.name) == "excite" and node.op == "multiply"
@@ -118,11 +120,13 @@ class _Roles:
                     self._read_by.setdefault(before.name, []).append(node)
             elif before is not None and _passes(node):
                 last[node.name] = before
+            elif self._first.issuperset(operands):
+                self._first.add(node.name)
 
     def _weighted_role(self, node: Node) -> str:
         if self._is_depthwise(node):
             return "depthwise"
-        if any(name in self._graph.inputs for name in node.inputs) and node.op == "conv2d":
+        if node.inputs[0] in self._first and node.op == "conv2d":
             return "stem"
         if said := _ATTENTION.search(_path(node)):
             return _LETTERS.get(said[1], said[1])
