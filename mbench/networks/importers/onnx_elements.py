@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mbench.networks.importers.einsum import einsum
 from mbench.networks.importers.forms import matmul, softmax, xor
 from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
@@ -239,6 +240,11 @@ def _matmul(layer: OnnxLayer) -> GraphValue:
     return matmul(layer.writer, layer.x, layer.value(1))
 
 
+def _einsum(layer: OnnxLayer) -> GraphValue:
+    values = [layer.value(place) for place in range(len(layer.inputs))]
+    return einsum(layer.writer, str(layer.attribute("equation", "")), *values)
+
+
 def _square(writer: GraphWriter, x: GraphValue) -> GraphValue:
     return writer.add("multiply", x, x)
 
@@ -290,4 +296,5 @@ OPERATIONS: dict[str, OnnxReading] = {
     "ArgMin": _place("argmin"),
     "Gemm": gemm,
     "MatMul": _matmul,
+    "Einsum": _einsum,
 }

@@ -15,7 +15,7 @@ import numpy as np
 
 from mbench.core.errors import UsageError, why
 from mbench.networks.graph import TensorType
-from mbench.networks.importers import onnx_names, onnx_order
+from mbench.networks.importers import einsum, onnx_names, onnx_order
 from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 from mbench.networks.importers.messages import plain
 from mbench.networks.importers.onnx_layer import OnnxLayer
@@ -161,6 +161,8 @@ def _macs(node: Any, inputs: list[GraphValue], made: GraphValue) -> int:
     if node.op_type == "Gemm":
         turned = any(each.name == "transA" and each.i for each in node.attribute)
         return math.prod(made.shape) * inputs[0].shape[0 if turned else 1]
+    if node.op_type == "Einsum":
+        return einsum.macs(next(each.s.decode() for each in node.attribute), *(each.shape for each in inputs))
     return 0
 
 
