@@ -113,8 +113,10 @@ def test_branches_inside_of_branches(tmp_path: Path) -> None:
         inner = [node("Relu", "x", "v0")]
         for level in range(depth):
             outputs = [helper.make_tensor_value_info(f"v{level}", 1, None)]
-            graph = helper.make_graph(inner, f"level{level}", [], outputs)
-            inner = [helper.make_node("If", ["yes"], [f"v{level + 1}"], then_branch=graph, else_branch=graph)]
+            deep = helper.make_graph(inner, f"level{level}", [], outputs)
+            inner = [
+                helper.make_node("If", ["yes"], [f"v{level + 1}"], then_branch=deep, else_branch=branch("else", "Exp"))
+            ]
         made = model(inner, outputs=(f"v{depth}",), constants={"yes": np.array(True)})
         if fine:
             assert operations(imported(tmp_path, made)) == ["relu"]
