@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import importlib.util
 import io
@@ -21,42 +22,31 @@ from network_files import error, imported, operations, read
 from onnx.backend.test.loader import DATA_DIR
 from torch import nn
 
-from mbench.networks import layers, torch_network
-from mbench.networks.importers.imported import Imported
+from mbench.networks import folding, layers, torch_network
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "mobilenet_v2": lambda: published_modules.libraries()[0].mobilenet_v2(),
-    "mobilenet_v3_large": lambda: published_modules.libraries()[0].mobilenet_v3_large(),
+    "mobilenet_v3_small": lambda: published_modules.libraries()[0].mobilenet_v3_small(),
     "mobilenetv4_conv_small": lambda: published_modules.libraries()[1].create_model("mobilenetv4_conv_small"),
-    "mobilevit_xxs": lambda: published_modules.libraries()[1].create_model("mobilevit_xxs"),
 }
 _SIDE = 64
 
 
-def exported(module: nn.Module, path: Path) -> None:
-    torch.export.save(torch.export.export(module, (published_modules.image(_SIDE),)), path)
-
-
-def _to_onnx(module: nn.Module, path: Path, *, dynamo: bool) -> None:
-    more = {"external_data": False, "verbose": False} if dynamo else {}
+def written(module: nn.Module, folder: Path) -> dict[str, Path]:
+    """Write a network in all three formats, and return their files."""
+    require(importlib.util.find_spec("onnxscript"), "needs onnxscript: tests/published_modules.txt")
+    files = {ending: folder / f"network.{ending}" for ending in ("pt2", "older.onnx", "newer.onnx")}
+    image = (published_modules.image(_SIDE),)
+    program = torch.export.export(module, image)
+    torch.export.save(program, files["pt2"])
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        torch.onnx.export(module, (published_modules.image(_SIDE),), str(path), dynamo=dynamo, **more)
+        torch.onnx.export(module, image, str(files["older.onnx"]), dynamo=False)
+        torch.onnx.export(program, (), str(files["newer.onnx"]), dynamo=True, external_data=False, verbose=False)
     logging.disable(before)
-
-
-def onnx_of_the_older_exporter(module: nn.Module, path: Path) -> None:
-    _to_onnx(module, path, dynamo=False)
-
-
-def onnx_of_the_newer_exporter(module: nn.Module, path: Path) -> None:
-    require(importlib.util.find_spec("onnxscript"), "needs onnxscript: tests/published_modules.txt")
-    _to_onnx(module, path, dynamo=True)
-
-
-FORMATS = {"pt2": exported, "older.onnx": onnx_of_the_older_exporter, "newer.onnx": onnx_of_the_newer_exporter}
+    return files
 
 
 def alive(name: str) -> nn.Module:
@@ -70,22 +60,17 @@ def test_all_formats_give_one_network_by_the_users_names(tmp_path: Path, name: s
     module = alive(name)
     paths = [path for path, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     macs, _ = published_modules.counted(NETWORKS[name], _SIDE)
-    found: dict[str, Imported] = {}
-    for ending, write in FORMATS.items():
-        write(module, tmp_path / f"network.{ending}")
-        found[ending] = read(tmp_path / f"network.{ending}")
-        assert error(found[ending]) < 2e-5, ending
-        graph = found[ending].graph
+    kernels, roles = [], []
+    for ending, file in written(module, tmp_path).items():
+        found = read(file)
+        graph = found.graph
+        assert error(found) < 2e-5, ending
         assert [node.name for node in graph.nodes if node.op in ("conv2d", "linear")] == paths, ending
-        counted = sum(layers.macs(graph, node) for node in graph.nodes if node.op != "matmul")
-        assert counted == macs or "matmul" in operations(found[ending]), ending
-    kept = {ending: [op for op in operations(each) if op != "batch_norm"] for ending, each in found.items()}
-    assert kept["pt2"] == kept["older.onnx"] == kept["newer.onnx"]
-    roles = {
-        ending: [(node.block, node.role) for node in each.graph.nodes if node.op == "conv2d"]
-        for ending, each in found.items()
-    }
-    assert roles["pt2"] == roles["older.onnx"] == roles["newer.onnx"]
+        assert sum(layers.macs(graph, node) for node in graph.nodes) == macs, ending
+        kernels.append(collections.Counter(node.op for node in folding.as_compiled(graph).graph.nodes))
+        roles.append([(node.block, node.role) for node in graph.nodes if node.op == "conv2d"])
+    assert kernels[0] == kernels[1] == kernels[2]
+    assert roles[0] == roles[1] == roles[2]
 
 
 FILES = {
@@ -131,12 +116,15 @@ def test_networks_of_the_zoo_are_read(path: Path, tmp_path: Path) -> None:
     assert operations(found).count("conv2d") == convolutions
 
 
-CONVERTED = sorted((Path(DATA_DIR) / "pytorch-converted").iterdir())
+CONVERTED = [
+    each
+    for each in sorted((Path(DATA_DIR) / "pytorch-converted").iterdir())
+    if "3d" not in each.name.lower() and "PReLU_1d_multi" not in each.name and "PReLU_2d_multi" not in each.name
+]
+"""All but volumes, and two whose slopes ONNX's own converter leaves in a shape that does not broadcast."""
 
 
-@pytest.mark.parametrize(
-    "folder", [each for each in CONVERTED if "3d" not in each.name.lower()], ids=lambda each: each.name
-)
+@pytest.mark.parametrize("folder", CONVERTED, ids=lambda each: each.name)
 def test_layers_that_torch_once_converted(folder: Path, tmp_path: Path) -> None:
     made: Any = onnx.load(folder / "model.onnx")
     opset = max(each.version for each in made.opset_import)

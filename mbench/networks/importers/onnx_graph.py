@@ -55,6 +55,8 @@ class _OnnxReader:
         self._writer = GraphWriter()
         self._values: dict[str, GraphValue] = {}
         self._macs: dict[str, int] = {}
+        self._read_anywhere = {name for node in self._graph.node for name in onnx_order.reads(node)}
+        self._read_anywhere.update(each.name for each in self._graph.output)
         self._inside: set[str] = set()  # what nodes of branches make
         self._weights = {each.name: each for each in self._graph.initializer}
         if len(self._weights) < len(self._graph.initializer):
@@ -140,8 +142,8 @@ class _OnnxReader:
             return _constant(node, attributes)
         return OPERATIONS[node.op_type](
             OnnxLayer(
-                op=node.op_type, opset=self._opset, inputs=inputs, attributes=attributes, outputs=tuple(node.output),
-                writer=self._writer,
+                op=node.op_type, opset=self._opset, inputs=inputs, attributes=attributes, writer=self._writer,
+                outputs=tuple(name if name in self._read_anywhere else "" for name in node.output),
             )
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ class OnnxLayer:
     inputs: tuple[GraphValue | None, ...]
     attributes: Mapping[str, Any]
     outputs: tuple[str, ...]
-    """The names of what it makes, as the file has them; a name that is empty is not wanted."""
+    """The names of what it makes; empty where nothing reads it."""
     writer: GraphWriter
 
     @property
