@@ -11,6 +11,15 @@ from network_files import error, imported, model, node, operations, read
 from onnx import helper
 
 from mbench.core.errors import UsageError
+from mbench.networks.graph import TensorType
+from mbench.networks.importers import onnx_graph
+
+
+def test_a_model_in_memory_is_read_and_its_multiply_adds_are_counted() -> None:
+    made = model([node("MatMul", "x w")], constants={"w": np.ones((8, 5), np.float32)})
+    found = onnx_graph.read(made, {"x": TensorType(shape=(1, 4, 6, 8))}, "memory")
+    assert found.macs == {"y": 4 * 6 * 8 * 5}
+    assert list(found.parameters) == ["w"]
 
 
 def test_nodes_in_any_order(tmp_path: Path) -> None:
