@@ -1,4 +1,4 @@
-"""ATen's operations on elements, reductions and products of matrices, as nodes of the graph."""
+"""ATen's operations on elements, reductions and matrix products, as nodes of the graph."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def _sum_and_product(left: str, right: str) -> ExportReading:
 
 
 def attention(layer: ExportLayer) -> GraphValue:
-    """Write attention as products and a softmax."""
+    """Write attention as matrix products and a softmax."""
     writer = layer.writer
     query, key, value = (layer.value(name) for name in ("query", "key", "value"))
     mask, scale = layer["attn_mask"], layer["scale"]

@@ -1,7 +1,7 @@
 """From an exported program to a graph: each of its operations of ATen is read.
 
-Where a program changes a value in place that something else may see, or has an operation that is not known, torch takes
-it apart first (`run_decompositions`): what is changed in place becomes a function of it, operations that mbench reads
+Where a program changes a value in-place that something else may see, or has an operation that is not known, torch takes
+it apart first (`run_decompositions`): what is changed in-place becomes a function of it, operations that mbench reads
 stay whole, and all others become those of torch's table of core operations. Shapes are computed here, from those of the
 inputs, and held against torch's.
 """
@@ -52,7 +52,7 @@ def read(program: Any, types: Mapping[str, TensorType], where: str) -> ReadGraph
 def _is_functional(program: Any) -> bool:
     """Return whether a program can be read as it is, which saves seconds.
 
-    Each operation is known, and none changes a value that anything else may see: what an operation in place changes was
+    Each operation is known, and none changes a value that anything else may see: what an in-place operation changes was
     just made by one that makes new values, and nothing else reads it.
     """
     for node in program.graph.nodes:
@@ -72,7 +72,7 @@ def _is_fresh(target: Any) -> bool:
 
 
 _DROPOUT = "dropout.default"
-"""In place it changes nothing, as long as the network is in evaluation mode; in training mode it is refused."""
+"""In-place, it changes nothing, as long as the network is in evaluation mode; in training mode it is refused."""
 _FRESH = (
     "conv2d", "conv1d", "convolution", "conv_transpose2d", "batch_norm", "linear", "layer_norm", "group_norm", "add",
     "mul", "cat", "max_pool2d", "avg_pool2d",

@@ -19,11 +19,13 @@ _DETECTION = ("topk", "sort", "nms", "nonzero", "roi_align", "masked_select", "u
 def refused(name: str) -> str | None:
     """Return why an operation is refused before anything is taken apart; None where it is not.
 
-    A recurrent cell would become a node a step, and a network of thousands of small products.
+    A recurrent cell would become a node a step, and a network of thousands of small layers.
     """
     operation = name.rsplit("::", 1)[-1].split(".", 1)[0]
     if operation in _RECURRENT:
         return "mbench compiles no recurrent cells; export the convolutional part of the network alone"
+    if operation.startswith("wrap_with"):
+        return "it switches gradients or number types inside; export the network under torch.no_grad() and in float32"
     if name.startswith("higher_order"):
         return "mbench compiles no control flow; export the network for fixed shapes, so that it needs none"
     return None

@@ -1,4 +1,4 @@
-"""ATen's operations that move, cut, join and make values, as nodes of the graph or as constants."""
+"""ATen's operations that move, split, join and make values, as nodes of the graph or as constants."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mbench.networks.importers.export_layer import ExportLayer, ExportReading
-from mbench.networks.importers.forms import LINE, as_image, like, padded
+from mbench.networks.importers.forms import LINE, as_image, global_pool, like, padded
 from mbench.networks.importers.graph_writer import GraphValue, LayerError, constant
 
 
@@ -111,7 +111,7 @@ def _pool(op: str) -> ExportReading:
 
 
 def _adaptive(how: str) -> ExportReading:
-    """Read a pool that is told how many places it shall give: windows of one size where they divide the sides."""
+    """Read a pool that is given the size of its output: windows of one size where they divide the sides."""
 
     def read(layer: ExportLayer) -> GraphValue:
         writer, given = layer.writer, layer.x
@@ -119,7 +119,7 @@ def _adaptive(how: str) -> ExportReading:
         if wanted == x.shape[2:]:
             return given
         if wanted == (1, 1):
-            return like(writer, given, writer.reduced("mean" if how == "avg" else "max", x, (2, 3), keepdims=True))
+            return like(writer, given, global_pool(writer, x, "mean" if how == "avg" else "max"))
         kernel = tuple(side // goal for side, goal in zip(x.shape[2:], wanted, strict=True))
         if tuple(side * goal for side, goal in zip(kernel, wanted, strict=True)) != x.shape[2:]:
             sides = f"{x.shape[2]}x{x.shape[3]} to {wanted[0]}x{wanted[1]}"

@@ -29,6 +29,13 @@ def like(writer: GraphWriter, x: GraphValue, image: GraphValue) -> GraphValue:
     return image if x.rank == IMAGE else writer.reshaped(image, (*image.shape[:2], image.shape[3]))
 
 
+def global_pool(writer: GraphWriter, x: GraphValue, how: str) -> GraphValue:
+    """Write the mean or the largest element of each channel, with sides of 1."""
+    if how == "mean" and x.rank == IMAGE and not x.is_constant:
+        return writer.add("global_avg_pool", x)
+    return writer.reduced(how, x, range(2, x.rank), keepdims=True)
+
+
 def softmax(writer: GraphWriter, x: GraphValue, axis: int, *, logarithm: bool = False) -> GraphValue:
     """Write a softmax along an axis, or its logarithm, in the form that keeps small numbers."""
     if not logarithm:
@@ -96,7 +103,7 @@ def repeated(writer: GraphWriter, x: GraphValue, counts: Sequence[int]) -> Graph
 
 
 def padded(writer: GraphWriter, x: GraphValue, widths: Sequence[tuple[int, int]], how: str, value: float) -> GraphValue:
-    """Write a pad of (before, after) along each axis; what is negative is cut off."""
+    """Write a pad of (before, after) along each axis; a negative width takes away."""
     for axis, (before, after) in enumerate(widths):
         x = writer.part(x, axis, max(0, -before), x.shape[axis] - max(0, -after))
     kept = tuple((max(0, before), max(0, after)) for before, after in widths)

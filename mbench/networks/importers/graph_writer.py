@@ -197,13 +197,10 @@ class GraphWriter:
         return x if whole else self.add("slice", x, axis=axis, begin=int(begin), end=int(end))
 
     def reduced(self, how: str, x: GraphValue, axes: Sequence[int], *, keepdims: bool) -> GraphValue:
-        """Return a reduction, `mean`, `sum`, `max`, `min` or `prod`; of an image's sides, their mean is a pool."""
+        """Return a reduction: `mean`, `sum`, `max`, `min` or `prod`."""
         found = tuple(sorted({int(axis) % x.rank for axis in axes}))
         if not found:
             return x
-        if how == "mean" and x.rank == 4 and found == (2, 3) and not x.is_constant:
-            pooled = self.add("global_avg_pool", x)
-            return pooled if keepdims else self.reshaped(pooled, x.shape[:2])
         return self.add(f"reduce_{how}", x, axes=found, keepdims=keepdims)
 
     def arithmetic(self, op: str, x: GraphValue, y: GraphValue) -> GraphValue:
@@ -235,7 +232,7 @@ class GraphWriter:
         return x if unbounded else self.add("clip", x, low=float(low), high=float(high))
 
     def power(self, x: GraphValue, exponent: Operand) -> GraphValue:
-        """Return a power; small whole exponents are products, which cost less."""
+        """Return a power; small whole exponents are multiplications, which cost less."""
         number = exponent.number if isinstance(exponent, GraphValue) else float(exponent)
         if isinstance(exponent, GraphValue) and exponent.dtype != x.dtype:
             if not exponent.is_float or x.is_float:

@@ -1,4 +1,4 @@
-"""ONNX's operations on elements, reductions and products of matrices, as nodes of the graph."""
+"""ONNX's operations on elements, reductions and matrix products, as nodes of the graph."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mbench.networks.importers.einsum import einsum
 from mbench.networks.importers.forms import matmul, softmax, xor
 from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
@@ -183,6 +184,15 @@ def _reduction(how: str, before: ValueStep | None = None, after: ValueStep | Non
     return read
 
 
+def _unit_length(layer: OnnxLayer) -> GraphValue:
+    writer, x, order, axis = layer.writer, layer.x, int(layer.attribute("p", 2)), layer.axis(-1)
+    if order not in (1, 2):
+        raise LayerError(f"its p is {order}; mbench knows 1 and 2 alone")
+    parts = writer.add("abs", x) if order == 1 else _square(writer, x)
+    total = writer.reduced("sum", parts, (axis,), keepdims=True)
+    return writer.add("divide", x, total if order == 1 else writer.add("sqrt", total))
+
+
 def _log_sum_exp(layer: OnnxLayer) -> GraphValue:
     axes, writer, x = layer.integers(1, "axes"), layer.writer, layer.x
     chosen, keepdims = axes or tuple(range(x.rank)), bool(layer.attribute("keepdims", 1))
@@ -228,6 +238,11 @@ def _numbers(value: GraphValue) -> np.ndarray:
 
 def _matmul(layer: OnnxLayer) -> GraphValue:
     return matmul(layer.writer, layer.x, layer.value(1))
+
+
+def _einsum(layer: OnnxLayer) -> GraphValue:
+    values = [layer.value(place) for place in range(len(layer.inputs))]
+    return einsum(layer.writer, str(layer.attribute("equation", "")), *values)
 
 
 def _square(writer: GraphWriter, x: GraphValue) -> GraphValue:
@@ -276,8 +291,10 @@ OPERATIONS: dict[str, OnnxReading] = {
     "ReduceSumSquare": _reduction("sum", _square),
     "ReduceLogSum": _reduction("sum", None, _apply("log")),
     "ReduceLogSumExp": _log_sum_exp,
+    "LpNormalization": _unit_length,
     "ArgMax": _place("argmax"),
     "ArgMin": _place("argmin"),
     "Gemm": gemm,
     "MatMul": _matmul,
+    "Einsum": _einsum,
 }

@@ -46,10 +46,10 @@ def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None
     onnx = _package("onnx")
     _package("onnxruntime")
     model = _opened(onnx, path)
-    opset = _checked(onnx, model, path)
+    opset = checked_opset(model, path)
     _load_external(onnx, model, path)
-    model = _inlined(model, path)
-    types = _inputs(model, path, shapes, batch)
+    model = inlined(model, path)
+    types = inputs_of(model, path, shapes, batch)
     found = onnx_graph.read(model, types, where=str(path))
     graph, parameters = whole.finished(found, str(path))
     producer = " ".join(word for word in (model.producer_name, model.producer_version) if word)
@@ -94,7 +94,7 @@ def _opened(onnx: Any, path: Path) -> Any:
     return model
 
 
-def _checked(onnx: Any, model: Any, path: Path) -> int:
+def checked_opset(model: Any, path: Path) -> int:
     """Return the version of ONNX's own operations.
 
     Raises:
@@ -102,7 +102,7 @@ def _checked(onnx: Any, model: Any, path: Path) -> int:
     """
     opset = max((each.version for each in model.opset_import if each.domain in _OWN), default=0)
     if not opset:
-        raise UsageError(f"{path} does not say which version of ONNX's operations it has; it is broken or cut")
+        raise UsageError(f"{path} does not say which version of ONNX's operations it has; it is damaged or truncated")
     low, high = OPSETS
     if not low <= opset <= high:
         advice = "export the network again" if opset < low else "export it for an older opset"
@@ -137,7 +137,7 @@ def _load_external(onnx: Any, model: Any, path: Path) -> None:
             raise UsageError(f"{path}: its weights cannot be read: {plain(why(error))}") from error
 
 
-def _inlined(model: Any, path: Path) -> Any:
+def inlined(model: Any, path: Path) -> Any:
     """Return a model without functions of its own, and with ONNX's own definition of what mbench has no form for."""
     import onnx.inliner
 
@@ -161,7 +161,9 @@ def _inlined(model: Any, path: Path) -> Any:
     return model
 
 
-def _inputs(model: Any, path: Path, shapes: Mapping[str, tuple[int, ...]], batch: int | None) -> dict[str, TensorType]:
+def inputs_of(
+    model: Any, path: Path, shapes: Mapping[str, tuple[int, ...]], batch: int | None
+) -> dict[str, TensorType]:
     """Return the inputs of a model with every side known."""
     weights = {each.name for each in model.graph.initializer}
     given = [each for each in model.graph.input if each.name not in weights]

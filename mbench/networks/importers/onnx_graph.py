@@ -15,7 +15,7 @@ import numpy as np
 
 from mbench.core.errors import UsageError, why
 from mbench.networks.graph import TensorType
-from mbench.networks.importers import onnx_names, onnx_order
+from mbench.networks.importers import einsum, onnx_names, onnx_order
 from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 from mbench.networks.importers.messages import plain
 from mbench.networks.importers.onnx_layer import OnnxLayer
@@ -57,6 +57,8 @@ class _OnnxReader:
         self._macs: dict[str, int] = {}
         self._inside: set[str] = set()  # what nodes of branches make
         self._weights = {each.name: each for each in self._graph.initializer}
+        if len(self._weights) < len(self._graph.initializer):
+            raise UsageError(f"{where}: two constants have one name; expected a name of its own for each value")
         self._telling = onnx_names.telling(self._graph.node, self._weights)
 
     def read(self, types: Mapping[str, TensorType]) -> ReadGraph:
@@ -107,7 +109,7 @@ class _OnnxReader:
         """Return a value by its name; a weight is read from the file's bytes when it is first asked for."""
         if name not in self._values:
             if name not in self._weights:
-                raise UsageError(f"{self._where}: nothing makes {name!r}, which it reads; the file is broken or cut")
+                raise UsageError(f"{self._where}: nothing makes {name!r}, which it reads; the file is damaged")
             try:
                 self._values[name] = constant(_array(self._weights[name]), name)
             except _BAD as error:
@@ -159,6 +161,8 @@ def _macs(node: Any, inputs: list[GraphValue], made: GraphValue) -> int:
     if node.op_type == "Gemm":
         turned = any(each.name == "transA" and each.i for each in node.attribute)
         return math.prod(made.shape) * inputs[0].shape[0 if turned else 1]
+    if node.op_type == "Einsum":
+        return einsum.macs(next(each.s.decode() for each in node.attribute), *(each.shape for each in inputs))
     return 0
 
 

@@ -32,10 +32,10 @@ def advice(op: str, domain: str) -> str:
         return "mbench has no sequences; export the network with tensors alone"
     if op in _DETECTION:
         return (
-            "it belongs to what follows a detector; cut the file before it: "
+            "it belongs to what follows a detector; save the part of the file before it: "
             "onnx.utils.extract_model(FILE, NEW, INPUTS, OUTPUTS)"
         )
     return (
-        "mbench does not know it; export the network with other operations, or cut the file before it: "
+        "mbench does not know it; export the network with other operations, or save the part before it: "
         "onnx.utils.extract_model(FILE, NEW, INPUTS, OUTPUTS)"
     )

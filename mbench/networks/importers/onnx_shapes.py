@@ -1,4 +1,4 @@
-"""ONNX's operations that move, cut, join and describe values: what they compute of shapes alone is settled here."""
+"""ONNX's operations that move, split, join and describe values: what they compute of shapes alone is settled here."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _expand(layer: OnnxLayer) -> GraphValue:
 
 
 def _pad(layer: OnnxLayer) -> GraphValue:
-    """Write a pad; a negative width is a cut."""
+    """Write a pad; a negative width takes away."""
     writer, x = layer.writer, layer.x
     how = layer.attribute("mode", "constant")
     if how not in ("constant", "reflect", "edge"):

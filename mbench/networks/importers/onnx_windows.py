@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mbench.networks.importers.forms import LINE, as_image, like
+from mbench.networks.importers.forms import LINE, as_image, global_pool, like
 from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
 
@@ -118,14 +118,11 @@ def _pool(op: str) -> OnnxReading:
     return read
 
 
-def _global(how: str) -> OnnxReading:
-    return lambda layer: layer.writer.reduced(how, layer.x, range(2, layer.x.rank), keepdims=True)
-
-
 def batch_norm(layer: OnnxLayer) -> GraphValue:
     """Write a BatchNorm as inference has it."""
     if layer.attribute("training_mode", 0) or sum(map(bool, layer.outputs)) > 1:
         raise LayerError("it is in training mode; export the network in evaluation mode: network.eval()")
+    layer.refuse("spatial", unless=1)
     given = [layer.value(place) for place in range(1, 5)]
     return layer.writer.add("batch_norm", layer.x, *given, epsilon=float(layer.attribute("epsilon", 1e-5)))
 
@@ -189,8 +186,8 @@ OPERATIONS: dict[str, OnnxReading] = {
     "ConvTranspose": conv_transpose,
     "MaxPool": _pool("max_pool2d"),
     "AveragePool": _pool("avg_pool2d"),
-    "GlobalAveragePool": _global("mean"),
-    "GlobalMaxPool": _global("max"),
+    "GlobalAveragePool": lambda layer: global_pool(layer.writer, layer.x, "mean"),
+    "GlobalMaxPool": lambda layer: global_pool(layer.writer, layer.x, "max"),
     "BatchNormalization": batch_norm,
     "InstanceNormalization": instance_norm,
     "GroupNormalization": group_norm,

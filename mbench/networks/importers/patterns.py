@@ -2,7 +2,7 @@
 
 So that a network has the same nodes by whatever tool it was written. A pattern is an expression:
 
-- `("add", X, Y)`: a node of this operation; sums, products and extremes match in either order;
+- `("add", X, Y)`: a node of this operation; `add`, `multiply`, `maximum` and `minimum` match in either order;
 - `"x"`: any value, the same one wherever the name stands; `"@w"`: the same, of parameters alone;
 - `"#e"`: a constant of one number, whatever it is; `3.0`: that number;
 - `("=", "d", X)`: X, called d from then on.
@@ -43,6 +43,7 @@ class _Rewriter:
         self.graph = graph
         self.parameters = dict(parameters)
         self.nodes = {node.name: node for node in graph.nodes}
+        """By their names in the graph, by which others read them; what replaces one may have another name."""
         self._gone: set[str] = set()
         self._taken = {*graph.inputs, *self.parameters, *self.nodes}
         self._outputs = set(graph.outputs)
@@ -65,7 +66,7 @@ class _Rewriter:
             node = self.nodes[name]
             for pattern, build in _BY_ROOT.get(node.op, ()):
                 found: Found = {}
-                inside: list[Node] = []
+                inside: list[str] = []
                 if self._matches(pattern, name, found, inside) and self._is_apart(inside):
                     made = build(self, node, found)
                     if made is not None:
@@ -73,10 +74,10 @@ class _Rewriter:
                         changed = True
                         break
 
-    def _replace(self, key: str, made: Node, inside: list[Node]) -> None:
-        root, sources = inside[0], dict.fromkeys(each for part in inside for each in part.source_names)
-        self._gone.update(part.name for part in inside[1:])
-        name = made.name
+    def _replace(self, key: str, made: Node, inside: list[str]) -> None:
+        root, name = self.nodes[key], made.name
+        sources = dict.fromkeys(each for part in inside for each in self.nodes[part].source_names)
+        self._gone.update(inside[1:])
         if name == root.name and made.op != root.op:
             base = re.sub(rf"\.{root.op}(_\d+)?$", "", name)
             said = base if made.op in WEIGHTED else f"{base}.{made.op}"
@@ -84,17 +85,16 @@ class _Rewriter:
         self._taken.add(name)
         self.nodes[key] = dataclasses.replace(made, name=name, source_names=tuple(sources))
 
-    def _is_apart(self, inside: list[Node]) -> bool:
+    def _is_apart(self, inside: list[str]) -> bool:
         """Return whether nothing but the pattern reads what is inside of it, all but its root."""
-        names = {part.name for part in inside}
         for part in inside[1:]:
-            read_here = sum(part.name in each.inputs for each in inside)
-            if part.name in self._outputs or self._readers[part.name] > read_here:
+            read_here = sum(part in self.nodes[each].inputs for each in inside)
+            if part in self._outputs or self._readers[part] > read_here:
                 return False
-        return bool(names)
+        return True
 
-    def _matches(self, pattern: Pattern, value: str, found: Found, inside: list[Node]) -> bool:
-        """Return whether a value is what a pattern says; fill in its names and its nodes."""
+    def _matches(self, pattern: Pattern, value: str, found: Found, inside: list[str]) -> bool:
+        """Return whether a value is what a pattern says; fill in its names and its nodes, the root first."""
         if isinstance(pattern, float):
             number = self._number(value)
             return number is not None and math.isclose(number, pattern, rel_tol=_CLOSE, abs_tol=1e-12)
@@ -108,14 +108,14 @@ class _Rewriter:
         if node is None or node.op != op:
             return False
         for order in (rest, rest[::-1]) if op in _COMMUTES else (rest,):
-            tried, nodes = dict(found), [*inside, *([] if node in inside else [node])]
+            tried, nodes = dict(found), [*inside, *([] if value in inside else [value])]
             if self._operands(node, order, tried, nodes):
                 found.update(tried)
                 inside[:] = nodes
                 return True
         return False
 
-    def _operands(self, node: Node, patterns: list[Pattern], found: Found, inside: list[Node]) -> bool:
+    def _operands(self, node: Node, patterns: list[Pattern], found: Found, inside: list[str]) -> bool:
         if node.op == "scale":
             child, factor = patterns
             given = node.attributes["factor"]
@@ -182,12 +182,6 @@ def _reshaped_twice(_rewriter: _Rewriter, node: Node, found: Found) -> Node:
     return dataclasses.replace(node, inputs=(found["x"],))
 
 
-def _permuted_twice(rewriter: _Rewriter, node: Node, found: Found) -> Node:
-    first = rewriter.nodes[node.inputs[0]].attributes["axes"]
-    axes = tuple(first[axis] for axis in node.attributes["axes"])
-    return dataclasses.replace(node, inputs=(found["x"],), attributes={"axes": axes})
-
-
 def _with_bias(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     """Let a sum with one number for each output be the bias of a fully connected layer."""
     product = next(rewriter.nodes[name] for name in node.inputs if name in rewriter.nodes)
@@ -232,20 +226,6 @@ def _group_norm(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     return dataclasses.replace(node, op="group_norm", inputs=(found["x"], *given), attributes=attributes)
 
 
-def _padded(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
-    """Let a pad with zeros before a convolution be the convolution's own padding."""
-    pad = rewriter.nodes[node.inputs[0]]
-    known = pad.attributes
-    if known["mode"] != "constant" or known["value"] != 0.0 or any(map(any, known["widths"][:2])):
-        return None
-    (top, bottom), (left, right) = known["widths"][2:]
-    more = (top, left, bottom, right)
-    padding = tuple(side + extra for side, extra in zip(node.attributes["padding"], more, strict=True))
-    return dataclasses.replace(
-        node, inputs=(found["x"], *node.inputs[1:]), attributes={**node.attributes, "padding": padding}
-    )
-
-
 def _whole_pool(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     known = node.attributes
     if tuple(known["kernel"]) != rewriter.shape(found["x"])[2:] or any(known["padding"]) or node.shape[2:] != (1, 1):
@@ -284,7 +264,6 @@ _PATTERNS: tuple[tuple[Pattern, MakeNode], ...] = (
     (("maximum", "x", ("scale", "x", "slope")), _leaky),
     (("scale", ("scale", "x", "inner"), "outer"), _scaled_twice),
     (("reshape", ("reshape", "x")), _reshaped_twice),
-    (("permute", ("permute", "x")), _permuted_twice),
     (("add", ("linear", "x", "@w"), "@b"), _with_bias),
     (("add", ("multiply", ("divide", _APART, _DEVIATION), "@w"), "@b"), _layer_norm),
     (("add", ("multiply", ("multiply", _APART, ("reciprocal", _DEVIATION)), "@w"), "@b"), _layer_norm),
@@ -292,8 +271,6 @@ _PATTERNS: tuple[tuple[Pattern, MakeNode], ...] = (
         ("add", ("multiply", ("reshape", ("=", "i", ("instance_norm", ("reshape", "x"), "@o", "@z"))), "@w"), "@b"),
         _group_norm,
     ),
-    (("conv2d", ("pad", "x"), "@w"), _padded),
-    (("conv2d", ("pad", "x"), "@w", "@b"), _padded),
     (("avg_pool2d", "x"), _whole_pool),
 )
 

@@ -1,8 +1,8 @@
 """The block of each node and its role there, by the paths of the user's modules and by what is computed of what.
 
-Built-in families say what a convolution is for; a file does not. Here a convolution is told by its neighbours: one that
-a depthwise convolution of its block reads is `expand`, and so on. Where files have no paths, there are no blocks, and
-neighbours are all that is known.
+Built-in families say what a convolution is for; a file does not. Here a convolution is known by its neighbours: one
+that a depthwise convolution of its block reads is `expand`, and so on. Where files have no paths, there are no blocks,
+and neighbours are all that is known.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ _INHERITED = ("batch_norm", "reshape", "permute", "layer_norm")
 _ATTENTION = re.compile(r"(?:^|[./_])(query|key|value|q|k|v)(?:_proj|_conv)?(?=$|[./])")
 _LETTERS = {"q": "query", "k": "key", "v": "value"}
 _IMAGE, _ROWS = 4, 2
+_LONGEST_GATE = 20
 
 
-def told(graph: Graph) -> Graph:
+def assigned(graph: Graph) -> Graph:
     """Return a graph whose nodes have their blocks and roles."""
     blocks = _blocks(graph)
     roles = _Roles(graph, blocks).all()
@@ -61,6 +62,7 @@ class _Roles:
     def __init__(self, graph: Graph, blocks: Mapping[str, str | None]) -> None:
         self._graph, self._blocks = graph, blocks
         self._roles: dict[str, str] = {}
+        self._first: set[str] = set()  # values that no layer with weights has had a part in
         self._reads: dict[str, Node] = {}
         self._read_by: dict[str, list[Node]] = {}
 
@@ -91,7 +93,7 @@ class _Roles:
         """Return what makes a gate, from its end back to the pool; nothing where it is made in another way."""
         chain: list[Node] = []
         name = gate
-        while (node := self._graph.by_name.get(name)) is not None:
+        while (node := self._graph.by_name.get(name)) is not None and len(chain) < _LONGEST_GATE:
             chain.append(node)
             operands = self._graph.operands(node)
             if node.op in _POOLS:
@@ -104,6 +106,7 @@ class _Roles:
     def _find_neighbours(self) -> None:
         graph = self._graph
         last: dict[str, Node] = {}  # the layer with weights that a value is made of, element by element
+        self._first.update(graph.inputs)
         for node in graph.nodes:
             operands = graph.operands(node)
             gated = self._roles.get(node.name) == "excite" and node.op == "multiply"
@@ -117,11 +120,13 @@ class _Roles:
                     self._read_by.setdefault(before.name, []).append(node)
             elif before is not None and _passes(node):
                 last[node.name] = before
+            elif self._first.issuperset(operands):
+                self._first.add(node.name)
 
     def _weighted_role(self, node: Node) -> str:
         if self._is_depthwise(node):
             return "depthwise"
-        if any(name in self._graph.inputs for name in node.inputs) and node.op == "conv2d":
+        if node.inputs[0] in self._first and node.op == "conv2d":
             return "stem"
         if said := _ATTENTION.search(_path(node)):
             return _LETTERS.get(said[1], said[1])

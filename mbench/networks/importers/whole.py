@@ -27,7 +27,7 @@ class ReadGraph:
 
 
 def finished(found: ReadGraph, where: str) -> tuple[Graph, Mapping[str, np.ndarray]]:
-    """Return a graph with its operations recognised and its blocks and roles told, and its parameters, checked.
+    """Return a graph with its operations recognised, its blocks and roles, and its parameters, all checked.
 
     Args:
         found: what was read.
@@ -37,7 +37,7 @@ def finished(found: ReadGraph, where: str) -> tuple[Graph, Mapping[str, np.ndarr
         UsageError: something of the file is missing in the graph, or weights are no numbers.
     """
     graph, parameters = patterns.recognised(found.graph, found.parameters)
-    graph = roles.told(graph)
+    graph = roles.assigned(graph)
     check(graph, parameters, found.macs, where=where)
     return graph, parameters
 
