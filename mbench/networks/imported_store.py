@@ -164,7 +164,8 @@ def _save(file: Path, arrays: Iterable[np.ndarray]) -> None:
     """Write arrays in order. They are called by their place: a name may hold what no file's name may."""
     import numpy as np
 
-    np.savez(file, **{f"v{place}": np.asarray(array, order="C") for place, array in enumerate(arrays)})
+    named: dict[str, Any] = {f"v{place}": np.asarray(array, order="C") for place, array in enumerate(arrays)}
+    np.savez(file, **named)
 
 
 def _replace(work: Path, place: Path) -> None:

@@ -77,7 +77,7 @@ def test_what_is_no_time_under_load_is_refused(text: str) -> None:
     ("command", "home", "kind"), [(run, run_api, RunOptions), (tune, tune_api, TuneOptions)], ids=["run", "tune"]
 )
 def test_how_a_file_is_imported_is_asked_of_the_api(
-    command: click.Command, home: Any, kind: type, monkeypatch: pytest.MonkeyPatch
+    command: click.Command, home: Any, kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
 
@@ -91,5 +91,5 @@ def test_how_a_file_is_imported_is_asked_of_the_api(
         command.main(words, standalone_mode=False)
     [(networks, found)] = asked
     assert networks == ("net.onnx",)
-    assert isinstance(found, kind)
+    assert type(found) is kind
     assert (found.input_shapes, found.inputs) == (("image=1,3,8,8", "mask=1,8"), Path("in.npz"))
