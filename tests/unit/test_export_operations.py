@@ -117,7 +117,7 @@ WINDOWS: dict[str, Function] = {
         x, x, x, is_causal=True, scale=0.3
     ),
     "masked_attention": lambda x: functional.scaled_dot_product_attention(x, x, x, x[..., :4].new_ones(4, 4).tril()),
-    "products": lambda x: x @ x.mT + torch.bmm(x[0], x[1].mT).unsqueeze(1) + x[0, 0] @ x[0, 0].T,
+    "products": lambda x: x @ x.mT + torch.bmm(x[0], x[1].mT) + x[0, 0] @ x[0, 0].T,
     "vectors": lambda x: x[0, 0] @ x[0, 0, 1] + x[0, 0, 0] @ x[0, 0, 1],
     "sum_and_product": lambda x: torch.addmm(x[0, 0, :, :4], x[0, 0], x[1, 0].T, beta=2, alpha=3)
     + torch.baddbmm(x[0, :, :, :4], x[0], x[1].mT)[0],

@@ -13,6 +13,7 @@ V3 = (
 )
 STAGES = ("stem.0", "stages.0.blocks.0.conv_dw", "stages.0.blocks.0.mlp.fc1", "stages.1.downsample.1", "head.fc")
 DENSE = ("features.conv0", "features.block1.layer1.conv1", "features.block1.layer1.conv2", "classifier")
+V4 = ("blocks.0.0.conv", "blocks.0.1.conv", *(f"blocks.1.{n}.{part}.conv" for n in range(3) for part in ("dw", "pw")))
 KERAS = ("Conv1", "block_1_expand", "block_1_depthwise", "block_1_project", "block1a_se_reduce", "Conv_1")
 PADDLE = ("conv2d_53", "conv2d_54", "depthwise_conv2d_0")
 
@@ -35,6 +36,8 @@ PADDLE = ("conv2d_53", "conv2d_54", "depthwise_conv2d_0")
         (STAGES, "head.fc", "head"),
         (DENSE, "features.block1.layer1.conv2", "features.block1.layer1"),
         (DENSE, "classifier", "classifier"),
+        (V4, "blocks.0.1.conv", "blocks.0.1"),
+        (V4, "blocks.1.2.pw.conv", "blocks.1.2"),
         (KERAS, "block_1_depthwise", "block_1"),
         (KERAS, "block_1_depthwise_relu", "block_1"),
         (KERAS, "block1a_se_reduce", "block1a"),

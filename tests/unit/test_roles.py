@@ -62,9 +62,7 @@ def test_layers_share_a_block_where_they_do_in_the_family(name: str) -> None:
         for first, second in pairs
         if (family[first].block == family[second].block) != (found[first].block == found[second].block)
     ]
-    assert differing == [] or name == "mobilenet_v4_conv_small_1.0_64"
-    if differing:  # timm's first two stages are convolutions of their own, two of them a block
-        assert {each.rsplit(".", 2)[0] for each in differing} <= {"blocks.0", "blocks.1"}
+    assert differing == []
 
 
 def test_the_sums_and_gates_of_a_block() -> None:

@@ -62,7 +62,7 @@ def _without(writer: GraphWriter, value: GraphValue, term: str, kept: set[str]) 
 def _pair(
     writer: GraphWriter, first: tuple[GraphValue, str], second: tuple[GraphValue, str], later: set[str]
 ) -> tuple[GraphValue, str]:
-    """Return the sum of two values' products over the letters of both that nothing needs later."""
+    """Return two values multiplied, and summed over the letters of both that nothing needs later."""
     a, a_term = _without(writer, *first, later | set(second[1]))
     b, b_term = _without(writer, *second, later | set(a_term))
     sides = dict(zip(a_term, a.shape, strict=True)) | dict(zip(b_term, b.shape, strict=True))

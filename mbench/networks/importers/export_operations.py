@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mbench.networks.importers import export_elements, export_shapes, export_windows
 from mbench.networks.importers.export_layer import ExportReading
 
@@ -16,12 +18,17 @@ _TRAINING = ("native_dropout", "_native_batch_norm_legit", "_native_batch_norm_l
 _DETECTION = ("topk", "sort", "nms", "nonzero", "roi_align", "masked_select", "unique")
 
 
+def _operation(name: str) -> str:
+    """Return the operation of `aten::lstm.input` or `aten.lstm.input`: lstm."""
+    return re.sub(r"^\w+(::|\.)", "", name).split(".", 1)[0]
+
+
 def refused(name: str) -> str | None:
     """Return why an operation is refused before anything is taken apart; None where it is not.
 
     A recurrent cell would become a node a step, and a network of thousands of small layers.
     """
-    operation = name.rsplit("::", 1)[-1].split(".", 1)[0]
+    operation = _operation(name)
     if operation in _RECURRENT:
         return "mbench compiles no recurrent cells; export the convolutional part of the network alone"
     if operation.startswith("wrap_with"):
@@ -33,7 +40,7 @@ def refused(name: str) -> str | None:
 
 def advice(name: str) -> str:
     """Return why an operation is not read, and what could be done."""
-    operation = name.rsplit("::", 1)[-1].split(".", 1)[0]
+    operation = _operation(name)
     if operation in _TRAINING:
         return "it is of training; call network.eval() before the export"
     if not name.startswith("aten"):

@@ -185,7 +185,7 @@ def _size(layer: ExportLayer, x: GraphValue) -> tuple[tuple[int, int], tuple[flo
     return size, (1.0, found[0]) if layer.x.rank == LINE else (found[0], found[1])
 
 
-_PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
+_PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def _pad(how: str) -> ExportReading:

@@ -103,11 +103,28 @@ def repeated(writer: GraphWriter, x: GraphValue, counts: Sequence[int]) -> Graph
 
 
 def padded(writer: GraphWriter, x: GraphValue, widths: Sequence[tuple[int, int]], how: str, value: float) -> GraphValue:
-    """Write a pad of (before, after) along each axis; a negative width takes away."""
+    """Write a pad of (before, after) along each axis; a negative width takes away. `how`: as the graph has it, or wrap.
+
+    Raises:
+        LayerError: a side is wrapped more than once.
+    """
     for axis, (before, after) in enumerate(widths):
         x = writer.part(x, axis, max(0, -before), x.shape[axis] - max(0, -after))
     kept = tuple((max(0, before), max(0, after)) for before, after in widths)
+    if how == "wrap":
+        return _wrapped(writer, x, kept)
     return writer.add("pad", x, widths=kept, mode=how, value=float(value)) if any(map(any, kept)) else x
+
+
+def _wrapped(writer: GraphWriter, x: GraphValue, widths: Sequence[tuple[int, int]]) -> GraphValue:
+    for axis, (before, after) in enumerate(widths):
+        side = x.shape[axis]
+        if max(before, after) > side:
+            raise LayerError(f"it pads a side of {side} by {max(before, after)} of its own")
+        parts = [writer.part(x, axis, side - before, side)] if before else []
+        parts += [x, *([writer.part(x, axis, 0, after)] if after else [])]
+        x = x if len(parts) == 1 else writer.add("concat", *parts, axis=axis)
+    return x
 
 
 def band(writer: GraphWriter, x: GraphValue, shift: int, *, upper: bool) -> GraphValue:

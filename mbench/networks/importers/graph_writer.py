@@ -188,7 +188,9 @@ class GraphWriter:
 
     def permuted(self, x: GraphValue, axes: Sequence[int]) -> GraphValue:
         """Return a value with its axes in another order."""
-        order = tuple(int(axis) % x.rank for axis in axes)
+        order = tuple(axis_of(int(axis), x.rank) for axis in axes)
+        if sorted(order) != list(range(x.rank)):
+            raise LayerError(f"axes {' '.join(map(str, order))} are no order of the {x.rank} that there are")
         return x if order == tuple(range(x.rank)) else self.add("permute", x, axes=order)
 
     def part(self, x: GraphValue, axis: int, begin: int, end: int) -> GraphValue:

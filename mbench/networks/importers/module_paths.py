@@ -59,13 +59,21 @@ class _Tree:
         return _start(path, several[-1] if several else 1)
 
     def _is_element(self, module: tuple[str, ...]) -> bool:
-        """Return whether a module is an element of a list most of whose elements hold several layers."""
+        """Return whether a module is an element of a list most of whose elements hold several layers.
+
+        Of lists in a list, such as stages, they count together: a stage may be of single convolutions.
+        """
         if not module or not module[-1].isdecimal():
             return False
         around = module[:-1]
-        elements = [name for name in self._children.get(around, ()) if name.isdecimal()]
-        large = sum(self._counts[(*around, name)] > 1 for name in elements)
-        return bool(elements) and 2 * large >= len(elements)
+        if self._holds_blocks((around,)):
+            return True
+        stages = [(*around[:-1], name) for name in self._children.get(around[:-1], ()) if name.isdecimal()]
+        return module in self._children and around in stages and self._holds_blocks(stages)
+
+    def _holds_blocks(self, lists: Iterable[tuple[str, ...]]) -> bool:
+        elements = [(*each, name) for each in lists for name in self._children.get(each, ()) if name.isdecimal()]
+        return bool(elements) and 2 * sum(self._counts[each] > 1 for each in elements) >= len(elements)
 
 
 def _start(path: str, depth: int) -> str:

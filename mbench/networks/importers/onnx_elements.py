@@ -190,7 +190,8 @@ def _unit_length(layer: OnnxLayer) -> GraphValue:
         raise LayerError(f"its p is {order}; mbench knows 1 and 2 alone")
     parts = writer.add("abs", x) if order == 1 else _square(writer, x)
     total = writer.reduced("sum", parts, (axis,), keepdims=True)
-    return writer.add("divide", x, total if order == 1 else writer.add("sqrt", total))
+    length = total if order == 1 else writer.add("sqrt", total)
+    return writer.add("divide", x, writer.add("maximum", length, float(np.finfo(x.dtype).tiny)))
 
 
 def _log_sum_exp(layer: OnnxLayer) -> GraphValue:

@@ -26,6 +26,7 @@ _OF_WEIGHT = re.compile(
 )
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _OF_PADDLE = re.compile(r"(.+)\.tmp_\d+")
+_PATH = re.compile(r"/?[\w.:@-]+(/[\w.:@-]+)+")
 _CALL = "StatefulPartitionedCall/"
 """What TensorFlow writes before each name of a saved model."""
 
@@ -70,6 +71,8 @@ def _noted(node: Any) -> str:
 
 def _path(name: str) -> str:
     """Return the path in a node's name without its last part, which is the operation."""
+    if not _PATH.fullmatch(name):
+        return ""
     parts = name.removeprefix(_CALL).strip("/").split("/")
     if len(parts) < 2:
         return ""

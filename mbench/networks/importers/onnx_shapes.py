@@ -149,8 +149,8 @@ def _pad(layer: OnnxLayer) -> GraphValue:
     """Write a pad; a negative width takes away."""
     writer, x = layer.writer, layer.x
     how = layer.attribute("mode", "constant")
-    if how not in ("constant", "reflect", "edge"):
-        raise LayerError(f"its mode is {how!r}; mbench knows constant, reflect and edge")
+    if how not in ("constant", "reflect", "edge", "wrap"):
+        raise LayerError(f"its mode is {how!r}; mbench knows constant, reflect, edge and wrap")
     given = _needed(layer.integers(1, "pads"), "pads")
     axes = layer.integers(3) or tuple(range(x.rank))
     widths = [(0, 0)] * x.rank

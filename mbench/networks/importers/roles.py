@@ -205,7 +205,9 @@ class _Roles:
         name, role = graph.outputs[0], "classifier"
         while (node := graph.by_name.get(name)) is not None:
             if node.op in _WEIGHTED:
-                if not self._is_pointwise(node) or self._roles[node.name] not in ("pointwise", "stem"):
+                before = self._reads.get(node.name)
+                inside = before is not None and self._is_depthwise(before)
+                if inside or not self._is_pointwise(node) or self._roles[node.name] not in ("pointwise", "stem"):
                     return
                 self._rename(node, role)
                 role = "head"
