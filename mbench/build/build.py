@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,8 +28,6 @@ from mbench.networks import layers as layers_of
 from mbench.networks.layers import LayerSpec
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mbench.compile.schedules.rule import Scheduled
     from mbench.compile.to_relax import KernelCall
     from mbench.networks.weights import Weights
@@ -184,7 +182,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     )
 
 
-def _reference(drawn: Weights) -> dict[str, np.ndarray]:
+def _reference(drawn: Weights) -> dict[str, Any]:
     """Return what `artifact.REFERENCE` holds: inputs and outputs in order, the first ones without a number."""
     sides = {"input": drawn.examples.values(), "output": drawn.expected}
     return {f"{side}{place or ''}": value for side, all_ in sides.items() for place, value in enumerate(all_)}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from mbench.core import regular_files, resources, scratch, strict_json
-from mbench.core.errors import BuildError, why
+from mbench.core.errors import BuildError, shown, why
 from mbench.core.records import Variant
 from mbench.networks.graph import Graph, GraphError, Node, TensorType
 
@@ -35,6 +36,8 @@ CONTENT = "content_sha256"
 MANIFEST = "network.json"
 PARAMETERS = "parameters.npz"
 REFERENCE = "reference.npz"
+_FILES = (MANIFEST, PARAMETERS, REFERENCE)
+_DIGEST = re.compile("[0-9a-f]{64}")
 _FORMAT: Literal[1] = 1
 _MOST_BYTES = 256 * 2**20
 """Of a manifest."""
@@ -100,6 +103,17 @@ def folder() -> Path:
     return resources.cache_dir() / "networks"
 
 
+def _entry(digest: str) -> Path:
+    """Return the folder of an entry, whether or not it is there; a record may name anything as its digest.
+
+    Raises:
+        BuildError: it is no digest.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise BuildError(f"{shown(digest)} is no digest of an imported network; expected 64 hexadecimal digits")
+    return folder() / digest
+
+
 # ------------------------------------------------------------------------------------------------------------- writing
 def put(network: Imported, examples: Mapping[str, np.ndarray], expected: Sequence[np.ndarray]) -> str:
     """Keep an imported network, unless it is there already; return the digest that it is found by.
@@ -118,11 +132,12 @@ def put(network: Imported, examples: Mapping[str, np.ndarray], expected: Sequenc
         with scratch.folder(folder()) as work:
             _save(work / PARAMETERS, (network.parameters[name] for name in graph.parameters))
             _save(work / REFERENCE, given)
-            data = _encoded(_described(network, {name: _sha256(work / name) for name in (PARAMETERS, REFERENCE)}))
+            seals = {PARAMETERS: _sha256(work / PARAMETERS), REFERENCE: _sha256(work / REFERENCE)}
+            data = _encoded(_described(network, seals))
             (work / MANIFEST).write_bytes(data)
             digest = hashlib.sha256(data).hexdigest()
             if not _is_sound(digest):
-                _replace(work, folder() / digest)
+                _replace(work, _entry(digest))
     except OSError as error:
         raise BuildError(
             f"an imported network cannot be written to {folder()}: {why(error)}; free space or set MBENCH_CACHE_DIR"
@@ -164,7 +179,8 @@ def _save(file: Path, arrays: Iterable[np.ndarray]) -> None:
     """Write arrays in order. They are called by their place: a name may hold what no file's name may."""
     import numpy as np
 
-    np.savez(file, **{f"v{place}": np.asarray(array, order="C") for place, array in enumerate(arrays)})
+    named: dict[str, Any] = {f"v{place}": np.asarray(array, order="C") for place, array in enumerate(arrays)}
+    np.savez(file, **named)
 
 
 def _replace(work: Path, place: Path) -> None:
@@ -180,8 +196,8 @@ def _replace(work: Path, place: Path) -> None:
 
 def _is_sound(digest: str) -> bool:
     try:
-        files = {**read(digest).files, MANIFEST: digest}
-        return all(_sha256(folder() / digest / name) == seal for name, seal in files.items())
+        seals = {**read(digest).files, MANIFEST: digest}
+        return all(_sha256(_entry(digest) / name) == seals[name] for name in _FILES)
     except (BuildError, OSError):
         return False
 
@@ -202,7 +218,7 @@ def graph(variant: Variant) -> Graph:
     Raises:
         BuildError: it is not in the cache any more, or was damaged.
     """
-    return _graph(str(folder()), _digest(variant))
+    return _graph(_entry(_digest(variant)))
 
 
 def parameters(variant: Variant) -> dict[str, np.ndarray]:
@@ -237,17 +253,17 @@ def read(digest: str) -> StoredNetwork:
     Raises:
         BuildError: it is not there, or was damaged.
     """
-    return _read(str(folder()), digest)
+    return _read(_entry(digest))
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _read(place: str, digest: str) -> StoredNetwork:
-    file = Path(place) / digest / MANIFEST
+def _read(entry: Path) -> StoredNetwork:
+    file, digest = entry / MANIFEST, entry.name
     try:
         data = regular_files.read(file, most_bytes=_MOST_BYTES)
     except FileNotFoundError as error:
         raise BuildError(
-            f"the imported network {digest[:12]} is not in the cache {place} any more; run its file again"
+            f"the imported network {digest[:12]} is not in the cache {entry.parent} any more; run its file again"
         ) from error
     except OSError as error:
         raise BuildError(f"the imported network {digest[:12]} cannot be read: {file}: {why(error)}") from error
@@ -262,17 +278,17 @@ def _read(place: str, digest: str) -> StoredNetwork:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _graph(place: str, digest: str) -> Graph:
+def _graph(entry: Path) -> Graph:
     try:
-        return _read(place, digest).graph()
+        return _read(entry).graph()
     except GraphError as error:
-        raise _damaged(Path(place) / digest / MANIFEST) from error
+        raise _damaged(entry / MANIFEST) from error
 
 
 def _arrays(variant: Variant, kept: StoredNetwork, name: str) -> Iterator[np.ndarray]:
     import numpy as np
 
-    file = folder() / _digest(variant) / name
+    file = _entry(_digest(variant)) / name
     try:
         if _sha256(file) != kept.files[name]:
             raise _damaged(file)

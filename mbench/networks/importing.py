@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench.core import regular_files, system_limits, units
+from mbench.core import no_gc, regular_files, system_limits, units
 from mbench.core.children import ChildError, Children, TaskLimits, TookTooLong, as_completed
 from mbench.core.errors import MbenchError, UsageError, shortened, why
 from mbench.core.field_types import LONGEST_NAME, MOST_BATCH
@@ -60,6 +60,7 @@ def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
     try:
         with Children(1, limits=limits) as pool:
             [done] = as_completed([pool.submit(_import, plan)])
+            pool.kill()  # it has no more to do, and torch takes its time to end
             return done.result()
     except TookTooLong as error:
         raise UsageError(
@@ -71,14 +72,9 @@ def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
 
 
 def _import(plan: ImportPlan) -> Variant:
-    from mbench.networks import input_files
-    from mbench.networks.importers import front_ends
-
-    given = {} if plan.inputs is None else input_files.read(plan.inputs)
     try:
-        found = front_ends.read(plan.source, shapes=plan.shapes, batch=plan.batch, examples=given)
-        digest = _file_digest(Path(plan.source)) if Path(plan.source).is_file() else None
-        return kept(found, plan.source, file_sha256=digest, batch=plan.batch)
+        with no_gc.not_collected():
+            return _read(plan)
     except MbenchError:
         raise
     except OSError as error:
@@ -89,6 +85,16 @@ def _import(plan: ImportPlan) -> Variant:
         traceback.print_exc()
         said = shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
         raise UsageError(f"{plan.source}: it cannot be imported: {said}; this is a defect, please report it") from error
+
+
+def _read(plan: ImportPlan) -> Variant:
+    from mbench.networks import input_files
+    from mbench.networks.importers import front_ends
+
+    given = {} if plan.inputs is None else input_files.read(plan.inputs)
+    found = front_ends.read(plan.source, shapes=plan.shapes, batch=plan.batch, examples=given)
+    digest = _file_digest(Path(plan.source)) if Path(plan.source).is_file() else None
+    return kept(found, plan.source, file_sha256=digest, batch=plan.batch)
 
 
 def _file_digest(file: Path) -> str:

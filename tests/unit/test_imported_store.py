@@ -100,6 +100,13 @@ def test_an_entry_that_is_gone_is_said_to_be(cache: Path) -> None:
     assert imported_store.graph(variant).outputs == ("fc",)  # which needs no parameters
 
 
+@pytest.mark.parametrize("digest", ["../elsewhere", "", "0" * 63, "A" * 64, "/etc", None])
+def test_what_a_record_names_is_no_path(digest: str | None, cache: Path) -> None:
+    variant = msgspec.structs.replace(networks.kept(), parameters={imported_store.CONTENT: digest})
+    with pytest.raises(BuildError, match="is no digest of an imported network; expected 64 hexadecimal digits"):
+        imported_store.graph(variant)
+
+
 def test_an_entry_is_whole_or_not_there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imported_store, "_described", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -19,8 +19,8 @@ def test_a_file_of_arrays_is_read(tmp_path: Path) -> None:
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     one, text, objects = (tmp_path / name for name in ("one.npz", "text.npz", "objects.npz"))
-    with one.open("wb") as file:
-        np.save(file, np.ones(3))
+    with one.open("wb") as opened:
+        np.save(opened, np.ones(3))
     text.write_text("no arrays")
     np.savez(objects, image=np.array([{}], object))
     for file, said in (

@@ -133,8 +133,9 @@ def test_a_reference_is_as_exact_as_the_type_that_it_computed_in() -> None:
 
 
 def test_a_single_number_is_compared_as_it_is() -> None:
-    assert numerics.compare(np.float32([[2.0]]), np.float32([[2.0]]), TOLERANCE).passed
-    assert not numerics.compare(np.float32([[2.1]]), np.float32([[2.0]]), TOLERANCE).passed
+    two, more = (np.array([[number]], "float32") for number in (2.0, 2.1))
+    assert numerics.compare(two.copy(), two, TOLERANCE).passed
+    assert not numerics.compare(more, two, TOLERANCE).passed
 
 
 def test_of_indices_the_share_that_differs_counts() -> None:
