@@ -67,7 +67,7 @@ def _timer(built: Artifact, layer: str) -> Any:
         return 0
 
     program.vm.set_instrument(take)
-    program.vm[program.whole](program.input)
+    program.vm[program.whole](*program.inputs)
     module = tvm.runtime.load_module(str(built.library))
     [library] = [each for each in module.imports if each.implements_function(kernel)]
     evaluate = library.time_evaluator(kernel, program.device, number=_CALLS, repeat=_SAMPLES)

@@ -21,7 +21,7 @@ def _load_mbench(case: Case) -> Program:
     program.use_threads(case.threads)
     loaded = program.LocalProgram(artifact.load(case.artifact))
     main = loaded.vm[artifact.ENTRY]
-    return lambda: main(loaded.input), lambda output: np.asarray(output.numpy())
+    return lambda: main(*loaded.inputs), lambda output: np.asarray(output.numpy())
 
 
 def _load_onnxruntime(case: Case) -> Program:

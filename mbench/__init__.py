@@ -1,6 +1,7 @@
 """mbench: what a small convolutional network costs on a piece of hardware, layer by layer.
 
 run, resume    measure networks on a target; the options are `RunOptions`
+Network        a network of your own: from ONNX, torch.export, or a torch module
 tune           find quicker ways to make their kernels; `TuneOptions`
 read, load     a record, or many as a pandas table
 report         a page of records
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mbench.devices.registry import NamedDevice
     from mbench.gating.comparison import Comparison, Finding, Verdict
     from mbench.gating.options import GateOptions
+    from mbench.networks.network import Network
     from mbench.tuning.tuning_result import TuningResult
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Layer",
     "MbenchError",
     "NamedDevice",
+    "Network",
     "PlannedLayer",
     "Progress",
     "Record",
@@ -100,6 +103,7 @@ _HOMES = {
     "RunInterrupted": "api.run", "TuningInterrupted": "api.tune", "MbenchError": "core.errors",
     "RunOptions": "core.run_options", "TuneOptions": "core.run_options",
     **dict.fromkeys(("Comparison", "Finding", "Verdict"), "gating.comparison"), "GateOptions": "gating.options",
+    "Network": "networks.network",
 }  # fmt: skip
 """Where each public name is written."""
 

@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional
 from tvm import te
 
-from mbench.compile import computations
+from mbench.compile import computations, elements
+from mbench.compile.axis_computations import Laid
 
 _UNIT = 2.0**-24
 
@@ -73,8 +74,8 @@ class Following:
         def value(*at: Any) -> Any:
             result, sums = total(*at), str(total.dtype)
             for name in self.steps:
-                operands = [result, *(computations.broadcast(each, at) for each in others if name in _BINARY)]
-                result = computations.EXPRESSIONS[name](STEPS[name].attributes, operands, sums)
+                operands = [result, *(computations.broadcast(Laid(each), at) for each in others if name in _BINARY)]
+                result = elements.EXPRESSIONS[name](STEPS[name].attributes, operands, sums)
             result = result + result if self.twice else result
             return result if dtype == sums else result.astype(dtype)
 

@@ -365,7 +365,7 @@ def others(layer: Layer, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
 class Guarded:
     """An array of TVM's with guards on both sides, in one piece of memory."""
 
-    def __init__(self, values: np.ndarray, guard: float) -> None:
+    def __init__(self, values: np.ndarray, guard: Any) -> None:
         size, aligned = values.itemsize, 128 // values.itemsize  # to 128 bytes
         raw = np.full(values.size + 2 * GUARD + aligned, guard, values.dtype)
         start = -(-(raw.ctypes.data // size + GUARD) // aligned) * aligned - raw.ctypes.data // size
@@ -383,20 +383,33 @@ class Guarded:
 def run(
     library: Any, arrays: Sequence[np.ndarray], output_shape: tuple[int, ...], dtype: str = "float32"
 ) -> np.ndarray:
-    """Run a built kernel between guards.
+    """Run a built kernel of one output between guards; see `run_all`."""
+    [output] = run_all(library, arrays, [te.placeholder(output_shape, dtype)])
+    return output
+
+
+def run_all(library: Any, arrays: Sequence[np.ndarray], outputs: Sequence[te.Tensor]) -> list[np.ndarray]:
+    """Run a built kernel between guards, and return what it gives of the shapes and types of `outputs`.
 
     What it reads beyond its inputs is NaN, and so is what it does not write of its output. Written outside of the
     output, or to an input, is an error.
     """
-    inputs = [Guarded(array, np.nan) for array in arrays]
-    unwritten = np.nan if np.issubdtype(np.dtype(dtype), np.floating) else -1
-    output = Guarded(np.full(output_shape, unwritten, dtype), 12345.0)
-    library["main"](*(array.tensor for array in (*inputs, output)))
-    assert output.untouched(), "the kernel wrote outside of its output"
+    inputs = [Guarded(array, _strange(array.dtype)) for array in arrays]
+    written = []
+    for output in outputs:
+        shape, dtype = tuple(map(int, output.shape)), np.dtype(str(output.dtype))
+        written.append(Guarded(np.full(shape, _strange(dtype), dtype), 1 if dtype == np.bool_ else 123))
+    library["main"](*(array.tensor for array in (*inputs, *written)))
+    assert all(output.untouched() for output in written), "the kernel wrote outside of its output"
     for array, original in zip(inputs, arrays, strict=True):
         assert array.untouched(), "the kernel wrote beside an input"
         assert array.values.tobytes() == original.tobytes(), "the kernel wrote to an input"
-    return output.values.copy()
+    return [output.values.copy() for output in written]
+
+
+def _strange(dtype: np.dtype[Any]) -> Any:
+    """Return a number that is seen where nothing is written."""
+    return np.nan if np.issubdtype(dtype, np.floating) else np.array(-1).astype(dtype)
 
 
 def executed(plan: KernelPlan, layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -14,6 +14,7 @@ from mbench.core.artifact import Artifact
 from mbench.core.records import Record
 from mbench.core.settings import Settings, Warmup
 from mbench.hardware import host
+from mbench.networks import variants
 from mbench.pipeline import job, runner
 
 NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard", "mobilenet_v1_0.5_32")
@@ -49,7 +50,13 @@ class World:
 
     def job(self, **changes: Any) -> job.Job:
         settings = msgspec.structs.replace(SETTINGS, **changes.pop("settings", {}))
-        given = {"target": self.target, "host": host.describe(), "device": "local", "path": self.path, **changes}
+        networks = changes.pop("networks", None) or tuple(
+            variants.parse(name, batch=settings.batch, dtype=settings.dtype) for name in settings.variants
+        )
+        given = {
+            "target": self.target, "host": host.describe(), "device": "local", "path": self.path, "networks": networks,
+            **changes,
+        }  # fmt: skip
         return job.Job(settings=settings, **given)
 
     def run(self, **changes: Any) -> Record:

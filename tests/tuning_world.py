@@ -17,6 +17,7 @@ from mbench.core.choices import Choices
 from mbench.core.records import Variant
 from mbench.hardware import host, targets
 from mbench.measure.duel import Bout, DuelPlan
+from mbench.networks import variants
 from mbench.tuning import choice_files, in_network, jobs, tuner
 from mbench.tuning.plans import Begun, Candidate, Read, Readings, Task, Timing, TimingPlan
 from mbench.tuning.tuner import Tuner, TuningJob
@@ -143,7 +144,8 @@ class World:
     def job(self, **changes: Any) -> TuningJob:
         given = {
             "target": TARGET, "host": host.describe(), "processor": "a CPU", "mcpu": "some",
-            "variants": ("mobilenet_v1_0.25_32",), "threads": 1, "tries": 4, "again": False, "timeout_s": 5.0,
+            "networks": tuple(map(variants.parse, changes.pop("variants", (A,)))), "threads": 1, "tries": 4,
+            "again": False, "timeout_s": 5.0,
             "file": self.folder / "tuned.toml", **changes,
         }  # fmt: skip
         return TuningJob(**given)

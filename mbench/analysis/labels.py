@@ -16,6 +16,7 @@ OPS = {
     "depthwise_conv2d": "depthwise",
     "pointwise_conv2d": "pointwise (1x1)",
     "grouped_conv2d": "grouped convolution",
+    "transposed_conv2d": "transposed convolution",
     "inverted_residual": "inverted residual, fused",
     "depthwise_separable": "depthwise + pointwise, fused",
     "expand_depthwise": "expand + depthwise, fused",
@@ -23,11 +24,17 @@ OPS = {
     "matmul": "matrix product",
     "softmax": "softmax",
     "layer_norm": "layer norm",
+    "norm": "norm by channel",
     "pool": "pooling",
+    "resize": "resizing",
+    "reduce": "reduction",
     "elementwise": "element-wise",
     "transpose": "transpose",
     "concat": "concatenation",
     "slice": "slice",
+    "pad": "padding",
+    "gather": "gather",
+    "expand": "repetition",
     "other": "other",
 }
 PARTS: dict[Part, str] = {
@@ -103,10 +110,13 @@ def family(name: str) -> str:
 
 
 def variant(item: Variant) -> str:
-    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name."""
-    words = (family(item.family), *item.parameters.values())
+    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name.
+
+    An imported network is called as its file.
+    """
+    words = (item.family,) if item.imported else (family(item.family), *item.parameters.values())
     standard = ", standard convolutions" if item.convolution == "standard" else ""
-    batch = f", batch {item.batch}" if variants.without_batch(item.name) != item.name else ""
+    batch = f", batch {item.batch}" if variants.batch_suffix(item) else ""
     return f"{' '.join(map(str, words))}{standard}{batch}"
 
 
@@ -156,6 +166,8 @@ def given(record: Record) -> str:
     return ", ".join(f"{key} {value}" for key, value in record.labels.items())
 
 
-def both(name: str, other: str) -> str:
-    """Return the command that runs two networks beside each other, for a shell."""
-    return shlex.join(["mbench", "run", name, other])
+def both(one: Variant, other: Variant) -> str:
+    """Return the command that runs a network and its standard twin beside each other, for a shell."""
+    if one.imported:
+        return shlex.join(["mbench", "run", variants.typed(one), "--standard"])
+    return shlex.join(["mbench", "run", one.name, other.name])

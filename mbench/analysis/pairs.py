@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from mbench.analysis import headline, replacements
 from mbench.core import stats
-from mbench.core.records import Layer, Record, Result
+from mbench.core.records import Layer, Record, Result, Variant
 from mbench.networks import variants
 
 _Number = TypeVar("_Number", int, float)
@@ -102,20 +102,33 @@ class Pair:
 
 def of_record(record: Record) -> tuple[Pair, ...]:
     """Return the pairs of a record, in the order of their depthwise-separable networks."""
-    by_name = {result.variant.name: result for result in record.results}
     found = []
     for result in record.results:
-        other = by_name.get(variants.paired_with(result.variant) or "")
+        other = next((each for each in record.results if _are_twins(result.variant, each.variant)), None)
         if result.variant.convolution == "depthwise_separable" and other is not None:
             found.append(Pair(separable=result, standard=other))
     return tuple(found)
 
 
-def unpaired(record: Record) -> tuple[tuple[str, str], ...]:
-    """Return (variant, the network that would make it a pair) for each result whose pair is not complete."""
-    names = {result.variant.name for result in record.results}
-    wanted = ((result.variant.name, variants.paired_with(result.variant)) for result in record.results)
-    return tuple((name, other) for name, other in wanted if other is not None and other not in names)
+def _are_twins(one: Variant, other: Variant) -> bool:
+    """Return whether two networks differ in nothing but the kind of convolution."""
+    kinds = {one.convolution, other.convolution}
+    return None not in kinds and len(kinds) == 2 and _beside_convolution(one) == _beside_convolution(other)
+
+
+def _beside_convolution(variant: Variant) -> tuple[object, ...]:
+    return variant.source, variant.family, variant.parameters, variant.batch, variant.dtype
+
+
+def unpaired(record: Record) -> tuple[tuple[Variant, Variant], ...]:
+    """Return (network, the one that would make it a pair) for each result whose pair is not complete."""
+    known = [result.variant for result in record.results]
+    wanted = [(each, variants.paired_with(each)) for each in known]
+    return tuple(
+        (each, other)
+        for each, other in wanted
+        if other is not None and not any(_are_twins(each, another) for another in known)
+    )
 
 
 def _block(stretch: replacements.Stretch) -> PairedBlock:

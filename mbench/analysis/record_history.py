@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mbench.analysis import disturbances, frame, instruction_counts, labels, pairs, runs
-from mbench.core.records import Record
+from mbench.core.records import Record, Variant
 from mbench.networks import published, variants
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def networks(records: Iterable[Record]) -> pd.DataFrame:
     places = _places(items)
     known = published.accuracies()
     results = [(record, result) for record in items for result in record.results]
-    accuracies = [known.get(variants.without_batch(result.variant.name)) for _, result in results]
+    accuracies = [known.get(_published(result.variant)) for _, result in results]
     more: dict[str, list[Any]] = {
         "label": [labels.variant(result.variant) for _, result in results],
         "place": [places[record.run_id] for record, _ in results],
@@ -44,6 +44,11 @@ def networks(records: Iterable[Record]) -> pd.DataFrame:
     kinds = {"top1_percent": "float64", "peak_bytes": "Int64", "energy_disturbed": "bool"}
     table = table.assign(**more).astype({name: kinds.get(name, "string") for name in more})
     return table.sort_values("created_at_utc", kind="stable", ignore_index=True)
+
+
+def _published(variant: Variant) -> str:
+    """Return what a network is called where accuracies are published; an imported one has weights of its own."""
+    return "" if variant.imported else variant.name.removesuffix(variants.batch_suffix(variant))
 
 
 def _places(records: list[Record]) -> dict[str, str]:

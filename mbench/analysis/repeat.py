@@ -14,10 +14,11 @@ from mbench.core.records import Record, Result
 from mbench.core.run_options import FEWEST_SAMPLES, RunOptions, flag
 from mbench.core.sessions import DEFAULT_SESSIONS
 from mbench.hardware import device_kinds
+from mbench.networks import variants
 
 _DEFAULTS = RunOptions()
 _SWITCHES = {
-    "quick": True, "compile_only": True, "counts": True, "keep_artifacts": True, "use_cache": False,
+    "standard": True, "quick": True, "compile_only": True, "counts": True, "keep_artifacts": True, "use_cache": False,
     "use_tuned": False,
 }  # fmt: skip
 """Options without a value, and the value that they stand for."""
@@ -25,7 +26,8 @@ _SWITCHES = {
 
 def command(record: Record, result: Result) -> str:
     """Return the whole command that repeats a result, for a shell."""
-    name, words = result.variant.name, ["--target", record.target.name, *option_words(run_options(record, result))]
+    name, words = variants.typed(result.variant), ["--target", record.target.name]
+    words += option_words(run_options(record, result))
     return shlex.join(["mbench", "run", *([*words, "--", name] if name.startswith("-") else [name, *words])])
 
 
@@ -44,6 +46,7 @@ def run_options(record: Record, result: Result) -> RunOptions:
         repeat=None if open_ended else settings.repeat,
         timeout_s=min(max(1, round(settings.timeout_s)), MOST_TIMEOUT_S),
         sustain_s=settings.sustain_s,
+        standard=result.variant.imported and result.variant.convolution == "standard",
         compile_only=settings.compile_only,
         counts=settings.counts,
         prefer=settings.prefer,

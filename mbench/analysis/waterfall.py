@@ -36,7 +36,7 @@ another without multiply-adds; `runtime`, between the layers; `rest`, what no re
 Part = Literal["depthwise", "pointwise", "fused", "shared", "standard", "whole"]
 """Whose cost it is: layers that were replaced, or whole blocks that one kernel computes (`fused`); the standard
 convolutions (or blocks) in their place; layers that both networks have (`shared`); or of no layer (`whole`)."""
-_MOVING = ("other", "transpose", "concat", "slice")
+_MOVING = ("other", "transpose", "concat", "slice", "pad", "gather", "expand")
 """Kinds of layers that bring data from one place to another and compute nothing."""
 CauseCosts = dict[Cause, float]
 Split = Callable[[Layer], CauseCosts | None]

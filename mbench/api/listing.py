@@ -20,9 +20,10 @@ from mbench.devices.doctor import Check
 from mbench.devices.package import Package
 from mbench.devices.registry import NamedDevice
 from mbench.hardware import targets as known_targets
-from mbench.networks import architectures, costs
+from mbench.networks import architectures, costs, given
 from mbench.networks import variants as networks
 from mbench.networks.costs import Costs
+from mbench.networks.given import AnyNetwork, GivenNetworks, HowToImport
 from mbench.networks.layers import LayerSpec
 from mbench.pipeline import runner
 
@@ -49,13 +50,19 @@ def variants(*patterns: str) -> tuple[str, ...]:
     return networks.expand(patterns or networks.catalog())
 
 
-def layers(network: str) -> tuple[PlannedLayer, ...]:
-    """Return the layers of a network at batch 1 in float32: shapes (N, C, H, W), multiply-adds, weights, bytes.
+def layers(network: AnyNetwork) -> tuple[PlannedLayer, ...]:
+    """Return the layers of a network in float32, at batch 1 or a file's own: shapes, multiply-adds, weights, bytes.
+
+    Args:
+        network: a name, a file, a function, or a `Network`; see `run`.
 
     Raises:
-        UsageError: the name is not a network's.
+        UsageError: the name is not a network's, or a file cannot be imported.
     """
-    return tuple(PlannedLayer(spec, costs.of_layer(spec)) for spec in architectures.layers(networks.parse(network)))
+    found = GivenNetworks(given.each(network), HowToImport()).variants()
+    if len(found) != 1:
+        raise UsageError(f"{network} are {len(found)} networks; expected one")
+    return tuple(PlannedLayer(spec, costs.of_layer(spec)) for spec in architectures.layers(found[0]))
 
 
 def targets(*, target_dirs: AnyPath | Iterable[AnyPath] = ()) -> dict[str, Target]:

@@ -12,6 +12,8 @@ from mbench.core.progress import Display, silent
 from mbench.core.records import Record
 from mbench.core.run_options import RunOptions
 from mbench.hardware import host
+from mbench.networks import given
+from mbench.networks.given import AnyNetwork
 from mbench.pipeline import keeping, runner
 from mbench.pipeline import options as jobs
 from mbench.pipeline.job import Job
@@ -28,7 +30,7 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 def run(
-    networks: str | Iterable[str] = (),
+    networks: AnyNetwork | Iterable[AnyNetwork] = (),
     *,
     target: str = "host",
     options: RunOptions = RunOptions(),
@@ -40,8 +42,9 @@ def run(
     measured is in the record's `failures`; it raises nothing.
 
     Args:
-        networks: names or grids, such as `mobilenet_v2_{0.5,1.0}_224`; none: `mobilenet_v1_1.0_224` and its standard
-            twin. `options.standard` adds the standard twin of each.
+        networks: names or grids, such as `mobilenet_v2_{0.5,1.0}_224`; files of ONNX or `torch.export`;
+            `package.module:function`, which returns a torch module and an example input; or a `Network`. None:
+            `mobilenet_v1_1.0_224` and its standard twin. `options.standard` adds the standard twin of each.
         target: name of a hardware target, see `mbench targets`.
         options: how to run.
         display: shows progress; by default nothing does.
@@ -57,8 +60,7 @@ def run(
         record = mbench.run("mobilenet_v1_0.25_128", options=mbench.RunOptions(threads=1))
         ```
     """
-    names = [networks] if isinstance(networks, str) else networks
-    return _run(jobs.new_job(names, target, host.describe(), options), "--output", display)
+    return _run(jobs.new_job(given.each(networks), target, host.describe(), options), "--output", display)
 
 
 def resume(

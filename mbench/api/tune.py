@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.run_options import TuneOptions
 from mbench.hardware import host, platforms
+from mbench.networks import given
+from mbench.networks.given import AnyNetwork
 from mbench.pipeline import options as jobs
 from mbench.tuning import tuner
 from mbench.tuning.tuning_result import TuningResult
@@ -23,7 +25,7 @@ class TuningInterrupted(KeyboardInterrupt):
 
 
 def tune(
-    networks: str | Iterable[str],
+    networks: AnyNetwork | Iterable[AnyNetwork],
     *,
     target: str = "host",
     options: TuneOptions = TuneOptions(),
@@ -35,7 +37,7 @@ def tune(
     The file of choices is written after every kernel and every network.
 
     Args:
-        networks: names or grids.
+        networks: names, grids, files, functions, or a `Network`; see `run`.
         target: name of a hardware target that this machine can measure.
         options: how far to go.
         display: shows progress of the kernels, then of the networks; by default nothing does.
@@ -54,8 +56,7 @@ def tune(
     Example:
         `tuned = mbench.tune("mobilenet_v1_0.25_128", options=mbench.TuneOptions(tries=4))`
     """
-    names = [networks] if isinstance(networks, str) else networks
-    job = jobs.tuning_job(names, target, host.describe(), options)
+    job = jobs.tuning_job(given.each(networks), target, host.describe(), options)
     jobs.prepare_tuning(job.file.parent)
     if (held_back := platforms.over_quota(job.threads, job.host)) is not None:
         note(held_back)

@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -30,6 +30,7 @@ from mbench.networks.layers import LayerSpec
 if TYPE_CHECKING:
     from mbench.compile.schedules.rule import Scheduled
     from mbench.compile.to_relax import KernelCall
+    from mbench.networks.weights import Weights
 
 _VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 
@@ -59,7 +60,7 @@ def digest_inputs(variant: Variant, target: Target, choices: Choices = NO_CHOICE
 def _plugins(variant: Variant) -> str:
     """Return what other packages decide of a build: their rules, and the family of the network, by their code."""
     deciding = list(plugins.entries(plugins.RULES).values())
-    network = plugins.find(plugins.NETWORKS, variant.family)
+    network = None if variant.imported else plugins.find(plugins.NETWORKS, variant.family)
     return "; ".join(each.fingerprint() for each in [*deciding, *([network] if network else [])])
 
 
@@ -79,6 +80,7 @@ def _source_digest() -> str:
     """Hash the code that decides what is built: networks, their costs, lowering, schedules."""
     package = resources.PACKAGE
     files = [*package.glob("compile/**/*.py"), *package.glob("networks/**/*.py")]
+    files = [file for file in files if file.parent.name != "importers"]  # what they made of a file is in its digest
     files += [package / "core" / "artifact.py", package / "core" / "dtypes.py", package / "core" / "network_digest.py"]
     files += [package / "build" / "build.py"]
     files += [package / "hardware" / "linker.py", package / "hardware" / "llvm.py"]
@@ -145,8 +147,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         module = pack.install(to_relax.bind(lowered, drawn.parameters), kernels)
     planned = codegen.plan(module, tvm_target)
     codegen.export(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, link)
-    (example,), (expected,) = drawn.examples.values(), drawn.expected
-    np.savez(work / artifact.REFERENCE, input=example, output=expected)
+    np.savez(work / artifact.REFERENCE, **_reference(drawn))
     names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
     calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
     workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
@@ -171,10 +172,20 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         layers=layers,
         replaced=architectures.replaced(variant),
         weight_bytes=memory.constant_bytes(module),
-        activation_peak_bytes=memory.arena_bytes(planned) + example.nbytes,
+        activation_peak_bytes=memory.arena_bytes(planned) + sum(each.nbytes for each in drawn.examples.values()),
         workspace_bytes=max(layer.workspace_bytes for layer in layers),
+        input_names=tuple(graph.inputs),
+        output_names=architectures.graph(variant).outputs,
+        reference=drawn.reference,
+        reference_dtype=drawn.reference_dtype,
         files={},
     )
+
+
+def _reference(drawn: Weights) -> dict[str, Any]:
+    """Return what `artifact.REFERENCE` holds: inputs and outputs in order, the first ones without a number."""
+    sides = {"input": drawn.examples.values(), "output": drawn.expected}
+    return {f"{side}{place or ''}": value for side, all_ in sides.items() for place, value in enumerate(all_)}
 
 
 def _narrow(kernels: dict[str, Scheduled], machine: KernelMachine) -> dict[str, int]:

@@ -39,6 +39,13 @@ build_timeout = click.option(
     show_default=True,
     help="Seconds after which the build of a network is given up.",
 )
+input_shapes = click.option(
+    "--input-shape", "input_shapes", multiple=True, metavar="NAME=N,N,...",
+    help="Shape of a file's input, where it is open.",
+)  # fmt: skip
+inputs = click.option(
+    "--input", "inputs", type=PATH, default=None, metavar="FILE.npz", help="What a file is checked on, by input."
+)
 allowed = click.option(
     "--allow-different", "allowed", multiple=True, metavar="KEY", help="Compare although KEY differs."
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -29,13 +29,15 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
 
 
 @click.command()
-@click.argument("networks", nargs=-1, metavar="[VARIANT]...")
+@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
 @options.target
 @options.device("Where to run.")
 @options.threads
 @click.option(
-    "--batch", type=_batches, default=(1,), metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]"
+    "--batch", type=_batches, default=None, metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]"
 )
+@options.input_shapes
+@options.inputs
 @options.dtype
 @click.option("--standard", is_flag=True, help="Also run the standard twin of each network.")
 @click.option(
@@ -76,36 +78,23 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
 def run(
     networks: tuple[str, ...],
     target: str,
-    device: str | None,
-    threads: int | None,
-    batch: tuple[int, ...],
-    dtype: str,
-    standard: bool,
     output: Path,
-    sessions: int | None,
-    quick: bool,
     wait_quiet: str | None,
-    repeat: int | None,
     sustain_s: float | None,
-    timeout_s: int,
     build_timeout_s: int,
-    compile_only: bool,
-    counts: bool,
-    keep_artifacts: bool,
     no_cache: bool,
     no_tuned: bool,
-    prefer: Literal["latency", "memory"] | None,
-    labels: tuple[str, ...],
     resume: Path | None,
-    target_dirs: tuple[Path, ...],
     quiet: bool,
     as_json: bool,
+    **asked: Any,
 ) -> int:
     """Compile, measure, check and explain; write a record and a page.
 
-    VARIANT is a name such as mobilenet_v1_0.5_160 or a grid such as
-    'mobilenet_v1_{0.25,0.5}_{128,224}'; without one, mobilenet_v1_1.0_224 and
-    its standard twin.
+    NETWORK is a name such as mobilenet_v1_0.5_160, a grid such as
+    'mobilenet_v1_{0.25,0.5}_{128,224}', FILE.onnx, FILE.pt2 of torch.export, or
+    package.module:function, which is run and returns a torch module and an
+    example input; without one, mobilenet_v1_1.0_224 and its standard twin.
     """
     from mbench.api import run as api
     from mbench.core import durations, names, record_files
@@ -119,15 +108,12 @@ def run(
             resume = api.behind_links(resume)
             record = api.resume(resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, display=display)
         else:
-            asked = RunOptions(
-                device=device, threads=threads, batch=batch, dtype=dtype, standard=standard, output=output,
-                sessions=sessions, quick=quick, repeat=repeat, sustain_s=sustain_s, timeout_s=timeout_s,
-                wait_quiet_s=None if wait_quiet is None else durations.parse(wait_quiet, "--wait-quiet"),
-                build_timeout_s=build_timeout_s, compile_only=compile_only, counts=counts,
-                keep_artifacts=keep_artifacts, use_cache=not no_cache, use_tuned=not no_tuned,
-                target_dirs=target_dirs, labels=labels, prefer=prefer,
+            wanted = RunOptions(
+                output=output, sustain_s=sustain_s, build_timeout_s=build_timeout_s, use_cache=not no_cache,
+                use_tuned=not no_tuned,
+                wait_quiet_s=None if wait_quiet is None else durations.parse(wait_quiet, "--wait-quiet"), **asked,
             )  # fmt: skip
-            record = api.run(networks, target=target, options=asked, display=display)
+            record = api.run(networks, target=target, options=wanted, display=display)
         path = resume or output / f"{names.component(record.run_id)}.json"
     except api.RunInterrupted as error:
         interrupted, path = True, error.path
@@ -142,7 +128,7 @@ def _refuse_with_resume(context: click.Context) -> None:
         UsageError: `--resume` was given together with it.
     """
     given = [
-        "VARIANT" if isinstance(parameter, click.Argument) else max(parameter.opts, key=len)
+        "NETWORK" if isinstance(parameter, click.Argument) else max(parameter.opts, key=len)
         for parameter in context.command.params
         if parameter.name not in _WITH_RESUME
         and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE

@@ -11,11 +11,13 @@ from mbench.core import exits
 
 
 @click.command()
-@click.argument("networks", nargs=-1, required=True, metavar="VARIANT...")
+@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
 @options.target
 @options.device("Where to measure.")
 @options.threads
 @options.dtype
+@options.input_shapes
+@options.inputs
 @click.option("--tries", type=click.IntRange(1, 1000), default=12, show_default=True, help="Tiles to try of each rule.")
 @click.option("--again", is_flag=True, help="Also tune what this version has tuned already.")
 @click.option("--deep", is_flag=True, help="Also let TVM's MetaSchedule search: minutes a kernel, seldom quicker.")
@@ -32,6 +34,8 @@ def tune(
     device: str | None,
     threads: int | None,
     dtype: str,
+    input_shapes: tuple[str, ...],
+    inputs: Path | None,
     tries: int,
     again: bool,
     deep: bool,
@@ -55,7 +59,8 @@ def tune(
 
     asked = TuneOptions(
         device=device, threads=threads, dtype=dtype, tries=tries, again=again, deep=deep, trials=trials,
-        timeout_s=timeout_s, build_timeout_s=build_timeout_s, target_dirs=target_dirs,
+        timeout_s=timeout_s, build_timeout_s=build_timeout_s, target_dirs=target_dirs, input_shapes=input_shapes,
+        inputs=inputs,
     )  # fmt: skip
     interrupted = False
     try:

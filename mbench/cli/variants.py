@@ -8,16 +8,21 @@ from mbench.cli import options, printing, streams
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("network", required=False)
+@options.input_shapes
 @options.as_json
-def variants(name: str | None, as_json: bool) -> None:
-    """List the networks, or the layers of the one called NAME."""
-    from mbench.api import listing as api
+def variants(network: str | None, input_shapes: tuple[str, ...], as_json: bool) -> None:
+    """List the networks, or the layers of NETWORK: a name, or a file."""
     from mbench.networks import architectures
+    from mbench.networks import variants as networks
+    from mbench.networks.given import GivenNetworks, HowToImport
     from mbench.terminal import listings
 
-    for broken in () if name else architectures.added_families()[1]:
+    for broken in () if network else architectures.added_families()[1]:
         streams.say(str(broken))
-    found = api.variants(*([name] if name else []))
-    layers = name is not None and len(found) == 1
+    asked = GivenNetworks([network] if network else networks.catalog(), HowToImport(input_shapes=input_shapes))
+    for note in asked.notes:
+        printing.remark(note)
+    found = asked.variants()
+    layers = network is not None and len(found) == 1
     printing.listing(listings.layers(found[0]) if layers else listings.variants(found), as_json=as_json)

@@ -13,15 +13,13 @@ from typing import Any
 
 from tvm import te, tirx, topi
 
+from mbench.compile.axis_computations import Laid, as_people_have
 from mbench.core import dtypes
-
-Expression = Callable[[Mapping[str, Any], Sequence[Any], str], Any]
-"""(attributes, operands, their type) → the value of one element."""
 
 
 def sums_of(tensor: te.Tensor) -> str:
     """Return the type that a tensor's elements are summed in."""
-    return dtypes.of(str(tensor.dtype)).accumulator
+    return dtypes.accumulator(str(tensor.dtype))
 
 
 def convolution(
@@ -141,19 +139,21 @@ def pooling(
     """
     batch, height, width, channels = _last(x, channels_first)
     kernel, strides, padding = (attributes[name] for name in ("kernel", "strides", "padding"))
+    down, across = dilation = attributes.get("dilation", (1, 1))
+    reach = [(window - 1) * apart + 1 for window, apart in zip(kernel, dilation, strict=True)]
     ends = [
         max((side - 1) * step + window - int(extent) - before, 0)
-        for side, step, window, extent, before in zip(sides, strides, kernel, (height, width), padding, strict=False)
+        for side, step, window, extent, before in zip(sides, strides, reach, (height, width), padding, strict=False)
     ]
     sums = x.dtype if kind == "max" else sums_of(x)
     outside = tirx.min_value(x.dtype) if kind == "max" else tirx.const(0, x.dtype)
     if any((*padding[:2], *ends)):
-        before, after = (_at(0, down, across, 0, channels_first) for down, across in (padding[:2], ends))
+        before, after = (_at(0, *widths, 0, channels_first) for widths in (padding[:2], ends))
         x = topi.nn.pad(x, before, after, outside, name="pad_temp")
     ky, kx = (te.reduce_axis((0, extent), name=name) for extent, name in zip(kernel, ("ry", "rx"), strict=True))
 
     def value(n: Any, i: Any, j: Any, c: Any) -> Any:
-        element = x[_at(n, i * strides[0] + ky, j * strides[1] + kx, c, channels_first)]
+        element = x[_at(n, i * strides[0] + ky * down, j * strides[1] + kx * across, c, channels_first)]
         return te.max(element, axis=[ky, kx]) if kind == "max" else te.sum(element.astype(sums), axis=[ky, kx])
 
     name = "pool_max" if kind == "max" else "pool_sum"
@@ -241,68 +241,11 @@ def chain(shape: Sequence[Any], value: Callable[..., Any]) -> te.Tensor:
     return te.compute(tuple(shape), value, name="T_chain")
 
 
-def broadcast(tensor: te.Tensor, at: Sequence[Any], *, channels_first: bool = False) -> Any:
-    """Read the element of a tensor that broadcasts to the place `at`, which is channels last."""
-    places = [at[0], at[3], at[1], at[2]] if channels_first and len(at) == 4 else list(at)
-    own = places[len(places) - len(tensor.shape) :]
-    return tensor(*(0 if int(extent) == 1 else index for extent, index in zip(tensor.shape, own, strict=True)))
-
-
-def _clip(attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    low, high = attributes["low"], attributes["high"]
-    value = values[0]
-    value = value if math.isinf(low) else tirx.max(value, tirx.const(low, dtype))
-    return value if math.isinf(high) else tirx.min(value, tirx.const(high, dtype))
-
-
-def _within(low: float, high: float) -> Expression:
-    return lambda _attributes, values, dtype: _clip({"low": low, "high": high}, values, dtype)
-
-
-def _hard_sigmoid(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    """As torch has it: min(max(x + 3, 0), 6) / 6."""
-    clipped = _clip({"low": 0.0, "high": 6.0}, [values[0] + tirx.const(3.0, dtype)], dtype)
-    return clipped * tirx.const(1.0 / 6.0, dtype)
-
-
-def _sigmoid(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    one = tirx.const(1.0, dtype)
-    return one / (one + tirx.exp(tirx.const(0.0, dtype) - values[0]))
-
-
-def _gelu(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    x, half = values[0], tirx.const(0.5, dtype)
-    return x * (half + half * tirx.erf(x * tirx.const(math.sqrt(0.5), dtype)))
-
-
-def _gelu_tanh(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
-    x, half = values[0], tirx.const(0.5, dtype)
-    inner = (
-        x * tirx.const(math.sqrt(2 / math.pi), dtype) * (tirx.const(1.0, dtype) + x * x * tirx.const(0.044715, dtype))
-    )
-    return x * (half + half * tirx.tanh(inner))
-
-
-EXPRESSIONS: dict[str, Expression] = {
-    "add": lambda _attributes, values, _dtype: values[0] + values[1],
-    "subtract": lambda _attributes, values, _dtype: values[0] - values[1],
-    "multiply": lambda _attributes, values, _dtype: values[0] * values[1],
-    "divide": lambda _attributes, values, _dtype: values[0] / values[1],
-    "maximum": lambda _attributes, values, _dtype: tirx.max(*values),
-    "minimum": lambda _attributes, values, _dtype: tirx.min(*values),
-    "clip": _clip,
-    "scale": lambda attributes, values, dtype: values[0] * tirx.const(attributes["factor"], dtype),
-    "relu": _within(0.0, math.inf),
-    "relu6": _within(0.0, 6.0),
-    "hard_sigmoid": _hard_sigmoid,
-    "hard_swish": lambda attributes, values, dtype: values[0] * _hard_sigmoid(attributes, values, dtype),
-    "sigmoid": _sigmoid,
-    "silu": lambda attributes, values, dtype: values[0] * _sigmoid(attributes, values, dtype),
-    "gelu": _gelu,
-    "gelu_tanh": _gelu_tanh,
-    "tanh": lambda _attributes, values, _dtype: tirx.tanh(values[0]),
-}
-"""The element-wise operations of `networks.operations`."""
+def broadcast(read: Laid, at: Sequence[Any], *, last: bool = False) -> Any:
+    """Read the element that broadcasts to the place `at`, which is channels last or not, in the type of its sums."""
+    places = as_people_have(at) if last else tuple(at)
+    own = places[len(places) - len(read.shape) :]
+    return read.wide(*(0 if extent == 1 else place for extent, place in zip(read.shape, own, strict=True)))
 
 
 def concatenated(tensors: Sequence[te.Tensor], axis: int) -> te.Tensor:

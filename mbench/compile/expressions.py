@@ -22,6 +22,7 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     prim.Div: tirx.div,
     prim.FloorDiv: tirx.floordiv,
     prim.FloorMod: tirx.floormod,
+    prim.Mod: tirx.truncmod,
     prim.Max: tirx.max,
     prim.Min: tirx.min,
 }
@@ -32,9 +33,9 @@ LOGICAL: dict[type, Callable[[Any, Any], Any]] = {
     prim.GE: operator.ge,
     **{kind: kind for kind in (prim.EQ, prim.NE, prim.And, prim.Or)},
 }
-FUNCTIONS = ("exp", "tanh", "erf", "sigmoid", "sqrt", "rsqrt")
+FUNCTIONS = ("exp", "tanh", "erf", "sigmoid", "sqrt", "rsqrt", "log", "sin", "cos", "pow")
 _IF = "prim.if_then_else"
-_CALLS = frozenset(f"tirx.{name}" for name in FUNCTIONS)
+_CALLS = frozenset(f"tirx.{name}" for name in (*FUNCTIONS, "fabs", "floor", "nearbyint")) | {"prim.ceil"}
 """Operations that depend on nothing but their operands."""
 
 
@@ -95,6 +96,8 @@ def rebuild(
         for variable, value in variables:
             if variable.same_as(expression):
                 return value
+    if isinstance(expression, prim.Not):
+        return tirx.Not(_expression(inner(expression.a)))
     if isinstance(expression, prim.Cast):
         return tirx.Cast(expression.ty, _expression(inner(expression.value)))
     choice = _choice(expression)
@@ -108,7 +111,7 @@ def rebuild(
         raise UnknownExpressionError(f"{type(expression).__name__} in {expression}")
     left, right = inner(expression.a), inner(expression.b)
     if type(expression) in LOGICAL:
-        return combine(_expression(left), _expression(right))
+        return combine(_expression(left, right), _expression(right, left))
     if isinstance(left, int) and isinstance(right, int):
         return int(combine(tirx.const(left), tirx.const(right)))
     return combine(left, right)
@@ -130,9 +133,16 @@ def _chosen(
     known = decide(condition)
     if known is not None:
         return inner(true_value if known else false_value)
-    parts = [_expression(inner(each)) for each in choice]
-    return tirx.Select(*parts) if isinstance(expression, prim.Select) else tirx.if_then_else(*parts)
+    condition, *values = [inner(each) for each in choice]
+    if all(isinstance(value, int) for value in values):
+        values = [tirx.const(value, str(expression.ty)) for value in values]
+    one, other = _expression(values[0], values[1]), _expression(values[1], values[0])
+    choose = tirx.Select if isinstance(expression, prim.Select) else tirx.if_then_else
+    return choose(_expression(condition), one, other)
 
 
-def _expression(value: Any) -> Any:
-    return tirx.const(value) if isinstance(value, int) else value
+def _expression(value: Any, like: Any = 0) -> Any:
+    """Return a value as an expression; a whole number has the type of what it is compared with."""
+    if not isinstance(value, int):
+        return value
+    return tirx.const(value) if isinstance(like, int) else tirx.const(value, str(like.ty))

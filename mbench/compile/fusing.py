@@ -18,6 +18,7 @@ from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import elementwise, matmul, prologue, tiling
 from mbench.core import dtypes
+from mbench.core.field_types import LONGEST_NAME
 from mbench.networks import kernels, layers, operations
 from mbench.networks.graph import Graph, Node
 from mbench.networks.kernels import Group
@@ -78,7 +79,8 @@ def _name(chain: Sequence[Group], taken: Collection[str]) -> str:
     block, names = chain[0].anchor.block, [group.anchor.name for group in chain]
     if block is not None and block not in taken and chain[-1].anchor.attributes["groups"] == 1:
         return block
-    return "_".join([names[0], *(name.removeprefix(f"{block}.") for name in names[1:])])
+    joined = "_".join([names[0], *(name.removeprefix(f"{block}.") for name in names[1:])])
+    return joined if len(joined) <= LONGEST_NAME else names[0]
 
 
 def _next(graph: Graph, group: Group, readers: dict[str, Group]) -> Group | None:

@@ -2,7 +2,7 @@
 
     artifact.json   what it is: digest, variant, target, kernels, layers, memory plan, and a hash of each other file
     model.so        the library: code, the VM's program, and the weights
-    reference.npz   `input` (N, 3, R, R) and PyTorch's own `output` (N, 1000) for it
+    reference.npz   the inputs (`input`, `input1`, …) and the reference's own outputs for them (`output`, `output1`, …)
 
 Reading and writing only: neither tvm nor torch is needed. `mbench.build.build` makes them.
 """
@@ -43,6 +43,8 @@ from mbench.core.records import Replacement, Variant
 MANIFEST = "artifact.json"
 LIBRARY = "model.so"
 REFERENCE = "reference.npz"
+PYTORCH = "PyTorch eager on the same input, BatchNorm not folded"
+"""What computed the reference of a built-in network."""
 FILES = (MANIFEST, LIBRARY, REFERENCE)
 """All that an artifact's folder holds; what else lies there is not mbench's."""
 ENTRY = "main"
@@ -114,6 +116,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     weight_bytes: Bytes
     activation_peak_bytes: Bytes
     workspace_bytes: Bytes
+    input_names: Texts = ()
+    """Of the network's inputs, in its order; empty in artifacts of earlier versions."""
+    output_names: Texts = ()
+    reference: Text = PYTORCH
+    """What computed the expected outputs, for people."""
+    reference_dtype: Text = "float32"
+    """The type that it computed in."""
     files: TextTable
     """SHA-256 by file name."""
 
@@ -132,7 +141,7 @@ class Artifact:
 
     @property
     def reference(self) -> Path:
-        """Input and expected output."""
+        """Inputs and expected outputs; see `program.entries`."""
         return self.folder / REFERENCE
 
     @property

@@ -74,6 +74,10 @@ DTYPES = {
     )
 }
 NAMES = tuple(DTYPES)
+_VALUES = {"float64": 8, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
+"""Types that single values of a user's own network may have as well, such as indices and masks; bytes of a number."""
+VALUE_TYPES = (*NAMES, *_VALUES)
+"""All types that values inside a network may have."""
 
 
 def of(name: str) -> Dtype:
@@ -85,6 +89,29 @@ def of(name: str) -> Dtype:
     if name not in DTYPES:
         raise UsageError(f"dtype {name!r} is not supported; expected one of: {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def width(name: str) -> int:
+    """Return the bytes of one number of a value inside a network; a file may have values of more types than networks.
+
+    Raises:
+        UsageError: no value can have that type.
+    """
+    return _VALUES[name] if name in _VALUES else of(name).bytes
+
+
+def accumulator(name: str) -> str:
+    """Return the type that values are summed in; see `width`.
+
+    Raises:
+        UsageError: no value can have that type.
+    """
+    return name if name in _VALUES else of(name).accumulator
+
+
+def numpy_name(name: str) -> str:
+    """Return what numpy calls the type of a value; indices and truths have types that no network is of."""
+    return DTYPES[name].numpy if name in DTYPES else name
 
 
 def lanes(name: str, vector_bits: int) -> int | None:

@@ -41,7 +41,9 @@ Batch = Annotated[int, Meta(gt=0, le=MOST_BATCH)]
 Repeat = Annotated[int, Meta(gt=0, le=MOST_REPEAT)]
 Patience = Annotated[float, Meta(gt=0, le=MOST_TIMEOUT_S, description="seconds")]
 """How long something may take."""
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+LONGEST_NAME = 200
+"""Characters of a name."""
+Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 Text = Annotated[str, Meta(max_length=MOST_CHARACTERS)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=MOST_KEYS)]
 TextTable = Annotated[dict[Text, Text], Meta(max_length=MOST_KEYS)]
@@ -58,7 +60,9 @@ Sides = Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=6)]
 
 Op = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$(?!\n)", max_length=64)]
 """What a layer does. The list is open: a reader shows one that it does not know as it is called."""
-CONVOLUTIONS: tuple[Op, ...] = ("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d")
+CONVOLUTIONS: tuple[Op, ...] = (
+    *("conv2d", "depthwise_conv2d", "pointwise_conv2d", "grouped_conv2d", "transposed_conv2d"),
+)
 """The kinds of layers that are convolutions."""
 ROLES = (
     *("stem", "expand", "depthwise", "project", "pointwise", "standard", "squeeze", "reduce", "excite", "residual"),

@@ -50,6 +50,8 @@ FORMAT_VERSION: Literal[2] = 2
 FORMAT_MINOR = 2
 """Grows with each field that is added. 1: `layers.operations`, `replaced`, any operation. 2: `sessions`,
 processor quotas, `sustained`."""
+FAMILY = "family"
+"""The source of a built-in network."""
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
 Labels = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=1000)]], Meta(max_length=100)]
 
@@ -59,17 +61,25 @@ class Variant(Strict, frozen=True, kw_only=True):
     """A network: its name, where it is from, and what the name means. `network` in the file."""
 
     name: Name
-    source: Text = "family"
-    """Where it is from. `family`: a built-in network, which its name describes."""
+    source: Text = FAMILY
+    """Where it is from. `family`: a built-in network, which its name describes; `onnx`, `export`, `function`: the
+    user's own file or function."""
     family: Text
+    """Of an imported network: its name without batch and `_standard`."""
     parameters: Annotated[dict[Text, bool | Count | Number | Text | None], Meta(max_length=MOST_KEYS)] = {}
-    """What the family leaves open, such as `width_multiplier` and `resolution`."""
+    """What the family leaves open, such as `width_multiplier` and `resolution`. Of an imported network: `producer`,
+    `opset`, `file_sha256`, and `content_sha256` of all that was imported."""
     digest: Text | None = None
     """SHA-256 of its layers: names, operations, shapes without the batch, and what reads what. Null before a build."""
     convolution: Literal["depthwise_separable", "standard"] | None
     """`standard`: the standard twin of a network; null: it has no depthwise convolution."""
     batch: Batch
     dtype: Text
+
+    @property
+    def imported(self) -> bool:
+        """Whether it is the user's own: its name means nothing, and it lies in the cache."""
+        return self.source != FAMILY
 
     def number(self, parameter: str) -> float:
         """Return a parameter that is a number.
@@ -255,8 +265,9 @@ class Layer(Strict, frozen=True, kw_only=True):
     source_names: Texts = ()
     """What the user's own file calls it; empty for a built-in network."""
     op: Op
-    """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`,
-    `softmax`, `elementwise`, … , or `other`; of a fused kernel, `inverted_residual` and the like."""
+    """What it is mostly: `conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `transposed_conv2d`,
+    `dense`, `matmul`, `pool`, `softmax`, `resize`, `reduce`, `elementwise`, … , or `other`; of a fused kernel,
+    `inverted_residual` and the like."""
     operations: Texts = ()
     """All that its kernels compute, in order, such as `conv2d`, `relu6`, `add`; empty where it was not recorded."""
     contains: Texts = ()
@@ -352,6 +363,8 @@ class Record(Strict, frozen=True, kw_only=True):
     settings: Settings
     labels: Labels = {}
     """What the run belongs to: `commit`, `branch`, `change`, and what `--label KEY=VALUE` adds."""
+    imported: Annotated[tuple[Variant, ...], Meta(max_length=MOST_VARIANTS)] = ()
+    """The networks of the user's own among those that were asked for, with or without a result."""
     results: Annotated[tuple[Result, ...], Meta(max_length=MOST_VARIANTS)] = ()
     failures: Annotated[tuple[Failure, ...], Meta(max_length=MOST_VARIANTS)] = ()
 

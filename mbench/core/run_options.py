@@ -27,6 +27,7 @@ FLAGS = {
     "target_dirs": "--targets", "use_cache": "--no-cache", "use_tuned": "--no-tuned", "timeout_s": "--timeout",
     "build_timeout_s": "--build-timeout", "thresholds": "--threshold", "sensitivities": "--sensitivity",
     "allowed": "--allow-different", "labels": "--label", "wait_quiet_s": "--wait-quiet", "sustain_s": "--sustain",
+    "input_shapes": "--input-shape", "inputs": "--input",
 }  # fmt: skip
 """Options of the command line that are not called as the field is."""
 
@@ -94,7 +95,11 @@ class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
     target_dirs: tuple[Path, ...] = ()
     """More folders of target folders."""
     build_timeout_s: Patience = 600.0
-    """Seconds after which the build of a network, or of a kernel, is given up."""
+    """Seconds after which the build of a network, or of a kernel, is given up; the import of a file, too."""
+    input_shapes: tuple[str, ...] = ()
+    """Shapes of the inputs of a file or a function, where one is open, as `NAME=1,3,224,224`."""
+    inputs: Path | None = None
+    """An .npz with inputs by name, which a file or a function is checked on; the others are drawn."""
 
 
 class RunOptions(SharedOptions, frozen=True, kw_only=True):
@@ -104,8 +109,9 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
         `RunOptions(threads=1, repeat=30, output="results")`
     """
 
-    batch: Batch | Batches = 1
-    """Images that one run takes, or several sizes: then the record has each network at each size."""
+    batch: Batch | Batches | None = None
+    """Images that one run takes, or several sizes: then the record has each network at each size. None: 1, or what a
+    file has."""
     standard: bool = False
     """Also run the standard twin of each network that has a depthwise convolution."""
     output: Path = Path("mbench-results")
@@ -142,6 +148,8 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     @property
     def batches(self) -> tuple[int, ...]:
         """The batch sizes, each once."""
+        if self.batch is None:
+            return (1,)
         return (self.batch,) if isinstance(self.batch, int) else tuple(dict.fromkeys(self.batch))
 
 

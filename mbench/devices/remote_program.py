@@ -12,13 +12,16 @@ from tvm.runtime.vm import VirtualMachine
 
 from mbench.core.artifact import ENTRY, Artifact
 from mbench.devices import answers
-from mbench.measure.program import Events, Instrument, entries
+from mbench.measure.program import Events, Instrument, arrays, entries
 
 if TYPE_CHECKING:
     from mbench.devices.line import Line
 
 _INVOKE = "invoke_stateful"
-"""Runs an entry whose input is at the other end already: tensors cannot be arguments of functions over a line."""
+"""Runs an entry whose inputs are at the other end already: tensors cannot be arguments of functions over a line."""
+
+_ALONE = -1
+"""TVM's number of outputs where what is given is no tuple."""
 
 
 class Looped(msgspec.Struct, frozen=True):
@@ -39,15 +42,26 @@ class RemoteProgram:
         self._line = line
         self.vm = VirtualMachine(line.remote.load_module(loaded.library.name), self.device)
         values, self.expected = entries(loaded)
-        for entry, value in values.items():
-            self.vm.set_input(entry, tvm.runtime.tensor(np.ascontiguousarray(value), self.device))
+        for entry, given in values.items():
+            tensors = (tvm.runtime.tensor(np.ascontiguousarray(value), self.device) for value in given)
+            self.vm.set_input(entry, *tensors)
 
-    def run(self) -> np.ndarray:
-        """Run once; return the output (N, 1000)."""
+    def run(self) -> tuple[np.ndarray, ...]:
+        """Run once; return the outputs.
+
+        Raises:
+            MeasureError: there are more or fewer than expected, or one is much larger.
+        """
         self.vm.invoke_stateful(ENTRY)
-        output = self.vm.get_outputs(ENTRY)
-        answers.check_shape(tuple(output.shape), self.expected.shape, self._line.address)
-        return np.asarray(output.numpy())
+        wanted, where = self.expected.outputs, self._line.address
+        given = int(self.vm.module["get_output_arity"](ENTRY))  # before they are fetched one by one; -1: one alone
+        if given != (len(wanted) if len(wanted) > 1 else _ALONE):
+            raise answers.unusable(where, f"{'one' if given == _ALONE else given} of {len(wanted)} outputs")
+        outputs = self.vm.get_outputs(ENTRY)
+        outputs = (outputs,) if given == _ALONE else outputs
+        for output, expected in zip(outputs, wanted, strict=True):
+            answers.check_shape(tuple(output.shape), expected.shape, where)
+        return arrays(outputs)
 
     def timer(self, *, number: int, repeat: int, entry: str = ENTRY) -> Callable[[], tuple[float, ...]]:
         """Return a function that runs 1 + number x repeat times and returns `repeat` means, in seconds.

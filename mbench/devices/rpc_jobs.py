@@ -233,10 +233,10 @@ class _Measuring:
         from mbench.measure import latency, memory, numerics
 
         first = self._load()
-        output = first.run()
+        outputs = first.run()
         self.seen["memory_method"] = memory.REMOTE_METHOD
         self._send("checking", 0.0)
-        self.seen["numerics"] = numerics.compare(output, first.expected, self._plan.tolerance)
+        self.seen["numerics"] = numerics.worst(outputs, first.expected, self._plan.tolerance)
         if not self.seen["numerics"].passed:
             return Observation(**self.seen)
         before = self._before()

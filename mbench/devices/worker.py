@@ -85,10 +85,10 @@ def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
     loaded, start = artifact.load(folder), time.perf_counter()
     net = program.LocalProgram(loaded)
     seen["load_s"], start = time.perf_counter() - start, time.perf_counter()
-    output = net.run()
+    outputs = net.run()
     seen["first_s"] = time.perf_counter() - start
     send("checking", 0.0)
-    seen["numerics"] = numerics.compare(output, net.expected, plan.tolerance)
+    seen["numerics"] = numerics.worst(outputs, net.expected, plan.tolerance)
     if not seen["numerics"].passed:
         return Observation(**seen)
     seen["conditions_before"] = before = host.conditions()
@@ -195,7 +195,7 @@ def duel(send: Report, folders: tuple[Path, ...], plan: DuelPlan) -> Bout:
     for index in plan.order:
         heap.begin()
         loaded[index] = copy = program.LocalProgram(artifacts[index])
-        checked = numerics.compare(copy.run(), copy.expected, plan.tolerance)
+        checked = numerics.worst(copy.run(), copy.expected, plan.tolerance)
         if not checked.passed:
             raise MeasureError(f"{duels.COPIES[index]}: wrong result: {checked.detail}; nothing was timed")
     programs = [loaded[index] for index in range(len(folders))]
@@ -229,7 +229,7 @@ def emulate(send: Report, folder: Path, plan: MeasurePlan, machine: EmulatedMach
             connected = line.connect(Address("127.0.0.1", running.port), waiting=lambda _: None, patience_s=0.0)
             program = remote_program.RemoteProgram(connected, loaded)
             send("emulating", 0.0)
-            checked = numerics.compare(program.run(), program.expected, plan.tolerance)
+            checked = numerics.worst(program.run(), program.expected, plan.tolerance)
             ran: list[str] = []
             if checked.passed and machine.plugin:
                 send("counting", 0.0)

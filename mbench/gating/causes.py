@@ -32,7 +32,10 @@ def of_layer(match: Match, base: Result, head: Result, ratio: float | None) -> t
 
 
 def of_network(base: Result, head: Result) -> tuple[str, ...]:
-    """Return what differs between two whole networks as compiled."""
+    """Return what differs between two whole networks, as their files have them and as compiled."""
+    if base.variant.imported and base.variant.parameters != head.variant.parameters:
+        another = base.variant.parameters.get("file_sha256") != head.variant.parameters.get("file_sha256")
+        return ("the user's files differ" if another else "the user's file was imported with other inputs or versions",)
     changed = sorted(
         kernel
         for kernel in base.artifact.schedules.keys() | head.artifact.schedules.keys()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -98,7 +98,7 @@ class Queue:
 class EventInstrument:
     """Puts an event before and after each kernel that the VM calls. Source: VirtualMachine.set_instrument."""
 
-    def __init__(self, vm: Any, inputs: dict[str, Any], stream: Stream) -> None:
+    def __init__(self, vm: Any, inputs: Mapping[str, tuple[Any, ...]], stream: Stream) -> None:
         self._vm, self._inputs, self._stream = vm, inputs, stream
         self._queue = Queue(stream)
         self._marks: list[tuple[str, Any]] = []
@@ -111,7 +111,7 @@ class EventInstrument:
 
     def _run(self, entry: str) -> list[tuple[str, Any]]:
         self._marks = []
-        self._vm[entry](self._inputs[entry])
+        self._vm[entry](*self._inputs[entry])
         return self._marks
 
     def run(self, entry: str) -> list[tuple[str, float]]:

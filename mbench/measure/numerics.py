@@ -1,53 +1,115 @@
-"""Compare an output with PyTorch's. A wrong result ends the measurement of its variant."""
+"""Compare outputs with the reference's. A wrong result ends the measurement of its network."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
+import msgspec
 import numpy as np
 
-from mbench.core import units
-from mbench.core.errors import MeasureError
+from mbench.core import artifact, dtypes, plain, units
+from mbench.core.errors import MeasureError, cut
 from mbench.core.records import Numerics
 
-REFERENCE = "PyTorch eager on the same input, BatchNorm not folded"
+_LONGEST = 80
+"""Characters of an output's name that a message shows."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Expected:
+    """What a network has to give for an artifact's inputs."""
+
+    outputs: tuple[np.ndarray, ...]
+    """In the network's order."""
+    names: tuple[str, ...] = ()
+    """Theirs; none in artifacts of earlier versions."""
+    reference: str = artifact.PYTORCH
+    """What computed them, for people."""
+    dtype: str = dtypes.DEFAULT
+    """The type that it computed in, which may be narrower than the one that is measured."""
+
+    def tolerance(self, asked: float) -> float:
+        """Return what is tolerated where `asked` is, of the outputs of a reference that is as exact as its type."""
+        return asked if self.dtype == dtypes.DEFAULT else max(asked, dtypes.of(self.dtype).network_tolerance)
+
+
+def worst(outputs: Sequence[np.ndarray], expected: Expected, tolerance: float) -> Numerics:
+    """Compare each output of a network; return what is to be said of the one that is furthest off."""
+    tolerance = expected.tolerance(tolerance)
+    if len(outputs) != len(expected.outputs):
+        detail = f"{len(outputs)} outputs, the reference has {len(expected.outputs)}"
+        return _failed(tolerance, detail, expected.reference)
+    if not any(map(_tells, expected.outputs)):
+        detail = "the reference's output is constant: it would pass whatever the kernels do"
+        return _failed(tolerance, detail, expected.reference)
+    found = [
+        _compared(output, wanted, tolerance, expected.reference)
+        for output, wanted in zip(outputs, expected.outputs, strict=True)
+    ]
+    place = max(range(len(found)), key=lambda number: _badness(found[number]))
+    if found[place].passed or len(found) == 1:
+        return found[place]
+    named = cut(plain.line(expected.names[place]), _LONGEST) if expected.names else str(place + 1)
+    return msgspec.structs.replace(found[place], detail=f"output {named}: {found[place].detail}")
+
+
+def _badness(found: Numerics) -> tuple[bool, bool, float]:
+    return not found.passed, found.max_rel_error is None, found.max_rel_error or 0.0
 
 
 def compare(output: np.ndarray, expected: np.ndarray, tolerance: float) -> Numerics:
-    """Compare two arrays of logits (N, 1000)."""
+    """Compare one output of any shape with PyTorch's; see `worst`."""
+    return worst((output,), Expected(outputs=(expected,)), tolerance)
+
+
+def _tells(expected: np.ndarray) -> bool:
+    """Return whether an output shows more than that something was computed; a single number is taken as it is."""
+    return expected.size == 1 or bool((expected != expected.flat[:1]).any())
+
+
+def _compared(output: np.ndarray, expected: np.ndarray, tolerance: float, reference: str) -> Numerics:
     if output.shape != expected.shape:
-        return _failed(
-            tolerance, f"output has shape {units.shape(output.shape)}, PyTorch's has {units.shape(expected.shape)}"
-        )
+        detail = f"output has shape {units.shape(output.shape)}, the reference's has {units.shape(expected.shape)}"
+        return _failed(tolerance, detail, reference)
     if not np.isfinite(output).all():
-        return _failed(tolerance, f"{np.count_nonzero(~np.isfinite(output))} of {output.size} outputs are not finite")
+        detail = f"{np.count_nonzero(~np.isfinite(output))} of {output.size} outputs are not finite"
+        return _failed(tolerance, detail, reference)
     if not np.isfinite(expected).all():
-        return _failed(tolerance, "PyTorch's own output is not finite: nothing to compare with")
-    if np.ptp(expected) == 0:
-        return _failed(tolerance, "PyTorch's output is constant: it would pass whatever the kernels do")
-    absolute = float(np.abs(output.astype(np.float64) - expected).max())
-    relative = absolute / float(np.abs(expected).max())
+        return _failed(tolerance, "the reference's own output is not finite: nothing to compare with", reference)
+    absolute, relative = _errors(output.astype(np.float64), expected.astype(np.float64))
+    if expected.dtype.kind not in "fc":  # of indices and truths, how far apart they are means nothing
+        relative = np.count_nonzero(output != expected) / max(expected.size, 1)
     passed = relative <= tolerance
     return Numerics(
         max_abs_error=absolute,
         max_rel_error=relative,
         tolerance=tolerance,
-        reference=REFERENCE,
+        reference=reference,
         passed=passed,
         detail=None if passed else f"max_rel_error is {relative:.3g}, above the tolerance {tolerance:g}",
     )
 
 
-def require(output: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
-    """Refuse an output that is not PyTorch's.
+def _errors(output: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """Return the largest error, and the same over the largest magnitude of what is expected."""
+    absolute = float(np.abs(output - expected).max(initial=0.0))
+    magnitude = float(np.abs(expected).max(initial=0.0))
+    return absolute, absolute / magnitude if magnitude else absolute
+
+
+def require(outputs: Sequence[np.ndarray], expected: Expected, tolerance: float) -> None:
+    """Refuse outputs that are not the reference's.
 
     Raises:
-        MeasureError: it is another one.
+        MeasureError: one is another.
     """
-    checked = compare(output, expected, tolerance)
+    checked = worst(outputs, expected, tolerance)
     if not checked.passed:
         raise MeasureError(f"wrong result: {checked.detail}; it is not timed")
 
 
-def _failed(tolerance: float, detail: str) -> Numerics:
+def _failed(tolerance: float, detail: str, reference: str) -> Numerics:
     return Numerics(
-        max_abs_error=None, max_rel_error=None, tolerance=tolerance, reference=REFERENCE, passed=False, detail=detail
+        max_abs_error=None, max_rel_error=None, tolerance=tolerance, reference=reference, passed=False, detail=detail
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,9 +27,12 @@ from mbench.core.artifact import (
 )
 from mbench.core.errors import MeasureError
 from mbench.hardware import host
+from mbench.measure.numerics import Expected
 
 _ONE_EACH = -2
 """TVM's mode of the thread pool that pins each thread to one of those given. Source: kSpecifyOneCorePerThread."""
+Inputs = Mapping[str, tuple[Any, ...]]
+"""By entry, the tensors on the device that it reads."""
 Events = list[tuple[str, float]]
 """What the VM called in one run, in order: the name of the kernel or builtin, and the seconds that it took."""
 
@@ -47,13 +50,13 @@ class Instrument(Protocol):
 
 
 class LoadedProgram(Protocol):
-    """One copy of an artifact's program and weights, with the input of each entry beside it, here or far away."""
+    """One copy of an artifact's program and weights, with the inputs of each entry beside it, here or far away."""
 
     artifact: Artifact
-    expected: np.ndarray
+    expected: Expected
 
-    def run(self) -> np.ndarray:
-        """Run once; return the output (N, 1000)."""
+    def run(self) -> tuple[np.ndarray, ...]:
+        """Run once; return the outputs."""
         ...
 
     def timer(self, *, number: int, repeat: int, entry: str = ENTRY) -> Callable[[], tuple[float, ...]]:
@@ -66,20 +69,20 @@ class LoadedProgram(Protocol):
 
 
 class LocalProgram:
-    """One copy of an artifact's program and weights, with its input on the device."""
+    """One copy of an artifact's program and weights, with its inputs on the device."""
 
     def __init__(
         self,
         loaded: Artifact,
         device: Any = None,
-        instrument: Callable[[Any, dict[str, Any]], Instrument] | None = None,
+        instrument: Callable[[Any, Inputs], Instrument] | None = None,
     ) -> None:
         """Load an artifact.
 
         Args:
             loaded: what to load.
             device: where to, as TVM names it; by default the CPU.
-            instrument: made of the virtual machine and the input of each entry; by default one that reads the clock.
+            instrument: made of the virtual machine and the inputs of each entry; by default one that reads the clock.
         """
         self.artifact = loaded
         self.device = device or tvm.cpu()
@@ -87,8 +90,8 @@ class LocalProgram:
         module = tvm_ffi.load_module(regular_files.utf8_name(loaded.library))
         self.vm = VirtualMachine(module, self.device)
         values, self.expected = entries(loaded)
-        self._inputs = {entry: self.tensor(value) for entry, value in values.items()}
-        self._inputs |= {GRAPH_ENTRY: self.input, CALIBRATION_GRAPH_ENTRY: self._inputs[CALIBRATION_ENTRY]}
+        self._inputs = {entry: tuple(map(self.tensor, given)) for entry, given in values.items()}
+        self._inputs |= {GRAPH_ENTRY: self.inputs, CALIBRATION_GRAPH_ENTRY: self._inputs[CALIBRATION_ENTRY]}
         self.whole = GRAPH_ENTRY if self._has(GRAPH_ENTRY) else ENTRY
         """The entry that is timed from end to end."""
 
@@ -100,17 +103,17 @@ class LocalProgram:
         return True
 
     @property
-    def input(self) -> Any:
-        """The network's input on the device."""
+    def inputs(self) -> tuple[Any, ...]:
+        """The network's inputs on the device."""
         return self._inputs[ENTRY]
 
     def tensor(self, values: np.ndarray) -> Any:
         """Return a copy of an array on the device."""
         return tvm.runtime.tensor(np.ascontiguousarray(values), self.device)
 
-    def run(self, entry: str | None = None) -> np.ndarray:
-        """Run an entry once, by default the whole network's; return the output (N, 1000)."""
-        return np.asarray(self.vm[entry or self.whole](self.input).numpy())
+    def run(self, entry: str | None = None) -> tuple[np.ndarray, ...]:
+        """Run an entry once, by default the whole network's; return the outputs."""
+        return arrays(self.vm[entry or self.whole](*self.inputs))
 
     def timer(self, *, number: int, repeat: int, entry: str | None = None) -> Callable[[], tuple[float, ...]]:
         """Return a function that runs 1 + number x repeat times and returns `repeat` means, in seconds.
@@ -120,12 +123,12 @@ class LocalProgram:
         """
         entry = entry or self.whole
         evaluate = self.vm.time_evaluator(entry, self.device, number=number, repeat=repeat)
-        return lambda: tuple(float(seconds) for seconds in evaluate(self._inputs[entry]).results)
+        return lambda: tuple(float(seconds) for seconds in evaluate(*self._inputs[entry]).results)
 
     def launch(self, entry: str | None = None) -> Any:
-        """Run an entry once, by default the whole network's; on a GPU, without waiting for it. Return the output."""
+        """Run an entry once, by default the whole network's; on a GPU, without waiting for it. Return what it gives."""
         entry = entry or self.whole
-        return self.vm[entry](self._inputs[entry])
+        return self.vm[entry](*self._inputs[entry])
 
     def instrument(self) -> Instrument:
         """Set an instrument, which stays until it is removed."""
@@ -135,7 +138,7 @@ class LocalProgram:
 class _Callback:
     """The VM calls it before and after each kernel and each builtin. Source: VirtualMachine.set_instrument."""
 
-    def __init__(self, vm: Any, inputs: dict[str, Any]) -> None:
+    def __init__(self, vm: Any, inputs: Inputs) -> None:
         self._vm, self._inputs = vm, inputs
         self._events: Events = []
         self._start = 0
@@ -151,7 +154,7 @@ class _Callback:
 
     def run(self, entry: str) -> Events:
         self._events.clear()
-        self._vm[entry](self._inputs[entry])
+        self._vm[entry](*self._inputs[entry])
         return list(self._events)
 
     def remove(self) -> None:
@@ -159,12 +162,24 @@ class _Callback:
         self._vm.set_instrument(lambda *_: 0)
 
 
-def entries(loaded: Artifact) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return the input of each entry of an artifact's program, and the network's expected output."""
+def entries(loaded: Artifact) -> tuple[dict[str, tuple[np.ndarray, ...]], Expected]:
+    """Return the inputs of each entry of an artifact's program, and what the network has to give for its own."""
     with np.load(loaded.reference) as reference:
-        given, expected = reference["input"], reference["output"]
-    calibration = np.resize(expected, CALIBRATION_ELEMENTS)  # again from the start where the network has fewer outputs
-    return {ENTRY: given, CALIBRATION_ENTRY: calibration}, expected
+        given = tuple(reference[name] for name in reference.files if name.startswith("input"))
+        outputs = tuple(reference[name] for name in reference.files if name.startswith("output"))
+    numbers = outputs[0].astype("float32")
+    calibration = np.resize(numbers, CALIBRATION_ELEMENTS)  # again from the start where the network has fewer outputs
+    manifest = loaded.manifest
+    expected = Expected(
+        outputs=outputs, names=manifest.output_names, reference=manifest.reference, dtype=manifest.reference_dtype
+    )
+    return {ENTRY: given, CALIBRATION_ENTRY: (calibration,)}, expected
+
+
+def arrays(given: Any) -> tuple[np.ndarray, ...]:
+    """Return what an entry gives, one tensor or several, as arrays."""
+    tensors = (given,) if hasattr(given, "numpy") else tuple(given)
+    return tuple(np.asarray(tensor.numpy()) for tensor in tensors)
 
 
 def use_threads(wanted: int) -> int:

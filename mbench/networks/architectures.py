@@ -1,4 +1,4 @@
-"""What a variant's name means: its family, its graph, and its layers. No torch, no TVM."""
+"""What a variant means: its family, or what was imported of it; its graph, and its layers. No torch, no TVM."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from mbench.core import plugins
 from mbench.core.errors import PluginError, UsageError, shortened, shown, why
 from mbench.core.plugins import Plugin
 from mbench.core.records import Replacement, Variant
-from mbench.networks import block_words, blocks, folding, standard
+from mbench.networks import block_words, blocks, folding, imported_store, standard
 from mbench.networks import family as family_rules
+from mbench.networks import graph as graphs
 from mbench.networks import layers as layers_of
 from mbench.networks.block_words import BlockError
 from mbench.networks.families import FAMILIES
@@ -96,6 +97,7 @@ def graph(variant: Variant) -> Graph:
     Raises:
         UsageError: the family has no network of this width and resolution.
         PluginError: the package that adds the family is broken.
+        BuildError: what was imported is not in the cache any more.
     """
     return _twin(_as_written(variant)).graph if variant.convolution == "standard" else _as_written(variant)
 
@@ -110,6 +112,8 @@ _twin = functools.lru_cache(maxsize=_KEPT)(standard.twin)
 
 def _as_written(variant: Variant) -> Graph:
     """Return the graph of a network, or of the one that it is the standard twin of."""
+    if variant.imported:
+        return _retyped(imported_store.graph(variant), variant.dtype)
     width, added = variant.number("width_multiplier"), plugins.find(plugins.NETWORKS, variant.family)
     family = family_of(variant.family)
     try:
@@ -125,6 +129,9 @@ def _as_written(variant: Variant) -> Graph:
 @functools.lru_cache(maxsize=_KEPT)
 def _built(family: Family, width: float, resolution: int, batch: int, dtype: str) -> Graph:
     return blocks.graph(family, width=width, resolution=resolution, batch=batch, dtype=dtype)
+
+
+_retyped = functools.lru_cache(maxsize=_KEPT)(graphs.retyped)
 
 
 def has_twin(family: str) -> bool:
@@ -147,7 +154,7 @@ def folded(variant: Variant) -> Folded:
     return _folded(graph(variant))
 
 
-_folded = functools.lru_cache(maxsize=_KEPT)(folding.fold)
+_folded = functools.lru_cache(maxsize=_KEPT)(folding.as_compiled)
 
 
 def layers(variant: Variant) -> tuple[LayerSpec, ...]:

@@ -10,12 +10,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mbench.networks import simplifying
 from mbench.networks.graph import Graph, Node, TensorType
 
 if TYPE_CHECKING:
     import numpy as np
 
 _FOLDS = ("batch_norm", "multiply", "add")
+_CONVOLUTIONS = ("conv2d", "conv2d_transpose")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,12 +37,13 @@ class Folded:
 
         found = {name: values[name] for name in self.graph.parameters if name in values}
         for name, chain in self._chains.items():
-            _, weight_name, *bias_name = self._before.by_name[name].inputs
+            convolution = self._before.by_name[name]
+            _, weight_name, *bias_name = convolution.inputs
             weight = values[weight_name].astype(np.float64)
-            bias = values[bias_name[0]].astype(np.float64) if bias_name else np.zeros(len(weight))
+            bias = values[bias_name[0]].astype(np.float64) if bias_name else np.zeros(convolution.shape[1])
             for node in chain:
                 scale, shift = self._scale_and_shift(node, values)
-                weight, bias = weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias * scale + shift
+                weight, bias = weight * _by_output(convolution, scale, weight.shape), bias * scale + shift
             found[_weight_of(self._before, name)] = weight.astype(np.float32)
             found[_bias_of(name)] = bias.astype(np.float32)
         for node in self._apart:
@@ -63,9 +66,23 @@ class Folded:
         return np.ones_like(constant), constant
 
 
+def _by_output(convolution: Node, scale: np.ndarray, weight: tuple[int, ...]) -> np.ndarray:
+    """Return what the weights of a convolution are multiplied by, where each output channel has its own factor."""
+    if convolution.op == "conv2d":
+        return scale.reshape(-1, *[1] * (len(weight) - 1))
+    groups = convolution.attributes["groups"]  # of a transposed one: (inputs, outputs / groups, height, width)
+    return scale.reshape(groups, -1).repeat(weight[0] // groups, axis=0)[..., None, None]
+
+
+def as_compiled(graph: Graph) -> Folded:
+    """Return a graph folded, in nodes that are quick to compute, with outputs that lie as people have them."""
+    folded = fold(simplifying.simplified(graph))
+    return dataclasses.replace(folded, graph=simplifying.with_outputs_as_given(folded.graph))
+
+
 def fold(graph: Graph) -> Folded:
     """Return a graph with all that scales and shifts channels folded into the convolutions before."""
-    chains = {node.name: _chain(graph, node) for node in graph.nodes if node.op == "conv2d"}
+    chains = {node.name: _chain(graph, node) for node in graph.nodes if node.op in _CONVOLUTIONS}
     chains = {name: chain for name, chain in chains.items() if chain}
     gone = {node.name for chain in chains.values() for node in chain}
     renamed = {node.name: name for name, chain in chains.items() for node in chain}

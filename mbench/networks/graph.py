@@ -15,6 +15,8 @@ from typing import Any
 
 from mbench.core import dtypes
 
+_FLOATING = ("float16", "bfloat16", "float32", "float64")
+
 
 class GraphError(ValueError):
     """A graph that is none: a value that nobody makes, a name twice, shapes that do not fit an operation."""
@@ -174,12 +176,33 @@ def _needed(
         if node.name in wanted:
             wanted.update(node.inputs)
     kept = tuple(node for node in nodes if node.name in wanted)
-    read = dict.fromkeys(name for node in kept for name in node.inputs if name in parameters)
+    read = dict.fromkeys(name for names in (*(node.inputs for node in kept), outputs) for name in names)
     return Graph(
         inputs=inputs,
-        parameters={name: parameters[name] for name in read},
+        parameters={name: parameters[name] for name in read if name in parameters},
         nodes=kept,
         outputs=outputs,
+    )
+
+
+def retyped(graph: Graph, dtype: str) -> Graph:
+    """Return a graph whose floating-point values are all of one type; indices and truths stay as they are."""
+
+    def other(before: str) -> str:
+        return dtype if before in _FLOATING else before
+
+    def typed(values: Mapping[str, TensorType]) -> dict[str, TensorType]:
+        return {name: dataclasses.replace(each, dtype=other(each.dtype)) for name, each in values.items()}
+
+    def changed(node: Node) -> Node:
+        attributes = {name: other(value) if name == "to" else value for name, value in node.attributes.items()}
+        return dataclasses.replace(node, dtype=other(node.dtype), attributes=attributes)
+
+    return dataclasses.replace(
+        graph,
+        inputs=typed(graph.inputs),
+        parameters=typed(graph.parameters),
+        nodes=tuple(map(changed, graph.nodes)),
     )
 
 

@@ -25,7 +25,7 @@ class GraphBuilder:
         self._inputs: dict[str, TensorType] = {}
         self._parameters: dict[str, TensorType] = {}
         self._nodes: list[Node] = []
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._types: dict[str, TensorType] = {}
         self._block: str | None = None
         self._prefix = ""
 
@@ -41,18 +41,16 @@ class GraphBuilder:
 
     def shape(self, value: str) -> tuple[int, ...]:
         """Return the shape of a value."""
-        return self._shapes[value]
+        return self._types[value].shape
 
-    def input(self, name: str, shape: tuple[int, ...]) -> str:
-        """Add an input of the network."""
-        self._inputs[name] = TensorType(shape=shape, dtype=self._dtype)
-        self._shapes[name] = shape
+    def input(self, name: str, shape: tuple[int, ...], *, dtype: str | None = None) -> str:
+        """Add an input of the network; it has the network's type if none is given."""
+        self._inputs[name] = self._types[name] = TensorType(shape=shape, dtype=dtype or self._dtype)
         return name
 
-    def parameter(self, name: str, shape: tuple[int, ...]) -> str:
-        """Add a parameter, by its whole name."""
-        self._parameters[name] = TensorType(shape=shape, dtype=self._dtype)
-        self._shapes[name] = shape
+    def parameter(self, name: str, shape: tuple[int, ...], *, dtype: str | None = None) -> str:
+        """Add a parameter, by its whole name; it has the network's type if none is given."""
+        self._parameters[name] = self._types[name] = TensorType(shape=shape, dtype=dtype or self._dtype)
         return name
 
     def add(self, op: str, name: str, *inputs: str, role: str = "other", **attributes: Any) -> str:
@@ -62,14 +60,18 @@ class GraphBuilder:
             GraphError: the operation is not known, or takes no such shapes.
         """
         name = f"{self._prefix}{name}"
-        shape = operations.of(op).shape(tuple(self._shapes[each] for each in inputs), attributes)
+        known, read = operations.of(op), [self._types[each] for each in inputs]
+        given = TensorType(
+            shape=known.shape(tuple(each.shape for each in read), attributes),
+            dtype=known.dtype(tuple(each.dtype for each in read), attributes),
+        )
         self._nodes.append(
             Node(
-                name=name, op=op, inputs=inputs, shape=shape, dtype=self._dtype, attributes=attributes,
+                name=name, op=op, inputs=inputs, shape=given.shape, dtype=given.dtype, attributes=attributes,
                 block=self._block, role=role,
             )
         )  # fmt: skip
-        self._shapes[name] = shape
+        self._types[name] = given
         return name
 
     def convolution(
@@ -108,7 +110,7 @@ class GraphBuilder:
         steps = (stride, stride) if isinstance(stride, int) else stride
         sides = tuple((side - 1) * dilation // 2 for side in (down, across))
         whole = f"{self._prefix}{name}"
-        weight = self.parameter(f"{whole}.weight", (channels, self._shapes[x][1] // groups, down, across))
+        weight = self.parameter(f"{whole}.weight", (channels, self._types[x].shape[1] // groups, down, across))
         added = [self.parameter(f"{whole}.bias", (channels,))] if bias else []
         value = self.add(
             "conv2d", name, x, weight, *added, role=role, strides=steps, padding=padding or (*sides, *sides),
@@ -120,19 +122,19 @@ class GraphBuilder:
 
     def batch_norm(self, name: str, x: str, *, role: str = "other", epsilon: float = 1e-5) -> str:
         """Add a BatchNorm as inference has it: by statistics that are parameters."""
-        channels = (self._shapes[x][1],)
+        channels = (self._types[x].shape[1],)
         given = [self.parameter(f"{self._prefix}{name}.{part}", channels) for part in BATCH_NORM]
         return self.add("batch_norm", name, x, *given, role=role, epsilon=epsilon)
 
     def channel_scale(self, name: str, x: str, *, role: str = "other") -> str:
         """Add the product with a parameter, one number a channel."""
-        factor = self.parameter(f"{self._prefix}{name}.weight", (1, self._shapes[x][1], 1, 1))
+        factor = self.parameter(f"{self._prefix}{name}.weight", (1, self._types[x].shape[1], 1, 1))
         return self.add("multiply", name, x, factor, role=role)
 
     def linear(self, name: str, x: str, outputs: int, *, role: str = "classifier", bias: bool = True) -> str:
         """Add a fully connected layer over the last axis of `x`."""
         whole = f"{self._prefix}{name}"
-        given = [self.parameter(f"{whole}.weight", (outputs, self._shapes[x][-1]))]
+        given = [self.parameter(f"{whole}.weight", (outputs, self._types[x].shape[-1]))]
         given += [self.parameter(f"{whole}.bias", (outputs,))] if bias else []
         return self.add("linear", name, x, *given, role=role)
 

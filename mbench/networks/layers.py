@@ -12,14 +12,24 @@ import math
 from mbench.networks import kernels, operations
 from mbench.networks.graph import Graph, Node
 
-_WEIGHTED = ("conv2d", "linear")
+_CONVOLUTIONS = ("conv2d", "conv2d_transpose")
+_WEIGHTED = (*_CONVOLUTIONS, "linear")
 _FUSED = {
     ("pointwise_conv2d", "depthwise_conv2d", "pointwise_conv2d"): "inverted_residual",
     ("depthwise_conv2d", "pointwise_conv2d"): "depthwise_separable",
     ("pointwise_conv2d", "depthwise_conv2d"): "expand_depthwise",
 }
 _POOLS = ("max_pool2d", "avg_pool2d", "global_avg_pool")
-_NAMES = {"linear": "dense", **dict.fromkeys(_POOLS, "pool"), **dict.fromkeys(("reshape", "permute"), "transpose")}
+_REDUCTIONS = ("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin")
+_NAMES = {
+    "linear": "dense",
+    "conv2d_transpose": "transposed_conv2d",
+    "resize2d": "resize",
+    **dict.fromkeys(_POOLS, "pool"),
+    **dict.fromkeys(("reshape", "permute", "rearrange"), "transpose"),
+    **dict.fromkeys(("instance_norm", "group_norm", "lrn"), "norm"),
+    **dict.fromkeys(_REDUCTIONS, "reduce"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,9 +46,10 @@ class LayerSpec:
     inputs: tuple[str, ...] = ()
     """Names of the layers whose outputs it reads; none: it reads the network's input."""
     op: str
-    """`conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `dense`, `matmul`, `pool`, `softmax`,
-    `layer_norm`, `elementwise`, `transpose`, `concat`, `slice`; of a kernel that is fused of several,
-    `inverted_residual`, `depthwise_separable` or `expand_depthwise`."""
+    """`conv2d`, `depthwise_conv2d`, `pointwise_conv2d`, `grouped_conv2d`, `transposed_conv2d`, `dense`, `matmul`,
+    `pool`, `softmax`, `layer_norm`, `norm`, `resize`, `reduce`, `elementwise`, `transpose`, `concat`, `slice`, `pad`,
+    `gather`, `expand`; of a kernel that is fused of several, `inverted_residual`, `depthwise_separable` or
+    `expand_depthwise`."""
     contains: tuple[str, ...] = ()
     """Names of the layers that it would be were its kernel not fused of theirs, in order; of a prologue too."""
     operations: tuple[str, ...]
@@ -77,7 +88,7 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
     if group.fused_name:  # its window is that of the convolution that has one
         op = _FUSED[tuple(kind(graph, stage.anchor) for stage in group.stages)]
         anchor = max((stage.anchor for stage in group.stages), key=lambda node: math.prod(_window(graph, node)))
-    is_window = anchor.op == "conv2d" or anchor.op in _POOLS
+    convolves = anchor.op in _CONVOLUTIONS
     return LayerSpec(
         name=group.name,
         block=anchor.block,
@@ -86,11 +97,11 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
         contains=tuple(stage.name for stage in group.stages),
         op=op,
         operations=tuple(node.op for node in nodes),
-        input_shape=image,
-        output_shape=(group.nodes[-1] if anchor.op == "conv2d" else group.output).shape,
-        kernel_size=_window(graph, anchor) if is_window else None,
-        stride=tuple(anchor.attributes["strides"]) if anchor.op == "conv2d" else None,
-        groups=anchor.attributes["groups"] if anchor.op == "conv2d" else None,
+        input_shape=image or (1,),
+        output_shape=(group.nodes[-1] if convolves else group.output).shape or (1,),
+        kernel_size=_window(graph, anchor) if convolves or anchor.op in _POOLS else None,
+        stride=tuple(anchor.attributes["strides"]) if convolves else None,
+        groups=anchor.attributes["groups"] if convolves else None,
         macs=sum(macs(graph, node) for node in nodes),
         params=sum(math.prod(graph.shape(name)) for name in weights),
         biases=sum(math.prod(graph.shape(name)) for name in constants if name not in weights),
@@ -126,7 +137,7 @@ def is_pointwise(graph: Graph, node: Node) -> bool:
 
 
 def _window(graph: Graph, anchor: Node) -> tuple[int, ...]:
-    if anchor.op == "conv2d":
+    if anchor.op in _CONVOLUTIONS:
         return graph.shape(anchor.inputs[1])[2:]
     if anchor.op == "global_avg_pool":
         return graph.shape(anchor.inputs[0])[2:]

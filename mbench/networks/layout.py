@@ -6,13 +6,25 @@ A property of each value and no operation of the graph, so that nothing is trans
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
-from mbench.networks import operations
+from mbench.networks import operations, rearranging
 from mbench.networks.graph import Graph, Node
+from mbench.networks.rearranging import Rearrangement
 
-_IMAGES = ("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "batch_norm")
-_AXES = ("reshape", "permute", "matmul", "linear", "softmax", "layer_norm")
+_Axis = TypeVar("_Axis")
+
+_IMAGES = (
+    *("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "batch_norm"),
+    *("conv2d_transpose", "resize2d", "instance_norm", "group_norm", "lrn"),
+)
+_MOVES = ("reshape", "permute", "rearrange")
+_AXES = (*_MOVES, "matmul", "linear", "softmax", "layer_norm")
 """Operations on axes that are those of an image only by chance."""
+_FUSING = (
+    *("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "batch_norm", "matmul", "linear"),
+    *("conv2d_transpose", "resize2d", "instance_norm", "group_norm"),
+)
 IMAGE_RANK = 4
 _LAST = (0, 2, 3, 1)
 """The axes of an image that lies channels last, in memory's order."""
@@ -27,28 +39,34 @@ def channels_last(graph: Graph) -> frozenset[str]:
     wanted = _read_as_images(graph)
     found: set[str] = set()
     for node in graph.nodes:
-        if len(node.shape) != IMAGE_RANK or (node.op in _AXES and node.op not in ("reshape", "permute")):
+        if len(node.shape) != IMAGE_RANK or (node.op in _AXES and node.op not in _MOVES):
             continue
         if node.op in _IMAGES:
             found.add(node.name)
         elif node.op in _AXES:
             found.update({node.name} & wanted)
-        elif node.name in wanted or any(name in found for name in graph.operands(node)):
+        elif node.name in wanted or any(name in found for name in _images_of(graph, node)):
             found.add(node.name)
     return frozenset(found)
+
+
+def _images_of(graph: Graph, node: Node) -> tuple[str, ...]:
+    """Return what a node reads whose layout it may take on: not the places that it gathers at."""
+    return graph.operands(node) if node.op != "gather" else node.inputs[:1]
 
 
 def _read_as_images(graph: Graph) -> frozenset[str]:
     wanted: set[str] = set()
     for node in reversed(graph.nodes):
         for user in graph.users[node.name]:
-            if user.op in _IMAGES or (user.name in wanted and user.op not in _AXES):
+            reads = node.name in _images_of(graph, user)
+            if reads and (user.op in _IMAGES or (user.name in wanted and user.op not in _AXES)):
                 wanted.add(node.name)
     return frozenset(wanted)
 
 
-def lying(shape: tuple[int, ...], *, last: bool) -> tuple[int, ...]:
-    """Return the shape of a value as it lies in memory."""
+def lying(shape: tuple[_Axis, ...], *, last: bool) -> tuple[_Axis, ...]:
+    """Return the shape of a value, or what else there is of each axis, as it lies in memory."""
     return (shape[0], *shape[2:], shape[1]) if last else shape
 
 
@@ -59,12 +77,21 @@ def is_view(graph: Graph, node: Node, last: frozenset[str]) -> bool:
         before = _LAST if node.inputs[0] in last else range(len(axes))
         after = [axes[axis] for axis in (_LAST if node.name in last else range(len(axes)))]
         return [axis for axis in before if source[axis] > 1] == [axis for axis in after if source[axis] > 1]
+    if node.op == "rearrange":
+        one = rearranging.of_node(node, graph.shape(node.inputs[0]))
+        return moves_nothing(one, from_last=node.inputs[0] in last, to_last=node.name in last)
     if node.op != "reshape":
         return False
     images = [graph.shape(name) for name in (node.inputs[0], node.name) if name in last]
     return all(shape[1] == 1 or math.prod(shape[2:]) == 1 for shape in images)
 
 
+def moves_nothing(one: Rearrangement, *, from_last: bool, to_last: bool) -> bool:
+    """Return whether a rearrangement moves nothing in memory, given how what it reads and makes lies."""
+    before, after = lying(tuple(one.source_axes()), last=from_last), lying(tuple(one.axes()), last=to_last)
+    return [part for axis in before for part in axis] == [part for axis in after for part in axis]
+
+
 def fuses(op: str) -> bool:
     """Return whether what follows an operation element by element is part of its kernel."""
-    return operations.is_elementwise(op) or op in (*_IMAGES, "matmul", "linear")
+    return operations.is_elementwise(op) or op in _FUSING

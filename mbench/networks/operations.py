@@ -1,139 +1,78 @@
-"""The operations of a graph's nodes: the shape that each gives, its multiply-adds, and which attributes it has.
+"""The operations of a graph's nodes: the shape and type that each gives, its multiply-adds, and its attributes.
 
 | operation | reads | attributes |
 |---|---|---|
 | `conv2d` | image (N, C, H, W), weight (O, C / groups, H, W), bias (O)? | `strides`, `padding`, `dilation`, `groups` |
+| `conv2d_transpose` | image, weight (C, O / groups, …), bias (O)? | those of `conv2d`, `output_padding` (down, right) |
 | `linear` | (…, I), weight (O, I), bias (O)? | |
 | `matmul` | (…, M, K), (…, K, N) | |
 | `batch_norm` | image, weight, bias, mean, variance, each (C) | `epsilon` |
+| `instance_norm` | image, weight (C), bias (C) | `epsilon` |
+| `group_norm` | image, weight (C), bias (C) | `epsilon`, `groups` |
 | `layer_norm` | x, weight, bias | `axes`, `epsilon` |
-| `max_pool2d`, `avg_pool2d` | image | `kernel`, `strides`, `padding`, `ceil_mode`, `count_include_pad` |
+| `lrn` | image | `size`, `alpha`, `beta`, `bias` |
+| `max_pool2d` | image | `kernel`, `strides`, `padding`, `ceil_mode`, `dilation` (1, 1) |
+| `avg_pool2d` | image | `kernel`, `strides`, `padding`, `ceil_mode`, `count_include_pad` |
 | `global_avg_pool` | image, gives (N, C, 1, 1) | |
+| `resize2d` | image | `size` (H, W), `scales` (H, W), `mode`, `coordinates`, `rounding`, `cubic_coefficient` |
+| `pad` | x | `widths` ((before, after), …), `mode` (constant, reflect, edge), `value` |
 | `softmax` | x | `axis` |
+| `reduce_mean`, `reduce_sum`, `reduce_max`, `reduce_min`, `reduce_prod` | x | `axes`, `keepdims` |
+| `argmax`, `argmin` | x, gives int64 | `axis`, `keepdims` |
 | `reshape` | x | `shape` |
 | `permute` | x | `axes` |
+| `rearrange` | x | `parts`, `order`, `shape`: see `networks.rearranging` |
 | `concat` | x, … | `axis` |
-| `slice` | x | `axis`, `begin`, `end` |
-| `add`, `subtract`, `multiply`, `divide`, `maximum`, `minimum` | two, which broadcast | |
+| `slice` | x | `axis`, `begin`, `end` (None: past the last, or the first), `step` (1), which may be negative |
+| `expand` | x, which broadcasts to it | `shape` |
+| `gather` | x, indices | `axis` |
+| `add`, `subtract`, `multiply`, `divide`, `maximum`, `minimum`, `power`, `mod` | two, which broadcast | |
+| `equal`, `greater`, `less`, `greater_equal`, `less_equal` | two, which broadcast; gives bool | |
+| `and`, `or` | two of bool, which broadcast | |
+| `where` | condition (bool), and two to choose from, which broadcast | |
 | `clip` | x | `low`, `high` |
 | `scale` | x | `factor` |
+| `prelu` | x, slope, which broadcasts to it | |
+| `leaky_relu`, `elu`, `celu` | x | `alpha` |
+| `cast` | x | `to`, a type |
 | `relu`, `relu6`, `hard_swish`, `hard_sigmoid`, `sigmoid`, `silu`, `gelu`, `gelu_tanh`, `tanh` | x | |
+| `selu`, `softplus`, `softsign`, `mish`, `erf`, `exp`, `log`, `sqrt`, `reciprocal`, `sin`, `cos` | x | |
+| `abs`, `negative`, `sign`, `floor`, `ceil`, `round` (halves to even), `not` (bool) | x | |
 
-Padding is (top, left, bottom, right); strides and dilation are (down, right).
+Padding is (top, left, bottom, right); strides and dilation are (down, right). Where an attribute has a default, it
+stands in parentheses. Of whole numbers, `divide` rounds towards 0; `mod` has the sign of its second operand. An index
+of `gather` may be negative: it counts from the end. Of equal elements, `argmax` and `argmin` give the first. `lrn`
+sums over the channels from `(size - 1) // 2` before to `size // 2` after. `networks.resizing` says what `resize2d`'s
+attributes mean.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from mbench.networks import operation_shapes as shapes
 from mbench.networks.graph import GraphError
-
-Extents = tuple[int, ...]
-Attributes = Mapping[str, Any]
+from mbench.networks.operation_shapes import Attributes, Extents
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Operation:
     """What is known of an operation: `shape` of what it gives, from the shapes that it reads, and its multiply-adds.
 
+    `dtype`: the type of what it gives, from the types that it reads; by default the first's.
     `elementwise`: each element of what it gives depends on the same element of what it reads, which may broadcast.
-    `reads`: how often the expression of such an element has each operand in it. `calls`: whether it calls a function,
-    such as exp.
+    `reads`: how often the expression of such an element has each operand in it, at most. `calls`: whether it calls a
+    function that is written out in many steps, such as exp.
     """
 
     shape: Callable[[tuple[Extents, ...], Attributes], Extents]
     macs: Callable[[tuple[Extents, ...], Extents], int] = lambda _inputs, _output: 0
+    dtype: Callable[[tuple[str, ...], Attributes], str] = lambda inputs, _attributes: inputs[0]
     elementwise: bool = False
     reads: int = 1
     calls: bool = False
-
-
-def _conv2d(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
-    image, weight = inputs[0], inputs[1]
-    groups = attributes["groups"]
-    if image[1] % groups or weight[0] % groups or weight[1] != image[1] // groups:
-        raise GraphError(f"a convolution of {image[1]} channels in {groups} groups cannot have weights {weight}")
-    sides = _sides(image[2:], weight[2:], attributes["strides"], attributes["padding"], attributes["dilation"])
-    return (image[0], weight[0], *sides)
-
-
-def _sides(
-    sides: Extents, kernel: Extents, strides: Extents, padding: Extents, dilation: Extents = (1, 1), *, up: bool = False
-) -> Extents:
-    """Return how many places a window has along each side.
-
-    `up`: the last may reach beyond the padding, but begins inside the image or before it (torch, `ceil_mode`).
-    """
-    found = []
-    for axis in (0, 1):
-        room = sides[axis] + padding[axis] + padding[axis + 2] - ((kernel[axis] - 1) * dilation[axis] + 1)
-        if room < 0:
-            raise GraphError(f"a window of {kernel[axis]} does not fit a side of {sides[axis]}")
-        places = (-(-room // strides[axis]) if up else room // strides[axis]) + 1
-        beyond = (places - 1) * strides[axis] >= sides[axis] + padding[axis]
-        found.append(places - 1 if up and beyond else places)
-    return tuple(found)
-
-
-def _pool(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
-    image = inputs[0]
-    up = bool(attributes.get("ceil_mode", False))
-    sides = _sides(image[2:], attributes["kernel"], attributes["strides"], attributes["padding"], up=up)
-    return (*image[:2], *sides)
-
-
-def _linear(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
-    x, weight = inputs[0], inputs[1]
-    if x[-1] != weight[1]:
-        raise GraphError(f"a fully connected layer of {weight[1]} inputs cannot read {x}")
-    return (*x[:-1], weight[0])
-
-
-def _matmul(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
-    left, right = inputs
-    if left[-1] != right[-2]:
-        raise GraphError(f"a matrix product of {left} and {right} is none")
-    return (*_broadcast((left[:-2], right[:-2]), {}), left[-2], right[-1])
-
-
-def _broadcast(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
-    rank = max(map(len, inputs))
-    aligned = [(1,) * (rank - len(shape)) + shape for shape in inputs]
-    result = tuple(max(extents) for extents in zip(*aligned, strict=True))
-    for shape in aligned:
-        if any(extent not in (1, whole) for extent, whole in zip(shape, result, strict=True)):
-            raise GraphError(f"shapes {' and '.join(map(str, inputs))} do not broadcast")
-    return result
-
-
-def _reshape(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
-    shape: Extents = tuple(attributes["shape"])
-    if math.prod(shape) != math.prod(inputs[0]):
-        raise GraphError(f"{inputs[0]} cannot be reshaped to {shape}")
-    return shape
-
-
-def _concat(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
-    first = inputs[0]
-    axis = attributes["axis"] % len(first)
-    if any(shape[:axis] + shape[axis + 1 :] != first[:axis] + first[axis + 1 :] for shape in inputs):
-        raise GraphError(f"{' and '.join(map(str, inputs))} cannot lie beside each other along axis {axis}")
-    return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
-
-
-def _slice(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
-    begin, end = attributes["begin"], attributes["end"]
-    axis = attributes["axis"] % len(inputs[0])
-    if not 0 <= begin < end <= inputs[0][axis]:
-        raise GraphError(f"there is no part from {begin} to {end} of axis {axis} of {inputs[0]}")
-    return (*inputs[0][:axis], end - begin, *inputs[0][axis + 1 :])
-
-
-def _same(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
-    return inputs[0]
 
 
 def _of_weights(inputs: tuple[Extents, ...], output: Extents) -> int:
@@ -141,39 +80,85 @@ def _of_weights(inputs: tuple[Extents, ...], output: Extents) -> int:
     return math.prod(output) * math.prod(inputs[1][1:])
 
 
+def _of_inputs(inputs: tuple[Extents, ...], _output: Extents) -> int:
+    """Multiply-adds where each element that is read meets all weights of its channel, those outside included."""
+    return math.prod(inputs[0]) * math.prod(inputs[1][1:])
+
+
 def _of_matrices(inputs: tuple[Extents, ...], output: Extents) -> int:
     return math.prod(output) * inputs[0][-1]
 
 
-_ELEMENT = Operation(shape=_same, elementwise=True)
-_ELEMENTS = Operation(shape=_broadcast, elementwise=True)
+def _always(dtype: str) -> Callable[[tuple[str, ...], Attributes], str]:
+    return lambda _inputs, _attributes: dtype
+
+
+_ELEMENT = Operation(shape=shapes.same, elementwise=True)
+_ELEMENTS = Operation(shape=shapes.broadcast, elementwise=True)
+_TWICE = dataclasses.replace(_ELEMENT, reads=2)
+_CALLED = dataclasses.replace(_ELEMENT, calls=True)
+_COMPARED = dataclasses.replace(_ELEMENTS, dtype=_always("bool"))
+_REDUCTION = Operation(shape=shapes.reduction)
+_PLACE = Operation(shape=shapes.place, dtype=_always("int64"))
 
 ACTIVATIONS = (
     *("relu", "relu6", "hard_swish", "hard_sigmoid"),
     *("sigmoid", "silu", "gelu", "gelu_tanh", "tanh"),
 )
-"""The operations that take one value and have no attributes."""
+"""The operations that a family's words may name: they take one value and have no attributes."""
+
+ONLY_IN_FILES: dict[str, Operation] = {
+    "conv2d_transpose": Operation(shape=shapes.conv2d_transpose, macs=_of_inputs),
+    "instance_norm": Operation(shape=shapes.by_channel),
+    "group_norm": Operation(shape=shapes.by_channel),
+    "lrn": Operation(shape=shapes.same),
+    "resize2d": Operation(shape=shapes.resize2d),
+    "pad": Operation(shape=shapes.pad),
+    **{f"reduce_{how}": _REDUCTION for how in ("mean", "sum", "max", "min", "prod")},
+    **dict.fromkeys(("argmax", "argmin"), _PLACE),
+    "expand": Operation(shape=shapes.expand),
+    "rearrange": Operation(shape=shapes.rearrange),
+    "gather": Operation(shape=shapes.gather),
+    "power": _ELEMENTS,
+    "mod": dataclasses.replace(_ELEMENTS, reads=2),
+    **dict.fromkeys(("equal", "greater", "less", "greater_equal", "less_equal"), _COMPARED),
+    **dict.fromkeys(("and", "or"), _ELEMENTS),
+    "where": dataclasses.replace(_ELEMENTS, dtype=lambda inputs, _attributes: inputs[1]),
+    "prelu": Operation(shape=shapes.like_first, elementwise=True, reads=2),
+    "leaky_relu": _TWICE,
+    **dict.fromkeys(("elu", "celu", "selu"), dataclasses.replace(_TWICE, calls=True)),
+    "cast": dataclasses.replace(_ELEMENT, dtype=lambda _inputs, attributes: str(attributes["to"])),
+    "softsign": _TWICE,
+    "softplus": dataclasses.replace(_TWICE, calls=True),
+    "mish": dataclasses.replace(_ELEMENT, reads=5, calls=True),
+    **dict.fromkeys(("exp", "log", "erf"), _CALLED),
+    **dict.fromkeys(("sqrt", "sin", "cos", "floor", "ceil", "round"), _ELEMENT),
+    **dict.fromkeys(("abs", "negative", "reciprocal", "not"), _ELEMENT),
+    "sign": _TWICE,
+}
+"""What users' files have, and no family."""
 
 OPERATIONS: dict[str, Operation] = {
-    "conv2d": Operation(shape=_conv2d, macs=_of_weights),
-    "linear": Operation(shape=_linear, macs=_of_weights),
-    "matmul": Operation(shape=_matmul, macs=_of_matrices),
-    "batch_norm": Operation(shape=_same),
-    "layer_norm": Operation(shape=_same),
-    "max_pool2d": Operation(shape=_pool),
-    "avg_pool2d": Operation(shape=_pool),
+    "conv2d": Operation(shape=shapes.conv2d, macs=_of_weights),
+    "linear": Operation(shape=shapes.linear, macs=_of_weights),
+    "matmul": Operation(shape=shapes.matmul, macs=_of_matrices),
+    "batch_norm": Operation(shape=shapes.same),
+    "layer_norm": Operation(shape=shapes.same),
+    "max_pool2d": Operation(shape=shapes.pool),
+    "avg_pool2d": Operation(shape=shapes.pool),
     "global_avg_pool": Operation(shape=lambda inputs, _attributes: (*inputs[0][:2], 1, 1)),
-    "softmax": Operation(shape=_same),
-    "reshape": Operation(shape=_reshape),
+    "softmax": Operation(shape=shapes.same),
+    "reshape": Operation(shape=shapes.reshape),
     "permute": Operation(shape=lambda inputs, attributes: tuple(inputs[0][axis] for axis in attributes["axes"])),
-    "concat": Operation(shape=_concat),
-    "slice": Operation(shape=_slice),
+    "concat": Operation(shape=shapes.concat),
+    "slice": Operation(shape=shapes.slice),
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "maximum", "minimum"), _ELEMENTS),
     **dict.fromkeys(("clip", "scale", *ACTIVATIONS), _ELEMENT),
-    "hard_swish": dataclasses.replace(_ELEMENT, reads=2),
-    **dict.fromkeys(("sigmoid", "tanh"), dataclasses.replace(_ELEMENT, calls=True)),
-    **dict.fromkeys(("silu", "gelu"), dataclasses.replace(_ELEMENT, reads=2, calls=True)),
+    "hard_swish": _TWICE,
+    **dict.fromkeys(("sigmoid", "tanh"), _CALLED),
+    **dict.fromkeys(("silu", "gelu"), dataclasses.replace(_TWICE, calls=True)),
     "gelu_tanh": dataclasses.replace(_ELEMENT, reads=4, calls=True),
+    **ONLY_IN_FILES,
 }
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from mbench.networks.graph import Graph, Node
+from mbench.networks import torch_operations
+from mbench.networks.graph import Graph, Node, TensorType
 
 SEED = 20170417
 _CALIBRATION_IMAGES = 4
@@ -45,7 +45,14 @@ def one_thread() -> Iterator[None]:
 def example_inputs(graph: Graph) -> Values:
     """Return the inputs that numerics are checked on: standard normal, the same on every machine."""
     generator = torch.Generator().manual_seed(SEED + 1)
-    return {name: torch.randn(*given.shape, generator=generator) for name, given in graph.inputs.items()}
+    return {name: _normal(given, given.shape, generator) for name, given in graph.inputs.items()}
+
+
+def _normal(given: TensorType, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Return numbers of a normal distribution, float32; of whole numbers 0 and 1, which are places too."""
+    if "float" in given.dtype:
+        return torch.randn(*shape, generator=generator)
+    return torch.randint(0, 2, shape, generator=generator).to(getattr(torch, given.dtype))
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -58,45 +65,73 @@ def run(graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Values) -> t
         inputs: its inputs; the batch may be another than the graph's, where no reshape holds it.
     """
     constants = {name: torch.from_numpy(value) for name, value in parameters.items()}
+    inputs = {**inputs, **{name: constants[name] for name in graph.outputs if name in graph.parameters}}
     return _run(graph, inputs, lambda node, _read: [constants[name] for name in graph.constants(node)])
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def draw(graph: Graph) -> dict[str, np.ndarray]:
+def draw(
+    graph: Graph, given: Mapping[str, np.ndarray] | None = None, inputs: Values | None = None
+) -> dict[str, np.ndarray]:
     """Return parameters for a graph, the same on every machine.
 
     Each is drawn by a generator that its name seeds, in the order of execution; statistics are what flows through.
+
+    Args:
+        graph: not folded.
+        given: parameters that are not drawn, such as those of a user's file, whose network has no other batch than its
+            own; without any, several images flow through.
+        inputs: what flows through; by default random numbers.
     """
-    images = torch.Generator().manual_seed(SEED)
-    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op == "batch_norm"]
-    size = max((math.prod(given.shape[2:]) for given in graph.inputs.values()), default=1)
-    wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
-    count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
-    inputs = {name: torch.randn(count, *given.shape[1:], generator=images) for name, given in graph.inputs.items()}
-    drawn: dict[str, np.ndarray] = {}
+    inputs = _calibration(graph, several=given is None) if inputs is None else inputs
+    drawn = {**{name: np.zeros(graph.shape(name), np.float32) for name in _unread(graph)}, **(given or {})}
 
     def give(node: Node, read: list[torch.Tensor]) -> list[torch.Tensor]:
         names = [name for name in graph.constants(node) if name not in drawn]
         if names:
-            given = _drawn(node, read, [graph.shape(name) for name in names])
-            drawn.update({name: value.numpy() for name, value in zip(names, given, strict=True)})
+            numbers = _drawn(node, read, [graph.shape(name) for name in names])
+            drawn.update({name: _typed(graph, name, value) for name, value in zip(names, numbers, strict=True)})
         return [torch.from_numpy(drawn[name]) for name in graph.constants(node)]
 
     _run(graph, inputs, give)
     return drawn
 
 
+def _calibration(graph: Graph, *, several: bool) -> Values:
+    """Return random inputs; `several`: as many images as the smallest map needs to have a mean and a variance."""
+    images = torch.Generator().manual_seed(SEED)
+    sides = [math.prod(node.shape[2:]) for node in graph.nodes if node.op == "batch_norm"]
+    size = max((math.prod(each.shape[2:]) for each in graph.inputs.values()), default=1)
+    wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
+    count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
+    return {
+        name: _normal(each, (count, *each.shape[1:]) if several else each.shape, images)
+        for name, each in graph.inputs.items()
+    }
+
+
+def _unread(graph: Graph) -> list[str]:
+    """Return the parameters that no node reads."""
+    return [name for name in graph.parameters if not graph.users[name]]
+
+
+def _typed(graph: Graph, name: str, value: torch.Tensor) -> np.ndarray:
+    """Return numbers for a parameter; whole ones are 0, which is a place everywhere."""
+    dtype, array = graph.parameters[name].dtype, value.numpy()
+    return array if "float" in dtype else np.zeros_like(array, dtype)
+
+
 def _drawn(node: Node, read: list[torch.Tensor], shapes: list[tuple[int, ...]]) -> list[torch.Tensor]:
     """Return numbers for the parameters of a node that reads `read`."""
     generator = torch.Generator().manual_seed(SEED ^ zlib.crc32(node.name.encode()))
-    if node.op in ("conv2d", "linear"):
+    if node.op in ("conv2d", "conv2d_transpose", "linear"):
         weight = torch.empty(shapes[0]).normal_(0.0, (2.0 / math.prod(shapes[0][1:])) ** 0.5, generator=generator)
         if node.op == "conv2d" and len(shapes) > 1:
             return [weight, _opening(node, read[0], weight, generator)]
         return [weight, *(torch.empty(shape).normal_(0.0, 0.1, generator=generator) for shape in shapes[1:])]
     if node.op == "batch_norm":
         return _statistics(read[0], generator)
-    if node.op == "layer_norm":
+    if node.op in ("layer_norm", "group_norm", "instance_norm"):
         scale = torch.empty(shapes[0]).uniform_(0.8, 1.2, generator=generator)
         return [scale, *(torch.empty(shape).uniform_(0.0, 0.5, generator=generator) for shape in shapes[1:])]
     return [torch.empty(shape).uniform_(0.4, 0.6, generator=generator) for shape in shapes]
@@ -107,7 +142,7 @@ def _opening(node: Node, x: torch.Tensor, weight: torch.Tensor, generator: torch
 
     Without it half of the channels inside squeeze-excite give nothing, and what reads them could be wrong.
     """
-    mean = _convolution(node, len(x), x, weight).mean((0, 2, 3))
+    mean = torch_operations.convolution(node, x, weight).mean((0, 2, 3))
     return torch.empty_like(mean).uniform_(0.5, 1.0, generator=generator) - _coarse(mean)
 
 
@@ -133,16 +168,15 @@ def _run(
     graph: Graph, inputs: Values, constants: Callable[[Node, list[torch.Tensor]], list[torch.Tensor]]
 ) -> tuple[torch.Tensor, ...]:
     values, last = dict(inputs), _last_reads(graph)
-    batch = next(iter(inputs.values())).shape[0]
     for place, node in enumerate(graph.nodes):
         read = [values[name] for name in graph.operands(node)]
         given = dict(zip(graph.constants(node), constants(node, read), strict=True))
-        values[node.name] = OPERATIONS[node.op](
-            node, batch, *(given[name] if name in given else values[name] for name in node.inputs)
+        values[node.name] = torch_operations.OPERATIONS[node.op](
+            node, *(given[name] if name in given else values[name] for name in node.inputs)
         )
         for name in last.get(place, ()):
             del values[name]
-    return tuple(values[name] for name in graph.outputs)
+    return tuple(values[name] for name in graph.outputs if name in values)
 
 
 def _last_reads(graph: Graph) -> dict[int, tuple[str, ...]]:
@@ -153,104 +187,6 @@ def _last_reads(graph: Graph) -> dict[int, tuple[str, ...]]:
         if name not in graph.outputs:
             found[place] = (*found.get(place, ()), name)
     return found
-
-
-def _convolution(node: Node, _batch: int, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
-    known = node.attributes
-    top, left, bottom, right = known["padding"]
-    if (top, left) == (bottom, right):
-        return functional.conv2d(x, *weights, stride=known["strides"], padding=(top, left), dilation=known["dilation"],
-                                 groups=known["groups"])  # fmt: skip
-    x = functional.pad(x, (left, right, top, bottom))
-    return functional.conv2d(x, *weights, stride=known["strides"], dilation=known["dilation"], groups=known["groups"])
-
-
-def _batch_norm(node: Node, _batch: int, x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
-    scale, shift, mean, variance = given
-    return functional.batch_norm(x, mean, variance, scale, shift, eps=node.attributes["epsilon"])
-
-
-def _layer_norm(node: Node, _batch: int, x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
-    shape = [x.shape[axis] for axis in node.attributes["axes"]]
-    return functional.layer_norm(x, shape, *given, eps=node.attributes["epsilon"])
-
-
-def _max_pool(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
-    known = node.attributes
-    x, padding = _padded(x, known["padding"], -torch.inf)
-    return functional.max_pool2d(x, known["kernel"], known["strides"], padding, ceil_mode=bool(known.get("ceil_mode")))
-
-
-def _avg_pool(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
-    known = node.attributes
-    how = {"kernel_size": known["kernel"], "stride": known["strides"], "ceil_mode": bool(known.get("ceil_mode"))}
-
-    def mean(image: torch.Tensor) -> torch.Tensor:
-        image, padding = _padded(image, known["padding"], 0.0)
-        return functional.avg_pool2d(image, padding=padding, **how)
-
-    whole = mean(x)
-    return whole if known.get("count_include_pad", True) else whole / mean(torch.ones_like(x[:1, :1]))
-
-
-def _padded(x: torch.Tensor, padding: tuple[int, int, int, int], value: float) -> tuple[torch.Tensor, tuple[int, int]]:
-    """Return an image with what torch cannot pad by itself, as it is not the same on both sides, and what it can."""
-    top, left, bottom, right = padding
-    if (top, left) == (bottom, right):
-        return x, (top, left)
-    return functional.pad(x, (left, right, top, bottom), value=value), (0, 0)
-
-
-def _of_batch(node: Node, batch: int, x: torch.Tensor) -> torch.Tensor:
-    """Reshape; the batch may be another than the graph's where it is the first axis."""
-    return x.reshape(batch, *node.shape[1:])
-
-
-def _slice(node: Node, _batch: int, x: torch.Tensor) -> torch.Tensor:
-    known = node.attributes
-    return x.narrow(known["axis"], known["begin"], known["end"] - known["begin"])
-
-
-def _unary(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    return lambda _node, _batch, x: function(x)
-
-
-def _binary(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    return lambda _node, _batch, x, y: function(x, y)
-
-
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    "conv2d": _convolution,
-    "linear": lambda _node, _batch, x, *weights: functional.linear(x, *weights),
-    "matmul": _binary(torch.matmul),
-    "batch_norm": _batch_norm,
-    "layer_norm": _layer_norm,
-    "max_pool2d": _max_pool,
-    "avg_pool2d": _avg_pool,
-    "global_avg_pool": _unary(lambda x: x.mean((2, 3), keepdim=True)),
-    "softmax": lambda node, _batch, x: x.softmax(node.attributes["axis"]),
-    "reshape": _of_batch,
-    "permute": lambda node, _batch, x: x.permute(*node.attributes["axes"]),
-    "concat": lambda node, _batch, *xs: torch.cat(xs, node.attributes["axis"]),
-    "slice": _slice,
-    "add": _binary(torch.add),
-    "subtract": _binary(torch.subtract),
-    "multiply": _binary(torch.multiply),
-    "divide": _binary(torch.divide),
-    "maximum": _binary(torch.maximum),
-    "minimum": _binary(torch.minimum),
-    "clip": lambda node, _batch, x: x.clamp(node.attributes["low"], node.attributes["high"]),
-    "scale": lambda node, _batch, x: x * node.attributes["factor"],
-    "relu": _unary(functional.relu),
-    "relu6": _unary(functional.relu6),
-    "hard_swish": _unary(functional.hardswish),
-    "hard_sigmoid": _unary(functional.hardsigmoid),
-    "sigmoid": _unary(torch.sigmoid),
-    "silu": _unary(functional.silu),
-    "gelu": _unary(functional.gelu),
-    "gelu_tanh": _unary(lambda x: functional.gelu(x, approximate="tanh")),
-    "tanh": _unary(torch.tanh),
-}
 
 
 class TorchNetwork(torch.nn.Module):  # type: ignore[misc]

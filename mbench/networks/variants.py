@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from mbench.core import dtypes
 from mbench.core.errors import PluginError, UsageError
@@ -26,6 +28,8 @@ from mbench.networks.families import FAMILIES
 
 DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
 
+STANDARD = "_standard"
+_TYPED = {"onnx": "FILE.onnx", "export": "FILE.pt2", "function": "MODULE:FUNCTION"}
 _BATCH = re.compile(r"(?P<rest>.+)_b(?P<batch>[0-9]{1,20})", re.DOTALL)
 _NAME = re.compile(r"(?P<stem>.+?)(?P<shallow>_shallow)?(?P<standard>_standard)?", re.DOTALL)
 
@@ -48,11 +52,20 @@ def expand(patterns: Iterable[str]) -> tuple[str, ...]:
     """
     names = (parse(name).name for pattern in patterns for name in sizes.expanded(pattern))
     found = tuple(itertools.islice(names, MOST_VARIANTS + 1))
+    refuse_too_many(found)
+    return tuple(dict.fromkeys(found))
+
+
+def refuse_too_many(found: Sized) -> None:
+    """Refuse more networks than a record holds.
+
+    Raises:
+        UsageError: there are more.
+    """
     if len(found) > MOST_VARIANTS:
         raise UsageError(
             f"the patterns stand for more than {MOST_VARIANTS} variants; a run takes no more: make several"
         )
-    return tuple(dict.fromkeys(found))
 
 
 def batches(text: str) -> tuple[int, ...]:
@@ -68,17 +81,6 @@ def batches(text: str) -> tuple[int, ...]:
                 "expected a number, or several as in 1,8,64"
             )
     return tuple(dict.fromkeys(map(int, text.split(","))))
-
-
-def at_batches(names: Iterable[str], sizes: tuple[int, ...]) -> tuple[str, ...]:
-    """Return the names of networks at each of several batches; at one batch, the names as they are.
-
-    Raises:
-        UsageError: a name has a batch already.
-    """
-    if len(sizes) == 1:
-        return tuple(names)
-    return expand(f"{name}_b{size}" for size in sizes for name in names)
 
 
 def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
@@ -188,37 +190,27 @@ def _named(family: str, size: str, *suffixes: str) -> str:
     return f"{base}_{size}{family.removeprefix(base)}{''.join(suffixes)}"
 
 
-def paired_with(variant: Variant) -> str | None:
-    """Return the name of the same network with the other kind of convolution; None where there is no such network."""
+def paired_with(variant: Variant) -> Variant | None:
+    """Return the same network with the other kind of convolution; None where there is no such network."""
     if variant.convolution is None:
         return None
-    stem = without_batch(variant.name)
-    batch = variant.name.removeprefix(stem)
-    other = stem.removesuffix("_standard") if variant.convolution == "standard" else f"{stem}_standard"
-    return f"{other}{batch}"
+    suffix, is_twin = batch_suffix(variant), variant.convolution == "standard"
+    stem = variant.name.removesuffix(suffix)
+    return msgspec.structs.replace(
+        variant,
+        name=(stem.removesuffix(STANDARD) if is_twin else f"{stem}{STANDARD}") + suffix,
+        digest=None,
+        convolution="depthwise_separable" if is_twin else "standard",
+    )
 
 
-def with_twins(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return networks, each followed by its standard twin, each once; and those that have no standard twin.
-
-    Args:
-        names: canonical names, of networks or of standard twins.
-
-    Raises:
-        UsageError: there are too many.
-    """
-    found: dict[str, None] = {}
-    without: list[str] = []
-    for name in names:
-        variant = parse(name)
-        found[name] = None
-        if variant.convolution is None:
-            without.append(name)
-        elif variant.convolution == "depthwise_separable" and (twin := paired_with(variant)):
-            found[twin] = None
-    return expand(found), tuple(without)
+def batch_suffix(variant: Variant) -> str:
+    """Return the end of a network's name that says its batch; nothing where its name says none."""
+    suffix = f"_b{variant.batch}"
+    said = variant.name.removeprefix(variant.family) if variant.imported else variant.name
+    return suffix if said.endswith(suffix) else ""
 
 
-def without_batch(name: str) -> str:
-    """Return the name of the same network without the batch that a name may have."""
-    return re.sub(r"_b\d+$", "", name)
+def typed(variant: Variant) -> str:
+    """Return what the command line is given for a network; a record does not know where the user's file lies."""
+    return _TYPED.get(variant.source, variant.name)

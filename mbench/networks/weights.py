@@ -1,18 +1,28 @@
-"""What torch gives for a network, as arrays: weights as kernels read them, an input, and the expected output."""
+"""The weights of a network as kernels read them, its inputs, and the outputs that are expected, as arrays.
+
+Those of a built-in network are drawn, and PyTorch computes its outputs. An imported network has its own, and what its
+own runtime gave; its standard twin has them but where its standard convolutions are.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.metadata
 import multiprocessing
-from concurrent.futures import Future
+import os
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from mbench.core import dtypes, no_gc
+from mbench.core import artifact, dtypes, no_gc, resources
 from mbench.core.children import Children
 from mbench.core.records import Variant
-from mbench.networks import architectures
+from mbench.networks import architectures, imported_store
+from mbench.networks.graph import Graph
 
 PROCESS = "weights"
 """The name of the process that draws."""
@@ -23,43 +33,121 @@ class Weights:
     """The weights of a network, and what it is checked against.
 
     `parameters` are those of the folded graph, float32, as it has them; `examples` are its inputs, by name, in the
-    graph's dtype; `expected` are PyTorch's own outputs for them, in order, in float32.
+    graph's dtype; `expected` are the reference's own outputs for them, in order. `reference` is what computed these, in
+    numbers of `reference_dtype`.
     """
 
     parameters: dict[str, np.ndarray]
     examples: dict[str, np.ndarray]
     expected: tuple[np.ndarray, ...]
+    reference: str = artifact.PYTORCH
+    reference_dtype: str = dtypes.DEFAULT
 
 
 def draw(variant: Variant) -> Weights:
-    """Return the weights of a variant, the same each time. Imports torch."""
-    with no_gc.not_collected():
-        from mbench.networks import torch_network
+    """Return the weights of a variant, the same each time. Imports torch, but for an imported network.
 
-        graph, folded = architectures.graph(variant), architectures.folded(variant)
-        with torch_network.one_thread():
-            drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
-            expected = torch_network.run(graph, drawn, examples)
+    Raises:
+        BuildError: an imported network is not in the cache any more, or was damaged.
+    """
+    with no_gc.not_collected():
+        if not variant.imported:
+            return _of_family(variant)
+        return _of_twin(variant) if variant.convolution == "standard" else _of_file(variant)
+
+
+def _of_family(variant: Variant) -> Weights:
+    from mbench.networks import torch_network
+
+    graph = architectures.graph(variant)
+    with torch_network.one_thread():
+        drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
+        expected = torch_network.run(graph, drawn, examples)
     return Weights(
-        parameters=folded.parameters(drawn),
-        examples={
-            name: value.numpy().astype(dtypes.of(graph.inputs[name].dtype).numpy) for name, value in examples.items()
-        },
+        parameters=architectures.folded(variant).parameters(drawn),
+        examples=_as_read(graph, {name: value.numpy() for name, value in examples.items()}),
         expected=tuple(output.numpy() for output in expected),
     )
 
 
+def _of_file(variant: Variant) -> Weights:
+    examples, expected = imported_store.reference(variant)
+    return Weights(
+        parameters=architectures.folded(variant).parameters(imported_store.parameters(variant)),
+        examples=_as_read(architectures.graph(variant), examples),
+        expected=expected,
+        reference=imported_store.of(variant).reference,
+        reference_dtype=_narrowest(imported_store.graph(variant)),
+    )
+
+
+def _narrowest(graph: Graph) -> str:
+    """Return the narrowest type that a network's own runtime computes its floating-point values in."""
+    found = {node.dtype for node in graph.nodes} & dtypes.DTYPES.keys()
+    return min(found, key=lambda name: dtypes.of(name).bytes, default=dtypes.DEFAULT)
+
+
+def _of_twin(variant: Variant) -> Weights:
+    """Draw what the standard convolutions and the BatchNorms after them read; the rest is the file's."""
+    import torch
+
+    from mbench.networks import torch_network
+
+    exact = msgspec.structs.replace(variant, dtype=dtypes.DEFAULT)
+    graph, examples = architectures.graph(exact), imported_store.reference(variant)[0]
+    known = _kept(graph, {each.layer for each in architectures.replaced(variant)}, imported_store.parameters(variant))
+    inputs = {name: torch.from_numpy(value) for name, value in _as_read(graph, examples).items()}
+    with torch_network.one_thread():
+        drawn = torch_network.draw(graph, known, inputs)
+        expected = torch_network.run(graph, drawn, inputs)
+    version = importlib.metadata.version("torch")
+    return Weights(
+        parameters=architectures.folded(variant).parameters(drawn),
+        examples=_as_read(architectures.graph(variant), examples),
+        expected=tuple(output.numpy() for output in expected),
+        reference=f"PyTorch {version} on the imported graph, with drawn weights in its standard convolutions",
+    )
+
+
+def _kept(graph: Graph, replaced: Collection[str], parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the parameters that a standard twin has of its network, without those that fit other weights."""
+    drawn = set[str]()
+    for node in graph.nodes:
+        if node.name in replaced or (node.op == "batch_norm" and node.inputs[0] in replaced):
+            drawn.update(graph.constants(node))
+    kept = {name: parameters[name] for name in graph.parameters if name in parameters and name not in drawn}
+    return {name: value.astype(dtypes.numpy_name(graph.parameters[name].dtype)) for name, value in kept.items()}
+
+
+def _as_read(graph: Graph, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return inputs in the types that the graph has."""
+    return {name: value.astype(dtypes.numpy_name(graph.inputs[name].dtype)) for name, value in examples.items()}
+
+
 def begin(variant: Variant) -> Future[Weights]:
-    """Draw the weights of a variant in a process beside this one, which needs no torch then.
+    """Begin to draw the weights of a variant in a process beside this one, which needs no torch then.
 
     The future raises `children.Died` where that process dies. A process that may start none, such as a worker of
-    another executor, draws them itself.
+    another executor, draws them itself, and so does this one what needs no torch.
     """
+    if variant.imported and variant.convolution != "standard":
+        return _threads().submit(draw, variant)
     if multiprocessing.current_process().daemon:
         drawn: Future[Weights] = Future()
         drawn.set_result(draw(variant))
         return drawn
-    return _beside().submit(draw, variant)
+    return _beside().submit(_draw_beside, resources.cache_dir(), variant)
+
+
+def _draw_beside(cache: Path, variant: Variant) -> Weights:
+    """Draw in a process that may have been started when the cache was another."""
+    os.environ["MBENCH_CACHE_DIR"] = str(cache)
+    return draw(variant)
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from mbench.analysis.waterfall import Waterfall
 from mbench.core import stats
 from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
-from mbench.core.records import Counts, Layer, Record, Result
+from mbench.core.records import Counts, Layer, Record, Result, Variant
 from mbench.core.sessions import Session
 
 
@@ -183,7 +183,7 @@ class RecordView:
     """Each warning once, with the variants that it is about."""
     results: tuple[ResultView, ...]
     pairs: tuple[PairView, ...]
-    unpaired: tuple[tuple[str, str], ...]
+    unpaired: tuple[tuple[Variant, Variant], ...]
     unfinished: tuple[tuple[str, int], ...]
     """Networks that were not measured as often as asked, each with how many sessions it has."""
     figures: tuple[tuple[str, Figure], ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ from mbench.build.builders import TIMEOUT_S
 from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
-from mbench.core.records import Record
+from mbench.core.records import Record, Variant
 from mbench.core.settings import Settings
 from mbench.devices import emulation
 from mbench.hardware import device_kinds, platforms, targets
@@ -27,6 +28,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     """Of an `rpc` device."""
     settings: Settings
+    networks: tuple[Variant, ...]
+    """What to measure, in the order of the settings' names."""
     labels: dict[str, str] = {}
     """Of the record; see `mbench.core.labels`."""
     path: Path
@@ -46,6 +49,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds to wait, at most, for a quiet machine before measuring."""
     notes: tuple[str, ...] = ()
     """What the user should know before it begins."""
+
+    def named(self, names: Iterable[str]) -> list[Variant]:
+        """Return networks of the job by their names."""
+        known = {network.name: network for network in self.networks}
+        return [known[name] for name in names]
 
     @property
     def target_as_run(self) -> Target:

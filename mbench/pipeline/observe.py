@@ -20,7 +20,6 @@ from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates
 from mbench.hardware import device_kinds, platforms
 from mbench.measure import sessions
 from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
-from mbench.networks import variants
 from mbench.pipeline import calibrations
 from mbench.pipeline.job import Job
 
@@ -122,10 +121,8 @@ class Counting:
     def __init__(self, job: Job, names: tuple[str, ...], progress: Progress) -> None:
         assert job.counted is not None
         self._job, self._progress = job, progress
-        settings = job.settings
-        wanted = [variants.parse(name, batch=settings.batch, dtype=settings.dtype) for name in names]
         self._built = builders.build_all(
-            wanted, job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s
+            job.named(names), job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s
         )
         self._device = open_device(job, "emulated", job.counted, progress)
 

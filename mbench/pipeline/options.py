@@ -13,9 +13,10 @@ import msgspec
 
 from mbench.core import artifact, durations, labels, resources, scratch
 from mbench.core.choices import NO_CHOICES
-from mbench.core.errors import UsageError
+from mbench.core.errors import BuildError, UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
-from mbench.core.run_options import RunOptions, TuneOptions
+from mbench.core.records import Variant
+from mbench.core.run_options import RunOptions, SharedOptions, TuneOptions
 from mbench.core.sessions import DEFAULT_SESSIONS
 from mbench.core.settings import Settings, Warmup
 from mbench.devices import emulation, registry
@@ -23,7 +24,8 @@ from mbench.devices.registry import DeviceChoice
 from mbench.hardware import device_kinds, platforms, targets
 from mbench.hardware.targets import Support
 from mbench.measure import latency
-from mbench.networks import variants
+from mbench.networks import given, imported_store, variants
+from mbench.networks.given import AnyNetwork, GivenNetworks, HowToImport
 from mbench.pipeline import runner
 from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
@@ -36,18 +38,16 @@ DEEP_NEEDS = ("xgboost", "cloudpickle")
 """What MetaSchedule imports and does not install."""
 
 
-def new_job(networks: Iterable[str], target_name: str, machine: Host, options: RunOptions) -> Job:
-    """Return the job that the options ask for; without networks, that of the default ones.
+def new_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, options: RunOptions) -> Job:
+    """Return the job that the options ask for; without networks, that of the default ones. Files are imported now.
 
     Raises:
         UsageError: a variant, dtype or number of threads that cannot be, or a target that this machine cannot serve.
         TargetError: the target is not known, or its description is wrong.
         RecordError: a file of tuned choices is not valid.
     """
-    names, without_twins = _networks(tuple(networks) or variants.DEFAULT, options)
     batch, dtype, dirs = options.batches[0], options.dtype, options.target_dirs
-    for name in names:
-        variants.parse(name, batch=batch, dtype=dtype)
+    found, notes = _networks(tuple(networks) or variants.DEFAULT, options)
     target = runner.resolve_target(target_name, dirs)
     _refuse_dtype(dtype, target)
     device = _device(options.device, target, machine, compile_only=options.compile_only)
@@ -55,7 +55,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
     choices = choice_files.choices(target, machine, threads, dirs) if options.use_tuned else NO_CHOICES
     choices = msgspec.structs.replace(choices, prefer=options.prefer)
     settings = Settings(
-        variants=names,
+        variants=tuple(network.name for network in found),
         threads=threads,
         batch=batch,
         dtype=dtype,
@@ -83,6 +83,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         device_name=device.name,
         address=device.address,
         settings=settings,
+        networks=found,
         labels=labels.of_run(options.labels, os.environ),
         path=options.output / f"{runner.new_run_id()}.json",
         use_cache=options.use_cache,
@@ -91,7 +92,7 @@ def new_job(networks: Iterable[str], target_name: str, machine: Host, options: R
         choices=choices,
         wait_quiet_s=options.wait_quiet_s,
         counted=counted_target(target, device.kind) if options.counts else None,
-        notes=(*without_twins, *_over_quota(threads, machine, device.kind)),
+        notes=(*notes, *_over_quota(threads, machine, device.kind)),
     )
 
 
@@ -125,13 +126,18 @@ def _sustain_s(asked_s: float | None, device: DeviceKind) -> float | None:
     return asked_s
 
 
-def _networks(patterns: tuple[str, ...], options: RunOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of all that is to be run, and what the user should know about them."""
-    names, without = variants.expand(patterns), tuple[str, ...]()
+def _networks(networks: tuple[AnyNetwork, ...], options: RunOptions) -> tuple[tuple[Variant, ...], tuple[str, ...]]:
+    """Return all that is to be run, and what the user should know about it."""
+    asked = GivenNetworks(networks, _how(options), (None,) if options.batch is None else options.batches)
+    found, without = asked.variants(options.dtype), tuple[str, ...]()
     if options.standard:
-        names, without = variants.with_twins(names)
-    notes = tuple(f"--standard: {name} has no depthwise convolution, so it has no standard twin" for name in without)
-    return variants.at_batches(names, options.batches), notes
+        found, without = given.with_twins(found)
+    notes = (f"--standard: {name} has no depthwise convolution, so it has no standard twin" for name in without)
+    return found, (*asked.notes, *notes)
+
+
+def _how(options: SharedOptions) -> HowToImport:
+    return HowToImport(input_shapes=options.input_shapes, inputs=options.inputs, timeout_s=options.build_timeout_s)
 
 
 def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: float) -> Job:
@@ -146,18 +152,20 @@ def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: 
         return job
     settings, kind = job.settings, "none" if job.settings.compile_only else job.device
     try:
-        for name in settings.variants:
-            if variants.parse(name, batch=settings.batch, dtype=settings.dtype).name != name:
+        for name, network in zip(settings.variants, job.networks, strict=True):
+            if network.imported:
+                imported_store.of(network)
+            elif network.name != name:
                 raise UsageError(f"variant {name!r} is not written as 'mbench run' writes it")
         _refuse_dtype(settings.dtype, job.target)
         _check_device(kind, job.target, targets.support(job.target, machine))
         _threads(settings.threads, job.target, machine, kind)
-    except UsageError as error:
+    except (UsageError, BuildError) as error:
         raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
     return msgspec.structs.replace(job, notes=_over_quota(settings.threads, machine, kind))
 
 
-def tuning_job(networks: Iterable[str], target_name: str, machine: Host, options: TuneOptions) -> TuningJob:
+def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, options: TuneOptions) -> TuningJob:
     """Return the job that the options of `mbench tune` ask for.
 
     Raises:
@@ -165,9 +173,8 @@ def tuning_job(networks: Iterable[str], target_name: str, machine: Host, options
             package is missing.
         TargetError: the target is not known, or its description is wrong.
     """
-    names, dtype = variants.expand(networks), options.dtype
-    for name in names:
-        variants.parse(name, dtype=dtype)
+    dtype = options.dtype
+    found = GivenNetworks(networks, _how(options)).variants(dtype)
     target = runner.resolve_target(target_name, options.target_dirs)
     _refuse_dtype(dtype, target)
     platform = platforms.of(target)
@@ -190,7 +197,7 @@ def tuning_job(networks: Iterable[str], target_name: str, machine: Host, options
         host=machine,
         processor=choice_files.processor(target, machine),
         mcpu=str(here.tvm[platform.code_key]),
-        variants=names,
+        networks=found,
         dtype=dtype,
         threads=threads,
         tries=options.tries,

@@ -28,6 +28,7 @@ def refused(wanted: Iterable[Variant], available_bytes: int) -> dict[str, Failur
         weights = sum(costs.of_layer(spec, variant.dtype).weight_bytes for spec in specs)
         activations = activation_bytes(specs, variant.dtype)
         needed = BUILD_COPIES * weights + activations
+        smaller = "batch" if variant.imported else "width, resolution or batch"
         if needed > available_bytes:
             found[variant.name] = Failure(
                 variant=variant.name,
@@ -35,8 +36,8 @@ def refused(wanted: Iterable[Variant], available_bytes: int) -> dict[str, Failur
                 reason=(
                     f"too large for this machine: building needs at least {units.data_size(needed)} of memory "
                     f"({BUILD_COPIES} copies of {units.data_size(weights)} of weights, {units.data_size(activations)} "
-                    f"of activations), and {units.data_size(available_bytes)} are available; choose a smaller width, "
-                    "resolution or batch"
+                    f"of activations), and {units.data_size(available_bytes)} are available; choose a smaller "
+                    f"{smaller}"
                 ),
             )
     return found

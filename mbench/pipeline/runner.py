@@ -36,7 +36,6 @@ from mbench.core.errors import (
 from mbench.core.machine_types import Device, DeviceKind, Host, Target
 from mbench.core.progress import Progress
 from mbench.core.records import Failure, Record, Result, Variant
-from mbench.core.settings import Settings
 from mbench.core.version import VERSION
 from mbench.devices import registry
 from mbench.devices.registry import DeviceChoice
@@ -100,7 +99,7 @@ def run(job: Job, progress: Progress) -> Record:
         progress.note(note)
     _begin(job, record)
     try:
-        wanted = [_variant(name, job.settings) for name in (*left, *unkept)]
+        wanted = job.named((*left, *unkept))
         too_large = room.refused(wanted, system_limits.available_bytes())
         for name in too_large:
             progress.stage(name, "failed", 1.0)
@@ -161,10 +160,6 @@ def _take_back(job: Job) -> None:
             artifacts.beside(job.path).rmdir()
 
 
-def _variant(name: str, settings: Settings) -> Variant:
-    return variants.parse(name, batch=settings.batch, dtype=settings.dtype)
-
-
 def _without_retried(record: Record) -> Record:
     """Leave out the failures of variants that will be tried again: those without a result."""
     again = set(record.unfinished())
@@ -187,6 +182,7 @@ def begun(job: Job) -> Record:
         device=Device(kind=kind, name=name, missing={"calibration": NOT_YET if runs else COMPILE_ONLY}),
         settings=job.settings,
         labels=job.labels,
+        imported=tuple(network for network in job.networks if network.imported),
     )
 
 
@@ -306,6 +302,7 @@ def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: floa
         address=device.address,
         counted=counted_target(before.target, device.kind) if settings.counts and left else None,
         settings=settings,
+        networks=_networks(path, before),
         path=path,
         use_cache=use_cache,
         build_timeout_s=build_timeout_s,
@@ -313,6 +310,26 @@ def resumed(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: floa
         choices=choices,
         before=before,
     )
+
+
+def _networks(path: Path, before: Record) -> tuple[Variant, ...]:
+    """Return the networks that a record was to have; it describes imported ones, and all that it has.
+
+    Raises:
+        UsageError: the name of another is not a network's.
+    """
+    known = {network.name: network for network in before.imported}
+    settings = before.settings
+    if not before.unfinished():
+        had = (result.variant for result in before.results)
+        known |= {each.name: msgspec.structs.replace(each, digest=None) for each in had}
+    try:
+        return tuple(
+            known.get(name) or variants.parse(name, batch=settings.batch, dtype=settings.dtype)
+            for name in settings.variants
+        )
+    except UsageError as error:
+        raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
 
 
 def _refuse_others(path: Path, before: Record, machine: Host, choices: Choices) -> None:

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from mbench.core import units
 from mbench.core.machine_types import Figure, Host, Target
+from mbench.core.records import Variant
 from mbench.devices.doctor import Check
 from mbench.hardware import targets as registry
 from mbench.networks import architectures, costs
-from mbench.networks import variants as networks
-from mbench.terminal import record_tables
+from mbench.terminal import layer_tables, record_tables
 from mbench.terminal.table import text
 
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "red"}
@@ -25,6 +25,11 @@ PARAMS_NOTE = (
     "counts them (arXiv:1704.04861, table 2), without biases and BatchNorm. Any width multiplier from 0.01 to 2.0 and "
     "any resolution from 32 to 4096 is a variant. Channels are rounded to a multiple of 8, in MobileNetV1 down to a "
     "whole number; there are at least 8."
+)
+
+FILE_NOTE = (
+    "MACs: multiply-adds of one run. Params: weights of convolutions and of fully connected layers, without biases. "
+    "Weights: bytes of all parameters. Moved: bytes that are read and written beside them."
 )
 
 
@@ -36,12 +41,12 @@ class Listing:
     data: Any
 
 
-def variants(names: Sequence[str]) -> Listing:
+def variants(networks: Sequence[Variant]) -> Listing:
     """Return networks with their multiply-adds and parameters."""
     table = record_tables.ruled("Variants", ("variant",), ("MACs", "params", "weights", "layers"))
     data = []
-    for name in names:
-        specs = architectures.layers(networks.parse(name))
+    for network in networks:
+        name, specs = network.name, architectures.layers(network)
         cost = costs.total(costs.of_layer(spec) for spec in specs)
         weights = units.data_size(cost.weight_bytes)
         record_tables.add_row(table, name, units.count(cost.macs), units.count(cost.params), weights, str(len(specs)))
@@ -49,12 +54,13 @@ def variants(names: Sequence[str]) -> Listing:
     return Listing([table, text(PARAMS_NOTE)], data)
 
 
-def layers(name: str) -> Listing:
-    """Return the layers of one network, and the split by kind of layer."""
-    specs = architectures.layers(networks.parse(name))
+def layers(network: Variant) -> Listing:
+    """Return the layers of one network, and the split by kind of layer; of an imported one, with its bytes."""
+    name, specs = network.name, architectures.layers(network)
     data = [{**dataclasses.asdict(spec), **dataclasses.asdict(costs.of_layer(spec))} for spec in specs]
     split = {op: dataclasses.asdict(cost) for op, cost in costs.split_by_op(specs).items()}
-    parts = [record_tables.layers_table(specs, title=name), text(PARAMS_NOTE)]
+    shown = layer_tables.with_bytes if network.imported else layer_tables.layers_table
+    parts = [shown(specs, title=name), text(FILE_NOTE if network.imported else PARAMS_NOTE)]
     return Listing(parts, {"name": name, "layers": data, "by_op": split})
 
 

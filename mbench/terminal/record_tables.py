@@ -8,20 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from mbench.analysis import headline, instruction_counts, labels, pairs
 from mbench.core import units
 from mbench.core.records import Numerics, Record
-from mbench.networks import costs
-from mbench.networks.layers import LayerSpec
 from mbench.terminal import count_tables, details, merging, sustained_lines, totals
 from mbench.terminal.table import add_row, ruled, text
 from mbench.terminal.totals import NetworkRow
 
-__all__ = ["add_row", "layers_table", "record_tables", "ruled"]
+__all__ = ["add_row", "record_tables", "ruled"]
 
 SLOWEST = 6
 SCREEN = 24 - 2
@@ -71,40 +68,6 @@ class _Layers:
                 return
 
 
-def layers_table(specs: Sequence[LayerSpec], *, title: str | None = None) -> RenderableType:
-    """Return a network's layers with their multiply-adds and parameters, and how these split by kind of layer."""
-    layers = ruled(title or "Layers", ("layer", "op"), ("output", "stride", "MACs", "params"))
-    for spec in specs:
-        cost = costs.of_layer(spec)
-        add_row(
-            layers,
-            spec.name,
-            spec.op,
-            units.shape(spec.output_shape),
-            units.sides(spec.stride),
-            units.count(cost.macs),
-            units.count(cost.params),
-        )
-    return Group(layers, _split(specs))
-
-
-def _split(specs: Sequence[LayerSpec]) -> Table:
-    split = costs.split_by_op(specs)
-    whole = costs.total(split.values())
-    table = ruled("By kind of layer", ("op",), ("MACs", "share", "params", "share"))
-    for op, cost in split.items():
-        add_row(table, op, *_shares(cost, whole))
-    add_row(table, "all", *_shares(whole, whole))
-    return table
-
-
-def _shares(part: costs.Costs, whole: costs.Costs) -> tuple[str, ...]:
-    pairs_ = ((part.macs, whole.macs), (part.params, whole.params))
-    return tuple(
-        text for own, total in pairs_ for text in (units.count(own), units.percent(pairs.ratio(own, total), 2))
-    )
-
-
 def _origin(record: Record) -> Text:
     target, device, settings = record.target, record.device, record.settings
     threads = None if instruction_counts.emulated(record) else labels.threads(record)
@@ -147,8 +110,11 @@ def _twins(record: Record) -> Iterator[Text]:
         if said and result.variant.name not in paired:
             yield text(f"{result.variant.name}: {said}.")
     others = [other for _, other in pairs.unpaired(record)]
-    if others:
-        yield text(f"To compare the kinds of convolution, run also: {', '.join(others)}.")
+    named = [other.name for other in others if not other.imported]
+    if named:
+        yield text(f"To compare the kinds of convolution, run also: {', '.join(named)}.")
+    if len(named) < len(others):
+        yield text("To compare the kinds of convolution, run the file with --standard.")
 
 
 def _achieved(found: Sequence[pairs.Pair]) -> str:

@@ -15,7 +15,7 @@ from mbench.measure import activity
 from mbench.terminal import record_tables
 from mbench.terminal.listings import Listing
 from mbench.terminal.table import text
-from mbench.tuning.choice_files import InPlace, Network, TunedKernel
+from mbench.tuning.choice_files import InPlace, TimedNetwork, TunedKernel
 from mbench.tuning.plans import Candidate
 from mbench.tuning.tuning_result import KernelFound, TuningResult
 
@@ -73,7 +73,7 @@ def _table(found: Sequence[KernelFound]) -> RenderableType:
     return table
 
 
-def _networks(networks: Sequence[Network]) -> RenderableType:
+def _networks(networks: Sequence[TimedNetwork]) -> RenderableType:
     table = record_tables.ruled("Networks", ("network",), ("rules", "tuned", "ratio"))
     for network in networks:
         record_tables.add_row(table, network.variant, *_times(network.default_seconds, network.seconds))
@@ -99,10 +99,10 @@ def _failures(result: TuningResult) -> list[Text]:
     return [*lines, *([text(f"{candidates} candidates could not be timed and were left out")] if candidates else [])]
 
 
-def _disturbed(entries: Sequence[TunedKernel], networks: Sequence[Network]) -> Iterator[Text]:
+def _disturbed(entries: Sequence[TunedKernel], networks: Sequence[TimedNetwork]) -> Iterator[Text]:
     """Yield a warning of what was timed while other processes ran."""
     placed = [entry.in_place for entry in entries if entry.in_place]
-    kinds: dict[str, Sequence[TunedKernel | InPlace | Network]] = {
+    kinds: dict[str, Sequence[TunedKernel | InPlace | TimedNetwork]] = {
         "kernels were timed": entries,
         "kernels were timed in their networks": placed,
         "networks were timed": networks,

@@ -113,7 +113,7 @@ class TunedKernel(_ChoiceStruct, frozen=True, kw_only=True):
         return self.differs and (self.in_place is None or self.in_place.high_ratio < 1)
 
 
-class Network(_ChoiceStruct, frozen=True, kw_only=True):
+class TimedNetwork(_ChoiceStruct, frozen=True, kw_only=True):
     """A whole network at one number of threads, made by rule and as tuned, in turns."""
 
     variant: ChoiceText
@@ -142,7 +142,7 @@ class File(_ChoiceStruct, frozen=True, kw_only=True):
     mcpu: ChoiceText
     """LLVM's name for it, or the GPU's architecture."""
     kernels: tuple[TunedKernel, ...] = ()
-    networks: tuple[Network, ...] = ()
+    networks: tuple[TimedNetwork, ...] = ()
 
     def find(self, kernel: str, threads: int) -> TunedKernel | None:
         """Return the entry of a kernel at a number of threads."""
@@ -153,7 +153,7 @@ class File(_ChoiceStruct, frozen=True, kw_only=True):
         kept = [other for other in self.kernels if other.key != entry.key]
         return msgspec.structs.replace(self, kernels=tuple(sorted([*kept, entry], key=lambda one: one.key)))
 
-    def with_network(self, network: Network) -> File:
+    def with_network(self, network: TimedNetwork) -> File:
         """Return the file with a network added, or replaced where it has the same one at as many threads."""
         kept = [other for other in self.networks if other.key != network.key]
         return msgspec.structs.replace(self, networks=tuple(sorted([*kept, network], key=lambda one: one.key)))

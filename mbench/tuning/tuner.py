@@ -25,14 +25,14 @@ from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import BuildError, MeasureError
 from mbench.core.machine_types import Host, Target
 from mbench.core.progress import Note, Progress
+from mbench.core.records import Variant
 from mbench.core.version import VERSION
 from mbench.devices.local import LocalDevice
 from mbench.hardware import platforms
 from mbench.hardware.targets import as_run_here
 from mbench.measure.duel import Arena
-from mbench.networks import variants
 from mbench.tuning import choice_files, in_network, jobs
-from mbench.tuning.choice_files import File, InPlace, MadeWith, Network, TunedKernel
+from mbench.tuning.choice_files import File, InPlace, MadeWith, TimedNetwork, TunedKernel
 from mbench.tuning.plans import Candidate, Task
 from mbench.tuning.search import Bench, Search
 from mbench.tuning.timer import LocalTimer
@@ -56,7 +56,7 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     """What it is measured on."""
     mcpu: str
     """LLVM's name for that, or the GPU's architecture."""
-    variants: tuple[str, ...]
+    networks: tuple[Variant, ...]
     dtype: str = "float32"
     threads: int
     tries: int
@@ -69,6 +69,11 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     build_timeout_s: float = builders.TIMEOUT_S
     """How long one network may take to build."""
     file: Path
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the networks."""
+        return tuple(network.name for network in self.networks)
 
 
 class Tuner:
@@ -117,13 +122,10 @@ class Tuner:
             BuildError: a network could not be lowered.
         """
         job = self.job
-        note(f"finding the kernels of {len(job.variants)} networks")
-        lowering = {
-            name: functools.partial(jobs.tasks, variants.parse(name, dtype=job.dtype), job.target)
-            for name in job.variants
-        }
+        note(f"finding the kernels of {len(job.networks)} networks")
+        lowering = {each.name: functools.partial(jobs.tasks, each, job.target) for each in job.networks}
         found = self._compilers.all_of(lowering, job.build_timeout_s)
-        tasks = merged(task for name in job.variants for task in found[name].answer())
+        tasks = merged(task for name in lowering for task in found[name].answer())
         listing = {task.kernel: functools.partial(jobs.tiles, task.function, job.target, job.tries) for task in tasks}
         listed = self._compilers.all_of(listing, job.timeout_s)
         answers = [(task, *listed[task.kernel].answer()) for task in tasks]
@@ -152,10 +154,10 @@ class Tuner:
         found = [(search, self.file.find(search.task.kernel, self.job.threads)) for search in self.searches]
         return [(search, entry) for search, entry in found if entry is not None]
 
-    def networks(self) -> list[Network]:
+    def networks(self) -> list[TimedNetwork]:
         """Return what is known of the job's networks as a whole, in its order."""
         found = {network.variant: network for network in self.file.networks if network.threads == self.job.threads}
-        return [found[name] for name in self.job.variants if name in found]
+        return [found[name] for name in self.job.names if name in found]
 
     def _is_known(self, search: Search) -> bool:
         entry = self.file.find(search.task.kernel, self.job.threads)
@@ -205,9 +207,8 @@ class Tuner:
         timed = {network.variant for network in self.networks()}
         followed = [search for search, entry in self.entries() if entry.wins]
         new = self._untimed()
-        return [
-            name for name in self.job.variants if _serve(new, name) or (name not in timed and _serve(followed, name))
-        ]
+        names = self.job.names
+        return [name for name in names if _serve(new, name) or (name not in timed and _serve(followed, name))]
 
     def _untimed(self) -> list[Search]:
         return [search for search, entry in self.entries() if entry.differs and entry.in_place is None]
@@ -269,19 +270,14 @@ class Tuner:
 
     def _built(self, names: Sequence[str], choices: Choices, progress: Progress) -> dict[str, Artifact]:
         """Return the artifacts of the networks that can be built."""
-        wanted = [variants.parse(name, dtype=self.job.dtype) for name in names]
+        wanted = [network for network in self.job.networks if network.name in names]
 
         def report(name: str, stage: str, fraction: float) -> None:
             if stage == "compiling":
                 progress.stage(name, "building", fraction)
 
         built = builders.build_all(
-            wanted,
-            self.job.target,
-            report,
-            use_cache=True,
-            choices=choices,
-            timeout_s=self.job.build_timeout_s,
+            wanted, self.job.target, report, use_cache=True, choices=choices, timeout_s=self.job.build_timeout_s
         )
         for name, one in built.items():
             if isinstance(one, records.Failure):
@@ -309,9 +305,9 @@ class Tuner:
                 )
                 self.file = self.file.with_entry(msgspec.structs.replace(entry, in_place=placed))
 
-    def _network(self, name: str, timed: in_network.NetworkTimings) -> Network:
+    def _network(self, name: str, timed: in_network.NetworkTimings) -> TimedNetwork:
         found = in_network.ratio([timed.whole])
-        return Network(
+        return TimedNetwork(
             variant=name,
             threads=self.job.threads,
             default_seconds=found.default_s,

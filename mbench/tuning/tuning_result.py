@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench.tuning.choice_files import Network, TunedKernel
+from mbench.tuning.choice_files import TimedNetwork, TunedKernel
 
 
 class TuningFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class TuningResult(msgspec.Struct, frozen=True, kw_only=True):
     kernels: tuple[KernelFound, ...]
     waiting: tuple[str, ...]
     """Kernels that are not tuned yet."""
-    networks: tuple[Network, ...]
+    networks: tuple[TimedNetwork, ...]
     """Whole networks, by rule and as tuned."""
     failures: tuple[TuningFailure, ...]
 

@@ -73,3 +73,15 @@ def test_two_records_of_one_build_are_told_and_other_builds_are_not() -> None:
     assert causes.of_network(RESULT, RESULT) == ("both are the same build",)
     other = msgspec.structs.replace(RESULT, artifact=msgspec.structs.replace(RESULT.artifact, digest="1" * 64))
     assert causes.of_network(RESULT, other) == ()
+
+
+def test_another_file_of_the_users_is_named() -> None:
+    def of_file(**parameters: str) -> Result:
+        own = msgspec.structs.replace(RESULT.variant, source="onnx", parameters=dict(parameters))
+        return msgspec.structs.replace(RESULT, variant=own)
+
+    one = of_file(file_sha256="a", content_sha256="b")
+    assert causes.of_network(one, of_file(file_sha256="c", content_sha256="d")) == ("the user's files differ",)
+    [anew] = causes.of_network(one, of_file(file_sha256="a", content_sha256="d"))
+    assert anew == "the user's file was imported with other inputs or versions"
+    assert causes.of_network(one, one) == ("both are the same build",)

@@ -14,7 +14,7 @@ from mbench.core.machine_types import Host, Target
 from mbench.hardware import targets
 from mbench.measure import activity
 from mbench.tuning import choice_files
-from mbench.tuning.choice_files import File, InPlace, MadeWith, Network, TimedChoice, TunedKernel
+from mbench.tuning.choice_files import File, InPlace, MadeWith, TimedChoice, TimedNetwork, TunedKernel
 
 KERNEL = "conv2d_nhwc_1x14x14x512_k1x1_s1_p0_512"
 HOST: Host = factory.record().host
@@ -38,8 +38,8 @@ def placed(high_ratio: float) -> InPlace:
     )  # fmt: skip
 
 
-def network(**changes: object) -> Network:
-    made = Network(
+def network(**changes: object) -> TimedNetwork:
+    made = TimedNetwork(
         variant="mobilenet_v1_1.0_224", threads=2, default_seconds=6e-3, seconds=5e-3, mcpu="znver4",
         made_with=MadeWith(mbench="0.1.0", tvm="0.27.0", date="2026-01-31"),
     )  # fmt: skip

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import collections
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
+from mbench.api import run as run_api
+from mbench.api import tune as tune_api
 from mbench.cli import main, options
 from mbench.cli.run import run
+from mbench.cli.tune import tune
 from mbench.core.errors import UsageError
-from mbench.core.run_options import RunOptions
+from mbench.core.run_options import RunOptions, TuneOptions
 
 OWN = {"-o", "--device", "--html", "--markdown", "--timeout"}
 """Options that each command explains in its own words."""
@@ -66,3 +71,25 @@ def test_what_is_no_time_under_load_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"^--sustain .*: expected a time of more than 0 and up to a day"):
         run.make_context("run", ["--sustain", text])
     assert run.make_context("run", []).params["sustain_s"] is None
+
+
+@pytest.mark.parametrize(
+    ("command", "home", "kind"), [(run, run_api, RunOptions), (tune, tune_api, TuneOptions)], ids=["run", "tune"]
+)
+def test_how_a_file_is_imported_is_asked_of_the_api(
+    command: click.Command, home: Any, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def api(networks: Any, **how: Any) -> None:
+        asked.append((networks, how["options"]))
+        raise UsageError("enough")
+
+    monkeypatch.setattr(home, command.name or "", api)
+    words = ["net.onnx", "--input-shape", "image=1,3,8,8", "--input-shape", "mask=1,8", "--input", "in.npz"]
+    with pytest.raises(UsageError, match="enough"):
+        command.main(words, standalone_mode=False)
+    [(networks, found)] = asked
+    assert networks == ("net.onnx",)
+    assert type(found) is kind
+    assert (found.input_shapes, found.inputs) == (("image=1,3,8,8", "mask=1,8"), Path("in.npz"))

@@ -89,7 +89,7 @@ def interrupted(tmp_path: Path) -> Path:
         ("--compile-only", "--compile-only"),
         ("--output elsewhere", "--output"),
         ("--targets elsewhere", "--targets"),
-        ("mobilenet_v1_1.0_224", "VARIANT"),
+        ("mobilenet_v1_1.0_224", "NETWORK"),
     ],
 )
 def test_resume_takes_no_other_settings(run: Mbench, interrupted: Path, options: str, named: str) -> None:

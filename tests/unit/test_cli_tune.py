@@ -33,7 +33,7 @@ def command(run: Mbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cal
 
 V = A
 WRONG = {
-    "": ("Missing argument 'VARIANT...'",),
+    "": ("Missing argument 'NETWORK...'",),
     "resnet50": ("'resnet50' is not known",),
     f"{V} --target x86_65": ("target 'x86_65' is not known",),
     f"{V} --target cuda_sm90": ("target 'cuda_sm90': ", "choices are tuned where they can be measured"),

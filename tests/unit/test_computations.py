@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from tvm import ir, te, tirx
+from tvm import te
 
-from mbench.compile import computations, expressions
-from mbench.networks import operations
+from mbench.compile import computations
+from mbench.compile.axis_computations import Laid
 
 Tensors = Sequence[np.ndarray]
 
@@ -40,77 +39,17 @@ def check(write: Callable[..., te.Tensor], value: Callable[..., torch.Tensor], g
     np.testing.assert_allclose(computed(write, given), value(*doubles(given)).numpy(), rtol=2e-5, atol=2e-5)
 
 
-# ------------------------------------------------------------------------------------------------- element by element
-ELEMENTS: dict[str, tuple[dict[str, float], Callable[..., torch.Tensor]]] = {
-    "add": ({}, torch.add),
-    "subtract": ({}, torch.sub),
-    "multiply": ({}, torch.mul),
-    "divide": ({}, torch.div),
-    "maximum": ({}, torch.maximum),
-    "minimum": ({}, torch.minimum),
-    "clip": ({"low": -0.5, "high": 0.75}, lambda x: x.clamp(-0.5, 0.75)),
-    "scale": ({"factor": 0.125}, lambda x: x * 0.125),
-    "relu": ({}, functional.relu),
-    "relu6": ({}, functional.relu6),
-    "hard_sigmoid": ({}, functional.hardsigmoid),
-    "hard_swish": ({}, functional.hardswish),
-    "sigmoid": ({}, torch.sigmoid),
-    "silu": ({}, functional.silu),
-    "gelu": ({}, functional.gelu),
-    "gelu_tanh": ({}, lambda x: functional.gelu(x, approximate="tanh")),
-    "tanh": ({}, torch.tanh),
-}
-BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
-
-
-def elements(name: str, attributes: dict[str, float]) -> Callable[..., te.Tensor]:
-    def write(*read: te.Tensor) -> te.Tensor:
-        return computations.chain(
-            read[0].shape,
-            lambda *at: computations.EXPRESSIONS[name](attributes, [each(*at) for each in read], "float32"),
-        )
-
-    return write
-
-
-def test_every_operation_element_by_element_is_written_and_checked_here() -> None:
-    known = {name for name, operation in operations.OPERATIONS.items() if operation.elementwise}
-    assert set(computations.EXPRESSIONS) == set(ELEMENTS) == known
-
-
-@pytest.mark.parametrize("name", ELEMENTS)
-def test_operations_element_by_element(name: str) -> None:
-    attributes, value = ELEMENTS[name]
-    given = [4 * array for array in arrays(*[(5, 37)] * (2 if name in BINARY else 1))]
-    check(elements(name, attributes), value, given)
-
-
-@pytest.mark.parametrize("name", ELEMENTS)
-def test_operations_read_their_operands_as_often_as_they_are_said_to(name: str) -> None:
-    """What a kernel's expression grows by; see `networks.kernels`."""
-    read = [tirx.Var(each, "float32") for each in ("x", "y")[: 2 if name in BINARY else 1]]
-    value = computations.EXPRESSIONS[name](ELEMENTS[name][0], read, "float32")
-    nodes = list(expressions.walk(value))
-    assert [sum(each.same_as(node) for node in nodes) for each in read] == [operations.of(name).reads] * len(read)
-    assert any(isinstance(node, ir.Call) for node in nodes) == operations.of(name).calls
-
-
-@pytest.mark.parametrize(("low", "high"), [(-math.inf, 0.5), (0.5, math.inf), (-math.inf, math.inf)])
-def test_a_clip_may_be_open(low: float, high: float) -> None:
-    check(elements("clip", {"low": low, "high": high}), lambda x: x.clamp(low, high), arrays((3, 20)))
-
-
 @pytest.mark.parametrize("shape", [(2, 4, 5, 6), (1, 4, 5, 6), (2, 1, 1, 6), (1, 1, 1, 1), (6,), (5, 1)])
 def test_what_is_read_broadcasts_from_its_last_axes(shape: tuple[int, ...]) -> None:
     def write(x: te.Tensor, other: te.Tensor) -> te.Tensor:
-        return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(other, at))
+        return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(Laid(other), at))
 
     check(write, torch.add, arrays((2, 4, 5, 6), shape))
 
 
 def test_an_image_may_be_read_as_it_comes() -> None:
     def write(x: te.Tensor, other: te.Tensor) -> te.Tensor:
-        return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(other, at, channels_first=True))
+        return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(Laid(other), at, last=True))
 
     check(write, lambda x, other: x + other.permute(0, 2, 3, 1), arrays((2, 4, 5, 6), (2, 6, 4, 5)))
 

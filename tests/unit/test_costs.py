@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mbench.core.errors import UsageError
-from mbench.networks import architectures, costs, kernels, torch_network, variants
+from mbench.networks import architectures, costs, kernels, torch_network, torch_operations, variants
 from mbench.networks.graph import Node
 
 
@@ -110,17 +110,17 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[int, torch
     found: dict[str, tuple[int, torch.Tensor]] = {}
 
     def watched(op: str) -> None:
-        own = torch_network.OPERATIONS[op]
+        own = torch_operations.OPERATIONS[op]
 
-        def compute(node: Node, batch: int, *given: torch.Tensor) -> torch.Tensor:
+        def compute(node: Node, *given: torch.Tensor) -> torch.Tensor:
             with FlopCounterMode(display=False) as counter:
-                value: torch.Tensor = own(node, batch, *given)
+                value: torch.Tensor = own(node, *given)
             found[node.name] = (counter.get_total_flops(), value)
             return value
 
-        monkeypatch.setitem(torch_network.OPERATIONS, op, compute)
+        monkeypatch.setitem(torch_operations.OPERATIONS, op, compute)
 
-    for op in list(torch_network.OPERATIONS):
+    for op in list(torch_operations.OPERATIONS):
         watched(op)
     with torch_network.one_thread():
         yield found

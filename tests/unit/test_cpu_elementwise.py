@@ -19,7 +19,8 @@ from kernel_cases import AVX2, AVX512, MACHINES, Conv
 from tvm import te, tirx, topi
 from tvm.ir.prim import expr as prim
 
-from mbench.compile import computations
+from mbench.compile import computations, elements
+from mbench.compile.axis_computations import Laid
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
@@ -43,8 +44,8 @@ class Move:
 def chained(name: str) -> Callable[..., te.Tensor]:
     def write(x: te.Tensor, *others: te.Tensor) -> te.Tensor:
         def value(*at: Any) -> Any:
-            operands = [x(*at), *(computations.broadcast(other, at) for other in others)]
-            return computations.EXPRESSIONS[name]({}, operands, "float32")
+            operands = [x(*at), *(computations.broadcast(Laid(other), at) for other in others)]
+            return elements.EXPRESSIONS[name]({}, operands, "float32").astype(str(x.dtype))
 
         return computations.chain(x.shape, value)
 
@@ -216,5 +217,5 @@ def test_what_reduces_is_left_to_others() -> None:
 
 def test_what_is_not_understood_is_left_to_the_fallback() -> None:
     x = te.placeholder((3, 20), "float32", "x")
-    scheduled = schedule(te.create_prim_func([x, te.compute((3, 20), lambda i, j: tirx.sin(x[i, j]))]), AVX2)
+    scheduled = schedule(te.create_prim_func([x, te.compute((3, 20), lambda i, j: tirx.atan(x[i, j]))]), AVX2)
     assert (scheduled.rule, bool(scheduled.reason)) == ("fallback", True)

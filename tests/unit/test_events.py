@@ -90,7 +90,7 @@ class Vm:
 
 
 def instrument(device: Device, **vm: bool) -> events.EventInstrument:
-    found = events.EventInstrument(Vm(device, **vm), {"main": None}, device)
+    found = events.EventInstrument(Vm(device, **vm), {"main": ("image",)}, device)
     found._queue = events.Queue(device, device.clock)
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from mbench.networks import folding, torch_network
 from mbench.networks.graph import Graph
@@ -103,3 +104,35 @@ def test_a_wrong_statistic_is_seen() -> None:
         torch_network.run(each, given, examples) for each, given in ((graph, drawn), (folded.graph, parameters))
     )
     assert np.abs(seen.numpy() - expected.numpy()).max() > 1e-3
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_batch_norm_becomes_part_of_a_transposed_convolution(groups: int) -> None:
+    builder = GraphBuilder()
+    x, weight = builder.input("x", (1, 4, 5, 6)), builder.parameter("weight", (4, 6 // groups, 3, 2))
+    y = builder.add("conv2d_transpose", "up", x, weight, strides=(2, 1), padding=(0, 0, 0, 0), output_padding=(0, 0),
+                    dilation=(1, 1), groups=groups)  # fmt: skip
+    graph = builder.graph(builder.batch_norm("norm", y))
+    folded = folding.fold(graph)
+    assert [node.op for node in folded.graph.nodes] == ["conv2d_transpose"]
+    drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
+    given = folded.parameters(drawn)
+    [before], [after] = (
+        torch_network.run(each, own, examples) for each, own in ((graph, drawn), (folded.graph, given))
+    )
+    torch.testing.assert_close(before, after)
+
+
+def test_what_is_compiled_is_simplified_and_has_outputs_as_people_have_them() -> None:
+    builder = GraphBuilder()
+    x = builder.add("pad", "pad", builder.input("x", (1, 4, 5, 6)), widths=((0, 0), (0, 0), (1, 1), (1, 1)),
+                    mode="constant", value=0.0)  # fmt: skip
+    graph = builder.graph(builder.convolution("conv", x, 8, kernel=3, padding=(0, 0, 0, 0)))
+    folded = folding.as_compiled(graph)
+    assert [node.op for node in folded.graph.nodes] == ["conv2d", "permute"]
+    drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
+    [before], [after] = (
+        torch_network.run(each, own, examples)
+        for each, own in ((graph, drawn), (folded.graph, folded.parameters(drawn)))
+    )
+    torch.testing.assert_close(before, after)

@@ -106,6 +106,19 @@ def test_parts_of_a_block_are_named_by_what_they_do() -> None:
     assert list(fused(fusing.plan(block.graph(), AVX2))) == ["block.expand_dw"]
 
 
+def test_a_name_of_several_that_no_record_holds_is_that_of_the_first() -> None:
+    graph = LARGE.graph()
+    long = {node.name: f"{node.name}.{'x' * 90}" for node in graph.nodes}
+    nodes = tuple(
+        dataclasses.replace(
+            node, name=long[node.name], inputs=tuple(long.get(each, each) for each in node.inputs), block=None
+        )
+        for node in graph.nodes
+    )
+    renamed = dataclasses.replace(graph, nodes=nodes, outputs=tuple(long[name] for name in graph.outputs))
+    assert list(fused(fusing.plan(renamed, AVX2))) == [long["block.expand"]]
+
+
 def test_what_another_kernel_reads_is_not_kept_inside() -> None:
     builder = GraphBuilder()
     x = builder.convolution("stem", builder.input("image", (1, 3, 112, 112)), 16, norm=None)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mbench.networks import graph as graphs
 from mbench.networks.graph import Graph, GraphError, Node, TensorType
 
 IMAGE = TensorType(shape=(1, 3, 4, 4))
@@ -104,3 +105,21 @@ def test_parameters_are_in_the_order_in_which_they_are_read() -> None:
     w, v = TensorType(shape=(3,)), TensorType(shape=(4,))
     after = graph(node("a", "x", "v"), node("c", "a", "w"), w=w, v=v).rewritten(lambda each: (each,))
     assert list(after.parameters) == ["v", "w"]
+
+
+def test_floating_point_values_take_another_type_and_indices_keep_theirs() -> None:
+    nodes = (
+        Node(
+            name="row", op="gather", inputs=("table", "places"), shape=(2, 4), dtype="float64", attributes={"axis": 0}
+        ),
+        Node(name="half", op="cast", inputs=("row",), shape=(2, 4), dtype="float16", attributes={"to": "float16"}),
+        Node(name="place", op="cast", inputs=("half",), shape=(2, 4), dtype="int64", attributes={"to": "int64"}),
+    )
+    table, places = TensorType(shape=(7, 4), dtype="float64"), TensorType(shape=(2,), dtype="int64")
+    made = graphs.retyped(
+        Graph(inputs={"places": places}, parameters={"table": table}, nodes=nodes, outputs=("place",)), "float32"
+    )
+    assert [(node.dtype, node.attributes.get("to")) for node in made.nodes] == [
+        ("float32", None), ("float32", "float32"), ("int64", "int64"),
+    ]  # fmt: skip
+    assert (made.parameters["table"].dtype, made.inputs["places"].dtype) == ("float32", "int64")

@@ -92,6 +92,19 @@ TESTED_ELSEWHERE = {
     ),
     "core/field_types.py": ("unit/test_records.py", "types of fields, no code"),
     "measure/observation.py": ("unit/test_layer_counts.py", "types of what a device saw, no code"),
+    **{
+        f"networks/importers/{name}.py": ("unit/test_onnx_operations.py", "ONNX's own tests run all of them")
+        for name in ("onnx_elements", "onnx_layer", "onnx_shapes", "onnx_types", "onnx_windows", "forms")
+    },
+    **{
+        f"networks/importers/{name}.py": ("unit/test_export_operations.py", "every operation is compared with torch's")
+        for name in ("export_elements", "export_layer", "export_shapes", "export_windows")
+    },
+    "networks/importers/imported.py": ("unit/test_front_ends.py", "a type: what a front end gives"),
+    "networks/importers/programs.py": (
+        "unit/test_export_file.py",
+        "programs of files; of functions: test_module_function.py",
+    ),
     "networks/families/": ("unit/test_families.py", "networks as strings, beside timm's and torchvision's"),
     "page/view_types.py": ("unit/test_views.py", "types of what a page is given, no code"),
 }

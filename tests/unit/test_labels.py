@@ -12,6 +12,8 @@ from conftest import Mbench
 from mbench.analysis import labels
 from mbench.analysis.waterfall import Cause, Part
 from mbench.core import record_files
+from mbench.core.records import Variant
+from mbench.networks import variants
 from mbench.page import drawing, report, templates
 
 
@@ -20,6 +22,22 @@ def test_a_network_of_another_family_has_a_name() -> None:
         factory.record().results[0].variant, family="mobilenet_v9", parameters={"size": "large", "depth": 2}
     )
     assert labels.variant(variant) == "mobilenet_v9 large 2"
+
+
+OWN = Variant(
+    name="net_b8", source="onnx", family="net", parameters={"producer": "a tool", "content_sha256": "0" * 64},
+    convolution="depthwise_separable", batch=8, dtype="float32",
+)  # fmt: skip
+
+
+def test_an_imported_network_is_called_as_its_file() -> None:
+    twin = variants.paired_with(OWN)
+    assert twin is not None
+    assert (labels.variant(OWN), labels.variant(twin)) == ("net, batch 8", "net, standard convolutions, batch 8")
+    assert labels.variant(msgspec.structs.replace(OWN, name="net")) == "net"
+    assert labels.both(OWN, twin) == "mbench run FILE.onnx --standard"
+    one, other = (variants.parse(name) for name in factory.PAIR)
+    assert labels.both(one, other) == f"mbench run {one.name} {other.name}"
 
 
 def test_threads_are_named_where_they_compute() -> None:

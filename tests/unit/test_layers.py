@@ -95,3 +95,22 @@ def test_a_convolution_whose_output_is_only_seen_otherwise_keeps_its_four_sides(
     found = layers.of_graph(builder.graph(builder.linear("fc", builder.add("reshape", "flat", head, shape=(1, 16)), 4)))
     assert [spec.output_shape for spec in found] == [(1, 8, 1, 1), (1, 16, 1, 1), (1, 4)]
     assert found[-1].inputs == ("head",)
+
+
+def test_operations_of_users_files_are_kinds_of_their_own() -> None:
+    builder = GraphBuilder()
+    x = builder.convolution("conv", builder.input("x", (1, 3, 6, 6)), 8, norm=None)
+    weight = builder.parameter("weight", (8, 2, 3, 2))
+    y = builder.add("conv2d_transpose", "up", x, weight, strides=(2, 3), padding=(0, 0, 0, 0), output_padding=(0, 0),
+                    dilation=(1, 1), groups=2)  # fmt: skip
+    y = builder.add("resize2d", "larger", y, size=(26, 34), mode="nearest")
+    y = builder.add("lrn", "norm", y, size=3, alpha=1.0, beta=0.75, bias=1.0)
+    builder.add("reduce_max", "most", y, axes=(0, 1, 2, 3), keepdims=False)
+    found = {spec.name: spec for spec in layers.of_graph(builder.graph("most"))}
+    kinds = ["pointwise_conv2d", "transposed_conv2d", "resize", "norm", "reduce"]
+    assert [spec.op for spec in found.values()] == kinds
+    up = found["up"]
+    assert (up.kernel_size, up.stride, up.groups, up.params) == ((3, 2), (2, 3), 2, 8 * 2 * 3 * 2)
+    assert up.macs == 6 * 6 * 8 * 2 * 3 * 2
+    assert found["most"].output_shape == (1,)
+    assert list(record_rules.of_layers(list(found.values()), "layers")) == []

@@ -9,6 +9,7 @@ from printed import printed
 from mbench.devices.doctor import Check
 from mbench.hardware import host
 from mbench.hardware import targets as known
+from mbench.networks import variants
 from mbench.terminal import listings
 from mbench.terminal.listings import Listing
 
@@ -22,7 +23,7 @@ def words(listing: Listing) -> str:
 
 
 def test_networks_have_what_the_paper_counts() -> None:
-    listed = listings.variants(["mobilenet_v1_1.0_224", "mobilenet_v1_0.5_160"])
+    listed = listings.variants([variants.parse(name) for name in ("mobilenet_v1_1.0_224", "mobilenet_v1_0.5_160")])
     full, half = listed.data
     assert (full["name"], half["name"]) == ("mobilenet_v1_1.0_224", "mobilenet_v1_0.5_160")
     assert round(full["macs"] / 1e6) == 569  # arXiv:1704.04861, table 8
@@ -31,7 +32,7 @@ def test_networks_have_what_the_paper_counts() -> None:
 
 
 def test_layers_are_split_by_kind_as_in_the_paper() -> None:
-    listed = listings.layers("mobilenet_v1_1.0_224")
+    listed = listings.layers(variants.parse("mobilenet_v1_1.0_224"))
     whole = sum(layer["macs"] for layer in listed.data["layers"])
     shares = {op: round(100 * cost["macs"] / whole, 1) for op, cost in listed.data["by_op"].items()}
     assert abs(shares["pointwise_conv2d"] - 94.86) < 0.1  # arXiv:1704.04861, table 2

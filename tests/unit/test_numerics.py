@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mbench.core import dtypes
 from mbench.core.errors import MeasureError
 from mbench.measure import numerics
+from mbench.measure.numerics import Expected
 
 EXPECTED = np.linspace(-4, 5, 1000, dtype="float32").reshape(1, 1000)
 TOLERANCE = 1e-4
@@ -58,7 +60,7 @@ def test_an_output_that_is_not_finite_fails(value: float) -> None:
 def test_another_shape_fails(shape: tuple[int, ...]) -> None:
     seen = numerics.compare(np.zeros(shape, "float32"), EXPECTED, TOLERANCE)
     assert not seen.passed
-    assert seen.detail == f"output has shape {'x'.join(map(str, shape))}, PyTorch's has 1x1000"
+    assert seen.detail == f"output has shape {'x'.join(map(str, shape))}, the reference's has 1x1000"
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3])
@@ -66,7 +68,7 @@ def test_a_constant_reference_is_no_test(value: float) -> None:
     constant = np.full((1, 1000), value, "float32")
     seen = numerics.compare(constant, constant, TOLERANCE)
     assert not seen.passed
-    assert seen.detail == "PyTorch's output is constant: it would pass whatever the kernels do"
+    assert seen.detail == "the reference's output is constant: it would pass whatever the kernels do"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -84,10 +86,66 @@ def test_a_reference_that_is_not_finite_is_no_reference() -> None:
     expected = np.array([[1.0, np.nan]], "float32")
     seen = numerics.compare(np.ones((1, 2), "float32"), expected, 1e-4)
     assert not seen.passed
-    assert seen.detail == "PyTorch's own output is not finite: nothing to compare with"
+    assert seen.detail == "the reference's own output is not finite: nothing to compare with"
 
 
 def test_what_is_required_passes_or_is_an_error() -> None:
-    numerics.require(EXPECTED.copy(), EXPECTED, TOLERANCE)
+    numerics.require([EXPECTED.copy()], Expected(outputs=(EXPECTED,)), TOLERANCE)
     with pytest.raises(MeasureError, match=r"^wrong result: max_rel_error is 1\.78, .*; it is not timed$"):
-        numerics.require(with_one(6.0), EXPECTED, TOLERANCE)
+        numerics.require([with_one(6.0)], Expected(outputs=(EXPECTED,)), TOLERANCE)
+
+
+SECOND = np.arange(6, dtype="float32").reshape(2, 3)
+TWO = Expected(outputs=(EXPECTED, SECOND), names=("scores", "boxes"), reference="a runtime 1.0")
+
+
+def test_every_output_is_compared_and_the_worst_is_named() -> None:
+    good = numerics.worst([EXPECTED.copy(), SECOND + np.float32(1e-5)], TWO, TOLERANCE)
+    assert (good.passed, good.detail, good.reference) == (True, None, "a runtime 1.0")
+    assert good.max_rel_error == pytest.approx(2e-6, rel=0.1)  # of 5, in the second alone
+    wrong = numerics.worst([EXPECTED.copy(), SECOND + 1], TWO, TOLERANCE)
+    assert not wrong.passed
+    assert wrong.detail == "output boxes: max_rel_error is 0.2, above the tolerance 0.0001"
+    worse = numerics.worst([with_one(np.nan), SECOND + 1], TWO, TOLERANCE)
+    assert worse.detail == "output scores: 1 of 1000 outputs are not finite"
+
+
+@pytest.mark.parametrize("outputs", [(EXPECTED,), (EXPECTED, SECOND, SECOND), (SECOND, EXPECTED)])
+def test_outputs_that_are_missing_or_in_another_order_fail(outputs: tuple[np.ndarray, ...]) -> None:
+    assert not numerics.worst(outputs, TWO, TOLERANCE).passed
+
+
+def test_of_several_outputs_one_may_be_constant() -> None:
+    zeros = np.zeros((1, 4), "float32")
+    both = Expected(outputs=(EXPECTED, zeros))
+    assert numerics.worst([EXPECTED.copy(), zeros], both, TOLERANCE).passed
+    assert not numerics.worst([EXPECTED.copy(), zeros + np.float32(0.01)], both, TOLERANCE).passed
+    assert not numerics.worst([zeros, zeros], Expected(outputs=(zeros, zeros)), TOLERANCE).passed
+
+
+def test_a_reference_is_as_exact_as_the_type_that_it_computed_in() -> None:
+    near = EXPECTED * np.float32(1.01)
+    half = Expected(outputs=(EXPECTED,), dtype="float16")
+    assert not numerics.worst([near], Expected(outputs=(EXPECTED,)), TOLERANCE).passed
+    seen = numerics.worst([near], half, TOLERANCE)
+    assert (seen.passed, seen.tolerance) == (True, dtypes.of("float16").network_tolerance)
+    assert not numerics.worst([EXPECTED * np.float32(1.1)], half, TOLERANCE).passed
+
+
+def test_a_single_number_is_compared_as_it_is() -> None:
+    two, more = (np.array([[number]], "float32") for number in (2.0, 2.1))
+    assert numerics.compare(two.copy(), two, TOLERANCE).passed
+    assert not numerics.compare(more, two, TOLERANCE).passed
+
+
+def test_of_indices_the_share_that_differs_counts() -> None:
+    expected = np.arange(100_000).reshape(1, -1)
+    few, many = expected.copy(), expected.copy()
+    few[0, :9] += 50_000
+    many[0, :11] += 1
+    assert numerics.compare(few, expected, TOLERANCE).max_rel_error == pytest.approx(9e-5)
+    assert numerics.compare(few, expected, TOLERANCE).passed
+    assert not numerics.compare(many, expected, TOLERANCE).passed
+    truths = np.array([[True, False, True]])
+    assert numerics.compare(truths.copy(), truths, TOLERANCE).passed
+    assert not numerics.compare(~truths, truths, TOLERANCE).passed

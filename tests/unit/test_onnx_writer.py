@@ -55,9 +55,9 @@ def test_every_operation_computes_what_pytorch_does(writer: ModuleType, name: st
     assert error(computed(writer, graph, parameters, image), expected) < TOLERANCE
 
 
-def test_the_cases_have_every_operation(writer: ModuleType) -> None:
+def test_the_cases_have_every_operation_of_a_family(writer: ModuleType) -> None:
     seen = {node.op for name in graph_cases.CASES for node in graph_cases.graph(name).nodes}
-    assert seen == set(operations.OPERATIONS) == set(writer._OPERATIONS)
+    assert seen == set(operations.OPERATIONS) - set(operations.ONLY_IN_FILES) == set(writer._OPERATIONS)
 
 
 def test_another_weight_is_seen(writer: ModuleType) -> None:

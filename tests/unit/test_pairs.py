@@ -8,7 +8,7 @@ import record_factory as factory
 
 from mbench.analysis import headline, pairs
 from mbench.core import stats
-from mbench.core.records import Result
+from mbench.core.records import Record, Result
 
 
 def test_the_papers_saving() -> None:
@@ -51,9 +51,33 @@ def test_without_latency_the_promise_stays() -> None:
 def test_a_single_network_has_no_pair_and_names_its_counterpart() -> None:
     name, standard = factory.PAIR
     assert pairs.of_record(factory.record((name,))) == ()
-    assert pairs.unpaired(factory.record((name,))) == ((name, standard),)
-    assert pairs.unpaired(factory.record((standard,))) == ((standard, name),)
-    assert pairs.unpaired(factory.record()) == ()
+    assert unpaired(factory.record((name,))) == [(name, standard)]
+    assert unpaired(factory.record((standard,))) == [(standard, name)]
+    assert unpaired(factory.record()) == []
+
+
+def unpaired(record: Record) -> list[tuple[str, str]]:
+    return [(one.name, other.name) for one, other in pairs.unpaired(record)]
+
+
+def test_imported_networks_are_paired_by_what_they_are_and_not_by_their_names() -> None:
+    record = factory.record()
+    ours, theirs = record.results
+
+    def of(content: str, result: Result, name: str) -> Result:
+        own = msgspec.structs.replace(
+            result.variant, name=name, source="onnx", family="net_b1", parameters={"content_sha256": content}
+        )
+        return msgspec.structs.replace(result, variant=own)
+
+    both = msgspec.structs.replace(
+        record, results=(of("a", theirs, "x"), of("b", ours, "net_b1"), of("a", ours, "y_standard"))
+    )
+    [pair] = pairs.of_record(both)
+    assert (pair.separable.variant.name, pair.standard.variant.name) == ("y_standard", "x")
+    assert unpaired(both) == [("net_b1", "net_b1_standard")]
+    built_in = msgspec.structs.replace(record, results=(ours, of("a", theirs, "x")))
+    assert pairs.of_record(built_in) == ()
 
 
 @pytest.mark.parametrize(("over", "under"), [(None, 1.0), (1.0, None), (1.0, 0.0)])

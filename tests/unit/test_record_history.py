@@ -19,6 +19,13 @@ def test_networks_have_accuracy_and_place() -> None:
     assert record_history.networks([factory.record(("mobilenet_v1_0.5_96",))])["top1_percent"].isna().all()
 
 
+def test_what_is_published_is_of_no_imported_network() -> None:
+    record = factory.record()
+    own = [replace(each, variant=replace(each.variant, source="onnx")) for each in record.results]
+    table = record_history.networks([replace(record, results=tuple(own))])
+    assert table["top1_percent"].isna().all()
+
+
 def test_two_machines_are_two_places_but_emulation_is_everywhere_the_same() -> None:
     def moved(record: Record, run_id: str) -> Record:
         again = factory.again(record, run_id)

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import io
 import re
 
 import msgspec
 import pytest
 import record_factory as factory
 from printed import printed
-from rich.console import Console
 from session_records import in_sessions
 
 from mbench.core import records, units
-from mbench.networks import architectures, variants
 from mbench.terminal import record_tables
 
 
@@ -288,20 +285,6 @@ def metered(record: records.Record, index: int, energy_j: float) -> records.Reco
 
 def test_a_record_without_results() -> None:
     assert "FAILED" in as_printed(factory.record((), failed=("mobilenet_v1_0.5_128",)))
-
-
-def test_layers_and_the_papers_split() -> None:
-    """Oracle: arXiv:1704.04861, table 2: 94.86 % of multiply-adds and 74.59 % of parameters in 1x1 convolutions."""
-    stream = io.StringIO()
-    Console(file=stream, width=80).print(
-        record_tables.layers_table(architectures.layers(variants.parse(factory.PAIR[0])))
-    )
-    text = stream.getvalue()
-    [pointwise] = [line.split() for line in text.splitlines() if line.startswith("pointwise_conv2d")]
-    assert pointwise[3:5] == ["94.86", "%"]
-    assert pointwise[-2:] == ["74.59", "%"]
-    assert "1x1024x7x7" in text
-    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_gpu_is_named_with_its_driver_and_its_idle_power() -> None:

@@ -128,6 +128,20 @@ def test_what_is_no_default_is_in_the_command() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("source", "typed"), [("onnx", "FILE.onnx"), ("export", "FILE.pt2"), ("function", "MODULE:FUNCTION")]
+)
+def test_of_an_imported_network_the_command_does_not_know_the_file(source: str, typed: str) -> None:
+    record = factory.record()
+    ours, theirs = (
+        msgspec.structs.replace(each, variant=msgspec.structs.replace(each.variant, source=source))
+        for each in record.results
+    )
+    assert shlex.split(repeat.command(record, ours))[:3] == ["mbench", "run", typed]
+    assert "--standard" not in shlex.split(repeat.command(record, ours))
+    assert "--standard" in shlex.split(repeat.command(record, theirs))
+
+
 def test_a_tuned_run_is_repeated_with_tuned_choices() -> None:
     record = factory.record()
     tuned = msgspec.structs.replace(record.settings, tuned={"rules.toml": "0" * 64})
@@ -160,6 +174,6 @@ def test_a_hostile_name_is_one_word_of_the_command(name: str) -> None:
 
 
 def test_the_command_line_has_the_defaults_of_the_options() -> None:
-    assert parsed(["mbench", "run"])[2] == RunOptions(batch=(1,))
+    assert parsed(["mbench", "run"])[2] == RunOptions()
     named = {option for param in run.params if isinstance(param, click.Option) for option in param.opts}
     assert {flag(field) for field in RunOptions.__struct_fields__} <= named

@@ -73,10 +73,10 @@ def test_weights_of_another_network_are_refused(change: dict[str, np.ndarray | N
         to_relax.bind(to_relax.lower(folded(NAME)), given)
 
 
-def test_an_image_as_output_is_refused() -> None:
+def test_an_output_that_does_not_lie_as_people_have_it_is_refused() -> None:
     builder = GraphBuilder()
     graph = builder.graph(builder.convolution("conv", builder.input("x", (1, 3, 8, 8)), 4, norm=None))
-    with pytest.raises(BuildError, match="output 'conv' is an image"):
+    with pytest.raises(BuildError, match="output 'conv' lies channels last"):
         to_relax.lower(graph)
 
 

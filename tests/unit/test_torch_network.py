@@ -20,7 +20,6 @@ from mbench.measure import numerics
 from mbench.networks import architectures, torch_network, variants
 from mbench.networks.graph import Graph
 from mbench.networks.graph_builder import GraphBuilder
-from mbench.networks.operations import OPERATIONS
 
 TOLERANCE = dtypes.of("float32").network_tolerance
 CORRUPTED = ("mobilenet_v1_0.25_64", "mobilenet_v1_0.25_64_standard", "mobilenet_v2_0.35_64")
@@ -220,10 +219,6 @@ def test_activations_are_what_their_papers_say(op: str, values: list[float]) -> 
     graph = builder.graph(builder.add(op, "y", builder.input("x", (len(values),))))
     [seen] = torch_network.run(graph, {}, {"x": torch.tensor(values)})
     np.testing.assert_allclose(seen.numpy(), ELEMENTWISE[op](np.array(values)), rtol=1e-5, atol=1e-6)
-
-
-def test_every_operation_can_be_computed() -> None:
-    assert torch_network.OPERATIONS.keys() == OPERATIONS.keys()
 
 
 @pytest.mark.parametrize("padding", [(0, 0, 1, 1), (2, 1, 0, 3)])

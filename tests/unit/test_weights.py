@@ -8,13 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imported_networks as networks
+import msgspec
 import numpy as np
 import psutil
 import pytest
 import torch
 
 from mbench.core.children import Died
-from mbench.networks import architectures, torch_network, variants, weights
+from mbench.core.records import Variant
+from mbench.networks import architectures, folding, torch_network, variants, weights
+from mbench.networks import graph as graphs
 
 VARIANT = variants.parse("mobilenet_v1_0.25_32")
 
@@ -111,3 +115,55 @@ def test_a_process_that_may_start_none_draws_them_itself(monkeypatch: pytest.Mon
     monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
     monkeypatch.setattr(weights, "_beside", lambda: pytest.fail("a process was started"))
     np.testing.assert_array_equal(weights.begin(VARIANT).result().expected[0], weights.draw(VARIANT).expected[0])
+
+
+# ------------------------------------------------------------------------------------------------- of imported networks
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Variant:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    return networks.kept()
+
+
+def test_those_of_an_imported_network_are_the_files_own(own: Variant) -> None:
+    network, drawn = networks.imported(), weights.draw(own)
+    expected = folding.fold(network.graph).parameters(network.parameters)
+    assert drawn.parameters.keys() == expected.keys()
+    assert all(np.array_equal(drawn.parameters[name], expected[name]) for name in expected)
+    np.testing.assert_array_equal(drawn.expected[0], network.run(drawn.examples)[0])
+    assert drawn.reference == network.reference
+    assert drawn.reference_dtype == "float32"
+    halves = graphs.retyped(network.graph, "float16")
+    in_halves = networks.kept(halves, run=lambda _: network.run(drawn.examples))
+    assert weights.draw(in_halves).reference_dtype == "float16"
+    half = weights.draw(msgspec.structs.replace(own, dtype="float16"))
+    assert half.examples["image"].dtype == "float16"
+    assert half.expected[0].dtype == "float32"
+
+
+def test_a_standard_twin_has_the_files_weights_but_where_its_standard_convolutions_are(own: Variant) -> None:
+    twin = variants.paired_with(own)
+    assert twin is not None
+    graph, drawn, parameters = architectures.graph(twin), weights.draw(twin), networks.imported().parameters
+    replaced = {each.layer for each in architectures.replaced(twin)}
+    assert replaced == {"one.conv", "two.conv"}
+    for name in ("stem.weight", "fc.weight", "fc.bias"):
+        file, folded = parameters[name], drawn.parameters[name]
+        assert np.array_equal(file, folded) == (name != "stem.weight")  # which has its BatchNorm folded into it
+    [output] = drawn.expected
+    assert np.isfinite(output).all()
+    assert output.std() > 0.01
+    given = {name: torch.from_numpy(value) for name, value in drawn.examples.items()}
+    [seen] = torch_network.run(architectures.folded(twin).graph, drawn.parameters, given)
+    np.testing.assert_allclose(seen.numpy(), output, rtol=1e-4, atol=1e-5)
+    assert all(graph.shape(f"{name}.weight") == (8, 8, 3, 3) for name in replaced)
+    assert drawn.reference.startswith(f"PyTorch {torch.__version__} on the imported graph")
+
+
+def test_those_of_a_file_need_no_torch(own: Variant) -> None:
+    code = (
+        "import sys, msgspec\nfrom mbench.core.records import Variant\nfrom mbench.networks import weights\n"
+        f"own = msgspec.json.decode({msgspec.json.encode(own)!r}, type=Variant)\n"
+        "print(weights.begin(own).result().expected[0].shape, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["(1,", "10)", "False"]

@@ -1,0 +1,170 @@
+"""What a user gives to a command or to Python as networks → variants: names, grids, files, functions, `Network`s."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from mbench.core import dtypes
+from mbench.core.errors import UsageError, shown
+from mbench.core.records import Variant
+from mbench.networks import variants
+from mbench.networks.importers import front_ends
+from mbench.networks.importing import TIMEOUT_S, ImportPlan
+from mbench.networks.network import Network, reading
+
+AnyNetwork = str | Network
+"""A name, a grid of names, a file, a function, or a network that was imported."""
+_OTHER_FILES = (".tflite", ".pb", ".h5", ".keras", ".pt", ".pth", ".safetensors", ".mlmodel", ".pdmodel")
+_DIGITS = 8
+"""Of a digest, where two networks have one name."""
+
+
+def each(networks: AnyNetwork | Iterable[AnyNetwork]) -> tuple[AnyNetwork, ...]:
+    """Return one network, or several, as a tuple: a text is one network, not its letters."""
+    return (networks,) if isinstance(networks, str | Network) else tuple(networks)
+
+
+class HowToImport(msgspec.Struct, frozen=True, kw_only=True):
+    """Options for files and functions."""
+
+    input_shapes: tuple[str, ...] = ()
+    """As `NAME=1,3,224,224`."""
+    inputs: Path | None = None
+    """An .npz with values of inputs, by name."""
+    timeout_s: float = TIMEOUT_S
+
+
+class GivenNetworks:
+    """What was given, in order; files are imported now, functions run.
+
+    `notes` say what the user should know of it.
+    """
+
+    def __init__(self, given: Iterable[AnyNetwork], how: HowToImport, batches: Sequence[int | None] = (None,)) -> None:
+        """Expand grids, and import.
+
+        Args:
+            given: in the user's order.
+            how: to import.
+            batches: that each is wanted at; None: 1, or a file's own. Where there are several, names have them.
+
+        Raises:
+            UsageError: a name is not a network's, or a file or a function cannot be imported.
+        """
+        self.notes: tuple[str, ...] = ()
+        self._batches = batches
+        self._items: list[AnyNetwork] = []
+        sources = self._sorted(given)
+        shapes = dict(map(_shape, how.input_shapes))
+        if (shapes or how.inputs is not None) and len(sources) != 1:
+            option = "--input-shape" if shapes else "--input"
+            raise UsageError(
+                f"{option} is of one file or function, and {len(sources) or 'none'} is given; run each alone"
+            )
+        imported = {}
+        for source in sources:
+            plan = ImportPlan(source=source, shapes=shapes, inputs=how.inputs)
+            imported[source] = Network(reading(plan, how.timeout_s), batches[0])
+            if (said := front_ends.runs(source)) is not None:
+                self.notes += (f"{source}: {said}; it was done once, in a process of its own",)
+        self._items = [imported.get(item, item) if isinstance(item, str) else item for item in self._items]
+        self._names = _distinct([item for item in self._items if isinstance(item, Network)])
+
+    def _sorted(self, given: Iterable[AnyNetwork]) -> list[str]:
+        """Keep what was given, grids expanded; return the files and functions among it, each once."""
+        sources = list[str]()
+        names = list[str]()
+
+        def expand() -> None:
+            other = next((name for name in names if name.lower().endswith(_OTHER_FILES)), None)
+            if other is not None:
+                raise UsageError(
+                    f"{other}: mbench does not read such files; expected FILE.onnx, FILE.pt2 of torch.export, or "
+                    "package.module:function, which returns a torch module and an example input"
+                )
+            self._items += variants.expand(names)
+            names.clear()
+
+        for item in given:
+            if isinstance(item, str) and not front_ends.is_source(item):
+                names.append(item)
+                continue
+            expand()
+            if not isinstance(item, str | Network):
+                raise UsageError(f"got {shown(item)}; expected names of networks, files, or mbench.Network")
+            self._items.append(item)
+            if isinstance(item, str) and item not in sources:
+                sources.append(item)
+        expand()
+        return sources
+
+    def variants(self, dtype: str = dtypes.DEFAULT) -> tuple[Variant, ...]:
+        """Return the networks at each batch, in this type, each once.
+
+        Raises:
+            UsageError: a name has a batch already, or a file cannot have one of these.
+        """
+        dtypes.of(dtype)
+        found: dict[str, Variant] = {}
+        for batch in self._batches:
+            for item in self._items:
+                variant = self._one(item, batch, dtype)
+                found.setdefault(variant.name, variant)
+        variants.refuse_too_many(found)
+        return tuple(found.values())
+
+    def _one(self, item: AnyNetwork, batch: int | None, dtype: str) -> Variant:
+        named = f"_b{batch}" if len(self._batches) > 1 else ""
+        if isinstance(item, str):
+            return variants.parse(f"{item}{named}", batch=batch or 1, dtype=dtype)
+        variant, name = item.at(batch), self._names[item]
+        return msgspec.structs.replace(variant, name=f"{name}{named}", family=name, dtype=dtype)
+
+
+def _distinct(networks: Sequence[Network]) -> dict[Network, str]:
+    """Return a name for each imported network that no other network has."""
+    names = [network.name for network in networks]
+    digests = {name: {each.digest for each in networks if each.name == name} for name in names}
+    return {
+        network: f"{network.name}-{network.digest[:_DIGITS]}"
+        if len(digests[network.name]) > 1 or _is_built_in(network.name)
+        else network.name
+        for network in networks
+    }
+
+
+def _is_built_in(name: str) -> bool:
+    try:
+        return variants.parse(name).name == name
+    except UsageError:
+        return False
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Return the name and the shape that `--input-shape` gives: `image=1,3,224,224`."""
+    name, _, sides = text.rpartition("=")
+    if not name or not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", sides) or "0" in sides.split(","):
+        raise UsageError(f"--input-shape {shown(text)}: expected NAME=N,N,…, such as image=1,3,224,224")
+    return name, tuple(map(int, sides.split(",")))
+
+
+def with_twins(networks: Iterable[Variant]) -> tuple[tuple[Variant, ...], tuple[str, ...]]:
+    """Return networks, each followed by its standard twin, each once; and the names of those that have none.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    found: dict[str, Variant] = {}
+    without: dict[str, None] = {}
+    for variant in networks:
+        found.setdefault(variant.name, variant)
+        if variant.convolution is None:
+            without[variant.name.removesuffix(variants.batch_suffix(variant))] = None
+        elif variant.convolution == "depthwise_separable" and (twin := variants.paired_with(variant)):
+            found.setdefault(twin.name, twin)
+    variants.refuse_too_many(found)
+    return tuple(found.values()), tuple(without)

@@ -1,0 +1,106 @@
+"""Files that `torch.export.save` writes, .pt2: opened without running what may lie in them, and read into a graph.
+
+Such a file is an archive of JSON and numbers, but torch also takes pickled objects in it, and unpickling runs code. A
+file that has some is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mbench.core.errors import UsageError, why
+from mbench.core.no_gc import not_collected
+from mbench.networks.importers import programs
+from mbench.networks.importers.imported import Imported
+from mbench.networks.importers.messages import plain
+
+_OBJECTS = ("custom_obj_", "opaque_obj_")
+"""What the names of pickled objects in an archive begin with."""
+
+
+def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None) -> Imported:
+    """Return the network of a .pt2 file.
+
+    Args:
+        path: the file.
+        shapes: of inputs by name, where the program leaves sides open.
+        batch: the first side of inputs that leave it open; 1 if it is not given.
+
+    Raises:
+        UsageError: the file is none, or holds what mbench cannot read; the message says what could be done.
+    """
+    with not_collected(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program, producer = _opened(path)
+        return programs.imported(
+            program, source="export", name=path.stem, where=str(path), producer=producer, shapes=shapes, batch=batch
+        )
+
+
+def _opened(path: Path) -> tuple[Any, str | None]:
+    """Return the program of a file, and what wrote it."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; expected a file that torch.export.save wrote")
+        if not path.stat().st_size:
+            raise UsageError(f"{path} is empty; expected a file that torch.export.save wrote")
+        with zipfile.ZipFile(path) as archive:
+            _check_pickles(archive, path)
+            producer = _producer(archive)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {why(error)}") from error
+    except (zipfile.BadZipFile, json.JSONDecodeError, EOFError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} is no file of torch.export.save, or only a part of one: {plain(why(error))}"
+        ) from error
+    import torch
+
+    logging.getLogger("torch.export").setLevel(logging.ERROR)
+    try:
+        return torch.export.load(str(path)), producer
+    except Exception as error:
+        raise UsageError(
+            f"{path} cannot be loaded by torch {torch.__version__}: {plain(why(error))}; export the network again with "
+            "this version of torch"
+        ) from error
+
+
+def _check_pickles(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse pickled objects other than tensors and the plain values that lists and tables of them are made of."""
+    import torch
+
+    for name in archive.namelist():
+        last = name.rsplit("/", 1)[-1]
+        if last.endswith("_config.json"):
+            entries = json.loads(archive.read(name)).get("config", {})
+            pickled = [key for key, each in entries.items() if each.get("use_pickle")]
+        else:
+            pickled = [last] if last.startswith(_OBJECTS) else []
+        if last.endswith(".pt"):
+            try:
+                torch.load(io.BytesIO(archive.read(name)), weights_only=True, map_location="meta")
+            except Exception:  # noqa: BLE001 - whatever it is, it is refused
+                pickled = [last]
+        if pickled:
+            raise UsageError(
+                f"{path} holds a pickled object ({pickled[0]}), and loading it would run code; export the network "
+                "with plain tensors alone"
+            )
+
+
+def _producer(archive: zipfile.ZipFile) -> str | None:
+    """Return the version of torch that wrote a file, where it says so."""
+    models = [name for name in archive.namelist() if name.endswith(".json") and "/models/" in name]
+    legacy = [name for name in archive.namelist() if name.endswith("serialized_exported_program.json")]
+    for name in (*models, *legacy):
+        version = json.loads(archive.read(name)).get("torch_version")
+        if version and not str(version).startswith("<"):
+            return f"torch {version}"
+    return "torch" if models or legacy else None

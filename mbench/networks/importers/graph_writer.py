@@ -1,0 +1,261 @@
+"""Writing the graph of a user's network: values are of the graph or constants, and what constants alone make is folded.
+
+Both front ends write through this, so that shapes, types, names and constants are settled in one place. It knows
+nothing of ONNX and nothing of torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mbench.networks import operations
+from mbench.networks.graph import Graph, GraphError, Node, TensorType
+from mbench.networks.importers import constants
+
+WEIGHTED = ("conv2d", "conv2d_transpose", "linear", "batch_norm", "instance_norm", "group_norm", "layer_norm", "prelu")
+"""Operations with weights of their own: a layer of the user's is called what its weights are."""
+_FLOATS = ("float32", "float16", "float64")
+
+
+class LayerError(ValueError):
+    """What a layer of a file does cannot be written as a graph; the message says why, and what could be done."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class GraphValue:
+    """A value while a file is read: of the graph, or a constant whose numbers are known."""
+
+    name: str
+    """In the graph; of a constant what the file calls it, or nothing."""
+    type: TensorType
+    array: np.ndarray | None = None
+    """The numbers of a constant."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its extents."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        """The type of its numbers, as numpy calls it."""
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        """How many axes it has."""
+        return len(self.type.shape)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether its numbers are known."""
+        return self.array is not None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its numbers are floats."""
+        return self.type.dtype in _FLOATS
+
+    @property
+    def number(self) -> float | None:
+        """The number of a constant that has only one; None of any other value."""
+        return float(self.array.reshape(-1)[0]) if self.array is not None and self.array.size == 1 else None
+
+
+def constant(numbers: Any, name: str = "") -> GraphValue:
+    """Return a constant."""
+    array = np.asarray(numbers)
+    return GraphValue(name=name, type=TensorType(shape=array.shape, dtype=str(array.dtype)), array=array)
+
+
+Operand = GraphValue | int | float | bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerNames:
+    """What the user calls the layer that is being written."""
+
+    name: str
+    is_path: bool = False
+    """Whether it is the path of a module, which may hold several operations."""
+    source_names: tuple[str, ...] = ()
+
+
+class GraphWriter:
+    """Collects nodes and parameters; `layer` says whose they are."""
+
+    def __init__(self) -> None:
+        self.layer = LayerNames(name="value")
+        self.parameters: dict[str, np.ndarray] = {}
+        self._inputs: dict[str, TensorType] = {}
+        self._nodes: list[Node] = []
+        self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}
+        self._written: dict[int, tuple[GraphValue, str]] = {}
+
+    def input(self, name: str, given: TensorType) -> GraphValue:
+        """Add an input of the network, by its own name."""
+        self._inputs[name] = given
+        self._taken.add(name)
+        return GraphValue(name=name, type=given)
+
+    def add(self, op: str, *inputs: Operand, **attributes: Any) -> GraphValue:
+        """Add a node, and return its value; a constant where all that it reads is constant, and numpy can compute it.
+
+        Args:
+            op: one of `networks.operations.OPERATIONS`.
+            inputs: values; a number is a constant of the type of the first value among them.
+            attributes: of the operation.
+
+        Raises:
+            GraphError: the operation takes no such shapes.
+        """
+        first = next(each for each in inputs if isinstance(each, GraphValue))
+        values = [each if isinstance(each, GraphValue) else constant(np.array(each, first.dtype)) for each in inputs]
+        known = operations.of(op)
+        dtype = known.dtype(tuple(each.dtype for each in values), attributes)
+        arrays = [each.array for each in values if each.array is not None]
+        if len(arrays) == len(values) and op in constants.OPERATIONS:
+            array = np.asarray(constants.OPERATIONS[op](attributes, *arrays)).astype(dtype, copy=False)
+            return constant(array, values[0].name if op in constants.VIEWS else "")
+        shape = known.shape(tuple(each.shape for each in values), attributes)
+        if not all(extent > 0 for extent in shape):
+            raise LayerError("it makes a value without elements; expected shapes in which every side is at least 1")
+        return self._node(op, values, TensorType(shape=shape, dtype=dtype), attributes)
+
+    def _node(
+        self, op: str, values: Sequence[GraphValue], given: TensorType, attributes: Mapping[str, Any]
+    ) -> GraphValue:
+        base, is_path = self.layer.name, self.layer.is_path
+        if (is_path and op not in WEIGHTED) or (not is_path and base in self._taken):
+            base = f"{base}.{op}"  # a module may do several things; one node of a file may be several here
+        inputs = tuple(self.named(each, f"{base}.constant") for each in values)
+        node = Node(
+            name=self._fresh(base), op=op, inputs=inputs, shape=given.shape, dtype=given.dtype, attributes=attributes,
+            source_names=self.layer.source_names,
+        )  # fmt: skip
+        self._nodes.append(node)
+        return GraphValue(name=node.name, type=given)
+
+    def named(self, value: GraphValue, otherwise: str = "constant") -> str:
+        """Return the name of a value in the graph; a constant becomes a parameter when it is first read."""
+        if value.array is None:
+            return value.name
+        key = id(value.array)
+        if key not in self._written:
+            name = self._fresh(value.name or otherwise)
+            self.parameters[name] = value.array
+            self._written[key] = (value, name)  # the value too: its array must not go while its id is a key
+        return self._written[key][1]
+
+    def _fresh(self, wanted: str) -> str:
+        """Return a name that nothing has: the one that is wanted, or with the first number from 2 that is free."""
+        name = wanted
+        while name in self._taken:
+            self._counts[wanted] = self._counts.get(wanted, 1) + 1
+            name = f"{wanted}_{self._counts[wanted]}"
+        self._taken.add(name)
+        return name
+
+    def graph(self, outputs: Sequence[GraphValue]) -> Graph:
+        """Return what was written and an output needs; its parameters are in `parameters`.
+
+        Raises:
+            LayerError: an output is always the same.
+        """
+        place = next((place for place, each in enumerate(outputs) if each.is_constant), None)
+        if place is not None:
+            raise LayerError(f"output {place + 1} does not depend on the inputs; leave it out of the network's outputs")
+        names = tuple(self.named(each, "output") for each in outputs)
+        types = {name: TensorType(shape=array.shape, dtype=str(array.dtype)) for name, array in self.parameters.items()}
+        whole = Graph(inputs=self._inputs, parameters=types, nodes=tuple(self._nodes), outputs=names)
+        return whole.rewritten(lambda node: (node,))
+
+    # Forms that several operations of the files have.
+
+    def scaled(self, x: GraphValue, factor: float) -> GraphValue:
+        """Return a value times a number."""
+        return x if factor == 1.0 else self.add("scale", x, factor=float(factor))
+
+    def reshaped(self, x: GraphValue, shape: Sequence[int]) -> GraphValue:
+        """Return a value in another shape, in the same order."""
+        return x if tuple(shape) == x.shape else self.add("reshape", x, shape=tuple(map(int, shape)))
+
+    def permuted(self, x: GraphValue, axes: Sequence[int]) -> GraphValue:
+        """Return a value with its axes in another order."""
+        order = tuple(axis_of(int(axis), x.rank) for axis in axes)
+        if sorted(order) != list(range(x.rank)):
+            raise LayerError(f"axes {' '.join(map(str, order))} are no order of the {x.rank} that there are")
+        return x if order == tuple(range(x.rank)) else self.add("permute", x, axes=order)
+
+    def part(self, x: GraphValue, axis: int, begin: int, end: int) -> GraphValue:
+        """Return the part from `begin` to `end` along an axis."""
+        whole = (begin, end) == (0, x.shape[axis])
+        return x if whole else self.add("slice", x, axis=axis, begin=int(begin), end=int(end))
+
+    def reduced(self, how: str, x: GraphValue, axes: Sequence[int], *, keepdims: bool) -> GraphValue:
+        """Return a reduction: `mean`, `sum`, `max`, `min` or `prod`."""
+        found = tuple(sorted({int(axis) % x.rank for axis in axes}))
+        if not found:
+            return x
+        return self.add(f"reduce_{how}", x, axes=found, keepdims=keepdims)
+
+    def arithmetic(self, op: str, x: GraphValue, y: GraphValue) -> GraphValue:
+        """Return a sum, difference, product or quotient; by one number, a product or quotient is `scale`.
+
+        A difference or quotient by a constant becomes a sum or product, which folds into a convolution.
+        """
+        if op == "multiply" and x.is_constant:
+            x, y = y, x
+        if y.array is None or x.is_constant or not x.is_float or op not in ("multiply", "divide", "subtract"):
+            return self.add(op, x, y)
+        if op == "subtract":
+            return self.add("add", x, constant(-y.array, f"{y.name}.negative" if y.name else ""))
+        if op == "divide":
+            if not np.all(y.array):
+                return self.add(op, x, y)
+            inverse = (1.0 / y.array.astype(np.float64)).astype(y.array.dtype)
+            y = constant(inverse, f"{y.name}.reciprocal" if y.name else "")
+        factor = y.number
+        return self.add("multiply", x, y) if factor is None or y.rank > x.rank else self.scaled(x, factor)
+
+    def clipped(self, x: GraphValue, low: float, high: float) -> GraphValue:
+        """Return a value between two bounds, which may be infinite."""
+        if (low, high) == (0.0, math.inf):
+            return self.add("relu", x)
+        if (low, high) == (0.0, 6.0) and x.is_float:
+            return self.add("relu6", x)
+        unbounded = math.isinf(low) and math.isinf(high)
+        return x if unbounded else self.add("clip", x, low=float(low), high=float(high))
+
+    def power(self, x: GraphValue, exponent: Operand) -> GraphValue:
+        """Return a power; small whole exponents are multiplications, which cost less."""
+        number = exponent.number if isinstance(exponent, GraphValue) else float(exponent)
+        if isinstance(exponent, GraphValue) and exponent.dtype != x.dtype:
+            if not exponent.is_float or x.is_float:
+                return self.power(x, self.add("cast", exponent, to=x.dtype))
+            return self.add("cast", self.power(self.add("cast", x, to=exponent.dtype), exponent), to=x.dtype)
+        widens = isinstance(exponent, GraphValue) and exponent.rank > x.rank
+        if number is None or widens or x.is_constant:
+            return self.add("power", x, exponent)
+        if number in (1.0, 2.0, 3.0):
+            square = x if number == 1.0 else self.add("multiply", x, x)
+            return self.add("multiply", square, x) if number == 3.0 else square
+        special = {0.5: "sqrt", -1.0: "reciprocal"}.get(number) if x.is_float else None
+        return self.add(special, x) if special else self.add("power", x, exponent)
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """Return an axis counted from the first.
+
+    Raises:
+        GraphError: there is none.
+    """
+    if not -rank <= axis < max(rank, 1):
+        raise GraphError(f"axis {axis} of a value that has {rank}")
+    return axis % max(rank, 1)

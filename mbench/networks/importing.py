@@ -1,0 +1,194 @@
+"""Importing: the user's file or function is read once, checked, and kept in the cache as a network of its own.
+
+It is done in a process of its own, which may import torch or a file's own runtime and run the user's code; whatever
+happens there happens to it alone. What comes of it is a variant, by which all else finds the network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mbench.core import no_gc, regular_files, system_limits, units
+from mbench.core.children import ChildError, Children, TaskLimits, TookTooLong, as_completed
+from mbench.core.errors import MbenchError, UsageError, shortened, why
+from mbench.core.field_types import LONGEST_NAME, MOST_BATCH
+from mbench.core.records import Variant
+from mbench.networks import folding, imported_store, layers, standard
+from mbench.networks.graph import Graph
+
+if TYPE_CHECKING:
+    from mbench.networks.importers.imported import Imported
+
+TIMEOUT_S = 600.0
+_MEMORY_SHARE = 0.9
+_LONGEST_NAME = 60
+_LONGEST_LAYER = LONGEST_NAME - 20
+"""Characters of a node's name: passes add to it."""
+_LONGEST = 400
+"""Characters of what an error says."""
+_UNSAFE = re.compile(r"[^\w.+-]+")
+
+
+class ImportPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to import, and at which shapes."""
+
+    source: str
+    """A file, or `package.module:function`."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    """Of inputs, by name."""
+    inputs: Path | None = None
+    """An .npz with values of inputs, by name."""
+    batch: int | None = None
+    """None: the file's own; 1 where it is open."""
+
+
+def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
+    """Import a network in a process of its own; return it as a variant, which says where it lies in the cache.
+
+    Raises:
+        UsageError: it cannot be imported.
+        BuildError: the cache cannot be written.
+    """
+    limits = TaskLimits(time_s=timeout_s, memory_bytes=system_limits.memory_bytes() * _MEMORY_SHARE)
+    try:
+        with Children(1, limits=limits) as pool:
+            [done] = as_completed([pool.submit(_import, plan)])
+            pool.kill()  # it has no more to do, and torch takes its time to end
+            return done.result()
+    except TookTooLong as error:
+        raise UsageError(
+            f"{plan.source}: it cannot be imported: {error}; raise --build-timeout to wait longer"
+        ) from error
+    except ChildError as error:
+        hint = f"out of memory?{system_limits.memory_hint()}"
+        raise UsageError(f"{plan.source}: it cannot be imported: {error}; {hint}") from error
+
+
+def _import(plan: ImportPlan) -> Variant:
+    try:
+        with no_gc.not_collected():
+            return _read(plan)
+    except MbenchError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{plan.source}: cannot be read: {why(error)}") from error
+    except MemoryError:
+        raise UsageError(f"{plan.source}: out of memory{system_limits.memory_hint()}") from None
+    except Exception as error:
+        traceback.print_exc()
+        said = shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
+        raise UsageError(f"{plan.source}: it cannot be imported: {said}; this is a defect, please report it") from error
+
+
+def _read(plan: ImportPlan) -> Variant:
+    from mbench.networks import input_files
+    from mbench.networks.importers import front_ends
+
+    given = {} if plan.inputs is None else input_files.read(plan.inputs)
+    found = front_ends.read(plan.source, shapes=plan.shapes, batch=plan.batch, examples=given)
+    digest = _file_digest(Path(plan.source)) if Path(plan.source).is_file() else None
+    return kept(found, plan.source, file_sha256=digest, batch=plan.batch)
+
+
+def _file_digest(file: Path) -> str:
+    with regular_files.opened(file) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def kept(
+    network: Imported,
+    source: str,
+    *,
+    file_sha256: str | None = None,
+    batch: int | None = None,
+) -> Variant:
+    """Run a network by its own runtime, keep it in the cache, and return it as a variant.
+
+    Args:
+        network: as its front end gives it.
+        source: as the user calls it, for messages.
+        file_sha256: of its file, if it has one.
+        batch: that it was asked for; None: what its inputs show.
+
+    Raises:
+        UsageError: it does not run, or what it gives cannot be compared with anything.
+        BuildError: the cache cannot be written.
+    """
+    import numpy as np
+
+    from mbench.networks.importers import examples as inputs
+
+    graph = with_short_names(network.graph)
+    network = dataclasses.replace(network, graph=graph)
+    if not layers.of_graph(folding.as_compiled(graph).graph):
+        raise UsageError(f"{source}: it computes nothing; expected a network with layers")
+    examples = inputs.complete(graph, network.examples)
+    expected = tuple(map(np.asarray, network.run(examples)))
+    if len(expected) != len(graph.outputs):
+        wanted = len(graph.outputs)
+        raise UsageError(f"{source}: it gives {len(expected)} outputs, by mbench's own reading {wanted}; report it")
+    for name, value in zip(graph.outputs, expected, strict=True):
+        shape = graph.shape(name)
+        if value.shape != shape:
+            got, read = units.shape(value.shape), units.shape(shape)
+            raise UsageError(f"{source}: output {name!r} is {got}, by mbench's own reading {read}; report it")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise UsageError(
+                f"{source}: its own output {name!r} is not finite for the inputs that it is checked on; "
+                "give others with --input"
+            )
+    name = safe_name(network.name)
+    parameters = {
+        "producer": network.producer,
+        "opset": network.opset,
+        "file_sha256": file_sha256,
+        imported_store.CONTENT: imported_store.put(network, examples, expected),
+    }
+    return Variant(
+        name=name,
+        source=network.source,
+        family=name,
+        parameters={key: value for key, value in parameters.items() if value is not None},
+        convolution="depthwise_separable" if standard.has_depthwise(graph) else None,
+        batch=batch or _batch(network),
+        dtype="float32",
+    )
+
+
+def with_short_names(graph: Graph) -> Graph:
+    """Return a graph in which no node has a longer name than a record holds; what the user calls it stays beside it."""
+    names = {node.name: _shorter(node.name, place) for place, node in enumerate(graph.nodes)}
+    if all(name == short for name, short in names.items()):
+        return graph
+    nodes = tuple(
+        dataclasses.replace(
+            node,
+            name=names[node.name],
+            inputs=tuple(names.get(each, each) for each in node.inputs),
+            source_names=(*node.source_names, *({node.name} - {names[node.name], *node.source_names})),
+        )
+        for node in graph.nodes
+    )
+    return dataclasses.replace(graph, nodes=nodes, outputs=tuple(names.get(name, name) for name in graph.outputs))
+
+
+def _shorter(name: str, place: int) -> str:
+    return name if len(name) <= _LONGEST_LAYER else f"{shortened(name, _LONGEST_LAYER)} #{place}"
+
+
+def _batch(network: Imported) -> int:
+    """Return the images that one run takes: the first side of the first input that has several."""
+    shapes = [given.shape for given in network.graph.inputs.values()]
+    return next((shape[0] for shape in shapes if len(shape) > 1 and shape[0] <= MOST_BATCH), 1)
+
+
+def safe_name(text: str) -> str:
+    """Return a name of a file or a function as a network's name: one word of letters, digits and `. _ + -`."""
+    return _UNSAFE.sub("-", text)[:_LONGEST_NAME].strip("-.") or "network"

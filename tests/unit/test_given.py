@@ -1,0 +1,162 @@
+"""What is given as networks: names, grids, files, functions and `Network`s, in the user's order, each named apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imported_networks as networks
+import msgspec
+import pytest
+
+from mbench.core.errors import UsageError
+from mbench.core.records import Variant
+from mbench.networks import given, importing, variants
+from mbench.networks.given import GivenNetworks, HowToImport
+from mbench.networks.importing import ImportPlan
+from mbench.networks.network import Network
+
+NAME = "mobilenet_v1_0.25_32"
+Make = Callable[..., Variant]
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Put files in the place of an importer: by path, changes of the network that is imported."""
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    known: dict[str, Any] = {"net.onnx": {"name": "net"}}
+
+    def imported(plan: ImportPlan, *, timeout_s: float) -> Variant:
+        known.setdefault("plans", []).append(plan)
+        return msgspec.structs.replace(networks.kept(**known[plan.source]), batch=plan.batch or 1)
+
+    monkeypatch.setattr(importing, "in_a_child", imported)
+    return known
+
+
+def found(*asked: Any, batches: tuple[int | None, ...] = (None,), **how: Any) -> tuple[Variant, ...]:
+    return GivenNetworks(asked, HowToImport(**how), batches).variants()
+
+
+def names(*asked: Any, **how: Any) -> list[str]:
+    return [variant.name for variant in found(*asked, **how)]
+
+
+def test_networks_are_in_the_users_order_each_once(files: dict[str, Any]) -> None:
+    files["other.onnx"] = {"name": "other", "producer": "b"}
+    asked = ("mobilenet_v1_{0.25,0.5}_32", "net.onnx", NAME, "other.onnx", "net.onnx", "mobilenet_v2_0.35_96")
+    assert names(*asked) == [NAME, "mobilenet_v1_0.5_32", "net", "other", "mobilenet_v2_0.35_96"]
+    assert [plan.source for plan in files["plans"]] == ["net.onnx", "other.onnx"]
+
+
+def test_built_in_networks_are_what_their_names_mean() -> None:
+    assert found(NAME) == (variants.parse(NAME),)
+    assert found(NAME, batches=(8,)) == (variants.parse(NAME, batch=8),)
+    assert found(NAME, batches=(1, 8)) == (variants.parse(f"{NAME}_b1"), variants.parse(f"{NAME}_b8"))
+    with pytest.raises(UsageError, match="is not known"):
+        found(f"{NAME}_b4", batches=(1, 8))
+
+
+def test_an_imported_network_has_the_batch_in_its_name_as_others_have(files: dict[str, Any]) -> None:
+    assert names("net.onnx", NAME, batches=(8,)) == ["net", NAME]
+    one, _, eight, _ = found("net.onnx", NAME, batches=(1, 8))
+    assert [(each.name, each.family, each.batch) for each in (one, eight)] == [
+        ("net_b1", "net", 1), ("net_b8", "net", 8),
+    ]  # fmt: skip
+    assert [plan.batch for plan in files["plans"]] == [8, 1, 8]
+
+
+def test_two_networks_of_one_name_are_told_apart_by_their_digests(files: dict[str, Any]) -> None:
+    files["b/net.onnx"] = {"name": "net", "producer": "another"}
+    files["copy/net.onnx"] = {"name": "net"}
+    first, second = found("net.onnx", "b/net.onnx", "copy/net.onnx")
+    for each in (first, second):
+        assert each.name == each.family == f"net-{str(each.parameters['content_sha256'])[:8]}"
+    assert first.name != second.name
+    assert names("net.onnx", "copy/net.onnx") == ["net"]
+
+
+def test_a_network_with_the_name_of_a_built_in_one_is_told_apart_from_it(files: dict[str, Any]) -> None:
+    files["net.onnx"] = {"name": NAME}
+    built_in, own = found(NAME, "net.onnx")
+    assert built_in == variants.parse(NAME)
+    assert own.name == f"{NAME}-{str(own.parameters['content_sha256'])[:8]}"
+
+
+def test_twins_follow_their_networks_and_have_their_parameters(files: dict[str, Any]) -> None:
+    files["plain.onnx"] = {"name": "plain", "graph": networks.two_by_two()}
+    with_twins, without = given.with_twins(found("net.onnx", "plain.onnx", batches=(1, 8)))
+    assert [each.name for each in with_twins] == [
+        "net_b1", "net_standard_b1", "plain_b1", "net_b8", "net_standard_b8", "plain_b8",
+    ]  # fmt: skip
+    assert without == ("plain",)
+    net, twin = with_twins[:2]
+    assert (twin.parameters, twin.family, twin.convolution) == (net.parameters, "net", "standard")
+    assert variants.paired_with(twin) == net
+
+
+def test_a_name_that_ends_as_a_batch_does_is_no_batch(files: dict[str, Any]) -> None:
+    files["net.onnx"] = {"name": "net_b1"}
+    [net], _ = GivenNetworks(["net.onnx"], HowToImport()).variants(), None
+    twin = variants.paired_with(net)
+    assert twin is not None
+    assert (net.name, twin.name, variants.batch_suffix(net)) == ("net_b1", "net_b1_standard", "")
+    [one, _] = found("net.onnx", batches=(1, 2))
+    assert (one.name, variants.batch_suffix(one)) == ("net_b1_b1", "_b1")
+
+
+def test_shapes_and_inputs_go_to_the_one_file(files: dict[str, Any]) -> None:
+    found(NAME, "net.onnx", input_shapes=("image=1,3,16,16", "a=b=2"), inputs=Path("in.npz"))
+    [plan] = files["plans"]
+    assert (plan.shapes, plan.inputs) == ({"image": (1, 3, 16, 16), "a=b": (2,)}, Path("in.npz"))
+    files["other.onnx"] = {"name": "other"}
+    for asked, said in (((NAME,), "none is given"), (("net.onnx", "other.onnx"), "2 is given")):
+        with pytest.raises(UsageError, match=f"--input-shape is of one file or function, and {said}"):
+            found(*asked, input_shapes=("image=1",))
+        with pytest.raises(UsageError, match="--input is of one file or function"):
+            found(*asked, inputs=Path("in.npz"))
+
+
+@pytest.mark.parametrize("text", ["", "image", "=1,2", "image=", "image=1,,2", "image=0,3", "image=-1", "image=1x3"])
+def test_a_shape_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--input-shape .*: expected NAME=N,N,…, such as image=1,3,224,224"):
+        found("net.onnx", input_shapes=(text,))
+
+
+@pytest.mark.parametrize("name", ["net.tflite", "a/net.PTH", "net.pt"])
+def test_a_file_of_another_kind_is_refused_with_what_is_read(name: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name}: mbench does not read such files; expected FILE.onnx, FILE.pt2"):
+        found(NAME, name)
+
+
+def test_what_is_run_is_said(files: dict[str, Any]) -> None:
+    files["package.module:function"] = {"name": "function", "source": "function"}
+    asked = GivenNetworks(["net.onnx", "package.module:function"], HowToImport())
+    assert asked.notes == (
+        "package.module:function: imports the module package.module and calls function(): their code runs with your "
+        "rights; it was done once, in a process of its own",
+    )
+
+
+def test_networks_of_python_stand_beside_names(files: dict[str, Any]) -> None:
+    network = Network.from_onnx("net.onnx")
+    assert names(network, NAME, "net.onnx") == ["net", NAME]
+    assert given.each(network) == (network,)
+    assert given.each("net.onnx") == ("net.onnx",)
+    assert given.each([network, NAME]) == (network, NAME)
+    with pytest.raises(UsageError, match=r"got 3; expected names of networks, files, or mbench\.Network"):
+        found(3)
+
+
+def test_more_networks_than_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "MOST_VARIANTS", 3)
+    with pytest.raises(UsageError, match="more than 3 variants"):
+        found(NAME, "mobilenet_v1_0.5_32", batches=(1, 2))
+
+
+def test_the_type_is_the_runs() -> None:
+    [net] = GivenNetworks(["net.onnx"], HowToImport()).variants("float16")
+    assert net.dtype == "float16"
+    with pytest.raises(UsageError, match="dtype 'int3' is not supported"):
+        GivenNetworks(["net.onnx"], HowToImport()).variants("int3")
