@@ -35,7 +35,7 @@ def lowered(variant: Variant) -> Network:
 
 def of_graph(graph: Graph) -> Network:
     """Return a network of one input and one output, its weights drawn and in place."""
-    folded, drawn = folding.fold(graph), torch_network.draw(graph)
+    folded, drawn = folding.as_compiled(graph), torch_network.draw(graph)
     plain, inputs = to_relax.lower(folded.graph), torch_network.example_inputs(graph)
     [expected] = torch_network.run(graph, drawn, inputs)
     [example] = inputs.values()
@@ -78,7 +78,10 @@ def of_files(dtype: str = "float32") -> Graph:
     x = builder.convolution("first", x, 16, kernel=3, stride=2, activation="relu")
     given = [builder.parameter(f"norm.{part}", (16,)) for part in ("weight", "bias")]
     x = builder.add("group_norm", "norm", x, *given, groups=4, epsilon=1e-5)
-    x = builder.add("rearrange", "shuffle", x, parts=(2, 2, 8, 8, 8), order=(0, 2, 1, 3, 4), shape=(2, 16, 8, 8))
+    x = builder.add(
+        "permute", "turned", builder.add("reshape", "split", x, shape=(2, 2, 8, 8, 8)), axes=(0, 2, 1, 3, 4)
+    )
+    x = builder.add("reshape", "shuffle", x, shape=(2, 16, 8, 8))
     y = builder.convolution("down", x, 16, kernel=3, stride=2, activation="relu")
     y = builder.add("resize2d", "larger", y, size=(8, 8), mode="linear", coordinates="half_pixel")
     weight = builder.parameter("up.weight", (16, 8, 2, 2))

@@ -244,8 +244,11 @@ def response_normalised(x: Laid, attributes: Mapping[str, Any], *, last: bool) -
 
 
 def _power(base: Any, exponent: float, dtype: str) -> Any:
-    """Return a number above zero to a power: by roots for the power that networks have, else by a logarithm."""
+    """Return a number above zero to a power: by roots for the powers that networks have."""
+    one = tirx.const(1, dtype)
     if exponent == -0.75:
         root = tirx.sqrt(base)
-        return tirx.const(1, dtype) / (root * tirx.sqrt(root))
-    return tirx.exp(tirx.const(exponent, dtype) * tirx.log(base))
+        return one / (root * tirx.sqrt(root))
+    if exponent == -0.5:
+        return one / tirx.sqrt(base)
+    return one / base if exponent == -1.0 else tirx.power(base, tirx.const(exponent, dtype))

@@ -19,7 +19,10 @@ from typing import Any
 
 import tvm
 from tvm import tirx
+from tvm.ir.prim import expr as prim
 
+_BINARY = (prim.Add, prim.Sub, prim.Mul, prim.Div, prim.Max, prim.Min)
+"""Arithmetic, whose operands are always computed."""
 Once = Callable[[Any], Any]
 """Computes a value once, for all that reads it."""
 
@@ -97,10 +100,33 @@ def _written(function: Callable[[Any, Once], Any], x: Any) -> Any:
         steps.append((variable, value))
         return variable
 
-    result = function(named(x), named)
+    result = function(named(_flat(x, steps)), named)
     for variable, value in reversed(steps):
         result = tirx.Let(variable, value, result)
     return result
+
+
+def _flat(x: Any, steps: list[tuple[Any, Any]]) -> Any:
+    """Return an operand without steps inside of it, which come first then.
+
+    TVM looks at steps that lie inside of others again and again: functions of functions would take minutes.
+    """
+    if isinstance(x, tirx.Let):
+        steps.append((x.var, _flat(x.value, steps)))
+        return _flat(x.body, steps)
+    if isinstance(x, tvm.ir.Call):
+        name = getattr(x.op, "name", "")
+        if name in _FUNCTIONS:
+            return _flat(_lowering(name, _FUNCTIONS[name])(x), steps)
+        eager = name.startswith("tirx.") and name != "tirx.reinterpret"
+        return tvm.ir.Call(x.op, [_flat(each, steps) for each in x.args], x.attrs, ret_ty=x.ty) if eager else x
+    if isinstance(x, prim.Select):
+        return prim.Select(*(_flat(each, steps) for each in (x.condition, x.true_value, x.false_value)))
+    if isinstance(x, prim.Cast):
+        return prim.Cast(x.ty, _flat(x.value, steps))
+    if isinstance(x, _BINARY):
+        return type(x)(_flat(x.a, steps), _flat(x.b, steps))
+    return x
 
 
 def _exp(x: Any, named: Once) -> Any:
@@ -129,10 +155,10 @@ def _log(x: Any, named: Once) -> Any:
     """log(x) = n ln 2 + log(m), with m between the root of 0.5 and that of 2."""
     dtype = str(x.ty)
     integer = dtype.replace("float", "int")
-    tiny = named(x < _const(_LEAST_NORMAL, dtype))
+    tiny = x < _const(_LEAST_NORMAL, dtype)  # not named: TVM has no names for vectors of truths
     bits = named(tirx.reinterpret(integer, tirx.Select(tiny, x * _const(2.0**_MANTISSA, dtype), x)))
     mantissa = named(tirx.reinterpret(dtype, (bits & _const(_MANTISSA_BITS, integer)) | _const(_HALF_BITS, integer)))
-    small = named(mantissa < _const(_ROOT_OF_HALF, dtype))
+    small = mantissa < _const(_ROOT_OF_HALF, dtype)
     half = tirx.Select(small, mantissa, _const(0.0, dtype))
     rest = named(mantissa + half - _const(1.0, dtype))
     exponent = (bits >> _const(_MANTISSA, integer)) - _const(_BIAS - 1, integer)

@@ -142,19 +142,11 @@ class _Chunk:
     def _factors(self, means: Any, others: Any) -> None:
         """Replace means by what each channel is multiplied by, and variances by what is added to it."""
         _, weight, bias = self.arrays[:3]
-
-        def body(panel: Panel, start: Any) -> None:
-            for offset, lanes in zip(panel.offsets, panel.lanes, strict=True):
-                with emit.lanes_of(lanes) as lane:
-                    own = start + offset + lane
-                    channel = self.place[1] + own
-                    factor = weight[channel] / tirx.sqrt(others[own] + tirx.const(self.norm.epsilon, "float32"))
-                    T.buffer_store(others, factor, [own])
-                with emit.lanes_of(lanes) as lane:
-                    own = start + offset + lane
-                    T.buffer_store(means, bias[self.place[1] + own] - means[own] * others[own], [own])
-
-        self._panels(body)
+        with T.serial(self.groups * self.norm.own) as own:
+            channel = self.place[1] + own
+            deviation = tirx.sqrt(others[own] + tirx.const(self.norm.epsilon, "float32"))
+            T.buffer_store(others, weight[channel] / deviation, [own])
+            T.buffer_store(means, bias[channel] - means[own] * others[own], [own])
 
     def _outputs(self, means: Any, others: Any, epilogue: Epilogue, writer: emit.Writer) -> None:
         """Write the output; `others` has factors by now, and `means` has summands."""
