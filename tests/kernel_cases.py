@@ -22,12 +22,14 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from tvm import relax, te, tirx
 
-from mbench.compile import computations, to_relax, tvm_passes
+from mbench.compile import computations, image_computations, to_relax, tvm_passes
+from mbench.compile.axis_computations import Laid
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
 from mbench.compile.schedules.rule import KernelPlan
 from mbench.hardware import llvm
+from mbench.networks import layout
 
 SSE = KernelMachine(
     kind="cpu", vector_bits=128, registers=16, broadcasts_from_memory=True, l1_bytes=2**15, l2_bytes=2**18, cores=2
@@ -128,6 +130,76 @@ class Conv:
         steps = {"stride": self.strides, "dilation": self.apart, "groups": self.groups}
         found: np.ndarray = functional.conv2d(x, weights.permute(3, 2, 0, 1), **steps).permute(0, 2, 3, 1).numpy()
         return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transposed:
+    """A transposed convolution, and what follows it."""
+
+    batch: int = 1
+    height: int = 5
+    width: int = 6
+    inputs: int = 8
+    channels: int = 16
+    kernel: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (2, 2)
+    padding: tuple[int, int, int, int] = (1, 1, 1, 1)
+    """Top, left, bottom, right."""
+    added: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    channels_last: bool = True
+    epilogue: str = "bias+relu"
+    dtype: str = "float32"
+
+    @property
+    def reduction(self) -> int:
+        return math.prod(self.kernel) * self.inputs // self.groups
+
+    @property
+    def weights_shape(self) -> tuple[int, ...]:
+        return *self.kernel, self.inputs // self.groups, self.channels
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        shape = (self.batch, self.inputs, self.height, self.width)
+        return layout.lying(shape, last=self.channels_last)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What a node has."""
+        known = {"strides": self.strides, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        return {**known, "output_padding": self.added}
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The sums' shape (n, y, x, c)."""
+        return self.expected([np.zeros(self.input_shape), np.zeros(self.weights_shape)]).shape
+
+    def function(self) -> tirx.PrimFunc:
+        """Return it as one PrimFunc."""
+        batch, *sides, channels = self.output_shape
+
+        def convolve(x: te.Tensor, weights: te.Tensor) -> te.Tensor:
+            laid = Laid(x, self.channels_last)
+            shape = (batch, channels, *sides)
+            return image_computations.transposed_convolution(laid, weights, self.attributes, shape)
+
+        return written(self, convolve)
+
+    def expected(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what PyTorch computes, in float64: all of it, then without the padding."""
+        x, weights = (torch.from_numpy(array.astype(np.float64)) for array in arrays[:2])
+        top, left, bottom, right = self.padding
+        own = self.channels // self.groups
+        split = weights.reshape(*self.kernel, self.inputs // self.groups, self.groups, own)
+        given = split.permute(3, 2, 4, 0, 1).reshape(self.inputs, own, *self.kernel)
+        image = x.permute(0, 3, 1, 2) if self.channels_last else x
+        steps = {"stride": self.strides, "dilation": self.dilation, "groups": self.groups}
+        whole = functional.conv_transpose2d(image, given, **steps)
+        padded = functional.pad(whole, (0, self.added[1], 0, self.added[0]))
+        found: np.ndarray = padded[:, :, top : padded.shape[2] - bottom, left : padded.shape[3] - right].numpy()
+        return found.transpose(0, 2, 3, 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -292,7 +364,7 @@ class WindowPool(PooledImage):
         return found
 
 
-Layer = Conv | Dense | Product | Pool | WindowPool
+Layer = Conv | Transposed | Dense | Product | Pool | WindowPool
 
 
 def written(layer: Layer, compute: Callable[[Any, Any], te.Tensor]) -> tirx.PrimFunc:
@@ -547,6 +619,7 @@ SHARED: dict[str, Layer] = {
     "cpu.convolution": Conv(height=14, width=12, inputs=24, channels=44),
     "cpu.pool": Pool(batch=3, height=28, width=28, channels=179),
     "cpu.window_pool": WindowPool(batch=2, height=28, width=28, channels=179),
+    "cpu.transposed": Transposed(height=14, width=12, inputs=24, channels=44, kernel=(4, 4)),
     "cpu.batch_matmul": Product(left=(2, 3), right=(2, 1), rows=49, depth=64, columns=49),
 }
 """Layers that are large enough to be shared out to threads."""

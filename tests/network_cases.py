@@ -27,7 +27,7 @@ def lowered(variant: Variant) -> Network:
     return Network(
         module=to_relax.bind(plain, drawn.parameters),
         calls=plain.calls,
-        permutations={},
+        parameters={},
         example=drawn.examples["image"],
         expected=drawn.expected[0],
     )
@@ -35,14 +35,14 @@ def lowered(variant: Variant) -> Network:
 
 def of_graph(graph: Graph) -> Network:
     """Return a network of one input and one output, its weights drawn and in place."""
-    folded, drawn = folding.fold(graph), torch_network.draw(graph)
+    folded, drawn = folding.as_compiled(graph), torch_network.draw(graph)
     plain, inputs = to_relax.lower(folded.graph), torch_network.example_inputs(graph)
     [expected] = torch_network.run(graph, drawn, inputs)
     [example] = inputs.values()
     return Network(
         module=to_relax.bind(plain, folded.parameters(drawn)),
         calls=plain.calls,
-        permutations={},
+        parameters={},
         example=example.numpy(),
         expected=expected.numpy(),
     )
@@ -69,3 +69,25 @@ def mixed(dtype: str = "float32") -> Graph:
     x = builder.add("global_avg_pool", "pool", x)
     x = builder.linear("fc", builder.add("reshape", "flat", x, shape=(2, 16)), 10)
     return builder.graph(builder.add("softmax", "probabilities", x, axis=1))
+
+
+def of_files(dtype: str = "float32") -> Graph:
+    """Return a small network of what only users' files have: norms by channel, a shuffle, a resize, and others."""
+    builder = GraphBuilder(dtype=dtype)
+    x = builder.input("image", (2, 3, 16, 16))
+    x = builder.convolution("first", x, 16, kernel=3, stride=2, activation="relu")
+    given = [builder.parameter(f"norm.{part}", (16,)) for part in ("weight", "bias")]
+    x = builder.add("group_norm", "norm", x, *given, groups=4, epsilon=1e-5)
+    x = builder.add(
+        "permute", "turned", builder.add("reshape", "split", x, shape=(2, 2, 8, 8, 8)), axes=(0, 2, 1, 3, 4)
+    )
+    x = builder.add("reshape", "shuffle", x, shape=(2, 16, 8, 8))
+    y = builder.convolution("down", x, 16, kernel=3, stride=2, activation="relu")
+    y = builder.add("resize2d", "larger", y, size=(8, 8), mode="linear", coordinates="half_pixel")
+    weight = builder.parameter("up.weight", (16, 8, 2, 2))
+    x = builder.add("conv2d_transpose", "up", builder.add("add", "sum", x, y), weight, strides=(2, 2),
+                    padding=(0, 0, 0, 0), output_padding=(0, 0), dilation=(1, 1), groups=1)  # fmt: skip
+    x = builder.add("pad", "wider", x, widths=((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect")
+    most = builder.add("reduce_max", "most", builder.add("lrn", "around", x, size=5, alpha=0.1, beta=0.75, bias=1.0),
+                       axes=(2, 3), keepdims=False)  # fmt: skip
+    return builder.graph(builder.linear("fc", most, 10))

@@ -121,6 +121,11 @@ def _broadcast(x: Laid, at: Sequence[Any]) -> Any:
     return x(*(0 if extent == 1 else place for extent, place in zip(x.shape, own, strict=True)))
 
 
+REARRANGED, STEPS = "T_rearrange", "mbench.steps"
+"""The block that puts parts of axes in order, and its annotation: of each part of the result, in memory's order, how
+large it is, and how far one step goes in the source."""
+
+
 def rearranged(x: Laid, one: Rearrangement, *, last: bool) -> te.Tensor:
     """Split axes, put the parts in order, and merge them."""
 
@@ -130,7 +135,8 @@ def rearranged(x: Laid, one: Rearrangement, *, last: bool) -> te.Tensor:
             places.update(zip(parts, _split(place, [one.parts[part] for part in parts]), strict=True))
         return x(*(_joined([(places[part], one.parts[part]) for part in parts]) for parts in one.source_axes()))
 
-    return written(one.shape, element, last=last, name="T_rearrange")
+    steps = [number for part in layout.strides(one, from_last=x.last, to_last=last) for number in part]
+    return written(one.shape, element, last=last, name=REARRANGED, attrs={STEPS: steps} if steps else None)
 
 
 def _split(place: Any, sizes: Sequence[int]) -> list[Any]:

@@ -143,6 +143,7 @@ def _multiplied(graph: Graph, group: Group, readers: dict[str, Group]) -> Group 
     name = group.output.name
     reads = user is following.anchor and user.inputs[0] == name and names.count(name) == 1 and not following.stages
     cheap = all(not operations.of(node.op).calls and node.dtype == dtypes.DEFAULT for node in group.nodes)
+    cheap = cheap and all(graph.type_of(name).dtype == dtypes.DEFAULT for name in group.reads)
     if not reads or not cheap or any(name in graph.inputs for name in group.reads):
         return None
     return following if user.dtype == dtypes.DEFAULT and layers.is_pointwise(graph, user) else None

@@ -24,7 +24,8 @@ _MOST_WRITTEN_OUT = 9
 
 # ---------------------------------------------------------------------------------------------- transposed convolution
 TRANSPOSED = "conv_transpose"
-"""The block that sums up a transposed convolution; it is annotated with its strides, padding, dilation and groups."""
+"""The block that sums up a transposed convolution; it is annotated with its strides, padding, dilation and groups, and
+whether the image lies channels last."""
 ANNOTATION = "mbench.window"
 
 
@@ -53,7 +54,7 @@ def transposed_convolution(
         product = x.wide(n, read, *places) * weight[ky, kx, ci, c].astype(x.sums)
         return te.sum(tirx.if_then_else(tirx.all(*checks), product, tirx.const(0, x.sums)), axis=[ky, kx, ci])
 
-    window = [*strides, *padding, *dilation, groups]
+    window = [*strides, *padding, *dilation, groups, int(x.last)]
     return written(shape, element, last=True, name=TRANSPOSED, attrs={ANNOTATION: window})
 
 
@@ -169,6 +170,11 @@ def _cubic(rest: Any, a: float) -> list[Any]:
 
 
 # ---------------------------------------------------------------------------------------------------------------- norms
+NORM, GROUPS, EPSILON = "norm", "mbench.groups", "mbench.epsilon"
+"""The block that computes a norm by channel. It is annotated with its groups, whether the image lies channels last, and
+what keeps it from dividing by 0."""
+
+
 def normalised(x: Laid, weight: te.Tensor, bias: te.Tensor, *, groups: int, epsilon: float, last: bool) -> te.Tensor:
     """Take the mean off groups of channels of each image and divide by the deviation; then scale and shift channels."""
     batch, channels, *sides = x.shape
@@ -197,7 +203,7 @@ def normalised(x: Laid, weight: te.Tensor, bias: te.Tensor, *, groups: int, epsi
         deviation = tirx.sqrt(variance(n, g) + tirx.const(epsilon, sums))
         return less_mean(n, c, g, *at) / deviation * weight(c).astype(sums) + bias(c).astype(sums)
 
-    return written(x.shape, element, last=last, name="norm")
+    return written(x.shape, element, last=last, name=NORM, attrs={GROUPS: [groups, int(x.last)], EPSILON: epsilon})
 
 
 def response_normalised(x: Laid, attributes: Mapping[str, Any], *, last: bool) -> te.Tensor:
@@ -238,8 +244,11 @@ def response_normalised(x: Laid, attributes: Mapping[str, Any], *, last: bool) -
 
 
 def _power(base: Any, exponent: float, dtype: str) -> Any:
-    """Return a number above zero to a power: by roots for the power that networks have, else by a logarithm."""
+    """Return a number above zero to a power: by roots for the powers that networks have."""
+    one = tirx.const(1, dtype)
     if exponent == -0.75:
         root = tirx.sqrt(base)
-        return tirx.const(1, dtype) / (root * tirx.sqrt(root))
-    return tirx.exp(tirx.const(exponent, dtype) * tirx.log(base))
+        return one / (root * tirx.sqrt(root))
+    if exponent == -0.5:
+        return one / tirx.sqrt(base)
+    return one / base if exponent == -1.0 else tirx.power(base, tirx.const(exponent, dtype))

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import tvm
 from tvm import tirx
@@ -14,8 +14,11 @@ from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
 from mbench.compile import rows, windows
+from mbench.compile.axis_computations import REARRANGED, STEPS
 from mbench.compile.expressions import UnknownExpressionError, is_reduction, rebuild
-from mbench.compile.kernel_kinds import BatchMatmul, Convolution, Epilogue, Matmul, Pooling
+from mbench.compile.image_computations import ANNOTATION, EPSILON, GROUPS, NORM, TRANSPOSED
+from mbench.compile.kernel_kinds import BatchMatmul, ChannelNorm, Convolution, Epilogue, Matmul, Pooling
+from mbench.compile.phases import TransposedConvolution
 from mbench.compile.rows import RowChain
 from mbench.core import dtypes
 
@@ -81,7 +84,7 @@ class Kernel:
             return None
         if self.anchor is None:
             return first
-        weighted = any(word in self.anchor for word in ("conv2d", "matmul"))
+        weighted = any(word in self.anchor for word in ("conv2d", "matmul", TRANSPOSED))
         store = self.store(self.anchor)
         if not isinstance(store, tirx.BufferStore):  # several at once, as the place of a maximum
             return None
@@ -123,6 +126,56 @@ class Kernel:
             channels_last=channels_last,
             dtype=self.dtype,
         )
+
+    @cached_property
+    def transposed(self) -> TransposedConvolution | None:
+        """The anchor as a transposed convolution; None if it is none."""
+        if self.anchor != TRANSPOSED or self.blocks[0] != self.anchor or self.dtype is None:
+            return None
+        source, weights, target = self.parameter_shapes[0], self.parameter_shapes[1], self.parameter_shapes[-1]
+        annotated = [int(each) for each in self._read[self.anchor].annotations[ANNOTATION]]
+        down, across, top, left, bottom, right, apart_down, apart_across, groups, last = annotated
+        return TransposedConvolution(
+            batch=target[0],
+            input_sides=source[1:3] if last else source[2:4],
+            input_channels=weights[2] * groups,
+            sides=target[1:3],
+            channels=target[3],
+            kernel=weights[:2],
+            strides=(down, across),
+            padding=(top, left, bottom, right),
+            dilation=(apart_down, apart_across),
+            groups=groups,
+            channels_last=bool(last),
+            dtype=self.dtype,
+        )
+
+    @cached_property
+    def channel_norm(self) -> ChannelNorm | None:
+        """The whole kernel but its epilogue as a norm by channel of an image (n, y, x, c); None if it is none."""
+        if NORM not in self.blocks or len(self.parameter_shapes[0]) != 4 or self.dtype is None:
+            return None
+        annotated = self._read[NORM].annotations
+        groups, last = map(int, annotated[GROUPS])
+        batch, height, width, channels = self.parameter_shapes[0]
+        if not last or self.parameter_shapes[-1] != (batch, height, width, channels):
+            return None
+        return ChannelNorm(
+            batch=batch,
+            pixels=height * width,
+            width=width,
+            channels=channels,
+            groups=groups,
+            epsilon=float(annotated[EPSILON]),
+        )
+
+    @cached_property
+    def moved_parts(self) -> tuple[tuple[int, int], ...] | None:
+        """The whole kernel as a copy: sizes and steps of `axis_computations.STEPS`; None if it is none."""
+        if self.blocks != (REARRANGED,) or STEPS not in self._read[REARRANGED].annotations:
+            return None
+        numbers = [int(each) for each in self._read[REARRANGED].annotations[STEPS]]
+        return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
     @cached_property
     def pooling(self) -> Pooling | None:
@@ -191,29 +244,39 @@ class Kernel:
             return None
         return rows.read(self._read, self.function.params)
 
-    @cached_property
+    @property
     def sums_pixels(self) -> bool:
         """Whether the anchor adds up elements (n, y, x, c) of the first parameter over all y and x."""
-        if self.anchor is None or self.blocks[0] != self.anchor or len(self.extents) != 6 or not self.dtype:
-            return False
+        return self.reduced_pixels == "sum"
+
+    @cached_property
+    def reduced_pixels(self) -> Literal["sum", "max"] | None:
+        """What the anchor makes of elements (n, y, x, c) of the first parameter over all y and x; None: nothing."""
+        if self.anchor is None or self.blocks[0] != self.anchor or not self.dtype:
+            return None
         source, target = self.parameter_shapes[0], self.parameter_shapes[-1]
-        if len(source) != 4 or target != (source[0], 1, 1, source[3]):
-            return False
+        if len(source) != 4 or target not in ((source[0], 1, 1, source[3]), (source[0], source[3])):
+            return None
         block = self.schedule.get(self.block(self.anchor))
-        value = block.body.value
-        added = windows.uncast(value.b) if isinstance(value, prim.Add) else None
-        if not isinstance(added, tvm.ir.TensorLoad):
-            return False
-        batch, _, _, channel, y, x = (axis.var for axis in block.iter_vars)
-        read = added.indices
-        return added.source.same_as(self.function.params[0]) and all(
-            index.same_as(axis) for index, axis in zip(read, (batch, y, x, channel), strict=True)
-        )
+        kind = {prim.Add: "sum", prim.Max: "max"}.get(type(block.body.value))
+        reduced = windows.uncast(block.body.value.b) if kind else None
+        gone = [axis.var for axis in block.iter_vars if is_reduction(axis)]
+        kept = [axis.var for axis in block.iter_vars if not is_reduction(axis)]
+        if not isinstance(reduced, tvm.ir.TensorLoad) or len(gone) != 2 or len(kept) != len(target):
+            return None
+        wanted = (kept[0], *gone, kept[-1])
+        same = all(index.same_as(axis) for index, axis in zip(reduced.indices, wanted, strict=True))
+        return kind if same and reduced.source.same_as(self.function.params[0]) else None  # type: ignore[return-value]
 
     @cached_property
     def epilogue_of_sum(self) -> Epilogue | None:
         """The epilogue as a function of the anchor's sum; None if it reads something in a way not known here."""
-        stores = [self.store(name) for name in (self.anchor, *self.epilogue)]
+        return self.epilogue_after(self.anchor)
+
+    def epilogue_after(self, name: str | None) -> Epilogue | None:
+        """Return what follows a block as a function of what it stores; None as in `epilogue_of_sum`."""
+        following = self.blocks[self.blocks.index(name) + 1 :] if name else ()
+        stores = [self.store(each) for each in (name, *following)]
         try:
             anywhere = [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]]
             self._finish(stores, tirx.Var("total", "float32"), anywhere, self._of_parameter)

@@ -97,6 +97,25 @@ class Pooling:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ChannelNorm:
+    """A norm of images (n, y, x, c) over all pixels and over each group of channels; then scale and shift."""
+
+    batch: int
+    pixels: int
+    """Of an image."""
+    width: int
+    """Of an image's lines."""
+    channels: int
+    groups: int
+    epsilon: float
+
+    @property
+    def own(self) -> int:
+        """Channels of a group."""
+        return self.channels // self.groups
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Matmul:
     """A matrix product: (rows, reduction) x (reduction, columns), all contiguous."""
 

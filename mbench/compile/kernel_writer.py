@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tvm import te
+from tvm import te, topi
 
 from mbench.compile import axis_computations, computations, elements, image_computations
 from mbench.compile.axis_computations import Laid
@@ -21,8 +21,8 @@ from mbench.networks.graph import Node
 from mbench.networks.kernels import Group
 from mbench.networks.operation_shapes import axes_of
 
-BIASED = ("conv2d", "conv2d_transpose", "linear")
-"""Operations that may have a bias, their third input."""
+_BIASED = ("conv2d", "conv2d_transpose", "linear")
+"""They may have a bias, their third input."""
 _REDUCTIONS = ("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 _PLACES = ("argmax", "argmin")
 
@@ -43,16 +43,30 @@ class KernelWriter:
         anchor, *rest = group.nodes
         if operations.is_elementwise(anchor.op):
             return self._chain(group, None, group.nodes)
-        if anchor.op not in _WRITERS:
-            raise BuildError(f"layer {anchor.name!r}: operation {anchor.op!r} cannot be compiled")
-        read = [self.read(anchor, place) for place in range(len(anchor.inputs))]
-        total = _WRITERS[anchor.op](anchor, read, anchor.name in self.last)
-        if anchor.op in BIASED and len(read) > 2:
-            total = computations.added(total, read[2].tensor)
+        if group.moved:
+            return self._concatenated(group)
+        total = self._written(anchor, [self.read(anchor, place) for place in range(len(anchor.inputs))])
         sums = dtypes.accumulator(anchor.dtype)
         if rest or (str(total.dtype) == sums and sums != anchor.dtype):
             return self._chain(group, total, rest)
         return total
+
+    def _written(self, node: Node, read: Sequence[Laid]) -> te.Tensor:
+        """Return what a node computes that is not element-wise, its bias added."""
+        if node.op not in _WRITERS:
+            raise BuildError(f"layer {node.name!r}: operation {node.op!r} cannot be compiled")
+        total = _WRITERS[node.op](node, read, node.name in self.last)
+        return computations.added(total, read[2].tensor) if node.op in _BIASED and len(read) > 2 else total
+
+    def _concatenated(self, group: Group) -> te.Tensor:
+        """Return a concatenation of what some of its operands become on their way."""
+        *moved, end = group.nodes
+        made = {}
+        for node in moved:
+            read = [self.read(node, place) for place in range(len(node.inputs))]
+            made[node.name] = Laid(topi.cast(self._written(node, read), node.dtype), node.name in self.last)
+        operands = [made[name] if name in made else self.read(end, place) for place, name in enumerate(end.inputs)]
+        return self._written(end, operands)
 
     def _chain(self, group: Group, total: te.Tensor | None, nodes: Sequence[Node]) -> te.Tensor:
         """Return one computation of all element-wise nodes; `total` is what the first of the group gives."""
@@ -117,8 +131,8 @@ def _product(_node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
     return computations.product(*(lying_as(each, last=False) for each in read))
 
 
-def _softmax(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
-    return computations.softmax(lying_as(read[0], last=False), node.attributes["axis"] % len(node.shape))
+def _softmax(node: Node, read: Sequence[Laid], last: bool) -> te.Tensor:
+    return computations.softmax(lying_as(read[0], last=last), _axis(node, last=last))
 
 
 def _layer_norm(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:

@@ -1,4 +1,4 @@
-"""exp, tanh and erf for CPUs, written out as polynomials: a call of the C library would take the lanes one by one.
+"""exp, log, tanh and erf for CPUs, written out as polynomials: a call of the C library would take the lanes one by one.
 
 TVM asks for them by the name of its operation, once vectors are vectors. They are for float32; float16 is computed in
 float32, and other types are left to TVM. NaN stays NaN, and what is infinite or huge gives the limit.
@@ -6,18 +6,23 @@ float32, and other types are left to TVM. NaN stays NaN, and what is infinite or
 | function | largest relative error | source |
 |---|---|---|
 | exp | 1.3e-7, subnormal results one unit | Cephes, `single/expf.c` |
+| log | 1.2e-7 of the larger of 1 and the result | Cephes, `single/logf.c` |
 | tanh | 4e-7 | Eigen 3.3, `generic_fast_tanh_float` |
 | erf | 4e-7 | Eigen 3.3 `unsupported/SpecialFunctions`, `generic_fast_erf_float`, by Ooura's method |
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tvm
 from tvm import tirx
+from tvm.ir.prim import expr as prim
 
+_BINARY = (prim.Add, prim.Sub, prim.Mul, prim.Div, prim.Max, prim.Min)
+"""Arithmetic, whose operands are always computed."""
 Once = Callable[[Any], Any]
 """Computes a value once, for all that reads it."""
 
@@ -34,6 +39,15 @@ _LEAST, _MOST = -105.0, 89.0
 _ROUNDS = 12582912.0
 """1.5 * 2^23: added to a small number, it leaves the nearest whole number in the lowest bits."""
 _MANTISSA, _BIAS = 23, 127
+
+_LOG = (
+    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+    -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+)  # fmt: skip
+_ROOT_OF_HALF = 0.707106781186547524
+_LEAST_NORMAL = 1.17549435e-38
+_MANTISSA_BITS, _HALF_BITS = 0x007FFFFF, 0x3F000000
+"""What keeps the mantissa of a float, and what gives it the exponent of 0.5."""
 
 _TANH_ENDS = 9.0
 _TANH_OVER = (
@@ -86,10 +100,33 @@ def _written(function: Callable[[Any, Once], Any], x: Any) -> Any:
         steps.append((variable, value))
         return variable
 
-    result = function(named(x), named)
+    result = function(named(_flat(x, steps)), named)
     for variable, value in reversed(steps):
         result = tirx.Let(variable, value, result)
     return result
+
+
+def _flat(x: Any, steps: list[tuple[Any, Any]]) -> Any:
+    """Return an operand without steps inside of it, which come first then.
+
+    TVM looks at steps that lie inside of others again and again: functions of functions would take minutes.
+    """
+    if isinstance(x, tirx.Let):
+        steps.append((x.var, _flat(x.value, steps)))
+        return _flat(x.body, steps)
+    if isinstance(x, tvm.ir.Call):
+        name = getattr(x.op, "name", "")
+        if name in _FUNCTIONS:
+            return _flat(_lowering(name, _FUNCTIONS[name])(x), steps)
+        eager = name.startswith("tirx.") and name != "tirx.reinterpret"
+        return tvm.ir.Call(x.op, [_flat(each, steps) for each in x.args], x.attrs, ret_ty=x.ty) if eager else x
+    if isinstance(x, prim.Select):
+        return prim.Select(*(_flat(each, steps) for each in (x.condition, x.true_value, x.false_value)))
+    if isinstance(x, prim.Cast):
+        return prim.Cast(x.ty, _flat(x.value, steps))
+    if isinstance(x, _BINARY):
+        return type(x)(_flat(x.a, steps), _flat(x.b, steps))
+    return x
 
 
 def _exp(x: Any, named: Once) -> Any:
@@ -112,6 +149,41 @@ def _exp(x: Any, named: Once) -> Any:
 
 def _power_of_two(exponent: Any, dtype: str, integer: str) -> Any:
     return tirx.reinterpret(dtype, (exponent + _const(_BIAS, integer)) << _const(_MANTISSA, integer))
+
+
+def _log(x: Any, named: Once) -> Any:
+    """log(x) = n ln 2 + log(m), with m between the root of 0.5 and that of 2."""
+    dtype = str(x.ty)
+    integer = dtype.replace("float", "int")
+    tiny = x < _const(_LEAST_NORMAL, dtype)  # not named: TVM has no names for vectors of truths
+    bits = named(tirx.reinterpret(integer, tirx.Select(tiny, x * _const(2.0**_MANTISSA, dtype), x)))
+    mantissa = named(tirx.reinterpret(dtype, (bits & _const(_MANTISSA_BITS, integer)) | _const(_HALF_BITS, integer)))
+    small = mantissa < _const(_ROOT_OF_HALF, dtype)
+    half = tirx.Select(small, mantissa, _const(0.0, dtype))
+    rest = named(mantissa + half - _const(1.0, dtype))
+    exponent = (bits >> _const(_MANTISSA, integer)) - _const(_BIAS - 1, integer)
+    power = named(
+        exponent.astype(dtype)
+        - tirx.Select(small, _const(1.0, dtype), _const(0.0, dtype))
+        - tirx.Select(tiny, _const(float(_MANTISSA), dtype), _const(0.0, dtype))
+    )
+    square = named(rest * rest)
+    value = named(_horner(rest, _LOG, named) * (rest * square) + power * _const(_LN2_LOW, dtype))
+    value = value - square * _const(0.5, dtype)
+    return _with_ends_of_log(x, rest + value + power * _const(_LN2_HIGH, dtype), dtype)
+
+
+def _with_ends_of_log(x: Any, value: Any, dtype: str) -> Any:
+    """Return a logarithm as it is for 0, below it, for what is infinite, and for NaN."""
+    infinite, none = _broadcast_like(tirx.infinity(dtype.split("x")[0]), dtype), _const(0.0, dtype)
+    ends = tirx.Select(tirx.EQ(x, none), none - infinite, x * _const(math.nan, dtype))
+    return tirx.Select(x > none, tirx.Select(x < infinite, value, x), ends)
+
+
+def _broadcast_like(value: Any, dtype: str) -> Any:
+    """Return a number in all lanes of a type."""
+    lanes = dtype.partition("x")[2]
+    return tirx.Broadcast(value, int(lanes)) if lanes else value
 
 
 def _tanh(x: Any, named: Once) -> Any:
@@ -148,4 +220,9 @@ def _const(value: float, dtype: str) -> Any:
     return tirx.const(value, dtype)
 
 
-_FUNCTIONS: dict[str, Callable[[Any, Once], Any]] = {"tirx.exp": _exp, "tirx.tanh": _tanh, "tirx.erf": _erf}
+_FUNCTIONS: dict[str, Callable[[Any, Once], Any]] = {
+    "tirx.exp": _exp,
+    "tirx.log": _log,
+    "tirx.tanh": _tanh,
+    "tirx.erf": _erf,
+}

@@ -29,7 +29,7 @@ class RowStep:
     """A block. `reduces` is None for one that reduces nothing; `whole`: it computes rows, not one number for each."""
 
     buffer: Any
-    reduces: Literal["sum", "max"] | None
+    reduces: Literal["sum", "max", "min"] | None
     whole: bool
     _expression: Any
     _variables: tuple[tuple[Any, Any], ...]
@@ -114,7 +114,7 @@ def _step(block: Any, shape: tuple[int, ...], depth: int) -> RowStep | None:
     if len(store.indices) != len(kept):
         return None
     if len(kept) < len(axes):
-        kinds = {prim.Add: "sum", prim.Max: "max"}
+        kinds = {prim.Add: "sum", prim.Max: "max", prim.Min: "min"}
         if str(store.buffer.dtype) != "float32":
             return None
         if tuple(extents) != shape or len(kept) != depth or type(store.value) not in kinds:

@@ -7,7 +7,6 @@ table 2): no biases, no BatchNorm. `biases` are what inference adds to that once
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable
 
 from mbench.core import dtypes
@@ -34,7 +33,7 @@ def of_layer(spec: LayerSpec, dtype: str = dtypes.DEFAULT) -> Costs:
         params=spec.params,
         biases=spec.biases,
         weight_bytes=spec.params * width + spec.biases * bias_width,
-        activation_bytes=(spec.read_elements + math.prod(spec.output_shape)) * width,
+        activation_bytes=spec.activation_elements * width + spec.other_bytes,
     )
 
 

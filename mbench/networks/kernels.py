@@ -15,6 +15,8 @@ from mbench.networks.graph import Graph, GraphError, Node
 _MOST_OPERATIONS = 64
 """In the expression of a group's element. Hard-swish reads its operand twice, so that each one more in a row doubles
 the expression: twelve would be 8191 operations, and TVM and LLVM would take minutes."""
+_MOVED = ("resize2d", "slice")
+"""What a concatenation does itself where nothing else reads it."""
 _MOST_CALLS = 2
 """Functions inside each other there. Each is a polynomial in steps with names, and TVM looks at those inside of others
 again and again: two SiLU in a row were seen to compile in 0.4 s, three in 22 s."""
@@ -35,7 +37,14 @@ class Group:
     def anchor(self) -> Node:
         """What gives the group its name, its role and most of its work; a prologue comes before it."""
         first = (*self.nodes, *self.views)[0]
+        if self.moved:
+            return self.nodes[-1]
         return next((node for node in self.nodes if not operations.is_elementwise(node.op)), first)
+
+    @property
+    def moved(self) -> tuple[Node, ...]:
+        """What a concatenation at its end moves or resizes before it puts that beside the rest."""
+        return self.nodes[:-1] if self.nodes and self.nodes[-1].op == "concat" else ()
 
     @property
     def name(self) -> str:
@@ -74,7 +83,8 @@ def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...
         last: the values that lie channels last, which decides what is a view; `layout.channels_last` by default.
     """
     last = layout.channels_last(graph) if last is None else last
-    taken: set[str] = set()
+    moved = {node.name: _moved(graph, node, last) for node in graph.nodes if node.op == "concat"}
+    taken = {node.name for nodes in moved.values() for node in nodes}
     found: list[Group] = []
     for node in graph.nodes:
         if node.name in taken:
@@ -83,13 +93,24 @@ def groups(graph: Graph, last: frozenset[str] | None = None) -> tuple[Group, ...
         if layout.is_view(graph, node, last):
             views = _views(graph, node, last)
         else:
-            grown = _grown(graph, node, taken, last)
+            grown = (*moved[node.name], node) if node.name in moved else _grown(graph, node, taken, last)
             following = graph.only_user(grown[-1].name)
             is_view = following is not None and layout.is_view(graph, following, last)
             views = _views(graph, following, last) if following is not None and is_view else ()
         taken.update(each.name for each in (*grown, *views))
         found.append(Group(nodes=grown, views=views))
     return _ordered(graph, found)
+
+
+def _moved(graph: Graph, concatenation: Node, last: frozenset[str]) -> tuple[Node, ...]:
+    """Return the nodes that only a concatenation reads, and that move or resize something on its way there."""
+    found = []
+    for name in dict.fromkeys(concatenation.inputs):
+        node = graph.by_name.get(name)
+        alone = node is not None and graph.only_user(name) is concatenation
+        if node is not None and alone and node.op in _MOVED and (name in last) == (concatenation.name in last):
+            found.append(node)
+    return tuple(found)
 
 
 def _views(graph: Graph, first: Node, last: frozenset[str]) -> tuple[Node, ...]:

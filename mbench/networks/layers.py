@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from mbench.core import dtypes
 from mbench.networks import kernels, operations
 from mbench.networks.graph import Graph, Node
 
@@ -64,8 +65,10 @@ class LayerSpec:
     """Weights of convolutions and of fully connected layers, without biases."""
     biases: int = 0
     """Every other parameter, once BatchNorm is folded."""
-    read_elements: int = 0
-    """Of all activations that it reads, each once."""
+    activation_elements: int = 0
+    """Of all values of the network's type that it reads or gives, each once."""
+    other_bytes: int = 0
+    """Of those of other types, such as places and masks."""
     source_names: tuple[str, ...] = ()
 
 
@@ -82,6 +85,7 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
     constants = dict.fromkeys(name for node in nodes for name in graph.constants(node))
     weights = {node.inputs[1] for node in nodes if node.op in _WEIGHTED and node.inputs[1] in constants}
     operands = [name for name in group.reads if name not in graph.parameters]
+    values = [graph.type_of(name) for name in (*operands, group.output.name)]
     op, image = kind(graph, anchor), graph.shape(operands[0]) if operands else anchor.shape
     if group.stages and not group.fused_name:  # what its prologue reads first may be a gate
         image = graph.shape(anchor.inputs[0])
@@ -105,7 +109,10 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
         macs=sum(macs(graph, node) for node in nodes),
         params=sum(math.prod(graph.shape(name)) for name in weights),
         biases=sum(math.prod(graph.shape(name)) for name in constants if name not in weights),
-        read_elements=sum(math.prod(graph.shape(name)) for name in operands),
+        activation_elements=sum(math.prod(each.shape) for each in values if each.dtype in dtypes.NAMES),
+        other_bytes=sum(
+            math.prod(each.shape) * dtypes.width(each.dtype) for each in values if each.dtype not in dtypes.NAMES
+        ),
         source_names=tuple(dict.fromkeys(name for node in nodes for name in node.source_names)),
     )
 

@@ -26,6 +26,9 @@ _FUSING = (
     *("conv2d_transpose", "resize2d", "instance_norm", "group_norm"),
 )
 IMAGE_RANK = 4
+_FEW_CHANNELS = 4
+"""With so many, what is made of the network's inputs stays as these lie: convolutions read it so, and its lines are
+long."""
 _LAST = (0, 2, 3, 1)
 """The axes of an image that lies channels last, in memory's order."""
 
@@ -33,21 +36,33 @@ _LAST = (0, 2, 3, 1)
 def channels_last(graph: Graph) -> frozenset[str]:
     """Return the values that lie channels last: what convolves or pools makes, and what is made of that or for that.
 
-    The network's inputs lie as people give them, (N, C, H, W). A reshape makes an image where a convolution reads it in
-    the end.
+    The network's inputs lie as people give them, (N, C, H, W), and so does what is made of them element by element
+    where they have few channels. A reshape makes an image where a convolution reads it in the end.
     """
     wanted = _read_as_images(graph)
     found: set[str] = set()
     for node in graph.nodes:
-        if len(node.shape) != IMAGE_RANK or (node.op in _AXES and node.op not in _MOVES):
+        if len(node.shape) != IMAGE_RANK:
+            continue
+        if node.op in _AXES and node.op not in _MOVES:
+            found.update({node.name} if _is_of_channels(node) and found.issuperset(graph.operands(node)) else ())
             continue
         if node.op in _IMAGES:
             found.add(node.name)
         elif node.op in _AXES:
             found.update({node.name} & wanted)
-        elif node.name in wanted or any(name in found for name in _images_of(graph, node)):
+        elif any(name in found for name in _images_of(graph, node)) or (node.name in wanted and _has_many(node)):
             found.add(node.name)
     return frozenset(found)
+
+
+def _has_many(node: Node) -> bool:
+    return node.shape[1] > _FEW_CHANNELS
+
+
+def _is_of_channels(node: Node) -> bool:
+    """Return whether a node works along the channels of what may be an image, which lie side by side."""
+    return node.op == "softmax" and node.attributes["axis"] % IMAGE_RANK == 1
 
 
 def _images_of(graph: Graph, node: Node) -> tuple[str, ...]:
@@ -84,6 +99,17 @@ def is_view(graph: Graph, node: Node, last: frozenset[str]) -> bool:
         return False
     images = [graph.shape(name) for name in (node.inputs[0], node.name) if name in last]
     return all(shape[1] == 1 or math.prod(shape[2:]) == 1 for shape in images)
+
+
+def strides(one: Rearrangement, *, from_last: bool, to_last: bool) -> list[tuple[int, int]]:
+    """Return the size of each part in the order of the result's memory, and how far it steps in that of the source."""
+    apart, found = 1, dict[int, int]()
+    for axis in reversed(lying(tuple(one.source_axes()), last=from_last)):
+        for part in reversed(axis):
+            found[part] = apart
+            apart *= one.parts[part]
+    order = [part for axis in lying(tuple(one.axes()), last=to_last) for part in axis]
+    return [(one.parts[part], found[part]) for part in order]
 
 
 def moves_nothing(one: Rearrangement, *, from_last: bool, to_last: bool) -> bool:

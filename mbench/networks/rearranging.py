@@ -55,8 +55,19 @@ def grouped(parts: Iterable[int], sizes: Sequence[int], shape: Axes) -> list[lis
 def of_node(node: Node, source: Axes) -> Rearrangement:
     """Return what a node `rearrange` does with a value of a shape."""
     known = node.attributes
-    return Rearrangement(
-        source=source, parts=tuple(known["parts"]), order=tuple(known["order"]), shape=tuple(known["shape"])
+    return of_parts(source, known["parts"], known["order"], known["shape"])
+
+
+def of_parts(source: Axes, parts: Sequence[int], order: Sequence[int], shape: Sequence[int]) -> Rearrangement:
+    """Return the rearrangement of these parts, in as few parts as there can be."""
+    kept = [part for part, size in enumerate(parts) if size > 1]
+    return _merged(
+        Rearrangement(
+            source=source,
+            parts=tuple(parts[part] for part in kept),
+            order=tuple(kept.index(part) for part in order if part in kept),
+            shape=tuple(shape),
+        )
     )
 
 
@@ -109,10 +120,9 @@ class _AxisParts:
         return made
 
     def result(self, source: Axes, shape: Axes) -> Rearrangement:
-        kept = [part for part in self._source if self._sizes[part] > 1]
-        order = [kept.index(part) for axis in self._axes for part in axis if self._sizes[part] > 1]
-        sizes = tuple(self._sizes[part] for part in kept)
-        return _merged(Rearrangement(source=source, parts=sizes, order=tuple(order), shape=shape))
+        order = [self._source.index(part) for axis in self._axes for part in axis]
+        order += [place for place in range(len(self._source)) if place not in order]  # parts of 1
+        return of_parts(source, [self._sizes[part] for part in self._source], order, shape)
 
 
 def _merged(given: Rearrangement) -> Rearrangement:

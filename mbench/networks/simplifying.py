@@ -40,9 +40,9 @@ def with_outputs_as_given(graph: Graph) -> Graph:
         if source is None:
             changed[name] = Node(op="cast", attributes={"to": given.dtype}, **common)
         elif name in last and given.shape[1] > 1 and math.prod(given.shape[2:]) > 1:
-            axes = {"axes": tuple(range(len(given.shape)))}
+            same = {"parts": given.shape, "order": tuple(range(len(given.shape))), "shape": given.shape}
             names = {"block": source.block, "source_names": source.source_names}
-            changed[name] = Node(op="permute", attributes=axes, **common, **names)
+            changed[name] = Node(op="rearrange", attributes=same, **common, **names)
     if not changed:
         return graph
     return Graph(

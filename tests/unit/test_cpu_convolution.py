@@ -137,7 +137,7 @@ def test_arm_multiplies_by_lanes_where_a_vector_of_inputs_is_whole(inputs: int) 
 # ------------------------------------------------------------------------------------------------------- planted faults
 LAYER = Conv(height=7, width=9, inputs=10, channels=20)
 PARAMETERS = {"rows": 4, "vectors": 2, "blocks": 2, "line_parts": 2, "panel_parts": 1}
-finish = convolution._ConvolutionLayer._finish
+finish = convolution.ConvolutionLayer._finish
 
 
 def finished_with_each_block(layer: Any, *arguments: Any, last: bool) -> None:
@@ -148,7 +148,7 @@ def finished_with_each_block(layer: Any, *arguments: Any, last: bool) -> None:
 FAULTS = {
     **planted_faults.OF_TAPS,
     **planted_faults.OF_TILES,
-    "ReLU after each block": Fault(convolution._ConvolutionLayer, "_finish", finished_with_each_block, "the worst"),
+    "ReLU after each block": Fault(convolution.ConvolutionLayer, "_finish", finished_with_each_block, "the worst"),
 }
 
 

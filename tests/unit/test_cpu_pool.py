@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_cases import AVX2, NEON, Conv, Pool
 from planted_faults import Fault
-from tvm import relax
+from tvm import relax, te
 
+from mbench.compile import axis_computations
+from mbench.compile.axis_computations import Laid
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu, emit
@@ -65,7 +67,7 @@ def test_a_tile_of_more_channels_than_there_are_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operator", "axes"), [("mean", [1]), ("mean", [2, 3]), ("max", [1, 2]), ("prod", [1, 2]), ("variance", [1, 2])]
+    ("operator", "axes"), [("mean", [1]), ("mean", [2, 3]), ("min", [1, 2]), ("prod", [1, 2]), ("variance", [1, 2])]
 )
 def test_other_reductions_are_not_taken_for_a_mean_over_pixels(operator: str, axes: list[int]) -> None:
     x = np.random.default_rng(4).standard_normal((2, 3, 5, 4), dtype=np.float32)
@@ -89,3 +91,23 @@ def test_pooling_many_images_is_shared_out_to_the_cores() -> None:
 
 def test_a_kernel_of_another_kind_is_left_to_others() -> None:
     assert not list(cpu.RULES["cpu.pool"].candidates(Kernel(Conv().function()), NEON))
+
+
+@pytest.mark.parametrize("how", ["max", "sum"])
+@pytest.mark.parametrize("machine", ["sse", "avx512"])
+def test_what_reduces_all_pixels_is_taken_without_the_axes_of_1(how: str, machine: str) -> None:
+    x = te.placeholder((2, 5, 6, 44), name="x")
+    function = te.create_prim_func([x, axis_computations.reduced(Laid(x, last=True), how, (2, 3), (0, 1))])
+    scheduled = schedule(function, kernels.MACHINES[machine])
+    assert scheduled.rule == "cpu.pool"
+    given = np.random.default_rng(1).standard_normal((2, 5, 6, 44), dtype=np.float32) - 3
+    output = kernels.run(kernels.compiled(scheduled.plan.function), [given], (2, 44))
+    expected = given.max((1, 2)) if how == "max" else given.sum((1, 2))
+    np.testing.assert_allclose(output, expected, rtol=1e-5)
+
+
+def test_other_ways_to_reduce_pixels_are_left_to_others() -> None:
+    x = te.placeholder((2, 5, 6, 44), name="x")
+    for how, axes, order in (("min", (2, 3), (0, 1)), ("sum", (3,), (0, 2, 1)), ("sum", (1, 2), (0, 3))):
+        function = te.create_prim_func([x, axis_computations.reduced(Laid(x, last=True), how, axes, order)])
+        assert Kernel(function).reduced_pixels is None

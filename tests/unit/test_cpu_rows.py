@@ -68,6 +68,10 @@ def largest(shape: tuple[int, ...]) -> Case:
     return Case(shapes=(shape,), write=lambda x: topi.max(x, [len(shape) - 1]), value=lambda x: x.amax(-1))
 
 
+def smallest(shape: tuple[int, ...]) -> Case:
+    return Case(shapes=(shape,), write=lambda x: topi.min(x, [len(shape) - 1]), value=lambda x: x.amin(-1))
+
+
 def mean(shape: tuple[int, ...]) -> Case:
     """A number a row that is not the reduction itself, and an operand of one number a row."""
 
@@ -78,7 +82,7 @@ def mean(shape: tuple[int, ...]) -> Case:
     return Case(shapes=(shape, shape[:-1]), write=write, value=lambda x, other: x.mean(-1) + other)
 
 
-KINDS = {"softmax": softmax, "layer norm": layer_norm, "largest": largest, "mean": mean}
+KINDS = {"softmax": softmax, "layer norm": layer_norm, "largest": largest, "smallest": smallest, "mean": mean}
 shapes = st.lists(st.integers(1, 5), min_size=1, max_size=2).flatmap(
     lambda lead: (kernels.channels() | st.sampled_from([49, 64, 196, 197])).map(lambda columns: (*lead, columns))
 )

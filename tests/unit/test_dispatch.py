@@ -113,10 +113,13 @@ def test_networks_of_every_kind_of_layer_compute_what_torch_does(machine: str, s
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_network_of_many_operations_is_what_torch_computes(machine: str) -> None:
-    network = networks.of_graph(networks.mixed())
-    output, scheduled = run(network.module, machine, network.example)
-    assert numerics.compare(output, network.expected, 1e-5).passed
-    assert rules_of(scheduled) == cpu.RULES.keys() - {"cpu.winograd", "cpu.inverted_residual"}
+    rules = set[str]()
+    for graph in (networks.mixed(), networks.of_files()):
+        network = networks.of_graph(graph)
+        output, scheduled = run(network.module, machine, network.example)
+        assert numerics.compare(output, network.expected, 1e-5).passed
+        rules |= rules_of(scheduled)
+    assert rules == cpu.RULES.keys() - {"cpu.winograd", "cpu.inverted_residual"}
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_what_is_compiled_is_simplified_and_has_outputs_as_people_have_them() ->
                     mode="constant", value=0.0)  # fmt: skip
     graph = builder.graph(builder.convolution("conv", x, 8, kernel=3, padding=(0, 0, 0, 0)))
     folded = folding.as_compiled(graph)
-    assert [node.op for node in folded.graph.nodes] == ["conv2d", "permute"]
+    assert [node.op for node in folded.graph.nodes] == ["conv2d", "rearrange"]
     drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
     [before], [after] = (
         torch_network.run(each, own, examples)

@@ -13,6 +13,7 @@ import tvm
 from tvm import relax, tirx
 
 from mbench.compile import codegen, memory, pack, to_relax
+from mbench.compile.schedules import gpu
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.core import dtypes
 from mbench.core.dtypes import NAMES as DTYPES
@@ -21,10 +22,10 @@ from mbench.measure import numerics
 from mbench.networks import architectures, costs, variants
 
 
-def installed(lowered: to_relax.Lowered, target: str) -> tvm.IRModule:
+def installed(lowered: to_relax.Lowered, target: str, also: frozenset[str] = frozenset()) -> tvm.IRModule:
     with codegen.tvm_target(targets.load(target), f"{platform.machine()}-linux-gnu"):
         made = schedule_all(to_relax.kernel_calls(lowered.module), cuda_on_cpu.machine(target))
-        assert "fallback" not in {kernel.rule for kernel in made.values()}
+        assert {kernel.rule for kernel in made.values()} <= gpu.RULES.keys() | also
         return pack.install(lowered.module, made)
 
 
@@ -84,6 +85,14 @@ def test_a_network_of_many_operations_is_what_torch_computes(dtype: str) -> None
     lowered = networks.of_graph(networks.mixed(dtype))
     found = output(installed(lowered, "cuda_sm80"), lowered.example.astype(dtype))
     seen = numerics.compare(found, lowered.expected, dtypes.of(dtype).network_tolerance)
+    assert seen.passed, seen.detail
+
+
+def test_operations_of_users_files_are_what_torch_computes() -> None:
+    """Some of them by the fall-back."""
+    lowered = networks.of_graph(networks.of_files())
+    found = output(installed(lowered, "cuda_sm80", frozenset({"fallback"})), lowered.example)
+    seen = numerics.compare(found, lowered.expected, dtypes.of("float32").network_tolerance)
     assert seen.passed, seen.detail
 
 

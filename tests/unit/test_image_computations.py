@@ -14,10 +14,10 @@ from mbench.networks import resizing
 from mbench.networks.graph_builder import GraphBuilder
 
 
-@pytest.mark.parametrize("last", [True, False])
-def test_images_are_resized(last: bool) -> None:
+@pytest.mark.parametrize(("channels", "last"), [(9, True), (9, False), (1, True)])
+def test_images_are_resized(channels: int, last: bool) -> None:
     builder = GraphBuilder()
-    x = programs.image(builder, (2, 9, 5, 6), last=last)
+    x = programs.image(builder, (2, channels, 5, 6), last=last)
     ways: list[dict[str, Any]] = [
         {"mode": "nearest", "coordinates": "asymmetric", "rounding": "floor", "size": (10, 18)},
         {"mode": "nearest", "coordinates": "half_pixel", "rounding": "round_prefer_floor", "size": (7, 4)},

@@ -75,7 +75,7 @@ def test_outputs_in_all_forms() -> None:
     view = builder.add("reshape", "view", logits, shape=(5, 1))
     program = programs.checked(builder.graph(y, x, z, constant, logits, y, view, flat))
     assert [node.op for node in program.graph.nodes if node.name.endswith(".output")] == [
-        *("permute", "cast", "permute", "cast")
+        *("rearrange", "cast", "rearrange", "cast")
     ]
 
 
@@ -105,3 +105,27 @@ def test_parameters_keep_their_type(dtype: str) -> None:
     both = builder.add("or" if dtype == "bool" else "add", "both", x, y)
     given = np.array([1, 0, 1, 1]).astype(dtype)
     programs.checked(builder.graph(both), parameters={"y": given}, x=given[::-1].copy())
+
+
+def test_a_concatenation_resizes_and_slices_what_it_alone_reads() -> None:
+    builder = GraphBuilder()
+    x = programs.image(builder, (1, 8, 4, 6))
+    y = programs.image(builder, (1, 8, 8, 12))
+    larger = builder.add("resize2d", "larger", x, size=(8, 12), mode="nearest", coordinates="asymmetric",
+                         rounding="floor")  # fmt: skip
+    smooth = builder.add("resize2d", "smooth", x, size=(8, 12), mode="linear")
+    part = builder.add("slice", "part", y, axis=1, begin=2, end=7)
+    shared = builder.add("slice", "shared", y, axis=1, begin=0, end=3)
+    both = builder.add("concat", "both", larger, y, part, smooth, shared, larger, axis=1)
+    program = programs.checked(builder.graph(both, builder.add("reduce_max", "most", shared, axes=(1,), keepdims=True)))
+    assert [name for name in program.kernels if "concat" in name] == ["fused_resize2d_slice_resize2d_concat"]
+    assert program.rules["fused_resize2d_slice_resize2d_concat"] == "cpu.elementwise"
+    assert "slice" in program.kernels
+
+
+def test_a_concatenation_of_many_is_copied_stretch_by_stretch() -> None:
+    builder = GraphBuilder()
+    read = [programs.image(builder, (1, channels, 3, 5)) for channels in range(1, 25)]
+    program = programs.checked(builder.graph(builder.add("concat", "all", *read, axis=1)))
+    assert program.rules["concat"] == "cpu.elementwise"
+    assert "if_then_else" not in program.kernels["concat"].plan.function.script()

@@ -73,7 +73,7 @@ def test_a_product_of_two_computed_values_has_no_parameters() -> None:
     x, y = builder.input("x", (1, 2, 4, 5)), builder.input("y", (1, 2, 5, 4))
     [layer] = layers.of_graph(builder.graph(builder.add("matmul", "product", x, y)))
     assert (layer.op, layer.params, layer.macs) == ("matmul", 0, 2 * 4 * 4 * 5)
-    assert layer.read_elements == 80
+    assert layer.activation_elements == 80 + 2 * 4 * 4
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
@@ -114,3 +114,13 @@ def test_operations_of_users_files_are_kinds_of_their_own() -> None:
     assert up.macs == 6 * 6 * 8 * 2 * 3 * 2
     assert found["most"].output_shape == (1,)
     assert list(record_rules.of_layers(list(found.values()), "layers")) == []
+
+
+def test_values_of_other_types_count_with_their_own_bytes() -> None:
+    builder = GraphBuilder()
+    pixels = builder.input("pixels", (1, 3, 4, 5), dtype="uint8")
+    x = builder.add("cast", "x", pixels, to="float32")
+    builder.add("argmax", "best", builder.add("reshape", "rows", x, shape=(3, 20)), axis=1, keepdims=False)
+    found = {spec.name: costs.of_layer(spec, "float16") for spec in layers.of_graph(builder.graph("best"))}
+    assert found["x"].activation_bytes == 60 * 1 + 60 * 2
+    assert found["best"].activation_bytes == 60 * 2 + 3 * 8

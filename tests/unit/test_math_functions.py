@@ -1,4 +1,4 @@
-"""exp, tanh and erf as kernels for CPUs have them, beside numpy and torch in float64."""
+"""exp, log, tanh and erf as kernels for CPUs have them, beside numpy and torch in float64."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from mbench.compile import math_functions
 
 FUNCTIONS = {
     "exp": (tirx.exp, torch.exp, (-100.0, 90.0)),
+    "log": (tirx.log, torch.log, (1e-3, 1e6)),
     "tanh": (tirx.tanh, torch.tanh, (-12.0, 12.0)),
     "erf": (tirx.erf, torch.erf, (-6.0, 6.0)),
 }
-LARGEST = {"exp": 1.3e-7, "tanh": 4.5e-7, "erf": 4.5e-7}
+LARGEST = {"exp": 1.3e-7, "log": 1.2e-7, "tanh": 4.5e-7, "erf": 4.5e-7}
 SMALLEST_NORMAL = 2.0**-126
 STRANGE = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 0.0, -0.0, 1e-30, 88.7, 88.8, -104.5, 700, -700], np.float32)
 
@@ -46,7 +47,8 @@ def exact(name: str, x: np.ndarray) -> np.ndarray:
 def samples(name: str) -> np.ndarray:
     low, high = FUNCTIONS[name][2]
     near_zero = np.logspace(-20, 0, 4096)
-    return np.concatenate([np.linspace(low, high, 2**17), near_zero, -near_zero]).astype(np.float32)
+    around = [1 - near_zero / 2, 1 + near_zero, 1e38 * near_zero] if name == "log" else [-near_zero]
+    return np.concatenate([np.linspace(low, high, 2**17), near_zero, *around]).astype(np.float32)
 
 
 @pytest.mark.parametrize("lanes", [1, 4, 8, 16])
@@ -55,7 +57,9 @@ def test_relative_errors_are_as_small_as_the_module_says(name: str, lanes: int) 
     x = samples(name)
     expected = exact(name, x)
     normal = (np.abs(expected) >= SMALLEST_NORMAL) & (np.abs(expected) <= np.finfo(np.float32).max)
-    errors = np.abs(computed(name, x, lanes)[normal] / expected[normal] - 1)
+    errors = np.abs(computed(name, x, lanes)[normal] - expected[normal])
+    sizes = np.abs(expected[normal])
+    errors /= np.maximum(sizes, 1) if name == "log" else sizes
     assert errors.max() <= LARGEST[name]
 
 
@@ -67,6 +71,7 @@ def test_subnormal_results_are_within_one_unit() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_is_infinite_or_huge_gives_the_limit_and_nan_stays(name: str) -> None:
     x = np.resize(STRANGE, 16)
+    x = np.append(x, np.float32(1e-42)) if name == "log" else x
     with np.errstate(over="ignore"):
         expected = exact(name, x).astype(np.float32)
     np.testing.assert_allclose(computed(name, x), expected, rtol=LARGEST[name], atol=2.0**-149)
@@ -79,7 +84,7 @@ def test_nothing_is_beyond_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_halves_are_computed_in_float32_and_rounded_once(name: str) -> None:
-    x = np.linspace(-5, 5, 1024).astype(np.float16)
+    x = np.linspace(0.01 if name == "log" else -5, 5, 1024).astype(np.float16)
     np.testing.assert_array_equal(computed(name, x), computed(name, x.astype(np.float32)).astype(np.float16))
 
 
@@ -109,4 +114,4 @@ def test_registering_twice_keeps_what_tvm_had() -> None:
     before = dict(math_functions._registered)
     math_functions.register()
     assert math_functions._registered == before
-    assert set(before) == {"tirx.exp", "tirx.tanh", "tirx.erf"}
+    assert set(before) == {"tirx.exp", "tirx.log", "tirx.tanh", "tirx.erf"}

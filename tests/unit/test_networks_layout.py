@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbench.networks import layout
+from mbench.networks import layout, rearranging
 from mbench.networks.graph import Graph
 from mbench.networks.graph_builder import GraphBuilder
 
@@ -75,3 +76,43 @@ def test_an_image_as_rows_of_channels_and_back_moves_nothing() -> None:
         node.name for node in graph.nodes if node.op in ("permute", "reshape") and not layout.is_view(graph, node, last)
     ]
     assert moved == []
+
+
+def test_a_softmax_of_the_channels_of_an_image_is_one_too() -> None:
+    builder = GraphBuilder()
+    x = builder.input("image", (1, 3, 4, 6))
+    image = builder.convolution("conv", x, 8, norm=None)
+    outputs = [builder.add("softmax", f"of {name}{axis}", value, axis=axis)
+               for name, value in (("x", x), ("conv", image)) for axis in (1, -1)]  # fmt: skip
+    assert layout.channels_last(builder.graph(*outputs)) == {"conv", "of conv1"}
+
+
+def test_places_that_are_gathered_at_are_no_images() -> None:
+    builder = GraphBuilder()
+    image = builder.convolution("conv", builder.input("image", (1, 3, 4, 6)), 8, norm=None)
+    places = builder.add("argmax", "places", image, axis=1, keepdims=True)
+    table = builder.parameter("table", (8,))
+    graph = builder.graph(
+        builder.add("gather", "of a table", table, places, axis=0),
+        builder.add("gather", "of an image", image, builder.parameter("first", (2,), dtype="int64"), axis=1),
+    )
+    assert layout.channels_last(graph) == {"conv", "places", "of an image"}
+
+
+def test_what_steps_where_is_said_in_the_order_of_memory() -> None:
+    shuffle = rearranging.of_parts((1, 6, 2, 5), (1, 2, 3, 2, 5), (0, 2, 1, 3, 4), (1, 6, 2, 5))
+    assert layout.strides(shuffle, from_last=True, to_last=True) == [(2, 30), (5, 6), (3, 1), (2, 3)]
+    assert layout.strides(shuffle, from_last=False, to_last=False) == [(3, 10), (2, 30), (2, 5), (5, 1)]
+    same = rearranging.of_parts((1, 6, 2, 5), (1, 6, 2, 5), (0, 1, 2, 3), (1, 6, 2, 5))
+    assert layout.strides(same, from_last=True, to_last=False) == [(6, 1), (2, 30), (5, 6)]
+    assert layout.moves_nothing(same, from_last=True, to_last=True)
+    assert not layout.moves_nothing(same, from_last=True, to_last=False)
+
+
+@pytest.mark.parametrize(("channels", "last"), [(3, {"conv"}), (8, {"conv", "less", "wider"})])
+def test_what_is_made_of_inputs_of_few_channels_lies_as_they_do(channels: int, last: set[str]) -> None:
+    builder = GraphBuilder()
+    x = builder.add("subtract", "less", builder.input("x", (1, channels, 5, 6)), builder.parameter("mean", (1,)))
+    x = builder.add("pad", "wider", x, widths=((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect")
+    graph = builder.graph(builder.convolution("conv", x, 8, kernel=3, padding=(0, 0, 0, 0), norm=None))
+    assert layout.channels_last(graph) == last

@@ -135,7 +135,7 @@ def test_outputs_lie_as_people_have_them() -> None:
     one = builder.convolution("one", y, 1, norm=None)
     found = simpler(builder.graph(y, x, pooled, constant, one, y))
     assert found.outputs == ("conv.output", "x.output", "pool", "constant.output", "one", "conv.output")
-    assert ops(found)[-3:] == ["permute", "cast", "cast"]
+    assert ops(found)[-3:] == ["rearrange", "cast", "cast"]
     assert not {"conv.output", "x.output"} & layout.channels_last(found)
 
 

@@ -181,9 +181,13 @@ class Accumulators:
 
     def keep_largest(self, row: int, column: int, value: Any) -> None:
         """Replace the elements of a register by those of a vector that are larger."""
+        self.combine(row, column, value, tirx.max)
+
+    def combine(self, row: int, column: int, value: Any, function: Callable[[Any, Any], Any]) -> None:
+        """Replace a register by a function of it and a vector."""
         array = self._arrays[row][column]
         lanes = self._widths[column]
-        store(array, tirx.max(vector(array, 0, lanes), value), 0, lanes)
+        store(array, function(vector(array, 0, lanes), value), 0, lanes)
 
 
 def part(index: Any, parts: int, extent: int) -> tuple[Any, Any]:

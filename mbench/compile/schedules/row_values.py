@@ -9,8 +9,12 @@ from tvm import tirx
 
 from mbench.compile.rows import RowChain, RowRead, RowStep
 
-COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": lambda one, other: one + other, "max": tirx.max}
-LEAST = {"sum": tirx.const(0, "float32"), "max": tirx.min_value("float32")}
+COMBINE: dict[str, Callable[[Any, Any], Any]] = {
+    "sum": lambda one, other: one + other,
+    "max": tirx.max,
+    "min": tirx.min,
+}
+LEAST = {"sum": tirx.const(0, "float32"), "max": tirx.min_value("float32"), "min": tirx.max_value("float32")}
 """What a reduction begins with."""
 
 

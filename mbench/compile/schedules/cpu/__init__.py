@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mbench.compile.schedules.cpu import (
     batch_matmul,
+    channel_norm,
     convolution,
     depthwise,
     elementwise,
@@ -11,7 +12,9 @@ from mbench.compile.schedules.cpu import (
     inverted_residual,
     matmul,
     pool,
+    rearrange,
     rows,
+    transposed,
     window_pool,
     winograd,
 )
@@ -28,8 +31,11 @@ RULES: dict[str, Rule] = {
         candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
     ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
+    "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
     "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
+    "cpu.channel_norm": Rule(candidates=channel_norm.candidates, build=channel_norm.build),
     "cpu.rows": Rule(candidates=rows.candidates, build=rows.build),
+    "cpu.rearrange": Rule(candidates=rearrange.candidates, build=rearrange.build),
     "cpu.elementwise": Rule(candidates=elementwise.candidates, build=elementwise.build),
 }

@@ -36,7 +36,7 @@ _FAR_BYTES_A_CYCLE = 16
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
-    """Yield tiles and task grids, quickest first by the model of `_cycles`."""
+    """Yield tiles and task grids, quickest first by the model of `cycles_of`."""
     for _, parameters in ranked(kernel, machine):
         yield parameters
 
@@ -52,9 +52,9 @@ def ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Paramete
     for rows, vectors in matmul.register_tiles(machine):
         if vectors * lanes > conv.group_channels or rows > conv.width:
             continue
-        panels = _panels(conv, vectors * lanes)
+        panels = panel_count(conv, vectors * lanes)
         for blocks in _blocks(conv, vectors * lanes, machine):
-            cycles = _cycles(conv, rows, vectors, blocks, lanes, machine)
+            cycles = cycles_of(conv, rows, vectors, blocks, lanes, machine)
             grids = tiling.grids(lines, panels, cycles, conv.moved_bytes, machine)
             safe = (grid for grid in grids if _apart(conv, vectors * lanes, blocks, grid.inner))
             for grid in itertools.islice(safe, _GRIDS):
@@ -82,12 +82,12 @@ def _blocks(conv: Convolution, width: int, machine: KernelMachine) -> Iterator[i
         yield next((count for count in enough if conv.group_inputs % count == 0), wanted)
 
 
-def _panels(conv: Convolution, width: int) -> int:
+def panel_count(conv: Convolution, width: int) -> int:
     """Return how many panels all groups have."""
     return conv.groups * -(-conv.group_channels // width)
 
 
-def _starts(conv: Convolution, width: int) -> list[int]:
+def panel_starts(conv: Convolution, width: int) -> list[int]:
     """Return where each panel starts."""
     own = tiling.panel_starts(conv.group_channels, width)
     return [group * conv.group_channels + start for group in range(conv.groups) for start in own]
@@ -102,11 +102,11 @@ def _apart(conv: Convolution, width: int, blocks: int, parts: int) -> bool:
     """
     if parts == 1 or blocks == 1 or conv.group_channels % width == 0:
         return True
-    return conv.groups == 1 and _panels(conv, width) > parts
+    return conv.groups == 1 and panel_count(conv, width) > parts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Blocks:
+class ChannelBlocks:
     """`count` blocks of `size` input channels in a row, from channel `start`; all of them share one body of code."""
 
     start: int
@@ -114,7 +114,7 @@ class _Blocks:
     count: int = 1
 
 
-def _cut(channels: int, blocks: int) -> list[_Blocks]:
+def _cut(channels: int, blocks: int) -> list[ChannelBlocks]:
     """Split input channels into blocks of one size; where they do not divide evenly, the last is smaller.
 
     Raises:
@@ -127,14 +127,14 @@ def _cut(channels: int, blocks: int) -> list[_Blocks]:
     size = -(-units // blocks) * unit
     starts = range(0, channels, size)
     if len(starts) <= _WRITTEN_OUT:
-        return [_Blocks(start=start, size=min(size, channels - start)) for start in starts]
-    last = _Blocks(start=starts[-1], size=channels - starts[-1])
-    return [_Blocks(start=0, size=size), _Blocks(start=size, size=size, count=len(starts) - 2), last]
+        return [ChannelBlocks(start=start, size=min(size, channels - start)) for start in starts]
+    last = ChannelBlocks(start=starts[-1], size=channels - starts[-1])
+    return [ChannelBlocks(start=0, size=size), ChannelBlocks(start=size, size=size, count=len(starts) - 2), last]
 
 
-def _cycles(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int, machine: KernelMachine) -> float:
+def cycles_of(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: int, machine: KernelMachine) -> float:
     """Model of the whole layer on one core: its tiles, and the weights that each takes from beyond the first cache."""
-    panels = _panels(conv, vectors * lanes)
+    panels = panel_count(conv, vectors * lanes)
     sizes = tiling.even_parts(conv.width, rows)
     lines = conv.batch * conv.height
     compute = (
@@ -168,10 +168,10 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         whole = conv.group_channels
         raise ValueError(f"panels of {width} of {whole} channels overlap; {grid[1]} parts share their sums")
     cut = _cut(conv.group_inputs, blocks)
-    starts = _starts(conv, width)
+    starts = panel_starts(conv, width)
     writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
     with writer.function() as arrays:
-        layer = _ConvolutionLayer(writer, epilogue, conv, machine, arrays, vectors, lanes)
+        layer = ConvolutionLayer(writer, epilogue, conv, machine, arrays, vectors, lanes)
         layer.write(sliding.runs(conv, rows), cut, len(starts), grid)
     return KernelPlan(
         function=writer.result(),
@@ -181,8 +181,25 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     )
 
 
-class _ConvolutionLayer:
-    """Writes the loops and the tiles of one layer."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Where outputs lie in an image of `sides`: from pixel `first` on, `steps` apart, down and across."""
+
+    sides: tuple[int, int]
+    first: tuple[int, int] = (0, 0)
+    steps: tuple[int, int] = (1, 1)
+
+    def at(self, axis: int, place: Any) -> Any:
+        """Return the line or column of an output."""
+        spread = place if self.steps[axis] == 1 else place * self.steps[axis]
+        return spread if self.first[axis] == 0 else spread + self.first[axis]
+
+
+class ConvolutionLayer:
+    """Writes the loops and the tiles of one layer.
+
+    `spread`: where its outputs lie, if not side by side. `weights_start`: where its packed weights begin.
+    """
 
     def __init__(
         self,
@@ -193,8 +210,12 @@ class _ConvolutionLayer:
         arrays: list[Any],
         vectors: int,
         lanes: int,
+        spread: Spread | None = None,
+        weights_start: int = 0,
     ) -> None:
         self._load, self._epilogue, self._conv = writer.load, epilogue, conv
+        self._spread = spread or Spread(sides=(conv.height, conv.width))
+        self._apart, self._weights_start = self._spread.steps[1] * conv.channels, weights_start
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
         self._vectors, self._lanes, self._width = vectors, lanes, vectors * lanes
         self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes() and conv.channels_last
@@ -204,7 +225,7 @@ class _ConvolutionLayer:
         else:
             self._strides = (conv.input_width, 1, size)
 
-    def write(self, runs: list[tiling.Run], cut: list[_Blocks], panels: int, grid: tuple[int, ...]) -> None:
+    def write(self, runs: list[tiling.Run], cut: list[ChannelBlocks], panels: int, grid: tuple[int, ...]) -> None:
         """Write the loops over panels, blocks of input channels, lines, and tiles of a line."""
         conv = self._conv
         with (
@@ -217,13 +238,13 @@ class _ConvolutionLayer:
                     for run in runs:
                         with emit.loop(run.count) as across:
                             x = run.start + across * run.size
-                            self._tile(run, (batch, y, x), panel + number, blocks, block)
+                            self.tile(run, (batch, y, x), panel + number, blocks, block)
 
-    def _tile(self, run: tiling.Run, place: tuple[Any, Any, Any], panel: Any, blocks: _Blocks, block: Any) -> None:
+    def tile(self, run: tiling.Run, place: tuple[Any, Any, Any], panel: Any, blocks: ChannelBlocks, block: Any) -> None:
         """Write a tile's sums over one of the blocks of input channels."""
         conv, (batch, y, x) = self._conv, place
         channel, group_start = self._channel(panel)
-        target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
+        target = emit.named(self._pixel(batch, y, x) * conv.channels + channel)
         sums = self._start(run.size, place, channel, target, first_block=blocks.start == 0)
         first, end = sliding.inside_lines(conv, y)
         down, right, _ = self._strides
@@ -238,9 +259,16 @@ class _ConvolutionLayer:
                 line = line + group_start * self._strides[2]
             source, taps = emit.named(line), emit.named((panel * conv.kernel_height + ky) * conv.kernel_width)
             for kx in range(conv.kernel_width):
-                self._tap(sums, run, kx, source, (taps + kx) * (conv.group_inputs * self._width), inputs, blocks.size)
+                weights = (taps + kx) * (conv.group_inputs * self._width)
+                weights = weights + self._weights_start if self._weights_start else weights
+                self._tap(sums, run, kx, source, weights, inputs, blocks.size)
         last = blocks.start + blocks.size * blocks.count == conv.group_inputs
         self._finish(sums, place, channel, target, last=last)
+
+    def _pixel(self, batch: Any, y: Any, x: Any) -> Any:
+        """Return which pixel of the whole output one is."""
+        height, width = self._spread.sides
+        return (batch * height + self._spread.at(0, y)) * width + self._spread.at(1, x)
 
     def _channel(self, panel: Any) -> tuple[Any, Any]:
         """Return the first output channel of a panel, and the first input channel of its group."""
@@ -282,9 +310,9 @@ class _ConvolutionLayer:
     def _start(
         self, rows: int, place: tuple[Any, Any, Any], channel: Any, target: Any, *, first_block: bool
     ) -> emit.Accumulators:
-        sums, start, conv = emit.Accumulators(rows, self._vectors, self._lanes), self._epilogue.start, self._conv
+        sums, start = emit.Accumulators(rows, self._vectors, self._lanes), self._epilogue.start
         if not first_block:
-            sums.each(lambda r, v, lane: self._target[target + (r * conv.channels + v * self._lanes + lane)])
+            sums.each(lambda r, v, lane: self._target[target + (r * self._apart + v * self._lanes + lane)])
         elif start is None:
             sums.each(lambda _row, _vector, _lane: tirx.const(0, "float32"))
         else:
@@ -300,11 +328,12 @@ class _ConvolutionLayer:
                     value = sums.element(r, v, lane)
                     if last:
                         value = self._epilogue.finish(value, self._indices(place, channel, r, v, lane), self._load)
-                    T.buffer_store(self._target, value, [target + (r * self._conv.channels + v * self._lanes + lane)])
+                    T.buffer_store(self._target, value, [target + (r * self._apart + v * self._lanes + lane)])
 
     def _indices(self, place: tuple[Any, Any, Any], channel: Any, r: int, v: int, lane: Any) -> list[Any]:
         batch, y, x = place
-        return [batch, y, x + r, channel + (v * self._lanes + lane)]
+        line, column = self._spread.at(0, y), self._spread.at(1, x + r)
+        return [batch, line, column, channel + (v * self._lanes + lane)]
 
     def _batch_and_line(self, line: Any) -> tuple[Any, Any]:
         if self._conv.batch == 1:

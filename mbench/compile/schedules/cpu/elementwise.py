@@ -30,7 +30,7 @@ _LINE = 512
 """Elements that are a line of their own: longer ones are not made, so that threads have lines to share."""
 _VECTOR_CYCLES, _CALL_CYCLES = 2, 20
 """Of a vector: a guess, moving included."""
-_MOST_STRETCHES = 8
+_MOST_STRETCHES = 64
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:

@@ -1,11 +1,10 @@
-"""Global pooling: (n, 1, 1, c) from (n, y, x, c), some vectors of channels summed in registers over all pixels."""
+"""Global pooling, the sum or the largest of all pixels of (n, y, x, c): some vectors of channels in registers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
@@ -13,6 +12,7 @@ from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.row_values import LEAST
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _VECTORS = (8, 4, 2, 1)
@@ -20,9 +20,9 @@ _VECTORS = (8, 4, 2, 1)
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield numbers of vectors, many first: the more, the more of each line of memory is used at once."""
-    if not kernel.sums_pixels or kernel.epilogue_of_sum is None:
+    if kernel.reduced_pixels is None or kernel.epilogue_of_sum is None:
         return
-    batch, _, _, channels = kernel.parameter_shapes[-1]
+    batch, _, _, channels = kernel.parameter_shapes[0]
     lanes = tiling.vector_lanes(channels, machine)
     for vectors in _VECTORS:
         if vectors * lanes > channels or vectors > machine.registers // 2:
@@ -39,8 +39,8 @@ def _cycles(kernel: Kernel, lanes: int) -> float:
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    epilogue = kernel.epilogue_of_sum
-    if epilogue is None or not kernel.sums_pixels:
+    epilogue, kind = kernel.epilogue_of_sum, kernel.reduced_pixels
+    if epilogue is None or kind is None:
         return None
     batch, height, width, channels = kernel.parameter_shapes[0]
     vectors, *grid = positive(parameters, "vectors", "image_parts", "panel_parts")
@@ -58,22 +58,29 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
             image = emit.named(first_image + one)
             channel = emit.named(emit.panel_start(first_panel + number, vectors * lanes, channels))
             sums = emit.Accumulators(1, vectors, lanes)
-            sums.each(lambda _row, _vector, _lane: tirx.const(0, "float32"))
+            take = sums.add if kind == "sum" else sums.keep_largest
+            sums.each(lambda _row, _vector, _lane: LEAST[kind])
             with emit.loop(height * width) as pixel:
                 start = (image * (height * width) + pixel) * channels + channel
                 for v in range(vectors):
-                    sums.add(0, v, emit.vector(source, start + v * lanes, lanes))
-            _finish(sums, epilogue, writer, target, (image, channel, channels))
+                    take(0, v, emit.vector(source, start + v * lanes, lanes))
+            _finish(sums, epilogue, writer, target, (image, channel, channels), len(kernel.parameter_shapes[-1]) - 2)
     return KernelPlan(function=writer.result(), tile=f"1x{vectors}x{lanes}", lanes=lanes)
 
 
 def _finish(
-    sums: emit.Accumulators, epilogue: Epilogue, writer: emit.Writer, target: Any, place: tuple[Any, Any, int]
+    sums: emit.Accumulators,
+    epilogue: Epilogue,
+    writer: emit.Writer,
+    target: Any,
+    place: tuple[Any, Any, int],
+    between: int,
 ) -> None:
+    """Write the output, which has `between` axes of 1 between images and channels."""
     image, channel, channels = place
     for v in range(sums.vectors):
         with emit.lanes_of(sums.lanes) as lane:
-            indices = [image, 0, 0, channel + (v * sums.lanes + lane)]
+            indices = [image, *[0] * between, channel + (v * sums.lanes + lane)]
             value = sums.element(0, v, lane)
             if epilogue.start is not None:
                 value = value + epilogue.start(indices, writer.load)

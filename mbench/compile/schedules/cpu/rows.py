@@ -148,7 +148,7 @@ class _RowPasses:
         """Return what registers hold together: first vector by vector, then lane by lane."""
         for sums in registers:
             for vector in range(1, sums.vectors):
-                (sums.add if reduces == "sum" else sums.keep_largest)(0, 0, sums.vector(0, vector))
+                sums.combine(0, 0, sums.vector(0, vector), COMBINE[reduces])
         lanes = [sums.element(0, 0, lane) for sums in registers for lane in range(sums.lanes)]
         return _tree(COMBINE[reduces], lanes)
 

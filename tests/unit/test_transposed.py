@@ -1,0 +1,118 @@
+"""Transposed convolutions on CPUs: each way to write one, beside PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import kernel_cases as kernels
+import planted_faults
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_cases import AVX2, NEON, Conv, Transposed
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu
+from mbench.compile.schedules.cpu import transposed
+from mbench.compile.schedules.dispatch import schedule
+
+RULE = "cpu.transposed"
+few = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Transposed:
+    """Draw one: half of them as networks have them, where windows lie side by side."""
+    groups = draw(st.sampled_from([1, 1, 2]))
+    beside = draw(st.booleans())
+    strides = draw(few)
+    kernel = strides if beside else draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    layer = Transposed(
+        batch=draw(st.integers(1, 2)), height=draw(st.integers(1, 9)), width=draw(st.integers(1, 20)),
+        inputs=groups * draw(st.integers(1, 12)), channels=groups * draw(kernels.channels() | st.integers(1, 9)),
+        kernel=kernel, strides=strides, dilation=(1, 1) if beside else draw(few), groups=groups,
+        padding=(0, 0, 0, 0), channels_last=draw(st.booleans()),
+        added=(0, 0) if beside else draw(st.tuples(st.integers(0, 2), st.integers(0, 2))),
+        epilogue=draw(st.sampled_from(["none", "relu", "bias", "bias+relu6", "bias+residual", "twice"])),
+    )  # fmt: skip
+    _, height, width, _ = layer.output_shape
+    most = (0, 0, 0, 0) if beside else ((height - 1) // 2, (width - 1) // 2) * 2
+    padding = tuple(draw(st.integers(0, min(each, 2))) for each in most)
+    return dataclasses.replace(layer, padding=padding)  # type: ignore[arg-type]
+
+
+@kernels.repeatable(30)
+@given(data=st.data(), layer=layers(), machine=kernels.machines())
+def test_transposed_convolutions_are_what_torch_computes(
+    data: st.DataObject, layer: Transposed, machine: KernelMachine
+) -> None:
+    kernels.check_any(data, RULE, layer, machine)
+
+
+@kernels.repeatable(15)
+@given(layer=layers())
+def test_as_it_is_written_it_is_what_torch_computes(layer: Transposed) -> None:
+    arrays = kernels.drawn(layer)
+    output = kernels.run(kernels.compiled(layer.function()), arrays, layer.output_shape)
+    assert kernels.wrong(layer, output, arrays) is None
+
+
+@kernels.repeatable(30)
+@given(layer=layers())
+def test_it_is_read_off_its_blocks(layer: Transposed) -> None:
+    kernel = Kernel(layer.function())
+    given = kernel.transposed
+    assert given is not None
+    assert kernel.convolution is None
+    assert (given.batch, *given.sides, given.channels) == layer.output_shape
+    assert (given.input_sides, given.input_channels) == ((layer.height, layer.width), layer.inputs)
+    assert (given.kernel, given.strides, given.padding) == (layer.kernel, layer.strides, layer.padding)
+    assert (given.dilation, given.groups) == (layer.dilation, layer.groups)
+
+
+def test_other_kernels_are_none() -> None:
+    assert Kernel(Conv().function()).transposed is None
+    assert not list(cpu.RULES[RULE].candidates(Kernel(Conv().function()), NEON))
+
+
+def test_few_channels_side_by_side_fill_vectors() -> None:
+    layer = Transposed(height=8, width=8, inputs=24, channels=1, kernel=(2, 2), strides=(2, 2), padding=(0,) * 4)  # type: ignore[arg-type]
+    scheduled = schedule(layer.function(), AVX2)
+    assert (scheduled.rule, scheduled.plan.lanes) == (RULE, 2)
+    wide = dataclasses.replace(layer, channels=12)
+    assert schedule(wide.function(), AVX2).plan.lanes == 8
+
+
+def test_many_phases_are_left_to_the_fallback() -> None:
+    layer = Transposed(height=2, width=2, kernel=(8, 8), strides=(5, 4))
+    scheduled = schedule(layer.function(), AVX2)
+    assert scheduled.rule == "fallback"
+    assert cpu.RULES[RULE].build(Kernel(layer.function()), AVX2, {}) is None
+
+
+def test_a_tile_that_does_not_fit_is_refused() -> None:
+    parameters = {"rows": 99, "vectors": 1, "line_parts": 1, "panel_parts": 1}
+    with pytest.raises(ValueError, match="a tile of 99 outputs x 1 vectors does not fit"):
+        cpu.RULES[RULE].build(Kernel(Transposed().function()), AVX2, parameters)
+
+
+# ------------------------------------------------------------------------------------------------------- planted faults
+LAYER = Transposed(batch=2, height=7, width=9, inputs=5, channels=20, kernel=(3, 4), padding=(1, 1, 0, 2))
+PARAMETERS = {"rows": 4, "vectors": 2, "line_parts": 2, "panel_parts": 1}
+FAULTS = {**planted_faults.OF_TAPS, **planted_faults.OF_TILES}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    planted_faults.check_seen(monkeypatch, FAULTS[name], RULE, LAYER, PARAMETERS)
+
+
+def test_weights_of_another_phase_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(whole: transposed._Whole, array: object) -> object:
+        return array[::-1]  # type: ignore[index]
+
+    kernels.check(RULE, LAYER, AVX2, PARAMETERS)
+    monkeypatch.setattr(transposed._Whole, "weights", other)
+    with pytest.raises(AssertionError, match="the worst"):
+        kernels.check(RULE, LAYER, AVX2, PARAMETERS)
