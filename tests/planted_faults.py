@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -61,11 +62,17 @@ OF_TILES = {
 OF_TAPS = {"taps on the padding": Fault(tiling, "runs", with_padding, "the worst|not written")}
 
 
+@functools.cache
+def _right(rule: str, layer: Layer, parameters: tuple[tuple[str, int], ...]) -> None:
+    """Check a layer without a fault, once for all faults."""
+    kernels.check(rule, layer, AVX2, dict(parameters))
+
+
 def check_seen(
     monkeypatch: pytest.MonkeyPatch, fault: Fault, rule: str, layer: Layer, parameters: Mapping[str, int]
 ) -> None:
     """Fail unless a layer is right without a fault, and found to be wrong with it."""
-    kernels.check(rule, layer, AVX2, parameters)
+    _right(rule, layer, tuple(parameters.items()))
     monkeypatch.setattr(fault.where, fault.name, fault.planted)
     with pytest.raises(AssertionError, match=fault.said):
         kernels.check(rule, layer, AVX2, parameters)

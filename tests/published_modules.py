@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch_counts
 from conftest import require
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mbench.networks.graph import Graph
 
@@ -116,12 +116,13 @@ def _tensors(part: nn.Module) -> list[torch.Tensor]:
     return list(part.parameters(recurse=False))
 
 
-def counted(make: Callable[[], nn.Module], resolution: int) -> tuple[int, int]:
-    """Return a module's multiply-adds as torch counts them, and its parameters; nothing is computed."""
-    with torch.device("meta"), torch.no_grad():
+def counted(make: Callable[[], nn.Module], *resolutions: int) -> tuple[list[int], int]:
+    """Return a module's multiply-adds as torch counts them at each resolution, and its parameters."""
+    with torch.device("meta"):
         module = make().eval()
-        with FlopCounterMode(display=False) as counter:
+    macs = []
+    for resolution in resolutions:
+        with torch_counts.counting() as found:
             module(torch.empty(1, 3, resolution, resolution))
-    macs, odd = divmod(counter.get_total_flops(), 2)
-    assert not odd
+        macs.append(found.macs)
     return macs, sum(parameter.numel() for parameter in module.parameters())

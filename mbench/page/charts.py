@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import plotly.graph_objects as go
 from markupsafe import Markup
 
 from mbench.analysis import disturbances, frame, record_history, versus, waterfall
@@ -23,6 +22,7 @@ from mbench.page import (
     figures_waterfall,
     view_types,
 )
+from mbench.page.drawing import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ class OverviewCharts:
     history: Chart
 
 
-Named = tuple[str, go.Figure | None]
+Named = tuple[str, Figure | None]
 
 
 def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
@@ -237,9 +237,8 @@ def _chart(anchor: str, title: str, drawn: Iterable[Named], reason: str = "") ->
 def _options(anchor: str, drawn: Iterable[Named]) -> Iterator[Option]:
     shown = ((label, figure) for label, figure in drawn if figure is not None)
     for number, (label, figure) in enumerate(shown, start=1):
-        yield Option(
-            anchor=f"{anchor}-data{number}", label=label, data=safe_json(figure.to_json()), height=figure.layout.height
-        )
+        data, height = safe_json(figure.to_json()), figure.layout["height"]
+        yield Option(anchor=f"{anchor}-data{number}", label=label, data=data, height=height)
 
 
 def safe_json(text: str) -> Markup:

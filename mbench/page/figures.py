@@ -9,12 +9,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
 from mbench.analysis import labels
 from mbench.core import units
 from mbench.page import drawing
-from mbench.page.drawing import escape
+from mbench.page.drawing import Figure, escape, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -78,7 +76,7 @@ _TOLD = dict.fromkeys(
 """Columns that a bar shows of its layer beside the metric: a fraction of all, which are slow to go through."""
 
 
-def over_depth(layers: pd.DataFrame, metric: LayerMetric, *, remark: str = "") -> go.Figure | None:
+def over_depth(layers: pd.DataFrame, metric: LayerMetric, *, remark: str = "") -> Figure | None:
     """Return one network's layers in order as bars of a metric, coloured by kind; latency with whiskers, p10 to p90.
 
     `remark` stands behind the axis's title. `layers` has the columns of `mbench.page.figure_data.of_layers` and one row
@@ -89,16 +87,17 @@ def over_depth(layers: pd.DataFrame, metric: LayerMetric, *, remark: str = "") -
         return None
     figure = drawing.empty(None, f"{metric.title}{remark}")
     for op, rows in known.groupby("op", sort=False):
-        figure.add_trace(_bars(str(op), rows, metric))
+        figure.data.append(_bars(str(op), rows, metric))
     _name_layers(figure, layers)
-    figure.update_yaxes(tickformat="~s", ticksuffix=metric.unit, rangemode="tozero")
-    figure.update_layout(barmode="overlay", bargap=0.25)
+    figure.lay_y(tickformat="~s", ticksuffix=metric.unit, rangemode="tozero")
+    figure.lay_out(barmode="overlay", bargap=0.25)
     return figure
 
 
-def _bars(op: str, rows: pd.DataFrame, metric: LayerMetric) -> go.Bar:
+def _bars(op: str, rows: pd.DataFrame, metric: LayerMetric) -> dict[str, Any]:
     heights = rows[metric.column].tolist()
-    bar = go.Bar(
+    bar = trace(
+        "bar",
         name=escape(labels.op(op)),
         x=_categories(rows),
         y=heights,
@@ -108,7 +107,7 @@ def _bars(op: str, rows: pd.DataFrame, metric: LayerMetric) -> go.Bar:
         hovertemplate=drawing.HOVER,
     )
     if metric.column == "latency_s":
-        bar.error_y = drawing.whiskers(heights, rows["latency_p10_s"], rows["latency_p90_s"], width=2)
+        bar["error_y"] = drawing.whiskers(heights, rows["latency_p10_s"], rows["latency_p90_s"], width=2)
     return bar
 
 
@@ -129,7 +128,7 @@ def _hover(row: Mapping[Hashable, Any], metric: LayerMetric) -> str:
     return "<br>".join(lines)
 
 
-def memory(live: pd.DataFrame, *, weights: bool = False) -> go.Figure | None:
+def memory(live: pd.DataFrame, *, weights: bool = False) -> Figure | None:
     """Return what is alive while each layer runs as stacked bars, and the compiler's plan as a line; None if not known.
 
     `live` has the columns of `mbench.page.figure_data.of_live`; with `weights`, these lie beneath.
@@ -147,29 +146,26 @@ def memory(live: pd.DataFrame, *, weights: bool = False) -> go.Figure | None:
                 for layer, value in zip(live["layer"], values, strict=True)
             ]
             marker = drawing.hatched(colour, pattern)
-            figure.add_trace(
-                go.Bar(name=name, x=order, y=values, marker=marker, hovertext=hover, hovertemplate=drawing.HOVER)
-            )
+            figure.add("bar", name=name, x=order, y=values, marker=marker, hovertext=hover, hovertemplate=drawing.HOVER)
     planned = live["planned_bytes"].iloc[0]
     if weights:
         planned += live["weight_bytes"].iloc[0] + live["other_weight_bytes"].iloc[0]
-    figure.add_trace(
-        go.Scatter(
-            name=f"planned by the compiler for the whole run: {units.data_size(planned)}",
-            x=order,
-            y=[planned] * len(order),
-            mode="lines",
-            line={"dash": "dash", "width": 2, "color": drawing.SERIES[-1]},
-            hoverinfo="skip",
-        )
+    figure.add(
+        "scatter",
+        name=f"planned by the compiler for the whole run: {units.data_size(planned)}",
+        x=order,
+        y=[planned] * len(order),
+        mode="lines",
+        line={"dash": "dash", "width": 2, "color": drawing.SERIES[-1]},
+        hoverinfo="skip",
     )
     _name_layers(figure, live)
-    figure.update_yaxes(tickformat="~s", ticksuffix="B", rangemode="tozero")
-    figure.update_layout(barmode="stack", bargap=0.15, legend={"traceorder": "normal"})
+    figure.lay_y(tickformat="~s", ticksuffix="B", rangemode="tozero")
+    figure.lay_out(barmode="stack", bargap=0.15, legend={"traceorder": "normal"})
     return figure
 
 
-def energy(parts: pd.DataFrame) -> go.Figure | None:
+def energy(parts: pd.DataFrame) -> Figure | None:
     """Return energy by component as one bar a network and method, modelled and measured apart; None if there is none.
 
     `parts` has the columns of `mbench.page.figure_data.of_energy`.
@@ -185,24 +181,23 @@ def energy(parts: pd.DataFrame) -> go.Figure | None:
     patterns = ("", "/", "x", ".", "-", "+", "")
     for number, name in enumerate(dict.fromkeys(parts["component"])):
         rows = parts[parts["component"] == name]
-        figure.add_trace(
-            go.Bar(
-                orientation="h",
-                name=escape(name),
-                y=[bar for bar, component in zip(bars, parts["component"], strict=True) if component == name],
-                x=rows["energy_j"].tolist(),
-                marker=drawing.hatched(drawing.SERIES[number % 7], patterns[number % 7]),
-                hovertext=[f"{escape(name)}: {units.joules(value)}" for value in rows["energy_j"]],
-                hovertemplate=drawing.HOVER,
-            )
+        figure.add(
+            "bar",
+            orientation="h",
+            name=escape(name),
+            y=[bar for bar, component in zip(bars, parts["component"], strict=True) if component == name],
+            x=rows["energy_j"].tolist(),
+            marker=drawing.hatched(drawing.SERIES[number % 7], patterns[number % 7]),
+            hovertext=[f"{escape(name)}: {units.joules(value)}" for value in rows["energy_j"]],
+            hovertemplate=drawing.HOVER,
         )
-    figure.update_xaxes(tickformat="~s", ticksuffix="J", rangemode="tozero")
-    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True, showgrid=False)
-    figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
+    figure.lay_x(tickformat="~s", ticksuffix="J", rangemode="tozero")
+    figure.lay_y(categoryorder="array", categoryarray=order[::-1], automargin=True, showgrid=False)
+    figure.lay_out(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
     return figure
 
 
-def samples(table: pd.DataFrame) -> go.Figure | None:
+def samples(table: pd.DataFrame) -> Figure | None:
     """Return every layer's samples in order beside their distribution; None if there are none.
 
     `table` has the columns of `figure_data.of_samples`. Each layer has its own two traces, whose `meta` is its
@@ -215,19 +210,15 @@ def samples(table: pd.DataFrame) -> go.Figure | None:
         values = rows["latency_s"].tolist()
         meta = rows["layer_index"].iloc[0].item()
         colour = drawing.op_colour(str(rows["op"].iloc[0]))
-        figure.add_trace(
-            go.Scatter(
-                y=values, x=rows["run"].tolist(), mode="markers", marker={"color": colour, "size": 6}, meta=meta,
-                hovertemplate="run %{x}: %{y:.3s}s<extra></extra>",
-            )
+        figure.add(
+            "scatter", y=values, x=rows["run"].tolist(), mode="markers", marker={"color": colour, "size": 6},
+            meta=meta, hovertemplate="run %{x}: %{y:.3s}s<extra></extra>",
         )  # fmt: skip
-        figure.add_trace(
-            go.Histogram(
-                y=values, marker={"color": colour}, meta=meta, xaxis="x2", nbinsy=24,
-                hovertemplate="%{x} runs: %{y}s<extra></extra>",
-            )
+        figure.add(
+            "histogram", y=values, marker={"color": colour}, meta=meta, xaxis="x2", nbinsy=24,
+            hovertemplate="%{x} runs: %{y}s<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(
+    figure.lay_out(
         xaxis={"domain": [0, 0.68]},
         xaxis2={"domain": [0.72, 1], "title": {"text": "how many runs"}, "anchor": "y"},
         yaxis={"tickformat": "~s", "ticksuffix": "s"},
@@ -237,11 +228,11 @@ def samples(table: pd.DataFrame) -> go.Figure | None:
     return figure
 
 
-def _name_layers(figure: go.Figure, rows: pd.DataFrame) -> None:
+def _name_layers(figure: Figure, rows: pd.DataFrame) -> None:
     """Let a figure have a category for each layer, in order, with its name beneath; many are written upright."""
     order = _categories(rows)
     many = len(order) > _MANY_LAYERS
-    figure.update_xaxes(
+    figure.lay_x(
         categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in rows["layer"]],
         tickangle=-90 if many else -60, tickfont={"size": 10} if many else {}, automargin=True, showgrid=False,
     )  # fmt: skip

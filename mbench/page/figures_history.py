@@ -10,12 +10,10 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
 from mbench.analysis import disturbances, labels
 from mbench.core import units
 from mbench.page import drawing
-from mbench.page.drawing import escape
+from mbench.page.drawing import Figure, escape, trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +74,7 @@ def _flags(table: pd.DataFrame, column: str | None) -> pd.Series[bool]:
     return table[column].fillna(False).astype(bool) if column else table["variant"].isna()
 
 
-def heat_map(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
+def heat_map(latest: pd.DataFrame, cost: CostAxis) -> Figure | None:
     """Return variants x places as coloured cells with their figures; None unless there are two of each, most known.
 
     `latest` is of `mbench.analysis.record_history.latest`. The colour is the logarithm of the cost.
@@ -93,27 +91,26 @@ def heat_map(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
     said = {(row["label"], row["place"]): cost.said(row) for row in latest.to_dict("records")}
     logs = np.log10(np.where(amounts > 0, amounts, np.nan)).round(6)
     figure = drawing.empty(None, None, height=160 + 34 * len(cells))
-    figure.add_trace(
-        go.Heatmap(
-            x=[escape(place) for place in cells.columns],
-            y=[escape(label) for label in cells.index],
-            z=[[None if value != value else value for value in row] for row in logs.tolist()],
-            text=[[said.get((label, place), units.NOT_AVAILABLE) for place in cells.columns] for label in cells.index],
-            texttemplate="%{text}",
-            hovertemplate="%{y}<br>%{x}<br>%{text}<extra></extra>",
-            colorscale="Cividis",
-            showscale=False,
-            xgap=3,
-            ygap=3,
-        )
+    figure.add(
+        "heatmap",
+        x=[escape(place) for place in cells.columns],
+        y=[escape(label) for label in cells.index],
+        z=[[None if value != value else value for value in row] for row in logs.tolist()],
+        text=[[said.get((label, place), units.NOT_AVAILABLE) for place in cells.columns] for label in cells.index],
+        texttemplate="%{text}",
+        hovertemplate="%{y}<br>%{x}<br>%{text}<extra></extra>",
+        colorscale="Cividis",
+        showscale=False,
+        xgap=3,
+        ygap=3,
     )
-    figure.update_xaxes(side="top", showgrid=False, automargin=True)
-    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
-    figure.update_layout(showlegend=False, margin={"t": 8})
+    figure.lay_x(side="top", showgrid=False, automargin=True)
+    figure.lay_y(autorange="reversed", showgrid=False, automargin=True)
+    figure.lay_out(showlegend=False, margin={"t": 8})
     return figure
 
 
-def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
+def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> Figure | None:
     """Return a cost over the resolution, a line for each width multiplier (and place); None without a line.
 
     `latest` is of `mbench.analysis.record_history.latest`; standard twins are left out.
@@ -132,24 +129,23 @@ def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
         symbol = style["marker"]["symbol"]
         symbols = [f"{symbol}-open" if cost.unsure(row) else symbol for row in points]
         of_family = f"{escape(labels.family(str(family)))}, " if families else ""
-        figure.add_trace(
-            go.Scatter(
-                name=f"{of_family}width {width:g}" + (f", {escape(str(place))}" if places else ""),
-                x=rows["resolution"].tolist(),
-                y=rows[cost.column].tolist(),
-                hovertext=[f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.said(row)}" for row in points],
-                hovertemplate=drawing.HOVER,
-                text=[disturbances.WORD if cost.unsure(row) else "" for row in points],
-                textposition="top center",
-                **style | {"mode": "lines+markers+text", "marker": style["marker"] | {"symbol": symbols}},
-            )
+        figure.add(
+            "scatter",
+            name=f"{of_family}width {width:g}" + (f", {escape(str(place))}" if places else ""),
+            x=rows["resolution"].tolist(),
+            y=rows[cost.column].tolist(),
+            hovertext=[f"{escape(row['label'])}<br>{escape(row['place'])}<br>{cost.said(row)}" for row in points],
+            hovertemplate=drawing.HOVER,
+            text=[disturbances.WORD if cost.unsure(row) else "" for row in points],
+            textposition="top center",
+            **style | {"mode": "lines+markers+text", "marker": style["marker"] | {"symbol": symbols}},
         )
-    figure.update_xaxes(tickvals=sorted(known["resolution"].unique().tolist()), showgrid=False)
-    figure.update_yaxes(tickformat="~s", ticksuffix=cost.unit, rangemode="tozero")
+    figure.lay_x(tickvals=sorted(known["resolution"].unique().tolist()), showgrid=False)
+    figure.lay_y(tickformat="~s", ticksuffix=cost.unit, rangemode="tozero")
     return figure
 
 
-def accuracy(points: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
+def accuracy(points: pd.DataFrame, cost: CostAxis) -> Figure | None:
     """Return published accuracy over a cost, the Pareto front of each place as a line; None below three networks.
 
     `points` is of `mbench.analysis.record_history.front`.
@@ -161,11 +157,9 @@ def accuracy(points: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
     for number, (place, rows) in enumerate(points.groupby("place", sort=False)):
         style = drawing.series(number)
         best = rows[rows["front"]].sort_values(cost.column)
-        figure.add_trace(
-            go.Scatter(
-                showlegend=False, x=best[cost.column].tolist(), y=best["top1_percent"].tolist(),
-                mode="lines", line=style["line"], hoverinfo="skip",
-            )
+        figure.add(
+            "scatter", showlegend=False, x=best[cost.column].tolist(), y=best["top1_percent"].tolist(),
+            mode="lines", line=style["line"], hoverinfo="skip",
         )  # fmt: skip
         unsure = rows["cost_disturbed"]
         for shown, words, hollow in (
@@ -177,17 +171,18 @@ def accuracy(points: pd.DataFrame, cost: CostAxis) -> go.Figure | None:
                 name = f"{escape(str(place))}: {words}"
                 names = [escape(_short(row, whole=families)) for row in shown.to_dict("records")]
                 names = [f"{text}, {words}" for text in names] if words == disturbances.WORD else names
-                figure.add_trace(_networks(shown, cost, name, style["marker"], names, hollow=hollow))
-    figure.update_xaxes(tickformat="~s", ticksuffix=cost.unit, range=[0, 1.1 * points[cost.column].max()])
-    figure.update_yaxes(ticksuffix=" %")
+                figure.data.append(_networks(shown, cost, name, style["marker"], names, hollow=hollow))
+    figure.lay_x(tickformat="~s", ticksuffix=cost.unit, range=[0, 1.1 * points[cost.column].max()])
+    figure.lay_y(ticksuffix=" %")
     return figure
 
 
 def _networks(
     rows: pd.DataFrame, cost: CostAxis, name: str, marker: dict[str, Any], names: list[str], *, hollow: bool
-) -> go.Scatter:
+) -> dict[str, Any]:
     symbol = f"{marker['symbol']}-open" if hollow else marker["symbol"]
-    return go.Scatter(
+    return trace(
+        "scatter",
         name=name,
         x=rows[cost.column].tolist(),
         y=rows["top1_percent"].tolist(),
@@ -213,7 +208,7 @@ def _short(row: Mapping[Hashable, Any], *, whole: bool) -> str:
     return f"{row['width_multiplier']} {row['resolution']}{standard}"
 
 
-def changes(table: pd.DataFrame) -> go.Figure | None:
+def changes(table: pd.DataFrame) -> Figure | None:
     """Return ratios of two records with their intervals as points on a line each, 1 marked; None without any.
 
     `table` has the columns of `figure_data.of_changes`. An infinite interval ends at the edge of the others.
@@ -223,22 +218,23 @@ def changes(table: pd.DataFrame) -> go.Figure | None:
         return None
     figure = drawing.empty("latency of the second over the first", None, height=110 + 22 * len(known))
     lines = [f"{number}: {escape(name)}" for number, name in enumerate(known["name"])]
-    figure.add_trace(_intervals(known, lines))
-    figure.add_vline(x=1, line_width=1, line_dash="dot")
-    figure.update_xaxes(ticksuffix="x")
-    figure.update_yaxes(
+    figure.data.append(_intervals(known, lines))
+    figure.mark("x", 1)
+    figure.lay_x(ticksuffix="x")
+    figure.lay_y(
         autorange="reversed", automargin=True, showgrid=False, tickmode="array", tickvals=lines,
         ticktext=[escape(name) for name in known["name"]],
     )  # fmt: skip
-    figure.update_layout(showlegend=False, margin={"t": 8})
+    figure.lay_out(showlegend=False, margin={"t": 8})
     return figure
 
 
-def _intervals(known: pd.DataFrame, lines: list[str]) -> go.Scatter:
+def _intervals(known: pd.DataFrame, lines: list[str]) -> dict[str, Any]:
     finite = known[["low", "high"]].where(known[["low", "high"]].abs() < math.inf)
     low, high = known["low"].clip(lower=finite["low"].min()), known["high"].clip(upper=finite["high"].max())
     colours = [drawing.op_colour(op) if op else drawing.TOTAL for op in known["op"].fillna("")]
-    return go.Scatter(
+    return trace(
+        "scatter",
         x=known["ratio"].tolist(),
         y=lines,
         mode="markers",
@@ -252,7 +248,7 @@ def _intervals(known: pd.DataFrame, lines: list[str]) -> go.Scatter:
     )
 
 
-def history(runs: pd.DataFrame) -> go.Figure | None:
+def history(runs: pd.DataFrame) -> Figure | None:
     """Return one network's latency from run to run with its range, changes marked; None without any.
 
     `runs` is of `mbench.analysis.record_history.history`: a line for each place. The range is the interval over a run's
@@ -262,33 +258,33 @@ def history(runs: pd.DataFrame) -> go.Figure | None:
         return None
     figure = drawing.empty(None, "latency", height=420)
     for number, (place, rows) in enumerate(runs.groupby("place", sort=False)):
-        figure.add_trace(_line(rows, escape(str(place)), drawing.series(number)))
+        figure.data.append(_line(rows, escape(str(place)), drawing.series(number)))
     changed = runs[runs["changed"]]
     if len(changed):
-        figure.add_trace(
-            go.Scatter(
-                name="changed by more than the noise",
-                x=changed["created_at_utc"].tolist(),
-                y=changed["latency_s"].tolist(),
-                mode="markers+text",
-                text=[units.change(value) for value in changed["change"]],
-                textposition="top center",
-                cliponaxis=False,
-                marker={"symbol": "circle-open", "size": 18, "color": drawing.LOSS, "line": {"width": 2}},
-                hoverinfo="skip",
-            )
+        figure.add(
+            "scatter",
+            name="changed by more than the noise",
+            x=changed["created_at_utc"].tolist(),
+            y=changed["latency_s"].tolist(),
+            mode="markers+text",
+            text=[units.change(value) for value in changed["change"]],
+            textposition="top center",
+            cliponaxis=False,
+            marker={"symbol": "circle-open", "size": 18, "color": drawing.LOSS, "line": {"width": 2}},
+            hoverinfo="skip",
         )
     highest = runs["latency_s"].max()
     top = max(highest, runs["range_high_s"].clip(upper=_DWARFED * highest).max())
-    figure.update_xaxes(type="date", showgrid=False, automargin=True)
-    figure.update_yaxes(tickformat="~s", ticksuffix="s", range=[0, 1.15 * top])
+    figure.lay_x(type="date", showgrid=False, automargin=True)
+    figure.lay_y(tickformat="~s", ticksuffix="s", range=[0, 1.15 * top])
     return figure
 
 
-def _line(rows: pd.DataFrame, name: str, style: dict[str, Any]) -> go.Scatter:
+def _line(rows: pd.DataFrame, name: str, style: dict[str, Any]) -> dict[str, Any]:
     median, low, high = (rows[column].tolist() for column in ("latency_s", "range_low_s", "range_high_s"))
     symbol, quiet = style["marker"]["symbol"], rows["quiet"].tolist()
-    return go.Scatter(
+    return trace(
+        "scatter",
         name=name,
         x=rows["created_at_utc"].tolist(),
         y=median,

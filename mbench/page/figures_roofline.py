@@ -6,14 +6,12 @@ A figure without data is None. Values stay in SI units; the axes and the hover t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
-
-import plotly.graph_objects as go
+from typing import TYPE_CHECKING, Any
 
 from mbench.analysis import labels
 from mbench.core import units
 from mbench.page import drawing
-from mbench.page.drawing import escape
+from mbench.page.drawing import Figure, escape, trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +20,7 @@ _NEAR = 1.8
 """Peaks closer than this factor would have their names on top of each other."""
 
 
-def roofline(layers: pd.DataFrame, peaks: pd.DataFrame) -> go.Figure | None:
+def roofline(layers: pd.DataFrame, peaks: pd.DataFrame) -> Figure | None:
     """Return layers as points under the measured peaks, both axes logarithmic; None if there is no point.
 
     `layers` has the columns of `figure_data.of_layers`, `peaks` those of its `of_peaks`. A point's area is
@@ -32,24 +30,23 @@ def roofline(layers: pd.DataFrame, peaks: pd.DataFrame) -> go.Figure | None:
     peaks = peaks[peaks["value"] > 0]
     if len(points) == 0 or len(peaks) == 0:
         return None
-    figure = drawing.empty("arithmetic intensity (FLOP a byte of input, weights and output)", "FLOP/s", height=480)
+    figure = drawing.empty("arithmetic intensity (FLOP a byte of input, weights and output)", None, height=480)
     low, high = points["arithmetic_intensity"].min() / 4, points["arithmetic_intensity"].max() * 2
     top = max(points["flops_per_s"].max(), peaks.loc[peaks["kind"] == "compute", "value"].max())
-    for trace in _peaks(peaks, low, high):
-        figure.add_trace(trace)
+    figure.data.extend(_peaks(peaks, low, high))
     for op, rows in points.groupby("op", sort=False):
-        figure.add_trace(_points(str(op), rows, layers["latency_s"].sum()))
+        figure.data.append(_points(str(op), rows, layers["latency_s"].sum()))
     floor = points["flops_per_s"].min() / 3
-    figure.update_xaxes(type="log", dtick=1, range=[math.log10(low), math.log10(high)])
-    figure.update_yaxes(
-        type="log", dtick=1, tickformat="~s", ticksuffix="FLOP/s", title=None,
+    figure.lay_x(type="log", dtick=1, range=[math.log10(low), math.log10(high)])
+    figure.lay_y(
+        type="log", dtick=1, tickformat="~s", ticksuffix="FLOP/s",
         range=[math.log10(floor), math.log10(top * 2)],
     )  # fmt: skip
-    figure.update_layout(margin={"l": 88})
+    figure.lay_out(margin={"l": 88})
     return figure
 
 
-def _peaks(peaks: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
+def _peaks(peaks: pd.DataFrame, low: float, high: float) -> list[dict[str, Any]]:
     """Draw the peaks; the name of a level stands below its line, or above it where the next line below is near.
 
     Those with writing are thin and have their names where they are pointed at.
@@ -74,22 +71,23 @@ def _peaks(peaks: pd.DataFrame, low: float, high: float) -> list[go.Scatter]:
             crowded = any(rate / _NEAR < other < rate for other in rates)
             position = "top left" if crowded else "bottom right"
         traces.append(
-            go.Scatter(
-                x=xs, y=ys, mode="lines+text", text=text, textposition=position, hoverinfo="skip", showlegend=False,
+            trace(
+                "scatter", x=xs, y=ys, mode="lines+text", text=text, textposition=position, hoverinfo="skip",
+                showlegend=False,
                 line={"width": 1.5, "dash": "solid" if compute else "dash", "color": drawing.SERIES[-1]},
             )
         )  # fmt: skip
     return traces
 
 
-def _mixed(name: str, xs: list[float], ys: list[float]) -> go.Scatter:
-    return go.Scatter(
-        x=xs, y=ys, mode="lines", hovertext=name, hovertemplate=drawing.HOVER, showlegend=False,
+def _mixed(name: str, xs: list[float], ys: list[float]) -> dict[str, Any]:
+    return trace(
+        "scatter", x=xs, y=ys, mode="lines", hovertext=name, hovertemplate=drawing.HOVER, showlegend=False,
         line={"width": 1, "dash": "dot", "color": drawing.SERIES[-1]},
     )  # fmt: skip
 
 
-def _points(op: str, rows: pd.DataFrame, whole: float) -> go.Scatter:
+def _points(op: str, rows: pd.DataFrame, whole: float) -> dict[str, Any]:
     hover = [
         f"{escape(row['layer'])}<br>{escape(labels.op(op))}<br>{units.flops_rate(row['flops_per_s'])} at "
         f"{units.intensity(row['arithmetic_intensity'])}<br>"
@@ -97,7 +95,8 @@ def _points(op: str, rows: pd.DataFrame, whole: float) -> go.Scatter:
         f"{escape(row['bound'])} allows<br>{units.seconds(row['latency_s'])}"
         for row in rows.to_dict("records")
     ]
-    return go.Scatter(
+    return trace(
+        "scatter",
         name=escape(labels.op(op)),
         x=rows["arithmetic_intensity"].tolist(),
         y=rows["flops_per_s"].tolist(),

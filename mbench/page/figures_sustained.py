@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
 from mbench.core import durations, units
 from mbench.core.sustained import SteadyState, Sustained
 from mbench.page import drawing
+from mbench.page.drawing import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +46,7 @@ def thinned(sustained: Sustained, most: int = SHOWN) -> tuple[Any, ...]:
     return tuple(sustained.points[round(len(sustained.points) * at / count) - 1] for at in range(1, count + 1))
 
 
-def latency_over_time(table: pd.DataFrame, steady: SteadyState | None) -> go.Figure | None:
+def latency_over_time(table: pd.DataFrame, steady: SteadyState | None) -> Figure | None:
     """Return latency over time with the band between its quartiles, the steady state drawn; None without points.
 
     `table` has the columns of `points`. Clock and temperature have a row each, beneath, where any point has them.
@@ -67,49 +66,41 @@ def latency_over_time(table: pd.DataFrame, steady: SteadyState | None) -> go.Fig
     return figure
 
 
-def _add_latency(figure: go.Figure, table: pd.DataFrame, times: list[float]) -> None:
+def _add_latency(figure: Figure, table: pd.DataFrame, times: list[float]) -> None:
     low, middle, high = (table[name].tolist() for name in ("p25_s", "median_s", "p75_s"))
-    figure.add_trace(
-        go.Scatter(
-            name="between the quartiles", x=[*times, *times[::-1]], y=[*high, *low[::-1]], fill="toself",
-            fillcolor=_BAND, line={"width": 0}, mode="lines", hoverinfo="skip",
-        )
+    figure.add(
+        "scatter", name="between the quartiles", x=[*times, *times[::-1]], y=[*high, *low[::-1]], fill="toself",
+        fillcolor=_BAND, line={"width": 0}, mode="lines", hoverinfo="skip",
     )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            name="median", x=times, y=middle, mode="lines", line={"color": drawing.SERIES[0], "width": 2},
-            hovertext=[
-                f"{durations.words(at)}: {units.seconds(m)}<br>{units.seconds(a)} to {units.seconds(b)} between the "
-                f"quartiles<br>90 % of {runs} runs within {units.seconds(slow)}"
-                for at, m, a, b, slow, runs in zip(
-                    times, middle, low, high, table["p90_s"], table["runs"], strict=True
-                )
-            ],
-            hovertemplate=drawing.HOVER,
-        )
+    figure.add(
+        "scatter", name="median", x=times, y=middle, mode="lines", line={"color": drawing.SERIES[0], "width": 2},
+        hovertext=[
+            f"{durations.words(at)}: {units.seconds(m)}<br>{units.seconds(a)} to {units.seconds(b)} between the "
+            f"quartiles<br>90 % of {runs} runs within {units.seconds(slow)}"
+            for at, m, a, b, slow, runs in zip(
+                times, middle, low, high, table["p90_s"], table["runs"], strict=True
+            )
+        ],
+        hovertemplate=drawing.HOVER,
     )  # fmt: skip
 
 
-def _add_steady(figure: go.Figure, steady: SteadyState, end_s: float) -> None:
-    figure.add_trace(
-        go.Scatter(
-            name=f"steady state: {units.seconds(steady.latency_s)}", x=[steady.from_s, end_s],
-            y=[steady.latency_s] * 2, mode="lines", line={"color": drawing.LOSS, "width": 3, "dash": "dash"},
-            hoverinfo="skip",
-        )
+def _add_steady(figure: Figure, steady: SteadyState, end_s: float) -> None:
+    figure.add(
+        "scatter", name=f"steady state: {units.seconds(steady.latency_s)}", x=[steady.from_s, end_s],
+        y=[steady.latency_s] * 2, mode="lines", line={"color": drawing.LOSS, "width": 3, "dash": "dash"},
+        hoverinfo="skip",
     )  # fmt: skip
-    figure.add_vline(x=steady.from_s, line_width=1, line_dash="dot")
+    figure.mark("x", steady.from_s)
 
 
-def _add_row(figure: go.Figure, times: list[float], values: pd.Series[Any], name: str, axis: str) -> None:
+def _add_row(figure: Figure, times: list[float], values: pd.Series[Any], name: str, axis: str) -> None:
     title, _, colour = _ROWS[name]
     shown = [None if missing else value for value, missing in zip(values, values.isna(), strict=True)]
-    figure.add_trace(
-        go.Scatter(
-            name=title, x=times, y=shown, mode="lines", yaxis=axis, line={"color": colour, "width": 2},
-            hovertext=[f"{durations.words(at)}: {_said(name, value)}" for at, value in zip(times, shown, strict=True)],
-            hovertemplate=drawing.HOVER,
-        )
+    figure.add(
+        "scatter", name=title, x=times, y=shown, mode="lines", yaxis=axis, line={"color": colour, "width": 2},
+        hovertext=[f"{durations.words(at)}: {_said(name, value)}" for at, value in zip(times, shown, strict=True)],
+        hovertemplate=drawing.HOVER,
     )  # fmt: skip
 
 
@@ -119,12 +110,12 @@ def _said(name: str, value: float | None) -> str:
     return units.frequency(value) if name == "frequency_hz" else f"{value:.0f} °C"
 
 
-def _lay_out(figure: go.Figure, rows: list[str]) -> None:
+def _lay_out(figure: Figure, rows: list[str]) -> None:
     """Put the latency above its rows, all of them over one axis of time."""
     whole = _LATENCY_HEIGHT + _ROW_HEIGHT * len(rows)
     beneath = _ROW_HEIGHT * len(rows) / whole
-    figure.update_xaxes(ticksuffix=" s", rangemode="tozero", anchor=f"y{len(rows) + 1}" if rows else "y")
-    figure.update_layout(
+    figure.lay_x(ticksuffix=" s", rangemode="tozero", anchor=f"y{len(rows) + 1}" if rows else "y")
+    figure.lay_out(
         yaxis={
             "title": {"text": "latency"}, "tickformat": "~s", "ticksuffix": "s", "rangemode": "tozero",
             "domain": [beneath, 1.0],
@@ -139,4 +130,4 @@ def _lay_out(figure: go.Figure, rows: list[str]) -> None:
             "title": {"text": title}, "ticksuffix": unit, "domain": [top - each, top - _GAP], "rangemode": "normal",
             "anchor": "x", "nticks": 4, "automargin": True, "tickformat": "~s" if name == "frequency_hz" else "",
         }  # fmt: skip
-        figure.update_layout({f"yaxis{number + 2}": axis})
+        figure.lay_out(**{f"yaxis{number + 2}": axis})

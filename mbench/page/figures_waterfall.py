@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
 from mbench.core import units
 from mbench.page import drawing
-from mbench.page.drawing import escape
+from mbench.page.drawing import Figure, escape
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
+def block_speedup(blocks: pd.DataFrame) -> Figure | None:
     """Return, block by block, the predicted and the achieved speed-up; None if nothing was measured.
 
     `blocks` has the columns of `mbench.page.figure_data.of_blocks`.
@@ -25,7 +23,7 @@ def block_speedup(blocks: pd.DataFrame) -> go.Figure | None:
     return _against_prediction(blocks, "achieved", "achieved (median latency)", "speed-up over a standard convolution")
 
 
-def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
+def block_instructions(blocks: pd.DataFrame) -> Figure | None:
     """Return, block by block, how many times fewer instructions were predicted and executed; None if none were counted.
 
     `blocks` has the columns of `mbench.page.figure_data.of_blocks`. This is no speed-up in time.
@@ -33,30 +31,26 @@ def block_instructions(blocks: pd.DataFrame) -> go.Figure | None:
     return _against_prediction(blocks, "fewer", "executed (instructions)", "times fewer than a standard convolution")
 
 
-def _against_prediction(blocks: pd.DataFrame, column: str, came: str, title: str) -> go.Figure | None:
+def _against_prediction(blocks: pd.DataFrame, column: str, came: str, title: str) -> Figure | None:
     if blocks[column].notna().sum() == 0:
         return None
     figure = drawing.empty(None, title)
     names = [escape(name) for name in blocks["block"]]
     predicted, reached = _present(blocks["predicted"]), _present(blocks[column])
-    figure.add_trace(
-        go.Bar(
-            name=came, x=names, y=reached, marker={"color": drawing.ACHIEVED}, hovertemplate=drawing.HOVER,
-            hovertext=_ratios(names, came, reached),
-        )
+    figure.add(
+        "bar", name=came, x=names, y=reached, marker={"color": drawing.ACHIEVED}, hovertemplate=drawing.HOVER,
+        hovertext=_ratios(names, came, reached),
     )  # fmt: skip
     label = "predicted by the multiply-adds"
-    figure.add_trace(
-        go.Scatter(
-            name=label, x=names, y=predicted, mode="lines", hovertemplate=drawing.HOVER,
-            line={"shape": "hvh", "color": drawing.PREDICTED, "width": 3},
-            hovertext=_ratios(names, label, predicted),
-        )
+    figure.add(
+        "scatter", name=label, x=names, y=predicted, mode="lines", hovertemplate=drawing.HOVER,
+        line={"shape": "hvh", "color": drawing.PREDICTED, "width": 3},
+        hovertext=_ratios(names, label, predicted),
     )  # fmt: skip
-    figure.add_hline(y=1, line_width=1, line_dash="dot")
-    figure.update_xaxes(type="category", tickangle=-60, automargin=True, showgrid=False)
-    figure.update_yaxes(ticksuffix="x", rangemode="tozero")
-    figure.update_layout(bargap=0.45)
+    figure.mark("y", 1)
+    figure.lay_x(type="category", tickangle=-60, automargin=True, showgrid=False)
+    figure.lay_y(ticksuffix="x", rangemode="tozero")
+    figure.lay_out(bargap=0.45)
     return figure
 
 
@@ -68,7 +62,7 @@ def _ratios(names: list[str], label: str, values: list[float | None]) -> list[st
     return [f"{name}<br>{label}: {units.ratio(value)}" for name, value in zip(names, values, strict=True)]
 
 
-def waterfall(steps: pd.DataFrame) -> go.Figure | None:
+def waterfall(steps: pd.DataFrame) -> Figure | None:
     """Return the waterfall from the predicted to the achieved speed-up; None if there are no steps.
 
     `steps` has the columns of `figure_data.of_waterfall`: `label`, `kind` (`total` or `change`), `value`, `detail`.
@@ -77,28 +71,27 @@ def waterfall(steps: pd.DataFrame) -> go.Figure | None:
         return None
     figure = drawing.empty(None, None, height=80 + 40 * len(steps))
     totals = steps["kind"] == "total"
-    figure.add_trace(
-        go.Waterfall(
-            orientation="h",
-            y=[escape(label).replace(": ", ":<br>") for label in steps["label"]],
-            x=steps["value"].tolist(),
-            measure=["absolute" if total else "relative" for total in totals],
-            text=[
-                units.ratio(value) if total else f"{value:+.2f}x"
-                for value, total in zip(steps["value"], totals, strict=True)
-            ],
-            textposition="outside",
-            cliponaxis=False,
-            hovertext=[escape(detail).replace("\n", "<br>") for detail in steps["detail"]],
-            hovertemplate=drawing.HOVER,
-            decreasing={"marker": {"color": drawing.LOSS}},
-            increasing={"marker": {"color": drawing.GAIN}},
-            totals={"marker": {"color": drawing.TOTAL}},
-            connector={"line": {"width": 1, "dash": "dot", "color": drawing.SERIES[-1]}},
-        )
+    figure.add(
+        "waterfall",
+        orientation="h",
+        y=[escape(label).replace(": ", ":<br>") for label in steps["label"]],
+        x=steps["value"].tolist(),
+        measure=["absolute" if total else "relative" for total in totals],
+        text=[
+            units.ratio(value) if total else f"{value:+.2f}x"
+            for value, total in zip(steps["value"], totals, strict=True)
+        ],
+        textposition="outside",
+        cliponaxis=False,
+        hovertext=[escape(detail).replace("\n", "<br>") for detail in steps["detail"]],
+        hovertemplate=drawing.HOVER,
+        decreasing={"marker": {"color": drawing.LOSS}},
+        increasing={"marker": {"color": drawing.GAIN}},
+        totals={"marker": {"color": drawing.TOTAL}},
+        connector={"line": {"width": 1, "dash": "dot", "color": drawing.SERIES[-1]}},
     )
     top = max(steps["value"].where(totals).max(), steps["value"].cumsum()[:-1].max())
-    figure.update_xaxes(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.2])
-    figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
-    figure.update_layout(showlegend=False, margin={"t": 8, "b": 32})
+    figure.lay_x(ticksuffix="x", range=[min(0.0, steps["value"].cumsum()[:-1].min()), top * 1.2])
+    figure.lay_y(autorange="reversed", automargin=True, showgrid=False)
+    figure.lay_out(showlegend=False, margin={"t": 8, "b": 32})
     return figure

@@ -40,6 +40,8 @@ from mbench.page.charts import Chart, OverviewCharts, RecordCharts
 TITLE = "mbench report"
 DETAILED_LAYERS = 600
 """Up to so many layers, about ten pairs, each has a view of its own; beyond, the page would be too big to open."""
+_SCRIPTS = 4
+"""Scripts that are kept once they were looked through: plotly's has 4 MB, and is the same in each page."""
 
 PlotlyJs = Literal["inline", "directory"]
 
@@ -172,6 +174,7 @@ def _download(name: str, kind: str, data: bytes) -> Download:
     return Download(name=name, address=f"data:application/gzip;base64,{packed}", kind=kind)
 
 
+@functools.lru_cache(maxsize=_SCRIPTS)
 def _script(text: str) -> Markup:
     """Return a script's text as the browser will hash it.
 
@@ -186,12 +189,16 @@ def _script(text: str) -> Markup:
 
 def _policy(scripts: Sequence[str], shared: str | None) -> str:
     """Return the content security policy: these scripts and nothing from anywhere. plotly needs inline styles."""
-    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
-    allowed = " ".join([*hashes, *(["'self'"] if shared else [])])
+    allowed = " ".join([*map(_hash, scripts), *(["'self'"] if shared else [])])
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+@functools.lru_cache(maxsize=_SCRIPTS)
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 @functools.cache

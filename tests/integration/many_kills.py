@@ -34,8 +34,9 @@ from mbench.core import artifact, record_files
 from mbench.core.records import Result
 from mbench.tuning import choice_files
 
-OPTIONS = ("--target", TARGET, "--repeat", "5", "--no-tuned")
-"""Of runs: what is tuned between an unfinished run and its end would forbid to go on with it, as it should."""
+OPTIONS = ("--target", TARGET, "--sessions", "2", "--repeat", "5", "--no-tuned")
+"""Of runs. Two sessions, so that one can be ended between them; untuned, since what is tuned between an unfinished run
+and its end would forbid to go on with it, as it should."""
 QUICK = ("run", "build", "keep", "resume")
 """What is started in CI."""
 ALL = (*QUICK, "calibrate", "tune", "gate")

@@ -4,12 +4,14 @@ import errno
 import gc
 import hashlib
 import importlib.metadata
+import multiprocessing
 import os
 import shutil
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +20,14 @@ import numpy as np
 import pytest
 from conftest import require
 
-from mbench.build import build
+from mbench.build import build, builders
+from mbench.build.artifact_store import ArtifactStore
+from mbench.build.builders import Builder
 from mbench.core import artifact, machine_types, network_digest, resources
 from mbench.core.artifact import LIBRARY, MANIFEST, REFERENCE, Artifact
 from mbench.core.errors import BuildError, TargetError
 from mbench.core.machine_types import Target
-from mbench.core.records import Variant
+from mbench.core.records import Failure, Variant
 from mbench.hardware import linker, targets
 from mbench.networks import architectures, torch_network, variants
 
@@ -77,6 +81,18 @@ def test_the_artifact_holds_a_library_and_torchs_reference(built: Artifact, cach
     with np.load(built.reference) as reference:
         np.testing.assert_array_equal(reference["input"], images["image"].numpy())
         np.testing.assert_allclose(reference["output"], expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_compiler_makes_the_same_in_processes_of_any_pool(built: Artifact, host: Target, tmp_path: Path) -> None:
+    theirs = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    for name, executor in (("theirs", theirs), ("ours", builders.local_executor(600.0))):
+        with executor:
+            done = Builder(executor, ArtifactStore(tmp_path / name)).build([VARIANT], host, lambda *_: None)
+        made = done[VARIANT.name]
+        assert not isinstance(made, Failure), made
+        assert made[0].manifest.digest == built.manifest.digest
+        for file in (LIBRARY, REFERENCE):
+            assert made[0].manifest.files[file] == built.manifest.files[file]
 
 
 def test_the_manifest_attributes_every_kernel_to_its_layer(built: Artifact) -> None:

@@ -31,7 +31,7 @@ from mbench.networks.layers import LayerSpec
 
 NAMES = ("arm64_cortex_a72", "x86_64_v3")
 EVERY = (*NAMES, "arm64_cortex_a53", "arm64_cortex_a76", "arm64_neoverse_n1", "arm64_neoverse_v2", "arm64_apple_m1")
-REPEATS = 20
+REPEATS = 8
 
 
 @pytest.fixture(scope="module")

@@ -271,7 +271,7 @@ def test_the_disk_fills_up_on_the_way(tmp_path: Path, folders: dict[str, Path], 
 
 
 def test_the_disk_has_no_room_for_the_page(tmp_path: Path, cache: Path, small_disk: Path) -> None:
-    arguments = ("run", *PAIR, "--target", TARGET, "--repeat", "5", "--output", small_disk)
+    arguments = ("run", *PAIR, "--target", TARGET, "--quick", "--repeat", "5", "--output", small_disk)
     code, started = finished(*arguments, cache=cache, cwd=tmp_path)
     assert code == 4
     [line] = [line for line in started.lines if line.startswith("mbench: ")]

@@ -9,6 +9,8 @@ import platform
 import re
 import shutil
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import msgspec
 import numpy as np
 import pytest
 from conftest import require
-from running_mbench import PAIR, TARGET, artifact_of, finished, keep_peaks, only_record, warm_cache
+from running_mbench import PAIR, ROOT, TARGET, artifact_of, finished, keep_peaks, only_record, warm_cache
 
 import mbench
 from mbench.analysis import pairs
@@ -29,7 +31,8 @@ from mbench.hardware import host, targets
 from mbench.networks import architectures, costs, variants
 
 pytestmark = pytest.mark.slow
-QUICK = ("--repeat", "5")
+QUICK = ("--quick", "--repeat", "5")
+"""One session: only the pair's run is measured in as many as by default."""
 ON_TARGET = ("--target", TARGET, *QUICK)
 
 
@@ -58,7 +61,7 @@ class Done:
 @pytest.fixture(scope="module")
 def pair(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Run both networks with their artifacts from the cache."""
-    done = Done(*PAIR, *ON_TARGET, cache=cache, cwd=tmp_path_factory.mktemp("pair"))
+    done = Done(*PAIR, "--target", TARGET, "--repeat", "5", cache=cache, cwd=tmp_path_factory.mktemp("pair"))
     assert done.code == 0, done.err
     return done
 
@@ -290,6 +293,29 @@ def test_a_wrong_network_is_found_out(cache: Path, tmp_path: Path) -> None:
     assert "wrong result" in failure.reason
     assert "WRONG" in done.out
     assert f"{PAIR[0]}: failed" in done.err
+
+
+# -------------------------------------------------------------------------------------------------------- from a script
+def test_a_script_without_a_guard_measures(cache: Path, tmp_path: Path) -> None:
+    """Children build and measure; they start by `spawn`, which runs a script again unless it is kept from it."""
+    own = copy_of(cache, tmp_path / "cache")
+    shutil.rmtree(own / "artifacts")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import mbench\n"
+        "asked = mbench.RunOptions(repeat=3, quick=True, use_tuned=False)\n"
+        f"record = mbench.run({PAIR[0]!r}, target={TARGET!r}, options=asked)\n"
+        "assert not record.failures, record.failures\n"
+        "print(record.run_id, len(record.results[0].end_to_end.latency_s))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(own)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run_id, samples = done.stdout.split()
+    assert samples == "3"
+    assert mbench.read(tmp_path / "mbench-results" / f"{run_id}.json").run_id == run_id
 
 
 # ------------------------------------------------------------------------------------------------ a target of one's own

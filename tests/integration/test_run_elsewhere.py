@@ -78,7 +78,7 @@ def test_nothing_that_was_emulated_has_a_time(emulated: tuple[Record, str, str])
 
 def test_counts_beside_times_are_those_of_the_common_level(cache: Path, tmp_path: Path) -> None:
     require(shutil.which("qemu-x86_64"), "qemu-x86_64 is not on PATH")
-    arguments = (ONE, "--target", "x86_64_v2", "--counts", "--repeat", "3", "--threads", "1")
+    arguments = (ONE, "--target", "x86_64_v2", "--counts", "--quick", "--repeat", "3", "--threads", "1")
     record, _, said = ran(*arguments, cache=cache, cwd=tmp_path)
     [result] = record.results
     assert result.end_to_end.latency_s
@@ -119,7 +119,7 @@ def test_a_run_through_a_tracker_by_a_name(cache: Path, tmp_path: Path, monkeypa
                 "device", "add", "farm", "--tracker", where, "--key", "farm", cache=cache, cwd=tmp_path
             )
             assert code == 0, added.err
-            arguments = (ONE, "--target", "x86_64_v2", "--device", "farm", "--repeat", "3", "--threads", "1")
+            arguments = (ONE, "--target", "x86_64_v2", "--device", "farm", "--quick", "--repeat", "3", "--threads", "1")
             record, *_ = ran(*arguments, cache=cache, cwd=tmp_path)
     assert (record.device.kind, record.device.name) == ("rpc", "farm")
     assert record.results[0].end_to_end.latency_s
@@ -136,7 +136,7 @@ def test_a_board_that_is_not_there_fails_and_says_so(cache: Path, tmp_path: Path
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the code is for x86_64")
 def test_tvms_own_server_times_the_whole_and_says_why_not_the_layers(cache: Path, tmp_path: Path) -> None:
-    arguments = (ONE, "--target", "x86_64_v2", "--repeat", "3", "--threads", "1")
+    arguments = (ONE, "--target", "x86_64_v2", "--quick", "--repeat", "3", "--threads", "1")
     with serving.tvm_server() as server:
         record, page, _ = ran(*arguments, "--device", server.url, cache=cache, cwd=tmp_path)
     [result] = record.results

@@ -81,7 +81,7 @@ def plain(cache: Path, tmp_path: Path) -> Path:
 def run(cache: Path, cwd: Path, *options: str | Path) -> tuple[int, Running, Record]:
     (cwd / "out").mkdir(exist_ok=True)
     shutil.rmtree(cwd / "out")
-    arguments = ("run", *ON_TARGET, "--repeat", "5", "--output", "out", *options)
+    arguments = ("run", *ON_TARGET, "--quick", "--repeat", "5", "--output", "out", *options)
     code, started = finished(*arguments, cache=cache, cwd=cwd)
     return code, started, record_files.read(only_record(cwd / "out"))
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 import record_factory as factory
 from api_fakes import NETWORK, Fake
-from command_process import ROOT
 from conftest import Mbench
 
 import mbench
@@ -94,24 +90,3 @@ def test_an_interrupted_run_says_where_its_record_is(run: Mbench, monkeypatch: p
     with pytest.raises(KeyboardInterrupt) as nothing:
         mbench.run(NETWORK, target="x86_64_v2")
     assert not isinstance(nothing.value, mbench.RunInterrupted)
-
-
-@pytest.mark.slow
-def test_a_script_without_a_guard_measures(tmp_path: Path) -> None:
-    """Children start by `spawn`, which runs a script again unless it is kept from it."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import mbench\n"
-        "asked = mbench.RunOptions(threads=1, repeat=3, quick=True, use_tuned=False)\n"
-        f"record = mbench.run({NETWORK!r}, options=asked)\n"
-        "assert not record.failures, record.failures\n"
-        "print(record.run_id, len(record.results[0].end_to_end.latency_s))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    run_id, samples = done.stdout.split()
-    assert samples == "3"
-    assert mbench.read(tmp_path / "mbench-results" / f"{run_id}.json").run_id == run_id

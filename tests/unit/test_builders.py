@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from mbench.build import build, builders
 from mbench.build.artifact_store import ArtifactStore
 from mbench.build.builders import Builder
 from mbench.build.local_executor import LocalExecutor
-from mbench.core.artifact import LIBRARY, REFERENCE
+from mbench.core.artifact import LIBRARY
 from mbench.core.children import Died, TaskLimits, TookTooLong, TooLarge
 from mbench.core.errors import BuildError, TargetError
 from mbench.core.records import Failure
@@ -43,20 +42,6 @@ def test_the_same_artifacts_with_any_executor(tmp_path: Path, monkeypatch: pytes
         seen = [digests(threads, tmp_path / "a"), digests(local, tmp_path / "b"), digests(threads, tmp_path / "a")]
     assert seen[0] == seen[1] == seen[2]
     assert len(seen[0]) == len(set(seen[0].values())) == len(NAMES)
-
-
-@pytest.mark.slow
-def test_the_compiler_makes_the_same_in_processes_of_another_pool(tmp_path: Path) -> None:
-    [variant], folders = WANTED[:1], (tmp_path / "theirs", tmp_path / "ours")
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        theirs = Builder(pool, ArtifactStore(folders[0])).build([variant], TARGET, silent)[variant.name]
-    with builders.local_executor(600.0) as local:
-        ours = Builder(local, ArtifactStore(folders[1])).build([variant], TARGET, silent)[variant.name]
-    assert not isinstance(theirs, Failure), theirs
-    assert not isinstance(ours, Failure), ours
-    assert theirs[0].manifest.digest == ours[0].manifest.digest
-    for name in (LIBRARY, REFERENCE):
-        assert theirs[0].manifest.files[name] == ours[0].manifest.files[name]
 
 
 class Answering(Executor):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import string
 
+import checked_figures
 import pytest
 import record_factory as factory
+from sustained_factory import sustained, with_sustained
 
 from mbench.analysis import record_history, versus
 from mbench.core.records import Record
@@ -33,6 +35,22 @@ def test_a_network_has_a_chart_of_its_depth_and_its_samples() -> None:
     assert [chart.reason for pair in found.pairs for chart in (pair.blocks, pair.waterfall) if not chart.options] == []
     drawn = json.loads(str(found.depths[0].options[0].data))
     assert sum(len(bars["x"]) for bars in drawn["data"]) == len(factory.record().results[0].layers)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        factory.record(),
+        factory.emulated(),
+        with_sustained(factory.in_sessions(factory.on_gpu(factory.record()), disturbed=(1,)), sustained(), None),
+    ],
+    ids=["timed", "emulated", "under load"],
+)
+def test_plotly_knows_every_key_and_takes_every_value(record: Record) -> None:
+    groups = (of(record), charts.of_networks(record_history.networks([record, factory.again(record, "b", 2.0)])))
+    drawn = [checked_figures.of_json(str(option.data)) for option in charts._charts(groups)]
+    assert len(drawn) > 10
+    assert all(figure.data for figure in drawn)
 
 
 def test_without_latency_charts_say_why() -> None:

@@ -35,25 +35,39 @@ def convolutions(draw: st.DrawFn, *, channels_last: bool) -> Conv:
     )
 
 
-@kernels.repeatable(36)
+@kernels.repeatable(24)
 @given(data=st.data(), layer=convolutions(channels_last=True), machine=kernels.machines())
 def test_convolutions_are_what_torch_computes(data: st.DataObject, layer: Conv, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)
 
 
-@kernels.repeatable(24)
+@kernels.repeatable(16)
 @given(data=st.data(), layer=convolutions(channels_last=False), machine=kernels.machines())
 def test_images_are_convolved_as_they_come(data: st.DataObject, layer: Conv, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)
 
 
-@pytest.mark.parametrize("epilogue", ["none", "bias+relu", "residual"])
-@pytest.mark.parametrize(("inputs", "blocks"), [(24, 2), (24, 3), (24, 8), (26, 3), (37, 4), (37, 7), (24, 24)])
-def test_sums_wait_in_the_output_between_blocks_of_input_channels(inputs: int, blocks: int, epilogue: str) -> None:
-    for channels, panel_parts in ((44, 2), (48, 3)):
-        layer = Conv(batch=2, height=5, width=7, inputs=inputs, channels=channels, epilogue=epilogue)
-        parameters = {"rows": 4, "vectors": 2, "blocks": blocks, "line_parts": 3, "panel_parts": panel_parts}
-        kernels.check(RULE, layer, AVX2, parameters)
+IN_BLOCKS = [(24, 2), (24, 3), (24, 8), (26, 3), (37, 4), (37, 7), (24, 24)]
+WRITTEN_OUT = [(44, 2), (48, 3)]
+EPILOGUES = ["none", "bias+relu", "residual"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "written_out", "epilogue"),
+    [
+        (blocks, written_out, EPILOGUES[(row + column) % len(EPILOGUES)])
+        for row, blocks in enumerate(IN_BLOCKS)
+        for column, written_out in enumerate(WRITTEN_OUT)
+    ],
+)
+def test_sums_wait_in_the_output_between_blocks_of_input_channels(
+    blocks: tuple[int, int], written_out: tuple[int, int], epilogue: str
+) -> None:
+    inputs, count = blocks
+    channels, panel_parts = written_out
+    layer = Conv(batch=2, height=5, width=7, inputs=inputs, channels=channels, epilogue=epilogue)
+    parameters = {"rows": 4, "vectors": 2, "blocks": count, "line_parts": 3, "panel_parts": panel_parts}
+    kernels.check(RULE, layer, AVX2, parameters)
 
 
 def test_threads_do_not_add_to_the_same_outputs() -> None:

@@ -29,7 +29,7 @@ def depthwise(draw: st.DrawFn) -> Conv:
     )
 
 
-@kernels.repeatable(40)
+@kernels.repeatable(24)
 @given(data=st.data(), layer=depthwise(), machine=kernels.machines())
 def test_depthwise_convolutions_are_what_torch_computes(
     data: st.DataObject, layer: Conv, machine: KernelMachine

@@ -84,7 +84,7 @@ OTHERS = {
 }
 
 
-@kernels.repeatable(50)
+@kernels.repeatable(30)
 @given(
     name=st.sampled_from(sorted(OTHERS)),
     shape=st.tuples(st.integers(1, 4), st.integers(1, 9), kernels.channels()),

@@ -42,7 +42,7 @@ def dense(draw: st.DrawFn) -> Dense:
     )
 
 
-@kernels.repeatable(40)
+@kernels.repeatable(24)
 @given(data=st.data(), layer=pointwise(), machine=kernels.machines())
 def test_pointwise_convolutions_are_what_torch_computes(
     data: st.DataObject, layer: Conv, machine: KernelMachine
@@ -50,7 +50,7 @@ def test_pointwise_convolutions_are_what_torch_computes(
     kernels.check_any(data, RULE, layer, machine)
 
 
-@kernels.repeatable(20)
+@kernels.repeatable(12)
 @given(data=st.data(), layer=dense(), machine=kernels.machines())
 def test_dense_layers_are_what_torch_computes(data: st.DataObject, layer: Dense, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)

@@ -44,13 +44,13 @@ def pools(draw: st.DrawFn) -> WindowPool:
     )
 
 
-@kernels.repeatable(40)
+@kernels.repeatable(24)
 @given(data=st.data(), layer=pools(), machine=kernels.machines())
 def test_pools_are_what_torch_computes(data: st.DataObject, layer: WindowPool, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)
 
 
-@kernels.repeatable(20)
+@kernels.repeatable(12)
 @given(layer=pools())
 def test_pools_as_they_are_written_are_what_torch_computes(layer: WindowPool) -> None:
     arrays = kernels.drawn(layer)

@@ -6,6 +6,7 @@ import msgspec
 import pandas as pd
 import pytest
 import record_factory as factory
+from checked_figures import checked
 
 from mbench.analysis import frame, labels, pairs
 from mbench.core import records, units
@@ -19,9 +20,7 @@ def layers(record: records.Record | None = None, **options: bool) -> pd.DataFram
 
 
 def drawn(table: pd.DataFrame, metric: str = "latency") -> Any:
-    figure = figures.over_depth(table, METRICS[metric])
-    assert figure is not None
-    return figure
+    return checked(figures.over_depth(table, METRICS[metric]))
 
 
 def heights(figure: Any) -> dict[str, float]:
@@ -95,8 +94,7 @@ def test_no_counts_no_figure_of_instructions() -> None:
 
 def test_memory_bars_stack_to_what_is_alive_and_the_line_is_the_plan() -> None:
     [result] = factory.record(factory.PAIR[:1]).results
-    figure = figures.memory(figure_data.of_live(result))
-    assert figure is not None
+    figure = checked(figures.memory(figure_data.of_live(result)))
     bars = [trace for trace in figure.data if trace.type == "bar"]
     stacked = [sum(parts) for parts in zip(*(bar.y for bar in bars), strict=True)]
     assert stacked == [layer.activation_bytes for layer in result.layers]
@@ -107,8 +105,7 @@ def test_memory_bars_stack_to_what_is_alive_and_the_line_is_the_plan() -> None:
 
 def test_weights_stay_beneath_the_activations_of_every_layer() -> None:
     [result] = factory.record(factory.PAIR[:1]).results
-    figure = figures.memory(figure_data.of_live(result), weights=True)
-    assert figure is not None
+    figure = checked(figures.memory(figure_data.of_live(result), weights=True))
     others, read, *alive = [trace for trace in figure.data if trace.type == "bar"]
     assert list(read.y) == [layer.weight_bytes for layer in result.layers]
     assert {a + b for a, b in zip(others.y, read.y, strict=True)} == {result.memory.weight_bytes}
@@ -122,8 +119,7 @@ def test_measured_energy_has_a_bar_of_its_own() -> None:
     [result] = factory.record(factory.PAIR[:1]).results
     metered = records.MeteredEnergy(energy_j=0.031, method="RAPL package", window_s=5.0, runs=400)
     result = msgspec.structs.replace(result, energy=msgspec.structs.replace(result.energy, measured=metered))
-    figure = figures.energy(figure_data.of_energy([result]))
-    assert figure is not None
+    figure = checked(figures.energy(figure_data.of_energy([result])))
     modelled, measured = figure.layout.yaxis.categoryarray[::-1]
     assert modelled.endswith("modelled")
     assert measured.endswith("measured")
@@ -140,8 +136,7 @@ def test_measured_energy_has_a_bar_of_its_own() -> None:
 
 def test_samples_in_order_and_each_layer_its_own() -> None:
     [result] = factory.record(factory.PAIR[:1]).results
-    figure = figures.samples(figure_data.of_samples(result))
-    assert figure is not None
+    figure = checked(figures.samples(figure_data.of_samples(result)))
     traces = [trace for trace in figure.data if trace.meta == 3]
     assert [trace.type for trace in traces] == ["scatter", "histogram"]
     for trace in traces:
@@ -162,4 +157,6 @@ def test_no_theme_of_its_own() -> None:
     figure = drawn(layers())
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
     assert figure.layout.font.color is None
-    assert not figure.layout.template.layout.to_plotly_json()
+    drawn_as_it_is = figures.over_depth(layers(), METRICS["latency"])
+    assert drawn_as_it_is is not None
+    assert "template" not in drawn_as_it_is.layout

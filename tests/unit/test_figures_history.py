@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import record_factory as factory
+from checked_figures import checked
 from history_records import GRID, at, emulated
 
 from mbench.analysis import record_history
@@ -16,8 +17,7 @@ from mbench.page.figures_history import COSTS
 def test_the_heat_map_has_the_table() -> None:
     items = [factory.counted(factory.record(), target="host"), emulated()]
     latest = record_history.latest(record_history.networks(items))
-    figure = figures_history.heat_map(latest, COSTS["instructions"])
-    assert figure is not None
+    figure = checked(figures_history.heat_map(latest, COSTS["instructions"]))
     [trace] = figure.data
     shown = {(x, y): t for y, row in zip(trace.y, trace.text, strict=True) for x, t in zip(trace.x, row, strict=True)}
     for row in latest.to_dict("records"):
@@ -27,8 +27,7 @@ def test_the_heat_map_has_the_table() -> None:
 
 def test_a_curve_for_each_width() -> None:
     latest = record_history.latest(record_history.networks([factory.record(GRID)]))
-    figure = figures_history.grid_curves(latest, COSTS["macs"])
-    assert figure is not None
+    figure = checked(figures_history.grid_curves(latest, COSTS["macs"]))
     assert [trace.name for trace in figure.data] == ["width 0.25", "width 0.5", "width 1"]
     assert list(figure.data[2].x) == [128, 160, 224]
     assert list(figure.data[2].y) == pytest.approx([186e6, 290e6, 569e6], abs=1e6)  # the paper, tables 6 and 7
@@ -42,13 +41,11 @@ TWO_FAMILIES = tuple(
 
 def test_curves_of_two_families_say_whose_they_are() -> None:
     latest = record_history.latest(record_history.networks([factory.record(TWO_FAMILIES)]))
-    figure = figures_history.grid_curves(latest, COSTS["macs"])
-    assert figure is not None
+    figure = checked(figures_history.grid_curves(latest, COSTS["macs"]))
     assert [trace.name for trace in figure.data] == [
         f"MobileNetV{version}, width {width}" for version in (1, 2) for width in ("0.75", "1")
     ]
-    points = figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"])
-    assert points is not None
+    points = checked(figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"]))
     names = [text for trace in points.data if trace.text is not None for text in trace.text]
     assert {"MobileNetV1 1.0 224", "MobileNetV2 1.0 224"} <= set(names)
 
@@ -63,16 +60,14 @@ def test_a_network_without_depthwise_convolutions_has_its_curve_too() -> None:
         ),
     )
     latest = record_history.latest(record_history.networks([plain]))
-    figure = figures_history.grid_curves(latest, COSTS["macs"])
-    assert figure is not None
+    figure = checked(figures_history.grid_curves(latest, COSTS["macs"]))
     assert len(figure.data) == 3
     assert figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"]) is not None
 
 
 def test_accuracy_over_cost_with_its_front() -> None:
     latest = record_history.latest(record_history.networks([factory.record(GRID)]))
-    figure = figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"])
-    assert figure is not None
+    figure = checked(figures_history.accuracy(record_history.front(latest, "macs"), COSTS["macs"]))
     line, *points = figure.data
     assert list(line.x) == sorted(line.x)
     assert list(line.y) == sorted(line.y)
@@ -82,8 +77,8 @@ def test_accuracy_over_cost_with_its_front() -> None:
 
 
 def test_history_is_drawn_with_its_changes() -> None:
-    figure = figures_history.history(record_history.history(record_history.networks([at(1), at(2, 1.001), at(3, 1.5)])))
-    assert figure is not None
+    runs = [at(1), at(2, 1.001), at(3, 1.5)]
+    figure = checked(figures_history.history(record_history.history(record_history.networks(runs))))
     line, marks = figure.data
     assert list(line.x) == ["2025-03-01T12:00:00Z", "2025-03-02T12:00:00Z", "2025-03-03T12:00:00Z"]
     assert list(marks.x) == ["2025-03-03T12:00:00Z"]
@@ -98,14 +93,12 @@ def disturbed(*names: str) -> Record:
 
 def test_a_disturbed_latency_is_marked_wherever_it_is_drawn() -> None:
     latest = record_history.latest(record_history.networks([disturbed(GRID[0], GRID[-1])]))
-    curves = figures_history.grid_curves(latest, COSTS["latency"])
-    assert curves is not None
+    curves = checked(figures_history.grid_curves(latest, COSTS["latency"]))
     symbols = {trace.name: list(trace.marker.symbol) for trace in curves.data}
     assert symbols["width 0.25"] == ["circle-open", "circle", "circle"]
     assert list(curves.data[0].text) == ["disturbed", "", ""]
     assert [text.endswith(", disturbed") for text in curves.data[0].hovertext] == [True, False, False]
-    points = figures_history.accuracy(record_history.front(latest, "latency_s", "disturbed"), COSTS["latency"])
-    assert points is not None
+    points = checked(figures_history.accuracy(record_history.front(latest, "latency_s", "disturbed"), COSTS["latency"]))
     [marked] = [trace for trace in points.data if trace.name and trace.name.endswith("disturbed")]
     assert list(marked.text) == ["1.0 224, disturbed"]
     assert marked.marker.symbol.endswith("-open")
@@ -114,8 +107,7 @@ def test_a_disturbed_latency_is_marked_wherever_it_is_drawn() -> None:
 
 def test_energy_over_a_disturbed_time_is_not_drawn() -> None:
     latest = record_history.latest(record_history.networks([disturbed(GRID[0])]))
-    curves = figures_history.grid_curves(latest, COSTS["energy"])
-    assert curves is not None
+    curves = checked(figures_history.grid_curves(latest, COSTS["energy"]))
     assert [len(trace.x) for trace in curves.data] == [2, 3, 3]
 
 
@@ -127,8 +119,7 @@ def test_cells_say_what_is_disturbed() -> None:
     )
     latest = record_history.latest(record_history.networks([record, elsewhere]))
     for cost, ends in (("latency", ", disturbed"), ("energy", "disturbed")):
-        figure = figures_history.heat_map(latest, COSTS[cost])
-        assert figure is not None
+        figure = checked(figures_history.heat_map(latest, COSTS[cost]))
         texts = [text for row in figure.data[0].text for text in row]
         assert [text.endswith(ends) for text in texts].count(True) == 1
     assert "disturbed" in texts  # of the energy, the word alone
@@ -137,8 +128,7 @@ def test_cells_say_what_is_disturbed() -> None:
 def test_a_disturbed_run_of_the_history_is_hollow() -> None:
     quiet = [factory.in_sessions(at(day), count=3) for day in (1, 3)]
     runs = [quiet[0], factory.in_sessions(at(2), count=3, disturbed=range(3)), quiet[1]]
-    figure = figures_history.history(record_history.history(record_history.networks(runs)))
-    assert figure is not None
+    figure = checked(figures_history.history(record_history.history(record_history.networks(runs))))
     [line] = figure.data
     assert list(line.marker.symbol) == ["circle", "circle-open", "circle"]
     assert list(line.text) == ["", "disturbed", ""]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import record_factory as factory
+from checked_figures import checked
 
 from mbench.analysis import frame
 from mbench.core import records
@@ -18,8 +19,7 @@ def test_points_under_the_peaks() -> None:
     record = factory.record(factory.PAIR[:1])
     table = layers(record)
     peaks = figure_data.of_peaks(record, "float32")
-    figure = figures_roofline.roofline(table, peaks)
-    assert figure is not None
+    figure = checked(figures_roofline.roofline(table, peaks))
     lines = [trace for trace in figure.data if trace.mode == "lines+text"]
     points = [trace for trace in figure.data if trace.mode == "markers"]
     assert sum(len(trace.x) for trace in points) == (table["flops_per_s"] > 0).sum() == 28
@@ -41,8 +41,7 @@ def test_names_of_near_peaks_stand_on_either_side() -> None:
     peaks = pd.DataFrame(
         {"name": ["float32", "L3", "DRAM"], "kind": ["compute", "memory", "memory"], "value": [2e11, 1.6e10, 1.5e10]}
     )
-    figure = figures_roofline.roofline(layers(), peaks)
-    assert figure is not None
+    figure = checked(figures_roofline.roofline(layers(), peaks))
     assert [trace.textposition for trace in figure.data[1:3]] == ["top left", "bottom right"]
 
 

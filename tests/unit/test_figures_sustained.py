@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import record_factory as factory
+from checked_figures import checked
 from sustained_factory import hot, sustained, throttling, with_sustained
 
 from mbench.core.sustained import Sustained
@@ -16,8 +17,7 @@ from mbench.page import charts, figures_sustained, report, views
 
 
 def drawn(curve: Sustained) -> dict[str, Any]:
-    figure = figures_sustained.latency_over_time(figures_sustained.points(curve), curve.steady)
-    assert figure is not None
+    figure = checked(figures_sustained.latency_over_time(figures_sustained.points(curve), curve.steady))
     found: dict[str, Any] = figure.to_dict()
     return found
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import record_factory as factory
+from checked_figures import checked
 
 from mbench.analysis import pairs, waterfall
 from mbench.core import units
@@ -11,8 +12,7 @@ from mbench.page import figure_data, figures_waterfall
 def test_instructions_predicted_beside_executed() -> None:
     [pair] = pairs.of_record(factory.emulated())
     table = figure_data.of_blocks(pair)
-    figure = figures_waterfall.block_instructions(table)
-    assert figure is not None
+    figure = checked(figures_waterfall.block_instructions(table))
     executed, predicted = figure.data
     assert list(predicted.y) == list(table["predicted"])
     assert list(executed.y) == list(table["fewer"])
@@ -24,8 +24,7 @@ def test_instructions_predicted_beside_executed() -> None:
 def test_predicted_beside_achieved() -> None:
     [pair] = pairs.of_record(factory.record())
     table = figure_data.of_blocks(pair)
-    figure = figures_waterfall.block_speedup(table)
-    assert figure is not None
+    figure = checked(figures_waterfall.block_speedup(table))
     achieved, predicted = figure.data
     assert list(predicted.y) == list(table["predicted"])
     assert list(achieved.y) == list(table["achieved"])
@@ -36,8 +35,7 @@ def test_a_block_not_measured_has_no_bar() -> None:
     [pair] = pairs.of_record(factory.record())
     table = figure_data.of_blocks(pair)
     table.loc[0, "achieved"] = None
-    figure = figures_waterfall.block_speedup(table)
-    assert figure is not None
+    figure = checked(figures_waterfall.block_speedup(table))
     assert figure.data[0].y[0] is None
     assert figure.data[1].y[0] is not None
 
@@ -48,8 +46,7 @@ def test_the_waterfall_goes_from_total_to_total() -> None:
     way = waterfall.of_pair(pair, record)
     assert isinstance(way, waterfall.Waterfall)
     table = figure_data.of_waterfall(way)
-    figure = figures_waterfall.waterfall(table)
-    assert figure is not None
+    figure = checked(figures_waterfall.waterfall(table))
     [trace] = figure.data
     assert list(trace.measure) == ["absolute", *["relative"] * (len(table) - 2), "absolute"]
     assert sum(trace.x[:-1]) == pytest.approx(trace.x[-1])

@@ -26,12 +26,18 @@ def test_json_is_strict_and_safe_for_any_terminal(tmp_path: Path) -> None:
         json.loads(done.stdout, parse_constant=lambda token: pytest.fail(token))
 
 
-@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}])
-def test_piped_output_is_plain_and_fits_80_columns(tmp_path: Path, environment: dict[str, str]) -> None:
-    file = tmp_path / "record.json"
-    record_files.write(file, factory.record(failed=("mobilenet_v1_0.5_128",)))
-    for command in (("show", file), ("variants",), ("variants", "mobilenet_v1_0.5_160"), ("targets",), ("doctor",)):
-        done = started(*command, env=environment)
+COMMANDS = ("show record.json", "variants", "variants mobilenet_v1_0.5_160", "targets", "doctor")
+
+
+@pytest.mark.parametrize(
+    ("environment", "commands"), [({}, COMMANDS), ({"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}, COMMANDS[:2])]
+)
+def test_piped_output_is_plain_and_fits_80_columns(
+    tmp_path: Path, environment: dict[str, str], commands: tuple[str, ...]
+) -> None:
+    record_files.write(tmp_path / "record.json", factory.record(failed=("mobilenet_v1_0.5_128",)))
+    for command in commands:
+        done = started(*command.split(), env=environment, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, ""), command
         assert "\x1b" not in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80, command
@@ -85,13 +91,15 @@ def test_whatever_is_accepted_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(report, "get_plotlyjs", lambda: "")
     plain = json.loads(record_files.encode(small()))
     accepted = 0
-    for number, path in enumerate(places(plain)):
+    layers_of_the_second = ("results", 1, "layers")  # as those of the first
+    found = [path for path in places(plain) if path[:3] != layers_of_the_second]
+    for number, path in enumerate(found):
         target = plain
         for part in path[:-1]:
             target = target[part]
         kept = target[path[-1]]
-        for offset in range(3):
-            target[path[-1]] = strange = STRANGE[(3 * number + offset) % len(STRANGE)]
+        for offset in range(2):
+            target[path[-1]] = strange = STRANGE[(2 * number + offset) % len(STRANGE)]
             try:
                 record = record_files.decode(json.dumps(plain).encode(), source="x")
             except RecordError:
@@ -107,7 +115,7 @@ def test_whatever_is_accepted_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> N
             except Exception as error:
                 raise AssertionError(f"{'.'.join(map(str, path))} = {strange!r}") from error
         target[path[-1]] = kept
-    assert accepted > 250
+    assert accepted > 150
 
 
 def test_what_is_hushed_keeps_remarks_and_shows_no_progress(capfd: pytest.CaptureFixture[str]) -> None:

@@ -76,10 +76,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     record_files.write(made / "good.json", good)
     record_files.write(made / "worse.json", worse)
-    unfinished = factory.record(factory.PAIR[:1], failed=factory.PAIR[1:])
+    unfinished = factory.short(factory.record(factory.PAIR[:1], failed=factory.PAIR[1:]))
     unfinished = msgspec.structs.replace(unfinished, host=host.describe(), failures=())
     record_files.write(made / "unfinished.json", unfinished)
     return made
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for what commands find out once, such as compiled templates of pages."""
+    return tmp_path_factory.mktemp("cache")
 
 
 def in_shell(
@@ -99,7 +105,7 @@ def in_shell(
 COMMANDS = {
     # command: exit status; with a standard output that takes nothing; with one that nobody reads
     "show good.json": (0, 4, 0),
-    "variants --json": (0, 4, 0),
+    "variants mobilenet_v1_0.25_32 --json": (0, 4, 0),
     "--help": (0, 4, 0),
     "show none.json": (2, 2, 2),
     "gate good.json worse.json": (1, 1, 1),
@@ -108,8 +114,8 @@ COMMANDS = {
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("command", ["show none.json", "gate good.json worse.json"])
-def test_standard_error_never_changes_the_status(folder: Path, tmp_path: Path, command: str, state: str) -> None:
-    done = in_shell(folder, tmp_path, command, STATES[state].format(2))
+def test_standard_error_never_changes_the_status(folder: Path, cache: Path, command: str, state: str) -> None:
+    done = in_shell(folder, cache, command, STATES[state].format(2))
     assert (done.returncode, done.stderr) == (COMMANDS[command][0], "")
     assert bool(done.stdout) == (done.returncode != 2)
 
@@ -119,10 +125,8 @@ UNPRINTED += [(command, state) for command in ("show good.json", "--help") for s
 
 
 @pytest.mark.parametrize(("command", "state"), UNPRINTED)
-def test_results_that_could_not_be_printed_are_no_success(
-    folder: Path, tmp_path: Path, command: str, state: str
-) -> None:
-    done = in_shell(folder, tmp_path, command, STATES[state].format(1))
+def test_results_that_could_not_be_printed_are_no_success(folder: Path, cache: Path, command: str, state: str) -> None:
+    done = in_shell(folder, cache, command, STATES[state].format(1))
     usual, unprinted, unread = COMMANDS[command]
     assert done.returncode == (unread if state == "unread" else unprinted), done.stderr
     lines = done.stderr.splitlines()
@@ -135,11 +139,11 @@ def test_results_that_could_not_be_printed_are_no_success(
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("state", STATES)
 def test_a_run_measures_and_records_whatever_its_streams_are(
-    folder: Path, tmp_path: Path, state: str, number: int
+    folder: Path, cache: Path, tmp_path: Path, state: str, number: int
 ) -> None:
     file = tmp_path / "record.json"
     file.write_bytes((folder / "unfinished.json").read_bytes())
-    done = in_shell(tmp_path, tmp_path / "cache", f"run --resume {file}", STATES[state].format(number), RUN)
+    done = in_shell(tmp_path, cache, f"run --resume {file}", STATES[state].format(number), RUN)
     assert done.returncode == (4 if number == 1 and state != "unread" else 0), done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "measured").exists()
@@ -149,27 +153,27 @@ def test_a_run_measures_and_records_whatever_its_streams_are(
 
 
 @pytest.mark.parametrize("state", ["closed", "full"])
-def test_tune_goes_on_without_streams(tmp_path: Path, state: str) -> None:
+def test_tune_goes_on_without_streams(cache: Path, tmp_path: Path, state: str) -> None:
     command = "tune mobilenet_v1_0.25_32"
-    assert in_shell(tmp_path, tmp_path, command, STATES[state].format(2), TUNE).returncode == 0
+    assert in_shell(tmp_path, cache, command, STATES[state].format(2), TUNE).returncode == 0
     assert (tmp_path / "measured").exists()
-    done = in_shell(tmp_path, tmp_path, command, STATES[state].format(1), TUNE)
+    done = in_shell(tmp_path, cache, command, STATES[state].format(1), TUNE)
     assert (done.returncode, "Traceback" in done.stderr) == (4, False)
 
 
-def test_without_any_stream(folder: Path, tmp_path: Path) -> None:
+def test_without_any_stream(folder: Path, cache: Path, tmp_path: Path) -> None:
     """A file that is opened gets none of the descriptors that were closed, where its content would be mixed up."""
     page = tmp_path / "page.html"
-    done = in_shell(folder, tmp_path, f"report good.json -o {page}", "<&- >&- 2>&-")
+    done = in_shell(folder, cache, f"report good.json -o {page}", "<&- >&- 2>&-")
     assert done.returncode == 0
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert in_shell(folder, tmp_path, "show good.json", "<&- >&- 2>&-").returncode == 4
+    assert in_shell(folder, cache, "show good.json", "<&- >&- 2>&-").returncode == 4
 
 
-def test_a_pipe_that_does_not_block_gets_everything(folder: Path, tmp_path: Path) -> None:
+def test_a_pipe_that_does_not_block_gets_everything(folder: Path, cache: Path) -> None:
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETFL, os.O_NONBLOCK)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(cache)}
     command = [sys.executable, "-m", "mbench", "show", "good.json", "--json"]
     process = subprocess.Popen(command, cwd=folder, stdout=writing, env=environment)
     os.close(writing)
@@ -182,9 +186,9 @@ def test_a_pipe_that_does_not_block_gets_everything(folder: Path, tmp_path: Path
     assert json.loads(found[0]) == json.loads((folder / "good.json").read_bytes())
 
 
-def test_an_encoding_that_lacks_characters(folder: Path, tmp_path: Path) -> None:
+def test_an_encoding_that_lacks_characters(folder: Path, cache: Path) -> None:
     environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0",
+        **os.environ, "PYTHONPATH": str(ROOT), "MBENCH_CACHE_DIR": str(cache), "LC_ALL": "C", "PYTHONUTF8": "0",
         "PYTHONCOERCECLOCALE": "0",
     }  # fmt: skip
     environment.pop("PYTHONIOENCODING", None)  # which tox sets

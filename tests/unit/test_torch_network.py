@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -171,17 +172,24 @@ def reducing_layers() -> list[tuple[str, str]]:
     return [(name, layer) for name, layer in weighted_layers() if not layer.endswith("dw")]
 
 
-def logits_after(name: str, layer: str, corrupt: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the network's logits, and those with one layer's weights corrupted."""
+@functools.cache
+def right(name: str) -> tuple[Graph, dict[str, np.ndarray], torch_network.Values, torch.Tensor]:
+    """Return a network, its parameters, an example and the network's logits."""
     graph = architectures.graph(variants.parse(name))
     drawn, examples = torch_network.draw(graph), torch_network.example_inputs(graph)
-    [expected] = torch_network.run(graph, drawn, examples)
-    weight = drawn[f"{layer}.weight"] = drawn[f"{layer}.weight"].copy()
+    return graph, drawn, examples, torch_network.run(graph, drawn, examples)[0]
+
+
+def logits_after(name: str, layer: str, corrupt: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the network's logits, and those with one layer's weights corrupted."""
+    graph, drawn, examples, expected = right(name)
+    weight = drawn[f"{layer}.weight"].copy()
     if corrupt == "zeroed":
         weight[...] = 0
     else:  # the reduction stops one input channel early: the slip that a wrong loop bound makes
         weight[:, -1] = 0
-    return expected.numpy(), torch_network.run(graph, drawn, examples)[0].numpy()
+    wrong = torch_network.run(graph, drawn | {f"{layer}.weight": weight}, examples)[0]
+    return expected.numpy(), wrong.numpy()
 
 
 @pytest.mark.parametrize(("name", "layer"), weighted_layers())

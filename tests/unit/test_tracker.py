@@ -227,14 +227,14 @@ def test_one_that_trickles(before: bytes) -> None:
         line.sendall(before)
         for byte in MAGIC[:3] if not before else b" " * 1000:
             line.sendall(bytes([byte]))
-            if over.wait(0.4):
+            if over.wait(0.2):
                 break
         over.wait(60)
 
     with listening(talk) as port:
         try:
-            with pytest.raises(MeasureError, match=f"no answer from the tracker 127.0.0.1:{port} within 1 s"):
-                ask(port, answer_s=1.0)
+            with pytest.raises(MeasureError, match=f"no answer from the tracker 127.0.0.1:{port} within 0.5 s"):
+                ask(port, answer_s=0.5)
         finally:
             over.set()
 
