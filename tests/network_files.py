@@ -71,7 +71,7 @@ def read(source: Path | str, *, batch: int | None = None, **shapes: tuple[int, .
 
 def imported(folder: Path, made: onnx.ModelProto, **shapes: tuple[int, ...]) -> Imported:
     """Write a model and read it."""
-    return read(written(folder, made), **shapes)
+    return read(written(folder, made), batch=None, **shapes)
 
 
 def computed(graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

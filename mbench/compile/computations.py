@@ -148,7 +148,7 @@ def pooling(
     sums = x.dtype if kind == "max" else sums_of(x)
     outside = tirx.min_value(x.dtype) if kind == "max" else tirx.const(0, x.dtype)
     if any((*padding[:2], *ends)):
-        before, after = (_at(0, *widths, 0, channels_first) for widths in (padding[:2], ends))
+        before, after = (_at(0, rows, columns, 0, channels_first) for rows, columns in (padding[:2], ends))
         x = topi.nn.pad(x, before, after, outside, name="pad_temp")
     ky, kx = (te.reduce_axis((0, extent), name=name) for extent, name in zip(kernel, ("ry", "rx"), strict=True))
 

@@ -137,11 +137,11 @@ class Kernel:
         down, across, top, left, bottom, right, apart_down, apart_across, groups, last = annotated
         return TransposedConvolution(
             batch=target[0],
-            input_sides=source[1:3] if last else source[2:4],
+            input_sides=(source[1], source[2]) if last else (source[2], source[3]),
             input_channels=weights[2] * groups,
-            sides=target[1:3],
+            sides=(target[1], target[2]),
             channels=target[3],
-            kernel=weights[:2],
+            kernel=(weights[0], weights[1]),
             strides=(down, across),
             padding=(top, left, bottom, right),
             dilation=(apart_down, apart_across),

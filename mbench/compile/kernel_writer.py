@@ -137,8 +137,8 @@ def _softmax(node: Node, read: Sequence[Laid], last: bool) -> te.Tensor:
 
 def _layer_norm(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
     axes = [axis % len(node.shape) for axis in node.attributes["axes"]]
-    given = [each.tensor for each in read[1:]]
-    return computations.layer_norm(lying_as(read[0], last=False), *given, axes, node.attributes["epsilon"])
+    weight, bias = (each.tensor for each in read[1:])
+    return computations.layer_norm(lying_as(read[0], last=False), weight, bias, axes, node.attributes["epsilon"])
 
 
 def _concatenated(node: Node, read: Sequence[Laid], last: bool) -> te.Tensor:

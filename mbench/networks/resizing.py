@@ -98,16 +98,16 @@ def _rounded(at: np.ndarray, how: str) -> np.ndarray:
 
 def _inside(places: np.ndarray, extent: int) -> np.ndarray:
     """Return places as whole numbers; beyond the image lies its edge."""
-    return np.clip(places, 0, extent - 1).astype(np.int64)
+    return np.asarray(np.clip(places, 0, extent - 1), np.int64)
 
 
 def _cubic(rest: np.ndarray, a: np.float32) -> np.ndarray:
     """Return the weights of the four elements around a position (R. Keys, 1981), (4, size)."""
 
     def near(x: np.ndarray) -> np.ndarray:
-        return ((a + 2) * x - (a + 3)) * x * x + 1
+        return np.asarray(((a + 2) * x - (a + 3)) * x * x + 1)
 
     def far(x: np.ndarray) -> np.ndarray:
-        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+        return np.asarray(((a * x - 5 * a) * x + 8 * a) * x - 4 * a)
 
     return np.stack([far(rest + 1), near(rest), near(1 - rest), far(2 - rest)]).astype(np.float32)

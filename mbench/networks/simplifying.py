@@ -41,7 +41,7 @@ def with_outputs_as_given(graph: Graph) -> Graph:
             changed[name] = Node(op="cast", attributes={"to": given.dtype}, **common)
         elif name in last and given.shape[1] > 1 and math.prod(given.shape[2:]) > 1:
             same = {"parts": given.shape, "order": tuple(range(len(given.shape))), "shape": given.shape}
-            names = {"block": source.block, "source_names": source.source_names}
+            names: dict[str, Any] = {"block": source.block, "source_names": source.source_names}
             changed[name] = Node(op="rearrange", attributes=same, **common, **names)
     if not changed:
         return graph

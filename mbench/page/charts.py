@@ -151,7 +151,7 @@ def _roofline(
 
 def _under_load(anchor: str, item: view_types.ResultView) -> Chart:
     curve = item.result.sustained
-    drawn = curve and figures_sustained.latency_over_time(figures_sustained.points(curve), curve.steady)
+    drawn = figures_sustained.latency_over_time(figures_sustained.points(curve), curve.steady) if curve else None
     return _chart(anchor, f"Latency under load: {item.label}", [(item.label, drawn)], item.why("sustained"))
 
 

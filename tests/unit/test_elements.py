@@ -17,7 +17,7 @@ from tvm import ir, te, tirx
 from mbench.compile import computations, elements, expressions
 from mbench.networks import operations
 
-CLOSE = {"rtol": 2e-5, "atol": 2e-5}
+CLOSE: dict[str, Any] = {"rtol": 2e-5, "atol": 2e-5}
 PLAIN_CALLS = {"prim.ceil", *(f"tirx.{name}" for name in ("fabs", "floor", "nearbyint", "sqrt", "pow", "sin", "cos"))}
 """Instructions, or what the C library computes: no polynomials of ours inside each other."""
 
@@ -80,6 +80,8 @@ POINTS = (-100.0, -20.5, -3.5, -2.5, -1.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 1.0, 1.5
 
 def operands(name: str) -> list[np.ndarray]:
     generator = np.random.default_rng(11)
+    x: np.ndarray
+    y: np.ndarray
     x, y = (4 * generator.standard_normal(SHAPE).astype(np.float32) for _ in range(2))
     x.flat[: len(POINTS)] = POINTS
     y.flat[: len(POINTS)] = np.roll(POINTS, 3)
@@ -92,7 +94,9 @@ def operands(name: str) -> list[np.ndarray]:
 
 def computed(writes: Mapping[str, tuple[Callable[..., Any], list[np.ndarray]]]) -> dict[str, np.ndarray]:
     """Return what several computations of operands of their own give: one function, compiled once."""
-    places, outputs, arrays = [], [], []
+    places: list[te.Tensor] = []
+    outputs: list[te.Tensor] = []
+    arrays: list[np.ndarray] = []
     for write, given in writes.values():
         read = [te.placeholder(array.shape, str(array.dtype), f"p{len(places) + at}") for at, array in enumerate(given)]
         places.extend(read)
@@ -149,6 +153,11 @@ def test_clips_may_be_open() -> None:
 # ------------------------------------------------------------------------------------------------------------ of types
 WHOLE = np.array([[-7, -1, 0, 3, 8, 100, 5, 4]])
 OTHER = np.array([[2, -3, 5, 0, -8, 7, 5, 0]])
+WHOLE_MEANINGS: dict[str, Callable[..., torch.Tensor]] = {
+    **BINARY,
+    "divide": lambda x, y: torch.div(x, y, rounding_mode="trunc"),
+    "clip": lambda x: x.clamp(min=1),
+}
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
@@ -163,10 +172,7 @@ def test_whole_numbers(dtype: str) -> None:
     seen = computed({**cases, "by 0": (written("divide", dtype), [x, y])})
     for name, (_, given) in cases.items():
         tensors = [torch.from_numpy(each) for each in given]
-        expected = {
-            "divide": lambda a, b: torch.div(a, b, rounding_mode="trunc"), "clip": lambda a: a.clamp(min=1),
-            **{key: value for key, value in BINARY.items() if key != "divide"},
-        }[name](*tensors)  # fmt: skip
+        expected = WHOLE_MEANINGS[name](*tensors)
         assert str(seen[name].dtype) == ("bool" if expected.dtype == torch.bool else dtype)
         np.testing.assert_array_equal(seen[name], expected.numpy(), err_msg=name)
     np.testing.assert_array_equal(seen["by 0"][y != 0], (seen["divide"])[y != 0])

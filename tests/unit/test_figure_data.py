@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import record_factory as factory
+from checked_figures import checked
 
 from mbench.analysis import frame, labels, pairs, waterfall
 from mbench.core.records import Record
@@ -96,7 +97,6 @@ def test_layers_above_their_peak_are_marked() -> None:
     table = frame.from_records([msgspec.structs.replace(record, results=(result,))])
     rows = figure_data.of_layers(table, result)
     assert list(rows[rows["above"]]["layer"]) == [layer.name]
-    figure = figures_roofline.roofline(rows, figure_data.of_peaks(record, "float32"))
-    assert figure is not None
+    figure = checked(figures_roofline.roofline(rows, figure_data.of_peaks(record, "float32")))
     hover = [text for trace in figure.data for text in trace.hovertext or () if layer.name in text]
     assert [">100 % of what" in text for text in hover] == [True]

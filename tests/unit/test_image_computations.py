@@ -58,7 +58,10 @@ def test_images_are_normalised(shape: tuple[int, ...], last: bool) -> None:
     builder = GraphBuilder()
     x = programs.image(builder, shape, last=last)
     outputs = []
-    for op, how in (("instance_norm", {}), ("group_norm", {"groups": 2}), ("group_norm", {"groups": 1})):
+    norms: list[tuple[str, dict[str, Any]]] = [
+        ("instance_norm", {}), ("group_norm", {"groups": 2}), ("group_norm", {"groups": 1}),
+    ]  # fmt: skip
+    for op, how in norms:
         name = f"{op}{how}"
         given = [builder.parameter(f"{name}.{part}", (shape[1],)) for part in ("weight", "bias")]
         y = builder.add(op, name, x, *given, epsilon=1e-3, **how)

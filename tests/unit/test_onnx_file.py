@@ -26,9 +26,14 @@ def small(**changes: Any) -> onnx.ModelProto:
     return model([CONV], **{"constants": WEIGHTS, **changes})
 
 
+def large(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 3_000_000_000)
+
+
 def refused(source: Path, **shapes: tuple[int, ...]) -> str:
     with pytest.raises(UsageError) as caught:
-        read(source, **shapes)
+        read(source, batch=None, **shapes)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -50,7 +55,7 @@ def test_a_network_its_names_and_where_it_comes_from(tmp_path: Path) -> None:
         ("empty.onnx", lambda path: path.write_bytes(b""), "is empty"),
         ("text.onnx", lambda path: path.write_text("hello, this is no model"), "no ONNX file"),
         ("cut.onnx", lambda path: path.write_bytes(small().SerializeToString()[:500]), "only a part of one"),
-        ("large.onnx", lambda path: (path.touch(), os.truncate(path, 3_000_000_000)), "has 3.0 GB"),
+        ("large.onnx", large, "has 3.0 GB"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, name: str, write: Callable[[Path], object], expected: str) -> None:

@@ -78,7 +78,7 @@ def test_the_sums_and_gates_of_a_block() -> None:
 def written(*nodes: tuple[str, str, tuple[str, ...], tuple[int, ...], int]) -> Graph:
     """Return a graph of convolutions without paths: name, operation, inputs, shape, groups."""
     made, parameters = [], {}
-    shapes = {"x": (1, 3, 8, 8)}
+    shapes: dict[str, tuple[int, ...]] = {"x": (1, 3, 8, 8)}
     for name, op, inputs, shape, groups in nodes:
         attributes = {}
         if op == "conv2d":

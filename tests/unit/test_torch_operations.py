@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn import functional
 from mbench.networks import operations, torch_operations
 from mbench.networks.graph import Node
 
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def image(*shape: int) -> np.ndarray:
@@ -98,8 +98,9 @@ def test_local_response_normalisation_is_onnxs(size: int) -> None:
 @pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
 def test_pads_are_numpys(mode: str, widths: tuple[tuple[int, int], ...]) -> None:
     x = image(2, 3, 4)
-    expected = np.pad(x, widths, **{"mode": mode, **({"constant_values": 1.5} if mode == "constant" else {})})
-    np.testing.assert_array_equal(value("pad", x, widths=widths, mode=mode, value=1.5), expected)
+    known: dict[str, Any] = {"mode": mode, **({"constant_values": 1.5} if mode == "constant" else {})}
+    found = value("pad", x, widths=widths, mode=mode, value=1.5)
+    np.testing.assert_array_equal(found, np.pad(x, widths, **known))
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 5, 4), (1, 6, 1, 1)])
@@ -113,7 +114,13 @@ def test_norms_are_torchs_modules(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(value("instance_norm", x, weight, bias, epsilon=1e-3), expected, **CLOSE)
 
 
-REDUCTIONS = {"mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min, "prod": np.prod}
+REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "mean": np.mean,
+    "sum": np.sum,
+    "max": np.max,
+    "min": np.min,
+    "prod": np.prod,
+}
 
 
 @pytest.mark.parametrize("keepdims", [True, False])

@@ -77,7 +77,7 @@ def test_other_kernels_are_none() -> None:
 
 
 def test_few_channels_side_by_side_fill_vectors() -> None:
-    layer = Transposed(height=8, width=8, inputs=24, channels=1, kernel=(2, 2), strides=(2, 2), padding=(0,) * 4)  # type: ignore[arg-type]
+    layer = Transposed(height=8, width=8, inputs=24, channels=1, kernel=(2, 2), strides=(2, 2), padding=(0,) * 4)
     scheduled = schedule(layer.function(), AVX2)
     assert (scheduled.rule, scheduled.plan.lanes) == (RULE, 2)
     wide = dataclasses.replace(layer, channels=12)

@@ -6,6 +6,7 @@ import statistics
 import msgspec
 import pytest
 import record_factory as factory
+from checked_figures import checked
 
 from mbench.analysis import headline, versus
 from mbench.core.records import Record
@@ -79,8 +80,7 @@ def test_many_samples_are_few_blocks() -> None:
 def test_the_figure_has_the_intervals() -> None:
     found = compared(later(factory.record(), 1.5))
     table = figure_data.of_changes(found.networks)
-    figure = figures_history.changes(table)
-    assert figure is not None
+    figure = checked(figures_history.changes(table))
     [trace] = figure.data
     assert list(trace.x) == [change.ratio for change in found.networks]
     ends = [x + more for x, more in zip(trace.x, trace.error_x.array, strict=True)]
@@ -92,8 +92,7 @@ def test_the_figure_has_the_intervals() -> None:
 def test_an_infinite_interval_ends_at_the_edge() -> None:
     table = figure_data.of_changes(compared(later(factory.record())).networks)
     table.loc[0, "high"] = float("inf")
-    figure = figures_history.changes(table)
-    assert figure is not None
+    figure = checked(figures_history.changes(table))
     assert max(figure.data[0].error_x.array) < 1
     assert "not known" in figure.data[0].hovertext[0]
 
@@ -143,6 +142,5 @@ def test_what_is_disturbed_is_not_compared() -> None:
         "MobileNetV1 1.0 224 cannot be compared: its latency is disturbed (the second run: other processes"
     )
     table = figure_data.of_changes(found.networks)
-    figure = figures_history.changes(table)
-    assert figure is not None
+    figure = checked(figures_history.changes(table))
     assert list(figure.data[0].x) == [second.ratio]

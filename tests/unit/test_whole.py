@@ -11,7 +11,9 @@ from network_files import imported, model, node
 
 from mbench.core.errors import UsageError
 from mbench.networks.importers import onnx_elements, onnx_operations, whole
+from mbench.networks.importers.graph_writer import GraphValue
 from mbench.networks.importers.imported import Imported
+from mbench.networks.importers.onnx_layer import Made, OnnxLayer
 
 MACS = {"a": 2 * 4 * 4 * 6 * 8 * 9}
 
@@ -38,10 +40,10 @@ def test_a_reader_that_drops_what_a_layer_reads_is_found(tmp_path: Path, monkeyp
     monkeypatch.setitem(onnx_operations.OPERATIONS, "Erf", lambda layer: layer.writer.add("relu", given[0]))
     nodes = [node("Conv", "x w", "a"), node("Erf", "a", "b"), node("Conv", "b v")]
     constants = {"w": np.ones((4, 4, 1, 1), np.float32), "v": np.ones((2, 4, 1, 1), np.float32)}
-    given: list[object] = []
+    given: list[GraphValue] = []
 
-    def keep(layer: object) -> object:
-        given.append(layer.x)  # type: ignore[attr-defined]
+    def keep(layer: OnnxLayer) -> Made:
+        given.append(layer.x)
         return onnx_windows_conv(layer)
 
     onnx_windows_conv = onnx_operations.OPERATIONS["Conv"]

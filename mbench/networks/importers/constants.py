@@ -28,7 +28,7 @@ def _divide(_known: Attributes, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _slice(known: Attributes, x: np.ndarray) -> np.ndarray:
     chosen = slice(known["begin"], known["end"], known.get("step", 1))
-    return x[(slice(None),) * (known["axis"] % x.ndim) + (chosen,)]
+    return np.asarray(x[(slice(None),) * (known["axis"] % x.ndim) + (chosen,)])
 
 
 def _pad(known: Attributes, x: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def einsum(writer: GraphWriter, equation: str, *values: GraphValue) -> GraphValu
 def macs(equation: str, *shapes: tuple[int, ...]) -> int:
     """Return the multiply-adds of an equation, of values of these shapes, from the left to the right."""
     terms, right = _parsed(equation)
-    sides = {}
+    sides: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
         sides.update(zip(term, shape, strict=True))
     total = 0

@@ -160,7 +160,7 @@ class _ProgramReader:
         return nodes[::-1]
 
     def _outputs(self) -> list[GraphValue]:
-        found = []
+        found: list[GraphValue] = []
         node = self._program.graph.output_node()
         for given, spec in zip(node.args[0], self._program.graph_signature.output_specs, strict=True):
             if spec.kind.name != "USER_OUTPUT":
@@ -259,18 +259,21 @@ def _dtype(node: Any) -> str:
 
 
 def _of_convolution(known: Mapping[str, Any], made: GraphValue) -> int:
-    weight = known["weight"].shape
-    whole = known["input"].shape if known.get("transposed") else made.shape
-    return math.prod(whole) * math.prod(weight[1:])
+    weight: GraphValue = known["weight"]
+    whole: GraphValue = known["input"] if known.get("transposed") else made
+    return math.prod(whole.shape) * math.prod(weight.shape[1:])
 
 
 def _of_transposed(known: Mapping[str, Any], _made: GraphValue) -> int:
-    return math.prod(known["input"].shape) * math.prod(known["weight"].shape[1:])
+    x: GraphValue = known["input"]
+    weight: GraphValue = known["weight"]
+    return math.prod(x.shape) * math.prod(weight.shape[1:])
 
 
 def _of_attention(known: Mapping[str, Any], made: GraphValue) -> int:
-    query, key = known["query"].shape, known["key"].shape
-    return math.prod(query[:-1]) * key[-2] * (query[-1] + made.shape[-1])
+    query: GraphValue = known["query"]
+    key: GraphValue = known["key"]
+    return math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + made.shape[-1])
 
 
 def _of_product(left: str) -> Callable[[Mapping[str, Any], GraphValue], int]:

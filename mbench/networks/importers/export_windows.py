@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,8 @@ def _group_norm(groups: str) -> ExportReading:
 def _instance_norm(layer: ExportLayer) -> GraphValue:
     given = layer.value("input")
     if not layer["use_input_stats"]:
-        return _batch_norm("weight", "running_mean", "running_var", "eps")(layer)
+        normed: GraphValue = _batch_norm("weight", "running_mean", "running_var", "eps")(layer)
+        return normed
     x = as_image(layer.writer, given)
     weight = layer.value("weight") if layer["weight"] is not None else constant(np.ones(x.shape[1], x.dtype))
     bias = layer.value("bias") if layer["bias"] is not None else constant(np.zeros(x.shape[1], x.dtype))
@@ -94,7 +96,8 @@ def _pool(op: str) -> ExportReading:
         writer, given = layer.writer, layer.x
         x, kernel = as_image(writer, given), _sides(layer, "kernel_size", 1)
         strides = _sides(layer, "stride", 1) if layer["stride"] else kernel
-        (down, right), known = _sides(layer, "padding", 0), {}
+        down, right = _sides(layer, "padding", 0)
+        known: dict[str, Any] = {}
         if op == "max_pool2d" and (dilation := _sides(layer, "dilation", 1)) != (1, 1):
             known = {"dilation": dilation}
         if op == "avg_pool2d":

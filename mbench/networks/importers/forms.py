@@ -129,7 +129,8 @@ def _wrapped(writer: GraphWriter, x: GraphValue, widths: Sequence[tuple[int, int
 
 def band(writer: GraphWriter, x: GraphValue, shift: int, *, upper: bool) -> GraphValue:
     """Write the triangle of matrices above or below a diagonal, with zeros elsewhere."""
-    below = np.tri(*x.shape[-2:], shift - 1 if upper else shift, bool)
+    rows, columns = x.shape[-2:]
+    below = np.tri(rows, columns, shift - 1 if upper else shift, bool)
     return writer.add("where", constant(~below if upper else below), x, constant(np.zeros((), x.dtype)))
 
 

@@ -71,8 +71,7 @@ def _package(name: str) -> Any:
 
 def _opened(onnx: Any, path: Path) -> Any:
     """Return the model of a file, without weights that lie beside it."""
-    from google.protobuf.message import DecodeError
-
+    not_onnx = _package("google.protobuf.message").DecodeError  # protobuf comes without types
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; expected an ONNX file")
@@ -87,7 +86,7 @@ def _opened(onnx: Any, path: Path) -> Any:
         model = onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {why(error)}") from error
-    except DecodeError as error:
+    except not_onnx as error:
         raise UsageError(f"{path} is no ONNX file, or only a part of one: {plain(why(error))}") from error
     if not model.graph.node or not model.graph.output:
         raise UsageError(f"{path} is no ONNX file, or only a part of one: it has no nodes or no outputs")

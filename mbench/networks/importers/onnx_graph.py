@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -178,7 +178,7 @@ def _array(tensor: Any) -> np.ndarray:
     return np.asarray(numpy_helper.to_array(tensor))
 
 
-_READ_ATTRIBUTES = {
+_READ_ATTRIBUTES: dict[int, Callable[[Any], Any]] = {
     1: lambda each: float(each.f),
     2: lambda each: int(each.i),
     3: lambda each: each.s.decode("utf-8", "replace"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def _pool(op: str) -> OnnxReading:
         dilation = two(layer.attributes.get("dilations"))
         if op == "avg_pool2d" and dilation != (1, 1):
             raise LayerError("its dilations are not 1")
-        known = {"dilation": dilation} if op == "max_pool2d" and dilation != (1, 1) else {}
+        known: dict[str, Any] = {"dilation": dilation} if op == "max_pool2d" and dilation != (1, 1) else {}
         if op == "avg_pool2d":
             known = {"count_include_pad": bool(layer.attribute("count_include_pad", 0))}
         result = writer.add(

@@ -59,7 +59,7 @@ def _inputs(
     sides: dict[str, list[InputSide]] = {}
     dtypes: dict[str, str] = {}
     for name in program.graph_signature.user_inputs:
-        value = values.get(name)
+        value: Any = values.get(name)
         if not hasattr(value, "shape"):
             if name in values and value is not None:
                 raise UsageError(f"{where}: input {name!r} is no tensor; mbench gives networks tensors alone")

@@ -152,10 +152,13 @@ class _Chunk:
         """Write the output; `others` has factors by now, and `means` has summands."""
         source, target, width = self.arrays[0], self.arrays[-1], self.norm.width
 
+        def reading(buffer: Any, panel: Panel, start: Any) -> Callable[[int, int, Any], Any]:
+            return lambda _row, vector, lane: buffer[start + panel.offsets[vector] + lane]
+
         def body(panel: Panel, start: Any) -> None:
             kept = [emit.Accumulators(1, len(panel.lanes), panel.lanes) for _ in range(2)]
-            for offset_of, registers in zip((others, means), kept, strict=True):
-                registers.each(lambda _row, vector, lane, of=offset_of: of[start + panel.offsets[vector] + lane])
+            for buffer, registers in zip((others, means), kept, strict=True):
+                registers.each(reading(buffer, panel, start))
             with T.serial(self.norm.pixels) as pixel:
                 at = emit.named(self._pixel(pixel, start))
                 y, x = (0, pixel) if width == self.norm.pixels else emit.divided(pixel, width)
