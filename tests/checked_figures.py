@@ -7,10 +7,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mbench.page.drawing import Figure
+from mbench.page.drawing import Drawing
 
 
-def checked(figure: Figure | None) -> Any:
+def checked(figure: Drawing | None) -> Any:
     """Return a figure for a test to look at.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from mbench.compile.kernel_kinds import Convolution
 from mbench.core import dtypes
 
-Pair = tuple[int, int]
+DownAcross = tuple[int, int]
 """Down and across."""
 
 
@@ -22,15 +22,15 @@ class TransposedConvolution:
     """One with weights (ky, kx, ci / groups, c), output (n, y, x, c), input (n, y, x, ci) or (n, ci, y, x)."""
 
     batch: int
-    input_sides: Pair
+    input_sides: DownAcross
     input_channels: int
-    sides: Pair
+    sides: DownAcross
     channels: int
-    kernel: Pair
-    strides: Pair
+    kernel: DownAcross
+    strides: DownAcross
     padding: tuple[int, int, int, int]
     """Top, left, bottom, right: what is left out of the result."""
-    dilation: Pair
+    dilation: DownAcross
     groups: int
     channels_last: bool
     dtype: str = dtypes.DEFAULT
@@ -62,8 +62,8 @@ class Phase:
     `taps`: which lines and columns of the kernel it has, in order.
     """
 
-    first: Pair
-    steps: Pair
+    first: DownAcross
+    steps: DownAcross
     taps: tuple[tuple[int, ...], tuple[int, ...]]
     window: Convolution
 
@@ -96,7 +96,7 @@ def phases(given: TransposedConvolution) -> tuple[Phase, ...]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Line:
+class _Axis:
     """A phase along one axis: `count` outputs from `first` on, whose taps lie `apart` in the input."""
 
     first: int
@@ -108,7 +108,7 @@ class _Line:
     """Padding of the convolution on both sides; below 0 where it does not read the input's first or last elements."""
 
 
-def _of_axis(given: TransposedConvolution, axis: int) -> Iterator[_Line]:
+def _of_axis(given: TransposedConvolution, axis: int) -> Iterator[_Axis]:
     stride, dilation, padding = given.strides[axis], given.dilation[axis], given.padding[axis]
     apart = dilation // math.gcd(dilation, stride)
     for first in range(min(stride, given.sides[axis])):
@@ -121,7 +121,7 @@ def _of_axis(given: TransposedConvolution, axis: int) -> Iterator[_Line]:
         offsets = sorted(reached)
         before = -offsets[0] if offsets else 0
         last = count - 1 + (offsets[-1] if offsets else 0)
-        yield _Line(
+        yield _Axis(
             first=first,
             count=count,
             taps=tuple(reached[offset] for offset in offsets),

@@ -22,7 +22,7 @@ from mbench.page import (
     figures_waterfall,
     view_types,
 )
-from mbench.page.drawing import Figure
+from mbench.page.drawing import Drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ class OverviewCharts:
     history: Chart
 
 
-Named = tuple[str, Figure | None]
+Named = tuple[str, Drawing | None]
 
 
 def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:

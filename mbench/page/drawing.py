@@ -102,7 +102,7 @@ HOVER = "%{hovertext}<extra></extra>"
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class Drawing:
     """What plotly's script draws, in its own words: https://plotly.com/javascript/reference.
 
     plotly's classes for Python check each value, which takes half of a page's time. The tests have them check figures.
@@ -158,7 +158,7 @@ def trace(kind: str, **how: Any) -> dict[str, Any]:
     return {"type": kind, **how}
 
 
-def empty(x_title: str | None, y_title: str | None, *, height: int = 380) -> Figure:
+def empty(x_title: str | None, y_title: str | None, *, height: int = 380) -> Drawing:
     """Return a figure without data, with a legend above it."""
     layout: dict[str, Any] = {
         "height": height,
@@ -172,7 +172,7 @@ def empty(x_title: str | None, y_title: str | None, *, height: int = 380) -> Fig
         "yaxis": {"title": {"text": y_title}} if y_title else {},
         "hoverlabel": {"align": "left"},
     }
-    return Figure([], layout)
+    return Drawing([], layout)
 
 
 def op_colour(op: str) -> str:

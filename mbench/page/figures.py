@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mbench.analysis import labels
 from mbench.core import units
 from mbench.page import drawing
-from mbench.page.drawing import Figure, escape, trace
+from mbench.page.drawing import Drawing, escape, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -76,7 +76,7 @@ _TOLD = dict.fromkeys(
 """Columns that a bar shows of its layer beside the metric: a fraction of all, which are slow to go through."""
 
 
-def over_depth(layers: pd.DataFrame, metric: LayerMetric, *, remark: str = "") -> Figure | None:
+def over_depth(layers: pd.DataFrame, metric: LayerMetric, *, remark: str = "") -> Drawing | None:
     """Return one network's layers in order as bars of a metric, coloured by kind; latency with whiskers, p10 to p90.
 
     `remark` stands behind the axis's title. `layers` has the columns of `mbench.page.figure_data.of_layers` and one row
@@ -128,7 +128,7 @@ def _hover(row: Mapping[Hashable, Any], metric: LayerMetric) -> str:
     return "<br>".join(lines)
 
 
-def memory(live: pd.DataFrame, *, weights: bool = False) -> Figure | None:
+def memory(live: pd.DataFrame, *, weights: bool = False) -> Drawing | None:
     """Return what is alive while each layer runs as stacked bars, and the compiler's plan as a line; None if not known.
 
     `live` has the columns of `mbench.page.figure_data.of_live`; with `weights`, these lie beneath.
@@ -165,7 +165,7 @@ def memory(live: pd.DataFrame, *, weights: bool = False) -> Figure | None:
     return figure
 
 
-def energy(parts: pd.DataFrame) -> Figure | None:
+def energy(parts: pd.DataFrame) -> Drawing | None:
     """Return energy by component as one bar a network and method, modelled and measured apart; None if there is none.
 
     `parts` has the columns of `mbench.page.figure_data.of_energy`.
@@ -197,7 +197,7 @@ def energy(parts: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def samples(table: pd.DataFrame) -> Figure | None:
+def samples(table: pd.DataFrame) -> Drawing | None:
     """Return every layer's samples in order beside their distribution; None if there are none.
 
     `table` has the columns of `figure_data.of_samples`. Each layer has its own two traces, whose `meta` is its
@@ -228,7 +228,7 @@ def samples(table: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _name_layers(figure: Figure, rows: pd.DataFrame) -> None:
+def _name_layers(figure: Drawing, rows: pd.DataFrame) -> None:
     """Let a figure have a category for each layer, in order, with its name beneath; many are written upright."""
     order = _categories(rows)
     many = len(order) > _MANY_LAYERS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mbench.analysis import disturbances, labels
 from mbench.core import units
 from mbench.page import drawing
-from mbench.page.drawing import Figure, escape, trace
+from mbench.page.drawing import Drawing, escape, trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def _flags(table: pd.DataFrame, column: str | None) -> pd.Series[bool]:
     return table[column].fillna(False).astype(bool) if column else table["variant"].isna()
 
 
-def heat_map(latest: pd.DataFrame, cost: CostAxis) -> Figure | None:
+def heat_map(latest: pd.DataFrame, cost: CostAxis) -> Drawing | None:
     """Return variants x places as coloured cells with their figures; None unless there are two of each, most known.
 
     `latest` is of `mbench.analysis.record_history.latest`. The colour is the logarithm of the cost.
@@ -110,7 +110,7 @@ def heat_map(latest: pd.DataFrame, cost: CostAxis) -> Figure | None:
     return figure
 
 
-def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> Figure | None:
+def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> Drawing | None:
     """Return a cost over the resolution, a line for each width multiplier (and place); None without a line.
 
     `latest` is of `mbench.analysis.record_history.latest`; standard twins are left out.
@@ -145,7 +145,7 @@ def grid_curves(latest: pd.DataFrame, cost: CostAxis) -> Figure | None:
     return figure
 
 
-def accuracy(points: pd.DataFrame, cost: CostAxis) -> Figure | None:
+def accuracy(points: pd.DataFrame, cost: CostAxis) -> Drawing | None:
     """Return published accuracy over a cost, the Pareto front of each place as a line; None below three networks.
 
     `points` is of `mbench.analysis.record_history.front`.
@@ -208,7 +208,7 @@ def _short(row: Mapping[Hashable, Any], *, whole: bool) -> str:
     return f"{row['width_multiplier']} {row['resolution']}{standard}"
 
 
-def changes(table: pd.DataFrame) -> Figure | None:
+def changes(table: pd.DataFrame) -> Drawing | None:
     """Return ratios of two records with their intervals as points on a line each, 1 marked; None without any.
 
     `table` has the columns of `figure_data.of_changes`. An infinite interval ends at the edge of the others.
@@ -248,7 +248,7 @@ def _intervals(known: pd.DataFrame, lines: list[str]) -> dict[str, Any]:
     )
 
 
-def history(runs: pd.DataFrame) -> Figure | None:
+def history(runs: pd.DataFrame) -> Drawing | None:
     """Return one network's latency from run to run with its range, changes marked; None without any.
 
     `runs` is of `mbench.analysis.record_history.history`: a line for each place. The range is the interval over a run's

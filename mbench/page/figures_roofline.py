@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mbench.analysis import labels
 from mbench.core import units
 from mbench.page import drawing
-from mbench.page.drawing import Figure, escape, trace
+from mbench.page.drawing import Drawing, escape, trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ _NEAR = 1.8
 """Peaks closer than this factor would have their names on top of each other."""
 
 
-def roofline(layers: pd.DataFrame, peaks: pd.DataFrame) -> Figure | None:
+def roofline(layers: pd.DataFrame, peaks: pd.DataFrame) -> Drawing | None:
     """Return layers as points under the measured peaks, both axes logarithmic; None if there is no point.
 
     `layers` has the columns of `figure_data.of_layers`, `peaks` those of its `of_peaks`. A point's area is

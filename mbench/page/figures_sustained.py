@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mbench.core import durations, units
 from mbench.core.sustained import SteadyState, Sustained
 from mbench.page import drawing
-from mbench.page.drawing import Figure
+from mbench.page.drawing import Drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def thinned(sustained: Sustained, most: int = SHOWN) -> tuple[Any, ...]:
     return tuple(sustained.points[round(len(sustained.points) * at / count) - 1] for at in range(1, count + 1))
 
 
-def latency_over_time(table: pd.DataFrame, steady: SteadyState | None) -> Figure | None:
+def latency_over_time(table: pd.DataFrame, steady: SteadyState | None) -> Drawing | None:
     """Return latency over time with the band between its quartiles, the steady state drawn; None without points.
 
     `table` has the columns of `points`. Clock and temperature have a row each, beneath, where any point has them.
@@ -66,7 +66,7 @@ def latency_over_time(table: pd.DataFrame, steady: SteadyState | None) -> Figure
     return figure
 
 
-def _add_latency(figure: Figure, table: pd.DataFrame, times: list[float]) -> None:
+def _add_latency(figure: Drawing, table: pd.DataFrame, times: list[float]) -> None:
     low, middle, high = (table[name].tolist() for name in ("p25_s", "median_s", "p75_s"))
     figure.add(
         "scatter", name="between the quartiles", x=[*times, *times[::-1]], y=[*high, *low[::-1]], fill="toself",
@@ -85,7 +85,7 @@ def _add_latency(figure: Figure, table: pd.DataFrame, times: list[float]) -> Non
     )  # fmt: skip
 
 
-def _add_steady(figure: Figure, steady: SteadyState, end_s: float) -> None:
+def _add_steady(figure: Drawing, steady: SteadyState, end_s: float) -> None:
     figure.add(
         "scatter", name=f"steady state: {units.seconds(steady.latency_s)}", x=[steady.from_s, end_s],
         y=[steady.latency_s] * 2, mode="lines", line={"color": drawing.LOSS, "width": 3, "dash": "dash"},
@@ -94,7 +94,7 @@ def _add_steady(figure: Figure, steady: SteadyState, end_s: float) -> None:
     figure.mark("x", steady.from_s)
 
 
-def _add_row(figure: Figure, times: list[float], values: pd.Series[Any], name: str, axis: str) -> None:
+def _add_row(figure: Drawing, times: list[float], values: pd.Series[Any], name: str, axis: str) -> None:
     title, _, colour = _ROWS[name]
     shown = [None if missing else value for value, missing in zip(values, values.isna(), strict=True)]
     figure.add(
@@ -110,7 +110,7 @@ def _said(name: str, value: float | None) -> str:
     return units.frequency(value) if name == "frequency_hz" else f"{value:.0f} °C"
 
 
-def _lay_out(figure: Figure, rows: list[str]) -> None:
+def _lay_out(figure: Drawing, rows: list[str]) -> None:
     """Put the latency above its rows, all of them over one axis of time."""
     whole = _LATENCY_HEIGHT + _ROW_HEIGHT * len(rows)
     beneath = _ROW_HEIGHT * len(rows) / whole

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mbench.core import units
 from mbench.page import drawing
-from mbench.page.drawing import Figure, escape
+from mbench.page.drawing import Drawing, escape
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def block_speedup(blocks: pd.DataFrame) -> Figure | None:
+def block_speedup(blocks: pd.DataFrame) -> Drawing | None:
     """Return, block by block, the predicted and the achieved speed-up; None if nothing was measured.
 
     `blocks` has the columns of `mbench.page.figure_data.of_blocks`.
@@ -23,7 +23,7 @@ def block_speedup(blocks: pd.DataFrame) -> Figure | None:
     return _against_prediction(blocks, "achieved", "achieved (median latency)", "speed-up over a standard convolution")
 
 
-def block_instructions(blocks: pd.DataFrame) -> Figure | None:
+def block_instructions(blocks: pd.DataFrame) -> Drawing | None:
     """Return, block by block, how many times fewer instructions were predicted and executed; None if none were counted.
 
     `blocks` has the columns of `mbench.page.figure_data.of_blocks`. This is no speed-up in time.
@@ -31,7 +31,7 @@ def block_instructions(blocks: pd.DataFrame) -> Figure | None:
     return _against_prediction(blocks, "fewer", "executed (instructions)", "times fewer than a standard convolution")
 
 
-def _against_prediction(blocks: pd.DataFrame, column: str, came: str, title: str) -> Figure | None:
+def _against_prediction(blocks: pd.DataFrame, column: str, came: str, title: str) -> Drawing | None:
     if blocks[column].notna().sum() == 0:
         return None
     figure = drawing.empty(None, title)
@@ -62,7 +62,7 @@ def _ratios(names: list[str], label: str, values: list[float | None]) -> list[st
     return [f"{name}<br>{label}: {units.ratio(value)}" for name, value in zip(names, values, strict=True)]
 
 
-def waterfall(steps: pd.DataFrame) -> Figure | None:
+def waterfall(steps: pd.DataFrame) -> Drawing | None:
     """Return the waterfall from the predicted to the achieved speed-up; None if there are no steps.
 
     `steps` has the columns of `figure_data.of_waterfall`: `label`, `kind` (`total` or `change`), `value`, `detail`.

@@ -48,7 +48,7 @@ def test_places_are_moved(last: bool) -> None:
     outputs.append(builder.add("pad", "none", x, widths=((0, 0),) * 4, mode="constant"))
     given = {"places": np.array([2, -1, 0]), "table": np.array([[0, 4], [-2, 1]])}
     program = programs.checked(builder.graph(*outputs), parameters=given)
-    assert set(program.rules.values()) <= {"cpu.elementwise", "fallback"}
+    assert set(program.rules.values()) <= {"cpu.elementwise", "cpu.rearrange", "fallback"}
 
 
 def test_a_place_beyond_the_end_reads_nothing_beyond_it() -> None:

@@ -109,7 +109,12 @@ def _usual(rank: int, axis: int) -> str:
 
 def _check_batch(inputs: Mapping[str, Sequence[InputSide]], found: Mapping[str, Extents], batch: int) -> None:
     first = [(name, shape[0]) for name, shape in found.items() if shape]
-    if first and all(extent != batch for _, extent in first):
+    open_at_batch = any(
+        not isinstance(side, int) and _is_batch(side, place) and found[name][place] == batch
+        for name, sides in inputs.items()
+        for place, side in enumerate(sides)
+    )
+    if first and not open_at_batch and all(extent != batch for _, extent in first):
         name, extent = first[0]
         fixed = isinstance(inputs[name][0], int)
         where = "the file fixes it" if fixed else f"{_OPTION} has it"

@@ -182,7 +182,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Spread:
+class OutputPlaces:
     """Where outputs lie in an image of `sides`: from pixel `first` on, `steps` apart, down and across."""
 
     sides: tuple[int, int]
@@ -191,14 +191,14 @@ class Spread:
 
     def at(self, axis: int, place: Any) -> Any:
         """Return the line or column of an output."""
-        spread = place if self.steps[axis] == 1 else place * self.steps[axis]
-        return spread if self.first[axis] == 0 else spread + self.first[axis]
+        apart = place if self.steps[axis] == 1 else place * self.steps[axis]
+        return apart if self.first[axis] == 0 else apart + self.first[axis]
 
 
 class ConvolutionLayer:
     """Writes the loops and the tiles of one layer.
 
-    `spread`: where its outputs lie, if not side by side. `weights_start`: where its packed weights begin.
+    `places`: where its outputs lie, if not side by side. `weights_start`: where its packed weights begin.
     """
 
     def __init__(
@@ -210,12 +210,12 @@ class ConvolutionLayer:
         arrays: list[Any],
         vectors: int,
         lanes: int,
-        spread: Spread | None = None,
+        places: OutputPlaces | None = None,
         weights_start: int = 0,
     ) -> None:
         self._load, self._epilogue, self._conv = writer.load, epilogue, conv
-        self._spread = spread or Spread(sides=(conv.height, conv.width))
-        self._apart, self._weights_start = self._spread.steps[1] * conv.channels, weights_start
+        self._places = places or OutputPlaces(sides=(conv.height, conv.width))
+        self._apart, self._weights_start = self._places.steps[1] * conv.channels, weights_start
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
         self._vectors, self._lanes, self._width = vectors, lanes, vectors * lanes
         self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes() and conv.channels_last
@@ -267,8 +267,8 @@ class ConvolutionLayer:
 
     def _pixel(self, batch: Any, y: Any, x: Any) -> Any:
         """Return which pixel of the whole output one is."""
-        height, width = self._spread.sides
-        return (batch * height + self._spread.at(0, y)) * width + self._spread.at(1, x)
+        height, width = self._places.sides
+        return (batch * height + self._places.at(0, y)) * width + self._places.at(1, x)
 
     def _channel(self, panel: Any) -> tuple[Any, Any]:
         """Return the first output channel of a panel, and the first input channel of its group."""
@@ -332,7 +332,7 @@ class ConvolutionLayer:
 
     def _indices(self, place: tuple[Any, Any, Any], channel: Any, r: int, v: int, lane: Any) -> list[Any]:
         batch, y, x = place
-        line, column = self._spread.at(0, y), self._spread.at(1, x + r)
+        line, column = self._places.at(0, y), self._places.at(1, x + r)
         return [batch, line, column, channel + (v * self._lanes + lane)]
 
     def _batch_and_line(self, line: Any) -> tuple[Any, Any]:

@@ -31,7 +31,7 @@ _MOVED_A_CYCLE = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Part:
+class _Movement:
     """One loop of the copy: its size, one step in the output, and one in the source."""
 
     size: int
@@ -43,9 +43,9 @@ class _Part:
 class _Turned:
     """A copy: the last part of its output, that which lies side by side in the source, and all others."""
 
-    across: _Part
-    beside: _Part
-    others: tuple[_Part, ...]
+    across: _Movement
+    beside: _Movement
+    others: tuple[_Movement, ...]
     elements: int
 
     @classmethod
@@ -81,15 +81,15 @@ class _Turned:
         return target, source
 
 
-def _together(steps: Sequence[tuple[int, int]]) -> list[_Part]:
+def _together(steps: Sequence[tuple[int, int]]) -> list[_Movement]:
     """Return the parts of a copy without sizes of 1; those that follow each other on both sides are one."""
-    found: list[_Part] = []
+    found: list[_Movement] = []
     target = 1
     for size, source in reversed(steps):
         if found and source == found[-1].source * found[-1].size:
             found[-1] = dataclasses.replace(found[-1], size=found[-1].size * size)
         elif size > 1:
-            found.append(_Part(size=size, target=target, source=source))
+            found.append(_Movement(size=size, target=target, source=source))
         target *= size
     return found[::-1]
 

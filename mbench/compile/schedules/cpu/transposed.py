@@ -20,7 +20,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.phases import Phase, TransposedConvolution, phases
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import convolution, matmul, sliding, tiling
-from mbench.compile.schedules.cpu.convolution import ChannelBlocks, ConvolutionLayer, Spread
+from mbench.compile.schedules.cpu.convolution import ChannelBlocks, ConvolutionLayer, OutputPlaces
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _MOST_PHASES = 16
@@ -171,9 +171,9 @@ def _layers(
     sides = whole.given.lines_together.sides if whole.together else whole.given.sides
     found: _Layers = []
     for phase, start in zip(whole.phases, ends, strict=False):
-        spread = Spread(sides=sides, first=phase.first, steps=phase.steps)
+        places = OutputPlaces(sides=sides, first=phase.first, steps=phase.steps)
         layer = _TransposedLayer(
-            writer, epilogue, phase.window, machine, arrays, vectors, whole.lanes, spread, weights_start=start
+            writer, epilogue, phase.window, machine, arrays, vectors, whole.lanes, places, weights_start=start
         )
         layer.across = whole.given.strides[1] if whole.together else 1
         found.append((layer, sliding.runs(phase.window, rows), phase.window.height))
