@@ -163,14 +163,19 @@ def kept(
 
 
 def with_short_names(graph: Graph) -> Graph:
-    """Return a graph in which no node has a longer name than a record holds; what the user calls it stays beside it."""
+    """Return a graph in which no node and no block has a longer name than a record holds.
+
+    What the user calls a node stays beside it.
+    """
     names = {node.name: _shorter(node.name, place) for place, node in enumerate(graph.nodes)}
-    if all(name == short for name, short in names.items()):
+    blocks = {node.block: node.block and _shorter(node.block, place) for place, node in enumerate(graph.nodes)}
+    if all(name == short for name, short in (*names.items(), *blocks.items())):
         return graph
     nodes = tuple(
         dataclasses.replace(
             node,
             name=names[node.name],
+            block=blocks[node.block],
             inputs=tuple(names.get(each, each) for each in node.inputs),
             source_names=(*node.source_names, *({node.name} - {names[node.name], *node.source_names})),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,17 @@ def test_a_layer_with_a_longer_name_than_a_record_holds_gets_a_shorter_one() -> 
     assert [node.source_names for node in short.nodes] == [(name,) for name in long]
     assert (short.nodes[1].inputs[0], short.outputs) == (names[0], (names[1],))
     assert importing.with_short_names(networks.separable()).nodes[0].source_names == ()
+
+
+def test_longer_blocks_than_a_record_holds_get_shorter_ones() -> None:
+    graph = networks.separable()
+    apart = [f"{'stage/' * 60}{place // 2}" for place in range(len(graph.nodes))]
+    nodes = tuple(dataclasses.replace(node, block=block) for node, block in zip(graph.nodes, apart, strict=True))
+    short = importing.with_short_names(dataclasses.replace(graph, nodes=nodes))
+    blocks = [node.block or "" for node in short.nodes]
+    assert max(map(len, blocks)) <= LONGEST_NAME
+    assert [blocks.index(block) for block in blocks] == [apart.index(block) for block in apart]
+    assert [node.name for node in short.nodes] == [node.name for node in graph.nodes]
 
 
 def test_a_network_that_computes_nothing_is_refused() -> None:

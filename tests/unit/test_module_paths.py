@@ -50,6 +50,14 @@ def test_the_block_of_a_path(weighted: tuple[str, ...], path: str, expected: str
     assert module_paths.blocks(weighted, [path])[path] == expected
 
 
+@pytest.mark.parametrize("path", ["/Conv", "/Conv_1", "", "/", ".", "//x", "a//b", "x/", "/net/0/conv"])
+def test_a_block_has_a_name(path: str) -> None:
+    for weighted in (["/Conv", "/Conv_1"], ["/", "a//b", "x"], ["/net/0/conv", "/net/0/fc", "/net/1/conv"], [path]):
+        assert module_paths.blocks(weighted, [path])[path] != ""
+    assert module_paths.blocks(["/Conv", "/Conv_1"], ["/Conv"]) == {"/Conv": None}
+    assert module_paths.blocks(["/net/0/conv", "/net/0/fc"], ["/net/0/fc"]) == {"/net/0/fc": "net/0"}
+
+
 def test_a_path_of_ten_thousand_parts() -> None:
     deep = ".".join(["a"] * 2_000)
     assert module_paths.blocks([deep], [deep])[deep] is not None

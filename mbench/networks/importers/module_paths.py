@@ -23,9 +23,14 @@ def blocks(weighted: Iterable[str], paths: Iterable[str]) -> Mapping[str, str | 
         weighted: the paths of layers with weights.
         paths: those whose blocks are wanted.
     """
-    layers = [tuple(_PART.split(path)) for path in dict.fromkeys(weighted)]
+    layers = [tuple(_PART.split(_inside(path))) for path in dict.fromkeys(weighted)]
     tree = _Tree(layers)
-    return {path: tree.block(path) for path in dict.fromkeys(paths)}
+    return {path: tree.block(_inside(path)) or None for path in dict.fromkeys(paths)}
+
+
+def _inside(path: str) -> str:
+    """Return a path without what stands before its first part: torch writes `/Conv` for what no module has."""
+    return path.lstrip("./")
 
 
 class _Tree:
