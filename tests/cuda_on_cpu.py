@@ -7,12 +7,14 @@ given here, and the units that do the arithmetic.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
+import math
 import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ import numpy as np
 import tvm
 from kernel_cases import Layer
 from tvm import tirx
+from tvm.tirx.build import codegen_build, split_host_device_mods
+from tvm.tirx.compilation_pipeline import get_tir_pipeline
 
 from mbench.compile import codegen, tvm_passes
 from mbench.compile.kernel import Kernel
@@ -30,6 +34,7 @@ from mbench.compile.schedules.rule import KernelPlan
 from mbench.hardware import linker, targets
 
 ARCHITECTURES = ("cuda_sm80", "cuda_sm87", "cuda_sm89", "cuda_sm90")
+_CALL_KERNEL = tvm.ir.Op.get("tirx.call_ffi_kernel")
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z", "threadIdx.x")
 _FAULTS = {1: "a vector is not aligned", 2: "some threads wait at a barrier that others never reach"}
 _FAULTS[4] = "shared memory is written beyond its end, or is too large"
@@ -50,52 +55,93 @@ def _tvm_target(target: str) -> tvm.target.Target:
     return codegen.tvm_target(targets.load(target), f"{platform.machine()}-linux-gnu")
 
 
-def source_of(functions: Mapping[str, tirx.PrimFunc], target: str = "cuda_sm80") -> str:
-    """Return the CUDA C of kernels, each under its name, as the project makes it."""
+def lowered(functions: Mapping[str, tirx.PrimFunc], target: str = "cuda_sm80") -> tuple[tvm.IRModule, tvm.IRModule]:
+    """Return what functions, each under its name, become on the host and on the GPU, as the project makes them."""
     tvm_passes.register()
     tvm_target = _tvm_target(target)
     module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
+    lower, _, finalize = get_tir_pipeline(tvm_passes.GPU_PIPELINE)
     with tvm_target:
-        built = tirx.build(module, target=tvm_target, pipeline=tvm_passes.GPU_PIPELINE)
-    [cuda] = [part for part in built.imports if part.kind == "cuda"]
-    return str(cuda.inspect_source())
+        host, devices = split_host_device_mods(lower(tirx.transform.BindTarget(tvm_target)(module)))
+        [device] = devices.values()
+        return host, finalize()(device)
 
 
-def grid_of(function: tirx.PrimFunc) -> list[int]:
-    """Return how many blocks there are in each direction, and threads in a block."""
-    extents = dict.fromkeys(_AXES, 1)
-    body: Any = function.body
-    for statement in _outermost(body):
-        if isinstance(statement, tirx.AttrStmt) and statement.attr_key == "thread_extent":
-            extents[str(statement.node.thread_tag)] = int(statement.value)
-    return [extents[axis] for axis in _AXES]
+def _cuda_of(device: tvm.IRModule, target: str = "cuda_sm80") -> str:
+    return str(codegen_build(device, _tvm_target(target)).inspect_source())
 
 
-def _outermost(statement: Any) -> Iterator[Any]:
+def source_of(functions: Mapping[str, tirx.PrimFunc], target: str = "cuda_sm80") -> str:
+    """Return the CUDA C of functions, each under its name, as the project makes it."""
+    return _cuda_of(lowered(functions, target)[1], target)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Launch:
+    """A call of one kernel: the arrays that it takes, by name; how many blocks in each direction, threads in one."""
+
+    kernel: str
+    arrays: tuple[str, ...]
+    grid: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Host:
+    """What a function does on the host: it allocates arrays of its own (size and type), and calls its kernels."""
+
+    parameters: tuple[str, ...]
+    own: Mapping[str, tuple[int, str]]
+    launches: tuple[Launch, ...]
+
+
+def host_of(function: tirx.PrimFunc, host: tirx.PrimFunc) -> Host:
+    """Read a function's host part, which `lowered` made of it."""
+    statements = list(_inside(host.body))
+    allocated = [statement.buffer for statement in statements if isinstance(statement, tirx.AllocBuffer)]
+    parameters = [str(parameter.name) for parameter in function.params]
+    names = [*parameters, *(str(buffer.name) for buffer in allocated)]
+    assert len(set(names)) == len(names), f"two arrays have one name: {names}"
+    calls = [statement.value for statement in statements if isinstance(statement, tirx.Evaluate)]
+    return Host(
+        parameters=tuple(parameters),
+        own={str(buffer.name): (math.prod(map(int, buffer.shape)), str(buffer.dtype)) for buffer in allocated},
+        launches=tuple(_launch(call) for call in calls if getattr(call, "op", None) == _CALL_KERNEL),
+    )
+
+
+def _launch(call: Any) -> Launch:
+    axes = [str(axis) for axis in call.attrs.launch_params]
+    kernel, *arrays = call.args[: -len(axes)]
+    extents = dict(zip(axes, map(int, call.args[-len(axes) :]), strict=True))
+    assert extents.keys() <= set(_AXES), axes
+    return Launch(
+        kernel=str(kernel.value),
+        arrays=tuple(str(array.args[0].name) for array in arrays),
+        grid=tuple(extents.get(axis, 1) for axis in _AXES),
+    )
+
+
+def _inside(statement: Any) -> Iterator[Any]:
     yield statement
-    for inner in (*getattr(statement, "seq", ()), getattr(statement, "body", None)):
-        if inner is not None:
-            yield from _outermost(inner)
+    for inner in tvm_passes.inner(statement):
+        yield from _inside(inner)
 
 
-def as_cpp(source: str, names: Sequence[str]) -> str:
-    """Turn CUDA C into C++ with one entry a kernel: `run_NAME(pointers, grid, order)` returns faults."""
+def as_cpp(source: str) -> str:
+    """Turn CUDA C into C++ with one entry a kernel: `run_KERNEL(pointers, grid, order)` returns faults."""
     kernels_only = source[source.index('extern "C" __global__') :].replace('extern "C" ', "")
     kernels_only = re.sub(
         r"__shared__ alignas\(\d+\) (\w+) (\w+)\[(\d+)\];", r"\1* \2 = shared_array<\1>(\3);", kernels_only
     )
     kernels_only = re.sub(r"\*\((\w+\d)\*\)\(", r"at<\1>(", kernels_only)
     kernels_only = re.sub(r"__asm__ __volatile__\((.*?)\);\n", _mma, kernels_only, flags=re.DOTALL)
-    signatures = dict(re.findall(r"\b(\w+)_kernel\(([^)]*)\);", kernels_only))
     entries = []
-    for name in names:
-        signature = signatures[name]
-        numbers = [int(number) for number in re.findall(r"p(\d+)_ptr", signature)]
-        kinds = re.findall(r"(\w+)\* __restrict__", signature)
-        passed = ", ".join(f"({kind}*)given[{number}]" for kind, number in zip(kinds, numbers, strict=True))
+    for name, signature in re.findall(r"^__global__ .*\b(\w+)\((.*)\);$", kernels_only, flags=re.MULTILINE):
+        kinds = [re.sub(r"(.*)\* __restrict__ \w+", r"\1*", parameter) for parameter in signature.split(", ")]
+        passed = ", ".join(f"({kind})given[{number}]" for number, kind in enumerate(kinds))
         entries.append(
             f'extern "C" int run_{name}(void** pointers, const int* grid, int order) {{ static void** given; '
-            f"given = pointers; return run_grid(grid, order, [] {{ {name}_kernel({passed}); }}); }}"
+            f"given = pointers; return run_grid(grid, order, [] {{ {name}({passed}); }}); }}"
         )
     header = (Path(__file__).parent / "cuda_on_cpu.h").read_text()
     return "\n".join([header, kernels_only, *entries])
@@ -110,38 +156,43 @@ def _mma(assembly: re.Match[str]) -> str:
 
 
 class Library:
-    """One kernel, called as TVM's libraries are."""
+    """A function, called as TVM's libraries are: its kernels run in the order in which its host part calls them."""
 
-    def __init__(self, entry: Any, grid: list[int], order: int) -> None:
-        self._entry, self._grid, self._order = entry, grid, order
+    def __init__(self, host: Host, code: ctypes.CDLL, order: int) -> None:
+        self._host, self._code, self._order = host, code, order
 
     def __getitem__(self, _name: str) -> Callable[..., None]:
         return self._call
 
     def _call(self, *tensors: Any) -> None:
-        pointers = (ctypes.c_void_p * len(tensors))(*(np.from_dlpack(tensor).ctypes.data for tensor in tensors))
-        faults = self._entry(pointers, (ctypes.c_int * 4)(*self._grid), self._order)
-        if faults:
-            raise FaultError("; ".join(text for bit, text in _FAULTS.items() if faults & bit))
+        arrays = dict(zip(self._host.parameters, map(np.from_dlpack, tensors), strict=True))
+        own = {name: kernels.unwritten((size,), dtype) for name, (size, dtype) in self._host.own.items()}
+        arrays.update((name, array.values) for name, array in own.items())
+        for launch in self._host.launches:
+            pointers = (ctypes.c_void_p * len(launch.arrays))(*(arrays[name].ctypes.data for name in launch.arrays))
+            faults = self._code[f"run_{launch.kernel}"](pointers, (ctypes.c_int * 4)(*launch.grid), self._order)
+            if faults:
+                raise FaultError("; ".join(text for bit, text in _FAULTS.items() if faults & bit))
+        for name, array in own.items():
+            if not array.untouched():
+                raise FaultError(f"a kernel wrote outside of {name}")
 
 
 def compiled(
     functions: Mapping[str, tirx.PrimFunc], *, plant: Callable[[str], str] = lambda source: source
 ) -> dict[str, tuple[Library, Library]]:
-    """Compile kernels; return each twice, with the threads upwards and downwards. `plant` may spoil the code."""
+    """Compile functions; return each twice, with the threads upwards and downwards. `plant` may spoil the code."""
     command = linker.find(f"{platform.machine()}-linux-gnu")
+    host, device = lowered(functions)
     with tempfile.TemporaryDirectory() as folder:
         code, library = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
-        code.write_text(as_cpp(plant(source_of(functions)), list(functions)))
+        code.write_text(as_cpp(plant(_cuda_of(device))))
         words = [*command, "-std=gnu++14", "-O0", "-w", "-shared", "-fPIC", "-o", str(library), str(code)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:3000]
         loaded = ctypes.CDLL(str(library))
-    made = {}
-    for name, function in functions.items():
-        grid, entry = grid_of(function), getattr(loaded, f"run_{name}")
-        made[name] = (Library(entry, grid, 0), Library(entry, grid, 1))
-    return made
+    hosts = {name: host_of(function, host[name]) for name, function in functions.items()}
+    return {name: (Library(own, loaded, 0), Library(own, loaded, 1)) for name, own in hosts.items()}
 
 
 def problems(plans: Mapping[str, tuple[KernelPlan, Layer]], **options: Any) -> dict[str, str]:

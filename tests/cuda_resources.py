@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cuda_on_cpu import grid_of, machine, source_of
+from cuda_on_cpu import host_of, lowered, machine, source_of
 from tvm import tirx
 
 from mbench.hardware import targets
@@ -58,9 +58,10 @@ def complaints(functions: Mapping[str, tirx.PrimFunc], target: str) -> dict[str,
     """Return which kernels a GPU would not run, or would run from memory in place of registers, and why."""
     limits = machine(target).limits
     assert limits is not None
-    found = {}
+    host, found = lowered(functions, target)[0], {}
     for name, used in usage(functions, target).items():
-        *blocks, threads = grid_of(functions[name])
+        [launch] = host_of(functions[name], host[name]).launches
+        *blocks, threads = launch.grid
         resident = limits.resident(threads=threads, registers=used.registers, shared_bytes=used.shared_bytes)
         wrong = {
             f"{used.spilled_bytes} bytes spilled": used.spilled_bytes > 0,

@@ -452,6 +452,12 @@ class Guarded:
         return [side.tobytes() for side in self._sides] == self._before
 
 
+def unwritten(shape: tuple[int, ...], dtype: str) -> Guarded:
+    """Return an array between guards in which it is seen where nothing is written."""
+    kind = np.dtype(dtype)
+    return Guarded(np.full(shape, _strange(kind), kind), 1 if kind == np.bool_ else 123)
+
+
 def run(
     library: Any, arrays: Sequence[np.ndarray], output_shape: tuple[int, ...], dtype: str = "float32"
 ) -> np.ndarray:
@@ -467,10 +473,7 @@ def run_all(library: Any, arrays: Sequence[np.ndarray], outputs: Sequence[te.Ten
     output, or to an input, is an error.
     """
     inputs = [Guarded(array, _strange(array.dtype)) for array in arrays]
-    written = []
-    for output in outputs:
-        shape, dtype = tuple(map(int, output.shape)), np.dtype(str(output.dtype))
-        written.append(Guarded(np.full(shape, _strange(dtype), dtype), 1 if dtype == np.bool_ else 123))
+    written = [unwritten(tuple(map(int, output.shape)), str(output.dtype)) for output in outputs]
     library["main"](*(array.tensor for array in (*inputs, *written)))
     assert all(output.untouched() for output in written), "the kernel wrote outside of its output"
     for array, original in zip(inputs, arrays, strict=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import platform
+from typing import Any
 
 import cuda_on_cpu
 import kernel_cases as kernels
@@ -20,6 +22,7 @@ from mbench.core.dtypes import NAMES as DTYPES
 from mbench.hardware import targets
 from mbench.measure import numerics
 from mbench.networks import architectures, costs, variants
+from mbench.networks.graph_builder import GraphBuilder
 
 
 def installed(lowered: to_relax.Lowered, target: str, also: frozenset[str] = frozenset()) -> tvm.IRModule:
@@ -29,14 +32,14 @@ def installed(lowered: to_relax.Lowered, target: str, also: frozenset[str] = fro
         return pack.install(lowered.module, made)
 
 
-def output(module: tvm.IRModule, image: np.ndarray) -> np.ndarray:
-    """Run `main`, kernel by kernel."""
+def output(module: tvm.IRModule, image: np.ndarray, **options: Any) -> np.ndarray:
+    """Run `main`, kernel by kernel, compiled with options of `cuda_on_cpu.compiled`."""
     functions = {
         str(variable.name_hint): function
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }
-    libraries = cuda_on_cpu.compiled(functions)
+    libraries = cuda_on_cpu.compiled(functions, **options)
     main = module["main"]
     values = [(main.params[0], image)]
 
@@ -94,6 +97,50 @@ def test_operations_of_users_files_are_what_torch_computes() -> None:
     found = output(installed(lowered, "cuda_sm80", frozenset({"fallback"})), lowered.example)
     seen = numerics.compare(found, lowered.expected, dtypes.of("float32").network_tolerance)
     assert seen.passed, seen.detail
+
+
+def is_expected(found: np.ndarray, lowered: networks.Network) -> bool:
+    return numerics.compare(found, lowered.expected, dtypes.of("float32").network_tolerance).passed
+
+
+@functools.cache
+def group_norm() -> tuple[networks.Network, tvm.IRModule]:
+    """Return a network of one group norm, which the fall-back makes three kernels of, and which is right."""
+    builder = GraphBuilder()
+    x = builder.input("image", (2, 16, 8, 8))
+    given = [builder.parameter(f"norm.{part}", (16,)) for part in ("weight", "bias")]
+    lowered = networks.of_graph(builder.graph(builder.add("group_norm", "norm", x, *given, groups=4, epsilon=1e-5)))
+    module = installed(lowered, "cuda_sm80", frozenset({"fallback"}))
+    assert is_expected(output(module, lowered.example), lowered)
+    return lowered, module
+
+
+def with_mistake(text: str, replacement: str) -> bool:
+    """Whether the group norm is still right with a text of its CUDA C replaced."""
+    lowered, module = group_norm()
+
+    def plant(source: str) -> str:
+        assert source.count(text) == 1
+        return source.replace(text, replacement)
+
+    return is_expected(output(module, lowered.example, plant=plant), lowered)
+
+
+MISTAKES = {
+    "the first kernel leaves its sums as they were": ("norm_mean_total_ptr[((int)threadIdx.x)] = 0x0p+0f", "0"),
+    "the second kernel sums up other values": ("norm_variance_total_ptr[((int)threadIdx.x)] + ((", "1 + (("),
+    "the third kernel reads the next group's sum": ("- (norm_mean_total_ptr[((((", "- (norm_mean_total_ptr[1 ^ (((("),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_any_of_the_kernels_of_the_fall_back_is_noticed(mistake: str) -> None:
+    assert not with_mistake(*MISTAKES[mistake])
+
+
+def test_a_kernel_of_the_fall_back_that_writes_beside_an_array_of_its_own_is_noticed() -> None:
+    with pytest.raises(cuda_on_cpu.FaultError, match="outside of norm_mean_total"):
+        with_mistake("norm_mean_total_ptr[((int)threadIdx.x)] = 0x0p+0f", "norm_mean_total_ptr[8] = 0x0p+0f")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
