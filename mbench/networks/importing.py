@@ -6,9 +6,12 @@ happens there happens to it alone. What comes of it is a variant, by which all e
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import importlib
 import re
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +75,8 @@ def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
 
 
 def _import(plan: ImportPlan) -> Variant:
+    if not plan.source.endswith(".onnx"):
+        _let_bars_lock_threads_alone()
     try:
         with no_gc.not_collected():
             return _read(plan)
@@ -85,6 +90,12 @@ def _import(plan: ImportPlan) -> Variant:
         traceback.print_exc()
         said = shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
         raise UsageError(f"{plan.source}: it cannot be imported: {said}; this is a defect, please report it") from error
+
+
+def _let_bars_lock_threads_alone() -> None:
+    """Keep torch's bars from a lock between processes, which this one, killed at its end, would leave behind."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
 
 
 def _read(plan: ImportPlan) -> Variant:

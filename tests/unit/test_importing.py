@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import imported_networks as networks
 import numpy as np
 import pytest
+import torch
 
 from mbench.core.errors import UsageError
 from mbench.core.field_types import LONGEST_NAME
@@ -142,6 +145,19 @@ def test_in_a_process_of_its_own_a_missing_file_is_one_line_too(tmp_path: Path) 
         importing.in_a_child(ImportPlan(source=str(tmp_path / "absent.onnx")))
     with pytest.raises(UsageError, match=r"absent\.npz: cannot be read"):
         importing.in_a_child(ImportPlan(source="x.onnx", inputs=tmp_path / "absent.npz"))
+
+
+def test_a_file_of_torch_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What a process leaves behind is said when the program ends that started it."""
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 3, 8, 8),)), tmp_path / "net.pt2")
+    code = "import sys; from mbench.networks.importing import *; in_a_child(ImportPlan(source=sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "net.pt2"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "MBENCH_CACHE_DIR": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def _end(_: ImportPlan) -> None:
