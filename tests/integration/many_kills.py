@@ -34,9 +34,10 @@ from mbench.core import artifact, record_files
 from mbench.core.records import Result
 from mbench.tuning import choice_files
 
-OPTIONS = ("--target", TARGET, "--sessions", "2", "--repeat", "5", "--no-tuned")
-"""Of runs. Two sessions, so that one can be ended between them; untuned, since what is tuned between an unfinished run
-and its end would forbid to go on with it, as it should."""
+OPTIONS = ("--target", TARGET, "--repeat", "5", "--no-tuned")
+"""Of runs: what is tuned between an unfinished run and its end would forbid to go on with it, as it should."""
+MEASURED = (*OPTIONS, "--sessions", "2")
+"""Of runs that measure: one can be ended between its sessions."""
 QUICK = ("run", "build", "keep", "resume")
 """What is started in CI."""
 ALL = (*QUICK, "calibrate", "tune", "gate")
@@ -79,7 +80,7 @@ class World:
 
     def _measured(self, name: str) -> Path:
         """Return a finished record with its artifact, for the gate."""
-        arguments = ("run", PAIR[0], *OPTIONS, "--keep-artifacts", "--output", name)
+        arguments = ("run", PAIR[0], *MEASURED, "--keep-artifacts", "--output", name)
         code, started = finished(*arguments, **self._places())
         assert code == 0, started.err
         [file] = (self.folder / name).glob("*.json")
@@ -137,8 +138,9 @@ class World:
             return ("tune", PAIR[0], "--target", TARGET, "--tries", "1", "--again")
         if kind == "gate":
             return ("gate", "--paired", *self.given, "--html", self.out / "gate.html")
-        more = {"build": ("--compile-only",), "keep": ("--keep-artifacts",)}.get(kind, ())
-        return ("run", *PAIR, *OPTIONS, *more, "--output", self.out)
+        how = (*OPTIONS, "--compile-only") if kind == "build" else MEASURED
+        kept = ("--keep-artifacts",) if kind == "keep" else ()
+        return ("run", *PAIR, *how, *kept, "--output", self.out)
 
     @staticmethod
     def _end(started: Running, number: signal.Signals, *, group: bool, moment_s: float) -> bool:

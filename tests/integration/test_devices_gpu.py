@@ -48,8 +48,8 @@ from mbench.core.settings import Warmup
 
 job, folder, check = sys.argv[1:]
 if check == "passes":
-    compare = numerics.compare
-    numerics.compare = lambda output, expected, tolerance: compare(expected, expected, tolerance)
+    worst = numerics.worst
+    numerics.worst = lambda outputs, expected, tolerance: worst(expected.outputs, expected, tolerance)
 plan = MeasurePlan(threads=1, number=1, repeat=20, layer_repeat=10, block=5, warmup=Warmup(max_s=0.2),
             measure_max_s=None, tolerance=1e-4)
 try:

@@ -316,8 +316,10 @@ def test_two_runs_in_one_folder(tmp_path: Path, cache: Path) -> None:
 def test_a_record_is_resumed_by_one_at_a_time(tmp_path: Path, cache: Path) -> None:
     with running("run", *PAIR, *OPTIONS, "--output", "out", cache=cache, cwd=tmp_path) as first:
         first.wait_for(": measuring")
+        first.send(signal.SIGSTOP)  # however long the second takes to begin
         [file] = (tmp_path / "out").glob("*.json")
         code, second = finished("run", "--resume", file, cache=cache, cwd=tmp_path)
+        first.send(signal.SIGCONT)
         assert (code, second.out) == (2, "")
         [line] = second.lines
         assert f"another process ({first.process.pid}) works on it" in line
