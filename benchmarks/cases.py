@@ -1,4 +1,4 @@
-"""What `peers.py` runs: a network with its input and expected output, and what a runtime is. Runs nothing itself."""
+"""What `peers.py` runs: a network with its inputs and expected outputs, and what a runtime is. Runs nothing itself."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from mbench.core.records import Variant
+from mbench.measure.numerics import Expected
+from mbench.networks.weights import Weights
 
 MBENCH = "mbench"
 REFERENCE = "reference.npz"
 TORCH, ONNX, LITE, NCNN, MNN = "model.pt", "model.onnx", "model.tflite", "model.ncnn.param", "model.mnn"
 """Files of a network, which `formats` writes."""
 
-Program = tuple[Callable[[], Any], Callable[[Any], np.ndarray]]
-"""What runs the network once, with its input set; and what turns what that returns into the output (N, classes)."""
+Outputs = tuple[np.ndarray, ...]
+"""Of a network, in its order."""
+Program = tuple[Callable[[], Any], Callable[[Any], Outputs]]
+"""What runs the network once, with its inputs set; and what turns what that returns into the outputs."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,23 +33,44 @@ class Case:
     isa: str | None
     """`avx2`: use no more than that, where the runtime has a switch for it."""
     folder: Path
-    """Holds the files of `FORMATS`, and `reference.npz`: the input, and PyTorch's output with BatchNorm not folded."""
+    """Holds the files that runtimes load, and `reference.npz`, which `keep` writes."""
     artifact: Path
     """The folder of mbench's artifact."""
+    file: Path | None = None
+    """The user's own, of an imported network."""
     clock: str = "wall"
     """`wall`, or `processor`: the time that the processors spent, which other work on the machine does not touch."""
     gpu: bool = False
     """Whether the runtimes are those of `gpu_runtimes`."""
 
-    def image(self) -> np.ndarray:
-        """Return the input (N, 3, R, R)."""
-        with np.load(self.folder / REFERENCE) as reference:
-            return np.ascontiguousarray(reference["input"])
+    def keep(self, drawn: Weights) -> None:
+        """Write the inputs that all runtimes get, and what is expected of them, for the two functions below."""
+        arrays: dict[str, Any] = {
+            "names": np.array(list(drawn.examples)),
+            "reference": np.array([drawn.reference, drawn.reference_dtype]),
+            **{f"input{place}": array for place, array in enumerate(drawn.examples.values())},
+            **{f"output{place}": array for place, array in enumerate(drawn.expected)},
+        }
+        np.savez(self.folder / REFERENCE, **arrays)
 
-    def expected(self) -> np.ndarray:
-        """Return PyTorch's output (N, classes)."""
-        with np.load(self.folder / REFERENCE) as reference:
-            return np.asarray(reference["output"])
+    def inputs(self) -> dict[str, np.ndarray]:
+        """Return the inputs by name; a built-in network has one, (N, 3, R, R)."""
+        with np.load(self.folder / REFERENCE) as kept:
+            return {str(name): np.asarray(kept[f"input{place}"], order="C") for place, name in enumerate(kept["names"])}
+
+    def image(self) -> np.ndarray:
+        """Return the input of a network that has one."""
+        [image] = self.inputs().values()
+        return image
+
+    def expected(self) -> Expected:
+        """Return what the outputs have to be."""
+        with np.load(self.folder / REFERENCE) as kept:
+            count = sum(name.startswith("output") for name in kept.files)
+            reference, dtype = map(str, kept["reference"])
+            return Expected(
+                outputs=tuple(kept[f"output{place}"] for place in range(count)), reference=reference, dtype=dtype
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +82,7 @@ class Runtime:
     """Distributions that it needs; the first is the one whose version counts."""
     load: Callable[[Case], Program]
     file: str | None = None
-    """What it loads, of `FORMATS`."""
+    """What it loads, of those that `formats` writes."""
     obeys_isa: bool = False
     """Whether it can be kept from instructions that the processor has."""
 

@@ -20,9 +20,8 @@ from typing import Any
 
 import cases
 import formats
-import numpy as np
 import runtimes
-from cases import Case
+from cases import Case, Outputs
 
 from mbench.core import processes
 
@@ -53,9 +52,9 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What a contest saw of one runtime: its output, and a block a round."""
+    """What a contest saw of one runtime: its outputs, and a block a round."""
 
-    output: np.ndarray
+    outputs: Outputs
     blocks: tuple[Block, ...]
 
 
@@ -75,7 +74,7 @@ def _export(pipe: Connection, argument: tuple[Case, set[str]]) -> None:
 
 
 def _contest(pipe: Connection, argument: tuple[str, Case]) -> None:
-    """Load a network; then, for each time that is asked for, run a block. None asks for the output."""
+    """Load a network; then, for each time that is asked for, run a block. None asks for the outputs."""
     name, case = argument
     os.environ.update(cases.environment(case))
     run, read = runtimes.available(gpu=case.gpu)[name].load(case)
@@ -147,7 +146,7 @@ class _Child:
         return value
 
     def turn(self, wanted: float | None) -> Any:
-        """Let it go on, ask for a block or the output, stop it again; return the answer."""
+        """Let it go on, ask for a block or the outputs, stop it again; return the answer."""
         self._signal(signal.SIGCONT)
         with contextlib.suppress(OSError):  # dead; the answer says so
             self._pipe.send(wanted)
@@ -191,7 +190,7 @@ def hold(names: Sequence[str], case: Case, rounds: int) -> dict[str, Seen | str]
     left_out: dict[str, str] = {}
     children: dict[str, _Child] = {}
     blocks: dict[str, list[Block]] = {name: [] for name in names}
-    outputs: dict[str, np.ndarray] = {}
+    outputs: dict[str, Outputs] = {}
 
     @contextlib.contextmanager
     def leaving_out(name: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from cases import LITE, MBENCH, MNN, NCNN, ONNX, TORCH, Case, Program, Runtime, folded_network
+from cases import LITE, MBENCH, MNN, NCNN, ONNX, TORCH, Case, Outputs, Program, Runtime, folded_network
 
 from mbench.core import artifact
 
@@ -21,7 +21,7 @@ def _load_mbench(case: Case) -> Program:
     program.use_threads(case.threads)
     loaded = program.LocalProgram(artifact.load(case.artifact))
     main = loaded.vm[artifact.ENTRY]
-    return lambda: main(*loaded.inputs), lambda output: np.asarray(output.numpy())
+    return lambda: main(*loaded.inputs), program.arrays
 
 
 def _load_onnxruntime(case: Case) -> Program:
@@ -31,10 +31,11 @@ def _load_onnxruntime(case: Case) -> Program:
     options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
     session = onnxruntime.InferenceSession(case.folder / ONNX, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    [given], [output] = session.get_inputs(), session.get_outputs()
-    binding.bind_cpu_input(given.name, case.image())
-    binding.bind_output(output.name)
-    return lambda: session.run_with_iobinding(binding), lambda _: binding.copy_outputs_to_cpu()[0]
+    for name, array in case.inputs().items():
+        binding.bind_cpu_input(name, array)
+    for output in session.get_outputs():
+        binding.bind_output(output.name)
+    return lambda: session.run_with_iobinding(binding), lambda _: tuple(binding.copy_outputs_to_cpu())
 
 
 def _load_openvino(case: Case) -> Program:
@@ -43,8 +44,11 @@ def _load_openvino(case: Case) -> Program:
     hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
     settings = {**hints, "INFERENCE_NUM_THREADS": str(case.threads)}
     request = openvino.Core().compile_model(case.folder / ONNX, "CPU", settings).create_infer_request()
-    request.set_input_tensor(openvino.Tensor(case.image()))
-    return lambda: request.infer(share_outputs=True), lambda _: request.get_output_tensor().data.copy()
+    for name, array in case.inputs().items():
+        request.set_tensor(name, openvino.Tensor(array))
+    return lambda: request.infer(share_outputs=True), lambda _: tuple(
+        each.data.copy() for each in request.output_tensors
+    )
 
 
 def _load_litert(case: Case) -> Program:
@@ -57,7 +61,7 @@ def _load_litert(case: Case) -> Program:
     if reason := left_to_litert(interpreter):
         raise RuntimeError(reason)
     interpreter.set_tensor(given["index"], np.ascontiguousarray(case.image().transpose(0, 2, 3, 1)))
-    return interpreter.invoke, lambda _: interpreter.get_tensor(output["index"])
+    return interpreter.invoke, lambda _: (interpreter.get_tensor(output["index"]),)
 
 
 def left_to_litert(interpreter: Any) -> str | None:
@@ -79,7 +83,7 @@ def _load_torch(case: Case) -> Program:
 
     network, image = _torch_network(case)
     infer = torch.inference_mode()(network)
-    return lambda: infer(image), lambda output: output.numpy()
+    return lambda: infer(image), lambda output: (output.numpy(),)
 
 
 def _load_torch_compile(case: Case) -> Program:
@@ -92,7 +96,7 @@ def _load_torch_compile(case: Case) -> Program:
     network, image = _torch_network(case)
     infer = torch.no_grad()(torch.compile(network))
     infer(image)
-    return lambda: infer(image), lambda output: output.numpy()
+    return lambda: infer(image), lambda output: (output.numpy(),)
 
 
 def _torch_network(case: Case) -> tuple[Any, Any]:
@@ -122,8 +126,8 @@ def _load_ncnn(case: Case) -> Program:
         extractor.input("in0", image)
         return extractor, extractor.extract("out0")[1]  # the output lives as long as its extractor
 
-    def read(results: Any) -> np.ndarray:
-        return np.stack([np.array(output).reshape(-1) for _, output in results])
+    def read(results: Any) -> Outputs:
+        return (np.stack([np.array(output).reshape(-1) for _, output in results]),)
 
     return lambda: [alone(image) for image in images], read  # it has no batches
 
@@ -135,7 +139,7 @@ def _load_mnn(case: Case) -> Program:
     network = nn.load_module_from_file(str(case.folder / MNN), [], [], runtime_manager=manager)
     given = case.image()
     image = expr.const(given, list(given.shape), expr.NCHW)  # a session would overwrite its input
-    return lambda: network.forward(image), lambda output: np.array(output.read())
+    return lambda: network.forward(image), lambda output: (np.array(output.read()),)
 
 
 RUNTIMES: dict[str, Runtime] = {

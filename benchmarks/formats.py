@@ -1,4 +1,7 @@
-"""The files that runtimes load: all of one network are made from the same folded graph and the same weights."""
+"""The files that runtimes load: all of one network are made from the same folded graph and the same weights.
+
+Of a user's own ONNX file that is the file itself, for the runtimes that read such files.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from cases import LITE, MNN, NCNN, ONNX, REFERENCE, TORCH, Case
+from cases import LITE, MNN, NCNN, ONNX, TORCH, Case
 
 from mbench.core.records import Variant
 from mbench.networks import architectures
@@ -27,6 +30,8 @@ class Network:
     variant: Variant
     parameters: Mapping[str, np.ndarray]
     """Of the folded graph, float32."""
+    file: Path | None = None
+    """The user's own, of an imported network."""
 
     @property
     def graph(self) -> Graph:
@@ -41,16 +46,17 @@ class Network:
 def export(case: Case, files: set[str]) -> dict[str, str]:
     """Write the reference and those of the formats that are wanted; return the reasons of those that failed.
 
-    The reference is PyTorch's in float32, with BatchNorm not folded; the formats are in the network's own type.
+    The reference is PyTorch's in float32, with BatchNorm not folded, or of a user's own file the runtime's that it was
+    imported with; the formats are in the network's own type.
     """
     drawn = weights_of.draw(msgspec.structs.replace(case.variant, dtype="float32"))
-    [image], [output] = drawn.examples.values(), drawn.expected
-    np.savez(case.folder / REFERENCE, input=image, output=output)
-    network = Network(variant=case.variant, parameters=drawn.parameters)
-    failed = {}
-    for file in [file for file in FORMATS if file in files]:
+    case.keep(drawn)
+    network = Network(variant=case.variant, parameters=drawn.parameters, file=case.file)
+    known = OF_FILES if case.variant.imported else FORMATS
+    failed = dict.fromkeys(files - known.keys(), "it does not read ONNX files")
+    for file in [file for file in known if file in files]:
         try:
-            FORMATS[file](network, case.folder)
+            known[file](network, case.folder)
         except Exception as error:  # noqa: BLE001 - a peer's converter may fail as it likes; the others go on
             failed[file] = f"{file} could not be made: {_first_line(error)}"
     return failed
@@ -85,6 +91,18 @@ def _export_onnx(network: Network, folder: Path) -> None:
     import onnx_writer
 
     onnx.save(onnx_writer.model(network.graph, network.parameters), folder / ONNX)
+
+
+def _copy_onnx(network: Network, folder: Path) -> None:
+    """Write the user's file with its weights inside and its inputs' shapes settled, as mbench is told them too."""
+    import onnx
+
+    model = onnx.load(network.file)
+    shapes = {name: known.shape for name, known in architectures.graph(network.variant).inputs.items()}
+    for given in model.graph.input:
+        for place, side in enumerate(shapes.get(given.name, ())):
+            given.type.tensor_type.shape.dim[place].dim_value = side
+    onnx.save(model, folder / ONNX)
 
 
 def _export_tflite(network: Network, folder: Path) -> None:
@@ -125,3 +143,6 @@ FORMATS: dict[str, Callable[[Network, Path], None]] = {
     NCNN: _export_ncnn,
     MNN: _export_mnn,
 }
+"""Of built-in networks."""
+OF_FILES: dict[str, Callable[[Network, Path], None]] = {ONNX: _copy_onnx}
+"""Of the user's own ONNX files."""

@@ -35,6 +35,7 @@ def _load_mbench(case: Case) -> Program:
     sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is
     from mbench.hardware import cudart
     from mbench.measure import gpu
+    from mbench.measure import program as program_of
 
     cudart.prepare_tvm()
     stream = cudart.Runtime()
@@ -45,7 +46,7 @@ def _load_mbench(case: Case) -> Program:
         stream.wait()
         return output
 
-    return run, lambda output: np.asarray(output.numpy())
+    return run, program_of.arrays
 
 
 def _torch_network(case: Case) -> tuple[Any, Any, Any]:
@@ -73,7 +74,7 @@ def _load_torch(case: Case) -> Program:
         torch.cuda.synchronize()
         return output
 
-    return run, lambda output: output.float().cpu().numpy()
+    return run, lambda output: (output.float().cpu().numpy(),)
 
 
 def _load_torch_compile(case: Case) -> Program:
@@ -90,7 +91,7 @@ def _load_torch_compile(case: Case) -> Program:
         torch.cuda.synchronize()
         return output
 
-    return run, lambda output: output.float().cpu().numpy()
+    return run, lambda output: (output.float().cpu().numpy(),)
 
 
 def _load_onnxruntime(case: Case, provider: str, options: dict[str, str]) -> Program:
@@ -105,8 +106,8 @@ def _load_onnxruntime(case: Case, provider: str, options: dict[str, str]) -> Pro
         raise RuntimeError(f"onnxruntime fell back to {session.get_providers()[0]}: {provider} could not be loaded")
     image = case.image().astype(case.variant.dtype)
     given = onnxruntime.OrtValue.ortvalue_from_numpy(image, "cuda", 0)
-    shape, dtype = list(case.expected().shape), np.dtype(case.variant.dtype)
-    result = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, "cuda", 0)
+    [expected], dtype = case.expected().outputs, np.dtype(case.variant.dtype)
+    result = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(expected.shape), dtype, "cuda", 0)
     binding = session.io_binding()
     binding.bind_ortvalue_input(session.get_inputs()[0].name, given)
     # always the same memory, as a CUDA graph needs it
@@ -116,7 +117,7 @@ def _load_onnxruntime(case: Case, provider: str, options: dict[str, str]) -> Pro
         session.run_with_iobinding(binding)
         binding.synchronize_outputs()
 
-    return run, lambda _: np.asarray(result.numpy(), dtype=np.float32)
+    return run, lambda _: (np.asarray(result.numpy(), dtype=np.float32),)
 
 
 def _load_cuda_provider(case: Case) -> Program:

@@ -16,8 +16,8 @@ from typing import Any
 import standings
 from standings import Standing, Timed
 
-_CONDITIONS = ("machine", "target", "kernels", "dtype", "isa", "clock", "threads")
-"""What rows of one table have in common."""
+_CONDITIONS = ("machine", "target", "kernels", "dtype", "isa", "clock")
+"""What rows of one table have in common, besides the kind of their standings."""
 _CHECKS = ("error", "busy", "others")
 
 
@@ -44,6 +44,7 @@ class Row:
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "standing"},
             "network": seen.variant,
             "threads": seen.threads,
+            "against": seen.against,
             "median_ms": {name: round(timed.median_s * 1e3, 6) for name, timed in seen.timed.items()},
             "best_peer": seen.best_peer,
             "ratio": seen.ratio,
@@ -70,10 +71,9 @@ def read(files: Iterable[Path]) -> list[Row]:
     for file in files:
         for number, line in enumerate(file.read_text().splitlines(), 1):
             try:
-                document = json.loads(line)
-                key = (document["network"], *(document[name] for name in _CONDITIONS))
-                found[key] = _row(document)
-            except (KeyError, TypeError, ValueError) as error:
+                row = _row(json.loads(line))
+                found[row.standing.variant, *_conditions(row)] = row
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"{file}, line {number}: not a row of peers.py: {error}") from error
     return list(found.values())
 
@@ -85,7 +85,7 @@ def _row(document: Mapping[str, Any]) -> Row:
     }
     standing = Standing(
         variant=document["network"], threads=document["threads"], timed=timed, left_out=document["left_out"],
-        wrong=document["wrong"],
+        wrong=document["wrong"], against=document.get("against"),
     )  # fmt: skip
     names = [field.name for field in dataclasses.fields(Row) if field.name != "standing"]
     return Row(standing=standing, **{name: document[name] for name in names})
@@ -105,19 +105,15 @@ def tables(rows: Sequence[Row], titles: Mapping[str, str], obeying: Iterable[str
     parts = []
     for some in kinds.values():
         seen = [row.standing for row in some]
-        there = {
-            name: title
-            for name, title in titles.items()
-            if any(name in standing.timed or name in standing.wrong for standing in seen)
-        }
         limited = set(obeying) if some[0].isa else None
-        table = standings.table(seen, there, markdown=True, limited=limited)
-        parts.append("\n\n".join([_heading(some, titles), table, *_mean(seen), *standings.notes(seen, titles)]))
+        table = standings.table(seen, titles, markdown=True, limited=limited)
+        said = _mean(seen) if seen[0].against is None else standings.verdicts(seen, standings.FILE_GOALS)
+        parts.append("\n\n".join([_heading(some, titles), table, *said, *standings.notes(seen, titles)]))
     return "\n\n".join(parts)
 
 
 def _conditions(row: Row) -> tuple[Any, ...]:
-    return tuple(row.standing.threads if name == "threads" else getattr(row, name) for name in _CONDITIONS)
+    return (*(getattr(row, name) for name in _CONDITIONS), *row.standing.kind)
 
 
 def _heading(some: Sequence[Row], titles: Mapping[str, str]) -> str:

@@ -1,12 +1,16 @@
-"""How fast mbench's code is beside other runtimes: same networks, weights, input and threads, taking turns in one run.
+"""How fast mbench's code is beside other runtimes: same networks, weights, inputs, threads, taking turns in one run.
 
-Run: python benchmarks/peers.py [VARIANT...]; the peers come with `pip install '.[peers]'`. Without a variant: the 16
-networks of MobileNetV1's paper, and the standard one. Exit code 1 if a runtime's output is wrong or mbench has no time.
+Run: python benchmarks/peers.py [NETWORK...]; the peers come with `pip install '.[peers]'`. Without a network: the 16
+of MobileNetV1's paper, and the standard one. Exit code 1 if a runtime's output is wrong or mbench has no time.
+
+A network is a name, a grid or your own ONNX file, as for `mbench run`. A file is compared with the peers that read it,
+ONNX Runtime and OpenVINO, and the ratio is to ONNX Runtime. Where it leaves a shape open, give it alone:
+`peers.py FILE.onnx --input-shape x=1,3,48,320`.
 
 A table in pieces: `--rows FILE` adds each network to a file as soon as it was seen; `peers.py --show FILE...` measures
 nothing and prints the tables of such files in Markdown.
 
-On an NVIDIA GPU: python benchmarks/peers.py --gpu [--dtype float16] [VARIANT...], where a name such as
+On an NVIDIA GPU: python benchmarks/peers.py --gpu [--dtype float16] [NAME...], where a name such as
 mobilenet_v1_1.0_224_b64 has its batch; the peers there are those of gpu_runtimes.py that are installed.
 """
 
@@ -15,10 +19,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import hashlib
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -38,11 +43,16 @@ from mbench.core.errors import MbenchError, UsageError
 from mbench.core.machine_types import Target
 from mbench.core.records import Failure, Variant
 from mbench.hardware import host, targets
+from mbench.measure.numerics import Expected
 from mbench.networks import variants
+from mbench.networks.given import GivenNetworks, HowToImport
+from mbench.networks.importers import front_ends
 from mbench.pipeline import runner
 from mbench.tuning import choice_files
 
 VARIANTS = ("mobilenet_v1_{0.25,0.5,0.75,1.0}_{128,160,192,224}", "mobilenet_v1_1.0_224_standard")
+AGAINST_OF_FILES = "onnxruntime"
+"""The peer that a user's own file is compared with, which computed what its outputs have to be."""
 GPU_VARIANTS = ("mobilenet_v1_1.0_224_b{1,64}", "mobilenet_v1_1.0_224_standard_b{1,64}")
 
 
@@ -54,8 +64,7 @@ def main() -> int:
     seen: list[Standing] = []
     code = 0
     try:
-        names = variants.expand(arguments.variants or (GPU_VARIANTS if arguments.gpu else VARIANTS))
-        wanted = [variants.parse(name, dtype=arguments.dtype) for name in names]
+        wanted = _networks(arguments)
         target = runner.resolve_target(arguments.target)
         installed, missing = _installed(arguments)
         if arguments.gpu and (reason := targets.support(target, host.describe()).reason):
@@ -80,7 +89,14 @@ def _arguments() -> argparse.Namespace:
     here = host.describe()
     usable = here.within_quota(here.processors_usable or 1)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variants", nargs="*", metavar="VARIANT", help="names or grids, as for mbench run")
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="names, grids or ONNX files, as for mbench run")
+    parser.add_argument(
+        "--input-shape",
+        action="append",
+        default=[],
+        metavar="NAME=N,N,...",
+        help="of a file's input, as for mbench run",
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, usable)}))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--gpu", action="store_true", help="on this machine's NVIDIA GPU")
@@ -113,6 +129,23 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
+def _networks(arguments: argparse.Namespace) -> dict[Variant, Path | None]:
+    """Return the networks, each with the user's own file if it is of one.
+
+    Raises:
+        UsageError: a network is not known, a file cannot be imported, or it is none that peers read.
+    """
+    given = arguments.networks or (GPU_VARIANTS if arguments.gpu else VARIANTS)
+    own = [text for text in given if front_ends.is_source(text)]
+    if own and arguments.gpu:
+        raise UsageError(f"{own[0]}: --gpu compares networks by name alone; leave out --gpu")
+    if other := next((text for text in own if not text.lower().endswith(".onnx")), None):
+        raise UsageError(f"{other}: peers read ONNX files alone; export it to FILE.onnx, and give that")
+    found = GivenNetworks(given, HowToImport(input_shapes=tuple(arguments.input_shape))).variants(arguments.dtype)
+    files = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in map(Path, own)}
+    return {variant: files.get(str(variant.parameters.get("file_sha256"))) for variant in found}
+
+
 def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -131,18 +164,21 @@ def _installed(arguments: argparse.Namespace) -> tuple[dict[str, str], dict[str,
 
 
 def _heading(
-    wanted: Sequence[Variant], target: Target, installed: dict[str, str], arguments: argparse.Namespace
+    wanted: Iterable[Variant], target: Target, installed: dict[str, str], arguments: argparse.Namespace
 ) -> str:
     """Return the machine, the versions, and which instructions the runtimes may use."""
     known = runtimes.available(gpu=arguments.gpu)
     versions = ", ".join(f"{known[name].title} {version}" for name, version in installed.items() if name != MBENCH)
     turns = f"{arguments.clock} time, {arguments.rounds} rounds of blocks of {contest.BLOCK_S * 1e3:.0f} ms"
     how = f"each runtime in a process of its own, {turns} in turn, the others stopped; ratio: mbench over the best peer"
+    if any(variant.imported for variant in wanted):
+        how += f", of a file over {known[AGAINST_OF_FILES].title}; its inputs' shapes are settled for all"
     own = f"target {target.name}, kernels {'made as tuned' if arguments.tuned else 'by rule'}"
     if arguments.gpu:
         return f"{machine.gpu_heading()}\npeers: {versions}\n{arguments.dtype}, no TF32, {own}\n{how}"
     wide = "avx512f" in host.describe().features
-    batch = "" if all(variant.batch == 1 for variant in wanted) else "; ncnn has no batches: one image after the other"
+    batched = any(variant.batch > 1 and not variant.imported for variant in wanted)
+    batch = "; ncnn has no batches: one image after the other" if batched else ""
     limit = "this processor has AVX-512 and every runtime may use it" if wide else "this processor has no AVX-512"
     if wide and arguments.isa:
         free = ", ".join(known[name].title for name in installed if name != MBENCH and not known[name].obeys_isa)
@@ -151,13 +187,13 @@ def _heading(
 
 
 def _compare_all(
-    wanted: Sequence[Variant], target: Target, missing: dict[str, str], arguments: argparse.Namespace
+    wanted: Mapping[Variant, Path | None], target: Target, missing: dict[str, str], arguments: argparse.Namespace
 ) -> Iterator[Standing]:
     """Build all networks, then compare the runtimes on one after the other."""
-    built = {threads: _build(wanted, target, threads, arguments) for threads in arguments.threads}
-    for variant in wanted:
+    built = {threads: _build(list(wanted), target, threads, arguments) for threads in arguments.threads}
+    for variant, file in wanted.items():
         own = {threads: builds_of[variant.name] for threads, builds_of in built.items()}
-        yield from _compare(variant, own, missing, arguments)
+        yield from _compare(variant, file, own, missing, arguments)
 
 
 def _build(
@@ -176,7 +212,11 @@ def _build(
 
 
 def _compare(
-    variant: Variant, built: dict[int, builders.Build], missing: dict[str, str], arguments: argparse.Namespace
+    variant: Variant,
+    file: Path | None,
+    built: dict[int, builders.Build],
+    missing: dict[str, str],
+    arguments: argparse.Namespace,
 ) -> Iterator[Standing]:
     """Let the runtimes take turns on one network, for each number of threads, of which each has its build."""
     left_out = {name: reason for name, reason in missing.items() if name in arguments.runtimes}
@@ -187,6 +227,7 @@ def _compare(
             isa=arguments.isa,
             folder=Path(folder),
             artifact=Path(),
+            file=file,
             clock=arguments.clock,
             gpu=arguments.gpu,
         )
@@ -210,19 +251,27 @@ def _export(case: Case, names: Sequence[str]) -> dict[str, str]:
 
 
 def _standing(case: Case, found: dict[str, contest.Seen | str], left_out: dict[str, str]) -> Standing:
-    reasons = {name: seen for name, seen in found.items() if isinstance(seen, str)}
+    reasons = {name: reason for name, reason in found.items() if isinstance(reason, str)}
+    ran = {name: seen for name, seen in found.items() if isinstance(seen, contest.Seen)}
+    expected = case.expected() if ran else Expected(outputs=())
     timed = {
         name: Timed(
             rounds_s=tuple(block.runs_s for block in seen.blocks),
-            error=standings.error(seen.output, case.expected()),
+            error=standings.error(seen.outputs, expected),
             busy=statistics.median(block.busy for block in seen.blocks),
             others=statistics.median(block.others for block in seen.blocks),
         )
-        for name, seen in found.items()
-        if isinstance(seen, contest.Seen)
+        for name, seen in ran.items()
     }
-    tolerance = max(standings.TOLERANCE, dtypes.of(case.variant.dtype).network_tolerance)
-    return standings.judge(case.variant.name, case.threads, timed, left_out | reasons, tolerance=tolerance)
+    tolerance = expected.tolerance(max(standings.TOLERANCE, dtypes.of(case.variant.dtype).network_tolerance))
+    return standings.judge(
+        case.variant.name,
+        case.threads,
+        timed,
+        left_out | reasons,
+        tolerance=tolerance,
+        against=AGAINST_OF_FILES if case.variant.imported else None,
+    )
 
 
 def _line(standing: Standing) -> str:
@@ -233,16 +282,17 @@ def _line(standing: Standing) -> str:
 
 
 def _report(heading: str, seen: Sequence[Standing], arguments: argparse.Namespace) -> None:
-    """Print the heading, and for each number of threads a table, the goals, and what was left out."""
+    """Print the heading, and for each number of threads and kind a table, the goals, and what was left out."""
     print(heading)
     known = runtimes.available(gpu=arguments.gpu)
     titles = {name: known[name].title for name in arguments.runtimes}
     limited = {name for name in titles if known[name].obeys_isa} if arguments.isa else None
-    for threads in arguments.threads:
-        some = [standing for standing in seen if standing.threads == threads]
+    for threads, against in dict.fromkeys(standing.kind for standing in seen):
+        some = [standing for standing in seen if standing.kind == (threads, against)]
         print(f"\n{threads} thread{'s' if threads > 1 else ''}\n")
         print(standings.table(some, titles, markdown=arguments.markdown, limited=limited))
-        goals = standings.TUNED_GOALS if arguments.tuned else standings.GOALS
+        own = standings.TUNED_GOALS if arguments.tuned else standings.GOALS
+        goals = own if against is None else standings.FILE_GOALS
         verdicts = _gpu_verdicts(some, arguments.dtype) if arguments.gpu else standings.verdicts(some, goals)
         print("\n" + "\n".join((*verdicts, *standings.notes(some, titles))))
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from mbench.measure import numerics
+from mbench.measure.numerics import Expected
+
 MBENCH = "mbench"
 TOLERANCE = 1e-3
-"""Largest error over the largest magnitude of PyTorch's output, above which a runtime computes something else."""
+"""Largest error over the largest magnitude of an expected output, above which a runtime computes something else."""
 GOALS = {"geometric mean": 0.90, "worst": 1.05, "standard network": 0.95}
 TUNED_GOALS = GOALS | {"geometric mean": 0.80, "standard network": 0.75}
+FILE_GOALS = {"geometric mean": 0.80, "worst": 1.05}
+"""Of the user's own files: over ONNX Runtime."""
 _TOO_BUSY = 0.25
 """Processors that a runtime may be seen to use beyond its threads."""
 _DISTURBING = 0.1
@@ -26,7 +31,7 @@ class Timed:
 
     rounds_s: tuple[tuple[float, ...], ...]
     error: float
-    """Of its output, over the largest magnitude of PyTorch's."""
+    """Of its outputs, over the largest magnitude of what is expected."""
     busy: float
     """Processors that it kept busy."""
     others: float = 0.0
@@ -48,6 +53,13 @@ class Standing:
     left_out: Mapping[str, str]
     wrong: Mapping[str, str]
     """Runtimes whose output is wrong: their times do not count."""
+    against: str | None = None
+    """The peer that mbench is compared with; None: the best of them."""
+
+    @property
+    def kind(self) -> tuple[int, str | None]:
+        """What standings of one table have in common."""
+        return self.threads, self.against
 
     @property
     def best_peer(self) -> str | None:
@@ -57,11 +69,16 @@ class Standing:
         )
 
     @property
-    def ratio(self) -> float | None:
-        """Median of mbench over the best peer's: below 1, mbench is faster."""
-        return self.ratio_to(self.timed)
+    def rival(self) -> str | None:
+        """The peer that the ratio is to; None where it has no time."""
+        return self.best_peer if self.against is None else self.against if self.against in self.timed else None
 
-    def ratio_to(self, names: Collection[str]) -> float | None:
+    @property
+    def ratio(self) -> float | None:
+        """Median of mbench over that of its rival: below 1, mbench is faster."""
+        return self.ratio_to({self.rival})
+
+    def ratio_to(self, names: Collection[str | None]) -> float | None:
         """Median of mbench over that of the best of some peers."""
         theirs = [timed.median_s for name, timed in self.timed.items() if name != MBENCH and name in names]
         return self.timed[MBENCH].median_s / min(theirs) if MBENCH in self.timed and theirs else None
@@ -69,19 +86,16 @@ class Standing:
     @property
     def round_ratio(self) -> float | None:
         """The same within each round, then the median over rounds: drift of the machine cancels."""
-        if MBENCH not in self.timed or self.best_peer is None:
+        if MBENCH not in self.timed or self.rival is None:
             return None
-        pairs = zip(self.timed[MBENCH].rounds_s, self.timed[self.best_peer].rounds_s, strict=True)
+        pairs = zip(self.timed[MBENCH].rounds_s, self.timed[self.rival].rounds_s, strict=True)
         return statistics.median(statistics.median(ours) / statistics.median(theirs) for ours, theirs in pairs)
 
 
-def error(output: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest error over the largest magnitude of `expected`; infinite where they cannot be compared."""
-    if output.shape != expected.shape or not (np.isfinite(output).all() and np.isfinite(expected).all()):
-        return math.inf
-    if np.ptp(expected) == 0:
-        return math.inf  # a constant passes whatever is computed
-    return float(np.abs(output.astype(np.float64) - expected).max() / np.abs(expected).max())
+def error(outputs: Sequence[np.ndarray], expected: Expected) -> float:
+    """Return the error of the worst output, as `mbench run` has it; infinite where they cannot be compared."""
+    found = numerics.worst(outputs, expected, math.inf).max_rel_error
+    return math.inf if found is None else found
 
 
 def judge(
@@ -91,10 +105,11 @@ def judge(
     left_out: Mapping[str, str],
     *,
     tolerance: float = TOLERANCE,
+    against: str | None = None,
 ) -> Standing:
     """Return the standing of a network; runtimes with a wrong output or more processors than threads are left out."""
     wrong = {
-        name: f"wrong output: error {seen.error:.3g} of PyTorch's largest value, expected at most {tolerance:g}"
+        name: f"wrong output: error {seen.error:.3g} of the largest value expected, tolerated at most {tolerance:g}"
         for name, seen in timed.items()
         if not seen.error <= tolerance
     }
@@ -104,7 +119,9 @@ def judge(
         if name not in wrong and seen.busy > threads + _TOO_BUSY
     }
     counted = {name: seen for name, seen in timed.items() if name not in wrong and name not in greedy}
-    return Standing(variant=variant, threads=threads, timed=counted, left_out={**left_out, **greedy}, wrong=wrong)
+    return Standing(
+        variant=variant, threads=threads, timed=counted, left_out={**left_out, **greedy}, wrong=wrong, against=against
+    )
 
 
 def table(
@@ -114,13 +131,25 @@ def table(
     markdown: bool,
     limited: Collection[str] | None = None,
 ) -> str:
-    """Return a line a network: each runtime's median in ms, then mbench over the best peer.
+    """Return a line a network: each runtime's median in ms, then mbench over its rival, and over other peers.
 
-    `limited`: peers that were kept from some instructions; the last column is the ratio to the best of them.
+    Args:
+        standings: of the same kind.
+        titles: of runtimes by name. Those that have no time of any network have no column.
+        markdown: with bars between columns.
+        limited: peers that were kept from some instructions; the last column is the ratio to the best of them.
     """
-    heading = ["median ms", *titles.values(), "best peer", "ratio", "by round"]
-    heading += [] if limited is None else ["to limited peers"]
-    rows = [heading, *(_row(standing, titles, limited) for standing in standings)]
+    seen = {name for standing in standings for name in (*standing.timed, *standing.wrong)}
+    there = {name: title for name, title in titles.items() if name in seen}
+    against = standings[0].against
+    beside: dict[str, Collection[str]] = {}
+    if against is not None:
+        beside |= {f"to {title}": [name] for name, title in there.items() if name not in (MBENCH, against)}
+    if limited is not None:
+        beside |= {"to limited peers": limited}
+    ratio = "ratio" if against is None else f"to {titles[against]}"
+    heading = ["median ms", *there.values(), "best peer", ratio, "by round", *beside]
+    rows = [heading, *(_row(standing, there, beside.values()) for standing in standings)]
     if markdown:
         rows.insert(1, ["---", *("---:" for _ in heading[1:])])
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -129,7 +158,7 @@ def table(
     return "\n".join("  ".join(row) for row in padded)
 
 
-def _row(standing: Standing, titles: Mapping[str, str], limited: Collection[str] | None) -> list[str]:
+def _row(standing: Standing, titles: Mapping[str, str], beside: Iterable[Collection[str]]) -> list[str]:
     medians = [
         f"{standing.timed[name].median_s * 1e3:.3f}"
         if name in standing.timed
@@ -139,24 +168,22 @@ def _row(standing: Standing, titles: Mapping[str, str], limited: Collection[str]
         for name in titles
     ]
     best = titles[standing.best_peer] if standing.best_peer else "-"
-    ratios = [standing.ratio, standing.round_ratio] + ([] if limited is None else [standing.ratio_to(limited)])
+    ratios = [standing.ratio, standing.round_ratio, *map(standing.ratio_to, beside)]
     return [standing.variant, *medians, best, *("-" if ratio is None else f"{ratio:.3f}" for ratio in ratios)]
 
 
 def verdicts(standings: Sequence[Standing], goals: Mapping[str, float] = GOALS) -> list[str]:
     """Return the ratios that there are goals for, each with its goal."""
     ratios = {standing.variant: standing.ratio for standing in standings if standing.ratio is not None}
-    separable = {name: ratio for name, ratio in ratios.items() if "_standard" not in name}
+    twins = {name for name in ratios if "_standard" in name and "standard network" in goals}
+    separable = {name: ratio for name, ratio in ratios.items() if name not in twins}
     said = []
     if separable:
         worst = max(separable, key=separable.__getitem__)
         mean = statistics.geometric_mean(separable.values())
         said.append(_verdict("geometric mean", mean, goals, f"over {len(separable)} networks"))
         said.append(_verdict("worst", separable[worst], goals, worst))
-    said += [
-        _verdict("standard network", ratio, goals, name) for name, ratio in ratios.items() if name not in separable
-    ]
-    return said
+    return said + [_verdict("standard network", ratios[name], goals, name) for name in ratios if name in twins]
 
 
 def _verdict(name: str, ratio: float, goals: Mapping[str, float], of: str) -> str:

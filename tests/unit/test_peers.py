@@ -21,6 +21,7 @@ from mbench.build import builders
 from mbench.core import dtypes
 from mbench.core.choices import Choices
 from mbench.hardware import targets
+from mbench.measure.numerics import Expected
 from mbench.networks import variants
 
 standings = script("standings")
@@ -32,10 +33,14 @@ runtimes = script("runtimes")
 contest = script("contest")
 peer_rows = script("peer_rows")
 peers = script("peers")
+TITLES = {"mbench": "mbench", "quick": "Quick", "slow": "Slow", "gone": "Gone"}
 PEERS = ("onnx", "onnxruntime", "ai_edge_litert", "flatbuffers")
 """What the tests have; the other peers are installed to compare with them only."""
 EXPECTED = np.linspace(-2, 4, 1000, dtype=np.float32)[None]
-TITLES = {"mbench": "mbench", "quick": "Quick", "slow": "Slow", "gone": "Gone"}
+
+
+def error(output: np.ndarray, expected: np.ndarray) -> float:
+    return float(standings.error((output,), Expected(outputs=(expected,))))
 
 
 def timed(*rounds_s: float, error: float = 1e-6, busy: float = 1.0) -> Any:
@@ -50,8 +55,8 @@ def standing(ours_s: float, variant: str = "mobilenet_v1_0.25_128", **left_out: 
 def test_an_output_is_compared_with_the_largest_value_of_the_expected() -> None:
     off = EXPECTED.copy()
     off[0, 0] += 0.04
-    assert standings.error(EXPECTED, EXPECTED) == 0
-    assert standings.error(off, EXPECTED) == pytest.approx(0.01)
+    assert error(EXPECTED, EXPECTED) == 0
+    assert error(off, EXPECTED) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_an_output_is_compared_with_the_largest_value_of_the_expected() -> None:
     ids=["not finite", "expected is not finite", "shape", "constant"],
 )
 def test_what_cannot_be_compared_is_infinitely_wrong(output: np.ndarray, expected: np.ndarray) -> None:
-    assert standings.error(output, expected) == math.inf
+    assert error(output, expected) == math.inf
 
 
 @pytest.mark.parametrize("error", [1.1e-3, math.inf, math.nan])
@@ -120,9 +125,16 @@ def test_without_a_time_of_mbench_there_is_no_verdict() -> None:
 
 
 def test_the_table_has_medians_in_ms_the_best_peer_and_both_ratios() -> None:
-    heading, row = standings.table([standing(1e-3, gone="not installed")], TITLES, markdown=False).splitlines()
+    other = standings.judge("b", 1, {"gone": timed(1e-3)}, {})
+    heading, row, _ = standings.table([standing(1e-3, gone="died"), other], TITLES, markdown=False).splitlines()
     assert row.split() == ["mobilenet_v1_0.25_128", "1.000", "2.000", "4.000", "-", "Quick", "0.500", "0.500"]
     assert len(heading) == len(row)
+
+
+def test_a_runtime_that_no_network_has_is_no_column() -> None:
+    heading = standings.table([standing(1e-3, gone="not installed")], TITLES, markdown=False).splitlines()[0]
+    assert "Slow" in heading
+    assert "Gone" not in heading
 
 
 def test_the_markdown_table_is_one() -> None:
@@ -207,7 +219,7 @@ def test_float16_is_measured_against_float32_and_passes_by_its_own_tolerance_alo
         output = cases.folded_network(case).half()(torch.from_numpy(case.image()).half()).float().numpy()
     assert (
         dtypes.of("float32").network_tolerance
-        < standings.error(output, case.expected())
+        < standings.error((output,), case.expected())
         < dtypes.of("float16").network_tolerance
     )
 
@@ -260,14 +272,15 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_a_peer_computes_what_pytorch_does_again_and_again(case: Any, name: str) -> None:
     run, read = runtimes.available(gpu=False)[name].load(case)
     for _ in range(3):  # the input is still there
-        output = read(run())
-    assert output.shape == (case.variant.batch, 1000)
-    assert standings.error(output, case.expected()) < 1e-4
+        outputs = read(run())
+    assert [output.shape for output in outputs] == [(case.variant.batch, 1000)]
+    assert standings.error(outputs, case.expected()) < 1e-4
 
 
 @pytest.mark.slow
 def test_another_image_gives_another_output(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cases.Case, "image", lambda self: np.load(self.folder / cases.REFERENCE)["input"] * 1.01)
+    image = case.image() * np.float32(1.01)
+    monkeypatch.setattr(cases.Case, "image", lambda _self: image)
     run, read = runtimes.available(gpu=False)["litert"].load(case)
     assert standings.error(read(run()), case.expected()) > 1e-3
 
