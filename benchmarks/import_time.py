@@ -84,7 +84,12 @@ def _row(name: str, forms: Mapping[str, str], arguments: argparse.Namespace) -> 
     with tempfile.TemporaryDirectory() as output:
         asked = mbench.RunOptions(threads=1, sessions=arguments.sessions, use_tuned=False, output=Path(output))
         record = mbench.run([name, *files], options=asked)
-    return (name, *(f"{each:.2f}" for each in more), "the same" if same else "differ", *_latencies(record)), same
+    return (
+        name,
+        *(f"{each:.2f}" for each in more),
+        "the same" if same else "differ",
+        *_latencies(record, [name, *(file.name for file in files)]),
+    ), same
 
 
 def import_s(sources: Iterable[str], runs: int) -> dict[str, float]:
@@ -112,9 +117,9 @@ def kernels(variant: Variant) -> collections.Counter[tuple[object, ...]]:
     )
 
 
-def _latencies(record: mbench.Record) -> list[str]:
+def _latencies(record: mbench.Record, names: Iterable[str]) -> list[str]:
     found = {result.variant.name: headline.of_result(result) for result in record.results}
-    return [_latency(found.get(variant.name)) for variant in record.variants]
+    return [_latency(found.get(name)) for name in names]
 
 
 def _latency(found: headline.Headline | None) -> str:
