@@ -63,7 +63,8 @@ class GivenNetworks:
         if (shapes or how.inputs is not None) and len(sources) != 1:
             option = "--input-shape" if shapes else "--input"
             raise UsageError(
-                f"{option} is of one file or function, and {len(sources) or 'none'} is given; run each alone"
+                f"{option} is of one file or function, and {len(sources) or 'none'} "
+                f"{'are' if sources else 'is'} given; run each alone"
             )
         imported = {}
         for source in sources:

@@ -11,7 +11,7 @@ from mbench.analysis import pairs
 from mbench.core import units
 from mbench.networks import costs
 from mbench.networks.layers import LayerSpec
-from mbench.terminal.table import add_row, ruled
+from mbench.terminal.table import BrokenName, add_row, ruled, text
 
 
 def layers_table(specs: Sequence[LayerSpec], *, title: str | None = None) -> RenderableType:
@@ -34,12 +34,14 @@ def layers_table(specs: Sequence[LayerSpec], *, title: str | None = None) -> Ren
 def with_bytes(specs: Sequence[LayerSpec], *, title: str) -> RenderableType:
     """Return the same with the bytes of weights and activations, for layers whose names may be long."""
     layers = ruled(title, ("layer", "op"), ("output", "MACs", "params", "weights", "moved"))
+    layers.columns[1].no_wrap = True
     for spec in specs:
         cost = costs.of_layer(spec)
-        add_row(
-            layers, spec.name, spec.op, units.shape(spec.output_shape), units.count(cost.macs),
-            units.count(cost.params), units.data_size(cost.weight_bytes), units.data_size(cost.activation_bytes),
+        cells = (
+            spec.op, units.shape(spec.output_shape), units.count(cost.macs), units.count(cost.params),
+            units.data_size(cost.weight_bytes), units.data_size(cost.activation_bytes),
         )  # fmt: skip
+        layers.add_row(BrokenName(spec.name), *map(text, cells))
     return Group(layers, _split(specs))
 
 

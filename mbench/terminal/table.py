@@ -6,6 +6,7 @@ Text is added as plain `rich.text.Text`, so that nothing in a record is read as 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 from rich.box import Box
@@ -52,6 +53,28 @@ def add_row(table: Table, *cells: str, style: str = "") -> None:
 def text(content: str, *, style: str = "") -> Text:
     """Return plain text; what cannot be printed is escaped."""
     return Text(plain.visible(content), style=style)
+
+
+class BrokenName:
+    """A name that is broken behind its separators where a column is too narrow for it, as rich breaks behind spaces."""
+
+    def __init__(self, name: str) -> None:
+        """Take a name, such as the path of a module."""
+        self._parts = re.findall(r"[^./_]*[./_]+|[^./_]+", plain.visible(name))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return the least width, of its longest part, and the width of all of it."""
+        widths = [cell_len(part) for part in self._parts] or [0]
+        return Measurement(max(widths), sum(widths)).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield it in as few lines as there is room for."""
+        lines = [""]
+        for part in self._parts:
+            if cell_len(lines[-1] + part) > options.max_width and lines[-1]:
+                lines.append("")
+            lines[-1] += part
+        yield Text("\n".join(lines), overflow="fold")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

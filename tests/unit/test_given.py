@@ -111,7 +111,7 @@ def test_shapes_and_inputs_go_to_the_one_file(files: dict[str, Any]) -> None:
     [plan] = files["plans"]
     assert (plan.shapes, plan.inputs) == ({"image": (1, 3, 16, 16), "a=b": (2,)}, Path("in.npz"))
     files["other.onnx"] = {"name": "other"}
-    for asked, said in (((NAME,), "none is given"), (("net.onnx", "other.onnx"), "2 is given")):
+    for asked, said in (((NAME,), "none is given"), (("net.onnx", "other.onnx"), "2 are given")):
         with pytest.raises(UsageError, match=f"--input-shape is of one file or function, and {said}"):
             found(*asked, input_shapes=("image=1",))
         with pytest.raises(UsageError, match="--input is of one file or function"):

@@ -7,7 +7,7 @@ from printed import printed as shown
 from rich.console import Console
 from rich.measure import Measurement
 
-from mbench.terminal.table import Beside, Column, Fitted, add_row, ruled, text
+from mbench.terminal.table import Beside, BrokenName, Column, Fitted, add_row, ruled, text
 
 
 def printed(width: int = 80) -> str:
@@ -31,6 +31,26 @@ def test_a_cell_is_plain_text() -> None:
     said = printed()
     assert "[bold]a" in said
     assert "\x1b" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "expected"),
+    [
+        ("stages.0.0.conv1_1x1.conv", 16, ["stages.0.0.", "conv1_1x1.conv"]),
+        ("stages.0.0.conv1_1x1.conv", 30, ["stages.0.0.conv1_1x1.conv"]),
+        ("/net/block/conv", 6, ["/net/", "block/", "conv"]),
+        ("averylongname.x", 6, ["averyl", "ongnam", "e.", "x"]),
+        ("", 6, []),
+        ("[b]\x1b[31m", 20, ["[b]\\x1b[31m"]),
+    ],
+)
+def test_names_are_broken_behind_separators(name: str, width: int, expected: list[str]) -> None:
+    table = ruled("", (), ())
+    table.add_column(width=width)
+    table.add_row(BrokenName(name))
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(table)
+    assert [line.strip() for line in stream.getvalue().splitlines() if set(line) - set(" -")] == expected
 
 
 # ------------------------------------------------------------------------------------------------- as much as there is
