@@ -48,6 +48,7 @@ class Case:
         arrays: dict[str, Any] = {
             "names": np.array(list(drawn.examples)),
             "reference": np.array([drawn.reference, drawn.reference_dtype]),
+            "resolution": np.array(drawn.reference_resolution),
             **{f"input{place}": array for place, array in enumerate(drawn.examples.values())},
             **{f"output{place}": array for place, array in enumerate(drawn.expected)},
         }
@@ -69,7 +70,10 @@ class Case:
             count = sum(name.startswith("output") for name in kept.files)
             reference, dtype = map(str, kept["reference"])
             return Expected(
-                outputs=tuple(kept[f"output{place}"] for place in range(count)), reference=reference, dtype=dtype
+                outputs=tuple(kept[f"output{place}"] for place in range(count)),
+                reference=reference,
+                dtype=dtype,
+                resolution=float(kept["resolution"]),
             )
 
 

@@ -178,6 +178,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         output_names=architectures.graph(variant).outputs,
         reference=drawn.reference,
         reference_dtype=drawn.reference_dtype,
+        reference_resolution=drawn.reference_resolution,
         files={},
     )
 

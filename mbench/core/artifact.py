@@ -25,6 +25,7 @@ from mbench.core import names, record_migrations, record_rules, regular_files, s
 from mbench.core.errors import BuildError, OutputError, why
 from mbench.core.field_types import (
     MOST_LAYERS,
+    Amount,
     Bytes,
     BytesTable,
     Count,
@@ -123,6 +124,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What computed the expected outputs, for people."""
     reference_dtype: Text = "float32"
     """The type that it computed in."""
+    reference_resolution: Amount = 0.0
+    """What it does not tell apart where outputs are nearly 0, in their unit."""
     files: TextTable
     """SHA-256 by file name."""
 

@@ -28,6 +28,8 @@ class Expected:
     """What computed them, for people."""
     dtype: str = dtypes.DEFAULT
     """The type that it computed in, which may be narrower than the one that is measured."""
+    resolution: float = 0.0
+    """What it does not tell apart where outputs are nearly 0, in their unit: tolerated beside the rest."""
 
     def tolerance(self, asked: float) -> float:
         """Return what is tolerated where `asked` is, of the outputs of a reference that is as exact as its type."""
@@ -44,8 +46,7 @@ def worst(outputs: Sequence[np.ndarray], expected: Expected, tolerance: float) -
         detail = "the reference's output is constant: it would pass whatever the kernels do"
         return _failed(tolerance, detail, expected.reference)
     found = [
-        _compared(output, wanted, tolerance, expected.reference)
-        for output, wanted in zip(outputs, expected.outputs, strict=True)
+        _compared(output, wanted, tolerance, expected) for output, wanted in zip(outputs, expected.outputs, strict=True)
     ]
     place = max(range(len(found)), key=lambda number: _badness(found[number]))
     if found[place].passed or len(found) == 1:
@@ -68,7 +69,8 @@ def _tells(expected: np.ndarray) -> bool:
     return expected.size == 1 or bool((expected != expected.flat[:1]).any())
 
 
-def _compared(output: np.ndarray, expected: np.ndarray, tolerance: float, reference: str) -> Numerics:
+def _compared(output: np.ndarray, expected: np.ndarray, tolerance: float, known: Expected) -> Numerics:
+    reference = known.reference
     if output.shape != expected.shape:
         detail = f"output has shape {units.shape(output.shape)}, the reference's has {units.shape(expected.shape)}"
         return _failed(tolerance, detail, reference)
@@ -80,6 +82,8 @@ def _compared(output: np.ndarray, expected: np.ndarray, tolerance: float, refere
     absolute, relative = _errors(output.astype(np.float64), expected.astype(np.float64))
     if expected.dtype.kind not in "fc":  # of indices and truths, how far apart they are means nothing
         relative = np.count_nonzero(output != expected) / max(expected.size, 1)
+    elif known.resolution and (magnitude := float(np.abs(expected).max(initial=0.0))):
+        tolerance += known.resolution / magnitude
     passed = relative <= tolerance
     return Numerics(
         max_abs_error=absolute,

@@ -171,7 +171,11 @@ def entries(loaded: Artifact) -> tuple[dict[str, tuple[np.ndarray, ...]], Expect
     calibration = np.resize(numbers, CALIBRATION_ELEMENTS)  # again from the start where the network has fewer outputs
     manifest = loaded.manifest
     expected = Expected(
-        outputs=outputs, names=manifest.output_names, reference=manifest.reference, dtype=manifest.reference_dtype
+        outputs=outputs,
+        names=manifest.output_names,
+        reference=manifest.reference,
+        dtype=manifest.reference_dtype,
+        resolution=manifest.reference_resolution,
     )
     return {ENTRY: given, CALIBRATION_ENTRY: (calibration,)}, expected
 

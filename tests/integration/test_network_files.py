@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import io
 import logging
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,10 @@ import torch
 from conftest import require
 from network_files import error, imported, operations, read
 from onnx.backend.test.loader import DATA_DIR
+from running_mbench import TARGET, warm_cache
 from torch import nn
 
+import mbench
 from mbench.networks import folding, layers, torch_network
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -99,6 +102,47 @@ def test_files_that_others_publish(file: str) -> None:
     got = torch_network.run(found.graph, found.parameters, {name: torch.from_numpy(image)})
     for want, have in zip(expected, got, strict=True):
         np.testing.assert_allclose(have.numpy(), want, rtol=1e-3, atol=1e-4)
+
+
+DEPLOYED: dict[str, Callable[[], nn.Module]] = {
+    **{
+        name: lambda name=name: getattr(published_modules.libraries()[0], name)()  # type: ignore[misc]
+        for name in ("resnet18", "squeezenet1_1", "shufflenet_v2_x0_5")
+    },
+    **{
+        name: lambda name=name: published_modules.libraries()[1].create_model(name)  # type: ignore[misc]
+        for name in ("efficientnet_b0", "ghostnet_100", "repvgg_a0", "lcnet_100", "mobilevit_xxs", "convnext_femto")
+    },
+}
+
+
+@pytest.mark.slow
+def test_networks_that_are_deployed_are_built_and_right(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracles: ONNX Runtime on each file, and torch's own count of multiply-adds."""
+    shutil.copytree(warm_cache(tmp_path_factory.getbasetemp()) / "calibrations", tmp_path / "cache" / "calibrations")
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    networks, macs = [], {}
+    for name, make in DEPLOYED.items():
+        file = tmp_path / f"{name}.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = published_modules.alive(make, _SIDE)
+            torch.onnx.export(module, (published_modules.image(_SIDE),), str(file), dynamo=False)
+        networks.append(mbench.Network.from_onnx(file))
+        [macs[name]], _ = published_modules.counted(make, _SIDE)
+    networks += [mbench.Network.from_onnx(installed(file), input_shapes=shapes) for file, shapes in FILES.items()]
+    asked = mbench.RunOptions(quick=True, repeat=3, threads=2, use_tuned=False, output=tmp_path / "out")
+    record = mbench.run(networks, target=TARGET, options=asked)
+    assert record.failures == ()
+    assert len(record.results) == len(DEPLOYED) + len(FILES)
+    for result in record.results:
+        assert result.numerics is not None
+        assert result.numerics.passed, result.numerics
+        assert result.artifact.fallbacks.keys() <= {"softmax"}, result.variant.name  # a detector's, over channels
+    found = {result.variant.name: sum(layer.macs for layer in result.layers) for result in record.results}
+    assert {name: found[name] for name in macs} == macs
 
 
 LIGHT = [

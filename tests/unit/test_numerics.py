@@ -132,6 +132,17 @@ def test_a_reference_is_as_exact_as_the_type_that_it_computed_in() -> None:
     assert not numerics.worst([EXPECTED * np.float32(1.1)], half, TOLERANCE).passed
 
 
+def test_what_a_reference_does_not_tell_apart_is_tolerated_and_no_more() -> None:
+    small = EXPECTED * np.float32(1e-6 / np.abs(EXPECTED).max())
+    known = Expected(outputs=(small,), resolution=1e-8)
+    near, far = small + np.float32(0.9e-8), small + np.float32(1.2e-8)
+    seen = numerics.worst([near], known, TOLERANCE)
+    assert seen.passed
+    assert seen.tolerance == pytest.approx(TOLERANCE + 0.01)
+    assert not numerics.worst([near], Expected(outputs=(small,)), TOLERANCE).passed
+    assert not numerics.worst([far], known, TOLERANCE).passed
+
+
 def test_a_single_number_is_compared_as_it_is() -> None:
     two, more = (np.array([[number]], "float32") for number in (2.0, 2.1))
     assert numerics.compare(two.copy(), two, TOLERANCE).passed

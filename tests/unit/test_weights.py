@@ -11,14 +11,17 @@ from pathlib import Path
 import imported_networks as networks
 import msgspec
 import numpy as np
+import onnxruntime
 import psutil
 import pytest
 import torch
+from onnx import TensorProto, helper
 
 from mbench.core.children import Died
 from mbench.core.records import Variant
 from mbench.networks import architectures, folding, torch_network, variants, weights
 from mbench.networks import graph as graphs
+from mbench.networks.graph_builder import GraphBuilder
 
 VARIANT = variants.parse("mobilenet_v1_0.25_32")
 
@@ -122,6 +125,30 @@ def test_a_process_that_may_start_none_draws_them_itself(monkeypatch: pytest.Mon
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Variant:
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
     return networks.kept()
+
+
+def one_operator(kind: str, x: np.ndarray) -> np.ndarray:
+    """Return what ONNX Runtime's operator of that name gives."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, x.shape) for name in "xy"]
+    graph = helper.make_graph([helper.make_node(kind, ["x"], ["y"])], "one", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def test_a_runtime_tells_apart_what_its_functions_do(own: Variant) -> None:
+    """Oracle: ONNX Runtime's sigmoid and tanh beside numpy's in float64."""
+    assert weights.draw(own).reference_resolution == 0.0
+    for op, kind in (("sigmoid", "Sigmoid"), ("tanh", "Tanh")):
+        builder = GraphBuilder()
+        x = builder.convolution("conv", builder.input("image", (1, 3, 8, 8)), 4, norm=None)
+        y = builder.add("slice", "part", builder.add(op, "bounded", x), axis=1, begin=1, end=3)
+        graph = builder.graph(builder.add("reshape", "flat", y, shape=(1, 128)))
+        resolution = weights.draw(networks.kept(graph)).reference_resolution
+        points = np.linspace(-40, 40, 100_001).astype(np.float32)
+        found = one_operator(kind, points).astype(np.float64)
+        exact = {"sigmoid": 1 / (1 + np.exp(-points.astype(np.float64))), "tanh": np.tanh(points.astype(np.float64))}
+        assert np.abs(found - exact[op]).max() < resolution < 1e-6
 
 
 def test_those_of_an_imported_network_are_the_files_own(own: Variant) -> None:
