@@ -249,6 +249,18 @@ def test_p_is_scipys_where_no_two_ranks_are_shared(values: list[float]) -> None:
     )
 
 
+@given(st.lists(st.sampled_from([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0]), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=40)
+def test_p_is_scipys_where_ranks_are_shared(values: list[float]) -> None:
+    assert stats.signed_rank_p(values, 0.0) == pytest.approx(
+        scipy.stats.wilcoxon(values, alternative="greater", method="exact").pvalue
+    )
+
+
+def test_p_of_what_is_no_number_is_none() -> None:
+    assert math.isnan(stats.signed_rank_p([1.0, math.nan, 2.0], 0.0))
+
+
 @given(st.floats(-0.5, 0.5), st.integers(1, 60))
 @settings(deadline=None)
 def test_differences_that_all_equal_the_margin_are_never_significant(margin: float, count: int) -> None:
