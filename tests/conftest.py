@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import re
 import signal
@@ -33,6 +34,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker("no_cover")
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while tests are imported: nearly all that is made then stays until the end."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported and collected out of all later collections of garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def require(condition: object, reason: str) -> None:
