@@ -162,9 +162,16 @@ def test_reading_results_imports_nothing_slow() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_noise_leaves_scipy_stats_alone() -> None:
+@pytest.mark.parametrize("freedom", [*range(1, 40), 99, 100, 999, 1000])
+def test_quantiles_of_students_distribution_are_scipys(freedom: int) -> None:
+    for share in (0.6, 0.95, 0.99, 0.9995):
+        found = stats.student_quantile(freedom, share)
+        assert found == pytest.approx(scipy.stats.t.ppf(share, freedom), rel=1e-9)
+
+
+def test_noise_and_a_test_leave_scipy_alone() -> None:
     code = "import sys; from mbench.core import stats; stats.noise([1, 2, 3], [1, 2, 4], 1)\n"
-    code += "print('scipy.stats' in sys.modules)"
+    code += "stats.signed_rank_p([1.0, 2.0], 0.0); print('scipy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
