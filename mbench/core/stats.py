@@ -1,7 +1,7 @@
 """Estimates over raw samples: median, quantiles, the noise of an A/A pair. Pure functions of numbers.
 
-Not here: reading records, units, verdicts. scipy, which knows all of this, takes 0.25 s to import (`scipy.special`; more
-for `scipy.stats`), half of what `mbench show` takes, and 2 ms for each test of a few numbers; tests compare with it.
+Not here: reading records, units, verdicts. scipy, which knows all of this, takes 0.25 s to import (`scipy.special`;
+`scipy.stats` takes more), which was half of `mbench show`, and 2 ms for a test of a few numbers. Tests compare with it.
 """
 
 from __future__ import annotations
