@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import click
@@ -36,16 +36,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("no_cover")
 
 
-def pytest_collection() -> None:
-    """Collect no garbage while tests are imported: nearly all that is made then stays until the end."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while tests are imported, and none of that later: nearly all of it stays until the end."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    """Leave what is imported and collected out of all later collections of garbage."""
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+    try:
+        found = yield
+        gc.collect()
+        gc.freeze()
+    finally:
+        gc.enable()
+    return found
 
 
 def require(condition: object, reason: str) -> None:
