@@ -34,7 +34,8 @@ def console(*, stderr: bool = False) -> Console:
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             """Yield what is printed; whatever it is of, nothing in it is a terminal's code."""
             for segment in super().render(renderable, options):
-                yield segment if segment.control else Segment(plain.visible(segment.text), segment.style)
+                usual = segment.control or segment.text.isprintable()
+                yield segment if usual else Segment(plain.visible(segment.text), segment.style)
 
     return Plain(file=stream, width=width, highlight=False, markup=False, emoji=False)
 

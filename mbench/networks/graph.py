@@ -161,9 +161,11 @@ class Graph:
                 name = names[name]
             return name
 
-        nodes = [
-            dataclasses.replace(new, inputs=tuple(map(last, new.inputs))) for node in self.nodes for new in change(node)
-        ]
+        def read_anew(node: Node) -> Node:
+            inputs = tuple(map(last, node.inputs))
+            return node if inputs == node.inputs else dataclasses.replace(node, inputs=inputs)
+
+        nodes = [read_anew(new) for node in self.nodes for new in change(node)]
         return _needed(self.inputs, {**self.parameters, **(parameters or {})}, nodes, tuple(map(last, self.outputs)))
 
 

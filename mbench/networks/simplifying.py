@@ -62,6 +62,8 @@ def _new_name(graph: Graph, name: str) -> str:
 # ----------------------------------------------------------------------------------------------------------------- pads
 def _without_pads(graph: Graph) -> Graph:
     """Return a graph in which padding is done by the convolution or pool that reads it."""
+    if not any(node.op == "pad" for node in graph.nodes):
+        return graph
 
     def change(node: Node) -> tuple[Node, ...]:
         pad = graph.by_name.get(node.inputs[0]) if node.inputs else None
@@ -97,9 +99,11 @@ def _pads_itself(node: Node, pad: Mapping[str, Any]) -> bool:
 # ---------------------------------------------------------------------------------------------------------------- pools
 def _with_pools(graph: Graph) -> Graph:
     """Return a graph in which a mean over an image is a pool, and what reduces an image is an image before a view."""
+    if not any(map(_reduces, graph.nodes)):
+        return graph
 
     def change(node: Node) -> tuple[Node, ...]:
-        if not (node.op.startswith("reduce_") or node.op in ("argmax", "argmin")):
+        if not _reduces(node):
             return (node,)
         source = graph.shape(node.inputs[0])
         axes = axes_of({"axes": node.attributes.get("axes", (node.attributes.get("axis"),))}, len(source))
@@ -116,6 +120,10 @@ def _with_pools(graph: Graph) -> Graph:
         return (image, view)
 
     return graph.rewritten(change)
+
+
+def _reduces(node: Node) -> bool:
+    return node.op.startswith("reduce_") or node.op in ("argmax", "argmin")
 
 
 # ---------------------------------------------------------------------------------------------------------------- moves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import network_cases as networks
@@ -54,6 +55,11 @@ def test_a_large_value_late_uses_the_place_of_small_ones() -> None:
     assert arena.shared([small, middle, large]) == ((large, small), (middle,))
 
 
+GROWING = "mobilenet_v2_0.5_64"
+"""A network whose values are of many sizes."""
+
+
+@functools.cache
 def planned(name: str, *, replanned: bool) -> tuple[networks.Network, tvm.IRModule]:
     lowered = networks.lowered(variants.parse(name))
     target = codegen.tvm_target(TARGET, linker.HOST_TRIPLE)
@@ -65,9 +71,8 @@ def planned(name: str, *, replanned: bool) -> tuple[networks.Network, tvm.IRModu
 
 
 def test_a_network_that_grows_and_shrinks_takes_fewer_bytes_and_computes_the_same() -> None:
-    name = "mobilenet_v2_1.0_96"
-    _, before = planned(name, replanned=False)
-    lowered, after = planned(name, replanned=True)
+    _, before = planned(GROWING, replanned=False)
+    lowered, after = planned(GROWING, replanned=True)
     assert memory.arena_bytes(after) < 0.9 * memory.arena_bytes(before)
     target = codegen.tvm_target(TARGET, linker.HOST_TRIPLE)
     machine = relax.VirtualMachine(codegen.generate(after, target), tvm.cpu())
@@ -77,7 +82,7 @@ def test_a_network_that_grows_and_shrinks_takes_fewer_bytes_and_computes_the_sam
 
 def test_residuals_live_until_they_are_added() -> None:
     """A value that two layers read is alive up to the second of them."""
-    _, program = planned("mobilenet_v2_1.0_96", replanned=False)
+    _, program = planned(GROWING, replanned=False)
     spans = [each.last - each.first for each in arena.lifetimes(program["main"])]
     assert max(spans) > 2 * min(spans)
 

@@ -75,7 +75,7 @@ def norms(draw: st.DrawFn) -> Norm:
     )  # fmt: skip
 
 
-@kernels.repeatable(30)
+@kernels.repeatable(20)
 @given(data=st.data(), norm=norms(), machine=kernels.machines())
 def test_norms_are_what_torch_computes(data: st.DataObject, norm: Norm, machine: KernelMachine) -> None:
     offered = list(cpu.RULES[RULE].candidates(Kernel(norm.function()), machine))

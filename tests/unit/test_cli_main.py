@@ -16,6 +16,7 @@ from conftest import Mbench, Outcome, assert_one_line, require
 from mbench.cli import main
 
 DEVICE_COMMANDS = tuple(f"device {name}" for name in ("serve", "add", "list", "remove"))
+ONE_NETWORK = "variants mobilenet_v1_1.0_224"
 COMMANDS = ("", *(str(command.name) for command in main.COMMANDS), *DEVICE_COMMANDS)
 
 
@@ -118,7 +119,7 @@ def test_help_fits_80_columns(run: Mbench) -> None:
 
 
 def test_a_reader_that_goes_away() -> None:
-    for command in ("variants", "variants --json", "schema", "targets", "--help", "doctor"):
+    for command in ("variants", f"{ONE_NETWORK} --json", "schema", "targets", "--help", "doctor"):
         reading, writing = os.pipe()
         os.close(reading)
         done = started(*command.split(), stdout=writing)
@@ -136,7 +137,7 @@ def test_a_reader_that_takes_one_line() -> None:
 
 def test_standard_output_is_full() -> None:
     require(Path("/dev/full").exists(), "/dev/full")
-    for command in ("variants", "variants --json", "schema"):
+    for command in (ONE_NETWORK, f"{ONE_NETWORK} --json", "schema"):
         with Path("/dev/full").open("w") as full:
             done = started(*command.split(), stdout=full)
         assert_one_line(Outcome(done.returncode, "", done.stderr), "standard output", "No space left", code=4)

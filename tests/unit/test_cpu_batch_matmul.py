@@ -36,7 +36,7 @@ def products(draw: st.DrawFn) -> Product:
     )
 
 
-@kernels.repeatable(24)
+@kernels.repeatable(16)
 @given(data=st.data(), layer=products(), machine=kernels.machines())
 def test_products_are_what_torch_computes(data: st.DataObject, layer: Product, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)

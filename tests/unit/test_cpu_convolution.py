@@ -35,13 +35,13 @@ def convolutions(draw: st.DrawFn, *, channels_last: bool) -> Conv:
     )
 
 
-@kernels.repeatable(24)
+@kernels.repeatable(16)
 @given(data=st.data(), layer=convolutions(channels_last=True), machine=kernels.machines())
 def test_convolutions_are_what_torch_computes(data: st.DataObject, layer: Conv, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)
 
 
-@kernels.repeatable(16)
+@kernels.repeatable(12)
 @given(data=st.data(), layer=convolutions(channels_last=False), machine=kernels.machines())
 def test_images_are_convolved_as_they_come(data: st.DataObject, layer: Conv, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)
@@ -172,7 +172,7 @@ def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> 
 
 
 # ----------------------------------------------------------------------------------------------------------- candidates
-@kernels.repeatable(60)
+@kernels.repeatable(40)
 @given(layer=convolutions(channels_last=True), machine=kernels.machines())
 def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: KernelMachine) -> None:
     offered = kernels.candidates(RULE, layer, machine)

@@ -124,7 +124,7 @@ def problem(name: str, shape: Shape, plan: KernelPlan, dtype: str = "float32") -
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), kernels.channels())
 
 
-@kernels.repeatable(60)
+@kernels.repeatable(40)
 @given(name=st.sampled_from(sorted(MOVES)), shape=shapes, machine=kernels.machines())
 def test_each_element_is_what_torch_makes_of_it(name: str, shape: Shape, machine: KernelMachine) -> None:
     scheduled = schedule(function_of(name, shape), machine)

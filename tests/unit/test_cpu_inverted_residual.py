@@ -48,7 +48,7 @@ def residuals(draw: st.DrawFn) -> Residual:
     )
 
 
-@kernels.repeatable(24)
+@kernels.repeatable(16)
 @given(data=st.data(), block=residuals(), machine=st.sampled_from(sorted(X86)))
 def test_inverted_residuals_are_what_torch_computes(data: st.DataObject, block: Residual, machine: str) -> None:
     parameters = dict(data.draw(st.sampled_from(fused_cases.candidates(block, X86[machine])), label="candidate"))

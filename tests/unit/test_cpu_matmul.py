@@ -42,7 +42,7 @@ def dense(draw: st.DrawFn) -> Dense:
     )
 
 
-@kernels.repeatable(24)
+@kernels.repeatable(16)
 @given(data=st.data(), layer=pointwise(), machine=kernels.machines())
 def test_pointwise_convolutions_are_what_torch_computes(
     data: st.DataObject, layer: Conv, machine: KernelMachine
@@ -98,7 +98,7 @@ def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> 
 
 
 # ----------------------------------------------------------------------------------------------------------- candidates
-@kernels.repeatable(60)
+@kernels.repeatable(40)
 @given(layer=pointwise(), machine=kernels.machines())
 def test_candidates_fit_the_registers_and_the_layer(layer: Conv, machine: KernelMachine) -> None:
     offered = kernels.candidates(RULE, layer, machine)

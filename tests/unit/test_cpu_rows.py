@@ -97,7 +97,7 @@ def problem(case: Case, plan: KernelPlan) -> str | None:
     return f"{wrong.sum()} of {wrong.size}: {np.abs(output - expected).max()}" if wrong.any() else None
 
 
-@kernels.repeatable(24)
+@kernels.repeatable(16)
 @given(kind=st.sampled_from(sorted(KINDS)), shape=shapes, machine=kernels.machines())
 def test_rows_are_what_torch_computes(kind: str, shape: tuple[int, ...], machine: KernelMachine) -> None:
     case = KINDS[kind](shape)

@@ -44,7 +44,7 @@ def pools(draw: st.DrawFn) -> WindowPool:
     )
 
 
-@kernels.repeatable(24)
+@kernels.repeatable(16)
 @given(data=st.data(), layer=pools(), machine=kernels.machines())
 def test_pools_are_what_torch_computes(data: st.DataObject, layer: WindowPool, machine: KernelMachine) -> None:
     kernels.check_any(data, RULE, layer, machine)

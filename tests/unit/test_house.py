@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import functools
 import shutil
 import subprocess
 import sys
@@ -150,14 +151,18 @@ def untested(modules: Collection[str], tests: Mapping[str, Collection[str]]) -> 
     return [each for each in modules if not named_after(each, modules, tests) and not each.startswith(listed)]
 
 
-TESTS = {
-    path.relative_to(ROOT / "tests").as_posix(): imported(tree(path)) for path in (ROOT / "tests").rglob("test_*.py")
-}
+@functools.cache
+def imports_of_tests() -> dict[str, set[str]]:
+    """Return the modules that each test imports: read when it is asked for, not by each worker."""
+    folder = ROOT / "tests"
+    return {path.relative_to(folder).as_posix(): imported(tree(path)) for path in folder.rglob("test_*.py")}
+
+
 TESTED = [path.relative_to(PACKAGE).as_posix() for path in MODULES if path.stem not in ("__init__", "__main__")]
 
 
 def test_the_tests_of_a_module_are_found_by_its_name() -> None:
-    assert untested(TESTED, TESTS) == []
+    assert untested(TESTED, imports_of_tests()) == []
 
 
 NEW = "core/new.py"
@@ -202,12 +207,12 @@ def test():
 @pytest.mark.parametrize("module", TESTED_ELSEWHERE)
 def test_what_is_listed_is_there_and_is_not_found_by_name(module: str) -> None:
     test, reason = TESTED_ELSEWHERE[module]
-    assert test in TESTS
+    assert test in imports_of_tests()
     assert reason
     inside = [each for each in TESTED if each.startswith(module)]
     assert inside
     if not module.endswith("/"):
-        assert named_after(module, TESTED, TESTS) == [], "leave it out of the list"
+        assert named_after(module, TESTED, imports_of_tests()) == [], "leave it out of the list"
 
 
 def contracts(folder: Path) -> subprocess.CompletedProcess[str]:

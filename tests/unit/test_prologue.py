@@ -50,7 +50,7 @@ def gated(draw: st.DrawFn) -> Gated:
     )
 
 
-@kernels.repeatable(24)
+@kernels.repeatable(16)
 @given(data=st.data(), case=gated(), machine=kernels.machines())
 def test_what_comes_before_a_product_is_what_torch_computes(
     data: st.DataObject, case: Gated, machine: KernelMachine

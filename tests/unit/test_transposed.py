@@ -42,7 +42,7 @@ def layers(draw: st.DrawFn) -> Transposed:
     return dataclasses.replace(layer, padding=padding)  # type: ignore[arg-type]
 
 
-@kernels.repeatable(30)
+@kernels.repeatable(20)
 @given(data=st.data(), layer=layers(), machine=kernels.machines())
 def test_transposed_convolutions_are_what_torch_computes(
     data: st.DataObject, layer: Transposed, machine: KernelMachine
@@ -50,7 +50,7 @@ def test_transposed_convolutions_are_what_torch_computes(
     kernels.check_any(data, RULE, layer, machine)
 
 
-@kernels.repeatable(15)
+@kernels.repeatable(10)
 @given(layer=layers())
 def test_as_it_is_written_it_is_what_torch_computes(layer: Transposed) -> None:
     arrays = kernels.drawn(layer)
@@ -58,7 +58,7 @@ def test_as_it_is_written_it_is_what_torch_computes(layer: Transposed) -> None:
     assert kernels.wrong(layer, output, arrays) is None
 
 
-@kernels.repeatable(30)
+@kernels.repeatable(20)
 @given(layer=layers())
 def test_it_is_read_off_its_blocks(layer: Transposed) -> None:
     kernel = Kernel(layer.function())

@@ -31,7 +31,7 @@ from mbench.core.choices import METASCHEDULE, Choice, Prefer
 
 def schedule(function: tirx.PrimFunc, machine: KernelMachine, choices: Mapping[str, Choice] | None = None) -> Scheduled:
     """Schedule one kernel: as it was tuned, else by the first rule that takes it."""
-    choice = (choices or {}).get(signature(Kernel(function)) or "")
+    choice = choices.get(signature(Kernel(function)) or "") if choices else None
     if choice is None:
         return _by_rule(function, machine)
     try:
@@ -86,21 +86,21 @@ def _as_tuned(function: tirx.PrimFunc, machine: KernelMachine, choice: Choice) -
 def _by_rule(function: tirx.PrimFunc, machine: KernelMachine, without: str | None = None) -> Scheduled:
     rules, fallback = rules_for(machine)
     refused = []
+    kernel = Kernel(function)  # to read; a rule that builds has one of its own, which it may have half changed
     for name, rule in rules.items():
         if name == without or not rule.knows(function):
             continue
-        kernel = Kernel(function)
         parameters = next(iter(rule.offers(kernel, machine)), None) if rule.by_default(kernel, machine) else None
         if parameters is None:
             continue
         try:
-            plan = rule.build(kernel, machine, parameters)
+            plan = rule.build(Kernel(function), machine, parameters)
         except ScheduleError as error:  # TVM refused a step: the kernel is not of the shape that the rule is for
             refused.append(f"{name}: {_first_line(error)}")
             continue
         if plan is not None:
             return Scheduled(plan=plan, rule=name, parameters=parameters)
-    reason = "; ".join(refused) or f"no rule is for blocks {', '.join(Kernel(function).blocks)}"
+    reason = "; ".join(refused) or f"no rule is for blocks {', '.join(kernel.blocks)}"
     return Scheduled(plan=_as_fallback(function, machine, fallback), rule=FALLBACK, reason=reason)
 
 
