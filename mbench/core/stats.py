@@ -1,14 +1,13 @@
 """Estimates over raw samples: median, quantiles, the noise of an A/A pair. Pure functions of numbers.
 
-Not here: reading records, units, verdicts. scipy, which knows all of this, takes 0.25 s to import (`scipy.special`;
-`scipy.stats` takes more), which was half of `mbench show`, and 2 ms for a test of a few numbers. Tests compare with it.
+Not here: reading records, units, verdicts. scipy is imported inside the functions that need it: `scipy.special` takes
+0.2 s to import and `scipy.stats` more, and most commands need neither.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -16,8 +15,6 @@ from collections.abc import Sequence
 FALSE_ALARM_RATE = 0.01
 POWER = 0.95
 MIN_PAIRS = 3
-_MOST_STEPS, _NEAR = 100, 1e-12
-"""Of Newton's method: steps, and the last one relative to what was found."""
 MOST_LOG = 50.0
 """Of a change: beyond, a number is only an overflow."""
 VISIBLE_IN_NORMAL_SDS = sum(map(statistics.NormalDist().inv_cdf, (1 - FALSE_ALARM_RATE, POWER)))
@@ -195,47 +192,11 @@ def noise(first: Sequence[float], twin: Sequence[float], block: int) -> Noise | 
     )
 
 
-@functools.lru_cache(maxsize=1000)
 def _visible_in_sds(pairs: int) -> float:
-    quantiles = (student_quantile(pairs - 1, share) for share in (1 - FALSE_ALARM_RATE, POWER))
-    return sum(quantiles) / math.sqrt(pairs)
+    from scipy.special import stdtrit
 
-
-def student_quantile(freedom: int, share: float) -> float:
-    """Return what a share of Student's distribution lies below.
-
-    Args:
-        freedom: whole degrees of freedom, from 1 on.
-        share: above one half and below 1.
-
-    From the normal distribution's quantile on, Newton's steps come nearer from below: the share is concave there.
-    """
-    log_peak = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi * freedom) / 2
-    found = statistics.NormalDist().inv_cdf(share)
-    for _ in range(_MOST_STEPS):
-        density = math.exp(log_peak - (freedom + 1) / 2 * math.log1p(found**2 / freedom))
-        step = (share - _student_share(freedom, found)) / density
-        found += step
-        if abs(step) <= _NEAR * found:
-            break
-    return found
-
-
-def _student_share(freedom: int, value: float) -> float:
-    """Return the share of Student's distribution below a value above 0.
-
-    Source: Abramowitz and Stegun, 26.7.3 and 26.7.4.
-    """
-    angle = math.atan(value / math.sqrt(freedom))
-    cosine, odd = math.cos(angle), freedom % 2
-    term = cosine if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for factor in range(2 + odd, freedom - 1, 2):
-        term *= cosine**2 * (factor - 1) / factor
-        total += term
-    total *= math.sin(angle)
-    between = 2 / math.pi * (angle + total) if odd else total
-    return (1 + between) / 2
+    freedom = pairs - 1
+    return float(stdtrit(freedom, 1 - FALSE_ALARM_RATE) + stdtrit(freedom, POWER)) / math.sqrt(pairs)
 
 
 def _block_medians(samples: Sequence[float], block: int) -> list[float]:
@@ -273,24 +234,18 @@ def signed_rank_interval(differences: Sequence[float], confidence: float) -> tup
 def signed_rank_p(differences: Sequence[float], margin: float) -> float:
     """Return the p of the hypothesis that the centre of paired differences is at most `margin`: Wilcoxon, exact.
 
-    Differences that equal the margin speak for the hypothesis. Where differences are as large as each other, a sum of
-    ranks that is no whole number is rounded down, as scipy does.
+    Differences that equal the margin speak for the hypothesis.
 
     Raises:
         ValueError: there are no differences.
     """
     if not differences:
         raise ValueError("no differences; a test needs at least one")
-    above = sorted((difference - margin for difference in differences), key=abs)
-    if any(map(math.isnan, above)):
-        return math.nan
-    twice_positive = first = 0
-    for _, group in itertools.groupby(above, key=abs):
-        values = list(group)
-        last = first + len(values)
-        twice_positive += (first + 1 + last) * sum(value > 0 for value in values)  # all have the mean of their ranks
-        first = last
-    return _tails(len(above))[twice_positive // 2]
+    from scipy.stats import wilcoxon
+
+    above = [difference - margin for difference in differences]
+    tiny = min((abs(value) for value in above if value), default=1.0) / 2
+    return float(wilcoxon([value or -tiny for value in above], alternative="greater", method="exact").pvalue)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -315,31 +270,16 @@ def _walsh_averages(values: Sequence[float]) -> list[float]:
     return [(values[i] + values[j]) / 2 for i in range(len(values)) for j in range(i, len(values))]
 
 
-@functools.lru_cache(maxsize=1000)
 def _outside(count: int, tail: float) -> int:
     """Return how many of the smallest Walsh averages lie outside of the interval's lower limit, that one included."""
-    total, below = 2**count, 0
-    for value, number in enumerate(_ways(count)):
-        below += number
-        if below / total > tail:
-            return value
-    return 0
-
-
-@functools.lru_cache(maxsize=100)
-def _tails(count: int) -> tuple[float, ...]:
-    """Return the probability of each sum of positive ranks, or of a larger one."""
-    larger = list(itertools.accumulate(reversed(_ways(count))))
-    return tuple(number / 2**count for number in reversed(larger))
-
-
-@functools.lru_cache(maxsize=100)
-def _ways(count: int) -> tuple[int, ...]:
-    """Return in how many ways some of the ranks 1 to `count` sum up to each value."""
-    ways = [1]
-    for rank in range(1, count + 1):
+    ways, total, below = [1], 2**count, 0
+    for rank in range(1, count + 1):  # in how many ways ranks sum up to each value
         longer = [*ways, *([0] * rank)]
         for value, number in enumerate(ways):
             longer[value + rank] += number
         ways = longer
-    return tuple(ways)
+    for value, number in enumerate(ways):
+        below += number
+        if below / total > tail:
+            return value
+    return 0
