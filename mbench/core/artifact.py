@@ -125,7 +125,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reference_dtype: Text = "float32"
     """The type that it computed in."""
     reference_resolution: Amount = 0.0
-    """What it does not tell apart where outputs are nearly 0, in their unit."""
+    """What it does not distinguish where outputs are nearly 0, in their unit."""
     files: TextTable
     """SHA-256 by file name."""
 

@@ -54,6 +54,10 @@ def _rounded(value: Any) -> Any:
     return value
 
 
+_NETWORKS = (".onnx", ".pt2")
+"""Endings of files that hold networks."""
+
+
 class _Head(msgspec.Struct):
     """What shows whether a document is a record, and of which version."""
 
@@ -76,6 +80,8 @@ def decode(data: bytes, *, source: str) -> Record:
         found = _decoded(data, version, minor)
         strict_json.refuse_repeated_keys(data)
     except strict_json.NotJsonError as error:
+        if source.lower().endswith(_NETWORKS):
+            raise RecordError(f"{source} is a network, not a record; 'mbench run {source}' makes its record") from error
         raise RecordError(f"{source}: not a whole JSON document ({error}); is it truncated?") from error
     except strict_json.MisfitError as error:
         raise RecordError(f"{source}: not a valid record: {error}") from error

@@ -22,7 +22,7 @@ def of_layer(match: Match, base: Result, head: Result, ratio: float | None) -> t
         head: likewise.
         ratio: of the latencies, head over base; None: not timed.
     """
-    found = (*_schedules(match, base, head), *_counts(match), *_bytes(match))
+    found = (*_shapes(match), *_schedules(match, base, head), *_counts(match), *_bytes(match))
     if found or ratio is None or abs(ratio - 1) < _MOVED:
         return found
     word = "slower" if ratio > 1 else "quicker"
@@ -46,6 +46,20 @@ def of_network(base: Result, head: Result) -> tuple[str, ...]:
     if base.artifact.digest == head.artifact.digest:
         return ("both are the same build",)
     return ()
+
+
+def _shapes(match: Match) -> Iterator[str]:
+    """What the user changed in a layer comes first: it explains the rest."""
+    if len(match.base) != 1 or len(match.head) != 1:
+        return
+    before, after = match.base[0], match.head[0]
+    for word, field, shown in (
+        ("kernel", "kernel_size", units.shape), ("stride", "stride", units.sides), ("groups", "groups", str),
+        ("input", "input_shape", units.shape), ("output", "output_shape", units.shape),
+    ):  # fmt: skip
+        was, now = getattr(before, field), getattr(after, field)
+        if was != now:
+            yield f"{word} {shown(was) if was else 'none'} → {shown(now) if now else 'none'}"
 
 
 def _schedules(match: Match, base: Result, head: Result) -> Iterator[str]:

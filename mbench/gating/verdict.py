@@ -156,7 +156,8 @@ def _with_causes(finding: Finding, base: Given, head: Given, matched: dict[str, 
         return finding
     ours, theirs = (_result(given, finding.variant) for given in (base, head))
     match = next((each for each in matched[finding.variant] if each.name == finding.layer), None)
-    timed = finding.ratio if finding.metric == "latency" else None
+    certain = finding.metric == "latency" and finding.outcome in ("regressed", "improved")
+    timed = finding.ratio if certain else None
     found = causes.of_layer(match, ours, theirs, timed) if match else causes.of_network(ours, theirs)
     return msgspec.structs.replace(finding, causes=found)
 

@@ -29,7 +29,7 @@ class Expected:
     dtype: str = dtypes.DEFAULT
     """The type that it computed in, which may be narrower than the one that is measured."""
     resolution: float = 0.0
-    """What it does not tell apart where outputs are nearly 0, in their unit: tolerated beside the rest."""
+    """What it does not distinguish where outputs are nearly 0, in their unit: tolerated beside the rest."""
 
     def tolerance(self, asked: float) -> float:
         """Return what is tolerated where `asked` is, of the outputs of a reference that is as exact as its type."""

@@ -1,7 +1,8 @@
 """What a layer costs by its shape alone: multiply-adds, parameters, bytes. No torch, no measurement.
 
 `params` are the weights of convolutions and of the fully connected layer, as the paper counts them (arXiv:1704.04861,
-table 2): no biases, no BatchNorm. `biases` are what inference adds to that once BatchNorm is folded.
+table 2): no biases, no BatchNorm, and those that several layers read at the first of them alone. `biases` are what
+inference adds to that once BatchNorm is folded.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def of_layer(spec: LayerSpec, dtype: str = dtypes.DEFAULT) -> Costs:
     width, bias_width = dtypes.of(dtype).bytes, dtypes.of(dtypes.of(dtype).accumulator).bytes
     return Costs(
         macs=spec.macs,
-        params=spec.params,
+        params=spec.params - spec.known_params,
         biases=spec.biases,
         weight_bytes=spec.params * width + spec.biases * bias_width,
         activation_bytes=spec.activation_elements * width + spec.other_bytes,

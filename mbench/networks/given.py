@@ -73,6 +73,11 @@ class GivenNetworks:
             if (said := front_ends.runs(source)) is not None:
                 self.notes += (f"{source}: {said}; it was done once, in a process of its own",)
         self._items = [imported.get(item, item) if isinstance(item, str) else item for item in self._items]
+        self.notes += tuple(
+            f"{item.name}: it computes in {' and '.join(types)}; it is measured in the type of the run"
+            for item in self._items
+            if isinstance(item, Network) and (types := item.other_types)
+        )
         self._names = _distinct([item for item in self._items if isinstance(item, Network)])
 
     def _sorted(self, given: Iterable[AnyNetwork]) -> list[str]:

@@ -221,6 +221,15 @@ def graph(variant: Variant) -> Graph:
     return _graph(_entry(_digest(variant)))
 
 
+def float_types(variant: Variant) -> set[str]:
+    """Return the floating-point types that an imported network's file computes in.
+
+    Raises:
+        BuildError: it is not in the cache any more, or was damaged.
+    """
+    return {node.dtype for node in graph(variant).nodes if "float" in node.dtype}
+
+
 def parameters(variant: Variant) -> dict[str, np.ndarray]:
     """Return the numbers of all of an imported network's parameters, by name, as its file has them.
 

@@ -63,6 +63,8 @@ class LayerSpec:
     macs: int = 0
     params: int = 0
     """Weights of convolutions and of fully connected layers, without biases."""
+    known_params: int = 0
+    """Of these, those that an earlier layer reads as well: a module that is called several times has them once."""
     biases: int = 0
     """Every other parameter, once BatchNorm is folded."""
     activation_elements: int = 0
@@ -77,13 +79,19 @@ def of_graph(graph: Graph, groups: tuple[kernels.Group, ...] | None = None) -> t
     found = kernels.groups(graph) if groups is None else groups
     read = kernels.sources(graph, found)
     names = {group: group.name for group in found}
-    return tuple(_layer(graph, group, tuple(names[each] for each in read[group])) for group in found if group.nodes)
+    known = set[str]()
+    return tuple(
+        _layer(graph, group, tuple(names[each] for each in read[group]), known) for group in found if group.nodes
+    )
 
 
-def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> LayerSpec:
+def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...], known: set[str]) -> LayerSpec:
+    """Return the layer of a group, and add its weights to those that are `known` of earlier layers."""
     anchor, nodes = group.anchor, (*group.nodes, *group.views)
     constants = dict.fromkeys(name for node in nodes for name in graph.constants(node))
     weights = {node.inputs[1] for node in nodes if node.op in _WEIGHTED and node.inputs[1] in constants}
+    repeated = weights & known
+    known |= weights
     operands = [name for name in group.reads if name not in graph.parameters]
     values = [graph.type_of(name) for name in (*operands, group.output.name)]
     op, image = kind(graph, anchor), graph.shape(operands[0]) if operands else anchor.shape
@@ -108,6 +116,7 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...]) -> Layer
         groups=anchor.attributes["groups"] if convolves else None,
         macs=sum(macs(graph, node) for node in nodes),
         params=sum(math.prod(graph.shape(name)) for name in weights),
+        known_params=sum(math.prod(graph.shape(name)) for name in repeated),
         biases=sum(math.prod(graph.shape(name)) for name in constants if name not in weights),
         activation_elements=sum(math.prod(each.shape) for each in values if each.dtype in dtypes.NAMES),
         other_bytes=sum(

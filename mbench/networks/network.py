@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mbench.core import dtypes
 from mbench.core.errors import UsageError, shown
 from mbench.core.records import Variant
 from mbench.networks import imported_store, importing
@@ -96,6 +97,11 @@ class Network:
         """SHA-256 of all that was imported."""
         return str(self._own.parameters[imported_store.CONTENT])
 
+    @property
+    def other_types(self) -> tuple[str, ...]:
+        """The floating-point types that its own runtime computes in and mbench does not."""
+        return tuple(sorted(imported_store.float_types(self._own) - {dtypes.DEFAULT}))
+
     def at(self, batch: int | None = None) -> Variant:
         """Return it as records have it, at another batch or its own.
 
@@ -140,6 +146,6 @@ def _shape(name: str, sides: Sequence[int]) -> tuple[int, ...]:
 def _of_module(module: Any, example: Any, name: str | None, batch: int | None) -> Variant:
     from mbench.networks.importers import module_function
 
-    called = name or type(module).__name__
+    called = name or type(module_function.plain_module(module)).__name__
     found = module_function.of_module(module, example, name=called, where=called, shapes={}, batch=batch)
     return importing.kept(found, called, batch=batch)

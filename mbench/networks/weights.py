@@ -46,7 +46,7 @@ class Weights:
 
 
 _RESOLUTIONS = {"sigmoid": 2.0**-22, "tanh": 2.0**-21}
-"""What runtimes do not tell apart near 0, of functions whose values end at 1: ONNX Runtime 1.32 is seen to be up to
+"""What runtimes do not distinguish near 0, of functions whose values end at 1: ONNX Runtime 1.32 is seen to be up to
 1.5e-7 and 3.1e-7 off. PyTorch is exact near 0."""
 _MOVE = {"reshape", "permute", "slice", "concat", "pad", "expand", "gather"}
 """Operations that give the values that they read."""
@@ -97,7 +97,7 @@ def _narrowest(graph: Graph) -> str:
 
 
 def _resolution(graph: Graph) -> float:
-    """Return what a network's own runtime may not tell apart in outputs that are nearly 0."""
+    """Return what a network's own runtime may not distinguish in outputs that are nearly 0."""
     found, names = 0.0, list(graph.outputs)
     while names:
         node = graph.by_name.get(names.pop())

@@ -52,6 +52,15 @@ def test_the_same_counts_but_slower_is_noise_or_frequency_and_without_counts_it_
     assert "--counts" in unknown
 
 
+def test_what_the_user_changed_in_a_layer_comes_first() -> None:
+    kernel, stride = LAYER.kernel_size, LAYER.stride
+    assert kernel is not None
+    assert stride is not None
+    found = of(changed(kernel_size=(5, 5), stride=(2, 2), activation_bytes=2 * LAYER.activation_bytes))
+    assert found[:2] == (f"kernel {kernel[0]}x{kernel[1]} → 5x5", "stride 1 → 2")
+    assert "bytes" in found[2]
+
+
 def test_nothing_is_explained_where_nothing_changed() -> None:
     assert of(LAYER, ratio=1.0) == of(LAYER, ratio=None) == ()
 

@@ -157,6 +157,14 @@ BAD: dict[str, tuple[bytes, str]] = {
 }
 
 
+def test_a_network_is_no_record_and_what_makes_one_is_said(run: Mbench, tmp_path: Path) -> None:
+    for name in ("net.onnx", "net.pt2"):
+        (tmp_path / name).write_bytes(b"\x08\x08\x12")
+        outcome = run(gate, tmp_path / name, tmp_path / name)
+        assert outcome.code == 2
+        assert f"{name} is a network, not a record; 'mbench run" in outcome.err
+
+
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("side", ["base", "head"])
 def test_a_record_that_is_none_is_one_line(run: Mbench, put: Put, tmp_path: Path, kind: str, side: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mbench.core.errors import UsageError
-from mbench.networks import architectures, costs, kernels, torch_network, torch_operations, variants
+from mbench.networks import architectures, costs, kernels, layers, torch_network, torch_operations, variants
 from mbench.networks.graph import Node
+from mbench.networks.graph_builder import GraphBuilder
 
 
 def layer_costs(name: str, batch: int = 1) -> list[costs.Costs]:
@@ -156,6 +159,18 @@ def test_batch_multiplies_macs_and_activations_but_not_weights() -> None:
         one, three = total(name), total(name, batch=3)
         assert (three.macs, three.activation_bytes) == (3 * one.macs, 3 * one.activation_bytes)
         assert (three.params, three.biases, three.weight_bytes) == (one.params, one.biases, one.weight_bytes)
+
+
+def test_a_module_that_is_called_twice_has_its_parameters_once_and_reads_them_twice() -> None:
+    builder = GraphBuilder()
+    x, weight = builder.input("x", (1, 4, 8, 8)), builder.parameter("w", (4, 4, 3, 3))
+    bias = builder.parameter("b", (4,))
+    how: dict[str, Any] = {"strides": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1}
+    first = builder.add("conv2d", "first", x, weight, bias, **how)
+    second = builder.add("conv2d", "second", first, weight, bias, **how)
+    found = [costs.of_layer(spec) for spec in layers.of_graph(builder.graph(second))]
+    assert [each.params for each in found] == [4 * 4 * 9, 0]
+    assert [each.weight_bytes for each in found] == [4 * (4 * 4 * 9 + 4)] * 2
 
 
 def test_an_unknown_dtype_has_no_bytes() -> None:

@@ -109,7 +109,7 @@ class Doubled(nn.Module):
 
 def test_a_module_that_is_called_twice_has_two_layers() -> None:
     found = read(Doubled(), torch.randn(1, 3, 2, 2))
-    assert [node.name for node in found.graph.nodes] == ["conv", "conv_2"]
+    assert [node.name for node in found.graph.nodes] == ["conv", "conv_1"]
     assert list(found.graph.parameters) == ["conv.weight", "conv.bias"]
 
 

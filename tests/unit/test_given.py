@@ -8,11 +8,13 @@ from typing import Any
 
 import imported_networks as networks
 import msgspec
+import numpy as np
 import pytest
 
 from mbench.core.errors import UsageError
 from mbench.core.records import Variant
 from mbench.networks import given, importing, variants
+from mbench.networks import graph as graphs
 from mbench.networks.given import GivenNetworks, HowToImport
 from mbench.networks.importing import ImportPlan
 from mbench.networks.network import Network
@@ -41,6 +43,13 @@ def found(*asked: Any, batches: tuple[int | None, ...] = (None,), **how: Any) ->
 
 def names(*asked: Any, **how: Any) -> list[str]:
     return [variant.name for variant in found(*asked, **how)]
+
+
+def test_that_a_file_of_another_type_is_measured_in_the_runs_is_said(files: dict[str, Any]) -> None:
+    halves = graphs.retyped(networks.separable(), "float16")
+    files["half.onnx"] = {"name": "half", "graph": halves, "run": lambda _: (np.arange(10.0).reshape(1, 10),)}
+    given = GivenNetworks(("net.onnx", "half.onnx"), HowToImport(), (None,))
+    assert given.notes == ("half: it computes in float16; it is measured in the type of the run",)
 
 
 def test_networks_are_in_the_users_order_each_once(files: dict[str, Any]) -> None:

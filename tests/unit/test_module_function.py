@@ -53,6 +53,10 @@ def listed():
         def forward(self, x):
             return {"a": x.relu(), "b": [x * 2, x + 1]}
     return Listed().eval(), torch.randn(1, 3)
+def scripted():
+    return torch.jit.script(nn.Conv2d(3, 4, 3).eval()), torch.ones(1, 3, 6, 8)
+def compiled():
+    return torch.compile(good()[0]), good()[1]
 number = 3
 class Holder:
     @staticmethod
@@ -99,6 +103,11 @@ def test_outputs_in_tables_and_lists() -> None:
     assert error(found) < 1e-6
 
 
+def test_a_compiled_module_is_the_one_that_was_compiled() -> None:
+    found, plain = (read(f"ourpackage.nets:{name}") for name in ("compiled", "good"))
+    assert [node.name for node in found.graph.nodes] == [node.name for node in plain.graph.nodes]
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -116,6 +125,7 @@ def test_outputs_in_tables_and_lists() -> None:
         ("ourpackage.nets:training", "drop is in training mode"),
         ("ourpackage.nets:wrong_shape", "torch cannot export its network"),
         ("ourpackage.nets:strange", "torch cannot export its network"),
+        ("ourpackage.nets:scripted", "its network is a TorchScript module; give the module that it was made from"),
     ],
 )
 def test_functions_that_do_not_give_a_network(source: str, expected: str) -> None:

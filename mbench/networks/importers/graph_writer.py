@@ -154,10 +154,13 @@ class GraphWriter:
         return self._written[key][1]
 
     def _fresh(self, wanted: str) -> str:
-        """Return a name that nothing has: the one that is wanted, or with the first number from 2 that is free."""
+        """Return a name that nothing has: the one that is wanted, or with the first number from 1 that is free.
+
+        So torch's exporters count the calls of a module.
+        """
         name = wanted
         while name in self._taken:
-            self._counts[wanted] = self._counts.get(wanted, 1) + 1
+            self._counts[wanted] = self._counts.get(wanted, 0) + 1
             name = f"{wanted}_{self._counts[wanted]}"
         self._taken.add(name)
         return name

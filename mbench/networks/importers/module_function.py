@@ -78,6 +78,11 @@ def of_module(
         )  # fmt: skip
 
 
+def plain_module(network: Any) -> Any:
+    """Return the module that torch.compile wrapped, or the one that is given."""
+    return getattr(network, "_orig_mod", network)
+
+
 def _said(error: BaseException) -> str:
     return shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
 
@@ -132,6 +137,9 @@ def _checked(text: str, network: Any, example: Any) -> tuple[Any, tuple[Any, ...
 
     if not isinstance(network, torch.nn.Module):
         raise UsageError(f"{text}: its network is a {type(network).__name__}; {_EXPECTED}")
+    if isinstance(network, torch.jit.ScriptModule):
+        raise UsageError(f"{text}: its network is a TorchScript module; give the module that it was made from")
+    network = plain_module(network)
     arguments = tuple(example) if isinstance(example, list | tuple) else (example,)
     other = next((each for each in arguments if not isinstance(each, torch.Tensor)), None)
     if not arguments or other is not None:
