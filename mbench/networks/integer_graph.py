@@ -210,8 +210,8 @@ class _IntegerLowering:
         stored = self._network.parameters[weight_name]
         weight = quantization.channels_first(node.op, stored, groups)
         whole = quantization.whole_weights(weight, scales)
-        first, last = (int(np.iinfo(quantization.WEIGHTS).min), int(np.iinfo(quantization.WEIGHTS).max))
-        if whole.min() < first or whole.max() > last:
+        zero = quantization.weight_zero_point(whole)
+        if zero is None:
             return None
         unit = np.broadcast_to(scales.astype(np.float64) * x.known.scale, len(weight))
         bias = None
@@ -219,7 +219,8 @@ class _IntegerLowering:
             bias = quantization.whole_bias(self._network.parameters[bias_name[0]], unit)
         if _largest_sum(whole, bias, x.known) > _SUMS_RANGE:
             return None
-        return pending.weighted(self._writer, node, x, quantization.as_stored(node.op, whole, groups), bias, unit)
+        stored = quantization.as_stored(node.op, whole + zero, groups)
+        return pending.weighted(self._writer, node, x, stored, bias, unit, zero)
 
     def _add(self, node: Node) -> Held | Pending | None:
         first, second = node.inputs[0], node.inputs[-1]

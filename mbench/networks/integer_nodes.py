@@ -187,7 +187,13 @@ class Summed(_Bounded):
 
 
 def weighted(
-    writer: IntegerWriter, node: Node, x: Held, weight: np.ndarray, bias: np.ndarray | None, unit: np.ndarray
+    writer: IntegerWriter,
+    node: Node,
+    x: Held,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    unit: np.ndarray,
+    weight_zero_point: int = 0,
 ) -> Summed:
     """Write the sums of a convolution or a fully connected layer.
 
@@ -198,6 +204,7 @@ def weighted(
         weight: whole numbers, as the node has them.
         bias: in units of the sums, (O).
         unit: what 1 of the sums stands for, (O) float64.
+        weight_zero_point: the weight that stands for 0.
     """
     weight_name, *bias_name = node.inputs[1:]
     read = [x.name, writer.parameter(f"{node.name}.weight", weight.astype(quantization.WEIGHTS), instead=weight_name)]
@@ -205,6 +212,8 @@ def weighted(
         whole = bias.astype(quantization.SUMS)
         read.append(writer.parameter(f"{node.name}.bias", whole, instead=bias_name[0]))
     attributes = {**node.attributes, "zero_point": x.known.zero_point}
+    if weight_zero_point:
+        attributes["other_zero_point"] = weight_zero_point
     sums = writer.add(dataclasses.replace(node, inputs=tuple(read), attributes=attributes))
     rank = len(node.shape)
     shape = (-1,) if node.op == "linear" else (1, -1, *(1,) * (rank - 2))

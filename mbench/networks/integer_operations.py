@@ -21,7 +21,7 @@ _Meaning = Callable[..., torch.Tensor]
 def exactly_summed(meaning: _Meaning) -> _Meaning:
     """Return an operation's meaning that, of 8-bit values, gives exact sums, int32, of x - `zero_point`.
 
-    The second operand has the attribute `other_zero_point`; weights have none.
+    The second operand has the attribute `other_zero_point`; that of weights is 0 but in some users' files.
     """
 
     def compute(node: Node, x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:

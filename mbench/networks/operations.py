@@ -52,7 +52,7 @@ The last nine are those of quantised networks: docs/int8.md defines them. RESULT
 type of 8 bits, of what it gives; LIMITS are `low` and `high`, the whole numbers that it stays between; RESIDUAL are
 `residual_multiplier` and `residual_zero_point`. Multipliers, offsets and scales broadcast to x. Of 8-bit values,
 `conv2d`, `conv2d_transpose`, `linear` and `matmul` give sums in int32, with a bias of int32; their attributes
-`zero_point` (0), which padding has too, and `other_zero_point` (0, of `matmul`) are taken off what they read.
+`zero_point` (0), which padding has too, and `other_zero_point` (0, of weights too) are taken off what they read.
 Padding is (top, left, bottom, right); strides and dilation are (down, right). Where an attribute has a default, it
 stands in parentheses. Of whole numbers, `divide` rounds towards 0; `mod` has the sign of its second operand. An index
 of `gather` may be negative: it counts from the end. Of equal elements, `argmax` and `argmin` give the first. `lrn`

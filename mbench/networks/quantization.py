@@ -133,6 +133,19 @@ def whole_weights(weight: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.rint(weight.astype(np.float64) / by_channel).astype(np.int64)
 
 
+def weight_zero_point(whole: np.ndarray) -> int | None:
+    """Return which int8 stands for 0, so that weights are int8: 0 where they can be; None where 8 bits do not do.
+
+    Files with uint8 weights may need another.
+    """
+    known = np.iinfo(WEIGHTS)
+    low, high = int(whole.min()), int(whole.max())
+    if known.min <= low and high <= known.max:
+        return 0
+    zero = int(max(known.min - low, known.min))
+    return zero if high + zero <= known.max and zero <= known.max else None
+
+
 def real_weights(whole: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Return the weights that whole numbers stand for, float32."""
     by_channel = scales.astype(np.float64).reshape(-1, *[1] * (whole.ndim - 1))
