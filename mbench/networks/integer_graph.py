@@ -172,7 +172,7 @@ class _IntegerLowering:
         held = [name for name in self._graph.operands(node) if self._held(name) is None]
         if not known and not held:
             return "its weights are no whole numbers of 8 bits times a scale"
-        if node.op in forms.WEIGHTED and known and not held:
+        if node.op in forms.SUMMED and known and not held:
             return "its sums could exceed 32 bits"
         return _READ_AS_FLOAT
 
@@ -196,8 +196,10 @@ class _IntegerLowering:
         if node.op in forms.POOLS:
             return pending.pooled(self._writer, node, known[0])
         if node.op in ("multiply", "matmul"):
-            pair = known if len(known) == len(node.inputs) else [known[0], known[0]]
-            return pending.multiplied(self._writer, node, pair[0], pair[1])
+            x, y = known if len(known) == len(node.inputs) else (known[0], known[0])
+            terms = self._graph.shape(node.inputs[0])[-1] if node.op == "matmul" else 1
+            fits = terms * x.known.reach * y.known.reach <= _SUMS_RANGE
+            return pending.multiplied(self._writer, node, x, y) if fits else None
         return self._weighted(node, known[0])
 
     def _weighted(self, node: Node, x: Held) -> Pending | None:
@@ -281,9 +283,7 @@ def _form_of_eight(node: Node) -> str:
 
 def _largest_sum(weight: np.ndarray, bias: np.ndarray | None, known: Quantization) -> int:
     """Return the largest magnitude that sums may have, whatever is read."""
-    low, high = known.limits
-    reach = max(known.zero_point - low, high - known.zero_point)
-    sums = np.abs(weight).reshape(len(weight), -1).sum(1) * reach
+    sums = np.abs(weight).reshape(len(weight), -1).sum(1) * known.reach
     return int((sums if bias is None else sums + np.abs(bias)).max())
 
 

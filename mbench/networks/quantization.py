@@ -59,6 +59,12 @@ class Quantization:
         return int(known.min), int(known.max)
 
     @property
+    def reach(self) -> int:
+        """The largest distance of a whole number from the zero point."""
+        low, high = self.limits
+        return max(self.zero_point - low, high - self.zero_point)
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """What a node says of the value that it makes."""
         return {"scale": self.scale, "zero_point": self.zero_point, "to": self.dtype}

@@ -54,6 +54,7 @@ def test_a_quantisation_that_cannot_be(scale: float, zero_point: int, dtype: str
 def test_zero_points_at_both_ends(zero_point: int) -> None:
     known = Quantization(scale=0.5, zero_point=zero_point)
     assert known.whole(0.0) == zero_point
+    assert known.reach == 255
     assert (known.whole(-np.inf), known.whole(np.inf)) == (0, 255)
     assert known.holds(0.0)
     assert known.holds(10.0) is (zero_point == 0)

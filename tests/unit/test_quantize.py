@@ -283,6 +283,14 @@ def test_sums_that_could_overflow_stay_float() -> None:
     assert case.left_float == {"fc": "its sums could exceed 32 bits"}
 
 
+def test_matrices_whose_sums_could_overflow_stay_float() -> None:
+    builder = GraphBuilder()
+    left, right = builder.input("left", (1, 140000)), builder.input("right", (140000, 1))
+    graph = builder.graph(builder.add("matmul", "dot", left, right))
+    network = quantize.quantized(graph, {}, dict.fromkeys((left, right, "dot"), (-1.0, 1.0)))
+    assert [each.reason for each in network.left_float] == ["its sums could exceed 32 bits"]
+
+
 def test_weights_of_seven_bits() -> None:
     case = between(op("relu"), largest_weight=63)
     weights = [case.network.parameters[f"{name}.weight"] for name in ("first", "last")]
