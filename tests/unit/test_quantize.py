@@ -13,7 +13,7 @@ from conftest import require
 from quantized_cases import Case, beside_onnx_runtime, computed, images, of_one_input, quantized
 
 from mbench.core.errors import UsageError
-from mbench.networks import architectures, folding, quality, quantization, quantize, torch_network, variants
+from mbench.networks import architectures, folding, layers, quality, quantization, quantize, torch_network, variants
 from mbench.networks.graph import GraphError, retyped
 from mbench.networks.graph_builder import GraphBuilder
 
@@ -130,6 +130,10 @@ def test_whole_networks_give_onnx_runtimes_bytes(name: str, activations: str) ->
     same_bytes(case)
     kept = {each.op for each in case.network.left_float}
     assert kept == ({"softmax"} if "hybrid" in name else set())
+    floats, whole = ({each.name: each.macs for each in layers.of_graph(graph)}
+                     for graph in (case.graph, case.network.graph))  # fmt: skip
+    assert "hybrid" in name or floats.items() == {name: whole[name] for name in floats}.items()
+    assert sum(floats.values()) == sum(whole.values())
 
 
 # ------------------------------------------------------------------------------------------------------------ residuals
