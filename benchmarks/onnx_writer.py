@@ -17,7 +17,9 @@ from mbench.networks.graph import Graph, Node, TensorType
 
 _OPSET = 17
 _IR_VERSION = 8  # of that opset's time, so that older readers take the file
-_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
+_TYPES = {
+    "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8, "int8": TensorProto.INT8,
+}  # fmt: skip
 _MATRIX_RANK = 2
 
 
@@ -35,11 +37,24 @@ def model(graph: Graph, parameters: Mapping[str, np.ndarray]) -> onnx.ModelProto
     Raises:
         OnnxError: there is no form for an operation or a type.
     """
-    writer = _Writer(graph, parameters)
+    return assembled(OnnxWriter(graph, parameters), OPERATIONS)
+
+
+def assembled(writer: OnnxWriter, forms: Mapping[str, OnnxForm]) -> onnx.ModelProto:
+    """Return the model of a writer's graph.
+
+    Args:
+        writer: that nothing was written with yet.
+        forms: how each operation is written.
+
+    Raises:
+        OnnxError: there is no form for an operation or a type.
+    """
+    graph = writer.graph
     for node in graph.nodes:
-        if node.op not in _OPERATIONS:
+        if node.op not in forms:
             raise OnnxError(f"operation {node.op!r} of node {node.name!r} has no form in ONNX here")
-        _OPERATIONS[node.op](writer, node)
+        forms[node.op](writer, node)
     written = helper.make_graph(
         writer.nodes,
         "mbench",
@@ -58,7 +73,7 @@ def _described(name: str, given: TensorType) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, _TYPES[given.dtype], given.shape)
 
 
-class _Writer:
+class OnnxWriter:
     """Collects the nodes and constants of a model."""
 
     def __init__(self, graph: Graph, parameters: Mapping[str, np.ndarray]) -> None:
@@ -72,7 +87,7 @@ class _Writer:
         """Add a constant, once for each name; returns the name."""
         if name not in self._written:
             self._written.add(name)
-            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+            self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
 
     def number(self, node: Node, role: str, value: float) -> str:
@@ -92,10 +107,10 @@ class _Writer:
         return value
 
 
-_Form = Callable[[_Writer, Node], Any]
+OnnxForm = Callable[[OnnxWriter, Node], Any]
 
 
-def _plain(op: str, attributes: Callable[[Node], dict[str, Any]] = lambda _node: {}) -> _Form:
+def _plain(op: str, attributes: Callable[[Node], dict[str, Any]] = lambda _node: {}) -> OnnxForm:
     """Return the form of an operation that ONNX has as well, with its inputs in the same order."""
     return lambda writer, node: writer.add(op, node, *map(writer.read, node.inputs), **attributes(node))
 
@@ -108,7 +123,7 @@ def _window(node: Node) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _conv2d(writer: _Writer, node: Node) -> None:
+def _conv2d(writer: OnnxWriter, node: Node) -> None:
     known = node.attributes
     writer.add(
         "Conv", node, *map(writer.read, node.inputs), kernel_shape=writer.graph.shape(node.inputs[1])[2:],
@@ -116,7 +131,7 @@ def _conv2d(writer: _Writer, node: Node) -> None:
     )  # fmt: skip
 
 
-def _linear(writer: _Writer, node: Node) -> None:
+def _linear(writer: OnnxWriter, node: Node) -> None:
     """Write a Gemm for rows of inputs, else a product of matrices and a sum."""
     x, weight, *bias = node.inputs
     if len(node.shape) == _MATRIX_RANK:
@@ -128,7 +143,7 @@ def _linear(writer: _Writer, node: Node) -> None:
         writer.add("Add", node, product, writer.read(bias[0]))
 
 
-def _layer_norm(writer: _Writer, node: Node) -> None:
+def _layer_norm(writer: OnnxWriter, node: Node) -> None:
     rank = len(node.shape)
     axes = sorted(axis % rank for axis in node.attributes["axes"])
     if axes != list(range(axes[0], rank)):
@@ -137,12 +152,12 @@ def _layer_norm(writer: _Writer, node: Node) -> None:
     writer.add("LayerNormalization", node, *map(writer.read, node.inputs), axis=axes[0], epsilon=epsilon)
 
 
-def _reshape(writer: _Writer, node: Node) -> None:
+def _reshape(writer: OnnxWriter, node: Node) -> None:
     shape = writer.constant(f"{node.name}/shape", np.array(node.shape, np.int64))
     writer.add("Reshape", node, writer.read(node.inputs[0]), shape)
 
 
-def _slice(writer: _Writer, node: Node) -> None:
+def _slice(writer: OnnxWriter, node: Node) -> None:
     parts = [
         writer.constant(f"{node.name}/{part}", np.array([node.attributes[part]], np.int64))
         for part in ("begin", "end", "axis")
@@ -150,23 +165,23 @@ def _slice(writer: _Writer, node: Node) -> None:
     writer.add("Slice", node, writer.read(node.inputs[0]), *parts)
 
 
-def _scale(writer: _Writer, node: Node) -> None:
+def _scale(writer: OnnxWriter, node: Node) -> None:
     writer.add("Mul", node, writer.read(node.inputs[0]), writer.number(node, "factor", node.attributes["factor"]))
 
 
-def _between(writer: _Writer, node: Node, low: float, high: float) -> None:
+def _between(writer: OnnxWriter, node: Node, low: float, high: float) -> None:
     bounds = [
         "" if math.isinf(bound) else writer.number(node, role, bound) for role, bound in (("low", low), ("high", high))
     ]
     writer.add("Clip", node, writer.read(node.inputs[0]), *bounds)
 
 
-def _silu(writer: _Writer, node: Node) -> None:
+def _silu(writer: OnnxWriter, node: Node) -> None:
     x = writer.read(node.inputs[0])
     writer.add("Mul", node, x, writer.add("Sigmoid", node, x, output="sigmoid"))
 
 
-def _gelu(writer: _Writer, node: Node) -> None:
+def _gelu(writer: OnnxWriter, node: Node) -> None:
     """Write x (1 + erf(x / sqrt 2)) / 2 in the order in which PyTorch's exporter does, which runtimes look for."""
     x = writer.read(node.inputs[0])
     scaled = writer.add("Div", node, x, writer.number(node, "root", math.sqrt(2)), output="scaled")
@@ -177,7 +192,7 @@ def _gelu(writer: _Writer, node: Node) -> None:
     writer.add("Mul", node, product, writer.number(node, "half", 0.5))
 
 
-def _gelu_tanh(writer: _Writer, node: Node) -> None:
+def _gelu_tanh(writer: OnnxWriter, node: Node) -> None:
     """Write x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x³))) / 2."""
     x = writer.read(node.inputs[0])
 
@@ -191,7 +206,7 @@ def _gelu_tanh(writer: _Writer, node: Node) -> None:
     writer.add("Mul", node, of("Mul", x, risen, "product"), writer.number(node, "half", 0.5))
 
 
-_OPERATIONS: dict[str, _Form] = {
+OPERATIONS: dict[str, OnnxForm] = {
     "conv2d": _conv2d,
     "linear": _linear,
     "matmul": _plain("MatMul"),

@@ -27,13 +27,19 @@ class Costs:
 
 
 def of_layer(spec: LayerSpec, dtype: str = dtypes.DEFAULT) -> Costs:
-    """Return the costs of one layer. Biases have the type of the sums that they are added to."""
+    """Return the costs of one layer. Biases have the type of the sums that they are added to.
+
+    Args:
+        spec: the layer; where it is quantised, its parameters have types of their own.
+        dtype: of its other values and parameters.
+    """
     width, bias_width = dtypes.of(dtype).bytes, dtypes.of(dtypes.of(dtype).accumulator).bytes
+    plain = spec.params * width + spec.biases * bias_width
     return Costs(
         macs=spec.macs,
         params=spec.params - spec.known_params,
         biases=spec.biases,
-        weight_bytes=spec.params * width + spec.biases * bias_width,
+        weight_bytes=plain if spec.parameter_bytes is None else spec.parameter_bytes,
         activation_bytes=spec.activation_elements * width + spec.other_bytes,
     )
 

@@ -23,7 +23,7 @@ from mbench.core.children import ChildError, Children, TaskLimits, TookTooLong, 
 from mbench.core.errors import MbenchError, UsageError, shortened, why
 from mbench.core.field_types import LONGEST_NAME, MOST_BATCH
 from mbench.core.records import Variant
-from mbench.networks import folding, imported_store, layers, standard
+from mbench.networks import folding, imported_store, layers, operations, standard
 from mbench.networks.graph import Graph
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def kept(
 
     from mbench.networks.importers import examples as inputs
 
+    _refuse_quantised(network.graph, source)
     graph = with_short_names(network.graph)
     network = dataclasses.replace(network, graph=graph)
     if not layers.of_graph(folding.as_compiled(graph).graph):
@@ -171,6 +172,14 @@ def kept(
         batch=batch or _batch(network),
         dtype="float32",
     )
+
+
+def _refuse_quantised(graph: Graph, source: str) -> None:
+    if any(node.op in operations.ONLY_QUANTIZED for node in graph.nodes):
+        raise UsageError(
+            f"{source}: the file is quantised; mbench reads it, and has no kernels of whole numbers yet: give mbench "
+            "the file from before quantisation"
+        )
 
 
 def with_short_names(graph: Graph) -> Graph:

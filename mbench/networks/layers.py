@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 
 from mbench.core import dtypes
 from mbench.networks import kernels, operations
@@ -20,7 +21,7 @@ _FUSED = {
     ("depthwise_conv2d", "pointwise_conv2d"): "depthwise_separable",
     ("pointwise_conv2d", "depthwise_conv2d"): "expand_depthwise",
 }
-_POOLS = ("max_pool2d", "avg_pool2d", "global_avg_pool")
+_POOLS = ("max_pool2d", "avg_pool2d", "global_avg_pool", "sum_pool2d", "global_sum_pool")
 _REDUCTIONS = ("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin")
 _NAMES = {
     "linear": "dense",
@@ -67,6 +68,8 @@ class LayerSpec:
     """Of these, those that an earlier layer reads as well: a module that is called several times has them once."""
     biases: int = 0
     """Every other parameter, once BatchNorm is folded."""
+    parameter_bytes: int | None = None
+    """Of all parameters, where they are quantised: they have types of their own."""
     activation_elements: int = 0
     """Of all values of the network's type that it reads or gives, each once."""
     other_bytes: int = 0
@@ -118,12 +121,20 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...], known: s
         params=sum(math.prod(graph.shape(name)) for name in weights),
         known_params=sum(math.prod(graph.shape(name)) for name in repeated),
         biases=sum(math.prod(graph.shape(name)) for name in constants if name not in weights),
+        parameter_bytes=_bytes(graph, constants)
+        if any(node.op in operations.ONLY_QUANTIZED for node in nodes)
+        else None,
         activation_elements=sum(math.prod(each.shape) for each in values if each.dtype in dtypes.NAMES),
         other_bytes=sum(
             math.prod(each.shape) * dtypes.width(each.dtype) for each in values if each.dtype not in dtypes.NAMES
         ),
         source_names=tuple(dict.fromkeys(name for node in nodes for name in node.source_names)),
     )
+
+
+def _bytes(graph: Graph, names: Iterable[str]) -> int:
+    types = map(graph.type_of, names)
+    return sum(math.prod(each.shape) * dtypes.width(each.dtype) for each in types)
 
 
 def macs(graph: Graph, node: Node) -> int:
@@ -155,6 +166,6 @@ def is_pointwise(graph: Graph, node: Node) -> bool:
 def _window(graph: Graph, anchor: Node) -> tuple[int, ...]:
     if anchor.op in _CONVOLUTIONS:
         return graph.shape(anchor.inputs[1])[2:]
-    if anchor.op == "global_avg_pool":
+    if anchor.op in ("global_avg_pool", "global_sum_pool"):
         return graph.shape(anchor.inputs[0])[2:]
     return tuple(anchor.attributes["kernel"])

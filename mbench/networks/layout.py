@@ -16,14 +16,14 @@ _Axis = TypeVar("_Axis")
 
 _IMAGES = (
     *("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "batch_norm"),
-    *("conv2d_transpose", "resize2d", "instance_norm", "group_norm", "lrn"),
+    *("conv2d_transpose", "resize2d", "instance_norm", "group_norm", "lrn", "sum_pool2d", "global_sum_pool"),
 )
 _MOVES = ("reshape", "permute", "rearrange")
 _AXES = (*_MOVES, "matmul", "linear", "softmax", "layer_norm")
 """Operations on axes that are those of an image only by chance."""
 _FUSING = (
     *("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "batch_norm", "matmul", "linear"),
-    *("conv2d_transpose", "resize2d", "instance_norm", "group_norm"),
+    *("conv2d_transpose", "resize2d", "instance_norm", "group_norm", "sum_pool2d", "global_sum_pool"),
 )
 IMAGE_RANK = 4
 _FEW_CHANNELS = 4

@@ -53,6 +53,18 @@ def pool(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     return (*image[:2], *sides)
 
 
+def image_means(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
+    """Return the shape (N, C, 1, 1) of one number for each channel."""
+    return (*inputs[0][:2], 1, 1)
+
+
+def lookup(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
+    """Return the shape of what is looked up in a table of all 8-bit numbers."""
+    if inputs[1] != (256,):
+        raise GraphError(f"a table of 8-bit numbers has 256 entries, and this one is {inputs[1]}")
+    return inputs[0]
+
+
 def linear(inputs: tuple[Extents, ...], _attributes: Attributes) -> Extents:
     """Return the shape (…, O) of a fully connected layer."""
     x, weight = inputs[0], inputs[1]

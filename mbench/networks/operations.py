@@ -38,7 +38,21 @@
 | `relu`, `relu6`, `hard_swish`, `hard_sigmoid`, `sigmoid`, `silu`, `gelu`, `gelu_tanh`, `tanh` | x | |
 | `selu`, `softplus`, `softsign`, `mish`, `erf`, `exp`, `log`, `sqrt`, `reciprocal`, `sin`, `cos` | x | |
 | `abs`, `negative`, `sign`, `floor`, `ceil`, `round` (halves to even), `not` (bool) | x | |
+| `quantize` | x (float) | RESULT |
+| `dequantize` | x of 8 bits; or sums and scale (float32), which broadcasts | of 8 bits: `scale`, `zero_point` |
+| `requantize` | sums (int32), multiplier (float32), residual of 8 bits? | RESULT, LIMITS, RESIDUAL |
+| `lookup` | x of 8 bits, table (256) | RESULT, `steps`: the functions that it is the table of |
+| `quantized_add` | two of 8 bits, which broadcast | RESULT, LIMITS, `multipliers`, `zero_points` |
+| `quantized_affine` | x of 8 bits, multiplier, offset (float32) | RESULT, LIMITS |
+| `quantized_multiply` | two of 8 bits, which broadcast; gives int32 | `zero_point`, `other_zero_point` |
+| `sum_pool2d` | image of 8 bits, gives int32 | those of `avg_pool2d`, `zero_point` |
+| `global_sum_pool` | image of 8 bits, gives (N, C, 1, 1) int32 | `zero_point` |
 
+The last nine are those of quantised networks: docs/int8.md defines them. RESULT is `scale`, `zero_point` and `to`, a
+type of 8 bits, of what it gives; LIMITS are `low` and `high`, the whole numbers that it stays between; RESIDUAL are
+`residual_multiplier` and `residual_zero_point`. Multipliers, offsets and scales broadcast to x. Of 8-bit values,
+`conv2d`, `conv2d_transpose`, `linear` and `matmul` give sums in int32, with a bias of int32; their attributes
+`zero_point` (0), which padding has too, and `other_zero_point` (0, of weights too) are taken off what they read.
 Padding is (top, left, bottom, right); strides and dilation are (down, right). Where an attribute has a default, it
 stands in parentheses. Of whole numbers, `divide` rounds towards 0; `mod` has the sign of its second operand. An index
 of `gather` may be negative: it counts from the end. Of equal elements, `argmax` and `argmin` give the first. `lrn`
@@ -89,6 +103,11 @@ def _of_matrices(inputs: tuple[Extents, ...], output: Extents) -> int:
     return math.prod(output) * inputs[0][-1]
 
 
+def _sums(inputs: tuple[str, ...], _attributes: Attributes) -> str:
+    """Return the type of sums of multiplications: wider than 8-bit values."""
+    return "int32" if inputs[0] in ("uint8", "int8") else inputs[0]
+
+
 def _always(dtype: str) -> Callable[[tuple[str, ...], Attributes], str]:
     return lambda _inputs, _attributes: dtype
 
@@ -100,6 +119,9 @@ _CALLED = dataclasses.replace(_ELEMENT, calls=True)
 _COMPARED = dataclasses.replace(_ELEMENTS, dtype=_always("bool"))
 _REDUCTION = Operation(shape=shapes.reduction)
 _PLACE = Operation(shape=shapes.place, dtype=_always("int64"))
+_QUANTIZED = Operation(
+    shape=shapes.like_first, elementwise=True, dtype=lambda _inputs, attributes: str(attributes["to"])
+)
 
 ACTIVATIONS = (
     *("relu", "relu6", "hard_swish", "hard_sigmoid"),
@@ -108,7 +130,7 @@ ACTIVATIONS = (
 """The operations that a family's words may name: they take one value and have no attributes."""
 
 ONLY_IN_FILES: dict[str, Operation] = {
-    "conv2d_transpose": Operation(shape=shapes.conv2d_transpose, macs=_of_inputs),
+    "conv2d_transpose": Operation(shape=shapes.conv2d_transpose, macs=_of_inputs, dtype=_sums),
     "instance_norm": Operation(shape=shapes.by_channel),
     "group_norm": Operation(shape=shapes.by_channel),
     "lrn": Operation(shape=shapes.same),
@@ -138,15 +160,28 @@ ONLY_IN_FILES: dict[str, Operation] = {
 }
 """What users' files have, and no family."""
 
+ONLY_QUANTIZED: dict[str, Operation] = {
+    "quantize": _QUANTIZED,
+    "dequantize": Operation(shape=shapes.like_first, elementwise=True, dtype=_always("float32")),
+    "requantize": _QUANTIZED,
+    "lookup": dataclasses.replace(_QUANTIZED, shape=shapes.lookup),
+    "quantized_add": dataclasses.replace(_QUANTIZED, shape=shapes.broadcast),
+    "quantized_affine": _QUANTIZED,
+    "quantized_multiply": dataclasses.replace(_ELEMENTS, dtype=_always("int32")),
+    "sum_pool2d": Operation(shape=shapes.pool, dtype=_always("int32")),
+    "global_sum_pool": Operation(shape=shapes.image_means, dtype=_always("int32")),
+}
+"""What quantised networks have alone."""
+
 OPERATIONS: dict[str, Operation] = {
-    "conv2d": Operation(shape=shapes.conv2d, macs=_of_weights),
-    "linear": Operation(shape=shapes.linear, macs=_of_weights),
-    "matmul": Operation(shape=shapes.matmul, macs=_of_matrices),
+    "conv2d": Operation(shape=shapes.conv2d, macs=_of_weights, dtype=_sums),
+    "linear": Operation(shape=shapes.linear, macs=_of_weights, dtype=_sums),
+    "matmul": Operation(shape=shapes.matmul, macs=_of_matrices, dtype=_sums),
     "batch_norm": Operation(shape=shapes.same),
     "layer_norm": Operation(shape=shapes.same),
     "max_pool2d": Operation(shape=shapes.pool),
     "avg_pool2d": Operation(shape=shapes.pool),
-    "global_avg_pool": Operation(shape=lambda inputs, _attributes: (*inputs[0][:2], 1, 1)),
+    "global_avg_pool": Operation(shape=shapes.image_means),
     "softmax": Operation(shape=shapes.same),
     "reshape": Operation(shape=shapes.reshape),
     "permute": Operation(shape=lambda inputs, attributes: tuple(inputs[0][axis] for axis in attributes["axes"])),
@@ -159,6 +194,7 @@ OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(("silu", "gelu"), dataclasses.replace(_TWICE, calls=True)),
     "gelu_tanh": dataclasses.replace(_ELEMENT, reads=4, calls=True),
     **ONLY_IN_FILES,
+    **ONLY_QUANTIZED,
 }
 
 

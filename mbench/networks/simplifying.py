@@ -89,7 +89,7 @@ def _pads_itself(node: Node, pad: Mapping[str, Any]) -> bool:
     if pad["mode"] != "constant" or len(widths) != layout.IMAGE_RANK or any(map(any, widths[:2])):
         return False
     if node.op == "conv2d":
-        return bool(value == 0)
+        return bool(value == node.attributes.get("zero_point", 0))
     if node.op == "max_pool2d":
         return bool(value == -math.inf) and not node.attributes.get("ceil_mode")
     counted = node.attributes.get("count_include_pad", True) and not node.attributes.get("ceil_mode")

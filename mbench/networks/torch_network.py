@@ -26,6 +26,7 @@ _CALIBRATION_WORK = 64 * 64 * 64  # pixels of all images, beyond which a large n
 _MANTISSA_BITS = 8
 
 Values = dict[str, torch.Tensor]
+_Watch = Callable[[str, torch.Tensor], None]
 
 
 @contextlib.contextmanager
@@ -56,17 +57,20 @@ def _normal(given: TensorType, shape: tuple[int, ...], generator: torch.Generato
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def run(graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Values) -> tuple[torch.Tensor, ...]:
+def run(
+    graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Values, *, watch: _Watch | None = None
+) -> tuple[torch.Tensor, ...]:
     """Return the outputs of a graph.
 
     Args:
-        graph: folded or not.
+        graph: folded or not; quantised or not.
         parameters: the numbers of all its parameters.
         inputs: its inputs; the batch may be another than the graph's, where no reshape holds it.
+        watch: is called with each node's name and value.
     """
     constants = {name: torch.from_numpy(value) for name, value in parameters.items()}
     inputs = {**inputs, **{name: constants[name] for name in graph.outputs if name in graph.parameters}}
-    return _run(graph, inputs, lambda node, _read: [constants[name] for name in graph.constants(node)])
+    return _run(graph, inputs, lambda node, _read: [constants[name] for name in graph.constants(node)], watch)
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -165,7 +169,10 @@ def _coarse(x: torch.Tensor) -> torch.Tensor:
 
 
 def _run(
-    graph: Graph, inputs: Values, constants: Callable[[Node, list[torch.Tensor]], list[torch.Tensor]]
+    graph: Graph,
+    inputs: Values,
+    constants: Callable[[Node, list[torch.Tensor]], list[torch.Tensor]],
+    watch: _Watch | None = None,
 ) -> tuple[torch.Tensor, ...]:
     values, last = dict(inputs), _last_reads(graph)
     for place, node in enumerate(graph.nodes):
@@ -174,6 +181,8 @@ def _run(
         values[node.name] = torch_operations.OPERATIONS[node.op](
             node, *(given[name] if name in given else values[name] for name in node.inputs)
         )
+        if watch is not None:
+            watch(node.name, values[node.name])
         for name in last.get(place, ()):
             del values[name]
     return tuple(values[name] for name in graph.outputs if name in values)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from mbench.networks import resizing
+from mbench.networks import integer_operations, resizing
 from mbench.networks.graph import Node
+from mbench.networks.integer_operations import exactly_summed
 from mbench.networks.operation_shapes import axes_of, places_of_slice
 
 Meaning = Callable[..., torch.Tensor]
@@ -63,11 +64,11 @@ def _lrn(node: Node, x: torch.Tensor) -> torch.Tensor:
 
 def _max_pool(node: Node, x: torch.Tensor) -> torch.Tensor:
     known = node.attributes
-    x, padding = _padded(x, known, -torch.inf)
+    floats, padding = _padded(x if x.is_floating_point() else x.double(), known, -torch.inf)
     pooled = functional.max_pool2d(
-        x, known["kernel"], known["strides"], padding, known.get("dilation", 1), bool(known.get("ceil_mode"))
+        floats, known["kernel"], known["strides"], padding, known.get("dilation", 1), bool(known.get("ceil_mode"))
     )
-    return _as_large(node, pooled)
+    return _as_large(node, pooled).to(x.dtype)
 
 
 def _avg_pool(node: Node, x: torch.Tensor) -> torch.Tensor:
@@ -80,6 +81,16 @@ def _avg_pool(node: Node, x: torch.Tensor) -> torch.Tensor:
 
     whole = mean(x)
     return whole if known.get("count_include_pad", True) else whole / mean(torch.ones_like(x[:1, :1]))
+
+
+def _summed(node: Node, x: torch.Tensor) -> torch.Tensor:
+    """Sum the windows of a pool; padding counts as 0."""
+    known = node.attributes
+    x, padding = _padded(x, known, 0.0)
+    pooled = functional.avg_pool2d(
+        x, known["kernel"], known["strides"], padding, bool(known.get("ceil_mode")), divisor_override=1
+    )
+    return _as_large(node, pooled)
 
 
 def _padded(x: torch.Tensor, known: Any, value: float) -> tuple[torch.Tensor, tuple[int, int]]:
@@ -228,7 +239,6 @@ _UNARY: dict[str, Callable[..., torch.Tensor]] = {
     },
 }
 _BINARY: dict[str, Callable[..., torch.Tensor]] = {
-    "matmul": torch.matmul,
     "add": torch.add,
     "subtract": torch.subtract,
     "multiply": torch.multiply,
@@ -248,9 +258,9 @@ _BINARY: dict[str, Callable[..., torch.Tensor]] = {
 }
 
 OPERATIONS: dict[str, Meaning] = {
-    "conv2d": convolution,
-    "conv2d_transpose": _transposed,
-    "linear": lambda _node, x, *weights: functional.linear(x, *weights),
+    "conv2d": exactly_summed(convolution),
+    "conv2d_transpose": exactly_summed(_transposed),
+    "linear": exactly_summed(lambda _node, x, *weights: functional.linear(x, *weights)),
     "batch_norm": _batch_norm,
     "instance_norm": _group_norm,
     "group_norm": _group_norm,
@@ -281,5 +291,7 @@ OPERATIONS: dict[str, Meaning] = {
     "cast": lambda node, x: x.to(getattr(torch, node.attributes["to"])),
     **{name: _unary(function) for name, function in _UNARY.items()},
     **{name: _binary(function) for name, function in _BINARY.items()},
+    "matmul": exactly_summed(_binary(torch.matmul)),
+    **integer_operations.with_windows(_summed),
 }
 """What every operation of `networks.operations` means."""

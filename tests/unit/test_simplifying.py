@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mbench.networks import layout, simplifying, torch_network
 from mbench.networks.graph import Graph
@@ -70,6 +71,24 @@ def test_a_pad_that_is_no_part_of_what_follows_stays(
     op: str, widths: Any, value: float, mode: str, attributes: dict[str, Any]
 ) -> None:
     assert "pad" in ops(simpler(after_pad(op, widths, value, mode, **attributes)))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(7, ["conv2d"]), (0, ["pad", "conv2d"])])
+def test_a_pad_of_whole_numbers_is_one_of_the_zero_point(value: int, expected: list[str]) -> None:
+    builder = GraphBuilder()
+    padded = builder.add("pad", "pad", builder.input("x", IMAGE, dtype="uint8"), widths=AROUND, mode="constant",
+                         value=value)  # fmt: skip
+    weight = builder.parameter("w", (4, 6, 3, 3), dtype="int8")
+    y = builder.add("conv2d", "conv", padded, weight, strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1,
+                    zero_point=7)  # fmt: skip
+    graph = builder.graph(y)
+    found = simplifying.simplified(graph)
+    assert ops(found) == expected
+    generator = np.random.default_rng(0)
+    given = {"x": torch.from_numpy(generator.integers(0, 256, IMAGE).astype(np.uint8))}
+    weights = {"w": generator.integers(-128, 128, (4, 6, 3, 3)).astype(np.int8)}
+    [before], [after] = (torch_network.run(each, weights, given) for each in (graph, found))
+    assert torch.equal(before, after)
 
 
 @pytest.mark.parametrize("keepdims", [True, False])

@@ -35,6 +35,8 @@ class GraphValue:
     type: TensorType
     array: np.ndarray | None = None
     """The numbers of a constant."""
+    scales: np.ndarray | None = None
+    """Of a constant that the file keeps as whole numbers: what these are multiplied by; see `onnx_quantized`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,10 +69,10 @@ class GraphValue:
         return float(self.array.reshape(-1)[0]) if self.array is not None and self.array.size == 1 else None
 
 
-def constant(numbers: Any, name: str = "") -> GraphValue:
+def constant(numbers: Any, name: str = "", scales: np.ndarray | None = None) -> GraphValue:
     """Return a constant."""
     array = np.asarray(numbers)
-    return GraphValue(name=name, type=TensorType(shape=array.shape, dtype=str(array.dtype)), array=array)
+    return GraphValue(name=name, type=TensorType(shape=array.shape, dtype=str(array.dtype)), array=array, scales=scales)
 
 
 Operand = GraphValue | int | float | bool
@@ -92,6 +94,8 @@ class GraphWriter:
     def __init__(self) -> None:
         self.layer = LayerNames(name="value")
         self.parameters: dict[str, np.ndarray] = {}
+        self.scales: dict[str, np.ndarray] = {}
+        """Of parameters that the file keeps as whole numbers."""
         self._inputs: dict[str, TensorType] = {}
         self._nodes: list[Node] = []
         self._taken: set[str] = set()
@@ -122,7 +126,8 @@ class GraphWriter:
         arrays = [each.array for each in values if each.array is not None]
         if len(arrays) == len(values) and op in constants.OPERATIONS:
             array = np.asarray(constants.OPERATIONS[op](attributes, *arrays)).astype(dtype, copy=False)
-            return constant(array, values[0].name if op in constants.VIEWS else "")
+            view = values[0] if op in constants.VIEWS else constant(())
+            return constant(array, view.name, view.scales)
         shape = known.shape(tuple(each.shape for each in values), attributes)
         if not all(extent > 0 for extent in shape):
             raise LayerError("it makes a value without elements; expected shapes in which every side is at least 1")
@@ -150,6 +155,8 @@ class GraphWriter:
         if key not in self._written:
             name = self._fresh(value.name or otherwise)
             self.parameters[name] = value.array
+            if value.scales is not None:
+                self.scales[name] = value.scales
             self._written[key] = (value, name)  # the value too: its array must not go while its id is a key
         return self._written[key][1]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from mbench.core.errors import UsageError, why
 from mbench.networks.graph import TensorType
-from mbench.networks.importers import input_shapes, onnx_graph, whole
+from mbench.networks.importers import input_shapes, onnx_graph, onnx_quantized, whole
 from mbench.networks.importers.graph_writer import LayerError
 from mbench.networks.importers.imported import Arrays, Imported
 from mbench.networks.importers.input_shapes import InputSide
@@ -52,6 +52,7 @@ def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None
     types = inputs_of(model, path, shapes, batch)
     found = onnx_graph.read(model, types, where=str(path))
     graph, parameters = whole.finished(found, str(path))
+    graph, parameters = onnx_quantized.in_whole_numbers(graph, parameters, found.scales)
     producer = " ".join(word for word in (model.producer_name, model.producer_version) if word)
     return Imported(
         graph=graph, parameters=parameters, source="onnx", name=path.stem, producer=producer or None,

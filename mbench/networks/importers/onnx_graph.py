@@ -80,7 +80,7 @@ class _OnnxReader:
         parameters = {name: self._writer.parameters[name] for name in graph.parameters}
         computed = onnx_order.computed(self._graph.node, [each.name for each in self._graph.output])
         macs = {name: count for name, count in self._macs.items() if name in computed or name in self._inside}
-        return ReadGraph(graph=graph, parameters=parameters, macs=macs)
+        return ReadGraph(graph=graph, parameters=parameters, macs=macs, scales=self._writer.scales)
 
     def _nodes(self) -> Iterator[Any]:
         """Yield the nodes in an order of execution; those of a branch in the place of an If that is decided."""

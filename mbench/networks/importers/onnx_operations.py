@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from mbench.networks.importers import onnx_elements, onnx_shapes, onnx_windows
+from mbench.networks.importers import onnx_elements, onnx_quantized, onnx_shapes, onnx_windows
 from mbench.networks.importers.onnx_layer import OnnxReading
 
-OPERATIONS: dict[str, OnnxReading] = {**onnx_windows.OPERATIONS, **onnx_elements.OPERATIONS, **onnx_shapes.OPERATIONS}
+OPERATIONS: dict[str, OnnxReading] = {
+    **onnx_windows.OPERATIONS,
+    **onnx_elements.OPERATIONS,
+    **onnx_shapes.OPERATIONS,
+    **onnx_quantized.OPERATIONS,
+}
 
 _RECURRENT = ("LSTM", "GRU", "RNN")
 _CONTROL = ("If", "Loop", "Scan")
 _DETECTION = ("NonMaxSuppression", "TopK", "NonZero", "RoiAlign", "Unique", "Compress", "MaxRoiPool")
-_QUANTISED = (
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
-    "MatMulInteger",
-)  # fmt: skip
+_QUANTISED = ("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 
 
 def advice(op: str, domain: str) -> str:
@@ -27,7 +29,10 @@ def advice(op: str, domain: str) -> str:
     if op in _CONTROL:
         return "mbench compiles no control flow; export the network with fixed shapes, so that it needs none"
     if op in _QUANTISED:
-        return "the file is quantised; give mbench the file from before quantisation"
+        return (
+            "the file is quantised in another form than QDQ, which mbench reads: quantise it with "
+            "quant_format=QuantFormat.QDQ, or give mbench the file from before quantisation"
+        )
     if op.startswith(("Sequence", "Split", "Concat")) or "Sequence" in op or "Optional" in op:
         return "mbench has no sequences; export the network with tensors alone"
     if op in _DETECTION:

@@ -221,21 +221,6 @@ def _cumsum(layer: OnnxLayer) -> GraphValue:
     return constant(np.cumsum(layer.x.array, axis).astype(layer.x.dtype))
 
 
-def _dequantized(layer: OnnxLayer) -> GraphValue:
-    """Return weights that a file keeps in 8 bits as floats."""
-    numbers, scale, zero = layer.x.array, layer.numbers(1), layer.numbers(2)
-    if numbers is None or scale is None:
-        raise LayerError(
-            "the file is quantised: its activations are whole numbers; give mbench the file from before quantisation"
-        )
-    layer.refuse("block_size")
-    axis = int(layer.attribute("axis", 1))
-    fit = [-1 if place == axis % max(numbers.ndim, 1) else 1 for place in range(numbers.ndim)] if scale.size > 1 else []
-    shift = np.zeros(1) if zero is None else zero.astype(np.float64)
-    moved = numbers.astype(np.float64) - shift.reshape(fit or ())
-    return constant((moved * scale.astype(np.float64).reshape(fit or ())).astype(scale.dtype), layer.x.name)
-
-
 _COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 _ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -308,7 +293,6 @@ OPERATIONS: dict[str, OnnxReading] = {
     "CumSum": _cumsum,
     "DepthToSpace": _moved(to_space),
     "SpaceToDepth": _moved(to_depth),
-    "DequantizeLinear": _dequantized,
     "Resize": _resize,
     "Upsample": _resize,
 }

@@ -24,6 +24,8 @@ class ReadGraph:
     parameters: Mapping[str, np.ndarray]
     macs: Mapping[str, int]
     """Of each convolution and product of matrices of the file, by the name of what it makes."""
+    scales: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """Of parameters that the file keeps as whole numbers; see `onnx_quantized`."""
 
 
 def finished(found: ReadGraph, where: str) -> tuple[Graph, Mapping[str, np.ndarray]]:
