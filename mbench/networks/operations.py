@@ -64,7 +64,7 @@ class Operation:
     `dtype`: the type of what it gives, from the types that it reads; by default the first's.
     `elementwise`: each element of what it gives depends on the same element of what it reads, which may broadcast.
     `reads`: how often the expression of such an element has each operand in it, at most. `calls`: whether it calls a
-    function that is written out in many steps, such as exp.
+    function that is written out in many steps, such as exp. `floats`: whether it takes floating-point numbers alone.
     """
 
     shape: Callable[[tuple[Extents, ...], Attributes], Extents]
@@ -73,6 +73,7 @@ class Operation:
     elementwise: bool = False
     reads: int = 1
     calls: bool = False
+    floats: Callable[[Attributes], bool] = lambda _attributes: False
 
 
 def _of_weights(inputs: tuple[Extents, ...], output: Extents) -> int:
@@ -112,14 +113,14 @@ ONLY_IN_FILES: dict[str, Operation] = {
     "instance_norm": Operation(shape=shapes.by_channel),
     "group_norm": Operation(shape=shapes.by_channel),
     "lrn": Operation(shape=shapes.same),
-    "resize2d": Operation(shape=shapes.resize2d),
+    "resize2d": Operation(shape=shapes.resize2d, floats=lambda attributes: bool(attributes["mode"] != "nearest")),
     "pad": Operation(shape=shapes.pad),
     **{f"reduce_{how}": _REDUCTION for how in ("mean", "sum", "max", "min", "prod")},
     **dict.fromkeys(("argmax", "argmin"), _PLACE),
     "expand": Operation(shape=shapes.expand),
     "rearrange": Operation(shape=shapes.rearrange),
     "gather": Operation(shape=shapes.gather),
-    "power": _ELEMENTS,
+    "power": dataclasses.replace(_ELEMENTS, floats=lambda _attributes: True),
     "mod": dataclasses.replace(_ELEMENTS, reads=2),
     **dict.fromkeys(("equal", "greater", "less", "greater_equal", "less_equal"), _COMPARED),
     **dict.fromkeys(("and", "or"), _ELEMENTS),
@@ -176,3 +177,14 @@ def of(op: str) -> Operation:
 def is_elementwise(op: str) -> bool:
     """Return whether each element of what an operation gives depends on the same element of what it reads."""
     return of(op).elementwise
+
+
+def check_types(op: str, inputs: tuple[str, ...], attributes: Attributes) -> None:
+    """Check that an operation takes values of these types.
+
+    Raises:
+        GraphError: it takes floating-point numbers alone.
+    """
+    other = next((each for each in inputs if "float" not in each), None)
+    if other is not None and of(op).floats(attributes):
+        raise GraphError(f"{op} is computed of floating-point numbers alone, and this is of {other}; cast it before")

@@ -238,7 +238,7 @@ def _softmax(*, logarithm: bool) -> ExportReading:
 def _linear(layer: ExportLayer) -> GraphValue:
     x, weight = layer.value("input"), layer.value("weight")
     bias = layer.given("bias")
-    if weight.rank == 2 and weight.is_constant:
+    if weight.rank == 2 and weight.is_constant and x.rank > 1:
         return layer.writer.add("linear", x, weight, *bias)
     product = matmul(layer.writer, x, layer.writer.permuted(weight, (1, 0)))
     return layer.writer.add("add", product, bias[0]) if bias else product

@@ -141,7 +141,10 @@ class _ProgramReader:
     def _placeholder(self, node: Any, types: Mapping[str, TensorType]) -> Any:
         """Return an input, or a weight: it is copied out of torch when something reads it."""
         if node.name in types:
-            return self._writer.input(node.name, types[node.name])
+            try:
+                return self._writer.input(node.name, types[node.name])
+            except LayerError as error:
+                raise UsageError(f"{self._where}: input {node.name!r}: {error}") from error
         spec = next(each for each in self._program.graph_signature.input_specs if each.arg.name == node.name)
         if spec.target is None:
             return getattr(spec.arg, "value", None)

@@ -65,7 +65,10 @@ class _OnnxReader:
 
     def read(self, types: Mapping[str, TensorType]) -> ReadGraph:
         for name, given in types.items():
-            self._values[name] = self._writer.input(name, given)
+            try:
+                self._values[name] = self._writer.input(name, given)
+            except LayerError as error:
+                raise UsageError(f"{self._where}: input {name!r}: {error}") from error
         for node in self._nodes():
             if isinstance(node, _Alias):
                 for inner, outer in node.names:
