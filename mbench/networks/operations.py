@@ -179,12 +179,21 @@ def is_elementwise(op: str) -> bool:
     return of(op).elementwise
 
 
+_OF_TRUTHS = (
+    *("and", "or", "not", "where", "cast", "equal"),
+    *("reshape", "permute", "rearrange", "concat", "slice", "expand", "gather", "pad"),
+)
+"""The operations that values of true and false may have."""
+
+
 def check_types(op: str, inputs: tuple[str, ...], attributes: Attributes) -> None:
     """Check that an operation takes values of these types.
 
     Raises:
-        GraphError: it takes floating-point numbers alone.
+        GraphError: it takes floating-point numbers alone, or no truths.
     """
+    if "bool" in inputs and op not in _OF_TRUTHS:
+        raise GraphError(f"{op} is computed of numbers alone, and this is of true and false; cast it before")
     other = next((each for each in inputs if "float" not in each), None)
     if other is not None and of(op).floats(attributes):
         raise GraphError(f"{op} is computed of floating-point numbers alone, and this is of {other}; cast it before")

@@ -20,6 +20,9 @@ _SAME = {
 
 _COMPARED = {"eq": "equal", "gt": "greater", "lt": "less", "ge": "greater_equal", "le": "less_equal"}
 
+_OF_TRUTHS = {"add": "or", "multiply": "and"}
+"""What sums and products are where both operands are true or false."""
+
 
 def _unary(op: str) -> ExportReading:
     return lambda layer: layer.writer.add(op, layer.cast(layer.x))
@@ -33,6 +36,8 @@ def _operands(layer: ExportLayer) -> tuple[GraphValue, GraphValue]:
 def _arithmetic(op: str) -> ExportReading:
     def read(layer: ExportLayer) -> GraphValue:
         x, y = _operands(layer)
+        if layer.dtype == "bool" and op in _OF_TRUTHS:
+            return layer.writer.add(_OF_TRUTHS[op], x, y)
         alpha = layer.arguments.get("alpha", 1)
         if alpha != 1:
             y = layer.writer.arithmetic("multiply", y, constant(np.array(alpha, y.dtype)))

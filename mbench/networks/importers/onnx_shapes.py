@@ -86,7 +86,7 @@ def _transpose(layer: OnnxLayer) -> GraphValue:
 
 
 def _concat(layer: OnnxLayer) -> GraphValue:
-    parts = [layer.value(place) for place in range(len(layer.inputs))]
+    parts = [layer.x, *(layer.value(place) for place in range(1, len(layer.inputs)))]
     parts = [part for part in parts if not (part.is_constant and 0 in part.shape)] or parts[:1]
     axis = axis_of(int(layer.attribute("axis", 0)), parts[0].rank)
     return parts[0] if len(parts) == 1 else layer.writer.add("concat", *parts, axis=axis)
