@@ -244,6 +244,7 @@ def chain(shape: Sequence[Any], value: Callable[..., Any]) -> te.Tensor:
 def broadcast(read: Laid, at: Sequence[Any], *, last: bool = False) -> Any:
     """Read the element that broadcasts to the place `at`, which is channels last or not, in the type of its sums."""
     places = as_people_have(at) if last else tuple(at)
+    places = (0,) * (len(read.shape) - len(places)) + places  # (1) broadcasts to a number without axes
     own = places[len(places) - len(read.shape) :]
     return read.wide(*(0 if extent == 1 else place for extent, place in zip(read.shape, own, strict=True)))
 

@@ -117,7 +117,17 @@ def _not_zero(value: Any, dtype: str) -> Any:
 def _sign(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
     [x] = values
     one, zero = _const(1, dtype), _const(0, dtype)
-    return tirx.Select(x > zero, one, tirx.Select(x < zero, _const(-1, dtype), zero))
+    below = zero if dtype.startswith("u") else tirx.Select(x < zero, _const(-1, dtype), zero)
+    return tirx.Select(x > zero, one, below)
+
+
+def _abs(_attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
+    [x] = values
+    if "float" in dtype:
+        return tirx.abs(x)
+    return tirx.Select(
+        x < _const(0, dtype), (_const(0, dtype) - x).astype(dtype), x
+    )  # TVM's own mixes types where they are narrow
 
 
 def _cast(attributes: Mapping[str, Any], values: Sequence[Any], dtype: str) -> Any:
@@ -186,7 +196,7 @@ EXPRESSIONS: dict[str, Expression] = {
     "erf": _unary(tirx.erf),
     "sin": _unary(tirx.sin),
     "cos": _unary(tirx.cos),
-    "abs": _unary(tirx.abs),
+    "abs": _abs,
     "negative": lambda _attributes, values, dtype: _const(0, dtype) - values[0],
     "reciprocal": lambda _attributes, values, dtype: _const(1.0, dtype) / values[0],
     "floor": _unary(tirx.floor),

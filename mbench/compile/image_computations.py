@@ -89,13 +89,14 @@ def _taps(attributes: Mapping[str, Any], axis: int, extent: int) -> Callable[[An
     position = _position(attributes, axis, extent)
 
     def nearest(place: Any) -> list[tuple[Any, Any]]:
-        at, half = position(place), tirx.const(0.5, _FLOAT)
-        rounded = {
-            "floor": lambda: tirx.floor(at),
-            "ceil": lambda: tirx.ceil(at),
-            "round_prefer_floor": lambda: tirx.ceil(at - half),
-            "round_prefer_ceil": lambda: tirx.floor(at + half),
-        }[attributes.get("rounding", "round_prefer_floor")]()
+        at, how = position(place), resizing.rounding(attributes, axis, extent)
+        low = tirx.floor(at)
+        if how == "ceil":
+            rounded = tirx.ceil(at)
+        elif how == "floor":
+            rounded = low
+        else:
+            rounded = low + (at - low >= tirx.const(resizing.UP_FROM[how], _FLOAT)).astype(_FLOAT)
         return [(_inside(rounded.astype("int32"), extent), None)]
 
     def linear(place: Any) -> list[tuple[Any, Any]]:

@@ -87,7 +87,7 @@ def bind(lowered: Lowered, parameters: Mapping[str, np.ndarray]) -> tvm.IRModule
                 f"the network has {units.shape(shape)} {dtype} for {parameter.name!r}, its weights "
                 f"{units.shape(value.shape)} {value.dtype}"
             )
-        given[variable.name] = np.ascontiguousarray(parameter.laid_out(value).reshape(shape), dtype)
+        given[variable.name] = np.asarray(parameter.laid_out(value).reshape(shape), dtype, order="C")
     return relax.transform.BindParams("main", given)(lowered.module)
 
 
@@ -112,7 +112,7 @@ class _Lowering:
         self._values: dict[str, Any] = {}
         self._parameters: dict[str, Parameter] = {}
         self._keys: dict[tuple[str, int], str] = {}
-        self._layouts: dict[tuple[str, tuple[tuple[int, ...], bool]], str] = {}
+        self._layouts: dict[tuple[str, tuple[str, tuple[int, ...], bool]], str] = {}
         self._lying_last: set[str] = set()
         self._calls: list[KernelCall] = []
 
@@ -147,7 +147,8 @@ class _Lowering:
         """Declare a parameter in the layout in which a node reads it; in another, it is there a second time."""
         name, last = node.inputs[place], node.name in self._last
         shape, permuted = _laid_out(self._graph, node, place, last=last)
-        lies = (shape, last and operations.is_elementwise(node.op) and math.prod(shape) > 1)
+        lies_last = last and operations.is_elementwise(node.op) and math.prod(shape) > 1
+        lies = (node.op if is_weight else "", shape, lies_last)  # equal shapes may be turned in different ways
         key = self._layouts.setdefault((name, lies), self._new_key(name))
         self._keys[node.name, place] = key
         if key in self._values:
@@ -156,7 +157,7 @@ class _Lowering:
         dtype = own if is_weight else dtypes.accumulator(own)
         self._values[key] = relax.Var(key, relax.TensorType(shape, dtype))
         self._parameters[key] = Parameter(name=name, laid_out=permuted)
-        if lies[1]:
+        if lies_last:
             self._lying_last.add(key)
 
     def _new_key(self, name: str) -> str:

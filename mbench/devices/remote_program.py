@@ -43,7 +43,7 @@ class RemoteProgram:
         self.vm = VirtualMachine(line.remote.load_module(loaded.library.name), self.device)
         values, self.expected = entries(loaded)
         for entry, given in values.items():
-            tensors = (tvm.runtime.tensor(np.ascontiguousarray(value), self.device) for value in given)
+            tensors = (tvm.runtime.tensor(np.asarray(value, order="C"), self.device) for value in given)
             self.vm.set_input(entry, *tensors)
 
     def run(self) -> tuple[np.ndarray, ...]:

@@ -109,7 +109,7 @@ class LocalProgram:
 
     def tensor(self, values: np.ndarray) -> Any:
         """Return a copy of an array on the device."""
-        return tvm.runtime.tensor(np.ascontiguousarray(values), self.device)
+        return tvm.runtime.tensor(np.asarray(values, order="C"), self.device)
 
     def run(self, entry: str | None = None) -> tuple[np.ndarray, ...]:
         """Run an entry once, by default the whole network's; return the outputs."""

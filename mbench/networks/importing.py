@@ -70,7 +70,8 @@ def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
             f"{plan.source}: it cannot be imported: {error}; raise --build-timeout to wait longer"
         ) from error
     except ChildError as error:
-        hint = f"out of memory?{system_limits.memory_hint()}"
+        own = "" if Path(plan.source).suffix in (".onnx", ".pt2") else "did its code end it, or is it "
+        hint = f"{own}out of memory?{system_limits.memory_hint()}"
         raise UsageError(f"{plan.source}: it cannot be imported: {error}; {hint}") from error
 
 

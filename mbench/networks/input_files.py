@@ -22,8 +22,14 @@ def read(file: Path) -> dict[str, np.ndarray]:
             raise UsageError(f"--input {file}: it holds one array without a name; expected an .npz of named arrays")
         with loaded as archive:
             found = {name: archive[name] for name in archive.files}
+    except MemoryError as error:
+        raise UsageError(f"--input {file}: its arrays need more memory than there is") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"--input {file}: cannot be read: {why(error)}; expected an .npz of numpy.savez") from error
+        said = "it holds pickled objects, or is none of numpy's files" if "pickle" in str(error) else why(error)
+        raise UsageError(f"--input {file}: cannot be read: {said}; expected an .npz of numpy.savez") from error
+    other = next((name for name, value in found.items() if not isinstance(value, np.ndarray)), None)
+    if other is not None:
+        raise UsageError(f"--input {file}: {shown(other)} is no array of numpy; expected an .npz of numpy.savez")
     strange = next((name for name, value in found.items() if value.dtype.kind not in "fiub"), None)
     if strange is not None:
         raise UsageError(f"--input {file}: {shown(strange)} holds {found[strange].dtype}; expected numbers")

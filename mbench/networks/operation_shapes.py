@@ -20,6 +20,8 @@ def conv2d(inputs: tuple[Extents, ...], attributes: Attributes) -> Extents:
     """Return the shape (N, O, H, W) of a convolution."""
     image, weight = inputs[0], inputs[1]
     groups = attributes["groups"]
+    if groups < 1:
+        raise GraphError(f"a convolution in {groups} groups; expected at least 1")
     if image[1] % groups or weight[0] % groups or weight[1] != image[1] // groups:
         raise GraphError(f"a convolution of {image[1]} channels in {groups} groups cannot have weights {weight}")
     sides = _sides(image[2:], weight[2:], attributes["strides"], attributes["padding"], attributes["dilation"])
@@ -33,6 +35,8 @@ def _sides(
 
     `up`: the last may reach beyond the padding, but begins inside the image or before it (torch, `ceil_mode`).
     """
+    if min(*kernel, *strides, *dilation) < 1:
+        raise GraphError(f"a window of {kernel}, strides {strides}, dilation {dilation}; expected at least 1 each")
     found = []
     for axis in (0, 1):
         room = sides[axis] + padding[axis] + padding[axis + 2] - ((kernel[axis] - 1) * dilation[axis] + 1)

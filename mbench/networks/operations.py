@@ -78,7 +78,7 @@ class Operation:
     `dtype`: the type of what it gives, from the types that it reads; by default the first's.
     `elementwise`: each element of what it gives depends on the same element of what it reads, which may broadcast.
     `reads`: how often the expression of such an element has each operand in it, at most. `calls`: whether it calls a
-    function that is written out in many steps, such as exp.
+    function that is written out in many steps, such as exp. `floats`: whether it takes floating-point numbers alone.
     """
 
     shape: Callable[[tuple[Extents, ...], Attributes], Extents]
@@ -87,6 +87,7 @@ class Operation:
     elementwise: bool = False
     reads: int = 1
     calls: bool = False
+    floats: Callable[[Attributes], bool] = lambda _attributes: False
 
 
 def _of_weights(inputs: tuple[Extents, ...], output: Extents) -> int:
@@ -134,14 +135,14 @@ ONLY_IN_FILES: dict[str, Operation] = {
     "instance_norm": Operation(shape=shapes.by_channel),
     "group_norm": Operation(shape=shapes.by_channel),
     "lrn": Operation(shape=shapes.same),
-    "resize2d": Operation(shape=shapes.resize2d),
+    "resize2d": Operation(shape=shapes.resize2d, floats=lambda attributes: bool(attributes["mode"] != "nearest")),
     "pad": Operation(shape=shapes.pad),
     **{f"reduce_{how}": _REDUCTION for how in ("mean", "sum", "max", "min", "prod")},
     **dict.fromkeys(("argmax", "argmin"), _PLACE),
     "expand": Operation(shape=shapes.expand),
     "rearrange": Operation(shape=shapes.rearrange),
     "gather": Operation(shape=shapes.gather),
-    "power": _ELEMENTS,
+    "power": dataclasses.replace(_ELEMENTS, floats=lambda _attributes: True),
     "mod": dataclasses.replace(_ELEMENTS, reads=2),
     **dict.fromkeys(("equal", "greater", "less", "greater_equal", "less_equal"), _COMPARED),
     **dict.fromkeys(("and", "or"), _ELEMENTS),
@@ -212,3 +213,23 @@ def of(op: str) -> Operation:
 def is_elementwise(op: str) -> bool:
     """Return whether each element of what an operation gives depends on the same element of what it reads."""
     return of(op).elementwise
+
+
+_OF_TRUTHS = (
+    *("and", "or", "not", "where", "cast", "equal"),
+    *("reshape", "permute", "rearrange", "concat", "slice", "expand", "gather", "pad"),
+)
+"""The operations that values of true and false may have."""
+
+
+def check_types(op: str, inputs: tuple[str, ...], attributes: Attributes) -> None:
+    """Check that an operation takes values of these types.
+
+    Raises:
+        GraphError: it takes floating-point numbers alone, or no truths.
+    """
+    if "bool" in inputs and op not in _OF_TRUTHS:
+        raise GraphError(f"{op} is computed of numbers alone, and this is of true and false; cast it before")
+    other = next((each for each in inputs if "float" not in each), None)
+    if other is not None and of(op).floats(attributes):
+        raise GraphError(f"{op} is computed of floating-point numbers alone, and this is of {other}; cast it before")

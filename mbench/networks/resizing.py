@@ -9,8 +9,11 @@ half-way between two elements is rounded to one of them.
 | `scales` | how much larger the result is, down and right; by default as the sizes say |
 | `mode` | `nearest`, `linear`, `cubic` |
 | `coordinates` | `half_pixel`, `pytorch_half_pixel`, `asymmetric`, `align_corners` |
-| `rounding` | of `nearest`: `floor`, `ceil`, `round_prefer_floor`, `round_prefer_ceil` |
+| `rounding` | of `nearest`: `floor`, `ceil`, `round_prefer_floor`, `round_prefer_ceil`, `half_up`, `floor_or_ceil` |
 | `cubic_coefficient` | of `cubic`: -0.75 by default |
+
+`floor_or_ceil` is `ceil` along a side that becomes smaller, else `floor`: ONNX Runtime's way before opset 11.
+`half_up` is torch's `nearest-exact`.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ from mbench.networks.graph import GraphError
 
 MODES = ("nearest", "linear", "cubic")
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
-_ROUNDINGS = ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
+UP_FROM = {"round_prefer_floor": 0.5 + 1e-5, "round_prefer_ceil": 0.5 - 1e-5, "half_up": 0.5}
+"""How far beyond a place a position is rounded to the next. Source: ONNX Runtime, which takes 1e-5 for half-way."""
+_ROUNDINGS = ("floor", "ceil", *UP_FROM)
+_BY_SCALE = "floor_or_ceil"
 DEFAULT_COEFFICIENT = -0.75
 
 
@@ -50,7 +56,7 @@ def taps(attributes: Mapping[str, Any], axis: int, extent: int) -> Taps:
     """
     at, mode = positions(attributes, axis, extent), attributes["mode"]
     if mode == "nearest":
-        whole = _rounded(at, attributes.get("rounding", "round_prefer_floor"))[None]
+        whole = _rounded(at, rounding(attributes, axis, extent))[None]
         return Taps(elements=_inside(whole, extent), weights=np.ones(whole.shape, np.float32))
     if mode == "linear":
         at = np.clip(at, 0, np.float32(extent - 1))
@@ -67,8 +73,7 @@ def taps(attributes: Mapping[str, Any], axis: int, extent: int) -> Taps:
 def positions(attributes: Mapping[str, Any], axis: int, extent: int) -> np.ndarray:
     """Return where each place along an axis lies in the source, (size) float32; see `taps`."""
     size, coordinates = attributes["size"][axis], attributes.get("coordinates", "half_pixel")
-    given = attributes.get("scales")
-    scale = np.float32(size / extent if given is None else given[axis])
+    scale = _scale(attributes, axis, extent)
     at, half = np.arange(size, dtype=np.float32), np.float32(0.5)
     if coordinates == "asymmetric":
         return at / scale
@@ -83,17 +88,27 @@ def positions(attributes: Mapping[str, Any], axis: int, extent: int) -> np.ndarr
     )
 
 
+def rounding(attributes: Mapping[str, Any], axis: int, extent: int) -> str:
+    """Return how `nearest` rounds positions along an axis; see `taps`."""
+    how = str(attributes.get("rounding", "round_prefer_floor"))
+    if how != _BY_SCALE:
+        return how
+    return "ceil" if _scale(attributes, axis, extent) < 1 else "floor"
+
+
+def _scale(attributes: Mapping[str, Any], axis: int, extent: int) -> np.float32:
+    given = attributes.get("scales")
+    return np.float32(attributes["size"][axis] / extent if given is None else given[axis])
+
+
 def _rounded(at: np.ndarray, how: str) -> np.ndarray:
-    half = np.float32(0.5)
     if how not in _ROUNDINGS:
-        raise GraphError(f"a position cannot be rounded by {how!r}; expected one of: {', '.join(_ROUNDINGS)}")
-    whole: np.ndarray = {
-        "floor": np.floor(at),
-        "ceil": np.ceil(at),
-        "round_prefer_floor": np.ceil(at - half),
-        "round_prefer_ceil": np.floor(at + half),
-    }[how]
-    return whole
+        named = ", ".join((*_ROUNDINGS, _BY_SCALE))
+        raise GraphError(f"a position cannot be rounded by {how!r}; expected one of: {named}")
+    low = np.floor(at)
+    if how in UP_FROM:
+        return np.asarray(low + (at - low >= np.float32(UP_FROM[how])))
+    return np.asarray(low if how == "floor" else np.ceil(at))
 
 
 def _inside(places: np.ndarray, extent: int) -> np.ndarray:

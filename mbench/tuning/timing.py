@@ -220,4 +220,4 @@ class Runner:
         return self._place.seconds(launch) / calls
 
     def _tensor(self, values: np.ndarray) -> Any:
-        return tvm.runtime.tensor(np.ascontiguousarray(values), self._place.device)
+        return tvm.runtime.tensor(np.asarray(values, order="C"), self._place.device)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from conftest import require
 from measure_plans import PLAN, ignore
@@ -24,6 +25,14 @@ def test_the_runtime_uses_as_many_threads_as_it_is_told(tiny: Artifact, device: 
     require((os.cpu_count() or 1) >= 2, "needs two processors")
     few = msgspec.structs.replace(PLAN, threads=2, repeat=3, layer_repeat=2, block=3, warmup=Warmup(max_s=0.1))
     assert device.measure(tiny, few, ignore).threads == 2
+
+
+def test_a_number_without_axes_stays_one() -> None:
+    from mbench.measure.program import LocalProgram
+
+    loaded = LocalProgram.__new__(LocalProgram)
+    loaded.device = None
+    assert tuple(loaded.tensor(np.array(2.0, np.float32)).shape) == ()
 
 
 def one_thread_more_than_set(send: Callable[[str, float], None]) -> None:

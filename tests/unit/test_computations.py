@@ -47,6 +47,13 @@ def test_what_is_read_broadcasts_from_its_last_axes(shape: tuple[int, ...]) -> N
     check(write, torch.add, arrays((2, 4, 5, 6), shape))
 
 
+def test_one_element_is_read_where_there_are_no_axes() -> None:
+    def write(x: te.Tensor) -> te.Tensor:
+        return computations.chain((), lambda *at: computations.broadcast(Laid(x), at) * 2)
+
+    check(write, lambda x: x.reshape(()) * 2, arrays((1, 1)))
+
+
 def test_an_image_may_be_read_as_it_comes() -> None:
     def write(x: te.Tensor, other: te.Tensor) -> te.Tensor:
         return computations.chain(x.shape, lambda *at: x(*at) + computations.broadcast(Laid(other), at, last=True))

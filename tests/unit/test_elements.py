@@ -158,10 +158,12 @@ WHOLE_MEANINGS: dict[str, Callable[..., torch.Tensor]] = {
     **BINARY,
     "divide": lambda x, y: torch.div(x, y, rounding_mode="trunc"),
     "clip": lambda x: x.clamp(min=1),
+    "abs": torch.abs,
+    "sign": torch.sign,
 }
 
 
-@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int8", "uint8"])
 def test_whole_numbers(dtype: str) -> None:
     x, y = ((np.abs(each) if dtype == "uint8" else each).astype(dtype) for each in (WHOLE, OTHER))
     names = ["add", "multiply", "maximum", "minimum", "equal", "greater", "less", "greater_equal", "less_equal"]
@@ -170,6 +172,7 @@ def test_whole_numbers(dtype: str) -> None:
     cases = {name: (written(name, dtype), [x, y]) for name in names}
     cases |= {name: (written(name, dtype), [x, safe]) for name in ("divide", "mod")}
     cases |= {"clip": (written("clip", dtype, low=1, high=math.inf), [x])}
+    cases |= {name: (written(name, dtype), [x]) for name in ("abs", "sign")}
     seen = computed({**cases, "by 0": (written("divide", dtype), [x, y])})
     for name, (_, given) in cases.items():
         tensors = [torch.from_numpy(each) for each in given]

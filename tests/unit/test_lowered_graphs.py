@@ -143,7 +143,19 @@ def a_constant_that_is_computed() -> Graph:
     return builder.graph(builder.add("add", "sum", x, builder.add("relu", "relu", builder.parameter("k", (1, 6)))))
 
 
+def weights_that_are_turned_in_two_ways() -> Graph:
+    """A convolution, a transposed one, a fully connected layer and a product read weights of the same shapes."""
+    builder = GraphBuilder()
+    weight, square = builder.parameter("weight", (6, 6, 3, 3)), builder.parameter("square", (6, 6))
+    y = builder.add("conv2d", "conv", builder.input("x", (1, 6, 6, 6)), weight, **PLAIN)
+    y = builder.add("conv2d_transpose", "up", y, weight, **PLAIN, output_padding=(0, 0))
+    y = builder.add("linear", "fc", y, square)
+    y = builder.add("add", "sum", y, square)
+    return builder.graph(builder.add("matmul", "product", y, square))
+
+
 GRAPHS = (
+    weights_that_are_turned_in_two_ways,
     product_activation_convolution, softmax_over_channels, linear_over_lines, product_of_images, layer_norm_of_an_image,
     one_number_for_an_image_and_a_matrix, shared_weights, two_outputs, concatenated_with_the_input, slice_of_the_input,
     slice_and_concat_of_images, a_constant_that_is_computed, axes_counted_from_the_end,

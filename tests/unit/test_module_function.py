@@ -41,6 +41,17 @@ def failing():
     raise RuntimeError("the weights are on another disk")
 def leaving():
     raise SystemExit(3)
+def interrupting():
+    raise KeyboardInterrupt
+def speechless():
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError
+    raise Mute
+def three():
+    return 1, 2, 3
+def without_numbers():
+    return nn.Conv2d(3, 4, 3, device="meta").eval(), torch.ones(1, 3, 6, 8)
 def wrong_shape():
     return Net().eval(), (torch.ones(1, 5, 6, 8), torch.ones(1))
 def strange():
@@ -119,6 +130,10 @@ def test_a_compiled_module_is_the_one_that_was_compiled() -> None:
         ("ourpackage.nets:number", "it is a int; expected a function"),
         ("ourpackage.nets:failing", "the function failed: RuntimeError: the weights are on another disk"),
         ("ourpackage.nets:leaving", "the function failed: SystemExit"),
+        ("ourpackage.nets:interrupting", "the function failed: KeyboardInterrupt"),
+        ("ourpackage.nets:speechless", "the function failed: Mute"),
+        ("ourpackage.nets:three", "it returned a tuple of 3; expected (network, example)"),
+        ("ourpackage.nets:without_numbers", "'weight' lies on torch's device meta, without numbers"),
         ("ourpackage.nets:no_tuple", "it returned a Net; expected (network, example)"),
         ("ourpackage.nets:no_network", "its network is a str; expected (network, example)"),
         ("ourpackage.nets:no_example", "its example is a int; expected (network, example)"),

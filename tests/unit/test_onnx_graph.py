@@ -116,6 +116,19 @@ def test_a_branch_that_the_input_decides(tmp_path: Path) -> None:
         imported(tmp_path, model(nodes, constants={"zero": np.float32(0)}))
 
 
+@pytest.mark.parametrize(("condition", "output", "said"), [("", "y", "control flow"), ("is", "y z", "a branch has 1")])
+def test_a_branch_that_does_not_fit(tmp_path: Path, condition: str, output: str, said: str) -> None:
+    made = model([choice(condition, output=output)], constants={"is": np.array(True)})
+    with pytest.raises(UsageError, match=said):
+        imported(tmp_path, made)
+
+
+def test_an_operation_may_be_called_anything(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"operation <b> .opset 17.: mbench does not know it") as caught:
+        imported(tmp_path, model([node("<b>\n", "x")]))
+    assert "\n" not in str(caught.value)
+
+
 def test_branches_inside_of_branches(tmp_path: Path) -> None:
     depth, inner = 30, [node("Relu", "x", "v0")]
     for level in range(depth):

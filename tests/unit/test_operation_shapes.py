@@ -101,10 +101,16 @@ def test_other_shapes(
     assert shape_of(op, *shapes, **attributes) == expected
 
 
+WINDOW: dict[str, Any] = {"strides": (1, 1), "padding": (0,) * 4, "dilation": (1, 1), "groups": 1}
+
+
 @pytest.mark.parametrize(
     ("op", "shapes", "attributes", "said"),
     [
         ("conv2d_transpose", [(1, 6, 4, 4), (4, 6, 1, 1)], {"groups": 2, "padding": (0,) * 4}, "of 6 channels in 2"),
+        ("conv2d", [(1, 6, 4, 4), (4, 6, 1, 1)], {**WINDOW, "groups": 0}, "in 0 groups; expected at least 1"),
+        ("conv2d", [(1, 6, 4, 4), (4, 6, 1, 1)], {**WINDOW, "strides": (0, 1)}, "strides .0, 1.*at least 1 each"),
+        ("max_pool2d", [(1, 6, 4, 4)], {**WINDOW, "kernel": (2, -1)}, "expected at least 1 each"),
         ("resize2d", [(2, 8)], {"size": (14, 4)}, "is no image that is resized"),
         ("pad", [(2, 8)], {"widths": ((0, 1),), "mode": "edge"}, "two widths for each axis, none negative"),
         ("pad", [(2, 8)], {"widths": ((0, -1), (0, 0)), "mode": "edge"}, "two widths for each axis, none negative"),

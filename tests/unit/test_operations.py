@@ -118,3 +118,21 @@ def test_shapes_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(GraphError, match=said):
         shape_of(op, *shapes, **attributes)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "said"),
+    [
+        ("power", ("int64", "int64"), {}, "floating-point numbers alone, and this is of int64"),
+        ("resize2d", ("uint8",), {"mode": "cubic"}, "floating-point numbers alone, and this is of uint8"),
+        ("add", ("bool", "bool"), {}, "add is computed of numbers alone"),
+    ],
+)
+def test_types_that_no_kernel_is_for_are_refused(
+    op: str, inputs: tuple[str, ...], attributes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(GraphError, match=said):
+        operations.check_types(op, inputs, attributes)
+    operations.check_types(op, ("float32",) * len(inputs), attributes)
+    operations.check_types("resize2d", ("uint8",), {"mode": "nearest"})
+    operations.check_types("where", ("bool", "int64", "int64"), {})

@@ -35,7 +35,7 @@ def by_onnx(x: np.ndarray, cases: list[dict[str, Any]]) -> list[np.ndarray]:
 
     nodes, constants = [], []
     for place, case in enumerate(cases):
-        given = np.array((1.0, 1.0, *case["scales"]) if "scales" in case else (1, 2, *case["size"]))
+        given = np.array((1.0, 1.0, *case["scales"]) if "scales" in case else (*x.shape[:2], *case["size"]))
         given = given.astype(np.float32 if "scales" in case else np.int64)
         constants.append(numpy_helper.from_array(given, f"given{place}"))
         read = ["x", "", f"given{place}"] if "scales" in case else ["x", "", "", f"given{place}"]
@@ -60,6 +60,22 @@ def test_images_are_resized_as_by_onnx(coordinates: str) -> None:
         np.testing.assert_allclose(resized(images(), **case), expected, rtol=1e-5, atol=1e-5, err_msg=str(case))
 
 
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil"])
+@pytest.mark.parametrize("coordinates", ["asymmetric", "half_pixel"])
+def test_what_is_half_way_but_for_the_last_bits_is_rounded_as_by_onnx(coordinates: str, rounding: str) -> None:
+    x = np.arange(11 * 14, dtype=np.float32).reshape(1, 1, 11, 14)
+    way = {"coordinates": coordinates, "rounding": rounding, "mode": "nearest"}
+    cases = [{"size": (high, wide), **way} for high, wide in zip(range(3, 33), range(32, 2, -1), strict=True)]
+    for case, expected in zip(cases, by_onnx(x, cases), strict=True):
+        np.testing.assert_array_equal(resized(x, **case), expected, err_msg=str(case))
+
+
+def test_a_side_that_becomes_smaller_may_be_rounded_up() -> None:
+    way = {"size": (2, 10), "mode": "nearest", "coordinates": "asymmetric", "rounding": "floor_or_ceil"}
+    assert resizing.taps(way, 0, 5).elements.tolist() == [[0, 3]]
+    assert resizing.taps(way, 1, 5).elements.tolist() == [[0, 0, 1, 1, 2, 2, 3, 3, 4, 4]]
+
+
 def test_scales_may_differ_from_what_the_sizes_say() -> None:
     scales, size = (1.7, 2.3), (6, 11)  # the sizes are 4 * 1.7 and 5 * 2.3, rounded down
     cases = [{"size": size, "scales": scales, "coordinates": "asymmetric", "mode": "nearest", "rounding": "floor"},
@@ -76,7 +92,7 @@ def test_torchs_own_ways(size: tuple[int, int]) -> None:
     x = torch.from_numpy(images())
     ways: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"mode": "nearest", "coordinates": "asymmetric", "rounding": "floor"}, {"mode": "nearest"}),
-        ({"mode": "nearest", "coordinates": "half_pixel", "rounding": "round_prefer_ceil"}, {"mode": "nearest-exact"}),
+        ({"mode": "nearest", "coordinates": "half_pixel", "rounding": "half_up"}, {"mode": "nearest-exact"}),
         ({"mode": "linear", "coordinates": "half_pixel"}, {"mode": "bilinear"}),
         ({"mode": "linear", "coordinates": "align_corners"}, {"mode": "bilinear", "align_corners": True}),
         ({"mode": "cubic", "coordinates": "half_pixel"}, {"mode": "bicubic"}),

@@ -20,6 +20,9 @@ _SAME = {
 
 _COMPARED = {"eq": "equal", "gt": "greater", "lt": "less", "ge": "greater_equal", "le": "less_equal"}
 
+_OF_TRUTHS = {"add": "or", "multiply": "and"}
+"""What sums and products are where both operands are true or false."""
+
 
 def _unary(op: str) -> ExportReading:
     return lambda layer: layer.writer.add(op, layer.cast(layer.x))
@@ -33,6 +36,8 @@ def _operands(layer: ExportLayer) -> tuple[GraphValue, GraphValue]:
 def _arithmetic(op: str) -> ExportReading:
     def read(layer: ExportLayer) -> GraphValue:
         x, y = _operands(layer)
+        if layer.dtype == "bool" and op in _OF_TRUTHS:
+            return layer.writer.add(_OF_TRUTHS[op], x, y)
         alpha = layer.arguments.get("alpha", 1)
         if alpha != 1:
             y = layer.writer.arithmetic("multiply", y, constant(np.array(alpha, y.dtype)))
@@ -238,7 +243,7 @@ def _softmax(*, logarithm: bool) -> ExportReading:
 def _linear(layer: ExportLayer) -> GraphValue:
     x, weight = layer.value("input"), layer.value("weight")
     bias = layer.given("bias")
-    if weight.rank == 2 and weight.is_constant:
+    if weight.rank == 2 and weight.is_constant and x.rank > 1:
         return layer.writer.add("linear", x, weight, *bias)
     product = matmul(layer.writer, x, layer.writer.permuted(weight, (1, 0)))
     return layer.writer.add("add", product, bias[0]) if bias else product

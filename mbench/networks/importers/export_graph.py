@@ -141,7 +141,10 @@ class _ProgramReader:
     def _placeholder(self, node: Any, types: Mapping[str, TensorType]) -> Any:
         """Return an input, or a weight: it is copied out of torch when something reads it."""
         if node.name in types:
-            return self._writer.input(node.name, types[node.name])
+            try:
+                return self._writer.input(node.name, types[node.name])
+            except LayerError as error:
+                raise UsageError(f"{self._where}: input {node.name!r}: {error}") from error
         spec = next(each for each in self._program.graph_signature.input_specs if each.arg.name == node.name)
         if spec.target is None:
             return getattr(spec.arg, "value", None)
@@ -163,6 +166,10 @@ class _ProgramReader:
         found: list[GraphValue] = []
         node = self._program.graph.output_node()
         for given, spec in zip(node.args[0], self._program.graph_signature.output_specs, strict=True):
+            if spec.kind.name == "USER_INPUT_MUTATION":
+                raise UsageError(
+                    f"{self._where}: the network changes its own input {spec.target!r}; let it change a copy"
+                )
             if spec.kind.name != "USER_OUTPUT":
                 raise UsageError(
                     f"{self._where}: the network changes {spec.target!r} when it runs, as in training; call "
@@ -179,7 +186,15 @@ class _ProgramReader:
         name = _name(node.target)
         said = f"{self._where}: layer {layer.name!r}, operation {name}"
         if node.target in _PYTHON:
-            self._values[node] = _PYTHON[node.target](*self._argument(node.args))
+            try:
+                self._values[node] = _PYTHON[node.target](*self._argument(node.args))
+            except IndexError as error:
+                raise UsageError(
+                    f"{self._where}: layer {layer.name!r} reads output {node.args[1] + 1} of {node.args[0]}; mbench "
+                    "gives fewer; leave it out of the network"
+                ) from error
+            except _BAD as error:
+                raise UsageError(f"{said}: {plain(why(error))}") from error
             return
         if name not in OPERATIONS:
             raise UsageError(f"{said}: {advice(str(node.target))}")

@@ -236,7 +236,7 @@ OPERATIONS: dict[str, ExportReading] = {
     **dict.fromkeys(("upsample_nearest2d.vec", "upsample_nearest2d.default"), _resize("nearest")),
     **dict.fromkeys(("upsample_nearest1d.vec", "upsample_nearest1d.default"), _resize("nearest")),
     **dict.fromkeys(
-        ("_upsample_nearest_exact2d.vec", "_upsample_nearest_exact2d.default"), _resize("nearest", "round_prefer_ceil")
+        ("_upsample_nearest_exact2d.vec", "_upsample_nearest_exact2d.default"), _resize("nearest", "half_up")
     ),
     **dict.fromkeys(("upsample_bilinear2d.vec", "upsample_bilinear2d.default"), _resize("linear")),
     **dict.fromkeys(("upsample_linear1d.vec", "upsample_linear1d.default"), _resize("linear")),

@@ -48,7 +48,9 @@ def softmax(writer: GraphWriter, x: GraphValue, axis: int, *, logarithm: bool = 
 def matmul(writer: GraphWriter, a: GraphValue, b: GraphValue) -> GraphValue:
     """Write a product of matrices, of stacks of them or of vectors: a fully connected layer where `b` is a constant."""
     if b.array is not None and b.rank == 2 and not a.is_constant:
-        return writer.add("linear", a, writer.permuted(b, (1, 0)))
+        rows = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
+        product = writer.add("linear", rows, writer.permuted(b, (1, 0)))
+        return writer.reshaped(product, product.shape[1:]) if a.rank == 1 else product
     left = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
     right = writer.reshaped(b, (*b.shape, 1)) if b.rank == 1 else b
     product = writer.add("matmul", left, right)
@@ -98,8 +100,17 @@ def repeated(writer: GraphWriter, x: GraphValue, counts: Sequence[int]) -> Graph
     for axis, count in enumerate(counts):
         if count < 1:
             raise LayerError(f"it repeats axis {axis} {count} times")
-        x = x if count == 1 else writer.add("concat", *[x] * count, axis=axis)
+        if 1 < count <= _MOST_BESIDE:
+            x = writer.add("concat", *[x] * count, axis=axis)
+        elif count > 1:
+            before, after = x.shape[:axis], x.shape[axis:]
+            many = writer.add("expand", writer.reshaped(x, (*before, 1, *after)), shape=(*before, count, *after))
+            x = writer.reshaped(many, (*before, count * after[0], *after[1:]))
     return x
+
+
+_MOST_BESIDE = 8
+"""Copies of a value that are written as a concatenation; more are broadcast."""
 
 
 def padded(writer: GraphWriter, x: GraphValue, widths: Sequence[tuple[int, int]], how: str, value: float) -> GraphValue:

@@ -13,13 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from mbench.core import dtypes, units
 from mbench.networks import operations
 from mbench.networks.graph import Graph, GraphError, Node, TensorType
 from mbench.networks.importers import constants
 
 WEIGHTED = ("conv2d", "conv2d_transpose", "linear", "batch_norm", "instance_norm", "group_norm", "layer_norm", "prelu")
 """Operations with weights of their own: a layer of the user's is called what its weights are."""
+_CONSTANT = {"conv2d": (1,), "conv2d_transpose": (1,), "linear": (1,), "batch_norm": (1, 2, 3, 4)}
+"""What operations read that has to be known before the network runs: kernels lie as it says, or it is folded."""
 _FLOATS = ("float32", "float16", "float64")
+_MOST_OF_A_CONSTANT = 2**28
+"""Elements of a constant that a file describes: a few bytes of a file can ask for any amount of memory."""
+_MOST_OF_A_VALUE = 2**31 - 1
+"""Elements of any other value: kernels count them in 32 bits."""
 
 
 class LayerError(ValueError):
@@ -103,7 +110,12 @@ class GraphWriter:
         self._written: dict[int, tuple[GraphValue, str]] = {}
 
     def input(self, name: str, given: TensorType) -> GraphValue:
-        """Add an input of the network, by its own name."""
+        """Add an input of the network, by its own name.
+
+        Raises:
+            LayerError: mbench has no such values, or none as large.
+        """
+        _check(given, _MOST_OF_A_CONSTANT)
         self._inputs[name] = given
         self._taken.add(name)
         return GraphValue(name=name, type=given)
@@ -117,7 +129,8 @@ class GraphWriter:
             attributes: of the operation.
 
         Raises:
-            GraphError: the operation takes no such shapes.
+            GraphError: the operation takes no such shapes or types.
+            LayerError: what it makes is empty, or too large.
         """
         first = next(each for each in inputs if isinstance(each, GraphValue))
         values = [each if isinstance(each, GraphValue) else constant(np.array(each, first.dtype)) for each in inputs]
@@ -125,13 +138,23 @@ class GraphWriter:
         dtype = known.dtype(tuple(each.dtype for each in values), attributes)
         arrays = [each.array for each in values if each.array is not None]
         if len(arrays) == len(values) and op in constants.OPERATIONS:
+            if op != "slice":  # a part is never larger, and may be empty
+                check_elements(math.prod(known.shape(tuple(each.shape for each in values), attributes)))
             array = np.asarray(constants.OPERATIONS[op](attributes, *arrays)).astype(dtype, copy=False)
             view = values[0] if op in constants.VIEWS else constant(())
             return constant(array, view.name, view.scales)
         shape = known.shape(tuple(each.shape for each in values), attributes)
         if not all(extent > 0 for extent in shape):
             raise LayerError("it makes a value without elements; expected shapes in which every side is at least 1")
-        return self._node(op, values, TensorType(shape=shape, dtype=dtype), attributes)
+        made = TensorType(shape=shape, dtype=dtype)
+        _check(made, _MOST_OF_A_VALUE)
+        computed = next((place for place in _CONSTANT.get(op, ()) if not values[place].is_constant), None)
+        if computed is not None:
+            raise LayerError(
+                f"its input {computed + 1} depends on what the network is given; expected constant weights"
+            )
+        operations.check_types(op, tuple(each.dtype for each in values), attributes)
+        return self._node(op, values, made, attributes)
 
     def _node(
         self, op: str, values: Sequence[GraphValue], given: TensorType, attributes: Mapping[str, Any]
@@ -210,9 +233,12 @@ class GraphWriter:
 
     def reduced(self, how: str, x: GraphValue, axes: Sequence[int], *, keepdims: bool) -> GraphValue:
         """Return a reduction: `mean`, `sum`, `max`, `min` or `prod`."""
-        found = tuple(sorted({int(axis) % x.rank for axis in axes}))
+        found = tuple(sorted({axis_of(int(axis), x.rank) for axis in axes}))
         if not found:
             return x
+        if x.dtype == "bool" and how in ("max", "min"):
+            numbers = self.reduced(how, self.add("cast", x, to="uint8"), found, keepdims=keepdims)
+            return self.add("cast", numbers, to="bool")
         return self.add(f"reduce_{how}", x, axes=found, keepdims=keepdims)
 
     def arithmetic(self, op: str, x: GraphValue, y: GraphValue) -> GraphValue:
@@ -258,6 +284,23 @@ class GraphWriter:
             return self.add("multiply", square, x) if number == 3.0 else square
         special = {0.5: "sqrt", -1.0: "reciprocal"}.get(number) if x.is_float else None
         return self.add(special, x) if special else self.add("power", x, exponent)
+
+
+def check_elements(count: float, most: int = _MOST_OF_A_CONSTANT) -> None:
+    """Check that a constant is no larger than what is sensible.
+
+    Raises:
+        LayerError: it is.
+    """
+    if not count <= most:
+        raise LayerError(f"it asks for {count:.3g} elements; expected at most {most}")
+
+
+def _check(given: TensorType, most: int) -> None:
+    if given.dtype not in dtypes.VALUE_TYPES:
+        raise LayerError(f"its numbers are {given.dtype}; mbench computes with {', '.join(dtypes.VALUE_TYPES)}")
+    if math.prod(given.shape) > most:
+        raise LayerError(f"{units.shape(given.shape)} are {math.prod(given.shape)} elements; expected at most {most}")
 
 
 def axis_of(axis: int, rank: int) -> int:

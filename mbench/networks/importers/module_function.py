@@ -84,7 +84,11 @@ def plain_module(network: Any) -> Any:
 
 
 def _said(error: BaseException) -> str:
-    return shortened(f"{type(error).__name__}: {why(error)}", _LONGEST)
+    kind = type(error).__name__
+    try:
+        return shortened(f"{kind}: {why(error)}", _LONGEST)
+    except Exception:  # noqa: BLE001 - the user's own exception does not say what it is
+        return kind
 
 
 def _called(text: str) -> tuple[Any, Any]:
@@ -100,7 +104,7 @@ def _called(text: str) -> tuple[Any, Any]:
                     f"{text}: there is no module {missing!r}; expected one that is installed, or lies in this folder"
                 ) from error
             raise UsageError(f"{text}: it needs the package {missing!r}, which is not installed") from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # whatever the user's code raises
             raise UsageError(f"{text}: the module cannot be imported: {plain(_said(error))}") from error
         for part in path.split("."):
             if not hasattr(found, part):
@@ -110,10 +114,11 @@ def _called(text: str) -> tuple[Any, Any]:
             raise UsageError(f"{text}: it is a {type(found).__name__}; expected a function without arguments")
         try:
             made = found()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # whatever the user's code raises
             raise UsageError(f"{text}: the function failed: {plain(_said(error))}") from error
     if not isinstance(made, tuple) or len(made) != 2:
-        raise UsageError(f"{text}: it returned a {type(made).__name__}; {_EXPECTED}")
+        count = f" of {len(made)}" if isinstance(made, tuple) else ""
+        raise UsageError(f"{text}: it returned a {type(made).__name__}{count}; {_EXPECTED}")
     return made
 
 
@@ -144,6 +149,10 @@ def _checked(text: str, network: Any, example: Any) -> tuple[Any, tuple[Any, ...
     other = next((each for each in arguments if not isinstance(each, torch.Tensor)), None)
     if not arguments or other is not None:
         raise UsageError(f"{text}: its example is a {type(other).__name__}; {_EXPECTED}")
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    empty = next((name for name, each in tensors if each.is_meta), None)
+    if empty is not None:
+        raise UsageError(f"{text}: {empty!r} lies on torch's device meta, without numbers; load the network's weights")
     training = next((name or "the network" for name, part in network.named_modules() if part.training), None)
     if training is not None:
         raise UsageError(

@@ -124,23 +124,12 @@ def _shrink(layer: OnnxLayer) -> GraphValue:
 
 def _clip(layer: OnnxLayer) -> GraphValue:
     """Write a clip of any form: bounds as attributes, as constants, as values, or none."""
-    bounds = []
-    for place, name, default in ((1, "min", -math.inf), (2, "max", math.inf)):
-        value = layer.optional(place)
-        bounds.append(layer.number(place, name, default) if value is None or value.is_constant else value)
-    low, high = bounds
-    if isinstance(low, float) and isinstance(high, float):
-        if low > high:
-            low = high
-        limits = np.iinfo(layer.x.dtype) if np.issubdtype(np.dtype(layer.x.dtype), np.integer) else None
-        return layer.writer.clipped(layer.x, low, high) if limits is None else _clip_integers(layer, low, high)
-    x = layer.x if low == -math.inf else layer.writer.add("maximum", layer.x, low)
-    return x if high == math.inf else layer.writer.add("minimum", x, high)
-
-
-def _clip_integers(layer: OnnxLayer, low: float, high: float) -> GraphValue:
-    x = layer.x if math.isinf(low) else layer.writer.add("maximum", layer.x, int(low))
-    return x if math.isinf(high) else layer.writer.add("minimum", x, int(high))
+    low, high = layer.optional(1), layer.optional(2)
+    if all(each is None or each.is_constant for each in (low, high)) and layer.x.is_float:
+        least, most = layer.number(1, "min", -math.inf), layer.number(2, "max", math.inf)
+        return layer.writer.clipped(layer.x, min(least, most), most)
+    x = layer.x if low is None else layer.writer.add("maximum", layer.x, low)
+    return x if high is None else layer.writer.add("minimum", x, high)
 
 
 def _mod(layer: OnnxLayer) -> GraphValue:
@@ -172,16 +161,20 @@ ValueStep = Callable[[GraphWriter, GraphValue], GraphValue]
 
 def _reduction(how: str, before: ValueStep | None = None, after: ValueStep | None = None) -> OnnxReading:
     def read(layer: OnnxLayer) -> GraphValue:
-        axes, x = layer.integers(1, "axes"), layer.x
-        if not axes and layer.attribute("noop_with_empty_axes", 0):
-            chosen: tuple[int, ...] = ()
-        else:
-            chosen = axes or tuple(range(x.rank))
+        chosen, x = _axes(layer), layer.x
         value = before(layer.writer, x) if before else x
         value = layer.writer.reduced(how, value, chosen, keepdims=bool(layer.attribute("keepdims", 1)))
         return after(layer.writer, value) if after else value
 
     return read
+
+
+def _axes(layer: OnnxLayer) -> tuple[int, ...]:
+    """Return the axes of a reduction: where none are named all, or none at all."""
+    named = layer.integers(1, "axes")
+    if not named and layer.attribute("noop_with_empty_axes", 0):
+        return ()
+    return named or tuple(range(layer.x.rank))
 
 
 def _unit_length(layer: OnnxLayer) -> GraphValue:
@@ -195,8 +188,8 @@ def _unit_length(layer: OnnxLayer) -> GraphValue:
 
 
 def _log_sum_exp(layer: OnnxLayer) -> GraphValue:
-    axes, writer, x = layer.integers(1, "axes"), layer.writer, layer.x
-    chosen, keepdims = axes or tuple(range(x.rank)), bool(layer.attribute("keepdims", 1))
+    chosen, writer, x = _axes(layer), layer.writer, layer.x
+    keepdims = bool(layer.attribute("keepdims", 1))
     most = writer.reduced("max", x, chosen, keepdims=True)
     total = writer.reduced("sum", writer.add("exp", writer.add("subtract", x, most)), chosen, keepdims=True)
     result = writer.add("add", writer.add("log", total), most)

@@ -65,7 +65,10 @@ class _OnnxReader:
 
     def read(self, types: Mapping[str, TensorType]) -> ReadGraph:
         for name, given in types.items():
-            self._values[name] = self._writer.input(name, given)
+            try:
+                self._values[name] = self._writer.input(name, given)
+            except LayerError as error:
+                raise UsageError(f"{self._where}: input {name!r}: {error}") from error
         for node in self._nodes():
             if isinstance(node, _Alias):
                 for inner, outer in node.names:
@@ -94,6 +97,9 @@ class _OnnxReader:
             elif not isinstance(node, _Alias) and node.op_type == "If" and (branch := self._branch(node)) is not None:
                 self._weights.update({each.name: each for each in branch.initializer})
                 self._inside.update(name for inner in branch.node for name in inner.output)
+                if len(branch.output) != len(node.output):
+                    counts = f"{len(branch.output)} outputs, and its If {len(node.output)}"
+                    raise UsageError(f"{self._where}: node {node.name or node.output[0]!r}: a branch has {counts}")
                 pairs = tuple(zip((each.name for each in branch.output), node.output, strict=True))
                 stack.append(iter([*branch.node, _Alias(pairs)]))
             else:
@@ -101,6 +107,8 @@ class _OnnxReader:
 
     def _branch(self, node: Any) -> Any | None:
         """Return the branch of an If whose condition is settled."""
+        if not node.input or not node.input[0]:
+            return None
         condition = self._value(node.input[0])
         if condition.array is None:
             return None
@@ -120,7 +128,7 @@ class _OnnxReader:
 
     def _read(self, node: Any) -> None:
         layer = self._writer.layer = onnx_names.layer_of(node, self._telling)
-        said = f"{self._where}: layer {layer.name!r}, operation {node.op_type} (opset {self._opset})"
+        said = f"{self._where}: layer {layer.name!r}, operation {plain(node.op_type)} (opset {self._opset})"
         if node.domain not in _OWN or node.op_type not in (*OPERATIONS, "Constant"):
             raise UsageError(f"{said}: {advice(node.op_type, node.domain if node.domain not in _OWN else '')}")
         inputs = tuple(self._value(name) if name else None for name in node.input)

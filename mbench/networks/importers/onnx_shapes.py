@@ -19,12 +19,9 @@ from mbench.networks.importers.forms import (
     to_depth,
     to_space,
 )
-from mbench.networks.importers.graph_writer import GraphValue, LayerError, axis_of, constant
+from mbench.networks.importers.graph_writer import GraphValue, LayerError, axis_of, check_elements, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
 from mbench.networks.importers.onnx_types import numpy_name
-
-_MOST_ELEMENTS = 2**28
-"""Of a constant that a file describes: a few bytes of a file can ask for any amount of memory."""
 
 
 def _needed(numbers: tuple[int, ...] | None, what: str) -> tuple[int, ...]:
@@ -89,7 +86,7 @@ def _transpose(layer: OnnxLayer) -> GraphValue:
 
 
 def _concat(layer: OnnxLayer) -> GraphValue:
-    parts = [layer.value(place) for place in range(len(layer.inputs))]
+    parts = [layer.x, *(layer.value(place) for place in range(1, len(layer.inputs)))]
     parts = [part for part in parts if not (part.is_constant and 0 in part.shape)] or parts[:1]
     axis = axis_of(int(layer.attribute("axis", 0)), parts[0].rank)
     return parts[0] if len(parts) == 1 else layer.writer.add("concat", *parts, axis=axis)
@@ -173,24 +170,19 @@ def _constant_of_shape(layer: OnnxLayer) -> GraphValue:
     shape = _needed(layer.integers(0), "shape")
     value = layer.attributes.get("value")
     number = np.zeros(1, np.float32) if value is None else np.asarray(value)
-    _check_size(math.prod(shape))
+    check_elements(math.prod(shape))
     return constant(np.full(shape, number.reshape(-1)[0], number.dtype))
 
 
 def _range(layer: OnnxLayer) -> GraphValue:
     start, stop, step = (np.asarray(layer.numbers(place)).reshape(-1)[0] for place in range(3))
-    _check_size(abs((float(stop) - float(start)) / float(step)))
+    check_elements(abs((float(stop) - float(start)) / float(step)))
     return constant(np.arange(start, stop, step, dtype=start.dtype))
-
-
-def _check_size(elements: float) -> None:
-    if not elements <= _MOST_ELEMENTS:
-        raise LayerError(f"it asks for a constant of {elements:.3g} elements; expected at most {_MOST_ELEMENTS}")
 
 
 def _one_hot(layer: OnnxLayer) -> GraphValue:
     writer, depth, values = layer.writer, _needed(layer.integers(1), "depth")[0], layer.value(2)
-    _check_size(depth)
+    check_elements(depth)
     axis = axis_of(int(layer.attribute("axis", -1)), layer.x.rank + 1)
     places = constant(np.arange(depth).astype(layer.x.dtype).reshape([-1] + [1] * (layer.x.rank - axis)))
     wide = writer.reshaped(layer.x, (*layer.x.shape[:axis], 1, *layer.x.shape[axis:]))
@@ -260,8 +252,8 @@ def _how(layer: OnnxLayer) -> dict[str, str | float]:
     mode = layer.attribute("mode", "nearest")
     if mode not in ("nearest", "linear", "cubic"):
         raise LayerError(f"its mode is {mode!r}; mbench knows nearest, linear and cubic")
-    rounding = "floor" if old else layer.attribute("nearest_mode", "round_prefer_floor")
-    if rounding not in _ROUNDINGS:
+    rounding = "floor_or_ceil" if old else layer.attribute("nearest_mode", "round_prefer_floor")
+    if not old and rounding not in _ROUNDINGS:
         raise LayerError(f"its nearest_mode is {rounding!r}; mbench knows {', '.join(_ROUNDINGS)}")
     cubic = float(layer.attribute("cubic_coeff_a", -0.75))
     return {"mode": mode, "coordinates": coordinates, "rounding": rounding, "cubic_coefficient": cubic}

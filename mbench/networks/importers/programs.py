@@ -111,7 +111,7 @@ def _reference(program: Any, names: tuple[str, ...], where: str) -> Callable[[Ar
 
         from mbench.networks.torch_network import one_thread
 
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in names}
+        tensors = {name: torch.from_numpy(np.asarray(inputs[name], order="C")) for name in names}
         try:
             arguments, keywords = _pytree.tree_unflatten(
                 [tensors.get(name) for name in program.graph_signature.user_inputs], program.call_spec.in_spec

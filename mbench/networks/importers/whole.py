@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -68,6 +69,11 @@ def check(graph: Graph, parameters: Mapping[str, np.ndarray], macs: Mapping[str,
 
 def _check_numbers(graph: Graph, parameters: Mapping[str, np.ndarray], where: str) -> None:
     """Refuse weights that are not numbers; infinite ones may stand elsewhere, such as in a mask."""
+    for node in graph.nodes:
+        strange = [key for key, value in node.attributes.items() if isinstance(value, float) and math.isnan(value)]
+        if strange:
+            layer = (node.source_names or (node.name,))[0]
+            raise UsageError(f"{where}: layer {layer!r}: {strange[0]} of {node.op} is NaN; expected a number")
     weights = {name: node for node in graph.nodes if node.op in WEIGHTED for name in node.inputs[1:]}
     for name, array in parameters.items():
         if not np.issubdtype(array.dtype, np.floating) or np.isfinite(array).all():
