@@ -144,8 +144,11 @@ def _clip_integers(layer: OnnxLayer, low: float, high: float) -> GraphValue:
 
 
 def _mod(layer: OnnxLayer) -> GraphValue:
-    if layer.attribute("fmod", 0) and not (layer.x.is_constant and layer.value(1).is_constant):
-        raise LayerError("its fmod is 1; mbench knows the remainder with the divisor's sign alone (fmod 0)")
+    if layer.attribute("fmod", 0):
+        x, y = layer.x.array, layer.value(1).array
+        if x is None or y is None:
+            raise LayerError("its fmod is 1; mbench knows the remainder with the divisor's sign alone (fmod 0)")
+        return constant(np.fmod(x, y))
     return layer.writer.add("mod", layer.x, layer.value(1))
 
 
@@ -196,6 +199,8 @@ def _unit_length(layer: OnnxLayer) -> GraphValue:
 
 def _log_sum_exp(layer: OnnxLayer) -> GraphValue:
     axes, writer, x = layer.integers(1, "axes"), layer.writer, layer.x
+    if not axes and layer.attribute("noop_with_empty_axes", 0):
+        return x  # the logarithm of the exponential
     chosen, keepdims = axes or tuple(range(x.rank)), bool(layer.attribute("keepdims", 1))
     most = writer.reduced("max", x, chosen, keepdims=True)
     total = writer.reduced("sum", writer.add("exp", writer.add("subtract", x, most)), chosen, keepdims=True)
