@@ -51,9 +51,9 @@ def _reversed(layer: ExportLayer) -> GraphValue:
 def _divided(layer: ExportLayer) -> GraphValue:
     x, y = _operands(layer)
     how = layer.arguments.get("rounding_mode")
-    quotient = layer.writer.arithmetic("divide", x, y)
     if how is None:
-        return quotient
+        return layer.writer.arithmetic("divide", x, y)
+    quotient = layer.writer.add("divide", x, y)  # a product with 1 / y may lie on the other side of a whole number
     if not x.is_float:
         if how == "floor" and not all(each.is_constant for each in (x, y)):
             raise LayerError("it rounds a quotient of whole numbers down; mbench rounds it towards 0 alone")
