@@ -126,12 +126,13 @@ class GivenNetworks:
 
 
 def _distinct(networks: Sequence[Network]) -> dict[Network, str]:
-    """Return a name for each imported network that no other network has."""
+    """Return a name for each imported network that no other network has, nor a standard twin."""
     names = [network.name for network in networks]
+    twins = {f"{name}{variants.STANDARD}" for name in names}
     digests = {name: {each.digest for each in networks if each.name == name} for name in names}
     return {
         network: f"{network.name}-{network.digest[:_DIGITS]}"
-        if len(digests[network.name]) > 1 or _is_built_in(network.name)
+        if len(digests[network.name]) > 1 or network.name in twins or _is_built_in(network.name)
         else network.name
         for network in networks
     }

@@ -77,6 +77,14 @@ def test_two_networks_of_one_name_are_told_apart_by_their_digests(files: dict[st
     assert names("net.onnx", "copy/net.onnx") == ["net"]
 
 
+def test_a_network_with_the_name_of_anothers_twin_is_told_apart_from_it(files: dict[str, Any]) -> None:
+    files["net_standard.onnx"] = {"name": "net_standard", "producer": "another"}
+    both, _ = given.with_twins(found("net.onnx", "net_standard.onnx"))
+    own = next(each for each in both if each.parameters["producer"] == "another")
+    assert own.name == f"net_standard-{str(own.parameters['content_sha256'])[:8]}"
+    assert [each.name for each in both] == ["net", "net_standard", own.name, f"{own.name}_standard"]
+
+
 def test_a_network_with_the_name_of_a_built_in_one_is_told_apart_from_it(files: dict[str, Any]) -> None:
     files["net.onnx"] = {"name": NAME}
     built_in, own = found(NAME, "net.onnx")
