@@ -70,7 +70,8 @@ class GivenNetworks:
             plan = ImportPlan(source=source, shapes=shapes, inputs=how.inputs)
             imported[source] = Network(reading(plan, how.timeout_s), batches[0])
             if (said := front_ends.runs(source)) is not None:
-                self.notes += (f"{source}: {said}; it was done once, in a process of its own",)
+                often = "once for each batch" if len(batches) > 1 else "once"
+                self.notes += (f"{source}: {said}; it is done {often}, in a process of its own",)
         self._items = [imported.get(item, item) if isinstance(item, str) else item for item in self._items]
         self._names = _distinct([item for item in self._items if isinstance(item, Network)])
 

@@ -69,6 +69,8 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     build_timeout_s: float = builders.TIMEOUT_S
     """How long one network may take to build."""
     file: Path
+    notes: tuple[str, ...] = ()
+    """What the user should know before it begins."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -140,11 +140,12 @@ def test_a_file_of_another_kind_is_refused_with_what_is_read(name: str) -> None:
 
 def test_what_is_run_is_said(files: dict[str, Any]) -> None:
     files["package.module:function"] = {"name": "function", "source": "function"}
-    asked = GivenNetworks(["net.onnx", "package.module:function"], HowToImport())
-    assert asked.notes == (
-        "package.module:function: imports the module package.module and calls function(): their code runs with your "
-        "rights; it was done once, in a process of its own",
-    )
+    for batches, often in (((None,), "once"), ((1, 8), "once for each batch")):
+        asked = GivenNetworks(["net.onnx", "package.module:function"], HowToImport(), batches)
+        assert asked.notes == (
+            "package.module:function: imports the module package.module and calls function(): their code runs with "
+            f"your rights; it is done {often}, in a process of its own",
+        )
 
 
 def test_networks_of_python_stand_beside_names(files: dict[str, Any]) -> None:
