@@ -34,6 +34,7 @@ ELEMENTS: dict[str, Function] = {
     "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
     "elu_2": lambda x: functional.elu(x, 2.0),
     "softplus_2": lambda x: functional.softplus(x, 2.0),
+    "softplus_2_3": lambda x: functional.softplus(x * 2, 2.0, 3.0),
     "threshold": lambda x: functional.threshold(x, 0.1, 20.0),
     "log": lambda x: torch.log(x.abs() + 1),
     "log1p": lambda x: torch.log1p(x.abs()),

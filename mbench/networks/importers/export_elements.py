@@ -121,9 +121,17 @@ def _celu(layer: ExportLayer) -> GraphValue:
 
 
 def _softplus(layer: ExportLayer) -> GraphValue:
-    """Write softplus; beyond the threshold torch takes the value itself, which is the same to the last bits."""
-    beta = float(layer["beta"])
-    return layer.writer.scaled(layer.writer.add("softplus", layer.writer.scaled(layer.x, beta)), 1 / beta)
+    """Write softplus; beyond the threshold torch takes the value itself, by default the same to the last bits."""
+    beta, threshold = float(layer["beta"]), float(layer["threshold"])
+    x, times_beta = layer.x, layer.writer.scaled(layer.x, beta)
+    made = layer.writer.scaled(layer.writer.add("softplus", times_beta), 1 / beta)
+    if threshold >= _SAME_FROM:
+        return made
+    return layer.writer.add("where", layer.writer.add("greater", times_beta, threshold), x, made)
+
+
+_SAME_FROM = 17.0
+"""From there on, log(1 + exp(x)) is x in float32."""
 
 
 def _prelu(layer: ExportLayer) -> GraphValue:
