@@ -58,6 +58,8 @@ def tune(
     """
     job = jobs.tuning_job(given.each(networks), target, host.describe(), options)
     jobs.prepare_tuning(job.file.parent)
+    for said in job.notes:
+        note(said)
     if (held_back := platforms.over_quota(job.threads, job.host)) is not None:
         note(held_back)
     with contextlib.ExitStack() as stack:

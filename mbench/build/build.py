@@ -19,7 +19,8 @@ from mbench.compile.machine import KernelMachine
 from mbench.core import artifact, network_digest, no_gc, plugins, resources, system_limits
 from mbench.core.artifact import Artifact, LayerPlan, Manifest
 from mbench.core.choices import NO_CHOICES, Choices
-from mbench.core.errors import BuildError
+from mbench.core.errors import BuildError, cut
+from mbench.core.field_types import MOST_CHARACTERS
 from mbench.core.machine_types import Target
 from mbench.core.records import Variant
 from mbench.hardware import linker
@@ -174,7 +175,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         weight_bytes=memory.constant_bytes(module),
         activation_peak_bytes=memory.arena_bytes(planned) + sum(each.nbytes for each in drawn.examples.values()),
         workspace_bytes=max(layer.workspace_bytes for layer in layers),
-        input_names=tuple(graph.inputs),
+        input_names=tuple(cut(name, MOST_CHARACTERS) for name in graph.inputs),
         output_names=architectures.graph(variant).outputs,
         reference=drawn.reference,
         reference_dtype=drawn.reference_dtype,

@@ -160,6 +160,8 @@ class Kernel:
         batch, height, width, channels = self.parameter_shapes[0]
         if not last or self.parameter_shapes[-1] != (batch, height, width, channels):
             return None
+        if self.parameter_shapes[1:3] != ((channels,), (channels,)):  # one parameter is both scale and shift
+            return None
         return ChannelNorm(
             batch=batch,
             pixels=height * width,

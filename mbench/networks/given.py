@@ -71,7 +71,8 @@ class GivenNetworks:
             plan = ImportPlan(source=source, shapes=shapes, inputs=how.inputs)
             imported[source] = Network(reading(plan, how.timeout_s), batches[0])
             if (said := front_ends.runs(source)) is not None:
-                self.notes += (f"{source}: {said}; it was done once, in a process of its own",)
+                often = "once for each batch" if len(batches) > 1 else "once"
+                self.notes += (f"{source}: {said}; it is done {often}, in a process of its own",)
         self._items = [imported.get(item, item) if isinstance(item, str) else item for item in self._items]
         self.notes += tuple(
             f"{item.name}: it computes in {' and '.join(types)}; it is measured in the type of the run"
@@ -132,12 +133,13 @@ class GivenNetworks:
 
 
 def _distinct(networks: Sequence[Network]) -> dict[Network, str]:
-    """Return a name for each imported network that no other network has."""
+    """Return a name for each imported network that no other network has, nor a standard twin."""
     names = [network.name for network in networks]
+    twins = {f"{name}{variants.STANDARD}" for name in names}
     digests = {name: {each.digest for each in networks if each.name == name} for name in names}
     return {
         network: f"{network.name}-{network.digest[:_DIGITS]}"
-        if len(digests[network.name]) > 1 or _is_built_in(network.name)
+        if len(digests[network.name]) > 1 or network.name in twins or _is_built_in(network.name)
         else network.name
         for network in networks
     }

@@ -209,7 +209,7 @@ def of(variant: Variant) -> StoredNetwork:
     Raises:
         BuildError: it is not in the cache any more, or was damaged.
     """
-    return read(_digest(variant))
+    return read(content(variant))
 
 
 def graph(variant: Variant) -> Graph:
@@ -218,7 +218,7 @@ def graph(variant: Variant) -> Graph:
     Raises:
         BuildError: it is not in the cache any more, or was damaged.
     """
-    return _graph(_entry(_digest(variant)))
+    return _graph(_entry(content(variant)))
 
 
 def float_types(variant: Variant) -> set[str]:
@@ -252,8 +252,9 @@ def reference(variant: Variant) -> tuple[dict[str, np.ndarray], tuple[np.ndarray
     return dict(zip((each.name for each in kept.inputs), arrays[:count], strict=True)), arrays[count:]
 
 
-def _digest(variant: Variant) -> str:
-    return str(variant.parameters.get(CONTENT))
+def content(variant: Variant) -> str:
+    """Return the digest of all that was imported; nothing of a built-in network."""
+    return str(variant.parameters.get(CONTENT, ""))
 
 
 def read(digest: str) -> StoredNetwork:
@@ -297,7 +298,7 @@ def _graph(entry: Path) -> Graph:
 def _arrays(variant: Variant, kept: StoredNetwork, name: str) -> Iterator[np.ndarray]:
     import numpy as np
 
-    file = _entry(_digest(variant)) / name
+    file = _entry(content(variant)) / name
     try:
         if _sha256(file) != kept.files[name]:
             raise _damaged(file)

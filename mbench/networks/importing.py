@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench.core import no_gc, regular_files, system_limits, units
+from mbench.core import no_gc, plain, regular_files, system_limits, units
 from mbench.core.children import ChildError, Children, TaskLimits, TookTooLong, as_completed
-from mbench.core.errors import MbenchError, UsageError, shortened, why
-from mbench.core.field_types import LONGEST_NAME, MOST_BATCH
+from mbench.core.errors import MbenchError, UsageError, cut, shortened, why
+from mbench.core.field_types import LONGEST_NAME, MOST_BATCH, MOST_CHARACTERS
 from mbench.core.records import Variant
 from mbench.networks import folding, imported_store, layers, operations, standard
 from mbench.networks.graph import Graph
@@ -159,7 +159,7 @@ def kept(
             )
     name = safe_name(network.name)
     parameters = {
-        "producer": network.producer,
+        "producer": network.producer and shortened(plain.line(network.producer), _LONGEST_NAME),
         "opset": network.opset,
         "file_sha256": file_sha256,
         imported_store.CONTENT: imported_store.put(network, examples, expected),
@@ -186,11 +186,12 @@ def _refuse_quantised(graph: Graph, source: str) -> None:
 def with_short_names(graph: Graph) -> Graph:
     """Return a graph in which no node and no block has a longer name than a record holds.
 
-    What the user calls a node stays beside it.
+    What the user calls a node stays beside it, as far as a record holds it.
     """
     names = {node.name: _shorter(node.name, place) for place, node in enumerate(graph.nodes)}
     blocks = {node.block: node.block and _shorter(node.block, place) for place, node in enumerate(graph.nodes)}
-    if all(name == short for name, short in (*names.items(), *blocks.items())):
+    is_short = all(len(said) <= MOST_CHARACTERS for node in graph.nodes for said in node.source_names)
+    if is_short and all(name == short for name, short in (*names.items(), *blocks.items())):
         return graph
     nodes = tuple(
         dataclasses.replace(
@@ -198,7 +199,10 @@ def with_short_names(graph: Graph) -> Graph:
             name=names[node.name],
             block=blocks[node.block],
             inputs=tuple(names.get(each, each) for each in node.inputs),
-            source_names=(*node.source_names, *({node.name} - {names[node.name], *node.source_names})),
+            source_names=tuple(
+                cut(said, MOST_CHARACTERS)
+                for said in (*node.source_names, *({node.name} - {names[node.name], *node.source_names}))
+            ),
         )
         for node in graph.nodes
     )

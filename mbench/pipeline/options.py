@@ -174,7 +174,8 @@ def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, 
         TargetError: the target is not known, or its description is wrong.
     """
     dtype = options.dtype
-    found = GivenNetworks(networks, _how(options)).variants(dtype)
+    asked = GivenNetworks(networks, _how(options))
+    found = asked.variants(dtype)
     target = runner.resolve_target(target_name, options.target_dirs)
     _refuse_dtype(dtype, target)
     platform = platforms.of(target)
@@ -206,6 +207,7 @@ def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, 
         timeout_s=options.timeout_s,
         build_timeout_s=options.build_timeout_s,
         file=choice_files.own_file(target, machine),
+        notes=asked.notes,
     )
 
 

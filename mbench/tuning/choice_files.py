@@ -125,11 +125,13 @@ class TimedNetwork(_ChoiceStruct, frozen=True, kw_only=True):
     mcpu: ChoiceText
     """LLVM's name for the processor that ran it."""
     made_with: MadeWith
+    content: ChoiceText = ""
+    """SHA-256 of what was imported, of a user's own network: others may have its name."""
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> tuple[str, str, int]:
         """What there is one of."""
-        return self.variant, self.threads
+        return self.variant, self.content, self.threads
 
 
 class File(_ChoiceStruct, frozen=True, kw_only=True):
@@ -177,7 +179,7 @@ def read(path: Path) -> File:
         keys = Counter(entry.key for entry in entries)
         twice = next((key for key, count in keys.items() if count > 1), None)
         if twice:
-            raise source.refuse(f"{kind} {twice[0]!r} at {twice[1]} threads is there twice")
+            raise source.refuse(f"{kind} {twice[0]!r} at {twice[-1]} threads is there twice")
     return found
 
 

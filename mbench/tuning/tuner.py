@@ -31,6 +31,7 @@ from mbench.devices.local import LocalDevice
 from mbench.hardware import platforms
 from mbench.hardware.targets import as_run_here
 from mbench.measure.duel import Arena
+from mbench.networks import imported_store
 from mbench.tuning import choice_files, in_network, jobs
 from mbench.tuning.choice_files import File, InPlace, MadeWith, TimedNetwork, TunedKernel
 from mbench.tuning.plans import Candidate, Task
@@ -69,6 +70,7 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     build_timeout_s: float = builders.TIMEOUT_S
     """How long one network may take to build."""
     file: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,8 +158,9 @@ class Tuner:
 
     def networks(self) -> list[TimedNetwork]:
         """Return what is known of the job's networks as a whole, in its order."""
-        found = {network.variant: network for network in self.file.networks if network.threads == self.job.threads}
-        return [found[name] for name in self.job.names if name in found]
+        found = {network.key: network for network in self.file.networks}
+        keys = ((each.name, imported_store.content(each), self.job.threads) for each in self.job.networks)
+        return [found[key] for key in keys if key in found]
 
     def _is_known(self, search: Search) -> bool:
         entry = self.file.find(search.task.kernel, self.job.threads)
@@ -309,6 +312,7 @@ class Tuner:
         found = in_network.ratio([timed.whole])
         return TimedNetwork(
             variant=name,
+            content=next(imported_store.content(each) for each in self.job.networks if each.name == name),
             threads=self.job.threads,
             default_seconds=found.default_s,
             seconds=found.tuned_s,

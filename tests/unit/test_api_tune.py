@@ -14,6 +14,7 @@ from conftest import Mbench
 import mbench
 from mbench.core.machine_types import Host
 from mbench.hardware import host
+from mbench.networks import imported_store, importing, variants
 from mbench.terminal import tuning_tables
 from mbench.terminal.listings import Listing
 from mbench.tuning import tuner, tuning_result
@@ -89,6 +90,14 @@ def test_threads_that_a_quota_holds_back_are_noted(
         monkeypatch.setattr(host, "describe", lambda *_, limited=limited, **__: limited)
         outcome = run("tune", NETWORK, "--target", "x86_64_v2", "--threads", "1")
         assert (fake_tuner.jobs[-1].threads, outcome.err.count("the quota of 0.5 processors")) == (threads, said)
+
+
+def test_that_a_function_is_run_is_said(fake_tuner: type[FakeTuner], monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = msgspec.structs.replace(variants.parse(NETWORK), parameters={imported_store.CONTENT: "0" * 64})
+    monkeypatch.setattr(importing, "in_a_child", lambda *_, **__: imported)
+    said = list[str]()
+    mbench.tune("package.module:function", target="x86_64_v2", note=said.append)
+    assert "package.module:function: imports the module package.module and calls function()" in said[0]
 
 
 def test_an_interrupted_tuning_keeps_what_it_found(

@@ -96,6 +96,17 @@ def test_it_is_the_first_choice_and_what_lies_otherwise_is_left() -> None:
     assert not list(cpu.RULES[RULE].candidates(Kernel(Conv().function()), AVX2))
 
 
+@pytest.mark.parametrize("follows", [False, True])
+def test_one_parameter_that_is_both_scale_and_shift_is_left(*, follows: bool) -> None:
+    """A kernel has each array that it reads once, so that the third is none of the norm's."""
+    x, both, other = (te.placeholder(each) for each in ((1, 5, 6, 12), (12,), (1, 5, 6, 12)))
+    y = image_computations.normalised(Laid(x, last=True), both, both, groups=3, epsilon=EPSILON, last=True)
+    z = computations.chain(y.shape, lambda *at: y(*at) + other(*at))
+    function = te.create_prim_func([x, both, other, z] if follows else [x, both, y])
+    assert Kernel(function).channel_norm is None
+    assert schedule(function, AVX2).rule != RULE
+
+
 def test_groups_that_are_no_part_of_all_are_refused() -> None:
     parameters = {"groups": 2, "image_parts": 1, "panel_parts": 1}
     with pytest.raises(ValueError, match="2 groups at a time are no part of 3"):

@@ -34,6 +34,7 @@ ELEMENTS: dict[str, Function] = {
     "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
     "elu_2": lambda x: functional.elu(x, 2.0),
     "softplus_2": lambda x: functional.softplus(x, 2.0),
+    "softplus_2_3": lambda x: functional.softplus(x * 2, 2.0, 3.0),
     "threshold": lambda x: functional.threshold(x, 0.1, 20.0),
     "log": lambda x: torch.log(x.abs() + 1),
     "log1p": lambda x: torch.log1p(x.abs()),
@@ -46,6 +47,7 @@ ELEMENTS: dict[str, Function] = {
     "powers": lambda x: x**2 + x**3 + x.abs() ** 0.5 + x.abs() ** 1.7 + 2**x + (x.abs() + 1) ** -1 + x.abs() ** x,
     "arithmetic": lambda x: (3 - x) * 2 / (x.abs() + 1) + x / 4 - torch.rsub(x, x, alpha=2) + torch.add(x, x, alpha=3),
     "rounded": lambda x: torch.div(x, 0.3, rounding_mode="floor") + torch.div(x, 0.3, rounding_mode="trunc"),
+    "rounded_41": lambda x: torch.div(x.round() * 41, 41, rounding_mode="floor"),
     "remainder": lambda x: torch.remainder(x, 0.7),
     "comparisons": lambda x: (
         (x > 0).float() + (x < 0.5) + (x >= 0.1) + (x <= 0.2) + (x == x) + (x != 0) + (x.int() > 0.5) + (x > x.mean())
@@ -256,6 +258,8 @@ class One(nn.Module):
         (lambda x: torch.cumsum(x, 1), "sums what depends on"),
         (lambda x: functional.adaptive_avg_pool2d(x, 3), "windows of several sizes"),
         (lambda x: functional.avg_pool2d(x, 2, divisor_override=3), "divisor_override"),
+        (lambda x: functional.avg_pool3d(x[:, None], (2, 1, 1), 1, divisor_override=3), "divisor_override"),
+        (lambda x: functional.max_pool2d(x, 2, return_indices=True)[1], "it reads value 2 of an operation"),
         (lambda x: functional.dropout(x, 0.5, training=True), "network.eval()"),
         (lambda x: functional.batch_norm(x, None, None, training=True), "network.eval()"),
         (lambda x: x[torch.tensor([0, 1]), torch.tensor([1, 2])], "several lists of places"),

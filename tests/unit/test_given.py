@@ -86,6 +86,14 @@ def test_two_networks_of_one_name_are_told_apart_by_their_digests(files: dict[st
     assert names("net.onnx", "copy/net.onnx") == ["net"]
 
 
+def test_a_network_with_the_name_of_anothers_twin_is_told_apart_from_it(files: dict[str, Any]) -> None:
+    files["net_standard.onnx"] = {"name": "net_standard", "producer": "another"}
+    both, _ = given.with_twins(found("net.onnx", "net_standard.onnx"))
+    own = next(each for each in both if each.parameters["producer"] == "another")
+    assert own.name == f"net_standard-{str(own.parameters['content_sha256'])[:8]}"
+    assert [each.name for each in both] == ["net", "net_standard", own.name, f"{own.name}_standard"]
+
+
 def test_a_network_with_the_name_of_a_built_in_one_is_told_apart_from_it(files: dict[str, Any]) -> None:
     files["net.onnx"] = {"name": NAME}
     built_in, own = found(NAME, "net.onnx")
@@ -141,11 +149,12 @@ def test_a_file_of_another_kind_is_refused_with_what_is_read(name: str) -> None:
 
 def test_what_is_run_is_said(files: dict[str, Any]) -> None:
     files["package.module:function"] = {"name": "function", "source": "function"}
-    asked = GivenNetworks(["net.onnx", "package.module:function"], HowToImport())
-    assert asked.notes == (
-        "package.module:function: imports the module package.module and calls function(): their code runs with your "
-        "rights; it was done once, in a process of its own",
-    )
+    for batches, often in (((None,), "once"), ((1, 8), "once for each batch")):
+        asked = GivenNetworks(["net.onnx", "package.module:function"], HowToImport(), batches)
+        assert asked.notes == (
+            "package.module:function: imports the module package.module and calls function(): their code runs with "
+            f"your rights; it is done {often}, in a process of its own",
+        )
 
 
 def test_networks_of_python_stand_beside_names(files: dict[str, Any]) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import imported_networks as networks
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from mbench.core.errors import UsageError
-from mbench.core.field_types import LONGEST_NAME
+from mbench.core.field_types import LONGEST_NAME, MOST_CHARACTERS
+from mbench.core.records import Variant
 from mbench.networks import architectures, imported_store, importing
 from mbench.networks.graph_builder import GraphBuilder
 from mbench.networks.importers import front_ends
@@ -57,6 +59,18 @@ def test_a_layer_with_a_longer_name_than_a_record_holds_gets_a_shorter_one() -> 
     assert [node.source_names for node in short.nodes] == [(name,) for name in long]
     assert (short.nodes[1].inputs[0], short.outputs) == (names[0], (names[1],))
     assert importing.with_short_names(networks.separable()).nodes[0].source_names == ()
+
+
+def test_what_a_file_says_of_any_length_fits_a_record() -> None:
+    graph = networks.separable()
+    first, *others = graph.nodes
+    long = dataclasses.replace(first, source_names=("x" * (MOST_CHARACTERS + 1),))
+    short = importing.with_short_names(dataclasses.replace(graph, nodes=(long, *others)))
+    assert short.nodes[0].source_names == ("x" * (MOST_CHARACTERS - 1) + "…",)
+    variant = networks.kept(producer="\x1b[31ma\nb" * MOST_CHARACTERS)
+    assert len(str(variant.parameters["producer"])) <= 60
+    assert str(variant.parameters["producer"]).isprintable()
+    assert msgspec.json.decode(msgspec.json.encode(variant), type=Variant) == variant
 
 
 def test_longer_blocks_than_a_record_holds_get_shorter_ones() -> None:

@@ -142,6 +142,22 @@ def test_operations_by_onnx_runtime_alone(tmp_path: Path, op: str) -> None:
     assert error(imported(tmp_path, made)) < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("nodes", "constants"),
+    [
+        ([node("ReduceLogSumExp", "x", noop_with_empty_axes=1)], {}),
+        ([node("Mod", "a b", "c", fmod=1), node("Add", "x c")], {"a": [-7.0, 7, -5.5, 5.5] * 2, "b": [3.0] * 8}),
+        ([node("Mul", "x tiny", "a"), node("Div", "a tiny")], {"tiny": [1e-39]}),
+    ],
+    ids=["nothing is reduced", "remainders of constants", "a divisor of almost 0"],
+)
+def test_corner_cases_by_onnx_runtime(
+    tmp_path: Path, nodes: list[onnx.NodeProto], constants: dict[str, list[float]]
+) -> None:
+    made = model(nodes, inputs={"x": (1, 4, 6, 8)}, constants=constants, opset=18)
+    assert error(imported(tmp_path, made)) < 1e-5
+
+
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 def test_resizing_with_aligned_corners_is_that_of_onnx_runtime(tmp_path: Path, mode: str) -> None:
     resize = node("Resize", "x _ scales", mode=mode, coordinate_transformation_mode="align_corners")

@@ -166,6 +166,25 @@ def test_other_numbers_are_another_function(
     assert error(found) < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("write", "shape", "changes"),
+    [
+        # as many numbers as the last axes have elements, and along other axes: these scale channels, or rows
+        (layer_norm, (1, 8, 8, 8), {"w": np.arange(8.0).reshape(8, 1)}),
+        (layer_norm, (1, 8, 8, 8), {"b": np.arange(8.0).reshape(8, 1, 1)}),
+        (group_norm, (1, 4, 6, 4), {"b2": np.arange(16.0).reshape(4, 1, 4)}),
+    ],
+)
+def test_numbers_along_other_axes_are_another_norm(
+    tmp_path: Path, write: Callable[[], Written], shape: tuple[int, ...], changes: dict[str, np.ndarray]
+) -> None:
+    nodes, constants = write()
+    made = model(nodes, inputs={"x": shape}, constants=arrays({**constants, **changes}))
+    found = imported(tmp_path, made)
+    assert len(operations(found)) > 2
+    assert error(found) < 1e-5
+
+
 def test_a_node_that_stands_for_several_has_all_their_names(tmp_path: Path) -> None:
     nodes = [node("Sigmoid", "x", "a", name="gate"), node("Mul", "x a", name="product")]
     found = imported(tmp_path, model(nodes))

@@ -22,7 +22,7 @@ from mbench.core.choices import Choice
 from mbench.core.errors import MeasureError, OutputError, UsageError
 from mbench.devices.process import WorkerDied
 from mbench.hardware import host, targets
-from mbench.networks import architectures, variants
+from mbench.networks import architectures, imported_store, variants
 from mbench.tuning import choice_files, in_network, tuner
 from mbench.tuning.plans import Candidate, Readings, TimingPlan
 from mbench.tuning.search import Bench
@@ -285,6 +285,22 @@ def test_a_kernel_counts_by_all_the_networks_that_it_serves(world: World) -> Non
     work = world.confirm(variants=(A, B))
     assert [entry.in_place.layers for _, entry in work.entries() if entry.in_place] == [2, 2, 2]
     assert [network.variant for network in work.networks()] == [A, B]
+
+
+def test_a_file_of_the_same_name_is_another_network(world: World) -> None:
+    world.device.speeds = {str(OTHER): 0.5}
+    world.arena.ratios = dict.fromkeys(KERNELS, QUICK)
+    known = variants.parse(A)
+    both = [
+        msgspec.structs.replace(known, parameters={**known.parameters, imported_store.CONTENT: digit * 64})
+        for digit in "12"
+    ]
+    for network in both:
+        world.arena.fights.clear()
+        work = world.confirm(networks=(network,))
+        assert {name for name, _ in world.arena.fights} == {A}
+        assert [each.content for each in work.networks()] == [network.parameters[imported_store.CONTENT]]
+    assert len(choice_files.read(work.job.file).networks) == 2
 
 
 def test_a_network_that_came_later_is_timed_with_what_was_confirmed_before(world: World) -> None:

@@ -56,9 +56,9 @@ def _reversed(layer: ExportLayer) -> GraphValue:
 def _divided(layer: ExportLayer) -> GraphValue:
     x, y = _operands(layer)
     how = layer.arguments.get("rounding_mode")
-    quotient = layer.writer.arithmetic("divide", x, y)
     if how is None:
-        return quotient
+        return layer.writer.arithmetic("divide", x, y)
+    quotient = layer.writer.add("divide", x, y)  # a product with 1 / y may lie on the other side of a whole number
     if not x.is_float:
         if how == "floor" and not all(each.is_constant for each in (x, y)):
             raise LayerError("it rounds a quotient of whole numbers down; mbench rounds it towards 0 alone")
@@ -126,9 +126,17 @@ def _celu(layer: ExportLayer) -> GraphValue:
 
 
 def _softplus(layer: ExportLayer) -> GraphValue:
-    """Write softplus; beyond the threshold torch takes the value itself, which is the same to the last bits."""
-    beta = float(layer["beta"])
-    return layer.writer.scaled(layer.writer.add("softplus", layer.writer.scaled(layer.x, beta)), 1 / beta)
+    """Write softplus; beyond the threshold torch takes the value itself, by default the same to the last bits."""
+    beta, threshold = float(layer["beta"]), float(layer["threshold"])
+    x, times_beta = layer.x, layer.writer.scaled(layer.x, beta)
+    made = layer.writer.scaled(layer.writer.add("softplus", times_beta), 1 / beta)
+    if threshold >= _SAME_FROM:
+        return made
+    return layer.writer.add("where", layer.writer.add("greater", times_beta, threshold), x, made)
+
+
+_SAME_FROM = 17.0
+"""From there on, log(1 + exp(x)) is x in float32."""
 
 
 def _prelu(layer: ExportLayer) -> GraphValue:

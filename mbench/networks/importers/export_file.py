@@ -1,12 +1,10 @@
 """Files that `torch.export.save` writes, .pt2: opened without running what may lie in them, and read into a graph.
 
-Such a file is an archive of JSON and numbers, but torch also takes pickled objects in it, and unpickling runs code. A
-file that has some is refused.
+Such a file is an archive of JSON and numbers. torch runs some of what may lie in it: `export_archive` checks it first.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import warnings
@@ -17,12 +15,9 @@ from typing import Any
 
 from mbench.core.errors import UsageError, why
 from mbench.core.no_gc import not_collected
-from mbench.networks.importers import programs
+from mbench.networks.importers import export_archive, programs
 from mbench.networks.importers.imported import Imported
 from mbench.networks.importers.messages import plain
-
-_OBJECTS = ("custom_obj_", "opaque_obj_")
-"""What the names of pickled objects in an archive begin with."""
 
 
 def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None) -> Imported:
@@ -52,11 +47,11 @@ def _opened(path: Path) -> tuple[Any, str | None]:
         if not path.stat().st_size:
             raise UsageError(f"{path} is empty; expected a file that torch.export.save wrote")
         with zipfile.ZipFile(path) as archive:
-            _check_pickles(archive, path)
+            export_archive.check(archive, path)
             producer = _producer(archive)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {why(error)}") from error
-    except (zipfile.BadZipFile, json.JSONDecodeError, EOFError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, EOFError, AttributeError, RecursionError, ValueError) as error:
         raise UsageError(
             f"{path} is no file of torch.export.save, or only a part of one: {plain(why(error))}"
         ) from error
@@ -70,29 +65,6 @@ def _opened(path: Path) -> tuple[Any, str | None]:
             f"{path} cannot be loaded by torch {torch.__version__}: {plain(why(error))}; export the network again with "
             "this version of torch"
         ) from error
-
-
-def _check_pickles(archive: zipfile.ZipFile, path: Path) -> None:
-    """Refuse pickled objects other than tensors and the plain values that lists and tables of them are made of."""
-    import torch
-
-    for name in archive.namelist():
-        last = name.rsplit("/", 1)[-1]
-        if last.endswith("_config.json"):
-            entries = json.loads(archive.read(name)).get("config", {})
-            pickled = [key for key, each in entries.items() if each.get("use_pickle")]
-        else:
-            pickled = [last] if last.startswith(_OBJECTS) else []
-        if last.endswith(".pt"):
-            try:
-                torch.load(io.BytesIO(archive.read(name)), weights_only=True, map_location="meta")
-            except Exception:  # noqa: BLE001 - whatever it is, it is refused
-                pickled = [last]
-        if pickled:
-            raise UsageError(
-                f"{path} holds a pickled object ({pickled[0]}), and loading it would run code; export the network "
-                "with plain tensors alone"
-            )
 
 
 def _producer(archive: zipfile.ZipFile) -> str | None:

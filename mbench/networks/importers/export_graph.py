@@ -194,6 +194,7 @@ class _ProgramReader:
                     "gives fewer; leave it out of the network"
                 ) from error
             except _BAD as error:
+                said = f"{self._where}: layer {layer.name!r}, operation {node.target.__name__}"
                 raise UsageError(f"{said}: {plain(why(error))}") from error
             return
         if name not in OPERATIONS:
@@ -305,8 +306,17 @@ _MACS: dict[str, Callable[[Mapping[str, Any], GraphValue], int]] = {
     "baddbmm.default": _of_product("batch1"),
 }
 
+
+def _item(values: Any, place: Any) -> Any:
+    """Return one of the values that an operation gives."""
+    if isinstance(values, tuple) and place >= len(values):
+        raise LayerError(f"it reads value {place + 1} of an operation, such as the places of the largest elements; "
+                         f"mbench gives {len(values)} alone")  # fmt: skip
+    return operator.getitem(values, place)
+
+
 _PYTHON: dict[Any, Callable[..., Any]] = {
-    operator.getitem: operator.getitem,
+    operator.getitem: _item,
     operator.add: operator.add,
     operator.sub: operator.sub,
     operator.mul: operator.mul,

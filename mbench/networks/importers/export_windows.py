@@ -138,6 +138,7 @@ def _avg_pool3d(layer: ExportLayer) -> GraphValue:
     writer, x = layer.writer, layer.x
     depth, *others = layer["kernel_size"]
     steps = layer["stride"] or layer["kernel_size"]
+    layer.expect("divisor_override", None)
     if x.rank != 5 or set(others) | set(steps) != {1} or set(layer["padding"]) != {0}:
         raise LayerError("it pools a volume; mbench knows images (N, C, H, W) and lines (N, C, W)")
     flat = writer.reshaped(x, (*x.shape[:3], x.shape[3] * x.shape[4]))

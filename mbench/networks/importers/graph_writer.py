@@ -255,7 +255,10 @@ class GraphWriter:
         if op == "divide":
             if not np.all(y.array):
                 return self.add(op, x, y)
-            inverse = (1.0 / y.array.astype(np.float64)).astype(y.array.dtype)
+            with np.errstate(over="ignore"):
+                inverse = (1.0 / y.array.astype(np.float64)).astype(y.array.dtype)
+            if not np.isfinite(inverse).all():  # of what is almost 0
+                return self.add(op, x, y)
             y = constant(inverse, f"{y.name}.reciprocal" if y.name else "")
         factor = y.number
         return self.add("multiply", x, y) if factor is None or y.rank > x.rank else self.scaled(x, factor)

@@ -133,8 +133,11 @@ def _clip(layer: OnnxLayer) -> GraphValue:
 
 
 def _mod(layer: OnnxLayer) -> GraphValue:
-    if layer.attribute("fmod", 0) and not (layer.x.is_constant and layer.value(1).is_constant):
-        raise LayerError("its fmod is 1; mbench knows the remainder with the divisor's sign alone (fmod 0)")
+    if layer.attribute("fmod", 0):
+        x, y = layer.x.array, layer.value(1).array
+        if x is None or y is None:
+            raise LayerError("its fmod is 1; mbench knows the remainder with the divisor's sign alone (fmod 0)")
+        return constant(np.fmod(x, y))
     return layer.writer.add("mod", layer.x, layer.value(1))
 
 

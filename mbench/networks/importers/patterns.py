@@ -192,6 +192,12 @@ def _with_bias(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     return dataclasses.replace(product, inputs=inputs)
 
 
+def _without_ones_before(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Return the last sides of a shape, so many; all of them where others are not 1, which broadcast differently."""
+    before = len(shape) - rank
+    return shape[before:] if before > 0 and set(shape[:before]) == {1} else shape
+
+
 def _layer_norm(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     means = [rewriter.nodes[found[name]] for name in ("m", "v")]
     shape = rewriter.shape(found["x"])
@@ -200,11 +206,9 @@ def _layer_norm(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     if any(mean.attributes != {"axes": last, "keepdims": True} for mean in means):
         return None
     extents = shape[len(shape) - len(axes) :]
-    given = []
-    for name in ("@w", "@b"):
-        if math.prod(rewriter.shape(found[name])) != math.prod(extents):
-            return None
-        given.append(rewriter.reshaped(found[name], extents))
+    if not all(_without_ones_before(rewriter.shape(found[name]), len(axes)) == extents for name in ("@w", "@b")):
+        return None
+    given = [rewriter.reshaped(found[name], extents) for name in ("@w", "@b")]
     attributes = {"axes": last, "epsilon": found["#e"]}
     return dataclasses.replace(node, op="layer_norm", inputs=(found["x"], *given), attributes=attributes)
 
@@ -216,12 +220,9 @@ def _group_norm(rewriter: _Rewriter, node: Node, found: Found) -> Node | None:
     plain = np.all(rewriter.parameters[found["@o"]] == 1) and not np.any(rewriter.parameters[found["@z"]])
     if len(shape) != 4 or shape != node.shape or shape[0] != batch or shape[1] % groups or not plain:
         return None
-    given = []
-    for name in ("@w", "@b"):
-        extents = rewriter.shape(found[name])
-        if (1,) * (4 - len(extents)) + extents != (1, shape[1], 1, 1):
-            return None
-        given.append(rewriter.reshaped(found[name], (shape[1],)))
+    if not all(_without_ones_before(rewriter.shape(found[name]), 3) == (shape[1], 1, 1) for name in ("@w", "@b")):
+        return None
+    given = [rewriter.reshaped(found[name], (shape[1],)) for name in ("@w", "@b")]
     attributes = {"groups": groups, "epsilon": inner.attributes["epsilon"]}
     return dataclasses.replace(node, op="group_norm", inputs=(found["x"], *given), attributes=attributes)
 
