@@ -103,9 +103,9 @@ def repeated(writer: GraphWriter, x: GraphValue, counts: Sequence[int]) -> Graph
         if 1 < count <= _MOST_BESIDE:
             x = writer.add("concat", *[x] * count, axis=axis)
         elif count > 1:
-            before, after = x.shape[:axis], x.shape[axis:]
-            many = writer.add("expand", writer.reshaped(x, (*before, 1, *after)), shape=(*before, count, *after))
-            x = writer.reshaped(many, (*before, count * after[0], *after[1:]))
+            outer, inner = x.shape[:axis], x.shape[axis:]
+            many = writer.add("expand", writer.reshaped(x, (*outer, 1, *inner)), shape=(*outer, count, *inner))
+            x = writer.reshaped(many, (*outer, count * inner[0], *inner[1:]))
     return x
 
 
