@@ -48,8 +48,8 @@ def softmax(writer: GraphWriter, x: GraphValue, axis: int, *, logarithm: bool = 
 def matmul(writer: GraphWriter, a: GraphValue, b: GraphValue) -> GraphValue:
     """Write a product of matrices, of stacks of them or of vectors: a fully connected layer where `b` is a constant."""
     if b.array is not None and b.rank == 2 and not a.is_constant:
-        rows = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
-        product = writer.add("linear", rows, writer.permuted(b, (1, 0)))
+        lines = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
+        product = writer.add("linear", lines, writer.permuted(b, (1, 0)))
         return writer.reshaped(product, product.shape[1:]) if a.rank == 1 else product
     left = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
     right = writer.reshaped(b, (*b.shape, 1)) if b.rank == 1 else b
