@@ -114,7 +114,7 @@ def kernels(variant: Variant) -> collections.Counter[tuple[object, ...]]:
 
 def _latencies(record: mbench.Record) -> list[str]:
     found = {result.variant.name: headline.of_result(result) for result in record.results}
-    return [_latency(found.get(variant.name)) for variant in record.variants]
+    return [_latency(found.get(name)) for name in record.settings.variants]
 
 
 def _latency(found: headline.Headline | None) -> str:
