@@ -45,11 +45,11 @@ class Folded:
                 scale, shift = self._scale_and_shift(node, values)
                 weight, bias = weight * _by_output(convolution, scale, weight.shape), bias * scale + shift
             found[_weight_of(self._before, name)] = weight.astype(np.float32)
-            found[_bias_of(name)] = bias.astype(np.float32)
+            found[_bias_of(self._before, name)] = bias.astype(np.float32)
         for node in self._apart:
             for part, value in zip(("scale", "shift"), self._scale_and_shift(node, values), strict=True):
-                shape = self.graph.shape(f"{node.name}.{part}")
-                found[f"{node.name}.{part}"] = value.reshape(shape).astype(np.float32)
+                name = simplifying.free_name(self._before, f"{node.name}.{part}")
+                found[name] = value.reshape(self.graph.shape(name)).astype(np.float32)
         return {name: found[name] for name in self.graph.parameters}
 
     def _scale_and_shift(self, node: Node, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -91,28 +91,29 @@ def fold(graph: Graph) -> Folded:
     for name in chains:
         node = graph.by_name[name]
         added[_weight_of(graph, name)] = graph.type_of(node.inputs[1])
-        added[_bias_of(name)] = TensorType(shape=(node.shape[1],), dtype=node.dtype)
+        added[_bias_of(graph, name)] = TensorType(shape=(node.shape[1],), dtype=node.dtype)
     for node in apart:
         for part in ("scale", "shift"):
             shape = (1, node.shape[1], *(1,) * (len(node.shape) - 2))
-            added[f"{node.name}.{part}"] = TensorType(shape=shape, dtype=node.dtype)
+            added[simplifying.free_name(graph, f"{node.name}.{part}")] = TensorType(shape=shape, dtype=node.dtype)
 
     def change(node: Node) -> tuple[Node, ...]:
         if node.name in gone:
             return ()
         if node.name in chains:
             weight = _weight_of(graph, node.name)
-            return (dataclasses.replace(node, inputs=(node.inputs[0], weight, _bias_of(node.name))),)
+            return (dataclasses.replace(node, inputs=(node.inputs[0], weight, _bias_of(graph, node.name))),)
         if node.op != "batch_norm":
             return (node,)
         product = dataclasses.replace(
             node,
-            name=f"{node.name}.scaled",
+            name=simplifying.free_name(graph, f"{node.name}.scaled"),
             op="multiply",
-            inputs=(node.inputs[0], f"{node.name}.scale"),
+            inputs=(node.inputs[0], simplifying.free_name(graph, f"{node.name}.scale")),
             attributes={},
         )
-        total = dataclasses.replace(node, op="add", inputs=(product.name, f"{node.name}.shift"), attributes={})
+        shift = simplifying.free_name(graph, f"{node.name}.shift")
+        total = dataclasses.replace(node, op="add", inputs=(product.name, shift), attributes={})
         return (product, total)
 
     folded = graph.rewritten(change, renamed=renamed, parameters=added)
@@ -122,11 +123,14 @@ def fold(graph: Graph) -> Folded:
 def _weight_of(graph: Graph, name: str) -> str:
     """Return the name of a convolution's folded weights: their own, unless something else reads them as well."""
     weight = graph.by_name[name].inputs[1]
-    return weight if len(graph.users[weight]) == 1 else f"{name}.folded"
+    return weight if len(graph.users[weight]) == 1 else simplifying.free_name(graph, f"{name}.folded")
 
 
-def _bias_of(name: str) -> str:
-    return f"{name}.bias"
+def _bias_of(graph: Graph, name: str) -> str:
+    """Return the name of a convolution's folded bias: `.bias` behind its own, which its bias alone may have as well."""
+    wanted = f"{name}.bias"
+    own = wanted in graph.by_name[name].inputs[2:] and len(graph.users[wanted]) == 1
+    return wanted if own else simplifying.free_name(graph, wanted)
 
 
 def _chain(graph: Graph, convolution: Node) -> tuple[Node, ...]:

@@ -184,7 +184,7 @@ def _refuse_quantised(graph: Graph, source: str) -> None:
 
 
 def with_short_names(graph: Graph) -> Graph:
-    """Return a graph in which no node and no block has a longer name than a record holds.
+    """Return a graph in which no node and no block has a name of several lines, or longer than a record holds.
 
     What the user calls a node stays beside it, as far as a record holds it.
     """
@@ -210,7 +210,10 @@ def with_short_names(graph: Graph) -> Graph:
 
 
 def _shorter(name: str, place: int) -> str:
-    return name if len(name) <= _LONGEST_LAYER else f"{shortened(name, _LONGEST_LAYER)} #{place}"
+    if len(name) <= _LONGEST_LAYER and "\n" not in name:
+        return name
+    one_line = name.replace("\n", " ")
+    return f"{shortened(one_line, _LONGEST_LAYER)} #{place}"
 
 
 def _batch(network: Imported) -> int:

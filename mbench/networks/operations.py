@@ -178,7 +178,7 @@ OPERATIONS: dict[str, Operation] = {
     "conv2d": Operation(shape=shapes.conv2d, macs=_of_weights, dtype=_sums),
     "linear": Operation(shape=shapes.linear, macs=_of_weights, dtype=_sums),
     "matmul": Operation(shape=shapes.matmul, macs=_of_matrices, dtype=_sums),
-    "batch_norm": Operation(shape=shapes.same),
+    "batch_norm": Operation(shape=shapes.by_channel),
     "layer_norm": Operation(shape=shapes.same),
     "max_pool2d": Operation(shape=shapes.pool),
     "avg_pool2d": Operation(shape=shapes.pool),

@@ -64,11 +64,13 @@ def _lrn(node: Node, x: torch.Tensor) -> torch.Tensor:
 
 def _max_pool(node: Node, x: torch.Tensor) -> torch.Tensor:
     known = node.attributes
-    floats, padding = _padded(x if x.is_floating_point() else x.double(), known, -torch.inf)
+    is_float = "float" in node.dtype
+    floats, padding = _padded(x if is_float else x.double(), known, -torch.inf)
     pooled = functional.max_pool2d(
         floats, known["kernel"], known["strides"], padding, known.get("dilation", 1), bool(known.get("ceil_mode"))
     )
-    return _as_large(node, pooled).to(x.dtype)
+    made = _as_large(node, pooled)
+    return made if is_float else made.to(x.dtype)
 
 
 def _avg_pool(node: Node, x: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import imported_networks as networks
 import msgspec
 import pytest
 from api_fakes import NETWORK
@@ -14,7 +15,7 @@ from conftest import Mbench
 import mbench
 from mbench.core.machine_types import Host
 from mbench.hardware import host
-from mbench.networks import imported_store, importing, variants
+from mbench.networks import importing
 from mbench.terminal import tuning_tables
 from mbench.terminal.listings import Listing
 from mbench.tuning import tuner, tuning_result
@@ -93,7 +94,7 @@ def test_threads_that_a_quota_holds_back_are_noted(
 
 
 def test_that_a_function_is_run_is_said(fake_tuner: type[FakeTuner], monkeypatch: pytest.MonkeyPatch) -> None:
-    imported = msgspec.structs.replace(variants.parse(NETWORK), parameters={imported_store.CONTENT: "0" * 64})
+    imported = networks.kept()
     monkeypatch.setattr(importing, "in_a_child", lambda *_, **__: imported)
     said = list[str]()
     mbench.tune("package.module:function", target="x86_64_v2", note=said.append)

@@ -263,7 +263,7 @@ class One(nn.Module):
         (lambda x: functional.dropout(x, 0.5, training=True), "network.eval()"),
         (lambda x: functional.batch_norm(x, None, None, training=True), "network.eval()"),
         (lambda x: x[torch.tensor([0, 1]), torch.tensor([1, 2])], "several lists of places"),
-        (lambda x: functional.max_pool2d(x, 2, return_indices=True), "reads output 2 of max_pool2d_with_indices"),
+        (lambda x: functional.max_pool2d(x, 2, return_indices=True), "it reads value 2 of an operation"),
         (lambda x: x.bfloat16() * 2, "its numbers are bfloat16; mbench computes with float32"),
         (lambda x: x.add_(1).relu(), "the network changes its own input 'x'; let it change a copy"),
     ],

@@ -41,6 +41,18 @@ def shifted() -> Graph:
     return builder.graph(builder.add("add", "shift", y, builder.parameter("beta", (1, 8, 1, 1))))
 
 
+def named_as_what_is_added() -> Graph:
+    """Another layer reads the bias, and values have the names that folding gives."""
+    builder = GraphBuilder()
+    y = convolution(builder, bias=True)
+    y = builder.batch_norm("apart", builder.add("relu", "conv.folded", y))
+    parts = [builder.parameter(f"apart.{name}", (8, 1, 1)) for name in ("scale", "shift", "scaled")]
+    for place, name in enumerate((*parts, builder.parameter("conv.bias", (8,)))):
+        part = builder.add("reshape", f"part{place}", name, shape=(8, 1, 1))
+        y = builder.add("multiply", f"times{place}", y, part)
+    return builder.graph(y)
+
+
 def read_twice() -> Graph:
     """Something reads the convolution itself too, so that its BatchNorm cannot be folded."""
     builder = GraphBuilder()
@@ -67,6 +79,7 @@ GRAPHS: dict[Callable[[], Graph], list[str]] = {
     scaled: ["conv2d"],
     shifted: ["conv2d"],
     read_twice: ["conv2d", "multiply", "add", "add"],
+    named_as_what_is_added: ["conv2d", "relu", "multiply", "add", *("reshape", "multiply") * 4],
     norm_first: ["multiply", "add"],
     per_pixel: ["conv2d", "multiply"],
 }

@@ -73,6 +73,16 @@ def test_what_a_file_says_of_any_length_fits_a_record() -> None:
     assert msgspec.json.decode(msgspec.json.encode(variant), type=Variant) == variant
 
 
+def test_a_layer_with_a_name_of_several_lines_gets_one_of_one_line() -> None:
+    builder = GraphBuilder()
+    x = builder.input("x", (1, 4, 6, 6))
+    for name in ("a\nb", "a b"):
+        x = builder.convolution(name, x, 4, norm=None)
+    short = importing.with_short_names(builder.graph(x))
+    assert [node.name for node in short.nodes] == ["a b #0", "a b"]
+    assert short.nodes[0].source_names == ("a\nb",)
+
+
 def test_longer_blocks_than_a_record_holds_get_shorter_ones() -> None:
     graph = networks.separable()
     apart = [f"{'stage/' * 60}{place // 2}" for place in range(len(graph.nodes))]

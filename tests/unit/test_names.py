@@ -154,7 +154,7 @@ MADE = {
     "artifact_store: self.folder / digest": "a hash",
     "imported_store: folder() / digest": "a hash",
     "imported_store: _entry(digest) / name": "_FILES",
-    "imported_store: _entry(_digest(variant)) / name": "constants",
+    "imported_store: _entry(content(variant)) / name": "constants",
     "scratch: parent / entry.name": "a folder that is there",
     "scratch: path.with_name(_LOCK + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16])": "a hash",
     "system_limits: each / name": "constants",

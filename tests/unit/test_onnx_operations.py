@@ -197,6 +197,11 @@ def test_whole_numbers_are_clipped_exactly(tmp_path: Path, low: int, high: int) 
     assert (want == got).all()
 
 
+def test_constants_of_operations_that_are_taken_apart(tmp_path: Path) -> None:
+    made = model([node("RMSNormalization", "x w")], constants={"w": np.linspace(1, 2, 8, dtype=np.float32)}, opset=23)
+    assert error(imported(tmp_path, made)) < 1e-5
+
+
 def test_a_vector_times_a_constant_matrix(tmp_path: Path) -> None:
     weight = np.arange(12, dtype=np.float32).reshape(3, 4)
     found = imported(tmp_path, model([node("MatMul", "x w")], inputs={"x": (3,)}, constants={"w": weight}))
@@ -220,6 +225,14 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         node("BatchNormalization", "x w one one one"),
         {"inputs": {"x": (1, 4, 6, 8), "w": (4,)}, "constants": {"one": np.ones(4, np.float32)}},
         GIVEN,
+    ),
+    "a norm in training": (
+        node("BatchNormalization", "x one one one one", "y mean variance saved_mean saved_variance"),
+        {"constants": {"one": np.ones(4, np.float32)}, "opset": 9}, "it is in training mode",
+    ),
+    "a norm of no channels": (
+        node("BatchNormalization", "x one one one one"),
+        {"inputs": {"x": (4,)}, "constants": {"one": np.ones(4, np.float32)}}, "cannot be normalised by",
     ),
     "whole numbers' power": (
         node("Pow", "x x"), {"types": {"x": INT, "y": INT}}, "power is computed of floating-point numbers alone",

@@ -21,7 +21,7 @@ _SAME = {
 _COMPARED = {"eq": "equal", "gt": "greater", "lt": "less", "ge": "greater_equal", "le": "less_equal"}
 
 _OF_TRUTHS = {"add": "or", "multiply": "and"}
-"""What sums and products are where both operands are true or false."""
+"""What addition and multiplication are where both operands are true or false."""
 
 
 def _unary(op: str) -> ExportReading:

@@ -188,11 +188,6 @@ class _ProgramReader:
         if node.target in _PYTHON:
             try:
                 self._values[node] = _PYTHON[node.target](*self._argument(node.args))
-            except IndexError as error:
-                raise UsageError(
-                    f"{self._where}: layer {layer.name!r} reads output {node.args[1] + 1} of {node.args[0]}; mbench "
-                    "gives fewer; leave it out of the network"
-                ) from error
             except _BAD as error:
                 said = f"{self._where}: layer {layer.name!r}, operation {node.target.__name__}"
                 raise UsageError(f"{said}: {plain(why(error))}") from error

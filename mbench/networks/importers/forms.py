@@ -48,8 +48,8 @@ def softmax(writer: GraphWriter, x: GraphValue, axis: int, *, logarithm: bool = 
 def matmul(writer: GraphWriter, a: GraphValue, b: GraphValue) -> GraphValue:
     """Write a product of matrices, of stacks of them or of vectors: a fully connected layer where `b` is a constant."""
     if b.array is not None and b.rank == 2 and not a.is_constant:
-        matrix = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
-        product = writer.add("linear", matrix, writer.permuted(b, (1, 0)))
+        lines = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
+        product = writer.add("linear", lines, writer.permuted(b, (1, 0)))
         return writer.reshaped(product, product.shape[1:]) if a.rank == 1 else product
     left = writer.reshaped(a, (1, *a.shape)) if a.rank == 1 else a
     right = writer.reshaped(b, (*b.shape, 1)) if b.rank == 1 else b
@@ -103,9 +103,9 @@ def repeated(writer: GraphWriter, x: GraphValue, counts: Sequence[int]) -> Graph
         if 1 < count <= _MOST_BESIDE:
             x = writer.add("concat", *[x] * count, axis=axis)
         elif count > 1:
-            before, after = x.shape[:axis], x.shape[axis:]
-            many = writer.add("expand", writer.reshaped(x, (*before, 1, *after)), shape=(*before, count, *after))
-            x = writer.reshaped(many, (*before, count * after[0], *after[1:]))
+            outer, inner = x.shape[:axis], x.shape[axis:]
+            many = writer.add("expand", writer.reshaped(x, (*outer, 1, *inner)), shape=(*outer, count, *inner))
+            x = writer.reshaped(many, (*outer, count * inner[0], *inner[1:]))
     return x
 
 

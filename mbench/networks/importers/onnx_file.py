@@ -154,6 +154,12 @@ def inlined(model: Any, path: Path) -> Any:
                 each.default_value for each in known if each.default_value.name and each.name not in given
             )
         if wanted:
+            described = {each.name for each in (*model.graph.input, *model.graph.value_info)}
+            model.graph.value_info.extend(
+                onnx.helper.make_tensor_value_info(each.name, each.data_type, each.dims)
+                for each in model.graph.initializer
+                if each.name not in described  # else the inliner knows no type of it
+            )
             names = [("", name) for name in wanted]
             model = onnx.inliner.inline_selected_functions(model, names, inline_schema_functions=True)
     except Exception as error:

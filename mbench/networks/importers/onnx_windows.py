@@ -121,7 +121,8 @@ def _pool(op: str) -> OnnxReading:
 
 def batch_norm(layer: OnnxLayer) -> GraphValue:
     """Write a BatchNorm as inference has it."""
-    if layer.attribute("training_mode", 0) or sum(map(bool, layer.outputs)) > 1:
+    trains = len(layer.outputs) > 1 if layer.opset < 14 else sum(map(bool, layer.outputs)) > 1  # read or not
+    if layer.attribute("training_mode", 0) or trains:
         raise LayerError("it is in training mode; export the network in evaluation mode: network.eval()")
     layer.refuse("spatial", unless=1)
     given = [layer.value(place) for place in range(1, 5)]
