@@ -8,7 +8,9 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from multiprocessing import parent_process
 
 from mbench.core import signals
@@ -69,8 +71,26 @@ def become_quiet_child(log: str = os.devnull) -> None:
 
 
 def without_torch() -> None:
-    """Let TVM, imported after this, find no torch, which it would import: seconds and memory for nothing."""
-    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    """Let TVM, imported after this, find no torch, which it would import: seconds and memory for nothing.
+
+    Libraries look for torch among the modules that are loaded, and would take a None there for it.
+    """
+    if "torch" not in sys.modules and not any(isinstance(each, _NoTorch) for each in sys.meta_path):
+        sys.meta_path.insert(0, _NoTorch())
+
+
+class _NoTorch(MetaPathFinder, Loader):
+    """Finds torch, and fails to import it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a specification of torch alone."""
+        return ModuleSpec(fullname, self) if fullname == "torch" else None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Refuse to import it, as if it were not installed."""
+        raise ModuleNotFoundError("torch is left out of this process", name=module.__name__)
 
 
 def _end_with_parent() -> None:

@@ -56,11 +56,11 @@ def text(content: str, *, style: str = "") -> Text:
 
 
 class BrokenName:
-    """A name that is broken behind its separators where a column is too narrow for it, as rich breaks behind spaces."""
+    """A name that is broken behind its separators where a column is too narrow for it; rich knows spaces alone."""
 
     def __init__(self, name: str) -> None:
         """Take a name, such as the path of a module."""
-        self._parts = re.findall(r"[^./_]*[./_]+|[^./_]+", plain.visible(name))
+        self._parts = re.findall(r"[^./_ ]*[./_ ]+|[^./_ ]+", plain.visible(name))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """Return the least width, of its longest part, and the width of all of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing.spawn
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -53,3 +54,30 @@ def test_a_script_is_hidden_from_processes_that_are_started() -> None:
         assert not hasattr(sys.modules["__main__"], "__file__")
         assert "init_main_from_path" not in multiprocessing.spawn.get_preparation_data("child")
     assert sys.modules["__main__"] is script
+
+
+def test_a_process_without_torch_finds_none_and_libraries_that_look_for_it_are_right() -> None:
+    """As scikit-learn does, which XGBoost imports: it took a None among the modules for torch."""
+    code = """
+import importlib.util, sys
+from mbench.core import processes
+processes.without_torch()
+processes.without_torch()
+assert importlib.util.find_spec("json")
+importlib.util.find_spec("torch")
+for name in ("torch", "torch.nn"):
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        assert "torch" not in sys.modules, error
+    else:
+        raise AssertionError
+print(len(sys.meta_path))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    plain = subprocess.run(
+        [sys.executable, "-c", "import sys; from mbench.core import processes; print(len(sys.meta_path))"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) == int(plain.stdout) + 1

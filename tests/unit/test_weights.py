@@ -85,7 +85,7 @@ def drawn():
     import tvm
 
     drawing.result()
-    return sys.modules["torch"]
+    return sys.modules.get("torch")
 """
 BUILDER = """
 import sys

@@ -12,7 +12,7 @@ from rich.text import Text
 from mbench.core import plain, units
 from mbench.gating.comparison import Comparison, Conclusion, Finding, Metric, Verdict
 from mbench.gating.outputs import words
-from mbench.terminal.table import add_row, ruled, text
+from mbench.terminal.table import BrokenName, add_row, ruled, text
 
 LONGEST = 10
 """Rows that a list may have; what is left out is counted."""
@@ -106,8 +106,8 @@ def _figures(title: str, findings: Sequence[Finding]) -> Table:
     for finding in findings:
         limits = words.interval(finding)
         moved = words.change(finding) + (f"\n({limits})" if limits else "")
-        row = (words.place(finding), words.METRICS[finding.metric], *words.values(finding), moved)
-        add_row(table, *row, words.tolerated(finding))
+        cells = (words.METRICS[finding.metric], *words.values(finding), moved, words.tolerated(finding))
+        table.add_row(BrokenName(words.place(finding)), *map(text, cells))
     confidence = words.confidence(findings)
     if confidence:
         table.caption, table.caption_justify = text(confidence), "left"
@@ -134,7 +134,8 @@ def _layers(variant: str, findings: Sequence[Finding]) -> Iterator[Table]:
     table = ruled(f"{variant}: layers", ("layer",), (*heads, *(words.METRICS[metric] for metric in others)))
     for layer, row in layers.items():
         cells = (*_leading(row.get(first)), *((_interval(row.get(first)),) if ranges else ()))
-        add_row(table, layer, *cells, *(_change(row.get(metric)) for metric in others))
+        changes = (_change(row.get(metric)) for metric in others)
+        table.add_row(BrokenName(layer), *map(text, (*cells, *changes)))
     table.caption, table.caption_justify = text(_caption(first, metrics, moved, findings)), "left"
     yield table
 
