@@ -143,6 +143,17 @@ def test_what_a_reference_does_not_tell_apart_is_tolerated_and_no_more() -> None
     assert not numerics.worst([far], known, TOLERANCE).passed
 
 
+def test_a_reference_that_distinguishes_nothing_passes_nothing() -> None:
+    """What is tolerated would be more than the outputs themselves: zeros would do."""
+    small = EXPECTED * np.float32(1e-9 / np.abs(EXPECTED).max())
+    known = Expected(outputs=(small,), resolution=1e-8)
+    for output in (small.copy(), np.zeros_like(small)):
+        seen = numerics.worst([output], known, TOLERANCE)
+        assert not seen.passed
+        assert "whatever the kernels do" in (seen.detail or "")
+    assert numerics.worst([small, EXPECTED], Expected(outputs=(small, EXPECTED), resolution=1e-8), TOLERANCE).passed
+
+
 def test_a_single_number_is_compared_as_it_is() -> None:
     two, more = (np.array([[number]], "float32") for number in (2.0, 2.1))
     assert numerics.compare(two.copy(), two, TOLERANCE).passed
