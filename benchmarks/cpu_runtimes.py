@@ -5,17 +5,16 @@ Nothing here measures, and what belongs to a runtime is imported only where it i
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 from cases import LITE, MBENCH, MNN, NCNN, ONNX, TORCH, Case, Outputs, Program, Runtime, folded_network
 
-from mbench.core import artifact
+from mbench.core import artifact, processes
 
 
 def _load_mbench(case: Case) -> Program:
-    sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is, with a thread pool of its own
+    processes.without_torch()  # tvm imports it where it is, with a thread pool of its own
     from mbench.measure import program
 
     program.use_threads(case.threads)

@@ -7,29 +7,18 @@ warm, a record under 1 MB, a page under 6 MB.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import machine
+from startup import seconds
 
 
 def run(cache: Path, output: Path, more: list[str]) -> float:
     """Return the wall time of one whole `mbench run`."""
-    command = [sys.executable, "-m", "mbench", "run", "-o", str(output), *more]
-    start = time.perf_counter()
-    subprocess.run(
-        command,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "MBENCH_CACHE_DIR": str(cache)},
-    )
-    return time.perf_counter() - start
+    return seconds([sys.executable, "-m", "mbench", "run", "-o", str(output), *more], cache=cache)
 
 
 def main() -> None:

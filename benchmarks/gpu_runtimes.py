@@ -7,13 +7,12 @@ runtime is asked whether it really runs on the GPU, since some fall back to the 
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 from cases import MBENCH, ONNX, TORCH, Case, Program, Runtime, folded_network
 
-from mbench.core import artifact
+from mbench.core import artifact, processes
 from mbench.core.records import Variant
 
 GOALS = {("float32", 1): 1.0, ("float16", 64): 1.2}
@@ -32,7 +31,7 @@ def verdict(variant: Variant, ratio: float) -> str | None:
 
 
 def _load_mbench(case: Case) -> Program:
-    sys.modules["torch"] = None  # type: ignore[assignment]  # tvm imports it where it is
+    processes.without_torch()  # tvm imports it where it is
     from mbench.hardware import cudart
     from mbench.measure import gpu
     from mbench.measure import program as program_of

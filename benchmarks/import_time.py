@@ -12,18 +12,16 @@ import collections
 import contextlib
 import io
 import logging
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import machine
 from layout import table
+from startup import seconds
 
 import mbench
 from mbench.analysis import headline
@@ -99,10 +97,7 @@ def import_s(sources: Iterable[str], runs: int) -> dict[str, float]:
     for _ in range(runs):
         for source, seen in taken.items():
             with tempfile.TemporaryDirectory() as cache:
-                known = {**os.environ, "MBENCH_CACHE_DIR": cache}
-                start = time.perf_counter()
-                subprocess.run([*command, source], check=True, env=known, capture_output=True)
-                seen.append(time.perf_counter() - start)
+                seen.append(seconds([*command, source], cache=Path(cache)))
     return {source: statistics.median(seen) for source, seen in taken.items()}
 
 

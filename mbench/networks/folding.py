@@ -48,7 +48,7 @@ class Folded:
             found[_bias_of(self._before, name)] = bias.astype(np.float32)
         for node in self._apart:
             for part, value in zip(("scale", "shift"), self._scale_and_shift(node, values), strict=True):
-                name = simplifying.free_name(self._before, f"{node.name}.{part}")
+                name = self._before.free_name(f"{node.name}.{part}")
                 found[name] = value.reshape(self.graph.shape(name)).astype(np.float32)
         return {name: found[name] for name in self.graph.parameters}
 
@@ -95,7 +95,7 @@ def fold(graph: Graph) -> Folded:
     for node in apart:
         for part in ("scale", "shift"):
             shape = (1, node.shape[1], *(1,) * (len(node.shape) - 2))
-            added[simplifying.free_name(graph, f"{node.name}.{part}")] = TensorType(shape=shape, dtype=node.dtype)
+            added[graph.free_name(f"{node.name}.{part}")] = TensorType(shape=shape, dtype=node.dtype)
 
     def change(node: Node) -> tuple[Node, ...]:
         if node.name in gone:
@@ -107,12 +107,12 @@ def fold(graph: Graph) -> Folded:
             return (node,)
         product = dataclasses.replace(
             node,
-            name=simplifying.free_name(graph, f"{node.name}.scaled"),
+            name=graph.free_name(f"{node.name}.scaled"),
             op="multiply",
-            inputs=(node.inputs[0], simplifying.free_name(graph, f"{node.name}.scale")),
+            inputs=(node.inputs[0], graph.free_name(f"{node.name}.scale")),
             attributes={},
         )
-        shift = simplifying.free_name(graph, f"{node.name}.shift")
+        shift = graph.free_name(f"{node.name}.shift")
         total = dataclasses.replace(node, op="add", inputs=(product.name, shift), attributes={})
         return (product, total)
 
@@ -123,14 +123,14 @@ def fold(graph: Graph) -> Folded:
 def _weight_of(graph: Graph, name: str) -> str:
     """Return the name of a convolution's folded weights: their own, unless something else reads them as well."""
     weight = graph.by_name[name].inputs[1]
-    return weight if len(graph.users[weight]) == 1 else simplifying.free_name(graph, f"{name}.folded")
+    return weight if len(graph.users[weight]) == 1 else graph.free_name(f"{name}.folded")
 
 
 def _bias_of(graph: Graph, name: str) -> str:
     """Return the name of a convolution's folded bias: `.bias` behind its own, which its bias alone may have as well."""
     wanted = f"{name}.bias"
     own = wanted in graph.by_name[name].inputs[2:] and len(graph.users[wanted]) == 1
-    return wanted if own else simplifying.free_name(graph, wanted)
+    return wanted if own else graph.free_name(wanted)
 
 
 def _chain(graph: Graph, convolution: Node) -> tuple[Node, ...]:

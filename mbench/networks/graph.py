@@ -9,11 +9,14 @@ are as people have them: images are (N, C, H, W), weights of a convolution (O, I
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mbench.core import dtypes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FLOATING = ("float16", "bfloat16", "float32", "float64")
 
@@ -28,6 +31,11 @@ class TensorType:
 
     shape: tuple[int, ...]
     dtype: str = dtypes.DEFAULT
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> TensorType:
+        """Return those of an array."""
+        return cls(shape=array.shape, dtype=str(array.dtype))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,6 +148,10 @@ class Graph:
         users = self.users[name]
         return users[0] if len(users) == 1 and name not in self.outputs else None
 
+    def free_name(self, wanted: str) -> str:
+        """Return a name that nothing of the graph has; see `free_name`."""
+        return free_name(wanted, self.by_name, self.inputs, self.parameters)
+
     def rewritten(
         self,
         change: Callable[[Node], Iterable[Node]],
@@ -166,11 +178,21 @@ class Graph:
             return node if inputs == node.inputs else dataclasses.replace(node, inputs=inputs)
 
         nodes = [read_anew(new) for node in self.nodes for new in change(node)]
-        return _needed(self.inputs, {**self.parameters, **(parameters or {})}, nodes, tuple(map(last, self.outputs)))
+        return needed(self.inputs, {**self.parameters, **(parameters or {})}, nodes, tuple(map(last, self.outputs)))
 
 
-def _needed(
-    inputs: Mapping[str, TensorType], parameters: Mapping[str, TensorType], nodes: list[Node], outputs: tuple[str, ...]
+def free_name(wanted: str, *taken: Container[str]) -> str:
+    """Return a name that is not taken: the one that is wanted, or with `_` behind it."""
+    while any(wanted in names for names in taken):
+        wanted += "_"
+    return wanted
+
+
+def needed(
+    inputs: Mapping[str, TensorType],
+    parameters: Mapping[str, TensorType],
+    nodes: Sequence[Node],
+    outputs: tuple[str, ...],
 ) -> Graph:
     """Return a graph of those nodes and parameters that an output depends on, parameters as they are read."""
     wanted = set(outputs)

@@ -70,7 +70,9 @@ def in_a_child(plan: ImportPlan, *, timeout_s: float = TIMEOUT_S) -> Variant:
             f"{plan.source}: it cannot be imported: {error}; raise --build-timeout to wait longer"
         ) from error
     except ChildError as error:
-        own = "" if Path(plan.source).suffix in (".onnx", ".pt2") else "did its code end it, or is it "
+        from mbench.networks.importers import front_ends
+
+        own = "" if front_ends.runs(plan.source) is None else "did its code end it, or is it "
         hint = f"{own}out of memory?{system_limits.memory_hint()}"
         raise UsageError(f"{plan.source}: it cannot be imported: {error}; {hint}") from error
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mbench.networks import integer_forms as forms
 from mbench.networks import operations, quantization
-from mbench.networks.graph import Graph, Node, TensorType
+from mbench.networks.graph import Graph, Node, TensorType, free_name, needed
 from mbench.networks.quantization import Quantization
 
 _UNBOUNDED = (-math.inf, math.inf)
@@ -66,13 +66,12 @@ class IntegerWriter:
             return TensorType(shape=self._nodes[name].shape, dtype=self._nodes[name].dtype)
         if name in self._before.inputs:
             return self._before.inputs[name]
-        return TensorType(shape=self.parameters[name].shape, dtype=str(self.parameters[name].dtype))
+        return TensorType.of(self.parameters[name])
 
     def _fresh(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+        found = free_name(name, self._taken)
+        self._taken.add(found)
+        return found
 
     def taken_over(self, name: str, as_float: Callable[[str], str]) -> str:
         """Return the name of an operand that is no number of the network's, such as places."""
@@ -106,9 +105,8 @@ class IntegerWriter:
 
     def graph(self, outputs: tuple[str, ...]) -> tuple[Graph, dict[str, np.ndarray]]:
         """Return what was written and an output needs."""
-        types = {name: TensorType(shape=array.shape, dtype=str(array.dtype)) for name, array in self.parameters.items()}
-        whole = Graph(inputs=self._before.inputs, parameters=types, nodes=tuple(self._nodes.values()), outputs=outputs)
-        found = whole.rewritten(lambda node: (node,))
+        types = {name: TensorType.of(array) for name, array in self.parameters.items()}
+        found = needed(self._before.inputs, types, tuple(self._nodes.values()), outputs)
         return found, {name: self.parameters[name] for name in found.parameters}
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from mbench.core.errors import UsageError
 from mbench.networks import integer_forms as forms
 from mbench.networks import integer_graph, quantization
-from mbench.networks.graph import Graph, GraphError, Node, TensorType
+from mbench.networks.graph import Graph, GraphError, Node, TensorType, free_name, needed
 from mbench.networks.integer_graph import FloatNode, QdqNetwork
 from mbench.networks.quantization import Quantization, ValueRange
 
@@ -123,9 +123,8 @@ class _Marking:
                 read = (read[0], self._weight(node), *read[2:])
             self._nodes.append(dataclasses.replace(node, inputs=read))
         outputs = tuple(self._output(name) for name in self.graph.outputs)
-        types = {name: TensorType(shape=array.shape, dtype=str(array.dtype)) for name, array in self.parameters.items()}
-        written = Graph(inputs=self.graph.inputs, parameters=types, nodes=tuple(self._nodes), outputs=outputs)
-        written = written.rewritten(lambda node: (node,))
+        types = {name: TensorType.of(array) for name, array in self.parameters.items()}
+        written = needed(self.graph.inputs, types, self._nodes, outputs)
         return QdqNetwork(
             graph=written,
             parameters={name: self.parameters[name] for name in written.parameters},
@@ -288,10 +287,9 @@ class _Marking:
         return own
 
     def _fresh(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+        found = free_name(name, self._taken)
+        self._taken.add(found)
+        return found
 
 
 def _kept(graph: Graph, patterns: tuple[str, ...]) -> frozenset[str]:

@@ -35,7 +35,7 @@ def with_outputs_as_given(graph: Graph) -> Graph:
     for name in graph.outputs:
         given = graph.type_of(name)
         source = graph.by_name.get(name)
-        common: dict[str, Any] = {"name": free_name(graph, f"{name}.output"), "inputs": (name,), "shape": given.shape}
+        common: dict[str, Any] = {"name": graph.free_name(f"{name}.output"), "inputs": (name,), "shape": given.shape}
         common |= {"dtype": given.dtype, "role": "other"}
         if source is None:
             changed[name] = Node(op="cast", attributes={"to": given.dtype}, **common)
@@ -51,13 +51,6 @@ def with_outputs_as_given(graph: Graph) -> Graph:
         nodes=(*graph.nodes, *changed.values()),
         outputs=tuple(changed[name].name if name in changed else name for name in graph.outputs),
     )
-
-
-def free_name(graph: Graph, name: str) -> str:
-    """Return a name that nothing of a graph has: the one that is wanted, or with `_` behind it."""
-    while name in graph.by_name or name in graph.inputs or name in graph.parameters:
-        name = f"{name}_"
-    return name
 
 
 # ----------------------------------------------------------------------------------------------------------------- pads
@@ -116,7 +109,7 @@ def _with_pools(graph: Graph) -> Graph:
             image = dataclasses.replace(image, op="global_avg_pool", attributes={})
         if node.attributes["keepdims"]:
             return (image,)
-        image = dataclasses.replace(image, name=free_name(graph, f"{node.name}.image"))
+        image = dataclasses.replace(image, name=graph.free_name(f"{node.name}.image"))
         view = dataclasses.replace(node, op="reshape", inputs=(image.name,), attributes={"shape": node.shape})
         return (image, view)
 

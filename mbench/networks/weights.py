@@ -85,15 +85,14 @@ def _of_file(variant: Variant) -> Weights:
         examples=_as_read(architectures.graph(variant), examples),
         expected=expected,
         reference=imported_store.of(variant).reference,
-        reference_dtype=_narrowest(imported_store.graph(variant)),
+        reference_dtype=_narrowest(imported_store.float_types(variant)),
         reference_resolution=_resolution(imported_store.graph(variant)),
     )
 
 
-def _narrowest(graph: Graph) -> str:
-    """Return the narrowest type that a network's own runtime computes its floating-point values in."""
-    found = {node.dtype for node in graph.nodes} & dtypes.DTYPES.keys()
-    return min(found, key=lambda name: dtypes.of(name).bytes, default=dtypes.DEFAULT)
+def _narrowest(types: set[str]) -> str:
+    """Return the narrowest of the types that a network's own runtime computes in."""
+    return min(dtypes.DTYPES.keys() & types, key=lambda name: dtypes.of(name).bytes, default=dtypes.DEFAULT)
 
 
 def _resolution(graph: Graph) -> float:

@@ -8,23 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from one_operation import value
 from torch.nn import functional
 
-from mbench.networks import integer_operations, operations, torch_operations
-from mbench.networks.graph import Node
+from mbench.networks import integer_operations, operations
 
 CONVOLUTION: dict[str, Any] = {"strides": (2, 1), "padding": (1, 0, 2, 1), "dilation": (1, 2), "groups": 2}
-
-
-def value(op: str, *read: np.ndarray, **attributes: Any) -> np.ndarray:
-    """Return what a node gives, in the shape and of the type that `operations` says."""
-    known = operations.of(op)
-    shape = known.shape(tuple(each.shape for each in read), attributes)
-    dtype = known.dtype(tuple(str(each.dtype) for each in read), attributes)
-    node = Node(name="node", op=op, inputs=(), shape=shape, dtype=dtype, attributes=attributes)
-    found: np.ndarray = torch_operations.OPERATIONS[op](node, *map(torch.from_numpy, read)).numpy()
-    assert (found.shape, str(found.dtype)) == (shape, dtype)
-    return found
 
 
 def whole(*shape: int, dtype: str = "uint8", seed: int = 0) -> np.ndarray:

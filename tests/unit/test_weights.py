@@ -11,11 +11,10 @@ from pathlib import Path
 import imported_networks as networks
 import msgspec
 import numpy as np
-import onnxruntime
 import psutil
 import pytest
 import torch
-from onnx import TensorProto, helper
+from one_operation import onnx
 
 from mbench.core.children import Died
 from mbench.core.records import Variant
@@ -127,15 +126,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Variant:
     return networks.kept()
 
 
-def one_operator(kind: str, x: np.ndarray) -> np.ndarray:
-    """Return what ONNX Runtime's operator of that name gives."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, x.shape) for name in "xy"]
-    graph = helper.make_graph([helper.make_node(kind, ["x"], ["y"])], "one", values[:1], values[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"x": x})[0])
-
-
 def test_a_runtime_tells_apart_what_its_functions_do(own: Variant) -> None:
     """Oracle: ONNX Runtime's sigmoid and tanh beside numpy's in float64."""
     assert weights.draw(own).reference_resolution == 0.0
@@ -146,7 +136,7 @@ def test_a_runtime_tells_apart_what_its_functions_do(own: Variant) -> None:
         graph = builder.graph(builder.add("reshape", "flat", y, shape=(1, 128)))
         resolution = weights.draw(networks.kept(graph)).reference_resolution
         points = np.linspace(-40, 40, 100_001).astype(np.float32)
-        found = one_operator(kind, points).astype(np.float64)
+        found = onnx(kind, points).astype(np.float64)
         exact = {"sigmoid": 1 / (1 + np.exp(-points.astype(np.float64))), "tanh": np.tanh(points.astype(np.float64))}
         assert np.abs(found - exact[op]).max() < resolution < 1e-6
 

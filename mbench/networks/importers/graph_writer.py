@@ -15,7 +15,7 @@ import numpy as np
 
 from mbench.core import dtypes, units
 from mbench.networks import operations
-from mbench.networks.graph import Graph, GraphError, Node, TensorType
+from mbench.networks.graph import Graph, GraphError, Node, TensorType, needed
 from mbench.networks.importers import constants
 
 WEIGHTED = ("conv2d", "conv2d_transpose", "linear", "batch_norm", "instance_norm", "group_norm", "layer_norm", "prelu")
@@ -79,7 +79,7 @@ class GraphValue:
 def constant(numbers: Any, name: str = "", scales: np.ndarray | None = None) -> GraphValue:
     """Return a constant."""
     array = np.asarray(numbers)
-    return GraphValue(name=name, type=TensorType(shape=array.shape, dtype=str(array.dtype)), array=array, scales=scales)
+    return GraphValue(name=name, type=TensorType.of(array), array=array, scales=scales)
 
 
 Operand = GraphValue | int | float | bool
@@ -205,9 +205,8 @@ class GraphWriter:
         if place is not None:
             raise LayerError(f"output {place + 1} does not depend on the inputs; leave it out of the network's outputs")
         names = tuple(self.named(each, "output") for each in outputs)
-        types = {name: TensorType(shape=array.shape, dtype=str(array.dtype)) for name, array in self.parameters.items()}
-        whole = Graph(inputs=self._inputs, parameters=types, nodes=tuple(self._nodes), outputs=names)
-        return whole.rewritten(lambda node: (node,))
+        types = {name: TensorType.of(array) for name, array in self.parameters.items()}
+        return needed(self._inputs, types, self._nodes, names)
 
     # Forms that several operations of the files have.
 

@@ -62,10 +62,6 @@ def _sloped(op: str, default: float) -> OnnxReading:
     return lambda layer: layer.writer.add(op, layer.x, alpha=float(layer.attribute("alpha", default)))
 
 
-def _elu(layer: OnnxLayer) -> GraphValue:
-    return layer.writer.add("elu", layer.x, alpha=float(layer.attribute("alpha", 1.0)))
-
-
 def _selu(layer: OnnxLayer) -> GraphValue:
     """Write SELU, of its usual numbers or of others: those are gamma times an ELU."""
     alpha, gamma = float(layer.attribute("alpha", _SELU[0])), float(layer.attribute("gamma", _SELU[1]))
@@ -266,7 +262,7 @@ OPERATIONS: dict[str, OnnxReading] = {
     "Xor": lambda layer: xor(layer.writer, layer.x, layer.value(1)),
     "Where": _where,
     "LeakyRelu": _sloped("leaky_relu", 0.01),
-    "Elu": _elu,
+    "Elu": _sloped("elu", 1.0),
     "Celu": _sloped("celu", 1.0),
     "Selu": _selu,
     "PRelu": _prelu,

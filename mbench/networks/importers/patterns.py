@@ -52,7 +52,7 @@ class _Rewriter:
     def run(self) -> Graph:
         for name in self.nodes:
             self._rewrite(name)
-        added = {name: TensorType(shape=array.shape, dtype=str(array.dtype)) for name, array in self.parameters.items()}
+        added = {name: TensorType.of(array) for name, array in self.parameters.items()}
         renamed = {name: node.name for name, node in self.nodes.items() if node.name != name}
         return self.graph.rewritten(
             lambda node: () if node.name in self._gone else (self.nodes[node.name],), parameters=added, renamed=renamed

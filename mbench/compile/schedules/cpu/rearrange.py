@@ -71,6 +71,22 @@ class _Turned:
         """Whether there are squares."""
         return self.across.size >= _LEAST
 
+    @property
+    def outer(self) -> int:
+        """How often the others turn, all together."""
+        return math.prod(part.size for part in self.others)
+
+    def side(self, machine: KernelMachine) -> int:
+        """Return the side of a square."""
+        side = min(machine.lanes(), _SQUARE)
+        while side > min(self.across.size, self.beside.size):
+            side //= 2
+        return side
+
+    def blocks(self, machine: KernelMachine) -> int:
+        """Return how many squares a line has, or stretches."""
+        return 1 if self.weaves else -(-self.across.size // self.side(machine))
+
     def bases(self, number: Any) -> tuple[Any, Any]:
         """Return where the output and the source begin, by the number of the turn of all other parts."""
         places = emit.unraveled(number, [part.size for part in self.others])
@@ -99,18 +115,9 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     turned = _Turned.of(kernel)
     if turned is None or not (turned.weaves or turned.turns) or set(kernel.parameter_dtypes) != {"float32"}:
         return
-    outer = math.prod(part.size for part in turned.others)
     cycles, moved = turned.elements / _MOVED_A_CYCLE, 8.0 * turned.elements
-    blocks = 1 if turned.weaves else -(-turned.across.size // _side(turned, machine))
-    grid = tiling.grids([1] * outer, blocks, cycles, moved, machine)[0]
+    grid = tiling.grids([1] * turned.outer, turned.blocks(machine), cycles, moved, machine)[0]
     yield {"line_parts": grid.outer, "panel_parts": grid.inner}
-
-
-def _side(turned: _Turned, machine: KernelMachine) -> int:
-    side = min(machine.lanes(), _SQUARE)
-    while side > min(turned.across.size, turned.beside.size):
-        side //= 2
-    return side
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
@@ -119,13 +126,10 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if turned is None or not (turned.weaves or turned.turns):
         return None
     outer_parts, inner_parts = positive(parameters, "line_parts", "panel_parts")
-    side = _side(turned, machine)
-    blocks = 1 if turned.weaves else -(-turned.across.size // side)
-    outer = math.prod(part.size for part in turned.others)
-    writer = emit.Writer(kernel)
+    side, writer = turned.side(machine), emit.Writer(kernel)
     with (
         writer.function() as (source, target),
-        emit.tasks(outer, outer_parts, blocks, inner_parts) as ((first, count), (block, many)),
+        emit.tasks(turned.outer, outer_parts, turned.blocks(machine), inner_parts) as ((first, count), (block, many)),
         emit.loop(count) as number,
     ):
         bases = tuple(map(emit.named, turned.bases(emit.named(first + number))))

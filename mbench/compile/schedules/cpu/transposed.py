@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,10 +30,9 @@ _MOST_PHASES = 16
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first by the model of its phases."""
-    given = kernel.transposed
-    if given is None or kernel.epilogue_of_sum is None or given.strides[0] * given.strides[1] > _MOST_PHASES:
+    whole = _Whole.of(kernel, machine)
+    if whole is None:
         return
-    whole = _Whole.of(given, machine)
     found: list[tuple[float, Parameters]] = []
     for rows, vectors in matmul.register_tiles(machine):
         if not whole.takes(rows, vectors):
@@ -50,13 +50,13 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    given, epilogue = kernel.transposed, kernel.epilogue_of_sum
-    if given is None or epilogue is None or given.strides[0] * given.strides[1] > _MOST_PHASES:
+    whole, epilogue = _Whole.of(kernel, machine), kernel.epilogue_of_sum
+    if whole is None or epilogue is None:
         return None
     rows, vectors = positive(parameters, "rows", "vectors")
     grid = positive(parameters, "line_parts", "panel_parts")
-    whole = _Whole.of(given, machine)
     if not whole.takes(rows, vectors):
+        given = whole.given
         raise ValueError(f"a tile of {rows} outputs x {vectors} vectors does not fit {given.sides}, {given.channels}")
     width = vectors * whole.lanes
     panels = len(convolution.panel_starts(whole.phases[0].window, width))
@@ -80,8 +80,11 @@ class _Whole:
     lanes: int
 
     @classmethod
-    def of(cls, given: TransposedConvolution, machine: KernelMachine) -> _Whole:
-        """Choose how it is written for a machine."""
+    def of(cls, kernel: Kernel, machine: KernelMachine) -> _Whole | None:
+        """Choose how a kernel is written for a machine; None for one that is not written here."""
+        given = kernel.transposed
+        if given is None or kernel.epilogue_of_sum is None or math.prod(given.strides) > _MOST_PHASES:
+            return None
         together = given.columns_apart and given.channels % machine.lanes() != 0
         found = phases(given.lines_together if together else given)
         lanes = tiling.vector_lanes(found[0].window.group_channels, machine)
