@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 from unittest import mock
 
 import graph_programs as programs
@@ -99,19 +100,30 @@ class ByteConv:
         x = _image(builder, "x", shape, last=self.channels_last)
         read = [builder.parameter("weight", (self.channels, self.inputs // self.groups, *self.kernel), dtype="int8")]
         read += [builder.parameter("bias", (self.channels,), dtype="int32")] if self.bias else []
-        steps = {"strides": self.strides, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        steps: dict[str, Any] = {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
         sums = builder.add("conv2d", "conv", x, *read, **steps, zero_point=self.zero_point)
         known = np.iinfo(self.to)
         low, high = self.bounds or (int(known.min), int(known.max))
-        more = {"scale": 1.0, "zero_point": int(known.min) + 60, "to": self.to, "low": low, "high": high}
+        more: dict[str, Any] = {
+            "scale": 1.0,
+            "zero_point": int(known.min) + 60,
+            "to": self.to,
+            "low": low,
+            "high": high,
+        }
         read = [sums, builder.parameter("multiplier", (1, self.channels, 1, 1))]
         if self.residual:
             read.append(_image(builder, "residual", builder.shape(sums), last=True))
             more |= {"residual_multiplier": float(np.float32(0.37)), "residual_zero_point": 17}
         y = builder.add("requantize", "out", *read, **more)
         if self.table:
-            known = {"scale": 1.0, "zero_point": 3, "to": "uint8", "steps": ()}
-            y = builder.add("lookup", "looked", y, builder.parameter("table", (256,), dtype="uint8"), **known)
+            table: dict[str, Any] = {"scale": 1.0, "zero_point": 3, "to": "uint8", "steps": ()}
+            y = builder.add("lookup", "looked", y, builder.parameter("table", (256,), dtype="uint8"), **table)
         return builder.graph(y)
 
     def check(self, rule: str, machine: KernelMachine, number: int = 0, seed: int = 0) -> None:
@@ -130,7 +142,7 @@ def _image(builder: GraphBuilder, name: str, shape: tuple[int, ...], *, last: bo
     x = builder.input(name, shape, dtype="uint8")
     if not last:
         return x
-    plain = {"kernel": (1, 1), "strides": (1, 1), "padding": (0, 0, 0, 0)}
+    plain: dict[str, Any] = {"kernel": (1, 1), "strides": (1, 1), "padding": (0, 0, 0, 0)}
     return builder.add("max_pool2d", f"{name}.image", x, **plain)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from byte_layers import VBMI, VNNI, VNNI_256, ByteConv
 
+from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import byte_output
 
 RULE = "cpu.integer_matmul"
@@ -22,7 +23,7 @@ def processor() -> None:
 @pytest.mark.parametrize("machine", [VNNI, VNNI_256])
 @pytest.mark.parametrize("to", ["uint8", "int8"])
 @pytest.mark.parametrize("bounds", [None, (60, 255), (0, 60), (7, 80)])
-def test_limits_of_all_kinds(machine: layers.KernelMachine, to: str, bounds: tuple[int, int] | None) -> None:
+def test_limits_of_all_kinds(machine: KernelMachine, to: str, bounds: tuple[int, int] | None) -> None:
     given = bounds and (bounds if to == "uint8" else (bounds[0] - 128, bounds[1] - 128))
     for channels, residual in itertools.product((64, 100, 32), (False, True)):
         ByteConv(channels=channels, to=to, bounds=given, residual=residual).check(RULE, machine)
@@ -39,7 +40,7 @@ def test_sums_beyond_all_whole_numbers_are_at_the_limits() -> None:
 
 @pytest.mark.parametrize("machine", [VNNI, VBMI, VNNI_256])
 @pytest.mark.parametrize("to", ["uint8", "int8"])
-def test_tables_have_what_stands_for_each_byte(machine: layers.KernelMachine, to: str) -> None:
+def test_tables_have_what_stands_for_each_byte(machine: KernelMachine, to: str) -> None:
     for channels in (128, 48):
         ByteConv(channels=channels, to=to, table=True).check(RULE, machine)
 

@@ -123,7 +123,7 @@ def test_sums_of_bytes_are_exact(dtype: str, machine: str) -> None:
     x = builder.input("x", (2, 44, 40, 30), dtype=dtype)
     x = builder.add("max_pool2d", "image", x, kernel=(1, 1), strides=(1, 1), padding=(0, 0, 0, 0))
     sums = builder.add("global_sum_pool", "sums", x, zero_point=17)
-    known = {"scale": 1.0, "zero_point": 3, "to": "uint8", "low": 0, "high": 255}
+    known: dict[str, Any] = {"scale": 1.0, "zero_point": 3, "to": "uint8", "low": 0, "high": 255}
     y = builder.add("requantize", "mean", sums, builder.parameter("multiplier", (1, 1, 1, 1)), **known)
     graph = builder.graph(builder.add("reshape", "flat", y, shape=(2, 44)))
     parameters, inputs = byte_layers.drawn(graph)

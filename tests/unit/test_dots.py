@@ -32,7 +32,7 @@ def test_taps_lie_one_after_the_other() -> None:
     ("channels", "machine", "expected"),
     [(64, VNNI, 16), (15, VNNI, 8), (16, VNNI_256, 8), (4, VNNI, 4), (3, VNNI, 0)],
 )
-def test_vectors_are_as_wide_as_channels_fill(channels: int, machine: kernels.KernelMachine, expected: int) -> None:
+def test_vectors_are_as_wide_as_channels_fill(channels: int, machine: KernelMachine, expected: int) -> None:
     assert dots.lanes_of(channels, machine) == expected
 
 
@@ -43,7 +43,7 @@ def test_tiles_leave_registers_for_weights_and_a_word() -> None:
 
 
 @pytest.mark.parametrize(("machine", "taken"), [(VNNI, True), (kernels.AVX512, False)])
-def test_kernels_of_bytes_are_for_machines_with_dot_products(machine: kernels.KernelMachine, taken: bool) -> None:
+def test_kernels_of_bytes_are_for_machines_with_dot_products(machine: KernelMachine, taken: bool) -> None:
     functions = [Kernel(function) for _, function in to_relax.kernel_calls(to_relax.lower(ByteConv().graph()).module)]
     assert [dots.takes(kernel, machine) for kernel in functions] == [False, taken]
     assert not dots.takes(Kernel(kernels.Conv(kernel=1).function()), machine)

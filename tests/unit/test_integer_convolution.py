@@ -46,7 +46,6 @@ def test_the_first_layer_of_networks(zero_point: int) -> None:
 
 
 def test_an_image_without_padding_is_read_as_it_lies() -> None:
-    names = {"strides": (2, 2), "kernel": (2, 2), "inputs": 8}
-    ByteConv(height=8, width=8, **names).check(RULE, VNNI)  # type: ignore[arg-type]
+    ByteConv(height=8, width=8, strides=(2, 2), kernel=(2, 2)).check(RULE, VNNI)
     assert byte_images.of.__doc__
     assert integer_convolution.candidates.__doc__

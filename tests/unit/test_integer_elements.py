@@ -25,7 +25,7 @@ def test_every_operation_element_by_element_is_written() -> None:
 
 
 RESULT: dict[str, Any] = {"scale": 0.5, "zero_point": 9, "to": "uint8"}
-LIMITS = {"low": 3, "high": 250}
+LIMITS: dict[str, Any] = {"low": 3, "high": 250}
 
 
 def quantize(builder: GraphBuilder) -> str:
@@ -43,7 +43,7 @@ def lookup(builder: GraphBuilder) -> str:
 
 def added(builder: GraphBuilder) -> str:
     x, y = whole(builder, "x"), builder.input("y", (2, 3, 1, 1), dtype="uint8")
-    known = {"multipliers": (0.75, -1.1), "zero_points": (3, 200)}
+    known: dict[str, Any] = {"multipliers": (0.75, -1.1), "zero_points": (3, 200)}
     return builder.add("quantized_add", "sum", x, y, **known, **RESULT, **LIMITS)
 
 
@@ -62,7 +62,7 @@ def global_sums(builder: GraphBuilder) -> str:
 
 
 def window_sums(builder: GraphBuilder) -> str:
-    known = {"kernel": (3, 2), "strides": (2, 1), "padding": (1, 0, 1, 1), "ceil_mode": False}
+    known: dict[str, Any] = {"kernel": (3, 2), "strides": (2, 1), "padding": (1, 0, 1, 1), "ceil_mode": False}
     return builder.add("sum_pool2d", "sums", whole(builder, "x"), **known, zero_point=17)
 
 
@@ -149,7 +149,7 @@ NETWORKS = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("machine", ["without dot products", *layers.MACHINES])
+@pytest.mark.parametrize("machine", ["without dot products", "vnni and vbmi"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_whole_networks_are_exact(name: str, machine: str) -> None:
     if machine in layers.MACHINES:
