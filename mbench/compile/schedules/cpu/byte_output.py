@@ -41,11 +41,10 @@ class ByteOutput:
     """What a kernel makes of its sums, and where it puts that."""
 
     epilogue: Epilogue
-    load: Callable[..., Any]
+    load: LoadElement
     target: Any
     rank: int
     """Axes of the output."""
-
     has_tables: bool = False
     """Whether the processor looks bytes up in registers."""
 
@@ -78,7 +77,10 @@ class ByteOutput:
     def _narrows(self, lanes: int) -> bool:
         """Return whether the output is uint8 made of an int32, so that saturation does it, or is looked up by that."""
         places = [tirx.Var("i", "int32") for _ in range(self.rank)]
-        element: LoadElement = lambda source, _at: tirx.Var("element", str(source.dtype))  # noqa: E731
+
+        def element(source: Any, _at: Sequence[Any]) -> Any:
+            return tirx.Var("element", str(source.dtype))
+
         found = self._split(tirx.Var("total", "int32"), places, element)
         return found is not None and (found.table is None or (self.has_tables and lanes == _TABLE_LANES))
 
@@ -97,7 +99,7 @@ class ByteOutput:
             wide = _wide(value)
             return None if wide is None else _Split(wide, None)
         (variable, table, index), *more = looked
-        wide = _wide(windows.uncast(index))
+        wide = _wide(windows.uncast(index))  # of int8 it is no cast, but a sum
         return None if more or wide is None or not variable.same_as(value) else _Split(wide, table)
 
     def _saturated(self, sums: emit.Accumulators, row: int, four: Sequence[int], indices: Indices, start: Any) -> None:
