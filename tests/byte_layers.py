@@ -130,9 +130,12 @@ class ByteConv:
         """Compile it by one of the candidates of a rule, the first or another, and compare every byte."""
         graph = self.graph()
         chosen = cpu.RULES[rule]
-        one = dataclasses.replace(
-            chosen, candidates=lambda *given: [(found := list(chosen.candidates(*given)))[number % len(found)]]
-        )
+
+        def one_of(*given: Any) -> list[Any]:
+            found = list(chosen.candidates(*given))
+            return [found[number % len(found)]] if found else []
+
+        one = dataclasses.replace(chosen, candidates=one_of)
         with mock.patch.dict(cpu.RULES, {rule: one}):
             program = exact(graph, *drawn(graph, seed), machine)
         assert rule in program.rules.values(), f"{rule} does not take {self}"

@@ -84,7 +84,7 @@ class ByteOutput:
         found = self._split(tirx.Var("total", "int32"), places, element)
         return found is not None and (found.table is None or (self.has_tables and lanes == _TABLE_LANES))
 
-    def _split(self, total: Any, places: Sequence[Any], load: LoadElement) -> _Split | None:
+    def _split(self, total: Any, places: Sequence[Any], load: LoadElement) -> _SaturatedSum | None:
         """Return the int32 that an output of uint8 is made of by saturation; None for what is made otherwise."""
         looked: list[tuple[Any, Any, Any]] = []
 
@@ -97,10 +97,10 @@ class ByteOutput:
         value = self.epilogue.finish(total, places, loaded)
         if not looked:
             wide = _wide(value)
-            return None if wide is None else _Split(wide, None)
+            return None if wide is None else _SaturatedSum(wide, None)
         (variable, table, index), *more = looked
         wide = _wide(windows.uncast(index))  # of int8 it is no cast, but a sum
-        return None if more or wide is None or not variable.same_as(value) else _Split(wide, table)
+        return None if more or wide is None or not variable.same_as(value) else _SaturatedSum(wide, table)
 
     def _saturated(self, sums: emit.Accumulators, row: int, four: Sequence[int], indices: Indices, start: Any) -> None:
         """Write four registers of sums as one of bytes."""
@@ -134,7 +134,7 @@ class ByteOutput:
         return tirx.Select(places < tirx.Broadcast(tirx.const(_TABLE // 2, "uint8"), size), low, high)
 
 
-class _Split(NamedTuple):
+class _SaturatedSum(NamedTuple):
     """An int32 that becomes a byte, and the table that has what stands for this byte, if one does."""
 
     wide: Any

@@ -69,7 +69,7 @@ def _lanes(channels: int, machine: KernelMachine) -> int:
 
 def _output_cycles(conv: Convolution, lines: int, rows: int) -> float:
     """Model of an output of a tile: its dot products, its share of interleaved pixels, and to finish it."""
-    places = [_Place.of(conv, row) for row in range(rows)]
+    places = [_ByteTaps.of(conv, row) for row in range(rows)]
     read = (lines - 1) * conv.strides[0] + conv.kernel_height
     quads = len({quad for place in places for quad in place.quads})
     dot_products = _VECTORS * conv.kernel_height * sum(len(place.quads) for place in places) * lines
@@ -77,14 +77,14 @@ def _output_cycles(conv: Convolution, lines: int, rows: int) -> float:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Place:
+class _ByteTaps:
     """An output of a tile: where the pixels begin that it reads four by four, and how far its taps are shifted."""
 
     shift: int
     quads: tuple[int, ...]
 
     @classmethod
-    def of(cls, conv: Convolution, row: int) -> _Place:
+    def of(cls, conv: Convolution, row: int) -> _ByteTaps:
         first = row * conv.strides[1]
         shift = first % 2 if conv.strides[1] == 1 else 0
         count = dots.words(conv.kernel_width + shift)
@@ -230,7 +230,7 @@ class _ByteDepthwise:
         pixels: dict[int, Any] = {}
         for row in range(sums.rows):
             down, across = divmod(row, run.size)
-            ky, place = below - down * conv.strides[0], _Place.of(conv, across)
+            ky, place = below - down * conv.strides[0], _ByteTaps.of(conv, across)
             if not 0 <= ky < conv.kernel_height:
                 continue
             for number, quad in enumerate(place.quads):
