@@ -154,7 +154,8 @@ def _linear(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
 
 
 def _product(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
-    return computations.product(*(lying_as(each, last=False) for each in read), _zero_points(node))
+    left, right = (lying_as(each, last=False) for each in read)
+    return computations.product(left, right, _zero_points(node))
 
 
 def _softmax(node: Node, read: Sequence[Laid], last: bool) -> te.Tensor:

@@ -282,7 +282,7 @@ def _with_zero_point(node: Node) -> Callable[[np.ndarray, np.ndarray], np.ndarra
 
     def start(bias: np.ndarray, weight: np.ndarray) -> np.ndarray:
         sums = (weight.astype(np.int64) - other).reshape(len(weight), -1).sum(1)
-        return (bias.astype(np.int64) - zero * sums).astype(np.int32)  # modulo 2^32, as sums are
+        return np.asarray(bias.astype(np.int64) - zero * sums).astype(np.int32)  # modulo 2^32, as sums are
 
     return start
 

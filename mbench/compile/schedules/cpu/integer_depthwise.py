@@ -272,4 +272,4 @@ def _interleaved(pixels: Sequence[Any], width: int) -> list[Any]:
         return tirx.Shuffle([one, other], order)
 
     low, high = ([zipped(pixels[at], pixels[at + 1], 1, high=upper) for at in (0, 2)] for upper in (False, True))
-    return [zipped(*pair, 2, high=upper) for pair in (low, high) for upper in (False, True)]
+    return [zipped(one, other, 2, high=upper) for one, other in (low, high) for upper in (False, True)]
