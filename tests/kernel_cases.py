@@ -113,7 +113,7 @@ class Conv:
 
     def function(self) -> tirx.PrimFunc:
         """Return it as one PrimFunc."""
-        steps = {"strides": self.strides, "padding": self.padding, "dilation": self.apart}
+        steps: dict[str, Any] = {"strides": self.strides, "padding": self.padding, "dilation": self.apart}
 
         def convolve(x: Any, weights: Any) -> te.Tensor:
             return computations.convolution(

@@ -51,6 +51,12 @@ class Laid:
         return self(*at).astype(self.sums)
 
 
+def centred(value: Any, sums: str, zero_point: int) -> Any:
+    """Return a value less its zero point, in the type of sums."""
+    wide = value.astype(sums)
+    return wide - tirx.const(zero_point, sums) if zero_point else wide
+
+
 def in_memory(at: Sequence[Any]) -> tuple[Any, ...]:
     """Return what belongs to each axis of an image, (N, C, H, W), in the order of an image that lies channels last."""
     return layout.lying(tuple(at), last=True)

@@ -13,13 +13,16 @@ from typing import Any
 
 from tvm import te, tirx, topi
 
-from mbench.compile.axis_computations import Laid, as_people_have
+from mbench.compile.axis_computations import Laid, as_people_have, centred
 from mbench.core import dtypes
+
+PIXELS = "pixels_sum"
+"""The block that sums all pixels of 8-bit values."""
 
 
 def sums_of(tensor: te.Tensor) -> str:
-    """Return the type that a tensor's elements are summed in."""
-    return dtypes.accumulator(str(tensor.dtype))
+    """Return the type that multiplications of a tensor's elements are summed in."""
+    return dtypes.sums(str(tensor.dtype))
 
 
 def convolution(
@@ -31,10 +34,17 @@ def convolution(
     dilation: Sequence[int],
     groups: int,
     channels_first: bool = False,
+    zero_points: tuple[int, int] = (0, 0),
+    outside: int = 0,
 ) -> te.Tensor:
-    """Convolve to (n, y, x, c). `channels_first`: the image is (n, ci, y, x)."""
-    if channels_first:
-        return _of_given_image(x, weight, strides, padding, dilation, groups)
+    """Convolve to (n, y, x, c).
+
+    `channels_first`: the image is (n, ci, y, x). Of values of 8 bits: `zero_points` are taken off what is read and off
+    the weights, and padding is `outside`.
+    """
+    if channels_first or str(x.dtype) in dtypes.EIGHT_BITS:
+        steps = (strides, padding, dilation)
+        return _written_out(x, weight, steps, groups, zero_points, outside, channels_first=channels_first)
     if groups > 1:
         return topi.nn.group_conv2d_nhwc(
             x, weight, list(strides), list(padding), list(dilation), groups, out_dtype=sums_of(x)
@@ -42,19 +52,18 @@ def convolution(
     return topi.nn.conv2d_nhwc(x, weight, list(strides), list(padding), list(dilation), out_dtype=sums_of(x))
 
 
-def _of_given_image(
-    x: te.Tensor,
-    weight: te.Tensor,
-    strides: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-) -> te.Tensor:
-    """Convolve (n, ci, y, x), so that an image is not laid out anew in a pass over memory."""
-    batch, _, height, width = x.shape
+def _written_out(
+    x: te.Tensor, weight: te.Tensor, steps: Sequence[Sequence[int]], groups: int, zero_points: tuple[int, int],
+    outside: int, *, channels_first: bool,
+) -> te.Tensor:  # fmt: skip
+    """Convolve (n, ci, y, x), so that an image is not laid out anew in a pass over memory, or (n, y, x, ci)."""
+    strides, padding, dilation = steps
+    batch, height, width, _ = _last(x, channels_first)
     kernel_height, kernel_width, inputs, channels = weight.shape
     top, left, bottom, right = padding
-    padded = topi.nn.pad(x, (0, 0, top, left), (0, 0, bottom, right), name="pad_temp")
+    before, after = _at(0, top, left, 0, channels_first), _at(0, bottom, right, 0, channels_first)
+    value_outside = tirx.const(outside, x.dtype) if str(x.dtype) in dtypes.EIGHT_BITS else 0.0
+    padded = topi.nn.pad(x, before, after, value_outside, name="pad_temp")
     reach = [(int(side) - 1) * step + 1 for side, step in zip((kernel_height, kernel_width), dilation, strict=True)]
     shape = (
         batch,
@@ -68,19 +77,22 @@ def _of_given_image(
 
     def value(n: Any, i: Any, j: Any, c: Any) -> Any:
         read = ci if groups == 1 else c // (channels // groups) * inputs + ci
-        element = padded[n, read, i * strides[0] + ky * down, j * strides[1] + kx * across]
-        return te.sum(element.astype(sums) * weight[ky, kx, ci, c].astype(sums), axis=[ky, kx, ci])
+        place = _at(n, i * strides[0] + ky * down, j * strides[1] + kx * across, read, channels_first)
+        factors = centred(padded[place], sums, zero_points[0]), centred(weight[ky, kx, ci, c], sums, zero_points[1])
+        return te.sum(factors[0] * factors[1], axis=[ky, kx, ci])
 
-    return te.compute(shape, value, name="conv2d_nchw_nhwc")
+    return te.compute(shape, value, name="conv2d_nchw_nhwc" if channels_first else "conv2d_nhwc")
 
 
-def linear(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
+def linear(x: te.Tensor, weight: te.Tensor, zero_points: tuple[int, int] = (0, 0)) -> te.Tensor:
     """Multiply (…, k) and weights (k, n)."""
-    return product(x, weight, name="matmul")
+    return product(x, weight, zero_points, name="matmul")
 
 
-def product(x: te.Tensor, weight: te.Tensor, *, name: str = "batch_matmul") -> te.Tensor:
-    """Multiply (…, m, k) and (…, k, n), whose leading axes broadcast."""
+def product(
+    x: te.Tensor, weight: te.Tensor, zero_points: tuple[int, int] = (0, 0), *, name: str = "batch_matmul"
+) -> te.Tensor:
+    """Multiply (…, m, k) and (…, k, n), whose leading axes broadcast. `zero_points` are taken off both before."""
     sums = sums_of(x)
     rank = max(len(x.shape), len(weight.shape))
     k = te.reduce_axis((0, x.shape[-1]), name="k")
@@ -90,7 +102,7 @@ def product(x: te.Tensor, weight: te.Tensor, *, name: str = "batch_matmul") -> t
     def value(*at: Any) -> Any:
         left = _read(x, (*at[:-2], at[-2], k), free=2)
         right = _read(weight, (*at[:-2], k, at[-1]), free=2)
-        return te.sum(left.astype(sums) * right.astype(sums), axis=k)
+        return te.sum(centred(left, sums, zero_points[0]) * centred(right, sums, zero_points[1]), axis=k)
 
     return te.compute(shape, value, name=name)
 
@@ -120,6 +132,18 @@ def global_average(x: te.Tensor, *, channels_first: bool = False) -> te.Tensor:
     return te.compute(total.shape, lambda *at: total(*at) / tirx.const(int(height * width), sums), name="T_divide")
 
 
+def global_sum(x: te.Tensor, zero_point: int, *, channels_first: bool = False) -> te.Tensor:
+    """Sum (n, y, x, c) less its zero point over y and x to (n, 1, 1, c)."""
+    batch, height, width, channels = _last(x, channels_first)
+    y, across = te.reduce_axis((0, height), name="ry"), te.reduce_axis((0, width), name="rx")
+    sums = sums_of(x)
+
+    def value(n: Any, _y: Any, _x: Any, c: Any) -> Any:
+        return te.sum(centred(x[_at(n, y, across, c, channels_first)], sums, zero_point), axis=[y, across])
+
+    return te.compute((batch, 1, 1, channels), value, name=PIXELS)
+
+
 def _last(x: te.Tensor, channels_first: bool) -> tuple[Any, ...]:
     """Return batch, height, width and channels of an image."""
     first, second, third, fourth = x.shape
@@ -133,7 +157,7 @@ def _at(n: Any, y: Any, x: Any, c: Any, channels_first: bool) -> tuple[Any, ...]
 def pooling(
     x: te.Tensor, kind: str, attributes: Mapping[str, Any], sides: Sequence[int], *, channels_first: bool = False
 ) -> te.Tensor:
-    """Pool to (n, y, x, c): `max` or `avg`, see `networks.operations`; `sides` are the result's height and width.
+    """Pool to (n, y, x, c), `max`, `avg` or `sum`; see `networks.operations`. `sides`: the result's height and width.
 
     An average is over the elements inside of the image, or inside of its padding with `count_include_pad`.
     """
@@ -145,8 +169,8 @@ def pooling(
         max((side - 1) * step + window - int(extent) - before, 0)
         for side, step, window, extent, before in zip(sides, strides, reach, (height, width), padding, strict=False)
     ]
-    sums = x.dtype if kind == "max" else sums_of(x)
-    outside = tirx.min_value(x.dtype) if kind == "max" else tirx.const(0, x.dtype)
+    sums, zero = x.dtype if kind == "max" else sums_of(x), attributes.get("zero_point", 0)
+    outside = tirx.min_value(x.dtype) if kind == "max" else tirx.const(zero, x.dtype)
     if any((*padding[:2], *ends)):
         before, after = (_at(0, rows, columns, 0, channels_first) for rows, columns in (padding[:2], ends))
         x = topi.nn.pad(x, before, after, outside, name="pad_temp")
@@ -154,11 +178,11 @@ def pooling(
 
     def value(n: Any, i: Any, j: Any, c: Any) -> Any:
         element = x[_at(n, i * strides[0] + ky * down, j * strides[1] + kx * across, c, channels_first)]
-        return te.max(element, axis=[ky, kx]) if kind == "max" else te.sum(element.astype(sums), axis=[ky, kx])
+        return te.max(element, axis=[ky, kx]) if kind == "max" else te.sum(centred(element, sums, zero), axis=[ky, kx])
 
     name = "pool_max" if kind == "max" else "pool_sum"
     total = te.compute((batch, *sides, channels), value, name=f"{name}_nchw" if channels_first else name)
-    if kind == "max":
+    if kind in ("max", "sum"):
         return total
     included = bool(attributes.get("count_include_pad", True))
     counts = [_elements_of_windows(axis, int((height, width)[axis]), attributes, sides, included) for axis in (0, 1)]

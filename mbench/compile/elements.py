@@ -12,6 +12,7 @@ from typing import Any
 
 from tvm import tirx
 
+from mbench.compile import integer_elements
 from mbench.core import dtypes
 
 Expression = Callable[[Mapping[str, Any], Sequence[Any], str], Any]
@@ -203,5 +204,6 @@ EXPRESSIONS: dict[str, Expression] = {
     "ceil": _unary(tirx.ceil),
     "round": _unary(tirx.nearbyint),
     "sign": _sign,
+    **integer_elements.EXPRESSIONS,
 }
-"""The element-wise operations of `networks.operations`."""
+"""The element-wise operations of `networks.operations`, but `lookup`."""

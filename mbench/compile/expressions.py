@@ -35,7 +35,8 @@ LOGICAL: dict[type, Callable[[Any, Any], Any]] = {
 }
 FUNCTIONS = ("exp", "tanh", "erf", "sigmoid", "sqrt", "rsqrt", "log", "sin", "cos", "pow")
 _IF = "prim.if_then_else"
-_CALLS = frozenset(f"tirx.{name}" for name in (*FUNCTIONS, "fabs", "floor", "nearbyint")) | {"prim.ceil"}
+_PURE = ("fabs", "floor", "nearbyint", "call_llvm_pure_intrin")
+_CALLS = frozenset(f"tirx.{name}" for name in (*FUNCTIONS, *_PURE)) | {"prim.ceil"}
 """Operations that depend on nothing but their operands."""
 
 

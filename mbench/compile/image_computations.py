@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
-from mbench.compile.axis_computations import Laid, written
+from mbench.compile.axis_computations import Laid, centred, written
+from mbench.core import dtypes
 from mbench.networks import resizing
 
 _FLOAT = "float32"
@@ -37,7 +38,8 @@ def transposed_convolution(
     `shape` is that of the result as people have it, (N, C, H, W).
     """
     strides, dilation, groups = (attributes[name] for name in ("strides", "dilation", "groups"))
-    padding = attributes["padding"]
+    padding, sums = attributes["padding"], dtypes.sums(str(x.tensor.dtype))
+    zeros = [attributes.get(name, 0) for name in ("zero_point", "other_zero_point")]
     kernel_height, kernel_width, inputs, channels = map(int, weight.shape)
     ky, kx = te.reduce_axis((0, kernel_height), name="ry"), te.reduce_axis((0, kernel_width), name="rx")
     ci = te.reduce_axis((0, inputs), name="rc")
@@ -51,8 +53,8 @@ def transposed_convolution(
             checks += [tirx.EQ(tirx.floormod(reached, strides[axis]), 0)] if strides[axis] > 1 else []
             places.append(source)
         read = ci if groups == 1 else tirx.floordiv(c, channels // groups) * inputs + ci
-        product = x.wide(n, read, *places) * weight[ky, kx, ci, c].astype(x.sums)
-        return te.sum(tirx.if_then_else(tirx.all(*checks), product, tirx.const(0, x.sums)), axis=[ky, kx, ci])
+        product = centred(x(n, read, *places), sums, zeros[0]) * centred(weight[ky, kx, ci, c], sums, zeros[1])
+        return te.sum(tirx.if_then_else(tirx.all(*checks), product, tirx.const(0, sums)), axis=[ky, kx, ci])
 
     window = [*strides, *padding, *dilation, groups, int(x.last)]
     return written(shape, element, last=True, name=TRANSPOSED, attrs={ANNOTATION: window})

@@ -15,6 +15,7 @@ from tvm.s_tir import Schedule
 
 from mbench.compile import rows, windows
 from mbench.compile.axis_computations import REARRANGED, STEPS
+from mbench.compile.computations import PIXELS
 from mbench.compile.expressions import UnknownExpressionError, is_reduction, rebuild
 from mbench.compile.image_computations import ANNOTATION, EPSILON, GROUPS, NORM, TRANSPOSED
 from mbench.compile.kernel_kinds import BatchMatmul, ChannelNorm, Convolution, Epilogue, Matmul, Pooling
@@ -77,9 +78,11 @@ class Kernel:
     def dtype(self) -> str | None:
         """Type of the operands, one of `dtypes`; None for others, and where a sum is not in its accumulator's type.
 
-        What an epilogue reads and the output may be of any of them.
+        What an epilogue reads and the output may be of any of them. Of 8-bit values: see `_type_of_bytes`.
         """
         first, *others = self.parameter_dtypes
+        if first in dtypes.EIGHT_BITS:
+            return self._type_of_bytes
         if not {first, *others} <= set(dtypes.NAMES):
             return None
         if self.anchor is None:
@@ -92,6 +95,28 @@ class Kernel:
         if str(store.buffer.dtype) not in right or (weighted and others[0] != first):
             return None
         return first
+
+    @cached_property
+    def _type_of_bytes(self) -> str | None:
+        """Type of 8-bit values that are summed in int32, or multiplied by int8 as they are; None for all else."""
+        if self.anchor is None or not any(word in self.anchor for word in ("conv2d", "matmul", PIXELS)):
+            return None
+        store, (first, second, *_) = self.store(self.anchor), self.parameter_dtypes
+        if self.anchor == PIXELS:
+            return first
+        if not isinstance(store, tirx.BufferStore) or str(store.buffer.dtype) != dtypes.sums(first):
+            return None
+        product = store.value.b
+        factors = [windows.uncast(each) for each in (product.a, product.b)] if isinstance(product, prim.Mul) else []
+        loaded = bool(factors) and all(isinstance(factor, tvm.ir.TensorLoad) for factor in factors)
+        return first if loaded and second == "int8" else None
+
+    @cached_property
+    def outside(self) -> int:
+        """What pads the image that the anchor reads: 0, but for 8-bit values with a zero point."""
+        block = self._read.get(windows.PADDING)
+        value = None if block is None else windows.outside(block)
+        return 0 if value is None else int(value)
 
     @cached_property
     def convolution(self) -> Convolution | None:
@@ -261,7 +286,7 @@ class Kernel:
             return None
         block = self.schedule.get(self.block(self.anchor))
         kind = {prim.Add: "sum", prim.Max: "max"}.get(type(block.body.value))
-        reduced = windows.uncast(block.body.value.b) if kind else None
+        reduced = windows.uncast(windows.less(block.body.value.b)[0]) if kind else None
         gone = [axis.var for axis in block.iter_vars if is_reduction(axis)]
         kept = [axis.var for axis in block.iter_vars if not is_reduction(axis)]
         if not isinstance(reduced, tvm.ir.TensorLoad) or len(gone) != 2 or len(kept) != len(target):
@@ -269,6 +294,11 @@ class Kernel:
         wanted = (kept[0], *gone, kept[-1])
         same = all(index.same_as(axis) for index, axis in zip(reduced.indices, wanted, strict=True))
         return kind if same and reduced.source.same_as(self.function.params[0]) else None  # type: ignore[return-value]
+
+    @cached_property
+    def reduced_zero_point(self) -> int:
+        """What is taken off each of the `reduced_pixels`: 0, but for 8-bit values with a zero point."""
+        return windows.less(self.store(self.anchor).value.b)[1]
 
     @cached_property
     def epilogue_of_sum(self) -> Epilogue | None:
@@ -281,7 +311,8 @@ class Kernel:
         stores = [self.store(each) for each in (name, *following)]
         try:
             anywhere = [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]]
-            self._finish(stores, tirx.Var("total", "float32"), anywhere, self._of_parameter)
+            sums = dtypes.sums(self.dtype) if self.dtype in dtypes.EIGHT_BITS else "float32"
+            self._finish(stores, tirx.Var("total", sums), anywhere, self._of_parameter)
         except UnknownExpressionError:
             return None
         start = None

@@ -7,12 +7,12 @@ each reads, and how that lies.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tvm import te, topi
 
-from mbench.compile import axis_computations, computations, elements, image_computations
+from mbench.compile import axis_computations, computations, elements, image_computations, integer_elements
 from mbench.compile.axis_computations import Laid
 from mbench.core import dtypes
 from mbench.core.errors import BuildError
@@ -78,27 +78,53 @@ class KernelWriter:
             if total is not None:
                 values[group.nodes[0].name] = total(*at).astype(dtypes.accumulator(group.nodes[0].dtype))
             for node in nodes:
-                operands = [
-                    values[name] if name in values else computations.broadcast(self.read(node, place), at, last=last)
-                    for place, name in enumerate(node.inputs)
-                ]
-                dtype = str(operands[-1].ty)
-                values[node.name] = elements.EXPRESSIONS[node.op](node.attributes, operands, dtype)
+                values[node.name] = self._element(node, values, at, last=last)
             return values[end.name].astype(end.dtype)
 
         return computations.chain(layout.lying(end.shape, last=last), value)
+
+    def _element(self, node: Node, values: Mapping[str, Any], at: Sequence[Any], *, last: bool) -> Any:
+        """Return what an element-wise node computes at a place, of values there and of what it reads."""
+        places = range(1) if node.op == "lookup" else range(len(node.inputs))
+        operands = [
+            values[node.inputs[place]]
+            if node.inputs[place] in values
+            else computations.broadcast(self.read(node, place), at, last=last)
+            for place in places
+        ]
+        if node.op == "lookup":
+            return integer_elements.looked_up(operands[0], self.read(node, 1).tensor)
+        return elements.EXPRESSIONS[node.op](node.attributes, operands, str(operands[-1].ty))
 
 
 # ----------------------------------------------------------------------------------------- what each operation computes
 def _convolution(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
     steps = {key: node.attributes[key] for key in ("strides", "padding", "dilation", "groups")}
-    return computations.convolution(read[0].tensor, read[1].tensor, **steps, channels_first=not read[0].last)
+    return computations.convolution(
+        read[0].tensor, read[1].tensor, **steps, channels_first=not read[0].last,
+        zero_points=_zero_points(node), outside=node.attributes.get("zero_point", 0),
+    )  # fmt: skip
+
+
+def _zero_points(node: Node) -> tuple[int, int]:
+    """Return what is taken off both operands of multiplications; that of the first may be a part of the bias."""
+    first, second = (node.attributes.get(name, 0) for name in ("zero_point", "other_zero_point"))
+    return 0 if folds_zero_point(node) else first, second
+
+
+def folds_zero_point(node: Node) -> bool:
+    """Return whether what the zero point of a node's operand adds to its sums is a part of the bias that it reads."""
+    return node.op in ("conv2d", "linear") and len(node.inputs) > 2 and node.attributes.get("zero_point", 0) != 0
 
 
 def _pool(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
     return computations.pooling(
         read[0].tensor, node.op[:3], node.attributes, node.shape[2:], channels_first=not read[0].last
     )
+
+
+def _global_sum(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
+    return computations.global_sum(read[0].tensor, node.attributes["zero_point"], channels_first=not read[0].last)
 
 
 def _global_pool(_node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
@@ -123,12 +149,13 @@ def _response_normalised(node: Node, read: Sequence[Laid], last: bool) -> te.Ten
     return image_computations.response_normalised(read[0], node.attributes, last=last)
 
 
-def _linear(_node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
-    return computations.linear(lying_as(read[0], last=False), read[1].tensor)
+def _linear(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
+    return computations.linear(lying_as(read[0], last=False), read[1].tensor, _zero_points(node))
 
 
-def _product(_node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
-    return computations.product(*(lying_as(each, last=False) for each in read))
+def _product(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
+    left, right = (lying_as(each, last=False) for each in read)
+    return computations.product(left, right, _zero_points(node))
 
 
 def _softmax(node: Node, read: Sequence[Laid], last: bool) -> te.Tensor:
@@ -216,6 +243,8 @@ _WRITERS: dict[str, Callable[[Node, Sequence[Laid], bool], te.Tensor]] = {
     "max_pool2d": _pool,
     "avg_pool2d": _pool,
     "global_avg_pool": _global_pool,
+    "sum_pool2d": _pool,
+    "global_sum_pool": _global_sum,
     "resize2d": _resized,
     "instance_norm": _normalised,
     "group_norm": _normalised,

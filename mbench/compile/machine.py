@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any
 
 from mbench.core import dtypes
-from mbench.core.machine_types import Cache, Multiprocessor, Target
+from mbench.core.machine_types import Cache, Multiprocessor, Processor, Target
 from mbench.hardware import platforms
 
 _REGISTERS_GRANTED = 256
@@ -106,6 +106,10 @@ class KernelMachine:
     cores: int
     limits: GpuLimits | None = None
     """Of a GPU."""
+    dot_bits: int = 0
+    """Of the widest vectors of bytes whose dot products, four by four, one instruction adds to int32; 0: none."""
+    byte_tables: bool = False
+    """Whether 64 bytes at once can be looked up in a table of registers."""
 
     def lanes(self, dtype: str = dtypes.DEFAULT) -> int:
         """Return how many numbers of a type a vector register holds."""
@@ -124,7 +128,16 @@ class KernelMachine:
             l2_bytes=_of_one_core(processor.l2, 256 * 2**10),
             cores=processor.cores,
             limits=None if platform.on_host else GpuLimits.of(target),
+            dot_bits=_dot_bits(processor),
+            byte_tables="avx512vbmi" in processor.requires,
         )
+
+
+def _dot_bits(processor: Processor) -> int:
+    """Return the bits of the vectors of bytes that one instruction multiplies and adds to int32; 0: there is none."""
+    if "avx512_vnni" in processor.requires and "avx512vl" in processor.requires:
+        return processor.vector_bits
+    return 256 if "avx_vnni" in processor.requires else 0
 
 
 def _of_one_core(cache: Cache | None, usual: int) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import tvm
 from tvm import relax, te, tirx
 
-from mbench.compile import fused_kernel
+from mbench.compile import fused_kernel, kernel_writer
 from mbench.compile.axis_computations import Laid
 from mbench.compile.kernel_writer import KernelWriter
 from mbench.core import dtypes, units
@@ -37,10 +37,14 @@ class KernelCall:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A parameter of the graph, by its name, and how it is laid out for the kernels that read it."""
+    """A parameter of the graph, by its name, and how it is laid out for the kernels that read it.
+
+    `beside`: others of the graph that it is made of as well; `laid_out` is given their numbers after its own.
+    """
 
     name: str
-    laid_out: Callable[[np.ndarray], np.ndarray]
+    laid_out: Callable[..., np.ndarray]
+    beside: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,8 @@ def bind(lowered: Lowered, parameters: Mapping[str, np.ndarray]) -> tvm.IRModule
                 f"the network has {units.shape(shape)} {dtype} for {parameter.name!r}, its weights "
                 f"{units.shape(value.shape)} {value.dtype}"
             )
-        given[variable.name] = np.asarray(parameter.laid_out(value).reshape(shape), dtype, order="C")
+        laid_out = parameter.laid_out(value, *(parameters[name] for name in parameter.beside))
+        given[variable.name] = np.asarray(laid_out.reshape(shape), dtype, order="C")
     return relax.transform.BindParams("main", given)(lowered.module)
 
 
@@ -100,6 +105,8 @@ def kernel_calls(module: tvm.IRModule) -> list[tuple[str, tirx.PrimFunc]]:
 
 
 _WEIGHTED = ("conv2d", "conv2d_transpose", "linear")
+_BIAS = 2
+"""The place of their bias among what they read."""
 
 
 class _Lowering:
@@ -147,8 +154,11 @@ class _Lowering:
         """Declare a parameter in the layout in which a node reads it; in another, it is there a second time."""
         name, last = node.inputs[place], node.name in self._last
         shape, permuted = _laid_out(self._graph, node, place, last=last)
-        lies_last = last and operations.is_elementwise(node.op) and math.prod(shape) > 1
-        lies = (node.op if is_weight else "", shape, lies_last)  # equal shapes may be turned in different ways
+        broadcasts = operations.is_elementwise(node.op) and not _is_table(node, place)
+        lies_last = last and broadcasts and math.prod(shape) > 1
+        folds = place == _BIAS and kernel_writer.folds_zero_point(node)  # so that no other node can read the same
+        kind = node.name if folds else node.op if is_weight else ""  # equal shapes may be turned in different ways
+        lies = (kind, shape, lies_last)
         key = self._layouts.setdefault((name, lies), self._new_key(name))
         self._keys[node.name, place] = key
         if key in self._values:
@@ -156,7 +166,10 @@ class _Lowering:
         own = self._graph.parameters[name].dtype
         dtype = own if is_weight else dtypes.accumulator(own)
         self._values[key] = relax.Var(key, relax.TensorType(shape, dtype))
-        self._parameters[key] = Parameter(name=name, laid_out=permuted)
+        if folds:
+            self._parameters[key] = Parameter(name=name, laid_out=_with_zero_point(node), beside=(node.inputs[1],))
+        else:
+            self._parameters[key] = Parameter(name=name, laid_out=permuted)
         if lies_last:
             self._lying_last.add(key)
 
@@ -259,11 +272,28 @@ def _hint(graph: Graph, group: Group) -> str:
     return "_".join(["fused", *words] if len(words) > 1 else words)
 
 
+def _is_table(node: Node, place: int) -> bool:
+    return node.op == "lookup" and place == 1
+
+
+def _with_zero_point(node: Node) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return a function of bias and weights: what sums begin with, so that x - z is x, and padding is z."""
+    zero, other = (node.attributes.get(name, 0) for name in ("zero_point", "other_zero_point"))
+
+    def start(bias: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        sums = (weight.astype(np.int64) - other).reshape(len(weight), -1).sum(1)
+        return np.asarray(bias.astype(np.int64) - zero * sums).astype(np.int32)  # modulo 2^32, as sums are
+
+    return start
+
+
 def _laid_out(
     graph: Graph, node: Node, place: int, *, last: bool
 ) -> tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]:
     """Return the shape in which a kernel reads a parameter, and how it is made of the graph's own."""
     shape = graph.shape(node.inputs[place])
+    if _is_table(node, place):
+        return shape, lambda value: value
     if node.op == "conv2d" and place == 1:
         outputs, inputs, height, width = shape
         return (height, width, inputs, outputs), lambda value: value.transpose(2, 3, 1, 0)

@@ -102,5 +102,18 @@ def _unpadded(value: Any) -> Any:
     return value if isinstance(value, tvm.ir.TensorLoad) else value.args[1]
 
 
+def less(value: Any) -> tuple[Any, int]:
+    """Return what a whole number is taken off, and that number: 0 where none is."""
+    if not isinstance(value, prim.Sub | prim.Add) or not isinstance(value.b, prim.IntImm):
+        return value, 0
+    return value.a, int(value.b) if isinstance(value, prim.Sub) else -int(value.b)
+
+
+def outside(block: Any) -> Any:
+    """Return what a block of padding puts around an image; None where it pads nothing."""
+    value = block.body.value
+    return None if isinstance(value, tvm.ir.TensorLoad) else value.args[2]
+
+
 def _no_load(_buffer: Any, _indices: Sequence[Any]) -> Any:
     raise UnknownExpressionError("an index that depends on data")

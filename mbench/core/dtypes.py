@@ -76,6 +76,8 @@ DTYPES = {
 NAMES = tuple(DTYPES)
 _VALUES = {"float64": 8, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
 """Types that single values of a user's own network may have as well, such as indices and masks; bytes of a number."""
+EIGHT_BITS = ("uint8", "int8")
+"""Types of the values of quantised networks, whose multiplications are summed in int32."""
 VALUE_TYPES = (*NAMES, *_VALUES)
 """All types that values inside a network may have."""
 
@@ -107,6 +109,15 @@ def accumulator(name: str) -> str:
         UsageError: no value can have that type.
     """
     return name if name in _VALUES else of(name).accumulator
+
+
+def sums(name: str) -> str:
+    """Return the type that multiplications of values are summed in: int32 for values of 8 bits; see `width`.
+
+    Raises:
+        UsageError: no value can have that type.
+    """
+    return "int32" if name in EIGHT_BITS else accumulator(name)
 
 
 def numpy_name(name: str) -> str:

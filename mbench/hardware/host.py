@@ -152,8 +152,15 @@ def caches(*, root: Path = ROOT) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def target(host: Host, *, triple: str, mcpu: str, root: Path = ROOT) -> Target:
+def target(host: Host, *, triple: str, mcpu: str, requires: tuple[str, ...] = (), root: Path = ROOT) -> Target:
     """Return the target `host`. Its peaks are empty: a run measures them.
+
+    Args:
+        host: this machine.
+        triple: of its code.
+        mcpu: LLVM's name for its processor.
+        requires: the features that code for that uses.
+        root: where /proc and /sys are.
 
     Raises:
         TargetError: the architecture is neither x86_64 nor arm64.
@@ -173,6 +180,7 @@ def target(host: Host, *, triple: str, mcpu: str, root: Path = ROOT) -> Target:
             cores=cores,
             vector_bits=bits,
             vector_registers=registers,
+            requires=requires,
             frequency_hz=Figure(value=highest * 1e3, source=f"the kernel: /{_CPUS}/cpu0/cpufreq/cpuinfo_max_freq")
             if highest
             else None,

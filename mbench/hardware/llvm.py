@@ -76,7 +76,9 @@ def host_target() -> Target:
     """Return the target `host`: this machine, as the kernel and LLVM describe it."""
     machine = host.describe()
     triple, mcpu = host_cpu(machine.features)
-    return host.target(machine, triple=triple, mcpu=mcpu)
+    used = unasked_features(triple, mcpu)
+    requires = tuple(feature for feature in machine.features if _bare(feature) in used)
+    return host.target(machine, triple=triple, mcpu=mcpu, requires=requires)
 
 
 def unasked_features(triple: str, mcpu: str) -> set[str]:

@@ -180,8 +180,8 @@ def kept(
 def _refuse_quantised(graph: Graph, source: str) -> None:
     if any(node.op in operations.ONLY_QUANTIZED for node in graph.nodes):
         raise UsageError(
-            f"{source}: the file is quantised; mbench reads it, and has no kernels of whole numbers yet: give mbench "
-            "the file from before quantisation"
+            f"{source}: the file is quantised; mbench reads it, and no command runs networks of whole numbers yet: "
+            "give mbench the file from before quantisation"
         )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import byte_layers
 import kernel_cases as kernels
 import numpy as np
 import planted_faults
@@ -20,6 +21,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu, emit
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.dispatch import schedule
+from mbench.networks.graph_builder import GraphBuilder
 
 
 @st.composite
@@ -111,3 +113,21 @@ def test_other_ways_to_reduce_pixels_are_left_to_others() -> None:
     for how, axes, order in (("min", (2, 3), (0, 1)), ("sum", (3,), (0, 2, 1)), ("sum", (1, 2), (0, 3))):
         function = te.create_prim_func([x, axis_computations.reduced(Laid(x, last=True), how, axes, order)])
         assert Kernel(function).reduced_pixels is None
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("machine", ["sse", "avx512"])
+def test_sums_of_bytes_are_exact(dtype: str, machine: str) -> None:
+    """All bytes at one end, so that sums in fewer bits would wrap around."""
+    builder = GraphBuilder()
+    x = builder.input("x", (2, 44, 40, 30), dtype=dtype)
+    x = builder.add("max_pool2d", "image", x, kernel=(1, 1), strides=(1, 1), padding=(0, 0, 0, 0))
+    sums = builder.add("global_sum_pool", "sums", x, zero_point=17)
+    known: dict[str, Any] = {"scale": 1.0, "zero_point": 3, "to": "uint8", "low": 0, "high": 255}
+    y = builder.add("requantize", "mean", sums, builder.parameter("multiplier", (1, 1, 1, 1)), **known)
+    graph = builder.graph(builder.add("reshape", "flat", y, shape=(2, 44)))
+    parameters, inputs = byte_layers.drawn(graph)
+    parameters["multiplier"] = np.full((1, 1, 1, 1), 1 / 1200, np.float32)
+    inputs["x"][:, ::2] = np.iinfo(dtype).max
+    program = byte_layers.exact(graph, parameters, inputs, kernels.MACHINES[machine])
+    assert "cpu.pool" in program.rules.values()

@@ -148,11 +148,11 @@ class Accumulators:
     every step. An array below 1 KiB of scope `global` lies on the stack, from where LLVM brings it into a register.
     """
 
-    def __init__(self, rows: int, vectors: int, lanes: int | Sequence[int]) -> None:
+    def __init__(self, rows: int, vectors: int, lanes: int | Sequence[int], dtype: str = "float32") -> None:
         self.rows, self.vectors = rows, vectors
         self.lanes = lanes if isinstance(lanes, int) else max(lanes)
         self._widths = [lanes] * vectors if isinstance(lanes, int) else list(lanes)
-        self._arrays = [[T.alloc_buffer((each,), "float32") for each in self._widths] for _ in range(rows)]
+        self._arrays = [[T.alloc_buffer((each,), dtype) for each in self._widths] for _ in range(rows)]
 
     def each(self, body: Callable[[int, int, Any], Any]) -> None:
         """Set each register, element by element, to `body(row, vector, lane)`."""

@@ -85,4 +85,4 @@ def _of(name: str, function: tirx.PrimFunc, kernel: Scheduled, calls: int) -> _W
 
 
 def _bytes(weights: Any) -> int:
-    return math.prod(int(extent) for extent in weights.shape) * dtypes.of(str(weights.dtype)).bytes
+    return math.prod(int(extent) for extent in weights.shape) * dtypes.width(str(weights.dtype))

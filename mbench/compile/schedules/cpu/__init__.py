@@ -9,6 +9,9 @@ from mbench.compile.schedules.cpu import (
     depthwise,
     elementwise,
     generic,
+    integer_convolution,
+    integer_depthwise,
+    integer_matmul,
     inverted_residual,
     matmul,
     pool,
@@ -19,10 +22,20 @@ from mbench.compile.schedules.cpu import (
     winograd,
 )
 from mbench.compile.schedules.rule import Rule
+from mbench.core import dtypes
 
 fallback = generic.fallback
 
+_BYTES = ("uint8",)
+
 RULES: dict[str, Rule] = {
+    "cpu.integer_matmul": Rule(candidates=integer_matmul.candidates, build=integer_matmul.build, dtypes=_BYTES),
+    "cpu.integer_depthwise": Rule(
+        candidates=integer_depthwise.candidates, build=integer_depthwise.build, dtypes=_BYTES
+    ),
+    "cpu.integer_convolution": Rule(
+        candidates=integer_convolution.candidates, build=integer_convolution.build, dtypes=_BYTES
+    ),
     "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build, stages=True),
     "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build, stages=True),
     "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build),
@@ -32,7 +45,7 @@ RULES: dict[str, Rule] = {
     ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
     "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build),
-    "cpu.pool": Rule(candidates=pool.candidates, build=pool.build),
+    "cpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=(dtypes.DEFAULT, *dtypes.EIGHT_BITS)),
     "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
     "cpu.channel_norm": Rule(candidates=channel_norm.candidates, build=channel_norm.build),
     "cpu.rows": Rule(candidates=rows.candidates, build=rows.build),

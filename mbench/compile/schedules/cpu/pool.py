@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
+from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
@@ -14,6 +15,7 @@ from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.row_values import LEAST
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
 
 _VECTORS = (8, 4, 2, 1)
 
@@ -57,15 +59,30 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         with emit.loop(images) as one, emit.loop(count) as number:
             image = emit.named(first_image + one)
             channel = emit.named(emit.panel_start(first_panel + number, vectors * lanes, channels))
-            sums = emit.Accumulators(1, vectors, lanes)
+            sums = emit.Accumulators(1, vectors, lanes, dtypes.sums(str(kernel.dtype)))
             take = sums.add if kind == "sum" else sums.keep_largest
-            sums.each(lambda _row, _vector, _lane: LEAST[kind])
+            sums.each(lambda _row, _vector, _lane: _least(kernel, kind, height * width))
             with emit.loop(height * width) as pixel:
                 start = (image * (height * width) + pixel) * channels + channel
                 for v in range(vectors):
-                    take(0, v, emit.vector(source, start + v * lanes, lanes))
+                    take(0, v, _wide(kernel, emit.vector(source, start + v * lanes, lanes), lanes))
             _finish(sums, epilogue, writer, target, (image, channel, channels), len(kernel.parameter_shapes[-1]) - 2)
     return KernelPlan(function=writer.result(), tile=f"1x{vectors}x{lanes}", lanes=lanes)
+
+
+def _least(kernel: Kernel, kind: Literal["sum", "max"], pixels: int) -> Any:
+    """Return what a reduction begins with; sums of bytes with what the zero points of so many pixels take off them."""
+    if kernel.dtype not in dtypes.EIGHT_BITS:
+        return LEAST[kind]
+    return tirx.const(-pixels * kernel.reduced_zero_point, dtypes.sums(kernel.dtype))
+
+
+def _wide(kernel: Kernel, value: Any, lanes: int) -> Any:
+    """Return a vector in the type of sums."""
+    if kernel.dtype not in dtypes.EIGHT_BITS:
+        return value
+    sums = dtypes.sums(kernel.dtype)
+    return value.astype(sums if lanes == 1 else f"{sums}x{lanes}")
 
 
 def _finish(

@@ -1,0 +1,91 @@
+"""What each element-wise operation of a quantised network computes of one element, exact as docs/int8.md defines it.
+
+In TVM's expressions, like `elements`. Operands come in their own types: 8 bits, int32, float32. Nothing that is
+multiplied here is added to without a clamp in between, or LLVM would round both once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tvm import te, tirx
+
+from mbench.compile.axis_computations import centred
+from mbench.networks import integer_arithmetic as exact
+
+_FLOAT, _SUMS = "float32", "int32"
+
+
+def fused(x: Any, y: Any, z: Any) -> Any:
+    """Return x y + z of float32, rounded once on every processor."""
+    return tirx.call_llvm_pure_intrin(_FLOAT, "llvm.fma", x, y, z)
+
+
+def _float(value: float) -> Any:
+    return tirx.const(float(np.float32(value)), _FLOAT)
+
+
+def _settled(value: Any, known: Mapping[str, Any]) -> Any:
+    """Return a number rounded, shifted by the zero point and within the limits of a result; NaN gives the smallest."""
+    limits, zero = np.iinfo(known["to"]), known["zero_point"]
+    low, high = known.get("low", int(limits.min)), known.get("high", int(limits.max))
+    inside = tirx.min(tirx.max(value, _float(low - zero)), _float(high - zero))  # of NaN TVM's give the second
+    whole = tirx.call_llvm_pure_intrin(_SUMS, "llvm.lrint", inside)  # halves to even
+    return (whole + tirx.const(zero, _SUMS) if zero else whole).astype(known["to"])
+
+
+def _quantize(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
+    return _settled(values[0].astype(_FLOAT) * _float(1.0 / known["scale"]), known)
+
+
+def _dequantize(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
+    if len(values) > 1:
+        return values[0].astype(_FLOAT) * values[1]
+    return centred(values[0], _SUMS, known["zero_point"]).astype(_FLOAT) * _float(known["scale"])
+
+
+def _requantize(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
+    total, multiplier, *residual = values
+    if not residual:
+        return _settled(total.astype(_FLOAT) * multiplier, known)
+    factor = known["residual_multiplier"]
+    offset = _float(float(exact.offset_of(((factor, known["residual_zero_point"]),))))
+    added = fused(residual[0].astype(_FLOAT), _float(factor), offset)
+    return _settled(fused(total.astype(_FLOAT), multiplier, added), known)
+
+
+def _added(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
+    first, second = known["multipliers"]
+    offset = _float(float(exact.offset_of(tuple(zip(known["multipliers"], known["zero_points"], strict=True)))))
+    other = fused(values[1].astype(_FLOAT), _float(second), offset)
+    return _settled(fused(values[0].astype(_FLOAT), _float(first), other), known)
+
+
+def _affine(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
+    x, multiplier, offset = values
+    return _settled(fused(x.astype(_FLOAT), multiplier, offset), known)
+
+
+def _multiplied(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
+    zeros = known["zero_point"], known["other_zero_point"]
+    x, y = (centred(value, _SUMS, zero) for value, zero in zip(values, zeros, strict=True))
+    return x * y
+
+
+def looked_up(x: Any, table: te.Tensor) -> Any:
+    """Return what a table of 256 has for a number of 8 bits; its first is for the smallest number of that type."""
+    smallest = int(np.iinfo(str(x.ty)).min)
+    return table(centred(x, _SUMS, smallest))
+
+
+EXPRESSIONS = {
+    "quantize": _quantize,
+    "dequantize": _dequantize,
+    "requantize": _requantize,
+    "quantized_add": _added,
+    "quantized_affine": _affine,
+    "quantized_multiply": _multiplied,
+}
+"""The element-wise operations of quantised networks, but `lookup`, which reads a table by a value; see `elements`."""

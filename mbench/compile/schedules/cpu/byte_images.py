@@ -1,0 +1,161 @@
+"""Images of 8-bit values as words, four channels of a pixel side by side: as they lie in memory, or laid out anew.
+
+What is laid out anew has its padding around it, so that no window reaches beyond it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel_kinds import Convolution
+from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu import dots
+
+_LANES = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ByteImage:
+    """An image whose windows a convolution reads word by word."""
+
+    conv: Convolution
+    source: Any
+    """The array of bytes that is given."""
+    array: Any
+    """What words are read from: those laid out anew, or the bytes that are given."""
+    height: int
+    width: int
+    """With the padding, where it is laid out anew."""
+    outside: int
+
+    @property
+    def words(self) -> int:
+        """Words of a pixel."""
+        return dots.words(self.conv.input_channels)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether words are read from what is given."""
+        return bool(self.array is self.source)
+
+    def pixel(self, batch: Any, y: Any, x: Any) -> Any:
+        """Return the first pixel that the window of an output reads."""
+        down, across = self.conv.strides
+        return (batch * self.height + y * down) * self.width + x * across
+
+    def word(self, number: Any) -> Any:
+        """Load a word."""
+        return dots.word(self.array, number * dots.WORD) if self.is_given else self.array[number]
+
+    def write(self, parts: int) -> None:
+        """Write the pass that lays it out anew, shared out in so many parts; nothing where it is read as it lies."""
+        if self.is_given:
+            return
+        conv, lines = self.conv, self.conv.batch * self.height
+        with emit.tasks(lines, min(parts, lines), 1, 1) as ((first, count), _), emit.loop(count) as number:
+            line = emit.named(first + number)
+            batch, y = (0, line) if conv.batch == 1 else emit.divided(line, self.height)
+            start, given = emit.named(line * (self.width * self.words)), emit.named(y - conv.padding[0])
+            if isinstance(given, int):
+                self._known_line(batch, given, start)
+                return
+            with T.If(T.bind(tirx.And(given >= 0, given < conv.input_height))):
+                with T.Then():
+                    self._line(batch, given, start)
+                with T.Else():
+                    self._fill(start, self.width * self.words)
+
+    def _known_line(self, batch: Any, y: int, start: Any) -> None:
+        """Write the only line, which lies in the image or not."""
+        if 0 <= y < self.conv.input_height:
+            self._line(batch, y, start)
+        else:
+            self._fill(start, self.width * self.words)
+
+    def _line(self, batch: Any, y: Any, start: Any) -> None:
+        """Write a line of the image, and its padding on both sides."""
+        conv, left = self.conv, min(self.conv.padding[1], self.width)
+        inside = min(conv.input_width, self.width - left)
+        right = self.width - left - inside
+        self._fill(start, left * self.words)
+        self._fill(emit.named(start + (left + inside) * self.words), right * self.words)
+        if conv.channels_last and conv.input_channels % dots.WORD == 0:
+            line = emit.named((batch * conv.input_height + y) * (conv.input_width * conv.input_channels))
+            self._copy(line, emit.named(start + left * self.words), inside * self.words)
+            return
+        for number in range(self.words):
+            self._words_of_line(batch, y, start + (left * self.words + number), number, inside)
+
+    def _copy(self, line: Any, start: Any, count: int) -> None:
+        """Copy so many words that lie side by side."""
+        whole, rest = divmod(count, _LANES)
+        for lanes, turns, first in ((_LANES, whole, 0), (1, rest, whole * _LANES)):
+            if turns:
+                with emit.loop(turns) as turn:
+                    at = emit.named(first + turn * lanes)
+                    given = emit.vector(self.source, line + at * dots.WORD, dots.WORD * lanes)
+                    kind = "int32" if lanes == 1 else f"int32x{lanes}"
+                    emit.store(self.array, tirx.reinterpret(kind, given), start + at, lanes)
+
+    def _words_of_line(self, batch: Any, y: Any, start: Any, number: int, pixels: int) -> None:
+        """Write word `number` of so many pixels."""
+        conv = self.conv
+        channels = range(number * dots.WORD, min((number + 1) * dots.WORD, conv.input_channels))
+        size = conv.input_height * conv.input_width
+        if conv.channels_last:
+            line = emit.named((batch * size + y * conv.input_width) * conv.input_channels)
+            places, apart = [line + channel for channel in channels], conv.input_channels
+        else:
+            line = emit.named(batch * (conv.input_channels * size) + y * conv.input_width)
+            places, apart = [line + channel * size for channel in channels], 1
+
+        def word(x: Any) -> Any:
+            whole: Any = tirx.const(0, "uint32")
+            for place, at in enumerate(places):
+                whole = whole + self.source[at + x * apart].astype("uint32") * tirx.const(1 << 8 * place, "uint32")
+            return tirx.reinterpret("int32", whole)
+
+        _in_vectors(pixels, lambda x: T.buffer_store(self.array, word(x), [start + x * self.words]))
+
+    def _fill(self, start: Any, count: int) -> None:
+        """Write so many words of padding."""
+        border = tirx.const(_signed(self.outside * 0x01010101), "int32")
+        if count:
+            _in_vectors(count, lambda at: T.buffer_store(self.array, border, [start + at]))
+
+
+def of(conv: Convolution, source: Any, outside: int) -> ByteImage:
+    """Return a convolution's image: as it lies where it can be read so; else with an array that `write` fills."""
+    plain = conv.channels_last and conv.input_channels % dots.WORD == 0 and not any(conv.padding)
+    height, width = (
+        (side - 1) * step + (taps - 1) * apart + 1
+        for side, step, taps, apart in zip(
+            (conv.height, conv.width), conv.strides, (conv.kernel_height, conv.kernel_width), conv.dilation, strict=True
+        )
+    )
+    if plain:
+        return ByteImage(
+            conv=conv, source=source, array=source, height=conv.input_height, width=conv.input_width, outside=outside
+        )
+    words = conv.batch * height * width * dots.words(conv.input_channels)
+    array = T.alloc_buffer((words,), "int32")
+    return ByteImage(conv=conv, source=source, array=array, height=height, width=width, outside=outside)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 32) if value >= 1 << 31 else value
+
+
+def _in_vectors(count: int, write: Any) -> None:
+    """Do something for each of so many places, in vectors as far as they go."""
+    whole, rest = divmod(count, _LANES)
+    if whole:
+        with emit.loop(whole) as turn, emit.lanes_of(_LANES) as lane:
+            write(turn * _LANES + lane)
+    if rest:
+        with emit.loop(rest) as turn:
+            write(whole * _LANES + turn)

@@ -1,0 +1,275 @@
+"""Depthwise convolution of 8-bit values on processors with dot products of bytes: four pixels of a line at once.
+
+The bytes of four pixels are interleaved, so that each lane has one channel of all four; weights stand for the taps that
+fall on them, and 0 for the rest. At stride 1 the same four pixels serve two outputs, w0 w1 w2 0 and 0 w0 w1 w2, and all
+lines of output that the line reaches. A tile is `lines` x `rows` outputs x the bytes of a register.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Convolution
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu import dots, tiling
+from mbench.compile.schedules.cpu.byte_output import ByteOutput
+from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+
+_VECTORS = 4
+"""Registers of sums that a register of bytes becomes."""
+_MOST_TAPS = 7
+_MOST_SUMS = 16
+_TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
+_PANEL_COST = 2
+"""What a panel takes beside its lanes, in lanes."""
+_OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0
+"""Of a register of sums to finish, and of four pixels to interleave."""
+
+
+def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
+    """Yield tiles and task grids, quickest first."""
+    conv = kernel.convolution if dots.takes(kernel, machine) else None
+    if conv is None or not _takes(conv) or not _lanes(conv.channels, machine):
+        return
+    found = []
+    for lines, rows in _TILES:
+        if lines > conv.height or rows > conv.width:
+            continue
+        lanes = _lanes(conv.channels, machine)
+        panels = -(-conv.channels // (_VECTORS * lanes))
+        cycles = conv.pixels * panels * _output_cycles(conv, lines, rows)
+        groups = conv.batch * tiling.even_parts(conv.height, lines)
+        grid = tiling.grids(groups, panels, cycles, conv.moved_bytes / 4, machine)[0]
+        parameters = {"lines": lines, "rows": rows, "line_parts": grid.outer, "panel_parts": grid.inner}
+        found.append((grid.cycles(cycles, conv.moved_bytes / 4), parameters))
+    for _, parameters in sorted(found, key=lambda pair: pair[0]):
+        yield parameters
+
+
+def _takes(conv: Convolution) -> bool:
+    """Return whether this is the rule for a convolution."""
+    alone = conv.depthwise and conv.group_channels == 1 and conv.channels_last
+    return alone and conv.dilation == (1, 1) and conv.kernel_width <= _MOST_TAPS
+
+
+def _lanes(channels: int, machine: KernelMachine) -> int:
+    """Return the int32 lanes of a register with which panels of channels take the least; 0 where none is filled."""
+    able = [lanes for lanes in (16, 8, 4) if lanes * 32 <= machine.dot_bits and _VECTORS * lanes <= channels]
+    return min(able, key=lambda lanes: -(-channels // (_VECTORS * lanes)) * (lanes + _PANEL_COST), default=0)
+
+
+def _output_cycles(conv: Convolution, lines: int, rows: int) -> float:
+    """Model of an output of a tile: its dot products, its share of interleaved pixels, and to finish it."""
+    places = [_ByteTaps.of(conv, row) for row in range(rows)]
+    read = (lines - 1) * conv.strides[0] + conv.kernel_height
+    quads = len({quad for place in places for quad in place.quads})
+    dot_products = _VECTORS * conv.kernel_height * sum(len(place.quads) for place in places) * lines
+    return (dot_products + read * quads * _SHUFFLES) / (lines * rows) + _OUTPUT_CYCLES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _ByteTaps:
+    """An output of a tile: where the pixels begin that it reads four by four, and how far its taps are shifted."""
+
+    shift: int
+    quads: tuple[int, ...]
+
+    @classmethod
+    def of(cls, conv: Convolution, row: int) -> _ByteTaps:
+        first = row * conv.strides[1]
+        shift = first % 2 if conv.strides[1] == 1 else 0
+        count = dots.words(conv.kernel_width + shift)
+        return cls(shift=shift, quads=tuple(first - shift + dots.WORD * number for number in range(count)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _TileRun:
+    """`count` tiles of `size` outputs in a row, from output `start`; `inside`: which of the pixels read are there."""
+
+    start: int
+    size: int
+    count: int
+    inside: tuple[bool, ...]
+
+
+def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
+    """Write the kernel."""
+    conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
+    if conv is None or epilogue is None or not _takes(conv):
+        return None
+    lines, rows, *grid = positive(parameters, "lines", "rows", "line_parts", "panel_parts")
+    lanes = _lanes(conv.channels, machine)
+    if not lanes or lines > conv.height or rows > conv.width or lines * rows * _VECTORS > _MOST_SUMS:
+        raise ValueError(f"a tile of {lines} lines x {rows} outputs does not fit {conv.height} x {conv.width}")
+    width = _VECTORS * lanes
+    starts = tiling.panel_starts(conv.channels, width)
+    layer = _ByteDepthwise(conv, kernel.outside, lanes)
+    writer = emit.Writer(kernel, packed_elements=len(starts) * layer.panel_bytes)
+    with writer.function() as arrays:
+        output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
+        layer.write(output, arrays, (lines, rows), len(starts), grid)
+    return KernelPlan(
+        function=writer.result(),
+        tile=f"{lines}x{rows}x{_VECTORS}x{lanes}",
+        pack=lambda weights: layer.packed(weights, starts),
+        lanes=lanes,
+    )
+
+
+class _ByteDepthwise:
+    """Writes the loops and the tiles of one layer, and packs its weights."""
+
+    def __init__(self, conv: Convolution, outside: int, lanes: int) -> None:
+        self._conv, self._outside, self._lanes = conv, outside, lanes
+        self._width = _VECTORS * lanes
+        self._shifts = 2 if conv.strides[1] == 1 else 1
+        self._quads = dots.words(conv.kernel_width + self._shifts - 1)
+        self._line_bytes = self._shifts * self._quads * self._width * dots.WORD
+
+    @property
+    def panel_bytes(self) -> int:
+        """Of a panel's weights."""
+        return self._conv.kernel_height * self._line_bytes
+
+    def packed(self, weights: np.ndarray, starts: Sequence[int]) -> np.ndarray:
+        """Return weights (ky, kx, 1, c) as (panel, ky, shift, quad, channel, 4), flat."""
+        height, width, _, channels = weights.shape
+        whole = np.zeros((height, self._shifts, self._quads * dots.WORD, channels), np.int8)
+        for shift in range(self._shifts):
+            whole[:, shift, shift : shift + width] = weights[:, :, 0]
+        split = whole.reshape(height, self._shifts, self._quads, dots.WORD, channels).swapaxes(3, 4)
+        return np.concatenate([split[..., start : start + self._width, :].ravel() for start in starts])
+
+    def write(
+        self, output: ByteOutput, arrays: list[Any], tile: tuple[int, int], panels: int, grid: Sequence[int]
+    ) -> None:
+        """Write the loops over groups of lines, tiles across them, and panels."""
+        self._output, self._arrays = output, arrays
+        conv, groups = self._conv, tiling.Cut.of(self._conv.height, tile[0])
+        with (
+            emit.tasks(conv.batch * groups.count, grid[0], panels, grid[1]) as ((first, many), (panel, count)),
+            emit.loop(many) as down,
+        ):
+            at = emit.named(first + down)
+            batch, group = (0, at) if conv.batch == 1 else emit.divided(at, groups.count)
+            for part in groups.parts:
+                with emit.inside(group, (part.begin, part.end), always=len(groups.parts) == 1):
+                    y = emit.named(part.at(group))
+                    for run in self._runs(tile[1]):
+                        with emit.loop(run.count) as across, emit.loop(count) as number:
+                            x = emit.named(run.start + across * run.size)
+                            self._tile(run, part.size, (batch, y, x), emit.named(panel + number))
+
+    def _runs(self, rows: int) -> list[_TileRun]:
+        """Split a line of outputs into tiles of at most `rows`, those with the same padding together."""
+        conv, found, start = self._conv, list[_TileRun](), 0
+        for size in tiling.even_parts(conv.width, rows):
+            first = start * conv.strides[1] - conv.padding[1]
+            read = (size - 1) * conv.strides[1] + conv.kernel_width
+            inside = tuple(0 <= first + pixel < conv.input_width for pixel in range(read))
+            if found and (found[-1].size, found[-1].inside) == (size, inside):
+                found[-1] = dataclasses.replace(found[-1], count=found[-1].count + 1)
+            else:
+                found.append(_TileRun(start=start, size=size, count=1, inside=inside))
+            start += size
+        return found
+
+    def _tile(self, run: _TileRun, lines: int, place: tuple[Any, Any, Any], panel: Any) -> None:
+        conv, (batch, y, x) = self._conv, place
+        channel = emit.named(emit.panel_start(panel, self._width, conv.channels))
+
+        def indices(row: int, v: int, lane: Any) -> list[Any]:
+            down, across = divmod(row, run.size)
+            return [batch, y + down, x + across, channel + (v * self._lanes + lane)]
+
+        sums = self._output.begun(lines * run.size, _VECTORS, self._lanes, indices)
+        weights = emit.named(panel * self.panel_bytes)
+        top, left = conv.padding[:2]
+        for below in range((lines - 1) * conv.strides[0] + conv.kernel_height):
+            line = y * conv.strides[0] + (below - top)
+            pixel = (batch * conv.input_height + line) * conv.input_width + x * conv.strides[1] - left
+            last = (conv.height - lines) * conv.strides[0] + below - top
+            always = below >= top and last < conv.input_height
+            for here in self._where(line, always=always):
+                source = emit.named(pixel * conv.channels + channel) if here else None
+                self._add_line(sums, run, below, source, weights)
+        target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
+        for row in range(sums.rows):
+            down, across = divmod(row, run.size)
+            self._output.finish(sums, row, indices, target + (down * conv.width + across) * conv.channels)
+
+    def _where(self, line: Any, *, always: bool) -> Iterator[bool]:
+        """Yield, inside of the code for each, whether a line lies in the image; padding of 0 adds nothing."""
+        if always or isinstance(line, int):
+            if always or 0 <= line < self._conv.input_height:
+                yield True
+            elif self._outside:
+                yield False
+            return
+        with contextlib.ExitStack() as both:
+            both.enter_context(T.If(T.bind(tirx.And(line >= 0, line < self._conv.input_height))))
+            with T.Then():
+                yield True
+            if self._outside:
+                with T.Else():
+                    yield False
+
+    def _add_line(self, sums: emit.Accumulators, run: _TileRun, below: int, source: Any, weights: Any) -> None:
+        """Add the line of input at `source`, or one of padding, to all lines of the tile that it reaches."""
+        conv, size = self._conv, self._lanes * dots.WORD
+        interleaved: dict[int, list[Any]] = {}
+        pixels: dict[int, Any] = {}
+        for row in range(sums.rows):
+            down, across = divmod(row, run.size)
+            ky, place = below - down * conv.strides[0], _ByteTaps.of(conv, across)
+            if not 0 <= ky < conv.kernel_height:
+                continue
+            for number, quad in enumerate(place.quads):
+                if quad not in interleaved:
+                    for pixel in range(quad, quad + dots.WORD):
+                        pixels.setdefault(pixel, self._pixel(run, source, pixel))
+                    four = [pixels[pixel] for pixel in range(quad, quad + dots.WORD)]
+                    interleaved[quad] = [T.bind(each) for each in _interleaved(four, self._width)]
+                block = ky * self._line_bytes + (place.shift * self._quads + number) * self._width * dots.WORD
+                for v in range(_VECTORS):
+                    taps = emit.vector(self._arrays[1], weights + (block + v * size), size)
+                    dots.add(sums, row, v, interleaved[quad][v], taps)
+
+    def _pixel(self, run: _TileRun, source: Any, pixel: int) -> Any:
+        """Return the bytes of a pixel of a line in the order that interleaving wants; what no tap meets may be any."""
+        there = pixel < len(run.inside) and run.inside[pixel]
+        if source is None or not there:
+            return tirx.Broadcast(tirx.const(self._outside, "uint8"), self._width)
+        read = emit.vector(self._arrays[0], source + pixel * self._conv.channels, self._width)
+        return T.bind(tirx.Shuffle([read], _spread(self._width)))
+
+
+def _spread(width: int) -> list[int]:
+    """Return the order of bytes with which interleaving in parts of 16 bytes gives channels in their own order."""
+    parts = width // 16
+    words = [parts * word + part for part in range(parts) for word in range(4)]
+    return [word * dots.WORD + byte for word in words for byte in range(dots.WORD)]
+
+
+def _interleaved(pixels: Sequence[Any], width: int) -> list[Any]:
+    """Return four vectors of bytes, of four pixels, as four vectors of words with one byte of each pixel."""
+
+    def zipped(one: Any, other: Any, unit: int, *, high: bool) -> Any:
+        order = []
+        for part in range(0, width, 16):
+            for number in range(8 // unit):
+                at = part + (8 if high else 0) + number * unit
+                order += [*range(at, at + unit), *range(width + at, width + at + unit)]
+        return tirx.Shuffle([one, other], order)
+
+    low, high = ([zipped(pixels[at], pixels[at + 1], 1, high=upper) for at in (0, 2)] for upper in (False, True))
+    return [zipped(one, other, 2, high=upper) for one, other in (low, high) for upper in (False, True)]

@@ -1,0 +1,171 @@
+"""Layers of quantised networks for tests: graphs of whole numbers, compiled, and compared with the exact reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+from unittest import mock
+
+import graph_programs as programs
+import kernel_cases as kernels
+import numpy as np
+from conftest import require
+from graph_programs import Program
+from hypothesis import strategies as st
+from quantized_cases import computed
+
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import cpu
+from mbench.hardware import host
+from mbench.networks import torch_network
+from mbench.networks.graph import Graph
+from mbench.networks.graph_builder import GraphBuilder
+
+Arrays = Mapping[str, np.ndarray]
+VNNI = dataclasses.replace(kernels.AVX512, dot_bits=512)
+VBMI = dataclasses.replace(VNNI, byte_tables=True)
+VNNI_256 = dataclasses.replace(kernels.AVX512, dot_bits=256)
+MACHINES = {"vnni": VNNI, "vnni of 256 bits": VNNI_256, "vnni and vbmi": VBMI}
+
+
+def needs_dot_products() -> None:
+    """Skip where the processor has none: their instructions would end the process."""
+    features = host.describe().features
+    require({"avx512_vnni", "avx512vl", "avx512vbmi"} <= set(features), "a processor with AVX-512 VNNI and VBMI")
+
+
+def exact(graph: Graph, parameters: Arrays, inputs: Arrays, machine: KernelMachine = kernels.AVX2) -> Program:
+    """Compile a graph of whole numbers, and compare every byte of its outputs with the reference."""
+    program = programs.compiled(graph, parameters, machine)
+    with torch_network.one_thread():
+        expected, _ = computed(graph, parameters, inputs)
+    for name, one, other in zip(graph.outputs, program.run(inputs), expected, strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype), name
+        differing = np.argwhere(one != other)
+        assert not len(differing), f"{name}: {len(differing)} of {one.size} differ, as at {differing[:3].tolist()}"
+    return program
+
+
+def drawn(graph: Graph, seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return parameters and inputs of any bytes; multipliers such that few sums are beyond the result's limits."""
+    generator = np.random.default_rng(seed)
+
+    def whole(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        known = np.iinfo(dtype)
+        return generator.integers(known.min, known.max, shape, endpoint=True).astype(dtype)
+
+    parameters = {}
+    for name, given in graph.parameters.items():
+        if given.dtype == "int32":
+            parameters[name] = generator.integers(-4000, 4000, given.shape).astype(np.int32)
+        elif given.dtype == "float32":
+            sizes = (math.prod(each.shape[1:]) for each in graph.parameters.values() if each.dtype == "int8")
+            terms = max(sizes, default=1)
+            spread = generator.uniform(0.2, 1.5, given.shape)
+            parameters[name] = (spread * 70 / (74 * 74 * math.sqrt(terms))).astype(np.float32)
+        else:
+            parameters[name] = whole(given.shape, given.dtype)
+    return parameters, {name: whole(given.shape, given.dtype) for name, given in graph.inputs.items()}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ByteConv:
+    """A convolution of bytes and its requantisation, with a residual or without."""
+
+    batch: int = 1
+    height: int = 7
+    width: int = 6
+    inputs: int = 8
+    channels: int = 32
+    kernel: tuple[int, int] = (1, 1)
+    strides: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    channels_last: bool = True
+    zero_point: int = 0
+    bias: bool = True
+    residual: bool = False
+    to: str = "uint8"
+    bounds: tuple[int, int] | None = None
+    table: bool = False
+    """Whether a table follows."""
+
+    def graph(self) -> Graph:
+        """Return it, with what makes images that lie channels last of inputs that do not."""
+        builder = GraphBuilder()
+        shape = (self.batch, self.inputs, self.height, self.width)
+        x = _image(builder, "x", shape, last=self.channels_last)
+        read = [builder.parameter("weight", (self.channels, self.inputs // self.groups, *self.kernel), dtype="int8")]
+        read += [builder.parameter("bias", (self.channels,), dtype="int32")] if self.bias else []
+        steps: dict[str, Any] = {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+        sums = builder.add("conv2d", "conv", x, *read, **steps, zero_point=self.zero_point)
+        known = np.iinfo(self.to)
+        low, high = self.bounds or (int(known.min), int(known.max))
+        more: dict[str, Any] = {
+            "scale": 1.0,
+            "zero_point": int(known.min) + 60,
+            "to": self.to,
+            "low": low,
+            "high": high,
+        }
+        read = [sums, builder.parameter("multiplier", (1, self.channels, 1, 1))]
+        if self.residual:
+            read.append(_image(builder, "residual", builder.shape(sums), last=True))
+            more |= {"residual_multiplier": float(np.float32(0.37)), "residual_zero_point": 17}
+        y = builder.add("requantize", "out", *read, **more)
+        if self.table:
+            table: dict[str, Any] = {"scale": 1.0, "zero_point": 3, "to": "uint8", "steps": ()}
+            y = builder.add("lookup", "looked", y, builder.parameter("table", (256,), dtype="uint8"), **table)
+        return builder.graph(y)
+
+    def check(self, rule: str, machine: KernelMachine, number: int = 0, seed: int = 0) -> None:
+        """Compile it by one of the candidates of a rule, the first or another, and compare every byte."""
+        graph = self.graph()
+        chosen = cpu.RULES[rule]
+
+        def one_of(*given: Any) -> list[Any]:
+            found = list(chosen.candidates(*given))
+            return [found[number % len(found)]] if found else []
+
+        one = dataclasses.replace(chosen, candidates=one_of)
+        with mock.patch.dict(cpu.RULES, {rule: one}):
+            program = exact(graph, *drawn(graph, seed), machine)
+        assert rule in program.rules.values(), f"{rule} does not take {self}"
+
+
+def _image(builder: GraphBuilder, name: str, shape: tuple[int, ...], *, last: bool) -> str:
+    x = builder.input(name, shape, dtype="uint8")
+    if not last:
+        return x
+    plain: dict[str, Any] = {"kernel": (1, 1), "strides": (1, 1), "padding": (0, 0, 0, 0)}
+    return builder.add("max_pool2d", f"{name}.image", x, **plain)
+
+
+def machines() -> st.SearchStrategy[KernelMachine]:
+    """Draw a machine with dot products, and a number of cores."""
+    return st.builds(
+        lambda name, cores: dataclasses.replace(MACHINES[name], cores=cores),
+        st.sampled_from(sorted(MACHINES)), st.sampled_from([1, 2, 8]),
+    )  # fmt: skip
+
+
+@st.composite
+def any_layers(draw: st.DrawFn, *, least_channels: int = 4) -> ByteConv:
+    """Draw what layers of all kinds differ in, beside their window."""
+    return ByteConv(
+        batch=draw(st.integers(1, 2)),
+        channels=max(least_channels, draw(kernels.channels())),
+        zero_point=draw(st.sampled_from([0, 0, 1, 128, 255])),
+        residual=draw(st.booleans()),
+        to=draw(st.sampled_from(["uint8", "uint8", "int8"])),
+        bounds=draw(st.sampled_from([None, None, (3, 99)])),
+        table=draw(st.booleans()),
+    )

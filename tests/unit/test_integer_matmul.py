@@ -1,0 +1,73 @@
+"""Pointwise convolutions and linear layers of bytes, every byte as the exact reference has it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import byte_layers as layers
+import kernel_cases as kernels
+import numpy as np
+import pytest
+from byte_layers import VNNI, ByteConv
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules.cpu import integer_matmul
+from mbench.networks.graph_builder import GraphBuilder
+
+RULE = "cpu.integer_matmul"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def processor() -> None:
+    layers.needs_dot_products()
+
+
+@kernels.repeatable(25)
+@given(
+    layer=layers.any_layers(), height=kernels.sides(), width=kernels.sides(), inputs=kernels.channels(),
+    machine=layers.machines(), number=st.integers(0, 40),
+)  # fmt: skip
+def test_pointwise_convolutions_are_exact(
+    layer: ByteConv, height: int, width: int, inputs: int, machine: KernelMachine, number: int
+) -> None:
+    dataclasses.replace(layer, height=height, width=width, inputs=inputs).check(RULE, machine, number)
+
+
+@pytest.mark.parametrize(("rows", "reduction", "columns"), [(1, 64, 100), (3, 37, 33), (1, 3, 5), (2, 1, 16)])
+def test_linear_layers_are_exact(rows: int, reduction: int, columns: int) -> None:
+    """Their sums become floats as they are."""
+    builder = GraphBuilder()
+    read = [builder.input("x", (rows, reduction), dtype="uint8")]
+    read.append(builder.parameter("weight", (columns, reduction), dtype="int8"))
+    read.append(builder.parameter("bias", (columns,), dtype="int32"))
+    sums = builder.add("linear", "fc", *read, zero_point=77)
+    graph = builder.graph(builder.add("dequantize", "out", sums, builder.parameter("scale", (columns,))))
+    program = layers.exact(graph, *layers.drawn(graph), VNNI)
+    assert set(program.rules.values()) == {RULE}
+
+
+def test_extremes_are_exact() -> None:
+    """All bytes and all weights at their ends, and multipliers with which sums leave the range of 32 bits."""
+    graph = ByteConv(inputs=64, channels=48, zero_point=255).graph()
+    parameters, inputs = layers.drawn(graph)
+    parameters["weight"][:] = np.where(np.arange(48).reshape(48, 1, 1, 1) % 2, -128, 127)
+    parameters["multiplier"][0, ::3] = 1e9
+    inputs["x"][:] = np.where(inputs["x"] > 127, 255, 0)
+    layers.exact(graph, parameters, inputs, VNNI)
+
+
+@pytest.mark.parametrize("layer", [ByteConv(channels=3), ByteConv(kernel=(3, 3)), ByteConv(groups=4)])
+def test_others_are_not_taken(layer: ByteConv) -> None:
+    graph = layer.graph()
+    program = layers.exact(graph, *layers.drawn(graph), VNNI)
+    assert RULE not in program.rules.values()
+
+
+def test_a_processor_without_dot_products_has_the_fall_back() -> None:
+    graph = ByteConv().graph()
+    program = layers.exact(graph, *layers.drawn(graph), kernels.AVX512)
+    assert set(program.rules.values()) & {RULE, "fallback"} == {"fallback"}
+    assert not list(integer_matmul.candidates(Kernel(kernels.Conv(kernel=1).function()), VNNI))
