@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from mbench.core import dtypes
 from mbench.core.field_types import MOST_TIMEOUT_S
 from mbench.core.records import Record, Result
 from mbench.core.run_options import FEWEST_SAMPLES, RunOptions, flag
@@ -40,7 +41,7 @@ def run_options(record: Record, result: Result) -> RunOptions:
         device=kind.option(device.name),
         threads=settings.threads,
         batch=result.variant.batch,
-        dtype=settings.dtype,
+        dtype=result.variant.dtype,
         sessions=settings.sessions if settings.sessions not in (1, DEFAULT_SESSIONS) else None,
         quick=settings.sessions == 1 and kind.runs and not kind.counts_only and not settings.compile_only,
         repeat=None if open_ended else settings.repeat,
@@ -60,7 +61,7 @@ def option_words(options: RunOptions) -> list[str]:
     words: list[str] = []
     if options.threads is not None:
         words += ["--threads", str(options.threads)]
-    words += ["--batch", ",".join(map(str, options.batches)), "--dtype", options.dtype]
+    words += ["--batch", ",".join(map(str, options.batches)), "--dtype", options.dtype or dtypes.DEFAULT]
     fields = (
         *("device", "output", "sessions", "wait_quiet_s", "repeat", "sustain_s", "timeout_s", "build_timeout_s"),
         "prefer",

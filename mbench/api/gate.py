@@ -184,14 +184,15 @@ def _contests(base: Given, head: Given, stack: contextlib.ExitStack) -> Iterator
     from mbench.measure import duel
 
     settings = head.record.settings
-    tolerance = dtypes.of(settings.dtype).network_tolerance  # of those that were only compiled
     for each in builds.at_hand(base, head, ArtifactStore.of_user().place):
         one = each.base.library.samefile(each.head.library)  # which would be loaded once
         yield Contest(
             variant=each.variant, base=each.base, twin=stack.enter_context(duel.twin_of(each.base)),
             head=stack.enter_context(duel.twin_of(each.head)) if one else each.head,
             matches=matching.layers(each.ours.layers, each.theirs.layers), threads=settings.threads,
-            tolerance=each.theirs.numerics.tolerance if each.theirs.numerics else tolerance,
+            tolerance=each.theirs.numerics.tolerance
+            if each.theirs.numerics
+            else dtypes.of(each.theirs.variant.dtype).network_tolerance,  # of one that was only compiled
         )  # fmt: skip
 
 

@@ -138,13 +138,15 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     from mbench.hardware import llvm
 
     llvm.check_llvm(target)
-    graph, machine = architectures.folded(variant).graph, KernelMachine.of(target)
+    drawn = drawing.result() if variant.quantization is not None else None  # its graph depends on its numbers
+    graph = architectures.folded(variant).graph if drawn is None or drawn.graph is None else drawn.graph
+    machine = KernelMachine.of(target)
     groups = fusing.plan(graph, machine)
     lowered = to_relax.lower(graph, groups)
     tvm_target = codegen.tvm_target(target, host_triple)
     with tvm_target:
         kernels = schedule_all(to_relax.kernel_calls(lowered.module), machine, choices.kernels, choices.prefer)
-        drawn = drawing.result()
+        drawn = drawn or drawing.result()
         module = pack.install(to_relax.bind(lowered, drawn.parameters), kernels)
     planned = codegen.plan(module, tvm_target)
     codegen.export(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, link)
@@ -180,6 +182,8 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         reference=drawn.reference,
         reference_dtype=drawn.reference_dtype,
         reference_resolution=drawn.reference_resolution,
+        tolerance=drawn.tolerance,
+        quantized=drawn.quantized,
         files={},
     )
 

@@ -27,9 +27,9 @@ threads = click.option(
 )
 dtype = click.option(
     "--dtype",
-    default="float32",
-    metavar="T",
-    help="Type of weights and activations; on GPUs also float16.  [default: float32]",
+    default=None,
+    metavar="T[,T...]",
+    help="float32, int8, on GPUs float16; or several.  [default: float32]",
 )
 build_timeout = click.option(
     "--build-timeout",
@@ -46,6 +46,42 @@ input_shapes = click.option(
 inputs = click.option(
     "--input", "inputs", type=PATH, default=None, metavar="FILE.npz", help="What a file is checked on, by input."
 )
+_QUANTIZATION = (
+    click.option(
+        "--calibration", type=PATH, default=None, metavar="FILE.npz|DIR",
+        help="int8: images that ranges are seen on.  [default: drawn ones]",
+    ),
+    click.option(
+        "--percentile", type=float, default=100.0, metavar="P",
+        help="int8: share of a value's numbers that its range covers.  [default: 100]",
+    ),
+    click.option("--keep-float", multiple=True, metavar="PATTERN", help="int8: layers that stay float."),
+    click.option(
+        "--weight-bits", type=click.Choice(["7", "8"]), callback=lambda _context, _option, text: int(text), default="8",
+        help="int8: 7 is quicker without dot products.  [default: 8]",
+    ),
+    click.option(
+        "--activations", "activation_type", type=click.Choice(["uint8", "int8"]), default="uint8",
+        help="int8: type of activations.  [default: uint8]",
+    ),
+    click.option(
+        "--evaluate", type=PATH, default=None, metavar="FILE.npz|DIR",
+        help="int8: images and labels; counts top-1 of your own network.",
+    ),
+    click.option(
+        "--preprocessing", type=click.Choice(["torchvision", "tensorflow", "unit"]), default=None,
+        help="int8: what becomes of pictures.  [default: torchvision]",
+    ),
+)  # fmt: skip
+
+
+def quantization(command: _Command) -> _Command:
+    """Add the options that say how networks of `int8` are made."""
+    for option in reversed(_QUANTIZATION):
+        command = option(command)
+    return command
+
+
 allowed = click.option(
     "--allow-different", "allowed", multiple=True, metavar="KEY", help="Compare although KEY differs."
 )

@@ -39,6 +39,7 @@ def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
 @options.input_shapes
 @options.inputs
 @options.dtype
+@options.quantization
 @click.option("--standard", is_flag=True, help="Also run the standard twin of each network.")
 @click.option(
     "-o",

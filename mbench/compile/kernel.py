@@ -83,7 +83,7 @@ class Kernel:
         first, *others = self.parameter_dtypes
         if first in dtypes.EIGHT_BITS:
             return self._type_of_bytes
-        if not {first, *others} <= set(dtypes.NAMES):
+        if not {first, *others} <= set(dtypes.FLOATS):
             return None
         if self.anchor is None:
             return first

@@ -39,6 +39,7 @@ from mbench.core.field_types import (
     Texts,
     TextTable,
 )
+from mbench.core.quantized import QuantizationOutcome
 from mbench.core.records import Replacement, Variant
 
 MANIFEST = "artifact.json"
@@ -126,6 +127,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The type that it computed in."""
     reference_resolution: Amount = 0.0
     """What it does not distinguish where outputs are nearly 0, in their unit."""
+    tolerance: Amount | None = None
+    """Largest error over the largest magnitude of the reference; 0 where all that is computed is whole numbers, and
+    None where it is that of the type."""
+    quantized: QuantizationOutcome | None = None
+    """See `records.Result`."""
     files: TextTable
     """SHA-256 by file name."""
 

@@ -11,6 +11,7 @@ import re
 from mbench.core.errors import UsageError
 
 DEFAULT = "float32"
+INT8 = "int8"
 FIGURES = (
     *("float64", "float32", "tfloat32", "bfloat16", "float16", "float8", "float4"),
     *("int64", "int32", "int16", "int8", "int4", "uint8"),
@@ -37,6 +38,8 @@ class Dtype:
     """The field of a record's counters that counts its arithmetic, a multiply-add as two."""
     numpy: str
     """Its name in numpy."""
+    floats: str
+    """The type of what its networks compute in floating point."""
 
     def lanes(self, vector_bits: int) -> int:
         """Return how many numbers a vector of so many bits holds."""
@@ -57,6 +60,7 @@ DTYPES = {
             energy="float32",
             operations="flops",
             numpy="float32",
+            floats="float32",
         ),
         # Each layer's output is rounded to 11 bits: PyTorch's own networks show 8e-3 (1.0 224) to 3.2e-2 (0.25 32,
         # batch 16), so that a small mistake in one layer may pass; the tolerance of kernels is narrower. There, two
@@ -70,15 +74,31 @@ DTYPES = {
             energy="float16",
             operations="flops",
             numpy="float16",
+            floats="float16",
+        ),
+        # A network that is whole numbers from its first layer to its last has to give the reference's very numbers. A
+        # layer that stays float may sum in another order, which moves single numbers behind it by one step.
+        Dtype(
+            name=INT8,
+            bytes=1,
+            accumulator="int32",
+            network_tolerance=5e-2,
+            kernel_tolerance=0.0,
+            energy="int8",
+            operations="integer_operations",
+            numpy=INT8,
+            floats="float32",
         ),
     )
 }
 NAMES = tuple(DTYPES)
+FLOATS = tuple(name for name, dtype in DTYPES.items() if dtype.floats == name)
+"""Types of networks that compute in floating point."""
 _VALUES = {"float64": 8, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
 """Types that single values of a user's own network may have as well, such as indices and masks; bytes of a number."""
 EIGHT_BITS = ("uint8", "int8")
 """Types of the values of quantised networks, whose multiplications are summed in int32."""
-VALUE_TYPES = (*NAMES, *_VALUES)
+VALUE_TYPES = tuple(dict.fromkeys((*NAMES, *_VALUES)))
 """All types that values inside a network may have."""
 
 
@@ -91,6 +111,15 @@ def of(name: str) -> Dtype:
     if name not in DTYPES:
         raise UsageError(f"dtype {name!r} is not supported; expected one of: {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def several(text: str) -> tuple[str, ...]:
+    """Return the types that `--dtype` names, each once: `int8`, or `float32,int8`.
+
+    Raises:
+        UsageError: no network can have one of them.
+    """
+    return tuple(dict.fromkeys(of(part.strip()).name for part in text.split(",")))
 
 
 def width(name: str) -> int:

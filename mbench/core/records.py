@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mbench.core import dtypes
 from mbench.core.field_types import (
     LABEL_KEY,
     MOST_KEYS,
@@ -41,15 +42,16 @@ from mbench.core.field_types import (
     Traffic,
 )
 from mbench.core.machine_types import Conditions, Device, EnergyCoefficients, Host, Target
+from mbench.core.quantized import QuantizationOutcome, QuantizationSettings
 from mbench.core.sessions import MOST_SESSIONS, Session
 from mbench.core.settings import Settings
 from mbench.core.sustained import Sustained
 
 FORMAT_VERSION: Literal[2] = 2
 """Grows when an older reader would misread; `core.record_migrations` brings older records here."""
-FORMAT_MINOR = 2
+FORMAT_MINOR = 3
 """Grows with each field that is added. 1: `layers.operations`, `replaced`, any operation. 2: `sessions`,
-processor quotas, `sustained`."""
+processor quotas, `sustained`. 3: quantised networks."""
 FAMILY = "family"
 """The source of a built-in network."""
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=64)]
@@ -71,6 +73,8 @@ class Variant(Strict, frozen=True, kw_only=True):
     `opset`, `file_sha256`, and `content_sha256` of all that was imported."""
     digest: Text | None = None
     """SHA-256 of its layers: names, operations, shapes without the batch, and what reads what. Null before a build."""
+    quantization: QuantizationSettings | None = None
+    """How a network of `int8` was made; null: it is of another type, or the user's file is quantised itself."""
     convolution: Literal["depthwise_separable", "standard"] | None
     """`standard`: the standard twin of a network; null: it has no depthwise convolution."""
     batch: Batch
@@ -80,6 +84,11 @@ class Variant(Strict, frozen=True, kw_only=True):
     def imported(self) -> bool:
         """Whether it is the user's own: its name means nothing, and it lies in the cache."""
         return self.source != FAMILY
+
+    @property
+    def quantised_file(self) -> bool:
+        """Whether the user's file holds whole numbers itself, so that mbench does not quantise it."""
+        return self.imported and self.dtype == dtypes.INT8 and self.quantization is None
 
     def number(self, parameter: str) -> float:
         """Return a parameter that is a number.
@@ -231,6 +240,9 @@ class Counters(Strict, frozen=True, kw_only=True):
     """Multiply-adds, on vectors and on single numbers."""
     flops: Count
     """Floating-point operations: two a lane of a multiply-add, one a lane of any other arithmetic instruction."""
+    integer_operations: Count = 0
+    """Multiplications of 8 or 16 bits and the additions that go with them, two for each pair; other arithmetic on whole
+    numbers is not counted here."""
 
 
 class Counts(Strict, frozen=True, kw_only=True):
@@ -332,6 +344,8 @@ class Result(Strict, frozen=True, kw_only=True):
     """Of a standard twin: each convolution that was replaced; empty otherwise, and in records of earlier versions."""
     sessions: Annotated[tuple[Session, ...], Meta(max_length=MOST_SESSIONS)] = ()
     """In the order in which they ran; empty: not timed, or a record of before, with one process."""
+    quantized: QuantizationOutcome | None = None
+    """Of a network that mbench quantised; null for others."""
     sustained: Sustained | None = None
     """The network under load without a pause, where that was asked for."""
     missing: TextTable = {}
@@ -364,7 +378,8 @@ class Record(Strict, frozen=True, kw_only=True):
     labels: Labels = {}
     """What the run belongs to: `commit`, `branch`, `change`, and what `--label KEY=VALUE` adds."""
     imported: Annotated[tuple[Variant, ...], Meta(max_length=MOST_VARIANTS)] = ()
-    """The networks of the user's own among those that were asked for, with or without a result."""
+    """The networks among those that were asked for whose name does not say all: the user's own, and quantised ones;
+    with or without a result."""
     results: Annotated[tuple[Result, ...], Meta(max_length=MOST_VARIANTS)] = ()
     failures: Annotated[tuple[Failure, ...], Meta(max_length=MOST_VARIANTS)] = ()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import msgspec.inspect
@@ -27,7 +27,7 @@ FLAGS = {
     "target_dirs": "--targets", "use_cache": "--no-cache", "use_tuned": "--no-tuned", "timeout_s": "--timeout",
     "build_timeout_s": "--build-timeout", "thresholds": "--threshold", "sensitivities": "--sensitivity",
     "allowed": "--allow-different", "labels": "--label", "wait_quiet_s": "--wait-quiet", "sustain_s": "--sustain",
-    "input_shapes": "--input-shape", "inputs": "--input",
+    "input_shapes": "--input-shape", "inputs": "--input", "activation_type": "--activations",
 }  # fmt: skip
 """Options of the command line that are not called as the field is."""
 
@@ -90,8 +90,9 @@ class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
     own."""
     threads: Threads | None = None
     """None: one for each core, within the processor quota."""
-    dtype: str = "float32"
-    """Of weights and activations."""
+    dtype: str | None = None
+    """Of weights and activations: `float32`, `int8`, `float16` on GPUs; of a run several, as `float32,int8`: then the
+    record has each network in each. None: what a name or a file says, or float32."""
     target_dirs: tuple[Path, ...] = ()
     """More folders of target folders."""
     build_timeout_s: Patience = 600.0
@@ -140,6 +141,23 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     prefer: Prefer = None
     """Which kernels are taken that are quicker and have more weights, such as Winograd's: all of them (`latency`), none
     (`memory`), or, by default, as many as keep all weights below twice the network's parameters."""
+    calibration: Path | None = None
+    """For `int8`: an .npz of images by input, or a folder of pictures, that the ranges of values are seen on; None:
+    drawn images."""
+    percentile: Annotated[float, Meta(gt=50, le=100)] = 100.0
+    """For `int8`: of the numbers of a value, those that its range covers; 100: from the smallest to the largest."""
+    keep_float: tuple[str, ...] = ()
+    """For `int8`: patterns of names of layers that stay float, such as `classifier*`."""
+    weight_bits: Literal[7, 8] = 8
+    """For `int8`: 7 halves the steps of weights, and is quicker where a processor has no dot product of bytes."""
+    activation_type: Literal["uint8", "int8"] = "uint8"
+    """For `int8`: the type of activations."""
+    evaluate: Path | None = None
+    """For `int8`, of the user's own network: an .npz of images and `labels`, or a folder of pictures for each class, on
+    which top-1 of float32 and int8 is counted."""
+    preprocessing: Literal["torchvision", "tensorflow", "unit"] | None = None
+    """What becomes of pictures, 0 to 255: without mean and deviation of ImageNet's, -1 to 1, or 0 to 1; None: the
+    first."""
     use_tuned: bool = True
     """Whether kernels are made by tuned choices where there are some; else all are made by rule."""
     labels: tuple[str, ...] = ()

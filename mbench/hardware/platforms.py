@@ -95,7 +95,7 @@ def _found() -> Gpu | None:
 _X86 = Platform(
     words="x86\u201164",
     processor="cpu",
-    dtypes=(dtypes.DEFAULT,),
+    dtypes=(dtypes.DEFAULT, dtypes.INT8),
     code_key="mcpu",
     on_host=True,
     detect=lambda: None,

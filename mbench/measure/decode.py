@@ -34,6 +34,7 @@ class InstructionCost:
     vector_instructions: int = 0
     fma_instructions: int = 0
     flops: int = 0
+    integer_operations: int = 0
 
     def __add__(self, other: InstructionCost) -> InstructionCost:
         return InstructionCost(*(mine + theirs for mine, theirs in zip(self.values(), other.values(), strict=True)))

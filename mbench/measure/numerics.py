@@ -30,9 +30,13 @@ class Expected:
     """The type that it computed in, which may be narrower than the one that is measured."""
     resolution: float = 0.0
     """What it does not distinguish where outputs are nearly 0, in their unit: tolerated beside the rest."""
+    tolerated: float | None = None
+    """Whatever is asked: 0 where all that is computed is whole numbers."""
 
     def tolerance(self, asked: float) -> float:
         """Return what is tolerated where `asked` is, of the outputs of a reference that is as exact as its type."""
+        if self.tolerated is not None:
+            return self.tolerated
         return asked if self.dtype == dtypes.DEFAULT else max(asked, dtypes.of(self.dtype).network_tolerance)
 
 

@@ -176,6 +176,7 @@ def entries(loaded: Artifact) -> tuple[dict[str, tuple[np.ndarray, ...]], Expect
         reference=manifest.reference,
         dtype=manifest.reference_dtype,
         resolution=manifest.reference_resolution,
+        tolerated=manifest.tolerance,
     )
     return {ENTRY: given, CALIBRATION_ENTRY: (calibration,)}, expected
 

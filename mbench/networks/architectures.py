@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from mbench.core import plugins
+from mbench.core import dtypes, plugins
 from mbench.core.errors import PluginError, UsageError, shortened, shown, why
 from mbench.core.plugins import Plugin
 from mbench.core.records import Replacement, Variant
@@ -92,7 +92,7 @@ def added_families() -> tuple[tuple[str, ...], tuple[PluginError, ...]]:
 
 
 def graph(variant: Variant) -> Graph:
-    """Return the graph of a variant as it is trained, with BatchNorm.
+    """Return the graph of a variant as it is trained, with BatchNorm; of one that mbench quantises, in floats.
 
     Raises:
         UsageError: the family has no network of this width and resolution.
@@ -113,11 +113,12 @@ _twin = functools.lru_cache(maxsize=_KEPT)(standard.twin)
 def _as_written(variant: Variant) -> Graph:
     """Return the graph of a network, or of the one that it is the standard twin of."""
     if variant.imported:
-        return _retyped(imported_store.graph(variant), variant.dtype)
+        return _retyped(imported_store.graph(variant), dtypes.of(variant.dtype).floats)
+    floats = dtypes.of(variant.dtype).floats
     width, added = variant.number("width_multiplier"), plugins.find(plugins.NETWORKS, variant.family)
     family = family_of(variant.family)
     try:
-        return _built(family, width, int(variant.number("resolution")), variant.batch, variant.dtype)
+        return _built(family, width, int(variant.number("resolution")), variant.batch, floats)
     except GraphError as error:
         raise UsageError(f"variant {variant.name!r}: {error}; its family has no network of this size") from error
     except Exception as error:

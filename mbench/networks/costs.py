@@ -33,7 +33,7 @@ def of_layer(spec: LayerSpec, dtype: str = dtypes.DEFAULT) -> Costs:
         spec: the layer; where it is quantised, its parameters have types of their own.
         dtype: of its other values and parameters.
     """
-    width, bias_width = dtypes.of(dtype).bytes, dtypes.of(dtypes.of(dtype).accumulator).bytes
+    width, bias_width = dtypes.width(dtypes.of(dtype).floats), dtypes.width(dtypes.of(dtype).accumulator)
     plain = spec.params * width + spec.biases * bias_width
     return Costs(
         macs=spec.macs,

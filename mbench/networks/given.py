@@ -10,6 +10,7 @@ import msgspec
 
 from mbench.core import dtypes
 from mbench.core.errors import UsageError, shown
+from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
 from mbench.networks import variants
 from mbench.networks.importers import front_ends
@@ -19,6 +20,7 @@ from mbench.networks.network import Network, reading
 AnyNetwork = str | Network
 """A name, a grid of names, a file, a function, or a network that was imported."""
 _OTHER_FILES = (".tflite", ".pb", ".h5", ".keras", ".pt", ".pth", ".safetensors", ".mlmodel", ".pdmodel")
+_BY_DEFAULT = QuantizationSettings()
 _DIGITS = 8
 """Of a digest, where two networks have one name."""
 
@@ -109,27 +111,43 @@ class GivenNetworks:
         expand()
         return sources
 
-    def variants(self, dtype: str = dtypes.DEFAULT) -> tuple[Variant, ...]:
-        """Return the networks at each batch, in this type, each once.
+    def variants(
+        self, types: Sequence[str | None] = (None,), quantization: QuantizationSettings = _BY_DEFAULT
+    ) -> tuple[Variant, ...]:
+        """Return the networks at each batch and in each type, each once.
+
+        Args:
+            types: that each is wanted in; None: the one that its name or its file says, or float32.
+            quantization: how those of `int8` are made.
 
         Raises:
-            UsageError: a name has a batch already, or a file cannot have one of these.
+            UsageError: a name has a batch or another type already, or a file cannot have one of these.
         """
-        dtypes.of(dtype)
         found: dict[str, Variant] = {}
         for batch in self._batches:
             for item in self._items:
-                variant = self._one(item, batch, dtype)
-                found.setdefault(variant.name, variant)
+                for dtype in types:
+                    variant = self._one(item, batch, dtype)
+                    if variant.quantization is not None:
+                        variant = msgspec.structs.replace(variant, quantization=quantization)
+                    found.setdefault(variant.name, variant)
         variants.refuse_too_many(found)
         return tuple(found.values())
 
-    def _one(self, item: AnyNetwork, batch: int | None, dtype: str) -> Variant:
+    def _one(self, item: AnyNetwork, batch: int | None, dtype: str | None) -> Variant:
         named = f"_b{batch}" if len(self._batches) > 1 else ""
         if isinstance(item, str):
             return variants.parse(f"{item}{named}", batch=batch or 1, dtype=dtype)
         variant, name = item.at(batch), self._names[item]
-        return msgspec.structs.replace(variant, name=f"{name}{named}", family=name, dtype=dtype)
+        variant = msgspec.structs.replace(variant, name=f"{name}{named}", family=name)
+        if dtype in (None, variant.dtype):
+            return variant
+        if variant.dtype != dtypes.DEFAULT:
+            raise UsageError(
+                f"{name}: its file is quantised, so that it runs in {variant.dtype}; for {dtype}, give mbench the file "
+                "from before quantisation"
+            )
+        return variants.of_type(variant, str(dtype))
 
 
 def _distinct(networks: Sequence[Network]) -> dict[Network, str]:
@@ -160,19 +178,21 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(map(int, sides.split(",")))
 
 
-def with_twins(networks: Iterable[Variant]) -> tuple[tuple[Variant, ...], tuple[str, ...]]:
-    """Return networks, each followed by its standard twin, each once; and the names of those that have none.
+def with_twins(networks: Iterable[Variant]) -> tuple[tuple[Variant, ...], dict[str, str]]:
+    """Return networks, each followed by its standard twin, each once; and why some have none, by name.
 
     Raises:
         UsageError: there are too many.
     """
     found: dict[str, Variant] = {}
-    without: dict[str, None] = {}
+    without: dict[str, str] = {}
     for variant in networks:
         found.setdefault(variant.name, variant)
         if variant.convolution is None:
-            without[variant.name.removesuffix(variants.batch_suffix(variant))] = None
+            without[variant.name.removesuffix(variants.batch_suffix(variant))] = "it has no depthwise convolution"
+        elif variant.quantised_file:
+            without[variant.name.removesuffix(variants.batch_suffix(variant))] = "its file is quantised"
         elif variant.convolution == "depthwise_separable" and (twin := variants.paired_with(variant)):
             found.setdefault(twin.name, twin)
     variants.refuse_too_many(found)
-    return tuple(found.values()), tuple(without)
+    return tuple(found.values()), without

@@ -18,15 +18,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench.core import no_gc, plain, regular_files, system_limits, units
+from mbench.core import dtypes, no_gc, plain, regular_files, system_limits, units
 from mbench.core.children import ChildError, Children, TaskLimits, TookTooLong, as_completed
 from mbench.core.errors import MbenchError, UsageError, cut, shortened, why
 from mbench.core.field_types import LONGEST_NAME, MOST_BATCH, MOST_CHARACTERS
 from mbench.core.records import Variant
-from mbench.networks import folding, imported_store, layers, operations, standard
+from mbench.networks import exactness, folding, imported_store, layers, standard
 from mbench.networks.graph import Graph
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
     from mbench.networks.importers.imported import Imported
 
 TIMEOUT_S = 600.0
@@ -36,6 +40,8 @@ _LONGEST_LAYER = LONGEST_NAME - 20
 """Characters of a node's name: passes add to it."""
 _LONGEST = 400
 """Characters of what an error says."""
+_LEAST_SQNR_DB = 6.0
+"""Of a quantised network's outputs beside its own runtime's: what is wrong shows 0, roundings alone 13 and more."""
 _UNSAFE = re.compile(r"[^\w.+-]+")
 
 
@@ -139,7 +145,6 @@ def kept(
 
     from mbench.networks.importers import examples as inputs
 
-    _refuse_quantised(network.graph, source)
     graph = with_short_names(network.graph)
     network = dataclasses.replace(network, graph=graph)
     if not layers.of_graph(folding.as_compiled(graph).graph):
@@ -159,6 +164,9 @@ def kept(
                 f"{source}: its own output {name!r} is not finite for the inputs that it is checked on; "
                 "give others with --input"
             )
+    quantised = exactness.is_quantised(graph)
+    if quantised:
+        network, expected = _exact(network, examples, expected, source)
     name = safe_name(network.name)
     parameters = {
         "producer": network.producer and shortened(plain.line(network.producer), _LONGEST_NAME),
@@ -173,16 +181,35 @@ def kept(
         parameters={key: value for key, value in parameters.items() if value is not None},
         convolution="depthwise_separable" if standard.has_depthwise(graph) else None,
         batch=batch or _batch(network),
-        dtype="float32",
+        dtype=dtypes.INT8 if quantised else dtypes.DEFAULT,
     )
 
 
-def _refuse_quantised(graph: Graph, source: str) -> None:
-    if any(node.op in operations.ONLY_QUANTIZED for node in graph.nodes):
-        raise UsageError(
-            f"{source}: the file is quantised; mbench reads it, and no command runs networks of whole numbers yet: "
-            "give mbench the file from before quantisation"
-        )
+def _exact(
+    network: Imported, examples: Mapping[str, np.ndarray], own: tuple[np.ndarray, ...], source: str
+) -> tuple[Imported, tuple[np.ndarray, ...]]:
+    """Return a quantised network with its outputs computed exactly, and how far its own runtime's are from these.
+
+    Runtimes add and round some numbers in another order, so that single ones differ by a step, and all behind them.
+
+    Raises:
+        UsageError: they differ by more than roundings explain.
+    """
+    from mbench.networks import quality, quantized_weights
+
+    exact = quantized_weights.exact_outputs(network.graph, network.parameters, examples)
+    furthest = 0.0
+    for name, computed, given in zip(network.graph.outputs, exact, own, strict=True):
+        numbers = computed.astype(np.float64), given.astype(np.float64)
+        if quality.sqnr_db(*numbers) < _LEAST_SQNR_DB:
+            raise UsageError(
+                f"{source}: output {name!r} differs from that of {network.reference} by more than roundings explain; "
+                "report it"
+            )
+        largest = float(np.abs(numbers[0]).max(initial=0.0))
+        furthest = max(furthest, float(np.abs(numbers[0] - numbers[1]).max(initial=0.0)) / (largest or 1.0))
+    said = f"{quantized_weights.REFERENCE}; {network.reference} differs by {furthest:.2g} of the largest output"
+    return dataclasses.replace(network, reference=said), exact
 
 
 def with_short_names(graph: Graph) -> Graph:

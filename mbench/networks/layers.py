@@ -124,9 +124,9 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...], known: s
         parameter_bytes=_bytes(graph, constants)
         if any(node.op in operations.ONLY_QUANTIZED for node in nodes)
         else None,
-        activation_elements=sum(math.prod(each.shape) for each in values if each.dtype in dtypes.NAMES),
+        activation_elements=sum(math.prod(each.shape) for each in values if each.dtype in dtypes.FLOATS),
         other_bytes=sum(
-            math.prod(each.shape) * dtypes.width(each.dtype) for each in values if each.dtype not in dtypes.NAMES
+            math.prod(each.shape) * dtypes.width(each.dtype) for each in values if each.dtype not in dtypes.FLOATS
         ),
         source_names=tuple(dict.fromkeys(name for node in nodes for name in node.source_names)),
     )

@@ -46,10 +46,10 @@ def one_thread() -> Iterator[None]:
 def example_inputs(graph: Graph) -> Values:
     """Return the inputs that numerics are checked on: standard normal, the same on every machine."""
     generator = torch.Generator().manual_seed(SEED + 1)
-    return {name: _normal(given, given.shape, generator) for name, given in graph.inputs.items()}
+    return {name: drawn_input(given, given.shape, generator) for name, given in graph.inputs.items()}
 
 
-def _normal(given: TensorType, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+def drawn_input(given: TensorType, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """Return numbers of a normal distribution, float32; of whole numbers 0 and 1, which are places too."""
     if "float" in given.dtype:
         return torch.randn(*shape, generator=generator)
@@ -109,7 +109,7 @@ def _calibration(graph: Graph, *, several: bool) -> Values:
     wanted = -(-_CALIBRATION_PIXELS // min(sides, default=_CALIBRATION_PIXELS))
     count = max(_CALIBRATION_IMAGES, min(wanted, _CALIBRATION_WORK // size))
     return {
-        name: _normal(each, (count, *each.shape[1:]) if several else each.shape, images)
+        name: drawn_input(each, (count, *each.shape[1:]) if several else each.shape, images)
         for name, each in graph.inputs.items()
     }
 

@@ -1,8 +1,8 @@
 """Names of variants: `mobilenet_v1_1.0_224`, standard twins by suffix, and grids by braces. Pure text, no torch.
 
-Name: family, width multiplier, resolution, then the optional suffixes `_shallow`, `_standard` and `_bN` (batch N), in
-this order: `mobilenet_v1_0.5_160_shallow_standard_b8`. Braces and commas make grids:
-`mobilenet_v1_{0.25,0.5}_{128,224}`.
+Name: family, width multiplier, resolution, then the optional suffixes `_shallow`, `_standard`, a type other than
+float32 (`_int8`) and `_bN` (batch N), in this order: `mobilenet_v1_0.5_160_shallow_standard_int8_b8`. Braces and commas
+make grids: `mobilenet_v1_{0.25,0.5}_{128,224}`.
 
 The width multiplier is 1.0 where a name has none, and the resolution is the family's own (`networks.family`): of
 `mobilenet_v2`, `mobilenet_v2_0.75` and `mobilenet_v2_192`, the second has a width and the third a resolution, because a
@@ -22,6 +22,7 @@ import msgspec
 from mbench.core import dtypes
 from mbench.core.errors import PluginError, UsageError
 from mbench.core.field_types import MOST_BATCH, MOST_VARIANTS
+from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
 from mbench.networks import architectures, near_names, sizes
 from mbench.networks.families import FAMILIES
@@ -31,7 +32,10 @@ DEFAULT = ("mobilenet_v1_1.0_224", "mobilenet_v1_1.0_224_standard")
 STANDARD = "_standard"
 _TYPED = {"onnx": "FILE.onnx", "export": "FILE.pt2", "function": "MODULE:FUNCTION"}
 _BATCH = re.compile(r"(?P<rest>.+)_b(?P<batch>[0-9]{1,20})", re.DOTALL)
-_NAME = re.compile(r"(?P<stem>.+?)(?P<shallow>_shallow)?(?P<standard>_standard)?", re.DOTALL)
+_TYPES = tuple(name for name in dtypes.NAMES if name != dtypes.DEFAULT)
+_NAME = re.compile(
+    rf"(?P<stem>.+?)(?P<shallow>_shallow)?(?P<standard>_standard)?(?:_(?P<dtype>{'|'.join(_TYPES)}))?", re.DOTALL
+)
 
 
 def catalog() -> tuple[str, ...]:
@@ -83,16 +87,17 @@ def batches(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, text.split(","))))
 
 
-def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
+def parse(name: str, *, batch: int = 1, dtype: str | None = None) -> Variant:
     """Return the variant that a name stands for; its own name is canonical (`mobilenet_v1` is `mobilenet_v1_1.0_224`).
 
     Args:
         name: as a user writes it.
         batch: of a name that has none.
-        dtype: of weights and activations.
+        dtype: of weights and activations; None: the one that the name says, or float32.
 
     Raises:
-        UsageError: the family is not known, or the width multiplier, resolution, batch or dtype is out of range.
+        UsageError: the family is not known, the width multiplier, resolution, batch or dtype is out of range, or the
+            name says another type.
         PluginError: the package that adds the family is broken.
     """
     found = _read(name)
@@ -100,7 +105,9 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
         raise _unknown(name)
     family = found.family
     known = architectures.family_of(family)  # which says now what is wrong with the package that adds it
-    dtypes.of(dtype)
+    if dtype is not None and found.dtype and dtypes.of(dtype).name != found.dtype:
+        raise UsageError(f"variant {name!r} is of type {found.dtype}, and {dtype} is asked for; leave one of them out")
+    dtype = dtypes.of(dtype or found.dtype or dtypes.DEFAULT).name
     batch = int(found.batch or batch)
     if batch < 1:
         raise UsageError(f"batch {batch} is not positive; expected 1 or more")
@@ -108,12 +115,15 @@ def parse(name: str, *, batch: int = 1, dtype: str = dtypes.DEFAULT) -> Variant:
         raise UsageError(f"variant {name!r}: batch {batch} is not in the range 1 to {MOST_BATCH}")
     width, resolution = _size(found.sizes, name, str(known.resolution))
     variant = Variant(
-        name=_named(family, f"{width}_{resolution}", found.standard, f"_b{batch}" if found.batch else ""),
+        name=_named(
+            family, f"{width}_{resolution}", found.standard, type_suffix(dtype), f"_b{batch}" if found.batch else ""
+        ),
         family=family,
         parameters={"width_multiplier": width, "resolution": resolution},
         convolution=_convolution(family, name, standard=bool(found.standard)),
         batch=batch,
         dtype=dtype,
+        quantization=QuantizationSettings() if dtype == dtypes.INT8 else None,
     )
     if family not in FAMILIES:
         architectures.graph(variant)  # another package's network may be too large for a small image
@@ -126,6 +136,7 @@ class _Parts(NamedTuple):
     family: str
     sizes: tuple[str, ...]
     standard: str
+    dtype: str
     batch: str
 
 
@@ -137,7 +148,7 @@ def _read(name: str) -> _Parts | None:
         match = _NAME.fullmatch(text)
         found = match and _sized(match["stem"], match["shallow"] or "")
         if match and found:
-            return _Parts(*found, match["standard"] or "", batch)
+            return _Parts(*found, match["standard"] or "", match["dtype"] or "", batch)
     return None
 
 
@@ -194,13 +205,42 @@ def paired_with(variant: Variant) -> Variant | None:
     """Return the same network with the other kind of convolution; None where there is no such network."""
     if variant.convolution is None:
         return None
-    suffix, is_twin = batch_suffix(variant), variant.convolution == "standard"
+    batch, is_twin = batch_suffix(variant), variant.convolution == "standard"
+    suffix = f"{_own_type_suffix(variant, batch)}{batch}"
     stem = variant.name.removesuffix(suffix)
     return msgspec.structs.replace(
         variant,
         name=(stem.removesuffix(STANDARD) if is_twin else f"{stem}{STANDARD}") + suffix,
         digest=None,
         convolution="depthwise_separable" if is_twin else "standard",
+    )
+
+
+def type_suffix(dtype: str) -> str:
+    """Return the end of a network's name that says its type; nothing for float32."""
+    return "" if dtype == dtypes.DEFAULT else f"_{dtype}"
+
+
+def _own_type_suffix(variant: Variant, batch: str) -> str:
+    """Return the end of a network's name, before its batch, that says its type; a quantised file's has none."""
+    suffix = type_suffix(variant.dtype)
+    return suffix if variant.name.removesuffix(batch).endswith(suffix) else ""
+
+
+def of_type(variant: Variant, dtype: str, quantization: QuantizationSettings | None = None) -> Variant:
+    """Return a network of float32 in another type; its name says that type.
+
+    Args:
+        variant: of float32.
+        dtype: of its weights and activations.
+        quantization: how it is made; the default for `int8`.
+    """
+    batch = batch_suffix(variant)
+    return msgspec.structs.replace(
+        variant,
+        name=f"{variant.name.removesuffix(batch)}{type_suffix(dtype)}{batch}",
+        dtype=dtype,
+        quantization=quantization,
     )
 
 

@@ -20,8 +20,9 @@ import numpy as np
 
 from mbench.core import artifact, dtypes, no_gc, resources
 from mbench.core.children import Children
+from mbench.core.quantized import FloatLayer, QuantizationOutcome
 from mbench.core.records import Variant
-from mbench.networks import architectures, imported_store
+from mbench.networks import architectures, exactness, imported_store
 from mbench.networks.graph import Graph
 
 PROCESS = "weights"
@@ -35,6 +36,7 @@ class Weights:
     `parameters` are those of the folded graph, float32, as it has them; `examples` are its inputs, by name, in the
     graph's dtype; `expected` are the reference's own outputs for them, in order. `reference` is what computed these, in
     numbers of `reference_dtype`, and to within `reference_resolution`, in the outputs' unit, however small they are.
+    A quantised network has a graph of its own, which depends on the numbers.
     """
 
     parameters: dict[str, np.ndarray]
@@ -43,11 +45,17 @@ class Weights:
     reference: str = artifact.PYTORCH
     reference_dtype: str = dtypes.DEFAULT
     reference_resolution: float = 0.0
+    graph: Graph | None = None
+    """What is compiled; None: the folded graph of the variant."""
+    tolerance: float | None = None
+    """Of a quantised network: see `exactness.tolerance`."""
+    quantized: QuantizationOutcome | None = None
 
 
 _RESOLUTIONS = {"sigmoid": 2.0**-22, "tanh": 2.0**-21}
 """What runtimes do not distinguish near 0, of functions whose values end at 1: ONNX Runtime 1.32 is seen to be up to
 1.5e-7 and 3.1e-7 off. PyTorch is exact near 0."""
+_LEFT = "its file does not round its values, or it has no form in whole numbers"
 _MOVE = {"reshape", "permute", "slice", "concat", "pad", "expand", "gather"}
 """Operations that give the values that they read."""
 
@@ -59,9 +67,22 @@ def draw(variant: Variant) -> Weights:
         BuildError: an imported network is not in the cache any more, or was damaged.
     """
     with no_gc.not_collected():
-        if not variant.imported:
-            return _of_family(variant)
-        return _of_twin(variant) if variant.convolution == "standard" else _of_file(variant)
+        if variant.quantization is not None:
+            from mbench.networks import quantized_weights
+
+            exact = msgspec.structs.replace(variant, dtype=dtypes.DEFAULT, quantization=None)
+            return quantized_weights.quantised(
+                _of_floats(exact), architectures.folded(exact).graph, variant.quantization
+            )
+        return _of_floats(variant)
+
+
+def _of_floats(variant: Variant) -> Weights:
+    if not variant.imported:
+        return _of_family(variant)
+    if variant.quantised_file:
+        return _of_quantised_file(variant)
+    return _of_twin(variant) if variant.convolution == "standard" else _of_file(variant)
 
 
 def _of_family(variant: Variant) -> Weights:
@@ -87,6 +108,16 @@ def _of_file(variant: Variant) -> Weights:
         reference=imported_store.of(variant).reference,
         reference_dtype=_narrowest(imported_store.float_types(variant)),
         reference_resolution=_resolution(imported_store.graph(variant)),
+    )
+
+
+def _of_quantised_file(variant: Variant) -> Weights:
+    graph = imported_store.graph(variant)
+    left = tuple(FloatLayer(name=node.name, op=node.op, reason=_LEFT) for node in exactness.float_nodes(graph))
+    return dataclasses.replace(
+        _of_file(variant),
+        tolerance=exactness.tolerance(graph),
+        quantized=QuantizationOutcome(left_float=left),
     )
 
 
@@ -149,7 +180,7 @@ def begin(variant: Variant) -> Future[Weights]:
     The future raises `children.Died` where that process dies. A process that may start none, such as a worker of
     another executor, draws them itself, and so does this one what needs no torch.
     """
-    if variant.imported and variant.convolution != "standard":
+    if variant.imported and variant.convolution != "standard" and variant.quantization is None:
         return _threads().submit(draw, variant)
     if multiprocessing.current_process().daemon:
         drawn: Future[Weights] = Future()

@@ -85,7 +85,7 @@ def observe(
     """
     name = artifact.manifest.variant.name
     try:
-        seen = device.measure(artifact, _plan(job.settings, pace=pace, meter=meter), report)
+        seen = device.measure(artifact, _plan(job.settings, artifact, pace=pace, meter=meter), report)
     except MeasureError as error:
         return _failure(name, error)
     return counting.added(name, seen) if counting and seen.numerics.passed else seen
@@ -96,7 +96,7 @@ def _failure(name: str, error: MeasureError) -> Failure:
     return Failure(variant=name, stage=stage, reason=str(error), detail=detail)
 
 
-def _plan(settings: Settings, *, pace: PaceLoops | None = None, meter: bool = False) -> MeasurePlan:
+def _plan(settings: Settings, artifact: Artifact, *, pace: PaceLoops | None = None, meter: bool = False) -> MeasurePlan:
     return MeasurePlan(
         threads=settings.threads,
         number=settings.number,
@@ -105,7 +105,7 @@ def _plan(settings: Settings, *, pace: PaceLoops | None = None, meter: bool = Fa
         block=settings.block,
         warmup=settings.warmup,
         measure_max_s=settings.measure_max_s,
-        tolerance=dtypes.of(settings.dtype).network_tolerance,
+        tolerance=dtypes.of(artifact.manifest.variant.dtype).network_tolerance,
         memory_offset=sessions.draw_offset(),
         pace=pace,
         meter=meter,
@@ -133,7 +133,7 @@ class Counting:
             return msgspec.structs.replace(seen, counts_missing=built.reason)
         try:
             counted = self._device.measure(
-                built[0], _plan(self._job.settings), functools.partial(self._progress.stage, name)
+                built[0], _plan(self._job.settings, built[0]), functools.partial(self._progress.stage, name)
             )
         except MeasureError as error:
             return msgspec.structs.replace(seen, counts_missing=str(error))

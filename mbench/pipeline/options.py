@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from mbench.core import artifact, durations, labels, resources, scratch
+from mbench.core import artifact, dtypes, durations, labels, resources, scratch
 from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import BuildError, UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
@@ -26,7 +26,7 @@ from mbench.hardware.targets import Support
 from mbench.measure import latency
 from mbench.networks import given, imported_store, variants
 from mbench.networks.given import AnyNetwork, GivenNetworks, HowToImport
-from mbench.pipeline import runner
+from mbench.pipeline import quantizing, runner
 from mbench.pipeline.job import Job, counted_target
 from mbench.tuning import choice_files
 from mbench.tuning.tuner import TuningJob
@@ -46,10 +46,10 @@ def new_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, opt
         TargetError: the target is not known, or its description is wrong.
         RecordError: a file of tuned choices is not valid.
     """
-    batch, dtype, dirs = options.batches[0], options.dtype, options.target_dirs
+    batch, dirs = options.batches[0], options.target_dirs
     found, notes = _networks(tuple(networks) or variants.DEFAULT, options)
     target = runner.resolve_target(target_name, dirs)
-    _refuse_dtype(dtype, target)
+    _refuse_types(found, target)
     device = _device(options.device, target, machine, compile_only=options.compile_only)
     threads = _threads(options.threads, target, machine, device.kind)
     choices = choice_files.choices(target, machine, threads, dirs) if options.use_tuned else NO_CHOICES
@@ -58,7 +58,7 @@ def new_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, opt
         variants=tuple(network.name for network in found),
         threads=threads,
         batch=batch,
-        dtype=dtype,
+        dtype=_types_of(found),
         number=1,
         sessions=_sessions(options, device.kind),
         repeat=options.repeat or MOST_SAMPLES,
@@ -129,10 +129,11 @@ def _sustain_s(asked_s: float | None, device: DeviceKind) -> float | None:
 def _networks(networks: tuple[AnyNetwork, ...], options: RunOptions) -> tuple[tuple[Variant, ...], tuple[str, ...]]:
     """Return all that is to be run, and what the user should know about it."""
     asked = GivenNetworks(networks, _how(options), (None,) if options.batch is None else options.batches)
-    found, without = asked.variants(options.dtype), tuple[str, ...]()
+    found, without = asked.variants(_types(options), quantizing.settings(options)), dict[str, str]()
+    quantizing.check(found, options)
     if options.standard:
         found, without = given.with_twins(found)
-    notes = (f"--standard: {name} has no depthwise convolution, so it has no standard twin" for name in without)
+    notes = (f"--standard: {name}: {why}, so it has no standard twin" for name, why in without.items())
     return found, (*asked.notes, *notes)
 
 
@@ -157,7 +158,7 @@ def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: 
                 imported_store.of(network)
             elif network.name != name:
                 raise UsageError(f"variant {name!r} is not written as 'mbench run' writes it")
-        _refuse_dtype(settings.dtype, job.target)
+        _refuse_types(job.networks, job.target)
         _check_device(kind, job.target, targets.support(job.target, machine))
         _threads(settings.threads, job.target, machine, kind)
     except (UsageError, BuildError) as error:
@@ -173,11 +174,10 @@ def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, 
             package is missing.
         TargetError: the target is not known, or its description is wrong.
     """
-    dtype = options.dtype
     asked = GivenNetworks(networks, _how(options))
-    found = asked.variants(dtype)
+    found = asked.variants(_types(options))
     target = runner.resolve_target(target_name, options.target_dirs)
-    _refuse_dtype(dtype, target)
+    _refuse_types(found, target)
     platform = platforms.of(target)
     if options.deep and not platform.deep_tuning:
         raise UsageError(f"--deep is for CPUs; leave it out for target '{target.name}'")
@@ -199,7 +199,6 @@ def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, 
         processor=choice_files.processor(target, machine),
         mcpu=str(here.tvm[platform.code_key]),
         networks=found,
-        dtype=dtype,
         threads=threads,
         tries=options.tries,
         trials=(options.trials or DEFAULT_TRIALS) if options.deep else 0,
@@ -211,13 +210,30 @@ def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, 
     )
 
 
-def _refuse_dtype(dtype: str, target: Target) -> None:
+def _types(options: SharedOptions) -> tuple[str | None, ...]:
+    """Return the types that networks are wanted in; None: each in its own."""
+    return (None,) if options.dtype is None else dtypes.several(options.dtype)
+
+
+def _types_of(networks: Iterable[Variant]) -> str:
+    """Return the types of networks as a record's settings have them: `float32`, or `float32,int8`."""
+    return ",".join(dict.fromkeys(network.dtype for network in networks))
+
+
+def _refuse_types(networks: Iterable[Variant], target: Target) -> None:
+    """Refuse a type that code for a target cannot have.
+
+    Raises:
+        UsageError: a network has one.
+    """
     taken = platforms.of(target).dtypes
-    if dtype not in taken:
-        others = " and ".join(f"{each.words}s" for each in platforms.PLATFORMS.values() if dtype in each.dtypes)
-        raise UsageError(
-            f"dtype {dtype!r} is for {others}; target {target.name!r} takes {', '.join(taken)}, see 'mbench targets'"
-        )
+    for dtype in dict.fromkeys(network.dtype for network in networks):
+        if dtype not in taken:
+            others = " and ".join(f"{each.words}s" for each in platforms.PLATFORMS.values() if dtype in each.dtypes)
+            raise UsageError(
+                f"dtype {dtype!r} is for {others}; target {target.name!r} takes {', '.join(taken)}, see "
+                "'mbench targets'"
+            )
 
 
 def prepare(output: Path, option: str) -> None:

@@ -55,6 +55,7 @@ def result(
         counts=layer_counts.summary(run, model_of),
         layers=layers,
         replaced=manifest.replaced,
+        quantized=manifest.quantized,
         sessions=seen.sessions if seen else (),
         missing={
             **missing_fields.reasons(seen, whole, target, calibration, reason),

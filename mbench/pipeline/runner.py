@@ -182,7 +182,7 @@ def begun(job: Job) -> Record:
         device=Device(kind=kind, name=name, missing={"calibration": NOT_YET if runs else COMPILE_ONLY}),
         settings=job.settings,
         labels=job.labels,
-        imported=tuple(network for network in job.networks if network.imported),
+        imported=tuple(network for network in job.networks if network.imported or network.quantization),
     )
 
 
@@ -324,10 +324,7 @@ def _networks(path: Path, before: Record) -> tuple[Variant, ...]:
         had = (result.variant for result in before.results)
         known |= {each.name: msgspec.structs.replace(each, digest=None) for each in had}
     try:
-        return tuple(
-            known.get(name) or variants.parse(name, batch=settings.batch, dtype=settings.dtype)
-            for name in settings.variants
-        )
+        return tuple(known.get(name) or variants.parse(name, batch=settings.batch) for name in settings.variants)
     except UsageError as error:
         raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
 

@@ -72,7 +72,7 @@ def _run(
     assert settings.sustain_s is not None
     plan = SustainPlan(
         seconds=settings.sustain_s, threads=settings.threads, memory_offset=sessions.draw_offset(),
-        tolerance=dtypes.of(settings.dtype).network_tolerance,
+        tolerance=dtypes.of(artifact.manifest.variant.dtype).network_tolerance,
     )  # fmt: skip
     progress.note(f"{name}: under load for {durations.words(plan.seconds)}")
     try:

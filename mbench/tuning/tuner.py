@@ -58,7 +58,6 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     mcpu: str
     """LLVM's name for that, or the GPU's architecture."""
     networks: tuple[Variant, ...]
-    dtype: str = "float32"
     threads: int
     tries: int
     """Tiles that are tried of each rule, and task grids of the quickest tiles."""
@@ -263,7 +262,7 @@ class Tuner:
         by_rule, as_tuned = self._built(names, NO_CHOICES, progress), self._built(names, choices, progress)
         for name in [name for name in names if name in by_rule and name in as_tuned]:
             report = functools.partial(progress.stage, name, "timing in the network")
-            tolerance = dtypes.of(job.dtype).network_tolerance
+            tolerance = dtypes.of(by_rule[name].manifest.variant.dtype).network_tolerance
             try:
                 timed = in_network.time_network(by_rule[name], as_tuned[name], device, job.threads, tolerance, report)
             except MeasureError as error:

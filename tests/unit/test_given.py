@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mbench.core.errors import UsageError
+from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
 from mbench.networks import given, importing, variants
 from mbench.networks import graph as graphs
@@ -31,7 +32,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def imported(plan: ImportPlan, *, timeout_s: float) -> Variant:
         known.setdefault("plans", []).append(plan)
-        return msgspec.structs.replace(networks.kept(**known[plan.source]), batch=plan.batch or 1)
+        told = dict(known[plan.source])
+        changes = {"batch": plan.batch or 1, **({"dtype": told.pop("dtype")} if "dtype" in told else {})}
+        return msgspec.structs.replace(networks.kept(**told), **changes)
 
     monkeypatch.setattr(importing, "in_a_child", imported)
     return known
@@ -107,7 +110,7 @@ def test_twins_follow_their_networks_and_have_their_parameters(files: dict[str, 
     assert [each.name for each in with_twins] == [
         "net_b1", "net_standard_b1", "plain_b1", "net_b8", "net_standard_b8", "plain_b8",
     ]  # fmt: skip
-    assert without == ("plain",)
+    assert without == {"plain": "it has no depthwise convolution"}
     net, twin = with_twins[:2]
     assert (twin.parameters, twin.family, twin.convolution) == (net.parameters, "net", "standard")
     assert variants.paired_with(twin) == net
@@ -173,8 +176,33 @@ def test_more_networks_than_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None
         found(NAME, "mobilenet_v1_0.5_32", batches=(1, 2))
 
 
-def test_the_type_is_the_runs() -> None:
-    [net] = GivenNetworks(["net.onnx"], HowToImport()).variants("float16")
-    assert net.dtype == "float16"
+def test_the_types_are_the_runs() -> None:
+    asked = GivenNetworks(["net.onnx", NAME, f"{NAME}_int8"], HowToImport(), (1, 2))
+    assert [each.name for each in asked.variants()] == [
+        "net_b1", f"{NAME}_b1", f"{NAME}_int8_b1", "net_b2", f"{NAME}_b2", f"{NAME}_int8_b2",
+    ]  # fmt: skip
+    asked = GivenNetworks(["net.onnx", NAME], HowToImport())
+    how = QuantizationSettings(percentile=99.0)
+    found = asked.variants(("float32", "int8"), how)
+    assert [each.name for each in found] == ["net", "net_int8", NAME, f"{NAME}_int8"]
+    assert [each.quantization for each in found] == [None, how, None, how]
+    assert [each.family for each in found[:2]] == ["net", "net"]
+    [net] = GivenNetworks(["net.onnx"], HowToImport()).variants(("float16",))
+    assert (net.name, net.dtype, net.quantization) == ("net_float16", "float16", None)
     with pytest.raises(UsageError, match="dtype 'int3' is not supported"):
-        GivenNetworks(["net.onnx"], HowToImport()).variants("int3")
+        GivenNetworks([NAME], HowToImport()).variants(("int3",))
+    with pytest.raises(UsageError, match="is of type int8, and float32 is asked for"):
+        GivenNetworks([f"{NAME}_int8"], HowToImport()).variants(("float32",))
+
+
+def test_a_quantised_file_is_of_its_own_type(files: dict[str, Any]) -> None:
+    files["q.onnx"] = {"name": "q", "dtype": "int8"}
+    asked = GivenNetworks(["q.onnx", NAME], HowToImport())
+    own, built_in = asked.variants()
+    assert (own.name, own.dtype, own.quantization, built_in.dtype) == ("q", "int8", None, "float32")
+    assert [each.name for each in asked.variants(("int8",))] == ["q", f"{NAME}_int8"]
+    with pytest.raises(UsageError, match="q: its file is quantised, so that it runs in int8; for float32, give mbench"):
+        asked.variants(("float32",))
+    twins, without = given.with_twins([own, built_in])
+    assert [each.name for each in twins] == ["q", NAME, f"{NAME}_standard"]
+    assert without == {"q": "its file is quantised"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,12 +12,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from benchmark_scripts import script
 from network_files import computed, imported, model, node, operations, written
 from quantized_cases import Case, images, quantized
 
 from mbench.core.errors import UsageError
-from mbench.networks import importing, quantization
+from mbench.networks import importing, quantization, torch_network, weights
 from mbench.networks.graph import Graph, Node
 from mbench.networks.graph_builder import GraphBuilder
 from mbench.networks.importers import onnx_quantized
@@ -287,8 +290,35 @@ def test_other_forms_are_refused_in_a_line(tmp_path: Path, nodes: list[onnx.Node
         imported(tmp_path, model(nodes, inputs={"x": (1,) * 4}, constants=arrays(constants), opset=21))
 
 
-def test_a_quantised_file_is_not_compiled_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quantised_file_is_kept_with_its_exact_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
     found = convolution(tmp_path)
-    with pytest.raises(UsageError, match=r"net\.onnx: the file is quantised; mbench reads it, and no command runs"):
-        importing.kept(found, "net.onnx")
+    kept = importing.kept(found, "net.onnx")
+    assert (kept.dtype, kept.quantised_file) == ("int8", True)
+    drawn = weights.draw(kept)
+    given = {name: torch.from_numpy(value) for name, value in drawn.examples.items()}
+    [exact] = torch_network.run(found.graph, found.parameters, given)
+    np.testing.assert_array_equal(drawn.expected[0], exact.numpy())
+    assert drawn.tolerance == 0.0
+    assert drawn.quantized is not None
+    assert drawn.quantized.left_float == ()
+    assert re.search(
+        r"as docs/int8\.md defines it; ONNX Runtime [\d.]+ on the same file differs by [\d.e-]+ of the", drawn.reference
+    )
+
+
+def test_a_reading_that_its_own_runtime_contradicts_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    found = convolution(tmp_path)
+    wrong = dataclasses.replace(found, run=lambda inputs: tuple(-each for each in found.run(inputs)))
+    with pytest.raises(UsageError, match=r"differs from that of ONNX Runtime .* by more than roundings explain"):
+        importing.kept(wrong, "net.onnx")
+
+
+def test_what_a_file_leaves_float_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    kept = importing.kept(convolution(tmp_path, more=(node("Softmax", "end", "y", axis=1),)), "net.onnx")
+    drawn = weights.draw(kept)
+    assert drawn.quantized is not None
+    assert [each.op for each in drawn.quantized.left_float] == ["softmax"]
+    assert drawn.tolerance == 1e-4

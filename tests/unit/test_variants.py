@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbench.core.errors import UsageError
+from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
 from mbench.networks import architectures, variants
 from mbench.networks.families import FAMILIES
@@ -259,10 +260,49 @@ def test_what_is_no_variant_is_refused(name: str) -> None:
         variants.parse(name)
 
 
-@pytest.mark.parametrize("dtype", ["int8", "bfloat16", "float", ""])
+@pytest.mark.parametrize("dtype", ["int4", "bfloat16", "float", ""])
 def test_other_dtypes_are_refused(dtype: str) -> None:
     with pytest.raises(UsageError, match=f"dtype '{dtype}' is not supported; expected one of: float32, float16"):
         variants.parse("mobilenet_v1_1.0_224", dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical", "dtype", "batch"),
+    [
+        ("mobilenet_v2_int8", "mobilenet_v2_1.0_224_int8", "int8", 1),
+        ("mobilenet_v1_0.5_160_shallow_standard_int8_b8", "mobilenet_v1_0.5_160_shallow_standard_int8_b8", "int8", 8),
+        ("mnasnet_b1_float16", "mnasnet_b1_1.0_224_float16", "float16", 1),
+        ("mobilenet_v2_0.35_float32", None, None, None),
+        ("mobilenet_v2_int8_standard", None, None, None),
+    ],
+)
+def test_a_name_says_a_type_that_is_not_float32(
+    name: str, canonical: str | None, dtype: str | None, batch: int | None
+) -> None:
+    if canonical is None:
+        with pytest.raises(UsageError, match="is not known"):
+            variants.parse(name)
+        return
+    found = variants.parse(name)
+    assert (found.name, found.dtype, found.batch) == (canonical, dtype, batch)
+    assert (found.quantization is not None) == (dtype == "int8")
+    assert variants.parse(name, dtype=dtype) == found
+    assert variants.parse(name.replace(f"_{dtype}", ""), dtype=dtype) == found
+    other = next(each for each in ("float32", "int8") if each != dtype)
+    with pytest.raises(UsageError, match=f"is of type {dtype}, and {other} is asked for; leave one of them out"):
+        variants.parse(name, dtype=other)
+
+
+def test_a_twin_is_of_the_same_type() -> None:
+    network = variants.parse("mobilenet_v2_0.5_96_int8_b4")
+    twin = variants.paired_with(network)
+    assert twin == variants.parse("mobilenet_v2_0.5_96_standard_int8_b4")
+    assert variants.paired_with(twin) == network  # type: ignore[arg-type]
+
+
+def test_a_network_of_another_type_is_named_for_it() -> None:
+    network = variants.parse("mobilenet_v2_0.5_96_b4")
+    assert variants.of_type(network, "int8", QuantizationSettings()) == variants.parse("mobilenet_v2_0.5_96_int8_b4")
 
 
 @pytest.mark.parametrize("batch", [0, -1])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mbench.networks import integer_forms, integer_graph, operations, quantization
+from mbench.networks import exactness, integer_forms, integer_graph, quantization
 from mbench.networks.graph import Graph, Node
 from mbench.networks.importers.graph_writer import GraphValue, LayerError, axis_of, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
@@ -99,7 +99,7 @@ def in_whole_numbers(
         parameters: its numbers.
         scales: of parameters that the file keeps as whole numbers: one, or one for each place along an axis.
     """
-    if not any(node.op in operations.ONLY_QUANTIZED for node in graph.nodes):
+    if not exactness.is_quantised(graph):
         return graph, parameters
     found: dict[str, np.ndarray] = {}
     for node in graph.nodes:

@@ -19,13 +19,13 @@ from mbench.core import dtypes
 fallback = simple.fallback
 
 RULES: dict[str, Rule] = {
-    "gpu.dense": Rule(candidates=dense.candidates, build=dense.build, dtypes=dtypes.NAMES),
-    "gpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build, dtypes=dtypes.NAMES),
-    "gpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build, dtypes=dtypes.NAMES),
-    "gpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build, dtypes=dtypes.NAMES),
-    "gpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=dtypes.NAMES),
-    "gpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build, dtypes=dtypes.NAMES),
-    "gpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=dtypes.NAMES),
-    "gpu.rows": Rule(candidates=rows.candidates, build=rows.build, dtypes=dtypes.NAMES),
-    "gpu.elementwise": Rule(candidates=simple.candidates, build=simple.build, dtypes=dtypes.NAMES),
+    "gpu.dense": Rule(candidates=dense.candidates, build=dense.build, dtypes=dtypes.FLOATS),
+    "gpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build, dtypes=dtypes.FLOATS),
+    "gpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build, dtypes=dtypes.FLOATS),
+    "gpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build, dtypes=dtypes.FLOATS),
+    "gpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=dtypes.FLOATS),
+    "gpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build, dtypes=dtypes.FLOATS),
+    "gpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=dtypes.FLOATS),
+    "gpu.rows": Rule(candidates=rows.candidates, build=rows.build, dtypes=dtypes.FLOATS),
+    "gpu.elementwise": Rule(candidates=simple.candidates, build=simple.build, dtypes=dtypes.FLOATS),
 }

@@ -1,0 +1,149 @@
+"""A network of float32 and its numbers become one of 8-bit whole numbers, with the outputs that it has to give.
+
+The calibration sees drawn images, or those that the user gave. The reference is the quantised graph computed by torch
+and numpy, exact to the last bit; beside it stands what the float32 network gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from mbench.core import units
+from mbench.core.errors import UsageError
+from mbench.core.quantized import Evaluation, FloatLayer, QuantizationOutcome, QuantizationSettings, SignalToNoise
+from mbench.networks import calibration, exactness, folding, image_sets, quality, quantize, torch_network
+from mbench.networks.calibration import Images
+from mbench.networks.graph import Graph
+from mbench.networks.image_sets import Image, ImageSet
+from mbench.networks.quality import ValueQuality
+from mbench.networks.quantize import QuantizedNetwork, QuantizeOptions
+from mbench.networks.weights import Weights
+
+REFERENCE = "the same network of whole numbers, computed by numpy and PyTorch as docs/int8.md defines it"
+CALIBRATION, EVALUATION = "--calibration", "--evaluate"
+COMPARED = 4
+"""Images that a quantised network is compared with the float32 network on; of a user's own, the first of them."""
+_ROWS = 2
+
+
+def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> Weights:
+    """Return a network in whole numbers.
+
+    Args:
+        floats: its weights in float32, and its example inputs.
+        graph: in float32, folded.
+        settings: how it is quantised.
+
+    Raises:
+        UsageError: the images of the calibration do not fit, or a pattern of `keep_float` fits no layer.
+    """
+    seen, unseen = _images(graph, settings)
+    ranges = calibration.ranges(graph, floats.parameters, seen, percentile=settings.percentile)
+    options = QuantizeOptions(
+        activations=settings.activations,
+        largest_weight=settings.largest_weight,
+        residual="rounded" if settings.residual == "rounded" else "fused",
+        keep_float=settings.keep_float,
+    )
+    network = quantize.quantized(graph, floats.parameters, ranges, options)
+    folded = folding.as_compiled(network.graph)
+    return dataclasses.replace(
+        floats,
+        parameters=folded.parameters(network.parameters),
+        expected=exact_outputs(network.graph, network.parameters, floats.examples),
+        reference=REFERENCE,
+        graph=folded.graph,
+        tolerance=exactness.tolerance(network.graph),
+        quantized=_outcome(graph, floats, network, unseen, settings),
+    )
+
+
+def exact_outputs(
+    graph: Graph, parameters: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, ...]:
+    """Return the outputs of a quantised graph, in order: what kernels have to give, to the last bit."""
+    with torch_network.one_thread():
+        given = {name: torch.from_numpy(value) for name, value in inputs.items()}
+        return tuple(output.numpy() for output in torch_network.run(graph, parameters, given))
+
+
+def _images(graph: Graph, settings: QuantizationSettings) -> tuple[Images, Images]:
+    """Return the inputs that the calibration sees, and those that are compared."""
+    if settings.calibration_sha256 is None:
+        drawn = _drawn(graph, settings.images + COMPARED)
+        return drawn[: settings.images], drawn[settings.images :]
+    given = image_sets.remembered(settings.calibration_sha256, CALIBRATION)
+    seen = tuple(given.images(graph, settings.preprocessing or image_sets.DEFAULT))
+    return seen, seen[:COMPARED]
+
+
+def _drawn(graph: Graph, count: int) -> Images:
+    generator = torch.Generator().manual_seed(torch_network.SEED + 2)
+    return [
+        {name: torch_network.drawn_input(given, given.shape, generator).numpy() for name, given in graph.inputs.items()}
+        for _ in range(count)
+    ]
+
+
+def _outcome(
+    graph: Graph, floats: Weights, network: QuantizedNetwork, unseen: Images, settings: QuantizationSettings
+) -> QuantizationOutcome:
+    """Return what quantisation made of a network, beside the one in float32."""
+    found = quality.compared(graph, floats.parameters, network, unseen)
+    evaluation = None
+    if settings.evaluation_sha256 is not None:
+        given = image_sets.remembered(settings.evaluation_sha256, EVALUATION)
+        both = (graph, floats.parameters), (network.graph, network.parameters)
+        evaluation = evaluated(both, given, settings.preprocessing or image_sets.DEFAULT)
+    return QuantizationOutcome(
+        left_float=tuple(FloatLayer(name=each.name, op=each.op, reason=each.reason) for each in network.left_float),
+        images=found.images,
+        drawn=settings.calibration_sha256 is None,
+        values=tuple(map(_recorded, found.values)),
+        outputs=tuple(map(_recorded, found.outputs)),
+        agreement=found.agreement,
+        evaluation=evaluation,
+    )
+
+
+def evaluated(
+    networks: Sequence[tuple[Graph, Mapping[str, np.ndarray]]], given: ImageSet, preprocessing: str
+) -> Evaluation:
+    """Return how often a network in float32, if there is one, and the quantised one after it say what the labels say.
+
+    Raises:
+        UsageError: the network gives no row of classes, or the images or labels do not fit it.
+    """
+    graph = networks[-1][0]
+    batch, shape = image_sets.batch_of(graph), graph.shape(graph.outputs[0])
+    if len(shape) != _ROWS or shape[0] != batch:
+        raise UsageError(
+            f"{EVALUATION}: the network's first output is {units.shape(shape)}; expected a row of classes for each "
+            "image"
+        )
+    labels = given.labels(shape[1])
+    said = [
+        np.concatenate(list(_largest(*each, given.images(graph, preprocessing))))[: len(given)] for each in networks
+    ]
+    first = said[0] if len(said) > 1 else None
+    return Evaluation(
+        images=len(given),
+        float32_correct=None if first is None else int((first == labels).sum()),
+        int8_correct=int((said[-1] == labels).sum()),
+        agreeing=None if first is None else int((first == said[-1]).sum()),
+    )
+
+
+def _largest(graph: Graph, parameters: Mapping[str, np.ndarray], images: Iterable[Image]) -> Iterator[np.ndarray]:
+    """Yield the places of the largest outputs, batch by batch."""
+    for image in images:
+        yield exact_outputs(graph, parameters, image)[0].argmax(-1)
+
+
+def _recorded(value: ValueQuality) -> SignalToNoise:
+    return SignalToNoise(name=value.name, sqnr_db=value.sqnr_db if math.isfinite(value.sqnr_db) else None)

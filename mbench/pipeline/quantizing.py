@@ -1,0 +1,62 @@
+"""What the options of a run say of quantisation: settings for its networks of `int8`, or a clear refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mbench.core.errors import UsageError
+from mbench.core.quantized import QuantizationSettings
+from mbench.core.records import Variant
+from mbench.core.run_options import RunOptions, flag
+
+_LARGEST_WEIGHTS = {7: 63, 8: 127}
+_FIELDS = (
+    *("calibration", "percentile", "keep_float", "weight_bits", "activation_type", "evaluate", "preprocessing"),
+)  # fmt: skip
+_DEFAULTS = RunOptions()
+
+
+def settings(options: RunOptions) -> QuantizationSettings:
+    """Return how networks of `int8` are made.
+
+    Raises:
+        UsageError: images that are given cannot be read.
+        OutputError: the cache cannot be written.
+    """
+    pictures = options.calibration or options.evaluate
+    return QuantizationSettings(
+        activations=options.activation_type,
+        largest_weight=_LARGEST_WEIGHTS[options.weight_bits],
+        percentile=options.percentile,
+        calibration_sha256=_remembered(options.calibration, flag("calibration")),
+        evaluation_sha256=_remembered(options.evaluate, flag("evaluate")),
+        preprocessing=(options.preprocessing or "torchvision") if pictures and pictures.is_dir() else None,
+        keep_float=options.keep_float,
+    )
+
+
+def _remembered(path: Path | None, option: str) -> str | None:
+    if path is None:
+        return None
+    from mbench.networks import image_sets
+
+    return image_sets.remember(image_sets.ImageSet(path, option))
+
+
+def check(networks: Sequence[Variant], options: RunOptions) -> None:
+    """Refuse options of quantisation that no network has a use for.
+
+    Raises:
+        UsageError: there is one.
+    """
+    given = [field for field in _FIELDS if getattr(options, field) != getattr(_DEFAULTS, field)]
+    quantised = [network for network in networks if network.quantization is not None]
+    if given and not quantised:
+        raise UsageError(f"{flag(given[0])} is for networks that mbench quantises; add --dtype int8")
+    drawn = next((network for network in quantised if not network.imported), None)
+    if options.evaluate is not None and drawn is not None:
+        raise UsageError(
+            f"--evaluate {options.evaluate}: the weights of {drawn.name} are drawn, so that it has no accuracy; give "
+            "mbench a network of your own"
+        )

@@ -1,0 +1,68 @@
+"""What the options of a run say of quantisation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imported_networks as networks
+import numpy as np
+import pytest
+
+from mbench.core.errors import UsageError
+from mbench.core.quantized import QuantizationSettings
+from mbench.core.run_options import RunOptions
+from mbench.networks import image_sets, variants
+from mbench.pipeline import quantizing
+
+BUILT_IN = variants.parse("mobilenet_v1_0.25_32", dtype="int8")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def test_without_options_the_default_is_taken() -> None:
+    assert quantizing.settings(RunOptions()) == QuantizationSettings()
+    quantizing.check([variants.parse("mobilenet_v1_0.25_32")], RunOptions())
+
+
+def test_options_become_settings(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", image=np.zeros((2, 3, 32, 32)))
+    found = quantizing.settings(
+        RunOptions(
+            calibration=tmp_path / "a.npz", percentile=99.9, keep_float=("fc", "conv*"), weight_bits=7,
+            activation_type="int8",
+        )
+    )  # fmt: skip
+    assert (found.activations, found.largest_weight, found.percentile) == ("int8", 63, 99.9)
+    assert found.keep_float == ("fc", "conv*")
+    assert found.preprocessing is None
+    assert found.calibration_sha256 is not None
+    assert len(image_sets.remembered(found.calibration_sha256, "--calibration")) == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "flag"),
+    [
+        ({"percentile": 99.0}, "--percentile"), ({"keep_float": ("fc",)}, "--keep-float"),
+        ({"weight_bits": 7}, "--weight-bits"), ({"activation_type": "int8"}, "--activations"),
+        ({"evaluate": "a.npz"}, "--evaluate"), ({"calibration": "a.npz"}, "--calibration"),
+        ({"preprocessing": "unit"}, "--preprocessing"),
+    ],
+)  # fmt: skip
+def test_options_that_no_network_has_a_use_for_are_refused(changed: dict[str, object], flag: str) -> None:
+    options = RunOptions(**changed)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=f"{flag} is for networks that mbench quantises; add --dtype int8"):
+        quantizing.check([variants.parse("mobilenet_v1_0.25_32")], options)
+    if flag != "--evaluate":
+        quantizing.check([BUILT_IN], options)
+
+
+def test_drawn_weights_have_no_accuracy() -> None:
+    options = RunOptions(evaluate=Path("a.npz"))
+    with pytest.raises(
+        UsageError, match=r"the weights of mobilenet_v1_0\.25_32_int8 are drawn, so that it has no accuracy"
+    ):
+        quantizing.check([BUILT_IN], options)
+    quantizing.check([variants.of_type(networks.kept(), "int8", QuantizationSettings())], options)
