@@ -77,6 +77,12 @@ def draw(variant: Variant) -> Weights:
         return _of_floats(variant)
 
 
+def compiled_graph(variant: Variant) -> Graph:
+    """Return the graph that is compiled; a quantised one depends on the weights, which are drawn for it."""
+    own = draw(variant).graph if variant.quantization is not None else None
+    return architectures.folded(variant).graph if own is None else own
+
+
 def _of_floats(variant: Variant) -> Weights:
     if not variant.imported:
         return _of_family(variant)
