@@ -26,7 +26,7 @@ from mbench.networks.quantize import QuantizedNetwork, QuantizeOptions
 
 REFERENCE = "the same network of whole numbers, computed by numpy and PyTorch as docs/int8.md defines it"
 CALIBRATION, EVALUATION = "--calibration", "--evaluate"
-COMPARED = 4
+COMPARED = 8
 """Images that a quantised network is compared with the float32 network on; of a user's own, the first of them."""
 _ROWS = 2
 
