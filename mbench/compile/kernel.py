@@ -15,7 +15,7 @@ from tvm.s_tir import Schedule
 
 from mbench.compile import rows, windows
 from mbench.compile.axis_computations import REARRANGED, STEPS
-from mbench.compile.computations import PIXELS
+from mbench.compile.computations import NARROW, PIXELS
 from mbench.compile.expressions import UnknownExpressionError, is_reduction, rebuild
 from mbench.compile.image_computations import ANNOTATION, EPSILON, GROUPS, NORM, TRANSPOSED
 from mbench.compile.kernel_kinds import BatchMatmul, ChannelNorm, Convolution, Epilogue, Matmul, Pooling
@@ -107,9 +107,22 @@ class Kernel:
         if not isinstance(store, tirx.BufferStore) or str(store.buffer.dtype) != dtypes.sums(first):
             return None
         product = store.value.b
-        factors = [windows.uncast(each) for each in (product.a, product.b)] if isinstance(product, prim.Mul) else []
-        loaded = bool(factors) and all(isinstance(factor, tvm.ir.TensorLoad) for factor in factors)
+        factors = [windows.less(each)[0] for each in (product.a, product.b)] if isinstance(product, prim.Mul) else []
+        loaded = bool(factors) and all(isinstance(windows.uncast(each), tvm.ir.TensorLoad) for each in factors)
         return first if loaded and second == "int8" else None
+
+    @cached_property
+    def zero_points(self) -> tuple[int, int]:
+        """What is taken off both factors that the anchor multiplies, of 8-bit values; 0 where nothing is."""
+        product = self.store(self.anchor).value.b if self.dtype in dtypes.EIGHT_BITS else None
+        if not isinstance(product, prim.Mul):
+            return 0, 0
+        return windows.less(product.a)[1], windows.less(product.b)[1]
+
+    @cached_property
+    def narrow_weights(self) -> bool:
+        """Whether the anchor's weights are known to be from -64 to 64."""
+        return self.anchor is not None and NARROW in self._read[self.anchor].annotations
 
     @cached_property
     def outside(self) -> int:

@@ -114,16 +114,13 @@ class ByteImage:
             places, apart = [line + channel * size for channel in channels], 1
 
         def word(x: Any) -> Any:
-            whole: Any = tirx.const(0, "uint32")
-            for place, at in enumerate(places):
-                whole = whole + self.source[at + x * apart].astype("uint32") * tirx.const(1 << 8 * place, "uint32")
-            return tirx.reinterpret("int32", whole)
+            return dots.joined([self.source[at + x * apart] for at in places])
 
         _in_vectors(pixels, lambda x: T.buffer_store(self.array, word(x), [start + x * self.words]))
 
     def _fill(self, start: Any, count: int) -> None:
         """Write so many words of padding."""
-        border = tirx.const(_signed(self.outside * 0x01010101), "int32")
+        border = tirx.const(_signed((self.outside & 0xFF) * 0x01010101), "int32")
         if count:
             _in_vectors(count, lambda at: T.buffer_store(self.array, border, [start + at]))
 
