@@ -32,8 +32,13 @@ VNNI = dataclasses.replace(BW, dots=("vpdpbusd", *PAIRS))
 VBMI = dataclasses.replace(VNNI, byte_tables=True)
 VNNI_256 = dataclasses.replace(AVX2, dots=VNNI.dots)
 MACHINES = {
-    "avx-512 vnni": VNNI, "avx-512 vnni and vbmi": VBMI, "avx-vnni": VNNI_256, "avx-512 bw": BW, "avx2": AVX2, "sse": SSE,
-}  # fmt: skip
+    "avx-512 vnni": VNNI,
+    "avx-512 vnni and vbmi": VBMI,
+    "avx-vnni": VNNI_256,
+    "avx-512 bw": BW,
+    "avx2": AVX2,
+    "sse": SSE,
+}
 """By what they have; code for one with less than this processor runs on it."""
 
 
@@ -99,6 +104,7 @@ class ByteConv:
     bias: bool = True
     residual: bool = False
     to: str = "uint8"
+    result_zero_point: int | None = None
     bounds: tuple[int, int] | None = None
     table: bool = False
     """Whether a table follows."""
@@ -129,7 +135,7 @@ class ByteConv:
         low, high = self.bounds or (int(known.min), int(known.max))
         more: dict[str, Any] = {
             "scale": 1.0,
-            "zero_point": int(known.min) + 60,
+            "zero_point": int(known.min) + 60 if self.result_zero_point is None else self.result_zero_point,
             "to": self.to,
             "low": low,
             "high": high,
@@ -180,12 +186,17 @@ def machines() -> st.SearchStrategy[KernelMachine]:
 @st.composite
 def any_layers(draw: st.DrawFn, *, least_channels: int = 4) -> ByteConv:
     """Draw what layers of all kinds differ in, beside their window."""
+    dtype = draw(st.sampled_from(["uint8", "uint8", "int8"]))
     return ByteConv(
         batch=draw(st.integers(1, 2)),
         channels=max(least_channels, draw(kernels.channels())),
-        zero_point=draw(st.sampled_from([0, 0, 1, 128, 255])),
+        zero_point=draw(st.sampled_from([0, 0, 1, 128, 255] if dtype == "uint8" else [0, -128, -5, 127])),
+        bias=draw(st.sampled_from([True, True, False])),
         residual=draw(st.booleans()),
         to=draw(st.sampled_from(["uint8", "uint8", "int8"])),
         bounds=draw(st.sampled_from([None, None, (3, 99)])),
         table=draw(st.booleans()),
+        dtype=dtype,
+        other_zero_point=draw(st.sampled_from([0, 0, 0, -128, 9])),
+        narrow=draw(st.booleans()),
     )

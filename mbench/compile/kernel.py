@@ -23,6 +23,8 @@ from mbench.compile.phases import TransposedConvolution
 from mbench.compile.rows import RowChain
 from mbench.core import dtypes
 
+_POOLS = ("pool_sum", "pool_max")
+
 
 class Kernel:
     """One PrimFunc with one schedule under construction.
@@ -99,10 +101,10 @@ class Kernel:
     @cached_property
     def _type_of_bytes(self) -> str | None:
         """Type of 8-bit values that are summed in int32, or multiplied by int8 as they are; None for all else."""
-        if self.anchor is None or not any(word in self.anchor for word in ("conv2d", "matmul", PIXELS)):
+        if self.anchor is None or not any(word in self.anchor for word in ("conv2d", "matmul", PIXELS, *_POOLS)):
             return None
         store, (first, second, *_) = self.store(self.anchor), self.parameter_dtypes
-        if self.anchor == PIXELS:
+        if self.anchor in (PIXELS, *_POOLS):
             return first
         if not isinstance(store, tirx.BufferStore) or str(store.buffer.dtype) != dtypes.sums(first):
             return None
@@ -220,7 +222,7 @@ class Kernel:
     @cached_property
     def pooling(self) -> Pooling | None:
         """The anchor as a pool of windows over images (n, y, x, c); None if it is none."""
-        if self.anchor not in ("pool_sum", "pool_max") or self.dtype is None or len(self.extents) != 6:
+        if self.anchor not in _POOLS or self.dtype is None or len(self.extents) != 6:
             return None
         source, target = self.parameter_shapes[0], self.parameter_shapes[-1]
         window = windows.read(self._read, self.anchor, source, rows=1)
@@ -310,7 +312,7 @@ class Kernel:
 
     @cached_property
     def reduced_zero_point(self) -> int:
-        """What is taken off each of the `reduced_pixels`: 0, but for 8-bit values with a zero point."""
+        """What is taken off all that the anchor adds up: 0, but for 8-bit values with a zero point."""
         return windows.less(self.store(self.anchor).value.b)[1]
 
     @cached_property
@@ -324,7 +326,7 @@ class Kernel:
         stores = [self.store(each) for each in (name, *following)]
         try:
             anywhere = [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]]
-            sums = dtypes.sums(self.dtype) if self.dtype in dtypes.EIGHT_BITS else "float32"
+            sums = str(stores[0].buffer.dtype) if self.dtype in dtypes.EIGHT_BITS else "float32"
             self._finish(stores, tirx.Var("total", sums), anywhere, self._of_parameter)
         except UnknownExpressionError:
             return None

@@ -110,9 +110,7 @@ def test_kernels_of_bytes_are_for_machines_with_dot_products(machine: KernelMach
         (BW, ByteConv(dtype="int8"), "vpmaddwd", 0),
     ],
 )
-def test_the_quickest_instruction_that_is_exact(
-    machine: KernelMachine, layer: ByteConv, name: str, shift: int
-) -> None:
+def test_the_quickest_instruction_that_is_exact(machine: KernelMachine, layer: ByteConv, name: str, shift: int) -> None:
     dot = dot_of(machine, layer)
     assert (dot.name, dot.shift) == (name, shift)
 

@@ -52,7 +52,7 @@ class DotProduct(abc.ABC):
 
     @abc.abstractmethod
     def summed(self, total: Any, operand: Any, weights: Any, lanes: int) -> Any:
-        """Return a vector of sums plus the dot products of an operand and weights, as `operand` and `read` give them."""
+        """Return a vector of sums plus the dot products of what `operand` and `read` give."""
 
     def operand(self, values: Any, lanes: int) -> Any:
         """Return what is multiplied of a vector of 8-bit values, words side by side; used for several vectors."""
@@ -107,10 +107,12 @@ class WeightPanels:
     """Of a panel, for each channel."""
     zero_points: tuple[int, int]
     """Of the values as they are multiplied, and of the weights."""
+    groups: int = 1
+    """Of channels; a panel has channels of one group."""
 
     @classmethod
     def of(
-        cls, kernel: Kernel, dot: DotProduct, *, channels: int, lanes: int, vectors: int, words: int
+        cls, kernel: Kernel, dot: DotProduct, *, channels: int, lanes: int, vectors: int, words: int, groups: int = 1
     ) -> WeightPanels:
         """Return those of a kernel whose panels have so many registers, and so many words for each channel.
 
@@ -118,10 +120,10 @@ class WeightPanels:
             ValueError: there are fewer channels than a panel has.
         """
         zero, of_weights = kernel.zero_points
-        if not lanes or vectors * lanes > channels:
-            raise ValueError(f"a panel of {vectors} x {lanes} channels is wider than {channels}")
+        if not lanes or vectors * lanes > channels // groups:
+            raise ValueError(f"a panel of {vectors} x {lanes} channels is wider than {channels // groups}")
         return cls(
-            dot=dot, channels=channels, lanes=lanes, vectors=vectors, words=words,
+            dot=dot, channels=channels, lanes=lanes, vectors=vectors, words=words, groups=groups,
             zero_points=(zero + dot.shift, of_weights),
         )  # fmt: skip
 
@@ -133,7 +135,8 @@ class WeightPanels:
     @property
     def starts(self) -> list[int]:
         """The first channel of each panel."""
-        return tiling.panel_starts(self.channels, self.width)
+        own = self.channels // self.groups
+        return [group * own + start for group in range(self.groups) for start in tiling.panel_starts(own, self.width)]
 
     @property
     def register_bytes(self) -> int:
@@ -155,6 +158,14 @@ class WeightPanels:
         """Bytes of all, with what sums begin with."""
         begun = _SUM_BYTES * self.width if self.zero_points[0] else 0
         return len(self.starts) * (self.panel_bytes + begun)
+
+    def start(self, panel: Any) -> tuple[Any, Any]:
+        """Return the group of a panel, and its first channel."""
+        if self.groups == 1:
+            return 0, emit.named(emit.panel_start(panel, self.width, self.channels))
+        own = self.channels // self.groups
+        group, place = emit.divided(panel, -(-own // self.width))
+        return group, emit.named(group * own + emit.panel_start(place, self.width, own))
 
     def read(self, array: Any, line: Any) -> list[Any]:
         """Load the weights of a word, which begin at byte `line`, register by register."""

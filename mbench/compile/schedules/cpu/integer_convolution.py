@@ -1,8 +1,8 @@
-"""Convolutions of 8-bit values on processors with dot products of bytes: any kernel and stride, without groups.
+"""Convolutions of 8-bit values on processors with dot products of bytes: any kernel, stride and groups of channels.
 
-Four channels of a pixel are a word. Where the image is padded, lies channels first, or its channels fill no words, it
-is first laid out anew, with its padding: a pass that is small beside the sums. A tile is `rows` pixels of a line x
-`vectors` registers of channels.
+Four channels of a pixel, of one group, are a word. Where the image is padded, lies channels first, or the channels of a
+group fill no words, it is first laid out anew, with its padding: a pass that is small beside the sums. A tile is `rows`
+pixels of a line x `vectors` registers of channels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNROLL = 4
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
-    if conv is not None and dot is not None and conv.groups == 1:
+    if conv is not None and dot is not None:
         for _, parameters in _ranked(conv, dot, machine):
             yield parameters
 
@@ -38,12 +38,13 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 def _ranked(conv: Convolution, dot: DotProduct, machine: KernelMachine) -> list[tuple[float, Parameters]]:
     """Return (cycles of the busiest core, parameters), quickest first."""
     found: list[tuple[float, Parameters]] = []
-    lanes, lines = dot.lanes_of(conv.channels), [1] * (conv.batch * conv.height)
-    steps = conv.kernel_height * conv.kernel_width * dots.words(conv.input_channels)
+    own = conv.group_channels
+    lanes, lines = dot.lanes_of(own), [1] * (conv.batch * conv.height)
+    steps = conv.kernel_height * conv.kernel_width * dots.words(conv.group_inputs)
     for rows, vectors in dot.tiles() if lanes else ():
-        if vectors * lanes > conv.channels or rows > conv.width:
+        if vectors * lanes > own or rows > conv.width:
             continue
-        panels = -(-conv.channels // (vectors * lanes))
+        panels = conv.groups * -(-own // (vectors * lanes))
         tiles = sum(dot.tile_cycles(size, vectors, steps) for size in tiling.even_parts(conv.width, rows))
         cycles, moved = len(lines) * panels * tiles, conv.moved_bytes / 4
         for grid in itertools.islice(tiling.grids(lines, panels, cycles, moved, machine), _GRIDS):
@@ -55,12 +56,14 @@ def _ranked(conv: Convolution, dot: DotProduct, machine: KernelMachine) -> list[
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
     conv, epilogue, dot = kernel.convolution, kernel.epilogue_of_sum, byte_dots.of(kernel, machine)
-    if conv is None or epilogue is None or dot is None or conv.groups > 1:
+    if conv is None or epilogue is None or dot is None:
         return None
     rows, vectors, *grid = positive(parameters, "rows", "vectors", "line_parts", "panel_parts")
-    words = conv.kernel_height * conv.kernel_width * dots.words(conv.input_channels)
-    lanes = dot.lanes_of(conv.channels)
-    panels = WeightPanels.of(kernel, dot, channels=conv.channels, lanes=lanes, vectors=vectors, words=words)
+    words = conv.kernel_height * conv.kernel_width * dots.words(conv.group_inputs)
+    lanes = dot.lanes_of(conv.group_channels)
+    panels = WeightPanels.of(
+        kernel, dot, channels=conv.channels, lanes=lanes, vectors=vectors, words=words, groups=conv.groups
+    )  # fmt: skip
     if rows > conv.width:
         raise ValueError(f"a tile of {rows} outputs is larger than a line of {conv.width}")
     writer = emit.Writer(kernel, packed_elements=panels.elements)
@@ -100,22 +103,24 @@ class _ByteLayer:
 
     def _tile(self, rows: int, place: tuple[Any, Any, Any], panel: Any) -> None:
         conv, lanes, (batch, y, x) = self._conv, self._panels.lanes, place
-        channel = emit.named(emit.panel_start(panel, self._panels.width, conv.channels))
+        group, channel = self._panels.start(panel)
 
         def indices(r: int, v: int, lane: Any) -> list[Any]:
             return [batch, y, x + r, channel + (v * lanes + lane)]
 
         sums = self._output.begun(rows, self._panels.vectors, lanes, indices)
         self._panels.begin(sums, self._weights, panel)
-        self._add_window(sums, emit.named(self._image.pixel(batch, y, x) * self._image.words), panel)
+        own = self._image.words // conv.groups
+        self._add_window(sums, emit.named(self._image.pixel(batch, y, x) * self._image.words + group * own), panel)
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
         for r in range(rows):
             self._output.finish(sums, r, indices, target + r * conv.channels)
 
     def _add_window(self, sums: emit.Accumulators, corner: Any, panel: Any) -> None:
         """Add all taps of the window whose first word is at `corner`."""
-        conv, words = self._conv, self._image.words
-        down, across = conv.dilation[0] * self._image.width * words, conv.dilation[1] * words
+        conv, pixel = self._conv, self._image.words
+        words = pixel // conv.groups
+        down, across = conv.dilation[0] * self._image.width * pixel, conv.dilation[1] * pixel
         size, taps = self._panels.line_bytes, emit.named(panel * self._panels.panel_bytes)
         if conv.kernel_height * conv.kernel_width * words <= _WRITTEN_OUT:
             for ky, kx, number in itertools.product(range(conv.kernel_height), range(conv.kernel_width), range(words)):

@@ -58,7 +58,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 def _takes(conv: Convolution) -> bool:
     """Return whether this is the rule for a convolution."""
     alone = conv.depthwise and conv.group_channels == 1 and conv.channels_last
-    return alone and conv.dilation == (1, 1) and conv.kernel_width <= _MOST_TAPS
+    return alone and conv.kernel_width <= _MOST_TAPS
 
 
 def _fits(lines: int, rows: int, dot: DotProduct) -> bool:
@@ -72,10 +72,16 @@ def _lanes(channels: int, dot: DotProduct) -> int:
     return min(able, key=lambda lanes: -(-channels // (_VECTORS * lanes)) * (lanes + _PANEL_COST), default=0)
 
 
+def _lines_read(conv: Convolution, lines: int) -> list[int]:
+    """Return which lines of input a tile of so many lines reads, from the first on."""
+    down, apart = conv.strides[0], conv.dilation[0]
+    return sorted({line * down + ky * apart for line in range(lines) for ky in range(conv.kernel_height)})
+
+
 def _output_cycles(conv: Convolution, dot: DotProduct, lines: int, rows: int) -> float:
     """Model of an output of a tile: its dot products, its share of interleaved pixels, and to finish it."""
     places = [_ByteTaps.of(conv, row) for row in range(rows)]
-    read = (lines - 1) * conv.strides[0] + conv.kernel_height
+    read = len(_lines_read(conv, lines))
     quads = len({quad for place in places for quad in place.quads})
     dot_products = _VECTORS * conv.kernel_height * sum(len(place.quads) for place in places) * lines
     return (dot_products * dot.cycles + read * quads * _SHUFFLES) / (lines * rows) + _OUTPUT_CYCLES
@@ -91,9 +97,14 @@ class _ByteTaps:
     @classmethod
     def of(cls, conv: Convolution, row: int) -> _ByteTaps:
         first = row * conv.strides[1]
-        shift = first % 2 if conv.strides[1] == 1 else 0
-        count = dots.words(conv.kernel_width + shift)
-        return cls(shift=shift, quads=tuple(first - shift + dots.WORD * number for number in range(count)))
+        shift = first % 2 if _shares(conv) else 0
+        count, apart = dots.words(conv.kernel_width + shift), dots.WORD * conv.dilation[1]
+        return cls(shift=shift, quads=tuple(first - shift + apart * number for number in range(count)))
+
+
+def _shares(conv: Convolution) -> bool:
+    """Return whether two outputs side by side read the same four pixels."""
+    return conv.strides[1] == conv.dilation[1] == 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,7 +151,7 @@ class _PackedTaps:
 
     @classmethod
     def of(cls, conv: Convolution) -> _PackedTaps:
-        shifts = 2 if conv.strides[1] == 1 else 1
+        shifts = 2 if _shares(conv) else 1
         return cls(lines=conv.kernel_height, shifts=shifts, quads=dots.words(conv.kernel_width + shifts - 1))
 
     @property
@@ -194,7 +205,7 @@ class _ByteDepthwise:
         conv, found, start = self._conv, list[_TileRun](), 0
         for size in tiling.even_parts(conv.width, rows):
             first = start * conv.strides[1] - conv.padding[1]
-            read = (size - 1) * conv.strides[1] + conv.kernel_width
+            read = (size - 1) * conv.strides[1] + (conv.kernel_width - 1) * conv.dilation[1] + 1
             inside = tuple(0 <= first + pixel < conv.input_width for pixel in range(read))
             if found and (found[-1].size, found[-1].inside) == (size, inside):
                 found[-1] = dataclasses.replace(found[-1], count=found[-1].count + 1)
@@ -205,8 +216,7 @@ class _ByteDepthwise:
 
     def _tile(self, run: _TileRun, lines: int, place: tuple[Any, Any, Any], panel: Any) -> None:
         conv, (batch, y, x) = self._conv, place
-        lanes = self._panels.lanes
-        channel = emit.named(emit.panel_start(panel, self._panels.width, conv.channels))
+        lanes, (_, channel) = self._panels.lanes, self._panels.start(panel)
 
         def indices(row: int, v: int, lane: Any) -> list[Any]:
             down, across = divmod(row, run.size)
@@ -216,7 +226,7 @@ class _ByteDepthwise:
         self._panels.begin(sums, self._arrays[1], panel)
         weights = emit.named(panel * self._panels.panel_bytes)
         top, left = conv.padding[:2]
-        for below in range((lines - 1) * conv.strides[0] + conv.kernel_height):
+        for below in _lines_read(conv, lines):
             line = y * conv.strides[0] + (below - top)
             pixel = (batch * conv.input_height + line) * conv.input_width + x * conv.strides[1] - left
             last = (conv.height - lines) * conv.strides[0] + below - top
@@ -252,14 +262,15 @@ class _ByteDepthwise:
         pixels: dict[int, Any] = {}
         for row in range(sums.rows):
             down, across = divmod(row, run.size)
-            ky, place = below - down * conv.strides[0], _ByteTaps.of(conv, across)
-            if not 0 <= ky < conv.kernel_height:
+            (ky, between), place = divmod(below - down * conv.strides[0], conv.dilation[0]), _ByteTaps.of(conv, across)
+            if between or not 0 <= ky < conv.kernel_height:
                 continue
             for number, quad in enumerate(place.quads):
                 if quad not in interleaved:
-                    for pixel in range(quad, quad + dots.WORD):
+                    read = [quad + number * conv.dilation[1] for number in range(dots.WORD)]
+                    for pixel in read:
                         pixels.setdefault(pixel, self._pixel(run, source, pixel))
-                    four = [pixels[pixel] for pixel in range(quad, quad + dots.WORD)]
+                    four = [pixels[pixel] for pixel in read]
                     interleaved[quad] = [dot.operand(each, lanes) for each in _interleaved(four, self._panels.width)]
                 line = weights + self._taps.word(ky, place.shift, number) * self._panels.line_bytes
                 for v, taps in enumerate(self._panels.read(self._arrays[1], line)):

@@ -48,9 +48,7 @@ def _ranked(matmul: Matmul, dot: DotProduct, machine: KernelMachine) -> list[tup
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _cycles(
-    matmul: Matmul, dot: DotProduct, cut: tiling.Cut, panel: tuple[int, int], machine: KernelMachine
-) -> float:
+def _cycles(matmul: Matmul, dot: DotProduct, cut: tiling.Cut, panel: tuple[int, int], machine: KernelMachine) -> float:
     """Model of the whole product on one core; `panel`: its vectors, and the lanes of each."""
     steps, (vectors, lanes) = dots.words(matmul.reduction), panel
     panels = -(-matmul.columns // (vectors * lanes))
@@ -102,7 +100,7 @@ class _ByteTile:
         """Write the tile of `rows` rows from `row` on, and of panel `panel`."""
         matmul, panels, lanes = self._matmul, self._panels, self._panels.lanes
         whole = matmul.reduction // dots.WORD
-        row, column = emit.named(row), emit.named(emit.panel_start(panel, panels.width, matmul.columns))
+        row, (_, column) = emit.named(row), panels.start(panel)
 
         def indices(r: int, v: int, lane: Any) -> list[Any]:
             return emit.indices(self._shape, row + r, column + (v * lanes + lane))
