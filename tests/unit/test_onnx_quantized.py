@@ -165,6 +165,30 @@ def test_convolutions_are_those_of_the_file(tmp_path: Path, changed: dict[str, A
     assert differing(found, image(found)) < 1e-6
 
 
+def test_a_million_sums_are_rounded_as_onnx_runtime_rounds_them(tmp_path: Path) -> None:
+    """Multipliers differ in their last bit where scales are multiplied and divided in another order."""
+    generator = np.random.default_rng(5)
+    steps, image_side = generator.uniform(0.002, 0.02, 4096).astype(np.float32), 16
+    constants = {
+        "s": np.float32(0.0131), "z": np.uint8(3), "w8": whole(4096, 1, 1, 1), "ws": steps,
+        "wz": np.zeros(4096, np.int8), "b32": whole(4096, low=-20_000, high=20_000, dtype="int32"),
+        "bs": np.float32(0.0131) * steps, "ys": np.float32(0.0277), "yz": np.uint8(100),
+    }  # fmt: skip
+    nodes = [
+        node("DequantizeLinear", "x s z", "real"), node("DequantizeLinear", "w8 ws wz", "w", axis=0),
+        node("DequantizeLinear", "b32 bs", "b", axis=0), node("Conv", "real w b", "c"),
+        node("QuantizeLinear", "c ys yz"),
+    ]  # fmt: skip
+    types = {"x": onnx.TensorProto.UINT8, "y": onnx.TensorProto.UINT8}
+    inputs = {"x": (1, 1, image_side, image_side)}
+    found = imported(tmp_path, model(nodes, inputs=inputs, constants=arrays(constants), types=types))
+    given = {"x": np.arange(256, dtype=np.uint8).reshape(1, 1, image_side, image_side)}
+    [expected], [got] = found.run(given), computed(found.graph, found.parameters, given)
+    assert expected.size == 2**20
+    assert np.ptp(expected) == 255
+    assert np.array_equal(expected, got)
+
+
 def test_a_fully_connected_layer_in_both_forms(tmp_path: Path) -> None:
     """Weights of a MatMul have their channels along the last axis, those of a Gemm may have them along the first."""
     constants = {
