@@ -27,7 +27,7 @@ _KINDS = {"avx2": "AVX2", "avx2_vnni": "AVX2", "avx512": "AVX512"}
 """What MKL calls it."""
 
 _MOST_LOSS = 0.5
-"""Tolerated of peers where there is no network in float32: what computes something else shows 1 and more."""
+"""The most that is tolerated of peers: what computes something else shows 1 and more."""
 
 Outputs = tuple[np.ndarray, ...]
 """Of a network, in its order."""
@@ -95,7 +95,7 @@ class Case:
             both = self.expected().tolerance(max(least, known.network_tolerance))
             return both, both
         own = known.network_tolerance if math.isnan(tolerated) else tolerated
-        return own, _MOST_LOSS if math.isnan(loss) else max(2 * loss, known.network_tolerance)
+        return own, _MOST_LOSS if math.isnan(loss) else min(_MOST_LOSS, max(2 * loss, known.network_tolerance))
 
     def expected(self) -> Expected:
         """Return what the outputs have to be."""

@@ -4,6 +4,9 @@ Written as XNNPACK takes it best. Images lie channels last and are mirrored, top
 PyTorch pads of a stride of 2, before the image, is then behind it, which is LiteRT's padding SAME, and needs no
 operator of its own. `as_given` turns an input over. uint8 becomes int8, 128 less; a uint8 network's bytes are the same.
 
+XNNPACK has no hard swish of 8 bits: it is a sum, relu6(x + 3), and a product. The sixth of that is left out, so that
+its tensor stands for 6 times as much; weights of the convolution that reads it, or what is made of it, are a sixth.
+
 Other than in the network, a hard sigmoid becomes a part of the convolution before it, and the last layer is rounded:
 LiteRT has no sums that become floats.
 """
@@ -11,6 +14,7 @@ LiteRT has no sums that become floats.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,8 +32,11 @@ _IMAGE_RANK = 4
 _MIDDLE = 128
 """What uint8 has more than int8 at the same place."""
 _SPATIAL = (1, 2)
-_RISE, _SHARE = 3.0, 1 / 6
+_RISE, _SIX, _SHARE = 3.0, 6.0, 1 / 6
 """A hard sigmoid is relu6(x + 3) / 6."""
+_MOST = 127
+Pad = tuple[int, int]
+"""What stands before an image and what behind it."""
 _FUSES = ("conv2d", "linear", "add", "multiply")
 
 
@@ -78,6 +85,8 @@ class _Int8Writer:
         """Nodes that are part of an operator that is written."""
         self._ranges = ranges
         self._places: dict[str, int] = {}
+        self._factors: dict[str, float] = {}
+        """Values of 8 bits whose tensors stand for so many times as much."""
         self._inputs = [self._float(name) for name in self.graph.inputs]
         self._outputs: dict[str, int] = {}
 
@@ -97,6 +106,8 @@ class _Int8Writer:
         """Return the tensor of an output, which becomes floats here."""
         if len(self.graph.shape(name)) == _IMAGE_RANK:
             raise TfliteError(f"output {name!r} is an image, which lies mirrored here")
+        if name not in self._outputs and self.factor(name) != 1:
+            raise TfliteError(f"output {name!r} is a hard swish, which has another scale here")
         whole = self._outputs[name] if name in self._outputs else self.read(name)
         made = self.file.tensor(f"{name}/float", self._shape(name))
         self.file.operator(CODES.DEQUANTIZE, [whole], made, schema.DequantizeOptionsT())
@@ -122,20 +133,29 @@ class _Int8Writer:
         self.known(name)
         return self._places[self.graph.by_name[name].inputs[0]]
 
-    def rounded(self, node: Node) -> int:
-        """Return the tensor of a `quantize`."""
+    def factor(self, name: str) -> float:
+        """Return how many times as much the tensor of an operand stands for."""
+        return self._factors.get(self.graph.by_name[name].inputs[0], 1.0)
+
+    def rounded(self, node: Node, factor: float = 1.0) -> int:
+        """Return the tensor of a `quantize`, which stands for so many times as much."""
         known = quantization.of_attributes(node.attributes, node.dtype)
-        self._places[node.name] = self.file.tensor(node.name, self._shape(node.name), _grid(known))
+        self._places[node.name] = self.file.tensor(node.name, self._shape(node.name), _grid(known, factor))
+        self._factors[node.name] = factor
         self.done.add(node.name)
         return self._places[node.name]
+
+    def part(self, node: Node, name: str, grid: Grid) -> int:
+        """Return a new tensor for what a node computes on its way, of the shape of what it gives."""
+        return self.file.tensor(f"{node.name}/{name}", self._shape(node.name), grid)
 
     def source(self, node: Node) -> int:
         """Return the tensor that a `quantize` rounds: of floats, or of 8 bits."""
         name = node.inputs[0]
         return self._places[name] if name in self.graph.inputs else self.read(name)
 
-    def end(self, node: Node) -> _End:
-        """Return where a node's result is rounded.
+    def end(self, node: Node, factor: float = 1.0) -> _End:
+        """Return where a node's result is rounded, which may stand for so many times as much.
 
         Raises:
             TfliteError: it is read as floats.
@@ -148,7 +168,7 @@ class _Int8Writer:
         if user is not None and user.op == "quantize":
             gate = self._gate(user) if node.op in ("conv2d", "linear") else None
             if gate is None:
-                return _End(place=self.rounded(user), activation=fused)
+                return _End(place=self.rounded(user, factor), activation=fused)
             return _End(place=self.rounded(gate), gates=True)
         if node.name not in self.graph.outputs or self.graph.users[node.name]:
             raise TfliteError(f"value {node.name!r} is read as floats; LiteRT's operators here make int8")
@@ -182,9 +202,9 @@ class _Int8Writer:
         return nodes[-1]
 
 
-def _grid(known: Quantization) -> Grid:
+def _grid(known: Quantization, factor: float = 1.0) -> Grid:
     shift = _MIDDLE if known.dtype == "uint8" else 0
-    return Grid(scales=[known.scale], zero_point=known.zero_point - shift)
+    return Grid(scales=[known.scale * factor], zero_point=known.zero_point - shift)
 
 
 # ------------------------------------------------------------------------------------------------------------ roundings
@@ -195,29 +215,42 @@ def _quantize(writer: _Int8Writer, node: Node) -> None:
 
 
 # -------------------------------------------------------------------------------- convolutions, fully connected, pools
-def _same(writer: _Int8Writer, node: Node, kernel: Sequence[int], dilation: Sequence[int] = (1, 1)) -> bool:
-    """Return whether the padding of a mirrored node is what LiteRT calls SAME; what is behind it may be left unread."""
+def _padding(writer: _Int8Writer, node: Node, kernel: Sequence[int], dilation: Sequence[int] = (1, 1)) -> list[Pad]:
+    """Return what stands before and behind an image, down and right, as it lies mirrored.
+
+    Raises:
+        TfliteError: lines are left unread, which would be others when it is mirrored.
+    """
     known, sides = node.attributes, writer.graph.shape(node.inputs[0])[2:]
+    found = []
     given = zip(sides, node.shape[2:], kernel, known["strides"], dilation, known["padding"][:2], strict=True)
     for side, out, taps, stride, apart, before in given:
-        width = (out - 1) * stride + (taps - 1) * apart + 1 - side
-        if out != -(-side // stride) or max(width, 0) - max(width, 0) // 2 != before:
-            return False
-    return True
+        behind = (out - 1) * stride + (taps - 1) * apart + 1 - before - side
+        if behind < 0:
+            raise TfliteError(f"node {node.name!r} leaves {-behind} lines of its image unread")
+        found.append((behind, before))
+    return found
 
 
-def _image(writer: _Int8Writer, node: Node, kernel: Sequence[int], dilation: Sequence[int] = (1, 1)) -> tuple[int, int]:
+def _is_same(writer: _Int8Writer, node: Node, padding: list[Pad]) -> bool:
+    """Return whether LiteRT pads so of its own: half of the width before, rounded down, and the rest behind."""
+    sides = zip(writer.graph.shape(node.inputs[0])[2:], node.shape[2:], node.attributes["strides"], strict=True)
+    halves = all(before == (before + behind) // 2 for before, behind in padding)
+    return halves and all(out == -(-side // stride) for side, out, stride in sides)
+
+
+def _image(writer: _Int8Writer, node: Node, kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, int]:
     """Return the image that a node reads and its padding in LiteRT; what is not SAME is padded before."""
-    image, padding = writer.read(node.inputs[0]), node.attributes["padding"]
-    if not any(padding):
+    image, padding = writer.read(node.inputs[0]), _padding(writer, node, kernel, dilation)
+    if not any(before or behind for before, behind in padding):
         return image, schema.Padding.VALID
-    if _same(writer, node, kernel, dilation):
+    if _is_same(writer, node, padding):
         return image, schema.Padding.SAME
-    bottom, right, top, left = padding  # mirrored
-    batch, height, width, channels = layout.lying(writer.graph.shape(node.inputs[0]), last=True)
-    shape = (batch, height + top + bottom, width + left + right, channels)
-    place = writer.file.tensor(f"{node.name}/padded", shape, _grid(writer.known(node.inputs[0])))
-    widths = writer.file.whole(f"{node.name}/widths", [(0, 0), (top, bottom), (left, right), (0, 0)])
+    batch, *sides, channels = layout.lying(writer.graph.shape(node.inputs[0]), last=True)
+    padded = [side + sum(widths) for side, widths in zip(sides, padding, strict=True)]
+    grid = _grid(writer.known(node.inputs[0]), writer.factor(node.inputs[0]))
+    place = writer.file.tensor(f"{node.name}/padded", (batch, *padded, channels), grid)
+    widths = writer.file.whole(f"{node.name}/widths", [(0, 0), *padding, (0, 0)])
     writer.file.operator(CODES.PAD, [image, widths], place, schema.PadOptionsT())
     return place, schema.Padding.VALID
 
@@ -246,6 +279,7 @@ def _weights(writer: _Int8Writer, node: Node, axes: Sequence[int], axis: int, *,
     numbers = writer.parameters[bias[0]] if bias else np.zeros(len(weight), np.float32)
     numbers = (numbers + _RISE) * _SHARE if gates else numbers
     unit = scales * writer.known(node.inputs[0]).scale
+    scales = scales / writer.factor(node.inputs[0])
     sums = quantization.whole_bias(numbers, unit).astype(np.int32)
     return (
         writer.file.on_grid(f"{node.name}/weight", whole.transpose(axes), Grid(scales=scales.tolist(), axis=axis)),
@@ -287,8 +321,9 @@ def _linear(writer: _Int8Writer, node: Node) -> None:
 
 def _pool(writer: _Int8Writer, node: Node) -> None:
     known, average = node.attributes, node.op == "avg_pool2d"
-    is_same = any(known["padding"])
-    if is_same and (average or not _same(writer, node, known["kernel"])):
+    padding = _padding(writer, node, known["kernel"])
+    is_same = any(map(any, padding))
+    if is_same and (average or not _is_same(writer, node, padding)):
         raise TfliteError(f"node {node.name!r} pools with padding {tuple(known['padding'])}; LiteRT has SAME or none")
     options = schema.Pool2DOptionsT(
         padding=schema.Padding.SAME if is_same else schema.Padding.VALID,
@@ -298,26 +333,46 @@ def _pool(writer: _Int8Writer, node: Node) -> None:
         filterWidth=known["kernel"][1],
     )
     code = CODES.AVERAGE_POOL_2D if average else CODES.MAX_POOL_2D
-    writer.file.operator(code, [writer.read(node.inputs[0])], writer.end(node).place, options)
+    end = writer.end(node, writer.factor(node.inputs[0]))
+    writer.file.operator(code, [writer.read(node.inputs[0])], end.place, options)
 
 
 def _global_avg_pool(writer: _Int8Writer, node: Node) -> None:
     inputs = [writer.read(node.inputs[0]), writer.file.whole(f"{node.name}/axes", _SPATIAL)]
-    writer.file.operator(CODES.MEAN, inputs, writer.end(node).place, schema.ReducerOptionsT(keepDims=True))
+    end = writer.end(node, writer.factor(node.inputs[0]))
+    writer.file.operator(CODES.MEAN, inputs, end.place, schema.ReducerOptionsT(keepDims=True))
 
 
 # --------------------------------------------------------------------------------------------------- element by element
-def _binary(code: int, options: Callable[..., Any]) -> Callable[[_Int8Writer, Node], None]:
-    def write(writer: _Int8Writer, node: Node) -> None:
-        inputs, end = [writer.read(name) for name in node.inputs], writer.end(node)
-        writer.file.operator(code, inputs, end.place, options(fusedActivationFunction=end.activation))
+def _add(writer: _Int8Writer, node: Node) -> None:
+    if {writer.factor(name) for name in node.inputs} != {1.0}:
+        raise TfliteError(f"node {node.name!r} adds a hard swish, which has another scale here")
+    inputs, end = [writer.read(name) for name in node.inputs], writer.end(node)
+    writer.file.operator(CODES.ADD, inputs, end.place, schema.AddOptionsT(fusedActivationFunction=end.activation))
 
-    return write
+
+def _multiply(writer: _Int8Writer, node: Node) -> None:
+    inputs = [writer.read(name) for name in node.inputs]
+    end = writer.end(node, math.prod(map(writer.factor, node.inputs)))
+    writer.file.operator(CODES.MUL, inputs, end.place, schema.MulOptionsT(fusedActivationFunction=end.activation))
 
 
-def _unary(code: int, options: Callable[[], Any] = lambda: None) -> Callable[[_Int8Writer, Node], None]:
+def _hard_swish(writer: _Int8Writer, node: Node) -> None:
+    """Write x relu6(x + 3), 6 times a hard swish."""
+    if writer.factor(node.inputs[0]) != 1:
+        raise TfliteError(f"node {node.name!r} reads a hard swish, which has another scale here")
+    x = writer.read(node.inputs[0])
+    grid = Grid(scales=[_RISE / _MOST])
+    three = writer.file.on_grid(f"{node.name}/three", np.full((1,) * len(node.shape), _MOST, np.int8), grid)
+    risen = writer.part(node, "risen", Grid(scales=[_SIX / (2 * _MIDDLE - 1)], zero_point=-_MIDDLE))
+    options = schema.AddOptionsT(fusedActivationFunction=FUSED.RELU6)
+    writer.file.operator(CODES.ADD, [x, three], risen, options)
+    writer.file.operator(CODES.MUL, [x, risen], writer.end(node, _SIX).place, schema.MulOptionsT())
+
+
+def _unary(code: int) -> Callable[[_Int8Writer, Node], None]:
     return lambda writer, node: writer.file.operator(
-        code, [writer.read(node.inputs[0])], writer.end(node).place, options()
+        code, [writer.read(node.inputs[0])], writer.end(node, writer.factor(node.inputs[0])).place
     )
 
 
@@ -328,7 +383,8 @@ def _reshape(writer: _Int8Writer, node: Node) -> None:
         raise TfliteError(f"node {node.name!r} reshapes an image, which lies channels last here")
     inputs = [writer.read(node.inputs[0]), writer.file.whole(f"{node.name}/shape", node.shape)]
     options = schema.ReshapeOptionsT(newShape=list(node.shape))
-    writer.file.operator(CODES.RESHAPE, inputs, writer.end(node).place, options)
+    end = writer.end(node, writer.factor(node.inputs[0]))
+    writer.file.operator(CODES.RESHAPE, inputs, end.place, options)
 
 
 _FORMS: dict[str, Callable[[_Int8Writer, Node], None]] = {
@@ -338,10 +394,9 @@ _FORMS: dict[str, Callable[[_Int8Writer, Node], None]] = {
     "max_pool2d": _pool,
     "avg_pool2d": _pool,
     "global_avg_pool": _global_avg_pool,
-    "add": _binary(CODES.ADD, schema.AddOptionsT),
-    "multiply": _binary(CODES.MUL, schema.MulOptionsT),
+    "add": _add,
+    "multiply": _multiply,
     "reshape": _reshape,
-    "hard_swish": _unary(CODES.HARD_SWISH, schema.HardSwishOptionsT),
+    "hard_swish": _hard_swish,
     "relu": _unary(CODES.RELU),
-    "relu6": _unary(CODES.RELU6),
 }

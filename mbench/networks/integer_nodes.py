@@ -160,6 +160,8 @@ class Summed(_Bounded):
     parts: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(1, np.float32))
     """How many numbers a mean divides the sums by, float32, which broadcasts to them."""
     residual: Held | None = None
+    shifted: bool = False
+    """Whether the zero point of the result is added before the rounding, as ONNX Runtime does for some operations."""
 
     @property
     def is_plain(self) -> bool:
@@ -175,6 +177,8 @@ class Summed(_Bounded):
         name = self.last or f"{self.node.name}.requantize"
         numbers = quantization.multiplier(self.unit, known.scale, self.parts)
         read, attributes = [self.sums, writer.parameter(f"{self.node.name}.multiplier", numbers)], self.result(known)
+        if self.shifted and self.residual is None:
+            attributes["shifted"] = True
         if self.residual is not None:
             read.append(self.residual.name)
             attributes["residual_multiplier"] = _ratio(self.residual, known)
@@ -231,7 +235,7 @@ def multiplied(writer: IntegerWriter, node: Node, x: Held, y: Held) -> Summed:
     attributes = {"zero_point": x.known.zero_point, "other_zero_point": y.known.zero_point}
     sums = writer.add(dataclasses.replace(node, op=op, inputs=(x.name, y.name), attributes=attributes))
     unit = quantization.sum_scale(x.known.scale, y.known.scale).reshape((1,) * len(node.shape))
-    return Summed(node=node, sums=sums, unit=unit)
+    return Summed(node=node, sums=sums, unit=unit, shifted=node.op == "multiply")
 
 
 def pooled(writer: IntegerWriter, node: Node, x: Held) -> Summed:
@@ -242,7 +246,7 @@ def pooled(writer: IntegerWriter, node: Node, x: Held) -> Summed:
         sums = writer.add(dataclasses.replace(node, op="global_sum_pool", inputs=(x.name,), attributes=attributes))
         return Summed(node=node, sums=sums, unit=unit, parts=np.full((1, 1, 1, 1), math.prod(image[2:]), np.float32))
     sums = writer.add(dataclasses.replace(node, op="sum_pool2d", inputs=(x.name,), attributes=attributes))
-    return Summed(node=node, sums=sums, unit=unit, parts=_parts(node, image))
+    return Summed(node=node, sums=sums, unit=unit, parts=_parts(node, image), shifted=True)
 
 
 def _parts(node: Node, image: tuple[int, ...]) -> np.ndarray:

@@ -28,7 +28,7 @@ kept_int8 = script("kept_int8")
 peer_rows = script("peer_rows")
 peers = script("peers")
 runtimes = script("runtimes")
-INT8 = "mobilenet_v2_0.35_32_int8"
+INT8 = "mobilenet_v1_0.25_64_int8"
 TITLES = {name: runtime.title for name, runtime in runtimes.available(gpu=False, dtype="int8").items()}
 
 
@@ -46,7 +46,7 @@ def test_networks_are_of_int8_and_so_are_the_runtimes(monkeypatch: pytest.Monkey
     arguments = asked(monkeypatch, "mobilenet_v1_0.25_32", "--dtype", "int8")
     [variant] = peers._networks(arguments)
     assert (variant.name, variant.dtype) == ("mobilenet_v1_0.25_32_int8", "int8")
-    assert arguments.runtimes == ["mbench", "onnxruntime", "onnxruntime-s8", "openvino", "litert"]
+    assert arguments.runtimes == ["mbench", "onnxruntime", "onnxruntime-s8", "openvino", "openvino-sums", "litert"]
     assert list(runtimes.of(case(variant, Path()))) == arguments.runtimes
 
 
@@ -105,8 +105,9 @@ def test_a_peer_is_as_near_as_roundings_allow_again_and_again(exported: Any, nam
         outputs = read(run())
     own, tolerance = exported.tolerances(1e-3)
     assert own == 0.0
-    assert standings.error(outputs, exported.expected()) <= tolerance < 1
-    assert script("standings").differing(outputs, exported.expected()) > 0  # residuals are rounded before
+    assert standings.error(outputs, exported.expected()) <= tolerance < 0.5
+    same = standings.differing(outputs, exported.expected()) == 0
+    assert same is (name == "onnxruntime")  # the others have other types, or round the last layer
 
 
 def test_the_files_differ_in_their_types_of_activations(exported: Any) -> None:
