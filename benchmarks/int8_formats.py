@@ -19,9 +19,9 @@ from mbench.core.quantized import QuantizationSettings
 from mbench.networks import architectures, quantized_weights
 from mbench.networks import weights as weights_of
 from mbench.networks.graph import Graph
+from mbench.networks.network_weights import Weights
 from mbench.networks.quantization import ValueRange
 from mbench.networks.quantize import QuantizedNetwork
-from mbench.networks.weights import Weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

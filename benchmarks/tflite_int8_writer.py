@@ -6,6 +6,7 @@ operator of its own. `as_given` turns an input over. uint8 becomes int8, 128 les
 
 XNNPACK has no hard swish of 8 bits: it is a sum, relu6(x + 3), and a product. The sixth of that is left out, so that
 its tensor stands for 6 times as much; weights of the convolution that reads it, or what is made of it, are a sixth.
+Where it is added to something, a product with a sixth follows.
 
 Other than in the network, a hard sigmoid becomes a part of the convolution before it, and the last layer is rounded:
 LiteRT has no sums that become floats.
@@ -16,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -144,6 +144,11 @@ class _Int8Writer:
         self._factors[node.name] = factor
         self.done.add(node.name)
         return self._places[node.name]
+
+    def is_added(self, node: Node) -> bool:
+        """Return whether a sum reads what is rounded of a node's result."""
+        users = [user for rounded in self.graph.users[node.name] for user in self.graph.users[rounded.name]]
+        return any(reader.op == "add" for user in users for reader in self.graph.users[user.name])
 
     def part(self, node: Node, name: str, grid: Grid) -> int:
         """Return a new tensor for what a node computes on its way, of the shape of what it gives."""
@@ -367,7 +372,17 @@ def _hard_swish(writer: _Int8Writer, node: Node) -> None:
     risen = writer.part(node, "risen", Grid(scales=[_SIX / (2 * _MIDDLE - 1)], zero_point=-_MIDDLE))
     options = schema.AddOptionsT(fusedActivationFunction=FUSED.RELU6)
     writer.file.operator(CODES.ADD, [x, three], risen, options)
-    writer.file.operator(CODES.MUL, [x, risen], writer.end(node, _SIX).place, schema.MulOptionsT())
+    if not writer.is_added(node):
+        writer.file.operator(CODES.MUL, [x, risen], writer.end(node, _SIX).place, schema.MulOptionsT())
+        return
+    end, rounded = writer.end(node), writer.graph.users[node.name][0]
+    known = quantization.of_attributes(rounded.attributes, rounded.dtype)
+    product = writer.part(node, "product", _grid(known, _SIX))
+    writer.file.operator(CODES.MUL, [x, risen], product, schema.MulOptionsT())
+    sixth = writer.file.on_grid(
+        f"{node.name}/sixth", np.full((1,) * len(node.shape), _MOST, np.int8), Grid(scales=[_SHARE / _MOST])
+    )
+    writer.file.operator(CODES.MUL, [product, sixth], end.place, schema.MulOptionsT())
 
 
 def _unary(code: int) -> Callable[[_Int8Writer, Node], None]:

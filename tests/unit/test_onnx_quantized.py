@@ -189,6 +189,44 @@ def test_a_million_sums_are_rounded_as_onnx_runtime_rounds_them(tmp_path: Path) 
     assert np.array_equal(expected, got)
 
 
+@pytest.mark.parametrize("op", ["Add", "Mul"])
+@pytest.mark.parametrize("scales", [(2.0**-5, 2.0**-4, 2.0**-3), (0.0313, 0.0171, 0.0417)], ids=["ties", "any"])
+def test_every_pair_of_bytes_is_added_and_multiplied_as_by_onnx_runtime(
+    tmp_path: Path, op: str, scales: tuple[float, ...]
+) -> None:
+    """On x86-64; of two halves, the even one is with the zero point of the result, which is odd."""
+    constants = dict(zip(("xs", "ys", "s"), map(np.float32, scales), strict=True))
+    zeros = {"xz": np.uint8(100), "yz": np.uint8(151), "z": np.uint8(77)}
+    nodes = [
+        node("DequantizeLinear", "x xs xz", "left"), node("DequantizeLinear", "other ys yz", "right"),
+        node(op, "left right", "made"), node("QuantizeLinear", "made s z"),
+    ]  # fmt: skip
+    types = dict.fromkeys(("x", "other", "y"), onnx.TensorProto.UINT8)
+    inputs = dict.fromkeys(("x", "other"), (1, 1, 256, 256))
+    made = model(nodes, inputs=inputs, constants=arrays({**constants, **zeros}), types=types)
+    found = imported(tmp_path, made)
+    x = np.broadcast_to(np.arange(256, dtype=np.uint8), (1, 1, 256, 256)).copy()
+    given = {"x": x, "other": np.ascontiguousarray(x.swapaxes(2, 3))}
+    [expected], [got] = found.run(given), computed(found.graph, found.parameters, given)
+    assert np.ptp(expected) > 150
+    assert np.array_equal(expected, got)
+
+
+@pytest.mark.parametrize("scales", [(2.0**-5, 2.0**-6), (0.0313, 0.0171)], ids=["ties", "any"])
+def test_means_of_windows_are_rounded_as_by_onnx_runtime(tmp_path: Path, scales: tuple[float, float]) -> None:
+    """It computes them of floats: where scales are no powers of two, a half may be rounded the other way."""
+    constants = {"xs": np.float32(scales[0]), "xz": np.uint8(100), "s": np.float32(scales[1]), "z": np.uint8(77)}
+    nodes = [
+        node("DequantizeLinear", "x xs xz", "real"), node("AveragePool", "real", "m", kernel_shape=[2, 2]),
+        node("QuantizeLinear", "m s z"),
+    ]  # fmt: skip
+    types = dict.fromkeys(("x", "y"), onnx.TensorProto.UINT8)
+    found = imported(tmp_path, model(nodes, inputs={"x": (1, 4, 40, 40)}, constants=arrays(constants), types=types))
+    given = {"x": whole(1, 4, 40, 40, low=60, high=140, dtype="uint8")}
+    [expected], [got] = found.run(given), computed(found.graph, found.parameters, given)
+    assert np.array_equal(expected, got)
+
+
 def test_a_fully_connected_layer_in_both_forms(tmp_path: Path) -> None:
     """Weights of a MatMul have their channels along the last axis, those of a Gemm may have them along the first."""
     constants = {
