@@ -19,8 +19,8 @@ MBENCH = "mbench"
 REFERENCE = "reference.npz"
 TORCH, ONNX, LITE, NCNN, MNN = "model.pt", "model.onnx", "model.tflite", "model.ncnn.param", "model.mnn"
 """Files of a network, which `formats` writes."""
-SUMS, SIGNED = "sums.onnx", "signed.onnx"
-"""Of a network in int8 beside those: residuals added before sums are rounded; activations of int8."""
+SIGNED = "signed.onnx"
+"""Of a network in int8 beside those: with activations of int8."""
 ISAS = {"avx2": "AVX2", "avx2_vnni": "AVX2_VNNI", "avx512": "AVX512_CORE"}
 """What peers can be limited to, and what oneDNN calls it. `avx512` is without dot products of bytes."""
 _KINDS = {"avx2": "AVX2", "avx2_vnni": "AVX2", "avx512": "AVX512"}

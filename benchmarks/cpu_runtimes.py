@@ -39,13 +39,13 @@ def load_onnxruntime(case: Case, file: str = ONNX) -> Program:
     return lambda: session.run_with_iobinding(binding), lambda _: tuple(binding.copy_outputs_to_cpu())
 
 
-def load_openvino(case: Case, file: str = ONNX) -> Program:
+def load_openvino(case: Case) -> Program:
     """Load a file into OpenVINO."""
     import openvino
 
     hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
     settings = {**hints, "INFERENCE_NUM_THREADS": str(case.threads)}
-    request = openvino.Core().compile_model(case.folder / file, "CPU", settings).create_infer_request()
+    request = openvino.Core().compile_model(case.folder / ONNX, "CPU", settings).create_infer_request()
     for name, array in case.inputs().items():
         request.set_tensor(name, openvino.Tensor(array))
     return lambda: request.infer(share_outputs=True), lambda _: tuple(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from cases import LITE, MNN, NCNN, ONNX, SIGNED, SUMS, TORCH, Case
+from cases import LITE, MNN, NCNN, ONNX, SIGNED, TORCH, Case
 
 from mbench.core import dtypes
 from mbench.core.records import Variant
@@ -73,7 +73,7 @@ def _exact(variant: Variant) -> Variant:
 
 def _written(known: Mapping[str, Callable[[Path], None]], case: Case, files: set[str]) -> dict[str, str]:
     """Write those files that are wanted; return the reasons of those that failed."""
-    failed = {file: _AS_IT_IS if file in (SUMS, SIGNED) else _NO_READER for file in files - known.keys()}
+    failed = {file: _AS_IT_IS if file == SIGNED else _NO_READER for file in files - known.keys()}
     for file in [file for file in known if file in files]:
         try:
             known[file](case.folder)

@@ -1,7 +1,7 @@
 """The files that runtimes load of a network that mbench quantised: the same scales, zero points and whole numbers.
 
-mbench adds a residual to sums before they are rounded. ONNX Runtime and LiteRT add what is rounded: in a file without
-that rounding, ONNX Runtime would compute the convolution before it in float32. So there are files of both kinds.
+mbench adds a residual to sums before they are rounded. In a file that says so, ONNX Runtime computes the convolution
+before it in float32, and LiteRT adds nothing but values of 8 bits. In the files here, what is added is rounded before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from cases import LITE, ONNX, SIGNED, SUMS, Case
+from cases import LITE, ONNX, SIGNED, Case
 
 from mbench.core import dtypes
 from mbench.core.quantized import QuantizationSettings
@@ -70,7 +70,6 @@ def _export_tflite(network: Calibrated, folder: Path) -> None:
 
 FORMATS: dict[str, Callable[[Calibrated, Path], None]] = {
     ONNX: _export_onnx(ONNX, residual="rounded"),
-    SUMS: _export_onnx(SUMS, residual="fused"),
     SIGNED: _export_onnx(SIGNED, residual="rounded", activations="int8"),
     LITE: _export_tflite,
 }

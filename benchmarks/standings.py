@@ -223,7 +223,7 @@ def verdicts(
 
 def _verdict(name: str, ratio: float, goals: Mapping[str, float], of: str) -> str:
     goal = goals[name]
-    return f"{name:18}{ratio:.3f}   goal {goal:.2f}: {'met' if ratio <= goal else 'missed'}   ({of})"
+    return f"{name:17} {ratio:.3f}   goal {goal:.2f}: {'met' if ratio <= goal else 'missed'}   ({of})"
 
 
 def differences(standings: Sequence[Standing], titles: Mapping[str, str]) -> list[str]:

@@ -46,7 +46,7 @@ def test_networks_are_of_int8_and_so_are_the_runtimes(monkeypatch: pytest.Monkey
     arguments = asked(monkeypatch, "mobilenet_v1_0.25_32", "--dtype", "int8")
     [variant] = peers._networks(arguments)
     assert (variant.name, variant.dtype) == ("mobilenet_v1_0.25_32_int8", "int8")
-    assert arguments.runtimes == ["mbench", "onnxruntime", "onnxruntime-s8", "openvino", "openvino-sums", "litert"]
+    assert arguments.runtimes == ["mbench", "onnxruntime", "onnxruntime-s8", "openvino", "litert"]
     assert list(runtimes.of(case(variant, Path()))) == arguments.runtimes
 
 
