@@ -117,7 +117,7 @@ def counts(**changes: int) -> Counters:
 def joules_counted(
     counters: Counters, traffic: dict[str, int], *, static_w: float | None = None, latency_s: float | None = None
 ) -> dict[str, float]:
-    pairs = energy.multiply_adds(counters, lanes=4, macs=0)
+    pairs = energy.multiply_adds(counters, dtype="float32", lanes=4, macs=0)
     model = coefficients(static_w)
     return energy.counted(counters, traffic, model, dtype="float32", multiply_adds=pairs, latency_s=latency_s)
 
@@ -150,7 +150,7 @@ def test_counted_code_without_operations_moves_bytes_all_the_same() -> None:
     ],
 )
 def test_multiply_adds_of_counted_code(found: dict[str, int], macs: int, pairs: int) -> None:
-    assert energy.multiply_adds(counts(**found), lanes=4, macs=macs) == pairs
+    assert energy.multiply_adds(counts(**found), dtype="float32", lanes=4, macs=macs) == pairs
 
 
 def test_static_power_of_counted_code_counts_for_measured_time_only() -> None:
