@@ -154,7 +154,7 @@ def matched(wide: Sequence[Layer], narrow: Sequence[Layer]) -> Iterator[tuple[tu
 
 
 def _in_order(groups: Iterable[tuple[list[Layer], list[Layer]]]) -> list[tuple[list[Layer], list[Layer]]]:
-    """Return groups by their first layer in the narrow network; those that it lacks follow what they followed before."""
+    """Return groups by their first layer in the narrow network; what it lacks follows what it followed before."""
     places, last = list[tuple[int, int]](), -1
     found = list(groups)
     for number, (_, narrow) in enumerate(found):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from mbench.analysis import instruction_counts, layer_causes, layer_types, pairs, waterfall
 from mbench.analysis.layer_causes import Cause, CauseCosts, Machine
 from mbench.analysis.type_pairs import TypePair
-from mbench.analysis.waterfall import Side, Split, Waterfall
+from mbench.analysis.waterfall import Split, Waterfall, WaterfallSide
 from mbench.core import dtypes
 from mbench.core.records import Layer, Record
 
@@ -83,7 +83,7 @@ def _counted(layer: Layer, dtype: str, lanes: int) -> CauseCosts | None:
 
 def _sides(
     pair: TypePair, splits: Sequence[Split], wholes: Sequence[float], cost_of: Callable[[Layer], float | None]
-) -> tuple[Side, Side]:
+) -> tuple[WaterfallSide, WaterfallSide]:
     """Return the narrow network, then the wide one: with names that are the same where layers do the same work.
 
     Args:
@@ -100,7 +100,7 @@ def _sides(
             if group.stayed_float is not None:
                 floats[side].update(layer.name for layer in layers)
     wide, narrow = (
-        Side(
+        WaterfallSide(
             result=result,
             split=functools.partial(_apart, floats=floats[at], split=splits[at], cost_of=cost_of),
             parts=dict.fromkeys(names[at], "types"),
@@ -112,9 +112,7 @@ def _sides(
     return narrow, wide
 
 
-def _apart(
-    layer: Layer, floats: set[str], split: Split, cost_of: Callable[[Layer], float | None]
-) -> CauseCosts | None:
+def _apart(layer: Layer, floats: set[str], split: Split, cost_of: Callable[[Layer], float | None]) -> CauseCosts | None:
     """Split a layer's cost, where it has its network's type; else all of it is of one cause."""
     cause: Cause | None = "stayed_float" if layer.name in floats else None
     if layer_types.only_rounds(layer):

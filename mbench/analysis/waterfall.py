@@ -35,7 +35,7 @@ NO_LANES = "the record lacks the vector width of the counted code"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Side:
+class WaterfallSide:
     """One of two networks, and how the cost of its layers is split."""
 
     result: Result
@@ -111,8 +111,8 @@ def _by_time(pair: pairs.Pair, record: Record, predicted: float) -> Waterfall | 
     split = functools.partial(layer_causes.seconds, machine=machine)
     ours, theirs = _parts(pair)
     sides = (
-        Side(result=pair.separable, split=split, parts=ours, whole=separable_s),
-        Side(result=pair.standard, split=split, parts=theirs, whole=standard_s),
+        WaterfallSide(result=pair.separable, split=split, parts=ours, whole=separable_s),
+        WaterfallSide(result=pair.standard, split=split, parts=theirs, whole=standard_s),
     )
     return between(*sides, predicted=predicted, by_instructions=False) or NOT_SPLIT
 
@@ -127,8 +127,8 @@ def _by_instructions(pair: pairs.Pair, record: Record, predicted: float) -> Wate
     split = functools.partial(layer_causes.instructions, lanes=lanes)
     ours, theirs = _parts(pair)
     sides = (
-        Side(result=pair.separable, split=split, parts=ours, whole=separable),
-        Side(result=pair.standard, split=split, parts=theirs, whole=standard),
+        WaterfallSide(result=pair.separable, split=split, parts=ours, whole=separable),
+        WaterfallSide(result=pair.standard, split=split, parts=theirs, whole=standard),
     )
     return between(*sides, predicted=predicted, by_instructions=True) or NOT_ALL_COUNTED
 
@@ -138,7 +138,7 @@ def why_disturbed(results: Iterable[Result]) -> str:
     return f"{disturbances.WORD}: {'; '.join(why for why, _ in disturbances.of_results(results))}"
 
 
-def between(ours: Side, theirs: Side, *, predicted: float, by_instructions: bool) -> Waterfall | None:
+def between(ours: WaterfallSide, theirs: WaterfallSide, *, predicted: float, by_instructions: bool) -> Waterfall | None:
     """Return the waterfall from `predicted` to what `ours` achieves over `theirs`; None: a layer cannot be split."""
     entries: list[_StepEntry] = []
     for side, weight in ((ours, 1.0), (theirs, -1 / predicted)):
@@ -170,7 +170,7 @@ def _parts(pair: pairs.Pair) -> tuple[dict[str, Part], dict[str, Part]]:
     return ours, theirs
 
 
-def _entries(side: Side, weight: float) -> list[_StepEntry] | None:
+def _entries(side: WaterfallSide, weight: float) -> list[_StepEntry] | None:
     entries = []
     for layer in side.result.layers:
         costs = side.split(layer)

@@ -12,7 +12,6 @@ import math
 from mbench.core.machine_types import Processor
 
 
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ByteInstructions:
     """What multiplies bytes and adds them up in int32."""

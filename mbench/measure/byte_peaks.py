@@ -77,7 +77,9 @@ def calibrate(
 def _probe(found: ByteInstructions, threads: int, target: Target, place: PeakPlace) -> Probe:
     signed = target.family != "x86"
     values, weights, sums = sizes(found, threads)
-    module = place.load(tvm.IRModule({"main": kernel(found, threads, signed=signed)}), tvm.target.Target(dict(target.tvm)))
+    module = place.load(
+        tvm.IRModule({"main": kernel(found, threads, signed=signed)}), tvm.target.Target(dict(target.tvm))
+    )
     arguments = []
     for size, dtype in ((values, _values(signed=signed)), (weights, "int8"), (sums, "int32")):
         array = tvm.runtime.empty((size,), dtype, place.device)

@@ -116,8 +116,7 @@ def _outcome(
         drawn=settings.calibration_sha256 is None,
         values=tuple(_recorded(value, layers.get(network.values[value.name])) for value in found.values),
         outputs=tuple(
-            _recorded(value, layers.get(made))
-            for value, made in zip(found.outputs, network.graph.outputs, strict=True)
+            _recorded(value, layers.get(made)) for value, made in zip(found.outputs, network.graph.outputs, strict=True)
         ),
         agreement=found.agreement,
         evaluation=evaluation,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from mbench.analysis import disturbances, live_memory, pairs
+from mbench.analysis import disturbances, labels, live_memory, pairs
 from mbench.analysis.headline import Headline
 from mbench.analysis.session_figures import Percentiles
+from mbench.analysis.type_pairs import TypedLayers, TypePair
 from mbench.analysis.waterfall import Waterfall
 from mbench.core import stats
 from mbench.core.field_types import Op
@@ -164,6 +165,35 @@ class PairView:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TypePairView:
+    """A network in two types with its two results' views."""
+
+    pair: TypePair
+    wide: ResultView
+    narrow: ResultView
+    waterfall: Waterfall | str
+    """From the gain that the type promises to the one achieved, or why that cannot be said."""
+    layers: tuple[TypedLayers, ...]
+    peak_ratio: float | None
+    """The measured peak of the narrow type over that of the wide one."""
+
+    @property
+    def label(self) -> str:
+        """The network's, without a type."""
+        return labels.untyped(self.narrow.result.variant)
+
+    @property
+    def dtype(self) -> str:
+        """The narrow type."""
+        return self.narrow.result.variant.dtype
+
+    @property
+    def disturbed(self) -> str | None:
+        """What disturbed one of the two, so that no ratio of their times is a figure; None: nothing that was seen."""
+        return "; ".join(why for why, _ in disturbances.of_results(self.pair.disturbed)) or None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordView:
     """A record with what is derived for it."""
 
@@ -176,13 +206,15 @@ class RecordView:
     """Why counts stand where latency would, where they do."""
     headlines: tuple[str, ...]
     spoken: ResultView | None
-    """The network that the headline is of, where it is of one (and its standard twin)."""
+    """The network that the headline is of, where it is of one (and its standard twin, or the same in float32)."""
     disturbed: tuple[tuple[str, tuple[str, ...]], ...]
     """What disturbed networks all of whose sessions it hit, with their labels."""
     warnings: tuple[tuple[str, tuple[str, ...]], ...]
     """Each warning once, with the variants that it is about."""
     results: tuple[ResultView, ...]
     pairs: tuple[PairView, ...]
+    types: tuple[TypePairView, ...]
+    """Networks in two types."""
     unpaired: tuple[tuple[Variant, Variant], ...]
     unfinished: tuple[tuple[str, int], ...]
     """Networks that were not measured as often as asked, each with how many sessions it has."""

@@ -14,7 +14,7 @@ from rich.text import Text
 from mbench.analysis import headline, instruction_counts, labels, pairs
 from mbench.core import units
 from mbench.core.records import Numerics, Record
-from mbench.terminal import count_tables, details, merging, sustained_lines, totals
+from mbench.terminal import count_tables, details, merging, sustained_lines, totals, type_lines
 from mbench.terminal.table import add_row, ruled, text
 from mbench.terminal.totals import NetworkRow
 
@@ -45,6 +45,7 @@ def record_tables(record: Record) -> list[RenderableType]:
     parts.extend(details.table(lines))
     parts.extend(count_tables.networks(record, few=totals.FEW))
     parts.extend(_twins(record))
+    parts.extend(type_lines.of_record(record))
     at = len(parts)
     sustained = sustained_lines.of_record(record)
     parts.extend((*_untimed(record), *_tuned(record), *sustained, *_warnings(record, lines), *_failures(record)))

@@ -13,7 +13,7 @@ import record_factory as factory
 from sustained_factory import sustained, with_sustained
 
 import mbench
-from mbench.analysis import frame, headline, pairs
+from mbench.analysis import frame, frame_columns, headline, pairs
 from mbench.core import record_files, records, stats
 from mbench.core.errors import RecordError
 from mbench.hardware import host
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_row_for_each_network_and_layer() -> None:
     record = factory.record()
     table = frame.from_records([record])
-    assert tuple(table.columns) == frame.COLUMNS
+    assert tuple(table.columns) == frame_columns.COLUMNS
     assert (table["scope"] == "network").sum() == 2
     assert (table["scope"] == "layer").sum() == 29 + 16
 
@@ -103,10 +103,10 @@ def test_what_networks_came_to_under_load_are_columns() -> None:
 
 
 def test_every_column_says_what_it_is() -> None:
-    assert all(frame.MEANINGS.values())
-    assert set(frame.TEXT) | set(frame.WHOLE) <= set(frame.COLUMNS)
+    assert all(frame_columns.MEANINGS.values())
+    assert set(frame_columns.TEXT) | set(frame_columns.WHOLE) <= set(frame_columns.COLUMNS)
     units = {"_s": "second", "_bytes": "bytes", "_j": "joules"}
-    for column, meaning in frame.MEANINGS.items():
+    for column, meaning in frame_columns.MEANINGS.items():
         for ending, unit in units.items():
             assert not column.endswith(ending) or unit in meaning or column.endswith("_per_s"), column
 
