@@ -21,7 +21,7 @@ class TypedLayers:
     """Layers of both networks that do the same work; one side may be empty, as of a pass that rounds the input."""
 
     name: str
-    """Of the narrow network's layers; of the wide network's where it has none."""
+    """Of the network that has fewer of them; of the narrow one's where both have as many."""
     wide: tuple[Layer, ...]
     narrow: tuple[Layer, ...]
     sqnr_db: float | None
@@ -103,7 +103,7 @@ class TypePair:
         signals, left = layer_types.signals(self.narrow), layer_types.stayed_float(self.narrow)
         return tuple(
             TypedLayers(
-                name=_named(narrow or wide),
+                name=_named(wide, narrow),
                 wide=wide,
                 narrow=narrow,
                 sqnr_db=next((signals[layer.name] for layer in reversed(narrow) if layer.name in signals), None),
@@ -130,6 +130,16 @@ def same_network(one: Variant, other: Variant) -> bool:
 
 def _beside_type(variant: Variant) -> tuple[object, ...]:
     return variant.source, variant.family, variant.parameters, variant.convolution, variant.batch
+
+
+def same_layers(ours: Result, theirs: Result) -> Iterator[tuple[tuple[Layer, ...], tuple[Layer, ...]]]:
+    """Yield the layers of both that do the same work: of one name, or in two types by what their kernels contain."""
+    if ours.variant.dtype != theirs.variant.dtype:
+        found = matched(ours.layers, theirs.layers)
+        yield from ((before, after) for before, after in found if before and after)
+        return
+    named = {layer.name: layer for layer in ours.layers}
+    yield from (((named[layer.name],), (layer,)) for layer in theirs.layers if layer.name in named)
 
 
 def matched(wide: Sequence[Layer], narrow: Sequence[Layer]) -> Iterator[tuple[tuple[Layer, ...], tuple[Layer, ...]]]:
@@ -163,8 +173,9 @@ def _in_order(groups: Iterable[tuple[list[Layer], list[Layer]]]) -> list[tuple[l
     return [found[at] for at in sorted(range(len(found)), key=places.__getitem__)]
 
 
-def _named(layers: Sequence[Layer]) -> str:
-    """Return a name for layers: that of one, or those of the first and the last."""
+def _named(wide: Sequence[Layer], narrow: Sequence[Layer]) -> str:
+    """Return a name for layers: that of the one kernel which computes all of them, or those of the first and the last."""
+    layers = wide if wide and (not narrow or len(wide) < len(narrow)) else narrow
     return layers[0].name if len(layers) == 1 else f"{layers[0].name} … {layers[-1].name}"
 
 

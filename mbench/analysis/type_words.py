@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mbench.analysis import disturbances, labels, pairs, type_waterfall, waterfall
+from mbench.analysis.layer_causes import Cause
 from mbench.analysis.type_pairs import TypePair
 from mbench.analysis.waterfall import Step, Waterfall
 from mbench.core import units
@@ -18,6 +19,20 @@ _NAMED = 2
 """Layers that a cause names."""
 _SMALL = 0.005
 """Of the promise: what is less is no loss to speak of."""
+
+
+_LOST_TO: dict[Cause, str] = {
+    "kernel": "kernels below the roofline",
+    "bandwidth": "memory bandwidth",
+    "vectors": "narrow channels, which leave places of vectors empty",
+    "no_macs": "layers without multiply-adds",
+    "layout": "layers that move data",
+    "runtime": "the runtime between the layers",
+    "rest": "time that no reading accounts for",
+    "extra_macs": "multiply-adds beyond the needed ones",
+    "beside": "instructions beside the multiply-adds",
+}
+"""What the rest of a promise is lost to; other causes as `labels` call them."""
 
 
 def costs(pair: TypePair) -> str:
@@ -63,7 +78,7 @@ def loss(pair: TypePair, found: Waterfall | str, record: Record) -> str:
 
 def cause(step: Step, pair: TypePair, record: Record) -> str:
     """Return a step's cause, with what explains it: layers, or the instructions that the processor lacks."""
-    words = labels.step(step.part, step.cause, step.excess)
+    words = _LOST_TO.get(step.cause, labels.CAUSES[step.cause])
     if step.cause == "instructions":
         return f"{words} ({_instructions(pair, record)})"
     named = ", ".join(share.layer for share in step.shares[:_NAMED])

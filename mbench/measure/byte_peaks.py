@@ -37,7 +37,7 @@ _X86_BYTES = {
     512: "llvm.x86.avx512.pmaddubs.w.512", 256: "llvm.x86.avx2.pmadd.ub.sw", 128: "llvm.x86.ssse3.pmadd.ub.sw.128",
 }  # fmt: skip
 _X86_WORDS = {512: "llvm.x86.avx512.pmaddw.d.512", 256: "llvm.x86.avx2.pmadd.wd", 128: "llvm.x86.sse2.pmadd.wd"}
-Step = Callable[[Any, Any, Any, int], Any]
+ByteStep = Callable[[Any, Any, Any, int], Any]
 """(sums, values, weights, bits) → sums."""
 
 
@@ -142,7 +142,7 @@ def _pairs(total: Any, values: Any, weights: Any, bits: int) -> Any:
     return total + tirx.call_llvm_pure_intrin(f"int32x{bits // _SUM_BITS}", _X86_WORDS[bits], words, ones)
 
 
-def _neon(name: str) -> Step:
+def _neon(name: str) -> ByteStep:
     def step(total: Any, values: Any, weights: Any, _bits: int) -> Any:
         return tirx.call_llvm_pure_intrin("int32x4", f"llvm.aarch64.neon.{name}.v4i32.v16i8", total, values, weights)
 
@@ -159,7 +159,7 @@ def _long(total: Any, values: Any, weights: Any, _bits: int) -> Any:
     return total + tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", words)
 
 
-_STEPS: dict[str, Step] = {
+_STEPS: dict[str, ByteStep] = {
     "vpdpbusd": _vpdpbusd,
     "vpmaddubsw": _pairs,
     "smmla": _neon("smmla"),

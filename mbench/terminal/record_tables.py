@@ -111,7 +111,7 @@ def _twins(record: Record) -> Iterator[Text]:
         if said and result.variant.name not in paired:
             yield text(f"{result.variant.name}: {said}.")
     others = [other for _, other in pairs.unpaired(record)]
-    named = [other.name for other in others if not other.imported]
+    named = list({labels.untyped(other): other.name for other in reversed(others) if not other.imported}.values())
     if named:
         yield text(f"To compare the kinds of convolution, run also: {', '.join(named)}.")
     if len(named) < len(others):
