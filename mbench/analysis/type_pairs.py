@@ -20,14 +20,23 @@ from mbench.core.records import Layer, Record, Result, Variant
 class TypedLayers:
     """Layers of both networks that do the same work; one side may be empty, as of a pass that rounds the input."""
 
-    name: str
-    """Of the network that has fewer of them; of the narrow one's where both have as many."""
     wide: tuple[Layer, ...]
     narrow: tuple[Layer, ...]
     sqnr_db: float | None
     """Of the last value that they make; None: it is not rounded."""
     stayed_float: FloatLayer | None
     """Why one of them is computed in floating point in the narrow network; None: none is."""
+
+    @property
+    def named_as_wide(self) -> bool:
+        """Whether the name is that of the wide network's layers: it has fewer of them, but not none."""
+        return bool(self.wide) and (not self.narrow or len(self.wide) < len(self.narrow))
+
+    @property
+    def name(self) -> str:
+        """The name of the one kernel that computes all of them, or those of the first and the last."""
+        layers = self.wide if self.named_as_wide else self.narrow
+        return layers[0].name if len(layers) == 1 else f"{layers[0].name} … {layers[-1].name}"
 
     @property
     def wide_s(self) -> float | None:
@@ -103,7 +112,6 @@ class TypePair:
         signals, left = layer_types.signals(self.narrow), layer_types.stayed_float(self.narrow)
         return tuple(
             TypedLayers(
-                name=_named(wide, narrow),
                 wide=wide,
                 narrow=narrow,
                 sqnr_db=next((signals[layer.name] for layer in reversed(narrow) if layer.name in signals), None),
@@ -171,12 +179,6 @@ def _in_order(groups: Iterable[tuple[list[Layer], list[Layer]]]) -> list[tuple[l
         last = narrow[0].index if narrow else last
         places.append((last, number if not narrow else -1))
     return [found[at] for at in sorted(range(len(found)), key=places.__getitem__)]
-
-
-def _named(wide: Sequence[Layer], narrow: Sequence[Layer]) -> str:
-    """Return a name for layers: that of the one kernel which computes all of them, or those of the first and the last."""
-    layers = wide if wide and (not narrow or len(wide) < len(narrow)) else narrow
-    return layers[0].name if len(layers) == 1 else f"{layers[0].name} … {layers[-1].name}"
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

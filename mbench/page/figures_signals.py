@@ -37,6 +37,6 @@ def signals(table: pd.DataFrame) -> Drawing | None:
         categoryorder="array", categoryarray=order, tickvals=order, ticktext=[escape(name) for name in known["value"]],
         tickangle=-60, automargin=True, showgrid=False,
     )  # fmt: skip
-    figure.lay_y(ticksuffix=" dB", rangemode="tozero")
+    figure.lay_y(ticksuffix=" dB", rangemode="tozero", automargin=True)
     figure.lay_out(bargap=0.25)
     return figure

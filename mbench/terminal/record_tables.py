@@ -114,7 +114,7 @@ def _twins(record: Record) -> Iterator[Text]:
     named = list({labels.untyped(other): other.name for other in reversed(others) if not other.imported}.values())
     if named:
         yield text(f"To compare the kinds of convolution, run also: {', '.join(named)}.")
-    if len(named) < len(others):
+    if any(other.imported for other in others):
         yield text("To compare the kinds of convolution, run the file with --standard.")
 
 

@@ -199,3 +199,8 @@ def test_energies_side_by_side_say_if_only_one_has_static_power() -> None:
     assert "only one of the two has static power" in energy.compared(timed, untimed)
     assert "only one of the two has static power" in energy.compared(untimed, timed)
     assert "static power, so" not in energy.compared(untimed, energy.COUNTED_METHOD + "; static power left out")
+
+
+def test_all_operations_on_bytes_are_pairs() -> None:
+    counters = counts(fma_instructions=10, flops=7, integer_operations=960)
+    assert energy.multiply_adds(counters, dtype="int8", lanes=64, macs=1) == 480

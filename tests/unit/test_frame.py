@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 import pytest
+import quantized_records as quantized
 import record_factory as factory
 from sustained_factory import sustained, with_sustained
 
@@ -292,3 +293,17 @@ def test_a_record_without_sessions_has_what_it_had() -> None:
     untimed = table[table["run_id"] == "b"]
     for name in ("disturbed", "spread_within", "images_per_s", "latency_p99_s"):
         assert untimed[name].isna().all(), name
+
+
+def test_quantisation_has_columns() -> None:
+    record = quantized.evaluated(quantized.both(left_float=("block2.pw",)))
+    table = frame.from_records([record])
+    floats, whole = (row for _, row in table[table["scope"] == "network"].iterrows())
+    assert (whole["sqnr_db"], whole["agreement"], whole["agreement_images"], whole["left_float"]) == (19.5, 0.75, 4, 1)
+    assert (whole["evaluated_images"], whole["float32_correct"], whole["int8_correct"]) == (100, 90, 88)
+    assert floats[["sqnr_db", "agreement", "left_float", "evaluated_images"]].isna().all()
+    layers = table[(table["scope"] == "layer") & (table["dtype"] == "int8")].set_index("layer")
+    assert layers.loc["conv0", "sqnr_db"] == 40.0
+    assert layers["stayed_float"].sum() == 1
+    assert layers.loc["block2.pw", "stayed_float"]
+    assert table[(table["scope"] == "layer") & (table["dtype"] == "float32")]["stayed_float"].isna().all()

@@ -108,7 +108,7 @@ def test_quality_is_no_accuracy_where_images_were_drawn() -> None:
 def test_top1_is_said_where_it_was_counted() -> None:
     found = quantized.evaluated(quantized.both()).results[1].quantized
     assert found is not None
-    assert "top-1 88.0 % and 90.0 % in float32 (100 images)" in type_words.quality(found)
+    assert "top-1 88.0 %, 90.0 % in float32 (100 images)" in type_words.quality(found)
 
 
 def test_the_value_with_most_noise() -> None:
