@@ -13,6 +13,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
+import msgspec
+
 from mbench.analysis import instruction_counts
 from mbench.analysis.roofline import level_of
 from mbench.core import dtypes
@@ -74,6 +76,15 @@ def compared(first: str, second: str) -> str:
     odd = [said for said in (first, second) if "static power left out" in said]
     why = "; only one of the two has static power, so that they are not alike" if len(odd) == 1 else ""
     return f"{first}; the other: {second}{why}"
+
+
+def known_for(target: Target, dtype: str) -> Target:
+    """Return a target without its coefficients where these leave out what networks of a type compute in."""
+    needed = {dtypes.of(name).energy for name in (dtype, dtypes.of(dtype).floats)}
+    known = target.energy
+    if known is None or needed <= known.multiply_j.keys() & known.add_j.keys():
+        return target
+    return msgspec.structs.replace(target, energy=None)
 
 
 def of_layer(

@@ -4,6 +4,7 @@ import math
 
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.analysis import energy
 from mbench.core.artifact import LayerPlan
@@ -204,3 +205,10 @@ def test_energies_side_by_side_say_if_only_one_has_static_power() -> None:
 def test_all_operations_on_bytes_are_pairs() -> None:
     counters = counts(fma_instructions=10, flops=7, integer_operations=960)
     assert energy.multiply_adds(counters, dtype="int8", lanes=64, macs=1) == 480
+
+
+@pytest.mark.parametrize(("dtype", "known"), [("float32", True), ("int8", False), ("float16", False)])
+def test_coefficients_that_leave_a_type_out_are_none_for_it(dtype: str, known: bool) -> None:
+    target = factory.record().target  # which has those of float32 alone
+    assert (energy.known_for(target, dtype).energy is not None) is known
+    assert energy.known_for(targets.load("x86_64_v3"), dtype).energy is not None

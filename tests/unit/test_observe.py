@@ -99,10 +99,9 @@ INT8 = "mobilenet_v1_0.25_32_int8"
 
 
 def with_int8(world: World) -> records.Record:
-    target = msgspec.structs.replace(world.target, energy=None)
     networks = (variants.parse(NAMES[0]), variants.parse(INT8))
     settings = {"variants": (NAMES[0], INT8), "dtype": "float32,int8"}
-    return world.run(settings=settings, networks=networks, target=target)
+    return world.run(settings=settings, networks=networks)
 
 
 def test_the_peak_of_bytes_is_measured_where_a_network_has_them(world: World) -> None:
