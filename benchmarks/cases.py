@@ -11,7 +11,7 @@ import numpy as np
 
 from mbench.core.records import Variant
 from mbench.measure.numerics import Expected
-from mbench.networks.weights import Weights
+from mbench.networks.network_weights import Weights
 
 MBENCH = "mbench"
 REFERENCE = "reference.npz"

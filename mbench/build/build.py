@@ -31,7 +31,7 @@ from mbench.networks.layers import LayerSpec
 if TYPE_CHECKING:
     from mbench.compile.schedules.rule import Scheduled
     from mbench.compile.to_relax import KernelCall
-    from mbench.networks.weights import Weights
+    from mbench.networks.network_weights import Weights
 
 _VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 

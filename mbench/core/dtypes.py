@@ -152,6 +152,11 @@ def sums(name: str) -> str:
     return "int32" if name in EIGHT_BITS else accumulator(name)
 
 
+def kernel_tolerance(name: str) -> float:
+    """Return the largest error of a kernel's output of this type, over the largest magnitude: 0 of whole numbers."""
+    return 0.0 if name in _VALUES and name != "float64" else of(name).kernel_tolerance
+
+
 def numpy_name(name: str) -> str:
     """Return what numpy calls the type of a value; indices and truths have types that no network is of."""
     return DTYPES[name].numpy if name in DTYPES else name

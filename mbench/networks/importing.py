@@ -195,6 +195,8 @@ def _exact(
     Raises:
         UsageError: they differ by more than roundings explain.
     """
+    import numpy as np
+
     from mbench.networks import quality, quantized_weights
 
     exact = quantized_weights.exact_outputs(network.graph, network.parameters, examples)

@@ -20,9 +20,9 @@ from mbench.networks import calibration, exactness, folding, image_sets, kernels
 from mbench.networks.calibration import Images
 from mbench.networks.graph import Graph
 from mbench.networks.image_sets import Image, ImageSet
+from mbench.networks.network_weights import Weights
 from mbench.networks.quality import ValueQuality
 from mbench.networks.quantize import QuantizedNetwork, QuantizeOptions
-from mbench.networks.weights import Weights
 
 REFERENCE = "the same network of whole numbers, computed by numpy and PyTorch as docs/int8.md defines it"
 CALIBRATION, EVALUATION = "--calibration", "--evaluate"

@@ -105,9 +105,10 @@ def parse(name: str, *, batch: int = 1, dtype: str | None = None) -> Variant:
         raise _unknown(name)
     family = found.family
     known = architectures.family_of(family)  # which says now what is wrong with the package that adds it
-    if dtype is not None and found.dtype and dtypes.of(dtype).name != found.dtype:
-        raise UsageError(f"variant {name!r} is of type {found.dtype}, and {dtype} is asked for; leave one of them out")
-    dtype = dtypes.of(dtype or found.dtype or dtypes.DEFAULT).name
+    said = found.dtype or dtypes.DEFAULT
+    dtype = said if dtype is None else dtypes.of(dtype).name
+    if found.dtype and dtype != said:
+        raise UsageError(f"variant {name!r} is of type {said}, and {dtype} is asked for; leave one of them out")
     batch = int(found.batch or batch)
     if batch < 1:
         raise UsageError(f"batch {batch} is not positive; expected 1 or more")
@@ -123,7 +124,7 @@ def parse(name: str, *, batch: int = 1, dtype: str | None = None) -> Variant:
         convolution=_convolution(family, name, standard=bool(found.standard)),
         batch=batch,
         dtype=dtype,
-        quantization=QuantizationSettings() if dtype == dtypes.INT8 else None,
+        quantization=_quantization(dtype),
     )
     if family not in FAMILIES:
         architectures.graph(variant)  # another package's network may be too large for a small image
@@ -240,8 +241,12 @@ def of_type(variant: Variant, dtype: str, quantization: QuantizationSettings | N
         variant,
         name=f"{variant.name.removesuffix(batch)}{type_suffix(dtype)}{batch}",
         dtype=dtype,
-        quantization=quantization,
+        quantization=quantization or _quantization(dtype),
     )
+
+
+def _quantization(dtype: str) -> QuantizationSettings | None:
+    return QuantizationSettings() if dtype == dtypes.INT8 else None
 
 
 def batch_suffix(variant: Variant) -> str:

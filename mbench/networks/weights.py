@@ -18,38 +18,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from mbench.core import artifact, dtypes, no_gc, resources
+from mbench.core import dtypes, no_gc, resources
 from mbench.core.children import Children
 from mbench.core.quantized import FloatLayer, QuantizationOutcome
 from mbench.core.records import Variant
 from mbench.networks import architectures, exactness, imported_store
 from mbench.networks.graph import Graph
+from mbench.networks.network_weights import Weights
 
 PROCESS = "weights"
 """The name of the process that draws."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Weights:
-    """The weights of a network, and what it is checked against.
-
-    `parameters` are those of the folded graph, float32, as it has them; `examples` are its inputs, by name, in the
-    graph's dtype; `expected` are the reference's own outputs for them, in order. `reference` is what computed these, in
-    numbers of `reference_dtype`, and to within `reference_resolution`, in the outputs' unit, however small they are.
-    A quantised network has a graph of its own, which depends on the numbers.
-    """
-
-    parameters: dict[str, np.ndarray]
-    examples: dict[str, np.ndarray]
-    expected: tuple[np.ndarray, ...]
-    reference: str = artifact.PYTORCH
-    reference_dtype: str = dtypes.DEFAULT
-    reference_resolution: float = 0.0
-    graph: Graph | None = None
-    """What is compiled; None: the folded graph of the variant."""
-    tolerance: float | None = None
-    """Of a quantised network: see `exactness.tolerance`."""
-    quantized: QuantizationOutcome | None = None
 
 
 _RESOLUTIONS = {"sigmoid": 2.0**-22, "tanh": 2.0**-21}
@@ -75,6 +53,12 @@ def draw(variant: Variant) -> Weights:
                 _of_floats(exact), architectures.folded(exact).graph, variant.quantization
             )
         return _of_floats(variant)
+
+
+def compiled_graph(variant: Variant) -> Graph:
+    """Return the graph that is compiled; a quantised one depends on the weights, which are drawn for it."""
+    own = draw(variant).graph if variant.quantization is not None else None
+    return architectures.folded(variant).graph if own is None else own
 
 
 def _of_floats(variant: Variant) -> Weights:

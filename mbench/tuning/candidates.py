@@ -35,9 +35,9 @@ AS_IS = Candidate(rule=FALLBACK)
 def tasks(variant: Variant, target: Target) -> tuple[Task, ...]:
     """Return the kernels of a network, as it is built for a target, that can be tuned, each once."""
     from mbench.compile import fusing, to_relax
-    from mbench.networks import architectures
+    from mbench.networks import weights
 
-    graph = architectures.folded(variant).graph
+    graph = weights.compiled_graph(variant)
     lowered = to_relax.lower(graph, fusing.plan(graph, KernelMachine.of(target)))
     found: dict[str, tuple[tirx.PrimFunc, list[str]]] = {}
     for call, (_, function) in zip(lowered.calls, to_relax.kernel_calls(lowered.module), strict=True):

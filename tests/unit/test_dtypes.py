@@ -49,8 +49,10 @@ def test_a_type_is_as_numpy_says(name: str) -> None:
     dtype, there = dtypes.of(name), np.dtype(dtypes.of(name).numpy)
     assert dtype.bytes == there.itemsize
     assert dtype.lanes(512) == dtypes.lanes(name, 512) == 64 // there.itemsize
-    assert np.finfo(there).eps < dtype.kernel_tolerance <= dtype.network_tolerance < 0.1
-    assert dtypes.of(dtype.accumulator).bytes >= dtype.bytes
+    exact = dtype.name not in dtypes.FLOATS
+    assert (0 if exact else np.finfo(there).eps) <= dtype.kernel_tolerance <= dtype.network_tolerance < 0.1
+    assert dtypes.width(dtype.accumulator) >= dtype.bytes
+    assert dtype.floats in dtypes.FLOATS
     assert name in dtypes.FIGURES
 
 
@@ -67,8 +69,21 @@ def test_lanes_of_what_networks_cannot_have_yet(name: str, expected: int | None)
 
 
 def test_a_type_that_is_not_supported() -> None:
-    with pytest.raises(UsageError, match="'int8' is not supported; expected one of: float32, float16"):
-        dtypes.of("int8")
+    with pytest.raises(UsageError, match="'int4' is not supported; expected one of: float32, float16, int8"):
+        dtypes.of("int4")
+
+
+def test_several_types_are_named_with_commas() -> None:
+    assert dtypes.several("float32,int8, float32") == ("float32", "int8")
+    with pytest.raises(UsageError, match="dtype '' is not supported"):
+        dtypes.several("int8,")
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("uint8", 0), ("int32", 0), ("int8", 0), ("bool", 0), ("float32", 1e-4)]
+)
+def test_whole_numbers_are_exact(name: str, tolerance: float) -> None:
+    assert dtypes.kernel_tolerance(name) == tolerance
 
 
 def test_no_other_module_has_a_table_of_types() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,8 @@ from mbench.networks import exactness
 from mbench.networks.graph_builder import GraphBuilder
 
 _Add = Callable[..., str]
-ROUNDED = {"scale": 0.1, "zero_point": 3, "low": 0, "high": 255, "to": "uint8"}
-REAL = {"scale": 0.1, "zero_point": 3}
+ROUNDED: dict[str, Any] = {"scale": 0.1, "zero_point": 3, "low": 0, "high": 255, "to": "uint8"}
+REAL: dict[str, Any] = {"scale": 0.1, "zero_point": 3}
 
 
 def whole(_add: _Add, x: str) -> str:

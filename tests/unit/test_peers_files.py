@@ -21,7 +21,7 @@ from mbench.core.errors import UsageError
 from mbench.core.records import Failure, Variant
 from mbench.measure.numerics import Expected
 from mbench.networks import variants
-from mbench.networks.weights import Weights
+from mbench.networks.network_weights import Weights
 
 standings = script("standings")
 cases = script("cases")

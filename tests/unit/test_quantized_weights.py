@@ -17,6 +17,7 @@ from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
 from mbench.networks import architectures, image_sets, quantized_weights, torch_network, variants, weights
 from mbench.networks.image_sets import ImageSet
+from mbench.networks.network_weights import Weights
 
 NAME = "mobilenet_v2_0.35_32"
 
@@ -26,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
 
 
-def of(variant: Variant, **settings: object) -> weights.Weights:
+def of(variant: Variant, **settings: object) -> Weights:
     quantization = msgspec.structs.replace(QuantizationSettings(), **settings)
     return weights.draw(variants.of_type(variant, "int8", quantization))
 

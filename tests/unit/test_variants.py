@@ -272,7 +272,6 @@ def test_other_dtypes_are_refused(dtype: str) -> None:
         ("mobilenet_v2_int8", "mobilenet_v2_1.0_224_int8", "int8", 1),
         ("mobilenet_v1_0.5_160_shallow_standard_int8_b8", "mobilenet_v1_0.5_160_shallow_standard_int8_b8", "int8", 8),
         ("mnasnet_b1_float16", "mnasnet_b1_1.0_224_float16", "float16", 1),
-        ("mobilenet_v2_0.35_float32", None, None, None),
         ("mobilenet_v2_int8_standard", None, None, None),
     ],
 )
@@ -280,7 +279,7 @@ def test_a_name_says_a_type_that_is_not_float32(
     name: str, canonical: str | None, dtype: str | None, batch: int | None
 ) -> None:
     if canonical is None:
-        with pytest.raises(UsageError, match="is not known"):
+        with pytest.raises(UsageError, match=r"is not known|is not a whole number"):
             variants.parse(name)
         return
     found = variants.parse(name)
@@ -297,7 +296,7 @@ def test_a_twin_is_of_the_same_type() -> None:
     network = variants.parse("mobilenet_v2_0.5_96_int8_b4")
     twin = variants.paired_with(network)
     assert twin == variants.parse("mobilenet_v2_0.5_96_standard_int8_b4")
-    assert variants.paired_with(twin) == network  # type: ignore[arg-type]
+    assert variants.paired_with(twin) == network
 
 
 def test_a_network_of_another_type_is_named_for_it() -> None:
