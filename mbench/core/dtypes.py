@@ -162,6 +162,11 @@ def numpy_name(name: str) -> str:
     return DTYPES[name].numpy if name in DTYPES else name
 
 
+def operation(name: str) -> str:
+    """Return what an operation on numbers of a type is called beside figures: `FLOP`, or `OP` on whole numbers."""
+    return "OP" if name in DTYPES and DTYPES[name].operations != DTYPES[DEFAULT].operations else "FLOP"
+
+
 def depth(name: str) -> int:
     """Return how many numbers of a row an instruction adds up in each sum; 1 for a type that is not known here."""
     return DTYPES[name].depth if name in DTYPES else 1

@@ -35,7 +35,7 @@ from mbench.analysis import (
     versus,
 )
 from mbench.analysis.versus import Versus
-from mbench.core import atomic_files, durations, names, plain, record_files, stats, units
+from mbench.core import atomic_files, dtypes, durations, names, plain, record_files, stats, units
 from mbench.core.records import Record
 from mbench.core.version import VERSION
 from mbench.page import (
@@ -219,6 +219,7 @@ def _environment() -> jinja2.Environment:
     return templates.environment(
         {
             "units": units,
+            "dtypes": dtypes,
             "pairs": pairs,
             "stats": stats,
             "labels": labels,

@@ -9,7 +9,7 @@ from mbench.analysis.headline import Headline
 from mbench.analysis.session_figures import Percentiles
 from mbench.analysis.type_pairs import TypedLayers, TypePair
 from mbench.analysis.waterfall import Waterfall
-from mbench.core import stats
+from mbench.core import dtypes, stats
 from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
 from mbench.core.records import Counts, Layer, Record, Result, Variant
@@ -130,6 +130,17 @@ class ResultView:
     params: int
     peak_bytes: int
     layers: tuple[LayerView, ...]
+
+    @property
+    def operation(self) -> str:
+        """What its operations are called: `FLOP`, or `OP` on whole numbers."""
+        return dtypes.operation(self.result.variant.dtype)
+
+    @property
+    def operations_field(self) -> str:
+        """The field of counters that counts them."""
+        known = dtypes.DTYPES.get(self.result.variant.dtype, dtypes.DTYPES[dtypes.DEFAULT])
+        return known.operations
 
     @property
     def modelled(self) -> bool:
