@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 
 from mbench.analysis import above_peak, instruction_counts, pairs, replacements
-from mbench.analysis.waterfall import Cause, Part
+from mbench.analysis.layer_causes import Cause
+from mbench.analysis.waterfall import Part
 from mbench.core import dtypes, units
 from mbench.core.records import Record, Result, Variant
 from mbench.hardware import platforms
@@ -73,11 +74,11 @@ _OPPOSITE_OF_TYPES: dict[Cause, str] = {
     "kernel": "closer to the roofline than float32",
     "bandwidth": "less fed by memory than float32",
     "vectors": "fuller vectors than in float32",
-    "instructions": "instructions that do more than promised",
+    "instructions": "instructions that do more than expected",
     "extra_macs": "fewer multiply-adds than float32",
     "beside": "fewer other instructions than float32",
 }
-"""What a cause is called of which a network has less than the same network in float32, over the promised gain."""
+"""What a cause is called of which a network has less than the same network in float32, over the expected gain."""
 REASONS: dict[Cause, str] = {
     "bandwidth": "bandwidth-bound: what the memory level that feeds a layer adds to its arithmetic under the roofline",
     "threads": "thread overhead: starting and joining the threads for each parallel loop, at what an empty one took",
@@ -91,8 +92,8 @@ REASONS: dict[Cause, str] = {
     "beside": "loads, stores, addresses and loops around the multiply-adds",
     "runtime": "the runtime between the kernels, from the time balance",
     "rest": "end to end minus layers minus runtime: the unattributed part of the time balance",
-    "instructions": "the multiply-adds at the peak of each type: what the measured peak falls short of the promise, "
-    "or of instructions those that multiply less than a whole vector",
+    "instructions": "the multiply-adds at the peak of each type: what the measured peak lacks of the expected gain, or of "
+    "instructions those that multiply less than a whole vector",
     "stayed_float": "layers that are computed in floating point in both networks: they gain nothing",
     "rounding": "passes that only bring numbers from one type to the other",
 }

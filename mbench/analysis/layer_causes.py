@@ -22,8 +22,8 @@ roofline; `threads`, starting and joining them, as measured in empty parallel lo
 its channels leave empty; `kernel`, what is left, slower than the roofline; `layout`, a layer that only moves data;
 `no_macs`, another without multiply-adds; `runtime`, between the layers; `rest`, what no reading accounts for. Of
 instructions: `extra_macs`, multiply-adds beyond the needed ones; `beside`, all other instructions. Of a type against
-another: `instructions`, that the processor's multiply less at once than the type promises; `stayed_float`, layers that
-do not have the type; `rounding`, passes that only bring numbers from one type to the other."""
+another: `instructions`, that the processor's multiply less at once than is expected of the type; `stayed_float`,
+layers that do not have the type; `rounding`, passes that only bring numbers from one type to the other."""
 
 CauseCosts = dict[Cause, float]
 _MOVING = ("other", "transpose", "concat", "slice", "pad", "gather", "expand")

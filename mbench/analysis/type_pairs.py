@@ -83,8 +83,8 @@ class TypePair:
     narrow: Result
 
     @property
-    def promised(self) -> float:
-        """The gain that the type promises: how many of its numbers lie in the place of one of the other."""
+    def expected(self) -> float:
+        """The gain that is expected of the type: how many of its numbers lie in the place of one of the other."""
         return dtypes.width(self.wide.variant.dtype) / dtypes.width(self.narrow.variant.dtype)
 
     @property

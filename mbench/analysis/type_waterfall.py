@@ -1,9 +1,9 @@
-"""From the gain that a type promises to the one achieved: what each cause took, such as float layers or bandwidth.
+"""From the gain that is expected of a type to the one achieved: what each cause took, such as layers that stayed float.
 
-int8 promises four numbers in the place of each float32, in instructions and in bytes. The mathematics are those of
+Four numbers of int8 lie in the place of each float32, in instructions and in bytes. The mathematics are those of
 `mbench.analysis.waterfall`: of each cause, what the network in the narrow type spends on it, minus what the network in
-float32 spends on it over the promised gain. Each side's multiply-adds are at its own measured peak; what the narrow
-one's peak falls short of the promise is the processor's instructions.
+float32 spends on it over the expected gain. Each side's multiply-adds are at its own measured peak; what the narrow
+one's peak falls short of that is the processor's instructions.
 
 Derived from a record; no formatting, no measuring.
 """
@@ -21,7 +21,7 @@ from mbench.core import dtypes
 from mbench.core.records import Layer, Record
 
 _CALLED: dict[Cause, Cause] = {"arithmetic": "instructions"}
-"""Of two types the multiply-adds at peak have the promised ratio only if the processor's instructions have it."""
+"""Of two types the multiply-adds at peak have the expected ratio only if the processor's instructions have it."""
 
 
 def of_pair(pair: TypePair, record: Record) -> Waterfall | str:
@@ -54,7 +54,7 @@ def _by_time(pair: TypePair, record: Record) -> Waterfall | str:
 
     splits = [functools.partial(split, machine=machine) for machine in known]
     sides = _sides(pair, splits, (wide_s, narrow_s), pairs.layer_latency_s)
-    return waterfall.between(*sides, predicted=pair.promised, by_instructions=False) or waterfall.NOT_SPLIT
+    return waterfall.between(*sides, predicted=pair.expected, by_instructions=False) or waterfall.NOT_SPLIT
 
 
 def _by_instructions(pair: TypePair, record: Record) -> Waterfall | str:
@@ -66,7 +66,7 @@ def _by_instructions(pair: TypePair, record: Record) -> Waterfall | str:
     if len(splits) < len(found):
         return waterfall.NO_LANES
     sides = _sides(pair, splits, (wide, narrow), pairs.layer_instructions)
-    return waterfall.between(*sides, predicted=pair.promised, by_instructions=True) or waterfall.NOT_ALL_COUNTED
+    return waterfall.between(*sides, predicted=pair.expected, by_instructions=True) or waterfall.NOT_ALL_COUNTED
 
 
 def _counted(layer: Layer, dtype: str, lanes: int) -> CauseCosts | None:

@@ -18,7 +18,7 @@ _MOST = 0.5
 _NAMED = 2
 """Layers that a cause names."""
 _SMALL = 0.005
-"""Of the promise: what is less is no loss to speak of."""
+"""Of the expected gain: what is less is no loss to speak of."""
 
 
 _LOST_TO: dict[Cause, str] = {
@@ -32,7 +32,7 @@ _LOST_TO: dict[Cause, str] = {
     "extra_macs": "multiply-adds beyond the needed ones",
     "beside": "instructions beside the multiply-adds",
 }
-"""What the rest of a promise is lost to; other causes as `labels` call them."""
+"""What the rest of an expected gain is lost to; other causes as `labels` call them."""
 
 
 def costs(pair: TypePair) -> str:
@@ -48,23 +48,23 @@ def costs(pair: TypePair) -> str:
 
 
 def gain(pair: TypePair) -> str:
-    """Return what the narrow type gives: `3.2 times quicker of the 4 that int8 promises`."""
-    dtype, promised = pair.narrow.variant.dtype, f"{pair.promised:g}"
+    """Return what the narrow type gives: `3.2 times quicker of the 4 expected of int8`."""
+    dtype, expected = pair.narrow.variant.dtype, f"{pair.expected:g}"
     came = pair.fewer if pair.by_instructions else pair.achieved
     if came is None:
-        return f"{dtype} promises {promised} times"
+        return f"{dtype} is expected to be {expected} times quicker"
     if pair.disturbed and not pair.by_instructions:
-        return f"what {dtype} gains of the {promised} times that it promises is {disturbances.WORD}"
+        return f"what {dtype} gains of the {expected} times expected is {disturbances.WORD}"
     better, worse = ("fewer", "more") if pair.by_instructions else ("quicker", "slower")
     if came < 1:
-        return f"{units.times(1 / came)} {worse}, where {dtype} promises {promised} times {better}"
-    if came >= pair.promised:
-        return f"{units.times(came)} {better}, as much as the {promised} that {dtype} promises, or more"
-    return f"{units.times(came)} {better} of the {promised} that {dtype} promises"
+        return f"{units.times(1 / came)} {worse}, where {expected} times {better} is expected of {dtype}"
+    if came >= pair.expected:
+        return f"{units.times(came)} {better}, at least the {expected} expected of {dtype}"
+    return f"{units.times(came)} {better} of the {expected} expected of {dtype}"
 
 
 def loss(pair: TypePair, found: Waterfall | str, record: Record) -> str:
-    """Return where most of the rest of the promise is lost, or why that is not known; nothing if none is lost."""
+    """Return where most of the rest of what is expected is lost, or why that is not known; nothing if none is lost."""
     if isinstance(found, str):
         known = found.startswith(disturbances.WORD) or found in (waterfall.UNTIMED, waterfall.UNCOUNTED)
         return "" if known else f"where the rest is lost is not known: {found}"
@@ -105,12 +105,12 @@ def several(found: Sequence[tuple[TypePair, str]]) -> str | None:
     if not known:
         return None
     dtypes = ", ".join(dict.fromkeys(pair.narrow.variant.dtype for pair, _ in found))
-    promised = units.ranged((pair.promised for pair, _ in found), "{:g}".format)
+    expected = units.ranged((pair.expected for pair, _ in found), "{:g}".format)
     (least, slowest), (most, quickest) = min(known), max(known)
     less = "instructions fewer" if all(pair.by_instructions for pair, _ in found) else "quicker"
     return (
         f"{dtypes}: from {units.times(least)} ({slowest}) to {units.times(most)} {less} ({quickest}) than float32, "
-        f"of the {promised} promised"
+        f"of the {expected} expected"
     )
 
 

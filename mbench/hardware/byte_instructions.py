@@ -16,7 +16,7 @@ from mbench.core.machine_types import Processor
 class ByteInstructions:
     """What multiplies bytes and adds them up in int32."""
 
-    names: tuple[str, ...]
+    mnemonics: tuple[str, ...]
     """One is a dot product; several, in turn, stand for one."""
     bits: int
     """Of the vectors that they take."""
@@ -26,17 +26,17 @@ class ByteInstructions:
     @property
     def is_dot_product(self) -> bool:
         """Whether one instruction does it."""
-        return len(self.names) == 1
+        return len(self.mnemonics) == 1
 
     def against_floats(self, vector_bits: int) -> float:
         """Return the multiply-adds of each instruction, over those of float32 in vectors of so many bits."""
-        return self.multiply_adds / len(self.names) / (vector_bits / 32)
+        return self.multiply_adds / len(self.mnemonics) / (vector_bits / 32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Way:
     requires: frozenset[str]
-    names: tuple[str, ...]
+    mnemonics: tuple[str, ...]
     bits: float
     """At most; a target with narrower vectors has those."""
     each: int = 8
@@ -46,16 +46,16 @@ class _Way:
 _PAIRS = ("vpmaddubsw", "vpmaddwd", "vpaddd")
 _WAYS = {
     "x86": (
-        _Way(requires=frozenset({"avx512_vnni", "avx512vl"}), names=("vpdpbusd",), bits=math.inf),
-        _Way(requires=frozenset({"avx_vnni"}), names=("vpdpbusd",), bits=256),
-        _Way(requires=frozenset({"avx512bw"}), names=_PAIRS, bits=512),
-        _Way(requires=frozenset({"avx2"}), names=_PAIRS, bits=256),
-        _Way(requires=frozenset({"ssse3"}), names=_PAIRS, bits=128),
+        _Way(requires=frozenset({"avx512_vnni", "avx512vl"}), mnemonics=("vpdpbusd",), bits=math.inf),
+        _Way(requires=frozenset({"avx_vnni"}), mnemonics=("vpdpbusd",), bits=256),
+        _Way(requires=frozenset({"avx512bw"}), mnemonics=_PAIRS, bits=512),
+        _Way(requires=frozenset({"avx2"}), mnemonics=_PAIRS, bits=256),
+        _Way(requires=frozenset({"ssse3"}), mnemonics=_PAIRS, bits=128),
     ),
     "arm": (
-        _Way(requires=frozenset({"i8mm"}), names=("smmla",), bits=128, each=4),
-        _Way(requires=frozenset({"asimddp"}), names=("sdot",), bits=128),
-        _Way(requires=frozenset({"asimd"}), names=("smull", "smlal", "sadalp"), bits=128),
+        _Way(requires=frozenset({"i8mm"}), mnemonics=("smmla",), bits=128, each=4),
+        _Way(requires=frozenset({"asimddp"}), mnemonics=("sdot",), bits=128),
+        _Way(requires=frozenset({"asimd"}), mnemonics=("smull", "smlal", "sadalp"), bits=128),
     ),
 }
 """By family, the quickest first. `vpmaddubsw` and its like are exact for weights of 7 bits alone."""
@@ -68,4 +68,4 @@ def of(family: str, processor: Processor) -> ByteInstructions | None:
     if way is None:
         return None
     bits = int(min(way.bits, processor.vector_bits))
-    return ByteInstructions(names=way.names, bits=bits, multiply_adds=bits // way.each)
+    return ByteInstructions(mnemonics=way.mnemonics, bits=bits, multiply_adds=bits // way.each)

@@ -44,8 +44,8 @@ ByteStep = Callable[[Any, Any, Any, int], Any]
 def method(found: ByteInstructions) -> str:
     """Return what is measured."""
     return (
-        f"int8: operations/s of {CHAINS} independent sums on each thread by {' + '.join(found.names)} on {found.bits} "
-        "bits, two a multiply-add"
+        f"int8: operations/s of {CHAINS} independent sums on each thread by {' + '.join(found.mnemonics)} on "
+        f"{found.bits} bits, two a multiply-add"
     )
 
 
@@ -106,7 +106,7 @@ def sizes(found: ByteInstructions, threads: int) -> tuple[int, int, int]:
 
 def kernel(found: ByteInstructions, threads: int, *, signed: bool) -> tirx.PrimFunc:
     """Return chains of multiply-adds of bytes on each thread."""
-    step, lanes, size = _STEPS[found.names[0]], found.bits // _SUM_BITS, found.bits // 8
+    step, lanes, size = _STEPS[found.mnemonics[0]], found.bits // _SUM_BITS, found.bits // 8
     lines, vectors = _lines(found)
     dtypes_of = (_values(signed=signed), "int8", "int32")
     builder = IRBuilder()

@@ -239,7 +239,7 @@ def _of_types(anchor: str, found: view_types.TypePairView) -> TypeCharts:
     way, label = found.waterfall, f"{found.label}, {found.dtype}"
     drawn = None
     if isinstance(way, waterfall.Waterfall):
-        drawn = figures_waterfall.waterfall(figure_data.of_waterfall(way, f"promised by {found.dtype}"))
+        drawn = figures_waterfall.waterfall(figure_data.of_waterfall(way, f"expected of {found.dtype}"))
     gains, reason = None, "the two networks have no timed layer in common"
     if found.disturbed and not found.pair.by_instructions:
         reason = f"{disturbances.WORD}: {found.disturbed}"
@@ -248,7 +248,7 @@ def _of_types(anchor: str, found: view_types.TypePairView) -> TypeCharts:
     return TypeCharts(
         waterfall=_chart(
             f"{anchor}-waterfall",
-            f"From the gain that {found.dtype} promises to the one achieved: {label}",
+            f"From the gain expected of {found.dtype} to the one achieved: {label}",
             [(label, drawn)],
             way if isinstance(way, str) else "",
         ),

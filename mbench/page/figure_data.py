@@ -58,7 +58,7 @@ def of_blocks(pair: pairs.Pair) -> pd.DataFrame:
 def of_typed_layers(pair: type_pairs.TypePair, layers: Iterable[type_pairs.TypedLayers]) -> pd.DataFrame:
     """Return a row for each group of layers of a network in two types, with the columns of `of_blocks`."""
     kinds = {"block": "string", "predicted": "float64", "achieved": "float64", "fewer": "float64"}
-    rows = [(each.name, pair.promised, each.gain, each.fewer) for each in layers if each.wide and each.narrow]
+    rows = [(each.name, pair.expected, each.gain, each.fewer) for each in layers if each.wide and each.narrow]
     return _table(kinds, rows)
 
 

@@ -32,14 +32,14 @@ def block_instructions(blocks: pd.DataFrame) -> Drawing | None:
 
 
 def layer_gain(layers: pd.DataFrame) -> Drawing | None:
-    """Return, layer by layer, the gain that a narrower type promises and achieves; None if nothing was measured.
+    """Return, layer by layer, the gain expected of a narrower type and the one achieved; None if nothing was measured.
 
     `layers` has the columns of `mbench.page.figure_data.of_typed_layers`.
     """
     timed = layers["achieved"].notna().any()
     column, came = ("achieved", "achieved (median latency)") if timed else ("fewer", "executed (instructions)")
     title = "times quicker than in float32" if timed else "times fewer instructions than in float32"
-    return _against_prediction(layers, column, came, title, label="promised by the type")
+    return _against_prediction(layers, column, came, title, label="expected of the type")
 
 
 def _against_prediction(

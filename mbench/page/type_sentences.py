@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def of_pair(view: TypePairView, record: Record, where: str) -> str:
-    """Return what a narrower type gives to a network, and where the rest of what it promises is lost."""
+    """Return what a narrower type gives to a network, and where the rest of what is expected is lost."""
     lost = type_words.loss(view.pair, view.waterfall, record)
     said = f"{view.label} on {where}: {type_words.costs(view.pair)}: {type_words.gain(view.pair)}"
     return _tied(f"{said}{f'; {lost}' if lost else ''}.")

@@ -183,7 +183,7 @@ class TypePairView:
     wide: ResultView
     narrow: ResultView
     waterfall: Waterfall | str
-    """From the gain that the type promises to the one achieved, or why that cannot be said."""
+    """From the gain that is expected of the type to the one achieved, or why that cannot be said."""
     layers: tuple[TypedLayers, ...]
     peak_ratio: float | None
     """The measured peak of the narrow type over that of the wide one."""

@@ -16,6 +16,7 @@ from mbench.devices.protocols import Calibrator, MultipliesBytes
 from mbench.hardware import platforms
 from mbench.measure import activity
 
+_OF_BYTES = ("byte_peaks.py", "probe.py")
 MAX_AGE = datetime.timedelta(days=1)
 
 
@@ -33,8 +34,7 @@ def peaks(
     Raises:
         MeasureError: they could not be measured.
     """
-    sources = (f"{platforms.of(target).peaks}.py", "probe.py", "pace.py")
-    file = _file(device, target, host, threads, sources)
+    file = _file(device, target, host, threads)
     return _known(file, lambda: device.calibrate(target, threads, report), use_cache=use_cache)
 
 
@@ -46,7 +46,7 @@ def with_bytes(
     Raises:
         MeasureError: it could not be measured.
     """
-    file = _file(device, target, host, found.threads, ("byte_peaks.py", "probe.py"))
+    file = _file(device, target, host, found.threads, _OF_BYTES)
     more = _known(file, lambda: device.calibrate_bytes(target, found.threads, report), use_cache=use_cache)
     return msgspec.structs.replace(
         found,
@@ -80,9 +80,10 @@ def _possible(measured: Calibration) -> Calibration:
 
 
 def _file(
-    device: Calibrator | MultipliesBytes, target: Target, host: Host, threads: int, sources: Sequence[str]
+    device: Calibrator | MultipliesBytes, target: Target, host: Host, threads: int, sources: Sequence[str] = ()
 ) -> Path:
-    """Return where the peaks are kept, by what they depend on; `sources` measure them."""
+    """Return where the peaks are kept, by what they depend on; `sources` measure them, by default the platform's."""
+    sources = sources or (f"{platforms.of(target).peaks}.py", "probe.py", "pace.py")
     parts = (device.name, host.name, host.cpu, host.versions, target.tvm, target.processor, threads)
     return machine_cache.file("calibrations", parts, [resources.PACKAGE / "measure" / name for name in sources])
 

@@ -101,10 +101,10 @@ def _no_dot_product(evidence: Evidence) -> str | None:
     measured, floats = rates.get(dtypes.INT8), rates.get(dtypes.DEFAULT)
     ratio = measured / floats if measured and floats else found.against_floats(evidence.target.processor.vector_bits)
     how = "as measured" if measured and floats else "by its instructions, not measured"
-    promised = dtypes.width(dtypes.DEFAULT) / dtypes.width(dtypes.INT8)
+    expected = dtypes.width(dtypes.DEFAULT) / dtypes.width(dtypes.INT8)
     return (
-        f"{NO_DOT_PRODUCT} ({' + '.join(found.names)} stand for one): at peak, int8 multiplies {ratio:.2f} times as "
-        f"fast as float32, {how}; it breaks even at 1, and promises {promised:g}"
+        f"{NO_DOT_PRODUCT} ({' + '.join(found.mnemonics)} stand for one): at peak, int8 multiplies {ratio:.2f} times "
+        f"as fast as float32, {how}; it breaks even at 1, and {expected:g} is expected of it"
     )
 
 

@@ -22,7 +22,7 @@ def test_what_a_target_multiplies_bytes_by(name: str, first: str, multiply_adds:
     target = targets.load(name)
     found = byte_instructions.of(target.family, target.processor)
     assert found is not None
-    assert (found.names[0], found.multiply_adds, found.is_dot_product) == (first, multiply_adds, is_dot_product)
+    assert (found.mnemonics[0], found.multiply_adds, found.is_dot_product) == (first, multiply_adds, is_dot_product)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_vnni_is_of_its_own_width(requires: tuple[str, ...], bits: int | None) -
     assert found is not None
     assert found.is_dot_product is (bits is not None)
     if bits:
-        assert (found.names, found.bits, found.multiply_adds) == (("vpdpbusd",), bits, bits // 8)
+        assert (found.mnemonics, found.bits, found.multiply_adds) == (("vpdpbusd",), bits, bits // 8)
 
 
 def test_an_instruction_against_those_of_float32() -> None:
     """vpdpbusd multiplies 64 bytes where an FMA multiplies 16 floats; three of AVX2 multiply 32 where three do 24."""
-    vnni = byte_instructions.ByteInstructions(names=("vpdpbusd",), bits=512, multiply_adds=64)
+    vnni = byte_instructions.ByteInstructions(mnemonics=("vpdpbusd",), bits=512, multiply_adds=64)
     assert vnni.against_floats(512) == 4
     avx2 = targets.load("x86_64_v3")
     found = byte_instructions.of("x86", avx2.processor)

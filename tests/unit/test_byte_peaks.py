@@ -47,7 +47,7 @@ def test_each_chain_has_its_instruction_in_the_loop(target: Target) -> None:
     found = byte_instructions.of(target.family, target.processor)
     assert found is not None
     text = assembly(target)
-    for name in found.names:
+    for name in found.mnemonics:
         pattern = name.removeprefix("v") if target.tvm["mcpu"] == "x86-64-v2" else name
         assert len(re.findall(rf"\b{pattern}\d?\b", text)) >= byte_peaks.CHAINS, name
 
@@ -85,7 +85,7 @@ def test_the_kernel_does_all_of_the_work_that_is_counted(threads: int) -> None:
     assert (found.threads, found.bytes_per_s) == (threads, {})
     way = byte_instructions.of(target.family, target.processor)
     assert way is not None
-    assert way.names[0] in found.method
+    assert way.mnemonics[0] in found.method
 
 
 def test_a_target_that_is_known_to_multiply_no_bytes_has_no_peak() -> None:

@@ -882,8 +882,8 @@ def test_a_steady_state_is_not_compared_with_a_disturbed_latency() -> None:
 def test_a_record_with_both_types_answers_in_its_first_screen() -> None:
     text = report.render([quantized.evaluated(quantized.both(left_float=("block2.pw",)))])
     first, _, rest = text.partition("<h2>What int8 gives</h2>")
-    assert "of\u00a0the 4" in first or "of the 4 that int8 promises" in first
-    assert '"promised by int8"' in rest
+    assert "of\u00a0the 4" in first or "of the 4 expected of int8" in first
+    assert '"expected of int8"' in rest
     assert "At the measured peaks this processor multiplies 3.5 times as fast in int8 as in float32." in rest
     assert "stayed float: it is kept float, as was asked" in rest
     for said in ("80.0 % to 93.6 %", "82.4 % to 95.1 %", "1 operation left float", "19.5 dB"):

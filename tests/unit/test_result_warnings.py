@@ -238,7 +238,7 @@ def test_where_there_is_no_dot_product_the_break_even_is_said(
     [warning] = of_result(evidence(tmp_path, **{**CAUSES["no dot product"], "calibration": calibration}))
     assert "no dot product of bytes (vpmaddubsw + vpmaddwd + vpaddd stand for one)" in warning
     assert said in warning
-    assert warning.endswith("it breaks even at 1, and promises 4")
+    assert warning.endswith("it breaks even at 1, and 4 is expected of it")
 
 
 def test_a_processor_with_a_dot_product_is_not_warned_of(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def said(record: Record) -> str:
 
 def test_gain_and_quality_are_a_line_each() -> None:
     first, second = (str(line) for line in type_lines.of_record(quantized.both()))
-    assert first.startswith("int8: 3.0 times quicker of the 4 that int8 promises; ")
+    assert first.startswith("int8: 3.0 times quicker of the 4 expected of int8; ")
     assert second == (
         "Quality: output 19.5 dB signal to noise; 75 % agree with float32 (4 drawn images, no accuracy); no operations "
         "left float."

@@ -15,7 +15,7 @@ def test_a_network_in_two_types_is_a_pair() -> None:
     record = quantized.both()
     [pair] = type_pairs.of_record(record)
     assert (pair.wide, pair.narrow) == record.results
-    assert pair.promised == 4
+    assert pair.expected == 4
     assert pair.achieved == pytest.approx(3.0)
     assert not pair.by_instructions
     assert type_pairs.of_record(replace(record, results=record.results[::-1]))[0].wide.variant.dtype == "float32"
@@ -35,12 +35,12 @@ def test_two_networks_of_one_type_are_no_pair() -> None:
     assert type_pairs.of_record(factory.record()) == ()
 
 
-def test_float16_promises_two() -> None:
+def test_two_are_expected_of_float16() -> None:
     record = quantized.both()
     floats, narrow = record.results
     half = replace(narrow, variant=replace(narrow.variant, dtype="float16"))
     [pair] = type_pairs.of_record(replace(record, results=(floats, half)))
-    assert pair.promised == 2
+    assert pair.expected == 2
 
 
 def test_layers_of_one_name_meet_and_a_pass_that_rounds_stands_alone() -> None:

@@ -1,4 +1,4 @@
-"""From the promised gain to the achieved one; the figures are computed by hand."""
+"""From the expected gain to the achieved one; the figures are computed by hand."""
 
 from __future__ import annotations
 

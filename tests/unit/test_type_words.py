@@ -20,12 +20,12 @@ def said(record: Record) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("quicker", "expected"),
     [
-        (3.0, "3.0 times quicker of the 4 that int8 promises"),
-        (0.8, "1.2 times slower, where int8 promises 4 times quicker"),
-        (5.0, "5.0 times quicker, as much as the 4 that int8 promises, or more"),
+        (3.0, "3.0 times quicker of the 4 expected of int8"),
+        (0.8, "1.2 times slower, where 4 times quicker is expected of int8"),
+        (5.0, "5.0 times quicker, at least the 4 expected of int8"),
     ],
 )
-def test_the_gain_is_said_beside_the_promise(quicker: float, expected: str) -> None:
+def test_the_gain_is_said_beside_what_is_expected(quicker: float, expected: str) -> None:
     gain, loss = said(quantized.both(quicker=quicker))
     assert gain == expected
     assert bool(loss) is (quicker < 4)
@@ -38,7 +38,7 @@ def test_the_costs_are_said_in_both_types() -> None:
     assert words.endswith(" in int8")
     [untimed] = type_pairs.of_record(quantized.both(latency=False))
     assert type_words.costs(untimed) == "not timed in float32, not timed in int8"
-    assert type_words.gain(untimed) == "int8 promises 4 times"
+    assert type_words.gain(untimed) == "int8 is expected to be 4 times quicker"
 
 
 def test_a_loss_names_its_layers() -> None:
@@ -80,13 +80,13 @@ def test_why_more_is_not_known_is_said() -> None:
 
 def test_a_disturbed_gain_is_no_figure() -> None:
     record = factory.in_sessions(quantized.both(), disturbed=range(5), only=(f"{quantized.NETWORK}_int8",))
-    assert said(record) == ("what int8 gains of the 4 times that it promises is disturbed", "")
+    assert said(record) == ("what int8 gains of the 4 times expected is disturbed", "")
 
 
 def test_several_networks_have_a_range() -> None:
     found = [(type_pairs.of_record(quantized.both(quicker=times))[0], f"net {times:g}") for times in (3.0, 2.0, 2.5)]
     assert type_words.several(found) == (
-        "int8: from 2.0 times (net 2) to 3.0 times quicker (net 3) than float32, of the 4 promised"
+        "int8: from 2.0 times (net 2) to 3.0 times quicker (net 3) than float32, of the 4 expected"
     )
     untimed = type_pairs.of_record(quantized.both(latency=False))[0]
     assert type_words.several([(untimed, "net")]) is None
