@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from mbench.core.field_types import MOST_LAYERS, Count, Name, Number, PositiveInt, Strict, Text, Texts
 
-Share = Annotated[float, Meta(ge=0, le=1)]
+Proportion = Annotated[float, Meta(ge=0, le=1)]
 
 
 class QuantizationSettings(Strict, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class QuantizationOutcome(Strict, frozen=True, kw_only=True):
     values: Annotated[tuple[SignalToNoise, ...], Meta(max_length=MOST_LAYERS)] = ()
     """Of each value that is rounded to 8 bits, in order of execution."""
     outputs: Annotated[tuple[SignalToNoise, ...], Meta(max_length=MOST_LAYERS)] = ()
-    agreement: Share | None = None
+    agreement: Proportion | None = None
     """Share of the images whose largest output is the same; null: the output is no row of classes."""
     evaluation: Evaluation | None = None
     """Where images and labels were given."""

@@ -6,8 +6,8 @@
 | FOLDER | pictures, in it or below; to evaluate, in a folder for each class |
 
 Labels are places in the network's output. Folders called by whole numbers are those; others are counted in the order of
-their names. A picture is scaled so that its shorter side is 8/7 of the network's, and cut to its middle; its numbers,
-0 to 255, become what `PREPROCESSING` says.
+their names. A picture is scaled so that its shorter side is 8/7 of the network's, and cropped to its middle; its
+numbers, 0 to 255, become what `PREPROCESSING` says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mbench.core import atomic_files, regular_files, resources, units
+from mbench.core import atomic_files, names, regular_files, resources, units
 from mbench.core.errors import UsageError, shown, why
 from mbench.networks import input_files
 from mbench.networks.graph import Graph
@@ -151,13 +151,13 @@ class ImageSet:
         return found.astype(np.int64)
 
     def _folders(self) -> np.ndarray:
-        names = [file.relative_to(self.path).parts[:-1] for file in self._pictures]
-        if not all(names):
+        folders = [file.relative_to(self.path).parts[:-1] for file in self._pictures]
+        if not all(folders):
             raise UsageError(f"{self._said}: pictures lie in the folder itself; expected a folder for each class")
-        known = sorted({parts[0] for parts in names})
+        known = sorted({parts[0] for parts in folders})
         if all(re.fullmatch("[0-9]{1,9}", name) for name in known):
-            return np.array([int(parts[0]) for parts in names])
-        return np.array([known.index(parts[0]) for parts in names])
+            return np.array([int(parts[0]) for parts in folders])
+        return np.array([known.index(parts[0]) for parts in folders])
 
     def _fitting(self, graph: Graph) -> Image:
         """Return an array for each input of a network."""
@@ -246,4 +246,4 @@ def remembered(digest: str, option: str) -> ImageSet:
 
 
 def _note(digest: str) -> Path:
-    return resources.cache_dir() / "images" / digest
+    return resources.cache_dir() / "images" / names.component(digest)

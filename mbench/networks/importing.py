@@ -141,8 +141,6 @@ def kept(
         UsageError: it does not run, or what it gives cannot be compared with anything.
         BuildError: the cache cannot be written.
     """
-    import numpy as np
-
     from mbench.networks.importers import examples as inputs
 
     graph = with_short_names(network.graph)
@@ -150,20 +148,7 @@ def kept(
     if not layers.of_graph(folding.as_compiled(graph).graph):
         raise UsageError(f"{source}: it computes nothing; expected a network with layers")
     examples = inputs.complete(graph, network.examples)
-    expected = tuple(map(np.asarray, network.run(examples)))
-    if len(expected) != len(graph.outputs):
-        wanted = len(graph.outputs)
-        raise UsageError(f"{source}: it gives {len(expected)} outputs, by mbench's own reading {wanted}; report it")
-    for name, value in zip(graph.outputs, expected, strict=True):
-        shape = graph.shape(name)
-        if value.shape != shape:
-            got, read = units.shape(value.shape), units.shape(shape)
-            raise UsageError(f"{source}: output {name!r} is {got}, by mbench's own reading {read}; report it")
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise UsageError(
-                f"{source}: its own output {name!r} is not finite for the inputs that it is checked on; "
-                "give others with --input"
-            )
+    expected = _outputs(network, examples, source)
     quantised = exactness.is_quantised(graph)
     if quantised:
         network, expected = _exact(network, examples, expected, source)
@@ -183,6 +168,32 @@ def kept(
         batch=batch or _batch(network),
         dtype=dtypes.INT8 if quantised else dtypes.DEFAULT,
     )
+
+
+def _outputs(network: Imported, examples: Mapping[str, np.ndarray], source: str) -> tuple[np.ndarray, ...]:
+    """Return a network's outputs by its own runtime.
+
+    Raises:
+        UsageError: they are not those that its graph says, or not finite.
+    """
+    import numpy as np
+
+    graph = network.graph
+    expected = tuple(map(np.asarray, network.run(examples)))
+    if len(expected) != len(graph.outputs):
+        wanted = len(graph.outputs)
+        raise UsageError(f"{source}: it gives {len(expected)} outputs, by mbench's own reading {wanted}; report it")
+    for name, value in zip(graph.outputs, expected, strict=True):
+        shape = graph.shape(name)
+        if value.shape != shape:
+            got, read = units.shape(value.shape), units.shape(shape)
+            raise UsageError(f"{source}: output {name!r} is {got}, by mbench's own reading {read}; report it")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise UsageError(
+                f"{source}: its own output {name!r} is not finite for the inputs that it is checked on; "
+                "give others with --input"
+            )
+    return expected
 
 
 def _exact(

@@ -153,12 +153,12 @@ def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: 
         return job
     settings, kind = job.settings, "none" if job.settings.compile_only else job.device
     try:
+        _refuse_types(job.networks, job.target)
         for name, network in zip(settings.variants, job.networks, strict=True):
             if network.imported:
                 imported_store.of(network)
             elif network.name != name:
                 raise UsageError(f"variant {name!r} is not written as 'mbench run' writes it")
-        _refuse_types(job.networks, job.target)
         _check_device(kind, job.target, targets.support(job.target, machine))
         _threads(settings.threads, job.target, machine, kind)
     except (UsageError, BuildError) as error:

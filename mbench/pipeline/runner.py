@@ -320,11 +320,14 @@ def _networks(path: Path, before: Record) -> tuple[Variant, ...]:
     """
     known = {network.name: network for network in before.imported}
     settings = before.settings
+    only = None if "," in settings.dtype else settings.dtype  # of several, each name says its own
     if not before.unfinished():
         had = (result.variant for result in before.results)
         known |= {each.name: msgspec.structs.replace(each, digest=None) for each in had}
     try:
-        return tuple(known.get(name) or variants.parse(name, batch=settings.batch) for name in settings.variants)
+        return tuple(
+            known.get(name) or variants.parse(name, batch=settings.batch, dtype=only) for name in settings.variants
+        )
     except UsageError as error:
         raise UsageError(f"{path}: the record cannot be resumed: {error}") from error
 

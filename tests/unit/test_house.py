@@ -107,6 +107,8 @@ TESTED_ELSEWHERE = {
         "programs of files; of functions: test_module_function.py",
     ),
     "networks/families/": ("unit/test_families.py", "networks as strings, beside timm's and torchvision's"),
+    "core/quantized.py": ("unit/test_quantized_weights.py", "types of what quantisation is and costs, no code"),
+    "networks/network_weights.py": ("unit/test_weights.py", "a type: what a network is built with"),
     "page/view_types.py": ("unit/test_views.py", "types of what a page is given, no code"),
 }
 """Modules and folders whose tests bear another name: where these are, and why."""

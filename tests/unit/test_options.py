@@ -115,7 +115,7 @@ def test_a_network_without_depthwise_convolutions_has_no_twin(monkeypatch: pytes
     monkeypatch.setitem(families.FAMILIES, "plain", plain)
     made = standard("plain_1.0_32", "mobilenet_v1_0.25_32")
     assert made.settings.variants == ("plain_1.0_32", "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_32_standard")
-    assert made.notes == ("--standard: plain_1.0_32 has no depthwise convolution, so it has no standard twin",)
+    assert made.notes == ("--standard: plain_1.0_32: it has no depthwise convolution, so it has no standard twin",)
     assert variants.parse("plain_1.0_32").convolution is None
     assert variants.paired_with(variants.parse("plain_1.0_32")) is None
     with pytest.raises(UsageError, match=r"plain_1\.0_32_standard.*no depthwise convolution, so no standard twin"):

@@ -101,7 +101,7 @@ def test_the_command_of_a_result_asks_for_what_its_record_was_made_with(
 ) -> None:
     record, replace = factory.record(factory.PAIR[:1]), msgspec.structs.replace
     [result] = record.results
-    result = replace(result, variant=replace(result.variant, batch=batch))
+    result = replace(result, variant=replace(result.variant, batch=batch, dtype=changes["dtype"]))
     kind = "none" if changes["compile_only"] else kind
     record = replace(
         record, settings=replace(record.settings, **changes), device=replace(record.device, kind=kind, name="pi 4")
