@@ -92,8 +92,8 @@ REASONS: dict[Cause, str] = {
     "beside": "loads, stores, addresses and loops around the multiply-adds",
     "runtime": "the runtime between the kernels, from the time balance",
     "rest": "end to end minus layers minus runtime: the unattributed part of the time balance",
-    "instructions": "the multiply-adds at the peak of each type: what the measured peak lacks of the expected gain, or of "
-    "instructions those that multiply less than a whole vector",
+    "instructions": "the multiply-adds at the peak of each type: what the measured peak lacks of the expected gain, or "
+    "of instructions those that multiply less than a whole vector",
     "stayed_float": "layers that are computed in floating point in both networks: they gain nothing",
     "rounding": "passes that only bring numbers from one type to the other",
 }
