@@ -125,7 +125,7 @@ def sum_scale(x: float, y: float | np.ndarray) -> np.ndarray:
         return np.asarray(np.float32(x) * np.asarray(y, np.float32))
 
 
-def multiplier(unit: np.ndarray, scale: float, parts: float | np.ndarray = 1.0) -> np.ndarray:
+def multiplier(unit: np.ndarray | np.float32, scale: float, parts: float | np.ndarray = 1.0) -> np.ndarray:
     """Return what sums are multiplied by before they are rounded to 8 bits, float32: unit / (scale * parts).
 
     Both operations are float32, as in ONNX Runtime's kernels.

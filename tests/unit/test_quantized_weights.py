@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from mbench.networks.network_weights import Weights
 
 from mbench.core.errors import UsageError
 from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Variant
 from mbench.networks import architectures, image_sets, quantized_weights, torch_network, variants, weights
 from mbench.networks.image_sets import ImageSet
+from mbench.networks.network_weights import Weights
 
 NAME = "mobilenet_v2_0.35_32"
 
