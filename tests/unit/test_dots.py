@@ -14,6 +14,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import byte_dots, dots
 from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
+from mbench.core.errors import BuildError
 from mbench.hardware import targets
 from mbench.networks import folding
 
@@ -66,7 +67,7 @@ def test_sums_begin_with_what_the_zero_point_takes_off_them() -> None:
 def test_weights_that_are_not_as_narrow_as_the_layer_says_are_refused() -> None:
     known = panels(AVX2, ByteConv(channels=4, narrow=True), 1)
     assert known.packed(np.full((4, 4), -64)).tolist() == [-64] * 16
-    with pytest.raises(ValueError, match="weights reach 65, expected at most 64"):
+    with pytest.raises(BuildError, match="weights reach 65, expected at most 64"):
         known.packed(np.full((4, 4), 65))
 
 
