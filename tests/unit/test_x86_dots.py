@@ -62,7 +62,8 @@ INSTRUCTIONS = ("vpdpbusd", "vpmaddubsw", "vpmaddwd", "vpdpwssd")
 def test_code_for_a_target_has_its_instructions_and_no_others(
     target: str, layer: ByteConv, expected: set[str], register: str
 ) -> None:
-    lines = [line.split(None, 1) for line in assembly(target, layer).splitlines() if line.strip()]
+    code = assembly(target, layer).replace("{vex}", "")  # of AVX-VNNI
+    lines = [line.split(None, 1) for line in code.splitlines() if line.strip()]
     used = {line[0]: line[1] for line in lines if line[0] in INSTRUCTIONS}
     assert set(used) == expected
     assert all(register in operands for operands in used.values())
