@@ -16,10 +16,14 @@ from graph_programs import Program
 from hypothesis import strategies as st
 from quantized_cases import computed
 
+from mbench.compile import to_relax
+from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
+from mbench.compile.schedules.cpu import byte_dots
+from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
 from mbench.hardware import host
-from mbench.networks import torch_network
+from mbench.networks import folding, torch_network
 from mbench.networks.graph import Graph
 from mbench.networks.graph_builder import GraphBuilder
 
@@ -40,6 +44,25 @@ MACHINES = {
     "sse": SSE,
 }
 """By what they have; code for one with less than this processor runs on it."""
+
+
+def kernels_of(layer: ByteConv) -> list[Kernel]:
+    """Return the kernels of a layer: what lays its image out, the layer, and what lays the result out."""
+    graph = folding.as_compiled(layer.graph()).graph
+    return [Kernel(function) for _, function in to_relax.kernel_calls(to_relax.lower(graph).module)]
+
+
+def dot_of(machine: KernelMachine, layer: ByteConv | None = None) -> DotProduct:
+    """Return the dot product that a layer has on a machine."""
+    found = byte_dots.of(kernels_of(layer or ByteConv())[1], machine)
+    assert found is not None
+    return found
+
+
+def panels(machine: KernelMachine, layer: ByteConv, words: int) -> WeightPanels:
+    """Return panels of four channels, with so many words of weights."""
+    kernel, dot = kernels_of(layer)[1], dot_of(machine, layer)
+    return WeightPanels.of(kernel, dot, channels=layer.channels, lanes=4, vectors=1, words=words)
 
 
 def needs_dot_products() -> None:

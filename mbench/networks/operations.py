@@ -54,6 +54,7 @@ type of 8 bits, of what it gives; LIMITS are `low` and `high`, the whole numbers
 residual then. Multipliers, offsets and scales broadcast to x. Of 8-bit values, `conv2d`, `conv2d_transpose`, `linear`
 and `matmul` give sums in int32, with a bias of int32; their attributes
 `zero_point` (0), which padding has too, and `other_zero_point` (0, of weights too) are taken off what they read.
+`narrow_weights` (False) says that their weights are from -64 to 64, so that kernels may count on it.
 Padding is (top, left, bottom, right); strides and dilation are (down, right). Where an attribute has a default, it
 stands in parentheses. Of whole numbers, `divide` rounds towards 0; `mod` has the sign of its second operand. An index
 of `gather` may be negative: it counts from the end. Of equal elements, `argmax` and `argmin` give the first. `lrn`

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import byte_layers as layers
-import kernel_cases as kernels
 import msgspec
 import numpy as np
 import pytest
-from byte_layers import AVX2, BW, VNNI, VNNI_256, ByteConv
+from byte_layers import VNNI, VNNI_256, ByteConv, dot_of, panels
 
-from mbench.compile import to_relax
-from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
-from mbench.compile.schedules.cpu import byte_dots, dots
-from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
+from mbench.compile.schedules.cpu import dots
 from mbench.hardware import targets
-from mbench.networks import folding
-
-
-def kernels_of(layer: ByteConv) -> list[Kernel]:
-    graph = folding.as_compiled(layer.graph()).graph
-    return [Kernel(function) for _, function in to_relax.kernel_calls(to_relax.lower(graph).module)]
-
-
-def dot_of(machine: KernelMachine, layer: ByteConv | None = None) -> DotProduct:
-    found = byte_dots.of(kernels_of(layer or ByteConv())[1], machine)
-    assert found is not None
-    return found
-
-
-def panels(machine: KernelMachine, layer: ByteConv, words: int) -> WeightPanels:
-    kernel, dot = kernels_of(layer)[1], dot_of(machine, layer)
-    return WeightPanels.of(kernel, dot, channels=layer.channels, lanes=4, vectors=1, words=words)
 
 
 def test_weights_of_a_channel_lie_four_by_four() -> None:
@@ -47,27 +26,12 @@ def test_taps_lie_one_after_the_other() -> None:
     assert np.array_equal(packed, weights.swapaxes(2, 3))
 
 
-def test_weights_of_16_bits_lie_by_first_and_second_of_a_pair() -> None:
-    weights = np.arange(8 * 4).reshape(8, 4)
-    packed = panels(AVX2, ByteConv(channels=4), 2).packed(weights)
-    found = packed.view(np.int16).reshape(2, 2, 4, 2)
-    assert found[0, 0, 1].tolist() == [1, 9]
-    assert found[1, 1, 3].tolist() == [23, 31]
-
-
 def test_sums_begin_with_what_the_zero_point_takes_off_them() -> None:
     layer = ByteConv(channels=4, bias=False, zero_point=5, other_zero_point=2)
     known = panels(VNNI, layer, 1)
     packed = known.packed(np.full((3, 4), 7, np.int8))
     assert len(packed) == known.elements
     assert packed[-16:].view(np.int32).tolist() == [-5 * 3 * (7 - 2)] * 4
-
-
-def test_weights_that_are_not_as_narrow_as_the_layer_says_are_refused() -> None:
-    known = panels(AVX2, ByteConv(channels=4, narrow=True), 1)
-    assert known.packed(np.full((4, 4), -64)).tolist() == [-64] * 16
-    with pytest.raises(ValueError, match="weights reach 65, expected at most 64"):
-        known.packed(np.full((4, 4), 65))
 
 
 @pytest.mark.parametrize(
@@ -90,29 +54,9 @@ def test_tiles_leave_registers_for_weights_and_a_word() -> None:
     assert 6 * 4 * 32 < dot.tile_cycles(6, 4, 32) < 1.2 * 6 * 4 * 32
 
 
-@pytest.mark.parametrize(("machine", "taken"), [(VNNI, True), (kernels.AVX512, False)])
-def test_kernels_of_bytes_are_for_machines_with_dot_products(machine: KernelMachine, taken: bool) -> None:
-    assert [byte_dots.of(kernel, machine) is not None for kernel in kernels_of(ByteConv())] == [False, taken, False]
-    assert byte_dots.of(Kernel(kernels.Conv(kernel=1).function()), machine) is None
-
-
-@pytest.mark.parametrize(
-    ("machine", "layer", "name", "shift"),
-    [
-        (VNNI, ByteConv(), "vpdpbusd", 0),
-        (VNNI, ByteConv(narrow=True), "vpdpbusd", 0),
-        (VNNI_256, ByteConv(dtype="int8"), "vpdpbusd", 128),
-        (VNNI, ByteConv(other_zero_point=3), "vpmaddwd", 0),
-        (BW, ByteConv(narrow=True), "vpmaddubsw", 0),
-        (AVX2, ByteConv(narrow=True, dtype="int8"), "vpmaddubsw", 128),
-        (AVX2, ByteConv(narrow=True, other_zero_point=3), "vpmaddwd", 0),
-        (AVX2, ByteConv(), "vpmaddwd", 0),
-        (BW, ByteConv(dtype="int8"), "vpmaddwd", 0),
-    ],
-)
-def test_the_quickest_instruction_that_is_exact(machine: KernelMachine, layer: ByteConv, name: str, shift: int) -> None:
-    dot = dot_of(machine, layer)
-    assert (dot.name, dot.shift) == (name, shift)
+@pytest.mark.parametrize(("steps", "each", "expected"), [(8, 24, 2), (8, 12, 4), (6, 9, 2), (5, 9, 1), (8, 64, 1)])
+def test_loops_have_few_dot_products_in_a_turn(steps: int, each: int, expected: int) -> None:
+    assert dots.unrolled(steps, each) == expected
 
 
 PAIRS = ("vpmaddubsw", "vpmaddwd")

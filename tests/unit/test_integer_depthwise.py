@@ -34,13 +34,14 @@ def test_depthwise_convolutions_are_exact(layer: ByteConv, window: Window, machi
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("zero_point", [0, 9])
+@pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", 0), ("uint8", 9), ("int8", 0), ("int8", -128)])
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_layers_of_networks(stride: int, zero_point: int, kernel: int) -> None:
+def test_layers_of_networks(stride: int, dtype: str, zero_point: int, kernel: int) -> None:
+    """Padding of 0 adds nothing, but where int8 values are multiplied as uint8."""
     half = kernel // 2
     ByteConv(
         height=14, width=14, inputs=96, channels=96, groups=96, kernel=(kernel, kernel), strides=(stride, stride),
-        padding=(half, half, half, half), zero_point=zero_point,
+        padding=(half, half, half, half), zero_point=zero_point, dtype=dtype,
     ).check(RULE, VNNI)  # fmt: skip
 
 

@@ -305,6 +305,10 @@ def test_weights_of_seven_bits() -> None:
     weights = [case.network.parameters[f"{name}.weight"] for name in ("first", "last")]
     assert [int(np.abs(each.astype(int)).max()) for each in weights] == [63, 63]
     assert decibels(between(op("relu"))) > decibels(case)
+    found = case.network.graph.by_name
+    assert [found[name].attributes["narrow_weights"] for name in ("first", "last")] == [True, True]
+    wide = between(op("relu")).network.graph.by_name
+    assert not {"narrow_weights"} & {*wide["first"].attributes, *wide["last"].attributes}
 
 
 def test_weights_that_two_layers_share() -> None:

@@ -14,6 +14,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import dots
+from mbench.compile.schedules.cpu.dots import DotProduct
 
 _LANES = 16
 
@@ -23,10 +24,11 @@ class ByteImage:
     """An image whose windows a convolution reads word by word."""
 
     conv: Convolution
+    dot: DotProduct
     source: Any
     """The array of bytes that is given."""
     array: Any
-    """What words are read from: those laid out anew, or the bytes that are given."""
+    """What words are read from: those laid out anew, as they are multiplied, or the bytes that are given."""
     height: int
     width: int
     """With the padding, where it is laid out anew."""
@@ -47,9 +49,21 @@ class ByteImage:
         down, across = self.conv.strides
         return (batch * self.height + y * down) * self.width + x * across
 
-    def word(self, number: Any) -> Any:
-        """Load a word."""
-        return dots.word(self.array, number * dots.WORD) if self.is_given else self.array[number]
+    @property
+    def size(self) -> int:
+        """Words of all that is laid out anew."""
+        return self.conv.batch * self.height * self.width * self.words
+
+    def word(self, number: Any) -> list[Any]:
+        """Return what a word is multiplied as."""
+        if self.is_given:
+            return self.dot.split(dots.word(self.array, number * dots.WORD))
+        return [self.array[number + plane * self.size] for plane in range(self.dot.planes)]
+
+    def _store(self, word: Any, at: Any, lanes: int = 1) -> None:
+        """Store so many words, in all planes."""
+        for plane, part in enumerate(self.dot.split(word)):
+            emit.store(self.array, part, at + plane * self.size, lanes)
 
     def write(self, parts: int) -> None:
         """Write the pass that lays it out anew, shared out in so many parts; nothing where it is read as it lies."""
@@ -99,7 +113,7 @@ class ByteImage:
                     at = emit.named(first + turn * lanes)
                     given = emit.vector(self.source, line + at * dots.WORD, dots.WORD * lanes)
                     kind = "int32" if lanes == 1 else f"int32x{lanes}"
-                    emit.store(self.array, tirx.reinterpret(kind, given), start + at, lanes)
+                    self._store(T.bind(tirx.reinterpret(kind, given)), start + at, lanes)
 
     def _words_of_line(self, batch: Any, y: Any, start: Any, number: int, pixels: int) -> None:
         """Write word `number` of so many pixels."""
@@ -118,18 +132,19 @@ class ByteImage:
         def word(x: Any) -> Any:
             return dots.joined([self.source[at + x * apart] for at in places])
 
-        _in_vectors(pixels, lambda x: T.buffer_store(self.array, word(x), [start + x * self.words]))
+        _in_vectors(pixels, lambda x: self._store(word(x), start + x * self.words))
 
     def _fill(self, start: Any, count: int) -> None:
         """Write so many words of padding."""
         border = tirx.const(_signed((self.outside & 0xFF) * 0x01010101), "int32")
         if count:
-            _in_vectors(count, lambda at: T.buffer_store(self.array, border, [start + at]))
+            _in_vectors(count, lambda at: self._store(border, start + at))
 
 
-def of(conv: Convolution, source: Any, outside: int) -> ByteImage:
+def of(conv: Convolution, dot: DotProduct, source: Any, outside: int) -> ByteImage:
     """Return a convolution's image: as it lies where it can be read so; else with an array that `write` fills."""
-    plain = conv.channels_last and conv.group_inputs % dots.WORD == 0 and not any(conv.padding)
+    plain = conv.channels_last and conv.group_inputs % dots.WORD == 0 and not any(conv.padding) and dot.planes == 1
+    known: dict[str, Any] = {"conv": conv, "dot": dot, "source": source, "outside": outside}
     height, width = (
         (side - 1) * step + (taps - 1) * apart + 1
         for side, step, taps, apart in zip(
@@ -137,12 +152,10 @@ def of(conv: Convolution, source: Any, outside: int) -> ByteImage:
         )
     )
     if plain:
-        return ByteImage(
-            conv=conv, source=source, array=source, height=conv.input_height, width=conv.input_width, outside=outside
-        )
+        return ByteImage(array=source, height=conv.input_height, width=conv.input_width, **known)
     words = conv.batch * height * width * conv.groups * dots.words(conv.group_inputs)
-    array = T.alloc_buffer((words,), "int32")
-    return ByteImage(conv=conv, source=source, array=array, height=height, width=width, outside=outside)
+    array = T.alloc_buffer((dot.planes * words,), "int32")
+    return ByteImage(array=array, height=height, width=width, **known)
 
 
 def _signed(value: int) -> int:

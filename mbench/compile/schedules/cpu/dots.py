@@ -22,6 +22,10 @@ from mbench.compile.schedules.cpu import tiling
 WORD = 4
 """Bytes of a word: what one lane multiplies."""
 _SUM_BYTES = 4
+_MOST_WRITTEN = 60
+"""Dot products of registers that a loop has in a turn: more take long to compile and gain nothing."""
+_SHIFTED = -0x7F7F7F80
+"""A word of four bytes of 128."""
 _MOST_ROWS = 14
 _VECTORS = (4, 3, 2, 1)
 _LOADS_A_CYCLE = 1.5
@@ -47,6 +51,8 @@ class DotProduct(abc.ABC):
     """Cycles after which the same register of sums can be added to again."""
     weight_bytes: int = WORD
     """Of the four weights of a lane."""
+    planes: int = 1
+    """How many int32 a word is multiplied as: with more than one, words are laid out anew, in so many planes."""
     shift: int = 0
     """What is added to values as they are read: 128 where int8 ones are multiplied as uint8, or the other way round."""
 
@@ -60,6 +66,18 @@ class DotProduct(abc.ABC):
             return T.bind(values)
         shift = tirx.Broadcast(tirx.const(self.shift, "uint8"), WORD * lanes)
         return T.bind(tirx.bitwise_xor(values, shift))
+
+    def split(self, word: Any) -> list[Any]:
+        """Return the int32 that words, of one lane or of several, are multiplied as: one for each plane.
+
+        Shifted before it is broadcast: of what is shifted after that, LLVM 22 forms either of the other for ever.
+        """
+        return [tirx.bitwise_xor(word, as_lanes(_SHIFTED, word))] if self.shift else [word]
+
+    def everywhere(self, parts: Sequence[Any], lanes: int) -> Any:
+        """Return what is multiplied of a word in all lanes, given as what `split` makes of it."""
+        [word] = parts
+        return T.bind(in_all(word, lanes))
 
     def read(self, array: Any, start: Any, lanes: int) -> Any:
         """Return the weights of a register of sums, which begin at a byte of an array."""
@@ -85,7 +103,7 @@ class DotProduct(abc.ABC):
 
     def tile_cycles(self, rows: int, vectors: int, steps: int) -> float:
         """Return the cycles of a tile of so many words whose data are in the first cache."""
-        loads = (rows + vectors * self.weight_bytes / WORD) / _LOADS_A_CYCLE
+        loads = (rows * self.planes + vectors * self.weight_bytes / WORD) / _LOADS_A_CYCLE
         step = max(rows * vectors * self.cycles, loads, self.latency)
         finish = _FINISH_CYCLES if vectors == _VECTORS[0] else _APART_CYCLES
         return steps * step + finish * rows * vectors + _TILE_CYCLES
@@ -205,7 +223,13 @@ def in_words(weights: np.ndarray) -> np.ndarray:
     return whole.reshape(-1, WORD, channels)
 
 
-def everywhere(word: Any, lanes: int) -> Any:
+def as_lanes(number: int, word: Any) -> Any:
+    """Return a number of int32 in as many lanes as a word has."""
+    kind = str(word.ty)
+    return emit.broadcast(tirx.const(number, "int32"), int(kind.partition("x")[2] or 1))
+
+
+def in_all(word: Any, lanes: int) -> Any:
     """Return a word, an int32, in all lanes, as a vector of bytes."""
     return tirx.reinterpret(f"uint8x{WORD * lanes}", emit.broadcast(word, lanes))
 
@@ -224,6 +248,11 @@ def joined(values: Sequence[Any]) -> Any:
         byte = tirx.reinterpret("uint8", value)
         whole = whole + byte.astype("uint32") * tirx.const(1 << 8 * place, "uint32")
     return tirx.reinterpret("int32", whole)
+
+
+def unrolled(steps: int, dots: int) -> int:
+    """Return how many steps of a loop of so many are written out, each with so many dot products of registers."""
+    return next(count for count in (4, 2, 1) if steps % count == 0 and (count == 1 or count * dots <= _MOST_WRITTEN))
 
 
 def words(reduction: int) -> int:

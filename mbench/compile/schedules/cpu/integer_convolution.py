@@ -24,7 +24,6 @@ from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 _GRIDS = 2
 _WRITTEN_OUT = 12
 """Words of a window up to which no loop is written."""
-_UNROLL = 4
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
@@ -68,7 +67,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         raise ValueError(f"a tile of {rows} outputs is larger than a line of {conv.width}")
     writer = emit.Writer(kernel, packed_elements=panels.elements)
     with writer.function() as arrays:
-        image = byte_images.of(conv, arrays[0], kernel.outside)
+        image = byte_images.of(conv, dot, arrays[0], kernel.outside)
         image.write(grid[0])
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
         _ByteLayer(conv, image, output, arrays[1], panels).write(rows, grid)
@@ -127,7 +126,7 @@ class _ByteLayer:
                 tap = (ky * conv.kernel_width + kx) * words + number
                 self._step(sums, corner + (ky * down + kx * across + number), taps + tap * size)
             return
-        unroll = next(step for step in (_UNROLL, 2, 1) if words % step == 0)
+        unroll = dots.unrolled(words, sums.rows * sums.vectors)
         with emit.loop(conv.kernel_height) as ky, emit.loop(conv.kernel_width) as kx:
             first = emit.named(corner + ky * down + kx * across)
             weights = emit.named(taps + (ky * conv.kernel_width + kx) * (words * size))
@@ -141,6 +140,6 @@ class _ByteLayer:
         dot, lanes, apart = self._panels.dot, self._panels.lanes, self._conv.strides[1] * self._image.words
         weights = self._panels.read(self._weights, line)
         for r in range(sums.rows):
-            operand = dot.operand(dots.everywhere(self._image.word(first + r * apart), lanes), lanes)
+            operand = dot.everywhere(self._image.word(first + r * apart), lanes)
             for v in range(sums.vectors):
                 dot.add(sums, r, v, operand, weights[v])

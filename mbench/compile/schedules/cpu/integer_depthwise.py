@@ -7,7 +7,6 @@ lines of output that the line reaches. A tile is `lines` x `rows` outputs x the 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,8 @@ _MOST_TAPS = 7
 _TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
 _PANEL_COST = 2
 """What a panel takes beside its lanes, in lanes."""
+_CODE_CYCLES = 20.0
+"""Of a dot product that is written: to fetch it once, and as much again for what it takes to compile."""
 _OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0
 """Of a register of sums to finish, and of four pixels to interleave."""
 
@@ -47,6 +48,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
             continue
         panels = -(-conv.channels // (_VECTORS * _lanes(conv.channels, dot)))
         cycles = conv.pixels * panels * _output_cycles(conv, dot, lines, rows)
+        cycles += _CODE_CYCLES * _dots_written(conv, lines, rows)
         groups = conv.batch * tiling.even_parts(conv.height, lines)
         grid = tiling.grids(groups, panels, cycles, conv.moved_bytes / 4, machine)[0]
         parameters = {"lines": lines, "rows": rows, "line_parts": grid.outer, "panel_parts": grid.inner}
@@ -76,6 +78,12 @@ def _lines_read(conv: Convolution, lines: int) -> list[int]:
     """Return which lines of input a tile of so many lines reads, from the first on."""
     down, apart = conv.strides[0], conv.dilation[0]
     return sorted({line * down + ky * apart for line in range(lines) for ky in range(conv.kernel_height)})
+
+
+def _dots_written(conv: Convolution, lines: int, rows: int) -> int:
+    """Return how many dot products of registers the code has: those of tiles of all sizes, and of all paddings."""
+    quads = sum(len(_ByteTaps.of(conv, row).quads) for run in _runs(conv, rows) for row in range(run.size))
+    return _VECTORS * conv.kernel_height * quads * sum({*tiling.even_parts(conv.height, lines)})
 
 
 def _output_cycles(conv: Convolution, dot: DotProduct, lines: int, rows: int) -> float:
@@ -115,6 +123,21 @@ class _TileRun:
     size: int
     count: int
     inside: tuple[bool, ...]
+
+
+def _runs(conv: Convolution, rows: int) -> list[_TileRun]:
+    """Split a line of outputs into tiles of at most `rows`, those with the same padding together."""
+    found, start = list[_TileRun](), 0
+    for size in tiling.even_parts(conv.width, rows):
+        first = start * conv.strides[1] - conv.padding[1]
+        read = (size - 1) * conv.strides[1] + (conv.kernel_width - 1) * conv.dilation[1] + 1
+        inside = tuple(0 <= first + pixel < conv.input_width for pixel in range(read))
+        if found and (found[-1].size, found[-1].inside) == (size, inside):
+            found[-1] = dataclasses.replace(found[-1], count=found[-1].count + 1)
+        else:
+            found.append(_TileRun(start=start, size=size, count=1, inside=inside))
+        start += size
+    return found
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
@@ -195,24 +218,10 @@ class _ByteDepthwise:
             for part in groups.parts:
                 with emit.inside(group, (part.begin, part.end), always=len(groups.parts) == 1):
                     y = emit.named(part.at(group))
-                    for run in self._runs(tile[1]):
+                    for run in _runs(conv, tile[1]):
                         with emit.loop(run.count) as across, emit.loop(count) as number:
                             x = emit.named(run.start + across * run.size)
                             self._tile(run, part.size, (batch, y, x), emit.named(panel + number))
-
-    def _runs(self, rows: int) -> list[_TileRun]:
-        """Split a line of outputs into tiles of at most `rows`, those with the same padding together."""
-        conv, found, start = self._conv, list[_TileRun](), 0
-        for size in tiling.even_parts(conv.width, rows):
-            first = start * conv.strides[1] - conv.padding[1]
-            read = (size - 1) * conv.strides[1] + (conv.kernel_width - 1) * conv.dilation[1] + 1
-            inside = tuple(0 <= first + pixel < conv.input_width for pixel in range(read))
-            if found and (found[-1].size, found[-1].inside) == (size, inside):
-                found[-1] = dataclasses.replace(found[-1], count=found[-1].count + 1)
-            else:
-                found.append(_TileRun(start=start, size=size, count=1, inside=inside))
-            start += size
-        return found
 
     def _tile(self, run: _TileRun, lines: int, place: tuple[Any, Any, Any], panel: Any) -> None:
         conv, (batch, y, x) = self._conv, place
@@ -225,38 +234,42 @@ class _ByteDepthwise:
         sums = self._output.begun(lines * run.size, _VECTORS, lanes, indices)
         self._panels.begin(sums, self._arrays[1], panel)
         weights = emit.named(panel * self._panels.panel_bytes)
-        top, left = conv.padding[:2]
         for below in _lines_read(conv, lines):
-            line = y * conv.strides[0] + (below - top)
-            pixel = (batch * conv.input_height + line) * conv.input_width + x * conv.strides[1] - left
-            last = (conv.height - lines) * conv.strides[0] + below - top
-            always = below >= top and last < conv.input_height
-            for here in self._where(line, always=always):
-                source = emit.named(pixel * conv.channels + channel) if here else None
-                self._add_line(sums, run, below, source, weights)
+            line = y * conv.strides[0] + (below - conv.padding[0])
+            last = (conv.height - lines) * conv.strides[0] + below - conv.padding[0]
+            always = below >= conv.padding[0] and last < conv.input_height
+            for at, inside in self._read(line, always=always):
+                pixel = (batch * conv.input_height + at) * conv.input_width + x * conv.strides[1] - conv.padding[1]
+                source = emit.named(pixel * conv.channels + channel)
+                self._add_line(sums, run, (below, source, inside), weights)
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
         for row in range(sums.rows):
             down, across = divmod(row, run.size)
             self._output.finish(sums, row, indices, target + (down * conv.width + across) * conv.channels)
 
-    def _where(self, line: Any, *, always: bool) -> Iterator[bool]:
-        """Yield, inside of the code for each, whether a line lies in the image; padding of 0 adds nothing."""
-        if always or isinstance(line, int):
-            if always or 0 <= line < self._conv.input_height:
-                yield True
-            elif self._outside:
-                yield False
-            return
-        with contextlib.ExitStack() as both:
-            both.enter_context(T.If(T.bind(tirx.And(line >= 0, line < self._conv.input_height))))
-            with T.Then():
-                yield True
-            if self._outside:
-                with T.Else():
-                    yield False
+    def _read(self, line: Any, *, always: bool) -> Iterator[tuple[Any, Any]]:
+        """Yield, for code that reads a line, which one it is, and whether that lies in the image; None: it does.
 
-    def _add_line(self, sums: emit.Accumulators, run: _TileRun, below: int, source: Any, weights: Any) -> None:
-        """Add the line of input at `source`, or one of padding, to all lines of the tile that it reaches."""
+        Padding that adds nothing is not read; other padding is chosen instead of the nearest line of the image.
+        """
+        height, nothing = self._conv.input_height, self._outside + self._panels.dot.shift == 0
+        if isinstance(line, int) and not always:
+            always = 0 <= line < height
+            if not always and not nothing:
+                yield 0, tirx.const(value=False, dtype="bool")
+        elif not always:
+            inside = T.bind(tirx.And(line >= 0, line < height))
+            if nothing:
+                with T.If(inside), T.Then():
+                    yield line, None
+            else:
+                yield emit.named(tirx.max(tirx.min(line, height - 1), 0)), inside
+        if always:
+            yield line, None
+
+    def _add_line(self, sums: emit.Accumulators, run: _TileRun, read: tuple[int, Any, Any], weights: Any) -> None:
+        """Add a line of input to all lines of the tile that it reaches: its number, its bytes, and if it is inside."""
+        below, source, inside = read
         conv, dot, lanes = self._conv, self._panels.dot, self._panels.lanes
         interleaved: dict[int, list[Any]] = {}
         pixels: dict[int, Any] = {}
@@ -267,23 +280,26 @@ class _ByteDepthwise:
                 continue
             for number, quad in enumerate(place.quads):
                 if quad not in interleaved:
-                    read = [quad + number * conv.dilation[1] for number in range(dots.WORD)]
-                    for pixel in read:
-                        pixels.setdefault(pixel, self._pixel(run, source, pixel))
-                    four = [pixels[pixel] for pixel in read]
+                    places = [quad + number * conv.dilation[1] for number in range(dots.WORD)]
+                    for pixel in places:
+                        pixels.setdefault(pixel, self._pixel(run, source, inside, pixel))
+                    four = [pixels[pixel] for pixel in places]
                     interleaved[quad] = [dot.operand(each, lanes) for each in _interleaved(four, self._panels.width)]
                 line = weights + self._taps.word(ky, place.shift, number) * self._panels.line_bytes
                 for v, taps in enumerate(self._panels.read(self._arrays[1], line)):
                     dot.add(sums, row, v, interleaved[quad][v], taps)
 
-    def _pixel(self, run: _TileRun, source: Any, pixel: int) -> Any:
+    def _pixel(self, run: _TileRun, source: Any, inside: Any, pixel: int) -> Any:
         """Return the bytes of a pixel of a line in the order that interleaving wants; what no tap meets may be any."""
         width, there = self._panels.width, pixel < len(run.inside) and run.inside[pixel]
-        if source is None or not there:
-            return tirx.Broadcast(tirx.const(self._outside & 0xFF, "uint8"), width)
+        padding = tirx.Broadcast(tirx.const(self._outside & 0xFF, "uint8"), width)
+        if not there:
+            return padding
         read = emit.vector(self._arrays[0], source + pixel * self._conv.channels, width)
         if self._conv.dtype != "uint8":
             read = tirx.reinterpret(f"uint8x{width}", read)
+        if inside is not None:
+            read = tirx.Select(tirx.Broadcast(inside, width), read, padding)
         return T.bind(tirx.Shuffle([read], _spread(width)))
 
 

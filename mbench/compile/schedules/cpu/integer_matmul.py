@@ -16,10 +16,10 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import byte_dots, dots, tiling
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
+from mbench.compile.schedules.cpu.byte_rows import ByteRows
 from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
-_UNROLL = 4
 _GRIDS = 4
 _L2_BYTES_A_CYCLE = 64
 
@@ -74,7 +74,9 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     writer = emit.Writer(kernel, packed_elements=panels.elements)
     with writer.function() as arrays:
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
-        tile = _ByteTile(matmul, panels, output, kernel.parameter_shapes[-1], arrays)
+        source = ByteRows.of(matmul, dot, arrays[0])
+        source.write(row_parts)
+        tile = _ByteTile(source, panels, output, kernel.parameter_shapes[-1], arrays[1])
         with emit.tasks(cut.count, row_parts, count, panel_parts) as shares:
             (first_tile, tiles), (first_panel, here) = shares
             with emit.loop(here) as step:
@@ -91,14 +93,14 @@ class _ByteTile:
     """Writes the code of one tile."""
 
     def __init__(
-        self, matmul: Matmul, panels: WeightPanels, output: ByteOutput, shape: Sequence[int], arrays: Sequence[Any]
+        self, source: ByteRows, panels: WeightPanels, output: ByteOutput, shape: Sequence[int], weights: Any
     ) -> None:
-        self._matmul, self._panels, self._output, self._shape = matmul, panels, output, shape
-        self._source, self._weights = arrays[:2]
+        self._source, self._panels, self._output, self._shape = source, panels, output, shape
+        self._weights = weights
 
     def write(self, panel: Any, row: Any, rows: int) -> None:
         """Write the tile of `rows` rows from `row` on, and of panel `panel`."""
-        matmul, panels, lanes = self._matmul, self._panels, self._panels.lanes
+        matmul, panels, lanes = self._source.matmul, self._panels, self._panels.lanes
         whole = matmul.reduction // dots.WORD
         row, (_, column) = emit.named(row), panels.start(panel)
 
@@ -107,24 +109,23 @@ class _ByteTile:
 
         sums = self._output.begun(rows, panels.vectors, lanes, indices)
         panels.begin(sums, self._weights, panel)
-        source, packed = emit.named(row * matmul.reduction), emit.named(panel * panels.panel_bytes)
-        unroll = next(step for step in (_UNROLL, 2, 1) if whole % step == 0)
+        packed = emit.named(panel * panels.panel_bytes)
+        unroll = dots.unrolled(whole, rows * panels.vectors)
         if whole:
             with emit.loop(whole // unroll) as step:
                 for number in range(unroll):
-                    self._step(sums, source, packed, step * unroll + number, dots.WORD)
+                    self._step(sums, row, packed, step * unroll + number, dots.WORD)
         if matmul.reduction % dots.WORD:
-            self._step(sums, source, packed, whole, matmul.reduction % dots.WORD)
+            self._step(sums, row, packed, whole, matmul.reduction % dots.WORD)
         target = emit.named(row * matmul.columns + column)
         for r in range(rows):
             self._output.finish(sums, r, indices, target + r * matmul.columns)
 
-    def _step(self, sums: emit.Accumulators, source: Any, packed: Any, number: Any, count: int) -> None:
-        """Add what a word of each row, of so many bytes, gives with its weights."""
-        dot, lanes = self._panels.dot, self._panels.lanes
+    def _step(self, sums: emit.Accumulators, row: Any, packed: Any, number: Any, count: int) -> None:
+        """Add what a word of each row from `row` on, of so many bytes, gives with its weights."""
+        dot = self._panels.dot
         weights = self._panels.read(self._weights, packed + number * self._panels.line_bytes)
         for r in range(sums.rows):
-            word = dots.word(self._source, source + (number * dots.WORD + r * self._matmul.reduction), count)
-            operand = dot.operand(dots.everywhere(word, lanes), lanes)
+            operand = dot.everywhere(self._source.read(row + r, number, count), self._panels.lanes)
             for v in range(sums.vectors):
                 dot.add(sums, r, v, operand, weights[v])

@@ -4,12 +4,12 @@
 |---|---|---|
 | `vpdpbusd` (VNNI) | uint8, or int8 with 128 added; weights of int8 | one for all |
 | `vpmaddubsw` | the same; weights from -64 to 64, so that two multiplied fit into 16 bits | 2, 1 |
-| `vpmaddwd` | any 8-bit values and weights, a zero point of weights too | 2, 2 and two to widen a word |
+| `vpmaddwd` | the same as `vpdpbusd`; any weights, with a zero point too, in 16 bits | 2, 2 |
 """
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu.dots import WORD, DotProduct
+from mbench.compile.schedules.cpu.dots import WORD, DotProduct, as_lanes
+from mbench.core.errors import BuildError
 from mbench.networks.quantization import NARROW_WEIGHT
 
 _BYTE_PAIRS = {
@@ -27,6 +28,7 @@ _BYTE_PAIRS = {
 }  # fmt: skip
 _WORD_PAIRS = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}
 _SIGN = 128
+_LOW_BYTES, _BYTE_BITS = 0x00FF00FF, 8
 _WIDEST = 16
 
 
@@ -52,31 +54,31 @@ class NarrowPairs(DotProduct):
         """Return the weights as they are.
 
         Raises:
-            ValueError: some are not narrow; the node that they are of said that all are.
+            BuildError: some are not narrow; the node that they are of said that all are.
         """
         if np.abs(weights).max(initial=0) > NARROW_WEIGHT:
-            raise ValueError(f"weights reach {np.abs(weights).max()}, expected at most {NARROW_WEIGHT}")
+            raise BuildError(f"weights reach {np.abs(weights).max()}, expected at most {NARROW_WEIGHT}")
         return super().laid(weights, lanes)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class WidePairs(DotProduct):
     """`vpmaddwd`: bytes are widened to 16 bits, the first and third of a word apart from the second and fourth."""
 
-    signed: bool
-    """Whether values are int8."""
+    def split(self, word: Any) -> list[Any]:
+        """Return the first and third byte as 16 bits each, and the others."""
+        [word] = super().split(word)
+        low = as_lanes(_LOW_BYTES, word)
+        upper = tirx.shift_right(word, as_lanes(_BYTE_BITS, word))
+        return [tirx.bitwise_and(each, low) for each in (word, upper)]
 
     def operand(self, values: Any, lanes: int) -> Any:
         """Return two vectors of 16 bits."""
-        kind, count = "int16" if self.signed else "uint16", 2 * lanes
-        whole = tirx.reinterpret(f"{kind}x{count}", values)
-        eights = tirx.Broadcast(tirx.const(8, kind), count)
-        if self.signed:
-            even = tirx.shift_right(tirx.shift_left(whole, eights), eights)
-        else:
-            even = tirx.bitwise_and(whole, tirx.Broadcast(tirx.const(0xFF, kind), count))
-        odd = tirx.shift_right(whole, eights)
-        return tuple(T.bind(tirx.reinterpret(f"int16x{count}", each)) for each in (even, odd))
+        word = T.bind(tirx.reinterpret(f"int32x{lanes}", values))
+        return tuple(T.bind(tirx.reinterpret(f"int16x{2 * lanes}", each)) for each in self.split(word))
+
+    def everywhere(self, parts: Sequence[Any], lanes: int) -> Any:
+        """Return two vectors of 16 bits."""
+        return tuple(T.bind(tirx.reinterpret(f"int16x{2 * lanes}", emit.broadcast(part, lanes))) for part in parts)
 
     def summed(self, total: Any, operand: Any, weights: Any, lanes: int) -> Any:
         """Add pair by pair."""
@@ -102,16 +104,15 @@ def of(kernel: Kernel, machine: KernelMachine) -> DotProduct | None:
     widest = machine.dot_bits // 32
     lanes = tuple(each for each in (16, 8, 4) if each <= widest)
     known: dict[str, Any] = {"lanes": lanes, "registers": machine.registers}
-    signed = kernel.dtype == "int8"
-    wide = widest == _WIDEST
-    shift = _SIGN if signed else 0
+    wide, shift = widest == _WIDEST, _SIGN if kernel.dtype == "int8" else 0
     if not kernel.zero_points[1]:
         if "vpdpbusd" in machine.dots:
-            return Vnni(name="vpdpbusd", shift=shift, cycles=1.0 if wide else 0.5, spare=2 if signed else 1, **known)
+            return Vnni(name="vpdpbusd", shift=shift, cycles=1.0 if wide else 0.5, **known)
         if kernel.narrow_weights:
             return NarrowPairs(
                 name="vpmaddubsw", shift=shift, cycles=2.0 if wide else 1.0, latency=2, spare=3, **known
             )  # fmt: skip
     return WidePairs(
-        name="vpmaddwd", signed=signed, cycles=2.0 if wide else 1.0, latency=2, weight_bytes=2 * WORD, spare=3, **known
+        name="vpmaddwd", shift=shift, cycles=2.0 if wide else 1.0, latency=2, weight_bytes=2 * WORD, planes=2, spare=3,
+        **known,
     )  # fmt: skip
