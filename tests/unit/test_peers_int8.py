@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -87,6 +88,26 @@ def test_onednn_is_told_what_it_may_use(isa: str) -> None:
         variant=variants.parse(INT8), threads=1, isa=isa, folder=Path(), artifact=Path()
     )  # fmt: skip
     assert cases.environment(limited)["ONEDNN_MAX_CPU_ISA"] == {"avx512": "AVX512_CORE"}.get(isa, isa.upper())
+
+
+def test_peers_are_not_limited_to_what_the_processor_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = dataclasses.replace(FakeHost(), features=("avx2", "avx_vnni"))
+    monkeypatch.setattr(peers.host, "describe", lambda: here)
+    assert asked(monkeypatch, "--dtype", "int8", "--isa", "avx2_vnni").isa == "avx2_vnni"
+    with pytest.raises(SystemExit):
+        asked(monkeypatch, "--dtype", "int8", "--isa", "avx512")
+    assert "--isa avx512: this processor has no avx512f; expected avx2" in capsys.readouterr().err
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeHost:
+    features: tuple[str, ...] = ()
+    processors_usable: int = 2
+
+    def within_quota(self, count: int) -> int:
+        return count
 
 
 # ------------------------------------------------------------------------------------------------ what the peers load
