@@ -128,7 +128,7 @@ def test_a_peer_is_as_near_as_roundings_allow_again_and_again(exported: Any, nam
     assert own == 0.0
     assert standings.error(outputs, exported.expected()) <= tolerance <= 0.5
     same = standings.differing(outputs, exported.expected()) == 0
-    assert same is (name == "onnxruntime")  # the others have other types, or round the last layer
+    assert same is name.startswith("onnxruntime")  # LiteRT rounds the last layer
 
 
 def test_the_files_differ_in_their_types_of_activations(exported: Any) -> None:
