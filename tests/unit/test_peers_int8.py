@@ -204,7 +204,7 @@ def test_two_networks_have_goals_of_their_own_where_peers_are_not_limited() -> N
 
 # ------------------------------------------------------------------------------------------------------- what is kept
 def row(seen: Any, **changed: Any) -> Any:
-    given = {
+    given: dict[str, Any] = {
         "machine": "Zen 4", "target": "x86_64_v4_vnni", "kernels": "rule", "dtype": "int8", "isa": None,
         "clock": "wall", "date": "2026-11-29", "versions": {},
     }  # fmt: skip
