@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +26,10 @@ WRONG = Numerics(
 NOT_FINITE = Numerics(
     max_abs_error=None, max_rel_error=None, tolerance=1e-4, reference="PyTorch", passed=False, detail="7 not finite"
 )
+BYTE_PEAK = Calibration(
+    method="bytes by hand", measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(), threads=2,
+    flops_per_s={"int8": 8e11}, bytes_per_s={}, working_set_bytes={}, others_busy=0.01,
+)  # fmt: skip
 MOMENT = Conditions(at_utc="2025-03-01T12:00:00Z", steal_s=1.0)
 OPTIONAL = {
     *("layers.kernel_size", "layers.stride", "layers.groups", "numerics.detail"),
@@ -124,7 +129,8 @@ class Device:
     def __init__(self, behaviour: dict[str, Any] | None = None, peaks: Any = None) -> None:
         self.behaviour = behaviour or {}
         self.peaks = peaks or factory.record().device.calibration
-        self.calibrated = 0
+        self.calibrated = self.bytes_calibrated = 0
+        self.byte_peak: Any = BYTE_PEAK
         self.plans: list[MeasurePlan] = []
         self.closed = False
 
@@ -132,6 +138,10 @@ class Device:
         self.calibrated += 1
         report("calibrating", 0.0)
         return cast(Calibration, _answer(self.peaks))
+
+    def calibrate_bytes(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
+        self.bytes_calibrated += 1
+        return cast(Calibration, _answer(self.byte_peak))
 
     def measure(self, built: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:
         self.plans.append(plan)

@@ -13,6 +13,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
+import msgspec
+
 from mbench.analysis import instruction_counts
 from mbench.analysis.roofline import level_of
 from mbench.core import dtypes
@@ -76,6 +78,15 @@ def compared(first: str, second: str) -> str:
     return f"{first}; the other: {second}{why}"
 
 
+def known_for(target: Target, dtype: str) -> Target:
+    """Return a target without its coefficients where these leave out what networks of a type compute in."""
+    needed = {dtypes.of(name).energy for name in (dtype, dtypes.of(dtype).floats)}
+    known = target.energy
+    if known is None or needed <= known.multiply_j.keys() & known.add_j.keys():
+        return target
+    return msgspec.structs.replace(target, energy=None)
+
+
 def of_layer(
     layer: LayerPlan,
     target: Target,
@@ -106,7 +117,7 @@ def of_layer(
         caches = "" if len(held) > 1 else NO_CACHES
         return joules, METHOD + caches + static_part(coefficients, timed=timed)
     lanes = dtypes.of(dtype).lanes(target.processor.vector_bits)
-    pairs = multiply_adds(counters, lanes=lanes, macs=layer.macs)
+    pairs = multiply_adds(counters, dtype=dtype, lanes=lanes, macs=layer.macs)
     joules = counted(counters, traffic_bytes, coefficients, dtype=dtype, multiply_adds=pairs, latency_s=latency_s)
     return joules, method(coefficients, timed=timed, counted=True)
 
@@ -160,16 +171,19 @@ def counted(
     return {**joules, **_static(coefficients, latency_s)}
 
 
-def multiply_adds(counters: Counters, *, lanes: int, macs: int) -> int:
+def multiply_adds(counters: Counters, *, dtype: str, lanes: int, macs: int) -> int:
     """Return how many multiply-adds were counted, lane by lane: fused ones are taken to fill their vectors.
 
     Args:
         counters: of a layer.
+        dtype: that it computes in; all operations on whole numbers that are counted are pairs of multiply and add.
         lanes: numbers that a vector of the counted code holds.
         macs: multiply-adds of the layer, for code that has no fused ones.
     """
-    found = counters.fma_instructions * lanes if counters.fma_instructions else macs
-    return min(found, counters.flops // 2)
+    most = instruction_counts.operations(counters, dtype) // 2
+    if dtypes.of(dtype).depth > 1:
+        return most
+    return min(counters.fma_instructions * lanes if counters.fma_instructions else macs, most)
 
 
 def _operation_j(coefficients: EnergyCoefficients, dtype: str) -> tuple[float, float]:

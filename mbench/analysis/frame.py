@@ -12,10 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mbench.analysis import disturbances, headline, instruction_counts, pairs, runs, session_figures
+from mbench.analysis import (
+    disturbances,
+    frame_columns,
+    headline,
+    instruction_counts,
+    layer_types,
+    pairs,
+    runs,
+    session_figures,
+)
 from mbench.core import record_files, stats
 from mbench.core.errors import RecordError
-from mbench.core.field_types import LEVELS
 from mbench.core.records import Counters, Layer, Record, Result
 from mbench.core.sessions import kept
 
@@ -25,112 +33,14 @@ if TYPE_CHECKING:
 MOST_FILES = 10_000
 """Records that one folder or glob may stand for."""
 AnyPath = str | os.PathLike[str]
-TRAFFIC = {level: f"traffic_{level.lower()}_bytes" for level in LEVELS}
-"""Column of each level's traffic."""
-MEANINGS = {
-    "run_id": "the run, as its record is called",
-    "created_at_utc": "when the run began; `load` gives it as datetime64[ns, UTC], `from_records` as text",
-    "commit": "label of the run: the commit that it measured, as the next two",
-    "branch": "label: where the change came from",
-    "change": "label: the number of the pull or merge request",
-    "mbench_version": "what measured it",
-    "python_version": "of the machine that ran mbench, as the next two",
-    "tvm_version": "what compiled it",
-    "torch_version": "what the output was checked against",
-    "host": "name of the machine that ran mbench",
-    "cpu": "its processor",
-    "target": "hardware target",
-    "device": "where it ran: local, rpc, emulated, or none",
-    "threads": "threads that computed",
-    "variant": "name of the network",
-    "family": "its family",
-    "width_multiplier": "a ratio",
-    "resolution": "height and width of the input, in pixels",
-    "convolution": "depthwise_separable or standard; missing: the network has no depthwise convolution",
-    "network_digest": "the same for one network, whatever its target, type and batch; missing: not built",
-    "batch": "images a run",
-    "dtype": "of weights and activations",
-    "scope": "what the row is of: network or layer",
-    "layer_index": "place of the layer in the network, from 0",
-    "layer": "name of the layer",
-    "block": "the block that the layer belongs to",
-    "role": "what it does there, such as expand, depthwise, project, classifier",
-    "op": "kind of layer",
-    "kernel": "compiled functions of the layer",
-    "schedule": "rules that made them",
-    "latency_s": "of a network: median of the sessions' medians; of a layer: median of its samples; in seconds",
-    "latency_p10_s": "10th percentile of the samples, in seconds",
-    "latency_p50_s": "50th percentile of the samples, in seconds",
-    "latency_p90_s": "90th percentile of the samples, in seconds",
-    "latency_p99_s": "of a network: 99th percentile of the samples, in seconds; missing: fewer than 100 samples",
-    "samples": "how many the percentiles are from: all samples of the sessions that count",
-    "sessions": "fresh processes whose samples count; missing: not timed, or a record without sessions",
-    "latency_low_s": "of a network: lower limit of the interval of `latency_s`, in seconds; missing: one session",
-    "latency_high_s": "of a network: its upper limit, in seconds; missing: one session",
-    "latency_confidence": "of a network: what confidence the interval has, 0 to 1",
-    "spread_within": "of a network: distance of a session's quartiles over its median; the median of the sessions",
-    "spread_between": "of a network: standard deviation of the sessions' medians, of their logarithms; missing: one",
-    "smallest_visible_change": "of a network: slow-down, as a fraction, that two such records would show; "
-    "from the sessions, or from the A/A pair of a record without; missing: not known, or disturbed",
-    "noise_log_ratio_mean": "of a network: mean of log(second / first) over the blocks of the two A/A copies",
-    "noise_log_ratio_sd": "of a network: its standard deviation, about a fraction of the latency",
-    "disturbed": "whether every session that counts was disturbed, so that what follows from the latency is no figure",
-    "disturbed_by": "what disturbed them",
-    "images_per_s": "of a network: images a second, the batch over `latency_s`",
-    "load_s": "of a network: to load library and weights, median of the sessions, in seconds",
-    "first_s": "of a network: the first inference of a process, median of the sessions, in seconds",
-    "warnings": "of a network: what the run warned of, a line each",
-    "sustained_s": "of a network: for how many seconds it ran without a pause",
-    "sustained_first_s": "of a network: median of the first second under load, in seconds",
-    "sustained_latency_s": "of a network: steady state under load, in seconds; missing: none, or not asked for",
-    "sustained_low_s": "lower end of its interval, in seconds",
-    "sustained_high_s": "upper end of its interval, in seconds",
-    "sustained_from_s": "of a network: seconds under load after which it was steady",
-    "sustained_slower": "of a network: steady state over `latency_s`, less 1; missing also where that is disturbed",
-    "macs": "multiply-adds of one run",
-    "params": "weights without biases",
-    "weight_bytes": "bytes",
-    "activation_bytes": "bytes: a network's planned peak; a layer's input and output",
-    "workspace_bytes": "bytes",
-    "process_peak_bytes": "bytes: largest resident set of the process that measured",
-    "energy_j": "joules a run, as `energy_method` says",
-    "energy_method": "measured how, or which model",
-    "flops_per_s": "floating-point operations a second",
-    "arithmetic_intensity": "floating-point operations a byte",
-    "bound": "the roofline's: compute, or a level of memory",
-    "fraction_of_peak": "of the measured peak, 0 to 1",
-    "fraction_of_bound": "of what the bound allows, 0 to 1",
-    "counts_target": "the target whose code was counted, which need not be what was timed",
-    **dict.fromkeys(("instructions", "loads", "stores"), "exact count of one run"),
-    **dict.fromkeys(("load_bytes", "store_bytes"), "bytes that these instructions move"),
-    **dict.fromkeys(("vector_instructions", "fma_instructions"), "exact count of one run"),
-    "flops": "floating-point operations executed",
-    "instructions_per_fma": "instructions for each vector multiply-add needed",
-    **dict.fromkeys(TRAFFIC.values(), "bytes that this level delivered and took, in a model of the caches"),
-    "latency_model_s": "seconds on one thread, modelled from the counts",
-    "latency_model_method": "which model",
-}
-"""What each column says, and its unit. Missing: the record could not have it."""
-COLUMNS = tuple(MEANINGS)
-TEXT = (
-    "run_id", "created_at_utc", "commit", "branch", "change", "mbench_version", "python_version", "tvm_version",
-    "torch_version", "host", "cpu", "target", "device", "variant", "family", "convolution", "network_digest", "dtype",
-    "scope", "layer", "block", "role", "op", "kernel", "schedule", "warnings", "energy_method", "bound",
-    "disturbed_by", "counts_target", "latency_model_method",
-)  # fmt: skip
-WHOLE = (
-    "threads", "resolution", "batch", "layer_index", "samples", "sessions", "macs", "params", "weight_bytes",
-    "activation_bytes", "workspace_bytes", "process_peak_bytes", *Counters.__struct_fields__, *TRAFFIC.values(),
-)  # fmt: skip
-TRUTHS = ("disturbed",)
 
 
 def load(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
     """Read records into one table: for each result a row of scope `network`, then rows of scope `layer`.
 
-    The columns, with their units, are those of `mbench.analysis.frame.MEANINGS`: times in seconds, sizes in bytes,
-    energies in joules, and `created_at_utc` as datetime64[ns, UTC]. What a record could not have is missing. A run
-    counts once, however many copies of its record there are; a warning names those that were left out.
+    The columns, with their units, are those of `mbench.analysis.frame_columns.MEANINGS`: times in seconds, sizes in
+    bytes, energies in joules, and `created_at_utc` as datetime64[ns, UTC]. What a record could not have is missing. A
+    run counts once, however many copies of its record there are; a warning names those that were left out.
 
     Args:
         paths: a file, several, folders (their *.json) or globs.
@@ -205,23 +115,28 @@ def from_records(items: Iterable[Record]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [row for record in runs.distinct(items) for result in record.results for row in _rows(record, result)]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype({name: _kind(name) for name in COLUMNS})
+    table = pd.DataFrame(rows, columns=list(frame_columns.COLUMNS))
+    return table.astype({name: _kind(name) for name in frame_columns.COLUMNS})
 
 
 def _kind(column: str) -> str:
-    if column in WHOLE:
+    if column in frame_columns.WHOLE:
         return "Int64"
-    return "string" if column in TEXT else "boolean" if column in TRUTHS else "float64"
+    return "string" if column in frame_columns.TEXT else "boolean" if column in frame_columns.TRUTHS else "float64"
 
 
 def _rows(record: Record, result: Result) -> Iterator[dict[str, Any]]:
     shared = _shared(record, result) | _disturbed(result)
     whole = _network(result) | _spread(record, result) | _under_load(result)
-    yield shared | whole | _network_counts(record, result)
+    yield shared | whole | _network_counts(record, result) | _quantized(result)
     lanes = instruction_counts.lanes(record, result)
+    signals, left = layer_types.signals(result), layer_types.stayed_float(result)
     for layer in result.layers:
-        yield shared | _layer(layer, result) | _layer_counts(layer, result, lanes)
+        quality = {
+            "sqnr_db": signals.get(layer.name),
+            "stayed_float": None if result.quantized is None else layer.name in left,
+        }
+        yield shared | _layer(layer, result) | _layer_counts(layer, result, lanes) | quality
 
 
 def _shared(record: Record, result: Result) -> dict[str, Any]:
@@ -317,6 +232,22 @@ def _under_load(result: Result) -> dict[str, Any]:
     }
 
 
+def _quantized(result: Result) -> dict[str, Any]:
+    found = result.quantized
+    if found is None:
+        return {}
+    given = found.evaluation
+    return {
+        "sqnr_db": found.outputs[0].sqnr_db if found.outputs else None,
+        "left_float": len(found.left_float),
+        "agreement": found.agreement,
+        "agreement_images": None if found.agreement is None else found.images,
+        "evaluated_images": given.images if given else None,
+        "float32_correct": given.float32_correct if given else None,
+        "int8_correct": given.int8_correct if given else None,
+    }
+
+
 def _layer(layer: Layer, result: Result) -> dict[str, Any]:
     roof = layer.roofline
     return {
@@ -368,7 +299,7 @@ def _layer_counts(layer: Layer, result: Result, lanes: int | None) -> dict[str, 
 
 def _counters(counters: Counters | None, traffic: Mapping[str, int] | None) -> dict[str, Any]:
     known = {name: getattr(counters, name) for name in Counters.__struct_fields__} if counters else {}
-    return known | {column: (traffic or {}).get(level) for level, column in TRAFFIC.items()}
+    return known | {column: (traffic or {}).get(level) for level, column in frame_columns.TRAFFIC.items()}
 
 
 def _latency(samples: Sequence[float] | None) -> dict[str, Any]:

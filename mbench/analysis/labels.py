@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 
 from mbench.analysis import above_peak, instruction_counts, pairs, replacements
-from mbench.analysis.waterfall import Cause, Part
-from mbench.core import units
+from mbench.analysis.layer_causes import Cause
+from mbench.analysis.waterfall import Part
+from mbench.core import dtypes, units
 from mbench.core.records import Record, Result, Variant
 from mbench.hardware import platforms
 from mbench.networks import architectures, variants
@@ -44,7 +45,9 @@ PARTS: dict[Part, str] = {
     "shared": "layers that both have",
     "standard": "standard convolutions",
     "whole": "whole network",
+    "types": "layers of both types",
 }
+_OF_NO_PART = ("whole", "types")
 CAUSES: dict[Cause, str] = {
     "arithmetic": "multiply-adds",
     "bandwidth": "fed by memory",
@@ -57,6 +60,9 @@ CAUSES: dict[Cause, str] = {
     "beside": "other instructions",
     "runtime": "between the layers",
     "rest": "unattributed",
+    "instructions": "instructions of the processor",
+    "stayed_float": "layers that stayed float",
+    "rounding": "quantise and dequantise passes",
 }
 OPPOSITE: dict[Cause, str] = {
     "kernel": "exceeds the measured peak",
@@ -64,6 +70,15 @@ OPPOSITE: dict[Cause, str] = {
     "beside": "fewer other instructions",
 }
 """What a cause is called where its cost is negative, as with Winograd."""
+_OPPOSITE_OF_TYPES: dict[Cause, str] = {
+    "kernel": "closer to the roofline than float32",
+    "bandwidth": "less fed by memory than float32",
+    "vectors": "fuller vectors than in float32",
+    "instructions": "instructions that do more than expected",
+    "extra_macs": "fewer multiply-adds than float32",
+    "beside": "fewer other instructions than float32",
+}
+"""What a cause is called of which a network has less than the same network in float32, over the expected gain."""
 REASONS: dict[Cause, str] = {
     "bandwidth": "bandwidth-bound: what the memory level that feeds a layer adds to its arithmetic under the roofline",
     "threads": "thread overhead: starting and joining the threads for each parallel loop, at what an empty one took",
@@ -77,6 +92,10 @@ REASONS: dict[Cause, str] = {
     "beside": "loads, stores, addresses and loops around the multiply-adds",
     "runtime": "the runtime between the kernels, from the time balance",
     "rest": "end to end minus layers minus runtime: the unattributed part of the time balance",
+    "instructions": "the multiply-adds at the peak of each type: what the measured peak lacks of the expected gain, or "
+    "of instructions those that multiply less than a whole vector",
+    "stayed_float": "layers that are computed in floating point in both networks: they gain nothing",
+    "rounding": "passes that only bring numbers from one type to the other",
 }
 
 _INSTRUCTIONS = {
@@ -100,8 +119,9 @@ def op(kind: str) -> str:
 def step(part: Part, cause: Cause, excess: float) -> str:
     """Return the name of a step from the predicted speed-up to the one achieved: `depthwise layers: fed by memory`."""
     costs = -excess if part == "standard" else excess
-    words = OPPOSITE.get(cause, CAUSES[cause]) if costs < 0 else CAUSES[cause]
-    return words if part == "whole" else f"{PARTS[part]}: {words}"
+    opposite = _OPPOSITE_OF_TYPES if part == "types" else OPPOSITE
+    words = opposite.get(cause, CAUSES[cause]) if costs < 0 else CAUSES[cause]
+    return words if part in _OF_NO_PART else f"{PARTS[part]}: {words}"
 
 
 def family(name: str) -> str:
@@ -110,14 +130,24 @@ def family(name: str) -> str:
 
 
 def variant(item: Variant) -> str:
-    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; a batch that is in its name.
+    """Return a variant's name for people: `MobileNetV1 1.0 224, standard convolutions`; its type and its name's batch.
 
     An imported network is called as its file.
     """
+    return _named(item, dtype=item.dtype)
+
+
+def untyped(item: Variant) -> str:
+    """Return the same without the type."""
+    return _named(item, dtype=dtypes.DEFAULT)
+
+
+def _named(item: Variant, *, dtype: str) -> str:
     words = (item.family,) if item.imported else (family(item.family), *item.parameters.values())
     standard = ", standard convolutions" if item.convolution == "standard" else ""
+    typed = "" if dtype == dtypes.DEFAULT else f", {dtype}"
     batch = f", batch {item.batch}" if variants.batch_suffix(item) else ""
-    return f"{' '.join(map(str, words))}{standard}{batch}"
+    return f"{' '.join(map(str, words))}{standard}{typed}{batch}"
 
 
 def of_roof(share: float | None, *, above: bool) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from mbench.core import dtypes
 from mbench.core.field_types import MOST_TIMEOUT_S
+from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Record, Result
 from mbench.core.run_options import FEWEST_SAMPLES, RunOptions, flag
 from mbench.core.sessions import DEFAULT_SESSIONS
@@ -18,6 +20,7 @@ from mbench.hardware import device_kinds
 from mbench.networks import variants
 
 _DEFAULTS = RunOptions()
+_LARGEST_OF_7_BITS = 63
 _SWITCHES = {
     "standard": True, "quick": True, "compile_only": True, "counts": True, "keep_artifacts": True, "use_cache": False,
     "use_tuned": False,
@@ -53,7 +56,23 @@ def run_options(record: Record, result: Result) -> RunOptions:
         prefer=settings.prefer,
         use_tuned=bool(settings.tuned),
         target_dirs=tuple(map(Path, settings.target_folders)),
+        **_quantization(result.variant.quantization),
     )
+
+
+def _quantization(made: QuantizationSettings | None) -> dict[str, Any]:
+    """Return the options that a quantised network was made with; a record does not know where the images lie."""
+    if made is None:
+        return {}
+    return {
+        "percentile": made.percentile,
+        "keep_float": made.keep_float,
+        "weight_bits": 8 if made.largest_weight > _LARGEST_OF_7_BITS else 7,
+        "activation_type": made.activations,
+        "calibration": Path("IMAGES") if made.calibration_sha256 else None,
+        "evaluate": Path("LABELLED") if made.evaluation_sha256 else None,
+        "preprocessing": made.preprocessing,
+    }
 
 
 def option_words(options: RunOptions) -> list[str]:
@@ -64,7 +83,7 @@ def option_words(options: RunOptions) -> list[str]:
     words += ["--batch", ",".join(map(str, options.batches)), "--dtype", options.dtype or dtypes.DEFAULT]
     fields = (
         *("device", "output", "sessions", "wait_quiet_s", "repeat", "sustain_s", "timeout_s", "build_timeout_s"),
-        "prefer",
+        *("prefer", "calibration", "percentile", "weight_bits", "activation_type", "evaluate", "preprocessing"),
     )
     for field in fields:
         value = getattr(options, field)
@@ -72,6 +91,8 @@ def option_words(options: RunOptions) -> list[str]:
             words += [flag(field), f"{value:.15g}" if isinstance(value, float) else str(value)]
     for field, value in _SWITCHES.items():
         words += [flag(field)] if getattr(options, field) is value else []
+    for pattern in options.keep_float:
+        words += [flag("keep_float"), pattern]
     for folder in options.target_dirs:
         words += [flag("target_dirs"), str(folder)]
     return words

@@ -9,9 +9,9 @@ from records; no formatting.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from mbench.analysis import disturbances, headline, labels, pairs
+from mbench.analysis import disturbances, headline, labels, pairs, type_pairs
 from mbench.core import stats
 from mbench.core.field_types import Op
 from mbench.core.records import Layer, Record, Result
@@ -68,15 +68,31 @@ def of_records(items: tuple[Record, ...]) -> Versus | None:
     if len(items) != 2:
         return None
     base, head = sorted(items, key=lambda record: record.created_at_utc)
-    before = {_network(result): result for result in base.results}
-    common = [(before[_network(result)], result) for result in head.results if _network(result) in before]
+    common = list(_common(base, head))
     networks = tuple(change for ours, theirs in common for change in _networks(base, head, ours, theirs))
     layers = tuple(change for ours, theirs in common for change in _layers(ours, theirs))
     return Versus(base=base, head=head, networks=networks, layers=layers) if networks else None
 
 
+def _common(base: Record, head: Record) -> Iterator[tuple[Result, Result]]:
+    """Yield the networks that both records have; if none, those that they have in different types."""
+    before = {_network(result): result for result in base.results}
+    both = [(before[_network(result)], result) for result in head.results if _network(result) in before]
+    yield from both
+    for theirs in () if both else head.results:
+        ours = [each for each in base.results if type_pairs.same_network(each.variant, theirs.variant)]
+        yield from ((each, theirs) for each in ours[:1])
+
+
 def _network(result: Result) -> tuple[str, int, str]:
     return result.variant.name, result.variant.batch, result.variant.dtype
+
+
+def _label(ours: Result, theirs: Result) -> str:
+    """Return a network's name for people, with both types where they differ."""
+    if ours.variant.dtype == theirs.variant.dtype:
+        return labels.variant(ours.variant)
+    return f"{labels.untyped(ours.variant)}, {ours.variant.dtype} to {theirs.variant.dtype}"
 
 
 def _networks(base: Record, head: Record, ours: Result, theirs: Result) -> Iterator[Change]:
@@ -98,15 +114,29 @@ def _few(samples: tuple[float, ...], block: int = 1) -> tuple[float, ...]:
 
 
 def _layers(ours: Result, theirs: Result) -> Iterator[Change]:
-    before = {layer.name: layer for layer in ours.layers}
-    for layer in theirs.layers:
-        other = before.get(layer.name)
-        if other is None:
-            continue
-        medians = headline.medians(ours, other), headline.medians(theirs, layer)
-        blocks = _few(other.latency_s or ()), _few(layer.latency_s or ())
+    for before, after in type_pairs.same_layers(ours, theirs):
+        layer = max(after, key=lambda each: each.macs)
+        medians, blocks = (
+            (_summed([taken(ours, each) for each in before]), _summed([taken(theirs, each) for each in after]))
+            for taken in (headline.medians, _few_of)
+        )
         yield from _timed(ours, theirs, layer, medians, blocks)
-        yield from _counted(ours, theirs, layer, pairs.layer_instructions(other), pairs.layer_instructions(layer))
+        counts = (_summed([_counts(each) for each in side]) for side in (before, after))
+        yield from _counted(ours, theirs, layer, *(int(found[0]) if found else None for found in counts))
+
+
+def _few_of(_result: Result, layer: Layer) -> tuple[float, ...]:
+    return _few(layer.latency_s or ())
+
+
+def _counts(layer: Layer) -> tuple[float, ...]:
+    found = pairs.layer_instructions(layer)
+    return () if found is None else (found,)
+
+
+def _summed(parts: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """Return numbers added up one by one; nothing where some are missing."""
+    return tuple(map(sum, zip(*parts, strict=True))) if len(set(map(len, parts))) == 1 else ()
 
 
 def _timed(
@@ -133,7 +163,7 @@ def _timed(
     if found is None and not any(disturbed):
         return
     yield Change(
-        variant=ours.variant.name, label=labels.variant(ours.variant), layer=layer.name if layer else None,
+        variant=ours.variant.name, label=_label(ours, theirs), layer=layer.name if layer else None,
         op=layer.op if layer else None, exact=False, base=stats.median(medians[0]), head=stats.median(medians[1]),
         ratio=found.estimate if found else None, low=found.low if found else None, high=found.high if found else None,
         by_sessions=by_sessions, base_disturbed=disturbed[0], head_disturbed=disturbed[1],
@@ -145,6 +175,6 @@ def _counted(ours: Result, theirs: Result, layer: Layer | None, base: int | None
     same = ours.counts and theirs.counts and ours.counts.target == theirs.counts.target
     if same and base and head:
         yield Change(
-            variant=ours.variant.name, label=labels.variant(ours.variant), layer=layer.name if layer else None,
+            variant=ours.variant.name, label=_label(ours, theirs), layer=layer.name if layer else None,
             op=layer.op if layer else None, exact=True, base=base, head=head, ratio=head / base, low=None, high=None,
         )  # fmt: skip

@@ -15,31 +15,37 @@ Derived from a record; no formatting, no measuring.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
-from mbench.analysis import disturbances, instruction_counts, pairs, replacements
-from mbench.core import dtypes
+from mbench.analysis import disturbances, instruction_counts, layer_causes, pairs, replacements
+from mbench.analysis.layer_causes import Cause, CauseCosts
 from mbench.core.records import Layer, Record, Result
-from mbench.networks import layout
 
-Cause = Literal[
-    "arithmetic", "bandwidth", "threads", "vectors", "kernel", "layout", "no_macs", "extra_macs", "beside", "runtime",
-    "rest",
-]  # fmt: skip
-"""`arithmetic`: the multiply-adds at peak. Of time: `bandwidth`, what the level that feeds the layer adds under the
-roofline; `threads`, starting and joining them, as measured in empty parallel loops; `vectors`, lanes that the channels
-leave empty; `kernel`, what is left, slower than the roofline; `layout`, a layer that only moves data; `no_macs`,
-another without multiply-adds; `runtime`, between the layers; `rest`, what no reading accounts for. Of instructions:
-`extra_macs`, multiply-adds beyond the needed ones; `beside`, all other instructions."""
-
-Part = Literal["depthwise", "pointwise", "fused", "shared", "standard", "whole"]
+Part = Literal["depthwise", "pointwise", "fused", "shared", "standard", "whole", "types"]
 """Whose cost it is: layers that were replaced, or whole blocks that one kernel computes (`fused`); the standard
-convolutions (or blocks) in their place; layers that both networks have (`shared`); or of no layer (`whole`)."""
-_MOVING = ("other", "transpose", "concat", "slice", "pad", "gather", "expand")
-"""Kinds of layers that bring data from one place to another and compute nothing."""
-CauseCosts = dict[Cause, float]
+convolutions (or blocks) in their place; layers that both networks have (`shared`); of no layer (`whole`); or of a
+network in two types, whose layers are the same (`types`)."""
 Split = Callable[[Layer], CauseCosts | None]
+UNTIMED, UNCOUNTED = "the two networks were not both timed", "the two networks were not both counted"
+NOT_SPLIT = "some layers were not timed or have no place under the roofline"
+NOT_ALL_COUNTED = "some layers were not counted"
+NO_LANES = "the record lacks the vector width of the counted code"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WaterfallSide:
+    """One of two networks, and how the cost of its layers is split."""
+
+    result: Result
+    split: Split
+    parts: Mapping[str, Part]
+    """Whose cost a layer's is; those of others are `shared`."""
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What a step calls a layer; others as they are called."""
+    whole: float
+    """Seconds or instructions of the network."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,98 +100,63 @@ def of_pair(pair: pairs.Pair, record: Record) -> Waterfall | str:
 
 
 def _by_time(pair: pairs.Pair, record: Record, predicted: float) -> Waterfall | str:
-    calibration, dtype = record.device.calibration, pair.separable.variant.dtype
-    peak = calibration.flops_per_s.get(dtype) if calibration else None
     standard_s, separable_s = pairs.latency_s(pair.standard), pairs.latency_s(pair.separable)
     if not standard_s or not separable_s:
-        return "the two networks were not both timed"
+        return UNTIMED
     if pair.disturbed:
-        return f"{disturbances.WORD}: {'; '.join(why for why, _ in disturbances.of_results(pair.disturbed))}"
-    if not peak:
+        return why_disturbed(pair.disturbed)
+    machine = layer_causes.machine(record, pair.separable.variant.dtype)
+    if machine is None:
         return "the machine's peak was not measured, so the causes cannot be separated"
-    lanes = dtypes.lanes(dtype, record.target.processor.vector_bits)
-    parallel_loop_s = calibration.parallel_loop_s if calibration else None
-
-    def split(layer: Layer) -> CauseCosts | None:
-        return _seconds(layer, peak, lanes, parallel_loop_s)
-
-    entries: list[_StepEntry] = []
+    split = functools.partial(layer_causes.seconds, machine=machine)
     ours, theirs = _parts(pair)
-    for result, parts, whole, weight in (
-        (pair.separable, ours, separable_s, 1.0), (pair.standard, theirs, standard_s, -1 / predicted)
-    ):  # fmt: skip
-        found = _entries(result, parts, split, weight)
-        if found is None:
-            return "some layers were not timed or have no place under the roofline"
-        spent = sum(sum((split(layer) or {}).values()) for layer in result.layers)
-        runtime = result.time_balance.overhead_s if result.time_balance else 0.0
-        entries += [*found, _whole("runtime", weight * runtime), _whole("rest", weight * (whole - spent - runtime))]
-    achieved = standard_s / separable_s
-    return Waterfall(
-        predicted=predicted,
-        achieved=achieved,
-        by_instructions=False,
-        steps=_steps(entries, predicted * achieved / standard_s),
+    sides = (
+        WaterfallSide(result=pair.separable, split=split, parts=ours, whole=separable_s),
+        WaterfallSide(result=pair.standard, split=split, parts=theirs, whole=standard_s),
     )
+    return between(*sides, predicted=predicted, by_instructions=False) or NOT_SPLIT
 
 
 def _by_instructions(pair: pairs.Pair, record: Record, predicted: float) -> Waterfall | str:
     lanes = instruction_counts.lanes(record, pair.separable)
-    executed = pairs.instructions(pair.standard), pairs.instructions(pair.separable)
-    if not executed[0] or not executed[1]:
-        return "the two networks were not both counted"
+    standard, separable = pairs.instructions(pair.standard), pairs.instructions(pair.separable)
+    if not standard or not separable:
+        return UNCOUNTED
     if not lanes:
-        return "the record lacks the vector width of the counted code"
-
-    def split(layer: Layer) -> CauseCosts | None:
-        return _instructions(layer, lanes)
-
-    entries: list[_StepEntry] = []
+        return NO_LANES
+    split = functools.partial(layer_causes.instructions, lanes=lanes)
     ours, theirs = _parts(pair)
-    for result, parts, weight in ((pair.separable, ours, 1.0), (pair.standard, theirs, -1 / predicted)):
-        found = _entries(result, parts, split, weight)
+    sides = (
+        WaterfallSide(result=pair.separable, split=split, parts=ours, whole=separable),
+        WaterfallSide(result=pair.standard, split=split, parts=theirs, whole=standard),
+    )
+    return between(*sides, predicted=predicted, by_instructions=True) or NOT_ALL_COUNTED
+
+
+def why_disturbed(results: Iterable[Result]) -> str:
+    """Return why there is no waterfall of results that were disturbed."""
+    return f"{disturbances.WORD}: {'; '.join(why for why, _ in disturbances.of_results(results))}"
+
+
+def between(ours: WaterfallSide, theirs: WaterfallSide, *, predicted: float, by_instructions: bool) -> Waterfall | None:
+    """Return the waterfall from `predicted` to what `ours` achieves over `theirs`; None: a layer cannot be split."""
+    entries: list[_StepEntry] = []
+    for side, weight in ((ours, 1.0), (theirs, -1 / predicted)):
+        found = _entries(side, weight)
         if found is None:
-            return "some layers were not counted"
+            return None
         entries += found
-    achieved = executed[0] / executed[1]
+        if not by_instructions:
+            spent = sum(sum((side.split(layer) or {}).values()) for layer in side.result.layers)
+            runtime = side.result.time_balance.overhead_s if side.result.time_balance else 0.0
+            entries += [_whole("runtime", weight * runtime), _whole("rest", weight * (side.whole - spent - runtime))]
+    achieved = theirs.whole / ours.whole
     return Waterfall(
         predicted=predicted,
         achieved=achieved,
-        by_instructions=True,
-        steps=_steps(entries, predicted * achieved / executed[0]),
+        by_instructions=by_instructions,
+        steps=_steps(entries, predicted * achieved / theirs.whole),
     )
-
-
-def _seconds(
-    layer: Layer, peak_flops_per_s: float, lanes: int | None, parallel_loop_s: float | None
-) -> CauseCosts | None:
-    """Split a layer's median latency; None where it cannot be."""
-    latency = pairs.layer_latency_s(layer)
-    if latency is None:
-        return None
-    if not layer.macs:
-        return {"layout" if only_moves_data(layer) else "no_macs": latency}
-    roof = layer.roofline
-    if roof is None or not roof.flops_per_s:
-        return None
-    flops = 2 * layer.macs
-    at_peak = flops / peak_flops_per_s
-    under_roof = at_peak if roof.bound == "compute" else flops * roof.fraction_of_bound / roof.flops_per_s
-    beyond = latency - under_roof
-    starting = min((layer.parallel_loops or 0) * (parallel_loop_s or 0.0), max(beyond, 0.0))
-    empty = min(at_peak * _empty_lanes(_along_vectors(layer.output_shape), lanes), max(beyond - starting, 0.0))
-    return {
-        "arithmetic": at_peak,
-        "bandwidth": under_roof - at_peak,
-        "threads": starting,
-        "vectors": empty,
-        "kernel": beyond - starting - empty,
-    }
-
-
-def only_moves_data(layer: Layer) -> bool:
-    """Return whether a layer only brings data from one layout to another."""
-    return layer.op in _MOVING and not layer.macs
 
 
 def _parts(pair: pairs.Pair) -> tuple[dict[str, Part], dict[str, Part]]:
@@ -199,41 +170,20 @@ def _parts(pair: pairs.Pair) -> tuple[dict[str, Part], dict[str, Part]]:
     return ours, theirs
 
 
-def _along_vectors(shape: tuple[int, ...]) -> int:
-    """Return how many elements lie side by side: the channels of an image, the last side of anything else."""
-    return shape[1] if len(shape) == layout.IMAGE_RANK else shape[-1]
-
-
-def _empty_lanes(channels: int, lanes: int | None) -> float:
-    """Return the lanes that the last vector of channels leaves empty, as a share of those filled."""
-    return (-channels % lanes) / channels if lanes and channels else 0.0
-
-
-def _instructions(layer: Layer, lanes: int) -> CauseCosts | None:
-    counters = layer.counters
-    if counters is None:
-        return None
-    needed = layer.macs / lanes
-    return {
-        "arithmetic": needed,
-        "extra_macs": counters.fma_instructions - needed,
-        "beside": float(counters.instructions - counters.fma_instructions),
-    }
-
-
-def _entries(result: Result, parts: dict[str, Part], split: Split, weight: float) -> list[_StepEntry] | None:
+def _entries(side: WaterfallSide, weight: float) -> list[_StepEntry] | None:
     entries = []
-    for layer in result.layers:
-        costs = split(layer)
+    for layer in side.result.layers:
+        costs = side.split(layer)
         if costs is None:
             return None
-        part = parts.get(layer.name, "shared")
+        part = side.parts.get(layer.name, "shared")
         level = layer.roofline.bound if layer.roofline else None
+        name = side.names.get(layer.name, layer.name)
         entries += [
             _StepEntry(
                 part=part,
                 cause=cause,
-                share=Share(layer=layer.name, level=level if cause == "bandwidth" else None, excess=weight * cost),
+                share=Share(layer=name, level=level if cause == "bandwidth" else None, excess=weight * cost),
             )
             for cause, cost in costs.items()
             if cause != "arithmetic" and cost

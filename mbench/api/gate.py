@@ -12,7 +12,7 @@ from mbench.analysis.frame import AnyPath
 from mbench.core.errors import OutputError, UsageError
 from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.records import Record
-from mbench.gating import acceptance, baseline, limits, matching, sides, verdict
+from mbench.gating import acceptance, baseline, limits, matching, sides, two_types, verdict
 from mbench.gating.comparison import Comparison, Verdict
 from mbench.gating.limits import Limits
 from mbench.gating.options import GateOptions, paired_command
@@ -45,7 +45,7 @@ def compare(
 
     Args:
         base: a record, its file, or a folder with records of one job.
-        head: the same.
+        head: the same, or one of the same networks in another type, such as int8.
         allowed: compare although these keys differ, such as `host`.
         outputs: files to write, by form: `html`, `markdown`.
 
@@ -64,6 +64,9 @@ def compare(
     asked = Asked(allowed=(allowed,) if isinstance(allowed, str) else tuple(allowed), recorded=True)
     given = _given(base), _given(head)
     files.check(wanted, _files(given))
+    in_its_type = two_types.aligned(*given)
+    if in_its_type is not None:
+        given, asked = (in_its_type, given[1]), asked._replace(allowed=(*asked.allowed, two_types.KEY))
     found, _ = verdict.compare(*given, asked)
     files.write(wanted, found)
     return found

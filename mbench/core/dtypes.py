@@ -40,6 +40,8 @@ class Dtype:
     """Its name in numpy."""
     floats: str
     """The type of what its networks compute in floating point."""
+    depth: int = 1
+    """Numbers of a row that are multiplied and added up in each sum by one instruction, where there is one for it."""
 
     def lanes(self, vector_bits: int) -> int:
         """Return how many numbers a vector of so many bits holds."""
@@ -88,6 +90,7 @@ DTYPES = {
             operations="integer_operations",
             numpy=INT8,
             floats="float32",
+            depth=4,
         ),
     )
 }
@@ -157,6 +160,16 @@ def kernel_tolerance(name: str) -> float:
 def numpy_name(name: str) -> str:
     """Return what numpy calls the type of a value; indices and truths have types that no network is of."""
     return DTYPES[name].numpy if name in DTYPES else name
+
+
+def operation(name: str) -> str:
+    """Return what an operation on numbers of a type is called beside figures: `FLOP`, or `OP` on whole numbers."""
+    return "OP" if name in DTYPES and DTYPES[name].operations != DTYPES[DEFAULT].operations else "FLOP"
+
+
+def depth(name: str) -> int:
+    """Return how many numbers of a row an instruction adds up in each sum; 1 for a type that is not known here."""
+    return DTYPES[name].depth if name in DTYPES else 1
 
 
 def lanes(name: str, vector_bits: int) -> int | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from mbench.core.field_types import MOST_LAYERS, Count, Number, PositiveInt, Strict, Text, Texts
+from mbench.core.field_types import MOST_LAYERS, Count, Name, Number, PositiveInt, Strict, Text, Texts
 
 Proportion = Annotated[float, Meta(ge=0, le=1)]
 
@@ -49,6 +49,8 @@ class SignalToNoise(Strict, frozen=True, kw_only=True):
     """As the float32 network calls it."""
     sqnr_db: Number | None
     """10 log10(signal / noise), in powers; null: nothing differs, or there is no signal."""
+    layer: Name | None = None
+    """The layer of the quantised network that makes it; null: none does, as of the image, or it was not recorded."""
 
 
 class Evaluation(Strict, frozen=True, kw_only=True):

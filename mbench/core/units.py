@@ -114,9 +114,9 @@ def cache_size(value: float | None) -> str:
     return f"{value / scale:.4g} {unit}"
 
 
-def flops_rate(value: float | None) -> str:
-    """Return a rate of floating-point operations: `234 GFLOP/s`."""
-    return scaled(value, "FLOP/s")
+def flops_rate(value: float | None, operation: str = "FLOP") -> str:
+    """Return a rate of operations, by default on floating-point numbers: `234 GFLOP/s`."""
+    return scaled(value, f"{operation}/s")
 
 
 def bytes_rate(value: float | None) -> str:
@@ -192,9 +192,9 @@ def change(value: float | None, decimals: int = 1) -> str:
     return NOT_AVAILABLE if value is None else f"{100 * value:+.{decimals}f} %"
 
 
-def intensity(value: float | None) -> str:
+def intensity(value: float | None, operation: str = "FLOP") -> str:
     """Return an arithmetic intensity: `12.3 FLOP/B`."""
-    return NOT_AVAILABLE if value is None else f"{_significant(value, 3)} FLOP/B"
+    return NOT_AVAILABLE if value is None else f"{_significant(value, 3)} {operation}/B"
 
 
 def shape(value: tuple[int, ...] | None) -> str:

@@ -52,6 +52,22 @@ class Calibrator(Protocol):
 
 
 @runtime_checkable
+class MultipliesBytes(Protocol):
+    """A device whose peak in multiply-adds of bytes can be measured."""
+
+    name: str
+
+    def calibrate_bytes(self, target: Target, threads: int, report: Report) -> Calibration:
+        """Measure that peak alone, at so many threads, with code for a target.
+
+        Raises:
+            WorkerDied: the process that did it crashed, was killed, or hung.
+            MeasureError: it could not be measured.
+        """
+        ...
+
+
+@runtime_checkable
 class Paced(Protocol):
     """A device whose processors' pace can be read between samples."""
 

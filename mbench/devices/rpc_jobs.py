@@ -141,9 +141,32 @@ def calibrate(
         threads: that they run on.
     """
     send("connecting", 0.0)
+    from mbench.measure import cpu_peaks
+
+    return _calibrated(cpu_peaks.calibrate, send, address, work, patience_s, target, threads)
+
+
+def calibrate_bytes(
+    send: Report, address: Address, work: Path, patience_s: float, target: Target, threads: int
+) -> Calibration:
+    """Job: measure the peak of a device in multiply-adds of bytes; see `calibrate`."""
+    send("connecting", 0.0)
+    from mbench.measure import byte_peaks
+
+    return _calibrated(byte_peaks.calibrate, send, address, work, patience_s, target, threads)
+
+
+def _calibrated(
+    measured: Callable[..., Calibration],
+    send: Report,
+    address: Address,
+    work: Path,
+    patience_s: float,
+    target: Target,
+    threads: int,
+) -> Calibration:
     from mbench.devices import answers
     from mbench.devices import line as lines
-    from mbench.measure import cpu_peaks
 
     answers.bound_memory()
     line = lines.connect(address, waiting=lambda text: send(text, 0.0), patience_s=patience_s)
@@ -153,7 +176,7 @@ def calibrate(
             line.set_threads(threads)
             send("calibrating", 0.0)
             progress = functools.partial(send, "calibrating")
-            return cpu_peaks.calibrate(target, threads, progress=progress, place=place)
+            return measured(target, threads, progress=progress, place=place)
         except RuntimeError as error:  # TVM's, from the other end or about the line
             raise MeasureError(lines.explain(error, line, target.name)) from error
         except answers.UNUSABLE as error:

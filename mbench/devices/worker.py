@@ -72,6 +72,15 @@ def calibrate(send: Report, target: Target, threads: int) -> Calibration:
     return cpu_peaks.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
 
 
+def calibrate_bytes(send: Report, target: Target, threads: int) -> Calibration:
+    """Job: measure the peak of this machine in multiply-adds of bytes."""
+    send("calibrating", 0.0)
+    from mbench.measure import byte_peaks, program
+
+    program.use_threads(threads)
+    return byte_peaks.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
+
+
 def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:
     """Job: check an artifact's numerics, then time it."""
     _without_the_compiler()

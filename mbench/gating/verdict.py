@@ -14,7 +14,19 @@ from mbench.core import units
 from mbench.core.progress import Stage
 from mbench.core.records import Result
 from mbench.core.version import VERSION
-from mbench.gating import acceptance, causes, comparable, coverage, exact, groups, matching, paired, recorded, sustained
+from mbench.gating import (
+    acceptance,
+    causes,
+    comparable,
+    coverage,
+    exact,
+    groups,
+    matching,
+    paired,
+    recorded,
+    sustained,
+    two_types,
+)
 from mbench.gating import asked as asked_for
 from mbench.gating.acceptance import Acceptance
 from mbench.gating.comparison import WAYS, Comparison, Conclusion, Difference, Finding, Verdict, Way
@@ -69,7 +81,7 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
     wanted = ways(base, head, pair=fight is not None, record=asked.recorded)
     possible = tuple(way for way in wanted if not comparable.forbidden(way, found))
     both = asked_for.comparable(base.record, head.record)
-    matched = {name: matching.layers(ours.layers, theirs.layers) for name, ours, theirs in both}
+    matched = {name: _matched(ours, theirs) for name, ours, theirs in both}
     findings = [*asked_for.presence(base, head), *_exact(both, matched, asked.limits, possible)]
     shared = runs.shared(head.runs, base.runs)
     own = [record for index, record in enumerate(head.runs) if index not in {copy.at for copy in shared}]
@@ -95,6 +107,12 @@ def compare(base: Given, head: Given, asked: Asked, fight: Fight | None = None) 
         left_out=_left_out(wanted, possible, found), copies=_copies(base, head, shared),
     )  # fmt: skip
     return comparison, fought.failures
+
+
+def _matched(ours: Result, theirs: Result) -> tuple[Match, ...]:
+    if ours.variant.dtype != theirs.variant.dtype:
+        return two_types.layers(ours, theirs)
+    return matching.layers(ours.layers, theirs.layers)
 
 
 def _copies(base: Given, head: Given, shared: Sequence[Copy]) -> tuple[str, ...]:

@@ -223,6 +223,8 @@ def weighted(
     attributes = {**node.attributes, "zero_point": x.known.zero_point}
     if weight_zero_point:
         attributes["other_zero_point"] = weight_zero_point
+    if np.abs(weight).max(initial=0) <= quantization.NARROW_WEIGHT:
+        attributes["narrow_weights"] = True
     sums = writer.add(dataclasses.replace(node, inputs=tuple(read), attributes=attributes))
     rank = len(node.shape)
     shape = (-1,) if node.op == "linear" else (1, -1, *(1,) * (rank - 2))

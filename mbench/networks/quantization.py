@@ -21,6 +21,8 @@ DTYPES = ("uint8", "int8")
 WEIGHTS, SUMS = "int8", "int32"
 LARGEST_WEIGHT = 127
 """Of the numbers that weights are written in; -128 is left out, so that a weight and its negative both exist."""
+NARROW_WEIGHT = 64
+"""The largest magnitude of weights of which two, each times a uint8, have a sum of 16 bits."""
 _SMALLEST_SCALE = 2.0**-60
 """Smaller ones would make multipliers that are no float32; such values are nothing but zeros to all that reads them."""
 _MOST_BIAS = 2**30

@@ -16,7 +16,7 @@ import torch
 from mbench.core import units
 from mbench.core.errors import UsageError
 from mbench.core.quantized import Evaluation, FloatLayer, QuantizationOutcome, QuantizationSettings, SignalToNoise
-from mbench.networks import calibration, exactness, folding, image_sets, quality, quantize, torch_network
+from mbench.networks import calibration, exactness, folding, image_sets, kernels, quality, quantize, torch_network
 from mbench.networks.calibration import Images
 from mbench.networks.graph import Graph
 from mbench.networks.image_sets import Image, ImageSet
@@ -27,7 +27,7 @@ from mbench.networks.quantize import QuantizedNetwork, QuantizeOptions
 
 REFERENCE = "the same network of whole numbers, computed by numpy and PyTorch as docs/int8.md defines it"
 CALIBRATION, EVALUATION = "--calibration", "--evaluate"
-COMPARED = 4
+COMPARED = 8
 """Images that a quantised network is compared with the float32 network on; of a user's own, the first of them."""
 _ROWS = 2
 
@@ -54,7 +54,7 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
         reference=REFERENCE,
         graph=folded.graph,
         tolerance=exactness.tolerance(network.graph),
-        quantized=_outcome(graph, floats, network, unseen, settings),
+        quantized=_outcome(graph, floats, network, unseen, settings, _layers(folded.graph)),
     )
 
 
@@ -118,10 +118,20 @@ def _drawn(graph: Graph, count: int) -> Images:
     ]
 
 
+def _layers(graph: Graph) -> dict[str, str]:
+    """Return the layer that makes each value of a graph, by the value's name."""
+    return {node.name: group.name for group in kernels.groups(graph) for node in (*group.nodes, *group.views)}
+
+
 def _outcome(
-    graph: Graph, floats: Weights, network: QuantizedNetwork, unseen: Images, settings: QuantizationSettings
+    graph: Graph,
+    floats: Weights,
+    network: QuantizedNetwork,
+    unseen: Images,
+    settings: QuantizationSettings,
+    layers: Mapping[str, str],
 ) -> QuantizationOutcome:
-    """Return what quantisation made of a network, beside the one in float32."""
+    """Return what quantisation made of a network, beside the one in float32; `layers` make its values."""
     found = quality.compared(graph, floats.parameters, network, unseen)
     evaluation = None
     if settings.evaluation_sha256 is not None:
@@ -132,8 +142,10 @@ def _outcome(
         left_float=tuple(FloatLayer(name=each.name, op=each.op, reason=each.reason) for each in network.left_float),
         images=found.images,
         drawn=settings.calibration_sha256 is None,
-        values=tuple(map(_recorded, found.values)),
-        outputs=tuple(map(_recorded, found.outputs)),
+        values=tuple(_recorded(value, layers.get(network.values[value.name])) for value in found.values),
+        outputs=tuple(
+            _recorded(value, layers.get(made)) for value, made in zip(found.outputs, network.graph.outputs, strict=True)
+        ),
         agreement=found.agreement,
         evaluation=evaluation,
     )
@@ -173,5 +185,6 @@ def _largest(graph: Graph, parameters: Mapping[str, np.ndarray], images: Iterabl
         yield exact_outputs(graph, parameters, image)[0].argmax(-1)
 
 
-def _recorded(value: ValueQuality) -> SignalToNoise:
-    return SignalToNoise(name=value.name, sqnr_db=value.sqnr_db if math.isfinite(value.sqnr_db) else None)
+def _recorded(value: ValueQuality, layer: str | None) -> SignalToNoise:
+    sqnr_db = value.sqnr_db if math.isfinite(value.sqnr_db) else None
+    return SignalToNoise(name=value.name, sqnr_db=sqnr_db, layer=layer)

@@ -18,6 +18,7 @@ from mbench.page import (
     figures,
     figures_history,
     figures_roofline,
+    figures_signals,
     figures_sustained,
     figures_waterfall,
     view_types,
@@ -64,10 +65,21 @@ class PairCharts:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TypeCharts:
+    """Of a network in two types."""
+
+    waterfall: Chart
+    layers: Chart
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordCharts:
     """Of one record. `depths` and `samples` have one a network, the others a choice of network."""
 
     pairs: tuple[PairCharts, ...]
+    types: tuple[TypeCharts, ...]
+    signals: dict[str, Chart]
+    """Signal to noise of each value, by the name of the quantised network."""
     depths: tuple[Chart, ...]
     samples: tuple[Chart, ...]
     roofline: Chart
@@ -100,6 +112,11 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
     roofline, roofline_of = _roofline(f"{anchor}-roofline", named, view)
     return RecordCharts(
         pairs=tuple(_of_pair(f"{anchor}-pair{number}", found) for number, found in enumerate(view.pairs, start=1)),
+        types=tuple(_of_types(f"{anchor}-types{number}", found) for number, found in enumerate(view.types, start=1)),
+        signals={
+            item.result.variant.name: _signals(f"{anchor}-signals{number}", item)
+            for number, item in enumerate(view.results, start=1) if item.result.quantized is not None
+        },
         depths=tuple(_depth(f"{anchor}-depth{i}", item, rows, view) for i, (item, rows) in enumerate(named, start=1)),
         samples=tuple(
             _chart(f"{anchor}-samples{number}", f"Samples of a layer of {_named(item)}", [
@@ -134,8 +151,11 @@ def _roofline(
 
     A network whose latency is disturbed has no place there.
     """
-    peaks = figure_data.of_peaks(view.record, view.record.settings.dtype)
-    drawn = [(item, figures_roofline.roofline(rows, peaks)) for item, rows in named if not item.disturbed]
+    drawn = [
+        (item, figures_roofline.roofline(rows, figure_data.of_peaks(view.record, item.result.variant.dtype)))
+        for item, rows in named
+        if not item.disturbed
+    ]
     out = [item for item, _ in named if item.disturbed]
     causes = "; ".join(why for why, _ in disturbances.of_results(item.result for item in out))
     unroofed = next((item.why("layers.roofline") for item, _ in named), "no result")
@@ -213,6 +233,34 @@ def _of_pair(anchor: str, found: view_types.PairView) -> PairCharts:
             way if isinstance(way, str) else "",
         ),
     )
+
+
+def _of_types(anchor: str, found: view_types.TypePairView) -> TypeCharts:
+    way, label = found.waterfall, f"{found.label}, {found.dtype}"
+    drawn = None
+    if isinstance(way, waterfall.Waterfall):
+        drawn = figures_waterfall.waterfall(figure_data.of_waterfall(way, f"expected of {found.dtype}"))
+    gains, reason = None, "the two networks have no timed layer in common"
+    if found.disturbed and not found.pair.by_instructions:
+        reason = f"{disturbances.WORD}: {found.disturbed}"
+    else:
+        gains = figures_waterfall.layer_gain(figure_data.of_typed_layers(found.pair, found.layers))
+    return TypeCharts(
+        waterfall=_chart(
+            f"{anchor}-waterfall",
+            f"From the gain expected of {found.dtype} to the one achieved: {label}",
+            [(label, drawn)],
+            way if isinstance(way, str) else "",
+        ),
+        layers=_chart(f"{anchor}-layers", f"Gain layer by layer: {label}", [(label, gains)], reason),
+    )
+
+
+def _signals(anchor: str, item: view_types.ResultView) -> Chart:
+    found = item.result.quantized
+    drawn = figures_signals.signals(figure_data.of_signals(found)) if found else None
+    title = f"Signal to quantisation noise, value by value: {item.label}"
+    return _chart(anchor, title, [(item.label, drawn)], "no value of it is rounded")
 
 
 def _depth(anchor: str, item: view_types.ResultView, rows: pd.DataFrame, view: view_types.RecordView) -> Chart:

@@ -8,8 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mbench.analysis import above_peak, disturbances, headline, labels, live_memory, pairs, versus, waterfall
+from mbench.analysis import (
+    above_peak,
+    disturbances,
+    headline,
+    labels,
+    live_memory,
+    pairs,
+    type_pairs,
+    versus,
+    waterfall,
+)
 from mbench.core import units
+from mbench.core.quantized import QuantizationOutcome
 from mbench.core.records import Record, Result
 from mbench.page import shown_samples, views
 
@@ -44,14 +55,33 @@ def of_blocks(pair: pairs.Pair) -> pd.DataFrame:
     return _table(kinds, [(block.name, block.predicted, block.achieved, block.fewer) for block in pair.blocks()])
 
 
-def of_waterfall(found: waterfall.Waterfall) -> pd.DataFrame:
+def of_typed_layers(pair: type_pairs.TypePair, layers: Iterable[type_pairs.TypedLayers]) -> pd.DataFrame:
+    """Return a row for each group of layers of a network in two types, with the columns of `of_blocks`."""
+    kinds = {"block": "string", "predicted": "float64", "achieved": "float64", "fewer": "float64"}
+    rows = [(each.name, pair.expected, each.gain, each.fewer) for each in layers if each.wide and each.narrow]
+    return _table(kinds, rows)
+
+
+def of_signals(found: QuantizationOutcome) -> pd.DataFrame:
+    """Return a row for each value of a quantised network: `value`, `layer`, `sqnr_db`, `is_output`."""
+    kinds = {"value": "string", "layer": "string", "sqnr_db": "float64", "is_output": "bool"}
+    rows = [
+        (each.name, each.layer, each.sqnr_db, is_output)
+        for group, is_output in ((found.values, False), (found.outputs, True))
+        for each in group
+    ]
+    return _table(kinds, rows)
+
+
+def of_waterfall(found: waterfall.Waterfall, start: str = "predicted by the multiply-adds") -> pd.DataFrame:
     """Return the rows of a waterfall: `label`, `kind` (`total` or `change`), `value` (a speed-up), `detail`.
 
-    The changes add up to the difference of the two totals; those that hardly show are one row.
+    The changes add up to the difference of the two totals; those that hardly show are one row. `start` is what the
+    first total is called.
     """
     shown = [step for step in found.steps if abs(step.change) >= SMALL * found.predicted]
     rest = [step for step in found.steps if abs(step.change) < SMALL * found.predicted]
-    rows: list[tuple[object, ...]] = [("predicted by the multiply-adds", "total", found.predicted, "")]
+    rows: list[tuple[object, ...]] = [(start, "total", found.predicted, "")]
     rows += [
         (labels.step(step.part, step.cause, step.excess), "change", step.change, _detail(step, found)) for step in shown
     ]

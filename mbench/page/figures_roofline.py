@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mbench.analysis import labels
-from mbench.core import units
+from mbench.core import dtypes, units
 from mbench.page import drawing
 from mbench.page.drawing import Drawing, escape, trace
 
@@ -30,23 +30,24 @@ def roofline(layers: pd.DataFrame, peaks: pd.DataFrame) -> Drawing | None:
     peaks = peaks[peaks["value"] > 0]
     if len(points) == 0 or len(peaks) == 0:
         return None
-    figure = drawing.empty("arithmetic intensity (FLOP a byte of input, weights and output)", None, height=480)
+    operation = dtypes.operation(str(points["dtype"].iloc[0]))
+    figure = drawing.empty(f"arithmetic intensity ({operation} a byte of input, weights and output)", None, height=480)
     low, high = points["arithmetic_intensity"].min() / 4, points["arithmetic_intensity"].max() * 2
     top = max(points["flops_per_s"].max(), peaks.loc[peaks["kind"] == "compute", "value"].max())
-    figure.data.extend(_peaks(peaks, low, high))
+    figure.data.extend(_peaks(peaks, low, high, operation))
     for op, rows in points.groupby("op", sort=False):
-        figure.data.append(_points(str(op), rows, layers["latency_s"].sum()))
+        figure.data.append(_points(str(op), rows, layers["latency_s"].sum(), operation))
     floor = points["flops_per_s"].min() / 3
     figure.lay_x(type="log", dtick=1, range=[math.log10(low), math.log10(high)])
     figure.lay_y(
-        type="log", dtick=1, tickformat="~s", ticksuffix="FLOP/s",
+        type="log", dtick=1, tickformat="~s", ticksuffix=f"{operation}/s",
         range=[math.log10(floor), math.log10(top * 2)],
     )  # fmt: skip
     figure.lay_out(margin={"l": 88})
     return figure
 
 
-def _peaks(peaks: pd.DataFrame, low: float, high: float) -> list[dict[str, Any]]:
+def _peaks(peaks: pd.DataFrame, low: float, high: float, operation: str) -> list[dict[str, Any]]:
     """Draw the peaks; the name of a level stands below its line, or above it where the next line below is near.
 
     Those with writing are thin and have their names where they are pointed at.
@@ -59,7 +60,7 @@ def _peaks(peaks: pd.DataFrame, low: float, high: float) -> list[dict[str, Any]]
         compute, mixed = row["kind"] == "compute", row["kind"] == "mixed"
         if compute:
             xs, ys, position = [low, high], [rate, rate], "top right"
-            text = ["", f"{escape(row['name'])} {units.flops_rate(rate)}"][::-1]
+            text = ["", f"{escape(row['name'])} {units.flops_rate(rate, operation)}"][::-1]
         else:
             ridge = min(max(peak / rate, low * 1.1), high)
             xs = [low, low * (ridge / low) ** 0.3, ridge]
@@ -87,10 +88,10 @@ def _mixed(name: str, xs: list[float], ys: list[float]) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _points(op: str, rows: pd.DataFrame, whole: float) -> dict[str, Any]:
+def _points(op: str, rows: pd.DataFrame, whole: float, operation: str) -> dict[str, Any]:
     hover = [
-        f"{escape(row['layer'])}<br>{escape(labels.op(op))}<br>{units.flops_rate(row['flops_per_s'])} at "
-        f"{units.intensity(row['arithmetic_intensity'])}<br>"
+        f"{escape(row['layer'])}<br>{escape(labels.op(op))}<br>{units.flops_rate(row['flops_per_s'], operation)} at "
+        f"{units.intensity(row['arithmetic_intensity'], operation)}<br>"
         f"{labels.of_roof(row['fraction_of_bound'], above=row['above'])} of what "
         f"{escape(row['bound'])} allows<br>{units.seconds(row['latency_s'])}"
         for row in rows.to_dict("records")

@@ -1,4 +1,4 @@
-"""Figures of a depthwise-separable network beside its standard one: pure functions from a table to a plotly figure.
+"""Figures of a network beside another, its standard twin or itself in float32: pure functions from a table to a figure.
 
 A figure without data is None. Values stay in SI units; the axes and the hover texts scale them.
 """
@@ -31,7 +31,20 @@ def block_instructions(blocks: pd.DataFrame) -> Drawing | None:
     return _against_prediction(blocks, "fewer", "executed (instructions)", "times fewer than a standard convolution")
 
 
-def _against_prediction(blocks: pd.DataFrame, column: str, came: str, title: str) -> Drawing | None:
+def layer_gain(layers: pd.DataFrame) -> Drawing | None:
+    """Return, layer by layer, the gain expected of a narrower type and the one achieved; None if nothing was measured.
+
+    `layers` has the columns of `mbench.page.figure_data.of_typed_layers`.
+    """
+    timed = layers["achieved"].notna().any()
+    column, came = ("achieved", "achieved (median latency)") if timed else ("fewer", "executed (instructions)")
+    title = "times quicker than in float32" if timed else "times fewer instructions than in float32"
+    return _against_prediction(layers, column, came, title, label="expected of the type")
+
+
+def _against_prediction(
+    blocks: pd.DataFrame, column: str, came: str, title: str, label: str = "predicted by the multiply-adds"
+) -> Drawing | None:
     if blocks[column].notna().sum() == 0:
         return None
     figure = drawing.empty(None, title)
@@ -41,7 +54,6 @@ def _against_prediction(blocks: pd.DataFrame, column: str, came: str, title: str
         "bar", name=came, x=names, y=reached, marker={"color": drawing.ACHIEVED}, hovertemplate=drawing.HOVER,
         hovertext=_ratios(names, came, reached),
     )  # fmt: skip
-    label = "predicted by the multiply-adds"
     figure.add(
         "scatter", name=label, x=names, y=predicted, mode="lines", hovertemplate=drawing.HOVER,
         line={"shape": "hvh", "color": drawing.PREDICTED, "width": 3},

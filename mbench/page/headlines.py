@@ -8,32 +8,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mbench.analysis import disturbances, instruction_counts, labels, pairs, waterfall
+from mbench.analysis import disturbances, instruction_counts, labels, layer_causes, pairs, waterfall
 from mbench.core import units
 from mbench.core.records import Record
+from mbench.page import type_sentences
 
 if TYPE_CHECKING:
     from mbench.analysis.versus import Versus
-    from mbench.page.view_types import PairView, ResultView
+    from mbench.page.view_types import PairView, ResultView, TypePairView
 
 _SEVERAL = 3
 _FITS = 0.1
 """Share of the end-to-end time that may be unattributed before the page warns."""
 
 
-def of_record(record: Record, found: tuple[PairView, ...], results: tuple[ResultView, ...]) -> Iterator[str]:
+def of_record(
+    record: Record, found: tuple[PairView, ...], types: tuple[TypePairView, ...], results: tuple[ResultView, ...]
+) -> Iterator[str]:
     """Yield one sentence for each pair, and one for each network that is in none; of more than three, a summary."""
-    if len(found) + len(results) - 2 * len(found) > _SEVERAL:
+    paired = [{half.result.variant.name for half in (view.separable, view.standard)} for view in found]
+    paired += [{half.result.variant.name for half in (view.wide, view.narrow)} for view in types]
+    alone = [result for result in results if not any(result.result.variant.name in names for names in paired)]
+    if len(paired) + len(alone) > _SEVERAL:
         yield _summary(record, results)
+        yield from type_sentences.several(types)
         return
-    paired = {
-        name for view in found for name in (view.separable.result.variant.name, view.standard.result.variant.name)
-    }
+    for pair in types:
+        yield type_sentences.of_pair(pair, record, labels.where(record))
     for view in found:
         yield f"{_speed(view.separable, record)}{_saving(view)}"
-    for result in results:
-        if result.result.variant.name not in paired:
-            yield f"{_speed(result, record)}; {units.count(result.macs)} multiply-adds."
+    for result in alone:
+        yield f"{_speed(result, record)}; {units.count(result.macs)} multiply-adds."
     if not results:
         yield f"Nothing to show on {labels.where(record)}: no variant could be built and measured."
 
@@ -211,7 +216,7 @@ def of_unseen_causes(view: PairView, record: Record) -> str:
     calibration = record.device.calibration
     layers = [layer for half in (view.separable, view.standard) for layer in half.result.layers]
     said = []
-    if not any(waterfall.only_moves_data(layer) for layer in layers):
+    if not any(layer_causes.only_moves_data(layer) for layer in layers):
         said.append("Layout: no layer of either network only moves data from one layout to another.")
     if calibration is None or calibration.threads == 1:
         said.append("Thread overhead: one thread ran, and none had to be started.")

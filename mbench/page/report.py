@@ -20,9 +20,22 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from mbench.analysis import energy, frame, labels, pairs, record_history, runs, session_figures, sustained_load, versus
+from mbench.analysis import (
+    energy,
+    evaluated,
+    frame,
+    frame_columns,
+    labels,
+    pairs,
+    record_history,
+    runs,
+    session_figures,
+    sustained_load,
+    type_words,
+    versus,
+)
 from mbench.analysis.versus import Versus
-from mbench.core import atomic_files, durations, names, plain, record_files, stats, units
+from mbench.core import atomic_files, dtypes, durations, names, plain, record_files, stats, units
 from mbench.core.records import Record
 from mbench.core.version import VERSION
 from mbench.page import (
@@ -164,7 +177,7 @@ def _overview(items: Sequence[Record]) -> Overview | None:
 
 def _csv(items: Sequence[Record]) -> bytes:
     table = frame.from_records(items)
-    for name in frame.TEXT:  # what begins so is a formula where spreadsheets open it
+    for name in frame_columns.TEXT:  # what begins so is a formula where spreadsheets open it
         table[name] = table[name].str.replace(r"^(?=[=+@-])", "'", regex=True)
     return table.to_csv(index=False).encode()
 
@@ -206,11 +219,14 @@ def _environment() -> jinja2.Environment:
     return templates.environment(
         {
             "units": units,
+            "dtypes": dtypes,
             "pairs": pairs,
             "stats": stats,
             "labels": labels,
             "energy_model": energy,
             "headlines": headlines,
+            "type_words": type_words,
+            "evaluated": evaluated,
             "CONFIDENCE": versus.CONFIDENCE,
             "session_drawing": session_drawing,
             "session_figures": session_figures,

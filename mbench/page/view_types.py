@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from mbench.analysis import disturbances, live_memory, pairs
+from mbench.analysis import disturbances, labels, live_memory, pairs
 from mbench.analysis.headline import Headline
 from mbench.analysis.session_figures import Percentiles
+from mbench.analysis.type_pairs import TypedLayers, TypePair
 from mbench.analysis.waterfall import Waterfall
-from mbench.core import stats
+from mbench.core import dtypes, stats
 from mbench.core.field_types import Op
 from mbench.core.machine_types import Figure
 from mbench.core.records import Counts, Layer, Record, Result, Variant
@@ -131,6 +132,17 @@ class ResultView:
     layers: tuple[LayerView, ...]
 
     @property
+    def operation(self) -> str:
+        """What its operations are called: `FLOP`, or `OP` on whole numbers."""
+        return dtypes.operation(self.result.variant.dtype)
+
+    @property
+    def operations_field(self) -> str:
+        """The field of counters that counts them."""
+        known = dtypes.DTYPES.get(self.result.variant.dtype, dtypes.DTYPES[dtypes.DEFAULT])
+        return known.operations
+
+    @property
     def modelled(self) -> bool:
         """Whether there is a modelled latency."""
         return self.result.end_to_end.latency_model_s is not None
@@ -164,6 +176,35 @@ class PairView:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TypePairView:
+    """A network in two types with its two results' views."""
+
+    pair: TypePair
+    wide: ResultView
+    narrow: ResultView
+    waterfall: Waterfall | str
+    """From the gain that is expected of the type to the one achieved, or why that cannot be said."""
+    layers: tuple[TypedLayers, ...]
+    peak_ratio: float | None
+    """The measured peak of the narrow type over that of the wide one."""
+
+    @property
+    def label(self) -> str:
+        """The network's, without a type."""
+        return labels.untyped(self.narrow.result.variant)
+
+    @property
+    def dtype(self) -> str:
+        """The narrow type."""
+        return self.narrow.result.variant.dtype
+
+    @property
+    def disturbed(self) -> str | None:
+        """What disturbed one of the two, so that no ratio of their times is a figure; None: nothing that was seen."""
+        return "; ".join(why for why, _ in disturbances.of_results(self.pair.disturbed)) or None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordView:
     """A record with what is derived for it."""
 
@@ -176,13 +217,15 @@ class RecordView:
     """Why counts stand where latency would, where they do."""
     headlines: tuple[str, ...]
     spoken: ResultView | None
-    """The network that the headline is of, where it is of one (and its standard twin)."""
+    """The network that the headline is of, where it is of one (and its standard twin, or the same in float32)."""
     disturbed: tuple[tuple[str, tuple[str, ...]], ...]
     """What disturbed networks all of whose sessions it hit, with their labels."""
     warnings: tuple[tuple[str, tuple[str, ...]], ...]
     """Each warning once, with the variants that it is about."""
     results: tuple[ResultView, ...]
     pairs: tuple[PairView, ...]
+    types: tuple[TypePairView, ...]
+    """Networks in two types."""
     unpaired: tuple[tuple[Variant, Variant], ...]
     unfinished: tuple[tuple[str, int], ...]
     """Networks that were not measured as often as asked, each with how many sessions it has."""

@@ -6,7 +6,7 @@ Values stay in SI units (the templates format them with `core.units`); statistic
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -20,6 +20,8 @@ from mbench.analysis import (
     pairs,
     repeat,
     session_figures,
+    type_pairs,
+    type_waterfall,
     waterfall,
 )
 from mbench.core import stats
@@ -37,6 +39,7 @@ from mbench.page.view_types import (
     ResultView,
     SessionView,
     Spending,
+    TypePairView,
 )
 
 LARGEST = 5
@@ -61,15 +64,16 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
         )
         for pair in pairs.of_record(record)
     )
-    items = tuple(views.values())
-    alone = items[0] if len(items) == 1 else found[0].separable if len(found) == 1 and len(items) == 2 else None
+    items, types = tuple(views.values()), tuple(_of_types(record, views))
+    couples = [*(pair.separable for pair in found), *(pair.narrow for pair in types)]
+    alone = items[0] if len(items) == 1 else couples[0] if couples and len(items) == 2 else None
     reported = {failure.variant for failure in record.failures}
     return RecordView(
         record=record,
         emulated=instruction_counts.emulated(record),
         counting=instruction_counts.wanted(record) or any(view.counts for view in views.values()),
         instead=tuple(dict.fromkeys(_instead(record, views.values()))),
-        headlines=tuple(headlines.of_record(record, found, items)),
+        headlines=tuple(headlines.of_record(record, found, types, items)),
         spoken=alone,
         disturbed=tuple(
             (why, tuple(labels.variant(result.variant) for result in whose))
@@ -78,6 +82,7 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
         warnings=tuple(_warnings(items)),
         results=tuple(views.values()),
         pairs=found,
+        types=types,
         unpaired=pairs.unpaired(record),
         unfinished=tuple(
             (name, len(views[name].result.sessions) if name in views else 0)
@@ -86,6 +91,18 @@ def of_record(record: Record, *, prefix: str = "") -> RecordView:
         ),
         figures=tuple(target_figures(record.target)),
     )
+
+
+def _of_types(record: Record, views: Mapping[str, ResultView]) -> Iterator[TypePairView]:
+    for pair in type_pairs.of_record(record):
+        yield TypePairView(
+            pair=pair,
+            wide=views[pair.wide.variant.name],
+            narrow=views[pair.narrow.variant.name],
+            waterfall=type_waterfall.of_pair(pair, record),
+            layers=pair.layers(),
+            peak_ratio=type_waterfall.peak_ratio(record, pair.narrow.variant.dtype),
+        )
 
 
 def _of_result(record: Record, result: Result, prefix: str) -> ResultView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,10 +12,11 @@ from mbench.core import machine_cache, resources, strict_json
 from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Calibration, Host, Target
 from mbench.core.progress import Report
-from mbench.devices.protocols import Calibrator
+from mbench.devices.protocols import Calibrator, MultipliesBytes
 from mbench.hardware import platforms
 from mbench.measure import activity
 
+_OF_BYTES = ("byte_peaks.py", "probe.py")
 MAX_AGE = datetime.timedelta(days=1)
 
 
@@ -33,10 +35,32 @@ def peaks(
         MeasureError: they could not be measured.
     """
     file = _file(device, target, host, threads)
+    return _known(file, lambda: device.calibrate(target, threads, report), use_cache=use_cache)
+
+
+def with_bytes(
+    found: Calibration, device: MultipliesBytes, target: Target, host: Host, report: Report, *, use_cache: bool
+) -> Calibration:
+    """Return peaks of a device together with that of multiply-adds of bytes, measured now or less than a day ago.
+
+    Raises:
+        MeasureError: it could not be measured.
+    """
+    file = _file(device, target, host, found.threads, _OF_BYTES)
+    more = _known(file, lambda: device.calibrate_bytes(target, found.threads, report), use_cache=use_cache)
+    return msgspec.structs.replace(
+        found,
+        method=f"{found.method}; {more.method}",
+        flops_per_s={**found.flops_per_s, **more.flops_per_s},
+        others_busy=max((busy for each in (found, more) if (busy := each.others_busy) is not None), default=None),
+    )
+
+
+def _known(file: Path, measure: Callable[[], Calibration], *, use_cache: bool) -> Calibration:
     before = _read(file) if use_cache else None
     if before is not None:
         return before
-    measured = _possible(device.calibrate(target, threads, report))
+    measured = _possible(measure())
     if (measured.others_busy or 0.0) > activity.DISTURBED:
         return measured  # used now, and warned of; not kept for later runs
     machine_cache.write(file, measured)
@@ -55,9 +79,11 @@ def _possible(measured: Calibration) -> Calibration:
         raise MeasureError(f"the device answered with what no machine has: {error}") from error
 
 
-def _file(device: Calibrator, target: Target, host: Host, threads: int) -> Path:
-    """Return where the peaks are kept, by what they depend on."""
-    sources = (f"{platforms.of(target).peaks}.py", "probe.py", "pace.py")
+def _file(
+    device: Calibrator | MultipliesBytes, target: Target, host: Host, threads: int, sources: Sequence[str] = ()
+) -> Path:
+    """Return where the peaks are kept, by what they depend on; `sources` measure them, by default the platform's."""
+    sources = sources or (f"{platforms.of(target).peaks}.py", "probe.py", "pace.py")
     parts = (device.name, host.name, host.cpu, host.versions, target.tvm, target.processor, threads)
     return machine_cache.file("calibrations", parts, [resources.PACKAGE / "measure" / name for name in sources])
 

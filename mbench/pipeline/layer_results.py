@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 from typing import Any
 
-from mbench.analysis import energy, layer_counts, roofline
+from mbench.analysis import energy, layer_counts, layer_types, roofline
 from mbench.analysis.layer_counts import LayerCounts
 from mbench.core.artifact import LayerPlan, Manifest
 from mbench.core.machine_types import Calibration, Target
@@ -50,7 +50,8 @@ def of_network(
 
 
 def _of_layer(index: int, counts: LayerCounts, ground: _Ground) -> tuple[Layer, dict[str, float]]:
-    plan, seen, dtype = ground.manifest.layers[index], ground.seen, ground.manifest.variant.dtype
+    plan, seen = ground.manifest.layers[index], ground.seen
+    dtype = _type_of(plan, ground.manifest)
     samples = _samples(ground.manifest, index, seen)
     median = statistics.median(samples) if samples else None
     known = counts if ground.own_code else LayerCounts()
@@ -80,6 +81,12 @@ def _of_layer(index: int, counts: LayerCounts, ground: _Ground) -> tuple[Layer, 
         metered=seen.layer_energy[index] if seen and seen.layer_energy else None,
     )
     return layer, joules
+
+
+def _type_of(plan: LayerPlan, manifest: Manifest) -> str:
+    """Return the type that a layer computes in: of a quantised network, some may have stayed float."""
+    left = manifest.quantized.left_float if manifest.quantized else ()
+    return layer_types.of_layer(manifest.variant.dtype, plan.contains or (plan.name,), left)
 
 
 def _compiled(plan: LayerPlan, index: int) -> dict[str, Any]:

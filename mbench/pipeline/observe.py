@@ -16,7 +16,7 @@ from mbench.core.progress import Progress, Report
 from mbench.core.records import Failure
 from mbench.core.settings import Settings
 from mbench.devices.process import WorkerDied
-from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates
+from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates, MultipliesBytes
 from mbench.hardware import device_kinds, platforms
 from mbench.measure import sessions
 from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
@@ -55,6 +55,11 @@ def described(job: Job, device: DeviceRunner, progress: Progress) -> tuple[Devic
     except MeasureError as error:
         progress.note(f"the machine's peaks could not be measured: {error}")
         return msgspec.structs.replace(found, missing={"calibration": str(error)}), None
+    if isinstance(device, MultipliesBytes) and any(network.dtype == dtypes.INT8 for network in job.networks):
+        try:
+            peaks = calibrations.with_bytes(peaks, device, target, job.host, report, use_cache=job.use_cache)
+        except MeasureError as error:
+            progress.note(f"the machine's peak in {dtypes.INT8} could not be measured: {error}")
     return msgspec.structs.replace(found, calibration=peaks), peaks
 
 

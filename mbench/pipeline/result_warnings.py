@@ -7,14 +7,15 @@ import statistics
 from collections.abc import Callable, Collection, Sequence
 
 from mbench.analysis import above_peak
-from mbench.core import sessions, units
+from mbench.core import dtypes, sessions, units
 from mbench.core.artifact import Manifest
 from mbench.core.machine_types import Calibration, Conditions, Target
 from mbench.core.records import Layer
-from mbench.hardware import platforms
+from mbench.hardware import byte_instructions, platforms
 from mbench.measure import activity
 from mbench.measure.observation import Observation
 
+NO_DOT_PRODUCT = "the processor has no dot product of bytes"
 _LOST_SHARE = 0.01
 """Of the time of all runs, that the processors may be taken away for."""
 
@@ -89,6 +90,22 @@ def _source_only(evidence: Evidence) -> str | None:
     if not platforms.of(evidence.target).ships_source:
         return None
     return "the library holds CUDA C, which is compiled where it is loaded: its size is not that of machine code"
+
+
+def _no_dot_product(evidence: Evidence) -> str | None:
+    """Warn of int8 where one instruction does not multiply bytes and add them up, with what it can gain."""
+    found = byte_instructions.of(evidence.target.family, evidence.target.processor)
+    if evidence.manifest.variant.dtype != dtypes.INT8 or found is None or found.is_dot_product:
+        return None
+    rates = evidence.calibration.flops_per_s if evidence.calibration else {}
+    measured, floats = rates.get(dtypes.INT8), rates.get(dtypes.DEFAULT)
+    ratio = measured / floats if measured and floats else found.against_floats(evidence.target.processor.vector_bits)
+    how = "as measured" if measured and floats else "by its instructions, not measured"
+    expected = dtypes.width(dtypes.DEFAULT) / dtypes.width(dtypes.INT8)
+    return (
+        f"{NO_DOT_PRODUCT} ({' + '.join(found.mnemonics)} stand for one): at peak, int8 multiplies {ratio:.2f} times "
+        f"as fast as float32, {how}; it breaks even at 1, and {expected:g} is expected of it"
+    )
 
 
 # --------------------------------------------------------------------------------------------- above the measured peaks
@@ -190,6 +207,7 @@ WARNINGS: dict[str, Callable[[Evidence], str | None]] = {
     "fallback": _fallback,
     "ignored choice": _ignored_choice,
     "narrow channels": _narrow_channels,
+    "no dot product": _no_dot_product,
     "fewer multiply-adds": _fewer_macs,
     "above the measured peak by padding": _above_by_padding,
     "above the measured peak": _above_peak,

@@ -41,6 +41,7 @@ def result(
     seen, manifest = observation, artifact.manifest
     run, model_of = seen.counted if seen else None, described or target
     dtype = manifest.variant.dtype
+    target = energy.known_for(target, dtype)
     counted = layer_counts.of_layers(run, manifest, model_of)
     layers, components = layer_results.of_network(manifest, target, threads, seen, calibration, counted)
     whole = _end_to_end(seen, model_of, dtype)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 
 from mbench.analysis import above_peak, instruction_counts, pairs
-from mbench.core import sessions, stats, units
+from mbench.core import dtypes, sessions, stats, units
 from mbench.core.records import Layer, Record, Result, TimeBalance
 from mbench.terminal import count_tables
 from mbench.terminal.table import Beside, Column, Fitted, text
@@ -20,7 +20,7 @@ ABOVE = ">100 %"
 """Of the roof, of a layer that exceeds the measured peak for no reason that is known."""
 _PERCENTILES = (0.5, 0.9, 0.99)
 _COLD = ("load_s", "first_s")
-_ONLY_ALONE = ("op", "FLOP/s", "bound", *count_tables.ONLY_ALONE)
+_ONLY_ALONE = ("op", "FLOP/s", "OP/s", "bound", *count_tables.ONLY_ALONE)
 """Columns that the layers of two networks leave no room for."""
 
 
@@ -98,13 +98,18 @@ def slowest(line: NetworkRow, count: int) -> list[Column]:
     timed = [(seconds, layer) for layer in line.result.layers if (seconds := pairs.layer_latency_s(layer)) is not None]
     ranked = sorted(timed, key=lambda item: (-item[0], item[1].index))[:count]
     found, wrong = [layer for _, layer in ranked], above_peak.unexplained(line.result)
+    operation = dtypes.operation(line.result.variant.dtype)
     rates = [layer.roofline.flops_per_s if layer.roofline else None for layer in found]
     return [
         Column(head="slowest layers", cells=[layer.name for layer in found]),
         Column(head="op", cells=[layer.op for layer in found], rank=4, left=True),
         Column(head="latency", cells=[_about(line, units.seconds(seconds)) for seconds, _ in ranked]),
         Column(head="share", cells=[units.percent(pairs.ratio(seconds, whole)) for seconds, _ in ranked]),
-        Column(head="FLOP/s", cells=[_about(line, units.count(rate)) for rate in rates], rank=3),
+        Column(
+            head=f"{operation}/s",
+            cells=[_about(line, units.count(rate)) for rate in rates],
+            rank=3,
+        ),
         Column(head="bound", cells=[_bound(layer) for layer in found], rank=2),
         Column(head="of roof", cells=[_of_roof(layer, line, wrong) for layer in found]),
     ]

@@ -14,7 +14,7 @@ from rich.text import Text
 from mbench.analysis import headline, instruction_counts, labels, pairs
 from mbench.core import units
 from mbench.core.records import Numerics, Record
-from mbench.terminal import count_tables, details, merging, sustained_lines, totals
+from mbench.terminal import count_tables, details, merging, sustained_lines, totals, type_lines
 from mbench.terminal.table import add_row, ruled, text
 from mbench.terminal.totals import NetworkRow
 
@@ -45,6 +45,7 @@ def record_tables(record: Record) -> list[RenderableType]:
     parts.extend(details.table(lines))
     parts.extend(count_tables.networks(record, few=totals.FEW))
     parts.extend(_twins(record))
+    parts.extend(type_lines.of_record(record))
     at = len(parts)
     sustained = sustained_lines.of_record(record)
     parts.extend((*_untimed(record), *_tuned(record), *sustained, *_warnings(record, lines), *_failures(record)))
@@ -110,10 +111,10 @@ def _twins(record: Record) -> Iterator[Text]:
         if said and result.variant.name not in paired:
             yield text(f"{result.variant.name}: {said}.")
     others = [other for _, other in pairs.unpaired(record)]
-    named = [other.name for other in others if not other.imported]
+    named = list({labels.untyped(other): other.name for other in reversed(others) if not other.imported}.values())
     if named:
         yield text(f"To compare the kinds of convolution, run also: {', '.join(named)}.")
-    if len(named) < len(others):
+    if any(other.imported for other in others):
         yield text("To compare the kinds of convolution, run the file with --standard.")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 
-from mbench.analysis import energy, headline, instruction_counts, pairs
+from mbench.analysis import energy, headline, instruction_counts, pairs, type_pairs
 from mbench.analysis.headline import Headline
 from mbench.core import units
 from mbench.core.records import MeteredEnergy, Record, Result
@@ -90,9 +90,10 @@ def table(record: Record, lines: Sequence[NetworkRow]) -> Fitted:
         Column(head="output", cells=[output(line.result) for line in lines]),
     ]
     styles = [line.style for line in lines]
-    if len(found) == 1:
-        at = next(number for number, line in enumerate(lines) if line.result is found[0].standard) + 1
-        columns = [_with(column, at, _ratios(column.head, found[0], metered)) for column in columns]
+    for top, under, name in _couples(record, found):
+        at = 1 + max(number for number, line in enumerate(lines) if line.result is top or line.result is under)
+        cells = _ratios(top, under, metered) | {"network": f"  ratio {name}"}
+        columns = [_with(column, at, cells.get(column.head, "")) for column in columns]
         styles.insert(at, "")
     ranked = [dataclasses.replace(column, rank=_rank(column.head, emulated)) for column in columns]
     return Fitted(ranked, styles, below=_rank(_WANTED_OF_FEW if len(lines) <= FEW else _NEVER_LEFT_OUT, emulated))
@@ -169,8 +170,14 @@ def _speed_up(pair: pairs.Pair | None, doubtful: set[str]) -> str:
 
 def achieved(pair: pairs.Pair) -> float | None:
     """Return the speed-up of a pair whose times can be read."""
-    times = [pairs.latency_s(each) for each in (pair.separable, pair.standard)]
-    return pair.achieved if all(time is not None and time >= units.SHORTEST_S for time in times) else None
+    return _times_as_fast(pair.standard, pair.separable)
+
+
+def _times_as_fast(top: Result, under: Result) -> float | None:
+    """Return how many times as fast one network is as the other, where their times can be read."""
+    times = [pairs.latency_s(each) for each in (top, under)]
+    readable = all(time is not None and time >= units.SHORTEST_S for time in times)
+    return pairs.ratio(*times) if readable else None
 
 
 def _batches(lines: Sequence[NetworkRow]) -> Iterator[Column]:
@@ -206,24 +213,30 @@ def _with(column: Column, at: int, cell: str) -> Column:
     return dataclasses.replace(column, cells=[*column.cells[:at], cell, *column.cells[at:]])
 
 
-def _ratios(head: str, pair: pairs.Pair, metered: bool) -> str:
-    """Return what the standard twin takes over what the network takes, for a column."""
-    top, under = pair.standard, pair.separable
+def _couples(record: Record, found: Sequence[pairs.Pair]) -> Iterator[tuple[Result, Result, str]]:
+    """Yield two results whose ratio has a line of its own, above over below, and its name; none of several pairs."""
+    types = type_pairs.of_record(record)
+    if len(found) == 1 and not types:
+        yield found[0].standard, found[0].separable, "standard/separable"
+    if len(types) == 1 and not found:
+        wide, narrow = types[0].wide, types[0].narrow
+        yield wide, narrow, f"{wide.variant.dtype}/{narrow.variant.dtype}"
+
+
+def _ratios(top: Result, under: Result, metered: bool) -> dict[str, str]:
+    """Return what one network takes over what another takes, by the heads of columns."""
     doubtful = bool(headline.disturbed(top) or headline.disturbed(under))
     values = {
-        "latency": None if doubtful else achieved(pair),
-        "instr": pair.fewer,
+        "latency": None if doubtful else _times_as_fast(top, under),
+        "instr": pairs.ratio(pairs.instructions(top), pairs.instructions(under)),
         "latency*": pairs.ratio(top.end_to_end.latency_model_s, under.end_to_end.latency_model_s),
-        "MACs": pair.predicted,
+        "MACs": pairs.ratio(pairs.macs(top), pairs.macs(under)),
         "params": pairs.ratio(pairs.params(top), pairs.params(under)),
         "memory": pairs.ratio(pairs.peak_bytes(top), pairs.peak_bytes(under)),
         "energy*": _energy_ratio(top, under, metered),
     }
-    if head == "network":
-        return "  ratio standard/separable"
-    if head == "latency" and doubtful:
-        return DOUBTFUL
-    return units.ratio(values[head]) if head in values else ""
+    shown = {head: units.ratio(value) for head, value in values.items()}
+    return shown | ({"latency": DOUBTFUL} if doubtful else {})
 
 
 def _energy_ratio(top: Result, under: Result, metered: bool) -> float | None:

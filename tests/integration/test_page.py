@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import quantized_records as quantized
 import record_factory as factory
 from conftest import require
 
@@ -207,6 +208,13 @@ def test_hostile_names_are_shown_and_do_nothing(visit: Visitor, tmp_path: Path) 
     assert ticks[0] == "conv0<script>alert(1)</script>"
 
 
+def test_both_types_draw_their_waterfall_first(visit: Visitor) -> None:
+    page = visit(quantized.both(), offline=True)
+    assert page.tab.evaluate("document.querySelector('.plot').id") == "run1-types1-waterfall"
+    for anchor in ("run1-types1-waterfall", "run1-types1-layers", "run1-signals2"):
+        assert plot(page, anchor).locator("svg.main-svg").count() >= 1, anchor
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_emulated_run_draws_instructions(visit: Visitor, scheme: str) -> None:
     page = visit(factory.emulated(), color_scheme=scheme, offline=True)
@@ -229,6 +237,7 @@ def test_an_emulated_run_draws_instructions(visit: Visitor, scheme: str) -> None
         factory.counted(factory.on_board(factory.record())),
         factory.in_sessions(factory.record(), disturbed=(1,)),
         factory.in_sessions(factory.record(("mobilenet_v1_1.0_224_b8",)), disturbed=range(5)),
+        quantized.evaluated(quantized.both(left_float=("block2.pw",))),
     ],
 )
 def test_a_phone_does_not_scroll_sideways(visit: Visitor, record: Record) -> None:
@@ -473,7 +482,8 @@ def test_nothing_serious_for_those_who_see_or_move_otherwise(
     emulated = msgspec.structs.replace(factory.emulated(factory.PAIR[:1]), run_id="emulated")
     quiet = factory.in_sessions(factory.record(run_id="quiet"), disturbed=(1,))
     disturbed = factory.in_sessions(factory.record(run_id="disturbed"), disturbed=range(5))
-    records = [factory.record(failed=("mobilenet_v1_0.5_128",)), emulated, quiet, disturbed]
+    types = msgspec.structs.replace(quantized.evaluated(quantized.both(left_float=("conv0",))), run_id="types")
+    records = [factory.record(failed=("mobilenet_v1_0.5_128",)), emulated, quiet, disturbed, types]
     page = visit(report.render(records), color_scheme=scheme)
     page.tab.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     page.tab.evaluate("location.hash = document.querySelector('table.layers tbody th a').hash")

@@ -135,3 +135,23 @@ def test_nothing_is_kept_of_a_failure(cache: Path) -> None:
     with pytest.raises(MeasureError, match="too hot"):
         ask(fakes.Device(peaks=MeasureError("too hot")))
     assert not cache.exists()
+
+
+def with_bytes(device: fakes.Device, found: Calibration, **options: Any) -> Calibration:
+    return calibrations.with_bytes(
+        found, device, RECORD.target, RECORD.host, lambda *_: None, use_cache=options.get("use_cache", True)
+    )
+
+
+def test_the_peak_of_bytes_stands_beside_the_others_and_is_kept_apart() -> None:
+    device = fakes.Device(peaks=dated(NOW, others_busy=0.02))
+    found = ask(device)
+    both = with_bytes(device, found)
+    assert both.flops_per_s == {**found.flops_per_s, "int8": 8e11}
+    assert both.method == f"{found.method}; bytes by hand"
+    assert (both.bytes_per_s, both.others_busy) == (found.bytes_per_s, 0.02)
+    assert with_bytes(device, found) == both
+    assert (device.calibrated, device.bytes_calibrated) == (1, 1)
+    assert ask(device) == found, "a run without bytes has none"
+    with_bytes(device, found, use_cache=False)
+    assert device.bytes_calibrated == 2

@@ -100,3 +100,13 @@ def test_no_other_module_has_a_table_of_types() -> None:
 )
 def test_a_table_elsewhere_is_found(planted: str) -> None:
     assert list(tables(f"import math\n\n{planted}\n")) == [3]
+
+
+def test_operations_on_whole_numbers_are_called_so_and_lie_four_deep() -> None:
+    assert [dtypes.operation(name) for name in ("float32", "float16", "int8", "later")] == [
+        "FLOP",
+        "FLOP",
+        "OP",
+        "FLOP",
+    ]
+    assert [dtypes.depth(name) for name in ("float32", "int8", "later")] == [1, 4, 1]

@@ -4,6 +4,7 @@ import math
 
 import msgspec
 import pytest
+import record_factory as factory
 
 from mbench.analysis import energy
 from mbench.core.artifact import LayerPlan
@@ -117,7 +118,7 @@ def counts(**changes: int) -> Counters:
 def joules_counted(
     counters: Counters, traffic: dict[str, int], *, static_w: float | None = None, latency_s: float | None = None
 ) -> dict[str, float]:
-    pairs = energy.multiply_adds(counters, lanes=4, macs=0)
+    pairs = energy.multiply_adds(counters, dtype="float32", lanes=4, macs=0)
     model = coefficients(static_w)
     return energy.counted(counters, traffic, model, dtype="float32", multiply_adds=pairs, latency_s=latency_s)
 
@@ -150,7 +151,7 @@ def test_counted_code_without_operations_moves_bytes_all_the_same() -> None:
     ],
 )
 def test_multiply_adds_of_counted_code(found: dict[str, int], macs: int, pairs: int) -> None:
-    assert energy.multiply_adds(counts(**found), lanes=4, macs=macs) == pairs
+    assert energy.multiply_adds(counts(**found), dtype="float32", lanes=4, macs=macs) == pairs
 
 
 def test_static_power_of_counted_code_counts_for_measured_time_only() -> None:
@@ -199,3 +200,15 @@ def test_energies_side_by_side_say_if_only_one_has_static_power() -> None:
     assert "only one of the two has static power" in energy.compared(timed, untimed)
     assert "only one of the two has static power" in energy.compared(untimed, timed)
     assert "static power, so" not in energy.compared(untimed, energy.COUNTED_METHOD + "; static power left out")
+
+
+def test_all_operations_on_bytes_are_pairs() -> None:
+    counters = counts(fma_instructions=10, flops=7, integer_operations=960)
+    assert energy.multiply_adds(counters, dtype="int8", lanes=64, macs=1) == 480
+
+
+@pytest.mark.parametrize(("dtype", "known"), [("float32", True), ("int8", False), ("float16", False)])
+def test_coefficients_that_leave_a_type_out_are_none_for_it(dtype: str, known: bool) -> None:
+    target = factory.record().target  # which has those of float32 alone
+    assert (energy.known_for(target, dtype).energy is not None) is known
+    assert energy.known_for(targets.load("x86_64_v3"), dtype).energy is not None

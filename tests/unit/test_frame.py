@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 import pytest
+import quantized_records as quantized
 import record_factory as factory
 from sustained_factory import sustained, with_sustained
 
 import mbench
-from mbench.analysis import frame, headline, pairs
+from mbench.analysis import frame, frame_columns, headline, pairs
 from mbench.core import record_files, records, stats
 from mbench.core.errors import RecordError
 from mbench.hardware import host
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_row_for_each_network_and_layer() -> None:
     record = factory.record()
     table = frame.from_records([record])
-    assert tuple(table.columns) == frame.COLUMNS
+    assert tuple(table.columns) == frame_columns.COLUMNS
     assert (table["scope"] == "network").sum() == 2
     assert (table["scope"] == "layer").sum() == 29 + 16
 
@@ -103,10 +104,10 @@ def test_what_networks_came_to_under_load_are_columns() -> None:
 
 
 def test_every_column_says_what_it_is() -> None:
-    assert all(frame.MEANINGS.values())
-    assert set(frame.TEXT) | set(frame.WHOLE) <= set(frame.COLUMNS)
+    assert all(frame_columns.MEANINGS.values())
+    assert set(frame_columns.TEXT) | set(frame_columns.WHOLE) <= set(frame_columns.COLUMNS)
     units = {"_s": "second", "_bytes": "bytes", "_j": "joules"}
-    for column, meaning in frame.MEANINGS.items():
+    for column, meaning in frame_columns.MEANINGS.items():
         for ending, unit in units.items():
             assert not column.endswith(ending) or unit in meaning or column.endswith("_per_s"), column
 
@@ -292,3 +293,17 @@ def test_a_record_without_sessions_has_what_it_had() -> None:
     untimed = table[table["run_id"] == "b"]
     for name in ("disturbed", "spread_within", "images_per_s", "latency_p99_s"):
         assert untimed[name].isna().all(), name
+
+
+def test_quantisation_has_columns() -> None:
+    record = quantized.evaluated(quantized.both(left_float=("block2.pw",)))
+    table = frame.from_records([record])
+    floats, whole = (row for _, row in table[table["scope"] == "network"].iterrows())
+    assert (whole["sqnr_db"], whole["agreement"], whole["agreement_images"], whole["left_float"]) == (19.5, 0.75, 4, 1)
+    assert (whole["evaluated_images"], whole["float32_correct"], whole["int8_correct"]) == (100, 90, 88)
+    assert floats[["sqnr_db", "agreement", "left_float", "evaluated_images"]].isna().all()
+    layers = table[(table["scope"] == "layer") & (table["dtype"] == "int8")].set_index("layer")
+    assert layers.loc["conv0", "sqnr_db"] == 40.0
+    assert layers["stayed_float"].sum() == 1
+    assert layers.loc["block2.pw", "stayed_float"]
+    assert table[(table["scope"] == "layer") & (table["dtype"] == "float32")]["stayed_float"].isna().all()

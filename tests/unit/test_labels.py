@@ -10,7 +10,8 @@ import record_factory as factory
 from conftest import Mbench
 
 from mbench.analysis import labels
-from mbench.analysis.waterfall import Cause, Part
+from mbench.analysis.layer_causes import Cause
+from mbench.analysis.waterfall import Part
 from mbench.core import record_files
 from mbench.core.records import Variant
 from mbench.networks import variants

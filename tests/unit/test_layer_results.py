@@ -6,10 +6,13 @@ import statistics
 from pathlib import Path
 
 import fake_devices as fakes
+import msgspec
 import pytest
-from result_factory import CALIBRATION, RECORD, made, seen
+from result_factory import CALIBRATION, RECORD, made, seen, with_peaks
 
 from mbench.analysis.layer_counts import LayerCounts
+from mbench.core.quantized import FloatLayer, QuantizationOutcome
+from mbench.networks import variants
 from mbench.pipeline import layer_results
 
 
@@ -56,3 +59,19 @@ def test_what_was_only_compiled_has_shapes_and_energy_but_no_times(tmp_path: Pat
     assert [layer.macs for layer in layers] == [plan.macs for plan in manifest.layers]
     assert {(layer.latency_s, layer.roofline, layer.counters, layer.metered) for layer in layers} == {(None,) * 4}
     assert [layer.energy_j for layer in layers] == pytest.approx([sum(parts.values()) for parts in joules])
+
+
+def test_a_layer_that_stayed_float_is_held_against_the_peak_of_floats(tmp_path: Path) -> None:
+    left = FloatLayer(name="block1.pw", op="conv2d", reason="as was asked")
+    built = fakes.compiled(
+        tmp_path / "artifact", variants.parse("mobilenet_v1_0.25_32_int8"),
+        quantized=QuantizationOutcome(left_float=(left,)),
+    )  # fmt: skip
+    peaks = with_peaks(flops_per_s={"float32": 2e11, "int8": 8e11})
+    target = msgspec.structs.replace(RECORD.target, energy=None)
+    nothing = tuple(LayerCounts() for _ in built.manifest.layers)
+    layers, _ = layer_results.of_network(built.manifest, target, 2, fakes.observed(built), peaks, nothing)
+    roofs = {layer.name: layer.roofline for layer in layers if layer.roofline}
+    for name in ("block1.dw", "block1.pw", "block2.pw"):
+        peak = 2e11 if name == "block1.pw" else 8e11
+        assert roofs[name].fraction_of_peak == pytest.approx(roofs[name].flops_per_s / peak)

@@ -7,6 +7,7 @@ from typing import Any
 import fake_devices as fakes
 import msgspec
 import pytest
+import record_factory as factory
 from run_world import NAMES, World, names
 
 from mbench import devices
@@ -15,6 +16,7 @@ from mbench.core import records
 from mbench.core.errors import MeasureError
 from mbench.devices.process import WorkerDied
 from mbench.devices.protocols import DeviceRunner
+from mbench.networks import variants
 from mbench.pipeline import observe
 
 pytest_plugins = ("run_fixtures",)
@@ -91,3 +93,35 @@ def test_peaks_that_no_record_can_hold_are_none(world: World, changes: dict[str,
     assert record.device.calibration is None
     assert "what no machine has" in record.device.missing["calibration"]
     assert tuple(names(record)) == NAMES
+
+
+INT8 = "mobilenet_v1_0.25_32_int8"
+
+
+def with_int8(world: World) -> records.Record:
+    networks = (variants.parse(NAMES[0]), variants.parse(INT8))
+    settings = {"variants": (NAMES[0], INT8), "dtype": "float32,int8"}
+    return world.run(settings=settings, networks=networks)
+
+
+def test_the_peak_of_bytes_is_measured_where_a_network_has_them(world: World) -> None:
+    world.run()
+    assert world.device.bytes_calibrated == 0
+    record = with_int8(world)
+    assert world.device.bytes_calibrated == 1
+    assert record.device.calibration is not None
+    assert record.device.calibration.flops_per_s["int8"] == 8e11
+    floats, whole = (result.layers[0].roofline for result in record.results)
+    assert floats is not None
+    assert whole is not None
+    assert floats.fraction_of_peak == pytest.approx(floats.flops_per_s / factory.PEAK_FLOPS)
+    assert whole.fraction_of_peak == pytest.approx(whole.flops_per_s / 8e11)
+
+
+def test_without_that_peak_the_rest_is_measured(world: World) -> None:
+    world.device.byte_peak = MeasureError("no instructions that multiply bytes")
+    record = with_int8(world)
+    assert names(record) == [NAMES[0], INT8]
+    assert record.device.calibration is not None
+    assert set(record.device.calibration.flops_per_s) == {"float32"}
+    assert any("the machine's peak in int8 could not be measured" in note for note in world.progress.notes)

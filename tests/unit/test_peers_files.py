@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import pytest
 from benchmark_scripts import script
-from mbench.networks.network_weights import Weights
 from network_files import node
 
 from mbench.build import builders
@@ -22,6 +21,7 @@ from mbench.core.errors import UsageError
 from mbench.core.records import Failure, Variant
 from mbench.measure.numerics import Expected
 from mbench.networks import variants
+from mbench.networks.network_weights import Weights
 
 standings = script("standings")
 cases = script("cases")

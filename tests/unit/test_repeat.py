@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 import pytest
+import quantized_records as quantized
 import record_factory as factory
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from mbench.analysis import repeat
 from mbench.api import run as api
 from mbench.cli import main
 from mbench.cli.run import run
+from mbench.core.quantized import QuantizationSettings
 from mbench.core.records import Record
 from mbench.core.run_options import RunOptions, flag
 
@@ -65,6 +67,13 @@ OPTIONS = st.builds(
     keep_artifacts=st.booleans(),
     use_cache=st.booleans(),
     use_tuned=st.booleans(),
+    percentile=st.just(100.0) | st.sampled_from([99.9, 99.999]),
+    keep_float=st.lists(NAMES.map(lambda text: f"x{text}"), max_size=2).map(tuple),
+    weight_bits=st.sampled_from([7, 8]),
+    activation_type=st.sampled_from(["uint8", "int8"]),
+    calibration=st.none() | NAMES.map(lambda text: Path(f"x{text}")),
+    evaluate=st.none() | NAMES.map(lambda text: Path(f"x{text}")),
+    preprocessing=st.sampled_from([None, "torchvision", "tensorflow", "unit"]),
     target_dirs=st.lists(NAMES.map(lambda text: Path(f"x{text}")), max_size=2).map(tuple),
 )
 
@@ -177,3 +186,22 @@ def test_the_command_line_has_the_defaults_of_the_options() -> None:
     assert parsed(["mbench", "run"])[2] == RunOptions()
     named = {option for param in run.params if isinstance(param, click.Option) for option in param.opts}
     assert {flag(field) for field in RunOptions.__struct_fields__} <= named
+
+
+def test_how_a_network_was_quantised_is_in_the_command() -> None:
+    record = quantized.both()
+    made = QuantizationSettings(
+        activations="int8", largest_weight=63, percentile=99.9, keep_float=("conv0", "fc*"),
+        calibration_sha256="0" * 64, evaluation_sha256="1" * 64, preprocessing="unit",
+    )  # fmt: skip
+    narrow = record.results[1]
+    result = msgspec.structs.replace(narrow, variant=msgspec.structs.replace(narrow.variant, quantization=made))
+    words = shlex.split(repeat.command(record, result))
+    networks, _, options = parsed(words)
+    assert networks == ("mobilenet_v1_0.25_128_int8",)
+    assert (options.percentile, options.keep_float, options.weight_bits) == (99.9, ("conv0", "fc*"), 7)
+    assert (options.activation_type, options.preprocessing) == ("int8", "unit")
+    assert (options.calibration, options.evaluate) == (Path("IMAGES"), Path("LABELLED"))
+    assert not {"--percentile", "--keep-float", "--weight-bits"} & set(repeated(record))
+    plain = shlex.split(repeat.command(record, narrow))
+    assert not {"--percentile", "--keep-float", "--weight-bits", "--calibration"} & set(plain)

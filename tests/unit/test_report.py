@@ -15,6 +15,7 @@ import lxml.html
 import msgspec
 import numpy as np
 import pytest
+import quantized_records as quantized
 import record_factory as factory
 from sustained_factory import sustained, with_sustained
 
@@ -876,3 +877,38 @@ def test_a_steady_state_is_not_compared_with_a_disturbed_latency() -> None:
     )
     assert f"{said} {units.change(curve.steady.slower_than_headline)}." in quiet
     assert f"{said} disturbed." in disturbed
+
+
+def test_a_record_with_both_types_answers_in_its_first_screen() -> None:
+    text = report.render([quantized.evaluated(quantized.both(left_float=("block2.pw",)))])
+    first, _, rest = text.partition("<h2>What int8 gives</h2>")
+    assert "of\u00a0the 4" in first or "of the 4 expected of int8" in first
+    assert '"expected of int8"' in rest
+    assert "At the measured peaks this processor multiplies 3.5 times as fast in int8 as in float32." in rest
+    assert "stayed float: it is kept float, as was asked" in rest
+    for said in ("80.0 % to 93.6 %", "82.4 % to 95.1 %", "1 operation left float", "19.5 dB"):
+        assert said in rest
+
+
+def test_int8_alone_has_its_quality_and_no_comparison_of_types() -> None:
+    record = quantized.both()
+    text = report.render([msgspec.structs.replace(record, results=record.results[1:])])
+    assert "What int8 gives" not in text
+    assert "What quantisation costs in quality" in text
+    assert "these are drawn images, so that this is no accuracy" in text
+
+
+@pytest.mark.parametrize("latency", [True, False])
+def test_types_without_times_or_with_disturbed_ones_still_make_a_page(latency: bool) -> None:
+    record = quantized.both(latency=latency)
+    if latency:
+        record = factory.in_sessions(record, disturbed=range(5))
+    text = report.render([record])
+    assert "What int8 gives" in text
+    assert "No figure: " + ("disturbed: " if latency else "the two networks were not both timed") in text
+
+
+def test_counts_alone_compare_types_by_instructions() -> None:
+    record = factory.counted(quantized.both(latency=False), target="host")
+    text = report.render([record])
+    assert "times fewer" in text

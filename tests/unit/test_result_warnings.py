@@ -17,6 +17,7 @@ from mbench.analysis import above_peak
 from mbench.core.machine_types import GpuConditions, Target
 from mbench.core.sessions import Session
 from mbench.measure import activity
+from mbench.networks import variants
 from mbench.pipeline import results
 from mbench.pipeline.result_warnings import WARNINGS, Evidence, of_result
 
@@ -29,19 +30,25 @@ def evidence(
     folder: Path, *, manifest: dict[str, Any] | None = None, seen: dict[str, Any] | None = None, **changes: Any
 ) -> Evidence:
     """Return what a quiet run of a fake artifact shows, with changes of its manifest and of what was seen."""
-    built = fakes.compiled(folder / "artifact", fakes.variant(), **(manifest or {}))
+    given = {**(manifest or {})}
+    built = fakes.compiled(folder / "artifact", given.pop("variant", fakes.variant()), **given)
     observation = fakes.observed(built, **(seen or {}))
     calibration = changes.get("calibration", QUIET)
     made = results.result(
         built, cached=False, target=RECORD.target, threads=2, observation=observation, calibration=calibration,
         reason="none",
     )  # fmt: skip
-    given = {"target": RECORD.target, "calibration": calibration, "layers": made.layers, "seen": observation}
-    return Evidence(manifest=built.manifest, **{**given, **changes})
+    known = {"target": RECORD.target, "calibration": calibration, "layers": made.layers, "seen": observation}
+    return Evidence(manifest=built.manifest, **{**known, **changes})
 
 
 def on_gpu() -> Target:
     return factory.on_gpu(RECORD).target
+
+
+def avx2() -> Target:
+    processor = msgspec.structs.replace(RECORD.target.processor, requires=("avx2", "ssse3"), vector_bits=256)
+    return msgspec.structs.replace(RECORD.target, processor=processor)
 
 
 HELD = msgspec.structs.replace(fakes.MOMENT, gpu=GpuConditions(slowed_by=("power cap",)))
@@ -49,6 +56,7 @@ CAUSES: dict[str, dict[str, Any]] = {
     "fallback": {"manifest": {"fallbacks": {"k1": "no rule"}}},
     "ignored choice": {"manifest": {"ignored": {"k1": "another machine"}}},
     "narrow channels": {"manifest": {"narrow": {"k1": 2}}},
+    "no dot product": {"manifest": {"variant": variants.parse("mobilenet_v1_0.25_32_int8")}, "target": avx2()},
     "fewer multiply-adds": {"manifest": {"rules": {"k1": "cpu.winograd"}}},
     "above the measured peak": {"calibration": SLOW},
     "slowed GPU": {"seen": {"conditions_after": HELD}},
@@ -213,3 +221,28 @@ def test_a_gpu_that_was_held_back_is_warned_of(tmp_path: Path) -> None:
     assert warning == ("the GPU's clocks were held back while this was measured: power cap, temperature (software)")
     unknown = seen(tmp_path, conditions_before=msgspec.structs.replace(fakes.MOMENT, gpu=GpuConditions()))
     assert made(tmp_path, observation=unknown, calibration=slow).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ({"float32": 2e11, "int8": 2.7e11}, "int8 multiplies 1.35 times as fast as float32, as measured"),
+        ({"float32": 2e11}, "int8 multiplies 1.33 times as fast as float32, by its instructions, not measured"),
+    ],
+)
+def test_where_there_is_no_dot_product_the_break_even_is_said(
+    tmp_path: Path, rates: dict[str, float], said: str
+) -> None:
+    """Three instructions of AVX2 multiply 32 bytes, and three of float32's 24 numbers."""
+    calibration = msgspec.structs.replace(QUIET, flops_per_s=rates)
+    [warning] = of_result(evidence(tmp_path, **{**CAUSES["no dot product"], "calibration": calibration}))
+    assert "no dot product of bytes (vpmaddubsw + vpmaddwd + vpaddd stand for one)" in warning
+    assert said in warning
+    assert warning.endswith("it breaks even at 1, and 4 is expected of it")
+
+
+def test_a_processor_with_a_dot_product_is_not_warned_of(tmp_path: Path) -> None:
+    able = msgspec.structs.replace(RECORD.target.processor, requires=("avx512_vnni", "avx512vl"))
+    target = msgspec.structs.replace(RECORD.target, processor=able)
+    assert of_result(evidence(tmp_path, **{**CAUSES["no dot product"], "target": target})) == ()
+    assert of_result(evidence(tmp_path / "floats", target=avx2())) == ()

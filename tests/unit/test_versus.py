@@ -5,6 +5,7 @@ import statistics
 
 import msgspec
 import pytest
+import quantized_records as quantized
 import record_factory as factory
 from checked_figures import checked
 
@@ -144,3 +145,19 @@ def test_what_is_disturbed_is_not_compared() -> None:
     table = figure_data.of_changes(found.networks)
     figure = checked(figures_history.changes(table))
     assert list(figure.data[0].x) == [second.ratio]
+
+
+def test_a_network_in_two_types_is_compared_layer_by_layer() -> None:
+    record = quantized.both("mobilenet_v2_0.35_96", quicker=2.0)
+    base, head = (
+        replace(record, results=(result,), run_id=f"run{day}", created_at_utc=f"2025-03-0{day}T12:00:00Z")
+        for day, result in enumerate(record.results, start=1)
+    )
+    found = versus.of_records((base, head))
+    assert found is not None
+    [network] = found.networks
+    assert network.label == "MobileNetV2 0.35 96, float32 to int8"
+    assert network.ratio == pytest.approx(0.5, rel=1e-6)
+    assert [change.layer for change in found.layers] == [layer.name for layer in record.results[0].layers]
+    other = replace(head, results=quantized.both("mobilenet_v1_0.25_128").results[1:])
+    assert versus.of_records((base, other)) is None

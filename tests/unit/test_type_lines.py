@@ -1,0 +1,60 @@
+"""What the terminal says of types, and that two networks stay on one screen."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import quantized_records as quantized
+import record_factory as factory
+from rich.console import Console
+
+from mbench.core.records import Record
+from mbench.terminal import record_tables, type_lines
+
+
+def printed(record: Record, width: int = 80) -> list[str]:
+    console = Console(width=width, record=True, color_system=None)
+    with console.capture() as capture:
+        for part in record_tables.record_tables(record):
+            console.print(part)
+    return capture.get().splitlines()
+
+
+def said(record: Record) -> str:
+    return " ".join(str(line) for line in type_lines.of_record(record))
+
+
+def test_gain_and_quality_are_a_line_each() -> None:
+    first, second = (str(line) for line in type_lines.of_record(quantized.both()))
+    assert first.startswith("int8: 3.0 times quicker of the 4 expected of int8; ")
+    assert second == (
+        "Quality: output 19.5 dB signal to noise; 75 % agree with float32 (4 drawn images, no accuracy); no operations "
+        "left float."
+    )
+
+
+def test_float32_alone_says_nothing_of_types() -> None:
+    assert list(type_lines.of_record(factory.record())) == []
+
+
+def test_int8_alone_says_what_it_cost() -> None:
+    record = quantized.both()
+    alone = msgspec.structs.replace(record, results=record.results[1:])
+    assert said(alone).startswith("Quality: output 19.5 dB")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_two_networks_fit_on_a_screen(width: int) -> None:
+    lines = printed(factory.in_sessions(quantized.both(left_float=("conv0",))), width)
+    assert len(lines) <= record_tables.SCREEN
+    assert max(map(len, lines)) <= width
+    text = " ".join(lines)
+    assert "ratio float32/int8" in text
+    assert "3.0 times quicker" in text
+
+
+def test_many_networks_have_ranges() -> None:
+    record, other = quantized.both(), quantized.both("mobilenet_v2_0.35_96", quicker=2.0)
+    both = msgspec.structs.replace(record, results=(*record.results, *other.results))
+    assert "int8: from 2.0 times (MobileNetV2 0.35 96) to 3.0 times quicker" in said(both)
+    assert "Quality: outputs 19.5 dB signal to noise; 0 operations left float." in said(both)
