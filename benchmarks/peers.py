@@ -63,6 +63,8 @@ INT8_VARIANTS = (
 )
 AGAINST_OF_FILES = "onnxruntime"
 """The peer that a user's own file is compared with, which computed what its outputs have to be."""
+_NEEDED = {"avx2_vnni": "avx_vnni", "avx512": "avx512f"}
+"""What a processor has to have to be limited to something: else peers would be limited to less."""
 GPU_VARIANTS = ("mobilenet_v1_1.0_224_b{1,64}", "mobilenet_v1_1.0_224_standard_b{1,64}")
 
 
@@ -134,6 +136,8 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"expected 1 round or more, and 1 to {usable} threads, which this process may use")
     if arguments.clock == "processor" and (arguments.gpu or arguments.threads != [1]):
         parser.error("--clock processor: expected --threads 1, and not --gpu")
+    if arguments.isa in _NEEDED and _NEEDED[arguments.isa] not in here.features:
+        parser.error(f"--isa {arguments.isa}: this processor has no {_NEEDED[arguments.isa]}; expected avx2")
     if arguments.rows and not arguments.rows.parent.is_dir():
         parser.error(f"--rows: there is no folder {arguments.rows.parent}")
     return arguments
@@ -195,7 +199,7 @@ def _heading(
     batched = any(variant.batch > 1 and not variant.imported for variant in wanted)
     batch = "; ncnn has no batches: one image after the other" if batched else ""
     limit = "this processor has AVX-512 and every runtime may use it" if wide else "this processor has no AVX-512"
-    if wide and arguments.isa:
+    if arguments.isa and (wide or arguments.dtype == dtypes.INT8):
         free = ", ".join(known[name].title for name in installed if name != MBENCH and not known[name].obeys_isa)
         limit = f"peers limited to {arguments.isa.upper()}, but for those that have no switch for it: {free or 'none'}"
     return f"{machine.heading()}\npeers: {versions}\n{arguments.dtype}, mbench's {own}; {limit}{batch}\n{how}"

@@ -32,7 +32,7 @@ class Held:
 
 def _ratio(held: Held, result: Quantization) -> float:
     """Return what a value of 8 bits is multiplied by to have the scale of a result, the exact value of a float32."""
-    return float(quantization.multiplier(np.float32(held.known.scale), result.scale))
+    return float(quantization.multiplier(held.known.scale, result.scale))
 
 
 class IntegerWriter:

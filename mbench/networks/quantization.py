@@ -125,18 +125,18 @@ def sum_scale(x: float, y: float | np.ndarray) -> np.ndarray:
         return np.asarray(np.float32(x) * np.asarray(y, np.float32))
 
 
-def multiplier(unit: np.ndarray | np.float32, scale: float, parts: float | np.ndarray = 1.0) -> np.ndarray:
+def multiplier(unit: float | np.ndarray, scale: float, parts: float | np.ndarray = 1.0) -> np.ndarray:
     """Return what sums are multiplied by before they are rounded to 8 bits, float32: unit / (scale * parts).
 
     Both operations are float32, as in ONNX Runtime's kernels.
 
     Args:
-        unit: what 1 of the sums stands for, float32.
+        unit: what 1 of the sums stands for.
         scale: of the result.
         parts: of a mean, how many numbers it divides by.
     """
     with np.errstate(over="ignore", under="ignore"):
-        return np.asarray(unit / (np.float32(scale) * np.asarray(parts, np.float32)))
+        return np.asarray(np.asarray(unit, np.float32) / (np.float32(scale) * np.asarray(parts, np.float32)))
 
 
 def weight_scales(

@@ -61,7 +61,7 @@ def test_multipliers_are_float32_at_every_step(x: float, weight: float, result: 
     exact = np.float32(float(np.float32(x * weight)) / result)
     assert quantization.multiplier(unit, result) == exact
     below = float(np.float32(result * parts))
-    assert quantization.multiplier(np.float32(x), result, float(parts)) == np.float32(x / below)
+    assert quantization.multiplier(x, result, float(parts)) == np.float32(x / below)
 
 
 def test_a_product_of_scales_that_is_rounded_once_is_another() -> None:

@@ -95,10 +95,10 @@ def test_litert_computes_the_network_in_one_delegate(writer: ModuleType, side: i
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_whole_networks(writer: ModuleType, name: str) -> None:
-    """A byte that is rounded the other way changes those behind it: noise is below that of the quantisation."""
+    """A byte that is rounded the other way changes those behind it, and a hard swish is rounded twice here."""
     case = quantized(architectures.graph(variants.parse(name)), residual="rounded")
     content = written(writer, case)
-    assert decibels(writer, case, content) > 15
+    assert decibels(writer, case, content) > 12
     assert script("cpu_runtimes").left_to_litert(loaded(content)) is None
 
 
