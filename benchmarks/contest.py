@@ -77,7 +77,7 @@ def _contest(pipe: Connection, argument: tuple[str, Case]) -> None:
     """Load a network; then, for each time that is asked for, run a block. None asks for the outputs."""
     name, case = argument
     os.environ.update(cases.environment(case))
-    run, read = runtimes.available(gpu=case.gpu)[name].load(case)
+    run, read = runtimes.of(case)[name].load(case)
     clock = CLOCKS[case.clock]
     pipe.send(("done", None))
     with contextlib.suppress(EOFError):  # the contest is over

@@ -13,7 +13,8 @@ from cases import LITE, MBENCH, MNN, NCNN, ONNX, TORCH, Case, Outputs, Program, 
 from mbench.core import artifact, processes
 
 
-def _load_mbench(case: Case) -> Program:
+def load_mbench(case: Case) -> Program:
+    """Load mbench's artifact."""
     processes.without_torch()  # tvm imports it where it is, with a thread pool of its own
     from mbench.measure import program
 
@@ -23,12 +24,13 @@ def _load_mbench(case: Case) -> Program:
     return lambda: main(*loaded.inputs), program.arrays
 
 
-def _load_onnxruntime(case: Case) -> Program:
+def load_onnxruntime(case: Case, file: str = ONNX) -> Program:
+    """Load a file into ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
-    session = onnxruntime.InferenceSession(case.folder / ONNX, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(case.folder / file, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     for name, array in case.inputs().items():
         binding.bind_cpu_input(name, array)
@@ -37,7 +39,8 @@ def _load_onnxruntime(case: Case) -> Program:
     return lambda: session.run_with_iobinding(binding), lambda _: tuple(binding.copy_outputs_to_cpu())
 
 
-def _load_openvino(case: Case) -> Program:
+def load_openvino(case: Case) -> Program:
+    """Load a file into OpenVINO."""
     import openvino
 
     hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
@@ -52,6 +55,11 @@ def _load_openvino(case: Case) -> Program:
 
 def _load_litert(case: Case) -> Program:
     """Load the network into LiteRT, all of it run by XNNPACK."""
+    return load_litert(case, np.ascontiguousarray(case.image().transpose(0, 2, 3, 1)))
+
+
+def load_litert(case: Case, image: np.ndarray) -> Program:
+    """Load the network into LiteRT, all of it run by XNNPACK, with an image as its file takes it."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(case.folder / LITE), num_threads=case.threads)
@@ -59,7 +67,7 @@ def _load_litert(case: Case) -> Program:
     [given], [output] = interpreter.get_input_details(), interpreter.get_output_details()
     if reason := left_to_litert(interpreter):
         raise RuntimeError(reason)
-    interpreter.set_tensor(given["index"], np.ascontiguousarray(case.image().transpose(0, 2, 3, 1)))
+    interpreter.set_tensor(given["index"], image)
     return interpreter.invoke, lambda _: (interpreter.get_tensor(output["index"]),)
 
 
@@ -91,7 +99,7 @@ def _load_torch_compile(case: Case) -> Program:
 
     config.freezing = True
     config.cpp_wrapper = True  # calls the kernels from C++: a third less time for small networks
-    config.cpp.simdlen = 256 if case.isa == "avx2" else None
+    config.cpp.simdlen = 256 if case.isa in ("avx2", "avx2_vnni") else None
     network, image = _torch_network(case)
     infer = torch.no_grad()(torch.compile(network))
     infer(image)
@@ -142,9 +150,9 @@ def _load_mnn(case: Case) -> Program:
 
 
 RUNTIMES: dict[str, Runtime] = {
-    MBENCH: Runtime("mbench", ("mobilenet-bench",), _load_mbench),
-    "onnxruntime": Runtime("ONNX Runtime", ("onnxruntime", "onnx"), _load_onnxruntime, ONNX),
-    "openvino": Runtime("OpenVINO", ("openvino", "onnx"), _load_openvino, ONNX, obeys_isa=True),
+    MBENCH: Runtime("mbench", ("mobilenet-bench",), load_mbench),
+    "onnxruntime": Runtime("ONNX Runtime", ("onnxruntime", "onnx"), load_onnxruntime, ONNX),
+    "openvino": Runtime("OpenVINO", ("openvino", "onnx"), load_openvino, ONNX, obeys_isa=True),
     "litert": Runtime("LiteRT", ("ai-edge-litert", "flatbuffers"), _load_litert, LITE),
     "torch": Runtime("PyTorch eager", ("torch",), _load_torch, TORCH, obeys_isa=True),
     "torch-compile": Runtime("torch.compile", ("torch",), _load_torch_compile, TORCH, obeys_isa=True),

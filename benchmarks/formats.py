@@ -6,6 +6,7 @@ Of a user's own ONNX file that is the file itself, for the runtimes that read su
 from __future__ import annotations
 
 import dataclasses
+import functools
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -13,14 +14,16 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from cases import LITE, MNN, NCNN, ONNX, TORCH, Case
+from cases import LITE, MNN, NCNN, ONNX, SIGNED, TORCH, Case
 
+from mbench.core import dtypes
 from mbench.core.records import Variant
 from mbench.networks import architectures
 from mbench.networks import weights as weights_of
 from mbench.networks.graph import Graph
 
 _CONVERT_MAX_S = 300
+_NO_READER, _AS_IT_IS = "it does not read ONNX files", "the file is taken as it is, by the runtime's other row"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,16 +50,33 @@ def export(case: Case, files: set[str]) -> dict[str, str]:
     """Write the reference and those of the formats that are wanted; return the reasons of those that failed.
 
     The reference is PyTorch's in float32, with BatchNorm not folded, or of a user's own file the runtime's that it was
-    imported with; the formats are in the network's own type.
+    imported with; of a quantised network it is mbench's own definition. The formats are in the network's own type.
     """
-    drawn = weights_of.draw(msgspec.structs.replace(case.variant, dtype="float32"))
+    if case.variant.quantization is not None:
+        import int8_formats
+
+        quantised = int8_formats.kept(case)
+        return _written(
+            {file: functools.partial(write, quantised) for file, write in int8_formats.FORMATS.items()}, case, files
+        )
+    floats = dtypes.of(case.variant.dtype).floats
+    drawn = weights_of.draw(case.variant if case.variant.dtype != floats else _exact(case.variant))
     case.keep(drawn)
     network = Network(variant=case.variant, parameters=drawn.parameters, file=case.file)
     known = OF_FILES if case.variant.imported else FORMATS
-    failed = dict.fromkeys(files - known.keys(), "it does not read ONNX files")
+    return _written({file: functools.partial(write, network) for file, write in known.items()}, case, files)
+
+
+def _exact(variant: Variant) -> Variant:
+    return msgspec.structs.replace(variant, dtype=dtypes.DEFAULT)
+
+
+def _written(known: Mapping[str, Callable[[Path], None]], case: Case, files: set[str]) -> dict[str, str]:
+    """Write those files that are wanted; return the reasons of those that failed."""
+    failed = {file: _AS_IT_IS if file == SIGNED else _NO_READER for file in files - known.keys()}
     for file in [file for file in known if file in files]:
         try:
-            known[file](network, case.folder)
+            known[file](case.folder)
         except Exception as error:  # noqa: BLE001 - a peer's converter may fail as it likes; the others go on
             failed[file] = f"{file} could not be made: {_first_line(error)}"
     return failed

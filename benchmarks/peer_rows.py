@@ -16,9 +16,11 @@ from typing import Any
 import standings
 from standings import Standing, Timed
 
+from mbench.core import dtypes
+
 _CONDITIONS = ("machine", "target", "kernels", "dtype", "isa", "clock")
 """What rows of one table have in common, besides the kind of their standings."""
-_CHECKS = ("error", "busy", "others")
+_CHECKS = ("error", "busy", "others", "differing")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,10 @@ def read(files: Iterable[Path]) -> list[Row]:
 
 def _row(document: Mapping[str, Any]) -> Row:
     timed = {
-        name: Timed(rounds_s=tuple(tuple(runs_s) for runs_s in seen["rounds_s"]), **{key: seen[key] for key in _CHECKS})
+        name: Timed(
+            rounds_s=tuple(tuple(runs_s) for runs_s in seen["rounds_s"]),
+            **{key: seen[key] for key in _CHECKS if key in seen},
+        )
         for name, seen in document["timed"].items()
     }
     standing = Standing(
@@ -108,6 +113,8 @@ def tables(rows: Sequence[Row], titles: Mapping[str, str], obeying: Iterable[str
         limited = set(obeying) if some[0].isa else None
         table = standings.table(seen, titles, markdown=True, limited=limited)
         said = _mean(seen) if seen[0].against is None else standings.verdicts(seen, standings.FILE_GOALS)
+        if some[0].dtype == dtypes.INT8:
+            said += standings.differences(seen, titles)
         parts.append("\n\n".join([_heading(some, titles), table, *said, *standings.notes(seen, titles)]))
     return "\n\n".join(parts)
 

@@ -10,6 +10,10 @@ ONNX Runtime and OpenVINO, and the ratio is to ONNX Runtime. Where it leaves a s
 A table in pieces: `--rows FILE` adds each network to a file as soon as it was seen; `peers.py --show FILE...` measures
 nothing and prints the tables of such files in Markdown.
 
+In 8-bit whole numbers: `--dtype int8 [NAME...|FILE.onnx...]`. Peers get QDQ and .tflite files of mbench's own network
+(`int8_formats`); a quantised file of yours is loaded as it is. mbench has to give what docs/int8.md defines, to the
+last bit; a peer may differ from it by twice as much as it differs from float32.
+
 On an NVIDIA GPU: python benchmarks/peers.py --gpu [--dtype float16] [NAME...], where a name such as
 mobilenet_v1_1.0_224_b64 has its batch; the peers there are those of gpu_runtimes.py that are installed.
 """
@@ -27,13 +31,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+import cases
 import contest
 import gpu_runtimes
 import machine
 import peer_rows
 import runtimes
 import standings
-from cases import MBENCH, Case
+from cases import MBENCH, Case, Runtime
 from standings import Standing, Timed
 
 from mbench.build import builders
@@ -51,6 +56,11 @@ from mbench.pipeline import runner
 from mbench.tuning import choice_files
 
 VARIANTS = ("mobilenet_v1_{0.25,0.5,0.75,1.0}_{128,160,192,224}", "mobilenet_v1_1.0_224_standard")
+INT8_VARIANTS = (
+    *("mobilenet_v1_{0.25,0.5,0.75,1.0}_{128,160,224}", "mobilenet_v2_{0.35,0.5,0.75,1.0}_{128,160,224}"),
+    *("mobilenet_v3_large_1.0_224", "mobilenet_v3_small_1.0_224", "mobilenet_v4_conv_small_1.0_224"),
+    "efficientnet_lite0_1.0_224",
+)
 AGAINST_OF_FILES = "onnxruntime"
 """The peer that a user's own file is compared with, which computed what its outputs have to be."""
 GPU_VARIANTS = ("mobilenet_v1_1.0_224_b{1,64}", "mobilenet_v1_1.0_224_standard_b{1,64}")
@@ -100,11 +110,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, usable)}))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--gpu", action="store_true", help="on this machine's NVIDIA GPU")
-    parser.add_argument("--dtype", default="float32", help="float32, or on a GPU float16")
+    parser.add_argument("--dtype", default="float32", help="float32, int8, or on a GPU float16")
     parser.add_argument("--target", help="what mbench compiles for: by default host, with --gpu cuda")
     parser.add_argument("--tuned", action="store_true", help="mbench's kernels as `mbench tune` found; else by rule")
     parser.add_argument("--runtimes", nargs="+", help="by default all")
-    parser.add_argument("--isa", choices=["avx2"], help="limit the peers that can be; for mbench, choose --target")
+    parser.add_argument("--isa", choices=cases.ISAS, help="limit the peers that can be; for mbench, choose --target")
     parser.add_argument(
         "--clock", choices=contest.CLOCKS, default="wall", help="processor: beside other work, 1 thread"
     )
@@ -112,14 +122,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--show", type=Path, nargs="+", metavar="FILE", help="print the tables of such files, and end")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
-    known = runtimes.available(gpu=arguments.gpu)
+    known = _known(arguments)
     arguments.target = arguments.target or ("cuda" if arguments.gpu else "host")
     arguments.threads = [1] if arguments.gpu else arguments.threads
     arguments.runtimes = arguments.runtimes or list(known)
     if unknown := set(arguments.runtimes) - set(known):
         parser.error(f"--runtimes: {', '.join(sorted(unknown))}: expected some of {', '.join(known)}")
-    if arguments.dtype not in (("float32", "float16") if arguments.gpu else ("float32",)):
-        parser.error(f"--dtype {arguments.dtype}: expected float32, or with --gpu float16")
+    if arguments.dtype not in (("float32", "float16") if arguments.gpu else ("float32", "int8")):
+        parser.error(f"--dtype {arguments.dtype}: expected float32 or int8, or with --gpu float16")
     if arguments.rounds < 1 or not 1 <= min(arguments.threads) <= max(arguments.threads) <= usable:
         parser.error(f"expected 1 round or more, and 1 to {usable} threads, which this process may use")
     if arguments.clock == "processor" and (arguments.gpu or arguments.threads != [1]):
@@ -135,15 +145,20 @@ def _networks(arguments: argparse.Namespace) -> dict[Variant, Path | None]:
     Raises:
         UsageError: a network is not known, a file cannot be imported, or it is none that peers read.
     """
-    given = arguments.networks or (GPU_VARIANTS if arguments.gpu else VARIANTS)
+    by_default = INT8_VARIANTS if arguments.dtype == dtypes.INT8 else VARIANTS
+    given = arguments.networks or (GPU_VARIANTS if arguments.gpu else by_default)
     own = [text for text in given if front_ends.is_source(text)]
     if own and arguments.gpu:
         raise UsageError(f"{own[0]}: --gpu compares networks by name alone; leave out --gpu")
     if other := next((text for text in own if not text.lower().endswith(".onnx")), None):
         raise UsageError(f"{other}: peers read ONNX files alone; export it to FILE.onnx, and give that")
-    found = GivenNetworks(given, HowToImport(input_shapes=tuple(arguments.input_shape))).variants(arguments.dtype)
+    found = GivenNetworks(given, HowToImport(input_shapes=tuple(arguments.input_shape))).variants((arguments.dtype,))
     files = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in map(Path, own)}
     return {variant: files.get(str(variant.parameters.get("file_sha256"))) for variant in found}
+
+
+def _known(arguments: argparse.Namespace) -> dict[str, Runtime]:
+    return runtimes.available(gpu=arguments.gpu, dtype=arguments.dtype)
 
 
 def _progress(text: str) -> None:
@@ -153,7 +168,7 @@ def _progress(text: str) -> None:
 def _installed(arguments: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
     """Return the versions of the runtimes that are installed, and why the others are not there."""
     versions, missing = {}, {}
-    known = runtimes.available(gpu=arguments.gpu)
+    known = _known(arguments)
     for name in arguments.runtimes:
         try:
             versions[name], *_ = [metadata.version(package) for package in known[name].packages]
@@ -167,7 +182,7 @@ def _heading(
     wanted: Iterable[Variant], target: Target, installed: dict[str, str], arguments: argparse.Namespace
 ) -> str:
     """Return the machine, the versions, and which instructions the runtimes may use."""
-    known = runtimes.available(gpu=arguments.gpu)
+    known = _known(arguments)
     versions = ", ".join(f"{known[name].title} {version}" for name, version in installed.items() if name != MBENCH)
     turns = f"{arguments.clock} time, {arguments.rounds} rounds of blocks of {contest.BLOCK_S * 1e3:.0f} ms"
     how = f"each runtime in a process of its own, {turns} in turn, the others stopped; ratio: mbench over the best peer"
@@ -182,8 +197,8 @@ def _heading(
     limit = "this processor has AVX-512 and every runtime may use it" if wide else "this processor has no AVX-512"
     if wide and arguments.isa:
         free = ", ".join(known[name].title for name in installed if name != MBENCH and not known[name].obeys_isa)
-        limit = f"peers limited to AVX2, but for those that have no switch for it: {free or 'none'}"
-    return f"{machine.heading()}\npeers: {versions}\nfloat32, mbench's {own}; {limit}{batch}\n{how}"
+        limit = f"peers limited to {arguments.isa.upper()}, but for those that have no switch for it: {free or 'none'}"
+    return f"{machine.heading()}\npeers: {versions}\n{arguments.dtype}, mbench's {own}; {limit}{batch}\n{how}"
 
 
 def _compare_all(
@@ -242,7 +257,7 @@ def _compare(
 
 def _export(case: Case, names: Sequence[str]) -> dict[str, str]:
     """Make the files that the runtimes load; return why some runtimes have none."""
-    files = {name: runtimes.available(gpu=case.gpu)[name].file for name in names}
+    files = {name: runtimes.of(case)[name].file for name in names}
     try:
         failed = contest.export(case, {file for file in files.values() if file})
     except contest.ContestError as error:
@@ -258,18 +273,20 @@ def _standing(case: Case, found: dict[str, contest.Seen | str], left_out: dict[s
         name: Timed(
             rounds_s=tuple(block.runs_s for block in seen.blocks),
             error=standings.error(seen.outputs, expected),
+            differing=standings.differing(seen.outputs, expected),
             busy=statistics.median(block.busy for block in seen.blocks),
             others=statistics.median(block.others for block in seen.blocks),
         )
         for name, seen in ran.items()
     }
-    tolerance = expected.tolerance(max(standings.TOLERANCE, dtypes.of(case.variant.dtype).network_tolerance))
+    own, tolerance = case.tolerances(standings.TOLERANCE) if ran else (standings.TOLERANCE,) * 2
     return standings.judge(
         case.variant.name,
         case.threads,
         timed,
         left_out | reasons,
         tolerance=tolerance,
+        own_tolerance=own,
         against=AGAINST_OF_FILES if case.variant.imported else None,
     )
 
@@ -284,17 +301,29 @@ def _line(standing: Standing) -> str:
 def _report(heading: str, seen: Sequence[Standing], arguments: argparse.Namespace) -> None:
     """Print the heading, and for each number of threads and kind a table, the goals, and what was left out."""
     print(heading)
-    known = runtimes.available(gpu=arguments.gpu)
+    known = _known(arguments)
     titles = {name: known[name].title for name in arguments.runtimes}
     limited = {name for name in titles if known[name].obeys_isa} if arguments.isa else None
     for threads, against in dict.fromkeys(standing.kind for standing in seen):
         some = [standing for standing in seen if standing.kind == (threads, against)]
         print(f"\n{threads} thread{'s' if threads > 1 else ''}\n")
         print(standings.table(some, titles, markdown=arguments.markdown, limited=limited))
-        own = standings.TUNED_GOALS if arguments.tuned else standings.GOALS
-        goals = own if against is None else standings.FILE_GOALS
-        verdicts = _gpu_verdicts(some, arguments.dtype) if arguments.gpu else standings.verdicts(some, goals)
+        verdicts = _verdicts(some, limited, arguments)
+        if arguments.dtype == dtypes.INT8:
+            verdicts += standings.differences(some, titles)
         print("\n" + "\n".join((*verdicts, *standings.notes(some, titles))))
+
+
+def _verdicts(some: Sequence[Standing], limited: set[str] | None, arguments: argparse.Namespace) -> list[str]:
+    """Return the ratios of standings of one kind that there are goals for."""
+    threads, against = some[0].kind
+    if arguments.gpu:
+        return _gpu_verdicts(some, arguments.dtype)
+    if against is not None:
+        return standings.verdicts(some, standings.FILE_GOALS)
+    if arguments.dtype == dtypes.INT8:
+        return standings.verdicts(some, standings.int8_goals(threads, arguments.isa), limited)
+    return standings.verdicts(some, standings.TUNED_GOALS if arguments.tuned else standings.GOALS)
 
 
 def _row(standing: Standing, target: Target, installed: dict[str, str], arguments: argparse.Namespace) -> peer_rows.Row:
@@ -313,7 +342,11 @@ def _row(standing: Standing, target: Target, installed: dict[str, str], argument
 
 def _show(arguments: argparse.Namespace) -> int:
     """Print the tables of files that `--rows` wrote."""
-    known = {**runtimes.available(gpu=True), **runtimes.available(gpu=False)}
+    known = {
+        **runtimes.available(gpu=True),
+        **runtimes.available(gpu=False, dtype=dtypes.INT8),
+        **runtimes.available(gpu=False),
+    }
     try:
         rows = peer_rows.read(arguments.show)
     except (OSError, ValueError) as error:

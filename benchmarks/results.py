@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gate_trials
+import kept_int8
 import kept_peers
 import recorded_trials
 import shipped_choices
@@ -36,6 +37,7 @@ def _recorded() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "peers": kept_peers.report,
+    **({"int8": kept_int8.report} if kept_int8.FILE.exists() else {}),
     "choices": shipped_choices.report,
     "gate": _gate,
     "recorded": _recorded,

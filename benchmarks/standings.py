@@ -19,6 +19,14 @@ GOALS = {"geometric mean": 0.90, "worst": 1.05, "standard network": 0.95}
 TUNED_GOALS = GOALS | {"geometric mean": 0.80, "standard network": 0.75}
 FILE_GOALS = {"geometric mean": 0.80, "worst": 1.05}
 """Of the user's own files: over ONNX Runtime."""
+INT8_NETWORKS = {"mobilenet_v1_1.0_224_int8": 0.75, "mobilenet_v2_1.0_224_int8": 0.64}
+"""Networks in int8 that have goals of their own."""
+_INT8_MEANS: dict[str | None, tuple[float, float]] = {
+    None: (0.70, 0.72),
+    "avx2_vnni": (0.68, 0.68),
+    "avx2": (0.82, 0.82),
+}
+"""Geometric means in int8 by what peers were limited to, at one thread and at several."""
 _TOO_BUSY = 0.25
 """Processors that a runtime may be seen to use beyond its threads."""
 _DISTURBING = 0.1
@@ -36,6 +44,8 @@ class Timed:
     """Processors that it kept busy."""
     others: float = 0.0
     """Processors that other work kept busy meanwhile."""
+    differing: float = 0.0
+    """Share of the numbers of its outputs that are not the very ones expected."""
 
     @property
     def median_s(self) -> float:
@@ -98,6 +108,14 @@ def error(outputs: Sequence[np.ndarray], expected: Expected) -> float:
     return math.inf if found is None else found
 
 
+def differing(outputs: Sequence[np.ndarray], expected: Expected) -> float:
+    """Return the share of numbers of outputs that are not the very ones expected; all where they cannot be compared."""
+    pairs = list(zip(outputs, expected.outputs, strict=False))
+    if len(outputs) != len(expected.outputs) or any(one.shape != other.shape for one, other in pairs):
+        return 1.0
+    return sum(int(np.count_nonzero(one != other)) for one, other in pairs) / sum(one.size for one, _ in pairs)
+
+
 def judge(
     variant: str,
     threads: int,
@@ -105,13 +123,18 @@ def judge(
     left_out: Mapping[str, str],
     *,
     tolerance: float = TOLERANCE,
+    own_tolerance: float | None = None,
     against: str | None = None,
 ) -> Standing:
-    """Return the standing of a network; runtimes with a wrong output or more processors than threads are left out."""
+    """Return the standing of a network; runtimes with a wrong output or more processors than threads are left out.
+
+    mbench has a tolerance of its own where that is given.
+    """
+    most = dict.fromkeys(timed, tolerance) | ({} if own_tolerance is None else {MBENCH: own_tolerance})
     wrong = {
-        name: f"wrong output: error {seen.error:.3g} of the largest value expected, tolerated at most {tolerance:g}"
+        name: f"wrong output: error {seen.error:.3g} of the largest value expected, tolerated at most {most[name]:g}"
         for name, seen in timed.items()
-        if not seen.error <= tolerance
+        if not seen.error <= most[name]
     }
     greedy = {
         name: f"kept {seen.busy:.2f} processors busy, expected {threads} at most"
@@ -172,23 +195,50 @@ def _row(standing: Standing, titles: Mapping[str, str], beside: Iterable[Collect
     return [standing.variant, *medians, best, *("-" if ratio is None else f"{ratio:.3f}" for ratio in ratios)]
 
 
-def verdicts(standings: Sequence[Standing], goals: Mapping[str, float] = GOALS) -> list[str]:
-    """Return the ratios that there are goals for, each with its goal."""
-    ratios = {standing.variant: standing.ratio for standing in standings if standing.ratio is not None}
+def int8_goals(threads: int, isa: str | None) -> dict[str, float]:
+    """Return the goals in int8, over peers that were limited to some instructions; none where there are none."""
+    if isa not in _INT8_MEANS:
+        return {}
+    found = {"geometric mean": _INT8_MEANS[isa][threads > 1], "worst": 0.92}
+    return found if isa else {**found, **INT8_NETWORKS}
+
+
+def verdicts(
+    standings: Sequence[Standing], goals: Mapping[str, float] = GOALS, limited: Collection[str] | None = None
+) -> list[str]:
+    """Return the ratios that there are goals for, each with its goal; over `limited` peers where there are some."""
+    all_ratios = {each.variant: each.ratio if limited is None else each.ratio_to(limited) for each in standings}
+    ratios = {name: ratio for name, ratio in all_ratios.items() if ratio is not None}
     twins = {name for name in ratios if "_standard" in name and "standard network" in goals}
     separable = {name: ratio for name, ratio in ratios.items() if name not in twins}
     said = []
-    if separable:
+    if separable and goals:
         worst = max(separable, key=separable.__getitem__)
         mean = statistics.geometric_mean(separable.values())
         said.append(_verdict("geometric mean", mean, goals, f"over {len(separable)} networks"))
         said.append(_verdict("worst", separable[worst], goals, worst))
-    return said + [_verdict("standard network", ratios[name], goals, name) for name in ratios if name in twins]
+    said += [_verdict("standard network", ratios[name], goals, name) for name in ratios if name in twins]
+    return said + [_verdict(name, ratios[name], goals, "alone") for name in goals if name in ratios]
 
 
 def _verdict(name: str, ratio: float, goals: Mapping[str, float], of: str) -> str:
     goal = goals[name]
-    return f"{name:18}{ratio:.3f}   goal {goal:.2f}: {'met' if ratio <= goal else 'missed'}   ({of})"
+    return f"{name:17} {ratio:.3f}   goal {goal:.2f}: {'met' if ratio <= goal else 'missed'}   ({of})"
+
+
+def differences(standings: Sequence[Standing], titles: Mapping[str, str]) -> list[str]:
+    """Return how far outputs are from those that are expected: a line for each runtime, of all networks."""
+    names = dict.fromkeys(name for standing in standings for name in standing.timed)
+    said = []
+    for name in names:
+        seen = [standing.timed[name] for standing in standings if name in standing.timed]
+        far, count = max(each.error for each in seen), max(each.differing for each in seen)
+        same = sum(not each.differing for each in seen)
+        said.append(
+            f"{titles[name]}: outputs are the very same of {same} of {len(seen)} networks"
+            + (f"; up to {100 * count:.0f} % of the numbers differ, by up to {far:.2g} of the largest" if count else "")
+        )
+    return said
 
 
 def notes(standings: Sequence[Standing], titles: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,26 @@ _MOST_CODE = 127
 """Of operators in the schema's older field."""
 
 CODES, KINDS, FUSED = schema.BuiltinOperator, schema.BuiltinOptions, schema.ActivationFunctionType
+_STORED = {
+    "float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32, "int8": schema.TensorType.INT8,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """What whole numbers of a tensor stand for: scale * (number - zero_point)."""
+
+    scales: Sequence[float]
+    """One, or one for each place of an axis."""
+    zero_point: int = 0
+    axis: int = 0
+
+    def described(self) -> Any:
+        """Return it as the schema has it."""
+        zero_points = [self.zero_point] * len(self.scales)
+        return schema.QuantizationParametersT(
+            scale=list(self.scales), zeroPoint=zero_points, quantizedDimension=self.axis
+        )
 
 
 class TfliteFile:
@@ -24,13 +45,17 @@ class TfliteFile:
         self._operators: list[Any] = []
         self._codes: dict[int, int] = {}
 
-    def tensor(self, name: str, shape: Sequence[int]) -> int:
-        """Add a tensor that is given or computed, float32."""
-        return self._tensor(name, shape, schema.TensorType.FLOAT32, 0)
+    def tensor(self, name: str, shape: Sequence[int], grid: Grid | None = None) -> int:
+        """Add a tensor that is given or computed: float32, or int8 on a grid."""
+        return self._tensor(name, shape, "int8" if grid else "float32", 0, grid)
 
     def constant(self, name: str, numbers: np.ndarray) -> int:
         """Add a tensor of constant numbers, float32."""
-        return self._constant(name, numbers.astype(np.float32), schema.TensorType.FLOAT32)
+        return self._constant(name, numbers.astype(np.float32))
+
+    def on_grid(self, name: str, numbers: np.ndarray, grid: Grid) -> int:
+        """Add a tensor of constant whole numbers that stand for real ones, int8 or int32."""
+        return self._constant(name, numbers, grid)
 
     def number(self, name: str, value: float) -> int:
         """Add a tensor of one constant number, float32."""
@@ -38,15 +63,18 @@ class TfliteFile:
 
     def whole(self, name: str, numbers: Any) -> int:
         """Add a tensor of constant whole numbers: a shape, axes, widths of padding."""
-        return self._constant(name, np.array(numbers, np.int32), schema.TensorType.INT32)
+        return self._constant(name, np.array(numbers, np.int32))
 
-    def _constant(self, name: str, numbers: np.ndarray, kind: int) -> int:
+    def _constant(self, name: str, numbers: np.ndarray, grid: Grid | None = None) -> int:
         data = np.frombuffer(np.ascontiguousarray(numbers).tobytes(), np.uint8)
         self._buffers.append(schema.BufferT(data=data))
-        return self._tensor(name, numbers.shape, kind, len(self._buffers) - 1)
+        return self._tensor(name, numbers.shape, str(numbers.dtype), len(self._buffers) - 1, grid)
 
-    def _tensor(self, name: str, shape: Sequence[int], kind: int, buffer: int) -> int:
-        self._tensors.append(schema.TensorT(name=name, shape=list(shape), type=kind, buffer=buffer))
+    def _tensor(self, name: str, shape: Sequence[int], dtype: str, buffer: int, grid: Grid | None) -> int:
+        made = schema.TensorT(name=name, shape=list(shape), type=_STORED[dtype], buffer=buffer)
+        if grid is not None:
+            made.quantization = grid.described()
+        self._tensors.append(made)
         return len(self._tensors) - 1
 
     def operator(self, code: int, inputs: Sequence[int], output: int, options: Any = None) -> None:

@@ -117,17 +117,17 @@ class _Writer:
     def fuse(self, node: Node) -> tuple[int, int]:
         """Return the activation that a node's operator does as well, and the tensor that it gives then."""
         user = self.graph.only_user(node.name)
-        activation = FUSED.NONE if user is None or node.op not in _FUSES else _activation(user)
-        if user is None or activation == FUSED.NONE:
+        fused = FUSED.NONE if user is None or node.op not in _FUSES else activation(user)
+        if user is None or fused == FUSED.NONE:
             return FUSED.NONE, self.made(node)
         self.done.add(user.name)
-        return activation, self.made(user)
+        return fused, self.made(user)
 
 
 _Form = Callable[[_Writer, Node], None]
 
 
-def _activation(node: Node) -> int:
+def activation(node: Node) -> int:
     """Return the activation that another operator can do as well; NONE if a node is none of them."""
     known = {"relu": (0, math.inf), "relu6": (0, 6)}
     bounds = known.get(node.op) or (node.attributes.get("low"), node.attributes.get("high"))

@@ -24,10 +24,22 @@ from mbench.networks.graph import Graph
 from mbench.networks.graph_builder import GraphBuilder
 
 Arrays = Mapping[str, np.ndarray]
-VNNI = dataclasses.replace(kernels.AVX512, dot_bits=512)
+PAIRS = ("vpmaddubsw", "vpmaddwd")
+BW = dataclasses.replace(kernels.AVX512, dots=PAIRS, dot_bits=512)
+AVX2 = dataclasses.replace(kernels.AVX2, dots=PAIRS, dot_bits=256)
+SSE = dataclasses.replace(kernels.SSE, dots=PAIRS, dot_bits=128)
+VNNI = dataclasses.replace(BW, dots=("vpdpbusd", *PAIRS))
 VBMI = dataclasses.replace(VNNI, byte_tables=True)
-VNNI_256 = dataclasses.replace(kernels.AVX512, dot_bits=256)
-MACHINES = {"vnni": VNNI, "vnni of 256 bits": VNNI_256, "vnni and vbmi": VBMI}
+VNNI_256 = dataclasses.replace(AVX2, dots=VNNI.dots)
+MACHINES = {
+    "avx-512 vnni": VNNI,
+    "avx-512 vnni and vbmi": VBMI,
+    "avx-vnni": VNNI_256,
+    "avx-512 bw": BW,
+    "avx2": AVX2,
+    "sse": SSE,
+}
+"""By what they have; code for one with less than this processor runs on it."""
 
 
 def needs_dot_products() -> None:
@@ -57,6 +69,7 @@ def drawn(graph: Graph, seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str,
         return generator.integers(known.min, known.max, shape, endpoint=True).astype(dtype)
 
     parameters = {}
+    narrow = {node.inputs[1] for node in graph.nodes if node.attributes.get("narrow_weights")}
     for name, given in graph.parameters.items():
         if given.dtype == "int32":
             parameters[name] = generator.integers(-4000, 4000, given.shape).astype(np.int32)
@@ -67,6 +80,8 @@ def drawn(graph: Graph, seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str,
             parameters[name] = (spread * 70 / (74 * 74 * math.sqrt(terms))).astype(np.float32)
         else:
             parameters[name] = whole(given.shape, given.dtype)
+            if name in narrow:
+                parameters[name] = np.clip(parameters[name], -64, 64)
     return parameters, {name: whole(given.shape, given.dtype) for name, given in graph.inputs.items()}
 
 
@@ -89,15 +104,22 @@ class ByteConv:
     bias: bool = True
     residual: bool = False
     to: str = "uint8"
+    result_zero_point: int | None = None
     bounds: tuple[int, int] | None = None
     table: bool = False
     """Whether a table follows."""
+    dtype: str = "uint8"
+    """Of the image."""
+    other_zero_point: int = 0
+    """Of the weights."""
+    narrow: bool = False
+    """Whether weights are from -64 to 64, and the layer says so."""
 
     def graph(self) -> Graph:
         """Return it, with what makes images that lie channels last of inputs that do not."""
         builder = GraphBuilder()
         shape = (self.batch, self.inputs, self.height, self.width)
-        x = _image(builder, "x", shape, last=self.channels_last)
+        x = _image(builder, "x", shape, last=self.channels_last, dtype=self.dtype)
         read = [builder.parameter("weight", (self.channels, self.inputs // self.groups, *self.kernel), dtype="int8")]
         read += [builder.parameter("bias", (self.channels,), dtype="int32")] if self.bias else []
         steps: dict[str, Any] = {
@@ -106,12 +128,14 @@ class ByteConv:
             "dilation": self.dilation,
             "groups": self.groups,
         }
+        steps |= {"narrow_weights": True} if self.narrow else {}
+        steps |= {"other_zero_point": self.other_zero_point} if self.other_zero_point else {}
         sums = builder.add("conv2d", "conv", x, *read, **steps, zero_point=self.zero_point)
         known = np.iinfo(self.to)
         low, high = self.bounds or (int(known.min), int(known.max))
         more: dict[str, Any] = {
             "scale": 1.0,
-            "zero_point": int(known.min) + 60,
+            "zero_point": int(known.min) + 60 if self.result_zero_point is None else self.result_zero_point,
             "to": self.to,
             "low": low,
             "high": high,
@@ -141,8 +165,10 @@ class ByteConv:
         assert rule in program.rules.values(), f"{rule} does not take {self}"
 
 
-def _image(builder: GraphBuilder, name: str, shape: tuple[int, ...], *, last: bool) -> str:
-    x = builder.input(name, shape, dtype="uint8")
+def _image(
+    builder: GraphBuilder, name: str, shape: tuple[int, ...], *, last: bool, dtype: str = "uint8"
+) -> str:  # fmt: skip
+    x = builder.input(name, shape, dtype=dtype)
     if not last:
         return x
     plain: dict[str, Any] = {"kernel": (1, 1), "strides": (1, 1), "padding": (0, 0, 0, 0)}
@@ -160,12 +186,17 @@ def machines() -> st.SearchStrategy[KernelMachine]:
 @st.composite
 def any_layers(draw: st.DrawFn, *, least_channels: int = 4) -> ByteConv:
     """Draw what layers of all kinds differ in, beside their window."""
+    dtype = draw(st.sampled_from(["uint8", "uint8", "int8"]))
     return ByteConv(
         batch=draw(st.integers(1, 2)),
         channels=max(least_channels, draw(kernels.channels())),
-        zero_point=draw(st.sampled_from([0, 0, 1, 128, 255])),
+        zero_point=draw(st.sampled_from([0, 0, 1, 128, 255] if dtype == "uint8" else [0, -128, -5, 127])),
+        bias=draw(st.sampled_from([True, True, False])),
         residual=draw(st.booleans()),
         to=draw(st.sampled_from(["uint8", "uint8", "int8"])),
         bounds=draw(st.sampled_from([None, None, (3, 99)])),
         table=draw(st.booleans()),
+        dtype=dtype,
+        other_zero_point=draw(st.sampled_from([0, 0, 0, -128, 9])),
+        narrow=draw(st.booleans()),
     )

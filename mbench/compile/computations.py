@@ -18,6 +18,8 @@ from mbench.core import dtypes
 
 PIXELS = "pixels_sum"
 """The block that sums all pixels of 8-bit values."""
+NARROW = "mbench.narrow_weights"
+"""Annotates a block that multiplies by weights of 8 bits that are known to be from -64 to 64."""
 
 
 def sums_of(tensor: te.Tensor) -> str:
@@ -36,15 +38,18 @@ def convolution(
     channels_first: bool = False,
     zero_points: tuple[int, int] = (0, 0),
     outside: int = 0,
+    narrow: bool = False,
 ) -> te.Tensor:
     """Convolve to (n, y, x, c).
 
     `channels_first`: the image is (n, ci, y, x). Of values of 8 bits: `zero_points` are taken off what is read and off
-    the weights, and padding is `outside`.
+    the weights, padding is `outside`, and `narrow` weights are from -64 to 64.
     """
     if channels_first or str(x.dtype) in dtypes.EIGHT_BITS:
         steps = (strides, padding, dilation)
-        return _written_out(x, weight, steps, groups, zero_points, outside, channels_first=channels_first)
+        return _written_out(
+            x, weight, steps, groups, zero_points, outside, channels_first=channels_first, narrow=narrow
+        )  # fmt: skip
     if groups > 1:
         return topi.nn.group_conv2d_nhwc(
             x, weight, list(strides), list(padding), list(dilation), groups, out_dtype=sums_of(x)
@@ -54,7 +59,7 @@ def convolution(
 
 def _written_out(
     x: te.Tensor, weight: te.Tensor, steps: Sequence[Sequence[int]], groups: int, zero_points: tuple[int, int],
-    outside: int, *, channels_first: bool,
+    outside: int, *, channels_first: bool, narrow: bool,
 ) -> te.Tensor:  # fmt: skip
     """Convolve (n, ci, y, x), so that an image is not laid out anew in a pass over memory, or (n, y, x, ci)."""
     strides, padding, dilation = steps
@@ -81,16 +86,28 @@ def _written_out(
         factors = centred(padded[place], sums, zero_points[0]), centred(weight[ky, kx, ci, c], sums, zero_points[1])
         return te.sum(factors[0] * factors[1], axis=[ky, kx, ci])
 
-    return te.compute(shape, value, name="conv2d_nchw_nhwc" if channels_first else "conv2d_nhwc")
+    name = "conv2d_nchw_nhwc" if channels_first else "conv2d_nhwc"
+    return te.compute(shape, value, name=name, attrs=_annotated(narrow=narrow))
 
 
-def linear(x: te.Tensor, weight: te.Tensor, zero_points: tuple[int, int] = (0, 0)) -> te.Tensor:
-    """Multiply (…, k) and weights (k, n)."""
-    return product(x, weight, zero_points, name="matmul")
+def _annotated(*, narrow: bool) -> dict[str, int] | None:
+    return {NARROW: 1} if narrow else None
+
+
+def linear(
+    x: te.Tensor, weight: te.Tensor, zero_points: tuple[int, int] = (0, 0), *, narrow: bool = False
+) -> te.Tensor:
+    """Multiply (…, k) and weights (k, n); `narrow` ones of 8 bits are from -64 to 64."""
+    return product(x, weight, zero_points, name="matmul", narrow=narrow)
 
 
 def product(
-    x: te.Tensor, weight: te.Tensor, zero_points: tuple[int, int] = (0, 0), *, name: str = "batch_matmul"
+    x: te.Tensor,
+    weight: te.Tensor,
+    zero_points: tuple[int, int] = (0, 0),
+    *,
+    name: str = "batch_matmul",
+    narrow: bool = False,
 ) -> te.Tensor:
     """Multiply (…, m, k) and (…, k, n), whose leading axes broadcast. `zero_points` are taken off both before."""
     sums = sums_of(x)
@@ -104,7 +121,7 @@ def product(
         right = _read(weight, (*at[:-2], k, at[-1]), free=2)
         return te.sum(centred(left, sums, zero_points[0]) * centred(right, sums, zero_points[1]), axis=k)
 
-    return te.compute(shape, value, name=name)
+    return te.compute(shape, value, name=name, attrs=_annotated(narrow=narrow))
 
 
 def _longer(left: te.Tensor, right: te.Tensor, axis: int) -> Any:

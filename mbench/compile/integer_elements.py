@@ -48,6 +48,8 @@ def _dequantize(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) ->
 
 def _requantize(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
     total, multiplier, *residual = values
+    if known.get("shifted"):
+        return _shifted(total.astype(_FLOAT) * multiplier, known)
     if not residual:
         return _settled(total.astype(_FLOAT) * multiplier, known)
     factor = known["residual_multiplier"]
@@ -56,11 +58,21 @@ def _requantize(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) ->
     return _settled(fused(total.astype(_FLOAT), multiplier, added), known)
 
 
+def _shifted(value: Any, known: Mapping[str, Any]) -> Any:
+    """Return a number with the zero point added, rounded and within the limits; see `_settled`.
+
+    A clamp to a little more than the limits stands between the multiplication and the sum.
+    """
+    zero, low, high = known["zero_point"], known["low"], known["high"]
+    inside = tirx.min(tirx.max(value, _float(low - zero - 1)), _float(high - zero + 1))
+    return _settled(inside + _float(zero), {**known, "zero_point": 0})
+
+
 def _added(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
     first, second = known["multipliers"]
-    offset = _float(float(exact.offset_of(tuple(zip(known["multipliers"], known["zero_points"], strict=True)))))
-    other = fused(values[1].astype(_FLOAT), _float(second), offset)
-    return _settled(fused(values[0].astype(_FLOAT), _float(first), other), known)
+    shift = _float(float(exact.shift_of(known["multipliers"], known["zero_points"], known["zero_point"])))
+    other = fused(values[1].astype(_FLOAT), _float(second), shift)
+    return _settled(fused(values[0].astype(_FLOAT), _float(first), other), {**known, "zero_point": 0})
 
 
 def _affine(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:

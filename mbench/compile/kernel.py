@@ -15,13 +15,15 @@ from tvm.s_tir import Schedule
 
 from mbench.compile import rows, windows
 from mbench.compile.axis_computations import REARRANGED, STEPS
-from mbench.compile.computations import PIXELS
+from mbench.compile.computations import NARROW, PIXELS
 from mbench.compile.expressions import UnknownExpressionError, is_reduction, rebuild
 from mbench.compile.image_computations import ANNOTATION, EPSILON, GROUPS, NORM, TRANSPOSED
 from mbench.compile.kernel_kinds import BatchMatmul, ChannelNorm, Convolution, Epilogue, Matmul, Pooling
 from mbench.compile.phases import TransposedConvolution
 from mbench.compile.rows import RowChain
 from mbench.core import dtypes
+
+_POOLS = ("pool_sum", "pool_max")
 
 
 class Kernel:
@@ -99,17 +101,30 @@ class Kernel:
     @cached_property
     def _type_of_bytes(self) -> str | None:
         """Type of 8-bit values that are summed in int32, or multiplied by int8 as they are; None for all else."""
-        if self.anchor is None or not any(word in self.anchor for word in ("conv2d", "matmul", PIXELS)):
+        if self.anchor is None or not any(word in self.anchor for word in ("conv2d", "matmul", PIXELS, *_POOLS)):
             return None
         store, (first, second, *_) = self.store(self.anchor), self.parameter_dtypes
-        if self.anchor == PIXELS:
+        if self.anchor in (PIXELS, *_POOLS):
             return first
         if not isinstance(store, tirx.BufferStore) or str(store.buffer.dtype) != dtypes.sums(first):
             return None
         product = store.value.b
-        factors = [windows.uncast(each) for each in (product.a, product.b)] if isinstance(product, prim.Mul) else []
-        loaded = bool(factors) and all(isinstance(factor, tvm.ir.TensorLoad) for factor in factors)
+        factors = [windows.less(each)[0] for each in (product.a, product.b)] if isinstance(product, prim.Mul) else []
+        loaded = bool(factors) and all(isinstance(windows.uncast(each), tvm.ir.TensorLoad) for each in factors)
         return first if loaded and second == "int8" else None
+
+    @cached_property
+    def zero_points(self) -> tuple[int, int]:
+        """What is taken off both factors that the anchor multiplies, of 8-bit values; 0 where nothing is."""
+        product = self.store(self.anchor).value.b if self.dtype in dtypes.EIGHT_BITS else None
+        if not isinstance(product, prim.Mul):
+            return 0, 0
+        return windows.less(product.a)[1], windows.less(product.b)[1]
+
+    @cached_property
+    def narrow_weights(self) -> bool:
+        """Whether the anchor's weights are known to be from -64 to 64."""
+        return self.anchor is not None and NARROW in self._read[self.anchor].annotations
 
     @cached_property
     def outside(self) -> int:
@@ -207,7 +222,7 @@ class Kernel:
     @cached_property
     def pooling(self) -> Pooling | None:
         """The anchor as a pool of windows over images (n, y, x, c); None if it is none."""
-        if self.anchor not in ("pool_sum", "pool_max") or self.dtype is None or len(self.extents) != 6:
+        if self.anchor not in _POOLS or self.dtype is None or len(self.extents) != 6:
             return None
         source, target = self.parameter_shapes[0], self.parameter_shapes[-1]
         window = windows.read(self._read, self.anchor, source, rows=1)
@@ -297,7 +312,7 @@ class Kernel:
 
     @cached_property
     def reduced_zero_point(self) -> int:
-        """What is taken off each of the `reduced_pixels`: 0, but for 8-bit values with a zero point."""
+        """What is taken off all that the anchor adds up: 0, but for 8-bit values with a zero point."""
         return windows.less(self.store(self.anchor).value.b)[1]
 
     @cached_property
@@ -311,7 +326,7 @@ class Kernel:
         stores = [self.store(each) for each in (name, *following)]
         try:
             anywhere = [tirx.Var("i", "int32") for _ in self.parameter_shapes[-1]]
-            sums = dtypes.sums(self.dtype) if self.dtype in dtypes.EIGHT_BITS else "float32"
+            sums = str(stores[0].buffer.dtype) if self.dtype in dtypes.EIGHT_BITS else "float32"
             self._finish(stores, tirx.Var("total", sums), anywhere, self._of_parameter)
         except UnknownExpressionError:
             return None

@@ -102,7 +102,7 @@ def _convolution(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
     steps = {key: node.attributes[key] for key in ("strides", "padding", "dilation", "groups")}
     return computations.convolution(
         read[0].tensor, read[1].tensor, **steps, channels_first=not read[0].last,
-        zero_points=_zero_points(node), outside=node.attributes.get("zero_point", 0),
+        zero_points=_zero_points(node), outside=node.attributes.get("zero_point", 0), narrow=_narrow(node),
     )  # fmt: skip
 
 
@@ -115,6 +115,10 @@ def _zero_points(node: Node) -> tuple[int, int]:
 def folds_zero_point(node: Node) -> bool:
     """Return whether what the zero point of a node's operand adds to its sums is a part of the bias that it reads."""
     return node.op in ("conv2d", "linear") and len(node.inputs) > 2 and node.attributes.get("zero_point", 0) != 0
+
+
+def _narrow(node: Node) -> bool:
+    return bool(node.attributes.get("narrow_weights", False))
 
 
 def _pool(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
@@ -150,7 +154,8 @@ def _response_normalised(node: Node, read: Sequence[Laid], last: bool) -> te.Ten
 
 
 def _linear(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
-    return computations.linear(lying_as(read[0], last=False), read[1].tensor, _zero_points(node))
+    x = lying_as(read[0], last=False)
+    return computations.linear(x, read[1].tensor, _zero_points(node), narrow=_narrow(node))
 
 
 def _product(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:

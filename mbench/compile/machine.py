@@ -20,6 +20,10 @@ _USUAL = {"threads": 1024, "blocks": 16, "registers": 65536, "shared_bytes": 655
 """For a target that does not state it: no more than any architecture since 7.0 has (CUDA C++ Programming Guide)."""
 
 
+_PAIRS = {"avx512bw": 512, "avx2": 256, "ssse3": 128}
+"""Features of x86 processors, and the bits of the vectors whose pairs of bytes they multiply."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GpuLimits:
     """Limits of a thread, of a block of threads, and of a streaming multiprocessor (SM)."""
@@ -106,8 +110,10 @@ class KernelMachine:
     cores: int
     limits: GpuLimits | None = None
     """Of a GPU."""
+    dots: tuple[str, ...] = ()
+    """Instructions that multiply bytes and add the dot products, four by four, to int32; the quickest first."""
     dot_bits: int = 0
-    """Of the widest vectors of bytes whose dot products, four by four, one instruction adds to int32; 0: none."""
+    """Of the widest vectors that these take; 0: there are none."""
     byte_tables: bool = False
     """Whether 64 bytes at once can be looked up in a table of registers."""
 
@@ -119,6 +125,7 @@ class KernelMachine:
     def of(cls, target: Target) -> KernelMachine:
         """Read it off a target's description."""
         processor, platform = target.processor, platforms.of(target)
+        dots, bits = _dots(processor)
         return cls(
             kind=platform.processor,
             vector_bits=processor.vector_bits,
@@ -128,16 +135,24 @@ class KernelMachine:
             l2_bytes=_of_one_core(processor.l2, 256 * 2**10),
             cores=processor.cores,
             limits=None if platform.on_host else GpuLimits.of(target),
-            dot_bits=_dot_bits(processor),
+            dots=dots,
+            dot_bits=bits,
             byte_tables="avx512vbmi" in processor.requires,
         )
 
 
-def _dot_bits(processor: Processor) -> int:
-    """Return the bits of the vectors of bytes that one instruction multiplies and adds to int32; 0: there is none."""
-    if "avx512_vnni" in processor.requires and "avx512vl" in processor.requires:
-        return processor.vector_bits
-    return 256 if "avx_vnni" in processor.requires else 0
+def _dots(processor: Processor) -> tuple[tuple[str, ...], int]:
+    """Return the instructions that multiply bytes and add them to int32, and the bits of the vectors that they take."""
+    known = set(processor.requires)
+    pairs = ("vpmaddubsw", "vpmaddwd")
+    if {"avx512_vnni", "avx512vl", "avx512bw"} <= known:
+        return ("vpdpbusd", *pairs), processor.vector_bits
+    if {"avx_vnni", "avx2"} <= known:
+        return ("vpdpbusd", *pairs), 256
+    for feature, bits in _PAIRS.items():
+        if feature in known and processor.vector_bits >= bits:
+            return pairs, bits
+    return (), 0
 
 
 def _of_one_core(cache: Cache | None, usual: int) -> int:

@@ -88,8 +88,8 @@ def _place(block: Any, moved: Mapping[int, int]) -> list[int]:
 
 
 def _first(value: Any) -> Any:
-    """Return the load in `load`, `load * other`, or either cast."""
-    return uncast(value.a if isinstance(value, prim.Mul) else value)
+    """Return the load in `load`, `load * other`, or either cast and less a number."""
+    return uncast(less(value.a if isinstance(value, prim.Mul) else value)[0])
 
 
 def uncast(value: Any) -> Any:

@@ -21,7 +21,7 @@ _UNASKED = dict(zip(_X86_UNASKED, _X86_UNASKED, strict=True)) | {
 }  # fmt: skip
 """LLVM's name of each, and the kernel's. Source: Linux, arch/arm64/kernel/cpuinfo.c."""
 _LEVELS = {
-    "x86_64": ("x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64"),
+    "x86_64": ("icelake-client", "x86-64-v4", "alderlake", "x86-64-v3", "x86-64-v2", "x86-64"),
     "aarch64": ("neoverse-n1", "cortex-a72", "generic"),
 }
 """By architecture: what is common to many processors, from the most to the least."""

@@ -130,11 +130,11 @@ class ImageSet:
             read = [single(place) for place in places]
             yield {name: np.stack([each[name] for each in read]) for name in read[0]}
 
-    def labels(self, classes: int) -> np.ndarray:
+    def labels(self, classes: int | None = None) -> np.ndarray:
         """Return the place that each image has in the network's output, (images) int64.
 
         Args:
-            classes: how many places there are.
+            classes: how many places there are; None: as many as the labels have.
 
         Raises:
             UsageError: there are none, or one is beyond the output.
@@ -143,7 +143,9 @@ class ImageSet:
         if found is None:
             raise UsageError(f"{self._said}: it has no array {LABELS!r}; expected one whole number for each image")
         low, high = int(found.min()), int(found.max())
-        if low < 0 or high >= classes:
+        if low < 0:
+            raise UsageError(f"{self._said}: a label is {low}; expected whole numbers from 0 on")
+        if classes is not None and high >= classes:
             raise UsageError(
                 f"{self._said}: its labels are {low} to {high}, and the network's output has {classes} places, "
                 f"0 to {classes - 1}"

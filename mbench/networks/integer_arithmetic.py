@@ -70,6 +70,18 @@ def requantized(
     return settled(scaled, zero_point, low, high, dtype)
 
 
+def requantized_shifted(
+    sums: np.ndarray, multiplier: np.ndarray, *, zero_point: int, low: int, high: int, dtype: str
+) -> np.ndarray:
+    """Return sums in 8 bits, the zero point added before the rounding; see `requantized`.
+
+    clamp(rint(float32(sum) * multiplier + zero_point)): of two halves, the even one is with the zero point.
+    """
+    with np.errstate(over="ignore"):
+        shifted = sums.astype(np.float32) * multiplier + np.float32(zero_point)
+    return settled(shifted, 0, low, high, dtype)
+
+
 def offset_of(pairs: tuple[tuple[float, int], ...]) -> np.float32:
     """Return what zero points add: minus the sum of multiplier times zero point, float32. Multipliers are float32."""
     return np.float32(-sum(float(np.float32(multiplier)) * zero for multiplier, zero in pairs))
@@ -95,13 +107,21 @@ def added(
 ) -> np.ndarray:  # fmt: skip
     """Return the sum of two 8-bit values that broadcast, in 8 bits.
 
-    clamp(rint(fma(float32(x), m0, fma(float32(y), m1, c))) + zero_point), where m are the multipliers and
-    c = -(m0 z0 + m1 z1).
+    clamp(rint(fma(float32(x), m0, fma(float32(y), m1, c)))), where m are the multipliers and c is `shift_of`.
     """
     first, second = map(np.float32, multipliers)
-    offset = offset_of(tuple(zip(multipliers, zero_points, strict=True)))
-    other = fused(y.astype(np.float32), second, offset)
-    return settled(fused(x.astype(np.float32), first, other), zero_point, low, high, dtype)
+    other = fused(y.astype(np.float32), second, shift_of(multipliers, zero_points, zero_point))
+    return settled(fused(x.astype(np.float32), first, other), 0, low, high, dtype)
+
+
+def shift_of(multipliers: tuple[float, float], zero_points: tuple[int, int], zero_point: int) -> np.float32:
+    """Return what zero points add to a sum of two values, with that of the result: z - fma(m0, z0, m1 * z1), float32.
+
+    Source: the order of ONNX Runtime's QLinearAdd on x86-64, `MlasQLinearAddKernelAvx2Helper` in qladd_avx2.cpp.
+    """
+    first, second = map(np.float32, multipliers)
+    [both] = fused(np.array([first]), np.float32(zero_points[0]), second * np.float32(zero_points[1]))
+    return np.float32(np.float32(zero_point) - both)
 
 
 def scaled_and_shifted(

@@ -215,13 +215,14 @@ class _IntegerLowering:
         zero = quantization.weight_zero_point(whole)
         if zero is None:
             return None
-        unit = np.broadcast_to(scales.astype(np.float64) * x.known.scale, len(weight))
         bias = None
         if bias_name:
-            bias = quantization.whole_bias(self._network.parameters[bias_name[0]], unit)
+            steps = scales.astype(np.float64) * x.known.scale
+            bias = quantization.whole_bias(self._network.parameters[bias_name[0]], steps)
         if _largest_sum(whole, bias, x.known) > _SUMS_RANGE:
             return None
         stored = quantization.as_stored(node.op, whole + zero, groups)
+        unit = quantization.sum_scale(x.known.scale, np.broadcast_to(scales, len(weight)))
         return pending.weighted(self._writer, node, x, stored, bias, unit, zero)
 
     def _add(self, node: Node) -> Held | Pending | None:

@@ -30,6 +30,11 @@ class Held:
     known: Quantization
 
 
+def _ratio(held: Held, result: Quantization) -> float:
+    """Return what a value of 8 bits is multiplied by to have the scale of a result, the exact value of a float32."""
+    return float(quantization.multiplier(np.float32(held.known.scale), result.scale))
+
+
 class IntegerWriter:
     """Collects the nodes and parameters of a network on whole numbers."""
 
@@ -151,8 +156,12 @@ class Summed(_Bounded):
 
     sums: str
     unit: np.ndarray
-    """What 1 of the sums stands for, float64, which broadcasts to them."""
+    """What 1 of the sums stands for, float32, which broadcasts to them."""
+    parts: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(1, np.float32))
+    """How many numbers a mean divides the sums by, float32, which broadcasts to them."""
     residual: Held | None = None
+    shifted: bool = False
+    """Whether the zero point of the result is added before the rounding, as ONNX Runtime does for some operations."""
 
     @property
     def is_plain(self) -> bool:
@@ -166,18 +175,20 @@ class Summed(_Bounded):
     def rounded(self, writer: IntegerWriter, known: Quantization) -> str:
         """Write a `requantize`."""
         name = self.last or f"{self.node.name}.requantize"
-        multiplier = writer.parameter(f"{self.node.name}.multiplier", (self.unit / known.scale).astype(np.float32))
-        read, attributes = [self.sums, multiplier], self.result(known)
+        numbers = quantization.multiplier(self.unit, known.scale, self.parts)
+        read, attributes = [self.sums, writer.parameter(f"{self.node.name}.multiplier", numbers)], self.result(known)
+        if self.shifted and self.residual is None:
+            attributes["shifted"] = True
         if self.residual is not None:
             read.append(self.residual.name)
-            attributes["residual_multiplier"] = float(np.float32(self.residual.known.scale / known.scale))
+            attributes["residual_multiplier"] = _ratio(self.residual, known)
             attributes["residual_zero_point"] = self.residual.known.zero_point
         made = dataclasses.replace(self.node, name=name, op="requantize", inputs=tuple(read), attributes=attributes)
         return writer.add(made)
 
     def as_float(self, writer: IntegerWriter) -> str:
         """Write the sums as floats, which are not rounded to 8 bits."""
-        scale = writer.parameter(f"{self.node.name}.scale", self.unit.astype(np.float32))
+        scale = writer.parameter(f"{self.node.name}.scale", quantization.multiplier(self.unit, 1.0, self.parts))
         name = f"{self.node.name}.dequantize"
         return writer.add(
             dataclasses.replace(self.node, name=name, op="dequantize", inputs=(self.sums, scale), attributes={})
@@ -201,7 +212,7 @@ def weighted(
         x: what it reads.
         weight: whole numbers, as the node has them.
         bias: in units of the sums, (O).
-        unit: what 1 of the sums stands for, (O) float64.
+        unit: what 1 of the sums stands for, (O) float32.
         weight_zero_point: the weight that stands for 0.
     """
     weight_name, *bias_name = node.inputs[1:]
@@ -212,6 +223,8 @@ def weighted(
     attributes = {**node.attributes, "zero_point": x.known.zero_point}
     if weight_zero_point:
         attributes["other_zero_point"] = weight_zero_point
+    if np.abs(weight).max(initial=0) <= quantization.NARROW_WEIGHT:
+        attributes["narrow_weights"] = True
     sums = writer.add(dataclasses.replace(node, inputs=tuple(read), attributes=attributes))
     rank = len(node.shape)
     shape = (-1,) if node.op == "linear" else (1, -1, *(1,) * (rank - 2))
@@ -223,23 +236,26 @@ def multiplied(writer: IntegerWriter, node: Node, x: Held, y: Held) -> Summed:
     op = "quantized_multiply" if node.op == "multiply" else node.op
     attributes = {"zero_point": x.known.zero_point, "other_zero_point": y.known.zero_point}
     sums = writer.add(dataclasses.replace(node, op=op, inputs=(x.name, y.name), attributes=attributes))
-    unit = np.array(x.known.scale * y.known.scale).reshape((1,) * len(node.shape))
-    return Summed(node=node, sums=sums, unit=unit)
+    unit = quantization.sum_scale(x.known.scale, y.known.scale).reshape((1,) * len(node.shape))
+    return Summed(node=node, sums=sums, unit=unit, shifted=node.op == "multiply")
 
 
 def pooled(writer: IntegerWriter, node: Node, x: Held) -> Summed:
     """Write the sums of a mean pool, whose windows may differ in size at the edges."""
     attributes = {**node.attributes, "zero_point": x.known.zero_point}
-    image = writer.shape(x.name)
+    image, unit = writer.shape(x.name), np.full((1, 1, 1, 1), x.known.scale, np.float32)
     if node.op == "global_avg_pool":
         sums = writer.add(dataclasses.replace(node, op="global_sum_pool", inputs=(x.name,), attributes=attributes))
-        return Summed(node=node, sums=sums, unit=np.full((1, 1, 1, 1), x.known.scale / math.prod(image[2:])))
+        return Summed(node=node, sums=sums, unit=unit, parts=np.full((1, 1, 1, 1), math.prod(image[2:]), np.float32))
     sums = writer.add(dataclasses.replace(node, op="sum_pool2d", inputs=(x.name,), attributes=attributes))
-    return Summed(node=node, sums=sums, unit=_shares(node, image) * x.known.scale)
+    return Summed(node=node, sums=sums, unit=unit, parts=_parts(node, image), shifted=True)
 
 
-def _shares(node: Node, image: tuple[int, ...]) -> np.ndarray:
-    """Return what each window of a mean pool multiplies its sum by: (1, 1, H, W) float64, or (1, 1, 1, 1) for all."""
+def _parts(node: Node, image: tuple[int, ...]) -> np.ndarray:
+    """Return what each window of a mean pool divides its sum by: (1, 1, H, W) float32, or (1, 1, 1, 1) for all.
+
+    A window of nothing but padding divides by 1.
+    """
     import torch  # not above: graphs are read without it
 
     from mbench.networks import torch_operations
@@ -248,7 +264,7 @@ def _shares(node: Node, image: tuple[int, ...]) -> np.ndarray:
     mean = torch_operations.OPERATIONS["avg_pool2d"](node, ones).numpy()
     whole = dataclasses.replace(node, attributes={**node.attributes, "zero_point": 0})
     count = torch_operations.OPERATIONS["sum_pool2d"](whole, ones).numpy()
-    found = np.where(count > 0, mean / np.maximum(count, 1), 0.0)
+    found = np.where(count > 0, np.rint(count / np.where(mean > 0, mean, 1.0)), 1.0).astype(np.float32)
     return found[..., :1, :1] if np.ptp(found) == 0 else found
 
 
@@ -262,10 +278,9 @@ class Total(_Bounded):
 
     def rounded(self, writer: IntegerWriter, known: Quantization) -> str:
         """Write a `quantized_add`."""
-        pair = (self.x.known.scale / known.scale, self.sign * self.y.known.scale / known.scale)
         attributes = {
             **self.result(known),
-            "multipliers": tuple(float(np.float32(each)) for each in pair),
+            "multipliers": (_ratio(self.x, known), self.sign * _ratio(self.y, known)),
             "zero_points": (self.x.known.zero_point, self.y.known.zero_point),
         }
         made = dataclasses.replace(

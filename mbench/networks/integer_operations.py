@@ -59,6 +59,8 @@ def _dequantize(known: Any, x: np.ndarray, *scale: np.ndarray) -> np.ndarray:
 
 
 def _requantize(known: Any, sums: np.ndarray, multiplier: np.ndarray, *residual: np.ndarray) -> np.ndarray:
+    if known.get("shifted"):
+        return exact.requantized_shifted(sums, multiplier, **_result(known))
     if not residual:
         return exact.requantized(sums, multiplier, **_result(known))
     return exact.requantized_sum(

@@ -40,7 +40,7 @@
 | `abs`, `negative`, `sign`, `floor`, `ceil`, `round` (halves to even), `not` (bool) | x | |
 | `quantize` | x (float) | RESULT |
 | `dequantize` | x of 8 bits; or sums and scale (float32), which broadcasts | of 8 bits: `scale`, `zero_point` |
-| `requantize` | sums (int32), multiplier (float32), residual of 8 bits? | RESULT, LIMITS, RESIDUAL |
+| `requantize` | sums (int32), multiplier (float32), residual of 8 bits? | RESULT, LIMITS, RESIDUAL, `shifted` (False) |
 | `lookup` | x of 8 bits, table (256) | RESULT, `steps`: the functions that it is the table of |
 | `quantized_add` | two of 8 bits, which broadcast | RESULT, LIMITS, `multipliers`, `zero_points` |
 | `quantized_affine` | x of 8 bits, multiplier, offset (float32) | RESULT, LIMITS |
@@ -50,8 +50,9 @@
 
 The last nine are those of quantised networks: docs/int8.md defines them. RESULT is `scale`, `zero_point` and `to`, a
 type of 8 bits, of what it gives; LIMITS are `low` and `high`, the whole numbers that it stays between; RESIDUAL are
-`residual_multiplier` and `residual_zero_point`. Multipliers, offsets and scales broadcast to x. Of 8-bit values,
-`conv2d`, `conv2d_transpose`, `linear` and `matmul` give sums in int32, with a bias of int32; their attributes
+`residual_multiplier` and `residual_zero_point`. `shifted`: the zero point is added before the rounding; there is no
+residual then. Multipliers, offsets and scales broadcast to x. Of 8-bit values, `conv2d`, `conv2d_transpose`, `linear`
+and `matmul` give sums in int32, with a bias of int32; their attributes
 `zero_point` (0), which padding has too, and `other_zero_point` (0, of weights too) are taken off what they read.
 Padding is (top, left, bottom, right); strides and dilation are (down, right). Where an attribute has a default, it
 stands in parentheses. Of whole numbers, `divide` rounds towards 0; `mod` has the sign of its second operand. An index

@@ -1,7 +1,8 @@
 """How real numbers are written in 8 bits: one scale and one zero point for a value, one scale for each output channel.
 
-A number q of a value stands for `scale * (q - zero_point)`. Scales are float32; what follows from several of them is
-computed in float64 and rounded once. docs/int8.md has the whole definition; `integer_arithmetic` computes by it.
+A number q of a value stands for `scale * (q - zero_point)`. Scales are float32. Multipliers follow from them in
+float32, in ONNX Runtime's order; weights, biases and tables in float64, rounded once. docs/int8.md has the whole
+definition; `integer_arithmetic` computes by it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ DTYPES = ("uint8", "int8")
 WEIGHTS, SUMS = "int8", "int32"
 LARGEST_WEIGHT = 127
 """Of the numbers that weights are written in; -128 is left out, so that a weight and its negative both exist."""
+NARROW_WEIGHT = 64
+"""The largest magnitude of weights of which two, each times a uint8, have a sum of 16 bits."""
 _SMALLEST_SCALE = 2.0**-60
 """Smaller ones would make multipliers that are no float32; such values are nothing but zeros to all that reads them."""
 _MOST_BIAS = 2**30
@@ -114,6 +117,26 @@ def of_range(found: ValueRange, dtype: str = DTYPES[0]) -> Quantization:
         return Quantization(scale=1.0, zero_point=first, dtype=dtype)
     scale = float(np.float32(max((high - low) / (last - first), _SMALLEST_SCALE)))
     return Quantization(scale=scale, zero_point=int(np.clip(np.rint(first - low / scale), first, last)), dtype=dtype)
+
+
+def sum_scale(x: float, y: float | np.ndarray) -> np.ndarray:
+    """Return what 1 of sums of multiplications stands for: the product of the scales, rounded to float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.float32(x) * np.asarray(y, np.float32))
+
+
+def multiplier(unit: np.ndarray | np.float32, scale: float, parts: float | np.ndarray = 1.0) -> np.ndarray:
+    """Return what sums are multiplied by before they are rounded to 8 bits, float32: unit / (scale * parts).
+
+    Both operations are float32, as in ONNX Runtime's kernels.
+
+    Args:
+        unit: what 1 of the sums stands for, float32.
+        scale: of the result.
+        parts: of a mean, how many numbers it divides by.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(unit / (np.float32(scale) * np.asarray(parts, np.float32)))
 
 
 def weight_scales(

@@ -22,11 +22,12 @@ from mbench.networks.graph import Graph
 from mbench.networks.image_sets import Image, ImageSet
 from mbench.networks.network_weights import Weights
 from mbench.networks.quality import ValueQuality
+from mbench.networks.quantization import ValueRange
 from mbench.networks.quantize import QuantizedNetwork, QuantizeOptions
 
 REFERENCE = "the same network of whole numbers, computed by numpy and PyTorch as docs/int8.md defines it"
 CALIBRATION, EVALUATION = "--calibration", "--evaluate"
-COMPARED = 4
+COMPARED = 8
 """Images that a quantised network is compared with the float32 network on; of a user's own, the first of them."""
 _ROWS = 2
 
@@ -44,13 +45,7 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
     """
     seen, unseen = _images(graph, settings)
     ranges = calibration.ranges(graph, floats.parameters, seen, percentile=settings.percentile)
-    options = QuantizeOptions(
-        activations=settings.activations,
-        largest_weight=settings.largest_weight,
-        residual="rounded" if settings.residual == "rounded" else "fused",
-        keep_float=settings.keep_float,
-    )
-    network = quantize.quantized(graph, floats.parameters, ranges, options)
+    network = with_roundings(floats, graph, ranges, settings)
     folded = folding.as_compiled(network.graph)
     return dataclasses.replace(
         floats,
@@ -61,6 +56,39 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
         tolerance=exactness.tolerance(network.graph),
         quantized=_outcome(graph, floats, network, unseen, settings, _layers(folded.graph)),
     )
+
+
+def seen_ranges(floats: Weights, graph: Graph, settings: QuantizationSettings) -> dict[str, ValueRange]:
+    """Return the ranges of the values of a network in float32, as `quantised` takes them.
+
+    Raises:
+        UsageError: the images of the calibration do not fit.
+    """
+    seen, _ = _images(graph, settings)
+    return calibration.ranges(graph, floats.parameters, seen, percentile=settings.percentile)
+
+
+def with_roundings(
+    floats: Weights, graph: Graph, ranges: Mapping[str, ValueRange], settings: QuantizationSettings
+) -> QuantizedNetwork:
+    """Return a network in whole numbers, and the one of floats with the same roundings, which other formats have.
+
+    Args:
+        floats: its weights in float32.
+        graph: in float32, folded.
+        ranges: of its values.
+        settings: how it is quantised.
+
+    Raises:
+        UsageError: a pattern of `keep_float` fits no layer.
+    """
+    options = QuantizeOptions(
+        activations=settings.activations,
+        largest_weight=settings.largest_weight,
+        residual="rounded" if settings.residual == "rounded" else "fused",
+        keep_float=settings.keep_float,
+    )
+    return quantize.quantized(graph, floats.parameters, ranges, options)
 
 
 def exact_outputs(

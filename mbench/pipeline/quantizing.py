@@ -30,18 +30,21 @@ def settings(options: RunOptions) -> QuantizationSettings:
         largest_weight=_LARGEST_WEIGHTS[options.weight_bits],
         percentile=options.percentile,
         calibration_sha256=_remembered(options.calibration, flag("calibration")),
-        evaluation_sha256=_remembered(options.evaluate, flag("evaluate")),
+        evaluation_sha256=_remembered(options.evaluate, flag("evaluate"), labelled=True),
         preprocessing=(options.preprocessing or "torchvision") if pictures and pictures.is_dir() else None,
         keep_float=options.keep_float,
     )
 
 
-def _remembered(path: Path | None, option: str) -> str | None:
+def _remembered(path: Path | None, option: str, *, labelled: bool = False) -> str | None:
     if path is None:
         return None
     from mbench.networks import image_sets
 
-    return image_sets.remember(image_sets.ImageSet(path, option))
+    images = image_sets.ImageSet(path, option)
+    if labelled:
+        images.labels()
+    return image_sets.remember(images)
 
 
 def check(networks: Sequence[Variant], options: RunOptions) -> None:

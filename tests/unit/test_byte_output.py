@@ -7,10 +7,14 @@ import itertools
 import byte_layers as layers
 import numpy as np
 import pytest
-from byte_layers import VBMI, VNNI, VNNI_256, ByteConv
+from byte_layers import SSE, VBMI, VNNI, VNNI_256, ByteConv
 
+from mbench.compile import to_relax
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import byte_output
+from mbench.compile.schedules.dispatch import schedule_all
+from mbench.compile.schedules.rule import Scheduled
+from mbench.networks import folding
 
 RULE = "cpu.integer_matmul"
 
@@ -20,7 +24,7 @@ def processor() -> None:
     layers.needs_dot_products()
 
 
-@pytest.mark.parametrize("machine", [VNNI, VNNI_256])
+@pytest.mark.parametrize("machine", [VNNI, VNNI_256, SSE])
 @pytest.mark.parametrize("to", ["uint8", "int8"])
 @pytest.mark.parametrize("bounds", [None, (60, 255), (0, 60), (7, 80)])
 def test_limits_of_all_kinds(machine: KernelMachine, to: str, bounds: tuple[int, int] | None) -> None:
@@ -29,20 +33,36 @@ def test_limits_of_all_kinds(machine: KernelMachine, to: str, bounds: tuple[int,
         ByteConv(channels=channels, to=to, bounds=given, residual=residual).check(RULE, machine)
 
 
-def test_sums_beyond_all_whole_numbers_are_at_the_limits() -> None:
+@pytest.mark.parametrize("machine", [VNNI, VNNI_256])
+@pytest.mark.parametrize("to", ["uint8", "int8"])
+@pytest.mark.parametrize("zero", [-100, 0, 100])
+def test_sums_beyond_all_whole_numbers_are_at_the_limits(machine: KernelMachine, to: str, zero: int) -> None:
     """A floor is left out where saturation has it: infinite and huge sums have to stay on their side."""
-    graph = ByteConv(channels=128).graph()
+    graph = ByteConv(channels=128, to=to, result_zero_point=max(zero, int(np.iinfo(to).min))).graph()
     parameters, inputs = layers.drawn(graph)
     parameters["multiplier"][0, :] = np.resize([1e6, 1e30, 3e38, 1e-30], 128).reshape(128, 1, 1)
-    program = layers.exact(graph, parameters, inputs, VNNI)
+    program = layers.exact(graph, parameters, inputs, machine)
     assert RULE in program.rules.values()
 
 
-@pytest.mark.parametrize("machine", [VNNI, VBMI, VNNI_256])
+@pytest.mark.parametrize("name", layers.MACHINES)
 @pytest.mark.parametrize("to", ["uint8", "int8"])
-def test_tables_have_what_stands_for_each_byte(machine: KernelMachine, to: str) -> None:
-    for channels in (128, 48):
-        ByteConv(channels=channels, to=to, table=True).check(RULE, machine)
+def test_tables_have_what_stands_for_each_byte(name: str, to: str) -> None:
+    """Every byte comes up among those that are looked up."""
+    for channels, number in itertools.product((128, 48), (0, 2, 5)):
+        ByteConv(channels=channels, to=to, table=True).check(RULE, layers.MACHINES[name], number)
+
+
+def test_64_bytes_are_looked_up_in_halves_where_the_processor_does_so() -> None:
+    for machine, name in ((VBMI, "vpermi2var"), (VNNI, "pshuf")):
+        functions = [str(kernel.plan.function) for kernel in scheduled(ByteConv(channels=128, table=True), machine)]
+        assert [name in text for text in functions].count(True) == 1
+        assert {"vpermi2var": "pshuf", "pshuf": "vpermi2var"}[name] not in "".join(functions)
+
+
+def scheduled(layer: ByteConv, machine: KernelMachine) -> list[Scheduled]:
+    module = to_relax.lower(folding.as_compiled(layer.graph()).graph).module
+    return list(schedule_all(to_relax.kernel_calls(module), machine).values())
 
 
 def test_the_order_of_saturation_is_undone() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import byte_layers
 import kernel_cases as kernels
 import numpy as np
 import planted_faults
@@ -19,6 +20,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu, emit
 from mbench.compile.schedules.dispatch import schedule
+from mbench.networks.graph_builder import GraphBuilder
 
 RULE = "cpu.window_pool"
 
@@ -94,6 +96,35 @@ def test_the_lines_of_a_large_window_are_a_loop(kernel: int) -> None:
     best = kernels.candidates(RULE, layer, AVX2)[0]
     assert kernels.statements(kernels.built(RULE, layer, AVX2, best).function) < 300 * kernel
     kernels.check(RULE, layer, AVX2, best)
+
+
+@kernels.repeatable(20)
+@given(
+    layer=pools(), dtype=st.sampled_from(["uint8", "int8"]), zero_point=st.sampled_from([0, 17, -3]),
+    name=st.sampled_from(sorted(byte_layers.MACHINES)),
+)  # fmt: skip
+def test_pools_of_bytes_are_exact(layer: WindowPool, dtype: str, zero_point: int, name: str) -> None:
+    builder = GraphBuilder()
+    x = builder.input("x", (layer.batch, layer.channels, layer.height, layer.width), dtype=dtype)
+    plain: dict[str, Any] = {"kernel": (1, 1), "strides": (1, 1), "padding": (0, 0, 0, 0)}
+    x = builder.add("max_pool2d", "image", x, **plain)
+    known: dict[str, Any] = {
+        "kernel": layer.kernel, "strides": layer.strides, "padding": layer.padding, "ceil_mode": layer.ceil_mode,
+    }  # fmt: skip
+    if layer.kind == "max":
+        y = builder.add("max_pool2d", "pool", x, **known)
+    else:
+        zero = max(zero_point, int(np.iinfo(dtype).min))
+        sums = builder.add("sum_pool2d", "sums", x, **known, count_include_pad=True, zero_point=zero)
+        result: dict[str, Any] = {"scale": 1.0, "zero_point": 3, "to": dtype, "low": -90 if dtype == "int8" else 5}
+        y = builder.add(
+            "requantize", "pool", sums, builder.parameter("multiplier", (1, 1, 1, 1)), **result, high=120
+        )  # fmt: skip
+    graph = builder.graph(builder.add("max_pool2d", "end", y, **plain))
+    parameters, inputs = byte_layers.drawn(graph)
+    parameters = {each: np.full_like(value, 0.04) for each, value in parameters.items()}
+    program = byte_layers.exact(graph, parameters, inputs, byte_layers.MACHINES[name])
+    assert RULE in program.rules.values()
 
 
 # ------------------------------------------------------------------------------------------------------- planted faults

@@ -105,8 +105,12 @@ def test_what_can_be_compiled_and_measured(quiet: Host, tmp_path: Path) -> None:
     checks = found(quiet, tmp_path)
     assert [check.text for check in checks["targets x86"]] == [
         "x86_64_v2, x86_64_v3: compile and measure",
+        f"x86_64_v3_vnni: compile; not measured here: this processor ({quiet.cpu}) lacks avx_vnni",
         f"x86_64_v4: compile; not measured here: this processor ({quiet.cpu}) lacks "
         "avx512bw, avx512cd, avx512dq, avx512f, avx512vl",
+        f"x86_64_v4_vnni: compile; not measured here: this processor ({quiet.cpu}) lacks "
+        "avx512_bitalg, avx512_vbmi2, avx512_vnni, avx512_vpopcntdq, avx512bw, avx512cd, avx512dq, avx512f, "
+        "avx512ifma, avx512vbmi, avx512vl",
     ]
     assert "256-bit vectors" in checks["target host"][0].text
     assert "4 cores, 8 processors" in checks["target host"][0].text

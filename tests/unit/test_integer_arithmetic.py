@@ -107,8 +107,17 @@ def test_sums_of_two_values() -> None:
     found = exact.added(
         x, y, multipliers=(0.5, -0.25), zero_points=(10, -3), zero_point=7, low=0, high=200, dtype="uint8"
     )
-    expected = np.clip(np.rint(0.5 * (x.astype(float) - 10) - 0.25 * (y.astype(float) + 3)) + 7, 0, 200)
+    expected = np.clip(np.rint(0.5 * (x.astype(float) - 10) - 0.25 * (y.astype(float) + 3) + 7), 0, 200)
     assert np.array_equal(found, expected)  # binary fractions: all of it is exact
+
+
+@pytest.mark.parametrize(("zero_point", "expected"), [(0, [0, 2, 2]), (1, [2, 2, 4]), (250, [250, 252, 252])])
+def test_a_half_is_rounded_to_an_even_number_with_the_zero_point(zero_point: int, expected: list[int]) -> None:
+    sums, result = np.array([1, 3, 5], np.int32), {"zero_point": zero_point, "low": 0, "high": 252, "dtype": "uint8"}
+    found = exact.requantized_shifted(sums, np.float32([0.5]), **result)  # type: ignore[arg-type]
+    assert found.tolist() == expected
+    far = exact.requantized_shifted(np.array([-(2**31), 2**31 - 1], np.int32), np.float32([1e30]), **result)  # type: ignore[arg-type]
+    assert far.tolist() == [0, 252]
 
 
 def test_numbers_times_constants() -> None:

@@ -39,6 +39,24 @@ def test_convolutions_are_exact(
     whole.check(RULE, machine, number)
 
 
+@kernels.repeatable(20)
+@given(
+    layer=layers.any_layers(), window=kernels.windows(), groups=st.sampled_from([2, 3, 8]),
+    inputs=st.sampled_from([1, 3, 4, 8]), channels=st.sampled_from([4, 6, 16, 24, 40]), channels_last=st.booleans(),
+    machine=layers.machines(), number=st.integers(0, 40),
+)  # fmt: skip
+def test_groups_are_exact(
+    layer: ByteConv, window: Window, groups: int, inputs: int, channels: int, channels_last: bool,
+    machine: KernelMachine, number: int,
+) -> None:  # fmt: skip
+    """Their words have channels of one group alone, whether these are whole words or not."""
+    whole = dataclasses.replace(
+        layer, **dataclasses.asdict(window), inputs=groups * inputs, channels=groups * channels, groups=groups,
+        channels_last=channels_last,
+    )  # fmt: skip
+    whole.check(RULE, machine, number)
+
+
 @pytest.mark.parametrize("zero_point", [0, 131])
 def test_the_first_layer_of_networks(zero_point: int) -> None:
     layer = ByteConv(height=32, width=32, inputs=3, kernel=(3, 3), strides=(2, 2), padding=(0, 0, 1, 1))

@@ -29,8 +29,7 @@ def processor() -> None:
     machine=layers.machines(), number=st.integers(0, 40),
 )  # fmt: skip
 def test_depthwise_convolutions_are_exact(layer: ByteConv, window: Window, machine: KernelMachine, number: int) -> None:
-    known = {**dataclasses.asdict(window), "dilation": (1, 1)}
-    whole = dataclasses.replace(layer, **known, inputs=layer.channels, groups=layer.channels)
+    whole = dataclasses.replace(layer, **dataclasses.asdict(window), inputs=layer.channels, groups=layer.channels)
     whole.check(RULE, machine, number)
 
 
@@ -45,12 +44,8 @@ def test_layers_of_networks(stride: int, zero_point: int, kernel: int) -> None:
     ).check(RULE, VNNI)  # fmt: skip
 
 
-FEW, APART = ByteConv(channels=8, groups=8), ByteConv(inputs=32, groups=32, dilation=(2, 2), kernel=(3, 3))
-
-
-@pytest.mark.parametrize("layer", [FEW, APART])
-def test_few_channels_and_taps_apart_are_not_taken(layer: ByteConv) -> None:
-    graph = layer.graph()
+def test_few_channels_are_not_taken() -> None:
+    graph = ByteConv(channels=8, groups=8).graph()
     program = layers.exact(graph, *layers.drawn(graph), VNNI)
     assert RULE not in program.rules.values()
     assert integer_depthwise.candidates.__doc__

@@ -129,6 +129,18 @@ def test_floats_at_their_ends_are_rounded_as_the_definition_says() -> None:
     layers.exact(graph, {}, {"x": np.array([ends], np.float32)})
 
 
+def test_a_zero_point_is_added_before_the_rounding_and_not_contracted() -> None:
+    """Halves, sums whose product is a half once it is rounded, and sums far beyond the limits."""
+    builder = GraphBuilder()
+    read = builder.input("x", (3, 4096), dtype="int32"), builder.parameter("factor", (3, 1))
+    graph = builder.graph(builder.add("requantize", "y", *read, shifted=True, **RESULT, **LIMITS))
+    factor = np.array([[0.5], [0.0172341], [1e30]], np.float32)
+    sums = np.random.default_rng(2).integers(-(2**14), 2**14, (3, 4096)).astype(np.int32)
+    sums[0] = np.arange(-2048, 2048)
+    sums[2, :2] = -(2**31), 2**31 - 1
+    layers.exact(graph, {"factor": factor}, {"x": sums})
+
+
 CASES = [name for name in graph_cases.CASES if "conv" in name or name in (
     "depthwise", "squeeze-excite", "classifier", "flattened", "avg_pool2d", "avg_pool2d of the image alone",
     "add", "subtract", "multiply", "gate of a value read twice",

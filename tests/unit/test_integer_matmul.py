@@ -8,7 +8,7 @@ import byte_layers as layers
 import kernel_cases as kernels
 import numpy as np
 import pytest
-from byte_layers import VNNI, ByteConv
+from byte_layers import AVX2, VNNI, ByteConv
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,8 +36,9 @@ def test_pointwise_convolutions_are_exact(
     dataclasses.replace(layer, height=height, width=width, inputs=inputs).check(RULE, machine, number)
 
 
+@pytest.mark.parametrize("machine", [VNNI, AVX2])
 @pytest.mark.parametrize(("rows", "reduction", "columns"), [(1, 64, 100), (3, 37, 33), (1, 3, 5), (2, 1, 16)])
-def test_linear_layers_are_exact(rows: int, reduction: int, columns: int) -> None:
+def test_linear_layers_are_exact(rows: int, reduction: int, columns: int, machine: KernelMachine) -> None:
     """Their sums become floats as they are."""
     builder = GraphBuilder()
     read = [builder.input("x", (rows, reduction), dtype="uint8")]
@@ -45,18 +46,23 @@ def test_linear_layers_are_exact(rows: int, reduction: int, columns: int) -> Non
     read.append(builder.parameter("bias", (columns,), dtype="int32"))
     sums = builder.add("linear", "fc", *read, zero_point=77)
     graph = builder.graph(builder.add("dequantize", "out", sums, builder.parameter("scale", (columns,))))
-    program = layers.exact(graph, *layers.drawn(graph), VNNI)
+    program = layers.exact(graph, *layers.drawn(graph), machine)
     assert set(program.rules.values()) == {RULE}
 
 
-def test_extremes_are_exact() -> None:
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("ends", [(-128, 127), (-64, 64)])
+@pytest.mark.parametrize("name", layers.MACHINES)
+def test_extremes_are_exact(name: str, ends: tuple[int, int], dtype: str) -> None:
     """All bytes and all weights at their ends, and multipliers with which sums leave the range of 32 bits."""
-    graph = ByteConv(inputs=64, channels=48, zero_point=255).graph()
+    limits = np.iinfo(dtype)
+    layer = ByteConv(inputs=64, channels=48, zero_point=limits.max, narrow=ends == (-64, 64), dtype=dtype)
+    graph = layer.graph()
     parameters, inputs = layers.drawn(graph)
-    parameters["weight"][:] = np.where(np.arange(48).reshape(48, 1, 1, 1) % 2, -128, 127)
+    parameters["weight"][:] = np.where(np.arange(48).reshape(48, 1, 1, 1) % 2, *ends)
     parameters["multiplier"][0, ::3] = 1e9
-    inputs["x"][:] = np.where(inputs["x"] > 127, 255, 0)
-    layers.exact(graph, parameters, inputs, VNNI)
+    inputs["x"][:] = np.where(inputs["x"] > limits.max // 2, limits.max, limits.min)
+    layers.exact(graph, parameters, inputs, layers.MACHINES[name])
 
 
 @pytest.mark.parametrize("layer", [ByteConv(channels=3), ByteConv(kernel=(3, 3)), ByteConv(groups=4)])

@@ -43,7 +43,7 @@ def written(writer: IntegerWriter, name: str) -> Node:
 
 def test_sums_are_bounded_by_what_clamps_them(writer: IntegerWriter) -> None:
     sums = writer.add(node("global_sum_pool", zero_point=3))
-    summed = Summed(node=node("global_avg_pool"), sums=sums, unit=np.full((1, 1, 1, 1), 0.02))
+    summed = Summed(node=node("global_avg_pool"), sums=sums, unit=np.full((1, 1, 1, 1), 0.02, np.float32))
     assert summed.is_plain
     clamped = summed.clamped(node("relu6", "act"))
     found = written(writer, clamped.rounded(writer, RESULT))
@@ -70,10 +70,11 @@ def test_a_pools_windows_have_a_multiplier_each_where_they_differ(writer: Intege
     pool = Node(name="pool", op="avg_pool2d", inputs=("x",), shape=(1, 2, 3, 3), attributes=attributes)
     found = integer_nodes.pooled(writer, pool, Held("x", X))
     counts = np.array([[4, 6, 4], [6, 9, 6], [4, 6, 4]])
-    assert found.unit[0, 0] == pytest.approx(0.5 / counts)
+    assert found.unit.tolist() == [[[[0.5]]]]
+    assert np.array_equal(found.parts[0, 0], counts)
     whole = Node(name="whole", op="avg_pool2d", inputs=("x",), shape=(1, 2, 3, 3),
                  attributes={**attributes, "count_include_pad": True})  # fmt: skip
-    assert integer_nodes.pooled(writer, whole, Held("x", X)).unit == pytest.approx(np.full((1, 1, 1, 1), 0.5 / 9))
+    assert integer_nodes.pooled(writer, whole, Held("x", X)).parts.tolist() == [[[[9]]]]
 
 
 def test_sums_and_differences(writer: IntegerWriter) -> None:

@@ -94,6 +94,21 @@ def test_a_vector_unit_that_a_hypervisor_hides_is_not_used(
 
 
 @pytest.mark.parametrize(
+    ("mcpu", "named", "expected"),
+    [
+        ("znver4", "x86_64_v4_vnni", "icelake-client"),  # a guest that is given no bfloat16
+        ("znver5", "x86_64_v3_vnni", "alderlake"),  # and no AVX-512
+    ],
+)
+def test_dot_products_of_bytes_are_used_where_a_hypervisor_leaves_them(
+    monkeypatch: pytest.MonkeyPatch, mcpu: str, named: str, expected: str
+) -> None:
+    fake(monkeypatch, triple="x86_64-unknown-linux-gnu", mcpu=mcpu)
+    features = set(targets.load(named).processor.requires)
+    assert llvm.host_cpu(features) == ("x86_64-linux-gnu", expected)
+
+
+@pytest.mark.parametrize(
     ("mcpu", "hidden", "expected"),
     [
         ("neoverse-v2", set(), "neoverse-v2"),

@@ -165,6 +165,68 @@ def test_convolutions_are_those_of_the_file(tmp_path: Path, changed: dict[str, A
     assert differing(found, image(found)) < 1e-6
 
 
+def test_a_million_sums_are_rounded_as_onnx_runtime_rounds_them(tmp_path: Path) -> None:
+    """Multipliers differ in their last bit where scales are multiplied and divided in another order."""
+    generator = np.random.default_rng(5)
+    steps, image_side = generator.uniform(0.002, 0.02, 4096).astype(np.float32), 16
+    constants = {
+        "s": np.float32(0.0131), "z": np.uint8(3), "w8": whole(4096, 1, 1, 1), "ws": steps,
+        "wz": np.zeros(4096, np.int8), "b32": whole(4096, low=-20_000, high=20_000, dtype="int32"),
+        "bs": np.float32(0.0131) * steps, "ys": np.float32(0.0277), "yz": np.uint8(100),
+    }  # fmt: skip
+    nodes = [
+        node("DequantizeLinear", "x s z", "real"), node("DequantizeLinear", "w8 ws wz", "w", axis=0),
+        node("DequantizeLinear", "b32 bs", "b", axis=0), node("Conv", "real w b", "c"),
+        node("QuantizeLinear", "c ys yz"),
+    ]  # fmt: skip
+    types = {"x": onnx.TensorProto.UINT8, "y": onnx.TensorProto.UINT8}
+    inputs = {"x": (1, 1, image_side, image_side)}
+    found = imported(tmp_path, model(nodes, inputs=inputs, constants=arrays(constants), types=types))
+    given = {"x": np.arange(256, dtype=np.uint8).reshape(1, 1, image_side, image_side)}
+    [expected], [got] = found.run(given), computed(found.graph, found.parameters, given)
+    assert expected.size == 2**20
+    assert np.ptp(expected) == 255
+    assert np.array_equal(expected, got)
+
+
+@pytest.mark.parametrize("op", ["Add", "Mul"])
+@pytest.mark.parametrize("scales", [(2.0**-5, 2.0**-4, 2.0**-3), (0.0313, 0.0171, 0.0417)], ids=["ties", "any"])
+def test_every_pair_of_bytes_is_added_and_multiplied_as_by_onnx_runtime(
+    tmp_path: Path, op: str, scales: tuple[float, ...]
+) -> None:
+    """On x86-64; of two halves, the even one is with the zero point of the result, which is odd."""
+    constants = dict(zip(("xs", "ys", "s"), map(np.float32, scales), strict=True))
+    zeros = {"xz": np.uint8(100), "yz": np.uint8(151), "z": np.uint8(77)}
+    nodes = [
+        node("DequantizeLinear", "x xs xz", "left"), node("DequantizeLinear", "other ys yz", "right"),
+        node(op, "left right", "made"), node("QuantizeLinear", "made s z"),
+    ]  # fmt: skip
+    types = dict.fromkeys(("x", "other", "y"), onnx.TensorProto.UINT8)
+    inputs = dict.fromkeys(("x", "other"), (1, 1, 256, 256))
+    made = model(nodes, inputs=inputs, constants=arrays({**constants, **zeros}), types=types)
+    found = imported(tmp_path, made)
+    x = np.broadcast_to(np.arange(256, dtype=np.uint8), (1, 1, 256, 256)).copy()
+    given = {"x": x, "other": np.ascontiguousarray(x.swapaxes(2, 3))}
+    [expected], [got] = found.run(given), computed(found.graph, found.parameters, given)
+    assert np.ptp(expected) > 150
+    assert np.array_equal(expected, got)
+
+
+@pytest.mark.parametrize("scales", [(2.0**-5, 2.0**-6), (0.0313, 0.0171)], ids=["ties", "any"])
+def test_means_of_windows_are_rounded_as_by_onnx_runtime(tmp_path: Path, scales: tuple[float, float]) -> None:
+    """It computes them of floats: where scales are no powers of two, a half may be rounded the other way."""
+    constants = {"xs": np.float32(scales[0]), "xz": np.uint8(100), "s": np.float32(scales[1]), "z": np.uint8(77)}
+    nodes = [
+        node("DequantizeLinear", "x xs xz", "real"), node("AveragePool", "real", "m", kernel_shape=[2, 2]),
+        node("QuantizeLinear", "m s z"),
+    ]  # fmt: skip
+    types = dict.fromkeys(("x", "y"), onnx.TensorProto.UINT8)
+    found = imported(tmp_path, model(nodes, inputs={"x": (1, 4, 40, 40)}, constants=arrays(constants), types=types))
+    given = {"x": whole(1, 4, 40, 40, low=60, high=140, dtype="uint8")}
+    [expected], [got] = found.run(given), computed(found.graph, found.parameters, given)
+    assert np.array_equal(expected, got)
+
+
 def test_a_fully_connected_layer_in_both_forms(tmp_path: Path) -> None:
     """Weights of a MatMul have their channels along the last axis, those of a Gemm may have them along the first."""
     constants = {

@@ -50,6 +50,29 @@ def test_a_quantisation_that_cannot_be(scale: float, zero_point: int, dtype: str
         Quantization(scale=scale, zero_point=zero_point, dtype=dtype)
 
 
+scales = st.floats(2.0**-20, 2.0**3, width=32)
+
+
+@settings(max_examples=100)
+@given(scales, scales, scales, st.integers(1, 10_000))
+def test_multipliers_are_float32_at_every_step(x: float, weight: float, result: float, parts: int) -> None:
+    unit = quantization.sum_scale(x, np.array([weight], np.float32))
+    assert unit.dtype == quantization.multiplier(unit, result).dtype == np.float32
+    exact = np.float32(float(np.float32(x * weight)) / result)
+    assert quantization.multiplier(unit, result) == exact
+    below = float(np.float32(result * parts))
+    assert quantization.multiplier(np.float32(x), result, float(parts)) == np.float32(x / below)
+
+
+def test_a_product_of_scales_that_is_rounded_once_is_another() -> None:
+    x, weight, result = (float(np.float32(each)) for each in (0.013, 0.0071, 0.037))
+    weights = np.linspace(weight, 2 * weight, 1000, dtype=np.float32)
+    found = quantization.multiplier(quantization.sum_scale(x, weights), result)
+    once = (x * weights.astype(float) / result).astype(np.float32)
+    assert 0 < np.count_nonzero(found != once) < 500
+    assert np.abs(found / once - 1).max() < 2.0**-22
+
+
 @pytest.mark.parametrize("zero_point", [0, 255])
 def test_zero_points_at_both_ends(zero_point: int) -> None:
     known = Quantization(scale=0.5, zero_point=zero_point)

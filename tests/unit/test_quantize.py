@@ -33,10 +33,15 @@ def decibels(case: Case) -> float:
 
 
 def same_bytes(case: Case) -> None:
-    """Compare with ONNX Runtime; a byte whose sum lies at a half may be rounded the other way there."""
+    """Compare with ONNX Runtime, which computes some of it in float32: there, halves may be rounded the other way.
+
+    Of int8 activations, it adds the zero point before it rounds, on x86-64; on Arm it does not.
+    """
     found = beside_onnx_runtime(case.network.qdq, images(case.graph, 1, seed=2)[0])
     assert found.compared > 0
-    assert found.differing <= 1 + 1e-5 * found.compared
+    assert found.differing_by_floats <= 1 + 1e-5 * found.compared
+    signed = any(node.dtype == "int8" for node in case.network.graph.nodes)
+    assert found.differing <= (1 + 1e-5 * found.compared if signed else 0)
     assert found.largest <= 1
 
 

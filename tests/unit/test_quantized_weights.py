@@ -102,7 +102,7 @@ def test_a_calibration_of_ones_own_sets_the_ranges(tmp_path: Path) -> None:
     assert first.attributes["scale"] == pytest.approx((given.max() - given.min()) / 255, rel=1e-5)
     assert found.quantized is not None
     assert not found.quantized.drawn
-    assert found.quantized.images == 4
+    assert found.quantized.images == 5
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,14 @@ import msgspec
 import pytest
 from target_descriptions import MINIMAL, write
 
+from mbench.compile.machine import KernelMachine
 from mbench.core import machine_types, resources
 from mbench.core.errors import TargetError
 from mbench.hardware import host, linker, nvml, target_file, targets
 
 SHIPPED = sorted(targets.available())
+BEYOND_QEMU = ("x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni")
+"""It has neither AVX-512 nor AVX-VNNI."""
 
 
 def figures(value: Any, path: str = "") -> Iterator[tuple[str, machine_types.Figure]]:
@@ -38,7 +41,8 @@ def error_line(folder: Path, name: str = "board") -> str:
 # ------------------------------------------------------------------------------------------------------------- shipped
 def test_the_targets_that_users_are_told_of_are_there() -> None:
     assert {
-        *("x86_64_v2", "x86_64_v3", "x86_64_v4", "arm64_cortex_a53", "arm64_cortex_a72", "arm64_cortex_a76"),
+        *("x86_64_v2", "x86_64_v3", "x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni"),
+        *("arm64_cortex_a53", "arm64_cortex_a72", "arm64_cortex_a76"),
         *(
             "arm64_neoverse_n1",
             "arm64_neoverse_v2",
@@ -75,7 +79,7 @@ def test_the_description_is_complete(name: str) -> None:
     assert target.energy.static_w is not None
     assert target.threads == (1 if target.family == "gpu" else processor.cores)
     assert target.tvm.get("num-cores", processor.cores) == processor.cores
-    assert ("qemu_cpu" in target.emulation) == (target.family != "gpu" and name != "x86_64_v4"), "QEMU has no AVX-512"
+    assert ("qemu_cpu" in target.emulation) == (target.family != "gpu" and name not in BEYOND_QEMU)
     assert target.default_device == ("emulated" if target.family == "arm" else "local")
 
 
@@ -94,6 +98,25 @@ def test_float32_per_cycle_follows_from_the_vector_units(name: str) -> None:
     assert processor.fma_units is not None
     multiply_adds = max(1, processor.fma_units.value)  # without FMA: one multiply and one add, on ports of their own
     assert processor.flops_per_cycle["float32"].value == processor.vector_bits / 32 * multiply_adds * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "dots", "bits"),
+    [
+        ("x86_64_v2", ("vpmaddubsw", "vpmaddwd"), 128),
+        ("x86_64_v3", ("vpmaddubsw", "vpmaddwd"), 256),
+        ("x86_64_v3_vnni", ("vpdpbusd", "vpmaddubsw", "vpmaddwd"), 256),
+        ("x86_64_v4", ("vpmaddubsw", "vpmaddwd"), 512),
+        ("x86_64_v4_vnni", ("vpdpbusd", "vpmaddubsw", "vpmaddwd"), 512),
+    ],
+)
+def test_x86_has_instructions_for_bytes(name: str, dots: tuple[str, ...], bits: int) -> None:
+    target = targets.load(name)
+    machine = KernelMachine.of(target)
+    assert (machine.dots, machine.dot_bits) == (dots, bits)
+    assert machine.byte_tables == (name == "x86_64_v4_vnni")
+    gained = target.processor.flops_per_cycle["int8"].value / target.processor.flops_per_cycle["float32"].value
+    assert gained == (4 if "vpdpbusd" in dots else 1 if name == "x86_64_v3" else 2), name
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("cuda")])

@@ -26,7 +26,7 @@ from mbench.core import dtypes
 
 fallback = generic.fallback
 
-_BYTES = ("uint8",)
+_BYTES = dtypes.EIGHT_BITS
 
 RULES: dict[str, Rule] = {
     "cpu.integer_matmul": Rule(candidates=integer_matmul.candidates, build=integer_matmul.build, dtypes=_BYTES),
@@ -45,8 +45,10 @@ RULES: dict[str, Rule] = {
     ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
     "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build),
-    "cpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=(dtypes.DEFAULT, *dtypes.EIGHT_BITS)),
-    "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build),
+    "cpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=(dtypes.DEFAULT, *_BYTES)),
+    "cpu.window_pool": Rule(
+        candidates=window_pool.candidates, build=window_pool.build, dtypes=(dtypes.DEFAULT, *_BYTES)
+    ),
     "cpu.channel_norm": Rule(candidates=channel_norm.candidates, build=channel_norm.build),
     "cpu.rows": Rule(candidates=rows.candidates, build=rows.build),
     "cpu.rearrange": Rule(candidates=rearrange.candidates, build=rearrange.build),

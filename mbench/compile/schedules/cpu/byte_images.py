@@ -34,8 +34,8 @@ class ByteImage:
 
     @property
     def words(self) -> int:
-        """Words of a pixel."""
-        return dots.words(self.conv.input_channels)
+        """Words of a pixel, those of each group side by side."""
+        return self.conv.groups * dots.words(self.conv.group_inputs)
 
     @property
     def is_given(self) -> bool:
@@ -83,7 +83,7 @@ class ByteImage:
         right = self.width - left - inside
         self._fill(start, left * self.words)
         self._fill(emit.named(start + (left + inside) * self.words), right * self.words)
-        if conv.channels_last and conv.input_channels % dots.WORD == 0:
+        if conv.channels_last and conv.group_inputs % dots.WORD == 0:
             line = emit.named((batch * conv.input_height + y) * (conv.input_width * conv.input_channels))
             self._copy(line, emit.named(start + left * self.words), inside * self.words)
             return
@@ -104,7 +104,9 @@ class ByteImage:
     def _words_of_line(self, batch: Any, y: Any, start: Any, number: int, pixels: int) -> None:
         """Write word `number` of so many pixels."""
         conv = self.conv
-        channels = range(number * dots.WORD, min((number + 1) * dots.WORD, conv.input_channels))
+        group, first = divmod(number, self.words // conv.groups)
+        own = range(first * dots.WORD, min((first + 1) * dots.WORD, conv.group_inputs))
+        channels = [group * conv.group_inputs + channel for channel in own]
         size = conv.input_height * conv.input_width
         if conv.channels_last:
             line = emit.named((batch * size + y * conv.input_width) * conv.input_channels)
@@ -114,23 +116,20 @@ class ByteImage:
             places, apart = [line + channel * size for channel in channels], 1
 
         def word(x: Any) -> Any:
-            whole: Any = tirx.const(0, "uint32")
-            for place, at in enumerate(places):
-                whole = whole + self.source[at + x * apart].astype("uint32") * tirx.const(1 << 8 * place, "uint32")
-            return tirx.reinterpret("int32", whole)
+            return dots.joined([self.source[at + x * apart] for at in places])
 
         _in_vectors(pixels, lambda x: T.buffer_store(self.array, word(x), [start + x * self.words]))
 
     def _fill(self, start: Any, count: int) -> None:
         """Write so many words of padding."""
-        border = tirx.const(_signed(self.outside * 0x01010101), "int32")
+        border = tirx.const(_signed((self.outside & 0xFF) * 0x01010101), "int32")
         if count:
             _in_vectors(count, lambda at: T.buffer_store(self.array, border, [start + at]))
 
 
 def of(conv: Convolution, source: Any, outside: int) -> ByteImage:
     """Return a convolution's image: as it lies where it can be read so; else with an array that `write` fills."""
-    plain = conv.channels_last and conv.input_channels % dots.WORD == 0 and not any(conv.padding)
+    plain = conv.channels_last and conv.group_inputs % dots.WORD == 0 and not any(conv.padding)
     height, width = (
         (side - 1) * step + (taps - 1) * apart + 1
         for side, step, taps, apart in zip(
@@ -141,7 +140,7 @@ def of(conv: Convolution, source: Any, outside: int) -> ByteImage:
         return ByteImage(
             conv=conv, source=source, array=source, height=conv.input_height, width=conv.input_width, outside=outside
         )
-    words = conv.batch * height * width * dots.words(conv.input_channels)
+    words = conv.batch * height * width * conv.groups * dots.words(conv.group_inputs)
     array = T.alloc_buffer((words,), "int32")
     return ByteImage(conv=conv, source=source, array=array, height=height, width=width, outside=outside)
 

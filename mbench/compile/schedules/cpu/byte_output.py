@@ -1,6 +1,6 @@
 """Sums in int32 and what becomes of them: what they begin with, and the bytes that a tile of them gives.
 
-Four registers of sums become one of bytes by saturation, which takes less than storing the lowest byte of each lane.
+Two or four registers of sums become bytes by saturation, which takes less than storing the lowest byte of each lane.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu import lookup
 
 _FOUR = 4
-_TABLE, _TABLE_LANES = 256, 16
-"""Numbers of a table, and the lanes of sums whose bytes are looked up at once."""
+_TOGETHER = (4, 2, 1)
+"""Registers of sums that become one of bytes."""
+_TABLE = 256
+"""Numbers of a table."""
 _PACKS = {
-    16: ("llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.packuswb.512"),
-    8: ("llvm.x86.avx2.packssdw", "llvm.x86.avx2.packuswb"),
-    4: ("llvm.x86.sse2.packssdw.128", "llvm.x86.sse2.packuswb.128"),
+    16: ("llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.pack{}wb.512"),
+    8: ("llvm.x86.avx2.packssdw", "llvm.x86.avx2.pack{}wb"),
+    4: ("llvm.x86.sse2.packssdw.128", "llvm.x86.sse2.pack{}wb.128"),
 }
-"""By lanes: two registers of int32 to one of int16, and two of these to one of uint8, both with saturation."""
+"""By lanes: two registers of int32 to one of int16, and two of these to one of 8 bits, both with saturation."""
+_SATURATION = {"uint8": "us", "int8": "ss"}
+_SIGN = 128
 
 Indices = Callable[[int, int, Any], list[Any]]
 """(row, vector, lane) of a tile → the output's indices there."""
@@ -46,7 +51,7 @@ class ByteOutput:
     rank: int
     """Axes of the output."""
     has_tables: bool = False
-    """Whether the processor looks bytes up in registers."""
+    """Whether the processor looks 64 bytes up at once in tables of 128."""
 
     @classmethod
     def of(
@@ -64,105 +69,116 @@ class ByteOutput:
 
     def finish(self, sums: emit.Accumulators, row: int, indices: Indices, start: Any) -> None:
         """Write a row of a tile to the output, from `start` on."""
-        for first in range(0, sums.vectors, _FOUR):
-            four = range(first, min(first + _FOUR, sums.vectors))
-            if len(four) == _FOUR and self._narrows(sums.lanes):
-                self._saturated(sums, row, four, indices, start)
-                continue
-            for v in four:
-                with emit.lanes_of(sums.lanes) as lane:
-                    value = self.epilogue.finish(sums.element(row, v, lane), indices(row, v, lane), self.load)
-                    T.buffer_store(self.target, value, [start + (v * sums.lanes + lane)])
+        first = 0
+        while first < sums.vectors:
+            count = next(count for count in _TOGETHER if count <= sums.vectors - first)
+            some = range(first, first + count)
+            if self._narrows(sums.lanes, count):
+                self._saturated(sums, row, some, indices, start)
+            else:
+                self._apart(sums, row, some, indices, start)
+            first += count
 
-    def _narrows(self, lanes: int) -> bool:
-        """Return whether the output is uint8 made of an int32, so that saturation does it, or is looked up by that."""
+    def _apart(self, sums: emit.Accumulators, row: int, some: Sequence[int], indices: Indices, start: Any) -> None:
+        """Write registers of sums one by one."""
+        for v in some:
+            with emit.lanes_of(sums.lanes) as lane:
+                value = self.epilogue.finish(sums.element(row, v, lane), indices(row, v, lane), self.load)
+                T.buffer_store(self.target, value, [start + (v * sums.lanes + lane)])
+
+    def _narrows(self, lanes: int, count: int) -> bool:
+        """Return whether so many registers become bytes by saturation of an int32, and by a table after that."""
         places = [tirx.Var("i", "int32") for _ in range(self.rank)]
 
         def element(source: Any, _at: Sequence[Any]) -> Any:
             return tirx.Var("element", str(source.dtype))
 
         found = self._split(tirx.Var("total", "int32"), places, element)
-        return found is not None and (found.table is None or (self.has_tables and lanes == _TABLE_LANES))
+        if found is None:
+            return False
+        return lookup.takes(lanes * count) if found.table is not None else count > 1
 
     def _split(self, total: Any, places: Sequence[Any], load: LoadElement) -> _SaturatedSum | None:
-        """Return the int32 that an output of uint8 is made of by saturation; None for what is made otherwise."""
+        """Return the int32 that an output of 8 bits is made of by saturation; None for what is made otherwise."""
         looked: list[tuple[Any, Any, Any]] = []
 
         def loaded(source: Any, at: Sequence[Any]) -> Any:
-            if [int(extent) for extent in source.shape] != [_TABLE] or str(source.dtype) != "uint8":
+            if [int(extent) for extent in source.shape] != [_TABLE] or str(source.dtype) not in _SATURATION:
                 return load(source, at)
-            looked.append((tirx.Var("looked", "uint8"), source, at[0]))
+            looked.append((tirx.Var("looked", str(source.dtype)), source, at[0]))
             return looked[-1][0]
 
         value = self.epilogue.finish(total, places, loaded)
         if not looked:
-            wide = _wide(value)
-            return None if wide is None else _SaturatedSum(wide, None)
+            return _SaturatedSum.of(value, None)
         (variable, table, index), *more = looked
-        wide = _wide(windows.uncast(index))  # of int8 it is no cast, but a sum
-        return None if more or wide is None or not variable.same_as(value) else _SaturatedSum(wide, table)
+        if more or not variable.same_as(value):
+            return None
+        return _SaturatedSum.of(windows.uncast(windows.less(index)[0]), table)
 
-    def _saturated(self, sums: emit.Accumulators, row: int, four: Sequence[int], indices: Indices, start: Any) -> None:
-        """Write four registers of sums as one of bytes."""
-        lanes, table = sums.lanes, None
-        for v in four:
+    def _saturated(self, sums: emit.Accumulators, row: int, some: Sequence[int], indices: Indices, start: Any) -> None:
+        """Write one, two or four registers of sums as bytes side by side."""
+        lanes, last = sums.lanes, None
+        for v in some:
             with emit.lanes_of(lanes) as lane:
-                found = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
-                assert found is not None
-                table = found.table
-                sums.set(row, v, lane, _without_floor(found.wide))
+                last = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
+                assert last is not None
+                sums.set(row, v, lane, last.without_floor())
+        assert last is not None
         halves, whole = _PACKS[lanes]
+        read = [T.bind(sums.vector(row, v)) for v in some]
+        read = [read[min(place, len(read) - 1)] for place in ((0, 1, 2, 3) if len(read) == _FOUR else (0, 1, 0, 1))]
         pairs = [
-            tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", halves, *(sums.vector(row, v) for v in pair))
-            for pair in (four[:2], four[2:])
+            T.bind(tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", halves, *pair)) for pair in (read[:2], read[2:])
         ]
-        packed = tirx.call_llvm_pure_intrin(f"uint8x{_FOUR * lanes}", whole, *pairs)
-        found_bytes = T.bind(tirx.Shuffle([packed], _in_order(lanes)))
-        if table is not None:
-            found_bytes = self._looked_up(table, found_bytes)
-        emit.store(self.target, found_bytes, start + four[0] * lanes, _FOUR * lanes)
+        name = whole.format(_SATURATION[last.dtype])
+        packed = tirx.call_llvm_pure_intrin(f"{last.dtype}x{_FOUR * lanes}", name, *pairs)
+        count = len(some) * lanes
+        found = T.bind(tirx.Shuffle([packed], _in_order(lanes)[:count]))
+        if last.table is not None:
+            found = self._looked_up(last, found, count)
+        emit.store(self.target, found, start + some[0] * lanes, count)
 
-    def _looked_up(self, table: Any, places: Any) -> Any:
-        """Return what a table has for each of 64 bytes: two instructions that know 128 numbers each."""
-        array, kind = self.load(table, [0]).source, f"uint8x{_FOUR * _TABLE_LANES}"
-        size = _FOUR * _TABLE_LANES
-        four = [emit.vector(array, start, size) for start in range(0, _TABLE, size)]
-        low, high = (
-            tirx.call_llvm_pure_intrin(kind, "llvm.x86.avx512.vpermi2var.qi.512", one, places, other)
-            for one, other in (four[:2], four[2:])
-        )
-        return tirx.Select(places < tirx.Broadcast(tirx.const(_TABLE // 2, "uint8"), size), low, high)
+    def _looked_up(self, saturated: _SaturatedSum, places: Any, count: int) -> Any:
+        """Return what a table has for each byte."""
+        array = self.load(saturated.table, [0]).source
+        if saturated.dtype == "int8":
+            sign = tirx.Broadcast(tirx.const(_SIGN, "uint8"), count)
+            places = T.bind(tirx.bitwise_xor(tirx.reinterpret(f"uint8x{count}", places), sign))
+        return lookup.looked_up(array, places, count, by_halves=self.has_tables)
 
 
 class _SaturatedSum(NamedTuple):
-    """An int32 that becomes a byte, and the table that has what stands for this byte, if one does."""
+    """An int32 that becomes 8 bits by saturation, their type, and the table that has what stands for them, if any."""
 
     wide: Any
+    dtype: str
     table: Any
 
+    @classmethod
+    def of(cls, value: Any, table: Any) -> _SaturatedSum | None:
+        """Return the int32 that a number of 8 bits is made of; None for one that is made otherwise."""
+        if not isinstance(value, prim.Cast) or str(value.ty) not in _SATURATION or str(value.value.ty) != "int32":
+            return None
+        return cls(value.value, str(value.ty), table)
 
-def _wide(value: Any) -> Any:
-    """Return the int32 that an uint8 is made of; None for what is made otherwise."""
-    narrows = isinstance(value, prim.Cast) and str(value.ty) == "uint8" and str(value.value.ty) == "int32"
-    return value.value if narrows else None
+    def without_floor(self) -> Any:
+        """Return what has the same saturation: the least of the type as a floor before the rounding is left out.
 
-
-def _without_floor(value: Any) -> Any:
-    """Return what has the same saturation to uint8: a floor of 0 before the rounding, as for ReLU, is left out.
-
-    Sums far below then become the smallest int32, and a zero point, which is not negative, is added to that.
-    """
-    rounded, zero = (value.a, int(value.b)) if isinstance(value, prim.Add) else (value, 0)
-    if not isinstance(rounded, tvm.ir.Call) or len(rounded.args) != 2:
-        return value
-    number, inside = rounded.args
-    if not isinstance(inside, prim.Min) or not isinstance(inside.a, prim.Max):
-        return value
-    floor = inside.a.b
-    if not isinstance(floor, prim.FloatImm) or float(floor.value) != -zero:
-        return value
-    call = tvm.ir.Call(rounded.op, [number, tirx.min(inside.a.a, inside.b)], rounded.attrs, ret_ty=rounded.ty)
-    return call + value.b if isinstance(value, prim.Add) else call
+        Sums far below then become the smallest int32, and a zero point that is not negative is added to that.
+        """
+        value, least = self.wide, 0 if self.dtype == "uint8" else -_SIGN
+        rounded, zero = (value.a, int(value.b)) if isinstance(value, prim.Add) else (value, 0)
+        if zero < 0 or not isinstance(rounded, tvm.ir.Call) or len(rounded.args) != 2:
+            return value
+        number, inside = rounded.args
+        if not isinstance(inside, prim.Min) or not isinstance(inside.a, prim.Max):
+            return value
+        floor = inside.a.b
+        if not isinstance(floor, prim.FloatImm) or float(floor.value) != least - zero:
+            return value
+        call = tvm.ir.Call(rounded.op, [number, tirx.min(inside.a.a, inside.b)], rounded.attrs, ret_ty=rounded.ty)
+        return call + value.b if isinstance(value, prim.Add) else call
 
 
 def _in_order(lanes: int) -> list[int]:

@@ -1,8 +1,8 @@
-"""Convolutions of 8-bit values on processors with dot products of bytes: any kernel and stride, without groups.
+"""Convolutions of 8-bit values on processors with dot products of bytes: any kernel, stride and groups of channels.
 
-Four channels of a pixel are a word. Where the image is padded, lies channels first, or its channels fill no words, it
-is first laid out anew, with its padding: a pass that is small beside the sums. A tile is `rows` pixels of a line x
-`vectors` registers of channels.
+Four channels of a pixel, of one group, are a word. Where the image is padded, lies channels first, or the channels of a
+group fill no words, it is first laid out anew, with its padding: a pass that is small beside the sums. A tile is `rows`
+pixels of a line x `vectors` registers of channels.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
-
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import byte_images, dots, tiling
+from mbench.compile.schedules.cpu import byte_dots, byte_images, dots, tiling
 from mbench.compile.schedules.cpu.byte_images import ByteImage
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
+from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _GRIDS = 2
@@ -30,22 +29,23 @@ _UNROLL = 4
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
-    conv = kernel.convolution if dots.takes(kernel, machine) else None
-    if conv is not None and conv.groups == 1:
-        for _, parameters in _ranked(conv, machine):
+    conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
+    if conv is not None and dot is not None:
+        for _, parameters in _ranked(conv, dot, machine):
             yield parameters
 
 
-def _ranked(conv: Convolution, machine: KernelMachine) -> list[tuple[float, Parameters]]:
+def _ranked(conv: Convolution, dot: DotProduct, machine: KernelMachine) -> list[tuple[float, Parameters]]:
     """Return (cycles of the busiest core, parameters), quickest first."""
     found: list[tuple[float, Parameters]] = []
-    lanes, lines = dots.lanes_of(conv.channels, machine), [1] * (conv.batch * conv.height)
-    steps = conv.kernel_height * conv.kernel_width * dots.words(conv.input_channels)
-    for rows, vectors in dots.tiles(machine) if lanes else ():
-        if vectors * lanes > conv.channels or rows > conv.width:
+    own = conv.group_channels
+    lanes, lines = dot.lanes_of(own), [1] * (conv.batch * conv.height)
+    steps = conv.kernel_height * conv.kernel_width * dots.words(conv.group_inputs)
+    for rows, vectors in dot.tiles() if lanes else ():
+        if vectors * lanes > own or rows > conv.width:
             continue
-        panels = -(-conv.channels // (vectors * lanes))
-        tiles = sum(dots.tile_cycles(size, vectors, steps) for size in tiling.even_parts(conv.width, rows))
+        panels = conv.groups * -(-own // (vectors * lanes))
+        tiles = sum(dot.tile_cycles(size, vectors, steps) for size in tiling.even_parts(conv.width, rows))
         cycles, moved = len(lines) * panels * tiles, conv.moved_bytes / 4
         for grid in itertools.islice(tiling.grids(lines, panels, cycles, moved, machine), _GRIDS):
             parameters = {"rows": rows, "vectors": vectors, "line_parts": grid.outer, "panel_parts": grid.inner}
@@ -55,45 +55,40 @@ def _ranked(conv: Convolution, machine: KernelMachine) -> list[tuple[float, Para
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
-    if conv is None or epilogue is None or conv.groups > 1:
+    conv, epilogue, dot = kernel.convolution, kernel.epilogue_of_sum, byte_dots.of(kernel, machine)
+    if conv is None or epilogue is None or dot is None:
         return None
     rows, vectors, *grid = positive(parameters, "rows", "vectors", "line_parts", "panel_parts")
-    lanes = dots.lanes_of(conv.channels, machine)
-    width = vectors * lanes
-    if not lanes or width > conv.channels or rows > conv.width:
-        raise ValueError(f"a tile of {rows} outputs x {width} channels is larger than {conv.width} x {conv.channels}")
-    starts = tiling.panel_starts(conv.channels, width)
-    taps = conv.kernel_height * conv.kernel_width
-    writer = emit.Writer(
-        kernel, packed_elements=len(starts) * taps * dots.words(conv.input_channels) * dots.WORD * width
-    )
+    words = conv.kernel_height * conv.kernel_width * dots.words(conv.group_inputs)
+    lanes = dot.lanes_of(conv.group_channels)
+    panels = WeightPanels.of(
+        kernel, dot, channels=conv.channels, lanes=lanes, vectors=vectors, words=words, groups=conv.groups
+    )  # fmt: skip
+    if rows > conv.width:
+        raise ValueError(f"a tile of {rows} outputs is larger than a line of {conv.width}")
+    writer = emit.Writer(kernel, packed_elements=panels.elements)
     with writer.function() as arrays:
         image = byte_images.of(conv, arrays[0], kernel.outside)
         image.write(grid[0])
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
-        layer = _ByteLayer(conv, image, output, arrays[1], vectors, lanes)
-        layer.write(rows, len(starts), grid)
+        _ByteLayer(conv, image, output, arrays[1], panels).write(rows, grid)
     return KernelPlan(
-        function=writer.result(),
-        tile=f"{rows}x{vectors}x{lanes}",
-        pack=lambda weights: dots.pack(weights, starts, width),
-        lanes=lanes,
-    )
+        function=writer.result(), tile=f"{rows}x{vectors}x{lanes}", pack=panels.packed, lanes=lanes
+    )  # fmt: skip
 
 
 class _ByteLayer:
     """Writes the loops and the tiles of one layer."""
 
     def __init__(
-        self, conv: Convolution, image: ByteImage, output: ByteOutput, weights: Any, vectors: int, lanes: int
+        self, conv: Convolution, image: ByteImage, output: ByteOutput, weights: Any, panels: WeightPanels
     ) -> None:
         self._conv, self._image, self._output, self._weights = conv, image, output, weights
-        self._vectors, self._lanes, self._width = vectors, lanes, vectors * lanes
+        self._panels = panels
 
-    def write(self, rows: int, panels: int, grid: list[int]) -> None:
+    def write(self, rows: int, grid: list[int]) -> None:
         """Write the loops over panels, lines, and tiles of a line."""
-        conv = self._conv
+        conv, panels = self._conv, len(self._panels.starts)
         with (
             emit.tasks(conv.batch * conv.height, grid[0], panels, grid[1]) as ((first, lines), (panel, count)),
             emit.loop(count) as number,
@@ -107,24 +102,26 @@ class _ByteLayer:
                     self._tile(part.size, (batch, y, x), panel + number)
 
     def _tile(self, rows: int, place: tuple[Any, Any, Any], panel: Any) -> None:
-        conv, lanes, (batch, y, x) = self._conv, self._lanes, place
-        channel = emit.named(emit.panel_start(panel, self._width, conv.channels))
+        conv, lanes, (batch, y, x) = self._conv, self._panels.lanes, place
+        group, channel = self._panels.start(panel)
 
         def indices(r: int, v: int, lane: Any) -> list[Any]:
             return [batch, y, x + r, channel + (v * lanes + lane)]
 
-        sums = self._output.begun(rows, self._vectors, lanes, indices)
-        self._add_window(sums, emit.named(self._image.pixel(batch, y, x) * self._image.words), panel)
+        sums = self._output.begun(rows, self._panels.vectors, lanes, indices)
+        self._panels.begin(sums, self._weights, panel)
+        own = self._image.words // conv.groups
+        self._add_window(sums, emit.named(self._image.pixel(batch, y, x) * self._image.words + group * own), panel)
         target = emit.named(((batch * conv.height + y) * conv.width + x) * conv.channels + channel)
         for r in range(rows):
             self._output.finish(sums, r, indices, target + r * conv.channels)
 
     def _add_window(self, sums: emit.Accumulators, corner: Any, panel: Any) -> None:
         """Add all taps of the window whose first word is at `corner`."""
-        conv, words = self._conv, self._image.words
-        down, across = conv.dilation[0] * self._image.width * words, conv.dilation[1] * words
-        size = dots.WORD * self._width
-        taps = emit.named(panel * (conv.kernel_height * conv.kernel_width * words * size))
+        conv, pixel = self._conv, self._image.words
+        words = pixel // conv.groups
+        down, across = conv.dilation[0] * self._image.width * pixel, conv.dilation[1] * pixel
+        size, taps = self._panels.line_bytes, emit.named(panel * self._panels.panel_bytes)
         if conv.kernel_height * conv.kernel_width * words <= _WRITTEN_OUT:
             for ky, kx, number in itertools.product(range(conv.kernel_height), range(conv.kernel_width), range(words)):
                 tap = (ky * conv.kernel_width + kx) * words + number
@@ -141,9 +138,9 @@ class _ByteLayer:
 
     def _step(self, sums: emit.Accumulators, first: Any, line: Any) -> None:
         """Add what one word of each row gives with its weights."""
-        size, apart = dots.WORD * self._lanes, self._conv.strides[1] * self._image.words
-        weights = [emit.vector(self._weights, line + v * size, size) for v in range(self._vectors)]
+        dot, lanes, apart = self._panels.dot, self._panels.lanes, self._conv.strides[1] * self._image.words
+        weights = self._panels.read(self._weights, line)
         for r in range(sums.rows):
-            values = T.bind(dots.everywhere(self._image.word(first + r * apart), self._lanes))
-            for v in range(self._vectors):
-                dots.add(sums, r, v, values, weights[v])
+            operand = dot.operand(dots.everywhere(self._image.word(first + r * apart), lanes), lanes)
+            for v in range(sums.vectors):
+                dot.add(sums, r, v, operand, weights[v])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,14 +21,14 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import dots, tiling
+from mbench.compile.schedules.cpu import byte_dots, dots, tiling
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
+from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _VECTORS = 4
 """Registers of sums that a register of bytes becomes."""
 _MOST_TAPS = 7
-_MOST_SUMS = 16
 _TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
 _PANEL_COST = 2
 """What a panel takes beside its lanes, in lanes."""
@@ -37,16 +38,15 @@ _OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
-    conv = kernel.convolution if dots.takes(kernel, machine) else None
-    if conv is None or not _takes(conv) or not _lanes(conv.channels, machine):
+    conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
+    if conv is None or dot is None or not _takes(conv) or not _lanes(conv.channels, dot):
         return
     found = []
     for lines, rows in _TILES:
-        if lines > conv.height or rows > conv.width:
+        if lines > conv.height or rows > conv.width or not _fits(lines, rows, dot):
             continue
-        lanes = _lanes(conv.channels, machine)
-        panels = -(-conv.channels // (_VECTORS * lanes))
-        cycles = conv.pixels * panels * _output_cycles(conv, lines, rows)
+        panels = -(-conv.channels // (_VECTORS * _lanes(conv.channels, dot)))
+        cycles = conv.pixels * panels * _output_cycles(conv, dot, lines, rows)
         groups = conv.batch * tiling.even_parts(conv.height, lines)
         grid = tiling.grids(groups, panels, cycles, conv.moved_bytes / 4, machine)[0]
         parameters = {"lines": lines, "rows": rows, "line_parts": grid.outer, "panel_parts": grid.inner}
@@ -58,22 +58,33 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 def _takes(conv: Convolution) -> bool:
     """Return whether this is the rule for a convolution."""
     alone = conv.depthwise and conv.group_channels == 1 and conv.channels_last
-    return alone and conv.dilation == (1, 1) and conv.kernel_width <= _MOST_TAPS
+    return alone and conv.kernel_width <= _MOST_TAPS
 
 
-def _lanes(channels: int, machine: KernelMachine) -> int:
+def _fits(lines: int, rows: int, dot: DotProduct) -> bool:
+    """Return whether the sums of a tile are at most half of the registers."""
+    return lines * rows * _VECTORS <= dot.registers // 2
+
+
+def _lanes(channels: int, dot: DotProduct) -> int:
     """Return the int32 lanes of a register with which panels of channels take the least; 0 where none is filled."""
-    able = [lanes for lanes in (16, 8, 4) if lanes * 32 <= machine.dot_bits and _VECTORS * lanes <= channels]
+    able = [lanes for lanes in dot.lanes if _VECTORS * lanes <= channels]
     return min(able, key=lambda lanes: -(-channels // (_VECTORS * lanes)) * (lanes + _PANEL_COST), default=0)
 
 
-def _output_cycles(conv: Convolution, lines: int, rows: int) -> float:
+def _lines_read(conv: Convolution, lines: int) -> list[int]:
+    """Return which lines of input a tile of so many lines reads, from the first on."""
+    down, apart = conv.strides[0], conv.dilation[0]
+    return sorted({line * down + ky * apart for line in range(lines) for ky in range(conv.kernel_height)})
+
+
+def _output_cycles(conv: Convolution, dot: DotProduct, lines: int, rows: int) -> float:
     """Model of an output of a tile: its dot products, its share of interleaved pixels, and to finish it."""
     places = [_ByteTaps.of(conv, row) for row in range(rows)]
-    read = (lines - 1) * conv.strides[0] + conv.kernel_height
+    read = len(_lines_read(conv, lines))
     quads = len({quad for place in places for quad in place.quads})
     dot_products = _VECTORS * conv.kernel_height * sum(len(place.quads) for place in places) * lines
-    return (dot_products + read * quads * _SHUFFLES) / (lines * rows) + _OUTPUT_CYCLES
+    return (dot_products * dot.cycles + read * quads * _SHUFFLES) / (lines * rows) + _OUTPUT_CYCLES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,9 +97,14 @@ class _ByteTaps:
     @classmethod
     def of(cls, conv: Convolution, row: int) -> _ByteTaps:
         first = row * conv.strides[1]
-        shift = first % 2 if conv.strides[1] == 1 else 0
-        count = dots.words(conv.kernel_width + shift)
-        return cls(shift=shift, quads=tuple(first - shift + dots.WORD * number for number in range(count)))
+        shift = first % 2 if _shares(conv) else 0
+        count, apart = dots.words(conv.kernel_width + shift), dots.WORD * conv.dilation[1]
+        return cls(shift=shift, quads=tuple(first - shift + apart * number for number in range(count)))
+
+
+def _shares(conv: Convolution) -> bool:
+    """Return whether two outputs side by side read the same four pixels."""
+    return conv.strides[1] == conv.dilation[1] == 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,57 +119,72 @@ class _TileRun:
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
-    if conv is None or epilogue is None or not _takes(conv):
+    conv, epilogue, dot = kernel.convolution, kernel.epilogue_of_sum, byte_dots.of(kernel, machine)
+    if conv is None or epilogue is None or dot is None or not _takes(conv):
         return None
     lines, rows, *grid = positive(parameters, "lines", "rows", "line_parts", "panel_parts")
-    lanes = _lanes(conv.channels, machine)
-    if not lanes or lines > conv.height or rows > conv.width or lines * rows * _VECTORS > _MOST_SUMS:
+    if lines > conv.height or rows > conv.width or not _fits(lines, rows, dot):
         raise ValueError(f"a tile of {lines} lines x {rows} outputs does not fit {conv.height} x {conv.width}")
-    width = _VECTORS * lanes
-    starts = tiling.panel_starts(conv.channels, width)
-    layer = _ByteDepthwise(conv, kernel.outside, lanes)
-    writer = emit.Writer(kernel, packed_elements=len(starts) * layer.panel_bytes)
+    taps = _PackedTaps.of(conv)
+    panels = WeightPanels.of(
+        kernel, dot, channels=conv.channels, lanes=_lanes(conv.channels, dot), vectors=_VECTORS, words=taps.words
+    )  # fmt: skip
+    writer = emit.Writer(kernel, packed_elements=panels.elements)
     with writer.function() as arrays:
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
-        layer.write(output, arrays, (lines, rows), len(starts), grid)
+        _ByteDepthwise(conv, kernel.outside, taps, panels, output, arrays).write((lines, rows), grid)
     return KernelPlan(
         function=writer.result(),
-        tile=f"{lines}x{rows}x{_VECTORS}x{lanes}",
-        pack=lambda weights: layer.packed(weights, starts),
-        lanes=lanes,
+        tile=f"{lines}x{rows}x{_VECTORS}x{panels.lanes}",
+        pack=functools.partial(panels.packed, words=taps.in_words),
+        lanes=panels.lanes,
     )
 
 
-class _ByteDepthwise:
-    """Writes the loops and the tiles of one layer, and packs its weights."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _PackedTaps:
+    """The words that a depthwise convolution's taps become, by line of taps, shift, and four pixels."""
 
-    def __init__(self, conv: Convolution, outside: int, lanes: int) -> None:
-        self._conv, self._outside, self._lanes = conv, outside, lanes
-        self._width = _VECTORS * lanes
-        self._shifts = 2 if conv.strides[1] == 1 else 1
-        self._quads = dots.words(conv.kernel_width + self._shifts - 1)
-        self._line_bytes = self._shifts * self._quads * self._width * dots.WORD
+    lines: int
+    shifts: int
+    quads: int
+
+    @classmethod
+    def of(cls, conv: Convolution) -> _PackedTaps:
+        shifts = 2 if _shares(conv) else 1
+        return cls(lines=conv.kernel_height, shifts=shifts, quads=dots.words(conv.kernel_width + shifts - 1))
 
     @property
-    def panel_bytes(self) -> int:
-        """Of a panel's weights."""
-        return self._conv.kernel_height * self._line_bytes
+    def words(self) -> int:
+        """Of a channel."""
+        return self.lines * self.shifts * self.quads
 
-    def packed(self, weights: np.ndarray, starts: Sequence[int]) -> np.ndarray:
-        """Return weights (ky, kx, 1, c) as (panel, ky, shift, quad, channel, 4), flat."""
+    def word(self, ky: int, shift: int, quad: int) -> int:
+        """Return which word has four taps."""
+        return (ky * self.shifts + shift) * self.quads + quad
+
+    def in_words(self, weights: np.ndarray) -> np.ndarray:
+        """Return weights (ky, kx, 1, c) as (ky, shift, quad; 4; c)."""
         height, width, _, channels = weights.shape
-        whole = np.zeros((height, self._shifts, self._quads * dots.WORD, channels), np.int8)
-        for shift in range(self._shifts):
+        whole = np.zeros((height, self.shifts, self.quads * dots.WORD, channels), weights.dtype)
+        for shift in range(self.shifts):
             whole[:, shift, shift : shift + width] = weights[:, :, 0]
-        split = whole.reshape(height, self._shifts, self._quads, dots.WORD, channels).swapaxes(3, 4)
-        return np.concatenate([split[..., start : start + self._width, :].ravel() for start in starts])
+        return whole.reshape(-1, dots.WORD, channels)
 
-    def write(
-        self, output: ByteOutput, arrays: list[Any], tile: tuple[int, int], panels: int, grid: Sequence[int]
-    ) -> None:
-        """Write the loops over groups of lines, tiles across them, and panels."""
+
+class _ByteDepthwise:
+    """Writes the loops and the tiles of one layer."""
+
+    def __init__(
+        self, conv: Convolution, outside: int, taps: _PackedTaps, panels: WeightPanels, output: ByteOutput,
+        arrays: Sequence[Any],
+    ) -> None:  # fmt: skip
+        self._conv, self._outside, self._taps, self._panels = conv, outside, taps, panels
         self._output, self._arrays = output, arrays
+
+    def write(self, tile: tuple[int, int], grid: Sequence[int]) -> None:
+        """Write the loops over groups of lines, tiles across them, and panels."""
+        panels = len(self._panels.starts)
         conv, groups = self._conv, tiling.Cut.of(self._conv.height, tile[0])
         with (
             emit.tasks(conv.batch * groups.count, grid[0], panels, grid[1]) as ((first, many), (panel, count)),
@@ -174,7 +205,7 @@ class _ByteDepthwise:
         conv, found, start = self._conv, list[_TileRun](), 0
         for size in tiling.even_parts(conv.width, rows):
             first = start * conv.strides[1] - conv.padding[1]
-            read = (size - 1) * conv.strides[1] + conv.kernel_width
+            read = (size - 1) * conv.strides[1] + (conv.kernel_width - 1) * conv.dilation[1] + 1
             inside = tuple(0 <= first + pixel < conv.input_width for pixel in range(read))
             if found and (found[-1].size, found[-1].inside) == (size, inside):
                 found[-1] = dataclasses.replace(found[-1], count=found[-1].count + 1)
@@ -185,16 +216,17 @@ class _ByteDepthwise:
 
     def _tile(self, run: _TileRun, lines: int, place: tuple[Any, Any, Any], panel: Any) -> None:
         conv, (batch, y, x) = self._conv, place
-        channel = emit.named(emit.panel_start(panel, self._width, conv.channels))
+        lanes, (_, channel) = self._panels.lanes, self._panels.start(panel)
 
         def indices(row: int, v: int, lane: Any) -> list[Any]:
             down, across = divmod(row, run.size)
-            return [batch, y + down, x + across, channel + (v * self._lanes + lane)]
+            return [batch, y + down, x + across, channel + (v * lanes + lane)]
 
-        sums = self._output.begun(lines * run.size, _VECTORS, self._lanes, indices)
-        weights = emit.named(panel * self.panel_bytes)
+        sums = self._output.begun(lines * run.size, _VECTORS, lanes, indices)
+        self._panels.begin(sums, self._arrays[1], panel)
+        weights = emit.named(panel * self._panels.panel_bytes)
         top, left = conv.padding[:2]
-        for below in range((lines - 1) * conv.strides[0] + conv.kernel_height):
+        for below in _lines_read(conv, lines):
             line = y * conv.strides[0] + (below - top)
             pixel = (batch * conv.input_height + line) * conv.input_width + x * conv.strides[1] - left
             last = (conv.height - lines) * conv.strides[0] + below - top
@@ -225,32 +257,34 @@ class _ByteDepthwise:
 
     def _add_line(self, sums: emit.Accumulators, run: _TileRun, below: int, source: Any, weights: Any) -> None:
         """Add the line of input at `source`, or one of padding, to all lines of the tile that it reaches."""
-        conv, size = self._conv, self._lanes * dots.WORD
+        conv, dot, lanes = self._conv, self._panels.dot, self._panels.lanes
         interleaved: dict[int, list[Any]] = {}
         pixels: dict[int, Any] = {}
         for row in range(sums.rows):
             down, across = divmod(row, run.size)
-            ky, place = below - down * conv.strides[0], _ByteTaps.of(conv, across)
-            if not 0 <= ky < conv.kernel_height:
+            (ky, between), place = divmod(below - down * conv.strides[0], conv.dilation[0]), _ByteTaps.of(conv, across)
+            if between or not 0 <= ky < conv.kernel_height:
                 continue
             for number, quad in enumerate(place.quads):
                 if quad not in interleaved:
-                    for pixel in range(quad, quad + dots.WORD):
+                    read = [quad + number * conv.dilation[1] for number in range(dots.WORD)]
+                    for pixel in read:
                         pixels.setdefault(pixel, self._pixel(run, source, pixel))
-                    four = [pixels[pixel] for pixel in range(quad, quad + dots.WORD)]
-                    interleaved[quad] = [T.bind(each) for each in _interleaved(four, self._width)]
-                block = ky * self._line_bytes + (place.shift * self._quads + number) * self._width * dots.WORD
-                for v in range(_VECTORS):
-                    taps = emit.vector(self._arrays[1], weights + (block + v * size), size)
-                    dots.add(sums, row, v, interleaved[quad][v], taps)
+                    four = [pixels[pixel] for pixel in read]
+                    interleaved[quad] = [dot.operand(each, lanes) for each in _interleaved(four, self._panels.width)]
+                line = weights + self._taps.word(ky, place.shift, number) * self._panels.line_bytes
+                for v, taps in enumerate(self._panels.read(self._arrays[1], line)):
+                    dot.add(sums, row, v, interleaved[quad][v], taps)
 
     def _pixel(self, run: _TileRun, source: Any, pixel: int) -> Any:
         """Return the bytes of a pixel of a line in the order that interleaving wants; what no tap meets may be any."""
-        there = pixel < len(run.inside) and run.inside[pixel]
+        width, there = self._panels.width, pixel < len(run.inside) and run.inside[pixel]
         if source is None or not there:
-            return tirx.Broadcast(tirx.const(self._outside, "uint8"), self._width)
-        read = emit.vector(self._arrays[0], source + pixel * self._conv.channels, self._width)
-        return T.bind(tirx.Shuffle([read], _spread(self._width)))
+            return tirx.Broadcast(tirx.const(self._outside & 0xFF, "uint8"), width)
+        read = emit.vector(self._arrays[0], source + pixel * self._conv.channels, width)
+        if self._conv.dtype != "uint8":
+            read = tirx.reinterpret(f"uint8x{width}", read)
+        return T.bind(tirx.Shuffle([read], _spread(width)))
 
 
 def _spread(width: int) -> list[int]:

@@ -61,7 +61,9 @@ def checked_width(conv: Convolution, lines: int, rows: int, vectors: int, lanes:
 
 
 class SlidingLayer(ABC):
-    """Writes the loops and the tiles of one layer. Subclasses say what a tap does."""
+    """Writes the loops and the tiles of one layer. Subclasses say what a tap does, and in which type."""
+
+    _sums = "float32"
 
     def __init__(
         self,
@@ -113,7 +115,7 @@ class SlidingLayer(ABC):
         """Write one tile."""
         conv, channel = self._conv, emit.named(emit.panel_start(panel, self._width, self._conv.channels))
         place, (top, left, *_) = (batch, y, x, channel), conv.padding
-        sums = emit.Accumulators(lines * run.size, self._vectors, self._lanes)
+        sums = emit.Accumulators(lines * run.size, self._vectors, self._lanes, self._sums)
         sums.each(lambda row, v, lane: self._start(row, v, lane, run.size, place))
         corner = self._pixel(batch, y * conv.strides[0] - top, x * conv.strides[1] - left)
         read = channel if conv.group_channels == 1 else tirx.floordiv(channel, conv.group_channels)

@@ -1,7 +1,11 @@
-"""Pools of windows, the largest element or the mean: tiles that slide over each channel, as `sliding` has them."""
+"""Pools of windows, the largest element or the mean: tiles that slide over each channel, as `sliding` has them.
+
+Of 8-bit values, the largest are found in their own type, and sums are of int32.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +17,22 @@ from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import depthwise, sliding, tiling
 from mbench.compile.schedules.cpu.sliding import SlidingLayer
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
+
+_BYTES_IN_LANE = 4
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, by the model of depthwise convolution."""
     if kernel.pooling is not None and kernel.epilogue_of_sum is not None:
-        yield from depthwise.ranked(kernel.pooling.window, machine)
+        yield from depthwise.ranked(kernel.pooling.window, _in_lanes(kernel, machine))
+
+
+def _in_lanes(kernel: Kernel, machine: KernelMachine) -> KernelMachine:
+    """Return a machine whose vectors have as many elements as a kernel's: four times as many where they are bytes."""
+    if kernel.dtype not in dtypes.EIGHT_BITS or kernel.anchor != "pool_max":
+        return machine
+    return dataclasses.replace(machine, vector_bits=_BYTES_IN_LANE * machine.vector_bits)
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
@@ -28,11 +42,12 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         return None
     lines, rows, vectors = positive(parameters, "lines", "rows", "vectors")
     grid = positive(parameters, "line_parts", "panel_parts")
-    lanes = tiling.vector_lanes(pool.window.channels, machine)
+    lanes = tiling.vector_lanes(pool.window.channels, _in_lanes(kernel, machine))
     width = sliding.checked_width(pool.window, lines, rows, vectors, lanes)
     writer = emit.Writer(kernel)
     with writer.function() as arrays:
-        layer = (_LargestLayer if pool.largest else _SumLayer)(writer, epilogue, pool.window, arrays, vectors, lanes)
+        kind = _LargestLayer if pool.largest else _SumLayer
+        layer = kind(kernel, writer, epilogue, pool.window, arrays, vectors, lanes)
         layer.write(rows, lines, -(-pool.window.channels // width), grid)
     return KernelPlan(
         function=writer.result(), tile=sliding.tile_name(lines, rows, vectors, lanes), lanes=lanes
@@ -42,10 +57,15 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
 class _SumLayer(SlidingLayer):
     """Adds up what windows hold."""
 
+    def __init__(self, kernel: Kernel, *given: Any) -> None:
+        super().__init__(*given)
+        self._sums = str(kernel.store(kernel.anchor).buffer.dtype)
+        self._is_wider, self._zero = self._sums != kernel.dtype, kernel.reduced_zero_point
+
     def _start(self, row: int, v: int, lane: Any, rows: int, place: tuple[Any, Any, Any, Any]) -> Any:
         start = self._epilogue.start
         if start is None:
-            return tirx.const(0, "float32")
+            return tirx.const(0, self._sums)
         return start(self._indices(row, v, lane, rows, place), self._load)
 
     def _first_tap(self, _panel: Any) -> Any:
@@ -62,14 +82,18 @@ class _SumLayer(SlidingLayer):
                         self._take(sums, down * run.size + r, v, self._inputs(start, r, kx, v))
 
     def _take(self, sums: emit.Accumulators, row: int, v: int, value: Any) -> None:
-        sums.add(row, v, value)
+        if self._is_wider:
+            value = value.astype(self._sums if self._lanes == 1 else f"{self._sums}x{self._lanes}")
+        sums.add(
+            row, v, value - emit.broadcast(tirx.const(self._zero, self._sums), self._lanes) if self._zero else value
+        )
 
 
 class _LargestLayer(_SumLayer):
     """Keeps the largest element of each window."""
 
     def _start(self, _row: int, _v: int, _lane: Any, _rows: int, _place: tuple[Any, Any, Any, Any]) -> Any:
-        return tirx.min_value("float32")
+        return tirx.min_value(self._sums)
 
     def _take(self, sums: emit.Accumulators, row: int, v: int, value: Any) -> None:
         sums.keep_largest(row, v, value)

@@ -1,0 +1,59 @@
+"""Tables of 256 bytes on x86, many bytes looked up at once: 128 entries by an instruction (VBMI), or 16 (`pshufb`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.schedules import emit
+
+_SIZE, _ROW = 256, 16
+_HALVES = 64
+"""Bytes that are looked up at once in halves of the table."""
+_ROWS = {16: "llvm.x86.ssse3.pshuf.b.128", 32: "llvm.x86.avx2.pshuf.b", 64: "llvm.x86.avx512.pshuf.b.512"}
+"""By how many bytes are looked up at once: the instruction that has a row of the table."""
+
+
+def takes(count: int) -> bool:
+    """Return whether so many bytes can be looked up at once."""
+    return count in _ROWS
+
+
+def looked_up(table: Any, places: Any, count: int, *, by_halves: bool) -> Any:
+    """Return what a table, an array of bytes, has for each of so many bytes; `by_halves`: the processor has VBMI."""
+    return _in_halves(table, places) if by_halves and count == _HALVES else _in_rows(table, places, count)
+
+
+def _in_halves(table: Any, places: Any) -> Any:
+    kind = _kind(table, _HALVES)
+    four = [emit.vector(table, start, _HALVES) for start in range(0, _SIZE, _HALVES)]
+    low, high = (
+        tirx.call_llvm_pure_intrin(kind, "llvm.x86.avx512.vpermi2var.qi.512", one, places, other)
+        for one, other in (four[:2], four[2:])
+    )
+    return tirx.Select(places < _all(_SIZE // 2, _HALVES), low, high)
+
+
+def _in_rows(table: Any, places: Any, count: int) -> Any:
+    """Look the lower four bits up in each of 16 rows; the upper four choose among the rows."""
+    below = T.bind(tirx.bitwise_and(places, _all(_ROW - 1, count)))
+    order = list(range(_ROW)) * (count // _ROW)
+    found = []
+    for start in range(0, _SIZE, _ROW):
+        row = tirx.Shuffle([emit.vector(table, start, _ROW)], order)
+        found.append(tirx.call_llvm_pure_intrin(_kind(table, count), _ROWS[count], row, below))
+    for bit in (16, 32, 64, 128):
+        is_upper = T.bind(tirx.NE(tirx.bitwise_and(places, _all(bit, count)), _all(0, count)))
+        pairs = zip(found[::2], found[1::2], strict=True)
+        found = [T.bind(tirx.Select(is_upper, upper, lower)) for lower, upper in pairs]
+    return found[0]
+
+
+def _kind(table: Any, count: int) -> str:
+    return f"{table.dtype}x{count}"
+
+
+def _all(number: int, count: int) -> Any:
+    return tirx.Broadcast(tirx.const(number, "uint8"), count)

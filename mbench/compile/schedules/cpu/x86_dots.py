@@ -1,0 +1,117 @@
+"""Dot products of bytes on x86: VNNI's one instruction, or two multiplications of pairs, of bytes or of 16 bits.
+
+| instruction | takes | multiplications, additions |
+|---|---|---|
+| `vpdpbusd` (VNNI) | uint8, or int8 with 128 added; weights of int8 | one for all |
+| `vpmaddubsw` | the same; weights from -64 to 64, so that two multiplied fit into 16 bits | 2, 1 |
+| `vpmaddwd` | any 8-bit values and weights, a zero point of weights too | 2, 2 and two to widen a word |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.kernel import Kernel
+from mbench.compile.machine import KernelMachine
+from mbench.compile.schedules import emit
+from mbench.compile.schedules.cpu.dots import WORD, DotProduct
+from mbench.networks.quantization import NARROW_WEIGHT
+
+_BYTE_PAIRS = {
+    16: "llvm.x86.avx512.pmaddubs.w.512", 8: "llvm.x86.avx2.pmadd.ub.sw", 4: "llvm.x86.ssse3.pmadd.ub.sw.128",
+}  # fmt: skip
+_WORD_PAIRS = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}
+_SIGN = 128
+_WIDEST = 16
+
+
+class Vnni(DotProduct):
+    """`vpdpbusd`, of AVX-512 VNNI or AVX-VNNI."""
+
+    def summed(self, total: Any, operand: Any, weights: Any, lanes: int) -> Any:
+        """Add all four by one instruction."""
+        name = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"
+        return tirx.call_llvm_pure_intrin(f"int32x{lanes}", name, total, operand, weights)
+
+
+class NarrowPairs(DotProduct):
+    """`vpmaddubsw`: pairs of bytes to 16 bits, which are exact for narrow weights; then pairs of these to 32."""
+
+    def summed(self, total: Any, operand: Any, weights: Any, lanes: int) -> Any:
+        """Add pairs of pairs."""
+        pairs = tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", _BYTE_PAIRS[lanes], operand, weights)
+        ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * lanes)
+        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _WORD_PAIRS[lanes], pairs, ones)
+
+    def laid(self, weights: np.ndarray, lanes: int) -> np.ndarray:
+        """Return the weights as they are.
+
+        Raises:
+            ValueError: some are not narrow; the node that they are of said that all are.
+        """
+        if np.abs(weights).max(initial=0) > NARROW_WEIGHT:
+            raise ValueError(f"weights reach {np.abs(weights).max()}, expected at most {NARROW_WEIGHT}")
+        return super().laid(weights, lanes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WidePairs(DotProduct):
+    """`vpmaddwd`: bytes are widened to 16 bits, the first and third of a word apart from the second and fourth."""
+
+    signed: bool
+    """Whether values are int8."""
+
+    def operand(self, values: Any, lanes: int) -> Any:
+        """Return two vectors of 16 bits."""
+        kind, count = "int16" if self.signed else "uint16", 2 * lanes
+        whole = tirx.reinterpret(f"{kind}x{count}", values)
+        eights = tirx.Broadcast(tirx.const(8, kind), count)
+        if self.signed:
+            even = tirx.shift_right(tirx.shift_left(whole, eights), eights)
+        else:
+            even = tirx.bitwise_and(whole, tirx.Broadcast(tirx.const(0xFF, kind), count))
+        odd = tirx.shift_right(whole, eights)
+        return tuple(T.bind(tirx.reinterpret(f"int16x{count}", each)) for each in (even, odd))
+
+    def summed(self, total: Any, operand: Any, weights: Any, lanes: int) -> Any:
+        """Add pair by pair."""
+        for pair, part in zip(operand, weights, strict=True):
+            total = total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _WORD_PAIRS[lanes], pair, part)
+        return total
+
+    def read(self, array: Any, start: Any, lanes: int) -> Any:
+        """Load two vectors of 16 bits."""
+        size = WORD * lanes
+        loads = [emit.vector(array, start + part * size, size) for part in range(2)]
+        return tuple(T.bind(tirx.reinterpret(f"int16x{2 * lanes}", each)) for each in loads)
+
+    def laid(self, weights: np.ndarray, lanes: int) -> np.ndarray:
+        """Return the weights in 16 bits: of each register the first and third of all words, then the others."""
+        lines, channels, _ = weights.shape
+        split = weights.astype(np.int16).reshape(lines, channels // lanes, lanes, 2, 2)
+        return np.ascontiguousarray(split.transpose(0, 1, 4, 2, 3)).view(np.int8)
+
+
+def of(kernel: Kernel, machine: KernelMachine) -> DotProduct | None:
+    """Return the quickest dot product of a machine that is exact for a kernel; None where it has none."""
+    widest = machine.dot_bits // 32
+    lanes = tuple(each for each in (16, 8, 4) if each <= widest)
+    known: dict[str, Any] = {"lanes": lanes, "registers": machine.registers}
+    signed = kernel.dtype == "int8"
+    wide = widest == _WIDEST
+    shift = _SIGN if signed else 0
+    if not kernel.zero_points[1]:
+        if "vpdpbusd" in machine.dots:
+            return Vnni(name="vpdpbusd", shift=shift, cycles=1.0 if wide else 0.5, spare=2 if signed else 1, **known)
+        if kernel.narrow_weights:
+            return NarrowPairs(
+                name="vpmaddubsw", shift=shift, cycles=2.0 if wide else 1.0, latency=2, spare=3, **known
+            )  # fmt: skip
+    return WidePairs(
+        name="vpmaddwd", signed=signed, cycles=2.0 if wide else 1.0, latency=2, weight_bytes=2 * WORD, spare=3, **known
+    )  # fmt: skip
