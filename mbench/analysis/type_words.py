@@ -52,9 +52,9 @@ def gain(pair: TypePair) -> str:
     dtype, expected = pair.narrow.variant.dtype, f"{pair.expected:g}"
     came = pair.fewer if pair.by_instructions else pair.achieved
     if came is None:
-        return f"{dtype} is expected to be {expected} times quicker"
+        return f"{expected} times quicker is expected of {dtype}"
     if pair.disturbed and not pair.by_instructions:
-        return f"what {dtype} gains of the {expected} times expected is {disturbances.WORD}"
+        return f"its gain is {disturbances.WORD}, where {expected} times are expected of {dtype}"
     better, worse = ("fewer", "more") if pair.by_instructions else ("quicker", "slower")
     if came < 1:
         return f"{units.times(1 / came)} {worse}, where {expected} times {better} is expected of {dtype}"
