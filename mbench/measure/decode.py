@@ -163,6 +163,13 @@ _X86_ACROSS = re.compile(
     r"v?(hadd|hsub|addsub|dp)p[sd]|vp?(gather|scatter|compress|expand).*|v?p?maskmov.*"
     r"|(rep\w* )?(movs|stos|cmps|scas|lods)[bwq]"
 )
+_X86_INTEGER = {
+    "vpdpbusd": (4, 4), "vpdpbusds": (4, 4), "vpdpwssd": (4, 2), "vpdpwssds": (4, 2), "vpmaddubsw": (2, 2),
+    "vpmaddwd": (4, 2), "pmaddubsw": (2, 2), "pmaddwd": (4, 2), "vpmullw": (2, 1), "pmullw": (2, 1),
+}  # fmt: skip
+"""Multiplications of numbers of 8 or 16 bits: bytes of a lane of the destination, and pairs that a lane sums."""
+_X86_SUMMING = ("vpdp",)
+"""How those begin that add to what the destination holds."""
 _X86_STACK = {"push": (0, 1), "pop": (1, 0), "call": (0, 1), "ret": (1, 0), "leave": (1, 0)}
 _X86_VECTORS = {"xmm": 16, "ymm": 32, "zmm": 64}
 
@@ -180,6 +187,8 @@ def _x86(instruction: Any) -> InstructionCost:
             reads, writes = bool(operand.access & capstone.CS_AC_READ), bool(operand.access & capstone.CS_AC_WRITE)
             if place == 0 and re.search(r"\b[xyz]mm\d+", operands):
                 reads, writes = False, True  # a store; capstone 5 says that AVX's read
+            if place and name.startswith("vbroadcast"):
+                reads = True  # capstone 5 leaves it out
             if not (reads or writes):
                 raise _unknown(instruction)
             loads, stores = loads + reads, stores + writes
@@ -188,7 +197,17 @@ def _x86(instruction: Any) -> InstructionCost:
     found = multiply_add or arithmetic
     flops = _x86_lanes(found, operands) * (2 if multiply_add else 1) if found else 0
     vector = _x86_is_vector(name, operands, bool(found and found.groups()[-2] == "s"))
-    return InstructionCost(1, loads, stores, load_bytes, store_bytes, int(vector), int(bool(multiply_add)), flops)
+    summing = bool(multiply_add) or name.startswith(_X86_SUMMING)
+    whole = 2 * _x86_multiplied(name, operands)
+    return InstructionCost(1, loads, stores, load_bytes, store_bytes, int(vector), int(summing), flops, whole)
+
+
+def _x86_multiplied(name: str, operands: str) -> int:
+    """Return how many pairs of numbers of 8 or 16 bits an instruction multiplies."""
+    if name not in _X86_INTEGER:
+        return 0
+    lane_bytes, pairs = _X86_INTEGER[name]
+    return max(_X86_VECTORS[word] for word in re.findall(r"\b([xyz]mm)\d+", operands)) // lane_bytes * pairs
 
 
 def _x86_lanes(found: re.Match[str], operands: str) -> int:

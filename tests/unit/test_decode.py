@@ -52,6 +52,18 @@ ARM64 = {
 }
 X86 = {
     "vfmadd231ps (%rax), %ymm1, %ymm0": InstructionCost(1, loads=1, load_bytes=32, **V, fma_instructions=1, flops=16),
+    "vpdpbusd %zmm2, %zmm1, %zmm0": InstructionCost(1, **V, fma_instructions=1, integer_operations=128),
+    "vpdpbusd (%rax), %ymm1, %ymm0": InstructionCost(
+        1, loads=1, load_bytes=32, **V, fma_instructions=1, integer_operations=64
+    ),
+    "vpmaddubsw %ymm2, %ymm1, %ymm0": InstructionCost(1, **V, integer_operations=64),
+    "vpmaddwd %ymm2, %ymm1, %ymm0": InstructionCost(1, **V, integer_operations=32),
+    "pmaddwd %xmm2, %xmm1": InstructionCost(1, **V, integer_operations=16),
+    "vpmullw %ymm2, %ymm1, %ymm0": InstructionCost(1, **V, integer_operations=32),
+    "vpaddd %ymm2, %ymm1, %ymm0": InstructionCost(1, **V),
+    "vbroadcasti128 (%rax), %ymm0": InstructionCost(1, loads=1, load_bytes=16, **V),
+    "vpbroadcastd (%rax), %ymm0": InstructionCost(1, loads=1, load_bytes=4, **V),
+    "vpmovzxbw (%rax), %ymm0": InstructionCost(1, loads=1, load_bytes=16, **V),
     "vfmadd213ps %xmm2, %xmm1, %xmm0": InstructionCost(1, **V, fma_instructions=1, flops=8),
     "vfmadd231ss %xmm2, %xmm1, %xmm0": InstructionCost(1, fma_instructions=1, flops=2),
     "vfmadd231pd %ymm2, %ymm1, %ymm0": InstructionCost(1, **V, fma_instructions=1, flops=8),
