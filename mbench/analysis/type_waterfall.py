@@ -79,10 +79,10 @@ def _multiplies(record: Record, result: Result) -> ByteInstructions | None:
     """Return what the counted code multiplies bytes by; None where its target is not known here."""
     name = result.counts.target if result.counts else record.target.name
     try:
-        target = record.target if name == record.target.name else targets.load(name)
+        target = record.target if name == record.target.name else targets.load_all().get(name)
     except TargetError:
         return None
-    return byte_instructions.of(target.family, target.processor)
+    return byte_instructions.of(target.family, target.processor) if target else None
 
 
 def _counted(layer: Layer, lanes: int, way: ByteInstructions | None) -> CauseCosts | None:
