@@ -93,7 +93,7 @@ REASONS: dict[Cause, str] = {
     "runtime": "the runtime between the kernels, from the time balance",
     "rest": "end to end minus layers minus runtime: the unattributed part of the time balance",
     "instructions": "the multiply-adds at the peak of each type: what the measured peak lacks of the expected gain, or "
-    "of instructions those that multiply less than a whole vector",
+    "how many instructions the processor needs beyond one for each vector of bytes",
     "stayed_float": "layers that are computed in floating point in both networks: they gain nothing",
     "rounding": "passes that only bring numbers from one type to the other",
 }

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SERIES = ["variant", "place", "batch", "dtype"]
 """What must be equal for two results to be of the same thing."""
+_BESIDE_TYPE = ["family", "width_multiplier", "resolution", "convolution", "batch", "place", "run_id"]
+"""What is equal of one network in several types."""
 
 
 def networks(records: Iterable[Record]) -> pd.DataFrame:
@@ -118,8 +120,8 @@ def history(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def several(table: pd.DataFrame) -> bool:
-    """Return whether there is more to see than one network, with its standard twin, in one place and once."""
-    standard = table["convolution"].eq("standard").fillna(False)
+    """Return whether there is more to see than one network, with its standard twin and in its types, in one place."""
+    standard = table.drop_duplicates(_BESIDE_TYPE)["convolution"].eq("standard").fillna(False)
     return bool(max(standard.sum(), (~standard).sum()) > 1)
 
 

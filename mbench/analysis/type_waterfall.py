@@ -18,7 +18,10 @@ from mbench.analysis.layer_causes import Cause, CauseCosts, Machine
 from mbench.analysis.type_pairs import TypePair
 from mbench.analysis.waterfall import Split, Waterfall, WaterfallSide
 from mbench.core import dtypes
-from mbench.core.records import Layer, Record
+from mbench.core.errors import TargetError
+from mbench.core.records import Layer, Record, Result
+from mbench.hardware import byte_instructions, targets
+from mbench.hardware.byte_instructions import ByteInstructions
 
 _CALLED: dict[Cause, Cause] = {"arithmetic": "instructions"}
 """Of two types the multiply-adds at peak have the expected ratio only if the processor's instructions have it."""
@@ -61,24 +64,38 @@ def _by_instructions(pair: TypePair, record: Record) -> Waterfall | str:
     wide, narrow = pairs.instructions(pair.wide), pairs.instructions(pair.narrow)
     if not wide or not narrow:
         return waterfall.UNCOUNTED
-    found = [(result, instruction_counts.lanes(record, result)) for result in (pair.wide, pair.narrow)]
-    splits = [functools.partial(_counted, dtype=each.variant.dtype, lanes=lanes) for each, lanes in found if lanes]
-    if len(splits) < len(found):
-        return waterfall.NO_LANES
+    splits: list[Split] = []
+    for result in (pair.wide, pair.narrow):
+        lanes = instruction_counts.lanes(record, result)
+        if not lanes:
+            return waterfall.NO_LANES
+        way = _multiplies(record, result) if result.variant.dtype == dtypes.INT8 else None
+        splits.append(functools.partial(_counted, lanes=lanes, way=way))
     sides = _sides(pair, splits, (wide, narrow), pairs.layer_instructions)
     return waterfall.between(*sides, predicted=pair.expected, by_instructions=True) or waterfall.NOT_ALL_COUNTED
 
 
-def _counted(layer: Layer, dtype: str, lanes: int) -> CauseCosts | None:
-    """Split a layer's instructions; of whole numbers, multiplications that fill no vector of them are apart."""
-    costs = layer_causes.instructions(layer, lanes)
-    if costs is None or layer.counters is None or dtypes.depth(dtype) == 1:
-        return costs
-    whole = instruction_counts.operations(layer.counters, dtype) / 2 / lanes
-    if layer.macs and not whole:
+def _multiplies(record: Record, result: Result) -> ByteInstructions | None:
+    """Return what the counted code multiplies bytes by; None where its target is not known here."""
+    name = result.counts.target if result.counts else record.target.name
+    try:
+        target = record.target if name == record.target.name else targets.load_all().get(name)
+    except TargetError:
         return None
-    fused = layer.counters.fma_instructions
-    return costs | {"instructions": fused - whole, "extra_macs": whole - layer.macs / lanes}
+    return byte_instructions.of(target.family, target.processor) if target else None
+
+
+def _counted(layer: Layer, lanes: int, way: ByteInstructions | None) -> CauseCosts | None:
+    """Split a layer's instructions; of bytes, what the processor needs for a dot product beyond one is apart."""
+    costs = layer_causes.instructions(layer, lanes)
+    if costs is None or layer.counters is None or way is None:
+        return costs
+    needed = layer.macs / way.multiply_adds * len(way.mnemonics)
+    return {
+        "arithmetic": layer.macs / lanes,
+        "instructions": needed - layer.macs / lanes,
+        "beside": layer.counters.instructions - needed,
+    }
 
 
 def _sides(

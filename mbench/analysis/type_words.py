@@ -8,13 +8,14 @@ from mbench.analysis import disturbances, labels, pairs, type_waterfall, waterfa
 from mbench.analysis.layer_causes import Cause
 from mbench.analysis.type_pairs import TypePair
 from mbench.analysis.waterfall import Step, Waterfall
-from mbench.core import units
+from mbench.core import dtypes, units
 from mbench.core.quantized import QuantizationOutcome, SignalToNoise
 from mbench.core.records import Record
 from mbench.hardware import byte_instructions
 
 _MOST = 0.5
 """Of all that is lost, from which share on a cause is most of it."""
+NO_DOT_PRODUCT = "no dot product of bytes on this processor"
 _NAMED = 2
 """Layers that a cause names."""
 _SMALL = 0.005
@@ -52,9 +53,9 @@ def gain(pair: TypePair) -> str:
     dtype, expected = pair.narrow.variant.dtype, f"{pair.expected:g}"
     came = pair.fewer if pair.by_instructions else pair.achieved
     if came is None:
-        return f"{dtype} is expected to be {expected} times quicker"
+        return f"{expected} times quicker is expected of {dtype}"
     if pair.disturbed and not pair.by_instructions:
-        return f"what {dtype} gains of the {expected} times expected is {disturbances.WORD}"
+        return f"its gain is {disturbances.WORD}, where {expected} times are expected of {dtype}"
     better, worse = ("fewer", "more") if pair.by_instructions else ("quicker", "slower")
     if came < 1:
         return f"{units.times(1 / came)} {worse}, where {expected} times {better} is expected of {dtype}"
@@ -88,10 +89,15 @@ def cause(step: Step, pair: TypePair, record: Record) -> str:
 
 def _instructions(pair: TypePair, record: Record) -> str:
     dtype, ratio = pair.narrow.variant.dtype, type_waterfall.peak_ratio(record, pair.narrow.variant.dtype)
-    found = byte_instructions.of(record.target.family, record.target.processor)
-    lacks = "" if found is None or found.is_dot_product else "no dot product of bytes on this processor"
+    lacks = NO_DOT_PRODUCT if without_dot_product(record, dtype) else ""
     peak = "" if pair.by_instructions or ratio is None else f"its {dtype} peak is {units.times(ratio)} that of float32"
     return "; ".join(filter(None, (lacks, peak))) or "they multiply less than a whole vector of bytes"
+
+
+def without_dot_product(record: Record, dtype: str) -> bool:
+    """Return whether a type is of bytes and the processor has no instruction that multiplies and adds them up."""
+    found = byte_instructions.of(record.target.family, record.target.processor)
+    return dtype == dtypes.INT8 and found is not None and not found.is_dot_product
 
 
 def several(found: Sequence[tuple[TypePair, str]]) -> str | None:
@@ -104,12 +110,12 @@ def several(found: Sequence[tuple[TypePair, str]]) -> str | None:
     ]
     if not known:
         return None
-    dtypes = ", ".join(dict.fromkeys(pair.narrow.variant.dtype for pair, _ in found))
+    types = ", ".join(dict.fromkeys(pair.narrow.variant.dtype for pair, _ in found))
     expected = units.ranged((pair.expected for pair, _ in found), "{:g}".format)
     (least, slowest), (most, quickest) = min(known), max(known)
     less = "instructions fewer" if all(pair.by_instructions for pair, _ in found) else "quicker"
     return (
-        f"{dtypes}: from {units.times(least)} ({slowest}) to {units.times(most)} {less} ({quickest}) than float32, "
+        f"{types}: from {units.times(least)} ({slowest}) to {units.times(most)} {less} ({quickest}) than float32, "
         f"of the {expected} expected"
     )
 

@@ -7,7 +7,8 @@ an instruction: of these the two networks have exactly the predicted ratio.
 Let P be the predicted speed-up, A the achieved one and T the standard network's cost. The depthwise-separable network
 would cost T/P if all else shrank as much. What it costs beyond that is the sum of its other parts minus the standard
 network's other parts over P. Each further second costs P x A / T of the speed-up, whichever layer spends it, so the
-steps do not depend on an order and add up to A - P.
+steps do not depend on an order and add up to A - P. `between` does this with any two networks; `type_waterfall` asks it
+for one network in two types.
 
 Derived from a record; no formatting, no measuring.
 """
@@ -50,7 +51,7 @@ class WaterfallSide:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one layer has in a step; `excess` in seconds or instructions of the depthwise-separable network."""
+    """What one layer has in a step; `excess` in seconds or instructions of the network whose gain it is."""
 
     layer: str
     level: str | None

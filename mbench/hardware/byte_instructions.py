@@ -34,7 +34,7 @@ class ByteInstructions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Way:
+class _RequiredFor:
     requires: frozenset[str]
     mnemonics: tuple[str, ...]
     bits: float
@@ -46,16 +46,16 @@ class _Way:
 _PAIRS = ("vpmaddubsw", "vpmaddwd", "vpaddd")
 _WAYS = {
     "x86": (
-        _Way(requires=frozenset({"avx512_vnni", "avx512vl"}), mnemonics=("vpdpbusd",), bits=math.inf),
-        _Way(requires=frozenset({"avx_vnni"}), mnemonics=("vpdpbusd",), bits=256),
-        _Way(requires=frozenset({"avx512bw"}), mnemonics=_PAIRS, bits=512),
-        _Way(requires=frozenset({"avx2"}), mnemonics=_PAIRS, bits=256),
-        _Way(requires=frozenset({"ssse3"}), mnemonics=_PAIRS, bits=128),
+        _RequiredFor(requires=frozenset({"avx512_vnni", "avx512vl"}), mnemonics=("vpdpbusd",), bits=math.inf),
+        _RequiredFor(requires=frozenset({"avx_vnni"}), mnemonics=("vpdpbusd",), bits=256),
+        _RequiredFor(requires=frozenset({"avx512bw"}), mnemonics=_PAIRS, bits=512),
+        _RequiredFor(requires=frozenset({"avx2"}), mnemonics=_PAIRS, bits=256),
+        _RequiredFor(requires=frozenset({"ssse3"}), mnemonics=_PAIRS, bits=128),
     ),
     "arm": (
-        _Way(requires=frozenset({"i8mm"}), mnemonics=("smmla",), bits=128, each=4),
-        _Way(requires=frozenset({"asimddp"}), mnemonics=("sdot",), bits=128),
-        _Way(requires=frozenset({"asimd"}), mnemonics=("smull", "smlal", "sadalp"), bits=128),
+        _RequiredFor(requires=frozenset({"i8mm"}), mnemonics=("smmla",), bits=128, each=4),
+        _RequiredFor(requires=frozenset({"asimddp"}), mnemonics=("sdot",), bits=128),
+        _RequiredFor(requires=frozenset({"asimd"}), mnemonics=("smull", "smlal", "sadalp"), bits=128),
     ),
 }
 """By family, the quickest first. `vpmaddubsw` and its like are exact for weights of 7 bits alone."""

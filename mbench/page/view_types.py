@@ -187,6 +187,8 @@ class TypePairView:
     layers: tuple[TypedLayers, ...]
     peak_ratio: float | None
     """The measured peak of the narrow type over that of the wide one."""
+    without_dot_product: bool
+    """Whether the narrow type is of bytes, and the processor has no dot product of them."""
 
     @property
     def label(self) -> str:

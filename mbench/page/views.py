@@ -22,6 +22,7 @@ from mbench.analysis import (
     session_figures,
     type_pairs,
     type_waterfall,
+    type_words,
     waterfall,
 )
 from mbench.core import stats
@@ -102,6 +103,7 @@ def _of_types(record: Record, views: Mapping[str, ResultView]) -> Iterator[TypeP
             waterfall=type_waterfall.of_pair(pair, record),
             layers=pair.layers(),
             peak_ratio=type_waterfall.peak_ratio(record, pair.narrow.variant.dtype),
+            without_dot_product=type_words.without_dot_product(record, pair.narrow.variant.dtype),
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 import pytest
+import quantized_records as quantized
 import record_factory as factory
 from history_records import GRID, at, emulated, replace
 
@@ -148,3 +149,18 @@ def test_energy_with_static_power_over_a_disturbed_time_is_marked() -> None:
     parts = {name: joules for name, joules in energy.components_j.items() if name != "static"}
     without = replace(record.results[0], energy=replace(energy, components_j=parts))
     assert not disturbances.of_energy(without)
+
+
+def test_a_network_in_two_types_is_one() -> None:
+    record = quantized.both()
+    assert not record_history.several(record_history.networks([record]))
+    other = quantized.both("mobilenet_v2_0.35_96")
+    both = replace(record, results=(*record.results, *other.results))
+    assert record_history.several(record_history.networks([both]))
+
+
+def test_no_published_accuracy_is_that_of_a_quantised_network() -> None:
+    table = record_history.networks([quantized.both("mobilenet_v1_1.0_224")])
+    accuracy = table.set_index("dtype")["top1_percent"]
+    assert accuracy["float32"] == 70.6
+    assert accuracy.isna()["int8"]

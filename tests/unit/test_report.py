@@ -912,3 +912,12 @@ def test_counts_alone_compare_types_by_instructions() -> None:
     record = factory.counted(quantized.both(latency=False), target="host")
     text = report.render([record])
     assert "times fewer" in text
+
+
+def test_a_processor_without_a_dot_product_is_said_to_have_none_beside_the_waterfall() -> None:
+    record, replace = quantized.both(), msgspec.structs.replace
+    processor = replace(record.target.processor, requires=("avx2",), vector_bits=256)
+    text = report.render([replace(record, target=replace(record.target, processor=processor))])
+    said = "as fast in int8 as in float32, since there is no dot product of bytes on this processor."
+    assert said in text
+    assert said not in report.render([record])

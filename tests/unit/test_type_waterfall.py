@@ -230,51 +230,63 @@ def test_what_was_only_compiled_or_disturbed_has_none() -> None:
     assert isinstance(found(factory.in_sessions(quantized.both(), disturbed=(1,))), Waterfall)
 
 
-def counted(record: Record, *, each: float = 1.0) -> Record:
-    """Return the record as counted only: int8's multiplications do `each` of a vector of bytes."""
-    record = factory.counted(record)
+def counted(record: Record, target: str, vector_bits: int, each: float, beside: int = 1000) -> Record:
+    """Return the record as counted only, of code for `target`: a multiply-add of bytes takes `each` instructions."""
+    record = factory.counted(record, target=target, vector_bits=vector_bits)
 
     def narrow(layer: Layer) -> Layer:
         counters = layer.counters
         if counters is None or not layer.macs:
             return layer
-        fused = int(layer.macs / 32 / each)
-        return replace(
-            layer,
-            counters=replace(
-                counters, fma_instructions=fused, instructions=fused + 1000, flops=0, integer_operations=2 * layer.macs
-            ),
-        )
+        return replace(layer, counters=replace(counters, instructions=int(layer.macs * each) + beside))
 
     floats, bytes_ = record.results
     layers = tuple(map(narrow, bytes_.layers))
     assert bytes_.counts is not None
     summed = sum(layer.counters.instructions for layer in layers if layer.counters)
     counts = replace(bytes_.counts, counters=replace(bytes_.counts.counters, instructions=summed))
-    return replace(record, results=(floats, replace(bytes_, layers=layers, counts=counts)))
-
-
-def untimed(record: Record) -> Record:
+    record = replace(record, results=(floats, replace(bytes_, layers=layers, counts=counts)))
     return quantized.changed(
         record, lambda result: replace(result, end_to_end=replace(result.end_to_end, latency_s=None))
     )
 
 
-@pytest.mark.parametrize("each", [1.0, 0.5])
-def test_by_instructions_it_is_what_multiplies_less_and_what_stands_beside(each: float) -> None:
-    record = untimed(counted(quantized.both(), each=each))
+@pytest.mark.parametrize(
+    ("target", "vector_bits", "each", "beyond"),
+    [
+        ("x86_64_v3", 256, 3 / 32, 2 / 32),  # three instructions for 32 multiply-adds, where one is expected
+        ("arm64_cortex_a72", 128, 3 / 16, 2 / 16),
+        ("arm64_cortex_a76", 128, 1 / 16, 0.0),  # sdot
+        ("arm64_neoverse_v2", 128, 1 / 32, -1 / 32),  # smmla does twice as many
+    ],
+)
+def test_by_instructions_it_is_what_the_processor_lacks_and_what_stands_beside(
+    target: str, vector_bits: int, each: float, beyond: float
+) -> None:
+    record = counted(quantized.both(), target, vector_bits, each)
     way = taken(record)
     assert way.by_instructions
     assert way.predicted + sum(step.change for step in way.steps) == pytest.approx(way.achieved, rel=1e-12)
-    macs = sum(layer.macs for layer in record.results[1].layers)
-    instructions = next((step.excess for step in way.steps if step.cause == "instructions"), 0.0)
-    lacking = macs / 32 * (1 / each - 1)
-    assert instructions == pytest.approx(lacking, abs=len(record.results[1].layers))
+    layers = [layer for layer in record.results[1].layers if layer.macs]
+    found = {step.cause: step for step in way.steps}
+    lacking = found["instructions"].excess if "instructions" in found else 0.0
+    assert lacking == pytest.approx(sum(layer.macs for layer in layers) * beyond)
+    floats = [layer.counters for layer in record.results[0].layers if layer.macs and layer.counters]
+    theirs = sum(counters.instructions - counters.fma_instructions for counters in floats) / 4
+    assert found["beside"].excess == pytest.approx(1000 * len(layers) - theirs, abs=len(layers))
 
 
-def test_counts_of_code_whose_multiplications_are_not_known_are_not_split() -> None:
-    record = untimed(factory.counted(quantized.both()))
-    assert found(record) == waterfall.NOT_ALL_COUNTED
+def test_counts_of_a_target_that_is_not_known_are_split_as_others() -> None:
+    way = taken(counted(quantized.both(), "another", 128, 1 / 16))
+    assert "instructions" not in {step.cause for step in way.steps}
+    assert way.predicted + sum(step.change for step in way.steps) == pytest.approx(way.achieved, rel=1e-12)
+
+
+def test_code_that_was_not_wholly_counted_is_not_split() -> None:
+    record = counted(quantized.both(), "x86_64_v3", 256, 3 / 32)
+    floats, narrow = record.results
+    layers = tuple(replace(layer, counters=None) if layer.name == "conv0" else layer for layer in narrow.layers)
+    assert found(replace(record, results=(floats, replace(narrow, layers=layers)))) == waterfall.NOT_ALL_COUNTED
 
 
 def test_the_ratio_of_the_peaks() -> None:

@@ -38,7 +38,7 @@ def test_the_costs_are_said_in_both_types() -> None:
     assert words.endswith(" in int8")
     [untimed] = type_pairs.of_record(quantized.both(latency=False))
     assert type_words.costs(untimed) == "not timed in float32, not timed in int8"
-    assert type_words.gain(untimed) == "int8 is expected to be 4 times quicker"
+    assert type_words.gain(untimed) == "4 times quicker is expected of int8"
 
 
 def test_a_loss_names_its_layers() -> None:
@@ -80,7 +80,7 @@ def test_why_more_is_not_known_is_said() -> None:
 
 def test_a_disturbed_gain_is_no_figure() -> None:
     record = factory.in_sessions(quantized.both(), disturbed=range(5), only=(f"{quantized.NETWORK}_int8",))
-    assert said(record) == ("what int8 gains of the 4 times expected is disturbed", "")
+    assert said(record) == ("its gain is disturbed, where 4 times are expected of int8", "")
 
 
 def test_several_networks_have_a_range() -> None:
