@@ -61,6 +61,19 @@ def test_64_bytes_are_looked_up_in_halves_where_the_processor_does_so() -> None:
     assert lengths[0] < lengths[1] / 2, "16 rows and 15 choices take more to write"
 
 
+@pytest.mark.parametrize("zero", [0, 7])
+@pytest.mark.parametrize("channels", [128, 48])
+@pytest.mark.parametrize("name", layers.MACHINES)
+def test_a_table_is_never_read_byte_by_byte(name: str, channels: int, zero: int) -> None:
+    """TVM widens what is an index, so that the sums before a table with a zero point were not known as such."""
+    layer = ByteConv(channels=channels, table=True, result_zero_point=zero)
+    kernels = scheduled(layer, layers.MACHINES[name])
+    [script] = (each.plan.function.script() for each in kernels if each.rule == RULE)
+    assert "pshuf" in script or "vpermi2var" in script
+    if zero:
+        layer.check(RULE, layers.MACHINES[name], 0)
+
+
 def scheduled(layer: ByteConv, machine: KernelMachine) -> list[Scheduled]:
     module = to_relax.lower(folding.as_compiled(layer.graph()).graph).module
     return list(schedule_all(to_relax.kernel_calls(module), machine).values())
