@@ -130,8 +130,7 @@ class Kernel:
     def outside(self) -> int:
         """What pads the image that the anchor reads: 0, but for 8-bit values with a zero point."""
         block = self._read.get(windows.PADDING)
-        value = None if block is None else windows.outside(block)
-        return 0 if value is None else int(value)
+        return 0 if block is None else int(windows.outside(block) or 0)
 
     @cached_property
     def convolution(self) -> Convolution | None:
@@ -385,8 +384,7 @@ class Kernel:
         return self.schedule.get_sblock(name)
 
     def _reduces(self, name: str) -> bool:
-        block = self.schedule.get(self.schedule.get_sblock(name))
-        return any(map(is_reduction, block.iter_vars))
+        return any(map(is_reduction, self.schedule.get(self.schedule.get_sblock(name)).iter_vars))
 
 
 def _given(buffer: Any, value: Any, at: Sequence[Any], load: Callable[..., Any]) -> Callable[[Any, Sequence[Any]], Any]:

@@ -18,7 +18,7 @@ from mbench.compile import codegen, memory, pack, to_relax
 from mbench.compile.schedules import gpu
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.core import dtypes
-from mbench.core.dtypes import NAMES as DTYPES
+from mbench.core.dtypes import FLOATS as DTYPES
 from mbench.hardware import targets
 from mbench.measure import numerics
 from mbench.networks import architectures, costs, variants

@@ -25,7 +25,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import gpu
 from mbench.compile.schedules.dispatch import schedule
 from mbench.compile.schedules.rule import KernelPlan
-from mbench.core.dtypes import NAMES as DTYPES
+from mbench.core.dtypes import FLOATS as DTYPES
 from mbench.hardware import targets
 
 NONE = (0, 0, 0, 0)

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tvm
 from tvm import tirx
 from tvm.ir.prim import expr as prim
@@ -168,7 +169,7 @@ class _SaturatedSum(NamedTuple):
 
         Sums far below then become the smallest int32, and a zero point that is not negative is added to that.
         """
-        value, least = self.wide, 0 if self.dtype == "uint8" else -_SIGN
+        value, least = self.wide, int(np.iinfo(self.dtype).min)
         rounded, zero = (value.a, int(value.b)) if isinstance(value, prim.Add) else (value, 0)
         if zero < 0 or not isinstance(rounded, tvm.ir.Call) or len(rounded.args) != 2:
             return value
