@@ -28,6 +28,11 @@ class ByteInstructions:
         """Whether one instruction does it."""
         return len(self.mnemonics) == 1
 
+    @property
+    def signed(self) -> bool:
+        """Whether both factors are int8; on x86 the first is uint8."""
+        return not self.mnemonics[0].startswith("v")
+
     def against_floats(self, vector_bits: int) -> float:
         """Return the multiply-adds of each instruction, over those of float32 in vectors of so many bits."""
         return self.multiply_adds / len(self.mnemonics) / (vector_bits / 32)

@@ -75,7 +75,7 @@ def calibrate(
 
 
 def _probe(found: ByteInstructions, threads: int, target: Target, place: PeakPlace) -> Probe:
-    signed = target.family != "x86"
+    signed = found.signed
     values, weights, sums = sizes(found, threads)
     module = place.load(
         tvm.IRModule({"main": kernel(found, threads, signed=signed)}), tvm.target.Target(dict(target.tvm))

@@ -19,7 +19,7 @@ from mbench.compile import to_relax
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.compile.schedules.gpu import tiles
 from mbench.compile.schedules.rule import Scheduled
-from mbench.core.dtypes import NAMES as DTYPES
+from mbench.core.dtypes import FLOATS as DTYPES
 from mbench.hardware import targets
 from mbench.networks import architectures, variants
 from mbench.tuning import candidates

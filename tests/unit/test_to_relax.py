@@ -5,7 +5,7 @@ import pytest
 
 from mbench.build import build
 from mbench.compile import memory, to_relax
-from mbench.core.dtypes import NAMES as DTYPES
+from mbench.core.dtypes import FLOATS as DTYPES
 from mbench.core.errors import BuildError
 from mbench.networks import architectures, variants, weights
 from mbench.networks.graph import Graph
