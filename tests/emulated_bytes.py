@@ -14,7 +14,6 @@ from typing import Any
 from unittest import mock
 
 import byte_layers as layers
-import kernel_cases as kernels
 import numpy as np
 import tvm
 from byte_layers import ByteConv
@@ -255,6 +254,3 @@ def check(layer: ByteConv, rule: str, instruction: str, *, number: int = 0, seed
     with mock.patch.dict(cpu.RULES, {rule: one}):
         program = exact(graph, *layers.drawn(graph, seed), instruction, machine_of(instruction, **changes))
     assert rule in program.rules.values(), f"{rule} does not take {layer}"
-
-
-__all__ = ["kernels"]
