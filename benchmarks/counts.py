@@ -1,8 +1,9 @@
 """How good the generated code is, by exact counts of what it executes: whole networks and their pointwise layers.
 
-Run: python benchmarks/counts.py [VARIANT] [--targets NAME...]; without names, every target that can be emulated. Goals
-on Cortex-A72 and MobileNetV1 1.0 224: at most 1.5 instructions for each vector multiply-add that the network needs (its
-multiply-adds over the lanes of a vector), 1.6 over its pointwise layers. Exit code 1 if a target could not be counted.
+Run: python benchmarks/counts.py [VARIANT] [--dtype int8] [--targets NAME...]; without names, every target that can be
+emulated. Goals on MobileNetV1 1.0 224, in instructions for each vector multiply-add that the network needs (its
+multiply-adds over the lanes of a vector): Cortex-A72, float32, at most 1.5, and 1.6 over its pointwise layers; int8 on
+Cortex-A76 1.6 (V2: 2.0), on Cortex-A72 4.2. Exit code 1 if a target could not be counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import layout
 import machine
 
 from mbench.analysis import instruction_counts, pairs
-from mbench.core import record_files, units
+from mbench.core import dtypes, record_files, units
 from mbench.core.records import Record
 from mbench.hardware import targets
 
@@ -37,9 +38,10 @@ HEADING = (
 )
 
 
-def count(variant: str, target: str, cache: Path) -> tuple[Record | None, float, str]:
+def count(variant: str, dtype: str, target: str, cache: Path) -> tuple[Record | None, float, str]:
     """Return the record of an emulated run with an empty cache, how long all of it took, and what went wrong."""
-    command = [sys.executable, "-m", "mbench", "run", variant, "--target", target, "--device", "emulated", "--json"]
+    command = [sys.executable, "-m", "mbench", "run", variant, "--dtype", dtype, "--target", target]
+    command += ["--device", "emulated", "--json"]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as output:
         done = subprocess.run(
@@ -80,19 +82,20 @@ def main() -> int:
     parser.add_argument("variant", nargs="?", default=VARIANT)
     able = [name for name, target in targets.load_all().items() if "qemu_cpu" in target.emulation]
     parser.add_argument("--targets", nargs="+", default=able)
+    parser.add_argument("--dtype", default=dtypes.DEFAULT, choices=dtypes.NAMES)
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     rows, wrong = [], []
     with tempfile.TemporaryDirectory() as cache:
         for target in arguments.targets:
-            record, took, why = count(arguments.variant, target, Path(cache))
+            record, took, why = count(arguments.variant, arguments.dtype, target, Path(cache))
             if record is None:
                 wrong.append(f"{target}: {why}")
             else:
                 rows.append(row(record, took))
                 print(f"{target} done", file=sys.stderr)
     print(machine.heading())
-    print(f"{arguments.variant}, float32, one thread; executed by QEMU, which counts and times nothing\n")
+    print(f"{arguments.variant}, {arguments.dtype}, one thread; executed by QEMU, which counts and times nothing\n")
     print(layout.table(HEADING, rows, markdown=arguments.markdown))
     print(
         "\nper FMA: instructions for each vector multiply-add that is needed; pointwise: of the pointwise layers alone"

@@ -92,7 +92,9 @@ def drawn(graph: Graph, seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str,
         return generator.integers(known.min, known.max, shape, endpoint=True).astype(dtype)
 
     parameters = {}
-    narrow = {node.inputs[1] for node in graph.nodes if node.attributes.get("narrow_weights")}
+    reach = {
+        node.inputs[1]: node.attributes["largest_weight"] for node in graph.nodes if "largest_weight" in node.attributes
+    }
     for name, given in graph.parameters.items():
         if given.dtype == "int32":
             parameters[name] = generator.integers(-4000, 4000, given.shape).astype(np.int32)
@@ -103,8 +105,8 @@ def drawn(graph: Graph, seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str,
             parameters[name] = (spread * 70 / (74 * 74 * math.sqrt(terms))).astype(np.float32)
         else:
             parameters[name] = whole(given.shape, given.dtype)
-            if name in narrow:
-                parameters[name] = np.clip(parameters[name], -64, 64)
+            if name in reach:
+                parameters[name] = np.clip(parameters[name], -reach[name], reach[name])
     return parameters, {name: whole(given.shape, given.dtype) for name, given in graph.inputs.items()}
 
 
@@ -137,6 +139,8 @@ class ByteConv:
     """Of the weights."""
     narrow: bool = False
     """Whether weights are from -64 to 64, and the layer says so."""
+    symmetric: bool = False
+    """Whether weights are from -127 to 127, and the layer says so."""
 
     def graph(self) -> Graph:
         """Return it, with what makes images that lie channels last of inputs that do not."""
@@ -151,7 +155,8 @@ class ByteConv:
             "dilation": self.dilation,
             "groups": self.groups,
         }
-        steps |= {"narrow_weights": True} if self.narrow else {}
+        reach = 64 if self.narrow else 127 if self.symmetric else None
+        steps |= {"largest_weight": reach} if reach else {}
         steps |= {"other_zero_point": self.other_zero_point} if self.other_zero_point else {}
         sums = builder.add("conv2d", "conv", x, *read, **steps, zero_point=self.zero_point)
         known = np.iinfo(self.to)

@@ -24,13 +24,14 @@ from mbench.core.field_types import MOST_CHARACTERS
 from mbench.core.machine_types import Target
 from mbench.core.records import Variant
 from mbench.hardware import linker
-from mbench.networks import architectures, costs, weights
+from mbench.networks import architectures, costs, signed, weights
 from mbench.networks import layers as layers_of
 from mbench.networks.layers import LayerSpec
 
 if TYPE_CHECKING:
     from mbench.compile.schedules.rule import Scheduled
     from mbench.compile.to_relax import KernelCall
+    from mbench.networks.graph import Graph
     from mbench.networks.network_weights import Weights
 
 _VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
@@ -139,8 +140,8 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
 
     llvm.check_llvm(target)
     drawn = drawing.result() if variant.quantization is not None else None  # its graph depends on its numbers
-    graph = architectures.folded(variant).graph if drawn is None or drawn.graph is None else drawn.graph
     machine = KernelMachine.of(target)
+    graph = _graph(variant, drawn, machine)
     groups = fusing.plan(graph, machine)
     lowered = to_relax.lower(graph, groups)
     tvm_target = codegen.tvm_target(target, host_triple)
@@ -186,6 +187,12 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         quantized=drawn.quantized,
         files={},
     )
+
+
+def _graph(variant: Variant, drawn: Weights | None, machine: KernelMachine) -> Graph:
+    """Return the network as it is compiled: with int8 instead of uint8 where a machine multiplies int8."""
+    graph = architectures.folded(variant).graph if drawn is None or drawn.graph is None else drawn.graph
+    return signed.signed(graph) if machine.multiplies_signed else graph
 
 
 def _reference(drawn: Weights) -> dict[str, Any]:

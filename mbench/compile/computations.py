@@ -18,8 +18,10 @@ from mbench.core import dtypes
 
 PIXELS = "pixels_sum"
 """The block that sums all pixels of 8-bit values."""
-NARROW = "mbench.narrow_weights"
-"""Annotates a block that multiplies by weights of 8 bits that are known to be from -64 to 64."""
+REACH = "mbench.reach_of_weights"
+"""Annotates a block that multiplies by weights of 8 bits with the largest magnitude that they are known to have."""
+ANY_REACH = 128
+"""Of weights of 8 bits, where nothing is known."""
 
 
 def sums_of(tensor: te.Tensor) -> str:
@@ -38,17 +40,17 @@ def convolution(
     channels_first: bool = False,
     zero_points: tuple[int, int] = (0, 0),
     outside: int = 0,
-    narrow: bool = False,
+    largest_weight: int = ANY_REACH,
 ) -> te.Tensor:
     """Convolve to (n, y, x, c).
 
     `channels_first`: the image is (n, ci, y, x). Of values of 8 bits: `zero_points` are taken off what is read and off
-    the weights, padding is `outside`, and `narrow` weights are from -64 to 64.
+    the weights, padding is `outside`, and no weight has a larger magnitude than `largest_weight`.
     """
     if channels_first or str(x.dtype) in dtypes.EIGHT_BITS:
         steps = (strides, padding, dilation)
         return _written_out(
-            x, weight, steps, groups, zero_points, outside, channels_first=channels_first, narrow=narrow
+            x, weight, steps, groups, zero_points, outside, channels_first=channels_first, largest_weight=largest_weight
         )  # fmt: skip
     if groups > 1:
         return topi.nn.group_conv2d_nhwc(
@@ -59,7 +61,7 @@ def convolution(
 
 def _written_out(
     x: te.Tensor, weight: te.Tensor, steps: Sequence[Sequence[int]], groups: int, zero_points: tuple[int, int],
-    outside: int, *, channels_first: bool, narrow: bool,
+    outside: int, *, channels_first: bool, largest_weight: int,
 ) -> te.Tensor:  # fmt: skip
     """Convolve (n, ci, y, x), so that an image is not laid out anew in a pass over memory, or (n, y, x, ci)."""
     strides, padding, dilation = steps
@@ -87,18 +89,18 @@ def _written_out(
         return te.sum(factors[0] * factors[1], axis=[ky, kx, ci])
 
     name = "conv2d_nchw_nhwc" if channels_first else "conv2d_nhwc"
-    return te.compute(shape, value, name=name, attrs=_annotated(narrow=narrow))
+    return te.compute(shape, value, name=name, attrs=_annotated(largest_weight))
 
 
-def _annotated(*, narrow: bool) -> dict[str, int] | None:
-    return {NARROW: 1} if narrow else None
+def _annotated(largest_weight: int) -> dict[str, int] | None:
+    return {REACH: largest_weight} if largest_weight < ANY_REACH else None
 
 
 def linear(
-    x: te.Tensor, weight: te.Tensor, zero_points: tuple[int, int] = (0, 0), *, narrow: bool = False
+    x: te.Tensor, weight: te.Tensor, zero_points: tuple[int, int] = (0, 0), *, largest_weight: int = ANY_REACH
 ) -> te.Tensor:
-    """Multiply (…, k) and weights (k, n); `narrow` ones of 8 bits are from -64 to 64."""
-    return product(x, weight, zero_points, name="matmul", narrow=narrow)
+    """Multiply (…, k) and weights (k, n), which have magnitudes of at most `largest_weight`."""
+    return product(x, weight, zero_points, name="matmul", largest_weight=largest_weight)
 
 
 def product(
@@ -107,7 +109,7 @@ def product(
     zero_points: tuple[int, int] = (0, 0),
     *,
     name: str = "batch_matmul",
-    narrow: bool = False,
+    largest_weight: int = ANY_REACH,
 ) -> te.Tensor:
     """Multiply (…, m, k) and (…, k, n), whose leading axes broadcast. `zero_points` are taken off both before."""
     sums = sums_of(x)
@@ -121,7 +123,7 @@ def product(
         right = _read(weight, (*at[:-2], k, at[-1]), free=2)
         return te.sum(centred(left, sums, zero_points[0]) * centred(right, sums, zero_points[1]), axis=k)
 
-    return te.compute(shape, value, name=name, attrs=_annotated(narrow=narrow))
+    return te.compute(shape, value, name=name, attrs=_annotated(largest_weight))
 
 
 def _longer(left: te.Tensor, right: te.Tensor, axis: int) -> Any:

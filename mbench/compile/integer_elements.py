@@ -28,12 +28,16 @@ def _float(value: float) -> Any:
 
 
 def _settled(value: Any, known: Mapping[str, Any]) -> Any:
-    """Return a number rounded, shifted by the zero point and within the limits of a result; NaN gives the smallest."""
-    limits, zero = np.iinfo(known["to"]), known["zero_point"]
+    """Return a number rounded, shifted by the zero point and within the limits of a result; NaN gives the smallest.
+
+    `less` is taken off in the end: limits and zero point are those of the result before.
+    """
+    less = known.get("less", 0)
+    limits, zero = np.iinfo("uint8" if less else known["to"]), known["zero_point"]
     low, high = known.get("low", int(limits.min)), known.get("high", int(limits.max))
     inside = tirx.min(tirx.max(value, _float(low - zero)), _float(high - zero))  # of NaN TVM's give the second
     whole = tirx.call_llvm_pure_intrin(_SUMS, "llvm.lrint", inside)  # halves to even
-    return (whole + tirx.const(zero, _SUMS) if zero else whole).astype(known["to"])
+    return (whole + tirx.const(zero - less, _SUMS) if zero != less else whole).astype(known["to"])
 
 
 def _quantize(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
@@ -54,7 +58,7 @@ def _requantize(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) ->
         return _settled(total.astype(_FLOAT) * multiplier, known)
     factor = known["residual_multiplier"]
     offset = _float(float(exact.offset_of(((factor, known["residual_zero_point"]),))))
-    added = fused(residual[0].astype(_FLOAT), _float(factor), offset)
+    added = fused(_whole(residual[0], known.get("residual_less", 0)), _float(factor), offset)
     return _settled(fused(total.astype(_FLOAT), multiplier, added), known)
 
 
@@ -71,8 +75,13 @@ def _shifted(value: Any, known: Mapping[str, Any]) -> Any:
 def _added(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:
     first, second = known["multipliers"]
     shift = _float(float(exact.shift_of(known["multipliers"], known["zero_points"], known["zero_point"])))
-    other = fused(values[1].astype(_FLOAT), _float(second), shift)
-    return _settled(fused(values[0].astype(_FLOAT), _float(first), other), {**known, "zero_point": 0})
+    x, y = (_whole(value, less) for value, less in zip(values, known.get("operands_less", (0, 0)), strict=True))
+    return _settled(fused(x, _float(first), fused(y, _float(second), shift)), {**known, "zero_point": 0})
+
+
+def _whole(value: Any, less: int) -> Any:
+    """Return a number of 8 bits as the float32 that it was before something was taken off."""
+    return (value.astype(_SUMS) + tirx.const(less, _SUMS) if less else value).astype(_FLOAT)
 
 
 def _affine(known: Mapping[str, Any], values: Sequence[Any], _dtype: str) -> Any:

@@ -15,7 +15,7 @@ from tvm.s_tir import Schedule
 
 from mbench.compile import rows, windows
 from mbench.compile.axis_computations import REARRANGED, STEPS
-from mbench.compile.computations import NARROW, PIXELS
+from mbench.compile.computations import ANY_REACH, PIXELS, REACH
 from mbench.compile.expressions import UnknownExpressionError, is_reduction, rebuild
 from mbench.compile.image_computations import ANNOTATION, EPSILON, GROUPS, NORM, TRANSPOSED
 from mbench.compile.kernel_kinds import BatchMatmul, ChannelNorm, Convolution, Epilogue, Matmul, Pooling
@@ -117,14 +117,14 @@ class Kernel:
     def zero_points(self) -> tuple[int, int]:
         """What is taken off both factors that the anchor multiplies, of 8-bit values; 0 where nothing is."""
         product = self.store(self.anchor).value.b if self.dtype in dtypes.EIGHT_BITS else None
-        if not isinstance(product, prim.Mul):
-            return 0, 0
-        return windows.less(product.a)[1], windows.less(product.b)[1]
+        factors = (product.a, product.b) if isinstance(product, prim.Mul) else ()
+        first, second = (windows.less(factor)[1] for factor in factors) if factors else (0, 0)
+        return first, second
 
     @cached_property
-    def narrow_weights(self) -> bool:
-        """Whether the anchor's weights are known to be from -64 to 64."""
-        return self.anchor is not None and NARROW in self._read[self.anchor].annotations
+    def reach_of_weights(self) -> int:
+        """The largest magnitude that the anchor's weights of 8 bits are known to have."""
+        return ANY_REACH if self.anchor is None else int(self._read[self.anchor].annotations.get(REACH, ANY_REACH))
 
     @cached_property
     def outside(self) -> int:
@@ -202,13 +202,9 @@ class Kernel:
         if self.parameter_shapes[1:3] != ((channels,), (channels,)):  # one parameter is both scale and shift
             return None
         return ChannelNorm(
-            batch=batch,
-            pixels=height * width,
-            width=width,
-            channels=channels,
-            groups=groups,
+            batch=batch, pixels=height * width, width=width, channels=channels, groups=groups,
             epsilon=float(annotated[EPSILON]),
-        )
+        )  # fmt: skip
 
     @cached_property
     def moved_parts(self) -> tuple[tuple[int, int], ...] | None:

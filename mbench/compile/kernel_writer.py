@@ -101,8 +101,8 @@ class KernelWriter:
 def _convolution(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
     steps = {key: node.attributes[key] for key in ("strides", "padding", "dilation", "groups")}
     return computations.convolution(
-        read[0].tensor, read[1].tensor, **steps, channels_first=not read[0].last,
-        zero_points=_zero_points(node), outside=node.attributes.get("zero_point", 0), narrow=_narrow(node),
+        read[0].tensor, read[1].tensor, **steps, channels_first=not read[0].last, zero_points=_zero_points(node),
+        outside=node.attributes.get("zero_point", 0), largest_weight=_largest_weight(node),
     )  # fmt: skip
 
 
@@ -117,8 +117,8 @@ def folds_zero_point(node: Node) -> bool:
     return node.op in ("conv2d", "linear") and len(node.inputs) > 2 and node.attributes.get("zero_point", 0) != 0
 
 
-def _narrow(node: Node) -> bool:
-    return bool(node.attributes.get("narrow_weights", False))
+def _largest_weight(node: Node) -> int:
+    return int(node.attributes.get("largest_weight", computations.ANY_REACH))
 
 
 def _pool(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
@@ -155,7 +155,7 @@ def _response_normalised(node: Node, read: Sequence[Laid], last: bool) -> te.Ten
 
 def _linear(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:
     x = lying_as(read[0], last=False)
-    return computations.linear(x, read[1].tensor, _zero_points(node), narrow=_narrow(node))
+    return computations.linear(x, read[1].tensor, _zero_points(node), largest_weight=_largest_weight(node))
 
 
 def _product(node: Node, read: Sequence[Laid], _last: bool) -> te.Tensor:

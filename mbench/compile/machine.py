@@ -117,6 +117,11 @@ class KernelMachine:
     byte_tables: bool = False
     """Whether 64 bytes at once can be looked up in a table of registers."""
 
+    @property
+    def multiplies_signed(self) -> bool:
+        """Whether it multiplies int8 by int8, and uint8 only after a step that makes them int8."""
+        return "smull" in self.dots and "usdot" not in self.dots
+
     def lanes(self, dtype: str = dtypes.DEFAULT) -> int:
         """Return how many numbers of a type a vector register holds."""
         return dtypes.of(dtype).lanes(self.vector_bits)
@@ -149,6 +154,9 @@ def _dots(processor: Processor) -> tuple[tuple[str, ...], int]:
         return ("vpdpbusd", *pairs), processor.vector_bits
     if {"avx_vnni", "avx2"} <= known:
         return ("vpdpbusd", *pairs), 256
+    if "asimd" in known:
+        names = ("usdot",) * ("i8mm" in known) + ("sdot",) * ("asimddp" in known) + ("smull",)
+        return names, processor.vector_bits
     for feature, bits in _PAIRS.items():
         if feature in known and processor.vector_bits >= bits:
             return pairs, bits

@@ -102,9 +102,17 @@ _ARM_ARITHMETIC = {
     *("fmulx", "frecpe", "frecps", "frsqrte", "frsqrts"),
 }
 _ARM_ACROSS = re.compile(
-    r"f(add|max|min|maxnm|minnm)(p|v)|fcmla|fcadd|fadda|bf(dot|mmla|mlal[bt])|fmlal.*|fmlsl.*|[su]dot|.*mmla"
+    r"f(add|max|min|maxnm|minnm)(p|v)|fcmla|fcadd|fadda|bf(dot|mmla|mlal[bt])|fmlal.*|fmlsl.*|f(dot|mmla)"
 )
-"""Sums across a vector and dot products: not made by the rules' kernels, so not counted by guess."""
+"""Sums across a vector and dot products of floats: not made by the rules' kernels, so not counted by guess."""
+_ARM_INTEGER = re.compile(
+    r"(?P<dot>(?:s|u|us|su)dot)|(?P<matrix>(?:s|u|us)mmla)|(?P<long>[su]m(?:ull|lal|lsl)[2bt]?)|(?P<same>mul|mla|mls)"
+)
+"""Multiplications of whole numbers: sums of four and of eight to a lane; to a lane of twice the width, or the same."""
+_ARM_TERMS = {"dot": 4, "matrix": 8, "long": 1, "same": 1}
+"""Multiplications for each lane of the destination."""
+_ARM_NARROW = {"dot": "sd", "matrix": "s", "long": "hs", "same": "bh"}
+"""Types of the destination's lanes of which the factors have 8 or 16 bits."""
 _ARM_VECTOR = re.compile(r"\bv\d+\b|\bq\d+\b|\bz\d+\b")
 
 
@@ -118,9 +126,24 @@ def _arm64(instruction: Any) -> InstructionCost:
         return InstructionCost(1, int(load), int(not load), moved * load, moved * (not load), vector)
     if name.startswith(("ld", "st", "cas", "swp", "gld", "sst")) or _ARM_ACROSS.fullmatch(name):
         raise _unknown(instruction)
+    multiplied = _arm_multiplied(name, operands)
+    whole = bool(multiplied) and not name.startswith(("mul", "smull", "umull"))
     multiply_add = name in _ARM_MULTIPLY_ADD
     flops = _arm_lanes(operands) * (2 if multiply_add else int(name in _ARM_ARITHMETIC))
-    return InstructionCost(1, vector_instructions=vector, fma_instructions=int(multiply_add), flops=flops)
+    return InstructionCost(
+        1, vector_instructions=vector, fma_instructions=int(multiply_add or whole), flops=flops,
+        integer_operations=2 * multiplied,
+    )  # fmt: skip
+
+
+def _arm_multiplied(name: str, operands: str) -> int:
+    """Return how many pairs of numbers of 8 or 16 bits a vector instruction multiplies."""
+    found = _ARM_INTEGER.fullmatch(name)
+    if not found:
+        return 0
+    kind = str(found.lastgroup)
+    known = re.match(r"(?:v\d+\.\d+|z\d+\.)([bhsd])", operands)
+    return _ARM_TERMS[kind] * _arm_lanes(operands) if known and known[1] in _ARM_NARROW[kind] else 0
 
 
 def _arm_bytes(instruction: Any, memory: re.Match[str]) -> int:

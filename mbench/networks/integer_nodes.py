@@ -223,8 +223,12 @@ def weighted(
     attributes = {**node.attributes, "zero_point": x.known.zero_point}
     if weight_zero_point:
         attributes["other_zero_point"] = weight_zero_point
-    if np.abs(weight).max(initial=0) <= quantization.NARROW_WEIGHT:
-        attributes["narrow_weights"] = True
+    largest = int(np.abs(weight.astype(np.int16)).max(initial=0))
+    reach = next(
+        (limit for limit in (quantization.NARROW_WEIGHT, quantization.LARGEST_WEIGHT) if largest <= limit), None
+    )
+    if reach is not None:
+        attributes["largest_weight"] = reach
     sums = writer.add(dataclasses.replace(node, inputs=tuple(read), attributes=attributes))
     rank = len(node.shape)
     shape = (-1,) if node.op == "linear" else (1, -1, *(1,) * (rank - 2))

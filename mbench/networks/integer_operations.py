@@ -45,11 +45,26 @@ def _numpy(function: Callable[..., np.ndarray]) -> _Meaning:
 
 
 def _result(known: Any) -> dict[str, Any]:
-    return {"zero_point": known["zero_point"], "low": known["low"], "high": known["high"], "dtype": known["to"]}
+    return {"zero_point": known["zero_point"], "low": known["low"], "high": known["high"], "dtype": _made(known)}
+
+
+def _made(known: Any) -> str:
+    """Return the type of a result before something is taken off."""
+    return "uint8" if known.get("less") else str(known["to"])
+
+
+def _given(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Return a function whose results have `less` taken off, where the attributes say so."""
+
+    def compute(known: Any, *read: np.ndarray) -> np.ndarray:
+        found = function(known, *read)
+        return (found.astype(np.int32) - known["less"]).astype(known["to"]) if known.get("less") else found
+
+    return compute
 
 
 def _quantize(known: Any, x: np.ndarray) -> np.ndarray:
-    return exact.quantized(x, scale=known["scale"], zero_point=known["zero_point"], dtype=known["to"])
+    return exact.quantized(x, scale=known["scale"], zero_point=known["zero_point"], dtype=_made(known))
 
 
 def _dequantize(known: Any, x: np.ndarray, *scale: np.ndarray) -> np.ndarray:
@@ -63,13 +78,15 @@ def _requantize(known: Any, sums: np.ndarray, multiplier: np.ndarray, *residual:
         return exact.requantized_shifted(sums, multiplier, **_result(known))
     if not residual:
         return exact.requantized(sums, multiplier, **_result(known))
+    before = residual[0].astype(np.int32) + known.get("residual_less", 0)
     return exact.requantized_sum(
-        sums, multiplier, residual[0], residual_multiplier=known["residual_multiplier"],
+        sums, multiplier, before, residual_multiplier=known["residual_multiplier"],
         residual_zero_point=known["residual_zero_point"], **_result(known),
     )  # fmt: skip
 
 
 def _added(known: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = (each.astype(np.int32) + less for each, less in zip((x, y), known.get("operands_less", (0, 0)), strict=True))
     return exact.added(x, y, multipliers=known["multipliers"], zero_points=known["zero_points"], **_result(known))
 
 
@@ -98,12 +115,12 @@ def with_windows(averaged: _Meaning) -> dict[str, _Meaning]:
         averaged: sums windows of an image of floats, given a node with the attributes of a pool.
     """
     return {
-        "quantize": _numpy(_quantize),
+        "quantize": _numpy(_given(_quantize)),
         "dequantize": _numpy(_dequantize),
-        "requantize": _numpy(_requantize),
+        "requantize": _numpy(_given(_requantize)),
         "lookup": _numpy(lambda _known, x, table: exact.looked_up(x, table)),
-        "quantized_add": _numpy(_added),
-        "quantized_affine": _numpy(_affine),
+        "quantized_add": _numpy(_given(_added)),
+        "quantized_affine": _numpy(_given(_affine)),
         "quantized_multiply": _multiplied,
         "sum_pool2d": lambda node, x: _pooled(node, x, averaged),
         "global_sum_pool": _globally_pooled,

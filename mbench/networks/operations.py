@@ -50,11 +50,13 @@
 
 The last nine are those of quantised networks: docs/int8.md defines them. RESULT is `scale`, `zero_point` and `to`, a
 type of 8 bits, of what it gives; LIMITS are `low` and `high`, the whole numbers that it stays between; RESIDUAL are
-`residual_multiplier` and `residual_zero_point`. `shifted`: the zero point is added before the rounding; there is no
-residual then. Multipliers, offsets and scales broadcast to x. Of 8-bit values, `conv2d`, `conv2d_transpose`, `linear`
-and `matmul` give sums in int32, with a bias of int32; their attributes
+`residual_multiplier`, `residual_zero_point` and `residual_less` (0). `shifted`: the zero point is added before the
+rounding; there is no residual then. `less` (0), which `networks.signed` sets, is taken off what is given in the end,
+`residual_less` and the two `operands_less` of `quantized_add` were taken off what is read. Multipliers, offsets and
+scales broadcast to x. Of 8-bit values, `conv2d`, `conv2d_transpose`, `linear` and `matmul` give sums in int32, with a
+bias of int32; their attributes
 `zero_point` (0), which padding has too, and `other_zero_point` (0, of weights too) are taken off what they read.
-`narrow_weights` (False) says that their weights are from -64 to 64, so that kernels may count on it.
+`largest_weight` (128) is a magnitude that none of their weights exceeds, 64 or 127, so that kernels may count on it.
 Padding is (top, left, bottom, right); strides and dilation are (down, right). Where an attribute has a default, it
 stands in parentheses. Of whole numbers, `divide` rounds towards 0; `mod` has the sign of its second operand. An index
 of `gather` may be negative: it counts from the end. Of equal elements, `argmax` and `argmin` give the first. `lrn`

@@ -30,7 +30,10 @@ from mbench.networks import architectures, variants
 from mbench.networks.layers import LayerSpec
 
 NAMES = ("arm64_cortex_a72", "x86_64_v3")
-EVERY = (*NAMES, "arm64_cortex_a53", "arm64_cortex_a76", "arm64_neoverse_n1", "arm64_neoverse_v2", "arm64_apple_m1")
+EVERY = (
+    *(*NAMES, "arm64_cortex_a53", "arm64_cortex_a55", "arm64_cortex_a76", "arm64_cortex_a78"),
+    *("arm64_neoverse_n1", "arm64_neoverse_v1", "arm64_neoverse_v2", "arm64_apple_m1"),
+)
 REPEATS = 8
 
 

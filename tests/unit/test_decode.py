@@ -44,6 +44,26 @@ ARM64 = {
     "st1 {v0.2s}, [x0]": InstructionCost(1, stores=1, store_bytes=8, **V),
     "st2 {v0.4s, v1.4s}, [x0], #32": InstructionCost(1, stores=1, store_bytes=32, **V),
     "stxr w0, x1, [x2]": InstructionCost(1, stores=1, store_bytes=8),
+    "sdot v0.4s, v1.16b, v2.16b": InstructionCost(1, **V, fma_instructions=1, integer_operations=32),
+    "sdot v0.4s, v1.16b, v2.4b[3]": InstructionCost(1, **V, fma_instructions=1, integer_operations=32),
+    "udot v0.2s, v1.8b, v2.8b": InstructionCost(1, **V, fma_instructions=1, integer_operations=16),
+    "usdot v0.4s, v1.16b, v2.16b": InstructionCost(1, **V, fma_instructions=1, integer_operations=32),
+    "sudot v0.4s, v1.16b, v2.4b[1]": InstructionCost(1, **V, fma_instructions=1, integer_operations=32),
+    "smmla v0.4s, v1.16b, v2.16b": InstructionCost(1, **V, fma_instructions=1, integer_operations=64),
+    "usmmla v0.4s, v1.16b, v2.16b": InstructionCost(1, **V, fma_instructions=1, integer_operations=64),
+    "smull v0.8h, v1.8b, v2.8b": InstructionCost(1, **V, integer_operations=16),
+    "smlal2 v0.8h, v1.16b, v2.16b": InstructionCost(1, **V, fma_instructions=1, integer_operations=16),
+    "umlal v0.4s, v1.4h, v2.h[5]": InstructionCost(1, **V, fma_instructions=1, integer_operations=8),
+    "smlal v0.2d, v1.2s, v2.2s": InstructionCost(1, **V),  # of 32 bits
+    "mla v0.8h, v1.8h, v2.8h": InstructionCost(1, **V, fma_instructions=1, integer_operations=16),
+    "mul v0.8h, v1.8h, v2.h[1]": InstructionCost(1, **V, integer_operations=16),
+    "mul v0.4s, v1.4s, v2.4s": InstructionCost(1, **V),
+    "mul x0, x1, x2": InstructionCost(1),
+    "smull x0, w1, w2": InstructionCost(1),
+    "sadalp v0.4s, v1.8h": InstructionCost(1, **V),
+    "sqxtun2 v0.16b, v1.8h": InstructionCost(1, **V),
+    "fcvtns v0.4s, v1.4s": InstructionCost(1, **V),
+    "sdot z0.s, z1.b, z2.b": InstructionCost(1, **V, fma_instructions=1, integer_operations=32),
     "dup v0.4s, v1.s[0]": InstructionCost(1, **V),
     "add x0, x1, x2": InstructionCost(1),
     "bfi w8, w17, #5, #1": InstructionCost(1),
@@ -91,10 +111,13 @@ X86 = {
     "vxorps %xmm0, %xmm0, %xmm0": InstructionCost(1, **V),
 }
 REFUSED = {
-    "aarch64": ("faddp s0, v1.2s", "ld1w {z0.s}, p0/z, [x0]", "fmlal v0.4s, v1.4h, v2.4h", "swp x0, x1, [x2]"),
+    "aarch64": (
+        *("faddp s0, v1.2s", "ld1w {z0.s}, p0/z, [x0]", "fmlal v0.4s, v1.4h, v2.4h", "swp x0, x1, [x2]"),
+        *("bfdot v0.4s, v1.8h, v2.8h", "bfmmla v0.4s, v1.8h, v2.8h"),
+    ),
     "x86_64": ("vhaddps %ymm2, %ymm1, %ymm0", "vgatherdps %ymm0, (%rax,%ymm1,4), %ymm2", "rep movsb"),
 }
-ASSEMBLERS = {"aarch64": ("aarch64-linux-gnu-as", "-march=armv8.5-a+sve+fp16fml"), "x86_64": ("as",)}
+ASSEMBLERS = {"aarch64": ("aarch64-linux-gnu-as", "-march=armv8.5-a+sve+fp16fml+dotprod+i8mm+bf16"), "x86_64": ("as",)}
 OBJCOPY = {"aarch64": "aarch64-linux-gnu-objcopy", "x86_64": "objcopy"}
 
 
@@ -127,9 +150,9 @@ def test_what_is_no_instruction_is_an_error(architecture: str) -> None:
 
 
 def test_costs_add_up() -> None:
-    one, other = InstructionCost(1, 2, 3, 4, 5, 6, 7, 8), InstructionCost(8, 7, 6, 5, 4, 3, 2, 1)
-    assert one + other == InstructionCost(*(9,) * 8)
-    assert one * 3 == InstructionCost(3, 6, 9, 12, 15, 18, 21, 24)
+    one, other = InstructionCost(*range(1, 10)), InstructionCost(*range(9, 0, -1))
+    assert one + other == InstructionCost(*(10,) * 9)
+    assert one * 3 == InstructionCost(*range(3, 28, 3))
 
 
 def test_capstone_is_asked_for_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -302,9 +302,9 @@ def test_weights_of_seven_bits() -> None:
     assert [int(np.abs(each.astype(int)).max()) for each in weights] == [63, 63]
     assert decibels(between(op("relu"))) > decibels(case)
     found = case.network.graph.by_name
-    assert [found[name].attributes["narrow_weights"] for name in ("first", "last")] == [True, True]
+    assert [found[name].attributes["largest_weight"] for name in ("first", "last")] == [64, 64]
     wide = between(op("relu")).network.graph.by_name
-    assert not {"narrow_weights"} & {*wide["first"].attributes, *wide["last"].attributes}
+    assert [wide[name].attributes["largest_weight"] for name in ("first", "last")] == [127, 127]
 
 
 def test_weights_that_two_layers_share() -> None:

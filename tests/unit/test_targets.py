@@ -42,9 +42,10 @@ def error_line(folder: Path, name: str = "board") -> str:
 def test_the_targets_that_users_are_told_of_are_there() -> None:
     assert {
         *("x86_64_v2", "x86_64_v3", "x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni"),
-        *("arm64_cortex_a53", "arm64_cortex_a72", "arm64_cortex_a76"),
+        *("arm64_cortex_a53", "arm64_cortex_a55", "arm64_cortex_a72", "arm64_cortex_a76", "arm64_cortex_a78"),
         *(
             "arm64_neoverse_n1",
+            "arm64_neoverse_v1",
             "arm64_neoverse_v2",
             "arm64_apple_m1",
             "cuda_sm80",
@@ -134,6 +135,17 @@ def test_what_the_models_of_counted_code_need_is_there(name: str) -> None:
             sets = cache.bytes.value / (cache.ways.value * cache.line_bytes)
             assert sets.is_integer()
             assert int(sets) & (int(sets) - 1) == 0  # bits of the address name the set
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("arm64")])
+def test_whoever_multiplies_bytes_in_fours_says_how_many(name: str) -> None:
+    target = targets.load(name)
+    has = "asimddp" in target.processor.requires
+    assert ("int8" in target.processor.flops_per_cycle) == ("int8" in target.peaks.flops_per_s) == has
+    if has:
+        times = 8 if "i8mm" in target.processor.requires else 4
+        found = target.processor.flops_per_cycle
+        assert found["int8"].value == times * found["float32"].value
 
 
 @pytest.mark.parametrize("name", SHIPPED)

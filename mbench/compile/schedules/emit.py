@@ -264,6 +264,12 @@ def loop(count: Any) -> Iterator[Any]:
         yield turn
 
 
+def turns(count: Any) -> Iterator[Any]:
+    """Yield the number of the turn, once, inside of a loop of `count` turns; see `loop`."""
+    with loop(count) as turn:
+        yield turn
+
+
 def lane(value: Any, number: int, lanes: int) -> Any:
     """Return one element of a vector, `lanes` times; Arm multiplies by it without a copy."""
     return tirx.Broadcast(tirx.Shuffle([value], [number]), lanes)

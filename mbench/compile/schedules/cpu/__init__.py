@@ -12,6 +12,7 @@ from mbench.compile.schedules.cpu import (
     integer_convolution,
     integer_depthwise,
     integer_matmul,
+    integer_rows,
     inverted_residual,
     matmul,
     pool,
@@ -29,6 +30,7 @@ fallback = generic.fallback
 _BYTES = dtypes.EIGHT_BITS
 
 RULES: dict[str, Rule] = {
+    "cpu.integer_rows": Rule(candidates=integer_rows.candidates, build=integer_rows.build, dtypes=_BYTES),
     "cpu.integer_matmul": Rule(candidates=integer_matmul.candidates, build=integer_matmul.build, dtypes=_BYTES),
     "cpu.integer_depthwise": Rule(
         candidates=integer_depthwise.candidates, build=integer_depthwise.build, dtypes=_BYTES

@@ -6,6 +6,7 @@ What is laid out anew has its padding around it, so that no window reaches beyon
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from tvm import tirx
@@ -33,6 +34,8 @@ class ByteImage:
     width: int
     """With the padding, where it is laid out anew."""
     outside: int
+    zipped: bool = False
+    """Whether channels that lie apart become words by interleaving bytes, as is best on Arm."""
 
     @property
     def words(self) -> int:
@@ -59,6 +62,12 @@ class ByteImage:
         if self.is_given:
             return self.dot.split(dots.word(self.array, number * dots.WORD))
         return [self.array[number + plane * self.size] for plane in range(self.dot.planes)]
+
+    def vector(self, number: Any, count: int) -> Any:
+        """Load so many words as bytes: as they are given, or as they are multiplied where they are laid out anew."""
+        if self.is_given:
+            return emit.vector(self.array, number * dots.WORD, dots.WORD * count)
+        return tirx.reinterpret(f"uint8x{dots.WORD * count}", emit.vector(self.array, number, count))
 
     def _store(self, word: Any, at: Any, lanes: int = 1) -> None:
         """Store so many words, in all planes."""
@@ -132,7 +141,23 @@ class ByteImage:
         def word(x: Any) -> Any:
             return dots.joined([self.source[at + x * apart] for at in places])
 
+        whole = pixels // _LANES if self.zipped and self.words == apart == 1 else 0
+        if whole:
+            with emit.loop(whole) as turn:
+                self._zip(places, emit.named(turn * _LANES), start)
+            for at in range(whole * _LANES, pixels):
+                self._store(word(at), start + at)
+            return
         _in_vectors(pixels, lambda x: self._store(word(x), start + x * self.words))
+
+    def _zip(self, places: Sequence[Any], x: Any, start: Any) -> None:
+        """Write the words of sixteen pixels, whose channels lie apart, by interleaving bytes."""
+        kind = f"uint8x{_LANES}"
+        read = [T.bind(tirx.reinterpret(kind, emit.vector(self.source, at + x, _LANES))) for at in places]
+        read += [tirx.Broadcast(tirx.const(0, "uint8"), _LANES)] * (dots.WORD - len(places))
+        for number, four in enumerate(dots.interleaved(read, _LANES)):
+            words = T.bind(tirx.reinterpret(f"int32x{dots.WORD}", four))
+            self._store(words, start + (x + number * dots.WORD), dots.WORD)
 
     def _fill(self, start: Any, count: int) -> None:
         """Write so many words of padding."""
@@ -141,8 +166,13 @@ class ByteImage:
             _in_vectors(count, lambda at: self._store(border, start + at))
 
 
-def of(conv: Convolution, dot: DotProduct, source: Any, outside: int) -> ByteImage:
-    """Return a convolution's image: as it lies where it can be read so; else with an array that `write` fills."""
+def of(
+    conv: Convolution, dot: DotProduct, source: Any, outside: int, *, slack: int = 0, anew: bool = False
+) -> ByteImage:
+    """Return a convolution's image: as it lies where it can be read so; else with an array that `write` fills.
+
+    `slack`: words after it, which may be read as well; `anew`: it is laid out in any case.
+    """
     plain = conv.channels_last and conv.group_inputs % dots.WORD == 0 and not any(conv.padding) and dot.planes == 1
     known: dict[str, Any] = {"conv": conv, "dot": dot, "source": source, "outside": outside}
     height, width = (
@@ -151,11 +181,11 @@ def of(conv: Convolution, dot: DotProduct, source: Any, outside: int) -> ByteIma
             (conv.height, conv.width), conv.strides, (conv.kernel_height, conv.kernel_width), conv.dilation, strict=True
         )
     )
-    if plain:
+    if plain and not anew:
         return ByteImage(array=source, height=conv.input_height, width=conv.input_width, **known)
     words = conv.batch * height * width * conv.groups * dots.words(conv.group_inputs)
-    array = T.alloc_buffer((dot.planes * words,), "int32")
-    return ByteImage(array=array, height=height, width=width, **known)
+    array = T.alloc_buffer((dot.planes * words + slack,), "int32")
+    return ByteImage(array=array, height=height, width=width, zipped=slack > 0, **known)
 
 
 def _signed(value: int) -> int:

@@ -20,7 +20,8 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import lookup
+from mbench.compile.schedules.cpu import arm_output, lookup
+from mbench.compile.schedules.cpu.arm_output import RoundedSum
 
 _FOUR = 4
 _TOGETHER = (4, 2, 1)
@@ -53,6 +54,7 @@ class ByteOutput:
     """Axes of the output."""
     has_tables: bool = False
     """Whether the processor looks 64 bytes up at once in tables of 128."""
+    on_arm: bool = False
 
     @classmethod
     def of(
@@ -60,7 +62,10 @@ class ByteOutput:
     ) -> ByteOutput:
         """Return that of a kernel that is written."""
         rank = len(kernel.parameter_shapes[-1])
-        return cls(epilogue=epilogue, load=writer.load, target=target, rank=rank, has_tables=machine.byte_tables)
+        return cls(
+            epilogue=epilogue, load=writer.load, target=target, rank=rank, has_tables=machine.byte_tables,
+            on_arm=not machine.broadcasts_from_memory,
+        )  # fmt: skip
 
     def begun(self, rows: int, vectors: int, lanes: int, indices: Indices) -> emit.Accumulators:
         """Return the sums of a tile, with what they begin with."""
@@ -72,9 +77,12 @@ class ByteOutput:
         """Write a row of a tile to the output, from `start` on."""
         first = 0
         while first < sums.vectors:
-            count = next(count for count in _TOGETHER if count <= sums.vectors - first)
+            left = sums.vectors - first
+            count = min(left, _FOUR) if self.on_arm else next(count for count in _TOGETHER if count <= left)
             some = range(first, first + count)
-            if self._narrows(sums.lanes, count):
+            if self.on_arm and self._rounds(sums.lanes, count):
+                self._rounded(sums, row, some, indices, start)
+            elif not self.on_arm and self._narrows(sums.lanes, count):
                 self._saturated(sums, row, some, indices, start)
             else:
                 self._apart(sums, row, some, indices, start)
@@ -89,15 +97,40 @@ class ByteOutput:
 
     def _narrows(self, lanes: int, count: int) -> bool:
         """Return whether so many registers become bytes by saturation of an int32, and by a table after that."""
+        found = self._of_any()
+        if found is None:
+            return False
+        return lookup.takes(lanes * count) if found.table is not None else count > 1
+
+    def _of_any(self) -> _SaturatedSum | None:
+        """Return what the output is made of, whatever it reads."""
         places = [tirx.Var("i", "int32") for _ in range(self.rank)]
 
         def element(source: Any, _at: Sequence[Any]) -> Any:
             return tirx.Var("element", str(source.dtype))
 
-        found = self._split(tirx.Var("total", "int32"), places, element)
-        if found is None:
+        return self._split(tirx.Var("total", "int32"), places, element)
+
+    def _rounds(self, lanes: int, count: int) -> bool:
+        """Return whether so many registers become bytes as Arm does it best."""
+        found = self._of_any()
+        if found is None or lanes != arm_output.LANES or (found.table is not None and count < _FOUR):
             return False
-        return lookup.takes(lanes * count) if found.table is not None else count > 1
+        return RoundedSum.read(found.wide, found.dtype) is not None
+
+    def _rounded(self, sums: emit.Accumulators, row: int, some: Sequence[int], indices: Indices, start: Any) -> None:
+        """Write at most four registers of sums as bytes side by side, as Arm does it best."""
+        last, table = None, None
+        for v in some:
+            with emit.lanes_of(sums.lanes) as lane:
+                found = self._split(sums.element(row, v, lane), indices(row, v, lane), self.load)
+                assert found is not None
+                last, table = RoundedSum.read(found.wide, found.dtype), found.table
+                assert last is not None
+                sums.set(row, v, lane, last.rounded)
+        assert last is not None
+        array = None if table is None else self.load(table, [0]).source
+        arm_output.store(sums, row, some, last, array, self.target, start + some[0] * sums.lanes)
 
     def _split(self, total: Any, places: Sequence[Any], load: LoadElement) -> _SaturatedSum | None:
         """Return the int32 that an output of 8 bits is made of by saturation; None for what is made otherwise."""

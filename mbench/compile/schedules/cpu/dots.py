@@ -53,6 +53,8 @@ class DotProduct(abc.ABC):
     """Of the four weights of a lane."""
     planes: int = 1
     """How many int32 a word is multiplied as: with more than one, words are laid out anew, in so many planes."""
+    group: int = 1
+    """Words of a row that are read at once, and multiplied one after the other; see `operands`."""
     shift: int = 0
     """What is added to values as they are read: 128 where int8 ones are multiplied as uint8, or the other way round."""
 
@@ -66,6 +68,16 @@ class DotProduct(abc.ABC):
             return T.bind(values)
         shift = tirx.Broadcast(tirx.const(self.shift, "uint8"), WORD * lanes)
         return T.bind(tirx.bitwise_xor(values, shift))
+
+    def operands(
+        self, load: Callable[[int, int], Any], count: int, lanes: int, *, beyond: bool = False
+    ) -> Sequence[Any]:
+        """Return what is multiplied of so many words of a row; `load(first, count)` reads some of them as bytes.
+
+        `beyond`: as many words may be read behind them as are read at once.
+        """
+        words = (tirx.reinterpret("int32", load(number, 1)) for number in range(count))
+        return [self.everywhere(self.split(word), lanes) for word in words]
 
     def split(self, word: Any) -> list[Any]:
         """Return the int32 that words, of one lane or of several, are multiplied as: one for each plane.
@@ -258,3 +270,18 @@ def unrolled(steps: int, dots: int) -> int:
 def words(reduction: int) -> int:
     """Return how many words so many bytes take."""
     return -(-reduction // WORD)
+
+
+def interleaved(pixels: Sequence[Any], width: int) -> list[Any]:
+    """Return four vectors of bytes, of four pixels, as four vectors of words with one byte of each pixel."""
+
+    def zipped(one: Any, other: Any, unit: int, *, high: bool) -> Any:
+        order = []
+        for part in range(0, width, 16):
+            for number in range(8 // unit):
+                at = part + (8 if high else 0) + number * unit
+                order += [*range(at, at + unit), *range(width + at, width + at + unit)]
+        return tirx.Shuffle([one, other], order)
+
+    low, high = ([zipped(pixels[at], pixels[at + 1], 1, high=upper) for at in (0, 2)] for upper in (False, True))
+    return [zipped(one, other, 2, high=upper) for one, other in (low, high) for upper in (False, True)]

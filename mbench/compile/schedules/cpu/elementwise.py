@@ -25,6 +25,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
 
 _LINE = 512
 """Elements that are a line of their own: longer ones are not made, so that threads have lines to share."""
@@ -107,7 +108,7 @@ class _Pass:
         whole = dataclasses.replace(whole, cuts=whole._cuts())
         while not whole.cuts and whole.depth and whole._line_with(whole.depth - 1):
             whole = dataclasses.replace(whole, depth=whole.depth - 1)
-        lanes = machine.vector_bits // 8 // max(map(_bytes, kernel.parameter_dtypes))
+        lanes = machine.vector_bits // 8 // _widest(kernel.parameter_dtypes, machine)
         while lanes > whole.line:
             lanes //= 2
         return dataclasses.replace(whole, lanes=lanes)
@@ -173,6 +174,16 @@ class _Pass:
             if not isinstance(variable, int):
                 analyzer.bind(variable, ir.Range(0, extent))
         return analyzer.simplify(position)
+
+
+def _widest(types: Sequence[str], machine: KernelMachine) -> int:
+    """Return the bytes of the numbers that fill a vector: the widest; on Arm those of 8 bits that are given out.
+
+    Arm narrows four registers to one of bytes in fewer instructions than each of them by itself.
+    """
+    if not machine.broadcasts_from_memory and types[-1] in dtypes.EIGHT_BITS:
+        return 1
+    return max(map(_bytes, types))
 
 
 def _bytes(dtype: str) -> int:

@@ -20,14 +20,16 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import byte_dots, dots, tiling
+from mbench.compile.schedules.cpu import arm_dots, byte_bias, byte_dots, dots, tiling
+from mbench.compile.schedules.cpu.arm_dots import TapPairs
+from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
 from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _VECTORS = 4
 """Registers of sums that a register of bytes becomes."""
-_MOST_TAPS = 7
+_MOST_TAPS, _SPLIT_TAPS = 7, 3
 _TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
 _PANEL_COST = 2
 """What a panel takes beside its lanes, in lanes."""
@@ -39,7 +41,7 @@ _OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
-    conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
+    conv, dot = kernel.convolution, _dot_of(kernel, machine)
     if conv is None or dot is None or not _takes(conv) or not _lanes(conv.channels, dot):
         return
     found = []
@@ -55,6 +57,10 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
         found.append((grid.cycles(cycles, conv.moved_bytes / 4), parameters))
     for _, parameters in sorted(found, key=lambda pair: pair[0]):
         yield parameters
+
+
+def _dot_of(kernel: Kernel, machine: KernelMachine) -> DotProduct | None:
+    return arm_dots.of_taps(kernel, machine) or byte_dots.of(kernel, machine)
 
 
 def _takes(conv: Convolution) -> bool:
@@ -140,26 +146,57 @@ def _runs(conv: Convolution, rows: int) -> list[_TileRun]:
     return found
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Band:
+    """Groups `begin` to `end` of the lines of a part; `inner`: whether all lines that they read are there."""
+
+    part: tiling.TilePart
+    begin: int
+    end: int
+    inner: bool
+
+
+def _bands(conv: Convolution, groups: tiling.Cut, dot: DotProduct) -> list[_Band]:
+    """Split the groups of lines into those that read no padding above and below, and the others.
+
+    On Arm alone: the code is longer. Larger windows are not split, whose tests are few beside their taps.
+    """
+    splits = conv.kernel_height <= _SPLIT_TAPS and (dot.group > 1 or isinstance(dot, TapPairs))
+    found = list[_Band]()
+    for part in groups.parts:
+        read = _lines_read(conv, part.size)[-1] + 1
+        for group in range(part.begin, part.end):
+            first = part.at(group) * conv.strides[0] - conv.padding[0]
+            inner = splits and first >= 0 and first + read <= conv.input_height
+            if found and (found[-1].part, found[-1].inner) == (part, inner):
+                found[-1] = dataclasses.replace(found[-1], end=group + 1)
+            else:
+                found.append(_Band(part=part, begin=group, end=group + 1, inner=inner))
+    return found
+
+
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    conv, epilogue, dot = kernel.convolution, kernel.epilogue_of_sum, byte_dots.of(kernel, machine)
+    conv, epilogue, dot = kernel.convolution, kernel.epilogue_of_sum, _dot_of(kernel, machine)
     if conv is None or epilogue is None or dot is None or not _takes(conv):
         return None
     lines, rows, *grid = positive(parameters, "lines", "rows", "line_parts", "panel_parts")
     if lines > conv.height or rows > conv.width or not _fits(lines, rows, dot):
         raise ValueError(f"a tile of {lines} lines x {rows} outputs does not fit {conv.height} x {conv.width}")
-    taps = _PackedTaps.of(conv)
+    taps = _PlainTaps.of(conv) if isinstance(dot, TapPairs) else _PackedTaps.of(conv)
     panels = WeightPanels.of(
         kernel, dot, channels=conv.channels, lanes=_lanes(conv.channels, dot), vectors=_VECTORS, words=taps.words
     )  # fmt: skip
-    writer = emit.Writer(kernel, packed_elements=panels.elements)
+    spread = SpreadBias.of(kernel, epilogue, panels, lines * rows)
+    writer = emit.Writer(kernel, packed_elements=byte_bias.packed_elements(panels, spread))
     with writer.function() as arrays:
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
-        _ByteDepthwise(conv, kernel.outside, taps, panels, output, arrays).write((lines, rows), grid)
+        _ByteDepthwise(conv, kernel.outside, taps, panels, output, arrays, spread).write((lines, rows), grid)
     return KernelPlan(
         function=writer.result(),
         tile=f"{lines}x{rows}x{_VECTORS}x{panels.lanes}",
         pack=functools.partial(panels.packed, words=taps.in_words),
+        packs=byte_bias.packs(spread),
         lanes=panels.lanes,
     )
 
@@ -195,15 +232,35 @@ class _PackedTaps:
         return whole.reshape(-1, dots.WORD, channels)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _PlainTaps:
+    """The taps of a depthwise convolution one after the other, four of which count as a word."""
+
+    count: int
+
+    @classmethod
+    def of(cls, conv: Convolution) -> _PlainTaps:
+        return cls(count=conv.kernel_height * conv.kernel_width)
+
+    @property
+    def words(self) -> int:
+        """Of a channel."""
+        return dots.words(self.count)
+
+    def in_words(self, weights: np.ndarray) -> np.ndarray:
+        """Return weights (ky, kx, 1, c) as (words, 4, c)."""
+        return dots.in_words(weights.reshape(self.count, weights.shape[-1]))
+
+
 class _ByteDepthwise:
     """Writes the loops and the tiles of one layer."""
 
     def __init__(
-        self, conv: Convolution, outside: int, taps: _PackedTaps, panels: WeightPanels, output: ByteOutput,
-        arrays: Sequence[Any],
+        self, conv: Convolution, outside: int, taps: _PackedTaps | _PlainTaps, panels: WeightPanels, output: ByteOutput,
+        arrays: Sequence[Any], spread: SpreadBias | None,
     ) -> None:  # fmt: skip
         self._conv, self._outside, self._taps, self._panels = conv, outside, taps, panels
-        self._output, self._arrays = output, arrays
+        self._output, self._arrays, self._spread = output, arrays, spread
 
     def write(self, tile: tuple[int, int], grid: Sequence[int]) -> None:
         """Write the loops over groups of lines, tiles across them, and panels."""
@@ -215,29 +272,33 @@ class _ByteDepthwise:
         ):
             at = emit.named(first + down)
             batch, group = (0, at) if conv.batch == 1 else emit.divided(at, groups.count)
-            for part in groups.parts:
-                with emit.inside(group, (part.begin, part.end), always=len(groups.parts) == 1):
-                    y = emit.named(part.at(group))
+            bands = _bands(conv, groups, self._panels.dot)
+            for band in bands:
+                with emit.inside(group, (band.begin, band.end), always=len(bands) == 1):
+                    y = emit.named(band.part.at(group))
                     for run in _runs(conv, tile[1]):
                         with emit.loop(run.count) as across, emit.loop(count) as number:
                             x = emit.named(run.start + across * run.size)
-                            self._tile(run, part.size, (batch, y, x), emit.named(panel + number))
+                            self._tile(run, band, (batch, y, x), emit.named(panel + number))
 
-    def _tile(self, run: _TileRun, lines: int, place: tuple[Any, Any, Any], panel: Any) -> None:
-        conv, (batch, y, x) = self._conv, place
+    def _tile(self, run: _TileRun, band: _Band, place: tuple[Any, Any, Any], panel: Any) -> None:
+        conv, (batch, y, x), lines = self._conv, place, band.part.size
         lanes, (_, channel) = self._panels.lanes, self._panels.start(panel)
 
         def indices(row: int, v: int, lane: Any) -> list[Any]:
             down, across = divmod(row, run.size)
             return [batch, y + down, x + across, channel + (v * lanes + lane)]
 
-        sums = self._output.begun(lines * run.size, _VECTORS, lanes, indices)
+        if self._spread is not None:
+            sums = self._spread.begun(self._arrays[self._spread.place], panel, lines * run.size)
+        else:
+            sums = self._output.begun(lines * run.size, _VECTORS, lanes, indices)
         self._panels.begin(sums, self._arrays[1], panel)
         weights = emit.named(panel * self._panels.panel_bytes)
         for below in _lines_read(conv, lines):
             line = y * conv.strides[0] + (below - conv.padding[0])
             last = (conv.height - lines) * conv.strides[0] + below - conv.padding[0]
-            always = below >= conv.padding[0] and last < conv.input_height
+            always = band.inner or (below >= conv.padding[0] and last < conv.input_height)
             for at, inside in self._read(line, always=always):
                 pixel = (batch * conv.input_height + at) * conv.input_width + x * conv.strides[1] - conv.padding[1]
                 source = emit.named(pixel * conv.channels + channel)
@@ -271,6 +332,10 @@ class _ByteDepthwise:
         """Add a line of input to all lines of the tile that it reaches: its number, its bytes, and if it is inside."""
         below, source, inside = read
         conv, dot, lanes = self._conv, self._panels.dot, self._panels.lanes
+        if isinstance(dot, TapPairs) or isinstance(self._taps, _PlainTaps):
+            assert isinstance(dot, TapPairs)
+            self._add_taps(dot, sums, run, read, weights)
+            return
         interleaved: dict[int, list[Any]] = {}
         pixels: dict[int, Any] = {}
         for row in range(sums.rows):
@@ -284,10 +349,30 @@ class _ByteDepthwise:
                     for pixel in places:
                         pixels.setdefault(pixel, self._pixel(run, source, inside, pixel))
                     four = [pixels[pixel] for pixel in places]
-                    interleaved[quad] = [dot.operand(each, lanes) for each in _interleaved(four, self._panels.width)]
+                    interleaved[quad] = [
+                        dot.operand(each, lanes) for each in dots.interleaved(four, self._panels.width)
+                    ]
                 line = weights + self._taps.word(ky, place.shift, number) * self._panels.line_bytes
                 for v, taps in enumerate(self._panels.read(self._arrays[1], line)):
                     dot.add(sums, row, v, interleaved[quad][v], taps)
+
+    def _add_taps(
+        self, dot: TapPairs, sums: emit.Accumulators, run: _TileRun, read: tuple[int, Any, Any], weights: Any
+    ) -> None:
+        """Add a line pixel by pixel, without interleaving."""
+        conv, width, pixels, (below, source, inside) = self._conv, self._panels.width, dict[int, Any](), read
+        for row in range(sums.rows):
+            down, across = divmod(row, run.size)
+            ky, between = divmod(below - down * conv.strides[0], conv.dilation[0])
+            if between or not 0 <= ky < conv.kernel_height:
+                continue
+            places = [across * conv.strides[1] + kx * conv.dilation[1] for kx in range(conv.kernel_width)]
+            for pixel in places:
+                if pixel not in pixels:
+                    pixels[pixel] = dot.operand(self._pixel(run, source, inside, pixel), self._panels.lanes)
+            first = weights + ky * conv.kernel_width * width
+            taps = [emit.vector(self._arrays[1], first + kx * width, width) for kx in range(conv.kernel_width)]
+            dot.add_taps(sums, row, [pixels[pixel] for pixel in places], taps)
 
     def _pixel(self, run: _TileRun, source: Any, inside: Any, pixel: int) -> Any:
         """Return the bytes of a pixel of a line in the order that interleaving wants; what no tap meets may be any."""
@@ -308,18 +393,3 @@ def _spread(width: int) -> list[int]:
     parts = width // 16
     words = [parts * word + part for part in range(parts) for word in range(4)]
     return [word * dots.WORD + byte for word in words for byte in range(dots.WORD)]
-
-
-def _interleaved(pixels: Sequence[Any], width: int) -> list[Any]:
-    """Return four vectors of bytes, of four pixels, as four vectors of words with one byte of each pixel."""
-
-    def zipped(one: Any, other: Any, unit: int, *, high: bool) -> Any:
-        order = []
-        for part in range(0, width, 16):
-            for number in range(8 // unit):
-                at = part + (8 if high else 0) + number * unit
-                order += [*range(at, at + unit), *range(width + at, width + at + unit)]
-        return tirx.Shuffle([one, other], order)
-
-    low, high = ([zipped(pixels[at], pixels[at + 1], 1, high=upper) for at in (0, 2)] for upper in (False, True))
-    return [zipped(one, other, 2, high=upper) for one, other in (low, high) for upper in (False, True)]

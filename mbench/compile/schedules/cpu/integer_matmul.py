@@ -6,15 +6,21 @@ of each row, in all lanes, meets a vector with four weights of each channel. Tas
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import byte_dots, dots, tiling
+from mbench.compile.schedules.cpu import byte_bias, byte_dots, dots, tiling
+from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
 from mbench.compile.schedules.cpu.byte_rows import ByteRows
 from mbench.compile.schedules.cpu.dots import DotProduct, WeightPanels
@@ -22,6 +28,9 @@ from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _GRIDS = 4
 _L2_BYTES_A_CYCLE = 64
+_FEW_PANELS = 3
+"""So many flip the bits of values as they read them."""
+_COPIED, _SIGN = 16, 128
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
@@ -71,12 +80,15 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if rows > matmul.rows:
         raise ValueError(f"a tile of {rows} rows is larger than {matmul.rows}")
     count, cut = len(panels.starts), tiling.Cut.of(matmul.rows, rows)
-    writer = emit.Writer(kernel, packed_elements=panels.elements)
+    spread = SpreadBias.of(kernel, epilogue, panels, rows)
+    writer = emit.Writer(kernel, packed_elements=byte_bias.packed_elements(panels, spread))
     with writer.function() as arrays:
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
+        if dot.group > 1 and dot.shift and count > _FEW_PANELS:
+            arrays[0], dot = _flipped(arrays[0], matmul, row_parts), dataclasses.replace(dot, shift=0)
         source = ByteRows.of(matmul, dot, arrays[0])
         source.write(row_parts)
-        tile = _ByteTile(source, panels, output, kernel.parameter_shapes[-1], arrays[1])
+        tile = _ByteTile(source, panels, output, kernel.parameter_shapes[-1], arrays, spread)
         with emit.tasks(cut.count, row_parts, count, panel_parts) as shares:
             (first_tile, tiles), (first_panel, here) = shares
             with emit.loop(here) as step:
@@ -85,18 +97,33 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
                     with emit.loop(many) as number:
                         tile.write(first_panel + step, part.at(low + number), part.size)
     return KernelPlan(
-        function=writer.result(), tile=f"{rows}x{vectors}x{lanes}", pack=panels.packed, lanes=lanes
+        function=writer.result(), tile=f"{rows}x{vectors}x{lanes}", pack=panels.packed, lanes=lanes,
+        packs=byte_bias.packs(spread),
     )  # fmt: skip
+
+
+def _flipped(values: Any, matmul: Matmul, parts: int) -> Any:
+    """Return a copy of the values with the highest bit of each flipped: once, and not anew for each panel."""
+    whole, rest = divmod(matmul.rows * matmul.reduction, _COPIED)
+    copy = T.alloc_buffer((matmul.rows * matmul.reduction,), "uint8")
+    for lanes, turns, first in ((_COPIED, whole, 0), (1, rest, whole * _COPIED)):
+        if turns:
+            with emit.tasks(turns, min(parts, turns), 1, 1) as ((begin, count), _), emit.loop(count) as turn:
+                at = emit.named(first + (begin + turn) * lanes)
+                flip = emit.broadcast(tirx.const(_SIGN, "uint8"), lanes)
+                emit.store(copy, tirx.bitwise_xor(emit.vector(values, at, lanes), flip), at, lanes)
+    return copy
 
 
 class _ByteTile:
     """Writes the code of one tile."""
 
     def __init__(
-        self, source: ByteRows, panels: WeightPanels, output: ByteOutput, shape: Sequence[int], weights: Any
-    ) -> None:
+        self, source: ByteRows, panels: WeightPanels, output: ByteOutput, shape: Sequence[int], arrays: Sequence[Any],
+        spread: SpreadBias | None,
+    ) -> None:  # fmt: skip
         self._source, self._panels, self._output, self._shape = source, panels, output, shape
-        self._weights = weights
+        self._weights, self._arrays, self._spread = arrays[1], arrays, spread
 
     def write(self, panel: Any, row: Any, rows: int) -> None:
         """Write the tile of `rows` rows from `row` on, and of panel `panel`."""
@@ -107,14 +134,21 @@ class _ByteTile:
         def indices(r: int, v: int, lane: Any) -> list[Any]:
             return emit.indices(self._shape, row + r, column + (v * lanes + lane))
 
-        sums = self._output.begun(rows, panels.vectors, lanes, indices)
+        if self._spread is not None:
+            sums = self._spread.begun(self._arrays[self._spread.place], panel, rows)
+        else:
+            sums = self._output.begun(rows, panels.vectors, lanes, indices)
         panels.begin(sums, self._weights, panel)
         packed = emit.named(panel * panels.panel_bytes)
-        unroll = dots.unrolled(whole, rows * panels.vectors)
-        if whole:
-            with emit.loop(whole // unroll) as step:
-                for number in range(unroll):
-                    self._step(sums, row, packed, step * unroll + number, dots.WORD)
+        group = panels.dot.group
+        for first, turns, words in _turns(whole, group, rows * panels.vectors):
+            with emit.loop(turns) as step:
+                for number in range(0, words, group):
+                    at = first + step * words + number
+                    if group > 1:
+                        self._group(sums, row, packed, at, min(group, words - number))
+                    else:
+                        self._step(sums, row, packed, at, dots.WORD)
         if matmul.reduction % dots.WORD:
             self._step(sums, row, packed, whole, matmul.reduction % dots.WORD)
         target = emit.named(row * matmul.columns + column)
@@ -123,9 +157,35 @@ class _ByteTile:
 
     def _step(self, sums: emit.Accumulators, row: Any, packed: Any, number: Any, count: int) -> None:
         """Add what a word of each row from `row` on, of so many bytes, gives with its weights."""
-        dot = self._panels.dot
+        dot = self._source.dot
         weights = self._panels.read(self._weights, packed + number * self._panels.line_bytes)
         for r in range(sums.rows):
             operand = dot.everywhere(self._source.read(row + r, number, count), self._panels.lanes)
             for v in range(sums.vectors):
                 dot.add(sums, r, v, operand, weights[v])
+
+    def _group(self, sums: emit.Accumulators, row: Any, packed: Any, number: Any, count: int) -> None:
+        """Add what so many words of each row, read at once, give with their weights."""
+        dot, matmul = self._source.dot, self._source.matmul
+
+        def load(r: int, first: int, words: int) -> Any:
+            at = (row + r) * matmul.reduction + (number + first) * dots.WORD
+            return emit.vector(self._arrays[0], at, dots.WORD * words)
+
+        operands = [dot.operands(functools.partial(load, r), count, self._panels.lanes) for r in range(sums.rows)]
+        for word in range(count):
+            weights = self._panels.read(self._weights, packed + (number + word) * self._panels.line_bytes)
+            for r in range(sums.rows):
+                for v in range(sums.vectors):
+                    dot.add(sums, r, v, operands[r][word], weights[v])
+
+
+def _turns(words: int, group: int, sums: int) -> list[tuple[int, int, int]]:
+    """Return how words are gone through: the first word, how many turns, and the words of a turn."""
+    if group == 1:
+        unroll = dots.unrolled(words, sums)
+        return [(0, words // unroll, unroll)] if words else []
+    groups = words // group
+    unroll = 2 if groups % 2 == 0 else 1
+    parts = [(0, groups // unroll, unroll * group), (groups * group, 1, words - groups * group)]
+    return [part for part in parts if part[1] * part[2]]

@@ -108,7 +108,7 @@ def of(kernel: Kernel, machine: KernelMachine) -> DotProduct | None:
     if not kernel.zero_points[1]:
         if "vpdpbusd" in machine.dots:
             return Vnni(name="vpdpbusd", shift=shift, cycles=1.0 if wide else 0.5, **known)
-        if kernel.narrow_weights:
+        if kernel.reach_of_weights <= NARROW_WEIGHT:
             return NarrowPairs(
                 name="vpmaddubsw", shift=shift, cycles=2.0 if wide else 1.0, latency=2, spare=3, **known
             )  # fmt: skip

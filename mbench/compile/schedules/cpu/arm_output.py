@@ -1,0 +1,130 @@
+"""What sums become on Arm: rounded, narrowed by saturation twice, and clamped as bytes, 16 of them at once.
+
+`fcvtns` rounds halves to even and saturates, as do the steps to 16 and to 8 bits, and the addition of the zero point in
+between: limits that are those of the type need no instruction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import tirx
+from tvm.ir.prim import expr as prim
+from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
+
+from mbench.compile.schedules import emit
+
+LANES = 4
+_MOST = 4
+_TABLE, _QUARTER = 256, 64
+_SIGN = 128
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RoundedSum:
+    """A number of 8 bits that is made of a float: clamp(rint(value) + zero)."""
+
+    value: Any
+    zero: int
+    low: int
+    high: int
+    dtype: str
+
+    @classmethod
+    def read(cls, value: Any, dtype: str) -> RoundedSum | None:
+        """Read it off the int32 that is cast to a type of 8 bits; None for what is made otherwise."""
+        call, zero = _apart(value)
+        if not isinstance(call, tvm.ir.Call) or len(call.args) != 2:
+            return None
+        inside = call.args[1]
+        if not isinstance(inside, prim.Min) or not isinstance(inside.a, prim.Max):
+            return None
+        limits = inside.a.b, inside.b
+        if not all(isinstance(limit, prim.FloatImm) for limit in limits):
+            return None
+        low, high = (int(float(limit.value)) + zero for limit in limits)
+        return cls(value=inside.a.a, zero=zero, low=low, high=high, dtype=dtype)
+
+    @property
+    def flips(self) -> bool:
+        """Whether it is made as uint8, where the zero point is 0; flipping the highest bit makes that int8."""
+        return self.dtype == "int8" and self.zero == -_SIGN
+
+    @property
+    def rounded(self) -> Any:
+        """The value as an int32, before the zero point is added."""
+        return tirx.call_llvm_pure_intrin("int32", "llvm.aarch64.neon.fcvtns", self.value)
+
+
+def _apart(value: Any) -> tuple[Any, int]:
+    """Return what a number is added to, and the number."""
+    if isinstance(value, (prim.Add, prim.Sub)) and isinstance(value.b, prim.IntImm):
+        return value.a, int(value.b) if isinstance(value, prim.Add) else -int(value.b)
+    return value, 0
+
+
+def store(
+    sums: emit.Accumulators, row: int, columns: Sequence[int], found: RoundedSum, table: Any, target: Any, start: Any
+) -> None:
+    """Write at most four registers of rounded int32 as bytes, side by side; `table`: what stands for each of them."""
+    pairs = [columns[at : at + 2] for at in range(0, len(columns), 2)]
+    parts = [(_saturated(_narrow(sums, row, pair), found), len(pair) * LANES) for pair in pairs]
+    if len(columns) == _MOST:
+        parts = [(tirx.Shuffle([part for part, _ in parts], [*range(16)]), 16)]
+    for number, (part, count) in enumerate(parts):
+        clamped = _clamped(part, found, max(count, 2 * LANES))
+        if table is not None:
+            clamped = _looked_up(table, clamped, signed=found.dtype == "int8")
+        if count == LANES:
+            clamped = tirx.Shuffle([clamped], [*range(LANES)])
+        emit.store(target, clamped, start + number * 2 * LANES, count)
+
+
+def _looked_up(table: Any, places: Any, *, signed: bool) -> Any:
+    """Return what a table has for each of 16 bytes: a quarter of it at once."""
+    known: Any = None
+    if signed:
+        flip = tirx.Broadcast(tirx.const(_TABLE // 2, "uint8"), 16)
+        places = T.bind(tirx.bitwise_xor(tirx.reinterpret("uint8x16", places), flip))
+    for first in range(0, _TABLE, _QUARTER):
+        four = [emit.vector(table, first + at, 16) for at in range(0, _QUARTER, 16)]
+        here = places - tirx.Broadcast(tirx.const(first, "uint8"), 16) if first else places
+        given = (*four, here) if known is None else (known, *four, here)
+        known = tirx.call_llvm_pure_intrin(
+            f"{table.dtype}x16", f"llvm.aarch64.neon.tb{'l' if known is None else 'x'}4", *given
+        )  # fmt: skip
+    return known
+
+
+def _narrow(sums: emit.Accumulators, row: int, pair: Sequence[int]) -> Any:
+    """Return one or two registers of int32 as one of int16."""
+    narrow = [tirx.call_llvm_pure_intrin("int16x4", "llvm.aarch64.neon.sqxtn", sums.vector(row, v)) for v in pair]
+    return tirx.Shuffle([*narrow, narrow[-1]][:2], [*range(2 * LANES)])
+
+
+def _saturated(value: Any, found: RoundedSum) -> Any:
+    """Add the zero point to eight int16, and narrow them to 8 bits, both with saturation."""
+    if found.zero and not found.flips:
+        zero = tirx.Broadcast(tirx.const(found.zero, "int16"), 2 * LANES)
+        value = tirx.call_llvm_pure_intrin(f"int16x{2 * LANES}", "llvm.aarch64.neon.sqadd", value, zero)
+    unsigned = found.flips or found.dtype == "uint8"
+    kind = f"{'uint8' if unsigned else 'int8'}x{2 * LANES}"
+    name = f"llvm.aarch64.neon.{'sqxtun' if unsigned else 'sqxtn'}"
+    return tirx.call_llvm_pure_intrin(kind, name, value)
+
+
+def _clamped(value: Any, found: RoundedSum, lanes: int) -> Any:
+    """Make bytes those of their type, and clamp them to limits that are narrower."""
+    known = np.iinfo(found.dtype)
+    if found.flips:
+        flip = tirx.Broadcast(tirx.const(_SIGN, "uint8"), lanes)
+        value = tirx.reinterpret(f"int8x{lanes}", tirx.bitwise_xor(value, flip))
+    if found.low > known.min:
+        value = tirx.max(value, tirx.Broadcast(tirx.const(found.low, found.dtype), lanes))
+    if found.high < known.max:
+        value = tirx.min(value, tirx.Broadcast(tirx.const(found.high, found.dtype), lanes))
+    return T.bind(value)
