@@ -57,7 +57,7 @@ def draw(variant: Variant) -> Weights:
 
 def compiled_graph(variant: Variant) -> Graph:
     """Return the graph that is compiled; a quantised one depends on the weights, which are drawn for it."""
-    own = draw(variant).graph if variant.quantization is not None else None
+    own = begin(variant).result().graph if variant.quantization is not None else None
     return architectures.folded(variant).graph if own is None else own
 
 
