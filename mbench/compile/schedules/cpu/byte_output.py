@@ -158,9 +158,10 @@ class _SaturatedSum(NamedTuple):
     @classmethod
     def of(cls, value: Any, table: Any) -> _SaturatedSum | None:
         """Return the int32 that a number of 8 bits is made of; None for one that is made otherwise."""
-        if not isinstance(value, prim.Cast) or str(value.ty) not in _SATURATION or str(value.value.ty) != "int32":
+        if not isinstance(value, prim.Cast) or str(value.ty) not in _SATURATION:
             return None
-        return cls(value.value, str(value.ty), table)
+        wide = _as_int32(value.value)
+        return None if wide is None else cls(wide, str(value.ty), table)
 
     def without_floor(self) -> Any:
         """Return what has the same saturation: the least of the type as a floor before the rounding is left out.
@@ -179,6 +180,18 @@ class _SaturatedSum(NamedTuple):
             return value
         call = tvm.ir.Call(rounded.op, [number, tirx.min(inside.a.a, inside.b)], rounded.attrs, ret_ty=rounded.ty)
         return call + value.b if isinstance(value, prim.Add) else call
+
+
+def _as_int32(value: Any) -> Any:
+    """Return a number as int32, in which TVM computes no place of a table: there sums are of int64; None for others."""
+    if str(value.ty) == "int32":
+        return value
+    if isinstance(value, prim.Cast) and str(value.value.ty) == "int32":
+        return value.value
+    if isinstance(value, prim.Add) and isinstance(value.b, prim.IntImm) and isinstance(value.a, prim.Cast):
+        inside = _as_int32(value.a)
+        return None if inside is None else inside + tirx.const(int(value.b), "int32")
+    return None
 
 
 def _in_order(lanes: int) -> list[int]:

@@ -74,7 +74,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     writer = emit.Writer(kernel, packed_elements=panels.elements)
     with writer.function() as arrays:
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
-        source = ByteRows.of(matmul, dot, arrays[0])
+        source = ByteRows.of(matmul, dot, arrays[0], count)
         source.write(row_parts)
         tile = _ByteTile(source, panels, output, kernel.parameter_shapes[-1], arrays[1])
         with emit.tasks(cut.count, row_parts, count, panel_parts) as shares:
@@ -126,6 +126,6 @@ class _ByteTile:
         dot = self._panels.dot
         weights = self._panels.read(self._weights, packed + number * self._panels.line_bytes)
         for r in range(sums.rows):
-            operand = dot.everywhere(self._source.read(row + r, number, count), self._panels.lanes)
+            operand = self._source.read(row + r, number, count, self._panels.lanes)
             for v in range(sums.vectors):
                 dot.add(sums, r, v, operand, weights[v])
