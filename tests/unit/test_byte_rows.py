@@ -14,7 +14,7 @@ from mbench.compile.schedules.cpu.byte_rows import ByteRows
 @pytest.mark.parametrize("inputs", [1, 7, 32, 45])
 def test_words_of_all_rows_are_laid_out(dtype: str, inputs: int) -> None:
     """More rows than a part has, and words that the reduction does not fill."""
-    layer = ByteConv(batch=2, inputs=inputs, channels=16, dtype=dtype, zero_point=3)
+    layer = ByteConv(batch=2, inputs=inputs, channels=160, dtype=dtype, zero_point=3)
     layer.check("cpu.integer_matmul", AVX2)
     layer.check("cpu.integer_matmul", layers.BW, 3)
 
@@ -22,5 +22,6 @@ def test_words_of_all_rows_are_laid_out(dtype: str, inputs: int) -> None:
 def test_words_that_are_multiplied_as_they_are_stay_where_they_lie() -> None:
     matmul = kernels_of(ByteConv())[1].matmul
     assert matmul is not None
-    assert ByteRows.of(matmul, dot_of(VNNI), "array").planes is None
+    assert ByteRows.of(matmul, dot_of(VNNI), "array", 9).planes is None
+    assert ByteRows.of(matmul, dot_of(AVX2), "array", 1).planes is None
     assert byte_rows.__doc__

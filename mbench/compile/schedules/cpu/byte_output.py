@@ -217,13 +217,15 @@ class _SaturatedSum(NamedTuple):
 
 
 def _as_int32(value: Any) -> Any:
-    """Return an int32 that TVM widens where it is an index, as of a table; None for what is no int32."""
+    """Return a number as int32, in which TVM computes no place of a table: there sums are of int64; None for others."""
     if str(value.ty) == "int32":
         return value
-    if isinstance(value, prim.Add) and isinstance(value.b, prim.IntImm):
-        narrow = _as_int32(value.a)
-        return None if narrow is None else narrow + tirx.const(int(value.b), "int32")
-    return value.value if isinstance(value, prim.Cast) and str(value.value.ty) == "int32" else None
+    if isinstance(value, prim.Cast) and str(value.value.ty) == "int32":
+        return value.value
+    if isinstance(value, prim.Add) and isinstance(value.b, prim.IntImm) and isinstance(value.a, prim.Cast):
+        inside = _as_int32(value.a)
+        return None if inside is None else inside + tirx.const(int(value.b), "int32")
+    return None
 
 
 def _in_order(lanes: int) -> list[int]:

@@ -14,6 +14,8 @@ from mbench.compile.schedules.cpu import dots
 from mbench.compile.schedules.cpu.dots import DotProduct
 
 _LANES = 8
+_OFTEN = 4
+"""Panels of weights from which on words are laid out anew for them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,20 +30,23 @@ class ByteRows:
     """What words are multiplied as, plane after plane, which `write` fills; None: they are read as given."""
 
     @classmethod
-    def of(cls, matmul: Matmul, dot: DotProduct, source: Any) -> ByteRows:
-        """Return a product's rows."""
-        if dot.planes == 1:
+    def of(cls, matmul: Matmul, dot: DotProduct, source: Any, times: int) -> ByteRows:
+        """Return a product's rows, which it reads so many times: to lay them out for few takes longer than it saves."""
+        if dot.planes == 1 or times < _OFTEN:
             return cls(matmul=matmul, dot=dot, source=source)
         count = dot.planes * matmul.rows * dots.words(matmul.reduction)
         return cls(matmul=matmul, dot=dot, source=source, planes=T.alloc_buffer((count,), "int32"))
 
-    def read(self, row: Any, number: Any, count: int) -> list[Any]:
-        """Return what word `number` of a row, of so many bytes, is multiplied as."""
+    def read(self, row: Any, number: Any, count: int, lanes: int) -> Any:
+        """Return what is multiplied of word `number` of a row, of so many bytes, in all lanes."""
         matmul, words = self.matmul, dots.words(self.matmul.reduction)
-        if self.planes is None:
-            return self.dot.split(dots.word(self.source, row * matmul.reduction + number * dots.WORD, count))
-        size = matmul.rows * words
-        return [self.planes[plane * size + row * words + number] for plane in range(self.dot.planes)]
+        if self.planes is not None:
+            first, size = row * words + number, matmul.rows * words
+            return self.dot.everywhere([self.planes[first + plane * size] for plane in range(self.dot.planes)], lanes)
+        word = dots.word(self.source, row * matmul.reduction + number * dots.WORD, count)
+        if self.dot.shift:
+            return self.dot.everywhere(self.dot.split(word), lanes)
+        return self.dot.operand(dots.in_all(word, lanes), lanes)
 
     def write(self, parts: int) -> None:
         """Write the pass that lays words out anew, shared out in so many parts; nothing where they are as given."""

@@ -27,10 +27,9 @@ _MOST_WRITTEN = 60
 _SHIFTED = -0x7F7F7F80
 """A word of four bytes of 128."""
 _MOST_ROWS = 14
-_VECTORS = (4, 3, 2, 1)
 _LOADS_A_CYCLE = 1.5
-_FINISH_CYCLES, _APART_CYCLES = 3.0, 5.0
-"""To turn a register of sums into bytes: where four become one, and where each is stored alone."""
+_FINISH_CYCLES = {4: 3.0, 3: 4.0, 2: 3.5, 1: 5.0}
+"""To turn a register of sums into bytes, by how many lie side by side: two or four become one."""
 _TILE_CYCLES = 8
 
 
@@ -108,7 +107,7 @@ class DotProduct(abc.ABC):
         own = self.weight_bytes // WORD
         return [
             (rows, vectors)
-            for vectors in _VECTORS
+            for vectors in _FINISH_CYCLES
             for rows in range(1, _MOST_ROWS + 1)
             if rows * vectors + own * vectors + self.spare <= self.registers
         ]
@@ -117,8 +116,7 @@ class DotProduct(abc.ABC):
         """Return the cycles of a tile of so many words whose data are in the first cache."""
         loads = (rows * self.planes + vectors * self.weight_bytes / WORD) / _LOADS_A_CYCLE
         step = max(rows * vectors * self.cycles, loads, self.latency)
-        finish = _FINISH_CYCLES if vectors == _VECTORS[0] else _APART_CYCLES
-        return steps * step + finish * rows * vectors + _TILE_CYCLES
+        return steps * step + _FINISH_CYCLES[vectors] * rows * vectors + _TILE_CYCLES
 
     def add(self, sums: emit.Accumulators, row: int, column: int, operand: Any, weights: Any) -> None:
         """Add the dot products of an operand and weights to a register of sums."""

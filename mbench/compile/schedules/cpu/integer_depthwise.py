@@ -33,8 +33,8 @@ _MOST_TAPS, _SPLIT_TAPS = 7, 3
 _TILES = ((2, 2), (1, 2), (2, 1), (1, 1))
 _PANEL_COST = 2
 """What a panel takes beside its lanes, in lanes."""
-_CODE_CYCLES = 20.0
-"""Of a dot product that is written: to fetch it once, and as much again for what it takes to compile."""
+_CODE_CYCLES = 40.0
+"""Of a dot product that is written: to fetch it once, and three times as much for what it takes to compile."""
 _OUTPUT_CYCLES, _SHUFFLES = 16.0, 12.0
 """Of a register of sums to finish, and of four pixels to interleave."""
 

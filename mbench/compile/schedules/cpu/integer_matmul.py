@@ -86,7 +86,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
         if dot.group > 1 and dot.shift and count > _FEW_PANELS:
             arrays[0], dot = _flipped(arrays[0], matmul, row_parts), dataclasses.replace(dot, shift=0)
-        source = ByteRows.of(matmul, dot, arrays[0])
+        source = ByteRows.of(matmul, dot, arrays[0], count)
         source.write(row_parts)
         tile = _ByteTile(source, panels, output, kernel.parameter_shapes[-1], arrays, spread)
         with emit.tasks(cut.count, row_parts, count, panel_parts) as shares:
@@ -160,7 +160,7 @@ class _ByteTile:
         dot = self._source.dot
         weights = self._panels.read(self._weights, packed + number * self._panels.line_bytes)
         for r in range(sums.rows):
-            operand = dot.everywhere(self._source.read(row + r, number, count), self._panels.lanes)
+            operand = self._source.read(row + r, number, count, self._panels.lanes)
             for v in range(sums.vectors):
                 dot.add(sums, r, v, operand, weights[v])
 

@@ -39,15 +39,14 @@ def _in_halves(table: Any, places: Any) -> Any:
 def _in_rows(table: Any, places: Any, count: int) -> Any:
     """Look the lower four bits up in each of 16 rows; the upper four choose among the rows."""
     below = T.bind(tirx.bitwise_and(places, _all(_ROW - 1, count)))
-    order, copies = list(range(_ROW)) * (count // _ROW), count // _ROW
     found = []
     for start in range(0, _SIZE, _ROW):
-        row = tirx.Shuffle([emit.vector(table, start, _ROW)] * copies, order)
+        row = tirx.Shuffle([emit.vector(table, start, _ROW)] * (count // _ROW), list(range(count)))
         found.append(tirx.call_llvm_pure_intrin(_kind(table, count), _ROWS[count], row, below))
     for bit in (16, 32, 64, 128):
-        upper_bit = T.bind(tirx.bitwise_and(places, _all(bit, count)))  # TVM can bind no vector of truths
+        which = T.bind(tirx.bitwise_and(places, _all(bit, count)))
         pairs = zip(found[::2], found[1::2], strict=True)
-        found = [T.bind(tirx.Select(tirx.NE(upper_bit, _all(0, count)), upper, lower)) for lower, upper in pairs]
+        found = [T.bind(tirx.Select(which < _all(bit, count), lower, upper)) for lower, upper in pairs]
     return found[0]
 
 

@@ -28,7 +28,7 @@ _BYTE_PAIRS = {
 }  # fmt: skip
 _WORD_PAIRS = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}
 _SIGN = 128
-_LOW_BYTES, _BYTE_BITS = 0x00FF00FF, 8
+_LOW_BYTE, _LOW_BYTES, _BYTE_BITS = 0xFF, 0x00FF00FF, 8
 _WIDEST = 16
 
 
@@ -72,9 +72,12 @@ class WidePairs(DotProduct):
         return [tirx.bitwise_and(each, low) for each in (word, upper)]
 
     def operand(self, values: Any, lanes: int) -> Any:
-        """Return two vectors of 16 bits."""
-        word = T.bind(tirx.reinterpret(f"int32x{lanes}", values))
-        return tuple(T.bind(tirx.reinterpret(f"int16x{2 * lanes}", each)) for each in self.split(word))
+        """Return two vectors of 16 bits, computed as such: LLVM computes with int32 in scalars what is broadcast."""
+        count = 2 * lanes
+        whole = T.bind(tirx.reinterpret(f"uint16x{count}", super().operand(values, lanes)))
+        low, eight = (tirx.Broadcast(tirx.const(number, "uint16"), count) for number in (_LOW_BYTE, _BYTE_BITS))
+        parts = tirx.bitwise_and(whole, low), tirx.shift_right(whole, eight)
+        return tuple(T.bind(tirx.reinterpret(f"int16x{count}", each)) for each in parts)
 
     def everywhere(self, parts: Sequence[Any], lanes: int) -> Any:
         """Return two vectors of 16 bits."""
