@@ -182,6 +182,21 @@ class ByteOutput:
         return lookup.looked_up(array, places, count, by_halves=self.has_tables)
 
 
+def looks_up_alone(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> bool:
+    """Return whether a tile of so many registers a row looks some bytes up one by one, which takes long."""
+    given = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
+    if not any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given):
+        return False
+    if not machine.broadcasts_from_memory:
+        return vectors % _FOUR > 0
+    while vectors:
+        count = next(count for count in _TOGETHER if count <= vectors)
+        if not lookup.takes(lanes * count):
+            return True
+        vectors -= count
+    return False
+
+
 class _SaturatedSum(NamedTuple):
     """An int32 that becomes 8 bits by saturation, their type, and the table that has what stands for them, if any."""
 

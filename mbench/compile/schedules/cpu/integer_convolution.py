@@ -17,7 +17,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_images, dots, tiling
+from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_images, byte_output, dots, tiling
 from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_images import ByteImage
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
@@ -33,8 +33,8 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
     if conv is not None and dot is not None:
-        for _, parameters in _ranked(conv, dot, machine):
-            yield parameters
+        lanes, ranked = dot.lanes_of(conv.group_channels), [parameters for _, parameters in _ranked(conv, dot, machine)]
+        yield from sorted(ranked, key=lambda one: byte_output.looks_up_alone(kernel, machine, one["vectors"], lanes))
 
 
 def _ranked(conv: Convolution, dot: DotProduct, machine: KernelMachine) -> list[tuple[float, Parameters]]:

@@ -19,7 +19,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import byte_bias, byte_dots, dots, tiling
+from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_output, dots, tiling
 from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
 from mbench.compile.schedules.cpu.byte_rows import ByteRows
@@ -37,8 +37,8 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     matmul, dot = kernel.matmul, byte_dots.of(kernel, machine)
     if matmul is not None and dot is not None:
-        for _, parameters in _ranked(matmul, dot, machine):
-            yield parameters
+        lanes, ranked = dot.lanes_of(matmul.columns), [parameters for _, parameters in _ranked(matmul, dot, machine)]
+        yield from sorted(ranked, key=lambda one: byte_output.looks_up_alone(kernel, machine, one["vectors"], lanes))
 
 
 def _ranked(matmul: Matmul, dot: DotProduct, machine: KernelMachine) -> list[tuple[float, Parameters]]:
