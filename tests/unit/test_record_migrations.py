@@ -24,9 +24,8 @@ from mbench.core.records import FORMAT_MINOR, FORMAT_VERSION
 ROOT = Path(__file__).parents[2]
 KEPT = sorted((ROOT / "tests" / "data" / "records" / "v1").glob("*.json"))
 OLDER_MINORS = sorted((ROOT / "tests" / "data" / "records" / "v2").glob("*.json"))
-BASELINES = sorted((ROOT / ".ci" / "baseline").glob("*.json"))
 MEASURED = next(file for file in KEPT if file.name == "measured.json")
-each_kept = pytest.mark.parametrize("file", [*KEPT, *BASELINES], ids=lambda file: file.stem)
+each_kept = pytest.mark.parametrize("file", KEPT, ids=lambda file: file.stem)
 
 
 def document(file: Path = MEASURED) -> Document:
@@ -214,7 +213,7 @@ def test_a_pair_of_before_is_explained_without_what_was_replaced() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- every reader
-@pytest.mark.parametrize("file", [*KEPT, *BASELINES, *OLDER_MINORS], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*KEPT, *OLDER_MINORS], ids=lambda file: file.stem)
 def test_show_and_report_open_a_kept_file(file: Path, tmp_path: Path, run: Mbench) -> None:
     shown = run("show", file)
     assert (shown.code, "Traceback" in shown.err) == (0, False)

@@ -258,5 +258,5 @@ def _known(kernel: Kernel, machine: KernelMachine) -> dict[str, Any] | None:
     """Return what all dot products of a machine have; None for weights with a zero point."""
     if kernel.zero_points[1]:
         return None
-    shift = 0 if kernel.dtype == "int8" else -_SIGN
+    shift = -_SIGN - int(np.iinfo(str(kernel.dtype)).min)
     return {"lanes": (LANES,), "registers": machine.registers, "latency": 0, "shift": shift}
