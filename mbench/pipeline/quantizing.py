@@ -24,16 +24,22 @@ def settings(options: RunOptions) -> QuantizationSettings:
         UsageError: images that are given cannot be read.
         OutputError: the cache cannot be written.
     """
-    pictures = options.calibration or options.evaluate
+    given = (options.calibration, options.evaluate)
     return QuantizationSettings(
         activations=options.activation_type,
         largest_weight=_LARGEST_WEIGHTS[options.weight_bits],
         percentile=options.percentile,
         calibration_sha256=_remembered(options.calibration, flag("calibration")),
         evaluation_sha256=_remembered(options.evaluate, flag("evaluate"), labelled=True),
-        preprocessing=(options.preprocessing or "torchvision") if pictures and pictures.is_dir() else None,
+        preprocessing=_preprocessing(options) if any(path and path.is_dir() for path in given) else None,
         keep_float=options.keep_float,
     )
+
+
+def _preprocessing(options: RunOptions) -> str:
+    from mbench.networks import image_sets
+
+    return options.preprocessing or image_sets.DEFAULT
 
 
 def _remembered(path: Path | None, option: str, *, labelled: bool = False) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import imported_networks as networks
 import numpy as np
+import PIL.Image
 import pytest
 
 from mbench.core.errors import UsageError
@@ -40,6 +42,20 @@ def test_options_become_settings(tmp_path: Path) -> None:
     assert found.preprocessing is None
     assert found.calibration_sha256 is not None
     assert len(image_sets.remembered(found.calibration_sha256, "--calibration")) == 2
+
+
+@pytest.mark.parametrize("asked", [None, "tensorflow"])
+def test_pictures_of_either_set_have_their_preprocessing(tmp_path: Path, asked: Any) -> None:
+    """A calibration of arrays leaves the pictures of an evaluation what they are."""
+    np.savez(tmp_path / "a.npz", image=np.zeros((2, 3, 32, 32)))
+    for name in ("0", "1"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        PIL.Image.new("RGB", (40, 40)).save(tmp_path / "set" / name / "a.png")
+    arrays, folder = tmp_path / "a.npz", tmp_path / "set"
+    for given in ({"calibration": arrays, "evaluate": folder}, {"calibration": folder}, {"evaluate": folder}):
+        found = quantizing.settings(RunOptions(preprocessing=asked, **given))
+        assert found.preprocessing == (asked or image_sets.DEFAULT)
+    assert quantizing.settings(RunOptions(calibration=arrays)).preprocessing is None
 
 
 @pytest.mark.parametrize(
