@@ -69,7 +69,7 @@ class QuantizationOutcome(Strict, frozen=True, kw_only=True):
 
     left_float: Annotated[tuple[FloatLayer, ...], Meta(max_length=MOST_LAYERS)] = ()
     images: Count = 0
-    """That were compared: others than those of the calibration, and drawn where these were."""
+    """That were compared: drawn ones that the calibration did not see, or the first of the user's, which it saw."""
     drawn: bool = True
     """Whether these images, and with them the signals, were drawn."""
     values: Annotated[tuple[SignalToNoise, ...], Meta(max_length=MOST_LAYERS)] = ()

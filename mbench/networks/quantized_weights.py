@@ -43,7 +43,7 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
     Raises:
         UsageError: the images of the calibration do not fit, or a pattern of `keep_float` fits no layer.
     """
-    seen, unseen = _images(graph, settings)
+    seen, compared = _images(graph, settings)
     ranges = calibration.ranges(graph, floats.parameters, seen, percentile=settings.percentile)
     network = with_roundings(floats, graph, ranges, settings)
     folded = folding.as_compiled(network.graph)
@@ -54,7 +54,7 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
         reference=REFERENCE,
         graph=folded.graph,
         tolerance=exactness.tolerance(network.graph),
-        quantized=_outcome(graph, floats, network, unseen, settings, _layers(folded.graph)),
+        quantized=_outcome(graph, floats, network, compared, settings, _layers(folded.graph)),
     )
 
 
@@ -127,12 +127,12 @@ def _outcome(
     graph: Graph,
     floats: Weights,
     network: QuantizedNetwork,
-    unseen: Images,
+    compared: Images,
     settings: QuantizationSettings,
     layers: Mapping[str, str],
 ) -> QuantizationOutcome:
     """Return what quantisation made of a network, beside the one in float32; `layers` make its values."""
-    found = quality.compared(graph, floats.parameters, network, unseen)
+    found = quality.compared(graph, floats.parameters, network, compared)
     evaluation = None
     if settings.evaluation_sha256 is not None:
         given = image_sets.remembered(settings.evaluation_sha256, EVALUATION)
