@@ -52,7 +52,10 @@ def test_pictures_of_either_set_have_their_preprocessing(tmp_path: Path, asked: 
         (tmp_path / "set" / name).mkdir(parents=True)
         PIL.Image.new("RGB", (40, 40)).save(tmp_path / "set" / name / "a.png")
     arrays, folder = tmp_path / "a.npz", tmp_path / "set"
-    for given in ({"calibration": arrays, "evaluate": folder}, {"calibration": folder}, {"evaluate": folder}):
+    both: list[dict[str, Any]] = [
+        {"calibration": arrays, "evaluate": folder}, {"calibration": folder}, {"evaluate": folder},
+    ]  # fmt: skip
+    for given in both:
         found = quantizing.settings(RunOptions(preprocessing=asked, **given))
         assert found.preprocessing == (asked or image_sets.DEFAULT)
     assert quantizing.settings(RunOptions(calibration=arrays)).preprocessing is None
