@@ -6,6 +6,7 @@ on the same device with the same settings.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -62,37 +63,51 @@ class PairedBlock:
         return ratio(self.standard_instructions, self.separable_instructions)
 
 
+class ResultPair(abc.ABC):
+    """Two results, of which the second is expected to be quicker."""
+
+    @property
+    @abc.abstractmethod
+    def sides(self) -> tuple[Result, Result]:
+        """Both, the one that is expected to be slower first."""
+
+    @property
+    def achieved(self) -> float | None:
+        """The ratio of the median end-to-end latencies; None where one was not measured."""
+        return ratio(*map(latency_s, self.sides))
+
+    @property
+    def fewer(self) -> float | None:
+        """How many times fewer instructions it executed; None where one was not counted. No speed-up in time."""
+        return ratio(*map(instructions, self.sides))
+
+    @property
+    def disturbed(self) -> tuple[Result, ...]:
+        """Those of the two whose latency is disturbed, so that no ratio of them is a figure."""
+        return tuple(result for result in reversed(self.sides) if headline.disturbed(result))
+
+    @property
+    def by_instructions(self) -> bool:
+        """Whether instructions have to stand in for latency, since they were counted and nothing was timed."""
+        return self.achieved is None and self.fewer is not None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pair:
+class Pair(ResultPair):
     """Two results that differ only by the kind of convolution."""
 
     separable: Result
     standard: Result
 
     @property
+    def sides(self) -> tuple[Result, Result]:
+        """The standard network, and the depthwise-separable one."""
+        return self.standard, self.separable
+
+    @property
     def predicted(self) -> float | None:
         """The ratio of the whole networks' multiply-adds, standard over depthwise-separable."""
-        return ratio(macs(self.standard), macs(self.separable))
-
-    @property
-    def achieved(self) -> float | None:
-        """The ratio of the median end-to-end latencies; None where one was not measured."""
-        return ratio(latency_s(self.standard), latency_s(self.separable))
-
-    @property
-    def fewer(self) -> float | None:
-        """How many times fewer instructions it executed; None where one was not counted. No speed-up in time."""
-        return ratio(instructions(self.standard), instructions(self.separable))
-
-    @property
-    def disturbed(self) -> tuple[Result, ...]:
-        """Those of the two whose latency is disturbed, so that no ratio of them is a figure."""
-        return tuple(result for result in (self.separable, self.standard) if headline.disturbed(result))
-
-    @property
-    def by_instructions(self) -> bool:
-        """Whether instructions have to stand in for latency, since they were counted and nothing was timed."""
-        return self.achieved is None and self.fewer is not None
+        return ratio(*map(macs, self.sides))
 
     def blocks(self) -> tuple[PairedBlock, ...]:
         """Return what was replaced, in order of execution."""

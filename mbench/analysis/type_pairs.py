@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
-from mbench.analysis import headline, layer_types, pairs
+from mbench.analysis import layer_types, pairs
 from mbench.core import dtypes
 from mbench.core.quantized import FloatLayer
 from mbench.core.records import Layer, Record, Result, Variant
@@ -75,7 +75,7 @@ class TypedLayers:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TypePair:
+class TypePair(pairs.ResultPair):
     """Two results that differ only by the type of the numbers."""
 
     wide: Result
@@ -88,24 +88,9 @@ class TypePair:
         return dtypes.width(self.wide.variant.dtype) / dtypes.width(self.narrow.variant.dtype)
 
     @property
-    def achieved(self) -> float | None:
-        """The ratio of the median end-to-end latencies; None where one was not measured."""
-        return pairs.ratio(pairs.latency_s(self.wide), pairs.latency_s(self.narrow))
-
-    @property
-    def fewer(self) -> float | None:
-        """How many times fewer instructions the narrow network executed; None where one was not counted."""
-        return pairs.ratio(pairs.instructions(self.wide), pairs.instructions(self.narrow))
-
-    @property
-    def by_instructions(self) -> bool:
-        """Whether instructions have to stand in for latency, since they were counted and nothing was timed."""
-        return self.achieved is None and self.fewer is not None
-
-    @property
-    def disturbed(self) -> tuple[Result, ...]:
-        """Those of the two whose latency is disturbed, so that no ratio of them is a figure."""
-        return tuple(result for result in (self.wide, self.narrow) if headline.disturbed(result))
+    def sides(self) -> tuple[Result, Result]:
+        """The network in the wider type, and in the narrower one."""
+        return self.wide, self.narrow
 
     def layers(self) -> tuple[TypedLayers, ...]:
         """Return the layers of both that do the same work, in order of execution."""
