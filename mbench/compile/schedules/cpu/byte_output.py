@@ -6,7 +6,7 @@ Two or four registers of sums become bytes by saturation, which takes less than 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.cpu import arm_output, lookup
 from mbench.compile.schedules.cpu.arm_output import RoundedSum
+from mbench.compile.schedules.rule import Parameters
 
 _FOUR = 4
 _TOGETHER = (4, 2, 1)
@@ -182,11 +183,25 @@ class ByteOutput:
         return lookup.looked_up(array, places, count, by_halves=self.has_tables)
 
 
-def looks_up_alone(kernel: Kernel, machine: KernelMachine, vectors: int, lanes: int) -> bool:
-    """Return whether a tile of so many registers a row looks some bytes up one by one, which takes long."""
+def in_registers_first(
+    kernel: Kernel, machine: KernelMachine, lanes: int, ranked: Sequence[tuple[float, Parameters]]
+) -> Iterator[Parameters]:
+    """Yield ranked parameters in order, those last whose tiles look some bytes up one by one, which takes long.
+
+    Args:
+        kernel: to be written.
+        machine: that it is for.
+        lanes: of a register of sums.
+        ranked: cycles and parameters, quickest first; `vectors` are the registers of a tile's row.
+    """
     given = zip(kernel.parameter_shapes, kernel.parameter_dtypes, strict=True)
-    if not any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given):
-        return False
+    has_table = any(shape == (_TABLE,) and dtype in _SATURATION for shape, dtype in given)
+    parameters = [each for _, each in ranked]
+    yield from sorted(parameters, key=lambda each: has_table and _looks_up_alone(machine, int(each["vectors"]), lanes))
+
+
+def _looks_up_alone(machine: KernelMachine, vectors: int, lanes: int) -> bool:
+    """Return whether a table is read byte by byte for some of so many registers side by side."""
     if not machine.broadcasts_from_memory:
         return vectors % _FOUR > 0
     while vectors:

@@ -14,8 +14,28 @@ from mbench.compile.schedules.cpu import dots
 from mbench.compile.schedules.cpu.dots import DotProduct
 
 _LANES = 8
+_COPIED, _SIGN = 16, 128
 _OFTEN = 4
 """Panels of weights from which on words are laid out anew for them."""
+
+
+def copied(values: Any, matmul: Matmul, parts: int, *, flipped: bool, room: int = 0) -> Any:
+    """Return a copy of a product's rows, shared out in so many parts, with so many bytes of room behind it.
+
+    `flipped`: with the highest bit of each byte turned over: once, and not anew for each panel.
+    """
+    size = matmul.rows * matmul.reduction
+    copy = T.alloc_buffer((size + room,), "uint8")
+    whole, rest = divmod(size, _COPIED)
+    for lanes, turns, first in ((_COPIED, whole, 0), (1, rest, whole * _COPIED)):
+        if turns:
+            with emit.tasks(turns, min(parts, turns), 1, 1) as ((begin, count), _), emit.loop(count) as turn:
+                at = emit.named(first + (begin + turn) * lanes)
+                kind = "uint8" if lanes == 1 else f"uint8x{lanes}"
+                read = tirx.reinterpret(kind, emit.vector(values, at, lanes))
+                flip = emit.broadcast(tirx.const(_SIGN, "uint8"), lanes)
+                emit.store(copy, tirx.bitwise_xor(read, flip) if flipped else read, at, lanes)
+    return copy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

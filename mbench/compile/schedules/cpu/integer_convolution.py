@@ -33,8 +33,9 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     conv, dot = kernel.convolution, byte_dots.of(kernel, machine)
     if conv is not None and dot is not None:
-        lanes, ranked = dot.lanes_of(conv.group_channels), [parameters for _, parameters in _ranked(conv, dot, machine)]
-        yield from sorted(ranked, key=lambda one: byte_output.looks_up_alone(kernel, machine, one["vectors"], lanes))
+        yield from byte_output.in_registers_first(
+            kernel, machine, dot.lanes_of(conv.group_channels), _ranked(conv, dot, machine)
+        )
 
 
 def _ranked(conv: Convolution, dot: DotProduct, machine: KernelMachine) -> list[tuple[float, Parameters]]:

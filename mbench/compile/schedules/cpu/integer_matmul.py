@@ -12,14 +12,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tvm import tirx
-from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
-
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_output, dots, tiling
+from mbench.compile.schedules.cpu import byte_bias, byte_dots, byte_output, byte_rows, dots, tiling
 from mbench.compile.schedules.cpu.byte_bias import SpreadBias
 from mbench.compile.schedules.cpu.byte_output import ByteOutput
 from mbench.compile.schedules.cpu.byte_rows import ByteRows
@@ -30,15 +27,15 @@ _GRIDS = 4
 _L2_BYTES_A_CYCLE = 64
 _FEW_PANELS = 3
 """So many flip the bits of values as they read them."""
-_COPIED, _SIGN = 16, 128
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids, quickest first."""
     matmul, dot = kernel.matmul, byte_dots.of(kernel, machine)
     if matmul is not None and dot is not None:
-        lanes, ranked = dot.lanes_of(matmul.columns), [parameters for _, parameters in _ranked(matmul, dot, machine)]
-        yield from sorted(ranked, key=lambda one: byte_output.looks_up_alone(kernel, machine, one["vectors"], lanes))
+        yield from byte_output.in_registers_first(
+            kernel, machine, dot.lanes_of(matmul.columns), _ranked(matmul, dot, machine)
+        )
 
 
 def _ranked(matmul: Matmul, dot: DotProduct, machine: KernelMachine) -> list[tuple[float, Parameters]]:
@@ -85,7 +82,8 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     with writer.function() as arrays:
         output = ByteOutput.of(kernel, epilogue, writer, arrays[-1], machine)
         if dot.group > 1 and dot.shift and count > _FEW_PANELS:
-            arrays[0], dot = _flipped(arrays[0], matmul, row_parts), dataclasses.replace(dot, shift=0)
+            arrays[0] = byte_rows.copied(arrays[0], matmul, row_parts, flipped=True)
+            dot = dataclasses.replace(dot, shift=0)
         source = ByteRows.of(matmul, dot, arrays[0], count)
         source.write(row_parts)
         tile = _ByteTile(source, panels, output, kernel.parameter_shapes[-1], arrays, spread)
@@ -100,19 +98,6 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         function=writer.result(), tile=f"{rows}x{vectors}x{lanes}", pack=panels.packed, lanes=lanes,
         packs=byte_bias.packs(spread),
     )  # fmt: skip
-
-
-def _flipped(values: Any, matmul: Matmul, parts: int) -> Any:
-    """Return a copy of the values with the highest bit of each flipped: once, and not anew for each panel."""
-    whole, rest = divmod(matmul.rows * matmul.reduction, _COPIED)
-    copy = T.alloc_buffer((matmul.rows * matmul.reduction,), "uint8")
-    for lanes, turns, first in ((_COPIED, whole, 0), (1, rest, whole * _COPIED)):
-        if turns:
-            with emit.tasks(turns, min(parts, turns), 1, 1) as ((begin, count), _), emit.loop(count) as turn:
-                at = emit.named(first + (begin + turn) * lanes)
-                flip = emit.broadcast(tirx.const(_SIGN, "uint8"), lanes)
-                emit.store(copy, tirx.bitwise_xor(emit.vector(values, at, lanes), flip), at, lanes)
-    return copy
 
 
 class _ByteTile:

@@ -21,7 +21,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import arm_dots, byte_images, dots, tiling
+from mbench.compile.schedules.cpu import arm_dots, byte_images, byte_rows, dots, tiling
 from mbench.compile.schedules.cpu.arm_dots import RowPairs
 from mbench.compile.schedules.cpu.byte_output import ByteOutput, Indices
 from mbench.compile.schedules.cpu.dots import WeightPanels
@@ -139,28 +139,12 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         if layer.conv is not None:
             _write_convolution(layer.conv, kernel.outside, arrays[0], tile, (rows, *grid), dot)
         elif layer.matmul is not None:
-            source = _copied(arrays[0], layer.matmul, dot.shift, grid[0])
+            source = byte_rows.copied(arrays[0], layer.matmul, grid[0], flipped=dot.shift != 0, room=_BLOCK)
             _write_product(layer.matmul, kernel.parameter_shapes[-1], source, tile, (rows, *grid))
     return KernelPlan(
         function=writer.result(), tile=f"{rows}x{vectors * arm_dots.LANES}x{_BLOCK}",
         pack=functools.partial(panels.packed, words=layer.in_words), lanes=arm_dots.LANES,
     )  # fmt: skip
-
-
-def _copied(values: Any, matmul: Matmul, shift: int, parts: int) -> Any:
-    """Return a copy of the values as they are multiplied, with room behind it."""
-    size = matmul.rows * matmul.reduction
-    copy = T.alloc_buffer((size + _BLOCK,), "uint8")
-    whole, rest = divmod(size, _BLOCK)
-    for lanes, turns, first in ((_BLOCK, whole, 0), (1, rest, whole * _BLOCK)):
-        if turns:
-            with emit.tasks(turns, min(parts, turns), 1, 1) as ((begin, count), _), emit.loop(count) as turn:
-                at = emit.named(first + (begin + turn) * lanes)
-                kind = "uint8" if lanes == 1 else f"uint8x{lanes}"
-                read = tirx.reinterpret(kind, emit.vector(values, at, lanes))
-                flip = emit.broadcast(tirx.const(abs(shift), "uint8"), lanes)
-                emit.store(copy, tirx.bitwise_xor(read, flip) if shift else read, at, lanes)
-    return copy
 
 
 def _write_product(matmul: Matmul, shape: Sequence[int], source: Any, tile: _RowTile, sizes: Sequence[int]) -> None:
