@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from tflite_file import CODES, FUSED, Grid, TfliteFile
-from tflite_writer import TfliteError, activation
+from tflite_writer import TfliteError, activation, pool_options
 
 from mbench.networks import integer_forms, layout, quantization
 from mbench.networks.graph import Node
@@ -330,13 +330,7 @@ def _pool(writer: _Int8Writer, node: Node) -> None:
     is_same = any(map(any, padding))
     if is_same and (average or not _is_same(writer, node, padding)):
         raise TfliteError(f"node {node.name!r} pools with padding {tuple(known['padding'])}; LiteRT has SAME or none")
-    options = schema.Pool2DOptionsT(
-        padding=schema.Padding.SAME if is_same else schema.Padding.VALID,
-        strideH=known["strides"][0],
-        strideW=known["strides"][1],
-        filterHeight=known["kernel"][0],
-        filterWidth=known["kernel"][1],
-    )
+    options = pool_options(node, is_same=is_same)
     code = CODES.AVERAGE_POOL_2D if average else CODES.MAX_POOL_2D
     end = writer.end(node, writer.factor(node.inputs[0]))
     writer.file.operator(code, [writer.read(node.inputs[0])], end.place, options)

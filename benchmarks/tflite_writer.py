@@ -217,6 +217,18 @@ def _bias(writer: _Writer, node: Node, shift: float) -> int:
     return writer.file.constant(f"{node.name}/bias", given + np.float32(shift))
 
 
+def pool_options(node: Node, *, is_same: bool) -> schema.Pool2DOptionsT:
+    """Return what LiteRT is told of a pool; `is_same`: its padding is LiteRT's SAME, else it has none."""
+    known = node.attributes
+    return schema.Pool2DOptionsT(
+        padding=schema.Padding.SAME if is_same else schema.Padding.VALID,
+        strideH=known["strides"][0],
+        strideW=known["strides"][1],
+        filterHeight=known["kernel"][0],
+        filterWidth=known["kernel"][1],
+    )
+
+
 def _pool(writer: _Writer, node: Node) -> None:
     """Write a pool. LiteRT's SAME leaves the padding out; an average that counts it gets zeros around its image."""
     known, average = node.attributes, node.op == "avg_pool2d"
@@ -224,13 +236,7 @@ def _pool(writer: _Writer, node: Node) -> None:
     is_same = _same(writer, node, known["kernel"]) and not (counts and any(known["padding"]))
     if any(known["padding"]) and not (counts or is_same):
         raise TfliteError(f"node {node.name!r} pools with padding {tuple(known['padding'])}; LiteRT has SAME or none")
-    options = schema.Pool2DOptionsT(
-        padding=schema.Padding.SAME if is_same else schema.Padding.VALID,
-        strideH=known["strides"][0],
-        strideW=known["strides"][1],
-        filterHeight=known["kernel"][0],
-        filterWidth=known["kernel"][1],
-    )
+    options = pool_options(node, is_same=is_same)
     image = writer.read(node.inputs[0], last=True) if is_same else _padded(writer, node)
     writer.file.operator(CODES.AVERAGE_POOL_2D if average else CODES.MAX_POOL_2D, [image], writer.made(node), options)
 
