@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -74,13 +74,28 @@ def needs_dot_products() -> None:
 def exact(graph: Graph, parameters: Arrays, inputs: Arrays, machine: KernelMachine = kernels.AVX2) -> Program:
     """Compile a graph of whole numbers, and compare every byte of its outputs with the reference."""
     program = programs.compiled(graph, parameters, machine)
+    same_bytes(graph, parameters, inputs, program.run(inputs))
+    return program
+
+
+def same_bytes(graph: Graph, parameters: Arrays, inputs: Arrays, outputs: Sequence[np.ndarray]) -> None:
+    """Compare every byte of a graph's outputs with the reference."""
     with torch_network.one_thread():
         expected, _ = computed(graph, parameters, inputs)
-    for name, one, other in zip(graph.outputs, program.run(inputs), expected, strict=True):
+    for name, one, other in zip(graph.outputs, outputs, expected, strict=True):
         assert (one.shape, one.dtype) == (other.shape, other.dtype), name
         differing = np.argwhere(one != other)
         assert not len(differing), f"{name}: {len(differing)} of {one.size} differ, as at {differing[:3].tolist()}"
-    return program
+
+
+def linear(rows: int, reduction: int, columns: int) -> Graph:
+    """Return a linear layer whose sums become floats as they are."""
+    builder = GraphBuilder()
+    read = [builder.input("x", (rows, reduction), dtype="uint8")]
+    read.append(builder.parameter("weight", (columns, reduction), dtype="int8"))
+    read.append(builder.parameter("bias", (columns,), dtype="int32"))
+    sums = builder.add("linear", "fc", *read, zero_point=77)
+    return builder.graph(builder.add("dequantize", "out", sums, builder.parameter("scale", (columns,))))
 
 
 def drawn(graph: Graph, seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

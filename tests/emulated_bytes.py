@@ -19,7 +19,6 @@ import tvm
 from byte_layers import ByteConv
 from conftest import require
 from graph_programs import Program
-from quantized_cases import computed
 from tvm import relax, tirx
 
 from mbench.compile import codegen, fusing, pack, to_relax, tvm_passes
@@ -27,7 +26,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import cpu
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.hardware import targets
-from mbench.networks import folding, signed, torch_network
+from mbench.networks import folding, signed
 from mbench.networks.graph import Graph
 
 Arrays = Mapping[str, np.ndarray]
@@ -233,12 +232,7 @@ def exact(
 ) -> Program:
     """Compile a graph of whole numbers for a target, run it there, and compare every byte with the reference."""
     program = compiled(graph, parameters, instruction, machine or machine_of(instruction))
-    with torch_network.one_thread():
-        expected, _ = computed(graph, parameters, inputs)
-    for name, one, other in zip(graph.outputs, program.run(inputs), expected, strict=True):
-        assert (one.shape, one.dtype) == (other.shape, other.dtype), name
-        differing = np.argwhere(one != other)
-        assert not len(differing), f"{name}: {len(differing)} of {one.size} differ, as at {differing[:3].tolist()}"
+    layers.same_bytes(graph, parameters, inputs, program.run(inputs))
     return program
 
 

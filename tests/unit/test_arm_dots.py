@@ -20,7 +20,6 @@ from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import arm_dots, byte_dots
 from mbench.hardware import targets
 from mbench.networks import folding
-from mbench.networks.graph_builder import GraphBuilder
 
 MATMUL, CONVOLUTION, DEPTHWISE = "cpu.integer_matmul", "cpu.integer_convolution", "cpu.integer_depthwise"
 DOTS = st.sampled_from(["sdot", "usdot"])
@@ -145,13 +144,7 @@ def test_extremes_are_exact(dtype: str, dot: str) -> None:
 @pytest.mark.parametrize("dot", ["sdot", "usdot"])
 @pytest.mark.parametrize(("rows", "reduction", "columns"), [(1, 64, 100), (3, 37, 33), (1, 3, 5)])
 def test_linear_layers_are_exact(dot: str, rows: int, reduction: int, columns: int) -> None:
-    """Their sums become floats as they are."""
-    builder = GraphBuilder()
-    read = [builder.input("x", (rows, reduction), dtype="uint8")]
-    read.append(builder.parameter("weight", (columns, reduction), dtype="int8"))
-    read.append(builder.parameter("bias", (columns,), dtype="int32"))
-    sums = builder.add("linear", "fc", *read, zero_point=77)
-    graph = builder.graph(builder.add("dequantize", "out", sums, builder.parameter("scale", (columns,))))
+    graph = layers.linear(rows, reduction, columns)
     program = emulated.exact(graph, *layers.drawn(graph), dot)
     assert set(program.rules.values()) == {MATMUL}
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import integer_matmul
-from mbench.networks.graph_builder import GraphBuilder
 
 RULE = "cpu.integer_matmul"
 
@@ -39,13 +38,7 @@ def test_pointwise_convolutions_are_exact(
 @pytest.mark.parametrize("machine", [VNNI, AVX2])
 @pytest.mark.parametrize(("rows", "reduction", "columns"), [(1, 64, 100), (3, 37, 33), (1, 3, 5), (2, 1, 16)])
 def test_linear_layers_are_exact(rows: int, reduction: int, columns: int, machine: KernelMachine) -> None:
-    """Their sums become floats as they are."""
-    builder = GraphBuilder()
-    read = [builder.input("x", (rows, reduction), dtype="uint8")]
-    read.append(builder.parameter("weight", (columns, reduction), dtype="int8"))
-    read.append(builder.parameter("bias", (columns,), dtype="int32"))
-    sums = builder.add("linear", "fc", *read, zero_point=77)
-    graph = builder.graph(builder.add("dequantize", "out", sums, builder.parameter("scale", (columns,))))
+    graph = layers.linear(rows, reduction, columns)
     program = layers.exact(graph, *layers.drawn(graph), machine)
     assert set(program.rules.values()) == {RULE}
 
