@@ -7,7 +7,7 @@ who ask. Imports neither tvm nor torch.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from mbench.core import dtypes
@@ -32,8 +32,8 @@ class Platform:
     """For sentences; a hyphen is one that does not break."""
     processor: Literal["cpu", "gpu"]
     """What executes the kernels: it decides which rules make them, and which jobs measure and tune them."""
-    dtypes: tuple[str, ...]
-    """Types that networks may have there."""
+    dtypes: Mapping[str, tuple[str, ...]]
+    """Types that networks may have there, each with the processor's features that it needs, as `requires` names them."""
     code_key: Literal["mcpu", "arch"]
     """The key of a target's `tvm` that names what code is made for."""
     on_host: bool
@@ -60,6 +60,11 @@ class Platform:
     """Whether the energy of each layer can be metered."""
     ships_source: bool
     """Whether the library holds source that is compiled where it is loaded."""
+
+    def types(self, target: Target) -> tuple[str, ...]:
+        """Return the types that networks may have on a target of this platform."""
+        known = set(target.processor.requires)
+        return tuple(dtype for dtype, features in self.dtypes.items() if known.issuperset(features))
 
     def threads(self, target: Target, machine: Host) -> ThreadLimit:
         """Return how many threads a run on this machine may have."""
@@ -95,7 +100,7 @@ def _found() -> Gpu | None:
 _X86 = Platform(
     words="x86\u201164",
     processor="cpu",
-    dtypes=(dtypes.DEFAULT, dtypes.INT8),
+    dtypes={dtypes.DEFAULT: (), dtypes.INT8: ()},
     code_key="mcpu",
     on_host=True,
     detect=lambda: None,
@@ -116,7 +121,7 @@ PLATFORMS: dict[TargetFamily, Platform] = {
     "gpu": Platform(
         words="GPU",
         processor="gpu",
-        dtypes=("float32", "float16"),
+        dtypes={"float32": (), "float16": ()},
         code_key="arch",
         on_host=False,
         detect=_found,

@@ -226,7 +226,7 @@ def _refuse_types(networks: Iterable[Variant], target: Target) -> None:
     Raises:
         UsageError: a network has one.
     """
-    taken = platforms.of(target).dtypes
+    taken = platforms.of(target).types(target)
     for dtype in dict.fromkeys(network.dtype for network in networks):
         if dtype not in taken:
             others = " and ".join(f"{each.words}s" for each in platforms.PLATFORMS.values() if dtype in each.dtypes)
