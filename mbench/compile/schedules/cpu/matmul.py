@@ -35,14 +35,20 @@ MAX_ROWS = 14
 MAX_VECTORS = 4
 _MAX_VECTORS_BY_LANE = 2  # Arm: three and more were seen to spill on Cortex-A72
 _UNROLL = 4
-_FETCHING_TILES = range(3, 9)
-_CHUNK = 64
+_FETCHING_TILES = range(2, 9)
+_FETCHING_BY_TWO_BITS = 256
+"""Widest vectors with which two tiles fetch the next panel: of 512 bits, they took a third longer with it (Zen 5)."""
+_LEAST_CHUNK, _CHUNK = 8, 64
 _LINE = 16
-"""Steps of the reduction between fetches, and floats of a line of cache."""
+"""Steps of the reduction between fetches, at least and at most, and floats of a line of cache."""
 _FLOAT = dtypes.of(dtypes.DEFAULT).bytes
 FMA_A_CYCLE = 2
 _LOADS_A_CYCLE = 1.5
 _FMA_LATENCY = 4
+_FEW_REGISTERS = 16
+_FEW_SUMS, _FEW_SUMS_CYCLES = 8, 0.65
+"""Sums that just hide the latency of multiply-adds, and what each step waits for all the same; with every two sums more
+it is half of that (AVX2 on Zen 5: tiles of 8, 10 and 12 sums reach 86, 94 and 97 % of the peak)."""
 _L2_BYTES_A_CYCLE = 64
 _FAR_BYTES_A_CYCLE = 16
 """What moving adds to computing, beside which most of it happens: twice the bandwidths themselves."""
@@ -72,6 +78,17 @@ def tile_cycles(rows: int, vectors: int, reduction: int, machine: KernelMachine)
     """Return the cycles of one tile whose data are in the first cache."""
     crowded = max(0, rows * vectors - machine.registers // 2)
     return reduction * step_cycles(rows, vectors) + _TILE_CYCLES + _CROWDED_SUM_CYCLES * crowded
+
+
+def waiting_cycles(rows: int, vectors: int, reduction: int, machine: KernelMachine) -> float:
+    """Return what a tile waits besides for its own multiply-adds, where few registers leave it few sums."""
+    if machine.registers > _FEW_REGISTERS or not machine.broadcasts_from_memory:
+        return 0.0
+    return reduction * _FEW_SUMS_CYCLES * 0.5 ** (max(0, rows * vectors - _FEW_SUMS) / 2)
+
+
+def _tile(rows: int, vectors: int, reduction: int, machine: KernelMachine) -> float:
+    return tile_cycles(rows, vectors, reduction, machine) + waiting_cycles(rows, vectors, reduction, machine)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,7 +140,7 @@ def ranked(matmul: Matmul, machine: KernelMachine, ways: Sequence[int] = ()) -> 
             continue
         panels = -(-matmul.columns // (vectors * lanes))
         tiles = tiling.Cut.of(matmul.rows, rows).count
-        compute = tiles * panels * tile_cycles(rows, vectors, matmul.reduction, machine)
+        compute = tiles * panels * _tile(rows, vectors, matmul.reduction, machine)
         for grid in itertools.islice(tiling.grids([1] * tiles, panels, compute, matmul.moved_bytes, machine), _GRIDS):
             parameters = {"rows": rows, "vectors": vectors, "row_parts": grid.outer, "panel_parts": grid.inner}
             work = _cycles(matmul, parameters, lanes, machine)
@@ -163,7 +180,7 @@ def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: KernelM
     cut = tiling.Cut.of(matmul.rows, rows)
     panels = -(-matmul.columns // (vectors * lanes))
     compute = panels * sum(
-        (part.end - part.begin) * tile_cycles(part.size, vectors, matmul.reduction, machine) for part in cut.parts
+        (part.end - part.begin) * _tile(part.size, vectors, matmul.reduction, machine) for part in cut.parts
     )
     count = row_parts * panel_parts
     part_tiles, part_panels = cut.count / row_parts, panels / panel_parts
@@ -245,7 +262,19 @@ def _ahead(matmul: Matmul, width: int, tiles: float, machine: KernelMachine) -> 
     """
     if matmul.reduction * matmul.columns * _FLOAT <= machine.l2_bytes / 2 or int(tiles) not in _FETCHING_TILES:
         return 0
-    return 0 if matmul.reduction % _CHUNK else math.ceil(_CHUNK * width / _LINE / tiles)
+    two = int(tiles) == _FETCHING_TILES.start
+    if two and machine.vector_bits > _FETCHING_BY_TWO_BITS:
+        return 0
+    if not machine.broadcasts_from_memory and (two or matmul.reduction % _CHUNK):  # not timed on Arm
+        return 0
+    steps = _chunk(matmul.reduction)
+    return math.ceil(steps * width / _LINE / tiles) if steps >= _LEAST_CHUNK else 0
+
+
+def _chunk(reduction: int) -> int:
+    """Return the steps between fetches: a divisor of the reduction, a multiple of the unrolling if there is one."""
+    divisors = [step for step in range(1, _CHUNK + 1) if reduction % step == 0]
+    return max(divisors, key=lambda step: (step % _UNROLL == 0, step))
 
 
 class _MatmulTile:
@@ -278,13 +307,14 @@ class _MatmulTile:
         sums.each(lambda r, v, lane: start(indices(r, v, lane), self._load) if start else tirx.const(0, "float32"))
         source, packed = emit.named(self._operands.row_start(row)), emit.named(self._operands.panel_start(panel))
         if self._ahead:
-            chunks = matmul.reduction // _CHUNK
+            steps = _chunk(matmul.reduction)
+            chunks = matmul.reduction // steps
             here = packed if self._operands.weights is self._weights else panel * (matmul.reduction * width)
             following = emit.named(here + matmul.reduction * width + turn * (chunks * self._ahead * _LINE))
             with emit.loop(chunks) as chunk:
                 for line in range(self._ahead):
                     emit.prefetch(self._weights, following + (chunk * self._ahead + line) * _LINE)
-                self._add(sums, source + chunk * _CHUNK, packed + chunk * (_CHUNK * width), _CHUNK)
+                self._add(sums, source + chunk * steps, packed + chunk * (steps * width), steps)
         else:
             self._add(sums, source, packed, matmul.reduction)
         target = emit.named(row * matmul.columns + column)
