@@ -173,3 +173,17 @@ def test_a_set_is_found_again_by_its_hash_and_only_as_it_was(tmp_path: Path, mon
         image_sets.remembered(digest, "--evaluate")
     with pytest.raises(UsageError, match="are not known here; give --evaluate again"):
         image_sets.remembered("0" * 64, "--evaluate")
+
+
+def test_pictures_are_read_when_they_are_needed(tmp_path: Path) -> None:
+    """A folder may hold more than fits in memory; one that is damaged is found when it is its turn."""
+    given = pictures(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    found = given.images(network(batch=2))
+    assert len(found) == 2
+    assert found[0]["image"].shape == (2, *SHAPE)
+    assert [each["image"].shape for each in found[:1]] == [(2, *SHAPE)]
+    with pytest.raises(UsageError, match=r"c\.png is no picture that can be read"):
+        found[-1]
+    with pytest.raises(IndexError):
+        found[2]
