@@ -49,19 +49,19 @@ def costs(pair: TypePair) -> str:
 
 
 def gain(pair: TypePair) -> str:
-    """Return what the narrow type gives: `3.2 times quicker of the 4 expected of int8`."""
+    """Return what the narrow type gives: `3.2 times quicker, where 4 are expected of int8`."""
     dtype, expected = pair.narrow.variant.dtype, f"{pair.expected:g}"
     came = pair.fewer if pair.by_instructions else pair.achieved
     if came is None:
         return f"{expected} times quicker is expected of {dtype}"
     if pair.disturbed and not pair.by_instructions:
         return f"its gain is {disturbances.WORD}, where {expected} times are expected of {dtype}"
-    better, worse = ("fewer", "more") if pair.by_instructions else ("quicker", "slower")
+    better, worse = ("fewer instructions", "more instructions") if pair.by_instructions else ("quicker", "slower")
     if came < 1:
         return f"{units.times(1 / came)} {worse}, where {expected} times {better} is expected of {dtype}"
     if came >= pair.expected:
         return f"{units.times(came)} {better}, at least the {expected} expected of {dtype}"
-    return f"{units.times(came)} {better} of the {expected} expected of {dtype}"
+    return f"{units.times(came)} {better}, where {expected} are expected of {dtype}"
 
 
 def loss(pair: TypePair, found: Waterfall | str, record: Record) -> str:
@@ -131,12 +131,8 @@ def quality(found: QuantizationOutcome) -> str:
         said.append(f"{units.percent(found.agreement, 0)} agree with float32 ({images})")
     if found.evaluation is not None:
         given = found.evaluation
-        before = (
-            ""
-            if given.float32_correct is None
-            else f", {units.percent(given.float32_correct / given.images)} in float32"
-        )
-        said.append(f"top-1 {units.percent(given.int8_correct / given.images)}{before} ({given.images} images)")
+        after, before = (units.percent(right / given.images) for right in (given.int8_correct, given.float32_correct))
+        said.append(f"top-1 {after}, {before} in float32 ({given.images} images)")
     left = len(found.left_float)
     said.append(f"{left or 'no'} operation{'' if left == 1 else 's'} left float")
     return "; ".join(said)
