@@ -145,7 +145,7 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     """For `int8`: an .npz of images by input, or a folder of pictures, that the ranges of values are seen on; None:
     drawn images."""
     percentile: Annotated[float, Meta(gt=50, le=100)] = 100.0
-    """For `int8`: of the numbers of a value, those that its range covers; 100: from the smallest to the largest."""
+    """For `int8`: the range of a value leaves out the largest and the smallest (100 - percentile) % of its numbers."""
     keep_float: tuple[str, ...] = ()
     """For `int8`: patterns of names of layers that stay float, such as `classifier*`."""
     weight_bits: Literal[7, 8] = 8
