@@ -37,6 +37,8 @@ PREPROCESSING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 DEFAULT = "torchvision"
 LABELS = "labels"
 _PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_WIDER = ("I", "F")
+"""How Pillow's modes begin whose numbers go beyond 255: those of 16 and 32 bits."""
 _SCALED = 8 / 7
 _CHANNELS = 3
 _CHUNK = 1 << 20
@@ -191,6 +193,11 @@ class ImageSet:
         library = _pillow(self._said)
         try:
             with library.open(file) as opened:
+                if opened.mode.startswith(_WIDER):
+                    raise UsageError(
+                        f"{self._said}: {file} has pixels of mode {opened.mode}, which would be clipped; expected 8 "
+                        "bits a channel"
+                    )
                 picture = opened.convert("RGB")
         except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
             raise UsageError(f"{self._said}: {file} is no picture that can be read: {why(error)}") from error

@@ -44,11 +44,15 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
         settings: how it is quantised.
 
     Raises:
-        UsageError: the images of the calibration do not fit, or a pattern of `keep_float` fits no layer.
+        UsageError: the images of the calibration do not fit, a pattern of `keep_float` fits no layer, or no layer is
+            left to quantise.
     """
     seen, compared, count = _images(graph, settings)
     ranges = calibration.ranges(graph, floats.parameters, seen, percentile=settings.percentile)
     network = with_roundings(floats, graph, ranges, settings)
+    if not exactness.is_quantised(network.graph):
+        kept = f"{', '.join(settings.keep_float)} is to stay float, and " if settings.keep_float else ""
+        raise UsageError(f"{kept}no layer is left that is computed in int8; run the network in float32")
     folded = folding.as_compiled(network.graph)
     return dataclasses.replace(
         floats,

@@ -94,6 +94,13 @@ def test_layers_stay_float_where_asked() -> None:
         of(networks.kept(), keep_float=("three",))
 
 
+def test_a_network_that_stays_float_altogether_is_not_called_int8() -> None:
+    with pytest.raises(
+        UsageError, match=r"\* is to stay float, and no layer is left that is computed in int8; run the"
+    ):
+        of(networks.kept(), keep_float=("*",))
+
+
 def test_a_calibration_of_ones_own_sets_the_ranges(tmp_path: Path) -> None:
     digest, given = images(tmp_path, 5)
     found = of(networks.kept(), calibration_sha256=digest)
