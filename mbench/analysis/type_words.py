@@ -11,7 +11,7 @@ from mbench.analysis.waterfall import Step, Waterfall
 from mbench.core import dtypes, units
 from mbench.core.quantized import QuantizationOutcome, SignalToNoise
 from mbench.core.records import Record
-from mbench.hardware import byte_instructions
+from mbench.hardware import byte_instructions, half_sums
 
 _MOST = 0.5
 """Of all that is lost, from which share on a cause is most of it."""
@@ -98,6 +98,14 @@ def without_dot_product(record: Record, dtype: str) -> bool:
     """Return whether a type is of bytes and the processor has no instruction that multiplies and adds them up."""
     found = byte_instructions.of(record.target.family, record.target.processor)
     return dtype == dtypes.INT8 and found is not None and not found.is_dot_product
+
+
+def sums(record: Record) -> str | None:
+    """Return what a record's networks of float16 are summed in, where that is not float32 alone."""
+    terms = half_sums.of_target(record.target)
+    if not terms or all(result.variant.dtype != half_sums.TYPE for result in record.results):
+        return None
+    return f"float16: up to {terms} multiply-adds are summed in float16; of longer sums, float32 adds up such parts"
 
 
 def several(found: Sequence[tuple[TypePair, str]]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mbench.core import dtypes
 from mbench.core.machine_types import Cache, Multiprocessor, Processor, Target
-from mbench.hardware import platforms
+from mbench.hardware import half_sums, platforms
 
 _REGISTERS_GRANTED = 256
 """Registers are granted to warps in multiples of so many (CUDA Occupancy Calculator, all of the architectures here)."""
@@ -116,15 +116,25 @@ class KernelMachine:
     """Of the widest vectors that these take; 0: there are none."""
     byte_tables: bool = False
     """Whether 64 bytes at once can be looked up in a table of registers."""
+    half_terms: int = 0
+    """Multiply-adds of float16 that are summed in float16 before the sum is added to one of float32; 0: none are."""
 
     @property
     def multiplies_signed(self) -> bool:
         """Whether it multiplies int8 by int8, and uint8 only after a step that makes them int8."""
         return "smull" in self.dots and "usdot" not in self.dots
 
+    def multiplies(self, dtype: str) -> bool:
+        """Return whether kernels multiply numbers of a type as they are."""
+        return dtype != half_sums.TYPE or self.half_terms > 0 or self.limits is not None
+
     def lanes(self, dtype: str = dtypes.DEFAULT) -> int:
         """Return how many numbers of a type a vector register holds."""
         return dtypes.of(dtype).lanes(self.vector_bits)
+
+    def sum_lanes(self, dtype: str) -> int:
+        """Return how many sums of multiply-adds of a type a vector register holds."""
+        return self.lanes(dtype if dtype == half_sums.TYPE and self.half_terms else dtypes.DEFAULT)
 
     @classmethod
     def of(cls, target: Target) -> KernelMachine:
@@ -143,6 +153,7 @@ class KernelMachine:
             dots=dots,
             dot_bits=bits,
             byte_tables="avx512vbmi" in processor.requires,
+            half_terms=half_sums.of_target(target),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from mbench.core import dtypes
 from mbench.core.field_types import MOST_THREADS, TargetFamily
 from mbench.core.machine_types import Gpu, Host, Target
-from mbench.hardware import gpus
+from mbench.hardware import gpus, half_sums
 
 
 class ThreadLimit(NamedTuple):
@@ -117,7 +117,13 @@ _X86 = Platform(
 )
 PLATFORMS: dict[TargetFamily, Platform] = {
     "x86": _X86,
-    "arm": dataclasses.replace(_X86, words="arm64", broadcasts_from_memory=False, counted="arm64_cortex_a72"),
+    "arm": dataclasses.replace(
+        _X86,
+        words="arm64",
+        dtypes={dtypes.DEFAULT: (), half_sums.TYPE: (half_sums.FEATURE,), dtypes.INT8: ()},
+        broadcasts_from_memory=False,
+        counted="arm64_cortex_a72",
+    ),
     "gpu": Platform(
         words="GPU",
         processor="gpu",

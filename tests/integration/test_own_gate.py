@@ -46,7 +46,7 @@ def test_a_schedule_that_got_worse_fails(cache: Path, tmp_path: Path) -> None:
     for folder in ("targets", "reports", "published"):
         if (ROOT / folder).is_dir():
             (tmp_path / folder).symlink_to(ROOT / folder)
-    rule = tmp_path / "mbench" / "compile" / "schedules" / "cpu" / "matmul.py"
+    rule = tmp_path / "mbench" / "compile" / "schedules" / "cpu" / "float_sums.py"
     planted = rule.read_text().replace("_UNROLL = 4", "_UNROLL = 1")
     assert planted != rule.read_text(), "the rule has no such line any more: plant something else"
     rule.write_text(planted)

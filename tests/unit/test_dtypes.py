@@ -86,6 +86,12 @@ def test_whole_numbers_are_exact(name: str, tolerance: float) -> None:
     assert dtypes.kernel_tolerance(name) == tolerance
 
 
+def test_sums_in_the_type_itself_may_be_twice_as_far_off() -> None:
+    assert dtypes.kernel_tolerance("float16", sums="float16") == 2 * dtypes.kernel_tolerance("float16")
+    assert dtypes.kernel_tolerance("float32", sums="float16") == dtypes.kernel_tolerance("float32")
+    assert dtypes.kernel_tolerance("int8", sums="int8") == 0
+
+
 def test_no_other_module_has_a_table_of_types() -> None:
     found = {
         path.relative_to(PACKAGE).as_posix(): lines

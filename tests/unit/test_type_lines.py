@@ -9,7 +9,10 @@ import record_factory as factory
 from rich.console import Console
 from session_records import in_sessions
 
+from mbench.analysis import type_words
 from mbench.core.records import Record
+from mbench.hardware import targets
+from mbench.page import type_sentences
 from mbench.terminal import record_tables, type_lines
 
 
@@ -36,6 +39,18 @@ def test_gain_and_quality_are_a_line_each() -> None:
 
 def test_float32_alone_says_nothing_of_types() -> None:
     assert list(type_lines.of_record(factory.record())) == []
+
+
+@pytest.mark.parametrize(("target", "has"), [("arm64_cortex_a76", True), ("arm64_cortex_a72", False)])
+def test_what_float16_is_summed_in_is_said(target: str, has: bool) -> None:
+    record = factory.record(factory.PAIR[:1])
+    [result] = record.results
+    half = msgspec.structs.replace(result, variant=msgspec.structs.replace(result.variant, dtype="float16"))
+    record = msgspec.structs.replace(record, target=targets.load(target), results=(half,))
+    expected = "float16: up to 64 multiply-adds are summed in float16; of longer sums, float32 adds up such parts."
+    assert said(record) == (expected if has else "")
+    assert list(type_sentences.sums(record)) == ([expected] if has else [])
+    assert type_words.sums(msgspec.structs.replace(record, results=(result,))) is None
 
 
 def test_int8_alone_says_what_it_cost() -> None:

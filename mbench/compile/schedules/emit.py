@@ -149,7 +149,7 @@ class Accumulators:
     """
 
     def __init__(self, rows: int, vectors: int, lanes: int | Sequence[int], dtype: str = "float32") -> None:
-        self.rows, self.vectors = rows, vectors
+        self.rows, self.vectors, self.dtype = rows, vectors, dtype
         self.lanes = lanes if isinstance(lanes, int) else max(lanes)
         self._widths = [lanes] * vectors if isinstance(lanes, int) else list(lanes)
         self._arrays = [[T.alloc_buffer((each,), dtype) for each in self._widths] for _ in range(rows)]
