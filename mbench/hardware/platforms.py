@@ -121,7 +121,7 @@ PLATFORMS: dict[TargetFamily, Platform] = {
     "gpu": Platform(
         words="GPU",
         processor="gpu",
-        dtypes={"float32": (), "float16": ()},
+        dtypes=dict.fromkeys(dtypes.NAMES, ()),
         code_key="arch",
         on_host=False,
         detect=_found,
