@@ -9,7 +9,6 @@ import byte_layers as layers
 import cuda_on_cpu
 import cuda_programs
 import numpy as np
-import pytest
 import tvm
 from tvm import tirx
 
@@ -66,11 +65,10 @@ def test_a_residual_is_added_by_a_multiplication_that_is_rounded_once() -> None:
     assert dict(cuda_programs.differing({"c": made}, {"c": inputs})) == {}
 
 
-def test_an_intrinsic_that_cuda_has_no_function_for_is_refused() -> None:
+def test_an_intrinsic_that_cuda_has_no_function_for_is_left_to_code_generation_to_refuse() -> None:
     cuda_functions.register()
     x = tirx.const(1.5, "float32")
     fine, unknown = (tirx.call_llvm_pure_intrin("float32", name, x, x, x) for name in ("llvm.fma", "llvm.fmuladd"))
     lower = tvm.ir.Op.get("tirx.call_llvm_pure_intrin").get_attr("cuda.FLowerIntrinsic")
     assert str(lower(fine).args[0].value) == "__fmaf_rn"
-    with pytest.raises(AttributeError):
-        _ = lower(unknown).args[0].value.upper()
+    assert lower(unknown).same_as(unknown)
