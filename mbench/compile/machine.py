@@ -41,6 +41,8 @@ class GpuLimits:
     """float32 multiply-adds that an SM does in a cycle."""
     half_multiply_adds: float
     """float16 ones, on tensor cores."""
+    byte_multiply_adds: float
+    """Of 8 bits, on tensor cores."""
     l2_bytes: float
     dram_bytes: float
     """What an SM gets from each in a cycle, when all of them read."""
@@ -50,15 +52,18 @@ class GpuLimits:
         """Read them off a GPU target: `tvm` (of a block), `processor`, `peaks`; their sources are there."""
         tvm, processor = target.tvm, target.processor
         held = _held(processor.multiprocessor)
-        per_cycle, half = (processor.flops_per_cycle.get(dtype) for dtype in ("float32", "float16"))
+        known = processor.flops_per_cycle
+        per_cycle, half, of_bytes = (known.get(dtype) for dtype in ("float32", "float16", dtypes.INT8))
         multiply_adds = per_cycle.value / 2 if per_cycle else 64
+        half_multiply_adds = half.value / 2 if half else 2 * multiply_adds
         return cls(
             warp=int(tvm.get("thread_warp_size", 32)),
             registers_a_thread=processor.vector_registers or 255,
             threads_a_block=int(tvm.get("max_threads_per_block", 1024)),
             shared_bytes_a_block=int(tvm.get("max_shared_memory_per_block", 48 * 2**10)),
             multiply_adds=multiply_adds,
-            half_multiply_adds=half.value / 2 if half else 2 * multiply_adds,
+            half_multiply_adds=half_multiply_adds,
+            byte_multiply_adds=of_bytes.value / 2 if of_bytes else 2 * half_multiply_adds,
             l2_bytes=_of_an_sm(target, "L2") or 32,
             dram_bytes=_of_an_sm(target, "DRAM") or 8,
             **held,

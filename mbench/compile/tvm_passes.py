@@ -14,7 +14,7 @@ from tvm import s_tir, tirx
 from tvm.s_tir.pipeline import default_s_tir_pipeline, finalize_device_passes, finalize_host_passes
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP
 
-from mbench.compile import math_functions
+from mbench.compile import cuda_functions, math_functions
 
 PIPELINE = "mbench_cpu"
 GPU_PIPELINE = "mbench_gpu"
@@ -123,5 +123,6 @@ def _lower_for_gpu(module: tvm.IRModule, _context: tvm.transform.PassContext) ->
 def register() -> None:
     """Make the pipelines known to TVM, which takes one by its name alone, and the functions that kernels may call."""
     math_functions.register()
+    cuda_functions.register()
     PIPELINE_MAP[PIPELINE] = lambda: (_lower, finalize_host_passes, finalize_device_passes)
     PIPELINE_MAP[GPU_PIPELINE] = lambda: (_lower_for_gpu, finalize_host_passes, finalize_device_passes)

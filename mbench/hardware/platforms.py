@@ -127,7 +127,7 @@ PLATFORMS: dict[TargetFamily, Platform] = {
     "gpu": Platform(
         words="GPU",
         processor="gpu",
-        dtypes={"float32": (), "float16": ()},
+        dtypes={"float32": (), "float16": (), dtypes.INT8: ()},
         code_key="arch",
         on_host=False,
         detect=_found,
