@@ -410,7 +410,7 @@ def lowered(
 @functools.cache
 def host_target() -> tvm.target.Target:
     """Return this machine as TVM's target."""
-    return tvm.target.Target(dict(llvm.host_target().tvm))
+    return tvm.target.Target(llvm.host_target().tvm_options)
 
 
 def compiled(function: tirx.PrimFunc, target: tvm.target.Target | None = None) -> Any:
@@ -502,8 +502,8 @@ def tolerance(layer: Layer, arrays: Sequence[np.ndarray], half_terms: int = 0) -
     and of what the epilogue adds, no less than any partial sum. Without luck the error is at most (K + 1) u S (Higham,
     Accuracy and Stability of Numerical Algorithms, 3.1); of roundings with independent signs it is some sqrt(K) u S.
     Up to K = 5 this is the bound of the worst case. Kernels were seen to use half of it, at small K. An output in
-    float16 is rounded once more, by 2^-11 of itself; and where `half_terms` products are summed in float16, so are they
-    by the same rule with u = 2^-11.
+    float16 is rounded once more, by 2^-11 of itself, and one in bfloat16 by 2^-8; and where `half_terms` products are
+    summed in float16, so are they by the same rule with u = 2^-11.
     """
     following, rest = FOLLOWING[layer.epilogue], others(layer, arrays)
     terms, total = layer.expected([np.abs(array) for array in arrays]), layer.expected(arrays)
@@ -511,7 +511,9 @@ def tolerance(layer: Layer, arrays: Sequence[np.ndarray], half_terms: int = 0) -
     if layer.dtype == "float16" and half_terms:
         error += 2 * math.sqrt(min(layer.reduction, half_terms) + 4) * 2.0**-11
     allowed = following.allowed(total, rest, terms, error)
-    return allowed + (2.0**-11 * np.abs(following.value(total, rest)) if layer.dtype == "float16" else 0)
+    rounding = {"float16": 2.0**-11, "bfloat16": 2.0**-8}.get(layer.dtype, 0.0)
+    rounded: np.ndarray = allowed + rounding * np.abs(following.value(total, rest))
+    return rounded
 
 
 def wrong(layer: Layer, output: np.ndarray, arrays: Sequence[np.ndarray], half_terms: int = 0) -> str | None:

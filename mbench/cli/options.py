@@ -29,7 +29,7 @@ dtype = click.option(
     "--dtype",
     default=None,
     metavar="T[,T...]",
-    help="float32, int8, float16 (GPUs, newer Arm); or several.  [default: float32]",
+    help="float32, int8, bfloat16 (newer x86), float16 (GPUs, newer Arm); or several.  [default: float32]",
 )
 build_timeout = click.option(
     "--build-timeout",

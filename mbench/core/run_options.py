@@ -91,8 +91,9 @@ class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
     threads: Threads | None = None
     """None: one for each core, within the processor quota."""
     dtype: str | None = None
-    """Of weights and activations: `float32`, `int8`, `float16` on GPUs and newer Arm; of a run several, as
-    `float32,int8`: then the record has each network in each. None: what a name or a file says, or float32."""
+    """Of weights and values: `float32`, `int8`, `bfloat16` on newer x86, `float16` on GPUs and newer Arm; of a run
+    several, as `float32,int8`: then the record has each network in each. None: what a name or a file says, or
+    float32."""
     target_dirs: tuple[Path, ...] = ()
     """More folders of target folders."""
     build_timeout_s: Patience = 600.0

@@ -63,8 +63,11 @@ class Platform:
 
     def types(self, target: Target) -> tuple[str, ...]:
         """Return the types that networks may have on a target of this platform."""
-        known = set(target.processor.requires)
-        return tuple(dtype for dtype, features in self.dtypes.items() if known.issuperset(features))
+        return tuple(dtype for dtype in self.dtypes if not self.lacking(dtype, target))
+
+    def lacking(self, dtype: str, target: Target) -> tuple[str, ...]:
+        """Return what a type of this platform needs and a target of it does not have."""
+        return tuple(feature for feature in self.dtypes[dtype] if feature not in target.processor.requires)
 
     def threads(self, target: Target, machine: Host) -> ThreadLimit:
         """Return how many threads a run on this machine may have."""
@@ -100,7 +103,7 @@ def _found() -> Gpu | None:
 _X86 = Platform(
     words="x86\u201164",
     processor="cpu",
-    dtypes={dtypes.DEFAULT: (), dtypes.INT8: ()},
+    dtypes={dtypes.DEFAULT: (), dtypes.INT8: (), dtypes.BFLOAT16: ("avx512_bf16", "avx512bw", "avx512vl")},
     code_key="mcpu",
     on_host=True,
     detect=lambda: None,

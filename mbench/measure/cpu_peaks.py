@@ -206,7 +206,7 @@ def calibrate(
 ) -> Calibration:
     """Measure the peaks of a machine, by default this one, at `threads` threads with code for `target`."""
     place = place or Here()
-    tvm_target = tvm.target.Target(dict(target.tvm))
+    tvm_target = tvm.target.Target(target.tvm_options)
     lanes = _FLOAT.lanes(target.processor.vector_bits)
     types = [_FLOAT, *([dtypes.of(half_sums.TYPE)] if half_sums.of_target(target) else [])]
     peaks = {each.name: _peak_probe(threads, target, each, tvm_target, place) for each in types}

@@ -198,7 +198,9 @@ def _numbers(generator: np.random.Generator, shape: tuple[int, ...], dtype: str,
 
 def _unwritten(result: np.ndarray) -> np.ndarray:
     """Return what an output holds before anything is written: no number, or what a kernel hardly gives everywhere."""
-    return np.full_like(result, np.nan if result.dtype.kind == "f" else _UNWRITTEN)
+    return np.full_like(
+        result, np.nan if result.dtype.kind == "f" or result.dtype.name == dtypes.BFLOAT16 else _UNWRITTEN
+    )
 
 
 class Runner:

@@ -28,7 +28,8 @@ from mbench.core import dtypes
 
 fallback = generic.fallback
 
-_BYTES, _FLOATS = dtypes.EIGHT_BITS, float_sums.TYPES
+_BYTES, _HALVES = dtypes.EIGHT_BITS, float_sums.TYPES
+_FLOATS = (*_HALVES, dtypes.BFLOAT16)
 
 RULES: dict[str, Rule] = {
     "cpu.integer_rows": Rule(candidates=integer_rows.candidates, build=integer_rows.build, dtypes=_BYTES),
@@ -47,10 +48,10 @@ RULES: dict[str, Rule] = {
         candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
     ),
     "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build, dtypes=_FLOATS),
-    "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build, dtypes=_FLOATS),
+    "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build, dtypes=_HALVES),
     "cpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=(*_FLOATS, *_BYTES)),
     "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build, dtypes=(*_FLOATS, *_BYTES)),
-    "cpu.channel_norm": Rule(candidates=channel_norm.candidates, build=channel_norm.build, dtypes=_FLOATS),
+    "cpu.channel_norm": Rule(candidates=channel_norm.candidates, build=channel_norm.build, dtypes=_HALVES),
     "cpu.rows": Rule(candidates=rows.candidates, build=rows.build, dtypes=_FLOATS),
     "cpu.rearrange": Rule(candidates=rearrange.candidates, build=rearrange.build),
     "cpu.elementwise": Rule(candidates=elementwise.candidates, build=elementwise.build),

@@ -135,7 +135,7 @@ class _BatchTile:
         elements = [self._elements(left + r * product.reduction, steps) for r in range(sums.rows)]
         for step in range(steps):
             line = right + step * product.columns
-            vectors = [emit.vector(self._right, line + v * lanes, lanes) for v in range(self._vectors)]
+            vectors = [emit.floats(self._right, line + v * lanes, lanes) for v in range(self._vectors)]
             for r in range(sums.rows):
                 for v in range(self._vectors):
                     sums.add(r, v, elements[r][step] * vectors[v])
@@ -143,6 +143,6 @@ class _BatchTile:
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` elements of the left operand, each in all lanes of a vector."""
         if self._by_lane and count == self._lanes:
-            loaded = emit.vector(self._left, start, self._lanes)
+            loaded = emit.floats(self._left, start, self._lanes)
             return [emit.lane(loaded, number, self._lanes) for number in range(count)]
-        return [emit.broadcast(self._left[start + number], self._lanes) for number in range(count)]
+        return [emit.broadcast(emit.floats(self._left, start + number, 1), self._lanes) for number in range(count)]

@@ -17,11 +17,12 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.compile import bfloat16
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution, Epilogue, float_bytes
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import depthwise, float_sums, matmul, sliding, tiling
+from mbench.compile.schedules.cpu import depthwise, float_sums, matmul, pairs, sliding, tiling
 from mbench.compile.schedules.cpu.float_sums import FloatSums
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
@@ -48,6 +49,7 @@ def ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Paramete
     conv = kernel.convolution
     if conv is None or depthwise.takes(conv) or kernel.epilogue_of_sum is None:
         return []
+    conv = pairs.of_convolution(conv)
     found: list[tuple[float, Parameters]] = []
     lanes = tiling.vector_lanes(conv.group_channels, machine, conv.dtype)
     lines = [1] * (conv.batch * conv.height)
@@ -158,9 +160,10 @@ def cycles_of(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: in
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
-    if conv is None or epilogue is None or depthwise.takes(conv):
+    given, epilogue = kernel.convolution, kernel.epilogue_of_sum
+    if given is None or epilogue is None or depthwise.takes(given):
         return None
+    conv = pairs.of_convolution(given)
     rows, vectors, blocks = positive(parameters, "rows", "vectors", "blocks")
     grid = positive(parameters, "line_parts", "panel_parts")
     lanes = tiling.vector_lanes(conv.group_channels, machine, conv.dtype)
@@ -175,16 +178,36 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         raise ValueError(f"{blocks} blocks: sums would be rounded to {conv.dtype} between them; expected 1")
     cut = _cut(conv.group_inputs, blocks)
     starts = panel_starts(conv, width)
-    writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
+    in_words = _in_words(given)
+    writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width, words=in_words)
     with writer.function() as arrays:
+        if in_words and 0 not in in_words:
+            arrays[0] = _laid_in_words(arrays[0], given, grid[0])
         layer = ConvolutionLayer(writer, epilogue, conv, machine, arrays, vectors, lanes)
         layer.write(sliding.runs(conv, rows), cut, len(starts), grid)
     return KernelPlan(
         function=writer.result(),
         tile=f"{rows}x{vectors}x{lanes}",
-        pack=lambda weights: tiling.pack(weights.reshape(conv.reduction, conv.channels), starts, width),
+        pack=lambda weights: tiling.pack(
+            pairs.packed(weights, given.group_inputs, conv.channels, conv.dtype), starts, width
+        ),
         lanes=lanes,
     )
+
+
+def _in_words(conv: Convolution) -> tuple[int, ...]:
+    """Return the parameters that are read in words; none of a type without pairs."""
+    if not pairs.taken(conv.dtype):
+        return ()
+    return (0, 1) if conv.channels_last and conv.group_inputs % bfloat16.PAIR == 0 else (1,)
+
+
+def _laid_in_words(source: Any, conv: Convolution, parts: int) -> Any:
+    """Write a pass that lays the image out in words; return the array of these."""
+    pixels, lines = conv.input_height * conv.input_width, conv.batch * conv.groups
+    if conv.channels_last:
+        return pairs.in_rows(source, lines * pixels, conv.group_inputs, parts)
+    return pairs.in_planes(source, lines, conv.group_inputs, pixels, parts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -309,7 +332,7 @@ class ConvolutionLayer:
                 vectors = [emit.vector(self._weights, line + v * lanes, lanes) for v in range(self._vectors)]
                 for r in rows:
                     for v in range(self._vectors):
-                        sums.add(r, v, elements[r][number] * vectors[v])
+                        pairs.add(sums, r, v, elements[r][number], vectors[v])
 
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` input channels of one pixel, each in all lanes of a vector."""

@@ -165,7 +165,7 @@ class _DepthwiseLayer(SlidingLayer):
         conv, lanes = self._conv, self._lanes
         for kx in range(conv.kernel_width):
             for v in range(self._vectors):
-                weights = self._wide(emit.vector(self._arrays[1], tap + (kx * self._width + v * lanes), lanes))
+                weights = self._wide(emit.floats(self._arrays[1], tap + (kx * self._width + v * lanes), lanes))
                 for r in range(run.size):
                     if run.inside[kx][r]:
                         sums.add(down * run.size + r, v, self._wide(self._inputs(start, r, kx, v)) * weights)

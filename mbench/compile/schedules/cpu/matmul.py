@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile import tvm_passes
+from mbench.compile import bfloat16, tvm_passes
 from mbench.compile.fused_kernel import FusedStage
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue, Matmul, float_bytes
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import float_sums, prologue, tiling
+from mbench.compile.schedules.cpu import float_sums, pairs, prologue, tiling
 from mbench.compile.schedules.cpu.prologue import Operands, Prologue, RowTasks
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
@@ -80,7 +80,7 @@ def waiting_cycles(rows: int, vectors: int, reduction: int, machine: KernelMachi
     """Return what a tile waits besides for its own multiply-adds, where few registers leave it few sums."""
     if machine.registers > _FEW_REGISTERS or not machine.broadcasts_from_memory:
         return 0.0
-    return reduction * _FEW_SUMS_CYCLES * 0.5 ** (max(0, rows * vectors - _FEW_SUMS) / 2)
+    return reduction * _FEW_SUMS_CYCLES * math.pow(0.5, max(0, rows * vectors - _FEW_SUMS) / 2)
 
 
 def _tile(rows: int, vectors: int, reduction: int, machine: KernelMachine) -> float:
@@ -89,7 +89,10 @@ def _tile(rows: int, vectors: int, reduction: int, machine: KernelMachine) -> fl
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Product:
-    """A matrix product with what comes before it and after it. `stage`: the product, and where its parameters lie."""
+    """A matrix product with what comes before it and after it. `stage`: the product, and where its parameters lie.
+
+    `matmul` counts words along the reduction where numbers are multiplied in pairs.
+    """
 
     matmul: Matmul
     epilogue: Epilogue
@@ -105,7 +108,7 @@ class _Product:
         epilogue = None if matmul is None else stage.kernel.epilogue_of_sum
         if matmul is None or epilogue is None:
             return None
-        return cls(matmul=matmul, epilogue=epilogue, stage=stage, prologue=before)
+        return cls(matmul=pairs.of_matmul(matmul), epilogue=epilogue, stage=stage, prologue=before)
 
     @property
     def ways(self) -> tuple[int, ...]:
@@ -117,6 +120,20 @@ class _Product:
         """Where the kernel has the weights among its parameters."""
         place = self.stage.places[1]
         return 1 if place is None else place
+
+    @property
+    def reduction(self) -> int:
+        """Numbers of a row."""
+        own = self.stage.kernel.matmul
+        assert own is not None
+        return own.reduction
+
+    @property
+    def in_words(self) -> tuple[int, ...]:
+        """The parameters that are read in words."""
+        if not pairs.taken(self.matmul.dtype):
+            return ()
+        return (self.weights,) if self.reduction % bfloat16.PAIR else (0, self.weights)
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
@@ -204,9 +221,12 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         raise ValueError(f"a tile of {rows} rows x {width} columns is larger than {matmul.rows} x {matmul.columns}")
     starts = tiling.panel_starts(matmul.columns, width)
     cut = tiling.Cut.of(matmul.rows, rows)
-    writer = emit.Writer(kernel, packed_elements={product.weights: len(starts) * matmul.reduction * width})
+    packed = {product.weights: len(starts) * matmul.reduction * width}
+    writer = emit.Writer(kernel, packed_elements=packed, words=product.in_words)
     with writer.function() as arrays, emit.threads(row_parts * panel_parts if way else 1):
         ahead = _ahead(matmul, width, cut.count / row_parts, machine)
+        if pairs.taken(matmul.dtype) and 0 not in product.in_words:
+            arrays[0] = pairs.in_rows(arrays[0], matmul.rows, product.reduction, row_parts)
         plain = Operands(arrays[0], arrays[product.weights], matmul.reduction, vectors, lanes)
         operands = plain
         if product.prologue is not None:
@@ -222,7 +242,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
                     low, count = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
                     with emit.loop(count) as number:
                         tile.write(first_panel + step, part.at(low + number), part.size, low + number - first_tile)
-    function, pack = writer.result(), partial(_packed, matmul, starts, width)
+    function, pack = writer.result(), partial(_packed, product, starts, width)
     if product.prologue is None:
         return KernelPlan(function=function, tile=f"{rows}x{vectors}x{lanes}", pack=pack, lanes=lanes)
     return KernelPlan(
@@ -247,8 +267,9 @@ def _way(product: _Product, parameters: Parameters) -> int:
     return way
 
 
-def _packed(matmul: Matmul, starts: Sequence[int], width: int, weights: np.ndarray) -> np.ndarray:
-    return tiling.pack(weights.reshape(matmul.reduction, matmul.columns), starts, width)
+def _packed(product: _Product, starts: Sequence[int], width: int, weights: np.ndarray) -> np.ndarray:
+    matmul = product.matmul
+    return tiling.pack(pairs.packed(weights, product.reduction, matmul.columns, matmul.dtype), starts, width)
 
 
 def _ahead(matmul: Matmul, width: int, tiles: float, machine: KernelMachine) -> int:
@@ -350,7 +371,7 @@ class _MatmulTile:
                 lines = [emit.vector(self._operands.weights, offset + v * lanes, lanes) for v in range(self._vectors)]
                 for r in range(sums.rows):
                     for v in range(self._vectors):
-                        sums.add(r, v, inputs[r][number] * lines[v])
+                        pairs.add(sums, r, v, inputs[r][number], lines[v])
 
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` elements of the input from `start`, each in all lanes of a vector."""

@@ -65,7 +65,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
             with emit.loop(height * width) as pixel:
                 start = (image * (height * width) + pixel) * channels + channel
                 for v in range(vectors):
-                    take(0, v, _wide(kernel, emit.vector(source, start + v * lanes, lanes), lanes))
+                    take(0, v, _wide(kernel, emit.floats(source, start + v * lanes, lanes), lanes))
             _finish(sums, epilogue, writer, target, (image, channel, channels), len(kernel.parameter_shapes[-1]) - 2)
     return KernelPlan(function=writer.result(), tile=f"1x{vectors}x{lanes}", lanes=lanes)
 

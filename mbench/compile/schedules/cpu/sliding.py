@@ -155,8 +155,8 @@ class SlidingLayer(ABC):
         conv, lanes, unit = self._conv, self._lanes, self._conv.group_channels
         offset = (r * conv.strides[1] + kx * conv.dilation[1]) * conv.input_channels
         if unit == 1:
-            return emit.vector(self._source, start + (offset + v * lanes), lanes)
-        read = emit.vector(self._source, start + (offset + v // unit * lanes), lanes)
+            return emit.floats(self._source, start + (offset + v * lanes), lanes)
+        read = emit.floats(self._source, start + (offset + v // unit * lanes), lanes)
         spread = [(v % unit * lanes + lane) // unit for lane in range(lanes)]
         return read if lanes == 1 else tirx.Shuffle([read], spread)
 

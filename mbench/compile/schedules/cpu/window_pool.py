@@ -61,7 +61,8 @@ class _SumLayer(SlidingLayer):
 
     def __init__(self, kernel: Kernel, *given: Any) -> None:
         super().__init__(*given)
-        self._sums = str(kernel.store(kernel.anchor).buffer.dtype)
+        stored = str(kernel.store(kernel.anchor).buffer.dtype)
+        self._sums = stored if stored in dtypes.EIGHT_BITS else dtypes.sums(stored)
         self._is_wider, self._zero = self._sums != kernel.dtype, kernel.reduced_zero_point
 
     def _start(self, row: int, v: int, lane: Any, rows: int, place: tuple[Any, Any, Any, Any]) -> Any:
