@@ -33,7 +33,7 @@ class Platform:
     processor: Literal["cpu", "gpu"]
     """What executes the kernels: it decides which rules make them, and which jobs measure and tune them."""
     dtypes: Mapping[str, tuple[str, ...]]
-    """Types that networks may have there, each with the processor's features that it needs, as `requires` names them."""
+    """Types that networks may have there, each with the features of the processor that it needs (`requires`)."""
     code_key: Literal["mcpu", "arch"]
     """The key of a target's `tvm` that names what code is made for."""
     on_host: bool
