@@ -30,10 +30,12 @@ class Platform:
 
     words: str
     """For sentences; a hyphen is one that does not break."""
+    listed: str
+    """The heading of such targets in a list: what each of them is."""
     processor: Literal["cpu", "gpu"]
     """What executes the kernels: it decides which rules make them, and which jobs measure and tune them."""
     dtypes: Mapping[str, tuple[str, ...]]
-    """Types that networks may have there, each with the processor's features that it needs, as `requires` names them."""
+    """Types that networks may have there, each with the features that it needs, as a target's `requires` names them."""
     code_key: Literal["mcpu", "arch"]
     """The key of a target's `tvm` that names what code is made for."""
     on_host: bool
@@ -99,6 +101,7 @@ def _found() -> Gpu | None:
 
 _X86 = Platform(
     words="x86\u201164",
+    listed="Levels of x86-64",
     processor="cpu",
     dtypes={dtypes.DEFAULT: (), dtypes.INT8: ()},
     code_key="mcpu",
@@ -116,10 +119,13 @@ _X86 = Platform(
     ships_source=False,
 )
 PLATFORMS: dict[TargetFamily, Platform] = {
+    "arm": dataclasses.replace(
+        _X86, words="arm64", listed="Arm cores", broadcasts_from_memory=False, counted="arm64_cortex_a72"
+    ),
     "x86": _X86,
-    "arm": dataclasses.replace(_X86, words="arm64", broadcasts_from_memory=False, counted="arm64_cortex_a72"),
     "gpu": Platform(
         words="GPU",
+        listed="GPUs",
         processor="gpu",
         dtypes={"float32": (), "float16": ()},
         code_key="arch",
