@@ -3,7 +3,7 @@
 Run: python benchmarks/counts.py [VARIANT] [--dtype int8] [--targets NAME...]; without names, every target that can be
 emulated. Goals on MobileNetV1 1.0 224, in instructions for each vector multiply-add that the network needs (its
 multiply-adds over the lanes of a vector): Cortex-A72, float32, at most 1.5, and 1.6 over its pointwise layers; int8 on
-Cortex-A76 1.6 (V2: 2.0), on Cortex-A72 4.2. Exit code 1 if a target could not be counted.
+Cortex-A76 1.6 (V2: 2.0), on Cortex-A72 4.2; float16 on Cortex-A76 1.5. Exit code 1 if a target could not be counted.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def main() -> int:
     print(f"{arguments.variant}, {arguments.dtype}, one thread; executed by QEMU, which counts and times nothing\n")
     print(layout.table(HEADING, rows, markdown=arguments.markdown))
     print(
-        "\nper FMA: instructions for each vector multiply-add that is needed; pointwise: of the pointwise layers alone"
+        f"\nper FMA: instructions for each vector of multiply-adds that is needed, which holds as many as numbers of "
+        f"{arguments.dtype}; pointwise: of the pointwise layers alone"
     )
     print("took: the whole of `mbench run`, code generation included; no latency")
     for line in wrong:

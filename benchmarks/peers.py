@@ -131,7 +131,10 @@ def _arguments() -> argparse.Namespace:
     if unknown := set(arguments.runtimes) - set(known):
         parser.error(f"--runtimes: {', '.join(sorted(unknown))}: expected some of {', '.join(known)}")
     if arguments.dtype not in (("float32", "float16") if arguments.gpu else ("float32", "int8")):
-        parser.error(f"--dtype {arguments.dtype}: expected float32 or int8, or with --gpu float16")
+        parser.error(
+            f"--dtype {arguments.dtype}: expected float32 or int8, with --gpu float32 or float16: no peer there loads "
+            "what mbench quantised"
+        )
     if arguments.rounds < 1 or not 1 <= min(arguments.threads) <= max(arguments.threads) <= usable:
         parser.error(f"expected 1 round or more, and 1 to {usable} threads, which this process may use")
     if arguments.clock == "processor" and (arguments.gpu or arguments.threads != [1]):

@@ -27,6 +27,8 @@ VIEWS = {
     "versus": "#versus",
     "latency": "#run1-latency",
     "waterfall": "figure:has(#run1-pair1-waterfall)",
+    "types": "#run1-types",
+    "quality": "#run1-quality",
     "blocks": "figure:has(#run1-pair1-blocks)",
     "depth": "figure:has(#run1-depth1)",
     "table": ".table-box:has(#run1-layers1)",

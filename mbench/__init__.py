@@ -7,6 +7,7 @@ read, load     a record, or many as a pandas table
 report         a page of records
 compare, gate  two runs against each other; `GateOptions`, `Comparison`, `Verdict`
 variants, layers, targets, target, doctor, schema                what there is, and what this machine can do
+published_counts                                                 multiply-adds and parameters, beside mbench's own
 named_devices, add_device, remove_device, pack_server            boards
 
 Every error that is raised on purpose is an `MbenchError`. Times are in seconds, sizes in bytes, energies in joules.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         layers,
         named_devices,
         pack_server,
+        published_counts,
         remove_device,
         schema,
         target,
@@ -80,6 +82,7 @@ __all__ = [
     "load",
     "named_devices",
     "pack_server",
+    "published_counts",
     "read",
     "remove_device",
     "report",
@@ -97,7 +100,7 @@ _HOMES = {
     "load": "analysis.frame", "read": "core.record_files",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
     **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),
-    **dict.fromkeys(("named_devices", "add_device", "remove_device", "pack_server"), "api.listing"),
+    **dict.fromkeys(("named_devices", "add_device", "remove_device", "pack_server", "published_counts"), "api.listing"),
     **dict.fromkeys(("Record", "Result", "Layer", "Failure"), "core.records"), "Progress": "core.progress",
     "Target": "core.machine_types", "NamedDevice": "devices.registry", "TuningResult": "tuning.tuning_result",
     "RunInterrupted": "api.run", "TuningInterrupted": "api.tune", "MbenchError": "core.errors",

@@ -161,7 +161,7 @@ class ByteConv:
         """Return it, with what makes images that lie channels last of inputs that do not."""
         builder = GraphBuilder()
         shape = (self.batch, self.inputs, self.height, self.width)
-        x = _image(builder, "x", shape, last=self.channels_last, dtype=self.dtype)
+        x = image(builder, "x", shape, last=self.channels_last, dtype=self.dtype)
         read = [builder.parameter("weight", (self.channels, self.inputs // self.groups, *self.kernel), dtype="int8")]
         read += [builder.parameter("bias", (self.channels,), dtype="int32")] if self.bias else []
         steps: dict[str, Any] = {
@@ -185,7 +185,7 @@ class ByteConv:
         }
         read = [sums, builder.parameter("multiplier", (1, self.channels, 1, 1))]
         if self.residual:
-            read.append(_image(builder, "residual", builder.shape(sums), last=True))
+            read.append(image(builder, "residual", builder.shape(sums), last=True))
             more |= {"residual_multiplier": float(np.float32(0.37)), "residual_zero_point": 17}
         y = builder.add("requantize", "out", *read, **more)
         if self.table:
@@ -208,7 +208,7 @@ class ByteConv:
         assert rule in program.rules.values(), f"{rule} does not take {self}"
 
 
-def _image(
+def image(
     builder: GraphBuilder, name: str, shape: tuple[int, ...], *, last: bool, dtype: str = "uint8"
 ) -> str:  # fmt: skip
     x = builder.input(name, shape, dtype=dtype)

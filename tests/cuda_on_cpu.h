@@ -29,6 +29,20 @@ static inline half2 make_half2(half x, half y) { return {x, y}; }
 static inline half4 make_half4(half x, half y, half z, half w) { return {x, y, z, w}; }
 struct alignas(8) uint2 { unsigned x, y; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct alignas(8) int2 { int x, y; };
+struct alignas(16) int4 { int x, y, z, w; };
+typedef unsigned uint;
+typedef unsigned char uchar;
+struct alignas(2) char2 { signed char x, y; };
+struct alignas(2) uchar2 { uchar x, y; };
+struct alignas(16) longlong2 { int64_t x, y; };
+struct alignas(16) longlong4 { int64_t x, y, z, w; };
+static inline char2 make_char2(signed char x, signed char y) { return {x, y}; }
+static inline uchar2 make_uchar2(uchar x, uchar y) { return {x, y}; }
+static inline longlong2 make_longlong2(int64_t x, int64_t y) { return {x, y}; }
+static inline longlong4 make_longlong4(int64_t x, int64_t y, int64_t z, int64_t w) { return {x, y, z, w}; }
+static inline int2 make_int2(int x, int y) { return {x, y}; }
+static inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
 static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 static inline half __float2half_rn(float value) { return half(value); }
@@ -40,6 +54,22 @@ static inline unsigned __pack_half2(half x, half y) {
 }
 static inline float2 make_float2(float x, float y) { return {x, y}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+// Arithmetic of quantised networks (CUDA Math API; of dot products, PTX ISA "dp4a").
+static inline float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
+static inline int __float2int_rn(float value) { return int(std::lrint(value)); }
+template <typename Left> static int dot(int left, int right, int sum) {
+  for (int byte = 0; byte < 4; ++byte) sum += int(Left(left >> 8 * byte)) * int(int8_t(right >> 8 * byte));
+  return sum;
+}
+static inline int __dp4a(int left, int right, int sum) { return dot<int8_t>(left, right, sum); }
+static inline int dot_u8_s8(int left, int right, int sum) { return dot<uint8_t>(left, right, sum); }
+static inline int __byte_perm(unsigned one, unsigned other, unsigned order) {
+  uint64_t both = uint64_t(other) << 32 | one;
+  unsigned chosen = 0;
+  for (int byte = 0; byte < 4; ++byte) chosen |= unsigned(both >> 8 * (order >> 4 * byte & 7) & 255) << 8 * byte;
+  return int(chosen);
+}
 
 enum Fault { NONE = 0, MISALIGNED = 1, DIVERGED = 2, BEYOND_SHARED = 4 };
 static int faults;
@@ -69,12 +99,13 @@ template <typename Element> static Element* shared_array(int count) {
 
 static void __syncthreads() { swapcontext(&fibers[running].context, &scheduler); }
 
-// mma.sync.m16n8k16 (PTX ISA, "Matrix Fragments for mma.m16n8k16"): a warp's threads show each other what they hold, and
-// each makes its four sums. One that is ahead shows its next operands beside these.
-struct Shown { half left[8], right[4]; int number; };
+// mma.sync.m16n8k16 and m16n8k32 (PTX ISA, "Matrix Fragments for …"): a warp's threads show each other what they hold, four
+// registers of rows and two of columns, and each makes its four sums. One that is ahead shows its next operands beside these.
+struct Shown { alignas(16) unsigned char left[16], right[8]; int number; };
 static Shown shown[32][32][2];
 static int products[1024];
-static void mma(const half* left, const half* right, float* sums) {
+template <typename Left, typename Right, typename Sum> static void mma(const void* left, const void* right, Sum* sums) {
+  constexpr int OWN = 4 / sizeof(Left), HALF = 4 * OWN;  // numbers of a register, and steps of a row's four threads
   int warp = running / 32, lane = running % 32, number = products[running]++;
   Shown& own = shown[warp][lane][number % 2];
   std::memcpy(own.left, left, sizeof own.left);
@@ -83,11 +114,14 @@ static void mma(const half* left, const half* right, float* sums) {
   swapcontext(&fibers[running].context, &scheduler);
   for (int sum = 0; sum < 4; ++sum) {
     int row = lane / 4 + sum / 2 * 8, column = lane % 4 * 2 + sum % 2;
-    for (int step = 0; step < 16; ++step) {
-      const Shown& of_row = shown[warp][row % 8 * 4 + step % 8 / 2][number % 2];
-      const Shown& of_column = shown[warp][column * 4 + step % 8 / 2][number % 2];
+    for (int step = 0; step < 2 * HALF; ++step) {
+      const Shown& of_row = shown[warp][row % 8 * 4 + step % HALF / OWN][number % 2];
+      const Shown& of_column = shown[warp][column * 4 + step % HALF / OWN][number % 2];
       if (of_row.number != number || of_column.number != number) faults |= DIVERGED;
-      sums[sum] += float(of_row.left[step / 8 * 4 + row / 8 * 2 + step % 2]) * float(of_column.right[step / 8 * 2 + step % 2]);
+      int later = step / HALF, own = step % OWN;
+      const Left* rows = reinterpret_cast<const Left*>(of_row.left) + (2 * later + row / 8) * OWN;
+      const Right* columns = reinterpret_cast<const Right*>(of_column.right) + later * OWN;
+      sums[sum] += Sum(rows[own]) * Sum(columns[own]);
     }
   }
 }

@@ -36,6 +36,12 @@ from mbench.hardware import linker, targets
 ARCHITECTURES = ("cuda_sm80", "cuda_sm87", "cuda_sm89", "cuda_sm90")
 _CALL_KERNEL = tvm.ir.Op.get("tirx.call_ffi_kernel")
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z", "threadIdx.x")
+_PRODUCTS = {
+    "m16n8k16.row.col.f32.f16.f16.f32": "half, half, float",
+    "m16n8k32.row.col.s32.u8.s8.s32": "uint8_t, int8_t, int",
+    "m16n8k32.row.col.s32.s8.s8.s32": "int8_t, int8_t, int",
+}
+"""Instructions for tensor cores, and the types of rows, columns and sums."""
 _FAULTS = {1: "a vector is not aligned", 2: "some threads wait at a barrier that others never reach"}
 _FAULTS[4] = "shared memory is written beyond its end, or is too large"
 
@@ -133,7 +139,7 @@ def as_cpp(source: str) -> str:
     kernels_only = re.sub(
         r"__shared__ alignas\(\d+\) (\w+) (\w+)\[(\d+)\];", r"\1* \2 = shared_array<\1>(\3);", kernels_only
     )
-    kernels_only = re.sub(r"\*\((\w+\d)\*\)\(", r"at<\1>(", kernels_only)
+    kernels_only = re.sub(r"\*\((\w+\d|u?int)\*\)\(", r"at<\1>(", kernels_only)
     kernels_only = re.sub(r"__asm__ __volatile__\((.*?)\);\n", _mma, kernels_only, flags=re.DOTALL)
     entries = []
     for name, signature in re.findall(r"^__global__ .*\b(\w+)\((.*)\);$", kernels_only, flags=re.MULTILINE):
@@ -149,10 +155,10 @@ def as_cpp(source: str) -> str:
 
 def _mma(assembly: re.Match[str]) -> str:
     """Return a call in place of an instruction for tensor cores."""
-    assert "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32" in assembly[1], assembly[1]
+    [types] = [types for name, types in _PRODUCTS.items() if f"mma.sync.aligned.{name}" in assembly[1]]
     [*left, _, _, _, right, _] = re.findall(r'"r"\(\(\(unsigned \*\)\((.*?)\)\)\[\d\]\)', assembly[1])
-    [sums] = set(re.findall(r'"=f"\(\(\(float \*\)\((.*?)\)\)\[\d\]\)', assembly[1]))
-    return f"mma({left[0]}, {right}, {sums});\n"
+    [sums] = set(re.findall(r'"=[fr]"\(\(\((?:float|int) \*\)\((.*?)\)\)\[\d\]\)', assembly[1]))
+    return f"mma<{types}>({left[0]}, {right}, {sums});\n"
 
 
 class Library:

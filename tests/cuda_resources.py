@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 import re
 import subprocess
 import tempfile
@@ -11,7 +12,9 @@ from pathlib import Path
 
 from cuda_on_cpu import host_of, lowered, machine, source_of
 from tvm import tirx
+from tvm.support import nvcc
 
+from mbench.compile import codegen
 from mbench.hardware import targets
 
 
@@ -30,6 +33,15 @@ _REPORT = re.compile(
     r"spill stores, (?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers(?P<rest>[^\n]*)",
     re.DOTALL,
 )
+
+
+def ptx(functions: Mapping[str, tirx.PrimFunc], target: str) -> dict[str, str]:
+    """Compile kernels for a target's architecture as TVM does; return the PTX of each."""
+    arch, host = str(targets.load(target).tvm["arch"]), f"{platform.machine()}-linux-gnu"
+    with codegen.tvm_target(targets.load(target), host):
+        whole = bytes(nvcc.compile_cuda(source_of(functions, target), target_format="ptx", arch=arch, compiler="nvcc"))
+    parts = re.split(r"\.visible \.entry (\w+)_kernel\(", whole.decode())
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def usage(functions: Mapping[str, tirx.PrimFunc], target: str) -> dict[str, Usage]:

@@ -130,7 +130,8 @@ class Device:
     def __init__(self, behaviour: dict[str, Any] | None = None, peaks: Any = None) -> None:
         self.behaviour = behaviour or {}
         self.peaks = peaks or factory.record().device.calibration
-        self.calibrated = self.bytes_calibrated = 0
+        self.calibrated = 0
+        self.types_calibrated: list[str] = []
         self.byte_peak: Any = BYTE_PEAK
         self.plans: list[MeasurePlan] = []
         self.closed = False
@@ -140,8 +141,10 @@ class Device:
         report("calibrating", 0.0)
         return cast(Calibration, _answer(self.peaks))
 
-    def calibrate_bytes(self, target: Target, threads: int, report: Callable[[str, float], None]) -> Calibration:
-        self.bytes_calibrated += 1
+    def calibrate_type(
+        self, target: Target, threads: int, dtype: str, report: Callable[[str, float], None]
+    ) -> Calibration:
+        self.types_calibrated.append(dtype)
         return cast(Calibration, _answer(self.byte_peak))
 
     def measure(self, built: Artifact, plan: MeasurePlan, report: Callable[[str, float], None]) -> Observation:

@@ -14,7 +14,7 @@ from mbench.compile import codegen, fusing, pack, to_relax
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.dispatch import schedule_all
 from mbench.compile.schedules.rule import Scheduled
-from mbench.networks import folding, torch_network
+from mbench.networks import folding, outside, torch_network
 from mbench.networks.graph import Graph
 from mbench.networks.graph_builder import GraphBuilder
 
@@ -36,9 +36,12 @@ class Program:
         return {name: kernel.rule for name, kernel in self.kernels.items()}
 
 
-def compiled(graph: Graph, parameters: Arrays, machine: KernelMachine = kernels.AVX2) -> Program:
+def compiled(
+    graph: Graph, parameters: Arrays, machine: KernelMachine = kernels.AVX2, *, dtype: str = "float32"
+) -> Program:
     """Compile a graph that is not folded, by the rules of a machine; it runs on whatever processor there is."""
     folded = folding.as_compiled(graph)
+    folded = dataclasses.replace(folded, graph=outside.cast(folded.graph, dtype))
     target = kernels.host_target()
     lowered = to_relax.lower(folded.graph, fusing.plan(folded.graph, machine))
     with target:

@@ -410,7 +410,7 @@ def lowered(
 @functools.cache
 def host_target() -> tvm.target.Target:
     """Return this machine as TVM's target."""
-    return tvm.target.Target(dict(llvm.host_target().tvm))
+    return tvm.target.Target(llvm.host_target().tvm_options)
 
 
 def compiled(function: tirx.PrimFunc, target: tvm.target.Target | None = None) -> Any:
@@ -495,24 +495,30 @@ def executed(plan: KernelPlan, layer: Layer, arrays: Sequence[np.ndarray]) -> np
     return run(compiled(plan.function), ready, layer.output_shape, layer.dtype)
 
 
-def tolerance(layer: Layer, arrays: Sequence[np.ndarray]) -> np.ndarray:
+def tolerance(layer: Layer, arrays: Sequence[np.ndarray], half_terms: int = 0) -> np.ndarray:
     """Return by how much each element may differ from the exact one: 2 sqrt(K + 4) u S.
 
     K products a b are summed in float32, in any order, with a unit roundoff of u = 2^-24; S is the sum of the |a b|
     and of what the epilogue adds, no less than any partial sum. Without luck the error is at most (K + 1) u S (Higham,
     Accuracy and Stability of Numerical Algorithms, 3.1); of roundings with independent signs it is some sqrt(K) u S.
     Up to K = 5 this is the bound of the worst case. Kernels were seen to use half of it, at small K. An output in
-    float16 is rounded once more, by 2^-11 of itself.
+    float16 is rounded once more, by 2^-11 of itself, and one in bfloat16 by 2^-8; and where `half_terms` products are
+    summed in float16, so are they by the same rule with u = 2^-11.
     """
     following, rest = FOLLOWING[layer.epilogue], others(layer, arrays)
     terms, total = layer.expected([np.abs(array) for array in arrays]), layer.expected(arrays)
-    allowed = following.allowed(total, rest, terms, 2 * math.sqrt(layer.reduction + 4) * 2.0**-24)
-    return allowed + (2.0**-11 * np.abs(following.value(total, rest)) if layer.dtype == "float16" else 0)
+    error = 2 * math.sqrt(layer.reduction + 4) * 2.0**-24
+    if layer.dtype == "float16" and half_terms:
+        error += 2 * math.sqrt(min(layer.reduction, half_terms) + 4) * 2.0**-11
+    allowed = following.allowed(total, rest, terms, error)
+    rounding = {"float16": 2.0**-11, "bfloat16": 2.0**-8}.get(layer.dtype, 0.0)
+    rounded: np.ndarray = allowed + rounding * np.abs(following.value(total, rest))
+    return rounded
 
 
-def wrong(layer: Layer, output: np.ndarray, arrays: Sequence[np.ndarray]) -> str | None:
+def wrong(layer: Layer, output: np.ndarray, arrays: Sequence[np.ndarray], half_terms: int = 0) -> str | None:
     """Compare an output with what PyTorch computes in float64; return what is wrong, None if nothing is."""
-    following, allowed = FOLLOWING[layer.epilogue], tolerance(layer, arrays)
+    following, allowed = FOLLOWING[layer.epilogue], tolerance(layer, arrays, half_terms)
     expected = following.value(layer.expected(arrays), others(layer, arrays))
     if output.shape != expected.shape:
         return f"shape {output.shape}, not {expected.shape}"
@@ -556,7 +562,8 @@ def check(rule: str, layer: Layer, machine: KernelMachine, parameters: Mapping[s
         AssertionError: it is wrong somewhere.
     """
     arrays = drawn(layer, seed)
-    problem = wrong(layer, executed(built(rule, layer, machine, parameters), layer, arrays), arrays)
+    output = executed(built(rule, layer, machine, parameters), layer, arrays)
+    problem = wrong(layer, output, arrays, machine.half_terms)
     assert problem is None, f"{rule} {dict(parameters)}: {problem}"
 
 

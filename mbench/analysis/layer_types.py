@@ -8,7 +8,7 @@ from mbench.core import dtypes
 from mbench.core.quantized import FloatLayer
 from mbench.core.records import Layer, Result
 
-_ROUNDING = frozenset(("quantize", "dequantize", "requantize"))
+_ROUNDING = frozenset(("quantize", "dequantize", "requantize", "cast"))
 """Operations that only bring numbers from one type to another."""
 
 

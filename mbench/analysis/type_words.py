@@ -11,7 +11,7 @@ from mbench.analysis.waterfall import Step, Waterfall
 from mbench.core import dtypes, units
 from mbench.core.quantized import QuantizationOutcome, SignalToNoise
 from mbench.core.records import Record
-from mbench.hardware import byte_instructions
+from mbench.hardware import byte_instructions, half_sums
 
 _MOST = 0.5
 """Of all that is lost, from which share on a cause is most of it."""
@@ -49,19 +49,19 @@ def costs(pair: TypePair) -> str:
 
 
 def gain(pair: TypePair) -> str:
-    """Return what the narrow type gives: `3.2 times quicker of the 4 expected of int8`."""
+    """Return what the narrow type gives: `3.2 times quicker, where 4 are expected of int8`."""
     dtype, expected = pair.narrow.variant.dtype, f"{pair.expected:g}"
     came = pair.fewer if pair.by_instructions else pair.achieved
     if came is None:
         return f"{expected} times quicker is expected of {dtype}"
     if pair.disturbed and not pair.by_instructions:
         return f"its gain is {disturbances.WORD}, where {expected} times are expected of {dtype}"
-    better, worse = ("fewer", "more") if pair.by_instructions else ("quicker", "slower")
+    better, worse = ("fewer instructions", "more instructions") if pair.by_instructions else ("quicker", "slower")
     if came < 1:
         return f"{units.times(1 / came)} {worse}, where {expected} times {better} is expected of {dtype}"
     if came >= pair.expected:
         return f"{units.times(came)} {better}, at least the {expected} expected of {dtype}"
-    return f"{units.times(came)} {better} of the {expected} expected of {dtype}"
+    return f"{units.times(came)} {better}, where {expected} are expected of {dtype}"
 
 
 def loss(pair: TypePair, found: Waterfall | str, record: Record) -> str:
@@ -100,6 +100,14 @@ def without_dot_product(record: Record, dtype: str) -> bool:
     return dtype == dtypes.INT8 and found is not None and not found.is_dot_product
 
 
+def sums(record: Record) -> str | None:
+    """Return what a record's networks of float16 are summed in, where that is not float32 alone."""
+    terms = half_sums.of_target(record.target)
+    if not terms or all(result.variant.dtype != half_sums.TYPE for result in record.results):
+        return None
+    return f"float16: up to {terms} multiply-adds are summed in float16; of longer sums, float32 adds up such parts"
+
+
 def several(found: Sequence[tuple[TypePair, str]]) -> str | None:
     """Return what the types give to several networks, each with its name; None where nothing is known of any."""
     known = [
@@ -131,12 +139,8 @@ def quality(found: QuantizationOutcome) -> str:
         said.append(f"{units.percent(found.agreement, 0)} agree with float32 ({images})")
     if found.evaluation is not None:
         given = found.evaluation
-        before = (
-            ""
-            if given.float32_correct is None
-            else f", {units.percent(given.float32_correct / given.images)} in float32"
-        )
-        said.append(f"top-1 {units.percent(given.int8_correct / given.images)}{before} ({given.images} images)")
+        after, before = (units.percent(right / given.images) for right in (given.int8_correct, given.float32_correct))
+        said.append(f"top-1 {after}, {before} in float32 ({given.images} images)")
     left = len(found.left_float)
     said.append(f"{left or 'no'} operation{'' if left == 1 else 's'} left float")
     return "; ".join(said)

@@ -21,10 +21,12 @@ from mbench.devices.package import Package
 from mbench.devices.registry import NamedDevice
 from mbench.hardware import targets as known_targets
 from mbench.networks import architectures, costs, given
+from mbench.networks import published_counts as published
 from mbench.networks import variants as networks
 from mbench.networks.costs import Costs
 from mbench.networks.given import AnyNetwork, GivenNetworks, HowToImport
 from mbench.networks.layers import LayerSpec
+from mbench.networks.published_counts import ComparedNetwork
 from mbench.pipeline import runner
 
 
@@ -48,6 +50,18 @@ def variants(*patterns: str) -> tuple[str, ...]:
     if wrong is not None:
         raise UsageError(f"got {shown(wrong)}; expected names, as in variants('mobilenet_v1_0.25_128', …)")
     return networks.expand(patterns or networks.catalog())
+
+
+def published_counts(*patterns: str) -> tuple[ComparedNetwork, ...]:
+    """Return multiply-adds and parameters as they are published, beside mbench's own; without names, all there are.
+
+    Args:
+        patterns: names, or grids such as `mobilenet_v1_{0.25,0.5}_{128,224}`.
+
+    Raises:
+        UsageError: a name is not a network's, or no count of it is published.
+    """
+    return published.compared(variants(*patterns) if patterns else ())
 
 
 def layers(network: AnyNetwork) -> tuple[PlannedLayer, ...]:

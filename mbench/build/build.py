@@ -16,7 +16,7 @@ import msgspec
 
 from mbench.build.artifact_store import ArtifactStore
 from mbench.compile.machine import KernelMachine
-from mbench.core import artifact, network_digest, no_gc, plugins, resources, system_limits
+from mbench.core import artifact, dtypes, network_digest, no_gc, plugins, resources, system_limits
 from mbench.core.artifact import Artifact, LayerPlan, Manifest
 from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import BuildError, cut
@@ -170,7 +170,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         schedules={name: kernel.description for name, kernel in used.items()},
         rules={name: kernel.rule for name, kernel in used.items() if not kernel.reason},
         fallbacks={name: kernel.reason for name, kernel in used.items() if kernel.reason},
-        narrow=_narrow(used, machine),
+        narrow=_narrow(used, machine, variant.dtype),
         ignored={name: kernel.ignored for name, kernel in used.items() if kernel.ignored},
         calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
@@ -201,10 +201,10 @@ def _reference(drawn: Weights) -> dict[str, Any]:
     return {f"{side}{place or ''}": value for side, all_ in sides.items() for place, value in enumerate(all_)}
 
 
-def _narrow(kernels: dict[str, Scheduled], machine: KernelMachine) -> dict[str, int]:
+def _narrow(kernels: dict[str, Scheduled], machine: KernelMachine, dtype: str = dtypes.DEFAULT) -> dict[str, int]:
     """Return the kernels whose channels leave more than half of each vector empty, with the lanes in use."""
     lanes = {name: kernel.plan.lanes for name, kernel in kernels.items()}
-    return {name: used for name, used in lanes.items() if used is not None and 2 * used < machine.lanes()}
+    return {name: used for name, used in lanes.items() if used is not None and 2 * used < machine.sum_lanes(dtype)}
 
 
 def _surviving(

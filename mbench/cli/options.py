@@ -29,7 +29,7 @@ dtype = click.option(
     "--dtype",
     default=None,
     metavar="T[,T...]",
-    help="float32, int8, on GPUs float16; or several.  [default: float32]",
+    help="float32, int8, bfloat16 (newer x86), float16 (GPUs, newer Arm); or several.  [default: float32]",
 )
 build_timeout = click.option(
     "--build-timeout",
@@ -53,7 +53,7 @@ _QUANTIZATION = (
     ),
     click.option(
         "--percentile", type=float, default=100.0, metavar="P",
-        help="int8: share of a value's numbers that its range covers.  [default: 100]",
+        help="int8: ranges leave out 100 - P % of numbers at each end.  [default: 100]",
     ),
     click.option("--keep-float", multiple=True, metavar="PATTERN", help="int8: layers that stay float."),
     click.option(

@@ -10,14 +10,22 @@ from mbench.cli import options, printing, streams
 @click.command()
 @click.argument("network", required=False)
 @options.input_shapes
+@click.option("--published", is_flag=True, help="Counts of NETWORK, or of all, beside those that are published.")
 @options.as_json
-def variants(network: str | None, input_shapes: tuple[str, ...], as_json: bool) -> None:
+def variants(network: str | None, input_shapes: tuple[str, ...], published: bool, as_json: bool) -> None:
     """List the networks, or the layers of NETWORK: a name, or a file."""
     from mbench.networks import architectures
     from mbench.networks import variants as networks
     from mbench.networks.given import GivenNetworks, HowToImport
     from mbench.terminal import listings
 
+    if published:
+        from mbench.api import listing
+        from mbench.terminal import published_listing
+
+        compared = listing.published_counts(*([network] if network else []))
+        printing.listing(published_listing.counts(compared), as_json=as_json)
+        return
     for broken in () if network else architectures.added_families()[1]:
         streams.say(str(broken))
     asked = GivenNetworks([network] if network else networks.catalog(), HowToImport(input_shapes=input_shapes))

@@ -36,7 +36,7 @@ _DONE = ("StaticPlanBlockMemory", "RewriteCUDAGraph")
 def tvm_target(target: Target, host_triple: str) -> tvm.target.Target:
     """Return TVM's own target; code that runs beside a GPU is for `host_triple`."""
     if target.tvm["kind"] == "llvm":
-        return tvm.target.Target(dict(target.tvm))
+        return tvm.target.Target(target.tvm_options)
     return tvm.target.Target(dict(target.tvm), host={"kind": "llvm", "mtriple": host_triple})
 
 

@@ -10,6 +10,9 @@ import tvm
 from tvm import tirx
 from tvm.ir.prim import expr as prim
 
+from mbench.compile import bfloat16
+from mbench.core import dtypes
+
 _REDUCTION = 2  # tvm.tirx.IterVar.CommReduce
 
 Load = Callable[[Any, Sequence[Any]], Any]
@@ -35,8 +38,8 @@ LOGICAL: dict[type, Callable[[Any, Any], Any]] = {
 }
 FUNCTIONS = ("exp", "tanh", "erf", "sigmoid", "sqrt", "rsqrt", "log", "sin", "cos", "pow")
 _IF = "prim.if_then_else"
-_PURE = ("fabs", "floor", "nearbyint", "call_llvm_pure_intrin")
-_CALLS = frozenset(f"tirx.{name}" for name in (*FUNCTIONS, *_PURE)) | {"prim.ceil"}
+_PURE = ("fabs", "floor", "nearbyint", "call_llvm_pure_intrin", "reinterpret")
+_CALLS = frozenset(f"tirx.{name}" for name in (*FUNCTIONS, *_PURE)) | {"prim.ceil", bfloat16.ROUNDED}
 """Operations that depend on nothing but their operands."""
 
 
@@ -86,7 +89,7 @@ def rebuild(
     if isinstance(expression, prim.IntImm):
         return int(expression.value)
     if isinstance(expression, prim.FloatImm):
-        return expression
+        return bfloat16.constant(expression.value) if str(expression.ty) == dtypes.BFLOAT16 else expression
 
     def inner(each: Any) -> Any:
         return rebuild(each, variables, load, decide)
@@ -100,7 +103,7 @@ def rebuild(
     if isinstance(expression, prim.Not):
         return tirx.Not(_expression(inner(expression.a)))
     if isinstance(expression, prim.Cast):
-        return tirx.Cast(expression.ty, _expression(inner(expression.value)))
+        return bfloat16.cast(expression, _expression(inner(expression.value)))
     choice = _choice(expression)
     if choice is not None:
         return _chosen(expression, choice, inner, decide)

@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 
 from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
-from mbench.compile.schedules.cpu import elementwise, matmul, prologue, tiling
+from mbench.compile.schedules.cpu import elementwise, float_sums, matmul, prologue, tiling
 from mbench.core import dtypes
 from mbench.core.field_types import LONGEST_NAME
 from mbench.networks import kernels, layers, operations
@@ -126,14 +126,14 @@ def _with_prologues(graph: Graph, found: tuple[Group, ...], machine: KernelMachi
     readers = {name: group for group in found for name in group.reads}
     one: dict[Group, Group] = {}
     for group in found:
-        following = _multiplied(graph, group, readers)
+        following = _multiplied(graph, group, readers, machine)
         if following is not None and _prologue_pays(graph, group, following, machine):
             one[following] = kernels.with_prologue(group, following)
     gone = {group.stages[0] for group in one.values()}
     return tuple(one.get(group, group) for group in found if group not in gone)
 
 
-def _multiplied(graph: Graph, group: Group, readers: dict[str, Group]) -> Group | None:
+def _multiplied(graph: Graph, group: Group, readers: dict[str, Group], machine: KernelMachine) -> Group | None:
     """Return the pointwise convolution that alone reads what a kernel makes element by element."""
     user = graph.only_user(group.output.name)
     if user is None or group.views or not all(operations.is_elementwise(node.op) for node in group.nodes):
@@ -142,11 +142,13 @@ def _multiplied(graph: Graph, group: Group, readers: dict[str, Group]) -> Group 
     names = [name for node in following.nodes for name in node.inputs]
     name = group.output.name
     reads = user is following.anchor and user.inputs[0] == name and names.count(name) == 1 and not following.stages
-    cheap = all(not operations.of(node.op).calls and node.dtype == dtypes.DEFAULT for node in group.nodes)
-    cheap = cheap and all(graph.type_of(name).dtype == dtypes.DEFAULT for name in group.reads)
+    dtype = user.dtype
+    cheap = all(not operations.of(node.op).calls and node.dtype == dtype for node in group.nodes)
+    cheap = cheap and all(graph.type_of(name).dtype == dtype for name in group.reads)
     if not reads or not cheap or any(name in graph.inputs for name in group.reads):
         return None
-    return following if user.dtype == dtypes.DEFAULT and layers.is_pointwise(graph, user) else None
+    known = dtype in float_sums.TYPES and machine.multiplies(dtype)
+    return following if known and layers.is_pointwise(graph, user) else None
 
 
 def _ways(graph: Graph, group: Group) -> tuple[int, ...]:
@@ -162,11 +164,12 @@ def _ways(graph: Graph, group: Group) -> tuple[int, ...]:
 def _prologue_pays(graph: Graph, group: Group, following: Group, machine: KernelMachine) -> bool:
     """Return whether a convolution with the prologue is quicker than both kernels, judged as by `_pays`."""
     batch, channels, height, width = shape = group.output.shape
-    product = Matmul(rows=batch * height * width, reduction=channels, columns=following.anchor.shape[1])
+    columns, dtype = following.anchor.shape[1], following.anchor.dtype
+    product = Matmul(rows=batch * height * width, reduction=channels, columns=columns, dtype=dtype)
     together, chosen = matmul.ranked(product, machine, _ways(graph, group))[0]
     apart, plain = matmul.ranked(product, machine)[0]
     work = elementwise.cycles_of(math.prod(shape), machine)
-    moved = dtypes.of(dtypes.DEFAULT).bytes * sum(math.prod(graph.shape(name)) for name in (*group.reads, group.name))
+    moved = dtypes.of(dtype).bytes * sum(math.prod(graph.shape(name)) for name in (*group.reads, group.name))
     grid = tiling.grids([1] * product.rows, 1, work, moved, machine)[0]
     start = _CALL_CYCLES if grid.outer == 1 else _START_CYCLES
     ratio = together / (apart + grid.cycles(work, moved) + start)

@@ -13,7 +13,7 @@ from tvm import tirx
 from tvm.ir.prim import expr as prim
 from tvm.s_tir import Schedule
 
-from mbench.compile import rows, windows
+from mbench.compile import bfloat16, rows, windows
 from mbench.compile.axis_computations import REARRANGED, STEPS
 from mbench.compile.computations import ANY_REACH, PIXELS, REACH
 from mbench.compile.expressions import UnknownExpressionError, is_reduction, rebuild
@@ -340,7 +340,7 @@ class Kernel:
         value = total
         for previous, store in itertools.pairwise(stores):
             value = rebuild(store.value, self._at(store, indices), _given(previous.buffer, value, indices, load))
-        return value
+        return bfloat16.as_stored(value, str(stores[-1].buffer.dtype))
 
     def _bias(self, stores: Sequence[Any]) -> Callable[[Sequence[Any], Callable[..., Any]], Any] | None:
         """Return the other summand of the first store after the anchor's, if the sum itself is one."""

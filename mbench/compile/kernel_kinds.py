@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mbench.core import dtypes
+from mbench.hardware import half_sums
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Convolution:
     groups: int = 1
     channels_last: bool
     dtype: str = dtypes.DEFAULT
-    """Of input and weights; sums are float32."""
+    """Of input and weights; sums are of the accumulator's type."""
 
     @property
     def depthwise(self) -> bool:
@@ -68,9 +69,9 @@ class Convolution:
 
     @property
     def moved_bytes(self) -> int:
-        """Of input and output together, in float32."""
+        """Of input and output together, as floats."""
         read = self.batch * self.input_height * self.input_width * self.input_channels
-        return 4 * (read + self.pixels * self.channels)
+        return float_bytes(self.dtype) * (read + self.pixels * self.channels)
 
     @property
     def signature(self) -> str:
@@ -123,7 +124,7 @@ class Matmul:
     reduction: int
     columns: int
     dtype: str = dtypes.DEFAULT
-    """Of both operands; sums are float32."""
+    """Of both operands; sums are of the accumulator's type."""
 
     @property
     def signature(self) -> str:
@@ -132,8 +133,8 @@ class Matmul:
 
     @property
     def moved_bytes(self) -> int:
-        """Of the rows, in and out, in float32."""
-        return 4 * self.rows * (self.reduction + self.columns)
+        """Of the rows, in and out, as floats."""
+        return float_bytes(self.dtype) * self.rows * (self.reduction + self.columns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ class BatchMatmul:
     reduction: int
     columns: int
     dtype: str = dtypes.DEFAULT
-    """Of both operands; sums are float32."""
+    """Of both operands; sums are of the accumulator's type."""
 
     @property
     def batch(self) -> int:
@@ -159,9 +160,14 @@ class BatchMatmul:
 
     @property
     def moved_bytes(self) -> int:
-        """Of operands and output, in float32."""
+        """Of operands and output, as floats."""
         read = math.prod(self.left) * self.rows + math.prod(self.right) * self.columns
-        return 4 * (read * self.reduction + self.batch * self.rows * self.columns)
+        return float_bytes(self.dtype) * (read * self.reduction + self.batch * self.rows * self.columns)
+
+
+def float_bytes(dtype: str) -> int:
+    """Return the bytes of what a kernel multiplies one by one; numbers of other types are counted as float32."""
+    return dtypes.of(dtype if dtype == half_sums.TYPE else dtypes.DEFAULT).bytes
 
 
 def _by(numbers: tuple[int, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mbench.core import dtypes
 from mbench.core.machine_types import Cache, Multiprocessor, Processor, Target
-from mbench.hardware import platforms
+from mbench.hardware import half_sums, platforms
 
 _REGISTERS_GRANTED = 256
 """Registers are granted to warps in multiples of so many (CUDA Occupancy Calculator, all of the architectures here)."""
@@ -41,6 +41,8 @@ class GpuLimits:
     """float32 multiply-adds that an SM does in a cycle."""
     half_multiply_adds: float
     """float16 ones, on tensor cores."""
+    byte_multiply_adds: float
+    """Of 8 bits, on tensor cores."""
     l2_bytes: float
     dram_bytes: float
     """What an SM gets from each in a cycle, when all of them read."""
@@ -50,15 +52,18 @@ class GpuLimits:
         """Read them off a GPU target: `tvm` (of a block), `processor`, `peaks`; their sources are there."""
         tvm, processor = target.tvm, target.processor
         held = _held(processor.multiprocessor)
-        per_cycle, half = (processor.flops_per_cycle.get(dtype) for dtype in ("float32", "float16"))
+        known = processor.flops_per_cycle
+        per_cycle, half, of_bytes = (known.get(dtype) for dtype in ("float32", "float16", dtypes.INT8))
         multiply_adds = per_cycle.value / 2 if per_cycle else 64
+        half_multiply_adds = half.value / 2 if half else 2 * multiply_adds
         return cls(
             warp=int(tvm.get("thread_warp_size", 32)),
             registers_a_thread=processor.vector_registers or 255,
             threads_a_block=int(tvm.get("max_threads_per_block", 1024)),
             shared_bytes_a_block=int(tvm.get("max_shared_memory_per_block", 48 * 2**10)),
             multiply_adds=multiply_adds,
-            half_multiply_adds=half.value / 2 if half else 2 * multiply_adds,
+            half_multiply_adds=half_multiply_adds,
+            byte_multiply_adds=of_bytes.value / 2 if of_bytes else 2 * half_multiply_adds,
             l2_bytes=_of_an_sm(target, "L2") or 32,
             dram_bytes=_of_an_sm(target, "DRAM") or 8,
             **held,
@@ -116,15 +121,25 @@ class KernelMachine:
     """Of the widest vectors that these take; 0: there are none."""
     byte_tables: bool = False
     """Whether 64 bytes at once can be looked up in a table of registers."""
+    half_terms: int = 0
+    """Multiply-adds of float16 that are summed in float16 before the sum is added to one of float32; 0: none are."""
 
     @property
     def multiplies_signed(self) -> bool:
         """Whether it multiplies int8 by int8, and uint8 only after a step that makes them int8."""
         return "smull" in self.dots and "usdot" not in self.dots
 
+    def multiplies(self, dtype: str) -> bool:
+        """Return whether kernels multiply numbers of a type as they are."""
+        return dtype != half_sums.TYPE or self.half_terms > 0 or self.limits is not None
+
     def lanes(self, dtype: str = dtypes.DEFAULT) -> int:
         """Return how many numbers of a type a vector register holds."""
         return dtypes.of(dtype).lanes(self.vector_bits)
+
+    def sum_lanes(self, dtype: str) -> int:
+        """Return how many sums of multiply-adds of a type a vector register holds."""
+        return self.lanes(dtype if dtype == half_sums.TYPE and self.half_terms else dtypes.DEFAULT)
 
     @classmethod
     def of(cls, target: Target) -> KernelMachine:
@@ -143,6 +158,7 @@ class KernelMachine:
             dots=dots,
             dot_bits=bits,
             byte_tables="avx512vbmi" in processor.requires,
+            half_terms=half_sums.of_target(target),
         )
 
 

@@ -8,7 +8,12 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from mbench.compile import bfloat16
 from mbench.compile.schedules.rule import Scheduled
+from mbench.core import dtypes
+
+_STORED = {dtypes.BFLOAT16: bfloat16.STORED}
+"""What weights of a type are declared as in the kernels that read them packed."""
 
 
 def install(module: tvm.IRModule, kernels: Mapping[str, Scheduled]) -> tvm.IRModule:
@@ -45,6 +50,7 @@ class _PackWeights(relax.PyExprMutator):  # type: ignore[misc]
         kernel = self._kernels[name]
         arguments = list(call.args[1].fields)
         for place, pack in self._packs[name].items():
-            arguments[place] = relax.const(pack(arguments[place].value.numpy()))
+            packed = pack(arguments[place].value.numpy())
+            arguments[place] = relax.const(packed.view(_STORED.get(packed.dtype.name, packed.dtype)))
         function = self.builder_.add_func(kernel.plan.function, installed_name(name, kernel))
         return relax.Call(call.op, [function, relax.Tuple(arguments)], call.attrs, call.ty_args)

@@ -14,7 +14,8 @@ from tvm import s_tir, tirx
 from tvm.s_tir.pipeline import default_s_tir_pipeline, finalize_device_passes, finalize_host_passes
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP
 
-from mbench.compile import math_functions
+from mbench.compile import bfloat16, cuda_functions, math_functions
+from mbench.core import dtypes
 
 PIPELINE = "mbench_cpu"
 GPU_PIPELINE = "mbench_gpu"
@@ -84,14 +85,26 @@ def _to_calls() -> tuple[tvm.transform.Pass, ...]:
 @tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
 def _lower(module: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
     blocks, rest = _split(module)
+    halves = any(map(_has_bfloat16, module.functions.values()))
+    before, after = ((step(),) if halves else () for step in _LEGALIZED)
     return tvm.transform.Sequential(
         [
+            *before,
             tirx.transform.VectorizeLoop(True),
             _plan_storage,
             tirx.transform.UnrollLoop(),
             *_to_calls(),
+            *after,
         ]
     )(_joined(rest, lower_blocks()(blocks)))
+
+
+_LEGALIZED = (tirx.transform.BF16ComputeLegalize, tirx.transform.BF16StorageLegalize)
+"""Passes of kernels with bfloat16, of which TVM generates no code: the first of all, and the last."""
+
+
+def _has_bfloat16(function: tirx.PrimFunc) -> bool:
+    return any(str(parameter.dtype) == dtypes.BFLOAT16 for parameter in function.params)
 
 
 @tvm.transform.module_pass(opt_level=0, name="PlanStorage")  # type: ignore[untyped-decorator]
@@ -123,5 +136,7 @@ def _lower_for_gpu(module: tvm.IRModule, _context: tvm.transform.PassContext) ->
 def register() -> None:
     """Make the pipelines known to TVM, which takes one by its name alone, and the functions that kernels may call."""
     math_functions.register()
+    bfloat16.register()
+    cuda_functions.register()
     PIPELINE_MAP[PIPELINE] = lambda: (_lower, finalize_host_passes, finalize_device_passes)
     PIPELINE_MAP[GPU_PIPELINE] = lambda: (_lower_for_gpu, finalize_host_passes, finalize_device_passes)

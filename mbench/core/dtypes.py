@@ -12,6 +12,7 @@ from mbench.core.errors import UsageError
 
 DEFAULT = "float32"
 INT8 = "int8"
+BFLOAT16 = "bfloat16"
 FIGURES = (
     *("float64", "float32", "tfloat32", "bfloat16", "float16", "float8", "float4"),
     *("int64", "int32", "int16", "int8", "int4", "uint8"),
@@ -27,7 +28,10 @@ class Dtype:
     bytes: int
     """Of one number."""
     accumulator: str
-    """The type of sums, of biases and of what an activation function is applied to."""
+    """The type of sums, of biases and of what an activation function is applied to.
+
+    Parts of a sum may be narrower: see `mbench.hardware.half_sums`.
+    """
     network_tolerance: float
     """Largest error of a whole network's output, over the largest magnitude of the reference, which is float32."""
     kernel_tolerance: float
@@ -42,6 +46,8 @@ class Dtype:
     """The type of what its networks compute in floating point."""
     depth: int = 1
     """Numbers of a row that are multiplied and added up in each sum by one instruction, where there is one for it."""
+    outside: str | None = None
+    """The type of a network's floating-point inputs and outputs, where it is another than that of its values."""
 
     def lanes(self, vector_bits: int) -> int:
         """Return how many numbers a vector of so many bits holds."""
@@ -66,7 +72,8 @@ DTYPES = {
         ),
         # Each layer's output is rounded to 11 bits: PyTorch's own networks show 8e-3 (1.0 224) to 3.2e-2 (0.25 32,
         # batch 16), so that a small mistake in one layer may pass; the tolerance of kernels is narrower. There, two
-        # sums that are nearly the same can be rounded apart by 1e-3 of the largest.
+        # sums that are nearly the same can be rounded apart by 1e-3 of the largest. Where parts of sums are float16,
+        # kernels show up to 2.1e-3 (docs/float16.md), so that twice as much is allowed.
         Dtype(
             name="float16",
             bytes=2,
@@ -77,6 +84,23 @@ DTYPES = {
             operations="flops",
             numpy="float16",
             floats="float16",
+        ),
+        # Each layer's output is rounded to 8 bits, eight times as coarsely as float16's. Networks show 4e-2 (1.0 224)
+        # to 1.7e-1 (0.25 32, batch 1). A wrong layer, whose values have nothing to do with the right ones, shows about
+        # 1. A small mistake may pass, so that the tolerance of kernels is narrower: two sums that are nearly the same
+        # can be rounded apart by 7.8e-3 of the largest.
+        Dtype(
+            name=BFLOAT16,
+            bytes=2,
+            accumulator="float32",
+            network_tolerance=4e-1,
+            kernel_tolerance=1.6e-2,
+            energy="float16",
+            operations="flops",
+            numpy=BFLOAT16,
+            floats=BFLOAT16,
+            depth=2,
+            outside=DEFAULT,
         ),
         # A network that is whole numbers from its first layer to its last has to give the reference's very numbers. A
         # layer that stays float may sum in another order, which moves single numbers behind it by one step.
@@ -152,14 +176,27 @@ def sums(name: str) -> str:
     return "int32" if name in EIGHT_BITS else accumulator(name)
 
 
-def kernel_tolerance(name: str) -> float:
-    """Return the largest error of a kernel's output of this type, over the largest magnitude: 0 of whole numbers."""
-    return 0.0 if name in _VALUES and name != "float64" else of(name).kernel_tolerance
+def kernel_tolerance(name: str, *, sums: str | None = None) -> float:
+    """Return the largest error of a kernel's output of this type, over the largest magnitude: 0 of whole numbers.
+
+    Args:
+        name: of the type.
+        sums: the type of parts of sums, where that is not the accumulator's.
+    """
+    if name in _VALUES and name != "float64":
+        return 0.0
+    return (2 if sums == name != of(name).accumulator else 1) * of(name).kernel_tolerance
 
 
 def numpy_name(name: str) -> str:
     """Return what numpy calls the type of a value; indices and truths have types that no network is of."""
     return DTYPES[name].numpy if name in DTYPES else name
+
+
+def outside(name: str) -> str:
+    """Return the type of the floating-point inputs and outputs of a network of a type."""
+    known = of(name)
+    return known.outside or known.floats
 
 
 def operation(name: str) -> str:

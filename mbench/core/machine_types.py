@@ -124,7 +124,7 @@ class Target(Strict, frozen=True, kw_only=True):
     default_device: Literal["local", "emulated"]
     threads: Threads
     tvm: Annotated[dict[Text, Text | Count], Meta(max_length=MOST_KEYS)]
-    """The TVM target, as `tvm.target.Target` takes it."""
+    """The TVM target, as `tvm.target.Target` takes it; but `mattr` is one text, such as `+avx512bf16,+avx512vnni`."""
     processor: Processor
     peaks: Peaks = Peaks()
     energy: EnergyCoefficients | None = None
@@ -134,6 +134,13 @@ class Target(Strict, frozen=True, kw_only=True):
     """A GPU's own memory."""
     power_limit_w: Figure | None = None
     """What a GPU's board may draw."""
+
+    @property
+    def tvm_options(self) -> dict[str, str | int | list[str]]:
+        """`tvm` as TVM takes it."""
+        given = {key: value for key, value in self.tvm.items() if key != "mattr"}
+        features = str(self.tvm.get("mattr", ""))
+        return {**given, "mattr": features.split(",")} if features else {**given}
 
 
 class Gpu(Strict, frozen=True, kw_only=True):

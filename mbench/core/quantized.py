@@ -21,9 +21,9 @@ class QuantizationSettings(Strict, frozen=True, kw_only=True):
     residual: Text = "fused"
     """`fused`: what a residual is added to is not rounded before; `rounded`: it is."""
     percentile: Number = 100.0
-    """Of the numbers that the calibration saw of a value, those that its range covers; 100: all."""
+    """Of what the calibration saw of a value, its range leaves out (100 - percentile) % at each end; 100: nothing."""
     images: PositiveInt = 4
-    """Of the calibration, where they are drawn."""
+    """Batches of the calibration, where they are drawn."""
     calibration_sha256: Text | None = None
     """Of the images that the user gave; null: they were drawn."""
     evaluation_sha256: Text | None = None
@@ -54,13 +54,16 @@ class SignalToNoise(Strict, frozen=True, kw_only=True):
 
 
 class Evaluation(Strict, frozen=True, kw_only=True):
-    """Of the user's own network on the user's own images and labels: how often its largest output is the label."""
+    """Of the user's own network on the user's own images and labels: how often its largest output is the label.
+
+    The outputs are those of the references, which a run compares the compiled networks with.
+    """
 
     images: PositiveInt
-    float32_correct: Count | None
-    """By the network before quantisation; null: the user's file is quantised."""
+    float32_correct: Count
+    """By the network before quantisation."""
     int8_correct: Count
-    agreeing: Count | None
+    agreeing: Count
     """Images for which both say the same, right or wrong."""
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from mbench.core.errors import shortened
 from mbench.core.field_types import CONVOLUTIONS, LEAST_MAGNITUDE, MOST_COUNT, Op
+from mbench.core.quantized import Evaluation
 from mbench.core.records import Counters, Record, Result, TimeBalance
 from mbench.core.sessions import kept
 from mbench.core.sustained import Sustained
@@ -90,6 +91,16 @@ def _of_result(result: Result, path: str) -> Iterator[str]:
         yield from _of_time_balance(result.time_balance, f"{path}.time_balance")
     if result.sustained:
         yield from _of_sustained(result.sustained, f"{path}.sustained")
+    if result.quantized and result.quantized.evaluation:
+        yield from _of_evaluation(result.quantized.evaluation, f"{path}.quantized.evaluation")
+
+
+def _of_evaluation(given: Evaluation, path: str) -> Iterator[str]:
+    """Yield where more images are named rightly than there are."""
+    for field in ("float32_correct", "int8_correct", "agreeing"):
+        count = getattr(given, field)
+        if count > given.images:
+            yield f"Expected at most {given.images}, the images, got {count} - at `{path}.{field}`"
 
 
 def _of_sustained(sustained: Sustained, path: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def data_dir(name: str) -> Path:
-    """Return the folder `name` (`targets` or `reports`) of the data that ships with mbench.
+    """Return the folder `name` (`targets`, `reports` or `published`) of the data that ships with mbench.
 
     Raises:
         FileNotFoundError: the installation lacks it.

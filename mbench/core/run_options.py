@@ -91,8 +91,9 @@ class SharedOptions(CheckedOptions, frozen=True, kw_only=True):
     threads: Threads | None = None
     """None: one for each core, within the processor quota."""
     dtype: str | None = None
-    """Of weights and activations: `float32`, `int8`, `float16` on GPUs; of a run several, as `float32,int8`: then the
-    record has each network in each. None: what a name or a file says, or float32."""
+    """Of weights and values: `float32`, `int8`, `bfloat16` on newer x86, `float16` on GPUs and newer Arm; of a run
+    several, as `float32,int8`: then the record has each network in each. None: what a name or a file says, or
+    float32."""
     target_dirs: tuple[Path, ...] = ()
     """More folders of target folders."""
     build_timeout_s: Patience = 600.0
@@ -145,7 +146,7 @@ class RunOptions(SharedOptions, frozen=True, kw_only=True):
     """For `int8`: an .npz of images by input, or a folder of pictures, that the ranges of values are seen on; None:
     drawn images."""
     percentile: Annotated[float, Meta(gt=50, le=100)] = 100.0
-    """For `int8`: of the numbers of a value, those that its range covers; 100: from the smallest to the largest."""
+    """For `int8`: the range of a value leaves out the largest and the smallest (100 - percentile) % of its numbers."""
     keep_float: tuple[str, ...] = ()
     """For `int8`: patterns of names of layers that stay float, such as `classifier*`."""
     weight_bits: Literal[7, 8] = 8

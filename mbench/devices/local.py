@@ -31,9 +31,9 @@ class LocalDevice(WorkerDevice):
         """Measure peak FLOP/s and the bandwidth of each cache level."""
         return cast(Calibration, self.run(worker.calibrate, (target, threads), threads, report))
 
-    def calibrate_bytes(self, target: Target, threads: int, report: Report) -> Calibration:
-        """Measure the peak in multiply-adds of bytes."""
-        return cast(Calibration, self.run(worker.calibrate_bytes, (target, threads), threads, report))
+    def calibrate_type(self, target: Target, threads: int, dtype: str, report: Report) -> Calibration:
+        """Measure the peak in multiply-adds of a type."""
+        return cast(Calibration, self.run(worker.calibrate_type, (target, threads, dtype), threads, report))
 
     def measure(self, artifact: Artifact, plan: MeasurePlan, report: Report) -> Observation:
         """Check and time an artifact."""

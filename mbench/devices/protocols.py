@@ -52,13 +52,13 @@ class Calibrator(Protocol):
 
 
 @runtime_checkable
-class MultipliesBytes(Protocol):
-    """A device whose peak in multiply-adds of bytes can be measured."""
+class MeasuresTypes(Protocol):
+    """A device whose peak in multiply-adds of other types than float32 can be measured."""
 
     name: str
 
-    def calibrate_bytes(self, target: Target, threads: int, report: Report) -> Calibration:
-        """Measure that peak alone, at so many threads, with code for a target.
+    def calibrate_type(self, target: Target, threads: int, dtype: str, report: Report) -> Calibration:
+        """Measure that of one type alone, at so many threads, with code for a target.
 
         Raises:
             WorkerDied: the process that did it crashed, was killed, or hung.

@@ -65,9 +65,9 @@ class RpcDevice(WorkerDevice):
         """Measure peak FLOP/s and the bandwidth of each cache level of the device."""
         return cast(Calibration, self._work_there(rpc_jobs.calibrate, (target, threads), report))
 
-    def calibrate_bytes(self, target: Target, threads: int, report: Report) -> Calibration:
-        """Measure the device's peak in multiply-adds of bytes."""
-        return cast(Calibration, self._work_there(rpc_jobs.calibrate_bytes, (target, threads), report))
+    def calibrate_type(self, target: Target, threads: int, dtype: str, report: Report) -> Calibration:
+        """Measure the device's peak in multiply-adds of a type."""
+        return cast(Calibration, self._work_there(rpc_jobs.calibrate_type, (target, threads, dtype), report))
 
     def close(self) -> None:
         """Let other runs measure."""

@@ -146,14 +146,15 @@ def calibrate(
     return _calibrated(cpu_peaks.calibrate, send, address, work, patience_s, target, threads)
 
 
-def calibrate_bytes(
-    send: Report, address: Address, work: Path, patience_s: float, target: Target, threads: int
+def calibrate_type(
+    send: Report, address: Address, work: Path, patience_s: float, target: Target, threads: int, dtype: str
 ) -> Calibration:
-    """Job: measure the peak of a device in multiply-adds of bytes; see `calibrate`."""
+    """Job: measure the peak of a device in multiply-adds of a type; see `calibrate`."""
     send("connecting", 0.0)
-    from mbench.measure import byte_peaks
+    from mbench.measure import type_peaks
 
-    return _calibrated(byte_peaks.calibrate, send, address, work, patience_s, target, threads)
+    measured = functools.partial(type_peaks.calibrate, dtype=dtype)
+    return _calibrated(measured, send, address, work, patience_s, target, threads)
 
 
 def _calibrated(

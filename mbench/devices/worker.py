@@ -72,13 +72,13 @@ def calibrate(send: Report, target: Target, threads: int) -> Calibration:
     return cpu_peaks.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
 
 
-def calibrate_bytes(send: Report, target: Target, threads: int) -> Calibration:
-    """Job: measure the peak of this machine in multiply-adds of bytes."""
+def calibrate_type(send: Report, target: Target, threads: int, dtype: str) -> Calibration:
+    """Job: measure the peak of this machine in multiply-adds of a type."""
     send("calibrating", 0.0)
-    from mbench.measure import byte_peaks, program
+    from mbench.measure import program, type_peaks
 
     program.use_threads(threads)
-    return byte_peaks.calibrate(target, threads, progress=lambda fraction: send("calibrating", fraction))
+    return type_peaks.calibrate(target, threads, dtype, progress=lambda fraction: send("calibrating", fraction))
 
 
 def measure(send: Report, folder: Path, plan: MeasurePlan) -> Observation:

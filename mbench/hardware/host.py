@@ -152,7 +152,9 @@ def caches(*, root: Path = ROOT) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def target(host: Host, *, triple: str, mcpu: str, requires: tuple[str, ...] = (), root: Path = ROOT) -> Target:
+def target(
+    host: Host, *, triple: str, mcpu: str, requires: tuple[str, ...] = (), mattr: str = "", root: Path = ROOT
+) -> Target:
     """Return the target `host`. Its peaks are empty: a run measures them.
 
     Args:
@@ -160,6 +162,7 @@ def target(host: Host, *, triple: str, mcpu: str, requires: tuple[str, ...] = ()
         triple: of its code.
         mcpu: LLVM's name for its processor.
         requires: the features that code for that uses.
+        mattr: those of them that LLVM is asked for beside the processor's name; see `Target.tvm`.
         root: where /proc and /sys are.
 
     Raises:
@@ -169,13 +172,14 @@ def target(host: Host, *, triple: str, mcpu: str, requires: tuple[str, ...] = ()
     found = {level: _cache(level, values) for level, values in caches(root=root).items()}
     highest = _read_int(root / _CPUS / "cpu0/cpufreq/cpuinfo_max_freq")
     cores = host.cores_usable or host.cores_physical or host.cores_logical
+    asked: dict[str, str | int] = {"mattr": mattr} if mattr else {}
     return Target(
         name="host",
         family="x86" if host.architecture == "x86_64" else "arm",
         description=f"this machine: {host.cpu}",
         default_device="local",
         threads=min(host.processors_usable or host.cores_logical, MOST_THREADS),
-        tvm={"kind": "llvm", "mtriple": triple, "mcpu": mcpu, "num-cores": cores},
+        tvm={"kind": "llvm", "mtriple": triple, "mcpu": mcpu, **asked, "num-cores": cores},
         processor=Processor(
             cores=cores,
             vector_bits=bits,

@@ -20,6 +20,8 @@ _UNASKED = dict(zip(_X86_UNASKED, _X86_UNASKED, strict=True)) | {
     "fp16fml": "asimdfhm", "complxnum": "fcma", "sve": "sve", "sve2": "sve2", "i8mm": "i8mm", "bf16": "bf16",
 }  # fmt: skip
 """LLVM's name of each, and the kernel's. Source: Linux, arch/arm64/kernel/cpuinfo.c."""
+_ASKED = {"avx512bf16": {"avx512bw", "avx512vl"}}
+"""What is asked for where the level that fits leaves it out and the processor has it; and what it goes with."""
 _LEVELS = {
     "x86_64": ("icelake-client", "x86-64-v4", "alderlake", "x86-64-v3", "x86-64-v2", "x86-64"),
     "aarch64": ("neoverse-n1", "cortex-a72", "generic"),
@@ -77,8 +79,17 @@ def host_target() -> Target:
     machine = host.describe()
     triple, mcpu = host_cpu(machine.features)
     used = unasked_features(triple, mcpu)
+    asked = [name for name in _ASKED if _bare(_UNASKED[name]) not in used and _is_there(name, machine.features, used)]
+    used |= {_bare(_UNASKED[name]) for name in asked}
     requires = tuple(feature for feature in machine.features if _bare(feature) in used)
-    return host.target(machine, triple=triple, mcpu=mcpu, requires=requires)
+    return host.target(
+        machine, triple=triple, mcpu=mcpu, requires=requires, mattr=",".join(f"+{name}" for name in asked)
+    )
+
+
+def _is_there(name: str, features: Collection[str], used: Collection[str]) -> bool:
+    """Return whether a processor has a feature, and its code all that the feature goes with."""
+    return _bare(_UNASKED[name]) in map(_bare, features) and _ASKED[name] <= set(used)
 
 
 def unasked_features(triple: str, mcpu: str) -> set[str]:

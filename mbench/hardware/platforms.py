@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from mbench.core import dtypes
 from mbench.core.field_types import MOST_THREADS, TargetFamily
 from mbench.core.machine_types import Gpu, Host, Target
-from mbench.hardware import gpus
+from mbench.hardware import gpus, half_sums
 
 
 class ThreadLimit(NamedTuple):
@@ -33,7 +33,7 @@ class Platform:
     processor: Literal["cpu", "gpu"]
     """What executes the kernels: it decides which rules make them, and which jobs measure and tune them."""
     dtypes: Mapping[str, tuple[str, ...]]
-    """Types that networks may have there, each with the processor's features that it needs, as `requires` names them."""
+    """Types that networks may have there, each with the features that it needs of a processor, as in `requires`."""
     code_key: Literal["mcpu", "arch"]
     """The key of a target's `tvm` that names what code is made for."""
     on_host: bool
@@ -63,8 +63,11 @@ class Platform:
 
     def types(self, target: Target) -> tuple[str, ...]:
         """Return the types that networks may have on a target of this platform."""
-        known = set(target.processor.requires)
-        return tuple(dtype for dtype, features in self.dtypes.items() if known.issuperset(features))
+        return tuple(dtype for dtype in self.dtypes if not self.lacking(dtype, target))
+
+    def lacking(self, dtype: str, target: Target) -> tuple[str, ...]:
+        """Return what a type of this platform needs and a target of it does not have."""
+        return tuple(feature for feature in self.dtypes[dtype] if feature not in target.processor.requires)
 
     def threads(self, target: Target, machine: Host) -> ThreadLimit:
         """Return how many threads a run on this machine may have."""
@@ -100,7 +103,7 @@ def _found() -> Gpu | None:
 _X86 = Platform(
     words="x86\u201164",
     processor="cpu",
-    dtypes={dtypes.DEFAULT: (), dtypes.INT8: ()},
+    dtypes={dtypes.DEFAULT: (), dtypes.INT8: (), dtypes.BFLOAT16: ("avx512_bf16", "avx512bw", "avx512vl")},
     code_key="mcpu",
     on_host=True,
     detect=lambda: None,
@@ -117,11 +120,17 @@ _X86 = Platform(
 )
 PLATFORMS: dict[TargetFamily, Platform] = {
     "x86": _X86,
-    "arm": dataclasses.replace(_X86, words="arm64", broadcasts_from_memory=False, counted="arm64_cortex_a72"),
+    "arm": dataclasses.replace(
+        _X86,
+        words="arm64",
+        dtypes={dtypes.DEFAULT: (), half_sums.TYPE: (half_sums.FEATURE,), dtypes.INT8: ()},
+        broadcasts_from_memory=False,
+        counted="arm64_cortex_a72",
+    ),
     "gpu": Platform(
         words="GPU",
         processor="gpu",
-        dtypes={"float32": (), "float16": ()},
+        dtypes={"float32": (), "float16": (), dtypes.INT8: ()},
         code_key="arch",
         on_host=False,
         detect=_found,

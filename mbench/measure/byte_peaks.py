@@ -78,7 +78,7 @@ def _probe(found: ByteInstructions, threads: int, target: Target, place: PeakPla
     signed = found.signed
     values, weights, sums = sizes(found, threads)
     module = place.load(
-        tvm.IRModule({"main": kernel(found, threads, signed=signed)}), tvm.target.Target(dict(target.tvm))
+        tvm.IRModule({"main": kernel(found, threads, signed=signed)}), tvm.target.Target(target.tvm_options)
     )
     arguments = []
     for size, dtype in ((values, _values(signed=signed)), (weights, "int8"), (sums, "int32")):

@@ -16,8 +16,10 @@ import tvm
 from tvm.script import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.core import dtypes
+from mbench.core.dtypes import Dtype
 from mbench.core.machine_types import Calibration, Mix, Target
 from mbench.core.progress import Fraction
+from mbench.hardware import half_sums
 from mbench.measure import activity, pace
 from mbench.measure.pace import CHAINS, EXCHANGES, STEPS, Shapes
 from mbench.measure.probe import Probe, sample_in_turn
@@ -40,18 +42,18 @@ _DRAM_MIN_BYTES = 64 * 2**20
 _MEMORY_SHARE = 8
 
 
-def peak_kernel(threads: int, lanes: int) -> Any:
+def peak_kernel(threads: int, lanes: int, dtype: str = _FLOAT.name) -> Any:
     """Return chains of multiply-adds in the registers of each thread."""
     chains, steps = CHAINS, STEPS
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def peak(  # type: ignore[no-untyped-def]
-        x: T.Buffer((threads, chains + 2, lanes), "float32"),  # type: ignore[valid-type]
-        y: T.Buffer((threads, chains, lanes), "float32"),  # type: ignore[valid-type]
+        x: T.Buffer((threads, chains + 2, lanes), dtype),  # type: ignore[valid-type]
+        y: T.Buffer((threads, chains, lanes), dtype),  # type: ignore[valid-type]
     ):
         T.func_attr({"tirx.noalias": True})
         for t in T.parallel(threads):
-            acc = T.alloc_buffer((chains, lanes), "float32", scope="local")
+            acc = T.alloc_buffer((chains, lanes), dtype, scope="local")
             for c in T.unroll(chains):
                 for i in T.vectorized(lanes):
                     acc[c, i] = x[t, c, i]
@@ -147,15 +149,15 @@ def exchange_kernel(threads: int, numbers: int) -> Any:
     return exchange
 
 
-def fill_kernel(shape: tuple[int, ...], value: float) -> Any:
-    """Return what fills an array of float32 with a value."""
+def fill_kernel(shape: tuple[int, ...], value: float, dtype: str = _FLOAT.name) -> Any:
+    """Return what fills an array with a value."""
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
-    def fill(x: T.Buffer(shape, "float32")):  # type: ignore[no-untyped-def, valid-type]
+    def fill(x: T.Buffer(shape, dtype)):  # type: ignore[no-untyped-def, valid-type]
         T.func_attr({"tirx.noalias": True})
-        flat = T.decl_buffer((math.prod(shape),), "float32", data=x.data)
+        flat = T.decl_buffer((math.prod(shape),), dtype, data=x.data)
         for i in range(math.prod(shape)):
-            flat[i] = T.float32(value)
+            flat[i] = T.Cast(dtype, T.float32(value))
 
     return fill
 
@@ -204,9 +206,10 @@ def calibrate(
 ) -> Calibration:
     """Measure the peaks of a machine, by default this one, at `threads` threads with code for `target`."""
     place = place or Here()
-    tvm_target = tvm.target.Target(dict(target.tvm))
+    tvm_target = tvm.target.Target(target.tvm_options)
     lanes = _FLOAT.lanes(target.processor.vector_bits)
-    peak = _peak_probe(threads, lanes, tvm_target, place)
+    types = [_FLOAT, *([dtypes.of(half_sums.TYPE)] if half_sums.of_target(target) else [])]
+    peaks = {each.name: _peak_probe(threads, target, each, tvm_target, place) for each in types}
     reads = {}
     mixed = {}
     sizes = _working_sets(target, threads, place.memory_bytes)
@@ -216,13 +219,13 @@ def calibrate(
             mixed[level, count] = _mixed_probe(threads, lanes, size, count, tvm_target, place)
         progress(len(reads) / (2 * len(sizes)))
     loops = _loops_probe(threads, tvm_target, place) if threads > 1 else None
-    probes = (peak, *([loops] if loops else []), *reads.values(), *mixed.values())
+    probes = (*peaks.values(), *([loops] if loops else []), *reads.values(), *mixed.values())
     sample_in_turn(probes, lambda share: progress((1 + share) / 2))
     return Calibration(
         method=METHOD,
         measured_at_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         threads=threads,
-        flops_per_s={_FLOAT.name: peak.rate()},
+        flops_per_s={name: probe.rate() for name, probe in peaks.items()},
         bytes_per_s={level: probe.rate() for level, probe in reads.items()},
         mixes=tuple(
             Mix(level=level, written=1 / (1 + count), bytes_per_s=probe.rate())
@@ -238,20 +241,30 @@ class _Filled(Probe):
     """A probe whose data are filled where they lie: a line may be slow, and untouched pages are one page."""
 
     def __init__(
-        self, kernel: Any, target: Any, place: PeakPlace, shapes: Shapes, *, value: float, work: float
+        self,
+        kernel: Any,
+        target: Any,
+        place: PeakPlace,
+        shapes: Shapes,
+        *,
+        value: float,
+        work: float,
+        dtype: Dtype = _FLOAT,
     ) -> None:
-        named = {"main": kernel, "fill": fill_kernel(shapes[0], value)}
+        named = {"main": kernel, "fill": fill_kernel(shapes[0], value, dtype.name)}
         functions = {name: function.with_attr("global_symbol", name) for name, function in named.items()}
         module = place.load(tvm.IRModule(functions), target)
-        arguments = [tvm.runtime.empty(shape, _FLOAT.numpy, place.device) for shape in shapes]
+        arguments = [tvm.runtime.empty(shape, dtype.numpy, place.device) for shape in shapes]
         module["fill"](arguments[0])
         super().__init__(module, place.device, arguments, work=work)
-        self.data_bytes = _FLOAT.bytes * math.prod(shapes[0])
+        self.data_bytes = dtype.bytes * math.prod(shapes[0])
 
 
-def _peak_probe(threads: int, lanes: int, target: Any, place: PeakPlace) -> _Filled:
+def _peak_probe(threads: int, described: Target, dtype: Dtype, target: Any, place: PeakPlace) -> _Filled:
+    lanes = dtype.lanes(described.processor.vector_bits)
     shapes, flops = pace.shapes("peak", threads, lanes), pace.flops(threads, lanes)
-    return _Filled(peak_kernel(threads, lanes), target, place, shapes, value=pace.FILLED["peak"], work=flops)
+    kernel = peak_kernel(threads, lanes, dtype.name)
+    return _Filled(kernel, target, place, shapes, value=pace.FILLED["peak"], work=flops, dtype=dtype)
 
 
 def _loops_probe(threads: int, target: Any, place: PeakPlace) -> _Filled:

@@ -1,4 +1,4 @@
-"""Measure the peaks of an NVIDIA GPU: FLOP/s in float32 and float16, and the bytes/s that L2 and DRAM deliver.
+"""Measure the peaks of an NVIDIA GPU: operations/s in float32, float16 and int8, and bytes/s of L2 and DRAM.
 
 The kernels are built by TVM for the same target as the networks. Each is timed by TVM's own timer (CUDA events) over
 many launches in a row. Runs inside a worker process that has loaded CUDA's runtime.
@@ -22,16 +22,16 @@ from mbench.measure.probe import Probe, sample_in_turn
 METHOD = (
     "highest of 20 samples, taken in 5 turns, by CUDA events: FLOP/s in float32 of 8 independent chains of "
     "multiply-adds a thread, in float16 of tensor cores (mma.sync m16n8k16, float32 sums) with 8 independent sums a "
-    "warp; bytes/s of all threads summing an array of at most half of L2 many times over (L2), or of 8 times L2, at "
-    "least 1 GiB, once (DRAM)"
+    "warp, operations/s in int8 of the same (m16n8k32, uint8 x int8, int32 sums); bytes/s of all threads summing an "
+    "array of at most half of L2 many times over (L2), or of 8 times L2, at least 1 GiB, once (DRAM)"
 )
-_FLOAT, _HALF = dtypes.of("float32"), dtypes.of("float16")
+_FLOAT, _HALF, _BYTE = dtypes.of("float32"), dtypes.of("float16"), dtypes.of(dtypes.INT8)
 LEVELS = ("L2", "DRAM")
 THREADS = 256
 BLOCKS_PER_SM = 8
 _CHAINS = 8
 _STEPS = 4096
-_MMA_SHAPE = (16, 8, 16)
+_MMA_SHAPE, _BYTE_MMA_SHAPE = (16, 8, 16), (16, 8, 32)
 _VECTOR = 4
 _LOADS = 4
 """Loads of 16 bytes that a thread has under way."""
@@ -104,6 +104,44 @@ def mma_kernel(blocks: int, steps: int = _STEPS) -> Any:
                     y[b, t, i // 4, i % 4] = acc[i]
 
     return mma
+
+
+def byte_mma_kernel(blocks: int, steps: int = _STEPS) -> Any:
+    """Return a kernel in which each warp adds `steps` matrix products of bytes (16x32 by 32x8) to each of its sums.
+
+    x: (6,) int32, words of four bytes, what every thread holds of both; y: (blocks, threads, chains, 4) int32.
+    """
+    chains, threads = _CHAINS, THREADS
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def byte_mma(  # type: ignore[no-untyped-def]
+        x: T.Buffer((6,), "int32"),  # type: ignore[valid-type]
+        y: T.Buffer((blocks, threads, chains, 4), "int32"),  # type: ignore[valid-type]
+    ):
+        T.func_attr({"tirx.noalias": True})
+        for b in T.thread_binding(blocks, thread="blockIdx.x"):
+            for t in T.thread_binding(threads, thread="threadIdx.x"):
+                left = T.alloc_buffer((4,), "int32", scope="local")
+                right = T.alloc_buffer((2,), "int32", scope="local")
+                acc = T.alloc_buffer((chains * 4,), "int32", scope="local")
+                for i in T.unroll(4):
+                    left[i] = x[i]
+                for i in T.unroll(2):
+                    right[i] = x[4 + i]
+                for i in T.unroll(chains * 4):
+                    acc[i] = 0
+                for _ in range(steps):
+                    for c in T.unroll(chains):
+                        T.evaluate(
+                            T.ptx_legacy.mma(
+                                "m16n8k32", "row", "col", "uint8", "int8", "int32",
+                                left.data, 0, right.data, 0, acc.data, c * 4, False, dtype="int32",
+                            )
+                        )  # fmt: skip
+                for i in T.unroll(chains * 4):
+                    y[b, t, i // 4, i % 4] = acc[i]
+
+    return byte_mma
 
 
 def read_kernel(blocks: int, tiles: int, passes: int) -> Any:
@@ -200,6 +238,11 @@ def mma_flops(blocks: int, steps: int = _STEPS) -> int:
     return blocks * (THREADS // 32) * _CHAINS * steps * 2 * math.prod(_MMA_SHAPE)
 
 
+def byte_mma_operations(blocks: int, steps: int = _STEPS) -> int:
+    """Return the operations of `byte_mma_kernel`, a multiply-add as two."""
+    return blocks * (THREADS // 32) * _CHAINS * steps * 2 * math.prod(_BYTE_MMA_SHAPE)
+
+
 def calibrate(target: Target, *, progress: Fraction = lambda _: None) -> Calibration:
     """Measure the peaks of CUDA's device 0 with code for `target`."""
     device, watch = tvm.cuda(0), activity.Watch()
@@ -208,6 +251,7 @@ def calibrate(target: Target, *, progress: Fraction = lambda _: None) -> Calibra
     peaks = {
         _FLOAT.name: _probe(fma_kernel(blocks), tvm_target, value=0.5, work=fma_flops(blocks)),
         _HALF.name: _probe(mma_kernel(blocks), tvm_target, value=0.5, work=mma_flops(blocks)),
+        _BYTE.name: _probe(byte_mma_kernel(blocks), tvm_target, value=1.0, work=byte_mma_operations(blocks)),
     }
     progress(0.25)
     sizes = working_sets(int(device.l2_cache_size_bytes), int(device.available_global_memory))

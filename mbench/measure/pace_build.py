@@ -24,5 +24,5 @@ def build(loops: PaceLoops) -> None:
     for name, value in pace.FILLED.items():
         functions[f"fill_{name}"] = cpu_peaks.fill_kernel(pace.shapes(name, loops.threads, lanes)[0], value)
     module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
-    compiled = tvm.compile(module, target=tvm.target.Target(dict(loops.target.tvm)))
+    compiled = tvm.compile(module, target=tvm.target.Target(loops.target.tvm_options))
     codegen.export(compiled, loops.library, linker.find(str(loops.target.tvm.get("mtriple", ""))))

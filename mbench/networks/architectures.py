@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 from mbench.core import dtypes, plugins
 from mbench.core.errors import PluginError, UsageError, shortened, shown, why
 from mbench.core.plugins import Plugin
 from mbench.core.records import Replacement, Variant
-from mbench.networks import block_words, blocks, folding, imported_store, standard
+from mbench.networks import block_words, blocks, folding, imported_store, outside, standard
 from mbench.networks import family as family_rules
 from mbench.networks import graph as graphs
 from mbench.networks import layers as layers_of
@@ -129,10 +130,14 @@ def _as_written(variant: Variant) -> Graph:
 
 @functools.lru_cache(maxsize=_KEPT)
 def _built(family: Family, width: float, resolution: int, batch: int, dtype: str) -> Graph:
-    return blocks.graph(family, width=width, resolution=resolution, batch=batch, dtype=dtype)
+    return outside.with_inputs(
+        blocks.graph(family, width=width, resolution=resolution, batch=batch, dtype=dtype), dtype
+    )
 
 
-_retyped = functools.lru_cache(maxsize=_KEPT)(graphs.retyped)
+@functools.lru_cache(maxsize=_KEPT)
+def _retyped(graph: Graph, dtype: str) -> Graph:
+    return outside.with_inputs(graphs.retyped(graph, dtype), dtype)
 
 
 def has_twin(family: str) -> bool:
@@ -152,10 +157,13 @@ def _has_depthwise(family: Family) -> bool:
 
 def folded(variant: Variant) -> Folded:
     """Return the graph of a variant as it is compiled, BatchNorm folded into its convolutions."""
-    return _folded(graph(variant))
+    return _folded(graph(variant), dtypes.of(variant.dtype).floats)
 
 
-_folded = functools.lru_cache(maxsize=_KEPT)(folding.as_compiled)
+@functools.lru_cache(maxsize=_KEPT)
+def _folded(graph: Graph, dtype: str) -> Folded:
+    found = folding.as_compiled(graph)
+    return dataclasses.replace(found, graph=outside.cast(found.graph, dtype))
 
 
 def layers(variant: Variant) -> tuple[LayerSpec, ...]:

@@ -52,9 +52,9 @@ def total(costs: Iterable[Costs]) -> Costs:
     )
 
 
-def split_by_op(specs: Iterable[LayerSpec]) -> dict[str, Costs]:
+def split_by_op(specs: Iterable[LayerSpec], dtype: str = dtypes.DEFAULT) -> dict[str, Costs]:
     """Return the costs summed by kind of layer, in order of first appearance (the paper's table 2)."""
     groups: dict[str, list[Costs]] = {}
     for spec in specs:
-        groups.setdefault(spec.op, []).append(of_layer(spec))
+        groups.setdefault(spec.op, []).append(of_layer(spec, dtype))
     return {op: total(items) for op, items in groups.items()}

@@ -15,9 +15,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -37,6 +37,8 @@ PREPROCESSING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 DEFAULT = "torchvision"
 LABELS = "labels"
 _PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_WIDER = ("I", "F")
+"""How Pillow's modes begin whose numbers go beyond 255: those of 16 and 32 bits."""
 _SCALED = 8 / 7
 _CHANNELS = 3
 _CHUNK = 1 << 20
@@ -112,23 +114,23 @@ class ImageSet:
                 raise UsageError(f"{self._said}: {file} cannot be read: {why(error)}") from error
         return hashed.hexdigest()
 
-    def images(self, graph: Graph, preprocessing: str = DEFAULT) -> Iterator[Image]:
-        """Yield what the network reads, an image after the other; the last are repeated to fill its batch.
+    def images(self, graph: Graph, preprocessing: str = DEFAULT) -> Sequence[Image]:
+        """Return what the network reads, batch by batch; the last image is repeated to fill its batch.
+
+        A picture is read when its batch is asked for, so that a large folder needs no memory.
 
         Raises:
-            UsageError: the images are not what the network reads, or one cannot be read.
+            UsageError: the images are not what the network reads; later, one cannot be read.
         """
-        batch = batch_of(graph)
         if self._pictures:
             name, size = self._picture_input(graph)
-            single: Callable[[int], Image] = lambda place: {name: self._picture(place, size, preprocessing)}  # noqa: E731
-        else:
-            given = self._fitting(graph)
-            single = lambda place: {name: value[place] for name, value in given.items()}  # noqa: E731
-        for first in range(0, len(self), batch):
-            places = [min(first + offset, len(self) - 1) for offset in range(batch)]
-            read = [single(place) for place in places]
-            yield {name: np.stack([each[name] for each in read]) for name in read[0]}
+            return _ImageBatches(
+                len(self), batch_of(graph), lambda place: {name: self._picture(place, size, preprocessing)}
+            )
+        given = self._fitting(graph)
+        return _ImageBatches(
+            len(self), batch_of(graph), lambda place: {name: value[place] for name, value in given.items()}
+        )
 
     def labels(self, classes: int | None = None) -> np.ndarray:
         """Return the place that each image has in the network's output, (images) int64.
@@ -191,6 +193,11 @@ class ImageSet:
         library = _pillow(self._said)
         try:
             with library.open(file) as opened:
+                if opened.mode.startswith(_WIDER):
+                    raise UsageError(
+                        f"{self._said}: {file} has pixels of mode {opened.mode}, which would be clipped; expected 8 "
+                        "bits a channel"
+                    )
                 picture = opened.convert("RGB")
         except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
             raise UsageError(f"{self._said}: {file} is no picture that can be read: {why(error)}") from error
@@ -200,6 +207,27 @@ class ImageSet:
         left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
         pixels = np.asarray(picture.crop((left, top, left + width, top + height)), np.float64)
         return PREPROCESSING[preprocessing](pixels).astype(np.float32).transpose(2, 0, 1)
+
+
+class _ImageBatches(Sequence[Image]):
+    """Batches of images, each read when it is asked for."""
+
+    def __init__(self, count: int, batch: int, read: Callable[[int], Image]) -> None:
+        self._count, self._batch, self._read = count, batch, read
+
+    def __len__(self) -> int:
+        return -(-self._count // self._batch)
+
+    @overload
+    def __getitem__(self, place: int) -> Image: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Image]: ...
+    def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
+        if isinstance(place, slice):
+            return tuple(self[each] for each in range(len(self))[place])
+        first = range(len(self))[place] * self._batch
+        read = [self._read(min(first + offset, self._count - 1)) for offset in range(self._batch)]
+        return {name: np.stack([each[name] for each in read]) for name in read[0]}
 
 
 def batch_of(graph: Graph) -> int:

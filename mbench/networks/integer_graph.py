@@ -7,6 +7,7 @@ is no form in whole numbers, a node stays as it is, on floats, and is listed.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -172,7 +173,7 @@ class _IntegerLowering:
         held = [name for name in self._graph.operands(node) if self._held(name) is None]
         if not known and not held:
             return "its weights are no whole numbers of 8 bits times a scale"
-        if node.op in forms.SUMMED and known and not held:
+        if node.op in (*forms.SUMMED, *forms.POOLS) and known and not held:
             return "its sums could exceed 32 bits"
         return _READ_AS_FLOAT
 
@@ -194,7 +195,9 @@ class _IntegerLowering:
         if len(known) < len(held):
             return None
         if node.op in forms.POOLS:
-            return pending.pooled(self._writer, node, known[0])
+            window = node.attributes.get("kernel", self._graph.shape(node.inputs[0])[2:])
+            fits = math.prod(window) * known[0].known.reach <= _SUMS_RANGE
+            return pending.pooled(self._writer, node, known[0]) if fits else None
         if node.op in ("multiply", "matmul"):
             x, y = known if len(known) == len(node.inputs) else (known[0], known[0])
             terms = self._graph.shape(node.inputs[0])[-1] if node.op == "matmul" else 1

@@ -82,14 +82,17 @@ def of_graph(graph: Graph, groups: tuple[kernels.Group, ...] | None = None) -> t
     found = kernels.groups(graph) if groups is None else groups
     read = kernels.sources(graph, found)
     names = {group: group.name for group in found}
-    known = set[str]()
+    known, own = set[str](), _own_type(graph)
     return tuple(
-        _layer(graph, group, tuple(names[each] for each in read[group]), known) for group in found if group.nodes
+        _layer(graph, group, tuple(names[each] for each in read[group]), known, own) for group in found if group.nodes
     )
 
 
-def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...], known: set[str]) -> LayerSpec:
-    """Return the layer of a group, and add its weights to those that are `known` of earlier layers."""
+def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...], known: set[str], own: str) -> LayerSpec:
+    """Return the layer of a group, and add its weights to those that are `known` of earlier layers.
+
+    `own`: the type of the network's floating-point values.
+    """
     anchor, nodes = group.anchor, (*group.nodes, *group.views)
     constants = dict.fromkeys(name for node in nodes for name in graph.constants(node))
     weights = {node.inputs[1] for node in nodes if node.op in _WEIGHTED and node.inputs[1] in constants}
@@ -124,12 +127,16 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...], known: s
         parameter_bytes=_bytes(graph, constants)
         if any(node.op in operations.ONLY_QUANTIZED for node in nodes)
         else None,
-        activation_elements=sum(math.prod(each.shape) for each in values if each.dtype in dtypes.FLOATS),
-        other_bytes=sum(
-            math.prod(each.shape) * dtypes.width(each.dtype) for each in values if each.dtype not in dtypes.FLOATS
-        ),
+        activation_elements=sum(math.prod(each.shape) for each in values if each.dtype == own),
+        other_bytes=sum(math.prod(each.shape) * dtypes.width(each.dtype) for each in values if each.dtype != own),
         source_names=tuple(dict.fromkeys(name for node in nodes for name in node.source_names)),
     )
+
+
+def _own_type(graph: Graph) -> str:
+    """Return the type of a network's floating-point values: the narrowest that any has. Only ends may have another."""
+    found = {node.dtype for node in graph.nodes}
+    return min((name for name in dtypes.FLOATS if name in found), key=dtypes.width, default=dtypes.DEFAULT)
 
 
 def _bytes(graph: Graph, names: Iterable[str]) -> int:

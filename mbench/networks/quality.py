@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from mbench.networks import quantization, torch_network
+from mbench.networks import image_sets, quantization, torch_network
 from mbench.networks.calibration import Images
 from mbench.networks.graph import Graph
 from mbench.networks.quantize import QuantizedNetwork
@@ -57,13 +57,17 @@ def _decibels(signal: float, noise: float) -> float:
     return 10 * math.log10(signal / noise) if signal else math.nan
 
 
-def agreement(reference: np.ndarray, found: np.ndarray) -> float:
-    """Return the share of rows, (N, classes), whose largest number stands at the same place."""
-    return float(np.mean(reference.argmax(-1) == found.argmax(-1)))
+def agreement(reference: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Return of each row, (N, classes), whether its largest number stands at the same place: (N) bool."""
+    return np.asarray(reference.argmax(-1) == found.argmax(-1))
 
 
 def compared(
-    graph: Graph, parameters: Mapping[str, np.ndarray], network: QuantizedNetwork, images: Images
+    graph: Graph,
+    parameters: Mapping[str, np.ndarray],
+    network: QuantizedNetwork,
+    images: Images,
+    count: int | None = None,
 ) -> NetworkQuality:
     """Compare a quantised network with the one in float32.
 
@@ -71,11 +75,13 @@ def compared(
         graph: float32, as it was quantised.
         parameters: its numbers.
         network: quantised.
-        images: inputs by name, one or more; others than those of the calibration.
+        images: batches of inputs by name, one or more.
+        count: how many images these are, where the last one is repeated to fill its batch; None: all are others.
     """
     names = {whole: name for name, whole in network.values.items()}
     values, outputs = _NoisePowers(), _NoisePowers()
-    agreeing: list[float] = []
+    agreeing: list[bool] = []
+    seen = 0
     with torch_network.one_thread():
         for image in images:
             given = {name: torch.from_numpy(np.array(each)) for name, each in image.items()}
@@ -91,12 +97,14 @@ def compared(
             for name, left, right in zip(graph.outputs, expected, found, strict=True):
                 outputs.add(name, left.numpy(), right.numpy())
             if expected[0].dim() == _ROWS:
-                agreeing.append(agreement(expected[0].numpy(), found[0].numpy()))
+                agreeing += agreement(expected[0].numpy(), found[0].numpy()).tolist()
+            seen += image_sets.batch_of(graph)
+    count = seen if count is None else min(seen, count)
     return NetworkQuality(
-        images=len(images),
+        images=count,
         values=values.qualities(),
         outputs=outputs.qualities(),
-        agreement=float(np.mean(agreeing)) if agreeing else None,
+        agreement=float(np.mean(agreeing[: count if len(agreeing) == seen else None])) if agreeing else None,
     )
 
 

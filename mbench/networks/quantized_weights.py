@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -21,15 +21,18 @@ from mbench.networks.calibration import Images
 from mbench.networks.graph import Graph
 from mbench.networks.image_sets import Image, ImageSet
 from mbench.networks.network_weights import Weights
-from mbench.networks.quality import ValueQuality
+from mbench.networks.quality import NetworkQuality, ValueQuality
 from mbench.networks.quantization import ValueRange
 from mbench.networks.quantize import QuantizedNetwork, QuantizeOptions
 
 REFERENCE = "the same network of whole numbers, computed by numpy and PyTorch as docs/int8.md defines it"
 CALIBRATION, EVALUATION = "--calibration", "--evaluate"
 COMPARED = 8
-"""Images that a quantised network is compared with the float32 network on; of a user's own, the first of them."""
+"""Batches that a quantised network is compared with the float32 network on; of a user's own images, the first."""
 _ROWS = 2
+
+Computed = tuple[Graph, Mapping[str, np.ndarray]]
+"""A graph and its parameters."""
 
 
 def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> Weights:
@@ -41,11 +44,15 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
         settings: how it is quantised.
 
     Raises:
-        UsageError: the images of the calibration do not fit, or a pattern of `keep_float` fits no layer.
+        UsageError: the images of the calibration do not fit, a pattern of `keep_float` fits no layer, or no layer is
+            left to quantise.
     """
-    seen, compared = _images(graph, settings)
+    seen, compared, count = _images(graph, settings)
     ranges = calibration.ranges(graph, floats.parameters, seen, percentile=settings.percentile)
     network = with_roundings(floats, graph, ranges, settings)
+    if not exactness.is_quantised(network.graph):
+        kept = f"{', '.join(settings.keep_float)} is to stay float, and " if settings.keep_float else ""
+        raise UsageError(f"{kept}no layer is left that is computed in int8; run the network in float32")
     folded = folding.as_compiled(network.graph)
     return dataclasses.replace(
         floats,
@@ -54,7 +61,14 @@ def quantised(floats: Weights, graph: Graph, settings: QuantizationSettings) -> 
         reference=REFERENCE,
         graph=folded.graph,
         tolerance=exactness.tolerance(network.graph),
-        quantized=_outcome(graph, floats, network, compared, settings, _layers(folded.graph)),
+        quantized=_outcome(
+            graph,
+            floats,
+            network,
+            settings,
+            _layers(folded.graph),
+            found=quality.compared(graph, floats.parameters, network, compared, count),
+        ),
     )
 
 
@@ -64,7 +78,7 @@ def seen_ranges(floats: Weights, graph: Graph, settings: QuantizationSettings) -
     Raises:
         UsageError: the images of the calibration do not fit.
     """
-    seen, _ = _images(graph, settings)
+    seen, *_ = _images(graph, settings)
     return calibration.ranges(graph, floats.parameters, seen, percentile=settings.percentile)
 
 
@@ -100,14 +114,14 @@ def exact_outputs(
         return tuple(output.numpy() for output in torch_network.run(graph, parameters, given))
 
 
-def _images(graph: Graph, settings: QuantizationSettings) -> tuple[Images, Images]:
-    """Return the inputs that the calibration sees, and those that are compared."""
+def _images(graph: Graph, settings: QuantizationSettings) -> tuple[Images, Images, int | None]:
+    """Return the batches that the calibration sees, those that are compared, and how many images the user gave."""
     if settings.calibration_sha256 is None:
         drawn = _drawn(graph, settings.images + COMPARED)
-        return drawn[: settings.images], drawn[settings.images :]
+        return drawn[: settings.images], drawn[settings.images :], None
     given = image_sets.remembered(settings.calibration_sha256, CALIBRATION)
-    seen = tuple(given.images(graph, settings.preprocessing or image_sets.DEFAULT))
-    return seen, seen[:COMPARED]
+    seen = given.images(graph, settings.preprocessing or image_sets.DEFAULT)
+    return seen, seen[:COMPARED], len(given)
 
 
 def _drawn(graph: Graph, count: int) -> Images:
@@ -127,17 +141,17 @@ def _outcome(
     graph: Graph,
     floats: Weights,
     network: QuantizedNetwork,
-    compared: Images,
     settings: QuantizationSettings,
     layers: Mapping[str, str],
+    *,
+    found: NetworkQuality,
 ) -> QuantizationOutcome:
     """Return what quantisation made of a network, beside the one in float32; `layers` make its values."""
-    found = quality.compared(graph, floats.parameters, network, compared)
     evaluation = None
     if settings.evaluation_sha256 is not None:
         given = image_sets.remembered(settings.evaluation_sha256, EVALUATION)
         both = (graph, floats.parameters), (network.graph, network.parameters)
-        evaluation = evaluated(both, given, settings.preprocessing or image_sets.DEFAULT)
+        evaluation = evaluated(*both, given, settings.preprocessing or image_sets.DEFAULT)
     return QuantizationOutcome(
         left_float=tuple(FloatLayer(name=each.name, op=each.op, reason=each.reason) for each in network.left_float),
         images=found.images,
@@ -151,31 +165,26 @@ def _outcome(
     )
 
 
-def evaluated(
-    networks: Sequence[tuple[Graph, Mapping[str, np.ndarray]]], given: ImageSet, preprocessing: str
-) -> Evaluation:
-    """Return how often a network in float32, if there is one, and the quantised one after it say what the labels say.
+def evaluated(floats: Computed, whole: Computed, given: ImageSet, preprocessing: str) -> Evaluation:
+    """Return how often a network in float32 and the quantised one, both by their references, say what the labels say.
 
     Raises:
         UsageError: the network gives no row of classes, or the images or labels do not fit it.
     """
-    graph = networks[-1][0]
+    graph, _ = floats
     batch, shape = image_sets.batch_of(graph), graph.shape(graph.outputs[0])
     if len(shape) != _ROWS or shape[0] != batch:
         raise UsageError(
             f"{EVALUATION}: the network's first output is {units.shape(shape)}; expected a row of classes for each "
             "image"
         )
-    labels = given.labels(shape[1])
-    said = [
-        np.concatenate(list(_largest(*each, given.images(graph, preprocessing))))[: len(given)] for each in networks
-    ]
-    first = said[0] if len(said) > 1 else None
+    labels, images = given.labels(shape[1]), given.images(graph, preprocessing)
+    first, second = (np.concatenate(list(_largest(*each, images)))[: len(given)] for each in (floats, whole))
     return Evaluation(
         images=len(given),
-        float32_correct=None if first is None else int((first == labels).sum()),
-        int8_correct=int((said[-1] == labels).sum()),
-        agreeing=None if first is None else int((first == said[-1]).sum()),
+        float32_correct=int((first == labels).sum()),
+        int8_correct=int((second == labels).sum()),
+        agreeing=int((first == second).sum()),
     )
 
 

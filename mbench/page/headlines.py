@@ -32,6 +32,7 @@ def of_record(
     if len(paired) + len(alone) > _SEVERAL:
         yield _summary(record, results)
         yield from type_sentences.several(types)
+        yield from type_sentences.sums(record)
         return
     for pair in types:
         yield type_sentences.of_pair(pair, record, labels.where(record))
@@ -39,6 +40,7 @@ def of_record(
         yield f"{_speed(view.separable, record)}{_saving(view)}"
     for result in alone:
         yield f"{_speed(result, record)}; {units.count(result.macs)} multiply-adds."
+    yield from type_sentences.sums(record)
     if not results:
         yield f"Nothing to show on {labels.where(record)}: no variant could be built and measured."
 

@@ -32,3 +32,10 @@ def several(views: Sequence[TypePairView]) -> Iterator[str]:
     said = type_words.several([(view.pair, view.label) for view in views])
     if said is not None:
         yield f"{said}."
+
+
+def sums(record: Record) -> Iterator[str]:
+    """Yield what networks of float16 are summed in, where that is not float32 alone."""
+    said = type_words.sums(record)
+    if said is not None:
+        yield f"{said}."

@@ -12,11 +12,10 @@ from mbench.core import machine_cache, resources, strict_json
 from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Calibration, Host, Target
 from mbench.core.progress import Report
-from mbench.devices.protocols import Calibrator, MultipliesBytes
+from mbench.devices.protocols import Calibrator, MeasuresTypes
 from mbench.hardware import platforms
-from mbench.measure import activity
+from mbench.measure import activity, type_peaks
 
-_OF_BYTES = ("byte_peaks.py", "probe.py")
 MAX_AGE = datetime.timedelta(days=1)
 
 
@@ -38,16 +37,23 @@ def peaks(
     return _known(file, lambda: device.calibrate(target, threads, report), use_cache=use_cache)
 
 
-def with_bytes(
-    found: Calibration, device: MultipliesBytes, target: Target, host: Host, report: Report, *, use_cache: bool
+def with_type(
+    found: Calibration,
+    dtype: str,
+    device: MeasuresTypes,
+    target: Target,
+    host: Host,
+    report: Report,
+    *,
+    use_cache: bool,
 ) -> Calibration:
-    """Return peaks of a device together with that of multiply-adds of bytes, measured now or less than a day ago.
+    """Return peaks of a device together with that in another type, measured now or less than a day ago.
 
     Raises:
         MeasureError: it could not be measured.
     """
-    file = _file(device, target, host, found.threads, _OF_BYTES)
-    more = _known(file, lambda: device.calibrate_bytes(target, found.threads, report), use_cache=use_cache)
+    file = _file(device, target, host, found.threads, type_peaks.SOURCES[dtype])
+    more = _known(file, lambda: device.calibrate_type(target, found.threads, dtype, report), use_cache=use_cache)
     return msgspec.structs.replace(
         found,
         method=f"{found.method}; {more.method}",
@@ -80,7 +86,7 @@ def _possible(measured: Calibration) -> Calibration:
 
 
 def _file(
-    device: Calibrator | MultipliesBytes, target: Target, host: Host, threads: int, sources: Sequence[str] = ()
+    device: Calibrator | MeasuresTypes, target: Target, host: Host, threads: int, sources: Sequence[str] = ()
 ) -> Path:
     """Return where the peaks are kept, by what they depend on; `sources` measure them, by default the platform's."""
     sources = sources or (f"{platforms.of(target).peaks}.py", "probe.py", "pace.py")

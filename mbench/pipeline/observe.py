@@ -16,9 +16,9 @@ from mbench.core.progress import Progress, Report
 from mbench.core.records import Failure
 from mbench.core.settings import Settings
 from mbench.devices.process import WorkerDied
-from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates, MultipliesBytes
+from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates, MeasuresTypes
 from mbench.hardware import device_kinds, platforms
-from mbench.measure import sessions
+from mbench.measure import sessions, type_peaks
 from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
 from mbench.pipeline import calibrations
 from mbench.pipeline.job import Job
@@ -55,11 +55,12 @@ def described(job: Job, device: DeviceRunner, progress: Progress) -> tuple[Devic
     except MeasureError as error:
         progress.note(f"the machine's peaks could not be measured: {error}")
         return msgspec.structs.replace(found, missing={"calibration": str(error)}), None
-    if isinstance(device, MultipliesBytes) and any(network.dtype == dtypes.INT8 for network in job.networks):
-        try:
-            peaks = calibrations.with_bytes(peaks, device, target, job.host, report, use_cache=job.use_cache)
-        except MeasureError as error:
-            progress.note(f"the machine's peak in {dtypes.INT8} could not be measured: {error}")
+    for dtype in type_peaks.SOURCES:
+        if isinstance(device, MeasuresTypes) and any(network.dtype == dtype for network in job.networks):
+            try:
+                peaks = calibrations.with_type(peaks, dtype, device, target, job.host, report, use_cache=job.use_cache)
+            except MeasureError as error:
+                progress.note(f"the machine's peak in {dtype} could not be measured: {error}")
     return msgspec.structs.replace(found, calibration=peaks), peaks
 
 
@@ -126,13 +127,22 @@ class Counting:
     def __init__(self, job: Job, names: tuple[str, ...], progress: Progress) -> None:
         assert job.counted is not None
         self._job, self._progress = job, progress
+        taken, networks = platforms.of(job.counted).types(job.counted), job.named(names)
+        self._without = {
+            network.name: f"target {job.counted.name!r}, whose code is counted, has no {network.dtype}"
+            for network in networks
+            if network.dtype not in taken
+        }
+        known = [network for network in networks if network.name not in self._without]
         self._built = builders.build_all(
-            job.named(names), job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s
+            known, job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s
         )
         self._device = open_device(job, "emulated", job.counted, progress)
 
     def added(self, name: str, seen: Observation) -> Observation:
         """Return an observation with the counts of the network, or with the reason why there are none."""
+        if name in self._without:
+            return msgspec.structs.replace(seen, counts_missing=self._without[name])
         built = self._built[name]
         if isinstance(built, Failure):
             return msgspec.structs.replace(seen, counts_missing=built.reason)

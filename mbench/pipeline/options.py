@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -226,14 +226,35 @@ def _refuse_types(networks: Iterable[Variant], target: Target) -> None:
     Raises:
         UsageError: a network has one.
     """
-    taken = platforms.of(target).types(target)
+    platform = platforms.of(target)
+    taken = platform.types(target)
     for dtype in dict.fromkeys(network.dtype for network in networks):
-        if dtype not in taken:
-            others = " and ".join(f"{each.words}s" for each in platforms.PLATFORMS.values() if dtype in each.dtypes)
+        if dtype in platform.dtypes and dtype not in taken:
+            having = [name for name, each in targets.load_all().items() if dtype in platforms.of(each).types(each)]
             raise UsageError(
-                f"dtype {dtype!r} is for {others}; target {target.name!r} takes {', '.join(taken)}, see "
-                "'mbench targets'"
+                f"dtype {dtype!r} needs {', '.join(platform.lacking(dtype, target))}, which target {target.name!r} "
+                f"does not have; targets that have it: {', '.join(having)}"
             )
+        if dtype not in taken:
+            features = platform.dtypes.get(dtype, ())
+            lacking = [feature for feature in features if feature not in target.processor.requires]
+            feature = f"the processor feature {' and '.join(lacking)}"
+            needs = f"needs {feature}, which it lacks" if lacking else "is not compiled for it"
+            raise UsageError(
+                f"target {target.name!r} takes {', '.join(taken)}; dtype {dtype!r} {needs}; it is for "
+                f"{', '.join(_taking(dtype))}"
+            )
+
+
+def _taking(dtype: str) -> Iterator[str]:
+    """Yield what takes a type: whole platforms, and of the others the targets that do, by name."""
+    for platform in platforms.PLATFORMS.values():
+        if platform.dtypes.get(dtype) == ():
+            yield f"{platform.words}s"
+        elif dtype in platform.dtypes:
+            known = targets.load_all().values()
+            own = (target for target in known if platforms.of(target) is platform)
+            yield from (target.name for target in own if dtype in platform.types(target))
 
 
 def prepare(output: Path, option: str) -> None:

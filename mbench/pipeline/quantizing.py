@@ -62,7 +62,15 @@ def check(networks: Sequence[Variant], options: RunOptions) -> None:
     given = [field for field in _FIELDS if getattr(options, field) != getattr(_DEFAULTS, field)]
     quantised = [network for network in networks if network.quantization is not None]
     if given and not quantised:
-        raise UsageError(f"{flag(given[0])} is for networks that mbench quantises; add --dtype int8")
+        files = next((network for network in networks if network.quantised_file), None)
+        instead = f"the file of {files.name} is quantised already" if files else "add --dtype int8"
+        raise UsageError(f"{flag(given[0])} is for networks that mbench quantises; {instead}")
+    pictures = any(path is not None and path.is_dir() for path in (options.calibration, options.evaluate))
+    if options.preprocessing is not None and not pictures:
+        raise UsageError(
+            f"--preprocessing {options.preprocessing} is for folders of pictures, and none is given; give one with "
+            "--calibration or --evaluate (what an .npz holds is read as it is)"
+        )
     drawn = next((network for network in quantised if not network.imported), None)
     if options.evaluate is not None and drawn is not None:
         raise UsageError(

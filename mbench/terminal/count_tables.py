@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 
 from mbench.analysis import instruction_counts, pairs
-from mbench.core import units
+from mbench.core import dtypes, units
 from mbench.core.records import Record, Result
 from mbench.terminal.merging import among, merged
 from mbench.terminal.table import Column, Fitted, text
@@ -59,13 +59,23 @@ def _notes(record: Record, found: Sequence[Result]) -> Iterator[str]:
     assert counts is not None
     if not instruction_counts.emulated(record):
         yield f"counts: exact, of code for {counts.target} in emulation, not of what was timed"
-    if lanes := instruction_counts.lanes(record, found[0]):
+    if said := _vectors(record, found):
         below = any(instruction_counts.below_one(record, result) for result in found)
-        yield f"per FMA: for each vector multiply-add of {lanes} lanes" + (", below 1 with Winograd" if below else "")
+        yield f"per FMA: for each {said}" + (", below 1 with Winograd" if below else "")
     else:
         yield f"per FMA: not known, the record lacks the vector width of {counts.target}"
     if any(result.counts and result.counts.traffic_bytes for result in found):
         yield "DRAM*: traffic, modelled"
+
+
+def _vectors(record: Record, found: Sequence[Result]) -> str:
+    """Return what one of the multiply-adds that instructions are counted for is, in each type; nothing if unknown."""
+    lanes = {result.variant.dtype: instruction_counts.lanes(record, result) for result in found}
+    if not all(lanes.values()):
+        return ""
+    if lanes.keys() == {dtypes.DEFAULT}:
+        return f"vector multiply-add of {lanes[dtypes.DEFAULT]} lanes"
+    return f"vector of multiply-adds, {', '.join(f'{count} of {dtype}' for dtype, count in lanes.items())}"
 
 
 def layers(result: Result, count: int) -> list[Column]:

@@ -32,6 +32,11 @@ FILE_NOTE = (
     "Weights: bytes of all parameters. Moved: bytes that are read and written beside them."
 )
 
+QUANTISED_NOTE = (
+    "These are the layers of the network in float32, with their bytes in float32: a build quantises them. 'mbench run' "
+    "shows those of int8."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
@@ -47,21 +52,25 @@ def variants(networks: Sequence[Variant]) -> Listing:
     data = []
     for network in networks:
         name, specs = network.name, architectures.layers(network)
-        cost = costs.total(costs.of_layer(spec) for spec in specs)
+        cost = costs.total(costs.of_layer(spec, network.dtype) for spec in specs)
         weights = units.data_size(cost.weight_bytes)
         record_tables.add_row(table, name, units.count(cost.macs), units.count(cost.params), weights, str(len(specs)))
         data.append({"name": name, "layers": len(specs), **dataclasses.asdict(cost)})
-    return Listing([table, text(PARAMS_NOTE)], data)
+    notes = [PARAMS_NOTE, *((QUANTISED_NOTE,) if any(network.quantization for network in networks) else ())]
+    return Listing([table, *map(text, notes)], data)
 
 
 def layers(network: Variant) -> Listing:
     """Return the layers of one network, and the split by kind of layer; of an imported one, with its bytes."""
     name, specs = network.name, architectures.layers(network)
-    data = [{**dataclasses.asdict(spec), **dataclasses.asdict(costs.of_layer(spec))} for spec in specs]
-    split = {op: dataclasses.asdict(cost) for op, cost in costs.split_by_op(specs).items()}
+    data = [{**dataclasses.asdict(spec), **dataclasses.asdict(costs.of_layer(spec, network.dtype))} for spec in specs]
+    split = {op: dataclasses.asdict(cost) for op, cost in costs.split_by_op(specs, network.dtype).items()}
     shown = layer_tables.with_bytes if network.imported else layer_tables.layers_table
     parts = [shown(specs, title=name), text(FILE_NOTE if network.imported else PARAMS_NOTE)]
-    return Listing(parts, {"name": name, "layers": data, "by_op": split})
+    known = {"name": name, "layers": data, "by_op": split}
+    if network.quantization is None:
+        return Listing(parts, known)
+    return Listing([*parts, text(QUANTISED_NOTE)], {**known, "note": QUANTISED_NOTE})
 
 
 def targets(found: Mapping[str, Target], host: Host) -> Listing:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from mbench.analysis import headline, instruction_counts, labels, pairs
+from mbench.analysis import headline, instruction_counts, labels, pairs, type_pairs
 from mbench.core import units
 from mbench.core.records import Numerics, Record
 from mbench.terminal import count_tables, details, merging, sustained_lines, totals, type_lines
@@ -42,14 +42,30 @@ def record_tables(record: Record) -> list[RenderableType]:
     if lines:
         parts.append(totals.table(record, lines))
         parts.extend(totals.notes(record, lines, list(details.sentences(lines))))
-    parts.extend(details.table(lines))
+    behind = tuple(details.table(lines))
+    between = len(parts)
     parts.extend(count_tables.networks(record, few=totals.FEW))
     parts.extend(_twins(record))
     parts.extend(type_lines.of_record(record))
     at = len(parts)
     sustained = sustained_lines.of_record(record)
     parts.extend((*_untimed(record), *_tuned(record), *sustained, *_warnings(record, lines), *_failures(record)))
+    if type_pairs.of_record(record):  # what the types give comes first
+        behind = tuple(_IfRoom(part, tuple(parts)) for part in behind)
+    parts[between:between] = behind
+    at += len(behind)
     return [*parts[:at], _Layers(record, lines, tuple(parts)), *parts[at:]]
+
+
+class _IfRoom:
+    """A part that is left out where a screen has no room for it beside all the rest."""
+
+    def __init__(self, part: RenderableType, rest: Sequence[RenderableType]) -> None:
+        self._part, self._rest = part, rest
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if sum(len(console.render_lines(each, options, pad=False)) for each in (*self._rest, self._part)) <= SCREEN:
+            yield self._part
 
 
 class _Layers:
@@ -110,6 +126,8 @@ def _twins(record: Record) -> Iterator[Text]:
         said = labels.replaced(result)
         if said and result.variant.name not in paired:
             yield text(f"{result.variant.name}: {said}.")
+    if type_pairs.of_record(record):
+        return  # two types were asked for, not two kinds of convolution
     others = [other for _, other in pairs.unpaired(record)]
     named = list({labels.untyped(other): other.name for other in reversed(others) if not other.imported}.values())
     if named:

@@ -72,11 +72,10 @@ def table(record: Record, lines: Sequence[NetworkRow]) -> Fitted:
     timed = () if emulated else (*_latency(lines), *_changes(lines), *_speed_ups(lines, found), *_batches(lines))
     metered = _all_metered(record)
     columns: list[Column] = [
-        Column(head="network", cells=[line.name for line in lines]),
+        Column(head="network", cells=[line.name for line in lines], note=_of_both_types(record)),
         *timed,
         *_counted(record, lines),
-        Column(head="MACs", cells=[units.count(pairs.macs(line.result)) for line in lines]),
-        Column(head="params", cells=[units.count(pairs.params(line.result)) for line in lines]),
+        *_sizes(record, lines),
         Column(
             head="memory",
             cells=[units.data_size(pairs.peak_bytes(line.result)) for line in lines],
@@ -209,6 +208,25 @@ def _counted(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Column]:
     if len(lines) > FEW:
         per = [units.decimal(instruction_counts.of_network(record, each)) for each in found]
         yield Column(head="per FMA", cells=per)
+
+
+def _sizes(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Column]:
+    """Yield multiply-adds and parameters, which one network has alike in two types."""
+    if not _of_both_types(record):
+        yield Column(head="MACs", cells=[units.count(pairs.macs(line.result)) for line in lines])
+        yield Column(head="params", cells=[units.count(pairs.params(line.result)) for line in lines])
+
+
+def _of_both_types(record: Record) -> str:
+    """Return what the only network of a record has in both of its types; nothing of another record."""
+    types = type_pairs.of_record(record)
+    if len(types) != 1 or len(record.results) != len(types[0].sides):
+        return ""
+    counts = {(pairs.macs(each), pairs.params(each)) for each in types[0].sides}
+    if len(counts) > 1:
+        return ""
+    [(macs, params)] = counts
+    return f"each: {units.count(macs)} multiply-adds (MACs), {units.count(params)} parameters"
 
 
 def _with(column: Column, at: int, cell: str) -> Column:

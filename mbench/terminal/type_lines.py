@@ -17,6 +17,8 @@ from mbench.terminal.totals import FEW
 def of_record(record: Record) -> Iterator[Text]:
     """Yield what the narrower types of a record give, and what that costs: of few networks each, of many the range."""
     found = type_pairs.of_record(record)
+    if summed := type_words.sums(record):
+        yield text(f"{summed}.")
     if len(record.results) <= FEW:
         yield from (_gain(pair, record) for pair in found)
         yield from (_quality(result) for result in record.results if result.quantized is not None)

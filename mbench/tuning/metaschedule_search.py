@@ -50,7 +50,7 @@ def search(plan: SearchPlan, report: Fraction) -> int:
     if before < plan.trials:
         ms.tir_integration.tune_tir(
             module,
-            tvm.target.Target(dict(plan.target.tvm)),
+            tvm.target.Target(plan.target.tvm_options),
             plan.scratch,
             max_trials_global=plan.trials - before,
             num_trials_per_iter=min(_BATCH, plan.trials - before),

@@ -31,6 +31,7 @@ from mbench.compile.kernel import Kernel
 from mbench.core import dtypes, regular_files, stats
 from mbench.core.errors import MeasureError
 from mbench.core.progress import Report
+from mbench.hardware import half_sums
 from mbench.hardware.cudart import Stream
 from mbench.measure import activity, events, program
 from mbench.tuning import candidates
@@ -124,7 +125,8 @@ class _Setup:
         self._plan, self._place = plan, place
         self._function = tvm.ir.load_json(plan.function)
         self._data = drawn(Kernel(self._function))
-        self._tolerance = dtypes.kernel_tolerance(str(self._data[-1].dtype))
+        parts = half_sums.TYPE if half_sums.of_target(plan.target) else None
+        self._tolerance = dtypes.kernel_tolerance(str(self._data[-1].dtype), sums=parts)
         self._expected = self._load(Built(candidate=candidates.AS_IS, library=plan.reference)).output()
         self._default = self._load(plan.default)
         error = self._error(self._default)
@@ -196,7 +198,9 @@ def _numbers(generator: np.random.Generator, shape: tuple[int, ...], dtype: str,
 
 def _unwritten(result: np.ndarray) -> np.ndarray:
     """Return what an output holds before anything is written: no number, or what a kernel hardly gives everywhere."""
-    return np.full_like(result, np.nan if result.dtype.kind == "f" else _UNWRITTEN)
+    return np.full_like(
+        result, np.nan if result.dtype.kind == "f" or result.dtype.name == dtypes.BFLOAT16 else _UNWRITTEN
+    )
 
 
 class Runner:

@@ -117,6 +117,17 @@ def test_the_kernels_do_all_of_the_work_that_is_counted(
             assert rates[level, reads] == pytest.approx(once * passes / SECONDS)
 
 
+def test_halves_have_a_peak_of_their_own_where_a_processor_has_their_arithmetic(target: Target) -> None:
+    processor = msgspec.structs.replace(target.processor, requires=(*target.processor.requires, "asimdhp"))
+    place = Place(memory_bytes=2**26)
+    found = cpu_peaks.calibrate(msgspec.structs.replace(target, processor=processor), 1, place=place)
+    lanes = target.processor.vector_bits // 16
+    assert found.flops_per_s["float16"] == pytest.approx(CHAINS * STEPS * lanes * 2 / SECONDS)
+    assert found.flops_per_s.keys() == {"float32", "float16"}
+    assert place.results[1].dtype == np.float16
+    assert place.results[1] == pytest.approx(1.0, rel=2.0**-10)
+
+
 def test_peak_is_no_more_than_physics_allows(seen: tuple[Calibration, object], target: Target) -> None:
     lanes = target.processor.vector_bits // 32
     assert 0 < seen[0].flops_per_s["float32"] < 2 * lanes * MOST_FMA_UNITS * FASTEST_HZ

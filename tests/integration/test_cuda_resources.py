@@ -21,7 +21,7 @@ from mbench.compile.schedules.gpu import tiles
 from mbench.compile.schedules.rule import Scheduled
 from mbench.core.dtypes import FLOATS as DTYPES
 from mbench.hardware import targets
-from mbench.networks import architectures, variants
+from mbench.networks import variants, weights
 from mbench.tuning import candidates
 
 NETWORKS = [
@@ -35,12 +35,13 @@ CASES += [(network, 1, "float32", "cuda_sm90") for network in NETWORKS[2:]]
 CASES += [("mobilenet_v1_1.0_224", 1, dtype, target) for dtype in DTYPES for target in ("cuda_sm87", "cuda_sm89")]
 CASES += [("mobilenet_v1_1.0_224", 64, dtype, "cuda_sm90") for dtype in DTYPES]
 CASES += [("mobilenet_v1_1.0_224_standard", 1, "float16", "cuda_sm90")]
+CASES += [("mobilenet_v2_1.0_96", 1, "int8", "cuda_sm87"), ("mobilenet_v3_small_1.0_96", 16, "int8", "cuda_sm90")]
 """The oldest and the newest take most; what differs between architectures shows in one network."""
 
 
 @functools.lru_cache(maxsize=1)
 def kernels_of(network: str, batch: int, dtype: str) -> list[tuple[str, tirx.PrimFunc]]:
-    graph = architectures.folded(variants.parse(network, batch=batch, dtype=dtype)).graph
+    graph = weights.compiled_graph(variants.parse(network, batch=batch, dtype=dtype))
     return to_relax.kernel_calls(to_relax.lower(graph).module)
 
 
@@ -59,6 +60,23 @@ def test_no_kernel_spills_or_is_over_a_limit(network: str, batch: int, dtype: st
     made = scheduled(network, batch, dtype, target)
     assert {name: kernel.reason for name, kernel in made.items() if kernel.rule == "fallback"} == {}
     assert cuda_resources.complaints(functions_of(made.items()), target) == {}
+
+
+@pytest.mark.slow
+def test_bytes_are_multiplied_by_tensor_cores_and_dot_products_and_nothing_is_contracted() -> None:
+    """Only where a residual is added is there a multiplication and an addition that are rounded once."""
+    require(shutil.which("nvcc"), "needs nvcc")
+    functions = functions_of(scheduled("mobilenet_v2_1.0_96", 1, "int8", "cuda_sm87").items())
+    found = cuda_resources.ptx(functions, "cuda_sm87")
+    assert found.keys() == functions.keys()
+    for name, code in found.items():
+        fused = "fma.rn" in code
+        assert fused == ("requantize" in name and functions[name].params[-2].dtype == "uint8"), name
+        if "depthwise" in name:
+            assert "dp4a.u32.s32" in code, name
+        elif "conv2d" in name:
+            assert "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32" in code, name
+    assert any("fma.rn" in code for code in found.values())
 
 
 def test_what_tuning_would_try_is_compiled(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ NAMES = [name for name in targets.available() if name.startswith("cuda")]
 KERNELS = {
     "fma": gpu_peaks.fma_kernel(8),
     "mma": gpu_peaks.mma_kernel(8),
+    "byte_mma": gpu_peaks.byte_mma_kernel(8),
     "read": gpu_peaks.read_kernel(8, 3, 5),
     "fill": gpu_peaks.fill_kernel(1000, 0.5, "float16"),
 }
@@ -48,7 +49,7 @@ def compiled(name: str, kernel: Any, folder: Path) -> tuple[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kernel", ["fma", "mma", "read"])
+@pytest.mark.parametrize("kernel", ["fma", "mma", "byte_mma", "read"])
 def test_nvcc_keeps_all_in_registers(name: str, kernel: str, tmp_path: Path) -> None:
     _, told = compiled(name, KERNELS[kernel], tmp_path)
     assert "0 bytes spill stores, 0 bytes spill loads" in told
@@ -68,6 +69,10 @@ def test_the_loops_hold_what_is_counted(tmp_path: Path) -> None:
     assert not re.findall(r"\bmul\.\S*f32", fma), "multiplication and addition are one instruction"
     assert len(re.findall(r"mma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.f16\.f16\.f32", mma)) % 8 == 0
     assert "mma.sync" in mma
+    byte_mma, _ = compiled("cuda_sm90", KERNELS["byte_mma"], tmp_path)
+    found = re.findall(r"mma\.sync\.aligned\.m16n8k32\.row\.col\.s32\.u8\.s8\.s32", byte_mma)
+    assert found
+    assert len(found) % 8 == 0
     wide = len(re.findall(r"ld\.global\S*\.v4", read))
     assert wide
     assert len(re.findall(r"ld\.global", read)) == wide, "every load is of 16 bytes"
@@ -76,6 +81,7 @@ def test_the_loops_hold_what_is_counted(tmp_path: Path) -> None:
 def test_operations_are_counted_as_the_hardware_does_them() -> None:
     assert gpu_peaks.fma_flops(2, steps=3) == 2 * 256 * 8 * 3 * 2
     assert gpu_peaks.mma_flops(2, steps=3) == 2 * 8 * 8 * 3 * (2 * 16 * 8 * 16)
+    assert gpu_peaks.byte_mma_operations(2, steps=3) == 2 * 8 * 8 * 3 * (2 * 16 * 8 * 32)
 
 
 @pytest.mark.parametrize("name", NAMES)

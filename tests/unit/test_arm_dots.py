@@ -88,7 +88,7 @@ def test_tiles_leave_registers_for_values_and_weights() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ under emulation
-@kernels.repeatable(12)
+@kernels.repeatable(8)
 @given(
     layer=layers.any_layers(), height=kernels.sides(), width=kernels.sides(), inputs=kernels.channels(),
     dot=DOTS, number=st.integers(0, 40),
@@ -100,7 +100,7 @@ def test_pointwise_convolutions_are_exact(
     emulated.check(whole, MATMUL, dot, number=number, cores=2)
 
 
-@kernels.repeatable(12)
+@kernels.repeatable(8)
 @given(
     layer=layers.any_layers(), window=kernels.windows(), inputs=st.sampled_from([1, 3, 4, 6, 8, 16, 36]),
     channels_last=st.booleans(), dot=DOTS, number=st.integers(0, 40),
@@ -116,7 +116,7 @@ def test_convolutions_are_exact(
     emulated.check(whole, CONVOLUTION, dot, number=number)
 
 
-@kernels.repeatable(12)
+@kernels.repeatable(8)
 @given(
     layer=layers.any_layers(least_channels=16), window=kernels.windows(kernels=(1, 2, 3, 3, 5, 7)),
     dot=st.sampled_from(["sdot", "usdot", "smull"]), number=st.integers(0, 40),

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 import tvm
+from peak_place import SECONDS, Place
 
 from mbench.core.errors import MeasureError
 from mbench.core.machine_types import Target
 from mbench.hardware import byte_instructions, targets
-from mbench.measure import byte_peaks, cpu_peaks
+from mbench.measure import byte_peaks
 
-SECONDS = 1e-3
 TARGETS = ("x86_64_v2", "x86_64_v3", "x86_64_v4", "arm64_cortex_a72", "arm64_cortex_a76", "arm64_neoverse_v2")
 
 
@@ -50,28 +49,6 @@ def test_each_chain_has_its_instruction_in_the_loop(target: Target) -> None:
     for name in found.mnemonics:
         pattern = name.removeprefix("v") if target.tvm["mcpu"] == "x86-64-v2" else name
         assert len(re.findall(rf"\b{pattern}\d?\b", text)) >= byte_peaks.CHAINS, name
-
-
-class Place(cpu_peaks.Here):
-    """This process, with a clock that says the same of every kernel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sums: np.ndarray = np.zeros(0)
-
-    def load(self, kernels: Any, target: Any) -> Any:
-        module = super().load(kernels, target)
-
-        def timer(_name: str, _device: Any, *, number: int, repeat: int) -> Any:
-            def run(*arguments: Any) -> Any:
-                if number == 1:
-                    module["main"](*arguments)
-                    self.sums = arguments[-1].numpy()
-                return SimpleNamespace(results=[SECONDS] * repeat)
-
-            return run
-
-        return SimpleNamespace(time_evaluator=timer)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

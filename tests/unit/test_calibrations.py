@@ -138,8 +138,8 @@ def test_nothing_is_kept_of_a_failure(cache: Path) -> None:
 
 
 def with_bytes(device: fakes.Device, found: Calibration, **options: Any) -> Calibration:
-    return calibrations.with_bytes(
-        found, device, RECORD.target, RECORD.host, lambda *_: None, use_cache=options.get("use_cache", True)
+    return calibrations.with_type(
+        found, "int8", device, RECORD.target, RECORD.host, lambda *_: None, use_cache=options.get("use_cache", True)
     )
 
 
@@ -151,7 +151,7 @@ def test_the_peak_of_bytes_stands_beside_the_others_and_is_kept_apart() -> None:
     assert both.method == f"{found.method}; bytes by hand"
     assert (both.bytes_per_s, both.others_busy) == (found.bytes_per_s, 0.02)
     assert with_bytes(device, found) == both
-    assert (device.calibrated, device.bytes_calibrated) == (1, 1)
+    assert (device.calibrated, device.types_calibrated) == (1, ["int8"])
     assert ask(device) == found, "a run without bytes has none"
     with_bytes(device, found, use_cache=False)
-    assert device.bytes_calibrated == 2
+    assert device.types_calibrated == ["int8", "int8"]

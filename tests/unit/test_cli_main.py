@@ -42,6 +42,12 @@ WRONG = {
     "run --target ''": ("target '' is not known",),
     "run --dtype float64": ("dtype 'float64' is not supported", "float32"),
     "run --dtype float16 --target x86_64_v2": ("dtype 'float16' is for GPUs", "target 'x86_64_v2'"),
+    "run --dtype bfloat16 --target x86_64_v3": (
+        "dtype 'bfloat16' needs avx512_bf16, avx512bw, avx512vl, which target 'x86_64_v3' does not have",
+        "targets that have it: x86_64_v4_bf16",
+    ),
+    "run --dtype bfloat16 --target x86_64_v4_vnni": ("needs avx512_bf16, which target 'x86_64_v4_vnni'",),
+    "run --dtype bfloat16 --target arm64": ("dtype 'bfloat16' is for x86", "target 'arm64"),
     "run --device moon --target x86_64_v2": ("--device 'moon' is not known", "local"),
     "run --device rpc://board --target x86_64_v2": ("rpc://board", "no port", "rpc://HOST:PORT"),
     "run --device emulated --target x86_64_v4": ("x86_64_v4", "cannot be emulated", "QEMU"),

@@ -39,7 +39,7 @@ WRONG = {
     f"{V} --target cuda_sm90": ("target 'cuda_sm90': ", "choices are tuned where they can be measured"),
     f"{V} --target cuda_sm90 --deep": ("--deep is for CPUs", "'cuda_sm90'"),
     f"{V} --target cuda_sm90 --dtype int4": ("dtype 'int4' is not supported",),
-    f"{V} --target x86_64_v2 --dtype float16": ("dtype 'float16' is for GPUs", "target 'x86_64_v2'"),
+    f"{V} --target x86_64_v2 --dtype float16": ("dtype 'float16' is not compiled for it", "target 'x86_64_v2'", "GPUs"),
     f"{V} --target arm64_cortex_a72": ("arm64_cortex_a72",),
     f"{V} --target x86_64_v2 --device rpc://board:9090": ("--device rpc://board:9090", "'local' alone"),
     f"{V} --target x86_64_v2 --device moon": ("--device 'moon' is not known",),

@@ -38,6 +38,24 @@ def test_counts_of_other_code_say_whose_they_are() -> None:
     assert "latency" not in flat
 
 
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        (("float16",), "for each vector of multiply-adds, 8 of float16;"),
+        (("int8",), "for each vector of multiply-adds, 16 of int8;"),
+        (("float32", "int8"), "for each vector of multiply-adds, 4 of float32, 16 of int8;"),
+    ],
+)
+def test_multiply_adds_of_each_type_are_counted_by_vectors(types: tuple[str, ...], said: str) -> None:
+    record = factory.emulated(factory.PAIR[:1])
+    [result] = record.results
+    results = [
+        msgspec.structs.replace(result, variant=msgspec.structs.replace(result.variant, dtype=dtype)) for dtype in types
+    ]
+    record = msgspec.structs.replace(record, results=tuple(results))
+    assert f"per FMA: {said}" in " ".join(networks(record).split())
+
+
 def test_counts_of_many_networks_are_in_the_main_table() -> None:
     text = networks(factory.counted(factory.record()), few=1)
     assert "loads" not in text

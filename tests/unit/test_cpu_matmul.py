@@ -56,8 +56,21 @@ def test_dense_layers_are_what_torch_computes(data: st.DataObject, layer: Dense,
     kernels.check_any(data, RULE, layer, machine)
 
 
-@pytest.mark.parametrize("row_parts", [1, 3])
-def test_weights_that_are_fetched_ahead_change_nothing(monkeypatch: pytest.MonkeyPatch, row_parts: int) -> None:
+@pytest.mark.parametrize(
+    ("machine", "inputs", "row_parts", "fetches"),
+    [
+        (AVX2, 128, 1, True),
+        (AVX2, 136, 3, True),  # two tiles a task, and no multiple of a chunk
+        (AVX2, 128, 6, False),  # one tile is too little to hide it behind
+        (AVX512, 128, 3, False),  # and so are two of 512 bits
+        (AVX512, 97, 1, False),  # a prime number has no chunks
+        (NEON, 128, 1, True),
+        (NEON, 128, 3, False),
+    ],
+)
+def test_weights_that_are_fetched_ahead_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, machine: KernelMachine, inputs: int, row_parts: int, fetches: bool
+) -> None:
     fetched = []
 
     def counted(array: Any, index: Any) -> None:
@@ -66,10 +79,10 @@ def test_weights_that_are_fetched_ahead_change_nothing(monkeypatch: pytest.Monke
 
     prefetch = emit.prefetch
     monkeypatch.setattr(emit, "prefetch", counted)
-    layer = Conv(height=12, width=5, inputs=128, channels=89, kernel=1, padding=UNPADDED)
-    small = dataclasses.replace(AVX2, l2_bytes=4096)
+    layer = Conv(height=12, width=5, inputs=inputs, channels=89, kernel=1, padding=UNPADDED)
+    small = dataclasses.replace(machine, l2_bytes=4096)
     kernels.check(RULE, layer, small, {"rows": 10, "vectors": 2, "row_parts": row_parts, "panel_parts": 1})
-    assert bool(fetched) == (row_parts == 1)  # two tiles a task are too few to hide it behind
+    assert bool(fetched) == fetches
 
 
 @pytest.mark.parametrize(("rows", "vectors"), [(1, 1), (14, 1), (7, 4)])
@@ -126,6 +139,8 @@ def test_cortex_a72_gets_no_tile_that_was_seen_to_spill() -> None:
 
 def test_by_the_model_larger_tiles_take_fewer_cycles_a_multiply_add_and_crowded_ones_more_to_end() -> None:
     assert matmul.step_cycles(6, 2) / 12 < matmul.step_cycles(3, 2) / 6 < matmul.step_cycles(1, 1)
+    waiting = [matmul.waiting_cycles(rows, 2, 100, AVX2) / rows for rows in (4, 5, 6)]
+    assert waiting[0] > waiting[1] > waiting[2] > matmul.waiting_cycles(4, 2, 100, AVX512) == 0.0
     ends = [matmul.tile_cycles(rows, 1, 100, AVX2) - 100 * matmul.step_cycles(rows, 1) for rows in (4, 8, 10, 12)]
     assert ends[0] == ends[1] < ends[2] < ends[3]
 

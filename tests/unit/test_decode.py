@@ -18,6 +18,12 @@ V = {"vector_instructions": 1}
 ARM64 = {
     "fmla v0.4s, v1.4s, v2.s[1]": InstructionCost(1, **V, fma_instructions=1, flops=8),
     "fmla v0.2s, v1.2s, v2.2s": InstructionCost(1, **V, fma_instructions=1, flops=4),
+    "fmla v0.8h, v1.8h, v2.h[7]": InstructionCost(1, **V, fma_instructions=1, flops=16),
+    "fmla v0.4h, v1.4h, v2.4h": InstructionCost(1, **V, fma_instructions=1, flops=8),
+    "fminnm v0.8h, v1.8h, v2.8h": InstructionCost(1, **V, flops=8),
+    "fcvtl2 v0.4s, v1.8h": InstructionCost(1, **V),
+    "fmadd h0, h1, h2, h3": InstructionCost(1, fma_instructions=1, flops=2),
+    "ld1r {v0.8h}, [x0]": InstructionCost(1, loads=1, load_bytes=2, **V),
     "fmadd s0, s1, s2, s3": InstructionCost(1, fma_instructions=1, flops=2),
     "fadd v0.4s, v1.4s, v2.4s": InstructionCost(1, **V, flops=4),
     "fmax v0.4s, v1.4s, v2.4s": InstructionCost(1, **V, flops=4),

@@ -108,6 +108,9 @@ def test_what_can_be_compiled_and_measured(quiet: Host, tmp_path: Path) -> None:
         f"x86_64_v3_vnni: compile; not measured here: this processor ({quiet.cpu}) lacks avx_vnni",
         f"x86_64_v4: compile; not measured here: this processor ({quiet.cpu}) lacks "
         "avx512bw, avx512cd, avx512dq, avx512f, avx512vl",
+        f"x86_64_v4_bf16: compile; not measured here: this processor ({quiet.cpu}) lacks "
+        "avx512bw, avx512cd, avx512dq, avx512_bf16, avx512_bitalg, avx512_vbmi2, avx512_vnni, avx512_vpopcntdq, "
+        "avx512f, avx512ifma, avx512vbmi, avx512vl",
         f"x86_64_v4_vnni: compile; not measured here: this processor ({quiet.cpu}) lacks "
         "avx512bw, avx512cd, avx512dq, avx512_bitalg, avx512_vbmi2, avx512_vnni, avx512_vpopcntdq, avx512f, "
         "avx512ifma, avx512vbmi, avx512vl",

@@ -290,5 +290,7 @@ def test_recurrent_cells_and_control_flow_are_refused_by_name() -> None:
 def test_advice() -> None:
     assert "not one of torch's own" in advice("mylib.op.default")
     assert "of training" in advice("aten.native_dropout.default")
+    for quantised in ("quantized_decomposed.quantize_per_tensor.default", "torchao.quantize_affine.default"):
+        assert "as a QDQ file of ONNX" in advice(quantised)
     assert refused("aten::relu") is None
     assert len(OPERATIONS) > 150

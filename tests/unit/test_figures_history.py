@@ -71,8 +71,8 @@ def test_accuracy_over_cost_with_its_front() -> None:
     line, *points = figure.data
     assert list(line.x) == sorted(line.x)
     assert list(line.y) == sorted(line.y)
-    assert sum(len(trace.x) for trace in points) == 5  # of the grid these have a published accuracy
-    assert "arXiv:1704.04861" in points[0].hovertext[0]
+    assert sum(len(trace.x) for trace in points) == 9  # all of the grid have a published accuracy
+    assert "tensorflow/models, research/slim/nets/mobilenet_v1.md" in points[0].hovertext[0]
     assert figures_history.accuracy(record_history.front(latest[:1], "macs"), COSTS["macs"]) is None
 
 
@@ -100,7 +100,7 @@ def test_a_disturbed_latency_is_marked_wherever_it_is_drawn() -> None:
     assert [text.endswith(", disturbed") for text in curves.data[0].hovertext] == [True, False, False]
     points = checked(figures_history.accuracy(record_history.front(latest, "latency_s", "disturbed"), COSTS["latency"]))
     [marked] = [trace for trace in points.data if trace.name and trace.name.endswith("disturbed")]
-    assert list(marked.text) == ["1.0 224, disturbed"]
+    assert list(marked.text) == ["0.25 128, disturbed", "1.0 224, disturbed"]
     assert marked.marker.symbol.endswith("-open")
     assert "1.0 224" not in [text for trace in points.data if trace is not marked for text in trace.text or ()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import cuda_on_cpu
@@ -11,7 +12,6 @@ from msgspec.structs import replace
 from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules.gpu import fma, mma, product, tiles
-from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu.tiles import Tile
 from mbench.hardware import targets
 
@@ -42,6 +42,7 @@ def test_limits_are_the_published_ones(target: str) -> None:
     assert limits.multiply_adds == (64 if target == "cuda_sm80" else 128)
     if target == "cuda_sm80":
         assert limits.half_multiply_adds == 1024  # A100 whitepaper: dense, an SM and clock
+    assert limits.byte_multiply_adds == 2 * limits.half_multiply_adds  # data sheets: twice as many in int8, everywhere
     assert limits.shared_bytes_a_block <= limits.shared_bytes
 
 
@@ -93,7 +94,8 @@ def test_a_cpu_has_no_such_limits() -> None:
 
 # --------------------------------------------------------------------------------------------------------------- models
 LAYERS = [(1, 112, 32, 64), (1, 28, 256, 256), (1, 14, 512, 512), (1, 7, 1024, 1024), (64, 28, 256, 256)]
-KINDS: dict[str, type[Tile]] = {"float32": fma.FmaTile, "float16": mma.MmaTile}
+KINDS: dict[str, type[Tile]] = {"float32": fma.FmaTile, "float16": mma.MmaTile, "uint8": mma.ByteMmaTile}
+RATES = {"float32": "multiply_adds", "float16": "half_multiply_adds", "uint8": "byte_multiply_adds"}
 
 
 def product_of(layer: tuple[int, int, int, int], dtype: str) -> Matmul:
@@ -102,7 +104,7 @@ def product_of(layer: tuple[int, int, int, int], dtype: str) -> Matmul:
 
 
 def offered(wanted: Matmul, target: str) -> list[Tile]:
-    found = product.candidates(wanted, cuda_on_cpu.machine(target), gpu.widest(wanted.dtype))
+    found = product.candidates(wanted, cuda_on_cpu.machine(target), product.at_once(wanted.reduction, wanted.dtype))
     return [KINDS[wanted.dtype].of(parameters) for parameters in found]
 
 
@@ -111,8 +113,8 @@ def offered(wanted: Matmul, target: str) -> list[Tile]:
 def test_no_tile_is_quicker_than_the_multipliers(layer: tuple[int, int, int, int], target: str, dtype: str) -> None:
     machine, limits, wanted = cuda_on_cpu.machine(target), limits_of(target), product_of(layer, dtype)
     found = offered(wanted, target)
-    rate = limits.multiply_adds if dtype == "float32" else limits.half_multiply_adds
-    least = wanted.rows * wanted.columns * wanted.reduction / rate / machine.cores
+    least = wanted.rows * wanted.columns * wanted.reduction / getattr(limits, RATES[dtype]) / machine.cores
+    wanted = dataclasses.replace(wanted, reduction=wanted.reduction // KINDS[dtype].NUMBERS)
     modelled = [tiles.cycles(wanted, tile, machine, limits) for tile in found]
     assert modelled == sorted(modelled)
     assert modelled[0] > least

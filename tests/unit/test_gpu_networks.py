@@ -3,65 +3,30 @@
 from __future__ import annotations
 
 import functools
-import platform
-from typing import Any
 
 import cuda_on_cpu
-import kernel_cases as kernels
+import cuda_programs
 import network_cases as networks
 import numpy as np
 import pytest
 import tvm
-from tvm import relax, tirx
+from cuda_programs import output
+from quantized_cases import images, quantized
+from tvm import relax
 
-from mbench.compile import codegen, memory, pack, to_relax
+from mbench.compile import memory, to_relax
 from mbench.compile.schedules import gpu
-from mbench.compile.schedules.dispatch import schedule_all
 from mbench.core import dtypes
 from mbench.core.dtypes import FLOATS as DTYPES
-from mbench.hardware import targets
 from mbench.measure import numerics
 from mbench.networks import architectures, costs, variants
 from mbench.networks.graph_builder import GraphBuilder
 
 
 def installed(lowered: to_relax.Lowered, target: str, also: frozenset[str] = frozenset()) -> tvm.IRModule:
-    with codegen.tvm_target(targets.load(target), f"{platform.machine()}-linux-gnu"):
-        made = schedule_all(to_relax.kernel_calls(lowered.module), cuda_on_cpu.machine(target))
-        assert {kernel.rule for kernel in made.values()} <= gpu.RULES.keys() | also
-        return pack.install(lowered.module, made)
-
-
-def output(module: tvm.IRModule, image: np.ndarray, **options: Any) -> np.ndarray:
-    """Run `main`, kernel by kernel, compiled with options of `cuda_on_cpu.compiled`."""
-    functions = {
-        str(variable.name_hint): function
-        for variable, function in module.functions.items()
-        if isinstance(function, tirx.PrimFunc)
-    }
-    libraries = cuda_on_cpu.compiled(functions, **options)
-    main = module["main"]
-    values = [(main.params[0], image)]
-
-    def array_of(expression: object) -> np.ndarray:
-        if isinstance(expression, tvm.ir.Constant):
-            return np.asarray(expression.value.numpy())
-        return next(value for variable, value in values if variable.same_as(expression))
-
-    for binding in (binding for block in main.body.blocks for binding in block.bindings):
-        call = binding.value
-        if isinstance(call, relax.Var):
-            values.append((binding.var, array_of(call)))
-            continue
-        shape = tuple(int(extent) for extent in call.ty.shape)
-        if call.op == tvm.ir.Op.get("relax.reshape"):
-            values.append((binding.var, array_of(call.args[0]).reshape(shape)))
-            continue
-        assert call.op == tvm.ir.Op.get("relax.call_tir")
-        library = libraries[str(call.args[0].name_hint)][0]
-        arrays = [array_of(argument) for argument in call.args[1].fields]
-        values.append((binding.var, kernels.run(library, arrays, shape, str(call.ty.dtype))))
-    return array_of(main.body.body)
+    module, made = cuda_programs.installed(lowered.module, target)
+    assert {kernel.rule for kernel in made.values()} <= gpu.RULES.keys() | also
+    return module
 
 
 @pytest.mark.parametrize(
@@ -81,6 +46,18 @@ def test_a_network_is_what_torch_computes(variant: str, batch: int, dtype: str, 
     assert (str(lowered.example.dtype), str(found.dtype)) == (dtype, dtype)
     seen = numerics.compare(found, lowered.expected, dtypes.of(dtype).network_tolerance)
     assert seen.passed, seen.detail
+
+
+@pytest.mark.parametrize(
+    ("variant", "target"), [("mobilenet_v2_0.35_32", "cuda_sm87"), ("mobilenet_v3_small_0.75_32", "cuda_sm80")]
+)
+def test_a_network_of_bytes_is_exact(variant: str, target: str) -> None:
+    case = quantized(architectures.graph(variants.parse(variant)))
+    assert not case.left_float
+    made = cuda_programs.program(case.network.graph, case.network.parameters, target)
+    assert made.rules <= gpu.RULES.keys()
+    inputs = images(case.graph, 1, seed=9)[0]
+    assert dict(cuda_programs.differing({"network": made}, {"network": inputs})) == {}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

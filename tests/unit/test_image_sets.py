@@ -173,3 +173,31 @@ def test_a_set_is_found_again_by_its_hash_and_only_as_it_was(tmp_path: Path, mon
         image_sets.remembered(digest, "--evaluate")
     with pytest.raises(UsageError, match="are not known here; give --evaluate again"):
         image_sets.remembered("0" * 64, "--evaluate")
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("a.png", np.uint16), ("a.tif", np.int32), ("a.tif", np.float32)])
+def test_pixels_of_more_than_8_bits_are_refused(tmp_path: Path, name: str, dtype: type) -> None:
+    """Pillow makes 255 of all that is more, so that a picture would be nearly white."""
+    PIL.Image.fromarray(np.linspace(0, 60_000, 300).reshape(15, 20).astype(dtype)).save(tmp_path / name)
+    with pytest.raises(UsageError, match=r"has pixels of mode (I;16|I|F), which would be clipped; expected 8 bits"):
+        ImageSet(tmp_path, "--calibration").images(network())[0]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr"])
+def test_pictures_of_all_other_kinds_are_read(tmp_path: Path, mode: str) -> None:
+    PIL.Image.new(mode, (9, 30)).save(tmp_path / ("a.jpg" if mode in ("CMYK", "YCbCr") else "a.png"))
+    assert ImageSet(tmp_path, "--calibration").images(network())[0]["image"].shape == (1, *SHAPE)
+
+
+def test_pictures_are_read_when_they_are_needed(tmp_path: Path) -> None:
+    """A folder may hold more than fits in memory; one that is damaged is found when it is its turn."""
+    given = pictures(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    found = given.images(network(batch=2))
+    assert len(found) == 2
+    assert found[0]["image"].shape == (2, *SHAPE)
+    assert [each["image"].shape for each in found[:1]] == [(2, *SHAPE)]
+    with pytest.raises(UsageError, match=r"c\.png is no picture that can be read"):
+        found[-1]
+    with pytest.raises(IndexError):
+        found[2]

@@ -23,7 +23,7 @@ def processor() -> None:
     layers.needs_dot_products()
 
 
-@kernels.repeatable(25)
+@kernels.repeatable(16)
 @given(
     layer=layers.any_layers(), window=kernels.windows(), inputs=st.sampled_from([1, 3, 4, 6, 8, 16, 36]),
     channels_last=st.booleans(), machine=layers.machines(), number=st.integers(0, 40),
@@ -39,7 +39,7 @@ def test_convolutions_are_exact(
     whole.check(RULE, machine, number)
 
 
-@kernels.repeatable(20)
+@kernels.repeatable(14)
 @given(
     layer=layers.any_layers(), window=kernels.windows(), groups=st.sampled_from([2, 3, 8]),
     inputs=st.sampled_from([1, 3, 4, 8]), channels=st.sampled_from([4, 6, 16, 24, 40]), channels_last=st.booleans(),

@@ -23,7 +23,7 @@ def processor() -> None:
     layers.needs_dot_products()
 
 
-@kernels.repeatable(25)
+@kernels.repeatable(16)
 @given(
     layer=layers.any_layers(least_channels=16), window=kernels.windows(kernels=(1, 2, 3, 3, 5, 7)),
     machine=layers.machines(), number=st.integers(0, 40),

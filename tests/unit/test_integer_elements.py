@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import byte_layers as layers
+import cuda_programs
 import graph_cases
 import kernel_cases as kernels
 import numpy as np
@@ -118,6 +119,16 @@ def test_an_operation_is_exact(write: Any) -> None:
     builder = GraphBuilder()
     graph = builder.graph(write(builder))
     layers.exact(graph, *arrays(graph))
+
+
+def test_operations_are_exact_on_a_gpu() -> None:
+    programs, inputs = {}, {}
+    for write in OPERATIONS:
+        builder = GraphBuilder()
+        graph = builder.graph(write(builder))
+        parameters, inputs[write.__name__] = arrays(graph)
+        programs[write.__name__] = cuda_programs.program(graph, parameters)
+    assert dict(cuda_programs.differing(programs, inputs)) == {}
 
 
 def test_floats_at_their_ends_are_rounded_as_the_definition_says() -> None:

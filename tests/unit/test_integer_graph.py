@@ -146,6 +146,16 @@ def test_weights_of_more_than_8_bits_are_floats(most: int, ops: list[str]) -> No
     assert [node.op for node in whole.graph.nodes if node.dtype == "int32"] == ops
 
 
+@pytest.mark.parametrize(("side", "left"), [(2960, {}), (2961, {"pool": "its sums could exceed 32 bits"})])
+def test_means_whose_sums_do_not_fit_stay_float(side: int, left: dict[str, str]) -> None:
+    """A number is up to 245 from its zero point, and 2961 x 2961 x 245 is more than 2^31 - 1."""
+    written = Roundings()
+    x = written.rounded("x.real", written.builder.input("x", (1, 1, side, side)))
+    network = written.network(written.rounded("y", written.builder.add("global_avg_pool", "pool", x)))
+    whole = integer_graph.lowered(network)
+    assert {each.name: each.reason for each in whole.left_float} == left
+
+
 def test_what_is_read_as_floats_alone_stays_float() -> None:
     written = Roundings()
     x = written.rounded("x.real", written.builder.input("x", IMAGE))

@@ -24,7 +24,7 @@ def processor() -> None:
     layers.needs_dot_products()
 
 
-@kernels.repeatable(25)
+@kernels.repeatable(16)
 @given(
     layer=layers.any_layers(), height=kernels.sides(), width=kernels.sides(), inputs=kernels.channels(),
     machine=layers.machines(), number=st.integers(0, 40),

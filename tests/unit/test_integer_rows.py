@@ -25,7 +25,7 @@ def emulator() -> None:
     emulated.needs_emulator()
 
 
-@kernels.repeatable(15)
+@kernels.repeatable(10)
 @given(
     layer=layers.any_layers(), window=kernels.windows(kernels=(1, 1, 2, 3, 3, 5)),
     inputs=st.sampled_from([1, 3, 4, 6, 8, 16, 24, 36]), channels_last=st.booleans(), symmetric=st.booleans(),

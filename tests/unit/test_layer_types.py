@@ -40,6 +40,7 @@ def test_a_fused_layer_stays_float_with_what_it_contains() -> None:
     [
         (("quantize",), 0, True),
         (("dequantize",), 0, True),
+        (("cast",), 0, True),
         (("dequantize", "softmax"), 0, False),
         (("conv2d", "requantize"), 9, False),
         ((), 0, False),

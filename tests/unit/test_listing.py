@@ -23,6 +23,11 @@ def test_what_there_is_is_the_same_from_python_and_from_the_command_line(run: Mb
     assert [(each["name"], each["macs"]) for each in layers] == [
         (layer.spec.name, layer.costs.macs) for layer in mbench.layers(NETWORK)
     ]
+    listed = json.loads(run("variants", "mobilenet_v2_{0.35,0.5}_96", "--published", "--json").out)
+    compared = mbench.published_counts("mobilenet_v2_{0.35,0.5}_96")
+    assert [(each["name"], each["macs"]["counted"]) for each in listed] == [
+        (each.row.name, each.macs.counted) for each in compared if each.macs
+    ]
     listed = json.loads(run("targets", "--json").out)
     assert [each["name"] for each in listed] == ["host", *mbench.targets()]
     assert json.loads(run("targets", "arm64", "--json").out)["name"] == mbench.target("arm64").name

@@ -14,6 +14,7 @@ from mbench.terminal import listings
 from mbench.terminal.listings import Listing
 
 MACHINE = host.describe()
+TYPES = ("", "_float16", "_int8")
 
 
 def words(listing: Listing) -> str:
@@ -38,6 +39,20 @@ def test_layers_are_split_by_kind_as_in_the_paper() -> None:
     assert abs(shares["pointwise_conv2d"] - 94.86) < 0.1  # arXiv:1704.04861, table 2
     assert abs(shares["depthwise_conv2d"] - 3.06) < 0.1
     assert "block13.pw" in words(listed)
+
+
+def test_bytes_are_of_the_type_or_say_of_which() -> None:
+    """What int8 has is known once a build has quantised the network; a float16 is two bytes."""
+    floats, half, whole = (listings.layers(variants.parse(f"mobilenet_v2_0.35_64{type_}")) for type_ in TYPES)
+    weights = [sum(layer["weight_bytes"] for layer in each.data["layers"]) for each in (floats, half, whole)]
+    assert 0.5 * weights[0] <= weights[1] < 0.51 * weights[0]  # biases have the type of the sums
+    assert weights[2] == weights[0]
+    assert listings.QUANTISED_NOTE in words(whole)
+    assert whole.data["note"] == listings.QUANTISED_NOTE
+    assert "note" not in floats.data
+    assert "int8" not in words(floats)
+    [listed] = listings.variants([variants.parse("mobilenet_v2_0.35_64_float16")]).data
+    assert listed["weight_bytes"] == weights[1]
 
 
 def test_a_reason_that_several_targets_share_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,18 +9,19 @@ import tvm
 
 from mbench.core.errors import TargetError
 from mbench.core.machine_types import Target
-from mbench.hardware import host, linker, llvm, targets
+from mbench.hardware import host, linker, llvm, platforms, targets
 
 SHIPPED = sorted(targets.available())
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_tvm_takes_each_shipped_target(name: str) -> None:
-    described = targets.load(name).tvm
+    described = targets.load(name).tvm_options
     taken = tvm.target.Target(described)
     assert taken.kind.name == described["kind"]
-    for key in described.keys() - {"kind"}:
+    for key in described.keys() - {"kind", "mattr"}:
         assert taken.attrs[key] == described[key], key
+    assert list(taken.attrs.get("mattr", [])) == described.get("mattr", [])
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -106,6 +107,20 @@ def test_dot_products_of_bytes_are_used_where_a_hypervisor_leaves_them(
     fake(monkeypatch, triple="x86_64-unknown-linux-gnu", mcpu=mcpu)
     features = set(targets.load(named).processor.requires)
     assert llvm.host_cpu(features) == ("x86_64-linux-gnu", expected)
+
+
+@pytest.mark.parametrize(("hidden", "asked"), [(set(), "+avx512bf16"), ({"avx512_bf16"}, None)])
+def test_bfloat16_is_asked_for_where_a_hypervisor_hides_something_else(
+    monkeypatch: pytest.MonkeyPatch, hidden: set[str], asked: str | None
+) -> None:
+    fake(monkeypatch, triple="x86_64-unknown-linux-gnu", mcpu="sapphirerapids")  # a guest that is given no AMX
+    features = tuple(set(targets.load("x86_64_v4_bf16").processor.requires) - hidden)
+    machine = msgspec.structs.replace(host.describe(), features=features, architecture="x86_64")
+    monkeypatch.setattr(host, "describe", lambda: machine)
+    found = llvm.host_target()
+    assert (found.tvm["mcpu"], found.tvm.get("mattr")) == ("icelake-client", asked)
+    assert ("avx512_bf16" in found.processor.requires) == (asked is not None)
+    assert ("bfloat16" in platforms.of(found).types(found)) == (asked is not None)
 
 
 @pytest.mark.parametrize(

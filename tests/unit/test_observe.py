@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import fake_devices as fakes
@@ -12,10 +14,12 @@ from run_world import NAMES, World, names
 
 from mbench import devices
 from mbench.analysis import pairs
+from mbench.build import builders
 from mbench.core import records
 from mbench.core.errors import MeasureError
 from mbench.devices.process import WorkerDied
 from mbench.devices.protocols import DeviceRunner
+from mbench.hardware import targets
 from mbench.networks import variants
 from mbench.pipeline import observe
 
@@ -85,6 +89,29 @@ def test_what_counts_is_let_go_where_the_device_cannot_be_opened(world: World, m
     assert closed == ["counting"]
 
 
+def test_a_type_that_the_counted_target_lacks_is_measured_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def build_all(wanted: Sequence[records.Variant], *_: object, **__: object) -> dict[str, object]:
+        built.extend(each.name for each in wanted)
+        return {}
+
+    monkeypatch.setattr(builders, "build_all", build_all)
+    monkeypatch.setattr(observe, "open_device", lambda *_: None)
+    job: Any = SimpleNamespace(
+        counted=targets.load("x86_64_v3"),
+        named=lambda wanted: [variants.parse(name) for name in wanted],
+        use_cache=True,
+        build_timeout_s=1.0,
+    )
+    narrow = f"{NAMES[0]}_bfloat16"
+    counting = observe.Counting(job, (NAMES[0], narrow), fakes.Progress())
+    assert built == [NAMES[0]]
+    seen = counting.added(narrow, fakes.unseen(fakes.WRONG))
+    assert seen.counts_missing == "target 'x86_64_v3', whose code is counted, has no bfloat16"
+    assert seen.counted is None
+
+
 @pytest.mark.parametrize("changes", [{"parallel_loop_s": -1.0}, {"flops_per_s": {"float32": 1e300}}, {"threads": 0}])
 def test_peaks_that_no_record_can_hold_are_none(world: World, changes: dict[str, Any]) -> None:
     known: Any = world.device.peaks
@@ -106,9 +133,9 @@ def with_int8(world: World) -> records.Record:
 
 def test_the_peak_of_bytes_is_measured_where_a_network_has_them(world: World) -> None:
     world.run()
-    assert world.device.bytes_calibrated == 0
+    assert world.device.types_calibrated == []
     record = with_int8(world)
-    assert world.device.bytes_calibrated == 1
+    assert world.device.types_calibrated == ["int8"]
     assert record.device.calibration is not None
     assert record.device.calibration.flops_per_s["int8"] == 8e11
     floats, whole = (result.layers[0].roofline for result in record.results)

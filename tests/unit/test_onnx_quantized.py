@@ -15,6 +15,7 @@ import pytest
 import torch
 from benchmark_scripts import script
 from network_files import computed, imported, model, node, operations, written
+from onnx import TensorProto, helper
 from quantized_cases import Case, images, quantized
 
 from mbench.core.errors import UsageError
@@ -278,6 +279,45 @@ def test_weights_that_are_no_whole_numbers_of_8_bits_stay_float(tmp_path: Path, 
     assert differing(found, image(found)) <= 0.01
 
 
+def test_weights_of_4_bits_are_whole_numbers_of_8(tmp_path: Path) -> None:
+    """ONNX Runtime's tool writes them in its own domain where the opset has no such type."""
+    weight = helper.make_tensor("w4", TensorProto.INT4, (6, 4, 3, 3), whole(6, 4, 3, 3, low=-7, high=7).ravel())
+    nodes = [
+        node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z", "real"),
+        node("DequantizeLinear", "w4 ws", "w", axis=0, domain="com.microsoft"), node("Conv", "real w"),
+    ]  # fmt: skip
+    constants = {name: CONSTANTS[name] for name in ("s", "z", "ws")}
+    made = model(nodes, inputs={"x": SIDES}, constants=arrays(constants))
+    made.graph.initializer.append(weight)
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    found = imported(tmp_path, made)
+    assert operations(found) == ["quantize", "conv2d", "dequantize"]
+    assert np.abs(found.parameters["w4"]).max() == 7
+    assert differing(found, image(found)) < 1e-6
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("axes", [[2, 3], [-1, -2], [1]])
+def test_a_mean_over_an_image_is_a_pool_of_whole_numbers(tmp_path: Path, keepdims: int, axes: list[int]) -> None:
+    """As networks have it that call `mean`, such as timm's: nothing rounds it before its sides are dropped."""
+    constants = {"s": np.float32(0.05), "z": np.uint8(120), "ys": np.float32(0.0171), "yz": np.uint8(131)}
+    nodes = [
+        node("DequantizeLinear", "x s z", "real"), node("ReduceMean", "real", "m", axes=axes, keepdims=keepdims),
+        node("QuantizeLinear", "m ys yz"),
+    ]  # fmt: skip
+    types = dict.fromkeys(("x", "y"), TensorProto.UINT8)
+    inputs = {"x": (3, 50, 9, 7)}
+    found = imported(tmp_path, model(nodes, inputs=inputs, constants=arrays(constants), types=types))
+    if axes == [1]:
+        assert "reduce_mean" in operations(found)
+        return
+    assert operations(found) == ["global_sum_pool", "requantize", *(["reshape"] if not keepdims else [])]
+    given = {"x": whole(3, 50, 9, 7, low=0, high=255, dtype="uint8")}
+    [expected], [got] = found.run(given), computed(found.graph, found.parameters, given)
+    assert np.ptp(expected) > 20
+    assert np.array_equal(expected, got)
+
+
 def test_scales_by_input_channel_of_as_many_channels_are_seen() -> None:
     """Their number says nothing; the weights do."""
     layer = Node(name="fc", op="linear", inputs=("x", "w"), shape=(1, 4))
@@ -319,6 +359,7 @@ def test_numbers_of_8_bits_in_and_out(tmp_path: Path) -> None:
         ({"s": np.array(0.1, np.float16)}, "its scale is float16; expected float32"),
         ({"ws": np.full(5, 0.1), "wz": np.zeros(5, np.int8)}, "it has 5 scales for an axis of 6"),
         ({"axis": 7}, "axis 7 of a value that has 4"),
+        ({"z": np.int32(7)}, "activations of int32; mbench computes with those of 8 bits"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_a_line(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
@@ -330,14 +371,14 @@ def test_what_cannot_be_read_is_refused_in_a_line(tmp_path: Path, changed: dict[
 @pytest.mark.parametrize(
     ("nodes", "said"),
     [
-        ([node("QuantizeLinear", "x x", "q"), node("Cast", "q", to=1)], r"its input 2 \(y_scale\) depends on what"),
+        ([node("QuantizeLinear", "x x", "q"), node("Cast", "q", to=1)], "its scale is computed while the network runs"),
         (
             [node("DynamicQuantizeLinear", "x", "q t u"), node("DequantizeLinear", "q t u")],
-            r"its input 2 \(y_scale\) depends on what the network is given",
+            r"\(dynamic quantisation\); mbench computes with scales that are known before: quantise it with .*_static",
         ),
         (
             [node("QLinearConv", "x s z x s z s z")],
-            r"in another form than QDQ, which mbench reads: quantise it with quant_format=QuantFormat\.QDQ",
+            r"in another form than QDQ with 8 bits, which mbench reads: quantise it with quant_format=QuantFormat\.QDQ",
         ),
         (
             [node("QuantizeLinear", "x s", "q", block_size=2), node("DequantizeLinear", "q s")],

@@ -298,3 +298,29 @@ def test_where_nothing_is_timed_nothing_is_put_under_load() -> None:
         job(X86, "x86_64_v2", sustain_s=60.0, compile_only=True)
     with pytest.raises(UsageError, match=r"^--sustain 2 min: emulated: the emulator's time says nothing"):
         job(X86, "arm64_cortex_a72", sustain_s=120.0, device="emulated")
+
+
+# ---------------------------------------------------------------------------------------------------------------- types
+@pytest.mark.parametrize("dtype", ["float16", "float32,float16", "float32,float16,int8"])
+def test_halves_are_for_arm_with_their_arithmetic(dtype: str) -> None:
+    made = job(X86, "arm64_cortex_a76", dtype=dtype)
+    assert [network.dtype for network in made.networks] == dtype.split(",")
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("arm64_cortex_a53", "needs the processor feature asimdhp, which it lacks"),
+        ("arm64_cortex_a72", "needs the processor feature asimdhp, which it lacks"),
+        ("x86_64_v3", "is not compiled for it"),
+    ],
+)
+def test_a_target_that_cannot_have_a_type_names_those_that_can(target: str, why: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        job(X86, target, dtype="float16", compile_only=True)
+    having = (
+        "arm64_apple_m1, arm64_cortex_a55, arm64_cortex_a76, arm64_cortex_a78, arm64_neoverse_n1, arm64_neoverse_v1, "
+        "arm64_neoverse_v2, GPUs"
+    )
+    said = f"target '{target}' takes float32, int8; dtype 'float16' {why}; it is for {having}"
+    assert str(refused.value) == said

@@ -78,6 +78,12 @@ def test_each_family_and_each_kind_has_its_facts() -> None:
         assert platform.counted is None or not platforms.of(targets.load(platform.counted)).ships_source
 
 
+def test_networks_of_bytes_run_on_every_target() -> None:
+    types = {name: platforms.of(target).types(target) for name, target in targets.load_all().items()}
+    assert [name for name, known in types.items() if dtypes.INT8 not in known] == []
+    assert types["cuda_sm87"] == ("float32", "float16", "int8")
+
+
 def test_every_target_has_the_keys_that_its_platform_names() -> None:
     for target in targets.load_all().values():
         platform = platforms.of(target)

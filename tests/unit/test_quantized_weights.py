@@ -94,6 +94,13 @@ def test_layers_stay_float_where_asked() -> None:
         of(networks.kept(), keep_float=("three",))
 
 
+def test_a_network_that_stays_float_altogether_is_not_called_int8() -> None:
+    with pytest.raises(
+        UsageError, match=r"\* is to stay float, and no layer is left that is computed in int8; run the"
+    ):
+        of(networks.kept(), keep_float=("*",))
+
+
 def test_a_calibration_of_ones_own_sets_the_ranges(tmp_path: Path) -> None:
     digest, given = images(tmp_path, 5)
     found = of(networks.kept(), calibration_sha256=digest)
@@ -150,4 +157,17 @@ def test_an_output_that_is_no_row_of_classes_has_no_top_1(tmp_path: Path) -> Non
     maps = networks.separable()
     graph = dataclasses.replace(maps, outputs=(maps.nodes[0].name,))
     with pytest.raises(UsageError, match="the network's first output is 1x8x8x8; expected a row of classes"):
-        quantized_weights.evaluated([(graph, {})], image_sets.remembered(digest, "--evaluate"), "unit")
+        quantized_weights.evaluated((graph, {}), (graph, {}), image_sets.remembered(digest, "--evaluate"), "unit")
+
+
+def test_images_are_counted_whatever_the_batch(tmp_path: Path) -> None:
+    """Five images fill two batches of four, the last of them by three copies, which are no images."""
+    network = variants.parse(NAME, batch=4)
+    np.savez(tmp_path / "five.npz", image=np.random.default_rng(1).standard_normal((5, 3, 32, 32)))
+    digest = image_sets.remember(ImageSet(tmp_path / "five.npz", "--calibration"))
+    given, drawn = of(network, calibration_sha256=digest).quantized, of(network).quantized
+    assert given is not None
+    assert given.images == 5
+    assert given.agreement in {share / 5 for share in range(6)}
+    assert drawn is not None
+    assert drawn.images == 4 * quantized_weights.COMPARED

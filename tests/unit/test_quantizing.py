@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import imported_networks as networks
+import msgspec
 import numpy as np
 import PIL.Image
 import pytest
@@ -74,8 +75,24 @@ def test_options_that_no_network_has_a_use_for_are_refused(changed: dict[str, ob
     options = RunOptions(**changed)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=f"{flag} is for networks that mbench quantises; add --dtype int8"):
         quantizing.check([variants.parse("mobilenet_v1_0.25_32")], options)
-    if flag != "--evaluate":
+    if flag not in ("--evaluate", "--preprocessing"):
         quantizing.check([BUILT_IN], options)
+
+
+def test_of_a_quantised_file_no_type_is_asked_that_it_has_already() -> None:
+    file = msgspec.structs.replace(BUILT_IN, name="whole", source="onnx", quantization=None)
+    expected = "--weight-bits is for networks that mbench quantises; the file of whole is quantised already"
+    with pytest.raises(UsageError, match=expected):
+        quantizing.check([file], RunOptions(dtype="int8", weight_bits=7))
+
+
+def test_preprocessing_without_pictures_is_refused(tmp_path: Path) -> None:
+    """Numbers of an .npz are read as they are: who gives both would believe them scaled."""
+    np.savez(tmp_path / "a.npz", image=np.zeros((2, 3, 32, 32)))
+    for calibration in (None, tmp_path / "a.npz"):
+        with pytest.raises(UsageError, match="--preprocessing unit is for folders of pictures, and none is given"):
+            quantizing.check([BUILT_IN], RunOptions(preprocessing="unit", calibration=calibration))
+    quantizing.check([BUILT_IN], RunOptions(preprocessing="unit", calibration=tmp_path))
 
 
 def test_drawn_weights_have_no_accuracy() -> None:

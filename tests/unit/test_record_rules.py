@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
+import quantized_records as quantized
 import record_factory as factory
 from record_documents import Change, changed, plain_record, refused, set_at
 
 from mbench.core import record_files, record_rules
+from mbench.core.records import Result
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,22 @@ def test_layers_that_count_more_than_their_network() -> None:
     record_files.decode(json.dumps(plain).encode(), source="x")
     plain["results"][1]["counts"]["counters"]["loads"] -= 1
     assert "$.results[1].counts.counters.loads" in refused(json.dumps(plain))
+
+
+@pytest.mark.parametrize("field", ["float32_correct", "int8_correct", "agreeing"])
+def test_no_more_images_are_named_rightly_than_there_are(field: str) -> None:
+    record = quantized.evaluated(quantized.both(latency=False))
+    assert record_rules.broken(record) is None
+
+    def more(result: Result) -> Result:
+        if result.quantized is None or result.quantized.evaluation is None:
+            return result
+        wrong = msgspec.structs.replace(result.quantized.evaluation, **{field: 101})
+        return msgspec.structs.replace(result, quantized=msgspec.structs.replace(result.quantized, evaluation=wrong))
+
+    assert f"got 101 - at `$.results[1].quantized.evaluation.{field}`" in str(
+        record_rules.broken(quantized.changed(record, more))
+    )
 
 
 def test_the_first_that_is_broken_is_named_and_a_good_record_breaks_none() -> None:

@@ -22,6 +22,7 @@ from sustained_factory import sustained, with_sustained
 from mbench.analysis import headline
 from mbench.core import record_files, records, units
 from mbench.core.errors import OutputError
+from mbench.core.quantized import QuantizationSettings
 from mbench.page import report
 
 
@@ -882,12 +883,27 @@ def test_a_steady_state_is_not_compared_with_a_disturbed_latency() -> None:
 def test_a_record_with_both_types_answers_in_its_first_screen() -> None:
     text = report.render([quantized.evaluated(quantized.both(left_float=("block2.pw",)))])
     first, _, rest = text.partition("<h2>What int8 gives</h2>")
-    assert "of\u00a0the 4" in first or "of the 4 expected of int8" in first
+    assert "3.0\u00a0times quicker, where 4 are expected of int8" in first
     assert '"expected of int8"' in rest
     assert "At the measured peaks this processor multiplies 3.5 times as fast in int8 as in float32." in rest
     assert "stayed float: it is kept float, as was asked" in rest
+    assert "counted by the references that outputs are compared with" in rest
+    assert "not by the compiled networks; on the checked input the compiled int8 network differs" in rest
+    assert "ranges of all numbers seen on 4 drawn images" in rest
     for said in ("80.0 % to 93.6 %", "82.4 % to 95.1 %", "1 operation left float", "19.5 dB"):
         assert said in rest
+
+
+def test_what_a_percentile_leaves_out_is_at_both_ends() -> None:
+    """And each of the four drawn images of a calibration is a batch."""
+    made = QuantizationSettings(percentile=99.9)
+    record = quantized.changed(quantized.both(), lambda result: msgspec.structs.replace(
+        result, variant=msgspec.structs.replace(
+            result.variant, batch=8, quantization=made if result.variant.quantization else None
+        ),
+    ))  # fmt: skip
+    said = "ranges of the numbers, without the largest and the smallest 0.1 %, seen on 32 drawn images"
+    assert said in report.render([record])
 
 
 def test_int8_alone_has_its_quality_and_no_comparison_of_types() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from mbench.core.errors import TargetError
 from mbench.hardware import host, linker, nvml, target_file, targets
 
 SHIPPED = sorted(targets.available())
-BEYOND_QEMU = ("x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni")
+BEYOND_QEMU = ("x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni", "x86_64_v4_bf16")
 """It has neither AVX-512 nor AVX-VNNI."""
 
 
@@ -41,7 +42,7 @@ def error_line(folder: Path, name: str = "board") -> str:
 # ------------------------------------------------------------------------------------------------------------- shipped
 def test_the_targets_that_users_are_told_of_are_there() -> None:
     assert {
-        *("x86_64_v2", "x86_64_v3", "x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni"),
+        *("x86_64_v2", "x86_64_v3", "x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni", "x86_64_v4_bf16"),
         *("arm64_cortex_a53", "arm64_cortex_a55", "arm64_cortex_a72", "arm64_cortex_a76", "arm64_cortex_a78"),
         *(
             "arm64_neoverse_n1",
@@ -109,15 +110,27 @@ def test_float32_per_cycle_follows_from_the_vector_units(name: str) -> None:
         ("x86_64_v3_vnni", ("vpdpbusd", "vpmaddubsw", "vpmaddwd"), 256),
         ("x86_64_v4", ("vpmaddubsw", "vpmaddwd"), 512),
         ("x86_64_v4_vnni", ("vpdpbusd", "vpmaddubsw", "vpmaddwd"), 512),
+        ("x86_64_v4_bf16", ("vpdpbusd", "vpmaddubsw", "vpmaddwd"), 512),
     ],
 )
 def test_x86_has_instructions_for_bytes(name: str, dots: tuple[str, ...], bits: int) -> None:
     target = targets.load(name)
     machine = KernelMachine.of(target)
     assert (machine.dots, machine.dot_bits) == (dots, bits)
-    assert machine.byte_tables == (name == "x86_64_v4_vnni")
+    assert machine.byte_tables == (name in ("x86_64_v4_vnni", "x86_64_v4_bf16"))
     gained = target.processor.flops_per_cycle["int8"].value / target.processor.flops_per_cycle["float32"].value
     assert gained == (4 if "vpdpbusd" in dots else 1 if name == "x86_64_v3" else 2), name
+
+
+def test_bfloat16_changes_nothing_else_that_kernels_depend_on() -> None:
+    """Kernels of float32 and int8 are the same: code for a machine with bfloat16 differs by its caches and cores."""
+    plain, more = (KernelMachine.of(targets.load(f"x86_64_v4_{name}")) for name in ("vnni", "bf16"))
+    sizes = {name: getattr(plain, name) for name in ("l1_bytes", "l2_bytes", "cores")}
+    assert dataclasses.replace(more, **sizes) == plain
+    named = [targets.load(f"x86_64_v4_{name}").tvm for name in ("vnni", "bf16")]
+    assert {key: value for key, value in named[1].items() if key not in ("mattr", "num-cores")} == {
+        key: value for key, value in named[0].items() if key != "num-cores"
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("cuda")])

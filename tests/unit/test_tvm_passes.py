@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -107,6 +108,18 @@ def test_the_inner_loop_of_cortex_a72_multiplies_by_lanes_and_spills_nothing(rul
     assert all(re.fullmatch(r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[[0-3]\]", line) for line in products)
     assert not any("[sp" in line for line in loop)
     assert share(loop, "fmla") >= 1 / 1.6
+
+
+@pytest.mark.parametrize(("rule", "layer"), PRODUCTS)
+def test_the_inner_loop_of_cortex_a76_multiplies_halves_by_lanes_and_spills_nothing(rule: str, layer: Conv) -> None:
+    machine = KernelMachine.of(targets.load("arm64_cortex_a76"))
+    _, code = assembly(rule, dataclasses.replace(layer, dtype="float16"), "arm64_cortex_a76", machine)
+    loop = inner_loop(code, "fmla")
+    products = [line for line in loop if line.startswith("fmla")]
+    assert len(products) >= 64
+    assert all(re.fullmatch(r"fmla\s+v\d+\.8h, v\d+\.8h, v\d+\.h\[[0-7]\]", line) for line in products)
+    assert not any("[sp" in line for line in loop)
+    assert share(loop, "fmla") >= 1 / 1.25
 
 
 @pytest.mark.parametrize(("rule", "layer"), PRODUCTS)

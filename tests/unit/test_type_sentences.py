@@ -18,7 +18,7 @@ def test_what_int8_gives_is_said_first() -> None:
     said = plain(first)
     assert said.startswith("MobileNetV1 0.25 128 on host (x86\u201164, AVX\u2011512), 2 threads: ")
     assert " in float32, " in said
-    assert " in int8: 3.0 times quicker of the 4 expected of int8; " in said
+    assert " in int8: 3.0 times quicker, where 4 are expected of int8; " in said
     assert " of the rest is lost to " in said
     assert others == []
 

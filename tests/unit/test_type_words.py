@@ -20,7 +20,7 @@ def said(record: Record) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("quicker", "expected"),
     [
-        (3.0, "3.0 times quicker of the 4 expected of int8"),
+        (3.0, "3.0 times quicker, where 4 are expected of int8"),
         (0.8, "1.2 times slower, where 4 times quicker is expected of int8"),
         (5.0, "5.0 times quicker, at least the 4 expected of int8"),
     ],

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.compile import bfloat16
 from mbench.compile.kernel import Kernel
+from mbench.core import dtypes
 
 
 class Writer:
     """Writes one kernel. Its parameters are those of `kernel`, seen as flat arrays; the weights may be packed.
 
     `packed_elements`: how many numbers the packed weights are; of several parameters, by their places.
+    `words`: the places of those whose elements are words, a pair of bfloat16 each.
     """
 
-    def __init__(self, kernel: Kernel, *, packed_elements: Mapping[int, int] | int | None = None) -> None:
-        self._kernel = kernel
+    def __init__(
+        self, kernel: Kernel, *, packed_elements: Mapping[int, int] | int | None = None, words: Collection[int] = ()
+    ) -> None:
+        self._kernel, self._words = kernel, words
         self._packed = packed_elements if isinstance(packed_elements, Mapping) else {1: packed_elements}
         self._builder = IRBuilder()
         self._flat: list[tuple[Any, Any]] = []
@@ -35,15 +40,20 @@ class Writer:
         """Open the function; yields its parameters as flat arrays, in order."""
         with self._builder, T.prim_func(is_private=True):
             T.func_attr({"tirx.noalias": True})
-            shapes = list(self._kernel.parameter_shapes)
+            shapes, types = list(self._kernel.parameter_shapes), list(self._kernel.parameter_dtypes)
             for place, elements in self._packed.items():
                 if elements is not None:
                     shapes[place] = (elements,)
-            declared = list(zip(shapes, self._kernel.parameter_dtypes, strict=True))
+                    types[place] = bfloat16.WORD if place in self._words else bfloat16.stored(types[place])
+            declared = list(zip(shapes, types, strict=True))
             arguments = [T.arg(f"p{index}", T.buffer(*one)) for index, one in enumerate(declared)]
-            flat = [_flat(f"p{index}", argument, *declared[index]) for index, argument in enumerate(arguments)]
+            flat = [
+                _flat(f"p{index}", argument, declared[index], words=index in self._words)
+                for index, argument in enumerate(arguments)
+            ]
             self._flat = list(zip(self._kernel.function.params, flat, strict=True))
-            yield flat
+            with bfloat16.functions() if dtypes.BFLOAT16 in self._kernel.parameter_dtypes else contextlib.nullcontext():
+                yield flat
 
     def result(self) -> tirx.PrimFunc:
         """Return the function as written."""
@@ -60,15 +70,24 @@ def load_of(arrays: Sequence[tuple[Any, Any]], parameter: Any, indices: Sequence
     return flat[raveled(indices, parameter.shape)]
 
 
-def _flat(name: str, argument: Any, shape: tuple[int, ...], dtype: str) -> Any:
-    if len(shape) == 1:
+def _flat(name: str, argument: Any, declared: tuple[tuple[int, ...], str], *, words: bool) -> Any:
+    """Return a parameter as a flat array; of bfloat16, of what that is in memory."""
+    shape, dtype = declared
+    lies = bfloat16.WORD if words else bfloat16.stored(dtype)
+    if len(shape) == 1 and lies == dtype:
         return argument
-    return IRBuilder.name(name, T.decl_buffer((math.prod(shape),), dtype, data=argument.data))
+    size = math.prod(shape) // (bfloat16.PAIR if words else 1)
+    return IRBuilder.name(name, T.decl_buffer((size,), lies, data=argument.data))
 
 
 def vector(array: Any, start: Any, lanes: int) -> Any:
     """Load `lanes` elements from `start`."""
     return array[start] if lanes == 1 else array[tirx.Ramp(start, 1, lanes)]
+
+
+def floats(array: Any, start: Any, lanes: int) -> Any:
+    """Load `lanes` elements from `start`; bfloat16 as float32."""
+    return bfloat16.widened(vector(array, start, lanes))
 
 
 def store(array: Any, value: Any, start: Any, lanes: int) -> None:
@@ -149,7 +168,7 @@ class Accumulators:
     """
 
     def __init__(self, rows: int, vectors: int, lanes: int | Sequence[int], dtype: str = "float32") -> None:
-        self.rows, self.vectors = rows, vectors
+        self.rows, self.vectors, self.dtype = rows, vectors, dtype
         self.lanes = lanes if isinstance(lanes, int) else max(lanes)
         self._widths = [lanes] * vectors if isinstance(lanes, int) else list(lanes)
         self._arrays = [[T.alloc_buffer((each,), dtype) for each in self._widths] for _ in range(rows)]

@@ -107,7 +107,8 @@ class Rule:
         """Return the candidates; none for a kernel that it does not know, or of a dtype that is not taken."""
         if not self.knows(kernel.function):
             return ()
-        return self.candidates(kernel, machine) if kernel.anchor is None or kernel.dtype in self.dtypes else ()
+        known = kernel.anchor is None or (kernel.dtype in self.dtypes and machine.multiplies(str(kernel.dtype)))
+        return self.candidates(kernel, machine) if known else ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

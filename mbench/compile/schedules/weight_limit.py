@@ -13,10 +13,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tvm import tirx
+from tvm import DataType, tirx
 
 from mbench.compile.schedules.rule import Scheduled
-from mbench.core import dtypes
 from mbench.core.choices import Prefer
 
 TWICE = 2.0
@@ -85,4 +84,4 @@ def _of(name: str, function: tirx.PrimFunc, kernel: Scheduled, calls: int) -> _W
 
 
 def _bytes(weights: Any) -> int:
-    return math.prod(int(extent) for extent in weights.shape) * dtypes.width(str(weights.dtype))
+    return math.prod(int(extent) for extent in weights.shape) * int(DataType(str(weights.dtype)).itemsize)

@@ -15,6 +15,7 @@ OPERATIONS: dict[str, ExportReading] = {
 
 _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell")
 _TRAINING = ("native_dropout", "_native_batch_norm_legit", "_native_batch_norm_legit_functional", "bernoulli")
+_QUANTISED = ("quantized_decomposed", "torchao", "quantized.", "aten.quantize_per_", "aten.fake_quantize")
 _DETECTION = ("topk", "sort", "nms", "nonzero", "roi_align", "masked_select", "unique")
 
 
@@ -43,6 +44,11 @@ def advice(name: str) -> str:
     operation = _operation(name)
     if operation in _TRAINING:
         return "it is of training; call network.eval() before the export"
+    if name.startswith(_QUANTISED):
+        return (
+            "the network is quantised, which mbench reads as a QDQ file of ONNX alone: export it with "
+            "torch.onnx.export, or give mbench the network from before quantisation"
+        )
     if not name.startswith("aten"):
         return "it is not one of torch's own; export the network with torch's operations alone"
     if operation in _DETECTION:

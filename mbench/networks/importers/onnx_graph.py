@@ -15,7 +15,7 @@ import numpy as np
 
 from mbench.core.errors import UsageError, why
 from mbench.networks.graph import TensorType
-from mbench.networks.importers import einsum, onnx_names, onnx_order
+from mbench.networks.importers import einsum, onnx_names, onnx_order, onnx_quantized
 from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 from mbench.networks.importers.messages import plain
 from mbench.networks.importers.onnx_layer import OnnxLayer
@@ -129,7 +129,8 @@ class _OnnxReader:
     def _read(self, node: Any) -> None:
         layer = self._writer.layer = onnx_names.layer_of(node, self._telling)
         said = f"{self._where}: layer {layer.name!r}, operation {plain(node.op_type)} (opset {self._opset})"
-        if node.domain not in _OWN or node.op_type not in (*OPERATIONS, "Constant"):
+        domains = onnx_quantized.DOMAINS if node.op_type in onnx_quantized.OPERATIONS else _OWN
+        if node.domain not in domains or node.op_type not in (*OPERATIONS, "Constant"):
             raise UsageError(f"{said}: {advice(node.op_type, node.domain if node.domain not in _OWN else '')}")
         inputs = tuple(self._value(name) if name else None for name in node.input)
         try:
@@ -180,9 +181,10 @@ def _array(tensor: Any) -> np.ndarray:
     """Return the numbers of an `onnx.TensorProto`."""
     from onnx import numpy_helper
 
-    from mbench.networks.importers.onnx_types import numpy_name
+    from mbench.networks.importers.onnx_types import FOUR_BITS, numpy_name
 
-    numpy_name(tensor.data_type)
+    if tensor.data_type not in FOUR_BITS:
+        numpy_name(tensor.data_type)
     return np.asarray(numpy_helper.to_array(tensor))
 
 

@@ -15,11 +15,20 @@ OPERATIONS: dict[str, OnnxReading] = {
 _RECURRENT = ("LSTM", "GRU", "RNN")
 _CONTROL = ("If", "Loop", "Scan")
 _DETECTION = ("NonMaxSuppression", "TopK", "NonZero", "RoiAlign", "Unique", "Compress", "MaxRoiPool")
-_QUANTISED = ("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+_QUANTISING = (
+    *("DynamicQuantize", "QLinear", "QGemm", "ConvInteger", "MatMulInteger", "MatMulNBits", "Quantize", "Dequantize"),
+    *("QAttention", "QMoE", "QEmbed", "QOrdered", "GatherBlockQuantized"),
+)
+"""How operations begin that hold or make numbers of few bits, ONNX's own and those of ONNX Runtime."""
 
 
 def advice(op: str, domain: str) -> str:
     """Return why an operation is not read, and what could be done."""
+    if op.startswith(_QUANTISING) and domain in ("", "com.microsoft"):
+        return (
+            "the file is quantised in another form than QDQ with 8 bits, which mbench reads: quantise it with "
+            "quant_format=QuantFormat.QDQ, or give mbench the file from before quantisation"
+        )
     if domain == "com.microsoft":
         return "ONNX Runtime writes it when it optimises a network; give mbench the file from before"
     if domain:
@@ -28,11 +37,6 @@ def advice(op: str, domain: str) -> str:
         return "mbench compiles no recurrent cells; export the convolutional part of the network alone"
     if op in _CONTROL:
         return "mbench compiles no control flow; export the network with fixed shapes, so that it needs none"
-    if op in _QUANTISED:
-        return (
-            "the file is quantised in another form than QDQ, which mbench reads: quantise it with "
-            "quant_format=QuantFormat.QDQ, or give mbench the file from before quantisation"
-        )
     if op.startswith(("Sequence", "Split", "Concat")) or "Sequence" in op or "Optional" in op:
         return "mbench has no sequences; export the network with tensors alone"
     if op in _DETECTION:

@@ -6,35 +6,55 @@ on whole numbers that it is. Weights become floats while they are read, which re
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
-from mbench.networks import exactness, integer_forms, integer_graph, quantization
+from mbench.networks import exactness, integer_forms, integer_graph, layout, quantization
 from mbench.networks.graph import Graph, Node
 from mbench.networks.importers.graph_writer import GraphValue, LayerError, axis_of, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
 from mbench.networks.importers.onnx_types import numpy_name
 from mbench.networks.integer_graph import QdqNetwork
+from mbench.networks.operation_shapes import axes_of
 from mbench.networks.quantization import Quantization
 
+_IMAGE_SIDES = (2, 3)
+_WHOLE = ("int8", "uint8", "int16", "uint16")
+_STATIC = "quantise it with onnxruntime.quantization.quantize_static, or give mbench the file from before quantisation"
 _INSTEAD = "quantise the network with 8-bit activations, or give mbench the file from before quantisation"
 
 
 def quantized(layer: OnnxLayer) -> GraphValue:
     """Write the rounding of a value to 8 bits; constants are rounded at once."""
     layer.refuse("block_size")
-    scale, zero = layer.numbers(1, "y_scale"), layer.numbers(2)
-    if scale is None:
-        raise LayerError("its input 2 is missing")
+    scale, zero = _scale(layer)
     dtype = str(zero.dtype) if zero is not None else _output_type(layer)
     if layer.x.array is not None:
+        if dtype not in _WHOLE:
+            raise LayerError(f"constants that are rounded to {dtype}; mbench knows {', '.join(_WHOLE)}: {_INSTEAD}")
         known, fit = np.iinfo(dtype), _along(layer, scale)
         exact = np.rint(layer.x.array.astype(np.float64) / scale.astype(np.float64).reshape(fit))
         whole = np.clip(exact + _shift(zero, fit), known.min, known.max)
         return constant(whole.astype(dtype), layer.x.name)
     attributes = _quantization(scale, zero, dtype).attributes
     return layer.writer.add("quantize", layer.x, **attributes)
+
+
+def _scale(layer: OnnxLayer) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the scale and the zero point of a rounding.
+
+    Raises:
+        LayerError: there is no scale, or it is computed as the network runs.
+    """
+    given = layer.value(1)
+    if given.array is None:
+        raise LayerError(
+            "its scale is computed while the network runs (dynamic quantisation); mbench computes with scales that are "
+            f"known before: {_STATIC}"
+        )
+    return given.array, layer.numbers(2)
 
 
 def _output_type(layer: OnnxLayer) -> str:
@@ -45,9 +65,7 @@ def _output_type(layer: OnnxLayer) -> str:
 def dequantized(layer: OnnxLayer) -> GraphValue:
     """Write a value of 8 bits as floats; constants become floats that know what they were made of."""
     layer.refuse("block_size")
-    scale, zero = layer.numbers(1, "x_scale"), layer.numbers(2)
-    if scale is None:
-        raise LayerError("its input 2 is missing")
+    scale, zero = _scale(layer)
     numbers = layer.x.array
     if numbers is None:
         known = _quantization(scale, zero, layer.x.dtype)
@@ -101,6 +119,7 @@ def in_whole_numbers(
     """
     if not exactness.is_quantised(graph):
         return graph, parameters
+    graph = _with_pools(graph)
     found: dict[str, np.ndarray] = {}
     for node in graph.nodes:
         if node.op in integer_forms.WEIGHTED and node.inputs[1] in scales:
@@ -109,6 +128,42 @@ def in_whole_numbers(
                 found[node.inputs[1]] = known
     whole = integer_graph.lowered(QdqNetwork(graph=graph, parameters=parameters, scales=found))
     return whole.graph, whole.parameters
+
+
+def _with_pools(graph: Graph) -> Graph:
+    """Return a graph in which a mean over an image is a pool where it is rounded at once, as timm's networks have it.
+
+    Such a pool has a form in whole numbers; sides that the mean drops are dropped behind the rounding.
+    """
+    pools = {node.name: node for node in graph.nodes if _is_rounded_mean(graph, node)}
+    if not pools:
+        return graph
+
+    def change(node: Node) -> tuple[Node, ...]:
+        mean = pools.get(node.inputs[0]) if node.op == "quantize" else pools.get(node.name)
+        if mean is None:
+            return (node,)
+        shape = (*graph.shape(mean.inputs[0])[:2], 1, 1)
+        if mean is node:
+            return (dataclasses.replace(node, op="global_avg_pool", shape=shape, attributes={}),)
+        if node.shape == shape:
+            return (node,)
+        image = dataclasses.replace(node, name=graph.free_name(f"{node.name}.image"), shape=shape)
+        return (
+            image,
+            dataclasses.replace(node, op="reshape", inputs=(image.name,), attributes={"shape": node.shape}),
+        )
+
+    return graph.rewritten(change)
+
+
+def _is_rounded_mean(graph: Graph, node: Node) -> bool:
+    if node.op != "reduce_mean" or node.dtype != "float32" or node.name in graph.outputs:
+        return False
+    rank = len(graph.shape(node.inputs[0]))
+    axes = axes_of(node.attributes, rank)
+    rounded = {user.op for user in graph.users[node.name]} == {"quantize"}
+    return rank == layout.IMAGE_RANK and axes == _IMAGE_SIDES and rounded
 
 
 def by_channel(node: Node, weight: np.ndarray, scales: np.ndarray) -> np.ndarray | None:
@@ -130,4 +185,6 @@ def by_channel(node: Node, weight: np.ndarray, scales: np.ndarray) -> np.ndarray
     return known if np.array_equal(again, first) else None
 
 
+DOMAINS = ("", "ai.onnx", "com.microsoft")
+"""ONNX Runtime's tool writes these operations in its own domain for types that ONNX's opset has not yet."""
 OPERATIONS: dict[str, OnnxReading] = {"QuantizeLinear": quantized, "DequantizeLinear": dequantized}

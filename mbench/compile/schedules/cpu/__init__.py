@@ -8,6 +8,7 @@ from mbench.compile.schedules.cpu import (
     convolution,
     depthwise,
     elementwise,
+    float_sums,
     generic,
     integer_convolution,
     integer_depthwise,
@@ -27,7 +28,8 @@ from mbench.core import dtypes
 
 fallback = generic.fallback
 
-_BYTES = dtypes.EIGHT_BITS
+_BYTES, _HALVES = dtypes.EIGHT_BITS, float_sums.TYPES
+_FLOATS = (*_HALVES, dtypes.BFLOAT16)
 
 RULES: dict[str, Rule] = {
     "cpu.integer_rows": Rule(candidates=integer_rows.candidates, build=integer_rows.build, dtypes=_BYTES),
@@ -39,20 +41,18 @@ RULES: dict[str, Rule] = {
         candidates=integer_convolution.candidates, build=integer_convolution.build, dtypes=_BYTES
     ),
     "cpu.inverted_residual": Rule(candidates=inverted_residual.candidates, build=inverted_residual.build, stages=True),
-    "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build, stages=True),
-    "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build),
-    "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build),
+    "cpu.matmul": Rule(candidates=matmul.candidates, build=matmul.build, dtypes=_FLOATS, stages=True),
+    "cpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=_FLOATS),
+    "cpu.depthwise": Rule(candidates=depthwise.candidates, build=depthwise.build, dtypes=_FLOATS),
     "cpu.winograd": Rule(
         candidates=winograd.candidates, build=winograd.build, by_default=winograd.pays, lighter=winograd.lighter
     ),
-    "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build),
-    "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build),
-    "cpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=(dtypes.DEFAULT, *_BYTES)),
-    "cpu.window_pool": Rule(
-        candidates=window_pool.candidates, build=window_pool.build, dtypes=(dtypes.DEFAULT, *_BYTES)
-    ),
-    "cpu.channel_norm": Rule(candidates=channel_norm.candidates, build=channel_norm.build),
-    "cpu.rows": Rule(candidates=rows.candidates, build=rows.build),
+    "cpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build, dtypes=_FLOATS),
+    "cpu.transposed": Rule(candidates=transposed.candidates, build=transposed.build, dtypes=_HALVES),
+    "cpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=(*_FLOATS, *_BYTES)),
+    "cpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build, dtypes=(*_FLOATS, *_BYTES)),
+    "cpu.channel_norm": Rule(candidates=channel_norm.candidates, build=channel_norm.build, dtypes=_HALVES),
+    "cpu.rows": Rule(candidates=rows.candidates, build=rows.build, dtypes=_FLOATS),
     "cpu.rearrange": Rule(candidates=rearrange.candidates, build=rearrange.build),
     "cpu.elementwise": Rule(candidates=elementwise.candidates, build=elementwise.build),
 }

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import BatchMatmul, Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import matmul, tiling
+from mbench.compile.schedules.cpu import float_sums, matmul, tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
-_UNROLL = 4
 _GRIDS = 2
 
 
@@ -29,7 +27,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     if product is None or kernel.epilogue_of_sum is None:
         return
     found = []
-    lanes = tiling.vector_lanes(product.columns, machine)
+    lanes = tiling.vector_lanes(product.columns, machine, product.dtype)
     for rows, vectors in matmul.register_tiles(machine):
         if vectors * lanes > product.columns or rows > product.rows:
             continue
@@ -52,12 +50,11 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if product is None or epilogue is None:
         return None
     rows, vectors, *grid = positive(parameters, "rows", "vectors", "row_parts", "panel_parts")
-    lanes = tiling.vector_lanes(product.columns, machine)
+    lanes = tiling.vector_lanes(product.columns, machine, product.dtype)
     width = vectors * lanes
     if width > product.columns or rows > product.rows:
         raise ValueError(f"a tile of {rows} rows x {width} columns is larger than {product.rows} x {product.columns}")
     panels, cut = -(-product.columns // width), tiling.Cut.of(product.rows, rows)
-    by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes()
     writer = emit.Writer(kernel)
     with (
         writer.function() as arrays,
@@ -65,7 +62,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         emit.loop(many) as across,
         emit.loop(count) as down,
     ):
-        tile = _BatchTile(writer, kernel, epilogue, product, arrays, vectors, lanes, by_lane=by_lane)
+        tile = _BatchTile(writer, kernel, epilogue, product, arrays, vectors, lanes, machine)
         column = emit.named(emit.panel_start(panel + across, width, product.columns))
         number, own = (emit.named(first + down), 0) if cut.count == 1 else emit.divided(first + down, cut.count)
         for part in cut.parts:
@@ -86,40 +83,51 @@ class _BatchTile:
         arrays: list[Any],
         vectors: int,
         lanes: int,
-        *,
-        by_lane: bool,
+        machine: KernelMachine,
     ) -> None:
         self._load, self._epilogue, self._product = writer.load, epilogue, product
         self._left, self._right, self._target = arrays[0], arrays[1], arrays[-1]
         self._shape = kernel.parameter_shapes[-1]
-        self._vectors, self._lanes, self._by_lane = vectors, lanes, by_lane
+        self._vectors, self._lanes, self._machine = vectors, lanes, machine
+        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.sum_lanes(product.dtype)
 
     def write(self, number: Any, row: Any, column: Any, rows: int) -> None:
         """Write the tile of `rows` rows from `row` on, and of the columns from `column` on, of a matrix."""
         product, lanes, start = self._product, self._lanes, self._epilogue.start
         lead = emit.unraveled(number, product.lead)
-        sums = emit.Accumulators(rows, self._vectors, lanes)
+        sums = float_sums.new(product.dtype, self._machine, (rows, self._vectors, lanes), product.reduction)
 
         def indices(r: int, v: int, lane: Any) -> list[Any]:
             own = lead[len(lead) - (len(self._shape) - 2) :]
             return [*own, row + r, column + (v * lanes + lane)]
 
-        sums.each(lambda r, v, lane: start(indices(r, v, lane), self._load) if start else tirx.const(0, "float32"))
+        sums.begin((lambda r, v, lane: start(indices(r, v, lane), self._load)) if start else None)
         left = emit.named((emit.matrix_of(lead, product.left) * product.rows + row) * product.reduction)
         right = emit.named(emit.matrix_of(lead, product.right) * (product.reduction * product.columns) + column)
-        turns, rest = divmod(product.reduction, _UNROLL)
-        if turns:
-            with emit.loop(turns) as turn:
-                self._add(sums, left + turn * _UNROLL, right + turn * (_UNROLL * product.columns), _UNROLL)
-        if rest:
-            done = product.reduction - rest
-            self._add(sums, left + done, right + done * product.columns, rest)
+        for span in sums.spans(product.reduction):
+            with emit.loop(span.count) as turn, sums.part(span.size):
+                done = span.start + turn * span.size
+                self._multiply(sums, left + done, right + done * product.columns, span.size)
         target = emit.named((number * product.rows + row) * product.columns + column)
         for r in range(rows):
             for v in range(self._vectors):
                 with emit.lanes_of(lanes) as lane:
-                    value = self._epilogue.finish(sums.element(r, v, lane), indices(r, v, lane), self._load)
+                    value = float_sums.stored(
+                        self._epilogue.finish(sums.total(r, v, lane), indices(r, v, lane), self._load)
+                    )
                     T.buffer_store(self._target, value, [target + (r * product.columns + v * lanes + lane)])
+
+    def _multiply(self, sums: emit.Accumulators, left: Any, right: Any, steps: int) -> None:
+        """Add so many steps of the reduction: as many at once as a vector of Arm has lanes, then the rest."""
+        product = self._product
+        once = float_sums.unrolled(product.dtype)
+        turns, rest = divmod(steps, once)
+        if turns:
+            with emit.loop(turns) as turn:
+                self._add(sums, left + turn * once, right + turn * (once * product.columns), once)
+        if rest:
+            done = steps - rest
+            self._add(sums, left + done, right + done * product.columns, rest)
 
     def _add(self, sums: emit.Accumulators, left: Any, right: Any, steps: int) -> None:
         """Add `steps` steps of the reduction."""
@@ -127,7 +135,7 @@ class _BatchTile:
         elements = [self._elements(left + r * product.reduction, steps) for r in range(sums.rows)]
         for step in range(steps):
             line = right + step * product.columns
-            vectors = [emit.vector(self._right, line + v * lanes, lanes) for v in range(self._vectors)]
+            vectors = [emit.floats(self._right, line + v * lanes, lanes) for v in range(self._vectors)]
             for r in range(sums.rows):
                 for v in range(self._vectors):
                     sums.add(r, v, elements[r][step] * vectors[v])
@@ -135,6 +143,6 @@ class _BatchTile:
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` elements of the left operand, each in all lanes of a vector."""
         if self._by_lane and count == self._lanes:
-            loaded = emit.vector(self._left, start, self._lanes)
+            loaded = emit.floats(self._left, start, self._lanes)
             return [emit.lane(loaded, number, self._lanes) for number in range(count)]
-        return [emit.broadcast(self._left[start + number], self._lanes) for number in range(count)]
+        return [emit.broadcast(emit.floats(self._left, start + number, 1), self._lanes) for number in range(count)]

@@ -18,7 +18,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import ChannelNorm, Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import columns, tiling
+from mbench.compile.schedules.cpu import columns, float_sums, tiling
 from mbench.compile.schedules.cpu.columns import Panel
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
@@ -51,7 +51,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 
 def _read(kernel: Kernel) -> ChannelNorm | None:
-    if kernel.channel_norm is None or set(kernel.parameter_dtypes) != {dtypes.DEFAULT}:
+    if kernel.channel_norm is None or not set(kernel.parameter_dtypes) <= {dtypes.DEFAULT, str(kernel.dtype)}:
         return None
     return kernel.channel_norm if kernel.epilogue_after(NORM) is not None else None
 
@@ -73,9 +73,9 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         emit.loop(count) as number,
     ):
         place = emit.named(first + one), emit.named((chunk + number) * width)
-        split = columns.panels(width, _VECTORS, machine)
+        split = columns.panels(width, _VECTORS, machine, str(kernel.dtype))
         _Chunk(norm=norm, groups=groups, split=split, arrays=arrays, place=place).write(epilogue, writer)
-    lanes = tiling.vector_lanes(width, machine)
+    lanes = tiling.vector_lanes(width, machine, str(kernel.dtype))
     return KernelPlan(function=writer.result(), tile=f"1x{min(_VECTORS, -(-width // lanes))}x{lanes}", lanes=lanes)
 
 
@@ -120,7 +120,7 @@ class _Chunk:
                 at = emit.named(self._pixel(pixel, start))
                 for vector, (offset, lanes) in enumerate(zip(panel.offsets, panel.lanes, strict=True)):
                     with emit.lanes_of(lanes) as lane:
-                        added = value(self.arrays[0][at + offset + lane], start + offset + lane)
+                        added = value(self.arrays[0][at + offset + lane].astype("float32"), start + offset + lane)
                         sums.set(0, vector, lane, sums.element(0, vector, lane) + added)
             for vector, (offset, lanes) in enumerate(zip(panel.offsets, panel.lanes, strict=True)):
                 with emit.lanes_of(lanes) as lane:
@@ -166,9 +166,10 @@ class _Chunk:
                     with emit.lanes_of(lanes) as lane:
                         factor, summand = (each.element(0, vector, lane) for each in kept)
                         indices = [self.place[0], y, x, self.place[1] + start + offset + lane]
-                        value = source[at + offset + lane] * factor + summand
+                        value = source[at + offset + lane].astype("float32") * factor + summand
                         if epilogue.start is not None:
                             value = value + epilogue.start(indices, writer.load)
-                        T.buffer_store(target, epilogue.finish(value, indices, writer.load), [at + offset + lane])
+                        value = float_sums.stored(epilogue.finish(value, indices, writer.load))
+                        T.buffer_store(target, value, [at + offset + lane])
 
         self._panels(body)

@@ -14,6 +14,7 @@ import numpy as np
 
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules.cpu import tiling
+from mbench.core import dtypes
 
 _NARROWEST = 4
 """The part of a vector that is still worth one of its own."""
@@ -46,9 +47,9 @@ class PanelRun:
     packed: int
 
 
-def panels(columns: int, vectors: int, machine: KernelMachine) -> list[Panel]:
+def panels(columns: int, vectors: int, machine: KernelMachine, dtype: str = dtypes.DEFAULT) -> list[Panel]:
     """Split columns into panels of at most so many vectors."""
-    lanes = tiling.vector_lanes(columns, machine)
+    lanes = tiling.vector_lanes(columns, machine, dtype)
     least, widths = max(lanes // _NARROWEST, 1), [lanes] * (columns // lanes)
     rest, narrow = columns % lanes, lanes
     while rest and narrow > least:

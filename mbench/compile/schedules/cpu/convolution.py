@@ -17,18 +17,21 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
+from mbench.compile import bfloat16
 from mbench.compile.kernel import Kernel
-from mbench.compile.kernel_kinds import Convolution, Epilogue
+from mbench.compile.kernel_kinds import Convolution, Epilogue, float_bytes
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import depthwise, matmul, sliding, tiling
+from mbench.compile.schedules.cpu import depthwise, float_sums, matmul, pairs, sliding, tiling
+from mbench.compile.schedules.cpu.float_sums import FloatSums
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
-_FLOAT = dtypes.of(dtypes.DEFAULT).bytes
 _GRIDS = 2
 _BODY_COST = 0.005
 _UNROLL = 4
+_WAITING = (dtypes.DEFAULT,)
+"""Types of outputs in which sums can wait: they are those of the sums."""
 _WRITTEN_OUT = 4
 """Blocks of input channels up to which each is code of its own; of more, those between first and last are a loop."""
 _L2_BYTES_A_CYCLE = 64
@@ -46,8 +49,9 @@ def ranked(kernel: Kernel, machine: KernelMachine) -> list[tuple[float, Paramete
     conv = kernel.convolution
     if conv is None or depthwise.takes(conv) or kernel.epilogue_of_sum is None:
         return []
+    conv = pairs.of_convolution(conv)
     found: list[tuple[float, Parameters]] = []
-    lanes = tiling.vector_lanes(conv.group_channels, machine)
+    lanes = tiling.vector_lanes(conv.group_channels, machine, conv.dtype)
     lines = [1] * (conv.batch * conv.height)
     for rows, vectors in matmul.register_tiles(machine):
         if vectors * lanes > conv.group_channels or rows > conv.width:
@@ -75,7 +79,9 @@ def _blocks(conv: Convolution, width: int, machine: KernelMachine) -> Iterator[i
     Up to twice as many where the channels divide into them evenly. Not more: the next divisor of 1402 is 701.
     """
     yield 1
-    wanted = -(-conv.reduction * width * _FLOAT // (machine.l2_bytes * 3 // 4))
+    if conv.dtype not in _WAITING:
+        return
+    wanted = -(-conv.reduction * width * float_bytes(conv.dtype) // (machine.l2_bytes * 3 // 4))
     wanted = min(wanted, -(-conv.group_inputs // _UNROLL))
     if wanted > 1:
         enough = range(wanted, 2 * wanted + 1)
@@ -143,7 +149,7 @@ def cycles_of(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: in
         * blocks
         * sum(matmul.tile_cycles(size, vectors, conv.reduction // blocks, machine) for size in sizes)
     )
-    block_bytes = conv.reduction // blocks * vectors * lanes * _FLOAT
+    block_bytes = conv.reduction // blocks * vectors * lanes * float_bytes(conv.dtype)
     read = lines * len(sizes) * panels * blocks * block_bytes
     if block_bytes > machine.l2_bytes * 3 / 4:
         compute += read / _FAR_BYTES_A_CYCLE
@@ -154,12 +160,13 @@ def cycles_of(conv: Convolution, rows: int, vectors: int, blocks: int, lanes: in
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
     """Write the kernel."""
-    conv, epilogue = kernel.convolution, kernel.epilogue_of_sum
-    if conv is None or epilogue is None or depthwise.takes(conv):
+    given, epilogue = kernel.convolution, kernel.epilogue_of_sum
+    if given is None or epilogue is None or depthwise.takes(given):
         return None
+    conv = pairs.of_convolution(given)
     rows, vectors, blocks = positive(parameters, "rows", "vectors", "blocks")
     grid = positive(parameters, "line_parts", "panel_parts")
-    lanes = tiling.vector_lanes(conv.group_channels, machine)
+    lanes = tiling.vector_lanes(conv.group_channels, machine, conv.dtype)
     width = vectors * lanes
     if width > conv.group_channels or rows > conv.width:
         shape = f"{conv.width} x {conv.group_channels}"
@@ -167,18 +174,40 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if not _apart(conv, width, blocks, grid[1]):
         whole = conv.group_channels
         raise ValueError(f"panels of {width} of {whole} channels overlap; {grid[1]} parts share their sums")
+    if blocks > 1 and conv.dtype not in _WAITING:
+        raise ValueError(f"{blocks} blocks: sums would be rounded to {conv.dtype} between them; expected 1")
     cut = _cut(conv.group_inputs, blocks)
     starts = panel_starts(conv, width)
-    writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width)
+    in_words = _in_words(given)
+    writer = emit.Writer(kernel, packed_elements=len(starts) * conv.reduction * width, words=in_words)
     with writer.function() as arrays:
+        if in_words and 0 not in in_words:
+            arrays[0] = _laid_in_words(arrays[0], given, grid[0])
         layer = ConvolutionLayer(writer, epilogue, conv, machine, arrays, vectors, lanes)
         layer.write(sliding.runs(conv, rows), cut, len(starts), grid)
     return KernelPlan(
         function=writer.result(),
         tile=f"{rows}x{vectors}x{lanes}",
-        pack=lambda weights: tiling.pack(weights.reshape(conv.reduction, conv.channels), starts, width),
+        pack=lambda weights: tiling.pack(
+            pairs.packed(weights, given.group_inputs, conv.channels, conv.dtype), starts, width
+        ),
         lanes=lanes,
     )
+
+
+def _in_words(conv: Convolution) -> tuple[int, ...]:
+    """Return the parameters that are read in words; none of a type without pairs."""
+    if not pairs.taken(conv.dtype):
+        return ()
+    return (0, 1) if conv.channels_last and conv.group_inputs % bfloat16.PAIR == 0 else (1,)
+
+
+def _laid_in_words(source: Any, conv: Convolution, parts: int) -> Any:
+    """Write a pass that lays the image out in words; return the array of these."""
+    pixels, lines = conv.input_height * conv.input_width, conv.batch * conv.groups
+    if conv.channels_last:
+        return pairs.in_rows(source, lines * pixels, conv.group_inputs, parts)
+    return pairs.in_planes(source, lines, conv.group_inputs, pixels, parts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,7 +247,9 @@ class ConvolutionLayer:
         self._apart, self._weights_start = self._places.steps[1] * conv.channels, weights_start
         self._source, self._weights, self._target = arrays[0], arrays[1], arrays[-1]
         self._vectors, self._lanes, self._width = vectors, lanes, vectors * lanes
-        self._by_lane = not machine.broadcasts_from_memory and lanes == machine.lanes() and conv.channels_last
+        self._machine = machine
+        whole = lanes == machine.sum_lanes(conv.dtype)
+        self._by_lane = not machine.broadcasts_from_memory and whole and conv.channels_last
         size = conv.input_height * conv.input_width
         if conv.channels_last:
             self._strides = (conv.input_width * conv.input_channels, conv.input_channels, 1)
@@ -246,12 +277,13 @@ class ConvolutionLayer:
         channel, group_start = self._channel(panel)
         target = emit.named(self._pixel(batch, y, x) * conv.channels + channel)
         sums = self._start(run.size, place, channel, target, first_block=blocks.start == 0)
+        line_terms = conv.kernel_width * blocks.size
         first, end = sliding.inside_lines(conv, y)
         down, right, _ = self._strides
         corner = batch * (conv.input_height * conv.input_width * conv.input_channels)
         inputs = blocks.start + block * blocks.size
         (step_down, step_across), (top, left, *_) = conv.strides, conv.padding
-        with T.serial(tirx.max(end - first, 0)) as turn:
+        with T.serial(tirx.max(end - first, 0)) as turn, sums.part(line_terms):
             ky = first + turn
             reached = ky if conv.dilation[0] == 1 else ky * conv.dilation[0]
             line = corner + (y * step_down + reached - top) * down + (x * step_across - left) * right
@@ -261,7 +293,10 @@ class ConvolutionLayer:
             for kx in range(conv.kernel_width):
                 weights = (taps + kx) * (conv.group_inputs * self._width)
                 weights = weights + self._weights_start if self._weights_start else weights
-                self._tap(sums, run, kx, source, weights, inputs, blocks.size)
+                for span in sums.spans(blocks.size):
+                    with emit.loop(span.count) as step, sums.part(span.size):
+                        begin = inputs + (span.start + step * span.size)
+                        self._tap(sums, run, kx, source, weights, begin, span.size)
         last = blocks.start + blocks.size * blocks.count == conv.group_inputs
         self._finish(sums, place, channel, target, last=last)
 
@@ -285,7 +320,7 @@ class ConvolutionLayer:
     ) -> None:
         """Add the multiply-adds of one tap with `inputs` channels of the input from `first` on."""
         conv, lanes = self._conv, self._lanes
-        unroll = inputs if inputs <= _UNROLL else next(step for step in (_UNROLL, 2, 1) if inputs % step == 0)
+        unroll = inputs if inputs <= _UNROLL else float_sums.unrolled(conv.dtype, inputs)
         _, right, apart = self._strides
         rows = [r for r in range(run.size) if run.inside[kx][r]]
         start = source + kx * conv.dilation[1] * right
@@ -297,7 +332,7 @@ class ConvolutionLayer:
                 vectors = [emit.vector(self._weights, line + v * lanes, lanes) for v in range(self._vectors)]
                 for r in rows:
                     for v in range(self._vectors):
-                        sums.add(r, v, elements[r][number] * vectors[v])
+                        pairs.add(sums, r, v, elements[r][number], vectors[v])
 
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` input channels of one pixel, each in all lanes of a vector."""
@@ -309,25 +344,25 @@ class ConvolutionLayer:
 
     def _start(
         self, rows: int, place: tuple[Any, Any, Any], channel: Any, target: Any, *, first_block: bool
-    ) -> emit.Accumulators:
-        sums, start = emit.Accumulators(rows, self._vectors, self._lanes), self._epilogue.start
+    ) -> FloatSums:
+        conv, start = self._conv, self._epilogue.start
+        sums = float_sums.new(conv.dtype, self._machine, (rows, self._vectors, self._lanes), conv.reduction)
         if not first_block:
             sums.each(lambda r, v, lane: self._target[target + (r * self._apart + v * self._lanes + lane)])
         elif start is None:
-            sums.each(lambda _row, _vector, _lane: tirx.const(0, "float32"))
+            sums.begin(None)
         else:
-            sums.each(lambda r, v, lane: start(self._indices(place, channel, r, v, lane), self._load))
+            sums.begin(lambda r, v, lane: start(self._indices(place, channel, r, v, lane), self._load))
         return sums
 
-    def _finish(
-        self, sums: emit.Accumulators, place: tuple[Any, Any, Any], channel: Any, target: Any, *, last: bool
-    ) -> None:
+    def _finish(self, sums: FloatSums, place: tuple[Any, Any, Any], channel: Any, target: Any, *, last: bool) -> None:
         for r in range(sums.rows):
             for v in range(self._vectors):
                 with emit.lanes_of(self._lanes) as lane:
-                    value = sums.element(r, v, lane)
+                    value = sums.total(r, v, lane)
                     if last:
                         value = self._epilogue.finish(value, self._indices(place, channel, r, v, lane), self._load)
+                        value = float_sums.stored(value)
                     T.buffer_store(self._target, value, [target + (r * self._apart + v * self._lanes + lane)])
 
     def _indices(self, place: tuple[Any, Any, Any], channel: Any, r: int, v: int, lane: Any) -> list[Any]:

@@ -14,15 +14,14 @@ from typing import Any
 from tvm import tirx
 
 from mbench.compile.kernel import Kernel
-from mbench.compile.kernel_kinds import Convolution
+from mbench.compile.kernel_kinds import Convolution, float_bytes
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import sliding, tiling
+from mbench.compile.schedules.cpu import float_sums, sliding, tiling
 from mbench.compile.schedules.cpu.sliding import SlidingLayer
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
-_FLOAT = dtypes.of(dtypes.DEFAULT).bytes
 _LINE_BYTES = 64
 _PAGE_BYTES = 4096
 _MAX_LINES = 4
@@ -56,7 +55,7 @@ def takes(conv: Convolution) -> bool:
 def ranked(conv: Convolution, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield tiles and task grids for windows that slide over each channel for itself, quickest first."""
     found = []
-    lanes, unit = tiling.vector_lanes(conv.input_channels, machine), conv.group_channels
+    lanes, unit = tiling.vector_lanes(conv.input_channels, machine, conv.dtype), conv.group_channels
     heights, widths = range(1, min(_MAX_LINES, conv.height) + 1), range(1, min(_MAX_ROWS, conv.width) + 1)
     for lines, rows, vectors in itertools.product(heights, widths, (unit, 2 * unit, 4 * unit)):
         if vectors * lanes > conv.channels or lines * rows * vectors > machine.registers * 3 // 4:
@@ -109,8 +108,8 @@ def _tile_cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: 
     pixels = ((lines - 1) * conv.strides[0] + conv.kernel_height) * columns
     multiplies = lines * rows * vectors * conv.kernel_height * conv.kernel_width
     loads = lines * conv.kernel_height * (columns + conv.kernel_width) * vectors
-    width_lines = vectors * lanes * _FLOAT / _LINE_BYTES
-    if width_lines < 1 and _crowded(pixels, conv.channels, machine):
+    width_lines = vectors * lanes * float_bytes(conv.dtype) / _LINE_BYTES
+    if width_lines < 1 and _crowded(pixels, conv, machine):
         width_lines = 1  # the rest of each line is gone before the next panel needs it
     working = max(multiplies / _FMA_A_CYCLE, loads / _LOADS_A_CYCLE) + _TILE_CYCLES
     if lines in (2, 4) or lines * rows * vectors > machine.registers * 5 // 8:
@@ -118,10 +117,10 @@ def _tile_cycles(conv: Convolution, lines: int, rows: int, vectors: int, lanes: 
     return working + _MISS_CYCLES * pixels * width_lines
 
 
-def _crowded(pixels: int, channels: int, machine: KernelMachine) -> bool:
+def _crowded(pixels: int, conv: Convolution, machine: KernelMachine) -> bool:
     """Whether so many pixels push each other out of the first cache, because their addresses share its sets."""
     ways = machine.l1_bytes / _PAGE_BYTES
-    apart = _PAGE_BYTES / math.gcd(_PAGE_BYTES, channels * _FLOAT)
+    apart = _PAGE_BYTES / math.gcd(_PAGE_BYTES, conv.channels * float_bytes(conv.dtype))
     return pixels / apart > ways
 
 
@@ -132,14 +131,14 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         return None
     lines, rows, vectors = positive(parameters, "lines", "rows", "vectors")
     grid = positive(parameters, "line_parts", "panel_parts")
-    lanes = tiling.vector_lanes(conv.input_channels, machine)
+    lanes = tiling.vector_lanes(conv.input_channels, machine, conv.dtype)
     width = sliding.checked_width(conv, lines, rows, vectors, lanes)
     starts = tiling.panel_starts(conv.channels, width)
     panels = len(starts)
     taps = conv.kernel_height * conv.kernel_width
     writer = emit.Writer(kernel, packed_elements=panels * taps * width)
     with writer.function() as arrays:
-        layer = _DepthwiseLayer(writer, epilogue, conv, arrays, vectors, lanes)
+        layer = _kind(conv, machine)(writer, epilogue, conv, arrays, vectors, lanes)
         layer.write(rows, lines, panels, grid)
     return KernelPlan(
         function=writer.result(),
@@ -155,8 +154,8 @@ class _DepthwiseLayer(SlidingLayer):
     def _start(self, row: int, v: int, lane: Any, rows: int, place: tuple[Any, Any, Any, Any]) -> Any:
         start = self._epilogue.start
         if start is None:
-            return tirx.const(0, "float32")
-        return start(self._indices(row, v, lane, rows, place), self._load)
+            return tirx.const(0, self._sums)
+        return start(self._indices(row, v, lane, rows, place), self._load).astype(self._sums)
 
     def _first_tap(self, panel: Any) -> Any:
         return emit.named(panel * (self._conv.kernel_height * self._conv.kernel_width * self._width))
@@ -166,10 +165,31 @@ class _DepthwiseLayer(SlidingLayer):
         conv, lanes = self._conv, self._lanes
         for kx in range(conv.kernel_width):
             for v in range(self._vectors):
-                weights = emit.vector(self._arrays[1], tap + (kx * self._width + v * lanes), lanes)
+                weights = self._wide(emit.floats(self._arrays[1], tap + (kx * self._width + v * lanes), lanes))
                 for r in range(run.size):
                     if run.inside[kx][r]:
-                        sums.add(down * run.size + r, v, self._inputs(start, r, kx, v) * weights)
+                        sums.add(down * run.size + r, v, self._wide(self._inputs(start, r, kx, v)) * weights)
 
     def _line_of_taps(self, tap: Any, ky: Any) -> Any:
         return tap + ky * self._conv.kernel_width * self._width
+
+    def _wide(self, value: Any) -> Any:
+        """Return a vector in the type of sums."""
+        if self._conv.dtype == self._sums:
+            return value
+        return value.astype(self._sums if self._lanes == 1 else f"{self._sums}x{self._lanes}")
+
+
+class _HalfLayer(_DepthwiseLayer):
+    """Adds up in float16."""
+
+    _sums = float_sums.HALF
+
+    def _total(self, value: Any) -> Any:
+        return value.astype(dtypes.accumulator(self._sums))
+
+
+def _kind(conv: Convolution, machine: KernelMachine) -> type[_DepthwiseLayer]:
+    """Return what writes a layer: few taps of float16 are summed as they are, more of them in float32."""
+    few = conv.kernel_height * conv.kernel_width <= machine.half_terms
+    return _HalfLayer if conv.dtype == float_sums.HALF and few else _DepthwiseLayer

@@ -23,7 +23,7 @@ from mbench.compile.expressions import LOGICAL, UnknownExpressionError, rebuild,
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.cpu import float_sums, tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
@@ -214,7 +214,7 @@ def _write(only: _Pass, arrays: list[Any], line: Any, stretch: tuple[int, int]) 
             target = emit.named(line * only.line + place)
             with emit.lanes_of(lanes) as lane:
                 value = _value(only, flat, outer, (place, lane), begin)
-                T.buffer_store(arrays[-1], value, [target + lane])
+                T.buffer_store(arrays[-1], float_sums.stored(value), [target + lane])
         start += turns * lanes
 
 

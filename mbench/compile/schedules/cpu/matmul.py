@@ -17,32 +17,34 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile import tvm_passes
+from mbench.compile import bfloat16, tvm_passes
 from mbench.compile.fused_kernel import FusedStage
 from mbench.compile.kernel import Kernel
-from mbench.compile.kernel_kinds import Epilogue, Matmul
+from mbench.compile.kernel_kinds import Epilogue, Matmul, float_bytes
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import prologue, tiling
+from mbench.compile.schedules.cpu import float_sums, pairs, prologue, tiling
 from mbench.compile.schedules.cpu.prologue import Operands, Prologue, RowTasks
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
-from mbench.core import dtypes
 
 MAX_ROWS = 14
 MAX_VECTORS = 4
 _MAX_VECTORS_BY_LANE = 2  # Arm: three and more were seen to spill on Cortex-A72
-_UNROLL = 4
-_FETCHING_TILES = range(3, 9)
-_CHUNK = 64
-_LINE = 16
-"""Steps of the reduction between fetches, and floats of a line of cache."""
-_FLOAT = dtypes.of(dtypes.DEFAULT).bytes
+_FETCHING_TILES = range(2, 9)
+_FETCHING_BY_TWO_BITS = 256
+"""Widest vectors with which two tiles fetch the next panel: of 512 bits, they took a third longer with it (Zen 5)."""
+_LEAST_CHUNK, _CHUNK = 8, 64
+_LINE_BYTES = 64
+"""Steps of the reduction between fetches, at least and at most, and a line of cache."""
 FMA_A_CYCLE = 2
 _LOADS_A_CYCLE = 1.5
 _FMA_LATENCY = 4
+_FEW_REGISTERS = 16
+_FEW_SUMS, _FEW_SUMS_CYCLES = 8, 0.65
+"""Sums that just hide the latency of multiply-adds, and what each step waits for all the same; with every two sums more
+it is half of that (AVX2 on Zen 5: tiles of 8, 10 and 12 sums reach 86, 94 and 97 % of the peak)."""
 _L2_BYTES_A_CYCLE = 64
 _FAR_BYTES_A_CYCLE = 16
 """What moving adds to computing, beside which most of it happens: twice the bandwidths themselves."""
@@ -74,9 +76,23 @@ def tile_cycles(rows: int, vectors: int, reduction: int, machine: KernelMachine)
     return reduction * step_cycles(rows, vectors) + _TILE_CYCLES + _CROWDED_SUM_CYCLES * crowded
 
 
+def waiting_cycles(rows: int, vectors: int, reduction: int, machine: KernelMachine) -> float:
+    """Return what a tile waits besides for its own multiply-adds, where few registers leave it few sums."""
+    if machine.registers > _FEW_REGISTERS or not machine.broadcasts_from_memory:
+        return 0.0
+    return reduction * _FEW_SUMS_CYCLES * math.pow(0.5, max(0, rows * vectors - _FEW_SUMS) / 2)
+
+
+def _tile(rows: int, vectors: int, reduction: int, machine: KernelMachine) -> float:
+    return tile_cycles(rows, vectors, reduction, machine) + waiting_cycles(rows, vectors, reduction, machine)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Product:
-    """A matrix product with what comes before it and after it. `stage`: the product, and where its parameters lie."""
+    """A matrix product with what comes before it and after it. `stage`: the product, and where its parameters lie.
+
+    `matmul` counts words along the reduction where numbers are multiplied in pairs.
+    """
 
     matmul: Matmul
     epilogue: Epilogue
@@ -92,7 +108,7 @@ class _Product:
         epilogue = None if matmul is None else stage.kernel.epilogue_of_sum
         if matmul is None or epilogue is None:
             return None
-        return cls(matmul=matmul, epilogue=epilogue, stage=stage, prologue=before)
+        return cls(matmul=pairs.of_matmul(matmul), epilogue=epilogue, stage=stage, prologue=before)
 
     @property
     def ways(self) -> tuple[int, ...]:
@@ -104,6 +120,20 @@ class _Product:
         """Where the kernel has the weights among its parameters."""
         place = self.stage.places[1]
         return 1 if place is None else place
+
+    @property
+    def reduction(self) -> int:
+        """Numbers of a row."""
+        own = self.stage.kernel.matmul
+        assert own is not None
+        return own.reduction
+
+    @property
+    def in_words(self) -> tuple[int, ...]:
+        """The parameters that are read in words."""
+        if not pairs.taken(self.matmul.dtype):
+            return ()
+        return (self.weights,) if self.reduction % bfloat16.PAIR else (0, self.weights)
 
 
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
@@ -117,13 +147,13 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 def ranked(matmul: Matmul, machine: KernelMachine, ways: Sequence[int] = ()) -> list[tuple[float, Parameters]]:
     """Return (cycles of the busiest core, parameters), quickest first. `ways`: of its prologue, if it has one."""
     found: list[tuple[float, Parameters]] = []
-    lanes = tiling.vector_lanes(matmul.columns, machine)
+    lanes = tiling.vector_lanes(matmul.columns, machine, matmul.dtype)
     for rows, vectors in register_tiles(machine):
         if vectors * lanes > matmul.columns or rows > matmul.rows:
             continue
         panels = -(-matmul.columns // (vectors * lanes))
         tiles = tiling.Cut.of(matmul.rows, rows).count
-        compute = tiles * panels * tile_cycles(rows, vectors, matmul.reduction, machine)
+        compute = tiles * panels * _tile(rows, vectors, matmul.reduction, machine)
         for grid in itertools.islice(tiling.grids([1] * tiles, panels, compute, matmul.moved_bytes, machine), _GRIDS):
             parameters = {"rows": rows, "vectors": vectors, "row_parts": grid.outer, "panel_parts": grid.inner}
             work = _cycles(matmul, parameters, lanes, machine)
@@ -138,7 +168,7 @@ def ranked(matmul: Matmul, machine: KernelMachine, ways: Sequence[int] = ()) -> 
 
 def cycles_alone(matmul: Matmul, parameters: Parameters, machine: KernelMachine) -> float:
     """Return the cycles that one core takes for all of a kernel with given parameters."""
-    lanes = tiling.vector_lanes(matmul.columns, machine)
+    lanes = tiling.vector_lanes(matmul.columns, machine, matmul.dtype)
     before = _prologue_cycles(matmul, parameters, machine, 1) if "prologue" in parameters else 0
     return _cycles(matmul, parameters, lanes, machine) + before
 
@@ -146,12 +176,13 @@ def cycles_alone(matmul: Matmul, parameters: Parameters, machine: KernelMachine)
 def _prologue_cycles(matmul: Matmul, parameters: Parameters, machine: KernelMachine, cores: int) -> float:
     """Model of what a prologue takes the busiest core: to change rows or weights, and to move what L1 cannot hold."""
     changes_rows = parameters["prologue"] == prologue.ROWS
-    lanes = machine.lanes() if changes_rows else tiling.vector_lanes(matmul.columns, machine)
+    wide = tiling.vector_lanes(matmul.columns, machine, matmul.dtype)
+    lanes = machine.sum_lanes(matmul.dtype) if changes_rows else wide
     kept = matmul.rows / parameters["row_parts"] if changes_rows else parameters["vectors"] * lanes
-    kept_bytes = kept * matmul.reduction * _FLOAT
+    kept_bytes = kept * matmul.reduction * float_bytes(matmul.dtype)
     parts = {name: parameters[name] for name in ("row_parts", "panel_parts")}
     changed = prologue.vectors(parameters["prologue"], matmul, **parts, cores=cores, lanes=lanes)
-    cycles, changed_bytes = prologue.VECTOR_CYCLES * changed, changed * lanes * _FLOAT
+    cycles, changed_bytes = prologue.VECTOR_CYCLES * changed, changed * lanes * float_bytes(matmul.dtype)
     cycles += changed_bytes / _L2_BYTES_A_CYCLE if kept_bytes > machine.l1_bytes / 2 else 0
     return cycles + (changed_bytes / _FAR_BYTES_A_CYCLE if kept_bytes >= machine.l2_bytes / 3 else 0)
 
@@ -163,12 +194,12 @@ def _cycles(matmul: Matmul, parameters: Parameters, lanes: int, machine: KernelM
     cut = tiling.Cut.of(matmul.rows, rows)
     panels = -(-matmul.columns // (vectors * lanes))
     compute = panels * sum(
-        (part.end - part.begin) * tile_cycles(part.size, vectors, matmul.reduction, machine) for part in cut.parts
+        (part.end - part.begin) * _tile(part.size, vectors, matmul.reduction, machine) for part in cut.parts
     )
     count = row_parts * panel_parts
     part_tiles, part_panels = cut.count / row_parts, panels / panel_parts
-    rows_bytes = matmul.rows / row_parts * matmul.reduction * _FLOAT
-    panel_bytes = matmul.reduction * vectors * lanes * _FLOAT
+    rows_bytes = matmul.rows / row_parts * matmul.reduction * float_bytes(matmul.dtype)
+    panel_bytes = matmul.reduction * vectors * lanes * float_bytes(matmul.dtype)
     near = part_tiles * part_panels * panel_bytes if panel_bytes > machine.l1_bytes / 2 else 0
     near += part_panels * rows_bytes if rows_bytes > machine.l1_bytes / 2 else 0
     far = part_panels * panel_bytes
@@ -184,20 +215,23 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     matmul = product.matmul
     rows, vectors, row_parts, panel_parts = positive(parameters, "rows", "vectors", "row_parts", "panel_parts")
     way = _way(product, parameters)
-    lanes = tiling.vector_lanes(matmul.columns, machine)
+    lanes = tiling.vector_lanes(matmul.columns, machine, matmul.dtype)
     width = vectors * lanes
     if width > matmul.columns or rows > matmul.rows:
         raise ValueError(f"a tile of {rows} rows x {width} columns is larger than {matmul.rows} x {matmul.columns}")
     starts = tiling.panel_starts(matmul.columns, width)
     cut = tiling.Cut.of(matmul.rows, rows)
-    writer = emit.Writer(kernel, packed_elements={product.weights: len(starts) * matmul.reduction * width})
+    packed = {product.weights: len(starts) * matmul.reduction * width}
+    writer = emit.Writer(kernel, packed_elements=packed, words=product.in_words)
     with writer.function() as arrays, emit.threads(row_parts * panel_parts if way else 1):
         ahead = _ahead(matmul, width, cut.count / row_parts, machine)
+        if pairs.taken(matmul.dtype) and 0 not in product.in_words:
+            arrays[0] = pairs.in_rows(arrays[0], matmul.rows, product.reduction, row_parts)
         plain = Operands(arrays[0], arrays[product.weights], matmul.reduction, vectors, lanes)
         operands = plain
         if product.prologue is not None:
             tasks = RowTasks(cut=cut, row_parts=row_parts, panel_parts=panel_parts)
-            operands = product.prologue.operands(way, arrays, plain, tasks, machine.lanes())
+            operands = product.prologue.operands(way, arrays, plain, tasks, machine.sum_lanes(matmul.dtype))
         tile = _MatmulTile(product, machine, operands, arrays, ahead)
         with emit.tasks(cut.count, row_parts, len(starts), panel_parts) as shares:
             (first_tile, tiles), (first_panel, panels) = shares
@@ -208,7 +242,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
                     low, count = emit.overlap(first_tile, tiles, part.begin, part.end, cut.count)
                     with emit.loop(count) as number:
                         tile.write(first_panel + step, part.at(low + number), part.size, low + number - first_tile)
-    function, pack = writer.result(), partial(_packed, matmul, starts, width)
+    function, pack = writer.result(), partial(_packed, product, starts, width)
     if product.prologue is None:
         return KernelPlan(function=function, tile=f"{rows}x{vectors}x{lanes}", pack=pack, lanes=lanes)
     return KernelPlan(
@@ -233,8 +267,9 @@ def _way(product: _Product, parameters: Parameters) -> int:
     return way
 
 
-def _packed(matmul: Matmul, starts: Sequence[int], width: int, weights: np.ndarray) -> np.ndarray:
-    return tiling.pack(weights.reshape(matmul.reduction, matmul.columns), starts, width)
+def _packed(product: _Product, starts: Sequence[int], width: int, weights: np.ndarray) -> np.ndarray:
+    matmul = product.matmul
+    return tiling.pack(pairs.packed(weights, product.reduction, matmul.columns, matmul.dtype), starts, width)
 
 
 def _ahead(matmul: Matmul, width: int, tiles: float, machine: KernelMachine) -> int:
@@ -243,9 +278,28 @@ def _ahead(matmul: Matmul, width: int, tiles: float, machine: KernelMachine) -> 
     None where all weights are likely in the second cache; where a panel has too little work to hide them behind; or
     where it has so much that waiting for them once does not count.
     """
-    if matmul.reduction * matmul.columns * _FLOAT <= machine.l2_bytes / 2 or int(tiles) not in _FETCHING_TILES:
+    weight_bytes = matmul.reduction * matmul.columns * float_bytes(matmul.dtype)
+    if weight_bytes <= machine.l2_bytes / 2 or int(tiles) not in _FETCHING_TILES:
         return 0
-    return 0 if matmul.reduction % _CHUNK else math.ceil(_CHUNK * width / _LINE / tiles)
+    two = int(tiles) == _FETCHING_TILES.start
+    if two and machine.vector_bits > _FETCHING_BY_TWO_BITS:
+        return 0
+    if not machine.broadcasts_from_memory and (two or matmul.reduction % _CHUNK):  # not timed on Arm
+        return 0
+    steps = _chunk(matmul)
+    return math.ceil(steps * width / _line(matmul) / tiles) if steps >= _LEAST_CHUNK else 0
+
+
+def _chunk(matmul: Matmul) -> int:
+    """Return the steps between fetches: a divisor of the reduction, a multiple of the unrolling if there is one."""
+    unrolled = float_sums.unrolled(matmul.dtype)
+    divisors = [step for step in range(1, _CHUNK + 1) if matmul.reduction % step == 0]
+    return max(divisors, key=lambda step: (step % unrolled == 0, step))
+
+
+def _line(matmul: Matmul) -> int:
+    """Return how many elements a line of cache has."""
+    return _LINE_BYTES // float_bytes(matmul.dtype)
 
 
 class _MatmulTile:
@@ -260,7 +314,8 @@ class _MatmulTile:
         self._matmul = product.matmul
         self._operands = operands
         self._vectors, self._lanes = operands.vectors, operands.lanes
-        self._by_lane = not machine.broadcasts_from_memory and self._lanes == machine.lanes()
+        self._machine = machine
+        self._by_lane = not machine.broadcasts_from_memory and self._lanes == machine.sum_lanes(product.matmul.dtype)
         self._weights, self._target = arrays[product.weights], arrays[-1]
         self._ahead = ahead
 
@@ -269,36 +324,45 @@ class _MatmulTile:
         matmul, lanes = self._matmul, self._lanes
         width = self._vectors * lanes
         row, column = emit.named(row), emit.named(emit.panel_start(panel, width, matmul.columns))
-        sums = emit.Accumulators(rows, self._vectors, lanes)
+        sums = float_sums.new(matmul.dtype, self._machine, (rows, self._vectors, lanes), matmul.reduction)
         start = self._epilogue.start
 
         def indices(r: int, v: int, lane: Any) -> list[Any]:
             return emit.indices(self._shape, row + r, column + (v * lanes + lane))
 
-        sums.each(lambda r, v, lane: start(indices(r, v, lane), self._load) if start else tirx.const(0, "float32"))
+        sums.begin((lambda r, v, lane: start(indices(r, v, lane), self._load)) if start else None)
         source, packed = emit.named(self._operands.row_start(row)), emit.named(self._operands.panel_start(panel))
         if self._ahead:
-            chunks = matmul.reduction // _CHUNK
+            steps = _chunk(matmul)
+            chunks = matmul.reduction // steps
             here = packed if self._operands.weights is self._weights else panel * (matmul.reduction * width)
-            following = emit.named(here + matmul.reduction * width + turn * (chunks * self._ahead * _LINE))
+            following = emit.named(here + matmul.reduction * width + turn * (chunks * self._ahead * _line(matmul)))
             with emit.loop(chunks) as chunk:
                 for line in range(self._ahead):
-                    emit.prefetch(self._weights, following + (chunk * self._ahead + line) * _LINE)
-                self._add(sums, source + chunk * _CHUNK, packed + chunk * (_CHUNK * width), _CHUNK)
+                    emit.prefetch(self._weights, following + (chunk * self._ahead + line) * _line(matmul))
+                self._add(sums, source + chunk * steps, packed + chunk * (steps * width), steps)
         else:
             self._add(sums, source, packed, matmul.reduction)
         target = emit.named(row * matmul.columns + column)
         for r in range(rows):
             for v in range(self._vectors):
                 with emit.lanes_of(lanes) as lane:
-                    value = self._epilogue.finish(sums.element(r, v, lane), indices(r, v, lane), self._load)
+                    value = self._epilogue.finish(sums.total(r, v, lane), indices(r, v, lane), self._load)
+                    value = float_sums.stored(value)
                     T.buffer_store(self._target, value, [target + (r * matmul.columns + v * lanes + lane)])
 
-    def _add(self, sums: emit.Accumulators, source: Any, packed: Any, steps: int) -> None:
+    def _add(self, sums: float_sums.FloatSums, source: Any, packed: Any, steps: int) -> None:
         """Multiply the elements at `source` by the weights at `packed` and add them up, over steps of the reduction."""
+        width = self._vectors * self._lanes
+        for span in sums.spans(steps):
+            with emit.loop(span.count) as turn, sums.part(span.size):
+                done = span.start + turn * span.size
+                self._multiply(sums, source + done, packed + done * width, span.size)
+
+    def _multiply(self, sums: emit.Accumulators, source: Any, packed: Any, steps: int) -> None:
         matmul, lanes = self._matmul, self._lanes
         width = self._vectors * lanes
-        unroll = next(step for step in (_UNROLL, 2, 1) if steps % step == 0)
+        unroll = float_sums.unrolled(matmul.dtype, steps)
         with emit.loop(steps // unroll) as step:
             k = step * unroll
             inputs = [self._elements(source + r * matmul.reduction + k, unroll) for r in range(sums.rows)]
@@ -307,7 +371,7 @@ class _MatmulTile:
                 lines = [emit.vector(self._operands.weights, offset + v * lanes, lanes) for v in range(self._vectors)]
                 for r in range(sums.rows):
                     for v in range(self._vectors):
-                        sums.add(r, v, inputs[r][number] * lines[v])
+                        pairs.add(sums, r, v, inputs[r][number], lines[v])
 
     def _elements(self, start: Any, count: int) -> list[Any]:
         """Return `count` elements of the input from `start`, each in all lanes of a vector."""

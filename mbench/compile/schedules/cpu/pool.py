@@ -12,7 +12,7 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.cpu import float_sums, tiling
 from mbench.compile.schedules.row_values import LEAST
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
@@ -25,7 +25,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     if kernel.reduced_pixels is None or kernel.epilogue_of_sum is None:
         return
     batch, _, _, channels = kernel.parameter_shapes[0]
-    lanes = tiling.vector_lanes(channels, machine)
+    lanes = tiling.vector_lanes(channels, machine, str(kernel.dtype))
     for vectors in _VECTORS:
         if vectors * lanes > channels or vectors > machine.registers // 2:
             continue
@@ -46,7 +46,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         return None
     batch, height, width, channels = kernel.parameter_shapes[0]
     vectors, *grid = positive(parameters, "vectors", "image_parts", "panel_parts")
-    lanes = tiling.vector_lanes(channels, machine)
+    lanes = tiling.vector_lanes(channels, machine, str(kernel.dtype))
     if vectors * lanes > channels:
         raise ValueError(f"a tile of {vectors * lanes} channels is larger than {channels}")
     panels = -(-channels // (vectors * lanes))
@@ -59,13 +59,13 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         with emit.loop(images) as one, emit.loop(count) as number:
             image = emit.named(first_image + one)
             channel = emit.named(emit.panel_start(first_panel + number, vectors * lanes, channels))
-            sums = emit.Accumulators(1, vectors, lanes, dtypes.sums(str(kernel.dtype)))
+            sums = emit.Accumulators(1, vectors, lanes, _type_of_sums(kernel))
             take = sums.add if kind == "sum" else sums.keep_largest
             sums.each(lambda _row, _vector, _lane: _least(kernel, kind, height * width))
             with emit.loop(height * width) as pixel:
                 start = (image * (height * width) + pixel) * channels + channel
                 for v in range(vectors):
-                    take(0, v, _wide(kernel, emit.vector(source, start + v * lanes, lanes), lanes))
+                    take(0, v, _wide(kernel, emit.floats(source, start + v * lanes, lanes), lanes))
             _finish(sums, epilogue, writer, target, (image, channel, channels), len(kernel.parameter_shapes[-1]) - 2)
     return KernelPlan(function=writer.result(), tile=f"1x{vectors}x{lanes}", lanes=lanes)
 
@@ -73,15 +73,20 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
 def _least(kernel: Kernel, kind: Literal["sum", "max"], pixels: int) -> Any:
     """Return what a reduction begins with; sums of bytes with what the zero points of so many pixels take off them."""
     if kernel.dtype not in dtypes.EIGHT_BITS:
-        return LEAST[kind]
+        return LEAST[kind].astype(_type_of_sums(kernel)) if kind == "sum" else tirx.min_value(_type_of_sums(kernel))
     return tirx.const(-pixels * kernel.reduced_zero_point, dtypes.sums(kernel.dtype))
+
+
+def _type_of_sums(kernel: Kernel) -> str:
+    """Return the type of what is added up, or of the largest."""
+    return str(kernel.store(kernel.anchor).buffer.dtype)
 
 
 def _wide(kernel: Kernel, value: Any, lanes: int) -> Any:
     """Return a vector in the type of sums."""
-    if kernel.dtype not in dtypes.EIGHT_BITS:
+    sums = _type_of_sums(kernel)
+    if kernel.dtype == sums:
         return value
-    sums = dtypes.sums(kernel.dtype)
     return value.astype(sums if lanes == 1 else f"{sums}x{lanes}")
 
 
@@ -101,5 +106,5 @@ def _finish(
             value = sums.element(0, v, lane)
             if epilogue.start is not None:
                 value = value + epilogue.start(indices, writer.load)
-            value = epilogue.finish(value, indices, writer.load)
+            value = float_sums.stored(epilogue.finish(value, indices, writer.load))
             T.buffer_store(target, value, [image * channels + channel + (v * sums.lanes + lane)])

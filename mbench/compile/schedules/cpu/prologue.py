@@ -19,14 +19,13 @@ from tvm import tirx
 from tvm.ir.prim import expr as prim
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
-from mbench.compile import fused_kernel
+from mbench.compile import fused_kernel, windows
 from mbench.compile.expressions import UnknownExpressionError, rebuild
 from mbench.compile.fused_kernel import FusedStage
 from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import tiling
-from mbench.core import dtypes
+from mbench.compile.schedules.cpu import float_sums, tiling
 
 ROWS, WEIGHTS = 1, 2
 """The ways: which operand of the product is changed."""
@@ -92,7 +91,8 @@ def read(kernel: Kernel) -> tuple[Prologue, FusedStage] | None:
             return None
     if product.places[0] is not None or any(place is None for place in (*first.places, *product.places[1:])):
         return None
-    if len(first.kernel.blocks) != 1 or not {*first.kernel.parameter_dtypes} <= {dtypes.DEFAULT}:
+    dtype = product.kernel.parameter_dtypes[0]
+    if len(first.kernel.blocks) != 1 or {*first.kernel.parameter_dtypes} != {dtype} or dtype not in float_sums.TYPES:
         return None
     shape, store = first.kernel.parameter_shapes[-1], first.kernel.store(first.kernel.blocks[0])
     if len(shape) != _IMAGE_RANK or not _is_known(store):
@@ -113,9 +113,11 @@ def _is_known(store: Any) -> bool:
 
 def _factored(store: Any, shape: Sequence[int]) -> tuple[Any, Any]:
     """Return the parameter with the rows and the load of a factor, where the whole is such a product; else None."""
-    if not isinstance(store.value, prim.Mul):
+    value = windows.uncast(store.value)
+    if not isinstance(value, prim.Mul):
         return None, None
-    for rows, factors in ((store.value.a, store.value.b), (store.value.b, store.value.a)):
+    sides = windows.uncast(value.a), windows.uncast(value.b)
+    for rows, factors in (sides, sides[::-1]):
         if not all(isinstance(each, tvm.ir.TensorLoad) for each in (rows, factors)):
             continue
         whole = tuple(int(extent) for extent in rows.source.shape) == tuple(shape) and all(
@@ -180,7 +182,7 @@ class _ChangedRows(Operands):
     def __init__(self, prologue: Prologue, arrays: Sequence[Any], plain: Operands, tasks: RowTasks, lanes: int) -> None:
         super().__init__(plain.source, plain.weights, plain.reduction, plain.vectors, plain.lanes)
         self._prologue, self._arrays, self._tasks, self._widest = prologue, arrays, tasks, lanes
-        self.source = T.alloc_buffer((tasks.most_rows * self.reduction,), dtypes.DEFAULT)
+        self.source = T.alloc_buffer((tasks.most_rows * self.reduction,), str(plain.source.dtype))
         self._first: Any = 0
         self._made = None
         if tasks.panel_parts > 1:
@@ -211,7 +213,7 @@ class _ChangedRows(Operands):
                 channel = emit.named(begin + turn * lanes)
                 with emit.lanes_of(lanes) as lane:
                     value = self._prologue.value(self._arrays, row, start, channel + lane)
-                    T.buffer_store(self.source, value, [to + (channel + lane)])
+                    T.buffer_store(self.source, float_sums.stored(value), [to + (channel + lane)])
             begin += turns * lanes
 
     def row_start(self, row: Any) -> Any:
@@ -228,7 +230,7 @@ class _ChangedWeights(Operands):
     def __init__(self, prologue: Prologue, arrays: Sequence[Any], plain: Operands) -> None:
         super().__init__(prologue.source(arrays), plain.weights, plain.reduction, plain.vectors, plain.lanes)
         self._prologue, self._arrays, self._packed = prologue, arrays, plain
-        self.weights = T.alloc_buffer((self.panel_elements,), dtypes.DEFAULT)
+        self.weights = T.alloc_buffer((self.panel_elements,), str(plain.weights.dtype))
 
     def begin_panel(self, panel: Any) -> None:
         """Write a panel, each weight times the factor of the channel that it is multiplied with."""

@@ -15,9 +15,10 @@ from typing import Any
 from tvm import tirx
 
 from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import float_bytes
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.cpu import float_sums, tiling
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 _MOST_WOVEN = 8
@@ -76,16 +77,16 @@ class _Turned:
         """How often the others turn, all together."""
         return math.prod(part.size for part in self.others)
 
-    def side(self, machine: KernelMachine) -> int:
-        """Return the side of a square."""
-        side = min(machine.lanes(), _SQUARE)
+    def side(self, lanes: int) -> int:
+        """Return the side of a square, where a vector has so many lanes."""
+        side = min(lanes, _SQUARE)
         while side > min(self.across.size, self.beside.size):
             side //= 2
         return side
 
-    def blocks(self, machine: KernelMachine) -> int:
+    def blocks(self, lanes: int) -> int:
         """Return how many squares a line has, or stretches."""
-        return 1 if self.weaves else -(-self.across.size // self.side(machine))
+        return 1 if self.weaves else -(-self.across.size // self.side(lanes))
 
     def bases(self, number: Any) -> tuple[Any, Any]:
         """Return where the output and the source begin, by the number of the turn of all other parts."""
@@ -113,10 +114,14 @@ def _together(steps: Sequence[tuple[int, int]]) -> list[_Movement]:
 def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     """Yield numbers of tasks, quickest first."""
     turned = _Turned.of(kernel)
-    if turned is None or not (turned.weaves or turned.turns) or set(kernel.parameter_dtypes) != {"float32"}:
+    dtype, *others = kernel.parameter_dtypes
+    if turned is None or not (turned.weaves or turned.turns) or {*others} != {dtype}:
         return
-    cycles, moved = turned.elements / _MOVED_A_CYCLE, 8.0 * turned.elements
-    grid = tiling.grids([1] * turned.outer, turned.blocks(machine), cycles, moved, machine)[0]
+    if dtype not in float_sums.TYPES or not machine.multiplies(dtype):
+        return
+    lanes = machine.sum_lanes(dtype)
+    cycles, moved = turned.elements / _MOVED_A_CYCLE, 2.0 * float_bytes(dtype) * turned.elements
+    grid = tiling.grids([1] * turned.outer, turned.blocks(lanes), cycles, moved, machine)[0]
     yield {"line_parts": grid.outer, "panel_parts": grid.inner}
 
 
@@ -126,27 +131,28 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if turned is None or not (turned.weaves or turned.turns):
         return None
     outer_parts, inner_parts = positive(parameters, "line_parts", "panel_parts")
-    side, writer = turned.side(machine), emit.Writer(kernel)
+    lanes = machine.sum_lanes(kernel.parameter_dtypes[0])
+    side, writer = turned.side(lanes), emit.Writer(kernel)
     with (
         writer.function() as (source, target),
-        emit.tasks(turned.outer, outer_parts, turned.blocks(machine), inner_parts) as ((first, count), (block, many)),
+        emit.tasks(turned.outer, outer_parts, turned.blocks(lanes), inner_parts) as ((first, count), (block, many)),
         emit.loop(count) as number,
     ):
         bases = tuple(map(emit.named, turned.bases(emit.named(first + number))))
         if turned.weaves:
-            _weave(turned, (target, source), bases, machine)
+            _weave(turned, (target, source), bases, lanes)
         else:
             with emit.loop(many) as one:
                 start = emit.panel_start(block + one, side, turned.across.size)
                 _turn(turned, (target, source), bases, emit.named(start), side)
-    tile = f"{turned.across.size}x1x{machine.lanes()}" if turned.weaves else f"{side}x1x{side}"
+    tile = f"{turned.across.size}x1x{lanes}" if turned.weaves else f"{side}x1x{side}"
     return KernelPlan(function=writer.result(), tile=tile)
 
 
-def _weave(turned: _Turned, arrays: tuple[Any, Any], bases: tuple[Any, Any], machine: KernelMachine) -> None:
+def _weave(turned: _Turned, arrays: tuple[Any, Any], bases: tuple[Any, Any], lanes: int) -> None:
     """Write one stretch of the output: vectors of the source, an element of each in turn."""
     (target, source), (into, out_of) = arrays, bases
-    strands, done, lanes = turned.across.size, 0, machine.lanes()
+    strands, done = turned.across.size, 0
     while done < turned.beside.size:
         if lanes > turned.beside.size - done:
             lanes //= 2

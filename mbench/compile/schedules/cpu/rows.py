@@ -41,7 +41,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 
 def _chain(kernel: Kernel) -> RowChain | None:
-    return kernel.rows if set(kernel.parameter_dtypes) == {dtypes.DEFAULT} else None
+    return kernel.rows if set(kernel.parameter_dtypes) <= {dtypes.DEFAULT, str(kernel.dtype)} else None
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
@@ -50,7 +50,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if chain is None:
         return None
     (parts,) = positive(parameters, "row_parts")
-    lanes = tiling.vector_lanes(chain.columns, machine)
+    lanes = tiling.vector_lanes(chain.columns, machine, str(kernel.dtype))
     writer = emit.Writer(kernel)
     with writer.function() as arrays, emit.tasks(chain.rows, parts, 1, 1) as ((first, count), _), emit.loop(count) as n:
         row = emit.named(first + n)
@@ -155,6 +155,8 @@ class _RowPasses:
     def _begins_to_wait(self, step: RowStep) -> RowStep | None:
         """Return the step whose values are to wait in the output from this pass on."""
         if self._values.waiting is not None or not self._chain.steps[-1].whole:
+            return None
+        if str(self._target.dtype) != dtypes.DEFAULT:  # where they would be rounded
             return None
         made = (self._values.step(read) for read in step.reads())
         return next((each for each in made if each is not None and each.whole and each.calls), None)

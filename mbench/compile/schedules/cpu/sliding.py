@@ -16,7 +16,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's 
 
 from mbench.compile.kernel_kinds import Convolution, Epilogue
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import tiling
+from mbench.compile.schedules.cpu import float_sums, tiling
 
 _LONG = 700
 """Multiply-adds of a tile from which on the lines of its window are a loop: each is a statement to compile."""
@@ -155,8 +155,8 @@ class SlidingLayer(ABC):
         conv, lanes, unit = self._conv, self._lanes, self._conv.group_channels
         offset = (r * conv.strides[1] + kx * conv.dilation[1]) * conv.input_channels
         if unit == 1:
-            return emit.vector(self._source, start + (offset + v * lanes), lanes)
-        read = emit.vector(self._source, start + (offset + v // unit * lanes), lanes)
+            return emit.floats(self._source, start + (offset + v * lanes), lanes)
+        read = emit.floats(self._source, start + (offset + v // unit * lanes), lanes)
         spread = [(v % unit * lanes + lane) // unit for lane in range(lanes)]
         return read if lanes == 1 else tirx.Shuffle([read], spread)
 
@@ -179,8 +179,13 @@ class SlidingLayer(ABC):
                 offset = (row // rows * conv.width + row % rows) * conv.channels + v * self._lanes
                 with emit.lanes_of(self._lanes) as lane:
                     indices = self._indices(row, v, lane, rows, place)
-                    value = self._epilogue.finish(sums.element(row, v, lane), indices, self._load)
+                    total = self._total(sums.element(row, v, lane))
+                    value = float_sums.stored(self._epilogue.finish(total, indices, self._load))
                     T.buffer_store(self._target, value, [target + (offset + lane)])
+
+    def _total(self, value: Any) -> Any:
+        """Return an element of a sum as the epilogue reads it."""
+        return value
 
     def _pixel(self, batch: Any, y: Any, x: Any) -> Any:
         conv = self._conv

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mbench.compile.machine import KernelMachine
+from mbench.core import dtypes
 
 MIN_TASK_CYCLES = 4_000
 """Work worth a task of its own: starting a thread's share takes one or two microseconds."""
@@ -21,9 +22,12 @@ _MAX_TASKS = 64
 _PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
-def vector_lanes(channels: int, machine: KernelMachine) -> int:
-    """Return the lanes of the widest vector that the channels fill: the machine's, or a smaller power of two."""
-    lanes = machine.lanes()
+def vector_lanes(channels: int, machine: KernelMachine, dtype: str = dtypes.DEFAULT) -> int:
+    """Return the lanes of the widest vector that the channels fill: the machine's, or a smaller power of two.
+
+    `dtype`: of what is multiplied, which the type of the sums follows from.
+    """
+    lanes = machine.sum_lanes(dtype)
     while lanes > channels:
         lanes //= 2
     return lanes

@@ -85,9 +85,9 @@ class _Whole:
         given = kernel.transposed
         if given is None or kernel.epilogue_of_sum is None or math.prod(given.strides) > _MOST_PHASES:
             return None
-        together = given.columns_apart and given.channels % machine.lanes() != 0
+        together = given.columns_apart and given.channels % machine.sum_lanes(given.dtype) != 0
         found = phases(given.lines_together if together else given)
-        lanes = tiling.vector_lanes(found[0].window.group_channels, machine)
+        lanes = tiling.vector_lanes(found[0].window.group_channels, machine, given.dtype)
         return cls(given=given, together=together, phases=found, lanes=lanes)
 
     @property

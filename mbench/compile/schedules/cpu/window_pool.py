@@ -14,7 +14,7 @@ from tvm import tirx
 from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.cpu import depthwise, sliding, tiling
+from mbench.compile.schedules.cpu import depthwise, float_sums, sliding, tiling
 from mbench.compile.schedules.cpu.sliding import SlidingLayer
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
@@ -30,6 +30,8 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
 
 def _in_lanes(kernel: Kernel, machine: KernelMachine) -> KernelMachine:
     """Return a machine whose vectors have as many elements as a kernel's: four times as many where they are bytes."""
+    if kernel.dtype == float_sums.HALF and kernel.anchor != "pool_max":
+        return float_sums.whole_registers(machine)
     if kernel.dtype not in dtypes.EIGHT_BITS or kernel.anchor != "pool_max":
         return machine
     return dataclasses.replace(machine, vector_bits=_BYTES_IN_LANE * machine.vector_bits)
@@ -42,7 +44,7 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         return None
     lines, rows, vectors = positive(parameters, "lines", "rows", "vectors")
     grid = positive(parameters, "line_parts", "panel_parts")
-    lanes = tiling.vector_lanes(pool.window.channels, _in_lanes(kernel, machine))
+    lanes = tiling.vector_lanes(pool.window.channels, _in_lanes(kernel, machine), pool.window.dtype)
     width = sliding.checked_width(pool.window, lines, rows, vectors, lanes)
     writer = emit.Writer(kernel)
     with writer.function() as arrays:
@@ -59,7 +61,8 @@ class _SumLayer(SlidingLayer):
 
     def __init__(self, kernel: Kernel, *given: Any) -> None:
         super().__init__(*given)
-        self._sums = str(kernel.store(kernel.anchor).buffer.dtype)
+        stored = str(kernel.store(kernel.anchor).buffer.dtype)
+        self._sums = stored if stored in dtypes.EIGHT_BITS else dtypes.sums(stored)
         self._is_wider, self._zero = self._sums != kernel.dtype, kernel.reduced_zero_point
 
     def _start(self, row: int, v: int, lane: Any, rows: int, place: tuple[Any, Any, Any, Any]) -> Any:

@@ -9,6 +9,8 @@ read for. Of several groups, those are taken that whole tiles fill.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +20,9 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution, Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.gpu import product, tiles
+from mbench.compile.schedules.gpu import byte_words, product, tiles
 from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.gpu.byte_words import WordWeights
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 
 
@@ -44,9 +47,8 @@ def _in_a_group(conv: Convolution, columns: int) -> bool:
 
 
 def _vector(conv: Convolution) -> int:
-    """Return how many steps are read at once: 16 bytes of a pixel, where its channels are a multiple of that."""
-    widest = gpu.widest(conv.dtype)
-    return widest if conv.channels_last and conv.group_inputs % widest == 0 else 1
+    """Return how many elements of a pixel are read at once; see `product.at_once`."""
+    return product.at_once(conv.group_inputs if conv.channels_last else 1, conv.dtype)
 
 
 def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> KernelPlan | None:
@@ -57,6 +59,8 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     (columns,) = positive(parameters, "columns")
     if not _in_a_group(conv, columns):
         raise ValueError(f"a tile of {columns} columns is no part of a group of {conv.group_channels} channels")
+    if byte_words.takes(conv.dtype):
+        return product.plan(kernel, machine, matmul, parameters, lambda source, tile: _PixelWords(source, kernel, tile))
     return product.plan(kernel, machine, matmul, parameters, lambda source, tile: _Pixels(source, conv, tile))
 
 
@@ -65,7 +69,7 @@ class _Pixels:
 
     def __init__(self, source: Any, conv: Convolution, tile: tiles.Tile) -> None:
         self._source, self._conv, self._tile = source, conv, tile
-        self.vector, self._first = _vector(conv), 0
+        self.vector, self._first = max(1, _vector(conv)), 0
 
     def begin(self, column: Any) -> None:
         """Compute which input channels the group of the block's columns reads."""
@@ -87,6 +91,11 @@ class _Pixels:
 
     def load(self, place: Any, step: Any) -> Any:
         """Load from the image, if the tap is in it."""
+        index, inside = self._position(place, step, whole=self._conv.reduction % self._tile.depth == 0)
+        return gpu.guarded(inside, emit.vector(self._source, index, self.vector), self.vector, self._conv.dtype)
+
+    def _position(self, place: Any, step: Any, *, whole: bool) -> tuple[Any, Any]:
+        """Return where a tap's channel lies, and whether that is in the image; `whole`: all steps are ones."""
         conv, (batch, top, left) = self._conv, place
         tap, channel = tirx.floordiv(step, conv.group_inputs), tirx.floormod(step, conv.group_inputs)
         if conv.groups > 1:
@@ -97,10 +106,35 @@ class _Pixels:
             index = ((batch * conv.input_height + y) * conv.input_width + x) * conv.input_channels + channel
         else:
             index = ((batch * conv.input_channels + channel) * conv.input_height + y) * conv.input_width + x
-        inside = None if conv.reduction % self._tile.depth == 0 else step < conv.reduction
+        inside = None if whole else step < conv.reduction
         for position, extent in ((y, conv.input_height), (x, conv.input_width)):
             inside = gpu.both(inside, tirx.And(position >= 0, position < extent))
-        return gpu.guarded(inside, emit.vector(self._source, index, self.vector), self.vector, conv.dtype)
+        return index, inside
+
+
+class _PixelWords(_Pixels):
+    """Rows of bytes; what pads an image may be another number than 0."""
+
+    def __init__(self, source: Any, kernel: Kernel, tile: tiles.Tile) -> None:
+        matmul, conv = _product(kernel), kernel.convolution
+        assert matmul is not None
+        assert conv is not None
+        super().__init__(source, conv, tile)
+        self._weights, self._outside = WordWeights.of(kernel, matmul), kernel.outside
+        self._numbers = math.prod(kernel.parameter_shapes[0])
+
+    def begin(self, column: Any) -> None:
+        """See the image as words."""
+        super().begin(column)
+        self._view = byte_words.viewed(self._source, self._numbers)
+
+    def load(self, place: Any, step: Any) -> Any:
+        """Load words from the image; taps that are not in it are what pads it."""
+        whole = self._weights.fills(self._tile.depth)
+        return byte_words.loaded(
+            self._source, self._view, functools.partial(self._position, place, whole=whole), self._weights.own(step),
+            _vector(self._conv), self._outside,
+        )  # fmt: skip
 
 
 def _apart(tap: Any, dilation: int) -> Any:

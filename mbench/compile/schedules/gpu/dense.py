@@ -3,14 +3,15 @@
 A block makes `columns` outputs of all rows. Its threads share out the reduction in `slices`: a thread has four columns,
 and every `slices`-th step. Weights are packed as (panel, step, column), so that in each step a block reads one run of
 memory, four elements a thread; `_UNROLL` steps are under way at once. The sums of the slices meet in shared memory.
+Of bytes, a step is a word of four, and each product of words a dot product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
+import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
@@ -18,7 +19,9 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Epilogue, Matmul
 from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules import emit
+from mbench.compile.schedules.gpu import byte_words
 from mbench.compile.schedules.gpu import threads as gpu
+from mbench.compile.schedules.gpu.byte_words import WordWeights
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
@@ -33,7 +36,7 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
     product, limits = kernel.matmul, machine.limits
     if product is None or limits is None or product.rows > _MOST_ROWS or kernel.epilogue_of_sum is None:
         return
-    found = []
+    product, found = _in_elements(kernel, product), []
     for columns in _COLUMNS:
         for threads in _THREADS:
             slices = threads // (columns // gpu.QUAD)
@@ -44,6 +47,18 @@ def candidates(kernel: Kernel, machine: KernelMachine) -> Iterator[Parameters]:
                 found.append((_cycles(product, columns, slices, machine, limits), columns, slices))
     for _, columns, slices in sorted(found):
         yield {"columns": columns, "slices": slices}
+
+
+def _in_elements(kernel: Kernel, product: Matmul) -> Matmul:
+    """Return a product whose steps are elements that are multiplied at once: numbers, or words of bytes."""
+    if not byte_words.takes(product.dtype):
+        return product
+    return WordWeights.of(kernel, product).product(product.rows, product.dtype)
+
+
+def _element(product: Matmul) -> str:
+    """Return the type of an element."""
+    return byte_words.TYPE if byte_words.takes(product.dtype) else product.dtype
 
 
 def _registers(product: Matmul) -> int:
@@ -59,7 +74,7 @@ def _cycles(product: Matmul, columns: int, slices: int, machine: KernelMachine, 
     blocks = -(-product.columns // columns)
     turns = -(-product.reduction // (slices * _UNROLL))
     share = -(-blocks // machine.cores)
-    read = share * turns * slices * _UNROLL * columns * dtypes.of(product.dtype).bytes / limits.dram_bytes
+    read = share * turns * slices * _UNROLL * columns * dtypes.width(_element(product)) / limits.dram_bytes
     return max(read, turns * gpu.FAR_CYCLES) + gpu.FAR_CYCLES + slices.bit_length() * 100 * product.rows
 
 
@@ -69,43 +84,121 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if product is None or limits is None or product.rows > _MOST_ROWS or kernel.epilogue_of_sum is None:
         return None
     columns, slices = positive(parameters, "columns", "slices")
+    operands = (_DenseWords if byte_words.takes(product.dtype) else _DenseOperands)(
+        kernel, product, columns, slices * _UNROLL
+    )
+    product = operands.product
     shared_bytes = _shared_bytes(product, columns, slices)
     threads = columns // gpu.QUAD * slices
     if columns % gpu.QUAD or not limits.resident(
         threads=threads, registers=_registers(product), shared_bytes=shared_bytes
     ):
         raise ValueError(f"{columns} columns in {slices} slices are no quads, or over the GPU's limits")
-    depth = slices * _UNROLL
-    writer = emit.Writer(kernel, packed_elements=gpu.packed_elements(product, depth, columns))
+    writer = emit.Writer(kernel, packed_elements=operands.packed_elements)
     with writer.function() as arrays:
-        _write(kernel, product, kernel.epilogue_of_sum, (columns, slices), arrays, writer.load)
+        _write(kernel, operands, kernel.epilogue_of_sum, (columns, slices), arrays, writer.load)
     return KernelPlan(
         function=writer.result(),
         tile=f"{product.rows}x{columns}x{slices}",
-        pack=partial(gpu.pack, product, depth, columns),
+        pack=operands.pack,
     )
+
+
+class _DenseOperands:
+    """Rows and weights, element by element."""
+
+    def __init__(self, kernel: Kernel, product: Matmul, columns: int, depth: int) -> None:
+        self.product, self._columns, self._depth = _in_elements(kernel, product), columns, depth
+        self.element, self.sums = _element(product), dtypes.sums(product.dtype)
+
+    @property
+    def packed_elements(self) -> int:
+        """How many numbers packed weights are."""
+        return gpu.packed_elements(self.product, self._depth, self._columns)
+
+    def pack(self, weights: np.ndarray) -> np.ndarray:
+        """Return weights as (panel, step, column)."""
+        return gpu.pack(self.product, self._depth, self._columns, weights)
+
+    def begin(self, source: Any, weights: Any) -> None:
+        """Take the arrays to read."""
+        self._source, self.weights = source, weights
+
+    def load(self, step: Any, row: int) -> Any:
+        """Return an element of a row; zero beyond the last."""
+        there = None if self.product.reduction % self._depth == 0 else step < self.product.reduction
+        return gpu.guarded(there, self._source[step + row * self.product.reduction], 1, self.element)
+
+    def added(self, total: Any, value: Any, weight: Any) -> Any:
+        """Return a sum with a product added."""
+        return total + gpu.wide(value) * gpu.wide(weight)
+
+    def begun(self, total: Any, _column: Any) -> Any:
+        """Return the sum of a column with what is added to all of its sums."""
+        return total
+
+
+class _DenseWords(_DenseOperands):
+    """Rows and weights of bytes."""
+
+    def __init__(self, kernel: Kernel, product: Matmul, columns: int, depth: int) -> None:
+        super().__init__(kernel, product, columns, depth)
+        self._packed = WordWeights.of(kernel, product)
+
+    @property
+    def packed_elements(self) -> int:
+        """How many numbers packed weights are, with what sums begin with."""
+        return byte_words.WORD * (super().packed_elements + self._packed.more)
+
+    def pack(self, weights: np.ndarray) -> np.ndarray:
+        """Return weights as (panel, step, column), in words; behind them is what sums begin with."""
+        return self._packed.packed(super().pack(self._packed.in_words(weights)), weights)
+
+    def begin(self, source: Any, weights: Any) -> None:
+        """Take the arrays to read, as words."""
+        super().begin(source, byte_words.viewed(weights, self.packed_elements))
+        self._view = byte_words.viewed(source, self.product.rows * self._packed.reduction)
+
+    def load(self, step: Any, row: int) -> Any:
+        """Return a word of a row; what lies beyond the last meets weights of 0."""
+        given, whole = self._packed, self._packed.fills(self._depth)
+
+        def position(number: Any) -> tuple[Any, Any]:
+            return number + row * given.reduction, None if whole else number < given.reduction
+
+        several = min(1, byte_words.at_once(given.reduction))
+        return byte_words.loaded(self._source, self._view, position, given.own(step), several, 0)
+
+    def added(self, total: Any, value: Any, weight: Any) -> Any:
+        """Return a sum with a dot product added."""
+        return byte_words.dot(value, weight, total, self.product.dtype)
+
+    def begun(self, total: Any, column: Any) -> Any:
+        """Return the sum of a column with what zero points add to it."""
+        return total + self.weights[super().packed_elements + column] if self._packed.starts else total
 
 
 def _write(
     kernel: Kernel,
-    product: Matmul,
+    operands: _DenseOperands,
     epilogue: Epilogue,
     cut: tuple[int, int],
     arrays: list[Any],
     load: Callable[..., Any],
 ) -> None:
     """Write what a block does: each thread its steps, then all of them the sums."""
-    (columns, slices), (source, weights, *_, target) = cut, arrays
+    (columns, slices), (source, weights, *_, target), product = cut, arrays, operands.product
     quads, area = columns // gpu.QUAD, product.rows * columns
     turns = -(-product.reduction // (slices * _UNROLL))
     with gpu.launch((-(-product.columns // columns),), quads * slices) as ((panel,), thread):
+        operands.begin(source, weights)
         part, quad = emit.named(tirx.floordiv(thread, quads)), emit.named(tirx.floormod(thread, quads) * gpu.QUAD)
-        shared = gpu.shared(slices * area)
-        sums = gpu.registers(product.rows * gpu.QUAD)
+        shared = gpu.shared(slices * area, operands.sums)
+        sums = gpu.registers(product.rows * gpu.QUAD, operands.sums)
         gpu.zero(sums, product.rows * gpu.QUAD)
         start = emit.named(panel * (turns * slices * _UNROLL * columns) + quad)
         with T.serial(turns) as turn:
-            _add_turn(product, sums, source, weights, (turn * (slices * _UNROLL) + part, start, slices, columns))
+            _add_turn(operands, sums, (turn * (slices * _UNROLL) + part, start, slices, columns))
         for row in range(product.rows):
             emit.store(
                 shared, emit.vector(sums, row * gpu.QUAD, gpu.QUAD), part * area + row * columns + quad, gpu.QUAD
@@ -114,43 +207,39 @@ def _write(
         gpu.add_up(shared, part, slices, area, places)
         gpu.barrier()
         for first in range(0, area, quads * slices):
-            _finish(kernel, product, epilogue, target, load, (shared, first + thread, panel * columns, columns))
+            _finish(kernel, operands, epilogue, target, load, (shared, first + thread, panel * columns, columns))
 
 
-def _add_turn(product: Matmul, sums: Any, source: Any, weights: Any, at: tuple[Any, Any, int, int]) -> None:
+def _add_turn(operands: _DenseOperands, sums: Any, at: tuple[Any, Any, int, int]) -> None:
     """Read `_UNROLL` steps' weights and inputs, then multiply and add them."""
-    first, start, slices, columns = at
-    dtype = product.dtype
-    taps, inputs = gpu.registers(_UNROLL * gpu.QUAD, dtype), gpu.registers(_UNROLL * product.rows, dtype)
-    whole = product.reduction % (slices * _UNROLL) == 0
+    (first, start, slices, columns), rows = at, operands.product.rows
+    taps, inputs = gpu.registers(_UNROLL * gpu.QUAD, operands.element), gpu.registers(_UNROLL * rows, operands.element)
     with gpu.each(_UNROLL) as number:
         step = first + number * slices
-        emit.store(taps, emit.vector(weights, start + step * columns, gpu.QUAD), number * gpu.QUAD, gpu.QUAD)
-        for row in range(product.rows):
-            there = None if whole else step < product.reduction
-            value = gpu.guarded(there, source[step + row * product.reduction], 1, dtype)
-            T.buffer_store(inputs, value, [number * product.rows + row])
-    with gpu.each(_UNROLL) as number, gpu.each(product.rows) as row, gpu.each(gpu.QUAD) as lane:
+        emit.store(taps, emit.vector(operands.weights, start + step * columns, gpu.QUAD), number * gpu.QUAD, gpu.QUAD)
+        for row in range(rows):
+            T.buffer_store(inputs, operands.load(step, row), [number * rows + row])
+    with gpu.each(_UNROLL) as number, gpu.each(rows) as row, gpu.each(gpu.QUAD) as lane:
         index = row * gpu.QUAD + lane
-        value = gpu.wide(inputs[number * product.rows + row]) * gpu.wide(taps[number * gpu.QUAD + lane])
-        T.buffer_store(sums, sums[index] + value, [index])
+        value = operands.added(sums[index], inputs[number * rows + row], taps[number * gpu.QUAD + lane])
+        T.buffer_store(sums, value, [index])
 
 
 def _finish(
     kernel: Kernel,
-    product: Matmul,
+    operands: _DenseOperands,
     epilogue: Epilogue,
     target: Any,
     load: Callable[..., Any],
     at: tuple[Any, Any, Any, int],
 ) -> None:
     """Write one element a thread to the output."""
-    shared, element, start, columns = at
+    (shared, element, start, columns), product = at, operands.product
     row, column = tirx.floordiv(element, columns), start + tirx.floormod(element, columns)
     inside = tirx.And(element < product.rows * columns, column < product.columns)
     with gpu.where(inside):
         indices = emit.indices(kernel.parameter_shapes[-1], row, column)
-        value = shared[element]
+        value = operands.begun(shared[element], column)
         if epilogue.start is not None:
             value = value + epilogue.start(indices, load)
         T.buffer_store(target, epilogue.finish(value, indices, load), [row * product.columns + column])

@@ -5,14 +5,17 @@ registers, and adds it to all the lines of output that it enters. Threads that f
 follow each other, so that a warp reads runs of `vector` x 32 elements, then the next pixels; what neighbours read twice
 comes from the first cache, and nothing has to wait at a barrier. Small layers take fewer pixels a thread, to have
 threads for all SMs. A tile at the end of a line or of the image begins early, and makes some outputs twice.
+
+Bytes are read four channels at once, as a word, or one by one; `byte_depthwise` multiplies four taps at once.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
@@ -21,11 +24,12 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Convolution, Epilogue
 from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules import emit
+from mbench.compile.schedules.gpu import byte_words
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
 from mbench.core import dtypes
 
-_THREADS = 128
+THREADS = 128
 _LINES = _COLUMNS = (1, 2, 4, 7)
 _VECTORS = (1, 2, 4)
 _MOST_SUMS = 32
@@ -49,9 +53,11 @@ def ranked(conv: Convolution, machine: KernelMachine) -> Iterator[Parameters]:
         return
     for lines, columns, vector in itertools.product(_LINES, _COLUMNS, _VECTORS):
         tile = (lines, columns, vector)
+        if byte_words.takes(conv.dtype) and vector not in (1, byte_words.WORD):
+            continue
         if not _divides(conv, vector) or lines > conv.height or columns > conv.width or math.prod(tile) > _MOST_SUMS:
             continue
-        if limits.resident(threads=_THREADS, registers=_registers(conv, *tile), shared_bytes=0):
+        if limits.resident(threads=THREADS, registers=_registers(conv, *tile), shared_bytes=0):
             found.append((_cycles(conv, *tile, machine, limits), tile))
     for _, (lines, columns, vector) in sorted(found):
         yield {"lines": lines, "columns": columns, "vector": vector}
@@ -69,7 +75,7 @@ def _divides(conv: Convolution, vector: int) -> bool:
     return conv.channels % vector == 0 and (vector == 1 or conv.group_channels == 1)
 
 
-def _window(conv: Convolution, lines: int, columns: int) -> tuple[int, int]:
+def window(conv: Convolution, lines: int, columns: int) -> tuple[int, int]:
     """Return the lines and columns of input that a tile spans."""
     down = (lines - 1) * conv.strides[0] + (conv.kernel_height - 1) * conv.dilation[0]
     across = (columns - 1) * conv.strides[1] + (conv.kernel_width - 1) * conv.dilation[1]
@@ -79,7 +85,7 @@ def _window(conv: Convolution, lines: int, columns: int) -> tuple[int, int]:
 def _registers(conv: Convolution, lines: int, columns: int, vector: int) -> int:
     """Return about how many registers a thread needs: sums, a line of input, all taps, and addresses."""
     taps = conv.kernel_height * conv.kernel_width
-    return vector * (lines * columns + _window(conv, lines, columns)[1] + taps) + 40
+    return vector * (lines * columns + window(conv, lines, columns)[1] + taps) + 40
 
 
 def _items(conv: Convolution, lines: int, columns: int, vector: int) -> int:
@@ -89,24 +95,46 @@ def _items(conv: Convolution, lines: int, columns: int, vector: int) -> int:
 def _cycles(
     conv: Convolution, lines: int, columns: int, vector: int, machine: KernelMachine, limits: GpuLimits
 ) -> float:
+    """Return the cycles of the busiest SM; see `cycles`."""
+    down, across = window(conv, lines, columns)
+    loads = down * across + conv.kernel_height * conv.kernel_width
+    multiplies = lines * columns * vector * conv.kernel_height * conv.kernel_width
+    work = Work(
+        loads=loads,
+        instructions=multiplies + lines * columns * (vector + 4),
+        moved_bytes=(loads * vector + lines * columns * vector) * dtypes.width(conv.dtype),
+        multiplies=multiplies,
+    )
+    return cycles(conv, (lines, columns, vector), work, _registers(conv, lines, columns, vector), machine, limits)
+
+
+class Work(NamedTuple):
+    """What a thread does for its tile."""
+
+    loads: int
+    instructions: int
+    """Beside loads, and what is done once."""
+    moved_bytes: int
+    multiplies: int
+
+
+def cycles(
+    conv: Convolution, tile: tuple[int, int, int], work: Work, registers: int, machine: KernelMachine, limits: GpuLimits
+) -> float:
     """Return the cycles of the busiest SM: instructions, loads and multiply-adds, whichever take longest, and waiting.
 
     A warp's loads pass 128 bytes a cycle. Each wave of blocks waits for memory twice, for its first line and for the
     rest, and then for its own instructions, one behind the other.
     """
-    blocks = -(-_items(conv, lines, columns, vector) // _THREADS)
+    blocks = -(-_items(conv, *tile) // THREADS)
     share = -(-blocks // machine.cores)
-    registers = _registers(conv, lines, columns, vector)
-    held = min(share, limits.resident(threads=_THREADS, registers=registers, shared_bytes=0))
-    down, across = _window(conv, lines, columns)
-    loads = down * across + conv.kernel_height * conv.kernel_width
-    multiplies = lines * columns * vector * conv.kernel_height * conv.kernel_width
-    instructions = loads * _LOAD_INSTRUCTIONS + multiplies + lines * columns * (vector + 4) + _FIXED_INSTRUCTIONS
-    warps = share * _THREADS / limits.warp
+    held = min(share, limits.resident(threads=THREADS, registers=registers, shared_bytes=0))
+    instructions = work.loads * _LOAD_INSTRUCTIONS + work.instructions + _FIXED_INSTRUCTIONS
+    warps = share * THREADS / limits.warp
     busy = warps * max(
         instructions / gpu.SCHEDULERS,
-        (loads * vector + lines * columns * vector) * dtypes.of(conv.dtype).bytes / gpu.FLOAT,
-        multiplies * limits.warp / limits.multiply_adds,
+        work.moved_bytes / gpu.FLOAT,
+        work.multiplies * limits.warp / limits.multiply_adds,
     )
     return busy + -(-share // held) * (2 * gpu.FAR_CYCLES + instructions * _INSTRUCTION_CYCLES / 2)
 
@@ -117,9 +145,12 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if conv is None or epilogue is None or limits is None or not _takes(kernel):
         return None
     lines, columns, vector = checked(conv, parameters)
+    of_input, of_weights = kernel.zero_points
+    outside = kernel.outside if byte_words.takes(conv.dtype) else 0
+    zeros = ByteZeros(outside=outside, of_input=of_input, of_weights=of_weights)
     writer = emit.Writer(kernel)
     with writer.function() as (source, weights, *_, target):
-        thread = SlidingThread(conv, epilogue, lines, columns, vector)
+        thread = SlidingThread(conv, epilogue, lines, columns, vector, zeros)
         thread.write(source, weights, target, writer.load)
     return KernelPlan(function=writer.result(), tile=f"{lines}x{columns}x{vector}")
 
@@ -131,31 +162,56 @@ def checked(conv: Convolution, parameters: Parameters) -> tuple[int, int, int]:
         ValueError: they do not fit the layer.
     """
     lines, columns, vector = positive(parameters, "lines", "columns", "vector")
-    if lines > conv.height or columns > conv.width or not _divides(conv, vector) or vector not in _VECTORS:
+    vectors = (1, byte_words.WORD) if byte_words.takes(conv.dtype) else _VECTORS
+    if lines > conv.height or columns > conv.width or not _divides(conv, vector) or vector not in vectors:
         shape = f"{conv.height} x {conv.width} x {conv.channels}"
         raise ValueError(f"a tile of {lines} x {columns} pixels x {vector} channels does not divide {shape}")
     return lines, columns, vector
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ByteZeros:
+    """Of 8-bit values: what pads an image, and what is taken off the values that are read, and off weights."""
+
+    outside: int = 0
+    of_input: int = 0
+    of_weights: int = 0
+
+
 class SlidingThread:
     """Writes what a thread does: here it multiplies by taps, and adds up."""
 
-    def __init__(self, conv: Convolution, epilogue: Epilogue, lines: int, columns: int, vector: int) -> None:
-        self._conv, self._epilogue = conv, epilogue
+    def __init__(
+        self, conv: Convolution, epilogue: Epilogue, lines: int, columns: int, vector: int, zeros: ByteZeros
+    ) -> None:
+        self._conv, self._epilogue, self._zeros = conv, epilogue, zeros
         self._lines, self._columns, self._vector = lines, columns, vector
+        self._bytes = byte_words.takes(conv.dtype)
+        self._sums_type = dtypes.sums(conv.dtype)
 
     def write(self, source: Any, weights: Any, target: Any, load: Callable[..., Any]) -> None:
         """Write the grid and one tile."""
         conv, vector = self._conv, self._vector
         items = _items(conv, self._lines, self._columns, vector)
-        with gpu.launch((-(-items // _THREADS),), _THREADS) as ((block,), thread):
-            item = emit.named(block * _THREADS + thread)
-            with gpu.where(None if items % _THREADS == 0 else item < items):
+        with gpu.launch((-(-items // THREADS),), THREADS) as ((block,), thread):
+            self._views = self._seen_as_words(source, weights)
+            item = emit.named(block * THREADS + thread)
+            with gpu.where(None if items % THREADS == 0 else item < items):
                 batch, y, x, channel = self._place(item)
-                sums = gpu.registers(self._lines * self._columns * vector)
+                sums = gpu.registers(self._lines * self._columns * vector, self._sums_type)
                 self._begin(sums, self._lines * self._columns * vector)
                 self._add(sums, source, weights, (batch, y, x, channel))
                 self._finish(sums, target, load, (batch, y, x, channel))
+
+    def _seen_as_words(self, source: Any, weights: Any) -> list[tuple[Any, Any]]:
+        """Return arrays of bytes, each with itself as words; none where bytes are read one by one."""
+        conv = self._conv
+        if not self._bytes or self._vector == 1:
+            return []
+        read = conv.batch * conv.input_height * conv.input_width * conv.input_channels
+        taps = conv.kernel_height * conv.kernel_width * conv.channels
+        sizes = [(source, read), *([] if weights is None else [(weights, taps)])]
+        return [(array, byte_words.viewed(array, size)) for array, size in sizes]
 
     def _begin(self, sums: Any, count: int) -> None:
         """Set a thread's registers to what they begin with."""
@@ -175,11 +231,10 @@ class SlidingThread:
 
     def _add(self, sums: Any, source: Any, weights: Any, place: tuple[Any, Any, Any, Any]) -> None:
         """Read the lines of input one by one, and add each to the lines of output that it reaches."""
-        conv, vector, (batch, y, x, channel) = self._conv, self._vector, place
-        down, across = _window(conv, self._lines, self._columns)
+        conv, (batch, y, x, channel) = self._conv, place
+        down, across = window(conv, self._lines, self._columns)
         left = emit.named(x * conv.strides[1] - conv.padding[1])
-        line = gpu.registers(across * vector, conv.dtype)
-        taps = gpu.registers(conv.kernel_width * vector, conv.dtype)
+        line, taps = self._line(across), self._tap_registers()
         for below in range(down):
             reached = [
                 (number, (below - number * conv.strides[0]) // conv.dilation[0])
@@ -194,11 +249,52 @@ class SlidingThread:
             read = channel if conv.group_channels == 1 else tirx.floordiv(channel, conv.group_channels)
             start = emit.named(pixel * conv.input_channels + read)
             for right in range(across):
-                value = emit.vector(source, start + right * conv.input_channels, vector)
-                value = gpu.guarded(self._inside(top, left, below, right), value, vector, self._outside())
-                emit.store(line, value, right * vector, vector)
+                inside = self._inside(top, left, below, right)
+                self._read(line, right, source, start + right * conv.input_channels, inside)
+            self._arrive(line, across)
             for number, ky in reached:
                 self._add_line(sums, line, taps, weights, (number, ky, channel))
+
+    def _line(self, pixels: int) -> Any:
+        """Return registers for a line of input, or of taps; of bytes one for each pixel."""
+        if self._bytes:
+            return gpu.registers(pixels, byte_words.TYPE)
+        return gpu.registers(pixels * self._vector, self._conv.dtype)
+
+    def _tap_registers(self) -> Any:
+        """Return registers for a line of taps."""
+        return self._line(self._conv.kernel_width)
+
+    def _arrive(self, line: Any, across: int) -> None:
+        """Do what has to be done to a line of input once it is read; by default nothing."""
+
+    def _read(self, line: Any, right: int, source: Any, place: Any, inside: Any) -> None:
+        """Read a pixel of a line, if it is inside of the image."""
+        if not self._bytes:
+            value = gpu.guarded(inside, emit.vector(source, place, self._vector), self._vector, self._outside())
+            emit.store(line, value, right * self._vector, self._vector)
+            return
+        outside = byte_words.constant(self._zeros.outside, self._vector)
+        T.buffer_store(line, gpu.guarded(inside, self._several(source, place), 1, outside), [right])
+
+    def _several(self, array: Any, place: Any) -> Any:
+        """Return the bytes of a thread's channels from a place on: a word of them, or one as it is."""
+        if self._vector == 1:
+            return array[place].astype(byte_words.TYPE)
+        return next(view for given, view in self._views if given.same_as(array))[tirx.floordiv(place, byte_words.WORD)]
+
+    def _pixel(self, line: Any, pixel: Any, lane: Any) -> Any:
+        """Return one channel of a pixel of a line, in the type of sums."""
+        return _less(self._number(line, pixel, lane, self._conv.dtype), self._zeros.of_input)
+
+    def _tap(self, taps: Any, kx: Any, lane: Any) -> Any:
+        """Return one channel of a tap, in the type of sums."""
+        return _less(self._number(taps, kx, lane, "int8"), self._zeros.of_weights)
+
+    def _number(self, registers: Any, place: Any, lane: Any, dtype: str) -> Any:
+        if not self._bytes:
+            return gpu.wide(registers[place * self._vector + lane])
+        return byte_words.number(registers[place], lane, dtype) if self._vector > 1 else registers[place]
 
     def _outside(self) -> Any:
         """Return what stands for an element outside of the image."""
@@ -220,8 +316,11 @@ class SlidingThread:
         """Add a line of input, times a line of the kernel, to one line of the tile."""
         conv, vector, (number, ky, channel) = self._conv, self._vector, at
         for kx in range(conv.kernel_width):
-            tap = emit.vector(weights, (ky * conv.kernel_width + kx) * conv.channels + channel, vector)
-            emit.store(taps, tap, kx * vector, vector)
+            place = (ky * conv.kernel_width + kx) * conv.channels + channel
+            if self._bytes:
+                T.buffer_store(taps, self._several(weights, place), [kx])
+            else:
+                emit.store(taps, emit.vector(weights, place, vector), kx * vector, vector)
         first = number * self._columns * vector
         with (
             gpu.each(conv.kernel_width) as kx,
@@ -230,7 +329,7 @@ class SlidingThread:
         ):
             index = first + column * vector + lane
             place = column * conv.strides[1] + (kx if conv.dilation[1] == 1 else kx * conv.dilation[1])
-            value = gpu.wide(line[place * vector + lane]) * gpu.wide(taps[kx * vector + lane])
+            value = self._pixel(line, place, lane) * self._tap(taps, kx, lane)
             T.buffer_store(sums, sums[index] + value, [index])
 
     def _finish(self, sums: Any, target: Any, load: Callable[..., Any], place: tuple[Any, Any, Any, Any]) -> None:
@@ -251,3 +350,7 @@ def _bounds(position: Any, least: int, reach: int, extent: int) -> Any:
     low = None if least >= 0 else position >= 0
     high = None if least + reach < extent else position < extent
     return gpu.both(low, high)
+
+
+def _less(value: Any, zero: int) -> Any:
+    return value - tirx.const(zero, byte_words.TYPE) if zero else value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from tvm import tirx
@@ -33,6 +33,7 @@ _PAD = 4
 class FmaTile(Tile):
     """The tiling of a matrix product on FMA units."""
 
+    OPERAND: ClassVar[str] = "float32"
     SIZES = Sizes(
         rows=(16, 32, 64, 128),
         columns=(16, 32, 64, 128),

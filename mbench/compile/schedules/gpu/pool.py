@@ -18,6 +18,7 @@ from mbench.compile.machine import GpuLimits, KernelMachine
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.rule import KernelPlan, Parameters, positive
+from mbench.core import dtypes
 
 _CHANNELS = (32, 64, 128)
 _PARTS = (1, 2, 4, 8, 16, 32)
@@ -73,13 +74,15 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
         part, own = emit.named(tirx.floordiv(thread, channels)), emit.named(tirx.floormod(thread, channels))
         channel = emit.named(group * channels + own)
         inside: Any = None if total % channels == 0 else channel < total
-        shared, sums = gpu.shared(channels * parts), gpu.registers(1)
+        zero, dtype, kind = kernel.reduced_zero_point, str(kernel.dtype), dtypes.sums(str(kernel.dtype))
+        shared, sums = gpu.shared(channels * parts, kind), gpu.registers(1, kind)
         gpu.zero(sums, 1)
         with T.serial(-(-pixels // parts)) as turn:
             pixel = turn * parts + part
             there = gpu.both(inside, None if pixels % parts == 0 else pixel < pixels)
-            value = gpu.guarded(there, source[(image * pixels + pixel) * total + channel], 1, str(kernel.dtype))
-            T.buffer_store(sums, sums[0] + gpu.wide(value), [0])
+            read = source[(image * pixels + pixel) * total + channel]
+            value = gpu.wide(gpu.guarded(there, read, 1, tirx.const(zero, dtype)))
+            T.buffer_store(sums, sums[0] + (value - tirx.const(zero, kind) if zero else value), [0])
         T.buffer_store(shared, sums[0], [part * channels + own])
         gpu.add_up(shared, part, parts, channels, [own])
         with gpu.where(gpu.both(part < 1, inside)):

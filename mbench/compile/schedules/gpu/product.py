@@ -1,4 +1,4 @@
-"""A matrix product, as pointwise, dense and standard convolutions share it: FMA units, for float16 tensor cores.
+"""A matrix product, as pointwise, dense and standard convolutions share it: FMA units, or tensor cores.
 
 `turns` has what both have in common, `fma` and `mma` have the arithmetic, `tiles` has the model that ranks tiles.
 """
@@ -13,22 +13,41 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.gpu import fma, mma, tiles
+from mbench.compile.schedules.gpu import byte_words, fma, mma, tiles
+from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu.tiles import Tile
 from mbench.compile.schedules.gpu.turns import Rows, ThreadBlock
 from mbench.compile.schedules.rule import KernelPlan, Parameters
+from mbench.core import dtypes
 
 _WAYS: dict[str, tuple[type[Tile], type[ThreadBlock[Any]]]] = {
     "float32": (fma.FmaTile, fma.FmaBlock),
     "float16": (mma.MmaTile, mma.MmaBlock),
+    **dict.fromkeys(dtypes.EIGHT_BITS, (mma.ByteMmaTile, mma.ByteMmaBlock)),
 }
 """By the dtype of the operands."""
+
+
+_SINGLE_BYTES = 0.5
+"""Of a word that is put together of four loads: what ranks tiles by their loads takes it for two."""
+
+
+def at_once(numbers: int, dtype: str) -> int:
+    """Return how many elements of a row are read at once: 16 bytes, where its runs of so many numbers allow that.
+
+    Of bytes, elements are words: four, two or one; 0: one that is put together.
+    """
+    if byte_words.takes(dtype):
+        return byte_words.at_once(numbers)
+    widest = gpu.widest(dtype)
+    return widest if numbers % widest == 0 else 1
 
 
 def candidates(product: Matmul, machine: KernelMachine, vector: int) -> Iterator[Parameters]:
     """Yield tiles, quickest first by the model of `tiles.cycles`. Rows are read `vector` elements at once."""
     kind, _ = _WAYS[product.dtype]
-    for tile in tiles.ranked(kind, product, machine, vector):
+    product = dataclasses.replace(product, reduction=-(-product.reduction // kind.NUMBERS))
+    for tile in tiles.ranked(kind, product, machine, vector or _SINGLE_BYTES):
         yield dataclasses.asdict(tile)
 
 

@@ -44,7 +44,7 @@ def launch(blocks: Sequence[int], threads: int) -> Iterator[tuple[list[Any], Any
 
 def widest(dtype: str) -> int:
     """Return how many elements the widest load brings, 16 bytes."""
-    return _WIDEST_BYTES // dtypes.of(dtype).bytes
+    return _WIDEST_BYTES // dtypes.width(dtype)
 
 
 def shared(elements: int, dtype: str = "float32") -> Any:
@@ -112,14 +112,14 @@ def guarded(condition: Any, value: Any, lanes: int, otherwise: Any) -> Any:
 
 
 def wide(value: Any) -> Any:
-    """Return an element as a float32, as all arithmetic is."""
-    return value.astype("float32")
+    """Return an element as a float32, as all arithmetic on floats is; one of 8 bits as an int32."""
+    return value.astype(dtypes.sums(str(value.ty)))
 
 
 def zero(array: Any, elements: int) -> None:
-    """Set a thread's registers of float32 to zero."""
+    """Set a thread's registers to zero."""
     with each(elements) as index:
-        T.buffer_store(array, tirx.const(0, "float32"), [index])
+        T.buffer_store(array, tirx.const(0, str(array.dtype)), [index])
 
 
 def packed_elements(product: Matmul, depth: int, width: int) -> int:

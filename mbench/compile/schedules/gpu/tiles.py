@@ -56,6 +56,10 @@ class Tile(ABC):
     """The tiling of a matrix product; `turns` explains the words."""
 
     SIZES: ClassVar[Sizes]
+    OPERAND: ClassVar[str]
+    """Type of an element of both operands."""
+    NUMBERS: ClassVar[int] = 1
+    """Numbers of a row in an element."""
 
     rows: int
     columns: int
@@ -144,7 +148,7 @@ class Tile(ABC):
 
 
 # ----------------------------------------------------------------------------------------------------------- the model
-def ranked(kind: type[Tile], product: Matmul, machine: KernelMachine, vector: int) -> list[Tile]:
+def ranked(kind: type[Tile], product: Matmul, machine: KernelMachine, vector: float) -> list[Tile]:
     """Return the tiles of a kind that a GPU takes, quickest first. Rows are read `vector` elements at once."""
     if machine.limits is None:
         return []

@@ -25,6 +25,7 @@ from mbench.compile.kernel_kinds import Matmul
 from mbench.compile.schedules import emit
 from mbench.compile.schedules.gpu import threads as gpu
 from mbench.compile.schedules.gpu.tiles import Tile
+from mbench.core import dtypes
 
 _Tile = TypeVar("_Tile", bound=Tile)
 
@@ -53,7 +54,8 @@ class ThreadBlock(ABC, Generic[_Tile]):
         self._shape, self._dtype = kernel.parameter_shapes[-1], kernel.parameter_dtypes[-1]
         self._product, self._tile = product, tile
         self._turns = -(-product.reduction // tile.depth)
-        self._widest = gpu.widest(product.dtype)
+        self._widest = gpu.widest(tile.OPERAND)
+        self._sums_type = dtypes.sums(product.dtype)
 
     @property
     def packed_elements(self) -> int:
@@ -72,12 +74,17 @@ class ThreadBlock(ABC, Generic[_Tile]):
             self._thread = thread
             self._row, self._column = emit.named(block_row * tile.rows), emit.named(panel * tile.columns)
             rows.begin(self._column)
+            weights = self._seen(weights)
             self._declare()
             self._take_turns(rows, weights, emit.named(panel * (self._turns * tile.depth * tile.columns)))
             if tile.slices == 1:
                 self._finish(writer.load, target)
             else:
                 self._add_slices(writer.load, target)
+
+    def _seen(self, weights: Any) -> Any:
+        """Return the packed weights as an array of elements."""
+        return weights
 
     @abstractmethod
     def _declare(self) -> None:
@@ -104,7 +111,7 @@ class ThreadBlock(ABC, Generic[_Tile]):
         """Write the thread's sums to shared memory, as (slice, row, column) of `_partial`."""
 
     _partial: Any
-    """Where the slices' sums meet: an array of float32 in shared memory."""
+    """Where the slices' sums meet: an array in shared memory."""
 
     def _of_slice(self) -> tuple[Any, Any]:
         """Return the thread's number in its slice, and the slice."""
@@ -115,7 +122,7 @@ class ThreadBlock(ABC, Generic[_Tile]):
 
     # -------------------------------------------------------------------------------------------------------- the turns
     def _take_turns(self, rows: Rows, weights: Any, panel: Any) -> None:
-        tile, dtype = self._tile, self._product.dtype
+        tile, dtype = self._tile, self._tile.OPERAND
         self._row_loads = self._share(tile.rows * tile.depth // rows.vector)
         self._weight_loads = self._share(tile.columns * tile.depth // self._widest)
         self._staged_rows = gpu.registers(len(self._row_loads) * rows.vector, dtype)
@@ -206,7 +213,7 @@ class ThreadBlock(ABC, Generic[_Tile]):
         area = tile.rows * tile.columns
         self._put_sums()
         gpu.barrier()
-        total = gpu.registers(gpu.QUAD)
+        total = gpu.registers(gpu.QUAD, self._sums_type)
         for first, wanted in self._share(area // gpu.QUAD):
             number = self._thread + first
             with gpu.where(wanted):
@@ -240,6 +247,10 @@ class ThreadBlock(ABC, Generic[_Tile]):
                         self._finish_lanes(load, done, quad, at, gpu.QUAD, sums, first + element + quad)
                     emit.store(target, emit.vector(done, 0, lanes), place, lanes)
 
+    def _begun(self, total: Any, _column: Any) -> Any:
+        """Return the sum of a column with what is added to all of its sums; by default nothing is."""
+        return total
+
     def _finish_lanes(
         self, load: Callable[..., Any], array: Any, place: Any, at: tuple[Any, Any], lanes: int, sums: Any, first: int
     ) -> None:
@@ -247,7 +258,7 @@ class ThreadBlock(ABC, Generic[_Tile]):
         row, column = at
         with emit.lanes_of(lanes) as lane:
             indices = emit.indices(self._shape, row, column + lane)
-            value = sums[first + lane]
+            value = self._begun(sums[first + lane], column + lane)
             if self._epilogue.start is not None:
                 value = value + self._epilogue.start(indices, load)
             T.buffer_store(array, self._epilogue.finish(value, indices, load), [place + lane])

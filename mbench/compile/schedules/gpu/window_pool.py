@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812 - the name that TVM's script language has
 
 from mbench.compile.kernel import Kernel
+from mbench.compile.kernel_kinds import Pooling
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import emit
-from mbench.compile.schedules.gpu import depthwise
+from mbench.compile.schedules.gpu import byte_words, depthwise
 from mbench.compile.schedules.gpu import threads as gpu
-from mbench.compile.schedules.gpu.depthwise import SlidingThread
+from mbench.compile.schedules.gpu.depthwise import ByteZeros, SlidingThread
 from mbench.compile.schedules.rule import KernelPlan, Parameters
 
 
@@ -29,11 +31,19 @@ def build(kernel: Kernel, machine: KernelMachine, parameters: Parameters) -> Ker
     if pool is None or epilogue is None or machine.limits is None:
         return None
     lines, columns, vector = depthwise.checked(pool.window, parameters)
+    zeros = _zeros(kernel, pool) if byte_words.takes(pool.window.dtype) else ByteZeros()
     writer = emit.Writer(kernel)
     with writer.function() as (source, *_, target):
-        thread = (_LargestThread if pool.largest else _SumThread)(pool.window, epilogue, lines, columns, vector)
+        thread = (_LargestThread if pool.largest else _SumThread)(pool.window, epilogue, lines, columns, vector, zeros)
         thread.write(source, None, target, writer.load)
     return KernelPlan(function=writer.result(), tile=f"{lines}x{columns}x{vector}")
+
+
+def _zeros(kernel: Kernel, pool: Pooling) -> ByteZeros:
+    """Return what pads an image of bytes, and what is taken off them."""
+    if pool.largest:
+        return ByteZeros(outside=int(np.iinfo(pool.window.dtype).min))
+    return ByteZeros(outside=kernel.reduced_zero_point, of_input=kernel.reduced_zero_point)
 
 
 class _SumThread(SlidingThread):
@@ -43,7 +53,8 @@ class _SumThread(SlidingThread):
         conv, vector, first = self._conv, self._vector, at[0] * self._columns * self._vector
         with gpu.each(conv.kernel_width) as kx, gpu.each(self._columns) as column, gpu.each(vector) as lane:
             index = first + column * vector + lane
-            value = gpu.wide(line[(column * conv.strides[1] + kx) * vector + lane])
+            place = column * conv.strides[1] + (kx if conv.dilation[1] == 1 else kx * conv.dilation[1])
+            value = self._pixel(line, place, lane)
             T.buffer_store(sums, self._taken(sums[index], value), [index])
 
     def _taken(self, total: Any, value: Any) -> Any:
@@ -55,7 +66,7 @@ class _LargestThread(_SumThread):
 
     def _begin(self, sums: Any, count: int) -> None:
         with gpu.each(count) as index:
-            T.buffer_store(sums, tirx.min_value("float32"), [index])
+            T.buffer_store(sums, tirx.min_value(self._sums_type), [index])
 
     def _outside(self) -> Any:
         return tirx.min_value(self._conv.dtype)
