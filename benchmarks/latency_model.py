@@ -170,7 +170,7 @@ def published(kept: Sequence[Row]) -> Iterator[Compared]:
     known = {
         (str(targets.load(row.target).tvm["mcpu"]), row.network, row.dtype): row for row in kept if row.target in ARM
     }
-    with (resources.data_dir("targets") / "published_latencies.csv").open(encoding="utf-8", newline="") as file:
+    with (resources.data_dir("published") / "latencies.csv").open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
             row = known.get((line["core"], line["network"], line["dtype"]))
             if row is None:

@@ -24,7 +24,8 @@ def targets(name: str | None, target_dirs: tuple[Path, ...], as_json: bool) -> N
     for broken in () if name else known.broken_packages():
         streams.say(broken)
     if name:
-        listing = listings.target(api.target(name, target_dirs=target_dirs), machine)
+        found = api.target(name, target_dirs=target_dirs)
+        listing = listings.target(found, machine, known.cores(target_dirs).get(found.name))
     else:
-        listing = listings.targets(api.targets(target_dirs=target_dirs), machine)
+        listing = listings.targets(api.targets(target_dirs=target_dirs), machine, known.cores(target_dirs))
     printing.listing(listing, as_json=as_json)

@@ -131,9 +131,9 @@ class Target(Strict, frozen=True, kw_only=True):
     emulation: TextTable = {}
     """`qemu_cpu`: what QEMU user mode calls this processor."""
     memory_bytes: Figure | None = None
-    """A GPU's own memory."""
+    """A GPU's own memory, or that of a board."""
     power_limit_w: Figure | None = None
-    """What a GPU's board may draw."""
+    """What a GPU's board may draw, or a board's module."""
 
     @property
     def tvm_options(self) -> dict[str, str | int | list[str]]:

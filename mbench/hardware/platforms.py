@@ -30,6 +30,8 @@ class Platform:
 
     words: str
     """For sentences; a hyphen is one that does not break."""
+    listed: str
+    """The heading of such targets in a list: what each of them is."""
     processor: Literal["cpu", "gpu"]
     """What executes the kernels: it decides which rules make them, and which jobs measure and tune them."""
     dtypes: Mapping[str, tuple[str, ...]]
@@ -102,6 +104,7 @@ def _found() -> Gpu | None:
 
 _X86 = Platform(
     words="x86\u201164",
+    listed="Levels of x86-64",
     processor="cpu",
     dtypes={dtypes.DEFAULT: (), dtypes.INT8: (), dtypes.BFLOAT16: ("avx512_bf16", "avx512bw", "avx512vl")},
     code_key="mcpu",
@@ -119,16 +122,18 @@ _X86 = Platform(
     ships_source=False,
 )
 PLATFORMS: dict[TargetFamily, Platform] = {
-    "x86": _X86,
     "arm": dataclasses.replace(
         _X86,
         words="arm64",
+        listed="Arm cores",
         dtypes={dtypes.DEFAULT: (), half_sums.TYPE: (half_sums.FEATURE,), dtypes.INT8: ()},
         broadcasts_from_memory=False,
         counted="arm64_cortex_a72",
     ),
+    "x86": _X86,
     "gpu": Platform(
         words="GPU",
+        listed="GPUs",
         processor="gpu",
         dtypes={"float32": (), "float16": (), dtypes.INT8: ()},
         code_key="arch",

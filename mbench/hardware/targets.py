@@ -13,11 +13,15 @@ from pathlib import Path
 import msgspec
 
 from mbench.core import plugins, resources
-from mbench.core.errors import BuildError, PluginError, TargetError, did_you_mean
+from mbench.core.errors import BuildError, PluginError, TargetError
 from mbench.core.machine_types import Host, Target
 from mbench.hardware import gpus, host, linker, platforms, target_file
 
-_FILE = "target.toml"
+_FILE = target_file.FILE
+_OFFERED = 3
+"""Names at most that are offered for one that is not known."""
+_LONGEST = 100
+"""Characters of a name that are compared with others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,45 @@ def load(name: str, *, extra_dirs: Sequence[Path] = ()) -> Target:
             return known[candidate][0]
     if broken:  # it may be one of theirs
         raise TargetError(broken[0])
-    hint = did_you_mean(_plain(name), (*target_file.DETECTED, *known)) or ";"
-    raise TargetError(f"target '{name}' is not known{hint} see 'mbench targets'")
+    meant = " or ".join(f"'{near}'" for near in _near(name, (*target_file.DETECTED, *known)))
+    raise TargetError(f"target '{name}' is not known; {f'did you mean {meant}? ' if meant else ''}see 'mbench targets'")
+
+
+def _near(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the known names that are nearest to one, separators apart; none that differs in more than a few letters.
+
+    One letter in four may differ, and of two names with equally many differences both are offered.
+    """
+    bare = _bare(name)
+    found: dict[str, int] = {}
+    for other in known:
+        distance = _distance(bare, _bare(other))
+        if distance <= max(1, len(bare) // 4):
+            found[other] = distance
+    least = min(found.values(), default=0)
+    return tuple(sorted(other for other, distance in found.items() if distance == least))[:_OFFERED]
+
+
+def _bare(name: str) -> str:
+    return _plain(name).replace("_", "")[:_LONGEST]
+
+
+def _distance(first: str, second: str) -> int:
+    """Return how many letters are to be added, left out, replaced or swapped with the next to make one of the other.
+
+    Source: Damerau, Communications of the ACM 7 (1964), optimal string alignment.
+    """
+    before: list[int] = []
+    last = list(range(len(second) + 1))
+    for row, letter in enumerate(first, 1):
+        line = [row]
+        for column, other in enumerate(second, 1):
+            best = min(last[column] + 1, line[-1] + 1, last[column - 1] + (letter != other))
+            if row > 1 < column and (letter, first[row - 2]) == (second[column - 2], other):
+                best = min(best, before[column - 2] + 1)
+            line.append(best)
+        before, last = last, line
+    return last[-1]
 
 
 def load_all(extra_dirs: Iterable[Path] = ()) -> dict[str, Target]:
@@ -68,6 +109,16 @@ def load_all(extra_dirs: Iterable[Path] = ()) -> dict[str, Target]:
         TargetError: a description is wrong, or two share a name.
     """
     return {name: target for name, (target, _) in sorted(_index(extra_dirs).items()) if name == target.name}
+
+
+def cores(extra_dirs: Iterable[Path] = ()) -> dict[str, str]:
+    """Return the boards among the targets, by name, each with the target whose core it has.
+
+    Raises:
+        TargetError: a description is wrong, or two share a name.
+    """
+    found = {name: target_file.core(file) for name, file in available(extra_dirs).items()}
+    return {name: core for name, core in found.items() if core}
 
 
 def for_threads(target: Target, threads: int) -> Target:
@@ -200,7 +251,11 @@ def _support_cuda(arch: str) -> Support:
 
 def _of_gpu(known: dict[str, tuple[Target, Path]]) -> Target:
     """Return the target for this machine's GPU, described as the GPU describes itself."""
-    by_arch = {str(target.tvm.get("arch")): target for target, _ in known.values() if not platforms.of(target).on_host}
+    by_arch = {
+        str(target.tvm.get("arch")): target
+        for target, file in known.values()
+        if not platforms.of(target).on_host and not target_file.core(file)  # a board's GPU has clocks of its own
+    }
     choices = ", ".join(sorted(target.name for target in by_arch.values()))
     gpu = gpus.found()
     if gpu is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,12 +14,14 @@ from mbench.core import units
 from mbench.core.machine_types import Figure, Host, Target
 from mbench.core.records import Variant
 from mbench.devices.doctor import Check
+from mbench.hardware import platforms
 from mbench.hardware import targets as registry
 from mbench.networks import architectures, costs
 from mbench.terminal import layer_tables, record_tables
 from mbench.terminal.table import text
 
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "red"}
+_BOARDS = "Boards"
 PARAMS_NOTE = (
     "MACs: multiply-adds of one image. Params: weights of convolutions and of the fully connected layer, as the paper "
     "counts them (arXiv:1704.04861, table 2), without biases and BatchNorm. Any width multiplier from 0.01 to 2.0 and "
@@ -73,31 +75,60 @@ def layers(network: Variant) -> Listing:
     return Listing([*parts, text(QUANTISED_NOTE)], {**known, "note": QUANTISED_NOTE})
 
 
-def targets(found: Mapping[str, Target], host: Host) -> Listing:
-    """Return hardware targets, and what this machine can do with each."""
-    table = record_tables.ruled("Targets", ("target", "family", "here", "description"), ())
-    here = f"this machine: {host.cpu}, {host.architecture}"
-    record_tables.add_row(table, "host", "detected", "run", here)
-    data: list[dict[str, Any]] = [{"name": "host", "compile": True, "measure": True, "reason": "", "description": here}]
+def targets(found: Mapping[str, Target], host: Host, cores: Mapping[str, str] | None = None) -> Listing:
+    """Return hardware targets, and what this machine can do with each.
+
+    Args:
+        found: the targets, by name.
+        host: this machine.
+        cores: which of them are boards, each with the target of its core.
+    """
+    here = f"{host.cpu}, {host.architecture}"
+    headings = (_BOARDS, *(each.listed for each in platforms.PLATFORMS.values()))
+    groups: dict[str, list[tuple[str, str, str]]] = {"This machine": [("host", "run", here)]}
+    groups.update({heading: [] for heading in headings})
+    data: list[dict[str, Any]] = [
+        {"name": "host", "compile": True, "measure": True, "reason": "", "description": f"this machine: {here}"}
+    ]
     reasons: dict[str, list[str]] = {}
     for name, target in found.items():
-        support = registry.support(target, host)
+        support, core = registry.support(target, host), (cores or {}).get(name)
         can = "run" if support.measure else "emulate" if support.emulate else "compile" if support.compile else "no"
-        record_tables.add_row(table, name, target.family, can, target.description)
+        heading = _BOARDS if core else platforms.of(target).listed
+        groups[heading].append((name, can, target.description))
         if support.reason:
             reasons.setdefault(support.reason, []).append(name)
-        entry = {"name": name, "family": target.family, "aliases": target.aliases, "description": target.description}
-        data.append({**entry, **dataclasses.asdict(support)})
+        entry = {"name": name, "family": target.family, "core": core, "aliases": target.aliases}
+        data.append({**entry, "description": target.description, **dataclasses.asdict(support)})
     notes = [text(f"{', '.join(names)}: {reason}") for reason, names in reasons.items()]
-    return Listing([table, *notes], data)
+    return Listing([*_group_tables(groups), *notes], data)
 
 
-def target(found: Target, host: Host) -> Listing:
-    """Return everything that is known of one target, each figure with its source."""
+def _group_tables(groups: Mapping[str, Sequence[tuple[str, str, str]]]) -> Iterator[RenderableType]:
+    """Yield a table for each group of targets; their columns are as wide in all of them."""
+    width = max(len(name) for rows in groups.values() for name, _, _ in rows)
+    for heading, rows in groups.items():
+        if rows:
+            table = record_tables.ruled(heading, ("target", "here", "description"), ())
+            table.columns[0].min_width, table.columns[1].min_width = width, len("emulate")
+            for row in rows:
+                record_tables.add_row(table, *row)
+            yield table
+
+
+def target(found: Target, host: Host, core: str | None = None) -> Listing:
+    """Return everything that is known of one target, each figure with its source.
+
+    Args:
+        found: the target.
+        host: this machine.
+        core: of a board, the target whose core it has.
+    """
     support = registry.support(found, host)
     lines = [
         ("description", found.description),
         ("family", found.family),
+        *([("core", f"{core}: what this target does not say itself is that one's")] if core else []),
         ("aliases", ", ".join(found.aliases) or units.NOT_AVAILABLE),
         ("here", ("emulated; " if support.emulate else "") + (support.reason or "compile and measure")),
         ("TVM target", json_line(found.tvm)),

@@ -256,6 +256,8 @@ def _slug(text: str) -> str:
 def choices(target: Target, host: Host, threads: int, extra_dirs: Sequence[Path] = ()) -> Choices:
     """Return the choices for a target at a number of threads: the shipped ones, and before them the user's own.
 
+    A board has those of its core's target as well; its own go before them.
+
     A kernel that was not tuned at this number of threads takes the choice for the next higher one: fewer tasks than
     threads would leave threads idle, while more do little harm.
 
@@ -264,8 +266,8 @@ def choices(target: Target, host: Host, threads: int, extra_dirs: Sequence[Path]
     """
     found: dict[tuple[str, int], tuple[TunedKernel, Path]] = {}
     files = {}
-    own = own_file(target, host)
-    for name, path in (*_shipped(target, extra_dirs), (own.name, own)):
+    own = [own_file(each, host) for each in _with_core(target, extra_dirs)]
+    for name, path in (*_shipped(target, extra_dirs), *((file.name, file) for file in own)):
         if path.exists():
             content = read(path)
             files[name] = hashlib.sha256(regular_files.read(path)).hexdigest()
@@ -300,13 +302,20 @@ def _shipped(target: Target, extra_dirs: Sequence[Path]) -> Iterable[tuple[str, 
     files = {name: file.parent / _SHIPPED for name, file in targets.available(extra_dirs).items()}
     there = {name: file for name, file in files.items() if file.exists()}
     if target.name != "host":
-        wanted = [target.name] if target.name in there else []
+        wanted = [each.name for each in _with_core(target, extra_dirs) if each.name in there]
     else:
         described = targets.load_all(extra_dirs) if there else {}
         alike = [name for name in there if _same_registers(described[name], target)]
         wanted = [name for name in alike if read(there[name]).mcpu == target.tvm.get("mcpu")]
     for name in wanted:
         yield f"{name}/{_SHIPPED.as_posix()}", there[name]
+
+
+def _with_core(target: Target, extra_dirs: Sequence[Path]) -> list[Target]:
+    """Return the targets whose choices hold for one: the target of its core, where it is a board, and itself."""
+    core = targets.cores(extra_dirs).get(target.name)
+    described = [targets.load(core, extra_dirs=extra_dirs)] if core else []
+    return [*(each for each in described if _same_registers(each, target)), target]
 
 
 def _same_registers(first: Target, second: Target) -> bool:

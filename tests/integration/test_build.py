@@ -250,6 +250,12 @@ def test_a_network_has_one_digest_however_its_kernels_are_fused(cache: Path) -> 
     assert (fused.network_digest, apart.network_digest) == (expected, expected)
 
 
+@pytest.mark.parametrize(("board", "same"), [("raspberry_pi_4", True), ("jetson_orin_nano", False)])
+def test_a_board_has_the_code_of_its_core_where_all_that_kernels_depend_on_is_equal(board: str, same: bool) -> None:
+    core = targets.load(targets.cores()[board])
+    assert (digest(VARIANT, targets.load(board)) == digest(VARIANT, core)) == same
+
+
 def test_the_digest_is_the_folders_name_and_lists_what_went_in(built: Artifact, host: Target) -> None:
     assert built.folder.name == built.manifest.digest == digest(VARIANT, host)
     assert len(built.manifest.digest) == 32

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import record_factory as factory
+from target_descriptions import MINIMAL, write
 
 from mbench.core import machine_types, resources
 from mbench.core.choices import METASCHEDULE, NO_CHOICES, Choice
@@ -226,6 +227,32 @@ def test_only_what_wins_is_a_choice(own: Path) -> None:
     assert list(found.files) == [own.name]
 
 
+def test_a_board_has_the_choices_of_its_core_and_its_own_before_them(tmp_path: Path) -> None:
+    """What the core's target brings, what this user tuned for it, and then the same of the board."""
+    folder = tmp_path / "boards"
+    for name, text in (("a_core", MINIMAL.replace('"board"', '"a_core"')), ("board", BOARD), ("other", OTHER)):
+        write(folder, text, name=name)
+    (folder / "a_core" / "tuned").mkdir()
+    choice_files.write(
+        folder / "a_core/tuned/rules.toml", file(entry("a", rows=1), entry("b", rows=1), entry("c", rows=1))
+    )
+    core, board, other = (targets.load(name, extra_dirs=[folder]) for name in ("a_core", "board", "other"))
+
+    def rows(target: Target) -> dict[str, int]:
+        found = choice_files.choices(target, HOST, 2, [folder]).kernels
+        return {name: choice.parameters["rows"] for name, choice in found.items()}
+
+    assert rows(board) == rows(core) == {"a": 1, "b": 1, "c": 1}
+    assert choice_files.choices(board, HOST, 2, [folder]) == choice_files.choices(core, HOST, 2, [folder])
+    choice_files.write(choice_files.own_file(core, HOST), file(entry("b", rows=2), entry("c", rows=2)))
+    choice_files.write(choice_files.own_file(board, HOST), file(entry("c", rows=3)))
+    assert rows(board) == {"a": 1, "b": 2, "c": 3}
+    assert rows(core) == {"a": 1, "b": 2, "c": 2}
+    assert rows(other) == {}, "its vectors are wider, so that no choice of its core is one of its own"
+
+
+BOARD = 'name = "board"\ncore = "a_core"\ndescription = "a board"\n'
+OTHER = BOARD.replace('name = "board"', 'name = "other"') + "[processor]\nvector_bits = 256\n"
 THREADS = {1: 8, 2: 7, 3: 9, 4: 9, 5: None}
 
 

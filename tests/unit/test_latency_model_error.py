@@ -58,7 +58,7 @@ def test_what_ships_names_its_source_and_stays_within_the_stated_bounds() -> Non
 
 
 def test_published_latencies_are_those_of_the_source_and_lie_between_its_bounds() -> None:
-    with (resources.data_dir("targets") / "published_latencies.csv").open(encoding="utf-8", newline="") as file:
+    with (resources.data_dir("published") / "latencies.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert all("github.com/Tencent/ncnn" in row["source"] for row in rows)
     assert all(float(row["least_s"]) <= float(row["latency_s"]) <= float(row["most_s"]) for row in rows)

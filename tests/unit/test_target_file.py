@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from target_descriptions import MINIMAL, TVM, write
 
@@ -102,3 +103,152 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "board/target.toml").write_bytes(b"name = '\xff'")
     assert "not valid TOML" in error_line(tmp_path)
+
+
+# --------------------------------------------------------------------------------------------------------------- boards
+CORE = MINIMAL.replace('name = "board"', 'name = "a_core"').replace(
+    'mcpu = "cortex-a72"', 'mcpu = "cortex-a72"\nnum-cores = 4'
+)
+CORE += """requires = ["asimd"]
+frequency_hz = {value = 1e9, source = "the core's data sheet"}
+fma_units = {value = 2, source = "the core's manual"}
+
+[processor.l2]
+bytes = {value = 1048576, source = "the core's data sheet"}
+ways = {value = 16, source = "the core's manual"}
+shared_by = 4
+
+[peaks.flops_per_s]
+float32 = {value = 64e9, estimate = "16 FLOP/cycle x 4 cores x 1 GHz"}
+int8 = {value = 256e9, estimate = "64 operations a cycle x 4 cores x 1 GHz"}
+
+[peaks.bytes_per_s]
+DRAM = {value = 4e9, estimate = "32 bits at 1e9 transfers a second"}
+
+[energy]
+static_w = {value = 3, estimate = "of the reference machine"}
+
+[emulation]
+qemu_cpu = "cortex-a72"
+"""
+BOARD = """name = "board"
+core = "a_core"
+description = "a board with that core"
+"""
+PEAKS = """
+[peaks.flops_per_s]
+float32 = {value = 48e9, estimate = "16 FLOP/cycle x 2 cores x 1.5 GHz"}
+[peaks.bytes_per_s]
+DRAM = {value = 8e9, estimate = "64 bits at 1e9 transfers a second"}
+"""
+
+
+def board(folder: Path, text: str = BOARD, core: str = CORE) -> Path:
+    """Write a board and its core beside it, and return their folder."""
+    write(folder, core, name="a_core")
+    return write(folder, text)
+
+
+def test_a_board_that_says_nothing_is_its_core(tmp_path: Path) -> None:
+    folder = board(tmp_path)
+    found, core = (targets.load(name, extra_dirs=[folder]) for name in ("board", "a_core"))
+    own = {"name": "board", "description": "a board with that core"}
+    assert msgspec.to_builtins(found) == {**msgspec.to_builtins(core), **own}
+    assert target_file.core(folder / "board" / "target.toml") == "a_core"
+    assert target_file.core(folder / "a_core" / "target.toml") is None
+    assert targets.cores([folder])["board"] == "a_core"
+
+
+def test_a_board_has_what_it_says_and_the_rest_of_its_core(tmp_path: Path) -> None:
+    text = (
+        BOARD
+        + """memory_bytes = {value = 1e9, source = "the board's data sheet"}
+[processor]
+cores = 2
+frequency_hz = {value = 1.5e9, source = "the board's data sheet"}
+[processor.l2]
+bytes = {value = 524288, source = "the board's data sheet"}
+shared_by = 2
+[energy]
+static_w = {value = 1, source = "the board's data sheet"}
+"""
+    )
+    found = targets.load("board", extra_dirs=[board(tmp_path, text + PEAKS)])
+    processor = found.processor
+    assert (found.threads, processor.cores, found.tvm["num-cores"], found.tvm["mcpu"]) == (2, 2, 2, "cortex-a72")
+    assert processor.frequency_hz is not None
+    assert (processor.frequency_hz.value, processor.frequency_hz.source) == (1.5e9, "the board's data sheet")
+    assert processor.fma_units is not None
+    assert processor.fma_units.source == "the core's manual"
+    assert processor.l2 is not None
+    assert processor.l2.ways is not None
+    assert (processor.l2.bytes.value, processor.l2.ways.value, processor.l2.shared_by) == (524288, 16, 2)
+    assert set(found.peaks.flops_per_s) == {"float32"}, "peaks are the board's own as a whole"
+    assert found.energy is not None
+    assert found.energy.static_w is not None
+    assert found.energy.static_w.source == "the board's data sheet"
+    assert found.energy.multiply_j == target_file.default_energy().multiply_j
+    assert found.emulation == {"qemu_cpu": "cortex-a72"}
+
+
+def test_a_figure_of_a_board_is_no_mixture(tmp_path: Path) -> None:
+    """An estimate in the place of a sourced figure would have both, which no figure may."""
+    text = BOARD + '[processor]\nfma_units = {value = 1, estimate = "half of them"}\n'
+    found = targets.load("board", extra_dirs=[board(tmp_path, text)]).processor.fma_units
+    assert found is not None
+    assert (found.value, found.source, found.estimate) == (1, None, "half of them")
+
+
+def test_threads_and_processors_that_a_board_gives_stay(tmp_path: Path) -> None:
+    text = BOARD + "threads = 1\n[tvm]\nnum-cores = 3\n[processor]\ncores = 2\n" + PEAKS
+    found = targets.load("board", extra_dirs=[board(tmp_path, text)])
+    assert (found.threads, found.tvm["num-cores"], found.processor.cores) == (1, 3, 2)
+
+
+def test_a_core_of_mbench_and_one_beside_the_board(tmp_path: Path) -> None:
+    text = BOARD.replace("a_core", "arm64_cortex_a53")
+    assert targets.load("board", extra_dirs=[write(tmp_path / "one", text)]).tvm["mcpu"] == "cortex-a53"
+
+
+def test_a_core_that_was_changed_is_read_again(tmp_path: Path) -> None:
+    folder = board(tmp_path)
+    file = folder / "board" / "target.toml"
+    assert target_file.read(file).processor.vector_bits == 128
+    write_again = folder / "a_core" / "target.toml"
+    write_again.write_text(CORE.replace("vector_bits = 128", "vector_bits = 256"))
+    assert target_file.read(file).processor.vector_bits == 256
+
+
+@pytest.mark.parametrize(
+    ("text", "core", "said"),
+    [
+        (
+            BOARD.replace("a_core", "b_core"),
+            CORE,
+            "core: there is no target 'b_core' beside it or in mbench; did you mean",
+        ),
+        (BOARD.replace("a_core", "../a_core"), CORE, "core: there is no target '../a_core' beside it"),
+        (BOARD.replace('"a_core"', "3"), CORE, "core: there is no target 3 beside it"),
+        (BOARD.replace('"a_core"', "[]"), CORE, "core: there is no target an array beside it"),
+        (BOARD.replace("a_core", "board"), CORE, "core: there is no target 'board' beside it"),
+        (
+            BOARD.replace("a_core", "raspberry_pi_4"),
+            CORE,
+            "core: 'raspberry_pi_4' is a board itself; expected 'arm64_c",
+        ),
+        ('name = "board"\ncore = "a_core"\n', CORE, "description: missing"),
+        (
+            BOARD + "[processor]\ncores = 2\n",
+            CORE,
+            "peaks.flops_per_s: missing; those of 'a_core' do not hold for another",
+        ),
+        (BOARD + "[processor]\ncores = 0\n" + PEAKS, CORE, "processor.cores: got 0, expected an integer >= 1"),
+        (BOARD + "processor = 3\n", CORE, "processor: got 3, expected a table"),
+        (BOARD + "tvm = 3\n[processor]\ncores = 2\n" + PEAKS, CORE, "tvm: got 3, expected a table"),
+        (BOARD + "[processor]\nfma = 2\n", CORE, "processor.fma: unknown key"),
+        (BOARD, CORE.replace("cores = 4\nv", "v"), "a_core/target.toml: processor.cores: missing"),
+        (BOARD, CORE.replace('name = "a_core"', 'name = "a_core"\ncore = "board"'), "'a_core' is a board itself"),
+    ],
+)
+def test_what_is_wrong_between_a_board_and_its_core(text: str, core: str, said: str, tmp_path: Path) -> None:
+    assert said in error_line(board(tmp_path, text, core))

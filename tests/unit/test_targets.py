@@ -17,6 +17,7 @@ from mbench.core.errors import TargetError
 from mbench.hardware import host, linker, nvml, target_file, targets
 
 SHIPPED = sorted(targets.available())
+GPUS = [name for name in SHIPPED if targets.load(name).family == "gpu"]
 BEYOND_QEMU = ("x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni", "x86_64_v4_bf16")
 """It has neither AVX-512 nor AVX-VNNI."""
 
@@ -43,7 +44,8 @@ def error_line(folder: Path, name: str = "board") -> str:
 def test_the_targets_that_users_are_told_of_are_there() -> None:
     assert {
         *("x86_64_v2", "x86_64_v3", "x86_64_v3_vnni", "x86_64_v4", "x86_64_v4_vnni", "x86_64_v4_bf16"),
-        *("arm64_cortex_a53", "arm64_cortex_a55", "arm64_cortex_a72", "arm64_cortex_a76", "arm64_cortex_a78"),
+        *("arm64_cortex_a53", "arm64_cortex_a55", "arm64_cortex_a57", "arm64_cortex_a72", "arm64_cortex_a76"),
+        "arm64_cortex_a78",
         *(
             "arm64_neoverse_n1",
             "arm64_neoverse_v1",
@@ -54,6 +56,8 @@ def test_the_targets_that_users_are_told_of_are_there() -> None:
             "cuda_sm89",
             "cuda_sm90",
         ),
+        *("raspberry_pi_3", "raspberry_pi_4", "raspberry_pi_5", "raspberry_pi_zero_2_w", "rock_5b"),
+        *("jetson_nano", "jetson_orin_nano", "jetson_orin_nano_gpu", "graviton2", "graviton3", "graviton4"),
     } == set(SHIPPED)
 
 
@@ -94,7 +98,7 @@ def test_peaks_follow_from_what_a_core_does_in_a_cycle(name: str) -> None:
         assert target.peaks.flops_per_s[dtype].value == pytest.approx(derived, rel=0.01), dtype
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("cuda")])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name not in GPUS])
 def test_float32_per_cycle_follows_from_the_vector_units(name: str) -> None:
     processor = targets.load(name).processor
     assert processor.fma_units is not None
@@ -133,7 +137,7 @@ def test_bfloat16_changes_nothing_else_that_kernels_depend_on() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("cuda")])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name not in GPUS])
 def test_what_the_models_of_counted_code_need_is_there(name: str) -> None:
     processor = targets.load(name).processor
     assert processor.l1d is not None
@@ -150,7 +154,7 @@ def test_what_the_models_of_counted_code_need_is_there(name: str) -> None:
             assert int(sets) & (int(sets) - 1) == 0  # bits of the address name the set
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("arm64")])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if targets.load(name).family == "arm"])
 def test_whoever_multiplies_bytes_in_fours_says_how_many(name: str) -> None:
     target = targets.load(name)
     has = "asimddp" in target.processor.requires
@@ -204,6 +208,7 @@ def test_horowitz_energy_in_joules() -> None:
         ("apple-m1", "arm64_apple_m1"),
         ("x86-64-v3", "x86_64_v3"),
         ("sm_80", "cuda_sm80"),
+        ("jetson_orin_nano_cpu", "jetson_orin_nano"),
         ("CUDA_SM90", "cuda_sm90"),
     ],
 )
@@ -217,10 +222,66 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     assert str(caught.value) == "target 'arm65' is not known; did you mean 'arm64'? see 'mbench targets'"
 
 
-def test_an_unknown_name_with_nothing_near() -> None:
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("rasberry_pi4", ["raspberry_pi_4"]),
+        ("RaspberryPi-5", ["raspberry_pi_5"]),
+        ("raspberry_pi_6", ["raspberry_pi_3", "raspberry_pi_4", "raspberry_pi_5"]),
+        ("graviton", ["graviton2", "graviton3", "graviton4"]),
+        ("cortex_a67", ["cortex_a57", "cortex_a76"]),
+        ("gravtion3", ["graviton3"]),  # two letters swapped
+        ("zzz", []),
+        ("pi", []),
+        ("beaglebone", []),
+        ("x" * 100_000, []),
+    ],
+)
+def test_only_near_names_are_offered(asked: str, meant: list[str]) -> None:
     with pytest.raises(TargetError) as caught:
-        targets.load("zzz")
-    assert str(caught.value) == "target 'zzz' is not known; see 'mbench targets'"
+        targets.load(asked)
+    offered = f"did you mean {' or '.join(map(repr, meant))}? " if meant else ""
+    assert str(caught.value) == f"target '{asked}' is not known; {offered}see 'mbench targets'"
+
+
+def test_boards_have_the_core_that_they_name() -> None:
+    boards = targets.cores()
+    assert len(boards) == 11
+    assert boards["raspberry_pi_4"] == "arm64_cortex_a72"
+    assert boards["jetson_orin_nano_gpu"] == "cuda_sm87"
+    assert not set(boards.values()) & set(boards)
+    for name, core in boards.items():
+        board, its_core = targets.load(name), targets.load(core)
+        assert {**board.tvm, "num-cores": 0} == {**its_core.tvm, "num-cores": 0}
+        assert board.processor.requires == its_core.processor.requires
+        assert board.memory_bytes is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "clock_hz", "cores", "l2_bytes", "dram_bytes_per_s"),
+    [
+        # of the makers' data sheets and product briefs; Graviton: aws/aws-graviton-getting-started, README.md
+        ("raspberry_pi_zero_2_w", 1e9, 4, 512 << 10, 3.6e9),
+        ("raspberry_pi_3", 1.4e9, 4, 512 << 10, 3.6e9),
+        ("raspberry_pi_4", 1.5e9, 4, 1 << 20, 12.8e9),
+        ("raspberry_pi_5", 2.4e9, 4, 512 << 10, 17.07e9),
+        ("jetson_nano", 1.43e9, 4, 2 << 20, 25.6e9),
+        ("jetson_orin_nano", 1.5e9, 6, 256 << 10, 68e9),
+        ("jetson_orin_nano_gpu", 625e6, 8, 2 << 20, 68e9),
+        ("rock_5b", 2.4e9, 4, 512 << 10, 33.8e9),
+        ("graviton2", 2.5e9, 64, 1 << 20, 204.8e9),
+        ("graviton3", 2.6e9, 64, 1 << 20, 307.2e9),
+        ("graviton4", 2.8e9, 96, 2 << 20, 537.6e9),
+    ],
+)
+def test_boards_are_what_their_makers_sell(
+    name: str, clock_hz: float, cores: int, l2_bytes: int, dram_bytes_per_s: float
+) -> None:
+    target = targets.load(name)
+    assert target.processor.frequency_hz is not None
+    assert target.processor.l2 is not None
+    assert (target.processor.frequency_hz.value, target.processor.cores) == (clock_hz, cores)
+    assert (target.processor.l2.bytes.value, target.peaks.bytes_per_s["DRAM"].value) == (l2_bytes, dram_bytes_per_s)
 
 
 def test_a_folder_of_the_user(tmp_path: Path) -> None:
@@ -417,7 +478,7 @@ def test_cuda_takes_the_target_of_the_gpu(tools: Path) -> None:
         targets.load("cuda")
 
 
-@pytest.mark.parametrize("name", ["cuda_sm80", "cuda_sm87", "cuda_sm89", "cuda_sm90"])
+@pytest.mark.parametrize("name", GPUS)
 def test_a_gpu_has_its_memory_and_power_limit_with_a_source(name: str) -> None:
     target = targets.load(name)
     assert target.memory_bytes is not None
