@@ -16,6 +16,7 @@ from pathlib import Path
 import gate_trials
 import kept_int8
 import kept_peers
+import latency_model
 import recorded_trials
 import shipped_choices
 
@@ -38,6 +39,7 @@ def _recorded() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "peers": kept_peers.report,
     **({"int8": kept_int8.report} if kept_int8.FILE.exists() else {}),
+    "latency_model": latency_model.report,
     "choices": shipped_choices.report,
     "gate": _gate,
     "recorded": _recorded,

@@ -283,6 +283,7 @@ def _network_counts(record: Record, result: Result) -> dict[str, Any]:
         "instructions_per_fma": instruction_counts.of_network(record, result),
         "latency_model_s": result.end_to_end.latency_model_s,
         "latency_model_method": result.end_to_end.latency_model_method,
+        "latency_model_error": result.end_to_end.latency_model_error,
     }
 
 
@@ -294,6 +295,7 @@ def _layer_counts(layer: Layer, result: Result, lanes: int | None) -> dict[str, 
         "instructions_per_fma": instruction_counts.of_layer(layer, lanes),
         "latency_model_s": layer.latency_model_s,
         "latency_model_method": result.end_to_end.latency_model_method if modelled else None,
+        "latency_model_error": result.end_to_end.latency_model_error if modelled else None,
     }
 
 

@@ -90,6 +90,7 @@ MEANINGS = {
     **dict.fromkeys(TRAFFIC.values(), "bytes that this level delivered and took, in a model of the caches"),
     "latency_model_s": "seconds on one thread, modelled from the counts",
     "latency_model_method": "which model",
+    "latency_model_error": "how far that model was from measured and from published latencies",
     "sqnr_db": "signal to quantisation noise in dB: of a network's first output, of a layer's value; missing: not "
     "quantised by mbench, or not rounded there",
     "stayed_float": "of a layer of a quantised network: whether it is computed in floating point",
@@ -106,7 +107,7 @@ TEXT = (
     "run_id", "created_at_utc", "commit", "branch", "change", "mbench_version", "python_version", "tvm_version",
     "torch_version", "host", "cpu", "target", "device", "variant", "family", "convolution", "network_digest", "dtype",
     "scope", "layer", "block", "role", "op", "kernel", "schedule", "warnings", "energy_method", "bound",
-    "disturbed_by", "counts_target", "latency_model_method",
+    "disturbed_by", "counts_target", "latency_model_method", "latency_model_error",
 )  # fmt: skip
 WHOLE = (
     "threads", "resolution", "batch", "layer_index", "samples", "sessions", "macs", "params", "weight_bytes",

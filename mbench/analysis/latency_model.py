@@ -1,8 +1,12 @@
-"""How long counted code would take on a target at best: a model of its ports and bandwidths, never a measurement.
+"""How long counted code would take on a target: a model of its core, its caches and its threads, never a measurement.
 
-Each unit of the processor works by itself, and the busiest one decides: instructions over the issue width, operations
-over the vector units, loads and stores over theirs, bytes between the memory levels over what one core can have of
-their bandwidth. Nothing waits for anything else, as it does on a real processor. Pure functions of counts and target.
+The core: the busiest unit decides where instructions start out of order; in order, vector arithmetic, loads and stores
+take turns. The data: bytes over the bandwidth of one core, level by level, one after the other. Out of order, loads and
+data together hide behind the rest of the core's work, or it behind them; in order they come on top. Pure functions of
+counts and target.
+
+Source of the form: Stengel, Treibig, Hager and Wellein, Quantifying Performance Bottlenecks of Stencil Computations
+Using the Execution-Cache-Memory Model (ICS 2015).
 """
 
 from __future__ import annotations
@@ -14,12 +18,19 @@ from mbench.core.field_types import LEVELS
 from mbench.core.machine_types import Cache, Figure, Target
 from mbench.core.records import Counters
 
+CALL_CYCLES = 3400.0
+"""What the runtime takes to call a kernel. Fitted: the median over the networks of `benchmarks/latency_model.jsonl`."""
+LOOP_CYCLES = 2650.0
+"""What one parallel loop takes to start the threads and join them: what mbench's calibration measured on that machine,
+0.64 microseconds with two threads."""
 METHOD = (
-    "modelled, not measured: one thread, kernel by kernel the longest of instructions over issue width, multiply-adds "
-    "and other operations over the vector units, loads and stores over their units, and bytes that each level behind "
-    "L1 delivered and took over its bandwidth for one core (a shared level and DRAM lend the thread all of theirs, "
-    "which is optimistic); not in it: latency of dependent instructions, branch misses, TLB, prefetch, the runtime "
-    "between the kernels"
+    "modelled, not measured: one thread, kernel by kernel, after the execution-cache-memory model. Core: the longest "
+    "of instructions over issue width, multiply-adds and other operations over the vector units, loads and stores over "
+    "their units; in order, vector arithmetic, loads and stores one after the other. Data: bytes that each level "
+    "behind L1 delivered and took over its bandwidth for one core, one level after the other. The longer of the core "
+    "and of loads with data, or their sum on cores that do not hide data. "
+    f"And {CALL_CYCLES:.0f} cycles of the runtime for each kernel. Not in it: latency of dependent instructions, "
+    "branch misses, TLB"
 )
 
 
@@ -37,33 +48,47 @@ def lacking(target: Target, dtype: str) -> str | None:
 def method(target: Target) -> str:
     """Return what the model is, and which of its parts the target's description does not allow."""
     without = [name for name in ("load_units", "store_units") if not _value(getattr(target.processor, name))]
-    without += [f"peaks.bytes_per_s.{level}" for level in _levels(target) if not _core_bytes_per_s(target, level)]
+    without += [f"peaks.bytes_per_s.{level}" for level in _levels(target) if not bytes_per_s(target, level, 1)]
     return f"{METHOD}; left out, since the target's description has none: {', '.join(without)}" if without else METHOD
 
 
 def seconds(
-    counters: Counters, traffic_bytes: dict[str, int] | None, target: Target, dtype: str
+    counters: Counters, traffic_bytes: dict[str, int] | None, target: Target, dtype: str, threads: int = 1
 ) -> tuple[float, str] | None:
-    """Return the seconds of one kernel on one thread, and what binds it; None where the description lacks something.
+    """Return the seconds of one kernel, and what most of it is; None where the description lacks something.
 
-    What binds is `instructions`, `arithmetic`, `loads`, `stores`, or a memory level.
+    What it is mostly: `instructions`, `arithmetic`, `loads`, `stores`, a memory level, or `runtime`.
 
     Args:
         counters: of the kernel.
         traffic_bytes: by level, nearest first; None without a model of the caches.
         target: as its file describes it.
         dtype: of the network.
+        threads: that share the work evenly, each on a core of its own.
     """
     frequency = _value(target.processor.frequency_hz)
     if lacking(target, dtype) or frequency is None:
         return None
-    taken = {name: cycles / frequency for name, cycles in _cycles(counters, target, dtype)}
-    for level, moved in (traffic_bytes or {}).items():
-        rate = _core_bytes_per_s(target, level)
-        if level != LEVELS[0] and rate:
-            taken[level] = moved / rate
-    bound = max(taken, key=lambda name: taken[name])
-    return taken[bound], bound
+    units = {name: cycles / threads / frequency for name, cycles in _cycles(counters, target, dtype)}
+    data = dict(_waits(traffic_bytes or {}, target, threads))
+    parts = {**units, **data, "runtime": CALL_CYCLES / frequency}
+    taken = _together(units, sum(data.values()), target) + parts["runtime"]
+    return taken, max(parts, key=lambda name: parts[name])
+
+
+def _together(units: dict[str, float], data: float, target: Target) -> float:
+    """Return the seconds of a core and of its data, as far as the one hides the other."""
+    if target.processor.in_order:
+        return max(units["instructions"], sum(units.values()) - units["instructions"]) + data
+    core, hidden = max(units.values()), target.processor.data_overlap
+    share = 1.0 if hidden is None else hidden.value
+    return share * max(core, units.get("loads", 0.0) + data) + (1.0 - share) * (core + data)
+
+
+def start_s(target: Target, loops: int) -> float:
+    """Return what starting and joining the threads takes over so many parallel loops."""
+    frequency = _value(target.processor.frequency_hz)
+    return loops * LOOP_CYCLES / frequency if frequency else 0.0
 
 
 def _cycles(counters: Counters, target: Target, dtype: str) -> Iterator[tuple[str, float]]:
@@ -73,7 +98,9 @@ def _cycles(counters: Counters, target: Target, dtype: str) -> Iterator[tuple[st
     operations = instruction_counts.operations(counters, dtype)
     units, flops_per_cycle = _value(processor.fma_units), _value(processor.flops_per_cycle.get(dtype))
     fused = counters.fma_instructions / units if units else 0.0
-    yield "arithmetic", max(fused, operations / flops_per_cycle if flops_per_cycle else 0.0)
+    vectors = counters.vector_instructions - counters.loads - counters.stores
+    every = vectors / starting if (starting := _value(processor.vector_units)) else 0.0
+    yield "arithmetic", max(fused, every, operations / flops_per_cycle if flops_per_cycle else 0.0)
     vector_bytes = processor.vector_bits / 8
     for name, found, instructions, moved in (
         ("loads", processor.load_units, counters.loads, counters.load_bytes),
@@ -81,6 +108,14 @@ def _cycles(counters: Counters, target: Target, dtype: str) -> Iterator[tuple[st
     ):
         if ports := _value(found):
             yield name, max(instructions / max(ports, 1.0), moved / (ports * vector_bytes))
+
+
+def _waits(traffic_bytes: dict[str, int], target: Target, threads: int) -> Iterator[tuple[str, float]]:
+    """Yield the seconds that the data take from each level behind L1."""
+    for level, moved in traffic_bytes.items():
+        rate = bytes_per_s(target, level, threads)
+        if level != LEVELS[0] and rate:
+            yield level, moved / rate
 
 
 def _value(figure: Figure | None) -> float | None:
@@ -97,10 +132,17 @@ def _cache(target: Target, level: str) -> Cache | None:
     return {"L2": target.processor.l2, "L3": target.processor.l3}.get(level)
 
 
-def _core_bytes_per_s(target: Target, level: str) -> float | None:
-    """Return what one core can have of a level's bandwidth: all that its copy of the cache has, which may be shared."""
-    peak, cache = _value(target.peaks.bytes_per_s.get(level)), _cache(target, level)
-    if peak is None or cache is None:
-        return peak
-    copies = -(-target.processor.cores // cache.shared_by)
-    return peak / copies
+def bytes_per_s(target: Target, level: str, threads: int) -> float | None:
+    """Return what so many cores have of a level's bandwidth: no more than each can take, and than the level gives.
+
+    Cores that share a copy of a cache share its bandwidth; one core alone has all of a copy's.
+    """
+    peak, each = _value(target.peaks.bytes_per_s.get(level)), _value(target.processor.core_bytes_per_s.get(level))
+    cores = target.processor.cores
+    cache = _cache(target, level)
+    if peak is not None:
+        shared_by = min(cache.shared_by, cores) if cache else cores
+        copies = -(-cores // shared_by)
+        peak *= min(threads, copies) / copies
+    found = [rate for rate in (peak, each and each * threads) if rate]
+    return min(found, default=None)

@@ -22,7 +22,10 @@ NO_CACHES = "the emulator was given no caches to model"
 NOT_REPORTED = "the device did not report it"
 _COUNTED = ("counts", "layers.counters")
 _TRAFFIC = ("layers.traffic_bytes",)
-_MODELLED = ("layers.latency_model_s", "end_to_end.latency_model_s", "end_to_end.latency_model_method")
+_MODELLED = (
+    "layers.latency_model_s", "end_to_end.latency_model_s", "end_to_end.latency_model_method",
+    "end_to_end.latency_model_error",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,35 @@ def _of_layer(name: str, run: CountedRun, kernels: Sequence[str], target: Target
 def latency_model_s(run: CountedRun | None, target: Target, dtype: str) -> float | None:
     """Return the modelled seconds of the whole run on one thread; None where there is no model, see `no_model`."""
     return _seconds(run.calls, run, target, dtype) if run else None
+
+
+def latency_model_threads_s(run: CountedRun | None, manifest: Manifest, target: Target) -> dict[str, float]:
+    """Return the modelled seconds of the whole run by number of threads, from two to the target's.
+
+    Empty where there is no model, where the target runs one thread, or where the counted code is another artifact's, so
+    that nothing is known of its parallel loops.
+    """
+    dtype = manifest.variant.dtype
+    if run is None or run.artifact_digest != manifest.digest or no_model(run, target, dtype):
+        return {}
+    return {str(number): _on_threads(run, manifest, target, number) for number in thread_numbers(target)}
+
+
+def thread_numbers(target: Target) -> tuple[int, ...]:
+    """Return the numbers of threads that are modelled: powers of two up to the target's, and the target's."""
+    doubled = (2**power for power in range(1, target.threads.bit_length()))
+    return tuple(sorted({*doubled, target.threads} - {1}))
+
+
+def _on_threads(run: CountedRun, manifest: Manifest, target: Target, number: int) -> float:
+    """Return the seconds of a run: a layer without a parallel loop has one thread, all the others share evenly."""
+    loops = {plan.name: plan.parallel_loops for plan in manifest.layers}
+    taken = sum(latency_model.start_s(target, found or 0) for found in loops.values())
+    for call, layer in zip(run.calls, run.layers, strict=True):
+        each = number if loops.get(layer, 1) != 0 else 1
+        found = latency_model.seconds(call.counters, call.traffic_bytes, target, manifest.variant.dtype, each)
+        taken += found[0] if found else 0.0
+    return taken
 
 
 def _seconds(calls: Sequence[CallCounts], run: CountedRun, target: Target, dtype: str) -> float | None:

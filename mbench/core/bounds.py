@@ -26,6 +26,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "flops_per_cycle": (0.001, 1e6),
     "issue_width": (0.1, 1000),
     "fma_units": (0, 1000),
+    "vector_units": (0.1, 1000),
+    "data_overlap": (0, 1),
     "load_units": (0.1, 1000),
     "store_units": (0.1, 1000),
     "bytes": (64, 2**40),
@@ -36,6 +38,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "shared_bytes": (1, 2**40),
     "flops_per_s": (1e3, 1e21),
     "bytes_per_s": (1e3, 1e18),
+    "core_bytes_per_s": (1e3, 1e18),
     "multiply_j": (0, 1e-3),
     "add_j": (0, 1e-3),
     "bytes_j": (0, 1e-3),
@@ -68,5 +71,5 @@ def _figures(value: Any, key: str, names: tuple[str, ...]) -> Iterator[tuple[str
     elif isinstance(value, dict):
         for name, item in value.items():
             yield from _figures(item, joined(key, name), names)
-    elif isinstance(value, int | float):
+    elif isinstance(value, int | float) and not isinstance(value, bool):
         yield key, names, value

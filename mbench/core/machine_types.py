@@ -80,6 +80,14 @@ class Processor(Strict, frozen=True, kw_only=True):
     """Vector loads that can start in a cycle."""
     store_units: Figure | None = None
     """Vector stores that can start in a cycle."""
+    vector_units: Figure | None = None
+    """Units that start any arithmetic on vectors each cycle, multiply-adds or not."""
+    in_order: bool = False
+    """Whether instructions start in the program's order, so that vector loads, stores and arithmetic take turns."""
+    data_overlap: Figure | None = None
+    """Out of order: the share of the data from behind L1 that arrive while the core computes; null: all."""
+    core_bytes_per_s: FigureTable = {}
+    """By level behind L1: what one core alone reads and writes, where that is less than the level's peak."""
     l1d: Cache | None = None
     l2: Cache | None = None
     l3: Cache | None = None

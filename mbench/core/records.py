@@ -20,6 +20,7 @@ from mbench.core.field_types import (
     MOST_LAYERS,
     MOST_VARIANTS,
     Amount,
+    AmountTable,
     Batch,
     Bytes,
     Count,
@@ -149,6 +150,10 @@ class EndToEnd(Strict, frozen=True, kw_only=True):
     latency_model_s: Seconds | None = None
     """What a model of the target says of one thread; a model, never a measurement. Sum over the layers."""
     latency_model_method: Text | None = None
+    latency_model_error: Text | None = None
+    """How far the model was from measured and from published latencies; None in records of earlier versions."""
+    latency_model_threads_s: AmountTable = {}
+    """What the model says of more threads, by their number; empty where it says nothing of them."""
     affinity: Annotated[tuple[Count, ...], Meta(max_length=MOST_KEYS)] | None = None
     """Processors that the first of these threads may run on."""
     warmup_runs: Count | None = None

@@ -158,6 +158,7 @@ def _names(target: Target) -> Iterator[tuple[str, Iterable[str], tuple[str, ...]
     yield "peaks.bytes_per_s", target.peaks.bytes_per_s, LEVELS
     yield "peaks.flops_per_s", target.peaks.flops_per_s, dtypes.FIGURES
     yield "processor.flops_per_cycle", target.processor.flops_per_cycle, dtypes.FIGURES
+    yield "processor.core_bytes_per_s", target.processor.core_bytes_per_s, LEVELS[1:]
     yield "emulation", target.emulation, EMULATION
     if target.energy:
         yield "energy.bytes_j", target.energy.bytes_j, LEVELS

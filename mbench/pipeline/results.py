@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mbench.analysis import energy, latency_model, layer_counts
+from mbench.analysis import energy, latency_model, latency_model_error, layer_counts
 from mbench.core import network_digest
 from mbench.core.artifact import Artifact, Manifest
 from mbench.core.machine_types import Calibration, Target
@@ -44,7 +44,7 @@ def result(
     target = energy.known_for(target, dtype)
     counted = layer_counts.of_layers(run, manifest, model_of)
     layers, components = layer_results.of_network(manifest, target, threads, seen, calibration, counted)
-    whole = _end_to_end(seen, model_of, dtype)
+    whole = _end_to_end(seen, manifest, model_of)
     return Result(
         variant=_network(manifest),
         artifact=_artifact_info(artifact, cached=cached),
@@ -112,16 +112,18 @@ def _artifact_info(artifact: Artifact, *, cached: bool) -> ArtifactInfo:
     )
 
 
-def _end_to_end(seen: Observation | None, model_of: Target, dtype: str) -> EndToEnd:
+def _end_to_end(seen: Observation | None, manifest: Manifest, model_of: Target) -> EndToEnd:
     if seen is None:
         return EndToEnd(latency_s=None, method="not measured")
-    modelled_s = layer_counts.latency_model_s(seen.counted, model_of, dtype)
+    modelled_s = layer_counts.latency_model_s(seen.counted, model_of, manifest.variant.dtype)
     return EndToEnd(
         latency_s=seen.latency_s,
         method=(seen.latency_method or latency.METHOD) if seen.latency_s else "not measured",
         threads=seen.threads,
         latency_model_s=modelled_s,
         latency_model_method=None if modelled_s is None else latency_model.method(model_of),
+        latency_model_error=None if modelled_s is None else latency_model_error.sentence(model_of),
+        latency_model_threads_s=layer_counts.latency_model_threads_s(seen.counted, manifest, model_of),
         affinity=seen.affinity,
         warmup_runs=seen.warmup_runs,
         warmup_s=seen.warmup_s,

@@ -26,6 +26,10 @@ def networks(record: Record, *, few: int) -> Iterator[RenderableType]:
         yield Fitted(_columns(record, found), rule=False)
     if found:
         yield text("; ".join(_notes(record, found)))
+    for result in found if len(record.results) <= few else ():
+        if by_threads := result.end_to_end.latency_model_threads_s:
+            each = ", ".join(f"{units.seconds(value)} on {number}" for number, value in by_threads.items())
+            yield text(f"latency* of {result.variant.name} on more threads, also the model's: {each}")
     missing = [each for each in record.results if not each.counts] if instruction_counts.wanted(record) else []
     reasons = {result.variant.name: [pairs.why_missing(result, "counts")] for result in missing}
     for reason, names in merged(reasons, {}).items():

@@ -202,7 +202,9 @@ def _counted(record: Record, lines: Sequence[NetworkRow]) -> Iterator[Column]:
     yield Column(head="instr", cells=instr, note="instr: of one run, counted exactly")
     if any(each.end_to_end.latency_model_s is not None for each in found):
         cells = [units.seconds(each.end_to_end.latency_model_s) for each in found]
-        yield Column(head="latency*", cells=cells, note="latency*: a model's, of one thread, not measured")
+        errors = {each.end_to_end.latency_model_error: None for each in found if each.end_to_end.latency_model_error}
+        note = "; ".join(("latency*: a model's, of one thread, not measured", *map(str, errors)))
+        yield Column(head="latency*", cells=cells, note=note)
     if len(lines) > FEW:
         per = [units.decimal(instruction_counts.of_network(record, each)) for each in found]
         yield Column(head="per FMA", cells=per)

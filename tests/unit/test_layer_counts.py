@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 import record_factory as factory
 
-from mbench.analysis import energy, latency_model, layer_counts, pairs
+from mbench.analysis import energy, latency_model, latency_model_error, layer_counts, pairs
 from mbench.core import record_files
 from mbench.core.artifact import Artifact
 from mbench.core.machine_types import Target
@@ -92,20 +93,56 @@ def test_the_counts_of_the_network_are_the_sum_of_its_layers(built: Artifact) ->
 
 def test_the_modelled_latency_by_hand(built: Artifact) -> None:
     # Call n on a Cortex-A72 at 1.5 GHz: 1000 n instructions at three a cycle are 333 n cycles, 500 n multiply-adds at
-    # one a cycle 500 n, 4100 n operations at eight 512.5 n, 300 n loads 300 n, 1600 n bytes stored at eight a cycle
-    # 200 n; 640 n bytes of L2 at 24e9 a second and 64 n of DRAM at 12.8e9 are 26.7 n and 5 n nanoseconds. The
-    # operations take longest, 341.7 n nanoseconds.
-    one = 512.5 / 1.5e9
+    # one a cycle 500 n, 4100 n operations at eight 512.5 n, 800 n on vectors less 400 n of memory 400 n, 300 n loads
+    # 300 n, 1600 n bytes stored at eight a cycle 200 n: 512.5 n. Then 640 n bytes of L2 at 24e9 a second and 64 n of
+    # DRAM at 4.65e9, and the runtime for each call.
+    one, call = 512.5 / 1.5e9 + 640 / 24e9 + 64 / 4.65e9, latency_model.CALL_CYCLES / 1.5e9
     result = emulated(built)
-    assert result.layers[0].latency_model_s == pytest.approx(3 * one)
-    assert result.layers[1].latency_model_s == pytest.approx(3 * one)
-    assert result.layers[2].latency_model_s == pytest.approx(4 * one)
+    assert result.layers[0].latency_model_s == pytest.approx(3 * one + 2 * call)
+    assert result.layers[1].latency_model_s == pytest.approx(3 * one + call)
+    assert result.layers[2].latency_model_s == pytest.approx(4 * one + call)
     number = len(built.manifest.calls)
-    assert result.end_to_end.latency_model_s == pytest.approx(number * (number + 1) / 2 * one)
+    assert result.end_to_end.latency_model_s == pytest.approx(number * (number + 1) / 2 * one + number * call)
     assert result.end_to_end.latency_model_s == pytest.approx(
         sum(layer.latency_model_s or 0 for layer in result.layers)
     )
     assert result.end_to_end.latency_model_method == latency_model.METHOD
+
+
+def test_the_error_of_the_model_stands_with_it(built: Artifact) -> None:
+    whole = emulated(built).end_to_end
+    assert whole.latency_model_error == latency_model_error.sentence(A72)
+    assert "networks measured on" in (whole.latency_model_error or "")
+    assert "ncnn on cortex-a72" in (whole.latency_model_error or "")
+
+
+def test_threads_of_the_target_are_modelled_by_hand(built: Artifact) -> None:
+    # Four cores share the arithmetic; L2 is one for all; DRAM gives one thread 4.65e9 and more 5.6e9.
+    result = emulated(built)
+    number = len(built.manifest.calls)
+    sums, calls = number * (number + 1) / 2, number * latency_model.CALL_CYCLES / 1.5e9
+    loops = sum(plan.parallel_loops or 0 for plan in built.manifest.layers) * latency_model.LOOP_CYCLES / 1.5e9
+    assert result.end_to_end.latency_model_threads_s == {
+        "2": pytest.approx(sums * (512.5 / 2 / 1.5e9 + 640 / 24e9 + 64 / 5.6e9) + calls + loops),
+        "4": pytest.approx(sums * (512.5 / 4 / 1.5e9 + 640 / 24e9 + 64 / 5.6e9) + calls + loops),
+    }
+
+
+def test_a_layer_without_a_parallel_loop_has_one_thread(tmp_path: Path) -> None:
+    plain = fakes.compiled(tmp_path / "artifact", fakes.variant())
+    layers = tuple(msgspec.structs.replace(layer, parallel_loops=0) for layer in plain.manifest.layers)
+    serial = dataclasses.replace(plain, manifest=msgspec.structs.replace(plain.manifest, layers=layers))
+    whole = emulated(serial).end_to_end
+    assert whole.latency_model_threads_s == dict.fromkeys(("2", "4"), pytest.approx(whole.latency_model_s))
+
+
+def test_threads_are_not_modelled_of_another_artifacts_code(built: Artifact) -> None:
+    assert emulated(built, artifact_digest="1" * 32).end_to_end.latency_model_threads_s == {}
+
+
+@pytest.mark.parametrize(("threads", "numbers"), [(1, ()), (2, (2,)), (4, (2, 4)), (12, (2, 4, 8, 12))])
+def test_numbers_of_threads_are_powers_of_two_and_the_targets(threads: int, numbers: tuple[int, ...]) -> None:
+    assert layer_counts.thread_numbers(msgspec.structs.replace(A72, threads=threads)) == numbers
 
 
 def test_kernels_of_a_layer_run_one_after_another(built: Artifact) -> None:
@@ -118,7 +155,8 @@ def test_kernels_of_a_layer_run_one_after_another(built: Artifact) -> None:
         for call, found in zip(run.calls[:2], (loading, computing), strict=True)
     )
     result = emulated(built, calls=(first, second, *run.calls[2:]))
-    assert result.layers[0].latency_model_s == pytest.approx(4500 / 1.5e9)  # not 3000, as if they shared the time
+    call = latency_model.CALL_CYCLES  # and 4500, not 3000, as if they shared the time
+    assert result.layers[0].latency_model_s == pytest.approx((4500 + 2 * call) / 1.5e9)
 
 
 def test_nothing_of_an_emulated_run_is_a_time(built: Artifact) -> None:
@@ -155,7 +193,9 @@ def test_without_caches_energy_follows_from_the_shapes(built: Artifact) -> None:
     result = emulated(built, caches=False)
     assert result.energy.method.startswith(energy.METHOD)
     assert result.layers[1].counters == times(3)
-    assert result.layers[1].latency_model_s == pytest.approx(3 * 512.5 / 1.5e9)  # of the units alone
+    assert result.layers[1].latency_model_s == pytest.approx(
+        (3 * 512.5 + latency_model.CALL_CYCLES) / 1.5e9
+    )  # of units
     for path in ("counts.traffic_bytes", "counts.traffic_method", "layers.traffic_bytes"):
         assert pairs.why_missing(result, path) == layer_counts.NO_CACHES
 
