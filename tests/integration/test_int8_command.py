@@ -37,6 +37,7 @@ def folder(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("digits")
     onnx.save(script("onnx_writer").model(trained.graph, trained.parameters), folder / "digits.onnx")
+    onnx.save(script("qdq_writer").model(quantised(trained).qdq), folder / "whole.onnx")
     np.savez(folder / "seen.npz", image=np.concatenate([each["image"] for each in trained.calibration]))
     np.savez(folder / "unseen.npz", image=trained.images, labels=trained.labels)
     np.savez(folder / "other.npz", image=trained.images, labels=trained.labels + 1)
@@ -86,10 +87,7 @@ def test_a_trained_network_in_both_types(trained: Trained, folder: Path) -> None
     assert evaluation.agreeing > 0.97 * TESTED
 
 
-def test_a_file_of_whole_numbers_runs_as_it_is(trained: Trained, folder: Path) -> None:
-    import onnx
-
-    onnx.save(script("qdq_writer").model(quantised(trained).qdq), folder / "whole.onnx")
+def test_a_file_of_whole_numbers_runs_as_it_is(folder: Path) -> None:
     code, record, said = run(folder, "whole.onnx")
     assert (code, record is not None) == (0, True), said
     assert record is not None
@@ -111,6 +109,7 @@ WRONG: dict[tuple[str, ...], tuple[int, str]] = {
         "'x*' is to stay float, and no layer has such a name",
     ),
     ("digits.onnx", "--dtype", "int8,int5"): (2, "dtype 'int5' is not supported"),
+    ("whole.onnx", "--dtype", "int8", "--weight-bits", "7"): (2, "the file of whole is quantised already"),
     ("whole.onnx", "--dtype", "float32"): (2, "its file is quantised, so that it runs in int8"),
     ("mobilenet_v1_0.25_32", "--dtype", "int8", "--evaluate", "unseen.npz"): (
         2,
