@@ -58,15 +58,16 @@ def attended(writer: GraphWriter, scores: GraphValue, mask: GraphValue | None, v
     `mask`: true where a score counts, or what is added to it; it broadcasts to the scores.
     """
     some = None if mask is None else _some(writer, mask)
-    none = constant(np.zeros((), scores.dtype))
-    if mask is not None and mask.dtype == "bool":
-        scores = writer.add("where", mask, scores, constant(np.array(-np.inf, scores.dtype)))
-    elif mask is not None:
-        scores = writer.add("add", scores, mask)
-    if some is not None:
-        scores = writer.add("where", some, scores, none)
+    if mask is not None:
+        none = constant(np.zeros((), scores.dtype))
+        if mask.dtype == "bool":
+            counts = mask if some is None else writer.add("or", mask, writer.add("not", some))
+            mask = writer.add("where", counts, none, constant(np.array(-np.inf, scores.dtype)))
+        elif some is not None:
+            mask = writer.add("where", some, mask, none)
+        scores = writer.add("add", scores, mask)  # which is part of the kernel of the scores
     made = writer.add("matmul", writer.add("softmax", scores, axis=scores.rank - 1), value)
-    return made if some is None else writer.add("where", some, made, none)
+    return made if some is None else writer.add("multiply", made, writer.add("cast", some, to=made.dtype))
 
 
 def _some(writer: GraphWriter, mask: GraphValue) -> GraphValue | None:

@@ -24,7 +24,7 @@ _ROW = 2
 
 def as_images(graph: Graph, parameters: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, np.ndarray]]:
     """Return a graph that computes on images of one row what it can, and its parameters; the same without lines."""
-    if not any(_is_row(graph, node) for node in graph.nodes):
+    if not any(_is_row(graph, node) or _does_nothing(graph, node) for node in graph.nodes):
         return graph, dict(parameters)
     rewriter = _ToImages(graph, parameters)
     changed = rewriter.run()
@@ -36,6 +36,11 @@ def _is_row(graph: Graph, node: Node) -> bool:
     if node.op != "reshape" or len(node.shape) != _LINE:
         return False
     return graph.shape(node.inputs[0]) == _with_row(node.shape)
+
+
+def _does_nothing(graph: Graph, node: Node) -> bool:
+    """Return whether a reshape gives what it reads, as one to a line and one back to an image do together."""
+    return node.op == "reshape" and node.shape == graph.shape(node.inputs[0])
 
 
 def _with_row(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -57,6 +62,12 @@ class _ToImages:
     def run(self) -> Graph:
         graph = self._graph
         for node in graph.nodes:
+            if _does_nothing(graph, node):
+                [same] = node.inputs
+                self._names[node.name] = self._names.get(same, same)
+                if same in self._images:
+                    self._images[node.name] = self._images[same]
+                continue
             if node.op == "reshape" and node.inputs[0] in self._images and node.shape == self._image_shape(node):
                 self._names[node.name] = self._images[node.inputs[0]]
                 continue
