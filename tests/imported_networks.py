@@ -56,4 +56,4 @@ def imported(graph: Graph | None = None, **changes: Any) -> Imported:
 
 def kept(graph: Graph | None = None, **changes: Any) -> Variant:
     """Return a network that lies in the cache."""
-    return importing.kept(imported(graph, **changes), "net.onnx", file_sha256="f" * 64)
+    return importing.kept(imported(graph, **{"file_sha256": "f" * 64, **changes}), "net.onnx")

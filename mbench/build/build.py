@@ -132,8 +132,6 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
     host_triple = str(target.tvm.get("mtriple", linker.HOST_TRIPLE))
     link = linker.find(host_triple)
     drawing = weights.begin(variant)
-    import numpy as np
-
     from mbench.compile import codegen, fusing, memory, pack, parallel, to_relax
     from mbench.compile.schedules.dispatch import schedule_all
     from mbench.hardware import llvm
@@ -151,7 +149,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         module = pack.install(to_relax.bind(lowered, drawn.parameters), kernels)
     planned = codegen.plan(module, tvm_target)
     codegen.export(codegen.generate(planned, tvm_target), work / artifact.LIBRARY, link)
-    np.savez(work / artifact.REFERENCE, **_reference(drawn))
+    _save_reference(work / artifact.REFERENCE, drawn)
     names = {name: pack.installed_name(name, kernel) for name, kernel in kernels.items()}
     calls = _surviving(lowered.calls, names, codegen.called_kernels(planned))
     workspace = {names[name]: memory.workspace_bytes(kernel.plan.function) for name, kernel in kernels.items()}
@@ -172,6 +170,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         fallbacks={name: kernel.reason for name, kernel in used.items() if kernel.reason},
         narrow=_narrow(used, machine, variant.dtype),
         ignored={name: kernel.ignored for name, kernel in used.items() if kernel.ignored},
+        limited={name: kernel.unlimited for name, kernel in used.items() if kernel.unlimited},
         calls=tuple((kernel, index[layer]) for kernel, layer in calls),
         layers=layers,
         replaced=architectures.replaced(variant),
@@ -195,10 +194,15 @@ def _graph(variant: Variant, drawn: Weights | None, machine: KernelMachine) -> G
     return signed.signed(graph) if machine.multiplies_signed else graph
 
 
-def _reference(drawn: Weights) -> dict[str, Any]:
-    """Return what `artifact.REFERENCE` holds: inputs and outputs in order, the first ones without a number."""
+def _save_reference(file: Path, drawn: Weights) -> None:
+    """Write what `artifact.REFERENCE` holds: inputs and outputs in order, the first ones without a number."""
+    import numpy as np
+
     sides = {"input": drawn.examples.values(), "output": drawn.expected}
-    return {f"{side}{place or ''}": value for side, all_ in sides.items() for place, value in enumerate(all_)}
+    named: dict[str, Any] = {
+        f"{side}{place or ''}": value for side, all_ in sides.items() for place, value in enumerate(all_)
+    }
+    np.savez(file, **named)
 
 
 def _narrow(kernels: dict[str, Scheduled], machine: KernelMachine, dtype: str = dtypes.DEFAULT) -> dict[str, int]:

@@ -142,6 +142,13 @@ def build_all(
         scratch.sweep_temporary()
 
 
+def already_built(wanted: Sequence[Variant], target: Target, choices: Choices = NO_CHOICES) -> frozenset[str]:
+    """Return the names of variants whose artifacts are in the user's store."""
+    store = ArtifactStore.of_user()
+    addresses = {each.name: builder.digest(builder.digest_inputs(each, target, choices)) for each in wanted}
+    return frozenset(name for name, address in addresses.items() if store.has(address))
+
+
 def _built(future: Future[tuple[Artifact, bool]], name: str) -> Build:
     """Return what a build made. Whatever went wrong is this variant's failure, unless all of them have it."""
     try:

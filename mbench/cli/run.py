@@ -98,7 +98,7 @@ def run(
     example input; without one, mobilenet_v1_1.0_224 and its standard twin.
     """
     from mbench.api import run as api
-    from mbench.core import durations, names, record_files
+    from mbench.core import names, record_files
     from mbench.core.run_options import RunOptions
 
     interrupted, hushed = False, printing.Hushed()
@@ -112,7 +112,7 @@ def run(
             wanted = RunOptions(
                 output=output, sustain_s=sustain_s, build_timeout_s=build_timeout_s, use_cache=not no_cache,
                 use_tuned=not no_tuned,
-                wait_quiet_s=None if wait_quiet is None else durations.parse(wait_quiet, "--wait-quiet"), **asked,
+                wait_quiet_s=None if wait_quiet is None else _waits_s(wait_quiet), **asked,
             )  # fmt: skip
             record = api.run(networks, target=target, options=wanted, display=display)
         path = resume or output / f"{names.component(record.run_id)}.json"
@@ -120,6 +120,22 @@ def run(
         interrupted, path = True, error.path
         record = record_files.read(path)
     return _shown(record, path, as_json=as_json, interrupted=interrupted, quiet=hushed if quiet else None)
+
+
+def _waits_s(text: str) -> float:
+    """Return how long `--wait-quiet` waits; its time may be left out, so that it takes a network for one.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    from mbench.core import durations
+
+    try:
+        return durations.parse(text, "--wait-quiet")
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; if it is a network, write --wait-quiet=60s or put --wait-quiet behind the networks"
+        ) from None
 
 
 def _refuse_with_resume(context: click.Context) -> None:

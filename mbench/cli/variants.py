@@ -26,9 +26,10 @@ def variants(network: str | None, input_shapes: tuple[str, ...], published: bool
         compared = listing.published_counts(*([network] if network else []))
         printing.listing(published_listing.counts(compared), as_json=as_json)
         return
-    for broken in () if network else architectures.added_families()[1]:
+    for broken in () if network is not None else architectures.added_families()[1]:
         streams.say(str(broken))
-    asked = GivenNetworks([network] if network else networks.catalog(), HowToImport(input_shapes=input_shapes))
+    given = networks.catalog() if network is None else [network]
+    asked = GivenNetworks(given, HowToImport(input_shapes=input_shapes))
     for note in asked.notes:
         printing.remark(note)
     found = asked.variants()

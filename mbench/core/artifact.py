@@ -110,6 +110,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Kernels that use less than half of each vector register, with the lanes in use."""
     ignored: TextTable = {}
     """Kernels whose tuned choice was not followed, with the reason."""
+    limited: TextTable = {}
+    """Kernels that are made another way to keep weights within their limit, with how they would be made without it."""
     calls: tuple[tuple[Text, Count], ...]
     """(kernel, index of its layer) in order of execution."""
     layers: Annotated[tuple[LayerPlan, ...], msgspec.Meta(min_length=1, max_length=MOST_LAYERS)]

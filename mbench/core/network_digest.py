@@ -1,5 +1,8 @@
 """The digest of a network: what it computes on what shapes, and nothing of how it was compiled or how large a batch is.
 
+Weights are no part of it: a user's file has digests of its own. What shapes do not show, such as dilation and the
+bounds of a clip, is a layer's `settings`, which records do not keep: a digest is computed when a network is built.
+
 Two records of one network have the same digest, whatever their target, dtype and batch.
 """
 
@@ -38,7 +41,12 @@ class DescribedLayer(Protocol):
 
 def of_layers(layers: Iterable[DescribedLayer]) -> str:
     """Return the digest of a network with these layers, in order of execution."""
-    return _hashed([{field: getattr(layer, field) for field in (*_FIELDS, "operations")} for layer in layers])
+    described = []
+    for layer in layers:
+        settings = getattr(layer, "settings", ())  # the built-in networks of version 0.1.0 have none
+        extra = {"settings": settings} if settings else {}
+        described.append({**{field: getattr(layer, field) for field in (*_FIELDS, "operations")}, **extra})
+    return _hashed(described)
 
 
 def of_documents(layers: Iterable[dict[str, Any]]) -> str:

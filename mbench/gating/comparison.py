@@ -77,8 +77,8 @@ class Finding(_VerdictStruct, frozen=True, kw_only=True):
     head: float | None
     ratio: float | None = None
     """Estimate of head over base."""
-    interval: tuple[float, float] | None = None
-    """Of the ratio, at `confidence`."""
+    interval: tuple[float, float | None] | None = None
+    """Of the ratio, at `confidence`; without an upper end (null) where there are too few samples for one."""
     confidence: float | None = None
     threshold: float | None = None
     """The change, as a fraction, that was tolerated: the limit asked for, or what noise and the floor made of it."""

@@ -140,14 +140,16 @@ def _retyped(graph: Graph, dtype: str) -> Graph:
     return outside.with_inputs(graphs.retyped(graph, dtype), dtype)
 
 
-def has_twin(family: str) -> bool:
-    """Return whether the networks of a family have a depthwise convolution, and so a standard twin.
+def has_twin(variant: Variant) -> bool:
+    """Return whether a network of a family has a depthwise convolution, and so a standard twin.
 
     Raises:
-        UsageError: the family is not known.
+        UsageError: the family is not known, or has no network of this width and resolution.
         PluginError: the package that adds it is broken.
     """
-    return _has_depthwise(family_of(family))
+    if variant.family in FAMILIES:  # no layer of theirs has fewer than 8 channels, at any width
+        return _has_depthwise(family_of(variant.family))
+    return standard.has_depthwise(_as_written(variant))
 
 
 @functools.lru_cache(maxsize=_KEPT)

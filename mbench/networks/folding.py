@@ -1,7 +1,7 @@
 """Folding: what scales and shifts each channel after a convolution becomes part of its weights, as inference has it.
 
-BatchNorm, and a product or sum with one number a channel (layer scale). A BatchNorm that follows no convolution, or one
-whose output something else reads as well, becomes a product and a sum.
+BatchNorm, and a product or sum with one number a channel (layer scale); after a fully connected layer likewise. A
+BatchNorm that follows neither, or one whose output something else reads as well, becomes a product and a sum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _FOLDS = ("batch_norm", "multiply", "add")
-_CONVOLUTIONS = ("conv2d", "conv2d_transpose")
+_WEIGHTED = ("conv2d", "conv2d_transpose", "linear")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Folded:
             convolution = self._before.by_name[name]
             _, weight_name, *bias_name = convolution.inputs
             weight = values[weight_name].astype(np.float64)
-            bias = values[bias_name[0]].astype(np.float64) if bias_name else np.zeros(convolution.shape[1])
+            bias = values[bias_name[0]].astype(np.float64) if bias_name else np.zeros(_outputs(convolution))
             for node in chain:
                 scale, shift = self._scale_and_shift(node, values)
                 weight, bias = weight * _by_output(convolution, scale, weight.shape), bias * scale + shift
@@ -68,7 +68,7 @@ class Folded:
 
 def _by_output(convolution: Node, scale: np.ndarray, weight: tuple[int, ...]) -> np.ndarray:
     """Return what the weights of a convolution are multiplied by, where each output channel has its own factor."""
-    if convolution.op == "conv2d":
+    if convolution.op != "conv2d_transpose":
         return scale.reshape(-1, *[1] * (len(weight) - 1))
     groups = convolution.attributes["groups"]  # of a transposed one: (inputs, outputs / groups, height, width)
     return scale.reshape(groups, -1).repeat(weight[0] // groups, axis=0)[..., None, None]
@@ -82,7 +82,7 @@ def as_compiled(graph: Graph) -> Folded:
 
 def fold(graph: Graph) -> Folded:
     """Return a graph with all that scales and shifts channels folded into the convolutions before."""
-    chains = {node.name: _chain(graph, node) for node in graph.nodes if node.op in _CONVOLUTIONS}
+    chains = {node.name: _chain(graph, node) for node in graph.nodes if node.op in _WEIGHTED}
     chains = {name: chain for name, chain in chains.items() if chain}
     gone = {node.name for chain in chains.values() for node in chain}
     renamed = {node.name: name for name, chain in chains.items() for node in chain}
@@ -91,7 +91,7 @@ def fold(graph: Graph) -> Folded:
     for name in chains:
         node = graph.by_name[name]
         added[_weight_of(graph, name)] = graph.type_of(node.inputs[1])
-        added[_bias_of(graph, name)] = TensorType(shape=(node.shape[1],), dtype=node.dtype)
+        added[_bias_of(graph, name)] = TensorType(shape=(_outputs(node),), dtype=node.dtype)
     for node in apart:
         for part in ("scale", "shift"):
             shape = (1, node.shape[1], *(1,) * (len(node.shape) - 2))
@@ -123,14 +123,28 @@ def fold(graph: Graph) -> Folded:
 def _weight_of(graph: Graph, name: str) -> str:
     """Return the name of a convolution's folded weights: their own, unless something else reads them as well."""
     weight = graph.by_name[name].inputs[1]
-    return weight if len(graph.users[weight]) == 1 else graph.free_name(f"{name}.folded")
+    return weight if _is_own(graph, weight) else graph.free_name(f"{name}.folded")
 
 
 def _bias_of(graph: Graph, name: str) -> str:
     """Return the name of a convolution's folded bias: `.bias` behind its own, which its bias alone may have as well."""
     wanted = f"{name}.bias"
-    own = wanted in graph.by_name[name].inputs[2:] and len(graph.users[wanted]) == 1
+    own = wanted in graph.by_name[name].inputs[2:] and _is_own(graph, wanted)
     return wanted if own else graph.free_name(wanted)
+
+
+def _is_own(graph: Graph, parameter: str) -> bool:
+    """Return whether a parameter may change with the one node that reads it: it is no output either."""
+    return len(graph.users[parameter]) == 1 and parameter not in graph.outputs
+
+
+def _outputs(layer: Node) -> int:
+    """Return the channels of what a layer with weights makes."""
+    return layer.shape[_channels_axis(layer)]
+
+
+def _channels_axis(layer: Node) -> int:
+    return len(layer.shape) - 1 if layer.op == "linear" else 1
 
 
 def _chain(graph: Graph, convolution: Node) -> tuple[Node, ...]:
@@ -139,17 +153,18 @@ def _chain(graph: Graph, convolution: Node) -> tuple[Node, ...]:
     value = convolution.name
     if not all(name in graph.parameters for name in convolution.inputs[1:]):
         return ()
-    while (user := graph.only_user(value)) is not None and _scales_channels(graph, user, value):
+    while (user := graph.only_user(value)) is not None and _scales_channels(graph, user, value, convolution):
         found.append(user)
         value = user.name
     return tuple(found)
 
 
-def _scales_channels(graph: Graph, node: Node, value: str) -> bool:
+def _scales_channels(graph: Graph, node: Node, value: str, layer: Node) -> bool:
     if node.op not in _FOLDS or graph.operands(node) != (value,) or node.shape != graph.shape(value):
         return False
+    channels = _channels_axis(layer)
     if node.op == "batch_norm":
-        return True
+        return channels == 1
     shape = graph.shape(graph.constants(node)[0])
     aligned = (1,) * (len(node.shape) - len(shape)) + shape
-    return aligned == (1, node.shape[1], *(1,) * (len(node.shape) - 2))
+    return aligned == tuple(side if axis == channels else 1 for axis, side in enumerate(node.shape))

@@ -137,6 +137,12 @@ class GivenNetworks:
     def _one(self, item: AnyNetwork, batch: int | None, dtype: str | None) -> Variant:
         named = f"_b{batch}" if len(self._batches) > 1 else ""
         if isinstance(item, str):
+            own = variants.parse(item)
+            if batch is not None and (said := variants.batch_suffix(own)) and (named or own.batch != batch):
+                raise UsageError(
+                    f"variant {item!r} has batch {own.batch} by its name, and --batch asks for "
+                    f"{', '.join(map(str, self._batches))}; leave {said} or --batch out"
+                )
             return variants.parse(f"{item}{named}", batch=batch or 1, dtype=dtype)
         variant, name = item.at(batch), self._names[item]
         variant = msgspec.structs.replace(variant, name=f"{name}{named}", family=name)
@@ -151,13 +157,13 @@ class GivenNetworks:
 
 
 def _distinct(networks: Sequence[Network]) -> dict[Network, str]:
-    """Return a name for each imported network that no other network has, nor a standard twin."""
+    """Return a name for each imported network that no other has, nor its standard twin, nor it in another type."""
     names = [network.name for network in networks]
-    twins = {f"{name}{variants.STANDARD}" for name in names}
+    made = {f"{name}{ending}" for name in names for ending in variants.endings()}
     digests = {name: {each.digest for each in networks if each.name == name} for name in names}
     return {
         network: f"{network.name}-{network.digest[:_DIGITS]}"
-        if len(digests[network.name]) > 1 or network.name in twins or _is_built_in(network.name)
+        if len(digests[network.name]) > 1 or network.name in made or _is_built_in(network.name)
         else network.name
         for network in networks
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from mbench.core import dtypes
 from mbench.networks import operations
-from mbench.networks.graph import Graph, Node, TensorType
+from mbench.networks.graph import Graph, GraphError, Node, TensorType
 
 BATCH_NORM = ("weight", "bias", "mean", "variance")
 """The parameters of a BatchNorm, each one number a channel."""
@@ -44,22 +44,36 @@ class GraphBuilder:
         return self._types[value].shape
 
     def input(self, name: str, shape: tuple[int, ...], *, dtype: str | None = None) -> str:
-        """Add an input of the network; it has the network's type if none is given."""
-        self._inputs[name] = self._types[name] = TensorType(shape=shape, dtype=dtype or self._dtype)
-        return name
+        """Add an input of the network; it has the network's type if none is given.
+
+        Raises:
+            GraphError: a value of this name is there already.
+        """
+        return self._given(self._inputs, name, shape, dtype)
 
     def parameter(self, name: str, shape: tuple[int, ...], *, dtype: str | None = None) -> str:
-        """Add a parameter, by its whole name; it has the network's type if none is given."""
-        self._parameters[name] = self._types[name] = TensorType(shape=shape, dtype=dtype or self._dtype)
+        """Add a parameter, by its whole name; it has the network's type if none is given.
+
+        Raises:
+            GraphError: a value of this name is there already.
+        """
+        return self._given(self._parameters, name, shape, dtype)
+
+    def _given(self, known: dict[str, TensorType], name: str, shape: tuple[int, ...], dtype: str | None) -> str:
+        if name in self._types:
+            raise GraphError(f"the name {name!r} is there twice")
+        known[name] = self._types[name] = TensorType(shape=shape, dtype=dtype or self._dtype)
         return name
 
     def add(self, op: str, name: str, *inputs: str, role: str = "other", **attributes: Any) -> str:
         """Add a node.
 
         Raises:
-            GraphError: the operation is not known, or takes no such shapes.
+            GraphError: the operation is not known or takes no such shapes, or a value of this name is there already.
         """
         name = f"{self._prefix}{name}"
+        if name in self._types:
+            raise GraphError(f"the name {name!r} is there twice")
         known, read = operations.of(op), [self._types[each] for each in inputs]
         given = TensorType(
             shape=known.shape(tuple(each.shape for each in read), attributes),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib
 import re
 import threading
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mbench.core import dtypes, no_gc, plain, regular_files, system_limits, units
+from mbench.core import dtypes, no_gc, plain, system_limits, units
 from mbench.core.children import ChildError, Children, TaskLimits, TookTooLong, as_completed
 from mbench.core.errors import MbenchError, UsageError, cut, shortened, why
 from mbench.core.field_types import LONGEST_NAME, MOST_BATCH, MOST_CHARACTERS
@@ -113,28 +112,15 @@ def _read(plan: ImportPlan) -> Variant:
 
     given = {} if plan.inputs is None else input_files.read(plan.inputs)
     found = front_ends.read(plan.source, shapes=plan.shapes, batch=plan.batch, examples=given)
-    digest = _file_digest(Path(plan.source)) if Path(plan.source).is_file() else None
-    return kept(found, plan.source, file_sha256=digest, batch=plan.batch)
+    return kept(found, plan.source, batch=plan.batch)
 
 
-def _file_digest(file: Path) -> str:
-    with regular_files.opened(file) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def kept(
-    network: Imported,
-    source: str,
-    *,
-    file_sha256: str | None = None,
-    batch: int | None = None,
-) -> Variant:
+def kept(network: Imported, source: str, *, batch: int | None = None) -> Variant:
     """Run a network by its own runtime, keep it in the cache, and return it as a variant.
 
     Args:
         network: as its front end gives it.
         source: as the user calls it, for messages.
-        file_sha256: of its file, if it has one.
         batch: that it was asked for; None: what its inputs show.
 
     Raises:
@@ -156,7 +142,7 @@ def kept(
     parameters = {
         "producer": network.producer and shortened(plain.line(network.producer), _LONGEST_NAME),
         "opset": network.opset,
-        "file_sha256": file_sha256,
+        "file_sha256": network.file_sha256,
         imported_store.CONTENT: imported_store.put(network, examples, expected),
     }
     return Variant(
@@ -188,10 +174,12 @@ def _outputs(network: Imported, examples: Mapping[str, np.ndarray], source: str)
         if value.shape != shape:
             got, read = units.shape(value.shape), units.shape(shape)
             raise UsageError(f"{source}: output {name!r} is {got}, by mbench's own reading {read}; report it")
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+        strange = 0 if value.dtype.kind != "f" else value.size - int(np.isfinite(value).sum())
+        if strange:
             raise UsageError(
-                f"{source}: its own output {name!r} is not finite for the inputs that it is checked on; "
-                "give others with --input"
+                f"{source}: {strange} of {value.size} numbers of its own output {name!r} are NaN or infinite for the "
+                "inputs that it is checked on, so that nothing can be compared with them; give others with --input, "
+                "or change a mask that leaves nothing to attend to"
             )
     return expected
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from mbench.core import dtypes
 from mbench.networks import kernels, operations
@@ -75,6 +76,8 @@ class LayerSpec:
     other_bytes: int = 0
     """Of those of other types, such as places and masks."""
     source_names: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    """What else decides what it computes, where shapes, strides and groups do not say it: `conv2d dilation (2, 2)`."""
 
 
 def of_graph(graph: Graph, groups: tuple[kernels.Group, ...] | None = None) -> tuple[LayerSpec, ...]:
@@ -130,6 +133,7 @@ def _layer(graph: Graph, group: kernels.Group, inputs: tuple[str, ...], known: s
         activation_elements=sum(math.prod(each.shape) for each in values if each.dtype == own),
         other_bytes=sum(math.prod(each.shape) * dtypes.width(each.dtype) for each in values if each.dtype != own),
         source_names=tuple(dict.fromkeys(name for node in nodes for name in node.source_names)),
+        settings=tuple(each for node in nodes for each in _settings(graph, node)),
     )
 
 
@@ -137,6 +141,29 @@ def _own_type(graph: Graph) -> str:
     """Return the type of a network's floating-point values: the narrowest that any has. Only ends may have another."""
     found = {node.dtype for node in graph.nodes}
     return min((name for name in dtypes.FLOATS if name in found), key=dtypes.width, default=dtypes.DEFAULT)
+
+
+_SAID = {
+    **dict.fromkeys(_CONVOLUTIONS, ("strides", "groups")),
+    **dict.fromkeys(_POOLS, ("kernel",)),
+    **dict.fromkeys(("reshape", "expand"), ("shape",)),
+    "rearrange": ("parts", "shape"),
+    "resize2d": ("size",),
+}
+"""Attributes that a layer's shapes and fields say, or that hold the batch."""
+
+
+def _settings(graph: Graph, node: Node) -> Iterator[str]:
+    """Yield the attributes that only a node has; of a convolution, none where it pads by half of its kernel."""
+    usual: dict[str, Any] = {}
+    if node.op == "conv2d":
+        half = tuple((side - 1) // 2 for side in graph.shape(node.inputs[1])[2:])
+        usual = {"padding": (*half, *half), "dilation": (1, 1)}
+    for name, value in node.attributes.items():
+        plain = value.item() if hasattr(value, "item") else value
+        of_the_run = name == "to" and plain in dtypes.FLOATS
+        if name not in _SAID.get(node.op, ()) and not of_the_run and usual.get(name, ...) != plain:
+            yield f"{node.op} {name} {plain}"
 
 
 def _bytes(graph: Graph, names: Iterable[str]) -> int:

@@ -50,10 +50,16 @@ def channels_last(graph: Graph) -> frozenset[str]:
         if node.op in _IMAGES:
             found.add(node.name)
         elif node.op in _AXES:
-            found.update({node.name} & wanted)
+            found.update(set() if _is_given(graph, node) else {node.name} & wanted)
         elif any(name in found for name in _images_of(graph, node)) or (node.name in wanted and _has_many(node)):
             found.add(node.name)
     return frozenset(found)
+
+
+def _is_given(graph: Graph, node: Node) -> bool:
+    """Return whether an image of one row is a line that the network is given: it lies as that does."""
+    given = graph.inputs.get(node.inputs[0])
+    return node.op == "reshape" and given is not None and node.shape == (*given.shape[:2], 1, *given.shape[2:])
 
 
 def _has_many(node: Node) -> bool:

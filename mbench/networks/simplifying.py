@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mbench.core.field_types import LONGEST_NAME
 from mbench.networks import layout, rearranging
 from mbench.networks.graph import Graph, Node
 from mbench.networks.operation_shapes import axes_of
@@ -32,10 +33,12 @@ def simplified(graph: Graph) -> Graph:
 def with_outputs_as_given(graph: Graph) -> Graph:
     """Return a graph whose outputs lie as people have them, each made by a node."""
     last, changed = layout.channels_last(graph), dict[str, Node]()
-    for name in graph.outputs:
+    for place, name in enumerate(graph.outputs):
         given = graph.type_of(name)
         source = graph.by_name.get(name)
-        common: dict[str, Any] = {"name": graph.free_name(f"{name}.output"), "inputs": (name,), "shape": given.shape}
+        fits = name.isprintable() and len(name) < LONGEST_NAME // 2  # as those of parameters need not
+        called = graph.free_name(f"{name if fits else place}.output")
+        common: dict[str, Any] = {"name": called, "inputs": (name,), "shape": given.shape}
         common |= {"dtype": given.dtype, "role": "other"}
         if source is None:
             changed[name] = Node(op="cast", attributes={"to": given.dtype}, **common)

@@ -151,11 +151,12 @@ def _opening(node: Node, x: torch.Tensor, weight: torch.Tensor, generator: torch
 
 
 def _statistics(x: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor]:
-    """Return scale, shift, mean and variance for a BatchNorm that reads `x`, (N, C, H, W).
+    """Return scale, shift, mean and variance for a BatchNorm that reads `x`, (N, C, …).
 
     Scale near 1, shift positive: most ReLUs stay open.
     """
-    mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+    others = (0, *range(2, x.dim()))
+    mean, variance = x.mean(others), x.var(others, unbiased=False)
     floor = 0.05 * variance.mean() + 1e-6
     scale = torch.empty_like(mean).uniform_(0.8, 1.2, generator=generator)
     shift = torch.empty_like(mean).uniform_(0.0, 0.5, generator=generator)

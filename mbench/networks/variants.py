@@ -121,11 +121,13 @@ def parse(name: str, *, batch: int = 1, dtype: str | None = None) -> Variant:
         ),
         family=family,
         parameters={"width_multiplier": width, "resolution": resolution},
-        convolution=_convolution(family, name, standard=bool(found.standard)),
+        convolution=None,
         batch=batch,
         dtype=dtype,
         quantization=_quantization(dtype),
     )
+    convolution = _convolution(variant, name, standard=bool(found.standard))
+    variant = msgspec.structs.replace(variant, convolution=convolution)
     if family not in FAMILIES:
         architectures.graph(variant)  # another package's network may be too large for a small image
     return variant
@@ -162,9 +164,9 @@ def _sized(stem: str, shallow: str) -> tuple[str, tuple[str, ...]] | None:
     return None
 
 
-def _convolution(family: str, name: str, *, standard: bool) -> Literal["depthwise_separable", "standard"] | None:
-    """Return the kind of convolutions of a network; None where the family has no depthwise ones."""
-    if architectures.has_twin(family):
+def _convolution(variant: Variant, name: str, *, standard: bool) -> Literal["depthwise_separable", "standard"] | None:
+    """Return the kind of convolutions of a network; None where it has no depthwise ones."""
+    if architectures.has_twin(variant):
         return "standard" if standard else "depthwise_separable"
     if standard:
         raise UsageError(f"variant {name!r}: the network has no depthwise convolution, so no standard twin")
@@ -215,6 +217,11 @@ def paired_with(variant: Variant) -> Variant | None:
         digest=None,
         convolution="depthwise_separable" if is_twin else "standard",
     )
+
+
+def endings() -> tuple[str, ...]:
+    """Return what names of a network's standard twin and of both in other types than float32 have behind its own."""
+    return tuple(f"{twin}{kind}" for twin in ("", STANDARD) for kind in ("", *(f"_{name}" for name in _TYPES)))[1:]
 
 
 def type_suffix(dtype: str) -> str:

@@ -229,15 +229,8 @@ def _refuse_types(networks: Iterable[Variant], target: Target) -> None:
     platform = platforms.of(target)
     taken = platform.types(target)
     for dtype in dict.fromkeys(network.dtype for network in networks):
-        if dtype in platform.dtypes and dtype not in taken:
-            having = [name for name, each in targets.load_all().items() if dtype in platforms.of(each).types(each)]
-            raise UsageError(
-                f"dtype {dtype!r} needs {', '.join(platform.lacking(dtype, target))}, which target {target.name!r} "
-                f"does not have; targets that have it: {', '.join(having)}"
-            )
         if dtype not in taken:
-            features = platform.dtypes.get(dtype, ())
-            lacking = [feature for feature in features if feature not in target.processor.requires]
+            lacking = platform.lacking(dtype, target) if dtype in platform.dtypes else ()
             feature = f"the processor feature {' and '.join(lacking)}"
             needs = f"needs {feature}, which it lacks" if lacking else "is not compiled for it"
             raise UsageError(

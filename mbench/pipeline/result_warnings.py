@@ -78,6 +78,19 @@ def _ignored_choice(evidence: Evidence) -> str | None:
     return f"tuned choices not followed for {', '.join(ignored)}: {reasons}; tune again with 'mbench tune'"
 
 
+def _limited_weights(evidence: Evidence) -> str | None:
+    """Warn of kernels that are slower than they could be, since weights have a limit (`--prefer`)."""
+    limited = evidence.manifest.limited
+    names = ", ".join(layer.name for layer in evidence.manifest.layers if set(layer.kernels) & limited.keys())
+    if not names:
+        return None
+    limit = "as few" if evidence.manifest.inputs.get("prefer") == "memory" else "at most twice as many"
+    return (
+        f"weights are to be {limit} bytes as the parameters, so that layers are not made by Winograd, or in smaller "
+        f"tiles: {names}; --prefer latency makes them as is quickest"
+    )
+
+
 def _narrow_channels(evidence: Evidence) -> str | None:
     narrow = set(evidence.manifest.narrow)
     if not narrow:
@@ -206,6 +219,7 @@ def _low_peaks(evidence: Evidence) -> str | None:
 WARNINGS: dict[str, Callable[[Evidence], str | None]] = {
     "fallback": _fallback,
     "ignored choice": _ignored_choice,
+    "limited weights": _limited_weights,
     "narrow channels": _narrow_channels,
     "no dot product": _no_dot_product,
     "fewer multiply-adds": _fewer_macs,

@@ -7,7 +7,7 @@ It is a lower bound, so that nothing is refused that could be built; a build tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from mbench.core import dtypes, units
 from mbench.core.records import Failure, Variant
@@ -20,24 +20,32 @@ BUILD_COPIES = 8
 as linked. MobileNetV1 and V2 and their standard twins took 14 to 17 times their weights."""
 
 
-def refused(wanted: Iterable[Variant], available_bytes: int) -> dict[str, Failure]:
-    """Return a failure for each network that needs more than the available memory, by name."""
+def refused(wanted: Iterable[Variant], available_bytes: int, built: Container[str] = frozenset()) -> dict[str, Failure]:
+    """Return a failure for each network that needs more than the available memory, by name.
+
+    Args:
+        wanted: the networks.
+        available_bytes: of memory.
+        built: names of those that need no build, so that they hold their weights once.
+    """
     found = {}
     for variant in wanted:
         specs = architectures.layers(variant)
         weights = sum(costs.of_layer(spec, variant.dtype).weight_bytes for spec in specs)
         activations = activation_bytes(specs, variant.dtype)
-        needed = BUILD_COPIES * weights + activations
+        copies, does = (1, "running") if variant.name in built else (BUILD_COPIES, "building")
+        held = f"{copies} {'copy' if copies == 1 else 'copies'}"
+        needed = copies * weights + activations
         smaller = "batch" if variant.imported else "width, resolution or batch"
         if needed > available_bytes:
             found[variant.name] = Failure(
                 variant=variant.name,
                 stage=STAGE,
                 reason=(
-                    f"too large for this machine: building needs at least {units.data_size(needed)} of memory "
-                    f"({BUILD_COPIES} copies of {units.data_size(weights)} of weights, {units.data_size(activations)} "
-                    f"of activations), and {units.data_size(available_bytes)} are available; choose a smaller "
-                    f"{smaller}"
+                    f"too large for this machine: {does} needs at least {units.data_size(needed)} of memory "
+                    f"({held} of {units.data_size(weights)} of weights, "
+                    f"{units.data_size(activations)} of activations), and {units.data_size(available_bytes)} are "
+                    f"available; choose a smaller {smaller}"
                 ),
             )
     return found

@@ -100,10 +100,10 @@ def run(job: Job, progress: Progress) -> Record:
     _begin(job, record)
     try:
         wanted = job.named((*left, *unkept))
-        too_large = room.refused(wanted, system_limits.available_bytes())
+        target = targets.for_threads(job.target, job.settings.threads)
+        too_large = _too_large(job, wanted, target)
         for name in too_large:
             progress.stage(name, "failed", 1.0)
-        target = targets.for_threads(job.target, job.settings.threads)
         built = too_large | builders.build_all(
             [variant for variant in wanted if variant.name not in too_large],
             target,
@@ -125,6 +125,16 @@ def run(job: Job, progress: Progress) -> Record:
         return record
     keep = functools.partial(_keep, job, progress)
     return turns.measure_all(job, record, ready, progress, keep) if ready else record
+
+
+def _too_large(job: Job, wanted: Sequence[Variant], target: Target) -> dict[str, Failure]:
+    """Return a failure for each network that this machine has no room for: to build it, or to run what is built."""
+    available = system_limits.available_bytes()
+    found = room.refused(wanted, available)
+    if not found or not job.use_cache:
+        return found
+    doubted = [variant for variant in wanted if variant.name in found]
+    return room.refused(doubted, available, builders.already_built(doubted, target, job.choices))
 
 
 def _begin(job: Job, record: Record) -> None:

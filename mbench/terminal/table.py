@@ -104,7 +104,13 @@ class Fitted:
     """
 
     def __init__(
-        self, columns: Sequence[Column], styles: Sequence[str] = (), *, rule: bool = True, below: int = 0
+        self,
+        columns: Sequence[Column],
+        styles: Sequence[str] = (),
+        *,
+        rule: bool = True,
+        below: int = 0,
+        least: int | None = None,
     ) -> None:
         """Take columns, all with as many cells.
 
@@ -113,8 +119,11 @@ class Fitted:
             styles: of the rows.
             rule: whether a rule is below the heads.
             below: columns up to this rank that do not fit stand in a table below, not nowhere.
+            least: characters that the first column may be narrowed to, its names broken, in as many tables as it takes;
+                None: no name is split.
         """
         self.columns, self.styles, self.rule, self.below = tuple(columns), tuple(styles), rule, below
+        self.least = least
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table for the room that there is."""
@@ -122,9 +131,9 @@ class Fitted:
         shown = self._fit(options.max_width, left_out)
         yield self._table(shown, rule=self.rule)
         left_out = [column for column in left_out if column not in shown and column.rank <= self.below]
-        if left_out:
-            more = self._fit(options.max_width, left_out)
+        while left_out and len(more := self._fit(options.max_width, left_out)) > 1:
             shown = [*shown, *more]
+            left_out = [column for column in left_out if column not in more and self.least is not None]
             yield self._table(more, rule=False)
         if notes := "; ".join(column.note for column in shown if column.note):
             yield text(notes)
@@ -137,7 +146,8 @@ class Fitted:
 
     def _fit(self, room: int, wanted: Sequence[Column]) -> list[Column]:
         """Return the first column and those of others that fit beside it in so many characters, in order."""
-        left = room - self.columns[0].width
+        first = self.columns[0].width
+        left = room - (first if self.least is None else min(first, self.least))
         kept = list[Column]()
         for column in sorted(wanted, key=lambda each: each.rank):
             if column.rank and column.width + 1 > left:
@@ -150,8 +160,12 @@ class Fitted:
         table = ruled("", [shown[0].head], [column.head for column in shown[1:]])
         for made, column in zip(table.columns, shown, strict=True):
             made.justify = "left" if column.left else made.justify
-        for number, cells in enumerate(zip(*(column.cells for column in shown), strict=True)):
-            add_row(table, *cells, style=self.styles[number] if self.styles else "")
+        if self.least is not None:
+            for made in table.columns[1:]:
+                made.no_wrap = True
+        for number, (name, *cells) in enumerate(zip(*(column.cells for column in shown), strict=True)):
+            first = text(name) if self.least is None else BrokenName(name)
+            table.add_row(first, *map(text, cells), style=self.styles[number] if self.styles else "")
         if rule:
             table.padding = (0, 0, 0, 0)
         else:

@@ -103,3 +103,11 @@ def test_no_more_builds_side_by_side_than_processors_or_their_quota(
     machine = msgspec.structs.replace(host.describe(), processors_usable=processors, processors_quota=quota)
     monkeypatch.setattr(host, "describe", lambda: machine)
     assert builders.builders() == expected
+
+
+def test_what_is_built_already_is_known_without_building(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path))
+    assert builders.already_built(WANTED, TARGET) == frozenset()
+    address = build.digest(build.digest_inputs(WANTED[1], TARGET))
+    ArtifactStore.of_user().path(address).mkdir(parents=True)
+    assert builders.already_built(WANTED, TARGET) == {WANTED[1].name}

@@ -359,3 +359,12 @@ def test_an_interrupted_quiet_run_says_how_to_go_on(
     assert outcome.code == 130
     assert "go on with: mbench run --resume" in outcome.err
     assert outcome.out.splitlines()[-1] == str(interrupted)
+
+
+@pytest.mark.parametrize("network", ["mobilenet_v2", "net.onnx", "package.module:net"])
+def test_a_network_in_the_place_of_a_time_is_said_to_be_one(run: Mbench, network: str) -> None:
+    expected = (
+        "expected a time of more than 0",
+        "if it is a network, write --wait-quiet=60s or put --wait-quiet behind",
+    )
+    assert_one_line(run(command, "--wait-quiet", network), f"--wait-quiet '{network}'", *expected)

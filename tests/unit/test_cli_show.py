@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -66,3 +67,16 @@ def test_bad_files(run: Mbench, tmp_path: Path, record_file: Path, name: str) ->
     assert_one_line(run(show, file, "--json"), str(file), said)
     assert_one_line(run(report, record_file, file, "-o", "page.html"), str(file), said)
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_of_a_folder_the_newest_record_is_shown(run: Mbench, tmp_path: Path) -> None:
+    first = factory.record()
+    newer = msgspec.structs.replace(factory.record(run_id="newer"), created_at_utc="2031-01-01T00:00:00Z")
+    for record in (newer, first):
+        record_files.write(tmp_path / f"{record.run_id}.json", record)
+    shown = run(show, tmp_path, "--json")
+    assert json.loads(shown.out)["run_id"] == "newer"
+    assert shown.err.strip() == f"record  {tmp_path / 'newer.json'}"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert_one_line(run(show, empty), f"{empty}: no record there; expected *.json that 'mbench run' wrote")

@@ -25,3 +25,4 @@ def test_one_network_is_listed_layer_by_layer_and_a_grid_by_network(run: Mbench)
     assert layers.code == 0
     assert "block13.pw" in layers.out
     assert_one_line(run(variants, "mobilnet_v1_0.25_32"), "did you mean 'mobilenet_v1_0.25_32'?")
+    assert_one_line(run(variants, ""), "variant '' is not known; see 'mbench variants'")

@@ -82,7 +82,7 @@ def test_sums_of_blocks_do_not_wait_in_an_output_of_16_bits() -> None:
     layer = typed(Conv(inputs=2048, channels=512, height=3, width=3))
     offered = kernels.candidates("cpu.convolution", layer, AVX512)
     assert {each["blocks"] for each in offered} == {1}
-    with pytest.raises(ValueError, match="2 blocks of input channels would round the sums of bfloat16"):
+    with pytest.raises(ValueError, match="2 blocks: sums would be rounded to bfloat16 between them; expected 1"):
         kernels.built("cpu.convolution", layer, AVX512, {**offered[0], "blocks": 2})
 
 

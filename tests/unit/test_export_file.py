@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -161,3 +162,25 @@ def test_a_file_of_another_schema(tmp_path: Path, saved: Path) -> None:
     message = refused(changed(saved, tmp_path / "new.pt2", change))
     assert "export the network again with this version of torch" in message
     assert export_file is not None
+
+
+def test_a_file_is_read_once_so_that_what_is_loaded_is_what_was_checked(saved: Path, tmp_path: Path) -> None:
+    file = tmp_path / "small.pt2"
+    file.write_bytes(saved.read_bytes())
+    found = read(file, batch=2)
+    file.write_bytes(b"another file")
+    assert error(found) < 1e-5
+    assert found.file_sha256 == hashlib.sha256(saved.read_bytes()).hexdigest()
+
+
+def test_constants_and_weights_may_be_outputs(tmp_path: Path) -> None:
+    class Detector(Small):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return self.conv(image), self.scale, self.conv.weight, torch.arange(6.0), image
+
+    torch.export.save(torch.export.export(Detector(), (torch.randn(1, 3, 6, 8),)), tmp_path / "net.pt2")
+    found = read(tmp_path / "net.pt2")
+    assert error(found) < 1e-5
+    assert [found.graph.shape(name) for name in found.graph.outputs] == [
+        (1, 4, 6, 8), (1, 4, 1, 1), (4, 3, 3, 3), (6,), (1, 3, 6, 8),
+    ]  # fmt: skip

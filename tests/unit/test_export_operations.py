@@ -25,6 +25,9 @@ _FUNCTIONAL = (
 )
 _TORCH = ("exp", "abs", "neg", "floor", "ceil", "round", "sign", "erf", "sin", "cos", "trunc", "square")
 
+WITHOUT_A_ROW = torch.tensor([[True, False, True, True], [False] * 4, [True] * 4, [False, False, False, True]])
+"""A mask of attention that lets nothing pass to the second row."""
+
 ELEMENTS: dict[str, Function] = {
     **{
         name: getattr(functional, name)
@@ -55,6 +58,11 @@ ELEMENTS: dict[str, Function] = {
     "logic": lambda x: (((x > 0) & (x < 1)) | ~(x > 0.3)).float() + torch.logical_xor(x > 0, x > 1),
     "not": lambda x: torch.logical_not(x),
     "where": lambda x: torch.where(x > 0, x, -1.0) + torch.where(x > 0, 2.0, x),
+    "aliases": lambda x: (
+        torch.multiply(x, 2).subtract(x).divide(3) + torch.true_divide(x, 2) + torch.absolute(x) - torch.negative(x)
+        + torch.clip(x, -0.5, 0.5) + torch.concat([x, x], 1)[:, :1] + torch.greater(x, 0) + torch.less_equal(x, 0.5)
+        + torch.not_equal(x, 0) + torch.swapaxes(x, 2, 3).mT
+    ),
     "masked": lambda x: x.masked_fill(x > 0, 7.0),
     "cast": lambda x: x.to(torch.int32).to(torch.int64).float() + (x > 0).to(torch.float32),
     "extremes": lambda x: torch.maximum(x, -x) + torch.minimum(x, x * 2),
@@ -119,6 +127,13 @@ WINDOWS: dict[str, Function] = {
         x, x, x, is_causal=True, scale=0.3
     ),
     "masked_attention": lambda x: functional.scaled_dot_product_attention(x, x, x, x[..., :4].new_ones(4, 4).tril()),
+    "attention_to_nothing": lambda x: (
+        functional.scaled_dot_product_attention(x, x, x, WITHOUT_A_ROW)
+        + functional.scaled_dot_product_attention(x, x, x, torch.where(WITHOUT_A_ROW, 0.5, -torch.inf))
+        + functional.scaled_dot_product_attention(x, x, x, (x @ x.mT > 0.5) & WITHOUT_A_ROW)
+        + functional.scaled_dot_product_attention(x, x, x, torch.where(x @ x.mT > 1.5, 0.5, -torch.inf))
+        + torch.ops.aten._safe_softmax(torch.where(WITHOUT_A_ROW, x[..., :4], -torch.inf), -1)[..., :1]
+    ),
     "products": lambda x: x @ x.mT + torch.bmm(x[0], x[1].mT) + x[0, 0] @ x[0, 0].T,
     "vectors": lambda x: x[0, 0] @ x[0, 0, 1] + x[0, 0, 0] @ x[0, 0, 1],
     "sum_and_product": lambda x: torch.addmm(x[0, 0, :, :4], x[0, 0], x[1, 0].T, beta=2, alpha=3)

@@ -47,7 +47,7 @@ def named_as_what_is_added() -> Graph:
     y = convolution(builder, bias=True)
     y = builder.batch_norm("apart", builder.add("relu", "conv.folded", y))
     parts = [builder.parameter(f"apart.{name}", (8, 1, 1)) for name in ("scale", "shift", "scaled")]
-    for place, name in enumerate((*parts, builder.parameter("conv.bias", (8,)))):
+    for place, name in enumerate((*parts, "conv.bias")):
         part = builder.add("reshape", f"part{place}", name, shape=(8, 1, 1))
         y = builder.add("multiply", f"times{place}", y, part)
     return builder.graph(y)
@@ -73,7 +73,32 @@ def per_pixel() -> Graph:
     return builder.graph(builder.add("multiply", "mask", y, builder.parameter("mask.weight", (1, 1, 6, 6))))
 
 
+def fully_connected() -> Graph:
+    """As BatchNorm1d after Linear, and a layer scale of as many columns as there are rows."""
+    builder = GraphBuilder()
+    y = builder.linear("fc", builder.input("x", (5, 4)), 5, bias=False)
+    y = builder.batch_norm("norm", y)
+    return builder.graph(builder.add("multiply", "scale", y, builder.parameter("gamma", (5,))))
+
+
+def per_row() -> Graph:
+    """A product and a BatchNorm that have no number for each output of a fully connected layer."""
+    builder = GraphBuilder()
+    y = builder.linear("fc", builder.input("x", (1, 5, 4)), 5, bias=False)
+    y = builder.add("multiply", "mask", y, builder.parameter("mask.weight", (5, 1)))
+    return builder.graph(builder.batch_norm("norm", builder.linear("again", y, 5)))
+
+
+def weights_are_an_output() -> Graph:
+    """What a convolution and its BatchNorm read is given out too, and must not change."""
+    builder = GraphBuilder()
+    return builder.graph(convolution(builder, bias=True), "conv.weight", "conv.bias", "conv.norm.mean")
+
+
 GRAPHS: dict[Callable[[], Graph], list[str]] = {
+    fully_connected: ["linear"],
+    per_row: ["linear", "multiply", "linear", "multiply", "add"],
+    weights_are_an_output: ["conv2d"],
     normed: ["conv2d", "relu"],
     biased: ["conv2d"],
     scaled: ["conv2d"],
@@ -95,10 +120,11 @@ def test_the_folded_graph_computes_the_same(make: Callable[[], Graph]) -> None:
     assert {name: value.shape for name, value in parameters.items()} == {
         name: given.shape for name, given in folded.graph.parameters.items()
     }
-    [expected], [seen] = (
+    expected, seen = (
         torch_network.run(each, given, examples) for each, given in ((graph, drawn), (folded.graph, parameters))
     )
-    np.testing.assert_allclose(seen.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
+    for one, other in zip(seen, expected, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_folding_leaves_the_graph_as_it_was() -> None:

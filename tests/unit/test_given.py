@@ -66,8 +66,15 @@ def test_built_in_networks_are_what_their_names_mean() -> None:
     assert found(NAME) == (variants.parse(NAME),)
     assert found(NAME, batches=(8,)) == (variants.parse(NAME, batch=8),)
     assert found(NAME, batches=(1, 8)) == (variants.parse(f"{NAME}_b1"), variants.parse(f"{NAME}_b8"))
-    with pytest.raises(UsageError, match="is not known"):
-        found(f"{NAME}_b4", batches=(1, 8))
+
+
+def test_a_batch_in_a_name_and_another_that_is_asked_for_are_refused() -> None:
+    assert found(f"{NAME}_b8", batches=(8,)) == found(f"{NAME}_b8") == (variants.parse(f"{NAME}_b8"),)
+    for batches, asked in (((4,), "4"), ((1, 8), "1, 8")):
+        with pytest.raises(UsageError) as caught:
+            found(f"{NAME}_b8", batches=batches)
+        said = f"has batch 8 by its name, and --batch asks for {asked}; leave _b8 or --batch out"
+        assert str(caught.value) == f"variant '{NAME}_b8' {said}"
 
 
 def test_an_imported_network_has_the_batch_in_its_name_as_others_have(files: dict[str, Any]) -> None:
@@ -206,3 +213,24 @@ def test_a_quantised_file_is_of_its_own_type(files: dict[str, Any]) -> None:
     twins, without = given.with_twins([own, built_in])
     assert [each.name for each in twins] == ["q", NAME, f"{NAME}_standard"]
     assert without == {"q": "its file is quantised"}
+
+
+def test_a_file_that_is_called_as_another_in_another_type_is_told_apart_from_it(files: dict[str, Any]) -> None:
+    """As `net_int8.onnx` that a tool quantised, beside what mbench quantises of `net.onnx`."""
+    files["net_int8.onnx"] = {"name": "net_int8", "producer": "a tool", "dtype": "int8"}
+    files["net_standard_int8.onnx"] = {"name": "net_standard_int8", "producer": "another", "dtype": "int8"}
+    asked = GivenNetworks(tuple(files), HowToImport()).variants(("int8",), QuantizationSettings())
+    assert [each.name.partition("-")[0] for each in asked] == ["net_int8", "net_int8", "net_standard_int8"]
+    assert len({each.name for each in asked}) == 3
+    twins, _ = given.with_twins(asked)
+    assert len({each.name for each in twins}) == len(twins) == 4
+
+
+@pytest.mark.parametrize("stem", ["net", "x" * 70])
+def test_files_of_one_name_are_told_apart(files: dict[str, Any], stem: str) -> None:
+    del files["net.onnx"]
+    files |= {f"{folder}/{stem}.onnx": {"name": f"{stem}-{folder}" if len(stem) > 60 else stem, "producer": folder}
+              for folder in "ab"}  # fmt: skip
+    one, other = names(*files)
+    assert one != other
+    assert one[:-8] == other[:-8] == f"{stem[:60]}-"

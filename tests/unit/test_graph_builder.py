@@ -55,5 +55,13 @@ def test_a_name_twice_is_refused() -> None:
     builder = GraphBuilder()
     x = builder.input("x", (1, 8, 6, 6))
     builder.add("relu", "y", x)
-    with pytest.raises(GraphError, match="'y' is there twice"):
-        builder.graph(builder.add("relu", "y", x))
+    for name in ("x", "y"):
+        with pytest.raises(GraphError, match=f"'{name}' is there twice"):
+            builder.add("relu", name, x)
+        with pytest.raises(GraphError, match=f"'{name}' is there twice"):
+            builder.parameter(name, (8,))
+        with pytest.raises(GraphError, match=f"'{name}' is there twice"):
+            builder.input(name, (1, 8, 6, 6))
+    builder.parameter("w", (8,))
+    with pytest.raises(GraphError, match="'w' is there twice"):
+        builder.parameter("w", (9,))

@@ -57,16 +57,24 @@ def test_values_without_elements_are_refused() -> None:
         made.add("relu", x)
 
 
-def test_an_output_that_is_constant_is_refused() -> None:
-    with pytest.raises(LayerError, match="output 1 does not depend on the inputs"):
-        writer().graph([constant(np.ones(3))])
+def test_an_output_may_be_constant_but_not_all_of_them() -> None:
+    with pytest.raises(LayerError, match="no output depends on the inputs"):
+        writer().graph([constant(np.ones(3, np.float32))])
+    made = writer()
+    x = made.add("relu", made.input("x", TensorType(shape=(2,))))
+    graph = made.graph([x, constant(np.arange(3.0, dtype=np.float32), "anchors")])
+    assert (graph.outputs[1], list(graph.parameters)) == ("anchors", ["anchors"])
+    for strange, said in ((np.ones((0, 2), np.float32), "output 2 is a constant without elements"),
+                          (np.ones(2, np.complex64), "complex64")):  # fmt: skip
+        with pytest.raises(LayerError, match=said):
+            made.graph([x, constant(strange)])
 
 
 @pytest.mark.parametrize(
     ("op", "number", "expected"),
     [
         ("multiply", 2.0, "scale"), ("divide", 4.0, "scale"), ("subtract", 1.0, "add"), ("multiply", 1.0, None),
-        ("divide", 0.0, "divide"),
+        ("divide", 0.0, "divide"), ("divide", 3.0e38, "divide"),
     ],
 )  # fmt: skip
 def test_arithmetic_with_a_number(op: str, number: float, expected: str | None) -> None:

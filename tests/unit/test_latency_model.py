@@ -11,7 +11,7 @@ from mbench.core.records import Counters
 from mbench.hardware import targets
 
 NOTHING = {"L1": 0, "L2": 0, "L3": 0, "DRAM": 0}
-CPUS = [name for name in targets.available() if not name.startswith("cuda")]
+CPUS = [name for name in targets.available() if targets.load(name).family != "gpu"]
 
 
 def figure(value: float) -> Figure:

@@ -10,6 +10,9 @@ import record_factory as factory
 
 from mbench.core import network_digest
 from mbench.core.records import Layer
+from mbench.networks import architectures, folding, variants
+from mbench.networks import layers as layers_of
+from mbench.networks.graph_builder import GraphBuilder
 
 NAME = "mobilenet_v1_0.25_32"
 
@@ -49,3 +52,25 @@ def test_whatever_changes_what_is_computed_changes_it(changes: dict[str, Any]) -
 def test_it_is_the_same_from_a_file() -> None:
     documents = [msgspec.to_builtins(layer) for layer in layers()]
     assert network_digest.of_documents(documents) == DIGEST
+
+
+def built(bounds: tuple[float, float] = (0.0, 1.0), **how: Any) -> str:
+    """Return the digest of a network as a build finds it: a convolution whose output is as large as its input."""
+    builder = GraphBuilder()
+    x = builder.convolution("conv", builder.input("x", (1, 4, 9, 9)), 4, kernel=3, **how)
+    graph = builder.graph(builder.add("clip", "clip", x, low=bounds[0], high=bounds[1]))
+    return network_digest.of_layers(layers_of.of_graph(folding.as_compiled(graph).graph))
+
+
+def test_what_shapes_do_not_show_changes_it_too() -> None:
+    """The same shapes, strides and groups each time: another dilation, other sides padded, other bounds."""
+    changed: list[dict[str, Any]] = [{}, {"dilation": 2}, {"padding": (0, 1, 2, 1)}, {"bounds": (0.0, 2.0)}]
+    assert len({built(**each) for each in changed}) == len(changed)
+    assert built() == built(padding=(1, 1, 1, 1))
+
+
+def test_a_built_in_network_has_the_same_as_records_of_before_have() -> None:
+    """Records hold no settings, and those of version 0.1.0 are read by their layers: MobileNetV1's have none."""
+    assert network_digest.of_layers(architectures.layers(variants.parse(NAME))) == DIGEST
+    for family in ("mobilenet_v2", "mobilenet_v3_small", "mnasnet_a1"):
+        assert not any(layer.settings for layer in architectures.layers(variants.parse(family)))

@@ -335,3 +335,17 @@ def test_a_device_that_a_package_adds_is_resumed_at_its_address(install: Install
 def test_finding_plugins_is_light() -> None:
     code = "import sys, mbench.core.plugins\nprint(*({'tvm', 'torch', 'numpy', 'rich'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_a_network_that_is_too_narrow_for_a_depthwise_convolution_has_no_twin(install: Install) -> None:
+    """Of one channel, a depthwise convolution is a standard one."""
+    code = (
+        f"{FAMILY}NET = Family(blocks='cn_k3_s2_c2 dsa_k3_s1_c4 pool fc_c10', channels=lambda c, w: max(1, int(c * w)))"
+    )
+    install("slim", network("slim", "slim"), code)
+    assert variants.parse("slim_1.0_32").convolution == "depthwise_separable"
+    assert variants.parse("slim_1.0_32_standard").convolution == "standard"
+    narrow = variants.parse("slim_0.25_32")
+    assert (narrow.convolution, variants.paired_with(narrow)) == (None, None)
+    with pytest.raises(UsageError, match="the network has no depthwise convolution, so no standard twin"):
+        variants.parse("slim_0.25_32_standard")

@@ -55,6 +55,7 @@ HELD = msgspec.structs.replace(fakes.MOMENT, gpu=GpuConditions(slowed_by=("power
 CAUSES: dict[str, dict[str, Any]] = {
     "fallback": {"manifest": {"fallbacks": {"k1": "no rule"}}},
     "ignored choice": {"manifest": {"ignored": {"k1": "another machine"}}},
+    "limited weights": {"manifest": {"limited": {"k1": "cpu.winograd 4x4"}}},
     "narrow channels": {"manifest": {"narrow": {"k1": 2}}},
     "no dot product": {"manifest": {"variant": variants.parse("mobilenet_v1_0.25_32_int8")}, "target": avx2()},
     "fewer multiply-adds": {"manifest": {"rules": {"k1": "cpu.winograd"}}},
@@ -246,3 +247,11 @@ def test_a_processor_with_a_dot_product_is_not_warned_of(tmp_path: Path) -> None
     target = msgspec.structs.replace(RECORD.target, processor=able)
     assert of_result(evidence(tmp_path, **{**CAUSES["no dot product"], "target": target})) == ()
     assert of_result(evidence(tmp_path / "floats", target=avx2())) == ()
+
+
+def test_what_a_limit_of_weights_changed_is_said_with_the_limit_and_the_way_out(tmp_path: Path) -> None:
+    changed: dict[str, Any] = {"limited": {"k1": "cpu.winograd 4x4"}}
+    for inputs, limit in (({}, "at most twice as many bytes"), ({"prefer": "memory"}, "as few bytes")):
+        said = WARNINGS["limited weights"](evidence(tmp_path, manifest={**changed, "inputs": inputs})) or ""
+        assert said.startswith(f"weights are to be {limit} as the parameters")
+        assert said.endswith(": block1.dw; --prefer latency makes them as is quickest")

@@ -61,3 +61,12 @@ def test_a_residual_counts_while_its_block_runs() -> None:
 
 def _as_first(spec: LayerSpec) -> LayerSpec:
     return dataclasses.replace(spec, inputs=(), input_shape=(1, 1, 1, 1))
+
+
+def test_what_is_built_already_holds_its_weights_once() -> None:
+    """Oracle as above: 29.3 million parameters of 4 bytes; the activations are at most 3 % of these."""
+    twin = variants.parse("mobilenet_v1_1.0_224_standard")
+    assert room.refused([twin], int(1.1 * 4 * 29_300_000), {twin.name}) == {}
+    [failure] = room.refused([twin], 4 * 29_000_000, {twin.name}).values()
+    assert "too large for this machine: running needs at least" in failure.reason
+    assert "(1 copy of 117 MB of weights" in failure.reason

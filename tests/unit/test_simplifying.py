@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import graph_programs
 import numpy as np
 import pytest
 import torch
@@ -164,3 +165,13 @@ def test_a_name_that_is_taken_is_not_given_again() -> None:
     builder.add("relu", "x.output", x)
     found = simpler(builder.graph(x, "x.output"))
     assert found.outputs == ("x.output_", "x.output")
+
+
+def test_constants_and_inputs_may_be_outputs() -> None:
+    """Of a convolution its weights, which are folded with BatchNorm; a matrix that nothing reads, twice; the input."""
+    builder = GraphBuilder()
+    x = builder.input("x", (1, 3, 6, 6))
+    y = builder.convolution("conv", x, 8, kernel=3, activation="relu")
+    long = builder.parameter("a\nconstant" * 100, (3, 4))
+    graph = builder.graph(y, "conv.weight", long, x, long)
+    graph_programs.checked(graph, parameters={long: np.arange(12, dtype=np.float32).reshape(3, 4)})

@@ -130,3 +130,18 @@ def test_a_fitted_table_knows_its_width() -> None:
     console = Console(width=80)
     assert Measurement.get(console, console.options, Fitted(COLUMNS)) == Measurement(15, 28)
     assert text("x").plain == "x"
+
+
+def test_names_are_broken_where_the_first_column_may_be_narrow_and_heads_never_are() -> None:
+    name = "model.layers.0.blocks.11.attention.query"
+    columns = [
+        Column(head="layer", cells=[name]),
+        *(Column(head=f"figure{n}", cells=["+1.0 %"], rank=n) for n in (1, 2, 3)),
+    ]
+    lines = shown(Fitted(columns, below=3, least=12), width=40).splitlines()
+    assert lines[0].split() == ["layer", "figure1", "figure2", "figure3"]
+    assert "".join(line[:15].strip() for line in lines[2:]) == name
+    assert max(map(len, lines)) <= 40
+    narrow = shown(Fitted(columns, below=3, least=12), width=24).splitlines()
+    heads = [line.split() for line in narrow if "layer" in line.split()]
+    assert heads == [["layer", "figure1"], ["layer", "figure2"], ["layer", "figure3"]], "as many tables as it takes"

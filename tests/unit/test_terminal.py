@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from mbench.core import units
 from mbench.gating.comparison import Verdict
-from mbench.gating.outputs import terminal
+from mbench.gating.outputs import markdown, terminal
 
 
 def printed(parts: list[RenderableType]) -> str:
@@ -152,3 +152,40 @@ def test_counts_alone_need_no_latency() -> None:
     text = " ".join(printed(terminal.render(make.comparison(make.counted(base=1000, ratio=2)))).split())
     assert "block3.dw 1.00 k 2.00 k +100.00 %" in text
     assert "base and head: instructions; then changes" in text
+
+
+def test_heads_stay_whole_beside_the_names_of_a_users_file() -> None:
+    """Names of 60 characters, without a place to break one of them, and seven metrics that all changed."""
+    layers = ("model.backbone.stages.2.blocks.11.depthwise_convolution.conv", "x" * 60)
+    metrics = {
+        "instructions": "counts",
+        "loads": "counts",
+        "stores": "counts",
+        "weight_bytes": "static",
+        "macs": "static",
+    }
+    findings = [make.finding(layer, base=1.2e-4, ratio=1.1) for layer in layers]
+    findings += [
+        make.counted(layer, metric=metric, way=way, base=123_456_789, ratio=1.25)
+        for layer in layers
+        for metric, way in metrics.items()
+    ]
+    lines = printed(terminal.render(make.comparison(*findings))).splitlines()
+    heads = [word for line in lines if line.startswith("layer ") for word in line.split() if word != "layer"]
+    assert heads == [
+        "base", "head", "latency", "interval", "instructions", "loads", "stores", "weights", "MACs",
+    ]  # fmt: skip
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_cause_is_said_once_for_a_layer() -> None:
+    cause = "schedule changed: x86.depthwise rows 4 → x86.depthwise rows 1"
+    findings = (
+        make.slower(causes=(cause,)),
+        make.counted(ratio=1.25, outcome="regressed", reason="a quarter more", causes=(cause,)),
+    )
+    judged, found = make.verdict("regressed", "", make.comparison(*findings)), make.comparison(*findings)
+    for document in (judged, found):
+        assert " ".join(printed(terminal.render(document)).split()).count("schedule changed:") == 1
+    for document, tables in ((judged, 2), (found, 1)):
+        assert markdown.render(document).count("schedule changed:") == tables, "each has a row for each metric"

@@ -90,6 +90,15 @@ def test_those_give_way_first_whose_bytes_serve_the_fewest_outputs_and_to_smalle
     assert any(limited[name] for name in gave_way)
 
 
+@pytest.mark.parametrize("prefer", [None, "memory"])
+def test_what_gave_way_says_how_it_would_be_made(prefer: Prefer) -> None:
+    limited, quickest = scheduled(prefer), scheduled("latency")
+    changed = {name for name, size in sizes(limited).items() if size < sizes(quickest)[name]}
+    said = {name: kernel.unlimited for name, kernel in limited.items() if kernel.unlimited}
+    assert said == {name: quickest[name].description for name in changed}
+    assert not any(kernel.unlimited for kernel in quickest.values())
+
+
 def test_a_tuned_choice_that_gives_way_says_why() -> None:
     tuned = {
         name: dataclasses.replace(kernel, tuned=True) if kernel.rule == "cpu.winograd" else kernel

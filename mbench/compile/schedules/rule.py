@@ -63,7 +63,8 @@ class KernelPlan:
 class Scheduled:
     """A scheduled kernel: the plan, the rule that made it, and if none did, the reason.
 
-    `ignored` says why a tuned choice was not followed.
+    `ignored` says why a tuned choice was not followed. `unlimited` is how it would be made if weights had no limit, as
+    the record names that; None where the limit changed nothing.
     """
 
     plan: KernelPlan
@@ -72,6 +73,7 @@ class Scheduled:
     reason: str | None = None
     tuned: bool = False
     ignored: str | None = None
+    unlimited: str | None = None
 
     @property
     def description(self) -> str:

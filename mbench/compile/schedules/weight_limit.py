@@ -61,7 +61,11 @@ def within(
     while grown and packed > LIMITS[prefer] * plain:
         one = min(grown, key=lambda each: each.worth)
         before = found[one.name]
-        found[one.name] = dataclasses.replace(lighter(known[one.name], before), ignored=_reason(before, prefer))
+        found[one.name] = dataclasses.replace(
+            lighter(known[one.name], before),
+            ignored=_reason(before, prefer),
+            unlimited=scheduled[one.name].description,
+        )
         now = _of(one.name, known[one.name], found[one.name], one.calls)
         packed -= one.calls * (one.packed - now.packed)
         grown.remove(one)

@@ -61,7 +61,7 @@ def _table(findings: Sequence[Finding], most: int) -> str:
     rows = [
         "| network | layer | metric | base | head | change | tolerated | why |",
         "|---|---|---|---:|---:|---:|---:|---|",
-        *map(_row, findings[:most]),
+        *map(_row, words.with_causes_once(findings[:most])),
     ]
     left = len(findings) - most
     note = " ".join(filter(None, (words.confidence(findings), f"{_MORE.format(count=left)}." if left > 0 else "")))

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from mbench.core import plain, units
 from mbench.gating.comparison import Comparison, Conclusion, Finding, Metric, Verdict
 from mbench.gating.outputs import words
-from mbench.terminal.table import BrokenName, add_row, ruled, text
+from mbench.terminal.table import Column, Fitted, text
 
 LONGEST = 10
 """Rows that a list may have; what is left out is counted."""
+_LEAST_NAME = 16
+"""Characters that names of layers are broken to, at least, where there is no room for them and all figures."""
 _MORE = "… and {count} more: see --json, --markdown or --html"
 _STYLES: dict[Conclusion, str] = {
     "passed": "bold green",
@@ -56,7 +57,7 @@ def _compared(comparison: Comparison) -> list[RenderableType]:
     measured = (finding for finding in comparison.findings if finding.outcome != "unmeasured")
     for variant, findings in words.by_variant(measured).items():
         whole = [finding for finding in findings if finding.layer is None and words.sentence(finding)]
-        parts.append(_figures(f"{variant}: the network", whole) if whole else text(variant, style="bold"))
+        parts.extend(_figures(f"{variant}: the network", whole) if whole else [text(variant, style="bold")])
         parts.extend(_sums(comparison, variant))
         parts.extend(_layers(variant, [finding for finding in findings if finding.layer is not None]))
         parts.extend(_indented(_explained(findings)))
@@ -64,14 +65,28 @@ def _compared(comparison: Comparison) -> list[RenderableType]:
     return parts
 
 
-def _sums(comparison: Comparison, variant: str) -> Iterator[Table]:
+def _sums(comparison: Comparison, variant: str) -> Iterator[RenderableType]:
     """Yield the sums of a network's layers, by role and by block."""
     for title, rows in words.sums(comparison, variant).items():
         metric = words.METRICS[rows[0].metric]
-        table = ruled(f"{variant}: layers {title}", (title.removeprefix("by "),), ("layers", "base", "head", metric))
-        for row in rows:
-            add_row(table, row.name, str(row.layers), *words.values(row), words.change(row))
-        yield table
+        heads = (title.removeprefix("by "), "layers", "base", "head", metric)
+        cells = [(row.name, str(row.layers), *words.values(row), words.change(row)) for row in rows]
+        yield from _table(f"{variant}: layers {title}", heads, cells)
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Iterator[RenderableType]:
+    """Yield a title and a table in which heads and figures stay whole; names break, and further columns go below.
+
+    Args:
+        title: above it.
+        heads: of the columns; the first is of names.
+        rows: the cells.
+        left: so many columns are aligned to the left.
+    """
+    yield text(title, style="bold")
+    columns = enumerate(zip(heads, zip(*rows, strict=True), strict=True))
+    shown = [Column(head=head, cells=cells, rank=place, left=place < left) for place, (head, cells) in columns]
+    yield Fitted(shown, below=len(heads), least=_LEAST_NAME)
 
 
 def _not_measured(failures: Iterable[str]) -> Iterator[Text]:
@@ -92,7 +107,7 @@ def _conditions(comparison: Comparison) -> Iterator[Text]:
 def _section(title: str, findings: Sequence[Finding]) -> Iterator[RenderableType]:
     valued = [finding for finding in findings if words.sentence(finding)]
     if valued:
-        yield _figures(title, valued[:LONGEST])
+        yield from _figures(title, valued[:LONGEST])
     else:
         yield text(title, style="bold")
     if len(valued) > LONGEST:
@@ -101,24 +116,24 @@ def _section(title: str, findings: Sequence[Finding]) -> Iterator[RenderableType
     yield from _why(shown, LONGEST)
 
 
-def _figures(title: str, findings: Sequence[Finding]) -> Table:
-    table = ruled(title, ("layer", "metric"), ("base", "head", "change", "tolerated"))
+def _figures(title: str, findings: Sequence[Finding]) -> Iterator[RenderableType]:
+    rows = []
     for finding in findings:
         limits = words.interval(finding)
         moved = words.change(finding) + (f"\n({limits})" if limits else "")
         cells = (words.METRICS[finding.metric], *words.values(finding), moved, words.tolerated(finding))
-        table.add_row(BrokenName(words.place(finding)), *map(text, cells))
+        rows.append((words.place(finding), *cells))
+    yield from _table(title, ("layer", "metric", "base", "head", "change", "tolerated"), rows, left=2)
     confidence = words.confidence(findings)
     if confidence:
-        table.caption, table.caption_justify = text(confidence), "left"
-    return table
+        yield text(confidence, style="italic")
 
 
 def _why(findings: Sequence[Finding], most: int) -> Iterator[RenderableType]:
     yield from _indented(words.cut(words.grouped(findings), most, _MORE))
 
 
-def _layers(variant: str, findings: Sequence[Finding]) -> Iterator[Table]:
+def _layers(variant: str, findings: Sequence[Finding]) -> Iterator[RenderableType]:
     """Yield a row a layer: the values of one metric, and how much each metric changed that did in any layer."""
     layers: dict[str, dict[Metric, Finding]] = {}
     for finding in findings:
@@ -130,14 +145,13 @@ def _layers(variant: str, findings: Sequence[Finding]) -> Iterator[Table]:
     moved = [metric for metric in metrics if any(metric in row and _moved(row[metric]) for row in layers.values())]
     others = [metric for metric in moved if metric != first]
     ranges = any(words.bounds(row[first]) for row in layers.values() if first in row)
-    heads = ("base", "head", words.METRICS[first], *(("interval",) if ranges else ()))
-    table = ruled(f"{variant}: layers", ("layer",), (*heads, *(words.METRICS[metric] for metric in others)))
+    heads = ("layer", "base", "head", words.METRICS[first], *(("interval",) if ranges else ()))
+    rows = []
     for layer, row in layers.items():
         cells = (*_leading(row.get(first)), *((_interval(row.get(first)),) if ranges else ()))
-        changes = (_change(row.get(metric)) for metric in others)
-        table.add_row(BrokenName(layer), *map(text, (*cells, *changes)))
-    table.caption, table.caption_justify = text(_caption(first, metrics, moved, findings)), "left"
-    yield table
+        rows.append((layer, *cells, *(_change(row.get(metric)) for metric in others)))
+    yield from _table(f"{variant}: layers", (*heads, *(words.METRICS[metric] for metric in others)), rows)
+    yield text(_caption(first, metrics, moved, findings), style="italic")
 
 
 def _caption(first: Metric, metrics: Sequence[Metric], moved: Sequence[Metric], findings: Sequence[Finding]) -> str:

@@ -6,7 +6,9 @@ Scaling is left to `core.units`. What comes from outside (names, reasons) is not
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
 
 from mbench.core import plain, units
 from mbench.gating.comparison import (
@@ -114,9 +116,10 @@ def interval(finding: Finding) -> str:
 
 def bounds(finding: Finding) -> tuple[float, float] | None:
     """Return the interval of the ratio, if it is one: with too few samples its limits are infinite."""
-    if finding.interval is None or not all(math.isfinite(limit) and limit > 0 for limit in finding.interval):
+    low, high = finding.interval or (0.0, None)
+    if high is None or not all(math.isfinite(limit) and limit > 0 for limit in (low, high)):
         return None
-    return finding.interval
+    return low, high
 
 
 def tolerated(finding: Finding) -> str:
@@ -149,10 +152,20 @@ def reasons(finding: Finding) -> str:
     return "; ".join((finding.reason, *finding.causes))
 
 
+def with_causes_once(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield findings with what may explain those of a layer at the first of them alone."""
+    said: set[tuple[str, str, str]] = set()
+    for finding in findings:
+        causes = {cause: (finding.variant, place(finding), cause) for cause in finding.causes}
+        new = tuple(cause for cause, key in causes.items() if key not in said)
+        said.update(causes.values())
+        yield msgspec.structs.replace(finding, causes=new)
+
+
 def grouped(findings: Iterable[Finding]) -> list[str]:
     """Return a line for each reason, with all that it holds for: `latency of block1.pw, block2.pw: too much noise`."""
     found: dict[tuple[str, str], list[str]] = {}
-    for finding in findings:
+    for finding in with_causes_once(findings):
         metric = "" if finding.metric in ("presence", "result") else f"{METRICS[finding.metric]} of "
         found.setdefault((metric, reasons(finding)), []).append(place(finding))
     return [f"{metric}{', '.join(places)}: {reason}" for (metric, reason), places in found.items()]

@@ -103,7 +103,7 @@ def _check_objects(archive: zipfile.ZipFile, name: str, path: Path) -> None:
         pickled = [key for key, each in entries.items() if each.get("use_pickle")]
     if last.endswith(".pt"):
         try:
-            torch.load(io.BytesIO(archive.read(name)), weights_only=True, map_location="meta")
+            torch.load(io.BytesIO(archive.read(name)), weights_only=True)
         except Exception:  # noqa: BLE001 - whatever it is, it is refused
             pickled = [last]
     if pickled:

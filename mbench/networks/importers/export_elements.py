@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mbench.networks.importers.export_layer import ExportLayer, ExportReading
-from mbench.networks.importers.forms import matmul, softmax, xor
+from mbench.networks.importers.forms import attended, masked_softmax, matmul, softmax, xor
 from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 
 _SAME = {
@@ -291,11 +291,7 @@ def attention(layer: ExportLayer) -> GraphValue:
     scores = writer.add("matmul", writer.scaled(query, scale or query.shape[-1] ** -0.5), writer.permuted(key, order))
     if layer["is_causal"]:
         mask = constant(np.tri(*scores.shape[-2:], dtype=bool))
-    if mask is not None and mask.dtype == "bool":
-        scores = writer.add("where", mask, scores, constant(np.array(-np.inf, scores.dtype)))
-    elif mask is not None:
-        scores = writer.add("add", scores, mask)
-    return writer.add("matmul", writer.add("softmax", scores, axis=scores.rank - 1), value)
+    return attended(writer, scores, mask, value)
 
 
 def _repeated(writer: GraphWriter, x: GraphValue, times: int) -> GraphValue:
@@ -356,7 +352,8 @@ OPERATIONS: dict[str, ExportReading] = {
     "var_mean.correction": variance,
     "std.correction": lambda layer: layer.writer.add("sqrt", variance(layer)[0]),
     "linalg_vector_norm.default": _norm,
-    **dict.fromkeys(("_softmax.default", "softmax.int", "_safe_softmax.default"), _softmax(logarithm=False)),
+    **dict.fromkeys(("_softmax.default", "softmax.int"), _softmax(logarithm=False)),
+    "_safe_softmax.default": lambda layer: masked_softmax(layer.writer, layer.cast(layer.x), layer.axis()),
     **dict.fromkeys(("_log_softmax.default", "log_softmax.int"), _softmax(logarithm=True)),
     "linear.default": _linear,
     "mm.default": _product("mat2"),

@@ -5,6 +5,9 @@ Such a file is an archive of JSON and numbers. torch runs some of what may lie i
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import io
 import json
 import logging
 import warnings
@@ -15,7 +18,7 @@ from typing import Any
 
 from mbench.core.errors import UsageError, why
 from mbench.core.no_gc import not_collected
-from mbench.networks.importers import export_archive, programs
+from mbench.networks.importers import export_archive, export_graph, programs, saved_program
 from mbench.networks.importers.imported import Imported
 from mbench.networks.importers.messages import plain
 
@@ -33,33 +36,44 @@ def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None
     """
     with not_collected(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program, producer = _opened(path)
-        return programs.imported(
+        data = _data(path)
+        program, producer = _opened(path, data)
+        found = programs.imported(
             program, source="export", name=path.stem, where=str(path), producer=producer, shapes=shapes, batch=batch
         )
+        return dataclasses.replace(found, file_sha256=hashlib.sha256(data).hexdigest())
 
 
-def _opened(path: Path) -> tuple[Any, str | None]:
-    """Return the program of a file, and what wrote it."""
+def _data(path: Path) -> bytes:
+    """Return what a file holds. It is read once, so that what is loaded is what was checked."""
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; expected a file that torch.export.save wrote")
         if not path.stat().st_size:
             raise UsageError(f"{path} is empty; expected a file that torch.export.save wrote")
-        with zipfile.ZipFile(path) as archive:
-            export_archive.check(archive, path)
-            producer = _producer(archive)
+        return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {why(error)}") from error
-    except (zipfile.BadZipFile, EOFError, AttributeError, RecursionError, ValueError) as error:
+
+
+def _opened(path: Path, data: bytes) -> tuple[Any, str | None]:
+    """Return the program of a file, and what wrote it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            export_archive.check(archive, path)
+            producer = _producer(archive)
+            plain_program = saved_program.read(archive)
+    except (zipfile.BadZipFile, EOFError, OSError, AttributeError, RecursionError, ValueError) as error:
         raise UsageError(
             f"{path} is no file of torch.export.save, or only a part of one: {plain(why(error))}"
         ) from error
+    if plain_program is not None and export_graph.is_functional(plain_program):
+        return plain_program, producer
     import torch
 
     logging.getLogger("torch.export").setLevel(logging.ERROR)
     try:
-        return torch.export.load(str(path)), producer
+        return torch.export.load(io.BytesIO(data)), producer
     except Exception as error:
         raise UsageError(
             f"{path} cannot be loaded by torch {torch.__version__}: {plain(why(error))}; export the network again with "

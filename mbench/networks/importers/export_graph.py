@@ -33,7 +33,7 @@ def read(program: Any, types: Mapping[str, TensorType], where: str) -> ReadGraph
     """Return the graph of a program.
 
     Args:
-        program: a `torch.export.ExportedProgram`.
+        program: a `torch.export.ExportedProgram`, or a `SavedProgram`.
         types: those of its inputs, every side known.
         where: the file or function, for messages.
 
@@ -41,7 +41,7 @@ def read(program: Any, types: Mapping[str, TensorType], where: str) -> ReadGraph
         UsageError: the program has a node that cannot be read; the message names it.
     """
     _refuse(program, where)
-    if not _is_functional(program):
+    if not is_functional(program):
         try:
             program = program.run_decompositions(_table())
         except Exception as error:
@@ -49,7 +49,7 @@ def read(program: Any, types: Mapping[str, TensorType], where: str) -> ReadGraph
     return _ProgramReader(program, where).read(types)
 
 
-def _is_functional(program: Any) -> bool:
+def is_functional(program: Any) -> bool:
     """Return whether a program can be read as it is, which saves seconds.
 
     Each operation is known, and none changes a value that anything else may see: what an in-place operation changes was
@@ -226,9 +226,7 @@ class _ProgramReader:
 
     def _argument(self, given: Any) -> Any:
         """Return an argument with the values in the place of nodes; ATen's lists hold no lists."""
-        import torch
-
-        if isinstance(given, torch.fx.Node):
+        if hasattr(given, "all_input_nodes"):
             return self._values[given]
         if isinstance(given, list | tuple):
             return [self._argument(each) for each in given]

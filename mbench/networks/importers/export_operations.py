@@ -7,10 +7,27 @@ import re
 from mbench.networks.importers import export_elements, export_shapes, export_windows
 from mbench.networks.importers.export_layer import ExportReading
 
-OPERATIONS: dict[str, ExportReading] = {
+_KNOWN: dict[str, ExportReading] = {
     **export_windows.OPERATIONS,
     **export_elements.OPERATIONS,
     **export_shapes.OPERATIONS,
+}
+_ALIASES = {
+    "multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "absolute": "abs", "negative": "neg",
+    "clip": "clamp", "concat": "cat", "concatenate": "cat", "greater": "gt", "less": "lt", "greater_equal": "ge",
+    "less_equal": "le", "not_equal": "ne", "swapaxes": "transpose", "swapdims": "transpose",
+}  # fmt: skip
+"""Operations of two names. torch takes a program apart, for a second, where it has one that is not known."""
+
+OPERATIONS: dict[str, ExportReading] = {
+    **_KNOWN,
+    **{
+        f"{alias}.{form}": read
+        for alias, operation in _ALIASES.items()
+        for name, read in _KNOWN.items()
+        for known, _, form in [name.partition(".")]
+        if known == operation
+    },
 }
 
 _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell")

@@ -45,6 +45,40 @@ def softmax(writer: GraphWriter, x: GraphValue, axis: int, *, logarithm: bool = 
     return writer.add("subtract", low, writer.add("log", total))
 
 
+def masked_softmax(writer: GraphWriter, x: GraphValue, axis: int) -> GraphValue:
+    """Write a softmax that gives 0 where all along the axis is masked out, and not NaN, as torch has it."""
+    some = writer.add("greater", writer.reduced("max", x, (axis,), keepdims=True), -math.inf)
+    none = constant(np.zeros((), x.dtype))
+    return writer.add("where", some, softmax(writer, writer.add("where", some, x, none), axis), none)
+
+
+def attended(writer: GraphWriter, scores: GraphValue, mask: GraphValue | None, value: GraphValue) -> GraphValue:
+    """Write what attention gives of its scores: a row that is masked out completely gives 0, and not NaN.
+
+    `mask`: true where a score counts, or what is added to it; it broadcasts to the scores.
+    """
+    some = None if mask is None else _some(writer, mask)
+    none = constant(np.zeros((), scores.dtype))
+    if mask is not None and mask.dtype == "bool":
+        scores = writer.add("where", mask, scores, constant(np.array(-np.inf, scores.dtype)))
+    elif mask is not None:
+        scores = writer.add("add", scores, mask)
+    if some is not None:
+        scores = writer.add("where", some, scores, none)
+    made = writer.add("matmul", writer.add("softmax", scores, axis=scores.rank - 1), value)
+    return made if some is None else writer.add("where", some, made, none)
+
+
+def _some(writer: GraphWriter, mask: GraphValue) -> GraphValue | None:
+    """Return which rows of a mask let anything pass; None where all are known to."""
+    last = mask.rank - 1
+    if mask.rank == 0:
+        return None if mask.is_constant else mask if mask.dtype == "bool" else writer.add("greater", mask, -math.inf)
+    most = writer.reduced("max", mask, (last,), keepdims=True)
+    some = most if mask.dtype == "bool" else writer.add("greater", most, -math.inf)
+    return None if some.array is not None and some.array.all() else some
+
+
 def matmul(writer: GraphWriter, a: GraphValue, b: GraphValue) -> GraphValue:
     """Write a product of matrices, of stacks of them or of vectors: a fully connected layer where `b` is a constant."""
     if b.array is not None and b.rank == 2 and not a.is_constant:

@@ -16,7 +16,8 @@ import numpy as np
 from mbench.core import dtypes, units
 from mbench.networks import operations
 from mbench.networks.graph import Graph, GraphError, Node, TensorType, needed
-from mbench.networks.importers import constants
+from mbench.networks.importers import constants, quotients
+from mbench.networks.importers.quotients import Quotients
 
 WEIGHTED = ("conv2d", "conv2d_transpose", "linear", "batch_norm", "instance_norm", "group_norm", "layer_norm", "prelu")
 """Operations with weights of their own: a layer of the user's is called what its weights are."""
@@ -108,6 +109,8 @@ class GraphWriter:
         self._taken: set[str] = set()
         self._counts: dict[str, int] = {}
         self._written: dict[int, tuple[GraphValue, str]] = {}
+        self._quotients = Quotients()
+        self._divisors: dict[str, GraphValue] = {}
 
     def input(self, name: str, given: TensorType) -> GraphValue:
         """Add an input of the network, by its own name.
@@ -167,6 +170,8 @@ class GraphWriter:
             name=self._fresh(base), op=op, inputs=inputs, shape=given.shape, dtype=given.dtype, attributes=attributes,
             source_names=self.layer.source_names,
         )  # fmt: skip
+        for scaled in self._quotients.to_divide(node):
+            self._divide(scaled)
         self._nodes.append(node)
         return GraphValue(name=node.name, type=given)
 
@@ -198,15 +203,29 @@ class GraphWriter:
     def graph(self, outputs: Sequence[GraphValue]) -> Graph:
         """Return what was written and an output needs; its parameters are in `parameters`.
 
+        An output may be a constant, such as the anchors of a detector, as long as another depends on the inputs.
+
         Raises:
-            LayerError: an output is always the same.
+            LayerError: all outputs are constants, or one of them is such as mbench has none.
         """
-        place = next((place for place, each in enumerate(outputs) if each.is_constant), None)
-        if place is not None:
-            raise LayerError(f"output {place + 1} does not depend on the inputs; leave it out of the network's outputs")
+        if all(each.is_constant for each in outputs):
+            raise LayerError("no output depends on the inputs; expected a network that computes something")
+        for place, each in enumerate(outputs):
+            if each.is_constant and not math.prod(each.shape):
+                raise LayerError(f"output {place + 1} is a constant without elements; leave it out of the outputs")
+            _check(each.type, _MOST_OF_A_CONSTANT)
         names = tuple(self.named(each, "output") for each in outputs)
         types = {name: TensorType.of(array) for name, array in self.parameters.items()}
         return needed(self._inputs, types, self._nodes, names)
+
+    def maker(self, value: GraphValue) -> Node | None:
+        """Return the node that makes a value; None of an input or a constant."""
+        return next((node for node in reversed(self._nodes) if node.name == value.name), None)
+
+    def value(self, name: str) -> GraphValue:
+        """Return an input, or what a node makes, by its name in the graph."""
+        known = self._inputs | {node.name: TensorType(shape=node.shape, dtype=node.dtype) for node in self._nodes}
+        return GraphValue(name=name, type=known[name])
 
     # Forms that several operations of the files have.
 
@@ -251,16 +270,31 @@ class GraphWriter:
             return self.add(op, x, y)
         if op == "subtract":
             return self.add("add", x, constant(-y.array, f"{y.name}.negative" if y.name else ""))
-        if op == "divide":
-            if not np.all(y.array):
-                return self.add(op, x, y)
-            with np.errstate(over="ignore"):
-                inverse = (1.0 / y.array.astype(np.float64)).astype(y.array.dtype)
-            if not np.isfinite(inverse).all():  # of what is almost 0
-                return self.add(op, x, y)
-            y = constant(inverse, f"{y.name}.reciprocal" if y.name else "")
+        return self._quotient(x, y, y.array) if op == "divide" else self._times(x, y)
+
+    def _times(self, x: GraphValue, y: GraphValue) -> GraphValue:
         factor = y.number
         return self.add("multiply", x, y) if factor is None or y.rank > x.rank else self.scaled(x, factor)
+
+    def _quotient(self, x: GraphValue, y: GraphValue, numbers: np.ndarray) -> GraphValue:
+        """Return a quotient by a constant: a multiplication, as long as nothing jumps that is made of it."""
+        inverse = quotients.reciprocal(numbers)
+        if inverse is None:
+            return self.add("divide", x, y)
+        made = self._times(x, constant(inverse, f"{y.name}.reciprocal" if y.name else ""))
+        if made is not x and not quotients.is_exact(numbers):
+            self._quotients.add(made.name)
+            self._divisors[made.name] = y
+        return made
+
+    def _divide(self, scaled: str) -> None:
+        """Let a multiplication by a reciprocal be the division that it stands for."""
+        place = next(place for place, node in enumerate(self._nodes) if node.name == scaled)
+        node = self._nodes[place]
+        if node.op == "divide":
+            return
+        inputs = (node.inputs[0], self.named(self._divisors[scaled], f"{scaled}.divisor"))
+        self._nodes[place] = dataclasses.replace(node, op="divide", inputs=inputs, attributes={})
 
     def clipped(self, x: GraphValue, low: float, high: float) -> GraphValue:
         """Return a value between two bounds, which may be infinite."""

@@ -33,5 +33,7 @@ class Imported:
     """What `run` is, for people, with its version: `ONNX Runtime 1.32.0 on the same file`."""
     run: Callable[[Arrays], tuple[np.ndarray, ...]]
     """The network's own outputs, in order, for inputs by name: its own runtime, and not the graph."""
+    file_sha256: str | None = None
+    """Of the file that it was read from."""
     examples: Arrays = dataclasses.field(default_factory=dict)
     """Inputs that came with the network; those that are missing are drawn by range and type."""

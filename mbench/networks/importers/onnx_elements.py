@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mbench.networks.importers.einsum import einsum
-from mbench.networks.importers.forms import matmul, softmax, xor
+from mbench.networks.importers.forms import expanded, matmul, softmax, xor
 from mbench.networks.importers.graph_writer import GraphValue, GraphWriter, LayerError, constant
 from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
 
@@ -137,6 +137,19 @@ def _mod(layer: OnnxLayer) -> GraphValue:
     return layer.writer.add("mod", layer.x, layer.value(1))
 
 
+def _is_nan(layer: OnnxLayer) -> GraphValue:
+    """Write where a softmax has no number: along what is masked out completely. torch writes 0 there."""
+    writer, x = layer.writer, layer.x
+    if x.array is not None:
+        return constant(np.isnan(x.array))
+    made = writer.maker(x)
+    if made is None or made.op != "softmax":
+        raise LayerError("it asks which of the numbers that are computed are NaN; mbench knows it of a softmax alone")
+    scores = writer.value(made.inputs[0])
+    most = writer.reduced("max", scores, (made.attributes["axis"],), keepdims=True)
+    return expanded(writer, writer.add("equal", most, -math.inf), x.shape)
+
+
 def _where(layer: OnnxLayer) -> GraphValue:
     return layer.writer.add("where", layer.x, layer.value(1), layer.value(2))
 
@@ -261,6 +274,7 @@ OPERATIONS: dict[str, OnnxReading] = {
     "Mod": _mod,
     "Xor": lambda layer: xor(layer.writer, layer.x, layer.value(1)),
     "Where": _where,
+    "IsNaN": _is_nan,
     "LeakyRelu": _sloped("leaky_relu", 0.01),
     "Elu": _sloped("elu", 1.0),
     "Celu": _sloped("celu", 1.0),

@@ -7,6 +7,7 @@ graph of it.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -45,9 +46,10 @@ def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None
     """
     onnx = _package("onnx")
     _package("onnxruntime")
-    model = _opened(onnx, path)
+    data = _data(path)
+    model = _opened(onnx, path, data)
     opset = checked_opset(model, path)
-    _load_external(onnx, model, path)
+    beside = _load_external(onnx, model, path)
     model = inlined(model, path)
     types = inputs_of(model, path, shapes, batch)
     found = onnx_graph.read(model, types, where=str(path))
@@ -57,7 +59,7 @@ def read(path: Path, *, shapes: Mapping[str, tuple[int, ...]], batch: int | None
     return Imported(
         graph=graph, parameters=parameters, source="onnx", name=path.stem, producer=producer or None,
         opset=opset, reference=f"ONNX Runtime {_package('onnxruntime').__version__} on the same file",
-        run=_reference(path),
+        run=_reference(path, path if beside else data), file_sha256=hashlib.sha256(data).hexdigest(),
     )  # fmt: skip
 
 
@@ -70,9 +72,8 @@ def _package(name: str) -> Any:
         raise UsageError(f"reading ONNX files needs the package {name} ({why(error)}); install: {_INSTALL}") from error
 
 
-def _opened(onnx: Any, path: Path) -> Any:
-    """Return the model of a file, without weights that lie beside it."""
-    not_onnx = _package("google.protobuf.message").DecodeError  # protobuf comes without types
+def _data(path: Path) -> bytes:
+    """Return what a file holds. It is read once: another tool may be writing a new one meanwhile."""
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; expected an ONNX file")
@@ -84,9 +85,16 @@ def _opened(onnx: Any, path: Path) -> Any:
             )
         if not size:
             raise UsageError(f"{path} is empty; expected an ONNX file")
-        model = onnx.load_model_from_string(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {why(error)}") from error
+
+
+def _opened(onnx: Any, path: Path, data: bytes) -> Any:
+    """Return the model of a file, without weights that lie beside it."""
+    not_onnx = _package("google.protobuf.message").DecodeError  # protobuf comes without types
+    try:
+        model = onnx.load_model_from_string(data)
     except not_onnx as error:
         raise UsageError(f"{path} is no ONNX file, or only a part of one: {plain(why(error))}") from error
     if not model.graph.node or not model.graph.output:
@@ -110,8 +118,8 @@ def checked_opset(model: Any, path: Path) -> int:
     return opset
 
 
-def _load_external(onnx: Any, model: Any, path: Path) -> None:
-    """Read the weights that lie beside the file.
+def _load_external(onnx: Any, model: Any, path: Path) -> bool:
+    """Read the weights that lie beside the file; return whether there are any.
 
     Raises:
         UsageError: they lie outside of the file's folder, or are not there.
@@ -135,6 +143,7 @@ def _load_external(onnx: Any, model: Any, path: Path) -> None:
             helper.load_external_data_for_model(model, str(folder))
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
             raise UsageError(f"{path}: its weights cannot be read: {plain(why(error))}") from error
+    return bool(outside)
 
 
 def inlined(model: Any, path: Path) -> Any:
@@ -201,8 +210,13 @@ def _side(extent: Any) -> InputSide:
     return str(extent.dim_param) if named else None
 
 
-def _reference(path: Path) -> Callable[[Arrays], tuple[np.ndarray, ...]]:
-    """Return what computes the outputs of a file by ONNX Runtime, on one thread."""
+def _reference(path: Path, given: bytes | Path) -> Callable[[Arrays], tuple[np.ndarray, ...]]:
+    """Return what computes the outputs of a file by ONNX Runtime, on one thread.
+
+    Args:
+        path: the file, for messages.
+        given: what it holds; or the file itself, where weights lie beside it, which the runtime finds by its path.
+    """
 
     @functools.cache
     def session() -> Any:
@@ -211,7 +225,8 @@ def _reference(path: Path) -> Callable[[Arrays], tuple[np.ndarray, ...]]:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         try:
-            return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            model = str(given) if isinstance(given, Path) else given
+            return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise UsageError(f"{path}: ONNX Runtime, the reference, does not load it: {plain(why(error))}") from error
 

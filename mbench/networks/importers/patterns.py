@@ -47,7 +47,7 @@ class _Rewriter:
         self._gone: set[str] = set()
         self._taken = {*graph.inputs, *self.parameters, *self.nodes}
         self._outputs = set(graph.outputs)
-        self._readers = {name: len(users) for name, users in graph.users.items()}
+        self._readers = {name: len(users) + (name in graph.outputs) for name, users in graph.users.items()}
 
     def run(self) -> Graph:
         for name in self.nodes:

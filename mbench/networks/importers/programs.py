@@ -14,6 +14,7 @@ from mbench.networks.importers import export_graph, input_shapes, whole
 from mbench.networks.importers.imported import Arrays, Imported, SourceKind
 from mbench.networks.importers.input_shapes import InputSide
 from mbench.networks.importers.messages import plain
+from mbench.networks.importers.saved_program import SavedProgram
 
 
 def imported(
@@ -29,7 +30,7 @@ def imported(
     """Return the network of a program.
 
     Args:
-        program: a `torch.export.ExportedProgram`.
+        program: a `torch.export.ExportedProgram`, or one that was read without it.
         source: what it comes from.
         name: what people call it.
         where: the file or function, for messages.
@@ -113,6 +114,9 @@ def _reference(program: Any, names: tuple[str, ...], where: str) -> Callable[[Ar
 
         tensors = {name: torch.from_numpy(np.asarray(inputs[name], order="C")) for name in names}
         try:
+            if isinstance(program, SavedProgram):
+                with one_thread(), torch.no_grad():
+                    return tuple(map(export_graph.array_of, program.run(tensors)))
             arguments, keywords = _pytree.tree_unflatten(
                 [tensors.get(name) for name in program.graph_signature.user_inputs], program.call_spec.in_spec
             )

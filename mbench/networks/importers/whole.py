@@ -11,7 +11,7 @@ import numpy as np
 from mbench.core.errors import UsageError
 from mbench.networks import layers
 from mbench.networks.graph import Graph
-from mbench.networks.importers import patterns, roles
+from mbench.networks.importers import lines, patterns, roles
 from mbench.networks.importers.graph_writer import WEIGHTED
 
 _COUNTED = ("conv2d", "conv2d_transpose", "linear", "matmul")
@@ -39,7 +39,7 @@ def finished(found: ReadGraph, where: str) -> tuple[Graph, Mapping[str, np.ndarr
     Raises:
         UsageError: something of the file is missing in the graph, or weights are no numbers.
     """
-    graph, parameters = patterns.recognised(found.graph, found.parameters)
+    graph, parameters = lines.as_images(*patterns.recognised(found.graph, found.parameters))
     graph = roles.assigned(graph)
     check(graph, parameters, found.macs, where=where)
     return graph, parameters
