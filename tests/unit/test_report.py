@@ -492,8 +492,8 @@ def test_a_grid_is_summed_up_and_shown_side_by_side() -> None:
     found = page(factory.record(tuple(f"mobilenet_v1_{width}_128" for width in ("0.25", "0.5", "0.75", "1.0"))))
     assert found.text.split("4 networks on host", 1)[1].startswith(" (x86-64, AVX-512), 2 threads: from")
     assert "Networks side by side" in found.text
-    assert "64.4 %" in found.text
-    assert "arXiv:1704.04861" in found.text
+    assert "65.2 %" in found.text
+    assert "tensorflow/models, research/slim/nets/mobilenet_v1.md" in found.text
     assert found.tags.count("h1") == 1
 
 
