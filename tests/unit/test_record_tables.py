@@ -207,6 +207,31 @@ def test_an_emulated_run_shows_no_time_but_the_models() -> None:
     assert shown <= modelled(record)
 
 
+def modelled_with_error() -> records.Record:
+    """Return a record of an emulated run that knows the error of its model and what it says of more threads."""
+    record = factory.emulated(factory.PAIR[:1])
+    [result] = record.results
+    whole = msgspec.structs.replace(
+        result.end_to_end,
+        latency_model_error="off by 8% in the median",
+        latency_model_threads_s={"2": 0.021, "4": 0.011},
+    )
+    return msgspec.structs.replace(record, results=(msgspec.structs.replace(result, end_to_end=whole),))
+
+
+def test_a_modelled_latency_has_its_error_beside_it() -> None:
+    flat = " ".join(as_printed(modelled_with_error()).split())
+    assert "latency*: a model's, of one thread, not measured; off by 8% in the median" in flat
+    assert "off by" not in as_printed(factory.emulated())  # of earlier versions
+
+
+def test_more_threads_are_said_to_be_the_models() -> None:
+    flat = " ".join(as_printed(modelled_with_error()).split())
+    name = factory.PAIR[0]
+    assert f"latency* of {name} on more threads, also the model's: 21.0 ms on 2, 11.0 ms on 4" in flat
+    assert "more threads" not in as_printed(factory.emulated())
+
+
 def test_the_check_of_times_can_fail() -> None:
     assert not seconds_in(as_printed(factory.record())) <= modelled(factory.record())
     assert seconds_in("12.1 ms, 3 s, 886 µs, 4 stores") == {"12.1 ms", "3 s", "886 µs"}

@@ -269,6 +269,19 @@ def test_an_emulated_run_shows_no_time_but_the_models(emulated: Page) -> None:
     assert not seconds_in("; ".join(map(str, emulated.data.values())))
 
 
+def test_a_modelled_latency_has_its_error_and_more_threads_beside_it() -> None:
+    record = factory.emulated(factory.PAIR[:1])
+    whole = msgspec.structs.replace(
+        record.results[0].end_to_end, latency_model_error="off by 8% in the median",
+        latency_model_threads_s={"2": 0.021, "4": 0.011},
+    )  # fmt: skip
+    text = page(with_result(record, end_to_end=whole)).text
+    assert "The modelled latency: off by 8% in the median." in text
+    assert "2 threads: 21.0 ms" in text
+    assert "4 threads: 11.0 ms" in text
+    assert "off by" not in page(record).text
+
+
 def test_the_check_of_times_can_fail() -> None:
     found = page(factory.record())
     assert not seconds_in(found.text) <= allowed(factory.record())

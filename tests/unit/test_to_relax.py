@@ -53,7 +53,7 @@ def test_weights_take_the_place_of_the_parameters(name: str, dtype: str) -> None
     bound = to_relax.bind(plain, drawn.parameters)
     [image] = bound["main"].params
     assert [int(extent) for extent in image.ty.shape] == list(drawn.examples["image"].shape)
-    width = {"weight": 2 if dtype == "float16" else 4, "bias": 4}  # biases are summed, and so as sums are
+    width = {"weight": 4 if dtype == "float32" else 2, "bias": 4}  # biases are summed, and so as sums are
     expected = sum(value.size * width[key.rsplit(".")[-1]] for key, value in drawn.parameters.items())
     assert memory.constant_bytes(bound) == expected
 
