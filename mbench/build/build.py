@@ -23,7 +23,7 @@ from mbench.core.errors import BuildError, cut
 from mbench.core.field_types import MOST_CHARACTERS
 from mbench.core.machine_types import Target
 from mbench.core.records import Variant
-from mbench.hardware import linker
+from mbench.hardware import half_sums, linker
 from mbench.networks import architectures, costs, signed, weights
 from mbench.networks import layers as layers_of
 from mbench.networks.layers import LayerSpec
@@ -182,7 +182,7 @@ def _compile(variant: Variant, target: Target, choices: Choices, inputs: dict[st
         reference=drawn.reference,
         reference_dtype=drawn.reference_dtype,
         reference_resolution=drawn.reference_resolution,
-        tolerance=drawn.tolerance,
+        tolerance=_tolerance(drawn, variant.dtype, machine),
         quantized=drawn.quantized,
         files={},
     )
@@ -203,6 +203,13 @@ def _save_reference(file: Path, drawn: Weights) -> None:
         f"{side}{place or ''}": value for side, all_ in sides.items() for place, value in enumerate(all_)
     }
     np.savez(file, **named)
+
+
+def _tolerance(drawn: Weights, dtype: str, machine: KernelMachine) -> float | None:
+    """Return what is tolerated whatever is asked; None: nothing but that."""
+    if drawn.tolerance is None and dtype == half_sums.TYPE and machine.half_terms:
+        return dtypes.network_tolerance(dtype, sums=dtype)
+    return drawn.tolerance
 
 
 def _narrow(kernels: dict[str, Scheduled], machine: KernelMachine, dtype: str = dtypes.DEFAULT) -> dict[str, int]:

@@ -33,6 +33,8 @@ def test_three_types_in_one_run(tmp_path: Path) -> None:
     record = record_files.read(path)
     assert tuple(result.variant.dtype for result in record.results) == TYPES
     wide, half, _ = record.results
+    assert half.numerics is not None
+    assert half.numerics.tolerance == dtypes.network_tolerance("float16", sums="float16")
     for result in record.results:
         assert result.numerics is not None
         assert result.numerics.passed

@@ -89,6 +89,8 @@ def test_whole_numbers_are_exact(name: str, tolerance: float) -> None:
 
 def test_sums_in_the_type_itself_may_be_twice_as_far_off() -> None:
     assert dtypes.kernel_tolerance("float16", sums="float16") == 2 * dtypes.kernel_tolerance("float16")
+    assert dtypes.network_tolerance("float16", sums="float16") == 2 * dtypes.network_tolerance("float16")
+    assert dtypes.network_tolerance("float16") == dtypes.of("float16").network_tolerance
     assert dtypes.kernel_tolerance("float32", sums="float16") == dtypes.kernel_tolerance("float32")
     assert dtypes.kernel_tolerance("int8", sums="int8") == 0
 
