@@ -2,6 +2,7 @@
 
 run, resume    measure networks on a target; the options are `RunOptions`
 Network        a network of your own: from ONNX, torch.export, or a torch module
+fit, predict   the network that fits a device's limits; what networks would cost there; `FitOptions`, `FitRecord`
 tune           find quicker ways to make their kernels; `TuneOptions`
 read, load     a record, or many as a pandas table
 report         a page of records
@@ -22,6 +23,7 @@ from mbench.core.version import VERSION as __version__  # noqa: N811 - the name 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing takes longer than all the rest
 if TYPE_CHECKING:
     from mbench.analysis.frame import load
+    from mbench.api.fit import FitInterrupted, fit, predict
     from mbench.api.gate import VerdictUnwritten, compare, gate
     from mbench.api.listing import (
         PlannedLayer,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from mbench.api.run import RunInterrupted, resume, run
     from mbench.api.tune import TuningInterrupted, tune
     from mbench.core.errors import MbenchError
+    from mbench.core.fit_options import FitOptions
+    from mbench.core.fit_records import FitRecord
     from mbench.core.machine_types import Target
     from mbench.core.progress import Progress
     from mbench.core.record_files import read
@@ -56,6 +60,9 @@ __all__ = [
     "Comparison",
     "Failure",
     "Finding",
+    "FitInterrupted",
+    "FitOptions",
+    "FitRecord",
     "GateOptions",
     "Layer",
     "MbenchError",
@@ -77,11 +84,13 @@ __all__ = [
     "add_device",
     "compare",
     "doctor",
+    "fit",
     "gate",
     "layers",
     "load",
     "named_devices",
     "pack_server",
+    "predict",
     "published_counts",
     "read",
     "remove_device",
@@ -97,7 +106,8 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("compare", "gate", "VerdictUnwritten"), "api.gate"),
-    "load": "analysis.frame", "read": "core.record_files",
+    **dict.fromkeys(("fit", "predict", "FitInterrupted"), "api.fit"), "FitOptions": "core.fit_options",
+    "FitRecord": "core.fit_records", "load": "analysis.frame", "read": "core.record_files",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
     **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),
     **dict.fromkeys(("named_devices", "add_device", "remove_device", "pack_server", "published_counts"), "api.listing"),

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mbench.analysis.frame import AnyPath, each_path
-from mbench.core import record_files
+from mbench.core import fit_files, record_files
 from mbench.core.errors import UsageError, shown
 from mbench.core.machine_types import Target
 from mbench.core.progress import Note, unheard
@@ -105,9 +105,16 @@ def doctor() -> tuple[Check, ...]:
     return tuple(examination.checks())
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a record."""
-    return record_files.json_schema()
+def schema(kind: Literal["record", "fit"] = "record") -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a record, or of a file of `mbench fit`.
+
+    Raises:
+        UsageError: there is no such kind of file.
+    """
+    schemas = {"record": record_files.json_schema, "fit": fit_files.json_schema}
+    if kind not in schemas:
+        raise UsageError(f"kind is {shown(kind)}; expected 'record' or 'fit'")
+    return schemas[kind]()
 
 
 def named_devices() -> dict[str, NamedDevice]:

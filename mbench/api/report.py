@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from mbench.analysis import runs
 from mbench.analysis.frame import AnyPath
-from mbench.core import no_gc, record_files
+from mbench.core import fit_files, names, no_gc
 from mbench.core.errors import UsageError
+from mbench.core.fit_records import FitRecord
 from mbench.core.progress import Note
 from mbench.core.records import Record
+
+Source: TypeAlias = Record | FitRecord | AnyPath
+"""What a page is made of."""
 
 
 def _warn(text: str) -> None:
@@ -21,44 +25,70 @@ def _warn(text: str) -> None:
 
 
 def report(
-    records: Record | AnyPath | Iterable[Record | AnyPath],
+    records: Source | Iterable[Source],
     output: AnyPath,
     *,
     plotlyjs: Literal["inline", "directory"] = "inline",
     note: Note = _warn,
 ) -> Path:
-    """Make one page of one or several records; return its path. It is one HTML file that works offline.
+    """Make one page of one or several records, or of what `fit` found; return its path. It is one HTML file.
+
+    It works offline. The page of what `fit` found leads to the page of its measurements, if that is beside it.
 
     Args:
-        records: records, or files of records.
+        records: records, or files of records; or what `fit` found, or the file of that, alone.
         output: the file to write.
         plotlyjs: `inline` puts plotly's script (4 MB) into the page; `directory` puts it once beside the pages of a
             folder.
         note: called for each copy of a run, which is left out; by default a warning.
 
     Raises:
-        RecordError: a file is not a record.
-        UsageError: the output is one of the records.
+        RecordError: a file is neither a record nor of `mbench fit`.
+        UsageError: the output is one of the records, or what `fit` found is not alone.
         OutputError: the page could not be written.
 
     Example:
         `mbench.report(["a.json", "b.json"], "page.html")`
     """
     with no_gc.not_collected():
-        from mbench.page import report as pages
-
         if plotlyjs not in ("inline", "directory"):
             raise UsageError(f"plotlyjs is {plotlyjs!r}; expected 'inline' or 'directory'")
-        given = [records] if isinstance(records, Record | str | os.PathLike) else list(records)
-        page, files = Path(output), [Path(one) for one in given if not isinstance(one, Record)]
-        found = [one if isinstance(one, Record) else record_files.read(one) for one in given]
+        given = [records] if isinstance(records, Record | FitRecord | str | os.PathLike) else list(records)
+        page, files = Path(output), [Path(one) for one in given if not isinstance(one, Record | FitRecord)]
+        read = [one if isinstance(one, Record | FitRecord) else fit_files.read_either(one) for one in given]
         if page.resolve() in [file.resolve() for file in files]:
             raise UsageError(f"--output {page} is one of the records; choose another file for the page")
-        for copy in runs.copies(found):
-            note(f"{_named(given[copy.at])} {copy.why} as {_named(given[copy.of])}; it is left out")
-        pages.write(page, found, plotlyjs=plotlyjs)
+        found = [one for one in read if isinstance(one, FitRecord)]
+        if not found:
+            _of_records([one for one in read if isinstance(one, Record)], given, page, plotlyjs, note)
+        elif len(read) == 1:
+            from mbench.page import fit_report
+
+            fit_report.write(page, found[0], measured=_measured(found[0], page, files), plotlyjs=plotlyjs)
+        else:
+            named = _named(given[read.index(found[0])])
+            raise UsageError(f"{named} is what 'mbench fit' found, and has a page of its own; give it alone")
     return page
 
 
-def _named(given: Record | AnyPath) -> str:
-    return given.run_id if isinstance(given, Record) else str(given)
+def _of_records(
+    found: list[Record], given: Sequence[Source], page: Path, plotlyjs: Literal["inline", "directory"], note: Note
+) -> None:
+    from mbench.page import report as pages
+
+    for copy in runs.copies(found):
+        note(f"{_named(given[copy.at])} {copy.why} as {_named(given[copy.of])}; it is left out")
+    pages.write(page, found, plotlyjs=plotlyjs)
+
+
+def _measured(found: FitRecord, page: Path, files: Sequence[Path]) -> str | None:
+    """Return the page of the measurements behind a search, as its own page finds it; None where there is none."""
+    if found.measured_record is None:
+        return None
+    folder = files[0].parent if files else page.parent
+    path = (folder / names.component(Path(found.measured_record).stem)).with_suffix(".html")
+    return os.path.relpath(path, page.parent) if path.is_file() else None
+
+
+def _named(given: Source) -> str:
+    return given.run_id if isinstance(given, Record | FitRecord) else str(given)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from mbench.cli.arguments import PATH
+from mbench.core.errors import UsageError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -31,6 +32,33 @@ dtype = click.option(
     metavar="T[,T...]",
     help="float32, int8, bfloat16 (newer x86), float16 (GPUs, newer Arm); or several.  [default: float32]",
 )
+
+
+def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Return one batch size or several: `8`, or `1,8,64`."""
+    from mbench.networks import variants
+
+    return value if isinstance(value, tuple) else variants.batches(value)
+
+
+_BATCHES = click.types.FuncParamType(_batches)
+batch = click.option(
+    "--batch", type=_BATCHES, default=None, metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]"
+)
+
+
+def one_batch(sizes: tuple[int, ...] | None) -> int:
+    """Return the batch size that a search has, by default 1.
+
+    Raises:
+        UsageError: several were given.
+    """
+    if sizes is not None and len(sizes) > 1:
+        text = ",".join(map(str, sizes))
+        raise UsageError(f"--batch {text}: networks are compared at one size; give one of them")
+    return sizes[0] if sizes else 1
+
+
 build_timeout = click.option(
     "--build-timeout",
     "build_timeout_s",

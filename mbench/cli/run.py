@@ -21,21 +21,12 @@ _WITH_RESUME = ("resume", "no_cache", "build_timeout_s", "quiet", "as_json")
 """Parameters that go with `--resume`; the record has the others."""
 
 
-def _batches(value: str | tuple[int, ...]) -> tuple[int, ...]:
-    """Return one batch size or several: `8`, or `1,8,64`."""
-    from mbench.networks import variants
-
-    return value if isinstance(value, tuple) else variants.batches(value)
-
-
 @click.command()
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...")
 @options.target
 @options.device("Where to run.")
 @options.threads
-@click.option(
-    "--batch", type=_batches, default=None, metavar="N[,N...]", help="Images a run, or several sizes.  [default: 1]"
-)
+@options.batch
 @options.input_shapes
 @options.inputs
 @options.dtype

@@ -34,6 +34,15 @@ def of_work(*, complete: bool, interrupted: bool = False) -> Exit:
     return Exit.INTERRUPTED if interrupted else Exit.DONE if complete else Exit.FAILED
 
 
+def of_search(*, answered: bool, certain: bool, written: bool, interrupted: bool = False) -> Exit:
+    """Return the status of a search: that nothing fits is an answer as well, if it is certain."""
+    if interrupted:
+        return Exit.INTERRUPTED
+    if not written:
+        return Exit.FAILED
+    return Exit.DONE if answered or certain else Exit.NO_VERDICT
+
+
 def of_verdict(conclusion: str, *, failed: bool) -> Exit:
     """Return the status of a verdict; `failed`: something could not be measured, which hides no regression."""
     code = VERDICTS[conclusion]

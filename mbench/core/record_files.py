@@ -36,21 +36,22 @@ def encode(record: Record) -> bytes:
     """
     return (
         json.dumps(
-            _rounded(msgspec.to_builtins(record)), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+            rounded(msgspec.to_builtins(record)), ensure_ascii=False, allow_nan=False, separators=(",", ":")
         ).encode()
         + b"\n"
     )
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return a document with numbers at nine significant digits, and texts that any file can hold."""
     if isinstance(value, str):
         return plain.storable(value)
     if isinstance(value, float):
         return 0.0 if abs(value) < LEAST_MAGNITUDE else float(f"{value:.9g}")
     if isinstance(value, dict):
-        return {_rounded(key): _rounded(item) for key, item in value.items()}
+        return {rounded(key): rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value
 
 
@@ -61,6 +62,8 @@ _NETWORKS = (".onnx", ".pt2")
 class _Head(msgspec.Struct):
     """What shows whether a document is a record, and of which version."""
 
+    kind: msgspec.Raw = msgspec.Raw(b"null")
+    """Only files of `mbench fit` have one."""
     format_version: msgspec.Raw = msgspec.Raw(b"null")
     format_minor: msgspec.Raw = msgspec.Raw(b"0")
 
@@ -114,6 +117,10 @@ def _version(data: bytes, source: str) -> tuple[int, int]:
     minor: object = 0
     with contextlib.suppress(strict_json.MisfitError):  # no object, or a version that is no number of JSON's
         head = strict_json.decode(data, _Head)
+        if bytes(head.kind) == b'"fit"':
+            raise RecordError(
+                f"{source} is what 'mbench fit' found, not a record; 'mbench show' and 'mbench report' take it"
+            )
         version = strict_json.decode(bytes(head.format_version), Any)
         minor = strict_json.decode(bytes(head.format_minor), Any)
     if version is None:

@@ -49,7 +49,7 @@ def new_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, opt
     batch, dirs = options.batches[0], options.target_dirs
     found, notes = _networks(tuple(networks) or variants.DEFAULT, options)
     target = runner.resolve_target(target_name, dirs)
-    _refuse_types(found, target)
+    refuse_types(found, target)
     device = _device(options.device, target, machine, compile_only=options.compile_only)
     threads = _threads(options.threads, target, machine, device.kind)
     choices = choice_files.choices(target, machine, threads, dirs) if options.use_tuned else NO_CHOICES
@@ -153,7 +153,7 @@ def resumed_job(path: Path, machine: Host, *, use_cache: bool, build_timeout_s: 
         return job
     settings, kind = job.settings, "none" if job.settings.compile_only else job.device
     try:
-        _refuse_types(job.networks, job.target)
+        refuse_types(job.networks, job.target)
         for name, network in zip(settings.variants, job.networks, strict=True):
             if network.imported:
                 imported_store.of(network)
@@ -177,7 +177,7 @@ def tuning_job(networks: Iterable[AnyNetwork], target_name: str, machine: Host, 
     asked = GivenNetworks(networks, _how(options))
     found = asked.variants(_types(options))
     target = runner.resolve_target(target_name, options.target_dirs)
-    _refuse_types(found, target)
+    refuse_types(found, target)
     platform = platforms.of(target)
     if options.deep and not platform.deep_tuning:
         raise UsageError(f"--deep is for CPUs; leave it out for target '{target.name}'")
@@ -220,7 +220,7 @@ def _types_of(networks: Iterable[Variant]) -> str:
     return ",".join(dict.fromkeys(network.dtype for network in networks))
 
 
-def _refuse_types(networks: Iterable[Variant], target: Target) -> None:
+def refuse_types(networks: Iterable[Variant], target: Target) -> None:
     """Refuse a type that code for a target cannot have.
 
     Raises:

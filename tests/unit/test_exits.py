@@ -4,7 +4,7 @@ import typing
 
 import pytest
 
-from mbench.core.exits import VERDICTS, Exit, decide, of_verdict, of_work
+from mbench.core.exits import VERDICTS, Exit, decide, of_search, of_verdict, of_work
 from mbench.gating.comparison import Conclusion
 
 
@@ -49,3 +49,17 @@ def test_work_that_is_not_complete_is_a_failure() -> None:
     assert of_work(complete=True) is Exit.DONE
     assert of_work(complete=False) is Exit.FAILED
     assert of_work(complete=True, interrupted=True) is Exit.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("state", "ends"),
+    [
+        ({"answered": True, "certain": False, "written": True}, Exit.DONE),
+        ({"answered": False, "certain": True, "written": True}, Exit.DONE),
+        ({"answered": False, "certain": False, "written": True}, Exit.NO_VERDICT),
+        ({"answered": True, "certain": True, "written": False}, Exit.FAILED),
+        ({"answered": True, "certain": True, "written": True, "interrupted": True}, Exit.INTERRUPTED),
+    ],
+)
+def test_that_nothing_fits_is_an_answer_if_it_is_certain(state: dict[str, bool], ends: Exit) -> None:
+    assert of_search(**state) == ends

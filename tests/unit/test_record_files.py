@@ -36,8 +36,8 @@ def test_round_trip(tmp_path: Path, record: records.Record) -> None:
     record_files.write(file, record)
     read = record_files.read(file)
     assert msgspec.structs.replace(read, results=()) == msgspec.structs.replace(record, results=())
-    expected = record_files._rounded(msgspec.to_builtins(record))
-    assert record_files._rounded(msgspec.to_builtins(read)) == expected
+    expected = record_files.rounded(msgspec.to_builtins(record))
+    assert record_files.rounded(msgspec.to_builtins(read)) == expected
     again = tmp_path / "again.json"
     record_files.write(again, read)
     assert record_files.read(again) == read

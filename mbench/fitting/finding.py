@@ -1,0 +1,187 @@
+"""`mbench fit` from options to a record: the question, the search, and what is written of it."""
+
+from __future__ import annotations
+
+import datetime
+import glob
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from mbench.analysis import accuracy, accuracy_table
+from mbench.analysis.accuracy import NetworkAccuracy
+from mbench.build import builders
+from mbench.core import dtypes
+from mbench.core.children import Died
+from mbench.core.errors import BuildError, UsageError, shown
+from mbench.core.fit_options import FitOptions
+from mbench.core.fit_records import DeviceLimits, FitRecord
+from mbench.core.machine_types import Host
+from mbench.core.progress import Display, Note
+from mbench.core.records import Record, Variant
+from mbench.core.run_options import RunOptions
+from mbench.core.version import VERSION
+from mbench.fitting import answers, candidates
+from mbench.fitting.candidates import NetworkCandidate
+from mbench.fitting.observations import Observations
+from mbench.fitting.search import FitOutcome, FitSearch, Question, ReportCandidates
+from mbench.hardware import device_kinds, targets
+from mbench.networks import variants
+from mbench.networks.given import GivenNetworks, HowToImport
+from mbench.pipeline import options as jobs
+from mbench.pipeline import runner
+from mbench.pipeline.job import Job
+
+DEFAULT_FAMILIES = (
+    *("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v4_conv_small"),
+    "efficientnet_lite0",
+)
+METHODS = {
+    "latency": "measured: the median over sessions of an own process each; counted: what the target's model makes of "
+    "exact counts; predicted: a Gaussian process for each kind of layer, learnt from the layers that were seen",
+    "memory": "weights, activations at their peak and workspace as the compiler plans them; predicted from shapes, and "
+    "from what plans came to elsewhere",
+    "accuracy": "top-1 on ImageNet as published or given; interpolated between published sizes of the family",
+}
+
+
+def prepared(
+    words: Sequence[str], target: str, machine: Host, options: FitOptions, note: Note, *, searching: bool = True
+) -> tuple[Job, Question]:
+    """Return the job that measures, and what is searched for.
+
+    Args:
+        words: families, names, grids or files; none: the usual families.
+        target: its name.
+        machine: this one.
+        options: of the search.
+        note: report what the user should know.
+        searching: whether there must be a limit, and accuracies to go by.
+
+    Raises:
+        UsageError: a word, a limit or a table that cannot be.
+        TargetError: the target is not known.
+    """
+    limits = options.limits if searching else DeviceLimits()
+    networks, notes = _networks(words, options)
+    own = {accuracy.table_name(each) for each in networks if each.imported}
+    table = accuracy_table.read(options.accuracies, own) if options.accuracies else None
+    job = jobs.new_job([variants.DEFAULT[0]], target, machine, _run_options(options))
+    jobs.refuse_types(networks, job.target)
+    for said in (*notes, *job.notes):
+        note(said)
+    job = msgspec.structs.replace(job, notes=())
+    if not device_kinds.of(job.device).runs:
+        raise UsageError(f"target '{job.target.name}' can neither be measured nor emulated here; see 'mbench targets'")
+    described = _described(networks, job)
+    accuracies = {each.name: accuracy.of(each, table) for each in networks}
+    if searching:
+        _refuse_unknown(accuracies, options)
+        _note_unknown(accuracies, note)
+    question = Question(candidates=described, accuracies=accuracies, limits=limits, objective=options.minimize)
+    return job, question
+
+
+def _run_options(options: FitOptions) -> RunOptions:
+    return RunOptions(
+        device=options.device, threads=options.threads, target_dirs=options.target_dirs,
+        build_timeout_s=options.build_timeout_s, output=options.output, batch=options.batch,
+    )  # fmt: skip
+
+
+def _networks(words: Sequence[str], options: FitOptions) -> tuple[tuple[Variant, ...], tuple[str, ...]]:
+    """Return the candidates' networks, in every type that was asked for, and what the user should know of them.
+
+    Raises:
+        UsageError: a word is no family, network or file; a pattern fits no file; or there are too many.
+    """
+    files = [file for pattern in options.candidates for file in _files(pattern)]
+    given_words = words or (() if files else DEFAULT_FAMILIES)
+    asked = GivenNetworks(
+        (*candidates.names(given_words), *files),
+        HowToImport(input_shapes=options.input_shapes, inputs=options.inputs, timeout_s=options.build_timeout_s),
+        (None,) if options.batch == 1 else (options.batch,),
+    )
+    types = (None,) if options.dtype is None else dtypes.several(options.dtype)
+    found = tuple({each.name: each for each in asked.variants(types)}.values())
+    variants.refuse_too_many(found)
+    return found, asked.notes
+
+
+def _files(pattern: str) -> list[str]:
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - a pattern may be absolute
+    if not found:
+        raise UsageError(f"--candidates {shown(pattern)}: no file fits this pattern; expected such as 'models/*.onnx'")
+    return found
+
+
+def _described(networks: Sequence[Variant], job: Job) -> tuple[NetworkCandidate, ...]:
+    target = targets.for_threads(job.target, job.settings.threads)
+    try:
+        return builders.in_a_child(candidates.described, networks, target)
+    except Died as error:
+        raise BuildError("the process that described the candidates died; out of memory?") from error
+
+
+def _refuse_unknown(accuracies: dict[str, NetworkAccuracy], options: FitOptions) -> None:
+    """Refuse a search by accuracy among networks of which none is known.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if any(each.top1_percent is not None for each in accuracies.values()):
+        return
+    if options.minimize == "accuracy" or options.min_accuracy is not None:
+        why = next(iter(accuracies.values())).reason
+        raise UsageError(f"no candidate has a known accuracy ({why}); give --accuracies FILE.csv, or --minimize")
+
+
+def _note_unknown(accuracies: dict[str, NetworkAccuracy], note: Note) -> None:
+    unknown = [name for name, each in accuracies.items() if each.top1_percent is None]
+    if unknown:
+        reason = accuracies[unknown[0]].reason
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        note(f"left out, their accuracy is not known: {unknown[0]}{more} ({reason})")
+
+
+def find(
+    job: Job, question: Question, words: Sequence[str], options: FitOptions, display: Display,
+    report: ReportCandidates,
+) -> tuple[FitRecord, Record | None, bool]:  # fmt: skip
+    """FitSearch; return what was found, the measurements behind it, and whether the user interrupted."""
+    started = time.monotonic()
+    seen = Observations(job)
+    work = FitSearch(question, seen, deadline=started + options.time_s, sessions=job.settings.sessions)
+    found = work.run(display, report)
+    wall_s = time.monotonic() - started
+    measured = seen.as_record(each.name for each in question.candidates)
+    return _record(job, question, words, found, seen, wall_s), measured, found.interrupted
+
+
+def _record(
+    job: Job, question: Question, words: Sequence[str], found: FitOutcome, seen: Observations, wall_s: float
+) -> FitRecord:
+    known = found.estimates.candidates
+    answered = answers.answers(known, question.limits, found.sure)
+    now = datetime.datetime.now(datetime.UTC)
+    return FitRecord(
+        run_id=job.path.stem,
+        created_at_utc=now.isoformat(timespec="seconds"),
+        mbench_version=VERSION,
+        host=job.host,
+        target=job.target,
+        device=seen.device or runner.begun(job).device,
+        threads=job.settings.threads,
+        words=tuple(words),
+        limits=question.limits,
+        minimize=question.objective,
+        candidates=known,
+        answers=answered,
+        certain=found.certain,
+        open=found.open,
+        nearest="" if answered else answers.nearest(known, question.limits),
+        quality=found.estimates.quality,
+        methods=METHODS,
+        wall_s=wall_s,
+    )

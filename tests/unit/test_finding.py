@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fit_world import Machine
+
+from mbench.build import builders
+from mbench.core.errors import UsageError
+from mbench.core.fit_options import FitOptions
+from mbench.core.progress import silent
+from mbench.fitting import candidates, finding, search
+from mbench.fitting.search import Question
+from mbench.hardware import host
+from mbench.pipeline.job import Job
+
+TARGET = "arm64_cortex_a72"
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Describe candidates here: a process of its own takes seconds to begin."""
+    monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(builders, "in_a_child", lambda task, *arguments: task(*arguments))
+
+
+def prepared(words: list[str], notes: list[str] | None = None, **asked: Any) -> tuple[Job, Question]:
+    options = FitOptions(**{"max_latency_s": 0.02, "threads": 1, **asked})
+    said = [] if notes is None else notes
+    return finding.prepared(words, TARGET, host.describe(), options, said.append)
+
+
+def test_every_type_of_every_size_is_a_candidate_with_its_accuracy() -> None:
+    job, question = prepared(["mobilenet_v1_{0.5,1.0}_{160,224}"], dtype="float32,int8")
+    assert [each.name for each in question.candidates] == [
+        f"mobilenet_v1_{width}_{resolution}{suffix}"
+        for width in ("0.5", "1.0") for resolution in (160, 224) for suffix in ("", "_int8")
+    ]  # fmt: skip
+    assert question.accuracies["mobilenet_v1_1.0_224"].kind == "published"
+    assert question.limits.latency_s == 0.02
+    assert job.target.name == TARGET
+    assert job.device == "emulated"
+
+
+def test_without_words_the_usual_families_are_searched() -> None:
+    assert {each.network.family for each in prepared([])[1].candidates} == set(finding.DEFAULT_FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "said"),
+    [
+        (["mobilenet_v9"], {}, "variant 'mobilenet_v9' is not known"),
+        (["mobilenet_v1"], {"dtype": "float31"}, "dtype 'float31' is not supported"),
+        (["mobilenet_v1"], {"max_latency_s": None}, "no limit is given"),
+        (["mobilenet_v1"], {"candidates": ("none/*.onnx",)}, "no file fits this pattern"),
+        (["mobilenet_v1_0.25_32"], {}, "no candidate has a known accuracy"),
+        (["mobilenet_v1"], {"accuracies": Path("none.csv")}, "none.csv"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(words: list[str], asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        prepared(words, **asked)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_ones_own_counts(tmp_path: Path) -> None:
+    table = tmp_path / "own.csv"
+    table.write_text("name,top1\nmobilenet_v1_0.25_32,12.5\n")
+    _, question = prepared(["mobilenet_v1_0.25_32"], accuracies=table)
+    found = question.accuracies["mobilenet_v1_0.25_32"]
+    assert (found.kind, found.top1_percent) == ("given", 12.5)
+
+
+def test_networks_of_unknown_accuracy_are_named() -> None:
+    notes: list[str] = []
+    prepared(["mobilenet_v1_0.25_32", "mobilenet_v1_1.0_224"], notes)
+    assert any("accuracy is not known: mobilenet_v1_0.25_32" in note for note in notes)
+
+
+def test_a_search_becomes_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen(Machine):
+        device = None
+
+        def __init__(self, _job: Job) -> None:
+            super().__init__()
+
+        def as_record(self, _names: object) -> None:
+            return None
+
+    monkeypatch.setattr(finding, "Observations", Seen)
+    job, question = prepared(["mobilenet_v1"])
+    found, measured, interrupted = finding.find(
+        job, question, ["mobilenet_v1"], FitOptions(max_latency_s=0.02), silent, search.unheard
+    )
+    assert measured is None
+    assert not interrupted
+    assert found.certain
+    assert found.answers[0].network == "mobilenet_v1_1.0_224"
+    assert len(found.candidates) == len(candidates.names(["mobilenet_v1"]))
+    assert found.words == ("mobilenet_v1",)
+    assert found.run_id == job.path.stem
+    assert found.nearest == ""

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from mbench.analysis import fit_ranking
+from mbench.core.fit_records import CandidateAccuracy, CandidateResult, CostEstimate, DeviceLimits
+from mbench.networks import variants
+
+
+def candidate(
+    name: str, latency_s: tuple[float, float, float] | float | None, top1: float | None, *, kind: str = "published"
+) -> CandidateResult:
+    accuracy = CandidateAccuracy(kind=kind if top1 else "unknown", top1_percent=top1)  # type: ignore[arg-type]
+    latency = None
+    if isinstance(latency_s, tuple):
+        low, value, high = latency_s
+        latency = CostEstimate(value=value, low=low, high=high, basis="predicted")
+    elif latency_s is not None:
+        latency = CostEstimate(value=latency_s, basis="measured")
+    weights = CostEstimate(value=4e6, basis="compiled")
+    return CandidateResult(
+        network=variants.parse(name), macs=1, params=1, accuracy=accuracy, latency_s=latency, weight_bytes=weights,
+        fits=None,
+    )  # fmt: skip
+
+
+SMALL, LARGE = "mobilenet_v1_0.5_160", "mobilenet_v1_1.0_224"
+LIMITS = DeviceLimits(latency_s=10e-3)
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "expected"),
+    [
+        (9e-3, (True, ())),
+        (11e-3, (False, ("latency",))),
+        ((8e-3, 9e-3, 9.9e-3), (True, ())),
+        ((9e-3, 9.5e-3, 10.5e-3), (None, ())),
+        ((10.1e-3, 11e-3, 12e-3), (False, ("latency",))),
+        (None, (None, ())),
+    ],
+)
+def test_a_limit_is_kept_exceeded_or_open(
+    latency_s: tuple[float, float, float] | float | None, expected: tuple[bool | None, tuple[str, ...]]
+) -> None:
+    assert fit_ranking.verdict(candidate(SMALL, latency_s, 60.0), LIMITS) == expected
+
+
+def test_all_limits_that_are_exceeded_are_named() -> None:
+    limits = DeviceLimits(latency_s=1e-3, weight_bytes=1e6, accuracy_percent=70.0)
+    found = candidate(SMALL, 5e-3, 60.0)
+    assert fit_ranking.verdict(found, limits) == (False, ("latency", "weights", "accuracy"))
+    assert fit_ranking.excess(found, limits) == (
+        "latency 5.00 ms > 1.00 ms", "weights 4.00 MB > 1.00 MB", "top-1 60.0 % < 70.0 %",
+    )  # fmt: skip
+
+
+def test_a_network_of_unknown_accuracy_never_meets_a_least_one() -> None:
+    limits = DeviceLimits(accuracy_percent=50.0)
+    assert fit_ranking.verdict(candidate(SMALL, 1e-3, None), limits) == (False, ("accuracy",))
+    assert fit_ranking.excess(candidate(SMALL, 1e-3, None), limits) == ("its accuracy is not known",)
+
+
+def test_one_that_could_not_be_measured_is_neither_in_nor_out() -> None:
+    broken = msgspec.structs.replace(candidate(SMALL, 5e-3, 60.0), failure="the compiler crashed")
+    assert fit_ranking.verdict(broken, LIMITS) == (None, ())
+    assert fit_ranking.excess(broken, LIMITS)[0] == "it could not be measured: the compiler crashed"
+
+
+def test_more_accurate_ones_come_first_published_before_interpolated_then_quicker() -> None:
+    a, b = candidate(LARGE, 9e-3, 70.0, kind="interpolated"), candidate(SMALL, 9e-3, 70.0)
+    c, d = candidate(SMALL, 5e-3, 70.0), candidate(LARGE, 1e-3, None)
+    assert fit_ranking.ordered([d, a, b, c], "accuracy") == [c, b, a, d]
+    assert fit_ranking.ordered([a, c, d], "latency") == [d, c, a]
+
+
+def test_shares_and_the_nearest() -> None:
+    near, far = candidate(SMALL, 12e-3, 60.0), candidate(LARGE, 30e-3, 70.0)
+    assert fit_ranking.share_used(near, LIMITS) == {"latency": pytest.approx(1.2)}
+    found = fit_ranking.nearest([far, near, candidate(LARGE, None, 75.0)], LIMITS)
+    assert found is not None
+    assert found[0] == near
+    assert found[1] == pytest.approx(1.2)
+    assert fit_ranking.nearest([candidate(LARGE, None, 75.0)], LIMITS) is None
