@@ -44,12 +44,34 @@
             },
       );
 
+  // What the rows of a table say, for figures whose points are its rows by number: as they were before any sorting.
+  const harmless = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const tables = new Map();
+  const rowsOf = (id) => {
+    if (!tables.has(id)) {
+      const table = document.getElementById(id);
+      const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
+      const read = (row) => {
+        const [name, ...rest] = [...row.cells].map((cell) => harmless(cell.textContent.trim()));
+        const lines = rest.flatMap((text, column) => (text === "–" ? [] : [`${heads[column + 1]}: ${text}`]));
+        return [`<b>${name}</b>`, ...lines].join("<br>");
+      };
+      tables.set(id, [...table.tBodies[0].rows].map((row) => ({ said: read(row), link: row.querySelector("th a") })));
+    }
+    return tables.get(id);
+  };
+  for (const plot of document.querySelectorAll(".plot[data-table]")) rowsOf(plot.dataset.table);
+  const said = (rows, number) =>
+    Array.isArray(number) ? number.map((each) => said(rows, each)) : (rows[number]?.said ?? "");
+
   const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not know before it is printed
 
   const draw = (plot) => {
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
     const own = "layer" in plot.dataset;
-    const traces = own ? ofLayer(figure.data, Number(plot.dataset.layer)) : figure.data;
+    const rows = plot.dataset.table && rowsOf(plot.dataset.table);
+    const worded = (trace) => (rows && trace.customdata ? { ...trace, hovertext: said(rows, trace.customdata) } : trace);
+    const traces = own ? ofLayer(figure.data, Number(plot.dataset.layer)) : figure.data.map(worded);
     const layout = themed(figure.layout, own ? 300 : null);
     if (own) layout.showlegend = false;
     if (root.classList.contains("paper")) layout.width = PAPER_WIDTH;
@@ -57,6 +79,8 @@
     plot.dataset.drawn = "";
     plot.style.minHeight = "";
     plot.on("plotly_click", ({ points: [point] }) => {
+      const leads = rows?.[point.customdata]?.link;
+      if (leads) location.href = leads.href;
       const table = plot.closest("section")?.querySelector("table.layers");
       const link = table && !own && table.querySelectorAll("tbody th a")[point.customdata];
       if (link) location.hash = link.hash;
@@ -141,15 +165,23 @@
     });
   }
 
-  for (const input of document.querySelectorAll(".filter")) {
-    const box = input.closest(".table-box");
+  for (const box of document.querySelectorAll(".table-box")) {
+    const controls = [...box.querySelectorAll(".filter")];
+    if (!controls.length) continue;
     const rows = [...box.querySelector("tbody").rows];
-    input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    const keeps = (control) => {
+      const key = control.dataset.key;
+      if (key) return (row) => row.dataset[key] === control.value;
+      const words = control.value.toLowerCase().split(/\s+/).filter(Boolean);
+      return (row) => words.every((word) => row.textContent.toLowerCase().includes(word));
+    };
+    const narrow = () => {
+      const asked = controls.filter((control) => control.value.trim()).map(keeps);
+      for (const row of rows) row.hidden = !asked.every((kept) => kept(row));
       const left = rows.filter((row) => !row.hidden).length;
-      box.querySelector(".found").textContent = words.length ? `${left} of ${rows.length}` : "";
-    });
+      box.querySelector(".found").textContent = asked.length ? `${left} of ${rows.length}` : "";
+    };
+    for (const control of controls) control.addEventListener("input", narrow);
   }
 
   // ----------------------------------------------------------------------------------------------------- downloads

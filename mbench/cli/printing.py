@@ -15,6 +15,7 @@ from mbench.core import plain
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from mbench.core.fit_records import FitRecord
     from mbench.core.progress import Progress
     from mbench.core.records import Record
     from mbench.terminal.listings import Listing
@@ -88,6 +89,17 @@ def record(shown: Record, *, as_json: bool) -> None:
         document(record_files.encode(shown).decode().rstrip())
     else:
         parts(record_tables.record_tables(plain.cleaned(shown)))
+
+
+def found(shown: FitRecord, *, as_json: bool) -> None:
+    """Print what a search found: tables, or the document."""
+    from mbench.core import fit_files
+    from mbench.terminal import fit_tables
+
+    if as_json:
+        document(fit_files.encode(shown).decode().rstrip())
+    else:
+        listing(fit_tables.listing(plain.cleaned(shown)), as_json=False)
 
 
 def listing(shown: Listing, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import click
 
@@ -10,8 +11,9 @@ from mbench.cli import printing
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of a record."""
+@click.argument("kind", type=click.Choice(["record", "fit"]), default="record", metavar="[record|fit]")
+def schema(kind: Literal["record", "fit"]) -> None:
+    """Print the JSON Schema of a record, or of a file of `mbench fit`."""
     from mbench.api import listing as api
 
-    printing.document(json.dumps(api.schema(), indent=2))
+    printing.document(json.dumps(api.schema(kind), indent=2))

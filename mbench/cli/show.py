@@ -17,15 +17,20 @@ def show(record: Path, as_json: bool) -> None:
     """Print RECORD: totals, the comparison, the slowest layers.
 
     Of a folder with records of one job, the newest is shown, as 'compare' and
-    'gate' take it.
+    'gate' take it. RECORD may also be a file of 'mbench fit'.
     """
-    from mbench.core import record_files
+    from mbench.core import fit_files
+    from mbench.core.fit_records import FitRecord
 
-    if not record.is_dir():
-        printing.record(record_files.read(record), as_json=as_json)
+    if record.is_dir():
+        from mbench.gating import sides
+
+        newest = sides.read(record)
+        printing.remark(f"record  {newest.path}")
+        printing.record(newest.record, as_json=as_json)
         return
-    from mbench.gating import sides
-
-    found = sides.read(record)
-    printing.remark(f"record  {found.path}")
-    printing.record(found.record, as_json=as_json)
+    found = fit_files.read_either(record)
+    if isinstance(found, FitRecord):
+        printing.found(found, as_json=as_json)
+    else:
+        printing.record(found, as_json=as_json)

@@ -119,18 +119,18 @@ def of_record(anchor: str, view: view_types.RecordView) -> RecordCharts:
         },
         depths=tuple(_depth(f"{anchor}-depth{i}", item, rows, view) for i, (item, rows) in enumerate(named, start=1)),
         samples=tuple(
-            _chart(f"{anchor}-samples{number}", f"Samples of a layer of {_named(item)}", [
+            chart(f"{anchor}-samples{number}", f"Samples of a layer of {_named(item)}", [
                 (item.label, figures.samples(figure_data.of_samples(item.result)))
             ], item.why("layers.latency_s"))
             for number, item in enumerate(view.results, start=1)
         ),
         roofline=roofline,
         roofline_of=roofline_of,
-        memory=_chart(f"{anchor}-memory", "Memory in use while each layer runs", [
+        memory=chart(f"{anchor}-memory", "Memory in use while each layer runs", [
             (f"{item.label}{said}", figures.memory(figure_data.of_live(item.result), weights=weights))
             for weights, said in ((False, ""), (True, ", with weights")) for item in view.results
         ], _NO_INPUTS),
-        energy=_chart(f"{anchor}-energy", "Energy by component", [
+        energy=chart(f"{anchor}-energy", "Energy by component", [
             ("all", figures.energy(figure_data.of_energy(view.record.results)))
         ], next((item.why("energy.energy_j") for item in view.results), "no result")),
         sustained=tuple(
@@ -161,18 +161,18 @@ def _roofline(
     unroofed = next((item.why("layers.roofline") for item, _ in named), "no result")
     if out:
         unroofed = f"{disturbances.WORD}: {causes}"
-    chart = _chart(anchor, "Layers under the measured peaks", [(item.label, each) for item, each in drawn], unroofed)
+    made = chart(anchor, "Layers under the measured peaks", [(item.label, each) for item, each in drawn], unroofed)
     shown = [item.result.variant.name for item, figure in drawn if figure is not None]
-    whose = {name: option.anchor for name, option in zip(shown, chart.options, strict=True)}
-    if not chart.options:
-        return chart, whose
-    return dataclasses.replace(chart, lacks=", ".join(item.label for item in out)), whose
+    whose = {name: option.anchor for name, option in zip(shown, made.options, strict=True)}
+    if not made.options:
+        return made, whose
+    return dataclasses.replace(made, lacks=", ".join(item.label for item in out)), whose
 
 
 def _under_load(anchor: str, item: view_types.ResultView) -> Chart:
     curve = item.result.sustained
     drawn = figures_sustained.latency_over_time(figures_sustained.points(curve), curve.steady) if curve else None
-    return _chart(anchor, f"Latency under load: {item.label}", [(item.label, drawn)], item.why("sustained"))
+    return chart(anchor, f"Latency under load: {item.label}", [(item.label, drawn)], item.why("sustained"))
 
 
 def of_versus(found: versus.Versus) -> Chart:
@@ -182,7 +182,7 @@ def of_versus(found: versus.Versus) -> Chart:
         layers = tuple(layer for layer in found.layers if layer.variant == change.variant)
         choices.append((f"layers of {change.label}", layers))
     drawn = {name: figures_history.changes(figure_data.of_changes(items)) for name, items in choices}
-    return _chart("versus", "Two records beside each other", drawn.items(), "neither has a latency of the same network")
+    return chart("versus", "Two records beside each other", drawn.items(), "neither has a latency of the same network")
 
 
 def of_networks(table: pd.DataFrame) -> OverviewCharts:
@@ -190,16 +190,16 @@ def of_networks(table: pd.DataFrame) -> OverviewCharts:
     latest, costs = record_history.latest(table), figures_history.COSTS.values()
     fronts = ((cost, record_history.front(latest, cost.column, cost.disturbed)) for cost in costs)
     return OverviewCharts(
-        heat_map=_chart("heat-map", "Networks and places", [
+        heat_map=chart("heat-map", "Networks and places", [
             (cost.name, figures_history.heat_map(latest, cost)) for cost in costs
         ]),
-        curves=_chart("curves", "Width and resolution", [
+        curves=chart("curves", "Width and resolution", [
             (cost.name, figures_history.grid_curves(latest, cost)) for cost in costs
         ]),
-        accuracy=_chart("accuracy", "Published accuracy and cost", [
+        accuracy=chart("accuracy", "Published accuracy and cost", [
             (cost.name, figures_history.accuracy(points, cost)) for cost, points in fronts
         ]),
-        history=_chart("history", "Latency from run to run", [
+        history=chart("history", "Latency from run to run", [
             (label, figures_history.history(runs)) for label, runs in _by_length(record_history.history(table))
         ]),
     )  # fmt: skip
@@ -225,8 +225,8 @@ def _of_pair(anchor: str, found: view_types.PairView) -> PairCharts:
     sure = found.pair.by_instructions or not found.disturbed
     blocks = draw(figure_data.of_blocks(found.pair)) if sure else None
     return PairCharts(
-        blocks=_chart(f"{anchor}-blocks", f"{title}: {label}", [(label, blocks)], reason),
-        waterfall=_chart(
+        blocks=chart(f"{anchor}-blocks", f"{title}: {label}", [(label, blocks)], reason),
+        waterfall=chart(
             f"{anchor}-waterfall",
             f"From the predicted speed-up to the one achieved: {label}",
             [(label, figures_waterfall.waterfall(steps) if steps is not None else None)],
@@ -246,13 +246,13 @@ def _of_types(anchor: str, found: view_types.TypePairView) -> TypeCharts:
     else:
         gains = figures_waterfall.layer_gain(figure_data.of_typed_layers(found.pair, found.layers))
     return TypeCharts(
-        waterfall=_chart(
+        waterfall=chart(
             f"{anchor}-waterfall",
             f"From the gain expected of {found.dtype} to the one achieved: {label}",
             [(label, drawn)],
             way if isinstance(way, str) else "",
         ),
-        layers=_chart(f"{anchor}-layers", f"Gain layer by layer: {label}", [(label, gains)], reason),
+        layers=chart(f"{anchor}-layers", f"Gain layer by layer: {label}", [(label, gains)], reason),
     )
 
 
@@ -260,7 +260,7 @@ def _signals(anchor: str, item: view_types.ResultView) -> Chart:
     found = item.result.quantized
     drawn = figures_signals.signals(figure_data.of_signals(found)) if found else None
     title = f"Signal to quantisation noise, value by value: {item.label}"
-    return _chart(anchor, title, [(item.label, drawn)], "no value of it is rounded")
+    return chart(anchor, title, [(item.label, drawn)], "no value of it is rounded")
 
 
 def _depth(anchor: str, item: view_types.ResultView, rows: pd.DataFrame, view: view_types.RecordView) -> Chart:
@@ -273,12 +273,13 @@ def _depth(anchor: str, item: view_types.ResultView, rows: pd.DataFrame, view: v
         other = item.counts.elsewhere if item.counts and metric.counted else None
         label = f"{metric.name}{f' of code for {other}' if other else ''}{remark}"
         drawn.append((label, figures.over_depth(rows, metric, remark=remark)))
-    chart = _chart(anchor, f"Layers over depth: {_named(item)}", drawn, item.why(path))
+    made = chart(anchor, f"Layers over depth: {_named(item)}", drawn, item.why(path))
     lacking = all(figure is None or not name.startswith(first) for name, figure in drawn)
-    return dataclasses.replace(chart, lacks=first) if lacking and chart.options else chart
+    return dataclasses.replace(made, lacks=first) if lacking and made.options else made
 
 
-def _chart(anchor: str, title: str, drawn: Iterable[Named], reason: str = "") -> Chart:
+def chart(anchor: str, title: str, drawn: Iterable[Named], reason: str = "") -> Chart:
+    """Return a place for figures, each with its label; `reason`: why there may be none."""
     return Chart(anchor=anchor, title=title, options=tuple(_options(anchor, drawn)), reason=reason)
 
 

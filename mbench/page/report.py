@@ -1,24 +1,17 @@
 """The page: records as one HTML file that needs nothing else, no network and no other file.
 
-Here: the one door to Jinja, the scripts' hashes, the raw data for download. Texts and numbers are gathered in
-`page.views`, drawn in `mbench.page.figures`, laid out in `reports/`. No statistics of its own.
+Here: what Jinja is given. Texts and numbers are gathered in `page.views`, drawn in `mbench.page.figures`, laid out in
+`reports/`. No statistics of its own.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
-import gzip
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import jinja2
-import plotly
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from mbench.analysis import (
     energy,
@@ -35,7 +28,7 @@ from mbench.analysis import (
     versus,
 )
 from mbench.analysis.versus import Versus
-from mbench.core import atomic_files, dtypes, durations, names, plain, record_files, stats, units
+from mbench.core import dtypes, durations, names, plain, record_files, stats, units
 from mbench.core.records import Record
 from mbench.core.version import VERSION
 from mbench.page import (
@@ -44,28 +37,17 @@ from mbench.page import (
     headlines,
     network_drawing,
     session_drawing,
+    single_file,
     templates,
     view_types,
     views,
 )
 from mbench.page.charts import Chart, OverviewCharts, RecordCharts
+from mbench.page.single_file import Download, PlotlyJs
 
 TITLE = "mbench report"
 DETAILED_LAYERS = 600
 """Up to so many layers, about ten pairs, each has a view of its own; beyond, the page would be too big to open."""
-_SCRIPTS = 4
-"""Scripts that are kept once they were looked through: plotly's has 4 MB, and is the same in each page."""
-
-PlotlyJs = Literal["inline", "directory"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Download:
-    """Raw data inside the page: a link that works without scripts, compressed; with them it gives the plain file."""
-
-    name: str
-    address: str
-    kind: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +81,7 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
     Args:
         items: the records.
         title: of the page.
-        plotlyjs: `inline`, or `directory`: the page asks for `plotly_file()` beside it, see `write`.
+        plotlyjs: `inline`, or `directory`: the page asks for `single_file.plotly_file()` beside it, see `write`.
     """
     given = tuple(items)
     copies = runs.copies(given)
@@ -115,9 +97,7 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
     needed = charts.anything(
         [section.charts for section in sections], (overview.charts, overview.versus_chart) if overview else None
     )
-    scripts = [_script(get_plotlyjs())] if needed and plotlyjs == "inline" else []
-    scripts.append(_script(templates.asset("page.js")))
-    shared = plotly_file() if needed and plotlyjs == "directory" else None
+    scripts = single_file.scripts(plotlyjs, figures=needed)
     return (
         _environment()
         .get_template("page.html.j2")
@@ -127,18 +107,11 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
             sections=sections,
             copies=[(given[copy.at].run_id, copy.why, given[copy.of].run_id) for copy in copies],
             overview=overview,
-            table=_download("mbench-table.csv", "text/csv", _csv(once)) if once else None,
+            table=single_file.download("mbench-table.csv", "text/csv", _csv(once)) if once else None,
             scripts=scripts,
-            shared=shared,
-            style=Markup(templates.asset("page.css")),  # noqa: S704 - mbench's own file
-            policy=_policy(scripts, shared),
+            style=single_file.style(),
         )
     )
-
-
-def plotly_file() -> str:
-    """Return the name of plotly's script where pages share one copy."""
-    return f"plotly-{plotly.__version__}.min.js"
 
 
 def write(path: Path, items: Iterable[Record], *, plotlyjs: PlotlyJs = "inline") -> None:
@@ -147,9 +120,7 @@ def write(path: Path, items: Iterable[Record], *, plotlyjs: PlotlyJs = "inline")
     Raises:
         OutputError: it could not be written.
     """
-    if plotlyjs == "directory":
-        atomic_files.write_atomically(path.parent / plotly_file(), get_plotlyjs().encode())
-    atomic_files.write_atomically(path, render(items, plotlyjs=plotlyjs).encode())
+    single_file.write(path, render(items, plotlyjs=plotlyjs), plotlyjs)
 
 
 def _section(anchor: str, record: Record, raw: bytes, *, detailed: bool, several: bool) -> Section:
@@ -158,7 +129,7 @@ def _section(anchor: str, record: Record, raw: bytes, *, detailed: bool, several
         anchor=anchor,
         view=view,
         charts=charts.of_record(anchor, view) if detailed else None,
-        download=_download(f"{names.component(record.run_id)}.json", "application/json", raw),
+        download=single_file.download(f"{names.component(record.run_id)}.json", "application/json", raw),
     )
 
 
@@ -180,38 +151,6 @@ def _csv(items: Sequence[Record]) -> bytes:
     for name in frame_columns.TEXT:  # what begins so is a formula where spreadsheets open it
         table[name] = table[name].str.replace(r"^(?=[=+@-])", "'", regex=True)
     return table.to_csv(index=False).encode()
-
-
-def _download(name: str, kind: str, data: bytes) -> Download:
-    packed = base64.b64encode(gzip.compress(data, mtime=0)).decode()
-    return Download(name=name, address=f"data:application/gzip;base64,{packed}", kind=kind)
-
-
-@functools.lru_cache(maxsize=_SCRIPTS)
-def _script(text: str) -> Markup:
-    """Return a script's text as the browser will hash it.
-
-    Raises:
-        ValueError: the text would end its own element.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "</script" in text.lower() or "<!--" in text:
-        raise ValueError("a script holds '</script' or '<!--' and cannot stand inside a page")
-    return Markup(text)  # noqa: S704 - mbench's own file or plotly's
-
-
-def _policy(scripts: Sequence[str], shared: str | None) -> str:
-    """Return the content security policy: these scripts and nothing from anywhere. plotly needs inline styles."""
-    allowed = " ".join([*map(_hash, scripts), *(["'self'"] if shared else [])])
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-@functools.lru_cache(maxsize=_SCRIPTS)
-def _hash(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 @functools.cache

@@ -101,6 +101,8 @@ class ResultView:
     """A result with what is derived for it."""
 
     result: Result
+    anchor: str
+    """The id of its layers on the page."""
     command: str
     """That repeats it."""
     spending: tuple[Spending, ...]

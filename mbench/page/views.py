@@ -119,6 +119,7 @@ def _of_result(record: Record, result: Result, prefix: str) -> ResultView:
     slowest = () if disturbed and not emulated else tuple(_shares(layers, instructions=emulated))
     return ResultView(
         result=result,
+        anchor=anchor_of(f"{prefix}{result.variant.name}"),
         label=labels.variant(result.variant),
         command=repeat.command(record, result),
         spending=tuple(_spending(slowest)),
@@ -165,11 +166,20 @@ def _sessions(result: Result) -> Iterator[SessionView]:
             )  # fmt: skip
 
 
+def anchor_of(network: str) -> str:
+    """Return the id of a network's layers on the page of a record; what other pages lead to."""
+    return _safe(f"network={network}")
+
+
+def _safe(anchor: str) -> str:
+    return re.sub(r"[^\w./=-]", "_", anchor, flags=re.ASCII)
+
+
 def _anchors(network: str, layers: Iterable[Layer]) -> Iterator[str]:
     """Yield an id for each layer: readable, safe in an address, and unique even if two layers share a name."""
     seen: set[str] = set()
     for layer in layers:
-        anchor = re.sub(r"[^\w./=-]", "_", f"layer={network}/{layer.name}", flags=re.ASCII)
+        anchor = _safe(f"layer={network}/{layer.name}")
         anchor = f"{anchor}/{layer.index}" if anchor in seen else anchor
         seen.add(anchor)
         yield anchor

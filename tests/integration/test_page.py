@@ -17,7 +17,7 @@ from conftest import require
 
 from mbench.core import record_files
 from mbench.core.records import Record
-from mbench.page import report
+from mbench.page import report, single_file
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [
@@ -509,6 +509,6 @@ def test_a_shared_copy_of_plotly_beside_the_page(browser: Any, tmp_path: Path) -
     assert file.stat().st_size < 1_500_000
     page = Visit(browser, file)
     assert page.errors == []
-    assert [Path(url).name for url in page.outside(file)] == [report.plotly_file()]
+    assert [Path(url).name for url in page.outside(file)] == [single_file.plotly_file()]
     assert plot(page, "run1-depth1").locator(".point path").count() == 29
     page.context.close()

@@ -46,7 +46,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_functions_take_options_by_name_and_say_what_they_raise() -> None:
-    for name in ("run", "resume", "tune", "report", "compare", "gate"):
+    for name in ("run", "resume", "fit", "predict", "tune", "report", "compare", "gate"):
         function = getattr(mbench, name)
         kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
         assert kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD) <= 2, name

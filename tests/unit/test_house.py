@@ -91,6 +91,7 @@ TESTED_ELSEWHERE = {
         "unit/test_gpu_limits.py",
         "what a GPU holds; the tests of rules read a CPU's",
     ),
+    "core/fit_records.py": ("unit/test_fit_files.py", "types of what a search found, no code"),
     "core/field_types.py": ("unit/test_records.py", "types of fields, no code"),
     "measure/observation.py": ("unit/test_layer_counts.py", "types of what a device saw, no code"),
     **{

@@ -588,11 +588,6 @@ def test_the_check_of_hostile_names_can_fail(monkeypatch: pytest.MonkeyPatch) ->
     assert injected(report.render([factory.hostile(factory.record())])) > 0
 
 
-def test_a_script_that_ends_itself_is_refused() -> None:
-    with pytest.raises(ValueError, match="cannot stand inside a page"):
-        report._script("'</SCRIPT>'")
-
-
 def test_write(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     report.write(path, [factory.record(latency=False)])
