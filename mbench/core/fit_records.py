@@ -148,7 +148,8 @@ class FitRecord(Strict, frozen=True, kw_only=True):
     answers: Annotated[tuple[Answer, ...], Meta(max_length=MOST_KEYS)] = ()
     """The best one first."""
     certain: bool
-    """Whether every better candidate is known not to fit; else the time was over before."""
+    """Whether every better candidate is known not to fit, but for gains of less than 0.25 points by interpolated
+    accuracies; else the time was over before."""
     open: Texts = ()
     """Networks that might be better, and were not measured for want of time."""
     nearest: Text = ""
