@@ -17,9 +17,9 @@ from tvm import tirx
 
 from mbench.compile import to_relax
 from mbench.compile.schedules.dispatch import schedule_all
+from mbench.compile.schedules.gpu import FLOATS as DTYPES
 from mbench.compile.schedules.gpu import tiles
 from mbench.compile.schedules.rule import Scheduled
-from mbench.core.dtypes import FLOATS as DTYPES
 from mbench.hardware import targets
 from mbench.networks import variants, weights
 from mbench.tuning import candidates

@@ -16,8 +16,8 @@ from tvm import relax
 
 from mbench.compile import memory, to_relax
 from mbench.compile.schedules import gpu
+from mbench.compile.schedules.gpu import FLOATS as DTYPES
 from mbench.core import dtypes
-from mbench.core.dtypes import FLOATS as DTYPES
 from mbench.measure import numerics
 from mbench.networks import architectures, costs, variants
 from mbench.networks.graph_builder import GraphBuilder

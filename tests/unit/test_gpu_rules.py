@@ -24,8 +24,8 @@ from mbench.compile.kernel import Kernel
 from mbench.compile.machine import KernelMachine
 from mbench.compile.schedules import gpu
 from mbench.compile.schedules.dispatch import schedule
+from mbench.compile.schedules.gpu import FLOATS as DTYPES
 from mbench.compile.schedules.rule import KernelPlan
-from mbench.core.dtypes import FLOATS as DTYPES
 from mbench.hardware import targets
 
 NONE = (0, 0, 0, 0)

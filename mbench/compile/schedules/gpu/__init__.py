@@ -16,8 +16,10 @@ from mbench.compile.schedules.gpu import (
 )
 from mbench.compile.schedules.rule import Rule
 from mbench.core import dtypes
+from mbench.hardware import platforms
 
-_ALL = (*dtypes.FLOATS, *dtypes.EIGHT_BITS)
+FLOATS = tuple(dtype for dtype in platforms.PLATFORMS["gpu"].dtypes if dtype in dtypes.FLOATS)
+_ALL = (*FLOATS, *dtypes.EIGHT_BITS)
 
 fallback = simple.fallback
 
@@ -31,7 +33,7 @@ RULES: dict[str, Rule] = {
     "gpu.convolution": Rule(candidates=convolution.candidates, build=convolution.build, dtypes=_ALL),
     "gpu.pool": Rule(candidates=pool.candidates, build=pool.build, dtypes=_ALL),
     "gpu.window_pool": Rule(candidates=window_pool.candidates, build=window_pool.build, dtypes=_ALL),
-    "gpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=dtypes.FLOATS),
-    "gpu.rows": Rule(candidates=rows.candidates, build=rows.build, dtypes=dtypes.FLOATS),
-    "gpu.elementwise": Rule(candidates=simple.candidates, build=simple.build, dtypes=dtypes.FLOATS),
+    "gpu.batch_matmul": Rule(candidates=batch_matmul.candidates, build=batch_matmul.build, dtypes=FLOATS),
+    "gpu.rows": Rule(candidates=rows.candidates, build=rows.build, dtypes=FLOATS),
+    "gpu.elementwise": Rule(candidates=simple.candidates, build=simple.build, dtypes=FLOATS),
 }
