@@ -14,6 +14,7 @@ from urllib.parse import quote
 from mbench.analysis import fit_ranking, labels
 from mbench.core import units
 from mbench.core.fit_records import Answer, CandidateAccuracy, CandidateResult, CostEstimate, FitRecord
+from mbench.hardware import device_kinds
 from mbench.page import views
 
 QUANTITIES = ("latency", "memory", "weights", "energy")
@@ -155,7 +156,11 @@ def _question(record: FitRecord) -> str:
     threads = f"{record.threads} thread{'' if record.threads == 1 else 's'}"
     among = f"{len(record.candidates)} candidates" if len(record.candidates) != 1 else "one candidate"
     asked = f" ({', '.join(record.words)})" if record.words else ""
-    where = record.target.name if record.device.kind == "local" else f"{record.target.name}, {record.device.name}"
+    where = (
+        record.target.name
+        if device_kinds.of(record.device.kind).here
+        else f"{record.target.name}, {record.device.name}"
+    )
     wanted = _OBJECTIVES[record.minimize][1]
     return f"Which of {among}{asked} {wanted}, with {_listed(limits)}, on {where}, {threads}?"
 

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from mbench.analysis import fit_ranking
 from mbench.core import units
 from mbench.core.fit_records import Answer, CandidateResult, CostEstimate, FitRecord, PredictionQuality
+from mbench.core.progress import Note
 from mbench.terminal.listings import Listing
 from mbench.terminal.table import add_row, ruled, text
 
@@ -46,7 +47,7 @@ def predictions(found: Sequence[CandidateResult], quality: PredictionQuality | N
     return Listing(parts, data)
 
 
-def report(remark: Callable[[str], None]) -> Callable[[Sequence[CandidateResult]], None]:
+def report(remark: Note) -> Callable[[Sequence[CandidateResult]], None]:
     """Return what says, before each batch of measurements, how far the search is."""
 
     def said(candidates: Sequence[CandidateResult]) -> None:

@@ -320,7 +320,7 @@ def test_a_target_that_cannot_have_a_type_names_those_that_can(target: str, why:
         job(X86, target, dtype="float16", compile_only=True)
     having = (
         "arm64_apple_m1, arm64_cortex_a55, arm64_cortex_a76, arm64_cortex_a78, arm64_neoverse_n1, arm64_neoverse_v1, "
-        "arm64_neoverse_v2, GPUs"
+        "arm64_neoverse_v2, graviton2, graviton3, graviton4, jetson_orin_nano, raspberry_pi_5, rock_5b, GPUs"
     )
     said = f"target '{target}' takes float32, int8; dtype 'float16' {why}; it is for {having}"
     assert str(refused.value) == said

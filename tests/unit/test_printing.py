@@ -85,10 +85,10 @@ STRANGE: tuple[Any, ...] = (
 def test_whatever_is_accepted_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put strange values everywhere: a record is refused as a whole, or shown and made a page of."""
     from mbench.core.errors import RecordError
-    from mbench.page import report
+    from mbench.page import report, single_file
     from mbench.terminal import record_tables
 
-    monkeypatch.setattr(report, "get_plotlyjs", lambda: "")
+    monkeypatch.setattr(single_file, "get_plotlyjs", lambda: "")
     plain = json.loads(record_files.encode(small()))
     accepted = 0
     layers_of_the_second = ("results", 1, "layers")  # as those of the first

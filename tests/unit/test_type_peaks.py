@@ -9,7 +9,7 @@ import pytest
 
 from mbench.core import dtypes
 from mbench.core.machine_types import Target
-from mbench.hardware import platforms, targets
+from mbench.hardware import half_sums, platforms, targets
 from mbench.measure import byte_peaks, pair_peaks, type_peaks
 
 
@@ -27,4 +27,4 @@ def test_all_types_of_cpus_are_measured_by_modules_that_are_there() -> None:
     folder = Path(pair_peaks.__file__).parent
     assert all((folder / name).is_file() for names in type_peaks.SOURCES.values() for name in names)
     known = {dtype for each in platforms.PLATFORMS.values() if each.processor == "cpu" for dtype in each.dtypes}
-    assert known == {dtypes.DEFAULT, *type_peaks.SOURCES}
+    assert known == {dtypes.DEFAULT, half_sums.TYPE, *type_peaks.SOURCES}  # the first two by cpu_peaks

@@ -24,6 +24,8 @@ WEIGHTED = ("conv2d", "conv2d_transpose", "linear", "batch_norm", "instance_norm
 _CONSTANT = {"conv2d": (1,), "conv2d_transpose": (1,), "linear": (1,), "batch_norm": (1, 2, 3, 4)}
 """What operations read that has to be known before the network runs: kernels lie as it says, or it is folded."""
 _FLOATS = ("float32", "float16", "float64")
+_READ = tuple(name for name in dtypes.VALUE_TYPES if name != dtypes.BFLOAT16)
+"""Types of values that files may have; numpy, which holds what they are compared with, has no bfloat16."""
 _MOST_OF_A_CONSTANT = 2**28
 """Elements of a constant that a file describes: a few bytes of a file can ask for any amount of memory."""
 _MOST_OF_A_VALUE = 2**31 - 1
@@ -333,8 +335,8 @@ def check_elements(count: float, most: int = _MOST_OF_A_CONSTANT) -> None:
 
 
 def _check(given: TensorType, most: int) -> None:
-    if given.dtype not in dtypes.VALUE_TYPES:
-        raise LayerError(f"its numbers are {given.dtype}; mbench computes with {', '.join(dtypes.VALUE_TYPES)}")
+    if given.dtype not in _READ:
+        raise LayerError(f"its numbers are {given.dtype}; mbench computes with {', '.join(_READ)}")
     if math.prod(given.shape) > most:
         raise LayerError(f"{units.shape(given.shape)} are {math.prod(given.shape)} elements; expected at most {most}")
 
