@@ -195,8 +195,9 @@ def _worth(observed: Observed) -> tuple[bool, bool]:
 def _address(job: Job) -> str:
     """Return where the records of a job's machine, target, threads and settings lie."""
     machine = job.host if device_kinds.of(job.device).here else None
+    target = (job.target.name, job.target.tvm) if machine else job.target  # a host's clock is read anew each time
     parts = (
-        job.target, job.device, job.address, job.settings.threads,
+        target, job.device, job.address, job.settings.threads,
         (machine.name, machine.cpu, machine.caches_bytes, machine.cores_usable) if machine else None,
     )  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]

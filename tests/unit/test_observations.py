@@ -10,6 +10,7 @@ import record_factory
 from fit_world import measured
 
 from mbench.core import record_files, resources
+from mbench.core.machine_types import Figure
 from mbench.core.progress import silent
 from mbench.core.records import Failure, Record
 from mbench.core.run_options import RunOptions
@@ -89,6 +90,14 @@ def test_other_threads_and_targets_know_nothing_of_it(job: Job, ran: list[Job]) 
     others = msgspec.structs.replace(job, settings=msgspec.structs.replace(job.settings, threads=2))
     assert not Observations(others).known
     assert not Observations(msgspec.structs.replace(job, device="emulated")).known
+
+
+def test_a_clock_that_reads_otherwise_changes_nothing_here(job: Job, ran: list[Job]) -> None:
+    measure(Observations(job), NAMES[0])
+    assert ran
+    processor = msgspec.structs.replace(job.target.processor, frequency_hz=Figure(value=1.25e9, estimate="read anew"))
+    again = msgspec.structs.replace(job, target=msgspec.structs.replace(job.target, processor=processor))
+    assert set(Observations(again).known) == {NAMES[0]}
 
 
 def test_a_damaged_file_is_passed_over(job: Job, ran: list[Job]) -> None:
