@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from mbench.core import units
 from mbench.core.fit_records import CandidateResult, CostEstimate, DeviceLimits
 
-_SHOWN = {"latency": units.seconds, "memory": units.data_size, "weights": units.data_size, "energy": units.joules}
+SHOWN = {"latency": units.seconds, "memory": units.data_size, "weights": units.data_size, "energy": units.joules}
+"""How a figure is written for people, by the name of its limit."""
 _FIELDS = {"latency": "latency_s", "memory": "memory_bytes", "weights": "weight_bytes", "energy": "energy_j"}
 
 
@@ -16,6 +17,14 @@ def limits_of(limits: DeviceLimits) -> dict[str, float]:
     """Return the limits that are set, by quantity, the accuracy aside."""
     named = {name: getattr(limits, field) for name, field in _FIELDS.items()}
     return {name: value for name, value in named.items() if value is not None}
+
+
+def limits_in_words(limits: DeviceLimits) -> list[str]:
+    """Return the limits that are set, each as people write it: `latency at most 20.0 ms`."""
+    words = [f"{name} at most {SHOWN[name](limit)}" for name, limit in limits_of(limits).items()]
+    if limits.accuracy_percent is not None:
+        words.append(f"top-1 at least {units.accuracy(limits.accuracy_percent)}")
+    return words
 
 
 def verdict(candidate: CandidateResult, limits: DeviceLimits) -> tuple[bool | None, tuple[str, ...]]:
@@ -65,14 +74,6 @@ def _order(candidate: CandidateResult, objective: str) -> tuple[float, ...]:
     return math.inf if least is None else least.value, -top1
 
 
-def surely_better(one: CandidateResult, other: CandidateResult, objective: str) -> bool:
-    """Return whether a candidate is certainly no worse than another by the objective."""
-    if objective == "accuracy":
-        return _order(one, objective) <= _order(other, objective)
-    mine, theirs = one.estimate(objective), other.estimate(objective)
-    return mine is not None and (theirs is None or _high(mine) <= _low(theirs))
-
-
 def share_used(candidate: CandidateResult, limits: DeviceLimits) -> dict[str, float]:
     """Return the share of each limit that a candidate uses."""
     found = {}
@@ -95,7 +96,7 @@ def _excess(candidate: CandidateResult, limits: DeviceLimits) -> Iterator[str]:
         found = candidate.estimate(name)
         if found is not None and _low(found) > limit:
             about = "about " if found.basis == "predicted" else ""
-            show = _SHOWN[name]
+            show = SHOWN[name]
             yield f"{name} {about}{show(found.value)} > {show(limit)}"
     accuracy = candidate.accuracy.top1_percent
     if limits.accuracy_percent is not None:

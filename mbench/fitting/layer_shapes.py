@@ -10,29 +10,15 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from mbench.core.field_types import Op
+from mbench.core.network_digest import DescribedLayer
 
 _CHEAP = ("reshape", "relu", "relu6", "clip", "requantize", "add", "quantized_add")
 """Operations that cost next to nothing where a kernel has them behind its sums."""
 
 
-class ShapedLayer(Protocol):
+class ShapedLayer(DescribedLayer, Protocol):
     """A layer as specified, as planned in an artifact, or as recorded."""
 
-    @property
-    def op(self) -> Op: ...  # noqa: D102
-    @property
-    def operations(self) -> Sequence[str]: ...  # noqa: D102
-    @property
-    def input_shape(self) -> Sequence[int]: ...  # noqa: D102
-    @property
-    def output_shape(self) -> Sequence[int]: ...  # noqa: D102
-    @property
-    def kernel_size(self) -> Sequence[int] | None: ...  # noqa: D102
-    @property
-    def stride(self) -> Sequence[int] | None: ...  # noqa: D102
-    @property
-    def groups(self) -> int | None: ...  # noqa: D102
     @property
     def macs(self) -> int: ...  # noqa: D102
     @property

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mbench.analysis import pareto
+from mbench.analysis.fit_ranking import SHOWN
 from mbench.core import dtypes, units
 from mbench.core.fit_records import CostEstimate
 from mbench.page import drawing
 from mbench.page.drawing import Drawing, escape, trace
-from mbench.page.fit_view import SHOWN, UNIT, CandidateRow, figure, top1
+from mbench.page.fit_view import UNIT, CandidateRow, figure, top1
 
 _NAMED, _BETWEEN = 11, 7
 """Sizes of points in pixels: of those with a published accuracy, and of those between."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from mbench.analysis import fit_ranking, labels
+from mbench.analysis.fit_ranking import SHOWN
 from mbench.core import units
 from mbench.core.fit_records import Answer, CandidateAccuracy, CandidateResult, CostEstimate, FitRecord
 from mbench.hardware import device_kinds
 from mbench.page import views
 
 QUANTITIES = ("latency", "memory", "weights", "energy")
-SHOWN: dict[str, Callable[[float | None], str]] = {
-    "latency": units.seconds, "memory": units.data_size, "weights": units.data_size, "energy": units.joules,
-}  # fmt: skip
 UNIT = {"latency": "s", "memory": "B", "weights": "B", "energy": "J"}
 BASES = {
     "measured": "timed on the device",
@@ -149,10 +147,7 @@ def _row(number: int, each: CandidateResult, measured: str | None) -> CandidateR
 
 
 def _question(record: FitRecord) -> str:
-    most = fit_ranking.limits_of(record.limits)
-    limits = [f"{name} at most {SHOWN[name](limit)}" for name, limit in most.items()]
-    if record.limits.accuracy_percent is not None:
-        limits.append(f"top-1 at least {units.accuracy(record.limits.accuracy_percent)}")
+    limits = fit_ranking.limits_in_words(record.limits)
     threads = f"{record.threads} thread{'' if record.threads == 1 else 's'}"
     among = f"{len(record.candidates)} candidates" if len(record.candidates) != 1 else "one candidate"
     asked = f" ({', '.join(record.words)})" if record.words else ""

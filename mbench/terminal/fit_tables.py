@@ -15,7 +15,6 @@ from mbench.core.progress import Note
 from mbench.terminal.listings import Listing
 from mbench.terminal.table import add_row, ruled, text
 
-_SHOW = {"latency": units.seconds, "memory": units.data_size, "weights": units.data_size, "energy": units.joules}
 _COLUMNS = 80
 
 
@@ -77,9 +76,7 @@ def _parts(found: FitRecord) -> Iterator[RenderableType]:
 
 def _heading(found: FitRecord) -> str:
     threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
-    limits = [f"{name} at most {_SHOW[name](limit)}" for name, limit in fit_ranking.limits_of(found.limits).items()]
-    if found.limits.accuracy_percent is not None:
-        limits.append(f"top-1 at least {units.accuracy(found.limits.accuracy_percent)}")
+    limits = fit_ranking.limits_in_words(found.limits)
     if found.minimize != "accuracy":
         limits.append(f"least {found.minimize} wanted")
     return f"{found.target.name}, {found.device.name}, {threads}: {', '.join(limits)}"
@@ -106,7 +103,7 @@ def _cell(figure: CostEstimate | None, limit: float | None, name: str) -> str:
     if figure is None:
         return units.NOT_AVAILABLE
     share = "" if limit is None else f" {units.percent(figure.value / limit, 0).replace(' ', '')}"
-    return f"{_SHOW[name](figure.value)}{share}"
+    return f"{fit_ranking.SHOWN[name](figure.value)}{share}"
 
 
 def _top1(each: CandidateResult) -> str:
