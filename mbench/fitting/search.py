@@ -85,8 +85,8 @@ class FitSearch:
         """
         interrupted = False
         try:
+            now = self._estimates()
             while True:
-                now = self._estimates()
                 seeds = self._unseeded(now)
                 wanted = (seeds or self._undecided(now))[:_BATCH]
                 if not wanted or time.monotonic() + self._longest_s > self._deadline:
@@ -96,9 +96,10 @@ class FitSearch:
                 with display(wanted) as progress:
                     self._measure(wanted, progress, sessions=1 if seeds else self._sessions)
                 self._longest_s = time.monotonic() - started
+                now = self._estimates()
         except KeyboardInterrupt:
             interrupted = True
-        now = self._estimates()
+            now = self._estimates()
         undecided = self._undecided(now)
         certain = not undecided and not self._unseeded(now)
         sure = frozenset(each.network.name for each in now.candidates if self._is_sure(each))
