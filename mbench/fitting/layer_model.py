@@ -19,6 +19,8 @@ from mbench.fitting.layer_shapes import LayerShape
 
 _FEWEST = 4
 """Shapes, below which nothing is learnt of how close ones lie together: the usual spread is taken."""
+_LEAST_BASE = 0.1
+"""Of the least cost that was seen, what work and bytes are taken to cost at least: rates that fit may be zero."""
 _MOST_LEARNT_OF = 120
 """Shapes that the spread is learnt of: the work grows with the third power."""
 _USUAL = (math.log(2.0), math.log(0.3), math.log(0.05))
@@ -61,7 +63,7 @@ class LayerModel:
         self._index = {shape.key: place for place, shape in enumerate(self._shapes)}
         costs = np.array([cost for _, cost, _ in merged])
         self._noise = noise**2 / np.array([count for _, _, count in merged])
-        self._base = _fitted_base(self._shapes, costs)
+        self._base, self._least = _fitted_base(self._shapes, costs), _LEAST_BASE * float(costs.min())
         features = np.array([shape.features for shape in self._shapes])
         self._centre, deviation = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(deviation > 1e-9, deviation, 1.0)
@@ -98,7 +100,7 @@ class LayerModel:
         return np.array([[float(one.key == other.key) for other in right] for one in left])
 
     def _base_of(self, shapes: Sequence[LayerShape]) -> np.ndarray:
-        return np.asarray(np.log(_terms(shapes) @ self._base))
+        return np.asarray(np.log(np.maximum(_terms(shapes) @ self._base, self._least)))
 
     def _covariance(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return _matern(left, right, self.spread)

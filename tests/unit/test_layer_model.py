@@ -77,3 +77,11 @@ def test_the_same_kernel_in_another_network_has_the_same_key_and_another_type_ha
     )  # fmt: skip
     assert layer_shapes.of_layer(spec, "float32").key == pointwise(32, 64, 14).key
     assert layer_shapes.of_layer(spec, "int8").key != pointwise(32, 64, 14).key
+
+
+def test_a_layer_without_the_work_that_costs_were_seen_to_follow_is_not_free() -> None:
+    seen = [SeenLayer(shape=each, cost=each.macs * 1e-10) for each in GRID]  # all that fits is a rate of multiply-adds
+    idle = pointwise(16, 32, 7)._replace(macs=0)
+    found = float(LayerModel(seen, NOISE).predict([idle]).log_mean[0])
+    assert math.isfinite(found)
+    assert math.exp(found) > 0.01 * min(each.cost for each in seen)
