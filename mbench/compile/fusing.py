@@ -63,7 +63,7 @@ def _chain(graph: Graph, first: Group, readers: dict[str, Group]) -> tuple[Group
     chain = [first]
     if _is_pointwise(graph, first) and _grows(graph, first):
         following = _next(graph, first, readers)
-        if following is None or not _is_depthwise(graph, following):
+        if following is None or not _is_depthwise(graph, following) or not _shrinks(graph, following, readers):
             return ()
         chain.append(following)
     elif not _is_depthwise(graph, first):
@@ -84,14 +84,14 @@ def _name(chain: Sequence[Group], taken: Collection[str]) -> str:
 
 
 def _next(graph: Graph, group: Group, readers: dict[str, Group]) -> Group | None:
-    """Return the kernel that alone reads what one makes, as the image that it convolves, in the same block."""
+    """Return the kernel that alone reads what one makes, as the image that it convolves."""
     user = graph.only_user(group.output.name)
     if user is None or group.views or group.stages:
         return None
     following = readers[group.output.name]
     anchor = following.anchor
     alone = sum(name == group.output.name for node in following.nodes for name in node.inputs) == 1
-    return following if alone and anchor is user and anchor.block == group.anchor.block else None
+    return following if alone and anchor is user else None
 
 
 def _is_depthwise(graph: Graph, group: Group) -> bool:
@@ -112,6 +112,21 @@ def _is_inside(graph: Graph, node: Node) -> bool:
 
 def _grows(graph: Graph, group: Group) -> bool:
     return group.anchor.shape[1] > graph.shape(group.anchor.inputs[0])[1]
+
+
+def _shrinks(graph: Graph, group: Group, readers: dict[str, Group]) -> bool:
+    """Whether a projection follows a depthwise convolution, with nothing but work element by element between them.
+
+    The layers say so, and not the names of blocks, which the user's own file has not.
+    """
+    wanted, names, found = group.output.shape, [group.output.name], False
+    for name in names:
+        for user in graph.users[name]:
+            if operations.is_elementwise(user.op) and user.shape == wanted:
+                names.append(user.name)
+            elif layers.is_pointwise(graph, user) and user.inputs[0] == name and user.shape[2:] == wanted[2:]:
+                found = found or _projects(graph, readers[user.inputs[1]])
+    return found
 
 
 def _projects(graph: Graph, group: Group) -> bool:

@@ -62,6 +62,23 @@ def test_mobilenet_v1_is_as_it_was(name: str, target: str) -> None:
     assert not list(fused(fusing.plan(graph_of(name), machine(target))))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128", "mobilenet_v2_1.0_224", "mobilenet_v2_0.35_96"),
+        *("mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_v4_conv_medium_1.0_256", "mnasnet_a1_1.0_224"),
+    ],
+)
+@pytest.mark.parametrize("target", WIDE)
+def test_names_of_blocks_decide_nothing_since_a_file_has_none(name: str, target: str) -> None:
+    graph = graph_of(name)
+    bare = dataclasses.replace(graph, nodes=tuple(dataclasses.replace(node, block=None) for node in graph.nodes))
+    nodes = [
+        [[node.name for node in group.nodes] for group in fusing.plan(each, machine(target))] for each in (graph, bare)
+    ]
+    assert nodes[0] == nodes[1]
+
+
 def test_each_node_is_in_one_kernel_and_each_kernel_has_a_rule() -> None:
     graph, x86 = graph_of("mobilenet_v2_0.35_96"), machine("x86_64_v3")
     found = fusing.plan(graph, x86)
@@ -101,9 +118,9 @@ def test_a_large_block_is_fused() -> None:
     assert list(fused(fusing.plan(LARGE.graph(), AVX2))) == ["block"]
 
 
-def test_parts_of_a_block_are_named_by_what_they_do() -> None:
+def test_more_channels_that_no_projection_takes_back_are_no_expansion() -> None:
     block = dataclasses.replace(LARGE, outputs=0)
-    assert list(fused(fusing.plan(block.graph(), AVX2))) == ["block.expand_dw"]
+    assert not list(fused(fusing.plan(block.graph(), AVX2)))
 
 
 def test_a_name_of_several_that_no_record_holds_is_that_of_the_first() -> None:
