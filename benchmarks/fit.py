@@ -31,13 +31,15 @@ from mbench.core import quantities, stats
 from mbench.core.fit_records import CandidateResult, DeviceLimits
 from mbench.core.progress import Progress, silent
 from mbench.core.records import Record, Variant
-from mbench.fitting import answers, candidates, observations, search
+from mbench.fitting import answers, candidates, layer_shapes, observations, search
+from mbench.fitting.layer_model import SeenLayer
 from mbench.fitting.network_model import NetworkModel, SeenNetwork
 from mbench.fitting.observations import LATENCY, Observed
 from mbench.fitting.search import FitSearch, Question
 from mbench.hardware import targets
 
 _NOISE = 0.02
+_COUNTED_NOISE = 0.001
 _SPLITS = 10
 
 
@@ -70,10 +72,17 @@ def _arguments() -> argparse.Namespace:
 
 # ---------------------------------------------------------------------------------------------------------- predictions
 def _predictions(records: Sequence[Record], learnt: Sequence[int]) -> None:
-    seen = [network for each in _observed(records).values() if (network := _network(each)) is not None]
-    print(f"{len(seen)} networks; learnt from: median error, nine in ten within, largest, within the interval")
+    observed = _observed(records).values()
+    for quantity, of in (("latency", _network), ("instructions", _counted)):
+        seen = [network for each in observed if (network := of(each)) is not None]
+        if seen:
+            print(f"{quantity} of {len(seen)} networks; learnt from: median error, nine in ten within, largest, held")
+            _errors(seen, learnt, _NOISE if of is _network else _COUNTED_NOISE)
+
+
+def _errors(seen: Sequence[SeenNetwork], learnt: Sequence[int], noise: float) -> None:
     for count in learnt:
-        errors, held = _left_out(seen, count)
+        errors, held = _left_out(seen, count, noise)
         middle, most = stats.quantiles(errors, (0.5, 0.9))
         print(
             f"{count} of each family: {middle:.1%}, {most:.1%}, {max(errors):.1%}, {held / len(errors):.0%} "
@@ -81,15 +90,15 @@ def _predictions(records: Sequence[Record], learnt: Sequence[int]) -> None:
         )
 
 
-def _left_out(seen: Sequence[SeenNetwork], count: int) -> tuple[list[float], int]:
-    """Return the relative errors of networks that were not learnt from, and how many lay within their interval."""
+def _left_out(seen: Sequence[SeenNetwork], count: int, noise: float) -> tuple[list[float], int]:
+    """Return the relative errors of networks that were not learnt from, and how many their intervals held."""
     drawn, errors, held = random.Random(count), list[float](), 0
     groups: dict[str, list[SeenNetwork]] = {}
     for each in seen:
         groups.setdefault(each.group, []).append(each)
     for _ in range(_SPLITS):
         known = [each for members in groups.values() for each in drawn.sample(members, min(count, len(members)))]
-        model = NetworkModel(known, noise=_NOISE)
+        model = NetworkModel(known, noise=noise)
         for each in seen:
             if each not in known:
                 found = model.predict(each.group, [layer.shape for layer in each.layers])
@@ -105,6 +114,20 @@ def _observed(records: Sequence[Record]) -> dict[str, Observed]:
 
 def _network(observed: Observed) -> SeenNetwork | None:
     return observations.network(observed, candidates.group(observed.result.variant), LATENCY)
+
+
+def _counted(observed: Observed) -> SeenNetwork | None:
+    """Return a network with the instructions of its layers as its costs; None where they were not counted."""
+    result = observed.result
+    layers = [
+        SeenLayer(shape=layer_shapes.of_layer(layer, result.variant.dtype), cost=layer.counters.instructions)
+        for layer in result.layers
+        if layer.counters is not None
+    ]
+    if result.counts is None or len(layers) < len(result.layers):
+        return None
+    group, whole = candidates.group(result.variant), result.counts.counters.instructions
+    return SeenNetwork(name=observed.name, group=group, layers=tuple(layers), whole=whole)
 
 
 # -------------------------------------------------------------------------------------------------------------- answers
