@@ -243,6 +243,9 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"constants": {"s": [1, 1, 2, 2]}, "types": {"x": onnx.TensorProto.UINT8, "y": onnx.TensorProto.UINT8}},
         "resize2d is computed of floating-point numbers alone, and this is of uint8; cast it before",
     ),
+    "a place outside": (
+        node("GatherND", "x far"), {"constants": {"far": np.array([[0, 4]])}}, "a place that is not among sides of 1, 4",
+    ),
     "unsigned": (
         node("Add", "x x"), {"types": {"x": onnx.TensorProto.UINT16, "y": onnx.TensorProto.UINT16}},
         "input 'x': its numbers are uint16; mbench computes with float32",

@@ -19,7 +19,14 @@ from mbench.networks.importers.forms import (
     to_depth,
     to_space,
 )
-from mbench.networks.importers.graph_writer import GraphValue, LayerError, axis_of, check_elements, constant
+from mbench.networks.importers.graph_writer import (
+    GraphValue,
+    GraphWriter,
+    LayerError,
+    axis_of,
+    check_elements,
+    constant,
+)
 from mbench.networks.importers.onnx_layer import OnnxLayer, OnnxReading
 from mbench.networks.importers.onnx_types import numpy_name
 
@@ -126,7 +133,26 @@ def _gather(layer: OnnxLayer) -> GraphValue:
         if indices.dtype != "int64":
             indices = writer.add("cast", indices, to="int64")
         return writer.add("gather", x, indices, axis=axis)
-    known = indices.array.astype(np.int64)
+    return _places(writer, x, indices.array.astype(np.int64), axis, indices.name)
+
+
+def _gather_nd(layer: OnnxLayer) -> GraphValue:
+    """Write a gather of places that are known: rows of as many numbers as they name sides, behind those of a batch."""
+    x, indices, batches = layer.x, layer.value(1), int(layer.attribute("batch_dims", 0))
+    if indices.array is None:
+        raise LayerError("its input 2 depends on what the network is given; expected constant indices")
+    known, end = indices.array.astype(np.int64), batches + indices.shape[-1]
+    sides = np.array(x.shape[batches:end], np.int64)
+    if not ((known >= -sides) & (known < sides)).all():
+        raise LayerError(f"it reads a place that is not among sides of {', '.join(map(str, sides))}")
+    batch = np.indices(known.shape[:-1])[:batches]
+    flat = np.ravel_multi_index((*batch, *np.moveaxis(known % sides, -1, 0)), x.shape[:end])
+    joined = layer.writer.reshaped(x, (math.prod(x.shape[:end]), *x.shape[end:]))
+    return _places(layer.writer, joined, flat, 0, indices.name)
+
+
+def _places(writer: GraphWriter, x: GraphValue, known: np.ndarray, axis: int, name: str) -> GraphValue:
+    """Write a gather of known places along an axis."""
     known = np.where(known < 0, known + x.shape[axis], known)
     if known.size and not (known.min() >= 0 and known.max() < x.shape[axis]):
         raise LayerError(f"it reads place {int(known.max())} of a side of {x.shape[axis]}")
@@ -134,7 +160,7 @@ def _gather(layer: OnnxLayer) -> GraphValue:
     if flat.size and np.array_equal(flat, np.arange(flat[0], flat[0] + flat.size)):
         part = writer.part(x, axis, int(flat[0]), int(flat[-1]) + 1)
         return writer.reshaped(part, (*x.shape[:axis], *known.shape, *x.shape[axis + 1 :]))
-    return writer.add("gather", x, constant(known, indices.name), axis=axis)
+    return writer.add("gather", x, constant(known, name), axis=axis)
 
 
 def _expand(layer: OnnxLayer) -> GraphValue:
@@ -273,6 +299,7 @@ OPERATIONS: dict[str, OnnxReading] = {
     "Split": _split,
     "Slice": _slice,
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "Expand": _expand,
     "Tile": lambda layer: repeated(layer.writer, layer.x, _needed(layer.integers(1), "repeats")),
     "Pad": _pad,
