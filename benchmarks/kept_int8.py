@@ -101,7 +101,7 @@ def _line(key: tuple[str, ...], ratios: Mapping[str, float]) -> tuple[str, ...]:
     least, worst = (pick(ratios, key=ratios.__getitem__) for pick in (min, max))
     limit = f", peers limited to {isa.upper()}" if isa else ""
     return (
-        f"{machine}, {target}{', tuned' if kernels == 'tuned' else ''}, {threads} T{limit}"
+        f"{machine}, {target}{f', {kernels}'.removeprefix(', rule')}, {threads} T{limit}"
         + (", processor time" if clock == "processor" else ""),
         str(len(ratios)),
         _judged(statistics.geometric_mean(ratios.values()), goals.get("geometric mean")),

@@ -130,7 +130,7 @@ def _heading(some: Sequence[Row], titles: Mapping[str, str]) -> str:
     versions = {f"{titles.get(name, name)} {version}" for row in some for name, version in row.versions.items()}
     limit = f", peers that obey limited to {row.isa.upper()}" if row.isa else ""
     clock = ", processor time" if row.clock == "processor" else ""
-    kernels = "made as tuned" if row.kernels == "tuned" else "by rule"
+    kernels = row.kernels.replace("tuned", "made as tuned").replace("rule", "by rule")
     return (
         f"{row.machine}, target {row.target}, kernels {kernels}, {row.dtype}, {threads} thread{'s' * (threads > 1)}"
         f"{limit}{clock}; {', '.join(sorted(versions))}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"

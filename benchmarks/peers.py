@@ -47,12 +47,13 @@ from mbench.core.choices import NO_CHOICES
 from mbench.core.errors import MbenchError, UsageError
 from mbench.core.machine_types import Target
 from mbench.core.records import Failure, Variant
+from mbench.core.run_options import RunOptions
 from mbench.hardware import host, targets
 from mbench.measure.numerics import Expected
 from mbench.networks import variants
 from mbench.networks.given import GivenNetworks, HowToImport
 from mbench.networks.importers import front_ends
-from mbench.pipeline import runner
+from mbench.pipeline import quantizing, runner
 from mbench.tuning import choice_files
 
 VARIANTS = ("mobilenet_v1_{0.25,0.5,0.75,1.0}_{128,160,192,224}", "mobilenet_v1_1.0_224_standard")
@@ -114,6 +115,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--gpu", action="store_true", help="on this machine's NVIDIA GPU")
     parser.add_argument("--dtype", default="float32", help="float32, int8, or on a GPU float16")
     parser.add_argument("--target", help="what mbench compiles for: by default host, with --gpu cuda")
+    parser.add_argument("--weight-bits", type=int, choices=(7, 8), default=8, help="of int8: 7 cannot saturate AVX2")
     parser.add_argument("--tuned", action="store_true", help="mbench's kernels as `mbench tune` found; else by rule")
     parser.add_argument("--runtimes", nargs="+", help="by default all")
     parser.add_argument("--isa", choices=cases.ISAS, help="limit the peers that can be; for mbench, choose --target")
@@ -159,9 +161,17 @@ def _networks(arguments: argparse.Namespace) -> dict[Variant, Path | None]:
         raise UsageError(f"{own[0]}: --gpu compares networks by name alone; leave out --gpu")
     if other := next((text for text in own if not text.lower().endswith(".onnx")), None):
         raise UsageError(f"{other}: peers read ONNX files alone; export it to FILE.onnx, and give that")
-    found = GivenNetworks(given, HowToImport(input_shapes=tuple(arguments.input_shape))).variants((arguments.dtype,))
+    quantization = quantizing.settings(RunOptions(weight_bits=arguments.weight_bits))
+    known = GivenNetworks(given, HowToImport(input_shapes=tuple(arguments.input_shape)))
+    found = known.variants((arguments.dtype,), quantization)
     files = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in map(Path, own)}
     return {variant: files.get(str(variant.parameters.get("file_sha256"))) for variant in found}
+
+
+def _kernels(arguments: argparse.Namespace) -> str:
+    """Return how kernels and weights are made, as rows are told apart by it."""
+    made = "tuned" if arguments.tuned else "rule"
+    return made if arguments.weight_bits == 8 else f"{made}, {arguments.weight_bits}-bit weights"
 
 
 def _known(arguments: argparse.Namespace) -> dict[str, Runtime]:
@@ -196,6 +206,7 @@ def _heading(
     if any(variant.imported for variant in wanted):
         how += f", of a file over {known[AGAINST_OF_FILES].title}; its inputs' shapes are settled for all"
     own = f"target {target.name}, kernels {'made as tuned' if arguments.tuned else 'by rule'}"
+    own += f", {arguments.weight_bits}-bit weights" if arguments.dtype == dtypes.INT8 else ""
     if arguments.gpu:
         return f"{machine.gpu_heading()}\npeers: {versions}\n{arguments.dtype}, no TF32, {own}\n{how}"
     wide = "avx512f" in host.describe().features
@@ -337,7 +348,7 @@ def _row(standing: Standing, target: Target, installed: dict[str, str], argument
     return peer_rows.Row(
         machine=machine.name(gpu=arguments.gpu),
         target=target.name,
-        kernels="tuned" if arguments.tuned else "rule",
+        kernels=_kernels(arguments),
         dtype=arguments.dtype,
         isa=arguments.isa,
         clock=arguments.clock,
