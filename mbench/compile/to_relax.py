@@ -310,7 +310,7 @@ def _laid_out(
         )
     if node.op == "linear" and place == 1:
         return (shape[1], shape[0]), lambda value: value.transpose(1, 0)
-    if node.op in ("conv2d", "conv2d_transpose"):
+    if node.op in ("conv2d", "conv2d_transpose") and place == _BIAS:
         return (1, 1, 1, *shape), lambda value: value
     if math.prod(shape) == 1 and operations.is_elementwise(node.op):
         return (1,), lambda value: value.reshape(1)

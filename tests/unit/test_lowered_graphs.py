@@ -154,7 +154,18 @@ def weights_that_are_turned_in_two_ways() -> Graph:
     return builder.graph(builder.add("matmul", "product", y, square))
 
 
+def convolutions_of_a_constant_image() -> Graph:
+    """Positions that a network was trained with go through a projection, as in EdgeNeXt."""
+    builder = GraphBuilder()
+    x, places = builder.input("x", (1, 6, 5, 7)), builder.parameter("places", (1, 4, 5, 7))
+    wide = builder.convolution("project", places, 6, norm=None)
+    deep = builder.convolution("deep", places, 4, kernel=3, groups=4, norm=None)
+    both = builder.convolution("all", builder.add("add", "sum", x, wide), 4, norm=None)
+    return pooled(builder, builder.add("add", "end", both, deep))
+
+
 GRAPHS = (
+    convolutions_of_a_constant_image,
     weights_that_are_turned_in_two_ways,
     product_activation_convolution, softmax_over_channels, linear_over_lines, product_of_images, layer_norm_of_an_image,
     one_number_for_an_image_and_a_matrix, shared_weights, two_outputs, concatenated_with_the_input, slice_of_the_input,
