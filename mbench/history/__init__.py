@@ -1,4 +1,5 @@
 """A team's memory: a store of records, one series for each thing that was measured, and where a series changed.
 
 series    what a series is, its points, and what was found to have changed in it
+store     records in a file of SQLite or in PostgreSQL; identity and quantities say which series they have
 """
