@@ -10,7 +10,8 @@ What recorded runs need besides:
 - Values are logarithms. One that lies far from the running median of seven counts as the median and three times the
   noise: three runs in a row are no level yet.
 - The noise of a mean is that of means of several runs in a row, not of single runs over √n: a machine has quick and
-  slow hours. It is estimated from the series itself by medians, which a few steps do not move.
+  slow hours. It is estimated from the series itself by medians, which a few steps do not move. While there are few
+  runs, what is usual counts as well (as in Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004).
 - A found step is tested again between its neighbours, and the weakest is dropped, until all pass; small steps that are
   dropped add up in what is left, so that their sum is found.
 - Steps in one direction that a straight line explains as well are one drift.
@@ -38,16 +39,25 @@ LEVEL = 1e-4
 FEWEST = 4
 """Runs on each side of a certain change."""
 _WINDOW = 2 * (FEWEST - 1) + 1
+"""Of the running median: fewer than FEWEST values in a row do not move it."""
 _CLIP = 3.0
+"""Times the noise between two runs beside each other, from which on a value is far from the running median."""
 _LEAST_NOISE = 0.002
 """No clock and no machine is better: the logarithm's standard deviation between runs."""
+_USUAL_NOISE, _USUAL_FREEDOM = 0.01, 4.0
+"""What is assumed of a machine before it has runs enough, and for how many degrees of freedom that counts."""
 _BLOCKS = (1, 3, 5, 8)
+"""Runs in a row whose means are compared, to see the noise of means."""
 _RUNS_A_BLOCK = 12
+"""Of the sequence, for each run of a block: fewer say too little."""
 _LONGEST = 256
+"""Runs of an interval in which a step is sought."""
 _NEAR = 60
+"""Runs that say how large the noise is around them."""
 _MAD = 1.4826
 """Standard deviation over median absolute deviation, of normal values."""
 _MAD_EFFICIENCY = 0.37
+"""Of the median absolute deviation, of normal values: so many of n - 2 degrees of freedom a t test has with it."""
 _PERHAPS_LEVEL = 1e-3
 _MOST_MORE = 20
 """More runs are not waited for."""
@@ -135,6 +145,16 @@ def noise(logs: Values) -> float:
     return max(found)
 
 
+def _local_noise(logs: Values) -> Values:
+    """Return the noise around each value: the largest of all stretches that hold it, and at least that of the whole."""
+    found = np.full(len(logs), noise(logs))
+    for start in range(0, max(1, len(logs) - _NEAR // 2), _NEAR // 2):
+        start = max(0, min(start, len(logs) - _NEAR))
+        stretch = slice(start, start + _NEAR)
+        found[stretch] = np.maximum(found[stretch], noise(logs[stretch]))
+    return found
+
+
 def _running_median(logs: Values) -> Values:
     """Return the median of the window around each value; near an end, of the last whole window."""
     if len(logs) <= _WINDOW:
@@ -148,16 +168,19 @@ class _Search:
 
     def __init__(self, logs: Values, spread: float) -> None:
         self.logs, self.size = logs, len(logs)
-        self.noise = max(noise(logs), spread, self._nearby()) if self.size else spread
+        own = _MAD_EFFICIENCY * max(0, self.size - 2)
+        self.freedom = _USUAL_FREEDOM + own
+        seen = _local_noise(logs)
+        usual = (_USUAL_FREEDOM * _USUAL_NOISE**2 + own * seen**2) / self.freedom
+        self.noises = np.maximum(np.sqrt(usual), spread)
         single = max(_MAD * float(np.median(np.abs(np.diff(logs)))) / math.sqrt(2) if self.size > 1 else 0, spread)
         room = _CLIP * max(single, _LEAST_NOISE)
         middle = _running_median(logs) if self.size else logs
         self.clipped = np.clip(logs, middle - room, middle + room)
         self.sums = np.concatenate([[0.0], np.cumsum(self.clipped)])
-        self.freedom = max(2.0, _MAD_EFFICIENCY * (self.size - 2))
 
-    def _nearby(self) -> float:
-        return noise(self.logs[-_NEAR:])
+    def _noise(self, start: int, end: int) -> float:
+        return float(self.noises[start:end].max())
 
     def steps(self) -> tuple[Step, ...]:
         """Return all changes, certain ones first tested, then those near the end that may last."""
@@ -202,7 +225,9 @@ class _Search:
         places = np.arange(start + FEWEST, end - FEWEST + 1)
         left, right = places - start, end - places
         apart = (self.sums[end] - self.sums[places]) / right - (self.sums[places] - self.sums[start]) / left
-        return np.asarray(np.abs(apart) * np.sqrt(left * right / (left + right)) / self.noise, dtype=np.float64)
+        return np.asarray(
+            np.abs(apart) * np.sqrt(left * right / (left + right)) / self._noise(start, end), dtype=np.float64
+        )
 
     def _limit(self, level: float) -> float:
         from scipy.special import stdtrit
@@ -244,7 +269,7 @@ class _Search:
         weight = float(centred @ centred)
         change = float(centred @ self.clipped[start:end]) / weight
         level = float(self.clipped[start:end].mean() - change * share.mean())
-        error = self.noise / math.sqrt(weight)
+        error = self._noise(start, end) / math.sqrt(weight)
         room = error * self._limit(1 - _CONFIDENCE)
         return Step(
             at=first, last=last if last > first else None, before=math.exp(level), after=math.exp(level + change),
@@ -278,7 +303,7 @@ class _Search:
         edges = [start, *(place for _, place, _ in steps), end]
         stairs = sum(_squares(self.clipped[a:b]) for a, b in itertools.pairwise(edges))
         best, first, last = min(self._ramps(start, end, steps[0][1], steps[-1][1]), default=(math.inf, 0, 0))
-        count, least = len(values), self.noise**2
+        count, least = len(values), self._noise(start, end) ** 2
         price = math.log(count)
         of_stairs = stairs / least + (2 * len(steps) + 1) * price
         of_line = best / least + 4 * price + _CLEARLY
@@ -318,7 +343,7 @@ class _Search:
     def _raw_step(self, start: int, place: int, change: float, base: float) -> Step:
         from scipy.special import stdtr
 
-        error = self.noise * math.sqrt(1 / (place - start) + 1 / (self.size - place))
+        error = self._noise(start, self.size) * math.sqrt(1 / (place - start) + 1 / (self.size - place))
         room = error * self._limit(1 - _CONFIDENCE)
         return Step(
             at=place, before=math.exp(base), after=math.exp(base + change), low=math.exp(change - room),
@@ -334,7 +359,7 @@ class _Search:
         size = _size(step)
         if step.p_value > _PERHAPS_LEVEL or size < math.log1p(SMALLEST) or self.size - place > _MOST_MORE:
             return
-        needed = (self._limit(LEVEL / self.size) * self.noise / size) ** 2
+        needed = (self._limit(LEVEL / self.size) * self._noise(start, self.size) / size) ** 2
         before = place - start
         if before <= needed:
             return
