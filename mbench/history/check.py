@@ -25,7 +25,7 @@ from mbench.history.series import Change, Identity, Quantity, Series
 
 Standing = Literal["regressed", "machine", "perhaps", "improved", "changed", "accepted"]
 """`regressed`: worse than tolerated, certain, and nobody agreed; `machine`: likewise, but one build ran before and
-after, and other networks there moved with it; `perhaps`: more runs will tell; `changed`: tolerated, undone since, or
+after, and other networks there moved with it; `perhaps`: more runs will show; `changed`: tolerated, undone since, or
 neither better nor worse."""
 
 RUNS = 10
@@ -254,7 +254,7 @@ def _conclusion(
     if unsure:
         more = max(each.change.more_runs or 1 for each in unsure)
         plural = "run" if more == 1 else "runs"
-        return "inconclusive", f"{len(unsure)} perhaps worse: {_named(unsure)}; {more} more {plural} will tell"
+        return "inconclusive", f"{len(unsure)} perhaps worse: {_named(unsure)}; {more} more {plural} will show"
     machine = [each for each in findings if each.standing == "machine"]
     if machine:
         return "inconclusive", f"the machine became slower, and no code that is known to differ: {_named(machine)}"

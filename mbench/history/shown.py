@@ -110,7 +110,7 @@ def _network(finding: HistoryFinding, *, several: bool) -> str:
 def _when(change: Change) -> str:
     unsure = ""
     if change.more_runs is not None:
-        unsure = f"perhaps: {change.more_runs} more {'run' if change.more_runs == 1 else 'runs'} will tell; "
+        unsure = f"perhaps: {change.more_runs} more {'run' if change.more_runs == 1 else 'runs'} will show; "
     return f"{unsure}first record {change.record[:_SHORT]}"
 
 

@@ -58,7 +58,7 @@ def test_an_improvement_passes_and_is_shown() -> None:
 def test_a_change_that_more_runs_must_confirm_is_no_verdict() -> None:
     verdict = of(at=98)
     assert (verdict.conclusion, standings(verdict)) == ("inconclusive", ["perhaps"])
-    assert verdict.headline.endswith("2 more runs will tell")
+    assert verdict.headline.endswith("2 more runs will show")
     assert of(at=98, share=-0.05).conclusion == "passed", "perhaps better is no reason to stop"
 
 

@@ -82,7 +82,7 @@ def test_nothing_found_is_said() -> None:
 
 
 def test_a_change_that_is_unsure_says_so() -> None:
-    assert "perhaps: 1 more run will tell" in flat(of(series(timed(43, (40, 0.06)))))
+    assert "perhaps: 1 more run will show" in flat(of(series(timed(43, (40, 0.06)))))
 
 
 def test_other_quantities_of_the_same_have_a_line_each() -> None:
