@@ -18,9 +18,7 @@ _MOST = 8
 @store_options.places
 @click.option("--quantity", default=None, metavar="NAME", help="What to draw.  [default: latency_s, or instructions]")
 @options.as_json
-def show(
-    networks: tuple[str, ...], store_url: str | None, quantity: str | None, as_json: bool, **places: Any
-) -> None:
+def show(networks: tuple[str, ...], store_url: str | None, quantity: str | None, as_json: bool, **places: Any) -> None:
     """Draw how NETWORK changed, run by run, with the changes that were found.
 
     NETWORK is a name or a glob. --json has all points and changes of all
