@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,8 +27,10 @@ _SHOWN_FIRST = ("latency_s", "instructions", "latency_model_s")
 class CheckOptions(NamedTuple):
     """How to check a history."""
 
-    window: Window = check.LAST_RUNS
-    """Which changes are new."""
+    runs: int = check.RUNS
+    """Changes within so many last runs of a series are new …"""
+    since: datetime.datetime | None = None
+    """… or, given, those since then, in UTC."""
     quantities: tuple[str, ...] = ()
     """What to judge; none: all but loading, first runs and the memory of processes."""
     config: AnyPath | None = None
@@ -76,8 +79,8 @@ def check_history(of: Store, where: Filter = _ALL, *, options: CheckOptions = _D
     if not any(where.takes(each.identity) for each in found):
         raise _nothing(of, where, found)
     return check.judge(
-        found, window=options.window, limits=tolerated, accepted=agreed, quantities=options.quantities,
-        wanted=where.takes,
+        found, window=Window(runs=options.runs, since=options.since), limits=tolerated, accepted=agreed,
+        quantities=options.quantities, wanted=where.takes,
     )  # fmt: skip
 
 

@@ -48,11 +48,10 @@ def check(
     from mbench.api import changes
     from mbench.api import history as api
     from mbench.history import shown
-    from mbench.history.check import Window
 
     where = store_options.where(since=None, until=None, networks=networks, **places)
     asked = changes.CheckOptions(
-        window=Window(runs=runs, since=store_options.moment(since)), quantities=quantities, config=config,
+        runs=runs, since=store_options.moment(since), quantities=quantities, config=config,
         thresholds=thresholds, accepted=accepted,
     )  # fmt: skip
     with api.open_store(store_url) as store:
