@@ -88,7 +88,7 @@ def named(connection: Connection, name: str, *, shortest: int) -> list[tuple[int
 
 
 # -------------------------------------------------------------------------------------------------------------- series
-class _Held(NamedTuple):
+class _OfResult(NamedTuple):
     """What all points of a result share, and its place among all by date."""
 
     place: int
@@ -163,7 +163,7 @@ def _identities(connection: Connection, where: Filter) -> dict[int, Identity]:
     return found
 
 
-def _results(connection: Connection, where: Filter, identities: list[int]) -> dict[int, _Held]:
+def _results(connection: Connection, where: Filter, identities: list[int]) -> dict[int, _OfResult]:
     """Return what the points of each result share, by the result's number. What is the same is made once."""
     from sqlalchemy import select
 
@@ -190,7 +190,7 @@ def _results(connection: Connection, where: Filter, identities: list[int]) -> di
         if disturbed not in texts:
             texts[disturbed] = tuple(json.loads(disturbed))
         moment = moments.of_number(at)
-        found[number] = _Held(place, digest, run_id, moment, tables[labels], tables[marks], texts[disturbed])
+        found[number] = _OfResult(place, digest, run_id, moment, tables[labels], tables[marks], texts[disturbed])
     return found
 
 
