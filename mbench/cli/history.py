@@ -7,11 +7,15 @@ import click
 from mbench.cli.history_add import add
 from mbench.cli.history_export import export
 from mbench.cli.history_list import list_records
+from mbench.cli.history_publish import publish
+from mbench.cli.history_serve import serve
 
 COMMANDS = (
     add,
     list_records,
     export,
+    publish,
+    serve,
 )
 
 
