@@ -7,6 +7,7 @@ of a thousand runs would else say everything ten times. The colours of the page 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -64,6 +65,7 @@ def _line(row: SeriesView, style: dict[str, Any], at: Callable[[Point], int]) ->
     )
     drawn = [points[number] for number in kept]
     unsure = {str(number): _said("; ".join(point.disturbed)) for number, point in enumerate(drawn) if point.disturbed}
+    base = row.changes[0].before if row.changes else statistics.median(point.value for point in points)
     symbol = style["marker"]["symbol"]
     marker: dict[str, Any] = style["marker"] | {"size": 7 if len(drawn) <= 120 else 5}
     if unsure:
@@ -86,7 +88,7 @@ def _line(row: SeriesView, style: dict[str, Any], at: Callable[[Point], int]) ->
         hovertemplate=f"<b>{_value(quantity)}</b>%{{hovertext}}<extra></extra>",
         line=style["line"] | {"width": 1.5},
         marker=marker,
-        meta={"runs": True, "unsure": unsure},
+        meta={"runs": True, "line": True, "unsure": unsure, "base": base},
         **shown,
     )
 
@@ -122,7 +124,7 @@ def _levels(row: SeriesView, style: dict[str, Any], at: Callable[[Point], int]) 
         line={"color": style["line"]["color"], "width": 6},
         opacity=0.3,
         hoverinfo="skip",
-        meta={"levels": levels},
+        meta={"levels": levels, "base": changes[0].before},
     )
 
 
@@ -147,7 +149,7 @@ def _changes(row: SeriesView, at: Callable[[Point], int]) -> dict[str, Any]:
             "line": {"width": 2.5},
         },
         hoverinfo="skip",
-        meta={"runs": True},
+        meta={"runs": True, "base": row.changes[0].before},
     )
 
 
@@ -157,7 +159,11 @@ def _flag(change: Change, kind: str) -> str:
 
 def _marks(runs: Sequence[Run]) -> dict[str, Any] | None:
     """Return where versions change, as marks beneath the lines; None where none does."""
-    marked = [(number, run) for number, run in enumerate(runs) if run.marks]
+    marked, said = [], set[tuple[str, ...]]()
+    for number, run in enumerate(runs):
+        if run.marks and run.marks not in said:  # the same for other settings is the same change
+            marked.append((number, run))
+            said.add(run.marks)
     if not marked:
         return None
     few = len(marked) <= _LABELLED_MARKS
