@@ -5,15 +5,19 @@ from __future__ import annotations
 import click
 
 from mbench.cli.history_add import add
+from mbench.cli.history_check import check
 from mbench.cli.history_export import export
 from mbench.cli.history_list import list_records
 from mbench.cli.history_publish import publish
 from mbench.cli.history_serve import serve
+from mbench.cli.history_show import show
 
 COMMANDS = (
     add,
     list_records,
     export,
+    show,
+    check,
     publish,
     serve,
 )

@@ -49,8 +49,8 @@ def history(rows: Sequence[SeriesView], runs: Sequence[Run]) -> Drawing:
             figure.data.append(_changes(row, at))
     if marks := _marks(runs):
         figure.data.append(marks)
-        figure.lay_out(yaxis2={"domain": [0, 0.06], "range": [-1, 1], "visible": False, "fixedrange": True})
-        figure.lay_y(domain=[0.1, 1])
+        figure.lay_out(yaxis2={"domain": [0, 0.09], "range": [-1, 1], "visible": False, "fixedrange": True})
+        figure.lay_y(domain=[0.13, 1])
     figure.lay_x(type="date", showgrid=False, automargin=True)
     unit = quantity.unit
     figure.lay_y(tickformat="~s", ticksuffix=unit, automargin=True)
@@ -172,7 +172,7 @@ def _marks(runs: Sequence[Run]) -> dict[str, Any] | None:
         name="a version changes",
         mode="markers+text" if few else "markers",
         customdata=[number for number, _ in marked],
-        y=[0] * len(marked),
+        y=[0.5 if place % 2 else -0.5 for place in range(len(marked))],  # so that words do not meet
         yaxis="y2",
         text=[_said(site_words.listed(run.marks, 1)) if few else "" for _, run in marked],
         textposition=["middle left" if number > len(runs) / 2 else "middle right" for number, _ in marked],
