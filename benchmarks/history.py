@@ -112,7 +112,7 @@ def series(url: str, runs: int, networks: int) -> None:
         _print_size(store, url)
 
 
-def writers(url: str, count: int, records: int, kill_every_s: float) -> None:
+def writers(url: str, count: int, records: int, *, kill_every_s: float, kills: int) -> None:
     """Let processes write at once, kill one of them now and then, and look whether all records are there, once.
 
     A writer that is killed is started again with the first record that it has not reported as added.
@@ -128,7 +128,7 @@ def writers(url: str, count: int, records: int, kill_every_s: float) -> None:
         while running:
             time.sleep(kill_every_s)
             running = {number: process for number, process in running.items() if process.poll() is None}
-            if running:
+            if running and killed < kills:
                 number = chosen.choice(sorted(running))
                 running[number].kill()
                 running[number].wait()
@@ -177,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--series", type=int, default=1, metavar="N", help="names of networks")
     parser.add_argument("--writers", type=int, default=8, metavar="N")
     parser.add_argument("--kill-every", type=float, default=1.0, metavar="S")
+    parser.add_argument("--kills", type=int, default=1_000_000, metavar="N", help="at most so many")
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif asked.what == "series":
             series(url, asked.runs, asked.series)
         else:
-            writers(url, asked.writers, asked.records or 200, asked.kill_every)
+            writers(url, asked.writers, asked.records or 200, kill_every_s=asked.kill_every, kills=asked.kills)
 
 
 if __name__ == "__main__":
