@@ -7,6 +7,7 @@ tune           find quicker ways to make their kernels; `TuneOptions`
 read, load     a record, or many as a pandas table
 open_store     a `Store` of a team's records, and its series; `Filter`
 check_history  whether its series became worse of late; `CheckOptions`, `HistoryVerdict`
+publish        its series and changes as a site of static pages
 report         a page of records
 compare, gate  two runs against each other; `GateOptions`, `Comparison`, `Verdict`
 variants, layers, targets, target, doctor, schema                what there is, and what this machine can do
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mbench.api.fit import FitInterrupted, fit, predict
     from mbench.api.gate import VerdictUnwritten, compare, gate
     from mbench.api.history import load, open_store
+    from mbench.api.history_site import publish
     from mbench.api.listing import (
         PlannedLayer,
         add_device,
@@ -103,6 +105,7 @@ __all__ = [
     "open_store",
     "pack_server",
     "predict",
+    "publish",
     "published_counts",
     "read",
     "remove_device",
@@ -120,7 +123,7 @@ _HOMES = {
     **dict.fromkeys(("compare", "gate", "VerdictUnwritten"), "api.gate"),
     **dict.fromkeys(("fit", "predict", "FitInterrupted"), "api.fit"), "FitOptions": "core.fit_options",
     "FitRecord": "core.fit_records", "read": "core.record_files",
-    **dict.fromkeys(("load", "open_store"), "api.history"),
+    **dict.fromkeys(("load", "open_store"), "api.history"), "publish": "api.history_site",
     **dict.fromkeys(("check_history", "CheckOptions"), "api.changes"), "HistoryVerdict": "history.check",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
     **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),

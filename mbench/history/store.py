@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mbench.core import no_gc, plain, record_files
 from mbench.core.errors import RecordError, StoreError, UsageError, shortened
@@ -36,6 +37,8 @@ _SHORTEST = 4
 """Characters of a digest that stand for it."""
 _LONGEST = 80
 _ALL = Filter()
+_NAMES = msgspec.json.Decoder(tuple[str, ...])
+_LABELS = msgspec.json.Decoder(dict[str, str])
 
 
 class Added(Strict, frozen=True, kw_only=True):
@@ -159,6 +162,22 @@ class Store:
             return int(found.scalar_one())
 
     # ------------------------------------------------------------------------------------------------------ reading
+    def state(self) -> str:
+        """Return a short text that is another one once records were added or replaced; for whoever waits for that.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        from sqlalchemy import func, select
+
+        from mbench.history.tables import RECORDS
+
+        newest = select(RECORDS.c.id, RECORDS.c.digest).order_by(RECORDS.c.id.desc()).limit(1)
+        with self._database.reading() as connection:
+            count = int(connection.execute(select(func.count()).select_from(RECORDS)).scalar_one())
+            last = connection.execute(newest).first()
+        return f"{count}" if last is None else f"{count}-{last.id}-{last.digest[:16]}"
+
     def listed(self, where: Filter = _ALL) -> tuple[ListedRecord, ...]:
         """Return the records, oldest first.
 
@@ -288,6 +307,6 @@ def _pages(numbers: list[int]) -> Iterator[list[int]]:
 def _listed(row: Row[Any]) -> ListedRecord:
     return ListedRecord(
         digest=row.digest, run_id=row.run_id, at=moments.of_number(row.at), mbench=row.mbench,
-        host=row.host, target=row.target, device=row.device, networks=tuple(json.loads(row.networks)),
-        failures=row.failures, labels=json.loads(row.labels),
+        host=row.host, target=row.target, device=row.device, networks=_NAMES.decode(row.networks),
+        failures=row.failures, labels=_LABELS.decode(row.labels),
     )  # fmt: skip
