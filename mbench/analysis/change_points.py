@@ -7,7 +7,7 @@ and the intervals that contain it are left out (narrowest over threshold: Barano
 
 What recorded runs need besides:
 
-- Logs are logarithms. One that lies far from the running median of seven counts as the median and three times the
+- Values are logarithms. One that lies far from the running median of seven counts as the median and three times the
   noise: three runs in a row are no level yet.
 - The noise of a mean is that of means of several runs in a row, not of single runs over √n: a machine has quick and
   slow hours. It is estimated from the series itself by medians, which a few steps do not move. While there are few
