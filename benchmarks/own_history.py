@@ -4,9 +4,9 @@ Run: python benchmarks/own_history.py measure [COMMIT...] [--run NAME] [--retry]
      python benchmarks/own_history.py site
 
 `measure` unpacks each commit beside the repository, runs that commit's own mbench in a fresh process, and keeps its
-record with the labels `commit`, `branch` and `committed_at`. Without COMMIT: those below, oldest first. A run whose record
-is there is not repeated: end it at any time, and it goes on where it was. What a commit cannot run is printed with the
-reason, and tried again with `--retry` alone.
+record with the labels `commit`, `branch` and `committed_at`. Without COMMIT: those below, oldest first. A run whose
+record is there is not repeated: end it at any time, and it goes on where it was. What a commit cannot run is printed
+with the reason, and tried again with `--retry` alone.
 
 `site` adds the records to a store, prints the changes that `mbench history check` finds, and publishes the pages.
 
