@@ -85,23 +85,23 @@ class Commit:
         return {"commit": self.hash, "branch": branch, "committed_at": f"{self.at:%Y-%m-%dT%H:%M:%SZ}"}
 
 
-def commit(name: str, repository: Path = REPOSITORY) -> Commit:
+def commit(name: str) -> Commit:
     """Return the commit of a name that git knows."""
-    said = _git("show", "--no-patch", "--format=%H%n%cI%n%s", f"{name}^{{commit}}", repository=repository).decode()
+    said = _git("show", "--no-patch", "--format=%H%n%cI%n%s", f"{name}^{{commit}}").decode()
     full, at, subject = said.strip().split("\n", 2)
     return Commit(hash=full, at=datetime.datetime.fromisoformat(at).astimezone(datetime.UTC), subject=subject)
 
 
-def unpack(which: Commit, folder: Path, repository: Path = REPOSITORY) -> None:
+def unpack(which: Commit, folder: Path) -> None:
     """Write what a commit's mbench is made of to a folder."""
-    there = _git("ls-tree", "--name-only", which.hash, repository=repository).decode().split()
-    archive = _git("archive", which.hash, *(part for part in PARTS if part in there), repository=repository)
+    there = _git("ls-tree", "--name-only", which.hash).decode().split()
+    archive = _git("archive", which.hash, *(part for part in PARTS if part in there))
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
 
 
-def _git(*words: str, repository: Path) -> bytes:
-    return subprocess.run(["git", "-C", str(repository), *words], check=True, stdout=subprocess.PIPE).stdout
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", "-C", str(REPOSITORY), *words], check=True, stdout=subprocess.PIPE).stdout
 
 
 def observed(code: Path, forms: tuple[tuple[str, ...], ...], kept: Path) -> Record:

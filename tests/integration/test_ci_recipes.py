@@ -1,7 +1,7 @@
 """docs/ci.md as it is written: the shell steps of each workflow run against local git repositories.
 
-The address of mbench's repository becomes a local one with this code, and networks become small ones. All else is run as
-it stands.
+The address of mbench's repository becomes a local one with this code, and networks become small ones. All else is run
+as it stands.
 """
 
 from __future__ import annotations
