@@ -1,0 +1,188 @@
+"""How quick and how safe a store of records is.
+
+    python benchmarks/history.py add     [--records N]                  1,000 records in at most 60 s
+    python benchmarks/history.py series  [--runs N] [--series N]        list and series of 10,000 runs in at most 1 s
+    python benchmarks/history.py writers [--writers N] [--records N]    8 at once, one is killed every second
+
+`--store URL` names an empty database; without it a file of SQLite is made. Records are real ones of `tests/data/`, each
+copy with a run_id, a date and times of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import machine
+import msgspec
+
+from mbench.core import record_files
+from mbench.core.records import Record, Result
+from mbench.history.filters import Filter
+from mbench.history.store import Store, open_store
+
+REAL = Path(__file__).parents[1] / "tests" / "data" / "records" / "v2" / "minor-2.json"
+FIRST = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+_ROUNDS = 5
+
+
+def copies(count: int, *, name: str = "run", few_layers: bool = False, networks: int = 1) -> Iterator[Record]:
+    """Yield copies of a real record, each as another run.
+
+    Args:
+        count: how many.
+        name: the beginning of their run_ids.
+        few_layers: whether layers are left out, for what does not hang on them.
+        networks: how many names of networks they have, in turn.
+    """
+    real = record_files.read(REAL)
+    for number in range(count):
+        yield _copy(real, number, name, few_layers=few_layers, network=number % networks)
+
+
+def _copy(real: Record, number: int, name: str, *, few_layers: bool, network: int) -> Record:
+    replace, factor = msgspec.structs.replace, random.Random(f"{name}{number}").uniform(0.9, 1.1)
+
+    def longer(samples: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        return samples and tuple(factor * value for value in samples)
+
+    def again(result: Result) -> Result:
+        layers = result.layers[:2] if few_layers else result.layers
+        title = f"{result.variant.name}_{network}" if network else result.variant.name
+        return replace(
+            result, variant=replace(result.variant, name=title),
+            layers=tuple(replace(layer, latency_s=longer(layer.latency_s)) for layer in layers),
+            end_to_end=replace(
+                result.end_to_end, latency_s=longer(result.end_to_end.latency_s), twin_latency_s=None
+            ),
+        )  # fmt: skip
+
+    at = FIRST + number * datetime.timedelta(hours=1)
+    return replace(
+        real, run_id=f"{name}-{number:06}", created_at_utc=at.isoformat(), results=tuple(map(again, real.results)),
+        labels={"commit": f"{number:040x}", "branch": "main"},
+    )  # fmt: skip
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+# ------------------------------------------------------------------------------------------------------------- measured
+def add(url: str, records: int) -> None:
+    """Print how long it takes to add records, and to add them again."""
+    with open_store(url, create=True) as store:
+        made = list(copies(records))
+        size = len(record_files.encode(made[0]))
+        print(f"{records} records of {len(made[0].results)} networks, {size / 1000:.0f} kB each")
+        print(f"add       {_timed(lambda: store.add(made)):8.2f} s   goal 60 s for 1,000")
+        print(f"again     {_timed(lambda: store.add(made)):8.2f} s")
+        _print_size(store, url)
+
+
+def series(url: str, runs: int, networks: int) -> None:
+    """Print how long a list takes, and series: of one quantity, of one network, and of all."""
+    with open_store(url, create=True) as store:
+        if len(store.listed()) < runs:
+            took_s = _timed(lambda: store.add(copies(runs, few_layers=True, networks=networks)))
+            print(f"adding {runs} runs: {took_s:.0f} s")
+        found = store.series()
+        points = sum(len(each.points) for each in found)
+        print(f"{runs} runs, {len(found)} series, {points:,} points; median of {_ROUNDS}, goal 1 s")
+        name = found[0].identity.network
+        asked: dict[str, Callable[[], object]] = {
+            "list": store.listed,
+            "latency of all networks": lambda: store.series(quantities=["latency_s"]),
+            f"all of {name}": lambda: store.series(Filter(networks=(name,))),
+            "all series": store.series,
+        }
+        for what, work in asked.items():
+            print(f"{what:32}{statistics.median(_timed(work) for _ in range(_ROUNDS)):8.3f} s")
+        _print_size(store, url)
+
+
+def writers(url: str, count: int, records: int, kill_every_s: float) -> None:
+    """Let processes write at once, kill one of them now and then, and look whether all records are there, once.
+
+    Raises:
+        SystemExit: a record is missing, or there twice.
+    """
+    open_store(url, create=True).close()
+    command = [sys.executable, __file__, "write", "--store", url, "--records", str(records), "--name"]
+    chosen, killed, begun = random.Random(1), 0, time.perf_counter()
+    running = {number: subprocess.Popen([*command, f"writer{number}"]) for number in range(count)}
+    while running:
+        time.sleep(kill_every_s)
+        for number, process in list(running.items()):
+            if process.poll() == 0:
+                del running[number]
+            elif process.returncode is not None:
+                raise SystemExit(f"writer {number} ended with {process.returncode}")
+        if running:
+            number = chosen.choice(sorted(running))
+            running[number].kill()
+            if running[number].wait() == 0:
+                del running[number]
+                continue
+            killed += 1
+            running[number] = subprocess.Popen([*command, f"writer{number}"])
+    with open_store(url) as store:
+        found = sorted(each.run_id for each in store.listed())
+        read = sum(1 for _ in store.records())
+    expected = sorted(f"writer{number}-{each:06}" for number in range(count) for each in range(records))
+    took = time.perf_counter() - begun
+    print(f"{count} writers, {records} records each, {killed} killed, {took:.0f} s: {len(found)} there, {read} read")
+    if found != expected or read != len(expected):
+        raise SystemExit("records are missing, or there twice")
+
+
+def write(url: str, records: int, name: str) -> None:
+    """Add records one by one, as runs that end one after the other; what is there already is left alone."""
+    with open_store(url) as store:
+        for record in copies(records, name=name):
+            store.add([record])
+
+
+def _print_size(store: Store, url: str) -> None:
+    if "://" not in url:
+        print(f"size      {Path(url).stat().st_size / 1e6:8.1f} MB for {len(store.listed())} records")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one of these."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["add", "series", "writers", "write"])
+    parser.add_argument("--store", default=None, metavar="URL")
+    parser.add_argument("--records", type=int, default=None, metavar="N")
+    parser.add_argument("--runs", type=int, default=10_000, metavar="N")
+    parser.add_argument("--series", type=int, default=1, metavar="N", help="names of networks")
+    parser.add_argument("--writers", type=int, default=8, metavar="N")
+    parser.add_argument("--kill-every", type=float, default=1.0, metavar="S")
+    parser.add_argument("--name", default="run", help=argparse.SUPPRESS)
+    asked = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        url = asked.store or str(Path(folder) / "store.db")
+        if asked.what == "write":
+            write(url, asked.records, asked.name)
+            return
+        print(machine.heading())
+        if asked.what == "add":
+            add(url, asked.records or 1000)
+        elif asked.what == "series":
+            series(url, asked.runs, asked.series)
+        else:
+            writers(url, asked.writers, asked.records or 200, asked.kill_every)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The group `mbench history`: commands of a store of records, a module each."""
+
+from __future__ import annotations
+
+import click
+
+from mbench.cli.history_add import add
+from mbench.cli.history_export import export
+from mbench.cli.history_list import list_records
+
+COMMANDS = (
+    add,
+    list_records,
+    export,
+)
+
+
+@click.group()
+def history() -> None:
+    """Keep records in a store, and see what changed in them over time."""
+
+
+for command in COMMANDS:
+    history.add_command(command)
