@@ -6,6 +6,7 @@ fit, predict   the network that fits a device's limits; what networks would cost
 tune           find quicker ways to make their kernels; `TuneOptions`
 read, load     a record, or many as a pandas table
 open_store     a `Store` of a team's records, and its series; `Filter`
+check_history  whether its series became worse of late; `CheckOptions`, `HistoryVerdict`
 report         a page of records
 compare, gate  two runs against each other; `GateOptions`, `Comparison`, `Verdict`
 variants, layers, targets, target, doctor, schema                what there is, and what this machine can do
@@ -23,6 +24,7 @@ from mbench.core.version import VERSION as __version__  # noqa: N811 - the name 
 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing takes longer than all the rest
 if TYPE_CHECKING:
+    from mbench.api.changes import CheckOptions, check_history
     from mbench.api.fit import FitInterrupted, fit, predict
     from mbench.api.gate import VerdictUnwritten, compare, gate
     from mbench.api.history import load, open_store
@@ -54,12 +56,14 @@ if TYPE_CHECKING:
     from mbench.devices.registry import NamedDevice
     from mbench.gating.comparison import Comparison, Finding, Verdict
     from mbench.gating.options import GateOptions
+    from mbench.history.check import HistoryVerdict
     from mbench.history.filters import Filter
     from mbench.history.store import Store
     from mbench.networks.network import Network
     from mbench.tuning.tuning_result import TuningResult
 
 __all__ = [
+    "CheckOptions",
     "Comparison",
     "Failure",
     "Filter",
@@ -68,6 +72,7 @@ __all__ = [
     "FitOptions",
     "FitRecord",
     "GateOptions",
+    "HistoryVerdict",
     "Layer",
     "MbenchError",
     "NamedDevice",
@@ -87,6 +92,7 @@ __all__ = [
     "VerdictUnwritten",
     "__version__",
     "add_device",
+    "check_history",
     "compare",
     "doctor",
     "fit",
@@ -115,6 +121,7 @@ _HOMES = {
     **dict.fromkeys(("fit", "predict", "FitInterrupted"), "api.fit"), "FitOptions": "core.fit_options",
     "FitRecord": "core.fit_records", "read": "core.record_files",
     **dict.fromkeys(("load", "open_store"), "api.history"),
+    **dict.fromkeys(("check_history", "CheckOptions"), "api.changes"), "HistoryVerdict": "history.check",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
     **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),
     **dict.fromkeys(("named_devices", "add_device", "remove_device", "pack_server", "published_counts"), "api.listing"),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import click
 
 from mbench.cli.history_add import add
+from mbench.cli.history_check import check
 from mbench.cli.history_export import export
 from mbench.cli.history_list import list_records
+from mbench.cli.history_show import show
 
 COMMANDS = (
     add,
     list_records,
     export,
+    show,
+    check,
 )
 
 
