@@ -39,16 +39,19 @@ class Workflow:
         place: an empty folder for all of it.
         upstream: the bare repository of the user's project.
         edits: what to write in place of a text of the steps, such as a smaller network.
-        environment: more variables, among them what a secret holds.
     """
 
-    def __init__(self, place: Path, upstream: Path, edits: dict[str, str], environment: dict[str, str]) -> None:
+    def __init__(self, place: Path, upstream: Path, edits: dict[str, str]) -> None:
         self.place, self._upstream, self._edits = place, upstream, edits
         self._programs = programs(place / "programs")
         self.kept = place / "kept"
         self.settings = place / "gitconfig"
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTHON", "PIP_"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("GITHUB_", "PYTHON", "PIP_", "MBENCH_"))
+            },
             "PATH": os.pathsep.join((str(self._programs), os.environ["PATH"])),
             "PIP_NO_INDEX": "1",
             "PIP_NO_BUILD_ISOLATION": "0",  # in the environment this means: no isolation
@@ -56,8 +59,8 @@ class Workflow:
             "MBENCH_CACHE_DIR": str(place / "cache"),
             "GIT_CONFIG_GLOBAL": str(self.settings),
             "KEPT": str(self.kept),
-            **environment,
         }
+        self.secrets: dict[str, str] = {}
 
     def run(self, document: Any, event: str = "push") -> list[Done]:
         """Run the jobs of a workflow that an event starts, each in a new checkout; return the shell steps that ran."""
@@ -121,7 +124,7 @@ class Workflow:
 
     def _shell(self, step: Any, workspace: Path, variables: dict[str, str], outputs: dict[str, str], name: str) -> Done:
         values = {"github.token": "a token", "github.run_id": "1", **outputs}
-        values |= {f"secrets.{key}": value for key, value in self._environment.items()}
+        values |= {f"secrets.{key}": value for key, value in self.secrets.items()}
         text = _filled(step["run"], values)
         for before, after in self._edits.items():
             text = text.replace(before, after)

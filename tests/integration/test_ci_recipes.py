@@ -10,20 +10,27 @@ import json
 import re
 import shutil
 import subprocess
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
+import postgres_cluster
 import pytest
 import workflow_runner
 from conftest import require
+from postgres_cluster import Cluster
 from ruamel.yaml import YAML
 from workflow_runner import AUTHOR, Done, Workflow
+
+from mbench.history.store import open_store
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 PACKAGE = ("mbench", "targets", "reports", "published", "pyproject.toml", "README.md", "LICENSE")
 ADDRESS = "git+https://github.com/OWNER/mobilenet-bench"
 SMALL = "mobilenet_v1_0.25_32"
+NO_VERDICT = 3
+pytest_plugins = ("store_fixtures",)
 pytestmark = pytest.mark.slow
 
 
@@ -87,7 +94,7 @@ def runner(address: str, project: Path, tmp_path_factory: pytest.TempPathFactory
         "mobilenet_v1_0.25_128": SMALL,
         "'mobilenet_v1_{0.25,0.5,1.0}_{128,224}'": SMALL,
     }
-    return Workflow(tmp_path_factory.mktemp("hosted"), project, edits, {})
+    return Workflow(tmp_path_factory.mktemp("hosted"), project, edits)
 
 
 def passed(done: list[Done]) -> str:
@@ -112,14 +119,12 @@ def files(project: Path, branch: str) -> list[str]:
     return git(project, "ls-tree", "-r", "--name-only", branch).split()
 
 
-def test_records_of_a_branch_become_a_site(runner: Workflow, project: Path) -> None:
+def test_a_push_adds_a_record_to_the_branch(runner: Workflow, project: Path) -> None:
     passed(runner.run(RECIPES["record"]))
     [name] = files(project, "history")
     record = json.loads(git(project, "show", f"history:{name}"))
     assert record["labels"]["commit"] == git(project, "rev-parse", "main").strip()
     assert record["labels"]["branch"] == "main"
-    passed(runner.run(RECIPES["site"], "schedule"))
-    assert SMALL in (runner.kept / "pages" / "site" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_record_that_another_run_pushed_first_is_kept(runner: Workflow, project: Path, tmp_path: Path) -> None:
@@ -143,16 +148,36 @@ def test_a_record_that_another_run_pushed_first_is_kept(runner: Workflow, projec
     assert len(set(files(project, "history")) - set(before)) == 2
 
 
-def test_an_artifact_holds_the_records_of_all_runs(runner: Workflow) -> None:
-    for number in (1, 2):
-        passed(runner.run(RECIPES["artifact"], "schedule"))
-        assert len(listed(runner, str(runner.kept / "history" / "history.db"))) == number
+def test_records_of_the_branch_become_a_site(runner: Workflow) -> None:
+    passed(runner.run(RECIPES["site"], "schedule"))
+    assert SMALL in (runner.kept / "pages" / "site" / "index.html").read_text(encoding="utf-8")
 
 
-def listed(runner: Workflow, store: str) -> list[Any]:
-    said = runner.command("mbench", "history", "list", "--store", store, "--json")
-    found: list[Any] = json.loads(said)["records"]
-    return found
+def test_a_history_begins_without_a_verdict_and_passes_then(runner: Workflow) -> None:
+    """The artifact of the first night is what the second goes on with, though the first ended without a verdict."""
+    *steps, check = runner.run(RECIPES["artifact"], "schedule")
+    passed(steps)
+    assert check.code == NO_VERDICT, check.said
+    passed(runner.run(RECIPES["artifact"], "schedule"))
+    with open_store(runner.kept / "history" / "history.db") as store:
+        assert len(store.listed()) == 2
+
+
+def test_runs_go_to_a_database_whose_password_nobody_sees(runner: Workflow, cluster: Cluster) -> None:
+    url = cluster.url(cluster.new_database())
+    runner.secrets["MBENCH_STORE"] = url
+    *steps, check = runner.run(RECIPES["postgresql"], "push")
+    passed(steps)
+    assert check.code == NO_VERDICT, check.said
+    said = passed(runner.run(RECIPES["postgresql"], "schedule"))
+    password = urllib.parse.quote(postgres_cluster.PASSWORD, safe="")
+    for text in (said, check.said, *(step.said for step in steps), *(step.text for step in steps)):
+        assert postgres_cluster.PASSWORD not in text
+        assert password not in text
+    with open_store(url) as store:
+        [instructions] = store.series(quantities=["instructions"])
+    first, second = instructions.points
+    assert first.value == second.value
 
 
 def test_counts_pass_and_fail(runner: Workflow, project: Path, tmp_path: Path) -> None:
