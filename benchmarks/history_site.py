@@ -2,7 +2,8 @@
 
 Run: python benchmarks/history_site.py RECORD. A history is made up: 10,000 runs of 20 networks on 2 targets, with
 five quantities each, so 200 series of 250 runs. What is measured has noise of 1 %, and each network has one step. The
-record (best of a pair of networks) stands for those that have pages of their own. Goals: 30 s, 40 MB; first view in 1.5 s.
+record (best of a pair of networks) stands for those that have pages of their own. Goals: 30 s, 40 MB; first view in
+1.5 s.
 """
 
 from __future__ import annotations

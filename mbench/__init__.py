@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mbench.api.fit import FitInterrupted, fit, predict
     from mbench.api.gate import VerdictUnwritten, compare, gate
     from mbench.api.history import load, open_store
+    from mbench.api.history_site import publish
     from mbench.api.listing import (
         PlannedLayer,
         add_device,
@@ -103,6 +104,7 @@ __all__ = [
     "open_store",
     "pack_server",
     "predict",
+    "publish",
     "published_counts",
     "read",
     "remove_device",
@@ -120,7 +122,7 @@ _HOMES = {
     **dict.fromkeys(("compare", "gate", "VerdictUnwritten"), "api.gate"),
     **dict.fromkeys(("fit", "predict", "FitInterrupted"), "api.fit"), "FitOptions": "core.fit_options",
     "FitRecord": "core.fit_records", "read": "core.record_files",
-    **dict.fromkeys(("load", "open_store"), "api.history"),
+    **dict.fromkeys(("load", "open_store"), "api.history"), "publish": "api.history_site",
     **dict.fromkeys(("check_history", "CheckOptions"), "api.changes"), "HistoryVerdict": "history.check",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
     **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),

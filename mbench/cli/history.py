@@ -8,6 +8,8 @@ from mbench.cli.history_add import add
 from mbench.cli.history_check import check
 from mbench.cli.history_export import export
 from mbench.cli.history_list import list_records
+from mbench.cli.history_publish import publish
+from mbench.cli.history_serve import serve
 from mbench.cli.history_show import show
 
 COMMANDS = (
@@ -16,6 +18,8 @@ COMMANDS = (
     export,
     show,
     check,
+    publish,
+    serve,
 )
 
 

@@ -152,7 +152,7 @@ def _changes(row: SeriesView, at: Callable[[Point], int]) -> dict[str, Any]:
 
 
 def _flag(change: Change, kind: str) -> str:
-    return site_words.percent(change.ratio) + ("" if kind == "changed" else f" {site_words.BADGES[kind]}")
+    return site_words.percent(change.ratio) + ("" if kind == "changed" else f" {kind}")
 
 
 def _marks(runs: Sequence[Run]) -> dict[str, Any] | None:

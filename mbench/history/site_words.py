@@ -14,15 +14,8 @@ from mbench.history.series import Change, Identity, Quantity, Series
 _COMMIT_DIGITS = 10
 _LONGEST_WORD = 40
 _MOST_DECIMALS = 6
-BADGES = {
-    "worse": "worse",
-    "better": "better",
-    "changed": "changed",
-    "perhaps": "perhaps",
-    "machine": "machine",
-    "accepted": "accepted",
-}
-"""What stands beside a change, by its kind; each is also a class of the page."""
+BADGES = ("worse", "better", "changed", "perhaps", "machine", "accepted")
+"""What stands beside a change: its kind; each is also a class of the page."""
 
 
 def value(amount: float | None, quantity: Quantity) -> str:

@@ -138,6 +138,22 @@ class Store:
             return int(found.scalar_one())
 
     # ------------------------------------------------------------------------------------------------------ reading
+    def state(self) -> str:
+        """Return a short text that is another one once records were added or replaced; for whoever waits for that.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        from sqlalchemy import func, select
+
+        from mbench.history.tables import RECORDS
+
+        newest = select(RECORDS.c.id, RECORDS.c.digest).order_by(RECORDS.c.id.desc()).limit(1)
+        with self._database.reading() as connection:
+            count = int(connection.execute(select(func.count()).select_from(RECORDS)).scalar_one())
+            last = connection.execute(newest).first()
+        return f"{count}" if last is None else f"{count}-{last.id}-{last.digest[:16]}"
+
     def listed(self, where: Filter = _ALL) -> tuple[ListedRecord, ...]:
         """Return the records, oldest first.
 
