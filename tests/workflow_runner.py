@@ -20,6 +20,7 @@ SHELL = ("bash", "-e")
 """What GitHub runs a step with, where it names no shell."""
 NOT_NEEDED = ("apt-get",)
 """Programs that stand for the machine's own set-up."""
+OWN = ("mbench", "mobilenet_bench")
 AUTHOR = ("-c", "user.name=A developer", "-c", "user.email=developer@example.com")
 
 
@@ -53,9 +54,6 @@ class Workflow:
                 if not name.startswith(("GITHUB_", "PYTHON", "PIP_", "MBENCH_"))
             },
             "PATH": os.pathsep.join((str(self._programs), os.environ["PATH"])),
-            "PIP_NO_INDEX": "1",
-            "PIP_NO_BUILD_ISOLATION": "0",  # in the environment this means: no isolation
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "MBENCH_CACHE_DIR": str(place / "cache"),
             "GIT_CONFIG_GLOBAL": str(self.settings),
             "KEPT": str(self.kept),
@@ -179,18 +177,22 @@ def programs(folder: Path) -> Path:
     folder.mkdir(parents=True)
     environment = folder.parent / "environment"
     make = folder / "make-environment"
-    packages = sysconfig.get_paths()["purelib"]
+    packages = folder.parent / "packages"
+    packages.mkdir()
+    for item in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if not item.name.startswith(OWN):  # what a recipe installs is not there already
+            (packages / item.name).symlink_to(item)
     _script(
         make,
         f'"{sys.executable}" -m venv --without-pip "$1"\n'
         f'echo "{packages}" > "$(echo "$1"/lib/python*/site-packages)/those_of_the_tests.pth"\n'
-        'printf \'#!/bin/sh\\nexec "%s/bin/python" -m pip "$@"\\n\' "$(realpath "$1")" > "$1/bin/pip"\n'
+        f'printf \'#!/bin/sh\\n{_OFFLINE} exec "%s/bin/python" -m pip "$@"\\n\' "$(realpath "$1")" > "$1/bin/pip"\n'
         'chmod +x "$1/bin/pip"',
     )
     subprocess.run([str(make), str(environment)], check=True)
     python = environment / "bin" / "python"
     _script(folder / "python", f'[ "$1 $2" = "-m venv" ] && exec "{make}" "$3"\nexec "{python}" "$@"')
-    _script(folder / "pip", f'exec "{python}" -m pip "$@"')
+    _script(folder / "pip", f'exec "{environment}/bin/pip" "$@"')
     _script(folder / "mbench", f'exec "{environment}/bin/mbench" "$@"')
     _script(folder / "sudo", 'exec "$@"')
     _script(folder / "gh", _GH)
@@ -199,6 +201,8 @@ def programs(folder: Path) -> Path:
     return folder
 
 
+_OFFLINE = "PIP_NO_INDEX=1 PIP_NO_BUILD_ISOLATION=0 PIP_DISABLE_PIP_VERSION_CHECK=1"
+"""For pip alone: what is installed here is enough. In the environment 0 means that builds are not isolated."""
 _GH = """case "$1 $2" in
 "api repos/owner/project/actions/artifacts"*) [ ! -d "$KEPT/history" ] || echo 7 ;;
 "run download") [ "$3 $4 $5" = "7 --name history" ] && cp -R "$KEPT/history/." . ;;

@@ -39,6 +39,7 @@ class World:
         given = place / "given.json"
         record_files.write(given, factory.short(factory.record()))
         (self.repository / "mbench").mkdir(parents=True)
+        (self.repository / "mbench" / "__init__.py").touch()
         self.git("init", "-q", "-b", "main")
         self.hashes = [
             self._commit(hour, PROGRAM.format(log=str(self.log), record=str(given), old=old, broken=broken))
