@@ -7,14 +7,11 @@ from pathlib import Path
 
 import postgres_cluster
 import pytest
-import record_factory as factory
 from conftest import require
 from postgres_cluster import Cluster
 
-from mbench.core.records import Record
 from mbench.history.store import Store, open_store
 
-SMALL, OTHER = "mobilenet_v1_0.25_32", "mobilenet_v1_0.25_64"
 ENGINES = ("sqlite", "postgresql")
 
 
@@ -48,9 +45,3 @@ def file_store(tmp_path: Path) -> Iterator[Store]:
     """Return a new, empty store in a file, `store.db`."""
     with open_store(tmp_path / "store.db", create=True) as opened:
         yield opened
-
-
-def timed(run_id: str = "run-1", *, names: tuple[str, ...] = (SMALL,), factor: float = 1.0) -> Record:
-    """Return a record of few layers, measured in five sessions."""
-    made = factory.short(factory.in_sessions(factory.record(names, repeat=10)))
-    return factory.again(made, run_id, factor)

@@ -13,6 +13,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
 _DAY = datetime.timedelta(days=1)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d.{,30}")
 _BACK = re.compile(r"(\d{1,5})d")
 _LONGEST = 40
 
@@ -64,14 +65,15 @@ def until(text: str) -> datetime.datetime:
 
 
 def _parsed(text: str, option: str) -> datetime.datetime:
-    back = _BACK.fullmatch(text.strip())
     try:
-        if back:
+        if back := _BACK.fullmatch(text.strip()):
             return datetime.datetime.now(datetime.UTC) - int(back[1]) * _DAY
-        found = datetime.datetime.fromisoformat(text.strip())
-        return found.replace(tzinfo=datetime.UTC) if found.tzinfo is None else found.astimezone(datetime.UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{option} {shortened(repr(text), _LONGEST)}: expected a date such as 2026-11-01, a moment such as "
-            "2026-11-01T12:00, or 30d for the last 30 days"
-        ) from None
+        if _WRITTEN.fullmatch(text.strip()):
+            found = datetime.datetime.fromisoformat(text.strip())
+            return found.replace(tzinfo=datetime.UTC) if found.tzinfo is None else found.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):  # the 31st of February, or beyond what a calendar has
+        pass
+    raise UsageError(
+        f"{option} {shortened(repr(text), _LONGEST)}: expected a date such as 2026-11-01, a moment such as "
+        "2026-11-01T12:00, or 30d for the last 30 days"
+    )

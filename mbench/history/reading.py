@@ -55,8 +55,8 @@ def has_digest(connection: Connection, digest: str) -> bool:
     return connection.execute(select(RECORDS.c.id).where(RECORDS.c.digest == digest)).first() is not None
 
 
-def of_run(connection: Connection, run_id: str, fingerprints: Iterable[str]) -> list[tuple[int, bytes]]:
-    """Return the number and the content of each record of a run: of this name, or with some of its measurements."""
+def of_run(connection: Connection, run_id: str, fingerprints: Iterable[str]) -> list[tuple[int, str, bytes]]:
+    """Return each record of a run, of this name or with some of its measurements: number, digest and content."""
     from sqlalchemy import select
 
     from mbench.history.tables import CONTENTS, FINGERPRINTS, RECORDS
@@ -67,8 +67,10 @@ def of_run(connection: Connection, run_id: str, fingerprints: Iterable[str]) -> 
     numbers |= {int(row.id) for row in connection.execute(named)}
     if not numbers:
         return []
-    found = connection.execute(select(CONTENTS).where(_among(CONTENTS.c.record_id, numbers)))
-    return [(int(row.record_id), bytes(row.content)) for row in found]
+    whole = select(RECORDS.c.id, RECORDS.c.digest, CONTENTS.c.content).where(
+        RECORDS.c.id == CONTENTS.c.record_id, _among(RECORDS.c.id, numbers)
+    )
+    return [(int(row.id), str(row.digest), bytes(row.content)) for row in connection.execute(whole)]
 
 
 def named(connection: Connection, name: str, *, shortest: int) -> list[tuple[int, str]]:
@@ -86,7 +88,7 @@ def named(connection: Connection, name: str, *, shortest: int) -> list[tuple[int
 
 
 # -------------------------------------------------------------------------------------------------------------- series
-class _Held(NamedTuple):
+class _OfResult(NamedTuple):
     """What all points of a result share, and its place among all by date."""
 
     place: int
@@ -116,8 +118,8 @@ def series(connection: Connection, where: Filter, quantities: Collection[str] | 
         for row in _series_of(connection, where, list(identities))
         if row.quantity in QUANTITIES and (quantities is None or row.quantity in quantities)
     }
-    for row in _points(connection, where, list(kinds), quantities is None and not where.by_identity):
-        number, result, value, low, high, sessions = row
+    rows = _points(connection, where, list(kinds), quantities is None and not where.by_identity)
+    for number, result, value, low, high, sessions in map(tuple, rows):
         if result in held and number in kinds:
             shared = held[result]
             point = Point(
@@ -161,7 +163,7 @@ def _identities(connection: Connection, where: Filter) -> dict[int, Identity]:
     return found
 
 
-def _results(connection: Connection, where: Filter, identities: list[int]) -> dict[int, _Held]:
+def _results(connection: Connection, where: Filter, identities: list[int]) -> dict[int, _OfResult]:
     """Return what the points of each result share, by the result's number. What is the same is made once."""
     from sqlalchemy import select
 
@@ -188,7 +190,7 @@ def _results(connection: Connection, where: Filter, identities: list[int]) -> di
         if disturbed not in texts:
             texts[disturbed] = tuple(json.loads(disturbed))
         moment = moments.of_number(at)
-        found[number] = _Held(place, digest, run_id, moment, tables[labels], tables[marks], texts[disturbed])
+        found[number] = _OfResult(place, digest, run_id, moment, tables[labels], tables[marks], texts[disturbed])
     return found
 
 

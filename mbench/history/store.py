@@ -111,7 +111,7 @@ class Store:
                     refused.append(str(error))
             with self._database.writing() as connection:
                 writer = RecordWriter(connection, self._known)
-                outcomes = [(item, _added(connection, writer, item)) for item in made]
+                outcomes = [(item, self._added(connection, writer, item)) for item in made]
             self._known = writer.known
             for item, outcome in outcomes:
                 if outcome in counts:
@@ -120,6 +120,27 @@ class Store:
                 else:
                     refused.append(outcome)
         return Added(**counts, refused=tuple(refused), notes=tuple(notes))
+
+    def _added(self, connection: Connection, writer: RecordWriter, item: ReadyRecord) -> str:
+        """Add a record; return `new`, `replaced`, `known`, or why it is refused."""
+        if reading.has_digest(connection, item.digest):
+            return "known"
+        older = []
+        for number, digest, content in reading.of_run(connection, item.run_id, item.fingerprints):
+            stored = self._decoded(digest, self._unpacked(digest, content))
+            relation = run_states.relation(item.record, stored)
+            if relation == "contradiction" and stored.run_id == item.record.run_id:
+                return (
+                    f"run {shortened(item.run_id, _LONGEST)}: the store has other measurements of a run of this name; "
+                    "one of the two records was edited, or two machines gave one name: not added"
+                )
+            if relation != "later":
+                return "known"
+            older.append(number)
+        for number in older:
+            writer.remove(number)
+        writer.insert(item)
+        return "replaced" if older else "new"
 
     def later(self, record: Record) -> int:
         """Return how many records of the same machine are dated after a record.
@@ -264,34 +285,6 @@ def _check_installed() -> None:
         raise UsageError(
             "a store needs SQLAlchemy and Alembic; install: pip install 'mobilenet-bench[store]'"
         ) from None
-
-
-# --------------------------------------------------------------------------------------------------------------- adding
-def _added(connection: Connection, writer: RecordWriter, item: ReadyRecord) -> str:
-    """Add a record; return `new`, `replaced`, `known`, or why it is refused."""
-    if reading.has_digest(connection, item.digest):
-        return "known"
-    before = reading.of_run(connection, item.run_id, item.fingerprints)
-    if not before:
-        writer.insert(item)
-        return "new"
-    older = []
-    for number, content in before:
-        stored = record_files.decode(zlib.decompress(content), source="the store")
-        relation = run_states.relation(item.record, stored)
-        if relation == "later":
-            older.append(number)
-        elif relation == "contradiction" and stored.run_id == item.record.run_id:
-            return (
-                f"run {shortened(item.run_id, _LONGEST)}: the store has other measurements of a run of this name; one "
-                "of the two records was edited, or two machines gave one name: not added"
-            )
-        else:
-            return "known"
-    for number in older:
-        writer.remove(number)
-    writer.insert(item)
-    return "replaced"
 
 
 def _dated(item: ReadyRecord) -> Iterator[str]:

@@ -100,7 +100,7 @@ def _of_file(text: str) -> StoreAddress:
 
 def _of_server(text: str) -> StoreAddress:
     """Return the address of a server. No refusal quotes it: what is wrong with it may lie in the password."""
-    from sqlalchemy import make_url
+    from sqlalchemy import URL, make_url
     from sqlalchemy.exc import ArgumentError
 
     if text.count("@") > 1:
@@ -111,8 +111,8 @@ def _of_server(text: str) -> StoreAddress:
         raise UsageError(f"store postgresql://…: it is not understood; {_HINT}") from None
     if not url.database:
         raise UsageError(f"store postgresql://…: it names no database; {_HINT}")
-    secrets = [key for key in url.query if _SECRET.search(key)]
-    bare = url.set(drivername="postgresql", username=None, password=None).difference_update_query(secrets)
+    query = {key: value for key, value in url.query.items() if not _SECRET.search(key)}
+    bare = URL.create("postgresql", host=url.host, port=url.port, database=url.database, query=query)
     return StoreAddress(shown=bare.render_as_string(), url=url)
 
 

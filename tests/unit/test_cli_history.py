@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import record_factory as factory
-import store_fixtures as stores
+import store_records as stores
+from api_fakes import Fake
 from conftest import Mbench, assert_one_line
 from postgres_cluster import PASSWORD, Cluster
 
@@ -17,8 +18,10 @@ from mbench.cli import store_options
 from mbench.cli.history import COMMANDS, history
 from mbench.core import record_files
 from mbench.core.errors import UsageError
+from mbench.pipeline import runner
+from mbench.pipeline.job import Job
 
-pytest_plugins = ("store_fixtures",)
+pytest_plugins = ("api_fixtures", "store_fixtures")
 
 replace = msgspec.structs.replace
 
@@ -121,3 +124,43 @@ def test_dates_of_options() -> None:
     with pytest.raises(UsageError, match="--until"):
         store_options.where(since=None, until="2026-13-01")
     assert isinstance(where, mbench.Filter)
+
+
+# ------------------------------------------------------------------------------------------------------- run --store
+RUN = ("run", stores.SMALL, "--target", "x86_64_v2")
+
+
+@pytest.mark.usefixtures("machine", "fake")
+def test_a_run_is_added_to_the_store_that_is_given_or_set(run: Mbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(*RUN, "--store", "a.db", "--json")
+    assert "store   a.db" in done.err
+    [listed] = json.loads(run(history, "list", "--store", "a.db", "--json").out)
+    assert listed["run_id"] == json.loads(done.out)["run_id"]
+    monkeypatch.setenv("MBENCH_STORE", "b.db")
+    assert "store   b.db" in run(*RUN).err
+    assert "store" not in run(*RUN, "--store", "").err
+    assert len(json.loads(run(history, "list", "--json").out)) == 1
+    Path("mbench.toml").write_text("[history]\nstore = 'c.db'\n")
+    monkeypatch.delenv("MBENCH_STORE")
+    assert "store   c.db" in run(*RUN).err
+
+
+def test_a_store_that_cannot_be_is_refused_before_anything_is_measured(run: Mbench, fake: Fake) -> None:
+    Path("a.db").write_text("not a database, but a text")
+    assert_one_line(run(*RUN, "--store", "a.db"), "a.db is no database of SQLite")
+    assert fake.jobs == []
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_record_that_cannot_be_added_stays_a_file(run: Mbench, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = fake.run
+
+    def and_spoil(job: Job, progress: object) -> None:
+        measure(job, progress)
+        Path("a.db").write_text("not a database, but a text")
+
+    monkeypatch.setattr(runner, "run", and_spoil)
+    done = run(*RUN, "--store", "a.db")
+    assert done.code == 4
+    [file] = Path("mbench-results").glob("*.json")
+    assert f"the record is a file: add it with: mbench history add {file}" in done.err

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import store_fixtures as stores
+import store_records as stores
 from postgres_cluster import PASSWORD, Cluster
 
 from mbench.core.errors import MbenchError, OutputError
@@ -240,7 +240,7 @@ def test_what_a_server_refuses(cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     name = cluster.new_database()
     assert "refuses this user or this password" in refusal(cluster.url(name, password="wrong" + PASSWORD))
     assert "refuses this user or this password" in refusal(cluster.url(name, user="nobody"))
-    assert "no database of this name" in refusal(cluster.url("none"))
+    assert "no such database" in refusal(cluster.url("none"))
     nobody = Cluster(port=1)
     assert "nothing listens there; is the server running?" in refusal(nobody.url(name))
     assert "there is no store yet" in refusal(cluster.url(name))

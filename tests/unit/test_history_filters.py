@@ -6,7 +6,7 @@ import datetime
 
 import msgspec
 import pytest
-import store_fixtures as stores
+import store_records as stores
 
 from mbench.history import filters
 from mbench.history.filters import Filter

@@ -7,16 +7,17 @@ from collections.abc import Callable
 import msgspec
 import pytest
 import record_factory as factory
-import store_fixtures as stores
+import store_records as stores
 
 from mbench.core.records import Record
 from mbench.history import identity
+from mbench.history.series import Identity
 
 replace = msgspec.structs.replace
 BASE = stores.timed()
 
 
-def of(record: Record) -> identity.Identity:
+def of(record: Record) -> Identity:
     return identity.of_result(record, record.results[0])
 
 

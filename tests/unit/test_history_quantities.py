@@ -6,7 +6,7 @@ import statistics
 
 import msgspec
 import record_factory as factory
-import store_fixtures as stores
+import store_records as stores
 from sustained_factory import sustained
 
 from mbench.core.records import Result
@@ -40,7 +40,7 @@ def test_a_record_without_sessions_has_no_medians_of_them() -> None:
 
 
 def test_cold_starts_and_sustained_runs() -> None:
-    found = seen(replace(TIMED, sustained=sustained(TIMED)))
+    found = seen(replace(TIMED, sustained=sustained()))
     assert found["load_s"].value == statistics.median(each.load_s or 0.0 for each in TIMED.sessions)
     assert len(found["first_s"].sessions) == 5
     assert "sustained_latency_s" in found

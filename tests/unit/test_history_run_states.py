@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import record_factory as factory
-import store_fixtures as stores
+import store_records as stores
 
 from mbench.core.records import Record
 from mbench.history import run_states

@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 import record_factory as factory
-import store_fixtures as stores
+import store_records as stores
 from postgres_cluster import Cluster
 
 from mbench.analysis import headline, pairs
 from mbench.core import record_files
 from mbench.core.errors import StoreError, UsageError
 from mbench.core.records import Record, Result
-from mbench.history import quantities
+from mbench.history import adding, quantities
 from mbench.history.filters import Filter
 from mbench.history.series import Series
 from mbench.history.store import Store, open_store
@@ -40,7 +40,7 @@ def only(store: Store, quantity: str = "latency_s", **where: object) -> Series:
 
 # -------------------------------------------------------------------------------------------------------------- adding
 def test_what_was_added_comes_out_to_the_byte(store: Store) -> None:
-    given = [FIRST, stores.timed("run-2"), factory.emulated([stores.SMALL])]
+    given = [FIRST, stores.timed("run-2"), stores.read(factory.emulated([stores.SMALL]))]
     assert store.add(given).new == 3
     assert {data for _, data in store.contents()} == {record_files.encode(record) for record in given}
     assert record_files.encode(store.read("run-2")) == record_files.encode(given[1])
@@ -55,7 +55,9 @@ def test_adding_twice_is_adding_once(store: Store) -> None:
 
 
 def test_a_field_that_a_later_version_adds_does_not_make_another_record(store: Store) -> None:
-    store.add([replace(FIRST, format_minor=0)])
+    earlier = replace(FIRST, format_minor=2)
+    assert adding.digest(earlier) == adding.digest(FIRST) != adding.digest(replace(FIRST, mbench_version="9"))
+    store.add([earlier])
     assert store.add([FIRST]).known == 1
 
 
