@@ -58,7 +58,7 @@ Values = NDArray[np.float64]
 class NoiseRun(Strict, frozen=True, kw_only=True):
     """One real run of a network that nobody changed."""
 
-    at: str
+    at: str | None
     sessions_s: tuple[float, ...]
     """Medians of the sessions that count."""
     disturbed: bool

@@ -163,21 +163,27 @@ def _running_median(logs: Values) -> Values:
     return np.asarray(np.pad(inner, _WINDOW // 2, mode="edge"), dtype=np.float64)
 
 
+def _clipped(logs: Values, spread: float) -> Values:
+    """Return the values with those far from the running median as near as others lie."""
+    if len(logs) < 2:
+        return logs
+    single = _MAD * float(np.median(np.abs(np.diff(logs)))) / math.sqrt(2)
+    room = _CLIP * max(single, spread, _LEAST_NOISE)
+    middle = _running_median(logs)
+    return np.asarray(np.clip(logs, middle - room, middle + room), dtype=np.float64)
+
+
 class _Search:
     """The search in one sequence of logarithms."""
 
     def __init__(self, logs: Values, spread: float) -> None:
         self.logs, self.size = logs, len(logs)
+        self.clipped = _clipped(logs, spread)
+        self.sums = np.concatenate([[0.0], np.cumsum(self.clipped)])
         own = _MAD_EFFICIENCY * max(0, self.size - 2)
         self.freedom = _USUAL_FREEDOM + own
-        seen = _local_noise(logs)
-        usual = (_USUAL_FREEDOM * _USUAL_NOISE**2 + own * seen**2) / self.freedom
-        self.noises = np.maximum(np.sqrt(usual), spread)
-        single = max(_MAD * float(np.median(np.abs(np.diff(logs)))) / math.sqrt(2) if self.size > 1 else 0, spread)
-        room = _CLIP * max(single, _LEAST_NOISE)
-        middle = _running_median(logs) if self.size else logs
-        self.clipped = np.clip(logs, middle - room, middle + room)
-        self.sums = np.concatenate([[0.0], np.cumsum(self.clipped)])
+        squared = (_USUAL_FREEDOM * _USUAL_NOISE**2 + own * _local_noise(self.clipped) ** 2) / self.freedom
+        self.noises = np.maximum(np.sqrt(squared), spread)
 
     def _noise(self, start: int, end: int) -> float:
         return float(self.noises[start:end].max())

@@ -113,8 +113,8 @@ class LineChart:
         for column, indices in runs.items():
             shown = [index for index in indices if self.quiet[index]] or indices
             middle = statistics.median(self.values[index] for index in shown)
-            row = scale.row(middle)
-            cells[_inside(row)][column] = (characters.of(row, quiet=self.quiet[shown[0]]), "")
+            place = scale.row(middle)
+            cells[_inside(place)][column] = (characters.of(place, quiet=self.quiet[shown[0]]), "")
         return [Text.assemble(*row) for row in cells]
 
     def _numbers(self, columns: int) -> Text:

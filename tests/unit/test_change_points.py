@@ -98,7 +98,8 @@ def test_the_unit_does_not_matter(scale: float) -> None:
 
 def test_values_that_never_vary_have_steps_too() -> None:
     [step] = certain([1.0] * 20 + [1.1] * 20)
-    assert (step.at, step.before, step.after) == (20, pytest.approx(1.0), pytest.approx(1.1))
+    assert step.at == 20
+    assert (step.before, step.after) == pytest.approx((1.0, 1.1))
 
 
 def test_what_is_smaller_than_matters_is_not_reported() -> None:
@@ -129,11 +130,11 @@ def test_noise_alone_has_no_changes() -> None:
     assert sum(map(bool, found)) <= 2
 
 
-def test_noise_of_a_machine_with_quick_and_slow_hours_has_hardly_any() -> None:
-    ours = [bool(certain(correlated(100, 0.5, seed))) for seed in range(300)]
-    assert np.mean(ours) <= 0.02
-    exchanged = [bool(e_divisive(np.log(correlated(100, 0.5, seed)), draws=49)) for seed in range(3)]
-    assert sum(exchanged) >= 2, "runs that can be exchanged are what the permutation test assumes"
+def test_noise_of_a_machine_with_quick_and_slow_hours_has_hardly_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = [correlated(100, 0.7, seed, noise=0.015) for seed in range(200)]
+    assert np.mean([bool(certain(values)) for values in sequences]) <= 0.05
+    monkeypatch.setattr(change_points, "_BLOCKS", (1,))
+    assert np.mean([bool(certain(values)) for values in sequences]) > 0.2, "single runs do not show it"
 
 
 def test_the_noise_of_means_is_seen_where_runs_depend_on_each_other() -> None:
