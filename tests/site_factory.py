@@ -15,6 +15,8 @@ START = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 LATENCY = Quantity(name="latency_s", label="latency", unit="s", kind="measured")
 INSTRUCTIONS = Quantity(name="instructions", label="instructions", unit="", kind="exact")
 MACS = Quantity(name="macs", label="multiply-adds", unit="", kind="exact", better="neither")
+NETWORKS = {"mobilenet_v1_1.0_224": 3.5e-3, "mobilenet_v2_1.0_224": 2.9e-3, "efficientnet_lite0_1.0_224": 4.1e-3}
+"""With the latency of each."""
 LIBRARY = Quantity(name="library_bytes", label="library", unit="B", kind="exact")
 
 
@@ -81,12 +83,7 @@ def history() -> tuple[list[Series], dict[str, tuple[Change, ...]]]:
     """Return a small history: three networks, two targets, two types, four quantities, and what changed."""
     found: list[Series] = []
     changes: dict[str, tuple[Change, ...]] = {}
-    networks = (
-        ("mobilenet_v1_1.0_224", 3.5e-3),
-        ("mobilenet_v2_1.0_224", 2.9e-3),
-        ("efficientnet_lite0_1.0_224", 4.1e-3),
-    )
-    for number, (network, level) in enumerate(networks):
+    for number, (network, level) in enumerate(NETWORKS.items()):
         for target, slower in (("arm64", 4.0), ("x86_64_v4", 1.0)):
             for dtype, share in (("float32", 1.0), ("int8", 0.4)):
                 ending = "" if dtype == "float32" else f"_{dtype}"

@@ -7,6 +7,7 @@ of a thousand runs would else say everything ten times. The colours of the page 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -48,8 +49,8 @@ def history(rows: Sequence[SeriesView], runs: Sequence[Run]) -> Drawing:
             figure.data.append(_changes(row, at))
     if marks := _marks(runs):
         figure.data.append(marks)
-        figure.lay_out(yaxis2={"domain": [0, 0.06], "range": [-1, 1], "visible": False, "fixedrange": True})
-        figure.lay_y(domain=[0.1, 1])
+        figure.lay_out(yaxis2={"domain": [0, 0.09], "range": [-1, 1], "visible": False, "fixedrange": True})
+        figure.lay_y(domain=[0.13, 1])
     figure.lay_x(type="date", showgrid=False, automargin=True)
     unit = quantity.unit
     figure.lay_y(tickformat="~s", ticksuffix=unit, automargin=True)
@@ -64,6 +65,7 @@ def _line(row: SeriesView, style: dict[str, Any], at: Callable[[Point], int]) ->
     )
     drawn = [points[number] for number in kept]
     unsure = {str(number): _said("; ".join(point.disturbed)) for number, point in enumerate(drawn) if point.disturbed}
+    base = row.changes[0].before if row.changes else statistics.median(point.value for point in points)
     symbol = style["marker"]["symbol"]
     marker: dict[str, Any] = style["marker"] | {"size": 7 if len(drawn) <= 120 else 5}
     if unsure:
@@ -86,7 +88,7 @@ def _line(row: SeriesView, style: dict[str, Any], at: Callable[[Point], int]) ->
         hovertemplate=f"<b>{_value(quantity)}</b>%{{hovertext}}<extra></extra>",
         line=style["line"] | {"width": 1.5},
         marker=marker,
-        meta={"runs": True, "unsure": unsure},
+        meta={"runs": True, "line": True, "unsure": unsure, "base": base},
         **shown,
     )
 
@@ -122,7 +124,7 @@ def _levels(row: SeriesView, style: dict[str, Any], at: Callable[[Point], int]) 
         line={"color": style["line"]["color"], "width": 6},
         opacity=0.3,
         hoverinfo="skip",
-        meta={"levels": levels},
+        meta={"levels": levels, "base": changes[0].before},
     )
 
 
@@ -147,7 +149,7 @@ def _changes(row: SeriesView, at: Callable[[Point], int]) -> dict[str, Any]:
             "line": {"width": 2.5},
         },
         hoverinfo="skip",
-        meta={"runs": True},
+        meta={"runs": True, "base": row.changes[0].before},
     )
 
 
@@ -157,7 +159,11 @@ def _flag(change: Change, kind: str) -> str:
 
 def _marks(runs: Sequence[Run]) -> dict[str, Any] | None:
     """Return where versions change, as marks beneath the lines; None where none does."""
-    marked = [(number, run) for number, run in enumerate(runs) if run.marks]
+    marked, said = [], set[tuple[str, ...]]()
+    for number, run in enumerate(runs):
+        if run.marks and run.marks not in said:  # the same for other settings is the same change
+            marked.append((number, run))
+            said.add(run.marks)
     if not marked:
         return None
     few = len(marked) <= _LABELLED_MARKS
@@ -166,7 +172,7 @@ def _marks(runs: Sequence[Run]) -> dict[str, Any] | None:
         name="a version changes",
         mode="markers+text" if few else "markers",
         customdata=[number for number, _ in marked],
-        y=[0] * len(marked),
+        y=[0.5 if place % 2 else -0.5 for place in range(len(marked))],  # so that words do not meet
         yaxis="y2",
         text=[_said(site_words.listed(run.marks, 1)) if few else "" for _, run in marked],
         textposition=["middle left" if number > len(runs) / 2 else "middle right" for number, _ in marked],

@@ -16,7 +16,7 @@ def place(network: str, target: str) -> str:
 
 def record(digest: str) -> str:
     """Return the name of a record's page."""
-    known = digest if re.fullmatch(r"[0-9a-f]{40,}", digest) else _digest(digest)
+    known = digest if re.fullmatch(r"[0-9a-f]{64}", digest) else _digest(digest)
     return f"record-{known[:_RECORD_DIGITS]}.html"
 
 
@@ -25,5 +25,6 @@ def _readable(name: str) -> str:
 
 
 def _digest(*parts: str) -> str:
-    text = "\0".join(parts)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    """Return a digest of texts, another one for each of their ways to be taken apart."""
+    digests = (hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest() for part in parts)
+    return hashlib.sha256(b"".join(digests)).hexdigest()

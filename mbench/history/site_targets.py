@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -113,9 +114,22 @@ def _figure(rows: dict[str, dict[str, SeriesView]], columns: Sequence[str]) -> D
             hovertext=[_said(name, column, row) for name, row in points],
             hovertemplate=drawing.HOVER,
         )
-    figure.lay_x(type="log", tickformat="~s", ticksuffix=quantity.unit, dtick="D2")
+    values = [row.series.points[-1].value for cells in rows.values() for row in cells.values()]
+    ticks = _ticks([value for value in values if value > 0])
+    figure.lay_x(type="log", tickvals=ticks, ticktext=[site_words.value(tick, quantity) for tick in ticks])
     figure.lay_y(autorange="reversed", automargin=True)
     return figure
+
+
+def _ticks(values: Sequence[float]) -> list[float]:
+    """Return where a logarithmic axis has words: 1, 2 and 5 of each power of ten, as far as values reach."""
+    if not values:
+        return []
+    low, high = min(values) / 1.5, max(values) * 1.5
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if len(powers) <= 4 else (1,)
+    found = [step * 10.0**power for power in powers for step in steps]
+    return [tick for tick in found if low <= tick <= high] or [min(values), max(values)]
 
 
 def _marker(style: dict[str, Any], unsure: Sequence[bool]) -> dict[str, Any]:

@@ -223,6 +223,12 @@ def _title(views: Sequence[ChangeView]) -> str:
     return f"{len(views)} series of {networks} changed{details}"
 
 
+def headline(found: Sequence[Event]) -> Event | None:
+    """Return the event that a page begins with: the newest with a change that is certain, else the newest; or None."""
+    certain = (event for event in found if any(each.kind != "perhaps" for each in event.changes))
+    return next(certain, found[0] if found else None)
+
+
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 

@@ -119,7 +119,7 @@ def word(text: str, most: int = 120) -> str:
 
 def mark(name: str, before: str, after: str) -> str:
     """Return what changed of a version: `apache-tvm 0.26 → 0.27`."""
-    shown = [commit(word(each, _LONGEST_WORD)) if each else "none" for each in (before, after)]
+    shown = [word(commit(each), _LONGEST_WORD) if each else "none" for each in (before, after)]
     return f"{word(name, _LONGEST_WORD)} {' → '.join(shown)}"
 
 

@@ -114,7 +114,7 @@ def test_it_works_below_a_path_and_from_page_to_page(browser: Any, site: Path) -
 
 def lines(page: Visit) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = page.tab.evaluate(
-        "document.querySelector('#history').data.filter(each => each.meta?.unsure)"
+        "document.querySelector('#history').data.filter(each => each.meta?.line)"
         ".map(each => ({ name: each.name, x: each.x, y: each.y, hover: each.hovertext, leads: each.customdata }))"
     )
     return found
@@ -201,7 +201,7 @@ def test_without_scripts_words_lines_and_tables_stay(visit: Opened) -> None:
     assert rows(page) == 48
     assert page.tab.locator("svg.spark polyline").count() == 48
     assert page.tab.locator("select:visible, input:visible").count() == 0
-    assert "changed: 2 uncertain" in page.tab.locator("h1").inner_text()
+    assert "changed: 14 worse" in page.tab.locator("h1").inner_text()
     page = visit(PLACE, java_script_enabled=False)
     assert "The figure needs scripts" in page.tab.locator("figure").first.inner_text()
     assert page.tab.locator("#runs tbody tr").count() == 80

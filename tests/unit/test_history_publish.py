@@ -48,7 +48,7 @@ def published(folder: Path, read: Reader, *, record_pages: int | None = 2) -> pu
 def test_every_link_leads_to_a_file_and_nothing_leads_out(tmp_path: Path) -> None:
     done = published(tmp_path / "site", Reader())
     assert (done.series, done.pages, done.record_pages, done.records) == (48, 6, 2, 480)
-    assert done.changes == 18
+    assert done.changes == 20
     pages = list((tmp_path / "site").glob("*.html"))
     assert len(pages) == 1 + 1 + 6 + 2
     for page in pages:
@@ -83,7 +83,7 @@ def test_pages_of_records_lead_back_and_share_one_script(tmp_path: Path) -> None
 def test_a_record_that_cannot_be_read_is_said_and_the_rest_is_there(tmp_path: Path) -> None:
     done = published(tmp_path / "site", Reader(damaged=True))
     assert (done.record_pages, done.pages) == (0, 6)
-    assert "record-" not in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert 'href="record-' not in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
 def test_all_records_have_pages_if_it_is_asked_for(tmp_path: Path) -> None:

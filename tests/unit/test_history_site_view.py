@@ -37,6 +37,9 @@ def test_what_one_commit_brought_is_one_event_and_the_newest_is_first() -> None:
     assert "14 series of " in together.title
     assert together.title.endswith("changed: 14 worse")
     assert early.title.endswith("changed: 4 better")
+    assert site_view.headline(found) is together
+    assert site_view.headline(found[:1]) is perhaps
+    assert site_view.headline(()) is None
 
 
 def test_runs_are_records_with_all_that_they_saw() -> None:

@@ -58,7 +58,7 @@ def test_a_change_in_a_sentence() -> None:
     assert site_words.sentence(series, factory.change(series, 20, 1.1, last=30)) == f"{said} slowly rose by 10.0 %"
     moved = factory.change(series, 20, 1.1, machine=True)
     assert site_words.sentence(series, moved) == f"{said} rose by 10.0 %, with the machine"
-    started = factory.change(series, 20, 1.1, before=0.0, ratio=math.inf, low=math.inf, high=math.inf)
+    started = factory.change(series, 20, math.inf, before=0.0, after=3.5e-3)
     assert site_words.sentence(series, started) == f"{said} rose from 0"
     assert site_words.between(started) == ""
 
