@@ -7,6 +7,7 @@ tune           find quicker ways to make their kernels; `TuneOptions`
 read, load     a record, or many as a pandas table
 open_store     a `Store` of a team's records, and its series; `Filter`
 check_history  whether its series became worse of late; `CheckOptions`, `HistoryVerdict`
+publish        its series and changes as a site of static pages
 report         a page of records
 compare, gate  two runs against each other; `GateOptions`, `Comparison`, `Verdict`
 variants, layers, targets, target, doctor, schema                what there is, and what this machine can do

@@ -10,33 +10,38 @@ import click
 
 from mbench.cli import options, printing, store_options, streams
 from mbench.cli.arguments import PATH
+from mbench.core.errors import UsageError, shortened
 
 
-class RecordPages(click.ParamType):
-    """How many records have pages of their own: a number, or `all`, which is None."""
+def _record_pages(text: str) -> int | None:
+    """Return how many records have pages of their own; None: `all`."""
+    if text == "all":
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise UsageError(f"--record-pages {shortened(text, 40)}: neither a number nor 'all'; give 40, 0 or all")
+    return int(text)
 
-    name = "number"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """Return the number; refuse what is none."""
-        text = str(value)
-        if text == "all":
-            return None
-        if not (text.isascii() and text.isdigit()) or len(text) > 9:
-            self.fail(f"{text!r} is neither a number nor 'all'", param, ctx)
-        return int(text)
+RECORD_PAGES = click.option(
+    "--record-pages", type=click.types.FuncParamType(_record_pages), default="40", show_default=True, metavar="N|all",
+    help="Records with a page of their own: those at changes and the newest first.",
+)  # fmt: skip
+ACCEPTED = click.option(
+    "--accepted", type=PATH, default=None, metavar="FILE.toml",
+    help="Changes agreed to.  [default: mbench-accepted.toml, if there]",
+)  # fmt: skip
 
 
 @click.command()
 @click.argument("folder", type=PATH, metavar="DIR")
 @store_options.store
 @store_options.filters
-@click.option(
-    "--record-pages", type=RecordPages(), default="40", show_default=True, metavar="N|all",
-    help="Records with a page of their own: those at changes and the newest first.",
-)  # fmt: skip
+@RECORD_PAGES
+@ACCEPTED
 @options.as_json
-def publish(folder: Path, store_url: str | None, record_pages: int | None, as_json: bool, **asked: Any) -> None:
+def publish(
+    folder: Path, store_url: str | None, record_pages: int | None, accepted: Path | None, as_json: bool, **asked: Any
+) -> None:
     """Write the history as static pages into DIR.
 
     They work from the folder, from any web server and without a network: an
@@ -50,7 +55,7 @@ def publish(folder: Path, store_url: str | None, record_pages: int | None, as_js
 
     where = store_options.where(**asked)
     with stores.open_store(store_url) as store:
-        done = api.publish(store, folder, where, record_pages=record_pages, note=streams.say)
+        done = api.publish(store, folder, where, record_pages=record_pages, accepted=accepted, note=streams.say)
     lines = (
         f"{plain.line(str(folder))}: {done.series} series and {done.changes} changes on {done.pages} pages, "
         f"{units.data_size(done.bytes)}",

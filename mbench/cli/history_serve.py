@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from mbench.cli import store_options, streams
-from mbench.cli.history_publish import RecordPages
+from mbench.cli.history_publish import ACCEPTED, RECORD_PAGES
 
 
 @click.command()
@@ -16,11 +17,9 @@ from mbench.cli.history_publish import RecordPages
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="Port on loopback.  [default: a free one]"
 )
-@click.option(
-    "--record-pages", type=RecordPages(), default="40", show_default=True, metavar="N|all",
-    help="Records with a page of their own: those at changes and the newest first.",
-)  # fmt: skip
-def serve(store_url: str | None, port: int, record_pages: int | None, **asked: Any) -> None:
+@RECORD_PAGES
+@ACCEPTED
+def serve(store_url: str | None, port: int, record_pages: int | None, accepted: Path | None, **asked: Any) -> None:
     """Show the history in a browser on this machine, and follow the store.
 
     Listens on loopback alone. The pages are made anew when records are added,
@@ -31,7 +30,9 @@ def serve(store_url: str | None, port: int, record_pages: int | None, **asked: A
 
     where = store_options.where(**asked)
     with stores.open_store(store_url) as store:
-        api.serve(store, where, port=port, record_pages=record_pages, announce=_announce, note=streams.say)
+        api.serve(
+            store, where, port=port, record_pages=record_pages, accepted=accepted, announce=_announce, note=streams.say
+        )
 
 
 def _announce(url: str) -> None:

@@ -22,7 +22,7 @@ from mbench.core.version import VERSION
 from mbench.history import site_folder, site_names, site_pages, site_view
 from mbench.history.series import Series
 from mbench.history.site_folder import SiteFolder
-from mbench.history.site_view import Changes, Place
+from mbench.history.site_view import Changes, HistoryPlace
 from mbench.page import report, single_file
 
 RECORD_PAGES = 40
@@ -30,12 +30,12 @@ RECORD_PAGES = 40
 _MADE_BY = ("analysis", "core", "history", "page")
 """Packages whose code decides what a page says."""
 
-Read = Callable[[str], Record]
+ReadRecord = Callable[[str], Record]
 """Returns a record by its digest."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedSite:
     """What a site came to."""
 
     folder: Path
@@ -55,11 +55,11 @@ def publish(
     series: Iterable[Series],
     changes: Changes,
     *,
-    read: Read,
+    read: ReadRecord,
     note: Note,
     record_pages: int | None = RECORD_PAGES,
     live: str | None = None,
-) -> Published:
+) -> PublishedSite:
     """Write the site of a history into a folder: whole or not at all.
 
     Args:
@@ -90,7 +90,7 @@ def publish(
             made.write(single_file.plotly_file(), get_plotlyjs().encode())
         made.write(site_folder.NO_JEKYLL, b"")
         size = made.finish()
-    return Published(
+    return PublishedSite(
         folder=folder,
         series=sum(len(place.rows) for place in places),
         changes=_changes(places),
@@ -102,11 +102,11 @@ def publish(
     )
 
 
-def _changes(places: Sequence[Place]) -> int:
+def _changes(places: Sequence[HistoryPlace]) -> int:
     return sum(len(row.changes) for place in places for row in place.rows)
 
 
-def _records(made: SiteFolder, wanted: Sequence[str], read: Read, note: Note) -> tuple[dict[str, str], int]:
+def _records(made: SiteFolder, wanted: Sequence[str], read: ReadRecord, note: Note) -> tuple[dict[str, str], int]:
     """Write the pages of records, and return the file of each, and how many were taken over."""
     pages, kept = {}, 0
     for digest in wanted:

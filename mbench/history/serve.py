@@ -11,12 +11,12 @@ import errno
 import os
 import socketserver
 import threading
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import sleep
 
 from mbench.core import scratch
 from mbench.core.errors import MbenchError, UsageError
@@ -120,7 +120,7 @@ def serve(
     port: int,
     announce: Callable[[str], object],
     note: Note,
-    pause: Callable[[], object] = lambda: time.sleep(EVERY_S),
+    pause: Callable[[], object] = lambda: sleep(EVERY_S),
 ) -> None:
     """Serve a site until the process is interrupted, and make it anew whenever `state` answers something else.
 
@@ -161,8 +161,8 @@ def serve(
 def _listening(port: int, folder: Path) -> Iterator[SiteServer]:
     try:
         server = SiteServer(port, folder)
-    except (OSError, OverflowError) as error:
-        if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
             raise UsageError(
                 f"port {port} cannot be listened on: {os.strerror(error.errno or 0)}; choose another, or leave it out"
             ) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 from mbench.history import site_words, sparklines
 from mbench.history.series import Change, Point, Quantity
-from mbench.history.site_view import Run, SeriesView
+from mbench.history.site_view import HistoryRun, SeriesView
 from mbench.page import drawing
 from mbench.page.drawing import Drawing, escape
 
@@ -26,7 +26,7 @@ _LABELLED_DOUBTS = 6
 _WORDS = {"worse": drawing.LOSS, "better": drawing.GAIN}
 
 
-def history(rows: Sequence[SeriesView], runs: Sequence[Run]) -> Drawing:
+def history(rows: Sequence[SeriesView], runs: Sequence[HistoryRun]) -> Drawing:
     """Return one quantity over time: a line for each of the settings, with intervals, changes and marks.
 
     Args:
@@ -157,7 +157,7 @@ def _flag(change: Change, kind: str) -> str:
     return site_words.percent(change.ratio) + ("" if kind == "changed" else f" {kind}")
 
 
-def _marks(runs: Sequence[Run]) -> dict[str, Any] | None:
+def _marks(runs: Sequence[HistoryRun]) -> dict[str, Any] | None:
     """Return where versions change, as marks beneath the lines; None where none does."""
     marked, said = [], set[tuple[str, ...]]()
     for number, run in enumerate(runs):
@@ -183,7 +183,7 @@ def _marks(runs: Sequence[Run]) -> dict[str, Any] | None:
     )
 
 
-def of_runs(runs: Sequence[Run], pages: Mapping[str, str]) -> dict[str, list[Any]]:
+def of_runs(runs: Sequence[HistoryRun], pages: Mapping[str, str]) -> dict[str, list[Any]]:
     """Return what the points of a page's figures name by number: when each run was, what is said of it, its page."""
     return {
         "at": [run.point.at.strftime("%Y-%m-%d %H:%M:%S") for run in runs],
@@ -192,7 +192,7 @@ def of_runs(runs: Sequence[Run], pages: Mapping[str, str]) -> dict[str, list[Any
     }
 
 
-def _words(run: Run) -> str:
+def _words(run: HistoryRun) -> str:
     labels = run.point.labels
     branch = f" on {_said(labels['branch'])}" if "branch" in labels else ""
     commit = f"<br>commit {escape(site_words.commit(labels['commit']))}{branch}" if "commit" in labels else ""

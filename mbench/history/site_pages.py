@@ -18,8 +18,8 @@ from markupsafe import Markup
 from mbench.core import units
 from mbench.core.version import VERSION
 from mbench.history import site_figures, site_names, site_targets, site_view, site_words, sparklines
-from mbench.history.site_targets import Comparison
-from mbench.history.site_view import ChangeView, Event, Place, Run
+from mbench.history.site_targets import TargetComparison
+from mbench.history.site_view import ChangeView, HistoryEvent, HistoryPlace, HistoryRun
 from mbench.page import charts, single_file, templates
 
 TITLE = "mbench history"
@@ -35,12 +35,12 @@ SPANS = (20, 100, 500)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Site:
+class HistorySite:
     """All that the pages are made of."""
 
-    places: tuple[Place, ...]
-    events: tuple[Event, ...]
-    comparisons: tuple[Comparison, ...]
+    places: tuple[HistoryPlace, ...]
+    events: tuple[HistoryEvent, ...]
+    comparisons: tuple[TargetComparison, ...]
     pages: Mapping[str, str]
     """The file of a record's page, by the record's digest."""
     records: int
@@ -49,9 +49,11 @@ class Site:
     """Of which state of the store a served site is; None: it is published and asks for nothing."""
 
 
-def of_places(places: tuple[Place, ...], pages: Mapping[str, str], *, records: int, live: str | None = None) -> Site:
+def of_places(
+    places: tuple[HistoryPlace, ...], pages: Mapping[str, str], *, records: int, live: str | None = None
+) -> HistorySite:
     """Return what pages are made of."""
-    return Site(
+    return HistorySite(
         places=places,
         events=site_view.events([row for place in places for row in place.rows]),
         comparisons=site_targets.of_places(places),
@@ -61,7 +63,7 @@ def of_places(places: tuple[Place, ...], pages: Mapping[str, str], *, records: i
     )
 
 
-def index(site: Site) -> str:
+def index(site: HistorySite) -> str:
     """Return the overview: what changed last, every series as a small line, networks by targets."""
     rows = [row for place in site.places for row in place.rows]
     return _render(
@@ -76,7 +78,7 @@ def index(site: Site) -> str:
     )
 
 
-def place(site: Site, shown: Place) -> str:
+def place(site: HistorySite, shown: HistoryPlace) -> str:
     """Return the page of a network on a target."""
     runs = site_view.runs(shown)
     drawn = (
@@ -106,14 +108,14 @@ def place(site: Site, shown: Place) -> str:
     )
 
 
-def targets(site: Site) -> str:
+def targets(site: HistorySite) -> str:
     """Return the page of targets side by side."""
     drawn = ((each.quantity, each.figure) for each in site.comparisons)
     chart = charts.chart("targets", "Last values of networks on targets", drawn, "no network is on two targets")
     return _render("site_targets.html.j2", site, figures=charts.anything(chart), chart=chart)
 
 
-def _render(template: str, site: Site, *, figures: bool, **values: object) -> str:
+def _render(template: str, site: HistorySite, *, figures: bool, **values: object) -> str:
     before = ["history.js", *(["live.js"] if site.live else [])]
     scripts = single_file.scripts("directory", figures=figures, before=before)
     policy = scripts.policy + ("; connect-src 'self'" if site.live else "")
@@ -129,7 +131,7 @@ def _style() -> Markup:
     return single_file.style("site.css")
 
 
-def _days(places: Sequence[Place]) -> tuple[str, str] | None:
+def _days(places: Sequence[HistoryPlace]) -> tuple[str, str] | None:
     """Return the first and the last day of all runs; None without any."""
     if not places:
         return None
@@ -137,13 +139,13 @@ def _days(places: Sequence[Place]) -> tuple[str, str] | None:
     return site_words.day(first), site_words.day(max(place.newest for place in places))
 
 
-def _columns(shown: Place) -> list[tuple[str, str]]:
+def _columns(shown: HistoryPlace) -> list[tuple[str, str]]:
     """Return the quantities that the table of runs has columns for, each with its name and its label."""
     found = {row.series.quantity.name: row.series.quantity.label for row in shown.rows}
     return list(found.items())[:SHOWN_QUANTITIES]
 
 
-def _csv(shown: Place, runs: Sequence[Run]) -> bytes:
+def _csv(shown: HistoryPlace, runs: Sequence[HistoryRun]) -> bytes:
     """Return all runs of a page as a table: values in SI units."""
     names = list(dict.fromkeys(row.series.quantity.name for row in shown.rows))
     text = io.StringIO()
@@ -160,7 +162,7 @@ def _csv(shown: Place, runs: Sequence[Run]) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _figures(run: Run, names: Sequence[str]) -> Iterator[object]:
+def _figures(run: HistoryRun, names: Sequence[str]) -> Iterator[object]:
     for name in names:
         point = run.values.get(name)
         yield from ("", "", "") if point is None else (point.value, point.low, point.high)
@@ -171,7 +173,7 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and text else text
 
 
-def shown_changes(event: Event) -> tuple[tuple[ChangeView, ...], tuple[ChangeView, ...]]:
+def shown_changes(event: HistoryEvent) -> tuple[tuple[ChangeView, ...], tuple[ChangeView, ...]]:
     """Return the changes of an event that are shown, and those that are folded."""
     return event.changes[:SHOWN_CHANGES], event.changes[SHOWN_CHANGES:]
 

@@ -11,7 +11,7 @@ from typing import Any
 from mbench.core import units
 from mbench.history import site_words
 from mbench.history.series import Identity
-from mbench.history.site_view import Place, SeriesView
+from mbench.history.site_view import HistoryPlace, SeriesView
 from mbench.page import drawing
 from mbench.page.drawing import Drawing, escape
 
@@ -28,7 +28,7 @@ class TargetCell:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
+class TargetComparison:
     """One quantity on several targets."""
 
     quantity: str
@@ -39,7 +39,7 @@ class Comparison:
     figure: Drawing
 
 
-def of_places(places: Sequence[Place]) -> tuple[Comparison, ...]:
+def of_places(places: Sequence[HistoryPlace]) -> tuple[TargetComparison, ...]:
     """Return the comparisons of all quantities that a network has on more than one target."""
     columns = _columns([row for place in places for row in place.rows])
     grouped: dict[str, dict[str, dict[str, SeriesView]]] = defaultdict(lambda: defaultdict(dict))
@@ -77,10 +77,10 @@ def _place(each: Identity) -> tuple[str, str, str, str]:
     return each.target, each.device, each.machine, each.hardware
 
 
-def _comparison(rows: dict[str, dict[str, SeriesView]], columns: Sequence[str]) -> Comparison:
+def _comparison(rows: dict[str, dict[str, SeriesView]], columns: Sequence[str]) -> TargetComparison:
     used = [column for column in columns if any(column in cells for cells in rows.values())]
     first = next(iter(next(iter(rows.values())).values()))
-    return Comparison(
+    return TargetComparison(
         quantity=first.series.quantity.label,
         columns=tuple(used),
         rows=tuple((name, _cells(cells)) for name, cells in sorted(rows.items())),
@@ -134,7 +134,7 @@ def _ticks(values: Sequence[float]) -> list[float]:
 
 def _marker(style: dict[str, Any], unsure: Sequence[bool]) -> dict[str, Any]:
     symbol = style["marker"]["symbol"]
-    return style["marker"] | {"size": 11, "symbol": [f"{symbol}-open" if each else symbol for each in unsure]}
+    return {**style["marker"], "size": 11, "symbol": [f"{symbol}-open" if each else symbol for each in unsure]}
 
 
 def _said(name: str, column: str, row: SeriesView) -> str:

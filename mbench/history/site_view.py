@@ -68,7 +68,7 @@ class SeriesView:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Event:
+class HistoryEvent:
     """What changed at one time: with one commit, or in one run."""
 
     day: str
@@ -80,7 +80,7 @@ class Event:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
+class HistoryRun:
     """A record as a row of a page's table: where it ran, and what it saw of each quantity."""
 
     point: Point
@@ -92,18 +92,18 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
+class HistoryPlace:
     """A network on a target: a page."""
 
     network: str
     target: str
     page: str
     rows: tuple[SeriesView, ...]
-    events: tuple[Event, ...]
+    events: tuple[HistoryEvent, ...]
     newest: datetime.datetime
 
 
-def of_series(series: Iterable[Series], changes: Changes) -> tuple[Place, ...]:
+def of_series(series: Iterable[Series], changes: Changes) -> tuple[HistoryPlace, ...]:
     """Return the places of series that have points, by target and network."""
     grouped: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for each in series:
@@ -112,13 +112,13 @@ def of_series(series: Iterable[Series], changes: Changes) -> tuple[Place, ...]:
     return tuple(_place(grouped[key], changes) for key in sorted(grouped))
 
 
-def _place(members: list[Series], changes: Changes) -> Place:
+def _place(members: list[Series], changes: Changes) -> HistoryPlace:
     target, network = members[0].identity.target, site_words.network(members[0].identity)
     names = site_words.settings(list(dict.fromkeys(each.identity for each in members)))
     page = site_names.place(network, target)
     rows = [_row(each, tuple(changes.get(each.id, ())), names[each.identity], page) for each in members]
     rows.sort(key=lambda row: (_QUANTITY_ORDER.get(row.series.quantity.name, len(_QUANTITY_ORDER)), row.settings))
-    return Place(
+    return HistoryPlace(
         network=site_words.word(network),
         target=site_words.word(target),
         page=page,
@@ -180,7 +180,7 @@ def change(row: SeriesView, found: Change) -> ChangeView:
     return _change(row.series, found, row.settings, row.page)
 
 
-def events(rows: Iterable[SeriesView]) -> tuple[Event, ...]:
+def events(rows: Iterable[SeriesView]) -> tuple[HistoryEvent, ...]:
     """Return what changed, newest first; what the same commit or the same run brought is one event."""
     together: dict[tuple[object, ...], list[ChangeView]] = defaultdict(list)
     for row in rows:
@@ -196,10 +196,10 @@ def _importance(view: ChangeView) -> tuple[bool, bool, float]:
     return view.kind in ("accepted", "perhaps", "machine"), view.kind != "worse", -size
 
 
-def _event(views: list[ChangeView]) -> Event:
+def _event(views: list[ChangeView]) -> HistoryEvent:
     shared = [cause for cause in views[0].causes if all(cause in view.causes for view in views)]
     commits = {view.commits for view in views}
-    return Event(
+    return HistoryEvent(
         day=min(view.day for view in views),
         commits=commits.pop() if len(commits) == 1 else "",
         causes=tuple(shared),
@@ -223,7 +223,7 @@ def _title(views: Sequence[ChangeView]) -> str:
     return f"{len(views)} series of {networks} changed{details}"
 
 
-def headline(found: Sequence[Event]) -> Event | None:
+def headline(found: Sequence[HistoryEvent]) -> HistoryEvent | None:
     """Return the event that a page begins with: the newest with a change that is certain, else the newest; or None."""
     certain = (event for event in found if any(each.kind != "perhaps" for each in event.changes))
     return next(certain, found[0] if found else None)
@@ -233,7 +233,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def runs(place: Place) -> tuple[Run, ...]:
+def runs(place: HistoryPlace) -> tuple[HistoryRun, ...]:
     """Return the records behind a page's series, oldest first."""
     found: dict[tuple[Identity, str], dict[str, Point]] = defaultdict(dict)
     settings: dict[Identity, str] = {}
@@ -247,7 +247,7 @@ def runs(place: Place) -> tuple[Run, ...]:
     for (identity, _), values in ordered:
         point = next(iter(values.values()))
         rows.append(
-            Run(
+            HistoryRun(
                 point=point,
                 settings=settings[identity],
                 values=values,
@@ -266,7 +266,7 @@ def _differences(before: Mapping[str, str] | None, after: Mapping[str, str]) -> 
             yield site_words.mark(name, before.get(name, ""), after.get(name, ""))
 
 
-def of_interest(places: Sequence[Place]) -> tuple[str, ...]:
+def of_interest(places: Sequence[HistoryPlace]) -> tuple[str, ...]:
     """Return the records that matter: both sides of every change and the newest of each series, in turns, latest first.
 
     Whoever makes pages of the first of them has some of both.
@@ -287,7 +287,7 @@ def _when(point: Point) -> tuple[datetime.datetime, str]:
     return point.at, point.record
 
 
-def every(places: Sequence[Place]) -> tuple[str, ...]:
+def every(places: Sequence[HistoryPlace]) -> tuple[str, ...]:
     """Return all records behind the series, those of interest first."""
     first = of_interest(places)
     rest = (point.record for place in places for row in place.rows for point in row.series.points)

@@ -15,7 +15,7 @@ import record_factory
 import site_factory as factory
 from test_page import Visit, browser, findings, plot  # noqa: F401 - a fixture
 
-from mbench.history import publish, serve, site_names, site_view
+from mbench.history import publish, serve, site_names, site_words
 from mbench.page import single_file
 
 PLACE = site_names.place("mobilenet_v1_1.0_224", "x86_64_v4")
@@ -145,7 +145,7 @@ def test_the_chart_switches_quantity_scale_and_runs_by_keyboard(visit: Opened) -
 
 
 def names(series: Any) -> tuple[str, str]:
-    return site_view.site_words.network(series.identity), series.identity.target
+    return site_words.network(series.identity), series.identity.target
 
 
 def test_a_point_says_when_it_was_and_leads_to_its_record(visit: Opened, site: Path) -> None:
@@ -248,8 +248,7 @@ def test_a_served_page_loads_itself_again_when_the_store_changes(browser: Any, t
     ready = threading.Event()
 
     def make(folder: Path, live: str) -> None:
-        history = ([factory.series(count=10 * int(live))], {})
-        published(folder, history, pages=0, live=live)
+        published(folder, ([factory.series(count=10 * int(live))], {}), pages=0, live=live)
 
     def announce(url: str) -> None:
         addresses.append(url)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from series_factory import NOISE, timed
 
 from mbench.analysis import change_points
-from mbench.analysis.change_points import FEWEST, SMALLEST, Step
+from mbench.analysis.change_points import FEWEST, SMALLEST, ChangePoint
 
 Values = NDArray[np.float64]
 
 
-def certain(values: object, **more: object) -> list[Step]:
+def certain(values: object, **more: object) -> list[ChangePoint]:
     found = change_points.find(np.asarray(values), **more)  # type: ignore[arg-type]
     return [step for step in found if step.more_runs is None]
 

@@ -10,7 +10,8 @@ import pytest
 import record_factory as factory
 from conftest import Mbench, assert_one_line
 
-from mbench.api import history
+from mbench.api import history as stores
+from mbench.cli.history import history
 from mbench.cli.history_serve import serve
 from mbench.history import serve as serving
 
@@ -19,7 +20,7 @@ def test_serve_prints_its_address_and_ends_when_it_is_interrupted(
     run: Mbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "history.db"
-    with history.open_store(file, create=True) as opened:
+    with stores.open_store(file, create=True) as opened:
         opened.add([factory.record(("mobilenet_v1_0.25_128",), latency=False)])
     pages: list[str] = []
 
@@ -32,9 +33,9 @@ def test_serve_prints_its_address_and_ends_when_it_is_interrupted(
             with urllib.request.urlopen(self.url) as answer:
                 pages.append(answer.read().decode())
 
-    monkeypatch.setattr(serving.time, "sleep", interrupt)
+    monkeypatch.setattr(serving, "sleep", interrupt)
     monkeypatch.setattr(serving, "SiteServer", Announced)
-    outcome = run(serve, "--store", file)
+    outcome = run(history, serve, "--store", file)
     assert outcome.code == 130
     assert outcome.out.startswith("http://127.0.0.1:")
     assert "serving on this machine alone; Ctrl-C ends it" in outcome.err
@@ -43,11 +44,13 @@ def test_serve_prints_its_address_and_ends_when_it_is_interrupted(
 
 
 def test_serve_refuses_in_one_line(run: Mbench, tmp_path: Path) -> None:
-    assert_one_line(run(serve, "--store", tmp_path / "none.db"), "none.db")
-    history.open_store(tmp_path / "history.db", create=True).close()
+    assert_one_line(run(history, serve, "--store", tmp_path / "none.db"), "none.db")
+    stores.open_store(tmp_path / "history.db", create=True).close()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert_one_line(run(serve, "--store", tmp_path / "history.db", "--port", port), f"port {port} cannot be")
-    assert_one_line(run(serve, "--port", 70_000), "--port")
+        assert_one_line(
+            run(history, serve, "--store", tmp_path / "history.db", "--port", port), f"port {port} cannot be"
+        )
+    assert_one_line(run(history, serve, "--port", 70_000), "--port")

@@ -37,7 +37,7 @@ class Reader:
         return record()
 
 
-def published(folder: Path, read: Reader, *, record_pages: int | None = 2) -> publish.Published:
+def published(folder: Path, read: Reader, *, record_pages: int | None = 2) -> publish.PublishedSite:
     notes: list[str] = []
     series, changes = factory.history()
     done = publish.publish(folder, series, changes, read=read, note=notes.append, record_pages=record_pages)

@@ -7,14 +7,14 @@ import site_factory as factory
 from checked_figures import checked
 
 from mbench.history import site_figures, site_view
-from mbench.history.site_view import Place
+from mbench.history.site_view import HistoryPlace
 
 
-def place() -> Place:
+def place() -> HistoryPlace:
     return next(each for each in site_view.of_series(*factory.history()) if each.network == "mobilenet_v1_1.0_224")
 
 
-def latencies(of: Place) -> list[site_view.SeriesView]:
+def latencies(of: HistoryPlace) -> list[site_view.SeriesView]:
     return [row for row in of.rows if row.series.quantity.name == "latency_s"]
 
 

@@ -12,17 +12,17 @@ from html import unescape
 import site_factory as factory
 
 from mbench.history import site_pages, site_view
-from mbench.history.site_pages import Site
+from mbench.history.site_pages import HistorySite
 
 
-def site(*, live: str | None = None, hostile: bool = False) -> Site:
+def site(*, live: str | None = None, hostile: bool = False) -> HistorySite:
     series, changes = factory.hostile() if hostile else factory.history()
     places = site_view.of_series(series, changes)
     records = site_view.every(places)
     return site_pages.of_places(places, {records[0]: "record-a.html"}, records=len(records), live=live)
 
 
-def pages(made: Site) -> list[str]:
+def pages(made: HistorySite) -> list[str]:
     return [site_pages.index(made), site_pages.targets(made), *(site_pages.place(made, each) for each in made.places)]
 
 
