@@ -7,7 +7,7 @@ and the intervals that contain it are left out (narrowest over threshold: Barano
 
 What recorded runs need besides:
 
-- Values are logarithms. One that lies far from the running median of seven counts as the median and three times the
+- Logs are logarithms. One that lies far from the running median of seven counts as the median and three times the
   noise: three runs in a row are no level yet.
 - The noise of a mean is that of means of several runs in a row, not of single runs over √n: a machine has quick and
   slow hours. It is estimated from the series itself by medians, which a few steps do not move. While there are few
@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+Logs = NDArray[np.float64]
 
 SMALLEST = 0.01
 """A smaller change of a measured value is not reported, as a fraction."""
@@ -71,7 +71,7 @@ _LEAST_DRIFT = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Step:
+class ChangePoint:
     """A place from which on the values are others."""
 
     at: int
@@ -96,7 +96,7 @@ def exact(values: Sequence[float]) -> tuple[int, ...]:
     return tuple(i for i in range(1, len(values)) if values[i] != values[i - 1])
 
 
-def find(values: Sequence[float], quiet: Sequence[bool] | None = None, spread: float = 0.0) -> tuple[Step, ...]:
+def find(values: Sequence[float], quiet: Sequence[bool] | None = None, spread: float = 0.0) -> tuple[ChangePoint, ...]:
     """Return where measured values change, oldest first.
 
     Args:
@@ -111,7 +111,7 @@ def find(values: Sequence[float], quiet: Sequence[bool] | None = None, spread: f
     if not np.all(given > 0):
         raise ValueError(f"values from {given.min()} on; expected positive ones")
     counted = _counted(len(given), quiet)
-    found = _Search(np.log(given[counted]), spread).steps()
+    found = _PointSearch(np.log(given[counted]), spread).steps()
     return tuple(
         dataclasses.replace(
             step, at=int(counted[step.at]), previous=int(counted[step.at - 1]),
@@ -127,7 +127,7 @@ def _counted(size: int, quiet: Sequence[bool] | None) -> NDArray[np.intp]:
     return np.flatnonzero(np.asarray(quiet, dtype=bool))
 
 
-def noise(logs: Values) -> float:
+def noise(logs: Logs) -> float:
     """Return the noise of a run, as what means of runs in a row show: (n) logarithms → a standard deviation.
 
     The median difference of two neighbouring blocks' means, for blocks of one run and of more, times what would make it
@@ -145,7 +145,7 @@ def noise(logs: Values) -> float:
     return max(found)
 
 
-def _local_noise(logs: Values) -> Values:
+def _local_noise(logs: Logs) -> Logs:
     """Return the noise around each value: the largest of all stretches that hold it, and at least that of the whole."""
     found = np.full(len(logs), noise(logs))
     for start in range(0, max(1, len(logs) - _NEAR // 2), _NEAR // 2):
@@ -155,7 +155,7 @@ def _local_noise(logs: Values) -> Values:
     return found
 
 
-def _running_median(logs: Values) -> Values:
+def _running_median(logs: Logs) -> Logs:
     """Return the median of the window around each value; near an end, of the last whole window."""
     if len(logs) <= _WINDOW:
         return np.full(len(logs), np.median(logs))
@@ -163,7 +163,7 @@ def _running_median(logs: Values) -> Values:
     return np.asarray(np.pad(inner, _WINDOW // 2, mode="edge"), dtype=np.float64)
 
 
-def _clipped(logs: Values, spread: float) -> Values:
+def _clipped(logs: Logs, spread: float) -> Logs:
     """Return the values with those far from the running median as near as others lie."""
     if len(logs) < 2:
         return logs
@@ -173,10 +173,10 @@ def _clipped(logs: Values, spread: float) -> Values:
     return np.asarray(np.clip(logs, middle - room, middle + room), dtype=np.float64)
 
 
-class _Search:
+class _PointSearch:
     """The search in one sequence of logarithms."""
 
-    def __init__(self, logs: Values, spread: float) -> None:
+    def __init__(self, logs: Logs, spread: float) -> None:
         self.logs, self.size = logs, len(logs)
         self.clipped = _clipped(logs, spread)
         self.sums = np.concatenate([[0.0], np.cumsum(self.clipped)])
@@ -188,7 +188,7 @@ class _Search:
     def _noise(self, start: int, end: int) -> float:
         return float(self.noises[start:end].max())
 
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[ChangePoint, ...]:
         """Return all changes, certain ones first tested, then those near the end that may last."""
         if self.size < FEWEST + 2:
             return ()
@@ -226,7 +226,7 @@ class _Search:
                 found.append(place)
         return sorted(found)
 
-    def _ratios(self, start: int, end: int) -> Values:
+    def _ratios(self, start: int, end: int) -> Logs:
         """Return the step over its standard error at each place between two values: FEWEST are left on each side."""
         places = np.arange(start + FEWEST, end - FEWEST + 1)
         left, right = places - start, end - places
@@ -263,7 +263,7 @@ class _Search:
             moved[index] = start + FEWEST + int(np.argmax(self._ratios(start, end)))
         return moved
 
-    def _step(self, start: int, first: int, last: int, end: int) -> Step:
+    def _step(self, start: int, first: int, last: int, end: int) -> ChangePoint:
         """Return the change between two levels; up to `first` the values are of the old one, from `last` on of the new.
 
         A least-squares fit of both levels, with a straight line between them: between two neighbours for a step.
@@ -277,14 +277,14 @@ class _Search:
         level = float(self.clipped[start:end].mean() - change * share.mean())
         error = self._noise(start, end) / math.sqrt(weight)
         room = error * self._limit(1 - _CONFIDENCE)
-        return Step(
+        return ChangePoint(
             at=first, last=last if last > first else None, before=math.exp(level), after=math.exp(level + change),
             low=math.exp(change - room), high=math.exp(change + room),
             p_value=min(1.0, 2 * float(stdtr(self.freedom, -abs(change) / error)) * self.size),
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------------- drifts
-    def _grouped(self, places: list[int]) -> Iterator[Step]:
+    def _grouped(self, places: list[int]) -> Iterator[ChangePoint]:
         """Yield the steps, with those that are one drift together as one."""
         rest = self._between(places)
         while rest:
@@ -302,7 +302,7 @@ class _Search:
     def _rises(self, start: int, place: int, end: int) -> bool:
         return bool(self.clipped[place:end].mean() > self.clipped[start:place].mean())
 
-    def _drift(self, steps: list[tuple[int, int, int]]) -> Step | None:
+    def _drift(self, steps: list[tuple[int, int, int]]) -> ChangePoint | None:
         """Return a drift that explains values better than steps in one direction, by Schwarz's criterion; or None."""
         start, end = steps[0][0], steps[-1][2]
         values = self.clipped[start:end]
@@ -328,7 +328,7 @@ class _Search:
                 yield float(centred @ centred) - fitted, int(low), int(high)
 
     # --------------------------------------------------------------------------------------------------------- the end
-    def _unsure(self, places: list[int]) -> Iterator[Step]:
+    def _unsure(self, places: list[int]) -> Iterator[ChangePoint]:
         """Yield a change near the end for which there are too few values yet."""
         start = places[-1] if places else 0
         for after in (FEWEST - 1, FEWEST - 2):
@@ -346,18 +346,18 @@ class _Search:
         if self.size - start >= 2 * FEWEST:
             yield from self._weak(start)
 
-    def _raw_step(self, start: int, place: int, change: float, base: float) -> Step:
+    def _raw_step(self, start: int, place: int, change: float, base: float) -> ChangePoint:
         from scipy.special import stdtr
 
         error = self._noise(start, self.size) * math.sqrt(1 / (place - start) + 1 / (self.size - place))
         room = error * self._limit(1 - _CONFIDENCE)
-        return Step(
+        return ChangePoint(
             at=place, before=math.exp(base), after=math.exp(base + change), low=math.exp(change - room),
             high=math.exp(change + room),
             p_value=min(1.0, 2 * float(stdtr(self.freedom, -abs(change) / error)) * self.size),
         )  # fmt: skip
 
-    def _weak(self, start: int) -> Iterator[Step]:
+    def _weak(self, start: int) -> Iterator[ChangePoint]:
         """Yield the largest step in the last level, if a few more values may show that it is one."""
         ratios = self._ratios(start, self.size)
         place = start + FEWEST + int(np.argmax(ratios))
@@ -374,17 +374,17 @@ class _Search:
             yield dataclasses.replace(step, more_runs=more)
 
 
-def _ramp(times: NDArray[np.intp], first: int, last: int) -> Values:
+def _ramp(times: NDArray[np.intp], first: int, last: int) -> Logs:
     """Return the share of the change at each time: 0 before `first`, 1 from `last` on."""
     if first == last:
         return (times >= first).astype(np.float64)
     return np.clip((times - first + 1) / (last - first + 1), 0.0, 1.0)
 
 
-def _size(step: Step) -> float:
+def _size(step: ChangePoint) -> float:
     return abs(math.log(step.after / step.before))
 
 
-def _squares(values: Values) -> float:
+def _squares(values: Logs) -> float:
     apart = values - values.mean()
     return float(apart @ apart)

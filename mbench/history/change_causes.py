@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from mbench.analysis.change_points import Step
+from mbench.analysis.change_points import ChangePoint
 from mbench.core import units
 from mbench.history.series import Identity, Point, Series
 
@@ -62,7 +62,7 @@ class Company:
         return [each for each in self._machines[_of_machine(series)] if each.identity.network != own]
 
 
-def of_step(series: Series, step: Step, company: Company) -> Causes:
+def of_step(series: Series, step: ChangePoint, company: Company) -> Causes:
     """Return what may explain a change of a series."""
     before, after = series.points[step.previous], series.points[step.at]
     words = list(_marks(before.marks, after.marks))
@@ -127,7 +127,7 @@ def _around(counted: Series, series: Series, before: Point, after: Point) -> tup
     return None if found[0] is None or found[1] is None else (found[0], found[1])
 
 
-def _others(others: Sequence[Series], series: Series, step: Step) -> tuple[bool, tuple[str, ...]]:
+def _others(others: Sequence[Series], series: Series, step: ChangePoint) -> tuple[bool, tuple[str, ...]]:
     """Return whether other networks of the machine moved with a change, and that in words."""
     own = math.log(step.after / step.before)
     end = series.points[step.at if step.last is None else step.last]

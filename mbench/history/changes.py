@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from mbench.analysis import change_points
-from mbench.analysis.change_points import Step
+from mbench.analysis.change_points import ChangePoint
 from mbench.history import change_causes
 from mbench.history.change_causes import Company
 from mbench.history.series import Change, Point, Series
@@ -53,21 +53,21 @@ def _changes(series: Series, company: Company) -> Iterator[Change]:
         )  # fmt: skip
 
 
-def _exact_steps(series: Series) -> Iterator[Step]:
+def _exact_steps(series: Series) -> Iterator[ChangePoint]:
     values = [point.value for point in series.points]
     for at in change_points.exact(values):
         before, after = values[at - 1], values[at]
         ratio = after / before if before else math.inf
-        yield Step(at=at, previous=at - 1, before=before, after=after, low=ratio, high=ratio, p_value=0.0)
+        yield ChangePoint(at=at, previous=at - 1, before=before, after=after, low=ratio, high=ratio, p_value=0.0)
 
 
-def _measured_steps(series: Series) -> Iterator[Step]:
+def _measured_steps(series: Series) -> Iterator[ChangePoint]:
     """Yield the steps of measured values; those that are 0 or less were too short for a clock, and do not count."""
     places = [index for index, point in enumerate(series.points) if point.value > 0]
     points = [series.points[index] for index in places]
     quiet = [not point.disturbed for point in points]
     for step in change_points.find([point.value for point in points], quiet, _spread(points)):
-        yield Step(
+        yield ChangePoint(
             at=places[step.at], previous=places[step.previous], last=None if step.last is None else places[step.last],
             before=step.before, after=step.after, low=step.low, high=step.high, p_value=step.p_value,
             more_runs=step.more_runs,

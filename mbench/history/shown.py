@@ -14,7 +14,7 @@ from rich.padding import Padding
 from mbench.core import plain, units
 from mbench.history.check import HistoryFinding, HistoryVerdict, Standing
 from mbench.history.series import Change, Quantity, Series
-from mbench.terminal.line_chart import Level, LineChart, Mark
+from mbench.terminal.line_chart import ChartLevel, ChartMark, LineChart
 from mbench.terminal.listings import Listing
 from mbench.terminal.table import Column, Fitted, text
 
@@ -148,11 +148,11 @@ def _chart(series: Series, changes: Sequence[Change]) -> Iterator[RenderableType
     yield LineChart(
         values=[point.value for point in points], quiet=[not point.disturbed for point in points],
         levels=[
-            Level(first=first, last=last - 1, value=level)
+            ChartLevel(first=first, last=last - 1, value=level)
             for (first, last), level in zip(spans, values, strict=False) if last > first
         ],
         marks=[
-            Mark(at=change.at, label=labels.get(change.at, "?"), style=_style(change))
+            ChartMark(at=change.at, label=labels.get(change.at, "?"), style=_style(change))
             for change in changes if change.at in labels
         ],
         show=lambda amount: value(quantity, amount), first=f"{points[0].at:%Y-%m-%d}",

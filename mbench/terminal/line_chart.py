@@ -27,7 +27,7 @@ _LEAST_ROOM = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Mark:
+class ChartMark:
     """A change in a chart."""
 
     at: int
@@ -38,7 +38,7 @@ class Mark:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Level:
+class ChartLevel:
     """A stretch of values, and what they are around."""
 
     first: int
@@ -73,8 +73,8 @@ class LineChart:
 
     values: Sequence[float]
     quiet: Sequence[bool]
-    levels: Sequence[Level]
-    marks: Sequence[Mark]
+    levels: Sequence[ChartLevel]
+    marks: Sequence[ChartMark]
     show: Callable[[float], str]
     """Writes a value with its unit."""
     first: str
@@ -113,8 +113,8 @@ class LineChart:
         for column, indices in runs.items():
             shown = [index for index in indices if self.quiet[index]] or indices
             middle = statistics.median(self.values[index] for index in shown)
-            row = scale.row(middle)
-            cells[_inside(row)][column] = (characters.of(row, quiet=self.quiet[shown[0]]), "")
+            place = scale.row(middle)
+            cells[_inside(place)][column] = (characters.of(place, quiet=self.quiet[shown[0]]), "")
         return [Text.assemble(*row) for row in cells]
 
     def _numbers(self, columns: int) -> Text:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import changed_stores as stores
 import pytest
-from changed_stores import NAME
+from changed_stores import NAME, OTHER
 
 import mbench
 from mbench.api import changes
@@ -18,14 +18,14 @@ from mbench.history.filters import Filter
 @pytest.fixture
 def slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    return stores.store(tmp_path, stores.nights([1.0] * 20 + [1.1] * 5), stores.nights([1.0] * 25, stores.stores.OTHER))
+    return stores.store(tmp_path, stores.nights([1.0] * 20 + [1.1] * 5), stores.nights([1.0] * 25, OTHER))
 
 
 def test_a_check_is_the_same_from_python(slower: Path) -> None:
     with mbench.open_store(slower) as store:
         verdict = mbench.check_history(store)
         assert (verdict.conclusion, verdict.findings[0].identity.network) == ("regressed", NAME)
-        assert mbench.check_history(store, Filter(networks=(stores.stores.OTHER,))).conclusion == "passed"
+        assert mbench.check_history(store, Filter(networks=(OTHER,))).conclusion == "passed"
         late = datetime.datetime(2026, 3, 22, tzinfo=datetime.UTC)
         assert mbench.check_history(store, options=mbench.CheckOptions(since=late)).conclusion == "passed"
         with pytest.raises(UsageError, match="not known"):

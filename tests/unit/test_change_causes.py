@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import pytest
 from series_factory import INSTRUCTIONS, LIBRARY, series, timed
 
-from mbench.analysis.change_points import Step
+from mbench.analysis.change_points import ChangePoint
 from mbench.history import change_causes
 from mbench.history.change_causes import Causes, Company
 from mbench.history.series import Series
 
 AT = 40
-STEP = Step(at=AT, previous=AT - 1, before=1e-3, after=1.05e-3, low=1.04, high=1.06, p_value=1e-9)
+STEP = ChangePoint(at=AT, previous=AT - 1, before=1e-3, after=1.05e-3, low=1.04, high=1.06, p_value=1e-9)
 ONE_BUILD = {"mbench": "1.0", "build": "same"}
 
 
-def causes(series_of_it: Series, *others: Series, step: Step = STEP) -> Causes:
+def causes(series_of_it: Series, *others: Series, step: ChangePoint = STEP) -> Causes:
     return change_causes.of_step(series_of_it, step, Company([series_of_it, *others]))
 
 
@@ -113,5 +113,5 @@ def test_one_other_network_is_too_few_and_so_are_disturbed_runs() -> None:
 
 
 def test_a_drift_is_said_to_be_one() -> None:
-    drift = Step(at=20, previous=19, last=50, before=1e-3, after=1.1e-3, low=1.08, high=1.12, p_value=1e-9)
+    drift = ChangePoint(at=20, previous=19, last=50, before=1e-3, after=1.1e-3, low=1.08, high=1.12, p_value=1e-9)
     assert "a slow drift over 31 runs, no step" in causes(moved(), step=drift).words

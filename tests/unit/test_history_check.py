@@ -75,7 +75,7 @@ def test_what_somebody_agreed_to_passes_with_the_reason() -> None:
     "other", [{"metric": "instructions"}, {"variant": "mobilenet_v2_*"}, {"up_to": "3%"}, {"layer": "*"}], ids=str
 )
 def test_what_the_agreement_is_not_about_still_fails(other: dict[str, str]) -> None:
-    entry = msgspec.structs.replace(AGREED, **other)  # type: ignore[arg-type]
+    entry = msgspec.structs.replace(AGREED, **other)
     assert of(accepted=[entry]).conclusion == "regressed"
     assert of(accepted=[entry]).accepted == ()
 

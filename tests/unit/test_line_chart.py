@@ -8,7 +8,7 @@ import pytest
 from printed import printed
 from rich.console import Console
 
-from mbench.terminal.line_chart import Level, LineChart, Mark
+from mbench.terminal.line_chart import ChartLevel, ChartMark, LineChart
 
 HEIGHT = 11
 
@@ -34,14 +34,14 @@ def test_larger_values_stand_higher_and_later_ones_to_the_right() -> None:
 
 
 def test_a_change_has_its_number_below_a_line() -> None:
-    lines = rows(chart([1.0] * 10 + [1.2] * 10, marks=[Mark(at=10, label="1")]))
+    lines = rows(chart([1.0] * 10 + [1.2] * 10, marks=[ChartMark(at=10, label="1")]))
     column = lines[HEIGHT].index("1")
     assert {line[column] for line in lines[:HEIGHT]} == {"┊", "•"}
     assert lines[HEIGHT + 1].split() == ["one", "two"]
 
 
 def test_levels_are_drawn_behind_the_runs() -> None:
-    shown = chart([1.0, 2.0, 1.0, 2.0], levels=[Level(first=0, last=3, value=1.41)])
+    shown = chart([1.0, 2.0, 1.0, 2.0], levels=[ChartLevel(first=0, last=3, value=1.41)])
     assert any("───" in line for line in rows(shown))
     assert not any("───" in line for line in rows(chart([1.0, 2.0, 1.0, 2.0])))
 
@@ -62,7 +62,7 @@ def test_one_value_far_off_does_not_flatten_the_rest() -> None:
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("count", [1, 2, 30, 1000])
 def test_it_fits_the_room(width: int, count: int) -> None:
-    lines = rows(chart([1.0 + index % 3 for index in range(count)], marks=[Mark(at=count - 1, label="1")]), width)
+    lines = rows(chart([1.0 + index % 3 for index in range(count)], marks=[ChartMark(at=count - 1, label="1")]), width)
     assert max(map(len, lines)) <= width
     assert len(lines) == HEIGHT + 2
 
@@ -74,7 +74,7 @@ def test_zero_and_values_that_are_all_alike_are_drawn(values: list[float]) -> No
 
 def test_an_output_that_knows_ascii_alone_gets_ascii() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    shown = chart([1.0, 1.1, 1.2], quiet=[True, False, True], marks=[Mark(at=1, label="1")])
+    shown = chart([1.0, 1.1, 1.2], quiet=[True, False, True], marks=[ChartMark(at=1, label="1")])
     Console(file=stream, width=60).print(shown)
     stream.seek(0)
     text = stream.read()
