@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import random
 import statistics
 import subprocess
@@ -114,43 +115,51 @@ def series(url: str, runs: int, networks: int) -> None:
 def writers(url: str, count: int, records: int, kill_every_s: float) -> None:
     """Let processes write at once, kill one of them now and then, and look whether all records are there, once.
 
+    A writer that is killed is started again with the first record that it has not reported as added.
+
     Raises:
         SystemExit: a record is missing, or there twice.
     """
     open_store(url, create=True).close()
-    command = [sys.executable, __file__, "write", "--store", url, "--records", str(records), "--name"]
     chosen, killed, begun = random.Random(1), 0, time.perf_counter()
-    running = {number: subprocess.Popen([*command, f"writer{number}"]) for number in range(count)}
-    while running:
-        time.sleep(kill_every_s)
-        for number, process in list(running.items()):
-            if process.poll() == 0:
-                del running[number]
-            elif process.returncode is not None:
-                raise SystemExit(f"writer {number} ended with {process.returncode}")
-        if running:
-            number = chosen.choice(sorted(running))
-            running[number].kill()
-            if running[number].wait() == 0:
-                del running[number]
-                continue
-            killed += 1
-            running[number] = subprocess.Popen([*command, f"writer{number}"])
+    with tempfile.TemporaryDirectory() as folder:
+        reports = [Path(folder) / f"writer{number}" for number in range(count)]
+        running = {number: _writer(url, report, records) for number, report in enumerate(reports)}
+        while running:
+            time.sleep(kill_every_s)
+            running = {number: process for number, process in running.items() if process.poll() is None}
+            if running:
+                number = chosen.choice(sorted(running))
+                running[number].kill()
+                running[number].wait()
+                killed += 1
+                running[number] = _writer(url, reports[number], records)
+        reported = [len(report.read_text().splitlines()) for report in reports]
     with open_store(url) as store:
         found = sorted(each.run_id for each in store.listed())
         read = sum(1 for _ in store.records())
     expected = sorted(f"writer{number}-{each:06}" for number in range(count) for each in range(records))
     took = time.perf_counter() - begun
     print(f"{count} writers, {records} records each, {killed} killed, {took:.0f} s: {len(found)} there, {read} read")
-    if found != expected or read != len(expected):
-        raise SystemExit("records are missing, or there twice")
+    if min(reported) < records or found != expected or read != len(expected):
+        raise SystemExit(f"records are missing, or there twice; reported: {reported}")
 
 
-def write(url: str, records: int, name: str) -> None:
-    """Add records one by one, as runs that end one after the other; what is there already is left alone."""
-    with open_store(url) as store:
-        for record in copies(records, name=name):
-            store.add([record])
+def _writer(url: str, report: Path, records: int) -> subprocess.Popen[bytes]:
+    report.touch()
+    command = [sys.executable, __file__, "write", "--store", url, "--records", str(records), "--report", str(report)]
+    return subprocess.Popen(command)
+
+
+def write(url: str, records: int, report: Path) -> None:
+    """Add records one by one, as runs that end one after the other, and report each."""
+    first = len(report.read_text().splitlines())
+    with open_store(url) as store, report.open("a") as done:
+        for record in itertools.islice(copies(records, name=report.name), first, None):
+            if store.add([record]).refused:
+                raise SystemExit(f"{record.run_id} is refused")
+            done.write(f"{record.run_id}\n")
+            done.flush()
 
 
 def _print_size(store: Store, url: str) -> None:
@@ -168,12 +177,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--series", type=int, default=1, metavar="N", help="names of networks")
     parser.add_argument("--writers", type=int, default=8, metavar="N")
     parser.add_argument("--kill-every", type=float, default=1.0, metavar="S")
-    parser.add_argument("--name", default="run", help=argparse.SUPPRESS)
+    parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         url = asked.store or str(Path(folder) / "store.db")
         if asked.what == "write":
-            write(url, asked.records, asked.name)
+            write(url, asked.records, asked.report)
             return
         print(machine.heading())
         if asked.what == "add":

@@ -69,8 +69,8 @@ def _user(name: str) -> pwd.struct_passwd | None:
         return None
 
 
-def running(bin_folder: Path) -> Iterator[Cluster]:
-    """Yield a server that runs until the iterator is closed."""
+def running(bin_folder: Path, *settings: str) -> Iterator[Cluster]:
+    """Yield a server that runs until the iterator is closed; `settings`: such as `fsync=off`."""
     folder = Path(tempfile.mkdtemp(prefix="mbench-pg-"))
     before = _as_nobody(folder)
     data, word, log = folder / "data", folder / "word", folder / "log"
@@ -79,12 +79,12 @@ def running(bin_folder: Path) -> Iterator[Cluster]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=50"
+    given = " ".join(f"-c {each}" for each in ("listen_addresses=127.0.0.1", "max_connections=50", *settings))
     control = [*before, str(bin_folder / "pg_ctl"), "-D", str(data)]
     try:
         initialise = ["--auth=scram-sha-256", f"--pwfile={word}", f"--username={OWNER}", "--encoding=UTF8", "--no-sync"]
         _run([*before, str(bin_folder / "initdb"), "-D", str(data), "--locale=C.UTF-8", *initialise], folder)
-        _run([*control, "-l", str(log), "-o", settings, "-w", "start"], folder)
+        _run([*control, "-l", str(log), "-o", f"-p {port} -k {folder} {given}", "-w", "start"], folder)
         yield Cluster(port)
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], cwd=folder, capture_output=True, check=False)

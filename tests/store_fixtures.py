@@ -21,7 +21,7 @@ def cluster() -> Iterator[Cluster]:
     found = postgres_cluster.programs()
     require(found, "the programs of PostgreSQL's server; Debian: apt install postgresql")
     assert found is not None
-    yield from postgres_cluster.running(found)
+    yield from postgres_cluster.running(found, "fsync=off")
 
 
 @pytest.fixture(params=ENGINES)
