@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import machine
@@ -55,22 +55,31 @@ def _copy(real: Record, number: int, name: str, *, few_layers: bool, network: in
     def longer(samples: tuple[float, ...] | None) -> tuple[float, ...] | None:
         return samples and tuple(factor * value for value in samples)
 
+    def title(name: str) -> str:
+        return f"{name}_{network}" if network else name
+
     def again(result: Result) -> Result:
         layers = result.layers[:2] if few_layers else result.layers
-        title = f"{result.variant.name}_{network}" if network else result.variant.name
         return replace(
-            result, variant=replace(result.variant, name=title),
+            result, variant=replace(result.variant, name=title(result.variant.name)),
             layers=tuple(replace(layer, latency_s=longer(layer.latency_s)) for layer in layers),
             end_to_end=replace(
                 result.end_to_end, latency_s=longer(result.end_to_end.latency_s), twin_latency_s=None
             ),
         )  # fmt: skip
 
+    asked = replace(real.settings, variants=tuple(map(title, real.settings.variants)))
     at = FIRST + number * datetime.timedelta(hours=1)
     return replace(
         real, run_id=f"{name}-{number:06}", created_at_utc=at.isoformat(), results=tuple(map(again, real.results)),
-        labels={"commit": f"{number:040x}", "branch": "main"},
+        settings=asked, labels={"commit": f"{number:040x}", "branch": "main"},
     )  # fmt: skip
+
+
+def _add(store: Store, records: Iterable[Record]) -> None:
+    refused = store.add(records).refused
+    if refused:
+        raise SystemExit(refused[0])
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -86,8 +95,8 @@ def add(url: str, records: int) -> None:
         made = list(copies(records))
         size = len(record_files.encode(made[0]))
         print(f"{records} records of {len(made[0].results)} networks, {size / 1000:.0f} kB each")
-        print(f"add       {_timed(lambda: store.add(made)):8.2f} s   goal 60 s for 1,000")
-        print(f"again     {_timed(lambda: store.add(made)):8.2f} s")
+        print(f"add       {_timed(lambda: _add(store, made)):8.2f} s   goal 60 s for 1,000")
+        print(f"again     {_timed(lambda: _add(store, made)):8.2f} s")
         _print_size(store, url)
 
 
@@ -95,7 +104,7 @@ def series(url: str, runs: int, networks: int) -> None:
     """Print how long a list takes, and series: of one quantity, of one network, and of all."""
     with open_store(url, create=True) as store:
         if len(store.listed()) < runs:
-            took_s = _timed(lambda: store.add(copies(runs, few_layers=True, networks=networks)))
+            took_s = _timed(lambda: _add(store, copies(runs, few_layers=True, networks=networks)))
             print(f"adding {runs} runs: {took_s:.0f} s")
         found = store.series()
         points = sum(len(each.points) for each in found)
@@ -156,8 +165,7 @@ def write(url: str, records: int, report: Path) -> None:
     first = len(report.read_text().splitlines())
     with open_store(url) as store, report.open("a") as done:
         for record in itertools.islice(copies(records, name=report.name), first, None):
-            if store.add([record]).refused:
-                raise SystemExit(f"{record.run_id} is refused")
+            _add(store, [record])
             done.write(f"{record.run_id}\n")
             done.flush()
 

@@ -35,4 +35,5 @@ def test_writers_that_are_killed_lose_nothing_and_add_nothing_twice(store_url: s
 def test_what_the_benchmark_prints(store_url: str) -> None:
     done = benchmark("series", "--runs", "6", "--series", "2", "--store", store_url)
     assert "6 runs, " in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0
     assert [line for line in done.stdout.splitlines() if line.startswith(("list ", "all series "))]
