@@ -12,6 +12,13 @@ import pytest
 import record_factory as factory
 
 from mbench.core import record_files
+from mbench.history import changes
+from mbench.history.filters import Filter
+from mbench.history.store import open_store
+
+ROOT = Path(__file__).parents[2]
+REAL = Path(__file__).parents[1] / "data" / "own_history"
+"""Records that the benchmark made: MobileNetV1 on a Cortex-A72, each network with its first layer alone."""
 
 OLD, NEW = ("first", "--counts"), ("first", "second", "--counts")
 PROGRAM = """
@@ -124,3 +131,28 @@ def test_a_record_that_cannot_be_read_is_left_out(own: Any, tmp_path: Path) -> N
     file.write_text('{"format_version": 9}', encoding="utf-8")
     with pytest.raises(own.Refused, match="its record: format_version is 9"):
         own._read(file)
+
+
+def test_its_own_history_has_the_change_that_the_changelog_explains(tmp_path: Path) -> None:
+    """Winograd for strides of 2 gives the standard twin larger weights and fewer instructions, once and for good."""
+    with open_store(tmp_path / "store.db", create=True) as store:
+        store.add(map(record_files.read, REAL.glob("*.json")))
+        series = store.series(Filter(networks=("*_standard",)), ["weight_bytes", "instructions"])
+    at = {each.quantity.name: [point.labels["commit"][:7] for point in each.points] for each in series}
+    order = ["2f041d4", "114f942", "525818b", "1fd5b72", "a25a347", "9994502"]  # git log, not the runs' own dates
+    assert at == {"weight_bytes": order, "instructions": order}
+    found = changes.found(series)
+    last = {each.quantity.name: found[each.id][-1] for each in series}
+    for change in last.values():
+        assert tuple((commit or "")[:7] for commit in change.commits) == ("1fd5b72", "a25a347")
+    assert (last["weight_bytes"].before, last["weight_bytes"].after) == (10_959_456, 11_483_744)
+    assert (last["instructions"].before, last["instructions"].after) == (18_963_101, 18_730_249)
+    log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "Winograd for 3x3\n  convolutions of stride 1 and 2" in log
+
+
+def test_the_page_has_the_figures_of_its_own_history() -> None:
+    page = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if "`1fd5b72..a25a347`" in line)
+    assert "10.96 MB → 11.48 MB" in row
+    assert "18.96 M → 18.73 M" in row
