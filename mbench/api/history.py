@@ -14,9 +14,9 @@ from mbench.analysis import frame, runs
 from mbench.analysis.frame import AnyPath
 from mbench.core import fit_files, names, project_file, record_files
 from mbench.core.atomic_files import write_atomically
-from mbench.core.errors import MbenchError, OutputError, RecordError
+from mbench.core.errors import MbenchError, OutputError
 from mbench.core.records import Record
-from mbench.history import filters, store, store_address
+from mbench.history import filters, moments, store, store_address
 from mbench.history.filters import Filter
 from mbench.history.store import Added, Store
 
@@ -63,7 +63,9 @@ def open_store(url: AnyPath | None = None, *, create: bool = False) -> Store:
 
 
 def add_files(into: Store, paths: Iterable[AnyPath]) -> Added:
-    """Add files of records, and the *.json of folders, to a store. What cannot be read is refused, the rest is added.
+    """Add files of records, the *.json of folders, and the records of other stores to a store.
+
+    What cannot be read is refused, and the rest is added.
 
     Raises:
         OutputError: the store cannot be written.
@@ -84,17 +86,21 @@ def add_run(record: Record, url: AnyPath) -> tuple[str, Added]:
     """
     with open_store(url, create=True) as opened:
         added = opened.add([record])
-        later = opened.later(record) if added.new else 0
+        later = opened.later(record) if added.new and moments.committed(record) is None else 0
     notes = (_BACKWARDS.format(host=record.host.name, later=later),) if later else ()
     return opened.shown, msgspec.structs.replace(added, notes=(*added.notes, *notes))
 
 
 def _read(paths: Iterable[AnyPath], refused: list[str]) -> Iterator[Record]:
-    """Yield the records in files; of a folder, what is of `mbench fit` is left out."""
+    """Yield the records in files and other stores; of a folder, what is of `mbench fit` is left out."""
     for path in map(Path, paths):
         try:
+            if store_address.is_store(path):
+                with store.open_store(path) as other:
+                    yield from (record for _, record in other.records())
+                continue
             files = frame.every_file(path)
-        except RecordError as error:
+        except MbenchError as error:
             refused.append(str(error))
             continue
         for file in files:

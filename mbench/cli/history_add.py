@@ -12,11 +12,11 @@ from mbench.core.exits import Exit
 
 
 @click.command()
-@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RECORD|FOLDER...")
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RECORD|FOLDER|STORE.db...")
 @store_options.store
 @options.as_json
 def add(paths: tuple[Path, ...], store_url: str | None, as_json: bool) -> int:
-    """Add records to a store, which is made where there is none.
+    """Add records, or another store's, to a store; it is made where there is none.
 
     What is there already is left alone: adding twice is adding once. A resumed
     run replaces its earlier state. What cannot be added is reported, and the

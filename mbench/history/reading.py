@@ -8,6 +8,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from mbench.core.errors import UsageError, did_you_mean, shown
 from mbench.history import moments
 from mbench.history.filters import Filter
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _DIGEST = re.compile(r"[0-9a-f]+")
 _DIGEST_CHARACTERS = 64
+_NUMBERS = msgspec.json.Decoder(tuple[float, ...])
+_TEXTS = msgspec.json.Decoder(dict[str, str])
 
 
 # ------------------------------------------------------------------------------------------------------------- records
@@ -119,12 +123,12 @@ def series(connection: Connection, where: Filter, quantities: Collection[str] | 
         if row.quantity in QUANTITIES and (quantities is None or row.quantity in quantities)
     }
     rows = _points(connection, where, list(kinds), quantities is None and not where.by_identity)
-    for number, result, value, low, high, sessions in map(tuple, rows):
+    for number, result, value, low, high, sessions in rows:
         if result in held and number in kinds:
             shared = held[result]
             point = Point(
                 record=shared.digest, run_id=shared.run_id, at=shared.at, value=value,
-                sessions=tuple(json.loads(sessions)) if sessions else (), low=low, high=high,
+                sessions=_NUMBERS.decode(sessions) if sessions else (), low=low, high=high,
                 disturbed=shared.disturbed, labels=shared.labels, marks=shared.marks,
             )  # fmt: skip
             found.setdefault(number, []).append((shared.place, point))
@@ -183,10 +187,10 @@ def _results(connection: Connection, where: Filter, identities: list[int]) -> di
     tables: dict[str, dict[str, str]] = {}
     texts: dict[str, tuple[str, ...]] = {"[]": ()}
     found = {}
-    for place, (number, digest, run_id, at, labels, marks, disturbed) in enumerate(connection.execute(wanted)):
+    for place, (number, digest, run_id, at, labels, marks, disturbed) in enumerate(connection.execute(wanted).all()):
         for text in (labels, marks):
             if text not in tables:
-                tables[text] = json.loads(text)
+                tables[text] = _TEXTS.decode(text)
         if disturbed not in texts:
             texts[disturbed] = tuple(json.loads(disturbed))
         moment = moments.of_number(at)
@@ -205,7 +209,7 @@ def _series_of(connection: Connection, where: Filter, identities: list[int]) -> 
     return connection.execute(wanted).all()
 
 
-def _points(connection: Connection, where: Filter, series_ids: list[int], every: bool) -> Iterable[Row[Any]]:
+def _points(connection: Connection, where: Filter, series_ids: list[int], every: bool) -> Sequence[Any]:
     """Return the rows of points; only records that are wanted are looked at, where few may be."""
     from sqlalchemy import select
 
@@ -219,7 +223,7 @@ def _points(connection: Connection, where: Filter, series_ids: list[int], every:
     if where.by_record:
         wanted = wanted.join(RESULTS, RESULTS.c.id == POINTS.c.result_id)
         wanted = wanted.join(RECORDS, RECORDS.c.id == RESULTS.c.record_id).where(*_of_records(where))
-    return connection.execute(wanted)
+    return connection.execute(wanted).all()
 
 
 def _of_records(where: Filter) -> list[ColumnElement[bool]]:

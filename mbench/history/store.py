@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mbench.core import no_gc, plain, record_files
 from mbench.core.errors import RecordError, StoreError, UsageError, shortened
@@ -36,6 +37,8 @@ _SHORTEST = 4
 """Characters of a digest that stand for it."""
 _LONGEST = 80
 _ALL = Filter()
+_NAMES = msgspec.json.Decoder(tuple[str, ...])
+_LABELS = msgspec.json.Decoder(dict[str, str])
 
 
 class Added(Strict, frozen=True, kw_only=True):
@@ -304,6 +307,6 @@ def _pages(numbers: list[int]) -> Iterator[list[int]]:
 def _listed(row: Row[Any]) -> ListedRecord:
     return ListedRecord(
         digest=row.digest, run_id=row.run_id, at=moments.of_number(row.at), mbench=row.mbench,
-        host=row.host, target=row.target, device=row.device, networks=tuple(json.loads(row.networks)),
-        failures=row.failures, labels=json.loads(row.labels),
+        host=row.host, target=row.target, device=row.device, networks=_NAMES.decode(row.networks),
+        failures=row.failures, labels=_LABELS.decode(row.labels),
     )  # fmt: skip

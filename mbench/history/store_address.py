@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbench.core import regular_files, system_limits
 from mbench.core.errors import StoreError, UsageError, cut, did_you_mean
 
 if TYPE_CHECKING:
@@ -70,7 +71,13 @@ def is_store(text: str | os.PathLike[str]) -> bool:
     if found is not None:
         return found[1].lower() in _SCHEMES
     path = Path(given)
-    return path.suffix.lower() in ENDINGS and not path.is_dir()
+    try:
+        if path.suffix.lower() in ENDINGS:
+            return not path.is_dir()
+        with regular_files.opened(path) as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except (OSError, ValueError):
+        return False
 
 
 def check_file(file: Path) -> None:
@@ -79,8 +86,6 @@ def check_file(file: Path) -> None:
     Raises:
         StoreError: it is so, or it cannot be read.
     """
-    from mbench.core import regular_files, system_limits
-
     try:
         with regular_files.opened(file) as opened:
             head = opened.read(len(_MAGIC))

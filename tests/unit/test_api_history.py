@@ -81,6 +81,16 @@ def test_files_that_are_no_records(file_store: mbench.Store, folder: Path) -> No
     assert any("broken.json: not a whole JSON document" in line for line in added.refused)
 
 
+def test_one_store_is_added_to_another(tmp_path: Path, folder: Path, store_url: str) -> None:
+    with mbench.open_store(tmp_path / "other.db", create=True) as other:
+        history.add_files(other, [folder])
+    with mbench.open_store(store_url, create=True) as store:
+        assert history.add_files(store, [tmp_path / "other.db"]).new == 3
+        assert history.add_files(store, [tmp_path / "other.db", tmp_path / "none.db"]).known == 3
+        [refused] = history.add_files(store, [tmp_path / "none.db"]).refused
+        assert "there is no store" in refused
+
+
 def test_records_of_version_1_are_added(file_store: mbench.Store) -> None:
     kept = Path(__file__).parents[1] / "data" / "records" / "v1"
     added = history.add_files(file_store, [kept])
@@ -108,6 +118,8 @@ def test_a_run_that_is_dated_before_those_of_its_machine(tmp_path: Path, records
     assert history.add_run(second, url)[1].notes == ()
     [note] = history.add_run(first, url)[1].notes
     assert "the clock of testhost went backwards: the store has 1 of its records with a later date" in note
+    committed = replace(stores.timed("run-9", factor=1.1), labels={"committed_at": "2020-01-01T00:00:00Z"})
+    assert history.add_run(committed, url)[1].notes == ()  # measured afterwards, on purpose
     assert history.add_run(first, url)[1].notes == ()
 
 

@@ -11,7 +11,7 @@ from sustained_factory import sustained
 
 from mbench.core.records import Result
 from mbench.history import quantities
-from mbench.history.quantities import QUANTITIES, Seen
+from mbench.history.quantities import PACE, QUANTITIES, Seen
 
 replace = msgspec.structs.replace
 [TIMED] = stores.timed().results
@@ -72,8 +72,8 @@ def test_a_wrong_result_has_no_values() -> None:
 
 def test_kinds_of_quantities() -> None:
     assert set(seen(TIMED)) | set(seen(COUNTED)) <= set(QUANTITIES)
-    assert {name for name, quantity in QUANTITIES.items() if quantity.better == "neither"} == {"macs", "params"}
+    assert {name for name, quantity in QUANTITIES.items() if quantity.better == "neither"} == {"macs", "params", PACE}
     for name, quantity in QUANTITIES.items():
         unit = {"s": "s", "bytes": "B", "j": "J"}.get(name.rpartition("_")[2], "")
-        assert quantity.unit == unit
+        assert quantity.unit == ("FLOP/s" if name == PACE else unit)
         assert quantity.name == name

@@ -79,6 +79,8 @@ def test_what_is_taken_for_a_store(tmp_path: Path) -> None:
     (tmp_path / "folder.db").mkdir()
     stores = ["a.db", "a.SQLITE", "b.sqlite3", "postgresql://h/d", "sqlite:///x.json"]
     assert all(map(store_address.is_store, stores))
+    (tmp_path / "named").write_bytes(b"SQLite format 3\0 and more")
+    assert store_address.is_store(tmp_path / "named")
     records = ["a.json", "folder", "*.json", str(tmp_path / "folder.db"), "x:y", "http://h/d"]
     assert not any(map(store_address.is_store, records))
 
