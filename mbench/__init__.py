@@ -5,6 +5,9 @@ Network        a network of your own: from ONNX, torch.export, or a torch module
 fit, predict   the network that fits a device's limits; what networks would cost there; `FitOptions`, `FitRecord`
 tune           find quicker ways to make their kernels; `TuneOptions`
 read, load     a record, or many as a pandas table
+open_store     a `Store` of a team's records, and its series; `Filter`
+check_history  whether its series became worse of late; `CheckOptions`, `HistoryVerdict`
+publish        its series and changes as a site of static pages
 report         a page of records
 compare, gate  two runs against each other; `GateOptions`, `Comparison`, `Verdict`
 variants, layers, targets, target, doctor, schema                what there is, and what this machine can do
@@ -22,9 +25,11 @@ from mbench.core.version import VERSION as __version__  # noqa: N811 - the name 
 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing takes longer than all the rest
 if TYPE_CHECKING:
-    from mbench.analysis.frame import load
+    from mbench.api.changes import CheckOptions, check_history
     from mbench.api.fit import FitInterrupted, fit, predict
     from mbench.api.gate import VerdictUnwritten, compare, gate
+    from mbench.api.history import load, open_store
+    from mbench.api.history_site import publish
     from mbench.api.listing import (
         PlannedLayer,
         add_device,
@@ -53,17 +58,23 @@ if TYPE_CHECKING:
     from mbench.devices.registry import NamedDevice
     from mbench.gating.comparison import Comparison, Finding, Verdict
     from mbench.gating.options import GateOptions
+    from mbench.history.check import HistoryVerdict
+    from mbench.history.filters import Filter
+    from mbench.history.store import Store
     from mbench.networks.network import Network
     from mbench.tuning.tuning_result import TuningResult
 
 __all__ = [
+    "CheckOptions",
     "Comparison",
     "Failure",
+    "Filter",
     "Finding",
     "FitInterrupted",
     "FitOptions",
     "FitRecord",
     "GateOptions",
+    "HistoryVerdict",
     "Layer",
     "MbenchError",
     "NamedDevice",
@@ -74,6 +85,7 @@ __all__ = [
     "Result",
     "RunInterrupted",
     "RunOptions",
+    "Store",
     "Target",
     "TuneOptions",
     "TuningInterrupted",
@@ -82,6 +94,7 @@ __all__ = [
     "VerdictUnwritten",
     "__version__",
     "add_device",
+    "check_history",
     "compare",
     "doctor",
     "fit",
@@ -89,8 +102,10 @@ __all__ = [
     "layers",
     "load",
     "named_devices",
+    "open_store",
     "pack_server",
     "predict",
+    "publish",
     "published_counts",
     "read",
     "remove_device",
@@ -107,7 +122,9 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("compare", "gate", "VerdictUnwritten"), "api.gate"),
     **dict.fromkeys(("fit", "predict", "FitInterrupted"), "api.fit"), "FitOptions": "core.fit_options",
-    "FitRecord": "core.fit_records", "load": "analysis.frame", "read": "core.record_files",
+    "FitRecord": "core.fit_records", "read": "core.record_files",
+    **dict.fromkeys(("load", "open_store"), "api.history"), "publish": "api.history_site",
+    **dict.fromkeys(("check_history", "CheckOptions"), "api.changes"), "HistoryVerdict": "history.check",
     "report": "api.report", "resume": "api.run", "run": "api.run", "tune": "api.tune",
     **dict.fromkeys(("PlannedLayer", "variants", "layers", "targets", "target", "doctor", "schema"), "api.listing"),
     **dict.fromkeys(("named_devices", "add_device", "remove_device", "pack_server", "published_counts"), "api.listing"),
@@ -116,7 +133,7 @@ _HOMES = {
     "RunInterrupted": "api.run", "TuningInterrupted": "api.tune", "MbenchError": "core.errors",
     "RunOptions": "core.run_options", "TuneOptions": "core.run_options",
     **dict.fromkeys(("Comparison", "Finding", "Verdict"), "gating.comparison"), "GateOptions": "gating.options",
-    "Network": "networks.network",
+    "Network": "networks.network", "Filter": "history.filters", "Store": "history.store",
 }  # fmt: skip
 """Where each public name is written."""
 

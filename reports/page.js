@@ -67,7 +67,8 @@
   const PAPER_WIDTH = 690; // pixels between the margins of an A4 page: a page does not know before it is printed
 
   const draw = (plot) => {
-    const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
+    const given = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
+    const figure = globalThis.ofHistory?.(plot, given) ?? given;
     const own = "layer" in plot.dataset;
     const rows = plot.dataset.table && rowsOf(plot.dataset.table);
     const worded = (trace) => (rows && trace.customdata ? { ...trace, hovertext: said(rows, trace.customdata) } : trace);
@@ -79,8 +80,8 @@
     plot.dataset.drawn = "";
     plot.style.minHeight = "";
     plot.on("plotly_click", ({ points: [point] }) => {
-      const leads = rows?.[point.customdata]?.link;
-      if (leads) location.href = leads.href;
+      const leads = plot.dataset.runs ? point.customdata : rows?.[point.customdata]?.link?.href;
+      if (leads) location.href = leads;
       const table = plot.closest("section")?.querySelector("table.layers");
       const link = table && !own && table.querySelectorAll("tbody th a")[point.customdata];
       if (link) location.hash = link.hash;
@@ -106,7 +107,7 @@
   for (const button of document.querySelectorAll(".switch button")) {
     button.addEventListener("click", () => {
       const plot = document.getElementById(button.dataset.plot);
-      plot.dataset.figure = button.dataset.figure;
+      for (const name of ["figure", "scale", "span"]) if (name in button.dataset) plot.dataset[name] = button.dataset[name];
       for (const other of button.parentElement.children) other.setAttribute("aria-pressed", other === button);
       draw(plot);
     });
@@ -182,6 +183,7 @@
       box.querySelector(".found").textContent = asked.length ? `${left} of ${rows.length}` : "";
     };
     for (const control of controls) control.addEventListener("input", narrow);
+    narrow(); // a browser keeps what was asked for when a page is loaded again
   }
 
   // ----------------------------------------------------------------------------------------------------- downloads

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from mbench.analysis import (
     runs,
     session_figures,
 )
-from mbench.core import record_files, stats
+from mbench.core import stats
 from mbench.core.errors import RecordError
 from mbench.core.records import Counters, Layer, Record, Result
 from mbench.core.sessions import kept
@@ -35,31 +34,10 @@ MOST_FILES = 10_000
 AnyPath = str | os.PathLike[str]
 
 
-def load(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
-    """Read records into one table: for each result a row of scope `network`, then rows of scope `layer`.
-
-    The columns, with their units, are those of `mbench.analysis.frame_columns.MEANINGS`: times in seconds, sizes in
-    bytes, energies in joules, and `created_at_utc` as datetime64[ns, UTC]. What a record could not have is missing. A
-    run counts once, however many copies of its record there are; a warning names those that were left out.
-
-    Args:
-        paths: a file, several, folders (their *.json) or globs.
-
-    Raises:
-        RecordError: nothing is there, or a file is not a valid record.
-
-    Example:
-        ```python
-        table = mbench.load("mbench-results")
-        table[table["scope"] == "network"].groupby("variant")["latency_s"].min()
-        ```
-    """
+def dated(items: Iterable[Record]) -> pd.DataFrame:
+    """Return the table of records with `created_at_utc` as datetime64[ns, UTC]; missing where that cannot hold it."""
     import pandas as pd
 
-    found = files(paths)
-    items = [record_files.read(path) for path in found]
-    for copy in runs.copies(items):
-        warnings.warn(f"{found[copy.at]} {copy.why} as {found[copy.of]}; it is left out", stacklevel=2)
     table = from_records(items)
     moments = pd.to_datetime(table["created_at_utc"], utc=True, format="ISO8601", errors="coerce")
     held = moments.between(pd.Timestamp("1700", tz="UTC"), pd.Timestamp("2262", tz="UTC"))  # what nanoseconds reach

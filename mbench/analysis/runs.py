@@ -68,24 +68,30 @@ def shared(items: Sequence[Record], others: Sequence[Record]) -> tuple[Copy, ...
 
     A run_id alone does not show that: where nothing that was measured is the same, there is something to compare.
     """
-    known = {mark: number for number, record in reversed(tuple(enumerate(others))) for mark in _measured(record)}
-    met = ((number, mark, why) for number, record in enumerate(items) for mark, why in _measured(record).items())
+    known = {mark: number for number, record in reversed(tuple(enumerate(others))) for mark in measured(record)}
+    met = ((number, mark, why) for number, record in enumerate(items) for mark, why in measured(record).items())
     found = {number: Copy(number, known[mark], why) for number, mark, why in met if mark in known}
     return tuple(found.values())
 
 
 def _marks(record: Record) -> dict[str, str]:
     """Return what no record of another run has, each with how to say that it is the same."""
-    return {f"run_id {record.run_id}": SAME_ID} | _measured(record)
+    return {f"run_id {record.run_id}": SAME_ID} | measured(record)
 
 
-def _measured(record: Record) -> dict[str, str]:
-    """Return the same of what a record holds."""
-    measured = [_digest(samples) for result in record.results if (samples := _samples(result))]
-    if measured:
-        return dict.fromkeys(measured, SAME_SAMPLES)
+def measured(record: Record) -> dict[str, str]:
+    """Return what of a record's measurements no other run has, each with how to say that it is the same."""
+    found = [digest for result in record.results if (digest := of_samples(result)) is not None]
+    if found:
+        return dict.fromkeys(found, SAME_SAMPLES)
     anonymous = msgspec.structs.replace(record, run_id="-")
     return {_digest(json.loads(record_files.encode(anonymous))): SAME_CONTENT}
+
+
+def of_samples(result: Result) -> str | None:
+    """Return the SHA-256 of a result's times; None where they are too few to be its own."""
+    samples = _samples(result)
+    return _digest(samples) if samples else None
 
 
 def _samples(result: Result) -> tuple[tuple[str, ...], ...]:

@@ -24,7 +24,7 @@ MOST = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Change:
+class ChangedRow:
     """A network, or one of its layers, in both records: medians in seconds, or instructions where those are known."""
 
     variant: str
@@ -59,8 +59,8 @@ class Versus:
 
     base: Record
     head: Record
-    networks: tuple[Change, ...]
-    layers: tuple[Change, ...]
+    networks: tuple[ChangedRow, ...]
+    layers: tuple[ChangedRow, ...]
 
 
 def of_records(items: tuple[Record, ...]) -> Versus | None:
@@ -95,7 +95,7 @@ def _label(ours: Result, theirs: Result) -> str:
     return f"{labels.untyped(ours.variant)}, {ours.variant.dtype} to {theirs.variant.dtype}"
 
 
-def _networks(base: Record, head: Record, ours: Result, theirs: Result) -> Iterator[Change]:
+def _networks(base: Record, head: Record, ours: Result, theirs: Result) -> Iterator[ChangedRow]:
     medians = headline.medians(ours), headline.medians(theirs)
     blocks = _blocks(base, ours), _blocks(head, theirs)
     yield from _timed(ours, theirs, None, medians, blocks)
@@ -113,7 +113,7 @@ def _few(samples: tuple[float, ...], block: int = 1) -> tuple[float, ...]:
     return stats.block_medians(samples, max(block, -(-len(samples) // MOST)))
 
 
-def _layers(ours: Result, theirs: Result) -> Iterator[Change]:
+def _layers(ours: Result, theirs: Result) -> Iterator[ChangedRow]:
     for before, after in type_pairs.same_layers(ours, theirs):
         layer = max(after, key=lambda each: each.macs)
         medians, blocks = (
@@ -145,7 +145,7 @@ def _timed(
     layer: Layer | None,
     medians: tuple[tuple[float, ...], tuple[float, ...]],
     blocks: tuple[tuple[float, ...], tuple[float, ...]],
-) -> Iterator[Change]:
+) -> Iterator[ChangedRow]:
     """Yield the change of a latency, where both records have it.
 
     Args:
@@ -162,7 +162,7 @@ def _timed(
     found = None if any(disturbed) else stats.ratio(*(medians if by_sessions else blocks), CONFIDENCE)
     if found is None and not any(disturbed):
         return
-    yield Change(
+    yield ChangedRow(
         variant=ours.variant.name, label=_label(ours, theirs), layer=layer.name if layer else None,
         op=layer.op if layer else None, exact=False, base=stats.median(medians[0]), head=stats.median(medians[1]),
         ratio=found.estimate if found else None, low=found.low if found else None, high=found.high if found else None,
@@ -170,11 +170,13 @@ def _timed(
     )  # fmt: skip
 
 
-def _counted(ours: Result, theirs: Result, layer: Layer | None, base: int | None, head: int | None) -> Iterator[Change]:
+def _counted(
+    ours: Result, theirs: Result, layer: Layer | None, base: int | None, head: int | None
+) -> Iterator[ChangedRow]:
     """Yield the change of exact counts, where both are of code for the same target."""
     same = ours.counts and theirs.counts and ours.counts.target == theirs.counts.target
     if same and base and head:
-        yield Change(
+        yield ChangedRow(
             variant=ours.variant.name, label=_label(ours, theirs), layer=layer.name if layer else None,
             op=layer.op if layer else None, exact=True, base=base, head=head, ratio=head / base, low=None, high=None,
         )  # fmt: skip

@@ -5,6 +5,7 @@ fit      the network that fits a device's limits; what networks would cost by wh
 tune     find quicker ways to make kernels
 report   records, or what fit found, as a page
 gate     two runs against each other: compare, gate
+changes  where the series of a store changed, and whether they became worse
 listing  networks, targets, devices with names, and what this machine can do
 notebook how a record shows itself
 

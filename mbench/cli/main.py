@@ -17,6 +17,7 @@ from mbench.cli.device import device
 from mbench.cli.doctor import doctor
 from mbench.cli.fit import fit
 from mbench.cli.gate import gate
+from mbench.cli.history import history
 from mbench.cli.predict import predict
 from mbench.cli.report import report
 from mbench.cli.run import run
@@ -30,7 +31,7 @@ from mbench.core.errors import UsageError
 from mbench.core.exits import Exit
 from mbench.core.version import VERSION
 
-COMMANDS = (run, fit, predict, tune, show, report, compare, gate, variants, targets, device, doctor, schema)
+COMMANDS = (run, fit, predict, tune, show, report, compare, gate, history, variants, targets, device, doctor, schema)
 
 
 def command_line() -> int:

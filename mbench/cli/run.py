@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mbench.cli import options, printing, streams
+from mbench.cli import options, printing, store_options, streams
 from mbench.cli.arguments import PATH
 from mbench.core import exits, plain
-from mbench.core.errors import OutputError, UsageError
+from mbench.core.errors import MbenchError, OutputError, UsageError
 from mbench.core.exits import Exit
 
 if TYPE_CHECKING:
     from mbench.core.records import Record
 
-_WITH_RESUME = ("resume", "no_cache", "build_timeout_s", "quiet", "as_json")
+_WITH_RESUME = ("resume", "store_url", "no_cache", "build_timeout_s", "quiet", "as_json")
 """Parameters that go with `--resume`; the record has the others."""
 
 
@@ -63,6 +63,7 @@ _WITH_RESUME = ("resume", "no_cache", "build_timeout_s", "quiet", "as_json")
     help="Take quicker kernels whatever their weights, or none with more.  [default: up to twice the parameters]",
 )  # fmt: skip
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Write this into the record.")
+@store_options.store_of_run
 @click.option("--resume", type=PATH, default=None, metavar="FILE", help="Go on with the run that wrote this record.")
 @options.target_dirs
 @click.option("-q", "--quiet", is_flag=True, help="Print a line for each network and the record's path, no more.")
@@ -76,6 +77,7 @@ def run(
     build_timeout_s: int,
     no_cache: bool,
     no_tuned: bool,
+    store_url: str | None,
     resume: Path | None,
     quiet: bool,
     as_json: bool,
@@ -92,6 +94,7 @@ def run(
     from mbench.core import names, record_files
     from mbench.core.run_options import RunOptions
 
+    into = _checked_store(store_url)
     interrupted, hushed = False, printing.Hushed()
     display = hushed if quiet else printing.progress
     try:
@@ -110,7 +113,44 @@ def run(
     except api.RunInterrupted as error:
         interrupted, path = True, error.path
         record = record_files.read(path)
-    return _shown(record, path, as_json=as_json, interrupted=interrupted, quiet=hushed if quiet else None)
+    code = _shown(record, path, as_json=as_json, interrupted=interrupted, quiet=hushed if quiet else None)
+    return code if into is None else _stored(record, path, into, code)
+
+
+def _checked_store(given: str | None) -> str | None:
+    """Return the store that the record goes to, which is one; None: to none.
+
+    Raises:
+        UsageError: there can be no such store.
+        StoreError: it is not mbench's, or cannot be reached.
+        OutputError: it cannot be made.
+    """
+    from mbench.core import project_file
+
+    url = project_file.store() if given is None else given
+    if not url:
+        return None
+    from mbench.api import history as api
+
+    api.open_store(url, create=True).close()
+    return url
+
+
+def _stored(record: Record, path: Path, into: str, code: Exit) -> Exit:
+    """Add the record to a store; return what the run came to."""
+    from mbench.api import history as api
+
+    try:
+        shown, added = api.add_run(record, into)
+    except MbenchError as error:
+        streams.say(f"{error}; the record is a file: add it with: mbench history add {plain.quoted(path)}")
+        return code if code == Exit.INTERRUPTED else Exit.FAILED
+    for line in (*added.notes, *added.refused):
+        streams.say(line)
+    if added.refused:
+        return code if code == Exit.INTERRUPTED else Exit.FAILED
+    printing.remark(f"store   {shown}")
+    return code
 
 
 def _waits_s(text: str) -> float:

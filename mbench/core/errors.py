@@ -27,6 +27,10 @@ class RecordError(MbenchError):
     """A record file cannot be read, is of another version, or breaks the format (exit 2)."""
 
 
+class StoreError(MbenchError):
+    """A store of records is not there, not mbench's, of a newer version, damaged, or cannot be reached (exit 2)."""
+
+
 class TargetError(MbenchError):
     """A target's description is wrong, or the target is not known (exit 2)."""
 

@@ -81,13 +81,13 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-class _Kind(msgspec.Struct):
+class _FileKind(msgspec.Struct):
     kind: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def _is_fit(data: bytes) -> bool:
     try:
-        return bytes(strict_json.decode(data, _Kind).kind) == b'"fit"'
+        return bytes(strict_json.decode(data, _FileKind).kind) == b'"fit"'
     except ValueError:
         return False
 

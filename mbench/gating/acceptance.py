@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime
 import fnmatch
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +24,8 @@ from mbench.gating import limits
 from mbench.gating.comparison import Finding, Metric
 
 FILE = "mbench-accepted.toml"
+HistoryMetric = Literal["energy", "load", "first_run", "process_memory", "latency_model", "params"]
+"""What a history knows besides the gate's metrics."""
 
 
 class Acceptance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +33,7 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     variant: str
     layer: str | None = None
-    metric: Metric | None = None
+    metric: Metric | HistoryMetric | None = None
     up_to: str | None = None
     reason: str
     expires: datetime.date
@@ -44,15 +47,19 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def covers(self, finding: Finding) -> bool:
         """Return whether it is about this finding."""
-        if self.metric not in (None, finding.metric) or not fnmatch.fnmatchcase(finding.variant, self.variant):
+        return self.about(finding.variant, finding.layer, finding.metric, finding.ratio)
+
+    def about(self, variant: str, layer: str | None, metric: str, ratio: float | None) -> bool:
+        """Return whether it is about a change of a metric by a ratio; None: of a size that is not known."""
+        if self.metric not in (None, metric) or not fnmatch.fnmatchcase(variant, self.variant):
             return False
-        if (finding.layer is None) != (self.layer is None):
+        if (layer is None) != (self.layer is None):
             return False
-        if self.layer is not None and not fnmatch.fnmatchcase(finding.layer or "", self.layer):
+        if self.layer is not None and not fnmatch.fnmatchcase(layer or "", self.layer):
             return False
-        if self.up_to is None or finding.ratio is None:
+        if self.up_to is None or ratio is None:
             return self.up_to is None
-        return finding.ratio - 1 <= limits.percentage(self.up_to, "up_to")
+        return ratio - 1 <= limits.percentage(self.up_to, "up_to")
 
 
 class _AcceptanceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,16 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-import msgspec
-
 from mbench.analysis import labels
-from mbench.core import toml_files
+from mbench.core import project_file, toml_files
 from mbench.core.errors import UsageError, did_you_mean
 from mbench.core.field_types import ROLES
 from mbench.gating.comparison import Metric
 from mbench.gating.matching import LayerKind
 
-CONFIG = "mbench.toml"
+CONFIG = project_file.CONFIG
 METRICS: tuple[str, ...] = tuple(name for name in get_args(Metric) if name not in ("presence", "result"))
 SCOPES = ("network", "layer", *labels.OPS)
 _BY_ROLE, _BY_BLOCK = "role.", "block."
@@ -64,19 +62,6 @@ DEFAULTS: Entries = (
     *((Selector("*", "layer", name), 0.005) for name in _COUNTED),
 )
 """What no entry is for is exact: memory, weights, multiply-adds."""
-
-
-_Value = str | int | float
-"""What a file may say where a percentage is wanted; `percentage` refuses a number, and says what is missing."""
-
-
-class _Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    thresholds: dict[str, _Value] = {}
-    sensitivity: dict[str, _Value] = {}
-
-
-class _Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    gate: _Gate = _Gate()
 
 
 class Limits(NamedTuple):
@@ -134,15 +119,14 @@ def read(config: Path | None, thresholds: Iterable[str] = (), sensitivities: Ite
         UsageError: the file cannot be read, or an entry is not one.
     """
     file = config or Path(CONFIG)
-    look_up = toml_files.read if config else toml_files.find
-    gate = (look_up(toml_files.Source(file), _Config) or _Config()).gate
+    gate = project_file.read(config).gate
     return Limits(
         (*DEFAULTS, *_of_file(gate.thresholds, "thresholds", file), *_of_options(thresholds, "--threshold")),
         (*_of_file(gate.sensitivity, "sensitivity", file), *_of_options(sensitivities, "--sensitivity")),
     )
 
 
-def _of_file(entries: Mapping[str, _Value], name: str, file: Path) -> Entries:
+def _of_file(entries: Mapping[str, str | int | float], name: str, file: Path) -> Entries:
     return tuple(_entry(key, value, f"{file}: [gate.{name}]") for key, value in entries.items())
 
 

@@ -57,7 +57,7 @@ class Point(Strict, frozen=True, kw_only=True):
     """SHA-256 of the record, its address in the store."""
     run_id: str
     at: datetime.datetime
-    """When it was measured, in UTC."""
+    """When it was measured, in UTC; with the label `committed_at`, that moment."""
     value: float
     sessions: tuple[float, ...] = ()
     """Medians of the sessions that count; empty: an exact quantity, or a record without sessions."""
@@ -67,7 +67,7 @@ class Point(Strict, frozen=True, kw_only=True):
     disturbed: tuple[str, ...] = ()
     """What disturbed the measurement, in words."""
     labels: dict[str, str] = {}
-    """`commit`, `branch`, `change`, and what was given by `--label`."""
+    """`commit`, `branch`, `change`, `committed_at`, and what else was given by `--label`."""
     marks: dict[str, str] = {}
     """What may explain a change, by name: `mbench`, `apache-tvm`, `kernel`, `network`, `build`, `schedules`, …"""
 
@@ -89,11 +89,13 @@ class Change(Strict, frozen=True, kw_only=True):
     """The series' `id`."""
     at: int
     """Index of the first point of the new level."""
+    last: int | None = None
+    """Of a slow drift, the index of the point at which it ends; null: it is a step."""
     before: float
     after: float
     """The levels on both sides, up to the neighbouring changes."""
     ratio: float
-    """`after / before`."""
+    """`after / before`; infinite if it was 0."""
     low: float
     high: float
     """Interval of the ratio; both are the ratio where the quantity is exact."""
@@ -103,6 +105,8 @@ class Change(Strict, frozen=True, kw_only=True):
     more_runs: int | None = None
     """How many more runs will show whether it lasts; null: it is certain."""
     worse: bool
+    machine: bool = False
+    """Whether it is the machine's and not the network's: one build on both sides, and others there moved with it."""
     record: str
     """The first record after it."""
     commits: tuple[str | None, str | None] = (None, None)

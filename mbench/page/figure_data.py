@@ -176,7 +176,7 @@ def _numbered(parts: Sequence[Sequence[float]]) -> Iterator[tuple[int, float]]:
         run += len(part) + _BETWEEN_SESSIONS
 
 
-def of_changes(changes: Iterable[versus.Change]) -> pd.DataFrame:
+def of_changes(changes: Iterable[versus.ChangedRow]) -> pd.DataFrame:
     """Return a row for each timed change: `name`, `op` (missing: a network), `ratio`, its interval's `low`, `high`."""
     rows = [
         (change.layer or change.label, change.op, change.ratio, change.low, change.high)

@@ -75,13 +75,16 @@ class Overview:
     versus_chart: Chart | None
 
 
-def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: PlotlyJs = "inline") -> str:
+def render(
+    items: Iterable[Record], *, title: str | None = None, plotlyjs: PlotlyJs = "inline", home: str | None = None
+) -> str:
     """Return the page of one or several records as HTML; copies of a run are named and left out.
 
     Args:
         items: the records.
         title: of the page.
         plotlyjs: `inline`, or `directory`: the page asks for `single_file.plotly_file()` beside it, see `write`.
+        home: the page of the history that it belongs to, as a path from this page.
     """
     given = tuple(items)
     copies = runs.copies(given)
@@ -103,6 +106,7 @@ def render(items: Iterable[Record], *, title: str | None = None, plotlyjs: Plotl
         .get_template("page.html.j2")
         .render(
             title=title or TITLE,
+            home=home,
             version=VERSION,
             sections=sections,
             copies=[(given[copy.at].run_id, copy.why, given[copy.of].run_id) for copy in copies],

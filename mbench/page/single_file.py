@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import gzip
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -51,10 +52,10 @@ class Scripts:
         )
 
 
-def scripts(plotlyjs: PlotlyJs, *, figures: bool) -> Scripts:
-    """Return the scripts of a page; plotly's only where there are `figures`."""
+def scripts(plotlyjs: PlotlyJs, *, figures: bool, before: Sequence[str] = ()) -> Scripts:
+    """Return the scripts of a page: plotly's only where there are `figures`, those named in `before`, its own."""
     inside = [script(get_plotlyjs())] if figures and plotlyjs == "inline" else []
-    inside.append(script(templates.asset("page.js")))
+    inside += [script(templates.asset(name)) for name in (*before, "page.js")]
     return Scripts(inside=tuple(inside), shared=plotly_file() if figures and plotlyjs == "directory" else None)
 
 
@@ -74,9 +75,9 @@ def write(path: Path, html: str, plotlyjs: PlotlyJs) -> None:
     atomic_files.write_atomically(path, html.encode())
 
 
-def style() -> Markup:
-    """Return the style of pages."""
-    return Markup(templates.asset("page.css"))  # noqa: S704 - mbench's own file
+def style(*more: str) -> Markup:
+    """Return the style of pages, and after it that of `more` files of `reports/`."""
+    return Markup("".join(map(templates.asset, ("page.css", *more))))  # noqa: S704 - mbench's own files
 
 
 def download(name: str, kind: str, data: bytes) -> Download:

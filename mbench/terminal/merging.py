@@ -21,7 +21,7 @@ _HOLE = "\0"
 _FILLING = re.compile(rf"{_HOLE}|(?<![\w.+-])(\d+(?:\.\d+)?)(?: (ns|µs|ms|s)\b)?(?![\w.]*\w)")
 
 
-class _Quantity(NamedTuple):
+class _AmountCell(NamedTuple):
     value: float
     """In seconds, if it is a time."""
     text: str
@@ -31,7 +31,7 @@ class _Outlined(NamedTuple):
     """A text with holes where its names and numbers were, and what filled them, in order."""
 
     text: str
-    filled: tuple[tuple[str, ...] | _Quantity, ...]
+    filled: tuple[tuple[str, ...] | _AmountCell, ...]
 
 
 def known_names(result: Result) -> dict[str, str]:
@@ -89,14 +89,14 @@ def _shape(text: str, names: Mapping[str, str]) -> _Outlined:
 
 def _without_numbers(text: str, lists: Iterable[tuple[str, ...]]) -> _Outlined:
     shape, rest, at = "", iter(lists), 0
-    filled = list[tuple[str, ...] | _Quantity]()
+    filled = list[tuple[str, ...] | _AmountCell]()
     for match in _FILLING.finditer(text):
         shape += text[at : match.start()] + _HOLE
         at = match.end()
         if match[0] == _HOLE:
             filled.append(next(rest))
         else:
-            filled.append(_Quantity(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
+            filled.append(_AmountCell(float(match[1]) * _SECONDS.get(match[2], 1.0), match[0]))
             shape += "s" if match[2] else "#"  # a number and a time are not alike
     return _Outlined(shape + text[at:], tuple(filled))
 
@@ -105,10 +105,10 @@ def _line(said: Sequence[_Outlined], kinds: Mapping[str, str]) -> str:
     line, *parts = said[0].text.split(_HOLE)
     for place, after in enumerate(parts):
         values = [found.filled[place] for found in said]
-        if isinstance(values[0], _Quantity):
-            line += _range([value for value in values if isinstance(value, _Quantity)]) + after[1:]
+        if isinstance(values[0], _AmountCell):
+            line += _range([value for value in values if isinstance(value, _AmountCell)]) + after[1:]
         else:
-            line += _named([value for value in values if not isinstance(value, _Quantity)], kinds) + after
+            line += _named([value for value in values if not isinstance(value, _AmountCell)], kinds) + after
     return line
 
 
@@ -120,7 +120,7 @@ def _named(lists: Sequence[tuple[str, ...]], kinds: Mapping[str, str]) -> str:
     return f"{said} {kinds.get(lists[0][0], 'layer')}{'' if said == '1' else 's'}"
 
 
-def _range(values: Sequence[_Quantity]) -> str:
+def _range(values: Sequence[_AmountCell]) -> str:
     low, high = min(values), max(values)
     if low.value == high.value:
         return low.text

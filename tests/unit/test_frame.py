@@ -113,7 +113,7 @@ def test_every_column_says_what_it_is() -> None:
 
 
 def test_timestamps_are_moments_of_their_own(folder: Path) -> None:
-    moments = frame.load(folder)["created_at_utc"]
+    moments = mbench.load(folder)["created_at_utc"]
     assert moments.dtype == "datetime64[ns, UTC]"
     assert set(moments) == {pd.Timestamp("2025-03-01T12:00:00Z")}
 
@@ -121,7 +121,7 @@ def test_timestamps_are_moments_of_their_own(folder: Path) -> None:
 def test_a_moment_beyond_what_a_table_holds_is_missing(tmp_path: Path) -> None:
     late = msgspec.structs.replace(factory.record(), created_at_utc="9999-01-01T00:00:00Z")
     record_files.write(tmp_path / "late.json", late)
-    assert frame.load(tmp_path)["created_at_utc"].isna().all()
+    assert mbench.load(tmp_path)["created_at_utc"].isna().all()
 
 
 def test_counts_traffic_and_models() -> None:
@@ -168,7 +168,7 @@ def test_a_run_counts_once() -> None:
 
 def test_file_folder_glob_and_several(folder: Path) -> None:
     def runs(paths: object) -> list[str]:
-        return list(frame.load(paths)["run_id"].unique())  # type: ignore[arg-type]
+        return list(mbench.load(paths)["run_id"].unique())  # type: ignore[arg-type]
 
     assert runs(folder / "a.json") == ["a"]
     assert runs(str(folder)) == ["a", "b"]
@@ -185,7 +185,7 @@ def test_a_file_named_like_a_glob_is_a_file(tmp_path: Path) -> None:
 def test_nothing_there_is_an_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "*.json", tmp_path / "none.json"):
         with pytest.raises(RecordError, match=r"no record there|cannot be read"):
-            frame.load(path)
+            mbench.load(path)
 
 
 def test_a_folder_of_more_files_than_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,11 +199,10 @@ def test_a_folder_of_more_files_than_are_read(folder: Path, monkeypatch: pytest.
 def test_a_bad_record_is_an_error(folder: Path) -> None:
     (folder / "c.json").write_text('{"format_version": 1}')
     with pytest.raises(RecordError, match=r"c\.json"):
-        frame.load(folder)
+        mbench.load(folder)
 
 
 def test_public_name_and_lazy_pandas() -> None:
-    assert mbench.load is frame.load
     code = "import sys, mbench.analysis.frame; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -110,6 +110,16 @@ TESTED_ELSEWHERE = {
     "networks/families/": ("unit/test_families.py", "networks as strings, beside timm's and torchvision's"),
     "core/quantized.py": ("unit/test_quantized_weights.py", "types of what quantisation is and costs, no code"),
     "networks/network_weights.py": ("unit/test_weights.py", "a type: what a network is built with"),
+    "cli/history_add.py": ("unit/test_cli_history.py", "the commands of the group together"),
+    "cli/history_export.py": ("unit/test_cli_history.py", "likewise"),
+    "cli/history_list.py": ("unit/test_cli_history.py", "likewise"),
+    "cli/store_options.py": ("unit/test_cli_history.py", "likewise"),
+    "terminal/history_listings.py": ("unit/test_cli_history.py", "likewise"),
+    "history/adding.py": ("unit/test_history_store.py", "a part of the store, on both databases"),
+    "history/reading.py": ("unit/test_history_store.py", "likewise"),
+    "history/series.py": ("unit/test_history_store.py", "types, no code"),
+    "history/tables.py": ("unit/test_history_database.py", "compared with what the versions make"),
+    "history/versions/": ("unit/test_history_database.py", "likewise"),
     "page/view_types.py": ("unit/test_views.py", "types of what a page is given, no code"),
 }
 """Modules and folders whose tests bear another name: where these are, and why."""

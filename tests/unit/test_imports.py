@@ -19,7 +19,7 @@ def loaded(module: str, names: tuple[str, ...]) -> list[str]:
 
 PACKAGE = Path(mbench.__file__).parent
 LIGHT = (
-    *("analysis", "api", "build", "cli", "core", "gating", "hardware", "page", "pipeline", "terminal"),
+    *("analysis", "api", "build", "cli", "core", "gating", "hardware", "history", "page", "pipeline", "terminal"),
     *("devices.doctor", "devices.emulated", "devices.local", "devices.package", "devices.registry", "devices.rpc"),
     *("devices.toolchain", "devices.tvm_runtime", "devices.worker"),
 )
