@@ -16,7 +16,7 @@ from mbench.core import fit_files, names, project_file, record_files
 from mbench.core.atomic_files import write_atomically
 from mbench.core.errors import MbenchError, OutputError
 from mbench.core.records import Record
-from mbench.history import filters, store, store_address
+from mbench.history import filters, moments, store, store_address
 from mbench.history.filters import Filter
 from mbench.history.store import Added, Store
 
@@ -86,7 +86,7 @@ def add_run(record: Record, url: AnyPath) -> tuple[str, Added]:
     """
     with open_store(url, create=True) as opened:
         added = opened.add([record])
-        later = opened.later(record) if added.new else 0
+        later = opened.later(record) if added.new and moments.committed(record) is None else 0
     notes = (_BACKWARDS.format(host=record.host.name, later=later),) if later else ()
     return opened.shown, msgspec.structs.replace(added, notes=(*added.notes, *notes))
 

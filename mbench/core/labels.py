@@ -1,12 +1,14 @@
 """Labels of a run: what the user gives as KEY=VALUE, and what the usual CI systems say in environment variables.
 
-Three keys have a meaning of their own: `commit` (the full hash), `branch` (where a change comes from), and `change`
-(the number of the pull or merge request). `ci` names the system. A label that was given wins over the CI's.
+Four keys have a meaning of their own: `commit` (the full hash), `branch` (where a change comes from), `change` (the
+number of the pull or merge request), and `committed_at` (where the run stands in a history, if not at its own time).
+`ci` names the system. A label that was given wins over the CI's.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -17,6 +19,7 @@ MOST_LABELS = 100
 MOST_KEY, MOST_VALUE = 64, 1000
 """Characters."""
 _SHOWN = 60
+COMMITTED_AT = "committed_at"
 
 Environment = Mapping[str, str]
 
@@ -159,7 +162,21 @@ def parse(text: str) -> tuple[str, str]:
         )
     if len(value) > MOST_VALUE or not value.isprintable():
         raise UsageError(f"--label {shown}: the value is not one line of at most {MOST_VALUE} characters; shorten it")
+    if key == COMMITTED_AT and moment(value) is None:
+        raise UsageError(
+            f"--label {shown}: expected a moment with its time zone, such as 2026-11-22T22:39:08Z; "
+            "git show --no-patch --format=%cI prints a commit's"
+        )
     return key, value
+
+
+def moment(text: str) -> datetime.datetime | None:
+    """Return the moment that a text says, in UTC; None: it is none, or has no time zone."""
+    try:
+        found = datetime.datetime.fromisoformat(text)
+        return found.astimezone(datetime.UTC) if found.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def of_ci(environment: Environment) -> dict[str, str]:

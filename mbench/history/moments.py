@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 
+from mbench.core import labels
 from mbench.core.errors import UsageError, shortened
 from mbench.core.records import Record
 
@@ -18,8 +19,17 @@ _LONGEST = 40
 
 
 def of_record(record: Record) -> datetime.datetime:
-    """Return when a record was made."""
-    return datetime.datetime.fromisoformat(record.created_at_utc).astimezone(datetime.UTC)
+    """Return a record's place in time: its label `committed_at`, or when it was made.
+
+    An earlier commit that is measured afterwards stands where it was committed: the order of a history is that of the
+    code. A label that is no moment, in a file that was edited, does not count.
+    """
+    return committed(record) or datetime.datetime.fromisoformat(record.created_at_utc).astimezone(datetime.UTC)
+
+
+def committed(record: Record) -> datetime.datetime | None:
+    """Return what a record's label `committed_at` says; None: it has none, or one that is no moment."""
+    return labels.moment(record.labels.get(labels.COMMITTED_AT, ""))
 
 
 def microseconds(at: datetime.datetime) -> int:

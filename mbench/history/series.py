@@ -57,7 +57,7 @@ class Point(Strict, frozen=True, kw_only=True):
     """SHA-256 of the record, its address in the store."""
     run_id: str
     at: datetime.datetime
-    """When it was measured, in UTC."""
+    """When it was measured, in UTC; with the label `committed_at`, that moment."""
     value: float
     sessions: tuple[float, ...] = ()
     """Medians of the sessions that count; empty: an exact quantity, or a record without sessions."""
@@ -67,7 +67,7 @@ class Point(Strict, frozen=True, kw_only=True):
     disturbed: tuple[str, ...] = ()
     """What disturbed the measurement, in words."""
     labels: dict[str, str] = {}
-    """`commit`, `branch`, `change`, and what was given by `--label`."""
+    """`commit`, `branch`, `change`, `committed_at`, and what else was given by `--label`."""
     marks: dict[str, str] = {}
     """What may explain a change, by name: `mbench`, `apache-tvm`, `kernel`, `network`, `build`, `schedules`, …"""
 

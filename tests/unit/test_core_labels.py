@@ -119,6 +119,7 @@ def test_what_is_given_wins() -> None:
         ("a=b=c", "a", "b=c"),
         ("team.x-y_z=1 2", "team.x-y_z", "1 2"),
         ("a=é", "a", "é"),
+        ("committed_at=2026-11-22T23:39:08+01:00", "committed_at", "2026-11-22T23:39:08+01:00"),
     ],
 )
 def test_a_label(text: str, key: str, value: str) -> None:
@@ -138,6 +139,8 @@ def test_a_label(text: str, key: str, value: str) -> None:
         (("a=\x1b[31m",), "the value is not one line"),
         (("a=" + "x" * 1001,), "at most 1000"),
         (("a=1", "a=2"), "given twice"),
+        (("committed_at=yesterday",), "expected a moment with its time zone"),
+        (("committed_at=2026-11-22T22:39:08",), "expected a moment with its time zone"),
         ([f"k{number}=1" for number in range(97)], "expected at most 96"),
     ],
 )

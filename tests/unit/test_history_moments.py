@@ -29,6 +29,23 @@ def test_of_records(text: str, expected: datetime.datetime) -> None:
     assert moments.of_record(record) == expected
 
 
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("2026-11-22T23:39:08+01:00", datetime.datetime(2026, 11, 22, 22, 39, 8, tzinfo=UTC)),
+        ("2026-11-22T22:39:08", datetime.datetime(2025, 3, 1, 12, tzinfo=UTC)),  # no time zone
+        ("yesterday", datetime.datetime(2025, 3, 1, 12, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+23:00", datetime.datetime(2025, 3, 1, 12, tzinfo=UTC)),  # before the first year
+    ],
+)
+def test_the_label_committed_at_is_the_place_in_time(label: str, expected: datetime.datetime) -> None:
+    """What is no moment can only be in a file that was edited; the command line refuses it."""
+    record = msgspec.structs.replace(
+        factory.record(), created_at_utc="2025-03-01T12:00:00Z", labels={"committed_at": label}
+    )
+    assert moments.of_record(record) == expected
+
+
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_numbers_are_exact(at: datetime.datetime) -> None:
     assert moments.of_number(moments.microseconds(at)) == at
