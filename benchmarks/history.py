@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import machine
@@ -55,22 +55,31 @@ def _copy(real: Record, number: int, name: str, *, few_layers: bool, network: in
     def longer(samples: tuple[float, ...] | None) -> tuple[float, ...] | None:
         return samples and tuple(factor * value for value in samples)
 
+    def title(name: str) -> str:
+        return f"{name}_{network}" if network else name
+
     def again(result: Result) -> Result:
         layers = result.layers[:2] if few_layers else result.layers
-        title = f"{result.variant.name}_{network}" if network else result.variant.name
         return replace(
-            result, variant=replace(result.variant, name=title),
+            result, variant=replace(result.variant, name=title(result.variant.name)),
             layers=tuple(replace(layer, latency_s=longer(layer.latency_s)) for layer in layers),
             end_to_end=replace(
                 result.end_to_end, latency_s=longer(result.end_to_end.latency_s), twin_latency_s=None
             ),
         )  # fmt: skip
 
+    asked = replace(real.settings, variants=tuple(map(title, real.settings.variants)))
     at = FIRST + number * datetime.timedelta(hours=1)
     return replace(
         real, run_id=f"{name}-{number:06}", created_at_utc=at.isoformat(), results=tuple(map(again, real.results)),
-        labels={"commit": f"{number:040x}", "branch": "main"},
+        settings=asked, labels={"commit": f"{number:040x}", "branch": "main"},
     )  # fmt: skip
+
+
+def _add(store: Store, records: Iterable[Record]) -> None:
+    refused = store.add(records).refused
+    if refused:
+        raise SystemExit(refused[0])
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -86,8 +95,8 @@ def add(url: str, records: int) -> None:
         made = list(copies(records))
         size = len(record_files.encode(made[0]))
         print(f"{records} records of {len(made[0].results)} networks, {size / 1000:.0f} kB each")
-        print(f"add       {_timed(lambda: store.add(made)):8.2f} s   goal 60 s for 1,000")
-        print(f"again     {_timed(lambda: store.add(made)):8.2f} s")
+        print(f"add       {_timed(lambda: _add(store, made)):8.2f} s   goal 60 s for 1,000")
+        print(f"again     {_timed(lambda: _add(store, made)):8.2f} s")
         _print_size(store, url)
 
 
@@ -95,7 +104,7 @@ def series(url: str, runs: int, networks: int) -> None:
     """Print how long a list takes, and series: of one quantity, of one network, and of all."""
     with open_store(url, create=True) as store:
         if len(store.listed()) < runs:
-            took_s = _timed(lambda: store.add(copies(runs, few_layers=True, networks=networks)))
+            took_s = _timed(lambda: _add(store, copies(runs, few_layers=True, networks=networks)))
             print(f"adding {runs} runs: {took_s:.0f} s")
         found = store.series()
         points = sum(len(each.points) for each in found)
@@ -112,7 +121,7 @@ def series(url: str, runs: int, networks: int) -> None:
         _print_size(store, url)
 
 
-def writers(url: str, count: int, records: int, kill_every_s: float) -> None:
+def writers(url: str, count: int, records: int, *, kill_every_s: float, kills: int) -> None:
     """Let processes write at once, kill one of them now and then, and look whether all records are there, once.
 
     A writer that is killed is started again with the first record that it has not reported as added.
@@ -128,7 +137,7 @@ def writers(url: str, count: int, records: int, kill_every_s: float) -> None:
         while running:
             time.sleep(kill_every_s)
             running = {number: process for number, process in running.items() if process.poll() is None}
-            if running:
+            if running and killed < kills:
                 number = chosen.choice(sorted(running))
                 running[number].kill()
                 running[number].wait()
@@ -156,8 +165,7 @@ def write(url: str, records: int, report: Path) -> None:
     first = len(report.read_text().splitlines())
     with open_store(url) as store, report.open("a") as done:
         for record in itertools.islice(copies(records, name=report.name), first, None):
-            if store.add([record]).refused:
-                raise SystemExit(f"{record.run_id} is refused")
+            _add(store, [record])
             done.write(f"{record.run_id}\n")
             done.flush()
 
@@ -177,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--series", type=int, default=1, metavar="N", help="names of networks")
     parser.add_argument("--writers", type=int, default=8, metavar="N")
     parser.add_argument("--kill-every", type=float, default=1.0, metavar="S")
+    parser.add_argument("--kills", type=int, default=1_000_000, metavar="N", help="at most so many")
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -190,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif asked.what == "series":
             series(url, asked.runs, asked.series)
         else:
-            writers(url, asked.writers, asked.records or 200, asked.kill_every)
+            writers(url, asked.writers, asked.records or 200, kill_every_s=asked.kill_every, kills=asked.kills)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ from mbench.core import record_files, units
 from mbench.core.field_types import Strict
 from mbench.core.records import Record, Result
 from mbench.history import changes
-from mbench.history.series import Identity, Point, Quantity, Series
+from mbench.history.quantities import PACE, QUANTITIES
+from mbench.history.series import Change, Identity, Point, Quantity, Series
 
 NOISE = Path(__file__).parent / "history_noise.jsonl"
 SEED = 26
@@ -128,9 +129,9 @@ def read(file: Path = NOISE) -> tuple[NoiseSequence, ...]:
 def keep(paths: Sequence[Path], file: Path, how: str) -> None:
     """Add the runs of records to a file of noise, a sequence for each network."""
     files = [each for path in paths for each in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    found = sorted((record_files.read(each) for each in files), key=lambda record: record.created_at_utc)
+    records = sorted((record_files.read(each) for each in files), key=lambda record: record.created_at_utc)
     runs: dict[tuple[str, int, str], list[NoiseRun]] = {}
-    for record in found:
+    for record in records:
         for result in record.results:
             runs.setdefault(_sequence(record, result), []).append(_run(record, result))
     with file.open("a", encoding="utf-8") as out:
@@ -166,14 +167,26 @@ def described(sequence: NoiseSequence) -> str:
 
 def drawn(sequence: NoiseSequence, count: int, random: Random) -> list[NoiseRun]:
     """Return runs of a sequence, in stretches that begin anywhere and go on around its end."""
-    size, found = len(sequence.runs), list[NoiseRun]()
+    size, taken = len(sequence.runs), list[NoiseRun]()
     at = int(random.integers(size))
-    while len(found) < count:
+    while len(taken) < count:
         if random.random() < 1 / MEAN_BLOCK:
             at = int(random.integers(size))
-        found.append(sequence.runs[at % size])
+        taken.append(sequence.runs[at % size])
         at += 1
-    return found
+    return taken
+
+
+def found(runs: Sequence[NoiseRun], at: int = 0, share: float = 0.0) -> tuple[Change, ...]:
+    """Return the changes of runs that are slower by a share from one on, as a store's series have them."""
+    made = series(runs, at, share)
+    pace = [
+        msgspec.structs.replace(point, value=run.flops_per_s, sessions=())
+        for point, run in zip(made.points, runs, strict=True)
+        if run.flops_per_s
+    ]
+    beside = Series(id="pace", identity=made.identity, quantity=QUANTITIES[PACE], points=tuple(pace))
+    return changes.found([made], [beside])[made.id]
 
 
 def series(runs: Sequence[NoiseRun], at: int = 0, share: float = 0.0) -> Series:
@@ -218,20 +231,19 @@ def alarm(sequence: NoiseSequence, random: Random, *, every_night: bool = False)
     """Return whether a series without a step has a certain change, at its end or after any of its runs."""
     runs = drawn(sequence, RUNS, random)
     ends = range(1, RUNS + 1) if every_night else (RUNS,)
-    return any(each.certainty == "certain" for end in ends for each in changes.of_series(series(runs[:end])))
+    return any(each.certainty == "certain" for end in ends for each in found(runs[:end]))
 
 
 def unsure(sequence: NoiseSequence, random: Random) -> bool:
     """Return whether a series without a step perhaps has a change."""
-    found = changes.of_series(series(drawn(sequence, RUNS, random)))
-    return any(each.certainty == "perhaps" for each in found)
+    return any(each.certainty == "perhaps" for each in found(drawn(sequence, RUNS, random)))
 
 
 def caught(sequence: NoiseSequence, random: Random, share: float, after: int) -> bool:
     """Return whether a step is certain, and where it was planted, after so many runs."""
     at = int(random.integers(FEWEST_BEFORE, RUNS - after + 1))
-    found = changes.of_series(series(drawn(sequence, at + after, random), at, share))
-    return any(each.certainty == "certain" and each.worse and abs(each.at - at) <= NEAR for each in found)
+    seen = found(drawn(sequence, at + after, random), at, share)
+    return any(each.certainty == "certain" and each.worse and abs(each.at - at) <= NEAR for each in seen)
 
 
 # ------------------------------------------------------------------------------------------------------------- the peer
@@ -239,8 +251,8 @@ def e_divisive(values: Values, random: Random, start: int = 0) -> list[int]:
     """Return the changes of E-divisive (Matteson and James, JASA 109, 2014): bisection with a permutation test."""
     if len(values) < 2 * change_points.FEWEST:
         return []
-    found, at = _best(values)
-    beaten = sum(_best(random.permutation(values))[0] >= found for _ in range(_DRAWS))
+    largest, at = _best(values)
+    beaten = sum(_best(random.permutation(values))[0] >= largest for _ in range(_DRAWS))
     if (beaten + 1) / (_DRAWS + 1) > LEVEL:
         return []
     left, right = values[:at], values[at:]

@@ -7,7 +7,7 @@ and the intervals that contain it are left out (narrowest over threshold: Barano
 
 What recorded runs need besides:
 
-- Logs are logarithms. One that lies far from the running median of seven counts as the median and three times the
+- Values are logarithms. One that lies far from the running median of seven counts as the median and three times the
   noise: three runs in a row are no level yet.
 - The noise of a mean is that of means of several runs in a row, not of single runs over √n: a machine has quick and
   slow hours. It is estimated from the series itself by medians, which a few steps do not move. While there are few
@@ -46,6 +46,8 @@ _LEAST_NOISE = 0.002
 """No clock and no machine is better: the logarithm's standard deviation between runs."""
 _USUAL_NOISE, _USUAL_FREEDOM = 0.01, 4.0
 """What is assumed of a machine before it has runs enough, and for how many degrees of freedom that counts."""
+_USUAL_TOGETHER = 1.5
+"""How many times as large the noise of means usually is as if runs were independent, while too few runs show it."""
 _BLOCKS = (1, 3, 5, 8)
 """Runs in a row whose means are compared, to see the noise of means."""
 _RUNS_A_BLOCK = 12
@@ -131,7 +133,8 @@ def noise(logs: Logs) -> float:
     """Return the noise of a run, as what means of runs in a row show: (n) logarithms → a standard deviation.
 
     The median difference of two neighbouring blocks' means, for blocks of one run and of more, times what would make it
-    the deviation of one run if runs were independent: the largest of them.
+    the deviation of one run if runs were independent: the largest of them. Fewer runs than a stretch do not show how
+    they depend on each other, and are taken to do so as they usually do.
     """
     sums = np.concatenate([[0.0], np.cumsum(logs)])
     found = [_LEAST_NOISE]
@@ -142,7 +145,8 @@ def noise(logs: Logs) -> float:
         apart = np.abs(means[size:] - means[:-size])
         if len(apart):
             found.append(_MAD * float(np.median(apart)) * math.sqrt(size / 2))
-    return max(found)
+    few = len(logs) < _NEAR and len(found) > 1
+    return max(*found, found[1] * _USUAL_TOGETHER) if few else max(found)
 
 
 def _local_noise(logs: Logs) -> Logs:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mbench.analysis.change_points import ChangePoint
 from mbench.core import units
+from mbench.history.quantities import PACE
 from mbench.history.series import Identity, Point, Series
 
 _DIGESTS = {
@@ -55,6 +56,12 @@ class Company:
         for name in _COUNTS:
             same = [each for each in known if each.quantity.name == name]
             yield from sorted(same, key=lambda each: each.identity != series.identity)[:1]
+
+    def pace(self, series: Series) -> dict[str, float]:
+        """Return how fast the machine was beside the points of a series, by record; empty: not known."""
+        same = self._networks[_of_network(series.identity)]
+        paces = [each for each in same if each.quantity.name == PACE and each.identity == series.identity]
+        return {point.record: point.value for each in paces for point in each.points if point.value > 0}
 
     def others(self, series: Series) -> list[Series]:
         """Return the same quantity of other networks on the same machine."""

@@ -10,12 +10,17 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from mbench.analysis import change_points
 from mbench.analysis.change_points import ChangePoint
 from mbench.history import change_causes
 from mbench.history.change_causes import Company
 from mbench.history.series import Change, Point, Series
 
+_PACED = "latency_s"
+"""What the machine's pace was measured beside."""
+_NOISIER = 1.25
 _OF_A_MEDIAN = math.sqrt(math.pi / 2)
 """Standard error of a median over that of a mean, of normal values."""
 
@@ -38,7 +43,7 @@ def of_series(series: Series) -> tuple[Change, ...]:
 
 
 def _changes(series: Series, company: Company) -> Iterator[Change]:
-    steps = _exact_steps(series) if series.quantity.kind == "exact" else _measured_steps(series)
+    steps = _exact_steps(series) if series.quantity.kind == "exact" else _measured_steps(series, company)
     for step in steps:
         ratio = step.after / step.before if step.before else math.inf
         earlier, first = series.points[step.previous], series.points[step.at]
@@ -61,17 +66,35 @@ def _exact_steps(series: Series) -> Iterator[ChangePoint]:
         yield ChangePoint(at=at, previous=at - 1, before=before, after=after, low=ratio, high=ratio, p_value=0.0)
 
 
-def _measured_steps(series: Series) -> Iterator[ChangePoint]:
+def _measured_steps(series: Series, company: Company) -> Iterator[ChangePoint]:
     """Yield the steps of measured values; those that are 0 or less were too short for a clock, and do not count."""
     places = [index for index, point in enumerate(series.points) if point.value > 0]
     points = [series.points[index] for index in places]
     quiet = [not point.disturbed for point in points]
-    for step in change_points.find([point.value for point in points], quiet, _spread(points)):
+    values = _at_one_pace(series, points, company)
+    for step in change_points.find(values, quiet, _spread(points)):
         yield ChangePoint(
             at=places[step.at], previous=places[step.previous], last=None if step.last is None else places[step.last],
             before=step.before, after=step.after, low=step.low, high=step.high, p_value=step.p_value,
             more_runs=step.more_runs,
         )  # fmt: skip
+
+
+def _at_one_pace(series: Series, points: Sequence[Point], company: Company) -> list[float]:
+    """Return the values as they would be if the machine had always been as fast as it mostly was.
+
+    A latency is multiplied by the machine's pace beside it over the usual one, unless that makes the series noisier:
+    its clock goes up and down, and takes a network that computes with it. Nothing else is, and no run without a pace.
+    """
+    values = [point.value for point in points]
+    paces = company.pace(series) if series.quantity.name == _PACED else {}
+    known = [paces[point.record] for point in points if point.record in paces]
+    if 2 * len(known) < len(points) or not known:
+        return values
+    usual = statistics.median(known)
+    even = [point.value * paces.get(point.record, usual) / usual for point in points]
+    noisier = change_points.noise(np.log(even)) > _NOISIER * change_points.noise(np.log(values))
+    return values if noisier else even
 
 
 def _spread(points: Sequence[Point]) -> float:

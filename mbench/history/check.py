@@ -21,6 +21,7 @@ from mbench.core.version import VERSION
 from mbench.gating.acceptance import Acceptance
 from mbench.gating.limits import Limits
 from mbench.history import changes
+from mbench.history.quantities import PACE
 from mbench.history.series import Change, Identity, Quantity, Series
 
 Standing = Literal["regressed", "machine", "perhaps", "improved", "changed", "accepted"]
@@ -40,8 +41,8 @@ METRICS = {
     "peak_bytes": "memory",
 }  # fmt: skip
 """What quantities are called in thresholds and acceptances, where that is another name."""
-UNJUDGED = ("load_s", "first_s", "process_peak_bytes")
-"""Quantities that are judged if they are asked for: caches of the system decide them more than the code does."""
+UNJUDGED = ("load_s", "first_s", "process_peak_bytes", PACE)
+"""Quantities that are judged if they are asked for: the system and the machine decide them more than the code does."""
 
 
 class Window(Strict, frozen=True, kw_only=True):

@@ -13,6 +13,9 @@ from mbench.core import sessions, stats
 from mbench.core.records import Result
 from mbench.history.series import Quantity
 
+PACE = "flops_per_s"
+"""The machine's own speed beside a latency, which its own steps are known by."""
+
 
 class Seen(NamedTuple):
     """A value as a result has it."""
@@ -39,6 +42,11 @@ def _sustained(result: Result) -> Seen | None:
 
 def _load(result: Result) -> Seen | None:
     return _of_sessions([each.load_s for each in sessions.kept(result.sessions)])
+
+
+def _pace(result: Result) -> Seen | None:
+    """Return what the machine did in a loop of multiply-adds between the samples: how fast it was meanwhile."""
+    return _of_sessions([each.flops_per_s for each in sessions.kept(result.sessions)])
 
 
 def _first(result: Result) -> Seen | None:
@@ -80,6 +88,10 @@ _TABLE: tuple[tuple[Quantity, Callable[[Result], Seen | None]], ...] = (
     (Quantity(name="sustained_latency_s", label="latency under load", unit="s", kind="measured"), _sustained),
     (Quantity(name="load_s", label="loading", unit="s", kind="measured"), _load),
     (Quantity(name="first_s", label="first run", unit="s", kind="measured"), _first),
+    (
+        Quantity(name=PACE, label="pace of the machine", unit="FLOP/s", kind="measured", better="neither"),
+        _pace,
+    ),
     (Quantity(name="energy_j", label="measured energy", unit="J", kind="measured"), _energy),
     (Quantity(name="process_peak_bytes", label="memory of the process", unit="B", kind="measured"), _process_peak),
     (Quantity(name="latency_model_s", label="modelled latency", unit="s", kind="exact"), _modelled),

@@ -50,7 +50,7 @@ def history(rows: Sequence[SeriesView], runs: Sequence[HistoryRun]) -> Drawing:
     if marks := _marks(runs):
         figure.data.append(marks)
         figure.lay_out(yaxis2={"domain": [0, 0.09], "range": [-1, 1], "visible": False, "fixedrange": True})
-        figure.lay_y(domain=[0.13, 1])
+        figure.lay_y(domain=[0.18, 1])
     figure.lay_x(type="date", showgrid=False, automargin=True)
     unit = quantity.unit
     figure.lay_y(tickformat="~s", ticksuffix=unit, automargin=True)

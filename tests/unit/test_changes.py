@@ -9,6 +9,7 @@ import series_factory as factory
 from series_factory import INSTRUCTIONS, LATENCY, MACS, commit, record, series, timed
 
 from mbench.history import changes
+from mbench.history.quantities import PACE, QUANTITIES
 from mbench.history.series import Series
 
 
@@ -92,3 +93,41 @@ def test_a_series_without_points_has_no_changes() -> None:
     assert changes.found([series([]), series([], INSTRUCTIONS)]) == {
         series([]).id: (), series([], INSTRUCTIONS).id: (),
     }  # fmt: skip
+
+
+def paced(values: list[float], paces: list[float]) -> list[Series]:
+    return [series(values), series(paces, QUANTITIES[PACE])]
+
+
+def rates(count: int, *steps: tuple[int, float], noise: float = 0.003) -> list[float]:
+    """Return multiply-adds a second of a machine that is quicker by shares from some runs on."""
+    return [value * 1e14 for value in timed(count, *steps, seed=7, noise=noise)]
+
+
+def test_a_machine_with_another_clock_is_no_change_of_a_network() -> None:
+    latency, pace = paced(timed(60, (40, 0.05)), rates(60, (40, 1 / 1.05 - 1)))
+    assert len(changes.of_series(latency)) == 1, "without the pace it looks like one"
+    found = changes.found([latency, pace])
+    assert found[latency.id] == ()
+    assert [(change.at, change.worse) for change in found[pace.id]] == [(40, False)]
+
+
+def test_a_change_is_found_whatever_the_clock_does() -> None:
+    quick = 1 / 1.05 - 1
+    latency, pace = paced(timed(60, (20, quick), (40, 0.05)), rates(60, (20, 0.05)))
+    [change] = changes.found([latency], [pace])[latency.id]
+    assert change.at == 40
+    assert change.low < 1.05 < change.high
+
+
+def test_a_pace_that_has_nothing_to_do_with_the_latency_is_not_taken() -> None:
+    latency, pace = paced(timed(60, (40, 0.05)), rates(60, noise=0.05))
+    assert [change.at for change in changes.found([latency], [pace])[latency.id]] == [40]
+
+
+def test_a_pace_of_another_place_or_of_few_runs_is_not_taken() -> None:
+    latency, pace = paced(timed(60, (40, 0.05)), rates(60, (40, 1 / 1.05 - 1)))
+    other = series(rates(60, (40, 1 / 1.05 - 1)), QUANTITIES[PACE], machine="runner-2")
+    assert len(changes.found([latency], [other])[latency.id]) == 1
+    late = Series(id=pace.id, identity=pace.identity, quantity=pace.quantity, points=pace.points[45:])
+    assert len(changes.found([latency], [late])[latency.id]) == 1

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from series_factory import timed
@@ -59,12 +60,29 @@ def test_a_planted_step_is_in_every_session_from_there_on(script: Any) -> None:
     assert series.points[4].sessions == (1.05,) * 5
 
 
-def test_the_goals_hold_for_some_series_of_each_kept_sequence(script: Any, kept: Any) -> None:
+def test_no_step_is_found_in_any_kept_sequence(script: Any, kept: Any) -> None:
     for each in kept:
         random = np.random.default_rng(script.SEED)
         assert sum(script.alarm(each, random) for _ in range(60)) <= 1
+
+
+def test_planted_steps_are_found_in_what_an_ordinary_machine_does(script: Any, kept: Any) -> None:
+    for each in kept[:2]:
+        random = np.random.default_rng(script.SEED)
         assert sum(script.caught(each, random, 0.05, 6) for _ in range(40)) >= 37
         assert sum(script.caught(each, random, 0.03, 10) for _ in range(40)) >= 34
+
+
+def test_the_pace_makes_a_restless_machine_readable(script: Any, kept: Any) -> None:
+    restless = kept[2]
+    without = msgspec.structs.replace(
+        restless, runs=tuple(msgspec.structs.replace(run, flops_per_s=None) for run in restless.runs)
+    )
+    found = []
+    for sequence in (restless, without):
+        random = np.random.default_rng(script.SEED)
+        found.append(sum(script.caught(sequence, random, 0.05, 6) for _ in range(40)))
+    assert found[0] > 2 * found[1]
 
 
 def test_too_small_a_step_and_a_series_of_steps_make_the_lines_fail(script: Any, kept: Any) -> None:
