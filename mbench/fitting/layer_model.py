@@ -23,6 +23,8 @@ _MOST_LEARNT_OF = 120
 """Shapes that the spread is learnt of: the work grows with the third power."""
 _USUAL = (math.log(2.0), math.log(0.3), math.log(0.05))
 """Logarithms of the reach, in standard deviations of the features, of the common spread, and of each shape's own."""
+_LEAST_SHARE = 0.1
+"""Of the least cost that was seen: what a shape costs at least before it is known better. Fitted rates may be 0."""
 _RANGES = ((math.log(0.3), math.log(30.0)), (math.log(0.02), math.log(2.0)), (math.log(0.003), math.log(0.6)))
 
 
@@ -62,6 +64,7 @@ class LayerModel:
         costs = np.array([cost for _, cost, _ in merged])
         self._noise = noise**2 / np.array([count for _, _, count in merged])
         self._base = _fitted_base(self._shapes, costs)
+        self._least = _LEAST_SHARE * float(costs.min())
         features = np.array([shape.features for shape in self._shapes])
         self._centre, deviation = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(deviation > 1e-9, deviation, 1.0)
@@ -98,7 +101,7 @@ class LayerModel:
         return np.array([[float(one.key == other.key) for other in right] for one in left])
 
     def _base_of(self, shapes: Sequence[LayerShape]) -> np.ndarray:
-        return np.asarray(np.log(_terms(shapes) @ self._base))
+        return np.asarray(np.log(np.maximum(_terms(shapes) @ self._base, self._least)))
 
     def _covariance(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return _matern(left, right, self.spread)
