@@ -90,9 +90,10 @@ def of_result(result: Result, *, spread: float = _USUAL_SPREAD, model_error: flo
     modelled_s = result.end_to_end.latency_model_s
     if not modelled_s:
         return None
-    off = None if model_error is None else 1 + model_error
-    low_s, high_s = (None, None) if off is None else (modelled_s / off, modelled_s * off)
-    return Observed(result=result, latency_s=modelled_s, sure=True, low_s=low_s, high_s=high_s)
+    if model_error is None:
+        return Observed(result=result, latency_s=modelled_s, sure=True)
+    off = 1 + model_error
+    return Observed(result=result, latency_s=modelled_s, sure=True, low_s=modelled_s / off, high_s=modelled_s * off)
 
 
 def network(observed: Observed, group: str, quantity: str) -> SeenNetwork | None:

@@ -64,7 +64,7 @@ class Question:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Step:
+class _SearchStep:
     """Networks that are measured at once."""
 
     names: list[str]
@@ -125,7 +125,7 @@ class FitSearch:
         """Return the candidates whose figures an answer may rest on."""
         return frozenset(name for name in self._networks if self._is_sure(name))
 
-    def _next(self, now: Estimates) -> _Step | None:
+    def _next(self, now: Estimates) -> _SearchStep | None:
         """Return what is measured next; None: nothing is left to measure, or no time for it.
 
         First one network of each group, to learn from. Then more of each, unless they would take most of the time that
@@ -135,9 +135,9 @@ class FitSearch:
         undecided = self._undecided(now)
         time_for_more = self._budget.expected_s(self._of(further), 1) <= self._budget.left_s / 2
         if first or (further and (time_for_more or not undecided)):
-            batch = _Step(names=[*first, *(further if time_for_more or not first else ())], sessions=1)
+            batch = _SearchStep(names=[*first, *(further if time_for_more or not first else ())], sessions=1)
         else:
-            batch = _Step(names=undecided, sessions=self._sessions)
+            batch = _SearchStep(names=undecided, sessions=self._sessions)
         names = batch.names[:_BATCH]
         names = names[: self._budget.allowed(self._of(names), batch.sessions)]
         return dataclasses.replace(batch, names=names) if names else None
@@ -145,7 +145,7 @@ class FitSearch:
     def _of(self, names: Iterable[str]) -> list[NetworkCandidate]:
         return [self._networks[name] for name in names]
 
-    def _measure(self, batch: _Step, progress: Progress) -> None:
+    def _measure(self, batch: _SearchStep, progress: Progress) -> None:
         networks, left_s = self._of(batch.names), self._budget.left_s
         self._seen.measure([each.network for each in networks], progress, sessions=batch.sessions)
         self._budget.spent(networks, batch.sessions, left_s - self._budget.left_s)
