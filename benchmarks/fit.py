@@ -32,6 +32,7 @@ from mbench.core.fit_records import CandidateResult, DeviceLimits
 from mbench.core.progress import Progress, silent
 from mbench.core.records import Record, Variant
 from mbench.fitting import answers, candidates, layer_shapes, observations, search
+from mbench.fitting.budget import Budget
 from mbench.fitting.layer_model import SeenLayer
 from mbench.fitting.network_model import NetworkModel, SeenNetwork
 from mbench.fitting.observations import LATENCY, Observed
@@ -158,7 +159,8 @@ def _answers(records: Sequence[Record], count: int) -> None:
         limit = math.exp(drawn.uniform(math.log(times[0]), math.log(times[-1])))
         limits, device = DeviceLimits(latency_s=limit), _LookedUp(every)
         question = Question(candidates=described, accuracies=accuracies, limits=limits)
-        found = FitSearch(question, device, deadline=math.inf, sessions=5).run(silent, search.unheard)  # type: ignore[arg-type]
+        budget = Budget(math.inf, counted=False)
+        found = FitSearch(question, device, budget=budget, sessions=5).run(silent, search.unheard)  # type: ignore[arg-type]
         given = answers.answers(found.estimates.candidates, limits, found.sure)
         best = max((accuracies[name].top1_percent or 0.0 for name, each in every.items() if each.latency_s <= limit))
         mine = accuracies[given[0].network].top1_percent or 0.0 if given else 0.0

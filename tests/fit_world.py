@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import random
-import time
 import zlib
 from collections.abc import Sequence
 
@@ -17,6 +17,7 @@ from mbench.core.fit_records import DeviceLimits, Objective
 from mbench.core.progress import Progress, silent
 from mbench.core.records import Result, Variant
 from mbench.fitting import answers, candidates, layer_shapes, observations, search
+from mbench.fitting.budget import Budget
 from mbench.fitting.candidates import NetworkCandidate
 from mbench.fitting.layer_shapes import LayerShape
 from mbench.fitting.observations import Observed
@@ -65,16 +66,23 @@ def described(name: str) -> NetworkCandidate:
 class Machine:
     """Stands for `Observations`: measures at once, and counts."""
 
-    def __init__(self, broken: Sequence[str] = ()) -> None:
+    def __init__(self, broken: Sequence[str] = (), *, session_s: float = 0.0) -> None:
         self.known: dict[str, Observed] = {}
+        self.methods: dict[str, str] = {}
         self.failed: dict[str, str] = {}
         self.asked: list[str] = []
+        self.sessions: list[int] = []
+        """Of each that was asked."""
         self.attempts: dict[str, int] = {}
-        self._broken = broken
+        self._broken, self._session_s = broken, session_s
+        self.now_s = 0.0
+        """By its clock: a session of a network takes some seconds."""
 
     def measure(self, networks: Sequence[Variant], _progress: Progress, *, sessions: int) -> tuple[Observed, ...]:
         for network in networks:
             self.asked.append(network.name)
+            self.sessions.append(sessions)
+            self.now_s += sessions * self._session_s
             self.attempts[network.name] = self.attempts.get(network.name, 0) + 1
             if network.name in self._broken:
                 self.failed[network.name] = "the compiler crashed"
@@ -86,7 +94,9 @@ class Machine:
 
 
 def marked(found: Observed, sure: bool) -> Observed:
-    return Observed(result=found.result, latency_s=found.latency_s, sure=sure)
+    """Return what was seen as of several sessions, which are alike here, or of one, which may be 8 % off."""
+    wide = 1.0 if sure else 1.08
+    return dataclasses.replace(found, sure=sure, low_s=found.latency_s / wide, high_s=found.latency_s * wide)
 
 
 def question(
@@ -102,7 +112,8 @@ def question(
 
 
 def searched(asked: Question, machine: Machine, *, seconds: float = 1000.0) -> FitOutcome:
-    return FitSearch(asked, machine, deadline=time.monotonic() + seconds, sessions=5).run(silent, search.unheard)  # type: ignore[arg-type]
+    budget = Budget(seconds, counted=False, clock=lambda: machine.now_s)
+    return FitSearch(asked, machine, budget=budget, sessions=5).run(silent, search.unheard)  # type: ignore[arg-type]
 
 
 def best(found: FitOutcome, limits: DeviceLimits) -> str | None:

@@ -10,8 +10,9 @@ import csv
 import io
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from mbench.analysis import accuracy
 from mbench.analysis.accuracy import GivenAccuracy
@@ -26,12 +27,13 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _LONGEST = 200
 
 
-def read(path: Path, own: Collection[str] = ()) -> dict[str, GivenAccuracy]:
+def read(path: Path, own: Mapping[str, str] = MappingProxyType({})) -> dict[str, GivenAccuracy]:
     """Return the accuracies of a table by the names of networks, as `accuracy.table_name` has them.
 
     Args:
         path: the file.
-        own: names of the user's own networks, which are no variants.
+        own: names of the user's own networks, which are no variants, by what the table may call them: this name, their
+            file.
 
     Raises:
         UsageError: the file cannot be read, or something in it is wrong.
@@ -88,7 +90,7 @@ def _heads(cells: list[str], where: str) -> list[str]:
     return heads
 
 
-def _row(heads: list[str], cells: list[str], where: str, own: Collection[str]) -> tuple[str, GivenAccuracy]:
+def _row(heads: list[str], cells: list[str], where: str, own: Mapping[str, str]) -> tuple[str, GivenAccuracy]:
     if len(cells) != len(heads):
         raise UsageError(f"{where}: {len(cells)} values for {len(heads)} columns ({','.join(heads)})")
     values = dict(zip(heads, cells, strict=True))
@@ -104,14 +106,22 @@ def _row(heads: list[str], cells: list[str], where: str, own: Collection[str]) -
     return name, GivenAccuracy(top1_percent=top1, top5_percent=top5, source=where + (f": {said}" if said else ""))
 
 
-def _name(name: str, dtype: str, where: str, own: Collection[str]) -> str:
+def _name(name: str, dtype: str, where: str, own: Mapping[str, str]) -> str:
     """Return what a network is called: canonical, with its type, without its batch."""
     try:
-        if name in own:
-            return f"{name}{variants.type_suffix(dtypes.of(dtype).name)}" if dtype else name
-        return accuracy.table_name(variants.parse(name, dtype=dtype or None))
+        if name not in own:
+            return accuracy.table_name(variants.parse(name, dtype=dtype or None))
+        typed = variants.type_suffix(dtypes.of(dtype).name) if dtype else ""
     except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
+        raise UsageError(f"{where}: {error}{'' if name in own else _yours(name, own)}") from error
+    return own.get(f"{name}{typed}", f"{own[name]}{typed}")
+
+
+def _yours(name: str, own: Mapping[str, str]) -> str:
+    """Return which of the user's own networks a name may mean that is none; nothing where there are none."""
+    if not own:
+        return ""
+    return did_you_mean(name, own) or f"; your own are {cut(', '.join(sorted(set(own.values()))), _LONGEST)}"
 
 
 def _percent(column: str, values: Mapping[str, str], where: str) -> float:

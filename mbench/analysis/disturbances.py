@@ -31,6 +31,14 @@ def of_results(results: Iterable[Result]) -> tuple[tuple[str, tuple[Result, ...]
     return tuple((_folded(texts), tuple(whose[form].values())) for form, texts in said.items())
 
 
+def folded(causes: Iterable[str]) -> tuple[str, ...]:
+    """Return causes in few words: those that differ only in their numbers are one, with the range of each number."""
+    said: dict[str, list[str]] = {}
+    for why in causes:
+        said.setdefault(_NUMBER.sub("#", why), []).append(why)
+    return tuple(_folded(texts) for texts in said.values())
+
+
 def of_result(result: Result) -> str | None:
     """Return what disturbed a result, in a line; None where nothing was seen."""
     return "; ".join(why for why, _ in of_results([result])) or None

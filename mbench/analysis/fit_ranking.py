@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from mbench.core import units
-from mbench.core.fit_records import CandidateResult, CostEstimate, DeviceLimits
+from mbench.core.fit_records import CandidateAccuracy, CandidateResult, CostEstimate, DeviceLimits
 
 SHOWN = {"latency": units.seconds, "memory": units.data_size, "weights": units.data_size, "energy": units.joules}
 """How a figure is written for people, by the name of its limit."""
@@ -27,16 +27,26 @@ def limits_in_words(limits: DeviceLimits) -> list[str]:
     return words
 
 
-def verdict(candidate: CandidateResult, limits: DeviceLimits) -> tuple[bool | None, tuple[str, ...]]:
-    """Return whether a candidate is within all limits, None where that is open; and the limits that it exceeds."""
+def verdict(
+    candidate: CandidateResult, limits: DeviceLimits, *, settled: bool = True
+) -> tuple[bool | None, tuple[str, ...]]:
+    """Return whether a candidate is within all limits, None where that is open; and the limits that it exceeds.
+
+    Args:
+        candidate: with its figures.
+        limits: that it is held against.
+        settled: whether figures that were measured count as they are; else their interval counts, as a prediction's.
+    """
     over, unknown = [], False
     for name, limit in limits_of(limits).items():
         found = candidate.estimate(name)
         if found is None:
             unknown = True
-        elif _low(found) > limit:
+            continue
+        low, high = _ends(found) if found.basis == "predicted" or not settled else (found.value, found.value)
+        if low > limit:
             over.append(name)
-        elif _high(found) > limit:
+        elif high > limit:
             unknown = True
     if limits.accuracy_percent is not None:
         accuracy = candidate.accuracy.top1_percent
@@ -47,12 +57,33 @@ def verdict(candidate: CandidateResult, limits: DeviceLimits) -> tuple[bool | No
     return (None if unknown or candidate.failure is not None else True), ()
 
 
-def _low(found: CostEstimate) -> float:
-    return found.value if found.low is None else found.low
+def _ends(found: CostEstimate) -> tuple[float, float]:
+    return found.value if found.low is None else found.low, found.value if found.high is None else found.high
 
 
-def _high(found: CostEstimate) -> float:
-    return found.value if found.high is None else found.high
+def close_calls(candidate: CandidateResult, limits: DeviceLimits) -> tuple[str, ...]:
+    """Return the limits that lie within the interval of a figure that is no prediction, in words; mostly none."""
+    return tuple(
+        f"{name} {SHOWN[name](found.value)} is {_close_call(found, name)}: {_may_be(found)}"
+        for name, limit in limits_of(limits).items()
+        if (found := candidate.estimate(name)) is not None and _is_close(found, limit)
+    )
+
+
+def _is_close(found: CostEstimate, limit: float) -> bool:
+    low, high = _ends(found)
+    return found.basis != "predicted" and low < high and low <= limit <= high
+
+
+def _may_be(found: CostEstimate) -> str:
+    return "another measurement may exceed it" if found.basis == "measured" else "the device may exceed it"
+
+
+def _close_call(found: CostEstimate, name: str) -> str:
+    ends = units.ranged(_ends(found), SHOWN[name])
+    if found.basis == "measured":
+        return f"within the noise of the limit ({ends})"
+    return f"nearer to the limit than the target's model is exact ({ends})"
 
 
 def ordered(candidates: Iterable[CandidateResult], objective: str) -> list[CandidateResult]:
@@ -72,6 +103,17 @@ def _order(candidate: CandidateResult, objective: str) -> tuple[float, ...]:
         return -top1, float(accuracy.kind == "interpolated"), taken
     least = candidate.estimate(objective)
     return math.inf if least is None else least.value, -top1
+
+
+def between(accuracy: CandidateAccuracy) -> str:
+    """Return the published figures that an accuracy lies between, and how far such ones are off; empty: it is none."""
+    if accuracy.kind != "interpolated":
+        return ""
+    figures = ", ".join(f"{name} {units.accuracy(value)}" for name, value in accuracy.between.items())
+    median, largest = accuracy.left_out_median_points, accuracy.left_out_largest_points
+    if median is None or largest is None:
+        return f"between {figures}; how far such figures are off is not known"
+    return f"between {figures}; such figures are {median:.1f} points off in the median, {largest:.1f} at most"
 
 
 def share_used(candidate: CandidateResult, limits: DeviceLimits) -> dict[str, float]:
@@ -94,16 +136,32 @@ def _excess(candidate: CandidateResult, limits: DeviceLimits) -> Iterator[str]:
         yield f"it could not be measured: {candidate.failure}"
     for name, limit in limits_of(limits).items():
         found = candidate.estimate(name)
-        if found is not None and _low(found) > limit:
+        if found is not None and (_ends(found)[0] if found.basis == "predicted" else found.value) > limit:
             about = "about " if found.basis == "predicted" else ""
             show = SHOWN[name]
-            yield f"{name} {about}{show(found.value)} > {show(limit)}"
+            close = f", {_close_call(found, name)}" if _is_close(found, limit) else ""
+            yield f"{name} {about}{show(found.value)} > {show(limit)}{close}"
     accuracy = candidate.accuracy.top1_percent
     if limits.accuracy_percent is not None:
         if accuracy is None:
             yield "its accuracy is not known"
         elif accuracy < limits.accuracy_percent:
             yield f"top-1 {units.accuracy(accuracy)} < {units.accuracy(limits.accuracy_percent)}"
+
+
+def use(candidate: CandidateResult, limits: DeviceLimits) -> tuple[str, ...]:
+    """Return what a candidate has of each limit, in words: `latency about 1.93 ms (1.80 to 2.05 ms) of 2.00 ms`."""
+    return tuple(
+        f"{name} {'about ' if found.basis == 'predicted' else ''}{SHOWN[name](found.value)}{_between(found, name)} "
+        f"of {SHOWN[name](limit)}"
+        for name, limit in limits_of(limits).items()
+        if (found := candidate.estimate(name)) is not None
+    )
+
+
+def _between(found: CostEstimate, name: str) -> str:
+    low, high = _ends(found)
+    return f" ({units.ranged((low, high), SHOWN[name])})" if low < high else ""
 
 
 def nearest(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> tuple[CandidateResult, float] | None:

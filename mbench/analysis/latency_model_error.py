@@ -63,6 +63,18 @@ def sentence(target: Target, compared: Sequence[Compared] | None = None) -> str:
     return "; ".join(_parts(target, known() if compared is None else compared))
 
 
+def typical(target: Target, compared: Sequence[Compared] | None = None) -> float | None:
+    """Return the median error of the model of one thread, as a share; None: it was compared with nothing.
+
+    It is that against what is published of the target's core; where nothing is, that against what was measured.
+    """
+    every = [each for each in (known() if compared is None else compared) if each.threads == 1]
+    core = str(target.tvm.get("mcpu"))
+    own = [abs(each.error) for each in every if each.kind == PUBLISHED and each.core == core]
+    found = own or [abs(each.error) for each in every if each.kind == MEASURED]
+    return statistics.median(found) if found else None
+
+
 def _parts(target: Target, compared: Sequence[Compared]) -> Iterator[str]:
     measured = [abs(each.error) for each in compared if each.kind == MEASURED]
     if measured:

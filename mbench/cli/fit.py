@@ -67,9 +67,11 @@ def _time(text: str) -> float:
 )  # fmt: skip
 @click.option("--accuracies", type=PATH, default=None, metavar="FILE.csv", help="Accuracies of your own: name,top1.")
 @click.option("--candidates", multiple=True, metavar="FILES", help="Networks of your own: 'models/*.onnx'.")
+@options.input_shapes
+@options.inputs
 @click.option(
     "--time", "time_s", type=_time, default="5min",
-    metavar="TIME", help="Measure no longer than this.  [default: 5min]",
+    metavar="TIME", help="Begin nothing that would take longer.  [default: 5min]",
 )  # fmt: skip
 @click.option(
     "-o", "--output", type=PATH, default="mbench-results",

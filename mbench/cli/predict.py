@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
 from mbench.cli import options, printing
+from mbench.cli.arguments import PATH
 
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
 @options.target
+@options.device("Where it was measured.")
 @options.threads
 @options.dtype
 @options.batch
+@click.option("--accuracies", type=PATH, default=None, metavar="FILE.csv", help="Accuracies of your own: name,top1.")
+@options.input_shapes
+@options.inputs
 @options.target_dirs
 @options.as_json
-def predict(
-    networks: tuple[str, ...],
-    target: str,
-    threads: int | None,
-    dtype: str | None,
-    batch: tuple[int, ...] | None,
-    target_dirs: tuple[Path, ...],
-    as_json: bool,
-) -> None:
+def predict(networks: tuple[str, ...], target: str, batch: tuple[int, ...] | None, as_json: bool, **asked: Any) -> None:
     """Predict what networks cost, by what searches have measured.
 
     NETWORK is a name, a grid, a file, or a family, which stands for all of its
@@ -35,6 +32,6 @@ def predict(
     from mbench.core.fit_options import FitOptions
     from mbench.terminal import fit_tables
 
-    asked = FitOptions(threads=threads, dtype=dtype, batch=options.one_batch(batch), target_dirs=target_dirs)
-    found, quality = api.predict(networks, target=target, options=asked, note=printing.remark)
+    wanted = FitOptions(batch=options.one_batch(batch), **asked)
+    found, quality = api.predict(networks, target=target, options=wanted, note=printing.remark)
     printing.listing(fit_tables.predictions(found, quality), as_json=as_json)

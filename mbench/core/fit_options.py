@@ -56,13 +56,18 @@ class FitOptions(SharedOptions, frozen=True, kw_only=True):
             latency_s=self.max_latency_s, memory_bytes=self.max_memory_bytes, weight_bytes=self.max_weight_bytes,
             energy_j=self.max_energy_j, accuracy_percent=self.min_accuracy,
         )  # fmt: skip
-        if found == DeviceLimits():
+        if found == DeviceLimits() and self.minimize == "accuracy":
             raise UsageError(
                 "no limit is given; expected one of --max-latency, --max-memory, --max-weights, --max-energy, "
                 "--min-accuracy"
             )
-        if self.minimize != "accuracy" and self.min_accuracy is None:
+        if self.minimize != "accuracy" and self.min_accuracy is None and not self.candidates:
             raise UsageError(
                 f"--minimize {self.minimize} alone is met by the smallest network; give --min-accuracy as well"
+            )
+        if self.minimize == "accuracy" and found == DeviceLimits(accuracy_percent=self.min_accuracy):
+            raise UsageError(
+                "--min-accuracy alone is met by the largest network; give a limit such as --max-latency, or --minimize "
+                "latency, memory or energy"
             )
         return found

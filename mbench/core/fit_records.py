@@ -58,7 +58,8 @@ class CostEstimate(Strict, frozen=True, kw_only=True):
     value: Amount
     low: Amount | None = None
     high: Amount | None = None
-    """Of a prediction: where 95 % of what was left out of it would have been."""
+    """Of a prediction: where 95 % of what was left out of it would have been. Of what was measured: of its median, by
+    its sessions. Of what was counted: by the median error of the target's model."""
     basis: Basis
 
 
@@ -124,6 +125,8 @@ class Answer(Strict, frozen=True, kw_only=True):
     next_better: Name | None = None
     next_over: Texts = ()
     """Why the next better one of its family and type does not fit, in words."""
+    close: Texts = ()
+    """Figures so near to a limit that noise, or the error of the target's model, decides; in words."""
 
 
 class FitRecord(Strict, frozen=True, kw_only=True):
@@ -153,7 +156,7 @@ class FitRecord(Strict, frozen=True, kw_only=True):
     open: Texts = ()
     """Networks that might be better, and were not measured for want of time."""
     nearest: Text = ""
-    """Where nothing fits: how near the nearest comes, in words."""
+    """Where nothing fits: how near the nearest comes; where the time was over before: what probably fits. In words."""
     quality: PredictionQuality | None = None
     methods: TextTable = {}
     """How each figure came about."""

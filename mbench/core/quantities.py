@@ -22,6 +22,7 @@ _BYTES = {
     "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30,
     **dict.fromkeys(("byte", "bytes"), 1.0),
 }  # fmt: skip
+_PERCENT = {"": 1.0, "%": 1.0}
 _JOULES = {"nj": 1e-9, "uj": 1e-6, "µj": 1e-6, "\u03bcj": 1e-6, "mj": 1e-3, "j": 1.0}
 
 
@@ -50,7 +51,7 @@ def joules(text: str, option: str) -> float:
 
 def percent(text: str, option: str) -> float:
     """Return a percentage: `65` and `65%` are 65. See `seconds`."""
-    value = _positive(text, option, {"": 1.0, "%": 1.0}, "a percentage above 0 and up to 100, such as 65")
+    value = _positive(text, option, _PERCENT, "a percentage above 0 and up to 100, such as 65")
     if value > 100:
         raise UsageError(f"{option} {_shown(text)}: expected a percentage above 0 and up to 100, such as 65")
     if value <= 1 and "%" not in text:
@@ -60,13 +61,19 @@ def percent(text: str, option: str) -> float:
 
 def _positive(text: str, option: str, units: Mapping[str, float], expected: str) -> float:
     match = _NUMBER.fullmatch(text.strip())
-    factor = units.get(match["unit"].lower()) if match else None
+    factor = units.get(match["unit"].lower()) if match and not _is_mega(match["unit"], units) else None
     if match is None or factor is None:
         raise UsageError(f"{option} {_shown(text)}: expected {expected}")
     value = float(match["number"]) * factor
     if not (value > 0 and math.isfinite(value)):
-        raise UsageError(f"{option} {_shown(text)}: nothing fits into that; expected {expected}")
+        what = "out of range" if units is _PERCENT else "nothing fits into that"
+        raise UsageError(f"{option} {_shown(text)}: {what}; expected {expected}")
     return value
+
+
+def _is_mega(unit: str, units: Mapping[str, float]) -> bool:
+    """Return whether a unit has the capital M of a million where m is a thousandth: `MJ` is no `mJ`."""
+    return unit.startswith("M") and units.get(unit.lower(), 1.0) < 1
 
 
 def _shown(text: str) -> str:

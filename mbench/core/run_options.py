@@ -28,6 +28,8 @@ FLAGS = {
     "build_timeout_s": "--build-timeout", "thresholds": "--threshold", "sensitivities": "--sensitivity",
     "allowed": "--allow-different", "labels": "--label", "wait_quiet_s": "--wait-quiet", "sustain_s": "--sustain",
     "input_shapes": "--input-shape", "inputs": "--input", "activation_type": "--activations",
+    "max_latency_s": "--max-latency", "max_memory_bytes": "--max-memory", "max_weight_bytes": "--max-weights",
+    "max_energy_j": "--max-energy", "time_s": "--time",
 }  # fmt: skip
 """Options of the command line that are not called as the field is."""
 

@@ -10,6 +10,7 @@ from mbench.core.fit_records import Answer, CandidateResult, DeviceLimits
 from mbench.fitting import search
 
 _MOST = 6
+_CLEAR = "of those known that are clear of every limit"
 
 
 def answers(candidates: Sequence[CandidateResult], limits: DeviceLimits, sure: Collection[str]) -> tuple[Answer, ...]:
@@ -20,25 +21,39 @@ def answers(candidates: Sequence[CandidateResult], limits: DeviceLimits, sure: C
         limits: that they are held against.
         sure: names of those whose figures are the device's and no predictions.
     """
+    slots = search.slots(candidates)
     found: dict[str, Answer] = {}
-    for number, slot in enumerate(search.slots(candidates)):
-        place = next((place for place, each in enumerate(slot) if each.fits and each.network.name in sure), None)
-        if place is None:
-            continue
-        best = slot[place]
-        if best.network.name in found or len(found) == _MOST:
-            continue
-        peers = [each for each in slot[:place] if _same_group(each, best)]
-        better = next((each for each in reversed(peers) if each.fits is False or each.failure), None)
-        found[best.network.name] = Answer(
-            network=best.network.name,
-            why_best="of all" if number == 0 else _of_what(best),
-            next_better=better.network.name if better else None,
-            next_over=fit_ranking.excess(better, limits) if better else (),
-        )
-    order = {each.network.name: place for place, each in enumerate(candidates)}
+    for number, slot in enumerate(slots):
+        best = next((each for each in slot if each.fits and each.network.name in sure), None)
+        if best is not None and best.network.name not in found and len(found) < _MOST:
+            found[best.network.name] = _answer(best, slot, limits, "of all" if number == 0 else _of_what(best))
     first, *others = found.values() if found else (None,)
-    return () if first is None else (first, *sorted(others, key=lambda each: order[each.network]))
+    if first is None:
+        return ()
+    clear = next(
+        (each for each in slots[0] if each.fits and each.network.name in sure and not _close(each, limits)), None
+    )
+    if first.close and clear is not None:
+        others = [each for each in others if each.network != clear.network.name]
+        others.append(_answer(clear, slots[0], limits, _CLEAR))
+    order = {each.network.name: place for place, each in enumerate(candidates)}
+    return (first, *sorted(others, key=lambda each: order[each.network]))
+
+
+def _answer(best: CandidateResult, slot: Sequence[CandidateResult], limits: DeviceLimits, why: str) -> Answer:
+    peers = [each for each in slot[: slot.index(best)] if _same_group(each, best)]
+    better = next((each for each in reversed(peers) if each.fits is False or each.failure), None)
+    return Answer(
+        network=best.network.name,
+        why_best=why,
+        next_better=better.network.name if better else None,
+        next_over=fit_ranking.excess(better, limits) if better else (),
+        close=_close(best, limits),
+    )
+
+
+def _close(candidate: CandidateResult, limits: DeviceLimits) -> tuple[str, ...]:
+    return fit_ranking.close_calls(candidate, limits)
 
 
 def _same_group(one: CandidateResult, other: CandidateResult) -> bool:
@@ -56,5 +71,21 @@ def nearest(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> str:
     if found is None:
         return ""
     best, factor = found
-    needs = "; ".join(fit_ranking.excess(best, limits)) or "its interval reaches over a limit"
-    return f"the nearest is {best.network.name}, over a limit by {units.percent(factor - 1)}: {needs}"
+    needs = "; ".join(fit_ranking.excess(best, limits))
+    shares = fit_ranking.share_used(best, limits).values()
+    over = f", over a limit by {units.percent(factor - 1)}" if factor == max(shares, default=0.0) else ""
+    return f"the nearest is {best.network.name}{over}: {needs}"
+
+
+def likely(candidates: Sequence[CandidateResult], limits: DeviceLimits) -> str:
+    """Return which candidate is the best that probably fits, where the time was over before one was measured enough.
+
+    Empty: there is none.
+    """
+    for each in search.slots(candidates)[0]:
+        shares = fit_ranking.share_used(each, limits)
+        known = len(shares) == len(fit_ranking.limits_of(limits))
+        if each.fits is not False and each.failure is None and known and max(shares.values(), default=0.0) <= 1:
+            used = "; ".join(fit_ranking.use(each, limits))
+            return f"the best that probably fits is {each.network.name}{f': {used}' if used else ''}"
+    return ""

@@ -18,10 +18,11 @@ from mbench.core.machine_types import Target
 from mbench.core.records import Variant
 from mbench.fitting import layer_shapes
 from mbench.fitting.layer_shapes import LayerShape
-from mbench.networks import architectures, costs, folding, lifetimes, sizes, variants
+from mbench.networks import architectures, costs, folding, lifetimes, near_names, sizes, variants
 from mbench.networks import layers as layers_of
 from mbench.networks.costs import Costs
 from mbench.networks.graph import Graph
+from mbench.networks.importers import front_ends
 from mbench.networks.layers import LayerSpec
 
 _WIDTH_STEP, _RESOLUTION_STEP = 0.05, 16
@@ -61,11 +62,24 @@ def names(words: Iterable[str]) -> tuple[str, ...]:
 
     A family that has no published grid has its own size alone. Another word, such as a name with a size, a grid or a
     file, stands for itself.
+
+    Raises:
+        UsageError: a word is nearly a family's name.
     """
     found: dict[str, None] = {}
     for word in words:
-        found |= dict.fromkeys(_sizes(word) if architectures.is_known(word) else (word,))
+        found |= dict.fromkeys(_sizes(word) if architectures.is_known(word) else (_other(word),))
     return tuple(found)
+
+
+def _other(word: str) -> str:
+    """Return a word that is no family; refuse one that is nearly a family's name, and has no size."""
+    families = architectures.known_families()
+    near = [each for each in near_names.suggested(word, families) if each in families]
+    if near and not front_ends.is_source(word):
+        meant = " or ".join(map(repr, near))
+        raise UsageError(f"family {word!r} is not known; did you mean {meant}? see 'mbench variants'")
+    return word
 
 
 def _sizes(family: str) -> Iterator[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from mbench.analysis import fit_ranking
+from mbench.analysis import disturbances, fit_ranking
 from mbench.analysis.accuracy import NetworkAccuracy
 from mbench.core import stats
 from mbench.core.fit_records import CandidateAccuracy, CandidateResult, CostEstimate, DeviceLimits, PredictionQuality
@@ -41,6 +41,7 @@ def made(
     accuracies: Mapping[str, NetworkAccuracy],
     limits: DeviceLimits,
     objective: str,
+    settled: Collection[str] = (),
 ) -> Estimates:
     """Return what is known of all candidates.
 
@@ -51,6 +52,7 @@ def made(
         accuracies: of the candidates, by name.
         limits: that they are held against.
         objective: of the search.
+        settled: networks whose measured figures count as they are; of others, the interval counts.
     """
     groups = {each.name: each.group for each in candidates}
     latency = _model(known, groups, LATENCY)
@@ -70,9 +72,10 @@ def made(
             filled = _as_seen(base, seen)
         else:
             filled = _as_predicted(base, each, latency, energy, plans, static_w)
-        fits, over = fit_ranking.verdict(filled, limits)
+        fits, over = fit_ranking.verdict(filled, limits, settled=each.name in settled)
         results.append(msgspec.structs.replace(filled, fits=fits, over=over))
-    return Estimates(candidates=tuple(fit_ranking.ordered(results, objective)), quality=_quality(latency))
+    quality = _quality(latency, set(groups.values()))
+    return Estimates(candidates=tuple(fit_ranking.ordered(results, objective)), quality=quality)
 
 
 def _model(known: Mapping[str, Observed], groups: Mapping[str, str], quantity: str) -> NetworkModel | None:
@@ -87,8 +90,11 @@ def _model(known: Mapping[str, Observed], groups: Mapping[str, str], quantity: s
     return NetworkModel(networks, noise=max(noises)) if networks else None
 
 
-def _quality(model: NetworkModel | None) -> PredictionQuality | None:
-    errors = sorted(abs(each.error) for each in model.mistakes) if model else []
+def _quality(model: NetworkModel | None, groups: Collection[str]) -> PredictionQuality | None:
+    """Return how far predictions are off, of networks like the candidates where enough were seen, else of all."""
+    mistakes = model.mistakes if model else ()
+    own = [each for each in mistakes if each.group in groups]
+    errors = sorted(abs(each.error) for each in (own if len(own) >= _FEWEST_QUIET else mistakes))
     if not errors:
         return None
     return PredictionQuality(
@@ -108,8 +114,10 @@ def _as_seen(base: CandidateResult, seen: Observed) -> CandidateResult:
     energy_j = result.energy.energy_j
     return msgspec.structs.replace(
         base,
-        disturbed=seen.disturbed,
-        latency_s=CostEstimate(value=seen.latency_s, basis="measured" if timed else "counted"),
+        disturbed=disturbances.folded(seen.disturbed),
+        latency_s=CostEstimate(
+            value=seen.latency_s, low=seen.low_s, high=seen.high_s, basis="measured" if timed else "counted"
+        ),
         memory_bytes=CostEstimate(value=float(seen.memory_bytes), basis="compiled"),
         weight_bytes=CostEstimate(value=float(result.memory.weight_bytes), basis="compiled"),
         energy_j=None if energy_j is None else CostEstimate(value=energy_j, basis="modelled"),

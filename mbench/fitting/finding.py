@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import glob
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -16,19 +18,22 @@ from mbench.core import dtypes
 from mbench.core.children import Died
 from mbench.core.errors import BuildError, UsageError, shown
 from mbench.core.fit_options import FitOptions
-from mbench.core.fit_records import DeviceLimits, FitRecord
-from mbench.core.machine_types import Host
+from mbench.core.fit_records import FitRecord
+from mbench.core.machine_types import Host, Target
 from mbench.core.progress import Display, Note
 from mbench.core.records import Record, Variant
 from mbench.core.run_options import RunOptions
 from mbench.core.version import VERSION
+from mbench.devices import registry
 from mbench.fitting import answers, candidates
+from mbench.fitting.budget import Budget
 from mbench.fitting.candidates import NetworkCandidate
 from mbench.fitting.observations import Observations
 from mbench.fitting.search import FitOutcome, FitSearch, Question, ReportCandidates
 from mbench.hardware import device_kinds, targets
 from mbench.networks import variants
 from mbench.networks.given import GivenNetworks, HowToImport
+from mbench.networks.importers import front_ends
 from mbench.pipeline import options as jobs
 from mbench.pipeline import runner
 from mbench.pipeline.job import Job
@@ -37,6 +42,8 @@ DEFAULT_FAMILIES = (
     *("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v4_conv_small"),
     "efficientnet_lite0",
 )
+_MANY = 200
+"""Networks from which on it is said that they are planned."""
 METHODS = {
     "latency": "measured: the median over sessions of an own process each; counted: what the target's model makes of "
     "exact counts; predicted: a Gaussian process for each kind of layer, learnt from the layers that were seen",
@@ -46,10 +53,25 @@ METHODS = {
 }
 
 
-def prepared(
-    words: Sequence[str], target: str, machine: Host, options: FitOptions, note: Note, *, searching: bool = True
-) -> tuple[Job, Question]:
-    """Return the job that measures, and what is searched for.
+def prepared(words: Sequence[str], target: str, machine: Host, options: FitOptions, note: Note) -> tuple[Job, Question]:
+    """Return the job that measures, and what is searched for. See `asked`.
+
+    Raises:
+        UsageError: a word, a limit or a table that cannot be, or nothing to search by.
+        TargetError: the target is not known.
+    """
+    limits = options.limits
+    job, networks, accuracies = asked(words, target, machine, options, note)
+    _refuse_unknown(accuracies, options)
+    _note_unknown(accuracies, note)
+    described = planned(job, networks, note)
+    return job, Question(candidates=described, accuracies=accuracies, limits=limits, objective=options.minimize)
+
+
+def asked(
+    words: Sequence[str], target: str, machine: Host, options: FitOptions, note: Note
+) -> tuple[Job, tuple[Variant, ...], dict[str, NetworkAccuracy]]:
+    """Return the job that measures, the networks that are asked for, and their accuracies by name.
 
     Args:
         words: families, names, grids or files; none: the usual families.
@@ -57,30 +79,35 @@ def prepared(
         machine: this one.
         options: of the search.
         note: report what the user should know.
-        searching: whether there must be a limit, and accuracies to go by.
 
     Raises:
-        UsageError: a word, a limit or a table that cannot be.
+        UsageError: a word or a table that cannot be.
         TargetError: the target is not known.
     """
-    limits = options.limits if searching else DeviceLimits()
-    networks, notes = _networks(words, options)
-    own = {accuracy.table_name(each) for each in networks if each.imported}
-    table = accuracy_table.read(options.accuracies, own) if options.accuracies else None
+    _refuse_unreachable(runner.resolve_target(target, options.target_dirs), machine, options.device)
+    networks, files, notes = _networks(words, options)
+    table = accuracy_table.read(options.accuracies, _own_names(networks, files)) if options.accuracies else None
     job = jobs.new_job([variants.DEFAULT[0]], target, machine, _run_options(options))
     jobs.refuse_types(networks, job.target)
     for said in (*notes, *job.notes):
         note(said)
-    job = msgspec.structs.replace(job, notes=())
-    if not device_kinds.of(job.device).runs:
-        raise UsageError(f"target '{job.target.name}' can neither be measured nor emulated here; see 'mbench targets'")
-    described = _described(networks, job)
     accuracies = {each.name: accuracy.of(each, table) for each in networks}
-    if searching:
-        _refuse_unknown(accuracies, options)
-        _note_unknown(accuracies, note)
-    question = Question(candidates=described, accuracies=accuracies, limits=limits, objective=options.minimize)
-    return job, question
+    return msgspec.structs.replace(job, notes=()), networks, accuracies
+
+
+def planned(job: Job, networks: Sequence[Variant], note: Note) -> tuple[NetworkCandidate, ...]:
+    """Return networks as candidates, their layers planned as a build would: of hundreds, that takes a while.
+
+    Raises:
+        BuildError: the process that plans them died.
+    """
+    if len(networks) >= _MANY:
+        note(f"planning the layers of {len(networks)} networks")
+    target = targets.for_threads(job.target, job.settings.threads)
+    try:
+        return builders.in_a_child(candidates.described, networks, target)
+    except Died as error:
+        raise BuildError("the process that planned the candidates died; out of memory?") from error
 
 
 def _run_options(options: FitOptions) -> RunOptions:
@@ -90,8 +117,41 @@ def _run_options(options: FitOptions) -> RunOptions:
     )  # fmt: skip
 
 
-def _networks(words: Sequence[str], options: FitOptions) -> tuple[tuple[Variant, ...], tuple[str, ...]]:
-    """Return the candidates' networks, in every type that was asked for, and what the user should know of them.
+def _refuse_unreachable(target: Target, machine: Host, device: str | None) -> None:
+    """Refuse a target whose networks would run nowhere.
+
+    Raises:
+        UsageError: it can neither be measured here nor emulated, and no device is named that could be another machine.
+    """
+    support = targets.support(target, machine)
+    elsewhere = device is not None and not device_kinds.of(registry.resolve(device).kind).here
+    if not (support.measure or support.emulate or elsewhere):
+        raise UsageError(
+            f"target '{target.name}' can neither be measured nor emulated here: {support.reason}; "
+            "'mbench targets' lists those that can"
+        )
+
+
+def _own_names(networks: Sequence[Variant], files: Mapping[str, str]) -> dict[str, str]:
+    """Return what a table of accuracies may call the user's own networks, each with its name there."""
+    bare = collections.Counter(Path(source).name for source in files)
+    short = {**files, **{Path(source).name: name for source, name in files.items() if bare[Path(source).name] == 1}}
+    found: dict[str, str] = {}
+    for each in networks:
+        if each.imported:
+            name = accuracy.table_name(each)
+            found[name] = name
+            found |= {alias: name for alias, called in short.items() if called == name}
+            if each.quantised_file:
+                suffix = variants.type_suffix(each.dtype)
+                found |= {f"{alias}{suffix}": name for alias, called in list(found.items()) if called == name}
+    return found
+
+
+def _networks(
+    words: Sequence[str], options: FitOptions
+) -> tuple[tuple[Variant, ...], Mapping[str, str], tuple[str, ...]]:
+    """Return the candidates' networks, in every type that was asked for, what files are called, and remarks.
 
     Raises:
         UsageError: a word is no family, network or file; a pattern fits no file; or there are too many.
@@ -106,25 +166,30 @@ def _networks(words: Sequence[str], options: FitOptions) -> tuple[tuple[Variant,
     types = (None,) if options.dtype is None else dtypes.several(options.dtype)
     found = tuple({each.name: each for each in asked.variants(types)}.values())
     variants.refuse_too_many(found)
-    return found, asked.notes
+    return found, asked.files, asked.notes
 
 
 def _files(pattern: str) -> list[str]:
-    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - a pattern may be absolute
+    """Return the files that a pattern stands for; a function, or a file whose name has brackets, stands for itself.
+
+    Raises:
+        UsageError: it fits no file, or something that is no network.
+    """
+    expected = "expected FILE.onnx or FILE.pt2, such as 'models/*.onnx'"
+    if Path(pattern).is_file() or (front_ends.is_source(pattern) and ":" in pattern):
+        found = [pattern]
+    else:
+        found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - a pattern may be absolute
     if not found:
-        raise UsageError(f"--candidates {shown(pattern)}: no file fits this pattern; expected such as 'models/*.onnx'")
+        raise UsageError(f"--candidates {shown(pattern)}: no file fits this pattern; {expected}")
+    wrong = next((each for each in found if not front_ends.is_source(each)), None)
+    if wrong is not None:
+        what = "a folder" if Path(wrong).is_dir() else "no network that mbench reads"
+        raise UsageError(f"--candidates {shown(pattern)}: {wrong} is {what}; {expected}")
     return found
 
 
-def _described(networks: Sequence[Variant], job: Job) -> tuple[NetworkCandidate, ...]:
-    target = targets.for_threads(job.target, job.settings.threads)
-    try:
-        return builders.in_a_child(candidates.described, networks, target)
-    except Died as error:
-        raise BuildError("the process that described the candidates died; out of memory?") from error
-
-
-def _refuse_unknown(accuracies: dict[str, NetworkAccuracy], options: FitOptions) -> None:
+def _refuse_unknown(accuracies: Mapping[str, NetworkAccuracy], options: FitOptions) -> None:
     """Refuse a search by accuracy among networks of which none is known.
 
     Raises:
@@ -133,13 +198,16 @@ def _refuse_unknown(accuracies: dict[str, NetworkAccuracy], options: FitOptions)
     if any(each.top1_percent is not None for each in accuracies.values()):
         return
     if options.minimize == "accuracy" or options.min_accuracy is not None:
-        why = next(iter(accuracies.values())).reason
-        raise UsageError(f"no candidate has a known accuracy ({why}); give --accuracies FILE.csv, or --minimize")
+        why = next(iter(accuracies.values())).reason.partition(";")[0]
+        instead = "" if options.min_accuracy is not None else ", or --minimize latency, memory or energy"
+        raise UsageError(
+            f"no candidate has a known accuracy: {why}; give them by --accuracies FILE.csv with name,top1{instead}"
+        )
 
 
-def _note_unknown(accuracies: dict[str, NetworkAccuracy], note: Note) -> None:
+def _note_unknown(accuracies: Mapping[str, NetworkAccuracy], note: Note) -> None:
     unknown = [name for name, each in accuracies.items() if each.top1_percent is None]
-    if unknown:
+    if unknown and len(unknown) < len(accuracies):
         reason = accuracies[unknown[0]].reason
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         note(f"left out, their accuracy is not known: {unknown[0]}{more} ({reason})")
@@ -151,8 +219,9 @@ def find(
 ) -> tuple[FitRecord, Record | None, bool]:  # fmt: skip
     """FitSearch; return what was found, the measurements behind it, and whether the user interrupted."""
     started = time.monotonic()
-    seen = Observations(job)
-    work = FitSearch(question, seen, deadline=started + options.time_s, sessions=job.settings.sessions)
+    seen = Observations(job, [each.network for each in question.candidates])
+    budget = Budget(options.time_s, counted=device_kinds.of(job.device).counts_only)
+    work = FitSearch(question, seen, budget=budget, sessions=job.settings.sessions)
     found = work.run(display, report)
     wall_s = time.monotonic() - started
     measured = seen.as_record(each.name for each in question.candidates)
@@ -180,8 +249,8 @@ def _record(
         answers=answered,
         certain=found.certain,
         open=found.open,
-        nearest="" if answered else answers.nearest(known, question.limits),
+        nearest="" if answered else (answers.nearest if found.certain else answers.likely)(known, question.limits),
         quality=found.estimates.quality,
-        methods=METHODS,
+        methods={**METHODS, **seen.methods},
         wall_s=wall_s,
     )

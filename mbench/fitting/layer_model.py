@@ -19,12 +19,12 @@ from mbench.fitting.layer_shapes import LayerShape
 
 _FEWEST = 4
 """Shapes, below which nothing is learnt of how close ones lie together: the usual spread is taken."""
-_LEAST_BASE = 0.1
-"""Of the least cost that was seen, what work and bytes are taken to cost at least: rates that fit may be zero."""
 _MOST_LEARNT_OF = 120
 """Shapes that the spread is learnt of: the work grows with the third power."""
 _USUAL = (math.log(2.0), math.log(0.3), math.log(0.05))
 """Logarithms of the reach, in standard deviations of the features, of the common spread, and of each shape's own."""
+_LEAST_SHARE = 0.1
+"""Of the least cost that was seen: what a shape costs at least before it is known better. Fitted rates may be 0."""
 _RANGES = ((math.log(0.3), math.log(30.0)), (math.log(0.02), math.log(2.0)), (math.log(0.003), math.log(0.6)))
 
 
@@ -63,7 +63,8 @@ class LayerModel:
         self._index = {shape.key: place for place, shape in enumerate(self._shapes)}
         costs = np.array([cost for _, cost, _ in merged])
         self._noise = noise**2 / np.array([count for _, _, count in merged])
-        self._base, self._least = _fitted_base(self._shapes, costs), _LEAST_BASE * float(costs.min())
+        self._base = _fitted_base(self._shapes, costs)
+        self._least = _LEAST_SHARE * float(costs.min())
         features = np.array([shape.features for shape in self._shapes])
         self._centre, deviation = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(deviation > 1e-9, deviation, 1.0)

@@ -54,6 +54,7 @@ class Mistake:
     """What a network was predicted to cost when it was left out, and what it did."""
 
     name: str
+    group: str
     predicted: float
     seen: float
     deviation: float
@@ -86,13 +87,13 @@ class NetworkModel:
         self._ratios = _ratios(self._seen)
         self.mistakes = self._left_out()
         """Networks that were seen, each predicted from the others; of many, some."""
-        self._stretch = _stretch(self.mistakes)
+        self._stretch = _stretches(self.mistakes)
         self._quantile = float(distributions.norm.ppf(0.5 + confidence / 2))
 
     def predict(self, group: str, shapes: Sequence[LayerShape]) -> Range:
         """Return what a network of a group costs that has these layers."""
         value, deviation = self._predicted(self._models, self._ratios, group, shapes)
-        wide = self._quantile * self._stretch * deviation
+        wide = self._quantile * self._stretch.get(group, self._stretch[""]) * deviation
         return Range(value=value, low=value * math.exp(-wide), high=value * math.exp(wide))
 
     def _predicted(
@@ -125,7 +126,11 @@ class NetworkModel:
             models, ratios = _models(others, self._noise, spreads), _ratios(others)
             shapes = [layer.shape for layer in network.layers]
             value, deviation = self._predicted(models, ratios, network.group, shapes)
-            found.append(Mistake(name=network.name, predicted=value, seen=network.whole, deviation=deviation))
+            found.append(
+                Mistake(
+                    name=network.name, group=network.group, predicted=value, seen=network.whole, deviation=deviation
+                )
+            )  # fmt: skip
         return tuple(found)
 
 
@@ -155,6 +160,14 @@ def _ratios(seen: Sequence[SeenNetwork]) -> dict[str, tuple[float, float]]:
         )
         for name, values in logs.items()
     }
+
+
+def _stretches(mistakes: Sequence[Mistake]) -> dict[str, float]:
+    """Return by what intervals are widened, by group where enough of it was seen, and of all under an empty name."""
+    groups: dict[str, list[Mistake]] = {}
+    for each in mistakes:
+        groups.setdefault(each.group, []).append(each)
+    return {"": _stretch(mistakes)} | {name: _stretch(own) for name, own in groups.items() if len(own) >= _FEWEST}
 
 
 def _stretch(mistakes: Sequence[Mistake]) -> float:

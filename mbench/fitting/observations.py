@@ -6,16 +6,19 @@ other code, another compiler or another choice of kernels has another digest, an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import math
 import statistics
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
-from mbench.analysis import headline
+from mbench.analysis import headline, latency_model_error
 from mbench.build import build
-from mbench.core import record_files, resources
+from mbench.core import record_files, resources, spread_history
 from mbench.core.errors import MbenchError
 from mbench.core.machine_types import Device
 from mbench.core.progress import Progress
@@ -28,6 +31,10 @@ from mbench.pipeline import runner
 from mbench.pipeline.job import Job
 
 LATENCY, ENERGY = "latency", "energy"
+_USUAL_SPREAD = 0.04
+"""Standard deviation between processes, of the logarithm of their latency, where a machine has not shown its own."""
+_WITHIN_SPREADS = 2.0
+"""How many of them one session may be off: 95 %."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +46,10 @@ class Observed:
     """The median over its sessions; of an emulated target, what the model makes of its counts."""
     sure: bool
     """Whether it was measured in several sessions, or counted, so that an answer may rest on it."""
+    low_s: float | None = None
+    high_s: float | None = None
+    """Between what limits it lies: the median by its sessions, or one session by what processes differ by, and down to
+    the least sample where all were disturbed; what the model makes of counts by the model's error. None: not known."""
     disturbed: tuple[str, ...] = ()
     """What disturbed every session that counts."""
 
@@ -54,16 +65,35 @@ class Observed:
         return memory.weight_bytes + memory.activation_peak_bytes + memory.workspace_bytes
 
 
-def of_result(result: Result) -> Observed | None:
-    """Return what a result says of a network; None where it has no latency, or is wrong."""
+def of_result(result: Result, *, spread: float = _USUAL_SPREAD, model_error: float | None = None) -> Observed | None:
+    """Return what a result says of a network; None where it has no latency, or is wrong.
+
+    Args:
+        result: of the network.
+        spread: standard deviation between processes, of the logarithm of their latency.
+        model_error: of the target's model of latency, as a share; None: not known.
+    """
     if result.numerics is not None and not result.numerics.passed:
         return None
     timed = headline.of_result(result)
     if timed is not None:
-        disturbed = headline.disturbed(result)
-        return Observed(result=result, latency_s=timed.median_s, sure=timed.sessions > 1, disturbed=disturbed)
-    modelled = result.end_to_end.latency_model_s
-    return None if not modelled else Observed(result=result, latency_s=modelled, sure=True)
+        wide, seen, disturbed = math.exp(_WITHIN_SPREADS * spread), timed.interval, headline.disturbed(result)
+        low_s = timed.median_s / wide if seen is None else seen.low
+        return Observed(
+            result=result,
+            latency_s=timed.median_s,
+            sure=timed.sessions > 1,
+            low_s=min(low_s, *(result.end_to_end.latency_s or ())) if disturbed else low_s,
+            high_s=timed.median_s * wide if seen is None else seen.high,
+            disturbed=disturbed,
+        )
+    modelled_s = result.end_to_end.latency_model_s
+    if not modelled_s:
+        return None
+    if model_error is None:
+        return Observed(result=result, latency_s=modelled_s, sure=True)
+    off = 1 + model_error
+    return Observed(result=result, latency_s=modelled_s, sure=True, low_s=modelled_s / off, high_s=modelled_s * off)
 
 
 def network(observed: Observed, group: str, quantity: str) -> SeenNetwork | None:
@@ -102,28 +132,33 @@ def _cost(result: Result, layer: Layer, quantity: str) -> float | None:
 class Observations:
     """All that is known of networks on a device, in the settings of a job: it grows as they are measured."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, wanted: Iterable[Variant]) -> None:
         """Read what searches of before have kept.
 
         Args:
             job: of a search, with any networks.
+            wanted: the networks of the search. Another network may have had the name of one of them: at another
+                batch, or a file that has changed since. It is learnt from, and stands for nothing else.
         """
         self._job = job
+        self._wanted = {each.name: each for each in wanted}
+        here = device_kinds.of(job.device).here
+        shown = spread_history.known(job.host, job.settings.threads) if here else None
+        self._spread = shown or _USUAL_SPREAD
+        self._model_error = latency_model_error.typical(job.target)
         self.folder = resources.cache_dir() / "fit" / _address(job)
         self.known: dict[str, Observed] = {}
+        """By the names of those wanted; what else was seen is under names that no network has."""
         self.attempts: dict[str, int] = {}
         """How often each network was measured in this search."""
         self.failed: dict[str, str] = {}
         """Networks that could not be built or measured, and why."""
         self.device: Device | None = None
         """As the last record describes it."""
-        self._digests: dict[str, str] = {}
+        self._digests: dict[bytes, str] = {}
         self._last: Record | None = None
         for path in sorted(self.folder.glob("*.json")):
-            try:
-                self._add(record_files.read(path))
-            except MbenchError:  # of another version, or damaged: it is measured again
-                continue
+            self._add_from(path)
 
     def measure(self, networks: Sequence[Variant], progress: Progress, *, sessions: int) -> tuple[Observed, ...]:
         """Measure networks, and keep what was seen.
@@ -140,7 +175,11 @@ class Observations:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{runner.new_run_id()}.json"
         job = msgspec.structs.replace(self._job, settings=settings, networks=tuple(networks), path=path)
-        record = runner.run(job, progress)
+        try:
+            record = runner.run(job, progress)
+        except KeyboardInterrupt:
+            self._add_from(path)
+            raise
         for network in networks:
             self.attempts[network.name] = self.attempts.get(network.name, 0) + 1
         for failure in record.failures:
@@ -166,26 +205,48 @@ class Observations:
             failures=(),
         )  # fmt: skip
 
+    @property
+    def methods(self) -> dict[str, str]:
+        """How far the target's model of latency is off, and which model of energy there is, where they count."""
+        found: dict[str, str] = {}
+        for each in self.known.values():
+            counted, joules = each.result.end_to_end.latency_model_error, each.result.energy.method
+            if counted and each.result.end_to_end.latency_s is None:
+                found.setdefault("latency model", counted)
+            if joules:
+                found.setdefault("energy", joules)
+        return found
+
+    def _add_from(self, path: Path) -> None:
+        """Add what a record holds; one of another version, or a damaged one, holds nothing, and is measured again."""
+        with contextlib.suppress(MbenchError):
+            self._add(record_files.read(path))
+
     def _add(self, record: Record) -> tuple[Observed, ...]:
         found = []
         self.device, self._last = record.device, record
         for result in record.results:
-            observed = of_result(result)
-            if observed is None or result.artifact.digest != self._digest(result.variant):
+            observed = of_result(result, spread=self._spread, model_error=self._model_error)
+            digest = result.artifact.digest
+            if observed is None or digest != self._digest(result.variant):
                 continue
-            before = self.known.get(observed.name)
+            wanted = self._wanted.get(observed.name)
+            is_wanted = wanted is not None and digest == self._digest(wanted)
+            name = observed.name if is_wanted else f"{observed.name} {digest}"
+            before = self.known.get(name)
             if before is None or _worth(observed) >= _worth(before):
-                self.known[observed.name] = observed
+                self.known[name] = observed
             found.append(observed)
         return tuple(found)
 
     def _digest(self, network: Variant) -> str:
         """Return the digest of the artifact that a build of a network would make now."""
-        if network.name not in self._digests:
-            plain = msgspec.structs.replace(network, digest=None)
+        plain = msgspec.structs.replace(network, digest=None)
+        key = msgspec.json.encode(plain)
+        if key not in self._digests:
             target = targets.for_threads(self._job.target, self._job.settings.threads)
-            self._digests[network.name] = build.digest(build.digest_inputs(plain, target, self._job.choices))
-        return self._digests[network.name]
+            self._digests[key] = build.digest(build.digest_inputs(plain, target, self._job.choices))
+        return self._digests[key]
 
 
 def _worth(observed: Observed) -> tuple[bool, bool]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mbench.core import plain
 from mbench.core.errors import UsageError
 from mbench.core.fit_options import FitOptions
-from mbench.core.fit_records import CandidateResult, PredictionQuality
+from mbench.core.fit_records import CandidateResult, DeviceLimits, PredictionQuality
 from mbench.core.machine_types import Host
 from mbench.core.progress import Note
 from mbench.fitting import estimates, finding
 from mbench.fitting.observations import Observations
+from mbench.pipeline.job import Job
 
 
 def predicted(
@@ -22,17 +24,26 @@ def predicted(
         UsageError: a word or a target that cannot be, or nothing is known on this target.
         TargetError: the target is not known.
     """
-    job, question = finding.prepared(words, target, machine, options, note, searching=False)
-    seen = Observations(job)
+    job, networks, accuracies = finding.asked(words, target, machine, options, note)
+    seen = Observations(job, networks)
     if not seen.known:
-        threads = job.settings.threads
-        raise UsageError(
-            f"nothing has been measured for target '{job.target.name}' with {threads} "
-            f"thread{'s' if threads > 1 else ''} by this version; measure some networks first: "
-            f"mbench fit {' '.join(words)} --target {job.target.name} --threads {threads} --max-latency 1s"
-        )
-    made = estimates.made(
-        question.candidates, seen.known, seen.failed, question.accuracies, question.limits, "accuracy"
-    )
-    places = {each.name: place for place, each in enumerate(question.candidates)}
+        raise UsageError(_nothing(words, job, options))
+    if "latency model" in seen.methods:
+        note(f"latency is that of the target's model: {seen.methods['latency model']}")
+    described = finding.planned(job, networks, note)
+    made = estimates.made(described, seen.known, seen.failed, accuracies, DeviceLimits(), "accuracy")
+    places = {each.name: place for place, each in enumerate(networks)}
     return tuple(sorted(made.candidates, key=lambda each: places[each.network.name])), made.quality
+
+
+def _nothing(words: Sequence[str], job: Job, options: FitOptions) -> str:
+    """Return that nothing was measured, and with what command it is."""
+    threads = f"{job.settings.threads} thread{'s' if job.settings.threads > 1 else ''}"
+    asked = [*words, "--target", job.target.name, "--threads", str(job.settings.threads)]
+    asked += [] if options.device is None else ["--device", options.device]
+    asked += [] if options.dtype is None else ["--dtype", options.dtype]
+    asked += [] if options.batch == 1 else ["--batch", str(options.batch)]
+    return (
+        f"nothing has been measured for target '{job.target.name}' with {threads} by this version; measure some "
+        f"networks first: mbench fit {' '.join(map(plain.quoted, asked))} --max-latency 1s"
+    )

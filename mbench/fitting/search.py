@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from mbench.analysis import fit_ranking
 from mbench.analysis.accuracy import NetworkAccuracy
+from mbench.core import durations
 from mbench.core.fit_records import CandidateResult, DeviceLimits, Objective
 from mbench.core.progress import Display, Progress
 from mbench.fitting import estimates
+from mbench.fitting.budget import Budget, roughly
 from mbench.fitting.candidates import NetworkCandidate
 from mbench.fitting.estimates import Estimates
-from mbench.fitting.observations import Observations
+from mbench.fitting.observations import Observations, Observed
 
 _SEEDS = 3
 """Networks of each family and type that are measured before any is predicted."""
@@ -22,6 +24,8 @@ _SEED_SHARES = (0.15, 0.5, 0.85)
 """Where they stand among all of their group, by multiply-adds."""
 _BATCH = 3
 """Networks that are measured at once: between two batches all is predicted anew."""
+_DECIDING = 6
+"""Networks that decide, in searches that were seen: for the time that is expected."""
 _ATTEMPTS = 2
 """How often a network is measured whose sessions are disturbed, or too few, before what they show is taken."""
 _NEAR_POINTS = 0.25
@@ -59,22 +63,29 @@ class Question:
     objective: Objective = "accuracy"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _SearchStep:
+    """Networks that are measured at once."""
+
+    names: list[str]
+    sessions: int
+
+
 class FitSearch:
     """A search for the best candidates within limits."""
 
-    def __init__(self, question: Question, seen: Observations, *, deadline: float, sessions: int) -> None:
+    def __init__(self, question: Question, seen: Observations, *, budget: Budget, sessions: int) -> None:
         """Prepare.
 
         Args:
             question: what is searched for.
             seen: what is known; it grows.
-            deadline: by `time.monotonic`, after which nothing more is begun.
+            budget: the time for measurements.
             sessions: of each network that may be the answer; others have one.
         """
         self._question, self._seen = question, seen
-        self._deadline, self._sessions = deadline, sessions
+        self._budget, self._sessions = budget, sessions
         self._networks = {each.name: each for each in question.candidates}
-        self._longest_s = 0.0
 
     def run(self, display: Display, report: ReportCandidates) -> FitOutcome:
         """FitSearch.
@@ -83,93 +94,147 @@ class FitSearch:
             display: shows each batch of measurements.
             report: called with what is known before each of them.
         """
-        interrupted = False
+        interrupted, begun = False, False
         try:
             now = self._estimates()
-            while True:
-                seeds = self._unseeded(now)
-                wanted = (seeds or self._undecided(now))[:_BATCH]
-                if not wanted or time.monotonic() + self._longest_s > self._deadline:
-                    break
+            while batch := self._next(now):
                 report(now.candidates)
-                started = time.monotonic()
-                with display(wanted) as progress:
-                    self._measure(wanted, progress, sessions=1 if seeds else self._sessions)
-                self._longest_s = time.monotonic() - started
+                with display(batch.names) as progress:
+                    if not begun:
+                        progress.note(self._expected(now))
+                    self._measure(batch, progress)
+                begun = True
                 now = self._estimates()
         except KeyboardInterrupt:
             interrupted = True
             now = self._estimates()
         undecided = self._undecided(now)
-        certain = not undecided and not self._unseeded(now)
-        sure = frozenset(each.network.name for each in now.candidates if self._is_sure(each))
-        return FitOutcome(estimates=now, certain=certain, open=tuple(undecided), sure=sure, interrupted=interrupted)
+        certain = not undecided and not any(self._unseeded(now))
+        return FitOutcome(
+            estimates=now, certain=certain, open=tuple(undecided), sure=self._settled_names(), interrupted=interrupted
+        )
 
     def _estimates(self) -> Estimates:
         question = self._question
         return estimates.made(
             question.candidates, self._seen.known, self._seen.failed, question.accuracies, question.limits,
-            question.objective,
+            question.objective, self._settled_names(),
         )  # fmt: skip
 
-    def _measure(self, names: Sequence[str], progress: Progress, *, sessions: int) -> None:
-        networks = [self._networks[name].network for name in names]
-        self._seen.measure(networks, progress, sessions=sessions)
-        for name in names:
+    def _settled_names(self) -> frozenset[str]:
+        """Return the candidates whose figures an answer may rest on."""
+        return frozenset(name for name in self._networks if self._is_sure(name))
+
+    def _next(self, now: Estimates) -> _SearchStep | None:
+        """Return what is measured next; None: nothing is left to measure, or no time for it.
+
+        First one network of each group, to learn from. Then more of each, unless they would take most of the time that
+        is left: then those that decide come first.
+        """
+        first, further = self._unseeded(now)
+        undecided = self._undecided(now)
+        time_for_more = self._budget.expected_s(self._of(further), 1) <= self._budget.left_s / 2
+        if first or (further and (time_for_more or not undecided)):
+            batch = _SearchStep(names=[*first, *(further if time_for_more or not first else ())], sessions=1)
+        else:
+            batch = _SearchStep(names=undecided, sessions=self._sessions)
+        names = batch.names[:_BATCH]
+        names = names[: self._budget.allowed(self._of(names), batch.sessions)]
+        return dataclasses.replace(batch, names=names) if names else None
+
+    def _of(self, names: Iterable[str]) -> list[NetworkCandidate]:
+        return [self._networks[name] for name in names]
+
+    def _measure(self, batch: _SearchStep, progress: Progress) -> None:
+        networks, left_s = self._of(batch.names), self._budget.left_s
+        self._seen.measure([each.network for each in networks], progress, sessions=batch.sessions)
+        self._budget.spent(networks, batch.sessions, left_s - self._budget.left_s)
+        for name in batch.names:
             if name not in self._seen.known:
                 self._seen.failed.setdefault(name, "no latency was measured")
 
-    def _unseeded(self, now: Estimates) -> list[str]:
-        """Return networks to learn from, of groups of many that little is known of and that may have the answer."""
-        wanted = []
-        possible = {each.network.name for each in now.candidates if each.fits is not False}
-        for group in self._groups():
-            if len(group) <= _SEEDS or not any(each.name in possible for each in group):
-                continue
-            seen = [each for each in group if each.name in self._seen.known]
-            tried = [each for each in group if each.name in self._seen.failed]
-            lacking = _SEEDS - len(seen) - len(tried)
-            if lacking > 0:
-                free = [each for each in group if each not in seen and each not in tried]
-                wanted += [each.name for each in _spread(free, lacking)]
-        return wanted
+    def _expected(self, now: Estimates) -> str:
+        """Return in words how long the search will take, about, before it has measured anything."""
+        first, further = self._unseeded(now)
+        seeds, deciding = self._of([*first, *further]), self._undecided(now)
+        left = len(self._networks) - len(self._settled_names()) - len(seeds)
+        typical = self._of((deciding * _DECIDING)[: min(_DECIDING, max(left, len(deciding)))])
+        seconds = self._budget.expected_s(seeds, 1) + self._budget.expected_s(typical, self._sessions)
+        count = len(seeds) + len(typical)
+        how = "emulated" if self._budget.counted else "measured"
+        said = f"some {count} of {len(self._networks)} networks have to be {how}: about {roughly(seconds)}"
+        if seconds <= self._budget.left_s:
+            return said
+        given = durations.words(self._budget.time_s)
+        return f"{said}, and --time is {given}: then you have the best that was found, and the same command goes on"
 
-    def _groups(self) -> list[list[NetworkCandidate]]:
+    def _unseeded(self, now: Estimates) -> tuple[list[str], list[str]]:
+        """Return networks to learn from, of groups of many that may have the answer, better ones first.
+
+        One of each group that nothing is known of, and then more of each that little is known of.
+        """
         groups: dict[str, list[NetworkCandidate]] = {}
-        for each in self._question.candidates:
-            groups.setdefault(each.group, []).append(each)
-        return list(groups.values())
+        for each in slots(now.candidates)[0]:
+            if each.fits is not False and each.failure is None:
+                network = self._networks[each.network.name]
+                groups.setdefault(network.group, []).append(network)
+        tried = collections.Counter(
+            self._networks[name].group for name in {*self._seen.known, *self._seen.failed} if name in self._networks
+        )
+        first, further = list[str](), list[str]()
+        for group, members in groups.items():
+            lacking = _SEEDS - tried[group]
+            if len(members) <= _SEEDS or lacking <= 0:
+                continue
+            free = [each for each in members if each.name not in self._seen.known]
+            chosen = [each.name for each in _spread(free, lacking)]
+            if not tried[group]:
+                first.append(chosen.pop(len(chosen) // 2))
+            further += chosen
+        return first, further
 
     def _undecided(self, now: Estimates) -> list[str]:
         """Return the candidates whose measurement decides what the answer is, the most decisive ones first."""
         wanted: dict[str, None] = {}
         for slot in slots(now.candidates):
-            wanted |= dict.fromkeys(self._deciding(slot))
+            deciding = sorted(self._deciding(slot), key=self._worst_share)
+            wanted |= dict.fromkeys(each.network.name for each in deciding)
         return list(wanted)
 
-    def _deciding(self, slot: Sequence[CandidateResult]) -> Iterator[str]:
+    def _worst_share(self, candidate: CandidateResult) -> float:
+        """Return the share of a limit that a candidate uses most of: those that probably fit are measured first."""
+        return max(fit_ranking.share_used(candidate, self._question.limits).values(), default=0.0)
+
+    def _deciding(self, slot: Sequence[CandidateResult]) -> Iterator[CandidateResult]:
         """Yield those of a slot that might be its best and are not certain, up to one that probably fits."""
         best = next((each for each in slot if self._settled(each)), None)
         for each in slot:
             if each is best:
                 return
-            if each.fits is False or each.failure is not None or self._is_sure(each):
+            if each.fits is False or each.failure is not None or self._is_sure(each.network.name):
                 continue
             if best is not None and not self._matters(each, best):
                 continue
-            yield each.network.name
-            if self._probably(each):
+            yield each
+            if self._worst_share(each) <= 1.0:
                 return
 
     def _settled(self, candidate: CandidateResult) -> bool:
-        return candidate.fits is True and self._is_sure(candidate)
+        return candidate.fits is True and self._is_sure(candidate.network.name)
 
-    def _is_sure(self, candidate: CandidateResult) -> bool:
-        name = candidate.network.name
+    def _is_sure(self, name: str) -> bool:
         seen = self._seen.known.get(name)
         if seen is None:
             return False
-        return (seen.sure and not seen.disturbed) or self._seen.attempts.get(name, 0) >= _ATTEMPTS
+        if self._seen.attempts.get(name, 0) >= _ATTEMPTS:
+            return True
+        return seen.sure and (not seen.disturbed or self._fits_all_the_same(seen))
+
+    def _fits_all_the_same(self, seen: Observed) -> bool:
+        """Return whether a disturbed measurement is within the limit: a quiet one takes no longer."""
+        question = self._question
+        limit_s = question.limits.latency_s
+        return question.objective == "accuracy" and (limit_s is None or (seen.high_s or seen.latency_s) <= limit_s)
 
     def _matters(self, candidate: CandidateResult, best: CandidateResult) -> bool:
         """Return whether a candidate would be better than the best by more than what is known of accuracies."""
@@ -177,10 +242,6 @@ class FitSearch:
         if self._question.objective != "accuracy" or "interpolated" not in (mine.kind, theirs.kind):
             return True
         return (mine.top1_percent or 0.0) > (theirs.top1_percent or 0.0) + _NEAR_POINTS
-
-    def _probably(self, candidate: CandidateResult) -> bool:
-        shares = fit_ranking.share_used(candidate, self._question.limits)
-        return max(shares.values(), default=0.0) <= 1.0
 
 
 def slots(candidates: Iterable[CandidateResult]) -> list[list[CandidateResult]]:

@@ -68,7 +68,7 @@ class GivenNetworks:
                 f"{option} is of one file or function, and {len(sources) or 'none'} "
                 f"{'are' if sources else 'is'} given; run each alone"
             )
-        imported = {}
+        imported = dict[str, Network]()
         for source in sources:
             plan = ImportPlan(source=source, shapes=shapes, inputs=how.inputs)
             imported[source] = Network(reading(plan, how.timeout_s), batches[0])
@@ -82,6 +82,13 @@ class GivenNetworks:
             if isinstance(item, Network) and (types := item.other_types)
         )
         self._names = _distinct([item for item in self._items if isinstance(item, Network)])
+        self.files = {source: self._names[network] for source, network in imported.items()}
+        """What each file or function is called, by the text that was given for it."""
+        self.notes += tuple(
+            f"{source} is called {name} here: another network has the name {imported[source].name}"
+            for source, name in self.files.items()
+            if name != imported[source].name
+        )
 
     def _sorted(self, given: Iterable[AnyNetwork]) -> list[str]:
         """Keep what was given, grids expanded; return the files and functions among it, each once."""
@@ -117,7 +124,8 @@ class GivenNetworks:
         """Return the networks at each batch and in each type, each once.
 
         Args:
-            types: that each is wanted in; None: the one that its name or its file says, or float32.
+            types: that each is wanted in; None: the one that its name or its file says, or float32. Of several, a
+                quantised file has its own alone.
             quantization: how those of `int8` are made.
 
         Raises:
@@ -126,7 +134,7 @@ class GivenNetworks:
         found: dict[str, Variant] = {}
         for batch in self._batches:
             for item in self._items:
-                for dtype in types:
+                for dtype in _types_of(item, types):
                     variant = self._one(item, batch, dtype)
                     if variant.quantization is not None:
                         variant = msgspec.structs.replace(variant, quantization=quantization)
@@ -154,6 +162,12 @@ class GivenNetworks:
                 "from before quantisation"
             )
         return variants.of_type(variant, str(dtype))
+
+
+def _types_of(item: AnyNetwork, types: Sequence[str | None]) -> Sequence[str | None]:
+    """Return the types that a network is wanted in: of several, a quantised file has its own."""
+    own = item.dtype if isinstance(item, Network) else dtypes.DEFAULT
+    return (own,) if own != dtypes.DEFAULT and own in types else types
 
 
 def _distinct(networks: Sequence[Network]) -> dict[Network, str]:

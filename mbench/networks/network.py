@@ -98,6 +98,11 @@ class Network:
         return str(self._own.parameters[imported_store.CONTENT])
 
     @property
+    def dtype(self) -> str:
+        """The type that it runs in as it is: float32, or that of a quantised file."""
+        return self._own.dtype
+
+    @property
     def other_types(self) -> tuple[str, ...]:
         """The floating-point types that its own runtime computes in and mbench does not."""
         return tuple(sorted(imported_store.float_types(self._own) - {dtypes.DEFAULT}))

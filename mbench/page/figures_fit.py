@@ -39,7 +39,7 @@ def trade_off(
     """Return accuracy over a cost, the Pareto front, the limits; None if no candidate has both.
 
     Colour and shape are the family's, filling the type's; a large point has a published accuracy; a ring is around
-    what was measured, and a bar shows the interval of a prediction.
+    what was measured, and a bar shows the interval of a figure.
 
     Args:
         rows: the candidates.
@@ -125,10 +125,8 @@ def _marks(known: _Known, answers: Iterable[int]) -> Iterable[dict[str, Any]]:
     }  # fmt: skip
     for name, size in (("large: published or given accuracy", _NAMED), ("small: between published", _BETWEEN)):
         yield _over((), name, "circle", size, _RING)
-    if len(timed) < len(known):
-        yield trace(
-            "scatter", name="bar: interval of a prediction", x=[None], y=[None], mode="lines", line={"color": _GREY}
-        )
+    if any(found.low is not None for _, found in known):
+        yield trace("scatter", name="bar: interval", x=[None], y=[None], mode="lines", line={"color": _GREY})
 
 
 def _over(shown: _Known, name: str, symbol: str, size: int, colour: str) -> dict[str, Any]:

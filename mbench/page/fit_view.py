@@ -21,8 +21,9 @@ from mbench.page import views
 QUANTITIES = ("latency", "memory", "weights", "energy")
 UNIT = {"latency": "s", "memory": "B", "weights": "B", "energy": "J"}
 BASES = {
-    "measured": "timed on the device",
-    "counted": "a model of the target, from exact counts of the emulated code",
+    "measured": "timed on the device; its interval is that of the median, by its sessions",
+    "counted": "a model of the target, from exact counts of the emulated code; its interval is that of the model's "
+    "median error",
     "compiled": "as the compiler plans it",
     "modelled": "by the target's energy model",
     "predicted": "from what other networks cost, with a 95 % interval",
@@ -157,12 +158,14 @@ def _question(record: FitRecord) -> str:
         else f"{record.target.name}, {record.device.name}"
     )
     wanted = _OBJECTIVES[record.minimize][1]
-    return f"Which of {among}{asked} {wanted}, with {_listed(limits)}, on {where}, {threads}?"
+    batches = dict.fromkeys(each.network.batch for each in record.candidates)
+    sizes = "" if set(batches) <= {1} else f", batch {', '.join(map(str, batches))}"
+    return f"Which of {among}{asked} {wanted}, with {_listed(limits)}, on {where}, {threads}{sizes}?"
 
 
 def _headline(record: FitRecord, answers: tuple[AnswerRow, ...]) -> str:
     if not answers:
-        return "Nothing fits." if record.certain else "Nothing that fits was found in the time given."
+        return "Nothing fits." if record.certain else "Nothing that fits was found yet."
     best = answers[0].row.result
     sure = "that fits" if record.certain else "found so far that fits"
     figures = [f"{top1(best.accuracy)} top-1"] if best.accuracy.top1_percent is not None else []
@@ -171,16 +174,32 @@ def _headline(record: FitRecord, answers: tuple[AnswerRow, ...]) -> str:
     return f"{best.network.name} {_OBJECTIVES[record.minimize][0]} {sure}: {', '.join(figures)}"
 
 
+def certainty(record: FitRecord) -> str:
+    """Return what a search is certain of, in words."""
+    if not record.answers:
+        what = "every candidate is known not to fit"
+    elif record.minimize == "accuracy":
+        what = "every better candidate is known not to fit"
+    else:
+        what = f"every candidate that is predicted to need less {record.minimize} was measured or does not fit"
+    if record.answers and record.minimize != "accuracy":
+        return f"{what}."
+    how = f"{what}, from its measurement or from a prediction whose whole interval exceeds a limit."
+    near = "One that would gain less than 0.25 points by an interpolated accuracy was not looked for."
+    return f"{how} {near}" if record.minimize == "accuracy" else how
+
+
 def _tiles(record: FitRecord, row: CandidateRow) -> Iterator[AnswerTile]:
     best = row.result
-    yield AnswerTile(name="Top-1 on ImageNet", value=top1(best.accuracy), note=_of_accuracy(best.accuracy), share=None)
+    yield AnswerTile(name="Top-1 on ImageNet", value=top1(best.accuracy), note=of_accuracy(best.accuracy), share=None)
     shares, limits = fit_ranking.share_used(best, record.limits), fit_ranking.limits_of(record.limits)
     for name in QUANTITIES:
         found = best.estimate(name)
         if found is None:
             continue
         used = f"{units.percent(shares[name], 0)} of {SHOWN[name](limits[name])}" if name in shares else "no limit"
-        note = f"{used}; {BASES[found.basis]}"
+        between = interval(found, name)
+        note = f"{used}; {BASES[found.basis].partition(';')[0]}{f', {between}' if between else ''}"
         if best.disturbed and found.basis == "measured":
             note += ", disturbed"
         yield AnswerTile(name=name.capitalize(), value=SHOWN[name](found.value), note=note, share=shares.get(name))
@@ -193,16 +212,13 @@ def top1(accuracy: CandidateAccuracy) -> str:
     return ("~" if accuracy.kind == "interpolated" else "") + units.accuracy(accuracy.top1_percent)
 
 
-def _of_accuracy(accuracy: CandidateAccuracy) -> str:
+def of_accuracy(accuracy: CandidateAccuracy) -> str:
+    """Return where an accuracy is from, or why there is none."""
     if accuracy.kind == "unknown":
         return accuracy.reason or "not known"
     if accuracy.kind != "interpolated":
         return f"{ACCURACIES[accuracy.kind]}: {accuracy.source}"
-    between = ", ".join(f"{name} {units.accuracy(value)}" for name, value in accuracy.between.items())
-    far = accuracy.left_out_median_points
-    if far is None:
-        return f"between {between}"
-    return f"between {between}; such figures are {far:.1f} points off in the median"
+    return fit_ranking.between(accuracy)
 
 
 def figure(found: CostEstimate | None, name: str) -> str:
@@ -213,8 +229,8 @@ def figure(found: CostEstimate | None, name: str) -> str:
 
 
 def interval(found: CostEstimate | None, name: str) -> str:
-    """Return between what limits a prediction lies; empty: it is none."""
-    if found is None or found.low is None or found.high is None:
+    """Return between what limits a figure lies; empty: that is not known, or it is exact."""
+    if found is None or found.low is None or found.high is None or found.low == found.high:
         return ""
     return units.ranged((found.low, found.high), SHOWN[name])
 

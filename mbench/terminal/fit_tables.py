@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from rich.console import RenderableType
+from rich.table import Table
 
-from mbench.analysis import fit_ranking
+from mbench.analysis import disturbances, fit_ranking
 from mbench.core import units
 from mbench.core.fit_records import Answer, CandidateResult, CostEstimate, FitRecord, PredictionQuality
 from mbench.core.progress import Note
 from mbench.terminal.listings import Listing
-from mbench.terminal.table import add_row, ruled, text
-
-_COLUMNS = 80
+from mbench.terminal.table import BrokenName, Paragraph, ruled, text
 
 
 def listing(found: FitRecord) -> Listing:
@@ -34,14 +32,12 @@ def predictions(found: Sequence[CandidateResult], quality: PredictionQuality | N
             interval = f"{ends[0]} to {ends[1]} {unit}"
         elif latency is not None:
             interval = latency.basis
-        add_row(
+        _add_row(
             table, each.network.name, units.seconds(latency.value if latency else None), interval,
             _cell(each.estimate("memory"), None, "memory"), _top1(each),
         )  # fmt: skip
-    parts: list[RenderableType] = [table]
-    if quality is not None:
-        parts.append(_wrapped(_quality(quality)))
-    parts.append(_wrapped("Interval: 95 % of a prediction. Memory: weights, activations, workspace. ~: interpolated."))
+    parts: list[RenderableType] = [table, Paragraph(_quality(quality))]
+    parts.append(Paragraph("Interval: 95 % of a prediction. Memory: weights, activations, workspace. ~: interpolated."))
     data = {"networks": msgspec.to_builtins(tuple(found)), "quality": msgspec.to_builtins(quality)}
     return Listing(parts, data)
 
@@ -52,26 +48,30 @@ def report(remark: Note) -> Callable[[Sequence[CandidateResult]], None]:
     def said(candidates: Sequence[CandidateResult]) -> None:
         open_, fitting = (sum(each.fits is verdict for each in candidates) for verdict in (None, True))
         out = len(candidates) - open_ - fitting
-        best = next((each for each in candidates if each.fits), None)
-        known = f"; best so far: {best.network.name}, {_top1(best)}" if best else ""
-        remark(f"{len(candidates)} candidates: {fitting} fit, {out} do not, {open_} open{known}")
+        best = next((each for each in candidates if each.fits and each.latency_s), None)
+        how = ", predicted" if best and best.latency_s and best.latency_s.basis == "predicted" else ""
+        top1 = f", {_top1(best)}" if best and best.accuracy.top1_percent is not None else ""
+        known = f"; best so far: {best.network.name}{top1}{how}" if best else ""
+        remark(f"{_count(len(candidates))}: {fitting} fit, {out} do not, {open_} open{known}")
 
     return said
 
 
+def _count(candidates: int) -> str:
+    return "1 candidate" if candidates == 1 else f"{candidates} candidates"
+
+
 def _parts(found: FitRecord) -> Iterator[RenderableType]:
-    yield text(_heading(found))
+    yield Paragraph(_heading(found))
     by_name = {each.network.name: each for each in found.candidates}
     if found.answers:
         yield _table(found, by_name)
         for answer in found.answers:
-            line = _next(answer, by_name)
-            if line:
-                yield _wrapped(line)
+            yield from map(Paragraph, _of_answer(answer, by_name))
     else:
-        yield _wrapped("Nothing fits." + (f" {found.nearest[:1].upper()}{found.nearest[1:]}." if found.nearest else ""))
-    for note in _notes(found):
-        yield _wrapped(note)
+        what = "Nothing fits." if found.certain else "Nothing that fits was found yet."
+        yield Paragraph(what + (f" {found.nearest[:1].upper()}{found.nearest[1:]}." if found.nearest else ""))
+    yield from map(Paragraph, _notes(found))
 
 
 def _heading(found: FitRecord) -> str:
@@ -79,10 +79,12 @@ def _heading(found: FitRecord) -> str:
     limits = fit_ranking.limits_in_words(found.limits)
     if found.minimize != "accuracy":
         limits.append(f"least {found.minimize} wanted")
-    return f"{found.target.name}, {found.device.name}, {threads}: {', '.join(limits)}"
+    batches = dict.fromkeys(each.network.batch for each in found.candidates)
+    sizes = "" if set(batches) <= {1} else f", batch {', '.join(map(str, batches))}"
+    return f"{found.target.name}, {found.device.name}, {threads}{sizes}: {', '.join(limits)}"
 
 
-def _table(found: FitRecord, by_name: dict[str, CandidateResult]) -> RenderableType:
+def _table(found: FitRecord, by_name: dict[str, CandidateResult]) -> Table:
     shown = [
         "latency",
         "memory",
@@ -95,7 +97,7 @@ def _table(found: FitRecord, by_name: dict[str, CandidateResult]) -> RenderableT
         each = by_name[answer.network]
         cells = [_cell(each.estimate(name), limits.get(name), name) for name in shown]
         mark = "*" if each.disturbed else ""
-        add_row(table, f"{each.network.name}{mark}", _top1(each), *cells)
+        _add_row(table, f"{each.network.name}{mark}", _top1(each), *cells)
     return table
 
 
@@ -112,40 +114,52 @@ def _top1(each: CandidateResult) -> str:
     return ("~" if each.accuracy.kind == "interpolated" else "") + units.accuracy(each.accuracy.top1_percent)
 
 
-def _next(answer: Answer, by_name: dict[str, CandidateResult]) -> str:
-    if answer.next_better is None:
-        return ""
-    better = by_name[answer.next_better]
-    return f"next better than {answer.network}: {answer.next_better} ({_top1(better)}): {'; '.join(answer.next_over)}"
+def _of_answer(answer: Answer, by_name: dict[str, CandidateResult]) -> Iterator[str]:
+    """Yield where its accuracy lies, what noise may change, and why the next better network does not fit."""
+    accuracy = by_name[answer.network].accuracy
+    if accuracy.kind == "interpolated":
+        yield f"{answer.network}: top-1 {fit_ranking.between(accuracy)}."
+    if answer.close:
+        yield f"{answer.network}: {'; '.join(answer.close)}."
+    if "clear" in answer.why_best:
+        yield f"{answer.network}: the best {answer.why_best}."
+    if answer.next_better is not None:
+        better = f"{answer.next_better} ({_top1(by_name[answer.next_better])})"
+        yield f"next better than {answer.network}: {better}: {'; '.join(answer.next_over)}"
 
 
 def _notes(found: FitRecord) -> Iterator[str]:
     bases = {each.latency_s.basis for each in found.candidates if each.latency_s is not None}
     known = sum(each.latency_s is not None and each.latency_s.basis != "predicted" for each in found.candidates)
     how = "counted, and timed by the target's model" if "counted" in bases else "measured"
-    yield f"{len(found.candidates)} candidates, {known} of them {how}; those above all are. The rest is predicted."
-    if found.quality is not None:
-        yield _quality(found.quality)
+    above = " (all of those above)" if found.answers else ""
+    yield f"{_count(len(found.candidates))}, {known} of them {how}{above}. The rest is predicted."
+    yield _quality(found.quality)
+    if (model := found.methods.get("latency model")) is not None:
+        yield f"The target's model of latency: {model}."
     if any(by.accuracy.kind == "interpolated" for by in found.candidates if by.fits):
-        yield "~: between published accuracies; nobody has published weights of such a network."
+        yield "~: between published accuracies. Nobody has published weights of such a network: train it first."
     shown = {answer.network for answer in found.answers}
     causes = [why for each in found.candidates if each.network.name in shown for why in each.disturbed]
     if causes:
-        yield f"*: every session was disturbed: {'; '.join(dict.fromkeys(causes))}. Measure again on a quiet machine."
+        what = "; ".join(disturbances.folded(dict.fromkeys(causes)))
+        yield f"*: every session was disturbed: {what}. Measure again on a quiet machine."
     yield "Percent: the share of a limit that is used. Memory: weights, activations, workspace."
     if not found.certain:
         some = ", ".join(found.open[:3])
         more = f" and {len(found.open) - 3} more" if len(found.open) > 3 else ""
         what = f"{some or 'all'}{more}"
-        yield f"Not certain: the time was over before {what} could be measured; the same command goes on."
+        yield f"Not certain: the search ended before {what} could be measured; the same command goes on."
 
 
-def _quality(quality: PredictionQuality) -> str:
+def _quality(quality: PredictionQuality | None) -> str:
+    if quality is None:
+        return "Fewer than three networks are known here: too few to say how far predictions are off."
     return (
         f"Predictions of the {quality.networks} known ones from each other: {units.percent(quality.median_error)} "
         f"off in the median, nine in ten within {units.percent(quality.ninth_decile_error)}."
     )
 
 
-def _wrapped(line: str) -> RenderableType:
-    return text("\n".join(textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")))
+def _add_row(table: Table, name: str, *cells: str) -> None:
+    table.add_row(BrokenName(name), *map(text, cells))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import textwrap
 from collections.abc import Sequence
 
 from rich.box import Box
@@ -20,6 +21,8 @@ from mbench.core import plain
 
 _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule under the heads and nothing else; readable in a pipe and in any encoding."""
+_NARROWEST = 20
+"""Columns that a paragraph takes at least."""
 
 
 def ruled(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
@@ -53,6 +56,19 @@ def add_row(table: Table, *cells: str, style: str = "") -> None:
 def text(content: str, *, style: str = "") -> Text:
     """Return plain text; what cannot be printed is escaped."""
     return Text(plain.visible(content), style=style)
+
+
+class Paragraph:
+    """A sentence or several, in lines as long as there is room for; all but the first are indented."""
+
+    def __init__(self, content: str) -> None:
+        """Take the text."""
+        self._content = plain.visible(content)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield its lines; nothing in it is read as markup."""
+        width = max(_NARROWEST, options.max_width)
+        yield Text("\n".join(textwrap.wrap(self._content, width, subsequent_indent="  ", break_on_hyphens=False)))
 
 
 class BrokenName:

@@ -21,7 +21,7 @@ def refusal(folder: Path, text: str | bytes) -> str:
     """Return what is said of a table, behind the file's name."""
     path = written(folder, text)
     with pytest.raises(UsageError) as caught:
-        accuracy_table.read(path, {"detector"})
+        accuracy_table.read(path, {"detector": "detector", "models/detector.onnx": "detector"})
     said = str(caught.value)
     assert said.startswith(str(path))
     assert len(said.splitlines()) == 1
@@ -37,7 +37,7 @@ def test_a_table_with_all_columns(tmp_path: Path) -> None:
         ",detector,91.5,,\n\n"
         ",detector,90,int8,\n",
     )
-    found = accuracy_table.read(path, {"detector"})
+    found = accuracy_table.read(path, {"detector": "detector", "models/detector.onnx": "detector"})
     assert list(found) == ["mobilenet_v2_0.5_224", "mobilenet_v2_0.5_224_int8", "detector", "detector_int8"]
     first = found["mobilenet_v2_0.5_224"]
     assert (first.top1_percent, first.top5_percent) == (64.25, 86.0)
@@ -45,6 +45,16 @@ def test_a_table_with_all_columns(tmp_path: Path) -> None:
     assert found["detector"].source == f"{path}, line 4"
     assert accuracy.of(variants.parse("mobilenet_v2_0.5_224_b8"), found).top1_percent == 64.25
     assert accuracy.of(variants.parse("mobilenet_v2_0.5_224_int8"), found).top1_percent == 63
+
+
+def test_a_network_of_ones_own_is_called_by_its_file_as_well(tmp_path: Path) -> None:
+    own = {"net": "net", "models/net.onnx": "net", "q": "q", "q_int8": "q"}
+    text = "name,top1,dtype\nmodels/net.onnx,70,\nnet,69,int8\nq,68,int8\n"
+    found = accuracy_table.read(written(tmp_path, text), own)
+    assert {name: each.top1_percent for name, each in found.items()} == {"net": 70, "net_int8": 69, "q": 68}
+    twice = written(tmp_path, "name,top1\nnet,70\nmodels/net.onnx,71\n")
+    with pytest.raises(UsageError, match="line 3: 'net' stands in line 2 already"):
+        accuracy_table.read(twice, own)
 
 
 def test_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
@@ -75,6 +85,8 @@ def test_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
         ("name,top1\nmobilenet_v1,-1\n", "line 2: top1 -1 is not in the range 0 to 100"),
         ("name,top1,top5\nmobilenet_v1,70.9,70.8\n", "line 2: top5 70.8 is less than top1 70.9"),
         ("name,top1\nmobilnet_v1_1.0_224,70\n", "line 2: variant 'mobilnet_v1_1.0_224' is not known; did you mean"),
+        ("name,top1\ndetektor,70\n", "line 2: variant 'detektor' is not known; see 'mbench variants'; did you mean"),
+        ("name,top1\nresnet,70\n", "see 'mbench variants'; your own are detector"),
         ("name,top1\nmobilenet_v1_9.0_224,70\n", "line 2: variant 'mobilenet_v1_9.0_224': width multiplier 9.0 is out"),
         ("name,top1,dtype\nmobilenet_v1,70,int9\n", "line 2: dtype 'int9' is not supported; expected one of"),
         ("name,top1,dtype\nmobilenet_v1_int8,70,float32\n", "line 2: variant 'mobilenet_v1_int8' is of type int8"),

@@ -25,6 +25,11 @@ def test_causes_that_differ_in_their_numbers_are_one() -> None:
     assert disturbances.of_result(result) == "kept 0.9 to 10.25 busy; stolen"
 
 
+def test_causes_of_several_networks_are_folded_as_well() -> None:
+    assert disturbances.folded(["kept 1.6 busy", "stolen", "kept 0.9 busy"]) == ("kept 0.9 to 1.6 busy", "stolen")
+    assert disturbances.folded([]) == ()
+
+
 def test_a_number_that_is_the_same_in_all_stands_once() -> None:
     assert disturbances.of_result(disturbed(("7 of 9",), ("5 of 9",))) == "5 to 7 of 9"
 

@@ -3,16 +3,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fit_world import Machine
 
 from mbench.build import builders
 from mbench.core.errors import UsageError
 from mbench.core.fit_options import FitOptions
-from mbench.core.progress import silent
+from mbench.core.progress import silent, unheard
+from mbench.core.records import Variant
 from mbench.fitting import candidates, finding, search
 from mbench.fitting.search import Question
 from mbench.hardware import host
+from mbench.networks import variants
 from mbench.pipeline.job import Job
 
 TARGET = "arm64_cortex_a72"
@@ -56,6 +59,10 @@ def test_without_words_the_usual_families_are_searched() -> None:
         (["mobilenet_v1"], {"candidates": ("none/*.onnx",)}, "no file fits this pattern"),
         (["mobilenet_v1_0.25_32"], {}, "no candidate has a known accuracy"),
         (["mobilenet_v1"], {"accuracies": Path("none.csv")}, "none.csv"),
+        (["mobilenet_v1"], {"candidates": (".",)}, "--candidates '.': . is a folder; expected FILE.onnx"),
+        (["mobilenet_v1"], {"candidates": (__file__,)}, "test_finding.py is no network that mbench reads"),
+        (["mobilenet_v1_0.25_32"], {}, "with name,top1, or --minimize latency, memory or energy"),
+        (["mobilenet_v1_0.25_32"], {"minimize": "latency", "min_accuracy": 50}, "--accuracies FILE.csv with name,top1"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(words: list[str], asked: dict[str, Any], said: str) -> None:
@@ -63,6 +70,36 @@ def test_what_cannot_be_is_refused_in_a_line(words: list[str], asked: dict[str, 
         prepared(words, **asked)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", [None, "local"])
+def test_a_target_that_runs_nowhere_is_refused_and_says_why(device: str | None) -> None:
+    options = FitOptions(max_latency_s=0.02, device=device)
+    with pytest.raises(UsageError) as caught:
+        finding.prepared(["mobilenet_v1"], "cuda_sm80", host.describe(), options, unheard)
+    said = str(caught.value)
+    assert said.startswith("target 'cuda_sm80' can neither be measured nor emulated here: ")
+    assert "--compile-only" not in said
+
+
+def test_files_are_found_by_patterns_or_by_their_own_names(tmp_path: Path) -> None:
+    for name in ("a[1].onnx", "a1.onnx", "b.pt2"):
+        (tmp_path / name).touch()
+    assert finding._files(str(tmp_path / "*.onnx")) == [str(tmp_path / name) for name in ("a1.onnx", "a[1].onnx")]
+    assert finding._files(str(tmp_path / "a[1].onnx")) == [str(tmp_path / "a[1].onnx")]
+    assert finding._files("package.module:function") == ["package.module:function"]
+
+
+def test_a_table_may_call_own_networks_by_their_files() -> None:
+    net = Variant(
+        name="net", source="onnx", family="net", parameters={}, convolution=None, batch=1, dtype="float32"
+    )  # fmt: skip
+    quantised = msgspec.structs.replace(net, name="q", family="q", dtype="int8")
+    files = {"a/net.onnx": "net", "b/net.onnx": "other", "q.onnx": "q"}
+    networks = (net, quantised, variants.parse("mobilenet_v1"))
+    assert finding._own_names(networks, files) == {
+        "net": "net", "a/net.onnx": "net", "q": "q", "q.onnx": "q", "q_int8": "q", "q.onnx_int8": "q",
+    }  # fmt: skip
 
 
 def test_a_table_of_ones_own_counts(tmp_path: Path) -> None:
@@ -83,7 +120,7 @@ def test_a_search_becomes_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     class Seen(Machine):
         device = None
 
-        def __init__(self, _job: Job) -> None:
+        def __init__(self, _job: Job, _wanted: object) -> None:
             super().__init__()
 
         def as_record(self, _names: object) -> None:

@@ -55,6 +55,47 @@ def test_all_limits_that_are_exceeded_are_named() -> None:
     )  # fmt: skip
 
 
+def measured(latency_s: tuple[float, float, float], basis: str = "measured") -> CandidateResult:
+    low, value, high = latency_s
+    figure = CostEstimate(value=value, low=low, high=high, basis=basis)  # type: ignore[arg-type]
+    return msgspec.structs.replace(candidate(SMALL, None, 60.0), latency_s=figure)
+
+
+def test_a_measured_median_decides_and_its_interval_where_it_is_not_settled() -> None:
+    below, above = measured((9.5e-3, 9.8e-3, 10.3e-3)), measured((9.8e-3, 10.2e-3, 10.6e-3))
+    assert fit_ranking.verdict(below, LIMITS) == (True, ())
+    assert fit_ranking.verdict(above, LIMITS) == (False, ("latency",))
+    assert fit_ranking.verdict(below, LIMITS, settled=False) == (None, ())
+    assert fit_ranking.verdict(above, LIMITS, settled=False) == (None, ())
+    assert fit_ranking.verdict(measured((10.1e-3, 10.2e-3, 10.3e-3)), LIMITS, settled=False) == (False, ("latency",))
+
+
+def test_where_noise_or_a_models_error_decides_it_is_said() -> None:
+    below = measured((9.5e-3, 9.8e-3, 10.3e-3))
+    assert fit_ranking.close_calls(below, LIMITS) == (
+        "latency 9.80 ms is within the noise of the limit (9.50 to 10.3 ms): another measurement may exceed it",
+    )
+    above = measured((9.8e-3, 10.2e-3, 10.6e-3))
+    assert fit_ranking.excess(above, LIMITS) == (
+        "latency 10.2 ms > 10.0 ms, within the noise of the limit (9.80 to 10.6 ms)",
+    )
+    counted = measured((8e-3, 9.8e-3, 12e-3), "counted")
+    exact = "nearer to the limit than the target's model is exact (8.00 to 12.0 ms)"
+    assert fit_ranking.close_calls(counted, LIMITS) == (f"latency 9.80 ms is {exact}: the device may exceed it",)
+
+
+@pytest.mark.parametrize("latency_s", [(9.0e-3, 9.5e-3, 9.9e-3), (10.1e-3, 10.2e-3, 10.3e-3)])
+def test_what_is_clear_of_a_limit_and_what_is_predicted_is_no_close_call(latency_s: tuple[float, float, float]) -> None:
+    assert fit_ranking.close_calls(measured(latency_s), LIMITS) == ()
+    assert fit_ranking.close_calls(candidate(SMALL, (9e-3, 9.9e-3, 11e-3), 60.0), LIMITS) == ()
+
+
+def test_use_says_figures_intervals_and_limits() -> None:
+    assert fit_ranking.use(candidate(SMALL, (9e-3, 9.5e-3, 10.5e-3), 60.0), LIMITS) == (
+        "latency about 9.50 ms (9.00 to 10.5 ms) of 10.0 ms",
+    )
+
+
 def test_a_network_of_unknown_accuracy_never_meets_a_least_one() -> None:
     limits = DeviceLimits(accuracy_percent=50.0)
     assert fit_ranking.verdict(candidate(SMALL, 1e-3, None), limits) == (False, ("accuracy",))
@@ -72,6 +113,18 @@ def test_more_accurate_ones_come_first_published_before_interpolated_then_quicke
     c, d = candidate(SMALL, 5e-3, 70.0), candidate(LARGE, 1e-3, None)
     assert fit_ranking.ordered([d, a, b, c], "accuracy") == [c, b, a, d]
     assert fit_ranking.ordered([a, c, d], "latency") == [d, c, a]
+
+
+def test_where_an_interpolated_accuracy_lies_and_how_far_such_ones_are_off() -> None:
+    around = {"mobilenet_v2_0.5_128": 57.7, "mobilenet_v2_0.5_160": 61.0}
+    found = CandidateAccuracy(
+        kind="interpolated", top1_percent=59.0, between=around, left_out_median_points=0.31, left_out_largest_points=2.6
+    )
+    names = "between mobilenet_v2_0.5_128 57.7 %, mobilenet_v2_0.5_160 61.0 %"
+    assert fit_ranking.between(found) == f"{names}; such figures are 0.3 points off in the median, 2.6 at most"
+    unknown = msgspec.structs.replace(found, left_out_median_points=None)
+    assert fit_ranking.between(unknown) == f"{names}; how far such figures are off is not known"
+    assert fit_ranking.between(CandidateAccuracy(kind="published", top1_percent=59.0)) == ""
 
 
 def test_shares_and_the_nearest() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import fit_factory
 import jinja2
 import lxml.html
+import msgspec
 import pytest
 from checked_figures import of_json
 
@@ -39,6 +40,15 @@ def test_the_first_screen_has_question_answer_and_what_comes_next() -> None:
     assert best.next_better is not None
     assert best.next_better in header
     assert best.next_over[0] in header
+
+
+def test_an_answer_that_noise_decides_is_said_first() -> None:
+    first, *others = SOME.answers
+    close = msgspec.structs.replace(first, close=("latency 1.99 ms is within the noise of the limit",))
+    found = msgspec.structs.replace(SOME, answers=(close, *others))
+    header = page(fit_report.render(found, plotlyjs="directory")).xpath("//header")[0].text_content()
+    assert "Close to a limit: latency 1.99 ms is within the noise of the limit." in header
+    assert "Close to a limit" not in page(shared()).xpath("//header")[0].text_content()
 
 
 def test_what_is_not_certain_is_said_first() -> None:

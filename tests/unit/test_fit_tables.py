@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fit_factory
 import msgspec
+import pytest
 from printed import printed
 
 from mbench.core import units
@@ -31,6 +32,40 @@ def test_answers_with_shares_and_why_the_next_better_does_not_fit() -> None:
     assert "Not certain" not in text
 
 
+def test_where_noise_decides_it_is_said() -> None:
+    found = fit_factory.record()
+    first, *others = found.answers
+    close = msgspec.structs.replace(first, close=("latency 1.99 ms is within the noise of the limit (1.9 to 2.1 ms)",))
+    clear = [msgspec.structs.replace(each, why_best="of those known that are clear of every limit") for each in others]
+    text = words(msgspec.structs.replace(found, answers=(close, *clear)))
+    assert f"{clear[0].network}: the best of those known that are clear of every limit." in text
+    assert f"{first.network}: latency 1.99 ms is within the noise of the limit" in text
+
+
+def test_nothing_in_the_time_given_is_not_nothing_that_fits() -> None:
+    limits = DeviceLimits(latency_s=1e-6)
+    found = fit_factory.record(fit_factory.grid(limits=limits), limits=limits, certain=False)
+    likely = "the best that probably fits is mobilenet_v2_0.35_96"
+    text = words(msgspec.structs.replace(found, nearest=likely))
+    assert "Nothing that fits was found yet. The best that probably fits is" in text
+    assert "Nothing fits" not in text
+
+
+def test_how_far_a_model_or_too_few_networks_leave_it_open_is_said() -> None:
+    found = msgspec.structs.replace(fit_factory.record(), quality=None, methods={"latency model": "off by 9%"})
+    text = words(found)
+    assert "The target's model of latency: off by 9%." in text
+    assert "Fewer than three networks are known here" in text
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_lines_are_as_long_as_there_is_room_for(columns: int) -> None:
+    found = fit_factory.record(certain=False)
+    text = printed(*fit_tables.listing(found).parts, width=columns)
+    assert max(map(len, text.splitlines())) <= columns
+    assert found.answers[0].network in "".join(text.split())
+
+
 def test_where_nothing_fits_the_nearest_is_named() -> None:
     limits = DeviceLimits(latency_s=1e-6)
     text = words(fit_factory.record(fit_factory.grid(limits=limits), limits=limits))
@@ -39,7 +74,7 @@ def test_where_nothing_fits_the_nearest_is_named() -> None:
 
 def test_what_is_open_is_named() -> None:
     found = fit_factory.record(certain=False)
-    assert f"Not certain: the time was over before {found.open[0]} could be measured" in words(found)
+    assert f"Not certain: the search ended before {found.open[0]} could be measured" in words(found)
 
 
 def test_a_disturbed_answer_is_marked_with_the_cause() -> None:
@@ -76,3 +111,11 @@ def test_predictions_have_intervals_and_how_far_they_are_off() -> None:
     assert "measured" in text
     assert "3.0 % off in the median" in text
     assert len(listed.data["networks"]) == 4
+
+
+def test_another_batch_than_one_is_said() -> None:
+    found = fit_factory.record()
+    assert "batch" not in words(found).partition("network")[0]
+    change = msgspec.structs.replace
+    eight = tuple(change(each, network=change(each.network, batch=8)) for each in found.candidates)
+    assert "1 thread, batch 8: latency at most" in words(change(found, candidates=eight))

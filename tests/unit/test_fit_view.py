@@ -33,6 +33,16 @@ def test_what_is_not_certain_is_not_called_the_most_accurate_of_all() -> None:
     assert "found so far" in fit_view.of_record(fit_factory.record(certain=False)).headline
 
 
+def test_what_a_search_for_the_least_is_certain_of() -> None:
+    found = fit_factory.record()
+    assert fit_view.certainty(found).startswith("every better candidate is known not to fit, from its measurement")
+    least = msgspec.structs.replace(found, minimize="latency")
+    assert fit_view.certainty(least) == (
+        "every candidate that is predicted to need less latency was measured or does not fit."
+    )
+    assert fit_view.certainty(msgspec.structs.replace(least, answers=())).startswith("every candidate is known not to")
+
+
 def test_where_nothing_fits() -> None:
     limits = DeviceLimits(latency_s=1e-6)
     view = fit_view.of_record(fit_factory.record(fit_factory.grid(limits=limits), limits=limits))
@@ -68,6 +78,8 @@ def test_figures_say_whether_they_are_predicted() -> None:
     assert fit_view.figure(measured, "latency") == "2.00 ms"
     assert fit_view.interval(predicted, "latency") == "1.80 to 2.20 ms"
     assert fit_view.interval(measured, "latency") == ""
+    by_sessions = msgspec.structs.replace(measured, low=0.0019, high=0.0021)
+    assert fit_view.interval(by_sessions, "latency") == "1.90 to 2.10 ms"
     assert fit_view.figure(None, "latency") == "\u2013"
 
 

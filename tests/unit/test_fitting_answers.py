@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from fit_world import Machine, question, searched, truth
 
@@ -43,8 +44,36 @@ def test_where_nothing_fits_the_nearest_is_said_in_words() -> None:
     assert answers.nearest((), tight) == ""
 
 
+def test_where_noise_decides_it_is_said_and_the_best_that_is_clear_of_it_is_an_answer_as_well() -> None:
+    first, *others = answers.answers(FOUND, LIMITS, SURE)
+    assert not first.close
+    [best] = [each for each in FOUND if each.network.name == first.network]
+    assert best.latency_s is not None
+    wide = msgspec.structs.replace(best.latency_s, high=1.1 * LIMITS.latency_s)  # type: ignore[operator]
+    noisy = tuple(
+        msgspec.structs.replace(each, latency_s=wide) if each is best else each for each in FOUND
+    )  # fmt: skip
+    first, *others = answers.answers(noisy, LIMITS, SURE)
+    assert first.network == best.network.name
+    assert "within the noise of the limit" in first.close[0]
+    [clear] = [each for each in others if each.why_best == "of those known that are clear of every limit"]
+    assert not clear.close
+    assert clear.network != first.network
+
+
+def test_where_the_time_was_over_the_best_that_probably_fits_is_named() -> None:
+    said = answers.likely(FOUND, LIMITS)
+    assert said.startswith("the best that probably fits is mobilenet_v1_")
+    assert "of 2.90 ms" in said
+    assert answers.likely((), LIMITS) == ""
+    broken = [msgspec.structs.replace(each, failure="crashed") for each in FOUND]
+    assert answers.likely(broken, LIMITS) == ""
+
+
 @pytest.mark.parametrize("accuracy", [99.0])
 def test_an_accuracy_that_none_has_is_the_reason(accuracy: float) -> None:
     limits = DeviceLimits(accuracy_percent=accuracy)
     found = searched(question(limits), MACHINE).estimates.candidates
-    assert "top-1" in answers.nearest(found, limits)
+    said = answers.nearest(found, limits)
+    assert "top-1" in said
+    assert "over a limit" not in said

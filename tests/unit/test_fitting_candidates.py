@@ -5,6 +5,7 @@ import math
 import pytest
 
 from mbench.core import dtypes
+from mbench.core.errors import UsageError
 from mbench.fitting import candidates
 from mbench.hardware import targets
 from mbench.networks import architectures, variants
@@ -43,3 +44,16 @@ def test_a_quantised_candidate_has_the_layers_of_whole_numbers() -> None:
     assert whole.costs.weight_bytes < floats.costs.weight_bytes / 3
     assert {shape.kind.split()[-1] for shape in whole.shapes} == {"int8"}
     assert candidates.group(whole.network) != candidates.group(floats.network)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("mobilnet_v1", "family 'mobilnet_v1' is not known; did you mean 'mobilenet_v1'? see 'mbench variants'"),
+        ("mobilenet_v3", "did you mean 'mobilenet_v3_large' or 'mobilenet_v3_small'"),
+    ],
+)
+def test_a_word_that_is_nearly_a_family_is_refused_and_the_family_is_named(word: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        candidates.names([word])
+    assert said in str(caught.value)

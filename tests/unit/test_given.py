@@ -55,6 +55,23 @@ def test_that_a_file_of_another_type_is_measured_in_the_runs_is_said(files: dict
     assert given.notes == ("half: it computes in float16; it is measured in the type of the run",)
 
 
+def test_of_several_types_a_quantised_file_has_its_own(files: dict[str, Any]) -> None:
+    files["q.onnx"] = {"name": "q", "dtype": "int8"}
+    both = GivenNetworks(("net.onnx", "q.onnx"), HowToImport()).variants(("float32", "int8"))
+    assert [(each.name, each.dtype) for each in both] == [("net", "float32"), ("net_int8", "int8"), ("q", "int8")]
+
+
+def test_files_that_are_called_otherwise_are_named(files: dict[str, Any]) -> None:
+    files |= {"a/x.onnx": {"name": "x"}, "b/x.onnx": {"name": "x", "producer": "b"}}
+    given = GivenNetworks(("net.onnx", "a/x.onnx", "b/x.onnx"), HowToImport())
+    assert given.files["net.onnx"] == "net"
+    assert len(set(given.files.values())) == 3
+    assert given.notes == tuple(
+        f"{file} is called {given.files[file]} here: another network has the name x"
+        for file in ("a/x.onnx", "b/x.onnx")
+    )
+
+
 def test_networks_are_in_the_users_order_each_once(files: dict[str, Any]) -> None:
     files["other.onnx"] = {"name": "other", "producer": "b"}
     asked = ("mobilenet_v1_{0.25,0.5}_32", "net.onnx", NAME, "other.onnx", "net.onnx", "mobilenet_v2_0.35_96")

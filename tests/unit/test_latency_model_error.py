@@ -46,6 +46,18 @@ def test_each_published_latency_of_the_targets_core_by_threads() -> None:
     assert latency_model_error.sentence(A78, found) == "compared with no published latency of cortex-a78"
 
 
+def test_the_typical_error_is_that_of_the_core_in_one_thread_else_of_what_was_measured() -> None:
+    found = [
+        compared(PUBLISHED, core="cortex-a72", modelled_s=0.08),
+        compared(PUBLISHED, core="cortex-a72", modelled_s=0.11),
+        compared(PUBLISHED, core="cortex-a72", threads=4, modelled_s=0.9),
+        compared(modelled_s=0.13),
+    ]
+    assert latency_model_error.typical(A72, found) == pytest.approx(0.15)
+    assert latency_model_error.typical(A78, found) == pytest.approx(0.3)
+    assert latency_model_error.typical(A78, found[:3]) is None
+
+
 def test_what_ships_names_its_source_and_stays_within_the_stated_bounds() -> None:
     known = latency_model_error.known()
     assert all(each.source and each.machine and each.reference_s > 0 and each.modelled_s > 0 for each in known)

@@ -83,3 +83,14 @@ def test_a_kind_of_layer_that_was_never_seen_makes_the_interval_wide() -> None:
 def test_without_any_network_there_is_no_model() -> None:
     with pytest.raises(ValueError, match="a model needs a network at least"):
         NetworkModel([], noise=0.01)
+
+
+def test_networks_of_another_group_that_are_hard_to_predict_widen_no_intervals_of_this_one() -> None:
+    seen = [network(name, 0.01) for name in NAMES[::4]]
+    drawn = random.Random(2)
+    wild = [dataclasses.replace(each, group="own", whole=each.whole * math.exp(drawn.gauss(0, 1.0))) for each in seen]
+    shapes = [layer.shape for layer in network(NAMES[1]).layers]
+    alone, beside = (NetworkModel(each, noise=0.01).predict(seen[0].group, shapes) for each in (seen, [*seen, *wild]))
+    assert beside.high / beside.low < 1.5 * alone.high / alone.low
+    other = NetworkModel([*seen, *wild], noise=0.01).predict("own", shapes)
+    assert other.high / other.low > 5 * beside.high / beside.low

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 import record_factory
 from fit_world import measured
 
+from mbench.analysis import headline
 from mbench.core import record_files, resources
 from mbench.core.machine_types import Figure
-from mbench.core.progress import silent
-from mbench.core.records import Failure, Record
+from mbench.core.progress import Progress, silent
+from mbench.core.records import Failure, Record, Variant
 from mbench.core.run_options import RunOptions
 from mbench.fitting import observations
 from mbench.fitting.observations import ENERGY, LATENCY, Observations
@@ -21,13 +23,20 @@ from mbench.networks import variants
 from mbench.pipeline import options, runner
 from mbench.pipeline.job import Job
 
+
+def digest(network: Variant) -> str:
+    """Stand for the digest of what a build of a network makes: of all that decides it."""
+    content = network.parameters.get("content", "")
+    return f"digest of {network.name} {network.batch} {content}".strip()
+
+
 NAMES = ("mobilenet_v1_0.25_32", "mobilenet_v1_0.5_32")
 
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.setenv("MBENCH_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(Observations, "_digest", lambda _self, network: f"digest of {network.name}")
+    monkeypatch.setattr(Observations, "_digest", lambda _self, network: digest(network))
     asked = RunOptions(threads=1, output=tmp_path)
     return options.new_job([NAMES[0]], "x86_64_v2", host.describe(), asked)
 
@@ -42,8 +51,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         jobs.append(job)
         results = tuple(
             msgspec.structs.replace(
-                measured(each.name), artifact=msgspec.structs.replace(
-                    measured(each.name).artifact, digest=f"digest of {each.name}"
+                measured(each.name), variant=each, artifact=msgspec.structs.replace(
+                    measured(each.name).artifact, digest=digest(each)
                 ),
             )
             for each in job.networks if each.name != NAMES[1]
@@ -61,55 +70,114 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     return jobs
 
 
+def known(job: Job, *names: str) -> Observations:
+    return Observations(job, [variants.parse(name) for name in names or NAMES])
+
+
 def measure(seen: Observations, *names: str, sessions: int = 5) -> None:
     with silent([]) as progress:
         seen.measure([variants.parse(name) for name in names], progress, sessions=sessions)
 
 
 def test_what_was_measured_is_known_and_kept_for_the_next_search(job: Job, ran: list[Job]) -> None:
-    seen = Observations(job)
+    seen = known(job)
     assert not seen.known
     measure(seen, *NAMES)
     assert set(seen.known) == {NAMES[0]}
     assert seen.failed == {NAMES[1]: "crashed"}
     assert ran[0].settings.sessions == 5
     assert ran[0].path.is_relative_to(resources.cache_dir() / "fit")
-    assert Observations(job).known.keys() == seen.known.keys()
+    assert known(job).known.keys() == seen.known.keys()
 
 
 def test_what_other_code_took_is_not_known(job: Job, ran: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    measure(Observations(job), NAMES[0])
+    measure(known(job), NAMES[0])
     assert ran
     monkeypatch.setattr(Observations, "_digest", lambda _self, _network: "another")
-    assert not Observations(job).known
+    assert not known(job).known
 
 
 def test_other_threads_and_targets_know_nothing_of_it(job: Job, ran: list[Job]) -> None:
-    measure(Observations(job), NAMES[0])
+    measure(known(job), NAMES[0])
     assert ran
     others = msgspec.structs.replace(job, settings=msgspec.structs.replace(job.settings, threads=2))
-    assert not Observations(others).known
-    assert not Observations(msgspec.structs.replace(job, device="emulated")).known
+    assert not known(others).known
+    assert not known(msgspec.structs.replace(job, device="emulated")).known
+
+
+def test_another_network_that_had_the_name_stands_for_nothing(job: Job, ran: list[Job]) -> None:
+    measure(known(job), NAMES[0])
+    assert ran
+    eight = variants.parse(NAMES[0], batch=8)
+    assert eight.name == NAMES[0]
+    changed = msgspec.structs.replace(
+        variants.parse(NAMES[0]), parameters={**variants.parse(NAMES[0]).parameters, "content": "exported again"}
+    )
+    for count, other in enumerate((eight, changed), start=1):
+        seen = Observations(job, [other])
+        assert NAMES[0] not in seen.known
+        assert [each.name for each in seen.known.values()] == [NAMES[0]] * count  # they are learnt from
+        with silent([]) as progress:
+            seen.measure([other], progress, sessions=5)
+        assert seen.known[NAMES[0]].result.variant == other
+        assert seen.as_record([NAMES[0]]) is not None
+    assert known(job).known[NAMES[0]].result.variant.batch == 1
+
+
+def test_what_an_interrupted_run_measured_is_known_at_once(
+    job: Job, ran: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = runner.run
+
+    def interrupted(job: Job, progress: Progress) -> Record:
+        whole(job, progress)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    seen = known(job)
+    with pytest.raises(KeyboardInterrupt):
+        measure(seen, NAMES[0])
+    assert ran
+    assert set(seen.known) == {NAMES[0]}
+
+
+def test_a_measurement_lies_between_its_sessions_and_one_session_between_what_processes_differ_by() -> None:
+    result = record_factory.in_sessions(record_factory.record([NAMES[0]])).results[0]
+    medians = sorted(headline.medians(result))
+    several = observations.of_result(result)
+    assert several is not None
+    assert several.sure
+    assert (several.low_s, several.latency_s, several.high_s) == (medians[0], medians[2], medians[4])
+    busy = record_factory.in_sessions(record_factory.record([NAMES[0]]), disturbed=range(5)).results[0]
+    disturbed = observations.of_result(busy)
+    assert disturbed is not None
+    assert disturbed.disturbed
+    assert disturbed.low_s == min(busy.end_to_end.latency_s or ())  # a quiet run may be as quick
+    found = observations.of_result(measured(NAMES[0]), spread=0.1)
+    assert found is not None
+    assert not found.sure
+    assert found.low_s == pytest.approx(found.latency_s * math.exp(-0.2))
+    assert found.high_s == pytest.approx(found.latency_s * math.exp(0.2))
 
 
 def test_a_clock_that_reads_otherwise_changes_nothing_here(job: Job, ran: list[Job]) -> None:
-    measure(Observations(job), NAMES[0])
+    measure(known(job), NAMES[0])
     assert ran
     processor = msgspec.structs.replace(job.target.processor, frequency_hz=Figure(value=1.25e9, estimate="read anew"))
     again = msgspec.structs.replace(job, target=msgspec.structs.replace(job.target, processor=processor))
-    assert set(Observations(again).known) == {NAMES[0]}
+    assert set(known(again).known) == {NAMES[0]}
 
 
 def test_a_damaged_file_is_passed_over(job: Job, ran: list[Job]) -> None:
-    seen = Observations(job)
+    seen = known(job)
     measure(seen, NAMES[0])
     assert ran
     (seen.folder / "broken.json").write_text("{")
-    assert set(Observations(job).known) == {NAMES[0]}
+    assert set(known(job).known) == {NAMES[0]}
 
 
 def test_all_that_is_known_is_one_record(job: Job, ran: list[Job], tmp_path: Path) -> None:
-    seen = Observations(job)
+    seen = known(job)
     assert seen.as_record([NAMES[0]]) is None
     measure(seen, NAMES[0])
     assert ran
@@ -135,6 +203,10 @@ def test_an_emulated_network_has_the_time_of_the_model_and_is_sure() -> None:
     found = observations.of_result(emulated)
     assert found is not None
     assert (found.latency_s, found.sure) == (0.25, True)
+    assert (found.low_s, found.high_s) == (None, None)
+    off = observations.of_result(emulated, model_error=0.25)
+    assert off is not None
+    assert (off.low_s, off.high_s) == (0.2, 0.3125)
     bare = msgspec.structs.replace(emulated.end_to_end, latency_model_s=None)
     assert observations.of_result(msgspec.structs.replace(emulated, end_to_end=bare)) is None
 

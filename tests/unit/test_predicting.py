@@ -28,7 +28,7 @@ def test_networks_are_predicted_in_the_order_given_and_those_known_are_as_seen(m
     with silent([]) as progress:
         machine.measure([described(name).network for name in SEEN], progress, sessions=5)
 
-    def known(_job: Job) -> Machine:
+    def known(_job: Job, _wanted: object) -> Machine:
         return machine
 
     monkeypatch.setattr(predicting, "Observations", known)

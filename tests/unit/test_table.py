@@ -7,7 +7,7 @@ from printed import printed as shown
 from rich.console import Console
 from rich.measure import Measurement
 
-from mbench.terminal.table import Beside, BrokenName, Column, Fitted, add_row, ruled, text
+from mbench.terminal.table import Beside, BrokenName, Column, Fitted, Paragraph, add_row, ruled, text
 
 
 def printed(width: int = 80) -> str:
@@ -145,3 +145,13 @@ def test_names_are_broken_where_the_first_column_may_be_narrow_and_heads_never_a
     narrow = shown(Fitted(columns, below=3, least=12), width=24).splitlines()
     heads = [line.split() for line in narrow if "layer" in line.split()]
     assert heads == [["layer", "figure1"], ["layer", "figure2"], ["layer", "figure3"]], "as many tables as it takes"
+
+
+def test_a_paragraph_has_lines_as_long_as_there_is_room_and_hostile_text_steers_nothing() -> None:
+    said = Paragraph("one sentence of several-words [bold]and[/bold] \x1b[31m some more, with a long_name_of_a_network")
+    for width in (30, 60, 200):
+        lines = shown(said, width=width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert all(line.startswith("  ") for line in lines[1:])
+    assert "[bold]and[/bold] \\x1b[31m" in shown(said, width=200)
+    assert "\x1b" not in shown(said, width=200)
