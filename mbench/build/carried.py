@@ -30,7 +30,9 @@ from mbench.core.progress import Note, Stage
 from mbench.core.records import Failure, Variant
 
 TRIES = 3
-"""How often an order is given to another worker, with the first."""
+"""How many workers an order is given to that fail at it."""
+LOST_TRIES = 2
+"""How often an order is given that was lost with its workers; Dask itself gives it to several each time."""
 _WAKE_S = 0.5
 _DETAIL_CHARACTERS = 2000
 Work = BuildOrder | CountOrder
@@ -49,11 +51,11 @@ class Carrier(Protocol):
 
     shared: SharedFolder | None
 
-    def submit(self, name: str, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
+    def submit(self, number: int, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
         """Give an order to a worker, to none of `avoid`; None: there is no other.
 
         Args:
-            name: what the order is of, for people.
+            number: of the try, from 1.
             written: the order.
             avoid: names of workers on which it has failed.
         """
@@ -81,7 +83,7 @@ class ExecutorCarrier:
         """Take an executor; closing it is left to whoever opened it."""
         self._executor = executor
 
-    def submit(self, name: str, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
+    def submit(self, number: int, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
         """Give an order to the executor, unless it has failed there."""
         return None if avoid else self._executor.submit(worker_tasks.fulfil, written)
 
@@ -147,7 +149,7 @@ class Orders:
 
     def _submit(self, given: _Given) -> bool:
         """Give an order to a worker; return whether there is one."""
-        future = self._carrier.submit(given.name, pickle.dumps(given.order), given.failed)
+        future = self._carrier.submit(given.tries, pickle.dumps(given.order), given.failed)
         if future is not None:
             self._given[future] = given
         return future is not None
@@ -184,7 +186,7 @@ class Orders:
         except MbenchError as refused:
             return failure(given.name, str(refused))
         given.tries += 1
-        if why.again and given.tries <= TRIES and self._submit(given):
+        if why.again and given.tries <= LOST_TRIES and self._submit(given):
             return None
         return failure(given.name, str(why), "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:])
 

@@ -49,16 +49,16 @@ class DaskCluster:
         self.address, self.shared = address, shared
         self._client = client
         self._executor = client.get_executor(pure=True)
-        self._known: dict[str, str] = {}
+        self._known: dict[str, int] = {}
         self._looked_s = self._seen_s = time.monotonic()
 
     # ---------------------------------------------------------------------------------------------------------- carrier
-    def submit(self, name: str, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
+    def submit(self, number: int, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
         """Give an order to the scheduler; see `carried.Carrier`. The key of the task is the content of the order."""
         others = sorted(set(self._workers()) - set(avoid)) if avoid else None
         if avoid and not others:
             return None
-        key = f"mbench-{hashlib.sha256(written).hexdigest()}-{len(avoid)}"
+        key = f"mbench-{hashlib.sha256(written).hexdigest()}-{number}"
         future: Future[Delivery] = self._executor.submit(worker_tasks.fulfil, written, key=key, workers=others)
         return future
 

@@ -26,7 +26,10 @@ _SHARED = ".mbench-shared-"
 def facts() -> dict[str, str]:
     """Return the versions that decide what this process builds, by name; what is not installed is absent."""
     found = {PYTHON: "{}.{}".format(*sys.version_info)}
-    spec = importlib.util.find_spec("mbench")
+    try:
+        spec = importlib.util.find_spec("mbench")
+    except ImportError:
+        spec = None
     if spec is None or spec.origin is None:
         return {**found, "mbench": ABSENT}
     package = Path(spec.origin).parent

@@ -12,7 +12,7 @@ import os
 import pickle
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing import util
 from typing import Any, TypeVar
 
@@ -153,7 +153,7 @@ def _unreported(_stage: str, _fraction: float) -> None:
 
 
 @functools.cache
-def _facts() -> Mapping[str, str]:
+def _facts() -> dict[str, str]:
     return worker_facts.facts()
 
 
