@@ -65,8 +65,7 @@ def fit(
     job, question = finding.prepared(words, target, host.describe(), options, note)
     jobs.prepare(job.path.parent, "--output")
     with places.opened(executor, note) as place:
-        job = msgspec.structs.replace(job, place=place)
-        found, measured, interrupted = finding.find(job, question, words, options, display, report)
+        found, measured, interrupted = finding.find(job, question, words, options, display, report, place)
     path = path_of(found, options.output)
     if measured is not None:
         beside = path.with_name(f"{path.stem}-measured.json")

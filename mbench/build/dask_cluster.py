@@ -270,10 +270,11 @@ def _client(address: DaskAddress) -> Any:
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):  # their remarks would stand between ours
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    asked = {"timeout": CONNECT_S, "set_as_default": False, "name": "mbench"}
     try:
-        return distributed.Client(address.scheduler, timeout=CONNECT_S, set_as_default=False, name="mbench")
+        return _within(2 * CONNECT_S, distributed.Client, address.scheduler, **asked)  # its own limit holds not always
     except Exception as error:
-        said = shortened(why(error), _LONGEST)
+        said = shortened(why(error), _LONGEST) if str(error) else f"it says nothing within {2 * CONNECT_S:g} s"
         hint = _ENCRYPTED if any(word in said.lower() for word in ("ssl", "tls", "certificate", "encrypt")) else _START
         raise UsageError(f"--executor {address}: what listens there is no scheduler of Dask: {said}; {hint}") from error
 

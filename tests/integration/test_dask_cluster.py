@@ -270,7 +270,7 @@ def test_a_scheduler_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_scheduler_and_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_cluster, "CONNECT_S", 2.0)
+    monkeypatch.setattr(dask_cluster, "CONNECT_S", 1.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"dask://127.0.0.1:{silent.getsockname()[1]}"
         assert refused(url).startswith(f"--executor {url}: what listens there is no scheduler of Dask: ")
