@@ -15,6 +15,7 @@ import logging
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -270,6 +271,8 @@ def _client(address: DaskAddress) -> Any:
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):  # their remarks would stand between ours
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)  # `check` says it
+    warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
     asked = {"timeout": CONNECT_S, "set_as_default": False, "name": "mbench"}
     try:
         return _within(2 * CONNECT_S, distributed.Client, address.scheduler, **asked)  # its own limit holds not always

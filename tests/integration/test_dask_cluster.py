@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import imported_networks
 import psutil
@@ -31,7 +32,7 @@ from mbench.networks import variants
 
 pytestmark = pytest.mark.slow
 NAMES = PAIR
-FAKE = {"MBENCH_TEST_BUILDS": "fake"}
+FAKE: Any = {"MBENCH_TEST_BUILDS": "fake"}
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +78,7 @@ def parsed(*names: str) -> list[Variant]:
 def digests(built: dict[str, Build]) -> dict[str, tuple[str, str]]:
     for one in built.values():
         assert not isinstance(one, Failure), one
-    return {name: (one[0].manifest.digest, one[0].manifest.files[LIBRARY]) for name, one in built.items()}  # type: ignore[index, union-attr]
+    return {name: (one[0].manifest.digest, one[0].manifest.files[LIBRARY]) for name, one in built.items()}  # type: ignore[index]
 
 
 def reason(built: dict[str, Build], name: str = NAMES[0]) -> str:
@@ -208,7 +209,7 @@ def test_a_full_disk_of_a_worker_is_named(empty: Cluster, tmp_path: Path) -> Non
 
 
 def test_a_scheduler_that_goes_away_is_named(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_cluster, "CONNECT_S", 3.0)
+    monkeypatch.setattr(dask_cluster, "CONNECT_S", 2.0)
     log = tmp_path / "pid"
     empty.worker(MBENCH_TEST_BUILDS="hang", MBENCH_TEST_LOG=str(log))
     empty.ready()
@@ -270,7 +271,7 @@ def test_a_scheduler_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_scheduler_and_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_cluster, "CONNECT_S", 1.5)
+    monkeypatch.setattr(dask_cluster, "CONNECT_S", 0.7)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"dask://127.0.0.1:{silent.getsockname()[1]}"
         assert refused(url).startswith(f"--executor {url}: what listens there is no scheduler of Dask: ")

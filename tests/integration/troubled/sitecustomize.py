@@ -19,7 +19,7 @@ HIDDEN, BUILDS = os.environ.get("MBENCH_TEST_HIDDEN"), os.environ.get("MBENCH_TE
 
 if VERSIONS:
     _version = importlib.metadata.version
-    importlib.metadata.version = lambda name: VERSIONS.get(name) or _version(name)
+    importlib.metadata.version = lambda name: VERSIONS.get(name) or _version(name)  # type: ignore[assignment]
 
 if HIDDEN:
 
@@ -30,7 +30,7 @@ if HIDDEN:
             if name.partition(".")[0] == HIDDEN:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    sys.meta_path.insert(0, _Hides)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Hides)
 
 if BUILDS:
     from mbench.build import build
