@@ -1,7 +1,7 @@
 """What building on a Dask cluster costs beyond the work, and whether all of it is done when workers die.
 
-Run: python benchmarks/scale.py overhead|throughput|kills [-n N]. It starts a scheduler and workers on this machine, each
-in a process of its own, and ends them.
+Run: python benchmarks/scale.py overhead|throughput|kills [-n N]. It starts a scheduler and workers on this machine,
+each in a process of its own, and ends them.
 
 | part | what it does | goal |
 |---|---|---|
@@ -9,8 +9,8 @@ in a process of its own, and ends them.
 | `throughput` | 64 networks by 2 workers, and by 2 local processes | at least 0.9 of the local throughput |
 | `kills` | 200 tasks while a worker is killed every 5 s | all done, each once, nothing wrong |
 
-Each build starts with empty caches. A task of `kills` is one build of a small network with a limit of its own, so that it
-is a task of its own.
+Each build starts with empty caches. A task of `kills` is one build of a small network; each has another limit of time,
+so that it is another task.
 """
 
 from __future__ import annotations
@@ -177,9 +177,7 @@ def throughput(count: int) -> bool:
         there_s, there = build(cluster, wanted, target)
         here_s, here = build(local, wanted, target)
     same = libraries(there) == libraries(here)
-    print(
-        f"{len(wanted)} networks: local {here_s:.1f} s, cluster {there_s:.1f} s, {here_s / there_s:.2f} of its throughput"
-    )
+    print(f"{len(wanted)} networks: local {here_s:.1f} s, cluster {there_s:.1f} s: {here_s / there_s:.2f} of its speed")
     print(f"goal: at least {LEAST_THROUGHPUT}; libraries are {'the same' if same else 'NOT the same'}")
     return same and here_s / there_s >= LEAST_THROUGHPUT
 

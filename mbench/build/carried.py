@@ -35,7 +35,7 @@ LOST_TRIES = 2
 """How often an order is given that was lost with its workers; Dask itself gives it to several each time."""
 _WAKE_S = 0.5
 _DETAIL_CHARACTERS = 2000
-Work = BuildOrder | CountOrder
+AnyOrder = BuildOrder | CountOrder
 
 
 class CarrierError(Exception):
@@ -96,10 +96,10 @@ class ExecutorCarrier:
         return CarrierError(kind or system_limits.reason(error))
 
 
-class _Given:
+class _OrderOnTheWay:
     """An order that was given, and where it failed."""
 
-    def __init__(self, name: str, order: Work, databases: dict[str, Path]) -> None:
+    def __init__(self, name: str, order: AnyOrder, databases: dict[str, Path]) -> None:
         self.name, self.order, self.databases = name, order, databases
         self.failed: dict[str, str] = {}
         self.tries = 1
@@ -110,7 +110,7 @@ class Orders:
 
     def __init__(self, carrier: Carrier, store: ArtifactStore, note: Note) -> None:
         self._carrier, self._store, self._note = carrier, store, note
-        self._given: dict[Future[Delivery], _Given] = {}
+        self._given: dict[Future[Delivery], _OrderOnTheWay] = {}
         self._over: list[tuple[str, Delivery | Failure]] = []
 
     def __enter__(self) -> Orders:
@@ -120,9 +120,9 @@ class Orders:
         for future in self._given:
             future.cancel()
 
-    def give(self, name: str, order: Work, databases: dict[str, Path] | None = None) -> None:
+    def give(self, name: str, order: AnyOrder, databases: dict[str, Path] | None = None) -> None:
         """Give an order; `name` is what it is of."""
-        self._submit(_Given(name, order, databases or {}))
+        self._submit(_OrderOnTheWay(name, order, databases or {}))
 
     def answered(self, until: Callable[[], bool] = lambda: False) -> Iterator[tuple[str, Delivery | Failure]]:
         """Yield the answer to each order as it comes, or why there is none; stop when `until` says so."""
@@ -147,14 +147,14 @@ class Orders:
             self._over.append((given.name, failure(given.name, str(error))))
         self._given.clear()
 
-    def _submit(self, given: _Given) -> bool:
+    def _submit(self, given: _OrderOnTheWay) -> bool:
         """Give an order to a worker; return whether there is one."""
         future = self._carrier.submit(given.tries, pickle.dumps(given.order), given.failed)
         if future is not None:
             self._given[future] = given
         return future is not None
 
-    def _answer(self, given: _Given, future: Future[Delivery]) -> Delivery | Failure | None:
+    def _answer(self, given: _OrderOnTheWay, future: Future[Delivery]) -> Delivery | Failure | None:
         """Return what came of an order; None where it was given again.
 
         Raises:
@@ -180,7 +180,7 @@ class Orders:
                 return failure(given.name, delivery.reason, delivery.detail[-_DETAIL_CHARACTERS:])
         return delivery
 
-    def _uncarried(self, given: _Given, error: BaseException) -> Failure | None:
+    def _uncarried(self, given: _OrderOnTheWay, error: BaseException) -> Failure | None:
         try:
             why = self._carrier.why(error)
         except MbenchError as refused:
@@ -190,7 +190,7 @@ class Orders:
             return None
         return failure(given.name, str(why), "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:])
 
-    def _with_contents(self, given: _Given, lacking: Collection[str]) -> Failure | None:
+    def _with_contents(self, given: _OrderOnTheWay, lacking: Collection[str]) -> Failure | None:
         """Give an order again with what the worker lacks."""
         if given.order.contents:
             where = ", ".join(lacking)
@@ -204,7 +204,7 @@ class Orders:
         self._submit(given)
         return None
 
-    def _elsewhere(self, given: _Given, delivery: Delivery) -> Failure | None:
+    def _elsewhere(self, given: _OrderOnTheWay, delivery: Delivery) -> Failure | None:
         """Give an order to another worker; where it has failed often enough, say where and why."""
         given.failed[delivery.worker] = delivery.reason
         given.tries += 1

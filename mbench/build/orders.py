@@ -28,7 +28,7 @@ NETWORK, DATABASE, ARTIFACT = "networks", "databases", "artifacts"
 """Kinds of content, called as their folders in the cache."""
 Content = dict[str, bytes]
 """Files by name."""
-Outcome = Literal["done", "lacking", "failed", "elsewhere", "target", "plugin", "given up"]
+DeliveryOutcome = Literal["done", "lacking", "failed", "elsewhere", "target", "plugin", "given up"]
 """`failed`: it would fail anywhere; `elsewhere`: another worker may succeed; `target`, `plugin`: all have it; `given
 up`: nobody waits for it any more."""
 
@@ -96,7 +96,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker answers."""
 
     worker: str
-    outcome: Outcome = "done"
+    outcome: DeliveryOutcome = "done"
     answer: Any = None
     """What was counted, or whether an artifact came from the worker's cache."""
     files: Content | None = None
