@@ -35,6 +35,8 @@ CHECK_S = 60.0
 """How long the workers may take to say what they have."""
 NO_WORKER_S = 600.0
 """How long orders wait for a worker where there is none."""
+SILENCE_S = 60.0
+"""After how long a scheduler that does not answer is given up."""
 _LOOK_S = 2.0
 _LONGEST = 200
 _START = "start one with 'dask scheduler', or correct the address; see docs/cluster.md"
@@ -51,16 +53,24 @@ class DaskCluster:
         self._client = client
         self._executor = client.get_executor(pure=True)
         self._known: dict[str, int] = {}
-        self._looked_s = self._seen_s = time.monotonic()
+        self._looked_s = self._seen_s = self._answered_s = time.monotonic()
 
     # ---------------------------------------------------------------------------------------------------------- carrier
     def submit(self, number: int, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
         """Give an order to the scheduler; see `carried.Carrier`. The key of the task is the content of the order."""
-        others = sorted(set(self._workers()) - set(avoid)) if avoid else None
-        if avoid and not others:
-            return None
         key = f"mbench-{hashlib.sha256(written).hexdigest()}-{number}"
-        future: Future[Delivery] = self._executor.submit(worker_tasks.fulfil, written, key=key, workers=others)
+        where: dict[str, Any] = {}
+        future: Future[Delivery]
+        try:
+            if avoid:
+                others = sorted(set(self._workers()) - set(avoid))
+                if not others:
+                    return None
+                where = {"workers": others, "allow_other_workers": True}  # where all of them have gone
+            future = self._executor.submit(worker_tasks.fulfil, written, key=key, **where)
+        except Exception as error:  # noqa: BLE001 - the connection may end at any moment: the order has no answer
+            future = Future()
+            future.set_exception(error)
         return future
 
     def watch(self, note: Note) -> None:
@@ -69,16 +79,19 @@ class DaskCluster:
         Raises:
             CarrierError: the scheduler is gone, or there has been no worker for a long time.
         """
-        if self._client.status not in ("running", "connecting"):
-            raise CarrierError(f"the scheduler {self.address} is gone")
+        if not self._alive():
+            raise self._gone()
         now = time.monotonic()
         if now - self._looked_s < _LOOK_S:
             return
         self._looked_s = now
         try:
             present = self._workers()
-        except (OSError, TimeoutError):
-            return  # the next look says more
+        except OSError as error:  # a silent scheduler, too
+            if now - self._answered_s > SILENCE_S:
+                raise CarrierError(f"the scheduler {self.address} has not answered for {SILENCE_S:g} s") from error
+            return
+        self._answered_s = time.monotonic()
         if present != self._known:
             note(self._described(present))
             self._known = present
@@ -93,16 +106,21 @@ class DaskCluster:
         Raises:
             UsageError: a worker that came later lacks something.
         """
+        if not self._alive():
+            return self._gone()
         if isinstance(error, concurrent.futures.CancelledError):
-            return CarrierError(f"the connection to the scheduler {self.address} was lost", again=self._alive())
+            return CarrierError(f"the connection to the scheduler {self.address} was lost", again=True)
         if type(error).__name__ == "KilledWorker":
             last = getattr(getattr(error, "last_worker", None), "address", "unknown")
             tries = int(getattr(error, "allowed_failures", 0)) + 1
             said = f"worker {last} died while it had this to do, the last of {tries} that did; out of memory?"
-            return CarrierError(said, again=self._alive())
-        with contextlib.suppress(OSError, TimeoutError):
+            return CarrierError(said, again=True)
+        with contextlib.suppress(OSError):
             self.check()
         return CarrierError(system_limits.reason(error))
+
+    def _gone(self) -> CarrierError:
+        return CarrierError(f"the scheduler {self.address} is gone")
 
     def _alive(self) -> bool:
         return self._client.status in ("running", "connecting")

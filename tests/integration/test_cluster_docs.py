@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dask.config
 import pytest
 from conftest import require
 from dask_clusters import ROOT, until
@@ -90,15 +89,18 @@ def test_the_certificates_are_what_the_configuration_names(tmp_path: Path) -> No
         subprocess.run([word.replace("rsa:4096", "rsa:2048") for word in command], cwd=tmp_path, check=True)
     [text] = blocks("yaml")
     settings: Any = YAML(typ="safe", pure=True).load(text)
-    from distributed import Security
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(tmp_path)
-        with dask.config.set(settings):
-            security = Security()
-            for role in ("client", "scheduler", "worker"):
-                assert security.get_connection_args(role)["ssl_context"] is not None
-            assert security.require_encryption
+    assert settings["distributed"]["comm"]["require-encryption"]
+    (tmp_path / "dask").mkdir()
+    (tmp_path / "dask" / "mbench.yaml").write_text(text)
+    script = """
+from distributed import Security
+security = Security()
+for role in ("client", "scheduler", "worker"):
+    assert security.get_connection_args(role)["ssl_context"] is not None
+assert security.require_encryption
+"""
+    environment = {**os.environ, "DASK_CONFIG": str(tmp_path / "dask")}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
 
 
 def test_the_other_snippets_are_python() -> None:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from conftest import require
 from dask_clusters import Cluster, cluster, until
-from running_mbench import PAIR, TARGET, artifact_of, running, warm_cache
+from running_mbench import PAIR, TARGET, artifact_of, running
 
 import mbench
 from mbench.build import builders, carried, dask_cluster, places
@@ -89,10 +89,7 @@ def reason(built: dict[str, Build], name: str = NAMES[0]) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------- same results
-def test_a_cluster_builds_what_this_machine_builds(
-    true: Cluster, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    warm = warm_cache(tmp_path_factory.getbasetemp())
+def test_a_cluster_builds_what_this_machine_builds(true: Cluster, tmp_path: Path) -> None:
     code_out = tmp_path / "out"
     arguments = ("run", *NAMES, "--target", TARGET, "--compile-only", "--output", code_out, "--executor", true.url)
     with running(*arguments, cache=tmp_path / "cache", cwd=tmp_path) as started:
@@ -100,9 +97,11 @@ def test_a_cluster_builds_what_this_machine_builds(
     assert f"cluster {true.url}: 2 workers, 2 tasks side by side" in started.err
     assert "Traceback" not in started.err
     assert [line for line in started.lines if "distributed" in line] == []
-    there = digests(build(true.url, parsed(*NAMES)))
-    local = [artifact_of(warm, name).manifest for name in NAMES]
-    assert there == {each.variant.name: (each.digest, each.files[LIBRARY]) for each in local}
+    with running(*arguments[:-1], "local:2", cache=tmp_path / "local", cwd=tmp_path) as started:
+        assert started.end() == 0, started.err
+    for name in NAMES:
+        there, here = (artifact_of(tmp_path / each, name).manifest for each in ("cache", "local"))
+        assert (there.digest, there.files[LIBRARY]) == (here.digest, here.files[LIBRARY])
 
 
 def test_counts_and_networks_of_the_user_travel_by_content(true: Cluster, tmp_path: Path) -> None:
@@ -163,15 +162,16 @@ def test_a_build_that_dies_or_hangs_is_tried_elsewhere(empty: Cluster) -> None:
     [address] = empty.ready()
     said = reason(build(empty.url, parsed(NAMES[0])))
     assert said.startswith(f"worker {address}: {builders.DIED}")
+    empty.worker(**FAKE)
+    empty.ready()
+    assert len(digests(build(empty.url, parsed(*NAMES)))) == 2
+    empty.workers.pop().end()
     first.end()
     empty.workers.clear()
     empty.worker(MBENCH_TEST_BUILDS="hang")
     [address] = empty.ready()
     said = reason(build(empty.url, parsed(NAMES[0]), timeout_s=1.0))
     assert said.startswith(f"worker {address}: the build was stopped: it took more than 1 s")
-    empty.worker(**FAKE)
-    empty.ready()
-    assert len(digests(build(empty.url, parsed(NAMES[0]), timeout_s=10.0))) == 1
 
 
 def test_a_worker_that_hangs_is_dead_to_the_scheduler(empty: Cluster, tmp_path: Path) -> None:
@@ -220,6 +220,21 @@ def test_a_scheduler_that_goes_away_is_named(empty: Cluster, tmp_path: Path, mon
     empty.scheduler.end()
     work.join(120)
     assert empty.url in reason(found[0])
+
+
+def test_a_scheduler_that_hangs_is_given_up(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"CONNECT_S": 1.0, "SILENCE_S": 1.0, "_LOOK_S": 0.2}.items():
+        monkeypatch.setattr(dask_cluster, name, seconds)
+    log = tmp_path / "pid"
+    empty.worker(MBENCH_TEST_BUILDS="hang", MBENCH_TEST_LOG=str(log))
+    empty.ready()
+    found: list[dict[str, Build]] = []
+    work = threading.Thread(target=lambda: found.append(build(empty.url, parsed(NAMES[0]))))
+    work.start()
+    until(lambda: log.exists() and log.read_text())
+    empty.scheduler.process.send_signal(signal.SIGSTOP)
+    work.join(120)
+    assert reason(found[0]) == f"the scheduler {empty.url} has not answered for 1 s"
 
 
 def test_without_a_worker_the_work_waits_and_is_given_up(empty: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
