@@ -168,6 +168,7 @@ def test_a_build_that_dies_or_hangs_is_tried_elsewhere(empty: Cluster) -> None:
     empty.workers.pop().end()
     first.end()
     empty.workers.clear()
+    until(lambda: empty.scheduler.said.count("Remove worker") == 2)
     empty.worker(MBENCH_TEST_BUILDS="hang")
     [address] = empty.ready()
     said = reason(build(empty.url, parsed(NAMES[0]), timeout_s=1.0))
