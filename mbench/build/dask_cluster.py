@@ -38,6 +38,8 @@ NO_WORKER_S = 600.0
 SILENCE_S = 60.0
 """After how long a scheduler that does not answer is given up."""
 _LOOK_S = 2.0
+_UNWATCHED_S = 30.0
+"""After so long nobody has looked, as while networks are measured: what was seen before says nothing."""
 _LONGEST = 200
 _START = "start one with 'dask scheduler', or correct the address; see docs/cluster.md"
 _ENCRYPTED = "name its certificates in Dask's configuration, see docs/cluster.md"
@@ -84,6 +86,8 @@ class DaskCluster:
         now = time.monotonic()
         if now - self._looked_s < _LOOK_S:
             return
+        if now - self._looked_s > _UNWATCHED_S:
+            self._seen_s = self._answered_s = now
         self._looked_s = now
         try:
             present = self._workers()
