@@ -58,14 +58,15 @@ class LoopbackCluster:
 
     def __init__(self, folder: Path, workers: int) -> None:
         self._folder, self._started = folder, 0
-        self._scheduler = self._process("dask_scheduler", "--host", "127.0.0.1", "--port", "0", name="scheduler")
+        options = ("--host", "127.0.0.1", "--port", "0")
+        self._scheduler = self._process("dask_scheduler", *options, name="scheduler", cache="scheduler")
         self.address = self._said("scheduler", "Scheduler at:")
         self.url = f"dask://{self.address.partition('://')[2]}"
-        self.workers = [self.worker() for _ in range(workers)]
+        self.workers = [self.worker(place) for place in range(workers)]
 
-    def _process(self, module: str, *arguments: str, name: str) -> subprocess.Popen[bytes]:
+    def _process(self, module: str, *arguments: str, name: str, cache: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", *arguments]
-        environment = {**os.environ, "MBENCH_CACHE_DIR": str(self._folder / name)}
+        environment = {**os.environ, "MBENCH_CACHE_DIR": str(self._folder / cache)}
         with (self._folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(command, env=environment, cwd=self._folder, stdout=log, stderr=log)
 
@@ -78,18 +79,18 @@ class LoopbackCluster:
             time.sleep(0.05)
         raise SystemExit(f"{name} did not start; see {self._folder}/{name}.log")
 
-    def worker(self) -> subprocess.Popen[bytes]:
-        """Start a worker; return its process once it is part of the cluster."""
+    def worker(self, place: int) -> subprocess.Popen[bytes]:
+        """Start the worker of a place, which has a cache; return its process once it is part of the cluster."""
         self._started += 1
         name = f"worker{self._started}"
         options = ("--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
-        started = self._process("dask_worker", self.address, *options, name=name)
+        started = self._process("dask_worker", self.address, *options, name=name, cache=f"worker-cache{place}")
         self._said(name, "Registered to:")
         return started
 
     def forget(self) -> None:
         """Empty the caches of all workers."""
-        for each in self._folder.glob("worker*/artifacts"):
+        for each in self._folder.glob("worker-cache*/artifacts"):
             shutil.rmtree(each)
 
     def close(self) -> None:
@@ -147,7 +148,7 @@ class KeptBuilder:
 
 def overhead(runs: int) -> bool:
     """Build the same networks in turn by one worker and by one local process; print what a build costs more."""
-    wanted = [variants.parse(name) for name in (SMALL, "mobilenet_v1_0.5_128")]
+    wanted = [variants.parse(name) for name in (SMALL, "mobilenet_v1_0.5_128", "mobilenet_v2_1.0_96")]
     target, taken = targets.load(TARGET), dict[str, list[float]](local=[], cluster=[])
     with (
         loopback(1) as made, places.opened(made.url, print) as cluster, builders.local_executor(600.0, 1) as executor
@@ -197,7 +198,7 @@ def kills(count: int) -> bool:
                 made.workers[place].kill()
                 made.workers[place].wait()
                 killed += 1
-                made.workers[place] = made.worker()
+                made.workers[place] = made.worker(place)
 
         inputs, seen = builder.digest_inputs(variant, target), dict[str, list[str]]()
         facts, killer = worker_facts.facts(), threading.Thread(target=kill, daemon=True)
@@ -213,6 +214,7 @@ def kills(count: int) -> bool:
             for name, answer in given.answered():
                 failed = isinstance(answer, Failure)
                 seen.setdefault(name, []).append(answer.reason if failed else libraries_of(answer))
+                print(f"{len(seen)} of {count} answered, {killed} workers killed", flush=True)
             taken_s = time.perf_counter() - start
         over.set()
         killer.join()
