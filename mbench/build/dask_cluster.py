@@ -131,8 +131,17 @@ class DaskCluster:
 
     # ---------------------------------------------------------------------------------------------------------- workers
     def _workers(self) -> dict[str, int]:
-        """Return the threads of each worker, by address."""
-        found = _within(CONNECT_S, self._client.scheduler_info)["workers"]
+        """Return the threads of each worker, by address, as the scheduler says now.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        try:  # the client's own `scheduler_info` answers with what it knew before where the scheduler is silent
+            found = _within(CONNECT_S, self._client.sync, self._client.scheduler.identity, n_workers=-1)["workers"]
+        except OSError:
+            raise
+        except Exception as error:  # a client that is about to close has no scheduler
+            raise ConnectionError(why(error)) from error
         return {address: int(each["nthreads"]) for address, each in found.items()}
 
     def _described(self, workers: dict[str, int]) -> str:
