@@ -177,7 +177,7 @@ class InThisProcess(concurrent.futures.Executor):
         return self.submit(task, *arguments)
 
 
-def no_children(*_limits: Any) -> concurrent.futures.Executor:
+def no_children(*_workers: Any) -> concurrent.futures.Executor:
     """Take the place of `builds.children`."""
     return InThisProcess()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import msgspec
 
+from mbench.build import places
 from mbench.core import fit_files, names, record_files
 from mbench.core.fit_options import FitOptions
 from mbench.core.fit_records import CandidateResult, FitRecord, PredictionQuality
@@ -31,6 +33,7 @@ def fit(
     *,
     target: str = "host",
     options: FitOptions,
+    executor: Executor | str = places.LOCAL,
     display: Display = silent,
     report: ReportCandidates = search.unheard,
     note: Note = unheard,
@@ -43,6 +46,7 @@ def fit(
         families: families, names or grids; none: the usual families.
         target: name of a hardware target, see `mbench targets`.
         options: limits, and how long to search; one limit at least.
+        executor: where networks are built; see `run`.
         display: shows progress; by default nothing does.
         report: called with all candidates, better ones first, before each batch of measurements.
         note: called with what the user should know.
@@ -57,9 +61,11 @@ def fit(
         `mbench.fit("mobilenet_v2", options=mbench.FitOptions(max_latency_s=0.003))`
     """
     words = (families,) if isinstance(families, str) else tuple(families)
+    places.check(executor)
     job, question = finding.prepared(words, target, host.describe(), options, note)
     jobs.prepare(job.path.parent, "--output")
-    found, measured, interrupted = finding.find(job, question, words, options, display, report)
+    with places.opened(executor, note) as place:
+        found, measured, interrupted = finding.find(job, question, words, options, display, report, place)
     path = path_of(found, options.output)
     if measured is not None:
         beside = path.with_name(f"{path.stem}-measured.json")

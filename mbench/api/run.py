@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from os import PathLike
 from pathlib import Path
 
+import msgspec
+
+from mbench.build import places
 from mbench.core import record_files
 from mbench.core.progress import Display, silent
 from mbench.core.records import Record
@@ -34,6 +38,7 @@ def run(
     *,
     target: str = "host",
     options: RunOptions = RunOptions(),
+    executor: Executor | str = places.LOCAL,
     display: Display = silent,
 ) -> Record:
     """Compile, measure, check and explain networks; return the record, which is also a file in `options.output`.
@@ -47,6 +52,9 @@ def run(
             `mobilenet_v1_1.0_224` and its standard twin. `options.standard` adds the standard twin of each.
         target: name of a hardware target, see `mbench targets`.
         options: how to run.
+        executor: where networks are built, and counted in emulation: `local`, `local:N` for N builds side by side,
+            `dask://HOST:PORT` (see docs/cluster.md), or an executor of `concurrent.futures`, which stays open. It is
+            no option of the run: it changes nothing of the record.
         display: shows progress; by default nothing does.
 
     Raises:
@@ -60,7 +68,9 @@ def run(
         record = mbench.run("mobilenet_v1_0.25_128", options=mbench.RunOptions(threads=1))
         ```
     """
-    return _run(jobs.new_job(given.each(networks), target, host.describe(), options), "--output", display)
+    places.check(executor)
+    job = jobs.new_job(given.each(networks), target, host.describe(), options)
+    return _run(job, "--output", executor, display)
 
 
 def resume(
@@ -68,6 +78,7 @@ def resume(
     *,
     use_cache: bool = True,
     build_timeout_s: float = 600.0,
+    executor: Executor | str = places.LOCAL,
     display: Display = silent,
 ) -> Record:
     """Go on with the run that wrote a record, with the record's own settings; return the record.
@@ -76,6 +87,7 @@ def resume(
         path: the record's file; it is written again after every step.
         use_cache: whether builds and calibrations of before may be used.
         build_timeout_s: seconds after which the build of a network is given up.
+        executor: where networks are built; see `run`.
         display: shows progress; by default nothing does.
 
     Raises:
@@ -87,9 +99,10 @@ def resume(
     Example:
         `record = mbench.resume("mbench-results/20260801-101500-3f2a1b.json")`
     """
+    places.check(executor)
     limit_s = RunOptions(build_timeout_s=build_timeout_s).build_timeout_s  # checked as that of a new run
     job = jobs.resumed_job(behind_links(Path(path)), host.describe(), use_cache=use_cache, build_timeout_s=limit_s)
-    return _run(job, "--resume", display)
+    return _run(job, "--resume", executor, display)
 
 
 def behind_links(path: Path) -> Path:
@@ -97,12 +110,12 @@ def behind_links(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
-def _run(job: Job, option: str, display: Display) -> Record:
+def _run(job: Job, option: str, executor: Executor | str, display: Display) -> Record:
     jobs.prepare(job.path.parent, option)
     with keeping.held(job):
         try:
-            with display(job.settings.variants) as progress:
-                runner.run(job, progress)
+            with display(job.settings.variants) as progress, places.opened(executor, progress.note) as place:
+                runner.run(msgspec.structs.replace(job, place=place), progress)
         except KeyboardInterrupt as error:
             if not job.path.exists():
                 raise

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from concurrent.futures import Executor
 
+import msgspec
+
+from mbench.build import places
 from mbench.core.progress import Display, Note, silent, unheard
 from mbench.core.run_options import TuneOptions
 from mbench.hardware import host, platforms
@@ -29,6 +33,7 @@ def tune(
     *,
     target: str = "host",
     options: TuneOptions = TuneOptions(),
+    executor: Executor | str = places.LOCAL,
     display: Display = silent,
     note: Note = unheard,
 ) -> TuningResult:
@@ -40,6 +45,7 @@ def tune(
         networks: names, grids, files, functions, or a `Network`; see `run`.
         target: name of a hardware target that this machine can measure.
         options: how far to go.
+        executor: where networks are built; see `run`. Kernels are compiled and timed here.
         display: shows progress of the kernels, then of the networks; by default nothing does.
         note: called with what the processor quota holds back, and with the number of kernels.
 
@@ -56,6 +62,7 @@ def tune(
     Example:
         `tuned = mbench.tune("mobilenet_v1_0.25_128", options=mbench.TuneOptions(tries=4))`
     """
+    places.check(executor)
     job = jobs.tuning_job(given.each(networks), target, host.describe(), options)
     jobs.prepare_tuning(job.file.parent)
     for said in job.notes:
@@ -63,7 +70,8 @@ def tune(
     if (held_back := platforms.over_quota(job.threads, job.host)) is not None:
         note(held_back)
     with contextlib.ExitStack() as stack:
-        work = stack.enter_context(tuner.Tuner(job))
+        place = stack.enter_context(places.opened(executor, note))
+        work = stack.enter_context(tuner.Tuner(msgspec.structs.replace(job, place=place)))
         try:
             work.find(note)
             shares = tuner.DEEP_SHARES if job.trials else tuner.SHARES

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mbench.core import artifact, resources, scratch
@@ -61,6 +61,28 @@ class ArtifactStore:
             OSError: it cannot be written.
         """
         return artifact.store(manifest, files, self.path(manifest.digest))
+
+    def receive(self, digest: str, files: Mapping[str, bytes]) -> Artifact:
+        """Keep an artifact that was built elsewhere, checked against its own hashes; a sound one there already stays.
+
+        Raises:
+            BuildError: it was damaged on its way, or is another one.
+            OSError: it cannot be written.
+        """
+        if files.keys() != set(artifact.FILES):
+            raise BuildError(f"it consists of {', '.join(sorted(files))}; expected {', '.join(artifact.FILES)}")
+        with self.work() as work:
+            for name, data in files.items():
+                (work / name).write_bytes(data)
+            found = artifact.load(work).manifest
+            if found.digest != digest:
+                raise BuildError(f"it is the artifact {found.digest[:12]}; expected {digest[:12]}")
+            try:
+                work.rename(self.path(digest))
+            except OSError:
+                if self.sound(digest) is None:  # a damaged one lay there, and is gone now
+                    work.rename(self.path(digest))
+        return Artifact(self.path(digest), found)
 
     def discard(self, digest: str) -> None:
         """Remove an artifact; nothing happens where there is none.

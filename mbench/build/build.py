@@ -19,7 +19,7 @@ from mbench.compile.machine import KernelMachine
 from mbench.core import artifact, dtypes, network_digest, no_gc, plugins, resources, system_limits
 from mbench.core.artifact import Artifact, LayerPlan, Manifest
 from mbench.core.choices import NO_CHOICES, Choices
-from mbench.core.errors import BuildError, cut
+from mbench.core.errors import BuildError, OtherInputsError, UnwritableCacheError, cut, shortened
 from mbench.core.field_types import MOST_CHARACTERS
 from mbench.core.machine_types import Target
 from mbench.core.records import Variant
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mbench.networks.graph import Graph
     from mbench.networks.network_weights import Weights
 
+_LONGEST = 80
+"""Characters that a message quotes of what went into a build."""
 _VERSIONED = ("apache-tvm", "apache-tvm-ffi", "torch", "numpy")
 
 
@@ -93,7 +95,13 @@ def _source_digest() -> str:
 
 
 def build(
-    variant: Variant, target: Target, cache: Path, *, use_cache: bool = True, choices: Choices = NO_CHOICES
+    variant: Variant,
+    target: Target,
+    cache: Path,
+    *,
+    use_cache: bool = True,
+    choices: Choices = NO_CHOICES,
+    expected: dict[str, str] | None = None,
 ) -> tuple[Artifact, bool]:
     """Return the artifact of a variant for a target, and whether it came from the cache.
 
@@ -103,12 +111,19 @@ def build(
         cache: the folder that artifacts lie in, by digest.
         use_cache: whether one that is there already may be taken. A damaged one never is.
         choices: how kernels are made that were tuned.
+        expected: what `digest_inputs` must come to here, where another machine asks for it.
 
     Raises:
-        BuildError: lowering, code generation or linking failed, or the cache is full.
+        OtherInputsError: it comes to something else.
+        BuildError: lowering, code generation or linking failed.
+        UnwritableCacheError: the cache is full.
         TargetError: LLVM does not know the target's processor.
     """
     inputs = digest_inputs(variant, target, choices)
+    if expected is not None and inputs != expected:
+        name = next(name for name in sorted({*inputs, *expected}) if inputs.get(name) != expected.get(name))
+        had, wanted = (shortened(each.get(name, "absent"), _LONGEST) for each in (inputs, expected))
+        raise OtherInputsError(f"it builds with another {name.replace('_', ' ')}: {had}, expected {wanted}")
     store, address = ArtifactStore(cache), digest(inputs)
     if use_cache:
         found = store.sound(address)
@@ -122,7 +137,7 @@ def build(
                 manifest = _compile(variant, target, choices, inputs, work)
             return store.put(manifest, work), False
     except OSError as error:
-        raise BuildError(
+        raise UnwritableCacheError(
             f"artifacts cannot be written to {cache}: {system_limits.why(error)}; free space or set MBENCH_CACHE_DIR"
         ) from error
 

@@ -29,7 +29,7 @@ MAX_BUILDERS = 2
 TIMEOUT_S = 600.0
 """Of a build, unless another is asked for: the largest network takes a tenth of it on a slow machine."""
 DIED = "the process that compiled it died; out of memory?"
-_MEMORY_SHARE = 0.9
+MEMORY_SHARE = 0.9
 """Of the machine's, that all builds together may take."""
 _DETAIL_CHARACTERS = 2000
 
@@ -39,9 +39,9 @@ Build = tuple[Artifact, bool] | Failure
 """An artifact and whether it came from the cache, or why there is none."""
 
 
-def children() -> Children:
-    """Return a pool of processes that compile."""
-    return Children(builders(), prepare=_become_builder)
+def children(workers: int | None = None) -> Children:
+    """Return a pool of processes that compile, so many side by side; None: as many as this machine bears."""
+    return Children(workers or builders(), prepare=become_builder)
 
 
 def builders() -> int:
@@ -50,7 +50,8 @@ def builders() -> int:
     return machine.within_quota(min(MAX_BUILDERS, machine.processors_usable or 1))
 
 
-def _become_builder() -> None:
+def become_builder() -> None:
+    """Prepare a child process for builds."""
     processes.become_quiet_child()
     processes.without_torch()
     cudart.prepare_tvm()
@@ -58,13 +59,13 @@ def _become_builder() -> None:
 
 def limits(timeout_s: float) -> TaskLimits:
     """Return what builds may take that are given up after a time: nearly all of the memory, all of them together."""
-    return TaskLimits(time_s=timeout_s, memory_bytes=system_limits.memory_bytes() * _MEMORY_SHARE)
+    return TaskLimits(time_s=timeout_s, memory_bytes=system_limits.memory_bytes() * MEMORY_SHARE)
 
 
-def local_executor(timeout_s: float) -> LocalExecutor:
+def local_executor(timeout_s: float, workers: int | None = None) -> LocalExecutor:
     """Return an executor on this machine: builds share the memory, and are given up after a time."""
-    workers = builders()  # first: it asks the system, and a pool takes open files
-    return LocalExecutor(children(), workers, limits(timeout_s))
+    side_by_side = workers or builders()  # first: it asks the system, and a pool takes open files
+    return LocalExecutor(children(side_by_side), side_by_side, limits(timeout_s))
 
 
 class Builder:
@@ -127,15 +128,16 @@ def build_all(
     use_cache: bool,
     choices: Choices = NO_CHOICES,
     timeout_s: float = TIMEOUT_S,
+    workers: int | None = None,
 ) -> dict[str, Build]:
-    """Build all variants on this machine, into the user's store; see `Builder.build`.
+    """Build all variants on this machine, into the user's store, `workers` side by side; see `Builder.build`.
 
     One that takes more than its share of the memory, or whose process dies, is built once more, alone, with all of it.
     After `timeout_s`, a build is given up.
     """
     store = ArtifactStore.of_user()
     try:
-        with local_executor(timeout_s) as executor:
+        with local_executor(timeout_s, workers) as executor:
             return Builder(executor, store).build(wanted, target, report, use_cache=use_cache, choices=choices)
     finally:
         store.sweep()  # of those that were stopped, as are temporary files
@@ -156,21 +158,22 @@ def _built(future: Future[tuple[Artifact, bool]], name: str) -> Build:
     except (TargetError, PluginError):
         raise
     except TooLarge as error:
-        share = f"{_MEMORY_SHARE:.0%} of what there is"
-        return _failure(name, f"the build was stopped: {error}, {share}; build it on a machine with more")
+        share = f"{MEMORY_SHARE:.0%} of what there is"
+        return failure(name, f"the build was stopped: {error}, {share}; build it on a machine with more")
     except (Died, BrokenExecutor):
-        return _failure(name, f"{DIED}{system_limits.memory_hint()}")
+        return failure(name, f"{DIED}{system_limits.memory_hint()}")
     except TookTooLong as error:
-        return _failure(name, f"the build was stopped: {error}; raise --build-timeout to wait longer")
+        return failure(name, f"the build was stopped: {error}; raise --build-timeout to wait longer")
     except MbenchError as error:
-        return _failure(name, str(error))
+        return failure(name, str(error))
     except Exception as error:  # noqa: BLE001 - recorded, with where it came from; the other variants go on
-        return _failure(
+        return failure(
             name, system_limits.reason(error), "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:]
         )
 
 
-def _failure(name: str, reason: str, detail: str = "") -> Failure:
+def failure(name: str, reason: str, detail: str = "") -> Failure:
+    """Return the failure of a network's build."""
     return Failure(variant=name, stage="compiling", reason=reason, detail=detail)
 
 

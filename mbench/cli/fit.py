@@ -78,10 +78,17 @@ def _time(text: str) -> float:
     metavar="DIR", help="Where to write.  [default: mbench-results]",
 )  # fmt: skip
 @options.build_timeout
+@options.executor
 @options.target_dirs
 @options.as_json
 def fit(
-    families: tuple[str, ...], target: str, as_json: bool, output: Path, batch: tuple[int, ...] | None, **asked: Any
+    families: tuple[str, ...],
+    target: str,
+    as_json: bool,
+    output: Path,
+    batch: tuple[int, ...] | None,
+    executor: str,
+    **asked: Any,
 ) -> int:
     """Choose the network that fits a device's limits.
 
@@ -99,7 +106,13 @@ def fit(
         wanted = FitOptions(output=output, batch=options.one_batch(batch), **asked)
         report = fit_tables.report(printing.remark)
         found = api.fit(
-            families, target=target, options=wanted, display=printing.progress, report=report, note=printing.remark
+            families,
+            target=target,
+            options=wanted,
+            executor=executor,
+            display=printing.progress,
+            report=report,
+            note=printing.remark,
         )
         path = api.path_of(found, output)
     except api.FitInterrupted as error:

@@ -67,6 +67,10 @@ build_timeout = click.option(
     show_default=True,
     help="Seconds after which the build of a network is given up.",
 )
+executor = click.option(
+    "--executor", default="local", metavar="URL",
+    help="Who builds: local, local:N for N builds side by side, or dask://HOST:PORT.  [default: local]",
+)  # fmt: skip
 input_shapes = click.option(
     "--input-shape", "input_shapes", multiple=True, metavar="NAME=N,N,...",
     help="Shape of a file's input, where it is open.",

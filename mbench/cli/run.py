@@ -17,7 +17,7 @@ from mbench.core.exits import Exit
 if TYPE_CHECKING:
     from mbench.core.records import Record
 
-_WITH_RESUME = ("resume", "store_url", "no_cache", "build_timeout_s", "quiet", "as_json")
+_WITH_RESUME = ("resume", "store_url", "no_cache", "build_timeout_s", "executor", "quiet", "as_json")
 """Parameters that go with `--resume`; the record has the others."""
 
 
@@ -53,6 +53,7 @@ _WITH_RESUME = ("resume", "store_url", "no_cache", "build_timeout_s", "quiet", "
 @options.sustain
 @options.timeout("Seconds of silence after which a variant is given up.  [default: 600]", default=600)
 @options.build_timeout
+@options.executor
 @click.option("--compile-only", is_flag=True, help="Build, and record what is known without running.")
 @click.option("--counts", is_flag=True, help="Also count instructions exactly, in emulation.")
 @click.option("--keep-artifacts", is_flag=True, help="Keep what was compiled beside the record, for 'gate --paired'.")
@@ -75,6 +76,7 @@ def run(
     wait_quiet: str | None,
     sustain_s: float | None,
     build_timeout_s: int,
+    executor: str,
     no_cache: bool,
     no_tuned: bool,
     store_url: str | None,
@@ -101,14 +103,16 @@ def run(
         if resume is not None:
             _refuse_with_resume(click.get_current_context())
             resume = api.behind_links(resume)
-            record = api.resume(resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, display=display)
+            record = api.resume(
+                resume, use_cache=not no_cache, build_timeout_s=build_timeout_s, executor=executor, display=display
+            )
         else:
             wanted = RunOptions(
                 output=output, sustain_s=sustain_s, build_timeout_s=build_timeout_s, use_cache=not no_cache,
                 use_tuned=not no_tuned,
                 wait_quiet_s=None if wait_quiet is None else _waits_s(wait_quiet), **asked,
             )  # fmt: skip
-            record = api.run(networks, target=target, options=wanted, display=display)
+            record = api.run(networks, target=target, options=wanted, executor=executor, display=display)
         path = resume or output / f"{names.component(record.run_id)}.json"
     except api.RunInterrupted as error:
         interrupted, path = True, error.path

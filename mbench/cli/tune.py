@@ -26,6 +26,7 @@ from mbench.core import exits
 )
 @options.timeout("Seconds after which a candidate is given up.", default=60, show_default=True)
 @options.build_timeout
+@options.executor
 @options.target_dirs
 @options.as_json
 def tune(
@@ -42,6 +43,7 @@ def tune(
     trials: int | None,
     timeout_s: int,
     build_timeout_s: int,
+    executor: str,
     target_dirs: tuple[Path, ...],
     as_json: bool,
 ) -> int:
@@ -64,7 +66,9 @@ def tune(
     )  # fmt: skip
     interrupted = False
     try:
-        found = api.tune(networks, target=target, options=asked, display=printing.progress, note=printing.remark)
+        found = api.tune(
+            networks, target=target, options=asked, executor=executor, display=printing.progress, note=printing.remark
+        )
     except api.TuningInterrupted as error:
         interrupted, found = True, error.tuned
     printing.listing(tuning_tables.listing(found), as_json=as_json)

@@ -51,12 +51,22 @@ class TooLarge(ChildError):
     """It was ended: the task took more than `TaskLimits.memory_bytes`."""
 
 
+class NotWanted(ChildError):
+    """It was ended: nobody waits for the task any more, as `TaskLimits.wanted` says."""
+
+
+def _always() -> bool:
+    return True
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskLimits:
     """What a task may take. Memory is what its process and those below it hold."""
 
     time_s: float = math.inf
     memory_bytes: float = math.inf
+    wanted: Callable[[], bool] = _always
+    """Asked a few times a second whether anybody still waits for the task."""
 
 
 def _nothing() -> None:
@@ -186,6 +196,9 @@ class _Child:
                 if time.monotonic() >= deadline:
                     self._end()
                     raise TookTooLong(f"it took more than {limits.time_s:g} s")
+                if not limits.wanted():
+                    self._end()
+                    raise NotWanted("nobody waits for it any more")
                 if limits.memory_bytes < math.inf and _held_bytes(self._process.pid) > limits.memory_bytes:
                     self._end()
                     raise TooLarge(f"it took more than {limits.memory_bytes / 2**30:.3g} GiB of memory")

@@ -45,6 +45,14 @@ class BuildError(MbenchError):
     exit_code = Exit.FAILED
 
 
+class UnwritableCacheError(BuildError):
+    """What was compiled cannot be kept: the cache is full, or may not be written (exit 4)."""
+
+
+class OtherInputsError(BuildError):
+    """Another machine was to build, and would build something else (exit 4)."""
+
+
 class MeasureError(MbenchError):
     """A compiled network could not be measured (exit 4)."""
 

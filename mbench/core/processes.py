@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -68,6 +69,16 @@ def become_quiet_child(log: str = os.devnull) -> None:
     os.dup2(file, 2)
     os.close(file)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def allow_children() -> None:
+    """Let this process have children although it ends with its parent ("daemonic"), as the workers of Dask do.
+
+    Python refuses such children, since they would outlive the process. Those that become quiet (see above) do not.
+    """
+    config = getattr(multiprocessing.current_process(), "_config", {})
+    if config.get("daemon"):
+        config["daemon"] = False
 
 
 def without_torch() -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from mbench.core.artifact import Artifact
@@ -92,6 +93,15 @@ class Sustains(Protocol):
             WorkerDied: the process that ran it crashed, was killed, or hung.
             MeasureError: it computes something wrong, or could not be run.
         """
+        ...
+
+
+@runtime_checkable
+class MeasuresAhead(Protocol):
+    """A device that has others do its work, several at once."""
+
+    def measure_ahead(self, wanted: Sequence[tuple[Artifact, MeasurePlan]]) -> None:
+        """Have artifacts run that `measure` will be asked for."""
         ...
 
 

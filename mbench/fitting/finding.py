@@ -14,6 +14,7 @@ import msgspec
 from mbench.analysis import accuracy, accuracy_table
 from mbench.analysis.accuracy import NetworkAccuracy
 from mbench.build import builders
+from mbench.build.places import LOCAL_PLACE, BuildPlace
 from mbench.core import dtypes
 from mbench.core.children import Died
 from mbench.core.errors import BuildError, UsageError, shown
@@ -215,10 +216,14 @@ def _note_unknown(accuracies: Mapping[str, NetworkAccuracy], note: Note) -> None
 
 def find(
     job: Job, question: Question, words: Sequence[str], options: FitOptions, display: Display,
-    report: ReportCandidates,
+    report: ReportCandidates, place: BuildPlace = LOCAL_PLACE,
 ) -> tuple[FitRecord, Record | None, bool]:  # fmt: skip
-    """FitSearch; return what was found, the measurements behind it, and whether the user interrupted."""
+    """Search; return what was found, the measurements behind it, and whether the user interrupted.
+
+    Networks are built at `place`.
+    """
     started = time.monotonic()
+    job = msgspec.structs.replace(job, place=place)
     seen = Observations(job, [each.network for each in question.candidates])
     budget = Budget(options.time_s, counted=device_kinds.of(job.device).counts_only)
     work = FitSearch(question, seen, budget=budget, sessions=job.settings.sessions)

@@ -36,7 +36,8 @@ CONTENT = "content_sha256"
 MANIFEST = "network.json"
 PARAMETERS = "parameters.npz"
 REFERENCE = "reference.npz"
-_FILES = (MANIFEST, PARAMETERS, REFERENCE)
+FILES = (MANIFEST, PARAMETERS, REFERENCE)
+"""All that an entry holds."""
 _DIGEST = re.compile("[0-9a-f]{64}")
 _FORMAT: Literal[1] = 1
 _MOST_BYTES = 256 * 2**20
@@ -136,7 +137,7 @@ def put(network: Imported, examples: Mapping[str, np.ndarray], expected: Sequenc
             data = _encoded(_described(network, seals))
             (work / MANIFEST).write_bytes(data)
             digest = hashlib.sha256(data).hexdigest()
-            if not _is_sound(digest):
+            if not is_sound(digest):
                 _replace(work, _entry(digest))
     except OSError as error:
         raise BuildError(
@@ -190,14 +191,15 @@ def _replace(work: Path, place: Path) -> None:
     try:
         work.rename(place)
     except OSError:
-        if not _is_sound(place.name):
+        if not is_sound(place.name):
             raise
 
 
-def _is_sound(digest: str) -> bool:
+def is_sound(digest: str) -> bool:
+    """Return whether an entry is there and whole."""
     try:
         seals = {**read(digest).files, MANIFEST: digest}
-        return all(_sha256(_entry(digest) / name) == seals[name] for name in _FILES)
+        return all(_sha256(_entry(digest) / name) == seals[name] for name in FILES)
     except (BuildError, OSError):
         return False
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from mbench.build.builders import TIMEOUT_S
+from mbench.build.places import LOCAL_PLACE, BuildPlace
 from mbench.core.choices import NO_CHOICES, Choices
 from mbench.core.errors import UsageError
 from mbench.core.machine_types import DeviceKind, Host, Target
@@ -39,6 +40,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     build_timeout_s: float = TIMEOUT_S
     """How long one build may take."""
+    place: BuildPlace = LOCAL_PLACE
+    """Where builds and emulated counts are done."""
     keep_artifacts: bool = False
     """Whether the artifacts are copied to a folder beside the record."""
     choices: Choices = NO_CHOICES

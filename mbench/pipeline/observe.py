@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import msgspec
 
 from mbench import devices
-from mbench.build import builders
 from mbench.core import dtypes, resources
 from mbench.core.artifact import Artifact
 from mbench.core.errors import MeasureError
@@ -16,7 +16,7 @@ from mbench.core.progress import Progress, Report
 from mbench.core.records import Failure
 from mbench.core.settings import Settings
 from mbench.devices.process import WorkerDied
-from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates, MeasuresTypes
+from mbench.devices.protocols import Calibrator, DeviceRunner, Emulates, MeasuresAhead, MeasuresTypes
 from mbench.hardware import device_kinds, platforms
 from mbench.measure import sessions, type_peaks
 from mbench.measure.observation import MeasurePlan, Observation, PaceLoops
@@ -30,14 +30,26 @@ def open_device(job: Job, kind: DeviceKind, target: Target, progress: Progress) 
     Raises:
         UsageError: this machine lacks something that the device needs.
     """
-    return devices.open_device(
+    timeout_s = job.settings.timeout_s
+    carried = job.place.emulator(target, timeout_s=timeout_s, note=progress.note) if _counts(kind) else None
+    return carried or devices.open_device(
         kind,
         target,
         job.address,
         lock_dir=resources.cache_dir(),
-        timeout_s=job.settings.timeout_s,
+        timeout_s=timeout_s,
         waiting=progress.note,
     )
+
+
+def _counts(kind: DeviceKind) -> bool:
+    return device_kinds.of(kind).counts_only
+
+
+def measure_ahead(job: Job, device: DeviceRunner, artifacts: Sequence[Artifact]) -> None:
+    """Let a device that has others do its work begin with all that it will be asked for."""
+    if isinstance(device, MeasuresAhead):
+        device.measure_ahead([(each, _plan(job.settings, each)) for each in artifacts])
 
 
 def described(job: Job, device: DeviceRunner, progress: Progress) -> tuple[Device, Calibration | None]:
@@ -134,10 +146,11 @@ class Counting:
             if network.dtype not in taken
         }
         known = [network for network in networks if network.name not in self._without]
-        self._built = builders.build_all(
-            known, job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s
+        self._built = job.place.build_all(
+            known, job.counted, _silent, use_cache=job.use_cache, timeout_s=job.build_timeout_s, note=progress.note
         )
         self._device = open_device(job, "emulated", job.counted, progress)
+        measure_ahead(job, self._device, [each[0] for each in self._built.values() if not isinstance(each, Failure)])
 
     def added(self, name: str, seen: Observation) -> Observation:
         """Return an observation with the counts of the network, or with the reason why there are none."""

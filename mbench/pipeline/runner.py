@@ -104,13 +104,14 @@ def run(job: Job, progress: Progress) -> Record:
         too_large = _too_large(job, wanted, target)
         for name in too_large:
             progress.stage(name, "failed", 1.0)
-        built = too_large | builders.build_all(
+        built = too_large | job.place.build_all(
             [variant for variant in wanted if variant.name not in too_large],
             target,
             progress.stage,
             use_cache=job.use_cache,
             choices=job.choices,
             timeout_s=job.build_timeout_s,
+            note=progress.note,
         )
     except (TargetError, PluginError):
         _take_back(job)

@@ -76,6 +76,7 @@ def measure_all(
         if job.counted:
             counting = stack.enter_context(contextlib.closing(observe.Counting(job, tuple(ready), progress)))
         device = stack.enter_context(contextlib.closing(observe.open_device(job, job.device, job.target, progress)))
+        observe.measure_ahead(job, device, [artifact for artifact, _ in ready.values()])
         described, peaks = observe.described(job, device, progress)
         record = msgspec.structs.replace(record, device=described)
         _settle(job, progress)

@@ -17,7 +17,7 @@ from types import TracebackType
 
 import msgspec
 
-from mbench.build import builders
+from mbench.build import builders, places
 from mbench.build.compilers import Compilers
 from mbench.core import dtypes, records, resources, scratch, units
 from mbench.core.artifact import Artifact
@@ -68,6 +68,8 @@ class TuningJob(msgspec.Struct, frozen=True, kw_only=True):
     """How long one candidate may take."""
     build_timeout_s: float = builders.TIMEOUT_S
     """How long one network may take to build."""
+    place: places.BuildPlace = places.LOCAL_PLACE
+    """Where networks are built; kernels are compiled where they are timed."""
     file: Path
     notes: tuple[str, ...] = ()
 
@@ -278,9 +280,10 @@ class Tuner:
             if stage == "compiling":
                 progress.stage(name, "building", fraction)
 
-        built = builders.build_all(
-            wanted, self.job.target, report, use_cache=True, choices=choices, timeout_s=self.job.build_timeout_s
-        )
+        built = self.job.place.build_all(
+            wanted, self.job.target, report, use_cache=True, choices=choices, note=progress.note,
+            timeout_s=self.job.build_timeout_s,
+        )  # fmt: skip
         for name, one in built.items():
             if isinstance(one, records.Failure):
                 self._failed(name, one.reason, progress)
@@ -334,12 +337,9 @@ class Tuner:
             self.failures.append(TuningFailure(kernel=kernel, candidate="", reason=str(error)))
             report("failed", 1.0)
             return f"failed: {error}"
+        made_with = _made_with(bench.others_busy())
         entry = TunedKernel(
-            kernel=kernel,
-            threads=self.job.threads,
-            made_with=_made_with(bench.others_busy()),
-            trials=self.job.trials,
-            **found,
+            kernel=kernel, threads=self.job.threads, made_with=made_with, trials=self.job.trials, **found
         )
         self.file = self.file.with_entry(entry)
         choice_files.write(self.job.file, self.file)
@@ -388,8 +388,8 @@ def _versions() -> tuple[str, str]:
 
 def _made_with(others_busy: float) -> MadeWith:
     version, tvm = _versions()
-    date = time.strftime("%Y-%m-%d", time.gmtime())
-    return MadeWith(mbench=version, tvm=tvm, date=date, others_busy=round(others_busy, 2))
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    return MadeWith(mbench=version, tvm=tvm, date=today, others_busy=round(others_busy, 2))
 
 
 def about(seconds: float) -> str:

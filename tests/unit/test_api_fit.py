@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import fit_factory
 import msgspec
@@ -22,17 +23,13 @@ pytestmark = pytest.mark.usefixtures("machine")
 FOUND = fit_factory.record(measured=False)
 
 
-class _Job(NamedTuple):
-    path: Path
-
-
 def found(monkeypatch: pytest.MonkeyPatch, *, measured: bool = True, interrupted: bool = False) -> list[Any]:
     """Let searches find the same; return what they are asked."""
     asked: list[Any] = []
 
     def prepared(words: Any, target: str, _: Any, options: FitOptions, __: Any) -> Any:
         asked.append((words, target))
-        return _Job(options.output / "x.json"), None
+        return SimpleNamespace(path=options.output / "x.json"), None
 
     monkeypatch.setattr(finding, "prepared", prepared)
     record = factory.record(latency=False) if measured else None

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from mbench.core import children
-from mbench.core.children import Children, Died, TaskLimits, TookTooLong, TooLarge, as_completed
+from mbench.core.children import Children, Died, NotWanted, TaskLimits, TookTooLong, TooLarge, as_completed
 
 WAIT_S = 60.0
 """For what comes as soon as a busy machine lets it."""
@@ -272,3 +272,12 @@ def test_a_signal_that_does_not_wake_the_wait_for_builds_is_heard() -> None:
         threads[1].cancel()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_task_that_nobody_waits_for_any_more_is_ended(tmp_path: Path) -> None:
+    begun_file = tmp_path / "begun"
+    with Children(1) as pool:
+        limits = TaskLimits(wanted=lambda: not begun_file.exists())
+        future = pool.submit_within(limits, begun, begun_file, forever)
+        assert isinstance(future.exception(WAIT_S), NotWanted)
+        assert pool.submit(os.getpid).result(WAIT_S) != os.getpid()

@@ -368,3 +368,10 @@ def test_a_network_in_the_place_of_a_time_is_said_to_be_one(run: Mbench, network
         "if it is a network, write --wait-quiet=60s or put --wait-quiet behind",
     )
     assert_one_line(run(command, "--wait-quiet", network), f"--wait-quiet '{network}'", *expected)
+
+
+@pytest.mark.parametrize("words", ["run", "run --resume none.json", "tune net", "fit --max-latency 1ms"])
+def test_who_builds_is_checked_before_all_else(run: Mbench, words: str) -> None:
+    outcome = run(*words.split(), "--executor", "cloud")
+    assert_one_line(outcome, "--executor cloud: not known; expected local, local:N, or dask://HOST:PORT")
+    assert outcome.code == 2

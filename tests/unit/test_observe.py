@@ -14,7 +14,7 @@ from run_world import NAMES, World, names
 
 from mbench import devices
 from mbench.analysis import pairs
-from mbench.build import builders
+from mbench.build import builders, places
 from mbench.core import records
 from mbench.core.errors import MeasureError
 from mbench.devices.process import WorkerDied
@@ -103,6 +103,7 @@ def test_a_type_that_the_counted_target_lacks_is_measured_and_not_counted(monkey
         named=lambda wanted: [variants.parse(name) for name in wanted],
         use_cache=True,
         build_timeout_s=1.0,
+        place=places.LOCAL_PLACE,
     )
     narrow = f"{NAMES[0]}_bfloat16"
     counting = observe.Counting(job, (NAMES[0], narrow), fakes.Progress())

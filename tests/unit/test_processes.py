@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -81,3 +82,19 @@ print(len(sys.meta_path))
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) == int(plain.stdout) + 1
+
+
+def _child_of_a_daemon(answer: Any) -> None:
+    processes.allow_children()
+    child = multiprocessing.get_context("spawn").Process(target=answer.put, args=("a child",))
+    child.start()
+    child.join()
+
+
+def test_a_process_that_ends_with_its_parent_may_have_children() -> None:
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    daemon = context.Process(target=_child_of_a_daemon, args=(answer,), daemon=True)
+    daemon.start()
+    assert answer.get(timeout=120) == "a child"
+    daemon.join()

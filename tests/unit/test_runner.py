@@ -146,7 +146,7 @@ def test_a_build_that_is_too_large_beside_others_is_tried_alone_with_all_the_mem
             given.append(limits)
             return self.submit(task, *arguments)
 
-    monkeypatch.setattr(builders, "children", Pool)
+    monkeypatch.setattr(builders, "children", lambda _workers: Pool())
     monkeypatch.setattr(builders, "builders", lambda: 2)
     monkeypatch.setattr(system_limits, "memory_bytes", lambda: 10 * 2**30)
     world.builds[NAMES[1]] = [TooLarge("it took more than 4.5 GiB of memory")]
