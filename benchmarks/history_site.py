@@ -92,6 +92,7 @@ def views_s(folder: Path, visits: int) -> dict[str, tuple[float, float]]:
 def _view_s(started: Any, page: Path) -> tuple[float, float]:
     tab = started.new_page(viewport={"width": 1440, "height": 1000})
     tab.goto(page.as_uri(), wait_until="load")
+    tab.wait_for_function(PAINTED)  # it may be known a little after the page is loaded
     first = tab.evaluate(PAINTED) / 1000
     tab.wait_for_function(DRAWN)
     drawn = tab.evaluate("performance.now()") / 1000

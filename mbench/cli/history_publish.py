@@ -18,12 +18,12 @@ def _record_pages(text: str) -> int | None:
     if text == "all":
         return None
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise UsageError(f"--record-pages {shortened(text, 40)}: neither a number nor 'all'; give 40, 0 or all")
+        raise UsageError(f"--record-pages {shortened(text, 40)}: neither a number nor 'all'; give 30, 0 or all")
     return int(text)
 
 
 RECORD_PAGES = click.option(
-    "--record-pages", type=click.types.FuncParamType(_record_pages), default="40", show_default=True, metavar="N|all",
+    "--record-pages", type=click.types.FuncParamType(_record_pages), default="30", show_default=True, metavar="N|all",
     help="Records with a page of their own: those at changes and the newest first.",
 )  # fmt: skip
 ACCEPTED = click.option(

@@ -25,7 +25,7 @@ from mbench.history.site_folder import SiteFolder
 from mbench.history.site_view import Changes, HistoryPlace
 from mbench.page import report, single_file
 
-RECORD_PAGES = 40
+RECORD_PAGES = 30
 """Records that have pages of their own unless another number is asked for."""
 _MADE_BY = ("analysis", "core", "history", "page")
 """Packages whose code decides what a page says."""
