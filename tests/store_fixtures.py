@@ -34,7 +34,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
+def each_store(store_url: str) -> Iterator[Store]:
     """Return a new, empty store of each kind."""
     with open_store(store_url, create=True) as opened:
         yield opened

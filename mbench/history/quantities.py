@@ -14,7 +14,7 @@ from mbench.core.records import Result
 from mbench.history.series import Quantity
 
 PACE = "flops_per_s"
-"""The machine's own speed beside a latency, which shows whether a step is the machine's or the network's."""
+"""The machine's own speed beside a latency, which its own steps are known by."""
 
 
 class Seen(NamedTuple):

@@ -93,6 +93,7 @@ def runner(address: str, project: Path, tmp_path_factory: pytest.TempPathFactory
         ADDRESS: address,
         "mobilenet_v1_0.25_128": SMALL,
         "'mobilenet_v1_{0.25,0.5,1.0}_{128,224}'": SMALL,
+        "--threads 2": "--threads 1 --quick --repeat 10",  # of the pair
     }
     return Workflow(tmp_path_factory.mktemp("hosted"), project, edits)
 

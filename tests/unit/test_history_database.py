@@ -8,6 +8,7 @@ import resource
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,7 +226,7 @@ def test_a_writer_that_is_killed_leaves_the_store_whole(file_store: Store, tmp_p
         "connection.execute('CREATE TABLE big (x)')\n"
         "connection.executemany('INSERT INTO big VALUES (zeroblob(4000))', [()] * 500)\nos.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run(["python3", "-c", code, str(tmp_path / "store.db")], check=False)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "store.db")], check=False)
     assert done.returncode == -9
     assert (tmp_path / "store.db-journal").exists()
     assert file_store.read("run-1").run_id == "run-1"
@@ -249,6 +250,12 @@ def test_what_a_server_refuses(cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 def test_a_host_that_nobody_knows(cluster: Cluster) -> None:
     url = cluster.url("x").replace("127.0.0.1", "no-such-host.invalid")
     assert "no machine of this name is known" in refusal(url)
+
+
+def test_what_postgresql_needs_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    nobody = Cluster(port=1)
+    assert "PostgreSQL needs psycopg; install: pip install 'mobilenet-bench[store]'" in refusal(nobody.url("x"))
 
 
 def test_writers_at_once_add_each_record_once(store_url: str) -> None:

@@ -11,7 +11,7 @@ from sustained_factory import sustained
 
 from mbench.core.records import Result
 from mbench.history import quantities
-from mbench.history.quantities import PACE, QUANTITIES, Seen
+from mbench.history.quantities import QUANTITIES, Seen
 
 replace = msgspec.structs.replace
 [TIMED] = stores.timed().results
@@ -43,6 +43,7 @@ def test_cold_starts_and_sustained_runs() -> None:
     found = seen(replace(TIMED, sustained=sustained()))
     assert found["load_s"].value == statistics.median(each.load_s or 0.0 for each in TIMED.sessions)
     assert len(found["first_s"].sessions) == 5
+    assert found["flops_per_s"].value == statistics.median(each.flops_per_s or 0.0 for each in TIMED.sessions)
     assert "sustained_latency_s" in found
     assert "sustained_latency_s" not in seen(TIMED)
 
@@ -72,8 +73,10 @@ def test_a_wrong_result_has_no_values() -> None:
 
 def test_kinds_of_quantities() -> None:
     assert set(seen(TIMED)) | set(seen(COUNTED)) <= set(QUANTITIES)
-    assert {name for name, quantity in QUANTITIES.items() if quantity.better == "neither"} == {"macs", "params", PACE}
+    assert {name for name, quantity in QUANTITIES.items() if quantity.better == "neither"} == {
+        "macs", "params", "flops_per_s",
+    }  # fmt: skip
     for name, quantity in QUANTITIES.items():
         unit = {"s": "s", "bytes": "B", "j": "J"}.get(name.rpartition("_")[2], "")
-        assert quantity.unit == ("FLOP/s" if name == PACE else unit)
+        assert quantity.unit == ("FLOP/s" if name == "flops_per_s" else unit)
         assert quantity.name == name

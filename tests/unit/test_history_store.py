@@ -194,6 +194,12 @@ FILTERS = {
 
 
 @pytest.fixture
+def store(each_store: Store) -> Store:
+    """Return a store of each kind; other fixtures of this name are of other things."""
+    return each_store
+
+
+@pytest.fixture
 def filled(store: Store) -> Store:
     store.add(
         [
