@@ -14,6 +14,7 @@ FIRST = datetime.datetime(2026, 3, 1, 4, tzinfo=datetime.UTC)
 LATENCY = Quantity(name="latency_s", label="latency", unit="s", kind="measured")
 INSTRUCTIONS = Quantity(name="instructions", label="instructions", unit="", kind="exact")
 LIBRARY = Quantity(name="library_bytes", label="library", unit="B", kind="exact")
+MODELLED = Quantity(name="latency_model_s", label="modelled latency", unit="s", kind="exact")
 MACS = Quantity(name="macs", label="multiply-adds", unit="", kind="exact", better="neither")
 NOISE = 0.006
 """Standard deviation of the logarithm between runs, as of one thread on a shared machine."""

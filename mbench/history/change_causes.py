@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from mbench.analysis.change_points import ChangePoint
 from mbench.core import units
-from mbench.history.quantities import PACE
+from mbench.history.quantities import MODELLED, PACE
 from mbench.history.series import Identity, Point, Series
 
 _DIGESTS = {
     "network": "the network's weights or layers differ", "file": "the user's files differ",
     "content": "the user's files differ", "quantization": "it is quantised in another way",
+    "figures": "figures of the target's description differ",
     "schedules": "schedules of its kernels differ", "tuned": "tuned choices differ", "build": "another build",
 }  # fmt: skip
 """Marks that are digests, and what to say of a difference."""
@@ -23,6 +24,8 @@ _LAST = ("build",)
 """Marks that say little if another says why."""
 _COUNTS = ("instructions", "loads", "stores", "macs", "library_bytes")
 """Quantities that say whether the same work was done, the most telling first."""
+_SAME = "the same"
+_OF_MODEL = "the model of the target says something else, of code that costs the same"
 _WINDOW = 5
 """Runs on each side that show whether another network moved with it."""
 _FEWEST_OTHERS = 2
@@ -36,6 +39,8 @@ class Causes(NamedTuple):
     words: tuple[str, ...]
     machine: bool = False
     """Whether it is the machine's: one build on both sides, and others there moved with it."""
+    model: bool = False
+    """Whether it is the target's model's: what was modelled is the same."""
 
 
 class Company:
@@ -75,6 +80,10 @@ def of_step(series: Series, step: ChangePoint, company: Company) -> Causes:
     words = list(_marks(before.marks, after.marks))
     if step.last is not None:
         words.append(f"a slow drift over {step.last - step.at + 1} runs, no step")
+    if series.quantity.name == MODELLED:
+        counts = _counts(company.counts(series), series, before, after)
+        model = bool(counts) and counts[0].startswith(_SAME)
+        return Causes((*words, *counts, *([_OF_MODEL] if model else ())), model=model)
     if series.quantity.kind == "exact":
         return Causes(tuple(words))
     words += _counts(company.counts(series), series, before, after)
@@ -116,7 +125,7 @@ def _counts(known: Iterator[Series], series: Series, before: Point, after: Point
             continue
         was, now = values
         if was == now:
-            same.append(f"the same {each.quantity.label}")
+            same.append(f"{_SAME} {each.quantity.label}")
         elif was:
             moved.append(f"{each.quantity.label} {units.change(now / was - 1, 2)}")
     return moved or same[:1]

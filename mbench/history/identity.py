@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from mbench.core import plain
+from mbench.core.machine_types import Target
 from mbench.core.records import Record, Result
 from mbench.hardware import device_kinds
 from mbench.history.series import Identity
@@ -87,8 +88,16 @@ def _marks(record: Record, result: Result) -> Iterator[tuple[str, str]]:
     yield "build", result.artifact.digest
     yield "schedules", _of_table(result.artifact.schedules)
     yield "tuned", _of_table(settings.tuned)
-    yield "prefer", settings.prefer or ""
-    yield "timing", f"{settings.number} runs a sample, blocks of {settings.block}"
+    yield "prefer", settings.prefer or "neither"
+    yield "model", result.end_to_end.latency_model_method or ""
+    yield "figures", _of_table(_figures(record.target))
+    if not device_kinds.of(record.device.kind).counts_only:
+        yield "timing", f"{settings.number} runs a sample, blocks of {settings.block}"
+
+
+def _figures(target: Target) -> Mapping[str, object]:
+    """Return what a target's description says of the hardware."""
+    return {"processor": msgspec.to_builtins(target.processor), "peaks": msgspec.to_builtins(target.peaks)}
 
 
 def _of_table(table: Mapping[str, object]) -> str:

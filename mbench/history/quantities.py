@@ -15,6 +15,8 @@ from mbench.history.series import Quantity
 
 PACE = "flops_per_s"
 """The machine's own speed beside a latency, which its own steps are known by."""
+MODELLED = "latency_model_s"
+"""What a model makes of counts: where these are the same, a step is the model's."""
 
 
 class Seen(NamedTuple):
@@ -94,7 +96,7 @@ _TABLE: tuple[tuple[Quantity, Callable[[Result], Seen | None]], ...] = (
     ),
     (Quantity(name="energy_j", label="measured energy", unit="J", kind="measured"), _energy),
     (Quantity(name="process_peak_bytes", label="memory of the process", unit="B", kind="measured"), _process_peak),
-    (Quantity(name="latency_model_s", label="modelled latency", unit="s", kind="exact"), _modelled),
+    (Quantity(name=MODELLED, label="modelled latency", unit="s", kind="exact"), _modelled),
     (Quantity(name="instructions", label="instructions", unit="", kind="exact"), _counted("instructions")),
     (Quantity(name="loads", label="loads", unit="", kind="exact"), _counted("loads")),
     (Quantity(name="stores", label="stores", unit="", kind="exact"), _counted("stores")),

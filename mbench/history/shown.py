@@ -94,9 +94,12 @@ def _section(title: str, findings: Sequence[HistoryFinding], *, several: bool) -
         ],
         below=2, least=16,
     )  # fmt: skip
+    reasons: dict[tuple[str, str], list[str]] = {}
     for each in listed:
         said = "; ".join(filter(None, (_when(each.change), commits(each.change), *each.change.causes)))
-        yield Padding(text(f"{each.identity.network}, {each.quantity.label}: {said}"), (0, 0, 0, 2))
+        reasons.setdefault((each.identity.network, said), []).append(each.quantity.label)
+    for (network, said), labels in reasons.items():
+        yield Padding(text(f"{network}, {', '.join(dict.fromkeys(labels))}: {said}"), (0, 0, 0, 2))
     if len(findings) > _MOST:
         yield text(f"… and {len(findings) - _MOST} more: see --json")
 
@@ -159,7 +162,11 @@ def _chart(series: Series, changes: Sequence[Change]) -> Iterator[RenderableType
         last=f"{points[-1].at:%Y-%m-%d}",
     )  # fmt: skip
     disturbed = sum(bool(point.disturbed) for point in points)
-    yield text(f"{len(points)} runs" + (f", {disturbed} disturbed" if disturbed else "") + _none(changes))
+    yield text(
+        f"{len(points)} run{'' if len(points) == 1 else 's'}"
+        + (f", {disturbed} disturbed" if disturbed else "")
+        + _none(changes)
+    )
     for change in changes:
         said = (size(change), f"{points[change.at].at:%Y-%m-%d %H:%M}", _when(change), commits(change), *change.causes)
         yield Padding(text(f"{labels.get(change.at, ' ')}  {'; '.join(filter(None, said))}"), (0, 0, 0, 2))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from series_factory import INSTRUCTIONS, LIBRARY, series, timed
+from series_factory import INSTRUCTIONS, LIBRARY, MODELLED, series, timed
 
 from mbench.analysis.change_points import ChangePoint
-from mbench.history import change_causes
+from mbench.history import change_causes, changes
 from mbench.history.change_causes import Causes, Company
 from mbench.history.series import Series
 
@@ -115,3 +115,12 @@ def test_one_other_network_is_too_few_and_so_are_disturbed_runs() -> None:
 def test_a_drift_is_said_to_be_one() -> None:
     drift = ChangePoint(at=20, previous=19, last=50, before=1e-3, after=1.1e-3, low=1.08, high=1.12, p_value=1e-9)
     assert "a slow drift over 31 runs, no step" in causes(moved(), step=drift).words
+
+
+def test_a_modelled_latency_of_equal_counts_is_no_regression_but_the_model_s() -> None:
+    modelled = series([2e-3] * AT + [3e-3] * 20, MODELLED)
+    same, more = series([300e6] * 60, INSTRUCTIONS), series([300e6] * AT + [309e6] * 20, INSTRUCTIONS)
+    for counts, worse in ((same, False), (more, True)):
+        [change] = changes.found([modelled], [counts])[modelled.id]
+        assert change.worse is worse
+        assert any("the model of the target" in each for each in change.causes) is not worse
