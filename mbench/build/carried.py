@@ -174,8 +174,10 @@ class Orders:
                 raise PluginError(delivery.reason)
             case "lacking":
                 return self._with_contents(given, delivery.lacking)
-            case "elsewhere" | "given up":
+            case "elsewhere":
                 return self._elsewhere(given, delivery)
+            case "given up":  # while it was cancelled, as by another run that had ordered the same
+                return self._lost(given, CarrierError(f"worker {delivery.worker} gave it up", again=True))
             case "failed":
                 return failure(given.name, delivery.reason, delivery.detail[-_DETAIL_CHARACTERS:])
         return delivery
@@ -185,10 +187,14 @@ class Orders:
             why = self._carrier.why(error)
         except MbenchError as refused:
             return failure(given.name, str(refused))
+        return self._lost(given, why, "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:])
+
+    def _lost(self, given: _OrderOnTheWay, why: CarrierError, detail: str = "") -> Failure | None:
+        """Give an order again that no worker answered, if that may help."""
         given.tries += 1
         if why.again and given.tries <= LOST_TRIES and self._submit(given):
             return None
-        return failure(given.name, str(why), "".join(traceback.format_exception(error))[-_DETAIL_CHARACTERS:])
+        return failure(given.name, str(why), detail)
 
     def _with_contents(self, given: _OrderOnTheWay, lacking: Collection[str]) -> Failure | None:
         """Give an order again with what the worker lacks."""
@@ -201,19 +207,25 @@ class Orders:
         except BuildError as error:
             return failure(given.name, str(error))
         given.order = msgspec.structs.replace(given.order, contents=contents)
-        self._submit(given)
-        return None
+        return None if self._submit(given) else _failed_everywhere(given)
 
     def _elsewhere(self, given: _OrderOnTheWay, delivery: Delivery) -> Failure | None:
         """Give an order to another worker; where it has failed often enough, say where and why."""
+        given.failed.pop(delivery.worker, None)  # the last one is named
         given.failed[delivery.worker] = delivery.reason
         given.tries += 1
         if given.tries <= TRIES and self._submit(given):
             self._note(f"{given.name}: worker {delivery.worker}: {delivery.reason}; trying another worker")
             return None
-        others = len(given.failed) - 1
-        more = f" (and so on {others} other{'s' if others > 1 else ''})" if others else ""
-        return failure(given.name, f"worker {delivery.worker}{more}: {delivery.reason}", delivery.detail)
+        return _failed_everywhere(given, delivery.detail)
+
+
+def _failed_everywhere(given: _OrderOnTheWay, detail: str = "") -> Failure:
+    """Return the failure of an order that no other worker can take."""
+    worker, reason = list(given.failed.items())[-1]
+    others = len(given.failed) - 1
+    more = f" (and so on {others} other{'s' if others > 1 else ''})" if others else ""
+    return failure(given.name, f"worker {worker}{more}: {reason}", detail)
 
 
 # -------------------------------------------------------------------------------------------------------------- builds

@@ -149,6 +149,29 @@ def test_what_a_worker_lacks_is_sent_once() -> None:
     assert [sorted(order.contents) for _, order in workers.given] == [[], list(workers.given[0][1].needs)]
 
 
+def test_what_the_last_worker_left_lacked_has_failed() -> None:
+    network = imported_networks.kept()
+
+    def answer(worker: str, order: BuildOrder, _: int) -> Delivery:
+        if worker == "a":
+            return Delivery(worker=worker, outcome="elsewhere", reason="full")
+        workers.names = ("a",)  # the other is gone before it gets what it lacks
+        return Delivery(worker=worker, outcome="lacking", lacking=order.needs)
+
+    workers = Workers("a", "b", answer=answer)
+    assert reason(built(workers, [network])) == "worker a: full"
+
+
+def test_what_a_worker_gave_up_is_given_to_it_again() -> None:
+    def answer(worker: str, order: BuildOrder, number: int) -> Delivery:
+        return done(worker, order) if number > 1 else Delivery(worker=worker, outcome="given up", reason="not wanted")
+
+    workers = Workers("a", answer=lambda worker, *_: Delivery(worker=worker, outcome="given up", reason="not wanted"))
+    assert reason(built(workers)) == "worker a gave it up"
+    assert len(workers.given) == carried.LOST_TRIES
+    assert not isinstance(built(Workers("a", answer=answer))[NAMES[0]], Failure)
+
+
 def test_without_workers_all_that_waits_fails_with_the_reason() -> None:
     workers = Workers("a", answer=lambda *_: None)
     workers.gone = "the scheduler is gone"
