@@ -36,8 +36,11 @@ _MOST = 1024
 """Orders side by side that one process can carry; whoever gives them decides how many there are."""
 _POOL_LOCK = threading.Lock()
 _POOL: list[LocalExecutor] = []
+os.register_at_fork(after_in_child=_POOL.clear)  # its threads are not in a process that is forked
 _GONE = ("cancelled", "released", "forgotten")
 """States in Dask of a task that nobody waits for."""
+_ENDING = ("closing", "closed", "failed")
+"""States in Dask of a worker whose answers nobody hears, as one that has lost its scheduler."""
 
 _T = TypeVar("_T")
 
@@ -221,6 +224,6 @@ def _still_wanted() -> Callable[[], bool]:
 
     def wanted() -> bool:
         task = tasks.get(key)
-        return task is not None and task.state not in _GONE
+        return task is not None and task.state not in _GONE and dask.status.name not in _ENDING
 
     return wanted

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,3 +100,38 @@ def test_a_machine_that_would_build_something_else_says_what_differs(
     wanted = {**build.digest_inputs(WANTED[0], TARGET), "linker": "another c++"}
     with pytest.raises(OtherInputsError, match=r"it builds with another linker: .*, expected another c\+\+"):
         build.build(WANTED[0], TARGET, tmp_path, expected=wanted)
+
+
+def test_a_process_that_is_forked_has_no_children_yet() -> None:
+    pool: Any = object()
+    worker_tasks._POOL.append(pool)
+    try:
+        forked = multiprocessing.get_context("fork").Process(target=lambda: os._exit(len(worker_tasks._POOL)))
+        forked.start()
+        forked.join()
+    finally:
+        worker_tasks._POOL.remove(pool)
+    assert forked.exitcode == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "wanted"),
+    [
+        ("executing", "running", True),
+        ("executing", "paused", True),
+        ("executing", "closing_gracefully", True),
+        ("executing", "closing", False),
+        ("executing", "closed", False),
+        ("cancelled", "running", False),
+        (None, "running", False),
+    ],
+)
+def test_nobody_waits_for_what_is_cancelled_or_for_a_worker_that_closes(
+    monkeypatch: pytest.MonkeyPatch, state: str | None, status: str, wanted: bool
+) -> None:
+    tasks = {"key": SimpleNamespace(state=state)} if state else {}
+    worker = SimpleNamespace(
+        status=SimpleNamespace(name=status), state=SimpleNamespace(tasks=tasks), get_current_task=lambda: "key"
+    )
+    monkeypatch.setattr(worker_tasks, "_dask", lambda: worker)
+    assert worker_tasks._still_wanted()() is wanted
