@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import os
 import urllib.parse
 from pathlib import Path
 
-from mbench.core.errors import UsageError
+from mbench.core.errors import UsageError, shortened
 
 SCHEMES = {"dask": "tcp", "dask+tls": "tls"}
 """Schemes, and what Dask calls the same."""
 EXPECTED = "expected dask://HOST:PORT or dask+tls://HOST:PORT of a scheduler, with ?shared=FOLDER where there is one"
+MOST = 200
+"""Characters of an address that a message quotes."""
 _SHARED = "shared"
 
 
@@ -59,14 +62,15 @@ class DaskAddress:
             query = urllib.parse.parse_qs(parts.query, keep_blank_values=True)
             wrong = _wrong(parts, query)
         except ValueError as error:
-            raise UsageError(f"--executor {text}: {error}; {EXPECTED}") from None
+            raise UsageError(f"--executor {shortened(text, MOST)}: {error}; {EXPECTED}") from None
         if wrong:
-            raise UsageError(f"--executor {text}: {wrong}; {EXPECTED}")
+            raise UsageError(f"--executor {shortened(text, MOST)}: {wrong}; {EXPECTED}")
         assert parts.hostname is not None
         assert parts.port is not None
         shared = Path(query[_SHARED][0]) if query else None
-        if shared is not None and not shared.is_dir():
-            raise UsageError(f"--executor {text}: {shared} is no folder here; expected one that all workers reach")
+        if shared is not None and not os.path.isdir(shared):  # noqa: PTH112 - Path.is_dir raises where a name is too long
+            said = "is no folder here; expected one that all workers reach"
+            raise UsageError(f"--executor {shortened(text, MOST)}: {shortened(str(shared), MOST)} {said}")
         return DaskAddress(parts.scheme, parts.hostname, parts.port, shared and shared.resolve())
 
 

@@ -14,7 +14,7 @@ from mbench.build.builders import Build
 from mbench.build.carried import Carrier
 from mbench.build.carried_counts import CarriedEmulator
 from mbench.core.choices import NO_CHOICES, Choices
-from mbench.core.errors import UsageError, shown
+from mbench.core.errors import UsageError, shortened, shown
 from mbench.core.machine_types import Target
 from mbench.core.progress import Note, Stage
 from mbench.core.records import Variant
@@ -145,7 +145,7 @@ def check(executor: Executor | str) -> None:
 def _local(text: str) -> LocalPlace:
     found = _LOCAL.fullmatch(text)
     if found is None:
-        raise UsageError(f"--executor {text}: not known; {EXPECTED}")
+        raise UsageError(f"--executor {shortened(text, dask_address.MOST)}: not known; {EXPECTED}")
     if found[1] is None:
         return LOCAL_PLACE
     if not 1 <= int(found[1]) <= MOST_LOCAL:

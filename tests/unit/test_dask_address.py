@@ -30,6 +30,8 @@ def test_a_folder_that_is_shared_must_be_there(tmp_path: Path) -> None:
     assert DaskAddress.parse(f"dask://h:1?shared={tmp_path}").shared == tmp_path
     with pytest.raises(UsageError, match=r"gone is no folder here; expected one that all workers reach"):
         DaskAddress.parse(f"dask://h:1?shared={tmp_path}/gone")
+    with pytest.raises(UsageError, match=r"nnn is no folder here"):
+        DaskAddress.parse(f"dask://h:1?shared={tmp_path}/{'n' * 300}")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def test_the_words_for_this_machine() -> None:
         ("local:1000", "1000 is out of range"),
         ("http://h:1", "not known"),
         ("dask://h", "there is no port"),
+        ("local:1\n", "--executor local:1: not known"),
         (7, "executor 7: expected local"),
     ],
 )
@@ -43,6 +44,7 @@ def test_what_is_no_executor_is_refused_before_any_work(executor: Any, said: str
     with pytest.raises(UsageError) as caught:
         places.check(executor)
     assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_so_many_builds_side_by_side_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
