@@ -69,7 +69,9 @@ class DaskCluster:
                 if not others:
                     return None
                 where = {"workers": others, "allow_other_workers": True}  # where all of them have gone
-            future = self._executor.submit(worker_tasks.fulfil, written, key=key, **where)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # a network of the user's
+                future = self._executor.submit(worker_tasks.fulfil, written, key=key, **where)
         except Exception as error:  # noqa: BLE001 - the connection may end at any moment: the order has no answer
             future = Future()
             future.set_exception(error)
@@ -263,8 +265,9 @@ def connected(address: DaskAddress, note: Note) -> Iterator[DaskCluster]:
             f"--executor {address} needs the package distributed; install: pip install 'mobilenet-bench[cluster]'"
         )
     _refuse_silence(address)
-    client = _client(address)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
+        client = _client(address)
         shared = stack.enter_context(_token(address)) if address.shared else None
         cluster = DaskCluster(address, client, shared)
         stack.callback(cluster.close)
@@ -287,8 +290,25 @@ def _refuse_silence(address: DaskAddress) -> None:
     """
     try:
         socket.create_connection((address.host, address.port), CONNECT_S).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # of a name that no host can have
         raise UsageError(f"--executor {address}: no scheduler answers: {why(error)}; {_START}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what Dask logs meanwhile: its remarks would stand between ours."""
+    import distributed  # noqa: F401 - it makes the loggers
+
+    def drop(_record: logging.LogRecord) -> bool:
+        return False
+
+    with contextlib.ExitStack() as stack:
+        for name in list(logging.root.manager.loggerDict):
+            if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+                logger = logging.getLogger(name)
+                logger.addFilter(drop)
+                stack.callback(logger.removeFilter, drop)
+        yield
 
 
 def _client(address: DaskAddress) -> Any:
@@ -299,14 +319,11 @@ def _client(address: DaskAddress) -> Any:
     """
     import distributed
 
-    for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):  # their remarks would stand between ours
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)  # `check` says it
-    warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
     asked = {"timeout": CONNECT_S, "set_as_default": False, "name": "mbench"}
     try:
-        return _within(2 * CONNECT_S, distributed.Client, address.scheduler, **asked)  # its own limit holds not always
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)  # `check` says it
+            return _within(2 * CONNECT_S, distributed.Client, address.scheduler, **asked)  # its own limit may not hold
     except Exception as error:
         said = shortened(why(error), _LONGEST) if str(error) else f"it says nothing within {2 * CONNECT_S:g} s"
         hint = _ENCRYPTED if any(word in said.lower() for word in ("ssl", "tls", "certificate", "encrypt")) else _START

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import http.server
+import importlib
+import logging
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,6 +227,20 @@ def test_a_scheduler_that_goes_away_is_named(empty: Cluster, tmp_path: Path, mon
     assert empty.url in reason(found[0])
 
 
+def test_a_worker_that_loses_its_scheduler_ends_its_builds(empty: Cluster, tmp_path: Path) -> None:
+    log = tmp_path / "pid"
+    empty.worker(MBENCH_TEST_BUILDS="hang", MBENCH_TEST_LOG=str(log))
+    empty.ready()
+    with running(
+        "run", NAMES[0], "--target", TARGET, "--compile-only", "--executor", empty.url, cache=tmp_path, cwd=tmp_path
+    ) as started:
+        pid = int(until(lambda: log.exists() and log.read_text(), lambda: started.err))
+        started.send(signal.SIGINT, group=True)
+        empty.scheduler.end()
+        assert started.end() == 130, started.err
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+
+
 def test_a_scheduler_that_hangs_is_given_up(empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"CONNECT_S": 1.0, "SILENCE_S": 1.0, "_LOOK_S": 0.2}.items():
         monkeypatch.setattr(dask_cluster, name, seconds)
@@ -287,6 +304,24 @@ def test_a_scheduler_of_another_version_is_refused(tmp_path: Path) -> None:
         assert "the scheduler has distributed 2020.1.0, expected 20" in refused(old.url)
 
 
+def test_what_dask_logs_is_as_it_was_afterwards(empty: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    importlib.import_module("distributed")  # which sets levels, once
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.core", "tornado", "asyncio")]
+    before = [(logger.level, list(logger.filters)) for logger in loggers]
+    filters = list(warnings.filters)
+    with places.opened(empty.url, lambda _: None), places.opened(empty.url, lambda _: None):
+        for logger in loggers:
+            logger.addHandler(caplog.handler)
+            logger.error("between ours")
+        assert caplog.messages == []
+    for logger in loggers:
+        logger.error("heard")
+        logger.removeHandler(caplog.handler)
+    assert "heard" in caplog.messages
+    assert [(logger.level, list(logger.filters)) for logger in loggers] == before
+    assert warnings.filters == filters
+
+
 def test_no_scheduler_and_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "CONNECT_S", 0.7)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -301,6 +336,8 @@ def test_no_scheduler_and_other_programs(monkeypatch: pytest.MonkeyPatch) -> Non
         url = f"dask://127.0.0.1:{web.server_address[1]}"
         assert refused(url).startswith(f"--executor {url}: what listens there is no scheduler of Dask: ")
         web.shutdown()
+    url = f"dask://{'h' * 70}:1"
+    assert refused(url).startswith(f"--executor {url}: no scheduler answers: ")
 
 
 # -------------------------------------------------------------------------------------------------------- shared folder
