@@ -6,6 +6,7 @@ defect: a delivery says what came of the order.
 
 from __future__ import annotations
 
+import errno
 import functools
 import math
 import os
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 from mbench.build import build, builders, orders, worker_facts
 from mbench.build.artifact_store import ArtifactStore
 from mbench.build.local_executor import LocalExecutor
-from mbench.build.orders import BuildOrder, CountOrder, Delivery, Order
+from mbench.build.orders import BuildOrder, CountOrder, Delivery, DeliveryOutcome, Order
 from mbench.core import artifact, processes, scratch, system_limits
 from mbench.core.children import Children, Died, NotWanted, TaskLimits, TookTooLong, TooLarge
 from mbench.core.errors import (
@@ -41,6 +42,8 @@ _GONE = ("cancelled", "released", "forgotten")
 """States in Dask of a task that nobody waits for."""
 _ENDING = ("closing", "closed", "failed")
 """States in Dask of a worker whose answers nobody hears, as one that has lost its scheduler."""
+_FULL = os.strerror(errno.ENOSPC)
+"""What a linker says, too, where the disk of this worker is full."""
 
 _T = TypeVar("_T")
 
@@ -70,6 +73,7 @@ def fulfil(written: bytes) -> Delivery:
 def _failed(worker: str, error: Exception) -> Delivery:
     """Return the delivery of an order that failed."""
     failed = functools.partial(Delivery, worker=worker, reason=str(error))
+    otherwise: DeliveryOutcome = "elsewhere" if _FULL in str(error) else "failed"
     match error:
         case NotWanted():
             return failed(outcome="given up")
@@ -89,11 +93,11 @@ def _failed(worker: str, error: Exception) -> Delivery:
         case OtherInputsError() | UnwritableCacheError() | UsageError():
             return failed(outcome="elsewhere")
         case MbenchError():
-            return failed(outcome="failed")
+            return failed(outcome=otherwise)
         case OSError():
             return failed(outcome="elsewhere", reason=system_limits.reason(error))
     notes = "\n".join(getattr(error, "__notes__", ()))
-    return failed(outcome="failed", reason=system_limits.reason(error), detail=notes)
+    return failed(outcome=otherwise, reason=system_limits.reason(error), detail=notes)
 
 
 def _unshared(order: Order) -> str:

@@ -75,6 +75,8 @@ def test_a_worker_with_another_version_builds_nothing() -> None:
         (OSError(28, "No space left on device"), "elsewhere", "No space"),
         (NotWanted("nobody"), "given up", "nobody"),
         (BuildError("linking failed"), "failed", "linking failed"),
+        (BuildError("linking failed: ld: No space left on device"), "elsewhere", "linking failed"),
+        (RuntimeError("IO failure: No space left on device"), "elsewhere", "IO failure"),
         (ValueError("a\nb"), "failed", "ValueError: a"),
         (TargetError("no such processor"), "target", "no such processor"),
         (PluginError("broken"), "plugin", "broken"),
