@@ -85,7 +85,14 @@ class ExecutorCarrier:
 
     def submit(self, number: int, written: bytes, avoid: Collection[str]) -> Future[Delivery] | None:
         """Give an order to the executor, unless it has failed there."""
-        return None if avoid else self._executor.submit(worker_tasks.fulfil, written)
+        if avoid:
+            return None
+        try:
+            return self._executor.submit(worker_tasks.fulfil, written)
+        except Exception as error:  # noqa: BLE001 - it is shut down, or broken by what another order did to it
+            refused: Future[Delivery] = Future()
+            refused.set_exception(error)
+            return refused
 
     def watch(self, note: Note) -> None:
         """Report nothing: an executor does not say what it has."""

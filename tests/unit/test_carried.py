@@ -99,6 +99,9 @@ def test_any_executor_carries_orders() -> None:
         assert answered.exception() is not None
         assert ExecutorCarrier(threads).submit(2, b"", {"where it failed"}) is None
     carrier = ExecutorCarrier(threads)
+    closed = carrier.submit(1, b"", ())
+    assert closed is not None
+    assert "after shutdown" in str(closed.exception())
     assert str(carrier.why(BrokenExecutor("x"))) == "the worker process died"
     assert str(carrier.why(ValueError("a\nb"))) == "ValueError: a"
 
