@@ -138,13 +138,21 @@ class DaskCluster:
         Raises:
             OSError: it does not answer.
         """
+        return {address: int(each["nthreads"]) for address, each in self._identity().items()}
+
+    def _identity(self) -> dict[str, dict[str, Any]]:
+        """Return what the scheduler says now of each worker, by address.
+
+        Raises:
+            OSError: it does not answer.
+        """
         try:  # the client's own `scheduler_info` answers with what it knew before where the scheduler is silent
-            found = _within(CONNECT_S, self._client.sync, self._client.scheduler.identity, n_workers=-1)["workers"]
+            found = _within(CONNECT_S, self._client.sync, self._client.scheduler.identity, n_workers=-1)
         except OSError:
             raise
         except Exception as error:  # a client that is about to close has no scheduler
             raise ConnectionError(why(error)) from error
-        return {address: int(each["nthreads"]) for address, each in found.items()}
+        return dict(found["workers"])
 
     def _described(self, workers: dict[str, int]) -> str:
         count, threads = len(workers), sum(workers.values())
@@ -214,6 +222,15 @@ class DaskCluster:
                 raise UsageError(f"--executor {self.address}: worker {name} cannot say what it has: {said}")
         return dict(answers)
 
+    def silent(self) -> str:
+        """Return who does not answer: the scheduler, or the worker that it heard of least recently."""
+        try:
+            workers = self._identity()
+        except OSError:
+            return "the scheduler"
+        last = min(workers, key=lambda address: workers[address]["last_seen"], default=None)
+        return "the scheduler" if last is None else f"{_of(last)}, the one heard of least recently,"
+
     def close(self) -> None:
         """Cancel what is left, and let the scheduler go."""
         self._executor.shutdown(wait=False)
@@ -275,7 +292,7 @@ def connected(address: DaskAddress, note: Note) -> Iterator[DaskCluster]:
             cluster.check()
             cluster.introduce(note)
         except TimeoutError as error:
-            said = f"a worker or the scheduler does not answer within {CHECK_S:g} s; look at their logs"
+            said = f"{cluster.silent()} does not answer within {CHECK_S:g} s; look at its log, or end it"
             raise UsageError(f"--executor {address}: {said}") from error
         except OSError as error:
             raise UsageError(f"--executor {address}: {why(error)}; is the scheduler gone?") from error

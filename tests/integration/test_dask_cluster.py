@@ -179,7 +179,10 @@ def test_a_build_that_dies_or_hangs_is_tried_elsewhere(empty: Cluster) -> None:
     assert said.startswith(f"worker {address}: the build was stopped: it took more than 1 s")
 
 
-def test_a_worker_that_hangs_is_dead_to_the_scheduler(empty: Cluster, tmp_path: Path) -> None:
+def test_a_worker_that_hangs_is_dead_to_the_scheduler(
+    empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_cluster, "_LOOK_S", 0.0)  # else the other worker may be done before anybody looks
     log = tmp_path / "pid"
     hung = empty.worker(MBENCH_TEST_BUILDS="hang", MBENCH_TEST_LOG=str(log))
     empty.ready()
@@ -302,6 +305,16 @@ def test_a_worker_that_comes_later_is_checked_too(empty: Cluster) -> None:
 def test_a_scheduler_of_another_version_is_refused(tmp_path: Path) -> None:
     with cluster(tmp_path, MBENCH_TEST_VERSIONS="distributed=2020.1.0") as old:
         assert "the scheduler has distributed 2020.1.0, expected 20" in refused(old.url)
+
+
+def test_a_worker_that_is_silent_at_the_start_is_named(empty: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_cluster, "CHECK_S", 2.0)
+    empty.worker(**FAKE)
+    empty.worker(**FAKE)
+    address = empty.ready()[1]
+    empty.workers[1].process.send_signal(signal.SIGSTOP)
+    said = refused(empty.url)
+    assert f"worker {address}, the one heard of least recently, does not answer within 2 s" in said
 
 
 def test_what_dask_logs_is_as_it_was_afterwards(empty: Cluster, caplog: pytest.LogCaptureFixture) -> None:
